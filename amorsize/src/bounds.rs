@@ -1,0 +1,48 @@
+//! What the types of a function must be able to do, as traits whose messages speak of the function.
+//!
+//! Each is implemented for all types that can do it and can't be implemented otherwise; a user meets them in messages only.
+
+/// What can be an item: a value that can be sent to a worker thread.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an item of a `#[batched]` function: it cannot be sent between threads",
+    label = "this item type is not `Send`",
+    note = "items are sent to worker threads; use a type that is `Send`, such as `Arc` in place of `Rc`"
+)]
+pub trait BatchItem: Send {}
+
+impl<T: Send> BatchItem for T {}
+
+/// What can be a result: a value that can be sent back from a worker thread.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be returned from a `#[batched]` function: it cannot be sent between threads",
+    label = "this return type is not `Send`",
+    note = "results are handed back from worker threads; return a type that is `Send`, such as `Arc` in place of `Rc`"
+)]
+pub trait BatchOutput: Send {}
+
+impl<T: Send> BatchOutput for T {}
+
+/// What can be a shared parameter: `&T` where `T: Sync`, or a [`ByValue`] that is cloned for each call.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a shared parameter of a `#[batched]` function",
+    label = "this parameter cannot be used from several threads",
+    note = "a parameter after the item is used by all calls at once: take it by reference to a `Sync` type, or by value of a \
+            type that is `Clone` and `Sync`"
+)]
+pub trait BatchShared: Sync {}
+
+impl<T: Sync + ?Sized> BatchShared for &T {}
+
+/// A shared parameter that the function takes by value: kept once, cloned for each call.
+#[derive(Clone, Debug)]
+pub struct ByValue<T>(pub T);
+
+impl<T: Clone + Sync> BatchShared for ByValue<T> {}
+
+impl<T: Clone> ByValue<T> {
+    /// The value for one call.
+    #[inline]
+    pub fn get(&self) -> T {
+        self.0.clone()
+    }
+}

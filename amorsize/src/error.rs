@@ -1,0 +1,282 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use crate::memory::Bytes;
+
+/// Why a run could not be started or finished.
+///
+/// [`kind`](Error::kind) gives the case with its numbers; the text says the same to a person, with the ways out.
+/// A panic of the function is no error: it reaches the caller as a panic, as rayon does it.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{ErrorKind, process_in_batches};
+///
+/// let error = process_in_batches(|x: u32| x + 1, 0..10).max_memory(1.5).collect::<Vec<_>>().unwrap_err();
+/// assert!(matches!(error.kind(), ErrorKind::InvalidOption { option: "max_memory", .. }));
+/// assert_eq!(
+///     error.to_string(),
+///     "`max_memory` can't be 1.5: use a fraction above 0 and up to 1 of the available memory, or bytes such as \"512MiB\""
+/// );
+/// ```
+pub struct Error {
+    // Boxed, so that a `Result` of this crate is no larger than its value needs.
+    kind: Box<ErrorKind>,
+}
+
+/// The cases of an [`Error`], with their numbers.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A builder method was given a value that it does not take. Nothing was called.
+    #[non_exhaustive]
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// The refused value as text.
+        value: String,
+        /// What the option takes.
+        expected: &'static str,
+    },
+    /// What is to be collected does not fit the budget.
+    #[non_exhaustive]
+    OverBudget {
+        /// Index in the input of the first item that could not be started or kept.
+        item: usize,
+        /// Items whose results were held when the run gave up.
+        items_done: usize,
+        /// Bytes that they held.
+        held: Bytes,
+        /// Bytes that the next item was expected to need.
+        needed: Bytes,
+        /// The budget of the run.
+        budget: Bytes,
+        /// Expected bytes of all results, where the input's length is known.
+        expected: Option<Bytes>,
+    },
+    /// No pool of the wanted number of threads could be started.
+    #[non_exhaustive]
+    Threads {
+        /// Number of threads asked for.
+        threads: usize,
+        /// What the operating system or rayon said.
+        cause: String,
+    },
+}
+
+impl Error {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Self { kind: Box::new(kind) }
+    }
+
+    /// The case and its numbers.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// Whether an option had a value that it does not take.
+    #[must_use]
+    pub fn is_invalid_option(&self) -> bool {
+        matches!(*self.kind, ErrorKind::InvalidOption { .. })
+    }
+
+    /// Whether the results did not fit the budget.
+    #[must_use]
+    pub fn is_over_budget(&self) -> bool {
+        matches!(*self.kind, ErrorKind::OverBudget { .. })
+    }
+
+    /// Index in the input of the item that the error is about, if it is about one.
+    #[must_use]
+    pub fn item(&self) -> Option<usize> {
+        match *self.kind {
+            ErrorKind::OverBudget { item, .. } => Some(item),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.kind {
+            ErrorKind::InvalidOption { option, value, expected } => {
+                write!(f, "`{option}` can't be {value}: use {expected}")
+            }
+            ErrorKind::OverBudget { item, items_done, held, needed, budget, expected } => {
+                write!(
+                    f,
+                    "the results don't fit the memory budget: {items_done} items hold {held} of {budget}, \
+                     and item {item} needs {needed} more"
+                )?;
+                if let Some(expected) = expected {
+                    write!(f, " ({expected} expected in all)")?;
+                }
+                f.write_str(
+                    "; hand them over with `for_each_batch` or by iterating, or give the run a larger `max_memory`",
+                )
+            }
+            ErrorKind::Threads { threads, cause } => {
+                write!(f, "a pool of {threads} threads could not be started: {cause}; ask for fewer `threads`")
+            }
+        }
+    }
+}
+
+// `fn main() -> Result<(), amorsize::Error>` prints this; it should read well.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() { f.debug_struct("Error").field("kind", &self.kind).finish() } else { fmt::Display::fmt(self, f) }
+    }
+}
+
+impl StdError for Error {}
+
+/// Lets a sink that writes files use `?` on both kinds of failure.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        io::Error::other(error)
+    }
+}
+
+/// The error's text, for callers whose error type is a `String`.
+impl From<Error> for String {
+    fn from(error: Error) -> Self {
+        error.to_string()
+    }
+}
+
+/// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first error by input order, or
+/// the run's.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{batched, TryError};
+///
+/// #[batched]
+/// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// let error = parse_batched(["1", "2", "x", "y"]).try_collect::<Vec<_>>().unwrap_err();
+/// assert_eq!(error.item(), Some(2));
+/// assert_eq!(error.to_string(), "item 2 failed: invalid digit found in string");
+/// match error {
+///     TryError::Item { error, .. } => assert_eq!(error, "x".parse::<u32>().unwrap_err()),
+///     other => panic!("{other}"),
+/// }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TryError<E> {
+    /// The function returned an error.
+    #[non_exhaustive]
+    Item {
+        /// Index of the item in the input.
+        item: usize,
+        /// What the function returned.
+        error: E,
+    },
+    /// The run itself failed.
+    Run(Error),
+}
+
+impl<E> TryError<E> {
+    /// Index in the input of the item that the error is about, if it is about one.
+    pub fn item(&self) -> Option<usize> {
+        match self {
+            Self::Item { item, .. } => Some(*item),
+            Self::Run(error) => error.item(),
+        }
+    }
+
+    /// The function's own error, or `None` where the run itself failed.
+    pub fn into_item_error(self) -> Option<E> {
+        match self {
+            Self::Item { error, .. } => Some(error),
+            Self::Run(_) => None,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for TryError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Item { item, error } => write!(f, "item {item} failed: {error}"),
+            Self::Run(error) => error.fmt(f),
+        }
+    }
+}
+
+// The text already holds the cause's, so `source` gives what lies behind the cause.
+impl<E: StdError + 'static> StdError for TryError<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Item { error, .. } => error.source(),
+            Self::Run(error) => error.source(),
+        }
+    }
+}
+
+impl<E> From<Error> for TryError<E> {
+    fn from(error: Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// Compares with the function's own error.
+impl<E: PartialEq> PartialEq<E> for TryError<E> {
+    fn eq(&self, other: &E) -> bool {
+        matches!(self, Self::Item { error, .. } if error == other)
+    }
+}
+
+impl From<TryError<io::Error>> for io::Error {
+    fn from(error: TryError<io::Error>) -> Self {
+        match error {
+            TryError::Item { error, .. } => error,
+            TryError::Run(error) => error.into(),
+        }
+    }
+}
+
+impl From<TryError<String>> for String {
+    fn from(error: TryError<String>) -> Self {
+        error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_budget_names_items_bytes_and_ways_out() {
+        let error = Error::new(ErrorKind::OverBudget {
+            item: 41,
+            items_done: 41,
+            held: Bytes::mib(250),
+            needed: Bytes::mib(6),
+            budget: Bytes::mib(256),
+            expected: Some(Bytes::gib(2)),
+        });
+        assert_eq!(
+            error.to_string(),
+            "the results don't fit the memory budget: 41 items hold 250 MiB of 256 MiB, and item 41 needs 6.00 MiB more \
+             (2.00 GiB expected in all); hand them over with `for_each_batch` or by iterating, or give the run a larger \
+             `max_memory`"
+        );
+        assert_eq!(error.item(), Some(41));
+    }
+
+    #[test]
+    fn a_result_stays_small() {
+        assert!(size_of::<Result<(), Error>>() <= 8);
+        assert!(size_of::<Result<u64, TryError<io::Error>>>() <= 128);
+    }
+}

@@ -1,0 +1,4 @@
+//! The executor.
+
+pub(crate) mod buffer;
+pub mod chunk;

@@ -1,0 +1,135 @@
+//! How many bytes a result takes: by the best means that its type allows.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::deep_size::DeepSize;
+
+/// The means by which the bytes of results are measured, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MeasuredBy {
+    /// The result's own [`DeepSize`]: what it owns on the heap, and itself.
+    DeepSize,
+    /// The process's resident memory, as it grew while results were held. Other work in the process counts in.
+    Resident,
+    /// The type's own size; what it owns on the heap is not counted. Exact for types that own nothing.
+    SizeOf,
+}
+
+impl fmt::Display for MeasuredBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::DeepSize => "deep size",
+            Self::Resident => "resident memory",
+            Self::SizeOf => "size of the type",
+        })
+    }
+}
+
+/// How values of `T` are measured, decided when the function was annotated.
+pub struct Measure<T> {
+    /// Bytes owned on the heap; `None` where there can be none or where the type can't say.
+    pub(crate) heap: Option<fn(&T) -> usize>,
+    pub(crate) by: MeasuredBy,
+}
+
+impl<T> Clone for Measure<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Measure<T> {}
+
+impl<T> fmt::Debug for Measure<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measure").field("by", &self.by).finish_non_exhaustive()
+    }
+}
+
+impl<T> Measure<T> {
+    /// For a type that can't be asked.
+    #[must_use]
+    pub const fn unknown() -> Self {
+        // What needs no drop owns nothing that a run could give back, so its size is all there is to count.
+        let by = if std::mem::needs_drop::<T>() { MeasuredBy::Resident } else { MeasuredBy::SizeOf };
+        Self { heap: None, by }
+    }
+}
+
+/// Asks a type for its means of measuring, by autoref specialisation: `(&&&Probe::<T>::NEW).measure()` finds the first of
+/// [`ViaDeepSize`], [`ViaOkDeepSize`] and [`ViaUnknown`] that `T` allows. (The trait with the most references taken off the
+/// receiver is looked at first.) See <https://lukaskalbertodt.github.io/2019/12/05/generalized-autoref-based-specialization.html>.
+#[derive(Debug)]
+pub struct Probe<T>(PhantomData<T>);
+
+impl<T> Probe<T> {
+    /// The only value.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+/// First choice: the type has a deep size.
+pub trait ViaDeepSize<T> {
+    /// How to measure `T`.
+    fn measure(&self) -> Measure<T>;
+}
+
+impl<T: DeepSize> ViaDeepSize<T> for &&Probe<T> {
+    fn measure(&self) -> Measure<T> {
+        Measure { heap: if T::OWNS_HEAP { Some(T::heap_size) } else { None }, by: MeasuredBy::DeepSize }
+    }
+}
+
+/// Second choice: a `Result` whose value has a deep size, whatever its error is.
+pub trait ViaOkDeepSize<T> {
+    /// How to measure `T`.
+    fn measure(&self) -> Measure<T>;
+}
+
+impl<T: DeepSize, E> ViaOkDeepSize<Result<T, E>> for &Probe<Result<T, E>> {
+    fn measure(&self) -> Measure<Result<T, E>> {
+        // An error is small beside what a function that needs a budget returns.
+        let heap: fn(&Result<T, E>) -> usize = |result| result.as_ref().map_or(0, T::heap_size);
+        Measure { heap: if T::OWNS_HEAP { Some(heap) } else { None }, by: MeasuredBy::DeepSize }
+    }
+}
+
+/// Last choice: nothing is known of the type.
+pub trait ViaUnknown<T> {
+    /// How to measure `T`.
+    fn measure(&self) -> Measure<T>;
+}
+
+impl<T> ViaUnknown<T> for Probe<T> {
+    fn measure(&self) -> Measure<T> {
+        Measure::unknown()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    macro_rules! measure {
+        ($type:ty) => {
+            (&&&Probe::<$type>::NEW).measure()
+        };
+    }
+
+    struct Opaque(#[expect(dead_code, reason = "only its drop glue matters")] Box<u32>);
+
+    #[test]
+    fn the_best_means_is_found() {
+        assert_eq!(measure!(u32).by, MeasuredBy::DeepSize);
+        assert!(measure!(u32).heap.is_none());
+        assert_eq!((measure!(Vec<u8>).heap.unwrap())(&Vec::with_capacity(100)), 100);
+        assert_eq!(measure!(Result<Vec<u8>, Opaque>).by, MeasuredBy::DeepSize);
+        assert_eq!((measure!(Result<Vec<u8>, Opaque>).heap.unwrap())(&Ok(Vec::with_capacity(7))), 7);
+        assert_eq!(measure!(io::Result<String>).by, MeasuredBy::DeepSize);
+        assert_eq!(measure!(Opaque).by, MeasuredBy::Resident);
+        assert_eq!(measure!(Vec<Opaque>).by, MeasuredBy::Resident);
+        assert_eq!(measure!([*const u8; 2]).by, MeasuredBy::SizeOf);
+    }
+}

@@ -1,0 +1,10 @@
+//! Memory: how much there is, how much a run may use of it, and how much its results take.
+
+pub(crate) mod available;
+pub(crate) mod budget;
+mod bytes;
+pub(crate) mod deep_size;
+pub(crate) mod measure;
+
+pub use bytes::Bytes;
+pub(crate) use bytes::BYTES_SYNTAX;

@@ -1,0 +1,271 @@
+//! The options of a run: what the builder methods and the attribute set, and what they refuse.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+use crate::memory::{BYTES_SYNTAX, Bytes};
+
+/// How much memory a run may use: a fraction of what is available when it starts, or bytes.
+///
+/// Made from an `f64` (`0 < x <= 1`), from [`Bytes`], or from a text such as `"512MiB"`; what can't be either is refused by
+/// the run's terminal, with an error that names it.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Bytes, process_in_batches};
+///
+/// let double = |x: u64| 2 * x;
+/// process_in_batches(double, 0..9).max_memory(0.25).collect::<Vec<_>>()?;
+/// process_in_batches(double, 0..9).max_memory("64MiB").collect::<Vec<_>>()?;
+/// process_in_batches(double, 0..9).max_memory(Bytes::mib(64)).collect::<Vec<_>>()?;
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaxMemory(Limit);
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Limit {
+    Fraction(f64),
+    Bytes(Bytes),
+    /// A text that is no number of bytes; kept for the error.
+    Unreadable(String),
+}
+
+/// Amorsize's default: half of the available memory.
+const DEFAULT_FRACTION: f64 = 0.5;
+/// Amorsize's default: five items are sampled.
+const DEFAULT_SAMPLE_SIZE: usize = 5;
+/// More threads than any machine has cores; a larger number is a mistake, and rayon would start every one of them.
+const MOST_THREADS: usize = 65_535;
+
+impl MaxMemory {
+    /// A fraction of the available memory, `0 < fraction <= 1`.
+    #[must_use]
+    pub const fn fraction(fraction: f64) -> Self {
+        Self(Limit::Fraction(fraction))
+    }
+
+    /// A number of bytes.
+    #[must_use]
+    pub const fn bytes(bytes: Bytes) -> Self {
+        Self(Limit::Bytes(bytes))
+    }
+
+    pub(crate) fn limit(&self) -> Result<&Limit, Error> {
+        let refuse = |value: String, expected| {
+            Err(Error::new(ErrorKind::InvalidOption { option: "max_memory", value, expected }))
+        };
+        match &self.0 {
+            // The negation refuses NaN too.
+            Limit::Fraction(fraction) if !(*fraction > 0.0 && *fraction <= 1.0) => refuse(
+                fraction.to_string(),
+                "a fraction above 0 and up to 1 of the available memory, or bytes such as \"512MiB\"",
+            ),
+            Limit::Bytes(Bytes::ZERO) => refuse("0 B".into(), "at least one byte"),
+            Limit::Unreadable(text) => refuse(format!("{text:?}"), BYTES_SYNTAX),
+            limit => Ok(limit),
+        }
+    }
+}
+
+impl Default for MaxMemory {
+    fn default() -> Self {
+        Self::fraction(DEFAULT_FRACTION)
+    }
+}
+
+impl fmt::Display for MaxMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Limit::Fraction(fraction) => write!(f, "{:.0}% of the available memory", fraction * 100.0),
+            Limit::Bytes(bytes) => bytes.fmt(f),
+            Limit::Unreadable(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+impl From<f64> for MaxMemory {
+    fn from(fraction: f64) -> Self {
+        Self::fraction(fraction)
+    }
+}
+
+impl From<Bytes> for MaxMemory {
+    fn from(bytes: Bytes) -> Self {
+        Self::bytes(bytes)
+    }
+}
+
+impl From<&str> for MaxMemory {
+    fn from(text: &str) -> Self {
+        Self(match text.parse() {
+            Ok(bytes) => Limit::Bytes(bytes),
+            Err(_) => Limit::Unreadable(text.to_owned()),
+        })
+    }
+}
+
+impl From<String> for MaxMemory {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+/// A const expression given as `max_memory` in the attribute, whose type decides how it is checked.
+#[derive(Debug)]
+pub struct MaxMemoryValue<T>(pub T);
+
+impl MaxMemoryValue<f64> {
+    /// Checks the fraction at compile time.
+    #[must_use]
+    pub const fn checked(self) -> MaxMemory {
+        assert!(self.0 > 0.0 && self.0 <= 1.0, "`max_memory` must be above 0 and at most 1");
+        MaxMemory::fraction(self.0)
+    }
+}
+
+impl MaxMemoryValue<Bytes> {
+    /// Checks the bytes at compile time.
+    #[must_use]
+    pub const fn checked(self) -> MaxMemory {
+        assert!(self.0.as_u64() > 0, "`max_memory` must be at least one byte");
+        MaxMemory::bytes(self.0)
+    }
+}
+
+impl MaxMemoryValue<&str> {
+    /// Parses the text at compile time.
+    #[must_use]
+    pub const fn checked(self) -> MaxMemory {
+        let Some(bytes) = Bytes::parse_const(self.0) else {
+            panic!("`max_memory` must be a number with a unit, such as \"512MiB\"")
+        };
+        MaxMemoryValue(bytes).checked()
+    }
+}
+
+/// What the attribute and the builder methods set; `None` where the run decides for itself.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    max_memory: Option<MaxMemory>,
+    batch_size: Option<usize>,
+    sample_size: Option<usize>,
+    threads: Option<usize>,
+    verbose: bool,
+}
+
+impl Options {
+    /// Nothing set but the memory budget. (A const fn could not replace an earlier one, because that may own a text.)
+    #[must_use]
+    pub const fn new(max_memory: Option<MaxMemory>) -> Self {
+        Self { max_memory, batch_size: None, sample_size: None, threads: None, verbose: false }
+    }
+
+    /// Sets the items per batch at most.
+    #[must_use]
+    pub const fn batch_size(mut self, items: usize) -> Self {
+        self.batch_size = Some(items);
+        self
+    }
+
+    /// Sets the items in the sample at most.
+    #[must_use]
+    pub const fn sample_size(mut self, items: usize) -> Self {
+        self.sample_size = Some(items);
+        self
+    }
+
+    /// Sets the number of workers.
+    #[must_use]
+    pub const fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Sets whether the run reports on stderr.
+    #[must_use]
+    pub const fn verbose(mut self, verbose: bool) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    pub(crate) fn set_max_memory(&mut self, max_memory: MaxMemory) {
+        self.max_memory = Some(max_memory);
+    }
+
+    /// Refuses what can't be run with.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let plain = matches!(self, Self { batch_size: None, sample_size: None, threads: None, max_memory: None, .. });
+        if plain { Ok(()) } else { self.check_each() }
+    }
+
+    fn check_each(&self) -> Result<(), Error> {
+        let at_least_one = |option, value: Option<usize>| match value {
+            Some(0) => Err(Error::new(ErrorKind::InvalidOption { option, value: "0".into(), expected: "at least 1" })),
+            _ => Ok(()),
+        };
+        at_least_one("batch_size", self.batch_size)?;
+        at_least_one("sample_size", self.sample_size)?;
+        at_least_one("threads", self.threads)?;
+        if let Some(threads) = self.threads.filter(|&threads| threads > MOST_THREADS) {
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option: "threads",
+                value: threads.to_string(),
+                expected: "at most 65535",
+            }));
+        }
+        self.max_memory.as_ref().map_or(Ok(()), |max_memory| max_memory.limit().map(drop))
+    }
+
+    pub(crate) fn limit(&self) -> MaxMemory {
+        self.max_memory.clone().unwrap_or_default()
+    }
+
+    pub(crate) fn batch_items(&self) -> Option<usize> {
+        self.batch_size
+    }
+
+    pub(crate) fn sample_items(&self) -> usize {
+        self.sample_size.unwrap_or(DEFAULT_SAMPLE_SIZE)
+    }
+
+    pub(crate) fn wanted_threads(&self) -> Option<usize> {
+        self.threads
+    }
+
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(options: &Options) -> String {
+        options.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_option_refuses_what_it_cant_use() {
+        assert_eq!(refused(&Options::new(None).batch_size(0)), "`batch_size` can't be 0: use at least 1");
+        assert_eq!(refused(&Options::new(None).sample_size(0)), "`sample_size` can't be 0: use at least 1");
+        assert_eq!(refused(&Options::new(None).threads(0)), "`threads` can't be 0: use at least 1");
+        assert_eq!(refused(&Options::new(None).threads(70_000)), "`threads` can't be 70000: use at most 65535");
+        for fraction in [0.0, -0.5, 1.5, f64::NAN, f64::INFINITY] {
+            assert!(refused(&Options::new(Some(fraction.into()))).starts_with("`max_memory` can't be"));
+        }
+        assert!(refused(&Options::new(Some("12 bananas".into()))).contains("\"12 bananas\""));
+        assert!(refused(&Options::new(Some(Bytes::ZERO.into()))).contains("at least one byte"));
+    }
+
+    #[test]
+    fn the_edges_are_taken() {
+        for fraction in [f64::MIN_POSITIVE, 1.0] {
+            assert!(Options::new(Some(fraction.into())).check().is_ok());
+        }
+        assert!(Options::new(None).batch_size(1).sample_size(1).threads(1).check().is_ok());
+    }
+}
