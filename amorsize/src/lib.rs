@@ -3,9 +3,16 @@
 mod bounds;
 mod error;
 mod execute;
+mod functions;
+mod iter;
 mod memory;
 mod options;
+mod plan;
+mod report;
 mod run;
+mod sample;
+mod sink;
+mod verbose;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -13,8 +20,13 @@ pub mod __private;
 
 pub use amorsize_macros::batched;
 pub use error::{Error, ErrorKind, TryError};
+pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batches};
+pub use iter::{IntoIter, Unordered};
 pub use memory::Bytes;
 pub use memory::deep_size::DeepSize;
 pub use memory::measure::MeasuredBy;
 pub use options::MaxMemory;
+pub use plan::{Plan, Warning};
+pub use report::Report;
 pub use run::Batched;
+pub use sink::Batch;

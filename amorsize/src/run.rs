@@ -1,44 +1,442 @@
-use crate::execute::chunk::Kernel;
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, TryError};
+use crate::execute::Engine;
+use crate::execute::buffer::{Collection, Results};
+use crate::execute::chunk::{AsWork, Kernel, Shared, as_work};
+use crate::execute::line::{Accepted, Ends, Flow, Line, Outlet, Source};
+use crate::iter::{IntoIter, Unordered};
+use crate::memory::Bytes;
 use crate::memory::measure::Measure;
 use crate::options::{MaxMemory, Options};
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::sink::{Batch, Batches, Values};
+use crate::verbose::Verbose;
 
-/// A run that has not started.
+/// A run that has not started: a function, its input, and how to go about it.
+///
+/// An annotated function's wrapper gives one, and so does [`process_in_batches`]. Builder methods set options, a terminal
+/// starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
+/// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
+/// [`plan`](Self::plan) runs the sample alone.
+///
+/// `I` is the input, `R` what the function returns, `C` what all calls share.
+///
+/// # Panics
+///
+/// A panic of the function, of the input's iterator or of the sink reaches the caller of the terminal with its own payload,
+/// after the calls in flight have ended. Results of the items before a panicking call still go to the sink.
 #[must_use = "a run does nothing until a terminal such as `collect` or `for_each_batch` starts it"]
 pub struct Batched<I: IntoIterator, R, C> {
-    items: I,
-    shared: C,
-    kernel: Kernel<I::Item, R, C>,
-    measure: (Measure<I::Item>, Measure<R>),
-    options: Options,
+    source: Source<I, R>,
+    shared: Shared<I::Item, R, C>,
+    as_work: AsWork<I::Item, R, C>,
+    engine: Engine,
+    /// Results of the sample, which the terminal hands over first.
+    kept: Kept<R>,
+    verbose: Verbose,
 }
 
 impl<I: IntoIterator, R, C> Batched<I, R, C> {
-    pub(crate) fn new(items: I, shared: C, kernel: Kernel<I::Item, R, C>, measure: (Measure<I::Item>, Measure<R>), options: Options) -> Self where I::Item: Send, R: Send, C: Sync {
-        Self { items, shared, kernel, measure, options }
+    #[inline]
+    pub(crate) fn new(
+        items: I,
+        shared: C,
+        kernel: Kernel<I::Item, R, C>,
+        measure: (Measure<I::Item>, Measure<R>),
+        options: Options,
+    ) -> Self
+    where
+        I::Item: Send,
+        R: Send,
+        C: Sync,
+    {
+        Self {
+            source: Source::new(items),
+            shared: Shared::new(shared, kernel, measure),
+            as_work: as_work::<I::Item, R, C>,
+            verbose: Verbose::new(options.is_verbose()),
+            engine: Engine::new(options, size_of::<I::Item>(), size_of::<R>(), measure.1.by),
+            kept: Kept { parts: Vec::new() },
+        }
     }
 
-    /// Sets.
+    // ---- options ----
+
+    /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`] or as a
+    /// text such as `"512MiB"`.
     pub fn max_memory(mut self, max_memory: impl Into<MaxMemory>) -> Self {
-        self.options.set_max_memory(max_memory.into());
+        let max_memory = max_memory.into();
+        self.engine.change_options(|mut options| {
+            options.set_max_memory(max_memory);
+            options
+        });
         self
     }
-    /// Sets.
-    pub fn batch_size(mut self, n: usize) -> Self { self.options = self.options.batch_size(n); self }
 
-    /// Collects, one item after the other (scaffolding until the executor stands).
-    pub fn collect<V: FromIterator<R>>(self) -> Result<V, crate::Error> {
-        self.options.check()?;
-        Ok(self.items.into_iter().map(|item| {
-            let mut items = crate::execute::buffer::Items::new();
-            items.fill(&mut std::iter::once(item), 1);
-            let mut chunk = crate::execute::chunk::Chunk { items, results: crate::execute::buffer::Results::with_capacity(1), quota: 1 };
-            (self.kernel)(&mut chunk, &self.shared);
-            let _ = &self.measure;
-            chunk.results.into_vec().pop().unwrap()
-        }).collect())
+    /// Sets the items per batch at most; a batch is smaller at the end of the input, or where the budget closes it early. By
+    /// default the plan finds it from memory and time.
+    pub fn batch_size(mut self, items: usize) -> Self {
+        self.engine.change_options(|options| options.batch_size(items));
+        self
+    }
+
+    /// Sets the items in the sample at most (5 by default).
+    pub fn sample_size(mut self, items: usize) -> Self {
+        self.engine.change_options(|options| options.sample_size(items));
+        self
+    }
+
+    /// Sets the number of workers: the run uses a pool of that size, which is kept for the next run of the same size. By
+    /// default the run uses the pool that it is called in, or rayon's global one, as far as the plan finds it worthwhile.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.engine.change_options(|options| options.threads(threads));
+        self
+    }
+
+    /// Sets whether the run prints its plan and its batches to stderr.
+    pub fn verbose(mut self, verbose: bool) -> Self {
+        self.engine.change_options(|options| options.verbose(verbose));
+        self.verbose = Verbose::new(verbose);
+        self
+    }
+
+    pub(crate) fn set_unordered(&mut self) {
+        self.engine.set_unordered();
+    }
+
+    // ---- terminals ----
+
+    /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
+    /// once per item.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100);
+    /// println!("{}", run.plan()?);
+    /// assert_eq!(run.collect::<Vec<_>>()?, (1..=100).collect::<Vec<_>>());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn plan(&mut self) -> Result<&Plan, Error> {
+        self.engine.options().check()?;
+        let mut line =
+            Line { source: &mut self.source, shared: &self.shared, outlet: &mut self.kept, inlined: None };
+        self.engine.make_plan(&mut line)
+    }
+
+    /// Runs everything and collects the results in input order; a `Vec` is filled in place.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, or when the results don't fit the memory budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let squares: Vec<u64> = process_in_batches(|x: u64| x * x, 0..4).collect()?;
+    /// assert_eq!(squares, [0, 1, 4, 9]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn collect<V: FromIterator<R>>(self) -> Result<V, Error> {
+        // A `Vec` takes over the allocation of what it is collected from.
+        self.collect_vec().map(V::from_iter)
+    }
+
+    fn collect_vec(mut self) -> Result<Vec<R>, Error> {
+        self.start()?;
+        let (least, _) = self.source.left();
+        let kept = self.kept.parts.iter().map(|part| part.results.len()).sum();
+        let count = least.saturating_add(kept);
+        let mut all = self.room_for(count)?;
+        self.drive(&mut all)?;
+        self.verbose.end(all.len());
+        Ok(all.into_vec())
+    }
+
+    /// Room for all results, as far as the input tells their number; refused where the budget has none.
+    fn room_for(&mut self, count: usize) -> Result<Collection<R>, Error> {
+        /// So much fits any budget that was not stated in bytes.
+        const SMALL: usize = 1 << 20;
+
+        let bytes = count.saturating_mul(size_of::<R>());
+        if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget()?.bytes {
+            return Err(self.too_many(count));
+        }
+        Collection::with_capacity(count).map_err(|_| self.too_many(count))
+    }
+
+    fn too_many(&mut self, count: usize) -> Error {
+        let (done, size) = (self.engine.items_done(), Bytes::of_usize(size_of::<R>()));
+        Error::new(ErrorKind::OverBudget {
+            item: done,
+            items_done: done,
+            held: size * done as u64,
+            needed: size,
+            budget: self.engine.budget().map_or(Bytes::ZERO, |budget| budget.bytes),
+            expected: Some(size * count as u64),
+        })
+    }
+
+    /// Runs everything and hands the results to `sink` batch by batch, in input order. Work goes on while a batch is with the
+    /// sink, as far as the budget allows.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut total = 0;
+    /// let report = process_in_batches(|x: u64| vec![x; 1000], 0..100)
+    ///     .max_memory("1MiB")
+    ///     .for_each_batch(|batch| total += batch.iter().flatten().sum::<u64>())?;
+    /// assert_eq!((total, report.items()), (4_950_000, 100));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn for_each_batch<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Error> {
+        self.for_each(&mut |batch| {
+            sink(batch);
+            true
+        })
+    }
+
+    /// Runs everything and hands the results to `sink` batch by batch, until it returns an error.
+    ///
+    /// # Errors
+    ///
+    /// The sink's first error, as it is; or what [`for_each_batch`](Self::for_each_batch) fails with, converted into the
+    /// sink's error type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io::{self, Write};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// fn write_all(mut out: impl Write) -> io::Result<()> {
+    ///     process_in_batches(|x: u32| format!("{x}\n"), 0..100).try_for_each_batch(|batch| {
+    ///         batch.iter().try_for_each(|line| out.write_all(line.as_bytes()))
+    ///     })?;
+    ///     Ok(())
+    /// }
+    ///
+    /// let mut out = Vec::new();
+    /// write_all(&mut out)?;
+    /// assert!(out.starts_with(b"0\n1\n2\n"));
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<R>) -> Result<(), S>>(
+        mut self,
+        mut sink: F,
+    ) -> Result<Report, S> {
+        let mut failure = None;
+        let report = self.for_each(&mut |batch| {
+            failure = sink(batch).err();
+            failure.is_none()
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => report.map_err(S::from),
+        }
+    }
+
+    fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Error> {
+        self.start()?;
+        let mut batches = Batches::new(self.engine.options().batch_items(), self.verbose, sink);
+        self.drive(&mut batches)?;
+        let count = batches.count;
+        let totals = self.engine.totals()?;
+        let items = totals.learned.items;
+        self.verbose.end(items);
+        Ok(Report::new(totals, items, count))
+    }
+
+    /// Runs the items when the results are asked for, and gives each as soon as it is there, with the index of its item.
+    ///
+    /// # Panics
+    ///
+    /// Its `next` panics when an option was given a value that it does not take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut squares = [0; 100];
+    /// for (index, square) in process_in_batches(|x: usize| x * x, 0..100).unordered() {
+    ///     squares[index] = square;
+    /// }
+    /// assert_eq!(squares[9], 81);
+    /// ```
+    pub fn unordered(self) -> Unordered<I, R, C> {
+        self.check();
+        Unordered::new(self)
+    }
+
+    fn check(&self) {
+        if let Err(error) = self.engine.options().check() {
+            panic!("{error}");
+        }
+    }
+
+    // ---- inside ----
+
+    fn start(&mut self) -> Result<(), Error> {
+        self.engine.options().check()?;
+        if self.verbose.is_on() {
+            self.print_plan()?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn print_plan(&mut self) -> Result<(), Error> {
+        let total = match self.source.left() {
+            (least, Some(most)) if least == most => Some(least + self.engine.items_done()),
+            _ => None,
+        };
+        let available = self.engine.budget()?.available;
+        let (asked, share) = (self.engine.options().batch_items(), self.engine.options().limit().to_string());
+        let plan = self.plan()?.clone();
+        self.verbose.plan(&plan, total, asked, &share, available);
+        Ok(())
+    }
+
+    /// Gives back the credit of results that an iterator's caller has taken.
+    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
+        self.engine.release(items, bytes);
+    }
+
+    /// Runs until the input ends or the outlet has enough. Results of the sample go first.
+    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet<R>) -> Result<Flow, Error> {
+        let Self { source, shared, as_work, engine, kept, .. } = self;
+        if let Some(plan) = engine.plan() {
+            outlet.set_batch_size(plan.batch_size());
+        }
+        let mut flow = Flow::Continue;
+        for part in kept.parts.drain(..) {
+            // A collection wants the results where it lends places.
+            let accepted = outlet.accept(part.results, part.start, part.bytes);
+            engine.release(accepted.items, accepted.bytes);
+            flow = accepted.flow;
+            if flow == Flow::Stop {
+                return Ok(flow);
+            }
+        }
+        if flow == Flow::Enough {
+            return Ok(flow);
+        }
+        let work = as_work(shared);
+        let mut line = Line { source, shared, outlet, inlined: None };
+        engine.run(&mut line as &mut dyn Ends, work)
     }
 }
+
 impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C> {
-    /// Collects (scaffolding).
-    pub fn try_collect<V: FromIterator<T>>(self) -> Result<V, E> { self.collect::<Result<V, E>>().unwrap() }
+    /// Runs everything and collects the values of the function's results in input order, or gives its first error by input
+    /// order; nothing behind an error is started once it is known.
+    ///
+    /// # Errors
+    ///
+    /// The function's first error with the index of its item, or what [`collect`](Self::collect) fails with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+    ///     text.parse()
+    /// }
+    ///
+    /// let numbers: Vec<u32> = parse_batched(["1", "2", "3"]).try_collect()?;
+    /// assert_eq!(numbers, [1, 2, 3]);
+    /// # Ok::<(), amorsize::TryError<std::num::ParseIntError>>(())
+    /// ```
+    pub fn try_collect<V: FromIterator<T>>(mut self) -> Result<V, TryError<E>> {
+        self.start()?;
+        let mut values = Values { values: Vec::new(), failure: None };
+        let outcome = self.drive(&mut values);
+        if let Some((item, error)) = values.failure {
+            return Err(TryError::Item { item, error });
+        }
+        outcome?;
+        self.verbose.end(values.values.len());
+        Ok(values.values.into_iter().collect())
+    }
+}
+
+/// Runs the items when the results are asked for, and gives the results in input order.
+///
+/// # Panics
+///
+/// `into_iter` panics when an option was given a value that it does not take, because an iterator could not return the error.
+impl<I: IntoIterator, R, C> IntoIterator for Batched<I, R, C> {
+    type Item = R;
+    type IntoIter = IntoIter<I, R, C>;
+
+    fn into_iter(mut self) -> IntoIter<I, R, C> {
+        self.check();
+        if let Err(error) = self.start() {
+            panic!("{error}");
+        }
+        IntoIter::new(self)
+    }
+}
+
+impl<I: IntoIterator, R, C> fmt::Debug for Batched<I, R, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batched")
+            .field("options", self.engine.options())
+            .field("plan", &self.engine.plan())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Results of the sample until a terminal takes them.
+struct Kept<R> {
+    parts: Vec<Part<R>>,
+}
+
+struct Part<R> {
+    results: Results<R>,
+    start: usize,
+    bytes: u64,
+}
+
+impl<R> Outlet<R> for Kept<R> {
+    fn accept(&mut self, results: Results<R>, start: usize, bytes: u64) -> Accepted {
+        self.parts.push(Part { results, start, bytes });
+        Accepted::KEPT
+    }
+
+    fn flush(&mut self) -> Accepted {
+        Accepted::KEPT
+    }
+
+    fn wanted(&self) -> usize {
+        usize::MAX
+    }
+
+    fn holds(&self) -> bool {
+        false
+    }
+
+    fn set_batch_size(&mut self, _items: usize) {}
 }

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "results are written into one allocation by several workers")]
 
 use std::ptr;
+use std::sync::Arc;
 
 /// Items taken from the input, to be taken out again from the front.
 pub(crate) struct Items<T> {
@@ -72,42 +73,31 @@ impl<T> Drop for Items<T> {
     }
 }
 
-/// Results in the order of their items: in an allocation of their own, or in a region of somebody else's.
+/// Results in the order of their items: in an allocation of their own, or in a region of a [`Collection`]'s.
 pub(crate) struct Results<R> {
-    /// The first place; the places `..len` hold results, and there are `capacity`.
+    /// The first place; the places `..len` hold results, and there are `capacity`. All of them are this value's alone.
     places: *mut R,
     len: usize,
     capacity: usize,
     /// Owns the allocation that `places` points to, or nothing when the results lie in a region. Its length stays 0.
-    allocation: Vec<R>,
-    in_region: bool,
+    own: Vec<R>,
+    /// Keeps the allocation that `places` points to, when the results lie in a region.
+    region_of: Option<Arc<Allocation<R>>>,
 }
 
-// SAFETY: the places that `places` points to are this value's alone (see `Results::region`), so sending it sends the results
-// in them and nothing else.
+/// Places for results, freed when neither the collection nor a region of it needs them any longer.
+struct Allocation<R>(Vec<R>);
+
+// SAFETY: the places that `places` points to are this value's alone: an own allocation's, or those that a `Collection` or a
+// `Results::rest` gave to it and to nobody else. So sending it sends the results in them. The shared `Allocation` is only kept
+// and freed, which any thread may do because it holds no values: its length is 0.
 unsafe impl<R: Send> Send for Results<R> {}
 
 impl<R> Results<R> {
     /// An own allocation with room for `capacity` results.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        let mut allocation = Vec::with_capacity(capacity);
-        Self { places: allocation.as_mut_ptr(), len: 0, capacity, allocation, in_region: false }
-    }
-
-    /// The places `offset..offset + capacity` of the spare room of `target`.
-    ///
-    /// # Safety
-    ///
-    /// Until the value and all that [`rest`](Self::rest) made of it are gone or [`kept`](Self::keep), `target` must not move
-    /// or free its allocation, nor touch those places, and no other region may hold any of them.
-    pub(crate) unsafe fn region(target: &mut Vec<R>, offset: usize, capacity: usize) -> Self {
-        let room = target.spare_capacity_mut();
-        let places = room[offset..offset + capacity].as_mut_ptr().cast();
-        Self { places, len: 0, capacity, allocation: Vec::new(), in_region: true }
-    }
-
-    pub(crate) fn is_region(&self) -> bool {
-        self.in_region
+        let mut own = Vec::with_capacity(capacity);
+        Self { places: own.as_mut_ptr(), len: 0, capacity, own, region_of: None }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -119,44 +109,44 @@ impl<R> Results<R> {
         unsafe { std::slice::from_raw_parts(self.places, self.len) }
     }
 
-    /// The places still empty, as a value of their own; this one is full from now on.
-    pub(crate) fn rest(&mut self, own_capacity: usize) -> Self {
-        if !self.in_region {
-            return Self::with_capacity(own_capacity);
+    /// No room yet; see [`ensure`](Self::ensure).
+    pub(crate) fn unplaced() -> Self {
+        Self::with_capacity(0)
+    }
+
+    /// Makes room for `count` results in an own allocation, unless there is room already.
+    pub(crate) fn ensure(&mut self, count: usize) {
+        if self.capacity - self.len < count {
+            assert!(self.len == 0 && self.region_of.is_none(), "room is made before the first result");
+            *self = Self::with_capacity(count);
         }
+    }
+
+    /// Cuts the room to `capacity` results and gives what was behind it to another value, which has no room when these are
+    /// not in a region.
+    pub(crate) fn rest_behind(&mut self, capacity: usize) -> Self {
+        assert!(self.len <= capacity, "results that are there stay");
+        let Some(allocation) = &self.region_of else { return Self::unplaced() };
+        assert!(capacity <= self.capacity, "a region does not grow");
         let rest = Self {
-            places: self.places.wrapping_add(self.len),
+            places: self.places.wrapping_add(capacity),
             len: 0,
-            capacity: self.capacity - self.len,
-            allocation: Vec::new(),
-            in_region: true,
+            capacity: self.capacity - capacity,
+            own: Vec::new(),
+            region_of: Some(Arc::clone(allocation)),
         };
-        self.capacity = self.len;
+        self.capacity = capacity;
         rest
     }
 
-    /// The results as a `Vec`.
+    /// The results as a `Vec`, without a copy where they have an allocation of their own.
     pub(crate) fn into_vec(mut self) -> Vec<R> {
-        assert!(!self.in_region, "results in a region belong to its owner");
+        assert!(self.region_of.is_none(), "results in a region belong to its collection");
         let len = std::mem::take(&mut self.len);
-        let mut results = std::mem::take(&mut self.allocation);
+        let mut results = std::mem::take(&mut self.own);
         // SAFETY: `places` pointed to this allocation, whose first `len` places hold results; they are no longer counted here.
         unsafe { results.set_len(len) };
         results
-    }
-
-    /// Leaves the results of a region to the owner of the region.
-    ///
-    /// # Safety
-    ///
-    /// `target` is the `Vec` that the region was made of, and the places between its end and the region's hold nothing: the
-    /// regions before this one were kept before.
-    pub(crate) unsafe fn keep(mut self, target: &mut Vec<R>) {
-        assert!(self.in_region, "only a region has an owner");
-        assert!(ptr::eq(self.places, target.as_ptr().wrapping_add(target.len())), "regions are kept in order");
-        let len = std::mem::take(&mut self.len);
-        // SAFETY: the `len` places after the end of `target` hold results, which are no longer counted here.
-        unsafe { target.set_len(target.len() + len) };
     }
 }
 
@@ -164,6 +154,107 @@ impl<R> Drop for Results<R> {
     fn drop(&mut self) {
         let held = ptr::slice_from_raw_parts_mut(self.places, self.len);
         self.len = 0;
+        // SAFETY: the places held results, and are no longer counted as such.
+        unsafe { held.drop_in_place() };
+    }
+}
+
+/// What a `collect` fills: results that are to become one `Vec`, written into its allocation by whoever has them.
+pub(crate) struct Collection<R> {
+    allocation: Arc<Allocation<R>>,
+    /// The first place of the allocation; the places `..len` hold results, the places `len..given` are lent to regions.
+    places: *mut R,
+    len: usize,
+    given: usize,
+    capacity: usize,
+    /// Once more results came than there was room for: all of them.
+    overflow: Option<Vec<R>>,
+}
+
+impl<R> Collection<R> {
+    /// Room for `capacity` results, or an error where there is no such amount of memory.
+    pub(crate) fn with_capacity(capacity: usize) -> Result<Self, std::collections::TryReserveError> {
+        let mut allocation = Vec::new();
+        allocation.try_reserve_exact(capacity)?;
+        let places = allocation.as_mut_ptr();
+        Ok(Self { allocation: Arc::new(Allocation(allocation)), places, len: 0, given: 0, capacity, overflow: None })
+    }
+
+    /// The next `count` places, or none where there are not so many.
+    pub(crate) fn place(&mut self, count: usize) -> Results<R> {
+        if self.capacity - self.given < count {
+            // From here on nothing lies in place, so that results can be added in order.
+            self.capacity = self.given;
+            return Results::unplaced();
+        }
+        let places = self.places.wrapping_add(self.given);
+        self.given += count;
+        let region_of = Some(Arc::clone(&self.allocation));
+        Results { places, len: 0, capacity: count, own: Vec::new(), region_of }
+    }
+
+    /// Takes back the places that were lent and not used, when all regions were added.
+    pub(crate) fn reclaim(&mut self) {
+        self.given = self.len;
+    }
+
+    /// Adds the results next in order.
+    pub(crate) fn add(&mut self, mut results: Results<R>) {
+        if results.region_of.is_none() {
+            if self.overflow.is_some() || self.given != self.len || self.capacity - self.len < results.len {
+                self.overflowed().append(&mut results.into_vec());
+                return;
+            }
+            // SAFETY: there is room for them behind `len`, which is lent to nobody, and `results` no longer counts them.
+            unsafe { ptr::copy_nonoverlapping(results.places, self.places.add(self.len), results.len) };
+            self.len += std::mem::take(&mut results.len);
+            self.given = self.len;
+            return;
+        }
+        assert!(ptr::eq(results.places, self.places.wrapping_add(self.len)), "regions are added in order");
+        // The places before `len` hold results from here on, which `results` no longer counts.
+        self.len += std::mem::take(&mut results.len);
+        assert!(self.len <= self.given, "a region lies within what was lent");
+    }
+
+    fn overflowed(&mut self) -> &mut Vec<R> {
+        if self.overflow.is_none() {
+            let all = self.take_vec();
+            self.overflow = Some(all);
+        }
+        self.overflow.as_mut().expect("set above")
+    }
+
+    /// The results in place as a `Vec`; they are no longer counted here.
+    fn take_vec(&mut self) -> Vec<R> {
+        let len = std::mem::take(&mut self.len);
+        (self.given, self.capacity) = (0, 0);
+        let allocation = std::mem::replace(&mut self.allocation, Arc::new(Allocation(Vec::new())));
+        let Ok(Allocation(mut results)) = Arc::try_unwrap(allocation) else {
+            unreachable!("all regions were added before")
+        };
+        self.places = self.allocation.0.as_ptr().cast_mut();
+        // SAFETY: the places `..len` of this allocation hold results, nobody else refers to it, and they were uncounted above.
+        unsafe { results.set_len(len) };
+        results
+    }
+
+    /// All results.
+    pub(crate) fn into_vec(mut self) -> Vec<R> {
+        match self.overflow.take() {
+            Some(all) => all,
+            None => self.take_vec(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.overflow.as_ref().map_or(self.len, Vec::len)
+    }
+}
+
+impl<R> Drop for Collection<R> {
+    fn drop(&mut self) {
+        let held = ptr::slice_from_raw_parts_mut(self.places, std::mem::take(&mut self.len));
         // SAFETY: the places held results, and are no longer counted as such.
         unsafe { held.drop_in_place() };
     }
@@ -289,49 +380,93 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::redundant_clone, reason = "the clones are what is counted")]
     fn regions_fill_one_allocation() {
         let mine = values(10);
-        let mut target = Vec::with_capacity(12);
-        target.push(mine[0].clone());
-        // SAFETY: `target` is not touched before both regions are kept or gone, and they don't overlap.
-        let (mut first, mut second) =
-            unsafe { (Results::region(&mut target, 0, 6), Results::region(&mut target, 6, 5)) };
+        let mut all = Collection::with_capacity(12).unwrap();
+        let (mut first, mut second) = (all.place(7), all.place(3));
         transform(&mut filled(&mine[7..]), &mut second, 3, |item| item);
-        transform(&mut filled(&mine[1..5]), &mut first, 4, |item| item);
-        let mut rest = first.rest(0);
-        transform(&mut filled(&mine[5..7]), &mut rest, 2, |item| item);
-        for region in [first, rest, second] {
-            // SAFETY: they are kept in the order in which they lie.
-            unsafe { region.keep(&mut target) };
-        }
-        assert_eq!(target, mine);
-        drop(target);
+        transform(&mut filled(&mine[..4]), &mut first, 4, |item| item);
+        let mut rest = first.rest_behind(4);
+        transform(&mut filled(&mine[4..7]), &mut rest, 3, |item| item);
+        [first, rest, second].map(|region| all.add(region));
+        let all = all.into_vec();
+        assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 12));
+        drop(all);
         assert!(all_dropped_but_mine(&mine));
     }
 
     #[test]
-    fn a_region_that_is_not_kept_drops_what_it_holds() {
-        let mine = values(4);
-        let mut target = Vec::with_capacity(4);
-        // SAFETY: `target` is not touched before the region is gone.
-        let mut region = unsafe { Results::region(&mut target, 0, 4) };
-        transform(&mut filled(&mine[..2]), &mut region, 2, |item| item);
-        drop(region);
-        drop(target);
+    fn what_does_not_fit_in_place_follows_in_order() {
+        let mine = values(10);
+        let mut all = Collection::with_capacity(5).unwrap();
+        for part in mine.chunks(3) {
+            let mut results = all.place(part.len());
+            results.ensure(part.len());
+            transform(&mut filled(part), &mut results, part.len(), |item| item);
+            all.add(results);
+        }
+        assert_eq!(all.len(), 10);
+        assert_eq!(all.into_vec(), mine);
         assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn what_was_made_before_is_moved_into_place() {
+        let mine = values(6);
+        let mut all = Collection::with_capacity(6).unwrap();
+        let mut before = Results::with_capacity(2);
+        transform(&mut filled(&mine[..2]), &mut before, 2, |item| item);
+        all.add(before);
+        let mut results = all.place(4);
+        transform(&mut filled(&mine[2..]), &mut results, 4, |item| item);
+        all.add(results);
+        let all = all.into_vec();
+        assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 6));
+        drop(all);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn places_that_were_not_used_are_used_again() {
+        let mine = values(6);
+        let mut all = Collection::with_capacity(6).unwrap();
+        let mut results = all.place(6);
+        transform(&mut filled(&mine), &mut results, 2, |item| item);
+        all.add(results);
+        all.reclaim();
+        let mut results = all.place(4);
+        transform(&mut filled(&mine[2..]), &mut results, 4, |item| item);
+        all.add(results);
+        assert_eq!(all.into_vec(), mine);
+    }
+
+    #[test]
+    fn a_region_that_is_not_added_drops_what_it_holds_even_after_the_collection() {
+        let mine = values(6);
+        let mut all = Collection::with_capacity(6).unwrap();
+        let (mut first, mut second) = (all.place(3), all.place(3));
+        transform(&mut filled(&mine[..3]), &mut first, 3, |item| item);
+        transform(&mut filled(&mine[3..]), &mut second, 2, |item| item);
+        all.add(first);
+        drop(all);
+        assert_eq!(second.as_slice(), &mine[3..5]);
+        drop(second);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn impossible_room_is_refused() {
+        assert!(Collection::<u64>::with_capacity(usize::MAX).is_err());
     }
 
     #[test]
     fn values_of_no_size_are_counted() {
         let mut items = Items::new();
         items.fill(&mut std::iter::repeat_n((), 5), 5);
-        let mut target: Vec<()> = Vec::new();
-        // SAFETY: `target` is not touched before the region is kept.
-        let mut region = unsafe { Results::region(&mut target, 0, 5) };
+        let mut all = Collection::with_capacity(5).unwrap();
+        let mut region = all.place(5);
         transform(&mut items, &mut region, 5, |()| ());
-        // SAFETY: it is the only region.
-        unsafe { region.keep(&mut target) };
-        assert_eq!(target.len(), 5);
+        all.add(region);
+        assert_eq!(all.into_vec().len(), 5);
     }
 }

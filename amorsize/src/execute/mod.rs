@@ -1,4 +1,579 @@
-//! The executor.
+//! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
+//!
+//! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
+//! `control` who may run what and when, `pool` the threads. This file drives them; like `control` and `pool` it is compiled
+//! once, whatever the function.
 
 pub(crate) mod buffer;
+#[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
+pub(crate) mod control;
+pub(crate) mod line;
+pub(crate) mod pool;
+
+use std::panic::resume_unwind;
+use std::time::{Duration, Instant};
+
+use self::chunk::Work;
+use self::control::{Control, Progress};
+use self::line::{Accepted, Ends, Flow};
+use self::pool::{Job, Threads};
+use crate::error::{Error, ErrorKind};
+use crate::memory::Bytes;
+use crate::memory::available::resident;
+use crate::memory::budget::{Budget, Ledger};
+use crate::memory::measure::MeasuredBy;
+use crate::options::{Limit, Options};
+use crate::plan::{CHUNK_SECONDS, Plan, Situation};
+use crate::sample::{Learned, Stretch, TIMED_ALONE};
+
+/// So long a run stays on the calling thread before anything is read from the system: a fifth of what starting the pool costs.
+const FIRST_DECISION: f64 = 50e-6;
+/// A budget that is a fraction of what is available is not worked out before so much is held; no machine has less to give.
+const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
+/// Stretches expected to take this long are timed apart from the handling of their items: two looks at the clock are then less
+/// than a hundredth.
+const TIMED_APART: f64 = 5e-6;
+/// The caller looks at resident memory at least this often while it waits.
+const LONGEST_SLEEP: Duration = Duration::from_millis(20);
+/// A worker that waits for others looks this often whether there is something to do.
+const WORKER_NAP: Duration = Duration::from_micros(100);
+
+/// What a run has done, for its report.
+#[derive(Clone, Debug)]
+pub(crate) struct Totals {
+    pub(crate) learned: Learned,
+    pub(crate) peak: Bytes,
+    pub(crate) budget: Budget,
+    pub(crate) seconds: f64,
+    pub(crate) threads: usize,
+    pub(crate) chunks: usize,
+    pub(crate) measured_by: MeasuredBy,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// On the calling thread.
+    Inline,
+    /// On threads, for the rest of the run.
+    Parallel(Box<Control>, Threads),
+}
+
+/// A run, apart from its items and results.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    options: Options,
+    ordered: bool,
+    phase: Phase,
+    learned: Learned,
+    ledger: Ledger,
+    budget: Option<Budget>,
+    plan: Option<Plan>,
+    /// Items done inline, which is the index of the next one.
+    next: usize,
+    /// Items done inline and not handed over.
+    held_items: usize,
+    chunks: usize,
+    item_size: usize,
+    result_size: usize,
+    measured_by: MeasuredBy,
+    /// Items of the next inline stretch.
+    stretch: usize,
+    /// Seconds spent inline.
+    spent: f64,
+    decide_at: f64,
+    /// Resident memory when it was last read inline, or at the start of the parallel part.
+    resident: Option<u64>,
+    resident_measured: bool,
+    resident_most: u64,
+    elapsed: Duration,
+}
+
+/// What an inline part came to.
+enum Inline {
+    Done(Flow),
+    GoParallel(Box<Plan>),
+}
+
+impl Engine {
+    pub(crate) fn new(options: Options, item_size: usize, result_size: usize, measured_by: MeasuredBy) -> Self {
+        let (budget, ledger) = match options.limit().limit() {
+            Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
+            _ => (None, UNRESOLVED_BUDGET),
+        };
+        Self {
+            options,
+            ordered: true,
+            phase: Phase::Inline,
+            learned: Learned::default(),
+            ledger: Ledger::new(ledger),
+            budget,
+            plan: None,
+            next: 0,
+            held_items: 0,
+            chunks: 0,
+            item_size,
+            result_size,
+            measured_by,
+            stretch: 1,
+            spent: 0.0,
+            decide_at: FIRST_DECISION,
+            resident: None,
+            resident_measured: false,
+            resident_most: 0,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Changes options; a plan made before no longer holds.
+    pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
+        self.options = change(std::mem::take(&mut self.options));
+        self.plan = None;
+        let held = std::mem::replace(&mut self.ledger, Ledger::new(UNRESOLVED_BUDGET)).held();
+        self.budget = match self.options.limit().limit() {
+            Ok(Limit::Bytes(bytes)) => Some(Budget { bytes: *bytes, available: None }),
+            _ => None,
+        };
+        if let Some(budget) = &self.budget {
+            self.ledger.set_budget(budget.bytes);
+        }
+        self.ledger.take(held.as_u64());
+    }
+
+    /// Lets results come in any order.
+    pub(crate) fn set_unordered(&mut self) {
+        self.ordered = false;
+    }
+
+    pub(crate) fn items_done(&self) -> usize {
+        self.next
+    }
+
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// The budget, worked out from what is available now unless that was done before.
+    pub(crate) fn budget(&mut self) -> Result<&Budget, Error> {
+        if self.budget.is_none() {
+            let budget = Budget::resolve(&self.options.limit())?;
+            self.ledger.set_budget(budget.bytes);
+            self.budget = Some(budget);
+        }
+        Ok(self.budget.as_ref().expect("set above"))
+    }
+
+    /// Gives back the credit of results that were handed over outside of [`run`](Self::run).
+    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
+        match &self.phase {
+            Phase::Inline => {
+                self.ledger.give(bytes);
+                self.held_items -= items;
+            }
+            Phase::Parallel(control, _) => control.release(items, bytes),
+        }
+    }
+
+    pub(crate) fn totals(&mut self) -> Result<Totals, Error> {
+        let budget = self.budget()?.clone();
+        let (learned, peak, threads, chunks) = match &self.phase {
+            Phase::Inline => (self.learned.clone(), self.ledger.peak(), 1, self.chunks),
+            Phase::Parallel(control, _) => {
+                let state = control.state();
+                (state.learned.clone(), state.ledger.peak(), state.threads, self.chunks + state.chunks)
+            }
+        };
+        let seconds = self.elapsed.as_secs_f64();
+        Ok(Totals { learned, peak, budget, seconds, threads, chunks, measured_by: self.measured_by })
+    }
+
+    /// Runs the sample, up to its size, and plans. The results go to the outlet of `ends` like any others.
+    pub(crate) fn make_plan(&mut self, ends: &mut dyn Ends) -> Result<&Plan, Error> {
+        if self.plan.is_none() {
+            let begun = Instant::now();
+            self.budget()?;
+            self.read_resident();
+            while self.next < self.options.sample_items() && ends.left().1 != Some(0) && !ends.ended() {
+                // A sample that would break the budget ends early.
+                if self.next > 0 && self.affordable() == 0 {
+                    break;
+                }
+                self.inline_stretch(ends, self.options.sample_items() - self.next);
+            }
+            let situation = self.situation(ends)?;
+            self.plan = Some(Plan::new(&self.learned, &situation, true));
+            self.elapsed += begun.elapsed();
+        }
+        Ok(self.plan.as_ref().expect("set above"))
+    }
+
+    /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
+    pub(crate) fn run(&mut self, ends: &mut dyn Ends, work: &dyn Work) -> Result<Flow, Error> {
+        let begun = Instant::now();
+        let outcome = self.run_phases(ends, work);
+        self.elapsed += begun.elapsed();
+        outcome
+    }
+
+    fn run_phases(&mut self, ends: &mut dyn Ends, work: &dyn Work) -> Result<Flow, Error> {
+        if let Some(plan) = &self.plan {
+            ends.set_batch_size(plan.batch_size());
+        }
+        if matches!(self.phase, Phase::Inline) {
+            match self.inline(ends)? {
+                Inline::Done(flow) => return Ok(flow),
+                Inline::GoParallel(plan) => self.go_parallel(&plan, ends)?,
+            }
+        }
+        let Phase::Parallel(control, threads) = &self.phase else { unreachable!("set above") };
+        let base = self.resident.filter(|_| self.measured_by == MeasuredBy::Resident);
+        let mut conductor = Conductor {
+            control,
+            work,
+            worker: pool::is_worker(),
+            joins_in: threads.include_caller(),
+            resident: base.map(|base| (base, &mut self.resident_most)),
+        };
+        let mut outcome = Ok(Flow::Continue);
+        control.pause(false);
+        threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(ends, start));
+        if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue) {
+            if let Some(payload) = control.take_panic() {
+                resume_unwind(payload);
+            }
+        }
+        outcome
+    }
+
+    // ---- on the calling thread ----
+
+    fn inline(&mut self, ends: &mut dyn Ends) -> Result<Inline, Error> {
+        let mut planned = self.plan.take();
+        loop {
+            if ends.ended() || ends.left().1 == Some(0) {
+                let accepted = ends.flush();
+                self.release(accepted.items, accepted.bytes);
+                self.plan = planned;
+                return Ok(Inline::Done(if accepted.flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
+            }
+            if let Some(plan) = planned.take_if(|plan| plan.threads() > 1) {
+                self.plan = Some(plan.clone());
+                return Ok(Inline::GoParallel(Box::new(plan)));
+            }
+            let mut most = self.affordable();
+            if most == 0 {
+                if self.budget.is_none() {
+                    self.budget()?;
+                    continue;
+                }
+                let accepted = ends.flush();
+                self.release(accepted.items, accepted.bytes);
+                if accepted.flow != Flow::Continue {
+                    self.plan = planned;
+                    return Ok(Inline::Done(accepted.flow));
+                }
+                if accepted.items > 0 {
+                    continue;
+                }
+                if ends.collects() && self.next > 0 {
+                    return Err(self.over_budget(self.next, self.expected(), ends));
+                }
+                // A call that alone needs more than the budget runs alone.
+                most = 1;
+            }
+            let accepted = self.inline_stretch(ends, most);
+            if accepted.flow != Flow::Continue {
+                self.plan = planned;
+                return Ok(Inline::Done(accepted.flow));
+            }
+            if self.spent >= self.decide_at {
+                planned = self.decide(ends)?;
+            }
+        }
+    }
+
+    /// Runs the next stretch of items inline, at most so many.
+    fn inline_stretch(&mut self, ends: &mut dyn Ends, most: usize) -> Accepted {
+        let count = self.stretch.min(most);
+        let timed = count as f64 * self.learned.recent_seconds() > TIMED_APART;
+        let begun = Instant::now();
+        let done = ends.inline(count, self.ledger.free(), timed);
+        let result_bytes = self.result_size as u64;
+        let mut stretch = Stretch {
+            items: done.items,
+            seconds: 0.0,
+            bytes: result_bytes * done.items as u64 + done.heap,
+            largest: result_bytes + done.largest,
+        };
+        if self.resident.is_some() {
+            let before = self.resident;
+            self.read_resident();
+            let grown = self.resident.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+            stretch.bytes = stretch.bytes.max(grown);
+            stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
+            self.resident_measured = true;
+        }
+        self.ledger.take(stretch.bytes);
+        self.held_items += done.items;
+        let accepted = ends.hand_over_inlined(self.next, stretch.bytes);
+        self.release(accepted.items, accepted.bytes);
+        let seconds = begun.elapsed().as_secs_f64();
+        stretch.seconds = done.seconds.unwrap_or(seconds);
+        if done.seconds.is_some() && done.items > 0 {
+            self.learned.handling = (seconds - stretch.seconds).max(0.0) / done.items as f64;
+        }
+        self.learned.add(stretch);
+        self.next += done.items;
+        self.chunks += 1;
+        self.spent += seconds;
+        if let Some(payload) = done.panic {
+            ends.flush();
+            resume_unwind(payload);
+        }
+        self.stretch = self.next_stretch();
+        accepted
+    }
+
+    /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
+    /// more than fit the time to the next decision.
+    fn next_stretch(&self) -> usize {
+        let seconds = self.learned.recent_seconds();
+        let sampled = self.options.sample_items().saturating_sub(self.learned.items);
+        if sampled > 0 {
+            return if seconds < TIMED_ALONE.as_secs_f64() { sampled } else { 1 };
+        }
+        let in_time = (self.decide_at - self.spent) / seconds.max(1e-10);
+        (4 * self.stretch).min(in_time as usize).clamp(1, 1 << 16)
+    }
+
+    /// Bytes to expect of one result.
+    fn expected(&self) -> u64 {
+        self.learned.expected_bytes().max(self.result_size as u64)
+    }
+
+    fn affordable(&self) -> usize {
+        usize::try_from(self.ledger.free() / self.expected().max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Decides how to go on. Gives a plan when it is to be on threads.
+    fn decide(&mut self, ends: &mut dyn Ends) -> Result<Option<Plan>, Error> {
+        let first = self.budget.is_none() || self.resident.is_none();
+        self.budget()?;
+        if self.measured_by == MeasuredBy::Resident && !self.resident_measured {
+            if first {
+                self.read_resident();
+            }
+            // One item more is run inline to see by how much it grows.
+            if self.resident.is_some() {
+                return Ok(None);
+            }
+        }
+        let situation = self.situation(ends)?;
+        let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
+        ends.set_batch_size(plan.batch_size());
+        // Decided again when as much was spent once more, so that all decisions together cost little.
+        self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);
+        if plan.threads() == 1 {
+            return Ok(None);
+        }
+        Ok(Some(plan))
+    }
+
+    fn situation(&mut self, ends: &mut dyn Ends) -> Result<Situation, Error> {
+        let (threads, warm) = match self.options.wanted_threads() {
+            Some(threads) => (threads, false),
+            None => pool::expected_threads(),
+        };
+        let budget = self.budget()?.clone();
+        let remaining = match ends.left() {
+            (least, Some(most)) if least == most => Some(least),
+            _ => None,
+        };
+        Ok(Situation {
+            threads,
+            threads_asked: self.options.wanted_threads().is_some(),
+            warm,
+            remaining,
+            batch_items: self.options.batch_items(),
+            budget: budget.bytes,
+            available: budget.available,
+            measured_by: self.measured_by,
+            item_size: self.item_size,
+            result_size: self.result_size,
+            item_bytes: self.item_size as u64,
+        })
+    }
+
+    fn read_resident(&mut self) {
+        if self.measured_by == MeasuredBy::Resident {
+            self.resident = resident().map(Bytes::as_u64);
+        }
+    }
+
+    fn go_parallel(&mut self, plan: &Plan, ends: &mut dyn Ends) -> Result<(), Error> {
+        let threads = Threads::find(self.options.wanted_threads())?;
+        let mut situation = self.situation(ends)?;
+        situation.threads = plan.threads();
+        let ledger = std::mem::replace(&mut self.ledger, Ledger::new(Bytes::ZERO));
+        self.read_resident();
+        let progress = Progress { next: self.next, outstanding: self.held_items };
+        let control = Control::new(situation, self.learned.clone(), ledger, progress, self.ordered);
+        self.phase = Phase::Parallel(Box::new(control), threads);
+        Ok(())
+    }
+
+    fn over_budget(&self, item: usize, needed: u64, ends: &mut dyn Ends) -> Error {
+        over_budget(item, needed, &self.ledger, &self.learned, ends)
+    }
+}
+
+fn over_budget(item: usize, needed: u64, ledger: &Ledger, learned: &Learned, ends: &mut dyn Ends) -> Error {
+    let left = match ends.left() {
+        (least, Some(most)) if least == most => Some(least),
+        _ => None,
+    };
+    Error::new(ErrorKind::OverBudget {
+        item,
+        items_done: learned.items,
+        held: ledger.held(),
+        needed: Bytes::new(needed),
+        budget: ledger.budget(),
+        expected: left.map(|left| Bytes::new(learned.bytes) + Bytes::new(needed) * left as u64),
+    })
+}
+
+// ---- on threads ----
+
+/// What a pool's thread does for the run.
+struct WorkerJob<'a> {
+    control: &'a Control,
+    work: &'a dyn Work,
+}
+
+impl Job for WorkerJob<'_> {
+    fn run(&self) -> bool {
+        self.work.run_next(self.control, true, false)
+    }
+}
+
+/// The calling thread of a run on threads.
+struct Conductor<'a> {
+    control: &'a Control,
+    work: &'a dyn Work,
+    /// Whether the calling thread belongs to a pool, and so must not sleep.
+    worker: bool,
+    /// Whether it is one of the threads of the run, and so runs chunks itself.
+    joins_in: bool,
+    /// Resident memory at the start, and the most seen, where results are measured by it.
+    resident: Option<(u64, &'a mut u64)>,
+}
+
+/// Stops the run when the sink or the input panics, so that its workers end soon.
+struct StopOnUnwind<'a>(&'a Control);
+
+impl Drop for StopOnUnwind<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop_at(0);
+        }
+    }
+}
+
+impl Conductor<'_> {
+    /// Feeds the workers and hands over what they made, until the input ends or the outlet has enough.
+    fn conduct(&mut self, ends: &mut dyn Ends, start_job: &dyn Fn()) -> Result<Flow, Error> {
+        let _stop = StopOnUnwind(self.control);
+        loop {
+            let drained = self.control.is_drained();
+            while let Some(finished) = self.control.take_ready() {
+                if let Some(flow) = self.handed_over(ends.hand_over(finished)) {
+                    return Ok(flow);
+                }
+            }
+            self.feed(ends, start_job);
+            let fed = ends.ended() || self.control.limit() != usize::MAX;
+            if fed && drained && self.control.is_drained() {
+                return Ok(self.handed_over(ends.flush()).filter(|&flow| flow == Flow::Stop).unwrap_or(Flow::Continue));
+            }
+            self.look_at_resident();
+            let (short, stuck) = self.control.shortage();
+            if short {
+                let accepted = ends.flush();
+                if let Some(flow) = self.handed_over(accepted) {
+                    return Ok(flow);
+                }
+                if accepted.items > 0 {
+                    continue;
+                }
+                if stuck {
+                    if ends.collects() {
+                        self.control.stop_at(0);
+                        let (item, needed) = self.control.stuck_item();
+                        let state = self.control.state();
+                        return Err(over_budget(item, needed, &state.ledger, &state.learned, ends));
+                    }
+                    // A call that alone needs more than the budget runs alone.
+                    self.work.run_next(self.control, false, true);
+                    continue;
+                }
+            }
+            self.wait(ends);
+        }
+    }
+
+    /// Books what was handed over, and says how the run ends if it does.
+    fn handed_over(&self, accepted: Accepted) -> Option<Flow> {
+        self.control.release(accepted.items, accepted.bytes);
+        match accepted.flow {
+            Flow::Continue => return None,
+            Flow::Enough => self.control.pause(true),
+            Flow::Stop => self.control.stop_at(0),
+        }
+        Some(accepted.flow)
+    }
+
+    fn feed(&self, ends: &mut dyn Ends, start_job: &dyn Fn()) {
+        // The caller that joins in is one of the threads.
+        let most_jobs = self.control.state().threads - usize::from(self.joins_in);
+        let start_jobs = || (0..self.control.jobs_to_start(most_jobs)).for_each(|_| start_job());
+        while !ends.ended() {
+            let count = self.control.items_wanted();
+            if count == 0 {
+                break;
+            }
+            if let Some(pulled) = ends.pull(count) {
+                self.control.enqueue(pulled.id, pulled.items, pulled.bytes);
+            }
+            start_jobs();
+        }
+        if ends.ended() {
+            self.control.end_input();
+        }
+        start_jobs();
+    }
+
+    fn look_at_resident(&mut self) {
+        if let Some((base, most)) = &mut self.resident {
+            let now = resident().map_or(0, Bytes::as_u64);
+            **most = now.max(**most);
+            self.control.learn_resident(most.saturating_sub(*base));
+        }
+    }
+
+    fn wait(&self, ends: &dyn Ends) {
+        let (wanted, holds) = (ends.wanted(), ends.holds());
+        if self.control.needs_caller(wanted, holds) || (self.joins_in && self.work.run_next(self.control, false, false)) {
+            return;
+        }
+        if !self.worker {
+            self.control.wait(wanted, holds, LONGEST_SLEEP);
+        } else if !pool::work_on_something_else() {
+            // A nap with an end, because whoever waits for this very worker would wait for ever for one without.
+            self.control.wait(wanted, holds, WORKER_NAP);
+        }
+    }
+}

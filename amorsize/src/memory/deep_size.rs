@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn what_is_borrowed_or_shared_does_not() {
-        assert_eq!((&vec![0u8; 10]).deep_size(), size_of::<usize>());
+        assert_eq!(<&Vec<u8>>::deep_size(&&vec![0u8; 10]), size_of::<usize>());
         assert_eq!(Arc::new([0u8; 1000]).heap_size(), 0);
         assert_eq!(Cow::Borrowed("borrowed").heap_size(), 0);
         assert_eq!(Cow::<str>::Owned("owned".into()).heap_size(), 5);

@@ -118,6 +118,7 @@ mod tests {
         };
     }
 
+    struct Plain;
     struct Opaque(#[expect(dead_code, reason = "only its drop glue matters")] Box<u32>);
 
     #[test]
@@ -130,6 +131,6 @@ mod tests {
         assert_eq!(measure!(io::Result<String>).by, MeasuredBy::DeepSize);
         assert_eq!(measure!(Opaque).by, MeasuredBy::Resident);
         assert_eq!(measure!(Vec<Opaque>).by, MeasuredBy::Resident);
-        assert_eq!(measure!([*const u8; 2]).by, MeasuredBy::SizeOf);
+        assert_eq!(measure!(Plain).by, MeasuredBy::SizeOf);
     }
 }

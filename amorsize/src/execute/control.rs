@@ -1,0 +1,559 @@
+//! The part of a parallel run that knows neither items nor results: which chunk starts next and with how much credit, what is
+//! finished, and who waits for whom. Compiled once, whatever the function.
+//!
+//! # Who does what
+//!
+//! The *caller* is the thread that called a terminal: it alone pulls items, hands results over and sleeps. *Jobs* run on the
+//! pool, each for one chunk; a job never waits, neither for credit nor for work: it ends, and the caller starts another when
+//! there is something to do again. So it does no harm when a job is run on top of another call that waits for rayon inside the
+//! user's function, and no pool is too small.
+//!
+//! # Credit
+//!
+//! A chunk starts in the order of its items and with credit for the results expected of it; a chunk that would need more than
+//! is free starts with as many items as there is credit for, and the others wait. A call that returns more than expected takes
+//! the difference at once, and where that leaves nothing for the next item, the chunk ends there. The last part of the budget
+//! ([`State::reserve`]) is for the chunk whose results are to be handed over next: results of later items can't be handed over
+//! before, so they must never take all credit.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::memory::budget::Ledger;
+use crate::memory::measure::MeasuredBy;
+use crate::plan::{CHUNK_SECONDS, Situation, chunk_items};
+use crate::sample::{Learned, Stretch};
+
+/// Where a chunk is kept.
+pub(crate) type ChunkId = usize;
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Between two looks at whether the run was stopped at most this much work is done, as far as it can be foreseen.
+const LOOK_SECONDS: f64 = 10e-6;
+/// Between two looks at the clock (23 ns each).
+const CLOCK_SECONDS: f64 = 100e-6;
+
+/// One chunk being run, as far as this file knows it.
+pub(crate) trait Steps {
+    /// Calls the function for the next `count` items and gives the bytes that their results own beside their own size, in all
+    /// and for the largest.
+    fn step(&mut self, count: usize) -> (u64, u64);
+    /// Results so far.
+    fn done(&self) -> usize;
+    /// Whether results can own more bytes than their size says.
+    fn measures(&self) -> bool;
+}
+
+/// A chunk that may start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    pub(crate) id: ChunkId,
+    pub(crate) start: usize,
+    pub(crate) items: usize,
+    credit: u64,
+    input_bytes: u64,
+    /// Bytes that a result counts with beside what is measured of it.
+    per_item: u64,
+}
+
+/// A chunk that waits for a worker.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    id: ChunkId,
+    items: usize,
+    input_bytes: u64,
+}
+
+/// A chunk whose results wait to be handed over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finished {
+    pub(crate) id: ChunkId,
+    pub(crate) start: usize,
+    pub(crate) items: usize,
+    pub(crate) bytes: u64,
+}
+
+/// How far a run came inline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// Index of the next item.
+    pub(crate) next: usize,
+    /// Items done and not handed over.
+    pub(crate) outstanding: usize,
+}
+
+/// What became of a chunk.
+#[derive(Debug)]
+struct Outcome {
+    stretch: Stretch,
+    credit: u64,
+    panic: Option<Payload>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    state: Mutex<State>,
+    /// Told when the caller has something to do.
+    caller: Condvar,
+    /// The item at this index, and those after it, are not started.
+    limit: AtomicUsize,
+    /// Whether chunks are to end after the current item, without the run being stopped.
+    pausing: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// By index of the first item.
+    waiting: BTreeMap<usize, Waiting>,
+    /// Index behind the last item that was pulled.
+    pulled: usize,
+    /// By index of the first item.
+    finished: BTreeMap<usize, Finished>,
+    /// Items in `finished` that can be handed over, being next in order.
+    ready_items: usize,
+    /// Index behind the last of them.
+    ready_end: usize,
+    running: usize,
+    jobs: usize,
+    pub(crate) threads: usize,
+    ordered: bool,
+    pub(crate) ledger: Ledger,
+    pub(crate) learned: Learned,
+    pub(crate) situation: Situation,
+    chunk_size: usize,
+    /// The caller sleeps until this many items can be handed over, or something else is for it to do.
+    wanted_items: usize,
+    /// Whether the caller could give credit back by closing its batch early.
+    caller_holds: bool,
+    input_ended: bool,
+    panic: Option<(usize, Payload)>,
+    pub(crate) chunks: usize,
+    /// Items started and not handed over, now and at most.
+    pub(crate) outstanding: usize,
+    pub(crate) most_outstanding: usize,
+}
+
+impl State {
+    /// Whether there is a chunk to start; its credit may still be missing.
+    fn has_work(&self, limit: usize) -> bool {
+        self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit)
+    }
+
+    /// What only the next chunk in order may take of the budget: the most that one call was seen to need.
+    fn reserve(&self) -> u64 {
+        self.learned.largest.min(self.ledger.budget().as_u64() / 2)
+    }
+
+    /// Bytes to expect of one result.
+    fn expected(&self) -> u64 {
+        self.learned.expected_bytes().max(self.situation.result_size as u64)
+    }
+
+    fn add_ready(&mut self) {
+        while let Some(next) = self.finished.get(&self.ready_end) {
+            self.ready_items += next.items;
+            self.ready_end += next.items;
+        }
+    }
+
+    /// How many items of the waiting chunk at `start` there is credit for.
+    fn affordable(&self, start: usize) -> usize {
+        let free = self.ledger.free();
+        let free = if !self.ordered || start == self.ready_end { free } else { free.saturating_sub(self.reserve()) };
+        usize::try_from(free / self.expected().max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a chunk waits for credit rather than for a worker.
+    fn lacks_credit(&self, limit: usize) -> bool {
+        self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit && self.affordable(start) == 0)
+    }
+
+    /// How many more inputs the budget has room for.
+    fn room(&self) -> usize {
+        // Inputs may take a quarter of what is free: the results that they make need room too.
+        let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
+        let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
+        usize::try_from(room).unwrap_or(usize::MAX).max(usize::from(nothing_else_to_do))
+    }
+
+    /// Whether no more than `chunks` chunks wait and there may and can be more.
+    fn wants_items(&self, chunks: usize, limit: usize) -> bool {
+        self.waiting.len() <= chunks && !self.input_ended && limit == usize::MAX && self.room() > 0
+    }
+
+    /// Whether the caller should not sleep any longer.
+    fn caller_is_needed(&self, limit: usize) -> bool {
+        let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
+        ready >= self.wanted_items
+            || self.wants_items(self.threads, limit)
+            || (self.running == 0 && self.jobs == 0)
+            || self.panic.is_some()
+            || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
+    }
+}
+
+impl Control {
+    pub(crate) fn new(
+        situation: Situation,
+        learned: Learned,
+        ledger: Ledger,
+        progress: Progress,
+        ordered: bool,
+    ) -> Self {
+        let Progress { next, outstanding } = progress;
+        Self {
+            state: Mutex::new(State {
+                waiting: BTreeMap::new(),
+                pulled: next,
+                finished: BTreeMap::new(),
+                ready_items: 0,
+                ready_end: next,
+                running: 0,
+                jobs: 0,
+                threads: situation.threads,
+                ordered,
+                ledger,
+                learned,
+                situation,
+                // What was done inline is what is known so far.
+                chunk_size: next.max(1),
+                wanted_items: 1,
+                caller_holds: false,
+                input_ended: false,
+                panic: None,
+                chunks: 0,
+                outstanding,
+                most_outstanding: outstanding,
+            }),
+            caller: Condvar::new(),
+            limit: AtomicUsize::new(usize::MAX),
+            pausing: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic is called with the lock held, so the state behind a poisoned lock would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets no item at or after `index` start.
+    pub(crate) fn stop_at(&self, index: usize) {
+        self.limit.fetch_min(index, Ordering::Relaxed);
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pause(&self, pausing: bool) {
+        self.pausing.store(pausing, Ordering::Relaxed);
+    }
+
+    // ---- called by the caller ----
+
+    /// Items to pull next, or 0 where enough wait already or the budget has no room for more inputs.
+    pub(crate) fn items_wanted(&self) -> usize {
+        let mut state = self.state();
+        // A worker takes a millisecond over a chunk, and a sleeping caller can be kept from running for a scheduler's time slice
+        // of 3 ms, so each worker needs that many chunks ahead.
+        const AHEAD: usize = 4;
+        if !state.wants_items(AHEAD * state.threads - 1, self.limit()) {
+            return 0;
+        }
+        let wanted = chunk_items(&state.learned, &state.situation, state.threads);
+        // A sample can mislead, so chunks grow by steps.
+        state.chunk_size = wanted.min(2 * state.chunk_size).max(1);
+        state.chunk_size.min(state.room())
+    }
+
+    /// Notes that the input gave its last item.
+    pub(crate) fn end_input(&self) {
+        self.state().input_ended = true;
+    }
+
+    /// Adds a chunk that was pulled.
+    pub(crate) fn enqueue(&self, id: ChunkId, items: usize, input_bytes: u64) {
+        let mut state = self.state();
+        let start = state.pulled;
+        state.pulled += items;
+        state.ledger.take(input_bytes);
+        state.waiting.insert(start, Waiting { id, items, input_bytes });
+        state.situation.item_bytes = input_bytes.div_ceil(items.max(1) as u64);
+        if let Some(remaining) = &mut state.situation.remaining {
+            *remaining = remaining.saturating_sub(items);
+        }
+    }
+
+    /// Registers as many new jobs as there is work for, and gives their number.
+    pub(crate) fn jobs_to_start(&self, most: usize) -> usize {
+        let mut state = self.state();
+        let limit = self.limit();
+        if !state.has_work(limit) || state.lacks_credit(limit) || self.pausing.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let new = state.waiting.len().min(most.saturating_sub(state.jobs));
+        state.jobs += new;
+        new
+    }
+
+    /// The next chunk to hand over, with its results' bytes.
+    pub(crate) fn take_ready(&self) -> Option<Finished> {
+        let mut state = self.state();
+        if !state.ordered {
+            return state.finished.pop_first().map(|(_, chunk)| chunk);
+        }
+        if state.ready_items == 0 {
+            return None;
+        }
+        let (_, chunk) = state.finished.pop_first()?;
+        state.ready_items -= chunk.items;
+        Some(chunk)
+    }
+
+    /// Gives back the credit of results that were handed over.
+    pub(crate) fn release(&self, items: usize, bytes: u64) {
+        if items > 0 {
+            let mut state = self.state();
+            state.outstanding -= items;
+            state.ledger.give(bytes);
+        }
+    }
+
+    /// Whether everything that was pulled and may run was run.
+    pub(crate) fn is_drained(&self) -> bool {
+        let state = self.state();
+        state.running == 0 && !state.has_work(self.limit())
+    }
+
+    /// Whether a chunk waits for credit, and whether nothing runs whose end could give any.
+    pub(crate) fn shortage(&self) -> (bool, bool) {
+        let state = self.state();
+        let short = state.lacks_credit(self.limit());
+        (short, short && state.running == 0)
+    }
+
+    /// The item that waits for credit, with what it is expected to need.
+    pub(crate) fn stuck_item(&self) -> (usize, u64) {
+        let state = self.state();
+        (state.waiting.keys().next().copied().unwrap_or_default(), state.expected())
+    }
+
+    /// Sleeps until there is something for the caller to do, or for `most`. `wanted_items` fill its batch, and `holds` says
+    /// that the batch is not empty.
+    pub(crate) fn wait(&self, wanted_items: usize, holds: bool, most: Duration) {
+        let mut state = self.state();
+        state.wanted_items = wanted_items.max(1);
+        state.caller_holds = holds;
+        if !state.caller_is_needed(self.limit()) {
+            drop(self.caller.wait_timeout(state, most));
+        }
+    }
+
+    /// Whether the caller has something to do, for one that does not sleep.
+    pub(crate) fn needs_caller(&self, wanted_items: usize, holds: bool) -> bool {
+        let mut state = self.state();
+        state.wanted_items = wanted_items.max(1);
+        state.caller_holds = holds;
+        state.caller_is_needed(self.limit())
+    }
+
+    /// Believes what resident memory says of the bytes per item.
+    pub(crate) fn learn_resident(&self, grown: u64) {
+        let mut state = self.state();
+        if state.most_outstanding > 0 {
+            let bytes = grown as f64 / state.most_outstanding as f64;
+            state.learned.expect_bytes(bytes);
+        }
+    }
+
+    /// The panic of the first item, by input order, whose call panicked.
+    pub(crate) fn take_panic(&self) -> Option<Payload> {
+        self.state().panic.take().map(|(_, payload)| payload)
+    }
+
+    // ---- called by jobs, and by a caller that works itself ----
+
+    /// Takes the next chunk, with credit for it. `split` leaves so many items of a chunk and keeps the others under a new
+    /// name. `forced` starts a single item whether there is credit or not.
+    pub(crate) fn start_next(&self, is_job: bool, forced: bool, split: &mut dyn FnMut(ChunkId, usize) -> ChunkId) -> Option<Grant> {
+        let mut state = self.state();
+        let grant = self.grant(&mut state, forced, split);
+        if grant.is_none() && is_job {
+            state.jobs -= 1;
+            if state.caller_is_needed(self.limit()) {
+                drop(state);
+                self.caller.notify_one();
+            }
+        }
+        grant
+    }
+
+    fn grant(&self, state: &mut State, forced: bool, split: &mut dyn FnMut(ChunkId, usize) -> ChunkId) -> Option<Grant> {
+        if self.pausing.load(Ordering::Relaxed) || !state.has_work(self.limit()) {
+            return None;
+        }
+        let (&start, &chunk) = state.waiting.first_key_value()?;
+        let expected = state.expected().max(1);
+        // A chunk that was pulled when items seemed cheaper is cut to what is right now.
+        let timely = 2 * chunk_items(&state.learned, &state.situation, state.threads);
+        let items = if forced { 1 } else { chunk.items.min(state.affordable(start)).min(timely) };
+        if items == 0 {
+            return None;
+        }
+        state.waiting.pop_first();
+        let mut input_bytes = chunk.input_bytes;
+        if items < chunk.items {
+            input_bytes = (input_bytes as f64 * items as f64 / chunk.items as f64) as u64;
+            let rest = Waiting {
+                id: split(chunk.id, items),
+                items: chunk.items - items,
+                input_bytes: chunk.input_bytes - input_bytes,
+            };
+            state.waiting.insert(start + items, rest);
+        }
+        state.running += 1;
+        let credit = expected * items as u64;
+        state.ledger.take(credit);
+        state.outstanding += items;
+        state.most_outstanding = state.most_outstanding.max(state.outstanding);
+        let resident = state.situation.measured_by == MeasuredBy::Resident;
+        let per_item = if resident { expected } else { state.situation.result_size as u64 };
+        Some(Grant { id: chunk.id, start, items, credit, input_bytes, per_item })
+    }
+
+    /// Runs a chunk as far as credit, time and the run's end allow, and catches a panic.
+    fn run(&self, grant: &Grant, steps: &mut dyn Steps) -> Outcome {
+        let (seconds_per_item, contended) = {
+            let state = self.state();
+            (state.learned.recent_seconds().max(1e-10), state.threads > 1)
+        };
+        let look = if steps.measures() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
+        let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
+        let mut outcome = Outcome { stretch: Stretch::default(), credit: grant.credit, panic: None };
+        let stretch = &mut outcome.stretch;
+        let begun = Instant::now();
+        let mut next_clock = clock;
+        let mut heap_bytes = 0;
+        while stretch.items < grant.items {
+            if grant.start + stretch.items >= self.limit() || self.pausing.load(Ordering::Relaxed) {
+                break;
+            }
+            let count = look.min(grant.items - stretch.items);
+            let stepped = catch_unwind(AssertUnwindSafe(|| steps.step(count)));
+            stretch.items = steps.done();
+            match stepped {
+                Ok((heap, largest)) => {
+                    heap_bytes += heap;
+                    stretch.largest = stretch.largest.max(largest + grant.per_item);
+                }
+                // What the results before the panic own in this step was not measured; where results are measured a step is one
+                // item, so there are none.
+                Err(payload) => outcome.panic = Some(payload),
+            }
+            stretch.bytes = grant.per_item * stretch.items as u64 + heap_bytes;
+            if outcome.panic.is_some() {
+                break;
+            }
+            if steps.measures() && stretch.items < grant.items && !self.covers_next(&mut outcome.credit, stretch) {
+                break;
+            }
+            if contended && stretch.items >= next_clock {
+                next_clock = stretch.items + clock;
+                // Far slower than foreseen: others shall share what is left.
+                if begun.elapsed().as_secs_f64() > 2.0 * CHUNK_SECONDS {
+                    break;
+                }
+            }
+        }
+        stretch.seconds = begun.elapsed().as_secs_f64();
+        outcome
+    }
+
+    /// Whether the chunk's credit covers its results and one more; takes what is missing where it can.
+    fn covers_next(&self, credit: &mut u64, stretch: &Stretch) -> bool {
+        let next = stretch.bytes / stretch.items as u64;
+        if stretch.bytes + next <= *credit {
+            return true;
+        }
+        let mut state = self.state();
+        // The results are there already, whether they fit or not.
+        let there = stretch.bytes.saturating_sub(*credit);
+        state.ledger.take(there);
+        *credit += there;
+        let missing = stretch.bytes + next - *credit;
+        let covers = state.ledger.try_take(missing);
+        if covers {
+            *credit += missing;
+        }
+        covers
+    }
+
+    /// Runs the chunk and books what came of it. The items that were not run go back to the queue.
+    pub(crate) fn run_chunk(&self, grant: Grant, steps: &mut dyn Steps) -> Ran {
+        let outcome = self.run(&grant, steps);
+        Ran { grant, outcome }
+    }
+
+    /// Books a chunk that ran. `rest` is the name of the items that did not, where there are any and they are to run later.
+    /// Says whether the job is to go on with another chunk.
+    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, is_job: bool) -> bool {
+        let Ran { grant, outcome } = ran;
+        let done = outcome.stretch.items;
+        let mut state = self.state();
+        let rest_items = grant.items - done;
+        let rest_bytes =
+            if rest.is_some() { (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64 } else { 0 };
+        // What the results hold stays taken until they are handed over.
+        state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
+        state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
+        state.learned.add(outcome.stretch);
+        state.running -= 1;
+        state.chunks += 1;
+        state.outstanding -= rest_items;
+        if let Some(id) = rest {
+            state.waiting.insert(grant.start + done, Waiting { id, items: rest_items, input_bytes: rest_bytes });
+        }
+        if let Some(payload) = outcome.panic {
+            let item = grant.start + done;
+            if state.panic.as_ref().is_none_or(|(first, _)| item < *first) {
+                state.panic = Some((item, payload));
+            }
+            self.stop_at(item);
+        }
+        if done > 0 {
+            let chunk = Finished { id: grant.id, start: grant.start, items: done, bytes: outcome.stretch.bytes };
+            state.finished.insert(grant.start, chunk);
+            state.add_ready();
+        }
+        let go_on = is_job && state.has_work(self.limit()) && !self.pausing.load(Ordering::Relaxed);
+        if is_job && !go_on {
+            state.jobs -= 1;
+        }
+        if state.caller_is_needed(self.limit()) {
+            drop(state);
+            self.caller.notify_one();
+        }
+        go_on
+    }
+}
+
+/// A chunk that ran, not yet booked.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    grant: Grant,
+    outcome: Outcome,
+}
+
+impl Ran {
+    /// Whether items are left that are to run later.
+    pub(crate) fn leaves_items(&self) -> bool {
+        // The item that panicked is gone, and what stands behind it will not run.
+        self.outcome.panic.is_none() && self.outcome.stretch.items < self.grant.items
+    }
+}

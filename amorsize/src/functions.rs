@@ -1,0 +1,113 @@
+//! The functions under Amorsize's own names.
+
+use crate::error::{Error, ErrorKind};
+use crate::execute::chunk::Chunk;
+use crate::memory::Bytes;
+use crate::memory::budget::Budget;
+use crate::memory::measure::Measure;
+use crate::options::{MaxMemory, Options};
+use crate::run::Batched;
+
+/// A run of `function` over `items`, without the attribute. Amorsize's `process_in_batches`.
+///
+/// Without the attribute nothing is known of the result's type, so its bytes are told by the process's resident memory, or by
+/// the size of the type where that owns nothing.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// let offset = 10;
+/// let sums: Vec<u32> = process_in_batches(|x: &u32| x + offset, &[1, 2, 3]).collect()?;
+/// assert_eq!(sums, [11, 12, 13]);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+pub fn process_in_batches<I, R, F>(function: F, items: I) -> Batched<I, R, F>
+where
+    I: IntoIterator<Item: Send>,
+    R: Send,
+    F: Fn(I::Item) -> R + Sync,
+{
+    let kernel = |chunk: &mut Chunk<I::Item, R>, function: &F| chunk.run(function);
+    Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
+}
+
+/// A run of `function` over `items` that was planned already: its sample has been run, and its results are kept for the
+/// terminal. Amorsize's `optimize`.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::optimize;
+///
+/// let mut run = optimize(|x: u64| x.rotate_left(7), 0..1000);
+/// let plan = run.plan()?;
+/// println!("threads={}, chunk_size={}, {:.2}x", plan.threads(), plan.chunk_size(), plan.speedup());
+/// let results: Vec<u64> = run.collect()?;
+/// # assert_eq!(results.len(), 1000);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+pub fn optimize<I, R, F>(function: F, items: I) -> Batched<I, R, F>
+where
+    I: IntoIterator<Item: Send>,
+    R: Send,
+    F: Fn(I::Item) -> R + Sync,
+{
+    let mut run = process_in_batches(function, items);
+    // The default options are valid, and whatever else may fail does so again when the plan is asked for.
+    let _ = run.plan();
+    run
+}
+
+/// Plans and runs `function` over `items` and gives all results in input order. Amorsize's `execute`.
+///
+/// # Errors
+///
+/// When the results don't fit half of the available memory; [`process_in_batches`] and its terminals take any number.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(amorsize::execute(|x: u8| x / 2, [2, 4, 6])?, [1, 2, 3]);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+pub fn execute<I, R, F>(function: F, items: I) -> Result<Vec<R>, Error>
+where
+    I: IntoIterator<Item: Send>,
+    R: Send,
+    F: Fn(I::Item) -> R + Sync,
+{
+    process_in_batches(function, items).collect()
+}
+
+/// How many results of so many bytes fit the budget at once: at least 1. Amorsize's `estimate_safe_batch_size`.
+///
+/// # Errors
+///
+/// When `result_bytes` is zero, or `max_memory` is neither a fraction nor bytes.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Bytes, estimate_safe_batch_size};
+///
+/// assert_eq!(estimate_safe_batch_size(Bytes::mib(50), Bytes::gib(1))?, 20);
+/// assert!(estimate_safe_batch_size(50 * 1024 * 1024, 0.5)? >= 1);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+pub fn estimate_safe_batch_size(
+    result_bytes: impl Into<Bytes>,
+    max_memory: impl Into<MaxMemory>,
+) -> Result<usize, Error> {
+    let result_bytes = result_bytes.into();
+    if result_bytes == Bytes::ZERO {
+        return Err(Error::new(ErrorKind::InvalidOption {
+            option: "result_bytes",
+            value: "0 B".into(),
+            expected: "the bytes of one result, at least 1",
+        }));
+    }
+    let budget = Budget::resolve(&max_memory.into())?.bytes;
+    Ok(usize::try_from(budget.as_u64() / result_bytes.as_u64()).unwrap_or(usize::MAX).max(1))
+}

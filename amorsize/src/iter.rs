@@ -1,0 +1,105 @@
+use std::fmt;
+
+use crate::execute::line::Flow;
+use crate::run::Batched;
+use crate::sink::Buffer;
+
+/// The results of a run one by one, in input order; made by [`Batched::into_iter`].
+///
+/// Items are run when the results are asked for: each time the buffer is empty, a batch of them is run on all threads. So
+/// nothing runs while the caller works on results, and a slow consumer never makes them pile up.
+#[must_use = "an iterator does nothing until it is asked for results"]
+pub struct IntoIter<I: IntoIterator, R, C> {
+    stream: Stream<I, R, C>,
+}
+
+/// The results of a run as they are there, each with the index of its item; made by [`Batched::unordered`].
+#[must_use = "an iterator does nothing until it is asked for results"]
+pub struct Unordered<I: IntoIterator, R, C> {
+    stream: Stream<I, R, C>,
+}
+
+struct Stream<I: IntoIterator, R, C> {
+    run: Batched<I, R, C>,
+    buffer: Buffer<R>,
+    ended: bool,
+}
+
+impl<I: IntoIterator, R, C> Stream<I, R, C> {
+    fn next(&mut self) -> Option<(usize, R)> {
+        loop {
+            if let Some(next) = self.buffer.next() {
+                return Some(next);
+            }
+            if self.ended {
+                return None;
+            }
+            let (items, bytes) = self.buffer.take_credit();
+            self.run.release(items, bytes);
+            // Whatever panics in it panics for good: a second call must not go on behind the lost item.
+            self.ended = true;
+            self.ended = match self.run.drive(&mut self.buffer) {
+                Ok(flow) => flow != Flow::Enough,
+                Err(error) => panic!("{error}"),
+            };
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.buffer.len(), None)
+    }
+}
+
+impl<I: IntoIterator, R, C> IntoIter<I, R, C> {
+    pub(crate) fn new(run: Batched<I, R, C>) -> Self {
+        Self { stream: Stream { run, buffer: Buffer::new(), ended: false } }
+    }
+}
+
+impl<I: IntoIterator, R, C> Unordered<I, R, C> {
+    pub(crate) fn new(mut run: Batched<I, R, C>) -> Self {
+        run.set_unordered();
+        Self { stream: Stream { run, buffer: Buffer::new(), ended: false } }
+    }
+}
+
+impl<I: IntoIterator, R, C> Iterator for IntoIter<I, R, C> {
+    type Item = R;
+
+    #[inline]
+    fn next(&mut self) -> Option<R> {
+        self.stream.next().map(|(_, result)| result)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}
+
+impl<I: IntoIterator, R, C> Iterator for Unordered<I, R, C> {
+    type Item = (usize, R);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, R)> {
+        self.stream.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}
+
+impl<I: IntoIterator, R, C> std::iter::FusedIterator for IntoIter<I, R, C> {}
+impl<I: IntoIterator, R, C> std::iter::FusedIterator for Unordered<I, R, C> {}
+
+impl<I: IntoIterator, R, C> fmt::Debug for IntoIter<I, R, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoIter").field("ready", &self.stream.buffer.len()).finish_non_exhaustive()
+    }
+}
+
+impl<I: IntoIterator, R, C> fmt::Debug for Unordered<I, R, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unordered").field("ready", &self.stream.buffer.len()).finish_non_exhaustive()
+    }
+}

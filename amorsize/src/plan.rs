@@ -1,0 +1,509 @@
+//! What the optimizer decides, from what was learned and from the machine, and why.
+
+use std::fmt;
+
+use crate::memory::Bytes;
+use crate::memory::measure::MeasuredBy;
+use crate::sample::Learned;
+
+/// A chunk is to last this long: a hand-over between threads costs 5 to 20 us of wake-ups at worst, so about a hundredth, and
+/// the last chunks of a run end at most this far apart.
+pub(crate) const CHUNK_SECONDS: f64 = 1e-3;
+/// A chunk's items and results, as far as they lie in its buffers, stay within this, so that they stay within the second-level
+/// cache of one core (1 MiB or more on the processors of the last years) between the thread that fills and the one that reads.
+const CHUNK_BUFFER: usize = 512 << 10;
+/// No chunk is cut shorter than this at the end of the input, where a shorter one would cost more than it evens out.
+const SHORTEST_CHUNK_SECONDS: f64 = 50e-6;
+/// A batch is to last this long on the run's threads: its own cost, about 5 us, is a four-thousandth of it, and a sink gets its
+/// first batch soon enough to work beside the calls.
+const BATCH_SECONDS: f64 = 20e-3;
+/// At most this part of the budget lies in one batch, because one is with the sink while the next ones are made.
+const BATCH_PART: u64 = 8;
+/// At most this part of the budget lies in one thread's chunk, for the same reason.
+const CHUNK_PART: u64 = 8;
+/// Moving results into a batch costs little as long as they fit the first-level caches and their neighbours; beyond this a
+/// chunk is handed over as it is.
+const BATCH_BUFFER: usize = 256 << 10;
+/// Handing an item and its result from thread to thread, beside taking and giving them: two writes and two reads of memory that
+/// another core has in its cache. Measured as 0.5 to 1.5 ns for 8-byte values.
+const CROSSING_SECONDS: f64 = 1.5e-9;
+/// Starting rayon's pool: 237 to 296 us measured on two cores.
+const COLD_START_SECONDS: f64 = 300e-6;
+/// Waking an idle pool: 17 to 67 us measured.
+const WARM_START_SECONDS: f64 = 60e-6;
+
+/// What the optimizer knows of the machine and of the run when it decides.
+#[derive(Clone, Debug)]
+pub(crate) struct Situation {
+    /// Threads that there are, or that were asked for.
+    pub(crate) threads: usize,
+    pub(crate) threads_asked: bool,
+    /// Whether the pool runs already.
+    pub(crate) warm: bool,
+    /// Items that are left, where the input says it.
+    pub(crate) remaining: Option<usize>,
+    pub(crate) batch_items: Option<usize>,
+    pub(crate) budget: Bytes,
+    pub(crate) available: Option<Bytes>,
+    pub(crate) measured_by: MeasuredBy,
+    /// Bytes that an item and a result take in a chunk's buffers.
+    pub(crate) item_size: usize,
+    pub(crate) result_size: usize,
+    /// Bytes that an item is expected to hold while it waits.
+    pub(crate) item_bytes: u64,
+}
+
+/// A warning of a [`Plan`]: a stable code for programs and a text for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    code: &'static str,
+    message: String,
+}
+
+impl Warning {
+    /// The results, if collected, will not fit the memory budget.
+    pub const RESULTS_EXCEED_BUDGET: &'static str = "results-exceed-budget";
+    /// A single result takes a large part of the memory budget.
+    pub const RESULT_NEAR_BUDGET: &'static str = "result-near-budget";
+    /// The function is so fast that more threads would only slow it down.
+    pub const TOO_FAST: &'static str = "too-fast-for-threads";
+    /// There is too little work for more threads to pay.
+    pub const TOO_LITTLE_WORK: &'static str = "too-little-work-for-threads";
+    /// The items of the sample took very different times.
+    pub const UNEVEN_SAMPLE: &'static str = "uneven-sample";
+    /// The bytes of results can't be told exactly.
+    pub const BYTES_UNSURE: &'static str = "bytes-unsure";
+    /// Nothing was sampled because the input is empty.
+    pub const EMPTY_INPUT: &'static str = "empty-input";
+
+    /// The code, one of this type's constants; it stays the same between releases.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The text, with its numbers.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.code)
+    }
+}
+
+/// What the optimizer decided for a run, from its sample and the machine, with its reasons and warnings.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{batched, Warning};
+///
+/// #[batched(max_memory = "16MiB", batch_size = 10)]
+/// fn render(seed: u8) -> Vec<u8> {
+///     vec![seed; 1 << 20]
+/// }
+///
+/// let mut run = render_batched(0..100);
+/// let plan = run.plan()?;
+/// assert_eq!(plan.batch_size(), 10);
+/// assert!(plan.bytes_per_item() >= 1 << 20);
+/// assert!(plan.result_bytes().unwrap() > plan.budget());
+/// assert!(plan.warnings().iter().any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET));
+/// println!("{plan}");
+///
+/// let mut pixels = 0;
+/// run.for_each_batch(|batch| pixels += batch.iter().map(Vec::len).sum::<usize>())?;
+/// assert_eq!(pixels, 100 << 20);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Plan {
+    threads: usize,
+    chunk_size: usize,
+    batch_size: usize,
+    speedup: f64,
+    seconds_per_item: f64,
+    bytes_per_item: Bytes,
+    sampled: usize,
+    measured_by: MeasuredBy,
+    budget: Bytes,
+    result_bytes: Option<Bytes>,
+    reasons: Vec<String>,
+    warnings: Vec<Warning>,
+}
+
+impl Plan {
+    /// Decides. Costs well under a microsecond where `explain` is false, which leaves reasons and warnings out.
+    pub(crate) fn new(learned: &Learned, situation: &Situation, explain: bool) -> Self {
+        let seconds = learned.recent_seconds();
+        // Of an unknown number of items, as many are taken to be left as there were: whoever pays the start of the pool when
+        // that much was spent inline pays at most twice what the best choice would have (the ski-rental argument).
+        let remaining = situation.remaining.unwrap_or(learned.items.max(1)) as f64;
+        let inline = seconds + learned.handling;
+        let crossing = learned.handling + CROSSING_SECONDS;
+        let most = situation.threads.min(situation.remaining.unwrap_or(usize::MAX)).max(1);
+        let parallel = ((seconds + crossing) / most as f64).max(crossing);
+        let start = if situation.warm { WARM_START_SECONDS } else { COLD_START_SECONDS };
+        let speedup = remaining * inline / (start + remaining * parallel);
+        let asked = situation.threads_asked && situation.threads > 1;
+        let threads = if most > 1 && (speedup > 1.0 || asked) { most } else { 1 };
+        let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
+
+        let mut plan = Self {
+            threads,
+            chunk_size: chunk_items(learned, situation, threads),
+            batch_size: 1,
+            speedup: if threads > 1 { speedup } else { 1.0 },
+            seconds_per_item: learned.seconds_per_item(),
+            bytes_per_item: Bytes::new(bytes_per_item),
+            sampled: learned.items,
+            measured_by: situation.measured_by,
+            budget: situation.budget,
+            result_bytes: situation
+                .remaining
+                .map(|left| Bytes::new(learned.bytes) + Bytes::new(bytes_per_item) * left as u64),
+            reasons: Vec::new(),
+            warnings: Vec::new(),
+        };
+        plan.batch_size = batch_items(learned, situation, &plan);
+        if explain {
+            plan.explain_threads(situation, parallel <= inline);
+            plan.explain_sizes(situation);
+            plan.warn(learned, situation, parallel > inline && most > 1);
+        }
+        plan
+    }
+
+    fn explain_threads(&mut self, situation: &Situation, scales: bool) {
+        let cost = Seconds(self.seconds_per_item);
+        self.reasons.push(if self.sampled == 0 {
+            "nothing was sampled: the input is empty".into()
+        } else if situation.threads == 1 {
+            format!("runs on the calling thread: {} thread is to be used", situation.threads)
+        } else if self.threads == 1 && !scales {
+            format!("runs on the calling thread: at {cost} per item, handing items to threads costs more than it gains")
+        } else if self.threads == 1 {
+            format!("runs on the calling thread: the work that is left, at {cost} per item, ends before threads would help")
+        } else if situation.threads_asked {
+            format!("runs on {} threads, as asked for", self.threads)
+        } else {
+            format!("runs on {} threads: at {cost} per item they are expected to be {:.2} times as fast", self.threads, self.speedup)
+        });
+    }
+
+    fn explain_sizes(&mut self, situation: &Situation) {
+        if self.sampled == 0 {
+            return;
+        }
+        self.reasons.push(format!(
+            "chunks of {} items take about {} and {}",
+            self.chunk_size,
+            Seconds(self.seconds_per_item * self.chunk_size as f64),
+            self.bytes_per_item * self.chunk_size as u64,
+        ));
+        self.reasons.push(match situation.batch_items {
+            Some(_) => format!("batches of {} items, as asked for", self.batch_size),
+            None => format!(
+                "batches of {} items hold about {} of the budget",
+                self.batch_size,
+                self.bytes_per_item * self.batch_size as u64
+            ),
+        });
+        self.reasons.push(match situation.available {
+            Some(available) => format!("budget of {} out of {available} available", self.budget),
+            None => format!("budget of {}, as asked for", self.budget),
+        });
+    }
+
+    fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool) {
+        let mut warn = |code, message| self.warnings.push(Warning { code, message });
+        if self.sampled == 0 {
+            return warn(Warning::EMPTY_INPUT, "the input is empty, so there is nothing to measure".into());
+        }
+        if let Some(total) = self.result_bytes.filter(|&total| total > self.budget) {
+            warn(
+                Warning::RESULTS_EXCEED_BUDGET,
+                format!(
+                    "all results together would take {total} of memory, more than the budget of {}: \
+                     use `for_each_batch` or iterate instead of collecting",
+                    self.budget
+                ),
+            );
+        }
+        let largest = Bytes::new(learned.largest);
+        if largest * 4 > self.budget {
+            warn(
+                Warning::RESULT_NEAR_BUDGET,
+                format!("one result takes {largest} of a memory budget of {}: few calls can run at a time", self.budget),
+            );
+        }
+        let cost = Seconds(self.seconds_per_item);
+        if too_fast && self.threads == 1 {
+            warn(
+                Warning::TOO_FAST,
+                format!("the function takes {cost} per item, too little to gain from threads: give each item more work"),
+            );
+        } else if self.threads == 1 && situation.threads > 1 && situation.remaining.is_some() {
+            warn(
+                Warning::TOO_LITTLE_WORK,
+                format!("{cost} per item over so few items is too little work to gain from threads"),
+            );
+        }
+        if learned.is_uneven() {
+            warn(
+                Warning::UNEVEN_SAMPLE,
+                "the sampled items took very different times, so the expected times are unsure: a larger `sample_size` helps"
+                    .into(),
+            );
+        }
+        if self.measured_by == MeasuredBy::Resident {
+            warn(
+                Warning::BYTES_UNSURE,
+                "bytes are told from the process's resident memory, which other work changes too: \
+                 implement `DeepSize` for the result to have them counted"
+                    .into(),
+            );
+        }
+    }
+
+    /// Workers that the run uses; 1 means that it runs on the calling thread.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Items that a worker takes at a time, to begin with; it is adapted during the run.
+    #[must_use]
+    pub fn chunk_size(&self) -> usize {
+        self.chunk_size
+    }
+
+    /// Items per batch, at most.
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// How many times as fast as a plain loop the run is expected to be.
+    #[must_use]
+    pub fn speedup(&self) -> f64 {
+        self.speedup
+    }
+
+    /// Seconds that the function takes for one item, as sampled.
+    #[must_use]
+    pub fn seconds_per_item(&self) -> f64 {
+        self.seconds_per_item
+    }
+
+    /// Bytes that a result is expected to take.
+    #[must_use]
+    pub fn bytes_per_item(&self) -> Bytes {
+        self.bytes_per_item
+    }
+
+    /// How the bytes of results are measured.
+    #[must_use]
+    pub fn measured_by(&self) -> MeasuredBy {
+        self.measured_by
+    }
+
+    /// The memory budget of the run, in bytes.
+    #[must_use]
+    pub fn budget(&self) -> Bytes {
+        self.budget
+    }
+
+    /// Bytes that all results together are expected to take, where the input's length is known.
+    #[must_use]
+    pub fn result_bytes(&self) -> Option<Bytes> {
+        self.result_bytes
+    }
+
+    /// Why it was decided so, a sentence each.
+    #[must_use]
+    pub fn reasons(&self) -> &[String] {
+        &self.reasons
+    }
+
+    /// What may go otherwise than wished.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// What was measured, what was decided, and why, as a text of several lines.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let mut lines = vec![
+            format!("sampled {} items: {} and {} per item", self.sampled, Seconds(self.seconds_per_item), self.bytes_per_item),
+            format!("bytes told by {}", self.measured_by),
+        ];
+        lines.extend(self.reasons.iter().cloned());
+        lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
+        lines.join("\n")
+    }
+}
+
+/// The decisions in a few lines, as Amorsize prints them.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Recommended: threads={}, chunk_size={}, batch_size={}",
+            self.threads, self.chunk_size, self.batch_size
+        )?;
+        write!(f, "Budget: {}, {} per item by {}", self.budget, self.bytes_per_item, self.measured_by)?;
+        write!(f, "\nEstimated speedup: {:.2}x", self.speedup)?;
+        for reason in &self.reasons {
+            write!(f, "\nReason: {reason}")?;
+        }
+        for warning in &self.warnings {
+            write!(f, "\nWarning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Items that one worker is to take at a time now.
+pub(crate) fn chunk_items(learned: &Learned, situation: &Situation, threads: usize) -> usize {
+    let seconds = learned.recent_seconds().max(1e-10);
+    let mut items = CHUNK_SECONDS / seconds;
+    if let Some(remaining) = situation.remaining {
+        // Towards the end chunks get shorter, so that no worker is left with a long one (guided self-scheduling, Polychronopoulos
+        // and Kuck 1987).
+        let share = remaining as f64 / (2 * threads) as f64;
+        items = items.min(share.max(SHORTEST_CHUNK_SECONDS / seconds));
+    }
+    let in_buffers = (CHUNK_BUFFER / (situation.item_size + situation.result_size).max(1)).max(1);
+    let bytes = learned.expected_bytes().max(situation.result_size as u64) + situation.item_bytes;
+    let share = situation.budget.as_u64() / (CHUNK_PART * threads as u64) / bytes.max(1);
+    (items as usize).min(in_buffers).min(usize::try_from(share).unwrap_or(usize::MAX)).max(1)
+}
+
+/// Items that a batch is to hold at most.
+fn batch_items(learned: &Learned, situation: &Situation, plan: &Plan) -> usize {
+    if let Some(asked) = situation.batch_items {
+        return asked;
+    }
+    let seconds = learned.recent_seconds().max(1e-10) / plan.threads as f64;
+    let by_time = (BATCH_SECONDS / seconds) as usize;
+    let by_memory = plan.budget.as_u64() / BATCH_PART / plan.bytes_per_item.as_u64().max(1);
+    let by_copying = BATCH_BUFFER / situation.result_size.max(1);
+    let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
+    by_time.min(by_copying.max(plan.chunk_size)).min(by_memory).max(1)
+}
+
+/// Seconds for a person to read.
+pub(crate) struct Seconds(pub(crate) f64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            seconds if seconds >= 1.0 => write!(f, "{seconds:.2} s"),
+            seconds if seconds >= 1e-3 => write!(f, "{:.2} ms", seconds * 1e3),
+            seconds if seconds >= 1e-6 => write!(f, "{:.2} us", seconds * 1e6),
+            seconds => write!(f, "{:.1} ns", seconds * 1e9),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Stretch;
+
+    fn learned(seconds: f64, bytes: u64) -> Learned {
+        let mut learned = Learned::default();
+        learned.add(Stretch { items: 5, seconds: 5.0 * seconds, bytes: 5 * bytes, largest: bytes });
+        learned.handling = 1e-9;
+        learned
+    }
+
+    fn situation(remaining: Option<usize>) -> Situation {
+        Situation {
+            threads: 4,
+            threads_asked: false,
+            warm: true,
+            remaining,
+            batch_items: None,
+            budget: Bytes::mib(256),
+            available: None,
+            measured_by: MeasuredBy::DeepSize,
+            item_size: 8,
+            result_size: 24,
+            item_bytes: 8,
+        }
+    }
+
+    fn codes(plan: &Plan) -> Vec<&str> {
+        plan.warnings().iter().map(Warning::code).collect()
+    }
+
+    #[test]
+    fn long_work_takes_all_threads() {
+        let plan = Plan::new(&learned(1e-3, 1000), &situation(Some(10_000)), true);
+        assert_eq!(plan.threads(), 4);
+        assert!((3.9..=4.0).contains(&plan.speedup()), "{}", plan.speedup());
+        assert_eq!(plan.chunk_size(), 1);
+        assert_eq!(plan.batch_size(), 80);
+        assert!(codes(&plan).is_empty(), "{plan}");
+    }
+
+    #[test]
+    fn a_fast_function_stays_on_the_calling_thread() {
+        let mut learned = learned(0.3e-9, 24);
+        learned.handling = 0.5e-9;
+        let plan = Plan::new(&learned, &situation(Some(1_000_000_000)), true);
+        assert_eq!((plan.threads(), plan.speedup()), (1, 1.0));
+        assert!(codes(&plan).contains(&Warning::TOO_FAST), "{plan}");
+    }
+
+    #[test]
+    fn little_work_stays_on_the_calling_thread() {
+        let plan = Plan::new(&learned(1e-6, 24), &situation(Some(20)), true);
+        assert_eq!(plan.threads(), 1);
+        assert_eq!(codes(&plan), [Warning::TOO_LITTLE_WORK], "{plan}");
+    }
+
+    #[test]
+    fn threads_that_were_asked_for_are_used() {
+        let mut asked = situation(Some(20));
+        (asked.threads, asked.threads_asked) = (2, true);
+        assert_eq!(Plan::new(&learned(1e-6, 24), &asked, true).threads(), 2);
+    }
+
+    #[test]
+    fn no_more_threads_than_items() {
+        assert_eq!(Plan::new(&learned(1.0, 24), &situation(Some(3)), true).threads(), 3);
+    }
+
+    #[test]
+    fn large_results_make_small_batches_and_a_warning() {
+        let plan = Plan::new(&learned(1e-5, 8 << 20), &situation(Some(1000)), true);
+        assert_eq!(plan.batch_size(), 4);
+        assert_eq!(plan.chunk_size(), 1);
+        assert_eq!(codes(&plan), [Warning::RESULTS_EXCEED_BUDGET]);
+        assert!(plan.result_bytes().unwrap() > Bytes::gib(7));
+    }
+
+    #[test]
+    fn chunks_get_shorter_towards_the_end() {
+        let learned = learned(1e-6, 24);
+        assert_eq!(chunk_items(&learned, &situation(Some(1_000_000)), 4), 1000);
+        assert_eq!(chunk_items(&learned, &situation(Some(4_000)), 4), 500);
+        assert_eq!(chunk_items(&learned, &situation(Some(100)), 4), 50);
+    }
+
+    #[test]
+    fn the_text_names_decisions_reasons_and_warnings() {
+        let text = Plan::new(&learned(1e-3, 64 << 20), &situation(Some(100)), true).to_string();
+        assert!(text.starts_with("Recommended: threads=4, chunk_size=1, batch_size=1\nBudget: 256 MiB, 64.0 MiB per item by deep size"));
+        assert!(text.contains("Reason: runs on 4 threads: at 1.00 ms per item"), "{text}");
+        assert!(text.contains("[results-exceed-budget]"), "{text}");
+    }
+}

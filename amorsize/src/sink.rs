@@ -1,0 +1,333 @@
+//! Where results go: batches for a sink, one collection, or the buffer of an iterator.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::execute::buffer::{Collection, Results};
+use crate::execute::line::{Accepted, Flow, Outlet};
+use crate::verbose::Verbose;
+
+/// Results of consecutive items, in input order, handed to a sink together.
+///
+/// It derefs to a slice, iterates by value, and knows the index of its first item.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// let mut lines = Vec::new();
+/// process_in_batches(|x: u32| x * x, 0..10).batch_size(4).for_each_batch(|batch| {
+///     let first = batch.first_index();
+///     lines.extend(batch.into_iter().enumerate().map(|(i, square)| format!("{}: {square}", first + i)));
+/// })?;
+/// assert_eq!(lines[9], "9: 81");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+pub struct Batch<R> {
+    first_index: usize,
+    results: Vec<R>,
+}
+
+impl<R> Batch<R> {
+    /// Index in the input of the item that made the first result.
+    #[must_use]
+    pub fn first_index(&self) -> usize {
+        self.first_index
+    }
+
+    /// The results as a `Vec`, without a copy.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<R> {
+        self.results
+    }
+}
+
+impl<R> Deref for Batch<R> {
+    type Target = [R];
+
+    fn deref(&self) -> &[R] {
+        &self.results
+    }
+}
+
+impl<R> DerefMut for Batch<R> {
+    fn deref_mut(&mut self) -> &mut [R] {
+        &mut self.results
+    }
+}
+
+impl<R> IntoIterator for Batch<R> {
+    type Item = R;
+    type IntoIter = std::vec::IntoIter<R>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.results.into_iter()
+    }
+}
+
+impl<'a, R> IntoIterator for &'a Batch<R> {
+    type Item = &'a R;
+    type IntoIter = std::slice::Iter<'a, R>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.results.iter()
+    }
+}
+
+impl<'a, R> IntoIterator for &'a mut Batch<R> {
+    type Item = &'a mut R;
+    type IntoIter = std::slice::IterMut<'a, R>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.results.iter_mut()
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for Batch<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("first_index", &self.first_index).field("results", &self.results).finish()
+    }
+}
+
+/// Fills batches and hands them to a sink that says whether to go on.
+pub(crate) struct Batches<'a, R> {
+    sink: &'a mut dyn FnMut(Batch<R>) -> bool,
+    open: Vec<R>,
+    open_bytes: u64,
+    first_index: usize,
+    asked: Option<usize>,
+    batch_size: usize,
+    pub(crate) count: usize,
+    verbose: Verbose,
+}
+
+impl<'a, R> Batches<'a, R> {
+    pub(crate) fn new(asked: Option<usize>, verbose: Verbose, sink: &'a mut dyn FnMut(Batch<R>) -> bool) -> Self {
+        Self {
+            sink,
+            open: Vec::new(),
+            open_bytes: 0,
+            first_index: 0,
+            asked,
+            // Until there is a plan a batch is closed by memory or by the end alone.
+            batch_size: asked.unwrap_or(usize::MAX),
+            count: 0,
+            verbose,
+        }
+    }
+
+    fn hand_over(&mut self) -> Accepted {
+        let results = std::mem::take(&mut self.open);
+        let (items, bytes) = (results.len(), std::mem::take(&mut self.open_bytes));
+        let first_index = self.first_index;
+        self.first_index += items;
+        if items == 0 {
+            return Accepted::KEPT;
+        }
+        self.count += 1;
+        self.verbose.batch(self.count, first_index, items);
+        let go_on = (self.sink)(Batch { first_index, results });
+        self.verbose.batch_done(self.count, self.first_index);
+        Accepted { items, bytes, flow: if go_on { Flow::Continue } else { Flow::Stop } }
+    }
+}
+
+impl<R> Outlet<R> for Batches<'_, R> {
+    fn accept(&mut self, results: Results<R>, _start: usize, bytes: u64) -> Accepted {
+        let mut results = results.into_vec();
+        let mut accepted = Accepted::KEPT;
+        if results.is_empty() {
+            return accepted;
+        }
+        if self.open.is_empty() && results.len() <= self.batch_size {
+            // The usual case for cheap items: a chunk is a batch, and nothing is copied.
+            self.open = results;
+            self.open_bytes = bytes;
+        } else if self.open.len() + results.len() <= self.batch_size {
+            self.open.append(&mut results);
+            self.open_bytes += bytes;
+        } else {
+            let per_item = bytes / results.len() as u64;
+            let mut left = bytes;
+            let mut results = results.into_iter();
+            while results.len() > 0 {
+                let room = self.batch_size - self.open.len();
+                let taken = room.min(results.len());
+                self.open.extend(results.by_ref().take(taken));
+                let taken_bytes = if results.len() == 0 { left } else { per_item * taken as u64 };
+                left -= taken_bytes;
+                self.open_bytes += taken_bytes;
+                if self.open.len() == self.batch_size {
+                    let one = self.hand_over();
+                    accepted =
+                        Accepted { items: accepted.items + one.items, bytes: accepted.bytes + one.bytes, flow: one.flow };
+                    if one.flow != Flow::Continue {
+                        return accepted;
+                    }
+                }
+            }
+            return accepted;
+        }
+        // Without a size asked for, what comes next would often not fit: a batch that is nearly full is closed.
+        let full = if self.asked.is_some() { self.batch_size } else { self.batch_size - self.batch_size / 4 };
+        if self.open.len() >= full { self.hand_over() } else { accepted }
+    }
+
+    fn flush(&mut self) -> Accepted {
+        self.hand_over()
+    }
+
+    fn wanted(&self) -> usize {
+        self.batch_size.saturating_sub(self.open.len())
+    }
+
+    fn holds(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    fn set_batch_size(&mut self, items: usize) {
+        self.batch_size = self.asked.unwrap_or(items).max(1);
+    }
+}
+
+impl<R> Outlet<R> for Collection<R> {
+    fn place(&mut self, count: usize) -> Results<R> {
+        Collection::place(self, count)
+    }
+
+    fn reclaim(&mut self) {
+        Collection::reclaim(self);
+    }
+
+    fn accept(&mut self, results: Results<R>, _start: usize, _bytes: u64) -> Accepted {
+        self.add(results);
+        Accepted::KEPT
+    }
+
+    fn flush(&mut self) -> Accepted {
+        Accepted::KEPT
+    }
+
+    fn wanted(&self) -> usize {
+        usize::MAX
+    }
+
+    fn holds(&self) -> bool {
+        false
+    }
+
+    fn set_batch_size(&mut self, _items: usize) {}
+
+    fn collects(&self) -> bool {
+        true
+    }
+}
+
+/// Unwraps results one by one and keeps the values, up to the first failure by input order.
+pub(crate) struct Values<T, E> {
+    pub(crate) values: Vec<T>,
+    pub(crate) failure: Option<(usize, E)>,
+}
+
+impl<T, E> Outlet<Result<T, E>> for Values<T, E> {
+    fn accept(&mut self, results: Results<Result<T, E>>, start: usize, _bytes: u64) -> Accepted {
+        for (i, result) in results.into_vec().into_iter().enumerate() {
+            match result {
+                Ok(value) => self.values.push(value),
+                Err(error) => {
+                    self.failure = Some((start + i, error));
+                    return Accepted { flow: Flow::Stop, ..Accepted::KEPT };
+                }
+            }
+        }
+        Accepted::KEPT
+    }
+
+    fn flush(&mut self) -> Accepted {
+        Accepted::KEPT
+    }
+
+    fn wanted(&self) -> usize {
+        // A failure is to be seen as soon as it is next in order.
+        1
+    }
+
+    fn holds(&self) -> bool {
+        false
+    }
+
+    fn set_batch_size(&mut self, _items: usize) {}
+
+    fn collects(&self) -> bool {
+        true
+    }
+}
+
+/// What an iterator gives next.
+pub(crate) struct Buffer<R> {
+    parts: VecDeque<(usize, std::vec::IntoIter<R>)>,
+    items: usize,
+    /// Bytes of all results that were put in since the credit was last given back.
+    bytes: u64,
+    accepted: usize,
+    batch_size: usize,
+}
+
+impl<R> Buffer<R> {
+    pub(crate) fn new() -> Self {
+        Self { parts: VecDeque::new(), items: 0, bytes: 0, accepted: 0, batch_size: 1 }
+    }
+
+    pub(crate) fn next(&mut self) -> Option<(usize, R)> {
+        loop {
+            let (index, part) = self.parts.front_mut()?;
+            if let Some(result) = part.next() {
+                self.items -= 1;
+                *index += 1;
+                return Some((*index - 1, result));
+            }
+            self.parts.pop_front();
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items
+    }
+
+    /// Items and bytes whose credit can be given back, everything having been taken out.
+    pub(crate) fn take_credit(&mut self) -> (usize, u64) {
+        debug_assert_eq!(self.items, 0, "credit is given back when everything was taken");
+        (std::mem::take(&mut self.accepted), std::mem::take(&mut self.bytes))
+    }
+}
+
+impl<R> Outlet<R> for Buffer<R> {
+    fn accept(&mut self, results: Results<R>, start: usize, bytes: u64) -> Accepted {
+        let results = results.into_vec();
+        self.items += results.len();
+        self.accepted += results.len();
+        self.bytes += bytes;
+        self.parts.push_back((start, results.into_iter()));
+        let flow = if self.items >= self.batch_size { Flow::Enough } else { Flow::Continue };
+        Accepted { flow, ..Accepted::KEPT }
+    }
+
+    fn flush(&mut self) -> Accepted {
+        // What is there can only be taken out by going back to whoever iterates.
+        Accepted { flow: if self.items > 0 { Flow::Enough } else { Flow::Continue }, ..Accepted::KEPT }
+    }
+
+    fn wanted(&self) -> usize {
+        self.batch_size.saturating_sub(self.items)
+    }
+
+    fn holds(&self) -> bool {
+        self.items > 0
+    }
+
+    fn set_batch_size(&mut self, items: usize) {
+        self.batch_size = items;
+    }
+}

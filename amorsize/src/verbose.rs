@@ -1,0 +1,82 @@
+//! What a verbose run prints to stderr, in the words of Amorsize's.
+
+use crate::memory::Bytes;
+use crate::plan::Plan;
+
+/// Prints, or does not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verbose {
+    on: bool,
+    total: Option<usize>,
+    batches: Option<usize>,
+}
+
+impl Verbose {
+    pub(crate) fn new(on: bool) -> Self {
+        Self { on, total: None, batches: None }
+    }
+
+    pub(crate) fn is_on(self) -> bool {
+        self.on
+    }
+
+    /// What the plan decided, before the run.
+    pub(crate) fn plan(&mut self, plan: &Plan, total: Option<usize>, asked: Option<usize>, share: &str, available: Option<Bytes>) {
+        if !self.on {
+            return;
+        }
+        if total == Some(0) {
+            eprintln!("No items to process");
+            return;
+        }
+        (self.total, self.batches) = (total, total.map(|total| total.div_ceil(plan.batch_size())));
+        if asked.is_none() {
+            eprintln!("Auto-calculated batch_size: {} items", plan.batch_size());
+            match available {
+                Some(available) => eprintln!("  (based on {share}, {available})"),
+                None => eprintln!("  (based on a budget of {share})"),
+            }
+        }
+        match (total, self.batches) {
+            (Some(total), Some(batches)) => eprintln!("\nProcessing {total} items in {batches} batches"),
+            _ => eprintln!("\nProcessing items until the input ends"),
+        }
+        eprintln!("Batch size: {} items", plan.batch_size());
+        eprintln!(
+            "  Optimization: threads={}, chunk_size={}, speedup={:.2}x\n",
+            plan.threads(),
+            plan.chunk_size(),
+            plan.speedup()
+        );
+    }
+
+    pub(crate) fn batch(self, number: usize, first_index: usize, items: usize) {
+        if self.on {
+            let last_index = first_index + items - 1;
+            eprintln!("Batch {}: Processing {items} items (indices {first_index}-{last_index})...", self.of(number));
+        }
+    }
+
+    pub(crate) fn batch_done(self, number: usize, done: usize) {
+        if self.on {
+            match self.total {
+                Some(total) => eprintln!("  Completed batch {} ({done}/{total} items processed)\n", self.of(number)),
+                None => eprintln!("  Completed batch {} ({done} items processed)\n", self.of(number)),
+            }
+        }
+    }
+
+    pub(crate) fn end(self, items: usize) {
+        if self.on && self.total != Some(0) {
+            eprintln!("All batches complete. Processed {items} items total.");
+        }
+    }
+
+    /// A batch's number; of how many is foreseen only until memory closes one early.
+    fn of(self, number: usize) -> String {
+        match self.batches {
+            Some(batches) => format!("{number}/{}", batches.max(number)),
+            None => number.to_string(),
+        }
+    }
+}
