@@ -11,7 +11,7 @@ use crate::sample::Learned;
 pub(crate) const CHUNK_SECONDS: f64 = 1e-3;
 /// A chunk's items and results, as far as they lie in its buffers, stay within this, so that they stay within the second-level
 /// cache of one core (1 MiB or more on the processors of the last years) between the thread that fills and the one that reads.
-const CHUNK_BUFFER: usize = 512 << 10;
+const CHUNK_BUFFER: usize = 256 << 10;
 /// No chunk is cut shorter than this at the end of the input, where a shorter one would cost more than it evens out.
 const SHORTEST_CHUNK_SECONDS: f64 = 50e-6;
 /// A batch is to last this long on the run's threads: its own cost, about 5 us, is a four-thousandth of it, and a sink gets its
@@ -21,9 +21,9 @@ const BATCH_SECONDS: f64 = 20e-3;
 const BATCH_PART: u64 = 8;
 /// At most this part of the budget lies in one thread's chunk, for the same reason.
 const CHUNK_PART: u64 = 8;
-/// Moving results into a batch costs little as long as they fit the first-level caches and their neighbours; beyond this a
-/// chunk is handed over as it is.
-const BATCH_BUFFER: usize = 256 << 10;
+/// Moving results from chunks into a batch costs little as long as they fit a first-level cache and a bit; beyond this a chunk is
+/// handed over as it is.
+const BATCH_BUFFER: usize = 64 << 10;
 /// Handing an item and its result from thread to thread, beside taking and giving them: two writes and two reads of memory that
 /// another core has in its cache. Measured as 0.5 to 1.5 ns for 8-byte values.
 const CROSSING_SECONDS: f64 = 1.5e-9;

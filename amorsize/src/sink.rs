@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::execute::buffer::{Collection, Results};
 use crate::execute::line::{Accepted, Flow, Outlet};
@@ -28,7 +29,15 @@ use crate::verbose::Verbose;
 pub struct Batch<R> {
     first_index: usize,
     results: Vec<R>,
+    bin: Weak<Bin<R>>,
 }
+
+/// Empty buffers that sinks have left behind, to be filled again: allocating and freeing one for each batch would cost more
+/// than cheap calls themselves, because the system takes large ones back and clears them anew.
+struct Bin<R>(Mutex<Vec<Vec<R>>>);
+
+/// No more buffers are kept than a few threads fill at a time.
+const MOST_BUFFERS: usize = 16;
 
 impl<R> Batch<R> {
     /// Index in the input of the item that made the first result.
@@ -39,8 +48,23 @@ impl<R> Batch<R> {
 
     /// The results as a `Vec`, without a copy.
     #[must_use]
-    pub fn into_vec(self) -> Vec<R> {
-        self.results
+    pub fn into_vec(mut self) -> Vec<R> {
+        std::mem::take(&mut self.results)
+    }
+}
+
+impl<R> Drop for Batch<R> {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.results);
+        buffer.clear();
+        if buffer.capacity() > 0 {
+            if let Some(bin) = self.bin.upgrade() {
+                let mut buffers = bin.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if buffers.len() < MOST_BUFFERS {
+                    buffers.push(buffer);
+                }
+            }
+        }
     }
 }
 
@@ -63,7 +87,7 @@ impl<R> IntoIterator for Batch<R> {
     type IntoIter = std::vec::IntoIter<R>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.results.into_iter()
+        self.into_vec().into_iter()
     }
 }
 
@@ -100,6 +124,7 @@ pub(crate) struct Batches<'a, R> {
     asked: Option<usize>,
     batch_size: usize,
     pub(crate) count: usize,
+    bin: Arc<Bin<R>>,
     verbose: Verbose,
 }
 
@@ -114,8 +139,13 @@ impl<'a, R> Batches<'a, R> {
             // Until there is a plan a batch is closed by memory or by the end alone.
             batch_size: asked.unwrap_or(usize::MAX),
             count: 0,
+            bin: Arc::new(Bin(Mutex::new(Vec::new()))),
             verbose,
         }
+    }
+
+    fn spare(&self) -> Option<Vec<R>> {
+        self.bin.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn hand_over(&mut self) -> Accepted {
@@ -128,13 +158,17 @@ impl<'a, R> Batches<'a, R> {
         }
         self.count += 1;
         self.verbose.batch(self.count, first_index, items);
-        let go_on = (self.sink)(Batch { first_index, results });
+        let go_on = (self.sink)(Batch { first_index, results, bin: Arc::downgrade(&self.bin) });
         self.verbose.batch_done(self.count, self.first_index);
         Accepted { items, bytes, flow: if go_on { Flow::Continue } else { Flow::Stop } }
     }
 }
 
 impl<R> Outlet<R> for Batches<'_, R> {
+    fn place(&mut self, _count: usize) -> Results<R> {
+        Results::in_buffer(self.spare().unwrap_or_default())
+    }
+
     fn accept(&mut self, results: Results<R>, _start: usize, bytes: u64) -> Accepted {
         let mut results = results.into_vec();
         let mut accepted = Accepted::KEPT;
@@ -148,6 +182,7 @@ impl<R> Outlet<R> for Batches<'_, R> {
         } else if self.open.len() + results.len() <= self.batch_size {
             self.open.append(&mut results);
             self.open_bytes += bytes;
+            drop(Batch { first_index: 0, results, bin: Arc::downgrade(&self.bin) });
         } else {
             let per_item = bytes / results.len() as u64;
             let mut left = bytes;

@@ -96,8 +96,13 @@ unsafe impl<R: Send> Send for Results<R> {}
 impl<R> Results<R> {
     /// An own allocation with room for `capacity` results.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        let mut own = Vec::with_capacity(capacity);
-        Self { places: own.as_mut_ptr(), len: 0, capacity, own, region_of: None }
+        Self::in_buffer(Vec::with_capacity(capacity))
+    }
+
+    /// Room in an empty buffer that was used before.
+    pub(crate) fn in_buffer(mut own: Vec<R>) -> Self {
+        own.clear();
+        Self { places: own.as_mut_ptr(), len: 0, capacity: own.capacity(), own, region_of: None }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -34,6 +34,9 @@ pub(crate) type ChunkId = usize;
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
+/// Chunks that are to wait for each worker: it takes a millisecond over one, and a sleeping caller can be kept from running for a
+/// scheduler's time slice of 3 ms.
+pub(crate) const AHEAD: usize = 4;
 /// Between two looks at whether the run was stopped at most this much work is done, as far as it can be foreseen.
 const LOOK_SECONDS: f64 = 10e-6;
 /// Between two looks at the clock (23 ns each).
@@ -242,6 +245,10 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn threads(&self) -> usize {
+        self.state().threads
+    }
+
     /// Lets no item at or after `index` start.
     pub(crate) fn stop_at(&self, index: usize) {
         self.limit.fetch_min(index, Ordering::Relaxed);
@@ -260,9 +267,6 @@ impl Control {
     /// Items to pull next, or 0 where enough wait already or the budget has no room for more inputs.
     pub(crate) fn items_wanted(&self) -> usize {
         let mut state = self.state();
-        // A worker takes a millisecond over a chunk, and a sleeping caller can be kept from running for a scheduler's time slice
-        // of 3 ms, so each worker needs that many chunks ahead.
-        const AHEAD: usize = 4;
         if !state.wants_items(AHEAD * state.threads - 1, self.limit()) {
             return 0;
         }

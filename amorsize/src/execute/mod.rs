@@ -15,7 +15,7 @@ use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
 use self::chunk::Work;
-use self::control::{Control, Progress};
+use self::control::{AHEAD, Control, Progress};
 use self::line::{Accepted, Ends, Flow};
 use self::pool::{Job, Threads};
 use crate::error::{Error, ErrorKind};
@@ -538,10 +538,12 @@ impl Conductor<'_> {
 
     fn feed(&self, ends: &mut dyn Ends, start_job: &dyn Fn()) {
         // The caller that joins in is one of the threads.
-        let most_jobs = self.control.state().threads - usize::from(self.joins_in);
+        let threads = self.control.threads();
+        let most_jobs = threads - usize::from(self.joins_in);
         let start_jobs = || (0..self.control.jobs_to_start(most_jobs)).for_each(|_| start_job());
-        while !ends.ended() {
-            let count = self.control.items_wanted();
+        // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
+        for _ in 0..AHEAD * threads {
+            let count = if ends.ended() { 0 } else { self.control.items_wanted() };
             if count == 0 {
                 break;
             }

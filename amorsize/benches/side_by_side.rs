@@ -1,0 +1,220 @@
+//! `collect` and `for_each_batch` beside rayon's `par_iter().map().collect()`, on the same work in the same run.
+//!
+//! Each measurement is a fresh process; the ways of a row take turns. A row gives each way's median time as a ratio to rayon's,
+//! and the highest peak of resident memory above the process's own before the work.
+//!
+//! `cargo bench --bench side_by_side` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds.
+
+use std::env;
+use std::hint::black_box;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use amorsize::__private as p; use amorsize::Batched; use p::{ViaDeepSize as _, ViaOkDeepSize as _, ViaUnknown as _};
+use rayon::prelude::*;
+
+/// One row: a function over a number of items.
+struct Row {
+    name: &'static str,
+    what: &'static str,
+    items: usize,
+    ways: &'static [&'static str],
+}
+
+const PARALLEL: &[&str] = &["rayon", "collect", "batches"];
+const ROWS: &[Row] = &[
+    Row { name: "tiny", what: "10 ns x 10,000,000", items: 10_000_000, ways: PARALLEL },
+    Row { name: "medium", what: "10 us x 60,000", items: 60_000, ways: PARALLEL },
+    Row { name: "heavy", what: "10 us on average x 60,000, 1 % heavy by 100", items: 60_000, ways: PARALLEL },
+    Row { name: "tail", what: "10 us on average x 60,000, the last 1 % heavy by 100", items: 60_000, ways: PARALLEL },
+    Row { name: "large", what: "1 MiB results to 4 GiB, budget 256 MiB", items: 4096, ways: &["rayon", "batches"] },
+    Row { name: "trivial", what: "1,000 trivial items, cold", items: 1000, ways: &["loop", "collect"] },
+];
+
+/// Work of about `rounds` nanoseconds that no compiler sees through.
+#[inline]
+fn work(seed: u64, rounds: u32) -> u64 {
+    let mut state = seed | 1;
+    for _ in 0..rounds {
+        state = (state ^ (state >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    state
+}
+
+/// Rounds for each item of a row, so that the mean is `mean`.
+#[derive(Clone, Copy)]
+struct Load {
+    mean: u32,
+    items: usize,
+    heavy: Heavy,
+}
+
+#[derive(Clone, Copy)]
+enum Heavy {
+    None,
+    Spread,
+    Last,
+}
+
+impl Load {
+    #[inline]
+    fn rounds(self, index: usize) -> u32 {
+        let heavy = match self.heavy {
+            Heavy::None => return self.mean,
+            Heavy::Spread => index % 100 == 37,
+            Heavy::Last => index >= self.items - self.items / 100,
+        };
+        // 99 light ones and one of a hundred times that have this mean.
+        let light = self.mean * 100 / 199;
+        if heavy { 100 * light } else { light }
+    }
+}
+
+fn even(seed: usize, load: &Load) -> u64 {
+    work(seed as u64, load.mean)
+}
+
+fn uneven(index: usize, load: &Load) -> u64 {
+    work(index as u64, load.rounds(index))
+}
+
+fn large(seed: usize) -> Vec<u8> {
+    vec![seed as u8 | 1; 1 << 20]
+}
+
+fn trivial(x: u64) -> u64 {
+    x.wrapping_mul(3) ^ 7
+}
+
+/// Runs one way of one row in this process, and prints nanoseconds and peak bytes.
+fn child(row: &str, way: &str, rounds_per_10_us: u32) {
+    let items = ROWS.iter().find(|known| known.name == row).expect("a known row").items;
+    let mean = if row == "tiny" { rounds_per_10_us / 1000 } else { rounds_per_10_us };
+    let heavy = match row {
+        "heavy" => Heavy::Spread,
+        "tail" => Heavy::Last,
+        _ => Heavy::None,
+    };
+    let load = &Load { mean: mean.max(1), items, heavy };
+    if row != "trivial" {
+        // Starting the pool is no part of these rows.
+        rayon::broadcast(|_| ());
+    }
+    let before = status("VmHWM:");
+    let begun = Instant::now();
+    match (row, way) {
+        ("tiny" | "medium", "rayon") => {
+            drop(black_box((0..items).into_par_iter().map(|seed| even(seed, load)).collect::<Vec<_>>()));
+        }
+        ("tiny" | "medium", "collect") => drop(black_box(even_batched(0..items, load).collect::<Vec<_>>().unwrap())),
+        ("tiny" | "medium", "batches") => {
+            let mut sum = 0u64;
+            even_batched(0..items, load)
+                .for_each_batch(|batch| sum = batch.iter().fold(sum, |sum, &x| sum.wrapping_add(x)))
+                .unwrap();
+            black_box(sum);
+        }
+        ("heavy" | "tail", "rayon") => {
+            drop(black_box((0..items).into_par_iter().map(|index| uneven(index, load)).collect::<Vec<_>>()));
+        }
+        ("heavy" | "tail", "collect") => drop(black_box(uneven_batched(0..items, load).collect::<Vec<_>>().unwrap())),
+        ("heavy" | "tail", "batches") => {
+            uneven_batched(0..items, load).for_each_batch(|batch| drop(black_box(batch))).unwrap();
+        }
+        ("large", "rayon") => drop(black_box((0..items).into_par_iter().map(large).collect::<Vec<_>>())),
+        ("large", "batches") => {
+            large_batched(0..items).for_each_batch(|batch| drop(black_box(batch))).unwrap();
+        }
+        ("trivial", "loop") => drop(black_box((0..items as u64).map(trivial).collect::<Vec<_>>())),
+        ("trivial", "collect") => drop(black_box(trivial_batched(0..items as u64).collect::<Vec<_>>().unwrap())),
+        other => unreachable!("no such way: {other:?}"),
+    }
+    let nanos = begun.elapsed().as_nanos();
+    println!("{nanos} {}", status("VmHWM:").saturating_sub(before));
+}
+
+/// A figure of this process in bytes, or 0 where there is no such file.
+fn status(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// How many rounds of work take 10 us here.
+fn calibrate() -> u32 {
+    let time = |rounds| {
+        let begun = Instant::now();
+        black_box(work(black_box(1), rounds));
+        begun.elapsed()
+    };
+    let rounds = 1_000_000;
+    let best = (0..20).map(|_| time(rounds)).min().expect("twenty times");
+    (f64::from(rounds) * Duration::from_micros(10).as_secs_f64() / best.as_secs_f64()) as u32
+}
+
+fn measure(row: &str, way: &str, rounds: u32) -> (f64, u64) {
+    let exe = env::current_exe().expect("this program");
+    let output = Command::new(exe).args(["--child", row, way, &rounds.to_string()]).output().expect("a child process");
+    assert!(output.status.success(), "{row} {way}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("two numbers");
+    let (nanos, peak) = text.trim().split_once(' ').expect("two numbers");
+    (nanos.parse().expect("nanoseconds"), peak.parse().expect("bytes"))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let [flag, row, way, rounds] = args.as_slice() {
+        if flag == "--child" {
+            return child(row, way, rounds.parse().expect("a number of rounds"));
+        }
+    }
+    let mut rounds = 7;
+    let mut wanted = Vec::new();
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("`--rounds` takes a number"),
+            row => wanted.push(row.to_owned()),
+        }
+    }
+    let work_rounds = calibrate();
+    println!("{} threads; median of {rounds} rounds, each a fresh process\n", rayon::current_num_threads());
+    println!("| row | way | ms | ratio | peak MiB |\n| --- | --- | ---: | ---: | ---: |");
+    for row in ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| name == row.name)) {
+        let mut times = vec![Vec::new(); row.ways.len()];
+        let mut peaks = vec![0; row.ways.len()];
+        for _ in 0..rounds {
+            for (i, way) in row.ways.iter().enumerate() {
+                let (nanos, peak) = measure(row.name, way, work_rounds);
+                times[i].push(nanos);
+                peaks[i] = peaks[i].max(peak);
+            }
+        }
+        let mut base = 0.0;
+        for (i, way) in row.ways.iter().enumerate() {
+            let time = median(&mut times[i]);
+            if i == 0 {
+                base = time;
+            }
+            println!("| {} | {way} | {:.4} | {:.3} | {} |", row.what, time / 1e6, time / base, peaks[i] >> 20);
+        }
+    }
+}
+
+fn even_batched<I: IntoIterator<Item = usize>>(i: I, l: &Load) -> Batched<I, u64, (&Load,)> {
+    p::new1::<usize, u64, &Load, I>(i, (l,), |c, s| c.run(|x| even(x, s.0)), ((&&&p::Probe::<usize>::NEW).measure(), (&&&p::Probe::<u64>::NEW).measure()), p::Options::new(None))
+}
+fn uneven_batched<I: IntoIterator<Item = usize>>(i: I, l: &Load) -> Batched<I, u64, (&Load,)> {
+    p::new1::<usize, u64, &Load, I>(i, (l,), |c, s| c.run(|x| uneven(x, s.0)), ((&&&p::Probe::<usize>::NEW).measure(), (&&&p::Probe::<u64>::NEW).measure()), p::Options::new(None))
+}
+fn large_batched<I: IntoIterator<Item = usize>>(i: I) -> Batched<I, Vec<u8>, ()> {
+    p::new0::<usize, Vec<u8>, I>(i, (), |c, _| c.run(large), ((&&&p::Probe::<usize>::NEW).measure(), (&&&p::Probe::<Vec<u8>>::NEW).measure()), p::Options::new(Some(amorsize::MaxMemory::bytes(amorsize::Bytes::mib(256)))))
+}
+fn trivial_batched<I: IntoIterator<Item = u64>>(i: I) -> Batched<I, u64, ()> {
+    p::new0::<u64, u64, I>(i, (), |c, _| c.run(trivial), ((&&&p::Probe::<u64>::NEW).measure(), (&&&p::Probe::<u64>::NEW).measure()), p::Options::new(None))
+}
