@@ -188,18 +188,19 @@ impl<R> Outlet<R> for Batches<'_, R> {
             let mut left = bytes;
             let mut results = results.into_iter();
             while results.len() > 0 {
-                let room = self.batch_size - self.open.len();
-                let taken = room.min(results.len());
+                // A plan can have set a smaller size than what is open has already.
+                let taken = self.batch_size.saturating_sub(self.open.len()).min(results.len());
                 self.open.extend(results.by_ref().take(taken));
                 let taken_bytes = if results.len() == 0 { left } else { per_item * taken as u64 };
                 left -= taken_bytes;
                 self.open_bytes += taken_bytes;
-                if self.open.len() == self.batch_size {
+                if self.open.len() >= self.batch_size {
                     let one = self.hand_over();
-                    accepted =
-                        Accepted { items: accepted.items + one.items, bytes: accepted.bytes + one.bytes, flow: one.flow };
+                    accepted.items += one.items;
+                    accepted.bytes += one.bytes;
+                    accepted.flow = one.flow;
                     if one.flow != Flow::Continue {
-                        return accepted;
+                        break;
                     }
                 }
             }

@@ -329,10 +329,11 @@ impl Control {
         }
     }
 
-    /// Whether everything that was pulled and may run was run.
+    /// Whether everything that was pulled and may run was run and handed over.
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
-        state.running == 0 && !state.has_work(self.limit())
+        let ready = if state.ordered { state.ready_items > 0 } else { !state.finished.is_empty() };
+        state.running == 0 && !ready && !state.has_work(self.limit())
     }
 
     /// Whether a chunk waits for credit, and whether nothing runs whose end could give any.

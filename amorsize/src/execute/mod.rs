@@ -488,7 +488,6 @@ impl Conductor<'_> {
     fn conduct(&mut self, ends: &mut dyn Ends, start_job: &dyn Fn()) -> Result<Flow, Error> {
         let _stop = StopOnUnwind(self.control);
         loop {
-            let drained = self.control.is_drained();
             while let Some(finished) = self.control.take_ready() {
                 if let Some(flow) = self.handed_over(ends.hand_over(finished)) {
                     return Ok(flow);
@@ -496,7 +495,7 @@ impl Conductor<'_> {
             }
             self.feed(ends, start_job);
             let fed = ends.ended() || self.control.limit() != usize::MAX;
-            if fed && drained && self.control.is_drained() {
+            if fed && self.control.is_drained() {
                 return Ok(self.handed_over(ends.flush()).filter(|&flow| flow == Flow::Stop).unwrap_or(Flow::Continue));
             }
             self.look_at_resident();

@@ -1,0 +1,113 @@
+//! Whatever the input's length, batch size, threads, cost and result size: the results are those of a plain loop, in its order.
+
+use amorsize::{Bytes, process_in_batches};
+use proptest::prelude::*;
+
+/// What a case runs with.
+#[derive(Clone, Debug)]
+struct Case {
+    items: usize,
+    /// A length that the input tells only as it ends.
+    unknown_length: bool,
+    batch_size: Option<usize>,
+    threads: Option<usize>,
+    sample_size: usize,
+    /// Rounds of work per item: from nothing to some hundred microseconds.
+    cost: u32,
+    /// Every so many items one is a hundred times as heavy and as large.
+    heavy_every: usize,
+    result_len: usize,
+    budget: Bytes,
+    planned: bool,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let items = prop_oneof![0usize..20, 20usize..2_000, Just(20_000)];
+    let budget = prop_oneof![Just(Bytes::kib(1)), Just(Bytes::kib(64)), Just(Bytes::mib(64))];
+    let batch_size = prop::option::of(prop_oneof![1usize..10, 10usize..5_000]);
+    (
+        (items, any::<bool>(), batch_size, prop::option::of(1usize..=4), 1usize..20),
+        (prop_oneof![Just(0), 0u32..200, Just(20_000)], 1usize..300, 0usize..200, budget, any::<bool>()),
+    )
+        .prop_map(|((items, unknown_length, batch_size, threads, sample_size), rest)| {
+            let (cost, heavy_every, result_len, budget, planned) = rest;
+            // Expensive items come in small numbers, so that a case takes milliseconds.
+            let items = if cost > 1_000 { items.min(200) } else { items };
+            Case { items, unknown_length, batch_size, threads, sample_size, cost, heavy_every, result_len, budget, planned }
+        })
+}
+
+fn call(case: &Case, index: usize) -> Vec<usize> {
+    let heavy = if index % case.heavy_every == case.heavy_every - 1 { 100 } else { 1 };
+    let mut state = index;
+    for _ in 0..case.cost * heavy.min(20) {
+        state = std::hint::black_box(state.wrapping_mul(31) ^ (state >> 7));
+    }
+    std::hint::black_box(state);
+    vec![index; 1 + case.result_len * heavy as usize / 100]
+}
+
+fn check(case: &Case) -> Result<(), TestCaseError> {
+    let expected: Vec<Vec<usize>> = (0..case.items).map(|index| call(case, index)).collect();
+    let run = || {
+        let items: Box<dyn Iterator<Item = usize>> =
+            if case.unknown_length { Box::new((0..case.items).filter(|_| true)) } else { Box::new(0..case.items) };
+        let mut run = process_in_batches(|index| call(case, index), items);
+        run = run.max_memory(case.budget).sample_size(case.sample_size);
+        if let Some(batch_size) = case.batch_size {
+            run = run.batch_size(batch_size);
+        }
+        if let Some(threads) = case.threads {
+            run = run.threads(threads);
+        }
+        if case.planned {
+            run.plan().unwrap();
+        }
+        run
+    };
+
+    let collected: Vec<_> = run().max_memory(1.0).collect().unwrap();
+    prop_assert!(collected == expected, "collect");
+
+    let mut batched = Vec::new();
+    let report = run()
+        .for_each_batch(|batch| {
+            assert_eq!(batch.first_index(), batched.len());
+            assert!(case.batch_size.is_none_or(|most| batch.len() <= most) && !batch.is_empty());
+            batched.extend(batch);
+        })
+        .unwrap();
+    prop_assert!(batched == expected, "for_each_batch");
+    prop_assert_eq!(report.items(), case.items);
+
+    let iterated: Vec<_> = run().into_iter().collect();
+    prop_assert!(iterated == expected, "into_iter");
+
+    let mut unordered: Vec<_> = run().unordered().collect();
+    unordered.sort_by_key(|(index, _)| *index);
+    prop_assert!(unordered.into_iter().eq(expected.into_iter().enumerate()), "unordered");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn in_the_global_pool(case in cases()) {
+        check(&case)?;
+    }
+
+    #[test]
+    fn in_a_pool_of_the_callers(case in cases(), threads in 1usize..=4) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| check(&case))?;
+    }
+
+    #[test]
+    fn inside_a_worker_that_others_wait_for(case in cases(), threads in 1usize..=4) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (left, right) = pool.install(|| rayon::join(|| check(&case), || check(&case)));
+        left?;
+        right?;
+    }
+}
