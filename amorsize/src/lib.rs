@@ -1,4 +1,4 @@
-//! Run a function over many items on all cores, in batches that keep a memory budget.
+#![doc = include_str!("../README.md")]
 
 mod bounds;
 mod error;
