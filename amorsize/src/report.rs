@@ -2,6 +2,7 @@ use std::fmt;
 
 use crate::execute::Totals;
 use crate::memory::Bytes;
+use crate::memory::budget::Budget;
 use crate::memory::measure::MeasuredBy;
 use crate::plan::Seconds;
 
@@ -53,10 +54,14 @@ impl Report {
         self.totals.peak
     }
 
-    /// The memory budget of the run.
+    /// The memory budget of the run. A run that was over before it needed one works it out when this is asked for.
     #[must_use]
     pub fn budget(&self) -> Bytes {
-        self.totals.budget.bytes
+        match &self.totals.budget {
+            Some(budget) => budget.bytes,
+            // The run would have failed with a limit that can't be resolved.
+            None => Budget::resolve(&self.totals.max_memory).map_or(Bytes::ZERO, |budget| budget.bytes),
+        }
     }
 
     /// Workers that the run used.

@@ -260,7 +260,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         let mut batches = Batches::new(self.engine.options().batch_items(), self.verbose, sink);
         self.drive(&mut batches)?;
         let count = batches.count;
-        let totals = self.engine.totals()?;
+        let totals = self.engine.totals();
         let items = totals.learned.items;
         self.verbose.end(items);
         Ok(Report::new(totals, items, count))

@@ -36,7 +36,12 @@ impl<T> Items<T> {
         (self.next, self.end) = (0, 0);
         // An iterator that knows its end spares the allocation for what will not come.
         let most = input.size_hint().1.map_or(most, |upper| upper.min(most));
-        self.allocation.reserve(most);
+        if self.allocation.capacity() < most {
+            // The first stretches of a run grow by steps; a page at once saves most of the allocations.
+            const PAGE: usize = 4096;
+            let at_once = PAGE / size_of::<T>().max(1);
+            self.allocation = Vec::with_capacity(most.max(at_once));
+        }
         let start = self.allocation.as_mut_ptr();
         let mut filled = Counted { count: 0, out: &mut self.end };
         while filled.count < most {

@@ -23,7 +23,7 @@ use crate::memory::Bytes;
 use crate::memory::available::resident;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::measure::MeasuredBy;
-use crate::options::{Limit, Options};
+use crate::options::{Limit, MaxMemory, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
 use crate::sample::{Learned, Stretch, TIMED_ALONE};
 
@@ -44,7 +44,9 @@ const WORKER_NAP: Duration = Duration::from_micros(100);
 pub(crate) struct Totals {
     pub(crate) learned: Learned,
     pub(crate) peak: Bytes,
-    pub(crate) budget: Budget,
+    /// The budget, where the run was long enough to need it.
+    pub(crate) budget: Option<Budget>,
+    pub(crate) max_memory: MaxMemory,
     pub(crate) seconds: f64,
     pub(crate) threads: usize,
     pub(crate) chunks: usize,
@@ -87,6 +89,8 @@ pub(crate) struct Engine {
     resident_measured: bool,
     resident_most: u64,
     elapsed: Duration,
+    /// When the clock was last read inline: reading it once between two stretches is enough.
+    now: Instant,
 }
 
 /// What an inline part came to.
@@ -122,6 +126,7 @@ impl Engine {
             resident_measured: false,
             resident_most: 0,
             elapsed: Duration::ZERO,
+            now: Instant::now(),
         }
     }
 
@@ -178,8 +183,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn totals(&mut self) -> Result<Totals, Error> {
-        let budget = self.budget()?.clone();
+    pub(crate) fn totals(&self) -> Totals {
         let (learned, peak, threads, chunks) = match &self.phase {
             Phase::Inline => (self.learned.clone(), self.ledger.peak(), 1, self.chunks),
             Phase::Parallel(control, _) => {
@@ -188,7 +192,8 @@ impl Engine {
             }
         };
         let seconds = self.elapsed.as_secs_f64();
-        Ok(Totals { learned, peak, budget, seconds, threads, chunks, measured_by: self.measured_by })
+        let (budget, max_memory) = (self.budget.clone(), self.options.limit());
+        Totals { learned, peak, budget, max_memory, seconds, threads, chunks, measured_by: self.measured_by }
     }
 
     /// Runs the sample, up to its size, and plans. The results go to the outlet of `ends` like any others.
@@ -197,6 +202,7 @@ impl Engine {
             let begun = Instant::now();
             self.budget()?;
             self.read_resident();
+            self.now = Instant::now();
             while self.next < self.options.sample_items() && ends.left().1 != Some(0) && !ends.ended() {
                 // A sample that would break the budget ends early.
                 if self.next > 0 && self.affordable() == 0 {
@@ -214,8 +220,13 @@ impl Engine {
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
     pub(crate) fn run(&mut self, ends: &mut dyn Ends, work: &dyn Work) -> Result<Flow, Error> {
         let begun = Instant::now();
+        self.now = begun;
         let outcome = self.run_phases(ends, work);
-        self.elapsed += begun.elapsed();
+        // What the last stretch read from the clock will do for a run that stayed inline.
+        if matches!(self.phase, Phase::Parallel(..)) {
+            self.now = Instant::now();
+        }
+        self.elapsed += self.now - begun;
         outcome
     }
 
@@ -300,7 +311,6 @@ impl Engine {
     fn inline_stretch(&mut self, ends: &mut dyn Ends, most: usize) -> Accepted {
         let count = self.stretch.min(most);
         let timed = count as f64 * self.learned.recent_seconds() > TIMED_APART;
-        let begun = Instant::now();
         let done = ends.inline(count, self.ledger.free(), timed);
         let result_bytes = self.result_size as u64;
         let mut stretch = Stretch {
@@ -321,7 +331,9 @@ impl Engine {
         self.held_items += done.items;
         let accepted = ends.hand_over_inlined(self.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
-        let seconds = begun.elapsed().as_secs_f64();
+        let now = Instant::now();
+        let seconds = (now - self.now).as_secs_f64();
+        self.now = now;
         stretch.seconds = done.seconds.unwrap_or(seconds);
         if done.seconds.is_some() && done.items > 0 {
             self.learned.handling = (seconds - stretch.seconds).max(0.0) / done.items as f64;
@@ -347,7 +359,7 @@ impl Engine {
             return if seconds < TIMED_ALONE.as_secs_f64() { sampled } else { 1 };
         }
         let in_time = (self.decide_at - self.spent) / seconds.max(1e-10);
-        (4 * self.stretch).min(in_time as usize).clamp(1, 1 << 16)
+        (8 * self.stretch).min(in_time as usize).clamp(1, 1 << 16)
     }
 
     /// Bytes to expect of one result.
