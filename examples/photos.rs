@@ -124,7 +124,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{done} renderings on the contact sheet {}", path.display());
     match highest_memory() {
         Some(highest) => println!("highest memory of the process: {highest}; collecting all would have taken {all}"),
-        None => println!("highest memory held by the run: {}; collecting all would have taken {all}", report.peak_bytes()),
+        None => {
+            println!("highest memory held by the run: {}; collecting all would have taken {all}", report.peak_bytes())
+        }
     }
     if done == 0 { Err("no photo could be rendered".into()) } else { Ok(()) }
 }

@@ -33,7 +33,18 @@ fn cases() -> impl Strategy<Value = Case> {
             let (cost, heavy_every, result_len, budget, planned) = rest;
             // Expensive items come in small numbers, so that a case takes milliseconds.
             let items = if cost > 1_000 { items.min(200) } else { items };
-            Case { items, unknown_length, batch_size, threads, sample_size, cost, heavy_every, result_len, budget, planned }
+            Case {
+                items,
+                unknown_length,
+                batch_size,
+                threads,
+                sample_size,
+                cost,
+                heavy_every,
+                result_len,
+                budget,
+                planned,
+            }
         })
 }
 

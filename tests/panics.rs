@@ -112,7 +112,9 @@ fn the_first_panic_by_input_order_is_the_one() {
     let outcome = catch_unwind(|| {
         let call = |i: usize| {
             slow(if i == 300 { 20_000 } else { 50 });
-            if i >= 300 { std::panic::panic_any(MyPayload(i)) }
+            if i >= 300 {
+                std::panic::panic_any(MyPayload(i))
+            }
         };
         drop(process_in_batches(call, 0..1_000).threads(4).collect::<Vec<_>>());
     });
@@ -137,7 +139,11 @@ fn panics_of_sink_and_input_pass_through() {
             .unwrap();
         }));
         assert_eq!(payload_of(outcome), 500);
-        let input = (0..).inspect(|&i| if i == 700 { std::panic::panic_any(MyPayload(700)) });
+        let input = (0..).inspect(|&i| {
+            if i == 700 {
+                std::panic::panic_any(MyPayload(700))
+            }
+        });
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             process_in_batches(call, input).threads(threads).for_each_batch(|_| ()).unwrap();
         }));

@@ -118,6 +118,10 @@ pub struct MaxMemoryValue<T>(pub T);
 
 impl MaxMemoryValue<f64> {
     /// Checks the fraction at compile time.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused, which the compiler reports at the expression.
     #[must_use]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0 > 0.0 && self.0 <= 1.0, "`max_memory` must be above 0 and at most 1");
@@ -127,6 +131,10 @@ impl MaxMemoryValue<f64> {
 
 impl MaxMemoryValue<Bytes> {
     /// Checks the bytes at compile time.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused, which the compiler reports at the expression.
     #[must_use]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0.as_u64() > 0, "`max_memory` must be at least one byte");
@@ -136,6 +144,10 @@ impl MaxMemoryValue<Bytes> {
 
 impl MaxMemoryValue<&str> {
     /// Parses the text at compile time.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused, which the compiler reports at the expression.
     #[must_use]
     pub const fn checked(self) -> MaxMemory {
         let Some(bytes) = Bytes::parse_const(self.0) else {

@@ -187,11 +187,16 @@ impl Plan {
         } else if self.threads == 1 && !scales {
             format!("runs on the calling thread: at {cost} per item, handing items to threads costs more than it gains")
         } else if self.threads == 1 {
-            format!("runs on the calling thread: the work that is left, at {cost} per item, ends before threads would help")
+            format!(
+                "runs on the calling thread: the work that is left, at {cost} per item, ends before threads would help"
+            )
         } else if situation.threads_asked {
             format!("runs on {} threads, as asked for", self.threads)
         } else {
-            format!("runs on {} threads: at {cost} per item they are expected to be {:.2} times as fast", self.threads, self.speedup)
+            format!(
+                "runs on {} threads: at {cost} per item they are expected to be {:.2} times as fast",
+                self.threads, self.speedup
+            )
         });
     }
 
@@ -238,14 +243,19 @@ impl Plan {
         if largest * 4 > self.budget {
             warn(
                 Warning::RESULT_NEAR_BUDGET,
-                format!("one result takes {largest} of a memory budget of {}: few calls can run at a time", self.budget),
+                format!(
+                    "one result takes {largest} of a memory budget of {}: few calls can run at a time",
+                    self.budget
+                ),
             );
         }
         let cost = Seconds(self.seconds_per_item);
         if too_fast && self.threads == 1 {
             warn(
                 Warning::TOO_FAST,
-                format!("the function takes {cost} per item, too little to gain from threads: give each item more work"),
+                format!(
+                    "the function takes {cost} per item, too little to gain from threads: give each item more work"
+                ),
             );
         } else if self.threads == 1 && situation.threads > 1 && situation.remaining.is_some() {
             warn(
@@ -340,7 +350,12 @@ impl Plan {
     #[must_use]
     pub fn explain(&self) -> String {
         let mut lines = vec![
-            format!("sampled {} items: {} and {} per item", self.sampled, Seconds(self.seconds_per_item), self.bytes_per_item),
+            format!(
+                "sampled {} items: {} and {} per item",
+                self.sampled,
+                Seconds(self.seconds_per_item),
+                self.bytes_per_item
+            ),
             format!("bytes told by {}", self.measured_by),
         ];
         lines.extend(self.reasons.iter().cloned());
@@ -502,7 +517,9 @@ mod tests {
     #[test]
     fn the_text_names_decisions_reasons_and_warnings() {
         let text = Plan::new(&learned(1e-3, 64 << 20), &situation(Some(100)), true).to_string();
-        assert!(text.starts_with("Recommended: threads=4, chunk_size=1, batch_size=1\nBudget: 256 MiB, 64.0 MiB per item by deep size"));
+        assert!(text.starts_with(
+            "Recommended: threads=4, chunk_size=1, batch_size=1\nBudget: 256 MiB, 64.0 MiB per item by deep size"
+        ));
         assert!(text.contains("Reason: runs on 4 threads: at 1.00 ms per item"), "{text}");
         assert!(text.contains("[results-exceed-budget]"), "{text}");
     }

@@ -127,8 +127,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// ```
     pub fn plan(&mut self) -> Result<&Plan, Error> {
         self.engine.options().check()?;
-        let mut line =
-            Line { source: &mut self.source, shared: &self.shared, outlet: &mut self.kept, inlined: None };
+        let mut line = Line { source: &mut self.source, shared: &self.shared, outlet: &mut self.kept, inlined: None };
         self.engine.make_plan(&mut line)
     }
 

@@ -57,12 +57,12 @@ impl<R> Drop for Batch<R> {
     fn drop(&mut self) {
         let mut buffer = std::mem::take(&mut self.results);
         buffer.clear();
-        if buffer.capacity() > 0 {
-            if let Some(bin) = self.bin.upgrade() {
-                let mut buffers = bin.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if buffers.len() < MOST_BUFFERS {
-                    buffers.push(buffer);
-                }
+        if buffer.capacity() > 0
+            && let Some(bin) = self.bin.upgrade()
+        {
+            let mut buffers = bin.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if buffers.len() < MOST_BUFFERS {
+                buffers.push(buffer);
             }
         }
     }

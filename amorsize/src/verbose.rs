@@ -21,7 +21,14 @@ impl Verbose {
     }
 
     /// What the plan decided, before the run.
-    pub(crate) fn plan(&mut self, plan: &Plan, total: Option<usize>, asked: Option<usize>, share: &str, available: Option<Bytes>) {
+    pub(crate) fn plan(
+        &mut self,
+        plan: &Plan,
+        total: Option<usize>,
+        asked: Option<usize>,
+        share: &str,
+        available: Option<Bytes>,
+    ) {
         if !self.on {
             return;
         }

@@ -398,7 +398,9 @@ mod tests {
         transform(&mut filled(&mine[..4]), &mut first, 4, |item| item);
         let mut rest = first.rest_behind(4);
         transform(&mut filled(&mine[4..7]), &mut rest, 3, |item| item);
-        [first, rest, second].map(|region| all.add(region));
+        for region in [first, rest, second] {
+            all.add(region);
+        }
         let all = all.into_vec();
         assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 12));
         drop(all);

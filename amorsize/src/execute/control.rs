@@ -386,7 +386,12 @@ impl Control {
 
     /// Takes the next chunk, with credit for it. `split` leaves so many items of a chunk and keeps the others under a new
     /// name. `forced` starts a single item whether there is credit or not.
-    pub(crate) fn start_next(&self, is_job: bool, forced: bool, split: &mut dyn FnMut(ChunkId, usize) -> ChunkId) -> Option<Grant> {
+    pub(crate) fn start_next(
+        &self,
+        is_job: bool,
+        forced: bool,
+        split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
+    ) -> Option<Grant> {
         let mut state = self.state();
         let grant = self.grant(&mut state, forced, split);
         if grant.is_none() && is_job {
@@ -399,7 +404,12 @@ impl Control {
         grant
     }
 
-    fn grant(&self, state: &mut State, forced: bool, split: &mut dyn FnMut(ChunkId, usize) -> ChunkId) -> Option<Grant> {
+    fn grant(
+        &self,
+        state: &mut State,
+        forced: bool,
+        split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
+    ) -> Option<Grant> {
         if self.pausing.load(Ordering::Relaxed) || !state.has_work(self.limit()) {
             return None;
         }

@@ -70,6 +70,7 @@ pub(crate) struct Source<I: IntoIterator, R> {
     /// Items pulled for the calling thread itself that are not run yet.
     held: Option<Box<Chunk<I::Item, R>>>,
     /// Chunks to be used again.
+    #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
     spare: Vec<Box<Chunk<I::Item, R>>>,
 }
 

@@ -252,10 +252,10 @@ impl Engine {
         let mut outcome = Ok(Flow::Continue);
         control.pause(false);
         threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(ends, start));
-        if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue) {
-            if let Some(payload) = control.take_panic() {
-                resume_unwind(payload);
-            }
+        if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
+            && let Some(payload) = control.take_panic()
+        {
+            resume_unwind(payload);
         }
         outcome
     }
@@ -579,7 +579,8 @@ impl Conductor<'_> {
 
     fn wait(&self, ends: &dyn Ends) {
         let (wanted, holds) = (ends.wanted(), ends.holds());
-        if self.control.needs_caller(wanted, holds) || (self.joins_in && self.work.run_next(self.control, false, false)) {
+        if self.control.needs_caller(wanted, holds) || (self.joins_in && self.work.run_next(self.control, false, false))
+        {
             return;
         }
         if !self.worker {

@@ -99,7 +99,8 @@ pub(crate) fn expected_threads() -> (usize, bool) {
         return (rayon::current_num_threads(), true);
     }
     let threads = *DEFAULT.get_or_init(|| {
-        let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
+        let asked =
+            std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
         asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
     });
     (threads, false)

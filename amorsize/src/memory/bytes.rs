@@ -182,7 +182,13 @@ impl fmt::Display for Bytes {
             _ => return f.pad(&format!("{} B", self.0)),
         };
         let value = self.0 as f64 / unit as f64;
-        let decimals = if value < 10.0 { 2 } else if value < 100.0 { 1 } else { 0 };
+        let decimals = if value < 10.0 {
+            2
+        } else if value < 100.0 {
+            1
+        } else {
+            0
+        };
         f.pad(&format!("{value:.decimals$} {name}"))
     }
 }

@@ -6,5 +6,5 @@ mod bytes;
 pub(crate) mod deep_size;
 pub(crate) mod measure;
 
-pub use bytes::Bytes;
 pub(crate) use bytes::BYTES_SYNTAX;
+pub use bytes::Bytes;
