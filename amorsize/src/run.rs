@@ -16,7 +16,7 @@ use crate::verbose::Verbose;
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
-/// An annotated function's wrapper gives one, and so does [`process_in_batches`]. Builder methods set options, a terminal
+/// An annotated function's wrapper gives one, and so does [`process_in_batches`](crate::process_in_batches). Builder methods set options, a terminal
 /// starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
 /// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
 /// [`plan`](Self::plan) runs the sample alone.
