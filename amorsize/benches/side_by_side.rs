@@ -10,9 +10,7 @@ use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use amorsize::__private as p;
-use amorsize::Batched;
-use p::{ViaDeepSize as _, ViaOkDeepSize as _, ViaUnknown as _};
+use amorsize::batched;
 use rayon::prelude::*;
 
 /// One row: a function over a number of items.
@@ -72,18 +70,22 @@ impl Load {
     }
 }
 
+#[batched]
 fn even(seed: usize, load: &Load) -> u64 {
     work(seed as u64, load.mean)
 }
 
+#[batched]
 fn uneven(index: usize, load: &Load) -> u64 {
     work(index as u64, load.rounds(index))
 }
 
+#[batched(max_memory = "256MiB")]
 fn large(seed: usize) -> Vec<u8> {
     vec![seed as u8 | 1; 1 << 20]
 }
 
+#[batched]
 fn trivial(x: u64) -> u64 {
     x.wrapping_mul(3) ^ 7
 }
@@ -206,41 +208,4 @@ fn main() {
             println!("| {} | {way} | {:.4} | {:.3} | {} |", row.what, time / 1e6, time / base, peaks[i] >> 20);
         }
     }
-}
-
-fn even_batched<I: IntoIterator<Item = usize>>(i: I, l: &Load) -> Batched<I, u64, (&Load,)> {
-    p::new1::<usize, u64, &Load, I>(
-        i,
-        (l,),
-        |c, s| c.run(|x| even(x, s.0)),
-        ((&&&p::Probe::<usize>::NEW).measure(), (&&&p::Probe::<u64>::NEW).measure()),
-        p::Options::new(None),
-    )
-}
-fn uneven_batched<I: IntoIterator<Item = usize>>(i: I, l: &Load) -> Batched<I, u64, (&Load,)> {
-    p::new1::<usize, u64, &Load, I>(
-        i,
-        (l,),
-        |c, s| c.run(|x| uneven(x, s.0)),
-        ((&&&p::Probe::<usize>::NEW).measure(), (&&&p::Probe::<u64>::NEW).measure()),
-        p::Options::new(None),
-    )
-}
-fn large_batched<I: IntoIterator<Item = usize>>(i: I) -> Batched<I, Vec<u8>, ()> {
-    p::new0::<usize, Vec<u8>, I>(
-        i,
-        (),
-        |c, _| c.run(large),
-        ((&&&p::Probe::<usize>::NEW).measure(), (&&&p::Probe::<Vec<u8>>::NEW).measure()),
-        p::Options::new(Some(amorsize::MaxMemory::bytes(amorsize::Bytes::mib(256)))),
-    )
-}
-fn trivial_batched<I: IntoIterator<Item = u64>>(i: I) -> Batched<I, u64, ()> {
-    p::new0::<u64, u64, I>(
-        i,
-        (),
-        |c, _| c.run(trivial),
-        ((&&&p::Probe::<u64>::NEW).measure(), (&&&p::Probe::<u64>::NEW).measure()),
-        p::Options::new(None),
-    )
 }

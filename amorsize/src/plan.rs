@@ -410,7 +410,8 @@ fn batch_items(learned: &Learned, situation: &Situation, plan: &Plan) -> usize {
     let by_memory = plan.budget.as_u64() / BATCH_PART / plan.bytes_per_item.as_u64().max(1);
     let by_copying = BATCH_BUFFER / situation.result_size.max(1);
     let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
-    by_time.min(by_copying.max(plan.chunk_size)).min(by_memory).max(1)
+    // Of slow items each thread has one in a batch at least, and another.
+    by_time.max(2 * plan.threads).min(by_copying.max(plan.chunk_size)).min(by_memory).max(1)
 }
 
 /// Seconds for a person to read.
