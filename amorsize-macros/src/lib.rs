@@ -1,9 +1,41 @@
-//! The `#[batched]` attribute of amorsize.
+//! The attribute of [`amorsize`](https://docs.rs/amorsize): use it as `amorsize::batched`, where it is documented.
+//!
+//! In the order of the work: [`options`] and [`signature`] read what the user wrote and refuse what can't be done,
+//! [`normalize`] names what was left implicit, [`expand`] writes the wrapper, [`fallback`] what stands in its place.
 
-use proc_macro::TokenStream;
+mod bounds;
+mod bytes;
+mod errors;
+mod expand;
+mod fallback;
+mod names;
+mod normalize;
+mod options;
+mod signature;
+#[cfg(test)]
+mod tests;
 
-/// See `amorsize::batched`.
+use errors::Errors;
+use normalize::Normalized;
+use options::Options;
+use proc_macro2::TokenStream;
+use quote::quote;
+use signature::Function;
+
+/// Adds a function that runs the annotated one over many items: see `amorsize::batched`.
 #[proc_macro_attribute]
-pub fn batched(_options: TokenStream, item: TokenStream) -> TokenStream {
-    item
+pub fn batched(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    annotate(options.into(), item.into()).into()
+}
+
+/// The original first and always; then the mistakes, and the wrapper or what stands in its place.
+fn annotate(options: TokenStream, original: TokenStream) -> TokenStream {
+    let (mut mistakes, mut refusals) = (Errors::default(), Errors::default());
+    let options = Options::parse(options, &mut mistakes);
+    let function = Function::parse(&original, &options, &mut refusals);
+    let normalized = function.as_ref().and_then(|function| Normalized::new(function, &options));
+    let wrapper = normalized.map(|normalized| {
+        if refusals.is_empty() { expand::wrapper(&normalized, &options) } else { fallback::stub(&normalized, &options) }
+    });
+    quote!(#original #mistakes #refusals #wrapper)
 }

@@ -2,9 +2,15 @@
 
 pub use crate::bounds::{BatchItem, BatchOutput, BatchShared, ByValue};
 pub use crate::execute::chunk::Chunk;
-pub use crate::memory::measure::{Measure, Probe, ViaDeepSize, ViaOkDeepSize, ViaUnknown};
-pub use crate::options::{MaxMemoryValue, Options};
+pub use crate::memory::measure::{Measure, Probe};
+pub use crate::options::{MaxMemory, MaxMemoryValue, Options};
 use crate::run::Batched;
+
+/// The traits by which a [`Probe`] finds the means of measuring; without names, so that importing all of them hides nothing
+/// of the user's and none of them counts as unused.
+pub mod via {
+    pub use crate::memory::measure::{ViaDeepSize as _, ViaOkDeepSize as _, ViaUnknown as _};
+}
 
 /// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages
 /// show it, and the expansion gives every type in the user's own words: so each type that is at fault gets one message, at

@@ -1,0 +1,278 @@
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::visit_mut::{self, VisitMut};
+use syn::{CapturedParam, Expr, GenericParam, PreciseCapture, Type, parse_quote_spanned};
+
+use crate::bounds;
+use crate::normalize::{Normalized, Shared};
+use crate::options::{Options, Setting};
+use crate::signature::inherited;
+
+/// The wrapper: a function that prepares a run of the original over many items.
+pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
+    let signature = signature(function, options, bounds::predicates(function));
+    let body = body(function, options);
+    quote!(#signature { #body })
+}
+
+/// The path at which amorsize is found.
+fn krate(options: &Options) -> TokenStream {
+    options.krate.as_ref().map_or_else(|| quote!(::amorsize), ToTokens::to_token_stream)
+}
+
+/// Everything but the body.
+pub(crate) fn signature(function: &Normalized, options: &Options, predicates: Vec<TokenStream>) -> TokenStream {
+    let Normalized { wrapper, items_type, items, item, .. } = function;
+    let krate = krate(options);
+    let attrs = inherited(&function.function.attrs);
+    let doc = doc(function);
+    let vis = function.vis();
+    let generics = function.generics.params.iter();
+    let receiver = function.receiver.iter().map(|receiver| &receiver.tokens);
+    let parameters = function.shared.iter().map(|Shared { name, ty, .. }| quote!(#name: #ty));
+    let parameters = receiver.cloned().chain([quote!(#items: #items_type)]).chain(parameters);
+    let output = captured(function);
+    let shared = shared_types(function, |ty| {
+        let path = quote!(#krate::__private::ByValue);
+        quote!(#path<#ty>)
+    });
+    let stated = function.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+    quote! {
+        #(#attrs)*
+        #[doc = #doc]
+        #[allow(non_snake_case)]
+        #vis fn #wrapper<#(#generics,)* #items_type>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*)>
+        where
+            #items_type: ::core::iter::IntoIterator<Item = #item>,
+            #(#stated,)*
+            #(#predicates,)*
+    }
+}
+
+fn doc(function: &Normalized) -> String {
+    let original = &function.function.sig.ident;
+    // The name alone could mean a module or a type too.
+    let link = if function.function.in_impl { format!("Self::{original}") } else { format!("fn@{original}") };
+    format!(
+        "Runs [`{original}`]({link}) over many items: on all cores, in batches that fit a memory budget, with the results in \
+         the order of the items.\n\nNothing happens before the run is started by one of its methods, such as `collect`."
+    )
+}
+
+/// The types of the shared parameters, as the run keeps them.
+fn shared_types<'f>(
+    function: &'f Normalized,
+    by_value: impl Fn(&Type) -> TokenStream + 'f,
+) -> impl Iterator<Item = TokenStream> + 'f {
+    let receiver = function.receiver.iter().map(|receiver| receiver.ty.to_token_stream());
+    let shared = function.shared.iter().map(
+        move |Shared { ty, by_reference, .. }| {
+            if *by_reference { ty.to_token_stream() } else { by_value(ty) }
+        },
+    );
+    receiver.chain(shared)
+}
+
+fn body(function: &Normalized, options: &Options) -> TokenStream {
+    let Normalized { item, items, items_type, .. } = function;
+    let krate = krate(options);
+    let mut names = function.names.clone();
+    let private = names.ident("private", Span::call_site());
+    let shared_types: Vec<_> = shared_types(function, |ty| {
+        // One span over all of it, so that a message marks the user's type.
+        let path = quote_spanned!(ty.span()=> #private::ByValue);
+        quote!(#path<#ty>)
+    })
+    .collect();
+    let receiver = function.receiver.iter().map(|_| quote!(self));
+    let shared =
+        function.shared.iter().map(
+            |Shared { name, by_reference, .. }| {
+                if *by_reference { quote!(#name) } else { quote!(#private::ByValue(#name)) }
+            },
+        );
+    let shared = receiver.chain(shared);
+    let new = Ident::new(&format!("new{}", shared_types.len()), Span::call_site());
+    let output = inferred(&function.output);
+    let measure = [item, &output].map(|ty| measure(ty, &private));
+    let via = [item, &output].iter().any(|ty| is_written_out(ty)).then(|| quote!(use #private::via::*;));
+    let call = call(function);
+    let (constants, options) = run_options(function, options, &private, &mut names);
+    quote! {
+        use #krate::__private as #private;
+        #via
+        #constants
+        #private::#new::<#item, #output, #(#shared_types,)* #items_type>(
+            #items,
+            (#(#shared,)*),
+            #call,
+            (#(#measure),*),
+            #options,
+        )
+    }
+}
+
+/// The call of the original for each item of a chunk, as a function that captures nothing.
+fn call(function: &Normalized) -> TokenStream {
+    let sig = &function.function.sig;
+    // These are variables of this macro, so nothing of the user's can be mistaken for them.
+    let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
+    let original = &sig.ident;
+    let path = if function.function.in_impl { quote!(Self::#original) } else { quote!(#original) };
+    let generics = sig.generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Lifetime(_) => None,
+        GenericParam::Type(parameter) => Some(&parameter.ident),
+        GenericParam::Const(parameter) => Some(&parameter.ident),
+    });
+    let generics: Vec<_> = generics.collect();
+    let turbofish = (!generics.is_empty()).then(|| quote!(::<#(#generics),*>));
+    let methods =
+        function.receiver.iter().map(|_| true).chain(function.shared.iter().map(|shared| shared.by_reference));
+    let mut arguments: Vec<_> = methods
+        .enumerate()
+        .map(|(index, by_reference)| {
+            let index = syn::Index::from(index);
+            if by_reference { quote!(#shared.#index) } else { quote!(#shared.#index.get()) }
+        })
+        .collect();
+    let pattern = if arguments.is_empty() { quote!(_) } else { shared.to_token_stream() };
+    arguments.insert(usize::from(function.receiver.is_some()), item.to_token_stream());
+    quote!(|#chunk, #pattern| #chunk.run(|#item| #path #turbofish(#(#arguments),*)))
+}
+
+/// How values of a type are measured. A type that can't be written can't be asked.
+fn measure(ty: &Type, private: &Ident) -> TokenStream {
+    if is_written_out(ty) {
+        quote!((&&&#private::Probe::<#ty>::NEW).measure())
+    } else {
+        quote!(#private::Measure::unknown())
+    }
+}
+
+fn is_written_out(ty: &Type) -> bool {
+    struct Found(bool);
+    impl VisitMut for Found {
+        fn visit_type_mut(&mut self, ty: &mut Type) {
+            self.0 |= matches!(ty, Type::Infer(_));
+            visit_mut::visit_type_mut(self, ty);
+        }
+
+        fn visit_expr_mut(&mut self, _: &mut Expr) {}
+    }
+    let mut found = Found(false);
+    found.visit_type_mut(&mut ty.clone());
+    !found.0
+}
+
+/// The output with `_` for each `impl Trait`, as it can stand in a function's body.
+fn inferred(output: &Type) -> Type {
+    struct Inferred;
+    impl VisitMut for Inferred {
+        fn visit_type_mut(&mut self, ty: &mut Type) {
+            match ty {
+                Type::ImplTrait(impl_trait) => *ty = parse_quote_spanned!(impl_trait.impl_token.span=> _),
+                ty => visit_mut::visit_type_mut(self, ty),
+            }
+        }
+
+        fn visit_expr_mut(&mut self, _: &mut Expr) {}
+    }
+    let mut output = output.clone();
+    Inferred.visit_type_mut(&mut output);
+    output
+}
+
+/// The output with the wrapper's own type parameters in each `use<..>`, which has to list all of them.
+fn captured(function: &Normalized) -> Type {
+    struct Captured<'c>(Vec<&'c Ident>);
+    impl VisitMut for Captured<'_> {
+        fn visit_precise_capture_mut(&mut self, capture: &mut PreciseCapture) {
+            capture.params.extend(self.0.iter().map(|&ident| CapturedParam::Ident(ident.clone())));
+        }
+
+        fn visit_expr_mut(&mut self, _: &mut Expr) {}
+    }
+    let mut output = function.output.clone();
+    let own = function.anonymous.iter().chain([&function.items_type]).collect();
+    Captured(own).visit_type_mut(&mut output);
+    output
+}
+
+/// The constants that judge the options, and the options of the run.
+fn run_options(
+    function: &Normalized,
+    options: &Options,
+    private: &Ident,
+    names: &mut crate::names::Names,
+) -> (TokenStream, TokenStream) {
+    let mut constants = TokenStream::new();
+    let mut value = |setting: &Setting, ty: TokenStream, judged: TokenStream| {
+        if setting.literal || depends_on_generics(function, &setting.value) {
+            return judged;
+        }
+        // Judged at the definition, whether or not the wrapper is ever called.
+        let name = names.ident(&setting.key.to_string().to_uppercase(), Span::call_site());
+        constants.extend(quote!(const #name: #ty = #judged;));
+        name.to_token_stream()
+    };
+    let max_memory = match &options.max_memory {
+        Some(setting) => {
+            let judged = judged_max_memory(setting, private);
+            let value = value(setting, quote!(#private::MaxMemory), judged);
+            quote!(::core::option::Option::Some(#value))
+        }
+        None => quote!(::core::option::Option::None),
+    };
+    let settings: Vec<_> = options
+        .settings
+        .iter()
+        .map(|setting| {
+            let key = &setting.key;
+            let (ty, judged) = match key == "verbose" {
+                true => (quote!(::core::primitive::bool), setting.value.to_token_stream()),
+                false => (quote!(::core::primitive::usize), judged_count(setting)),
+            };
+            let value = value(setting, ty, judged);
+            let key = Ident::new(&key.to_string(), Span::call_site());
+            quote!(.#key(#value))
+        })
+        .collect();
+    (constants, quote!(const { #private::Options::new(#max_memory)#(#settings)* }))
+}
+
+fn judged_max_memory(setting: &Setting, private: &Ident) -> TokenStream {
+    let value = &setting.value;
+    let span = Span::mixed_site().located_at(setting.span());
+    quote_spanned!(span=> #private::MaxMemoryValue(#value).checked())
+}
+
+fn judged_count(setting: &Setting) -> TokenStream {
+    let Setting { key, value, literal, .. } = setting;
+    if *literal {
+        return value.to_token_stream();
+    }
+    let span = Span::mixed_site().located_at(setting.span());
+    let too_small = format!("`{key}` must be at least 1");
+    let most = (key == "threads")
+        .then(|| quote_spanned!(span=> ::core::assert!(value <= 65_535, "`threads` must be at most 65535");));
+    quote_spanned! {span=> {
+        let value: ::core::primitive::usize = #value;
+        ::core::assert!(value >= 1, #too_small);
+        #most
+        value
+    }}
+}
+
+/// Whether an expression can stand only where the function's generic parameters are in scope, which is not so in a constant.
+fn depends_on_generics(function: &Normalized, value: &Expr) -> bool {
+    let parameters = bounds::Parameters::of(function);
+    fn says_any(tokens: TokenStream, parameters: &bounds::Parameters) -> bool {
+        tokens.into_iter().any(|token| match token {
+            proc_macro2::TokenTree::Ident(ident) => parameters.contain(&ident),
+            proc_macro2::TokenTree::Group(group) => says_any(group.stream(), parameters),
+            _ => false,
+        })
+    }
+    says_any(value.to_token_stream(), &parameters)
+}

@@ -1,0 +1,13 @@
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::expand;
+use crate::normalize::Normalized;
+use crate::options::Options;
+
+/// What stands in the place of the wrapper of a function that was refused: its calls would be reported as well otherwise,
+/// at least those of methods.
+pub(crate) fn stub(function: &Normalized, options: &Options) -> TokenStream {
+    let signature = expand::signature(function, options, Vec::new());
+    quote!(#signature { ::core::unreachable!() })
+}

@@ -1,0 +1,88 @@
+use std::collections::HashSet;
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use syn::Lifetime;
+
+/// The names that the user's tokens hold, so that new ones differ from them and stay readable: messages and documentation
+/// show them. (Hygiene doesn't help: it covers local variables only.)
+#[derive(Clone)]
+pub(crate) struct Names {
+    idents: HashSet<String>,
+    lifetimes: HashSet<String>,
+    /// The generic parameters of an impl are out of sight, so within one new names must be unusual.
+    in_impl: bool,
+}
+
+impl Names {
+    pub(crate) fn of(tokens: TokenStream, in_impl: bool) -> Self {
+        let mut names = Self { idents: HashSet::new(), lifetimes: HashSet::new(), in_impl };
+        names.collect(tokens);
+        names
+    }
+
+    fn collect(&mut self, tokens: TokenStream) {
+        let mut after_quote = false;
+        for token in tokens {
+            let quote = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\'');
+            match token {
+                TokenTree::Ident(ident) if after_quote => drop(self.lifetimes.insert(ident.to_string())),
+                TokenTree::Ident(ident) => drop(self.idents.insert(ident.to_string())),
+                TokenTree::Group(group) => self.collect(group.stream()),
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+            after_quote = quote;
+        }
+    }
+
+    /// A lifetime for the references of the parameter `parameter`.
+    pub(crate) fn lifetime(&mut self, parameter: &str, span: Span) -> Lifetime {
+        let wanted = if self.in_impl { format!("{parameter}_ref") } else { parameter.to_owned() };
+        let mut lifetime = Lifetime::new(&format!("'{}", free(&mut self.lifetimes, wanted)), span);
+        // The apostrophe keeps the span of the call site otherwise, and a message would point there.
+        lifetime.set_span(span);
+        lifetime
+    }
+
+    /// A type parameter.
+    pub(crate) fn type_parameter(&mut self, wanted: &str, span: Span) -> Ident {
+        let wanted = if self.in_impl { format!("Batch{wanted}") } else { wanted.to_owned() };
+        Ident::new(&free(&mut self.idents, wanted), span)
+    }
+
+    /// A variable, constant or module.
+    pub(crate) fn ident(&mut self, wanted: &str, span: Span) -> Ident {
+        Ident::new(&free(&mut self.idents, wanted.to_owned()), span)
+    }
+}
+
+fn free(taken: &mut HashSet<String>, wanted: String) -> String {
+    let name = (2..).map(|n| format!("{wanted}{n}"));
+    let name = std::iter::once(wanted.clone()).chain(name).find(|name| !taken.contains(name));
+    let name = name.expect("there are more numbers than names");
+    taken.insert(name.clone());
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    #[test]
+    fn a_name_in_use_is_numbered() {
+        let mut names = Names::of(quote!(fn f<'item>(Items: &'item [item])), false);
+        let span = Span::call_site();
+        assert_eq!(names.lifetime("item", span).to_string(), "'item2");
+        assert_eq!(names.lifetime("item", span).to_string(), "'item3");
+        assert_eq!(names.lifetime("k", span).to_string(), "'k");
+        assert_eq!(names.type_parameter("Items", span), "Items2");
+        assert_eq!(names.ident("item", span), "item2");
+    }
+
+    #[test]
+    fn names_within_an_impl_are_unusual() {
+        let mut names = Names::of(TokenStream::new(), true);
+        assert_eq!(names.lifetime("a", Span::call_site()).to_string(), "'a_ref");
+        assert_eq!(names.type_parameter("Items", Span::call_site()), "BatchItems");
+    }
+}

@@ -1,0 +1,436 @@
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{Expr, ExprLit, ExprUnary, Lit, LitBool, Path, Token, UnOp};
+
+use crate::bytes;
+use crate::errors::{Errors, nearest};
+
+/// What stands in the parentheses of the attribute, as far as it could be read.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) max_memory: Option<Setting>,
+    /// `batch_size`, `sample_size`, `threads` and `verbose`, in the user's order.
+    pub(crate) settings: Vec<Setting>,
+    pub(crate) name: Option<Ident>,
+    pub(crate) krate: Option<Path>,
+    pub(crate) in_impl: Option<(Ident, bool)>,
+    /// Everything that was given, for the names in it.
+    pub(crate) tokens: TokenStream,
+}
+
+/// An option of the run: handed on to the runtime's method of the same name.
+pub(crate) struct Setting {
+    pub(crate) key: Ident,
+    pub(crate) value: Expr,
+    /// Whether the value is a literal, and so was judged here. Others are judged by a const assertion.
+    pub(crate) literal: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    MaxMemory,
+    Count,
+    Verbose,
+    Name,
+    Crate,
+    InImpl,
+}
+
+/// The options, each with an example of its value.
+const OPTIONS: [(&str, Kind, &str); 8] = [
+    ("max_memory", Kind::MaxMemory, "0.5"),
+    ("batch_size", Kind::Count, "100"),
+    ("sample_size", Kind::Count, "5"),
+    ("threads", Kind::Count, "4"),
+    ("verbose", Kind::Verbose, "true"),
+    ("name", Kind::Name, "many"),
+    ("crate", Kind::Crate, "my_crate::amorsize"),
+    ("in_impl", Kind::InImpl, "true"),
+];
+
+/// More threads than any machine has cores. The runtime refuses more, too.
+const MOST_THREADS: u128 = 65_535;
+
+impl Options {
+    pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut options = Self { tokens: tokens.clone(), ..Self::default() };
+        let mut seen = Vec::new();
+        let parser = |input: ParseStream| {
+            while !input.is_empty() {
+                if let Err(error) = options.parse_one(input, &mut seen, errors) {
+                    errors.push(error);
+                    skip_to_comma(input)?;
+                }
+                input.parse::<Option<Token![,]>>()?;
+            }
+            Ok(())
+        };
+        if let Err(error) = parser.parse2(tokens) {
+            errors.push(error);
+        }
+        options
+    }
+
+    /// One option and its value. What is wrong with the value alone goes to `errors`; an error that comes back leaves the
+    /// rest of the option unread.
+    fn parse_one(&mut self, input: ParseStream, seen: &mut Vec<String>, errors: &mut Errors) -> syn::Result<()> {
+        if !input.peek(Ident::peek_any) {
+            return Err(not_an_option(input)?);
+        }
+        let key = input.call(Ident::parse_any)?;
+        let name = key.to_string();
+        let Some((_, kind, example)) = OPTIONS.into_iter().find(|(option, ..)| *option == name) else {
+            return Err(unknown(&key, &name));
+        };
+        if seen.contains(&name) {
+            return Err(error(&key, format!("`{name}` is given twice"), "keep one of the two"));
+        }
+        seen.push(name.clone());
+        let Some(value) = parse_value(input, &key, kind, example)? else {
+            self.set_flag(key, kind);
+            return Ok(());
+        };
+        match kind {
+            Kind::MaxMemory => self.max_memory = judge_max_memory(key, value, errors),
+            Kind::Count => self.settings.extend(judge_count(key, value, errors)),
+            Kind::Verbose => self.settings.extend(judge_verbose(key, value, errors)),
+            Kind::Name => self.name = judge_name(&value, errors),
+            Kind::Crate => self.krate = judge_crate(&value, errors),
+            Kind::InImpl => self.in_impl = judge_in_impl(key, &value, errors),
+        }
+        if input.is_empty() || input.peek(Token![,]) {
+            return Ok(());
+        }
+        let token: TokenTree = input.fork().parse()?;
+        Err(error(token, "expected a comma after the option's value", "separate the options by commas"))
+    }
+
+    fn set_flag(&mut self, key: Ident, kind: Kind) {
+        if let Kind::InImpl = kind {
+            self.in_impl = Some((key, true));
+        } else {
+            let lit = Lit::Bool(LitBool::new(true, key.span()));
+            let value = Expr::Lit(ExprLit { attrs: Vec::new(), lit });
+            self.settings.push(Setting { key, value, literal: true });
+        }
+    }
+}
+
+fn error(tokens: impl ToTokens, what: impl AsRef<str>, help: impl AsRef<str>) -> syn::Error {
+    syn::Error::new_spanned(tokens, format!("{}\nhelp: {}", what.as_ref(), help.as_ref()))
+}
+
+fn not_an_option(input: ParseStream) -> syn::Result<syn::Error> {
+    let token: TokenTree = input.fork().parse()?;
+    let help = match &token {
+        TokenTree::Literal(literal) => format!("if this is the memory budget, write `max_memory = {literal}`"),
+        _ => "an option is written as `name = value`, such as `max_memory = 0.5`".to_owned(),
+    };
+    Ok(error(token, "expected the name of an option", help))
+}
+
+fn unknown(key: &Ident, name: &str) -> syn::Error {
+    let names = OPTIONS.map(|(name, ..)| name);
+    let help = match nearest(name, &names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("the options are `{}`", names.join("`, `")),
+    };
+    error(key, format!("unknown option `{name}`"), help)
+}
+
+/// The value after the `=`; `None` for a flag that stands alone.
+fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> syn::Result<Option<Expr>> {
+    let help = format!("write `{key} = {example}`");
+    if input.is_empty() || input.peek(Token![,]) {
+        return match kind {
+            Kind::Verbose | Kind::InImpl => Ok(None),
+            _ => Err(error(key, format!("`{key}` needs a value"), help)),
+        };
+    }
+    if !input.peek(Token![=]) || input.peek(Token![==]) {
+        let token: TokenTree = input.fork().parse()?;
+        return Err(error(token, format!("expected `=` after `{key}`"), help));
+    }
+    let equals: Token![=] = input.parse()?;
+    if input.is_empty() || input.peek(Token![,]) {
+        return Err(error(equals, format!("`{key}` needs a value"), help));
+    }
+    input.parse().map(Some)
+}
+
+fn skip_to_comma(input: ParseStream) -> syn::Result<()> {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<TokenTree>()?;
+    }
+    Ok(())
+}
+
+/// A value as the judges see it.
+enum Value<'v> {
+    Literal(&'v Lit),
+    /// A minus and a number.
+    Negative,
+    Other,
+}
+
+impl<'v> Value<'v> {
+    fn of(value: &'v Expr) -> Self {
+        match value {
+            // `macro_rules` wraps what it inserts.
+            Expr::Group(group) => Self::of(&group.expr),
+            Expr::Paren(paren) => Self::of(&paren.expr),
+            Expr::Lit(ExprLit { lit, .. }) => Self::Literal(lit),
+            Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => match Self::of(expr) {
+                Self::Literal(Lit::Int(_) | Lit::Float(_)) => Self::Negative,
+                _ => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+const MAX_MEMORY_HELP: &str =
+    "use a fraction above 0 and up to 1 of the available memory, such as `0.5`, or bytes, such as `\"512MiB\"`";
+
+fn judge_max_memory(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
+    let mut refuse = |what: String, help: &str| {
+        errors.at(&value, what, help);
+        None
+    };
+    let literal = match Value::of(&value) {
+        Value::Other => false,
+        Value::Negative => return refuse("`max_memory` can't be negative".into(), MAX_MEMORY_HELP),
+        Value::Literal(Lit::Float(float)) => match float.base10_parse::<f64>() {
+            _ if !matches!(float.suffix(), "" | "f64") => {
+                return refuse("`max_memory` is an `f64`".into(), &format!("write `{}`", float.base10_digits()));
+            }
+            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => true,
+            Ok(0.0) => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
+            _ => return refuse("`max_memory` can't be more than 1".into(), MAX_MEMORY_HELP),
+        },
+        Value::Literal(Lit::Str(text)) => match bytes::parse(&text.value()) {
+            Some(0) => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
+            Some(_) => true,
+            None if text.value().trim().parse::<f64>().is_ok_and(|fraction| fraction > 0.0 && fraction <= 1.0) => {
+                let help = format!("write the fraction without quotes: `max_memory = {}`", text.value().trim());
+                return refuse(format!("{:?} is not a number of bytes", text.value()), &help);
+            }
+            None => {
+                let help = "use a number with a unit, such as `\"512MiB\"`, `\"2GiB\"` or `\"1.5 GB\"`";
+                return refuse(format!("{:?} is not a number of bytes", text.value()), help);
+            }
+        },
+        Value::Literal(Lit::Int(int)) => {
+            let what = format!("`max_memory = {int}` has no unit");
+            let help = match int.base10_digits() {
+                "0" => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
+                "1" => "write `1.0` for all of the available memory, or bytes, such as `\"512MiB\"`".to_owned(),
+                digits => format!("write bytes with a unit, such as `\"{digits}MiB\"`, or a fraction, such as `0.5`"),
+            };
+            return refuse(what, &help);
+        }
+        Value::Literal(_) => {
+            return refuse("`max_memory` takes a fraction or a number of bytes".into(), MAX_MEMORY_HELP);
+        }
+    };
+    Some(Setting { key, value, literal })
+}
+
+fn judge_count(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
+    let leave_out = format!("use 1 or more, or leave `{key}` out and let the run decide");
+    let mut refuse = |what: String, help: &str| {
+        errors.at(&value, what, help);
+        None
+    };
+    let literal = match Value::of(&value) {
+        Value::Other => false,
+        Value::Negative => return refuse(format!("`{key}` must be at least 1"), &leave_out),
+        Value::Literal(Lit::Int(int)) => match int.base10_parse::<u128>() {
+            Ok(0) => return refuse(format!("`{key}` must be at least 1"), &leave_out),
+            Ok(threads) if key == "threads" && threads > MOST_THREADS => {
+                return refuse(
+                    format!("`threads` must be at most {MOST_THREADS}"),
+                    "leave `threads` out to use all cores",
+                );
+            }
+            // Whether it fits the type, rustc says best.
+            _ => true,
+        },
+        Value::Literal(other) => {
+            let help = match other {
+                Lit::Str(text) if text.value().parse::<u64>().is_ok_and(|number| number > 0) => {
+                    format!("write it without quotes: `{key} = {}`", text.value())
+                }
+                _ => format!("write a number of 1 or more, such as `{key} = 10`"),
+            };
+            return refuse(format!("`{key}` takes a whole number"), &help);
+        }
+    };
+    Some(Setting { key, value, literal })
+}
+
+fn judge_verbose(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
+    let literal = match Value::of(&value) {
+        Value::Other => false,
+        Value::Literal(Lit::Bool(_)) => true,
+        Value::Literal(_) | Value::Negative => {
+            errors.at(&value, "`verbose` takes `true` or `false`", "write `verbose` alone to switch it on");
+            return None;
+        }
+    };
+    Some(Setting { key, value, literal })
+}
+
+fn judge_name(value: &Expr, errors: &mut Errors) -> Option<Ident> {
+    let name = syn::parse2::<Ident>(ungrouped(value)).ok();
+    if name.is_none() {
+        let help = match Value::of(value) {
+            Value::Literal(Lit::Str(text)) if syn::parse_str::<Ident>(&text.value()).is_ok() => {
+                format!("write it without quotes: `name = {}`", text.value())
+            }
+            _ => "write an identifier, such as `name = many`".to_owned(),
+        };
+        errors.at(value, "`name` takes the name of the function to add", help);
+    }
+    name
+}
+
+fn judge_crate(value: &Expr, errors: &mut Errors) -> Option<Path> {
+    let path = Path::parse_mod_style.parse2(ungrouped(value)).ok();
+    if path.is_none() {
+        let help = match Value::of(value) {
+            Value::Literal(Lit::Str(text)) if syn::parse_str::<Path>(&text.value()).is_ok() => {
+                format!("write it without quotes: `crate = {}`", text.value())
+            }
+            _ => "write the path at which your crate re-exports amorsize, such as `crate = my_crate::amorsize`"
+                .to_owned(),
+        };
+        errors.at(value, "`crate` takes a path", help);
+    }
+    path
+}
+
+fn judge_in_impl(key: Ident, value: &Expr, errors: &mut Errors) -> Option<(Ident, bool)> {
+    if let Value::Literal(Lit::Bool(flag)) = Value::of(value) {
+        return Some((key, flag.value));
+    }
+    // A constant's value is not known while macros are expanded.
+    errors.at(value, "`in_impl` takes `true` or `false`, written as such", "write `in_impl` alone to switch it on");
+    None
+}
+
+fn ungrouped(value: &Expr) -> TokenStream {
+    match value {
+        Expr::Group(group) => ungrouped(&group.expr),
+        value => value.to_token_stream(),
+    }
+}
+
+impl Setting {
+    pub(crate) fn span(&self) -> proc_macro2::Span {
+        self.value.span()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    fn mistakes(tokens: TokenStream) -> Vec<String> {
+        let mut errors = Errors::default();
+        Options::parse(tokens, &mut errors);
+        errors.messages()
+    }
+
+    fn parsed(tokens: TokenStream) -> Options {
+        let mut errors = Errors::default();
+        let options = Options::parse(tokens, &mut errors);
+        assert_eq!(errors.messages(), Vec::<String>::new());
+        options
+    }
+
+    #[test]
+    fn every_option_is_read() {
+        let options = parsed(quote! {
+            max_memory = "512MiB", batch_size = 100, sample_size = SAMPLE, threads = 4, verbose, name = many,
+            crate = a::b, in_impl,
+        });
+        assert!(options.max_memory.unwrap().literal);
+        let settings: Vec<_> = options.settings.iter().map(|s| (s.key.to_string(), s.literal)).collect();
+        let expected = [("batch_size", true), ("sample_size", false), ("threads", true), ("verbose", true)];
+        assert_eq!(settings, expected.map(|(key, literal)| (key.to_owned(), literal)));
+        assert_eq!(options.name.unwrap(), "many");
+        assert_eq!(options.krate.unwrap().segments.len(), 2);
+        assert!(options.in_impl.unwrap().1);
+    }
+
+    #[test]
+    fn nothing_is_fine() {
+        assert!(parsed(TokenStream::new()).max_memory.is_none());
+    }
+
+    #[test]
+    fn expressions_keep_their_commas() {
+        let options = parsed(quote!(batch_size = size::<u8, u16>(1, 2), threads = { 3 }));
+        assert_eq!(options.settings.len(), 2);
+    }
+
+    #[test]
+    fn the_edges_of_max_memory() {
+        for tokens in
+            [quote!(1.0), quote!(0.000_1), quote!(1e-3), quote!(0.5f64), quote!("1B"), quote!((0.5)), quote!(HALF)]
+        {
+            assert!(parsed(quote!(max_memory = #tokens)).max_memory.is_some());
+        }
+        for tokens in [
+            quote!(0.0),
+            quote!(1.000001),
+            quote!(-0.5),
+            quote!(0.5f32),
+            quote!(1e999),
+            quote!(1),
+            quote!(0),
+            quote!(512),
+            quote!(""),
+            quote!("0B"),
+            quote!("12 bananas"),
+            quote!("0.5"),
+            quote!(true),
+            quote!('a'),
+            quote!(b"1MiB"),
+        ] {
+            assert_eq!(mistakes(quote!(max_memory = #tokens)).len(), 1, "{tokens}");
+        }
+    }
+
+    #[test]
+    fn the_edges_of_the_counts() {
+        for tokens in [quote!(1), quote!(65_535), quote!(1usize), quote!((2)), quote!(COUNT), quote!(2 * COUNT)] {
+            assert_eq!(parsed(quote!(threads = #tokens)).settings.len(), 1);
+        }
+        for tokens in [quote!(0), quote!(65_536), quote!(-1), quote!(1.5), quote!("4"), quote!(true)] {
+            assert_eq!(mistakes(quote!(threads = #tokens)).len(), 1, "{tokens}");
+        }
+        assert_eq!(parsed(quote!(batch_size = 65_536)).settings.len(), 1);
+    }
+
+    #[test]
+    fn every_mistake_is_reported() {
+        let mistakes =
+            mistakes(quote!(batch_size = 0, bach_size = 3, max_memory: 0.5, threads, threads = 2, name = "x", 7));
+        let expected = [
+            "`batch_size` must be at least 1\nhelp: use 1 or more, or leave `batch_size` out and let the run decide",
+            "unknown option `bach_size`\nhelp: did you mean `batch_size`?",
+            "expected `=` after `max_memory`\nhelp: write `max_memory = 0.5`",
+            "`threads` needs a value\nhelp: write `threads = 4`",
+            "`threads` is given twice\nhelp: keep one of the two",
+            "`name` takes the name of the function to add\nhelp: write it without quotes: `name = x`",
+            "expected the name of an option\nhelp: if this is the memory budget, write `max_memory = 7`",
+        ];
+        assert_eq!(mistakes, expected);
+    }
+}

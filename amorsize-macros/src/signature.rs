@@ -1,0 +1,342 @@
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::parse::{ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{
+    Attribute, FnArg, GenericParam, Meta, Pat, PatType, Receiver, ReceiverKind, ReturnType, Safety, Signature, Token,
+    Type, TypeReference, Visibility,
+};
+
+use crate::errors::Errors;
+use crate::options::Options;
+
+/// The annotated function, as the user wrote it. Its body stays unparsed: what is wrong there, rustc says once and best.
+pub(crate) struct Function {
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) sig: Signature,
+    pub(crate) receiver: Option<Receiver>,
+    pub(crate) item: PatType,
+    pub(crate) shared: Vec<PatType>,
+    /// Whether it stands in an impl or a trait, as far as can be seen from within.
+    pub(crate) in_impl: bool,
+}
+
+/// The runtime has one constructor for each number of shared parameters, up to this.
+const MOST_SHARED: usize = 12;
+
+impl Function {
+    /// Reads the function and refuses what can't be batched. Comes back in spite of refusals where enough is known of it to
+    /// put something in the place of the wrapper.
+    pub(crate) fn parse(tokens: &TokenStream, options: &Options, refusals: &mut Errors) -> Option<Self> {
+        let (attrs, vis, sig, body) = match read.parse2(tokens.clone()) {
+            Ok(parts) => parts,
+            Err(error) => {
+                refuse_unreadable(tokens, error, refusals);
+                return None;
+            }
+        };
+        let mut parameters = sig.inputs.iter().cloned();
+        let mut receiver = None;
+        let mut first = parameters.next();
+        if let Some(FnArg::Receiver(given)) = first {
+            receiver = Some(given);
+            first = parameters.next();
+        }
+        let typed = |parameter| match parameter {
+            FnArg::Typed(parameter) => Some(parameter),
+            // A `self` in second place: rustc refuses it.
+            FnArg::Receiver(_) => None,
+        };
+        let item = first.and_then(typed);
+        let shared: Vec<PatType> = parameters.filter_map(typed).collect();
+
+        refuse_applied_twice(&attrs, refusals);
+        refuse_qualifiers(&sig, refusals);
+        refuse_cfg(&sig, refusals);
+        refuse_receiver(receiver.as_ref(), refusals);
+        refuse_parameters(&sig, item.as_ref(), &shared, refusals);
+        refuse_never(&sig.output, refusals);
+        refuse_options(&sig.ident, receiver.as_ref(), options, refusals);
+        let bodiless = body.clone().into_iter().next().is_none_or(|token| token.to_string() == ";");
+        if bodiless {
+            refusals.at(
+                &sig.ident,
+                "`#[batched]` needs a function with a body",
+                "in a trait, annotate a method that has a default body, or a function that calls this one",
+            );
+        }
+
+        let in_impl = match options.in_impl {
+            Some((_, in_impl)) => in_impl,
+            None => receiver.is_some() || says_self(sig.to_token_stream()) || says_self(body),
+        };
+        // A foreign function has neither body nor receiver, and nothing else may stand beside it.
+        let known = !(bodiless && receiver.is_none());
+        item.filter(|_| known).map(|item| Self { attrs, vis, sig, receiver, item, shared, in_impl })
+    }
+}
+
+fn read(input: ParseStream) -> syn::Result<(Vec<Attribute>, Visibility, Signature, TokenStream)> {
+    let attrs = input.call(Attribute::parse_outer)?;
+    let vis = input.parse()?;
+    input.parse::<Option<Token![default]>>()?;
+    Ok((attrs, vis, input.parse()?, input.parse()?))
+}
+
+fn refuse_unreadable(tokens: &TokenStream, error: syn::Error, refusals: &mut Errors) {
+    let idents = |tokens: &TokenStream| {
+        tokens.clone().into_iter().filter_map(|token| match token {
+            TokenTree::Ident(ident) => Some(ident),
+            _ => None,
+        })
+    };
+    if idents(tokens).any(|ident| ident == "fn") {
+        refusals.push(error);
+        return;
+    }
+    const ITEMS: [&str; 12] =
+        ["struct", "enum", "union", "trait", "impl", "mod", "type", "use", "static", "const", "extern", "macro_rules"];
+    let keyword = idents(tokens).find(|ident| ITEMS.iter().any(|item| ident == item));
+    let help = match &keyword {
+        Some(keyword) if keyword == "impl" || keyword == "trait" => "annotate each method that is to be batched",
+        _ => "annotate the function that is to be called for each item",
+    };
+    let place = keyword.map_or_else(|| tokens.clone(), Ident::into_token_stream);
+    refusals.at(place, "`#[batched]` stands on functions only", help);
+}
+
+fn refuse_applied_twice(attrs: &[Attribute], refusals: &mut Errors) {
+    let is_batched = |attr: &&Attribute| attr.path().segments.last().is_some_and(|last| last.ident == "batched");
+    if let Some(second) = attrs.iter().find(is_batched) {
+        refusals.at(second, "`#[batched]` is applied twice", "remove one of the two, and give it all options");
+    }
+}
+
+fn refuse_qualifiers(sig: &Signature, refusals: &mut Errors) {
+    if let Some(asyncness) = &sig.asyncness {
+        refusals.at(
+            asyncness,
+            "`#[batched]` can't run an `async fn`: calling one does none of its work",
+            "annotate a plain function; it runs on worker threads, so it may wait for a future by a `block_on`",
+        );
+    }
+    if let Safety::Unsafe(unsafety) = &sig.safety {
+        refusals.at(
+            unsafety,
+            "`#[batched]` can't call an `unsafe fn`: nobody would vouch for each of its calls",
+            "annotate a safe function that calls this one",
+        );
+    }
+    if let Some(variadic) = &sig.variadic {
+        refusals.at(
+            variadic.dots,
+            "`#[batched]` can't pass on variadic arguments",
+            "annotate a function that calls this one",
+        );
+    }
+}
+
+fn refuse_cfg(sig: &Signature, refusals: &mut Errors) {
+    let of_parameters = sig.inputs.iter().flat_map(|parameter| match parameter {
+        FnArg::Receiver(receiver) => &receiver.attrs,
+        FnArg::Typed(parameter) => &parameter.attrs,
+    });
+    let of_generics = sig.generics.params.iter().flat_map(|parameter| match parameter {
+        GenericParam::Lifetime(parameter) => &parameter.attrs,
+        GenericParam::Type(parameter) => &parameter.attrs,
+        GenericParam::Const(parameter) => &parameter.attrs,
+    });
+    for attr in of_parameters.chain(of_generics).filter(|attr| attr.path().is_ident("cfg")) {
+        refusals.at(
+            attr,
+            "`#[batched]` can't follow a `#[cfg]` on a parameter: it is expanded before the condition is known",
+            "put the `#[cfg]` on the function, and write one function for each case",
+        );
+    }
+}
+
+fn refuse_receiver(receiver: Option<&Receiver>, refusals: &mut Errors) {
+    let Some(receiver) = receiver else { return };
+    let by_value = match &receiver.kind {
+        ReceiverKind::Reference(_, _, None) => return,
+        ReceiverKind::Reference(_, _, Some(_)) => false,
+        ReceiverKind::Typed(_, ty) => match reference(ty) {
+            Some(TypeReference { mutability: None, elem, .. }) if is_self(elem) => return,
+            Some(TypeReference { mutability: Some(_), .. }) => false,
+            _ => true,
+        },
+        _ => true,
+    };
+    // The attributes of a parameter are not at fault.
+    let place = Receiver { attrs: Vec::new(), ..receiver.clone() };
+    if by_value {
+        refusals.at(
+            place,
+            "`#[batched]` can't take `self` by value: all calls use it at the same time",
+            "take `&self`; for an `Arc` or `Box`, `&self` is what it points to",
+        );
+    } else {
+        refusals.at(
+            place,
+            "`#[batched]` can't take `&mut self`: all calls use it at the same time",
+            "take `&self`, and keep what changes in a `Mutex` or an atomic",
+        );
+    }
+}
+
+fn refuse_parameters(sig: &Signature, item: Option<&PatType>, shared: &[PatType], refusals: &mut Errors) {
+    match item {
+        None if sig.variadic.is_none() => refusals.at(
+            parentheses(sig),
+            "`#[batched]` needs a parameter for the item",
+            "make the item the first parameter after `self`, if there is one",
+        ),
+        Some(PatType { ty, .. }) if is_mutable_reference(ty) => refusals.at(
+            ty,
+            "`#[batched]` can't take items as `&mut`",
+            "take the item by value and return it, or take `&T` and return what is new",
+        ),
+        _ => {}
+    }
+    for PatType { ty, .. } in shared.iter().filter(|shared| is_mutable_reference(&shared.ty)) {
+        refusals.at(
+            ty,
+            "`#[batched]` can't share a `&mut` parameter: all calls use it at the same time",
+            "take a `&Mutex<T>` or an atomic, or return what was found and gather the results",
+        );
+    }
+    if let Some(thirteenth) = shared.get(MOST_SHARED) {
+        refusals.at(
+            thirteenth,
+            format!("`#[batched]` takes at most {MOST_SHARED} parameters beside the item"),
+            "put them in a struct and pass a reference to it",
+        );
+    }
+}
+
+fn parentheses(sig: &Signature) -> Group {
+    let mut parentheses = Group::new(Delimiter::Parenthesis, sig.inputs.to_token_stream());
+    parentheses.set_span(sig.paren_token.span.join());
+    parentheses
+}
+
+fn refuse_never(output: &ReturnType, refusals: &mut Errors) {
+    if let ReturnType::Type(_, ty) = output
+        && let Type::Never(_) = &**ty
+    {
+        refusals.at(
+            ty,
+            "`#[batched]` needs a function that returns",
+            "return `()`, or a `Result` that says what went wrong",
+        );
+    }
+}
+
+/// Options that don't go with this function.
+fn refuse_options(ident: &Ident, receiver: Option<&Receiver>, options: &Options, refusals: &mut Errors) {
+    if let Some(name) = options.name.as_ref().filter(|name| *name == ident) {
+        refusals.at(
+            name,
+            format!("`{name}` is the name of the function itself"),
+            format!("choose another, or leave `name` out for `{name}_batched`"),
+        );
+    }
+    if let (Some((key, _)), Some(_)) = (&options.in_impl, receiver) {
+        refusals.at(
+            key,
+            "`in_impl` is for functions without `self`: a method is known to stand in an impl",
+            "remove `in_impl`",
+        );
+    }
+}
+
+fn is_mutable_reference(ty: &Type) -> bool {
+    reference(ty).is_some_and(|reference| reference.mutability.is_some())
+}
+
+/// The type as a reference, seen through parentheses and what `macro_rules` wraps around it.
+pub(crate) fn reference(ty: &Type) -> Option<&TypeReference> {
+    match ty {
+        Type::Reference(reference) => Some(reference),
+        Type::Paren(paren) => reference(&paren.elem),
+        Type::Group(group) => reference(&group.elem),
+        _ => None,
+    }
+}
+
+fn is_self(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.qself.is_none() && path.path.is_ident("Self"),
+        Type::Paren(paren) => is_self(&paren.elem),
+        Type::Group(group) => is_self(&group.elem),
+        _ => false,
+    }
+}
+
+/// Whether `Self` is said other than within an item of its own.
+fn says_self(tokens: TokenStream) -> bool {
+    let mut in_item = false;
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) if ident == "Self" => !in_item,
+        TokenTree::Ident(ident) => {
+            in_item |= ["impl", "trait", "struct", "enum", "union", "mod"].iter().any(|item| ident == item);
+            false
+        }
+        TokenTree::Group(group) => {
+            let own = in_item;
+            in_item &= group.delimiter() != Delimiter::Brace;
+            !own && says_self(group.stream())
+        }
+        TokenTree::Punct(punct) => {
+            in_item &= punct.as_char() != ';';
+            false
+        }
+        TokenTree::Literal(_) => false,
+    })
+}
+
+/// The attributes of the original that the wrapper needs too.
+pub(crate) fn inherited(attrs: &[Attribute]) -> Vec<TokenStream> {
+    attrs.iter().filter_map(|attr| inherited_meta(&attr.meta)).map(|meta| quote::quote!(#[#meta])).collect()
+}
+
+fn inherited_meta(meta: &Meta) -> Option<TokenStream> {
+    let path = meta.path();
+    if path.is_ident("cfg") || path.is_ident("deprecated") || path.is_ident("allow") {
+        return Some(meta.to_token_stream());
+    }
+    let Meta::List(list) = meta else { return None };
+    let parse = Punctuated::<Meta, Token![,]>::parse_terminated;
+    if path.is_ident("doc") {
+        return (list.tokens.to_string() == "hidden").then(|| meta.to_token_stream());
+    }
+    if path.is_ident("expect") {
+        // What is expected of the original need not be true of the wrapper. A wrapper whose death is allowed would keep the
+        // original alive, and so break the expectation.
+        let kept = parse
+            .parse2(list.tokens.clone())
+            .ok()?
+            .into_iter()
+            .filter(|lint| !["dead_code", "unused"].iter().any(|dead| lint.path().is_ident(dead)));
+        let kept: Vec<_> = kept.collect();
+        return (!kept.is_empty()).then(|| quote::quote!(allow(#(#kept),*)));
+    }
+    if path.is_ident("cfg_attr") {
+        let mut metas = parse.parse2(list.tokens.clone()).ok()?.into_iter();
+        let condition = metas.next()?;
+        let kept: Vec<_> = metas.filter_map(|meta| inherited_meta(&meta)).collect();
+        return (!kept.is_empty()).then(|| quote::quote!(cfg_attr(#condition, #(#kept),*)));
+    }
+    None
+}
+
+/// The name of a parameter, where its pattern is one.
+pub(crate) fn parameter_name(pat: &Pat) -> Option<&Ident> {
+    match pat {
+        Pat::Ident(ident) => Some(&ident.ident),
+        Pat::Paren(paren) => parameter_name(&paren.pat),
+        Pat::Type(typed) => parameter_name(&typed.pat),
+        _ => None,
+    }
+}
