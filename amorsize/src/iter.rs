@@ -21,7 +21,7 @@ pub struct Unordered<I: IntoIterator, R, C> {
 
 struct Stream<I: IntoIterator, R, C> {
     run: Batched<I, R, C>,
-    buffer: Buffer<R>,
+    buffer: Buffer<I::Item, R>,
     ended: bool,
 }
 
@@ -52,14 +52,14 @@ impl<I: IntoIterator, R, C> Stream<I, R, C> {
 
 impl<I: IntoIterator, R, C> IntoIter<I, R, C> {
     pub(crate) fn new(run: Batched<I, R, C>) -> Self {
-        Self { stream: Stream { run, buffer: Buffer::new(), ended: false } }
+        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false } }
     }
 }
 
 impl<I: IntoIterator, R, C> Unordered<I, R, C> {
     pub(crate) fn new(mut run: Batched<I, R, C>) -> Self {
         run.set_unordered();
-        Self { stream: Stream { run, buffer: Buffer::new(), ended: false } }
+        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false } }
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bounds;
+
 mod error;
 mod execute;
 mod functions;
@@ -10,6 +11,7 @@ mod options;
 mod plan;
 mod report;
 mod run;
+mod run_core;
 mod sample;
 mod sink;
 mod verbose;

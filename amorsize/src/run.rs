@@ -1,18 +1,17 @@
 use std::fmt;
+use std::marker::PhantomData;
 
-use crate::error::{Error, ErrorKind, TryError};
-use crate::execute::Engine;
-use crate::execute::buffer::{Collection, Results};
-use crate::execute::chunk::{AsWork, Kernel, Shared, as_work};
-use crate::execute::line::{Accepted, Ends, Flow, Line, Outlet, Source};
+use crate::error::{Error, TryError};
+use crate::execute::buffer::Types;
+use crate::execute::chunk::{AsFunction, Kernel, Shared, as_function};
+use crate::execute::line::{Flow, Outlet, Source};
 use crate::iter::{IntoIter, Unordered};
-use crate::memory::Bytes;
 use crate::memory::measure::Measure;
 use crate::options::{MaxMemory, Options};
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::run_core::Core;
 use crate::sink::{Batch, Batches, Values};
-use crate::verbose::Verbose;
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
@@ -31,11 +30,10 @@ use crate::verbose::Verbose;
 pub struct Batched<I: IntoIterator, R, C> {
     source: Source<I, R>,
     shared: Shared<I::Item, R, C>,
-    as_work: AsWork<I::Item, R, C>,
-    engine: Engine,
-    /// Results of the sample, which the terminal hands over first.
-    kept: Kept<R>,
-    verbose: Verbose,
+    as_function: AsFunction<I::Item, R, C>,
+    core: Core,
+    /// The core holds items and results without naming their types.
+    owns: PhantomData<(I::Item, R)>,
 }
 
 impl<I: IntoIterator, R, C> Batched<I, R, C> {
@@ -52,13 +50,13 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         R: Send,
         C: Sync,
     {
+        let types = Types::new();
         Self {
-            source: Source::new(items),
-            shared: Shared::new(shared, kernel, measure),
-            as_work: as_work::<I::Item, R, C>,
-            verbose: Verbose::new(options.is_verbose()),
-            engine: Engine::new(options, size_of::<I::Item>(), size_of::<R>(), measure.1.by),
-            kept: Kept { parts: Vec::new() },
+            source: Source::new(items, types),
+            shared: Shared { context: shared, kernel, measure, types },
+            as_function: as_function::<I::Item, R, C>,
+            core: Core::new(options, size_of::<I::Item>(), size_of::<R>(), measure.1.by),
+            owns: PhantomData,
         }
     }
 
@@ -68,7 +66,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// text such as `"512MiB"`.
     pub fn max_memory(mut self, max_memory: impl Into<MaxMemory>) -> Self {
         let max_memory = max_memory.into();
-        self.engine.change_options(|mut options| {
+        self.core.change_options(|mut options| {
             options.set_max_memory(max_memory);
             options
         });
@@ -78,32 +76,31 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// Sets the items per batch at most; a batch is smaller at the end of the input, or where the budget closes it early. By
     /// default the plan finds it from memory and time.
     pub fn batch_size(mut self, items: usize) -> Self {
-        self.engine.change_options(|options| options.batch_size(items));
+        self.core.change_options(|options| options.batch_size(items));
         self
     }
 
     /// Sets the items in the sample at most (5 by default).
     pub fn sample_size(mut self, items: usize) -> Self {
-        self.engine.change_options(|options| options.sample_size(items));
+        self.core.change_options(|options| options.sample_size(items));
         self
     }
 
     /// Sets the number of workers: the run uses a pool of that size, which is kept for the next run of the same size. By
     /// default the run uses the pool that it is called in, or rayon's global one, as far as the plan finds it worthwhile.
     pub fn threads(mut self, threads: usize) -> Self {
-        self.engine.change_options(|options| options.threads(threads));
+        self.core.change_options(|options| options.threads(threads));
         self
     }
 
     /// Sets whether the run prints its plan and its batches to stderr.
     pub fn verbose(mut self, verbose: bool) -> Self {
-        self.engine.change_options(|options| options.verbose(verbose));
-        self.verbose = Verbose::new(verbose);
+        self.core.change_options(|options| options.verbose(verbose));
         self
     }
 
     pub(crate) fn set_unordered(&mut self) {
-        self.engine.set_unordered();
+        self.core.set_unordered();
     }
 
     // ---- terminals ----
@@ -126,9 +123,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn plan(&mut self) -> Result<&Plan, Error> {
-        self.engine.options().check()?;
-        let mut line = Line { source: &mut self.source, shared: &self.shared, outlet: &mut self.kept, inlined: None };
-        self.engine.make_plan(&mut line)
+        self.core.plan(&mut self.source, (self.as_function)(&self.shared))
     }
 
     /// Runs everything and collects the results in input order; a `Vec` is filled in place.
@@ -152,38 +147,10 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     }
 
     fn collect_vec(mut self) -> Result<Vec<R>, Error> {
-        self.start()?;
-        let (least, _) = self.source.left();
-        let kept = self.kept.parts.iter().map(|part| part.results.len()).sum();
-        let count = least.saturating_add(kept);
-        let mut all = self.room_for(count)?;
-        self.drive(&mut all)?;
-        self.verbose.end(all.len());
-        Ok(all.into_vec())
-    }
-
-    /// Room for all results, as far as the input tells their number; refused where the budget has none.
-    fn room_for(&mut self, count: usize) -> Result<Collection<R>, Error> {
-        /// So much fits any budget that was not stated in bytes.
-        const SMALL: usize = 1 << 20;
-
-        let bytes = count.saturating_mul(size_of::<R>());
-        if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget()?.bytes {
-            return Err(self.too_many(count));
-        }
-        Collection::with_capacity(count).map_err(|_| self.too_many(count))
-    }
-
-    fn too_many(&mut self, count: usize) -> Error {
-        let (done, size) = (self.engine.items_done(), Bytes::of_usize(size_of::<R>()));
-        Error::new(ErrorKind::OverBudget {
-            item: done,
-            items_done: done,
-            held: size * done as u64,
-            needed: size,
-            budget: self.engine.budget().map_or(Bytes::ZERO, |budget| budget.bytes),
-            expected: Some(size * count as u64),
-        })
+        let types = self.shared.types;
+        let all =
+            self.core.collect(&mut self.source, (self.as_function)(&self.shared), &|count| types.collection(count))?;
+        Ok(types.collected(all))
     }
 
     /// Runs everything and hands the results to `sink` batch by batch, in input order. Work goes on while a batch is with the
@@ -255,14 +222,10 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     }
 
     fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Error> {
-        self.start()?;
-        let mut batches = Batches::new(self.engine.options().batch_items(), self.verbose, sink);
+        self.core.start(&mut self.source, (self.as_function)(&self.shared))?;
+        let mut batches = Batches::new(self.types(), self.core.batch_items(), self.core.verbose(), sink);
         self.drive(&mut batches)?;
-        let count = batches.count;
-        let totals = self.engine.totals();
-        let items = totals.learned.items;
-        self.verbose.end(items);
-        Ok(Report::new(totals, items, count))
+        Ok(self.core.report(batches.count))
     }
 
     /// Runs the items when the results are asked for, and gives each as soon as it is there, with the index of its item.
@@ -288,61 +251,25 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     }
 
     fn check(&self) {
-        if let Err(error) = self.engine.options().check() {
+        if let Err(error) = self.core.check() {
             panic!("{error}");
         }
     }
 
     // ---- inside ----
 
-    fn start(&mut self) -> Result<(), Error> {
-        self.engine.options().check()?;
-        if self.verbose.is_on() {
-            self.print_plan()?;
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn print_plan(&mut self) -> Result<(), Error> {
-        let total = match self.source.left() {
-            (least, Some(most)) if least == most => Some(least + self.engine.items_done()),
-            _ => None,
-        };
-        let available = self.engine.budget()?.available;
-        let (asked, share) = (self.engine.options().batch_items(), self.engine.options().limit().to_string());
-        let plan = self.plan()?.clone();
-        self.verbose.plan(&plan, total, asked, &share, available);
-        Ok(())
+    pub(crate) fn types(&self) -> Types<I::Item, R> {
+        self.shared.types
     }
 
     /// Gives back the credit of results that an iterator's caller has taken.
     pub(crate) fn release(&mut self, items: usize, bytes: u64) {
-        self.engine.release(items, bytes);
+        self.core.release(items, bytes);
     }
 
     /// Runs until the input ends or the outlet has enough. Results of the sample go first.
-    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet<R>) -> Result<Flow, Error> {
-        let Self { source, shared, as_work, engine, kept, .. } = self;
-        if let Some(plan) = engine.plan() {
-            outlet.set_batch_size(plan.batch_size());
-        }
-        let mut flow = Flow::Continue;
-        for part in kept.parts.drain(..) {
-            // A collection wants the results where it lends places.
-            let accepted = outlet.accept(part.results, part.start, part.bytes);
-            engine.release(accepted.items, accepted.bytes);
-            flow = accepted.flow;
-            if flow == Flow::Stop {
-                return Ok(flow);
-            }
-        }
-        if flow == Flow::Enough {
-            return Ok(flow);
-        }
-        let work = as_work(shared);
-        let mut line = Line { source, shared, outlet, inlined: None };
-        engine.run(&mut line as &mut dyn Ends, work)
+    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Error> {
+        self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
     }
 }
 
@@ -369,14 +296,14 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C> {
     /// # Ok::<(), amorsize::TryError<std::num::ParseIntError>>(())
     /// ```
     pub fn try_collect<V: FromIterator<T>>(mut self) -> Result<V, TryError<E>> {
-        self.start()?;
-        let mut values = Values { values: Vec::new(), failure: None };
+        self.core.start(&mut self.source, (self.as_function)(&self.shared))?;
+        let mut values = Values { types: self.types(), values: Vec::new(), failure: None };
         let outcome = self.drive(&mut values);
         if let Some((item, error)) = values.failure {
             return Err(TryError::Item { item, error });
         }
         outcome?;
-        self.verbose.end(values.values.len());
+        self.core.verbose().end(values.values.len());
         Ok(values.values.into_iter().collect())
     }
 }
@@ -391,8 +318,7 @@ impl<I: IntoIterator, R, C> IntoIterator for Batched<I, R, C> {
     type IntoIter = IntoIter<I, R, C>;
 
     fn into_iter(mut self) -> IntoIter<I, R, C> {
-        self.check();
-        if let Err(error) = self.start() {
+        if let Err(error) = self.core.start(&mut self.source, (self.as_function)(&self.shared)) {
             panic!("{error}");
         }
         IntoIter::new(self)
@@ -402,40 +328,8 @@ impl<I: IntoIterator, R, C> IntoIterator for Batched<I, R, C> {
 impl<I: IntoIterator, R, C> fmt::Debug for Batched<I, R, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batched")
-            .field("options", self.engine.options())
-            .field("plan", &self.engine.plan())
+            .field("options", self.core.options())
+            .field("plan", &self.core.planned())
             .finish_non_exhaustive()
     }
-}
-
-/// Results of the sample until a terminal takes them.
-struct Kept<R> {
-    parts: Vec<Part<R>>,
-}
-
-struct Part<R> {
-    results: Results<R>,
-    start: usize,
-    bytes: u64,
-}
-
-impl<R> Outlet<R> for Kept<R> {
-    fn accept(&mut self, results: Results<R>, start: usize, bytes: u64) -> Accepted {
-        self.parts.push(Part { results, start, bytes });
-        Accepted::KEPT
-    }
-
-    fn flush(&mut self) -> Accepted {
-        Accepted::KEPT
-    }
-
-    fn wanted(&self) -> usize {
-        usize::MAX
-    }
-
-    fn holds(&self) -> bool {
-        false
-    }
-
-    fn set_batch_size(&mut self, _items: usize) {}
 }

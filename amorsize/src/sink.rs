@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::execute::buffer::{Collection, Results};
+use crate::execute::buffer::{Results, Types};
 use crate::execute::line::{Accepted, Flow, Outlet};
 use crate::verbose::Verbose;
 
@@ -116,7 +116,8 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
 }
 
 /// Fills batches and hands them to a sink that says whether to go on.
-pub(crate) struct Batches<'a, R> {
+pub(crate) struct Batches<'a, T, R> {
+    types: Types<T, R>,
     sink: &'a mut dyn FnMut(Batch<R>) -> bool,
     open: Vec<R>,
     open_bytes: u64,
@@ -128,9 +129,15 @@ pub(crate) struct Batches<'a, R> {
     verbose: Verbose,
 }
 
-impl<'a, R> Batches<'a, R> {
-    pub(crate) fn new(asked: Option<usize>, verbose: Verbose, sink: &'a mut dyn FnMut(Batch<R>) -> bool) -> Self {
+impl<'a, T, R> Batches<'a, T, R> {
+    pub(crate) fn new(
+        types: Types<T, R>,
+        asked: Option<usize>,
+        verbose: Verbose,
+        sink: &'a mut dyn FnMut(Batch<R>) -> bool,
+    ) -> Self {
         Self {
+            types,
             sink,
             open: Vec::new(),
             open_bytes: 0,
@@ -164,13 +171,13 @@ impl<'a, R> Batches<'a, R> {
     }
 }
 
-impl<R> Outlet<R> for Batches<'_, R> {
-    fn place(&mut self, _count: usize) -> Results<R> {
-        Results::in_buffer(self.spare().unwrap_or_default())
+impl<T, R> Outlet for Batches<'_, T, R> {
+    fn place(&mut self, _count: usize) -> Option<Results> {
+        self.spare().map(|buffer| self.types.in_buffer(buffer))
     }
 
-    fn accept(&mut self, results: Results<R>, _start: usize, bytes: u64) -> Accepted {
-        let mut results = results.into_vec();
+    fn accept(&mut self, results: Results, _start: usize, bytes: u64) -> Accepted {
+        let mut results = self.types.into_vec(results);
         let mut accepted = Accepted::KEPT;
         if results.is_empty() {
             return accepted;
@@ -228,48 +235,16 @@ impl<R> Outlet<R> for Batches<'_, R> {
     }
 }
 
-impl<R> Outlet<R> for Collection<R> {
-    fn place(&mut self, count: usize) -> Results<R> {
-        Collection::place(self, count)
-    }
-
-    fn reclaim(&mut self) {
-        Collection::reclaim(self);
-    }
-
-    fn accept(&mut self, results: Results<R>, _start: usize, _bytes: u64) -> Accepted {
-        self.add(results);
-        Accepted::KEPT
-    }
-
-    fn flush(&mut self) -> Accepted {
-        Accepted::KEPT
-    }
-
-    fn wanted(&self) -> usize {
-        usize::MAX
-    }
-
-    fn holds(&self) -> bool {
-        false
-    }
-
-    fn set_batch_size(&mut self, _items: usize) {}
-
-    fn collects(&self) -> bool {
-        true
-    }
-}
-
 /// Unwraps results one by one and keeps the values, up to the first failure by input order.
-pub(crate) struct Values<T, E> {
+pub(crate) struct Values<I, T, E> {
+    pub(crate) types: Types<I, Result<T, E>>,
     pub(crate) values: Vec<T>,
     pub(crate) failure: Option<(usize, E)>,
 }
 
-impl<T, E> Outlet<Result<T, E>> for Values<T, E> {
-    fn accept(&mut self, results: Results<Result<T, E>>, start: usize, _bytes: u64) -> Accepted {
-        for (i, result) in results.into_vec().into_iter().enumerate() {
+impl<I, T, E> Outlet for Values<I, T, E> {
+    fn accept(&mut self, results: Results, start: usize, _bytes: u64) -> Accepted {
+        for (i, result) in self.types.into_vec(results).into_iter().enumerate() {
             match result {
                 Ok(value) => self.values.push(value),
                 Err(error) => {
@@ -281,20 +256,10 @@ impl<T, E> Outlet<Result<T, E>> for Values<T, E> {
         Accepted::KEPT
     }
 
-    fn flush(&mut self) -> Accepted {
-        Accepted::KEPT
-    }
-
     fn wanted(&self) -> usize {
         // A failure is to be seen as soon as it is next in order.
         1
     }
-
-    fn holds(&self) -> bool {
-        false
-    }
-
-    fn set_batch_size(&mut self, _items: usize) {}
 
     fn collects(&self) -> bool {
         true
@@ -302,7 +267,8 @@ impl<T, E> Outlet<Result<T, E>> for Values<T, E> {
 }
 
 /// What an iterator gives next.
-pub(crate) struct Buffer<R> {
+pub(crate) struct Buffer<T, R> {
+    types: Types<T, R>,
     parts: VecDeque<(usize, std::vec::IntoIter<R>)>,
     items: usize,
     /// Bytes of all results that were put in since the credit was last given back.
@@ -311,9 +277,9 @@ pub(crate) struct Buffer<R> {
     batch_size: usize,
 }
 
-impl<R> Buffer<R> {
-    pub(crate) fn new() -> Self {
-        Self { parts: VecDeque::new(), items: 0, bytes: 0, accepted: 0, batch_size: 1 }
+impl<T, R> Buffer<T, R> {
+    pub(crate) fn new(types: Types<T, R>) -> Self {
+        Self { types, parts: VecDeque::new(), items: 0, bytes: 0, accepted: 0, batch_size: 1 }
     }
 
     pub(crate) fn next(&mut self) -> Option<(usize, R)> {
@@ -339,9 +305,9 @@ impl<R> Buffer<R> {
     }
 }
 
-impl<R> Outlet<R> for Buffer<R> {
-    fn accept(&mut self, results: Results<R>, start: usize, bytes: u64) -> Accepted {
-        let results = results.into_vec();
+impl<T, R> Outlet for Buffer<T, R> {
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+        let results = self.types.into_vec(results);
         self.items += results.len();
         self.accepted += results.len();
         self.bytes += bytes;

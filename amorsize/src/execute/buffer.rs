@@ -1,206 +1,285 @@
 //! Where items wait and results are put: the executor's only `unsafe` code.
 //!
-//! Both buffers could be plain `Vec`s at the cost of one more copy of every item and result, which is what a run of very cheap
-//! calls spends most of its time on: results of a `collect` are written straight into the collection's own allocation by the
-//! workers, and item buffers are used again instead of being allocated for every chunk.
-#![expect(unsafe_code, reason = "results are written into one allocation by several workers")]
+//! # Why it is unsafe
+//!
+//! - Results of a `collect` are written by the workers straight into the collection's own allocation, and item buffers are used
+//!   again. With plain `Vec`s each item and each result would be copied once more, which is what a run of very cheap calls spends
+//!   most of its time on.
+//! - Buffers don't name the types of what they hold, so that all that handles them is compiled once rather than for each annotated
+//!   function: a hundred functions add seconds to a debug build otherwise (`amorsize-macros/compile-time.sh`).
+//!
+//! # Why it is sound
+//!
+//! Every buffer bears the mark of the [`Types`] that made it, each value of which has a mark of its own. Values go in and come out
+//! through `Types` alone, which refuses a buffer that bears another mark: so they come out as the types that they went in as.
+//! `Types` exists for `Send` types only, so buffers may be sent. A buffer does not know how long its values may live; whoever owns
+//! one says so by a `PhantomData` of their types, and drops it with them.
+#![expect(
+    unsafe_code,
+    reason = "values are kept without their types, and written into one allocation by several threads"
+)]
 
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, needs_drop, take};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is known of the type of a buffer's values.
+#[derive(Clone, Copy)]
+struct Kind {
+    mark: u64,
+    size: usize,
+    align: usize,
+    /// Drops so many values from this place on.
+    drop: Option<unsafe fn(*mut u8, usize)>,
+}
+
+/// # Safety
+///
+/// The `count` places from `places` on hold values of `T`, which nobody uses any longer.
+unsafe fn drop_values<T>(places: *mut u8, count: usize) {
+    // SAFETY: promised by the caller.
+    unsafe { ptr::slice_from_raw_parts_mut(places.cast::<T>(), count).drop_in_place() }
+}
+
+impl Kind {
+    fn of<T>(mark: u64) -> Self {
+        let drop = if needs_drop::<T>() { Some(drop_values::<T> as unsafe fn(*mut u8, usize)) } else { None };
+        Self { mark, size: size_of::<T>(), align: align_of::<T>(), drop }
+    }
+
+    /// The place of the value with this index.
+    fn at(&self, places: *mut u8, index: usize) -> *mut u8 {
+        places.wrapping_add(self.size * index)
+    }
+
+    /// # Safety
+    ///
+    /// The places hold values of this kind, which nobody uses any longer.
+    unsafe fn drop_values(&self, places: *mut u8, count: usize) {
+        if let Some(drop) = self.drop {
+            // SAFETY: promised by the caller.
+            unsafe { drop(places, count) };
+        }
+    }
+}
+
+/// An allocation with room for some values. It frees the memory and leaves the values to its owner.
+struct Block {
+    places: *mut u8,
+    capacity: usize,
+    layout: Layout,
+}
+
+// SAFETY: a block is memory alone; what may be done with the values in it is its owner's to know.
+unsafe impl Send for Block {}
+// SAFETY: it has no methods that change it.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// Room for `capacity` values, or `None` where there is no such amount of memory.
+    fn try_new(kind: Kind, capacity: usize) -> Option<Self> {
+        let bytes = kind.size.checked_mul(capacity)?;
+        let layout = Layout::from_size_align(bytes, kind.align).ok()?;
+        if bytes == 0 {
+            // Values of no size need no room, and there is any number of places for them.
+            let capacity = if kind.size == 0 { usize::MAX } else { 0 };
+            return Some(Self { places: ptr::without_provenance_mut(kind.align), capacity, layout });
+        }
+        // SAFETY: the size is not zero.
+        let places = unsafe { alloc(layout) };
+        (!places.is_null()).then_some(Self { places, capacity, layout })
+    }
+
+    fn new(kind: Kind, capacity: usize) -> Self {
+        Self::try_new(kind, capacity).unwrap_or_else(|| {
+            handle_alloc_error(Layout::from_size_align(1, kind.align).expect("the layout of a byte"))
+        })
+    }
+
+    /// The memory of an empty `Vec`.
+    fn of_vec<R>(mut vec: Vec<R>) -> Self {
+        vec.clear();
+        let mut vec = ManuallyDrop::new(vec);
+        let layout = Layout::array::<R>(vec.capacity()).unwrap_or(Layout::new::<()>());
+        let layout = if size_of::<R>() == 0 { Layout::new::<()>() } else { layout };
+        Self { places: vec.as_mut_ptr().cast(), capacity: vec.capacity(), layout }
+    }
+
+    /// The block as a `Vec` of its first `len` values.
+    ///
+    /// # Safety
+    ///
+    /// The block was made for values of `R`, and its first `len` places hold some, which are the `Vec`'s from now on.
+    unsafe fn into_vec<R>(self, len: usize) -> Vec<R> {
+        let block = ManuallyDrop::new(self);
+        let capacity = if size_of::<R>() == 0 { len } else { block.capacity };
+        // SAFETY: the memory was allocated with the layout of an array of `capacity` values, or not at all where that takes no
+        // bytes; the places hold values as promised by the caller.
+        unsafe { Vec::from_raw_parts(block.places.cast(), len, capacity) }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if self.layout.size() > 0 {
+            // SAFETY: it was allocated with this layout.
+            unsafe { dealloc(self.places, self.layout) };
+        }
+    }
+}
 
 /// Items taken from the input, to be taken out again from the front.
-pub(crate) struct Items<T> {
-    /// Owns the allocation alone; its length stays 0. The places `next..end` hold items.
-    allocation: Vec<T>,
+struct Items {
+    kind: Kind,
+    block: Block,
+    /// The places `next..end` hold items.
     next: usize,
     end: usize,
 }
 
-impl<T> Items<T> {
-    pub(crate) fn new() -> Self {
-        Self { allocation: Vec::new(), next: 0, end: 0 }
+impl Items {
+    fn new(kind: Kind) -> Self {
+        Self { kind, block: Block::new(kind, 0), next: 0, end: 0 }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.end - self.next
     }
 
-    pub(crate) fn as_slice(&self) -> &[T] {
-        // SAFETY: the places `next..end` hold items, and the slice borrows `self`.
-        unsafe { std::slice::from_raw_parts(self.allocation.as_ptr().add(self.next), self.len()) }
-    }
-
-    /// Takes up to `most` items from `input` into an empty buffer.
-    pub(crate) fn fill(&mut self, input: &mut impl Iterator<Item = T>, most: usize) {
-        assert_eq!(self.len(), 0, "a buffer is filled only when it is empty");
-        (self.next, self.end) = (0, 0);
-        // An iterator that knows its end spares the allocation for what will not come.
-        let most = input.size_hint().1.map_or(most, |upper| upper.min(most));
-        if self.allocation.capacity() < most {
-            // The first stretches of a run grow by steps; a page at once saves most of the allocations.
-            const PAGE: usize = 4096;
-            let at_once = PAGE / size_of::<T>().max(1);
-            self.allocation = Vec::with_capacity(most.max(at_once));
-        }
-        let start = self.allocation.as_mut_ptr();
-        let mut filled = Counted { count: 0, out: &mut self.end };
-        while filled.count < most {
-            let Some(item) = input.next() else { break };
-            // SAFETY: `count < most <= capacity`, and the place holds nothing yet.
-            unsafe { start.add(filled.count).write(item) };
-            filled.count += 1;
-        }
-    }
-
     /// Leaves the first `keep` items here and gives the others.
-    pub(crate) fn split_off(&mut self, keep: usize) -> Self {
+    fn split_off(&mut self, keep: usize) -> Self {
         assert!(keep <= self.len(), "a buffer can't be split past its end");
         let count = self.len() - keep;
-        let mut rest = Self { allocation: Vec::with_capacity(count), next: 0, end: 0 };
-        // SAFETY: the last `count` of `next..end` hold items; they are moved into a fresh allocation with room for them, and
-        // `end` is lowered so that they are not taken from here again.
-        unsafe {
-            let from = self.allocation.as_ptr().add(self.next + keep);
-            ptr::copy_nonoverlapping(from, rest.allocation.as_mut_ptr(), count);
-        }
+        let rest = Self { kind: self.kind, block: Block::new(self.kind, count), next: 0, end: count };
+        let from = self.kind.at(self.block.places, self.next + keep);
+        // SAFETY: the last `count` of `next..end` hold items; they are moved into a fresh allocation with room for them, and `end`
+        // is lowered so that they are not taken from here again.
+        unsafe { ptr::copy_nonoverlapping(from, rest.block.places, count * self.kind.size) };
         self.end -= count;
-        rest.end = count;
         rest
     }
 }
 
-impl<T> Drop for Items<T> {
+impl Drop for Items {
     fn drop(&mut self) {
-        let left = ptr::slice_from_raw_parts_mut(self.allocation.as_mut_ptr().wrapping_add(self.next), self.len());
+        let count = self.len();
+        let left = self.kind.at(self.block.places, self.next);
         self.end = self.next;
         // SAFETY: the places held items, and are no longer counted as such.
-        unsafe { left.drop_in_place() };
+        unsafe { self.kind.drop_values(left, count) };
     }
 }
 
 /// Results in the order of their items: in an allocation of their own, or in a region of a [`Collection`]'s.
-pub(crate) struct Results<R> {
+pub(crate) struct Results {
+    kind: Kind,
     /// The first place; the places `..len` hold results, and there are `capacity`. All of them are this value's alone.
-    places: *mut R,
+    places: *mut u8,
     len: usize,
     capacity: usize,
-    /// Owns the allocation that `places` points to, or nothing when the results lie in a region. Its length stays 0.
-    own: Vec<R>,
-    /// Keeps the allocation that `places` points to, when the results lie in a region.
-    region_of: Option<Arc<Allocation<R>>>,
+    memory: Memory,
 }
 
-/// Places for results, freed when neither the collection nor a region of it needs them any longer.
-struct Allocation<R>(Vec<R>);
+/// What keeps the places of results.
+enum Memory {
+    Own(Block),
+    Region(Arc<Block>),
+}
 
-// SAFETY: the places that `places` points to are this value's alone: an own allocation's, or those that a `Collection` or a
-// `Results::rest` gave to it and to nobody else. So sending it sends the results in them. The shared `Allocation` is only kept
-// and freed, which any thread may do because it holds no values: its length is 0.
-unsafe impl<R: Send> Send for Results<R> {}
+// SAFETY: the places are this value's alone: an own allocation's, or those that a `Collection` or `Results::rest_behind` gave to
+// it and to nobody else. The results in them are of a type that can be sent, because `Types` puts in no others.
+unsafe impl Send for Results {}
+// SAFETY: the same holds for items.
+unsafe impl Send for Items {}
 
-impl<R> Results<R> {
-    /// An own allocation with room for `capacity` results.
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self::in_buffer(Vec::with_capacity(capacity))
-    }
-
-    /// Room in an empty buffer that was used before.
-    pub(crate) fn in_buffer(mut own: Vec<R>) -> Self {
-        own.clear();
-        Self { places: own.as_mut_ptr(), len: 0, capacity: own.capacity(), own, region_of: None }
+impl Results {
+    fn in_block(kind: Kind, block: Block) -> Self {
+        Self { kind, places: block.places, len: 0, capacity: block.capacity, memory: Memory::Own(block) }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn as_slice(&self) -> &[R] {
-        // SAFETY: the places `..len` hold results, and the slice borrows `self`.
-        unsafe { std::slice::from_raw_parts(self.places, self.len) }
-    }
-
-    /// No room yet; see [`ensure`](Self::ensure).
-    pub(crate) fn unplaced() -> Self {
-        Self::with_capacity(0)
-    }
-
     /// Makes room for `count` results in an own allocation, unless there is room already.
     pub(crate) fn ensure(&mut self, count: usize) {
         if self.capacity - self.len < count {
-            assert!(self.len == 0 && self.region_of.is_none(), "room is made before the first result");
-            *self = Self::with_capacity(count);
+            assert!(self.len == 0 && matches!(self.memory, Memory::Own(_)), "room is made before the first result");
+            *self = Self::in_block(self.kind, Block::new(self.kind, count));
         }
     }
 
-    /// Cuts the room to `capacity` results and gives what was behind it to another value, which has no room when these are
-    /// not in a region.
-    pub(crate) fn rest_behind(&mut self, capacity: usize) -> Self {
+    /// Cuts the room to `capacity` results and gives what was behind it to another value, which has no room when these are not
+    /// in a region.
+    fn rest_behind(&mut self, capacity: usize) -> Self {
         assert!(self.len <= capacity, "results that are there stay");
-        let Some(allocation) = &self.region_of else { return Self::unplaced() };
+        let Memory::Region(block) = &self.memory else { return Self::in_block(self.kind, Block::new(self.kind, 0)) };
         assert!(capacity <= self.capacity, "a region does not grow");
         let rest = Self {
-            places: self.places.wrapping_add(capacity),
+            kind: self.kind,
+            places: self.kind.at(self.places, capacity),
             len: 0,
             capacity: self.capacity - capacity,
-            own: Vec::new(),
-            region_of: Some(Arc::clone(allocation)),
+            memory: Memory::Region(Arc::clone(block)),
         };
         self.capacity = capacity;
         rest
     }
 
-    /// The results as a `Vec`, without a copy where they have an allocation of their own.
-    pub(crate) fn into_vec(mut self) -> Vec<R> {
-        assert!(self.region_of.is_none(), "results in a region belong to its collection");
-        let len = std::mem::take(&mut self.len);
-        let mut results = std::mem::take(&mut self.own);
-        // SAFETY: `places` pointed to this allocation, whose first `len` places hold results; they are no longer counted here.
-        unsafe { results.set_len(len) };
-        results
+    /// Takes the results out, leaving no room.
+    pub(crate) fn take(&mut self) -> Self {
+        let empty = Self::in_block(self.kind, Block::new(self.kind, 0));
+        std::mem::replace(self, empty)
+    }
+
+    /// Moves all results behind those of `target`, which has room for them.
+    ///
+    /// # Safety
+    ///
+    /// The places from `target` on are of the same kind, hold nothing, and are enough.
+    unsafe fn move_to(&mut self, target: *mut u8) -> usize {
+        // SAFETY: promised by the caller; the results are no longer counted here.
+        unsafe { ptr::copy_nonoverlapping(self.places, target, self.len * self.kind.size) };
+        take(&mut self.len)
     }
 }
 
-impl<R> Drop for Results<R> {
+impl Drop for Results {
     fn drop(&mut self) {
-        let held = ptr::slice_from_raw_parts_mut(self.places, self.len);
-        self.len = 0;
+        let count = take(&mut self.len);
         // SAFETY: the places held results, and are no longer counted as such.
-        unsafe { held.drop_in_place() };
+        unsafe { self.kind.drop_values(self.places, count) };
     }
 }
 
 /// What a `collect` fills: results that are to become one `Vec`, written into its allocation by whoever has them.
-pub(crate) struct Collection<R> {
-    allocation: Arc<Allocation<R>>,
-    /// The first place of the allocation; the places `..len` hold results, the places `len..given` are lent to regions.
-    places: *mut R,
+pub(crate) struct Collection {
+    kind: Kind,
+    block: Arc<Block>,
+    /// The places `..len` hold results, the places `len..given` are lent to regions.
     len: usize,
     given: usize,
-    capacity: usize,
-    /// Once more results came than there was room for: all of them.
-    overflow: Option<Vec<R>>,
+    /// Whether there was room for all so far, so that results lie in place.
+    in_place: bool,
 }
 
-impl<R> Collection<R> {
-    /// Room for `capacity` results, or an error where there is no such amount of memory.
-    pub(crate) fn with_capacity(capacity: usize) -> Result<Self, std::collections::TryReserveError> {
-        let mut allocation = Vec::new();
-        allocation.try_reserve_exact(capacity)?;
-        let places = allocation.as_mut_ptr();
-        Ok(Self { allocation: Arc::new(Allocation(allocation)), places, len: 0, given: 0, capacity, overflow: None })
-    }
-
+impl Collection {
     /// The next `count` places, or none where there are not so many.
-    pub(crate) fn place(&mut self, count: usize) -> Results<R> {
-        if self.capacity - self.given < count {
+    pub(crate) fn place(&mut self, count: usize) -> Results {
+        if self.block.capacity - self.given < count {
             // From here on nothing lies in place, so that results can be added in order.
-            self.capacity = self.given;
-            return Results::unplaced();
+            self.in_place = false;
         }
-        let places = self.places.wrapping_add(self.given);
+        if !self.in_place {
+            return Results::in_block(self.kind, Block::new(self.kind, 0));
+        }
+        let places = self.kind.at(self.block.places, self.given);
         self.given += count;
-        let region_of = Some(Arc::clone(&self.allocation));
-        Results { places, len: 0, capacity: count, own: Vec::new(), region_of }
+        let memory = Memory::Region(Arc::clone(&self.block));
+        Results { kind: self.kind, places, len: 0, capacity: count, memory }
     }
 
     /// Takes back the places that were lent and not used, when all regions were added.
@@ -209,64 +288,105 @@ impl<R> Collection<R> {
     }
 
     /// Adds the results next in order.
-    pub(crate) fn add(&mut self, mut results: Results<R>) {
-        if results.region_of.is_none() {
-            if self.overflow.is_some() || self.given != self.len || self.capacity - self.len < results.len {
-                self.overflowed().append(&mut results.into_vec());
-                return;
-            }
-            // SAFETY: there is room for them behind `len`, which is lent to nobody, and `results` no longer counts them.
-            unsafe { ptr::copy_nonoverlapping(results.places, self.places.add(self.len), results.len) };
-            self.len += std::mem::take(&mut results.len);
-            self.given = self.len;
+    pub(crate) fn add(&mut self, mut results: Results) {
+        assert_eq!(results.kind.mark, self.kind.mark, "results of another run");
+        let end = self.kind.at(self.block.places, self.len);
+        if matches!(results.memory, Memory::Region(_)) {
+            assert!(ptr::eq(results.places, end), "regions are added in order");
+            // The places behind `len` hold results, which `results` no longer counts.
+            self.len += take(&mut results.len);
+            assert!(self.len <= self.given, "a region lies within what was lent");
             return;
         }
-        assert!(ptr::eq(results.places, self.places.wrapping_add(self.len)), "regions are added in order");
-        // The places before `len` hold results from here on, which `results` no longer counts.
-        self.len += std::mem::take(&mut results.len);
-        assert!(self.len <= self.given, "a region lies within what was lent");
-    }
-
-    fn overflowed(&mut self) -> &mut Vec<R> {
-        if self.overflow.is_none() {
-            let all = self.take_vec();
-            self.overflow = Some(all);
+        assert_eq!(self.given, self.len, "results that lie elsewhere come behind all regions");
+        if self.block.capacity - self.len < results.len {
+            self.grow(results.len);
         }
-        self.overflow.as_mut().expect("set above")
+        let end = self.kind.at(self.block.places, self.len);
+        // SAFETY: there is room behind `len`, which is lent to nobody, and the marks show that the kinds are the same.
+        self.len += unsafe { results.move_to(end) };
+        self.given = self.len;
     }
 
-    /// The results in place as a `Vec`; they are no longer counted here.
-    fn take_vec(&mut self) -> Vec<R> {
-        let len = std::mem::take(&mut self.len);
-        (self.given, self.capacity) = (0, 0);
-        let allocation = std::mem::replace(&mut self.allocation, Arc::new(Allocation(Vec::new())));
-        let Ok(Allocation(mut results)) = Arc::try_unwrap(allocation) else {
-            unreachable!("all regions were added before")
-        };
-        self.places = self.allocation.0.as_ptr().cast_mut();
-        // SAFETY: the places `..len` of this allocation hold results, nobody else refers to it, and they were uncounted above.
-        unsafe { results.set_len(len) };
-        results
-    }
-
-    /// All results.
-    pub(crate) fn into_vec(mut self) -> Vec<R> {
-        match self.overflow.take() {
-            Some(all) => all,
-            None => self.take_vec(),
-        }
+    /// Makes room for `more` results behind those that there are, when none is lent.
+    fn grow(&mut self, more: usize) {
+        // At least twice as much, so that each result is moved once on average, as `Vec` does it.
+        let capacity = (self.len + more).max(2 * self.len);
+        let block = Block::new(self.kind, capacity);
+        // SAFETY: the places `..len` hold results and the new ones nothing; the old block frees its memory alone.
+        unsafe { ptr::copy_nonoverlapping(self.block.places, block.places, self.len * self.kind.size) };
+        self.block = Arc::new(block);
+        self.in_place = false;
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.overflow.as_ref().map_or(self.len, Vec::len)
+        self.len
     }
 }
 
-impl<R> Drop for Collection<R> {
+impl Drop for Collection {
     fn drop(&mut self) {
-        let held = ptr::slice_from_raw_parts_mut(self.places, std::mem::take(&mut self.len));
+        let count = take(&mut self.len);
         // SAFETY: the places held results, and are no longer counted as such.
-        unsafe { held.drop_in_place() };
+        unsafe { self.kind.drop_values(self.block.places, count) };
+    }
+}
+
+/// Consecutive items, and the results of those that are done.
+pub(crate) struct RawChunk {
+    items: Items,
+    pub(crate) results: Results,
+    /// How many items the next call of [`Chunk::run`] takes.
+    quota: usize,
+}
+
+impl RawChunk {
+    /// Items that wait.
+    pub(crate) fn items(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Leaves the first `keep` of the waiting items here, and their results, and gives the others.
+    pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
+        let results = self.results.rest_behind(self.results.len + keep);
+        Box::new(Self { items: self.items.split_off(keep), results, quota: 0 })
+    }
+}
+
+/// A chunk as the annotated function's wrapper sees it.
+#[repr(transparent)]
+pub struct Chunk<T, R> {
+    raw: RawChunk,
+    types: PhantomData<fn(T, R) -> (T, R)>,
+}
+
+impl<T, R> std::fmt::Debug for Chunk<T, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chunk").field("items", &self.raw.items()).field("results", &self.raw.results.len()).finish()
+    }
+}
+
+impl<T, R> Chunk<T, R> {
+    /// Calls `function` for each item of the quota.
+    ///
+    /// When it panics, its item is gone, the results before it and the items after it are kept.
+    #[inline]
+    pub fn run(&mut self, mut function: impl FnMut(T) -> R) {
+        let RawChunk { items, results, quota } = &mut self.raw;
+        let (from, to) = (items.block.places.cast::<T>(), results.places.cast::<R>());
+        let end = items.next + *quota;
+        let mut taken = Counted { count: items.next, out: &mut items.next };
+        let mut made = Counted { count: results.len, out: &mut results.len };
+        while taken.count < end {
+            // SAFETY: `Types::quota` checked that so many items wait. The place holds an item, of this type because a `Chunk` is
+            // made by the `Types` of its buffers alone, and it is no longer counted as one from here on.
+            let item = unsafe { from.add(taken.count).read() };
+            taken.count += 1;
+            let result = function(item);
+            // SAFETY: `Types::quota` checked that there is room for as many results, and the place holds nothing.
+            unsafe { to.add(made.count).write(result) };
+            made.count += 1;
+        }
     }
 }
 
@@ -282,29 +402,131 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Takes `count` items from the front of `items` and puts what `function` makes of each behind the results.
-///
-/// When `function` panics, its item is gone, the results before it and the items after it are kept.
-#[inline]
-pub(crate) fn transform<T, R>(
-    items: &mut Items<T>,
-    results: &mut Results<R>,
-    count: usize,
-    mut function: impl FnMut(T) -> R,
-) {
-    assert!(count <= items.len() && count <= results.capacity - results.len, "a chunk has room for its results");
-    let (from, to) = (items.allocation.as_ptr(), results.places);
-    let end = items.next + count;
-    let mut taken = Counted { count: items.next, out: &mut items.next };
-    let mut made = Counted { count: results.len, out: &mut results.len };
-    while taken.count < end {
-        // SAFETY: `taken.count < items.end`, so the place holds an item, and it is no longer counted as one from here on.
-        let item = unsafe { from.add(taken.count).read() };
-        taken.count += 1;
-        let result = function(item);
-        // SAFETY: `made.count < results.capacity` because there is room for `count` results, and the place holds nothing.
-        unsafe { to.add(made.count).write(result) };
-        made.count += 1;
+/// The types of a run's items and results, and the only way for values into its buffers and out of them.
+pub(crate) struct Types<T, R> {
+    mark: u64,
+    // Invariant: a lifetime in a type that could be widened here would come out longer than it went in.
+    types: PhantomData<fn(T, R) -> (T, R)>,
+}
+
+impl<T, R> Clone for Types<T, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, R> Copy for Types<T, R> {}
+
+impl<T: Send, R: Send> Types<T, R> {
+    /// Types with a mark that no others have.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // 64 bits are not counted through in the lifetime of a process.
+        Self { mark: NEXT.fetch_add(1, Ordering::Relaxed), types: PhantomData }
+    }
+}
+
+impl<T, R> Types<T, R> {
+    fn results(self) -> Kind {
+        Kind::of::<R>(self.mark)
+    }
+
+    fn check(self, kind: Kind) {
+        assert_eq!(kind.mark, self.mark, "a buffer of another run");
+    }
+
+    /// A chunk without items.
+    pub(crate) fn chunk(self) -> Box<RawChunk> {
+        let results = Results::in_block(self.results(), Block::new(self.results(), 0));
+        Box::new(RawChunk { items: Items::new(Kind::of::<T>(self.mark)), results, quota: 0 })
+    }
+
+    /// Takes up to `most` items from `input` into a chunk without items.
+    pub(crate) fn fill(self, chunk: &mut RawChunk, input: &mut impl Iterator<Item = T>, most: usize) {
+        let items = &mut chunk.items;
+        self.check(items.kind);
+        assert_eq!(items.len(), 0, "a buffer is filled only when it is empty");
+        (items.next, items.end) = (0, 0);
+        // An iterator that knows its end spares the allocation for what will not come.
+        let most = match input.size_hint().1 {
+            Some(upper) if upper < most => upper,
+            _ => most,
+        };
+        if items.block.capacity < most {
+            // The first stretches of a run grow by steps; a page at once saves most of the allocations.
+            const PAGE: usize = 4096;
+            items.block = Block::new(items.kind, most.max(PAGE / size_of::<T>().max(1)));
+        }
+        let start = items.block.places.cast::<T>();
+        let mut filled = Counted { count: 0, out: &mut items.end };
+        while filled.count < most {
+            let Some(item) = input.next() else { break };
+            // SAFETY: `count < most <= capacity`, the place holds nothing yet, and the mark shows that it is one for a `T`.
+            unsafe { start.add(filled.count).write(item) };
+            filled.count += 1;
+        }
+    }
+
+    /// The waiting items of a chunk.
+    pub(crate) fn items_of(self, chunk: &RawChunk) -> &[T] {
+        self.check(chunk.items.kind);
+        let first = chunk.items.kind.at(chunk.items.block.places, chunk.items.next);
+        // SAFETY: the places `next..end` hold items, of this type as the mark shows, and the slice borrows the chunk.
+        unsafe { std::slice::from_raw_parts(first.cast(), chunk.items.len()) }
+    }
+
+    /// The results of a chunk.
+    pub(crate) fn results_of(self, chunk: &RawChunk) -> &[R] {
+        self.check(chunk.results.kind);
+        // SAFETY: the places `..len` hold results, of this type as the mark shows, and the slice borrows the chunk.
+        unsafe { std::slice::from_raw_parts(chunk.results.places.cast(), chunk.results.len) }
+    }
+
+    /// The chunk with its types, to run the next `quota` items.
+    pub(crate) fn quota(self, chunk: &mut RawChunk, quota: usize) -> &mut Chunk<T, R> {
+        self.check(chunk.items.kind);
+        self.check(chunk.results.kind);
+        let room = chunk.results.capacity - chunk.results.len;
+        assert!(quota <= chunk.items.len() && quota <= room, "a chunk has room for its results");
+        chunk.quota = quota;
+        // SAFETY: a `Chunk` is a `RawChunk` in memory, and the marks show that the buffers hold these types.
+        unsafe { &mut *ptr::from_mut(chunk).cast() }
+    }
+
+    /// The results as a `Vec`, without a copy.
+    pub(crate) fn into_vec(self, mut results: Results) -> Vec<R> {
+        self.check(results.kind);
+        let empty = Block::new(results.kind, 0);
+        let Memory::Own(block) = std::mem::replace(&mut results.memory, Memory::Own(empty)) else {
+            panic!("results in a region belong to its collection")
+        };
+        let len = take(&mut results.len);
+        // SAFETY: the first `len` places hold results, of this type as the mark shows, which are no longer counted here.
+        unsafe { block.into_vec(len) }
+    }
+
+    /// Room for results in a `Vec` that was used before.
+    pub(crate) fn in_buffer(self, buffer: Vec<R>) -> Results {
+        Results::in_block(self.results(), Block::of_vec(buffer))
+    }
+
+    /// Room for `capacity` results, or `None` where there is no such amount of memory.
+    pub(crate) fn collection(self, capacity: usize) -> Option<Collection> {
+        let kind = self.results();
+        let block = Arc::new(Block::try_new(kind, capacity)?);
+        Some(Collection { kind, block, len: 0, given: 0, in_place: true })
+    }
+
+    /// All results of a collection.
+    pub(crate) fn collected(self, mut all: Collection) -> Vec<R> {
+        self.check(all.kind);
+        let len = take(&mut all.len);
+        let empty = Arc::new(Block::new(all.kind, 0));
+        let Some(block) = Arc::into_inner(std::mem::replace(&mut all.block, empty)) else {
+            unreachable!("all regions were added before")
+        };
+        // SAFETY: the places `..len` hold results, of this type as the mark shows, which are no longer counted here.
+        unsafe { block.into_vec(len) }
     }
 }
 
@@ -312,173 +534,215 @@ pub(crate) fn transform<T, R>(
 mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::rc::Rc;
 
-    fn filled(values: &[Rc<u32>]) -> Items<Rc<u32>> {
-        let mut items = Items::new();
-        items.fill(&mut values.iter().cloned(), values.len());
-        items
+    type Value = Arc<u32>;
+    type Both = Types<Value, Value>;
+
+    fn filled(types: Both, values: &[Value]) -> Box<RawChunk> {
+        let mut chunk = types.chunk();
+        types.fill(&mut chunk, &mut values.iter().cloned(), values.len());
+        chunk
     }
 
-    fn values(count: u32) -> Vec<Rc<u32>> {
-        (0..count).map(Rc::new).collect()
+    /// Runs `count` items of a chunk, in its own room or in that which it was given.
+    fn run(types: Both, chunk: &mut RawChunk, count: usize) {
+        chunk.results.ensure(count);
+        types.quota(chunk, count).run(|item| item);
     }
 
-    fn all_dropped_but_mine(values: &[Rc<u32>]) -> bool {
-        values.iter().all(|value| Rc::strong_count(value) == 1)
+    fn run_in(types: Both, room: Results, values: &[Value]) -> Results {
+        let mut chunk = filled(types, values);
+        chunk.results = room;
+        run(types, &mut chunk, values.len());
+        chunk.results.take()
+    }
+
+    fn values(count: u32) -> Vec<Value> {
+        (0..count).map(Arc::new).collect()
+    }
+
+    fn all_dropped_but_mine(values: &[Value]) -> bool {
+        values.iter().all(|value| Arc::strong_count(value) == 1)
     }
 
     #[test]
     fn items_come_out_in_order_and_the_rest_is_dropped_once() {
-        let mine = values(10);
-        let mut items = filled(&mine);
-        let mut results = Results::with_capacity(10);
-        transform(&mut items, &mut results, 4, |item| item);
-        assert_eq!(items.len(), 6);
-        assert_eq!(results.as_slice(), &mine[..4]);
-        drop((items, results));
+        let (mine, types) = (values(10), Both::new());
+        let mut chunk = filled(types, &mine);
+        chunk.results.ensure(10);
+        types.quota(&mut chunk, 4).run(|item| item);
+        assert_eq!((types.items_of(&chunk), types.results_of(&chunk)), (&mine[4..], &mine[..4]));
+        drop(chunk);
         assert!(all_dropped_but_mine(&mine));
     }
 
     #[test]
     fn a_buffer_is_filled_again() {
-        let mut items = Items::new();
+        let types = Types::<u32, u32>::new();
+        let mut chunk = types.chunk();
         for round in 0..3u32 {
-            items.fill(&mut (0..100).map(|i| i + round), 5);
-            let mut results = Results::with_capacity(5);
-            transform(&mut items, &mut results, 5, |item| item);
-            assert_eq!(results.into_vec(), (round..round + 5).collect::<Vec<_>>());
+            types.fill(&mut chunk, &mut (0..100).map(|i| i + round), 5);
+            chunk.results.ensure(5);
+            types.quota(&mut chunk, 5).run(|item| item);
+            assert_eq!(types.into_vec(chunk.results.take()), (round..round + 5).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn splitting_moves_the_tail() {
-        let mine = values(10);
-        let mut items = filled(&mine);
-        let mut results = Results::with_capacity(10);
-        transform(&mut items, &mut results, 3, |item| item);
-        let rest = items.split_off(2);
-        assert_eq!(items.as_slice(), &mine[3..5]);
-        assert_eq!(rest.as_slice(), &mine[5..]);
-        drop((items, rest, results));
+        let (mine, types) = (values(10), Both::new());
+        let mut chunk = filled(types, &mine);
+        chunk.results.ensure(10);
+        types.quota(&mut chunk, 3).run(|item| item);
+        let rest = chunk.split_off(2);
+        assert_eq!((types.items_of(&chunk), types.items_of(&rest)), (&mine[3..5], &mine[5..]));
+        drop((chunk, rest));
         assert!(all_dropped_but_mine(&mine));
     }
 
     #[test]
     fn a_panic_loses_its_item_alone() {
-        let mine = values(10);
-        let mut items = filled(&mine);
-        let mut results = Results::with_capacity(10);
+        let (mine, types) = (values(10), Both::new());
+        let mut chunk = filled(types, &mine);
+        chunk.results.ensure(10);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            transform(&mut items, &mut results, 10, |item| if *item == 6 { panic!("six") } else { item });
+            types.quota(&mut chunk, 10).run(|item| if *item == 6 { panic!("six") } else { item });
         }));
         assert!(outcome.is_err());
-        assert_eq!((results.len(), items.len()), (6, 3));
-        drop((items, results));
+        assert_eq!((chunk.results.len(), chunk.items()), (6, 3));
+        drop(chunk);
         assert!(all_dropped_but_mine(&mine));
     }
 
     #[test]
     fn an_input_that_panics_keeps_what_it_gave() {
-        let mine = values(10);
-        let mut items = Items::new();
-        let mut input = mine.iter().map(|value| if **value == 7 { panic!("seven") } else { Rc::clone(value) });
-        assert!(catch_unwind(AssertUnwindSafe(|| items.fill(&mut input, 10))).is_err());
-        assert_eq!(items.len(), 7);
-        drop(items);
+        let (mine, types) = (values(10), Both::new());
+        let mut chunk = types.chunk();
+        let mut input = mine.iter().map(|value| if **value == 7 { panic!("seven") } else { Arc::clone(value) });
+        assert!(catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut input, 10))).is_err());
+        assert_eq!(chunk.items(), 7);
+        drop(chunk);
         assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn no_more_is_run_than_waits_or_has_room() {
+        let (mine, types) = (values(4), Both::new());
+        let mut chunk = filled(types, &mine);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(types.quota(&mut chunk, 1)))).is_err(), "no room");
+        chunk.results.ensure(9);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(types.quota(&mut chunk, 5)))).is_err(), "no items");
+    }
+
+    #[test]
+    fn a_buffer_of_other_types_is_refused() {
+        let (strings, numbers) = (Types::<String, String>::new(), Types::<u64, u64>::new());
+        let mut chunk = numbers.chunk();
+        numbers.fill(&mut chunk, &mut (0..3), 3);
+        let refused = |body: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(body)).is_err());
+        refused(&mut || drop(strings.items_of(&chunk)[0].len()));
+        refused(&mut || drop(strings.into_vec(numbers.in_buffer(vec![1]))));
+        refused(&mut || drop(strings.collected(numbers.collection(1).unwrap())));
+        refused(&mut || strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1));
+        refused(&mut || strings.collection(1).unwrap().add(numbers.in_buffer(Vec::new())));
     }
 
     #[test]
     fn regions_fill_one_allocation() {
-        let mine = values(10);
-        let mut all = Collection::with_capacity(12).unwrap();
-        let (mut first, mut second) = (all.place(7), all.place(3));
-        transform(&mut filled(&mine[7..]), &mut second, 3, |item| item);
-        transform(&mut filled(&mine[..4]), &mut first, 4, |item| item);
-        let mut rest = first.rest_behind(4);
-        transform(&mut filled(&mine[4..7]), &mut rest, 3, |item| item);
-        for region in [first, rest, second] {
-            all.add(region);
-        }
-        let all = all.into_vec();
+        let (mine, types) = (values(10), Both::new());
+        let mut all = types.collection(12).unwrap();
+        let (first, second) = (all.place(7), all.place(3));
+        let second = run_in(types, second, &mine[7..]);
+        let mut chunk = filled(types, &mine[..7]);
+        chunk.results = first;
+        types.quota(&mut chunk, 4).run(|item| item);
+        let mut rest = chunk.split_off(0);
+        types.quota(&mut rest, 3).run(|item| item);
+        all.add(chunk.results.take());
+        all.add(rest.results.take());
+        all.add(second);
+        let all = types.collected(all);
         assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 12));
-        drop(all);
-        assert!(all_dropped_but_mine(&mine));
-    }
-
-    #[test]
-    fn what_does_not_fit_in_place_follows_in_order() {
-        let mine = values(10);
-        let mut all = Collection::with_capacity(5).unwrap();
-        for part in mine.chunks(3) {
-            let mut results = all.place(part.len());
-            results.ensure(part.len());
-            transform(&mut filled(part), &mut results, part.len(), |item| item);
-            all.add(results);
-        }
-        assert_eq!(all.len(), 10);
-        assert_eq!(all.into_vec(), mine);
+        drop((all, chunk, rest));
         assert!(all_dropped_but_mine(&mine));
     }
 
     #[test]
     fn what_was_made_before_is_moved_into_place() {
-        let mine = values(6);
-        let mut all = Collection::with_capacity(6).unwrap();
-        let mut before = Results::with_capacity(2);
-        transform(&mut filled(&mine[..2]), &mut before, 2, |item| item);
-        all.add(before);
-        let mut results = all.place(4);
-        transform(&mut filled(&mine[2..]), &mut results, 4, |item| item);
-        all.add(results);
-        let all = all.into_vec();
+        let (mine, types) = (values(6), Both::new());
+        let mut all = types.collection(6).unwrap();
+        all.add(run_in(types, types.in_buffer(Vec::new()), &mine[..2]));
+        let room = all.place(4);
+        all.add(run_in(types, room, &mine[2..]));
+        let all = types.collected(all);
         assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 6));
         drop(all);
         assert!(all_dropped_but_mine(&mine));
     }
 
     #[test]
+    fn what_does_not_fit_in_place_follows_in_order() {
+        let (mine, types) = (values(100), Both::new());
+        let mut all = types.collection(5).unwrap();
+        for part in mine.chunks(3) {
+            let room = all.place(part.len());
+            all.add(run_in(types, room, part));
+        }
+        assert_eq!(all.len(), 100);
+        assert_eq!(types.collected(all), mine);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
     fn places_that_were_not_used_are_used_again() {
-        let mine = values(6);
-        let mut all = Collection::with_capacity(6).unwrap();
-        let mut results = all.place(6);
-        transform(&mut filled(&mine), &mut results, 2, |item| item);
-        all.add(results);
+        let (mine, types) = (values(6), Both::new());
+        let mut all = types.collection(6).unwrap();
+        let room = all.place(6);
+        all.add(run_in(types, room, &mine[..2]));
         all.reclaim();
-        let mut results = all.place(4);
-        transform(&mut filled(&mine[2..]), &mut results, 4, |item| item);
-        all.add(results);
-        assert_eq!(all.into_vec(), mine);
+        let room = all.place(4);
+        all.add(run_in(types, room, &mine[2..]));
+        assert_eq!(types.collected(all), mine);
     }
 
     #[test]
     fn a_region_that_is_not_added_drops_what_it_holds_even_after_the_collection() {
-        let mine = values(6);
-        let mut all = Collection::with_capacity(6).unwrap();
-        let (mut first, mut second) = (all.place(3), all.place(3));
-        transform(&mut filled(&mine[..3]), &mut first, 3, |item| item);
-        transform(&mut filled(&mine[3..]), &mut second, 2, |item| item);
-        all.add(first);
+        let (mine, types) = (values(6), Both::new());
+        let mut all = types.collection(6).unwrap();
+        let (first, second) = (all.place(3), all.place(3));
+        all.add(run_in(types, first, &mine[..3]));
+        let second = run_in(types, second, &mine[3..5]);
         drop(all);
-        assert_eq!(second.as_slice(), &mine[3..5]);
+        assert_eq!(second.len(), 2);
         drop(second);
         assert!(all_dropped_but_mine(&mine));
     }
 
     #[test]
+    fn a_vec_is_used_again_and_comes_back_whole() {
+        let (mine, types) = (values(3), Both::new());
+        let back = types.into_vec(run_in(types, types.in_buffer(mine.clone()), &mine));
+        assert_eq!((back.as_slice(), back.capacity()), (&mine[..], 3));
+        drop(back);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
     fn impossible_room_is_refused() {
-        assert!(Collection::<u64>::with_capacity(usize::MAX).is_err());
+        assert!(Types::<u8, u64>::new().collection(usize::MAX).is_none());
+        assert!(Types::<u8, u64>::new().collection(usize::MAX / 8).is_none());
     }
 
     #[test]
     fn values_of_no_size_are_counted() {
-        let mut items = Items::new();
-        items.fill(&mut std::iter::repeat_n((), 5), 5);
-        let mut all = Collection::with_capacity(5).unwrap();
-        let mut region = all.place(5);
-        transform(&mut items, &mut region, 5, |()| ());
-        all.add(region);
-        assert_eq!(all.into_vec().len(), 5);
+        let types = Types::<(), ()>::new();
+        let mut chunk = types.chunk();
+        types.fill(&mut chunk, &mut std::iter::repeat_n((), 5), 5);
+        let mut all = types.collection(5).unwrap();
+        chunk.results = all.place(5);
+        types.quota(&mut chunk, 5).run(|()| ());
+        all.add(chunk.results.take());
+        assert_eq!(types.collected(all).len(), 5);
+        assert_eq!(types.into_vec(types.in_buffer(vec![(); 3])).len(), 0);
     }
 }

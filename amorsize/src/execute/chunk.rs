@@ -1,138 +1,165 @@
-//! Chunks: consecutive items that one worker takes at a time. The part of the executor that knows items and results; it is
-//! compiled for each function, and kept small for that reason.
+//! Chunks: consecutive items that one worker takes at a time, and the function as that which runs them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::buffer::{Items, Results, transform};
+pub use super::buffer::Chunk;
+use super::buffer::{RawChunk, Types};
 use super::control::{ChunkId, Control, Steps};
 use crate::memory::measure::Measure;
-
-/// Consecutive items and the results of those that are done, as the annotated function's wrapper sees them.
-pub struct Chunk<T, R> {
-    pub(crate) items: Items<T>,
-    pub(crate) results: Results<R>,
-    /// How many items the next call of [`run`](Self::run) takes.
-    pub(crate) quota: usize,
-}
-
-impl<T, R> std::fmt::Debug for Chunk<T, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Chunk").field("items", &self.items.len()).field("results", &self.results.len()).finish()
-    }
-}
-
-impl<T, R> Chunk<T, R> {
-    pub(crate) fn empty() -> Box<Self> {
-        Box::new(Self { items: Items::new(), results: Results::unplaced(), quota: 0 })
-    }
-
-    /// Calls `function` for each item of the quota.
-    #[inline]
-    pub fn run(&mut self, function: impl FnMut(T) -> R) {
-        transform(&mut self.items, &mut self.results, self.quota, function);
-    }
-
-    /// Leaves the first `keep` of the waiting items here, and their results, and gives the others.
-    fn split_off(&mut self, keep: usize) -> Box<Self> {
-        let results = self.results.rest_behind(self.results.len() + keep);
-        Box::new(Self { items: self.items.split_off(keep), results, quota: 0 })
-    }
-}
 
 /// The function of a run, as a call over a chunk: one call through a pointer for many items.
 pub(crate) type Kernel<T, R, C> = fn(&mut Chunk<T, R>, &C);
 
-/// What all threads of a run share: the function, its shared parameters, and the chunks that wait or are done.
+/// A function with its shared parameters, as the part of the executor sees it that is compiled once.
+pub(crate) trait Function: Sync {
+    /// Calls the function for the next `count` items of a chunk; gives the bytes that the results own beside their own size, in
+    /// all and at most.
+    fn step(&self, chunk: &mut RawChunk, count: usize) -> (u64, u64);
+
+    /// Bytes that the waiting items of a chunk own beside their own size.
+    fn input_heap(&self, chunk: &RawChunk) -> u64;
+
+    /// Whether results can own more bytes than their size says.
+    fn measures(&self) -> bool;
+}
+
+/// The function of a run, its shared parameters, and its types: all that is compiled for each function.
 pub(crate) struct Shared<T, R, C> {
     pub(crate) context: C,
     pub(crate) kernel: Kernel<T, R, C>,
     pub(crate) measure: (Measure<T>, Measure<R>),
-    chunks: Mutex<Chunks<T, R>>,
+    pub(crate) types: Types<T, R>,
 }
 
-/// Chunks by name. The place of a chunk that a worker has is empty and still the chunk's.
-struct Chunks<T, R> {
-    places: Vec<Option<Box<Chunk<T, R>>>>,
+impl<T, R, C: Sync> Function for Shared<T, R, C> {
+    fn step(&self, chunk: &mut RawChunk, count: usize) -> (u64, u64) {
+        (self.kernel)(self.types.quota(chunk, count), &self.context);
+        let Some(heap) = self.measure.1.heap else { return (0, 0) };
+        let results = self.types.results_of(chunk);
+        heap_of(&results[results.len() - count..], heap)
+    }
+
+    fn input_heap(&self, chunk: &RawChunk) -> u64 {
+        self.measure.0.heap.map_or(0, |heap| heap_of(self.types.items_of(chunk), heap).0)
+    }
+
+    fn measures(&self) -> bool {
+        self.measure.1.heap.is_some()
+    }
+}
+
+/// Bytes that values own, in all and at most.
+fn heap_of<V>(values: &[V], heap: fn(&V) -> usize) -> (u64, u64) {
+    let (mut sum, mut largest) = (0, 0);
+    let mut at = 0;
+    // A plain loop, because iterators would be compiled for each function too.
+    while at < values.len() {
+        let bytes = heap(&values[at]) as u64;
+        sum += bytes;
+        if bytes > largest {
+            largest = bytes;
+        }
+        at += 1;
+    }
+    (sum, largest)
+}
+
+/// Lends a function to other threads. Made where the types are known to allow that, and kept as a pointer, so that the terminals
+/// need no bounds.
+pub(crate) type AsFunction<T, R, C> = for<'a> fn(&'a Shared<T, R, C>) -> &'a (dyn Function + 'a);
+
+pub(crate) fn as_function<T, R, C: Sync>(shared: &Shared<T, R, C>) -> &(dyn Function + '_) {
+    shared
+}
+
+/// The chunks of a run that wait, run, or are done, by name.
+pub(crate) struct Chunks(Mutex<Places>);
+
+/// The place of a chunk that a worker has is empty and still the chunk's.
+struct Places {
+    #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
+    chunks: Vec<Option<Box<RawChunk>>>,
     free: Vec<ChunkId>,
 }
 
-impl<T, R, C> Shared<T, R, C> {
-    pub(crate) fn new(context: C, kernel: Kernel<T, R, C>, measure: (Measure<T>, Measure<R>)) -> Self {
-        Self { context, kernel, measure, chunks: Mutex::new(Chunks { places: Vec::new(), free: Vec::new() }) }
+impl Chunks {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Places { chunks: Vec::new(), free: Vec::new() }))
     }
 
-    fn chunks(&self) -> MutexGuard<'_, Chunks<T, R>> {
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a chunk and gives it a name.
-    pub(crate) fn add(&self, chunk: Box<Chunk<T, R>>) -> ChunkId {
-        let mut chunks = self.chunks();
-        if let Some(id) = chunks.free.pop() {
-            chunks.places[id] = Some(chunk);
+    pub(crate) fn add(&self, chunk: Box<RawChunk>) -> ChunkId {
+        let mut places = self.places();
+        if let Some(id) = places.free.pop() {
+            places.chunks[id] = Some(chunk);
             return id;
         }
-        chunks.places.push(Some(chunk));
-        chunks.places.len() - 1
+        places.chunks.push(Some(chunk));
+        places.chunks.len() - 1
     }
 
     /// Takes a chunk out to [`put`](Self::put) it back.
-    fn take(&self, id: ChunkId) -> Box<Chunk<T, R>> {
-        self.chunks().places[id].take().expect("a chunk has one user at a time")
+    fn take(&self, id: ChunkId) -> Box<RawChunk> {
+        self.places().chunks[id].take().expect("a chunk has one user at a time")
     }
 
-    fn put(&self, id: ChunkId, chunk: Box<Chunk<T, R>>) {
-        self.chunks().places[id] = Some(chunk);
+    fn put(&self, id: ChunkId, chunk: Box<RawChunk>) {
+        self.places().chunks[id] = Some(chunk);
     }
 
     /// Takes a chunk out for good.
-    pub(crate) fn remove(&self, id: ChunkId) -> Box<Chunk<T, R>> {
-        let mut chunks = self.chunks();
-        chunks.free.push(id);
-        chunks.places[id].take().expect("a chunk has one user at a time")
+    pub(crate) fn remove(&self, id: ChunkId) -> Box<RawChunk> {
+        let mut places = self.places();
+        places.free.push(id);
+        places.chunks[id].take().expect("a chunk has one user at a time")
     }
+}
 
-    /// Calls the function for the next `count` items of a chunk; gives the bytes that the results own, in all and at most.
-    pub(crate) fn step(&self, chunk: &mut Chunk<T, R>, count: usize) -> (u64, u64) {
-        chunk.quota = count;
-        (self.kernel)(chunk, &self.context);
-        let Some(heap) = self.measure.1.heap else { return (0, 0) };
-        let results = chunk.results.as_slice();
-        let (mut sum, mut largest) = (0, 0);
-        let mut at = results.len() - count;
-        while at < results.len() {
-            let bytes = heap(&results[at]) as u64;
-            sum += bytes;
-            largest = bytes.max(largest);
-            at += 1;
-        }
-        (sum, largest)
-    }
+/// What any thread needs to run chunks.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'a> {
+    pub(crate) function: &'a dyn Function,
+    pub(crate) chunks: &'a Chunks,
+}
 
-    /// Bytes of the waiting items of a chunk.
-    pub(crate) fn input_bytes(&self, chunk: &Chunk<T, R>) -> u64 {
-        let items = chunk.items.as_slice();
-        let mut bytes = size_of_val(items) as u64;
-        if let Some(heap) = self.measure.0.heap {
-            let mut at = 0;
-            while at < items.len() {
-                bytes += heap(&items[at]) as u64;
-                at += 1;
-            }
-        }
-        bytes
+impl Work<'_> {
+    /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
+    pub(crate) fn run_next(&self, control: &Control, is_job: bool, forced: bool) -> bool {
+        let mut split = |id, keep| {
+            let mut chunk = self.chunks.take(id);
+            let rest = chunk.split_off(keep);
+            self.chunks.put(id, chunk);
+            self.chunks.add(rest)
+        };
+        let Some(grant) = control.start_next(is_job, forced, &mut split) else { return false };
+        let mut chunk = self.chunks.take(grant.id);
+        chunk.results.ensure(grant.items);
+        let ran = control.run_chunk(grant, &mut Running { function: self.function, chunk: &mut chunk });
+        let rest = if !ran.leaves_items() {
+            None
+        } else if chunk.results.len() == 0 {
+            Some(grant.id)
+        } else {
+            Some(self.chunks.add(chunk.split_off(0)))
+        };
+        self.chunks.put(grant.id, chunk);
+        control.finish(ran, rest, is_job) || !is_job
     }
 }
 
 /// A chunk in the hands of a worker.
-struct Running<'a, T, R, C> {
-    shared: &'a Shared<T, R, C>,
-    chunk: &'a mut Chunk<T, R>,
+struct Running<'a> {
+    function: &'a dyn Function,
+    chunk: &'a mut RawChunk,
 }
 
-impl<T, R, C> Steps for Running<'_, T, R, C> {
+impl Steps for Running<'_> {
     fn step(&mut self, count: usize) -> (u64, u64) {
-        self.shared.step(self.chunk, count)
+        self.function.step(self.chunk, count)
     }
 
     fn done(&self) -> usize {
@@ -140,44 +167,6 @@ impl<T, R, C> Steps for Running<'_, T, R, C> {
     }
 
     fn measures(&self) -> bool {
-        self.shared.measure.1.heap.is_some()
+        self.function.measures()
     }
-}
-
-/// Chunks that any thread can run.
-pub(crate) trait Work: Sync {
-    /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
-    fn run_next(&self, control: &Control, is_job: bool, forced: bool) -> bool;
-}
-
-impl<T: Send, R: Send, C: Sync> Work for Shared<T, R, C> {
-    fn run_next(&self, control: &Control, is_job: bool, forced: bool) -> bool {
-        let mut split = |id, keep| {
-            let mut chunk = self.take(id);
-            let rest = chunk.split_off(keep);
-            self.put(id, chunk);
-            self.add(rest)
-        };
-        let Some(grant) = control.start_next(is_job, forced, &mut split) else { return false };
-        let mut chunk = self.take(grant.id);
-        chunk.results.ensure(grant.items);
-        let ran = control.run_chunk(grant, &mut Running { shared: self, chunk: &mut chunk });
-        let rest = if !ran.leaves_items() {
-            None
-        } else if chunk.results.len() == 0 {
-            Some(grant.id)
-        } else {
-            Some(self.add(chunk.split_off(0)))
-        };
-        self.put(grant.id, chunk);
-        control.finish(ran, rest, is_job) || !is_job
-    }
-}
-
-/// Lends a run's shared part to other threads. Made where the types are known to allow that, and kept as a pointer, so that the
-/// terminals need no bounds.
-pub(crate) type AsWork<T, R, C> = for<'a> fn(&'a Shared<T, R, C>) -> &'a (dyn Work + 'a);
-
-pub(crate) fn as_work<T: Send, R: Send, C: Sync>(shared: &Shared<T, R, C>) -> &(dyn Work + '_) {
-    shared
 }

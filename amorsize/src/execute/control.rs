@@ -282,8 +282,9 @@ impl Control {
     }
 
     /// Adds a chunk that was pulled.
-    pub(crate) fn enqueue(&self, id: ChunkId, items: usize, input_bytes: u64) {
+    pub(crate) fn enqueue(&self, id: ChunkId, items: usize, input_heap: u64) {
         let mut state = self.state();
+        let input_bytes = (state.situation.item_size * items) as u64 + input_heap;
         let start = state.pulled;
         state.pulled += items;
         state.ledger.take(input_bytes);

@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::buffer::Results;
-use super::chunk::{Chunk, Shared};
+use super::buffer::{Collection, RawChunk, Results, Types};
+use super::chunk::Work;
 use super::control::{ChunkId, Finished, Payload};
 
 /// Whether a run is to go on after results were handed over.
@@ -32,29 +32,35 @@ impl Accepted {
 }
 
 /// What takes the results of a run.
-pub(crate) trait Outlet<R> {
-    /// Places for the results of the next `count` items in order.
-    fn place(&mut self, _count: usize) -> Results<R> {
-        Results::unplaced()
+pub(crate) trait Outlet {
+    /// Where the results of the next `count` items in order are to lie, if the outlet cares.
+    fn place(&mut self, _count: usize) -> Option<Results> {
+        None
     }
 
     /// Says that all places that were not used are free again.
     fn reclaim(&mut self) {}
 
     /// Takes results; `start` is the index of the first one's item.
-    fn accept(&mut self, results: Results<R>, start: usize, bytes: u64) -> Accepted;
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted;
 
     /// Hands over what is held back to fill a batch.
-    fn flush(&mut self) -> Accepted;
+    fn flush(&mut self) -> Accepted {
+        Accepted::KEPT
+    }
 
     /// How many more results fill the batch.
-    fn wanted(&self) -> usize;
+    fn wanted(&self) -> usize {
+        usize::MAX
+    }
 
     /// Whether results are held back that `flush` would hand over.
-    fn holds(&self) -> bool;
+    fn holds(&self) -> bool {
+        false
+    }
 
     /// Sets the items per batch that the plan found.
-    fn set_batch_size(&mut self, items: usize);
+    fn set_batch_size(&mut self, _items: usize) {}
 
     /// Whether the results are kept until the end, so that no credit comes back before.
     fn collects(&self) -> bool {
@@ -62,63 +68,129 @@ pub(crate) trait Outlet<R> {
     }
 }
 
-/// The input of a run.
+impl Outlet for Collection {
+    fn place(&mut self, count: usize) -> Option<Results> {
+        Some(Collection::place(self, count))
+    }
+
+    fn reclaim(&mut self) {
+        Collection::reclaim(self);
+    }
+
+    fn accept(&mut self, results: Results, _start: usize, _bytes: u64) -> Accepted {
+        self.add(results);
+        Accepted::KEPT
+    }
+
+    fn collects(&self) -> bool {
+        true
+    }
+}
+
+/// Results of the sample until a terminal takes them.
+#[derive(Default)]
+pub(crate) struct Kept {
+    parts: Vec<(Results, usize, u64)>,
+}
+
+impl Kept {
+    /// Results that are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.iter().map(|(results, ..)| results.len()).sum()
+    }
+
+    /// The parts in order, each with the index of its first item and its bytes.
+    pub(crate) fn take(&mut self) -> Vec<(Results, usize, u64)> {
+        std::mem::take(&mut self.parts)
+    }
+}
+
+impl Outlet for Kept {
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+        self.parts.push((results, start, bytes));
+        Accepted::KEPT
+    }
+}
+
+/// Where items come from.
+pub(crate) trait Input {
+    /// Takes up to `most` items into a chunk without items.
+    fn fill(&mut self, chunk: &mut RawChunk, most: usize);
+    /// Items that are left, at least and at most.
+    fn size_hint(&mut self) -> (usize, Option<usize>);
+    /// A chunk without items.
+    fn chunk(&self) -> Box<RawChunk>;
+}
+
+/// The input of a run: what it is made of, until it is first asked for items, and its iterator after that.
 pub(crate) struct Source<I: IntoIterator, R> {
     input: Option<I>,
     iterator: Option<I::IntoIter>,
-    ended: bool,
-    /// Items pulled for the calling thread itself that are not run yet.
-    held: Option<Box<Chunk<I::Item, R>>>,
-    /// Chunks to be used again.
-    #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
-    spare: Vec<Box<Chunk<I::Item, R>>>,
+    types: Types<I::Item, R>,
 }
 
 impl<I: IntoIterator, R> Source<I, R> {
-    pub(crate) fn new(input: I) -> Self {
-        Self { input: Some(input), iterator: None, ended: false, held: None, spare: Vec::new() }
+    pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
+        Self { input: Some(input), iterator: None, types }
     }
 
     fn iterator(&mut self) -> &mut I::IntoIter {
         if let Some(input) = self.input.take() {
             self.iterator = Some(input.into_iter());
         }
-        self.iterator.as_mut().expect("set above")
+        match &mut self.iterator {
+            Some(iterator) => iterator,
+            // The one panic that can come between the two is that of `into_iter`.
+            None => panic!("an input whose `into_iter` panicked has no items"),
+        }
+    }
+}
+
+impl<I: IntoIterator, R> Input for Source<I, R> {
+    fn fill(&mut self, chunk: &mut RawChunk, most: usize) {
+        let types = self.types;
+        types.fill(chunk, self.iterator(), most);
     }
 
+    fn size_hint(&mut self) -> (usize, Option<usize>) {
+        self.iterator().size_hint()
+    }
+
+    fn chunk(&self) -> Box<RawChunk> {
+        self.types.chunk()
+    }
+}
+
+/// How far the input was taken, and the chunks that are not in use.
+#[derive(Default)]
+pub(crate) struct Stock {
+    ended: bool,
+    /// Items pulled for the calling thread itself that are not run yet.
+    held: Option<Box<RawChunk>>,
+    #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
+    spare: Vec<Box<RawChunk>>,
+}
+
+impl Stock {
     fn held_items(&self) -> usize {
-        self.held.as_ref().map_or(0, |chunk| chunk.items.len())
+        self.held.as_ref().map_or(0, |chunk| chunk.items())
     }
 
-    /// Items that are left, at least and at most.
-    pub(crate) fn left(&mut self) -> (usize, Option<usize>) {
-        let held = self.held_items();
-        if self.ended {
-            return (held, Some(held));
-        }
-        let (least, most) = self.iterator().size_hint();
-        (least.saturating_add(held), most.and_then(|most| most.checked_add(held)))
-    }
-
-    /// A chunk with up to `count` items.
-    fn pull(&mut self, count: usize) -> Box<Chunk<I::Item, R>> {
-        if let Some(held) = self.held.take() {
-            return held;
-        }
-        let mut chunk = self.spare.pop().unwrap_or_else(Chunk::empty);
-        if !self.ended {
-            chunk.items.fill(self.iterator(), count);
-            // An iterator that said `None` is not asked again: it need not be fused.
-            self.ended = chunk.items.len() < count;
-        }
-        chunk
-    }
-
-    fn recycle(&mut self, chunk: Box<Chunk<I::Item, R>>) {
+    fn recycle(&mut self, chunk: Box<RawChunk>) {
         // More than the chunks ahead of a few workers are never in use at a time.
         if self.spare.len() < 64 {
             self.spare.push(chunk);
         }
+    }
+
+    /// Items of an input that are left, at least and at most.
+    pub(crate) fn left(&self, input: &mut dyn Input) -> (usize, Option<usize>) {
+        let held = self.held_items();
+        if self.ended {
+            return (held, Some(held));
+        }
+        let (least, most) = input.size_hint();
+        (least.saturating_add(held), most.and_then(|most| most.checked_add(held)))
     }
 }
 
@@ -137,130 +209,114 @@ pub(crate) struct Inlined {
 pub(crate) struct Pulled {
     pub(crate) id: ChunkId,
     pub(crate) items: usize,
-    pub(crate) bytes: u64,
+    /// Bytes that the items own beside their own size.
+    pub(crate) heap: u64,
 }
 
-/// Input and outlet of a run, as the part of the executor sees them that is compiled once.
-pub(crate) trait Ends {
-    /// Pulls up to `count` items and calls the function for them until the results own more than `allowance` bytes.
-    /// With `timed` it tells how long the calls alone took.
-    fn inline(&mut self, count: usize, allowance: u64, timed: bool) -> Inlined;
-    /// Hands over what [`inline`](Self::inline) made.
-    fn hand_over_inlined(&mut self, start: usize, bytes: u64) -> Accepted;
-    /// Pulls up to `count` items for a worker, if there are any.
-    fn pull(&mut self, count: usize) -> Option<Pulled>;
-    /// Hands over a chunk's results.
-    fn hand_over(&mut self, finished: Finished) -> Accepted;
-    fn flush(&mut self) -> Accepted;
-    fn wanted(&self) -> usize;
-    fn holds(&self) -> bool;
-    fn set_batch_size(&mut self, items: usize);
-    fn left(&mut self) -> (usize, Option<usize>);
-    fn ended(&self) -> bool;
-    fn collects(&self) -> bool;
-    /// Whether results can own more bytes than their size says.
-    fn measures(&self) -> bool;
+/// Input, function and outlet of a run.
+pub(crate) struct Line<'a> {
+    pub(crate) input: &'a mut dyn Input,
+    pub(crate) stock: &'a mut Stock,
+    pub(crate) work: Work<'a>,
+    pub(crate) outlet: &'a mut dyn Outlet,
 }
 
-pub(crate) struct Line<'a, I: IntoIterator, R, C> {
-    pub(crate) source: &'a mut Source<I, R>,
-    pub(crate) shared: &'a Shared<I::Item, R, C>,
-    pub(crate) outlet: &'a mut dyn Outlet<R>,
-    /// Results of the last call of `inline`.
-    pub(crate) inlined: Option<Results<R>>,
-}
+impl Line<'_> {
+    /// A chunk with up to `count` items.
+    fn take(&mut self, count: usize) -> Box<RawChunk> {
+        if let Some(held) = self.stock.held.take() {
+            return held;
+        }
+        let mut chunk = self.stock.spare.pop().unwrap_or_else(|| self.input.chunk());
+        if !self.stock.ended {
+            self.input.fill(&mut chunk, count);
+            // An iterator that said `None` is not asked again: it need not be fused.
+            self.stock.ended = chunk.items() < count;
+        }
+        chunk
+    }
 
-impl<I: IntoIterator, R, C> Ends for Line<'_, I, R, C> {
-    fn inline(&mut self, count: usize, allowance: u64, timed: bool) -> Inlined {
-        let mut chunk = self.source.pull(count);
-        let count = chunk.items.len().min(count);
-        chunk.results = self.outlet.place(count);
+    fn place(&mut self, chunk: &mut RawChunk, count: usize) {
+        if let Some(places) = self.outlet.place(count) {
+            chunk.results = places;
+        }
+    }
+
+    /// Pulls up to `count` items and calls the function for them until the results own more than `allowance` bytes. With `timed`
+    /// it tells how long the calls alone took. The results are to be [`accept`](Outlet::accept)ed.
+    pub(crate) fn inline(&mut self, count: usize, allowance: u64, timed: bool) -> (Inlined, Results) {
+        let mut chunk = self.take(count);
+        let count = chunk.items().min(count);
+        self.place(&mut chunk, count);
         chunk.results.ensure(count);
         let mut done = Inlined { items: 0, heap: 0, largest: 0, seconds: None, panic: None };
         let begun = timed.then(Instant::now);
-        let at_once = if self.measures() { 1 } else { count };
-        done.panic = catch(&mut || {
+        let function = self.work.function;
+        let at_once = if function.measures() { 1 } else { count };
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
             while done.items < count && done.heap <= allowance {
-                let (heap, largest) = self.shared.step(&mut chunk, at_once);
+                let (heap, largest) = function.step(&mut chunk, at_once);
                 done.items += at_once;
                 done.heap += heap;
                 done.largest = done.largest.max(largest);
             }
-        });
+        }));
+        done.panic = outcome.err();
         done.seconds = begun.map(|begun| begun.elapsed().as_secs_f64());
-        done.items = chunk.results.len();
-        self.inlined = Some(std::mem::replace(&mut chunk.results, Results::unplaced()));
-        if chunk.items.len() > 0 {
-            self.source.held = Some(chunk);
+        let results = chunk.results.take();
+        done.items = results.len();
+        if chunk.items() > 0 {
+            self.stock.held = Some(chunk);
         } else {
-            self.source.recycle(chunk);
+            self.stock.recycle(chunk);
         }
-        done
+        (done, results)
     }
 
-    fn hand_over_inlined(&mut self, start: usize, bytes: u64) -> Accepted {
-        let results = self.inlined.take().expect("made by `inline`");
+    /// Hands over what [`inline`](Self::inline) made.
+    pub(crate) fn hand_over_inlined(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
         let accepted = self.outlet.accept(results, start, bytes);
         self.outlet.reclaim();
         accepted
     }
 
-    fn pull(&mut self, count: usize) -> Option<Pulled> {
-        let mut chunk = self.source.pull(count);
-        let items = chunk.items.len();
+    /// Pulls up to `count` items for a worker, if there are any.
+    pub(crate) fn pull(&mut self, count: usize) -> Option<Pulled> {
+        let mut chunk = self.take(count);
+        let items = chunk.items();
         if items == 0 {
-            self.source.recycle(chunk);
+            self.stock.recycle(chunk);
             return None;
         }
-        chunk.results = self.outlet.place(items);
-        let bytes = self.shared.input_bytes(&chunk);
-        Some(Pulled { id: self.shared.add(chunk), items, bytes })
+        self.place(&mut chunk, items);
+        let heap = self.work.function.input_heap(&chunk);
+        Some(Pulled { id: self.work.chunks.add(chunk), items, heap })
     }
 
-    fn hand_over(&mut self, finished: Finished) -> Accepted {
-        let mut chunk = self.shared.remove(finished.id);
-        let results = std::mem::replace(&mut chunk.results, Results::unplaced());
+    /// Hands over a chunk's results.
+    pub(crate) fn hand_over(&mut self, finished: Finished) -> Accepted {
+        let mut chunk = self.work.chunks.remove(finished.id);
+        let results = chunk.results.take();
         // Items that were not run because one of them panicked go with it.
-        if chunk.items.len() == 0 {
-            self.source.recycle(chunk);
+        if chunk.items() == 0 {
+            self.stock.recycle(chunk);
         }
         self.outlet.accept(results, finished.start, finished.bytes)
     }
 
-    fn flush(&mut self) -> Accepted {
-        self.outlet.flush()
+    /// Items that are left, at least and at most.
+    pub(crate) fn left(&mut self) -> (usize, Option<usize>) {
+        self.stock.left(self.input)
     }
 
-    fn wanted(&self) -> usize {
-        self.outlet.wanted()
+    /// Items that are left, where the input knows it.
+    pub(crate) fn left_exactly(&mut self) -> Option<usize> {
+        let (least, most) = self.left();
+        most.filter(|&most| most == least)
     }
 
-    fn holds(&self) -> bool {
-        self.outlet.holds()
+    /// Whether there is no item left, as far as it can be told without taking one.
+    pub(crate) fn ended(&mut self) -> bool {
+        if self.stock.ended { self.stock.held_items() == 0 } else { self.left().1 == Some(0) }
     }
-
-    fn set_batch_size(&mut self, items: usize) {
-        self.outlet.set_batch_size(items);
-    }
-
-    fn left(&mut self) -> (usize, Option<usize>) {
-        self.source.left()
-    }
-
-    fn ended(&self) -> bool {
-        self.source.ended && self.source.held_items() == 0
-    }
-
-    fn collects(&self) -> bool {
-        self.outlet.collects()
-    }
-
-    fn measures(&self) -> bool {
-        self.shared.measure.1.heap.is_some()
-    }
-}
-
-/// Calls `body` and gives what it panicked with; compiled once.
-fn catch(body: &mut dyn FnMut()) -> Option<Payload> {
-    catch_unwind(AssertUnwindSafe(body)).err()
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use self::chunk::Work;
 use self::control::{AHEAD, Control, Progress};
-use self::line::{Accepted, Ends, Flow};
+use self::line::{Accepted, Flow, Line};
 use self::pool::{Job, Threads};
 use crate::error::{Error, ErrorKind};
 use crate::memory::Bytes;
@@ -196,21 +196,21 @@ impl Engine {
         Totals { learned, peak, budget, max_memory, seconds, threads, chunks, measured_by: self.measured_by }
     }
 
-    /// Runs the sample, up to its size, and plans. The results go to the outlet of `ends` like any others.
-    pub(crate) fn make_plan(&mut self, ends: &mut dyn Ends) -> Result<&Plan, Error> {
+    /// Runs the sample, up to its size, and plans. The results go to the outlet of `line` like any others.
+    pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Error> {
         if self.plan.is_none() {
             let begun = Instant::now();
             self.budget()?;
             self.read_resident();
             self.now = Instant::now();
-            while self.next < self.options.sample_items() && ends.left().1 != Some(0) && !ends.ended() {
+            while self.next < self.options.sample_items() && !line.ended() {
                 // A sample that would break the budget ends early.
                 if self.next > 0 && self.affordable() == 0 {
                     break;
                 }
-                self.inline_stretch(ends, self.options.sample_items() - self.next);
+                self.inline_stretch(line, self.options.sample_items() - self.next);
             }
-            let situation = self.situation(ends)?;
+            let situation = self.situation(line)?;
             self.plan = Some(Plan::new(&self.learned, &situation, true));
             self.elapsed += begun.elapsed();
         }
@@ -218,10 +218,10 @@ impl Engine {
     }
 
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
-    pub(crate) fn run(&mut self, ends: &mut dyn Ends, work: &dyn Work) -> Result<Flow, Error> {
+    pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
         let begun = Instant::now();
         self.now = begun;
-        let outcome = self.run_phases(ends, work);
+        let outcome = self.run_phases(line);
         // What the last stretch read from the clock will do for a run that stayed inline.
         if matches!(self.phase, Phase::Parallel(..)) {
             self.now = Instant::now();
@@ -230,28 +230,29 @@ impl Engine {
         outcome
     }
 
-    fn run_phases(&mut self, ends: &mut dyn Ends, work: &dyn Work) -> Result<Flow, Error> {
+    fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
         if let Some(plan) = &self.plan {
-            ends.set_batch_size(plan.batch_size());
+            line.outlet.set_batch_size(plan.batch_size());
         }
         if matches!(self.phase, Phase::Inline) {
-            match self.inline(ends)? {
+            match self.inline(line)? {
                 Inline::Done(flow) => return Ok(flow),
-                Inline::GoParallel(plan) => self.go_parallel(&plan, ends)?,
+                Inline::GoParallel(plan) => self.go_parallel(&plan, line)?,
             }
         }
         let Phase::Parallel(control, threads) = &self.phase else { unreachable!("set above") };
         let base = self.resident.filter(|_| self.measured_by == MeasuredBy::Resident);
         let mut conductor = Conductor {
             control,
-            work,
+            work: line.work,
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
             resident: base.map(|base| (base, &mut self.resident_most)),
         };
         let mut outcome = Ok(Flow::Continue);
         control.pause(false);
-        threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(ends, start));
+        let work = line.work;
+        threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(line, start));
         if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
             && let Some(payload) = control.take_panic()
         {
@@ -262,11 +263,11 @@ impl Engine {
 
     // ---- on the calling thread ----
 
-    fn inline(&mut self, ends: &mut dyn Ends) -> Result<Inline, Error> {
+    fn inline(&mut self, line: &mut Line<'_>) -> Result<Inline, Error> {
         let mut planned = self.plan.take();
         loop {
-            if ends.ended() || ends.left().1 == Some(0) {
-                let accepted = ends.flush();
+            if line.ended() {
+                let accepted = line.outlet.flush();
                 self.release(accepted.items, accepted.bytes);
                 self.plan = planned;
                 return Ok(Inline::Done(if accepted.flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
@@ -281,7 +282,7 @@ impl Engine {
                     self.budget()?;
                     continue;
                 }
-                let accepted = ends.flush();
+                let accepted = line.outlet.flush();
                 self.release(accepted.items, accepted.bytes);
                 if accepted.flow != Flow::Continue {
                     self.plan = planned;
@@ -290,28 +291,28 @@ impl Engine {
                 if accepted.items > 0 {
                     continue;
                 }
-                if ends.collects() && self.next > 0 {
-                    return Err(self.over_budget(self.next, self.expected(), ends));
+                if line.outlet.collects() && self.next > 0 {
+                    return Err(self.over_budget(self.next, self.expected(), line));
                 }
                 // A call that alone needs more than the budget runs alone.
                 most = 1;
             }
-            let accepted = self.inline_stretch(ends, most);
+            let accepted = self.inline_stretch(line, most);
             if accepted.flow != Flow::Continue {
                 self.plan = planned;
                 return Ok(Inline::Done(accepted.flow));
             }
             if self.spent >= self.decide_at {
-                planned = self.decide(ends)?;
+                planned = self.decide(line)?;
             }
         }
     }
 
     /// Runs the next stretch of items inline, at most so many.
-    fn inline_stretch(&mut self, ends: &mut dyn Ends, most: usize) -> Accepted {
+    fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize) -> Accepted {
         let count = self.stretch.min(most);
         let timed = count as f64 * self.learned.recent_seconds() > TIMED_APART;
-        let done = ends.inline(count, self.ledger.free(), timed);
+        let (done, results) = line.inline(count, self.ledger.free(), timed);
         let result_bytes = self.result_size as u64;
         let mut stretch = Stretch {
             items: done.items,
@@ -329,7 +330,7 @@ impl Engine {
         }
         self.ledger.take(stretch.bytes);
         self.held_items += done.items;
-        let accepted = ends.hand_over_inlined(self.next, stretch.bytes);
+        let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
         let now = Instant::now();
         let seconds = (now - self.now).as_secs_f64();
@@ -343,7 +344,7 @@ impl Engine {
         self.chunks += 1;
         self.spent += seconds;
         if let Some(payload) = done.panic {
-            ends.flush();
+            line.outlet.flush();
             resume_unwind(payload);
         }
         self.stretch = self.next_stretch();
@@ -372,7 +373,7 @@ impl Engine {
     }
 
     /// Decides how to go on. Gives a plan when it is to be on threads.
-    fn decide(&mut self, ends: &mut dyn Ends) -> Result<Option<Plan>, Error> {
+    fn decide(&mut self, line: &mut Line<'_>) -> Result<Option<Plan>, Error> {
         let first = self.budget.is_none() || self.resident.is_none();
         self.budget()?;
         if self.measured_by == MeasuredBy::Resident && !self.resident_measured {
@@ -384,9 +385,9 @@ impl Engine {
                 return Ok(None);
             }
         }
-        let situation = self.situation(ends)?;
+        let situation = self.situation(line)?;
         let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
-        ends.set_batch_size(plan.batch_size());
+        line.outlet.set_batch_size(plan.batch_size());
         // Decided again when as much was spent once more, so that all decisions together cost little.
         self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);
         if plan.threads() == 1 {
@@ -395,16 +396,13 @@ impl Engine {
         Ok(Some(plan))
     }
 
-    fn situation(&mut self, ends: &mut dyn Ends) -> Result<Situation, Error> {
+    fn situation(&mut self, line: &mut Line<'_>) -> Result<Situation, Error> {
         let (threads, warm) = match self.options.wanted_threads() {
             Some(threads) => (threads, false),
             None => pool::expected_threads(),
         };
         let budget = self.budget()?.clone();
-        let remaining = match ends.left() {
-            (least, Some(most)) if least == most => Some(least),
-            _ => None,
-        };
+        let remaining = line.left_exactly();
         Ok(Situation {
             threads,
             threads_asked: self.options.wanted_threads().is_some(),
@@ -426,9 +424,9 @@ impl Engine {
         }
     }
 
-    fn go_parallel(&mut self, plan: &Plan, ends: &mut dyn Ends) -> Result<(), Error> {
+    fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<(), Error> {
         let threads = Threads::find(self.options.wanted_threads())?;
-        let mut situation = self.situation(ends)?;
+        let mut situation = self.situation(line)?;
         situation.threads = plan.threads();
         let ledger = std::mem::replace(&mut self.ledger, Ledger::new(Bytes::ZERO));
         self.read_resident();
@@ -438,16 +436,13 @@ impl Engine {
         Ok(())
     }
 
-    fn over_budget(&self, item: usize, needed: u64, ends: &mut dyn Ends) -> Error {
-        over_budget(item, needed, &self.ledger, &self.learned, ends)
+    fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
+        over_budget(item, needed, &self.ledger, &self.learned, line)
     }
 }
 
-fn over_budget(item: usize, needed: u64, ledger: &Ledger, learned: &Learned, ends: &mut dyn Ends) -> Error {
-    let left = match ends.left() {
-        (least, Some(most)) if least == most => Some(least),
-        _ => None,
-    };
+fn over_budget(item: usize, needed: u64, ledger: &Ledger, learned: &Learned, line: &mut Line<'_>) -> Error {
+    let left = line.left_exactly();
     Error::new(ErrorKind::OverBudget {
         item,
         items_done: learned.items,
@@ -463,7 +458,7 @@ fn over_budget(item: usize, needed: u64, ledger: &Ledger, learned: &Learned, end
 /// What a pool's thread does for the run.
 struct WorkerJob<'a> {
     control: &'a Control,
-    work: &'a dyn Work,
+    work: Work<'a>,
 }
 
 impl Job for WorkerJob<'_> {
@@ -475,7 +470,7 @@ impl Job for WorkerJob<'_> {
 /// The calling thread of a run on threads.
 struct Conductor<'a> {
     control: &'a Control,
-    work: &'a dyn Work,
+    work: Work<'a>,
     /// Whether the calling thread belongs to a pool, and so must not sleep.
     worker: bool,
     /// Whether it is one of the threads of the run, and so runs chunks itself.
@@ -497,23 +492,26 @@ impl Drop for StopOnUnwind<'_> {
 
 impl Conductor<'_> {
     /// Feeds the workers and hands over what they made, until the input ends or the outlet has enough.
-    fn conduct(&mut self, ends: &mut dyn Ends, start_job: &dyn Fn()) -> Result<Flow, Error> {
+    fn conduct(&mut self, line: &mut Line<'_>, start_job: &dyn Fn()) -> Result<Flow, Error> {
         let _stop = StopOnUnwind(self.control);
         loop {
             while let Some(finished) = self.control.take_ready() {
-                if let Some(flow) = self.handed_over(ends.hand_over(finished)) {
+                if let Some(flow) = self.handed_over(line.hand_over(finished)) {
                     return Ok(flow);
                 }
             }
-            self.feed(ends, start_job);
-            let fed = ends.ended() || self.control.limit() != usize::MAX;
+            self.feed(line, start_job);
+            let fed = line.ended() || self.control.limit() != usize::MAX;
             if fed && self.control.is_drained() {
-                return Ok(self.handed_over(ends.flush()).filter(|&flow| flow == Flow::Stop).unwrap_or(Flow::Continue));
+                return Ok(self
+                    .handed_over(line.outlet.flush())
+                    .filter(|&flow| flow == Flow::Stop)
+                    .unwrap_or(Flow::Continue));
             }
             self.look_at_resident();
             let (short, stuck) = self.control.shortage();
             if short {
-                let accepted = ends.flush();
+                let accepted = line.outlet.flush();
                 if let Some(flow) = self.handed_over(accepted) {
                     return Ok(flow);
                 }
@@ -521,18 +519,18 @@ impl Conductor<'_> {
                     continue;
                 }
                 if stuck {
-                    if ends.collects() {
+                    if line.outlet.collects() {
                         self.control.stop_at(0);
                         let (item, needed) = self.control.stuck_item();
                         let state = self.control.state();
-                        return Err(over_budget(item, needed, &state.ledger, &state.learned, ends));
+                        return Err(over_budget(item, needed, &state.ledger, &state.learned, line));
                     }
                     // A call that alone needs more than the budget runs alone.
                     self.work.run_next(self.control, false, true);
                     continue;
                 }
             }
-            self.wait(ends);
+            self.wait(line);
         }
     }
 
@@ -547,23 +545,23 @@ impl Conductor<'_> {
         Some(accepted.flow)
     }
 
-    fn feed(&self, ends: &mut dyn Ends, start_job: &dyn Fn()) {
+    fn feed(&self, line: &mut Line<'_>, start_job: &dyn Fn()) {
         // The caller that joins in is one of the threads.
         let threads = self.control.threads();
         let most_jobs = threads - usize::from(self.joins_in);
         let start_jobs = || (0..self.control.jobs_to_start(most_jobs)).for_each(|_| start_job());
         // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
         for _ in 0..AHEAD * threads {
-            let count = if ends.ended() { 0 } else { self.control.items_wanted() };
+            let count = if line.ended() { 0 } else { self.control.items_wanted() };
             if count == 0 {
                 break;
             }
-            if let Some(pulled) = ends.pull(count) {
-                self.control.enqueue(pulled.id, pulled.items, pulled.bytes);
+            if let Some(pulled) = line.pull(count) {
+                self.control.enqueue(pulled.id, pulled.items, pulled.heap);
             }
             start_jobs();
         }
-        if ends.ended() {
+        if line.ended() {
             self.control.end_input();
         }
         start_jobs();
@@ -577,8 +575,8 @@ impl Conductor<'_> {
         }
     }
 
-    fn wait(&self, ends: &dyn Ends) {
-        let (wanted, holds) = (ends.wanted(), ends.holds());
+    fn wait(&self, line: &Line<'_>) {
+        let (wanted, holds) = (line.outlet.wanted(), line.outlet.holds());
         if self.control.needs_caller(wanted, holds) || (self.joins_in && self.work.run_next(self.control, false, false))
         {
             return;

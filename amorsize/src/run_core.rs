@@ -1,0 +1,163 @@
+//! A run apart from its types: compiled once, whatever the function.
+
+use crate::error::{Error, ErrorKind};
+use crate::execute::Engine;
+use crate::execute::buffer::Collection;
+use crate::execute::chunk::{Chunks, Function, Work};
+use crate::execute::line::{Flow, Input, Kept, Line, Outlet, Stock};
+use crate::memory::Bytes;
+use crate::memory::measure::MeasuredBy;
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::verbose::Verbose;
+
+/// So many bytes of results fit any budget that was not stated in bytes.
+const SMALL: usize = 1 << 20;
+
+/// What [`Batched`](crate::Batched) does but for the types of items and results.
+pub(crate) struct Core {
+    engine: Engine,
+    stock: Stock,
+    chunks: Chunks,
+    kept: Kept,
+    verbose: Verbose,
+    result_size: usize,
+}
+
+impl Core {
+    pub(crate) fn new(options: Options, item_size: usize, result_size: usize, measured_by: MeasuredBy) -> Self {
+        Self {
+            verbose: Verbose::new(options.is_verbose()),
+            engine: Engine::new(options, item_size, result_size, measured_by),
+            stock: Stock::default(),
+            chunks: Chunks::new(),
+            kept: Kept::default(),
+            result_size,
+        }
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        self.engine.options()
+    }
+
+    pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
+        self.engine.change_options(change);
+        self.verbose = Verbose::new(self.options().is_verbose());
+    }
+
+    pub(crate) fn set_unordered(&mut self) {
+        self.engine.set_unordered();
+    }
+
+    pub(crate) fn batch_items(&self) -> Option<usize> {
+        self.options().batch_items()
+    }
+
+    pub(crate) fn verbose(&self) -> Verbose {
+        self.verbose
+    }
+
+    pub(crate) fn planned(&self) -> Option<&Plan> {
+        self.engine.plan()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.options().check()
+    }
+
+    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
+        self.engine.release(items, bytes);
+    }
+
+    /// Runs the sample, unless that was done, and plans.
+    pub(crate) fn plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<&Plan, Error> {
+        self.check()?;
+        let work = Work { function, chunks: &self.chunks };
+        let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
+        self.engine.make_plan(&mut line)
+    }
+
+    /// Refuses what can't be run with, and prints the plan where that is wanted.
+    pub(crate) fn start(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
+        self.check()?;
+        if !self.verbose.is_on() {
+            return Ok(());
+        }
+        let total = match self.stock.left(input) {
+            (least, Some(most)) if least == most => Some(least + self.engine.items_done()),
+            _ => None,
+        };
+        let available = self.engine.budget()?.available;
+        let (asked, share) = (self.batch_items(), self.options().limit().to_string());
+        let plan = self.plan(input, function)?.clone();
+        self.verbose.plan(&plan, total, asked, &share, available);
+        Ok(())
+    }
+
+    /// Runs until the input ends or the outlet has enough. Results of the sample go first.
+    pub(crate) fn drive(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        outlet: &mut dyn Outlet,
+    ) -> Result<Flow, Error> {
+        if let Some(plan) = self.engine.plan() {
+            outlet.set_batch_size(plan.batch_size());
+        }
+        let mut flow = Flow::Continue;
+        for (results, start, bytes) in self.kept.take() {
+            let accepted = outlet.accept(results, start, bytes);
+            self.release(accepted.items, accepted.bytes);
+            flow = accepted.flow;
+            if flow == Flow::Stop {
+                return Ok(flow);
+            }
+        }
+        if flow == Flow::Enough {
+            return Ok(flow);
+        }
+        let work = Work { function, chunks: &self.chunks };
+        self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
+    }
+
+    /// Runs everything into one collection, for which `room` makes room.
+    pub(crate) fn collect(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        room: &dyn Fn(usize) -> Option<Collection>,
+    ) -> Result<Collection, Error> {
+        self.start(input, function)?;
+        let (least, _) = self.stock.left(input);
+        let count = least.saturating_add(self.kept.len());
+        let bytes = count.saturating_mul(self.result_size);
+        if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget()?.bytes {
+            return Err(self.too_many(count));
+        }
+        let Some(mut all) = room(count) else { return Err(self.too_many(count)) };
+        self.drive(input, function, &mut all)?;
+        self.verbose.end(all.len());
+        Ok(all)
+    }
+
+    /// What is to be said of so many results that there is not even room for themselves, let alone for what they own.
+    fn too_many(&mut self, count: usize) -> Error {
+        let (done, size) = (self.engine.items_done(), Bytes::of_usize(self.result_size));
+        Error::new(ErrorKind::OverBudget {
+            item: done,
+            items_done: done,
+            held: size * done as u64,
+            needed: size,
+            budget: self.engine.budget().map_or(Bytes::ZERO, |budget| budget.bytes),
+            expected: Some(size * count as u64),
+        })
+    }
+
+    pub(crate) fn report(&self, batches: usize) -> Report {
+        let totals = self.engine.totals();
+        let items = totals.learned.items;
+        self.verbose.end(items);
+        Report::new(totals, items, batches)
+    }
+}
