@@ -50,6 +50,10 @@ impl Kind {
         Self { mark, size: size_of::<T>(), align: align_of::<T>(), drop }
     }
 
+    fn check(&self, mark: u64) {
+        assert_eq!(self.mark, mark, "a buffer of another run");
+    }
+
     /// The place of the value with this index.
     fn at(&self, places: *mut u8, index: usize) -> *mut u8 {
         places.wrapping_add(self.size * index)
@@ -103,8 +107,9 @@ impl Block {
     fn of_vec<R>(mut vec: Vec<R>) -> Self {
         vec.clear();
         let mut vec = ManuallyDrop::new(vec);
-        let layout = Layout::array::<R>(vec.capacity()).unwrap_or(Layout::new::<()>());
-        let layout = if size_of::<R>() == 0 { Layout::new::<()>() } else { layout };
+        // Values of no size have no allocation, whatever number of places there is.
+        let places = if size_of::<R>() == 0 { 0 } else { vec.capacity() };
+        let layout = Layout::array::<R>(places).expect("a `Vec` has this layout");
         Self { places: vec.as_mut_ptr().cast(), capacity: vec.capacity(), layout }
     }
 
@@ -147,6 +152,27 @@ impl Items {
 
     fn len(&self) -> usize {
         self.end - self.next
+    }
+
+    /// The first item's place, and how many there are.
+    fn held(&self, mark: u64) -> (*mut u8, usize) {
+        self.kind.check(mark);
+        (self.kind.at(self.block.places, self.next), self.len())
+    }
+
+    /// Makes room for `most` items in an empty buffer, or for the `upper` that can come.
+    fn prepare(&mut self, mark: u64, most: usize, upper: Option<usize>) -> usize {
+        self.kind.check(mark);
+        assert_eq!(self.len(), 0, "a buffer is filled only when it is empty");
+        (self.next, self.end) = (0, 0);
+        // An iterator that knows its end spares the allocation for what will not come.
+        let most = upper.map_or(most, |upper| upper.min(most));
+        if self.block.capacity < most {
+            // The first stretches of a run grow by steps; a page at once saves most of the allocations.
+            const PAGE: usize = 4096;
+            self.block = Block::new(self.kind, most.max(PAGE / self.kind.size.max(1)));
+        }
+        most
     }
 
     /// Leaves the first `keep` items here and gives the others.
@@ -235,6 +261,16 @@ impl Results {
         std::mem::replace(self, empty)
     }
 
+    /// The memory of results that have their own, and how many there are; they are no longer counted here.
+    fn into_block(mut self, mark: u64) -> (Block, usize) {
+        self.kind.check(mark);
+        let empty = Block::new(self.kind, 0);
+        let Memory::Own(block) = std::mem::replace(&mut self.memory, Memory::Own(empty)) else {
+            panic!("results in a region belong to its collection")
+        };
+        (block, take(&mut self.len))
+    }
+
     /// Moves all results behind those of `target`, which has room for them.
     ///
     /// # Safety
@@ -267,6 +303,22 @@ pub(crate) struct Collection {
 }
 
 impl Collection {
+    fn try_new(kind: Kind, capacity: usize) -> Option<Self> {
+        let block = Arc::new(Block::try_new(kind, capacity)?);
+        Some(Self { kind, block, len: 0, given: 0, in_place: true })
+    }
+
+    /// The memory of all results, and how many there are; they are no longer counted here.
+    fn into_block(mut self, mark: u64) -> (Block, usize) {
+        self.kind.check(mark);
+        let len = take(&mut self.len);
+        let empty = Arc::new(Block::new(self.kind, 0));
+        let Some(block) = Arc::into_inner(std::mem::replace(&mut self.block, empty)) else {
+            unreachable!("all regions were added before")
+        };
+        (block, len)
+    }
+
     /// The next `count` places, or none where there are not so many.
     pub(crate) fn place(&mut self, count: usize) -> Results {
         if self.block.capacity - self.given < count {
@@ -346,6 +398,19 @@ impl RawChunk {
         self.items.len()
     }
 
+    fn new(items: Kind, results: Kind) -> Box<Self> {
+        let results = Results::in_block(results, Block::new(results, 0));
+        Box::new(Self { items: Items::new(items), results, quota: 0 })
+    }
+
+    fn set_quota(&mut self, mark: u64, quota: usize) {
+        self.items.kind.check(mark);
+        self.results.kind.check(mark);
+        let room = self.results.capacity - self.results.len;
+        assert!(quota <= self.items.len() && quota <= room, "a chunk has room for its results");
+        self.quota = quota;
+    }
+
     /// Leaves the first `keep` of the waiting items here, and their results, and gives the others.
     pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
         let results = self.results.rest_behind(self.results.len + keep);
@@ -380,11 +445,11 @@ impl<T, R> Chunk<T, R> {
         while taken.count < end {
             // SAFETY: `Types::quota` checked that so many items wait. The place holds an item, of this type because a `Chunk` is
             // made by the `Types` of its buffers alone, and it is no longer counted as one from here on.
-            let item = unsafe { from.add(taken.count).read() };
+            let item = unsafe { from.wrapping_add(taken.count).read() };
             taken.count += 1;
             let result = function(item);
             // SAFETY: `Types::quota` checked that there is room for as many results, and the place holds nothing.
-            unsafe { to.add(made.count).write(result) };
+            unsafe { to.wrapping_add(made.count).write(result) };
             made.count += 1;
         }
     }
@@ -431,77 +496,50 @@ impl<T, R> Types<T, R> {
         Kind::of::<R>(self.mark)
     }
 
-    fn check(self, kind: Kind) {
-        assert_eq!(kind.mark, self.mark, "a buffer of another run");
-    }
-
     /// A chunk without items.
     pub(crate) fn chunk(self) -> Box<RawChunk> {
-        let results = Results::in_block(self.results(), Block::new(self.results(), 0));
-        Box::new(RawChunk { items: Items::new(Kind::of::<T>(self.mark)), results, quota: 0 })
+        RawChunk::new(Kind::of::<T>(self.mark), self.results())
     }
 
     /// Takes up to `most` items from `input` into a chunk without items.
     pub(crate) fn fill(self, chunk: &mut RawChunk, input: &mut impl Iterator<Item = T>, most: usize) {
         let items = &mut chunk.items;
-        self.check(items.kind);
-        assert_eq!(items.len(), 0, "a buffer is filled only when it is empty");
-        (items.next, items.end) = (0, 0);
-        // An iterator that knows its end spares the allocation for what will not come.
-        let most = match input.size_hint().1 {
-            Some(upper) if upper < most => upper,
-            _ => most,
-        };
-        if items.block.capacity < most {
-            // The first stretches of a run grow by steps; a page at once saves most of the allocations.
-            const PAGE: usize = 4096;
-            items.block = Block::new(items.kind, most.max(PAGE / size_of::<T>().max(1)));
-        }
+        let most = items.prepare(self.mark, most, input.size_hint().1);
         let start = items.block.places.cast::<T>();
         let mut filled = Counted { count: 0, out: &mut items.end };
         while filled.count < most {
             let Some(item) = input.next() else { break };
             // SAFETY: `count < most <= capacity`, the place holds nothing yet, and the mark shows that it is one for a `T`.
-            unsafe { start.add(filled.count).write(item) };
+            unsafe { start.wrapping_add(filled.count).write(item) };
             filled.count += 1;
         }
     }
 
     /// The waiting items of a chunk.
     pub(crate) fn items_of(self, chunk: &RawChunk) -> &[T] {
-        self.check(chunk.items.kind);
-        let first = chunk.items.kind.at(chunk.items.block.places, chunk.items.next);
-        // SAFETY: the places `next..end` hold items, of this type as the mark shows, and the slice borrows the chunk.
-        unsafe { std::slice::from_raw_parts(first.cast(), chunk.items.len()) }
+        let (first, count) = chunk.items.held(self.mark);
+        // SAFETY: the places hold items, of this type as the mark shows, and the slice borrows the chunk.
+        unsafe { &*ptr::slice_from_raw_parts(first.cast(), count) }
     }
 
     /// The results of a chunk.
     pub(crate) fn results_of(self, chunk: &RawChunk) -> &[R] {
-        self.check(chunk.results.kind);
+        chunk.results.kind.check(self.mark);
         // SAFETY: the places `..len` hold results, of this type as the mark shows, and the slice borrows the chunk.
-        unsafe { std::slice::from_raw_parts(chunk.results.places.cast(), chunk.results.len) }
+        unsafe { &*ptr::slice_from_raw_parts(chunk.results.places.cast(), chunk.results.len) }
     }
 
     /// The chunk with its types, to run the next `quota` items.
     pub(crate) fn quota(self, chunk: &mut RawChunk, quota: usize) -> &mut Chunk<T, R> {
-        self.check(chunk.items.kind);
-        self.check(chunk.results.kind);
-        let room = chunk.results.capacity - chunk.results.len;
-        assert!(quota <= chunk.items.len() && quota <= room, "a chunk has room for its results");
-        chunk.quota = quota;
+        chunk.set_quota(self.mark, quota);
         // SAFETY: a `Chunk` is a `RawChunk` in memory, and the marks show that the buffers hold these types.
         unsafe { &mut *ptr::from_mut(chunk).cast() }
     }
 
     /// The results as a `Vec`, without a copy.
-    pub(crate) fn into_vec(self, mut results: Results) -> Vec<R> {
-        self.check(results.kind);
-        let empty = Block::new(results.kind, 0);
-        let Memory::Own(block) = std::mem::replace(&mut results.memory, Memory::Own(empty)) else {
-            panic!("results in a region belong to its collection")
-        };
-        let len = take(&mut results.len);
-        // SAFETY: the first `len` places hold results, of this type as the mark shows, which are no longer counted here.
+    pub(crate) fn into_vec(self, results: Results) -> Vec<R> {
+        let (block, len) = results.into_block(self.mark);
+        // SAFETY: the first `len` places hold results, of this type as the mark shows, which are no longer counted elsewhere.
         unsafe { block.into_vec(len) }
     }
 
@@ -512,20 +550,13 @@ impl<T, R> Types<T, R> {
 
     /// Room for `capacity` results, or `None` where there is no such amount of memory.
     pub(crate) fn collection(self, capacity: usize) -> Option<Collection> {
-        let kind = self.results();
-        let block = Arc::new(Block::try_new(kind, capacity)?);
-        Some(Collection { kind, block, len: 0, given: 0, in_place: true })
+        Collection::try_new(self.results(), capacity)
     }
 
     /// All results of a collection.
-    pub(crate) fn collected(self, mut all: Collection) -> Vec<R> {
-        self.check(all.kind);
-        let len = take(&mut all.len);
-        let empty = Arc::new(Block::new(all.kind, 0));
-        let Some(block) = Arc::into_inner(std::mem::replace(&mut all.block, empty)) else {
-            unreachable!("all regions were added before")
-        };
-        // SAFETY: the places `..len` hold results, of this type as the mark shows, which are no longer counted here.
+    pub(crate) fn collected(self, all: Collection) -> Vec<R> {
+        let (block, len) = all.into_block(self.mark);
+        // SAFETY: the first `len` places hold results, of this type as the mark shows, which are no longer counted elsewhere.
         unsafe { block.into_vec(len) }
     }
 }

@@ -35,12 +35,13 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
     fn step(&self, chunk: &mut RawChunk, count: usize) -> (u64, u64) {
         (self.kernel)(self.types.quota(chunk, count), &self.context);
         let Some(heap) = self.measure.1.heap else { return (0, 0) };
-        let results = self.types.results_of(chunk);
-        heap_of(&results[results.len() - count..], heap)
+        heap_of(self.types.results_of(chunk), count, heap)
     }
 
     fn input_heap(&self, chunk: &RawChunk) -> u64 {
-        self.measure.0.heap.map_or(0, |heap| heap_of(self.types.items_of(chunk), heap).0)
+        let Some(heap) = self.measure.0.heap else { return 0 };
+        let items = self.types.items_of(chunk);
+        heap_of(items, items.len(), heap).0
     }
 
     fn measures(&self) -> bool {
@@ -48,11 +49,11 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
     }
 }
 
-/// Bytes that values own, in all and at most.
-fn heap_of<V>(values: &[V], heap: fn(&V) -> usize) -> (u64, u64) {
+/// Bytes that the last `count` values own, in all and at most.
+fn heap_of<V>(values: &[V], count: usize, heap: fn(&V) -> usize) -> (u64, u64) {
     let (mut sum, mut largest) = (0, 0);
-    let mut at = 0;
     // A plain loop, because iterators would be compiled for each function too.
+    let mut at = values.len() - count;
     while at < values.len() {
         let bytes = heap(&values[at]) as u64;
         sum += bytes;
