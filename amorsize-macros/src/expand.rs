@@ -71,10 +71,11 @@ fn shared_types(function: &Normalized, options: &Options) -> Vec<TokenStream> {
         if *by_reference {
             return ty.to_token_stream();
         }
-        // A message marks all of a type, and of this one the user wrote only what is in the brackets.
-        let span = here(ty.span());
-        let private = private(options, span);
-        quote_spanned!(span=> #private::ByValue<#ty>)
+        // A message marks a type from end to end, and of this one the user wrote only what is in the brackets.
+        let (start, end) = ends(ty);
+        let private = private(options, start);
+        let open = quote_spanned!(start=> #private::ByValue<);
+        quote_spanned!(end=> #open #ty>)
     });
     receiver.chain(shared).collect()
 }
@@ -82,6 +83,14 @@ fn shared_types(function: &Normalized, options: &Options) -> Vec<TokenStream> {
 /// The place of something that the user wrote, for tokens that are not.
 fn here(span: Span) -> Span {
     Span::mixed_site().located_at(span)
+}
+
+/// The places of the first and the last token of a type.
+fn ends(ty: &Type) -> (Span, Span) {
+    let mut tokens = ty.to_token_stream().into_iter();
+    let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
+    let last = tokens.last().map_or(first, |token| token.span());
+    (here(first), here(last))
 }
 
 fn body(function: &Normalized, options: &Options) -> TokenStream {
@@ -99,7 +108,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     let new = Ident::new(&format!("new{}", shared_types.len()), Span::call_site());
     let output = inferred(&function.output);
     let measure = [item, &output].map(|ty| measure(ty, &private));
-    let call = call(function, options);
+    let call = call(function, &private);
     let (constants, options) = run_options(function, options, &private);
     quote! {
         #constants
@@ -114,7 +123,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
 }
 
 /// The call of the original for each item of a chunk, as a function that captures nothing.
-fn call(function: &Normalized, options: &Options) -> TokenStream {
+fn call(function: &Normalized, private: &TokenStream) -> TokenStream {
     let sig = &function.function.sig;
     // These are variables of this macro, so nothing of the user's can be mistaken for them.
     let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
@@ -133,11 +142,15 @@ fn call(function: &Normalized, options: &Options) -> TokenStream {
         .chain(by_value)
         .enumerate()
         .map(|(index, by_value)| {
-            let index = syn::Index::from(index);
+            let mut index = syn::Index::from(index);
             let Some(ty) = by_value else { return quote!(#shared.#index) };
-            let span = here(ty.span());
-            let private = private(options, span);
-            quote_spanned!(span=> #private::value::<#ty>(&#shared.#index))
+            // A missing `Clone` is reported at the argument; where that has the place of the type, it has been already.
+            let (start, end) = ends(ty);
+            index.span = end;
+            let mut shared = shared.clone();
+            shared.set_span(start);
+            let argument = quote_spanned!(start=> &#shared.#index);
+            quote!(#private::value(#argument))
         })
         .collect();
     let pattern = if arguments.is_empty() { quote!(_) } else { shared.to_token_stream() };
@@ -147,7 +160,11 @@ fn call(function: &Normalized, options: &Options) -> TokenStream {
 
 /// How values of a type are measured. A type that can't be written can't be asked.
 fn measure(ty: &Type, private: &TokenStream) -> TokenStream {
-    if is_written_out(ty) { quote!(#private::measure!(#ty)) } else { quote!(#private::Measure::unknown()) }
+    if is_written_out(ty) {
+        quote!(#private::Probe::<#ty>::NEW.measure())
+    } else {
+        quote!(#private::Measure::unknown())
+    }
 }
 
 fn is_written_out(ty: &Type) -> bool {

@@ -2,25 +2,9 @@
 
 pub use crate::bounds::{BatchItem, BatchOutput, BatchShared, ByValue, value};
 pub use crate::execute::chunk::Chunk;
-pub use crate::memory::measure::{Measure, Probe, ViaDeepSize, ViaOkDeepSize, ViaUnknown};
+pub use crate::memory::measure::{Measure, Probe};
 pub use crate::options::{MaxMemory, MaxMemoryValue, Options};
 use crate::run::Batched;
-
-/// How values of a type are measured: `measure!(T)`.
-///
-/// A macro, so that the traits that a [`Probe`] needs are in scope here and nowhere in the user's crate, where they could
-/// count as unused imports.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __amorsize_measure {
-    ($type:ty) => {{
-        #[allow(unused_imports, reason = "which of them is used depends on the type")]
-        use $crate::__private::{ViaDeepSize as _, ViaOkDeepSize as _, ViaUnknown as _};
-        (&&&$crate::__private::Probe::<$type>::NEW).measure()
-    }};
-}
-
-pub use __amorsize_measure as measure;
 
 /// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages
 /// show it, and the expansion gives every type in the user's own words: so each type that is at fault gets one message, at
