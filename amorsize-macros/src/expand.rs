@@ -33,6 +33,9 @@ pub(crate) fn signature(function: &Normalized, options: &Options, predicates: Ve
     let Normalized { wrapper, items_type, items, item, .. } = function;
     let krate = krate(options, Span::call_site());
     let attrs = inherited(&function.function.attrs);
+    // No other `allow`: in a crate that forbids the lint it would be an error.
+    let calls_deprecated = attrs.iter().any(|attr| attr.to_string().contains("deprecated"));
+    let deprecated = calls_deprecated.then(|| quote!(#[allow(deprecated)]));
     let doc = doc(function);
     let vis = function.vis();
     let generics = function.generics.params.iter();
@@ -45,7 +48,7 @@ pub(crate) fn signature(function: &Normalized, options: &Options, predicates: Ve
     quote! {
         #(#attrs)*
         #[doc = #doc]
-        #[allow(non_snake_case)]
+        #deprecated
         #vis fn #wrapper<#(#generics,)* #items_type>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*)>
         where
             #items_type: ::core::iter::IntoIterator<Item = #item>,
