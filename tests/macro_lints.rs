@@ -149,7 +149,10 @@ fn old_by_condition(x: u32) -> u32 {
 }
 
 #[batched]
-#[expect(dead_code, reason = "neither it nor its wrapper is called, and that must be found out in spite of the wrapper")]
+#[expect(
+    dead_code,
+    reason = "neither it nor its wrapper is called, and that must be found out in spite of the wrapper"
+)]
 #[allow(clippy::missing_const_for_fn, reason = "it is about another lint")]
 fn dead(x: u32) -> u32 {
     x

@@ -1,8 +1,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
-use syn::{CapturedParam, Expr, GenericParam, PreciseCapture, Type, parse_quote_spanned};
+use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
 use crate::bounds;
 use crate::normalize::{Normalized, Shared};
@@ -11,7 +10,7 @@ use crate::signature::inherited;
 
 /// The wrapper: a function that prepares a run of the original over many items.
 pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
-    let signature = signature(function, options, bounds::predicates(function));
+    let signature = signature(function, options, bounds::stated(function));
     let body = body(function, options);
     quote!(#signature { #body })
 }
@@ -29,7 +28,7 @@ fn private(options: &Options, span: Span) -> TokenStream {
 }
 
 /// Everything but the body.
-pub(crate) fn signature(function: &Normalized, options: &Options, predicates: Vec<TokenStream>) -> TokenStream {
+pub(crate) fn signature(function: &Normalized, options: &Options, generics: Generics) -> TokenStream {
     let Normalized { wrapper, items_type, items, item, .. } = function;
     let krate = krate(options, Span::call_site());
     let attrs = inherited(&function.function.attrs);
@@ -38,22 +37,21 @@ pub(crate) fn signature(function: &Normalized, options: &Options, predicates: Ve
     let deprecated = calls_deprecated.then(|| quote!(#[allow(deprecated)]));
     let doc = doc(function);
     let vis = function.vis();
-    let generics = function.generics.params.iter();
+    let parameters_of_type = generics.params.iter();
     let receiver = function.receiver.iter().map(|receiver| &receiver.tokens);
     let parameters = function.shared.iter().map(|Shared { name, ty, .. }| quote!(#name: #ty));
     let parameters = receiver.cloned().chain([quote!(#items: #items_type)]).chain(parameters);
     let output = captured(function);
     let shared = shared_types(function, options);
-    let stated = function.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+    let stated = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
     quote! {
         #(#attrs)*
         #[doc = #doc]
         #deprecated
-        #vis fn #wrapper<#(#generics,)* #items_type>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*)>
+        #vis fn #wrapper<#(#parameters_of_type,)* #items_type>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*)>
         where
             #items_type: ::core::iter::IntoIterator<Item = #item>,
             #(#stated,)*
-            #(#predicates,)*
     }
 }
 

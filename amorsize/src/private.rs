@@ -2,7 +2,7 @@
 
 pub use crate::bounds::{BatchItem, BatchOutput, BatchShared, ByValue, value};
 pub use crate::execute::chunk::Chunk;
-pub use crate::memory::measure::{Measure, Probe};
+pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
 pub use crate::options::{MaxMemory, MaxMemoryValue, Options};
 use crate::run::Batched;
 
