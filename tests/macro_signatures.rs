@@ -1,5 +1,12 @@
 //! Every form of function that the attribute accepts, called both ways.
 
+#![allow(
+    clippy::needless_arbitrary_self_type,
+    clippy::needless_lifetimes,
+    clippy::ptr_arg,
+    reason = "every form is tried, also where another would be nicer"
+)]
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -57,7 +64,7 @@ mod free {
     }
 
     #[batched]
-    fn ignored(_: u32, _: &str, _unused: u8, __: u8) -> u8 {
+    fn ignored(_: u32, _: &str, _unused: u8, _: u8) -> u8 {
         1
     }
 
@@ -294,9 +301,9 @@ mod generic {
     }
 
     #[batched]
-    fn default_of<T: Default, const N: usize>(x: u32) -> (u32, usize)
+    fn default_of<T, const N: usize>(x: u32) -> (u32, usize)
     where
-        T: Into<u32>,
+        T: Default + Into<u32>,
     {
         (x + T::default().into(), N)
     }

@@ -1,21 +1,23 @@
 use std::collections::{BTreeSet, HashSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, quote_spanned};
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Expr, GenericArgument, GenericParam, Generics, Lifetime, PathArguments, Type, TypeParamBound, TypePath,
-    WherePredicate,
+    Expr, GenericArgument, GenericParam, Generics, Lifetime, PathArguments, Token, Type, TypeParamBound, TypePath,
+    WherePredicate, parse_quote,
 };
 
 use crate::normalize::Normalized;
 
-/// What the wrapper asks of the function's generic parameters beyond what the function itself asks.
+/// The generic parameters of the wrapper: those of the function, with what the wrapper asks of them beyond what the function
+/// itself asks.
 ///
-/// Without them a generic function would have to state `T: Send` itself. They stand on type parameters and on what depends
-/// on one, never on concrete types: rustc would report those here, in fewer words than at the constructor.
-pub(crate) fn predicates(function: &Normalized) -> Vec<TokenStream> {
+/// Without it a generic function would have to state `T: Send` itself. It is asked of type parameters and of what depends on
+/// one, never of concrete types: rustc would report those here, in fewer words than at the constructor.
+pub(crate) fn stated(function: &Normalized) -> Generics {
     let mut needed = Needed::new(function);
     needed.walk(&function.item, Need::Send);
     needed.walk(&function.output, Need::Send);
@@ -26,14 +28,57 @@ pub(crate) fn predicates(function: &Normalized) -> Vec<TokenStream> {
     if let Some(receiver) = &function.receiver {
         needed.walk(&receiver.ty, Need::Sync);
     }
-    let stated = stated(&function.generics);
-    let sendable = needed.types.iter().filter_map(|(ty, needs)| {
-        let missing: Vec<_> = needs.iter().filter(|need| !stated.contains(&(text(ty), need.name()))).collect();
-        let span = ty.span();
-        let bounds = missing.iter().map(|need| need.path(span));
-        (!missing.is_empty()).then(|| quote!(#ty: #(#bounds)+*))
+    let mut generics = function.generics.clone();
+    let known = known(&generics);
+    for (ty, needs) in &needed.types {
+        for need in needs.iter().filter(|need| !known.contains(&(text(ty), need.name()))) {
+            state(&mut generics, ty.to_token_stream(), need.path(ty.span()));
+        }
+    }
+    for (inner, outer) in outlives(function, &needed.parameters) {
+        state(&mut generics, inner, outer.to_token_stream());
+    }
+    generics
+}
+
+/// Adds a bound where the parameter has bounds already: in two places they would be confusing.
+fn state(generics: &mut Generics, subject: TokenStream, bound: TokenStream) {
+    let subject_text = subject.to_string();
+    let predicates = generics.where_clause.iter_mut().flat_map(|clause| &mut clause.predicates);
+    let predicate = predicates.into_iter().find(|predicate| match predicate {
+        WherePredicate::Lifetime(predicate) => predicate.lifetime.to_string() == subject_text,
+        WherePredicate::Type(predicate) => predicate.lifetimes.is_none() && text(&predicate.bounded_ty) == subject_text,
+        _ => false,
     });
-    sendable.chain(outlives(function, &needed.parameters)).collect()
+    let declared = generics.params.iter_mut().find_map(|parameter| match parameter {
+        GenericParam::Lifetime(parameter) if parameter.lifetime.to_string() == subject_text => {
+            Some((Bounds::OfLifetime(&mut parameter.bounds), parameter.colon_token.is_some()))
+        }
+        GenericParam::Type(parameter) if parameter.ident == subject_text => {
+            Some((Bounds::OfType(&mut parameter.bounds), parameter.colon_token.is_some()))
+        }
+        _ => None,
+    });
+    match (declared, predicate) {
+        (Some((bounds, true)), _) | (Some((bounds, false)), None) => bounds.push(bound),
+        (_, Some(WherePredicate::Lifetime(predicate))) => Bounds::OfLifetime(&mut predicate.bounds).push(bound),
+        (_, Some(WherePredicate::Type(predicate))) => Bounds::OfType(&mut predicate.bounds).push(bound),
+        _ => generics.make_where_clause().predicates.push(parse_quote!(#subject: #bound)),
+    }
+}
+
+enum Bounds<'b> {
+    OfLifetime(&'b mut Punctuated<Lifetime, Token![+]>),
+    OfType(&'b mut Punctuated<TypeParamBound, Token![+]>),
+}
+
+impl Bounds<'_> {
+    fn push(self, bound: TokenStream) {
+        match self {
+            Self::OfLifetime(bounds) => bounds.push(parse_quote!(#bound)),
+            Self::OfType(bounds) => bounds.push(parse_quote!(#bound)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,19 +259,23 @@ impl VisitMut for Mentioned {
 
 /// What a reference in a parameter says by itself, that the type behind it outlives it, is lost where the item's type
 /// stands behind `IntoIterator`; here it is said aloud.
-fn outlives(function: &Normalized, parameters: &Parameters) -> Vec<TokenStream> {
+fn outlives(function: &Normalized, parameters: &Parameters) -> Vec<(TokenStream, Lifetime)> {
     let mut references = References::default();
     references.visit_type_mut(&mut function.item.clone());
-    let mut predicates: Vec<TokenStream> = Vec::new();
+    let known = |inner: &Lifetime, outer: &Lifetime| {
+        let declared = function.generics.lifetimes().find(|declared| declared.lifetime == *inner);
+        declared.is_some_and(|declared| declared.bounds.iter().any(|bound| bound == outer))
+    };
+    let mut predicates: Vec<(TokenStream, Lifetime)> = Vec::new();
     for (outer, referent) in references.found {
         let inner = mentioned(&referent);
-        let lifetimes = inner.lifetimes.iter().filter(|inner| inner.ident != "static" && inner.ident != outer.ident);
-        let types = inner.paths.iter().filter(|ident| parameters.contain(ident));
-        let stated = lifetimes.map(ToTokens::to_token_stream).chain(types.map(ToTokens::to_token_stream));
-        for inner in stated {
-            let predicate = quote!(#inner: #outer);
-            if predicates.iter().all(|known| known.to_string() != predicate.to_string()) {
-                predicates.push(predicate);
+        let lifetimes = inner.lifetimes.iter().filter(|inner| inner.ident != "static" && **inner != outer);
+        let lifetimes = lifetimes.filter(|inner| !known(inner, &outer)).map(ToTokens::to_token_stream);
+        let types = inner.paths.iter().filter(|ident| parameters.contain(ident)).map(ToTokens::to_token_stream);
+        for inner in lifetimes.chain(types) {
+            let known = predicates.iter().any(|(known, of)| known.to_string() == inner.to_string() && *of == outer);
+            if !known {
+                predicates.push((inner, outer.clone()));
             }
         }
     }
@@ -250,15 +299,15 @@ impl VisitMut for References {
 }
 
 /// The bounds that the function states itself, by the text of the type and the name of the trait.
-fn stated(generics: &Generics) -> HashSet<(String, &'static str)> {
-    let mut stated = HashSet::new();
+fn known(generics: &Generics) -> HashSet<(String, &'static str)> {
+    let mut known = HashSet::new();
     let mut add = |ty: String, bounds: &mut dyn Iterator<Item = &TypeParamBound>| {
         for bound in bounds {
             let TypeParamBound::Trait(bound) = bound else { continue };
             match bound.path.segments.last().map(|last| last.ident.to_string()).as_deref() {
-                Some("Send") => drop(stated.insert((ty.clone(), "Send"))),
-                Some("Sync") => drop(stated.insert((ty.clone(), "Sync"))),
-                Some("Clone" | "Copy") => drop(stated.insert((ty.clone(), "Clone"))),
+                Some("Send") => drop(known.insert((ty.clone(), "Send"))),
+                Some("Sync") => drop(known.insert((ty.clone(), "Sync"))),
+                Some("Clone" | "Copy") => drop(known.insert((ty.clone(), "Clone"))),
                 _ => {}
             }
         }
@@ -271,7 +320,7 @@ fn stated(generics: &Generics) -> HashSet<(String, &'static str)> {
             add(text(&predicate.bounded_ty), &mut predicate.bounds.iter());
         }
     }
-    stated
+    known
 }
 
 fn text(ty: &Type) -> String {

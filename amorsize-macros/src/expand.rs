@@ -1,8 +1,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
-use syn::{CapturedParam, Expr, GenericParam, PreciseCapture, Type, parse_quote_spanned};
+use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
 use crate::bounds;
 use crate::normalize::{Normalized, Shared};
@@ -11,42 +10,48 @@ use crate::signature::inherited;
 
 /// The wrapper: a function that prepares a run of the original over many items.
 pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
-    let signature = signature(function, options, bounds::predicates(function));
+    let signature = signature(function, options, bounds::stated(function));
     let body = body(function, options);
     quote!(#signature { #body })
 }
 
-/// The path at which amorsize is found.
-fn krate(options: &Options) -> TokenStream {
-    options.krate.as_ref().map_or_else(|| quote!(::amorsize), ToTokens::to_token_stream)
+/// The path at which amorsize is found. All that is at fault with it, rustc says in the same words at the same place, and
+/// so once.
+fn krate(options: &Options, span: Span) -> TokenStream {
+    options.krate.as_ref().map_or_else(|| quote_spanned!(span=> ::amorsize), ToTokens::to_token_stream)
+}
+
+/// The module of what is for the expansion alone.
+fn private(options: &Options, span: Span) -> TokenStream {
+    let krate = krate(options, span);
+    quote_spanned!(span=> #krate::__private)
 }
 
 /// Everything but the body.
-pub(crate) fn signature(function: &Normalized, options: &Options, predicates: Vec<TokenStream>) -> TokenStream {
+pub(crate) fn signature(function: &Normalized, options: &Options, generics: Generics) -> TokenStream {
     let Normalized { wrapper, items_type, items, item, .. } = function;
-    let krate = krate(options);
+    let krate = krate(options, Span::call_site());
     let attrs = inherited(&function.function.attrs);
+    // No other `allow`: in a crate that forbids the lint it would be an error.
+    let calls_deprecated = attrs.iter().any(|attr| attr.to_string().contains("deprecated"));
+    let deprecated = calls_deprecated.then(|| quote!(#[allow(deprecated)]));
     let doc = doc(function);
     let vis = function.vis();
-    let generics = function.generics.params.iter();
+    let parameters_of_type = generics.params.iter();
     let receiver = function.receiver.iter().map(|receiver| &receiver.tokens);
     let parameters = function.shared.iter().map(|Shared { name, ty, .. }| quote!(#name: #ty));
     let parameters = receiver.cloned().chain([quote!(#items: #items_type)]).chain(parameters);
     let output = captured(function);
-    let shared = shared_types(function, |ty| {
-        let path = quote!(#krate::__private::ByValue);
-        quote!(#path<#ty>)
-    });
-    let stated = function.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+    let shared = shared_types(function, options);
+    let stated = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
     quote! {
         #(#attrs)*
         #[doc = #doc]
-        #[allow(non_snake_case)]
-        #vis fn #wrapper<#(#generics,)* #items_type>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*)>
+        #deprecated
+        #vis fn #wrapper<#(#parameters_of_type,)* #items_type>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*)>
         where
             #items_type: ::core::iter::IntoIterator<Item = #item>,
             #(#stated,)*
-            #(#predicates,)*
     }
 }
 
@@ -61,30 +66,38 @@ fn doc(function: &Normalized) -> String {
 }
 
 /// The types of the shared parameters, as the run keeps them.
-fn shared_types<'f>(
-    function: &'f Normalized,
-    by_value: impl Fn(&Type) -> TokenStream + 'f,
-) -> impl Iterator<Item = TokenStream> + 'f {
+fn shared_types(function: &Normalized, options: &Options) -> Vec<TokenStream> {
     let receiver = function.receiver.iter().map(|receiver| receiver.ty.to_token_stream());
-    let shared = function.shared.iter().map(
-        move |Shared { ty, by_reference, .. }| {
-            if *by_reference { ty.to_token_stream() } else { by_value(ty) }
-        },
-    );
-    receiver.chain(shared)
+    let shared = function.shared.iter().map(|Shared { ty, by_reference, .. }| {
+        if *by_reference {
+            return ty.to_token_stream();
+        }
+        // A message marks a type from end to end, and of this one the user wrote only what is in the brackets.
+        let (start, end) = ends(ty);
+        let private = private(options, start);
+        let open = quote_spanned!(start=> #private::ByValue<);
+        quote_spanned!(end=> #open #ty>)
+    });
+    receiver.chain(shared).collect()
+}
+
+/// The place of something that the user wrote, for tokens that are not.
+fn here(span: Span) -> Span {
+    Span::mixed_site().located_at(span)
+}
+
+/// The places of the first and the last token of a type.
+fn ends(ty: &Type) -> (Span, Span) {
+    let mut tokens = ty.to_token_stream().into_iter();
+    let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
+    let last = tokens.last().map_or(first, |token| token.span());
+    (here(first), here(last))
 }
 
 fn body(function: &Normalized, options: &Options) -> TokenStream {
     let Normalized { item, items, items_type, .. } = function;
-    let krate = krate(options);
-    let mut names = function.names.clone();
-    let private = names.ident("private", Span::call_site());
-    let shared_types: Vec<_> = shared_types(function, |ty| {
-        // One span over all of it, so that a message marks the user's type.
-        let path = quote_spanned!(ty.span()=> #private::ByValue);
-        quote!(#path<#ty>)
-    })
-    .collect();
+    let private = private(options, Span::call_site());
+    let shared_types = shared_types(function, options);
     let receiver = function.receiver.iter().map(|_| quote!(self));
     let shared =
         function.shared.iter().map(
@@ -96,12 +109,9 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     let new = Ident::new(&format!("new{}", shared_types.len()), Span::call_site());
     let output = inferred(&function.output);
     let measure = [item, &output].map(|ty| measure(ty, &private));
-    let via = [item, &output].iter().any(|ty| is_written_out(ty)).then(|| quote!(use #private::via::*;));
-    let call = call(function);
-    let (constants, options) = run_options(function, options, &private, &mut names);
+    let call = call(function, &private);
+    let (constants, options) = run_options(function, options, &private);
     quote! {
-        use #krate::__private as #private;
-        #via
         #constants
         #private::#new::<#item, #output, #(#shared_types,)* #items_type>(
             #items,
@@ -114,7 +124,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
 }
 
 /// The call of the original for each item of a chunk, as a function that captures nothing.
-fn call(function: &Normalized) -> TokenStream {
+fn call(function: &Normalized, private: &TokenStream) -> TokenStream {
     let sig = &function.function.sig;
     // These are variables of this macro, so nothing of the user's can be mistaken for them.
     let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
@@ -127,13 +137,21 @@ fn call(function: &Normalized) -> TokenStream {
     });
     let generics: Vec<_> = generics.collect();
     let turbofish = (!generics.is_empty()).then(|| quote!(::<#(#generics),*>));
-    let methods =
-        function.receiver.iter().map(|_| true).chain(function.shared.iter().map(|shared| shared.by_reference));
-    let mut arguments: Vec<_> = methods
+    let receiver = function.receiver.iter().map(|_| None);
+    let by_value = function.shared.iter().map(|shared| (!shared.by_reference).then_some(&shared.ty));
+    let mut arguments: Vec<_> = receiver
+        .chain(by_value)
         .enumerate()
-        .map(|(index, by_reference)| {
-            let index = syn::Index::from(index);
-            if by_reference { quote!(#shared.#index) } else { quote!(#shared.#index.get()) }
+        .map(|(index, by_value)| {
+            let mut index = syn::Index::from(index);
+            let Some(ty) = by_value else { return quote!(#shared.#index) };
+            // A missing `Clone` is reported at the argument; where that has the place of the type, it has been already.
+            let (start, end) = ends(ty);
+            index.span = end;
+            let mut shared = shared.clone();
+            shared.set_span(start);
+            let argument = quote_spanned!(start=> &#shared.#index);
+            quote!(#private::value(#argument))
         })
         .collect();
     let pattern = if arguments.is_empty() { quote!(_) } else { shared.to_token_stream() };
@@ -142,9 +160,9 @@ fn call(function: &Normalized) -> TokenStream {
 }
 
 /// How values of a type are measured. A type that can't be written can't be asked.
-fn measure(ty: &Type, private: &Ident) -> TokenStream {
+fn measure(ty: &Type, private: &TokenStream) -> TokenStream {
     if is_written_out(ty) {
-        quote!((&&&#private::Probe::<#ty>::NEW).measure())
+        quote!(#private::Probe::<#ty>::NEW.measure())
     } else {
         quote!(#private::Measure::unknown())
     }
@@ -200,12 +218,8 @@ fn captured(function: &Normalized) -> Type {
 }
 
 /// The constants that judge the options, and the options of the run.
-fn run_options(
-    function: &Normalized,
-    options: &Options,
-    private: &Ident,
-    names: &mut crate::names::Names,
-) -> (TokenStream, TokenStream) {
+fn run_options(function: &Normalized, options: &Options, private: &TokenStream) -> (TokenStream, TokenStream) {
+    let mut names = function.names.clone();
     let mut constants = TokenStream::new();
     let mut value = |setting: &Setting, ty: TokenStream, judged: TokenStream| {
         if setting.literal || depends_on_generics(function, &setting.value) {
@@ -218,7 +232,7 @@ fn run_options(
     };
     let max_memory = match &options.max_memory {
         Some(setting) => {
-            let judged = judged_max_memory(setting, private);
+            let judged = judged_max_memory(setting, options);
             let value = value(setting, quote!(#private::MaxMemory), judged);
             quote!(::core::option::Option::Some(#value))
         }
@@ -241,9 +255,10 @@ fn run_options(
     (constants, quote!(const { #private::Options::new(#max_memory)#(#settings)* }))
 }
 
-fn judged_max_memory(setting: &Setting, private: &Ident) -> TokenStream {
+fn judged_max_memory(setting: &Setting, options: &Options) -> TokenStream {
     let value = &setting.value;
-    let span = Span::mixed_site().located_at(setting.span());
+    let span = here(setting.span());
+    let private = private(options, span);
     quote_spanned!(span=> #private::MaxMemoryValue(#value).checked())
 }
 
@@ -252,7 +267,7 @@ fn judged_count(setting: &Setting) -> TokenStream {
     if *literal {
         return value.to_token_stream();
     }
-    let span = Span::mixed_site().located_at(setting.span());
+    let span = here(setting.span());
     let too_small = format!("`{key}` must be at least 1");
     let most = (key == "threads")
         .then(|| quote_spanned!(span=> ::core::assert!(value <= 65_535, "`threads` must be at most 65535");));

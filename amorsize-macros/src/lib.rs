@@ -33,9 +33,10 @@ fn annotate(options: TokenStream, original: TokenStream) -> TokenStream {
     let (mut mistakes, mut refusals) = (Errors::default(), Errors::default());
     let options = Options::parse(options, &mut mistakes);
     let function = Function::parse(&original, &options, &mut refusals);
-    let normalized = function.as_ref().and_then(|function| Normalized::new(function, &options));
-    let wrapper = normalized.map(|normalized| {
-        if refusals.is_empty() { expand::wrapper(&normalized, &options) } else { fallback::stub(&normalized, &options) }
+    let wrapper = function.as_ref().map(|function| {
+        let normalized = Normalized::new(function, &options);
+        let refused = !refusals.is_empty() || normalized.refused;
+        if refused { fallback::stub(&normalized, &options) } else { expand::wrapper(&normalized, &options) }
     });
     quote!(#original #mistakes #refusals #wrapper)
 }

@@ -31,6 +31,9 @@ pub(crate) struct Normalized<'f> {
     pub(crate) shared: Vec<Shared>,
     pub(crate) output: Type,
     pub(crate) names: Names,
+    /// Whether rustc refuses the signature itself, for a lifetime that it doesn't know. It says so of the original; what is
+    /// made of it here has `'static` in its place.
+    pub(crate) refused: bool,
 }
 
 pub(crate) struct Receiver {
@@ -47,8 +50,7 @@ pub(crate) struct Shared {
 }
 
 impl<'f> Normalized<'f> {
-    /// `None` where rustc refuses the signature itself: it says so for the original, and once is enough.
-    pub(crate) fn new(function: &'f Function, options: &Options) -> Option<Self> {
+    pub(crate) fn new(function: &'f Function, options: &Options) -> Self {
         let Function { sig, in_impl, .. } = function;
         let wrapper = match &options.name {
             Some(name) if *name != sig.ident => name.clone(),
@@ -57,7 +59,8 @@ impl<'f> Normalized<'f> {
         let in_use = [sig.to_token_stream(), options.tokens.clone(), wrapper.to_token_stream()];
         let mut names = Names::of(in_use.into_iter().collect(), *in_impl);
         let mut generics = sig.generics.clone();
-        let mut lifetimes = Lifetimes::default();
+        let declared = (!in_impl).then(|| generics.lifetimes().map(|declared| declared.lifetime.clone()).collect());
+        let mut lifetimes = Lifetimes { declared, ..Lifetimes::default() };
         let mut anonymous = Vec::new();
 
         let receiver =
@@ -100,18 +103,29 @@ impl<'f> Normalized<'f> {
             },
             ReturnType::Default => parse_quote_spanned!(sig.ident.span()=> ()),
         };
-        let mut elided = ElidedOutput { lifetime: of_receiver.or_else(|| lifetimes.only()), unknown: false };
-        elided.visit_type_mut(&mut output);
-        if elided.unknown {
-            return None;
-        }
+        let lifetime = of_receiver.or_else(|| lifetimes.only());
+        ElidedOutput { lifetime, lifetimes: &mut lifetimes }.visit_type_mut(&mut output);
+        let refused = lifetimes.unknown;
 
         let at = generics.params.iter().take_while(|parameter| matches!(parameter, GenericParam::Lifetime(_))).count();
         for lifetime in lifetimes.fresh.into_iter().rev() {
             generics.params.insert(at, GenericParam::Lifetime(LifetimeParam::new(lifetime)));
         }
         let items_type = names.type_parameter("Items", Span::mixed_site().located_at(sig.ident.span()));
-        Some(Self { function, wrapper, generics, anonymous, items_type, items, receiver, item, shared, output, names })
+        Self {
+            function,
+            wrapper,
+            generics,
+            anonymous,
+            items_type,
+            items,
+            receiver,
+            item,
+            shared,
+            output,
+            names,
+            refused,
+        }
     }
 
     pub(crate) fn vis(&self) -> &Visibility {
@@ -126,9 +140,21 @@ struct Lifetimes {
     /// The number of the parameter that is looked at.
     parameter: usize,
     fresh: Vec<Lifetime>,
+    /// Those that the function can name; `None` in an impl, which can declare more.
+    declared: Option<Vec<Lifetime>>,
+    /// Whether one was met that isn't declared, or is elided where it could mean several.
+    unknown: bool,
 }
 
 impl Lifetimes {
+    fn check(&mut self, lifetime: &mut Lifetime) {
+        let declared = self.declared.as_ref().is_none_or(|declared| declared.contains(lifetime));
+        if !declared && lifetime.ident != "static" {
+            self.unknown = true;
+            *lifetime = Lifetime::new("'static", lifetime.span());
+        }
+    }
+
     fn fresh(&mut self, names: &mut Names, parameter: &str, span: Span) -> Lifetime {
         let lifetime = names.lifetime(parameter, span);
         self.fresh.push(lifetime.clone());
@@ -252,6 +278,7 @@ impl VisitMut for Elided<'_> {
         if lifetime.ident == "_" {
             *lifetime = self.lifetimes.fresh(self.names, self.parameter, lifetime.span());
         } else {
+            self.lifetimes.check(lifetime);
             self.lifetimes.meet(lifetime);
         }
     }
@@ -284,23 +311,21 @@ fn visit_unless_higher_ranked(visitor: &mut impl VisitMut, bound: &mut TraitBoun
 }
 
 /// Writes out what the elided lifetimes of the output mean.
-struct ElidedOutput {
+struct ElidedOutput<'n> {
     lifetime: Option<Lifetime>,
-    unknown: bool,
+    lifetimes: &'n mut Lifetimes,
 }
 
-impl ElidedOutput {
+impl ElidedOutput<'_> {
     fn resolved(&mut self, span: Span) -> Lifetime {
-        let Some(mut lifetime) = self.lifetime.clone() else {
-            self.unknown = true;
-            return Lifetime::new("'_", span);
-        };
+        self.lifetimes.unknown |= self.lifetime.is_none();
+        let mut lifetime = self.lifetime.clone().unwrap_or_else(|| Lifetime::new("'static", span));
         lifetime.set_span(span);
         lifetime
     }
 }
 
-impl VisitMut for ElidedOutput {
+impl VisitMut for ElidedOutput<'_> {
     fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
         match &mut reference.lifetime {
             Some(lifetime) => self.visit_lifetime_mut(lifetime),
@@ -312,6 +337,8 @@ impl VisitMut for ElidedOutput {
     fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
         if lifetime.ident == "_" {
             *lifetime = self.resolved(lifetime.span());
+        } else {
+            self.lifetimes.check(lifetime);
         }
     }
 

@@ -51,9 +51,9 @@ impl Function {
         let item = first.and_then(typed);
         let shared: Vec<PatType> = parameters.filter_map(typed).collect();
 
-        refuse_applied_twice(&attrs, refusals);
+        let twice = refuse_applied_twice(&attrs, refusals);
         refuse_qualifiers(&sig, refusals);
-        refuse_cfg(&sig, refusals);
+        let conditional = refuse_cfg(&sig, refusals);
         refuse_receiver(receiver.as_ref(), refusals);
         refuse_parameters(&sig, item.as_ref(), &shared, refusals);
         refuse_never(&sig.output, refusals);
@@ -71,8 +71,9 @@ impl Function {
             Some((_, in_impl)) => in_impl,
             None => receiver.is_some() || says_self(sig.to_token_stream()) || says_self(body),
         };
-        // A foreign function has neither body nor receiver, and nothing else may stand beside it.
-        let known = !(bodiless && receiver.is_none());
+        // A foreign function has neither body nor receiver, and nothing else may stand beside it. What is applied twice has
+        // its wrapper from the second time, and of a parameter with a condition nobody knows whether it is there.
+        let known = !(bodiless && receiver.is_none() || twice || conditional);
         item.filter(|_| known).map(|item| Self { attrs, vis, sig, receiver, item, shared, in_impl })
     }
 }
@@ -85,32 +86,38 @@ fn read(input: ParseStream) -> syn::Result<(Vec<Attribute>, Visibility, Signatur
 }
 
 fn refuse_unreadable(tokens: &TokenStream, error: syn::Error, refusals: &mut Errors) {
-    let idents = |tokens: &TokenStream| {
-        tokens.clone().into_iter().filter_map(|token| match token {
-            TokenTree::Ident(ident) => Some(ident),
-            _ => None,
-        })
-    };
-    if idents(tokens).any(|ident| ident == "fn") {
-        refusals.push(error);
-        return;
-    }
     const ITEMS: [&str; 12] =
         ["struct", "enum", "union", "trait", "impl", "mod", "type", "use", "static", "const", "extern", "macro_rules"];
-    let keyword = idents(tokens).find(|ident| ITEMS.iter().any(|item| ident == item));
-    let help = match &keyword {
-        Some(keyword) if keyword == "impl" || keyword == "trait" => "annotate each method that is to be batched",
+    let words = tokens.clone().into_iter().filter_map(|token| match token {
+        TokenTree::Ident(ident) => Some(ident),
+        _ => None,
+    });
+    let words: Vec<Ident> = words.collect();
+    let is_one_of = |word: &Ident, words: &[&str]| words.iter().any(|other| word == other);
+    // What qualifies a function stands before the `fn` without a name in between.
+    let qualifies = |at: usize| {
+        let next = words[at..].iter().find(|word| !is_one_of(word, &["const", "async", "unsafe", "extern"]));
+        next.is_some_and(|word| word == "fn")
+    };
+    let keyword = words.iter().enumerate().find(|(_, word)| is_one_of(word, &ITEMS));
+    let Some((_, keyword)) = keyword.filter(|(at, _)| !qualifies(*at)) else {
+        refusals.push(error);
+        return;
+    };
+    let help = match keyword.to_string().as_str() {
+        "impl" | "trait" => "annotate each method that is to be batched",
         _ => "annotate the function that is to be called for each item",
     };
-    let place = keyword.map_or_else(|| tokens.clone(), Ident::into_token_stream);
-    refusals.at(place, "`#[batched]` stands on functions only", help);
+    refusals.at(keyword, "`#[batched]` stands on functions only", help);
 }
 
-fn refuse_applied_twice(attrs: &[Attribute], refusals: &mut Errors) {
+fn refuse_applied_twice(attrs: &[Attribute], refusals: &mut Errors) -> bool {
     let is_batched = |attr: &&Attribute| attr.path().segments.last().is_some_and(|last| last.ident == "batched");
-    if let Some(second) = attrs.iter().find(is_batched) {
-        refusals.at(second, "`#[batched]` is applied twice", "remove one of the two, and give it all options");
+    let second = attrs.iter().find(is_batched);
+    if let Some(second) = second {
+        refusals.at(second, "`#[batched]` is applied twice", "remove one of the two, and give the other all options");
     }
+    second.is_some()
 }
 
 fn refuse_qualifiers(sig: &Signature, refusals: &mut Errors) {
@@ -121,7 +128,8 @@ fn refuse_qualifiers(sig: &Signature, refusals: &mut Errors) {
             "annotate a plain function; it runs on worker threads, so it may wait for a future by a `block_on`",
         );
     }
-    if let Safety::Unsafe(unsafety) = &sig.safety {
+    // A variadic function is always unsafe.
+    if let (Safety::Unsafe(unsafety), None) = (&sig.safety, &sig.variadic) {
         refusals.at(
             unsafety,
             "`#[batched]` can't call an `unsafe fn`: nobody would vouch for each of its calls",
@@ -137,7 +145,7 @@ fn refuse_qualifiers(sig: &Signature, refusals: &mut Errors) {
     }
 }
 
-fn refuse_cfg(sig: &Signature, refusals: &mut Errors) {
+fn refuse_cfg(sig: &Signature, refusals: &mut Errors) -> bool {
     let of_parameters = sig.inputs.iter().flat_map(|parameter| match parameter {
         FnArg::Receiver(receiver) => &receiver.attrs,
         FnArg::Typed(parameter) => &parameter.attrs,
@@ -147,13 +155,16 @@ fn refuse_cfg(sig: &Signature, refusals: &mut Errors) {
         GenericParam::Type(parameter) => &parameter.attrs,
         GenericParam::Const(parameter) => &parameter.attrs,
     });
+    let mut conditional = false;
     for attr in of_parameters.chain(of_generics).filter(|attr| attr.path().is_ident("cfg")) {
+        conditional = true;
         refusals.at(
             attr,
             "`#[batched]` can't follow a `#[cfg]` on a parameter: it is expanded before the condition is known",
             "put the `#[cfg]` on the function, and write one function for each case",
         );
     }
+    conditional
 }
 
 fn refuse_receiver(receiver: Option<&Receiver>, refusals: &mut Errors) {

@@ -39,10 +39,9 @@ pub struct ByValue<T>(pub T);
 
 impl<T: Clone + Sync> BatchShared for ByValue<T> {}
 
-impl<T: Clone> ByValue<T> {
-    /// The value for one call.
-    #[inline]
-    pub fn get(&self) -> T {
-        self.0.clone()
-    }
+/// The value for one call. A function rather than a method, so that a type that is not `Clone` is reported once: rustc drops
+/// what it has said of the same type at the same place, but reports a missing method beside a missing trait.
+#[inline]
+pub fn value<T: Clone>(shared: &ByValue<T>) -> T {
+    shared.0.clone()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 use super::deep_size::DeepSize;
 
@@ -58,52 +59,66 @@ impl<T> Measure<T> {
     }
 }
 
-/// Asks a type for its means of measuring, by autoref specialisation: `(&&&Probe::<T>::NEW).measure()` finds the first of
-/// [`ViaDeepSize`], [`ViaOkDeepSize`] and [`ViaUnknown`] that `T` allows. (The trait with the most references taken off the
-/// receiver is looked at first.) See <https://lukaskalbertodt.github.io/2019/12/05/generalized-autoref-based-specialization.html>.
+/// Asks a type for its means of measuring: `Probe::<T>::NEW.measure()` is the first of three methods that `T` allows, here,
+/// in [`OkProbe`], and in [`UnknownProbe`].
+///
+/// Rust looks for a method in a type before it looks in what the type derefs to, and passes over one whose bounds are not
+/// met. No trait has to be in scope, so the expansion of the attribute needs no import.
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
+
+/// Second choice: a `Result` whose value has a deep size, whatever its error is.
+#[derive(Debug)]
+pub struct OkProbe<T>(PhantomData<T>);
+
+/// Last choice: nothing is known of the type.
+#[derive(Debug)]
+pub struct UnknownProbe<T>(PhantomData<T>);
 
 impl<T> Probe<T> {
     /// The only value.
     pub const NEW: Self = Self(PhantomData);
 }
 
-/// First choice: the type has a deep size.
-pub trait ViaDeepSize<T> {
+impl<T: DeepSize> Probe<T> {
     /// How to measure `T`.
-    fn measure(&self) -> Measure<T>;
-}
-
-impl<T: DeepSize> ViaDeepSize<T> for &&Probe<T> {
-    fn measure(&self) -> Measure<T> {
+    #[must_use]
+    pub const fn measure(&self) -> Measure<T> {
         Measure { heap: if T::OWNS_HEAP { Some(T::heap_size) } else { None }, by: MeasuredBy::DeepSize }
     }
 }
 
-/// Second choice: a `Result` whose value has a deep size, whatever its error is.
-pub trait ViaOkDeepSize<T> {
-    /// How to measure `T`.
-    fn measure(&self) -> Measure<T>;
-}
-
-impl<T: DeepSize, E> ViaOkDeepSize<Result<T, E>> for &Probe<Result<T, E>> {
-    fn measure(&self) -> Measure<Result<T, E>> {
+impl<T: DeepSize, E> OkProbe<Result<T, E>> {
+    /// How to measure `Result<T, E>`.
+    #[must_use]
+    pub fn measure(&self) -> Measure<Result<T, E>> {
         // An error is small beside what a function that needs a budget returns.
         let heap: fn(&Result<T, E>) -> usize = |result| result.as_ref().map_or(0, T::heap_size);
         Measure { heap: if T::OWNS_HEAP { Some(heap) } else { None }, by: MeasuredBy::DeepSize }
     }
 }
 
-/// Last choice: nothing is known of the type.
-pub trait ViaUnknown<T> {
+impl<T> UnknownProbe<T> {
     /// How to measure `T`.
-    fn measure(&self) -> Measure<T>;
+    #[must_use]
+    pub const fn measure(&self) -> Measure<T> {
+        Measure::unknown()
+    }
 }
 
-impl<T> ViaUnknown<T> for Probe<T> {
-    fn measure(&self) -> Measure<T> {
-        Measure::unknown()
+impl<T> Deref for Probe<T> {
+    type Target = OkProbe<T>;
+
+    fn deref(&self) -> &OkProbe<T> {
+        const { &OkProbe(PhantomData) }
+    }
+}
+
+impl<T> Deref for OkProbe<T> {
+    type Target = UnknownProbe<T>;
+
+    fn deref(&self) -> &UnknownProbe<T> {
+        const { &UnknownProbe(PhantomData) }
     }
 }
 
@@ -114,7 +129,7 @@ mod tests {
 
     macro_rules! measure {
         ($type:ty) => {
-            (&&&Probe::<$type>::NEW).measure()
+            Probe::<$type>::NEW.measure()
         };
     }
 

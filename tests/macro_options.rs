@@ -1,0 +1,113 @@
+//! The options of the attribute, in every form that is accepted.
+
+use amorsize::{Bytes, batched};
+
+const SHARE: f64 = 0.25;
+const BUDGET: Bytes = Bytes::mib(64);
+const TEXT: &str = "64MiB";
+const ITEMS: usize = 3;
+const LOUD: bool = false;
+
+macro_rules! accepted {
+    ($($name:ident($($options:tt)*);)*) => {$(
+        #[test]
+        fn $name() {
+            #[batched($($options)*)]
+            fn double(x: u32) -> u32 {
+                2 * x
+            }
+
+            assert_eq!(double_batched(0..3).collect::<Vec<_>>().unwrap(), [0, 2, 4]);
+            // What the attribute sets, the run can set anew.
+            let run = double_batched(0..3).batch_size(1).max_memory("1GiB");
+            assert_eq!(run.collect::<Vec<_>>().unwrap(), [0, 2, 4]);
+        }
+    )*};
+}
+
+accepted! {
+    nothing();
+    max_memory_all(max_memory = 1.0);
+    max_memory_tiny(max_memory = 1e-6);
+    max_memory_typed(max_memory = 0.5_f64);
+    max_memory_bytes(max_memory = "512MiB");
+    max_memory_decimal_bytes(max_memory = "1.5 GB");
+    max_memory_constant_fraction(max_memory = SHARE);
+    max_memory_constant_bytes(max_memory = BUDGET);
+    max_memory_constant_text(max_memory = TEXT);
+    max_memory_expression(max_memory = Bytes::mib(8 * 8));
+    max_memory_computed(max_memory = 2.0 * SHARE);
+    batch_size_literal(batch_size = 1);
+    batch_size_typed(batch_size = 1_000_usize);
+    batch_size_constant(batch_size = ITEMS);
+    batch_size_block(batch_size = { ITEMS * 2 });
+    batch_size_call(batch_size = usize::pow(2, 10));
+    sample_size(sample_size = ITEMS);
+    threads_literal(threads = 2);
+    threads_constant(threads = ITEMS - 1);
+    verbose_off(verbose = false);
+    verbose_constant(verbose = LOUD);
+    in_impl_off(in_impl = false);
+    everything(max_memory = "1GiB", batch_size = 2, sample_size = 1, threads = ITEMS, verbose = LOUD,);
+}
+
+struct Model<const N: usize>;
+
+trait Sized {
+    const SIZE: usize;
+}
+
+impl<const N: usize> Model<N> {
+    const SIZE: usize = N;
+
+    // These can stand in no constant: one may not mention generic parameters.
+    #[batched(batch_size = Self::SIZE, threads = N)]
+    fn of_self(&self, x: u32) -> u32 {
+        x
+    }
+}
+
+struct Typed<T>(T);
+
+impl<T: Sized + Sync> Typed<T> {
+    #[batched(batch_size = T::SIZE)]
+    fn of_parameter(&self, x: u32) -> u32 {
+        let _ = &self.0;
+        x
+    }
+
+    #[batched(batch_size = ITEMS)]
+    fn of_neither(&self, x: u32) -> u32 {
+        x
+    }
+}
+
+impl Sized for u8 {
+    const SIZE: usize = 2;
+}
+
+#[batched(batch_size = T::SIZE, sample_size = N + 1)]
+fn generic<T: Sized, const N: usize>(x: T) -> T {
+    x
+}
+
+#[test]
+fn expressions_can_depend_on_generic_parameters() {
+    assert_eq!(Model::<2>.of_self_batched([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
+    assert_eq!(Typed(1_u8).of_parameter_batched([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
+    assert_eq!(Typed(1_u8).of_neither_batched([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
+    assert_eq!(generic_batched::<u8, 3, _>([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
+}
+
+#[test]
+fn every_text_that_the_attribute_takes_the_runtime_takes() {
+    // The macro crate has a parser of its own; these are the texts of its tests.
+    for text in ["0B", "1 b", "3kB", "512MiB", "512mib", "1.5GiB", "  1_000 MB ", "0.5 TiB", ".5kB", "5.kB"] {
+        assert!(text.parse::<Bytes>().is_ok(), "{text}");
+    }
+    for text in
+        ["", "12", "12 bananas", "MiB", "-1MiB", "1..5MiB", "1 MiB x", "20000000TiB", "NaN", "1e3MB", "_1MB", "1.2.3MB"]
+    {
+        assert!(text.parse::<Bytes>().is_err(), "{text}");
+    }
+}

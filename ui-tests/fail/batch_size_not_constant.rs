@@ -1,0 +1,14 @@
+use amorsize::batched;
+
+fn size() -> usize {
+    1
+}
+
+#[batched(batch_size = size())]
+fn double(x: u32) -> u32 {
+    2 * x
+}
+
+fn main() {
+    let _: Vec<u32> = double_batched(0..3).batch_size(2).collect().unwrap();
+}

@@ -1,0 +1,14 @@
+use amorsize::batched;
+
+struct Model;
+
+impl Model {
+    #[batched(in_impl)]
+    fn double(&self, x: u32) -> u32 {
+        2 * x
+    }
+}
+
+fn main() {
+    let _: Vec<u32> = Model.double_batched(0..3).batch_size(2).collect().unwrap();
+}

@@ -1,0 +1,15 @@
+use amorsize::batched;
+
+struct Model(u32);
+
+impl Model {
+    #[batched]
+    fn f(&mut self, x: u32) -> u32 {
+        self.0 += x;
+        self.0
+    }
+}
+
+fn main() {
+    let _: Vec<u32> = Model(0).f_batched(0..3).batch_size(2).collect().unwrap();
+}

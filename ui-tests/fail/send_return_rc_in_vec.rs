@@ -1,0 +1,12 @@
+use amorsize::batched;
+
+use std::rc::Rc;
+
+#[batched]
+fn f(x: u32) -> Vec<Rc<u32>> {
+    vec![Rc::new(x)]
+}
+
+fn main() {
+    let _: Vec<Vec<Rc<u32>>> = f_batched(0..3).batch_size(2).collect().unwrap();
+}

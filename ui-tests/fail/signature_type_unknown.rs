@@ -1,0 +1,8 @@
+use amorsize::batched;
+
+#[batched]
+fn f(x: Missing, y: Lost) -> Gone {
+    x
+}
+
+fn main() {}
