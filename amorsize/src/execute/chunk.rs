@@ -78,7 +78,6 @@ pub(crate) struct Chunks(Mutex<Places>);
 
 /// The place of a chunk that a worker has is empty and still the chunk's.
 struct Places {
-    #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
     chunks: Vec<Option<Box<RawChunk>>>,
     free: Vec<ChunkId>,
 }
