@@ -90,7 +90,7 @@ pub(crate) struct Engine {
     resident_most: u64,
     elapsed: Duration,
     /// When the clock was last read inline: reading it once between two stretches is enough.
-    now: Instant,
+    now: Option<Instant>,
 }
 
 /// What an inline part came to.
@@ -126,7 +126,7 @@ impl Engine {
             resident_measured: false,
             resident_most: 0,
             elapsed: Duration::ZERO,
-            now: Instant::now(),
+            now: None,
         }
     }
 
@@ -202,7 +202,7 @@ impl Engine {
             let begun = Instant::now();
             self.budget()?;
             self.read_resident();
-            self.now = Instant::now();
+            self.now = Some(Instant::now());
             while self.next < self.options.sample_items() && !line.ended() {
                 // A sample that would break the budget ends early.
                 if self.next > 0 && self.affordable() == 0 {
@@ -220,13 +220,11 @@ impl Engine {
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
     pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
         let begun = Instant::now();
-        self.now = begun;
+        self.now = Some(begun);
         let outcome = self.run_phases(line);
         // What the last stretch read from the clock will do for a run that stayed inline.
-        if matches!(self.phase, Phase::Parallel(..)) {
-            self.now = Instant::now();
-        }
-        self.elapsed += self.now - begun;
+        let now = self.now.take().filter(|_| matches!(self.phase, Phase::Inline));
+        self.elapsed += now.unwrap_or_else(Instant::now) - begun;
         outcome
     }
 
@@ -333,8 +331,8 @@ impl Engine {
         let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
         let now = Instant::now();
-        let seconds = (now - self.now).as_secs_f64();
-        self.now = now;
+        let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64();
+        self.now = Some(now);
         stretch.seconds = done.seconds.unwrap_or(seconds);
         if done.seconds.is_some() && done.items > 0 {
             self.learned.handling = (seconds - stretch.seconds).max(0.0) / done.items as f64;
