@@ -148,8 +148,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
 
     fn collect_vec(mut self) -> Result<Vec<R>, Error> {
         let types = self.shared.types;
-        let all =
-            self.core.collect(&mut self.source, (self.as_function)(&self.shared), &|count| types.collection(count))?;
+        let all = self.core.collect(&mut self.source, (self.as_function)(&self.shared), types.collector())?;
         Ok(types.collected(all))
     }
 

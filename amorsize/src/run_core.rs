@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
-use crate::execute::buffer::Collection;
+use crate::execute::buffer::{Collection, Collector};
 use crate::execute::chunk::{Chunks, Function, Work};
 use crate::execute::line::{Flow, Input, Kept, Line, Outlet, Stock};
 use crate::memory::Bytes;
@@ -121,12 +121,12 @@ impl Core {
         self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
     }
 
-    /// Runs everything into one collection, for which `room` makes room.
+    /// Runs everything into one collection.
     pub(crate) fn collect(
         &mut self,
         input: &mut dyn Input,
         function: &dyn Function,
-        room: &dyn Fn(usize) -> Option<Collection>,
+        collector: Collector,
     ) -> Result<Collection, Error> {
         self.start(input, function)?;
         let (least, _) = self.stock.left(input);
@@ -135,7 +135,7 @@ impl Core {
         if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget()?.bytes {
             return Err(self.too_many(count));
         }
-        let Some(mut all) = room(count) else { return Err(self.too_many(count)) };
+        let Some(mut all) = collector.room_for(count) else { return Err(self.too_many(count)) };
         self.drive(input, function, &mut all)?;
         self.verbose.end(all.len());
         Ok(all)

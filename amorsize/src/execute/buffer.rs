@@ -230,6 +230,13 @@ impl Results {
         self.len
     }
 
+    /// The place of the first of the last `count` results.
+    fn last(&self, mark: u64, count: usize) -> *mut u8 {
+        self.kind.check(mark);
+        assert!(count <= self.len, "there are not so many results");
+        self.kind.at(self.places, self.len - count)
+    }
+
     /// Makes room for `count` results in an own allocation, unless there is room already.
     pub(crate) fn ensure(&mut self, count: usize) {
         if self.capacity - self.len < count {
@@ -302,12 +309,19 @@ pub(crate) struct Collection {
     in_place: bool,
 }
 
-impl Collection {
-    fn try_new(kind: Kind, capacity: usize) -> Option<Self> {
-        let block = Arc::new(Block::try_new(kind, capacity)?);
-        Some(Self { kind, block, len: 0, given: 0, in_place: true })
-    }
+/// Makes a [`Collection`] of results.
+#[derive(Clone, Copy)]
+pub(crate) struct Collector(Kind);
 
+impl Collector {
+    /// Room for `capacity` results, or `None` where there is no such amount of memory.
+    pub(crate) fn room_for(self, capacity: usize) -> Option<Collection> {
+        let block = Arc::new(Block::try_new(self.0, capacity)?);
+        Some(Collection { kind: self.0, block, len: 0, given: 0, in_place: true })
+    }
+}
+
+impl Collection {
     /// The memory of all results, and how many there are; they are no longer counted here.
     fn into_block(mut self, mark: u64) -> (Block, usize) {
         self.kind.check(mark);
@@ -525,11 +539,11 @@ impl<T, R> Types<T, R> {
         unsafe { &*ptr::slice_from_raw_parts(first.cast(), count) }
     }
 
-    /// The results of a chunk.
-    pub(crate) fn results_of(self, chunk: &RawChunk) -> &[R] {
-        chunk.results.kind.check(self.mark);
-        // SAFETY: the places `..len` hold results, of this type as the mark shows, and the slice borrows the chunk.
-        unsafe { &*ptr::slice_from_raw_parts(chunk.results.places.cast(), chunk.results.len) }
+    /// The last `count` results of a chunk.
+    pub(crate) fn last_results_of(self, chunk: &RawChunk, count: usize) -> &[R] {
+        let first = chunk.results.last(self.mark, count);
+        // SAFETY: the places hold results, of this type as the mark shows, and the slice borrows the chunk.
+        unsafe { &*ptr::slice_from_raw_parts(first.cast(), count) }
     }
 
     /// The chunk with its types, to run the next `quota` items.
@@ -551,9 +565,9 @@ impl<T, R> Types<T, R> {
         Results::in_block(self.results(), Block::of_vec(buffer))
     }
 
-    /// Room for `capacity` results, or `None` where there is no such amount of memory.
-    pub(crate) fn collection(self, capacity: usize) -> Option<Collection> {
-        Collection::try_new(self.results(), capacity)
+    /// What makes a [`Collection`] of results.
+    pub(crate) fn collector(self) -> Collector {
+        Collector(self.results())
     }
 
     /// All results of a collection.
@@ -611,7 +625,7 @@ mod tests {
         let mut chunk = filled(types, &mine);
         chunk.results.ensure(10);
         types.quota(&mut chunk, 4).run(|item| item);
-        assert_eq!((types.items_of(&chunk), types.results_of(&chunk)), (&mine[4..], &mine[..4]));
+        assert_eq!((types.items_of(&chunk), types.last_results_of(&chunk, 4)), (&mine[4..], &mine[..4]));
         drop(chunk);
         assert!(all_dropped_but_mine(&mine));
     }
@@ -685,15 +699,15 @@ mod tests {
         let refused = |body: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(body)).is_err());
         refused(&mut || assert!(strings.items_of(&chunk)[0].is_empty()));
         refused(&mut || drop(strings.into_vec(numbers.in_buffer(vec![1]))));
-        refused(&mut || drop(strings.collected(numbers.collection(1).unwrap())));
+        refused(&mut || drop(strings.collected(numbers.collector().room_for(1).unwrap())));
         refused(&mut || strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1));
-        refused(&mut || strings.collection(1).unwrap().add(numbers.in_buffer(Vec::new())));
+        refused(&mut || strings.collector().room_for(1).unwrap().add(numbers.in_buffer(Vec::new())));
     }
 
     #[test]
     fn regions_fill_one_allocation() {
         let (mine, types) = (values(10), Both::new());
-        let mut all = types.collection(12).unwrap();
+        let mut all = types.collector().room_for(12).unwrap();
         let (first, second) = (all.place(7), all.place(3));
         let second = run_in(types, second, &mine[7..]);
         let mut chunk = filled(types, &mine[..7]);
@@ -713,7 +727,7 @@ mod tests {
     #[test]
     fn what_was_made_before_is_moved_into_place() {
         let (mine, types) = (values(6), Both::new());
-        let mut all = types.collection(6).unwrap();
+        let mut all = types.collector().room_for(6).unwrap();
         all.add(run_in(types, types.in_buffer(Vec::new()), &mine[..2]));
         let room = all.place(4);
         all.add(run_in(types, room, &mine[2..]));
@@ -726,7 +740,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_in_place_follows_in_order() {
         let (mine, types) = (values(100), Both::new());
-        let mut all = types.collection(5).unwrap();
+        let mut all = types.collector().room_for(5).unwrap();
         for part in mine.chunks(3) {
             let room = all.place(part.len());
             all.add(run_in(types, room, part));
@@ -739,7 +753,7 @@ mod tests {
     #[test]
     fn places_that_were_not_used_are_used_again() {
         let (mine, types) = (values(6), Both::new());
-        let mut all = types.collection(6).unwrap();
+        let mut all = types.collector().room_for(6).unwrap();
         let room = all.place(6);
         all.add(run_in(types, room, &mine[..2]));
         all.reclaim();
@@ -751,7 +765,7 @@ mod tests {
     #[test]
     fn a_region_that_is_not_added_drops_what_it_holds_even_after_the_collection() {
         let (mine, types) = (values(6), Both::new());
-        let mut all = types.collection(6).unwrap();
+        let mut all = types.collector().room_for(6).unwrap();
         let (first, second) = (all.place(3), all.place(3));
         all.add(run_in(types, first, &mine[..3]));
         let second = run_in(types, second, &mine[3..5]);
@@ -772,8 +786,8 @@ mod tests {
 
     #[test]
     fn impossible_room_is_refused() {
-        assert!(Types::<u8, u64>::new().collection(usize::MAX).is_none());
-        assert!(Types::<u8, u64>::new().collection(usize::MAX / 8).is_none());
+        assert!(Types::<u8, u64>::new().collector().room_for(usize::MAX).is_none());
+        assert!(Types::<u8, u64>::new().collector().room_for(usize::MAX / 8).is_none());
     }
 
     #[test]
@@ -781,7 +795,7 @@ mod tests {
         let types = Types::<(), ()>::new();
         let mut chunk = types.chunk();
         types.fill(&mut chunk, &mut std::iter::repeat_n((), 5), 5);
-        let mut all = types.collection(5).unwrap();
+        let mut all = types.collector().room_for(5).unwrap();
         chunk.results = all.place(5);
         types.quota(&mut chunk, 5).run(|()| ());
         all.add(chunk.results.take());

@@ -5,16 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use super::buffer::Chunk;
 use super::buffer::{RawChunk, Types};
 use super::control::{ChunkId, Control, Steps};
-use crate::memory::measure::Measure;
+use crate::memory::measure::{Heap, Measure};
 
 /// The function of a run, as a call over a chunk: one call through a pointer for many items.
 pub(crate) type Kernel<T, R, C> = fn(&mut Chunk<T, R>, &C);
 
 /// A function with its shared parameters, as the part of the executor sees it that is compiled once.
 pub(crate) trait Function: Sync {
-    /// Calls the function for the next `count` items of a chunk; gives the bytes that the results own beside their own size, in
-    /// all and at most.
-    fn step(&self, chunk: &mut RawChunk, count: usize) -> (u64, u64);
+    /// Calls the function for the next `count` items of a chunk; gives what the results own beside their own size.
+    fn step(&self, chunk: &mut RawChunk, count: usize) -> Heap;
 
     /// Bytes that the waiting items of a chunk own beside their own size.
     fn input_heap(&self, chunk: &RawChunk) -> u64;
@@ -32,37 +31,24 @@ pub(crate) struct Shared<T, R, C> {
 }
 
 impl<T, R, C: Sync> Function for Shared<T, R, C> {
-    fn step(&self, chunk: &mut RawChunk, count: usize) -> (u64, u64) {
+    fn step(&self, chunk: &mut RawChunk, count: usize) -> Heap {
         (self.kernel)(self.types.quota(chunk, count), &self.context);
-        let Some(heap) = self.measure.1.heap else { return (0, 0) };
-        heap_of(self.types.results_of(chunk), count, heap)
+        match self.measure.1.heap {
+            Some(heap) => heap(self.types.last_results_of(chunk, count)),
+            None => Heap::default(),
+        }
     }
 
     fn input_heap(&self, chunk: &RawChunk) -> u64 {
-        let Some(heap) = self.measure.0.heap else { return 0 };
-        let items = self.types.items_of(chunk);
-        heap_of(items, items.len(), heap).0
+        match self.measure.0.heap {
+            Some(heap) => heap(self.types.items_of(chunk)).sum,
+            None => 0,
+        }
     }
 
     fn measures(&self) -> bool {
         self.measure.1.heap.is_some()
     }
-}
-
-/// Bytes that the last `count` values own, in all and at most.
-fn heap_of<V>(values: &[V], count: usize, heap: fn(&V) -> usize) -> (u64, u64) {
-    let (mut sum, mut largest) = (0, 0);
-    // A plain loop, because iterators would be compiled for each function too.
-    let mut at = values.len() - count;
-    while at < values.len() {
-        let bytes = heap(&values[at]) as u64;
-        sum += bytes;
-        if bytes > largest {
-            largest = bytes;
-        }
-        at += 1;
-    }
-    (sum, largest)
 }
 
 /// Lends a function to other threads. Made where the types are known to allow that, and kept as a pointer, so that the terminals
@@ -158,7 +144,7 @@ struct Running<'a> {
 }
 
 impl Steps for Running<'_> {
-    fn step(&mut self, count: usize) -> (u64, u64) {
+    fn step(&mut self, count: usize) -> Heap {
         self.function.step(self.chunk, count)
     }
 

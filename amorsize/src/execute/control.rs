@@ -24,7 +24,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::memory::budget::Ledger;
-use crate::memory::measure::MeasuredBy;
+use crate::memory::measure::{Heap, MeasuredBy};
 use crate::plan::{CHUNK_SECONDS, Situation, chunk_items};
 use crate::sample::{Learned, Stretch};
 
@@ -44,9 +44,8 @@ const CLOCK_SECONDS: f64 = 100e-6;
 
 /// One chunk being run, as far as this file knows it.
 pub(crate) trait Steps {
-    /// Calls the function for the next `count` items and gives the bytes that their results own beside their own size, in all
-    /// and for the largest.
-    fn step(&mut self, count: usize) -> (u64, u64);
+    /// Calls the function for the next `count` items and gives what their results own beside their own size.
+    fn step(&mut self, count: usize) -> Heap;
     /// Results so far.
     fn done(&self) -> usize;
     /// Whether results can own more bytes than their size says.
@@ -464,9 +463,9 @@ impl Control {
             let stepped = catch_unwind(AssertUnwindSafe(|| steps.step(count)));
             stretch.items = steps.done();
             match stepped {
-                Ok((heap, largest)) => {
-                    heap_bytes += heap;
-                    stretch.largest = stretch.largest.max(largest + grant.per_item);
+                Ok(heap) => {
+                    heap_bytes += heap.sum;
+                    stretch.largest = stretch.largest.max(heap.largest + grant.per_item);
                 }
                 // What the results before the panic own in this step was not measured; where results are measured a step is one
                 // item, so there are none.

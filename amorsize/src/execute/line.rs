@@ -255,10 +255,10 @@ impl Line<'_> {
         let at_once = if function.measures() { 1 } else { count };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             while done.items < count && done.heap <= allowance {
-                let (heap, largest) = function.step(&mut chunk, at_once);
+                let heap = function.step(&mut chunk, at_once);
                 done.items += at_once;
-                done.heap += heap;
-                done.largest = done.largest.max(largest);
+                done.heap += heap.sum;
+                done.largest = done.largest.max(heap.largest);
             }
         }));
         done.panic = outcome.err();

@@ -30,9 +30,28 @@ impl fmt::Display for MeasuredBy {
 
 /// How values of `T` are measured, decided when the function was annotated.
 pub struct Measure<T> {
-    /// Bytes owned on the heap; `None` where there can be none or where the type can't say.
-    pub(crate) heap: Option<fn(&T) -> usize>,
+    /// Bytes that values own on the heap; `None` where there can be none or where the type can't say. A function over many
+    /// values rather than over one, so that the loop is compiled only for types that are measured.
+    pub(crate) heap: Option<fn(&[T]) -> Heap>,
     pub(crate) by: MeasuredBy,
+}
+
+/// Bytes that values own on the heap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heap {
+    /// All of them together.
+    pub(crate) sum: u64,
+    /// The one that owns most.
+    pub(crate) largest: u64,
+}
+
+impl Heap {
+    fn of<T>(values: &[T], heap: impl Fn(&T) -> usize) -> Self {
+        values
+            .iter()
+            .map(|value| heap(value) as u64)
+            .fold(Self::default(), |all, bytes| Self { sum: all.sum + bytes, largest: all.largest.max(bytes) })
+    }
 }
 
 impl<T> Clone for Measure<T> {
@@ -84,7 +103,8 @@ impl<T: DeepSize> Probe<T> {
     /// How to measure `T`.
     #[must_use]
     pub const fn measure(&self) -> Measure<T> {
-        Measure { heap: if T::OWNS_HEAP { Some(T::heap_size) } else { None }, by: MeasuredBy::DeepSize }
+        let heap: fn(&[T]) -> Heap = |values| Heap::of(values, T::heap_size);
+        Measure { heap: if T::OWNS_HEAP { Some(heap) } else { None }, by: MeasuredBy::DeepSize }
     }
 }
 
@@ -93,7 +113,8 @@ impl<T: DeepSize, E> OkProbe<Result<T, E>> {
     #[must_use]
     pub fn measure(&self) -> Measure<Result<T, E>> {
         // An error is small beside what a function that needs a budget returns.
-        let heap: fn(&Result<T, E>) -> usize = |result| result.as_ref().map_or(0, T::heap_size);
+        let heap: fn(&[Result<T, E>]) -> Heap =
+            |values| Heap::of(values, |result| result.as_ref().map_or(0, T::heap_size));
         Measure { heap: if T::OWNS_HEAP { Some(heap) } else { None }, by: MeasuredBy::DeepSize }
     }
 }
@@ -140,9 +161,12 @@ mod tests {
     fn the_best_means_is_found() {
         assert_eq!(measure!(u32).by, MeasuredBy::DeepSize);
         assert!(measure!(u32).heap.is_none());
-        assert_eq!((measure!(Vec<u8>).heap.unwrap())(&Vec::with_capacity(100)), 100);
+        assert_eq!(
+            (measure!(Vec<u8>).heap.unwrap())(&[Vec::with_capacity(100), Vec::with_capacity(20)]),
+            Heap { sum: 120, largest: 100 }
+        );
         assert_eq!(measure!(Result<Vec<u8>, Opaque>).by, MeasuredBy::DeepSize);
-        assert_eq!((measure!(Result<Vec<u8>, Opaque>).heap.unwrap())(&Ok(Vec::with_capacity(7))), 7);
+        assert_eq!((measure!(Result<Vec<u8>, Opaque>).heap.unwrap())(&[Ok(Vec::with_capacity(7))]).sum, 7);
         assert_eq!(measure!(io::Result<String>).by, MeasuredBy::DeepSize);
         assert_eq!(measure!(Opaque).by, MeasuredBy::Resident);
         assert_eq!(measure!(Vec<Opaque>).by, MeasuredBy::Resident);
