@@ -367,7 +367,8 @@ impl<T: DeepSize, S> DeepSize for HashSet<T, S> {
 }
 
 /// Bytes of a B-tree of the standard library: leaves have room for 11 entries beside 12 bytes of links and are at least half
-/// full; random insertion leaves them about two thirds full (Yao 1978, "On random 2-3 trees"), and inner nodes add a tenth.
+/// full; random insertion leaves them about two thirds full (Yao 1978, "On random 2-3 trees"), and inner nodes add a tenth. A tree
+/// that was collected is packed tighter, and so counts for more than it takes.
 fn b_tree(len: usize, entry: usize) -> usize {
     if len == 0 { 0 } else { len.div_ceil(7) * (11 * entry + 12) * 11 / 10 }
 }
@@ -438,12 +439,12 @@ mod tests {
     }
 
     #[test]
-    fn maps_are_counted_within_a_fifth() {
-        // Measured with a counting allocator: 1,000 entries inserted in a scrambled order.
+    fn maps_are_counted_without_looking_into_them() {
+        // What a counting allocator said for 1,000 entries in a scrambled order: the table to the byte; the tree 28,224 bytes when
+        // they were inserted one by one, and 18,432 when they were collected, which packs it.
         let scrambled = || (0..1000u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15), i));
-        let hash = HashMap::<u64, u64>::from_iter(scrambled()).heap_size();
-        assert_eq!(hash, 2048 * 17 + 16);
+        assert_eq!(HashMap::<u64, u64>::from_iter(scrambled()).heap_size(), 34_832);
         let tree = BTreeMap::<u64, u64>::from_iter(scrambled()).heap_size();
-        assert!((24_000..36_000).contains(&tree), "{tree}");
+        assert!((28_224..28_224 * 11 / 10).contains(&tree), "{tree}");
     }
 }
