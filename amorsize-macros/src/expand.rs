@@ -1,5 +1,6 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::visit_mut::{self, VisitMut};
 use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
@@ -56,7 +57,7 @@ pub(crate) fn signature(function: &Normalized, options: &Options, generics: Gene
 }
 
 fn doc(function: &Normalized) -> String {
-    let original = &function.function.sig.ident;
+    let original = function.function.sig.ident.unraw();
     // The name alone could mean a module or a type too.
     let link = if function.function.in_impl { format!("Self::{original}") } else { format!("fn@{original}") };
     format!(

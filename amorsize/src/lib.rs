@@ -11,6 +11,7 @@ mod run;
 #[path = "private.rs"]
 pub mod __private;
 
+#[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
 pub use error::{Error, ErrorKind, TryError};
 pub use memory::Bytes;
