@@ -3,7 +3,7 @@
 #![allow(
     clippy::needless_arbitrary_self_type,
     clippy::needless_lifetimes,
-    clippy::ptr_arg,
+    clippy::upper_case_acronyms,
     reason = "every form is tried, also where another would be nicer"
 )]
 
@@ -152,7 +152,6 @@ fn of_generic_and_plain_types() {
     same!(view.find_batched(["b", "x"], "c"), [Some(1), Some(2)]);
     let rest = view.slice_batched([1]).collect::<Vec<_>>().unwrap();
     assert_eq!(View::over_batched([text.as_str()]).collect::<Vec<_>>().unwrap()[0].text, "abc");
-    drop(view);
     assert_eq!(rest, ["bc"]);
 
     same!(Concrete.color_batched([RGB(1)], &RGB(2)), [RGB(1)]);
