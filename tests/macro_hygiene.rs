@@ -31,7 +31,7 @@ mod shadowed {
         };
     }
 
-    #[batched(batch_size = BATCH_SIZE, threads = { let value = BATCH_SIZE; value }, verbose = false, max_memory = 0.5)]
+    #[batched(batch_size = BATCH_SIZE, threads = { let value = BATCH_SIZE; 2 * value }, verbose = false, max_memory = 0.5)]
     pub(crate) fn shadowing<T: ::core::clone::Clone>(x: u32, y: T, z: &T) -> u32 {
         let _ = (y, z);
         x + OPTIONS

@@ -206,11 +206,18 @@ impl Parameters {
 
     /// The parameters of an impl are out of sight, so there a name in capitals such as `T` is taken for one. A bound on a
     /// concrete type of such a name does no harm: rustc judges it at once.
-    pub(crate) fn contain(&self, ident: &Ident) -> bool {
+    fn contain(&self, ident: &Ident) -> bool {
         let name = ident.to_string();
         let in_capitals =
             || name.starts_with(char::is_uppercase) && name.chars().all(|c| c.is_uppercase() || c.is_numeric());
         self.idents.contains(&name) || name == "Self" || self.in_impl && in_capitals()
+    }
+
+    /// The same within an expression, where most names in capitals are constants.
+    pub(crate) fn contain_value(&self, ident: &Ident, path_follows: bool) -> bool {
+        let name = ident.to_string();
+        let can_be = self.idents.contains(&name) || name == "Self" || path_follows || name.chars().count() == 1;
+        can_be && self.contain(ident)
     }
 
     fn is_one(&self, path: &TypePath) -> bool {

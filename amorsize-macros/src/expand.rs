@@ -1,5 +1,6 @@
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::visit_mut::{self, VisitMut};
 use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
@@ -56,7 +57,7 @@ pub(crate) fn signature(function: &Normalized, options: &Options, generics: Gene
 }
 
 fn doc(function: &Normalized) -> String {
-    let original = &function.function.sig.ident;
+    let original = function.function.sig.ident.unraw();
     // The name alone could mean a module or a type too.
     let link = if function.function.in_impl { format!("Self::{original}") } else { format!("fn@{original}") };
     format!(
@@ -281,13 +282,20 @@ fn judged_count(setting: &Setting) -> TokenStream {
 
 /// Whether an expression can stand only where the function's generic parameters are in scope, which is not so in a constant.
 fn depends_on_generics(function: &Normalized, value: &Expr) -> bool {
-    let parameters = bounds::Parameters::of(function);
     fn says_any(tokens: TokenStream, parameters: &bounds::Parameters) -> bool {
-        tokens.into_iter().any(|token| match token {
-            proc_macro2::TokenTree::Ident(ident) => parameters.contain(&ident),
-            proc_macro2::TokenTree::Group(group) => says_any(group.stream(), parameters),
-            _ => false,
-        })
+        let mut tokens = tokens.into_iter().peekable();
+        while let Some(token) = tokens.next() {
+            let path_follows = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+            let says = match token {
+                TokenTree::Ident(ident) => parameters.contain_value(&ident, path_follows),
+                TokenTree::Group(group) => says_any(group.stream(), parameters),
+                _ => false,
+            };
+            if says {
+                return true;
+            }
+        }
+        false
     }
-    says_any(value.to_token_stream(), &parameters)
+    says_any(value.to_token_stream(), &bounds::Parameters::of(function))
 }

@@ -1,7 +1,7 @@
 //! The attribute of [`amorsize`](https://docs.rs/amorsize): use it as `amorsize::batched`, where it is documented.
 //!
-//! In the order of the work: [`options`] and [`signature`] read what the user wrote and refuse what can't be done,
-//! [`normalize`] names what was left implicit, [`expand`] writes the wrapper, [`fallback`] what stands in its place.
+//! In the order of the work: `options` and `signature` read what the user wrote and refuse what can't be done,
+//! `normalize` names what was left implicit, `expand` writes the wrapper, `fallback` what stands in its place.
 
 mod bounds;
 mod bytes;

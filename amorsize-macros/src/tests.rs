@@ -1,1 +1,274 @@
+//! What the attribute writes, as text: shapes that can't be seen from without.
 
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::annotate;
+
+/// The expansion without white space, so that only words are compared.
+fn expansion(options: TokenStream, function: TokenStream) -> String {
+    squeezed(&annotate(options, function).to_string())
+}
+
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+#[track_caller]
+fn assert_says(expansion: &str, part: TokenStream) {
+    let part = squeezed(&part.to_string());
+    assert!(expansion.contains(&part), "\n{part}\nis not in\n{expansion}");
+}
+
+#[test]
+fn the_original_comes_first_and_untouched() {
+    let original = quote! {
+        #[must_use] pub(crate) const fn f(mut x: u32) -> u32 { x += 1; not even syntax }
+    };
+    let squeezed = squeezed(&original.to_string());
+    for options in [quote!(), quote!(batch_size = 0, bach_size = 3)] {
+        assert!(expansion(options, original.clone()).starts_with(&squeezed));
+    }
+    let refused = quote!(
+        async fn f(self) -> ! {}
+    );
+    assert!(expansion(quote!(), refused.clone()).starts_with(&self::squeezed(&refused.to_string())));
+}
+
+#[test]
+fn elided_lifetimes_are_named() {
+    let text = expansion(
+        quote!(),
+        quote!(
+            pub fn late(x: &str, k: &str, n: Config) -> usize {
+                0
+            }
+        ),
+    );
+    assert_says(
+        &text,
+        quote! {
+            pub fn late_batched<'item, 'k, Items>(items: Items, k: &'k str, n: Config)
+                -> ::amorsize::Batched<Items, usize, (&'k str, ::amorsize::__private::ByValue<Config>,)>
+            where Items: ::core::iter::IntoIterator<Item = &'item str>,
+        },
+    );
+    assert_says(
+        &text,
+        quote! {
+            ::amorsize::__private::new2::<&'item str, usize, &'k str, ::amorsize::__private::ByValue<Config>, Items>
+        },
+    );
+    assert_says(
+        &text,
+        quote! {
+            |chunk, shared| chunk.run(|item| late(item, shared.0, ::amorsize::__private::value(&shared.1)))
+        },
+    );
+}
+
+#[test]
+fn fresh_names_differ_from_the_users() {
+    let function = quote!(
+        fn f<'item>(x: &Items<'item>, items: &str, y: impl Item) {}
+    );
+    assert_says(
+        &expansion(quote!(), function),
+        quote! {
+            fn f_batched<'item: 'item2, 'item2, 'items, Y: Item + ::core::clone::Clone + ::core::marker::Sync, Items2>(
+                items2: Items2, items: &'items str, y: Y)
+        },
+    );
+}
+
+#[test]
+fn what_references_imply_is_said() {
+    let function = quote!(
+        fn f<T: Clone, U>(x: &[&T], y: Vec<U>) {}
+    );
+    assert_says(
+        &expansion(quote!(), function),
+        quote! {
+            fn f_batched<'item, 'item2: 'item,
+                T: Clone + ::core::marker::Sync + 'item + 'item2,
+                U: ::core::clone::Clone + ::core::marker::Sync, Items>
+        },
+    );
+}
+
+#[test]
+fn bounds_stand_on_what_depends_on_a_parameter() {
+    let function = quote!(
+        fn f<T: Shape>(x: T::Out, y: &Page<T>) -> Option<Arc<T>> {
+            None
+        }
+    );
+    assert_says(
+        &expansion(quote!(), function),
+        quote! {
+            where
+                Items: ::core::iter::IntoIterator<Item = T::Out>,
+                T::Out: ::core::marker::Send,
+                Page<T>: ::core::marker::Sync,
+        },
+    );
+}
+
+#[test]
+fn the_lifetime_of_self_is_that_of_the_output() {
+    let function = quote!(
+        fn f(&self, x: &str) -> &str {
+            ""
+        }
+    );
+    let text = expansion(quote!(), function);
+    assert_says(&text, quote!(fn f_batched<'this_ref, 'item_ref, BatchItems>(&'this_ref self, items: BatchItems)));
+    assert_says(&text, quote!(::amorsize::Batched<BatchItems, &'this_ref str, (&'this_ref Self,)>));
+    assert_says(&text, quote!(Self::f(shared.0, item)));
+}
+
+#[test]
+fn self_is_looked_for_in_the_function_itself() {
+    for (function, in_impl) in [
+        (
+            quote!(
+                fn f(x: u32) -> Self {
+                    x
+                }
+            ),
+            true,
+        ),
+        (
+            quote!(
+                fn f(x: u32) {
+                    vec![Self::new()];
+                }
+            ),
+            true,
+        ),
+        (
+            quote!(
+                fn f(x: u32) {
+                    struct A;
+                    impl A {
+                        fn a() -> Self {
+                            A
+                        }
+                    }
+                }
+            ),
+            false,
+        ),
+        (
+            quote!(
+                fn f(x: u32) {
+                    struct A;
+                    impl A {
+                        fn a() -> Self {
+                            A
+                        }
+                    }
+                    Self::b()
+                }
+            ),
+            true,
+        ),
+        (
+            quote!(
+                fn f(x: u32) {
+                    struct A;
+                    Self::b()
+                }
+            ),
+            true,
+        ),
+        (
+            quote!(
+                fn f(x: u32) {}
+            ),
+            false,
+        ),
+    ] {
+        let text = function.to_string();
+        assert_eq!(expansion(quote!(), function).contains("Self::f(item)"), in_impl, "{text}");
+    }
+    assert_says(
+        &expansion(
+            quote!(in_impl),
+            quote!(
+                fn f(x: u32) {}
+            ),
+        ),
+        quote!(Self::f(item)),
+    );
+    let written = expansion(
+        quote!(in_impl = false),
+        quote!(
+            fn f(x: u32) {
+                quote!(Self)
+            }
+        ),
+    );
+    assert_says(&written, quote!(chunk.run(|item| f(item))));
+}
+
+#[test]
+fn each_expression_is_written_once() {
+    let text = expansion(
+        quote!(batch_size = MANY, max_memory = SHARE),
+        quote!(
+            fn f(x: u32) {}
+        ),
+    );
+    assert_eq!(text.matches("MANY").count(), 1, "{text}");
+    assert_eq!(text.matches("SHARE").count(), 1, "{text}");
+}
+
+#[test]
+fn a_refused_function_has_a_stub() {
+    for function in [
+        quote!(
+            fn f(&mut self, x: u32) -> u32 {
+                0
+            }
+        ),
+        quote!(
+            fn f(self: Box<Self>, x: u32) -> u32 {
+                0
+            }
+        ),
+    ] {
+        let text = expansion(quote!(), function);
+        assert_eq!(text.matches("compile_error!").count(), 1, "{text}");
+        assert_says(&text, quote!({ ::core::unreachable!() }));
+    }
+}
+
+#[test]
+fn inherited_attributes() {
+    let text = expansion(
+        quote!(),
+        quote! {
+            #[cfg(unix)]
+            #[doc(hidden)]
+            /// Text.
+            #[must_use]
+            #[expect(dead_code, clippy::ptr_arg)]
+            #[cfg_attr(all(), deprecated, inline)]
+            #[allow(unused)]
+            fn f(x: u32) {}
+        },
+    );
+    let wrapper = &text[text.find("fnf(").unwrap()..];
+    assert_says(
+        wrapper,
+        quote! {
+            #[cfg(unix)]
+            #[doc(hidden)]
+            #[allow(clippy::ptr_arg)]
+            #[cfg_attr(all(), deprecated)]
+            #[allow(unused)]
+        },
+    );
+    assert!(!wrapper.contains("must_use"), "{wrapper}");
+}

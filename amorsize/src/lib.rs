@@ -20,6 +20,7 @@ mod verbose;
 #[path = "private.rs"]
 pub mod __private;
 
+#[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
 pub use error::{Error, ErrorKind, TryError};
 pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batches};

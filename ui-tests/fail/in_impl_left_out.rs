@@ -4,11 +4,11 @@ struct Model;
 
 impl Model {
     #[batched]
-    fn double(x: u32) -> u32 {
+    fn scale(x: u32) -> u32 {
         2 * x
     }
 }
 
 fn main() {
-    let _: Vec<u32> = Model::double_batched(0..3).batch_size(2).collect().unwrap();
+    let _: Vec<u32> = Model::scale_batched(0..3).batch_size(2).collect().unwrap();
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 struct Config(Cell<u32>);
 
+// Two things are missing, and each is said once.
 #[batched]
 fn f(x: u32, y: Config) -> u32 {
     x + y.0.get()

@@ -1,7 +1,7 @@
 use amorsize::batched;
 
 #[batched]
-fn f(x: Missing, y: Lost) -> Gone {
+fn f(x: u32, y: &Missing) -> u32 {
     x
 }
 
