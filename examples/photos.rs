@@ -125,7 +125,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match highest_memory() {
         Some(highest) => println!("highest memory of the process: {highest}; collecting all would have taken {all}"),
         None => {
-            println!("highest memory held by the run: {}; collecting all would have taken {all}", report.peak_bytes())
+            println!("highest memory held by the run: {}; collecting all would have taken {all}", report.peak_bytes());
         }
     }
     if done == 0 { Err("no photo could be rendered".into()) } else { Ok(()) }
