@@ -62,7 +62,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
 
     // ---- options ----
 
-    /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`] or as a
+    /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`](crate::Bytes) or as a
     /// text such as `"512MiB"`.
     pub fn max_memory(mut self, max_memory: impl Into<MaxMemory>) -> Self {
         let max_memory = max_memory.into();
