@@ -32,11 +32,11 @@ impl Verbose {
         if !self.on {
             return;
         }
+        (self.total, self.batches) = (total, total.map(|total| total.div_ceil(plan.batch_size())));
         if total == Some(0) {
             eprintln!("No items to process");
             return;
         }
-        (self.total, self.batches) = (total, total.map(|total| total.div_ceil(plan.batch_size())));
         if asked.is_none() {
             eprintln!("Auto-calculated batch_size: {} items", plan.batch_size());
             match available {

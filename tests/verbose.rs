@@ -1,0 +1,64 @@
+//! What a verbose run prints: seen by a second process that runs the same test with `RUN` set.
+
+use std::process::Command;
+
+use amorsize::process_in_batches;
+
+const RUN: &str = "AMORSIZE_TEST_VERBOSE";
+
+/// What `body` prints to stderr, in a process of its own; `None` in that process.
+fn stderr_of(test: &str, body: impl FnOnce()) -> Option<String> {
+    if std::env::var_os(RUN).is_some() {
+        body();
+        return None;
+    }
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let output = again.args(["--exact", test, "--nocapture"]).env(RUN, "1").output().unwrap();
+    assert!(output.status.success());
+    Some(String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn batches_are_named_with_their_items() {
+    let printed = stderr_of("batches_are_named_with_their_items", || {
+        let run = process_in_batches(|x: u32| x, 0..100).batch_size(40).verbose(true);
+        run.for_each_batch(|_| ()).unwrap();
+    });
+    let Some(printed) = printed else { return };
+    let lines: Vec<_> = printed.lines().filter(|line| !line.is_empty() && !line.contains("Optimization")).collect();
+    assert_eq!(
+        lines,
+        [
+            "Processing 100 items in 3 batches",
+            "Batch size: 40 items",
+            "Batch 1/3: Processing 40 items (indices 0-39)...",
+            "  Completed batch 1/3 (40/100 items processed)",
+            "Batch 2/3: Processing 40 items (indices 40-79)...",
+            "  Completed batch 2/3 (80/100 items processed)",
+            "Batch 3/3: Processing 20 items (indices 80-99)...",
+            "  Completed batch 3/3 (100/100 items processed)",
+            "All batches complete. Processed 100 items total.",
+        ]
+    );
+    assert!(printed.contains("  Optimization: threads=1, chunk_size="), "{printed}");
+}
+
+#[test]
+fn a_size_that_was_found_is_told_with_what_it_is_based_on() {
+    let printed = stderr_of("a_size_that_was_found_is_told_with_what_it_is_based_on", || {
+        let run = process_in_batches(|x: u32| x, 0..9).max_memory("1MiB").verbose(true);
+        assert_eq!(run.collect::<Vec<_>>().unwrap().len(), 9);
+    });
+    let Some(printed) = printed else { return };
+    assert!(printed.starts_with("Auto-calculated batch_size: "), "{printed}");
+    assert!(printed.contains("\n  (based on a budget of 1.00 MiB)\n"), "{printed}");
+}
+
+#[test]
+fn an_empty_input_and_a_quiet_run_say_little() {
+    let printed = stderr_of("an_empty_input_and_a_quiet_run_say_little", || {
+        process_in_batches(|x: u32| x, []).verbose(true).for_each_batch(|_| ()).unwrap();
+        process_in_batches(|x: u32| x, 0..9).for_each_batch(|_| ()).unwrap();
+    });
+    assert!(printed.is_none_or(|printed| printed == "No items to process\n"));
+}
