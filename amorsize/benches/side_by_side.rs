@@ -231,7 +231,7 @@ fn main() {
             if i == 0 {
                 base = time;
             }
-            println!("| {} | {way} | {:.4} | {:.3} | {} |", row.what, time / 1e6, time / base, peaks[i] >> 20);
+            println!("| {} | {way} | {:.5} | {:.3} | {} |", row.what, time / 1e6, time / base, peaks[i] >> 20);
         }
     }
 }

@@ -168,9 +168,10 @@ impl Items {
         // An iterator that knows its end spares the allocation for what will not come.
         let most = upper.map_or(most, |upper| upper.min(most));
         if self.block.capacity < most {
-            // The first stretches of a run grow by steps; a page at once saves most of the allocations.
-            const PAGE: usize = 4096;
-            self.block = Block::new(self.kind, most.max(PAGE / self.kind.size.max(1)));
+            // The first stretches of a run grow by steps; one allocation that a first-level cache holds several times saves those
+            // between them.
+            const AT_ONCE: usize = 8 << 10;
+            self.block = Block::new(self.kind, most.max(AT_ONCE / self.kind.size.max(1)));
         }
         most
     }
