@@ -193,7 +193,7 @@ impl State {
     fn caller_is_needed(&self, limit: usize) -> bool {
         let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
         ready >= self.wanted_items
-            || self.wants_items(self.threads, limit)
+            || self.wants_items(AHEAD * self.threads / 2, limit)
             || (self.running == 0 && self.jobs == 0)
             || self.panic.is_some()
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
