@@ -34,8 +34,8 @@ pub(crate) type ChunkId = usize;
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Chunks that are to wait for each worker: it takes a millisecond over one, and a sleeping caller can be kept from running for a
-/// scheduler's time slice of 3 ms.
+/// Chunks that are to wait for each worker: it takes about two milliseconds over one, and a sleeping caller can be kept from
+/// running for a scheduler's time slice of 3 ms.
 pub(crate) const AHEAD: usize = 4;
 /// Between two looks at whether the run was stopped at most this much work is done, as far as it can be foreseen.
 const LOOK_SECONDS: f64 = 10e-6;
