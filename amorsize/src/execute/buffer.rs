@@ -103,6 +103,27 @@ impl Block {
         })
     }
 
+    /// Asks the kernel to back a large block with huge pages as it is filled, where it offers them to those who ask.
+    ///
+    /// A collection of cheap results spends most of its time on page faults, one for each 4 KiB (2 us measured); a huge page is
+    /// one for 2 MiB. glibc does the same with its tunable `glibc.malloc.hugetlb=1`.
+    #[cfg(target_os = "linux")]
+    fn ask_for_huge_pages(&self) {
+        const HUGE: usize = 2 << 20;
+        // Below some huge pages the parts at both ends that can't be one outweigh those that can.
+        if self.layout.size() < 4 * HUGE {
+            return;
+        }
+        let start = self.places.addr().next_multiple_of(HUGE);
+        let end = (self.places.addr() + self.layout.size()) / HUGE * HUGE;
+        // SAFETY: the range lies within memory that is this block's own, and the advice changes how it is backed, not what is in
+        // it. Where the kernel refuses, everything stays as it was.
+        unsafe { libc::madvise(self.places.with_addr(start).cast(), end - start, libc::MADV_HUGEPAGE) };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn ask_for_huge_pages(&self) {}
+
     /// The memory of an empty `Vec`.
     fn of_vec<R>(mut vec: Vec<R>) -> Self {
         vec.clear();
@@ -317,8 +338,9 @@ pub(crate) struct Collector(Kind);
 impl Collector {
     /// Room for `capacity` results, or `None` where there is no such amount of memory.
     pub(crate) fn room_for(self, capacity: usize) -> Option<Collection> {
-        let block = Arc::new(Block::try_new(self.0, capacity)?);
-        Some(Collection { kind: self.0, block, len: 0, given: 0, in_place: true })
+        let block = Block::try_new(self.0, capacity)?;
+        block.ask_for_huge_pages();
+        Some(Collection { kind: self.0, block: Arc::new(block), len: 0, given: 0, in_place: true })
     }
 }
 
@@ -783,6 +805,24 @@ mod tests {
         assert_eq!((back.as_slice(), back.capacity()), (&mine[..], 3));
         drop(back);
         assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn a_large_collection_lies_in_one_allocation_of_its_size() {
+        let types = Types::<u64, u64>::new();
+        let count = 2_000_003;
+        let mut all = types.collector().room_for(count).unwrap();
+        for part in 0..3 {
+            let mut chunk = types.chunk();
+            let items = (part * count as u64 / 3..(part + 1) * count as u64 / 3).collect::<Vec<_>>();
+            types.fill(&mut chunk, &mut items.iter().copied(), items.len());
+            chunk.results = all.place(items.len());
+            types.quota(&mut chunk, items.len()).run(|item| !item);
+            all.add(chunk.results.take());
+        }
+        let all = types.collected(all);
+        assert_eq!(all.capacity(), count);
+        assert!(all.iter().zip(0..).all(|(&result, item): (_, u64)| result == !item));
     }
 
     #[test]
