@@ -231,3 +231,15 @@ fn safe_batch_sizes() {
     assert!(amorsize::estimate_safe_batch_size(1u64, f64::NAN).unwrap_err().is_invalid_option());
     assert!(amorsize::estimate_safe_batch_size(50 * 1024 * 1024, 0.5).unwrap() >= 1);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn results_of_an_unknown_size_are_told_by_resident_memory() {
+    let large = |x: u64| vec![x as u8 | 1; 1 << 20];
+    let run = || process_in_batches(large, 0..500).max_memory("64MiB").threads(2);
+    let error = run().collect::<Vec<_>>().unwrap_err();
+    assert!(error.is_over_budget(), "{error}");
+    let report = run().for_each_batch(|batch| assert!(batch.iter().all(|result| result.len() == 1 << 20))).unwrap();
+    assert_eq!((report.items(), report.measured_by()), (500, amorsize::MeasuredBy::Resident));
+    assert!(report.peak_bytes() <= report.budget(), "{report}");
+}

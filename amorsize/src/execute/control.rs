@@ -343,10 +343,10 @@ impl Control {
         (short, short && state.running == 0)
     }
 
-    /// The item that waits for credit, with what it is expected to need.
+    /// The first item that was not started, with what it is expected to need.
     pub(crate) fn stuck_item(&self) -> (usize, u64) {
         let state = self.state();
-        (state.waiting.keys().next().copied().unwrap_or_default(), state.expected())
+        (state.waiting.keys().next().copied().unwrap_or(state.pulled), state.expected())
     }
 
     /// Sleeps until there is something for the caller to do, or for `most`. `wanted_items` fill its batch, and `holds` says

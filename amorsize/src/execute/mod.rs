@@ -434,16 +434,23 @@ impl Engine {
     }
 
     fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
-        over_budget(item, needed, &self.ledger, &self.learned, line)
+        over_budget(item, needed, self.ledger.held(), &self.ledger, &self.learned, line)
     }
 }
 
-fn over_budget(item: usize, needed: u64, ledger: &Ledger, learned: &Learned, line: &mut Line<'_>) -> Error {
+fn over_budget(
+    item: usize,
+    needed: u64,
+    held: Bytes,
+    ledger: &Ledger,
+    learned: &Learned,
+    line: &mut Line<'_>,
+) -> Error {
     let left = line.left_exactly();
     Error::new(ErrorKind::OverBudget {
         item,
         items_done: learned.items,
-        held: ledger.held(),
+        held,
         needed: Bytes::new(needed),
         budget: ledger.budget(),
         expected: left.map(|left| Bytes::new(learned.bytes) + Bytes::new(needed) * left as u64),
@@ -505,7 +512,10 @@ impl Conductor<'_> {
                     .filter(|&flow| flow == Flow::Stop)
                     .unwrap_or(Flow::Continue));
             }
-            self.look_at_resident();
+            let grown = self.look_at_resident();
+            if line.outlet.collects() && grown > self.control.state().ledger.budget() {
+                return Err(self.give_up(grown, line));
+            }
             let (short, stuck) = self.control.shortage();
             if short {
                 let accepted = line.outlet.flush();
@@ -517,10 +527,7 @@ impl Conductor<'_> {
                 }
                 if stuck {
                     if line.outlet.collects() {
-                        self.control.stop_at(0);
-                        let (item, needed) = self.control.stuck_item();
-                        let state = self.control.state();
-                        return Err(over_budget(item, needed, &state.ledger, &state.learned, line));
+                        return Err(self.give_up(grown, line));
                     }
                     // A call that alone needs more than the budget runs alone.
                     self.work.run_next(self.control, false, true);
@@ -564,12 +571,22 @@ impl Conductor<'_> {
         start_jobs();
     }
 
-    fn look_at_resident(&mut self) {
-        if let Some((base, most)) = &mut self.resident {
-            let now = resident().map_or(0, Bytes::as_u64);
-            **most = now.max(**most);
-            self.control.learn_resident(most.saturating_sub(*base));
-        }
+    /// Stops a run whose results can't be kept. Resident memory that has `grown` by more than the ledger knows of is believed.
+    fn give_up(&self, grown: Bytes, line: &mut Line<'_>) -> Error {
+        self.control.stop_at(0);
+        let (item, needed) = self.control.stuck_item();
+        let state = self.control.state();
+        over_budget(item, needed, state.ledger.held().max(grown), &state.ledger, &state.learned, line)
+    }
+
+    /// Learns from resident memory, where results are measured by it, and says how much it has grown.
+    fn look_at_resident(&mut self) -> Bytes {
+        let Some((base, most)) = &mut self.resident else { return Bytes::ZERO };
+        let now = resident().map_or(0, Bytes::as_u64);
+        **most = now.max(**most);
+        let grown = most.saturating_sub(*base);
+        self.control.learn_resident(grown);
+        Bytes::new(grown)
     }
 
     fn wait(&self, line: &Line<'_>) {
