@@ -217,15 +217,9 @@ impl<E: fmt::Display> fmt::Display for TryError<E> {
     }
 }
 
-// The text already holds the cause's, so `source` gives what lies behind the cause.
-impl<E: StdError + 'static> StdError for TryError<E> {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Item { error, .. } => error.source(),
-            Self::Run(error) => error.source(),
-        }
-    }
-}
+// For every error that can be shown, so that a function may fail with a `String` too and its caller still use `?`. The text holds
+// the cause's already; it stands for a source, which only some of these could be.
+impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {}
 
 impl<E> From<Error> for TryError<E> {
     fn from(error: Error) -> Self {
@@ -276,6 +270,14 @@ mod tests {
              `max_memory`"
         );
         assert_eq!(error.item(), Some(41));
+    }
+
+    #[test]
+    fn a_text_as_an_error_goes_with_the_question_mark() {
+        fn fails() -> Result<(), Box<dyn StdError + Send + Sync>> {
+            Err(TryError::Item { item: 3, error: String::from("too dark") })?
+        }
+        assert_eq!(fails().unwrap_err().to_string(), "item 3 failed: too dark");
     }
 
     #[test]
