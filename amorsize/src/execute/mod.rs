@@ -27,7 +27,7 @@ use crate::options::{Limit, MaxMemory, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
 use crate::sample::{Learned, Stretch, TIMED_ALONE};
 
-/// So long a run stays on the calling thread before anything is read from the system: a fifth of what starting the pool costs.
+/// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
 const FIRST_DECISION: f64 = 50e-6;
 /// A budget that is a fraction of what is available is not worked out before so much is held; no machine has less to give.
 const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
