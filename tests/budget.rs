@@ -2,8 +2,8 @@
 //! each thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use amorsize::{Bytes, MeasuredBy, batched};
 use proptest::prelude::*;
@@ -54,7 +54,7 @@ fn peak_of(body: impl FnOnce()) -> usize {
 }
 
 fn check(items: usize, threads: usize, budget: usize, sizes: &(dyn Fn(usize) -> usize + Sync)) {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // The pool's own memory is no part of the run's.
     make_batched(0..10_000, &|_| 1).threads(threads).for_each_batch(|_| ()).unwrap();
     let largest = (0..items).map(sizes).max().unwrap_or(0);
@@ -94,7 +94,7 @@ fn an_item_larger_than_the_budget_runs_alone() {
 
 #[test]
 fn a_collect_that_does_not_fit_stops_within_it() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let peak = peak_of(|| {
         let error = make_batched(0..10_000, &|_| 10_000).threads(2).max_memory("2MiB").collect::<Vec<_>>().unwrap_err();
         assert!(error.is_over_budget(), "{error}");

@@ -191,16 +191,15 @@ impl<T, R> Outlet for Batches<'_, T, R> {
             self.open_bytes += bytes;
             drop(Batch { first_index: 0, results, bin: Arc::downgrade(&self.bin) });
         } else {
-            let per_item = bytes / results.len() as u64;
-            let mut left = bytes;
             let mut results = results.into_iter();
             while results.len() > 0 {
                 // A plan can have set a smaller size than what is open has already.
                 let taken = self.batch_size.saturating_sub(self.open.len()).min(results.len());
                 self.open.extend(results.by_ref().take(taken));
-                let taken_bytes = if results.len() == 0 { left } else { per_item * taken as u64 };
-                left -= taken_bytes;
-                self.open_bytes += taken_bytes;
+                // All bytes go with the last part: nothing is known of the parts, and large results may lie in that one.
+                if results.len() == 0 {
+                    self.open_bytes += bytes;
+                }
                 if self.open.len() >= self.batch_size {
                     let one = self.hand_over();
                     accepted.items += one.items;
