@@ -135,3 +135,16 @@ fn many_callers_at_once() {
         }
     });
 }
+
+#[test]
+fn iterating_runs_on_threads_as_well() {
+    let on_workers = AtomicUsize::new(0);
+    let call = |x: u64| {
+        on_workers.fetch_add(usize::from(rayon::current_thread_index().is_some()), Ordering::Relaxed);
+        slow(x)
+    };
+    assert_eq!(process_in_batches(call, 0..500).threads(2).into_iter().collect::<Vec<_>>(), expected(500));
+    assert!(on_workers.swap(0, Ordering::Relaxed) > 400);
+    assert_eq!(process_in_batches(call, 0..500).threads(2).unordered().count(), 500);
+    assert!(on_workers.load(Ordering::Relaxed) > 400);
+}

@@ -1,5 +1,7 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::execute::control::Payload;
 use crate::execute::line::Flow;
 use crate::run::Batched;
 use crate::sink::Buffer;
@@ -23,6 +25,8 @@ struct Stream<I: IntoIterator, R, C> {
     run: Batched<I, R, C>,
     buffer: Buffer<I::Item, R>,
     ended: bool,
+    /// A panic that comes when everything before it was given.
+    panic: Option<Payload>,
 }
 
 impl<I: IntoIterator, R, C> Stream<I, R, C> {
@@ -31,17 +35,26 @@ impl<I: IntoIterator, R, C> Stream<I, R, C> {
             if let Some(next) = self.buffer.next() {
                 return Some(next);
             }
+            if let Some(payload) = self.panic.take() {
+                resume_unwind(payload);
+            }
             if self.ended {
                 return None;
             }
             let (items, bytes) = self.buffer.take_credit();
             self.run.release(items, bytes);
-            // Whatever panics in it panics for good: a second call must not go on behind the lost item.
-            self.ended = true;
-            self.ended = match self.run.drive(&mut self.buffer) {
-                Ok(flow) => flow != Flow::Enough,
-                Err(error) => panic!("{error}"),
-            };
+            // What was finished before a panic is given first; nothing behind the lost item follows.
+            match catch_unwind(AssertUnwindSafe(|| self.run.drive(&mut self.buffer))) {
+                Ok(Ok(flow)) => self.ended = flow != Flow::Enough,
+                Ok(Err(error)) => {
+                    self.ended = true;
+                    panic!("{error}");
+                }
+                Err(payload) => {
+                    self.ended = true;
+                    self.panic = Some(payload);
+                }
+            }
         }
     }
 
@@ -52,14 +65,14 @@ impl<I: IntoIterator, R, C> Stream<I, R, C> {
 
 impl<I: IntoIterator, R, C> IntoIter<I, R, C> {
     pub(crate) fn new(run: Batched<I, R, C>) -> Self {
-        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false } }
+        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false, panic: None } }
     }
 }
 
 impl<I: IntoIterator, R, C> Unordered<I, R, C> {
     pub(crate) fn new(mut run: Batched<I, R, C>) -> Self {
         run.set_unordered();
-        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false } }
+        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false, panic: None } }
     }
 }
 

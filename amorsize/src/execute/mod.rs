@@ -270,6 +270,10 @@ impl Engine {
                 self.plan = planned;
                 return Ok(Inline::Done(if accepted.flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
             }
+            // Before a stretch rather than after one: an iterator's caller comes back for each.
+            if self.spent >= self.decide_at && planned.is_none() {
+                planned = self.decide(line)?;
+            }
             if let Some(plan) = planned.take_if(|plan| plan.threads() > 1) {
                 self.plan = Some(plan.clone());
                 return Ok(Inline::GoParallel(Box::new(plan)));
@@ -299,9 +303,6 @@ impl Engine {
             if accepted.flow != Flow::Continue {
                 self.plan = planned;
                 return Ok(Inline::Done(accepted.flow));
-            }
-            if self.spent >= self.decide_at {
-                planned = self.decide(line)?;
             }
         }
     }
