@@ -233,7 +233,7 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
     };
     let max_memory = match &options.max_memory {
         Some(setting) => {
-            let judged = judged_max_memory(setting, options);
+            let judged = judged_by(setting, "MaxMemoryValue", options);
             let value = value(setting, quote!(#private::MaxMemory), judged);
             quote!(::core::option::Option::Some(#value))
         }
@@ -244,9 +244,10 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
         .iter()
         .map(|setting| {
             let key = &setting.key;
-            let (ty, judged) = match key == "verbose" {
-                true => (quote!(::core::primitive::bool), setting.value.to_token_stream()),
-                false => (quote!(::core::primitive::usize), judged_count(setting)),
+            let (ty, judged) = match key.to_string().as_str() {
+                "verbose" => (quote!(::core::primitive::bool), setting.value.to_token_stream()),
+                "oversize" => (quote!(#private::Oversize), judged_by(setting, "OversizeValue", options)),
+                _ => (quote!(::core::primitive::usize), judged_count(setting)),
             };
             let value = value(setting, ty, judged);
             let key = Ident::new(&key.to_string(), Span::call_site());
@@ -256,11 +257,13 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
     (constants, quote!(const { #private::Options::new(#max_memory)#(#settings)* }))
 }
 
-fn judged_max_memory(setting: &Setting, options: &Options) -> TokenStream {
+/// A value that the type `judge` of the runtime takes, reads and checks.
+fn judged_by(setting: &Setting, judge: &str, options: &Options) -> TokenStream {
     let value = &setting.value;
     let span = here(setting.span());
     let private = private(options, span);
-    quote_spanned!(span=> #private::MaxMemoryValue(#value).checked())
+    let judge = Ident::new(judge, span);
+    quote_spanned!(span=> #private::#judge(#value).checked())
 }
 
 fn judged_count(setting: &Setting) -> TokenStream {

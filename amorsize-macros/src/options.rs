@@ -12,7 +12,7 @@ use crate::errors::{Errors, nearest};
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) max_memory: Option<Setting>,
-    /// `batch_size`, `sample_size`, `threads` and `verbose`, in the user's order.
+    /// `batch_size`, `sample_size`, `threads`, `oversize` and `verbose`, in the user's order.
     pub(crate) settings: Vec<Setting>,
     pub(crate) name: Option<Ident>,
     pub(crate) krate: Option<Path>,
@@ -33,6 +33,8 @@ pub(crate) struct Setting {
 enum Kind {
     MaxMemory,
     Count,
+    /// One of some names, as a text.
+    Choice(&'static [&'static str]),
     Verbose,
     Name,
     Crate,
@@ -40,11 +42,12 @@ enum Kind {
 }
 
 /// The options, each with an example of its value.
-const OPTIONS: [(&str, Kind, &str); 8] = [
+const OPTIONS: [(&str, Kind, &str); 9] = [
     ("max_memory", Kind::MaxMemory, "0.5"),
     ("batch_size", Kind::Count, "100"),
     ("sample_size", Kind::Count, "5"),
     ("threads", Kind::Count, "4"),
+    ("oversize", Kind::Choice(&["alone", "error"]), "\"error\""),
     ("verbose", Kind::Verbose, "true"),
     ("name", Kind::Name, "many"),
     ("crate", Kind::Crate, "my_crate::amorsize"),
@@ -96,6 +99,7 @@ impl Options {
         match kind {
             Kind::MaxMemory => self.max_memory = judge_max_memory(key, value, errors),
             Kind::Count => self.settings.extend(judge_count(key, value, errors)),
+            Kind::Choice(choices) => self.settings.extend(judge_choice(key, value, choices, errors)),
             Kind::Verbose => self.settings.extend(judge_verbose(key, value, errors)),
             Kind::Name => self.name = judge_name(&value, errors),
             Kind::Crate => self.krate = judge_crate(&value, errors),
@@ -270,6 +274,26 @@ fn judge_count(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> 
         }
     };
     Some(Setting { key, value, literal })
+}
+
+fn judge_choice(key: Ident, value: Expr, choices: &[&str], errors: &mut Errors) -> Option<Setting> {
+    let all = choices.iter().map(|choice| format!("`\"{choice}\"`")).collect::<Vec<_>>().join(" or ");
+    let (what, help) = match Value::of(&value) {
+        Value::Other => return Some(Setting { key, value, literal: false }),
+        Value::Literal(Lit::Str(text)) if choices.contains(&text.value().as_str()) => {
+            return Some(Setting { key, value, literal: true });
+        }
+        Value::Literal(Lit::Str(text)) => {
+            let help = match nearest(&text.value(), choices) {
+                Some(choice) => format!("did you mean `\"{choice}\"`?"),
+                None => format!("use {all}"),
+            };
+            (format!("`{key}` can't be {:?}", text.value()), help)
+        }
+        Value::Literal(_) | Value::Negative => (format!("`{key}` takes a text"), format!("use {all}")),
+    };
+    errors.at(&value, what, help);
+    None
 }
 
 fn judge_verbose(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {

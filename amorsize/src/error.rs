@@ -53,8 +53,21 @@ pub enum ErrorKind {
         needed: Bytes,
         /// The budget of the run.
         budget: Bytes,
+        /// What of it could be used when the run gave up: less than the budget where others had taken memory.
+        allowed: Bytes,
         /// Expected bytes of all results, where the input's length is known.
         expected: Option<Bytes>,
+    },
+    /// An item is expected to need more than the whole budget, and `oversize` says that this is an error. Everything before it was
+    /// handed over.
+    #[non_exhaustive]
+    Oversize {
+        /// Index in the input of the item, which was not started.
+        item: usize,
+        /// Bytes that it was expected to need.
+        needed: Bytes,
+        /// The budget of the run.
+        budget: Bytes,
     },
     /// No pool of the wanted number of threads could be started.
     #[non_exhaustive]
@@ -85,17 +98,17 @@ impl Error {
         matches!(*self.kind, ErrorKind::InvalidOption { .. })
     }
 
-    /// Whether the results did not fit the budget.
+    /// Whether the results, or a single one, did not fit the budget.
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
-        matches!(*self.kind, ErrorKind::OverBudget { .. })
+        matches!(*self.kind, ErrorKind::OverBudget { .. } | ErrorKind::Oversize { .. })
     }
 
     /// Index in the input of the item that the error is about, if it is about one.
     #[must_use]
     pub fn item(&self) -> Option<usize> {
         match *self.kind {
-            ErrorKind::OverBudget { item, .. } => Some(item),
+            ErrorKind::OverBudget { item, .. } | ErrorKind::Oversize { item, .. } => Some(item),
             _ => None,
         }
     }
@@ -107,19 +120,25 @@ impl fmt::Display for Error {
             ErrorKind::InvalidOption { option, value, expected } => {
                 write!(f, "`{option}` can't be {value}: use {expected}")
             }
-            ErrorKind::OverBudget { item, items_done, held, needed, budget, expected } => {
-                write!(
-                    f,
-                    "the results don't fit the memory budget: {items_done} items hold {held} of {budget}, \
-                     and item {item} needs {needed} more"
-                )?;
+            ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected } => {
+                write!(f, "the results don't fit the memory budget: {items_done} items hold {held} of {budget}")?;
+                if allowed < budget {
+                    write!(f, " (others left {allowed} of it)")?;
+                }
+                write!(f, ", and item {item} needs {needed} more")?;
                 if let Some(expected) = expected {
                     write!(f, " ({expected} expected in all)")?;
                 }
                 f.write_str(
-                    "; hand them over with `for_each_batch` or by iterating, or give the run a larger `max_memory`",
+                    "; hand them over with `for_each_batch` or by iterating, or give the run a larger `max_memory`; \
+                     `collect_partial` gives what is finished and the rest of the run back",
                 )
             }
+            ErrorKind::Oversize { item, needed, budget } => write!(
+                f,
+                "item {item} was not started: it is expected to need {needed} of memory, more than the budget of {budget}; \
+                 give the run a larger `max_memory`, or let such items run alone with `oversize = \"alone\"`"
+            ),
             ErrorKind::Threads { threads, cause } => {
                 write!(f, "a pool of {threads} threads could not be started: {cause}; ask for fewer `threads`")
             }
@@ -261,15 +280,45 @@ mod tests {
             held: Bytes::mib(250),
             needed: Bytes::mib(6),
             budget: Bytes::mib(256),
+            allowed: Bytes::mib(256),
             expected: Some(Bytes::gib(2)),
         });
         assert_eq!(
             error.to_string(),
             "the results don't fit the memory budget: 41 items hold 250 MiB of 256 MiB, and item 41 needs 6.00 MiB more \
              (2.00 GiB expected in all); hand them over with `for_each_batch` or by iterating, or give the run a larger \
-             `max_memory`"
+             `max_memory`; `collect_partial` gives what is finished and the rest of the run back"
         );
         assert_eq!(error.item(), Some(41));
+    }
+
+    #[test]
+    fn over_budget_says_when_others_took_the_memory() {
+        let error = Error::new(ErrorKind::OverBudget {
+            item: 3,
+            items_done: 3,
+            held: Bytes::mib(90),
+            needed: Bytes::mib(30),
+            budget: Bytes::mib(256),
+            allowed: Bytes::mib(100),
+            expected: None,
+        });
+        let text = error.to_string();
+        assert!(
+            text.contains("3 items hold 90.0 MiB of 256 MiB (others left 100 MiB of it), and item 3 needs"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_oversize_item_is_named_with_both_figures() {
+        let error = Error::new(ErrorKind::Oversize { item: 7, needed: Bytes::gib(3), budget: Bytes::gib(1) });
+        assert_eq!(
+            error.to_string(),
+            "item 7 was not started: it is expected to need 3.00 GiB of memory, more than the budget of 1.00 GiB; give the run \
+             a larger `max_memory`, or let such items run alone with `oversize = \"alone\"`"
+        );
+        assert_eq!((error.item(), error.is_over_budget()), (Some(7), true));
     }
 
     #[test]

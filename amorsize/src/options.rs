@@ -157,6 +157,81 @@ impl MaxMemoryValue<&str> {
     }
 }
 
+/// What becomes of an item that is expected to need more than the whole budget.
+///
+/// Made from its name as well: `"alone"` or `"error"`.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Oversize, process_in_batches};
+///
+/// let load = |megabytes: usize| vec![1u8; megabytes << 20];
+/// // The sample shows that the results are too large; with "alone" they would be made one at a time.
+/// let run = process_in_batches(load, [3; 8]).max_memory("2MiB").oversize(Oversize::Error);
+/// let error = run.for_each_batch(|_| ()).unwrap_err();
+/// assert_eq!(error.item(), Some(1));
+/// assert!(error.is_over_budget());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Oversize {
+    /// It runs while no other call does and nothing else is held.
+    #[default]
+    Alone,
+    /// The run ends before the item is started, with an error that names it.
+    Error,
+}
+
+impl Oversize {
+    const fn parse(text: &str) -> Option<Self> {
+        match text.as_bytes() {
+            b"alone" => Some(Self::Alone),
+            b"error" => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
+impl TryFrom<&str> for Oversize {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self, Error> {
+        Self::parse(text).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidOption {
+                option: "oversize",
+                value: format!("{text:?}"),
+                expected: "\"alone\" or \"error\"",
+            })
+        })
+    }
+}
+
+/// A const expression given as `oversize` in the attribute.
+#[derive(Debug)]
+pub struct OversizeValue<T>(pub T);
+
+impl OversizeValue<Oversize> {
+    /// Nothing is to be checked.
+    #[must_use]
+    pub const fn checked(self) -> Oversize {
+        self.0
+    }
+}
+
+impl OversizeValue<&str> {
+    /// Reads the text at compile time.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused, which the compiler reports at the expression.
+    #[must_use]
+    pub const fn checked(self) -> Oversize {
+        let Some(oversize) = Oversize::parse(self.0) else { panic!("`oversize` must be \"alone\" or \"error\"") };
+        oversize
+    }
+}
+
 /// What the attribute and the builder methods set; `None` where the run decides for itself.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -165,13 +240,24 @@ pub struct Options {
     sample_size: Option<usize>,
     threads: Option<usize>,
     verbose: bool,
+    oversize: Oversize,
+    /// Why a builder method did not take a value, for the terminal.
+    refused: Option<ErrorKind>,
 }
 
 impl Options {
     /// Nothing set but the memory budget. (A const fn could not replace an earlier one, because that may own a text.)
     #[must_use]
     pub const fn new(max_memory: Option<MaxMemory>) -> Self {
-        Self { max_memory, batch_size: None, sample_size: None, threads: None, verbose: false }
+        Self {
+            max_memory,
+            batch_size: None,
+            sample_size: None,
+            threads: None,
+            verbose: false,
+            oversize: Oversize::Alone,
+            refused: None,
+        }
     }
 
     /// Sets the items per batch at most.
@@ -202,6 +288,22 @@ impl Options {
         self
     }
 
+    /// Sets what becomes of an item that is expected to need more than the budget.
+    #[must_use]
+    pub const fn oversize(mut self, oversize: Oversize) -> Self {
+        self.oversize = oversize;
+        self
+    }
+
+    /// Lets the terminal fail because of a value that was refused.
+    pub(crate) fn refuse(&mut self, error: &Error) {
+        self.refused.get_or_insert_with(|| error.kind().clone());
+    }
+
+    pub(crate) fn refuses_oversize(&self) -> bool {
+        self.oversize == Oversize::Error
+    }
+
     pub(crate) fn set_max_memory(&mut self, max_memory: MaxMemory) {
         self.max_memory = Some(max_memory);
     }
@@ -209,11 +311,17 @@ impl Options {
     /// Refuses what can't be run with.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let plain = matches!(self, Self { batch_size: None, sample_size: None, threads: None, max_memory: None, .. });
+        let plain = matches!(
+            self,
+            Self { batch_size: None, sample_size: None, threads: None, max_memory: None, refused: None, .. }
+        );
         if plain { Ok(()) } else { self.check_each() }
     }
 
     fn check_each(&self) -> Result<(), Error> {
+        if let Some(refused) = &self.refused {
+            return Err(Error::new(refused.clone()));
+        }
         let at_least_one = |option, value: Option<usize>| match value {
             Some(0) => Err(Error::new(ErrorKind::InvalidOption { option, value: "0".into(), expected: "at least 1" })),
             _ => Ok(()),
@@ -271,6 +379,9 @@ mod tests {
         }
         assert!(refused(&Options::new(Some("12 bananas".into()))).contains("\"12 bananas\""));
         assert!(refused(&Options::new(Some(Bytes::ZERO.into()))).contains("at least one byte"));
+        let mut options = Options::new(None);
+        options.refuse(&Oversize::try_from("skip").unwrap_err());
+        assert_eq!(refused(&options), "`oversize` can't be \"skip\": use \"alone\" or \"error\"");
     }
 
     #[test]

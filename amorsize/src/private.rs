@@ -3,7 +3,7 @@
 pub use crate::bounds::{BatchItem, BatchOutput, BatchShared, ByValue, value};
 pub use crate::execute::chunk::Chunk;
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
-pub use crate::options::{MaxMemory, MaxMemoryValue, Options};
+pub use crate::options::{MaxMemory, MaxMemoryValue, Options, Oversize, OversizeValue};
 use crate::run::Batched;
 
 /// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages

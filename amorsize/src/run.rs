@@ -7,7 +7,8 @@ use crate::execute::chunk::{AsFunction, Kernel, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
 use crate::iter::{IntoIter, Unordered};
 use crate::memory::measure::Measure;
-use crate::options::{MaxMemory, Options};
+use crate::options::{MaxMemory, Options, Oversize};
+use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::run_core::Core;
@@ -93,6 +94,23 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         self
     }
 
+    /// Sets what becomes of an item that is expected to need more than the whole budget: [`Oversize`](crate::Oversize) or its
+    /// name. By default, `"alone"`, it runs while nothing else is held; with `"error"` the run ends before it is started.
+    pub fn oversize<V>(mut self, oversize: V) -> Self
+    where
+        V: TryInto<Oversize, Error: Into<Error>>,
+    {
+        let oversize = oversize.try_into().map_err(Into::into);
+        self.core.change_options(|mut options| match oversize {
+            Ok(oversize) => options.oversize(oversize),
+            Err(error) => {
+                options.refuse(&error);
+                options
+            }
+        });
+        self
+    }
+
     /// Sets whether the run prints its plan and its batches to stderr.
     pub fn verbose(mut self, verbose: bool) -> Self {
         self.core.change_options(|options| options.verbose(verbose));
@@ -141,15 +159,55 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// assert_eq!(squares, [0, 1, 4, 9]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn collect<V: FromIterator<R>>(self) -> Result<V, Error> {
+    pub fn collect<V: FromIterator<R>>(mut self) -> Result<V, Error> {
         // A `Vec` takes over the allocation of what it is collected from.
-        self.collect_vec().map(V::from_iter)
+        self.collect_vec().map(V::from_iter).map_err(|(error, _)| error)
     }
 
-    fn collect_vec(mut self) -> Result<Vec<R>, Error> {
+    /// Collects like [`collect`](Self::collect), and where that can't finish, gives back what is finished and the rest of the run, so
+    /// that nothing has to be computed again.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, or when the results don't fit the memory budget. Either way the
+    /// [`Partial`] holds everything that there is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{batched, Bytes};
+    ///
+    /// #[batched(max_memory = "16MiB")]
+    /// fn render(seed: u8) -> Vec<u8> {
+    ///     vec![seed; 1 << 20]
+    /// }
+    ///
+    /// let mut bytes = 0;
+    /// let mut store = |image: Vec<u8>| bytes += image.len();
+    /// match render_batched(0..100).collect_partial::<Vec<_>>() {
+    ///     Ok(images) => images.into_iter().for_each(&mut store),
+    ///     Err(partial) => {
+    ///         let (images, rest, _) = partial.into_parts();
+    ///         images.into_iter().for_each(&mut store);
+    ///         rest.for_each_batch(|batch| batch.into_iter().for_each(&mut store))?;
+    ///     }
+    /// }
+    /// assert_eq!(Bytes::new(bytes as u64), Bytes::mib(100));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn collect_partial<V: FromIterator<R>>(mut self) -> Result<V, Partial<R, Self>> {
+        match self.collect_vec() {
+            Ok(all) => Ok(V::from_iter(all)),
+            Err((error, finished)) => Err(Partial::new(finished, self, error)),
+        }
+    }
+
+    fn collect_vec(&mut self) -> Result<Vec<R>, (Error, Vec<R>)> {
         let types = self.shared.types;
-        let all = self.core.collect(&mut self.source, (self.as_function)(&self.shared), types.collector())?;
-        Ok(types.collected(all))
+        match self.core.collect(&mut self.source, (self.as_function)(&self.shared), types.collector()) {
+            Ok(all) => Ok(types.collected(all)),
+            Err((error, all)) => Err((error, all.map_or_else(Vec::new, |all| types.collected(all)))),
+        }
     }
 
     /// Runs everything and hands the results to `sink` batch by batch, in input order. Work goes on while a batch is with the

@@ -4,9 +4,11 @@ use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::buffer::{Collection, Collector};
 use crate::execute::chunk::{Chunks, Function, Work};
-use crate::execute::line::{Flow, Input, Kept, Line, Outlet, Stock};
+use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
 use crate::memory::Bytes;
+use crate::memory::budget::Ledger;
 use crate::memory::measure::MeasuredBy;
+use crate::memory::tracking;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::report::Report;
@@ -23,13 +25,23 @@ pub(crate) struct Core {
     kept: Kept,
     verbose: Verbose,
     result_size: usize,
+    /// The engine's, for whoever calls the function.
+    ledger: Ledger,
+    /// Whether the program's allocator tells what calls need.
+    tracks: bool,
 }
 
 impl Core {
     pub(crate) fn new(options: Options, item_size: usize, result_size: usize, measured_by: MeasuredBy) -> Self {
+        let tracks = tracking::is_active();
+        let measured_by = if tracks { MeasuredBy::Tracking } else { measured_by };
+        let verbose = Verbose::new(options.is_verbose());
+        let engine = Engine::new(options, item_size, result_size, measured_by);
         Self {
-            verbose: Verbose::new(options.is_verbose()),
-            engine: Engine::new(options, item_size, result_size, measured_by),
+            verbose,
+            ledger: engine.ledger().clone(),
+            tracks,
+            engine,
             stock: Stock::default(),
             chunks: Chunks::new(),
             kept: Kept::default(),
@@ -73,7 +85,7 @@ impl Core {
     /// Runs the sample, unless that was done, and plans.
     pub(crate) fn plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<&Plan, Error> {
         self.check()?;
-        let work = Work { function, chunks: &self.chunks };
+        let work = Work { function, chunks: &self.chunks, ledger: &self.ledger, tracks: self.tracks };
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
         self.engine.make_plan(&mut line)
     }
@@ -117,39 +129,57 @@ impl Core {
         if flow == Flow::Enough {
             return Ok(flow);
         }
-        let work = Work { function, chunks: &self.chunks };
+        let work = Work { function, chunks: &self.chunks, ledger: &self.ledger, tracks: self.tracks };
         self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
     }
 
-    /// Runs everything into one collection.
+    /// Runs everything into one collection. With an error come the results before the first that is missing; the others stay.
     pub(crate) fn collect(
         &mut self,
         input: &mut dyn Input,
         function: &dyn Function,
         collector: Collector,
-    ) -> Result<Collection, Error> {
-        self.start(input, function)?;
+    ) -> Result<Collection, (Error, Option<Collection>)> {
+        let none = |error| (error, None);
+        self.start(input, function).map_err(none)?;
         let (least, _) = self.stock.left(input);
         let count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
-        if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget()?.bytes {
-            return Err(self.too_many(count));
+        if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget().map_err(none)?.bytes {
+            return Err(none(self.too_many(count)));
         }
-        let Some(mut all) = collector.room_for(count) else { return Err(self.too_many(count)) };
-        self.drive(input, function, &mut all)?;
-        self.verbose.end(all.len());
-        Ok(all)
+        let Some(mut all) = collector.room_for(count) else { return Err(none(self.too_many(count))) };
+        if self.engine.is_under_way() {
+            all.lend_nothing();
+        }
+        let mut outlet = Collecting { all, bytes: 0 };
+        let outcome = self.drive(input, function, &mut outlet);
+        let Collecting { all, bytes } = outlet;
+        match outcome {
+            Ok(_) => {
+                self.verbose.end(all.len());
+                Ok(all)
+            }
+            Err(error) => {
+                self.chunks.leave_collection();
+                self.stock.leave_collection();
+                self.release(all.len(), bytes);
+                Err((error, Some(all)))
+            }
+        }
     }
 
     /// What is to be said of so many results that there is not even room for themselves, let alone for what they own.
     fn too_many(&mut self, count: usize) -> Error {
         let (done, size) = (self.engine.items_done(), Bytes::of_usize(self.result_size));
+        let budget = self.engine.budget().map_or(Bytes::ZERO, |budget| budget.bytes);
         Error::new(ErrorKind::OverBudget {
             item: done,
             items_done: done,
             held: size * done as u64,
             needed: size,
-            budget: self.engine.budget().map_or(Bytes::ZERO, |budget| budget.bytes),
+            budget,
+            allowed: budget,
             expected: Some(size * count as u64),
         })
     }

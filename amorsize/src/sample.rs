@@ -16,6 +16,8 @@ pub(crate) struct Stretch {
     pub(crate) bytes: u64,
     /// The largest result.
     pub(crate) largest: u64,
+    /// The most that a call needed while it ran, beside what its result kept of it.
+    pub(crate) working: u64,
 }
 
 /// Seconds and bytes per item as learned so far.
@@ -28,6 +30,10 @@ pub(crate) struct Learned {
     pub(crate) bytes: u64,
     /// The largest result seen.
     pub(crate) largest: u64,
+    /// The most working memory of a call seen.
+    pub(crate) most_working: u64,
+    /// Bytes of working memory to expect of a call.
+    expected_working: f64,
     /// Seconds per item of late.
     recent_seconds: f64,
     /// Bytes per item to expect.
@@ -47,16 +53,21 @@ impl Learned {
         let items = stretch.items as f64;
         let seconds = stretch.seconds / items;
         let bytes = stretch.bytes as f64 / items;
+        let working = stretch.working as f64;
         if self.items == 0 {
-            (self.recent_seconds, self.expected_bytes) = (seconds, bytes);
+            (self.recent_seconds, self.expected_bytes, self.expected_working) = (seconds, bytes, working);
             (self.fastest, self.slowest) = (seconds, seconds);
         } else {
             // A quarter of the new to three quarters of the old follows a change within a few chunks and still evens out
             // single outliers; joblib smooths its batch durations with a fifth.
             self.recent_seconds += 0.25 * (seconds - self.recent_seconds);
             // Too few bytes expected would start too many items, so growth is believed at once and shrinking slowly.
-            let weight = if bytes > self.expected_bytes { 1.0 } else { 0.125 };
-            self.expected_bytes += weight * (bytes - self.expected_bytes);
+            let follow = |expected: &mut f64, seen: f64| {
+                let weight = if seen > *expected { 1.0 } else { 0.125 };
+                *expected += weight * (seen - *expected);
+            };
+            follow(&mut self.expected_bytes, bytes);
+            follow(&mut self.expected_working, working);
             self.fastest = self.fastest.min(seconds);
             self.slowest = self.slowest.max(seconds);
         }
@@ -64,6 +75,7 @@ impl Learned {
         self.seconds += stretch.seconds;
         self.bytes += stretch.bytes;
         self.largest = self.largest.max(stretch.largest);
+        self.most_working = self.most_working.max(stretch.working);
     }
 
     /// Replaces the bytes per item by what resident memory says.
@@ -86,6 +98,11 @@ impl Learned {
         self.expected_bytes.ceil() as u64
     }
 
+    /// Bytes to take credit for beside that, for each call in flight.
+    pub(crate) fn expected_working(&self) -> u64 {
+        self.expected_working.ceil() as u64
+    }
+
     /// Whether single items differ so much that a mean says little.
     pub(crate) fn is_uneven(&self) -> bool {
         // Amorsize calls a workload heterogeneous from a coefficient of variation of 0.5; for two values that is a ratio of 3.
@@ -98,7 +115,7 @@ mod tests {
     use super::*;
 
     fn stretch(items: usize, seconds: f64, bytes: u64) -> Stretch {
-        Stretch { items, seconds, bytes, largest: bytes / items as u64 }
+        Stretch { items, seconds, bytes, largest: bytes / items as u64, working: 0 }
     }
 
     #[test]
@@ -120,6 +137,16 @@ mod tests {
         assert_eq!(learned.expected_bytes(), 10_000);
         learned.add(stretch(5, 1.0, 50));
         assert!(learned.expected_bytes() > 8_000);
+    }
+
+    #[test]
+    fn working_memory_is_believed_at_once_too() {
+        let mut learned = Learned::default();
+        for working in [100, 5_000, 100] {
+            learned.add(Stretch { working, ..stretch(1, 1.0, 8) });
+        }
+        assert!((4_000..5_000).contains(&learned.expected_working()));
+        assert_eq!(learned.most_working, 5_000);
     }
 
     #[test]

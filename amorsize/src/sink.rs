@@ -176,11 +176,14 @@ impl<T, R> Outlet for Batches<'_, T, R> {
         self.spare().map(|buffer| self.types.in_buffer(buffer))
     }
 
-    fn accept(&mut self, results: Results, _start: usize, bytes: u64) -> Accepted {
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
         let mut results = self.types.into_vec(results);
         let mut accepted = Accepted::KEPT;
         if results.is_empty() {
             return accepted;
+        }
+        if self.open.is_empty() {
+            self.first_index = start;
         }
         if self.open.is_empty() && results.len() <= self.batch_size {
             // The usual case for cheap items: a chunk is a batch, and nothing is copied.
@@ -260,8 +263,8 @@ impl<I, T, E> Outlet for Values<I, T, E> {
         1
     }
 
-    fn collects(&self) -> bool {
-        true
+    fn collected(&self) -> Option<usize> {
+        Some(self.values.len())
     }
 }
 

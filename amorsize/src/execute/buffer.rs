@@ -284,6 +284,16 @@ impl Results {
         rest
     }
 
+    /// Moves results that lie in a collection's allocation to one of their own, and gives the rest of their room up.
+    fn leave_collection(&mut self) {
+        if matches!(self.memory, Memory::Region(_)) {
+            let mut own = Self::in_block(self.kind, Block::new(self.kind, self.len));
+            // SAFETY: the new block is of the same kind and has room for all results.
+            own.len = unsafe { self.move_to(own.places) };
+            *self = own;
+        }
+    }
+
     /// Takes the results out, leaving no room.
     pub(crate) fn take(&mut self) -> Self {
         let empty = Self::in_block(self.kind, Block::new(self.kind, 0));
@@ -371,6 +381,11 @@ impl Collection {
         Results { kind: self.kind, places, len: 0, capacity: count, memory }
     }
 
+    /// Lends no places, so that results from elsewhere can be added in order.
+    pub(crate) fn lend_nothing(&mut self) {
+        self.in_place = false;
+    }
+
     /// Takes back the places that were lent and not used, when all regions were added.
     pub(crate) fn reclaim(&mut self) {
         self.given = self.len;
@@ -427,6 +442,8 @@ pub(crate) struct RawChunk {
     pub(crate) results: Results,
     /// How many items the next call of [`Chunk::run`] takes.
     quota: usize,
+    /// Bytes that each waiting item was seen to own, on average, where its type can't say it.
+    pub(crate) item_heap: u64,
 }
 
 impl RawChunk {
@@ -435,9 +452,19 @@ impl RawChunk {
         self.items.len()
     }
 
+    /// Moves results that lie in a collection's allocation to one of their own, so that the collection can end.
+    pub(crate) fn leave_collection(&mut self) {
+        self.results.leave_collection();
+    }
+
+    /// Bytes of the buffer that items wait in.
+    pub(crate) fn item_buffer(&self) -> usize {
+        self.items.block.layout.size()
+    }
+
     fn new(items: Kind, results: Kind) -> Box<Self> {
         let results = Results::in_block(results, Block::new(results, 0));
-        Box::new(Self { items: Items::new(items), results, quota: 0 })
+        Box::new(Self { items: Items::new(items), results, quota: 0, item_heap: 0 })
     }
 
     fn set_quota(&mut self, mark: u64, quota: usize) {
@@ -451,7 +478,7 @@ impl RawChunk {
     /// Leaves the first `keep` of the waiting items here, and their results, and gives the others.
     pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
         let results = self.results.rest_behind(self.results.len + keep);
-        Box::new(Self { items: self.items.split_off(keep), results, quota: 0 })
+        Box::new(Self { items: self.items.split_off(keep), results, quota: 0, item_heap: self.item_heap })
     }
 }
 
@@ -478,7 +505,7 @@ impl<T, R> Chunk<T, R> {
     /// When it panics, its item is gone, the results before it and the items after it are kept.
     #[inline]
     pub fn run(&mut self, mut function: impl FnMut(T) -> R) {
-        let RawChunk { items, results, quota } = &mut self.raw;
+        let RawChunk { items, results, quota, .. } = &mut self.raw;
         let (from, to) = (items.block.places.cast::<T>(), results.places.cast::<R>());
         let end = items.next + *quota;
         let mut taken = Counted { count: items.next, out: &mut items.next };
@@ -795,6 +822,27 @@ mod tests {
         drop(all);
         assert_eq!(second.len(), 2);
         drop(second);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn a_chunk_that_leaves_its_collection_keeps_its_results_and_items() {
+        let (mine, types) = (values(10), Both::new());
+        let mut all = types.collector().room_for(10).unwrap();
+        let (first, second) = (all.place(4), all.place(6));
+        all.add(run_in(types, first, &mine[..4]));
+        let mut chunk = filled(types, &mine[4..]);
+        chunk.results = second;
+        types.quota(&mut chunk, 2).run(|item| item);
+        chunk.leave_collection();
+        // All regions are gone, so the collection can become a `Vec`.
+        assert_eq!(types.collected(all), mine[..4]);
+        assert_eq!((types.last_results_of(&chunk, 2), types.items_of(&chunk)), (&mine[4..6], &mine[6..]));
+        let done = types.into_vec(chunk.results.take());
+        assert_eq!(done, mine[4..6]);
+        run(types, &mut chunk, 4);
+        assert_eq!(types.into_vec(chunk.results.take()), mine[6..]);
+        drop((chunk, done));
         assert!(all_dropped_but_mine(&mine));
     }
 

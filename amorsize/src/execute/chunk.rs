@@ -5,21 +5,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use super::buffer::Chunk;
 use super::buffer::{RawChunk, Types};
 use super::control::{ChunkId, Control, Steps};
-use crate::memory::measure::{Heap, Measure};
+use crate::memory::budget::Ledger;
+use crate::memory::measure::{Heap, Measure, MeasuredBy};
+use crate::memory::tracking::{self, Frame};
 
 /// The function of a run, as a call over a chunk: one call through a pointer for many items.
 pub(crate) type Kernel<T, R, C> = fn(&mut Chunk<T, R>, &C);
 
 /// A function with its shared parameters, as the part of the executor sees it that is compiled once.
 pub(crate) trait Function: Sync {
-    /// Calls the function for the next `count` items of a chunk; gives what the results own beside their own size.
-    fn step(&self, chunk: &mut RawChunk, count: usize) -> Heap;
+    /// Calls the function for the next `count` items of a chunk.
+    fn call(&self, chunk: &mut RawChunk, count: usize);
 
-    /// Bytes that the waiting items of a chunk own beside their own size.
-    fn input_heap(&self, chunk: &RawChunk) -> u64;
+    /// What the last `count` results own beside their own size, as far as their type says it.
+    fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap;
 
-    /// Whether results can own more bytes than their size says.
-    fn measures(&self) -> bool;
+    /// Whether the type of results says what they own, where that can be anything.
+    fn knows_results(&self) -> bool;
+
+    /// Whether results can own anything.
+    fn results_own(&self) -> bool;
+
+    /// Bytes that the first `count` waiting items own beside their own size; `None` where their type does not say it.
+    fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64>;
 }
 
 /// The function of a run, its shared parameters, and its types: all that is compiled for each function.
@@ -31,23 +39,31 @@ pub(crate) struct Shared<T, R, C> {
 }
 
 impl<T, R, C: Sync> Function for Shared<T, R, C> {
-    fn step(&self, chunk: &mut RawChunk, count: usize) -> Heap {
+    fn call(&self, chunk: &mut RawChunk, count: usize) {
         (self.kernel)(self.types.quota(chunk, count), &self.context);
+    }
+
+    fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap {
         match self.measure.1.heap {
             Some(heap) => heap(self.types.last_results_of(chunk, count)),
             None => Heap::default(),
         }
     }
 
-    fn input_heap(&self, chunk: &RawChunk) -> u64 {
-        match self.measure.0.heap {
-            Some(heap) => heap(self.types.items_of(chunk)).sum,
-            None => 0,
-        }
+    fn knows_results(&self) -> bool {
+        self.measure.1.heap.is_some()
     }
 
-    fn measures(&self) -> bool {
-        self.measure.1.heap.is_some()
+    fn results_own(&self) -> bool {
+        std::mem::needs_drop::<R>()
+    }
+
+    fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64> {
+        match self.measure.0.heap {
+            Some(heap) => Some(heap(&self.types.items_of(chunk)[..count]).sum),
+            None if self.measure.0.by == MeasuredBy::Resident => None,
+            None => Some(0),
+        }
     }
 }
 
@@ -97,6 +113,11 @@ impl Chunks {
         self.places().chunks[id] = Some(chunk);
     }
 
+    /// Lets a collection end that chunks were to put their results in.
+    pub(crate) fn leave_collection(&self) {
+        self.places().chunks.iter_mut().flatten().for_each(|chunk| chunk.leave_collection());
+    }
+
     /// Takes a chunk out for good.
     pub(crate) fn remove(&self, id: ChunkId) -> Box<RawChunk> {
         let mut places = self.places();
@@ -110,11 +131,67 @@ impl Chunks {
 pub(crate) struct Work<'a> {
     pub(crate) function: &'a dyn Function,
     pub(crate) chunks: &'a Chunks,
+    pub(crate) ledger: &'a Ledger,
+    /// Whether the program's allocator tells what calls need.
+    pub(crate) tracks: bool,
 }
 
 impl Work<'_> {
+    /// Whether results are measured one by one.
+    pub(crate) fn measures(&self) -> bool {
+        self.function.knows_results() || (self.tracks && self.function.results_own())
+    }
+
+    /// Calls the function for the next `count` items of a chunk, and measures their results. `count` is 1 where results are
+    /// measured one by one.
+    pub(crate) fn step(&self, chunk: &mut RawChunk, count: usize) -> Heap {
+        if !self.tracks {
+            self.function.call(chunk, count);
+            return self.function.results_heap(chunk, count);
+        }
+        if !self.function.results_own() {
+            // Nothing that these calls allocate can be part of their results, so their peak is that of a single call.
+            let frame = Frame::begin();
+            self.function.call(chunk, count);
+            let used = frame.end();
+            tracking::transfer(used.retained());
+            return Heap { working: used.peak(), ..Heap::default() };
+        }
+        // What the item owns was there before the call: the call frees it, or the result owns it now.
+        let known = self.function.items_heap(chunk, count);
+        let owned = known.unwrap_or(chunk.item_heap);
+        let frame = Frame::begin();
+        self.function.call(chunk, count);
+        let used = frame.end();
+        tracking::transfer(used.retained());
+        let mut kept = u64::try_from(used.retained().saturating_add_unsigned(owned)).unwrap_or(0);
+        if known.is_none() && self.function.knows_results() {
+            // An item that was made before the run is freed by the call, and nobody can tell how large it was.
+            kept = kept.max(self.function.results_heap(chunk, count).sum);
+        }
+        let grown = u64::try_from(used.retained()).unwrap_or(0);
+        Heap { sum: kept, largest: kept, working: used.peak().saturating_sub(grown) }
+    }
+
+    /// Bytes that the waiting items of a chunk own beside their own size.
+    pub(crate) fn items_heap(&self, chunk: &RawChunk) -> u64 {
+        let count = chunk.items();
+        self.function.items_heap(chunk, count).unwrap_or(chunk.item_heap * count as u64)
+    }
+
     /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
     pub(crate) fn run_next(&self, control: &Control, is_job: bool, forced: bool) -> bool {
+        if !self.tracks {
+            return self.run_untracked(control, is_job, forced);
+        }
+        tracking::mark_worker();
+        let frame = Frame::begin();
+        let more = self.run_untracked(control, is_job, forced);
+        control.add_kept(frame.end().retained());
+        more
+    }
+
+    fn run_untracked(&self, control: &Control, is_job: bool, forced: bool) -> bool {
         let mut split = |id, keep| {
             let mut chunk = self.chunks.take(id);
             let rest = chunk.split_off(keep);
@@ -124,7 +201,9 @@ impl Work<'_> {
         let Some(grant) = control.start_next(is_job, forced, &mut split) else { return false };
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
-        let ran = control.run_chunk(grant, &mut Running { function: self.function, chunk: &mut chunk });
+        let entered = self.ledger.enter();
+        let ran = control.run_chunk(grant, &mut Running { work: *self, chunk: &mut chunk });
+        drop(entered);
         let rest = if !ran.leaves_items() {
             None
         } else if chunk.results.len() == 0 {
@@ -139,13 +218,13 @@ impl Work<'_> {
 
 /// A chunk in the hands of a worker.
 struct Running<'a> {
-    function: &'a dyn Function,
+    work: Work<'a>,
     chunk: &'a mut RawChunk,
 }
 
 impl Steps for Running<'_> {
     fn step(&mut self, count: usize) -> Heap {
-        self.function.step(self.chunk, count)
+        self.work.step(self.chunk, count)
     }
 
     fn done(&self) -> usize {
@@ -153,6 +232,6 @@ impl Steps for Running<'_> {
     }
 
     fn measures(&self) -> bool {
-        self.function.measures()
+        self.work.measures()
     }
 }

@@ -10,7 +10,8 @@
 //!
 //! # Credit
 //!
-//! A chunk starts in the order of its items and with credit for the results expected of it; a chunk that would need more than
+//! A chunk starts in the order of its items and with credit for the results expected of it and for what one call at a time needs
+//! beside its result; a chunk that would need more than
 //! is free starts with as many items as there is credit for, and the others wait. A call that returns more than expected takes
 //! the difference at once, and where that leaves nothing for the next item, the chunk ends there. The last part of the budget
 //! ([`State::reserve`]) is for the chunk whose results are to be handed over next: results of later items can't be handed over
@@ -19,12 +20,13 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, MeasuredBy};
+use crate::memory::tracking;
 use crate::plan::{CHUNK_SECONDS, Situation, chunk_items};
 use crate::sample::{Learned, Stretch};
 
@@ -59,6 +61,8 @@ pub(crate) struct Grant {
     pub(crate) start: usize,
     pub(crate) items: usize,
     credit: u64,
+    /// The part of it that is for what a call needs beside its result.
+    working: u64,
     input_bytes: u64,
     /// Bytes that a result counts with beside what is measured of it.
     per_item: u64,
@@ -107,6 +111,8 @@ pub(crate) struct Control {
     limit: AtomicUsize,
     /// Whether chunks are to end after the current item, without the run being stopped.
     pausing: AtomicBool,
+    /// Net heap bytes of the jobs that ran, where they are tracked, since the caller last took them over.
+    kept: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -139,6 +145,9 @@ pub(crate) struct State {
     /// Items started and not handed over, now and at most.
     pub(crate) outstanding: usize,
     pub(crate) most_outstanding: usize,
+    /// Net heap bytes of idle workers that no chunk answers for yet, and up to where they were read.
+    stray: i64,
+    stray_read: i64,
 }
 
 impl State {
@@ -149,12 +158,22 @@ impl State {
 
     /// What only the next chunk in order may take of the budget: the most that one call was seen to need.
     fn reserve(&self) -> u64 {
-        self.learned.largest.min(self.ledger.budget().as_u64() / 2)
+        (self.learned.largest + self.learned.most_working).min(self.ledger.limit() / 2)
     }
 
     /// Bytes to expect of one result.
     fn expected(&self) -> u64 {
         self.learned.expected_bytes().max(self.situation.result_size as u64)
+    }
+
+    /// Charges a chunk with what idle workers allocated or freed since the last one ended: parts of calls that fork.
+    fn settle_stray(&mut self, stretch: &mut Stretch) {
+        let now = tracking::workers_stray();
+        self.stray += now - std::mem::replace(&mut self.stray_read, now);
+        let least = (self.situation.result_size * stretch.items) as u64;
+        let bytes = stretch.bytes.saturating_add_signed(self.stray).max(least);
+        self.stray -= bytes as i64 - stretch.bytes as i64;
+        stretch.bytes = bytes;
     }
 
     fn add_ready(&mut self) {
@@ -168,7 +187,8 @@ impl State {
     fn affordable(&self, start: usize) -> usize {
         let free = self.ledger.free();
         let free = if !self.ordered || start == self.ready_end { free } else { free.saturating_sub(self.reserve()) };
-        usize::try_from(free / self.expected().max(1)).unwrap_or(usize::MAX)
+        let for_results = free.saturating_sub(self.learned.expected_working());
+        usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
     }
 
     /// Whether a chunk waits for credit rather than for a worker.
@@ -232,10 +252,13 @@ impl Control {
                 chunks: 0,
                 outstanding,
                 most_outstanding: outstanding,
+                stray: 0,
+                stray_read: tracking::workers_stray(),
             }),
             caller: Condvar::new(),
             limit: AtomicUsize::new(usize::MAX),
             pausing: AtomicBool::new(false),
+            kept: AtomicI64::new(0),
         }
     }
 
@@ -346,7 +369,8 @@ impl Control {
     /// The first item that was not started, with what it is expected to need.
     pub(crate) fn stuck_item(&self) -> (usize, u64) {
         let state = self.state();
-        (state.waiting.keys().next().copied().unwrap_or(state.pulled), state.expected())
+        let needed = state.expected() + state.learned.expected_working();
+        (state.waiting.keys().next().copied().unwrap_or(state.pulled), needed)
     }
 
     /// Sleeps until there is something for the caller to do, or for `most`. `wanted_items` fill its batch, and `holds` says
@@ -375,6 +399,16 @@ impl Control {
             let bytes = grown as f64 / state.most_outstanding as f64;
             state.learned.expect_bytes(bytes);
         }
+    }
+
+    /// Adds net heap bytes of a job.
+    pub(crate) fn add_kept(&self, bytes: i64) {
+        self.kept.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Net heap bytes of jobs since this was last asked.
+    pub(crate) fn take_kept(&self) -> i64 {
+        self.kept.swap(0, Ordering::Relaxed)
     }
 
     /// The panic of the first item, by input order, whose call panicked.
@@ -421,6 +455,14 @@ impl Control {
         if items == 0 {
             return None;
         }
+        let working = state.learned.expected_working();
+        let credit = expected * items as u64 + working;
+        if forced {
+            state.ledger.take(credit);
+        } else if !state.ledger.try_take(credit) {
+            // A run within a call of this one was faster.
+            return None;
+        }
         state.waiting.pop_first();
         let mut input_bytes = chunk.input_bytes;
         if items < chunk.items {
@@ -433,13 +475,11 @@ impl Control {
             state.waiting.insert(start + items, rest);
         }
         state.running += 1;
-        let credit = expected * items as u64;
-        state.ledger.take(credit);
         state.outstanding += items;
         state.most_outstanding = state.most_outstanding.max(state.outstanding);
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
-        Some(Grant { id: chunk.id, start, items, credit, input_bytes, per_item })
+        Some(Grant { id: chunk.id, start, items, credit, working, input_bytes, per_item })
     }
 
     /// Runs a chunk as far as credit, time and the run's end allow, and catches a panic.
@@ -464,8 +504,13 @@ impl Control {
             stretch.items = steps.done();
             match stepped {
                 Ok(heap) => {
+                    let unforeseen = (stretch.bytes + heap.working + heap.sum).saturating_sub(outcome.credit);
+                    if heap.working > 0 && unforeseen > 0 {
+                        self.state().ledger.touch(unforeseen);
+                    }
                     heap_bytes += heap.sum;
                     stretch.largest = stretch.largest.max(heap.largest + grant.per_item);
+                    stretch.working = stretch.working.max(heap.working);
                 }
                 // What the results before the panic own in this step was not measured; where results are measured a step is one
                 // item, so there are none.
@@ -475,7 +520,10 @@ impl Control {
             if outcome.panic.is_some() {
                 break;
             }
-            if steps.measures() && stretch.items < grant.items && !self.covers_next(&mut outcome.credit, stretch) {
+            if steps.measures()
+                && stretch.items < grant.items
+                && !self.covers_next(&mut outcome.credit, grant.working, stretch)
+            {
                 break;
             }
             if contended && stretch.items >= next_clock {
@@ -490,13 +538,13 @@ impl Control {
         outcome
     }
 
-    /// Whether the chunk's credit covers its results and one more; takes what is missing where it can.
-    fn covers_next(&self, credit: &mut u64, stretch: &Stretch) -> bool {
-        let next = stretch.bytes / stretch.items as u64;
+    /// Whether the chunk's credit covers its results and one call more; takes what is missing where it can.
+    fn covers_next(&self, credit: &mut u64, working: u64, stretch: &Stretch) -> bool {
+        let next = stretch.bytes / stretch.items as u64 + working.max(stretch.working);
         if stretch.bytes + next <= *credit {
             return true;
         }
-        let mut state = self.state();
+        let state = self.state();
         // The results are there already, whether they fit or not.
         let there = stretch.bytes.saturating_sub(*credit);
         state.ledger.take(there);
@@ -518,9 +566,12 @@ impl Control {
     /// Books a chunk that ran. `rest` is the name of the items that did not, where there are any and they are to run later.
     /// Says whether the job is to go on with another chunk.
     pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, is_job: bool) -> bool {
-        let Ran { grant, outcome } = ran;
+        let Ran { grant, mut outcome } = ran;
         let done = outcome.stretch.items;
         let mut state = self.state();
+        if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
+            state.settle_stray(&mut outcome.stretch);
+        }
         let rest_items = grant.items - done;
         let rest_bytes =
             if rest.is_some() { (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64 } else { 0 };

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::buffer::{Collection, RawChunk, Results, Types};
 use super::chunk::Work;
 use super::control::{ChunkId, Finished, Payload};
+use crate::memory::tracking::{self, Frame};
 
 /// Whether a run is to go on after results were handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,28 +63,41 @@ pub(crate) trait Outlet {
     /// Sets the items per batch that the plan found.
     fn set_batch_size(&mut self, _items: usize) {}
 
-    /// Whether the results are kept until the end, so that no credit comes back before.
+    /// How many results it has, where it keeps them until the end, so that no credit comes back before.
+    fn collected(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the results are kept until the end.
     fn collects(&self) -> bool {
-        false
+        self.collected().is_some()
     }
 }
 
-impl Outlet for Collection {
+/// Takes all results into one collection.
+pub(crate) struct Collecting {
+    pub(crate) all: Collection,
+    /// What the results hold of the budget.
+    pub(crate) bytes: u64,
+}
+
+impl Outlet for Collecting {
     fn place(&mut self, count: usize) -> Option<Results> {
-        Some(Collection::place(self, count))
+        Some(self.all.place(count))
     }
 
     fn reclaim(&mut self) {
-        Collection::reclaim(self);
+        self.all.reclaim();
     }
 
-    fn accept(&mut self, results: Results, _start: usize, _bytes: u64) -> Accepted {
-        self.add(results);
+    fn accept(&mut self, results: Results, _start: usize, bytes: u64) -> Accepted {
+        self.bytes += bytes;
+        self.all.add(results);
         Accepted::KEPT
     }
 
-    fn collects(&self) -> bool {
-        true
+    fn collected(&self) -> Option<usize> {
+        Some(self.all.len())
     }
 }
 
@@ -183,6 +197,11 @@ impl Stock {
         }
     }
 
+    /// Lets a collection end that results were to be put in.
+    pub(crate) fn leave_collection(&mut self) {
+        self.held.iter_mut().chain(&mut self.spare).for_each(|chunk| chunk.leave_collection());
+    }
+
     /// Items of an input that are left, at least and at most.
     pub(crate) fn left(&self, input: &mut dyn Input) -> (usize, Option<usize>) {
         let held = self.held_items();
@@ -200,6 +219,8 @@ pub(crate) struct Inlined {
     /// Bytes that the results own beside their own size.
     pub(crate) heap: u64,
     pub(crate) largest: u64,
+    /// The most that a call needed beside its result.
+    pub(crate) working: u64,
     /// Seconds in the function, where they were asked for.
     pub(crate) seconds: Option<f64>,
     pub(crate) panic: Option<Payload>,
@@ -229,11 +250,24 @@ impl Line<'_> {
         }
         let mut chunk = self.stock.spare.pop().unwrap_or_else(|| self.input.chunk());
         if !self.stock.ended {
-            self.input.fill(&mut chunk, count);
+            self.fill(&mut chunk, count);
             // An iterator that said `None` is not asked again: it need not be fused.
             self.stock.ended = chunk.items() < count;
         }
         chunk
+    }
+
+    fn fill(&mut self, chunk: &mut RawChunk, count: usize) {
+        if !self.work.tracks {
+            return self.input.fill(chunk, count);
+        }
+        let buffer = chunk.item_buffer();
+        let frame = Frame::begin();
+        self.input.fill(chunk, count);
+        let used = frame.end().retained();
+        tracking::transfer(used);
+        let own = chunk.item_buffer() as i64 - buffer as i64;
+        chunk.item_heap = u64::try_from(used - own).unwrap_or(0) / chunk.items().max(1) as u64;
     }
 
     fn place(&mut self, chunk: &mut RawChunk, count: usize) {
@@ -249,16 +283,18 @@ impl Line<'_> {
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
-        let mut done = Inlined { items: 0, heap: 0, largest: 0, seconds: None, panic: None };
+        let mut done = Inlined { items: 0, heap: 0, largest: 0, working: 0, seconds: None, panic: None };
         let begun = timed.then(Instant::now);
-        let function = self.work.function;
-        let at_once = if function.measures() { 1 } else { count };
+        let work = self.work;
+        let at_once = if work.measures() { 1 } else { count };
+        let _entered = work.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             while done.items < count && done.heap <= allowance {
-                let heap = function.step(&mut chunk, at_once);
+                let heap = work.step(&mut chunk, at_once);
                 done.items += at_once;
                 done.heap += heap.sum;
                 done.largest = done.largest.max(heap.largest);
+                done.working = done.working.max(heap.working);
             }
         }));
         done.panic = outcome.err();
@@ -289,7 +325,7 @@ impl Line<'_> {
             return None;
         }
         self.place(&mut chunk, items);
-        let heap = self.work.function.input_heap(&chunk);
+        let heap = self.work.items_heap(&chunk);
         Some(Pulled { id: self.work.chunks.add(chunk), items, heap })
     }
 

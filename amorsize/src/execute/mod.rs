@@ -23,6 +23,7 @@ use crate::memory::Bytes;
 use crate::memory::available::resident;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::measure::MeasuredBy;
+use crate::memory::tracking::{self, Frame};
 use crate::options::{Limit, MaxMemory, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
 use crate::sample::{Learned, Stretch, TIMED_ALONE};
@@ -99,12 +100,17 @@ enum Inline {
     GoParallel(Box<Plan>),
 }
 
+/// The budget where it is stated in bytes, and what may be held before a budget is worked out.
+fn stated_budget(options: &Options) -> (Option<Budget>, Bytes) {
+    match options.limit().limit() {
+        Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
+        _ => (None, UNRESOLVED_BUDGET),
+    }
+}
+
 impl Engine {
     pub(crate) fn new(options: Options, item_size: usize, result_size: usize, measured_by: MeasuredBy) -> Self {
-        let (budget, ledger) = match options.limit().limit() {
-            Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
-            _ => (None, UNRESOLVED_BUDGET),
-        };
+        let (budget, ledger) = stated_budget(&options);
         Self {
             options,
             ordered: true,
@@ -138,15 +144,18 @@ impl Engine {
     pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
         self.options = change(std::mem::take(&mut self.options));
         self.plan = None;
-        let held = std::mem::replace(&mut self.ledger, Ledger::new(UNRESOLVED_BUDGET)).held();
-        self.budget = match self.options.limit().limit() {
-            Ok(Limit::Bytes(bytes)) => Some(Budget { bytes: *bytes, available: None }),
-            _ => None,
-        };
-        if let Some(budget) = &self.budget {
-            self.ledger.set_budget(budget.bytes);
+        let (budget, bytes) = stated_budget(&self.options);
+        self.budget = budget;
+        self.ledger.set_budget(bytes);
+        if let Phase::Parallel(control, _) = &self.phase {
+            // The rest of a run that gave up may be given more.
+            let situation = &mut control.state().situation;
+            (situation.budget, situation.batch_items) = (bytes, self.options.batch_items());
         }
-        self.ledger.take(held.as_u64());
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Lets results come in any order.
@@ -165,11 +174,19 @@ impl Engine {
     /// The budget, worked out from what is available now unless that was done before.
     pub(crate) fn budget(&mut self) -> Result<&Budget, Error> {
         if self.budget.is_none() {
-            let budget = Budget::resolve(&self.options.limit())?;
+            let mut budget = Budget::resolve(&self.options.limit())?;
+            if let Some(outer) = self.ledger.outer_budget() {
+                budget.bytes = budget.bytes.min(outer);
+            }
             self.ledger.set_budget(budget.bytes);
             self.budget = Some(budget);
         }
         Ok(self.budget.as_ref().expect("set above"))
+    }
+
+    /// Whether items were taken from the input, or results made, that no outlet has yet.
+    pub(crate) fn is_under_way(&self) -> bool {
+        matches!(self.phase, Phase::Parallel(..))
     }
 
     /// Gives back the credit of results that were handed over outside of [`run`](Self::run).
@@ -229,6 +246,11 @@ impl Engine {
     }
 
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
+        // What a worker does as the caller of a run is not part of what idle workers do for its calls.
+        let _own = (line.work.tracks && pool::is_worker() && !tracking::is_open()).then(Frame::begin);
+        if line.outlet.collects() {
+            self.ledger.ignore_outer();
+        }
         if let Some(plan) = &self.plan {
             line.outlet.set_batch_size(plan.batch_size());
         }
@@ -245,12 +267,21 @@ impl Engine {
             work: line.work,
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
+            refuses_oversize: self.options.refuses_oversize(),
             resident: base.map(|base| (base, &mut self.resident_most)),
         };
         let mut outcome = Ok(Flow::Continue);
         control.pause(false);
         let work = line.work;
         threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(line, start));
+        tracking::transfer(control.take_kept());
+        if outcome.is_err() {
+            // What was finished meanwhile goes with what was handed over, as far as it is next in order.
+            while let Some(finished) = control.take_ready() {
+                let accepted = line.hand_over(finished);
+                control.release(accepted.items, accepted.bytes);
+            }
+        }
         if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
             && let Some(payload) = control.take_panic()
         {
@@ -293,8 +324,13 @@ impl Engine {
                 if accepted.items > 0 {
                     continue;
                 }
-                if line.outlet.collects() && self.next > 0 {
-                    return Err(self.over_budget(self.next, self.expected(), line));
+                if line.outlet.collected() > Some(0) {
+                    self.plan = planned;
+                    return Err(self.over_budget(self.next, self.needed(), line));
+                }
+                if self.options.refuses_oversize() && self.needed() > self.ledger.budget().as_u64() {
+                    self.plan = planned;
+                    return Err(oversize(self.next, self.needed(), &self.ledger));
                 }
                 // A call that alone needs more than the budget runs alone.
                 most = 1;
@@ -318,6 +354,7 @@ impl Engine {
             seconds: 0.0,
             bytes: result_bytes * done.items as u64 + done.heap,
             largest: result_bytes + done.largest,
+            working: done.working,
         };
         if self.resident.is_some() {
             let before = self.resident;
@@ -327,6 +364,7 @@ impl Engine {
             stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
             self.resident_measured = true;
         }
+        self.ledger.touch(stretch.bytes + stretch.working);
         self.ledger.take(stretch.bytes);
         self.held_items += done.items;
         let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
@@ -366,8 +404,14 @@ impl Engine {
         self.learned.expected_bytes().max(self.result_size as u64)
     }
 
+    /// Bytes to expect of one call, its result included.
+    fn needed(&self) -> u64 {
+        self.expected() + self.learned.expected_working()
+    }
+
     fn affordable(&self) -> usize {
-        usize::try_from(self.ledger.free() / self.expected().max(1)).unwrap_or(usize::MAX)
+        let for_results = self.ledger.free().saturating_sub(self.learned.expected_working());
+        usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
     }
 
     /// Decides how to go on. Gives a plan when it is to be on threads.
@@ -426,7 +470,7 @@ impl Engine {
         let threads = Threads::find(self.options.wanted_threads())?;
         let mut situation = self.situation(line)?;
         situation.threads = plan.threads();
-        let ledger = std::mem::replace(&mut self.ledger, Ledger::new(Bytes::ZERO));
+        let ledger = self.ledger.clone();
         self.read_resident();
         let progress = Progress { next: self.next, outstanding: self.held_items };
         let control = Control::new(situation, self.learned.clone(), ledger, progress, self.ordered);
@@ -454,8 +498,13 @@ fn over_budget(
         held,
         needed: Bytes::new(needed),
         budget: ledger.budget(),
+        allowed: Bytes::new(ledger.limit()),
         expected: left.map(|left| Bytes::new(learned.bytes) + Bytes::new(needed) * left as u64),
     })
+}
+
+fn oversize(item: usize, needed: u64, ledger: &Ledger) -> Error {
+    Error::new(ErrorKind::Oversize { item, needed: Bytes::new(needed), budget: ledger.budget() })
 }
 
 // ---- on threads ----
@@ -480,6 +529,8 @@ struct Conductor<'a> {
     worker: bool,
     /// Whether it is one of the threads of the run, and so runs chunks itself.
     joins_in: bool,
+    /// Whether an item that is expected to need more than the budget is an error.
+    refuses_oversize: bool,
     /// Resident memory at the start, and the most seen, where results are measured by it.
     resident: Option<(u64, &'a mut u64)>,
 }
@@ -500,6 +551,8 @@ impl Conductor<'_> {
     fn conduct(&mut self, line: &mut Line<'_>, start_job: &dyn Fn()) -> Result<Flow, Error> {
         let _stop = StopOnUnwind(self.control);
         loop {
+            // What workers allocated is from now on the business of the call that this run is part of, if it is.
+            tracking::transfer(self.control.take_kept());
             while let Some(finished) = self.control.take_ready() {
                 if let Some(flow) = self.handed_over(line.hand_over(finished)) {
                     return Ok(flow);
@@ -527,10 +580,16 @@ impl Conductor<'_> {
                     continue;
                 }
                 if stuck {
-                    if line.outlet.collects() {
+                    if line.outlet.collected() > Some(0) {
                         return Err(self.give_up(grown, line));
                     }
-                    // A call that alone needs more than the budget runs alone.
+                    let (item, needed) = self.control.stuck_item();
+                    if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
+                        self.control.pause(true);
+                        return Err(oversize(item, needed, line.work.ledger));
+                    }
+                    // A call that alone needs more than the budget runs alone. So does the next one of a collect that has nothing
+                    // yet: it goes on after one that gave up, and must come further.
                     self.work.run_next(self.control, false, true);
                     continue;
                 }
@@ -574,7 +633,7 @@ impl Conductor<'_> {
 
     /// Stops a run whose results can't be kept. Resident memory that has `grown` by more than the ledger knows of is believed.
     fn give_up(&self, grown: Bytes, line: &mut Line<'_>) -> Error {
-        self.control.stop_at(0);
+        self.control.pause(true);
         let (item, needed) = self.control.stuck_item();
         let state = self.control.state();
         over_budget(item, needed, state.ledger.held().max(grown), &state.ledger, &state.learned, line)

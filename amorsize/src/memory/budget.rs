@@ -1,5 +1,10 @@
 //! The budget of a run, and the credit that its items hold of it.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
 use super::Bytes;
 use super::available::available;
 use crate::error::Error;
@@ -28,60 +33,161 @@ impl Budget {
     }
 }
 
-/// What of the budget is taken: by inputs held, by calls in flight, by results not handed over.
+/// What of a budget is taken: by inputs held, by calls in flight, by results not handed over.
+///
+/// A run that is started within a call of another run takes from both ledgers: what it holds is what that call needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger(Arc<Account>);
+
 #[derive(Debug)]
-pub(crate) struct Ledger {
-    budget: u64,
-    held: u64,
-    peak: u64,
+struct Account {
+    /// What was promised.
+    budget: AtomicU64,
+    /// What may be held now: the budget, or less while others need the memory.
+    limit: AtomicU64,
+    held: AtomicU64,
+    peak: AtomicU64,
+    outer: Option<Ledger>,
+    /// Whether what the outer run has left bounds this one.
+    heeds_outer: AtomicBool,
+}
+
+thread_local! {
+    /// The ledger of the run whose call this thread is in.
+    static CURRENT: RefCell<Option<Ledger>> = const { RefCell::new(None) };
+}
+
+/// Takes the thread out of a call again.
+#[must_use = "the thread is in the call as long as this lives"]
+pub(crate) struct Entered(Option<Ledger>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
 }
 
 impl Ledger {
+    /// A ledger for a run that is started here, within the call that this thread is in, if it is in one.
     pub(crate) fn new(budget: Bytes) -> Self {
-        Self { budget: budget.as_u64(), held: 0, peak: 0 }
+        Self(Arc::new(Account {
+            budget: budget.as_u64().into(),
+            limit: budget.as_u64().into(),
+            held: 0.into(),
+            peak: 0.into(),
+            outer: CURRENT.with_borrow(Clone::clone),
+            heeds_outer: true.into(),
+        }))
+    }
+
+    /// Lets runs that this thread starts be part of a call of this one's.
+    pub(crate) fn enter(&self) -> Entered {
+        Entered(CURRENT.replace(Some(self.clone())))
+    }
+
+    /// The budget of the run in whose call this one was started.
+    pub(crate) fn outer_budget(&self) -> Option<Bytes> {
+        self.0.outer.as_ref().map(Self::budget)
     }
 
     pub(crate) fn budget(&self) -> Bytes {
-        Bytes::new(self.budget)
+        Bytes::new(self.0.budget.load(Relaxed))
     }
 
-    pub(crate) fn set_budget(&mut self, budget: Bytes) {
-        self.budget = budget.as_u64();
+    /// Sets what is promised, and lets all of it be held.
+    pub(crate) fn set_budget(&self, budget: Bytes) {
+        self.0.budget.store(budget.as_u64(), Relaxed);
+        self.set_limit(budget.as_u64());
+    }
+
+    /// What may be held now.
+    pub(crate) fn limit(&self) -> u64 {
+        self.0.limit.load(Relaxed)
+    }
+
+    pub(crate) fn set_limit(&self, bytes: u64) {
+        self.0.limit.store(bytes.min(self.0.budget.load(Relaxed)), Relaxed);
     }
 
     pub(crate) fn held(&self) -> Bytes {
-        Bytes::new(self.held)
+        Bytes::new(self.0.held.load(Relaxed))
     }
 
     pub(crate) fn peak(&self) -> Bytes {
-        Bytes::new(self.peak)
+        Bytes::new(self.0.peak.load(Relaxed))
+    }
+
+    /// Bounds this run by its own budget alone. For a run that keeps its results to the end: the outer run's results, which
+    /// come and go, must not make it fail.
+    pub(crate) fn ignore_outer(&self) {
+        self.0.heeds_outer.store(false, Relaxed);
+    }
+
+    fn heeded(&self) -> Option<&Ledger> {
+        self.0.outer.as_ref().filter(|_| self.0.heeds_outer.load(Relaxed))
     }
 
     /// What can still be taken.
     pub(crate) fn free(&self) -> u64 {
-        self.budget.saturating_sub(self.held)
+        let own = self.limit().saturating_sub(self.0.held.load(Relaxed));
+        self.heeded().map_or(own, |outer| own.min(outer.free()))
     }
 
     /// Takes `bytes` if they are free.
     #[must_use]
-    pub(crate) fn try_take(&mut self, bytes: u64) -> bool {
-        let fits = bytes <= self.free();
-        if fits {
-            self.take(bytes);
+    pub(crate) fn try_take(&self, bytes: u64) -> bool {
+        let limit = self.limit();
+        let fits = |held: u64| held.checked_add(bytes).filter(|&held| held <= limit);
+        let Ok(before) = self.0.held.fetch_update(Relaxed, Relaxed, fits) else { return false };
+        match (&self.0.outer, self.heeded()) {
+            (Some(_), Some(outer)) if !outer.try_take(bytes) => {
+                self.0.held.fetch_sub(bytes, Relaxed);
+                return false;
+            }
+            (Some(outer), None) => outer.take(bytes),
+            _ => {}
         }
-        fits
+        self.0.peak.fetch_max(before + bytes, Relaxed);
+        true
     }
 
     /// Takes `bytes` that are there already, whether they fit or not.
-    pub(crate) fn take(&mut self, bytes: u64) {
-        self.held = self.held.saturating_add(bytes);
-        self.peak = self.peak.max(self.held);
+    pub(crate) fn take(&self, bytes: u64) {
+        if bytes > 0 {
+            let before = self.0.held.fetch_add(bytes, Relaxed);
+            self.0.peak.fetch_max(before + bytes, Relaxed);
+            if let Some(outer) = &self.0.outer {
+                outer.take(bytes);
+            }
+        }
+    }
+
+    /// Notes that `bytes` were there for a while beside what is held, and are gone.
+    pub(crate) fn touch(&self, bytes: u64) {
+        self.0.peak.fetch_max(self.0.held.load(Relaxed) + bytes, Relaxed);
+        if let Some(outer) = &self.0.outer {
+            outer.touch(bytes);
+        }
     }
 
     /// Gives `bytes` back.
-    pub(crate) fn give(&mut self, bytes: u64) {
-        debug_assert!(bytes <= self.held, "gives {bytes} of {}", self.held);
-        self.held = self.held.saturating_sub(bytes);
+    pub(crate) fn give(&self, bytes: u64) {
+        if bytes > 0 {
+            let before = self.0.held.fetch_sub(bytes, Relaxed);
+            debug_assert!(bytes <= before, "gives {bytes} of {before}");
+            if let Some(outer) = &self.0.outer {
+                outer.give(bytes);
+            }
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        // A run that is dropped half way holds nothing any longer.
+        if let Some(outer) = &self.outer {
+            outer.give(*self.held.get_mut());
+        }
     }
 }
 
@@ -96,10 +202,59 @@ mod tests {
         assert_eq!(budget.bytes, Bytes::from_f64(budget.available.unwrap().as_f64() * 0.25));
     }
 
+    #[test]
+    fn a_run_within_a_call_takes_from_both() {
+        let outer = Ledger::new(Bytes::new(100));
+        let inner = {
+            let _entered = outer.enter();
+            Ledger::new(Bytes::new(60))
+        };
+        assert_eq!(inner.outer_budget(), Some(Bytes::new(100)));
+        assert_eq!(Ledger::new(Bytes::new(1)).outer_budget(), None);
+        assert!(inner.try_take(50) && outer.try_take(30));
+        assert_eq!((inner.free(), outer.free()), (10, 20));
+        assert!(outer.try_take(15));
+        assert_eq!(inner.free(), 5);
+        assert!(!inner.try_take(10));
+        inner.ignore_outer();
+        assert_eq!(inner.free(), 10);
+        assert!(inner.try_take(10));
+        inner.give(20);
+        assert_eq!((outer.held(), outer.peak(), inner.held()), (Bytes::new(85), Bytes::new(105), Bytes::new(40)));
+        drop(inner);
+        assert_eq!(outer.held(), Bytes::new(45));
+    }
+
+    #[test]
+    fn a_limit_is_never_above_the_budget() {
+        let ledger = Ledger::new(Bytes::new(100));
+        ledger.set_limit(40);
+        assert!(!ledger.try_take(41) && ledger.try_take(40));
+        ledger.set_limit(400);
+        assert_eq!(ledger.free(), 60);
+    }
+
+    #[test]
+    fn threads_together_never_take_more_than_there_is() {
+        let ledger = Ledger::new(Bytes::new(1000));
+        std::thread::scope(|scope| {
+            for size in 1..=4u64 {
+                let ledger = &ledger;
+                scope.spawn(move || {
+                    let taken = (0..10_000).filter(|_| ledger.try_take(size)).count() as u64;
+                    assert!(ledger.held() <= 1000);
+                    ledger.give(taken * size);
+                });
+            }
+        });
+        assert!(ledger.peak() <= 1000 && ledger.peak() > 990);
+        assert_eq!(ledger.held(), 0);
+    }
+
     proptest! {
         #[test]
         fn taken_less_given_is_held_and_never_above_the_budget(steps in prop::collection::vec((any::<bool>(), 0u64..100), 0..200)) {
-            let mut ledger = Ledger::new(Bytes::new(1000));
+            let ledger = Ledger::new(Bytes::new(1000));
             let mut taken = Vec::new();
             let mut peak = 0;
             for (take, bytes) in steps {

@@ -10,6 +10,8 @@ use super::deep_size::DeepSize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MeasuredBy {
+    /// The program's allocator, [`Tracking`](crate::Tracking): the heap bytes that each call kept, and what it needed while it ran.
+    Tracking,
     /// The result's own [`DeepSize`]: what it owns on the heap, and itself.
     DeepSize,
     /// The process's resident memory, as it grew while results were held. Other work in the process counts in.
@@ -21,6 +23,7 @@ pub enum MeasuredBy {
 impl fmt::Display for MeasuredBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Tracking => "tracking allocator",
             Self::DeepSize => "deep size",
             Self::Resident => "resident memory",
             Self::SizeOf => "size of the type",
@@ -36,21 +39,24 @@ pub struct Measure<T> {
     pub(crate) by: MeasuredBy,
 }
 
-/// Bytes that values own on the heap.
+/// Bytes that results own on the heap, and that the calls needed for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heap {
     /// All of them together.
     pub(crate) sum: u64,
     /// The one that owns most.
     pub(crate) largest: u64,
+    /// The most that a call needed while it ran, beside what its result owns; 0 where that is not measured.
+    pub(crate) working: u64,
 }
 
 impl Heap {
     fn of<T>(values: &[T], heap: impl Fn(&T) -> usize) -> Self {
-        values
-            .iter()
-            .map(|value| heap(value) as u64)
-            .fold(Self::default(), |all, bytes| Self { sum: all.sum + bytes, largest: all.largest.max(bytes) })
+        values.iter().map(|value| heap(value) as u64).fold(Self::default(), |all, bytes| Self {
+            sum: all.sum + bytes,
+            largest: all.largest.max(bytes),
+            working: 0,
+        })
     }
 }
 
@@ -163,7 +169,7 @@ mod tests {
         assert!(measure!(u32).heap.is_none());
         assert_eq!(
             (measure!(Vec<u8>).heap.unwrap())(&[Vec::with_capacity(100), Vec::with_capacity(20)]),
-            Heap { sum: 120, largest: 100 }
+            Heap { sum: 120, largest: 100, working: 0 }
         );
         assert_eq!(measure!(Result<Vec<u8>, Opaque>).by, MeasuredBy::DeepSize);
         assert_eq!((measure!(Result<Vec<u8>, Opaque>).heap.unwrap())(&[Ok(Vec::with_capacity(7))]).sum, 7);

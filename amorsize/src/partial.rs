@@ -1,0 +1,110 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::error::Error;
+
+/// What a run that could not finish gives back: the results that are finished, the rest of the run, and why it ended.
+///
+/// Nothing is lost, and nothing has to be computed again: the rest is a run like any other, whose input begins where the finished
+/// results end. What it has computed out of order already is handed over when its turn comes, items are numbered as in the whole
+/// input, and its report covers the whole run.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// let run = process_in_batches(|i: usize| vec![i; 10_000], 0..1000).max_memory("8MiB");
+/// let partial = run.collect_partial::<Vec<_>>().unwrap_err();
+/// assert!(partial.cause().is_over_budget());
+///
+/// let (finished, rest, _cause) = partial.into_parts();
+/// let mut next = finished.len();
+/// assert!((1..1000).contains(&next));
+/// drop(finished); // Saved somewhere.
+///
+/// // The rest goes batch by batch: no item is run twice, none is left out.
+/// rest.for_each_batch(|batch| {
+///     assert_eq!(batch.first_index(), next);
+///     next += batch.len();
+/// })?;
+/// assert_eq!(next, 1000);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+pub struct Partial<T, B, E = Error>(Box<Parts<T, B, E>>);
+
+// Boxed, so that a `Result` of it stays small.
+struct Parts<T, B, E> {
+    finished: Vec<T>,
+    rest: B,
+    cause: E,
+}
+
+impl<T, B, E> Partial<T, B, E> {
+    #[cold]
+    pub(crate) fn new(finished: Vec<T>, rest: B, cause: E) -> Self {
+        Self(Box::new(Parts { finished, rest, cause }))
+    }
+
+    /// The results of all items before the first one that is missing, in input order.
+    #[must_use]
+    pub fn finished(&self) -> &[T] {
+        &self.0.finished
+    }
+
+    /// Why the run ended.
+    #[must_use]
+    pub fn cause(&self) -> &E {
+        &self.0.cause
+    }
+
+    /// The finished results, without the rest, which is dropped.
+    #[must_use]
+    pub fn into_finished(self) -> Vec<T> {
+        self.0.finished
+    }
+
+    /// The rest of the run, without the finished results, which are dropped.
+    pub fn into_rest(self) -> B {
+        self.0.rest
+    }
+
+    /// Why the run ended, alone.
+    #[must_use]
+    pub fn into_cause(self) -> E {
+        self.0.cause
+    }
+
+    /// The finished results, the rest of the run, and why it ended.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<T>, B, E) {
+        let Parts { finished, rest, cause } = *self.0;
+        (finished, rest, cause)
+    }
+}
+
+impl<T, B, E: fmt::Display> fmt::Display for Partial<T, B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} results are finished and kept)", self.0.cause, self.0.finished.len())
+    }
+}
+
+// The values in it need not be printable, and there may be gigabytes of them.
+impl<T, B, E: fmt::Debug> fmt::Debug for Partial<T, B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partial")
+            .field("finished", &self.0.finished.len())
+            .field("cause", &self.0.cause)
+            .finish_non_exhaustive()
+    }
+}
+
+// The text holds the cause's already, so it has no source to be shown beside it.
+impl<T, B, E: fmt::Debug + fmt::Display> StdError for Partial<T, B, E> {}
+
+/// Lets `?` turn it into the error that [`collect`](crate::Batched::collect) would have given.
+impl<T, B> From<Partial<T, B>> for Error {
+    fn from(partial: Partial<T, B>) -> Self {
+        partial.into_cause()
+    }
+}
