@@ -1,6 +1,5 @@
 //! What the cgroups of the process leave, v1 and v2, from its own up to the root.
 
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -34,7 +33,12 @@ impl Cgroups {
         for (version, path) in memberships(own) {
             let Some((own, mount)) = place(version, path, &mounts) else { continue };
             let (own, mount) = (under(root, &own), under(root, mount));
-            found.levels.extend(levels(version, &own, &mount));
+            let mut levels = own.ancestors().take_while(|folder| folder.starts_with(&mount)).peekable();
+            // A container may be told the host's path, and find its own cgroup or one above it where the host has the root.
+            while levels.next_if(|folder| !folder.is_dir()).is_some() {}
+            let Some(own) = levels.next() else { continue };
+            found.levels.push(Level::new(version, own, true));
+            found.levels.extend(levels.map(|ancestor| Level::new(version, ancestor, false)));
             if version == Version::V2 {
                 found.pressure = Some(KeptFile::new(own.join("memory.pressure")));
             }
@@ -59,10 +63,12 @@ struct Level {
     limits: Vec<KeptFile>,
     usage: KeptFile,
     stat: KeptFile,
+    /// Says whether a v1 cgroup binds those below it.
+    hierarchy: Option<KeptFile>,
 }
 
 impl Level {
-    fn new(version: Version, folder: &Path) -> Self {
+    fn new(version: Version, folder: &Path, own: bool) -> Self {
         let file = |name: &str| KeptFile::new(folder.join(name));
         let (limits, usage): (&[&str], _) = match version {
             Version::V1 => (&["memory.limit_in_bytes"], "memory.usage_in_bytes"),
@@ -70,12 +76,17 @@ impl Level {
             Version::V2 => (&["memory.max", "memory.high"], "memory.current"),
         };
         let limits = limits.iter().map(|name| file(name)).collect();
-        Self { version, limits, usage: file(usage), stat: file("memory.stat") }
+        let hierarchy = (version == Version::V1 && !own).then(|| file("memory.use_hierarchy"));
+        Self { version, limits, usage: file(usage), stat: file("memory.stat"), hierarchy }
     }
 
     fn left(&mut self, buffer: &mut Buffer) -> Option<Bytes> {
         // Read each time, because a limit can be set while the process runs.
         let limit = self.limits.iter_mut().filter_map(|file| limit(file.text(buffer)?)).min()?;
+        // Before Linux 5.11 a v1 cgroup may leave those below it out of its usage, and doesn't bind them then.
+        if self.hierarchy.as_mut().and_then(|file| number(file.text(buffer)?)) == Some(0) {
+            return None;
+        }
         let usage = self.usage.text(buffer).and_then(number).unwrap_or(0);
         let reclaimable = self.stat.text(buffer).map_or(0, |stat| reclaimable(self.version, stat));
         Some(left(limit, usage, reclaimable))
@@ -114,26 +125,6 @@ fn reclaimable(version: Version, stat: &str) -> u64 {
         stat.lines().find_map(|line| number(line.strip_prefix(name)?.strip_prefix(' ')?)).unwrap_or_default()
     };
     bytes(inactive).saturating_add(bytes(active) / 2)
-}
-
-/// The cgroups from `own` up to the root of their mount that bind what runs in `own`.
-fn levels(version: Version, own: &Path, mount: &Path) -> Vec<Level> {
-    let mut levels = Vec::new();
-    // Whether a cgroup was found that the process is in, itself or through one below it.
-    let mut found = false;
-    for folder in own.ancestors().take_while(|folder| folder.starts_with(mount)) {
-        // Before Linux 5.11 a v1 cgroup may leave those below it out of its usage. It doesn't bind them then, and nor does any
-        // above it, because they must do the same.
-        if version == Version::V1
-            && found
-            && fs::read_to_string(folder.join("memory.use_hierarchy")).is_ok_and(|text| text.trim() == "0")
-        {
-            break;
-        }
-        found = found || folder.is_dir();
-        levels.push(Level::new(version, folder));
-    }
-    levels
 }
 
 // ---- where they are ----
@@ -203,8 +194,7 @@ fn usual_mounts(root: &Path) -> Vec<Mount> {
 ///
 /// A container may see its cgroup, or one above it, as the root of the mount: through a bind mount the path is that of the host,
 /// through a cgroup namespace it is within the namespace. A path that the mount does not hold takes the mount itself: what is
-/// mounted in a container is its own cgroup or one above it. A path that the mount should hold and doesn't is found out when its
-/// files are read.
+/// mounted in a container is its own cgroup or one above it.
 fn place<'m>(version: Version, path: &str, mounts: &'m [Mount]) -> Option<(PathBuf, &'m Path)> {
     // Last first: a later mount hides those before it where they share a place.
     let mut mounts = mounts.iter().rev().filter(|mount| mount.version == version);

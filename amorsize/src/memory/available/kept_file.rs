@@ -1,9 +1,9 @@
-//! A file of the kernel that is read again and again.
+//! Files of the kernel: those that are read again and again, and those that are read once.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The longest of the files that are read, `memory.stat`, has 2 KiB; a longer one makes the buffer grow.
 const USUAL_LENGTH: usize = 4 << 10;
@@ -67,6 +67,23 @@ impl KeptFile {
     pub(super) fn text<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b str> {
         std::str::from_utf8(self.bytes(buffer)?).ok()
     }
+}
+
+/// All of a file that comes in pieces, in few reads: the kernel makes a figure of its length only by writing it.
+pub(super) fn read_long(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let (mut text, mut length) = (vec![0; 4 * USUAL_LENGTH], 0);
+    loop {
+        match file.read(&mut text[length..])? {
+            0 => break,
+            read => length += read,
+        }
+        if text.len() - length < USUAL_LENGTH {
+            text.resize(2 * text.len(), 0);
+        }
+    }
+    text.truncate(length);
+    Ok(text)
 }
 
 #[cfg(test)]

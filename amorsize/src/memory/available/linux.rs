@@ -1,13 +1,13 @@
 //! Linux, asked through the kernel's files.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::cgroup::Cgroups;
-use super::kept_file::{Buffer, KeptFile};
+use super::kept_file::{Buffer, KeptFile, read_long};
 use super::machine::{self, ResourceLimits};
 use crate::memory::Bytes;
 
@@ -103,7 +103,7 @@ impl SystemMemory {
             return;
         }
         // A path may be no UTF-8. The cgroup is not found by what stands for it then, but those above it are.
-        let mountinfo = fs::read(self.root.join("proc/self/mountinfo")).ok();
+        let mountinfo = read_long(&self.root.join("proc/self/mountinfo")).ok();
         let mountinfo = mountinfo.as_deref().map(String::from_utf8_lossy);
         self.cgroups = Cgroups::find(&String::from_utf8_lossy(own), mountinfo.as_deref(), &self.root);
         self.found_for = Some(own.into());
