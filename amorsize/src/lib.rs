@@ -29,6 +29,7 @@ pub use iter::{IntoIter, Unordered};
 pub use memory::Bytes;
 pub use memory::deep_size::DeepSize;
 pub use memory::measure::MeasuredBy;
+pub use memory::source::{MemorySource, with_memory_source};
 pub use memory::tracking::{HeapUse, Tracking};
 pub use options::{MaxMemory, Oversize};
 pub use partial::Partial;

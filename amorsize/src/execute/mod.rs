@@ -20,9 +20,9 @@ use self::line::{Accepted, Flow, Line};
 use self::pool::{Job, Threads};
 use crate::error::{Error, ErrorKind};
 use crate::memory::Bytes;
-use crate::memory::available::resident;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::measure::MeasuredBy;
+use crate::memory::source;
 use crate::memory::tracking::{self, Frame};
 use crate::options::{Limit, MaxMemory, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
@@ -462,7 +462,7 @@ impl Engine {
 
     fn read_resident(&mut self) {
         if self.measured_by == MeasuredBy::Resident {
-            self.resident = resident().map(Bytes::as_u64);
+            self.resident = source::current().resident().map(Bytes::as_u64);
         }
     }
 
@@ -642,7 +642,7 @@ impl Conductor<'_> {
     /// Learns from resident memory, where results are measured by it, and says how much it has grown.
     fn look_at_resident(&mut self) -> Bytes {
         let Some((base, most)) = &mut self.resident else { return Bytes::ZERO };
-        let now = resident().map_or(0, Bytes::as_u64);
+        let now = source::current().resident().map_or(0, Bytes::as_u64);
         **most = now.max(**most);
         let grown = most.saturating_sub(*base);
         self.control.learn_resident(grown);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::Bytes;
-use super::available::available;
+use super::source;
 use crate::error::Error;
 use crate::options::{Limit, MaxMemory};
 
@@ -22,7 +22,7 @@ impl Budget {
     pub(crate) fn resolve(max_memory: &MaxMemory) -> Result<Self, Error> {
         Ok(match max_memory.limit()? {
             Limit::Fraction(fraction) => {
-                let available = available();
+                let available = source::current().available();
                 // A budget of nothing could not even hold one item's credit.
                 let bytes = Bytes::from_f64(available.as_f64() * fraction).max(Bytes::new(1));
                 Self { bytes, available: Some(available) }

@@ -1,10 +1,11 @@
 //! Memory: how much there is, how much a run may use of it, and how much its results take.
 
-pub(crate) mod available;
+mod available;
 pub(crate) mod budget;
 mod bytes;
 pub(crate) mod deep_size;
 pub(crate) mod measure;
+pub(crate) mod source;
 pub(crate) mod tracking;
 
 pub(crate) use bytes::BYTES_SYNTAX;

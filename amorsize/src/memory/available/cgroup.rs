@@ -1,0 +1,347 @@
+//! What the cgroups of the process leave, v1 and v2, from its own up to the root.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::kept_file::{Buffer, KeptFile};
+use super::machine;
+use crate::memory::Bytes;
+
+/// v1 says "no limit" with the largest whole number of pages in 63 bits; no machine has a tenth of this.
+const NO_LIMIT: u64 = 1 << 60;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// The cgroups that bind the process.
+#[derive(Debug, Default)]
+pub(super) struct Cgroups {
+    levels: Vec<Level>,
+    /// How long tasks of the process's own cgroup waited for memory; v2 alone tells it.
+    pressure: Option<KeptFile>,
+}
+
+impl Cgroups {
+    /// Finds the cgroups of a process from its `/proc/self/cgroup`, on a system whose files lie under `root`. With both versions
+    /// mounted ("hybrid") both count.
+    pub(super) fn find(own: &str, mountinfo: Option<&str>, root: &Path) -> Self {
+        let mounts = mountinfo.map_or_else(|| usual_mounts(root), mounts);
+        let mut found = Self::default();
+        for (version, path) in memberships(own) {
+            let Some((own, mount)) = place(version, path, &mounts) else { continue };
+            let (own, mount) = (under(root, &own), under(root, mount));
+            let mut levels = own.ancestors().take_while(|folder| folder.starts_with(&mount)).peekable();
+            // A container may be told the host's path, and find its own cgroup or one above it where the host has the root.
+            while levels.next_if(|folder| !folder.is_dir()).is_some() {}
+            let Some(own) = levels.next() else { continue };
+            found.levels.push(Level::new(version, own, true));
+            found.levels.extend(levels.map(|ancestor| Level::new(version, ancestor, false)));
+            if version == Version::V2 {
+                found.pressure = Some(KeptFile::new(own.join("memory.pressure")));
+            }
+        }
+        found
+    }
+
+    /// What the tightest of them leaves; `None` where none has a limit.
+    pub(super) fn available(&mut self, buffer: &mut Buffer) -> Option<Bytes> {
+        self.levels.iter_mut().filter_map(|level| level.left(buffer)).min()
+    }
+
+    pub(super) fn stalled(&mut self, buffer: &mut Buffer) -> Option<Duration> {
+        machine::stalled(self.pressure.as_mut()?.text(buffer)?)
+    }
+}
+
+/// One cgroup. Files that are not there or can't be read are passed over.
+#[derive(Debug)]
+struct Level {
+    version: Version,
+    limits: Vec<KeptFile>,
+    usage: KeptFile,
+    stat: KeptFile,
+    /// Says whether a v1 cgroup binds those below it.
+    hierarchy: Option<KeptFile>,
+}
+
+impl Level {
+    fn new(version: Version, folder: &Path, own: bool) -> Self {
+        let file = |name: &str| KeptFile::new(folder.join(name));
+        let (limits, usage): (&[&str], _) = match version {
+            Version::V1 => (&["memory.limit_in_bytes"], "memory.usage_in_bytes"),
+            // Above `memory.high` a process is not killed but slowed down until it hardly moves, which is no better.
+            Version::V2 => (&["memory.max", "memory.high"], "memory.current"),
+        };
+        let limits = limits.iter().map(|name| file(name)).collect();
+        let hierarchy = (version == Version::V1 && !own).then(|| file("memory.use_hierarchy"));
+        Self { version, limits, usage: file(usage), stat: file("memory.stat"), hierarchy }
+    }
+
+    fn left(&mut self, buffer: &mut Buffer) -> Option<Bytes> {
+        // Read each time, because a limit can be set while the process runs.
+        let limit = self.limits.iter_mut().filter_map(|file| limit(file.text(buffer)?)).min()?;
+        // Before Linux 5.11 a v1 cgroup may leave those below it out of its usage, and doesn't bind them then.
+        if self.hierarchy.as_mut().and_then(|file| number(file.text(buffer)?)) == Some(0) {
+            return None;
+        }
+        let usage = self.usage.text(buffer).and_then(number).unwrap_or(0);
+        let reclaimable = self.stat.text(buffer).map_or(0, |stat| reclaimable(self.version, stat));
+        Some(left(limit, usage, reclaimable))
+    }
+}
+
+/// What a limit leaves beside what is in use and can't be dropped.
+fn left(limit: u64, usage: u64, reclaimable: u64) -> Bytes {
+    Bytes::new(limit.saturating_sub(usage.saturating_sub(reclaimable)))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
+/// A limit, unless it is none: v2 says "max", which is no number.
+fn limit(text: &str) -> Option<u64> {
+    number(text).filter(|&limit| limit < NO_LIMIT)
+}
+
+/// The page cache that counts as usage, but is dropped when somebody needs the memory.
+///
+/// The kernel drops inactive pages first, so they count whole. Of the active ones it moves some to the inactive list as that
+/// shrinks, and the rest is what the programs work with: half counts, as it does at least in the kernel's own `MemAvailable`.
+/// With none of it a cgroup that read its files twice would seem full for good.
+///
+/// Files in tmpfs and shared memory are in neither list, as they can't be dropped. `slab_reclaimable` does not count: v1 does
+/// not tell it, and the kernel gets it back slowly and in part.
+fn reclaimable(version: Version, stat: &str) -> u64 {
+    let (inactive, active) = match version {
+        // Those of this cgroup and all below it, as its usage is.
+        Version::V1 => ("total_inactive_file", "total_active_file"),
+        Version::V2 => ("inactive_file", "active_file"),
+    };
+    let bytes = |name: &str| {
+        stat.lines().find_map(|line| number(line.strip_prefix(name)?.strip_prefix(' ')?)).unwrap_or_default()
+    };
+    bytes(inactive).saturating_add(bytes(active) / 2)
+}
+
+// ---- where they are ----
+
+/// The hierarchies of `/proc/self/cgroup` that can limit memory, and the process's path in each.
+fn memberships(own: &str) -> impl Iterator<Item = (Version, &str)> {
+    own.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let version = if controllers.is_empty() {
+            Version::V2
+        } else {
+            // A controller of v1 is mounted alone or with others.
+            controllers.split(',').find(|&controller| controller == "memory")?;
+            Version::V1
+        };
+        Some((version, path))
+    })
+}
+
+/// A hierarchy, or a part of one, in the file system.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    version: Version,
+    /// The cgroup that is seen at `point`.
+    root: PathBuf,
+    point: PathBuf,
+}
+
+/// The mounts of hierarchies that can limit memory, from `/proc/self/mountinfo`.
+fn mounts(mountinfo: &str) -> Vec<Mount> {
+    mountinfo.lines().filter_map(mount).collect()
+}
+
+/// One line: `35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory`, with any number of fields
+/// before the dash.
+fn mount(line: &str) -> Option<Mount> {
+    let (place, kind) = line.split_once(" - cgroup")?;
+    let version = match kind.split_once(' ')? {
+        ("2", _) => Version::V2,
+        ("", rest) => {
+            let options = rest.split(' ').nth(1)?;
+            options.split(',').find(|&option| option == "memory")?;
+            Version::V1
+        }
+        _ => return None,
+    };
+    let mut fields = place.split(' ').skip(3);
+    let (root, point) = (fields.next()?, fields.next()?);
+    Some(Mount { version, root: unescaped(root), point: unescaped(point) })
+}
+
+/// Where hierarchies are mounted by nearly every system, for one that does not let its mounts be read.
+fn usual_mounts(root: &Path) -> Vec<Mount> {
+    let mount = |version, point: &str| Mount { version, root: "/".into(), point: point.into() };
+    let mut mounts = vec![
+        mount(Version::V1, "/sys/fs/cgroup/memory"),
+        mount(Version::V2, "/sys/fs/cgroup"),
+        // Beside v1.
+        mount(Version::V2, "/sys/fs/cgroup/unified"),
+    ];
+    mounts.retain(|mount| under(root, &mount.point).is_dir());
+    mounts
+}
+
+/// The folder of the cgroup `path`, and the mount that it is in.
+///
+/// A container may see its cgroup, or one above it, as the root of the mount: through a bind mount the path is that of the host,
+/// through a cgroup namespace it is within the namespace. A path that the mount does not hold takes the mount itself: what is
+/// mounted in a container is its own cgroup or one above it.
+fn place<'m>(version: Version, path: &str, mounts: &'m [Mount]) -> Option<(PathBuf, &'m Path)> {
+    // Last first: a later mount hides those before it where they share a place.
+    let mut mounts = mounts.iter().rev().filter(|mount| mount.version == version);
+    let within = |mount: &Mount| -> Option<PathBuf> {
+        let path = Path::new(path).strip_prefix(&mount.root).ok()?;
+        path.components().all(|component| matches!(component, Component::Normal(_))).then(|| mount.point.join(path))
+    };
+    // The mount that shows most ancestors.
+    let holding = mounts.clone().filter_map(|mount| Some((within(mount)?, mount)));
+    match holding.min_by_key(|(_, mount)| mount.root.components().count()) {
+        Some((own, mount)) => Some((own, &mount.point)),
+        None => mounts.next().map(|mount| (mount.point.clone(), &*mount.point)),
+    }
+}
+
+/// Undoes mountinfo's way to write a space, tab, line feed or backslash, which is `\` and three octal digits.
+fn unescaped(field: &str) -> PathBuf {
+    let mut parts = field.split('\\');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(u8::is_ascii);
+        match code {
+            Some(code) => {
+                text.push(code.into());
+                text.push_str(&part[3..]);
+            }
+            None => {
+                text.push('\\');
+                text.push_str(part);
+            }
+        }
+    }
+    text.into()
+}
+
+fn under(root: &Path, absolute: &Path) -> PathBuf {
+    root.join(absolute.strip_prefix("/").unwrap_or(absolute))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_memory_controller_may_share_its_hierarchy() {
+        let own = "12:cpuset:/c\n9:cpu,cpuacct:/x\n5:hugetlb,memory:/x/y:z\n1:name=memory:/n\n0::/user.slice/a b\n";
+        let found: Vec<_> = memberships(own).collect();
+        assert_eq!(found, [(Version::V1, "/x/y:z"), (Version::V2, "/user.slice/a b")]);
+    }
+
+    #[test]
+    fn mounts_are_found_whatever_fields_they_have() {
+        let mountinfo = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+            31 22 0:28 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755\n\
+            32 31 0:29 / /sys/fs/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu\n\
+            35 31 0:32 /docker/01 /a\\040b/me\\134m rw,relatime shared:9 master:2 - cgroup cgroup rw,hugetlb,memory\n\
+            36 31 0:33 / /not rw - cgroup cgroup rw,name=memory\n\
+            41 31 0:38 /.. /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n";
+        let mount = |version, root: &str, point: &str| Mount { version, root: root.into(), point: point.into() };
+        assert_eq!(
+            mounts(mountinfo),
+            [mount(Version::V1, "/docker/01", "/a b/me\\m"), mount(Version::V2, "/..", "/sys/fs/cgroup/unified"),]
+        );
+    }
+
+    /// The folder of `path`, with mounts of v2 given as their root and their place.
+    fn placed(path: &str, mounts: &[(&str, &str)]) -> (PathBuf, PathBuf) {
+        let mounts: Vec<_> = mounts
+            .iter()
+            .map(|(root, point)| Mount { version: Version::V2, root: root.into(), point: point.into() })
+            .collect();
+        let (own, mount) = place(Version::V2, path, &mounts).unwrap();
+        (own, mount.to_owned())
+    }
+
+    #[test]
+    fn a_path_is_looked_for_below_the_root_of_its_mount() {
+        for (path, root, own) in [
+            ("/", "/", "/m"),
+            ("/a/b", "/", "/m/a/b"),
+            ("/docker/01", "/docker/01", "/m"),
+            ("/docker/01/sub", "/docker/01", "/m/sub"),
+            // Another cgroup whose name begins alike.
+            ("/docker/012", "/docker/01", "/m"),
+            // Moved out of its namespace.
+            ("/../..", "/", "/m"),
+            ("/../other", "/", "/m"),
+            // The mount is from outside of the namespace, whose name there can't be told.
+            ("/", "/../..", "/m"),
+            ("/../a", "/..", "/m/a"),
+        ] {
+            assert_eq!(placed(path, &[(root, "/m")]), (own.into(), "/m".into()), "{path} in {root}");
+        }
+    }
+
+    #[test]
+    fn of_several_mounts_it_is_the_one_that_shows_most_ancestors() {
+        // Somebody else's cgroup is mounted too.
+        let mounts =
+            [("/a/b", "/narrow"), ("/other", "/other"), ("/a", "/wide"), ("/a", "/wide-again"), ("/z", "/last")];
+        assert_eq!(placed("/a/b/c", &mounts), ("/wide-again/b/c".into(), "/wide-again".into()));
+        assert_eq!(placed("/elsewhere", &mounts), ("/last".into(), "/last".into()));
+    }
+
+    #[test]
+    fn page_cache_is_reclaimable_and_shared_memory_is_not() {
+        let v2 = "anon 1\nfile 1000\nshmem 700\ninactive_anon 700\nactive_file 100\ninactive_file 200\nslab_reclaimable 50\n";
+        assert_eq!(reclaimable(Version::V2, v2), 250);
+        let v1 = "cache 1000\ninactive_file 5\nactive_file 7\ntotal_inactive_file 200\ntotal_active_file 100\n";
+        assert_eq!(reclaimable(Version::V1, v1), 250);
+        assert_eq!(reclaimable(Version::V2, "inactive_file many\n"), 0);
+    }
+
+    #[test]
+    fn what_is_no_limit() {
+        assert_eq!(limit("max\n"), None);
+        // With pages of 4 KiB and of 64 KiB.
+        assert_eq!(limit("9223372036854771712\n"), None);
+        assert_eq!(limit("9223372036854710272\n"), None);
+        assert_eq!(limit("0\n"), Some(0));
+        assert_eq!(limit("1073741824\n"), Some(1 << 30));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in any::<String>(), field in "[\\\\0-9a-z/. é]{0,20}") {
+            let _ = (limit(&text), reclaimable(Version::V1, &text), reclaimable(Version::V2, &text));
+            let line = format!("35 31 0:32 {field} {field} rw {text} - cgroup cgroup rw,memory");
+            let version2 = format!("1 1 0:1 /{field} /{text} - cgroup2 {text} {field}");
+            let found = mounts(&format!("{text}\n{line}\n{version2}\n"));
+            for (version, path) in memberships(&format!("{text}\n0::{field}\n1:memory:/{field}\n")) {
+                let _ = place(version, path, &found);
+            }
+        }
+
+        #[test]
+        fn no_cgroup_leaves_more_than_its_limit(bytes: u64, usage: u64, stat in any::<[u64; 2]>()) {
+            let stat = format!("active_file {}\ninactive_file {}\n", stat[0], stat[1]);
+            prop_assert!(left(bytes, usage, reclaimable(Version::V2, &stat)) <= Bytes::new(bytes));
+        }
+
+        #[test]
+        fn unescaping_undoes_what_the_kernel_escapes(name in "[a-z \t\n\\\\/]{0,20}") {
+            let escape = |c: char| if " \t\n\\".contains(c) { format!("\\{:03o}", c as u32) } else { c.to_string() };
+            let escaped: String = name.chars().map(escape).collect();
+            prop_assert_eq!(unescaped(&escaped), PathBuf::from(name));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Files of the kernel: those that are read again and again, and those that are read once.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The longest of the files that are read, `memory.stat`, has 2 KiB; a longer one makes the buffer grow.
+const USUAL_LENGTH: usize = 4 << 10;
+
+/// A file that is opened when it is first read, and then kept open: opening takes several times as long as reading.
+///
+/// The kernel writes its figures anew for each read at position 0, in procfs as in cgroupfs.
+#[derive(Debug)]
+pub(super) struct KeptFile {
+    path: PathBuf,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Unopened,
+    Open(File),
+    /// Not tried again.
+    Missing,
+}
+
+/// What a file's text is read into.
+#[derive(Debug, Default)]
+pub(super) struct Buffer(Vec<u8>);
+
+impl KeptFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, state: State::Unopened }
+    }
+
+    /// The file's bytes as they are now; `None` where it isn't there or can't be read.
+    pub(super) fn bytes<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
+        if matches!(self.state, State::Unopened) {
+            match File::open(&self.path) {
+                Ok(file) => self.state = State::Open(file),
+                // Any other error may pass, such as too many open files, and a limit must not be lost to it for ever.
+                Err(error) => {
+                    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+                    if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) {
+                        self.state = State::Missing;
+                    }
+                }
+            }
+        }
+        let State::Open(file) = &self.state else { return None };
+        let buffer = &mut buffer.0;
+        if buffer.is_empty() {
+            buffer.resize(USUAL_LENGTH, 0);
+        }
+        loop {
+            // These files come in one piece: one that leaves room in the buffer has ended.
+            let length = file.read_at(buffer, 0).ok()?;
+            if length < buffer.len() {
+                return Some(&buffer[..length]);
+            }
+            buffer.resize(2 * length, 0);
+        }
+    }
+
+    /// The same as text.
+    pub(super) fn text<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b str> {
+        std::str::from_utf8(self.bytes(buffer)?).ok()
+    }
+}
+
+/// All of a file that comes in pieces, in few reads: the kernel makes a figure of its length only by writing it.
+pub(super) fn read_long(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let (mut text, mut length) = (vec![0; 4 * USUAL_LENGTH], 0);
+    loop {
+        match file.read(&mut text[length..])? {
+            0 => break,
+            read => length += read,
+        }
+        if text.len() - length < USUAL_LENGTH {
+            text.resize(2 * text.len(), 0);
+        }
+    }
+    text.truncate(length);
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn temporary(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("amorsize-kept-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn each_read_sees_what_is_there_now() {
+        let path = temporary("now");
+        fs::write(&path, "first").unwrap();
+        let (mut file, mut buffer) = (KeptFile::new(path.clone()), Buffer::default());
+        assert_eq!(file.text(&mut buffer), Some("first"));
+        fs::write(&path, "2nd").unwrap();
+        assert_eq!(file.text(&mut buffer), Some("2nd"));
+        let long = "a line\n".repeat(USUAL_LENGTH);
+        fs::write(&path, &long).unwrap();
+        assert_eq!(file.text(&mut buffer), Some(&*long));
+        fs::write(&path, [0xff]).unwrap();
+        assert_eq!(file.text(&mut buffer), None);
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_none() {
+        let mut buffer = Buffer::default();
+        assert_eq!(KeptFile::new(temporary("none")).text(&mut buffer), None);
+        assert_eq!(KeptFile::new(std::env::temp_dir()).text(&mut buffer), None);
+    }
+}

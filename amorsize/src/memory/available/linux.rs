@@ -1,0 +1,114 @@
+//! Linux, asked through the kernel's files.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use super::cgroup::Cgroups;
+use super::kept_file::{Buffer, KeptFile, read_long};
+use super::machine::{self, ResourceLimits};
+use crate::memory::Bytes;
+
+/// What the process may still take: the least of what the machine has, what each cgroup of the process leaves, and what its
+/// resource limits allow.
+pub(crate) fn available() -> Option<Bytes> {
+    kept().available()
+}
+
+/// Total time in which a task of the process's cgroup, or else of the machine, waited for memory.
+pub(crate) fn stalled() -> Option<Duration> {
+    kept().stalled()
+}
+
+/// The process's resident memory.
+///
+/// Apart from the rest and without a lock, because a run asks for it often. The file is kept open: reading it again costs under
+/// a microsecond, opening it five times that.
+pub(crate) fn resident() -> Option<Bytes> {
+    static STATM: OnceLock<File> = OnceLock::new();
+    let file = match STATM.get() {
+        Some(file) => file,
+        None => {
+            let file = File::open("/proc/self/statm").ok()?;
+            STATM.get_or_init(|| file)
+        }
+    };
+    let mut text = [0; 128];
+    let read = file.read_at(&mut text, 0).ok()?;
+    machine::resident(std::str::from_utf8(&text[..read]).ok()?)
+}
+
+fn kept() -> MutexGuard<'static, SystemMemory> {
+    static KEPT: LazyLock<Mutex<SystemMemory>> = LazyLock::new(|| Mutex::new(SystemMemory::under(Path::new("/"))));
+    // Every figure is read anew, so there is nothing that a panic could have left half done.
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A system's memory: what need not be found again, so that only figures are read the next time.
+#[derive(Debug)]
+struct SystemMemory {
+    root: PathBuf,
+    meminfo: KeptFile,
+    limits: KeptFile,
+    statm: KeptFile,
+    pressure: KeptFile,
+    own: KeptFile,
+    /// What `own` said when `cgroups` were found: a process can be moved to others while it runs.
+    found_for: Option<Box<[u8]>>,
+    cgroups: Cgroups,
+    buffer: Buffer,
+}
+
+impl SystemMemory {
+    /// A system whose files lie under `root`.
+    fn under(root: &Path) -> Self {
+        let file = |path: &str| KeptFile::new(root.join(path));
+        Self {
+            root: root.to_owned(),
+            meminfo: file("proc/meminfo"),
+            limits: file("proc/self/limits"),
+            statm: file("proc/self/statm"),
+            pressure: file("proc/pressure/memory"),
+            own: file("proc/self/cgroup"),
+            found_for: None,
+            cgroups: Cgroups::default(),
+            buffer: Buffer::default(),
+        }
+    }
+
+    fn available(&mut self) -> Option<Bytes> {
+        self.find_cgroups();
+        let cgroups = self.cgroups.available(&mut self.buffer);
+        let machine = self.meminfo.text(&mut self.buffer).and_then(machine::available);
+        let limits = self.limits.text(&mut self.buffer).map(ResourceLimits::parse);
+        let limits = limits.filter(|limits| limits.are_set());
+        let limits = limits.and_then(|limits| limits.left(self.statm.text(&mut self.buffer)));
+        [cgroups, machine, limits].into_iter().flatten().min()
+    }
+
+    fn stalled(&mut self) -> Option<Duration> {
+        self.find_cgroups();
+        let own = self.cgroups.stalled(&mut self.buffer);
+        own.or_else(|| machine::stalled(self.pressure.text(&mut self.buffer)?))
+    }
+
+    fn find_cgroups(&mut self) {
+        let Some(own) = self.own.bytes(&mut self.buffer) else {
+            (self.found_for, self.cgroups) = (None, Cgroups::default());
+            return;
+        };
+        if self.found_for.as_deref() == Some(own) {
+            return;
+        }
+        // A path may be no UTF-8. The cgroup is not found by what stands for it then, but those above it are.
+        let mountinfo = read_long(&self.root.join("proc/self/mountinfo")).ok();
+        let mountinfo = mountinfo.as_deref().map(String::from_utf8_lossy);
+        self.cgroups = Cgroups::find(&String::from_utf8_lossy(own), mountinfo.as_deref(), &self.root);
+        self.found_for = Some(own.into());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! What the files of procfs say of the machine and of the process, from their text alone.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::memory::Bytes;
+
+/// `MemAvailable`: the kernel's own estimate of what can be taken without swapping.
+pub(super) fn available(meminfo: &str) -> Option<Bytes> {
+    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"))?;
+    kib.parse().ok().map(Bytes::kib)
+}
+
+/// The process's limits, where it has some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ResourceLimits {
+    /// `RLIMIT_AS`.
+    address_space: Option<u64>,
+    /// `RLIMIT_DATA`.
+    data: Option<u64>,
+}
+
+impl ResourceLimits {
+    pub(super) fn parse(limits: &str) -> Self {
+        // "unlimited" is no number.
+        let soft = |name: &str| -> Option<u64> {
+            limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+        };
+        Self { address_space: soft("Max address space"), data: soft("Max data size") }
+    }
+
+    pub(super) fn are_set(self) -> bool {
+        self.address_space.is_some() || self.data.is_some()
+    }
+
+    /// What the limits leave beside what the process has mapped.
+    pub(super) fn left(self, statm: Option<&str>) -> Option<Bytes> {
+        // Without a figure of what is mapped the limit itself is the most that can be left.
+        let mapped = |field| statm.and_then(|statm| pages(statm, field)).unwrap_or(Bytes::ZERO);
+        let left = |limit: Option<u64>, field| Some(Bytes::new(limit?).saturating_sub(mapped(field)));
+        // The sixth field counts stacks too, which `RLIMIT_DATA` does not: a little less is left then than there is.
+        [left(self.address_space, 0), left(self.data, 5)].into_iter().flatten().min()
+    }
+}
+
+/// The process's resident memory.
+pub(super) fn resident(statm: &str) -> Option<Bytes> {
+    pages(statm, 1)
+}
+
+fn pages(statm: &str, field: usize) -> Option<Bytes> {
+    let pages: u64 = statm.split_whitespace().nth(field)?.parse().ok()?;
+    Some(Bytes::new(page_size()?) * pages)
+}
+
+/// Total time in which at least one task waited for memory.
+pub(super) fn stalled(pressure: &str) -> Option<Duration> {
+    let some = pressure.lines().find_map(|line| line.strip_prefix("some "))?;
+    let total = some.split_whitespace().find_map(|word| word.strip_prefix("total="))?;
+    total.parse().ok().map(Duration::from_micros)
+}
+
+/// The size of a page, which is 4 KiB on most machines, but 16 or 64 KiB on some: from the auxiliary vector (`AT_PAGESZ`), which
+/// the kernel shows as pairs of words.
+fn page_size() -> Option<u64> {
+    const AT_PAGESZ: usize = 6;
+    static PAGE: OnceLock<Option<u64>> = OnceLock::new();
+    *PAGE.get_or_init(|| {
+        let vector = fs::read("/proc/self/auxv").ok()?;
+        let (words, _) = vector.as_chunks::<{ size_of::<usize>() }>();
+        let (pairs, _) = words.as_chunks::<2>();
+        let page = pairs.iter().find(|[key, _]| usize::from_ne_bytes(*key) == AT_PAGESZ);
+        page.map(|[_, size]| usize::from_ne_bytes(*size) as u64)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: &str = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                          Max cpu time              unlimited            unlimited            seconds   \n\
+                          Max data size             2147483648           unlimited            bytes     \n\
+                          Max address space         1073741824           4294967296           bytes     \n";
+
+    #[test]
+    fn memory_that_is_available_is_not_what_is_free() {
+        let meminfo = "MemTotal:       24000000 kB\nMemFree: 100 kB\nMemAvailable:   20000000 kB\n";
+        assert_eq!(available(meminfo), Some(Bytes::kib(20_000_000)));
+        // Kernels before 3.14 have no estimate.
+        assert_eq!(available("MemTotal:       24000000 kB\nMemFree: 100 kB\n"), None);
+    }
+
+    #[test]
+    fn resource_limits_leave_what_is_not_mapped() {
+        let page = page_size().unwrap();
+        let limits = ResourceLimits::parse(LIMITS);
+        assert!(limits.are_set());
+        assert_eq!(limits.left(Some("1000 500 300 10 0 400 0\n")).unwrap(), (1 << 30) - 1000 * page);
+        let data = ResourceLimits { address_space: None, ..limits };
+        assert_eq!(data.left(Some("1000 500 300 10 0 400 0\n")).unwrap(), (2 << 30) - 400 * page);
+        assert_eq!(limits.left(None).unwrap(), 1 << 30);
+        assert_eq!(limits.left(Some("999999999 500 300 10 0 400 0\n")).unwrap(), 0);
+    }
+
+    #[test]
+    fn without_resource_limits_they_leave_everything() {
+        let limits =
+            ResourceLimits::parse("Max address space         unlimited            unlimited            bytes\n");
+        assert!(!limits.are_set());
+        assert_eq!(limits.left(Some("1000 500 300 10 0 400 0\n")), None);
+    }
+
+    #[test]
+    fn pressure_is_the_time_in_which_some_task_waited() {
+        let pressure =
+            "some avg10=0.10 avg60=0.00 avg300=0.00 total=1500\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+        assert_eq!(stalled(pressure), Some(Duration::from_micros(1500)));
+        assert_eq!(stalled("full avg10=0.00 total=7\n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in any::<String>(), number: u64) {
+            let spoiled = [
+                text.clone(),
+                format!("MemAvailable: {number}{text} kB\nsome total={number}{text}\nMax data size {number} {text}"),
+                format!("{number} {number} {text} {number} {number} {number}"),
+            ];
+            for text in &spoiled {
+                let _ = (available(text), stalled(text), resident(text));
+                let limits = ResourceLimits::parse(text);
+                let _ = (limits.left(Some(text)), limits.left(None));
+            }
+        }
+
+        #[test]
+        fn no_more_is_left_than_a_limit(limit: u64, size: u64, data: u64) {
+            let limits = ResourceLimits::parse(&format!("Max data size {limit} unlimited bytes"));
+            let left = limits.left(Some(&format!("{size} 1 1 1 0 {data} 0"))).unwrap();
+            prop_assert!(left <= Bytes::new(limit));
+        }
+    }
+}

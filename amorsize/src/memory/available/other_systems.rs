@@ -1,0 +1,37 @@
+//! Systems other than Linux, asked through sysinfo.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+
+use crate::memory::Bytes;
+
+/// What the process may still take: what the machine has.
+pub(crate) fn available() -> Option<Bytes> {
+    let mut kept = kept();
+    let system = kept.as_mut()?;
+    system.refresh_memory();
+    Some(Bytes::new(system.available_memory())).filter(|&bytes| bytes > Bytes::ZERO)
+}
+
+/// The process's resident memory. This takes tens of microseconds, so a run does not ask often.
+pub(crate) fn resident() -> Option<Bytes> {
+    let own = sysinfo::get_current_pid().ok()?;
+    let mut kept = kept();
+    let system = kept.as_mut()?;
+    let memory = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, memory);
+    Some(Bytes::new(system.process(own)?.memory())).filter(|&bytes| bytes > Bytes::ZERO)
+}
+
+/// Not told by these systems.
+pub(crate) fn stalled() -> Option<Duration> {
+    None
+}
+
+fn kept() -> MutexGuard<'static, Option<System>> {
+    static KEPT: LazyLock<Mutex<Option<System>>> = LazyLock::new(|| Mutex::new(System::new().ok()));
+    // Every figure is read anew, so there is nothing that a panic could have left half done.
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
