@@ -1,0 +1,202 @@
+//! How far resident memory goes above the budget: for several allocators, sizes of results, and sinks.
+//!
+//! Each row is some runs in fresh processes, and gives the highest of them: the peak of resident memory above what the process had
+//! before the run, as a percentage of the budget; beside it the most that the run itself held, and the median time.
+//!
+//! `cargo bench --bench peak_memory` makes the whole table, `-- --rounds N` changes the number of processes for each row, `-- --only
+//! TEXT` leaves rows out that do not contain the text.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::env;
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use amorsize::{Bytes, batched};
+use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
+
+const BUDGET: Bytes = Bytes::mib(256);
+/// Bytes of results in each run: twelve budgets, so that what an allocator keeps has time to pile up.
+const TOTAL: u64 = 3 << 30;
+
+/// The allocators that one program can be measured with, by the name in an environment variable. A program has one global
+/// allocator; this one passes everything on to that which was chosen before the first allocation.
+struct Chosen;
+
+const ALLOCATORS: [&str; 3] = ["glibc", "mimalloc", "jemalloc"];
+const VARIABLE: &std::ffi::CStr = c"AMORSIZE_BENCH_ALLOCATOR";
+
+fn chosen() -> u8 {
+    static CHOSEN: AtomicU8 = AtomicU8::new(u8::MAX);
+    match CHOSEN.load(Ordering::Relaxed) {
+        u8::MAX => {
+            #[expect(unsafe_code, reason = "the standard library's way to read the environment allocates")]
+            // SAFETY: the name ends with a zero, and nobody changes the environment before `main`.
+            let first = unsafe {
+                let value = libc::getenv(VARIABLE.as_ptr());
+                if value.is_null() { 0 } else { *value.cast::<u8>() }
+            };
+            let chosen = ALLOCATORS.iter().position(|name| name.as_bytes()[0] == first).unwrap_or(0) as u8;
+            CHOSEN.store(chosen, Ordering::Relaxed);
+            chosen
+        }
+        chosen => chosen,
+    }
+}
+
+macro_rules! pass_on {
+    ($method:ident($($argument:expr),*)) => {
+        // SAFETY: the caller's promises are passed on, always to the same allocator.
+        unsafe {
+            match chosen() {
+                0 => System.$method($($argument),*),
+                1 => MiMalloc.$method($($argument),*),
+                _ => Jemalloc.$method($($argument),*),
+            }
+        }
+    };
+}
+
+#[expect(unsafe_code, reason = "an allocator can't be written without")]
+// SAFETY: every call is passed on to one and the same allocator as it is.
+unsafe impl GlobalAlloc for Chosen {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        pass_on!(alloc(layout))
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        pass_on!(alloc_zeroed(layout))
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        pass_on!(dealloc(place, layout));
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        pass_on!(realloc(place, layout, new_size))
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Chosen = Chosen;
+
+/// Sizes of results, by the index of the item.
+const SIZES: [(&str, fn(u64) -> u64); 8] = [
+    ("4 KiB", |_| 4 << 10),
+    ("64 KiB", |_| 64 << 10),
+    ("1 MiB", |_| 1 << 20),
+    ("mixed 256 B to 1 MiB", |i| 256 << (scrambled(i) % 13)),
+    ("misleading: 1 KiB, then 1 MiB", |i| if i < 1000 { 1 << 10 } else { 1 << 20 }),
+    ("growing to 4 MiB", |i| 2048 * (1 + i)),
+    ("heavy tail: 1 % of 8 MiB", |i| if scrambled(i) % 100 == 0 { 8 << 20 } else { 16 << 10 }),
+    ("bursts of 2 MiB", |i| if i % 1000 > 950 { 2 << 20 } else { 8 << 10 }),
+];
+
+const SINKS: [&str; 2] = ["fast", "slow"];
+
+/// A number that looks random.
+fn scrambled(i: u64) -> u64 {
+    let x = (i ^ (i >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 33
+}
+
+#[batched(max_memory = BUDGET)]
+fn make(index: u64, size: &fn(u64) -> u64) -> Vec<u8> {
+    vec![index as u8 | 1; size(index) as usize]
+}
+
+/// Items of a row, so that their results are `TOTAL` bytes together.
+fn items(size: fn(u64) -> u64) -> u64 {
+    let mut bytes = 0;
+    (0..)
+        .take_while(|&i| {
+            bytes += size(i);
+            bytes <= TOTAL
+        })
+        .count() as u64
+}
+
+fn child(size: &str, sink: &str) {
+    let size = SIZES.iter().find(|(name, _)| *name == size).expect("a known size").1;
+    let items = items(size);
+    // The pool's own memory is no part of the run's.
+    rayon::broadcast(|_| ());
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak of resident memory is set back");
+    let before = status("VmRSS:");
+    let begun = Instant::now();
+    let mut sum = 0u64;
+    let report = make_batched(0..items, &size)
+        .for_each_batch(|batch| {
+            // A slow sink takes longer over the bytes than two threads take to make them, so that the budget is always full.
+            let rounds = if sink == "slow" { 12 } else { 0 };
+            for result in &batch {
+                for round in 0..rounds {
+                    sum += result.iter().step_by(8).map(|&byte| u64::from(byte ^ round)).sum::<u64>();
+                }
+            }
+        })
+        .expect("a sink keeps any budget");
+    let nanos = begun.elapsed().as_nanos();
+    black_box(sum);
+    println!("{nanos} {} {}", status("VmHWM:").saturating_sub(before), report.peak_bytes().as_u64());
+}
+
+/// A figure of this process in bytes.
+fn status(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let kib = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.expect("a figure in kB") * 1024
+}
+
+fn measure(allocator: &str, size: &str, sink: &str) -> [u64; 3] {
+    let exe = env::current_exe().expect("this program");
+    let variable = VARIABLE.to_str().expect("plain letters");
+    let output = Command::new(exe).args(["--child", size, sink]).env(variable, allocator).output().expect("a child");
+    assert!(output.status.success(), "{allocator} {size}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("three numbers");
+    let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    numbers.try_into().expect("three numbers")
+}
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let [flag, size, sink] = args.as_slice()
+        && flag == "--child"
+    {
+        return child(size, sink);
+    }
+    let (mut rounds, mut only) = (3, String::new());
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match (arg.as_str(), args.next()) {
+            ("--rounds", Some(number)) => rounds = number.parse().expect("a number of rounds"),
+            ("--only", Some(text)) => only = text,
+            _ => panic!("`{arg}` is not `--rounds N` or `--only TEXT`"),
+        }
+    }
+    println!("budget {BUDGET}, {} of results, {rounds} processes for each row\n", Bytes::new(TOTAL));
+    println!("| results | allocator | sink | held, % of the budget | resident, % of the budget | s |");
+    println!("| --- | --- | --- | ---: | ---: | ---: |");
+    let percent = |bytes: u64| 100.0 * bytes as f64 / BUDGET.as_u64() as f64;
+    let mut worst = 0.0f64;
+    for (size, _) in SIZES {
+        for allocator in ALLOCATORS {
+            for sink in SINKS {
+                let row = format!("| {size} | {allocator} | {sink} |");
+                if !row.contains(&only) {
+                    continue;
+                }
+                let runs: Vec<_> = (0..rounds).map(|_| measure(allocator, size, sink)).collect();
+                let most = |index: usize| runs.iter().map(|run| run[index]).max().unwrap_or(0);
+                let mut nanos: Vec<_> = runs.iter().map(|run| run[0]).collect();
+                nanos.sort_unstable();
+                let seconds = nanos[nanos.len() / 2] as f64 / 1e9;
+                println!("{row} {:.0} | {:.0} | {seconds:.2} |", percent(most(2)), percent(most(1)));
+                worst = worst.max(percent(most(1)));
+            }
+        }
+    }
+    println!("\nhighest: {worst:.0} % of the budget");
+}
