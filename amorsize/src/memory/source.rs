@@ -19,20 +19,21 @@ const ASSUMED: Bytes = Bytes::gib(1);
 ///
 /// # Examples
 ///
-/// A machine that has less and less left:
+/// A machine whose memory is taken by somebody else:
 ///
 /// ```
+/// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// use amorsize::{Bytes, MemorySource, batched, with_memory_source};
 ///
-/// /// Each look at it finds half of what the look before found.
-/// struct Shrinking(AtomicU64);
+/// struct Shared {
+///     left: AtomicU64,
+/// }
 ///
-/// impl MemorySource for Shrinking {
+/// impl MemorySource for Shared {
 ///     fn available(&self) -> Option<Bytes> {
-///         let halved = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| Some(bytes / 2));
-///         halved.ok().map(Bytes::new)
+///         Some(Bytes::new(self.left.load(Ordering::Relaxed)))
 ///     }
 /// }
 ///
@@ -41,13 +42,13 @@ const ASSUMED: Bytes = Bytes::gib(1);
 ///     vec![page as u8; 1 << 20]
 /// }
 ///
-/// let machine = Shrinking(AtomicU64::new(64 << 20));
-/// with_memory_source(machine, || {
-///     assert_eq!(blank_batched(0..9).plan()?.budget(), Bytes::mib(32));
-///     assert_eq!(blank_batched(0..9).plan()?.budget(), Bytes::mib(16));
-///     // Nine pages fit no longer.
-///     let error = blank_batched(0..9).collect::<Vec<_>>().unwrap_err();
-///     assert!(error.is_over_budget());
+/// let machine = Arc::new(Shared { left: AtomicU64::new(64 << 20) });
+/// with_memory_source(machine.clone(), || {
+///     assert_eq!(blank_batched(0..20).collect::<Vec<_>>()?.len(), 20);
+///     // A neighbour takes three quarters of it. Twenty pages of 1 MiB no longer fit half of the rest.
+///     machine.left.store(16 << 20, Ordering::Relaxed);
+///     assert_eq!(blank_batched(0..20).plan()?.budget(), Bytes::mib(8));
+///     assert!(blank_batched(0..20).collect::<Vec<_>>().unwrap_err().is_over_budget());
 ///     Ok::<(), amorsize::Error>(())
 /// })?;
 /// # Ok::<(), amorsize::Error>(())

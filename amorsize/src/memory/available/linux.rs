@@ -1,4 +1,9 @@
 //! Linux, asked through the kernel's files.
+//!
+//! The first time takes 85 us, of which 30 us go to reading 20 mounts, and each time after it 16 us, or 28 us inside a cgroup
+//! with a limit, whose `memory.stat` takes most of the rest. Pressure takes 5 us and resident memory 1.1 us. Measured on a 2-core
+//! AMD EPYC with Linux 6.18, four cgroups of both versions on the way up, with
+//! `cargo test --release -p amorsize --lib -- --ignored --nocapture how_long`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -24,8 +29,8 @@ pub(crate) fn stalled() -> Option<Duration> {
 
 /// The process's resident memory.
 ///
-/// Apart from the rest and without a lock, because a run asks for it often. The file is kept open: reading it again costs under
-/// a microsecond, opening it five times that.
+/// Apart from the rest and without a lock, because a run asks for it often. The file is kept open: to open it each time would
+/// take six times as long.
 pub(crate) fn resident() -> Option<Bytes> {
     static STATM: OnceLock<File> = OnceLock::new();
     let file = match STATM.get() {
