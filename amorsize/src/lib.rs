@@ -28,6 +28,7 @@ pub use iter::{IntoIter, Unordered};
 pub use memory::Bytes;
 pub use memory::deep_size::DeepSize;
 pub use memory::measure::MeasuredBy;
+pub use memory::tracking::{HeapUse, Tracking};
 pub use options::MaxMemory;
 pub use plan::{Plan, Warning};
 pub use report::Report;

@@ -5,6 +5,7 @@ pub(crate) mod budget;
 mod bytes;
 pub(crate) mod deep_size;
 pub(crate) mod measure;
+pub(crate) mod tracking;
 
 pub(crate) use bytes::BYTES_SYNTAX;
 pub use bytes::Bytes;
