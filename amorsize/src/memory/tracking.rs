@@ -497,6 +497,8 @@ mod tests {
     use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
     use std::thread;
 
+    use rayon::prelude::*;
+
     use super::*;
 
     // Here the allocators are called by hand and are not the program's own, so that nothing else counts.
@@ -688,6 +690,88 @@ mod tests {
         }
         assert_eq!(stray() - before, 3 * 2 * 3);
         add_stray(-3 * 2 * 3);
+    }
+
+    #[test]
+    fn calls_that_fork_are_exact_in_sum() {
+        let _alone = alone();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        let before = stray();
+        let in_calls = AtomicI64::new(0);
+        // Halves of the calls run on idle workers, as stray, and within other calls whose worker waits.
+        let call = |size: usize| {
+            let item = Held::new(10, 1);
+            let frame = Frame::begin();
+            let halves = rayon::join(
+                || (0..4).into_par_iter().map(|_| Held::new(size, 8)).collect::<Vec<_>>(),
+                || {
+                    drop(item);
+                    thread::yield_now();
+                    TRACKING.measure(|| Held::new(size, 1)).0
+                },
+            );
+            in_calls.fetch_add(frame.end().retained(), Ordering::Relaxed);
+            halves
+        };
+        let size = |i: usize| 100 + i % 900;
+        let results: Vec<_> = pool.install(|| (0..4000).into_par_iter().map(|i| call(size(i))).collect());
+        let sum = || stray() - before + in_calls.load(Ordering::Relaxed);
+        assert_eq!(sum(), (0..4000).map(|i| 5 * size(i) as i64).sum());
+        // Freed by any of the threads, within calls and outside.
+        pool.install(|| {
+            results.into_par_iter().enumerate().for_each(|(i, result)| {
+                let frame = (i % 3 == 0).then(Frame::begin);
+                rayon::join(|| drop(result.0), || drop(result.1));
+                if let Some(frame) = frame {
+                    in_calls.fetch_add(frame.end().retained(), Ordering::Relaxed);
+                }
+            });
+        });
+        assert_eq!(sum(), 0);
+        add_stray(in_calls.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn threads_that_exchange_allocations_are_exact_in_sum() {
+        const THREADS: u64 = 4;
+        let _alone = alone();
+        let before = stray();
+        let shadow = AtomicI64::new(0);
+        let places: Vec<Mutex<Option<Held>>> = (0..16).map(|_| Mutex::new(None)).collect();
+        for _ in 0..20 {
+            // Threads come and go as well, and hand their slots on.
+            thread::scope(|scope| {
+                for thread in 1..=THREADS {
+                    let (places, shadow) = (&places, &shadow);
+                    scope.spawn(move || {
+                        let mut random = thread.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                        for _ in 0..2_000 {
+                            random ^= random << 13;
+                            random ^= random >> 7;
+                            random ^= random << 17;
+                            let size = 1 + (random >> 20) as usize % 4000;
+                            let mut place = places[random as usize % 16].lock().unwrap();
+                            let held = |place: &Option<Held>| place.as_ref().map_or(0, |held| held.1.size() as i64);
+                            let old = held(&place);
+                            let mut step = || match &mut *place {
+                                Some(held) if random >> 63 == 0 => held.grow(size),
+                                other => *other = Some(Held::new(size, 1)),
+                            };
+                            if random >> 62 & 1 == 0 {
+                                let (_, heap) = TRACKING.measure(step);
+                                assert_eq!(heap.retained(), held(&place) - old);
+                            } else {
+                                step();
+                            }
+                            shadow.fetch_add(held(&place) - old, Ordering::Relaxed);
+                        }
+                    });
+                }
+            });
+            assert_eq!(stray() - before, shadow.load(Ordering::Relaxed));
+        }
+        drop(places);
+        assert_eq!(stray(), before);
     }
 
     /// Has no memory, or says what was asked of it.
