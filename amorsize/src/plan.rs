@@ -435,7 +435,7 @@ mod tests {
 
     fn learned(seconds: f64, bytes: u64) -> Learned {
         let mut learned = Learned::default();
-        learned.add(Stretch { items: 5, seconds: 5.0 * seconds, bytes: 5 * bytes, largest: bytes });
+        learned.add(Stretch { items: 5, seconds: 5.0 * seconds, bytes: 5 * bytes, largest: bytes, working: 0 });
         learned.handling = 1e-9;
         learned
     }
