@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, MeasuredBy};
 use crate::memory::tracking;
+use crate::memory::watch::Watch;
 use crate::plan::{CHUNK_SECONDS, Situation, chunk_items};
 use crate::sample::{Learned, Stretch};
 
@@ -113,6 +114,10 @@ pub(crate) struct Control {
     pausing: AtomicBool,
     /// Net heap bytes of the jobs that ran, where they are tracked, since the caller last took them over.
     kept: AtomicI64,
+    watch: Option<Mutex<Watch>>,
+    ledger: Ledger,
+    /// Whether results are kept until the end.
+    collects: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -227,9 +232,11 @@ impl Control {
         ledger: Ledger,
         progress: Progress,
         ordered: bool,
+        watch: Option<Watch>,
     ) -> Self {
         let Progress { next, outstanding } = progress;
         Self {
+            ledger: ledger.clone(),
             state: Mutex::new(State {
                 waiting: BTreeMap::new(),
                 pulled: next,
@@ -259,6 +266,8 @@ impl Control {
             limit: AtomicUsize::new(usize::MAX),
             pausing: AtomicBool::new(false),
             kept: AtomicI64::new(0),
+            watch: watch.map(Mutex::new),
+            collects: AtomicBool::new(false),
         }
     }
 
@@ -284,7 +293,21 @@ impl Control {
         self.pausing.store(pausing, Ordering::Relaxed);
     }
 
+    /// Looks at the system's memory, if it is time to. Whoever comes does it: the caller may be in the sink for long.
+    fn look(&self) {
+        // Whoever has it is just looking.
+        if let Some(Ok(mut watch)) = self.watch.as_ref().map(Mutex::try_lock) {
+            watch.look(Instant::now(), &self.ledger, self.collects.load(Ordering::Relaxed));
+        }
+    }
+
     // ---- called by the caller ----
+
+    /// Looks at the system's memory, if it is time to, for an outlet that collects or does not.
+    pub(crate) fn watch(&self, collects: bool) {
+        self.collects.store(collects, Ordering::Relaxed);
+        self.look();
+    }
 
     /// Items to pull next, or 0 where enough wait already or the budget has no room for more inputs.
     pub(crate) fn items_wanted(&self) -> usize {
@@ -566,6 +589,7 @@ impl Control {
     /// Books a chunk that ran. `rest` is the name of the items that did not, where there are any and they are to run later.
     /// Says whether the job is to go on with another chunk.
     pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, is_job: bool) -> bool {
+        self.look();
         let Ran { grant, mut outcome } = ran;
         let done = outcome.stretch.items;
         let mut state = self.state();

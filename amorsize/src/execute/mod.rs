@@ -24,6 +24,7 @@ use crate::memory::budget::{Budget, Ledger};
 use crate::memory::measure::MeasuredBy;
 use crate::memory::source;
 use crate::memory::tracking::{self, Frame};
+use crate::memory::watch::Watch;
 use crate::options::{Limit, MaxMemory, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
 use crate::sample::{Learned, Stretch, TIMED_ALONE};
@@ -89,6 +90,8 @@ pub(crate) struct Engine {
     resident: Option<u64>,
     resident_measured: bool,
     resident_most: u64,
+    /// From the first decision on, until the run goes on threads.
+    watch: Option<Watch>,
     elapsed: Duration,
     /// When the clock was last read inline: reading it once between two stretches is enough.
     now: Option<Instant>,
@@ -131,6 +134,7 @@ impl Engine {
             resident: None,
             resident_measured: false,
             resident_most: 0,
+            watch: None,
             elapsed: Duration::ZERO,
             now: None,
         }
@@ -295,6 +299,9 @@ impl Engine {
     fn inline(&mut self, line: &mut Line<'_>) -> Result<Inline, Error> {
         let mut planned = self.plan.take();
         loop {
+            if let Some((watch, now)) = self.watch.as_mut().zip(self.now) {
+                watch.look(now, &self.ledger, line.outlet.collects());
+            }
             if line.ended() {
                 let accepted = line.outlet.flush();
                 self.release(accepted.items, accepted.bytes);
@@ -427,6 +434,7 @@ impl Engine {
                 return Ok(None);
             }
         }
+        self.start_watch()?;
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
         line.outlet.set_batch_size(plan.batch_size());
@@ -466,14 +474,29 @@ impl Engine {
         }
     }
 
+    /// Begins to look at the system's memory, unless that was done before. The run in whose call this one is does it for both.
+    fn start_watch(&mut self) -> Result<(), Error> {
+        if self.watch.is_none() && self.ledger.outer_budget().is_none() {
+            let share = match self.options.limit().limit()? {
+                Limit::Fraction(fraction) => *fraction,
+                _ => 1.0,
+            };
+            let now = self.now.unwrap_or_else(Instant::now);
+            let budget = self.budget()?.clone();
+            self.watch = Some(Watch::start(source::current(), &budget, share, now));
+        }
+        Ok(())
+    }
+
     fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<(), Error> {
         let threads = Threads::find(self.options.wanted_threads())?;
         let mut situation = self.situation(line)?;
         situation.threads = plan.threads();
         let ledger = self.ledger.clone();
         self.read_resident();
+        self.start_watch()?;
         let progress = Progress { next: self.next, outstanding: self.held_items };
-        let control = Control::new(situation, self.learned.clone(), ledger, progress, self.ordered);
+        let control = Control::new(situation, self.learned.clone(), ledger, progress, self.ordered, self.watch.take());
         self.phase = Phase::Parallel(Box::new(control), threads);
         Ok(())
     }
@@ -558,6 +581,7 @@ impl Conductor<'_> {
                     return Ok(flow);
                 }
             }
+            self.control.watch(line.outlet.collects());
             self.feed(line, start_job);
             let fed = line.ended() || self.control.limit() != usize::MAX;
             if fed && self.control.is_drained() {
