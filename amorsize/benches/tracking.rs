@@ -81,11 +81,10 @@ struct Row {
     name: &'static str,
     what: &'static str,
     threads: usize,
-    /// The allocator alone, counting outside of any call, and counting each call.
     work: fn(u64) -> usize,
-    /// How often the work is done in each of the parts that a process is timed by.
+    /// How often the work is done in each part.
     repeats: u32,
-    /// What one repeat has of that which is stated, with its unit.
+    /// Nanoseconds of a part that are one of the unit.
     per: (f64, &'static str),
 }
 
@@ -125,6 +124,7 @@ const ROWS: &[Row] = &[
     },
 ];
 
+/// The allocator alone, counting outside of any call, and counting each call.
 const WAYS: &[&str] = &["system", "stray", "measured"];
 
 /// Groups words, joins each group and sorts the texts: nearly all of its time is the allocator's and the hash function's.

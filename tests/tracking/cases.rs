@@ -76,17 +76,17 @@ fn every_way_to_allocate_is_counted() {
                 let plain = alloc(layout);
                 let zeroed = alloc_zeroed(layout);
                 assert!(!plain.is_null() && !zeroed.is_null());
-                assert!(plain.addr() % align == 0 && zeroed.addr() % align == 0);
+                assert!(plain.addr().is_multiple_of(align) && zeroed.addr().is_multiple_of(align));
                 plain.write_bytes(7, 300);
                 let bytes = std::slice::from_raw_parts(zeroed, 300);
                 assert!(bytes.iter().all(|&byte| byte == 0));
                 let grown = realloc(plain, layout, 5000);
-                assert!(!grown.is_null() && grown.addr() % align == 0);
+                assert!(!grown.is_null() && grown.addr().is_multiple_of(align));
                 assert!(std::slice::from_raw_parts(grown, 300).iter().all(|&byte| byte == 7));
                 dealloc(zeroed, layout);
                 let large = Layout::from_size_align(5000, align).unwrap();
                 let shrunk = realloc(grown, large, 10);
-                assert!(!shrunk.is_null() && shrunk.addr() % align == 0);
+                assert!(!shrunk.is_null() && shrunk.addr().is_multiple_of(align));
                 assert!(std::slice::from_raw_parts(shrunk, 10).iter().all(|&byte| byte == 7));
                 dealloc(shrunk, Layout::from_size_align(10, align).unwrap());
             }
