@@ -154,7 +154,7 @@ impl Work<'_> {
             let frame = Frame::begin();
             self.function.call(chunk, count);
             let used = frame.end();
-            tracking::transfer(used.retained());
+            tracking::settle(used.retained());
             return Heap { working: used.peak(), ..Heap::default() };
         }
         // What the item owns was there before the call: the call frees it, or the result owns it now.
@@ -163,7 +163,7 @@ impl Work<'_> {
         let frame = Frame::begin();
         self.function.call(chunk, count);
         let used = frame.end();
-        tracking::transfer(used.retained());
+        tracking::settle(used.retained());
         let mut kept = u64::try_from(used.retained().saturating_add_unsigned(owned)).unwrap_or(0);
         if known.is_none() && self.function.knows_results() {
             // An item that was made before the run is freed by the call, and nobody can tell how large it was.

@@ -265,7 +265,7 @@ impl Line<'_> {
         let frame = Frame::begin();
         self.input.fill(chunk, count);
         let used = frame.end().retained();
-        tracking::transfer(used);
+        tracking::settle(used);
         let own = chunk.item_buffer() as i64 - buffer as i64;
         chunk.item_heap = u64::try_from(used - own).unwrap_or(0) / chunk.items().max(1) as u64;
     }

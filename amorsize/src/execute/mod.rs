@@ -251,7 +251,16 @@ impl Engine {
 
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
         // What a worker does as the caller of a run is not part of what idle workers do for its calls.
-        let _own = (line.work.tracks && pool::is_worker() && !tracking::is_open()).then(Frame::begin);
+        if line.work.tracks && pool::is_worker() && !tracking::is_open() {
+            let frame = Frame::begin();
+            let outcome = self.run_within(line);
+            tracking::settle(frame.end().retained());
+            return outcome;
+        }
+        self.run_within(line)
+    }
+
+    fn run_within(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
         if line.outlet.collects() {
             self.ledger.ignore_outer();
         }
@@ -278,7 +287,7 @@ impl Engine {
         control.pause(false);
         let work = line.work;
         threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(line, start));
-        tracking::transfer(control.take_kept());
+        tracking::settle(control.take_kept());
         if outcome.is_err() {
             // What was finished meanwhile goes with what was handed over, as far as it is next in order.
             while let Some(finished) = control.take_ready() {
@@ -575,7 +584,7 @@ impl Conductor<'_> {
         let _stop = StopOnUnwind(self.control);
         loop {
             // What workers allocated is from now on the business of the call that this run is part of, if it is.
-            tracking::transfer(self.control.take_kept());
+            tracking::settle(self.control.take_kept());
             while let Some(finished) = self.control.take_ready() {
                 if let Some(flow) = self.handed_over(line.hand_over(finished)) {
                     return Ok(flow);

@@ -1,0 +1,248 @@
+//! What it costs to have `Tracking` as the global allocator, beside the system's allocator alone, on work that allocates all the
+//! time.
+//!
+//! Each measurement is a fresh process; the ways of a row take turns. A row gives each way's median time, and the median of the
+//! ratios to the system's in the same round.
+//!
+//! A program has one global allocator, so this one's asks a flag which of the two is to serve. Both ways pay for that, a load and a
+//! branch that is always the same.
+//!
+//! `cargo bench --bench tracking` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::HashMap;
+use std::env;
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize::Tracking;
+
+struct Either;
+
+static TRACKED: AtomicBool = AtomicBool::new(false);
+static TRACKING: Tracking = Tracking::new(System);
+
+#[expect(unsafe_code, reason = "an allocator can't be written without")]
+// SAFETY: every call is passed on as it is. Both ways are the system's allocator, so either takes back what the other gave.
+unsafe impl GlobalAlloc for Either {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are passed on.
+        if TRACKED.load(Ordering::Relaxed) {
+            unsafe { TRACKING.alloc(layout) }
+        } else {
+            unsafe { System.alloc(layout) }
+        }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        if TRACKED.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { TRACKING.dealloc(place, layout) };
+        } else {
+            // SAFETY: the same.
+            unsafe { System.dealloc(place, layout) };
+        }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if TRACKED.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { TRACKING.alloc_zeroed(layout) }
+        } else {
+            // SAFETY: the same.
+            unsafe { System.alloc_zeroed(layout) }
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if TRACKED.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { TRACKING.realloc(place, layout, size) }
+        } else {
+            // SAFETY: the same.
+            unsafe { System.realloc(place, layout, size) }
+        }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Either = Either;
+
+/// One row: a kind of work on a number of threads.
+struct Row {
+    name: &'static str,
+    what: &'static str,
+    threads: usize,
+    work: fn(u64) -> usize,
+    /// How often the work is done in each part.
+    repeats: u32,
+    /// Nanoseconds of a part that are one of the unit.
+    per: (f64, &'static str),
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "map",
+        what: "HashMap<String, Vec<String>>, join, sort",
+        threads: 1,
+        work: map,
+        repeats: 1,
+        per: (1e6, "ms"),
+    },
+    Row { name: "map-2", what: "the same on 2 threads", threads: 2, work: map, repeats: 1, per: (1e6, "ms") },
+    Row {
+        name: "pair",
+        what: "alloc and free, 16 to 1,024 B",
+        threads: 1,
+        work: pairs,
+        repeats: 1,
+        per: (PAIRS as f64, "ns"),
+    },
+    Row {
+        name: "pair-2",
+        what: "the same on 2 threads",
+        threads: 2,
+        work: pairs,
+        repeats: 1,
+        per: (PAIRS as f64, "ns"),
+    },
+    Row {
+        name: "call",
+        what: "a call that allocates nothing",
+        threads: 1,
+        work: nothing,
+        repeats: 100_000,
+        per: (100_000.0, "ns"),
+    },
+];
+
+/// The allocator alone, counting outside of any call, and counting each call.
+const WAYS: &[&str] = &["system", "stray", "measured"];
+
+/// Groups words, joins each group and sorts the texts: nearly all of its time is the allocator's and the hash function's.
+fn map(seed: u64) -> usize {
+    let mut groups: HashMap<String, Vec<String>> = HashMap::new();
+    let mut state = seed | 1;
+    for i in 0..20_000u64 {
+        state = (state ^ (state >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        groups.entry(format!("group {}", state % 2000)).or_default().push(format!("word {i} of {}", state >> 44));
+    }
+    let mut texts: Vec<String> = groups.into_iter().map(|(group, words)| group + ": " + &words.join(", ")).collect();
+    texts.sort();
+    texts.iter().map(String::len).sum()
+}
+
+const PAIRS: u64 = 100_000;
+
+fn pairs(seed: u64) -> usize {
+    let mut state = seed | 1;
+    for _ in 0..PAIRS {
+        state = state.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
+        drop(black_box(Vec::<u8>::with_capacity(16 + (state >> 32) as usize % 1009)));
+    }
+    state as usize
+}
+
+fn nothing(seed: u64) -> usize {
+    black_box(seed) as usize
+}
+
+/// Does the work of one row in one way in this process, and prints nanoseconds of the fastest part.
+fn child(row: &str, way: &str) {
+    let row = ROWS.iter().find(|known| known.name == row).expect("a known row");
+    TRACKED.store(way != "system", Ordering::Relaxed);
+    let measured = way == "measured";
+    let part = |seed: u64| {
+        for i in 0..row.repeats {
+            let seed = seed + u64::from(i);
+            if measured {
+                black_box(TRACKING.measure(|| (row.work)(seed)));
+            } else {
+                black_box((row.work)(seed));
+            }
+        }
+    };
+    let barrier = Barrier::new(row.threads);
+    let fastest = thread::scope(|scope| {
+        let threads: Vec<_> = (0..row.threads as u64)
+            .map(|thread| {
+                let (part, barrier) = (&part, &barrier);
+                scope.spawn(move || {
+                    // Fresh memory and cold caches are no part of it.
+                    part(thread);
+                    let mut fastest = Duration::MAX;
+                    for seed in 1..=PARTS {
+                        barrier.wait();
+                        let begun = Instant::now();
+                        part(seed << 8 | thread);
+                        fastest = fastest.min(begun.elapsed());
+                    }
+                    fastest
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("work does not panic")).max()
+    });
+    println!("{}", fastest.expect("a thread").as_nanos());
+}
+
+/// Parts of some milliseconds that a process is timed by: among so many, some are not disturbed by other programs.
+const PARTS: u64 = 40;
+
+fn measure(row: &str, way: &str) -> f64 {
+    let exe = env::current_exe().expect("this program");
+    let output = Command::new(exe).args(["--child", row, way]).output().expect("a child process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().unwrap_or_else(|_| panic!("{row} {way}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let [flag, row, way] = &args[..]
+        && flag == "--child"
+    {
+        return child(row, way);
+    }
+    let (mut rounds, mut wanted) = (11, Vec::new());
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("`--rounds` takes a number"),
+            _ => wanted.push(arg),
+        }
+    }
+    println!("median of {rounds} rounds, each a fresh process\n");
+    println!("| work | unit | system | tracked, outside of calls | ratio | tracked, in a call | ratio |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    for row in ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| name == row.name)) {
+        let mut times = [const { Vec::new() }; WAYS.len()];
+        let mut ratios = [const { Vec::new() }; WAYS.len()];
+        for _ in 0..rounds {
+            for (i, way) in WAYS.iter().enumerate() {
+                let time = measure(row.name, way);
+                times[i].push(time / row.per.0);
+                let ratio = times[i].last().unwrap_or(&0.0) / times[0].last().unwrap_or(&1.0);
+                ratios[i].push(ratio);
+            }
+        }
+        let [system, stray, measured] = times.map(|mut times| median(&mut times));
+        let [_, stray_ratio, measured_ratio] = ratios.map(|mut ratios| median(&mut ratios));
+        println!(
+            "| {} | {} | {system:.2} | {stray:.2} | {stray_ratio:.3} | {measured:.2} | {measured_ratio:.3} |",
+            row.what, row.per.1
+        );
+    }
+}
