@@ -128,6 +128,7 @@ pub struct Plan {
     speedup: f64,
     seconds_per_item: f64,
     bytes_per_item: Bytes,
+    working_bytes: Bytes,
     sampled: usize,
     measured_by: MeasuredBy,
     budget: Bytes,
@@ -160,6 +161,7 @@ impl Plan {
             speedup: if threads > 1 { speedup } else { 1.0 },
             seconds_per_item: learned.seconds_per_item(),
             bytes_per_item: Bytes::new(bytes_per_item),
+            working_bytes: Bytes::new(learned.expected_working()),
             sampled: learned.items,
             measured_by: situation.measured_by,
             budget: situation.budget,
@@ -316,6 +318,13 @@ impl Plan {
         self.bytes_per_item
     }
 
+    /// Bytes that a call is expected to need while it runs, beside its result. Zero where that is not measured: only
+    /// [`Tracking`](crate::Tracking) does.
+    #[must_use]
+    pub fn working_bytes(&self) -> Bytes {
+        self.working_bytes
+    }
+
     /// How the bytes of results are measured.
     #[must_use]
     pub fn measured_by(&self) -> MeasuredBy {
@@ -396,7 +405,8 @@ pub(crate) fn chunk_items(learned: &Learned, situation: &Situation, threads: usi
     }
     let in_buffers = (CHUNK_BUFFER / (situation.item_size + situation.result_size).max(1)).max(1);
     let bytes = learned.expected_bytes().max(situation.result_size as u64) + situation.item_bytes;
-    let share = situation.budget.as_u64() / (CHUNK_PART * threads as u64) / bytes.max(1);
+    let share = (situation.budget.as_u64() / (CHUNK_PART * threads as u64)).saturating_sub(learned.expected_working())
+        / bytes.max(1);
     (items as usize).min(in_buffers).min(usize::try_from(share).unwrap_or(usize::MAX)).max(1)
 }
 

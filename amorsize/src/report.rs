@@ -100,6 +100,13 @@ impl Report {
         Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
     }
 
+    /// The most bytes that a call needed while it ran, beside its result. Zero where that is not measured: only
+    /// [`Tracking`](crate::Tracking) does.
+    #[must_use]
+    pub fn working_bytes(&self) -> Bytes {
+        Bytes::new(self.totals.learned.most_working)
+    }
+
     /// Bytes that all results took together.
     #[must_use]
     pub fn result_bytes(&self) -> Bytes {

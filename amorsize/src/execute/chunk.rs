@@ -165,12 +165,15 @@ impl Work<'_> {
         let used = frame.end();
         tracking::settle(used.retained());
         let mut kept = u64::try_from(used.retained().saturating_add_unsigned(owned)).unwrap_or(0);
-        if known.is_none() && self.function.knows_results() {
-            // An item that was made before the run is freed by the call, and nobody can tell how large it was.
-            kept = kept.max(self.function.results_heap(chunk, count).sum);
+        let deep = self.function.results_heap(chunk, count).sum;
+        // A result that owns far more than this thread kept was made on other threads, or of an item that was made before the run
+        // and can't tell how large it was. Deep sizes of trees are estimates, by up to 1.6 times too high.
+        let elsewhere = kept < deep / 2;
+        if elsewhere {
+            kept = deep;
         }
         let grown = u64::try_from(used.retained()).unwrap_or(0);
-        Heap { sum: kept, largest: kept, working: used.peak().saturating_sub(grown) }
+        Heap { sum: kept, largest: kept, working: used.peak().saturating_sub(grown), elsewhere }
     }
 
     /// Bytes that the waiting items of a chunk own beside their own size.
@@ -184,7 +187,9 @@ impl Work<'_> {
         if !self.tracks {
             return self.run_untracked(control, is_job, forced);
         }
-        tracking::mark_worker();
+        if is_job {
+            tracking::mark_worker();
+        }
         let frame = Frame::begin();
         let more = self.run_untracked(control, is_job, forced);
         control.add_kept(frame.end().retained());

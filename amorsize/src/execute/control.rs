@@ -45,6 +45,9 @@ const LOOK_SECONDS: f64 = 10e-6;
 /// Between two looks at the clock (23 ns each).
 const CLOCK_SECONDS: f64 = 100e-6;
 
+/// Idle workers that allocate or free less than this do so for the pool itself: some 40 bytes for each job, and its queues.
+const POOLS_OWN: i64 = 16 << 10;
+
 /// One chunk being run, as far as this file knows it.
 pub(crate) trait Steps {
     /// Calls the function for the next `count` items and gives what their results own beside their own size.
@@ -100,6 +103,8 @@ pub(crate) struct Progress {
 struct Outcome {
     stretch: Stretch,
     credit: u64,
+    /// Whether the bytes contain what other threads did for the results.
+    elsewhere: bool,
     panic: Option<Payload>,
 }
 
@@ -153,6 +158,8 @@ pub(crate) struct State {
     /// Net heap bytes of idle workers that no chunk answers for yet, and up to where they were read.
     stray: i64,
     stray_read: i64,
+    /// What is held for them.
+    stray_credit: u64,
 }
 
 impl State {
@@ -171,10 +178,26 @@ impl State {
         self.learned.expected_bytes().max(self.situation.result_size as u64)
     }
 
-    /// Charges a chunk with what idle workers allocated or freed since the last one ended: parts of calls that fork.
-    fn settle_stray(&mut self, stretch: &mut Stretch) {
+    /// Takes credit for what idle workers have allocated since the last look: parts of calls that fork.
+    fn look_at_stray(&mut self) {
         let now = tracking::workers_stray();
         self.stray += now - std::mem::replace(&mut self.stray_read, now);
+        let more = u64::try_from(self.stray).unwrap_or(0).saturating_sub(self.stray_credit);
+        self.ledger.take(more);
+        self.stray_credit += more;
+    }
+
+    /// Charges a chunk with it: it is given back with the chunk's results.
+    fn settle_stray(&mut self, outcome: &mut Outcome) {
+        self.look_at_stray();
+        self.ledger.give(std::mem::take(&mut self.stray_credit));
+        if outcome.elsewhere {
+            self.stray = 0;
+        }
+        if self.stray.abs() < POOLS_OWN {
+            return;
+        }
+        let stretch = &mut outcome.stretch;
         let least = (self.situation.result_size * stretch.items) as u64;
         let bytes = stretch.bytes.saturating_add_signed(self.stray).max(least);
         self.stray -= bytes as i64 - stretch.bytes as i64;
@@ -260,6 +283,7 @@ impl Control {
                 outstanding,
                 most_outstanding: outstanding,
                 stray: 0,
+                stray_credit: 0,
                 stray_read: tracking::workers_stray(),
             }),
             caller: Condvar::new(),
@@ -513,7 +537,7 @@ impl Control {
         };
         let look = if steps.measures() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
-        let mut outcome = Outcome { stretch: Stretch::default(), credit: grant.credit, panic: None };
+        let mut outcome = Outcome { stretch: Stretch::default(), credit: grant.credit, elsewhere: false, panic: None };
         let stretch = &mut outcome.stretch;
         let begun = Instant::now();
         let mut next_clock = clock;
@@ -532,6 +556,7 @@ impl Control {
                         self.state().ledger.touch(unforeseen);
                     }
                     heap_bytes += heap.sum;
+                    outcome.elsewhere |= heap.elsewhere;
                     stretch.largest = stretch.largest.max(heap.largest + grant.per_item);
                     stretch.working = stretch.working.max(heap.working);
                 }
@@ -594,7 +619,7 @@ impl Control {
         let done = outcome.stretch.items;
         let mut state = self.state();
         if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
-            state.settle_stray(&mut outcome.stretch);
+            state.settle_stray(&mut outcome);
         }
         let rest_items = grant.items - done;
         let rest_bytes =

@@ -48,6 +48,8 @@ pub(crate) struct Heap {
     pub(crate) largest: u64,
     /// The most that a call needed while it ran, beside what its result owns; 0 where that is not measured.
     pub(crate) working: u64,
+    /// Whether the result's type told more than was seen of the call, so that what other threads did for it is contained.
+    pub(crate) elsewhere: bool,
 }
 
 impl Heap {
@@ -55,7 +57,7 @@ impl Heap {
         values.iter().map(|value| heap(value) as u64).fold(Self::default(), |all, bytes| Self {
             sum: all.sum + bytes,
             largest: all.largest.max(bytes),
-            working: 0,
+            ..all
         })
     }
 }
@@ -169,7 +171,7 @@ mod tests {
         assert!(measure!(u32).heap.is_none());
         assert_eq!(
             (measure!(Vec<u8>).heap.unwrap())(&[Vec::with_capacity(100), Vec::with_capacity(20)]),
-            Heap { sum: 120, largest: 100, working: 0 }
+            Heap { sum: 120, largest: 100, ..Heap::default() }
         );
         assert_eq!(measure!(Result<Vec<u8>, Opaque>).by, MeasuredBy::DeepSize);
         assert_eq!((measure!(Result<Vec<u8>, Opaque>).heap.unwrap())(&[Ok(Vec::with_capacity(7))]).sum, 7);

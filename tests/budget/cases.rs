@@ -1,0 +1,198 @@
+//! The budget holds, by whatever means results are measured: each program that tests one has its global allocator, and these
+//! tests as a module.
+
+use std::hint::black_box;
+use std::sync::LazyLock;
+
+use amorsize::{Batched, Bytes, batched};
+use proptest::prelude::*;
+use rayon::prelude::*;
+
+use super::MEASURED_BY;
+use super::counting::{alone, peak_of};
+
+/// Chunks, queues and buffers of a run itself.
+const OWN_BYTES: usize = 512 << 10;
+
+/// What a call needs, and how it goes about it.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    result: usize,
+    /// Bytes that it allocates, and frees before it returns.
+    scratch: usize,
+    how: How,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Alone,
+    /// Makes the two halves of its result by `rayon::join`.
+    Forks,
+    /// Makes its result on another pool; while this one's worker waits, rayon lets it start other items.
+    OnAnotherPool,
+    /// Makes its result by a run of its own.
+    ByAnInnerRun,
+}
+
+impl Need {
+    fn plain(result: usize) -> Self {
+        Self { result, scratch: 0, how: How::Alone }
+    }
+
+    /// The most that a call of it has at a time.
+    fn most(self) -> usize {
+        let of_inner = match self.how {
+            // The run's buffers, and the parts beside the result that they are moved to.
+            How::ByAnInnerRun => OWN_BYTES + self.result,
+            _ => 0,
+        };
+        self.result + self.scratch + of_inner
+    }
+}
+
+static OTHER_POOL: LazyLock<rayon::ThreadPool> =
+    LazyLock::new(|| rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
+
+#[batched(max_memory = "64KiB")]
+fn part(index: usize, bytes: usize) -> Vec<u8> {
+    vec![index as u8; bytes]
+}
+
+/// The result is always a `Vec` of parts, so that it can be made by several threads.
+#[batched(max_memory = "4MiB")]
+fn make(index: usize, needs: &[Need]) -> Vec<Vec<u8>> {
+    let need = needs[index % needs.len()];
+    let scratch = black_box(vec![1u8; need.scratch]);
+    let result = match need.how {
+        How::Alone => vec![vec![index as u8; need.result]],
+        How::Forks => {
+            let half = need.result / 2;
+            let (first, second) = rayon::join(|| vec![1u8; half], || vec![2u8; need.result - half]);
+            vec![first, second]
+        }
+        How::OnAnotherPool => {
+            let (parts, bytes) = (8, need.result / 8);
+            let mut all: Vec<_> =
+                OTHER_POOL.install(|| (1..parts).into_par_iter().map(|i| vec![i as u8; bytes]).collect());
+            all.push(vec![0; need.result - (parts - 1) * bytes]);
+            all
+        }
+        How::ByAnInnerRun => {
+            let mut all = Vec::with_capacity(16);
+            part_batched(0..15, need.result / 16).for_each_batch(|batch| all.extend(batch)).unwrap();
+            all.push(vec![0; need.result - 15 * (need.result / 16)]);
+            all
+        }
+    };
+    drop(scratch);
+    result
+}
+
+type Run<'a> = Batched<std::ops::Range<usize>, Vec<Vec<u8>>, (&'a [Need],)>;
+
+fn bytes(result: &[Vec<u8>]) -> usize {
+    result.iter().map(Vec::len).sum()
+}
+
+fn check(items: usize, threads: usize, budget: usize, needs: &[Need]) {
+    let _alone = alone();
+    // The pools' own memory is no part of the run's.
+    make_batched(0..10_000, &[Need::plain(1)]).threads(threads).for_each_batch(|_| ()).unwrap();
+    OTHER_POOL.broadcast(|_| ());
+    let run = || -> Run<'_> { make_batched(0..items, needs).threads(threads).max_memory(Bytes::new(budget as u64)) };
+    let expected = (0..items).map(|i| needs[i % needs.len()].result).sum::<usize>();
+    let call = needs.iter().map(|need| need.most()).max().unwrap_or(0);
+    let most = budget + threads * call + OWN_BYTES;
+
+    let mut handed_over = 0;
+    let peak = peak_of(|| {
+        let report =
+            run().for_each_batch(|batch| handed_over += batch.iter().map(|r| bytes(r)).sum::<usize>()).unwrap();
+        assert_eq!((report.measured_by(), report.items()), (MEASURED_BY, items));
+    });
+    assert_eq!(handed_over, expected);
+    assert!(peak <= most, "for_each_batch: {peak} of {most}");
+
+    let peak = peak_of(|| assert_eq!(run().into_iter().map(|result| bytes(&result)).sum::<usize>(), expected));
+    assert!(peak <= most, "into_iter: {peak} of {most}");
+
+    let peak = peak_of(|| match run().collect::<Vec<_>>() {
+        Ok(all) => assert_eq!(all.iter().map(|result| bytes(result)).sum::<usize>(), expected),
+        Err(error) => assert!(error.is_over_budget(), "{error}"),
+    });
+    assert!(peak <= most, "collect: {peak} of {most}");
+}
+
+fn plain(count: usize, size: impl Fn(usize) -> usize) -> Vec<Need> {
+    (0..count).map(|i| Need::plain(size(i))).collect()
+}
+
+#[test]
+fn a_misleading_sample_does_not_break_it() {
+    // Small at first, then a thousand times as large.
+    check(600, 2, 4 << 20, &plain(600, |i| if i < 100 { 100 } else { 100_000 }));
+    check(600, 4, 1 << 20, &plain(600, |i| if i < 50 { 10 } else { 50_000 }));
+}
+
+#[test]
+fn growing_results_and_bursts_do_not_break_it() {
+    check(2_000, 3, 2 << 20, &plain(2_000, |i| 50 * i));
+    check(3_000, 2, 2 << 20, &plain(3_000, |i| if i % 500 > 480 { 200_000 } else { 500 }));
+}
+
+#[test]
+fn a_heavy_tail_does_not_break_it() {
+    check(1_000, 4, 2 << 20, &plain(1_000, |i| if i % 97 == 3 { 700_000 } else { 2_000 }));
+}
+
+#[test]
+fn an_item_larger_than_the_budget_runs_alone() {
+    check(50, 3, 100_000, &plain(50, |i| if i % 10 == 7 { 1_000_000 } else { 1_000 }));
+}
+
+#[test]
+fn nor_do_calls_that_fork_or_wait_for_another_pool_or_run_a_wrapper() {
+    for how in [How::Forks, How::OnAnotherPool, How::ByAnInnerRun] {
+        for threads in 1..=4 {
+            check(400, threads, 1 << 20, &[Need { result: 60_000, scratch: 20_000, how }]);
+        }
+    }
+}
+
+#[test]
+fn a_collect_that_does_not_fit_stops_within_it() {
+    let _alone = alone();
+    let needs = [Need::plain(10_000)];
+    let peak = peak_of(|| {
+        let error = make_batched(0..10_000, &needs).threads(2).max_memory("2MiB").collect::<Vec<_>>().unwrap_err();
+        assert!(error.is_over_budget(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("of 2.00 MiB") && text.contains("for_each_batch"), "{text}");
+    });
+    assert!(peak <= (2 << 20) + 2 * 10_000 + OWN_BYTES, "{peak}");
+}
+
+fn need() -> impl Strategy<Value = Need> {
+    let result = prop_oneof![9 => 0usize..2_000, 1 => 0usize..300_000];
+    let scratch = prop_oneof![8 => Just(0usize), 2 => 0usize..100_000];
+    let how = prop_oneof![
+        6 => Just(How::Alone),
+        1 => Just(How::Forks),
+        1 => Just(How::OnAnotherPool),
+        1 => Just(How::ByAnInnerRun),
+    ];
+    (result, scratch, how).prop_map(|(result, scratch, how)| Need { result, scratch, how })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_calls_need(
+        needs in prop::collection::vec(need(), 1..600),
+        threads in 1usize..=4,
+        budget in prop_oneof![Just(200_000usize), Just(2 << 20)],
+    ) {
+        check(needs.len(), threads, budget, &needs);
+    }
+}
