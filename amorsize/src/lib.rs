@@ -28,7 +28,7 @@ pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batc
 pub use iter::{IntoIter, Unordered};
 pub use memory::Bytes;
 pub use memory::deep_size::DeepSize;
-pub use memory::measure::MeasuredBy;
+pub use memory::measure::{Certainty, MeasuredBy};
 pub use memory::source::{MemorySource, with_memory_source};
 pub use memory::tracking::{HeapUse, Tracking};
 pub use options::{MaxMemory, Oversize};

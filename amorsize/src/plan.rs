@@ -45,6 +45,8 @@ pub(crate) struct Situation {
     pub(crate) batch_items: Option<usize>,
     pub(crate) budget: Bytes,
     pub(crate) available: Option<Bytes>,
+    /// What is available now, where it was looked up to warn of a budget that is stated in bytes.
+    pub(crate) available_now: Option<Bytes>,
     pub(crate) measured_by: MeasuredBy,
     /// Bytes that an item and a result take in a chunk's buffers.
     pub(crate) item_size: usize,
@@ -63,6 +65,8 @@ pub struct Warning {
 impl Warning {
     /// The results, if collected, will not fit the memory budget.
     pub const RESULTS_EXCEED_BUDGET: &'static str = "results-exceed-budget";
+    /// The budget is larger than what is available; the run will not use more than there is.
+    pub const BUDGET_EXCEEDS_AVAILABLE: &'static str = "budget-exceeds-available";
     /// A single result takes a large part of the memory budget.
     pub const RESULT_NEAR_BUDGET: &'static str = "result-near-budget";
     /// The function is so fast that more threads would only slow it down.
@@ -241,12 +245,18 @@ impl Plan {
                 ),
             );
         }
-        let largest = Bytes::new(learned.largest);
+        if let Some(available) = situation.available_now.filter(|&available| available < self.budget) {
+            warn(
+                Warning::BUDGET_EXCEEDS_AVAILABLE,
+                format!("the budget of {} is more than the {available} of memory that are available", self.budget),
+            );
+        }
+        let largest = Bytes::new(learned.largest + learned.most_working);
         if largest * 4 > self.budget {
             warn(
                 Warning::RESULT_NEAR_BUDGET,
                 format!(
-                    "one result takes {largest} of a memory budget of {}: few calls can run at a time",
+                    "one call takes {largest} of a memory budget of {}: few of them can run at a time",
                     self.budget
                 ),
             );
@@ -365,7 +375,7 @@ impl Plan {
                 Seconds(self.seconds_per_item),
                 self.bytes_per_item
             ),
-            format!("bytes told by {}", self.measured_by),
+            format!("bytes told by {}: {}", self.measured_by, self.measured_by.certainty()),
         ];
         lines.extend(self.reasons.iter().cloned());
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
@@ -382,6 +392,10 @@ impl fmt::Display for Plan {
             self.threads, self.chunk_size, self.batch_size
         )?;
         write!(f, "Budget: {}, {} per item by {}", self.budget, self.bytes_per_item, self.measured_by)?;
+        write!(f, " ({})", self.measured_by.certainty())?;
+        if self.working_bytes > Bytes::ZERO {
+            write!(f, ", and {} while a call runs", self.working_bytes)?;
+        }
         write!(f, "\nEstimated speedup: {:.2}x", self.speedup)?;
         for reason in &self.reasons {
             write!(f, "\nReason: {reason}")?;
@@ -459,6 +473,7 @@ mod tests {
             batch_items: None,
             budget: Bytes::mib(256),
             available: None,
+            available_now: None,
             measured_by: MeasuredBy::DeepSize,
             item_size: 8,
             result_size: 24,

@@ -132,11 +132,12 @@ impl fmt::Display for Report {
         )?;
         write!(
             f,
-            "{} of results, at most {} held of a budget of {} (by {})",
+            "{} of results, at most {} held of a budget of {} (by {}: {})",
             self.result_bytes(),
             self.peak_bytes(),
             self.budget(),
-            self.measured_by()
+            self.measured_by(),
+            self.measured_by().certainty()
         )
     }
 }

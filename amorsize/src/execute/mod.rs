@@ -231,7 +231,8 @@ impl Engine {
                 }
                 self.inline_stretch(line, self.options.sample_items() - self.next);
             }
-            let situation = self.situation(line)?;
+            let mut situation = self.situation(line)?;
+            situation.available_now = situation.available.is_none().then(|| source::current().available());
             self.plan = Some(Plan::new(&self.learned, &situation, true));
             self.elapsed += begun.elapsed();
         }
@@ -470,6 +471,7 @@ impl Engine {
             batch_items: self.options.batch_items(),
             budget: budget.bytes,
             available: budget.available,
+            available_now: None,
             measured_by: self.measured_by,
             item_size: self.item_size,
             result_size: self.result_size,

@@ -31,6 +31,56 @@ impl fmt::Display for MeasuredBy {
     }
 }
 
+impl MeasuredBy {
+    /// How sure the figures are.
+    #[must_use]
+    pub const fn certainty(self) -> Certainty {
+        match self {
+            Self::Tracking => Certainty::Exact,
+            Self::DeepSize | Self::SizeOf => Certainty::Results,
+            Self::Resident => Certainty::Estimate,
+        }
+    }
+}
+
+/// How sure the bytes of a [`Plan`](crate::Plan) or a [`Report`](crate::Report) are; from [`MeasuredBy::certainty`].
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Certainty, batched};
+///
+/// #[batched]
+/// fn upper(word: &str) -> String {
+///     word.to_uppercase()
+/// }
+///
+/// let report = upper_batched(["a", "b"]).for_each_batch(|_| ())?;
+/// assert_eq!(report.measured_by().certainty(), Certainty::Results);
+/// assert_eq!(report.measured_by().certainty().to_string(), "exact for results, without what calls need while they run");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Certainty {
+    /// Every heap byte of the calls, also those that they free before they return.
+    Exact,
+    /// What results own is known by their type; what calls allocate and free before they return is not counted.
+    Results,
+    /// A figure of the whole process, which other work changes too.
+    Estimate,
+}
+
+impl fmt::Display for Certainty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Exact => "exact",
+            Self::Results => "exact for results, without what calls need while they run",
+            Self::Estimate => "an estimate",
+        })
+    }
+}
+
 /// How values of `T` are measured, decided when the function was annotated.
 pub struct Measure<T> {
     /// Bytes that values own on the heap; `None` where there can be none or where the type can't say. A function over many

@@ -1,0 +1,132 @@
+//! A program on a machine with little memory, and beside others that take it while it runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use amorsize::{Bytes, MemorySource, Warning, batched, with_memory_source};
+
+#[batched]
+fn page(index: usize, bytes: usize) -> Vec<u8> {
+    // Long enough for the system to be looked at several times.
+    std::thread::sleep(Duration::from_micros(300));
+    vec![index as u8; bytes]
+}
+
+#[test]
+fn a_fraction_is_of_what_there_is() {
+    with_memory_source(Bytes::mib(64), || {
+        let report = page_batched(0..300, 1 << 20).for_each_batch(|_| ()).unwrap();
+        assert_eq!(report.budget(), Bytes::mib(32));
+        assert!(report.peak_bytes() <= Bytes::mib(32), "{report}");
+        let error = page_batched(0..300, 1 << 20).max_memory(1.0).collect::<Vec<_>>().err().unwrap();
+        assert!(error.is_over_budget(), "{error}");
+    });
+}
+
+#[test]
+fn a_budget_in_bytes_is_no_more_than_there_is() {
+    with_memory_source(Bytes::mib(64), || {
+        let mut run = page_batched(0..300, 1 << 20).max_memory("1GiB");
+        let warnings = run.plan().unwrap().warnings();
+        assert!(warnings.iter().any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE), "{warnings:?}");
+        let partial = run.collect_partial::<Vec<_>>().err().unwrap();
+        let text = partial.to_string();
+        assert!(text.contains("of 1.00 GiB (others left"), "{text}");
+        // A twentieth is left alone.
+        assert!((50..=61).contains(&partial.finished().len()), "{text}");
+        let rest = partial.into_rest().for_each_batch(|_| ()).unwrap();
+        assert_eq!(rest.items(), 300);
+    });
+}
+
+/// A machine on which somebody else takes memory, as soon as a number of items were done.
+struct Neighbour {
+    left: AtomicU64,
+    done: AtomicUsize,
+}
+
+impl MemorySource for Neighbour {
+    fn available(&self) -> Option<Bytes> {
+        Some(Bytes::new(self.left.load(Ordering::Relaxed)))
+    }
+}
+
+impl Neighbour {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { left: AtomicU64::new(1 << 30), done: AtomicUsize::new(0) })
+    }
+
+    fn takes_all_but(&self, bytes: Bytes) {
+        self.left.store(bytes.as_u64(), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_neighbour_that_takes_memory_shrinks_the_run() {
+    let machine = Neighbour::new();
+    let mut most_late = 0;
+    with_memory_source(Arc::clone(&machine), || {
+        let report = page_batched(0..3_000, 100_000)
+            .max_memory(0.5)
+            .threads(2)
+            .batch_size(2_000)
+            .for_each_batch(|batch| {
+                if batch.first_index() == 0 {
+                    machine.takes_all_but(Bytes::mib(8));
+                } else if machine.done.fetch_add(1, Ordering::Relaxed) > 1 {
+                    most_late = most_late.max(batch.len());
+                }
+            })
+            .unwrap();
+        assert_eq!((report.items(), report.budget()), (3_000, Bytes::mib(512)));
+    });
+    // A batch of 2,000 would hold 190 MiB; there are 4 for the run now, beside what it holds.
+    assert!((1..1_000).contains(&most_late), "{most_late}");
+}
+
+#[test]
+fn a_collect_that_a_neighbour_leaves_no_memory_fails_and_keeps_what_it_has() {
+    let machine = Neighbour::new();
+    with_memory_source(Arc::clone(&machine), || {
+        let input = (0..3_000).inspect(|&i| {
+            if i == 1_000 {
+                machine.takes_all_but(Bytes::new(0));
+            }
+        });
+        let partial =
+            page_batched(input, 100_000).max_memory(0.5).threads(2).collect_partial::<Vec<_>>().err().unwrap();
+        let text = partial.to_string();
+        assert!(text.contains("others left"), "{text}");
+        let (finished, rest, cause) = partial.into_parts();
+        assert!((100..2_999).contains(&finished.len()), "{cause}");
+        machine.takes_all_but(Bytes::gib(1));
+        let all: Vec<_> = finished.into_iter().chain(rest.collect::<Vec<_>>().unwrap()).collect();
+        assert!(all.iter().enumerate().all(|(i, page)| page.len() == 100_000 && page[0] == i as u8));
+        assert_eq!(all.len(), 3_000);
+    });
+}
+
+#[batched]
+fn inner(index: usize) -> Vec<u8> {
+    vec![index as u8; 100_000]
+}
+
+#[batched]
+fn outer(index: usize) -> usize {
+    // Half of what is available, as for the outer run: three or four such budgets would be too many.
+    let report = inner_batched(0..200).for_each_batch(|batch| assert!(batch.len() <= 400)).unwrap();
+    assert!(report.budget() <= Bytes::mib(16), "{report}");
+    index + report.items()
+}
+
+#[test]
+fn a_wrapper_within_a_wrapper_has_no_more_than_the_outer_one() {
+    with_memory_source(Bytes::mib(32), || {
+        let report = outer_batched(0..40).threads(3).for_each_batch(|batch| assert!(batch[0] >= 200)).unwrap();
+        assert_eq!(report.budget(), Bytes::mib(16));
+        // What the inner runs hold counts for the outer one too.
+        assert!(report.peak_bytes() >= Bytes::kib(100), "{report}");
+        assert!(report.peak_bytes() <= Bytes::mib(16) + Bytes::new(3 * 100_024), "{report}");
+    });
+}
