@@ -31,10 +31,11 @@ static TRACKING: Tracking = Tracking::new(System);
 unsafe impl GlobalAlloc for Either {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are passed on.
         if TRACKED.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promises are passed on.
             unsafe { TRACKING.alloc(layout) }
         } else {
+            // SAFETY: the same.
             unsafe { System.alloc(layout) }
         }
     }

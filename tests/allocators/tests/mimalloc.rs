@@ -2,7 +2,7 @@
 
 use amorsize::Tracking;
 
-#[path = "tracking/cases.rs"]
+#[path = "../../tracking/cases.rs"]
 mod cases;
 
 #[global_allocator]
