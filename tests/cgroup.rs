@@ -1,123 +1,51 @@
 //! A run inside a cgroup with a limit keeps to it: a real one, where the machine lets this test make one.
 #![cfg(target_os = "linux")]
 
+#[path = "common/limited.rs"]
+mod limited;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
 
 use amorsize::{Bytes, batched};
+use limited::Limited;
 
 /// What the cgroup may hold. The test's own process needs a few MiB of it.
 const LIMIT: Bytes = Bytes::mib(256);
 /// Tells the process inside which cgroup it is in.
 const INSIDE: &str = "AMORSIZE_TEST_CGROUP";
-/// Moves the shell itself into a cgroup, so that all of what it then becomes is charged to it.
-const MOVE: &str = "echo $$ > \"$0\"";
 
-/// A memory cgroup with a limit, and one without a limit in it; gone with their owner.
-struct Limited {
-    folder: PathBuf,
-    v2: bool,
-}
-
-impl Limited {
-    fn new() -> Result<Self, String> {
-        let outside = budget();
-        if outside < Bytes::gib(1) {
-            return Err(format!("with a budget of {outside} outside, a limit of {LIMIT} may not be what binds"));
-        }
-        let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
-        let path_of = |is: fn(&str) -> bool| {
-            own.lines().find_map(|line| {
-                let mut parts = line.splitn(3, ':').skip(1);
-                is(parts.next()?).then(|| parts.next())?
-            })
-        };
-        let v1 = Path::new("/sys/fs/cgroup/memory");
-        let (parent, v2) = if let Some(path) = path_of(|names| names.split(',').any(|name| name == "memory")) {
-            (v1.join(path.trim_start_matches('/')), false)
-        } else {
-            let path = path_of(str::is_empty).ok_or("no cgroup can limit memory")?;
-            let own = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-            // Only where the controller is passed on to children can one of them have a limit.
-            let passes_on = |folder: &&Path| {
-                let passed_on = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
-                passed_on.split_whitespace().any(|name| name == "memory")
-            };
-            (own.ancestors().find(passes_on).ok_or("no cgroup passes memory on")?.to_owned(), true)
-        };
-        let folder = parent.join(format!("amorsize-test-{}", std::process::id()));
-        fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let limited = Self { folder, v2 };
-        let attempt = || {
-            fs::write(limited.folder.join(limited.limit_file()), LIMIT.as_u64().to_string())?;
-            fs::create_dir(limited.inner())?;
-            // Not every kind of process may be moved by everybody.
-            let moved = Command::new("sh").args(["-c", MOVE]).arg(limited.inner().join("cgroup.procs")).status()?;
-            moved.success().then_some(()).ok_or_else(|| std::io::Error::other("no process can be moved"))
-        };
-        attempt().map_err(|error| format!("{}: {error}", limited.folder.display()))?;
-        Ok(limited)
-    }
-
-    fn limit_file(&self) -> &'static str {
-        if self.v2 { "memory.max" } else { "memory.limit_in_bytes" }
-    }
-
-    fn inner(&self) -> PathBuf {
-        self.folder.join("inner")
-    }
-
-    /// Runs a test of this file in a process that is inside from its start.
-    fn run(&self, test: &str) {
-        let output = Command::new("sh")
-            .args(["-c", &format!("{MOVE} && exec \"$@\"")])
-            .arg(self.inner().join("cgroup.procs"))
-            .arg(std::env::current_exe().unwrap())
-            .args([test, "--exact", "--ignored", "--nocapture"])
-            .env(INSIDE, &self.folder)
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "{test} inside: {}\n{out}\n{err}", output.status);
-        assert!(out.contains("1 passed"), "{test} did not run:\n{out}");
-        out.lines().filter(|line| line.starts_with("inside:")).for_each(|line| println!("{line}"));
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        for folder in [self.inner(), self.folder.clone()] {
-            // A process that has ended may take a moment to be out of its cgroup.
-            for _ in 0..100 {
-                if !folder.exists() || fs::remove_dir(&folder).is_ok() {
-                    break;
-                }
-                sleep(Duration::from_millis(20));
-            }
-        }
-    }
+/// Runs a test of this file in a process that is inside from its start.
+fn run(limited: &Limited, test: &str) {
+    let output = limited
+        .command(&std::env::current_exe().unwrap())
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .env(INSIDE, limited.folder())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{test} inside: {}\n{out}\n{err}", output.status);
+    assert!(out.contains("1 passed"), "{test} did not run:\n{out}");
+    out.lines().filter(|line| line.starts_with("inside:")).for_each(|line| println!("{line}"));
 }
 
 /// One test for all, so that there is one cgroup at a time.
 #[test]
 fn a_run_keeps_to_the_limit_of_a_cgroup_above_its_own() {
-    let limited = match Limited::new() {
+    let limited = match Limited::new(LIMIT) {
         Ok(limited) => limited,
         Err(reason) => {
             println!("skipped, no cgroup for it: {reason}");
             return;
         }
     };
-    limited.run("inside_the_budget_is_of_what_the_cgroup_leaves");
-    limited.run("inside_page_cache_leaves_the_budget_as_it_is");
-    limited.run("inside_batches_of_more_than_the_limit_finish");
-    limited.run("inside_a_collection_of_more_than_the_limit_is_an_error");
-    let folder = limited.folder.clone();
+    run(&limited, "inside_the_budget_is_of_what_the_cgroup_leaves");
+    run(&limited, "inside_page_cache_leaves_the_budget_as_it_is");
+    run(&limited, "inside_batches_of_more_than_the_limit_finish");
+    run(&limited, "inside_a_collection_of_more_than_the_limit_is_an_error");
+    let folder = limited.folder().to_owned();
     drop(limited);
     assert!(!folder.exists(), "{} is left", folder.display());
 }
