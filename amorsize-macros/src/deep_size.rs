@@ -26,11 +26,15 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let generics = bounded(&input.generics, &counted, &amorsize);
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let ident = &input.ident;
+    // No other `allow`: in a crate that forbids the lint it would be an error.
+    let names_deprecated = input.attrs.iter().any(|attr| attr.path().is_ident("deprecated"));
+    let deprecated = names_deprecated.then(|| quote!(#[allow(deprecated)]));
     let owns_heap = counted.owns_heap(&amorsize);
     let heap_size = counted.heap_size(&amorsize);
     quote! {
         #errors
         #[automatically_derived]
+        #deprecated
         impl #impl_generics #amorsize::DeepSize for #ident #type_generics #where_clause {
             const OWNS_HEAP: ::core::primitive::bool = #owns_heap;
 
@@ -143,9 +147,21 @@ fn counted_fields(fields: &Fields, errors: &mut Errors) -> Vec<Field> {
     let fields = fields.iter().zip(fields.members()).filter_map(|(field, member)| {
         let options = Options::parse(&field.attrs, Place::Field, errors);
         // One whose options are wrong was perhaps to be left out, and might be reported a second time.
-        (!options.skip && !options.refused).then(|| Field { member, ty: field.ty.clone() })
+        let counts = !options.skip && !options.refused && !owns_nothing(&field.ty);
+        counts.then(|| Field { member, ty: field.ty.clone() })
     });
     fields.collect()
+}
+
+/// What is only an address, whatever it leads to. No trait of ours could be implemented for all functions: not for those that
+/// take any lifetime.
+fn owns_nothing(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(_) | Type::Ptr(_) | Type::FnPtr(_) => true,
+        Type::Paren(paren) => owns_nothing(&paren.elem),
+        Type::Group(group) => owns_nothing(&group.elem),
+        _ => false,
+    }
 }
 
 fn is_packed(attr: &Attribute) -> bool {
@@ -213,8 +229,7 @@ impl Asked {
 impl VisitMut for Asked {
     fn visit_type_mut(&mut self, ty: &mut Type) {
         match ty {
-            // They own nothing, whatever they lead to.
-            Type::Reference(_) | Type::Ptr(_) | Type::FnPtr(_) => {}
+            ty if owns_nothing(ty) => {}
             // They have no deep size, whatever they are made of.
             Type::TraitObject(_) | Type::ImplTrait(_) => {}
             Type::Path(path) => {
