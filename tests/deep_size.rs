@@ -156,6 +156,7 @@ mod derived {
 
     #[test]
     fn fields_count() {
+        assert_eq!(document("a").title, "a");
         assert_counted(document_batched(["a"; 4]).plan(), 3 * BYTES);
     }
 

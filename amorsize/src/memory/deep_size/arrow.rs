@@ -74,8 +74,11 @@ impl Buffer {
 }
 
 fn collect(data: &ArrayData, found: &mut HashMap<usize, Buffer>) {
-    let nulls = data.nulls().map(|nulls| nulls.buffer());
-    for buffer in data.buffers().iter().chain(nulls) {
+    let mut buffers: Vec<_> = data.buffers().iter().collect();
+    if let Some(nulls) = data.nulls() {
+        buffers.push(nulls.buffer());
+    }
+    for buffer in buffers {
         let seen = found.entry(buffer.data_ptr().addr().get()).or_default();
         *seen = Buffer { bytes: buffer.capacity(), found: seen.found + 1, owners: buffer.strong_count() };
     }
