@@ -101,7 +101,7 @@ mod uuid;
 ///   carries its share too; bytes that only the run keeps alive after such an owner is gone are counted too low.
 /// - A lock that somebody else holds counts as empty, because waiting for it could hang the run.
 /// - Hash tables count to the byte. The nodes of a `BTreeMap` can't be seen; they are estimated from its length, from 12 % too low
-///   where it was filled in ascending order to 60 % too high where it was collected. What its entries own is counted exactly.
+///   where it was filled in ascending order to 65 % too high where it was collected. What its entries own is counted exactly.
 ///
 /// # Which types have it
 ///
@@ -169,7 +169,7 @@ fn hash_table(capacity: usize, entry: usize) -> usize {
 /// Bytes of a B-tree of the standard library: leaves have room for 11 entries beside a link and two numbers and are at least half
 /// full; random insertion leaves them about two thirds full (Yao 1978, "On random 2-3 trees"), and inner nodes add a tenth.
 ///
-/// A tree of 1,000 entries that was collected is packed tighter and counts for 1.6 times what it takes, and one that was
+/// A tree of 1,000 entries that was collected is packed tighter and counts for 1.65 times what it takes, and one that was
 /// filled in ascending order is packed looser and counts for 0.88 of it.
 fn b_tree(len: usize, entry: usize) -> usize {
     let leaf = (11 * entry + size_of::<usize>() + 4).next_multiple_of(size_of::<usize>());
