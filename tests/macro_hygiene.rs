@@ -37,6 +37,22 @@ mod shadowed {
         x + OPTIONS
     }
 
+    struct DeepSize;
+
+    #[derive(::amorsize::DeepSize)]
+    pub(crate) struct Counted<T> {
+        pub(crate) field0: T,
+        pub(crate) heap_size: ::std::vec::Vec<u8>,
+    }
+
+    #[derive(::amorsize::DeepSize)]
+    #[allow(dead_code, reason = "only its impl matters")]
+    pub(crate) enum Kind {
+        Option(u8, ::std::string::String),
+        Some { field1: ::std::string::String, field0: u8 },
+        None,
+    }
+
     pub(crate) struct Model;
 
     impl Model {
@@ -55,6 +71,9 @@ fn shadowed_names_do_no_harm() {
     ::std::assert_eq!(all, [2, 3]);
     let all: Vec<u32> = shadowed::Model.method_batched([1, 2]).collect().unwrap();
     ::std::assert_eq!(all, [1, 2]);
+    let counted = shadowed::Counted { field0: Vec::<u8>::with_capacity(2), heap_size: Vec::with_capacity(3) };
+    ::std::assert_eq!(::amorsize::DeepSize::heap_size(&counted), 5);
+    ::std::assert_eq!(::amorsize::DeepSize::heap_size(&shadowed::Kind::None), 0);
 }
 
 /// Types in a signature that have the names that the expansion would choose.
@@ -92,10 +111,15 @@ mod elsewhere {
     }
 
     const HALF: f64 = 0.5;
+
+    #[derive(deep::amorsize::DeepSize)]
+    #[deep_size(crate = deep::amorsize)]
+    pub(crate) struct Counted(pub(crate) ::std::vec::Vec<u8>);
 }
 
 #[test]
 fn the_crate_can_be_re_exported() {
     let all: ::std::vec::Vec<u32> = elsewhere::double_batched([1, 2], 0, &0).collect().unwrap();
     ::std::assert_eq!(all, [2, 4]);
+    ::std::assert_eq!(::amorsize::DeepSize::heap_size(&elsewhere::Counted(::std::vec::Vec::with_capacity(3))), 3);
 }

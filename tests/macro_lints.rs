@@ -33,7 +33,7 @@
 
 use std::borrow::Cow;
 
-use amorsize::batched;
+use amorsize::{DeepSize, batched};
 
 /// Doubles.
 #[batched(max_memory = 0.5, batch_size = 3, sample_size = 2, threads = 2, verbose = false)]
@@ -186,6 +186,79 @@ pub fn traced_below(x: u32) -> u32 {
 #[must_use]
 pub fn traced_above(x: u32, y: &str) -> usize {
     x as usize + y.len()
+}
+
+/// Counted.
+#[derive(DeepSize, Debug)]
+pub struct Counted<'a, T, I>
+where
+    T: Copy,
+    I: Iterator,
+{
+    /// Borrowed.
+    pub text: Cow<'a, str>,
+    /// Of a parameter.
+    pub several: [T; 2],
+    /// Of a parameter's.
+    pub item: Option<I::Item>,
+    /// Going away.
+    #[deprecated]
+    pub old: Vec<u8>,
+    #[deep_size(skip)]
+    skipped: Option<Box<dyn std::error::Error>>,
+}
+
+/// Counted.
+#[derive(DeepSize, Debug)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Empty.
+    Nothing,
+    /// Empty, too.
+    Nobody {},
+    /// The same as below.
+    Text(String),
+    /// The same as above.
+    More(String),
+    /// Nested.
+    List {
+        /// Of itself.
+        kinds: Vec<Self>,
+        /// In a name that is used inside.
+        field0: u8,
+    },
+    /// Going away.
+    #[deprecated]
+    Old(Box<u8>),
+}
+
+/// Nothing.
+#[derive(DeepSize, Debug, Clone, Copy)]
+pub struct Nothing;
+
+/// Nobody.
+#[derive(DeepSize, Debug, Clone, Copy)]
+pub enum Nobody {}
+
+/// Packed.
+#[derive(DeepSize, Debug, Clone, Copy)]
+#[repr(C, packed)]
+pub struct Packed(u8, u64);
+
+#[derive(DeepSize, Debug)]
+#[deprecated]
+struct Old(String);
+
+#[test]
+#[expect(deprecated, reason = "that is the point")]
+fn deep_sizes_are_known() {
+    let counted: Counted<'_, u8, std::ops::Range<u8>> =
+        Counted { text: "a".into(), several: [1; 2], item: None, old: Vec::new(), skipped: None };
+    assert_eq!(counted.heap_size(), 0);
+    assert!(counted.skipped.is_none());
+    assert_eq!(Kind::List { kinds: vec![], field0: 1 }.heap_size(), 0);
+    assert_eq!(Old(String::from("a")).heap_size(), 1);
+    const { assert!(!Packed::OWNS_HEAP && !Nothing::OWNS_HEAP && !Nobody::OWNS_HEAP) };
 }
 
 #[test]

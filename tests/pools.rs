@@ -103,11 +103,11 @@ fn a_run_inside_a_run() {
     };
     for threads in 1..=3 {
         let outer: Vec<u64> = pool(threads).install(|| process_in_batches(inner, 0..100).collect().unwrap());
-        assert!(outer.iter().enumerate().all(|(x, &sum)| sum == (1..=x as u64 % 20).sum()));
+        assert!(outer.iter().enumerate().all(|(x, &sum)| sum == (1..=x as u64 % 20).sum::<u64>()));
     }
     let own_pools = |x: u64| -> u64 { process_in_batches(slow, 0..x % 20).threads(2).into_iter().sum() };
     let outer: Vec<u64> = process_in_batches(own_pools, 0..100).threads(3).collect().unwrap();
-    assert_eq!(outer[19], (1..=19).sum());
+    assert_eq!(outer[19], (1..=19).sum::<u64>());
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn two_pools_that_call_each_other_do_not_wait_for_ever() {
         };
         process_in_batches(call, 0..200).threads(2).into_iter().sum()
     });
-    assert_eq!(total, (0..200).sum());
+    assert_eq!(total, (0..200).sum::<u64>());
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn wrappers_compose() {
     let first = process_in_batches(|x: u64| x + 1, 0..10_000);
     let second = process_in_batches(|x: u64| x * 2, first);
     let sum: u64 = second.into_iter().sum();
-    assert_eq!(sum, (1..=10_000).map(|x| 2 * x).sum());
+    assert_eq!(sum, (1..=10_000).map(|x| 2 * x).sum::<u64>());
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(crate) fn stated(function: &Normalized) -> Generics {
 }
 
 /// Adds a bound where the parameter has bounds already: in two places they would be confusing.
-fn state(generics: &mut Generics, subject: TokenStream, bound: TokenStream) {
+pub(crate) fn state(generics: &mut Generics, subject: TokenStream, bound: TokenStream) {
     let subject_text = subject.to_string();
     let predicates = generics.where_clause.iter_mut().flat_map(|clause| &mut clause.predicates);
     let predicate = predicates.into_iter().find(|predicate| match predicate {

@@ -1,10 +1,13 @@
-//! The attribute of [`amorsize`](https://docs.rs/amorsize): use it as `amorsize::batched`, where it is documented.
+//! The attribute and the derive of [`amorsize`](https://docs.rs/amorsize): use them as `amorsize::batched` and
+//! `amorsize::DeepSize`, where they are documented.
 //!
-//! In the order of the work: `options` and `signature` read what the user wrote and refuse what can't be done,
+//! The attribute in the order of the work: `options` and `signature` read what the user wrote and refuse what can't be done,
 //! `normalize` names what was left implicit, `expand` writes the wrapper, `fallback` what stands in its place.
+//! The derive is all in `deep_size`.
 
 mod bounds;
 mod bytes;
+mod deep_size;
 mod errors;
 mod expand;
 mod fallback;
@@ -26,6 +29,12 @@ use signature::Function;
 #[proc_macro_attribute]
 pub fn batched(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     annotate(options.into(), item.into()).into()
+}
+
+/// Implements `DeepSize` for a type by its fields: see `amorsize::DeepSize`.
+#[proc_macro_derive(DeepSize, attributes(deep_size))]
+pub fn deep_size(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    deep_size::derive(input.into()).into()
 }
 
 /// The original first and always; then the mistakes, and the wrapper or what stands in its place.

@@ -123,7 +123,7 @@ impl Options {
     }
 }
 
-fn error(tokens: impl ToTokens, what: impl AsRef<str>, help: impl AsRef<str>) -> syn::Error {
+pub(crate) fn error(tokens: impl ToTokens, what: impl AsRef<str>, help: impl AsRef<str>) -> syn::Error {
     syn::Error::new_spanned(tokens, format!("{}\nhelp: {}", what.as_ref(), help.as_ref()))
 }
 
@@ -165,7 +165,7 @@ fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> sy
     input.parse().map(Some)
 }
 
-fn skip_to_comma(input: ParseStream) -> syn::Result<()> {
+pub(crate) fn skip_to_comma(input: ParseStream) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<TokenTree>()?;
     }
@@ -322,7 +322,7 @@ fn judge_name(value: &Expr, errors: &mut Errors) -> Option<Ident> {
     name
 }
 
-fn judge_crate(value: &Expr, errors: &mut Errors) -> Option<Path> {
+pub(crate) fn judge_crate(value: &Expr, errors: &mut Errors) -> Option<Path> {
     let path = Path::parse_mod_style.parse2(ungrouped(value)).ok();
     if path.is_none() {
         let help = match Value::of(value) {

@@ -21,6 +21,8 @@ mod verbose;
 #[path = "private.rs"]
 pub mod __private;
 
+#[doc = include_str!("derive_deep_size.md")]
+pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
 pub use error::{Error, ErrorKind, TryError};

@@ -2,6 +2,8 @@
 
 pub use crate::bounds::{BatchItem, BatchOutput, BatchShared, ByValue, value};
 pub use crate::execute::chunk::Chunk;
+#[cfg(feature = "get-size2")]
+pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
 pub use crate::options::{MaxMemory, MaxMemoryValue, Options, Oversize, OversizeValue};
 use crate::run::Batched;

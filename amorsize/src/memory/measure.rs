@@ -4,6 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+#[cfg(feature = "get-size2")]
+use get_size2::GetSize;
+
 use super::deep_size::DeepSize;
 
 /// The means by which the bytes of results are measured, best first.
@@ -12,7 +15,7 @@ use super::deep_size::DeepSize;
 pub enum MeasuredBy {
     /// The program's allocator, [`Tracking`](crate::Tracking): the heap bytes that each call kept, and what it needed while it ran.
     Tracking,
-    /// The result's own [`DeepSize`]: what it owns on the heap, and itself.
+    /// The result's own [`DeepSize`]: what it owns on the heap, and itself. With the feature `get-size2` its `GetSize`, too.
     DeepSize,
     /// The process's resident memory, as it grew while results were held. Other work in the process counts in.
     Resident,
@@ -136,8 +139,8 @@ impl<T> Measure<T> {
     }
 }
 
-/// Asks a type for its means of measuring: `Probe::<T>::NEW.measure()` is the first of three methods that `T` allows, here,
-/// in [`OkProbe`], and in [`UnknownProbe`].
+/// Asks a type for its means of measuring: `Probe::<T>::NEW.measure()` is the first of the methods that `T` allows, here, in
+/// [`OkProbe`], with the feature `get-size2` in `GetSizeProbe` and `OkGetSizeProbe`, and in [`UnknownProbe`].
 ///
 /// Rust looks for a method in a type before it looks in what the type derefs to, and passes over one whose bounds are not
 /// met. No trait has to be in scope, so the expansion of the attribute needs no import.
@@ -147,6 +150,16 @@ pub struct Probe<T>(PhantomData<T>);
 /// Second choice: a `Result` whose value has a deep size, whatever its error is.
 #[derive(Debug)]
 pub struct OkProbe<T>(PhantomData<T>);
+
+/// Third choice: what `get_size2` can tell.
+#[cfg(feature = "get-size2")]
+#[derive(Debug)]
+pub struct GetSizeProbe<T>(PhantomData<T>);
+
+/// Fourth choice: a `Result` of whose value `get_size2` can tell.
+#[cfg(feature = "get-size2")]
+#[derive(Debug)]
+pub struct OkGetSizeProbe<T>(PhantomData<T>);
 
 /// Last choice: nothing is known of the type.
 #[derive(Debug)]
@@ -170,11 +183,33 @@ impl<T: DeepSize, E> OkProbe<Result<T, E>> {
     /// How to measure `Result<T, E>`.
     #[must_use]
     pub fn measure(&self) -> Measure<Result<T, E>> {
-        // An error is small beside what a function that needs a budget returns.
-        let heap: fn(&[Result<T, E>]) -> Heap =
-            |values| Heap::of(values, |result| result.as_ref().map_or(0, T::heap_size));
+        let heap: fn(&[Result<T, E>]) -> Heap = |values| Heap::of(values, |result| of_ok(result, T::heap_size));
         Measure { heap: if T::OWNS_HEAP { Some(heap) } else { None }, by: MeasuredBy::DeepSize }
     }
+}
+
+#[cfg(feature = "get-size2")]
+impl<T: GetSize> GetSizeProbe<T> {
+    /// How to measure `T`.
+    #[must_use]
+    pub const fn measure(&self) -> Measure<T> {
+        Measure { heap: Some(|values| Heap::of(values, T::get_heap_size)), by: MeasuredBy::DeepSize }
+    }
+}
+
+#[cfg(feature = "get-size2")]
+impl<T: GetSize, E> OkGetSizeProbe<Result<T, E>> {
+    /// How to measure `Result<T, E>`.
+    #[must_use]
+    pub fn measure(&self) -> Measure<Result<T, E>> {
+        let heap: fn(&[Result<T, E>]) -> Heap = |values| Heap::of(values, |result| of_ok(result, T::get_heap_size));
+        Measure { heap: Some(heap), by: MeasuredBy::DeepSize }
+    }
+}
+
+/// An error is small beside what a function that needs a budget returns.
+fn of_ok<T, E>(result: &Result<T, E>, heap: fn(&T) -> usize) -> usize {
+    result.as_ref().map_or(0, heap)
 }
 
 impl<T> UnknownProbe<T> {
@@ -185,21 +220,24 @@ impl<T> UnknownProbe<T> {
     }
 }
 
-impl<T> Deref for Probe<T> {
-    type Target = OkProbe<T>;
+/// Where each choice leads if a type doesn't allow it.
+macro_rules! next {
+    ($($probe:ident -> $next:ident),* $(,)?) => {$(
+        impl<T> Deref for $probe<T> {
+            type Target = $next<T>;
 
-    fn deref(&self) -> &OkProbe<T> {
-        const { &OkProbe(PhantomData) }
-    }
+            fn deref(&self) -> &$next<T> {
+                const { &$next(PhantomData) }
+            }
+        }
+    )*};
 }
 
-impl<T> Deref for OkProbe<T> {
-    type Target = UnknownProbe<T>;
-
-    fn deref(&self) -> &UnknownProbe<T> {
-        const { &UnknownProbe(PhantomData) }
-    }
-}
+next!(Probe -> OkProbe);
+#[cfg(not(feature = "get-size2"))]
+next!(OkProbe -> UnknownProbe);
+#[cfg(feature = "get-size2")]
+next!(OkProbe -> GetSizeProbe, GetSizeProbe -> OkGetSizeProbe, OkGetSizeProbe -> UnknownProbe);
 
 #[cfg(test)]
 mod tests {
@@ -229,5 +267,43 @@ mod tests {
         assert_eq!(measure!(Opaque).by, MeasuredBy::Resident);
         assert_eq!(measure!(Vec<Opaque>).by, MeasuredBy::Resident);
         assert_eq!(measure!(Plain).by, MeasuredBy::SizeOf);
+    }
+    #[test]
+    fn trait_objects_are_not_asked() {
+        assert_eq!(measure!(Box<dyn std::error::Error>).by, MeasuredBy::Resident);
+        assert_eq!(measure!(Box<dyn std::any::Any + Send>).by, MeasuredBy::Resident);
+        assert_eq!(measure!(std::sync::Arc<Opaque>).by, MeasuredBy::Resident);
+        assert_eq!(measure!(std::sync::Arc<Vec<u8>>).by, MeasuredBy::DeepSize);
+        assert_eq!(measure!(Result<Vec<u8>, Box<dyn std::error::Error>>).by, MeasuredBy::DeepSize);
+    }
+
+    #[cfg(feature = "get-size2")]
+    #[test]
+    fn get_size_is_found_after_deep_size() {
+        struct Foreign(usize);
+        impl GetSize for Foreign {
+            fn get_heap_size_with_tracker<T: get_size2::GetSizeTracker>(&self, tracker: T) -> (usize, T) {
+                (self.0, tracker)
+            }
+        }
+        struct Both;
+        impl GetSize for Both {}
+        impl DeepSize for Both {
+            fn heap_size(&self) -> usize {
+                7
+            }
+        }
+
+        assert_eq!(measure!(Foreign).by, MeasuredBy::DeepSize);
+        assert_eq!((measure!(Foreign).heap.unwrap())(&[Foreign(100), Foreign(20)]), Heap { sum: 120, largest: 100 });
+        assert_eq!(
+            (measure!(Vec<Foreign>).heap.unwrap())(&[vec![Foreign(100)]]).sum,
+            100 + size_of::<Foreign>() as u64
+        );
+        assert_eq!((measure!(Result<Foreign, Opaque>).heap.unwrap())(&[Ok(Foreign(100))]).sum, 100);
+        assert_eq!((measure!(Both).heap.unwrap())(&[Both]).sum, 7);
+        assert_eq!((measure!(Result<Both, Opaque>).heap.unwrap())(&[Ok(Both)]).sum, 7);
+        assert_eq!(measure!(Opaque).by, MeasuredBy::Resident);
+        assert_eq!(measure!(Result<Opaque, Foreign>).by, MeasuredBy::Resident);
     }
 }

@@ -1,0 +1,32 @@
+use bytes::{Bytes, BytesMut};
+
+use super::DeepSize;
+
+impl DeepSize for Bytes {
+    fn heap_size(&self) -> usize {
+        // Neither the allocation nor the number of its owners can be seen. Owners that have cut it up among them count it once
+        // together, by length.
+        self.len()
+    }
+}
+
+impl DeepSize for BytesMut {
+    fn heap_size(&self) -> usize {
+        self.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_count_for_themselves() {
+        let whole = Bytes::from(vec![0; 1000]);
+        assert_eq!(whole.heap_size(), 1000);
+        assert_eq!(whole.slice(..300).heap_size() + whole.slice(300..).heap_size(), 1000);
+        let mut first = BytesMut::with_capacity(1000);
+        let rest = first.split_off(300);
+        assert_eq!((first.heap_size(), rest.heap_size()), (300, 700));
+    }
+}

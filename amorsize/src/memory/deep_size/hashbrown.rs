@@ -1,0 +1,41 @@
+use hashbrown::{HashMap, HashSet, HashTable};
+
+use super::{DeepSize, elements, hash_table, pairs};
+
+// `allocation_size` would say the same of a map, but only where its keys can be hashed.
+impl<K: DeepSize, V: DeepSize, S> DeepSize for HashMap<K, V, S> {
+    fn heap_size(&self) -> usize {
+        hash_table(self.capacity(), size_of::<(K, V)>()) + pairs(self)
+    }
+}
+
+impl<T: DeepSize, S> DeepSize for HashSet<T, S> {
+    fn heap_size(&self) -> usize {
+        hash_table(self.capacity(), size_of::<T>()) + elements(self)
+    }
+}
+
+impl<T: DeepSize> DeepSize for HashTable<T> {
+    fn heap_size(&self) -> usize {
+        self.allocation_size() + elements(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::RandomState;
+
+    #[test]
+    fn the_table_counts_and_what_is_in_it() {
+        for len in [0, 1, 5, 100, 1000] {
+            let map: HashMap<u64, String, RandomState> = (0..len).map(|i| (i, String::with_capacity(10))).collect();
+            assert_eq!(map.heap_size(), map.allocation_size() + 10 * map.len());
+            let set: HashSet<u64, RandomState> = (0..len).collect();
+            assert_eq!(set.heap_size(), set.allocation_size());
+        }
+        let mut table = HashTable::new();
+        table.insert_unique(1, String::from("ab"), |_| 1);
+        assert_eq!(table.heap_size(), table.allocation_size() + 2);
+    }
+}

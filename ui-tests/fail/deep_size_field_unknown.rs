@@ -1,0 +1,11 @@
+use amorsize::DeepSize;
+
+struct Window;
+
+#[derive(DeepSize)]
+struct Page {
+    text: String,
+    window: Window,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use amorsize::DeepSize;
+
+#[derive(DeepSize)]
+fn page() {}
+
+fn main() {}

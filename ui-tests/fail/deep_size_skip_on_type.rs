@@ -1,0 +1,9 @@
+use amorsize::DeepSize;
+
+#[derive(DeepSize)]
+#[deep_size(skip)]
+struct Page {
+    text: String,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use amorsize::DeepSize;
+
+#[derive(DeepSize)]
+struct Page {
+    text: Txt,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use amorsize::DeepSize;
+
+#[derive(DeepSize)]
+struct Page {
+    #[deep_size]
+    text: String,
+}
+
+fn main() {}
