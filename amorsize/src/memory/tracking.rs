@@ -820,7 +820,7 @@ mod tests {
         let size = |i: usize| 100 + i % 900;
         let results: Vec<_> = pool.install(|| (0..4000).into_par_iter().map(|i| call(size(i))).collect());
         let sum = || stray() - before + in_calls.load(Ordering::Relaxed);
-        assert_eq!(sum(), (0..4000).map(|i| 5 * size(i) as i64).sum());
+        assert_eq!(sum(), (0..4000).map(|i| 5 * size(i) as i64).sum::<i64>());
         // Freed by any of the threads, within calls and outside.
         pool.install(|| {
             results.into_par_iter().enumerate().for_each(|(i, result)| {
