@@ -107,6 +107,31 @@ fn a_collect_that_a_neighbour_leaves_no_memory_fails_and_keeps_what_it_has() {
     });
 }
 
+#[test]
+fn a_source_that_panics_ends_the_run_with_its_panic() {
+    struct Broken(AtomicUsize);
+
+    impl MemorySource for Broken {
+        fn available(&self) -> Option<Bytes> {
+            Some(Bytes::gib(1))
+        }
+
+        fn resident(&self) -> Option<Bytes> {
+            assert!(self.0.fetch_add(1, Ordering::Relaxed) < 20, "no figures today");
+            Some(Bytes::mib(10))
+        }
+    }
+
+    for threads in 1..=3 {
+        let outcome = std::panic::catch_unwind(|| {
+            with_memory_source(Broken(AtomicUsize::new(0)), || {
+                page_batched(0..3_000, 1_000).threads(threads).for_each_batch(|_| ()).unwrap();
+            });
+        });
+        assert_eq!(outcome.unwrap_err().downcast_ref::<&str>(), Some(&"no figures today"));
+    }
+}
+
 #[batched]
 fn inner(index: usize) -> Vec<u8> {
     vec![index as u8; 100_000]

@@ -33,6 +33,7 @@ pub use memory::deep_size::DeepSize;
 pub use memory::measure::{Certainty, MeasuredBy};
 pub use memory::source::{MemorySource, with_memory_source};
 pub use memory::tracking::{HeapUse, Tracking};
+pub use memory::trim::set_trim;
 pub use options::{MaxMemory, Oversize};
 pub use partial::Partial;
 pub use plan::{Plan, Warning};

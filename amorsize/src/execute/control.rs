@@ -320,8 +320,14 @@ impl Control {
     /// Looks at the system's memory, if it is time to. Whoever comes does it: the caller may be in the sink for long.
     fn look(&self) {
         // Whoever has it is just looking.
-        if let Some(Ok(mut watch)) = self.watch.as_ref().map(Mutex::try_lock) {
-            watch.look(Instant::now(), &self.ledger, self.collects.load(Ordering::Relaxed));
+        let Some(Ok(mut watch)) = self.watch.as_ref().map(Mutex::try_lock) else { return };
+        let collects = self.collects.load(Ordering::Relaxed);
+        let look = AssertUnwindSafe(|| watch.look(Instant::now(), &self.ledger, collects));
+        // It asks a memory source and calls a trim hook, which may be the user's.
+        if let Err(payload) = catch_unwind(look) {
+            self.stop_at(0);
+            // A call that panicked comes first.
+            self.state().panic.get_or_insert((usize::MAX, payload));
         }
     }
 

@@ -295,7 +295,10 @@ mod tests {
         }
 
         assert_eq!(measure!(Foreign).by, MeasuredBy::DeepSize);
-        assert_eq!((measure!(Foreign).heap.unwrap())(&[Foreign(100), Foreign(20)]), Heap { sum: 120, largest: 100, ..Heap::default() });
+        assert_eq!(
+            (measure!(Foreign).heap.unwrap())(&[Foreign(100), Foreign(20)]),
+            Heap { sum: 120, largest: 100, ..Heap::default() }
+        );
         assert_eq!(
             (measure!(Vec<Foreign>).heap.unwrap())(&[vec![Foreign(100)]]).sum,
             100 + size_of::<Foreign>() as u64

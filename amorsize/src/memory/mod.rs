@@ -7,7 +7,7 @@ pub(crate) mod deep_size;
 pub(crate) mod measure;
 pub(crate) mod source;
 pub(crate) mod tracking;
-mod trim;
+pub(crate) mod trim;
 pub(crate) mod watch;
 
 pub(crate) use bytes::BYTES_SYNTAX;

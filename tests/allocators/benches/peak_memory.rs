@@ -10,6 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::env;
 use std::hint::black_box;
 use std::process::Command;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
@@ -26,6 +27,8 @@ const TOTAL: u64 = 3 << 30;
 struct Chosen;
 
 const ALLOCATORS: [&str; 3] = ["glibc", "mimalloc", "jemalloc"];
+/// jemalloc once more, with `set_trim`.
+const PURGED: &str = "jemalloc, `set_trim`";
 const VARIABLE: &std::ffi::CStr = c"AMORSIZE_BENCH_ALLOCATOR";
 
 fn chosen() -> u8 {
@@ -96,6 +99,15 @@ const SIZES: [(&str, fn(u64) -> u64); 8] = [
 
 const SINKS: [&str; 2] = ["fast", "slow"];
 
+/// Has jemalloc give back what it keeps.
+fn purge() {
+    #[expect(unsafe_code, reason = "jemalloc's controls are read and written by name")]
+    // SAFETY: the name is one of jemalloc's, 4096 stands for all arenas, and purging takes no value and gives none.
+    let error =
+        unsafe { tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
+    assert_eq!(error, 0, "jemalloc purges when it is asked");
+}
+
 /// A number that looks random.
 fn scrambled(i: u64) -> u64 {
     let x = (i ^ (i >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -121,6 +133,9 @@ fn items(size: fn(u64) -> u64) -> u64 {
 fn child(size: &str, sink: &str) {
     let size = SIZES.iter().find(|(name, _)| *name == size).expect("a known size").1;
     let items = items(size);
+    if env::var(VARIABLE.to_str().expect("plain letters")).is_ok_and(|allocator| allocator == PURGED) {
+        amorsize::set_trim(purge);
+    }
     // The pool's own memory is no part of the run's.
     rayon::broadcast(|_| ());
     std::fs::write("/proc/self/clear_refs", "5").expect("the peak of resident memory is set back");
@@ -182,7 +197,7 @@ fn main() {
     let percent = |bytes: u64| 100.0 * bytes as f64 / BUDGET.as_u64() as f64;
     let mut worst = 0.0f64;
     for (size, _) in SIZES {
-        for allocator in ALLOCATORS {
+        for allocator in ALLOCATORS.into_iter().chain([PURGED]) {
             for sink in SINKS {
                 let row = format!("| {size} | {allocator} | {sink} |");
                 if !row.contains(&only) {
