@@ -7,11 +7,13 @@
 
 use std::env;
 use std::hint::black_box;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use amorsize::batched;
 use rayon::prelude::*;
+
+mod common;
+use common::{Heavy, Load, calibrate, measure, median, work};
 
 /// One row: a function over a number of items.
 struct Row {
@@ -36,45 +38,6 @@ const ROWS: &[Row] = &[
     },
     Row { name: "trivial", what: "1,000 trivial items, pool not started", items: 1000, ways: &["loop", "collect"] },
 ];
-
-/// Work of about `rounds` nanoseconds that no compiler sees through.
-#[inline]
-fn work(seed: u64, rounds: u32) -> u64 {
-    let mut state = seed | 1;
-    for _ in 0..rounds {
-        state = (state ^ (state >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-    state
-}
-
-/// Rounds for each item of a row, so that the mean is `mean`.
-#[derive(Clone, Copy)]
-struct Load {
-    mean: u32,
-    items: usize,
-    heavy: Heavy,
-}
-
-#[derive(Clone, Copy)]
-enum Heavy {
-    None,
-    Spread,
-    Last,
-}
-
-impl Load {
-    #[inline]
-    fn rounds(self, index: usize) -> u32 {
-        let heavy = match self.heavy {
-            Heavy::None => return self.mean,
-            Heavy::Spread => index % 100 == 37,
-            Heavy::Last => index >= self.items - self.items / 100,
-        };
-        // 99 light ones and one of a hundred times that have this mean.
-        let light = self.mean * 100 / 199;
-        if heavy { 100 * light } else { light }
-    }
-}
 
 #[batched]
 fn even(seed: usize, load: &Load) -> u64 {
@@ -170,32 +133,6 @@ fn status(name: &str) -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// How many rounds of work take 10 us here.
-fn calibrate() -> u32 {
-    let time = |rounds| {
-        let begun = Instant::now();
-        black_box(work(black_box(1), rounds));
-        begun.elapsed()
-    };
-    let rounds = 1_000_000;
-    let best = (0..20).map(|_| time(rounds)).min().expect("twenty times");
-    (f64::from(rounds) * Duration::from_micros(10).as_secs_f64() / best.as_secs_f64()) as u32
-}
-
-fn measure(row: &str, way: &str, rounds: u32) -> (f64, u64) {
-    let exe = env::current_exe().expect("this program");
-    let output = Command::new(exe).args(["--child", row, way, &rounds.to_string()]).output().expect("a child process");
-    assert!(output.status.success(), "{row} {way}: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("two numbers");
-    let (nanos, peak) = text.trim().split_once(' ').expect("two numbers");
-    (nanos.parse().expect("nanoseconds"), peak.parse().expect("bytes"))
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() {
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if let [flag, row, way, rounds] = args.as_slice()
@@ -220,7 +157,7 @@ fn main() {
         let mut peaks = vec![0; row.ways.len()];
         for _ in 0..rounds {
             for (i, way) in row.ways.iter().enumerate() {
-                let (nanos, peak) = measure(row.name, way, work_rounds);
+                let (nanos, peak) = measure(&[row.name, way, &work_rounds.to_string()]);
                 times[i].push(nanos);
                 peaks[i] = peaks[i].max(peak);
             }

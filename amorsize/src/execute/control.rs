@@ -98,6 +98,17 @@ pub(crate) struct Progress {
     pub(crate) outstanding: usize,
 }
 
+/// A run that can't go on for want of credit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stuck {
+    /// Index of the next item.
+    pub(crate) item: usize,
+    /// Bytes that it is expected to need.
+    pub(crate) needed: u64,
+    /// Items that were pulled and not run.
+    pub(crate) waiting: usize,
+}
+
 /// What became of a chunk.
 #[derive(Debug)]
 struct Outcome {
@@ -419,11 +430,14 @@ impl Control {
         (short, short && state.running == 0)
     }
 
-    /// The first item that was not started, with what it is expected to need.
-    pub(crate) fn stuck_item(&self) -> (usize, u64) {
+    /// What can't go on for want of credit.
+    pub(crate) fn stuck(&self) -> Stuck {
         let state = self.state();
-        let needed = state.expected() + state.learned.expected_working();
-        (state.waiting.keys().next().copied().unwrap_or(state.pulled), needed)
+        Stuck {
+            item: state.waiting.keys().next().copied().unwrap_or(state.pulled),
+            needed: state.expected() + state.learned.expected_working(),
+            waiting: state.waiting.values().map(|chunk| chunk.items).sum(),
+        }
     }
 
     /// Sleeps until there is something for the caller to do, or for `most`. `wanted_items` fill its batch, and `holds` says

@@ -15,7 +15,7 @@ use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
 use self::chunk::Work;
-use self::control::{AHEAD, Control, Progress};
+use self::control::{AHEAD, Control, Progress, Stuck};
 use self::line::{Accepted, Flow, Line};
 use self::pool::{Job, Threads};
 use crate::error::{Error, ErrorKind};
@@ -513,19 +513,13 @@ impl Engine {
     }
 
     fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
-        over_budget(item, needed, self.ledger.held(), &self.ledger, &self.learned, line)
+        over_budget(Stuck { item, needed, waiting: 0 }, self.ledger.held(), &self.ledger, &self.learned, line)
     }
 }
 
-fn over_budget(
-    item: usize,
-    needed: u64,
-    held: Bytes,
-    ledger: &Ledger,
-    learned: &Learned,
-    line: &mut Line<'_>,
-) -> Error {
-    let left = line.left_exactly();
+fn over_budget(stuck: Stuck, held: Bytes, ledger: &Ledger, learned: &Learned, line: &mut Line<'_>) -> Error {
+    let Stuck { item, needed, waiting } = stuck;
+    let left = line.left_exactly().map(|left| left + waiting);
     Error::new(ErrorKind::OverBudget {
         item,
         items_done: learned.items,
@@ -618,7 +612,7 @@ impl Conductor<'_> {
                     if line.outlet.collected() > Some(0) {
                         return Err(self.give_up(grown, line));
                     }
-                    let (item, needed) = self.control.stuck_item();
+                    let Stuck { item, needed, .. } = self.control.stuck();
                     if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
                         self.control.pause(true);
                         return Err(oversize(item, needed, line.work.ledger));
@@ -669,9 +663,9 @@ impl Conductor<'_> {
     /// Stops a run whose results can't be kept. Resident memory that has `grown` by more than the ledger knows of is believed.
     fn give_up(&self, grown: Bytes, line: &mut Line<'_>) -> Error {
         self.control.pause(true);
-        let (item, needed) = self.control.stuck_item();
+        let stuck = self.control.stuck();
         let state = self.control.state();
-        over_budget(item, needed, state.ledger.held().max(grown), &state.ledger, &state.learned, line)
+        over_budget(stuck, state.ledger.held().max(grown), &state.ledger, &state.learned, line)
     }
 
     /// Learns from resident memory, where results are measured by it, and says how much it has grown.

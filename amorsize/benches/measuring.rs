@@ -1,0 +1,143 @@
+//! What it costs to measure the bytes of results, by each means, on calls of 10 us.
+//!
+//! Each measurement is a fresh process; the ways of a row take turns. A row gives each way's time as a ratio to rayon's
+//! `par_iter().map().collect()` of the same function, and to the same run with nothing to measure, whose results own nothing: the
+//! median of the ratios within a round.
+//!
+//! A program has one global allocator, so this one's asks a flag whether `Tracking` is to serve; all ways pay for that.
+//!
+//! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::env;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use amorsize::{MeasuredBy, Tracking, batched};
+use rayon::prelude::*;
+
+mod common;
+use common::{Heavy, Load, calibrate, measure, median, work};
+
+struct Either;
+
+static TRACKED: AtomicBool = AtomicBool::new(false);
+static TRACKING: Tracking = Tracking::new(System);
+
+#[expect(unsafe_code, reason = "an allocator can't be written without")]
+// SAFETY: every call is passed on as it is. Both ways are the system's allocator, so either takes back what the other gave.
+unsafe impl GlobalAlloc for Either {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if TRACKED.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { TRACKING.alloc(layout) }
+        } else {
+            // SAFETY: the same.
+            unsafe { System.alloc(layout) }
+        }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        if TRACKED.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promises are passed on.
+            unsafe { TRACKING.dealloc(place, layout) };
+        } else {
+            // SAFETY: the same.
+            unsafe { System.dealloc(place, layout) };
+        }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Either = Either;
+
+const ITEMS: usize = 60_000;
+/// Bytes of a result, on the heap where it is measured.
+const BYTES: usize = 256;
+const ROWS: [(&str, Heavy); 3] =
+    [("even", Heavy::None), ("1 % heavy by 100", Heavy::Spread), ("the last 1 % heavy by 100", Heavy::Last)];
+const WAYS: [&str; 5] = ["rayon", "nothing", "deep size", "resident memory", "tracking"];
+
+fn bytes(index: usize, load: &Load) -> u8 {
+    work(index as u64, load.rounds(index)) as u8
+}
+
+#[batched]
+fn nothing(index: usize, load: &Load) -> [u8; BYTES] {
+    [bytes(index, load); BYTES]
+}
+
+#[batched]
+fn deep(index: usize, load: &Load) -> Vec<u8> {
+    vec![bytes(index, load); BYTES]
+}
+
+/// Its bytes can't be told by its type.
+struct Opaque(#[expect(dead_code, reason = "it is what the result owns")] Vec<u8>);
+
+#[batched]
+fn opaque(index: usize, load: &Load) -> Opaque {
+    Opaque(vec![bytes(index, load); BYTES])
+}
+
+fn child(way: &str, row: usize, mean: u32) {
+    TRACKED.store(way == "tracking", Ordering::Relaxed);
+    let load = &Load { mean, items: ITEMS, heavy: ROWS[row].1 };
+    rayon::broadcast(|_| ());
+    let begun = Instant::now();
+    let measured_by = match way {
+        "rayon" => {
+            drop(black_box((0..ITEMS).into_par_iter().map(|index| deep(index, load)).collect::<Vec<_>>()));
+            None
+        }
+        "nothing" => Some(nothing_batched(0..ITEMS, load).for_each_batch(|batch| drop(black_box(batch)))),
+        "deep size" => Some(deep_batched(0..ITEMS, load).for_each_batch(|batch| drop(black_box(batch)))),
+        _ => Some(opaque_batched(0..ITEMS, load).for_each_batch(|batch| drop(black_box(batch)))),
+    };
+    let nanos = begun.elapsed().as_nanos();
+    let expected = match way {
+        "resident memory" => Some(MeasuredBy::Resident),
+        "tracking" => Some(MeasuredBy::Tracking),
+        "rayon" => None,
+        _ => Some(MeasuredBy::DeepSize),
+    };
+    assert_eq!(measured_by.map(|report| report.expect("it fits").measured_by()), expected);
+    println!("{nanos} 0");
+}
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let rounds = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--child", way, row, mean] => {
+            return child(way, row.parse().expect("a row"), mean.parse().expect("a number of rounds"));
+        }
+        ["--rounds", rounds] => rounds.parse().expect("`--rounds` takes a number"),
+        [] => 11,
+        other => panic!("{other:?} is not `--rounds N`"),
+    };
+    let mean = calibrate();
+    println!(
+        "{} threads; {ITEMS} items of 10 us; {rounds} rounds, each a fresh process\n",
+        rayon::current_num_threads()
+    );
+    println!("| calls | measured by | ms | ratio to rayon | ratio to nothing measured |");
+    println!("| --- | --- | ---: | ---: | ---: |");
+    for (row, (name, _)) in ROWS.iter().enumerate() {
+        let mut times = vec![Vec::new(); WAYS.len()];
+        for _ in 0..rounds {
+            for (way, times) in WAYS.iter().zip(&mut times) {
+                times.push(measure(&[way, &row.to_string(), &mean.to_string()]).0);
+            }
+        }
+        let ratio = |way: usize, base: usize| {
+            median(&mut times[way].iter().zip(&times[base]).map(|(time, base)| time / base).collect::<Vec<_>>())
+        };
+        for (i, way) in WAYS.iter().enumerate() {
+            let ms = median(&mut times[i].clone()) / 1e6;
+            println!("| {name} | {way} | {ms:.1} | {:.3} | {:.3} |", ratio(i, 0), ratio(i, 1));
+        }
+    }
+}
