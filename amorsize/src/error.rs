@@ -2,6 +2,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use crate::failure::Panicked;
 use crate::memory::Bytes;
 
 /// Why a run could not be started or finished.
@@ -205,6 +206,14 @@ pub enum TryError<E> {
         /// What the function returned.
         error: E,
     },
+    /// The function panicked. Only where a partial outcome was asked for; otherwise the panic goes on.
+    #[non_exhaustive]
+    Panic {
+        /// Index of the item in the input.
+        item: usize,
+        /// What the panic carried.
+        panic: Panicked,
+    },
     /// The run itself failed.
     Run(Error),
 }
@@ -213,7 +222,7 @@ impl<E> TryError<E> {
     /// Index in the input of the item that the error is about, if it is about one.
     pub fn item(&self) -> Option<usize> {
         match self {
-            Self::Item { item, .. } => Some(*item),
+            Self::Item { item, .. } | Self::Panic { item, .. } => Some(*item),
             Self::Run(error) => error.item(),
         }
     }
@@ -222,7 +231,7 @@ impl<E> TryError<E> {
     pub fn into_item_error(self) -> Option<E> {
         match self {
             Self::Item { error, .. } => Some(error),
-            Self::Run(_) => None,
+            Self::Panic { .. } | Self::Run(_) => None,
         }
     }
 }
@@ -231,6 +240,7 @@ impl<E: fmt::Display> fmt::Display for TryError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Item { item, error } => write!(f, "item {item} failed: {error}"),
+            Self::Panic { item, panic } => write!(f, "item {item} {panic}"),
             Self::Run(error) => error.fmt(f),
         }
     }
@@ -258,6 +268,7 @@ impl From<TryError<io::Error>> for io::Error {
         match error {
             TryError::Item { error, .. } => error,
             TryError::Run(error) => error.into(),
+            other => io::Error::other(other.to_string()),
         }
     }
 }

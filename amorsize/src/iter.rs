@@ -1,8 +1,8 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::execute::control::Payload;
 use crate::execute::line::Flow;
+use crate::failure::Payload;
 use crate::run::Batched;
 use crate::sink::Buffer;
 

@@ -4,6 +4,7 @@ mod bounds;
 
 mod error;
 mod execute;
+mod failure;
 mod functions;
 mod iter;
 mod memory;
@@ -26,6 +27,7 @@ pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
 pub use error::{Error, ErrorKind, TryError};
+pub use failure::{Cause, Failure, Panicked};
 pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batches};
 pub use iter::{IntoIter, Unordered};
 pub use memory::Bytes;

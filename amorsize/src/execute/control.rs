@@ -17,13 +17,13 @@
 //! ([`State::reserve`]) is for the chunk whose results are to be handed over next: results of later items can't be handed over
 //! before, so they must never take all credit.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, MeasuredBy};
 use crate::memory::tracking;
@@ -33,9 +33,6 @@ use crate::sample::{Learned, Stretch};
 
 /// Where a chunk is kept.
 pub(crate) type ChunkId = usize;
-
-/// What a panic carries.
-pub(crate) type Payload = Box<dyn Any + Send>;
 
 /// Chunks that are to wait for each worker: it takes about two milliseconds over one, and a sleeping caller can be kept from
 /// running for a scheduler's time slice of 3 ms.

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::buffer::{Collection, RawChunk, Results, Types};
 use super::chunk::Work;
-use super::control::{ChunkId, Finished, Payload};
+use super::control::{ChunkId, Finished};
+use crate::failure::Payload;
 use crate::memory::tracking::{self, Frame};
 
 /// Whether a run is to go on after results were handed over.

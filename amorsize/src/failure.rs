@@ -1,0 +1,141 @@
+//! What became of an item that gave no result.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// A panic of the function, caught: its payload and its message.
+pub struct Panicked {
+    message: Option<Box<str>>,
+    /// A payload need not be `Sync`, and errors have to be.
+    payload: Mutex<Payload>,
+}
+
+impl Panicked {
+    pub(crate) fn new(payload: Payload) -> Self {
+        let text = payload.downcast_ref::<&'static str>().copied();
+        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).map(Box::from);
+        Self { message, payload: Mutex::new(payload) }
+    }
+
+    /// The panic's message, where it has one: what `panic!` was given. A panic started with another payload has none.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// The payload, to go on with by [`std::panic::resume_unwind`] or to be looked into.
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message() {
+            Some(message) => write!(f, "panicked: {message}"),
+            None => f.write_str("panicked"),
+        }
+    }
+}
+
+impl fmt::Debug for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panicked").field("message", &self.message()).finish_non_exhaustive()
+    }
+}
+
+/// An item that gave no result, and why: the function's own error, or a panic.
+///
+/// `E` is the function's error type; a function that returns no `Result` can only panic.
+#[derive(Debug)]
+pub struct Failure<E = Infallible> {
+    item: usize,
+    cause: Cause<E>,
+}
+
+/// Why an item gave no result.
+#[derive(Debug)]
+pub enum Cause<E = Infallible> {
+    /// The function returned an error.
+    Error(E),
+    /// The function panicked.
+    Panic(Panicked),
+}
+
+impl<E> Failure<E> {
+    pub(crate) fn new(item: usize, cause: Cause<E>) -> Self {
+        Self { item, cause }
+    }
+
+    /// Index of the item in the input.
+    #[must_use]
+    pub fn item(&self) -> usize {
+        self.item
+    }
+
+    /// Why it gave no result.
+    #[must_use]
+    pub fn cause(&self) -> &Cause<E> {
+        &self.cause
+    }
+
+    /// The index of the item, and why it gave no result.
+    #[must_use]
+    pub fn into_parts(self) -> (usize, Cause<E>) {
+        (self.item, self.cause)
+    }
+
+    /// The function's own error, or `None` where it panicked.
+    #[must_use]
+    pub fn error(&self) -> Option<&E> {
+        match &self.cause {
+            Cause::Error(error) => Some(error),
+            Cause::Panic(_) => None,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Error(error) => write!(f, "item {} failed: {error}", self.item),
+            Cause::Panic(panic) => write!(f, "item {} {panic}", self.item),
+        }
+    }
+}
+
+// The text holds the cause's already, so that a function may fail with a `String` too.
+impl<E: fmt::Debug + fmt::Display> StdError for Failure<E> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{catch_unwind, panic_any};
+
+    fn caught(panic: impl FnOnce() + std::panic::UnwindSafe) -> Panicked {
+        Panicked::new(catch_unwind(panic).unwrap_err())
+    }
+
+    #[test]
+    fn a_panic_keeps_message_and_payload() {
+        assert_eq!(caught(|| panic!("too dark")).message(), Some("too dark"));
+        assert_eq!(caught(|| panic!("{} too dark", 3)).to_string(), "panicked: 3 too dark");
+        let other = caught(|| panic_any(7u32));
+        assert_eq!((other.message(), other.to_string()), (None, "panicked".into()));
+        assert_eq!(other.into_payload().downcast_ref(), Some(&7u32));
+    }
+
+    #[test]
+    fn a_failure_says_which_item_and_why() {
+        assert_eq!(Failure::new(3, Cause::Error("no such file")).to_string(), "item 3 failed: no such file");
+        let failure: Failure = Failure::new(4, Cause::Panic(caught(|| panic!("too dark"))));
+        assert_eq!(failure.to_string(), "item 4 panicked: too dark");
+    }
+}
