@@ -1,10 +1,11 @@
 use std::fmt;
 
 use crate::execute::Totals;
+use crate::failure::Failure;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
 use crate::memory::measure::MeasuredBy;
-use crate::plan::Seconds;
+use crate::seconds::Seconds;
 
 /// What a finished run measured.
 ///
@@ -111,6 +112,19 @@ impl Report {
     #[must_use]
     pub fn result_bytes(&self) -> Bytes {
         Bytes::new(self.totals.learned.bytes)
+    }
+
+    /// Items without a result because the function panicked, in a run that goes on without them (`on_panic`).
+    #[must_use]
+    pub fn panicked(&self) -> usize {
+        self.totals.panicked
+    }
+
+    /// The panics of those items, by input order where that was known in time: all of them with `on_panic = "collect"`, the first
+    /// sixteen with `"skip"`.
+    #[must_use]
+    pub fn panics(&self) -> &[Failure] {
+        &self.totals.panics
     }
 
     /// How the bytes of results were measured.
