@@ -309,6 +309,13 @@ impl<E> TryError<E> {
     }
 }
 
+/// For options that are given as what they are rather than by name.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// A function that can't fail leaves the run's own errors, and its panics.
 impl From<TryError<Infallible>> for Error {
     fn from(error: TryError<Infallible>) -> Self {

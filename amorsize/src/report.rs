@@ -137,6 +137,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} items in {} batches, {}", self.items, self.batches, Seconds(self.seconds()))?;
+        if self.panicked() > 0 {
+            writeln!(f, "{} items panicked and have no result", self.panicked())?;
+        }
         writeln!(
             f,
             "{} per item, {:.2} times a plain loop on {} threads",
