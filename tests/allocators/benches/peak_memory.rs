@@ -86,15 +86,18 @@ unsafe impl GlobalAlloc for Chosen {
 #[global_allocator]
 static ALLOCATOR: Chosen = Chosen;
 
-/// Sizes of results, by the index of the item.
-const SIZES: [(&str, fn(u64) -> u64); 8] = [
+/// The size of a result, by the index of its item.
+type Size = fn(u64) -> u64;
+
+/// Sizes of results.
+const SIZES: [(&str, Size); 8] = [
     ("4 KiB", |_| 4 << 10),
     ("64 KiB", |_| 64 << 10),
     ("1 MiB", |_| 1 << 20),
     ("mixed 256 B to 1 MiB", |i| 256 << (scrambled(i) % 13)),
     ("misleading: 1 KiB, then 1 MiB", |i| if i < 1000 { 1 << 10 } else { 1 << 20 }),
     ("growing to 4 MiB", |i| 2048 * (1 + i)),
-    ("heavy tail: 1 % of 8 MiB", |i| if scrambled(i) % 100 == 0 { 8 << 20 } else { 16 << 10 }),
+    ("heavy tail: 1 % of 8 MiB", |i| if scrambled(i).is_multiple_of(100) { 8 << 20 } else { 16 << 10 }),
     ("bursts of 2 MiB", |i| if i % 1000 > 950 { 2 << 20 } else { 8 << 10 }),
 ];
 
@@ -116,12 +119,12 @@ fn scrambled(i: u64) -> u64 {
 }
 
 #[batched(max_memory = BUDGET)]
-fn make(index: u64, size: &fn(u64) -> u64) -> Vec<u8> {
+fn make(index: u64, size: &Size) -> Vec<u8> {
     vec![index as u8 | 1; size(index) as usize]
 }
 
 /// Items of a row, so that their results are `TOTAL` bytes together.
-fn items(size: fn(u64) -> u64) -> u64 {
+fn items(size: Size) -> u64 {
     let mut bytes = 0;
     (0..)
         .take_while(|&i| {
