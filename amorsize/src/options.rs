@@ -164,12 +164,15 @@ impl MaxMemoryValue<&str> {
 /// # Examples
 ///
 /// ```
-/// use amorsize::{Oversize, process_in_batches};
+/// use amorsize::{Oversize, batched};
 ///
-/// let load = |megabytes: usize| vec![1u8; megabytes << 20];
-/// // The sample shows that the results are too large; with "alone" they would be made one at a time.
-/// let run = process_in_batches(load, [3; 8]).max_memory("2MiB").oversize(Oversize::Error);
-/// let error = run.for_each_batch(|_| ()).unwrap_err();
+/// #[batched(max_memory = "2MiB")]
+/// fn load(mebibytes: usize) -> Vec<u8> {
+///     vec![1; mebibytes << 20]
+/// }
+///
+/// // The first result shows that they are too large; with "alone" they would be made one at a time.
+/// let error = load_batched([3; 8]).oversize(Oversize::Error).for_each_batch(|_| ()).unwrap_err();
 /// assert_eq!(error.item(), Some(1));
 /// assert!(error.is_over_budget());
 /// ```
