@@ -186,6 +186,7 @@ impl Core {
                 self.chunks.leave_collection();
                 self.stock.leave_collection();
                 self.release(all.len(), bytes);
+                self.engine.rebase();
                 Err((ended, Some(all)))
             }
         }

@@ -368,6 +368,13 @@ impl Control {
         }
     }
 
+    /// Notes that results that the run held belong to its caller now.
+    pub(crate) fn rebase(&self) {
+        if let Some(watch) = &self.watch {
+            watch.lock().unwrap_or_else(PoisonError::into_inner).rebase();
+        }
+    }
+
     // ---- called by the caller ----
 
     /// Looks at the system's memory, if it is time to, for an outlet that collects or does not.

@@ -207,6 +207,16 @@ impl Engine {
         matches!(self.phase, Phase::Parallel(..))
     }
 
+    /// Notes that results that the run held belong to its caller now.
+    pub(crate) fn rebase(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.rebase();
+        }
+        if let Phase::Parallel(control, _) = &self.phase {
+            control.rebase();
+        }
+    }
+
     /// Gives back the credit of results that were handed over outside of [`run`](Self::run).
     pub(crate) fn release(&mut self, items: usize, bytes: u64) {
         match &self.phase {
