@@ -287,7 +287,7 @@ impl Plan {
             warn(
                 Warning::BYTES_UNSURE,
                 "bytes are told from the process's resident memory, which other work changes too: \
-                 implement `DeepSize` for the result to have them counted"
+                 derive or implement `DeepSize` for the result, or install `Tracking`, to have them counted"
                     .into(),
             );
         }
