@@ -1,6 +1,7 @@
 //! The run as its user sees it.
 
 mod fallible;
+mod partial;
 
 use std::fmt;
 use std::marker::PhantomData;
