@@ -176,7 +176,8 @@ impl Core {
     ) -> Result<Collection, (Ended, Option<Collection>)> {
         let none = |error| (Ended::Error(error), None);
         self.start(input, function).map_err(none)?;
-        let (least, _) = self.stock.left(input);
+        // An input without an end says that it has the most that can be said; it is collected as far as it fits.
+        let least = Some(self.stock.left(input).0).filter(|&least| least < usize::MAX).unwrap_or(0);
         let count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
         if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget().map_err(none)?.bytes {

@@ -45,6 +45,9 @@ const CLOCK_SECONDS: f64 = 100e-6;
 /// Idle workers that allocate or free less than this do so for the pool itself: some 40 bytes for each job, and its queues.
 const POOLS_OWN: i64 = 16 << 10;
 
+/// Stands for the item of a panic that no call made.
+const NO_ITEM: usize = usize::MAX;
+
 /// One chunk being run, as far as this file knows it.
 pub(crate) trait Steps {
     /// Calls the function for the next `count` items and gives what their results own beside their own size.
@@ -171,8 +174,8 @@ pub(crate) struct State {
     /// Whether the caller could give credit back by closing its batch early.
     caller_holds: bool,
     input_ended: bool,
-    /// The panic that ends the run: that of the first item, by input order, whose call panicked.
-    panic: Option<(usize, Payload)>,
+    /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
+    ending: BTreeMap<usize, Payload>,
     /// Whether the run goes on without items that panic, and those that did.
     tolerant: bool,
     pub(crate) panics: Vec<(usize, Payload)>,
@@ -276,7 +279,7 @@ impl State {
         ready >= self.wanted_items
             || self.wants_items(AHEAD * self.threads / 2, limit)
             || (self.running == 0 && self.jobs == 0)
-            || self.panic.is_some()
+            || !self.ending.is_empty()
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
     }
 }
@@ -312,7 +315,7 @@ impl Control {
                 wanted_items: 1,
                 caller_holds: false,
                 input_ended: false,
-                panic: None,
+                ending: BTreeMap::new(),
                 tolerant,
                 panics: Vec::new(),
                 holes: BTreeSet::new(),
@@ -364,7 +367,7 @@ impl Control {
         if let Err(payload) = catch_unwind(look) {
             self.stop_at(0);
             // A call that panicked comes first.
-            self.state().panic.get_or_insert((usize::MAX, payload));
+            self.state().ending.insert(NO_ITEM, payload);
         }
     }
 
@@ -514,10 +517,13 @@ impl Control {
     /// The panic that ended the run, and its item. The run can go on without it.
     pub(crate) fn take_panic(&self) -> Option<(usize, Payload)> {
         let mut state = self.state();
-        let (item, payload) = state.panic.take()?;
-        self.limit.store(usize::MAX, Ordering::Relaxed);
-        state.holes.insert(item);
-        state.add_ready();
+        let (item, payload) = state.ending.pop_first()?;
+        let next = state.ending.first_key_value().map_or(usize::MAX, |(&item, _)| item);
+        self.limit.store(next, Ordering::Relaxed);
+        if item != NO_ITEM {
+            state.holes.insert(item);
+            state.add_ready();
+        }
         Some((item, payload))
     }
 
@@ -705,18 +711,7 @@ impl Control {
                 state.holes.insert(item);
             } else {
                 self.stop_at(item);
-                // The first by input order ends the run; of the others only the items are lost.
-                let later = match state.panic.take() {
-                    Some(first) if first.0 < item => {
-                        state.panic = Some(first);
-                        Some(item)
-                    }
-                    other => {
-                        state.panic = Some((item, payload));
-                        other.map(|(item, _)| item)
-                    }
-                };
-                state.holes.extend(later.filter(|&item| item != usize::MAX));
+                state.ending.insert(item, payload);
             }
             state.add_ready();
         }

@@ -106,6 +106,8 @@ pub(crate) struct Engine {
     begun: Option<Instant>,
     panicked: usize,
     panics: Vec<Failure>,
+    /// A panic that comes when the run goes on.
+    pending_panic: Option<(usize, Payload)>,
 }
 
 /// What an inline part came to.
@@ -151,6 +153,7 @@ impl Engine {
             begun: None,
             panicked: 0,
             panics: Vec::new(),
+            pending_panic: None,
         }
     }
 
@@ -316,6 +319,9 @@ impl Engine {
     }
 
     fn run_to_its_end(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
+        if let Some((item, payload)) = self.pending_panic.take() {
+            return Err(Ended::Panic(item, payload));
+        }
         if line.outlet.collects() {
             self.ledger.ignore_outer();
         }
@@ -349,6 +355,9 @@ impl Engine {
             while let Some(finished) = control.take_ready() {
                 let accepted = line.hand_over(finished);
                 control.release(accepted.items, accepted.bytes);
+                if accepted.flow == Flow::Stop {
+                    break;
+                }
             }
         }
         if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
@@ -467,10 +476,12 @@ impl Engine {
         if let Some(payload) = done.panic {
             let item = self.next;
             self.next += 1;
-            if self.options.panics() == OnPanic::Propagate {
-                return Err(Ended::Panic(item, payload));
+            match self.options.panics() {
+                // What stopped the run comes before it. The rest of the run begins with it.
+                OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
+                OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
+                _ => self.keep_panic(item, payload),
             }
-            self.keep_panic(item, payload);
         }
         self.stretch = self.next_stretch();
         Ok(accepted)
