@@ -118,12 +118,14 @@ fn prepare(database: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let pause = Duration::from_millis(if arguments.iter().any(|argument| argument == "--slow") { 10 } else { 0 });
+    let (options, files): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
+    if options.iter().any(|option| option != "--slow") || files.len() > 1 {
+        return Err("usage: database [--slow] [FILE]".into());
+    }
+    let pause = Duration::from_millis(if options.is_empty() { 0 } else { 10 });
     let output = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("output");
     fs::create_dir_all(&output)?;
-    let file = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let file = file.map_or_else(|| output.join("records.sqlite"), PathBuf::from);
+    let file = files.first().map_or_else(|| output.join("records.sqlite"), PathBuf::from);
 
     let mut results = Connection::open(&file)?;
     prepare(&mut results)?;
@@ -135,7 +137,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let stop = Arc::clone(&stopped);
     ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))?;
 
-    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Sync`.
+    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`. When the input
+    // ends, all rows that were taken are finished and handed over.
     let records = Connection::open(&file)?;
     let mut query = records.prepare("SELECT * FROM quake WHERE id NOT IN (SELECT id FROM shaking) ORDER BY id")?;
     let input = query.query_and_then([], read)?.take_while(|_| !stopped.load(Ordering::Relaxed));
