@@ -27,7 +27,7 @@ impl Database {
         // Cargo builds a package's examples with its tests, beside the folder of the tests.
         let folder = env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("examples");
         let program = folder.join("database").with_extension(env::consts::EXE_EXTENSION);
-        assert!(program.exists(), "`cargo test --examples` builds {}", program.display());
+        assert!(program.exists(), "`cargo build --example database` builds {}", program.display());
         let mut command = Command::new(program);
         command.arg(&self.0);
         command
