@@ -246,6 +246,7 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
             let key = &setting.key;
             let (ty, judged) = match key.to_string().as_str() {
                 "verbose" => (quote!(::core::primitive::bool), setting.value.to_token_stream()),
+                "on_panic" => (quote!(#private::OnPanic), judged_by(setting, "OnPanicValue", options)),
                 "oversize" => (quote!(#private::Oversize), judged_by(setting, "OversizeValue", options)),
                 _ => (quote!(::core::primitive::usize), judged_count(setting)),
             };

@@ -42,12 +42,13 @@ enum Kind {
 }
 
 /// The options, each with an example of its value.
-const OPTIONS: [(&str, Kind, &str); 9] = [
+const OPTIONS: [(&str, Kind, &str); 10] = [
     ("max_memory", Kind::MaxMemory, "0.5"),
     ("batch_size", Kind::Count, "100"),
     ("sample_size", Kind::Count, "5"),
     ("threads", Kind::Count, "4"),
     ("oversize", Kind::Choice(&["alone", "error"]), "\"error\""),
+    ("on_panic", Kind::Choice(&["propagate", "skip", "collect"]), "\"skip\""),
     ("verbose", Kind::Verbose, "true"),
     ("name", Kind::Name, "many"),
     ("crate", Kind::Crate, "my_crate::amorsize"),

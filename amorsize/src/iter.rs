@@ -1,8 +1,9 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::error::Error;
 use crate::execute::line::Flow;
-use crate::failure::Payload;
+use crate::failure::{Ended, Payload};
 use crate::run::Batched;
 use crate::sink::Buffer;
 
@@ -27,6 +28,13 @@ struct Stream<I: IntoIterator, R, C> {
     ended: bool,
     /// A panic that comes when everything before it was given.
     panic: Option<Payload>,
+    /// Why the run failed; comes then, too.
+    error: Option<Error>,
+}
+
+/// Whether an iterator just ends with an error: somebody wanted it to.
+fn is_quiet(error: &Error) -> bool {
+    error.is_cancelled() || error.is_timed_out()
 }
 
 impl<I: IntoIterator, R, C> Stream<I, R, C> {
@@ -39,18 +47,21 @@ impl<I: IntoIterator, R, C> Stream<I, R, C> {
                 resume_unwind(payload);
             }
             if self.ended {
-                return None;
+                match self.error.take_if(|error| !is_quiet(error)) {
+                    Some(error) => panic!("{error}"),
+                    None => return None,
+                }
             }
             let (items, bytes) = self.buffer.take_credit();
             self.run.release(items, bytes);
             // What was finished before a panic is given first; nothing behind the lost item follows.
             match catch_unwind(AssertUnwindSafe(|| self.run.drive(&mut self.buffer))) {
                 Ok(Ok(flow)) => self.ended = flow != Flow::Enough,
-                Ok(Err(error)) => {
+                Ok(Err(Ended::Error(error))) => {
                     self.ended = true;
-                    panic!("{error}");
+                    self.error = Some(error);
                 }
-                Err(payload) => {
+                Ok(Err(Ended::Panic(_, payload))) | Err(payload) => {
                     self.ended = true;
                     self.panic = Some(payload);
                 }
@@ -65,14 +76,23 @@ impl<I: IntoIterator, R, C> Stream<I, R, C> {
 
 impl<I: IntoIterator, R, C> IntoIter<I, R, C> {
     pub(crate) fn new(run: Batched<I, R, C>) -> Self {
-        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false, panic: None } }
+        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false, panic: None, error: None } }
     }
 }
 
 impl<I: IntoIterator, R, C> Unordered<I, R, C> {
     pub(crate) fn new(mut run: Batched<I, R, C>) -> Self {
         run.set_unordered();
-        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false, panic: None } }
+        Self { stream: Stream { buffer: Buffer::new(run.types()), run, ended: false, panic: None, error: None } }
+    }
+}
+
+impl<I: IntoIterator, R, C> IntoIter<I, R, C> {
+    /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and where it
+    /// ended with its input.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.stream.error.as_ref().filter(|_| self.stream.buffer.len() == 0)
     }
 }
 
@@ -86,6 +106,15 @@ impl<I: IntoIterator, R, C> Iterator for IntoIter<I, R, C> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.stream.size_hint()
+    }
+}
+
+impl<I: IntoIterator, R, C> Unordered<I, R, C> {
+    /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and where it
+    /// ended with its input.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.stream.error.as_ref().filter(|_| self.stream.buffer.len() == 0)
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bounds;
+mod cancel;
 
 mod error;
 mod execute;
@@ -15,6 +16,7 @@ mod report;
 mod run;
 mod run_core;
 mod sample;
+mod seconds;
 mod sink;
 mod verbose;
 
@@ -26,6 +28,7 @@ pub mod __private;
 pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
+pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
 pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batches};
@@ -36,7 +39,7 @@ pub use memory::measure::{Certainty, MeasuredBy};
 pub use memory::source::{MemorySource, with_memory_source};
 pub use memory::tracking::{HeapUse, Tracking};
 pub use memory::trim::set_trim;
-pub use options::{MaxMemory, Oversize};
+pub use options::{MaxMemory, OnPanic, Oversize};
 pub use partial::Partial;
 pub use plan::{Plan, Warning};
 pub use report::Report;

@@ -164,12 +164,15 @@ impl MaxMemoryValue<&str> {
 /// # Examples
 ///
 /// ```
-/// use amorsize::{Oversize, process_in_batches};
+/// use amorsize::{Oversize, batched};
 ///
-/// let load = |megabytes: usize| vec![1u8; megabytes << 20];
-/// // The sample shows that the results are too large; with "alone" they would be made one at a time.
-/// let run = process_in_batches(load, [3; 8]).max_memory("2MiB").oversize(Oversize::Error);
-/// let error = run.for_each_batch(|_| ()).unwrap_err();
+/// #[batched(max_memory = "2MiB")]
+/// fn load(mebibytes: usize) -> Vec<u8> {
+///     vec![1; mebibytes << 20]
+/// }
+///
+/// // The first result shows that they are too large; with "alone" they would be made one at a time.
+/// let error = load_batched([3; 8]).oversize(Oversize::Error).for_each_batch(|_| ()).unwrap_err();
 /// assert_eq!(error.item(), Some(1));
 /// assert!(error.is_over_budget());
 /// ```
@@ -232,6 +235,85 @@ impl OversizeValue<&str> {
     }
 }
 
+/// What becomes of a panic of the function.
+///
+/// Made from its name as well: `"propagate"`, `"skip"` or `"collect"`.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{OnPanic, process_in_batches};
+///
+/// let invert = |x: u32| 100 / x;
+/// let report = process_in_batches(invert, [5, 0, 4]).on_panic(OnPanic::Collect).for_each_batch(|_| ())?;
+/// assert_eq!((report.items(), report.panicked()), (2, 1));
+/// assert_eq!(report.panics()[0].to_string(), "item 1 panicked: attempt to divide by zero");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnPanic {
+    /// The first panic by input order ends the run and goes on to its caller, as with rayon. Everything before it was handed over.
+    #[default]
+    Propagate,
+    /// The item has no result. The report counts it, and keeps the first sixteen panics.
+    Skip,
+    /// The item has no result, and the report keeps every panic.
+    Collect,
+}
+
+impl OnPanic {
+    const fn parse(text: &str) -> Option<Self> {
+        match text.as_bytes() {
+            b"propagate" => Some(Self::Propagate),
+            b"skip" => Some(Self::Skip),
+            b"collect" => Some(Self::Collect),
+            _ => None,
+        }
+    }
+}
+
+impl TryFrom<&str> for OnPanic {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self, Error> {
+        Self::parse(text).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidOption {
+                option: "on_panic",
+                value: format!("{text:?}"),
+                expected: "\"propagate\", \"skip\" or \"collect\"",
+            })
+        })
+    }
+}
+
+/// A const expression given as `on_panic` in the attribute.
+#[derive(Debug)]
+pub struct OnPanicValue<T>(pub T);
+
+impl OnPanicValue<OnPanic> {
+    /// Nothing is to be checked.
+    #[must_use]
+    pub const fn checked(self) -> OnPanic {
+        self.0
+    }
+}
+
+impl OnPanicValue<&str> {
+    /// Reads the text at compile time.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused, which the compiler reports at the expression.
+    #[must_use]
+    pub const fn checked(self) -> OnPanic {
+        let Some(on_panic) = OnPanic::parse(self.0) else {
+            panic!("`on_panic` must be \"propagate\", \"skip\" or \"collect\"")
+        };
+        on_panic
+    }
+}
+
 /// What the attribute and the builder methods set; `None` where the run decides for itself.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -241,6 +323,7 @@ pub struct Options {
     threads: Option<usize>,
     verbose: bool,
     oversize: Oversize,
+    on_panic: OnPanic,
     /// Why a builder method did not take a value, for the terminal.
     refused: Option<ErrorKind>,
 }
@@ -256,6 +339,7 @@ impl Options {
             threads: None,
             verbose: false,
             oversize: Oversize::Alone,
+            on_panic: OnPanic::Propagate,
             refused: None,
         }
     }
@@ -293,6 +377,17 @@ impl Options {
     pub const fn oversize(mut self, oversize: Oversize) -> Self {
         self.oversize = oversize;
         self
+    }
+
+    /// Sets what becomes of a panic of the function.
+    #[must_use]
+    pub const fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.on_panic = on_panic;
+        self
+    }
+
+    pub(crate) fn panics(&self) -> OnPanic {
+        self.on_panic
     }
 
     /// Lets the terminal fail because of a value that was refused.

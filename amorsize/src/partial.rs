@@ -1,9 +1,11 @@
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::error::Error;
+use crate::error::{Error, TryError};
 
-/// What a run that could not finish gives back: the results that are finished, the rest of the run, and why it ended.
+/// What a run that could not finish gives back: the results that are finished, the rest of the run, and why it ended: an error or a
+/// panic of the function, a token that was cancelled, a deadline, or the budget.
 ///
 /// Nothing is lost, and nothing has to be computed again: the rest is a run like any other, whose input begins where the finished
 /// results end. What it has computed out of order already is handed over when its turn comes, items are numbered as in the whole
@@ -31,18 +33,18 @@ use crate::error::Error;
 /// assert_eq!(next, 1000);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
-pub struct Partial<T, B, E = Error>(Box<Parts<T, B, E>>);
+pub struct Partial<T, B, E = Infallible>(Box<Parts<T, B, E>>);
 
 // Boxed, so that a `Result` of it stays small.
 struct Parts<T, B, E> {
     finished: Vec<T>,
     rest: B,
-    cause: E,
+    cause: TryError<E>,
 }
 
 impl<T, B, E> Partial<T, B, E> {
     #[cold]
-    pub(crate) fn new(finished: Vec<T>, rest: B, cause: E) -> Self {
+    pub(crate) fn new(finished: Vec<T>, rest: B, cause: TryError<E>) -> Self {
         Self(Box::new(Parts { finished, rest, cause }))
     }
 
@@ -52,9 +54,9 @@ impl<T, B, E> Partial<T, B, E> {
         &self.0.finished
     }
 
-    /// Why the run ended.
+    /// Why the run ended. An item that failed or panicked is not part of the rest.
     #[must_use]
-    pub fn cause(&self) -> &E {
+    pub fn cause(&self) -> &TryError<E> {
         &self.0.cause
     }
 
@@ -71,13 +73,13 @@ impl<T, B, E> Partial<T, B, E> {
 
     /// Why the run ended, alone.
     #[must_use]
-    pub fn into_cause(self) -> E {
+    pub fn into_cause(self) -> TryError<E> {
         self.0.cause
     }
 
     /// The finished results, the rest of the run, and why it ended.
     #[must_use]
-    pub fn into_parts(self) -> (Vec<T>, B, E) {
+    pub fn into_parts(self) -> (Vec<T>, B, TryError<E>) {
         let Parts { finished, rest, cause } = *self.0;
         (finished, rest, cause)
     }
@@ -105,6 +107,6 @@ impl<T, B, E: fmt::Debug + fmt::Display> StdError for Partial<T, B, E> {}
 /// Lets `?` turn it into the error that [`collect`](crate::Batched::collect) would have given.
 impl<T, B> From<Partial<T, B>> for Error {
     fn from(partial: Partial<T, B>) -> Self {
-        partial.into_cause()
+        partial.into_cause().into()
     }
 }

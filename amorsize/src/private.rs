@@ -5,7 +5,7 @@ pub use crate::execute::chunk::Chunk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
-pub use crate::options::{MaxMemory, MaxMemoryValue, Options, Oversize, OversizeValue};
+pub use crate::options::{MaxMemory, MaxMemoryValue, OnPanic, OnPanicValue, Options, Oversize, OversizeValue};
 use crate::run::Batched;
 
 /// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages

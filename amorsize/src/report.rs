@@ -1,10 +1,11 @@
 use std::fmt;
 
 use crate::execute::Totals;
+use crate::failure::Failure;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
 use crate::memory::measure::MeasuredBy;
-use crate::plan::Seconds;
+use crate::seconds::Seconds;
 
 /// What a finished run measured.
 ///
@@ -113,6 +114,19 @@ impl Report {
         Bytes::new(self.totals.learned.bytes)
     }
 
+    /// Items without a result because the function panicked, in a run that goes on without them (`on_panic`).
+    #[must_use]
+    pub fn panicked(&self) -> usize {
+        self.totals.panicked
+    }
+
+    /// The panics of those items, by input order where that was known in time: all of them with `on_panic = "collect"`, the first
+    /// sixteen with `"skip"`.
+    #[must_use]
+    pub fn panics(&self) -> &[Failure] {
+        &self.totals.panics
+    }
+
     /// How the bytes of results were measured.
     #[must_use]
     pub fn measured_by(&self) -> MeasuredBy {
@@ -123,6 +137,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} items in {} batches, {}", self.items, self.batches, Seconds(self.seconds()))?;
+        if self.panicked() > 0 {
+            writeln!(f, "{} items panicked and have no result", self.panicked())?;
+        }
         writeln!(
             f,
             "{} per item, {:.2} times a plain loop on {} threads",

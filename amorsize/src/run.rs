@@ -1,13 +1,16 @@
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::{Duration, Instant};
 
+use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
 use crate::execute::buffer::Types;
 use crate::execute::chunk::{AsFunction, Kernel, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
+use crate::failure::Ended;
 use crate::iter::{IntoIter, Unordered};
 use crate::memory::measure::Measure;
-use crate::options::{MaxMemory, Options, Oversize};
+use crate::options::{MaxMemory, OnPanic, Options, Oversize};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::report::Report;
@@ -111,6 +114,58 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         self
     }
 
+    /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
+    /// one by input order goes on to the caller of the terminal; with `"skip"` and `"collect"` the run goes on without the item.
+    pub fn on_panic<V>(mut self, on_panic: V) -> Self
+    where
+        V: TryInto<OnPanic, Error: Into<Error>>,
+    {
+        let on_panic = on_panic.try_into().map_err(Into::into);
+        self.core.change_options(|mut options| match on_panic {
+            Ok(on_panic) => options.on_panic(on_panic),
+            Err(error) => {
+                options.refuse(&error);
+                options
+            }
+        });
+        self
+    }
+
+    /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
+    /// fails with an error that [is cancelled](Error::is_cancelled).
+    pub fn cancel_token(mut self, token: &CancelToken) -> Self {
+        self.core.interrupts().set_token(token.clone());
+        self
+    }
+
+    /// Ends the run at this time: no item starts after it, what is finished by then is handed over, and the terminal fails with an
+    /// error that [is timed out](Error::is_timed_out). It replaces a timeout.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.core.interrupts().set_deadline(deadline);
+        self
+    }
+
+    /// Ends the run so long after its terminal was called, as [`deadline`](Self::deadline) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut done = 0;
+    /// let slow = |x: u64| { std::thread::sleep(Duration::from_millis(1)); x };
+    /// let run = process_in_batches(slow, 0..).timeout(Duration::from_millis(20));
+    /// let error = run.for_each_batch(|batch| done += batch.len()).unwrap_err();
+    /// assert!(error.is_timed_out());
+    /// assert!(done > 0);
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.core.interrupts().set_timeout(timeout);
+        self
+    }
+
     /// Sets whether the run prints its plan and its batches to stderr.
     pub fn verbose(mut self, verbose: bool) -> Self {
         self.core.change_options(|options| options.verbose(verbose));
@@ -161,7 +216,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// ```
     pub fn collect<V: FromIterator<R>>(mut self) -> Result<V, Error> {
         // A `Vec` takes over the allocation of what it is collected from.
-        self.collect_vec().map(V::from_iter).map_err(|(error, _)| error)
+        self.collect_vec().map(V::from_iter).map_err(|(ended, _)| ended.error_or_panic())
     }
 
     /// Collects like [`collect`](Self::collect), and where that can't finish, gives back what is finished and the rest of the run, so
@@ -169,8 +224,9 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     ///
     /// # Errors
     ///
-    /// When an option was given a value that it does not take, or when the results don't fit the memory budget. Either way the
-    /// [`Partial`] holds everything that there is.
+    /// When an option was given a value that it does not take, when the results don't fit the memory budget, when the run was cancelled
+    /// or its deadline passed, or when a call panicked: here that is a cause like any other. The [`Partial`] holds everything that there
+    /// is.
     ///
     /// # Examples
     ///
@@ -198,11 +254,11 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     pub fn collect_partial<V: FromIterator<R>>(mut self) -> Result<V, Partial<R, Self>> {
         match self.collect_vec() {
             Ok(all) => Ok(V::from_iter(all)),
-            Err((error, finished)) => Err(Partial::new(finished, self, error)),
+            Err((ended, finished)) => Err(Partial::new(finished, self, ended.into())),
         }
     }
 
-    fn collect_vec(&mut self) -> Result<Vec<R>, (Error, Vec<R>)> {
+    fn collect_vec(&mut self) -> Result<Vec<R>, (Ended, Vec<R>)> {
         let types = self.shared.types;
         match self.core.collect(&mut self.source, (self.as_function)(&self.shared), types.collector()) {
             Ok(all) => Ok(types.collected(all)),
@@ -230,10 +286,42 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn for_each_batch<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Error> {
-        self.for_each(&mut |batch| {
+        let report = self.for_each(&mut |batch| {
             sink(batch);
             true
-        })
+        });
+        report.map_err(Ended::error_or_panic)
+    }
+
+    /// Hands over batches like [`for_each_batch`](Self::for_each_batch), and where that can't finish, gives the rest of the run back. A
+    /// panic of the function is such a case, too: it comes back as the cause.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, when a call panicked, when the run was cancelled or its deadline
+    /// passed, or when an item is too large. The results of all items before it were handed over, and the [`Partial`] holds no
+    /// finished ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let run = process_in_batches(|x: u32| 100 / x, [5, 4, 0, 2]);
+    /// let mut quotients = Vec::new();
+    /// let partial = run.for_each_batch_partial(|batch| quotients.extend(batch)).unwrap_err();
+    /// assert_eq!(partial.cause().to_string(), "item 2 panicked: attempt to divide by zero");
+    /// // The item is lost, and the others follow.
+    /// partial.into_rest().for_each_batch(|batch| quotients.extend(batch))?;
+    /// assert_eq!(quotients, [20, 25, 50]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn for_each_batch_partial<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Partial<R, Self>> {
+        let report = self.for_each(&mut |batch| {
+            sink(batch);
+            true
+        });
+        report.map_err(|ended| Partial::new(Vec::new(), self, ended.into()))
     }
 
     /// Runs everything and hands the results to `sink` batch by batch, until it returns an error.
@@ -274,15 +362,16 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         });
         match failure {
             Some(error) => Err(error),
-            None => report.map_err(S::from),
+            None => report.map_err(|ended| S::from(ended.error_or_panic())),
         }
     }
 
-    fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Error> {
+    fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Ended> {
         self.core.start(&mut self.source, (self.as_function)(&self.shared))?;
         let mut batches = Batches::new(self.types(), self.core.batch_items(), self.core.verbose(), sink);
         self.drive(&mut batches)?;
-        Ok(self.core.report(batches.count))
+        let count = batches.count;
+        Ok(self.core.report(count))
     }
 
     /// Runs the items when the results are asked for, and gives each as soon as it is there, with the index of its item.
@@ -325,7 +414,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     }
 
     /// Runs until the input ends or the outlet has enough. Results of the sample go first.
-    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Error> {
+    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
         self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
     }
 }
@@ -359,7 +448,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C> {
         if let Some((item, error)) = values.failure {
             return Err(TryError::Item { item, error });
         }
-        outcome?;
+        outcome.map_err(Ended::error_or_panic)?;
         self.core.verbose().end(values.values.len());
         Ok(values.values.into_iter().collect())
     }

@@ -182,11 +182,15 @@ impl<T, R> Outlet for Batches<'_, T, R> {
         if results.is_empty() {
             return accepted;
         }
+        if !self.open.is_empty() && start != self.first_index + self.open.len() {
+            // Items in between have no results, and a batch is of consecutive items.
+            accepted = self.hand_over();
+        }
         if self.open.is_empty() {
             self.first_index = start;
         }
-        if self.open.is_empty() && results.len() <= self.batch_size {
-            // The usual case for cheap items: a chunk is a batch, and nothing is copied.
+        if accepted.flow != Flow::Continue || self.open.is_empty() && results.len() <= self.batch_size {
+            // The usual case for cheap items: a chunk is a batch, and nothing is copied. What comes after a sink that stopped waits.
             self.open = results;
             self.open_bytes = bytes;
         } else if self.open.len() + results.len() <= self.batch_size {
@@ -204,11 +208,8 @@ impl<T, R> Outlet for Batches<'_, T, R> {
                     self.open_bytes += bytes;
                 }
                 if self.open.len() >= self.batch_size {
-                    let one = self.hand_over();
-                    accepted.items += one.items;
-                    accepted.bytes += one.bytes;
-                    accepted.flow = one.flow;
-                    if one.flow != Flow::Continue {
+                    accepted = accepted.and(self.hand_over());
+                    if accepted.flow != Flow::Continue {
                         break;
                     }
                 }
@@ -217,7 +218,10 @@ impl<T, R> Outlet for Batches<'_, T, R> {
         }
         // Without a size asked for, what comes next would often not fit: a batch that is nearly full is closed.
         let full = if self.asked.is_some() { self.batch_size } else { self.batch_size - self.batch_size / 4 };
-        if self.open.len() >= full { self.hand_over() } else { accepted }
+        if accepted.flow == Flow::Continue && self.open.len() >= full {
+            accepted = accepted.and(self.hand_over());
+        }
+        accepted
     }
 
     fn flush(&mut self) -> Accepted {

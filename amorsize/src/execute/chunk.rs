@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use super::buffer::Chunk;
 use super::buffer::{RawChunk, Types};
 use super::control::{ChunkId, Control, Steps};
+use crate::cancel::Interrupts;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, Measure, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
@@ -118,6 +119,11 @@ impl Chunks {
         self.places().chunks.iter_mut().flatten().for_each(|chunk| chunk.leave_collection());
     }
 
+    /// Gives up the name of a chunk that was taken out.
+    fn forget(&self, id: ChunkId) {
+        self.places().free.push(id);
+    }
+
     /// Takes a chunk out for good.
     pub(crate) fn remove(&self, id: ChunkId) -> Box<RawChunk> {
         let mut places = self.places();
@@ -134,12 +140,18 @@ pub(crate) struct Work<'a> {
     pub(crate) ledger: &'a Ledger,
     /// Whether the program's allocator tells what calls need.
     pub(crate) tracks: bool,
+    pub(crate) interrupts: &'a Interrupts,
 }
 
 impl Work<'_> {
     /// Whether results are measured one by one.
     pub(crate) fn measures(&self) -> bool {
         self.function.knows_results() || (self.tracks && self.function.results_own())
+    }
+
+    /// Whether there is something to look at before each call.
+    pub(crate) fn one_by_one(&self) -> bool {
+        self.measures() || self.interrupts.are_possible()
     }
 
     /// Calls the function for the next `count` items of a chunk, and measures their results. `count` is 1 where results are
@@ -216,7 +228,12 @@ impl Work<'_> {
         } else {
             Some(self.chunks.add(chunk.split_off(0)))
         };
-        self.chunks.put(grant.id, chunk);
+        if rest.is_none() && chunk.results.len() == 0 {
+            // Its only item panicked.
+            self.chunks.forget(grant.id);
+        } else {
+            self.chunks.put(grant.id, chunk);
+        }
         control.finish(ran, rest, is_job) || !is_job
     }
 }
@@ -238,5 +255,13 @@ impl Steps for Running<'_> {
 
     fn measures(&self) -> bool {
         self.work.measures()
+    }
+
+    fn one_by_one(&self) -> bool {
+        self.work.one_by_one()
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.work.interrupts.now().is_some()
     }
 }

@@ -31,6 +31,11 @@ pub(crate) struct Accepted {
 impl Accepted {
     /// The results are kept.
     pub(crate) const KEPT: Self = Self { items: 0, bytes: 0, flow: Flow::Continue };
+
+    /// Both, one after the other.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self { items: self.items + next.items, bytes: self.bytes + next.bytes, flow: next.flow }
+    }
 }
 
 /// What takes the results of a run.
@@ -287,10 +292,10 @@ impl Line<'_> {
         let mut done = Inlined { items: 0, heap: 0, largest: 0, working: 0, seconds: None, panic: None };
         let begun = timed.then(Instant::now);
         let work = self.work;
-        let at_once = if work.measures() { 1 } else { count };
+        let at_once = if work.one_by_one() { 1 } else { count };
         let _entered = work.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            while done.items < count && done.heap <= allowance {
+            while done.items < count && done.heap <= allowance && work.interrupts.now().is_none() {
                 let heap = work.step(&mut chunk, at_once);
                 done.items += at_once;
                 done.heap += heap.sum;
@@ -334,10 +339,7 @@ impl Line<'_> {
     pub(crate) fn hand_over(&mut self, finished: Finished) -> Accepted {
         let mut chunk = self.work.chunks.remove(finished.id);
         let results = chunk.results.take();
-        // Items that were not run because one of them panicked go with it.
-        if chunk.items() == 0 {
-            self.stock.recycle(chunk);
-        }
+        self.stock.recycle(chunk);
         self.outlet.accept(results, finished.start, finished.bytes)
     }
 
