@@ -9,12 +9,10 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use amorsize::{DeepSize, batched};
+use amorsize::{CancelToken, DeepSize, batched};
 use rusqlite::{Connection, Row, params_from_iter};
 
 /// What the U.S. Geological Survey recorded from 31 January to 7 February 2018.
@@ -133,18 +131,17 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let (rows, before) = results.query_row(counts, [], |row| <(u32, u32)>::try_from(row))?;
     println!("{rows} rows in {}, {before} of them with a map", file.display());
 
-    let stopped = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&stopped);
-    ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))?;
+    let token = CancelToken::new();
+    let on_ctrl_c = token.clone();
+    ctrlc::set_handler(move || on_ctrl_c.cancel())?;
 
-    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`. When the input
-    // ends, all rows that were taken are finished and handed over.
+    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`.
     let records = Connection::open(&file)?;
     let mut query = records.prepare("SELECT * FROM quake WHERE id NOT IN (SELECT id FROM shaking) ORDER BY id")?;
-    let input = query.query_and_then([], read)?.take_while(|_| !stopped.load(Ordering::Relaxed));
+    let run = shaking_batched(query.query_and_then([], read)?, pause).cancel_token(&token);
 
     let (mut stored, mut broken) = (0, Vec::new());
-    let report = shaking_batched(input, pause).try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {
+    let outcome = run.try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {
         let whole = results.transaction()?;
         let mut insert = whole.prepare("INSERT INTO shaking VALUES (?, ?, ?, ?)")?;
         for result in batch {
@@ -158,17 +155,22 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         whole.commit()?;
         println!("{stored} maps stored");
         Ok(())
-    })?;
+    });
+    let report = match outcome {
+        Ok(report) => Some(report),
+        Err(error) if error.downcast_ref().is_some_and(amorsize::Error::is_cancelled) => None,
+        Err(error) => return Err(error),
+    };
 
-    println!("\n{report}\n");
-    println!("{} rows read, {stored} maps stored, {} broken rows", report.items(), broken.len());
+    println!("\n{} rows done, {stored} maps stored, {} broken rows", stored + broken.len(), broken.len());
     for (id, cause) in &broken {
         println!("  row {id}: {cause}");
     }
-    if stopped.load(Ordering::Relaxed) {
+    let Some(report) = report else {
         println!("stopped by Ctrl-C; what is finished is stored, and the next start goes on after it");
         return Ok(ExitCode::from(130));
-    }
+    };
+    println!("{report}");
     let strongest = "SELECT max(strongest), place, count(*) FROM shaking";
     let (strongest, place, maps) = results.query_row(strongest, [], |row| <(f64, String, u32)>::try_from(row))?;
     println!("finished: {maps} of {rows} rows have a map; the strongest shaking was {strongest:.1}, {place}");
