@@ -30,8 +30,10 @@ fn private(options: &Options, span: Span) -> TokenStream {
 
 /// Everything but the body.
 pub(crate) fn signature(function: &Normalized, options: &Options, generics: Generics) -> TokenStream {
-    let Normalized { wrapper, items_type, items, item, .. } = function;
+    let Normalized { wrapper, items_type, items, input_error, .. } = function;
     let krate = krate(options, Span::call_site());
+    let item = taken(function);
+    let policy = policy(options);
     let attrs = inherited(&function.function.attrs);
     // No other `allow`: in a crate that forbids the lint it would be an error.
     let calls_deprecated = attrs.iter().any(|attr| attr.to_string().contains("deprecated"));
@@ -45,15 +47,41 @@ pub(crate) fn signature(function: &Normalized, options: &Options, generics: Gene
     let output = captured(function);
     let shared = shared_types(function, options);
     let stated = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+    let can_fail = input_error.iter().map(|input_error| {
+        let private = private(options, Span::call_site());
+        // The bound is about the error alone, and can't hold an `impl Trait`.
+        let output = without_impl(&function.output, |span| parse_quote_spanned!(span=> ()));
+        quote!(#input_error: #private::InputError<#output>,)
+    });
+    let input_error = input_error.iter();
     quote! {
         #(#attrs)*
         #[doc = #doc]
         #deprecated
-        #vis fn #wrapper<#(#parameters_of_type,)* #items_type>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*)>
+        #vis fn #wrapper<#(#parameters_of_type,)* #items_type #(, #input_error)*>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*) #policy>
         where
             #items_type: ::core::iter::IntoIterator<Item = #item>,
+            #(#can_fail)*
             #(#stated,)*
     }
+}
+
+/// What the wrapper takes items as.
+fn taken(function: &Normalized) -> TokenStream {
+    let item = &function.item;
+    match &function.input_error {
+        Some(input_error) => quote!(::core::result::Result<#item, #input_error>),
+        None => item.to_token_stream(),
+    }
+}
+
+/// The last argument of the run's type, where one is given.
+fn policy(options: &Options) -> Option<TokenStream> {
+    let krate = krate(options, Span::call_site());
+    options.on_error.map(|policy| {
+        let policy = Ident::new(policy, Span::call_site());
+        quote!(, #krate::on_error::#policy)
+    })
 }
 
 fn doc(function: &Normalized) -> String {
@@ -96,8 +124,9 @@ fn ends(ty: &Type) -> (Span, Span) {
 }
 
 fn body(function: &Normalized, options: &Options) -> TokenStream {
-    let Normalized { item, items, items_type, .. } = function;
+    let Normalized { items, items_type, .. } = function;
     let private = private(options, Span::call_site());
+    let (item, policy, checks) = (taken(function), options.on_error, options.on_error.is_some() || options.try_input);
     let shared_types = shared_types(function, options);
     let receiver = function.receiver.iter().map(|_| quote!(self));
     let shared =
@@ -109,18 +138,28 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     let shared = receiver.chain(shared);
     let new = Ident::new(&format!("new{}", shared_types.len()), Span::call_site());
     let output = inferred(&function.output);
-    let measure = [item, &output].map(|ty| measure(ty, &private));
+    let measure = [measure(&function.item, &item, &private), measure(&output, &output, &private)];
     let call = call(function, &private);
-    let (constants, options) = run_options(function, options, &private);
-    quote! {
-        #constants
+    let (constants, run_options) = run_options(function, options, &private);
+    let run = quote! {
         #private::#new::<#item, #output, #(#shared_types,)* #items_type>(
             #items,
             (#(#shared,)*),
             #call,
             (#(#measure),*),
-            #options,
+            #run_options,
         )
+    };
+    if !checks {
+        return quote!(#constants #run);
+    }
+    // The run is asked for its output once, so that one that is no `Result` is reported once.
+    match policy {
+        Some(policy) => {
+            let (policy, krate) = (Ident::new(policy, Span::call_site()), krate(options, Span::call_site()));
+            quote!(#constants #private::on_error::<#output, #krate::on_error::#policy, _, _>(#run))
+        }
+        None => quote!(#constants #private::try_input::<#output, _, _>(#run)),
     }
 }
 
@@ -157,12 +196,30 @@ fn call(function: &Normalized, private: &TokenStream) -> TokenStream {
         .collect();
     let pattern = if arguments.is_empty() { quote!(_) } else { shared.to_token_stream() };
     arguments.insert(usize::from(function.receiver.is_some()), item.to_token_stream());
-    quote!(|#chunk, #pattern| #chunk.run(|#item| #path #turbofish(#(#arguments),*)))
+    let call = quote!(#path #turbofish(#(#arguments),*));
+    let call = match &function.input_error {
+        Some(_) => {
+            let error = Ident::new("error", Span::mixed_site());
+            let fails = if is_written_out(&inferred(&function.output)) {
+                quote!(#private::InputError::into_result)
+            } else {
+                quote!(#private::failed)
+            };
+            quote! {
+                match #item {
+                    ::core::result::Result::Ok(#item) => #call,
+                    ::core::result::Result::Err(#error) => #fails(#error),
+                }
+            }
+        }
+        None => call,
+    };
+    quote!(|#chunk, #pattern| #chunk.run(|#item| #call))
 }
 
-/// How values of a type are measured. A type that can't be written can't be asked.
-fn measure(ty: &Type, private: &TokenStream) -> TokenStream {
-    if is_written_out(ty) {
+/// How values of a type are measured, whatever stands around it. A type that can't be written can't be asked.
+fn measure(written: &Type, ty: impl ToTokens, private: &TokenStream) -> TokenStream {
+    if is_written_out(written) {
         quote!(#private::Probe::<#ty>::NEW.measure())
     } else {
         quote!(#private::Measure::unknown())
@@ -186,11 +243,16 @@ fn is_written_out(ty: &Type) -> bool {
 
 /// The output with `_` for each `impl Trait`, as it can stand in a function's body.
 fn inferred(output: &Type) -> Type {
-    struct Inferred;
-    impl VisitMut for Inferred {
+    without_impl(output, |span| parse_quote_spanned!(span=> _))
+}
+
+/// The output with something else for each `impl Trait`.
+fn without_impl(output: &Type, instead: fn(Span) -> Type) -> Type {
+    struct Without(fn(Span) -> Type);
+    impl VisitMut for Without {
         fn visit_type_mut(&mut self, ty: &mut Type) {
             match ty {
-                Type::ImplTrait(impl_trait) => *ty = parse_quote_spanned!(impl_trait.impl_token.span=> _),
+                Type::ImplTrait(impl_trait) => *ty = self.0(impl_trait.impl_token.span),
                 ty => visit_mut::visit_type_mut(self, ty),
             }
         }
@@ -198,7 +260,7 @@ fn inferred(output: &Type) -> Type {
         fn visit_expr_mut(&mut self, _: &mut Expr) {}
     }
     let mut output = output.clone();
-    Inferred.visit_type_mut(&mut output);
+    Without(instead).visit_type_mut(&mut output);
     output
 }
 
@@ -213,7 +275,7 @@ fn captured(function: &Normalized) -> Type {
         fn visit_expr_mut(&mut self, _: &mut Expr) {}
     }
     let mut output = function.output.clone();
-    let own = function.anonymous.iter().chain([&function.items_type]).collect();
+    let own = function.anonymous.iter().chain([&function.items_type]).chain(&function.input_error).collect();
     Captured(own).visit_type_mut(&mut output);
     output
 }

@@ -26,6 +26,8 @@ pub(crate) struct Normalized<'f> {
     /// The type parameter of the wrapper for what is iterated over.
     pub(crate) items_type: Ident,
     pub(crate) items: Ident,
+    /// The type parameter of the wrapper for the errors of the input, where that can fail.
+    pub(crate) input_error: Option<Ident>,
     pub(crate) receiver: Option<Receiver>,
     pub(crate) item: Type,
     pub(crate) shared: Vec<Shared>,
@@ -112,6 +114,9 @@ impl<'f> Normalized<'f> {
             generics.params.insert(at, GenericParam::Lifetime(LifetimeParam::new(lifetime)));
         }
         let items_type = names.type_parameter("Items", Span::mixed_site().located_at(sig.ident.span()));
+        let input_error = options
+            .try_input
+            .then(|| names.type_parameter("InputError", Span::mixed_site().located_at(sig.ident.span())));
         Self {
             function,
             wrapper,
@@ -119,6 +124,7 @@ impl<'f> Normalized<'f> {
             anonymous,
             items_type,
             items,
+            input_error,
             receiver,
             item,
             shared,

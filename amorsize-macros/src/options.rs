@@ -17,6 +17,10 @@ pub(crate) struct Options {
     pub(crate) name: Option<Ident>,
     pub(crate) krate: Option<Path>,
     pub(crate) in_impl: Option<(Ident, bool)>,
+    /// The name of the runtime's type that says what becomes of errors.
+    pub(crate) on_error: Option<&'static str>,
+    /// Whether the items are `Result`s.
+    pub(crate) try_input: bool,
     /// Everything that was given, for the names in it.
     pub(crate) tokens: TokenStream,
 }
@@ -39,16 +43,20 @@ enum Kind {
     Name,
     Crate,
     InImpl,
+    OnError,
+    TryInput,
 }
 
 /// The options, each with an example of its value.
-const OPTIONS: [(&str, Kind, &str); 10] = [
+const OPTIONS: [(&str, Kind, &str); 12] = [
     ("max_memory", Kind::MaxMemory, "0.5"),
     ("batch_size", Kind::Count, "100"),
     ("sample_size", Kind::Count, "5"),
     ("threads", Kind::Count, "4"),
     ("oversize", Kind::Choice(&["alone", "error"]), "\"error\""),
     ("on_panic", Kind::Choice(&["propagate", "skip", "collect"]), "\"skip\""),
+    ("on_error", Kind::OnError, "\"skip\""),
+    ("try_input", Kind::TryInput, "true"),
     ("verbose", Kind::Verbose, "true"),
     ("name", Kind::Name, "many"),
     ("crate", Kind::Crate, "my_crate::amorsize"),
@@ -104,7 +112,9 @@ impl Options {
             Kind::Verbose => self.settings.extend(judge_verbose(key, value, errors)),
             Kind::Name => self.name = judge_name(&value, errors),
             Kind::Crate => self.krate = judge_crate(&value, errors),
-            Kind::InImpl => self.in_impl = judge_in_impl(key, &value, errors),
+            Kind::InImpl => self.in_impl = judge_flag(&key, &value, errors).map(|flag| (key, flag)),
+            Kind::OnError => self.on_error = judge_on_error(key, value, errors),
+            Kind::TryInput => self.try_input = judge_flag(&key, &value, errors).unwrap_or(false),
         }
         if input.is_empty() || input.peek(Token![,]) {
             return Ok(());
@@ -114,12 +124,14 @@ impl Options {
     }
 
     fn set_flag(&mut self, key: Ident, kind: Kind) {
-        if let Kind::InImpl = kind {
-            self.in_impl = Some((key, true));
-        } else {
-            let lit = Lit::Bool(LitBool::new(true, key.span()));
-            let value = Expr::Lit(ExprLit { attrs: Vec::new(), lit });
-            self.settings.push(Setting { key, value, literal: true });
+        match kind {
+            Kind::InImpl => self.in_impl = Some((key, true)),
+            Kind::TryInput => self.try_input = true,
+            _ => {
+                let lit = Lit::Bool(LitBool::new(true, key.span()));
+                let value = Expr::Lit(ExprLit { attrs: Vec::new(), lit });
+                self.settings.push(Setting { key, value, literal: true });
+            }
         }
     }
 }
@@ -151,7 +163,7 @@ fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> sy
     let help = format!("write `{key} = {example}`");
     if input.is_empty() || input.peek(Token![,]) {
         return match kind {
-            Kind::Verbose | Kind::InImpl => Ok(None),
+            Kind::Verbose | Kind::InImpl | Kind::TryInput => Ok(None),
             _ => Err(error(key, format!("`{key}` needs a value"), help)),
         };
     }
@@ -278,7 +290,11 @@ fn judge_count(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> 
 }
 
 fn judge_choice(key: Ident, value: Expr, choices: &[&str], errors: &mut Errors) -> Option<Setting> {
-    let all = choices.iter().map(|choice| format!("`\"{choice}\"`")).collect::<Vec<_>>().join(" or ");
+    let all = choices.iter().map(|choice| format!("`\"{choice}\"`")).collect::<Vec<_>>();
+    let all = match all.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => all.join(""),
+    };
     let (what, help) = match Value::of(&value) {
         Value::Other => return Some(Setting { key, value, literal: false }),
         Value::Literal(Lit::Str(text)) if choices.contains(&text.value().as_str()) => {
@@ -338,13 +354,30 @@ pub(crate) fn judge_crate(value: &Expr, errors: &mut Errors) -> Option<Path> {
     path
 }
 
-fn judge_in_impl(key: Ident, value: &Expr, errors: &mut Errors) -> Option<(Ident, bool)> {
+fn judge_flag(key: &Ident, value: &Expr, errors: &mut Errors) -> Option<bool> {
     if let Value::Literal(Lit::Bool(flag)) = Value::of(value) {
-        return Some((key, flag.value));
+        return Some(flag.value);
     }
     // A constant's value is not known while macros are expanded.
-    errors.at(value, "`in_impl` takes `true` or `false`, written as such", "write `in_impl` alone to switch it on");
+    let help = format!("write `{key}` alone to switch it on");
+    errors.at(value, format!("`{key}` takes `true` or `false`, written as such"), help);
     None
+}
+
+/// The policies by their names in the attribute, and the runtime's types.
+const POLICIES: [(&str, &str); 3] = [("stop", "Stop"), ("skip", "Skip"), ("collect", "Collect")];
+
+fn judge_on_error(key: Ident, value: Expr, errors: &mut Errors) -> Option<&'static str> {
+    let setting = judge_choice(key, value, &POLICIES.map(|(name, _)| name), errors)?;
+    let Value::Literal(Lit::Str(text)) = Value::of(&setting.value) else {
+        errors.at(
+            &setting.value,
+            "`on_error` takes a text, written as such: the type of the run follows from it",
+            "use `\"stop\"`, `\"skip\"` or `\"collect\"`; the run's method `on_error` can choose anew",
+        );
+        return None;
+    };
+    POLICIES.into_iter().find(|(name, _)| *name == text.value()).map(|(_, policy)| policy)
 }
 
 fn ungrouped(value: &Expr) -> TokenStream {
@@ -382,7 +415,7 @@ mod tests {
     fn every_option_is_read() {
         let options = parsed(quote! {
             max_memory = "512MiB", batch_size = 100, sample_size = SAMPLE, threads = 4, verbose, name = many,
-            crate = a::b, in_impl,
+            crate = a::b, in_impl, on_error = "skip", try_input,
         });
         assert!(options.max_memory.unwrap().literal);
         let settings: Vec<_> = options.settings.iter().map(|s| (s.key.to_string(), s.literal)).collect();
@@ -391,6 +424,7 @@ mod tests {
         assert_eq!(options.name.unwrap(), "many");
         assert_eq!(options.krate.unwrap().segments.len(), 2);
         assert!(options.in_impl.unwrap().1);
+        assert_eq!((options.on_error, options.try_input), (Some("Skip"), true));
     }
 
     #[test]
@@ -441,6 +475,26 @@ mod tests {
             assert_eq!(mistakes(quote!(threads = #tokens)).len(), 1, "{tokens}");
         }
         assert_eq!(parsed(quote!(batch_size = 65_536)).settings.len(), 1);
+    }
+
+    #[test]
+    fn what_becomes_of_errors_is_written_as_such() {
+        for (tokens, help) in [
+            (quote!("skipp"), "did you mean `\"skip\"`?"),
+            (quote!("ignore"), "use `\"stop\"`, `\"skip\"` or `\"collect\"`"),
+            (quote!(true), "use `\"stop\"`, `\"skip\"` or `\"collect\"`"),
+            (
+                quote!(POLICY),
+                "use `\"stop\"`, `\"skip\"` or `\"collect\"`; the run's method `on_error` can choose anew",
+            ),
+        ] {
+            let mistakes = mistakes(quote!(on_error = #tokens));
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(mistakes[0].ends_with(&format!("\nhelp: {help}")), "{}", mistakes[0]);
+        }
+        assert_eq!(parsed(quote!(on_error = ("stop"))).on_error, Some("Stop"));
+        assert!(!parsed(quote!(try_input = false)).try_input);
+        assert_eq!(mistakes(quote!(try_input = YES)).len(), 1);
     }
 
     #[test]

@@ -45,3 +45,50 @@ impl<T: Clone + Sync> BatchShared for ByValue<T> {}
 pub fn value<T: Clone>(shared: &ByValue<T>) -> T {
     shared.0.clone()
 }
+
+/// What a function must return whose errors have a policy.
+#[diagnostic::on_unimplemented(
+    message = "`on_error` needs a function that returns a `Result`",
+    label = "`{Self}` is no `Result`",
+    note = "return a `Result`, whose error `on_error` then decides about; or remove `on_error`"
+)]
+pub trait OnErrorOutput {}
+
+impl<T, E> OnErrorOutput for Result<T, E> {}
+
+/// What a function must return whose input can fail.
+#[diagnostic::on_unimplemented(
+    message = "`try_input` needs a function that returns a `Result`",
+    label = "`{Self}` is no `Result`",
+    note = "return a `Result`, whose error an error of the input then becomes; or remove `try_input`"
+)]
+pub trait TryInputOutput {}
+
+impl<T, E> TryInputOutput for Result<T, E> {}
+
+/// What can be an error of an input, where the function returns `R`: what the function's own error can be made of.
+#[diagnostic::on_unimplemented(
+    message = "the input's error `{Self}` can't become the error of this `#[batched]` function",
+    label = "an error of this input can't become an error of the function",
+    note = "with `try_input` an error of the input becomes the function's by `Into`"
+)]
+pub trait InputError<R>: Send {
+    /// What the item that is missing gives.
+    fn into_result(self) -> R;
+}
+
+impl<T, E, N: Into<E> + Send> InputError<Result<T, E>> for N {
+    #[inline]
+    fn into_result(self) -> Result<T, E> {
+        Err(self.into())
+    }
+}
+
+/// The same where the value's type can't be written.
+#[inline]
+pub fn failed<T, E, N: InputError<Result<(), E>>>(error: N) -> Result<T, E> {
+    match error.into_result() {
+        Err(error) => Err(error),
+        Ok(()) => unreachable!("an error of the input stays one"),
+    }
+}

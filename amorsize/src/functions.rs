@@ -33,6 +33,46 @@ where
     Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
+/// A run of `function` over an input that can fail itself, such as the lines of a file: an `Err` among the items is not given to
+/// the function, but becomes the error of that item. From there it is treated like the function's own errors.
+///
+/// An input that goes on giving errors without an end, as [`lines`](std::io::BufRead::lines) of a directory does, makes a run
+/// without an end unless the run stops at the first: so use [`Stop`](crate::on_error::Stop), or `take` so many items.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{self, BufRead};
+///
+/// use amorsize::on_error::Stop;
+/// use amorsize::try_process_in_batches;
+///
+/// let count = |line: String| -> io::Result<usize> { Ok(line.split(' ').count()) };
+///
+/// let text = &b"to be\nor not\nto be"[..];
+/// let words: Vec<usize> = try_process_in_batches(count, text.lines()).on_error(Stop).collect()?;
+/// assert_eq!(words, [2, 2, 2]);
+///
+/// let broken = &b"to be\n\xff\nto be"[..];
+/// let error = try_process_in_batches(count, broken.lines()).on_error(Stop).collect::<Vec<_>>().unwrap_err();
+/// assert_eq!(error.to_string(), "item 1 failed: stream did not contain valid UTF-8");
+/// # Ok::<(), amorsize::TryError<io::Error>>(())
+/// ```
+pub fn try_process_in_batches<I, X, N, T, E, F>(function: F, items: I) -> Batched<I, Result<T, E>, F>
+where
+    I: IntoIterator<Item = Result<X, N>>,
+    X: Send,
+    N: Into<E> + Send,
+    T: Send,
+    E: Send,
+    F: Fn(X) -> Result<T, E> + Sync,
+{
+    let kernel = |chunk: &mut Chunk<I::Item, Result<T, E>>, function: &F| {
+        chunk.run(|item| item.map_err(Into::into).and_then(function));
+    };
+    Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
+}
+
 /// A run of `function` over `items` that was planned already: its sample has been run, and its results are kept for the
 /// terminal. Amorsize's `optimize`.
 ///

@@ -3,6 +3,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::error::{Error, TryError};
+use crate::failure::Failure;
 
 /// What a run that could not finish gives back: the results that are finished, the rest of the run, and why it ended: an error or a
 /// panic of the function, a token that was cancelled, a deadline, or the budget.
@@ -38,6 +39,7 @@ pub struct Partial<T, B, E = Infallible>(Box<Parts<T, B, E>>);
 // Boxed, so that a `Result` of it stays small.
 struct Parts<T, B, E> {
     finished: Vec<T>,
+    failures: Vec<Failure<E>>,
     rest: B,
     cause: TryError<E>,
 }
@@ -45,13 +47,31 @@ struct Parts<T, B, E> {
 impl<T, B, E> Partial<T, B, E> {
     #[cold]
     pub(crate) fn new(finished: Vec<T>, rest: B, cause: TryError<E>) -> Self {
-        Self(Box::new(Parts { finished, rest, cause }))
+        Self(Box::new(Parts { finished, failures: Vec::new(), rest, cause }))
+    }
+
+    pub(crate) fn with_failures(mut self, failures: Vec<Failure<E>>) -> Self {
+        self.0.failures = failures;
+        self
     }
 
     /// The results of all items before the first one that is missing, in input order.
     #[must_use]
     pub fn finished(&self) -> &[T] {
         &self.0.finished
+    }
+
+    /// The items that failed before the run ended, by input order, where the run goes on without them and gathers them: with
+    /// [`Collect`](crate::on_error::Collect).
+    #[must_use]
+    pub fn failures(&self) -> &[Failure<E>] {
+        &self.0.failures
+    }
+
+    /// Takes the failures out.
+    #[must_use]
+    pub fn take_failures(&mut self) -> Vec<Failure<E>> {
+        std::mem::take(&mut self.0.failures)
     }
 
     /// Why the run ended. An item that failed or panicked is not part of the rest.
@@ -77,10 +97,10 @@ impl<T, B, E> Partial<T, B, E> {
         self.0.cause
     }
 
-    /// The finished results, the rest of the run, and why it ended.
+    /// The finished results, the rest of the run, and why it ended. (Failures are [taken out](Self::take_failures) before.)
     #[must_use]
     pub fn into_parts(self) -> (Vec<T>, B, TryError<E>) {
-        let Parts { finished, rest, cause } = *self.0;
+        let Parts { finished, rest, cause, .. } = *self.0;
         (finished, rest, cause)
     }
 }

@@ -1,10 +1,13 @@
 //! What the expansion of `#[batched]` calls. Not part of the public interface: it changes with any release.
 
-pub use crate::bounds::{BatchItem, BatchOutput, BatchShared, ByValue, value};
+pub use crate::bounds::{
+    BatchItem, BatchOutput, BatchShared, ByValue, InputError, OnErrorOutput, TryInputOutput, failed, value,
+};
 pub use crate::execute::chunk::Chunk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
+use crate::on_error::OnError;
 pub use crate::options::{MaxMemory, MaxMemoryValue, OnPanic, OnPanicValue, Options, Oversize, OversizeValue};
 use crate::run::Batched;
 
@@ -47,3 +50,14 @@ constructor!(new9(A, B, C, D, E, F, G, H, J));
 constructor!(new10(A, B, C, D, E, F, G, H, J, K));
 constructor!(new11(A, B, C, D, E, F, G, H, J, K, L));
 constructor!(new12(A, B, C, D, E, F, G, H, J, K, L, M));
+
+/// The run with a policy for errors. The bound is here, and not at the terminals, so that a function without a `Result` gets one
+/// message where it is annotated.
+pub fn on_error<R: OnErrorOutput, P: OnError, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C, P> {
+    run.with_policy()
+}
+
+/// The run as it is, of a function whose input can fail.
+pub fn try_input<R: TryInputOutput, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C> {
+    run
+}

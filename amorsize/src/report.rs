@@ -1,10 +1,12 @@
 use std::fmt;
+use std::sync::Arc;
 
 use crate::execute::Totals;
 use crate::failure::Failure;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
 use crate::memory::measure::MeasuredBy;
+use crate::outcome::Failures;
 use crate::seconds::Seconds;
 
 /// What a finished run measured.
@@ -24,17 +26,57 @@ pub struct Report {
     totals: Totals,
     items: usize,
     batches: usize,
+    /// Shared, because a report can be cloned; `None` where no item failed.
+    failures: Option<Arc<Failures>>,
 }
 
 impl Report {
     pub(crate) fn new(totals: Totals, items: usize, batches: usize) -> Self {
-        Self { totals, items, batches }
+        Self { totals, items, batches, failures: None }
     }
+
+    /// The report of a run that leaves errors out, and hands `items` values over.
+    pub(crate) fn of_values(self, items: usize, failures: Failures) -> Self {
+        let failures = (failures.count() > 0).then(|| Arc::new(failures));
+        Self { items, failures, ..self }
+    }
+
+    /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds they are. With
+    /// [`Collect`](crate::on_error::Collect) the run keeps all.
+    pub const MOST_FAILURES: usize = Failures::MOST;
 
     /// Items whose results were handed over.
     #[must_use]
     pub fn items(&self) -> usize {
         self.items
+    }
+
+    /// Items that failed, where the run goes on in spite of errors: with [`Skip`](crate::on_error::Skip) or
+    /// [`Collect`](crate::on_error::Collect). They are not among the [`items`](Self::items).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{on_error::Skip, process_in_batches};
+    ///
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip);
+    /// let report = run.for_each_batch(|numbers| assert_eq!(*numbers, [1, 3]))?;
+    /// assert_eq!((report.items(), report.failed()), (2, 1));
+    /// assert_eq!(report.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+    /// assert!(report.to_string().starts_with("2 items in 1 batches, 1 more failed"));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.failures.as_ref().map_or(0, |failures| failures.count())
+    }
+
+    /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with the index of its item and its
+    /// error as a text. With [`Skip`](crate::on_error::Skip) alone: with [`Collect`](crate::on_error::Collect) they are in the
+    /// [`Outcome`](crate::Outcome), all of them and as they are.
+    #[must_use]
+    pub fn failures(&self) -> &[Failure<String>] {
+        self.failures.as_ref().map_or(&[], |failures| failures.kept())
     }
 
     /// Batches that were handed over.
@@ -136,7 +178,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} items in {} batches, {}", self.items, self.batches, Seconds(self.seconds()))?;
+        write!(f, "{} items in {} batches, ", self.items, self.batches)?;
+        if self.failed() > 0 {
+            write!(f, "{} more failed, ", self.failed())?;
+        }
+        writeln!(f, "{}", Seconds(self.seconds()))?;
         if self.panicked() > 0 {
             writeln!(f, "{} items panicked and have no result", self.panicked())?;
         }
@@ -155,6 +201,13 @@ impl fmt::Display for Report {
             self.budget(),
             self.measured_by(),
             self.measured_by().certainty()
-        )
+        )?;
+        for failure in self.failures() {
+            write!(f, "\n{failure}")?;
+        }
+        match self.failed() - self.failures().len() {
+            more if more > 0 && more < self.failed() => write!(f, "\nand {more} more"),
+            _ => Ok(()),
+        }
     }
 }

@@ -1,3 +1,8 @@
+//! The run as its user sees it.
+
+mod fallible;
+mod partial;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -10,12 +15,13 @@ use crate::execute::line::{Flow, Outlet, Source};
 use crate::failure::Ended;
 use crate::iter::{IntoIter, Unordered};
 use crate::memory::measure::Measure;
+use crate::on_error::{Each, Stop};
 use crate::options::{MaxMemory, OnPanic, Options, Oversize};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::run_core::Core;
-use crate::sink::{Batch, Batches, Values};
+use crate::sink::{Batch, Batches};
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
@@ -24,20 +30,22 @@ use crate::sink::{Batch, Batches, Values};
 /// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
 /// [`plan`](Self::plan) runs the sample alone.
 ///
-/// `I` is the input, `R` what the function returns, `C` what all calls share.
+/// `I` is the input, `R` what the function returns, `C` what all calls share, `P` what becomes of errors: results are handed over
+/// as they are unless [`on_error`](Self::on_error) says otherwise.
 ///
 /// # Panics
 ///
 /// A panic of the function, of the input's iterator or of the sink reaches the caller of the terminal with its own payload,
 /// after the calls in flight have ended. Results of the items before a panicking call still go to the sink.
 #[must_use = "a run does nothing until a terminal such as `collect` or `for_each_batch` starts it"]
-pub struct Batched<I: IntoIterator, R, C> {
+pub struct Batched<I: IntoIterator, R, C, P = Each> {
     source: Source<I, R>,
     shared: Shared<I::Item, R, C>,
     as_function: AsFunction<I::Item, R, C>,
     core: Core,
     /// The core holds items and results without naming their types.
     owns: PhantomData<(I::Item, R)>,
+    policy: PhantomData<P>,
 }
 
 impl<I: IntoIterator, R, C> Batched<I, R, C> {
@@ -61,9 +69,12 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
             as_function: as_function::<I::Item, R, C>,
             core: Core::new(options, size_of::<I::Item>(), size_of::<R>(), measure.1.by),
             owns: PhantomData,
+            policy: PhantomData,
         }
     }
+}
 
+impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     // ---- options ----
 
     /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`](crate::Bytes) or as a
@@ -176,8 +187,6 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         self.core.set_unordered();
     }
 
-    // ---- terminals ----
-
     /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
     /// once per item.
     ///
@@ -198,6 +207,43 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     pub fn plan(&mut self) -> Result<&Plan, Error> {
         self.core.plan(&mut self.source, (self.as_function)(&self.shared))
     }
+
+    fn check(&self) {
+        if let Err(error) = self.core.check() {
+            panic!("{error}");
+        }
+    }
+
+    // ---- inside ----
+
+    pub(crate) fn types(&self) -> Types<I::Item, R> {
+        self.shared.types
+    }
+
+    /// The same run with another policy.
+    pub(crate) fn with_policy<Q>(self) -> Batched<I, R, C, Q> {
+        let Self { source, shared, as_function, core, owns, policy: _ } = self;
+        Batched { source, shared, as_function, core, owns, policy: PhantomData }
+    }
+
+    /// Refuses what can't be run with.
+    fn start(&mut self) -> Result<(), Error> {
+        self.core.start(&mut self.source, (self.as_function)(&self.shared))
+    }
+
+    /// Gives back the credit of results that an iterator's caller has taken.
+    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
+        self.core.release(items, bytes);
+    }
+
+    /// Runs until the input ends or the outlet has enough. Results of the sample go first.
+    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
+        self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
+    }
+}
+
+impl<I: IntoIterator, R, C> Batched<I, R, C> {
+    // ---- terminals ----
 
     /// Runs everything and collects the results in input order; a `Vec` is filled in place.
     ///
@@ -395,28 +441,6 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         self.check();
         Unordered::new(self)
     }
-
-    fn check(&self) {
-        if let Err(error) = self.core.check() {
-            panic!("{error}");
-        }
-    }
-
-    // ---- inside ----
-
-    pub(crate) fn types(&self) -> Types<I::Item, R> {
-        self.shared.types
-    }
-
-    /// Gives back the credit of results that an iterator's caller has taken.
-    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
-        self.core.release(items, bytes);
-    }
-
-    /// Runs until the input ends or the outlet has enough. Results of the sample go first.
-    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
-        self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
-    }
 }
 
 impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C> {
@@ -441,16 +465,8 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C> {
     /// assert_eq!(numbers, [1, 2, 3]);
     /// # Ok::<(), amorsize::TryError<std::num::ParseIntError>>(())
     /// ```
-    pub fn try_collect<V: FromIterator<T>>(mut self) -> Result<V, TryError<E>> {
-        self.core.start(&mut self.source, (self.as_function)(&self.shared))?;
-        let mut values = Values { types: self.types(), values: Vec::new(), failure: None };
-        let outcome = self.drive(&mut values);
-        if let Some((item, error)) = values.failure {
-            return Err(TryError::Item { item, error });
-        }
-        outcome.map_err(Ended::error_or_panic)?;
-        self.core.verbose().end(values.values.len());
-        Ok(values.values.into_iter().collect())
+    pub fn try_collect<V: FromIterator<T>>(self) -> Result<V, TryError<E>> {
+        self.on_error(Stop).collect()
     }
 }
 
@@ -464,14 +480,14 @@ impl<I: IntoIterator, R, C> IntoIterator for Batched<I, R, C> {
     type IntoIter = IntoIter<I, R, C>;
 
     fn into_iter(mut self) -> IntoIter<I, R, C> {
-        if let Err(error) = self.core.start(&mut self.source, (self.as_function)(&self.shared)) {
+        if let Err(error) = self.start() {
             panic!("{error}");
         }
         IntoIter::new(self)
     }
 }
 
-impl<I: IntoIterator, R, C> fmt::Debug for Batched<I, R, C> {
+impl<I: IntoIterator, R, C, P> fmt::Debug for Batched<I, R, C, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batched")
             .field("options", self.core.options())

@@ -3,7 +3,7 @@
 use crate::cancel::Interrupts;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
-use crate::execute::buffer::{Collection, Collector};
+use crate::execute::buffer::{Collection, Collector, Results};
 use crate::execute::chunk::{Chunks, Function, Work};
 use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
 use crate::failure::Ended;
@@ -133,11 +133,14 @@ impl Core {
             outlet.set_batch_size(plan.batch_size());
         }
         let mut flow = Flow::Continue;
-        for (results, start, bytes) in self.kept.take() {
+        let mut kept = self.kept.take().into_iter();
+        for (results, start, bytes) in kept.by_ref() {
             let accepted = outlet.accept(results, start, bytes);
             self.release(accepted.items, accepted.bytes);
             flow = accepted.flow;
             if flow == Flow::Stop {
+                // The rest may be asked for.
+                kept.rev().for_each(|(results, start, bytes)| self.kept.put_back(results, start, bytes));
                 return Ok(flow);
             }
         }
@@ -152,6 +155,16 @@ impl Core {
             interrupts: &self.interrupts,
         };
         self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
+    }
+
+    /// Notes that results of so many bytes belong to the caller now, and that those of `leftover` were made and not taken: they are
+    /// handed over first when the run goes on.
+    pub(crate) fn leave(&mut self, items: usize, bytes: u64, leftover: Option<(Results, usize)>) {
+        self.release(items, bytes);
+        self.engine.rebase();
+        if let Some((results, start)) = leftover {
+            self.kept.put_back(results, start, 0);
+        }
     }
 
     /// Runs everything into one collection. With an error come the results before the first that is missing; the others stay.
@@ -185,8 +198,7 @@ impl Core {
             Err(ended) => {
                 self.chunks.leave_collection();
                 self.stock.leave_collection();
-                self.release(all.len(), bytes);
-                self.engine.rebase();
+                self.leave(all.len(), bytes, None);
                 Err((ended, Some(all)))
             }
         }

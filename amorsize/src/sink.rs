@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::iter::FusedIterator;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -11,7 +12,8 @@ use crate::verbose::Verbose;
 
 /// Results of consecutive items, in input order, handed to a sink together.
 ///
-/// It derefs to a slice, iterates by value, and knows the index of its first item.
+/// It derefs to a slice, iterates by value, and knows the index of its first item. Of a run that goes on in spite of errors, the
+/// results are the values of the items that did not fail; [`indices`](Self::indices) tells which these are.
 ///
 /// # Examples
 ///
@@ -29,6 +31,8 @@ use crate::verbose::Verbose;
 pub struct Batch<R> {
     first_index: usize,
     results: Vec<R>,
+    /// Where items were left out: a result's place in the batch, and the index of its item.
+    jumps: Vec<(usize, usize)>,
     bin: Weak<Bin<R>>,
 }
 
@@ -44,6 +48,25 @@ impl<R> Batch<R> {
     #[must_use]
     pub fn first_index(&self) -> usize {
         self.first_index
+    }
+
+    /// Index in the input of each result's item, in the order of the results. They count up from [`first_index`](Self::first_index)
+    /// but where items failed in between, of a run that goes on in spite of errors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{on_error::Skip, process_in_batches};
+    ///
+    /// let mut numbers = Vec::new();
+    /// let run = process_in_batches(str::parse::<u32>, ["10", "twenty", "30"]).on_error(Skip);
+    /// run.for_each_batch(|batch| numbers.extend(batch.indices().zip(batch)))?;
+    /// assert_eq!(numbers, [(0, 10), (2, 30)]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn indices(&self) -> Indices {
+        Indices { next: self.first_index, place: 0, len: self.results.len(), jumps: self.jumps.clone().into_iter() }
     }
 
     /// The results as a `Vec`, without a copy.
@@ -115,6 +138,44 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
     }
 }
 
+/// The indices of the items of a [`Batch`]; made by [`Batch::indices`].
+#[derive(Clone, Debug)]
+pub struct Indices {
+    /// The next index, unless a jump begins here.
+    next: usize,
+    place: usize,
+    len: usize,
+    jumps: std::vec::IntoIter<(usize, usize)>,
+}
+
+impl Iterator for Indices {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.place == self.len {
+            return None;
+        }
+        if let Some(&(place, index)) = self.jumps.as_slice().first()
+            && place == self.place
+        {
+            self.jumps.next();
+            self.next = index;
+        }
+        let index = self.next;
+        self.next += 1;
+        self.place += 1;
+        Some(index)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.len - self.place;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Indices {}
+impl FusedIterator for Indices {}
+
 /// Fills batches and hands them to a sink that says whether to go on.
 pub(crate) struct Batches<'a, T, R> {
     types: Types<T, R>,
@@ -165,7 +226,7 @@ impl<'a, T, R> Batches<'a, T, R> {
         }
         self.count += 1;
         self.verbose.batch(self.count, first_index, items);
-        let go_on = (self.sink)(Batch { first_index, results, bin: Arc::downgrade(&self.bin) });
+        let go_on = (self.sink)(Batch { first_index, results, jumps: Vec::new(), bin: Arc::downgrade(&self.bin) });
         self.verbose.batch_done(self.count, self.first_index);
         Accepted { items, bytes, flow: if go_on { Flow::Continue } else { Flow::Stop } }
     }
@@ -196,7 +257,7 @@ impl<T, R> Outlet for Batches<'_, T, R> {
         } else if self.open.len() + results.len() <= self.batch_size {
             self.open.append(&mut results);
             self.open_bytes += bytes;
-            drop(Batch { first_index: 0, results, bin: Arc::downgrade(&self.bin) });
+            drop(Batch { first_index: 0, results, jumps: Vec::new(), bin: Arc::downgrade(&self.bin) });
         } else {
             let mut results = results.into_iter();
             while results.len() > 0 {
@@ -241,34 +302,241 @@ impl<T, R> Outlet for Batches<'_, T, R> {
     }
 }
 
-/// Unwraps results one by one and keeps the values, up to the first failure by input order.
-pub(crate) struct Values<I, T, E> {
-    pub(crate) types: Types<I, Result<T, E>>,
+/// What becomes of an item that failed; says whether the run goes on.
+pub(crate) type OnFailure<'a, E> = &'a mut dyn FnMut(usize, E) -> bool;
+
+/// Unwraps results one by one and keeps the values, as long as failures let the run go on.
+pub(crate) struct Values<'a, I, T, E> {
+    types: Types<I, Result<T, E>>,
     pub(crate) values: Vec<T>,
-    pub(crate) failure: Option<(usize, E)>,
+    /// Results that were taken, failures among them.
+    pub(crate) taken: usize,
+    fail: OnFailure<'a, E>,
+    /// Whether a failure is to be seen as soon as it is next in order.
+    eager: bool,
+    /// Whether one ended the run.
+    pub(crate) stopped: bool,
+    /// Results that the executor made for it, and what they hold of the budget.
+    pub(crate) made: usize,
+    pub(crate) bytes: u64,
+    /// Results behind the failure that ended the run, with the index of the first.
+    pub(crate) leftover: Option<Leftover<T, E>>,
 }
 
-impl<I, T, E> Outlet for Values<I, T, E> {
-    fn accept(&mut self, results: Results, start: usize, _bytes: u64) -> Accepted {
-        for (i, result) in self.types.into_vec(results).into_iter().enumerate() {
+/// Results that were made and not taken, with the index of the first one's item.
+pub(crate) type Leftover<T, E> = (Vec<Result<T, E>>, usize);
+
+impl<'a, I, T, E> Values<'a, I, T, E> {
+    pub(crate) fn new(types: Types<I, Result<T, E>>, eager: bool, fail: OnFailure<'a, E>) -> Self {
+        Self { types, values: Vec::new(), taken: 0, fail, eager, stopped: false, made: 0, bytes: 0, leftover: None }
+    }
+}
+
+impl<I, T, E> Outlet for Values<'_, I, T, E> {
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+        let mut results = self.types.into_vec(results).into_iter();
+        self.made += results.len();
+        self.bytes += bytes;
+        let mut index = start;
+        for result in results.by_ref() {
+            self.taken += 1;
+            index += 1;
             match result {
                 Ok(value) => self.values.push(value),
                 Err(error) => {
-                    self.failure = Some((start + i, error));
-                    return Accepted { flow: Flow::Stop, ..Accepted::KEPT };
+                    self.stopped = !(self.fail)(index - 1, error);
+                    if self.stopped {
+                        break;
+                    }
                 }
             }
         }
-        Accepted::KEPT
+        if self.stopped && results.len() > 0 {
+            self.leftover = Some((results.collect(), index));
+        }
+        Accepted { flow: if self.stopped { Flow::Stop } else { Flow::Continue }, ..Accepted::KEPT }
     }
 
     fn wanted(&self) -> usize {
-        // A failure is to be seen as soon as it is next in order.
-        1
+        if self.eager { 1 } else { usize::MAX }
     }
 
     fn collected(&self) -> Option<usize> {
-        Some(self.values.len())
+        Some(self.taken)
+    }
+}
+
+/// Unwraps results one by one, and hands the values to a sink batch by batch, as long as failures let the run go on.
+pub(crate) struct Sorting<'a, I, T, E> {
+    types: Types<I, Result<T, E>>,
+    fail: OnFailure<'a, E>,
+    sink: &'a mut dyn FnMut(Batch<T>) -> bool,
+    eager: bool,
+    open: Vec<T>,
+    jumps: Vec<(usize, usize)>,
+    first_index: usize,
+    /// The index that the next value has unless items fail before it.
+    next_index: usize,
+    /// What the run made since credit was last given back: failures count too.
+    held: Accepted,
+    asked: Option<usize>,
+    batch_size: usize,
+    pub(crate) batches: usize,
+    /// Values that were handed over.
+    pub(crate) values: usize,
+    bin: Arc<Bin<T>>,
+    /// Emptied buffers of results, to be filled again.
+    spare: Vec<Vec<Result<T, E>>>,
+    /// Whether a failure or the sink ended the run.
+    pub(crate) stopped: bool,
+    /// Results behind what ended the run.
+    pub(crate) leftover: Option<Leftover<T, E>>,
+    verbose: Verbose,
+}
+
+impl<'a, I, T, E> Sorting<'a, I, T, E> {
+    pub(crate) fn new(
+        types: Types<I, Result<T, E>>,
+        (asked, verbose): (Option<usize>, Verbose),
+        eager: bool,
+        fail: OnFailure<'a, E>,
+        sink: &'a mut dyn FnMut(Batch<T>) -> bool,
+    ) -> Self {
+        Self {
+            types,
+            fail,
+            sink,
+            eager,
+            open: Vec::new(),
+            jumps: Vec::new(),
+            first_index: 0,
+            next_index: 0,
+            held: Accepted::KEPT,
+            asked,
+            // Until there is a plan a batch is closed by memory or by the end alone.
+            batch_size: asked.unwrap_or(usize::MAX),
+            batches: 0,
+            values: 0,
+            bin: Arc::new(Bin(Mutex::new(Vec::new()))),
+            spare: Vec::new(),
+            stopped: false,
+            leftover: None,
+            verbose,
+        }
+    }
+
+    fn add(&mut self, index: usize, value: T) {
+        if self.open.is_empty() {
+            self.first_index = index;
+            if self.open.capacity() == 0
+                && let Some(buffer) = self.bin.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+            {
+                self.open = buffer;
+            }
+        } else if index != self.next_index {
+            self.jumps.push((self.open.len(), index));
+        }
+        self.open.push(value);
+        self.next_index = index + 1;
+    }
+
+    /// Hands over the open batch, if anything is in it.
+    fn hand_over(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let (results, jumps) = (std::mem::take(&mut self.open), std::mem::take(&mut self.jumps));
+        let (first_index, items) = (self.first_index, results.len());
+        self.batches += 1;
+        self.values += items;
+        self.verbose.batch(self.batches, first_index, self.next_index - first_index);
+        let go_on = (self.sink)(Batch { first_index, results, jumps, bin: Arc::downgrade(&self.bin) });
+        self.verbose.batch_done(self.batches, self.next_index);
+        self.stopped |= !go_on;
+    }
+
+    /// What is no longer held, which is all where no batch is open.
+    fn given(&mut self) -> Accepted {
+        let flow = if self.stopped { Flow::Stop } else { Flow::Continue };
+        let held =
+            if self.open.is_empty() { std::mem::replace(&mut self.held, Accepted::KEPT) } else { Accepted::KEPT };
+        Accepted { flow, ..held }
+    }
+}
+
+impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
+    fn place(&mut self, _count: usize) -> Option<Results> {
+        self.spare.pop().map(|buffer| self.types.in_buffer(buffer))
+    }
+
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+        let mut given = Accepted::KEPT;
+        let mut results = self.types.into_vec(results);
+        let mut left = results.len();
+        let mut taken = results.drain(..);
+        let mut index = start;
+        while let Some(result) = taken.next() {
+            left -= 1;
+            index += 1;
+            self.held.items += 1;
+            // All bytes go with the last part: nothing is known of the parts, and large results may lie in that one.
+            if left == 0 {
+                self.held.bytes += bytes;
+            }
+            match result {
+                Ok(value) => self.add(index - 1, value),
+                Err(error) => {
+                    self.stopped = !(self.fail)(index - 1, error);
+                    if !self.stopped {
+                        continue;
+                    }
+                    self.hand_over();
+                }
+            }
+            if self.open.len() >= self.batch_size {
+                self.hand_over();
+            }
+            if self.stopped && left > 0 {
+                self.held.bytes += bytes;
+                self.leftover = Some((taken.by_ref().collect(), index));
+            }
+            if self.open.is_empty() {
+                given = given.and(self.given());
+            }
+            if self.stopped {
+                break;
+            }
+        }
+        drop(taken);
+        if self.spare.len() < MOST_BUFFERS && results.capacity() > 0 {
+            self.spare.push(results);
+        }
+        // Without a size asked for, what comes next would often not fit: a batch that is nearly full is closed.
+        let full = if self.asked.is_some() { self.batch_size } else { self.batch_size - self.batch_size / 4 };
+        if self.open.len() >= full {
+            self.hand_over();
+        }
+        let last = self.given();
+        Accepted { items: given.items + last.items, bytes: given.bytes + last.bytes, flow: last.flow }
+    }
+
+    fn flush(&mut self) -> Accepted {
+        if !self.stopped {
+            self.hand_over();
+        }
+        self.given()
+    }
+
+    fn wanted(&self) -> usize {
+        if self.eager { 1 } else { self.batch_size.saturating_sub(self.open.len()) }
+    }
+
+    fn holds(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    fn set_batch_size(&mut self, items: usize) {
+        self.batch_size = self.asked.unwrap_or(items).max(1);
     }
 }
 
@@ -281,11 +549,24 @@ pub(crate) struct Buffer<T, R> {
     bytes: u64,
     accepted: usize,
     batch_size: usize,
+    /// Results that are wanted before there are enough for a batch.
+    at_once: Option<fn(&[R]) -> bool>,
 }
 
 impl<T, R> Buffer<T, R> {
     pub(crate) fn new(types: Types<T, R>) -> Self {
-        Self { types, parts: VecDeque::new(), items: 0, bytes: 0, accepted: 0, batch_size: 1 }
+        Self { types, parts: VecDeque::new(), items: 0, bytes: 0, accepted: 0, batch_size: 1, at_once: None }
+    }
+
+    /// Goes back to whoever iterates as soon as there are results of which `wanted` says that they are wanted.
+    pub(crate) fn give_at_once(&mut self, wanted: fn(&[R]) -> bool) {
+        self.at_once = Some(wanted);
+    }
+
+    /// Drops what is there.
+    pub(crate) fn clear(&mut self) {
+        self.parts.clear();
+        self.items = 0;
     }
 
     pub(crate) fn next(&mut self) -> Option<(usize, R)> {
@@ -317,8 +598,9 @@ impl<T, R> Outlet for Buffer<T, R> {
         self.items += results.len();
         self.accepted += results.len();
         self.bytes += bytes;
+        let at_once = self.at_once.is_some_and(|wanted| wanted(&results));
         self.parts.push_back((start, results.into_iter()));
-        let flow = if self.items >= self.batch_size { Flow::Enough } else { Flow::Continue };
+        let flow = if at_once || self.items >= self.batch_size { Flow::Enough } else { Flow::Continue };
         Accepted { flow, ..Accepted::KEPT }
     }
 
@@ -328,7 +610,7 @@ impl<T, R> Outlet for Buffer<T, R> {
     }
 
     fn wanted(&self) -> usize {
-        self.batch_size.saturating_sub(self.items)
+        if self.at_once.is_some() { 1 } else { self.batch_size.saturating_sub(self.items) }
     }
 
     fn holds(&self) -> bool {

@@ -79,6 +79,13 @@ impl Verbose {
         }
     }
 
+    /// Items whose errors did not end the run.
+    pub(crate) fn failed(self, items: usize) {
+        if self.on && items > 0 {
+            eprintln!("{items} of them failed.");
+        }
+    }
+
     /// A batch's number; of how many is foreseen only until memory closes one early.
     fn of(self, number: usize) -> String {
         match self.batches {

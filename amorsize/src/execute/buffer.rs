@@ -615,6 +615,16 @@ impl<T, R> Types<T, R> {
         Results::in_block(self.results(), Block::of_vec(buffer))
     }
 
+    /// Results that are in a `Vec`, without a copy.
+    pub(crate) fn results_of(self, mut vec: Vec<R>) -> Results {
+        let len = vec.len();
+        // SAFETY: zero is within the capacity. The places keep their results, which are counted below and nowhere else.
+        unsafe { vec.set_len(0) };
+        let mut results = Results::in_block(self.results(), Block::of_vec(vec));
+        results.len = len;
+        results
+    }
+
     /// What makes a [`Collection`] of results.
     pub(crate) fn collector(self) -> Collector {
         Collector(self.results())
@@ -853,6 +863,18 @@ mod tests {
         assert_eq!((back.as_slice(), back.capacity()), (&mine[..], 3));
         drop(back);
         assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn the_results_of_a_vec_come_back_or_are_dropped() {
+        let (mine, types) = (values(5), Both::new());
+        let results = types.results_of(mine.clone());
+        assert_eq!(results.len(), 5);
+        assert_eq!(types.into_vec(results), mine);
+        drop(types.results_of(mine.clone()));
+        assert!(all_dropped_but_mine(&mine));
+        let none = Types::<(), ()>::new();
+        assert_eq!(none.into_vec(none.results_of(vec![(); 3])).len(), 3);
     }
 
     #[test]

@@ -119,6 +119,11 @@ impl Kept {
         self.parts.iter().map(|(results, ..)| results.len()).sum()
     }
 
+    /// Puts results back before all others.
+    pub(crate) fn put_back(&mut self, results: Results, start: usize, bytes: u64) {
+        self.parts.insert(0, (results, start, bytes));
+    }
+
     /// The parts in order, each with the index of its first item and its bytes.
     pub(crate) fn take(&mut self) -> Vec<(Results, usize, u64)> {
         std::mem::take(&mut self.parts)

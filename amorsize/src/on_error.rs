@@ -1,0 +1,66 @@
+//! What becomes of the errors of a function that returns a `Result`: the policies that [`Batched::on_error`](crate::Batched::on_error)
+//! takes.
+//!
+//! A policy is the last type parameter of [`Batched`](crate::Batched), so that the result type of every terminal follows from it:
+//!
+//! | policy | as an option of the attribute | [`collect`](crate::Batched::collect) of a function that returns `Result<T, E>` |
+//! | --- | --- | --- |
+//! | [`Each`] | left out | `Result<V, Error>`, `V` a collection of `Result<T, E>` |
+//! | [`Stop`] | `on_error = "stop"` | `Result<V, TryError<E>>`, `V` a collection of `T` |
+//! | [`Skip`] | `on_error = "skip"` | `Result<V, Error>`, `V` a collection of `T` |
+//! | [`Collect`] | `on_error = "collect"` | `Result<Outcome<V, E>, Error>`, `V` a collection of `T` |
+//!
+//! # Examples
+//!
+//! ```
+//! use amorsize::on_error::{Collect, Skip, Stop};
+//! use amorsize::process_in_batches;
+//!
+//! let numbers = || process_in_batches(str::parse::<u32>, ["1", "two", "3"]);
+//!
+//! let error = numbers().on_error(Stop).collect::<Vec<_>>().unwrap_err();
+//! assert_eq!(error.to_string(), "item 1 failed: invalid digit found in string");
+//!
+//! assert_eq!(numbers().on_error(Skip).collect::<Vec<_>>()?, [1, 3]);
+//!
+//! let outcome = numbers().on_error(Collect).collect::<Vec<_>>()?;
+//! assert_eq!((outcome.value().as_slice(), outcome.failures()[0].item()), ([1, 3].as_slice(), 1));
+//! # Ok::<(), amorsize::Error>(())
+//! ```
+
+mod sealed {
+    /// Keeps the policies those that the terminals know.
+    #[expect(unnameable_types, reason = "so that nobody else implements it")]
+    pub trait Sealed {}
+}
+
+/// What becomes of errors: [`Each`], [`Stop`], [`Skip`] or [`Collect`].
+///
+/// The trait is sealed: each policy has terminals of its own.
+pub trait OnError: sealed::Sealed {}
+
+macro_rules! policies {
+    ($($(#[$doc:meta])* $policy:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct $policy;
+
+        impl sealed::Sealed for $policy {}
+        impl OnError for $policy {}
+    )*};
+}
+
+policies! {
+    /// Results are handed over as they are, whatever they are: what a run does where nothing is said of errors.
+    Each
+    /// The first error by input order ends the run, and is what the terminal fails with. The values of all items before it are
+    /// handed over first; nothing behind it is started once it is known.
+    Stop
+    /// Errors are left out. The report counts them, and keeps the first [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES).
+    Skip
+    /// Errors are gathered, each with the index of its item, beside the values: the terminal gives an
+    /// [`Outcome`](crate::Outcome).
+    ///
+    /// Errors are small beside results; those that `for_each_batch` gathers are not counted in the memory budget.
+    Collect
+}

@@ -1,0 +1,133 @@
+//! What a run gives that goes on in spite of errors.
+
+use std::fmt;
+
+use crate::error::TryError;
+use crate::failure::{Cause, Failure};
+
+/// What a run gave, and the items that gave no value: from the terminals of a run whose errors are
+/// [`Collect`](crate::on_error::Collect)ed.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::batched;
+///
+/// #[batched(on_error = "collect")]
+/// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// let outcome = parse_batched(["1", "two", "3", "four"]).collect::<Vec<_>>()?;
+/// assert!(!outcome.is_complete());
+/// let (numbers, failures) = outcome.into_parts();
+/// assert_eq!(numbers, [1, 3]);
+/// assert_eq!(failures.iter().map(|failure| failure.item()).collect::<Vec<_>>(), [1, 3]);
+/// assert_eq!(failures[0].to_string(), "item 1 failed: invalid digit found in string");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "an outcome may hold failures, which nobody hears of otherwise"]
+pub struct Outcome<V, E> {
+    value: V,
+    failures: Vec<Failure<E>>,
+}
+
+impl<V, E> Outcome<V, E> {
+    pub(crate) fn new(value: V, failures: Vec<Failure<E>>) -> Self {
+        Self { value, failures }
+    }
+
+    /// What the run gave for the items that did not fail: a collection of their values, or a report.
+    #[must_use]
+    pub fn value(&self) -> &V {
+        &self.value
+    }
+
+    /// The items that failed, in input order, each with the index of its item and its cause.
+    #[must_use]
+    pub fn failures(&self) -> &[Failure<E>] {
+        &self.failures
+    }
+
+    /// Whether no item failed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// What the run gave, and the items that failed.
+    #[must_use]
+    pub fn into_parts(self) -> (V, Vec<Failure<E>>) {
+        (self.value, self.failures)
+    }
+
+    /// What the run gave, where no item failed.
+    ///
+    /// # Errors
+    ///
+    /// The first failure by input order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{TryError, on_error::Collect, process_in_batches};
+    ///
+    /// fn sum(texts: &[&str]) -> Result<u32, TryError<std::num::ParseIntError>> {
+    ///     let outcome = process_in_batches(|text: &&str| text.parse::<u32>(), texts).on_error(Collect).collect::<Vec<_>>()?;
+    ///     Ok(outcome.into_result()?.iter().sum())
+    /// }
+    ///
+    /// assert_eq!(sum(&["1", "2"]).unwrap(), 3);
+    /// assert_eq!(sum(&["1", "two"]).unwrap_err().item(), Some(1));
+    /// ```
+    pub fn into_result(self) -> Result<V, Failure<E>> {
+        match self.failures.into_iter().next() {
+            Some(first) => Err(first),
+            None => Ok(self.value),
+        }
+    }
+}
+
+/// Lets `?` take the failure of an item to where the run's own error goes.
+impl<E> From<Failure<E>> for TryError<E> {
+    fn from(failure: Failure<E>) -> Self {
+        match failure.into_parts() {
+            (item, Cause::Error(error)) => Self::Item { item, error },
+            (item, Cause::Panic(panic)) => Self::Panic { item, panic },
+        }
+    }
+}
+
+/// The failures that a report counts, and the first of them as texts.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    count: usize,
+    kept: Vec<Failure<String>>,
+}
+
+impl Failures {
+    /// Enough to see what kind of errors there are, in a report that still fits a screen.
+    pub(crate) const MOST: usize = 16;
+
+    /// Failures of which somebody else has the causes.
+    pub(crate) fn counted(count: usize) -> Self {
+        Self { count, kept: Vec::new() }
+    }
+
+    /// Counts a failure, and keeps its text while there are few.
+    pub(crate) fn add(&mut self, item: usize, error: &dyn fmt::Display) {
+        if self.count < Self::MOST {
+            self.kept.push(Failure::new(item, Cause::Error(error.to_string())));
+        }
+        self.count += 1;
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn kept(&self) -> &[Failure<String>] {
+        &self.kept
+    }
+}

@@ -1,0 +1,8 @@
+use amorsize::batched;
+
+#[batched(on_error = "ignore")]
+fn f(x: u32) -> Result<u32, String> {
+    Ok(x)
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use amorsize::batched;
+
+const YES: bool = true;
+
+#[batched(try_input = YES)]
+fn f(line: String) -> Result<usize, std::io::Error> {
+    Ok(line.len())
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use std::io::BufRead;
+
+use amorsize::batched;
+
+#[batched(try_input)]
+fn f(line: String) -> Result<u32, std::num::ParseIntError> {
+    line.parse()
+}
+
+fn main() {
+    let _run = f_batched(b"1\n2"[..].lines());
+}
