@@ -60,9 +60,8 @@ impl From<rusqlite::Error> for Broken {
 
 /// Works out how strongly an earthquake shook the ground around it, on the scale from 1 (not felt) to 12. The formula is that of
 /// Allen, Wald and Worden (2012), by the distance in kilometres to where the earthquake began, of which none counts as below 5.
-#[batched(max_memory = 0.3, batch_size = 64)]
-fn shaking(quake: Result<Quake, Broken>, pause: Duration) -> Result<Shaking, Broken> {
-    let quake = quake?;
+#[batched(max_memory = 0.3, batch_size = 64, try_input)]
+fn shaking(quake: Quake, pause: Duration) -> Result<Shaking, Broken> {
     thread::sleep(pause);
     let place = String::from_utf8(quake.place).map_err(|error| Broken::new(quake.id, format!("place: {error}")))?;
     let near = -0.209 + 2.042 * (quake.magnitude - 5.0).exp();
@@ -135,7 +134,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let on_ctrl_c = token.clone();
     ctrlc::set_handler(move || on_ctrl_c.cancel())?;
 
-    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`.
+    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`. With `try_input`
+    // a row that can't be read is a failed item, and not the function's business.
     let records = Connection::open(&file)?;
     let mut query = records.prepare("SELECT * FROM quake WHERE id NOT IN (SELECT id FROM shaking) ORDER BY id")?;
     let run = shaking_batched(query.query_and_then([], read)?, pause).cancel_token(&token);
