@@ -11,7 +11,7 @@ use crate::signature::inherited;
 
 /// The wrapper: a function that prepares a run of the original over many items.
 pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
-    let signature = signature(function, options, bounds::stated(function));
+    let signature = signature(function, options, bounds::stated(function, options));
     let body = body(function, options);
     quote!(#signature { #body })
 }
@@ -111,9 +111,8 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     let output = inferred(&function.output);
     let measure = [item, &output].map(|ty| measure(ty, &private));
     let call = call(function, &private);
-    let (constants, options) = run_options(function, options, &private);
-    quote! {
-        #constants
+    let RunOptions { constants, options, retry } = run_options(function, options, &private);
+    let run = quote! {
         #private::#new::<#item, #output, #(#shared_types,)* #items_type>(
             #items,
             (#(#shared,)*),
@@ -121,6 +120,10 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
             (#(#measure),*),
             #options,
         )
+    };
+    match retry {
+        Some(retry) => quote!(#constants #private::retrying::<#item, #output, _, _>(#run, #retry)),
+        None => quote!(#constants #run),
     }
 }
 
@@ -218,8 +221,16 @@ fn captured(function: &Normalized) -> Type {
     output
 }
 
-/// The constants that judge the options, and the options of the run.
-fn run_options(function: &Normalized, options: &Options, private: &TokenStream) -> (TokenStream, TokenStream) {
+struct RunOptions {
+    /// The constants that judge the options.
+    constants: TokenStream,
+    /// The options of the run.
+    options: TokenStream,
+    /// How calls are made again, if they are.
+    retry: Option<TokenStream>,
+}
+
+fn run_options(function: &Normalized, options: &Options, private: &TokenStream) -> RunOptions {
     let mut names = function.names.clone();
     let mut constants = TokenStream::new();
     let mut value = |setting: &Setting, ty: TokenStream, judged: TokenStream| {
@@ -254,7 +265,15 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
             quote!(.#key(#value))
         })
         .collect();
-    (constants, quote!(const { #private::Options::new(#max_memory)#(#settings)* }))
+    let retry = options.retry.as_ref().map(|setting| {
+        let Setting { value: times, literal, .. } = setting;
+        let judged =
+            if *literal { quote!(#private::Retry::new(#times)) } else { judged_by(setting, "RetryValue", options) };
+        let value = value(setting, quote!(#private::Retry), judged);
+        quote!(const { #value })
+    });
+    let options = quote!(const { #private::Options::new(#max_memory)#(#settings)* });
+    RunOptions { constants, options, retry }
 }
 
 /// A value that the type `judge` of the runtime takes, reads and checks.

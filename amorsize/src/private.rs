@@ -1,11 +1,12 @@
 //! What the expansion of `#[batched]` calls. Not part of the public interface: it changes with any release.
 
-pub use crate::bounds::{BatchItem, BatchOutput, BatchShared, ByValue, value};
+pub use crate::bounds::{BatchItem, BatchOutput, BatchShared, ByValue, RetryItem, RetryOutput, value};
 pub use crate::execute::chunk::Chunk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
 pub use crate::options::{MaxMemory, MaxMemoryValue, Options, Oversize, OversizeValue};
+pub use crate::retry::{Retry, RetryValue};
 use crate::run::Batched;
 
 /// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages
@@ -47,3 +48,11 @@ constructor!(new9(A, B, C, D, E, F, G, H, J));
 constructor!(new10(A, B, C, D, E, F, G, H, J, K));
 constructor!(new11(A, B, C, D, E, F, G, H, J, K, L));
 constructor!(new12(A, B, C, D, E, F, G, H, J, K, L, M));
+
+/// A run whose calls are made again. Like the constructors it is given the types in the user's own words.
+pub fn retrying<T: RetryItem, R: RetryOutput, I: IntoIterator<Item = T>, C>(
+    run: Batched<I, R, C>,
+    retry: Retry,
+) -> Batched<I, R, C> {
+    run.retry(retry)
+}

@@ -23,11 +23,16 @@ pub struct Report {
     totals: Totals,
     items: usize,
     batches: usize,
+    retries: usize,
 }
 
 impl Report {
     pub(crate) fn new(totals: Totals, items: usize, batches: usize) -> Self {
-        Self { totals, items, batches }
+        Self { totals, items, batches, retries: 0 }
+    }
+
+    pub(crate) fn with_retries(self, retries: usize) -> Self {
+        Self { retries, ..self }
     }
 
     /// Items whose results were handed over.
@@ -40,6 +45,12 @@ impl Report {
     #[must_use]
     pub fn batches(&self) -> usize {
         self.batches
+    }
+
+    /// Calls that were made again after an error, where [`retry`](crate::Batched::retry) is set.
+    #[must_use]
+    pub fn retries(&self) -> usize {
+        self.retries
     }
 
     /// Seconds from the start to the end of the run, its sample and its sink included.
@@ -88,7 +99,7 @@ impl Report {
         if self.totals.seconds > 0.0 { self.totals.learned.seconds / self.totals.seconds } else { 1.0 }
     }
 
-    /// Seconds that the function took for one item, on average.
+    /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.
     #[must_use]
     pub fn seconds_per_item(&self) -> f64 {
         self.totals.learned.seconds_per_item()
@@ -138,6 +149,11 @@ impl fmt::Display for Report {
             self.budget(),
             self.measured_by(),
             self.measured_by().certainty()
-        )
+        )?;
+        match self.retries {
+            0 => Ok(()),
+            1 => write!(f, "\n1 call was made again after an error"),
+            retries => write!(f, "\n{retries} calls were made again after an error"),
+        }
     }
 }

@@ -291,7 +291,7 @@ impl Line<'_> {
         let _entered = work.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             while done.items < count && done.heap <= allowance {
-                let heap = work.step(&mut chunk, at_once);
+                let heap = work.step(&mut chunk, at_once, &|| false);
                 done.items += at_once;
                 done.heap += heap.sum;
                 done.largest = done.largest.max(heap.largest);
