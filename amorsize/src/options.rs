@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 use crate::memory::{BYTES_SYNTAX, Bytes};
+use crate::retry::Retry;
 
 /// How much memory a run may use: a fraction of what is available when it starts, or bytes.
 ///
@@ -324,6 +325,7 @@ pub struct Options {
     verbose: bool,
     oversize: Oversize,
     on_panic: OnPanic,
+    retry: Option<Retry>,
     /// Why a builder method did not take a value, for the terminal.
     refused: Option<ErrorKind>,
 }
@@ -340,6 +342,7 @@ impl Options {
             verbose: false,
             oversize: Oversize::Alone,
             on_panic: OnPanic::Propagate,
+            retry: None,
             refused: None,
         }
     }
@@ -390,6 +393,10 @@ impl Options {
         self.on_panic
     }
 
+    pub(crate) fn set_retry(&mut self, retry: Retry) {
+        self.retry = Some(retry);
+    }
+
     /// Lets the terminal fail because of a value that was refused.
     pub(crate) fn refuse(&mut self, error: &Error) {
         self.refused.get_or_insert_with(|| error.kind().clone());
@@ -408,7 +415,15 @@ impl Options {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let plain = matches!(
             self,
-            Self { batch_size: None, sample_size: None, threads: None, max_memory: None, refused: None, .. }
+            Self {
+                batch_size: None,
+                sample_size: None,
+                threads: None,
+                max_memory: None,
+                retry: None,
+                refused: None,
+                ..
+            }
         );
         if plain { Ok(()) } else { self.check_each() }
     }
@@ -424,6 +439,7 @@ impl Options {
         at_least_one("batch_size", self.batch_size)?;
         at_least_one("sample_size", self.sample_size)?;
         at_least_one("threads", self.threads)?;
+        at_least_one("retry", self.retry.map(|retry| retry.times() as usize))?;
         if let Some(threads) = self.threads.filter(|&threads| threads > MOST_THREADS) {
             return Err(Error::new(ErrorKind::InvalidOption {
                 option: "threads",
@@ -475,6 +491,10 @@ mod tests {
         assert!(refused(&Options::new(Some("12 bananas".into()))).contains("\"12 bananas\""));
         assert!(refused(&Options::new(Some(Bytes::ZERO.into()))).contains("at least one byte"));
         let mut options = Options::new(None);
+        options.set_retry(Retry::new(0));
+        assert_eq!(refused(&options), "`retry` can't be 0: use at least 1");
+        options.set_retry(Retry::new(1));
+        assert!(options.check().is_ok());
         options.refuse(&Oversize::try_from("skip").unwrap_err());
         assert_eq!(refused(&options), "`oversize` can't be \"skip\": use \"alone\" or \"error\"");
     }

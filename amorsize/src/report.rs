@@ -28,11 +28,16 @@ pub struct Report {
     batches: usize,
     /// Shared, because a report can be cloned; `None` where no item failed.
     failures: Option<Arc<Failures>>,
+    retries: usize,
 }
 
 impl Report {
     pub(crate) fn new(totals: Totals, items: usize, batches: usize) -> Self {
-        Self { totals, items, batches, failures: None }
+        Self { totals, items, batches, retries: 0, failures: None }
+    }
+
+    pub(crate) fn with_retries(self, retries: usize) -> Self {
+        Self { retries, ..self }
     }
 
     /// The report of a run that leaves errors out, and hands `items` values over.
@@ -85,6 +90,12 @@ impl Report {
         self.batches
     }
 
+    /// Calls that were made again after an error, where [`retry`](crate::Batched::retry) is set.
+    #[must_use]
+    pub fn retries(&self) -> usize {
+        self.retries
+    }
+
     /// Seconds from the start to the end of the run, its sample and its sink included.
     #[must_use]
     pub fn seconds(&self) -> f64 {
@@ -131,7 +142,7 @@ impl Report {
         if self.totals.seconds > 0.0 { self.totals.learned.seconds / self.totals.seconds } else { 1.0 }
     }
 
-    /// Seconds that the function took for one item, on average.
+    /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.
     #[must_use]
     pub fn seconds_per_item(&self) -> f64 {
         self.totals.learned.seconds_per_item()
@@ -202,6 +213,11 @@ impl fmt::Display for Report {
             self.measured_by(),
             self.measured_by().certainty()
         )?;
+        match self.retries {
+            0 => {}
+            1 => write!(f, "\n1 call was made again after an error")?,
+            retries => write!(f, "\n{retries} calls were made again after an error")?,
+        }
         for failure in self.failures() {
             write!(f, "\n{failure}")?;
         }

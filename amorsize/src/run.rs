@@ -7,10 +7,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
 use crate::execute::buffer::Types;
-use crate::execute::chunk::{AsFunction, Kernel, Shared, as_function};
+use crate::execute::chunk::{AsFunction, Kernel, Retrying, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
 use crate::failure::Ended;
 use crate::iter::{IntoIter, Unordered};
@@ -20,6 +21,7 @@ use crate::options::{MaxMemory, OnPanic, Options, Oversize};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::retry::Retry;
 use crate::run_core::Core;
 use crate::sink::{Batch, Batches};
 
@@ -65,7 +67,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         let types = Types::new();
         Self {
             source: Source::new(items, types),
-            shared: Shared { context: shared, kernel, measure, types },
+            shared: Shared { context: shared, kernel, measure, types, retrying: None },
             as_function: as_function::<I::Item, R, C>,
             core: Core::new(options, size_of::<I::Item>(), size_of::<R>(), measure.1.by),
             owns: PhantomData,
@@ -174,6 +176,46 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.core.interrupts().set_timeout(timeout);
+        self
+    }
+
+    /// Makes a call that returned an error again, up to so many times: a number, or a [`Retry`] that also says how long to wait
+    /// before each. The last error is the item's result. It is for functions that return a `Result`; a panic is not retried.
+    ///
+    /// The function uses up its item, so a clone is kept during each call that may be followed by another. Where items are
+    /// borrowed, that is a reference; a clone that owns memory is held beside the budget, unless
+    /// [`Tracking`](crate::Tracking) measures it as part of what a call needs.
+    ///
+    /// A worker that waits does nothing else, and the seconds of an item, in the sample as in plan and report, include its waits.
+    /// A run that is over, as by an error of its sink, does not wait any longer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// let asleep = AtomicBool::new(true);
+    /// let ask = |x: u32| if asleep.swap(false, Ordering::Relaxed) { Err("asleep") } else { Ok(x + 1) };
+    ///
+    /// let mut answers = Vec::new();
+    /// let report = process_in_batches(ask, 0..5).retry(3).for_each_batch(|batch| answers.extend(batch))?;
+    /// assert_eq!(answers, [Ok(1), Ok(2), Ok(3), Ok(4), Ok(5)]);
+    /// assert_eq!(report.retries(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self
+    where
+        I::Item: RetryItem,
+        R: RetryOutput,
+    {
+        let retry = retry.into();
+        self.core.change_options(|mut options| {
+            options.set_retry(retry);
+            options
+        });
+        self.shared.retrying = Some(Retrying::new(retry));
         self
     }
 
@@ -417,7 +459,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         let mut batches = Batches::new(self.types(), self.core.batch_items(), self.core.verbose(), sink);
         self.drive(&mut batches)?;
         let count = batches.count;
-        Ok(self.core.report(count))
+        Ok(self.core.report(count).with_retries(self.shared.retries()))
     }
 
     /// Runs the items when the results are asked for, and gives each as soon as it is there, with the index of its item.

@@ -301,7 +301,7 @@ impl Line<'_> {
         let _entered = work.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             while done.items < count && done.heap <= allowance && work.interrupts.now().is_none() {
-                let heap = work.step(&mut chunk, at_once);
+                let heap = work.step(&mut chunk, at_once, &|| false);
                 done.items += at_once;
                 done.heap += heap.sum;
                 done.largest = done.largest.max(heap.largest);

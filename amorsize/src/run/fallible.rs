@@ -94,7 +94,7 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
         let Sorting { batches, values, stopped, leftover, .. } = outlet;
         self.core.leave(0, 0, leftover.map(|(results, start)| (types.results_of(results), start)));
         outcome?;
-        let report = self.core.report(batches);
+        let report = self.core.report(batches).with_retries(self.shared.retries());
         if !stopped {
             self.core.verbose().failed(report.items() - values);
         }

@@ -5,7 +5,6 @@ use std::fmt;
 use super::Batched;
 use super::fallible::{always, first, gathering};
 use crate::error::TryError;
-use crate::failure::Ended;
 use crate::on_error::{Collect, Skip, Stop};
 use crate::outcome::{Failures, Outcome};
 use crate::partial::Partial;
@@ -34,10 +33,13 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
     pub fn collect_partial<V: FromIterator<T>>(mut self) -> Result<V, Partial<T, Self, E>> {
         let mut failure = None;
         let (values, ended) = self.collect_some(true, &mut first(&mut failure));
-        match cause(failure, ended) {
-            None => Ok(values.into_iter().collect()),
-            Some(cause) => Err(Partial::new(values, self, cause)),
-        }
+        let cause = match (failure, ended) {
+            (None, None) => return Ok(values.into_iter().collect()),
+            // It came before whatever else ended the run.
+            (Some((item, error)), _) => TryError::Item { item, error },
+            (None, Some(ended)) => ended.into(),
+        };
+        Err(Partial::new(values, self, cause))
     }
 
     /// Hands over batches like [`for_each_batch`](Self::for_each_batch), and where that can't finish, gives back the rest of the
@@ -62,22 +64,12 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
     pub fn for_each_batch_partial<F: FnMut(Batch<T>)>(mut self, sink: F) -> Result<Report, Partial<T, Self, E>> {
         let mut failure = None;
         let outcome = self.for_each_value_left(true, &mut first(&mut failure), &mut always(sink));
-        let (report, ended) = match outcome {
-            Ok((report, _)) => (Some(report), None),
-            Err(ended) => (None, Some(ended)),
+        let cause = match (failure, outcome) {
+            (None, Ok((report, _))) => return Ok(report),
+            (Some((item, error)), _) => TryError::Item { item, error },
+            (None, Err(ended)) => ended.into(),
         };
-        match (report, cause(failure, ended)) {
-            (Some(report), None) => Ok(report),
-            (_, cause) => Err(Partial::new(Vec::new(), self, cause.expect("a run without a report has a cause"))),
-        }
-    }
-}
-
-/// Why a run stopped: the function's error came before whatever else ended it.
-fn cause<E>(failure: Option<(usize, E)>, ended: Option<Ended>) -> Option<TryError<E>> {
-    match failure {
-        Some((item, error)) => Some(TryError::Item { item, error }),
-        None => ended.map(TryError::from),
+        Err(Partial::new(Vec::new(), self, cause))
     }
 }
 
