@@ -17,9 +17,9 @@ use std::time::Instant;
 use amorsize::{MeasuredBy, Tracking, batched};
 use rayon::prelude::*;
 
+mod common;
 #[path = "common/load.rs"]
 mod load;
-mod common;
 use common::{calibrate, measure, median, work};
 use load::{Heavy, Load};
 

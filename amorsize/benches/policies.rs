@@ -73,7 +73,10 @@ fn main() {
         other => panic!("{other:?} is not `--rounds N`"),
     };
     let work_rounds = calibrate();
-    println!("{} threads; {ITEMS} items of 10 us; {rounds} rounds, each a fresh process\n", rayon::current_num_threads());
+    println!(
+        "{} threads; {ITEMS} items of 10 us; {rounds} rounds, each a fresh process\n",
+        rayon::current_num_threads()
+    );
     println!("| way | ms | ratio to plain |\n| --- | ---: | ---: |");
     let mut times = vec![Vec::new(); WAYS.len()];
     for _ in 0..rounds {

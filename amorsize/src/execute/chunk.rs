@@ -312,7 +312,7 @@ struct Running<'a> {
 impl Steps for Running<'_> {
     fn step(&mut self, count: usize) -> Heap {
         let next = self.start + self.done();
-        self.work.step(self.chunk, count, &|| next >= self.control.limit())
+        self.work.step(self.chunk, count, &|| next >= self.control.limit() || self.control.is_over())
     }
 
     fn done(&self) -> usize {

@@ -141,6 +141,8 @@ pub(crate) struct Control {
     limit: AtomicUsize,
     /// Whether chunks are to end after the current item, without the run being stopped.
     pausing: AtomicBool,
+    /// Whether that is because nobody wants further results, and not just for now.
+    over: AtomicBool,
     /// Net heap bytes of the jobs that ran, where they are tracked, since the caller last took them over.
     kept: AtomicI64,
     watch: Option<Mutex<Watch>>,
@@ -329,6 +331,7 @@ impl Control {
             caller: Condvar::new(),
             limit: AtomicUsize::new(usize::MAX),
             pausing: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             kept: AtomicI64::new(0),
             watch: watch.map(Mutex::new),
             collects: AtomicBool::new(false),
@@ -355,6 +358,22 @@ impl Control {
 
     pub(crate) fn pause(&self, pausing: bool) {
         self.pausing.store(pausing, Ordering::Relaxed);
+    }
+
+    /// Lets chunks end, and calls that wait to be made again give up.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.pause(true);
+    }
+
+    /// Begins, or goes on.
+    pub(crate) fn begin(&self) {
+        self.over.store(false, Ordering::Relaxed);
+        self.pause(false);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Looks at the system's memory, if it is time to. Whoever comes does it: the caller may be in the sink for long.

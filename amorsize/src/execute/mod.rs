@@ -346,7 +346,7 @@ impl Engine {
             resident: base.map(|base| (base, &mut self.resident_most)),
         };
         let mut outcome = Ok(Flow::Continue);
-        control.pause(false);
+        control.begin();
         let work = line.work;
         threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(line, start));
         tracking::settle(control.take_kept());
@@ -728,7 +728,8 @@ impl Conductor<'_> {
         self.control.release(accepted.items, accepted.bytes);
         match accepted.flow {
             Flow::Continue => return None,
-            Flow::Enough | Flow::Stop => self.control.pause(true),
+            Flow::Enough => self.control.pause(true),
+            Flow::Stop => self.control.end(),
         }
         Some(accepted.flow)
     }
