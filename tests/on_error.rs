@@ -73,7 +73,7 @@ fn io_results_are_results() {
 
 #[batched(on_error = "skip")]
 fn boxed(x: u32) -> Result<u32, Box<dyn StdError + Send + Sync>> {
-    if x % 3 == 0 { Err(format!("{x} is divisible"))? } else { Ok(x) }
+    if x.is_multiple_of(3) { Err(format!("{x} is divisible"))? } else { Ok(x) }
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_refused_option_is_an_error_of_the_run() {
 
 #[test]
 fn a_report_says_what_failed() {
-    let report = process_in_batches(|x: u32| if x % 2 == 0 { Ok(x) } else { Err("odd") }, 0..100)
+    let report = process_in_batches(|x: u32| if x.is_multiple_of(2) { Ok(x) } else { Err("odd") }, 0..100)
         .on_error(Skip)
         .for_each_batch(|_| ())
         .unwrap();
@@ -248,7 +248,7 @@ fn a_report_says_what_failed() {
 #[test]
 fn results_that_do_not_fit_are_an_error_with_each_policy() {
     let run = || {
-        let call = |i: usize| if i % 2 == 0 { Ok(vec![i; 10_000]) } else { Err(String::new()) };
+        let call = |i: usize| if i.is_multiple_of(2) { Ok(vec![i; 10_000]) } else { Err(String::new()) };
         process_in_batches(call, 0..10_000).max_memory(Bytes::mib(4))
     };
     assert!(matches!(run().on_error(Stop).collect::<Vec<_>>(), Err(TryError::Item { item: 1, .. })));

@@ -70,7 +70,7 @@ impl<T, E> TryInputOutput for Result<T, E> {}
 #[diagnostic::on_unimplemented(
     message = "the input's error `{Self}` can't become the error of this `#[batched]` function",
     label = "an error of this input can't become an error of the function",
-    note = "with `try_input` an error of the input becomes the function's by `Into`"
+    note = "with `try_input` an error of the input becomes the function's by `Into`, on a worker thread: so it must be `Send` too"
 )]
 pub trait InputError<R>: Send {
     /// What the item that is missing gives.
@@ -85,6 +85,10 @@ impl<T, E, N: Into<E> + Send> InputError<Result<T, E>> for N {
 }
 
 /// The same where the value's type can't be written.
+///
+/// # Errors
+///
+/// Always: the error of the input is the function's.
 #[inline]
 pub fn failed<T, E, N: InputError<Result<(), E>>>(error: N) -> Result<T, E> {
     match error.into_result() {
