@@ -1,12 +1,15 @@
 //! The options of the attribute, in every form that is accepted.
 
-use amorsize::{Bytes, batched};
+use amorsize::{Bytes, OnPanic, Oversize, batched};
 
 const SHARE: f64 = 0.25;
 const BUDGET: Bytes = Bytes::mib(64);
 const TEXT: &str = "64MiB";
 const ITEMS: usize = 3;
 const LOUD: bool = false;
+const ALONE: &str = "alone";
+const TOO_LARGE: Oversize = Oversize::Error;
+const GO_ON: OnPanic = OnPanic::Skip;
 
 macro_rules! accepted {
     ($($name:ident($($options:tt)*);)*) => {$(
@@ -47,6 +50,13 @@ accepted! {
     threads_constant(threads = ITEMS - 1);
     verbose_off(verbose = false);
     verbose_constant(verbose = LOUD);
+    oversize_alone(oversize = "alone");
+    oversize_error(oversize = "error");
+    oversize_constant_text(oversize = ALONE);
+    oversize_constant(oversize = TOO_LARGE);
+    on_panic_propagate(on_panic = "propagate");
+    on_panic_skip(on_panic = "skip");
+    on_panic_constant(on_panic = GO_ON);
     in_impl_off(in_impl = false);
     everything(max_memory = "1GiB", batch_size = 2, sample_size = 1, threads = ITEMS, verbose = LOUD,);
 }

@@ -183,7 +183,7 @@ fn results_larger_in_number_than_the_budget_are_refused_before_any_call() {
 fn a_refused_option_gives_the_whole_run_back() {
     let book = Book::new(vec![10; 100]);
     let partial = page_batched(0..100, &book).batch_size(0).collect_partial::<Vec<_>>().unwrap_err();
-    assert!(partial.cause().is_invalid_option());
+    assert!(partial.cause().run_error().unwrap().is_invalid_option());
     let pages: Vec<_> = partial.into_rest().batch_size(10).collect().unwrap();
     assert_eq!(pages.len(), 100);
     drop(pages);

@@ -11,15 +11,19 @@ use syn::{
 };
 
 use crate::normalize::Normalized;
+use crate::options::Options;
 
 /// The generic parameters of the wrapper: those of the function, with what the wrapper asks of them beyond what the function
 /// itself asks.
 ///
 /// Without it a generic function would have to state `T: Send` itself. It is asked of type parameters and of what depends on
 /// one, never of concrete types: rustc would report those here, in fewer words than at the constructor.
-pub(crate) fn stated(function: &Normalized) -> Generics {
+pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
     let mut needed = Needed::new(function);
     needed.walk(&function.item, Need::Send);
+    if options.retry.is_some() {
+        needed.walk(&function.item, Need::Clone);
+    }
     needed.walk(&function.output, Need::Send);
     for shared in &function.shared {
         needed.walk(&shared.ty, Need::Sync);

@@ -11,7 +11,7 @@ use crate::signature::inherited;
 
 /// The wrapper: a function that prepares a run of the original over many items.
 pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
-    let signature = signature(function, options, bounds::stated(function));
+    let signature = signature(function, options, bounds::stated(function, options));
     let body = body(function, options);
     quote!(#signature { #body })
 }
@@ -140,7 +140,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     let output = inferred(&function.output);
     let measure = [measure(&function.item, &item, &private), measure(&output, &output, &private)];
     let call = call(function, &private);
-    let (constants, run_options) = run_options(function, options, &private);
+    let RunOptions { constants, options: run_options, retry } = run_options(function, options, &private);
     let run = quote! {
         #private::#new::<#item, #output, #(#shared_types,)* #items_type>(
             #items,
@@ -149,6 +149,11 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
             (#(#measure),*),
             #run_options,
         )
+    };
+    // The run is asked for its item and its output once, so that what they can't do is reported once.
+    let run = match retry {
+        Some(retry) => quote!(#private::retrying::<#item, #output, _, _>(#run, #retry)),
+        None => run,
     };
     if !checks {
         return quote!(#constants #run);
@@ -280,8 +285,16 @@ fn captured(function: &Normalized) -> Type {
     output
 }
 
-/// The constants that judge the options, and the options of the run.
-fn run_options(function: &Normalized, options: &Options, private: &TokenStream) -> (TokenStream, TokenStream) {
+struct RunOptions {
+    /// The constants that judge the options.
+    constants: TokenStream,
+    /// The options of the run.
+    options: TokenStream,
+    /// How calls are made again, if they are.
+    retry: Option<TokenStream>,
+}
+
+fn run_options(function: &Normalized, options: &Options, private: &TokenStream) -> RunOptions {
     let mut names = function.names.clone();
     let mut constants = TokenStream::new();
     let mut value = |setting: &Setting, ty: TokenStream, judged: TokenStream| {
@@ -308,6 +321,7 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
             let key = &setting.key;
             let (ty, judged) = match key.to_string().as_str() {
                 "verbose" => (quote!(::core::primitive::bool), setting.value.to_token_stream()),
+                "on_panic" => (quote!(#private::OnPanic), judged_by(setting, "OnPanicValue", options)),
                 "oversize" => (quote!(#private::Oversize), judged_by(setting, "OversizeValue", options)),
                 _ => (quote!(::core::primitive::usize), judged_count(setting)),
             };
@@ -316,7 +330,15 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
             quote!(.#key(#value))
         })
         .collect();
-    (constants, quote!(const { #private::Options::new(#max_memory)#(#settings)* }))
+    let retry = options.retry.as_ref().map(|setting| {
+        let Setting { value: times, literal, .. } = setting;
+        let judged =
+            if *literal { quote!(#private::Retry::new(#times)) } else { judged_by(setting, "RetryValue", options) };
+        let value = value(setting, quote!(#private::Retry), judged);
+        quote!(const { #value })
+    });
+    let options = quote!(const { #private::Options::new(#max_memory)#(#settings)* });
+    RunOptions { constants, options, retry }
 }
 
 /// A value that the type `judge` of the runtime takes, reads and checks.

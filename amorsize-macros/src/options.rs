@@ -14,6 +14,7 @@ pub(crate) struct Options {
     pub(crate) max_memory: Option<Setting>,
     /// `batch_size`, `sample_size`, `threads`, `oversize` and `verbose`, in the user's order.
     pub(crate) settings: Vec<Setting>,
+    pub(crate) retry: Option<Setting>,
     pub(crate) name: Option<Ident>,
     pub(crate) krate: Option<Path>,
     pub(crate) in_impl: Option<(Ident, bool)>,
@@ -40,6 +41,7 @@ enum Kind {
     /// One of some names, as a text.
     Choice(&'static [&'static str]),
     Verbose,
+    Retry,
     Name,
     Crate,
     InImpl,
@@ -48,15 +50,17 @@ enum Kind {
 }
 
 /// The options, each with an example of its value.
-const OPTIONS: [(&str, Kind, &str); 11] = [
+const OPTIONS: [(&str, Kind, &str); 13] = [
     ("max_memory", Kind::MaxMemory, "0.5"),
     ("batch_size", Kind::Count, "100"),
     ("sample_size", Kind::Count, "5"),
     ("threads", Kind::Count, "4"),
     ("oversize", Kind::Choice(&["alone", "error"]), "\"error\""),
+    ("on_panic", Kind::Choice(&["propagate", "skip", "collect"]), "\"skip\""),
     ("on_error", Kind::OnError, "\"skip\""),
     ("try_input", Kind::TryInput, "true"),
     ("verbose", Kind::Verbose, "true"),
+    ("retry", Kind::Retry, "3"),
     ("name", Kind::Name, "many"),
     ("crate", Kind::Crate, "my_crate::amorsize"),
     ("in_impl", Kind::InImpl, "true"),
@@ -109,6 +113,7 @@ impl Options {
             Kind::Count => self.settings.extend(judge_count(key, value, errors)),
             Kind::Choice(choices) => self.settings.extend(judge_choice(key, value, choices, errors)),
             Kind::Verbose => self.settings.extend(judge_verbose(key, value, errors)),
+            Kind::Retry => self.retry = judge_count(key, value, errors),
             Kind::Name => self.name = judge_name(&value, errors),
             Kind::Crate => self.krate = judge_crate(&value, errors),
             Kind::InImpl => self.in_impl = judge_flag(&key, &value, errors).map(|flag| (key, flag)),
@@ -256,7 +261,10 @@ fn judge_max_memory(key: Ident, value: Expr, errors: &mut Errors) -> Option<Sett
 }
 
 fn judge_count(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
-    let leave_out = format!("use 1 or more, or leave `{key}` out and let the run decide");
+    let leave_out = match key.to_string().as_str() {
+        "retry" => "use 1 or more, or leave `retry` out, so that no call is made again".to_owned(),
+        _ => format!("use 1 or more, or leave `{key}` out and let the run decide"),
+    };
     let mut refuse = |what: String, help: &str| {
         errors.at(&value, what, help);
         None
@@ -413,13 +421,14 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let options = parsed(quote! {
-            max_memory = "512MiB", batch_size = 100, sample_size = SAMPLE, threads = 4, verbose, name = many,
+            max_memory = "512MiB", batch_size = 100, sample_size = SAMPLE, threads = 4, verbose, retry = 3, name = many,
             crate = a::b, in_impl, on_error = "skip", try_input,
         });
         assert!(options.max_memory.unwrap().literal);
         let settings: Vec<_> = options.settings.iter().map(|s| (s.key.to_string(), s.literal)).collect();
         let expected = [("batch_size", true), ("sample_size", false), ("threads", true), ("verbose", true)];
         assert_eq!(settings, expected.map(|(key, literal)| (key.to_owned(), literal)));
+        assert!(options.retry.unwrap().literal);
         assert_eq!(options.name.unwrap(), "many");
         assert_eq!(options.krate.unwrap().segments.len(), 2);
         assert!(options.in_impl.unwrap().1);
@@ -474,6 +483,12 @@ mod tests {
             assert_eq!(mistakes(quote!(threads = #tokens)).len(), 1, "{tokens}");
         }
         assert_eq!(parsed(quote!(batch_size = 65_536)).settings.len(), 1);
+        for tokens in [quote!(1), quote!(100_000), quote!(TRIES), quote!(Retry::new(3).backoff(FIRST))] {
+            assert!(parsed(quote!(retry = #tokens)).retry.is_some());
+        }
+        for tokens in [quote!(0), quote!(-1), quote!(1.5), quote!("3"), quote!(true)] {
+            assert_eq!(mistakes(quote!(retry = #tokens)).len(), 1, "{tokens}");
+        }
     }
 
     #[test]

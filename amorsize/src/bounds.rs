@@ -22,6 +22,34 @@ pub trait BatchOutput: Send {}
 
 impl<T: Send> BatchOutput for T {}
 
+/// What can be an item of calls that are made again: a value that can be kept for the next one. References can.
+#[diagnostic::on_unimplemented(
+    message = "a call with `{Self}` cannot be made again: it cannot be cloned",
+    label = "this item type is not `Clone`, as `retry` needs it",
+    note = "the function uses up its item, so `retry` keeps a clone for the next call; take the item by reference, or use a \
+            type that is `Clone`"
+)]
+pub trait RetryItem: Clone {}
+
+impl<T: Clone> RetryItem for T {}
+
+/// What tells whether a call is to be made again: a `Result`, under any name.
+#[diagnostic::on_unimplemented(
+    message = "a function that returns `{Self}` cannot be retried: it returns no `Result`",
+    label = "this return type is not a `Result`, as `retry` needs it",
+    note = "a call is made again when it returned `Err`; return a `Result`, or leave `retry` out"
+)]
+pub trait RetryOutput {
+    #[doc(hidden)]
+    fn failed(&self) -> bool;
+}
+
+impl<T, E> RetryOutput for Result<T, E> {
+    fn failed(&self) -> bool {
+        self.is_err()
+    }
+}
+
 /// What can be a shared parameter: `&T` where `T: Sync`, or a [`ByValue`] that is cloned for each call.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a shared parameter of a `#[batched]` function",
@@ -88,7 +116,7 @@ impl<T, E, N: Into<E> + Send> InputError<Result<T, E>> for N {
 ///
 /// # Errors
 ///
-/// Always: the error of the input is the function's.
+/// Always: what is given is an error.
 #[inline]
 pub fn failed<T, E, N: InputError<Result<(), E>>>(error: N) -> Result<T, E> {
     match error.into_result() {

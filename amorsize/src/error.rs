@@ -1,9 +1,11 @@
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use crate::failure::Panicked;
+use crate::failure::{Ended, Panicked};
 use crate::memory::Bytes;
+use crate::seconds::Seconds;
 
 /// Why a run could not be started or finished.
 ///
@@ -70,6 +72,28 @@ pub enum ErrorKind {
         /// The budget of the run.
         budget: Bytes,
     },
+    /// The run's token was cancelled. Everything that was finished was handed over.
+    #[non_exhaustive]
+    Cancelled {
+        /// Items that were done.
+        items_done: usize,
+    },
+    /// The run's deadline passed. Everything that was finished was handed over.
+    #[non_exhaustive]
+    TimedOut {
+        /// Items that were done.
+        items_done: usize,
+        /// Seconds from the start of the run.
+        seconds: f64,
+    },
+    /// The function panicked, in a run whose partial outcome was asked for.
+    #[non_exhaustive]
+    Panicked {
+        /// Index of the item in the input.
+        item: usize,
+        /// The panic's message, where it has one.
+        message: Option<String>,
+    },
     /// No pool of the wanted number of threads could be started.
     #[non_exhaustive]
     Threads {
@@ -105,10 +129,23 @@ impl Error {
         matches!(*self.kind, ErrorKind::OverBudget { .. } | ErrorKind::Oversize { .. })
     }
 
+    /// Whether the run's token was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(*self.kind, ErrorKind::Cancelled { .. })
+    }
+
+    /// Whether the run's deadline passed.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        matches!(*self.kind, ErrorKind::TimedOut { .. })
+    }
+
     /// Index in the input of the item that the error is about, if it is about one.
     #[must_use]
     pub fn item(&self) -> Option<usize> {
         match *self.kind {
+            ErrorKind::Panicked { item, .. } => Some(item),
             ErrorKind::OverBudget { item, .. } | ErrorKind::Oversize { item, .. } => Some(item),
             _ => None,
         }
@@ -140,6 +177,19 @@ impl fmt::Display for Error {
                 "item {item} was not started: it is expected to need {needed} of memory, more than the budget of {budget}; \
                  give the run a larger `max_memory`, or let such items run alone with `oversize = \"alone\"`"
             ),
+            ErrorKind::Cancelled { items_done } => write!(
+                f,
+                "the run was cancelled after {items_done} items; what was finished was handed over, and `collect_partial` or \
+                 `for_each_batch_partial` gives the rest of the run back to go on with"
+            ),
+            ErrorKind::TimedOut { items_done, seconds } => write!(
+                f,
+                "the run passed its deadline after {items_done} items and {}; what was finished was handed over, and \
+                 `collect_partial` or `for_each_batch_partial` gives the rest of the run back to go on with",
+                Seconds(*seconds)
+            ),
+            ErrorKind::Panicked { item, message: Some(message) } => write!(f, "item {item} panicked: {message}"),
+            ErrorKind::Panicked { item, message: None } => write!(f, "item {item} panicked"),
             ErrorKind::Threads { threads, cause } => {
                 write!(f, "a pool of {threads} threads could not be started: {cause}; ask for fewer `threads`")
             }
@@ -219,6 +269,29 @@ pub enum TryError<E> {
 }
 
 impl<E> TryError<E> {
+    /// The run's own error, or `None` where the function failed.
+    pub fn run_error(&self) -> Option<&Error> {
+        match self {
+            Self::Run(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the results, or a single one, did not fit the budget.
+    pub fn is_over_budget(&self) -> bool {
+        self.run_error().is_some_and(Error::is_over_budget)
+    }
+
+    /// Whether the run's token was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.run_error().is_some_and(Error::is_cancelled)
+    }
+
+    /// Whether the run's deadline passed.
+    pub fn is_timed_out(&self) -> bool {
+        self.run_error().is_some_and(Error::is_timed_out)
+    }
+
     /// Index in the input of the item that the error is about, if it is about one.
     pub fn item(&self) -> Option<usize> {
         match self {
@@ -236,6 +309,26 @@ impl<E> TryError<E> {
     }
 }
 
+/// For options that are given as what they are rather than by name.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// A function that can't fail leaves the run's own errors, and its panics.
+impl From<TryError<Infallible>> for Error {
+    fn from(error: TryError<Infallible>) -> Self {
+        match error {
+            TryError::Run(error) => error,
+            TryError::Panic { item, panic } => {
+                Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
+            }
+            TryError::Item { error, .. } => match error {},
+        }
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for TryError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -249,6 +342,15 @@ impl<E: fmt::Display> fmt::Display for TryError<E> {
 // For every error that can be shown, so that a function may fail with a `String` too and its caller still use `?`. The text holds
 // the cause's already; it stands for a source, which only some of these could be.
 impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {}
+
+impl<E> From<Ended> for TryError<E> {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Error(error) => Self::Run(error),
+            Ended::Panic(item, payload) => Self::Panic { item, panic: Panicked::new(payload) },
+        }
+    }
+}
 
 impl<E> From<Error> for TryError<E> {
     fn from(error: Error) -> Self {

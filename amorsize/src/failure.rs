@@ -4,7 +4,10 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
+
+use crate::error::Error;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -113,6 +116,29 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
 
 // The text holds the cause's already, so that a function may fail with a `String` too.
 impl<E: fmt::Debug + fmt::Display> StdError for Failure<E> {}
+
+/// Why a run ended before its input did.
+pub(crate) enum Ended {
+    Error(Error),
+    /// The function panicked for this item.
+    Panic(usize, Payload),
+}
+
+impl Ended {
+    /// The error, for whoever lets a panic go on.
+    pub(crate) fn error_or_panic(self) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Panic(_, payload) => resume_unwind(payload),
+        }
+    }
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::error::{Error, TryError};
 use crate::execute::line::Flow;
-use crate::failure::{Cause, Failure, Payload};
+use crate::failure::{Cause, Ended, Failure, Payload};
 use crate::on_error::{Collect, Each, Skip, Stop};
 use crate::outcome::Failures;
 use crate::run::Batched;
@@ -55,6 +55,11 @@ struct Stream<I: IntoIterator, R, C, P> {
     failures: Failures,
 }
 
+/// Whether an iterator just ends with an error: somebody wanted it to.
+fn is_quiet(error: &Error) -> bool {
+    error.is_cancelled() || error.is_timed_out()
+}
+
 impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
     fn new(run: Batched<I, R, C, P>) -> Self {
         let buffer = Buffer::new(run.types());
@@ -64,7 +69,9 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
     /// The next result. An error of the run is a panic here.
     fn next(&mut self) -> Option<(usize, R)> {
         let next = self.try_next();
-        if let Some(error) = self.error.take() {
+        if next.is_none()
+            && let Some(error) = self.error.take_if(|error| !is_quiet(error))
+        {
             panic!("{error}");
         }
         next
@@ -87,11 +94,11 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
             // What was finished before a panic is given first; nothing behind the lost item follows.
             match catch_unwind(AssertUnwindSafe(|| self.run.drive(&mut self.buffer))) {
                 Ok(Ok(flow)) => self.ended = flow != Flow::Enough,
-                Ok(Err(error)) => {
+                Ok(Err(Ended::Error(error))) => {
                     self.ended = true;
                     self.error = Some(error);
                 }
-                Err(payload) => {
+                Ok(Err(Ended::Panic(_, payload))) | Err(payload) => {
                     self.ended = true;
                     self.panic = Some(payload);
                 }
@@ -101,6 +108,10 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.buffer.len(), None)
+    }
+
+    fn error(&self) -> Option<&Error> {
+        self.error.as_ref().filter(|_| self.buffer.len() == 0)
     }
 }
 
@@ -140,12 +151,26 @@ impl<I: IntoIterator, T, E, C, P> Stream<I, Result<T, E>, C, P> {
 }
 
 impl<I: IntoIterator, R, C, P> IntoIter<I, R, C, P> {
+    /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and where it
+    /// ended with its input.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.stream.error()
+    }
+
     pub(crate) fn new(run: Batched<I, R, C, P>) -> Self {
         Self { stream: Stream::new(run) }
     }
 }
 
 impl<I: IntoIterator, R, C, P> Unordered<I, R, C, P> {
+    /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and where it
+    /// ended with its input.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.stream.error()
+    }
+
     pub(crate) fn new(mut run: Batched<I, R, C, P>) -> Self {
         run.set_unordered();
         Self { stream: Stream::new(run) }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bounds;
+mod cancel;
 
 mod error;
 mod execute;
@@ -14,9 +15,11 @@ mod outcome;
 mod partial;
 mod plan;
 mod report;
+mod retry;
 mod run;
 mod run_core;
 mod sample;
+mod seconds;
 mod sink;
 mod verbose;
 
@@ -28,6 +31,7 @@ pub mod __private;
 pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
+pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
 pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batches, try_process_in_batches};
@@ -38,10 +42,11 @@ pub use memory::measure::{Certainty, MeasuredBy};
 pub use memory::source::{MemorySource, with_memory_source};
 pub use memory::tracking::{HeapUse, Tracking};
 pub use memory::trim::set_trim;
-pub use options::{MaxMemory, Oversize};
+pub use options::{MaxMemory, OnPanic, Oversize};
 pub use outcome::Outcome;
 pub use partial::Partial;
 pub use plan::{Plan, Warning};
 pub use report::Report;
+pub use retry::Retry;
 pub use run::Batched;
 pub use sink::{Batch, Indices};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 use crate::memory::{BYTES_SYNTAX, Bytes};
+use crate::retry::Retry;
 
 /// How much memory a run may use: a fraction of what is available when it starts, or bytes.
 ///
@@ -164,12 +165,15 @@ impl MaxMemoryValue<&str> {
 /// # Examples
 ///
 /// ```
-/// use amorsize::{Oversize, process_in_batches};
+/// use amorsize::{Oversize, batched};
 ///
-/// let load = |megabytes: usize| vec![1u8; megabytes << 20];
-/// // The sample shows that the results are too large; with "alone" they would be made one at a time.
-/// let run = process_in_batches(load, [3; 8]).max_memory("2MiB").oversize(Oversize::Error);
-/// let error = run.for_each_batch(|_| ()).unwrap_err();
+/// #[batched(max_memory = "2MiB")]
+/// fn load(mebibytes: usize) -> Vec<u8> {
+///     vec![1; mebibytes << 20]
+/// }
+///
+/// // The first result shows that they are too large; with "alone" they would be made one at a time.
+/// let error = load_batched([3; 8]).oversize(Oversize::Error).for_each_batch(|_| ()).unwrap_err();
 /// assert_eq!(error.item(), Some(1));
 /// assert!(error.is_over_budget());
 /// ```
@@ -232,6 +236,85 @@ impl OversizeValue<&str> {
     }
 }
 
+/// What becomes of a panic of the function.
+///
+/// Made from its name as well: `"propagate"`, `"skip"` or `"collect"`.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{OnPanic, process_in_batches};
+///
+/// let invert = |x: u32| 100 / x;
+/// let report = process_in_batches(invert, [5, 0, 4]).on_panic(OnPanic::Collect).for_each_batch(|_| ())?;
+/// assert_eq!((report.items(), report.panicked()), (2, 1));
+/// assert_eq!(report.panics()[0].to_string(), "item 1 panicked: attempt to divide by zero");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnPanic {
+    /// The first panic by input order ends the run and goes on to its caller, as with rayon. Everything before it was handed over.
+    #[default]
+    Propagate,
+    /// The item has no result. The report counts it, and keeps the first sixteen panics.
+    Skip,
+    /// The item has no result, and the report keeps every panic.
+    Collect,
+}
+
+impl OnPanic {
+    const fn parse(text: &str) -> Option<Self> {
+        match text.as_bytes() {
+            b"propagate" => Some(Self::Propagate),
+            b"skip" => Some(Self::Skip),
+            b"collect" => Some(Self::Collect),
+            _ => None,
+        }
+    }
+}
+
+impl TryFrom<&str> for OnPanic {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self, Error> {
+        Self::parse(text).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidOption {
+                option: "on_panic",
+                value: format!("{text:?}"),
+                expected: "\"propagate\", \"skip\" or \"collect\"",
+            })
+        })
+    }
+}
+
+/// A const expression given as `on_panic` in the attribute.
+#[derive(Debug)]
+pub struct OnPanicValue<T>(pub T);
+
+impl OnPanicValue<OnPanic> {
+    /// Nothing is to be checked.
+    #[must_use]
+    pub const fn checked(self) -> OnPanic {
+        self.0
+    }
+}
+
+impl OnPanicValue<&str> {
+    /// Reads the text at compile time.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused, which the compiler reports at the expression.
+    #[must_use]
+    pub const fn checked(self) -> OnPanic {
+        let Some(on_panic) = OnPanic::parse(self.0) else {
+            panic!("`on_panic` must be \"propagate\", \"skip\" or \"collect\"")
+        };
+        on_panic
+    }
+}
+
 /// What the attribute and the builder methods set; `None` where the run decides for itself.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -241,6 +324,8 @@ pub struct Options {
     threads: Option<usize>,
     verbose: bool,
     oversize: Oversize,
+    on_panic: OnPanic,
+    retry: Option<Retry>,
     /// Why a builder method did not take a value, for the terminal.
     refused: Option<ErrorKind>,
 }
@@ -256,6 +341,8 @@ impl Options {
             threads: None,
             verbose: false,
             oversize: Oversize::Alone,
+            on_panic: OnPanic::Propagate,
+            retry: None,
             refused: None,
         }
     }
@@ -295,6 +382,21 @@ impl Options {
         self
     }
 
+    /// Sets what becomes of a panic of the function.
+    #[must_use]
+    pub const fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.on_panic = on_panic;
+        self
+    }
+
+    pub(crate) fn panics(&self) -> OnPanic {
+        self.on_panic
+    }
+
+    pub(crate) fn set_retry(&mut self, retry: Retry) {
+        self.retry = Some(retry);
+    }
+
     /// Lets the terminal fail because of a value that was refused.
     pub(crate) fn refuse(&mut self, error: &Error) {
         self.refused.get_or_insert_with(|| error.kind().clone());
@@ -313,7 +415,15 @@ impl Options {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let plain = matches!(
             self,
-            Self { batch_size: None, sample_size: None, threads: None, max_memory: None, refused: None, .. }
+            Self {
+                batch_size: None,
+                sample_size: None,
+                threads: None,
+                max_memory: None,
+                retry: None,
+                refused: None,
+                ..
+            }
         );
         if plain { Ok(()) } else { self.check_each() }
     }
@@ -329,6 +439,7 @@ impl Options {
         at_least_one("batch_size", self.batch_size)?;
         at_least_one("sample_size", self.sample_size)?;
         at_least_one("threads", self.threads)?;
+        at_least_one("retry", self.retry.map(|retry| retry.times() as usize))?;
         if let Some(threads) = self.threads.filter(|&threads| threads > MOST_THREADS) {
             return Err(Error::new(ErrorKind::InvalidOption {
                 option: "threads",
@@ -380,6 +491,10 @@ mod tests {
         assert!(refused(&Options::new(Some("12 bananas".into()))).contains("\"12 bananas\""));
         assert!(refused(&Options::new(Some(Bytes::ZERO.into()))).contains("at least one byte"));
         let mut options = Options::new(None);
+        options.set_retry(Retry::new(0));
+        assert_eq!(refused(&options), "`retry` can't be 0: use at least 1");
+        options.set_retry(Retry::new(1));
+        assert!(options.check().is_ok());
         options.refuse(&Oversize::try_from("skip").unwrap_err());
         assert_eq!(refused(&options), "`oversize` can't be \"skip\": use \"alone\" or \"error\"");
     }

@@ -1,9 +1,12 @@
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::error::Error;
+use crate::error::{Error, TryError};
+use crate::failure::Failure;
 
-/// What a run that could not finish gives back: the results that are finished, the rest of the run, and why it ended.
+/// What a run that could not finish gives back: the results that are finished, the rest of the run, and why it ended: an error or a
+/// panic of the function, a token that was cancelled, a deadline, or the budget.
 ///
 /// Nothing is lost, and nothing has to be computed again: the rest is a run like any other, whose input begins where the finished
 /// results end. What it has computed out of order already is handed over when its turn comes, items are numbered as in the whole
@@ -31,19 +34,25 @@ use crate::error::Error;
 /// assert_eq!(next, 1000);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
-pub struct Partial<T, B, E = Error>(Box<Parts<T, B, E>>);
+pub struct Partial<T, B, E = Infallible>(Box<Parts<T, B, E>>);
 
 // Boxed, so that a `Result` of it stays small.
 struct Parts<T, B, E> {
     finished: Vec<T>,
+    failures: Vec<Failure<E>>,
     rest: B,
-    cause: E,
+    cause: TryError<E>,
 }
 
 impl<T, B, E> Partial<T, B, E> {
     #[cold]
-    pub(crate) fn new(finished: Vec<T>, rest: B, cause: E) -> Self {
-        Self(Box::new(Parts { finished, rest, cause }))
+    pub(crate) fn new(finished: Vec<T>, rest: B, cause: TryError<E>) -> Self {
+        Self(Box::new(Parts { finished, failures: Vec::new(), rest, cause }))
+    }
+
+    pub(crate) fn with_failures(mut self, failures: Vec<Failure<E>>) -> Self {
+        self.0.failures = failures;
+        self
     }
 
     /// The results of all items before the first one that is missing, in input order.
@@ -52,9 +61,22 @@ impl<T, B, E> Partial<T, B, E> {
         &self.0.finished
     }
 
-    /// Why the run ended.
+    /// The items that failed before the run ended, by input order, where the run goes on without them and gathers them: with
+    /// [`Collect`](crate::on_error::Collect).
     #[must_use]
-    pub fn cause(&self) -> &E {
+    pub fn failures(&self) -> &[Failure<E>] {
+        &self.0.failures
+    }
+
+    /// Takes the failures out.
+    #[must_use]
+    pub fn take_failures(&mut self) -> Vec<Failure<E>> {
+        std::mem::take(&mut self.0.failures)
+    }
+
+    /// Why the run ended. An item that failed or panicked is not part of the rest.
+    #[must_use]
+    pub fn cause(&self) -> &TryError<E> {
         &self.0.cause
     }
 
@@ -71,14 +93,14 @@ impl<T, B, E> Partial<T, B, E> {
 
     /// Why the run ended, alone.
     #[must_use]
-    pub fn into_cause(self) -> E {
+    pub fn into_cause(self) -> TryError<E> {
         self.0.cause
     }
 
-    /// The finished results, the rest of the run, and why it ended.
+    /// The finished results, the rest of the run, and why it ended. (Failures are [taken out](Self::take_failures) before.)
     #[must_use]
-    pub fn into_parts(self) -> (Vec<T>, B, E) {
-        let Parts { finished, rest, cause } = *self.0;
+    pub fn into_parts(self) -> (Vec<T>, B, TryError<E>) {
+        let Parts { finished, rest, cause, .. } = *self.0;
         (finished, rest, cause)
     }
 }
@@ -105,6 +127,6 @@ impl<T, B, E: fmt::Debug + fmt::Display> StdError for Partial<T, B, E> {}
 /// Lets `?` turn it into the error that [`collect`](crate::Batched::collect) would have given.
 impl<T, B> From<Partial<T, B>> for Error {
     fn from(partial: Partial<T, B>) -> Self {
-        partial.into_cause()
+        partial.into_cause().into()
     }
 }

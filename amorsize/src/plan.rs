@@ -5,6 +5,7 @@ use std::fmt;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
 use crate::sample::Learned;
+use crate::seconds::Seconds;
 
 /// A chunk is to last this long. Handing chunks between threads costs 5 to 20 us of wake-ups each at worst: with 1 ms a run of
 /// 10 us items took 1.2 % longer than rayon's, with 2 ms 0.3 %, and the last chunks of a run still end close together.
@@ -286,7 +287,7 @@ impl Plan {
             warn(
                 Warning::BYTES_UNSURE,
                 "bytes are told from the process's resident memory, which other work changes too: \
-                 implement `DeepSize` for the result to have them counted"
+                 derive or implement `DeepSize` for the result, or install `Tracking`, to have them counted"
                     .into(),
             );
         }
@@ -436,20 +437,6 @@ fn batch_items(learned: &Learned, situation: &Situation, plan: &Plan) -> usize {
     let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
     // Of slow items each thread has one in a batch at least, and another.
     by_time.max(2 * plan.threads).min(by_copying.max(plan.chunk_size)).min(by_memory).max(1)
-}
-
-/// Seconds for a person to read.
-pub(crate) struct Seconds(pub(crate) f64);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            seconds if seconds >= 1.0 => write!(f, "{seconds:.2} s"),
-            seconds if seconds >= 1e-3 => write!(f, "{:.2} ms", seconds * 1e3),
-            seconds if seconds >= 1e-6 => write!(f, "{:.2} us", seconds * 1e6),
-            seconds => write!(f, "{:.1} ns", seconds * 1e9),
-        }
-    }
 }
 
 #[cfg(test)]

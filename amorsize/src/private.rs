@@ -1,14 +1,16 @@
 //! What the expansion of `#[batched]` calls. Not part of the public interface: it changes with any release.
 
 pub use crate::bounds::{
-    BatchItem, BatchOutput, BatchShared, ByValue, InputError, OnErrorOutput, TryInputOutput, failed, value,
+    BatchItem, BatchOutput, BatchShared, ByValue, InputError, OnErrorOutput, RetryItem, RetryOutput, TryInputOutput,
+    failed, value,
 };
 pub use crate::execute::chunk::Chunk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
 use crate::on_error::OnError;
-pub use crate::options::{MaxMemory, MaxMemoryValue, Options, Oversize, OversizeValue};
+pub use crate::options::{MaxMemory, MaxMemoryValue, OnPanic, OnPanicValue, Options, Oversize, OversizeValue};
+pub use crate::retry::{Retry, RetryValue};
 use crate::run::Batched;
 
 /// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages
@@ -60,4 +62,12 @@ pub fn on_error<R: OnErrorOutput, P: OnError, I: IntoIterator, C>(run: Batched<I
 /// The run as it is, of a function whose input can fail.
 pub fn try_input<R: TryInputOutput, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C> {
     run
+}
+
+/// A run whose calls are made again. Like the constructors it is given the types in the user's own words.
+pub fn retrying<T: RetryItem, R: RetryOutput, I: IntoIterator<Item = T>, C>(
+    run: Batched<I, R, C>,
+    retry: Retry,
+) -> Batched<I, R, C> {
+    run.retry(retry)
 }

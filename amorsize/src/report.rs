@@ -7,7 +7,7 @@ use crate::memory::Bytes;
 use crate::memory::budget::Budget;
 use crate::memory::measure::MeasuredBy;
 use crate::outcome::Failures;
-use crate::plan::Seconds;
+use crate::seconds::Seconds;
 
 /// What a finished run measured.
 ///
@@ -28,11 +28,16 @@ pub struct Report {
     batches: usize,
     /// Shared, because a report can be cloned; `None` where no item failed.
     failures: Option<Arc<Failures>>,
+    retries: usize,
 }
 
 impl Report {
     pub(crate) fn new(totals: Totals, items: usize, batches: usize) -> Self {
-        Self { totals, items, batches, failures: None }
+        Self { totals, items, batches, retries: 0, failures: None }
+    }
+
+    pub(crate) fn with_retries(self, retries: usize) -> Self {
+        Self { retries, ..self }
     }
 
     /// The report of a run that leaves errors out, and hands `items` values over.
@@ -85,6 +90,12 @@ impl Report {
         self.batches
     }
 
+    /// Calls that were made again after an error, where [`retry`](crate::Batched::retry) is set.
+    #[must_use]
+    pub fn retries(&self) -> usize {
+        self.retries
+    }
+
     /// Seconds from the start to the end of the run, its sample and its sink included.
     #[must_use]
     pub fn seconds(&self) -> f64 {
@@ -131,7 +142,7 @@ impl Report {
         if self.totals.seconds > 0.0 { self.totals.learned.seconds / self.totals.seconds } else { 1.0 }
     }
 
-    /// Seconds that the function took for one item, on average.
+    /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.
     #[must_use]
     pub fn seconds_per_item(&self) -> f64 {
         self.totals.learned.seconds_per_item()
@@ -156,6 +167,19 @@ impl Report {
         Bytes::new(self.totals.learned.bytes)
     }
 
+    /// Items without a result because the function panicked, in a run that goes on without them (`on_panic`).
+    #[must_use]
+    pub fn panicked(&self) -> usize {
+        self.totals.panicked
+    }
+
+    /// The panics of those items, by input order where that was known in time: all of them with `on_panic = "collect"`, the first
+    /// sixteen with `"skip"`.
+    #[must_use]
+    pub fn panics(&self) -> &[Failure] {
+        &self.totals.panics
+    }
+
     /// How the bytes of results were measured.
     #[must_use]
     pub fn measured_by(&self) -> MeasuredBy {
@@ -170,6 +194,9 @@ impl fmt::Display for Report {
             write!(f, "{} more failed, ", self.failed())?;
         }
         writeln!(f, "{}", Seconds(self.seconds()))?;
+        if self.panicked() > 0 {
+            writeln!(f, "{} items panicked and have no result", self.panicked())?;
+        }
         writeln!(
             f,
             "{} per item, {:.2} times a plain loop on {} threads",
@@ -186,6 +213,11 @@ impl fmt::Display for Report {
             self.measured_by(),
             self.measured_by().certainty()
         )?;
+        match self.retries {
+            0 => {}
+            1 => write!(f, "\n1 call was made again after an error")?,
+            retries => write!(f, "\n{retries} calls were made again after an error")?,
+        }
         for failure in self.failures() {
             write!(f, "\n{failure}")?;
         }

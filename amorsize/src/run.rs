@@ -1,21 +1,27 @@
 //! The run as its user sees it.
 
 mod fallible;
+mod partial;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::{Duration, Instant};
 
+use crate::bounds::{RetryItem, RetryOutput};
+use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
 use crate::execute::buffer::Types;
-use crate::execute::chunk::{AsFunction, Kernel, Shared, as_function};
+use crate::execute::chunk::{AsFunction, Kernel, Retrying, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
+use crate::failure::Ended;
 use crate::iter::{IntoIter, Unordered};
 use crate::memory::measure::Measure;
 use crate::on_error::{Each, Stop};
-use crate::options::{MaxMemory, Options, Oversize};
+use crate::options::{MaxMemory, OnPanic, Options, Oversize};
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::retry::Retry;
 use crate::run_core::Core;
 use crate::sink::{Batch, Batches};
 
@@ -61,7 +67,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         let types = Types::new();
         Self {
             source: Source::new(items, types),
-            shared: Shared { context: shared, kernel, measure, types },
+            shared: Shared { context: shared, kernel, measure, types, retrying: None },
             as_function: as_function::<I::Item, R, C>,
             core: Core::new(options, size_of::<I::Item>(), size_of::<R>(), measure.1.by),
             owns: PhantomData,
@@ -118,6 +124,98 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
                 options
             }
         });
+        self
+    }
+
+    /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
+    /// one by input order goes on to the caller of the terminal; with `"skip"` and `"collect"` the run goes on without the item.
+    pub fn on_panic<V>(mut self, on_panic: V) -> Self
+    where
+        V: TryInto<OnPanic, Error: Into<Error>>,
+    {
+        let on_panic = on_panic.try_into().map_err(Into::into);
+        self.core.change_options(|mut options| match on_panic {
+            Ok(on_panic) => options.on_panic(on_panic),
+            Err(error) => {
+                options.refuse(&error);
+                options
+            }
+        });
+        self
+    }
+
+    /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
+    /// fails with an error that [is cancelled](Error::is_cancelled).
+    pub fn cancel_token(mut self, token: &CancelToken) -> Self {
+        self.core.interrupts().set_token(token.clone());
+        self
+    }
+
+    /// Ends the run at this time: no item starts after it, what is finished by then is handed over, and the terminal fails with an
+    /// error that [is timed out](Error::is_timed_out). It replaces a timeout.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.core.interrupts().set_deadline(deadline);
+        self
+    }
+
+    /// Ends the run so long after its terminal was called, as [`deadline`](Self::deadline) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut done = 0;
+    /// let slow = |x: u64| { std::thread::sleep(Duration::from_millis(1)); x };
+    /// let run = process_in_batches(slow, 0..).timeout(Duration::from_millis(20));
+    /// let error = run.for_each_batch(|batch| done += batch.len()).unwrap_err();
+    /// assert!(error.is_timed_out());
+    /// assert!(done > 0);
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.core.interrupts().set_timeout(timeout);
+        self
+    }
+
+    /// Makes a call that returned an error again, up to so many times: a number, or a [`Retry`] that also says how long to wait
+    /// before each. The last error is the item's result. It is for functions that return a `Result`; a panic is not retried.
+    ///
+    /// The function uses up its item, so a clone is kept during each call that may be followed by another. Where items are
+    /// borrowed, that is a reference; a clone that owns memory is held beside the budget, unless
+    /// [`Tracking`](crate::Tracking) measures it as part of what a call needs.
+    ///
+    /// A worker that waits does nothing else, and the seconds of an item, in the sample as in plan and report, include its waits.
+    /// A run that is over, as by an error of its sink, does not wait any longer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// let asleep = AtomicBool::new(true);
+    /// let ask = |x: u32| if asleep.swap(false, Ordering::Relaxed) { Err("asleep") } else { Ok(x + 1) };
+    ///
+    /// let mut answers = Vec::new();
+    /// let report = process_in_batches(ask, 0..5).retry(3).for_each_batch(|batch| answers.extend(batch))?;
+    /// assert_eq!(answers, [Ok(1), Ok(2), Ok(3), Ok(4), Ok(5)]);
+    /// assert_eq!(report.retries(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self
+    where
+        I::Item: RetryItem,
+        R: RetryOutput,
+    {
+        let retry = retry.into();
+        self.core.change_options(|mut options| {
+            options.set_retry(retry);
+            options
+        });
+        self.shared.retrying = Some(Retrying::new(retry));
         self
     }
 
@@ -181,7 +279,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Runs until the input ends or the outlet has enough. Results of the sample go first.
-    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Error> {
+    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
         self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
     }
 }
@@ -206,7 +304,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// ```
     pub fn collect<V: FromIterator<R>>(mut self) -> Result<V, Error> {
         // A `Vec` takes over the allocation of what it is collected from.
-        self.collect_vec().map(V::from_iter).map_err(|(error, _)| error)
+        self.collect_vec().map(V::from_iter).map_err(|(ended, _)| ended.error_or_panic())
     }
 
     /// Collects like [`collect`](Self::collect), and where that can't finish, gives back what is finished and the rest of the run, so
@@ -214,8 +312,9 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     ///
     /// # Errors
     ///
-    /// When an option was given a value that it does not take, or when the results don't fit the memory budget. Either way the
-    /// [`Partial`] holds everything that there is.
+    /// When an option was given a value that it does not take, when the results don't fit the memory budget, when the run was cancelled
+    /// or its deadline passed, or when a call panicked: here that is a cause like any other. The [`Partial`] holds everything that there
+    /// is.
     ///
     /// # Examples
     ///
@@ -243,11 +342,11 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     pub fn collect_partial<V: FromIterator<R>>(mut self) -> Result<V, Partial<R, Self>> {
         match self.collect_vec() {
             Ok(all) => Ok(V::from_iter(all)),
-            Err((error, finished)) => Err(Partial::new(finished, self, error)),
+            Err((ended, finished)) => Err(Partial::new(finished, self, ended.into())),
         }
     }
 
-    fn collect_vec(&mut self) -> Result<Vec<R>, (Error, Vec<R>)> {
+    fn collect_vec(&mut self) -> Result<Vec<R>, (Ended, Vec<R>)> {
         let types = self.shared.types;
         match self.core.collect(&mut self.source, (self.as_function)(&self.shared), types.collector()) {
             Ok(all) => Ok(types.collected(all)),
@@ -275,10 +374,42 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn for_each_batch<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Error> {
-        self.for_each(&mut |batch| {
+        let report = self.for_each(&mut |batch| {
             sink(batch);
             true
-        })
+        });
+        report.map_err(Ended::error_or_panic)
+    }
+
+    /// Hands over batches like [`for_each_batch`](Self::for_each_batch), and where that can't finish, gives the rest of the run back. A
+    /// panic of the function is such a case, too: it comes back as the cause.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, when a call panicked, when the run was cancelled or its deadline
+    /// passed, or when an item is too large. The results of all items before it were handed over, and the [`Partial`] holds no
+    /// finished ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let run = process_in_batches(|x: u32| 100 / x, [5, 4, 0, 2]);
+    /// let mut quotients = Vec::new();
+    /// let partial = run.for_each_batch_partial(|batch| quotients.extend(batch)).unwrap_err();
+    /// assert_eq!(partial.cause().to_string(), "item 2 panicked: attempt to divide by zero");
+    /// // The item is lost, and the others follow.
+    /// partial.into_rest().for_each_batch(|batch| quotients.extend(batch))?;
+    /// assert_eq!(quotients, [20, 25, 50]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn for_each_batch_partial<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Partial<R, Self>> {
+        let report = self.for_each(&mut |batch| {
+            sink(batch);
+            true
+        });
+        report.map_err(|ended| Partial::new(Vec::new(), self, ended.into()))
     }
 
     /// Runs everything and hands the results to `sink` batch by batch, until it returns an error.
@@ -319,15 +450,16 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         });
         match failure {
             Some(error) => Err(error),
-            None => report.map_err(S::from),
+            None => report.map_err(|ended| S::from(ended.error_or_panic())),
         }
     }
 
-    fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Error> {
+    fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Ended> {
         self.core.start(&mut self.source, (self.as_function)(&self.shared))?;
         let mut batches = Batches::new(self.types(), self.core.batch_items(), self.core.verbose(), sink);
         self.drive(&mut batches)?;
-        Ok(self.core.report(batches.count))
+        let count = batches.count;
+        Ok(self.core.report(count).with_retries(self.shared.retries()))
     }
 
     /// Runs the items when the results are asked for, and gives each as soon as it is there, with the index of its item.

@@ -1,15 +1,17 @@
 //! A run apart from its types: compiled once, whatever the function.
 
+use crate::cancel::Interrupts;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
-use crate::execute::buffer::{Collection, Collector};
+use crate::execute::buffer::{Collection, Collector, Results};
 use crate::execute::chunk::{Chunks, Function, Work};
 use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
+use crate::failure::Ended;
 use crate::memory::Bytes;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking;
-use crate::options::Options;
+use crate::options::{OnPanic, Options};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::verbose::Verbose;
@@ -29,6 +31,7 @@ pub(crate) struct Core {
     ledger: Ledger,
     /// Whether the program's allocator tells what calls need.
     tracks: bool,
+    interrupts: Interrupts,
 }
 
 impl Core {
@@ -41,6 +44,7 @@ impl Core {
             verbose,
             ledger: engine.ledger().clone(),
             tracks,
+            interrupts: Interrupts::default(),
             engine,
             stock: Stock::default(),
             chunks: Chunks::new(),
@@ -56,6 +60,10 @@ impl Core {
     pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
         self.engine.change_options(change);
         self.verbose = Verbose::new(self.options().is_verbose());
+    }
+
+    pub(crate) fn interrupts(&mut self) -> &mut Interrupts {
+        &mut self.interrupts
     }
 
     pub(crate) fn set_unordered(&mut self) {
@@ -85,14 +93,21 @@ impl Core {
     /// Runs the sample, unless that was done, and plans.
     pub(crate) fn plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<&Plan, Error> {
         self.check()?;
-        let work = Work { function, chunks: &self.chunks, ledger: &self.ledger, tracks: self.tracks };
+        let work = Work {
+            function,
+            chunks: &self.chunks,
+            ledger: &self.ledger,
+            tracks: self.tracks,
+            interrupts: &self.interrupts,
+        };
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
-        self.engine.make_plan(&mut line)
+        self.engine.make_plan(&mut line).map_err(Ended::error_or_panic)
     }
 
     /// Refuses what can't be run with, and prints the plan where that is wanted.
     pub(crate) fn start(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
         self.check()?;
+        self.interrupts.begin();
         if !self.verbose.is_on() {
             return Ok(());
         }
@@ -113,24 +128,43 @@ impl Core {
         input: &mut dyn Input,
         function: &dyn Function,
         outlet: &mut dyn Outlet,
-    ) -> Result<Flow, Error> {
+    ) -> Result<Flow, Ended> {
         if let Some(plan) = self.engine.plan() {
             outlet.set_batch_size(plan.batch_size());
         }
         let mut flow = Flow::Continue;
-        for (results, start, bytes) in self.kept.take() {
+        let mut kept = self.kept.take().into_iter();
+        for (results, start, bytes) in kept.by_ref() {
             let accepted = outlet.accept(results, start, bytes);
             self.release(accepted.items, accepted.bytes);
             flow = accepted.flow;
             if flow == Flow::Stop {
+                // The rest may be asked for.
+                kept.rev().for_each(|(results, start, bytes)| self.kept.put_back(results, start, bytes));
                 return Ok(flow);
             }
         }
         if flow == Flow::Enough {
             return Ok(flow);
         }
-        let work = Work { function, chunks: &self.chunks, ledger: &self.ledger, tracks: self.tracks };
+        let work = Work {
+            function,
+            chunks: &self.chunks,
+            ledger: &self.ledger,
+            tracks: self.tracks,
+            interrupts: &self.interrupts,
+        };
         self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
+    }
+
+    /// Notes that results of so many bytes belong to the caller now, and that those of `leftover` were made and not taken: they are
+    /// handed over first when the run goes on.
+    pub(crate) fn leave(&mut self, items: usize, bytes: u64, leftover: Option<(Results, usize)>) {
+        self.release(items, bytes);
+        self.engine.rebase();
+        if let Some((results, start)) = leftover {
+            self.kept.put_back(results, start, 0);
+        }
     }
 
     /// Runs everything into one collection. With an error come the results before the first that is missing; the others stay.
@@ -139,17 +173,19 @@ impl Core {
         input: &mut dyn Input,
         function: &dyn Function,
         collector: Collector,
-    ) -> Result<Collection, (Error, Option<Collection>)> {
-        let none = |error| (error, None);
+    ) -> Result<Collection, (Ended, Option<Collection>)> {
+        let none = |error| (Ended::Error(error), None);
         self.start(input, function).map_err(none)?;
-        let (least, _) = self.stock.left(input);
+        // An input without an end says that it has the most that can be said; it is collected as far as it fits.
+        let least = Some(self.stock.left(input).0).filter(|&least| least < usize::MAX).unwrap_or(0);
         let count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
         if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget().map_err(none)?.bytes {
             return Err(none(self.too_many(count)));
         }
         let Some(mut all) = collector.room_for(count) else { return Err(none(self.too_many(count))) };
-        if self.engine.is_under_way() {
+        if self.engine.is_under_way() || self.options().panics() != OnPanic::Propagate {
+            // Where items panic, the places of their results stay empty.
             all.lend_nothing();
         }
         let mut outlet = Collecting { all, bytes: 0 };
@@ -160,11 +196,11 @@ impl Core {
                 self.verbose.end(all.len());
                 Ok(all)
             }
-            Err(error) => {
+            Err(ended) => {
                 self.chunks.leave_collection();
                 self.stock.leave_collection();
-                self.release(all.len(), bytes);
-                Err((error, Some(all)))
+                self.leave(all.len(), bytes, None);
+                Err((ended, Some(all)))
             }
         }
     }
@@ -184,7 +220,7 @@ impl Core {
         })
     }
 
-    pub(crate) fn report(&self, batches: usize) -> Report {
+    pub(crate) fn report(&mut self, batches: usize) -> Report {
         let totals = self.engine.totals();
         let items = totals.learned.items;
         self.verbose.end(items);

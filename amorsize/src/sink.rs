@@ -243,11 +243,15 @@ impl<T, R> Outlet for Batches<'_, T, R> {
         if results.is_empty() {
             return accepted;
         }
+        if !self.open.is_empty() && start != self.first_index + self.open.len() {
+            // Items in between have no results, and a batch is of consecutive items.
+            accepted = self.hand_over();
+        }
         if self.open.is_empty() {
             self.first_index = start;
         }
-        if self.open.is_empty() && results.len() <= self.batch_size {
-            // The usual case for cheap items: a chunk is a batch, and nothing is copied.
+        if accepted.flow != Flow::Continue || self.open.is_empty() && results.len() <= self.batch_size {
+            // The usual case for cheap items: a chunk is a batch, and nothing is copied. What comes after a sink that stopped waits.
             self.open = results;
             self.open_bytes = bytes;
         } else if self.open.len() + results.len() <= self.batch_size {
@@ -265,11 +269,8 @@ impl<T, R> Outlet for Batches<'_, T, R> {
                     self.open_bytes += bytes;
                 }
                 if self.open.len() >= self.batch_size {
-                    let one = self.hand_over();
-                    accepted.items += one.items;
-                    accepted.bytes += one.bytes;
-                    accepted.flow = one.flow;
-                    if one.flow != Flow::Continue {
+                    accepted = accepted.and(self.hand_over());
+                    if accepted.flow != Flow::Continue {
                         break;
                     }
                 }
@@ -278,7 +279,10 @@ impl<T, R> Outlet for Batches<'_, T, R> {
         }
         // Without a size asked for, what comes next would often not fit: a batch that is nearly full is closed.
         let full = if self.asked.is_some() { self.batch_size } else { self.batch_size - self.batch_size / 4 };
-        if self.open.len() >= full { self.hand_over() } else { accepted }
+        if accepted.flow == Flow::Continue && self.open.len() >= full {
+            accepted = accepted.and(self.hand_over());
+        }
+        accepted
     }
 
     fn flush(&mut self) -> Accepted {
@@ -312,26 +316,43 @@ pub(crate) struct Values<'a, I, T, E> {
     eager: bool,
     /// Whether one ended the run.
     pub(crate) stopped: bool,
+    /// Results that the executor made for it, and what they hold of the budget.
+    pub(crate) made: usize,
+    pub(crate) bytes: u64,
+    /// Results behind the failure that ended the run, with the index of the first.
+    pub(crate) leftover: Option<Leftover<T, E>>,
 }
+
+/// Results that were made and not taken, with the index of the first one's item.
+pub(crate) type Leftover<T, E> = (Vec<Result<T, E>>, usize);
 
 impl<'a, I, T, E> Values<'a, I, T, E> {
     pub(crate) fn new(types: Types<I, Result<T, E>>, eager: bool, fail: OnFailure<'a, E>) -> Self {
-        Self { types, values: Vec::new(), taken: 0, fail, eager, stopped: false }
+        Self { types, values: Vec::new(), taken: 0, fail, eager, stopped: false, made: 0, bytes: 0, leftover: None }
     }
 }
 
 impl<I, T, E> Outlet for Values<'_, I, T, E> {
-    fn accept(&mut self, results: Results, start: usize, _bytes: u64) -> Accepted {
-        for (i, result) in self.types.into_vec(results).into_iter().enumerate() {
-            // A run that fails hands over what was finished meanwhile.
-            if self.stopped {
-                break;
-            }
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+        let mut results = self.types.into_vec(results).into_iter();
+        self.made += results.len();
+        self.bytes += bytes;
+        let mut index = start;
+        for result in results.by_ref() {
             self.taken += 1;
+            index += 1;
             match result {
                 Ok(value) => self.values.push(value),
-                Err(error) => self.stopped = !(self.fail)(start + i, error),
+                Err(error) => {
+                    self.stopped = !(self.fail)(index - 1, error);
+                    if self.stopped {
+                        break;
+                    }
+                }
             }
+        }
+        if self.stopped && results.len() > 0 {
+            self.leftover = Some((results.collect(), index));
         }
         Accepted { flow: if self.stopped { Flow::Stop } else { Flow::Continue }, ..Accepted::KEPT }
     }
@@ -368,6 +389,8 @@ pub(crate) struct Sorting<'a, I, T, E> {
     spare: Vec<Vec<Result<T, E>>>,
     /// Whether a failure or the sink ended the run.
     pub(crate) stopped: bool,
+    /// Results behind what ended the run.
+    pub(crate) leftover: Option<Leftover<T, E>>,
     verbose: Verbose,
 }
 
@@ -397,6 +420,7 @@ impl<'a, I, T, E> Sorting<'a, I, T, E> {
             bin: Arc::new(Bin(Mutex::new(Vec::new()))),
             spare: Vec::new(),
             stopped: false,
+            leftover: None,
             verbose,
         }
     }
@@ -449,21 +473,20 @@ impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
         let mut given = Accepted::KEPT;
         let mut results = self.types.into_vec(results);
         let mut left = results.len();
-        for (i, result) in results.drain(..).enumerate() {
-            // A run that fails hands over what was finished meanwhile.
-            if self.stopped {
-                break;
-            }
+        let mut taken = results.drain(..);
+        let mut index = start;
+        while let Some(result) = taken.next() {
             left -= 1;
+            index += 1;
             self.held.items += 1;
             // All bytes go with the last part: nothing is known of the parts, and large results may lie in that one.
             if left == 0 {
                 self.held.bytes += bytes;
             }
             match result {
-                Ok(value) => self.add(start + i, value),
+                Ok(value) => self.add(index - 1, value),
                 Err(error) => {
-                    self.stopped = !(self.fail)(start + i, error);
+                    self.stopped = !(self.fail)(index - 1, error);
                     if !self.stopped {
                         continue;
                     }
@@ -473,11 +496,18 @@ impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
             if self.open.len() >= self.batch_size {
                 self.hand_over();
             }
+            if self.stopped && left > 0 {
+                self.held.bytes += bytes;
+                self.leftover = Some((taken.by_ref().collect(), index));
+            }
             if self.open.is_empty() {
-                let one = self.given();
-                (given.items, given.bytes) = (given.items + one.items, given.bytes + one.bytes);
+                given = given.and(self.given());
+            }
+            if self.stopped {
+                break;
             }
         }
+        drop(taken);
         if self.spare.len() < MOST_BUFFERS && results.capacity() > 0 {
             self.spare.push(results);
         }

@@ -589,6 +589,34 @@ impl<T, R> Types<T, R> {
         unsafe { &*ptr::slice_from_raw_parts(first.cast(), count) }
     }
 
+    /// Takes the next waiting item out of a chunk.
+    pub(crate) fn take_item(self, chunk: &mut RawChunk) -> T {
+        let (first, count) = chunk.items.held(self.mark);
+        assert!(count > 0, "no item waits");
+        chunk.items.next += 1;
+        // SAFETY: the place holds an item, of this type as the mark shows, and is no longer counted as one.
+        unsafe { first.cast::<T>().read() }
+    }
+
+    /// Puts an item back in the place of the last one that was taken out, to be the next.
+    pub(crate) fn put_back(self, chunk: &mut RawChunk, item: T) {
+        let items = &mut chunk.items;
+        items.kind.check(self.mark);
+        assert!(items.next > 0, "there is a place where an item was taken out");
+        items.next -= 1;
+        // SAFETY: all places before the former `next` lie within the block and hold nothing: `next` starts at 0 in each block and
+        // moves past items that are taken out alone. The mark shows that the place is one for a `T`.
+        unsafe { items.kind.at(items.block.places, items.next).cast::<T>().write(item) };
+    }
+
+    /// Takes the last result of a chunk out.
+    pub(crate) fn take_result(self, chunk: &mut RawChunk) -> R {
+        let last = chunk.results.last(self.mark, 1);
+        chunk.results.len -= 1;
+        // SAFETY: the place holds a result, of this type as the mark shows, and is no longer counted as one.
+        unsafe { last.cast::<R>().read() }
+    }
+
     /// The last `count` results of a chunk.
     pub(crate) fn last_results_of(self, chunk: &RawChunk, count: usize) -> &[R] {
         let first = chunk.results.last(self.mark, count);
@@ -613,6 +641,16 @@ impl<T, R> Types<T, R> {
     /// Room for results in a `Vec` that was used before.
     pub(crate) fn in_buffer(self, buffer: Vec<R>) -> Results {
         Results::in_block(self.results(), Block::of_vec(buffer))
+    }
+
+    /// Results that are in a `Vec`, without a copy.
+    pub(crate) fn results_of(self, mut vec: Vec<R>) -> Results {
+        let len = vec.len();
+        // SAFETY: zero is within the capacity. The places keep their results, which are counted below and nowhere else.
+        unsafe { vec.set_len(0) };
+        let mut results = Results::in_block(self.results(), Block::of_vec(vec));
+        results.len = len;
+        results
     }
 
     /// What makes a [`Collection`] of results.
@@ -719,6 +757,56 @@ mod tests {
     }
 
     #[test]
+    fn an_item_is_put_back_where_one_was_taken_out() {
+        let (mine, types) = (values(4), Both::new());
+        let mut chunk = filled(types, &mine);
+        let refused = catch_unwind(AssertUnwindSafe(|| types.put_back(&mut chunk, Arc::clone(&mine[0]))));
+        assert!(refused.is_err(), "none was taken out");
+        chunk.results.ensure(4);
+        types.quota(&mut chunk, 2).run(|item| item);
+        assert_eq!(types.take_result(&mut chunk), mine[1]);
+        types.put_back(&mut chunk, Arc::clone(&mine[3]));
+        assert_eq!(types.take_item(&mut chunk), mine[3]);
+        types.put_back(&mut chunk, Arc::clone(&mine[1]));
+        assert_eq!((types.last_results_of(&chunk, 1), types.items_of(&chunk)), (&mine[..1], &mine[1..]));
+        types.quota(&mut chunk, 3).run(|item| item);
+        assert_eq!(types.into_vec(chunk.results.take()), mine);
+        let refused = catch_unwind(AssertUnwindSafe(|| types.take_item(&mut chunk)));
+        assert!(refused.is_err(), "no item waits");
+        drop(chunk);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn what_was_split_off_has_no_place_to_put_an_item_back() {
+        let (mine, types) = (values(4), Both::new());
+        let mut chunk = filled(types, &mine);
+        chunk.results.ensure(4);
+        types.quota(&mut chunk, 1).run(|item| item);
+        let mut rest = chunk.split_off(1);
+        assert!(catch_unwind(AssertUnwindSafe(|| types.put_back(&mut rest, Arc::clone(&mine[0])))).is_err());
+        types.put_back(&mut chunk, Arc::clone(&mine[0]));
+        assert_eq!((types.items_of(&chunk), types.items_of(&rest)), (&mine[..2], &mine[2..]));
+        drop((chunk, rest));
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn an_item_that_is_taken_out_and_lost_is_dropped_once() {
+        let (mine, types) = (values(4), Both::new());
+        let mut chunk = filled(types, &mine);
+        chunk.results.ensure(4);
+        drop(types.take_item(&mut chunk));
+        assert_eq!((chunk.items(), chunk.results.len()), (3, 0));
+        types.quota(&mut chunk, 1).run(|item| item);
+        drop(types.take_result(&mut chunk));
+        assert_eq!((chunk.items(), chunk.results.len()), (2, 0));
+        assert!(catch_unwind(AssertUnwindSafe(|| types.take_result(&mut chunk))).is_err(), "there is no result");
+        drop(chunk);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
     fn an_input_that_panics_keeps_what_it_gave() {
         let (mine, types) = (values(10), Both::new());
         let mut chunk = types.chunk();
@@ -749,6 +837,10 @@ mod tests {
         let refused = |body: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(body)).is_err());
         refused(&mut || assert!(strings.items_of(&chunk)[0].is_empty()));
         refused(&mut || drop(strings.into_vec(numbers.in_buffer(vec![1]))));
+        refused(&mut || drop(strings.take_item(&mut chunk)));
+        refused(&mut || drop(strings.take_result(&mut chunk)));
+        assert_eq!(numbers.take_item(&mut chunk), 0);
+        refused(&mut || strings.put_back(&mut chunk, String::new()));
         refused(&mut || drop(strings.collected(numbers.collector().room_for(1).unwrap())));
         refused(&mut || strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1));
         refused(&mut || strings.collector().room_for(1).unwrap().add(numbers.in_buffer(Vec::new())));
@@ -853,6 +945,18 @@ mod tests {
         assert_eq!((back.as_slice(), back.capacity()), (&mine[..], 3));
         drop(back);
         assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn the_results_of_a_vec_come_back_or_are_dropped() {
+        let (mine, types) = (values(5), Both::new());
+        let results = types.results_of(mine.clone());
+        assert_eq!(results.len(), 5);
+        assert_eq!(types.into_vec(results), mine);
+        drop(types.results_of(mine.clone()));
+        assert!(all_dropped_but_mine(&mine));
+        let none = Types::<(), ()>::new();
+        assert_eq!(none.into_vec(none.results_of(vec![(); 3])).len(), 3);
     }
 
     #[test]

@@ -1,21 +1,26 @@
 //! Chunks: consecutive items that one worker takes at a time, and the function as that which runs them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use super::buffer::Chunk;
 use super::buffer::{RawChunk, Types};
 use super::control::{ChunkId, Control, Steps};
+use crate::bounds::{RetryItem, RetryOutput};
+use crate::cancel::Interrupts;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, Measure, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
+use crate::retry::Retry;
 
 /// The function of a run, as a call over a chunk: one call through a pointer for many items.
 pub(crate) type Kernel<T, R, C> = fn(&mut Chunk<T, R>, &C);
 
 /// A function with its shared parameters, as the part of the executor sees it that is compiled once.
 pub(crate) trait Function: Sync {
-    /// Calls the function for the next `count` items of a chunk.
-    fn call(&self, chunk: &mut RawChunk, count: usize);
+    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is made again.
+    fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool);
 
     /// What the last `count` results own beside their own size, as far as their type says it.
     fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap;
@@ -36,11 +41,67 @@ pub(crate) struct Shared<T, R, C> {
     pub(crate) kernel: Kernel<T, R, C>,
     pub(crate) measure: (Measure<T>, Measure<R>),
     pub(crate) types: Types<T, R>,
+    pub(crate) retrying: Option<Retrying<T, R, C>>,
+}
+
+/// How calls that fail are made again: by a function that exists only for runs that do so.
+pub(crate) struct Retrying<T, R, C> {
+    retry: Retry,
+    call: CallAgain<T, R, C>,
+    /// Calls that were made again.
+    retries: AtomicUsize,
+}
+
+type CallAgain<T, R, C> = fn(&Shared<T, R, C>, &Retrying<T, R, C>, &mut RawChunk, &dyn Fn() -> bool);
+
+impl<T: RetryItem, R: RetryOutput, C> Retrying<T, R, C> {
+    pub(crate) fn new(retry: Retry) -> Self {
+        Self { retry, call: Shared::call_again, retries: AtomicUsize::new(0) }
+    }
+}
+
+impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
+    /// Calls the function for the next item of a chunk, and again while it fails and may be called again.
+    ///
+    /// A panic, be it of the call, of `Clone` or of `Drop`, leaves neither the item nor a result of it.
+    fn call_again(&self, retrying: &Retrying<T, R, C>, chunk: &mut RawChunk, is_over: &dyn Fn() -> bool) {
+        let types = self.types;
+        for waits in 0..retrying.retry.times() {
+            let item = types.take_item(chunk);
+            let again = item.clone();
+            types.put_back(chunk, item);
+            (self.kernel)(types.quota(chunk, 1), &self.context);
+            let failed = types.last_results_of(chunk, 1)[0].failed();
+            // Of a run that is over the error stays: a chunk has a result for each of its items.
+            if !failed || !retrying.retry.wait(waits, is_over) {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(again))) {
+                    drop(types.take_result(chunk));
+                    resume_unwind(payload);
+                }
+                return;
+            }
+            drop(types.take_result(chunk));
+            types.put_back(chunk, again);
+            retrying.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        // Nothing is kept for a call after the last one.
+        (self.kernel)(types.quota(chunk, 1), &self.context);
+    }
+}
+
+impl<T, R, C> Shared<T, R, C> {
+    /// Calls that were made again.
+    pub(crate) fn retries(&self) -> usize {
+        self.retrying.as_ref().map_or(0, |retrying| retrying.retries.load(Ordering::Relaxed))
+    }
 }
 
 impl<T, R, C: Sync> Function for Shared<T, R, C> {
-    fn call(&self, chunk: &mut RawChunk, count: usize) {
-        (self.kernel)(self.types.quota(chunk, count), &self.context);
+    fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
+        match &self.retrying {
+            None => (self.kernel)(self.types.quota(chunk, count), &self.context),
+            Some(retrying) => (0..count).for_each(|_| (retrying.call)(self, retrying, chunk, is_over)),
+        }
     }
 
     fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap {
@@ -118,6 +179,11 @@ impl Chunks {
         self.places().chunks.iter_mut().flatten().for_each(|chunk| chunk.leave_collection());
     }
 
+    /// Gives up the name of a chunk that was taken out.
+    fn forget(&self, id: ChunkId) {
+        self.places().free.push(id);
+    }
+
     /// Takes a chunk out for good.
     pub(crate) fn remove(&self, id: ChunkId) -> Box<RawChunk> {
         let mut places = self.places();
@@ -134,6 +200,7 @@ pub(crate) struct Work<'a> {
     pub(crate) ledger: &'a Ledger,
     /// Whether the program's allocator tells what calls need.
     pub(crate) tracks: bool,
+    pub(crate) interrupts: &'a Interrupts,
 }
 
 impl Work<'_> {
@@ -142,17 +209,23 @@ impl Work<'_> {
         self.function.knows_results() || (self.tracks && self.function.results_own())
     }
 
+    /// Whether there is something to look at before each call.
+    pub(crate) fn one_by_one(&self) -> bool {
+        self.measures() || self.interrupts.are_possible()
+    }
+
     /// Calls the function for the next `count` items of a chunk, and measures their results. `count` is 1 where results are
-    /// measured one by one.
-    pub(crate) fn step(&self, chunk: &mut RawChunk, count: usize) -> Heap {
+    /// measured one by one. Once the run `is_over`, no call is made again.
+    pub(crate) fn step(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) -> Heap {
+        let is_over: &dyn Fn() -> bool = &|| is_over() || self.interrupts.now().is_some();
         if !self.tracks {
-            self.function.call(chunk, count);
+            self.function.call(chunk, count, is_over);
             return self.function.results_heap(chunk, count);
         }
         if !self.function.results_own() {
             // Nothing that these calls allocate can be part of their results, so their peak is that of a single call.
             let frame = Frame::begin();
-            self.function.call(chunk, count);
+            self.function.call(chunk, count, is_over);
             let used = frame.end();
             tracking::settle(used.retained());
             return Heap { working: used.peak(), ..Heap::default() };
@@ -161,7 +234,7 @@ impl Work<'_> {
         let known = self.function.items_heap(chunk, count);
         let owned = known.unwrap_or(chunk.item_heap);
         let frame = Frame::begin();
-        self.function.call(chunk, count);
+        self.function.call(chunk, count, is_over);
         let used = frame.end();
         tracking::settle(used.retained());
         let mut kept = u64::try_from(used.retained().saturating_add_unsigned(owned)).unwrap_or(0);
@@ -207,7 +280,8 @@ impl Work<'_> {
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
         let entered = self.ledger.enter();
-        let ran = control.run_chunk(grant, &mut Running { work: *self, chunk: &mut chunk });
+        let ran =
+            control.run_chunk(grant, &mut Running { work: *self, chunk: &mut chunk, control, start: grant.start });
         drop(entered);
         let rest = if !ran.leaves_items() {
             None
@@ -216,7 +290,12 @@ impl Work<'_> {
         } else {
             Some(self.chunks.add(chunk.split_off(0)))
         };
-        self.chunks.put(grant.id, chunk);
+        if rest.is_none() && chunk.results.len() == 0 {
+            // Its only item panicked.
+            self.chunks.forget(grant.id);
+        } else {
+            self.chunks.put(grant.id, chunk);
+        }
         control.finish(ran, rest, is_job) || !is_job
     }
 }
@@ -225,11 +304,15 @@ impl Work<'_> {
 struct Running<'a> {
     work: Work<'a>,
     chunk: &'a mut RawChunk,
+    control: &'a Control,
+    /// Index of the first item.
+    start: usize,
 }
 
 impl Steps for Running<'_> {
     fn step(&mut self, count: usize) -> Heap {
-        self.work.step(self.chunk, count)
+        let next = self.start + self.done();
+        self.work.step(self.chunk, count, &|| next >= self.control.limit())
     }
 
     fn done(&self) -> usize {
@@ -238,5 +321,13 @@ impl Steps for Running<'_> {
 
     fn measures(&self) -> bool {
         self.work.measures()
+    }
+
+    fn one_by_one(&self) -> bool {
+        self.work.one_by_one()
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.work.interrupts.now().is_some()
     }
 }

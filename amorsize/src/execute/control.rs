@@ -17,7 +17,7 @@
 //! ([`State::reserve`]) is for the chunk whose results are to be handed over next: results of later items can't be handed over
 //! before, so they must never take all credit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -45,14 +45,21 @@ const CLOCK_SECONDS: f64 = 100e-6;
 /// Idle workers that allocate or free less than this do so for the pool itself: some 40 bytes for each job, and its queues.
 const POOLS_OWN: i64 = 16 << 10;
 
+/// Stands for the item of a panic that no call made.
+const NO_ITEM: usize = usize::MAX;
+
 /// One chunk being run, as far as this file knows it.
 pub(crate) trait Steps {
     /// Calls the function for the next `count` items and gives what their results own beside their own size.
     fn step(&mut self, count: usize) -> Heap;
     /// Results so far.
     fn done(&self) -> usize;
-    /// Whether results can own more bytes than their size says.
+    /// Whether results are measured one by one.
     fn measures(&self) -> bool;
+    /// Whether there is something to look at before each call.
+    fn one_by_one(&self) -> bool;
+    /// Whether no further item may start.
+    fn is_interrupted(&self) -> bool;
 }
 
 /// A chunk that may start.
@@ -104,6 +111,15 @@ pub(crate) struct Stuck {
     pub(crate) needed: u64,
     /// Items that were pulled and not run.
     pub(crate) waiting: usize,
+}
+
+/// How a run deals with results and panics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    /// Whether results are handed over in input order.
+    pub(crate) ordered: bool,
+    /// Whether it goes on without items that panic.
+    pub(crate) tolerant: bool,
 }
 
 /// What became of a chunk.
@@ -158,7 +174,13 @@ pub(crate) struct State {
     /// Whether the caller could give credit back by closing its batch early.
     caller_holds: bool,
     input_ended: bool,
-    panic: Option<(usize, Payload)>,
+    /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
+    ending: BTreeMap<usize, Payload>,
+    /// Whether the run goes on without items that panic, and those that did.
+    tolerant: bool,
+    pub(crate) panics: Vec<(usize, Payload)>,
+    /// Items that give no result, as far as those before them have not been made ready.
+    holes: BTreeSet<usize>,
     pub(crate) chunks: usize,
     /// Items started and not handed over, now and at most.
     pub(crate) outstanding: usize,
@@ -213,9 +235,15 @@ impl State {
     }
 
     fn add_ready(&mut self) {
-        while let Some(next) = self.finished.get(&self.ready_end) {
-            self.ready_items += next.items;
-            self.ready_end += next.items;
+        loop {
+            if let Some(next) = self.finished.get(&self.ready_end) {
+                self.ready_items += next.items;
+                self.ready_end += next.items;
+            } else if self.holes.remove(&self.ready_end) {
+                self.ready_end += 1;
+            } else {
+                break;
+            }
         }
     }
 
@@ -251,7 +279,7 @@ impl State {
         ready >= self.wanted_items
             || self.wants_items(AHEAD * self.threads / 2, limit)
             || (self.running == 0 && self.jobs == 0)
-            || self.panic.is_some()
+            || !self.ending.is_empty()
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
     }
 }
@@ -262,10 +290,11 @@ impl Control {
         learned: Learned,
         ledger: Ledger,
         progress: Progress,
-        ordered: bool,
+        ways: Ways,
         watch: Option<Watch>,
     ) -> Self {
         let Progress { next, outstanding } = progress;
+        let Ways { ordered, tolerant } = ways;
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
@@ -286,7 +315,10 @@ impl Control {
                 wanted_items: 1,
                 caller_holds: false,
                 input_ended: false,
-                panic: None,
+                ending: BTreeMap::new(),
+                tolerant,
+                panics: Vec::new(),
+                holes: BTreeSet::new(),
                 chunks: 0,
                 outstanding,
                 most_outstanding: outstanding,
@@ -335,7 +367,14 @@ impl Control {
         if let Err(payload) = catch_unwind(look) {
             self.stop_at(0);
             // A call that panicked comes first.
-            self.state().panic.get_or_insert((usize::MAX, payload));
+            self.state().ending.insert(NO_ITEM, payload);
+        }
+    }
+
+    /// Notes that results that the run held belong to its caller now.
+    pub(crate) fn rebase(&self) {
+        if let Some(watch) = &self.watch {
+            watch.lock().unwrap_or_else(PoisonError::into_inner).rebase();
         }
     }
 
@@ -475,9 +514,17 @@ impl Control {
         self.kept.swap(0, Ordering::Relaxed)
     }
 
-    /// The panic of the first item, by input order, whose call panicked.
-    pub(crate) fn take_panic(&self) -> Option<Payload> {
-        self.state().panic.take().map(|(_, payload)| payload)
+    /// The panic that ended the run, and its item. The run can go on without it.
+    pub(crate) fn take_panic(&self) -> Option<(usize, Payload)> {
+        let mut state = self.state();
+        let (item, payload) = state.ending.pop_first()?;
+        let next = state.ending.first_key_value().map_or(usize::MAX, |(&item, _)| item);
+        self.limit.store(next, Ordering::Relaxed);
+        if item != NO_ITEM {
+            state.holes.insert(item);
+            state.add_ready();
+        }
+        Some((item, payload))
     }
 
     // ---- called by jobs, and by a caller that works itself ----
@@ -552,7 +599,7 @@ impl Control {
             let state = self.state();
             (state.learned.recent_seconds().max(1e-10), state.threads > 1)
         };
-        let look = if steps.measures() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
+        let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let mut outcome = Outcome { stretch: Stretch::default(), credit: grant.credit, elsewhere: false, panic: None };
         let stretch = &mut outcome.stretch;
@@ -561,6 +608,11 @@ impl Control {
         let mut heap_bytes = 0;
         while stretch.items < grant.items {
             if grant.start + stretch.items >= self.limit() || self.pausing.load(Ordering::Relaxed) {
+                break;
+            }
+            if steps.is_interrupted() {
+                // No job shall take up what this one leaves.
+                self.pause(true);
                 break;
             }
             let count = look.min(grant.items - stretch.items);
@@ -638,7 +690,8 @@ impl Control {
         if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
             state.settle_stray(&mut outcome);
         }
-        let rest_items = grant.items - done;
+        let lost = usize::from(outcome.panic.is_some());
+        let rest_items = grant.items - done - lost;
         let rest_bytes =
             if rest.is_some() { (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64 } else { 0 };
         // What the results hold stays taken until they are handed over.
@@ -647,16 +700,20 @@ impl Control {
         state.learned.add(outcome.stretch);
         state.running -= 1;
         state.chunks += 1;
-        state.outstanding -= rest_items;
+        state.outstanding -= rest_items + lost;
         if let Some(id) = rest {
-            state.waiting.insert(grant.start + done, Waiting { id, items: rest_items, input_bytes: rest_bytes });
+            state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
         }
         if let Some(payload) = outcome.panic {
             let item = grant.start + done;
-            if state.panic.as_ref().is_none_or(|(first, _)| item < *first) {
-                state.panic = Some((item, payload));
+            if state.tolerant {
+                state.panics.push((item, payload));
+                state.holes.insert(item);
+            } else {
+                self.stop_at(item);
+                state.ending.insert(item, payload);
             }
-            self.stop_at(item);
+            state.add_ready();
         }
         if done > 0 {
             let chunk = Finished { id: grant.id, start: grant.start, items: done, bytes: outcome.stretch.bytes };
@@ -685,7 +742,7 @@ pub(crate) struct Ran {
 impl Ran {
     /// Whether items are left that are to run later.
     pub(crate) fn leaves_items(&self) -> bool {
-        // The item that panicked is gone, and what stands behind it will not run.
-        self.outcome.panic.is_none() && self.outcome.stretch.items < self.grant.items
+        // The item that panicked is gone.
+        self.outcome.stretch.items + usize::from(self.outcome.panic.is_some()) < self.grant.items
     }
 }

@@ -31,6 +31,11 @@ pub(crate) struct Accepted {
 impl Accepted {
     /// The results are kept.
     pub(crate) const KEPT: Self = Self { items: 0, bytes: 0, flow: Flow::Continue };
+
+    /// Both, one after the other.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self { items: self.items + next.items, bytes: self.bytes + next.bytes, flow: next.flow }
+    }
 }
 
 /// What takes the results of a run.
@@ -112,6 +117,11 @@ impl Kept {
     /// Results that are kept.
     pub(crate) fn len(&self) -> usize {
         self.parts.iter().map(|(results, ..)| results.len()).sum()
+    }
+
+    /// Puts results back before all others.
+    pub(crate) fn put_back(&mut self, results: Results, start: usize, bytes: u64) {
+        self.parts.insert(0, (results, start, bytes));
     }
 
     /// The parts in order, each with the index of its first item and its bytes.
@@ -287,11 +297,11 @@ impl Line<'_> {
         let mut done = Inlined { items: 0, heap: 0, largest: 0, working: 0, seconds: None, panic: None };
         let begun = timed.then(Instant::now);
         let work = self.work;
-        let at_once = if work.measures() { 1 } else { count };
+        let at_once = if work.one_by_one() { 1 } else { count };
         let _entered = work.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            while done.items < count && done.heap <= allowance {
-                let heap = work.step(&mut chunk, at_once);
+            while done.items < count && done.heap <= allowance && work.interrupts.now().is_none() {
+                let heap = work.step(&mut chunk, at_once, &|| false);
                 done.items += at_once;
                 done.heap += heap.sum;
                 done.largest = done.largest.max(heap.largest);
@@ -334,10 +344,7 @@ impl Line<'_> {
     pub(crate) fn hand_over(&mut self, finished: Finished) -> Accepted {
         let mut chunk = self.work.chunks.remove(finished.id);
         let results = chunk.results.take();
-        // Items that were not run because one of them panicked go with it.
-        if chunk.items() == 0 {
-            self.stock.recycle(chunk);
-        }
+        self.stock.recycle(chunk);
         self.outlet.accept(results, finished.start, finished.bytes)
     }
 

@@ -11,21 +11,23 @@ pub(crate) mod control;
 pub(crate) mod line;
 pub(crate) mod pool;
 
-use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::chunk::Work;
-use self::control::{AHEAD, Control, Progress, Stuck};
+use self::control::{AHEAD, Control, Progress, Stuck, Ways};
 use self::line::{Accepted, Flow, Line};
 use self::pool::{Job, Threads};
+use crate::cancel::Interrupt;
 use crate::error::{Error, ErrorKind};
+use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
 use crate::memory::Bytes;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::measure::MeasuredBy;
 use crate::memory::source;
 use crate::memory::tracking::{self, Frame};
 use crate::memory::watch::Watch;
-use crate::options::{Limit, MaxMemory, Options};
+use crate::options::{Limit, MaxMemory, OnPanic, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
 use crate::sample::{Learned, Stretch, TIMED_ALONE};
 
@@ -38,6 +40,8 @@ const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
 const TIMED_APART: f64 = 5e-6;
 /// The caller looks at resident memory at least this often while it waits.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
+/// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
+const KEPT_PANICS: usize = 16;
 /// A worker that waits for others looks this often whether there is something to do.
 const WORKER_NAP: Duration = Duration::from_micros(100);
 
@@ -53,6 +57,9 @@ pub(crate) struct Totals {
     pub(crate) threads: usize,
     pub(crate) chunks: usize,
     pub(crate) measured_by: MeasuredBy,
+    /// Items without a result because the function panicked, and those of them that were kept.
+    pub(crate) panicked: usize,
+    pub(crate) panics: Arc<[Failure]>,
 }
 
 #[derive(Debug)]
@@ -95,6 +102,12 @@ pub(crate) struct Engine {
     elapsed: Duration,
     /// When the clock was last read inline: reading it once between two stretches is enough.
     now: Option<Instant>,
+    /// When the part of the run began that is under way.
+    begun: Option<Instant>,
+    panicked: usize,
+    panics: Vec<Failure>,
+    /// A panic that comes when the run goes on.
+    pending_panic: Option<(usize, Payload)>,
 }
 
 /// What an inline part came to.
@@ -137,6 +150,10 @@ impl Engine {
             watch: None,
             elapsed: Duration::ZERO,
             now: None,
+            begun: None,
+            panicked: 0,
+            panics: Vec::new(),
+            pending_panic: None,
         }
     }
 
@@ -193,6 +210,16 @@ impl Engine {
         matches!(self.phase, Phase::Parallel(..))
     }
 
+    /// Notes that results that the run held belong to its caller now.
+    pub(crate) fn rebase(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.rebase();
+        }
+        if let Phase::Parallel(control, _) = &self.phase {
+            control.rebase();
+        }
+    }
+
     /// Gives back the credit of results that were handed over outside of [`run`](Self::run).
     pub(crate) fn release(&mut self, items: usize, bytes: u64) {
         match &self.phase {
@@ -204,7 +231,9 @@ impl Engine {
         }
     }
 
-    pub(crate) fn totals(&self) -> Totals {
+    /// What the run has done. The panics that were kept go with it.
+    pub(crate) fn totals(&mut self) -> Totals {
+        self.keep_panics();
         let (learned, peak, threads, chunks) = match &self.phase {
             Phase::Inline => (self.learned.clone(), self.ledger.peak(), 1, self.chunks),
             Phase::Parallel(control, _) => {
@@ -214,22 +243,40 @@ impl Engine {
         };
         let seconds = self.elapsed.as_secs_f64();
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
-        Totals { learned, peak, budget, max_memory, seconds, threads, chunks, measured_by: self.measured_by }
+        let (panicked, panics) = (self.panicked, Arc::from(std::mem::take(&mut self.panics)));
+        let measured_by = self.measured_by;
+        Totals { learned, peak, budget, max_memory, seconds, threads, chunks, measured_by, panicked, panics }
+    }
+
+    /// Counts the items that panicked on threads, and keeps as many of them as are wanted.
+    fn keep_panics(&mut self) {
+        if let Phase::Parallel(control, _) = &self.phase {
+            let mut panics = std::mem::take(&mut control.state().panics);
+            panics.sort_by_key(|(item, _)| *item);
+            panics.into_iter().for_each(|(item, payload)| self.keep_panic(item, payload));
+        }
+    }
+
+    fn keep_panic(&mut self, item: usize, payload: Payload) {
+        self.panicked += 1;
+        if self.options.panics() == OnPanic::Collect || self.panics.len() < KEPT_PANICS {
+            self.panics.push(Failure::new(item, Cause::Panic(Panicked::new(payload))));
+        }
     }
 
     /// Runs the sample, up to its size, and plans. The results go to the outlet of `line` like any others.
-    pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Error> {
+    pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Ended> {
         if self.plan.is_none() {
             let begun = Instant::now();
             self.budget()?;
             self.read_resident();
             self.now = Some(Instant::now());
-            while self.next < self.options.sample_items() && !line.ended() {
+            while self.next < self.options.sample_items() && !line.ended() && line.work.interrupts.now().is_none() {
                 // A sample that would break the budget ends early.
                 if self.next > 0 && self.affordable() == 0 {
                     break;
                 }
-                self.inline_stretch(line, self.options.sample_items() - self.next);
+                self.inline_stretch(line, self.options.sample_items() - self.next)?;
             }
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
@@ -240,9 +287,9 @@ impl Engine {
     }
 
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
-    pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
+    pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let begun = Instant::now();
-        self.now = Some(begun);
+        (self.now, self.begun) = (Some(begun), Some(begun));
         let outcome = self.run_phases(line);
         // What the last stretch read from the clock will do for a run that stayed inline.
         let now = self.now.take().filter(|_| matches!(self.phase, Phase::Inline));
@@ -250,7 +297,7 @@ impl Engine {
         outcome
     }
 
-    fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
+    fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         // What a worker does as the caller of a run is not part of what idle workers do for its calls.
         if line.work.tracks && pool::is_worker() && !tracking::is_open() {
             let frame = Frame::begin();
@@ -261,7 +308,20 @@ impl Engine {
         self.run_within(line)
     }
 
-    fn run_within(&mut self, line: &mut Line<'_>) -> Result<Flow, Error> {
+    fn run_within(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
+        let outcome = self.run_to_its_end(line);
+        if outcome.is_err() {
+            // Nothing that is finished is held back.
+            let accepted = line.outlet.flush();
+            self.release(accepted.items, accepted.bytes);
+        }
+        outcome
+    }
+
+    fn run_to_its_end(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
+        if let Some((item, payload)) = self.pending_panic.take() {
+            return Err(Ended::Panic(item, payload));
+        }
         if line.outlet.collects() {
             self.ledger.ignore_outer();
         }
@@ -279,6 +339,7 @@ impl Engine {
         let mut conductor = Conductor {
             control,
             work: line.work,
+            begun: self.begun.unwrap_or_else(Instant::now),
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
             refuses_oversize: self.options.refuses_oversize(),
@@ -294,19 +355,30 @@ impl Engine {
             while let Some(finished) = control.take_ready() {
                 let accepted = line.hand_over(finished);
                 control.release(accepted.items, accepted.bytes);
+                if accepted.flow == Flow::Stop {
+                    break;
+                }
             }
         }
         if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
-            && let Some(payload) = control.take_panic()
+            && let Some((item, payload)) = control.take_panic()
         {
-            resume_unwind(payload);
+            return Err(Ended::Panic(item, payload));
         }
-        outcome
+        Ok(outcome?)
+    }
+
+    fn interrupted(&self, interrupt: Interrupt) -> Error {
+        let items_done = match &self.phase {
+            Phase::Inline => self.learned.items,
+            Phase::Parallel(control, _) => control.state().learned.items,
+        };
+        interrupted(interrupt, items_done, self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()))
     }
 
     // ---- on the calling thread ----
 
-    fn inline(&mut self, line: &mut Line<'_>) -> Result<Inline, Error> {
+    fn inline(&mut self, line: &mut Line<'_>) -> Result<Inline, Ended> {
         let mut planned = self.plan.take();
         loop {
             if let Some((watch, now)) = self.watch.as_mut().zip(self.now) {
@@ -317,6 +389,10 @@ impl Engine {
                 self.release(accepted.items, accepted.bytes);
                 self.plan = planned;
                 return Ok(Inline::Done(if accepted.flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
+            }
+            if let Some(interrupt) = line.work.interrupts.now() {
+                self.plan = planned;
+                return Err(self.interrupted(interrupt).into());
             }
             // Before a stretch rather than after one: an iterator's caller comes back for each.
             if self.spent >= self.decide_at && planned.is_none() {
@@ -343,16 +419,16 @@ impl Engine {
                 }
                 if line.outlet.collected() > Some(0) {
                     self.plan = planned;
-                    return Err(self.over_budget(self.next, self.needed(), line));
+                    return Err(self.over_budget(self.next, self.needed(), line).into());
                 }
                 if self.options.refuses_oversize() && self.needed() > self.ledger.budget().as_u64() {
                     self.plan = planned;
-                    return Err(oversize(self.next, self.needed(), &self.ledger));
+                    return Err(oversize(self.next, self.needed(), &self.ledger).into());
                 }
                 // A call that alone needs more than the budget runs alone.
                 most = 1;
             }
-            let accepted = self.inline_stretch(line, most);
+            let accepted = self.inline_stretch(line, most)?;
             if accepted.flow != Flow::Continue {
                 self.plan = planned;
                 return Ok(Inline::Done(accepted.flow));
@@ -361,7 +437,7 @@ impl Engine {
     }
 
     /// Runs the next stretch of items inline, at most so many.
-    fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize) -> Accepted {
+    fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize) -> Result<Accepted, Ended> {
         let count = self.stretch.min(most);
         let timed = count as f64 * self.learned.recent_seconds() > TIMED_APART;
         let (done, results) = line.inline(count, self.ledger.free(), timed);
@@ -398,11 +474,17 @@ impl Engine {
         self.chunks += 1;
         self.spent += seconds;
         if let Some(payload) = done.panic {
-            line.outlet.flush();
-            resume_unwind(payload);
+            let item = self.next;
+            self.next += 1;
+            match self.options.panics() {
+                // What stopped the run comes before it. The rest of the run begins with it.
+                OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
+                OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
+                _ => self.keep_panic(item, payload),
+            }
         }
         self.stretch = self.next_stretch();
-        accepted
+        Ok(accepted)
     }
 
     /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
@@ -506,8 +588,9 @@ impl Engine {
         let ledger = self.ledger.clone();
         self.read_resident();
         self.start_watch()?;
+        let ways = Ways { ordered: self.ordered, tolerant: self.options.panics() != OnPanic::Propagate };
         let progress = Progress { next: self.next, outstanding: self.held_items };
-        let control = Control::new(situation, self.learned.clone(), ledger, progress, self.ordered, self.watch.take());
+        let control = Control::new(situation, self.learned.clone(), ledger, progress, ways, self.watch.take());
         self.phase = Phase::Parallel(Box::new(control), threads);
         Ok(())
     }
@@ -528,6 +611,13 @@ fn over_budget(stuck: Stuck, held: Bytes, ledger: &Ledger, learned: &Learned, li
         budget: ledger.budget(),
         allowed: Bytes::new(ledger.limit()),
         expected: left.map(|left| Bytes::new(learned.bytes) + Bytes::new(needed) * left as u64),
+    })
+}
+
+fn interrupted(interrupt: Interrupt, items_done: usize, elapsed: Duration) -> Error {
+    Error::new(match interrupt {
+        Interrupt::Cancelled => ErrorKind::Cancelled { items_done },
+        Interrupt::DeadlinePassed => ErrorKind::TimedOut { items_done, seconds: elapsed.as_secs_f64() },
     })
 }
 
@@ -553,6 +643,8 @@ impl Job for WorkerJob<'_> {
 struct Conductor<'a> {
     control: &'a Control,
     work: Work<'a>,
+    /// When this part of the run began.
+    begun: Instant,
     /// Whether the calling thread belongs to a pool, and so must not sleep.
     worker: bool,
     /// Whether it is one of the threads of the run, and so runs chunks itself.
@@ -587,6 +679,10 @@ impl Conductor<'_> {
                 }
             }
             self.control.watch(line.outlet.collects());
+            if let Some(interrupt) = self.work.interrupts.now() {
+                self.control.pause(true);
+                return Err(interrupted(interrupt, self.control.state().learned.items, self.begun.elapsed()));
+            }
             self.feed(line, start_job);
             let fed = line.ended() || self.control.limit() != usize::MAX;
             if fed && self.control.is_drained() {
@@ -632,8 +728,7 @@ impl Conductor<'_> {
         self.control.release(accepted.items, accepted.bytes);
         match accepted.flow {
             Flow::Continue => return None,
-            Flow::Enough => self.control.pause(true),
-            Flow::Stop => self.control.stop_at(0),
+            Flow::Enough | Flow::Stop => self.control.pause(true),
         }
         Some(accepted.flow)
     }

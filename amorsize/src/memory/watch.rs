@@ -92,6 +92,11 @@ impl Watch {
         }
     }
 
+    /// Begins anew with what the process has now: results that were the run's belong to its caller from here on.
+    pub(crate) fn rebase(&mut self) {
+        self.headroom = Headroom::new(self.headroom.budget, self.source.resident());
+    }
+
     /// Looks, if it is time to, and sets the limit of `ledger`.
     pub(crate) fn look(&mut self, now: Instant, ledger: &Ledger, collects: bool) {
         if now < self.next_look {
@@ -139,11 +144,9 @@ impl Watch {
 #[derive(Debug)]
 struct Headroom {
     budget: u64,
-    /// By how much the process is to grow.
-    target: u64,
     /// What may be held.
     limit: u64,
-    /// Resident memory when the run began.
+    /// Resident memory when the run began, where it is heeded.
     base: Option<u64>,
     /// By how much it has grown, and by how much it had when the limit was last lowered.
     grown: Option<u64>,
@@ -155,9 +158,9 @@ struct Headroom {
 
 impl Headroom {
     fn new(budget: u64, base: Option<Bytes>) -> Self {
-        let base = base.map(Bytes::as_u64);
+        let base = base.map(Bytes::as_u64).filter(|_| budget >= SMALL);
         let limit = if base.is_some() { budget - budget / HEADROOM_PART } else { budget };
-        Self { budget, target: budget.max(SMALL), limit, base, grown: None, lowered_at: 0, level: 0, next_trim: None }
+        Self { budget, limit, base, grown: None, lowered_at: 0, level: 0, next_trim: None }
     }
 
     fn shrink(&mut self, limit: u64) {
@@ -170,7 +173,7 @@ impl Headroom {
         let Some(mut grown_now) = grown() else { return };
         // What was held a moment ago is free in the allocator now, and will be used again.
         self.level = held.max(self.level - self.level / 64);
-        let target = self.target;
+        let target = self.budget;
         let kept = grown_now.saturating_sub(held);
         if grown_now > target && kept > target / 8 && self.next_trim.is_none_or(|next| now >= next) {
             let begun = Instant::now();
@@ -268,12 +271,12 @@ mod tests {
     #[test]
     fn a_neighbour_that_takes_memory_shrinks_the_run_until_it_gives_it_back() {
         let mut scene = Scene::new(0.5, 1024 * MIB);
-        assert_eq!(scene.after(60, 100, 100), 448);
+        assert_eq!(scene.after(60, 100, 100), 384);
         // Half of what there is beside the neighbour, the run's own 100 MiB included.
         scene.available(300);
         assert_eq!(scene.after(60, 100, 100), 200);
         scene.available(924);
-        assert_eq!(scene.after(60, 100, 100), 448);
+        assert_eq!(scene.after(60, 100, 100), 384);
     }
 
     #[test]
@@ -296,28 +299,36 @@ mod tests {
     #[test]
     fn pressure_shrinks_it_for_a_while() {
         let mut scene = Scene::new(0.5, 4096 * MIB);
-        assert_eq!(scene.after(60, 400, 400), 448);
+        assert_eq!(scene.after(60, 400, 400), 384);
         // 20 ms of 60 are more than a tenth.
         scene.figures.stalled_ms.store(20, Ordering::Relaxed);
         let pressed = scene.after(60, 400, 400);
         assert!((300..320).contains(&pressed), "{pressed}");
-        assert_eq!(scene.after(200, 100, 100), 448);
+        assert_eq!(scene.after(200, 100, 100), 384);
     }
 
     #[test]
     fn a_process_that_grows_to_the_budget_holds_less() {
         let mut scene = Scene::new(0.5, 4096 * MIB);
-        assert_eq!(scene.after(10, 440, 440), 448);
-        let near = scene.after(1, 440, 495);
-        assert!((300..440).contains(&near), "{near}");
-        let above = scene.after(1, 300, 520);
+        assert_eq!(scene.after(10, 380, 380), 384);
+        let near = scene.after(1, 380, 485);
+        assert!((150..380).contains(&near), "{near}");
+        let above = scene.after(1, near, 500);
         assert!((64..near).contains(&above), "{above}");
         // It stays as it is: so does the limit.
-        assert_eq!(scene.after(100, above, 520), above);
+        assert_eq!(scene.after(100, above, 500), above);
         // Whoever else grows, an eighth is left.
         assert_eq!(scene.after(10, above, 2000), 64);
         // What was kept is given back.
-        assert_eq!(scene.after(400, 60, 60), 448);
+        assert_eq!(scene.after(400, 60, 60), 384);
+    }
+
+    #[test]
+    fn what_the_caller_took_over_does_not_bind_the_rest() {
+        let mut scene = Scene::new(0.5, 4096 * MIB);
+        assert!(scene.after(1, 380, 520) < 300);
+        scene.watch.rebase();
+        assert_eq!(scene.after(10, 0, 520), 384);
     }
 
     #[test]
@@ -336,6 +347,6 @@ mod tests {
         let mut scene = Scene::new(0.5, 4096 * MIB);
         scene.ledger.set_budget(Bytes::mib(8));
         scene.watch.headroom = Headroom::new(8 * MIB, Some(Bytes::mib(100)));
-        assert_eq!(scene.after(100, 7, 27), 7);
+        assert_eq!(scene.after(100, 7, 27), 8);
     }
 }

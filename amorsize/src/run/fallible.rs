@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Batched;
 use crate::error::{Error, TryError};
-use crate::failure::{Cause, Failure};
+use crate::failure::{Cause, Ended, Failure};
 use crate::iter::{IntoIter, Unordered};
 use crate::on_error::{Collect, OnError, Skip, Stop};
 use crate::outcome::{Failures, Outcome};
@@ -42,15 +42,31 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
 
     /// Runs everything, collects the values, and gives the failures to `fail`.
     fn collect_values<V: FromIterator<T>>(mut self, eager: bool, fail: OnFailure<'_, E>) -> Result<V, Error> {
-        self.start()?;
-        let mut values = Values::new(self.types(), eager, fail);
-        self.drive(&mut values)?;
-        if !values.stopped {
-            let verbose = self.core.verbose();
-            verbose.end(values.taken);
-            verbose.failed(values.taken - values.values.len());
+        match self.collect_some(eager, fail) {
+            (values, None) => Ok(values.into_iter().collect()),
+            (_, Some(ended)) => Err(ended.error_or_panic()),
         }
-        Ok(values.values.into_iter().collect())
+    }
+
+    /// The same, with what there is when the run ends early. What is left can be run.
+    pub(super) fn collect_some(&mut self, eager: bool, fail: OnFailure<'_, E>) -> (Vec<T>, Option<Ended>) {
+        if let Err(error) = self.start() {
+            return (Vec::new(), Some(error.into()));
+        }
+        let types = self.types();
+        let mut outlet = Values::new(types, eager, fail);
+        let ended = self.drive(&mut outlet).err();
+        let Values { values, taken, stopped, made, bytes, leftover, .. } = outlet;
+        if stopped || ended.is_some() {
+            let left = leftover.as_ref().map_or(0, |(results, _)| results.len());
+            let leftover = leftover.map(|(results, start)| (types.results_of(results), start));
+            self.core.leave(made - left, bytes, leftover);
+        } else {
+            let verbose = self.core.verbose();
+            verbose.end(taken);
+            verbose.failed(taken - values.len());
+        }
+        (values, ended)
     }
 
     /// Runs everything, hands the values to `sink`, and gives the failures to `fail`. The report doesn't know of these yet.
@@ -60,20 +76,34 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
         fail: OnFailure<'_, E>,
         sink: &mut dyn FnMut(Batch<T>) -> bool,
     ) -> Result<(Report, usize), Error> {
+        self.for_each_value_left(eager, fail, sink).map_err(Ended::error_or_panic)
+    }
+
+    /// The same, for a run whose rest may be asked for.
+    pub(super) fn for_each_value_left(
+        &mut self,
+        eager: bool,
+        fail: OnFailure<'_, E>,
+        sink: &mut dyn FnMut(Batch<T>) -> bool,
+    ) -> Result<(Report, usize), Ended> {
         self.start()?;
+        let types = self.types();
         let told = (self.core.batch_items(), self.core.verbose());
-        let mut values = Sorting::new(self.types(), told, eager, fail, sink);
-        self.drive(&mut values)?;
-        let report = self.core.report(values.batches);
-        if !values.stopped {
-            self.core.verbose().failed(report.items() - values.values);
+        let mut outlet = Sorting::new(types, told, eager, fail, sink);
+        let outcome = self.drive(&mut outlet);
+        let Sorting { batches, values, stopped, leftover, .. } = outlet;
+        self.core.leave(0, 0, leftover.map(|(results, start)| (types.results_of(results), start)));
+        outcome?;
+        let report = self.core.report(batches).with_retries(self.shared.retries());
+        if !stopped {
+            self.core.verbose().failed(report.items() - values);
         }
-        Ok((report, values.values))
+        Ok((report, values))
     }
 }
 
 /// A sink that can't fail, as one that can.
-fn always<B>(mut sink: impl FnMut(B)) -> impl FnMut(B) -> bool {
+pub(super) fn always<B>(mut sink: impl FnMut(B)) -> impl FnMut(B) -> bool {
     move |batch| {
         sink(batch);
         true
@@ -81,7 +111,7 @@ fn always<B>(mut sink: impl FnMut(B)) -> impl FnMut(B) -> bool {
 }
 
 /// The first error of an item.
-fn first<E>(failure: &mut Option<(usize, E)>) -> impl FnMut(usize, E) -> bool {
+pub(super) fn first<E>(failure: &mut Option<(usize, E)>) -> impl FnMut(usize, E) -> bool {
     |item, error| {
         *failure = Some((item, error));
         false
@@ -448,7 +478,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
     }
 }
 
-fn gathering<E>(failures: &mut Vec<Failure<E>>) -> impl FnMut(usize, E) -> bool {
+pub(super) fn gathering<E>(failures: &mut Vec<Failure<E>>) -> impl FnMut(usize, E) -> bool {
     |item, error| {
         failures.push(Failure::new(item, Cause::Error(error)));
         true

@@ -1,7 +1,8 @@
 //! How far resident memory goes above the budget: for several allocators, sizes of results, and sinks.
 //!
 //! Each row is some runs in fresh processes, and gives the highest of them: the peak of resident memory above what the process had
-//! before the run, as a percentage of the budget; beside it the most that the run itself held, and the median time.
+//! before the run, as a percentage of the budget; beside it the most that the run itself held, and the median time. A second table
+//! has the higher figure of both sinks, by results and allocator.
 //!
 //! `cargo bench --bench peak_memory` makes the whole table, `-- --rounds N` changes the number of processes for each row, `-- --only
 //! TEXT` leaves rows out that do not contain the text.
@@ -85,15 +86,18 @@ unsafe impl GlobalAlloc for Chosen {
 #[global_allocator]
 static ALLOCATOR: Chosen = Chosen;
 
-/// Sizes of results, by the index of the item.
-const SIZES: [(&str, fn(u64) -> u64); 8] = [
+/// The size of a result, by the index of its item.
+type Size = fn(u64) -> u64;
+
+/// Sizes of results.
+const SIZES: [(&str, Size); 8] = [
     ("4 KiB", |_| 4 << 10),
     ("64 KiB", |_| 64 << 10),
     ("1 MiB", |_| 1 << 20),
     ("mixed 256 B to 1 MiB", |i| 256 << (scrambled(i) % 13)),
     ("misleading: 1 KiB, then 1 MiB", |i| if i < 1000 { 1 << 10 } else { 1 << 20 }),
     ("growing to 4 MiB", |i| 2048 * (1 + i)),
-    ("heavy tail: 1 % of 8 MiB", |i| if scrambled(i) % 100 == 0 { 8 << 20 } else { 16 << 10 }),
+    ("heavy tail: 1 % of 8 MiB", |i| if scrambled(i).is_multiple_of(100) { 8 << 20 } else { 16 << 10 }),
     ("bursts of 2 MiB", |i| if i % 1000 > 950 { 2 << 20 } else { 8 << 10 }),
 ];
 
@@ -115,12 +119,12 @@ fn scrambled(i: u64) -> u64 {
 }
 
 #[batched(max_memory = BUDGET)]
-fn make(index: u64, size: &fn(u64) -> u64) -> Vec<u8> {
+fn make(index: u64, size: &Size) -> Vec<u8> {
     vec![index as u8 | 1; size(index) as usize]
 }
 
 /// Items of a row, so that their results are `TOTAL` bytes together.
-fn items(size: fn(u64) -> u64) -> u64 {
+fn items(size: Size) -> u64 {
     let mut bytes = 0;
     (0..)
         .take_while(|&i| {
@@ -195,9 +199,11 @@ fn main() {
     println!("| results | allocator | sink | held, % of the budget | resident, % of the budget | s |");
     println!("| --- | --- | --- | ---: | ---: | ---: |");
     let percent = |bytes: u64| 100.0 * bytes as f64 / BUDGET.as_u64() as f64;
-    let mut worst = 0.0f64;
+    let allocators: Vec<_> = ALLOCATORS.into_iter().chain([PURGED]).collect();
+    let mut summary = Vec::new();
     for (size, _) in SIZES {
-        for allocator in ALLOCATORS.into_iter().chain([PURGED]) {
+        let mut highest = vec![0.0f64; allocators.len()];
+        for (allocator, highest) in allocators.iter().zip(&mut highest) {
             for sink in SINKS {
                 let row = format!("| {size} | {allocator} | {sink} |");
                 if !row.contains(&only) {
@@ -209,9 +215,13 @@ fn main() {
                 nanos.sort_unstable();
                 let seconds = nanos[nanos.len() / 2] as f64 / 1e9;
                 println!("{row} {:.0} | {:.0} | {seconds:.2} |", percent(most(2)), percent(most(1)));
-                worst = worst.max(percent(most(1)));
+                *highest = highest.max(percent(most(1)));
             }
         }
+        let figures: Vec<_> = highest.iter().map(|figure| format!("{figure:.0}")).collect();
+        summary.push(format!("| {size} | {} |", figures.join(" | ")));
     }
-    println!("\nhighest: {worst:.0} % of the budget");
+    println!("\nHighest resident memory, % of the budget:\n");
+    println!("| results | {} |\n| --- |{}", allocators.join(" | "), " ---: |".repeat(allocators.len()));
+    println!("{}", summary.join("\n"));
 }

@@ -1,0 +1,136 @@
+//! What ends a run before its input does: a token, a deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Cancels the runs that were given it: no item starts after it.
+///
+/// Its clones are the same token. [`cancel`](Self::cancel) does nothing but set a flag, so that it can be called from a handler of
+/// Ctrl-C, from another thread, or from the sink.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{CancelToken, process_in_batches};
+///
+/// let token = CancelToken::new();
+/// // With the crate ctrlc: `let on_ctrl_c = token.clone(); ctrlc::set_handler(move || on_ctrl_c.cancel())?;`
+/// let mut stored = 0;
+/// let run = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).batch_size(100);
+/// let error = run
+///     .for_each_batch(|batch| {
+///         stored += batch.len();
+///         if stored >= 1000 {
+///             token.cancel();
+///         }
+///     })
+///     .unwrap_err();
+/// assert!(error.is_cancelled());
+/// // What was finished when it came was handed over, too.
+/// assert!(stored >= 1000);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A token that is not cancelled.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels. There is no way back: a later run takes a new token.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a run ends before its input does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    Cancelled,
+    DeadlinePassed,
+}
+
+/// What may interrupt a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interrupts {
+    token: Option<CancelToken>,
+    deadline: Option<Instant>,
+    /// Makes a deadline when the run begins.
+    timeout: Option<Duration>,
+}
+
+impl Interrupts {
+    pub(crate) fn set_token(&mut self, token: CancelToken) {
+        self.token = Some(token);
+    }
+
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        (self.deadline, self.timeout) = (Some(deadline), None);
+    }
+
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        (self.deadline, self.timeout) = (None, Some(timeout));
+    }
+
+    /// Whether there can be an interrupt at all.
+    #[inline]
+    pub(crate) fn are_possible(&self) -> bool {
+        self.token.is_some() || self.deadline.is_some() || self.timeout.is_some()
+    }
+
+    /// Begins to count the time.
+    pub(crate) fn begin(&mut self) {
+        if let Some(timeout) = self.timeout.take() {
+            // A time that the clock can't show never comes.
+            self.deadline = Instant::now().checked_add(timeout);
+        }
+    }
+
+    /// Whether the run is to end now, and why.
+    #[inline]
+    pub(crate) fn now(&self) -> Option<Interrupt> {
+        if self.token.as_ref().is_some_and(CancelToken::is_cancelled) {
+            return Some(Interrupt::Cancelled);
+        }
+        self.deadline.filter(|&deadline| Instant::now() >= deadline).map(|_| Interrupt::DeadlinePassed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_cancels_for_all_its_clones() {
+        let mut interrupts = Interrupts::default();
+        assert!(!interrupts.are_possible());
+        let token = CancelToken::new();
+        interrupts.set_token(token.clone());
+        assert!(interrupts.are_possible() && interrupts.now().is_none());
+        token.cancel();
+        assert_eq!(interrupts.clone().now(), Some(Interrupt::Cancelled));
+    }
+
+    #[test]
+    fn a_timeout_begins_with_the_run() {
+        let mut interrupts = Interrupts::default();
+        interrupts.set_timeout(Duration::ZERO);
+        assert!(interrupts.are_possible() && interrupts.now().is_none());
+        interrupts.begin();
+        assert_eq!(interrupts.now(), Some(Interrupt::DeadlinePassed));
+        interrupts.set_timeout(Duration::MAX);
+        interrupts.begin();
+        assert_eq!(interrupts.now(), None);
+        interrupts.set_deadline(Instant::now());
+        assert_eq!(interrupts.now(), Some(Interrupt::DeadlinePassed));
+    }
+}

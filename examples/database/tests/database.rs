@@ -1,0 +1,128 @@
+//! The example `database` as its user runs it: to the end, and ended by Ctrl-C in the middle.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rusqlite::Connection;
+
+/// Rows that are made of the data, and how many of them are broken: a copy of each hundredth.
+const ROWS: usize = 1707 + 17;
+const BROKEN: usize = 17;
+
+/// A database file in a folder of its own, which is removed at the end.
+struct Database(PathBuf);
+
+impl Database {
+    fn new(name: &str) -> Self {
+        let folder = env::temp_dir().join(format!("amorsize-database-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder.join("records.sqlite"))
+    }
+
+    /// Starts the example on it.
+    fn example(&self) -> Command {
+        // Cargo builds a package's examples with its tests, beside the folder of the tests.
+        let folder = env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("examples");
+        let program = folder.join("database").with_extension(env::consts::EXE_EXTENSION);
+        assert!(program.exists(), "`cargo build --example database` builds {}", program.display());
+        let mut command = Command::new(program);
+        command.arg(&self.0);
+        command
+    }
+
+    /// The rows that have a map, in the order in which they were stored.
+    fn rows_with_a_map(&self) -> Vec<i64> {
+        let database = Connection::open(&self.0).unwrap();
+        let lengths = database
+            .query_row("SELECT min(length(map)), max(length(map)) FROM shaking", [], |row| <(i64, i64)>::try_from(row));
+        assert_eq!(lengths.unwrap(), (96 * 96 * 4, 96 * 96 * 4));
+        let mut rows = database.prepare("SELECT id FROM shaking ORDER BY rowid").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn sound_rows(&self) -> Vec<i64> {
+        let database = Connection::open(&self.0).unwrap();
+        // Each broken row is a copy of the row before it.
+        let mut rows = database.prepare("SELECT id FROM quake WHERE id % 101 != 0 ORDER BY id").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.0.parent().unwrap());
+    }
+}
+
+/// What a run printed: rows done, maps stored, broken rows.
+fn figures(printed: &str) -> [usize; 3] {
+    let line = printed.lines().find(|line| line.contains(" rows done, ")).unwrap_or_else(|| panic!("{printed}"));
+    let numbers: Vec<usize> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    numbers.try_into().unwrap_or_else(|_| panic!("{line}"))
+}
+
+fn assert_lists_broken_rows(printed: &str) {
+    let listed: Vec<(&str, &str)> =
+        printed.lines().filter_map(|line| line.strip_prefix("  row ")?.split_once(": ")).collect();
+    let rows: Vec<usize> = listed.iter().map(|(row, _)| row.parse().unwrap()).collect();
+    assert_eq!(rows, (1..=BROKEN).map(|copy| copy * 101).collect::<Vec<_>>(), "{printed}");
+    let mut causes = HashMap::new();
+    for (_, cause) in &listed {
+        let kinds = ["name: magnitude", "name: depth", "invalid utf-8"];
+        *causes.entry(kinds.into_iter().find(|kind| cause.contains(kind)).unwrap_or(cause)).or_insert(0) += 1;
+    }
+    assert_eq!(causes, HashMap::from([("name: magnitude", 5), ("name: depth", 6), ("invalid utf-8", 6)]), "{printed}");
+}
+
+#[test]
+fn every_sound_row_gets_a_map_and_every_broken_one_is_told() {
+    let database = Database::new("whole");
+    let output = database.example().output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}");
+    assert_eq!(figures(&printed), [ROWS, ROWS - BROKEN, BROKEN]);
+    assert_lists_broken_rows(&printed);
+    assert!(printed.contains("finished: 1707 of 1724 rows have a map"), "{printed}");
+    // The Hualien earthquake of 6 February 2018, magnitude 6.4, 10.64 km deep.
+    assert!(printed.contains("the strongest shaking was 7.6, 22km NNE of Hualian, Taiwan"), "{printed}");
+    assert_eq!(database.rows_with_a_map(), database.sound_rows());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+
+    let database = Database::new("interrupted");
+    let mut child = database.example().arg("--slow").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    // With 10 ms for each row it can't be near its end when the first batch of 64 is stored.
+    while !printed.contains(" maps stored") {
+        assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    lines.read_to_string(&mut printed).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{printed}");
+    assert!(printed.contains("stopped by Ctrl-C"), "{printed}");
+
+    // All that is done has a map or is told, in the rows' order and none left out.
+    let [done, stored, broken] = figures(&printed);
+    assert_eq!((done, broken), (stored + broken, done / 101), "{printed}");
+    assert!((1..ROWS - BROKEN).contains(&stored), "{printed}");
+    let sound = database.sound_rows();
+    assert_eq!(database.rows_with_a_map(), sound[..stored]);
+
+    let output = database.example().output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}");
+    // Rows that have a map are not done again. Broken ones are, since they may have been mended.
+    assert_eq!(figures(&printed), [ROWS - stored, ROWS - BROKEN - stored, BROKEN]);
+    assert_lists_broken_rows(&printed);
+    assert_eq!(database.rows_with_a_map(), sound);
+}

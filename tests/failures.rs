@@ -1,0 +1,458 @@
+//! Panics, cancels and deadlines at any item, in every terminal: what was finished is handed over, no value is lost or dropped
+//! twice, nothing hangs, and the rest of the run can go on.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use amorsize::{Batched, CancelToken, Error, OnPanic, Partial, Report, process_in_batches};
+use proptest::prelude::*;
+
+/// Fails the test instead of hanging with it.
+fn watched<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    let (send, receive) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if receive.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("a run hangs");
+                std::process::abort();
+            }
+        });
+        let result = body();
+        drop(send);
+        result
+    })
+}
+
+/// A value that is counted while it lives.
+#[derive(Debug)]
+struct Counted<'a>(&'a AtomicIsize, usize);
+
+impl<'a> Counted<'a> {
+    fn new(alive: &'a AtomicIsize, index: usize) -> Self {
+        alive.fetch_add(1, Ordering::Relaxed);
+        Self(alive, index)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What happens in the calls.
+#[derive(Clone, Debug)]
+struct Story {
+    items: usize,
+    panics: BTreeSet<usize>,
+    cancel_at: Option<usize>,
+    timeout: Option<Duration>,
+    threads: usize,
+    in_worker: bool,
+    tolerant: bool,
+    terminal: Terminal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Terminal {
+    Collect,
+    CollectPartial,
+    ForEachBatch,
+    ForEachBatchPartial,
+    TryForEachBatch,
+    Iterate,
+    Unordered,
+}
+
+/// How a run came to its end.
+#[derive(Debug)]
+enum End {
+    Finished,
+    Panicked(usize),
+    Interrupted,
+}
+
+struct Stage {
+    alive: AtomicIsize,
+    calls: Vec<AtomicUsize>,
+    token: CancelToken,
+    /// Calls that started although the token had been cancelled.
+    late: AtomicUsize,
+}
+
+struct MyPayload(usize);
+
+impl Story {
+    fn call<'a>(&self, stage: &'a Stage, item: Counted<'_>) -> Counted<'a> {
+        let index = item.1;
+        if stage.token.is_cancelled() {
+            stage.late.fetch_add(1, Ordering::Relaxed);
+        }
+        assert_eq!(stage.calls[index].fetch_add(1, Ordering::Relaxed), 0, "item {index} is called once");
+        let until = Instant::now() + Duration::from_micros(20);
+        while Instant::now() < until {}
+        if self.cancel_at == Some(index) {
+            stage.token.cancel();
+        }
+        if self.panics.contains(&index) {
+            std::panic::panic_any(MyPayload(index));
+        }
+        Counted::new(&stage.alive, index)
+    }
+
+    fn end_of(outcome: Result<Report, Error>) -> End {
+        match outcome {
+            Ok(_) => End::Finished,
+            Err(error) if error.is_cancelled() || error.is_timed_out() => End::Interrupted,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Runs to the end, with what is left after an interrupt or a panic run by a second terminal where there is a rest. Gives how
+    /// the first one ended and the indices of all results.
+    fn run(&self, stage: &Stage) -> (End, Vec<usize>) {
+        let mut seen = Vec::new();
+        let items = (0..self.items).map(|index| Counted::new(&stage.alive, index));
+        let run = process_in_batches(|item: Counted<'_>| self.call(stage, item), items).threads(self.threads);
+        let mut run = run.batch_size(7).cancel_token(&stage.token);
+        if let Some(timeout) = self.timeout {
+            run = run.timeout(timeout);
+        }
+        if self.tolerant {
+            run = run.on_panic("collect");
+        }
+        let end = catch_unwind(AssertUnwindSafe(|| match self.terminal {
+            Terminal::Collect => match run.collect::<Vec<_>>() {
+                Ok(all) => {
+                    seen.extend(all.iter().map(|result| result.1));
+                    End::Finished
+                }
+                Err(error) => Self::end_of(Err(error)),
+            },
+            Terminal::CollectPartial => match run.collect_partial::<Vec<_>>() {
+                Ok(all) => {
+                    seen.extend(all.iter().map(|result| result.1));
+                    End::Finished
+                }
+                Err(partial) => {
+                    seen.extend(partial.finished().iter().map(|result| result.1));
+                    Self::go_on(partial, &mut seen)
+                }
+            },
+            Terminal::ForEachBatch => Self::end_of(run.for_each_batch(|batch| {
+                assert_eq!(batch.first_index(), batch[0].1);
+                seen.extend(batch.iter().map(|result| result.1));
+            })),
+            Terminal::ForEachBatchPartial => {
+                let outcome = run.for_each_batch_partial(|batch| seen.extend(batch.iter().map(|result| result.1)));
+                match outcome {
+                    Ok(_) => End::Finished,
+                    Err(partial) => Self::go_on(partial, &mut seen),
+                }
+            }
+            Terminal::TryForEachBatch => Self::end_of(run.try_for_each_batch(|batch| -> Result<(), Error> {
+                seen.extend(batch.iter().map(|result| result.1));
+                Ok(())
+            })),
+            Terminal::Iterate => {
+                let mut results = run.into_iter();
+                seen.extend(results.by_ref().map(|result| result.1));
+                if results.error().is_some() { End::Interrupted } else { End::Finished }
+            }
+            Terminal::Unordered => {
+                let mut results = run.unordered();
+                seen.extend(results.by_ref().map(|(index, result)| {
+                    assert_eq!(index, result.1);
+                    index
+                }));
+                if results.error().is_some() { End::Interrupted } else { End::Finished }
+            }
+        }));
+        let end = end.unwrap_or_else(|payload| {
+            End::Panicked(payload.downcast_ref::<MyPayload>().expect("the function's own payload").0)
+        });
+        (end, seen)
+    }
+
+    /// Runs the rest of a run, as often as it takes, and says how it came to be one.
+    fn go_on<'a, I, C>(partial: Partial<Counted<'a>, Batched<I, Counted<'a>, C>>, seen: &mut Vec<usize>) -> End
+    where
+        I: Iterator,
+    {
+        let end = match partial.cause().item() {
+            Some(item) => End::Panicked(item),
+            None => End::Interrupted,
+        };
+        let mut rest = partial.into_rest();
+        loop {
+            let run = rest.cancel_token(&CancelToken::new()).timeout(Duration::from_secs(60));
+            match run.for_each_batch_partial(|batch| seen.extend(batch.iter().map(|result| result.1))) {
+                Ok(_) => return end,
+                Err(partial) => rest = partial.into_rest(),
+            }
+        }
+    }
+
+    fn check(&self) {
+        let stage = Stage {
+            alive: AtomicIsize::new(0),
+            calls: (0..self.items).map(|_| AtomicUsize::new(0)).collect(),
+            token: CancelToken::new(),
+            late: AtomicUsize::new(0),
+        };
+        let (end, mut seen) = if self.in_worker {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build().unwrap();
+            pool.install(|| self.run(&stage))
+        } else {
+            self.run(&stage)
+        };
+        assert_eq!(stage.alive.load(Ordering::Relaxed), 0, "every value is dropped once");
+        let late = stage.late.load(Ordering::Relaxed);
+        let has_rest = matches!(self.terminal, Terminal::CollectPartial | Terminal::ForEachBatchPartial);
+        // A call can have passed the last look when the token was cancelled.
+        assert!(has_rest || late <= self.threads + 1, "{late} items started after the token was cancelled");
+        if self.terminal == Terminal::Unordered {
+            seen.sort_unstable();
+            assert!(seen.is_sorted_by(|a, b| a < b), "no result is given twice");
+        }
+        let good = |upto: usize| (0..upto).filter(|index| !self.panics.contains(index));
+        match end {
+            _ if has_rest => assert!(seen.iter().copied().eq(good(self.items)), "the rest completes it: {seen:?}"),
+            End::Finished => {
+                assert!(self.tolerant || self.panics.is_empty());
+                assert!(seen.iter().copied().eq(good(self.items)), "everything is there: {seen:?}");
+            }
+            End::Panicked(item) => {
+                assert!(!self.tolerant && self.panics.contains(&item));
+                // Without an interrupt it is the first one by input order.
+                assert!(self.cancel_at.is_some() || self.timeout.is_some() || self.panics.first() == Some(&item));
+                if !matches!(self.terminal, Terminal::Collect | Terminal::Unordered) {
+                    assert!(seen.iter().copied().eq(good(item)), "everything before it is there: {seen:?}");
+                }
+            }
+            End::Interrupted => {
+                assert!(self.cancel_at.is_some() || self.timeout.is_some());
+                if self.terminal != Terminal::Unordered {
+                    assert!(seen.iter().copied().eq(good(self.items).take(seen.len())), "a prefix is there: {seen:?}");
+                }
+            }
+        }
+    }
+}
+
+const TERMINALS: [Terminal; 7] = [
+    Terminal::Collect,
+    Terminal::CollectPartial,
+    Terminal::ForEachBatch,
+    Terminal::ForEachBatchPartial,
+    Terminal::TryForEachBatch,
+    Terminal::Iterate,
+    Terminal::Unordered,
+];
+
+fn story() -> impl Strategy<Value = Story> {
+    let items = 1usize..400;
+    items
+        .prop_flat_map(|items| {
+            let panics = prop_oneof![
+                2 => Just(BTreeSet::new()),
+                3 => prop::collection::btree_set(0..items, 0..8),
+                1 => prop::collection::btree_set(0..items, 0..items),
+            ];
+            let cancel_at = prop_oneof![2 => Just(None), 1 => (0..items).prop_map(Some)];
+            let timeout =
+                prop_oneof![3 => Just(None), 1 => (0u64..8_000).prop_map(|us| Some(Duration::from_micros(us)))];
+            (
+                Just(items),
+                panics,
+                cancel_at,
+                timeout,
+                1usize..=4,
+                any::<bool>(),
+                any::<bool>(),
+                prop::sample::select(&TERMINALS),
+            )
+        })
+        .prop_map(|(items, panics, cancel_at, timeout, threads, in_worker, tolerant, terminal)| Story {
+            items,
+            panics,
+            cancel_at,
+            timeout,
+            threads,
+            in_worker,
+            tolerant,
+            terminal,
+        })
+}
+
+/// Panics are the point here, so they are not printed.
+fn quiet() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<MyPayload>() {
+                before(info);
+            }
+        }));
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_whatever_happens(story in story()) {
+        quiet();
+        watched(|| story.check());
+    }
+}
+
+#[test]
+fn on_panic_counts_and_keeps() {
+    quiet();
+    let call = |i: usize| if i % 10 == 3 { std::panic::panic_any(MyPayload(i)) } else { i };
+    for threads in 1..=3 {
+        let report =
+            process_in_batches(call, 0..1_000).threads(threads).on_panic("skip").for_each_batch(|_| ()).unwrap();
+        assert_eq!((report.items(), report.panicked(), report.panics().len()), (900, 100, 16));
+        let report = process_in_batches(call, 0..1_000)
+            .threads(threads)
+            .on_panic(OnPanic::Collect)
+            .for_each_batch(|_| ())
+            .unwrap();
+        let items: Vec<_> = report.panics().iter().map(amorsize::Failure::item).collect();
+        assert_eq!(items, (0..100).map(|i| 10 * i + 3).collect::<Vec<_>>());
+        assert!(report.to_string().contains("100 items panicked"), "{report}");
+    }
+    let all: Vec<usize> = process_in_batches(call, 0..20).on_panic("skip").collect().unwrap();
+    assert_eq!(all.len(), 18);
+    let error = process_in_batches(call, 0..20).on_panic("ignore").collect::<Vec<_>>().unwrap_err();
+    assert_eq!(error.to_string(), "`on_panic` can't be \"ignore\": use \"propagate\", \"skip\" or \"collect\"");
+}
+
+#[test]
+fn the_texts_of_interrupts_say_what_was_done_and_how_to_go_on() {
+    let token = CancelToken::new();
+    token.cancel();
+    let error = process_in_batches(|x: u8| x, 0..9).cancel_token(&token).collect::<Vec<_>>().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the run was cancelled after 0 items; what was finished was handed over, and `collect_partial` or \
+         `for_each_batch_partial` gives the rest of the run back to go on with"
+    );
+    let run = process_in_batches(|x: u8| x, 0..9).deadline(Instant::now());
+    let error = run.for_each_batch(|_| ()).unwrap_err();
+    assert!(
+        error.is_timed_out() && error.to_string().starts_with("the run passed its deadline after 0 items"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_token_that_is_cancelled_from_outside_ends_waiting_workers_soon() {
+    let token = CancelToken::new();
+    let begun = AtomicBool::new(false);
+    watched(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !begun.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+                token.cancel();
+            });
+            let call = |i: usize| {
+                begun.store(true, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(1));
+                i
+            };
+            // Without an end: it comes back because of the token alone.
+            let error =
+                process_in_batches(call, 0..).threads(3).cancel_token(&token).for_each_batch(|_| ()).unwrap_err();
+            assert!(error.is_cancelled(), "{error}");
+        });
+    });
+}
+
+/// A value whose drop panics when it is told to.
+struct Bomb<'a>(&'a AtomicIsize, bool);
+
+impl Drop for Bomb<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.1 && !std::thread::panicking() {
+            std::panic::panic_any(MyPayload(0));
+        }
+    }
+}
+
+#[test]
+fn a_drop_that_panics_neither_hangs_nor_loses_the_others() {
+    quiet();
+    for threads in 1..=3 {
+        for at in [0, 5, 300] {
+            // The result's, in the sink.
+            let alive = AtomicIsize::new(0);
+            let outcome = watched(|| {
+                catch_unwind(AssertUnwindSafe(|| {
+                    let call = |i: usize| {
+                        std::thread::sleep(Duration::from_micros(30));
+                        alive.fetch_add(1, Ordering::Relaxed);
+                        Bomb(&alive, i == at)
+                    };
+                    process_in_batches(call, 0..600).threads(threads).batch_size(10).for_each_batch(drop).unwrap();
+                }))
+                .is_err()
+            });
+            assert_eq!((outcome, alive.load(Ordering::Relaxed)), (true, 0));
+            // The item's, in the call.
+            let alive = AtomicIsize::new(0);
+            let outcome = watched(|| {
+                catch_unwind(AssertUnwindSafe(|| {
+                    let items = (0..600).map(|i| {
+                        alive.fetch_add(1, Ordering::Relaxed);
+                        Bomb(&alive, i == at)
+                    });
+                    let report = process_in_batches(
+                        |item: Bomb<'_>| {
+                            std::thread::sleep(Duration::from_micros(30));
+                            drop(item);
+                        },
+                        items,
+                    );
+                    report.threads(threads).for_each_batch(|_| ()).unwrap();
+                }))
+                .is_err()
+            });
+            assert_eq!((outcome, alive.load(Ordering::Relaxed)), (true, 0));
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_thread_is_left_behind() {
+    quiet();
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let run = || {
+        let token = CancelToken::new();
+        let call = |i: usize| {
+            if i == 200 {
+                token.cancel();
+            }
+            std::thread::sleep(Duration::from_micros(50));
+            i
+        };
+        process_in_batches(call, 0..1_000).threads(2).cancel_token(&token).for_each_batch(|_| ()).unwrap_err();
+    };
+    run();
+    let before = threads();
+    for _ in 0..20 {
+        run();
+    }
+    // Other tests of this program start and end pools meanwhile.
+    assert!(threads() <= before + 20, "{} after {before}", threads());
+}
