@@ -80,19 +80,12 @@ fn every_terminal_retries() {
     let report = planned.for_each_batch(|_| ()).unwrap();
     assert_eq!((report.items(), report.retries()), (20, 40), "the sample's retries count");
     let mut seen = Vec::new();
-    run().try_for_each_batch(|batch| seen.push(batch.len()).checked()).unwrap();
+    let count = |batch: amorsize::Batch<_>| {
+        seen.push(batch.len());
+        Ok::<(), amorsize::Error>(())
+    };
+    run().try_for_each_batch(count).unwrap();
     assert_eq!(seen.iter().sum::<usize>(), 20);
-}
-
-/// Makes a sink's `()` what `try_for_each_batch` wants.
-trait Checked {
-    fn checked(self) -> Result<(), amorsize::Error>;
-}
-
-impl Checked for () {
-    fn checked(self) -> Result<(), amorsize::Error> {
-        Ok(())
-    }
 }
 
 #[test]
@@ -351,7 +344,7 @@ fn owned(text: String, calls: &AtomicUsize) -> Parsed<u32> {
 
 #[batched(retry = TRIES)]
 fn borrowed<'a>(text: &'a str, calls: &AtomicUsize) -> io::Result<&'a str> {
-    if calls.fetch_add(1, Ordering::Relaxed) % 2 == 0 { Err(io::Error::other("odd")) } else { Ok(text) }
+    if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { Err(io::Error::other("odd")) } else { Ok(text) }
 }
 
 #[batched(retry = PATIENT, threads = 2, batch_size = 3)]

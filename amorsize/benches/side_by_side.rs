@@ -12,8 +12,11 @@ use std::time::Instant;
 use amorsize::batched;
 use rayon::prelude::*;
 
+#[path = "common/load.rs"]
+mod load;
 mod common;
-use common::{Heavy, Load, calibrate, measure, median, work};
+use common::{calibrate, measure, median, work};
+use load::{Heavy, Load};
 
 /// One row: a function over a number of items.
 struct Row {

@@ -176,8 +176,11 @@ impl Core {
     ) -> Result<Collection, (Ended, Option<Collection>)> {
         let none = |error| (Ended::Error(error), None);
         self.start(input, function).map_err(none)?;
-        // An input without an end says that it has the most that can be said; it is collected as far as it fits.
-        let least = Some(self.stock.left(input).0).filter(|&least| least < usize::MAX).unwrap_or(0);
+        let (mut least, _) = self.stock.left(input);
+        if least == usize::MAX && self.interrupts.are_possible() {
+            // An input without an end, of which somebody wants what there is when the run is interrupted.
+            least = 0;
+        }
         let count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
         if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget().map_err(none)?.bytes {
