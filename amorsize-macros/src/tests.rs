@@ -272,3 +272,33 @@ fn inherited_attributes() {
     );
     assert!(!wrapper.contains("must_use"), "{wrapper}");
 }
+
+#[test]
+fn a_policy_is_part_of_the_type() {
+    let text = expansion(
+        quote!(on_error = "skip"),
+        quote!(
+            fn f(x: u32) -> io::Result<u8> {}
+        ),
+    );
+    assert_says(&text, quote!(-> ::amorsize::Batched<Items, io::Result<u8>, (), ::amorsize::on_error::Skip>));
+    assert_says(&text, quote!(::amorsize::__private::on_error::<io::Result<u8>, ::amorsize::on_error::Skip, _, _>));
+}
+
+#[test]
+fn an_input_that_can_fail_has_its_own_error() {
+    let text = expansion(
+        quote!(try_input),
+        quote!(
+            fn f<InputError>(x: &InputError) -> Result<impl Sized, ()> {}
+        ),
+    );
+    assert_says(
+        &text,
+        quote! {
+            Items: ::core::iter::IntoIterator<Item = ::core::result::Result<&'item InputError, InputError2> >,
+            InputError2: ::amorsize::__private::InputError<Result<(), ()> >,
+        },
+    );
+    assert_says(&text, quote!(::core::result::Result::Err(error) => ::amorsize::__private::failed(error)));
+}

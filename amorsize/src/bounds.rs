@@ -98,7 +98,7 @@ impl<T, E> TryInputOutput for Result<T, E> {}
 #[diagnostic::on_unimplemented(
     message = "the input's error `{Self}` can't become the error of this `#[batched]` function",
     label = "an error of this input can't become an error of the function",
-    note = "with `try_input` an error of the input becomes the function's by `Into`"
+    note = "with `try_input` an error of the input becomes the function's by `Into`, on a worker thread: so it must be `Send` too"
 )]
 pub trait InputError<R>: Send {
     /// What the item that is missing gives.

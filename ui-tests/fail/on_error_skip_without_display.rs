@@ -7,4 +7,5 @@ fn f(x: u32) -> Result<u32, Vec<u8>> {
 
 fn main() {
     let _: Vec<u32> = f_batched(0..3).collect().unwrap();
+    f_batched(0..3).for_each_batch(|_| ()).unwrap();
 }

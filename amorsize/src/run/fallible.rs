@@ -242,7 +242,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
 }
 
 /// With [`Skip`], errors are left out, and the report counts them.
-impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
+impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Skip> {
     /// Runs everything and collects the values of the items that don't fail, in input order.
     ///
     /// # Errors
@@ -280,7 +280,10 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
     /// assert_eq!((sum, report.failed()), (4, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch<F: FnMut(Batch<T>)>(self, sink: F) -> Result<Report, Error> {
+    pub fn for_each_batch<F: FnMut(Batch<T>)>(self, sink: F) -> Result<Report, Error>
+    where
+        E: fmt::Display,
+    {
         self.but_failures(&mut always(sink))
     }
 
@@ -307,7 +310,10 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
     pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<T>) -> Result<(), S>>(
         self,
         mut sink: F,
-    ) -> Result<Report, S> {
+    ) -> Result<Report, S>
+    where
+        E: fmt::Display,
+    {
         let mut failure = None;
         let report = self.but_failures(&mut |batch| {
             failure = sink(batch).err();
@@ -319,7 +325,10 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
         }
     }
 
-    fn but_failures(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Report, Error> {
+    fn but_failures(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Report, Error>
+    where
+        E: fmt::Display,
+    {
         let mut failures = Failures::default();
         let mut fail = |item, error| {
             failures.add(item, &error);
@@ -346,7 +355,10 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
     /// }
     /// assert_eq!(numbers, [Some(1), None, Some(3)]);
     /// ```
-    pub fn unordered(self) -> Unordered<I, Result<T, E>, C, Skip> {
+    pub fn unordered(self) -> Unordered<I, Result<T, E>, C, Skip>
+    where
+        E: fmt::Display,
+    {
         self.check();
         Unordered::new(self)
     }
