@@ -270,6 +270,11 @@ impl State {
         self.waiting.len() <= chunks && !self.input_ended && limit == usize::MAX && self.room() > 0
     }
 
+    /// Whether there are results to hand over.
+    fn has_ready(&self) -> bool {
+        if self.ordered { self.ready_items > 0 } else { !self.finished.is_empty() }
+    }
+
     /// Whether the caller should not sleep any longer.
     fn caller_is_needed(&self, limit: usize) -> bool {
         let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
@@ -445,15 +450,15 @@ impl Control {
     /// Whether everything that was pulled and may run was run and handed over.
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
-        let ready = if state.ordered { state.ready_items > 0 } else { !state.finished.is_empty() };
-        state.running == 0 && !ready && !state.has_work(self.limit())
+        state.running == 0 && !state.has_ready() && !state.has_work(self.limit())
     }
 
-    /// Whether a chunk waits for credit, and whether nothing runs whose end could give any.
+    /// Whether a chunk waits for credit, and whether nothing runs or can be handed over whose end could give any.
     pub(crate) fn shortage(&self) -> (bool, bool) {
         let state = self.state();
         let short = state.lacks_credit(self.limit());
-        (short, short && state.running == 0)
+        // What ended since the caller last took results is not stuck.
+        (short, short && state.running == 0 && !state.has_ready())
     }
 
     /// What can't go on for want of credit.
