@@ -19,9 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
@@ -30,6 +28,7 @@ use crate::memory::tracking;
 use crate::memory::watch::Watch;
 use crate::plan::{CHUNK_SECONDS, Situation, chunk_items};
 use crate::sample::{Learned, Stretch};
+use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 
 /// Where a chunk is kept.
 pub(crate) type ChunkId = usize;
@@ -364,7 +363,7 @@ impl Control {
         // Whoever has it is just looking.
         let Some(Ok(mut watch)) = self.watch.as_ref().map(Mutex::try_lock) else { return };
         let collects = self.collects.load(Ordering::Relaxed);
-        let look = AssertUnwindSafe(|| watch.look(Instant::now(), &self.ledger, collects));
+        let look = AssertUnwindSafe(|| watch.look(now(), &self.ledger, collects));
         // It asks a memory source and calls a trim hook, which may be the user's.
         if let Err(payload) = catch_unwind(look) {
             self.stop_at(0);
@@ -451,6 +450,14 @@ impl Control {
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
         state.running == 0 && !state.has_ready() && !state.has_work(self.limit())
+    }
+
+    /// Whether nothing is under way, and nothing is left over.
+    #[cfg(all(loom, test))]
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state();
+        let nothing = state.waiting.is_empty() && state.finished.is_empty() && state.holes.is_empty();
+        nothing && (state.running, state.jobs, state.outstanding) == (0, 0, 0)
     }
 
     /// Whether a chunk waits for credit, and whether nothing runs or can be handed over whose end could give any.
@@ -595,7 +602,7 @@ impl Control {
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let mut outcome = Outcome { stretch: Stretch::default(), credit: grant.credit, elsewhere: false, panic: None };
         let stretch = &mut outcome.stretch;
-        let begun = Instant::now();
+        let begun = now();
         let mut next_clock = clock;
         let mut heap_bytes = 0;
         while stretch.items < grant.items {
@@ -638,12 +645,12 @@ impl Control {
             if contended && stretch.items >= next_clock {
                 next_clock = stretch.items + clock;
                 // Far slower than foreseen: others shall share what is left.
-                if begun.elapsed().as_secs_f64() > 2.0 * CHUNK_SECONDS {
+                if (now() - begun).as_secs_f64() > 2.0 * CHUNK_SECONDS {
                     break;
                 }
             }
         }
-        stretch.seconds = begun.elapsed().as_secs_f64();
+        stretch.seconds = (now() - begun).as_secs_f64();
         outcome
     }
 
