@@ -1,8 +1,8 @@
 //! What ends a run before its input does: a token, a deadline.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// Cancels the runs that were given it: no item starts after it.
 ///

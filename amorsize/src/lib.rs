@@ -21,6 +21,7 @@ mod run_core;
 mod sample;
 mod seconds;
 mod sink;
+mod sync;
 mod verbose;
 
 #[doc(hidden)]

@@ -19,9 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
@@ -30,6 +28,7 @@ use crate::memory::tracking;
 use crate::memory::watch::Watch;
 use crate::plan::{CHUNK_SECONDS, Situation, chunk_items};
 use crate::sample::{Learned, Stretch};
+use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 
 /// Where a chunk is kept.
 pub(crate) type ChunkId = usize;
@@ -275,6 +274,11 @@ impl State {
         self.waiting.len() <= chunks && !self.input_ended && limit == usize::MAX && self.room() > 0
     }
 
+    /// Whether there are results to hand over.
+    fn has_ready(&self) -> bool {
+        if self.ordered { self.ready_items > 0 } else { !self.finished.is_empty() }
+    }
+
     /// Whether the caller should not sleep any longer.
     fn caller_is_needed(&self, limit: usize) -> bool {
         let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
@@ -381,7 +385,7 @@ impl Control {
         // Whoever has it is just looking.
         let Some(Ok(mut watch)) = self.watch.as_ref().map(Mutex::try_lock) else { return };
         let collects = self.collects.load(Ordering::Relaxed);
-        let look = AssertUnwindSafe(|| watch.look(Instant::now(), &self.ledger, collects));
+        let look = AssertUnwindSafe(|| watch.look(now(), &self.ledger, collects));
         // It asks a memory source and calls a trim hook, which may be the user's.
         if let Err(payload) = catch_unwind(look) {
             self.stop_at(0);
@@ -474,15 +478,23 @@ impl Control {
     /// Whether everything that was pulled and may run was run and handed over.
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
-        let ready = if state.ordered { state.ready_items > 0 } else { !state.finished.is_empty() };
-        state.running == 0 && !ready && !state.has_work(self.limit())
+        state.running == 0 && !state.has_ready() && !state.has_work(self.limit())
     }
 
-    /// Whether a chunk waits for credit, and whether nothing runs whose end could give any.
+    /// Whether nothing is under way, and nothing is left over.
+    #[cfg(all(loom, test))]
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state();
+        let nothing = state.waiting.is_empty() && state.finished.is_empty() && state.holes.is_empty();
+        nothing && (state.running, state.jobs, state.outstanding) == (0, 0, 0)
+    }
+
+    /// Whether a chunk waits for credit, and whether nothing runs or can be handed over whose end could give any.
     pub(crate) fn shortage(&self) -> (bool, bool) {
         let state = self.state();
         let short = state.lacks_credit(self.limit());
-        (short, short && state.running == 0)
+        // What ended since the caller last took results is not stuck.
+        (short, short && state.running == 0 && !state.has_ready())
     }
 
     /// What can't go on for want of credit.
@@ -622,7 +634,7 @@ impl Control {
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let mut outcome = Outcome { stretch: Stretch::default(), credit: grant.credit, elsewhere: false, panic: None };
         let stretch = &mut outcome.stretch;
-        let begun = Instant::now();
+        let begun = now();
         let mut next_clock = clock;
         let mut heap_bytes = 0;
         while stretch.items < grant.items {
@@ -665,12 +677,12 @@ impl Control {
             if contended && stretch.items >= next_clock {
                 next_clock = stretch.items + clock;
                 // Far slower than foreseen: others shall share what is left.
-                if begun.elapsed().as_secs_f64() > 2.0 * CHUNK_SECONDS {
+                if (now() - begun).as_secs_f64() > 2.0 * CHUNK_SECONDS {
                     break;
                 }
             }
         }
-        stretch.seconds = begun.elapsed().as_secs_f64();
+        stretch.seconds = (now() - begun).as_secs_f64();
         outcome
     }
 

@@ -9,6 +9,8 @@ pub(crate) mod buffer;
 pub mod chunk;
 pub(crate) mod control;
 pub(crate) mod line;
+#[cfg(all(loom, test))]
+mod loom;
 pub(crate) mod pool;
 
 use std::sync::Arc;

@@ -1,14 +1,13 @@
 //! The budget of a run, and the credit that its items hold of it.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::Bytes;
 use super::source;
 use crate::error::Error;
 use crate::options::{Limit, MaxMemory};
+use crate::sync::Ordering::Relaxed;
+use crate::sync::{Arc, AtomicBool, AtomicU64, thread_local};
 
 /// A budget in bytes, and what it was made of.
 #[derive(Clone, Debug)]
@@ -63,7 +62,7 @@ pub(crate) struct Entered(Option<Ledger>);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        CURRENT.set(self.0.take());
+        CURRENT.with(|current| current.replace(self.0.take()));
     }
 }
 
@@ -75,14 +74,14 @@ impl Ledger {
             limit: budget.as_u64().into(),
             held: 0.into(),
             peak: 0.into(),
-            outer: CURRENT.with_borrow(Clone::clone),
+            outer: CURRENT.with(|current| current.borrow().clone()),
             heeds_outer: true.into(),
         }))
     }
 
     /// Lets runs that this thread starts be part of a call of this one's.
     pub(crate) fn enter(&self) -> Entered {
-        Entered(CURRENT.replace(Some(self.clone())))
+        Entered(CURRENT.with(|current| current.replace(Some(self.clone()))))
     }
 
     /// The budget of the run in whose call this one was started.
@@ -186,7 +185,7 @@ impl Drop for Account {
     fn drop(&mut self) {
         // A run that is dropped half way holds nothing any longer.
         if let Some(outer) = &self.outer {
-            outer.give(*self.held.get_mut());
+            outer.give(self.held.load(Relaxed));
         }
     }
 }

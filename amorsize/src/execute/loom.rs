@@ -1,0 +1,529 @@
+//! Models of what threads of a run do to each other: loom takes them through every order of their steps that matters, and
+//! through every value that a relaxed load may give.
+//!
+//! They run the code as it is: the ledger by itself, and the calling thread's [`Conductor`] with [`Work::run_next`] on two
+//! threads, which stand in for rayon's pool. Loom's clock stands still and its waits have no end, so that a run which needs the
+//! end of a wait to go on hangs, and loom says so.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p amorsize --release --lib loom`
+
+use std::panic::resume_unwind;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+
+use ::loom::model::Builder;
+use ::loom::thread;
+
+use super::chunk::{Chunk, Chunks, Function, Shared};
+use super::line::{Input, Source, Stock};
+use super::*;
+use crate::cancel::{CancelToken, Interrupts};
+use crate::execute::buffer::{Results, Types};
+use crate::execute::line::Outlet;
+use crate::memory::measure::{Heap, Measure};
+use crate::sync;
+
+/// So often a thread may be interrupted where it could go on; what it has to wait for does not count. All known bugs of this
+/// kind need two at most (Musuvathi and Qadeer 2007); three take the runs below from seconds to many minutes.
+const PREEMPTIONS: usize = 2;
+
+/// Takes `model` through all its interleavings with so many preemptions.
+fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let mut builder = Builder::new();
+    builder.preemption_bound.get_or_insert(preemptions);
+    builder.max_branches = 10_000;
+    let begun = Instant::now();
+    builder.check(move || {
+        counter.fetch_add(1, Relaxed);
+        model();
+    });
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    println!("{name}: {} interleavings in {:.1?}", count.load(Relaxed), begun.elapsed());
+}
+
+// ---- the ledger ----
+
+fn within(outer: &Ledger, budget: u64) -> Ledger {
+    let _entered = outer.enter();
+    Ledger::new(Bytes::new(budget))
+}
+
+#[test]
+fn takers_never_take_more_than_there_is() {
+    check(3, || {
+        let ledger = Ledger::new(Bytes::new(10));
+        let takers = [4, 7].map(|bytes| {
+            let ledger = ledger.clone();
+            thread::spawn(move || {
+                let taken = ledger.try_take(bytes);
+                assert!(ledger.held() <= 10);
+                if taken {
+                    ledger.give(bytes);
+                }
+                taken
+            })
+        });
+        let own = ledger.try_take(6);
+        assert!(ledger.held() <= 10 && ledger.free() <= 10);
+        if own {
+            ledger.give(6);
+        }
+        let taken = takers.map(|taker| taker.join().unwrap());
+        assert!(own || taken.contains(&true));
+        assert_eq!(ledger.held(), 0);
+        assert!((4..=10).contains(&ledger.peak().as_u64()), "{:?}", ledger.peak());
+    });
+}
+
+#[test]
+fn the_peak_is_the_most_that_was_held() {
+    check(3, || {
+        let ledger = Ledger::new(Bytes::new(10));
+        let takers = [3, 5].map(|bytes| {
+            let ledger = ledger.clone();
+            // What is there already counts whether it fits or not.
+            thread::spawn(move || ledger.take(bytes))
+        });
+        let fits = ledger.try_take(8);
+        takers.into_iter().for_each(|taker| taker.join().unwrap());
+        assert_eq!(ledger.peak(), if fits { 16 } else { 8 });
+        assert_eq!(ledger.held(), ledger.peak());
+    });
+}
+
+#[test]
+fn what_the_outer_run_refuses_is_not_held_by_the_inner_one() {
+    check(3, || {
+        let outer = Ledger::new(Bytes::new(10));
+        let inner = within(&outer, 8);
+        let others = {
+            let outer = outer.clone();
+            thread::spawn(move || {
+                let taken = outer.try_take(6);
+                assert!(outer.held() <= 10);
+                if taken {
+                    outer.give(6);
+                }
+                taken
+            })
+        };
+        let siblings = {
+            let inner = inner.clone();
+            thread::spawn(move || inner.try_take(3))
+        };
+        let own = inner.try_take(5);
+        assert!(outer.held() <= 10 && inner.held() <= 8);
+        let taken = siblings.join().unwrap();
+        let other = others.join().unwrap();
+        assert!(own || taken || other);
+        let held = 5 * u64::from(own) + 3 * u64::from(taken);
+        assert_eq!((inner.held().as_u64(), outer.held().as_u64()), (held, held));
+        assert!(outer.peak() <= 10 && inner.peak() <= 8 && inner.peak() >= held);
+        if own {
+            inner.give(5);
+        }
+        // A run that is dropped half way gives back what it holds.
+        drop(inner);
+        assert_eq!(outer.held(), 0);
+    });
+}
+
+// ---- a run ----
+
+/// Bytes of a result, but for those that a model makes larger. With its input an item takes a byte more.
+const RESULT: u64 = 10;
+
+struct Value {
+    item: usize,
+    bytes: u64,
+}
+
+fn heap(values: &[Value]) -> Heap {
+    let sum = values.iter().map(|value| value.bytes).sum();
+    let largest = values.iter().map(|value| value.bytes).max().unwrap_or(0);
+    Heap { sum, largest, ..Heap::default() }
+}
+
+/// What is modelled of a run.
+#[derive(Clone, Copy)]
+struct Case {
+    items: usize,
+    /// Items of a chunk at most.
+    chunk: usize,
+    /// What the ledger lets be held.
+    budget: u64,
+    /// Results that are handed over together.
+    batch: usize,
+    ordered: bool,
+    tolerant: bool,
+    /// Whether the calling thread is one of the pool's, and the pool has one other.
+    joins_in: bool,
+    /// Items whose calls panic.
+    panics: &'static [usize],
+    /// The item whose result is three times as large as the others.
+    large: Option<usize>,
+    /// Whether another thread cancels the run at any time.
+    cancelled: bool,
+    /// How many results are enough at first.
+    enough: usize,
+}
+
+const CASE: Case = Case {
+    items: 3,
+    chunk: 1,
+    budget: 26,
+    batch: 1,
+    ordered: true,
+    tolerant: false,
+    joins_in: false,
+    panics: &[],
+    large: None,
+    cancelled: false,
+    enough: usize::MAX,
+};
+
+/// The function of the run, which notes its calls.
+struct Calls {
+    case: Case,
+    log: Mutex<Vec<usize>>,
+}
+
+impl Calls {
+    fn call(&self, item: usize) -> Value {
+        self.log.lock().unwrap().push(item);
+        if self.case.panics.contains(&item) {
+            // The hook is not called, so nothing is printed.
+            resume_unwind(Box::new(item));
+        }
+        Value { item, bytes: if self.case.large == Some(item) { 3 * RESULT } else { RESULT } }
+    }
+}
+
+/// Stands in for rayon: threads that take up what is started, and a scope that waits for it.
+struct Pool {
+    state: sync::Mutex<Jobs>,
+    told: sync::Condvar,
+    scope: sync::Condvar,
+}
+
+#[derive(Default)]
+struct Jobs {
+    waiting: usize,
+    running: usize,
+    closed: bool,
+}
+
+impl Pool {
+    fn new() -> Self {
+        Self { state: sync::Mutex::new(Jobs::default()), told: sync::Condvar::new(), scope: sync::Condvar::new() }
+    }
+
+    fn start(&self) {
+        self.state.lock().unwrap().waiting += 1;
+        self.told.notify_one();
+    }
+
+    fn close(&self) {
+        self.state.lock().unwrap().closed = true;
+        self.told.notify_all();
+    }
+
+    /// Waits for all that was started.
+    fn join(&self) {
+        let mut state = self.state.lock().unwrap();
+        while state.waiting + state.running > 0 {
+            state = self.scope.wait(state).unwrap();
+        }
+    }
+
+    fn work(&self, job: &dyn Job) {
+        let mut state = self.state.lock().unwrap();
+        loop {
+            if state.waiting > 0 {
+                state.waiting -= 1;
+                state.running += 1;
+                drop(state);
+                while job.run() {}
+                state = self.state.lock().unwrap();
+                state.running -= 1;
+                self.scope.notify_one();
+            } else if state.closed {
+                return;
+            } else {
+                state = self.told.wait(state).unwrap();
+            }
+        }
+    }
+}
+
+/// Takes results in batches, as the library's outlets do.
+struct Batched {
+    types: Types<usize, Value>,
+    batch: usize,
+    enough: usize,
+    open: Vec<usize>,
+    open_bytes: u64,
+    seen: Vec<usize>,
+}
+
+impl Outlet for Batched {
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+        let items: Vec<_> = self.types.into_vec(results).iter().map(|value| value.item).collect();
+        assert!(items.iter().copied().eq(start..start + items.len()), "{items:?} at {start}");
+        self.open.extend(items);
+        self.open_bytes += bytes;
+        if self.open.len() >= self.batch { self.flush() } else { Accepted::KEPT }
+    }
+
+    fn flush(&mut self) -> Accepted {
+        let (items, bytes) = (self.open.len(), std::mem::take(&mut self.open_bytes));
+        self.seen.append(&mut self.open);
+        let flow = if self.seen.len() >= self.enough { Flow::Enough } else { Flow::Continue };
+        Accepted { items, bytes, flow }
+    }
+
+    fn wanted(&self) -> usize {
+        self.batch - self.open.len()
+    }
+
+    fn holds(&self) -> bool {
+        !self.open.is_empty()
+    }
+}
+
+struct Scene {
+    case: Case,
+    control: Control,
+    chunks: Chunks,
+    ledger: Ledger,
+    shared: Shared<usize, Value, Calls>,
+    /// Those of the first part of the run, and of what is left of it.
+    interrupts: [Interrupts; 2],
+    part: AtomicUsize,
+    pool: Pool,
+}
+
+impl Job for Scene {
+    fn run(&self) -> bool {
+        WorkerJob { control: &self.control, work: self.work() }.run()
+    }
+}
+
+impl Scene {
+    fn new(case: Case, token: Option<CancelToken>) -> Self {
+        let mut interrupts = Interrupts::default();
+        token.into_iter().for_each(|token| interrupts.set_token(token));
+        let mut learned = Learned::default();
+        // A sample of one item, so slow that a chunk holds as many as it should.
+        let seconds = CHUNK_SECONDS / (case.chunk as f64 + 0.5);
+        learned.add(Stretch { items: 1, seconds, bytes: RESULT, largest: RESULT, working: 0 });
+        let situation = Situation {
+            threads: 2,
+            threads_asked: true,
+            warm: true,
+            remaining: None,
+            batch_items: None,
+            // What chunks are cut by; what binds is the ledger's limit.
+            budget: Bytes::mib(1),
+            available: None,
+            available_now: None,
+            measured_by: MeasuredBy::DeepSize,
+            item_size: 1,
+            result_size: 0,
+            item_bytes: 1,
+        };
+        let ledger = Ledger::new(Bytes::new(case.budget));
+        let progress = Progress { next: 0, outstanding: 0 };
+        let ways = Ways { ordered: case.ordered, tolerant: case.tolerant };
+        Self {
+            case,
+            control: Control::new(situation, learned, ledger.clone(), progress, ways, None),
+            chunks: Chunks::new(),
+            ledger,
+            shared: Shared {
+                context: Calls { case, log: Mutex::default() },
+                kernel: |chunk: &mut Chunk<usize, Value>, calls: &Calls| chunk.run(|item| calls.call(item)),
+                measure: (
+                    Measure { heap: Some(|_| Heap::default()), by: MeasuredBy::DeepSize },
+                    Measure { heap: Some(heap), by: MeasuredBy::DeepSize },
+                ),
+                types: Types::new(),
+            },
+            interrupts: [interrupts, Interrupts::default()],
+            part: AtomicUsize::new(0),
+            pool: Pool::new(),
+        }
+    }
+
+    fn work(&self) -> Work<'_> {
+        Work {
+            function: &self.shared as &dyn Function,
+            chunks: &self.chunks,
+            ledger: &self.ledger,
+            tracks: false,
+            interrupts: &self.interrupts[self.part.load(Relaxed)],
+        }
+    }
+
+    fn calls(&self) -> Vec<usize> {
+        self.shared.context.log.lock().unwrap().clone()
+    }
+
+    /// What `Engine::run` does, once the run is on threads.
+    fn run(&self, input: &mut dyn Input, stock: &mut Stock, outlet: &mut Batched) -> Result<Flow, Ended> {
+        let (control, work) = (&self.control, self.work());
+        let mut line = Line { input, stock, work, outlet };
+        let mut conductor = Conductor {
+            control,
+            work,
+            begun: sync::now(),
+            worker: false,
+            joins_in: self.case.joins_in,
+            refuses_oversize: false,
+            resident: None,
+        };
+        control.pause(false);
+        let outcome = conductor.conduct(&mut line, &|| self.pool.start());
+        let called = self.calls().len();
+        self.pool.join();
+        if matches!(outcome, Ok(Flow::Continue)) {
+            assert_eq!(self.calls().len(), called, "a call began when all were said to be done");
+        }
+        if outcome.is_err() {
+            while let Some(finished) = control.take_ready() {
+                let accepted = line.hand_over(finished);
+                control.release(accepted.items, accepted.bytes);
+            }
+            let accepted = line.outlet.flush();
+            control.release(accepted.items, accepted.bytes);
+        }
+        if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
+            && let Some((item, payload)) = control.take_panic()
+        {
+            return Err(Ended::Panic(item, payload));
+        }
+        Ok(outcome?)
+    }
+}
+
+/// Runs a case, and what is left of it after each thing that ends it early, to the end of its input: each item must be called
+/// once, and all results handed over.
+fn run_to_the_end(case: Case) {
+    let token = case.cancelled.then(CancelToken::new);
+    let scene = Arc::new(Scene::new(case, token.clone()));
+    let mut threads: Vec<_> = (0..if case.joins_in { 1 } else { 2 })
+        .map(|_| {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || scene.pool.work(&*scene))
+        })
+        .collect();
+    threads.extend(token.map(|token| thread::spawn(move || token.cancel())));
+    let types = scene.shared.types;
+    let mut source = Source::new(0..case.items, types);
+    let mut stock = Stock::default();
+    let (batch, enough) = (case.batch, case.enough);
+    let mut outlet = Batched { types, batch, enough, open: Vec::new(), open_bytes: 0, seen: Vec::new() };
+    let mut panicked = Vec::new();
+    loop {
+        match scene.run(&mut source, &mut stock, &mut outlet) {
+            Ok(Flow::Continue) => break,
+            Ok(_) => outlet.enough = usize::MAX,
+            Err(Ended::Panic(item, payload)) => {
+                assert_eq!(payload.downcast_ref(), Some(&item));
+                assert!(outlet.seen.iter().all(|&seen| seen < item), "{:?} before {item}", outlet.seen);
+                panicked.push(item);
+            }
+            Err(Ended::Error(error)) => assert!(case.cancelled && error.is_cancelled(), "{error}"),
+        }
+        scene.part.store(1, Relaxed);
+    }
+    scene.pool.close();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let mut calls = scene.calls();
+    calls.sort_unstable();
+    assert!(calls.iter().copied().eq(0..case.items), "called {calls:?}");
+    if !case.ordered {
+        outlet.seen.sort_unstable();
+    }
+    let results = (0..case.items).filter(|item| !case.panics.contains(item));
+    assert!(outlet.seen.iter().copied().eq(results), "handed over {:?}", outlet.seen);
+    let counted = std::mem::take(&mut scene.control.state().panics);
+    if case.tolerant {
+        assert!(panicked.is_empty() && counted.len() == case.panics.len());
+    } else {
+        // The first ends the run; one that panicked beside it is lost with it.
+        assert_eq!(panicked.is_empty(), case.panics.is_empty());
+    }
+    assert!(scene.control.is_idle());
+    assert_eq!(scene.ledger.held(), 0);
+    if case.large.is_none() {
+        assert!(scene.ledger.peak() <= case.budget, "{:?}", scene.ledger.peak());
+    }
+}
+
+fn check_run(case: Case) {
+    check(PREEMPTIONS, move || run_to_the_end(case));
+}
+
+#[test]
+fn each_item_is_run_once_and_handed_over_in_order() {
+    check_run(CASE);
+}
+
+#[test]
+fn a_batch_is_closed_early_for_want_of_credit() {
+    check_run(Case { batch: 3, ..CASE });
+}
+
+#[test]
+fn a_chunk_is_cut_to_its_credit() {
+    check_run(Case { items: 4, chunk: 2, ..CASE });
+}
+
+#[test]
+fn results_come_in_any_order() {
+    check_run(Case { ordered: false, ..CASE });
+}
+
+#[test]
+fn a_result_larger_than_expected_goes_beyond_the_budget_alone() {
+    check_run(Case { items: 4, chunk: 2, large: Some(1), ..CASE });
+}
+
+#[test]
+fn one_call_at_a_time_runs_without_credit() {
+    check_run(Case { budget: 8, large: Some(0), ..CASE });
+}
+
+#[test]
+fn a_caller_of_the_pool_works_itself() {
+    check_run(Case { joins_in: true, ..CASE });
+}
+
+#[test]
+fn a_cancelled_run_loses_nothing() {
+    check_run(Case { items: 2, chunk: 2, cancelled: true, ..CASE });
+}
+
+#[test]
+fn a_run_that_pauses_loses_nothing() {
+    check_run(Case { enough: 1, ..CASE });
+}
+
+#[test]
+fn a_panic_ends_the_run_and_the_rest_can_go_on() {
+    check_run(Case { panics: &[1], ..CASE });
+}
+
+#[test]
+fn of_two_panics_the_first_ends_the_run() {
+    check_run(Case { panics: &[0, 1], ..CASE });
+}
+
+#[test]
+fn a_tolerant_run_goes_on_without_items_that_panic() {
+    check_run(Case { panics: &[0, 2], tolerant: true, ..CASE });
+}
