@@ -24,6 +24,9 @@ mod sink;
 mod sync;
 mod verbose;
 
+#[doc = include_str!("when_things_go_wrong.md")]
+pub mod when_things_go_wrong {}
+
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
