@@ -8,54 +8,22 @@
 //!
 //! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::env;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use amorsize::{MeasuredBy, Tracking, batched};
+use amorsize::{MeasuredBy, batched};
 use rayon::prelude::*;
 
 mod common;
+#[path = "common/either.rs"]
+mod either;
 #[path = "common/load.rs"]
 mod load;
 use common::{calibrate, measure, median, work};
+use either::TRACKED;
 use load::{Heavy, Load};
-
-struct Either;
-
-static TRACKED: AtomicBool = AtomicBool::new(false);
-static TRACKING: Tracking = Tracking::new(System);
-
-#[expect(unsafe_code, reason = "an allocator can't be written without")]
-// SAFETY: every call is passed on as it is. Both ways are the system's allocator, so either takes back what the other gave.
-unsafe impl GlobalAlloc for Either {
-    #[inline]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if TRACKED.load(Ordering::Relaxed) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { TRACKING.alloc(layout) }
-        } else {
-            // SAFETY: the same.
-            unsafe { System.alloc(layout) }
-        }
-    }
-
-    #[inline]
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        if TRACKED.load(Ordering::Relaxed) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { TRACKING.dealloc(place, layout) };
-        } else {
-            // SAFETY: the same.
-            unsafe { System.dealloc(place, layout) };
-        }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Either = Either;
 
 const ITEMS: usize = 60_000;
 /// Bytes of a result, on the heap where it is measured.

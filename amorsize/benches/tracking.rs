@@ -9,73 +9,18 @@
 //!
 //! `cargo bench --bench tracking` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::env;
 use std::hint::black_box;
 use std::process::Command;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amorsize::Tracking;
-
-struct Either;
-
-static TRACKED: AtomicBool = AtomicBool::new(false);
-static TRACKING: Tracking = Tracking::new(System);
-
-#[expect(unsafe_code, reason = "an allocator can't be written without")]
-// SAFETY: every call is passed on as it is. Both ways are the system's allocator, so either takes back what the other gave.
-unsafe impl GlobalAlloc for Either {
-    #[inline]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if TRACKED.load(Ordering::Relaxed) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { TRACKING.alloc(layout) }
-        } else {
-            // SAFETY: the same.
-            unsafe { System.alloc(layout) }
-        }
-    }
-
-    #[inline]
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        if TRACKED.load(Ordering::Relaxed) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { TRACKING.dealloc(place, layout) };
-        } else {
-            // SAFETY: the same.
-            unsafe { System.dealloc(place, layout) };
-        }
-    }
-
-    #[inline]
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if TRACKED.load(Ordering::Relaxed) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { TRACKING.alloc_zeroed(layout) }
-        } else {
-            // SAFETY: the same.
-            unsafe { System.alloc_zeroed(layout) }
-        }
-    }
-
-    #[inline]
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if TRACKED.load(Ordering::Relaxed) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { TRACKING.realloc(place, layout, size) }
-        } else {
-            // SAFETY: the same.
-            unsafe { System.realloc(place, layout, size) }
-        }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Either = Either;
+#[path = "common/either.rs"]
+mod either;
+use either::{TRACKED, TRACKING};
 
 /// One row: a kind of work on a number of threads.
 struct Row {

@@ -1,12 +1,13 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `control` who may run what and when, `pool` the threads; this file drives them. All but the typed halves of `buffer`, `chunk`
+//! `control` who may run what and when, `pool` the threads, `conductor` the calling thread beside them; this file drives them. All but the typed halves of `buffer`, `chunk`
 //! and `line` is compiled once, whatever the function.
 
 pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
+mod conductor;
 pub(crate) mod control;
 pub(crate) mod line;
 #[cfg(all(loom, test))]
@@ -16,10 +17,10 @@ pub(crate) mod pool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::chunk::Work;
-use self::control::{AHEAD, Control, Progress, Stuck, Ways};
+use self::conductor::{Conductor, WorkerJob};
+use self::control::{Control, Progress, Stuck, Ways};
 use self::line::{Accepted, Flow, Line};
-use self::pool::{Job, Threads};
+use self::pool::Threads;
 use crate::cancel::Interrupt;
 use crate::error::{Error, ErrorKind};
 use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
@@ -40,12 +41,8 @@ const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
 /// Stretches expected to take this long are timed apart from the handling of their items: two looks at the clock are then less
 /// than a hundredth.
 const TIMED_APART: f64 = 5e-6;
-/// The caller looks at resident memory at least this often while it waits.
-const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
-/// A worker that waits for others looks this often whether there is something to do.
-const WORKER_NAP: Duration = Duration::from_micros(100);
 
 /// What a run has done, for its report.
 #[derive(Clone, Debug)]
@@ -625,168 +622,4 @@ fn interrupted(interrupt: Interrupt, items_done: usize, elapsed: Duration) -> Er
 
 fn oversize(item: usize, needed: u64, ledger: &Ledger) -> Error {
     Error::new(ErrorKind::Oversize { item, needed: Bytes::new(needed), budget: ledger.budget() })
-}
-
-// ---- on threads ----
-
-/// What a pool's thread does for the run.
-struct WorkerJob<'a> {
-    control: &'a Control,
-    work: Work<'a>,
-}
-
-impl Job for WorkerJob<'_> {
-    fn run(&self) -> bool {
-        self.work.run_next(self.control, true, false)
-    }
-}
-
-/// The calling thread of a run on threads.
-struct Conductor<'a> {
-    control: &'a Control,
-    work: Work<'a>,
-    /// When this part of the run began.
-    begun: Instant,
-    /// Whether the calling thread belongs to a pool, and so must not sleep.
-    worker: bool,
-    /// Whether it is one of the threads of the run, and so runs chunks itself.
-    joins_in: bool,
-    /// Whether an item that is expected to need more than the budget is an error.
-    refuses_oversize: bool,
-    /// Resident memory at the start, and the most seen, where results are measured by it.
-    resident: Option<(u64, &'a mut u64)>,
-}
-
-/// Stops the run when the sink or the input panics, so that its workers end soon.
-struct StopOnUnwind<'a>(&'a Control);
-
-impl Drop for StopOnUnwind<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.stop_at(0);
-        }
-    }
-}
-
-impl Conductor<'_> {
-    /// Feeds the workers and hands over what they made, until the input ends or the outlet has enough.
-    fn conduct(&mut self, line: &mut Line<'_>, start_job: &dyn Fn()) -> Result<Flow, Error> {
-        let _stop = StopOnUnwind(self.control);
-        loop {
-            // What workers allocated is from now on the business of the call that this run is part of, if it is.
-            tracking::settle(self.control.take_kept());
-            while let Some(finished) = self.control.take_ready() {
-                if let Some(flow) = self.handed_over(line.hand_over(finished)) {
-                    return Ok(flow);
-                }
-            }
-            self.control.watch(line.outlet.collects());
-            if let Some(interrupt) = self.work.interrupts.now() {
-                self.control.pause(true);
-                return Err(interrupted(interrupt, self.control.state().learned.items, self.begun.elapsed()));
-            }
-            self.feed(line, start_job);
-            let fed = line.ended() || self.control.limit() != usize::MAX;
-            if fed && self.control.is_drained() {
-                return Ok(self
-                    .handed_over(line.outlet.flush())
-                    .filter(|&flow| flow == Flow::Stop)
-                    .unwrap_or(Flow::Continue));
-            }
-            let grown = self.look_at_resident();
-            if line.outlet.collects() && grown > self.control.state().ledger.budget() {
-                return Err(self.give_up(grown, line));
-            }
-            let (short, stuck) = self.control.shortage();
-            if short {
-                let accepted = line.outlet.flush();
-                if let Some(flow) = self.handed_over(accepted) {
-                    return Ok(flow);
-                }
-                if accepted.items > 0 {
-                    continue;
-                }
-                if stuck {
-                    if line.outlet.collected() > Some(0) {
-                        return Err(self.give_up(grown, line));
-                    }
-                    let Stuck { item, needed, .. } = self.control.stuck();
-                    if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
-                        self.control.pause(true);
-                        return Err(oversize(item, needed, line.work.ledger));
-                    }
-                    // A call that alone needs more than the budget runs alone. So does the next one of a collect that has nothing
-                    // yet: it goes on after one that gave up, and must come further.
-                    self.work.run_next(self.control, false, true);
-                    continue;
-                }
-            }
-            self.wait(line);
-        }
-    }
-
-    /// Books what was handed over, and says how the run ends if it does.
-    fn handed_over(&self, accepted: Accepted) -> Option<Flow> {
-        self.control.release(accepted.items, accepted.bytes);
-        match accepted.flow {
-            Flow::Continue => return None,
-            Flow::Enough => self.control.pause(true),
-            Flow::Stop => self.control.end(),
-        }
-        Some(accepted.flow)
-    }
-
-    fn feed(&self, line: &mut Line<'_>, start_job: &dyn Fn()) {
-        // The caller that joins in is one of the threads.
-        let threads = self.control.threads();
-        let most_jobs = threads - usize::from(self.joins_in);
-        let start_jobs = || (0..self.control.jobs_to_start(most_jobs)).for_each(|_| start_job());
-        // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
-        for _ in 0..AHEAD * threads {
-            let count = if line.ended() { 0 } else { self.control.items_wanted() };
-            if count == 0 {
-                break;
-            }
-            if let Some(pulled) = line.pull(count) {
-                self.control.enqueue(pulled.id, pulled.items, pulled.heap);
-            }
-            start_jobs();
-        }
-        if line.ended() {
-            self.control.end_input();
-        }
-        start_jobs();
-    }
-
-    /// Stops a run whose results can't be kept. Resident memory that has `grown` by more than the ledger knows of is believed.
-    fn give_up(&self, grown: Bytes, line: &mut Line<'_>) -> Error {
-        self.control.pause(true);
-        let stuck = self.control.stuck();
-        let state = self.control.state();
-        over_budget(stuck, state.ledger.held().max(grown), &state.ledger, &state.learned, line)
-    }
-
-    /// Learns from resident memory, where results are measured by it, and says how much it has grown.
-    fn look_at_resident(&mut self) -> Bytes {
-        let Some((base, most)) = &mut self.resident else { return Bytes::ZERO };
-        let now = source::current().resident().map_or(0, Bytes::as_u64);
-        **most = now.max(**most);
-        let grown = most.saturating_sub(*base);
-        self.control.learn_resident(grown);
-        Bytes::new(grown)
-    }
-
-    fn wait(&self, line: &Line<'_>) {
-        let (wanted, holds) = (line.outlet.wanted(), line.outlet.holds());
-        if self.control.needs_caller(wanted, holds) || (self.joins_in && self.work.run_next(self.control, false, false))
-        {
-            return;
-        }
-        if !self.worker {
-            self.control.wait(wanted, holds, LONGEST_SLEEP);
-        } else if !pool::work_on_something_else() {
-            // A nap with an end, because whoever waits for this very worker would wait for ever for one without.
-            self.control.wait(wanted, holds, WORKER_NAP);
-        }
-    }
 }
