@@ -280,7 +280,6 @@ impl State {
         ready >= self.wanted_items
             || self.wants_items(AHEAD * self.threads / 2, limit)
             || (self.running == 0 && self.jobs == 0)
-            || self.panic.is_some()
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
     }
 }
