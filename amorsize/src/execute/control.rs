@@ -285,7 +285,6 @@ impl State {
         ready >= self.wanted_items
             || self.wants_items(AHEAD * self.threads / 2, limit)
             || (self.running == 0 && self.jobs == 0)
-            || !self.ending.is_empty()
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
     }
 }
