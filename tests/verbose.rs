@@ -21,7 +21,7 @@ fn stderr_of(test: &str, body: impl FnOnce()) -> Option<String> {
 #[test]
 fn batches_are_named_with_their_items() {
     let printed = stderr_of("batches_are_named_with_their_items", || {
-        let run = process_in_batches(|x: u32| x, 0..100).batch_size(40).verbose(true);
+        let run = process_in_batches(|x: u32| x, 0..100).threads(1).batch_size(40).verbose(true);
         run.for_each_batch(|_| ()).unwrap();
     });
     let Some(printed) = printed else { return };
