@@ -15,7 +15,8 @@ const ASSUMED: Bytes = Bytes::gib(1);
 /// A run asks the system, unless [`with_memory_source`] puts something else in its place: a test can then see what a program does
 /// on a small machine, or on one whose memory is taken by somebody else while the program runs.
 ///
-/// A budget in bytes (`max_memory = "512MiB"`) is what it says, whatever is available; only a fraction asks.
+/// A fraction is of what is available when the run starts. A budget in bytes (`max_memory = "512MiB"`) is what it says. While the run
+/// goes on it asks again, and of either budget holds no more than there is.
 ///
 /// # Examples
 ///
