@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex};
 use ::loom::model::Builder;
 use ::loom::thread;
 
-use super::chunk::{Chunk, Chunks, Function, Shared};
+use super::chunk::{Chunk, Chunks, Function, Shared, Work};
 use super::line::{Input, Source, Stock};
+use super::pool::Job;
 use super::*;
 use crate::cancel::{CancelToken, Interrupts};
 use crate::execute::buffer::{Results, Types};
@@ -353,6 +354,7 @@ impl Scene {
                     Measure { heap: Some(heap), by: MeasuredBy::DeepSize },
                 ),
                 types: Types::new(),
+                retrying: None,
             },
             interrupts: [interrupts, Interrupts::default()],
             part: AtomicUsize::new(0),
