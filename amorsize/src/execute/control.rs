@@ -398,6 +398,8 @@ impl Control {
         if let Some(watch) = &self.watch {
             watch.lock().unwrap_or_else(PoisonError::into_inner).rebase();
         }
+        let mut state = self.state();
+        state.most_outstanding = state.outstanding;
     }
 
     // ---- called by the caller ----

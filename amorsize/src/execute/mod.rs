@@ -1,8 +1,8 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `control` who may run what and when, `pool` the threads, `conductor` the calling thread beside them; this file drives them. All but the typed halves of `buffer`, `chunk`
-//! and `line` is compiled once, whatever the function.
+//! `control` who may run what and when, `pool` the threads, `conductor` the calling thread beside them; this file drives them. All
+//! but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever the function.
 
 pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
@@ -214,6 +214,9 @@ impl Engine {
         if let Some(watch) = &mut self.watch {
             watch.rebase();
         }
+        // Or what the caller keeps would count as grown by the rest.
+        self.read_resident();
+        self.resident_most = 0;
         if let Phase::Parallel(control, _) = &self.phase {
             control.rebase();
         }
