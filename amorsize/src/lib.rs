@@ -22,6 +22,8 @@ mod sample;
 mod seconds;
 mod sink;
 mod sync;
+mod time_use;
+mod timeline;
 mod verbose;
 
 #[doc = include_str!("when_things_go_wrong.md")]
@@ -54,3 +56,5 @@ pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
 pub use sink::{Batch, Indices};
+pub use time_use::TimeUse;
+pub use timeline::{BatchTime, Moment, Timeline};

@@ -8,6 +8,8 @@ use crate::memory::budget::Budget;
 use crate::memory::measure::MeasuredBy;
 use crate::outcome::Failures;
 use crate::seconds::Seconds;
+use crate::time_use::TimeUse;
+use crate::timeline::Timeline;
 
 /// What a finished run measured.
 ///
@@ -140,6 +142,96 @@ impl Report {
     #[must_use]
     pub fn speedup(&self) -> f64 {
         if self.totals.seconds > 0.0 { self.totals.learned.seconds / self.totals.seconds } else { 1.0 }
+    }
+
+    /// How many times as fast the run was as a plain loop would be by what the sample said: the sampled seconds per item, times the
+    /// items, over the seconds that the run took with everything.
+    ///
+    /// It is below [`speedup`](Self::speedup) where calls take longer when all cores work, and where the sample was cheaper than the
+    /// rest.
+    #[must_use]
+    pub fn sampled_speedup(&self) -> f64 {
+        let calls = self.totals.sampled_seconds * self.totals.learned.items as f64;
+        if self.totals.seconds > 0.0 { calls / self.totals.seconds } else { 1.0 }
+    }
+
+    /// Items per second, over the whole run.
+    #[must_use]
+    pub fn items_per_second(&self) -> f64 {
+        self.per_second(self.totals.learned.items as f64)
+    }
+
+    /// Bytes of results per second, over the whole run.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> f64 {
+        self.per_second(self.totals.learned.bytes as f64)
+    }
+
+    fn per_second(&self, amount: f64) -> f64 {
+        if self.totals.seconds > 0.0 { amount / self.totals.seconds } else { 0.0 }
+    }
+
+    /// Chunks that items were taken in.
+    #[must_use]
+    pub fn chunks(&self) -> usize {
+        self.totals.chunks
+    }
+
+    /// Seconds that the run was on the calling thread alone: the sample, and all of a run that stays there.
+    #[must_use]
+    pub fn inline_seconds(&self) -> f64 {
+        self.totals.inline_seconds
+    }
+
+    /// Seconds that the run was on threads.
+    #[must_use]
+    pub fn threads_seconds(&self) -> f64 {
+        (self.totals.seconds - self.totals.inline_seconds).max(0.0)
+    }
+
+    /// Seconds that batches were with the sink. Calls go on meanwhile, if the run is on threads.
+    #[must_use]
+    pub fn sink_seconds(&self) -> f64 {
+        self.totals.sink_seconds
+    }
+
+    /// Seconds that the calling thread took to get items from the input, while the run was on threads.
+    #[must_use]
+    pub fn input_seconds(&self) -> f64 {
+        self.totals.input_seconds
+    }
+
+    /// Where the time of the run's threads went.
+    #[must_use]
+    pub fn time_use(&self) -> &TimeUse {
+        &self.totals.time_use
+    }
+
+    /// How often a thread found no room in the budget for the next item, and had to wait.
+    #[must_use]
+    pub fn credit_waits(&self) -> usize {
+        self.totals.credit_waits
+    }
+
+    /// The most by which the process's resident memory had grown during the run; `None` where the system doesn't tell, and for a run
+    /// that was over at once.
+    #[must_use]
+    pub fn peak_resident(&self) -> Option<Bytes> {
+        self.totals.peak_resident
+    }
+
+    /// Bytes by which resident memory was still grown at the end, beside what the run still held: pages that the allocator keeps for
+    /// what comes next, and whatever else the process did meanwhile. `None` like [`peak_resident`](Self::peak_resident).
+    #[must_use]
+    pub fn allocator_bytes(&self) -> Option<Bytes> {
+        let held = self.totals.last_held.as_u64();
+        self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
+    }
+
+    /// How the run went over time.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline {
+        &self.totals.timeline
     }
 
     /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.

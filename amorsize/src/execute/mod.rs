@@ -33,6 +33,8 @@ use crate::memory::watch::Watch;
 use crate::options::{Limit, MaxMemory, OnPanic, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
 use crate::sample::{Learned, Stretch, TIMED_ALONE};
+use crate::time_use::TimeUse;
+use crate::timeline::Timeline;
 
 /// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
 const FIRST_DECISION: f64 = 50e-6;
@@ -59,6 +61,21 @@ pub(crate) struct Totals {
     /// Items without a result because the function panicked, and those of them that were kept.
     pub(crate) panicked: usize,
     pub(crate) panics: Arc<[Failure]>,
+    /// Seconds per item as sampled, before the run went on threads.
+    pub(crate) sampled_seconds: f64,
+    /// Seconds on the calling thread alone, and in the input's iterator.
+    pub(crate) inline_seconds: f64,
+    pub(crate) input_seconds: f64,
+    pub(crate) sink_seconds: f64,
+    pub(crate) time_use: TimeUse,
+    /// How often a thread found no credit for the next item.
+    pub(crate) credit_waits: usize,
+    /// The most by which resident memory had grown, and by how much at the end.
+    pub(crate) peak_resident: Option<Bytes>,
+    pub(crate) last_resident: Option<Bytes>,
+    /// What the run held when resident memory was last read.
+    pub(crate) last_held: Bytes,
+    pub(crate) timeline: Arc<Timeline>,
 }
 
 #[derive(Debug)]
@@ -247,7 +264,28 @@ impl Engine {
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
         let (panicked, panics) = (self.panicked, Arc::from(std::mem::take(&mut self.panics)));
         let measured_by = self.measured_by;
-        Totals { learned, peak, budget, max_memory, seconds, threads, chunks, measured_by, panicked, panics }
+        Totals {
+            sampled_seconds: learned.seconds_per_item(),
+            inline_seconds: 0.0,
+            input_seconds: 0.0,
+            sink_seconds: 0.0,
+            time_use: TimeUse::default(),
+            credit_waits: 0,
+            peak_resident: None,
+            last_resident: None,
+            last_held: Bytes::ZERO,
+            timeline: Arc::default(),
+            learned,
+            peak,
+            budget,
+            max_memory,
+            seconds,
+            threads,
+            chunks,
+            measured_by,
+            panicked,
+            panics,
+        }
     }
 
     /// Counts the items that panicked on threads, and keeps as many of them as are wanted.
