@@ -105,9 +105,9 @@ impl Account {
         let in_sink = sink.saturating_sub(std::mem::replace(&mut self.sink, sink)).as_secs_f64().min(passed);
         let in_input =
             input.saturating_sub(std::mem::replace(&mut self.input, input)).as_secs_f64().min(passed - in_sink);
-        let idle = idle as f64;
         let waited = &mut self.waited;
-        waited.total += threads as f64 * passed;
+        let (idle, threads) = (idle as f64, threads as f64);
+        waited.total += threads * passed;
         match why {
             Idle::Starting => {}
             // What is with the sink holds credit too.
@@ -119,7 +119,12 @@ impl Account {
                 waited.sink += idle * in_sink;
                 waited.input += idle * in_input;
             }
-            Idle::Ended => waited.ends += idle * passed,
+            // When nothing runs any longer, the results that are left wait for the sink alone.
+            Idle::Ended => {
+                let for_sink = if idle >= threads { in_sink } else { 0.0 };
+                waited.sink += idle * for_sink;
+                waited.ends += idle * (passed - for_sink);
+            }
         }
     }
 }
