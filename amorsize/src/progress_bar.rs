@@ -2,7 +2,6 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::memory::Bytes;
 use crate::progress::{Phase, Progress};
 use crate::seconds::Seconds;
 
@@ -112,6 +111,7 @@ fn rough(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Bytes;
     use crate::progress::{Counts, Teller};
     use std::sync::mpsc;
     use std::time::{Duration, Instant};
