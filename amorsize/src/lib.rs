@@ -25,6 +25,8 @@ mod run;
 mod run_core;
 mod sample;
 mod seconds;
+#[cfg(feature = "serde")]
+mod serialize;
 mod sink;
 mod sync;
 mod time_use;
