@@ -337,7 +337,8 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
         let value = value(setting, quote!(#private::Retry), judged);
         quote!(const { #value })
     });
-    let options = quote!(const { #private::Options::new(#max_memory)#(#settings)* });
+    let name = function.function.sig.ident.unraw().to_string();
+    let options = quote!(const { #private::Options::new(#max_memory).named(#name)#(#settings)* });
     RunOptions { constants, options, retry }
 }
 

@@ -21,7 +21,9 @@ mod run_core;
 mod sample;
 mod seconds;
 mod sink;
+mod stage;
 mod sync;
+mod then;
 mod verbose;
 
 #[doc = include_str!("when_things_go_wrong.md")]
@@ -54,3 +56,5 @@ pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
 pub use sink::{Batch, Indices};
+pub use stage::StageReport;
+pub use then::{Stage, Then};

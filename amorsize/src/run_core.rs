@@ -1,5 +1,7 @@
 //! A run apart from its types: compiled once, whatever the function.
 
+use std::sync::Arc;
+
 use crate::cancel::Interrupts;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
@@ -14,6 +16,7 @@ use crate::memory::tracking;
 use crate::options::{OnPanic, Options};
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::stage::StageCounts;
 use crate::verbose::Verbose;
 
 /// So many bytes of results fit any budget that was not stated in bytes.
@@ -32,6 +35,8 @@ pub(crate) struct Core {
     /// Whether the program's allocator tells what calls need.
     tracks: bool,
     interrupts: Interrupts,
+    /// Those of a pipeline; a run of a single function has none.
+    stages: Vec<Arc<StageCounts>>,
 }
 
 impl Core {
@@ -50,6 +55,7 @@ impl Core {
             chunks: Chunks::new(),
             kept: Kept::default(),
             result_size,
+            stages: Vec::new(),
         }
     }
 
@@ -64,6 +70,16 @@ impl Core {
 
     pub(crate) fn interrupts(&mut self) -> &mut Interrupts {
         &mut self.interrupts
+    }
+
+    /// What of it goes into another run that this one is to be a part of.
+    pub(crate) fn into_parts(self) -> (Options, Interrupts, Vec<Arc<StageCounts>>) {
+        (self.engine.into_options(), self.interrupts, self.stages)
+    }
+
+    /// Sets what other runs left that are parts of this one.
+    pub(crate) fn set_parts(&mut self, interrupts: Interrupts, stages: Vec<Arc<StageCounts>>) {
+        (self.interrupts, self.stages) = (interrupts, stages);
     }
 
     pub(crate) fn set_unordered(&mut self) {
@@ -227,6 +243,6 @@ impl Core {
         let totals = self.engine.totals();
         let items = totals.learned.items;
         self.verbose.end(items);
-        Report::new(totals, items, batches)
+        Report::new(totals, items, batches).with_stages(self.stages.iter().map(|stage| stage.report()).collect())
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod line;
 #[cfg(all(loom, test))]
 mod loom;
 pub(crate) mod pool;
+pub(crate) mod stages;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -119,6 +120,7 @@ enum Inline {
 fn stated_budget(options: &Options) -> (Option<Budget>, Bytes) {
     match options.limit().limit() {
         Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
+        Ok(Limit::Both(_, bytes)) => (None, UNRESOLVED_BUDGET.min(*bytes)),
         _ => (None, UNRESOLVED_BUDGET),
     }
 }
@@ -158,6 +160,10 @@ impl Engine {
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
+    }
+
+    pub(crate) fn into_options(self) -> Options {
+        self.options
     }
 
     /// Changes options; a plan made before no longer holds.
@@ -573,7 +579,7 @@ impl Engine {
     fn start_watch(&mut self) -> Result<(), Error> {
         if self.watch.is_none() && self.ledger.outer_budget().is_none() {
             let share = match self.options.limit().limit()? {
-                Limit::Fraction(fraction) => *fraction,
+                Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
                 _ => 1.0,
             };
             let now = self.now.unwrap_or_else(Instant::now);
