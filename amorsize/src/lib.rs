@@ -28,9 +28,12 @@ mod seconds;
 #[cfg(feature = "serde")]
 mod serialize;
 mod sink;
+mod stage;
 mod sync;
+mod then;
 mod time_use;
 mod timeline;
+mod trace;
 mod verbose;
 
 #[doc = include_str!("when_things_go_wrong.md")]
@@ -67,5 +70,7 @@ pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
 pub use sink::{Batch, Indices};
+pub use stage::StageReport;
+pub use then::{Stage, Then};
 pub use time_use::TimeUse;
 pub use timeline::{BatchTime, Moment, Timeline};

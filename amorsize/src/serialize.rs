@@ -11,6 +11,7 @@ use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::plan::{Plan, Warning};
 use crate::progress::{Phase, Progress};
 use crate::report::Report;
+use crate::stage::StageReport;
 use crate::time_use::TimeUse;
 use crate::timeline::{BatchTime, Moment, Timeline};
 
@@ -18,7 +19,7 @@ use crate::timeline::{BatchTime, Moment, Timeline};
 const SCHEMA: u32 = 1;
 
 macro_rules! as_struct {
-    ($type:ident, |$value:ident| { $($key:literal: $field:expr,)* }) => {
+    ($type:ident, |$value:ident| { $($key:literal: $field:expr),* $(,)? }) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let $value = self;
@@ -31,7 +32,7 @@ macro_rules! as_struct {
 }
 
 macro_rules! as_name {
-    ($type:ident { $($variant:ident: $name:literal,)* }) => {
+    ($type:ident { $($variant:ident: $name:literal),* $(,)? }) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(match self {
@@ -48,25 +49,11 @@ impl Serialize for Bytes {
     }
 }
 
-as_name!(MeasuredBy {
-    Tracking: "tracking",
-    DeepSize: "deep-size",
-    Resident: "resident",
-    SizeOf: "size-of",
-});
+as_name!(MeasuredBy { Tracking: "tracking", DeepSize: "deep-size", Resident: "resident", SizeOf: "size-of" });
 
-as_name!(Certainty {
-    Exact: "exact",
-    Results: "results",
-    Estimate: "estimate",
-});
+as_name!(Certainty { Exact: "exact", Results: "results", Estimate: "estimate" });
 
-as_name!(Phase {
-    Sampling: "sampling",
-    Running: "running",
-    Done: "done",
-    Stopped: "stopped",
-});
+as_name!(Phase { Sampling: "sampling", Running: "running", Done: "done", Stopped: "stopped" });
 
 as_name!(Bottleneck {
     Cores: "cores",
@@ -109,6 +96,7 @@ as_struct!(Progress, |progress| {
     "bytes": progress.bytes(),
     "budget": progress.budget(),
     "result_bytes": progress.result_bytes(),
+    "stages": progress.stages(),
     "seconds": progress.seconds(),
     "items_per_second": progress.items_per_second(),
     "remaining_seconds": progress.remaining_seconds(),
@@ -182,8 +170,19 @@ impl Serialize for Panic<'_> {
     }
 }
 
+as_struct!(StageReport, |stage| {
+    "name": stage.name(),
+    "items": stage.items(),
+    "failed": stage.failed(),
+    "seconds": stage.seconds(),
+    "seconds_per_item": stage.seconds_per_item(),
+    "bytes_per_item": stage.bytes_per_item(),
+    "largest": stage.largest(),
+});
+
 as_struct!(Report, |report| {
     "schema": SCHEMA,
+    "name": report.name(),
     "items": report.items(),
     "failed": report.failed(),
     "panicked": report.panicked(),
@@ -216,6 +215,7 @@ as_struct!(Report, |report| {
     "result_bytes": report.result_bytes(),
     "measured_by": report.measured_by(),
     "certainty": report.measured_by().certainty(),
+    "stages": report.stages(),
     "failures": report.failures(),
     "panics": report.panics().iter().map(Panic).collect::<Vec<_>>(),
     "timeline": report.timeline(),
