@@ -42,22 +42,23 @@ mod with {
         pub(crate) fn enter(&self) -> Entered<'_> {
             self.0.enter()
         }
-    }
 
-    pub(crate) fn planned(plan: &Plan) {
-        Span::current().record("budget", plan.budget().as_u64());
-        info!(
-            target: "amorsize",
-            threads = plan.threads(),
-            chunk_size = plan.chunk_size(),
-            batch_size = plan.batch_size(),
-            speedup = plan.speedup(),
-            seconds_per_item = plan.seconds_per_item(),
-            bytes_per_item = plan.bytes_per_item().as_u64(),
-            budget = plan.budget().as_u64(),
-            warnings = plan.warnings().len(),
-            "planned"
-        );
+        /// Tells what was decided.
+        pub(crate) fn planned(&self, plan: &Plan) {
+            self.0.record("budget", plan.budget().as_u64());
+            info!(
+                target: "amorsize",
+                threads = plan.threads(),
+                chunk_size = plan.chunk_size(),
+                batch_size = plan.batch_size(),
+                speedup = plan.speedup(),
+                seconds_per_item = plan.seconds_per_item(),
+                bytes_per_item = plan.bytes_per_item().as_u64(),
+                budget = plan.budget().as_u64(),
+                warnings = plan.warnings().len(),
+                "planned"
+            );
+        }
     }
 
     /// Tells of a finished run. The report works a budget out that the run did not need, so it is asked only where somebody listens.
@@ -125,10 +126,10 @@ mod without {
 
         #[inline]
         pub(crate) fn enter(&self) {}
-    }
 
-    #[inline]
-    pub(crate) fn planned(_plan: &Plan) {}
+        #[inline]
+        pub(crate) fn planned(&self, _plan: &Plan) {}
+    }
 
     #[inline]
     pub(crate) fn finished(_report: &Report) {}

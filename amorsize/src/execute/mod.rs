@@ -41,7 +41,6 @@ use crate::progress::{Phase as Stage, Teller};
 use crate::sample::{Learned, Stretch, TIMED_ALONE};
 use crate::time_use::TimeUse;
 use crate::timeline::{Moment, Recorder, Timeline};
-use crate::trace;
 
 /// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
 const FIRST_DECISION: f64 = 50e-6;
@@ -363,7 +362,7 @@ impl Engine {
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
             let plan = Plan::new(&self.learned, &situation, true);
-            trace::planned(&plan);
+            line.work.span.planned(&plan);
             self.plan = Some(plan);
             self.elapsed += begun.elapsed();
         }
@@ -744,7 +743,7 @@ impl Engine {
         if plan.threads() == 1 {
             return Ok(None);
         }
-        trace::planned(&plan);
+        line.work.span.planned(&plan);
         Ok(Some(plan))
     }
 
