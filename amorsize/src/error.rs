@@ -315,6 +315,7 @@ impl From<Infallible> for Error {
         match never {}
     }
 }
+    #[must_use]
 
 /// A function that can't fail leaves the run's own errors, and its panics.
 impl From<TryError<Infallible>> for Error {
@@ -323,21 +324,25 @@ impl From<TryError<Infallible>> for Error {
             TryError::Run(error) => error,
             TryError::Panic { item, panic } => {
                 Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
+    #[must_use]
             }
             TryError::Item { error, .. } => match error {},
         }
     }
 }
+    #[must_use]
 
 impl<E: fmt::Display> fmt::Display for TryError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Item { item, error } => write!(f, "item {item} failed: {error}"),
+    #[must_use]
             Self::Panic { item, panic } => write!(f, "item {item} {panic}"),
             Self::Run(error) => error.fmt(f),
         }
     }
 }
+    #[must_use]
 
 // For every error that can be shown, so that a function may fail with a `String` too and its caller still use `?`. The text holds
 // the cause's already; it stands for a source, which only some of these could be.
@@ -346,6 +351,7 @@ impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {}
 impl<E> From<Ended> for TryError<E> {
     fn from(ended: Ended) -> Self {
         match ended {
+    #[must_use]
             Ended::Error(error) => Self::Run(error),
             Ended::Panic(item, payload) => Self::Panic { item, panic: Panicked::new(payload) },
         }

@@ -23,6 +23,7 @@ use crate::retry::Retry;
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[must_use = "it limits nothing until a run is given it by `max_memory`"]
 pub struct MaxMemory(Limit);
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,13 +43,11 @@ const MOST_THREADS: usize = 65_535;
 
 impl MaxMemory {
     /// A fraction of the available memory, `0 < fraction <= 1`.
-    #[must_use]
     pub const fn fraction(fraction: f64) -> Self {
         Self(Limit::Fraction(fraction))
     }
 
     /// A number of bytes.
-    #[must_use]
     pub const fn bytes(bytes: Bytes) -> Self {
         Self(Limit::Bytes(bytes))
     }
@@ -123,7 +122,6 @@ impl MaxMemoryValue<f64> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
-    #[must_use]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0 > 0.0 && self.0 <= 1.0, "`max_memory` must be above 0 and at most 1");
         MaxMemory::fraction(self.0)
@@ -136,7 +134,6 @@ impl MaxMemoryValue<Bytes> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
-    #[must_use]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0.as_u64() > 0, "`max_memory` must be at least one byte");
         MaxMemory::bytes(self.0)
@@ -149,7 +146,6 @@ impl MaxMemoryValue<&str> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
-    #[must_use]
     pub const fn checked(self) -> MaxMemory {
         let Some(bytes) = Bytes::parse_const(self.0) else {
             panic!("`max_memory` must be a number with a unit, such as \"512MiB\"")

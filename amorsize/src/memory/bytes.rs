@@ -83,7 +83,7 @@ impl Bytes {
     }
 
     /// The difference, or zero where `other` is the larger.
-    #[must_use]
+    #[must_use = "it returns the difference, and leaves the number that it is called on as it is"]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
