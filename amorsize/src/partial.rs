@@ -107,7 +107,17 @@ impl<T, B, E> Partial<T, B, E> {
 
 impl<T, B, E: fmt::Display> fmt::Display for Partial<T, B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} results are finished and kept)", self.0.cause, self.0.finished.len())
+        match &self.0.cause {
+            TryError::Run(error) => error.tell(f)?,
+            cause => write!(f, "{cause}")?,
+        }
+        match self.0.finished.len() {
+            0 => f.write_str("; `into_rest` gives the rest of the run"),
+            1 => f.write_str("; `into_parts` gives the result that is finished and the rest of the run"),
+            finished => {
+                write!(f, "; `into_parts` gives the {finished} results that are finished and the rest of the run")
+            }
+        }
     }
 }
 
