@@ -6,6 +6,14 @@ macro_rules! owns_nothing {
 }
 
 /// The same for types with parameters.
+///
+/// # Examples
+///
+/// ```
+/// # use amorsize::DeepSize;
+/// assert!(!<[f32; 3]>::OWNS_HEAP);
+/// assert!(<Vec<f32>>::OWNS_HEAP);
+/// ```
 macro_rules! owns_nothing_generic {
     ($([$($generics:tt)*] $type:ty),* $(,)?) => {$(
         impl<$($generics)*> DeepSize for $type {
@@ -139,9 +147,25 @@ pub trait DeepSize {
     const OWNS_HEAP: bool = true;
 
     /// Bytes that the value owns on the heap, beside its own `size_of`: capacity rather than length where the two differ.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::DeepSize;
+    /// // Capacity counts, not length.
+    /// assert_eq!(String::with_capacity(100).heap_size(), 100);
+    /// assert_eq!(7_u64.heap_size(), 0);
+    /// ```
     fn heap_size(&self) -> usize;
 
     /// All bytes of the value: its own size and what it owns on the heap.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::DeepSize;
+    /// assert_eq!(vec![0_u8; 100].deep_size(), 100 + size_of::<Vec<u8>>());
+    /// ```
     fn deep_size(&self) -> usize {
         size_of_val(self) + self.heap_size()
     }
