@@ -42,12 +42,26 @@ const MOST_THREADS: usize = 65_535;
 
 impl MaxMemory {
     /// A fraction of the available memory, `0 < fraction <= 1`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::MaxMemory;
+    /// assert_eq!(MaxMemory::fraction(0.25).to_string(), "25% of the available memory");
+    /// ```
     #[must_use]
     pub const fn fraction(fraction: f64) -> Self {
         Self(Limit::Fraction(fraction))
     }
 
     /// A number of bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, MaxMemory};
+    /// assert_eq!(MaxMemory::bytes(Bytes::mib(512)), "512MiB".into());
+    /// ```
     #[must_use]
     pub const fn bytes(bytes: Bytes) -> Self {
         Self(Limit::Bytes(bytes))
