@@ -7,6 +7,7 @@ mod error;
 mod execute;
 mod failure;
 mod functions;
+pub mod guide;
 mod iter;
 mod memory;
 pub mod on_error;
@@ -24,9 +25,6 @@ mod sink;
 mod sync;
 mod verbose;
 
-#[doc = include_str!("when_things_go_wrong.md")]
-pub mod when_things_go_wrong {}
-
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
@@ -39,6 +37,8 @@ pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
 pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batches, try_process_in_batches};
+#[doc(inline)]
+pub use guide::when_things_go_wrong;
 pub use iter::{IntoIter, Unordered};
 pub use memory::Bytes;
 pub use memory::deep_size::DeepSize;
