@@ -82,20 +82,116 @@ pub struct Warning {
 
 impl Warning {
     /// The results, if collected, will not fit the memory budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, batched};
+    /// #[batched(max_memory = "16MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// let mut run = page_batched(0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const RESULTS_EXCEED_BUDGET: &'static str = "results-exceed-budget";
     /// The budget is larger than what is available; the run will not use more than there is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, Warning, process_in_batches, with_memory_source};
+    /// with_memory_source(Bytes::mib(64), || {
+    ///     let mut run = process_in_batches(|x: u64| x + 1, 0..100).max_memory("1GiB");
+    ///     assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE));
+    ///     Ok::<(), amorsize::Error>(())
+    /// })?;
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const BUDGET_EXCEEDS_AVAILABLE: &'static str = "budget-exceeds-available";
     /// A single result takes a large part of the memory budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, batched};
+    /// #[batched(max_memory = "3MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// let mut run = page_batched(0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULT_NEAR_BUDGET));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const RESULT_NEAR_BUDGET: &'static str = "result-near-budget";
     /// The function is so fast that more threads would only slow it down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let numbers: Vec<u64> = (0..1_000_000).collect();
+    /// // One by one it may be told that this is too fast; by the thousand there is enough to do.
+    /// let mut run = process_in_batches(|x: &u64| x + 1, &numbers).sample_size(10_000);
+    /// if run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::TOO_FAST) {
+    ///     println!("by the thousand");
+    /// }
+    /// let sums = process_in_batches(|part: &[u64]| part.iter().sum::<u64>(), numbers.chunks(1000)).collect::<Vec<_>>()?;
+    /// assert_eq!(sums.len(), 1000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const TOO_FAST: &'static str = "too-fast-for-threads";
     /// There is too little work for more threads to pay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// # let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    /// # let plan = |n| pool.install(|| process_in_batches(|x: u64| x + 1, 0..n).plan().cloned());
+    /// // Six additions, on a machine of two cores.
+    /// let plan = plan(6)?;
+    /// assert!(plan.warnings().iter().any(|warning| warning.code() == Warning::TOO_LITTLE_WORK));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const TOO_LITTLE_WORK: &'static str = "too-little-work-for-threads";
     /// The items of the sample took very different times.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let nap = |millis: u64| std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// let mut run = process_in_batches(nap, [1, 1, 30, 1, 1, 1, 1]);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::UNEVEN_SAMPLE));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const UNEVEN_SAMPLE: &'static str = "uneven-sample";
     /// The bytes of results can't be told exactly.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// // Nobody can ask a closure's result what it owns.
+    /// let mut run = process_in_batches(|x: u64| x.to_string(), 0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::BYTES_UNSURE));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const BYTES_UNSURE: &'static str = "bytes-unsure";
     /// Nothing was sampled because the input is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let mut run = process_in_batches(|x: u64| x + 1, []);
+    /// assert_eq!(run.plan()?.warnings()[0].code(), Warning::EMPTY_INPUT);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const EMPTY_INPUT: &'static str = "empty-input";
 
     /// The code, one of this type's constants; it stays the same between releases.

@@ -6,14 +6,6 @@ macro_rules! owns_nothing {
 }
 
 /// The same for types with parameters.
-///
-/// # Examples
-///
-/// ```
-/// # use amorsize::DeepSize;
-/// assert!(!<[f32; 3]>::OWNS_HEAP);
-/// assert!(<Vec<f32>>::OWNS_HEAP);
-/// ```
 macro_rules! owns_nothing_generic {
     ($([$($generics:tt)*] $type:ty),* $(,)?) => {$(
         impl<$($generics)*> DeepSize for $type {
@@ -144,6 +136,14 @@ pub trait DeepSize {
     /// Whether any value of the type can own bytes on the heap; `false` lets a collection of them be counted at once.
     ///
     /// A type that keeps its content behind a pointer of its own can, whatever that content is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::DeepSize;
+    /// assert!(!<[f32; 3]>::OWNS_HEAP);
+    /// assert!(<Vec<f32>>::OWNS_HEAP);
+    /// ```
     const OWNS_HEAP: bool = true;
 
     /// Bytes that the value owns on the heap, beside its own `size_of`: capacity rather than length where the two differ.
