@@ -394,7 +394,7 @@ impl Report {
     /// ```
     /// use amorsize::process_in_batches;
     ///
-    /// let report = process_in_batches(|x: u64| x.pow(3), 0..1000).for_each_batch(|_| ())?;
+    /// let report = process_in_batches(|x: u64| x.pow(3), 0..1000).threads(1).for_each_batch(|_| ())?;
     /// println!("{}", report.explain());
     /// assert!(report.explain().contains("bound by the calling thread"));
     /// # Ok::<(), amorsize::Error>(())
