@@ -13,6 +13,7 @@ pub mod on_error;
 mod options;
 mod outcome;
 mod partial;
+mod picture;
 mod plan;
 mod report;
 mod retry;
