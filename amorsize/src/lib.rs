@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bottleneck;
 mod bounds;
 mod cancel;
 
@@ -7,6 +8,7 @@ mod error;
 mod execute;
 mod failure;
 mod functions;
+mod handover;
 mod iter;
 mod memory;
 pub mod on_error;
@@ -15,16 +17,24 @@ mod outcome;
 mod partial;
 mod picture;
 mod plan;
+mod progress;
+#[cfg(feature = "progress")]
+mod progress_bar;
 mod report;
 mod retry;
 mod run;
 mod run_core;
 mod sample;
 mod seconds;
+#[cfg(feature = "serde")]
+mod serialize;
 mod sink;
+mod stage;
 mod sync;
+mod then;
 mod time_use;
 mod timeline;
+mod trace;
 mod verbose;
 
 #[doc = include_str!("when_things_go_wrong.md")]
@@ -38,6 +48,7 @@ pub mod __private;
 pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
+pub use bottleneck::Bottleneck;
 pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
@@ -53,9 +64,14 @@ pub use options::{MaxMemory, OnPanic, Oversize};
 pub use outcome::Outcome;
 pub use partial::Partial;
 pub use plan::{Plan, Warning};
+pub use progress::{Phase, Progress};
+#[cfg(feature = "progress")]
+pub use progress_bar::progress_bar;
 pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
 pub use sink::{Batch, Indices};
+pub use stage::StageReport;
+pub use then::{Stage, Then};
 pub use time_use::TimeUse;
 pub use timeline::{BatchTime, Moment, Timeline};

@@ -69,6 +69,14 @@ pub(crate) trait Outlet {
     /// Sets the items per batch that the plan found.
     fn set_batch_size(&mut self, _items: usize) {}
 
+    /// Begins to time what it hands over; seconds count from `origin`.
+    fn begin_timing(&mut self, _origin: Instant) {}
+
+    /// Seconds that the sink took of what was timed.
+    fn sink_seconds(&self) -> f64 {
+        0.0
+    }
+
     /// How many results it has, where it keeps them until the end, so that no credit comes back before.
     fn collected(&self) -> Option<usize> {
         None
@@ -157,6 +165,16 @@ pub(crate) struct Source<I: IntoIterator, R> {
 impl<I: IntoIterator, R> Source<I, R> {
     pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
         Self { input: Some(input), iterator: None, types }
+    }
+
+    /// Whether items were asked for.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.input.is_none()
+    }
+
+    /// The input of a run with other results.
+    pub(crate) fn retyped<O>(self, types: Types<I::Item, O>) -> Source<I, O> {
+        Source { input: self.input, iterator: self.iterator, types }
     }
 
     fn iterator(&mut self) -> &mut I::IntoIter {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use ::loom::model::Builder;
 use ::loom::thread;
 
-use super::chunk::{Chunk, Chunks, Function, Shared, Work};
+use super::chunk::{Body, Chunk, Chunks, Function, Shared, Work};
 use super::line::{Input, Source, Stock};
 use super::pool::Job;
 use super::*;
@@ -339,22 +339,25 @@ impl Scene {
             item_bytes: 1,
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
-        let progress = Progress { next: 0, outstanding: 0 };
+        let head_start = HeadStart { next: 0, outstanding: 0 };
         let ways = Ways { ordered: case.ordered, tolerant: case.tolerant };
         Self {
             case,
-            control: Control::new(situation, learned, ledger.clone(), progress, ways, None),
+            control: Control::new(situation, learned, ledger.clone(), head_start, ways, None),
             chunks: Chunks::new(),
             ledger,
             shared: Shared {
                 context: Calls { case, log: Mutex::default() },
-                kernel: |chunk: &mut Chunk<usize, Value>, calls: &Calls| chunk.run(|item| calls.call(item)),
+                body: Body::Function(|chunk: &mut Chunk<usize, Value>, calls: &Calls| {
+                    chunk.run(|item| calls.call(item))
+                }),
                 measure: (
                     Measure { heap: Some(|_| Heap::default()), by: MeasuredBy::DeepSize },
                     Measure { heap: Some(heap), by: MeasuredBy::DeepSize },
                 ),
                 types: Types::new(),
                 retrying: None,
+                fails: |_| false,
             },
             interrupts: [interrupts, Interrupts::default()],
             part: AtomicUsize::new(0),
