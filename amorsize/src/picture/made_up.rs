@@ -99,7 +99,8 @@ fn run(kind: Kind) -> Picture {
         moments = moments.into_iter().step_by(2).collect();
     }
     let seconds = now.max(sink_until);
-    let (total, slow_sink) = (seconds * kind.threads as f64, kind.sink_seconds * kind.threads as f64 > kind.call_seconds);
+    let (total, slow_sink) =
+        (seconds * kind.threads as f64, kind.sink_seconds * kind.threads as f64 > kind.call_seconds);
     let handling = total * 0.004;
     let (memory, sink) = if slow_sink { (0.0, waited) } else { (waited, 0.0) };
     let calls = total - waited - idle - handling;
@@ -122,13 +123,15 @@ fn picture(kind: Kind, seconds: f64, moments: Vec<Moment>, bands: Vec<BatchTime>
         budget: kind.budget,
         peak_held: peak(|moment| moment.held).unwrap_or(kind.item_bytes),
         peak_resident: peak(|moment| moment.resident.unwrap_or(0)),
-        measured_by: "deep size: exact for results, without what calls need while they run".into(),
+        measured_by: "deep size".into(),
+        certainty: "exact for results, without what calls need while they run".into(),
         parts: time_use.parts(),
         moments,
         bands,
         figures: vec![("Chunks", "24".into())],
         account: "360 items in 24 batches\nmade up <for a test>".into(),
         failures: Vec::new(),
+        stages: Vec::new(),
     }
 }
 
@@ -140,19 +143,50 @@ static RUNS: LazyLock<Vec<(&'static str, Picture)>> = LazyLock::new(|| {
     (at_budget.retries, at_budget.failed, at_budget.panicked) = (3, 40, 1);
     let error = "item 7 failed: no <photo> & \"nothing\"".to_owned();
     at_budget.failures = [error.clone(), "item 9 failed: ".to_owned() + &"x".repeat(900), error].into();
-    let many = run(Kind { name: None, items: 60_000, batch: 150, threads: 16, item_bytes: 4096, call_seconds: 0.002, ..PHOTOS });
+    let many = run(Kind {
+        name: None,
+        items: 60_000,
+        batch: 150,
+        threads: 16,
+        item_bytes: 4096,
+        call_seconds: 0.002,
+        ..PHOTOS
+    });
     let mut joined = many.clone();
     joined.bands = many.bands.chunks(4).map(join).collect();
-    let inline = run(Kind { name: Some("small"), threads: 1, items: 40, call_seconds: 2e-4, batch: 8, item_bytes: 512, ..PHOTOS });
-    let named = "images::pipeline::decode_and_scale_and_sharpen_and_encode_each_of_them_again_for_every_wanted_size_図図図";
-    let mut untold = run(Kind { name: Some(named), budget: 31 << 30, threads: 128, items: 12_345, batch: 1000, ..PHOTOS });
+    let inline = run(Kind {
+        name: Some("small"),
+        threads: 1,
+        items: 40,
+        call_seconds: 2e-4,
+        batch: 8,
+        item_bytes: 512,
+        ..PHOTOS
+    });
+    let named =
+        "images::pipeline::decode_and_scale_and_sharpen_and_encode_each_of_them_again_for_every_wanted_size_図図図";
+    let mut untold =
+        run(Kind { name: Some(named), budget: 31 << 30, threads: 128, items: 12_345, batch: 1000, ..PHOTOS });
     untold.peak_resident = None;
     untold.moments.iter_mut().for_each(|moment| moment.resident = None);
     let short = picture(PHOTOS, 3.1e-5, vec![], vec![], TimeUse::default());
-    let short_told = picture(PHOTOS, 3.1e-5, vec![], vec![], TimeUse { total: 3.1e-5, calls: 2.5e-5, ..TimeUse::default() });
+    let short_told =
+        picture(PHOTOS, 3.1e-5, vec![], vec![], TimeUse { total: 3.1e-5, calls: 2.5e-5, ..TimeUse::default() });
     let one = picture(PHOTOS, 0.5, photos.moments[..1].to_vec(), photos.bands[..1].to_vec(), TimeUse::default());
     let empty = picture(Kind { items: 0, ..PHOTOS }, 0.0, vec![], vec![], TimeUse::default());
+    let mut pipeline = photos.clone();
+    pipeline.name = None;
+    let stage = |name, seconds, bytes_per_item| {
+        let (items, failed, seconds_per_item) = (358, 2, seconds / 360.0);
+        Stage { name, items, failed, seconds, seconds_per_item, bytes_per_item, largest: 2 * bytes_per_item }
+    };
+    pipeline.stages = vec![
+        stage("decode", 5.3, 36 * MIB),
+        stage("resize_with_a_rather_long_name", 2.2, 6 * MIB),
+        stage("closure", 0.9, 300_000),
+    ];
     vec![
+        ("pipeline", pipeline),
         ("photos", photos),
         ("slow-sink", slow_sink),
         ("tail", tail),
@@ -197,7 +231,10 @@ fn is_sound(svg: &str, layout_width: f64) -> Result<(), String> {
             }
         }
     }
-    let places = body.split(" d=\"").skip(1).flat_map(|path| path.split('"').next().unwrap_or_default().split(['M', 'L', 'Z', ' ', 'h', 'v']));
+    let places = body
+        .split(" d=\"")
+        .skip(1)
+        .flat_map(|path| path.split('"').next().unwrap_or_default().split(['M', 'L', 'Z', ' ', 'h', 'v']));
     for place in places.filter(|place| !place.is_empty()) {
         let number: f64 = place.parse().map_err(|_| format!("a path has {place:?}"))?;
         if !(-layout_width..=1000.0).contains(&number) {
@@ -226,6 +263,146 @@ fn pictures_are_sound_and_small() {
     }
 }
 
+/// Any numbers, those that are none among them.
+fn any_seconds() -> impl Strategy<Value = f64> {
+    prop_oneof![0.0..10.0f64, any::<f64>(), Just(f64::NAN), Just(f64::INFINITY), Just(0.0), Just(1e-300)]
+}
+
+prop_compose! {
+    fn any_picture()(
+        seconds in any_seconds(),
+        rate in any_seconds(),
+        counts in any::<[usize; 5]>(),
+        bytes in any::<[u64; 2]>(),
+        peak_resident in any::<Option<u64>>(),
+        parts in prop::array::uniform6(any_seconds()),
+        moments in prop::collection::vec((any_seconds(), any::<usize>(), any::<u64>(), any::<Option<u64>>(), any::<usize>()), 0..40),
+        bands in prop::collection::vec((any_seconds(), any_seconds(), any_seconds(), 0..usize::MAX / 1000, 0..usize::MAX / 1000), 0..40),
+        measured_by in ".{0,80}",
+        failures in prop::collection::vec(".{0,80}", 0..4),
+    ) -> Picture {
+        let moment = |(seconds, items, held, resident, running)| Moment { seconds, items, held, resident, running };
+        let band = |(begun, ended, sink, items, batches)| BatchTime { first_index: items, items, batches, begun, ended, sink };
+        let mut picture = picture(PHOTOS, seconds, vec![], vec![], TimeUse::default());
+        for (part, seconds) in picture.parts.iter_mut().zip(parts) {
+            part.1 = seconds;
+        }
+        picture.stages = vec![Stage {
+            name: "one",
+            items: counts[0],
+            failed: counts[1],
+            seconds: parts[0],
+            seconds_per_item: parts[1],
+            bytes_per_item: bytes[0],
+            largest: bytes[1],
+        }];
+        Picture {
+            items: counts[0],
+            failed: counts[1] / 4,
+            panicked: counts[2] / 4,
+            batches: counts[3],
+            threads: counts[4],
+            items_per_second: rate,
+            speedup: rate,
+            budget: bytes[0],
+            peak_held: bytes[1],
+            peak_resident,
+            moments: moments.into_iter().map(moment).collect(),
+            bands: bands.into_iter().map(band).collect(),
+            account: measured_by.clone(),
+            measured_by,
+            failures,
+            ..picture
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_figures_places_are_within_the_picture(picture in any_picture()) {
+        for layout in [&svg::WIDE, &svg::NARROW] {
+            let svg = svg::draw(&picture, layout);
+            prop_assert_eq!(is_sound(&svg, 960.0), Ok(()));
+            prop_assert!(svg.len() < 60_000);
+        }
+        page::write(&picture);
+    }
+}
+
 fn run_named(name: &str) -> &'static Picture {
     &RUNS.iter().find(|(of, _)| *of == name).unwrap().1
+}
+
+#[test]
+fn the_largest_picture_is_below_150_kb() {
+    let moments = (0..512).map(|place| Moment {
+        seconds: 1.0 + 7.0 * f64::from(place),
+        items: place as usize * 1_000_003,
+        held: u64::from(place * 7919 % 509) << 33,
+        resident: Some(u64::from(place * 104_729 % 503) << 33),
+        running: place as usize * 31 % 512,
+    });
+    let bands = (0..512).map(|place| {
+        let begun = 1.0 + 7.0 * f64::from(place);
+        let (items, batches) = (123_456_789, 1_234_567);
+        BatchTime { first_index: 1 << 60, items, batches, begun, ended: begun + 6.987_654, sink: 5.432_1 }
+    });
+    let kind = Kind { items: 512_000_000, threads: 512, budget: 1 << 43, ..PHOTOS };
+    let largest = picture(
+        kind,
+        3590.0,
+        moments.collect(),
+        bands.collect(),
+        TimeUse { total: 1e6, calls: 9e5, ..TimeUse::default() },
+    );
+    let (svg, page) = (svg::draw(&largest, &svg::WIDE), page::write(&largest));
+    assert!((80_000..150_000).contains(&svg.len()), "{}", svg.len());
+    assert!(page.len() < 220_000, "{}", page.len());
+    assert_eq!(is_sound(&svg, 960.0), Ok(()));
+}
+
+#[test]
+fn a_run_without_moments_says_so() {
+    let says = "The run was over before anything was noted";
+    for (name, picture) in &*RUNS {
+        let svg = svg::draw(picture, &svg::WIDE);
+        assert_eq!(svg.matches(says).count() > 0, ["short", "short-told", "empty"].contains(name), "{name}");
+        assert_eq!(svg.contains(">Memory<"), !picture.moments.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn every_batch_is_there_and_tells_of_itself() {
+    let svg = svg::draw(run_named("many"), &svg::WIDE);
+    assert_eq!(svg.matches("class=\"band").count(), 400);
+    assert!(svg.contains("<title>batch 3: 150 results from item 300 on, at "));
+    let svg = svg::draw(run_named("joined"), &svg::WIDE);
+    assert_eq!(svg.matches("class=\"band").count(), 100);
+    assert!(svg.contains("<title>batches 5 to 8: 600 results from item 600 on, at "));
+    assert!(svg.contains("up to 4 in a band"));
+}
+
+#[test]
+fn a_budget_far_above_is_named_and_not_drawn() {
+    let far = svg::draw(run_named("inline"), &svg::WIDE);
+    assert!(far.contains("budget 256 MiB, far above") && !far.contains("class=\"budget-line\""));
+    let near = svg::draw(run_named("at-budget"), &svg::WIDE);
+    assert!(near.contains(">budget 256 MiB<") && near.contains("class=\"budget-line\""));
+}
+
+#[test]
+fn a_page_tells_of_failures_and_stages() {
+    let page = page::write(run_named("at-budget"));
+    assert!(
+        page.contains("The first 3 of 41 failures")
+            && page.contains("<li>item 7 failed: no &lt;photo&gt; &amp; &quot;nothing&quot;</li>")
+    );
+    assert!(page.contains(&("x".repeat(485) + "…")) && !page.contains(&"x".repeat(486)));
+    assert!(
+        page.contains("made up &lt;for a test&gt;")
+            && page.contains("40 items failed · 1 item panicked · 3 calls made again")
+    );
+    let page = page::write(run_named("pipeline"));
+    assert!(page.contains("<title>decode → resize_with_a_rather_long_name → closure: amorsize run</title>"));
+    assert!(page.contains("<th scope=\"row\">decode</th><td>358</td><td>2</td><td>14.72 ms</td><td>36.0 MiB</td>"));
 }

@@ -137,6 +137,19 @@ pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     kept + "…"
 }
 
+/// The text in lines that have room, but for words that are longer.
+pub(super) fn lines(text: &str, size: f64, room: f64) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last().filter(|line| !line.is_empty());
+        match line.map(|line| format!("{line} {word}")) {
+            Some(longer) if width(&longer, size) > room => lines.push(word.to_owned()),
+            longer => *lines.last_mut().expect("there is one") = longer.unwrap_or_else(|| word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +168,14 @@ mod tests {
         let cut = fit(&long, 10.0, 100.0);
         assert!(cut.ends_with('…') && cut.len() > 8 && width(&cut, 10.0) <= 100.0, "{cut}");
         assert_eq!(fit("long", 10.0, 0.0), "…");
+    }
+
+    #[test]
+    fn a_text_is_shared_out_among_lines() {
+        assert_eq!(lines("a few words", 10.0, 40.0), ["a few", "words"]);
+        assert_eq!(lines("a few words", 10.0, 400.0), ["a few words"]);
+        assert_eq!(lines("", 10.0, 0.0), [""]);
+        assert_eq!(lines("unbreakable ones", 10.0, 1.0), ["unbreakable", "ones"]);
     }
 
     #[test]

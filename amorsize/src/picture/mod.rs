@@ -7,6 +7,7 @@ mod svg;
 
 use crate::report::Report;
 use crate::seconds::Seconds;
+use crate::stage::StageReport;
 use crate::timeline::{BatchTime, Moment};
 
 /// What is shown of a run.
@@ -28,6 +29,7 @@ struct Picture {
     peak_held: u64,
     peak_resident: Option<u64>,
     measured_by: String,
+    certainty: String,
     /// Where the threads' seconds went, by name.
     parts: [(&'static str, f64); 6],
     moments: Vec<Moment>,
@@ -37,7 +39,38 @@ struct Picture {
     /// What the report says as a text.
     account: String,
     failures: Vec<String>,
+    /// Of a pipeline.
+    stages: Vec<Stage>,
 }
+
+/// What is shown of a pipeline's stage.
+#[derive(Clone, Debug)]
+struct Stage {
+    name: &'static str,
+    items: usize,
+    failed: usize,
+    seconds: f64,
+    seconds_per_item: f64,
+    bytes_per_item: u64,
+    largest: u64,
+}
+
+impl Stage {
+    fn of(stage: &StageReport) -> Self {
+        Self {
+            name: stage.name(),
+            items: stage.items(),
+            failed: stage.failed(),
+            seconds: stage.seconds(),
+            seconds_per_item: stage.seconds_per_item(),
+            bytes_per_item: stage.bytes_per_item().as_u64(),
+            largest: stage.largest().as_u64(),
+        }
+    }
+}
+
+/// The title where there is no function's name.
+const UNNAMED: &str = "amorsize run";
 
 impl Picture {
     fn of(report: &Report) -> Self {
@@ -65,7 +98,7 @@ impl Picture {
             figures.push(("Resident memory still grown at the end", kept.to_string()));
         }
         Self {
-            name: None,
+            name: report.name(),
             items: report.items(),
             failed: report.failed(),
             panicked: report.panicked(),
@@ -78,18 +111,26 @@ impl Picture {
             budget: report.budget().as_u64(),
             peak_held: report.peak_bytes().as_u64(),
             peak_resident: report.peak_resident().map(|bytes| bytes.as_u64()),
-            measured_by: format!("{}: {}", report.measured_by(), report.measured_by().certainty()),
+            measured_by: report.measured_by().to_string(),
+            certainty: report.measured_by().certainty().to_string(),
             parts: report.time_use().parts(),
             moments: report.timeline().moments().to_vec(),
             bands: report.timeline().batches().to_vec(),
             figures,
-            account: report.to_string(),
+            account: report.explain(),
             failures: failures.chain(panics).collect(),
+            stages: report.stages().iter().map(Stage::of).collect(),
         }
     }
 
-    fn title(&self) -> &'static str {
-        self.name.unwrap_or("amorsize run")
+    /// The function's name, or those of the stages.
+    fn title(&self) -> String {
+        let stages: Vec<_> = self.stages.iter().map(|stage| stage.name).collect();
+        match self.name {
+            _ if !stages.is_empty() => stages.join(" → "),
+            Some(name) => name.to_owned(),
+            None => UNNAMED.to_owned(),
+        }
     }
 
     fn speedup(&self) -> String {
@@ -119,7 +160,8 @@ impl Picture {
             self.speedup(),
             scale::counted(self.threads, "thread", "threads"),
         );
-        told += &format!("At most {} were held of a budget of {}", scale::bytes(self.peak_held), scale::bytes(self.budget));
+        told +=
+            &format!("At most {} were held of a budget of {}", scale::bytes(self.peak_held), scale::bytes(self.budget));
         if let Some(resident) = self.peak_resident {
             told += &format!(", and resident memory grew by {} at most", scale::bytes(resident));
         }

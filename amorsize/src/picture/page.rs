@@ -3,7 +3,7 @@
 use crate::seconds::Seconds;
 
 use super::markup::escape;
-use super::{Picture, scale, svg};
+use super::{Picture, UNNAMED, scale, svg};
 
 /// Colours as in the picture. Below 720 pixels its texts would be too small, so there is a narrow one too, of which screens and paper
 /// show one.
@@ -17,18 +17,21 @@ h1{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:
 figure{margin:0 0 20px}
 figure svg{display:block;width:100%;height:auto}
 .narrow{display:none}
-.columns{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:20px;align-items:start}
+.columns,.stack{display:grid;gap:20px;align-items:start}
+.columns{grid-template-columns:repeat(2,minmax(0,1fr))}
+.scroll{overflow-x:auto}
 section{background:var(--paper);border:1px solid var(--edge);border-radius:8px;padding:16px 20px;min-width:0}
 section.whole{grid-column:1/-1}
 h2{font-size:15px;margin:0 0 8px}
 table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:5px 0;border-top:1px solid var(--row);text-align:right;vertical-align:top;font-weight:400}
-th:first-child{text-align:left;padding-right:16px}
+th:first-child{text-align:left}
 thead th{color:var(--muted);font-size:13px;border-top:0}
-td+td,th+th,th+td{padding-left:16px}
+td+td,thead th+th,th+td{padding-left:16px}
+td{white-space:nowrap}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,Consolas,\"Liberation Mono\",monospace}
 ul{margin:0;padding-left:20px;overflow-wrap:anywhere}
-@media (max-width:720px){main{padding:12px 10px 24px}.columns{grid-template-columns:minmax(0,1fr);gap:12px}section{padding:12px 14px}figure{margin-bottom:12px}}
+@media (max-width:720px){main{padding:12px 10px 24px}.columns{grid-template-columns:minmax(0,1fr)}.columns,.stack{gap:12px}section{padding:12px 14px}figure{margin-bottom:12px}}
 @media screen and (max-width:720px){.wide{display:none}.narrow{display:block}}
 @media print{body{background:none}main{max-width:none;padding:0}section,figure{break-inside:avoid}}
 ";
@@ -37,13 +40,13 @@ ul{margin:0;padding-left:20px;overflow-wrap:anywhere}
 const MOST_OF_A_FAILURE: usize = 500;
 
 pub(super) fn write(picture: &Picture) -> String {
-    let title = match picture.name {
-        Some(name) => format!("{name}: amorsize run"),
-        None => picture.title().to_owned(),
-    };
+    let title = picture.title();
+    let title = if title == UNNAMED { title } else { format!("{title}: {UNNAMED}") };
     let title = escape(&title);
     let (wide, narrow) = (svg::draw(picture, &svg::WIDE), svg::draw(picture, &svg::NARROW));
-    let sections = [totals(picture), time_use(picture), account(picture), failures(picture)].concat();
+    let side = [time_use(picture), stages(picture)].concat();
+    let side = format!("<div class=\"stack\">\n{side}</div>\n");
+    let sections = [account(picture), failures(picture), totals(picture), side].concat();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{title}</title>\n\
@@ -58,7 +61,7 @@ fn section(class: &str, head: &str, content: &str) -> String {
 }
 
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let mut table = String::from("<table>\n");
+    let mut table = String::from("<div class=\"scroll\"><table>\n");
     if !head.is_empty() {
         let cells = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", escape(cell)));
         table += &format!("<thead>\n<tr>{}</tr>\n</thead>\n", cells.collect::<String>());
@@ -71,7 +74,7 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         });
         table += &format!("<tr>{}</tr>\n", cells.collect::<String>());
     }
-    table + "</tbody>\n</table>\n"
+    table + "</tbody>\n</table></div>\n"
 }
 
 fn totals(picture: &Picture) -> String {
@@ -107,11 +110,31 @@ fn time_use(picture: &Picture) -> String {
         return String::new();
     }
     let row = |what: &str, seconds: f64| {
-        vec![what.to_owned(), scale::percent(seconds, whole), Seconds(svg::sound(seconds)).to_string()]
+        let time = if seconds > 0.0 { Seconds(svg::sound(seconds)).to_string() } else { "0 s".to_owned() };
+        vec![what.to_owned(), scale::percent(seconds, whole), time]
     };
     let mut rows: Vec<_> = picture.parts.iter().map(|(what, seconds)| row(what, *seconds)).collect();
     rows.push(row("all threads together", whole));
     section("", "Where the threads' time went", &table(&["", "share", "time"], &rows))
+}
+
+fn stages(picture: &Picture) -> String {
+    if picture.stages.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<_> = (picture.stages.iter())
+        .map(|stage| {
+            vec![
+                stage.name.to_owned(),
+                scale::short_count(stage.items),
+                scale::short_count(stage.failed),
+                Seconds(svg::sound(stage.seconds_per_item)).to_string(),
+                scale::bytes(stage.bytes_per_item),
+                scale::bytes(stage.largest),
+            ]
+        })
+        .collect();
+    section("", "Stages", &table(&["", "items", "failed", "time each", "bytes each", "largest"], &rows))
 }
 
 fn account(picture: &Picture) -> String {

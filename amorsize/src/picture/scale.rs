@@ -53,7 +53,11 @@ pub(super) fn of_bytes(top: f64, most: usize) -> Vec<Tick> {
     // One unit for all: the largest that is not above the top.
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
     let (name, power) = units.into_iter().find(|(_, power)| 2f64.powi(*power) <= top).unwrap_or(("B", 0));
-    ticks(step, top, |value| if value == 0.0 { "0".to_owned() } else { format!("{} {name}", plain(value / 2f64.powi(power))) })
+    ticks(
+        step,
+        top,
+        |value| if value == 0.0 { "0".to_owned() } else { format!("{} {name}", plain(value / 2f64.powi(power))) },
+    )
 }
 
 /// Seconds, marked as clocks are.
@@ -210,8 +214,14 @@ mod tests {
         }
         assert_eq!([7, 1000, 1_234_567].map(count), ["7", "1,000", "1,234,567"]);
         assert_eq!(short_count(12_345_678), "12.3 M");
-        assert_eq!((counted(1, "batch", "batches"), counted(0, "batch", "batches")), ("1 batch".into(), "0 batches".into()));
-        assert_eq!((percent(1.0, 3.0), percent(0.0, 0.0), percent(1e-9, 1.0)), ("33.3 %".into(), "0 %".into(), "< 0.1 %".into()));
+        assert_eq!(
+            (counted(1, "batch", "batches"), counted(0, "batch", "batches")),
+            ("1 batch".into(), "0 batches".into())
+        );
+        assert_eq!(
+            (percent(1.0, 3.0), percent(0.0, 0.0), percent(1e-9, 1.0)),
+            ("33.3 %".into(), "0 %".into(), "< 0.1 %".into())
+        );
     }
 
     proptest! {

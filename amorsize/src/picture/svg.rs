@@ -3,7 +3,7 @@
 use crate::seconds::Seconds;
 
 use super::Picture;
-use super::markup::{Markup, Path, escape, fit, width};
+use super::markup::{Markup, Path, escape, fit, lines, width};
 use super::scale::{self, Scale, Tick, share};
 
 /// Where things are, in units of about a pixel.
@@ -31,7 +31,7 @@ pub(super) const WIDE: Layout = Layout {
     width: 960.0,
     margin: 24.0,
     from: 88.0,
-    to: 768.0,
+    to: 744.0,
     names_at_right: true,
     figures_in_row: 6,
     parts_in_row: 3,
@@ -119,13 +119,14 @@ pub(super) fn draw(picture: &Picture, layout: &Layout) -> String {
     drawing.header();
     drawing.over_time();
     drawing.time_use();
+    drawing.stages();
     let (height, body) = (drawing.y + 20.0, drawing.svg.text);
     let wide = layout.width;
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"amorsize-run\" viewBox=\"0 0 {wide} {height}\" width=\"{wide}\" \
          height=\"{height}\" role=\"img\">\n<title>{}</title>\n<desc>{}</desc>\n<style>{STYLE}</style>\n\
          <rect class=\"paper\" x=\"0.5\" y=\"0.5\" width=\"{}\" height=\"{}\" rx=\"8\"/>\n{body}</svg>\n",
-        escape(picture.title()),
+        escape(&picture.title()),
         escape(&picture.told()),
         wide - 1.0,
         height - 1.0,
@@ -164,36 +165,31 @@ impl Drawing<'_> {
     fn header(&mut self) {
         let (picture, layout) = (self.picture, self.layout);
         let room = layout.width - 2.0 * layout.margin;
-        self.svg.text("title", layout.margin, 40.0, &fit(picture.title(), TITLE, room));
-        let mut lines = vec![format!("Bytes by {}", picture.measured_by)];
-        let mut lost = Vec::new();
-        if picture.failed > 0 {
-            lost.push(format!("{} failed", scale::counted(picture.failed, "item", "items")));
-        }
-        if picture.panicked > 0 {
-            lost.push(format!("{} panicked", scale::counted(picture.panicked, "item", "items")));
-        }
-        if picture.retries > 0 {
-            lost.push(format!("{} made again", scale::counted(picture.retries, "call", "calls")));
-        }
-        if !lost.is_empty() {
-            lines.push(lost.join(", "));
-        }
-        let joined = lines.join(" · ");
-        if width(&joined, SMALL) <= room {
-            lines = vec![joined];
+        self.svg.text("title", layout.margin, 40.0, &fit(&picture.title(), TITLE, room));
+        let mut said = format!("Bytes by {}: {}", picture.measured_by, picture.certainty);
+        for (count, one, several, what) in [
+            (picture.failed, "item", "items", "failed"),
+            (picture.panicked, "item", "items", "panicked"),
+            (picture.retries, "call", "calls", "made again"),
+        ] {
+            if count > 0 {
+                said += &format!(" · {} {what}", scale::counted(count, one, several));
+            }
         }
         self.y = 40.0;
-        for line in lines {
+        for line in lines(&said, SMALL, room) {
             self.y += 19.0;
             self.svg.text("muted", layout.margin, self.y, &fit(&line, SMALL, room));
         }
         let resident = picture.peak_resident.map_or_else(|| "not told".to_owned(), scale::bytes);
         let figures = [
-            (scale::short_count(picture.items), format!("items in {}", scale::counted(picture.batches, "batch", "batches"))),
+            (
+                scale::short_count(picture.items),
+                format!("items in {}", scale::counted(picture.batches, "batch", "batches")),
+            ),
             (Seconds(picture.seconds).to_string(), "from start to end".to_owned()),
             (scale::number(picture.items_per_second), "items per second".to_owned()),
-            (picture.speedup(), format!("a plain loop, {}", scale::counted(picture.threads, "thread", "threads"))),
+            (picture.speedup(), format!("a loop, on {}", scale::counted(picture.threads, "thread", "threads"))),
             (scale::bytes(picture.peak_held), format!("held, of {}", scale::bytes(picture.budget))),
             (resident, "resident growth".to_owned()),
         ];
@@ -213,9 +209,8 @@ impl Drawing<'_> {
     fn over_time(&mut self) {
         let picture = self.picture;
         if picture.moments.is_empty() {
-            let said = ["The run was over before anything was noted:", "these are its totals."];
             let room = self.layout.width - 2.0 * self.layout.margin;
-            let lines = if self.layout.names_at_right { vec![said.join(" ")] } else { said.map(str::to_owned).to_vec() };
+            let lines = lines("The run was over before anything was noted: these are its totals.", SMALL, room - 28.0);
             self.svg.rect("track", self.layout.margin, self.y + 14.0, room, 20.0 + 18.0 * lines.len() as f64);
             self.y += 20.0;
             for line in lines {
@@ -240,7 +235,8 @@ impl Drawing<'_> {
         let picture = self.picture;
         let moments = &picture.moments;
         let resident = |moment: &crate::timeline::Moment| moment.resident.map(|bytes| bytes as f64);
-        let most_resident = moments.iter().filter_map(resident).fold(picture.peak_resident.unwrap_or(0) as f64, f64::max);
+        let most_resident =
+            moments.iter().filter_map(resident).fold(picture.peak_resident.unwrap_or(0) as f64, f64::max);
         let most_held = moments.iter().map(|moment| moment.held as f64).fold(picture.peak_held as f64, f64::max);
         let (most, budget) = (most_resident.max(most_held), picture.budget as f64);
         // A budget of much more than was needed would press the rest to the ground.
@@ -263,7 +259,8 @@ impl Drawing<'_> {
         let scale = self.plot("Memory", self.layout.high, top, &marks, &mut names);
         let time = self.time;
 
-        let points: Vec<_> = moments.iter().map(|moment| (time.at(moment.seconds), scale.at(moment.held as f64))).collect();
+        let points: Vec<_> =
+            moments.iter().map(|moment| (time.at(moment.seconds), scale.at(moment.held as f64))).collect();
         self.area(&points, scale.from, held_look);
         let of_resident = moments.iter().filter_map(|moment| Some((moment.seconds, resident(moment)?)));
         let points: Vec<_> = of_resident.map(|(seconds, bytes)| (time.at(seconds), scale.at(bytes))).collect();
@@ -329,8 +326,9 @@ impl Drawing<'_> {
         let (picture, time) = (self.picture, self.time);
         let joined = picture.bands.iter().map(|band| band.batches).max().unwrap_or(1);
         let seconds: f64 = picture.bands.iter().map(|band| band.sink).filter(|seconds| seconds.is_finite()).sum();
-        let text = format!("{}, {} of the time", Seconds(seconds), scale::percent(seconds, time.top));
-        let mut title = format!("Batches with the sink: {}", scale::short_count(picture.batches));
+        let text = format!("{} of the time", scale::percent(seconds, time.top));
+        let mut title =
+            format!("Batches with the sink: {} in {}", scale::short_count(picture.batches), Seconds(sound(seconds)));
         if joined > 1 {
             title += &format!(", up to {} in a band", scale::short_count(joined));
         }
@@ -377,11 +375,18 @@ impl Drawing<'_> {
     }
 
     /// A heading, the grid, marks at the left and names; gives the scale of what is to be drawn, with its top where the plot's is.
-    fn plot(&mut self, title: &str, high: f64, top: f64, marks: &[Tick], names: &mut Vec<(Look, f64, String)>) -> Scale {
+    fn plot(
+        &mut self,
+        title: &str,
+        high: f64,
+        top: f64,
+        marks: &[Tick],
+        names: &mut Vec<(Look, f64, String)>,
+    ) -> Scale {
         let (from, to, margin) = (self.layout.from, self.layout.to, self.layout.margin);
         self.y += 26.0;
         self.svg.text("head", margin, self.y, title);
-        let mut ceiling = self.y + 9.0;
+        let mut ceiling = self.y + 12.0;
         if !self.layout.names_at_right {
             ceiling = self.names_above(margin + width(title, SMALL) * 1.08 + 14.0, names);
         }
@@ -442,7 +447,7 @@ impl Drawing<'_> {
             self.svg.text("ink", x + key, self.y, text);
             x += wide + 14.0;
         }
-        self.y + 9.0
+        self.y + 12.0
     }
 
     /// A bit of a line or an area, as a key.
@@ -496,7 +501,7 @@ impl Drawing<'_> {
         const HIGH: f64 = 22.0;
         let (picture, layout) = (self.picture, self.layout);
         let whole = picture.threads_time();
-        if !(whole > 0.0) {
+        if whole <= 0.0 {
             return;
         }
         let room = layout.width - 2.0 * layout.margin;
@@ -527,8 +532,50 @@ impl Drawing<'_> {
             for (place, ((name, seconds), class)) in row.iter().enumerate() {
                 let x = layout.margin + each * place as f64;
                 self.svg.rect(class, x, self.y - 10.0, 12.0, 12.0);
-                let (percent, seconds) = (scale::percent(*seconds, whole), Seconds(sound(*seconds)));
-                self.svg.text("ink", x + 19.0, self.y, &format!("{name} {percent} ({seconds})"));
+                let mut text = format!("{name} {}", scale::percent(*seconds, whole));
+                if *seconds > 0.0 {
+                    text += &format!(" ({})", Seconds(sound(*seconds)));
+                }
+                self.svg.text("ink", x + 19.0, self.y, &text);
+            }
+        }
+    }
+
+    /// A line for each stage of a pipeline, as long as its share of their time.
+    fn stages(&mut self) {
+        let (picture, layout) = (self.picture, self.layout);
+        if picture.stages.is_empty() {
+            return;
+        }
+        let room = layout.width - 2.0 * layout.margin;
+        let whole: f64 = picture.stages.iter().map(|stage| sound(stage.seconds)).sum();
+        self.y += 30.0;
+        self.svg.text("head", layout.margin, self.y, "Stages, by their shares of the calls' time");
+        self.y += 4.0;
+        for stage in &picture.stages {
+            let (name, share) = (layout.margin, share(stage.seconds, whole));
+            let percent = scale::percent(stage.seconds, whole);
+            let mut text = format!(
+                "{percent}: {} and {} per item",
+                Seconds(sound(stage.seconds_per_item)),
+                scale::bytes(stage.bytes_per_item)
+            );
+            if stage.failed > 0 {
+                text += &format!(", {} failed", scale::short_count(stage.failed));
+            }
+            self.y += 20.0;
+            // Name, bar and figures are side by side, or the figures below.
+            let beside = layout.names_at_right;
+            let (bar, wide) = if beside { (name + 190.0, 380.0) } else { (name + 130.0, room - 130.0) };
+            self.svg.text("ink", name, self.y, &fit(stage.name, SMALL, bar - name - 10.0));
+            self.svg.rect("track", bar, self.y - 10.0, wide, 13.0);
+            self.svg.rect("calls", bar, self.y - 10.0, wide * share, 13.0);
+            if beside {
+                let x = bar + wide + 14.0;
+                self.svg.text("ink", x, self.y, &fit(&text, SMALL, layout.width - x - 4.0));
+            } else {
+                self.y += 17.0;
+                self.svg.text("muted", bar, self.y, &fit(&text, SMALL, wide));
             }
         }
     }
@@ -547,7 +594,7 @@ fn rates(picture: &Picture) -> Vec<f64> {
     // By one item more or less in eight the rate looks restless enough.
     let stretches = (done / 8.0).clamp(1.0, 80.0) as usize;
     let each = end / stretches as f64;
-    if !(each > 0.0) {
+    if each <= 0.0 {
         return vec![0.0; stretches];
     }
     let moments = picture.moments.iter().map(|moment| (moment.seconds, moment.items as f64));
