@@ -32,6 +32,8 @@ struct Picture {
     certainty: String,
     /// Where the threads' seconds went, by name.
     parts: [(&'static str, f64); 6],
+    /// What kept the run from being faster.
+    bound_by: String,
     moments: Vec<Moment>,
     bands: Vec<BatchTime>,
     /// Further figures, for the page.
@@ -114,6 +116,7 @@ impl Picture {
             measured_by: report.measured_by().to_string(),
             certainty: report.measured_by().certainty().to_string(),
             parts: report.time_use().parts(),
+            bound_by: report.bottleneck().to_string(),
             moments: report.timeline().moments().to_vec(),
             bands: report.timeline().batches().to_vec(),
             figures,
@@ -155,7 +158,7 @@ impl Picture {
         let mut told = format!(
             "{} in {batches} in {}: {} items per second, {} a plain loop, on {}. ",
             scale::counted(self.items, "item", "items"),
-            Seconds(self.seconds),
+            Seconds(svg::sound(self.seconds)),
             scale::number(self.items_per_second),
             self.speedup(),
             scale::counted(self.threads, "thread", "threads"),
@@ -170,7 +173,8 @@ impl Picture {
         if whole > 0.0 {
             let parts = self.parts.iter().filter(|(_, seconds)| *seconds > 0.0);
             let parts = parts.map(|(name, seconds)| format!("{name} {}", scale::percent(*seconds, whole)));
-            told += &format!(" The threads' time: {}.", parts.collect::<Vec<_>>().join(", "));
+            told +=
+                &format!(" The threads' time: {}; bound by {}.", parts.collect::<Vec<_>>().join(", "), self.bound_by);
         }
         if self.moments.is_empty() {
             told += " The run was over before anything was noted.";

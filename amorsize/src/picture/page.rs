@@ -3,7 +3,7 @@
 use crate::seconds::Seconds;
 
 use super::markup::escape;
-use super::{Picture, UNNAMED, scale, svg};
+use super::{Picture, Stage, UNNAMED, scale, svg};
 
 /// Colours as in the picture. Below 720 pixels its texts would be too small, so there is a narrow one too, of which screens and paper
 /// show one.
@@ -17,23 +17,22 @@ h1{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:
 figure{margin:0 0 20px}
 figure svg{display:block;width:100%;height:auto}
 .narrow{display:none}
-.columns,.stack{display:grid;gap:20px;align-items:start}
-.columns{grid-template-columns:repeat(2,minmax(0,1fr))}
+.columns{columns:2;column-gap:20px}
 .scroll{overflow-x:auto}
-section{background:var(--paper);border:1px solid var(--edge);border-radius:8px;padding:16px 20px;min-width:0}
-section.whole{grid-column:1/-1}
+section{background:var(--paper);border:1px solid var(--edge);border-radius:8px;padding:16px 20px;margin:0 0 20px;break-inside:avoid}
 h2{font-size:15px;margin:0 0 8px}
 table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:5px 0;border-top:1px solid var(--row);text-align:right;vertical-align:top;font-weight:400}
 th:first-child{text-align:left}
 thead th{color:var(--muted);font-size:13px;border-top:0}
 td+td,thead th+th,th+td{padding-left:16px}
-td{white-space:nowrap}
+td,thead th{white-space:nowrap}
+tbody th{overflow-wrap:anywhere}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,Consolas,\"Liberation Mono\",monospace}
 ul{margin:0;padding-left:20px;overflow-wrap:anywhere}
-@media (max-width:720px){main{padding:12px 10px 24px}.columns{grid-template-columns:minmax(0,1fr)}.columns,.stack{gap:12px}section{padding:12px 14px}figure{margin-bottom:12px}}
+@media (max-width:720px){main{padding:12px 10px 24px}.columns{columns:1}section{padding:12px 14px}section,figure{margin-bottom:12px}.stages table{font-size:12px}.stages thead th{font-size:11px}.stages td+td,.stages th+td,.stages thead th+th{padding-left:9px}}
 @media screen and (max-width:720px){.wide{display:none}.narrow{display:block}}
-@media print{body{background:none}main{max-width:none;padding:0}section,figure{break-inside:avoid}}
+@media print{body{background:none}main{max-width:none;padding:0}figure{break-inside:avoid}}
 ";
 
 /// Of a failure's text, so much is shown: errors may carry what they were about.
@@ -44,15 +43,14 @@ pub(super) fn write(picture: &Picture) -> String {
     let title = if title == UNNAMED { title } else { format!("{title}: {UNNAMED}") };
     let title = escape(&title);
     let (wide, narrow) = (svg::draw(picture, &svg::WIDE), svg::draw(picture, &svg::NARROW));
-    let side = [time_use(picture), stages(picture)].concat();
-    let side = format!("<div class=\"stack\">\n{side}</div>\n");
-    let sections = [account(picture), failures(picture), totals(picture), side].concat();
+    let whole = [account, failures, stages].map(|section| section(picture)).concat();
+    let tables = [totals, time_use, details].map(|section| section(picture)).concat();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{title}</title>\n\
          <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n\
          <figure class=\"wide\">\n{wide}</figure>\n<figure class=\"narrow\">\n{narrow}</figure>\n\
-         <div class=\"columns\">\n{sections}</div>\n</main>\n</body>\n</html>\n"
+         {whole}<div class=\"columns\">\n{tables}</div>\n</main>\n</body>\n</html>\n"
     )
 }
 
@@ -81,7 +79,7 @@ fn totals(picture: &Picture) -> String {
     let mut rows = vec![
         ("Items", scale::count(picture.items)),
         ("Batches", scale::count(picture.batches)),
-        ("Time from start to end", Seconds(picture.seconds).to_string()),
+        ("Time from start to end", Seconds(svg::sound(picture.seconds)).to_string()),
         ("Items per second", scale::number(picture.items_per_second)),
         ("Threads", scale::count(picture.threads)),
         ("Speed against a plain loop", picture.speedup()),
@@ -99,9 +97,16 @@ fn totals(picture: &Picture) -> String {
         }
     }
     rows.push(("Bytes measured by", picture.measured_by.clone()));
-    rows.extend(picture.figures.iter().cloned());
-    let rows: Vec<_> = rows.into_iter().map(|(what, figure)| vec![what.to_owned(), figure]).collect();
-    section("", "Totals", &table(&[], &rows))
+    section("", "Totals", &figures(&rows))
+}
+
+fn details(picture: &Picture) -> String {
+    section("", "In detail", &figures(&picture.figures))
+}
+
+fn figures(figures: &[(&'static str, String)]) -> String {
+    let rows: Vec<_> = figures.iter().map(|(what, figure)| vec![(*what).to_owned(), figure.clone()]).collect();
+    table(&[], &rows)
 }
 
 fn time_use(picture: &Picture) -> String {
@@ -122,23 +127,30 @@ fn stages(picture: &Picture) -> String {
     if picture.stages.is_empty() {
         return String::new();
     }
-    let rows: Vec<_> = (picture.stages.iter())
-        .map(|stage| {
-            vec![
-                stage.name.to_owned(),
-                scale::short_count(stage.items),
-                scale::short_count(stage.failed),
-                Seconds(svg::sound(stage.seconds_per_item)).to_string(),
-                scale::bytes(stage.bytes_per_item),
-                scale::bytes(stage.largest),
-            ]
-        })
-        .collect();
-    section("", "Stages", &table(&["", "items", "failed", "time each", "bytes each", "largest"], &rows))
+    let some_failed = picture.stages.iter().any(|stage| stage.failed > 0);
+    let mut head = vec!["", "items", "time each", "bytes each", "largest"];
+    let row = |stage: &Stage| {
+        let mut row = vec![
+            stage.name.to_owned(),
+            scale::short_count(stage.items),
+            Seconds(svg::sound(stage.seconds_per_item)).to_string(),
+            scale::bytes(stage.bytes_per_item),
+            scale::bytes(stage.largest),
+        ];
+        if some_failed {
+            row.push(scale::short_count(stage.failed));
+        }
+        row
+    };
+    if some_failed {
+        head.push("failed");
+    }
+    let rows: Vec<_> = picture.stages.iter().map(row).collect();
+    section(" class=\"stages\"", "Stages", &table(&head, &rows))
 }
 
 fn account(picture: &Picture) -> String {
-    section(" class=\"whole\"", "In words", &format!("<pre>{}</pre>\n", escape(&picture.account)))
+    section("", "In words", &format!("<pre>{}</pre>\n", escape(&picture.account)))
 }
 
 fn failures(picture: &Picture) -> String {
@@ -158,5 +170,5 @@ fn failures(picture: &Picture) -> String {
         all if all > picture.failures.len() => format!("The first {} of {all} failures", picture.failures.len()),
         _ => "Failures".to_owned(),
     };
-    section(" class=\"whole\"", &head, &(list + "</ul>\n"))
+    section("", &head, &(list + "</ul>\n"))
 }

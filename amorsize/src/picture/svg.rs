@@ -60,6 +60,8 @@ pub(super) const NARROW: Layout = Layout {
 const TITLE: f64 = 22.0;
 const FIGURE: f64 = 20.0;
 const SMALL: f64 = 12.0;
+/// So much wider is a text in bold, in Verdana.
+const BOLD: f64 = 1.08;
 
 /// Held memory and calls, the sink and the budget have each a colour of the set by Okabe and Ito, which those who see fewer colours can
 /// tell apart; and the same in all plots. Texts are in `ink` and `muted` alone, which have a contrast of 6 and more, or in black on
@@ -187,7 +189,7 @@ impl Drawing<'_> {
                 scale::short_count(picture.items),
                 format!("items in {}", scale::counted(picture.batches, "batch", "batches")),
             ),
-            (Seconds(picture.seconds).to_string(), "from start to end".to_owned()),
+            (Seconds(sound(picture.seconds)).to_string(), "from start to end".to_owned()),
             (scale::number(picture.items_per_second), "items per second".to_owned()),
             (picture.speedup(), format!("a loop, on {}", scale::counted(picture.threads, "thread", "threads"))),
             (scale::bytes(picture.peak_held), format!("held, of {}", scale::bytes(picture.budget))),
@@ -388,7 +390,7 @@ impl Drawing<'_> {
         self.svg.text("head", margin, self.y, title);
         let mut ceiling = self.y + 12.0;
         if !self.layout.names_at_right {
-            ceiling = self.names_above(margin + width(title, SMALL) * 1.08 + 14.0, names);
+            ceiling = self.names_above(margin + width(title, SMALL) * BOLD + 14.0, names);
         }
         let scale = Scale { top, from: ceiling + high, to: ceiling };
         for mark in &self.time_marks {
@@ -506,8 +508,15 @@ impl Drawing<'_> {
         }
         let room = layout.width - 2.0 * layout.margin;
         self.y += 30.0;
-        let title = format!("Where the threads' time went, {} in all", Seconds(sound(whole)));
-        self.svg.text("head", layout.margin, self.y, &title);
+        let title = "Where the threads' time went";
+        self.svg.text("head", layout.margin, self.y, title);
+        let said = format!("{} in all, bound by {}", Seconds(sound(whole)), picture.bound_by);
+        let mut x = layout.margin + width(title, SMALL) * BOLD + 14.0;
+        // Beside the heading, or below.
+        if x + width(&said, SMALL) > layout.width - layout.margin {
+            (x, self.y) = (layout.margin, self.y + 18.0);
+        }
+        self.svg.text("muted", x, self.y, &said);
         self.y += 10.0;
         let mut x = layout.margin;
         for ((name, seconds), class) in picture.parts.into_iter().zip(PARTS) {
@@ -564,7 +573,7 @@ impl Drawing<'_> {
                 text += &format!(", {} failed", scale::short_count(stage.failed));
             }
             self.y += 20.0;
-            // Name, bar and figures are side by side, or the figures below.
+            // Name, bar and figures are side by side, or the figures below the others.
             let beside = layout.names_at_right;
             let (bar, wide) = if beside { (name + 190.0, 380.0) } else { (name + 130.0, room - 130.0) };
             self.svg.text("ink", name, self.y, &fit(stage.name, SMALL, bar - name - 10.0));
@@ -575,7 +584,7 @@ impl Drawing<'_> {
                 self.svg.text("ink", x, self.y, &fit(&text, SMALL, layout.width - x - 4.0));
             } else {
                 self.y += 17.0;
-                self.svg.text("muted", bar, self.y, &fit(&text, SMALL, wide));
+                self.svg.text("muted", name, self.y, &fit(&text, SMALL, room));
             }
         }
     }
@@ -590,7 +599,7 @@ pub(super) fn sound(seconds: f64) -> f64 {
 /// Items per second over stretches of equal length: so long that some items end in each, and at most 80.
 fn rates(picture: &Picture) -> Vec<f64> {
     let end = picture.end();
-    let done = (picture.items + picture.failed + picture.panicked) as f64;
+    let done = picture.items as f64 + picture.failed as f64 + picture.panicked as f64;
     // By one item more or less in eight the rate looks restless enough.
     let stretches = (done / 8.0).clamp(1.0, 80.0) as usize;
     let each = end / stretches as f64;
