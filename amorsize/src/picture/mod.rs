@@ -5,6 +5,7 @@ mod page;
 mod scale;
 mod svg;
 
+use crate::memory::Bytes;
 use crate::report::Report;
 use crate::seconds::Seconds;
 use crate::stage::StageReport;
@@ -112,7 +113,7 @@ impl Picture {
             threads: report.threads(),
             budget: report.budget().as_u64(),
             peak_held: report.peak_bytes().as_u64(),
-            peak_resident: report.peak_resident().map(|bytes| bytes.as_u64()),
+            peak_resident: report.peak_resident().map(Bytes::as_u64),
             measured_by: report.measured_by().to_string(),
             certainty: report.measured_by().certainty().to_string(),
             parts: report.time_use().parts(),

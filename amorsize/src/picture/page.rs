@@ -17,6 +17,7 @@ h1{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:
 figure{margin:0 0 20px}
 figure svg{display:block;width:100%;height:auto}
 .narrow{display:none}
+.narrow svg{max-width:560px;margin:0 auto}
 .columns{columns:2;column-gap:20px}
 .scroll{overflow-x:auto}
 section{background:var(--paper);border:1px solid var(--edge);border-radius:8px;padding:16px 20px;margin:0 0 20px;break-inside:avoid}

@@ -100,7 +100,7 @@ fn plain(value: f64) -> String {
 pub(super) fn number(value: f64) -> String {
     let (value, unit) = match value {
         // Negative and undefined ones too.
-        value if !(value >= 1e-9) => (0.0, ""),
+        value if value.is_nan() || value < 1e-9 => (0.0, ""),
         ..9_999.5 => (value, ""),
         ..999_500.0 => (value / 1e3, " k"),
         ..999.5e6 => (value / 1e6, " M"),

@@ -68,7 +68,7 @@ const BOLD: f64 = 1.08;
 /// colours, or in white on the blue. Names begin with that of the picture, as a page's other elements are subject to this too.
 const STYLE: &str = r#"
 .amorsize-run{--paper:#fff;--edge:#d0d7de;--ink:#1b1f24;--muted:#57606a;--grid:#e6eaee;--track:#f0f2f5;--held:#009e73;--calls:#0072b2;
---on-calls:#fff;--budget:#d55e00;--sink:#e69f00;--sink-too:#f4cd7c;--input:#cc79a7;--ends:#9aa3ad;--handling:#d3d9df;
+--on-calls:#fff;--budget:#d55e00;--sink:#e69f00;--sink-too:#b97600;--input:#cc79a7;--ends:#9aa3ad;--handling:#d3d9df;
 font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto Sans",Arial,sans-serif;font-size:12px}
 @media screen and (prefers-color-scheme:dark){.amorsize-run{--paper:#12161c;--edge:#30373f;--ink:#e9edf1;--muted:#a5b0bb;--grid:#252c34;
 --track:#1c222a;--held:#1fbf90;--calls:#4ba6e3;--on-calls:#000;--budget:#f5803e;--sink:#e69f00;--sink-too:#9c6c00;--input:#d78fb6;
@@ -107,7 +107,7 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto San
 .amorsize-run .sink{fill:var(--sink)}
 .amorsize-run .input{fill:var(--input)}
 .amorsize-run .ends{fill:var(--ends)}
-.amorsize-run .handling{fill:var(--handling)}
+.amorsize-run .handling{fill:var(--handling);stroke:var(--muted);stroke-width:.5}
 "#;
 
 /// The parts of the threads' time, in the order that [`Picture::parts`] has them.
