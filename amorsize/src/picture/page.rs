@@ -8,7 +8,8 @@ use super::{Picture, Stage, UNNAMED, scale, svg};
 /// Colours as in the picture. Below 720 pixels its texts would be too small, so there is a narrow one too, of which screens and paper
 /// show one.
 const STYLE: &str = "
-:root{color-scheme:light dark;--ground:#f5f7f9;--paper:#fff;--edge:#d0d7de;--ink:#1b1f24;--muted:#57606a;--row:#e6eaee}
+@media screen{:root{color-scheme:light dark}}
+:root{--ground:#f5f7f9;--paper:#fff;--edge:#d0d7de;--ink:#1b1f24;--muted:#57606a;--row:#e6eaee}
 @media screen and (prefers-color-scheme:dark){:root{--ground:#0b0e12;--paper:#12161c;--edge:#30373f;--ink:#e9edf1;--muted:#a5b0bb;--row:#252c34}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",\"Noto Sans\",Arial,sans-serif}
