@@ -31,11 +31,11 @@ use crate::sync::{Arc, AtomicBool, Ordering};
 /// assert!(stored >= 1000);
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "it can cancel no run but those that are given it by `cancel_token`"]
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
     /// A token that is not cancelled.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }

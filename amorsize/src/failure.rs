@@ -43,7 +43,7 @@ impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.message() {
             Some(message) => write!(f, "panicked: {message}"),
-            None => f.write_str("panicked"),
+            None => f.write_str("panicked without a message"),
         }
     }
 }
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(caught(|| panic!("too dark")).message(), Some("too dark"));
         assert_eq!(caught(|| panic!("{} too dark", 3)).to_string(), "panicked: 3 too dark");
         let other = caught(|| panic_any(7u32));
-        assert_eq!((other.message(), other.to_string()), (None, "panicked".into()));
+        assert_eq!((other.message(), other.to_string()), (None, "panicked without a message".into()));
         assert_eq!(other.into_payload().downcast_ref(), Some(&7u32));
     }
 

@@ -23,7 +23,7 @@ use crate::sink::Buffer;
 /// | [`Stop`] | `Result<T, TryError<E>>`; the first error by input order is the last item |
 /// | [`Skip`] | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
 /// | [`Collect`] | `Result<T, Failure<E>>` |
-#[must_use = "an iterator does nothing until it is asked for results"]
+#[must_use = "no item is run until results are asked for, as by a `for` loop; to run everything, call `for_each_batch` on the run"]
 pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
     stream: Stream<I, R, C, P>,
 }
@@ -38,7 +38,7 @@ pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
 /// | [`Stop`] | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
 /// | [`Skip`] | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
 /// | [`Collect`] | `Result<(usize, T), Failure<E>>` |
-#[must_use = "an iterator does nothing until it is asked for results"]
+#[must_use = "no item is run until results are asked for, as by a `for` loop; to run everything, call `for_each_batch` on the run"]
 pub struct Unordered<I: IntoIterator, R, C, P = Each> {
     stream: Stream<I, R, C, P>,
 }

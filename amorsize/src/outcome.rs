@@ -27,7 +27,7 @@ use crate::failure::{Cause, Failure};
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "an outcome may hold failures, which nobody hears of otherwise"]
+#[must_use = "an outcome may hold failures: look at `failures`, or let `into_result` fail with the first"]
 pub struct Outcome<V, E> {
     value: V,
     failures: Vec<Failure<E>>,

@@ -34,6 +34,7 @@ use crate::failure::Failure;
 /// assert_eq!(next, 1000);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
+#[must_use = "it holds what is finished and the rest of the run: take both by `into_parts`, or go on by `into_rest`"]
 pub struct Partial<T, B, E = Infallible>(Box<Parts<T, B, E>>);
 
 // Boxed, so that a `Result` of it stays small.
@@ -69,7 +70,7 @@ impl<T, B, E> Partial<T, B, E> {
     }
 
     /// Takes the failures out.
-    #[must_use]
+    #[must_use = "the failures are dropped: to look at them, call `failures`"]
     pub fn take_failures(&mut self) -> Vec<Failure<E>> {
         std::mem::take(&mut self.0.failures)
     }
@@ -81,7 +82,7 @@ impl<T, B, E> Partial<T, B, E> {
     }
 
     /// The finished results, without the rest, which is dropped.
-    #[must_use]
+    #[must_use = "all that was finished is dropped: to go on with the rest, call `into_rest`"]
     pub fn into_finished(self) -> Vec<T> {
         self.0.finished
     }
@@ -92,13 +93,12 @@ impl<T, B, E> Partial<T, B, E> {
     }
 
     /// Why the run ended, alone.
-    #[must_use]
+    #[must_use = "all else is dropped: to look at the cause, call `cause`"]
     pub fn into_cause(self) -> TryError<E> {
         self.0.cause
     }
 
     /// The finished results, the rest of the run, and why it ended. (Failures are [taken out](Self::take_failures) before.)
-    #[must_use]
     pub fn into_parts(self) -> (Vec<T>, B, TryError<E>) {
         let Parts { finished, rest, cause, .. } = *self.0;
         (finished, rest, cause)
@@ -107,7 +107,17 @@ impl<T, B, E> Partial<T, B, E> {
 
 impl<T, B, E: fmt::Display> fmt::Display for Partial<T, B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} results are finished and kept)", self.0.cause, self.0.finished.len())
+        match &self.0.cause {
+            TryError::Run(error) => error.tell(f)?,
+            cause => write!(f, "{cause}")?,
+        }
+        match self.0.finished.len() {
+            0 => f.write_str("; `into_rest` gives the rest of the run"),
+            1 => f.write_str("; `into_parts` gives the result that is finished and the rest of the run"),
+            finished => {
+                write!(f, "; `into_parts` gives the {finished} results that are finished and the rest of the run")
+            }
+        }
     }
 }
 

@@ -389,7 +389,7 @@ impl Plan {
     }
 
     /// What was measured, what was decided, and why, as a text of several lines.
-    #[must_use]
+    #[must_use = "it returns the text: to see it, print it with `println!`"]
     pub fn explain(&self) -> String {
         let mut lines = vec![
             format!(

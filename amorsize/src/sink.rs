@@ -65,13 +65,12 @@ impl<R> Batch<R> {
     /// assert_eq!(numbers, [(0, 10), (2, 30)]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    #[must_use]
     pub fn indices(&self) -> Indices {
         Indices { next: self.first_index, place: 0, len: self.results.len(), jumps: self.jumps.clone().into_iter() }
     }
 
     /// The results as a `Vec`, without a copy.
-    #[must_use]
+    #[must_use = "the results are dropped: to do that, drop the batch"]
     pub fn into_vec(mut self) -> Vec<R> {
         std::mem::take(&mut self.results)
     }
@@ -141,6 +140,7 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
 
 /// The indices of the items of a [`Batch`]; made by [`Batch::indices`].
 #[derive(Clone, Debug)]
+#[must_use = "an iterator does nothing until it is asked for indices"]
 pub struct Indices {
     /// The next index, unless a jump begins here.
     next: usize,

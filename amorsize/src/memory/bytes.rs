@@ -29,7 +29,10 @@ const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
 /// What a text must look like to be a number of bytes; the words of every message that refuses one.
-pub(crate) const BYTES_SYNTAX: &str = "a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"";
+const BYTES_SYNTAX: &str = "a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"";
+
+/// What is said of a text that states more bytes than 64 bits can count.
+pub(crate) const MOST_BYTES: &str = "less than 16777216TiB";
 
 impl Bytes {
     /// No bytes at all.
@@ -83,7 +86,7 @@ impl Bytes {
     }
 
     /// The difference, or zero where `other` is the larger.
-    #[must_use]
+    #[must_use = "it returns the difference, and leaves the number that it is called on as it is"]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -162,12 +165,25 @@ impl Bytes {
     }
 }
 
+impl Bytes {
+    /// Whether a text that does not parse is a number with a unit, and only too large.
+    pub(crate) fn is_too_many(text: &str) -> bool {
+        let text = text.trim_start_matches(' ');
+        let unit = text.trim_start_matches(|letter: char| letter.is_ascii_digit() || "_.".contains(letter));
+        let number = &text[..text.len() - unit.len()];
+        number.starts_with(|letter: char| letter.is_ascii_digit())
+            && number.matches('.').count() <= 1
+            && Self::parse_const(&format!("1{unit}")).is_some()
+    }
+}
+
 impl FromStr for Bytes {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse_const(text).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidOption { option: "bytes", value: format!("{text:?}"), expected: BYTES_SYNTAX })
+            let expected = if Self::is_too_many(text) { MOST_BYTES } else { BYTES_SYNTAX };
+            Error::new(ErrorKind::InvalidOption { option: Error::TEXT_OF_BYTES, value: format!("{text:?}"), expected })
         })
     }
 }
@@ -296,7 +312,7 @@ mod tests {
     fn the_refusal_says_what_is_expected() {
         assert_eq!(
             "12 bananas".parse::<Bytes>().unwrap_err().to_string(),
-            "`bytes` can't be \"12 bananas\": use a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\""
+            "\"12 bananas\" can't be a number of bytes: use a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\""
         );
     }
 

@@ -86,6 +86,7 @@ pub struct Tracking<A = System>(A);
 
 impl<A> Tracking<A> {
     /// Wraps an allocator.
+    #[must_use = "it counts nothing unless it is the program's `#[global_allocator]`"]
     pub const fn new(allocator: A) -> Self {
         Self(allocator)
     }
@@ -94,6 +95,7 @@ impl<A> Tracking<A> {
     ///
     /// Calls may be nested; the bytes of the inner one count for the outer one too. Both figures are zero where this is not the
     /// program's global allocator.
+    #[must_use = "the bytes are measured for nothing: just call the function"]
     pub fn measure<R>(&self, call: impl FnOnce() -> R) -> (R, HeapUse) {
         let frame = Nested::begin();
         let result = call();
@@ -109,6 +111,7 @@ impl<A> Tracking<A> {
     /// A call that [`measure`](Self::measure) is done with is contained. While other threads allocate and free, the figure may
     /// have seen one of two operations that belong together; otherwise it is exact. Reading it takes some nanoseconds for each
     /// thread that the process had at the same time.
+    #[must_use]
     pub fn stray(&self) -> i64 {
         stray()
     }
