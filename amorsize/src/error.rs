@@ -30,6 +30,26 @@ pub struct Error {
 }
 
 /// The cases of an [`Error`], with their numbers.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Bytes, ErrorKind, batched};
+///
+/// #[batched(max_memory = "4MiB")]
+/// fn page(i: u8) -> Vec<u8> {
+///     vec![i; 1 << 20]
+/// }
+///
+/// let error = page_batched(0..100).collect::<Vec<_>>().unwrap_err();
+/// match error.kind() {
+///     ErrorKind::OverBudget { item, held, budget, .. } => {
+///         assert_eq!((*item, *budget), (3, Bytes::mib(4)));
+///         assert!(*held > Bytes::mib(3));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -113,36 +133,95 @@ impl Error {
     }
 
     /// The case and its numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, ErrorKind, process_in_batches};
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).cancel_token(&token).collect::<Vec<_>>().unwrap_err();
+    /// assert!(matches!(error.kind(), ErrorKind::Cancelled { items_done: 0, .. }));
+    /// ```
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
     /// Whether an option had a value that it does not take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).batch_size(0).collect::<Vec<_>>().unwrap_err();
+    /// assert!(error.is_invalid_option());
+    /// assert!(error.to_string().starts_with("`batch_size` can't be 0: use 1 or more"));
+    /// ```
     #[must_use]
     pub fn is_invalid_option(&self) -> bool {
         matches!(*self.kind, ErrorKind::InvalidOption { .. })
     }
 
     /// Whether the results, or a single one, did not fit the budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let run = process_in_batches(|x: u64| x + 1, 0..1_000_000).max_memory("1MiB");
+    /// assert!(run.collect::<Vec<_>>().unwrap_err().is_over_budget());
+    /// ```
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
         matches!(*self.kind, ErrorKind::OverBudget { .. } | ErrorKind::Oversize { .. })
     }
 
     /// Whether the run's token was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).cancel_token(&token).collect::<Vec<_>>().unwrap_err();
+    /// assert!(error.is_cancelled());
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(*self.kind, ErrorKind::Cancelled { .. })
     }
 
     /// Whether the run's deadline passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amorsize::process_in_batches;
+    /// let run = process_in_batches(|x: u64| x + 1, 0..).timeout(Duration::from_millis(5));
+    /// assert!(run.for_each_batch(|_| ()).unwrap_err().is_timed_out());
+    /// ```
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         matches!(*self.kind, ErrorKind::TimedOut { .. })
     }
 
     /// Index in the input of the item that the error is about, if it is about one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::batched;
+    /// #[batched(max_memory = "4MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// // Three pages are held, and there is no room for the fourth.
+    /// assert_eq!(page_batched(0..100).collect::<Vec<_>>().unwrap_err().item(), Some(3));
+    /// ```
     #[must_use]
     pub fn item(&self) -> Option<usize> {
         match *self.kind {
@@ -315,6 +394,16 @@ pub enum TryError<E> {
 
 impl<E> TryError<E> {
     /// The run's own error, or `None` where the function failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let parse = || process_in_batches(str::parse::<u32>, ["1", "two"]);
+    /// assert!(parse().try_collect::<Vec<_>>().unwrap_err().run_error().is_none());
+    /// let refused = parse().threads(0).try_collect::<Vec<_>>().unwrap_err();
+    /// assert!(refused.run_error().unwrap().is_invalid_option());
+    /// ```
     #[must_use]
     pub fn run_error(&self) -> Option<&Error> {
         match self {
@@ -324,24 +413,59 @@ impl<E> TryError<E> {
     }
 
     /// Whether the results, or a single one, did not fit the budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let run = process_in_batches(|x: u64| u32::try_from(x), 0..1_000_000).max_memory("1MiB");
+    /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_over_budget());
+    /// ```
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
         self.run_error().is_some_and(Error::is_over_budget)
     }
 
     /// Whether the run's token was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "2"]).cancel_token(&token);
+    /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_cancelled());
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.run_error().is_some_and(Error::is_cancelled)
     }
 
     /// Whether the run's deadline passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amorsize::process_in_batches;
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "2"]).timeout(Duration::ZERO);
+    /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_timed_out());
+    /// ```
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         self.run_error().is_some_and(Error::is_timed_out)
     }
 
     /// Index in the input of the item that the error is about, if it is about one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(str::parse::<u32>, ["1", "two"]).try_collect::<Vec<_>>().unwrap_err();
+    /// assert_eq!(error.item(), Some(1));
+    /// ```
     #[must_use]
     pub fn item(&self) -> Option<usize> {
         match self {
@@ -351,6 +475,14 @@ impl<E> TryError<E> {
     }
 
     /// The function's own error, or `None` where the run itself failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(str::parse::<u32>, ["1", "two"]).try_collect::<Vec<_>>().unwrap_err();
+    /// assert_eq!(error.into_item_error(), "two".parse::<u32>().err());
+    /// ```
     #[must_use]
     pub fn into_item_error(self) -> Option<E> {
         match self {

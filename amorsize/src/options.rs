@@ -52,11 +52,25 @@ const BYTES_OR_FRACTION: &str = "a number with a unit, such as \"512MiB\", \"2Gi
 
 impl MaxMemory {
     /// A fraction of the available memory, `0 < fraction <= 1`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::MaxMemory;
+    /// assert_eq!(MaxMemory::fraction(0.25).to_string(), "25% of the available memory");
+    /// ```
     pub const fn fraction(fraction: f64) -> Self {
         Self(Limit::Fraction(fraction))
     }
 
     /// A number of bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, MaxMemory};
+    /// assert_eq!(MaxMemory::bytes(Bytes::mib(512)), "512MiB".into());
+    /// ```
     pub const fn bytes(bytes: Bytes) -> Self {
         Self(Limit::Bytes(bytes))
     }

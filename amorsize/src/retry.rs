@@ -51,17 +51,46 @@ const SLICE: Duration = Duration::from_millis(10);
 
 impl Retry {
     /// Calls again at most `times` times, first after about 10 ms, and never after more than 1 s. A run refuses 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Retry, process_in_batches};
+    /// let run = process_in_batches(|_: u32| Err::<u32, _>("busy"), 0..1).retry(Retry::new(2));
+    /// assert_eq!(run.for_each_batch(|_| ())?.retries(), 2);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const fn new(times: u32) -> Self {
         Self { times, first: FIRST, longest: LONGEST }
     }
 
     /// Sets the first wait, before jitter; each wait after it is twice as long. Zero calls again at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amorsize::Retry;
+    /// // Waits of 50 to 100, 100 to 200, and 200 to 400 ms.
+    /// const PATIENT: Retry = Retry::new(3).backoff(Duration::from_millis(100));
+    /// # assert_ne!(PATIENT, Retry::new(3));
+    /// ```
     pub const fn backoff(mut self, first: Duration) -> Self {
         self.first = first;
         self
     }
 
     /// Sets the longest wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amorsize::Retry;
+    /// // The sixth wait would be 320 ms.
+    /// const HASTY: Retry = Retry::new(9).max_backoff(Duration::from_millis(200));
+    /// # assert_ne!(HASTY, Retry::new(9));
+    /// ```
     pub const fn max_backoff(mut self, longest: Duration) -> Self {
         self.longest = longest;
         self

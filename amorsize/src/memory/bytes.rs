@@ -36,35 +36,87 @@ pub(crate) const MOST_BYTES: &str = "less than 16777216TiB";
 
 impl Bytes {
     /// No bytes at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::ZERO, Bytes::default());
+    /// ```
     pub const ZERO: Self = Self(0);
     /// The largest number of bytes that can be stated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// // Sums don't overflow.
+    /// assert_eq!(Bytes::MAX + Bytes::mib(1), Bytes::MAX);
+    /// ```
     pub const MAX: Self = Self(u64::MAX);
 
     /// A number of bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::new(1536).to_string(), "1.50 KiB");
+    /// ```
     #[must_use]
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
     /// A number of kibibytes (1,024 bytes each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::kib(4), 4096);
+    /// ```
     #[must_use]
     pub const fn kib(kibibytes: u64) -> Self {
         Self(kibibytes.saturating_mul(KIB))
     }
 
     /// A number of mebibytes (1,024 KiB each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// const BUDGET: Bytes = Bytes::mib(512);
+    /// assert_eq!(BUDGET, "512MiB".parse::<Bytes>()?);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub const fn mib(mebibytes: u64) -> Self {
         Self(mebibytes.saturating_mul(MIB))
     }
 
     /// A number of gibibytes (1,024 MiB each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::gib(2), Bytes::mib(2048));
+    /// ```
     #[must_use]
     pub const fn gib(gibibytes: u64) -> Self {
         Self(gibibytes.saturating_mul(GIB))
     }
 
     /// The number as an integer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::kib(2).as_u64(), 2048);
+    /// ```
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         self.0
@@ -86,6 +138,14 @@ impl Bytes {
     }
 
     /// The difference, or zero where `other` is the larger.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::mib(3).saturating_sub(Bytes::mib(1)), Bytes::mib(2));
+    /// assert_eq!(Bytes::mib(1).saturating_sub(Bytes::mib(3)), Bytes::ZERO);
+    /// ```
     #[must_use = "it returns the difference, and leaves the number that it is called on as it is"]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
