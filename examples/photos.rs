@@ -7,7 +7,6 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use amorsize::{Bytes, batched};
@@ -31,7 +30,7 @@ struct View {
 }
 
 /// Decodes a photo and renders a part of it at full size.
-#[batched(max_memory = "256MiB")]
+#[batched(max_memory = "256MiB", progress)]
 fn render(view: View) -> ImageResult<RgbImage> {
     let photo = image::open(&view.photo)?.into_rgb8();
     let (wide, high) = (f64::from(photo.width()), f64::from(photo.height()));
@@ -85,7 +84,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows = (total as u32).div_ceil(COLUMNS);
     let mut sheet = RgbImage::new(COLUMNS * THUMBNAIL.0, rows * THUMBNAIL.1);
     let (mut done, mut failed) = (0, Vec::new());
-    let live = std::io::stderr().is_terminal();
     let report = run.for_each_batch(|batch| {
         let first = batch.first_index();
         for (index, rendering) in (first..).zip(batch) {
@@ -100,20 +98,15 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Err(error) => {
                     // Once for each photo is enough.
                     let photo = &views[index].photo;
-                    if !failed.contains(photo) {
-                        println!("skipped {}: {error}", photo.display());
-                        failed.push(photo.clone());
+                    if !failed.iter().any(|(known, _)| known == photo) {
+                        failed.push((photo.clone(), error));
                     }
                 }
             }
         }
-        if live {
-            eprint!("\r{done} of {total} rendered");
-            let _ = std::io::stderr().flush();
-        }
     })?;
-    if live {
-        eprintln!();
+    for (photo, error) in &failed {
+        println!("skipped {}: {error}", photo.display());
     }
 
     let output = examples.join("output");
