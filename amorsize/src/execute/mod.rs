@@ -364,9 +364,9 @@ impl Engine {
             let plan = Plan::new(&self.learned, &situation, true);
             line.work.span.planned(&plan);
             self.plan = Some(plan);
-            self.elapsed += begun.elapsed();
             let seen = self.seen();
             self.lookout.tell(Instant::now(), Stage::Planned, &self.ledger, seen);
+            self.elapsed += begun.elapsed();
         }
         Ok(self.plan.as_ref().expect("set above"))
     }
