@@ -588,7 +588,7 @@ mod tests {
         assert_eq!(limit(stated(half.clone()).join(stated(tenth.clone()))), Limit::Fraction(0.1));
         assert_eq!(limit(stated(more.clone()).join(stated(less.clone()))), Limit::Bytes(Bytes::mib(1)));
         let both = stated(half).join(stated(more)).join(Options::new(None)).join(stated(tenth)).join(stated(less));
-        assert_eq!(both.limit().to_string(), "10% of the available memory or 1.0 MiB, whichever is less");
+        assert_eq!(both.limit().to_string(), "10% of the available memory or 1.00 MiB, whichever is less");
         assert_eq!(limit(both), Limit::Both(0.1, Bytes::mib(1)));
         assert_eq!(limit(Options::new(None).join(Options::new(None))), Limit::Fraction(DEFAULT_FRACTION));
 

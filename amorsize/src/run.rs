@@ -5,11 +5,10 @@ mod partial;
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bounds::{RetryItem, RetryOutput};
-use crate::cancel::{CancelToken, Interrupts};
+use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
 use crate::execute::buffer::Types;
 use crate::execute::chunk::{AsFunction, Body, Kernel, Retrying, Shared, as_function};
@@ -23,9 +22,10 @@ use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::retry::Retry;
-use crate::run_core::Core;
+use crate::run_core::{Core, Parts};
 use crate::sink::{Batch, Batches};
 use crate::stage::StageCounts;
+use crate::then::{self, Flows, Follows, Joins, Stage, StageError, Then};
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
@@ -50,18 +50,6 @@ pub struct Batched<I: IntoIterator, R, C, P = Each> {
     /// The core holds items and results without naming their types.
     owns: PhantomData<(I::Item, R)>,
     policy: PhantomData<P>,
-}
-
-/// What a run is made of that has not started.
-pub(crate) struct Parts<S, T, R, C> {
-    pub(crate) source: S,
-    pub(crate) shared: Shared<T, R, C>,
-    pub(crate) options: Options,
-    pub(crate) interrupts: Interrupts,
-    /// Those of a pipeline, or the run's own function.
-    pub(crate) stages: Vec<Arc<StageCounts>>,
-    /// Whether there are items or results of it already.
-    pub(crate) has_begun: bool,
 }
 
 impl<I: IntoIterator, R, C> Batched<I, R, C> {
@@ -241,6 +229,43 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
+    #[doc = include_str!("then.md")]
+    #[expect(clippy::type_complexity, reason = "the types are those of the stages")]
+    pub fn then<N, D, Q, F>(
+        self,
+        next: F,
+    ) -> Batched<
+        I,
+        <P as Joins<R, N, Q>>::Output,
+        Then<I::Item, R, C, <P as Flows<R>>::Value, N, D>,
+        <P as Joins<R, N, Q>>::Policy,
+    >
+    where
+        P: Flows<R> + Joins<R, N, Q>,
+        F: FnOnce(Stage<<P as Flows<R>>::Value>) -> Batched<Stage<<P as Flows<R>>::Value>, N, D, Q>,
+        Q: Follows<P>,
+        <P as Joins<R, N, Q>>::Failure: StageError<<P as Flows<R>>::Error>,
+        I::Item: Send,
+        <P as Joins<R, N, Q>>::Output: Send,
+        C: Sync,
+        D: Sync,
+    {
+        let (source, before) = self.into_parts();
+        let (_, next) = next(Stage::new()).into_parts();
+        let Parts { shared, options, interrupts, stages, .. } = then::joined::<_, _, _, _, _, _, P, Q>(before, next);
+        let mut core =
+            Core::new(options, size_of::<I::Item>(), size_of::<<P as Joins<R, N, Q>>::Output>(), shared.measure.1.by);
+        core.set_parts(interrupts, stages);
+        Batched {
+            source: source.retyped(shared.types),
+            as_function: as_function::<I::Item, <P as Joins<R, N, Q>>::Output, _>,
+            shared,
+            core,
+            owns: PhantomData,
+            policy: PhantomData,
+        }
+    }
+
     /// Sets whether the run prints its plan and its batches to stderr.
     pub fn verbose(mut self, verbose: bool) -> Self {
         self.core.change_options(|options| options.verbose(verbose));
@@ -291,26 +316,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Takes a run apart that is to be part of another one.
-    pub(crate) fn into_parts(self) -> Parts<Source<I, R>, I::Item, R, C> {
+    fn into_parts(self) -> (Source<I, R>, Parts<I::Item, R, C>) {
         let Self { source, shared, core, .. } = self;
         let has_begun = source.has_begun() || core.planned().is_some();
         let (options, interrupts, mut stages) = core.into_parts();
         if stages.is_empty() {
             stages.push(StageCounts::new(options.name()));
         }
-        Parts { source, shared, options, interrupts, stages, has_begun }
-    }
-
-    /// A run of an input and other parts.
-    pub(crate) fn of_parts(
-        source: Source<I, R>,
-        as_function: AsFunction<I::Item, R, C>,
-        parts: Parts<(), I::Item, R, C>,
-    ) -> Self {
-        let Parts { shared, options, interrupts, stages, .. } = parts;
-        let mut core = Core::new(options, size_of::<I::Item>(), size_of::<R>(), shared.measure.1.by);
-        core.set_parts(interrupts, stages);
-        Self { source, shared, as_function, core, owns: PhantomData, policy: PhantomData }
+        (source, Parts { shared, options, interrupts, stages, has_begun })
     }
 
     /// Refuses what can't be run with.

@@ -6,7 +6,7 @@ use crate::cancel::Interrupts;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::buffer::{Collection, Collector, Results};
-use crate::execute::chunk::{Chunks, Function, Work};
+use crate::execute::chunk::{Chunks, Function, Shared, Work};
 use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
 use crate::failure::Ended;
 use crate::memory::Bytes;
@@ -21,6 +21,17 @@ use crate::verbose::Verbose;
 
 /// So many bytes of results fit any budget that was not stated in bytes.
 const SMALL: usize = 1 << 20;
+
+/// What a run is made of that has not started, and is to be part of another one.
+pub(crate) struct Parts<T, R, C> {
+    pub(crate) shared: Shared<T, R, C>,
+    pub(crate) options: Options,
+    pub(crate) interrupts: Interrupts,
+    /// Those of a pipeline, or the run's own function.
+    pub(crate) stages: Vec<Arc<StageCounts>>,
+    /// Whether there are items or results of it already.
+    pub(crate) has_begun: bool,
+}
 
 /// What [`Batched`](crate::Batched) does but for the types of items and results.
 pub(crate) struct Core {
