@@ -264,6 +264,7 @@ where
     });
     let stages: Vec<_> = before.stages.into_iter().chain(next.stages).collect();
     let body = Body::Stages(Stages {
+        prepare: prepare_chunk::<T, R, C, M, N, D>,
         run: run_stages::<T, R, C, M, N, D, P, Q>,
         retries: |then: &Then<T, R, C, M, N, D>| then.before.retries() + then.next.retries(),
         measures: before.shared.measures() || next.shared.measures(),
@@ -277,6 +278,19 @@ where
     Parts { shared, options, interrupts: before.interrupts.join(next.interrupts), stages, has_begun: false }
 }
 
+impl<T, R, C, M, N, D> Then<T, R, C, M, N, D> {
+    fn scratch(&self) -> Box<Scratch> {
+        let (before, next) = (self.before.types.place_of_one(), self.next.types.place_of_one());
+        Scratch::new([before, next], self.counts.clone())
+    }
+}
+
+fn prepare_chunk<T, R, C, M, N, D>(then: &Then<T, R, C, M, N, D>, chunk: &mut RawChunk) {
+    let scratch = chunk.scratch.get_or_insert_with(|| then.scratch());
+    then.before.prepare_chunk(&mut scratch.before);
+    then.next.prepare_chunk(&mut scratch.next);
+}
+
 /// Runs the stages of a pipeline for the next `count` items of a chunk, one item after the other.
 fn run_stages<T, R, C, M, N, D, P, Q>(
     shared: &Shared<T, P::Output, Then<T, R, C, M, N, D>>,
@@ -287,10 +301,10 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     P: Flows<R, Value = M> + Joins<R, N, Q>,
     P::Failure: StageError<<P as Flows<R>>::Error>,
 {
-    let Then { before, next, counts, stages } = &shared.context;
-    let new = || Scratch::new([before.types.place_of_one(), next.types.place_of_one()], counts.clone());
+    let then = &shared.context;
+    let Then { before, next, stages, .. } = then;
     // While it is used it is held here alone: so a panic drops it, with what the item came to.
-    let mut scratch = chunk.scratch.take().unwrap_or_else(new);
+    let mut scratch = chunk.scratch.take().unwrap_or_else(|| then.scratch());
     let mut clock = chunk.clock;
     let mut measured = chunk.measured;
     let outermost = matches!(clock, Clock::Own);
