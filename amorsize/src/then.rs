@@ -241,6 +241,7 @@ impl<E, X: From<E>> StageError<E> for X {
 }
 
 /// Makes one run of the stages before and the next one: a pipeline.
+#[expect(clippy::type_complexity, reason = "the types are those of the stages")]
 pub(crate) fn joined<T, R, C, M, N, D, P, Q>(
     before: Parts<T, R, C>,
     next: Parts<M, N, D>,
@@ -292,6 +293,7 @@ fn prepare_chunk<T, R, C, M, N, D>(then: &Then<T, R, C, M, N, D>, chunk: &mut Ra
 }
 
 /// Runs the stages of a pipeline for the next `count` items of a chunk, one item after the other.
+#[expect(clippy::type_complexity, reason = "the types are those of the stages")]
 fn run_stages<T, R, C, M, N, D, P, Q>(
     shared: &Shared<T, P::Output, Then<T, R, C, M, N, D>>,
     chunk: &mut RawChunk,
