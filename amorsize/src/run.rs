@@ -32,7 +32,7 @@ use crate::then::{self, Flows, Follows, Joins, Stage, StageError, Then};
 /// An annotated function's wrapper gives one, and so does [`process_in_batches`](crate::process_in_batches). Builder methods set options, a terminal
 /// starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
 /// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
-/// [`plan`](Self::plan) runs the sample alone.
+/// [`plan`](Self::plan) runs the sample alone. [`then`](Self::then) adds a function that takes what this one returns.
 ///
 /// `I` is the input, `R` what the function returns, `C` what all calls share, `P` what becomes of errors: results are handed over
 /// as they are unless [`on_error`](Self::on_error) says otherwise.

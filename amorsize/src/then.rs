@@ -336,6 +336,8 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
                 (output, heap, most.max(bytes + last + heap.working), done)
             }
             Err(error) => {
+                // It is counted, whatever its conversion does.
+                scratch.at = None;
                 scratch.tally(Part::Before).failed += 1;
                 // Errors are small.
                 (P::join(Err(StageError::of(error))), Heap::default(), most, passed)
