@@ -517,7 +517,6 @@ fn the_report_tells_of_each_stage() {
     assert_eq!((slow.items(), slow.failed(), slow.largest()), (20, 0, Bytes::new(2_024)));
     assert_eq!((slow.bytes_per_item(), quick.bytes_per_item()), (Bytes::new(1_524), Bytes::new(1)));
     assert!(slow.seconds() >= 0.04 && slow.seconds_per_item() >= 0.002);
-    assert!(quick.seconds() < slow.seconds());
     // A call had both at its end.
     assert_eq!(report.working_bytes(), Bytes::new(2_024));
     let text = report.to_string();

@@ -21,6 +21,10 @@ use crate::stage::StageCounts;
 /// [`process_in_batches`](crate::process_in_batches), whose items are then those `M`. It has none itself: there are some only when
 /// the whole pipeline runs.
 ///
+/// Where the compiler expects `fn(Stage<M>) -> _` and found `fn(M) -> _`, `then` was given a function in place of its wrapper:
+/// `resize` for `resize_batched`. Where it finds that `<Stage<M> as IntoIterator>::Item` is not what a wrapper takes, `M` is what the
+/// stages before return.
+///
 /// # Examples
 ///
 /// ```
