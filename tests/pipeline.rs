@@ -250,7 +250,7 @@ fn a_conversion_that_panics_loses_its_item_alone() {
     let run = process_in_batches(|x: u64| if x.is_multiple_of(10) { Err(x) } else { Ok(x) }, 0..100).on_error(Skip);
     let run = run.then(|x| process_in_batches(Ok::<u64, Picky>, x).on_error(Skip)).on_panic("skip");
     let mut seen = Vec::new();
-    let report = run.on_error(Each).for_each_batch(|batch| seen.extend(batch.into_iter().map(|x| x.ok()))).unwrap();
+    let report = run.on_error(Each).for_each_batch(|batch| seen.extend(batch.into_iter().map(Result::ok))).unwrap();
     assert_eq!((seen.len(), seen.iter().flatten().count(), report.panicked()), (99, 90, 1));
     let stages: Vec<_> = report.stages().iter().map(|stage| (stage.items(), stage.failed())).collect();
     assert_eq!(stages, [(90, 10), (90, 0)]);
