@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bottleneck;
 mod bounds;
 mod cancel;
 
@@ -7,6 +8,7 @@ mod error;
 mod execute;
 mod failure;
 mod functions;
+mod handover;
 mod iter;
 mod memory;
 pub mod on_error;
@@ -14,6 +16,7 @@ mod options;
 mod outcome;
 mod partial;
 mod plan;
+mod progress;
 mod report;
 mod retry;
 mod run;
@@ -37,6 +40,7 @@ pub mod __private;
 pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
+pub use bottleneck::Bottleneck;
 pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
@@ -52,6 +56,7 @@ pub use options::{MaxMemory, OnPanic, Oversize};
 pub use outcome::Outcome;
 pub use partial::Partial;
 pub use plan::{Plan, Warning};
+pub use progress::{Phase, Progress};
 pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;

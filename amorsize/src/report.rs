@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::bottleneck::{self, Bottleneck};
 use crate::execute::Totals;
 use crate::failure::Failure;
 use crate::memory::Bytes;
@@ -155,6 +156,12 @@ impl Report {
         if self.totals.seconds > 0.0 { calls / self.totals.seconds } else { 1.0 }
     }
 
+    /// Seconds that the function took for one item of the sample, on the calling thread alone.
+    #[must_use]
+    pub fn sampled_seconds_per_item(&self) -> f64 {
+        self.totals.sampled_seconds
+    }
+
     /// Items per second, over the whole run.
     #[must_use]
     pub fn items_per_second(&self) -> f64 {
@@ -226,6 +233,29 @@ impl Report {
     pub fn allocator_bytes(&self) -> Option<Bytes> {
         let held = self.totals.last_held.as_u64();
         self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
+    }
+
+    /// What kept the run from being faster.
+    #[must_use]
+    pub fn bottleneck(&self) -> Bottleneck {
+        bottleneck::of(self)
+    }
+
+    /// What was measured, where the threads' time went, what bound the run and what would change that, as a text of several lines.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let report = process_in_batches(|x: u64| x.pow(3), 0..1000).for_each_batch(|_| ())?;
+    /// println!("{}", report.explain());
+    /// assert!(report.explain().contains("bound by the calling thread"));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn explain(&self) -> String {
+        bottleneck::explain(self)
     }
 
     /// How the run went over time.

@@ -20,6 +20,7 @@ use crate::on_error::{Each, Stop};
 use crate::options::{MaxMemory, OnPanic, Options, Oversize};
 use crate::partial::Partial;
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::retry::Retry;
 use crate::run_core::Core;
@@ -222,6 +223,34 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Sets whether the run prints its plan and its batches to stderr.
     pub fn verbose(mut self, verbose: bool) -> Self {
         self.core.change_options(|options| options.verbose(verbose));
+        self
+    }
+
+    /// Calls `callback` with the run's [`Progress`]: when it begins, when its sample is done, about twenty times a second while
+    /// calls end, and when it is over. It replaces another callback, and the bar that the attribute's `progress` shows.
+    ///
+    /// Any thread of the run may be the one to call it, one at a time, and it does so while it could do an item: so keep it short. The
+    /// feature `progress` has a bar for people, [`progress_bar`](crate::progress_bar()).
+    ///
+    /// # Panics
+    ///
+    /// A panic of `callback` ends the run and reaches the caller of the terminal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let run = process_in_batches(|x: u64| x * x, 0..1000).progress(|progress| {
+    ///     if let Some(total) = progress.total() {
+    ///         println!("{}: {} of {total}, {} held", progress.phase(), progress.done(), progress.bytes());
+    ///     }
+    /// });
+    /// assert_eq!(run.collect::<Vec<_>>()?.len(), 1000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn progress<F: FnMut(&Progress) + Send + 'static>(mut self, callback: F) -> Self {
+        self.core.set_progress(Box::new(callback));
         self
     }
 
@@ -456,10 +485,10 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
 
     fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Ended> {
         self.core.start(&mut self.source, (self.as_function)(&self.shared))?;
-        let mut batches = Batches::new(self.types(), self.core.batch_items(), self.core.verbose(), sink);
+        let mut batches = Batches::new(self.types(), self.core.handover(), sink);
         self.drive(&mut batches)?;
-        let count = batches.count;
-        Ok(self.core.report(count).with_retries(self.shared.retries()))
+        let handed_over = batches.handover.finish();
+        Ok(self.core.report(handed_over).with_retries(self.shared.retries()))
     }
 
     /// Runs the items when the results are asked for, and gives each as soon as it is there, with the index of its item.

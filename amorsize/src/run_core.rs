@@ -7,12 +7,14 @@ use crate::execute::buffer::{Collection, Collector, Results};
 use crate::execute::chunk::{Chunks, Function, Work};
 use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
 use crate::failure::Ended;
+use crate::handover::{HandedOver, Handover};
 use crate::memory::Bytes;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking;
 use crate::options::{OnPanic, Options};
 use crate::plan::Plan;
+use crate::progress::{Callback, Teller};
 use crate::report::Report;
 use crate::verbose::Verbose;
 
@@ -66,12 +68,18 @@ impl Core {
         &mut self.interrupts
     }
 
+    /// Has `callback` told of the run's progress.
+    pub(crate) fn set_progress(&mut self, callback: Callback) {
+        self.engine.set_teller(Some(Teller::new(callback, None)));
+    }
+
     pub(crate) fn set_unordered(&mut self) {
         self.engine.set_unordered();
     }
 
-    pub(crate) fn batch_items(&self) -> Option<usize> {
-        self.options().batch_items()
+    /// What hands batches of the wanted size over.
+    pub(crate) fn handover(&self) -> (Option<usize>, Handover) {
+        (self.options().batch_items(), Handover::new(self.verbose))
     }
 
     pub(crate) fn verbose(&self) -> Verbose {
@@ -108,6 +116,7 @@ impl Core {
     pub(crate) fn start(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
         self.check()?;
         self.interrupts.begin();
+        self.engine.set_quiet(self.verbose.is_on());
         if !self.verbose.is_on() {
             return Ok(());
         }
@@ -116,7 +125,7 @@ impl Core {
             _ => None,
         };
         let available = self.engine.budget()?.available;
-        let (asked, share) = (self.batch_items(), self.options().limit().to_string());
+        let (asked, share) = (self.options().batch_items(), self.options().limit().to_string());
         let plan = self.plan(input, function)?.clone();
         self.verbose.plan(&plan, total, asked, &share, available);
         Ok(())
@@ -141,6 +150,7 @@ impl Core {
             if flow == Flow::Stop {
                 // The rest may be asked for.
                 kept.rev().for_each(|(results, start, bytes)| self.kept.put_back(results, start, bytes));
+                self.engine.stop();
                 return Ok(flow);
             }
         }
@@ -223,8 +233,9 @@ impl Core {
         })
     }
 
-    pub(crate) fn report(&mut self, batches: usize) -> Report {
-        let totals = self.engine.totals();
+    pub(crate) fn report(&mut self, handed_over: HandedOver) -> Report {
+        let batches = handed_over.batches;
+        let totals = self.engine.totals(handed_over);
         let items = totals.learned.items;
         self.verbose.end(items);
         Report::new(totals, items, batches)

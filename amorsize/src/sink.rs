@@ -5,10 +5,11 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use crate::execute::buffer::{Results, Types};
 use crate::execute::line::{Accepted, Flow, Outlet};
-use crate::verbose::Verbose;
+use crate::handover::Handover;
 
 /// Results of consecutive items, in input order, handed to a sink together.
 ///
@@ -185,16 +186,14 @@ pub(crate) struct Batches<'a, T, R> {
     first_index: usize,
     asked: Option<usize>,
     batch_size: usize,
-    pub(crate) count: usize,
+    pub(crate) handover: Handover,
     bin: Arc<Bin<R>>,
-    verbose: Verbose,
 }
 
 impl<'a, T, R> Batches<'a, T, R> {
     pub(crate) fn new(
         types: Types<T, R>,
-        asked: Option<usize>,
-        verbose: Verbose,
+        (asked, handover): (Option<usize>, Handover),
         sink: &'a mut dyn FnMut(Batch<R>) -> bool,
     ) -> Self {
         Self {
@@ -206,9 +205,8 @@ impl<'a, T, R> Batches<'a, T, R> {
             asked,
             // Until there is a plan a batch is closed by memory or by the end alone.
             batch_size: asked.unwrap_or(usize::MAX),
-            count: 0,
+            handover,
             bin: Arc::new(Bin(Mutex::new(Vec::new()))),
-            verbose,
         }
     }
 
@@ -224,10 +222,9 @@ impl<'a, T, R> Batches<'a, T, R> {
         if items == 0 {
             return Accepted::KEPT;
         }
-        self.count += 1;
-        self.verbose.batch(self.count, first_index, items);
-        let go_on = (self.sink)(Batch { first_index, results, jumps: Vec::new(), bin: Arc::downgrade(&self.bin) });
-        self.verbose.batch_done(self.count, self.first_index);
+        let mut batch = Some(Batch { first_index, results, jumps: Vec::new(), bin: Arc::downgrade(&self.bin) });
+        let go_on =
+            self.handover.batch(first_index, self.first_index, items, &mut || batch.take().is_none_or(&mut self.sink));
         Accepted { items, bytes, flow: if go_on { Flow::Continue } else { Flow::Stop } }
     }
 }
@@ -299,6 +296,14 @@ impl<T, R> Outlet for Batches<'_, T, R> {
 
     fn set_batch_size(&mut self, items: usize) {
         self.batch_size = self.asked.unwrap_or(items).max(1);
+    }
+
+    fn begin_timing(&mut self, origin: Instant) {
+        self.handover.begin_timing(origin);
+    }
+
+    fn sink_seconds(&self) -> f64 {
+        self.handover.sink_seconds()
     }
 }
 
@@ -381,7 +386,7 @@ pub(crate) struct Sorting<'a, I, T, E> {
     held: Accepted,
     asked: Option<usize>,
     batch_size: usize,
-    pub(crate) batches: usize,
+    pub(crate) handover: Handover,
     /// Values that were handed over.
     pub(crate) values: usize,
     bin: Arc<Bin<T>>,
@@ -391,13 +396,12 @@ pub(crate) struct Sorting<'a, I, T, E> {
     pub(crate) stopped: bool,
     /// Results behind what ended the run.
     pub(crate) leftover: Option<Leftover<T, E>>,
-    verbose: Verbose,
 }
 
 impl<'a, I, T, E> Sorting<'a, I, T, E> {
     pub(crate) fn new(
         types: Types<I, Result<T, E>>,
-        (asked, verbose): (Option<usize>, Verbose),
+        (asked, handover): (Option<usize>, Handover),
         eager: bool,
         fail: OnFailure<'a, E>,
         sink: &'a mut dyn FnMut(Batch<T>) -> bool,
@@ -415,13 +419,12 @@ impl<'a, I, T, E> Sorting<'a, I, T, E> {
             asked,
             // Until there is a plan a batch is closed by memory or by the end alone.
             batch_size: asked.unwrap_or(usize::MAX),
-            batches: 0,
+            handover,
             values: 0,
             bin: Arc::new(Bin(Mutex::new(Vec::new()))),
             spare: Vec::new(),
             stopped: false,
             leftover: None,
-            verbose,
         }
     }
 
@@ -447,11 +450,10 @@ impl<'a, I, T, E> Sorting<'a, I, T, E> {
         }
         let (results, jumps) = (std::mem::take(&mut self.open), std::mem::take(&mut self.jumps));
         let (first_index, items) = (self.first_index, results.len());
-        self.batches += 1;
         self.values += items;
-        self.verbose.batch(self.batches, first_index, self.next_index - first_index);
-        let go_on = (self.sink)(Batch { first_index, results, jumps, bin: Arc::downgrade(&self.bin) });
-        self.verbose.batch_done(self.batches, self.next_index);
+        let mut batch = Some(Batch { first_index, results, jumps, bin: Arc::downgrade(&self.bin) });
+        let go_on =
+            self.handover.batch(first_index, self.next_index, items, &mut || batch.take().is_none_or(&mut self.sink));
         self.stopped |= !go_on;
     }
 
@@ -537,6 +539,14 @@ impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
 
     fn set_batch_size(&mut self, items: usize) {
         self.batch_size = self.asked.unwrap_or(items).max(1);
+    }
+
+    fn begin_timing(&mut self, origin: Instant) {
+        self.handover.begin_timing(origin);
+    }
+
+    fn sink_seconds(&self) -> f64 {
+        self.handover.sink_seconds()
     }
 }
 

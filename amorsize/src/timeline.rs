@@ -296,7 +296,10 @@ mod tests {
         assert!((times.sink_seconds - 5.0).abs() < 1e-6);
         let times = times.into_times();
         assert!((MOST_MOMENTS / 2..=MOST_MOMENTS).contains(&times.len()));
-        assert_eq!(times.iter().map(|time| (time.batches, time.items)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)), (5000, 15_000));
+        assert_eq!(
+            times.iter().map(|time| (time.batches, time.items)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
+            (5000, 15_000)
+        );
         let mut next = 0;
         for time in &times {
             assert_eq!(time.first_index, next);

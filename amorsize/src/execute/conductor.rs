@@ -64,11 +64,11 @@ impl Conductor<'_> {
             // What workers allocated is from now on the business of the call that this run is part of, if it is.
             tracking::settle(self.control.take_kept());
             while let Some(finished) = self.control.take_ready() {
-                if let Some(flow) = self.handed_over(line.hand_over(finished)) {
+                if let Some(flow) = self.handed_over(self.control.in_sink(|| line.hand_over(finished))) {
                     return Ok(flow);
                 }
             }
-            self.control.watch(line.outlet.collects());
+            self.control.look_for(line.outlet.collects());
             if let Some(interrupt) = self.work.interrupts.now() {
                 self.control.pause(true);
                 return Err(interrupted(interrupt, self.control.state().learned.items, self.begun.elapsed()));
@@ -77,7 +77,7 @@ impl Conductor<'_> {
             let fed = line.ended() || self.control.limit() != usize::MAX;
             if fed && self.control.is_drained() {
                 return Ok(self
-                    .handed_over(line.outlet.flush())
+                    .handed_over(self.control.in_sink(|| line.outlet.flush()))
                     .filter(|&flow| flow == Flow::Stop)
                     .unwrap_or(Flow::Continue));
             }
@@ -87,7 +87,7 @@ impl Conductor<'_> {
             }
             let (short, stuck) = self.control.shortage();
             if short {
-                let accepted = line.outlet.flush();
+                let accepted = self.control.in_sink(|| line.outlet.flush());
                 if let Some(flow) = self.handed_over(accepted) {
                     return Ok(flow);
                 }
@@ -135,7 +135,7 @@ impl Conductor<'_> {
             if count == 0 {
                 break;
             }
-            if let Some(pulled) = line.pull(count) {
+            if let Some(pulled) = self.control.in_input(|| line.pull(count)) {
                 self.control.enqueue(pulled.id, pulled.items, pulled.heap);
             }
             start_jobs();

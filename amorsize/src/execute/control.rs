@@ -19,16 +19,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::account::{Account, Idle, Stopwatch};
+use super::lookout::{Lookout, Seen};
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, MeasuredBy};
 use crate::memory::tracking;
-use crate::memory::watch::Watch;
 use crate::plan::{CHUNK_SECONDS, Situation, chunk_items};
 use crate::sample::{Learned, Stretch};
 use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+use crate::time_use::TimeUse;
 
 /// Where a chunk is kept.
 pub(crate) type ChunkId = usize;
@@ -94,7 +96,7 @@ pub(crate) struct Finished {
 
 /// How far a run came inline.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
+pub(crate) struct HeadStart {
     /// Index of the next item.
     pub(crate) next: usize,
     /// Items done and not handed over.
@@ -144,10 +146,13 @@ pub(crate) struct Control {
     over: AtomicBool,
     /// Net heap bytes of the jobs that ran, where they are tracked, since the caller last took them over.
     kept: AtomicI64,
-    watch: Option<Mutex<Watch>>,
+    lookout: Option<Mutex<Lookout>>,
     ledger: Ledger,
     /// Whether results are kept until the end.
     collects: AtomicBool,
+    /// What the caller does.
+    sink: Stopwatch,
+    input: Stopwatch,
 }
 
 #[derive(Debug)]
@@ -191,6 +196,7 @@ pub(crate) struct State {
     stray_read: i64,
     /// What is held for them.
     stray_credit: u64,
+    account: Account,
 }
 
 impl State {
@@ -274,6 +280,14 @@ impl State {
         self.waiting.len() <= chunks && !self.input_ended && limit == usize::MAX && self.room() > 0
     }
 
+    /// Why threads have nothing to run, if they have not.
+    fn idle(&self, limit: usize) -> Idle {
+        if !self.has_work(limit) {
+            return if self.input_ended || limit != usize::MAX { Idle::Ended } else { Idle::NoItems };
+        }
+        if self.lacks_credit(limit) { Idle::NoCredit } else { Idle::Starting }
+    }
+
     /// Whether there are results to hand over.
     fn has_ready(&self) -> bool {
         if self.ordered { self.ready_items > 0 } else { !self.finished.is_empty() }
@@ -294,11 +308,12 @@ impl Control {
         situation: Situation,
         learned: Learned,
         ledger: Ledger,
-        progress: Progress,
+        head_start: HeadStart,
         ways: Ways,
-        watch: Option<Watch>,
+        lookout: Option<Lookout>,
     ) -> Self {
-        let Progress { next, outstanding } = progress;
+        let HeadStart { next, outstanding } = head_start;
+        let begun = now();
         let Ways { ordered, tolerant } = ways;
         Self {
             ledger: ledger.clone(),
@@ -330,14 +345,17 @@ impl Control {
                 stray: 0,
                 stray_credit: 0,
                 stray_read: tracking::workers_stray(),
+                account: Account::new(),
             }),
             caller: Condvar::new(),
             limit: AtomicUsize::new(usize::MAX),
             pausing: AtomicBool::new(false),
             over: AtomicBool::new(false),
             kept: AtomicI64::new(0),
-            watch: watch.map(Mutex::new),
+            lookout: lookout.map(Mutex::new),
             collects: AtomicBool::new(false),
+            sink: Stopwatch::new(begun),
+            input: Stopwatch::new(begun),
         }
     }
 
@@ -373,19 +391,76 @@ impl Control {
     pub(crate) fn begin(&self) {
         self.over.store(false, Ordering::Relaxed);
         self.pause(false);
+        self.state().account.begin(now());
+    }
+
+    /// Notes that everything that ran is done.
+    pub(crate) fn settle(&self) {
+        let mut state = self.state();
+        self.book(&mut state, now());
+        state.account.end();
+    }
+
+    /// Books what threads did until now. It comes before each change of what they can do.
+    fn book(&self, state: &mut State, now: Instant) {
+        let idle = state.threads.saturating_sub(state.running);
+        let why = if idle > 0 { state.idle(self.limit()) } else { Idle::Starting };
+        let threads = (idle, state.threads);
+        state.account.book(now, threads, why, &self.sink, &self.input);
+    }
+
+    /// Calls `hand_over`, which may have the sink take a batch.
+    pub(crate) fn in_sink<R>(&self, hand_over: impl FnOnce() -> R) -> R {
+        self.sink.start(now());
+        let handed_over = hand_over();
+        self.sink.stop(now());
+        handed_over
+    }
+
+    /// Calls `pull`, which takes items from the input.
+    pub(crate) fn in_input<R>(&self, pull: impl FnOnce() -> R) -> R {
+        self.input.start(now());
+        let pulled = pull();
+        self.input.stop(now());
+        pulled
+    }
+
+    /// Seconds that the caller took for the input so far, what threads waited for, and how often for credit.
+    pub(crate) fn account(&self) -> (f64, TimeUse, usize) {
+        let state = self.state();
+        (self.input.read(now()).as_secs_f64(), state.account.waited, state.account.credit_waits)
+    }
+
+    /// Items that were pulled so far.
+    pub(crate) fn pulled(&self) -> usize {
+        self.state().pulled
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        let state = self.state();
+        Seen {
+            items: state.learned.items + state.panics.len(),
+            result_bytes: state.learned.bytes,
+            running: state.running,
+        }
+    }
+
+    /// What looks at the run.
+    pub(crate) fn lookout(&self) -> Option<MutexGuard<'_, Lookout>> {
+        self.lookout.as_ref().map(|lookout| lookout.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Looks at the system's memory, if it is time to. Whoever comes does it: the caller may be in the sink for long.
+    /// Looks at the system's memory and the run, if it is time to. Whoever comes does it: the caller may be in the sink for long.
     fn look(&self) {
         // Whoever has it is just looking.
-        let Some(Ok(mut watch)) = self.watch.as_ref().map(Mutex::try_lock) else { return };
+        let Some(Ok(mut lookout)) = self.lookout.as_ref().map(Mutex::try_lock) else { return };
         let collects = self.collects.load(Ordering::Relaxed);
-        let look = AssertUnwindSafe(|| watch.look(now(), &self.ledger, collects));
-        // It asks a memory source and calls a trim hook, which may be the user's.
+        let look = AssertUnwindSafe(|| lookout.look(now(), &self.ledger, collects, || self.seen()));
+        // It asks a memory source, calls a trim hook and tells the progress, which may all be the user's.
         if let Err(payload) = catch_unwind(look) {
             self.stop_at(0);
             // A call that panicked comes first.
@@ -395,8 +470,8 @@ impl Control {
 
     /// Notes that results that the run held belong to its caller now.
     pub(crate) fn rebase(&self) {
-        if let Some(watch) = &self.watch {
-            watch.lock().unwrap_or_else(PoisonError::into_inner).rebase();
+        if let Some(watch) = self.lookout().as_mut().and_then(|lookout| lookout.watch.as_mut()) {
+            watch.rebase();
         }
         let mut state = self.state();
         state.most_outstanding = state.outstanding;
@@ -404,8 +479,8 @@ impl Control {
 
     // ---- called by the caller ----
 
-    /// Looks at the system's memory, if it is time to, for an outlet that collects or does not.
-    pub(crate) fn watch(&self, collects: bool) {
+    /// Looks, if it is time to, for an outlet that collects or does not.
+    pub(crate) fn look_for(&self, collects: bool) {
         self.collects.store(collects, Ordering::Relaxed);
         self.look();
     }
@@ -424,12 +499,18 @@ impl Control {
 
     /// Notes that the input gave its last item.
     pub(crate) fn end_input(&self) {
-        self.state().input_ended = true;
+        let mut state = self.state();
+        if !state.input_ended {
+            self.book(&mut state, now());
+            state.input_ended = true;
+        }
     }
 
     /// Adds a chunk that was pulled.
     pub(crate) fn enqueue(&self, id: ChunkId, items: usize, input_heap: u64) {
+        let now = now();
         let mut state = self.state();
+        self.book(&mut state, now);
         let input_bytes = (state.situation.item_size * items) as u64 + input_heap;
         let start = state.pulled;
         state.pulled += items;
@@ -470,7 +551,9 @@ impl Control {
     /// Gives back the credit of results that were handed over.
     pub(crate) fn release(&self, items: usize, bytes: u64) {
         if items > 0 {
+            let now = now();
             let mut state = self.state();
+            self.book(&mut state, now);
             state.outstanding -= items;
             state.ledger.give(bytes);
         }
@@ -572,6 +655,7 @@ impl Control {
         let mut state = self.state();
         let grant = self.grant(&mut state, forced, split);
         if grant.is_none() && is_job {
+            state.account.credit_waits += usize::from(state.lacks_credit(self.limit()));
             state.jobs -= 1;
             if state.caller_is_needed(self.limit()) {
                 drop(state);
@@ -606,6 +690,7 @@ impl Control {
             // A run within a call of this one was faster.
             return None;
         }
+        self.book(state, now());
         state.waiting.pop_first();
         let mut input_bytes = chunk.input_bytes;
         if items < chunk.items {
@@ -718,7 +803,9 @@ impl Control {
         self.look();
         let Ran { grant, mut outcome } = ran;
         let done = outcome.stretch.items;
+        let now = now();
         let mut state = self.state();
+        self.book(&mut state, now);
         if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
             state.settle_stray(&mut outcome);
         }

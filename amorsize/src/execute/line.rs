@@ -69,6 +69,14 @@ pub(crate) trait Outlet {
     /// Sets the items per batch that the plan found.
     fn set_batch_size(&mut self, _items: usize) {}
 
+    /// Begins to time what it hands over; seconds count from `origin`.
+    fn begin_timing(&mut self, _origin: Instant) {}
+
+    /// Seconds that the sink took of what was timed.
+    fn sink_seconds(&self) -> f64 {
+        0.0
+    }
+
     /// How many results it has, where it keeps them until the end, so that no credit comes back before.
     fn collected(&self) -> Option<usize> {
         None

@@ -339,11 +339,11 @@ impl Scene {
             item_bytes: 1,
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
-        let progress = Progress { next: 0, outstanding: 0 };
+        let head_start = HeadStart { next: 0, outstanding: 0 };
         let ways = Ways { ordered: case.ordered, tolerant: case.tolerant };
         Self {
             case,
-            control: Control::new(situation, learned, ledger.clone(), progress, ways, None),
+            control: Control::new(situation, learned, ledger.clone(), head_start, ways, None),
             chunks: Chunks::new(),
             ledger,
             shared: Shared {

@@ -1,15 +1,17 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `control` who may run what and when, `pool` the threads, `conductor` the calling thread beside them; this file drives them. All
+//! `control` who may run what and when, `lookout` who looks at it, `account` what threads wait for, `pool` the threads, `conductor` the calling thread beside them; this file drives them. All
 //! but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever the function.
 
+mod account;
 pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
 mod conductor;
 pub(crate) mod control;
 pub(crate) mod line;
+mod lookout;
 #[cfg(all(loom, test))]
 mod loom;
 pub(crate) mod pool;
@@ -18,12 +20,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::conductor::{Conductor, WorkerJob};
-use self::control::{Control, Progress, Stuck, Ways};
+use self::control::{Control, HeadStart, Stuck, Ways};
 use self::line::{Accepted, Flow, Line};
+use self::lookout::{Lookout, Seen};
 use self::pool::Threads;
 use crate::cancel::Interrupt;
 use crate::error::{Error, ErrorKind};
 use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
+use crate::handover::HandedOver;
 use crate::memory::Bytes;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::measure::MeasuredBy;
@@ -32,9 +36,10 @@ use crate::memory::tracking::{self, Frame};
 use crate::memory::watch::Watch;
 use crate::options::{Limit, MaxMemory, OnPanic, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
+use crate::progress::{Phase as Stage, Teller};
 use crate::sample::{Learned, Stretch, TIMED_ALONE};
 use crate::time_use::TimeUse;
-use crate::timeline::Timeline;
+use crate::timeline::{Moment, Recorder, Timeline};
 
 /// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
 const FIRST_DECISION: f64 = 50e-6;
@@ -113,8 +118,12 @@ pub(crate) struct Engine {
     resident: Option<u64>,
     resident_measured: bool,
     resident_most: u64,
-    /// From the first decision on, until the run goes on threads.
-    watch: Option<Watch>,
+    /// Until the run goes on threads.
+    lookout: Lookout,
+    /// Seconds per item of the sample, and of all items that were run on the calling thread alone.
+    sampled_seconds: f64,
+    /// How long the run was on the calling thread alone, and of that in the sink, once it is on threads.
+    inline: Option<(Duration, f64)>,
     elapsed: Duration,
     /// When the clock was last read inline: reading it once between two stretches is enough.
     now: Option<Instant>,
@@ -163,7 +172,9 @@ impl Engine {
             resident: None,
             resident_measured: false,
             resident_most: 0,
-            watch: None,
+            lookout: Lookout::default(),
+            sampled_seconds: 0.0,
+            inline: None,
             elapsed: Duration::ZERO,
             now: None,
             begun: None,
@@ -228,7 +239,7 @@ impl Engine {
 
     /// Notes that results that the run held belong to its caller now.
     pub(crate) fn rebase(&mut self) {
-        if let Some(watch) = &mut self.watch {
+        if let Some(watch) = &mut self.lookout.watch {
             watch.rebase();
         }
         // Or what the caller keeps would count as grown by the rest.
@@ -251,8 +262,9 @@ impl Engine {
     }
 
     /// What the run has done. The panics that were kept go with it.
-    pub(crate) fn totals(&mut self) -> Totals {
+    pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
         self.keep_panics();
+        let HandedOver { sink_seconds, times, .. } = handed_over;
         let (learned, peak, threads, chunks) = match &self.phase {
             Phase::Inline => (self.learned.clone(), self.ledger.peak(), 1, self.chunks),
             Phase::Parallel(control, _) => {
@@ -264,17 +276,32 @@ impl Engine {
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
         let (panicked, panics) = (self.panicked, Arc::from(std::mem::take(&mut self.panics)));
         let measured_by = self.measured_by;
+        let (inline_seconds, sink_inline) =
+            self.inline.map_or((seconds, sink_seconds), |(inline, sink)| (inline.as_secs_f64(), sink));
+        let (input_seconds, waited, credit_waits) = match &self.phase {
+            Phase::Inline => (0.0, TimeUse::default(), 0),
+            Phase::Parallel(control, _) => control.account(),
+        };
+        let time_use = TimeUse {
+            total: inline_seconds + waited.total,
+            calls: learned.seconds,
+            sink: sink_inline + waited.sink,
+            ..waited
+        };
+        let recorder = self.with_lookout(|lookout, _| lookout.recorder.clone());
+        let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
+        let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(Bytes::new);
         Totals {
-            sampled_seconds: learned.seconds_per_item(),
-            inline_seconds: 0.0,
-            input_seconds: 0.0,
-            sink_seconds: 0.0,
-            time_use: TimeUse::default(),
-            credit_waits: 0,
-            peak_resident: None,
-            last_resident: None,
-            last_held: Bytes::ZERO,
-            timeline: Arc::default(),
+            sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },
+            inline_seconds,
+            input_seconds,
+            sink_seconds,
+            time_use,
+            credit_waits,
+            peak_resident: resident(|recorder| recorder.peak_resident),
+            last_resident: resident(|recorder| recorder.last_resident),
+            last_held: moments.last().map_or(Bytes::ZERO, Moment::held),
+            timeline: Arc::new(Timeline { moments, batches: times }),
             learned,
             peak,
             budget,
@@ -310,6 +337,8 @@ impl Engine {
             let begun = Instant::now();
             self.budget()?;
             self.read_resident();
+            self.start_recorder(begun);
+            self.begin_telling(begun, line)?;
             self.now = Some(Instant::now());
             while self.next < self.options.sample_items() && !line.ended() && line.work.interrupts.now().is_none() {
                 // A sample that would break the budget ends early.
@@ -317,7 +346,11 @@ impl Engine {
                     break;
                 }
                 self.inline_stretch(line, self.options.sample_items() - self.next)?;
+                if self.next < self.options.sample_items() {
+                    self.look(line.outlet.collects());
+                }
             }
+            self.sampled_seconds = self.learned.seconds_per_item();
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
             self.plan = Some(Plan::new(&self.learned, &situation, true));
@@ -330,7 +363,10 @@ impl Engine {
     pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let begun = Instant::now();
         (self.now, self.begun) = (Some(begun), Some(begun));
+        self.begin_telling(begun, line)?;
+        self.set_origin(line);
         let outcome = self.run_phases(line);
+        self.end_of_part(&outcome);
         // What the last stretch read from the clock will do for a run that stayed inline.
         let now = self.now.take().filter(|_| matches!(self.phase, Phase::Inline));
         self.elapsed += now.unwrap_or_else(Instant::now) - begun;
@@ -389,6 +425,7 @@ impl Engine {
         control.begin();
         let work = line.work;
         threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(line, start));
+        control.settle();
         tracking::settle(control.take_kept());
         if outcome.is_err() {
             // What was finished meanwhile goes with what was handed over, as far as it is next in order.
@@ -408,6 +445,124 @@ impl Engine {
         Ok(outcome?)
     }
 
+    // ---- who looks ----
+
+    /// When the run would have begun if it had not been left in between.
+    fn origin(&self) -> Instant {
+        let begun = self.begun.unwrap_or_else(Instant::now);
+        begun.checked_sub(self.elapsed).unwrap_or(begun)
+    }
+
+    /// Lets somebody be told of the run.
+    pub(crate) fn set_teller(&mut self, teller: Option<Teller>) {
+        self.with_lookout(|lookout, _| lookout.teller = teller);
+    }
+
+    /// Whether the run prints what it does by itself.
+    pub(crate) fn set_quiet(&mut self, quiet: bool) {
+        self.with_lookout(|lookout, _| {
+            if let Some(teller) = &mut lookout.teller {
+                teller.set_quiet(quiet);
+            }
+        });
+    }
+
+    fn with_lookout<R>(&mut self, body: impl FnOnce(&mut Lookout, &Ledger) -> R) -> R {
+        match &self.phase {
+            Phase::Inline => body(&mut self.lookout, &self.ledger),
+            Phase::Parallel(control, _) => match control.lookout() {
+                Some(mut lookout) => body(&mut lookout, &self.ledger),
+                None => body(&mut self.lookout, &self.ledger),
+            },
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        match &self.phase {
+            Phase::Inline => {
+                Seen { items: self.learned.items + self.panicked, result_bytes: self.learned.bytes, running: 1 }
+            }
+            Phase::Parallel(control, _) => control.seen(),
+        }
+    }
+
+    fn start_recorder(&mut self, origin: Instant) {
+        if self.lookout.recorder.is_none() {
+            let (now, held) = (self.now.unwrap_or(origin), self.ledger.held().as_u64());
+            self.lookout.recorder = Some(Recorder::start(source::current(), origin, now, held));
+        }
+    }
+
+    /// Lets the seconds of what is noted go on where they were.
+    fn set_origin(&mut self, line: &mut Line<'_>) {
+        let origin = self.origin();
+        let noted = self
+            .with_lookout(|lookout, _| lookout.recorder.as_mut().map(|recorder| recorder.set_origin(origin)).is_some());
+        if noted {
+            line.outlet.begin_timing(origin);
+        }
+    }
+
+    fn begin_telling(&mut self, now: Instant, line: &mut Line<'_>) -> Result<(), Error> {
+        if !self.with_lookout(|lookout, _| lookout.teller.is_some()) {
+            return Ok(());
+        }
+        let (budget, seen) = (self.budget()?.bytes, self.seen());
+        let total = match &self.phase {
+            Phase::Inline => line.left_exactly().map(|left| left + self.next),
+            Phase::Parallel(control, _) => line.left_exactly().map(|left| left + control.pulled()),
+        };
+        let origin = now.checked_sub(self.elapsed).unwrap_or(now);
+        self.with_lookout(|lookout, ledger| {
+            if let Some(teller) = &mut lookout.teller {
+                teller.begin(origin, now, total, budget, lookout::counts(ledger, seen));
+            }
+        });
+        Ok(())
+    }
+
+    /// Looks, on the calling thread.
+    fn look(&mut self, collects: bool) {
+        let Some(now) = self.now else { return };
+        let seen = self.seen();
+        if self.next >= self.options.sample_items() {
+            self.end_sampling(now);
+        }
+        self.lookout.look(now, &self.ledger, collects, || seen);
+    }
+
+    /// Tells that the sample is done, once.
+    fn end_sampling(&mut self, now: Instant) {
+        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() == Stage::Sampling) {
+            let seen = self.seen();
+            self.lookout.tell(now, Stage::Running, &self.ledger, seen);
+        }
+    }
+
+    /// Tells of a run that ends before it goes on.
+    pub(crate) fn stop(&mut self) {
+        self.end_of_part(&Ok(Flow::Stop));
+    }
+
+    /// Notes and tells how it stands when the outlet has enough, or the run has ended.
+    fn end_of_part(&mut self, outcome: &Result<Flow, Ended>) {
+        if !self.with_lookout(|lookout, _| lookout.is_manned()) {
+            return;
+        }
+        let (now, seen) = (Instant::now(), Seen { running: 0, ..self.seen() });
+        let ended = match outcome {
+            Ok(Flow::Enough) => None,
+            Ok(Flow::Continue) => Some(Stage::Done),
+            Ok(Flow::Stop) | Err(_) => Some(Stage::Stopped),
+        };
+        self.with_lookout(|lookout, ledger| {
+            lookout.note(now, ledger, seen);
+            if let Some(ended) = ended {
+                lookout.tell(now, ended, ledger, seen);
+            }
+        });
+    }
+
     fn interrupted(&self, interrupt: Interrupt) -> Error {
         let items_done = match &self.phase {
             Phase::Inline => self.learned.items,
@@ -421,9 +576,7 @@ impl Engine {
     fn inline(&mut self, line: &mut Line<'_>) -> Result<Inline, Ended> {
         let mut planned = self.plan.take();
         loop {
-            if let Some((watch, now)) = self.watch.as_mut().zip(self.now) {
-                watch.look(now, &self.ledger, line.outlet.collects());
-            }
+            self.look(line.outlet.collects());
             if line.ended() {
                 let accepted = line.outlet.flush();
                 self.release(accepted.items, accepted.bytes);
@@ -567,6 +720,11 @@ impl Engine {
             }
         }
         self.start_watch()?;
+        if self.lookout.recorder.is_none() {
+            self.start_recorder(self.origin());
+            line.outlet.begin_timing(self.origin());
+        }
+        self.sampled_seconds = self.learned.seconds_per_item();
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
         line.outlet.set_batch_size(plan.batch_size());
@@ -609,19 +767,20 @@ impl Engine {
 
     /// Begins to look at the system's memory, unless that was done before. The run in whose call this one is does it for both.
     fn start_watch(&mut self) -> Result<(), Error> {
-        if self.watch.is_none() && self.ledger.outer_budget().is_none() {
+        if self.lookout.watch.is_none() && self.ledger.outer_budget().is_none() {
             let share = match self.options.limit().limit()? {
                 Limit::Fraction(fraction) => *fraction,
                 _ => 1.0,
             };
             let now = self.now.unwrap_or_else(Instant::now);
             let budget = self.budget()?.clone();
-            self.watch = Some(Watch::start(source::current(), &budget, share, now));
+            self.lookout.watch = Some(Watch::start(source::current(), &budget, share, now));
         }
         Ok(())
     }
 
     fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<(), Error> {
+        self.end_sampling(Instant::now());
         let threads = Threads::find(self.options.wanted_threads())?;
         let mut situation = self.situation(line)?;
         situation.threads = plan.threads();
@@ -629,8 +788,11 @@ impl Engine {
         self.read_resident();
         self.start_watch()?;
         let ways = Ways { ordered: self.ordered, tolerant: self.options.panics() != OnPanic::Propagate };
-        let progress = Progress { next: self.next, outstanding: self.held_items };
-        let control = Control::new(situation, self.learned.clone(), ledger, progress, ways, self.watch.take());
+        let head_start = HeadStart { next: self.next, outstanding: self.held_items };
+        let lookout = Some(std::mem::take(&mut self.lookout));
+        let spent = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        self.inline = Some((spent, line.outlet.sink_seconds()));
+        let control = Control::new(situation, self.learned.clone(), ledger, head_start, ways, lookout);
         self.phase = Phase::Parallel(Box::new(control), threads);
         Ok(())
     }

@@ -88,13 +88,12 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
     ) -> Result<(Report, usize), Ended> {
         self.start()?;
         let types = self.types();
-        let told = (self.core.batch_items(), self.core.verbose());
-        let mut outlet = Sorting::new(types, told, eager, fail, sink);
+        let mut outlet = Sorting::new(types, self.core.handover(), eager, fail, sink);
         let outcome = self.drive(&mut outlet);
-        let Sorting { batches, values, stopped, leftover, .. } = outlet;
+        let Sorting { handover, values, stopped, leftover, .. } = outlet;
         self.core.leave(0, 0, leftover.map(|(results, start)| (types.results_of(results), start)));
         outcome?;
-        let report = self.core.report(batches).with_retries(self.shared.retries());
+        let report = self.core.report(handover.finish()).with_retries(self.shared.retries());
         if !stopped {
             self.core.verbose().failed(report.items() - values);
         }

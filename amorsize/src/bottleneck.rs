@@ -1,0 +1,185 @@
+//! What kept a run from being faster, and what to do about it.
+
+use std::fmt::{self, Write};
+
+use crate::memory::Bytes;
+use crate::memory::measure::MeasuredBy;
+use crate::report::Report;
+use crate::seconds::Seconds;
+
+/// A loss of less than this part of the threads' time is not what holds a run back: half of it comes and goes between two runs.
+const WORTH_NAMING: f64 = 0.05;
+
+/// Handing over an item that takes so long costs less than a hundredth of it: 1 us at the very worst.
+const LONG_ITEM: f64 = 100e-6;
+
+/// What kept a run from being faster: [`Report::bottleneck`].
+///
+/// # Examples
+///
+/// ```
+/// use std::{thread, time::Duration};
+///
+/// use amorsize::{Bottleneck, process_in_batches};
+///
+/// let sink = |_| thread::sleep(Duration::from_millis(20));
+/// let run = process_in_batches(|x: u32| thread::sleep(Duration::from_micros(u64::from(x))), 100..200);
+/// let report = run.threads(2).batch_size(10).for_each_batch(sink)?;
+/// assert_eq!(report.bottleneck(), Bottleneck::Sink);
+/// assert!(report.explain().contains("bound by the sink"));
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bottleneck {
+    /// The function itself: the threads were in it all the time.
+    Cores,
+    /// The memory budget: threads waited for room in it.
+    Memory,
+    /// The sink: threads waited until it had taken what was there.
+    Sink,
+    /// The input: threads waited for its next items.
+    Input,
+    /// The last items: most threads had nothing to do while others were still at them.
+    LastItems,
+    /// Handling of threads and items, beside calls that are too short for it.
+    Handling,
+    /// The calling thread: the run stayed on it.
+    CallingThread,
+}
+
+impl fmt::Display for Bottleneck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cores => "the cores",
+            Self::Memory => "the memory budget",
+            Self::Sink => "the sink",
+            Self::Input => "the input",
+            Self::LastItems => "the last items",
+            Self::Handling => "the handling of items",
+            Self::CallingThread => "the calling thread",
+        })
+    }
+}
+
+pub(crate) fn of(report: &Report) -> Bottleneck {
+    let time = report.time_use();
+    let losses = [
+        (Bottleneck::Memory, time.memory()),
+        (Bottleneck::Sink, time.sink()),
+        (Bottleneck::Input, time.input()),
+        (Bottleneck::LastItems, time.ends()),
+        (Bottleneck::Handling, time.handling()),
+    ];
+    let [first, others @ ..] = losses;
+    let worst = others.into_iter().fold(first, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
+    let (bottleneck, seconds) = worst;
+    match bottleneck {
+        // A sink that runs on the only thread takes its time, whatever the function does.
+        _ if seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Cores,
+        Bottleneck::Sink if report.threads() == 1 && time.sink() > time.calls() => Bottleneck::Sink,
+        _ if report.threads() == 1 => Bottleneck::CallingThread,
+        _ => bottleneck,
+    }
+}
+
+/// The report with what it means, as a text of several lines.
+pub(crate) fn explain(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |line: fmt::Arguments<'_>| {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{line}");
+    };
+    let (items, seconds) = (report.items(), report.seconds());
+    line(format_args!(
+        "{items} items in {} batches, {}: {:.0} items and {} of results per second",
+        report.batches(),
+        Seconds(seconds),
+        report.items_per_second(),
+        Bytes::from_f64(report.bytes_per_second()),
+    ));
+    if report.threads() > 1 {
+        line(format_args!(
+            "{} on the calling thread, {} on {} threads, in {} chunks of {} items",
+            Seconds(report.inline_seconds()),
+            Seconds(report.threads_seconds()),
+            report.threads(),
+            report.chunks(),
+            report.chunk_size(),
+        ));
+    } else {
+        line(format_args!("all of it on the calling thread"));
+    }
+    line(format_args!(
+        "{} per item, and {} in the sample: {:.2} times as fast as a plain loop of such calls, {:.2} times by the sample",
+        Seconds(report.seconds_per_item()),
+        Seconds(report.sampled_seconds_per_item()),
+        report.speedup(),
+        report.sampled_speedup(),
+    ));
+    line(format_args!(
+        "held at most {} of the budget of {} ({:.0} %), by {}: {}",
+        report.peak_bytes(),
+        report.budget(),
+        100.0 * report.peak_bytes().as_f64() / report.budget().as_f64().max(1.0),
+        report.measured_by(),
+        report.measured_by().certainty(),
+    ));
+    if let Some((peak, kept)) = report.peak_resident().zip(report.allocator_bytes()) {
+        line(format_args!("resident memory grew by at most {peak}; at the end the allocator keeps {kept}"));
+    }
+    line(format_args!("the threads' time, {} in all:", Seconds(report.time_use().total())));
+    for part in report.time_use().to_string().lines() {
+        line(format_args!("  {part}"));
+    }
+    let bottleneck = report.bottleneck();
+    line(format_args!("bound by {bottleneck}: {}", what_to_do(report, bottleneck)));
+    if report.measured_by() == MeasuredBy::Resident && bottleneck == Bottleneck::Memory {
+        line(format_args!(
+            "bytes are told from resident memory, which is unsure: derive or implement `DeepSize`, or install `Tracking`"
+        ));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
+    let threads = report.threads();
+    let per_item = report.bytes_per_item() + report.working_bytes();
+    match bottleneck {
+        Bottleneck::Cores => "the threads were in the function nearly all the time, so only more cores or a cheaper \
+                              function make it faster"
+            .into(),
+        Bottleneck::Memory => format!(
+            "{} times a thread found no room for the next item of about {per_item}; a larger `max_memory`, or smaller \
+             results, let all {threads} threads work",
+            report.credit_waits(),
+        ),
+        Bottleneck::Sink => format!(
+            "it took {} of {}; a faster sink, or one that hands the work on to a thread of its own, lets calls go on",
+            Seconds(report.sink_seconds()),
+            Seconds(report.seconds()),
+        ),
+        Bottleneck::Input if threads > 1 => format!(
+            "its iterator took {} of {} on the calling thread; leave to the function what it does for each item",
+            Seconds(report.input_seconds()),
+            Seconds(report.seconds()),
+        ),
+        Bottleneck::Input => "its iterator takes longer than the function; leave to the function what it does".into(),
+        Bottleneck::LastItems => "a few heavy items came last, or there are few items for so many threads; put heavy \
+                                  items first, or split them"
+            .into(),
+        Bottleneck::Handling if report.seconds_per_item() > LONG_ITEM => {
+            "threads were slow to start on what waited for them: the pool, or the machine, has other work".into()
+        }
+        Bottleneck::Handling => format!(
+            "at {} per item, waking threads and handing items over costs much of what they gain; give each item more work",
+            Seconds(report.seconds_per_item()),
+        ),
+        Bottleneck::CallingThread => format!(
+            "{} items of {} are too little work for other threads to pay, or one thread was asked for",
+            report.items(),
+            Seconds(report.seconds_per_item()),
+        ),
+    }
+}

@@ -1,0 +1,179 @@
+//! An account of what a run's threads wait for.
+//!
+//! Between two changes of a run on threads so many of them are idle, and for one reason: that is booked at the next change. What
+//! the calling thread does meanwhile is told by two clocks, for the sink and for the input, that it starts and stops itself.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crate::time_use::TimeUse;
+
+/// Why there is nothing to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// Chunks wait and there is credit: threads are being woken.
+    Starting,
+    /// Chunks wait for credit.
+    NoCredit,
+    /// No chunk waits, and there may be further items.
+    NoItems,
+    /// There is no further item to start.
+    Ended,
+}
+
+/// A clock that one thread starts and stops and others read.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    origin: Instant,
+    /// Nanoseconds in all until it was last stopped.
+    total: AtomicU64,
+    /// Nanoseconds from the origin to when it was started, or 0 while it stands.
+    since: AtomicU64,
+}
+
+impl Stopwatch {
+    pub(crate) fn new(origin: Instant) -> Self {
+        Self { origin, total: AtomicU64::new(0), since: AtomicU64::new(0) }
+    }
+
+    fn nanoseconds(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.origin).as_nanos() as u64
+    }
+
+    pub(crate) fn start(&self, now: Instant) {
+        self.since.store(self.nanoseconds(now).max(1), Relaxed);
+    }
+
+    pub(crate) fn stop(&self, now: Instant) {
+        let since = self.since.swap(0, Relaxed);
+        if since > 0 {
+            self.total.fetch_add(self.nanoseconds(now).saturating_sub(since), Relaxed);
+        }
+    }
+
+    /// What it has counted until `now`.
+    pub(crate) fn read(&self, now: Instant) -> Duration {
+        // A stop between the two loads counts a stretch twice or not at all, which the next reading puts right.
+        let (total, since) = (self.total.load(Relaxed), self.since.load(Relaxed));
+        let running = if since > 0 { self.nanoseconds(now).saturating_sub(since) } else { 0 };
+        Duration::from_nanos(total + running)
+    }
+}
+
+/// What threads waited for so far, in seconds over all threads.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// Up to when it is booked, while the run is on threads.
+    at: Option<Instant>,
+    sink: Duration,
+    input: Duration,
+    pub(crate) waited: TimeUse,
+    /// How often a thread found no credit.
+    pub(crate) credit_waits: usize,
+}
+
+impl Account {
+    pub(crate) fn new() -> Self {
+        let waited = TimeUse::default();
+        Self { at: None, sink: Duration::ZERO, input: Duration::ZERO, waited, credit_waits: 0 }
+    }
+
+    /// Begins, or goes on after a pause.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.at = Some(now);
+    }
+
+    /// Ends: what comes before the next beginning is not the run's time.
+    pub(crate) fn end(&mut self) {
+        self.at = None;
+    }
+
+    /// Books the time since the last change, in which `idle` of `threads` threads had nothing to run.
+    pub(crate) fn book(
+        &mut self,
+        now: Instant,
+        (idle, threads): (usize, usize),
+        why: Idle,
+        sink: &Stopwatch,
+        input: &Stopwatch,
+    ) {
+        let Some(at) = self.at else { return };
+        let passed = now.saturating_duration_since(at).as_secs_f64();
+        self.at = Some(at.max(now));
+        let (sink, input) = (sink.read(now), input.read(now));
+        let in_sink = sink.saturating_sub(std::mem::replace(&mut self.sink, sink)).as_secs_f64().min(passed);
+        let in_input =
+            input.saturating_sub(std::mem::replace(&mut self.input, input)).as_secs_f64().min(passed - in_sink);
+        let waited = &mut self.waited;
+        let (idle, threads) = (idle as f64, threads as f64);
+        waited.total += threads * passed;
+        match why {
+            Idle::Starting => {}
+            // What is with the sink holds credit too.
+            Idle::NoCredit => {
+                waited.sink += idle * in_sink;
+                waited.memory += idle * (passed - in_sink);
+            }
+            Idle::NoItems => {
+                waited.sink += idle * in_sink;
+                waited.input += idle * in_input;
+            }
+            // When nothing runs any longer, the results that are left wait for the sink alone.
+            Idle::Ended => {
+                let for_sink = if idle >= threads { in_sink } else { 0.0 };
+                waited.sink += idle * for_sink;
+                waited.ends += idle * (passed - for_sink);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_threads_are_booked_by_what_the_caller_does() {
+        let begun = Instant::now();
+        let at = |milliseconds| begun + Duration::from_millis(milliseconds);
+        let (sink, input) = (Stopwatch::new(begun), Stopwatch::new(begun));
+        let mut account = Account::new();
+        account.begin(begun);
+        let mut book = |milliseconds, idle, why| account.book(at(milliseconds), (idle, 2), why, &sink, &input);
+
+        book(10, 0, Idle::NoCredit);
+        sink.start(at(12));
+        // 2 ms before the sink, 8 ms in it, and it goes on.
+        book(20, 2, Idle::NoCredit);
+        sink.stop(at(25));
+        input.start(at(26));
+        input.stop(at(28));
+        book(30, 1, Idle::NoItems);
+        book(40, 1, Idle::Starting);
+        book(50, 2, Idle::Ended);
+
+        let milliseconds = |seconds: f64| (seconds * 1e3).round() as u64;
+        let waited = account.waited;
+        assert_eq!(milliseconds(waited.memory), 2 * 2);
+        assert_eq!(milliseconds(waited.sink), 2 * 8 + 5);
+        assert_eq!(milliseconds(waited.input), 2);
+        assert_eq!(milliseconds(waited.ends), 2 * 10);
+        assert_eq!(milliseconds(waited.total), 2 * 50);
+    }
+
+    #[test]
+    fn a_change_that_was_seen_late_books_nothing_twice() {
+        let begun = Instant::now();
+        let (sink, input) = (Stopwatch::new(begun), Stopwatch::new(begun));
+        let mut account = Account::new();
+        let later = begun + Duration::from_millis(2);
+        account.book(later, (1, 1), Idle::Ended, &sink, &input);
+        assert_eq!(account.waited.total, 0.0);
+        account.begin(begun);
+        account.book(later, (1, 1), Idle::Ended, &sink, &input);
+        account.book(begun + Duration::from_millis(1), (1, 1), Idle::Ended, &sink, &input);
+        account.book(later, (1, 1), Idle::Ended, &sink, &input);
+        assert!((account.waited.ends - 2e-3).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,67 @@
+//! Hands batches to a sink, and notes and tells when.
+
+use std::time::Instant;
+
+use crate::timeline::{BatchTime, BatchTimes};
+use crate::verbose::Verbose;
+
+/// Counts and times the batches of a run.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    /// Batches that were handed over.
+    count: usize,
+    verbose: Verbose,
+    /// From the run's first decision on: a run that is over before it is not to pay for it.
+    times: Option<BatchTimes>,
+}
+
+impl Handover {
+    pub(crate) fn new(verbose: Verbose) -> Self {
+        Self { count: 0, verbose, times: None }
+    }
+
+    /// Begins to time; seconds count from `origin`.
+    pub(crate) fn begin_timing(&mut self, origin: Instant) {
+        self.times.get_or_insert_with(|| BatchTimes::new(origin));
+    }
+
+    /// Seconds that the sink took so far.
+    pub(crate) fn sink_seconds(&self) -> f64 {
+        self.times.as_ref().map_or(0.0, |times| times.sink_seconds)
+    }
+
+    /// Calls `sink` with a batch of so many results, of the items from `first_index` to before `next_index`.
+    pub(crate) fn batch(
+        &mut self,
+        first_index: usize,
+        next_index: usize,
+        items: usize,
+        sink: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        self.count += 1;
+        self.verbose.batch(self.count, first_index, next_index - first_index);
+        let begun = self.times.as_ref().map(|_| Instant::now());
+        let go_on = sink();
+        if let Some((times, begun)) = self.times.as_mut().zip(begun) {
+            times.note(first_index, items, begun, Instant::now());
+        }
+        self.verbose.batch_done(self.count, next_index);
+        go_on
+    }
+
+    pub(crate) fn finish(self) -> HandedOver {
+        HandedOver {
+            batches: self.count,
+            sink_seconds: self.sink_seconds(),
+            times: self.times.map_or_else(Vec::new, BatchTimes::into_times),
+        }
+    }
+}
+
+/// What was handed over, for the report.
+#[derive(Debug)]
+pub(crate) struct HandedOver {
+    pub(crate) batches: usize,
+    pub(crate) sink_seconds: f64,
+    pub(crate) times: Vec<BatchTime>,
+}
