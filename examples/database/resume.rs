@@ -8,14 +8,12 @@
 mod quakes;
 
 use std::error::Error;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use amorsize::{CancelToken, DeepSize, batched};
-use rusqlite::{Connection, Row, Transaction};
+use rusqlite::{Row, Transaction};
 
 /// Cells of a map from one side to the other, and the kilometres of a cell.
 const SIDE: usize = 96;
@@ -89,7 +87,10 @@ fn read(row: &Row) -> Result<Quake, Broken> {
 fn break_a_copy(all: &Transaction, number: usize) -> rusqlite::Result<()> {
     if number % 100 == 0 {
         let columns = "event, time, latitude, longitude, depth, magnitude, place";
-        all.execute(&format!("INSERT INTO quake SELECT NULL, {columns} FROM quake WHERE id = last_insert_rowid()"), [])?;
+        all.execute(
+            &format!("INSERT INTO quake SELECT NULL, {columns} FROM quake WHERE id = last_insert_rowid()"),
+            [],
+        )?;
         let breaks = ["magnitude = NULL", "depth = 'unknown'", "place = CAST(place || x'ff' AS BLOB)"];
         let field = breaks[number / 100 % breaks.len()];
         all.execute(&format!("UPDATE quake SET {field} WHERE id = last_insert_rowid()"), [])?;
@@ -103,19 +104,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         return Err("usage: resume [--slow] [FILE]".into());
     }
     let pause = Duration::from_millis(if options.is_empty() { 0 } else { 10 });
-    let output = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("output");
-    fs::create_dir_all(&output)?;
-    let file = files.first().map_or_else(|| output.join("resume.sqlite"), PathBuf::from);
+    let file = files.first().map_or_else(|| Ok("resume.sqlite".into()), std::path::absolute)?;
 
-    let mut results = Connection::open(&file)?;
-    // With a write-ahead log the rows are read while results are written.
-    results.pragma_update(None, "journal_mode", "wal")?;
-    quakes::prepare(&mut results, break_a_copy)?;
-    let shaking = "id INTEGER PRIMARY KEY REFERENCES quake, place TEXT, strongest REAL, map BLOB";
-    results.execute(&format!("CREATE TABLE IF NOT EXISTS shaking ({shaking})"), [])?;
+    let table = "shaking (id INTEGER PRIMARY KEY REFERENCES quake, place TEXT, strongest REAL, map BLOB)";
+    let mut results = quakes::open(&file, table, break_a_copy)?;
     let counts = "SELECT (SELECT count(*) FROM quake), (SELECT count(*) FROM shaking)";
     let (rows, before) = results.query_row(counts, [], |row| <(u32, u32)>::try_from(row))?;
-    println!("{rows} rows in {}, {before} of them with a map", file.display());
+    println!("{rows} rows, {before} of them with a map");
 
     let token = CancelToken::new();
     let on_ctrl_c = token.clone();
@@ -123,7 +118,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`. With `try_input`
     // a row that can't be read is a failed item, and not the function's business.
-    let records = Connection::open(&file)?;
+    let records = quakes::open(&file, table, break_a_copy)?;
     let mut query = records.prepare("SELECT * FROM quake WHERE id NOT IN (SELECT id FROM shaking) ORDER BY id")?;
     let run = shaking_batched(query.query_and_then([], read)?, pause).cancel_token(&token);
 
