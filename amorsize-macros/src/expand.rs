@@ -6,7 +6,7 @@ use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, par
 
 use crate::bounds;
 use crate::normalize::{Normalized, Shared};
-use crate::options::{Options, Setting};
+use crate::options::{Options, Progress, Setting};
 use crate::signature::inherited;
 
 /// The wrapper: a function that prepares a run of the original over many items.
@@ -337,7 +337,16 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
         let value = value(setting, quote!(#private::Retry), judged);
         quote!(const { #value })
     });
-    let options = quote!(const { #private::Options::new(#max_memory)#(#settings)* });
+    let progress = match &options.progress {
+        Some(Progress::Bar(true)) => quote!(.bar()),
+        Some(Progress::Bar(false)) | None => TokenStream::new(),
+        Some(Progress::Function(setting)) => {
+            let (krate, function) = (krate(options, Span::call_site()), setting.value.to_token_stream());
+            let function = value(setting, quote!(fn(&#krate::Progress)), function);
+            quote!(.progress(#function))
+        }
+    };
+    let options = quote!(const { #private::Options::new(#max_memory)#(#settings)* #progress });
     RunOptions { constants, options, retry }
 }
 

@@ -15,6 +15,7 @@ pub(crate) struct Options {
     /// `batch_size`, `sample_size`, `threads`, `oversize` and `verbose`, in the user's order.
     pub(crate) settings: Vec<Setting>,
     pub(crate) retry: Option<Setting>,
+    pub(crate) progress: Option<Progress>,
     pub(crate) name: Option<Ident>,
     pub(crate) krate: Option<Path>,
     pub(crate) in_impl: Option<(Ident, bool)>,
@@ -34,6 +35,14 @@ pub(crate) struct Setting {
     pub(crate) literal: bool,
 }
 
+/// How the progress of the run is told.
+pub(crate) enum Progress {
+    /// By a bar, if so.
+    Bar(bool),
+    /// By a function.
+    Function(Setting),
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     MaxMemory,
@@ -41,6 +50,7 @@ enum Kind {
     /// One of some names, as a text.
     Choice(&'static [&'static str]),
     Verbose,
+    Progress,
     Retry,
     Name,
     Crate,
@@ -50,7 +60,7 @@ enum Kind {
 }
 
 /// The options, each with an example of its value.
-const OPTIONS: [(&str, Kind, &str); 13] = [
+const OPTIONS: [(&str, Kind, &str); 14] = [
     ("max_memory", Kind::MaxMemory, "0.5"),
     ("batch_size", Kind::Count, "100"),
     ("sample_size", Kind::Count, "5"),
@@ -60,6 +70,7 @@ const OPTIONS: [(&str, Kind, &str); 13] = [
     ("on_error", Kind::OnError, "\"skip\""),
     ("try_input", Kind::TryInput, "true"),
     ("verbose", Kind::Verbose, "true"),
+    ("progress", Kind::Progress, "true"),
     ("retry", Kind::Retry, "3"),
     ("name", Kind::Name, "many"),
     ("crate", Kind::Crate, "my_crate::amorsize"),
@@ -105,7 +116,7 @@ impl Options {
         }
         seen.push(name.clone());
         let Some(value) = parse_value(input, &key, kind, example)? else {
-            self.set_flag(key, kind);
+            self.set_flag(key, kind, errors);
             return Ok(());
         };
         match kind {
@@ -113,6 +124,7 @@ impl Options {
             Kind::Count => self.settings.extend(judge_count(key, value, errors)),
             Kind::Choice(choices) => self.settings.extend(judge_choice(key, value, choices, errors)),
             Kind::Verbose => self.settings.extend(judge_verbose(key, value, errors)),
+            Kind::Progress => self.progress = judge_progress(key, value, errors),
             Kind::Retry => self.retry = judge_count(key, value, errors),
             Kind::Name => self.name = judge_name(&value, errors),
             Kind::Crate => self.krate = judge_crate(&value, errors),
@@ -127,10 +139,11 @@ impl Options {
         Err(error(token, "expected a comma after the option's value", "separate the options by commas"))
     }
 
-    fn set_flag(&mut self, key: Ident, kind: Kind) {
+    fn set_flag(&mut self, key: Ident, kind: Kind, errors: &mut Errors) {
         match kind {
             Kind::InImpl => self.in_impl = Some((key, true)),
             Kind::TryInput => self.try_input = true,
+            Kind::Progress => self.progress = judge_bar(&key, true, errors),
             _ => {
                 let lit = Lit::Bool(LitBool::new(true, key.span()));
                 let value = Expr::Lit(ExprLit { attrs: Vec::new(), lit });
@@ -167,7 +180,7 @@ fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> sy
     let help = format!("write `{key} = {example}`");
     if input.is_empty() || input.peek(Token![,]) {
         return match kind {
-            Kind::Verbose | Kind::InImpl | Kind::TryInput => Ok(None),
+            Kind::Verbose | Kind::Progress | Kind::InImpl | Kind::TryInput => Ok(None),
             _ => Err(error(key, format!("`{key}` needs a value"), help)),
         };
     }
@@ -332,6 +345,27 @@ fn judge_verbose(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting
     Some(Setting { key, value, literal })
 }
 
+fn judge_progress(key: Ident, value: Expr, errors: &mut Errors) -> Option<Progress> {
+    match Value::of(&value) {
+        Value::Other => Some(Progress::Function(Setting { key, value, literal: false })),
+        Value::Literal(Lit::Bool(bar)) => judge_bar(&key, bar.value, errors),
+        Value::Literal(_) | Value::Negative => {
+            let help = "write `progress` alone for a bar, or `progress = tell` to have a function `fn tell(progress: &Progress)` told";
+            errors.at(&value, "`progress` takes `true`, `false` or a function", help);
+            None
+        }
+    }
+}
+
+fn judge_bar(key: &Ident, bar: bool, errors: &mut Errors) -> Option<Progress> {
+    if bar && !cfg!(feature = "progress") {
+        let help = "add it in Cargo.toml: `amorsize = { .., features = [\"progress\"] }`, or have a function told: `progress = tell`";
+        errors.at(key, "a progress bar needs amorsize's feature `progress`", help);
+        return None;
+    }
+    Some(Progress::Bar(bar))
+}
+
 fn judge_name(value: &Expr, errors: &mut Errors) -> Option<Ident> {
     let name = syn::parse2::<Ident>(ungrouped(value)).ok();
     if name.is_none() {
@@ -433,6 +467,24 @@ mod tests {
         assert_eq!(options.krate.unwrap().segments.len(), 2);
         assert!(options.in_impl.unwrap().1);
         assert_eq!((options.on_error, options.try_input), (Some("Skip"), true));
+    }
+
+    #[test]
+    fn progress_is_a_bar_or_a_function() {
+        for tokens in [quote!(progress = tell), quote!(progress = progress::TELL), quote!(progress = |_| ())] {
+            assert!(matches!(parsed(tokens).progress, Some(Progress::Function(Setting { literal: false, .. }))));
+        }
+        assert!(matches!(parsed(quote!(progress = false)).progress, Some(Progress::Bar(false))));
+        for tokens in [quote!(progress), quote!(progress = true)] {
+            if cfg!(feature = "progress") {
+                assert!(matches!(parsed(tokens).progress, Some(Progress::Bar(true))));
+            } else {
+                assert!(mistakes(tokens)[0].starts_with("a progress bar needs amorsize's feature `progress`"));
+            }
+        }
+        for tokens in [quote!(progress = "bar"), quote!(progress = 1), quote!(progress = -1)] {
+            assert!(mistakes(tokens)[0].starts_with("`progress` takes `true`, `false` or a function"));
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod outcome;
 mod partial;
 mod plan;
 mod progress;
+#[cfg(feature = "progress")]
+mod progress_bar;
 mod report;
 mod retry;
 mod run;
@@ -57,6 +59,8 @@ pub use outcome::Outcome;
 pub use partial::Partial;
 pub use plan::{Plan, Warning};
 pub use progress::{Phase, Progress};
+#[cfg(feature = "progress")]
+pub use progress_bar::progress_bar;
 pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 use crate::memory::{BYTES_SYNTAX, Bytes};
+use crate::progress::{Callback, Progress};
 use crate::retry::Retry;
 
 /// How much memory a run may use: a fraction of what is available when it starts, or bytes.
@@ -315,6 +316,15 @@ impl OnPanicValue<&str> {
     }
 }
 
+/// Who is told of the run's progress.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Function(fn(&Progress)),
+    /// By a pointer, so that only programs with a bar contain one.
+    #[cfg(feature = "progress")]
+    Bar(fn() -> Callback),
+}
+
 /// What the attribute and the builder methods set; `None` where the run decides for itself.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -323,6 +333,8 @@ pub struct Options {
     sample_size: Option<usize>,
     threads: Option<usize>,
     verbose: bool,
+    /// Makes what is told of the run's progress.
+    progress: Option<Told>,
     oversize: Oversize,
     on_panic: OnPanic,
     retry: Option<Retry>,
@@ -340,6 +352,7 @@ impl Options {
             sample_size: None,
             threads: None,
             verbose: false,
+            progress: None,
             oversize: Oversize::Alone,
             on_panic: OnPanic::Propagate,
             retry: None,
@@ -373,6 +386,30 @@ impl Options {
     pub const fn verbose(mut self, verbose: bool) -> Self {
         self.verbose = verbose;
         self
+    }
+
+    /// Sets a function that is told of the run's progress.
+    #[must_use]
+    pub const fn progress(mut self, function: fn(&Progress)) -> Self {
+        self.progress = Some(Told::Function(function));
+        self
+    }
+
+    /// Shows the run's progress to people.
+    #[cfg(feature = "progress")]
+    #[must_use]
+    pub const fn bar(mut self) -> Self {
+        self.progress = Some(Told::Bar(|| Box::new(crate::progress_bar())));
+        self
+    }
+
+    /// What is to be told of the run's progress.
+    pub(crate) fn callback(&self) -> Option<Callback> {
+        self.progress.map(|told| match told {
+            Told::Function(function) => Box::new(function) as Callback,
+            #[cfg(feature = "progress")]
+            Told::Bar(make) => make(),
+        })
     }
 
     /// Sets what becomes of an item that is expected to need more than the budget.

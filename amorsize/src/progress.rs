@@ -142,6 +142,7 @@ impl Progress {
     }
 
     /// Whether the run prints what it does in another way, so that a bar would be in its way.
+    #[cfg(feature = "progress")]
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }

@@ -41,8 +41,9 @@ impl Core {
         let tracks = tracking::is_active();
         let measured_by = if tracks { MeasuredBy::Tracking } else { measured_by };
         let verbose = Verbose::new(options.is_verbose());
+        let callback = options.callback();
         let engine = Engine::new(options, item_size, result_size, measured_by);
-        Self {
+        let mut core = Self {
             verbose,
             ledger: engine.ledger().clone(),
             tracks,
@@ -52,7 +53,11 @@ impl Core {
             chunks: Chunks::new(),
             kept: Kept::default(),
             result_size,
+        };
+        if let Some(callback) = callback {
+            core.set_progress(callback);
         }
+        core
     }
 
     pub(crate) fn options(&self) -> &Options {

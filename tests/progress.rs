@@ -1,0 +1,192 @@
+//! What a run tells of itself while it goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use amorsize::on_error::{Collect, Skip, Stop};
+use amorsize::{Batched, Bytes, CancelToken, Phase, Progress, batched, process_in_batches};
+
+#[batched(max_memory = "64MiB")]
+fn work(item: u32) -> Result<Vec<u8>, u32> {
+    thread::sleep(Duration::from_micros(200));
+    if item % 10 == 9 { Err(item) } else { Ok(vec![1; 10_000]) }
+}
+
+/// A run of many items on two threads, and what it tells.
+fn listened<I: IntoIterator, R, C, P>(run: Batched<I, R, C, P>) -> (Batched<I, R, C, P>, Receiver<Progress>) {
+    let (told, progress) = mpsc::channel();
+    (run.threads(2).progress(move |progress| told.send(progress.clone()).unwrap()), progress)
+}
+
+/// Checks what was told in order, and gives the last.
+fn checked(progress: &Receiver<Progress>, total: Option<usize>) -> Progress {
+    let told: Vec<_> = progress.try_iter().collect();
+    assert_eq!((told[0].phase(), told[0].done()), (Phase::Sampling, 0));
+    for pair in told.windows(2) {
+        assert!(pair[0].done() <= pair[1].done());
+        assert!(pair[0].seconds() <= pair[1].seconds());
+        assert!(pair[0].result_bytes() <= pair[1].result_bytes());
+        assert!(matches!(
+            (pair[0].phase(), pair[1].phase()),
+            (Phase::Sampling, _) | (Phase::Running, Phase::Running | Phase::Done | Phase::Stopped)
+        ));
+    }
+    for progress in &told {
+        assert_eq!(progress.total(), total);
+        assert_eq!(progress.budget(), Bytes::mib(64));
+        assert!(progress.bytes() <= progress.budget());
+    }
+    assert!(told.iter().any(|progress| progress.phase() == Phase::Running));
+    told.into_iter().last().unwrap()
+}
+
+#[test]
+fn every_terminal_tells_from_the_first_item_to_the_last() {
+    let all = |progress: &Receiver<Progress>| {
+        let last = checked(progress, Some(500));
+        assert_eq!((last.phase(), last.done(), last.fraction()), (Phase::Done, 500, Some(1.0)));
+        assert_eq!(last.remaining_seconds(), Some(0.0));
+        assert!(last.result_bytes() >= Bytes::new(450 * 10_000));
+    };
+    let run = || listened(work_batched(0..500));
+
+    let (run1, progress) = run();
+    assert_eq!(run1.collect::<Vec<_>>().unwrap().len(), 500);
+    all(&progress);
+    let (run1, progress) = run();
+    run1.for_each_batch(|_| ()).unwrap();
+    all(&progress);
+    let (run1, progress) = run();
+    assert_eq!(run1.into_iter().count(), 500);
+    all(&progress);
+    let (run1, progress) = run();
+    assert_eq!(run1.unordered().count(), 500);
+    all(&progress);
+    let (run1, progress) = run();
+    run1.on_error(Skip).for_each_batch(|_| ()).unwrap();
+    all(&progress);
+    let (run1, progress) = run();
+    assert_eq!(run1.on_error(Collect).collect::<Vec<_>>().unwrap().failures().len(), 50);
+    all(&progress);
+    let (mut run1, progress) = run();
+    run1.plan().unwrap();
+    run1.for_each_batch(|_| ()).unwrap();
+    all(&progress);
+}
+
+#[test]
+fn an_input_without_a_length_has_no_total() {
+    let (run, progress) = listened(work_batched((0..).take_while(|&item| item < 300)));
+    run.for_each_batch(|_| ()).unwrap();
+    let last = checked(&progress, None);
+    assert_eq!((last.phase(), last.done(), last.fraction()), (Phase::Done, 300, None));
+}
+
+#[test]
+fn a_run_that_ends_early_tells_that_it_stopped() {
+    let stopped = |progress: &Receiver<Progress>| {
+        let last = checked(progress, Some(5000));
+        assert_eq!(last.phase(), Phase::Stopped);
+        assert!(last.done() < 5000);
+    };
+    let run = || listened(work_batched(0..5000));
+
+    let (run1, progress) = run();
+    let mut batches = 0;
+    let sink = |_| {
+        batches += 1;
+        if batches == 3 { Err(std::io::Error::other("enough")) } else { Ok(()) }
+    };
+    let _ = run1.batch_size(10).try_for_each_batch(sink).err().unwrap();
+    stopped(&progress);
+
+    let (run1, progress) = run();
+    let _ = run1.on_error(Stop).collect::<Vec<_>>().err().unwrap();
+    stopped(&progress);
+
+    let (run1, progress) = run();
+    let token = CancelToken::new();
+    let _ = run1.cancel_token(&token).batch_size(10).for_each_batch(|_| token.cancel()).unwrap_err();
+    stopped(&progress);
+}
+
+#[test]
+fn a_run_too_short_for_threads_tells_all_the_same() {
+    for items in [0, 1, 3, 100] {
+        let (told, progress) = mpsc::channel();
+        let tell = move |progress: &Progress| told.send((progress.phase(), progress.done())).unwrap();
+        process_in_batches(|item: u32| item, 0..items).progress(tell).collect::<Vec<_>>().unwrap();
+        let told: Vec<_> = progress.try_iter().collect();
+        assert_eq!((told[0], *told.last().unwrap()), ((Phase::Sampling, 0), (Phase::Done, items as usize)));
+    }
+}
+
+#[test]
+fn it_is_told_while_the_sink_takes_its_time() {
+    let (told, progress) = mpsc::channel();
+    let here = thread::current().id();
+    let tell = move |progress: &Progress| {
+        if thread::current().id() != here {
+            let _ = told.send(progress.done());
+        }
+    };
+    let mut seen = 0;
+    let sink = |batch: amorsize::Batch<_>| {
+        if batch.first_index() == 0 {
+            drop(progress.try_iter().last());
+            seen = progress.recv_timeout(Duration::from_secs(60)).expect("nothing was told");
+        }
+    };
+    let slow = |item: u32| {
+        // What waits for the workers meanwhile takes several times as long as from one telling to the next.
+        thread::sleep(Duration::from_millis(40));
+        item
+    };
+    process_in_batches(slow, 0..32).threads(2).batch_size(2).progress(tell).for_each_batch(sink).unwrap();
+    assert!(seen > 2);
+}
+
+#[test]
+fn a_panic_of_the_callback_ends_the_run_and_reaches_its_caller() {
+    for at in [Phase::Sampling, Phase::Running, Phase::Done] {
+        let run = process_in_batches(|item: u32| thread::sleep(Duration::from_micros(item.into())), 0..400);
+        let run = run.threads(2).progress(move |progress| assert_ne!(progress.phase(), at, "enough"));
+        let panic = catch_unwind(AssertUnwindSafe(|| run.for_each_batch(|_| ()))).unwrap_err();
+        assert!(panic.downcast_ref::<String>().unwrap().contains("enough"));
+    }
+}
+
+static TOLD: AtomicUsize = AtomicUsize::new(0);
+
+fn tell(progress: &Progress) {
+    TOLD.fetch_max(progress.done(), Relaxed);
+}
+
+#[batched(progress = tell)]
+fn told(item: u32) -> u32 {
+    item
+}
+
+#[batched(progress)]
+fn shown(item: u32) -> u32 {
+    item
+}
+
+#[batched(progress = false)]
+fn quiet(item: u32) -> u32 {
+    item
+}
+
+#[test]
+fn the_attribute_names_a_function_or_shows_a_bar() {
+    assert_eq!(told_batched(0..77).collect::<Vec<_>>().unwrap().len(), 77);
+    assert_eq!(TOLD.load(Relaxed), 77);
+    // The run's own takes its place.
+    told_batched(0..100).progress(|_| ()).for_each_batch(|_| ()).unwrap();
+    assert_eq!(TOLD.load(Relaxed), 77);
+    assert_eq!(shown_batched(0..77).verbose(false).collect::<Vec<_>>().unwrap().len(), 77);
+    assert_eq!(quiet_batched(0..77).collect::<Vec<_>>().unwrap().len(), 77);
+}
