@@ -346,7 +346,8 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
             quote!(.progress(#function))
         }
     };
-    let options = quote!(const { #private::Options::new(#max_memory)#(#settings)* #progress });
+    let name = function.function.sig.ident.unraw().to_string();
+    let options = quote!(const { #private::Options::new(#max_memory).named(#name)#(#settings)* #progress });
     RunOptions { constants, options, retry }
 }
 

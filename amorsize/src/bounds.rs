@@ -80,9 +80,16 @@ pub fn value<T: Clone>(shared: &ByValue<T>) -> T {
     label = "`{Self}` is no `Result`",
     note = "return a `Result`, whose error `on_error` then decides about; or remove `on_error`"
 )]
-pub trait OnErrorOutput {}
+pub trait OnErrorOutput {
+    #[doc(hidden)]
+    fn failed(&self) -> bool;
+}
 
-impl<T, E> OnErrorOutput for Result<T, E> {}
+impl<T, E> OnErrorOutput for Result<T, E> {
+    fn failed(&self) -> bool {
+        self.is_err()
+    }
+}
 
 /// What a function must return whose input can fail.
 #[diagnostic::on_unimplemented(

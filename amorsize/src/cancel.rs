@@ -63,6 +63,8 @@ pub(crate) enum Interrupt {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupts {
     token: Option<CancelToken>,
+    /// Those of a pipeline's other stages.
+    further: Vec<CancelToken>,
     deadline: Option<Instant>,
     /// Makes a deadline when the run begins.
     timeout: Option<Duration>,
@@ -70,7 +72,17 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     pub(crate) fn set_token(&mut self, token: CancelToken) {
-        self.token = Some(token);
+        (self.token, self.further) = (Some(token), Vec::new());
+    }
+
+    /// Lets whatever interrupts the one or the other interrupt both.
+    pub(crate) fn join(mut self, next: Self) -> Self {
+        self.further.extend(self.token.take());
+        self.further.extend(next.further);
+        self.token = next.token.or_else(|| self.further.pop());
+        self.deadline = [self.deadline, next.deadline].into_iter().flatten().min();
+        self.timeout = [self.timeout, next.timeout].into_iter().flatten().min();
+        self
     }
 
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
@@ -91,14 +103,16 @@ impl Interrupts {
     pub(crate) fn begin(&mut self) {
         if let Some(timeout) = self.timeout.take() {
             // A time that the clock can't show never comes.
-            self.deadline = Instant::now().checked_add(timeout);
+            let ends = Instant::now().checked_add(timeout);
+            // Stages of a pipeline can have set one of each.
+            self.deadline = [self.deadline, ends].into_iter().flatten().min();
         }
     }
 
     /// Whether the run is to end now, and why.
     #[inline]
     pub(crate) fn now(&self) -> Option<Interrupt> {
-        if self.token.as_ref().is_some_and(CancelToken::is_cancelled) {
+        if self.token.iter().chain(&self.further).any(CancelToken::is_cancelled) {
             return Some(Interrupt::Cancelled);
         }
         self.deadline.filter(|&deadline| Instant::now() >= deadline).map(|_| Interrupt::DeadlinePassed)
@@ -118,6 +132,34 @@ mod tests {
         assert!(interrupts.are_possible() && interrupts.now().is_none());
         token.cancel();
         assert_eq!(interrupts.clone().now(), Some(Interrupt::Cancelled));
+    }
+
+    #[test]
+    fn what_is_joined_is_interrupted_by_either() {
+        let tokens = [CancelToken::new(), CancelToken::new(), CancelToken::new()];
+        let with = |token: &CancelToken| {
+            let mut interrupts = Interrupts::default();
+            interrupts.set_token(token.clone());
+            interrupts
+        };
+        for token in &tokens {
+            let all = with(&tokens[0]).join(with(&tokens[1])).join(Interrupts::default()).join(with(&tokens[2]));
+            let before = all.now();
+            token.cancel();
+            assert_eq!(all.now(), Some(Interrupt::Cancelled));
+            // Those before are still cancelled.
+            assert_eq!(before.is_some(), !std::ptr::eq(token, &raw const tokens[0]));
+            let mut anew = all;
+            anew.set_token(CancelToken::new());
+            assert_eq!(anew.now(), None);
+        }
+        let (mut early, mut late) = (Interrupts::default(), Interrupts::default());
+        early.set_deadline(Instant::now());
+        late.set_timeout(Duration::from_secs(3600));
+        for mut joined in [early.clone().join(late.clone()), late.join(early)] {
+            joined.begin();
+            assert_eq!(joined.now(), Some(Interrupt::DeadlinePassed));
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use crate::memory::budget::Ledger;
 use crate::timeline::{BatchTime, BatchTimes};
+use crate::trace::BatchTrace;
 use crate::verbose::Verbose;
 
 /// Counts and times the batches of a run.
@@ -13,11 +15,12 @@ pub(crate) struct Handover {
     verbose: Verbose,
     /// From the run's first decision on: a run that is over before it is not to pay for it.
     times: Option<BatchTimes>,
+    trace: BatchTrace,
 }
 
 impl Handover {
-    pub(crate) fn new(verbose: Verbose) -> Self {
-        Self { count: 0, verbose, times: None }
+    pub(crate) fn new(verbose: Verbose, ledger: &Ledger) -> Self {
+        Self { count: 0, verbose, times: None, trace: BatchTrace::new(ledger) }
     }
 
     /// Begins to time; seconds count from `origin`.
@@ -30,18 +33,18 @@ impl Handover {
         self.times.as_ref().map_or(0.0, |times| times.sink_seconds)
     }
 
-    /// Calls `sink` with a batch of so many results, of the items from `first_index` to before `next_index`.
+    /// Calls `sink` with a batch of so many results and bytes, of the items from `first_index` to before `next_index`.
     pub(crate) fn batch(
         &mut self,
         first_index: usize,
         next_index: usize,
-        items: usize,
+        (items, bytes): (usize, u64),
         sink: &mut dyn FnMut() -> bool,
     ) -> bool {
         self.count += 1;
         self.verbose.batch(self.count, first_index, next_index - first_index);
         let begun = self.times.as_ref().map(|_| Instant::now());
-        let go_on = sink();
+        let go_on = self.trace.batch(first_index, items, bytes, sink);
         if let Some((times, begun)) = self.times.as_mut().zip(begun) {
             times.note(first_index, items, begun, Instant::now());
         }

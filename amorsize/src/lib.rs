@@ -25,10 +25,15 @@ mod run;
 mod run_core;
 mod sample;
 mod seconds;
+#[cfg(feature = "serde")]
+mod serialize;
 mod sink;
+mod stage;
 mod sync;
+mod then;
 mod time_use;
 mod timeline;
+mod trace;
 mod verbose;
 
 #[doc = include_str!("when_things_go_wrong.md")]
@@ -65,5 +70,7 @@ pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
 pub use sink::{Batch, Indices};
+pub use stage::StageReport;
+pub use then::{Stage, Then};
 pub use time_use::TimeUse;
 pub use timeline::{BatchTime, Moment, Timeline};

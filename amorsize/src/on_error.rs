@@ -31,7 +31,10 @@
 mod sealed {
     /// Keeps the policies those that the terminals know.
     #[expect(unnameable_types, reason = "so that nobody else implements it")]
-    pub trait Sealed {}
+    pub trait Sealed {
+        /// Whether errors are anything else than results.
+        const DECIDES: bool;
+    }
 }
 
 /// What becomes of errors: [`Each`], [`Stop`], [`Skip`] or [`Collect`].
@@ -40,27 +43,29 @@ mod sealed {
 pub trait OnError: sealed::Sealed {}
 
 macro_rules! policies {
-    ($($(#[$doc:meta])* $policy:ident)*) => {$(
+    ($($(#[$doc:meta])* $policy:ident $decides:literal)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct $policy;
 
-        impl sealed::Sealed for $policy {}
+        impl sealed::Sealed for $policy {
+            const DECIDES: bool = $decides;
+        }
         impl OnError for $policy {}
     )*};
 }
 
 policies! {
     /// Results are handed over as they are, whatever they are: what a run does where nothing is said of errors.
-    Each
+    Each false
     /// The first error by input order ends the run, and is what the terminal fails with. The values of all items before it are
     /// handed over first; nothing behind it is started once it is known.
-    Stop
+    Stop true
     /// Errors are left out. The report counts them, and keeps the first [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES).
-    Skip
+    Skip true
     /// Errors are gathered, each with the index of its item, beside the values: the terminal gives an
     /// [`Outcome`](crate::Outcome).
     ///
     /// Errors are small beside results; those that `for_each_batch` gathers are not counted in the memory budget.
-    Collect
+    Collect true
 }

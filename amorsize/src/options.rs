@@ -30,6 +30,8 @@ pub struct MaxMemory(Limit);
 pub(crate) enum Limit {
     Fraction(f64),
     Bytes(Bytes),
+    /// The least of the two, of which stages of a pipeline state one each.
+    Both(f64, Bytes),
     /// A text that is no number of bytes; kept for the error.
     Unreadable(String),
 }
@@ -52,6 +54,24 @@ impl MaxMemory {
     #[must_use]
     pub const fn bytes(bytes: Bytes) -> Self {
         Self(Limit::Bytes(bytes))
+    }
+
+    /// The least of what two stages of a pipeline state, each of which was found valid.
+    fn least(self, other: Self) -> Self {
+        let parts = |limit| match limit {
+            Limit::Fraction(fraction) => (Some(fraction), None),
+            Limit::Bytes(bytes) => (None, Some(bytes)),
+            Limit::Both(fraction, bytes) => (Some(fraction), Some(bytes)),
+            Limit::Unreadable(_) => (None, None),
+        };
+        let (own, others) = (parts(self.0), parts(other.0));
+        let fraction = own.0.into_iter().chain(others.0).min_by(f64::total_cmp);
+        Self(match (fraction, own.1.into_iter().chain(others.1).min()) {
+            (Some(fraction), Some(bytes)) => Limit::Both(fraction, bytes),
+            (Some(fraction), None) => Limit::Fraction(fraction),
+            (None, Some(bytes)) => Limit::Bytes(bytes),
+            (None, None) => return Self::default(),
+        })
     }
 
     pub(crate) fn limit(&self) -> Result<&Limit, Error> {
@@ -82,6 +102,9 @@ impl fmt::Display for MaxMemory {
         match &self.0 {
             Limit::Fraction(fraction) => write!(f, "{:.0}% of the available memory", fraction * 100.0),
             Limit::Bytes(bytes) => bytes.fmt(f),
+            Limit::Both(fraction, bytes) => {
+                write!(f, "{:.0}% of the available memory or {bytes}, whichever is less", fraction * 100.0)
+            }
             Limit::Unreadable(text) => write!(f, "{text:?}"),
         }
     }
@@ -328,6 +351,8 @@ enum Told {
 /// What the attribute and the builder methods set; `None` where the run decides for itself.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// The function's.
+    name: Option<&'static str>,
     max_memory: Option<MaxMemory>,
     batch_size: Option<usize>,
     sample_size: Option<usize>,
@@ -347,6 +372,7 @@ impl Options {
     #[must_use]
     pub const fn new(max_memory: Option<MaxMemory>) -> Self {
         Self {
+            name: None,
             max_memory,
             batch_size: None,
             sample_size: None,
@@ -358,6 +384,19 @@ impl Options {
             retry: None,
             refused: None,
         }
+    }
+
+    /// Sets the function's name.
+    #[must_use]
+    pub const fn named(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// The function's name; a closure has none, and neither has a pipeline.
+    #[must_use]
+    pub const fn name(&self) -> Option<&'static str> {
+        self.name
     }
 
     /// Sets the items per batch at most.
@@ -430,6 +469,39 @@ impl Options {
         self.on_panic
     }
 
+    /// The options of a pipeline: of what is before, and of its next stage. How calls are made again is each stage's own.
+    pub(crate) fn join(self, next: Self) -> Self {
+        let either = |before: Option<usize>, next: Option<usize>, both: fn(usize, usize) -> usize| match (before, next)
+        {
+            (Some(before), Some(next)) => Some(both(before, next)),
+            (before, next) => before.or(next),
+        };
+        let refused = [&self, &next].into_iter().find_map(|options| options.check().err());
+        let mut joined = Self {
+            name: None,
+            batch_size: next.batch_size.or(self.batch_size),
+            sample_size: either(self.sample_size, next.sample_size, usize::max),
+            threads: either(self.threads, next.threads, usize::min),
+            verbose: self.verbose || next.verbose,
+            progress: next.progress.or(self.progress),
+            oversize: if next.oversize == Oversize::default() { self.oversize } else { next.oversize },
+            on_panic: if next.on_panic == OnPanic::default() { self.on_panic } else { next.on_panic },
+            retry: None,
+            refused: None,
+            max_memory: None,
+        };
+        if let Some(error) = refused {
+            // Whatever is set after it, a stage was given what it does not take.
+            joined.refuse(&error);
+            return joined;
+        }
+        joined.max_memory = match (self.max_memory, next.max_memory) {
+            (Some(before), Some(next)) => Some(before.least(next)),
+            (before, next) => before.or(next),
+        };
+        joined
+    }
+
     pub(crate) fn set_retry(&mut self, retry: Retry) {
         self.retry = Some(retry);
     }
@@ -437,6 +509,15 @@ impl Options {
     /// Lets the terminal fail because of a value that was refused.
     pub(crate) fn refuse(&mut self, error: &Error) {
         self.refused.get_or_insert_with(|| error.kind().clone());
+    }
+
+    /// Lets the terminal fail because this can't be made a pipeline.
+    pub(crate) fn refuse_pipeline(&mut self, why: &str) {
+        self.refuse(&Error::new(ErrorKind::InvalidOption {
+            option: "then",
+            value: why.to_owned(),
+            expected: "`then` for all stages first, and `plan` or a terminal on the whole",
+        }));
     }
 
     pub(crate) fn refuses_oversize(&self) -> bool {
@@ -534,6 +615,51 @@ mod tests {
         assert!(options.check().is_ok());
         options.refuse(&Oversize::try_from("skip").unwrap_err());
         assert_eq!(refused(&options), "`oversize` can't be \"skip\": use \"alone\" or \"error\"");
+    }
+
+    #[test]
+    fn what_stages_state_is_joined() {
+        let stated = |max_memory: MaxMemory| Options::new(Some(max_memory));
+        let limit = |options: Options| options.limit().0;
+        let (half, tenth) = (MaxMemory::fraction(0.5), MaxMemory::fraction(0.1));
+        let (more, less) = (MaxMemory::bytes(Bytes::mib(2)), MaxMemory::bytes(Bytes::mib(1)));
+        assert_eq!(limit(stated(half.clone()).join(stated(tenth.clone()))), Limit::Fraction(0.1));
+        assert_eq!(limit(stated(more.clone()).join(stated(less.clone()))), Limit::Bytes(Bytes::mib(1)));
+        let both = stated(half).join(stated(more)).join(Options::new(None)).join(stated(tenth)).join(stated(less));
+        assert_eq!(both.limit().to_string(), "10% of the available memory or 1.00 MiB, whichever is less");
+        assert_eq!(limit(both), Limit::Both(0.1, Bytes::mib(1)));
+        assert_eq!(limit(Options::new(None).join(Options::new(None))), Limit::Fraction(DEFAULT_FRACTION));
+
+        let first = Options::new(None).named("first").batch_size(7).sample_size(9).threads(2).verbose(true);
+        let second = Options::new(None).named("second").batch_size(5).sample_size(3).threads(4);
+        let first = first.on_panic(OnPanic::Skip).oversize(Oversize::Error);
+        let joined = first.clone().join(second.clone().on_panic(OnPanic::Collect));
+        assert_eq!((joined.batch_items(), joined.sample_items(), joined.wanted_threads()), (Some(5), 9, Some(2)));
+        assert_eq!((joined.panics(), joined.refuses_oversize(), joined.is_verbose()), (OnPanic::Collect, true, true));
+        assert_eq!((joined.name(), first.name()), (None, Some("first")));
+        let joined = second.join(first);
+        assert_eq!((joined.batch_items(), joined.sample_items(), joined.wanted_threads()), (Some(7), 9, Some(2)));
+        assert_eq!((joined.panics(), joined.refuses_oversize(), joined.is_verbose()), (OnPanic::Skip, true, true));
+    }
+
+    #[test]
+    fn what_a_stage_does_not_take_is_refused_whatever_the_others_state() {
+        let mut retries = Options::new(None);
+        retries.set_retry(Retry::new(0));
+        let good = Options::new(Some(0.5.into())).threads(1).batch_size(1).sample_size(7);
+        for (bad, says) in [
+            (Options::new(None).threads(0), "`threads` can't be 0"),
+            (Options::new(None).sample_size(0), "`sample_size` can't be 0"),
+            (Options::new(None).batch_size(0), "`batch_size` can't be 0"),
+            (Options::new(Some(1.5.into())), "`max_memory` can't be 1.5"),
+            (Options::new(Some("much".into())), "`max_memory` can't be \"much\""),
+            (retries, "`retry` can't be 0"),
+        ] {
+            let mut joined = bad.clone().join(good.clone()).threads(1);
+            joined.set_max_memory(Bytes::mib(1).into());
+            assert!(refused(&joined).starts_with(says), "{says}");
+            assert!(refused(&good.clone().join(bad)).starts_with(says), "{says}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::on_error::OnError;
 pub use crate::options::{MaxMemory, MaxMemoryValue, OnPanic, OnPanicValue, Options, Oversize, OversizeValue};
 pub use crate::retry::{Retry, RetryValue};
 use crate::run::Batched;
+pub use crate::then::{Flows, Joins, StageError};
 
 /// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages
 /// show it, and the expansion gives every type in the user's own words: so each type that is at fault gets one message, at
@@ -56,7 +57,7 @@ constructor!(new12(A, B, C, D, E, F, G, H, J, K, L, M));
 /// The run with a policy for errors. The bound is here, and not at the terminals, so that a function without a `Result` gets one
 /// message where it is annotated.
 pub fn on_error<R: OnErrorOutput, P: OnError, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C, P> {
-    run.with_policy()
+    run.with_policy(R::failed)
 }
 
 /// The run as it is, of a function whose input can fail.

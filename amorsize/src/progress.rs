@@ -1,9 +1,11 @@
 //! How far a run is, told while it goes on.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::memory::Bytes;
+use crate::stage::{StageCounts, StageReport};
 
 /// A run tells its progress no more often: twenty times a second is as often as an eye follows a figure.
 const STEP: Duration = Duration::from_millis(50);
@@ -67,6 +69,7 @@ pub struct Progress {
     budget: Bytes,
     seconds: f64,
     rate: f64,
+    stages: Vec<StageReport>,
     quiet: bool,
 }
 
@@ -75,6 +78,13 @@ impl Progress {
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         self.name
+    }
+
+    /// What each stage of a pipeline has done so far, in their order; empty for a run of a single function. An item is counted by a stage
+    /// when that is done with it, and for the whole run a little later, with others of its chunk.
+    #[must_use]
+    pub fn stages(&self) -> &[StageReport] {
+        &self.stages
     }
 
     /// What the run is at.
@@ -170,6 +180,8 @@ pub(crate) struct Teller {
     begun: bool,
     /// Items done, and when, as of the last time that it was told.
     last: (usize, Instant),
+    /// Those of a pipeline.
+    stages: Vec<Arc<StageCounts>>,
 }
 
 impl fmt::Debug for Teller {
@@ -179,7 +191,7 @@ impl fmt::Debug for Teller {
 }
 
 impl Teller {
-    pub(crate) fn new(callback: Callback, name: Option<&'static str>) -> Self {
+    pub(crate) fn new(callback: Callback, name: Option<&'static str>, stages: Vec<Arc<StageCounts>>) -> Self {
         let now = Instant::now();
         let progress = Progress {
             name,
@@ -191,9 +203,10 @@ impl Teller {
             budget: Bytes::ZERO,
             seconds: 0.0,
             rate: 0.0,
+            stages: Vec::new(),
             quiet: false,
         };
-        Self { callback, progress, origin: now, next: now, begun: false, last: (0, now) }
+        Self { callback, progress, origin: now, next: now, begun: false, last: (0, now), stages }
     }
 
     pub(crate) fn set_quiet(&mut self, quiet: bool) {
@@ -237,6 +250,8 @@ impl Teller {
         progress.phase = phase;
         (progress.done, progress.held, progress.result_bytes) = (counts.done, counts.held, counts.result_bytes);
         progress.seconds = seconds;
+        progress.stages.clear();
+        progress.stages.extend(self.stages.iter().map(|stage| stage.report()));
         self.next = now + STEP;
         (self.callback)(&self.progress);
     }
@@ -250,7 +265,8 @@ mod tests {
     #[test]
     fn the_rate_follows_and_tells_what_is_left() {
         let (told, progress) = mpsc::channel();
-        let mut teller = Teller::new(Box::new(move |progress| told.send(progress.clone()).unwrap()), Some("f"));
+        let mut teller =
+            Teller::new(Box::new(move |progress| told.send(progress.clone()).unwrap()), Some("f"), Vec::new());
         let begun = Instant::now();
         let counts = |done| Counts { done, held: 0, result_bytes: 0 };
         teller.begin(begun, begun, Some(1000), Bytes::mib(1), counts(0));

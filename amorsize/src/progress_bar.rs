@@ -119,7 +119,7 @@ mod tests {
     fn told(total: Option<usize>, phase: Phase) -> Progress {
         let (told, progress) = mpsc::channel();
         let tell = move |progress: &Progress| told.send(progress.clone()).unwrap();
-        let mut teller = Teller::new(Box::new(tell), Some("resize"));
+        let mut teller = Teller::new(Box::new(tell), Some("resize"), Vec::new());
         let begun = Instant::now();
         let counts = |done| Counts { done, held: 120 << 20, result_bytes: 3 << 30 };
         teller.begin(begun, begun, total, Bytes::mib(256), counts(0));

@@ -9,6 +9,7 @@ use crate::memory::budget::Budget;
 use crate::memory::measure::MeasuredBy;
 use crate::outcome::Failures;
 use crate::seconds::Seconds;
+use crate::stage::StageReport;
 use crate::time_use::TimeUse;
 use crate::timeline::Timeline;
 
@@ -32,15 +33,20 @@ pub struct Report {
     /// Shared, because a report can be cloned; `None` where no item failed.
     failures: Option<Arc<Failures>>,
     retries: usize,
+    stages: Vec<StageReport>,
 }
 
 impl Report {
     pub(crate) fn new(totals: Totals, items: usize, batches: usize) -> Self {
-        Self { totals, items, batches, retries: 0, failures: None }
+        Self { totals, items, batches, retries: 0, failures: None, stages: Vec::new() }
     }
 
     pub(crate) fn with_retries(self, retries: usize) -> Self {
         Self { retries, ..self }
+    }
+
+    pub(crate) fn with_stages(self, stages: Vec<StageReport>) -> Self {
+        Self { stages, ..self }
     }
 
     /// The report of a run that leaves errors out, and hands `items` values over.
@@ -52,6 +58,12 @@ impl Report {
     /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds they are. With
     /// [`Collect`](crate::on_error::Collect) the run keeps all.
     pub const MOST_FAILURES: usize = Failures::MOST;
+
+    /// Name of the function, where it is annotated; of a pipeline, those of its [`stages`](Self::stages) tell.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        self.totals.name
+    }
 
     /// Items whose results were handed over.
     #[must_use]
@@ -97,6 +109,13 @@ impl Report {
     #[must_use]
     pub fn retries(&self) -> usize {
         self.retries
+    }
+
+    /// What each stage of a pipeline did, in their order; nothing for a run of a single function. See
+    /// [`then`](crate::Batched::then).
+    #[must_use]
+    pub fn stages(&self) -> &[StageReport] {
+        &self.stages
     }
 
     /// Seconds from the start to the end of the run, its sample and its sink included.
@@ -276,8 +295,8 @@ impl Report {
         Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
     }
 
-    /// The most bytes that a call needed while it ran, beside its result. Zero where that is not measured: only
-    /// [`Tracking`](crate::Tracking) does.
+    /// The most bytes that a call needed while it ran, beside its result. [`Tracking`](crate::Tracking) measures all of it; without
+    /// it, it is zero, or what the stages of a pipeline handed to each other for one item.
     #[must_use]
     pub fn working_bytes(&self) -> Bytes {
         Bytes::new(self.totals.learned.most_working)
@@ -335,6 +354,9 @@ impl fmt::Display for Report {
             self.measured_by(),
             self.measured_by().certainty()
         )?;
+        for stage in self.stages() {
+            write!(f, "\n{stage}")?;
+        }
         match self.retries {
             0 => {}
             1 => write!(f, "\n1 call was made again after an error")?,

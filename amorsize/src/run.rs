@@ -11,7 +11,7 @@ use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
 use crate::execute::buffer::Types;
-use crate::execute::chunk::{AsFunction, Kernel, Retrying, Shared, as_function};
+use crate::execute::chunk::{AsFunction, Body, Kernel, Retrying, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
 use crate::failure::Ended;
 use crate::iter::{IntoIter, Unordered};
@@ -23,8 +23,9 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::retry::Retry;
-use crate::run_core::Core;
+use crate::run_core::{Core, CoreParts};
 use crate::sink::{Batch, Batches};
+use crate::stage::StageCounts;
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
@@ -51,6 +52,16 @@ pub struct Batched<I: IntoIterator, R, C, P = Each> {
     policy: PhantomData<P>,
 }
 
+/// What a run is made of that has not started.
+pub(crate) struct Parts<S, T, R, C> {
+    pub(crate) source: S,
+    pub(crate) shared: Shared<T, R, C>,
+    /// With the run's own function as a stage, unless it is a pipeline.
+    pub(crate) core: CoreParts,
+    /// Whether there are items or results of it already.
+    pub(crate) has_begun: bool,
+}
+
 impl<I: IntoIterator, R, C> Batched<I, R, C> {
     #[inline]
     pub(crate) fn new(
@@ -68,7 +79,15 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         let types = Types::new();
         Self {
             source: Source::new(items, types),
-            shared: Shared { context: shared, kernel, measure, types, retrying: None },
+            shared: Shared {
+                context: shared,
+                body: Body::Function(kernel),
+                measure,
+                types,
+                retrying: None,
+                // Until a policy is set, an error is a result like any other.
+                fails: |_| false,
+            },
             as_function: as_function::<I::Item, R, C>,
             core: Core::new(options, size_of::<I::Item>(), size_of::<R>(), measure.1.by),
             owns: PhantomData,
@@ -291,10 +310,32 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.shared.types
     }
 
-    /// The same run with another policy.
-    pub(crate) fn with_policy<Q>(self) -> Batched<I, R, C, Q> {
+    /// The same run with another policy, which decides of results that `fail`.
+    pub(crate) fn with_policy<Q>(self, fails: fn(&R) -> bool) -> Batched<I, R, C, Q> {
         let Self { source, shared, as_function, core, owns, policy: _ } = self;
-        Batched { source, shared, as_function, core, owns, policy: PhantomData }
+        Batched { source, shared: Shared { fails, ..shared }, as_function, core, owns, policy: PhantomData }
+    }
+
+    /// Takes a run apart that is to be part of another one.
+    pub(crate) fn into_parts(self) -> Parts<Source<I, R>, I::Item, R, C> {
+        let Self { source, shared, core, .. } = self;
+        let has_begun = source.has_begun() || core.planned().is_some();
+        let mut core = core.into_parts();
+        if core.stages.is_empty() {
+            core.stages.push(StageCounts::new(core.options.name()));
+        }
+        Parts { source, shared, core, has_begun }
+    }
+
+    /// A run of an input and other parts.
+    pub(crate) fn of_parts(
+        source: Source<I, R>,
+        as_function: AsFunction<I::Item, R, C>,
+        parts: Parts<(), I::Item, R, C>,
+    ) -> Self {
+        let Parts { shared, core, .. } = parts;
+        let core = Core::of_parts(core, size_of::<I::Item>(), size_of::<R>(), shared.measure.1.by);
+        Self { source, shared, as_function, core, owns: PhantomData, policy: PhantomData }
     }
 
     /// Refuses what can't be run with.

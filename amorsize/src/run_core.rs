@@ -1,39 +1,69 @@
 //! A run apart from its types: compiled once, whatever the function.
 
+use std::sync::Arc;
+
 use crate::cancel::Interrupts;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::buffer::{Collection, Collector, Results};
-use crate::execute::chunk::{Chunks, Function, Work};
+use crate::execute::chunk::{Function, Tools};
 use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
 use crate::failure::Ended;
 use crate::handover::{HandedOver, Handover};
 use crate::memory::Bytes;
-use crate::memory::budget::Ledger;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking;
 use crate::options::{OnPanic, Options};
 use crate::plan::Plan;
 use crate::progress::{Callback, Teller};
 use crate::report::Report;
+use crate::stage::StageCounts;
+use crate::trace;
 use crate::verbose::Verbose;
 
 /// So many bytes of results fit any budget that was not stated in bytes.
 const SMALL: usize = 1 << 20;
 
+/// What of a run goes into another one that it is to be a part of.
+pub(crate) struct CoreParts {
+    pub(crate) options: Options,
+    pub(crate) interrupts: Interrupts,
+    /// Those of a pipeline; none of a run of a single function.
+    pub(crate) stages: Vec<Arc<StageCounts>>,
+    pub(crate) callback: Option<Callback>,
+}
+
+impl CoreParts {
+    /// The parts of a pipeline: of what is before, and of its next stage.
+    pub(crate) fn join(self, next: Self) -> Self {
+        Self {
+            options: self.options.join(next.options),
+            interrupts: self.interrupts.join(next.interrupts),
+            stages: self.stages.into_iter().chain(next.stages).collect(),
+            callback: match (self.callback, next.callback) {
+                (Some(mut before), Some(mut next)) => Some(Box::new(move |progress| {
+                    before(progress);
+                    next(progress);
+                })),
+                (before, next) => before.or(next),
+            },
+        }
+    }
+}
+
 /// What [`Batched`](crate::Batched) does but for the types of items and results.
 pub(crate) struct Core {
     engine: Engine,
     stock: Stock,
-    chunks: Chunks,
     kept: Kept,
     verbose: Verbose,
     result_size: usize,
-    /// The engine's, for whoever calls the function.
-    ledger: Ledger,
-    /// Whether the program's allocator tells what calls need.
-    tracks: bool,
-    interrupts: Interrupts,
+    tools: Tools,
+    /// Who is to be told of the progress, until the run begins.
+    callback: Option<Callback>,
+    begun: bool,
+    /// Those of a pipeline; a run of a single function has none.
+    stages: Vec<Arc<StageCounts>>,
 }
 
 impl Core {
@@ -41,23 +71,35 @@ impl Core {
         let tracks = tracking::is_active();
         let measured_by = if tracks { MeasuredBy::Tracking } else { measured_by };
         let verbose = Verbose::new(options.is_verbose());
-        let callback = options.callback();
         let engine = Engine::new(options, item_size, result_size, measured_by);
-        let mut core = Self {
+        Self {
             verbose,
-            ledger: engine.ledger().clone(),
-            tracks,
-            interrupts: Interrupts::default(),
+            tools: Tools::new(engine.ledger().clone(), tracks),
+            callback: None,
+            begun: false,
             engine,
             stock: Stock::default(),
-            chunks: Chunks::new(),
             kept: Kept::default(),
             result_size,
-        };
-        if let Some(callback) = callback {
-            core.set_progress(callback);
+            stages: Vec::new(),
         }
-        core
+    }
+
+    /// Prepares what is told of the run, once.
+    fn begin(&mut self, input: &mut dyn Input) {
+        if self.begun {
+            return;
+        }
+        self.begun = true;
+        let name = self.options().name();
+        if let Some(callback) = self.callback.take().or_else(|| self.options().callback()) {
+            self.engine.set_teller(Some(Teller::new(callback, name, self.stages.clone())));
+        }
+        let total = || match self.stock.left(input) {
+            (least, Some(most)) if least == most => Some(least),
+            _ => None,
+        };
+        self.tools.span.begin(name, total);
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -70,12 +112,31 @@ impl Core {
     }
 
     pub(crate) fn interrupts(&mut self) -> &mut Interrupts {
-        &mut self.interrupts
+        &mut self.tools.interrupts
     }
 
     /// Has `callback` told of the run's progress.
     pub(crate) fn set_progress(&mut self, callback: Callback) {
-        self.engine.set_teller(Some(Teller::new(callback, None)));
+        if self.begun {
+            let teller = Teller::new(callback, self.options().name(), self.stages.clone());
+            self.engine.set_teller(Some(teller));
+        } else {
+            self.callback = Some(callback);
+        }
+    }
+
+    /// What of it goes into another run that this one is to be a part of.
+    pub(crate) fn into_parts(self) -> CoreParts {
+        let Self { engine, tools, stages, callback, .. } = self;
+        CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback }
+    }
+
+    /// Of what other runs left that are parts of this one.
+    pub(crate) fn of_parts(parts: CoreParts, item_size: usize, result_size: usize, measured_by: MeasuredBy) -> Self {
+        let CoreParts { options, interrupts, stages, callback } = parts;
+        let mut core = Self::new(options, item_size, result_size, measured_by);
+        (core.tools.interrupts, core.stages, core.callback) = (interrupts, stages, callback);
+        core
     }
 
     pub(crate) fn set_unordered(&mut self) {
@@ -84,7 +145,7 @@ impl Core {
 
     /// What hands batches of the wanted size over.
     pub(crate) fn handover(&self) -> (Option<usize>, Handover) {
-        (self.options().batch_items(), Handover::new(self.verbose))
+        (self.options().batch_items(), Handover::new(self.verbose, &self.tools.ledger))
     }
 
     pub(crate) fn verbose(&self) -> Verbose {
@@ -106,13 +167,9 @@ impl Core {
     /// Runs the sample, unless that was done, and plans.
     pub(crate) fn plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<&Plan, Error> {
         self.check()?;
-        let work = Work {
-            function,
-            chunks: &self.chunks,
-            ledger: &self.ledger,
-            tracks: self.tracks,
-            interrupts: &self.interrupts,
-        };
+        self.begin(input);
+        let _entered = self.tools.span.enter();
+        let work = self.tools.work(function);
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
         self.engine.make_plan(&mut line).map_err(Ended::error_or_panic)
     }
@@ -120,7 +177,8 @@ impl Core {
     /// Refuses what can't be run with, and prints the plan where that is wanted.
     pub(crate) fn start(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
         self.check()?;
-        self.interrupts.begin();
+        self.begin(input);
+        self.tools.interrupts.begin();
         self.engine.set_quiet(self.verbose.is_on());
         if !self.verbose.is_on() {
             return Ok(());
@@ -143,6 +201,8 @@ impl Core {
         function: &dyn Function,
         outlet: &mut dyn Outlet,
     ) -> Result<Flow, Ended> {
+        self.begin(input);
+        let _entered = self.tools.span.enter();
         if let Some(plan) = self.engine.plan() {
             outlet.set_batch_size(plan.batch_size());
         }
@@ -150,7 +210,7 @@ impl Core {
         let mut kept = self.kept.take().into_iter();
         for (results, start, bytes) in kept.by_ref() {
             let accepted = outlet.accept(results, start, bytes);
-            self.release(accepted.items, accepted.bytes);
+            self.engine.release(accepted.items, accepted.bytes);
             flow = accepted.flow;
             if flow == Flow::Stop {
                 // The rest may be asked for.
@@ -162,13 +222,7 @@ impl Core {
         if flow == Flow::Enough {
             return Ok(flow);
         }
-        let work = Work {
-            function,
-            chunks: &self.chunks,
-            ledger: &self.ledger,
-            tracks: self.tracks,
-            interrupts: &self.interrupts,
-        };
+        let work = self.tools.work(function);
         self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
     }
 
@@ -192,7 +246,7 @@ impl Core {
         let none = |error| (Ended::Error(error), None);
         self.start(input, function).map_err(none)?;
         let (mut least, _) = self.stock.left(input);
-        if least == usize::MAX && self.interrupts.are_possible() {
+        if least == usize::MAX && self.tools.interrupts.are_possible() {
             // An input without an end, of which somebody wants what there is when the run is interrupted.
             least = 0;
         }
@@ -215,7 +269,7 @@ impl Core {
                 Ok(all)
             }
             Err(ended) => {
-                self.chunks.leave_collection();
+                self.tools.chunks.leave_collection();
                 self.stock.leave_collection();
                 self.leave(all.len(), bytes, None);
                 Err((ended, Some(all)))
@@ -243,6 +297,10 @@ impl Core {
         let totals = self.engine.totals(handed_over);
         let items = totals.learned.items;
         self.verbose.end(items);
-        Report::new(totals, items, batches)
+        let report =
+            Report::new(totals, items, batches).with_stages(self.stages.iter().map(|stage| stage.report()).collect());
+        let _entered = self.tools.span.enter();
+        trace::finished(&report);
+        report
     }
 }

@@ -223,8 +223,9 @@ impl<'a, T, R> Batches<'a, T, R> {
             return Accepted::KEPT;
         }
         let mut batch = Some(Batch { first_index, results, jumps: Vec::new(), bin: Arc::downgrade(&self.bin) });
-        let go_on =
-            self.handover.batch(first_index, self.first_index, items, &mut || batch.take().is_none_or(&mut self.sink));
+        let go_on = self
+            .handover
+            .batch(first_index, self.first_index, (items, bytes), &mut || batch.take().is_none_or(&mut self.sink));
         Accepted { items, bytes, flow: if go_on { Flow::Continue } else { Flow::Stop } }
     }
 }
@@ -452,8 +453,9 @@ impl<'a, I, T, E> Sorting<'a, I, T, E> {
         let (first_index, items) = (self.first_index, results.len());
         self.values += items;
         let mut batch = Some(Batch { first_index, results, jumps, bin: Arc::downgrade(&self.bin) });
-        let go_on =
-            self.handover.batch(first_index, self.next_index, items, &mut || batch.take().is_none_or(&mut self.sink));
+        let go_on = self.handover.batch(first_index, self.next_index, (items, self.held.bytes), &mut || {
+            batch.take().is_none_or(&mut self.sink)
+        });
         self.stopped |= !go_on;
     }
 

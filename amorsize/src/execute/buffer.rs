@@ -26,6 +26,9 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::stages::{Clock, Scratch};
+use crate::memory::measure::Heap;
+
 /// What is known of the type of a buffer's values.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -444,6 +447,12 @@ pub(crate) struct RawChunk {
     quota: usize,
     /// Bytes that each waiting item was seen to own, on average, where its type can't say it.
     pub(crate) item_heap: u64,
+    /// What the results of a pipeline's last call own, and what they needed.
+    pub(crate) measured: Heap,
+    /// What a pipeline that is a stage knows of the time.
+    pub(crate) clock: Clock,
+    /// What a pipeline ran the last item with.
+    pub(crate) scratch: Option<Box<Scratch>>,
 }
 
 impl RawChunk {
@@ -464,7 +473,12 @@ impl RawChunk {
 
     fn new(items: Kind, results: Kind) -> Box<Self> {
         let results = Results::in_block(results, Block::new(results, 0));
-        Box::new(Self { items: Items::new(items), results, quota: 0, item_heap: 0 })
+        Box::new(Self::of(Items::new(items), results))
+    }
+
+    fn of(items: Items, results: Results) -> Self {
+        let (measured, clock) = (Heap::default(), Clock::default());
+        Self { items, results, quota: 0, item_heap: 0, measured, clock, scratch: None }
     }
 
     fn set_quota(&mut self, mark: u64, quota: usize) {
@@ -478,7 +492,7 @@ impl RawChunk {
     /// Leaves the first `keep` of the waiting items here, and their results, and gives the others.
     pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
         let results = self.results.rest_behind(self.results.len + keep);
-        Box::new(Self { items: self.items.split_off(keep), results, quota: 0, item_heap: self.item_heap })
+        Box::new(Self { item_heap: self.item_heap, ..Self::of(self.items.split_off(keep), results) })
     }
 }
 
@@ -566,6 +580,24 @@ impl<T, R> Types<T, R> {
     /// A chunk without items.
     pub(crate) fn chunk(self) -> Box<RawChunk> {
         RawChunk::new(Kind::of::<T>(self.mark), self.results())
+    }
+
+    /// A chunk without items that has room for one, and for its result.
+    pub(crate) fn place_of_one(self) -> Box<RawChunk> {
+        let (items, results) = (Kind::of::<T>(self.mark), self.results());
+        let items = Items { kind: items, block: Block::new(items, 1), next: 0, end: 0 };
+        Box::new(RawChunk::of(items, Results::in_block(results, Block::new(results, 1))))
+    }
+
+    /// Puts an item into a chunk without items that has room for one.
+    pub(crate) fn put_one(self, chunk: &mut RawChunk, item: T) {
+        let items = &mut chunk.items;
+        items.kind.check(self.mark);
+        assert!(items.len() == 0 && items.block.capacity > 0, "there is room for the item");
+        // SAFETY: the block has a first place, which holds nothing because the chunk has no items, and the mark shows that it is
+        // one for a `T`.
+        unsafe { items.block.places.cast::<T>().write(item) };
+        (items.next, items.end) = (0, 1);
     }
 
     /// Takes up to `most` items from `input` into a chunk without items.
@@ -804,6 +836,42 @@ mod tests {
         assert!(catch_unwind(AssertUnwindSafe(|| types.take_result(&mut chunk))).is_err(), "there is no result");
         drop(chunk);
         assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn the_place_of_one_is_used_again_and_again_also_after_a_panic() {
+        let (mine, types) = (values(4), Both::new());
+        let mut chunk = types.place_of_one();
+        for value in &mine {
+            types.put_one(&mut chunk, Arc::clone(value));
+            let refused = catch_unwind(AssertUnwindSafe(|| types.put_one(&mut chunk, Arc::clone(value))));
+            assert!(refused.is_err(), "there is one already");
+            if **value == 2 {
+                let run = AssertUnwindSafe(|| types.quota(&mut chunk, 1).run(|_| panic!("two")));
+                assert!(catch_unwind(run).is_err());
+                assert_eq!((chunk.items(), chunk.results.len()), (0, 0));
+                continue;
+            }
+            types.quota(&mut chunk, 1).run(|item| item);
+            // An item that is to be called again.
+            let result = types.take_result(&mut chunk);
+            types.put_back(&mut chunk, result);
+            types.quota(&mut chunk, 1).run(|item| item);
+            assert_eq!(types.take_result(&mut chunk), *value);
+        }
+        types.put_one(&mut chunk, Arc::clone(&mine[0]));
+        let others = Both::new();
+        assert!(catch_unwind(AssertUnwindSafe(|| others.put_one(&mut chunk, Arc::clone(&mine[0])))).is_err());
+        let mut no_room = types.chunk();
+        assert!(catch_unwind(AssertUnwindSafe(|| types.put_one(&mut no_room, Arc::clone(&mine[0])))).is_err());
+        drop((chunk, no_room));
+        assert!(all_dropped_but_mine(&mine));
+        let none = Types::<(), ()>::new();
+        let mut chunk = none.place_of_one();
+        none.put_one(&mut chunk, ());
+        none.quota(&mut chunk, 1).run(|()| ());
+        none.take_result(&mut chunk);
+        assert_eq!((chunk.items(), chunk.results.len()), (0, 0));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, Measure, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
 use crate::retry::Retry;
+use crate::trace::RunSpan;
 
 /// The function of a run, as a call over a chunk: one call through a pointer for many items.
 pub(crate) type Kernel<T, R, C> = fn(&mut Chunk<T, R>, &C);
@@ -38,11 +39,33 @@ pub(crate) trait Function: Sync {
 /// The function of a run, its shared parameters, and its types: all that is compiled for each function.
 pub(crate) struct Shared<T, R, C> {
     pub(crate) context: C,
-    pub(crate) kernel: Kernel<T, R, C>,
+    pub(crate) body: Body<T, R, C>,
     pub(crate) measure: (Measure<T>, Measure<R>),
     pub(crate) types: Types<T, R>,
     pub(crate) retrying: Option<Retrying<T, R, C>>,
+    /// Whether a result is an error of which a policy decides; set with the policy.
+    pub(crate) fails: fn(&R) -> bool,
 }
+
+/// What is run for each item.
+pub(crate) enum Body<T, R, C> {
+    /// The user's function.
+    Function(Kernel<T, R, C>),
+    /// The stages of a pipeline, which are in the context.
+    Stages(Stages<T, R, C>),
+}
+
+/// What a pipeline can do that needs the types of its stages.
+pub(crate) struct Stages<T, R, C> {
+    /// Runs the next so many items, and measures their results.
+    pub(crate) run: RunStages<T, R, C>,
+    /// Calls that stages made again.
+    pub(crate) retries: fn(&C) -> usize,
+    /// Whether a type says what it owns of what the stages return.
+    pub(crate) measures: bool,
+}
+
+pub(crate) type RunStages<T, R, C> = fn(&Shared<T, R, C>, &mut RawChunk, usize, &dyn Fn() -> bool);
 
 /// How calls that fail are made again: by a function that exists only for runs that do so.
 pub(crate) struct Retrying<T, R, C> {
@@ -70,7 +93,8 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             let item = types.take_item(chunk);
             let again = item.clone();
             types.put_back(chunk, item);
-            (self.kernel)(types.quota(chunk, 1), &self.context);
+            let measured = chunk.measured;
+            self.call_body(chunk, 1, is_over);
             let failed = types.last_results_of(chunk, 1)[0].failed();
             // Of a run that is over the error stays: a chunk has a result for each of its items.
             if !failed || !retrying.retry.wait(waits, is_over) {
@@ -81,38 +105,80 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
                 return;
             }
             drop(types.take_result(chunk));
+            // What a failed call needed, it needed.
+            chunk.measured = Heap { working: chunk.measured.working, ..measured };
             types.put_back(chunk, again);
             retrying.retries.fetch_add(1, Ordering::Relaxed);
         }
         // Nothing is kept for a call after the last one.
-        (self.kernel)(types.quota(chunk, 1), &self.context);
+        self.call_body(chunk, 1, is_over);
     }
 }
 
 impl<T, R, C> Shared<T, R, C> {
     /// Calls that were made again.
     pub(crate) fn retries(&self) -> usize {
-        self.retrying.as_ref().map_or(0, |retrying| retrying.retries.load(Ordering::Relaxed))
+        let own = self.retrying.as_ref().map_or(0, |retrying| retrying.retries.load(Ordering::Relaxed));
+        match &self.body {
+            Body::Function(_) => own,
+            Body::Stages(stages) => own + (stages.retries)(&self.context),
+        }
+    }
+
+    /// Whether this is a pipeline, which tells the time and its results' bytes itself.
+    pub(crate) fn is_pipeline(&self) -> bool {
+        matches!(self.body, Body::Stages(_))
+    }
+
+    /// Whether a type says what it owns of what is returned to the run, in stages too.
+    pub(crate) fn measures(&self) -> bool {
+        match &self.body {
+            Body::Function(_) => self.measure.1.heap.is_some(),
+            Body::Stages(stages) => stages.measures,
+        }
+    }
+
+    /// Calls what is called for each item.
+    #[inline]
+    fn call_body(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
+        match &self.body {
+            Body::Function(kernel) => kernel(self.types.quota(chunk, count), &self.context),
+            Body::Stages(stages) => (stages.run)(self, chunk, count, is_over),
+        }
+    }
+
+    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is made again.
+    #[inline]
+    pub(crate) fn call_for(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
+        chunk.measured = Heap::default();
+        match &self.retrying {
+            None => self.call_body(chunk, count, is_over),
+            Some(retrying) => (0..count).for_each(|_| (retrying.call)(self, retrying, chunk, is_over)),
+        }
+    }
+
+    /// What the last `count` results own, which were the last call's.
+    #[inline]
+    pub(crate) fn heap_of_last(&self, chunk: &RawChunk, count: usize) -> Heap {
+        match self.measure.1.heap {
+            Some(heap) => heap(self.types.last_results_of(chunk, count)),
+            // Nothing of a function's, and what a pipeline measured itself.
+            None => chunk.measured,
+        }
     }
 }
 
 impl<T, R, C: Sync> Function for Shared<T, R, C> {
     fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
-        match &self.retrying {
-            None => (self.kernel)(self.types.quota(chunk, count), &self.context),
-            Some(retrying) => (0..count).for_each(|_| (retrying.call)(self, retrying, chunk, is_over)),
-        }
+        self.call_for(chunk, count, is_over);
     }
 
     fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap {
-        match self.measure.1.heap {
-            Some(heap) => heap(self.types.last_results_of(chunk, count)),
-            None => Heap::default(),
-        }
+        self.heap_of_last(chunk, count)
     }
 
     fn knows_results(&self) -> bool {
-        self.measure.1.heap.is_some()
+        self.measures()
     }
 
     fn results_own(&self) -> bool {
@@ -192,6 +258,27 @@ impl Chunks {
     }
 }
 
+/// What the threads of a run share, but for its function.
+pub(crate) struct Tools {
+    pub(crate) chunks: Chunks,
+    pub(crate) ledger: Ledger,
+    /// Whether the program's allocator tells what calls need.
+    pub(crate) tracks: bool,
+    pub(crate) interrupts: Interrupts,
+    pub(crate) span: RunSpan,
+}
+
+impl Tools {
+    pub(crate) fn new(ledger: Ledger, tracks: bool) -> Self {
+        Self { chunks: Chunks::new(), ledger, tracks, interrupts: Interrupts::default(), span: RunSpan::default() }
+    }
+
+    pub(crate) fn work<'a>(&'a self, function: &'a dyn Function) -> Work<'a> {
+        let Self { chunks, ledger, tracks, interrupts, span } = self;
+        Work { function, chunks, ledger, tracks: *tracks, interrupts, span }
+    }
+}
+
 /// What any thread needs to run chunks.
 #[derive(Clone, Copy)]
 pub(crate) struct Work<'a> {
@@ -201,6 +288,7 @@ pub(crate) struct Work<'a> {
     /// Whether the program's allocator tells what calls need.
     pub(crate) tracks: bool,
     pub(crate) interrupts: &'a Interrupts,
+    pub(crate) span: &'a RunSpan,
 }
 
 impl Work<'_> {

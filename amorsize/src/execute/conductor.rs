@@ -25,6 +25,7 @@ pub(super) struct WorkerJob<'a> {
 
 impl Job for WorkerJob<'_> {
     fn run(&self) -> bool {
+        let _entered = self.work.span.enter();
         self.work.run_next(self.control, true, false)
     }
 }

@@ -167,6 +167,16 @@ impl<I: IntoIterator, R> Source<I, R> {
         Self { input: Some(input), iterator: None, types }
     }
 
+    /// Whether items were asked for.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.input.is_none()
+    }
+
+    /// The input of a run with other results.
+    pub(crate) fn retyped<O>(self, types: Types<I::Item, O>) -> Source<I, O> {
+        Source { input: self.input, iterator: self.iterator, types }
+    }
+
     fn iterator(&mut self) -> &mut I::IntoIter {
         if let Some(input) = self.input.take() {
             self.iterator = Some(input.into_iter());

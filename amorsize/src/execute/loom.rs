@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use ::loom::model::Builder;
 use ::loom::thread;
 
-use super::chunk::{Chunk, Chunks, Function, Shared, Work};
+use super::chunk::{Body, Chunk, Chunks, Function, Shared, Work};
 use super::line::{Input, Source, Stock};
 use super::pool::Job;
 use super::*;
@@ -348,13 +348,16 @@ impl Scene {
             ledger,
             shared: Shared {
                 context: Calls { case, log: Mutex::default() },
-                kernel: |chunk: &mut Chunk<usize, Value>, calls: &Calls| chunk.run(|item| calls.call(item)),
+                body: Body::Function(|chunk: &mut Chunk<usize, Value>, calls: &Calls| {
+                    chunk.run(|item| calls.call(item))
+                }),
                 measure: (
                     Measure { heap: Some(|_| Heap::default()), by: MeasuredBy::DeepSize },
                     Measure { heap: Some(heap), by: MeasuredBy::DeepSize },
                 ),
                 types: Types::new(),
                 retrying: None,
+                fails: |_| false,
             },
             interrupts: [interrupts, Interrupts::default()],
             part: AtomicUsize::new(0),

@@ -15,6 +15,7 @@ mod lookout;
 #[cfg(all(loom, test))]
 mod loom;
 pub(crate) mod pool;
+pub(crate) mod stages;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +55,7 @@ const KEPT_PANICS: usize = 16;
 /// What a run has done, for its report.
 #[derive(Clone, Debug)]
 pub(crate) struct Totals {
+    pub(crate) name: Option<&'static str>,
     pub(crate) learned: Learned,
     pub(crate) peak: Bytes,
     /// The budget, where the run was long enough to need it.
@@ -145,6 +147,7 @@ enum Inline {
 fn stated_budget(options: &Options) -> (Option<Budget>, Bytes) {
     match options.limit().limit() {
         Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
+        Ok(Limit::Both(_, bytes)) => (None, UNRESOLVED_BUDGET.min(*bytes)),
         _ => (None, UNRESOLVED_BUDGET),
     }
 }
@@ -186,6 +189,10 @@ impl Engine {
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
+    }
+
+    pub(crate) fn into_options(self) -> Options {
+        self.options
     }
 
     /// Changes options; a plan made before no longer holds.
@@ -292,6 +299,7 @@ impl Engine {
         let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
         let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(Bytes::new);
         Totals {
+            name: self.options.name(),
             sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },
             inline_seconds,
             input_seconds,
@@ -353,7 +361,9 @@ impl Engine {
             self.sampled_seconds = self.learned.seconds_per_item();
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
-            self.plan = Some(Plan::new(&self.learned, &situation, true));
+            let plan = Plan::new(&self.learned, &situation, true);
+            line.work.span.planned(&plan);
+            self.plan = Some(plan);
             self.elapsed += begun.elapsed();
         }
         Ok(self.plan.as_ref().expect("set above"))
@@ -733,6 +743,7 @@ impl Engine {
         if plan.threads() == 1 {
             return Ok(None);
         }
+        line.work.span.planned(&plan);
         Ok(Some(plan))
     }
 
@@ -769,7 +780,7 @@ impl Engine {
     fn start_watch(&mut self) -> Result<(), Error> {
         if self.lookout.watch.is_none() && self.ledger.outer_budget().is_none() {
             let share = match self.options.limit().limit()? {
-                Limit::Fraction(fraction) => *fraction,
+                Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
                 _ => 1.0,
             };
             let now = self.now.unwrap_or_else(Instant::now);

@@ -27,6 +27,10 @@ impl Budget {
                 Self { bytes, available: Some(available) }
             }
             Limit::Bytes(bytes) => Self { bytes: *bytes, available: None },
+            Limit::Both(fraction, bytes) => {
+                let of_available = Self::resolve(&MaxMemory::fraction(*fraction))?;
+                Self { bytes: of_available.bytes.min(*bytes), ..of_available }
+            }
             Limit::Unreadable(_) => unreachable!("refused by `limit`"),
         })
     }
@@ -193,12 +197,25 @@ impl Drop for Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
     use proptest::prelude::*;
 
     #[test]
     fn a_fraction_is_of_what_is_available() {
         let budget = Budget::resolve(&MaxMemory::fraction(0.25)).unwrap();
         assert_eq!(budget.bytes, Bytes::from_f64(budget.available.unwrap().as_f64() * 0.25));
+    }
+
+    #[test]
+    fn of_a_fraction_and_bytes_the_least_counts() {
+        let tenth = Budget::resolve(&MaxMemory::fraction(0.1)).unwrap();
+        let least = |bytes: Bytes| Options::new(Some(0.1.into())).join(Options::new(Some(bytes.into()))).limit();
+        let budget = Budget::resolve(&least(Bytes::new(100))).unwrap();
+        assert_eq!(budget.bytes, Bytes::new(100));
+        assert!(budget.available.is_some());
+        let budget = Budget::resolve(&least(Bytes::new(u64::MAX))).unwrap();
+        // What is available changes meanwhile.
+        assert!(2 * budget.bytes.as_u64() > tenth.bytes.as_u64() && budget.bytes < tenth.bytes * 2);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
     /// ```
     pub fn on_error<Q: OnError>(self, policy: Q) -> Batched<I, Result<T, E>, C, Q> {
         let _ = policy;
-        self.with_policy()
+        self.with_policy(if Q::DECIDES { Result::is_err } else { |_| false })
     }
 
     /// Runs everything, collects the values, and gives the failures to `fail`.

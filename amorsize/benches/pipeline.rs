@@ -1,0 +1,135 @@
+//! What it costs to write a pipeline of three functions rather than one function that calls all three: for stages of 10 us each, and
+//! for stages that do next to nothing.
+//!
+//! Each measurement is a fresh process; the ways take turns, on 2 threads. The figure of a pipeline is its time as a ratio to that
+//! of the one function in the same round: the median of them. For the trivial stages it is the time that one item takes more.
+//!
+//! `cargo bench --bench pipeline` runs all ways, `-- --rounds N` changes the number of rounds.
+
+use std::env;
+use std::hint::black_box;
+use std::time::Instant;
+
+use amorsize::batched;
+
+mod common;
+use common::{calibrate, measure, median, work};
+
+/// 0.3 s of the one function on 2 threads.
+const ITEMS: usize = 20_000;
+/// Enough for some 10 ms of calls that do next to nothing.
+const TRIVIAL_ITEMS: u64 = 2_000_000;
+const THREADS: usize = 2;
+const WAYS: [(&str, &str); 6] = [
+    ("three stages of 10 us", "one function"),
+    ("three stages of 10 us", "pipeline"),
+    ("the same with results of 1 KiB", "one function"),
+    ("the same with results of 1 KiB", "pipeline"),
+    ("three stages of + 1", "one function"),
+    ("three stages of + 1", "pipeline"),
+];
+
+#[batched(threads = 2)]
+fn one(seed: usize, rounds: u32) -> u64 {
+    work(work(work(seed as u64, rounds), rounds), rounds)
+}
+
+#[batched(threads = 2)]
+fn first(seed: usize, rounds: u32) -> u64 {
+    work(seed as u64, rounds)
+}
+
+#[batched]
+fn further(seed: u64, rounds: u32) -> u64 {
+    work(seed, rounds)
+}
+
+/// Uses a buffer up and makes another, as a stage of images does.
+fn remake(buffer: &[u64], rounds: u32) -> Vec<u64> {
+    vec![work(buffer[0], rounds); 128]
+}
+
+#[batched(threads = 2)]
+fn one_owning(seed: usize, rounds: u32) -> Vec<u64> {
+    remake(&remake(&remake(&[seed as u64], rounds), rounds), rounds)
+}
+
+#[batched(threads = 2)]
+fn first_owning(seed: usize, rounds: u32) -> Vec<u64> {
+    remake(&[seed as u64], rounds)
+}
+
+#[batched]
+fn further_owning(buffer: Vec<u64>, rounds: u32) -> Vec<u64> {
+    remake(&buffer, rounds)
+}
+
+#[batched(threads = 2)]
+fn three(x: u64) -> u64 {
+    black_box(black_box(black_box(x) + 1) + 1) + 1
+}
+
+#[batched(threads = 2)]
+fn plus_one(x: u64) -> u64 {
+    black_box(x) + 1
+}
+
+fn child(way: usize, rounds: u32) {
+    // What the first run of a size costs is not the pipeline's.
+    one_batched(0..100_000, 100).for_each_batch(|_| ()).expect("nothing fails");
+    let begun = Instant::now();
+    let report = match way {
+        0 => one_batched(0..ITEMS, rounds).for_each_batch(|batch| drop(black_box(batch))),
+        1 => first_batched(0..ITEMS, rounds)
+            .then(|seeds| further_batched(seeds, rounds))
+            .then(|seeds| further_batched(seeds, rounds))
+            .for_each_batch(|batch| drop(black_box(batch))),
+        2 => one_owning_batched(0..ITEMS, rounds).for_each_batch(|batch| drop(black_box(batch))),
+        3 => first_owning_batched(0..ITEMS, rounds)
+            .then(|buffers| further_owning_batched(buffers, rounds))
+            .then(|buffers| further_owning_batched(buffers, rounds))
+            .for_each_batch(|batch| drop(black_box(batch))),
+        4 => three_batched(0..TRIVIAL_ITEMS).for_each_batch(|batch| drop(black_box(batch))),
+        _ => plus_one_batched(0..TRIVIAL_ITEMS)
+            .then(plus_one_batched)
+            .then(plus_one_batched)
+            .for_each_batch(|batch| drop(black_box(batch))),
+    };
+    let nanos = begun.elapsed().as_nanos();
+    assert_eq!(report.expect("nothing fails").threads(), THREADS);
+    println!("{nanos} 0");
+}
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let rounds = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--child", way, rounds] => {
+            return child(way.parse().expect("a way"), rounds.parse().expect("a number of rounds"));
+        }
+        ["--rounds", rounds] => rounds.parse().expect("`--rounds` takes a number"),
+        [] => 11,
+        other => panic!("{other:?} is not `--rounds N`"),
+    };
+    let work_rounds = calibrate();
+    println!(
+        "{THREADS} threads; {ITEMS} items, {TRIVIAL_ITEMS} of + 1; {rounds} rounds, each a fresh process\n\n\
+         | stages | ms | ratio to one function | ns per item more |\n| --- | ---: | ---: | ---: |"
+    );
+    let mut times = vec![Vec::new(); WAYS.len()];
+    for _ in 0..rounds {
+        for (way, times) in times.iter_mut().enumerate() {
+            times.push(measure(&[&way.to_string(), &work_rounds.to_string()]).0);
+        }
+    }
+    for (way, (stages, how)) in WAYS.iter().enumerate() {
+        let alone = &times[way - way % 2];
+        let ratios = times[way].iter().zip(alone).map(|(time, alone)| time / alone);
+        let ratio = median(&mut ratios.collect::<Vec<_>>());
+        let items = if way < 4 { ITEMS as f64 } else { TRIVIAL_ITEMS as f64 };
+        // Per item as a worker sees it: both work at the same time.
+        let more = times[way].iter().zip(alone).map(|(time, alone)| THREADS as f64 * (time - alone) / items);
+        let more = median(&mut more.collect::<Vec<_>>());
+        let ms = median(&mut times[way].clone()) / 1e6;
+        println!("| {stages}, {how} | {ms:.1} | {ratio:.3} | {more:.0} |");
+    }
+}

@@ -1,0 +1,222 @@
+//! What plans, reports and progress are as JSON, or in any other format of `serde`. The page `guide::json` documents it.
+//!
+//! Written out rather than derived: the keys are a promise, and must not follow the names of fields.
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use crate::bottleneck::Bottleneck;
+use crate::failure::{Cause, Failure, Panicked};
+use crate::memory::Bytes;
+use crate::memory::measure::{Certainty, MeasuredBy};
+use crate::plan::{Plan, Warning};
+use crate::progress::{Phase, Progress};
+use crate::report::Report;
+use crate::stage::StageReport;
+use crate::time_use::TimeUse;
+use crate::timeline::{BatchTime, Moment, Timeline};
+
+/// Raised when a key goes or means something else; a key that is added leaves it.
+const SCHEMA: u32 = 1;
+
+macro_rules! as_struct {
+    ($type:ident, |$value:ident| { $($key:literal: $field:expr),* $(,)? }) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let $value = self;
+                let mut fields = serializer.serialize_struct(stringify!($type), [$($key),*].len())?;
+                $(fields.serialize_field($key, &$field)?;)*
+                fields.end()
+            }
+        }
+    };
+}
+
+macro_rules! as_name {
+    ($type:ident { $($variant:ident: $name:literal),* $(,)? }) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(match self {
+                    $(Self::$variant => $name,)*
+                })
+            }
+        }
+    };
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.as_u64())
+    }
+}
+
+as_name!(MeasuredBy { Tracking: "tracking", DeepSize: "deep-size", Resident: "resident", SizeOf: "size-of" });
+
+as_name!(Certainty { Exact: "exact", Results: "results", Estimate: "estimate" });
+
+as_name!(Phase { Sampling: "sampling", Running: "running", Done: "done", Stopped: "stopped" });
+
+as_name!(Bottleneck {
+    Cores: "cores",
+    Memory: "memory",
+    Sink: "sink",
+    Input: "input",
+    LastItems: "last-items",
+    Handling: "handling",
+    CallingThread: "calling-thread",
+});
+
+as_struct!(Warning, |warning| {
+    "code": warning.code(),
+    "message": warning.message(),
+});
+
+as_struct!(Plan, |plan| {
+    "schema": SCHEMA,
+    "threads": plan.threads(),
+    "chunk_size": plan.chunk_size(),
+    "batch_size": plan.batch_size(),
+    "speedup": plan.speedup(),
+    "seconds_per_item": plan.seconds_per_item(),
+    "bytes_per_item": plan.bytes_per_item(),
+    "working_bytes": plan.working_bytes(),
+    "result_bytes": plan.result_bytes(),
+    "budget": plan.budget(),
+    "measured_by": plan.measured_by(),
+    "certainty": plan.measured_by().certainty(),
+    "reasons": plan.reasons(),
+    "warnings": plan.warnings(),
+});
+
+as_struct!(Progress, |progress| {
+    "schema": SCHEMA,
+    "name": progress.name(),
+    "phase": progress.phase(),
+    "done": progress.done(),
+    "total": progress.total(),
+    "bytes": progress.bytes(),
+    "budget": progress.budget(),
+    "result_bytes": progress.result_bytes(),
+    "stages": progress.stages(),
+    "seconds": progress.seconds(),
+    "items_per_second": progress.items_per_second(),
+    "remaining_seconds": progress.remaining_seconds(),
+});
+
+as_struct!(TimeUse, |time| {
+    "total": time.total(),
+    "calls": time.calls(),
+    "memory": time.memory(),
+    "sink": time.sink(),
+    "input": time.input(),
+    "ends": time.ends(),
+    "handling": time.handling(),
+});
+
+as_struct!(Moment, |moment| {
+    "seconds": moment.seconds(),
+    "items": moment.items(),
+    "held": moment.held(),
+    "resident": moment.resident(),
+    "running": moment.running(),
+});
+
+as_struct!(BatchTime, |batch| {
+    "first_index": batch.first_index(),
+    "items": batch.items(),
+    "batches": batch.batches(),
+    "begun": batch.begun(),
+    "ended": batch.ended(),
+    "sink_seconds": batch.sink_seconds(),
+});
+
+as_struct!(Timeline, |timeline| {
+    "moments": timeline.moments(),
+    "batches": timeline.batches(),
+});
+
+impl<E: Serialize> Serialize for Failure<E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.cause() {
+            Cause::Error(error) => failure(serializer, self.item(), Some(error), None),
+            Cause::Panic(panic) => failure(serializer, self.item(), None::<()>, Some(panic)),
+        }
+    }
+}
+
+fn failure<S: Serializer>(
+    serializer: S,
+    item: usize,
+    error: Option<impl Serialize>,
+    panic: Option<&Panicked>,
+) -> Result<S::Ok, S::Error> {
+    let mut fields = serializer.serialize_struct("Failure", 3)?;
+    fields.serialize_field("item", &item)?;
+    fields.serialize_field("error", &error)?;
+    fields.serialize_field("panic", &panic.map(|panic| panic.message().unwrap_or("panicked")))?;
+    fields.end()
+}
+
+/// The panic of an item, with the keys of a failure.
+struct Panic<'a>(&'a Failure);
+
+impl Serialize for Panic<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Nothing else can be: the error's type has no values.
+        let panic = match self.0.cause() {
+            Cause::Panic(panic) => panic,
+            Cause::Error(never) => match *never {},
+        };
+        failure(serializer, self.0.item(), None::<()>, Some(panic))
+    }
+}
+
+as_struct!(StageReport, |stage| {
+    "name": stage.name(),
+    "items": stage.items(),
+    "failed": stage.failed(),
+    "seconds": stage.seconds(),
+    "seconds_per_item": stage.seconds_per_item(),
+    "bytes_per_item": stage.bytes_per_item(),
+    "largest": stage.largest(),
+});
+
+as_struct!(Report, |report| {
+    "schema": SCHEMA,
+    "name": report.name(),
+    "items": report.items(),
+    "failed": report.failed(),
+    "panicked": report.panicked(),
+    "retries": report.retries(),
+    "batches": report.batches(),
+    "chunks": report.chunks(),
+    "threads": report.threads(),
+    "batch_size": report.batch_size(),
+    "chunk_size": report.chunk_size(),
+    "seconds": report.seconds(),
+    "inline_seconds": report.inline_seconds(),
+    "threads_seconds": report.threads_seconds(),
+    "sink_seconds": report.sink_seconds(),
+    "input_seconds": report.input_seconds(),
+    "seconds_per_item": report.seconds_per_item(),
+    "sampled_seconds_per_item": report.sampled_seconds_per_item(),
+    "items_per_second": report.items_per_second(),
+    "bytes_per_second": report.bytes_per_second(),
+    "speedup": report.speedup(),
+    "sampled_speedup": report.sampled_speedup(),
+    "bottleneck": report.bottleneck(),
+    "time_use": report.time_use(),
+    "credit_waits": report.credit_waits(),
+    "budget": report.budget(),
+    "peak_bytes": report.peak_bytes(),
+    "peak_resident": report.peak_resident(),
+    "allocator_bytes": report.allocator_bytes(),
+    "bytes_per_item": report.bytes_per_item(),
+    "working_bytes": report.working_bytes(),
+    "result_bytes": report.result_bytes(),
+    "measured_by": report.measured_by(),
+    "certainty": report.measured_by().certainty(),
+    "stages": report.stages(),
+    "failures": report.failures(),
+    "panics": report.panics().iter().map(Panic).collect::<Vec<_>>(),
+    "timeline": report.timeline(),
+});

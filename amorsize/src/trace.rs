@@ -1,0 +1,157 @@
+//! Spans and events for `tracing`, where the feature of that name is on; nothing where it is not.
+//!
+//! A span `run` is entered by the calling thread and by every thread while it runs items, so that spans and events of the function
+//! and of the sink are found within it.
+
+#[cfg(feature = "tracing")]
+pub(crate) use with::*;
+#[cfg(not(feature = "tracing"))]
+pub(crate) use without::*;
+
+#[cfg(feature = "tracing")]
+mod with {
+    use std::time::Instant;
+
+    use tracing::span::Entered;
+    use tracing::{Level, Span, debug, debug_span, enabled, field, info, info_span};
+
+    use crate::memory::budget::Ledger;
+    use crate::plan::Plan;
+    use crate::report::Report;
+
+    /// The span of a run.
+    #[derive(Debug)]
+    pub(crate) struct RunSpan(Span);
+
+    impl Default for RunSpan {
+        fn default() -> Self {
+            Self(Span::none())
+        }
+    }
+
+    impl RunSpan {
+        /// Makes the span, unless there is one. `total` is asked only where somebody listens.
+        pub(crate) fn begin(&mut self, name: Option<&'static str>, total: impl FnOnce() -> Option<usize>) {
+            if self.0.is_none() && enabled!(target: "amorsize", Level::INFO) {
+                let function = name.unwrap_or("closure");
+                self.0 = info_span!(target: "amorsize", "run", function, items = total(), budget = field::Empty);
+            }
+        }
+
+        #[inline]
+        pub(crate) fn enter(&self) -> Entered<'_> {
+            self.0.enter()
+        }
+
+        /// Tells what was decided.
+        pub(crate) fn planned(&self, plan: &Plan) {
+            self.0.record("budget", plan.budget().as_u64());
+            info!(
+                target: "amorsize",
+                threads = plan.threads(),
+                chunk_size = plan.chunk_size(),
+                batch_size = plan.batch_size(),
+                speedup = plan.speedup(),
+                seconds_per_item = plan.seconds_per_item(),
+                bytes_per_item = plan.bytes_per_item().as_u64(),
+                budget = plan.budget().as_u64(),
+                warnings = plan.warnings().len(),
+                "planned"
+            );
+        }
+    }
+
+    /// Tells of a finished run. The report works a budget out that the run did not need, so it is asked only where somebody listens.
+    pub(crate) fn finished(report: &Report) {
+        if enabled!(target: "amorsize", Level::INFO) {
+            info!(
+                target: "amorsize",
+                items = report.items(),
+                batches = report.batches(),
+                bytes = report.result_bytes().as_u64(),
+                seconds = report.seconds(),
+                threads = report.threads(),
+                peak_bytes = report.peak_bytes().as_u64(),
+                budget = report.budget().as_u64(),
+                "finished"
+            );
+        }
+    }
+
+    /// What tells of batches.
+    #[derive(Debug)]
+    pub(crate) struct BatchTrace {
+        ledger: Ledger,
+    }
+
+    impl BatchTrace {
+        pub(crate) fn new(ledger: &Ledger) -> Self {
+            Self { ledger: ledger.clone() }
+        }
+
+        /// Calls `sink` within a span of its batch.
+        pub(crate) fn batch(
+            &self,
+            first_index: usize,
+            items: usize,
+            bytes: u64,
+            sink: &mut dyn FnMut() -> bool,
+        ) -> bool {
+            if !enabled!(target: "amorsize", Level::DEBUG) {
+                return sink();
+            }
+            let span = debug_span!(target: "amorsize", "batch", first_index, items, bytes);
+            let _entered = span.enter();
+            let begun = Instant::now();
+            let go_on = sink();
+            let (held, budget) = (self.ledger.held().as_u64(), self.ledger.budget().as_u64());
+            debug!(target: "amorsize", items, bytes, seconds = begun.elapsed().as_secs_f64(), held, budget, "handed over");
+            go_on
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod without {
+    use crate::memory::budget::Ledger;
+    use crate::plan::Plan;
+    use crate::report::Report;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct RunSpan;
+
+    impl RunSpan {
+        #[inline]
+        pub(crate) fn begin(&mut self, _name: Option<&'static str>, _total: impl FnOnce() -> Option<usize>) {}
+
+        #[inline]
+        pub(crate) fn enter(&self) {}
+
+        #[inline]
+        pub(crate) fn planned(&self, _plan: &Plan) {}
+    }
+
+    #[inline]
+    pub(crate) fn finished(_report: &Report) {}
+
+    #[derive(Debug)]
+    pub(crate) struct BatchTrace;
+
+    impl BatchTrace {
+        #[inline]
+        pub(crate) fn new(_ledger: &Ledger) -> Self {
+            Self
+        }
+
+        #[inline]
+        pub(crate) fn batch(
+            &self,
+            _first_index: usize,
+            _items: usize,
+            _bytes: u64,
+            sink: &mut dyn FnMut() -> bool,
+        ) -> bool {
+            sink()
+        }
+    }
+}
