@@ -180,6 +180,7 @@ impl Plan {
         if explain {
             plan.explain_threads(situation, parallel <= inline);
             plan.explain_sizes(situation);
+            plan.explain_bound(situation);
             plan.warn(learned, situation, parallel > inline && most > 1);
         }
         plan
@@ -228,6 +229,27 @@ impl Plan {
         self.reasons.push(match situation.available {
             Some(available) => format!("budget of {} out of {available} available", self.budget),
             None => format!("budget of {}, as asked for", self.budget),
+        });
+    }
+
+    /// What is expected to keep the run from being faster.
+    fn explain_bound(&mut self, situation: &Situation) {
+        if self.sampled == 0 || self.threads == 1 {
+            // Why it is the calling thread was said.
+            return;
+        }
+        let threads = self.threads;
+        let needed = (self.bytes_per_item + self.working_bytes).max(Bytes::new(1));
+        let calls = self.budget.as_u64() / needed.as_u64();
+        self.reasons.push(if calls < threads as u64 {
+            format!(
+                "bound by memory: the budget has room for {} at a time, and {threads} threads could make more",
+                if calls <= 1 { "one call".to_owned() } else { format!("{calls} calls") }
+            )
+        } else if threads < situation.threads {
+            format!("bound by the input: {threads} items are left for {} threads", situation.threads)
+        } else {
+            format!("bound by the cores: {threads} threads are in the function as long as input and sink keep up")
         });
     }
 

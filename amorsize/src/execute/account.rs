@@ -1,6 +1,7 @@
 //! An account of what a run's threads wait for.
 //!
-//! Between two changes of a run on threads so many of them are idle, and for one reason: that is booked at the next change. What
+//! Between two changes of a run on threads so many of them have nothing to run, and for one reason: that is booked at the next
+//! change. Threads that only have to wake up to run something are not among them. What
 //! the calling thread does meanwhile is told by two clocks, for the sink and for the input, that it starts and stops itself.
 
 use std::sync::atomic::AtomicU64;
@@ -9,11 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::time_use::TimeUse;
 
-/// Why there is nothing to run.
+/// Why threads have nothing to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idle {
-    /// Chunks wait and there is credit: threads are being woken.
-    Starting,
     /// Chunks wait for credit.
     NoCredit,
     /// No chunk waits, and there may be further items.
@@ -89,7 +88,7 @@ impl Account {
         self.at = None;
     }
 
-    /// Books the time since the last change, in which `idle` of `threads` threads had nothing to run.
+    /// Books the time since the last change, in which `idle` of `threads` threads had nothing to run, and no chunk waited for them.
     pub(crate) fn book(
         &mut self,
         now: Instant,
@@ -109,7 +108,6 @@ impl Account {
         let (idle, threads) = (idle as f64, threads as f64);
         waited.total += threads * passed;
         match why {
-            Idle::Starting => {}
             // What is with the sink holds credit too.
             Idle::NoCredit => {
                 waited.sink += idle * in_sink;
@@ -150,7 +148,7 @@ mod tests {
         input.start(at(26));
         input.stop(at(28));
         book(30, 1, Idle::NoItems);
-        book(40, 1, Idle::Starting);
+        book(40, 0, Idle::NoItems);
         book(50, 2, Idle::Ended);
 
         let milliseconds = |seconds: f64| (seconds * 1e3).round() as u64;

@@ -280,12 +280,15 @@ impl State {
         self.waiting.len() <= chunks && !self.input_ended && limit == usize::MAX && self.room() > 0
     }
 
-    /// Why threads have nothing to run, if they have not.
-    fn idle(&self, limit: usize) -> Idle {
-        if !self.has_work(limit) {
-            return if self.input_ended || limit != usize::MAX { Idle::Ended } else { Idle::NoItems };
+    /// How many threads have nothing to run and no chunk that waits for them, and why.
+    fn idle(&self, limit: usize) -> (usize, Idle) {
+        let idle = self.threads.saturating_sub(self.running);
+        if idle > 0 && self.lacks_credit(limit) {
+            return (idle, Idle::NoCredit);
         }
-        if self.lacks_credit(limit) { Idle::NoCredit } else { Idle::Starting }
+        let waiting = if self.has_work(limit) { self.waiting.len() } else { 0 };
+        let why = if self.input_ended || limit != usize::MAX { Idle::Ended } else { Idle::NoItems };
+        (idle.saturating_sub(waiting), why)
     }
 
     /// Whether there are results to hand over.
@@ -403,8 +406,7 @@ impl Control {
 
     /// Books what threads did until now. It comes before each change of what they can do.
     fn book(&self, state: &mut State, now: Instant) {
-        let idle = state.threads.saturating_sub(state.running);
-        let why = if idle > 0 { state.idle(self.limit()) } else { Idle::Starting };
+        let (idle, why) = state.idle(self.limit());
         let threads = (idle, state.threads);
         state.account.book(now, threads, why, &self.sink, &self.input);
     }

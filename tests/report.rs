@@ -1,0 +1,143 @@
+//! What a report measures, and what it makes of it.
+
+use std::thread;
+use std::time::Duration;
+
+use amorsize::{Bottleneck, Bytes, DeepSize, Report, batched, process_in_batches};
+
+fn milliseconds(count: u64) {
+    thread::sleep(Duration::from_millis(count));
+}
+
+#[derive(DeepSize)]
+struct Block(Vec<u8>);
+
+/// What takes so long and gives so much.
+#[batched]
+fn make(kibibytes: usize, took: u64) -> Block {
+    milliseconds(took);
+    Block(vec![1; kibibytes << 10])
+}
+
+/// What holds of every report.
+fn check(report: &Report) {
+    let time = report.time_use();
+    let parts = [time.calls(), time.memory(), time.sink(), time.input(), time.ends(), time.handling()];
+    assert!(parts.iter().all(|&seconds| seconds >= 0.0), "{time:?}");
+    assert!(parts.iter().sum::<f64>() >= 0.99 * time.total(), "{time:?}");
+    assert!((report.inline_seconds() + report.threads_seconds() - report.seconds()).abs() < 1e-6);
+    assert!(report.sink_seconds() <= report.seconds() && report.input_seconds() <= report.threads_seconds());
+    let seconds = report.seconds() * report.items_per_second();
+    assert!((seconds - (report.items() + report.failed()) as f64).abs() < 1e-6 * seconds.max(1.0));
+    assert!((report.bytes_per_second() * report.seconds() - report.result_bytes().as_u64() as f64).abs() < 1.0);
+    assert!(report.peak_bytes() <= report.budget());
+    assert!(report.chunks() >= usize::from(report.items() > 0));
+
+    let timeline = report.timeline();
+    assert!(timeline.moments().windows(2).all(|pair| pair[0].seconds() <= pair[1].seconds()));
+    assert!(timeline.moments().windows(2).all(|pair| pair[0].items() <= pair[1].items()));
+    for moment in timeline.moments() {
+        assert!(moment.held() <= report.peak_bytes() && moment.running() <= report.threads());
+        assert!(moment.resident() <= report.peak_resident());
+        assert!(moment.seconds() <= report.seconds() + 0.1);
+    }
+    let mut next = 0;
+    for batch in timeline.batches() {
+        assert_eq!(batch.first_index(), next);
+        next += batch.items();
+        assert!(batch.begun() <= batch.ended() && batch.sink_seconds() <= batch.ended() - batch.begun() + 1e-9);
+    }
+    if !timeline.batches().is_empty() {
+        assert_eq!(next, report.items());
+        assert_eq!(timeline.batches().iter().map(|batch| batch.batches()).sum::<usize>(), report.batches());
+        assert_eq!(timeline.moments().last().unwrap().items(), report.items());
+    }
+
+    let text = report.explain();
+    assert!(text.contains(&format!("bound by {}", report.bottleneck())), "{text}");
+    assert!(text.starts_with(&format!("{} items in {} batches", report.items(), report.batches())), "{text}");
+    assert_eq!(report.name(), Some("make"));
+}
+
+#[test]
+fn a_run_on_threads_is_bound_by_what_its_threads_wait_for() {
+    let run = || make_batched([16; 60], 2).threads(2).max_memory("8MiB").batch_size(5);
+
+    let report = run().for_each_batch(|_| milliseconds(20)).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::Sink, "{}", report.explain());
+    assert!(report.sink_seconds() > 12.0 * 0.02);
+
+    let slow = [16; 60].into_iter().inspect(|_| milliseconds(5));
+    let report = make_batched(slow, 2).threads(2).max_memory("8MiB").for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::Input, "{}", report.explain());
+    assert!(report.input_seconds() > 0.2);
+
+    let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::Memory, "{}", report.explain());
+    assert!(report.credit_waits() > 0 && report.peak_bytes() <= Bytes::kib(24));
+
+    let report = run().for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert!(report.time_use().calls() > 0.1 && report.time_use().memory() == 0.0);
+
+    // One item that takes as long as all others come last.
+    let last = process_in_batches(|item: u64| milliseconds(if item == 59 { 200 } else { 2 }), 0..60);
+    let report = last.threads(2).for_each_batch(|_| ()).unwrap();
+    assert_eq!(report.bottleneck(), Bottleneck::LastItems, "{}", report.explain());
+    assert!(report.time_use().ends() > 0.1);
+}
+
+#[test]
+fn a_run_on_the_calling_thread_is_bound_by_it_or_by_its_sink() {
+    let report = make_batched([1; 20], 1).threads(1).for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::CallingThread, "{}", report.explain());
+    assert_eq!((report.threads(), report.threads_seconds()), (1, 0.0));
+
+    let report = make_batched([1; 20], 1).threads(1).batch_size(4).for_each_batch(|_| milliseconds(20)).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::Sink, "{}", report.explain());
+    assert!(report.time_use().sink() > 0.07);
+}
+
+#[test]
+fn the_sample_is_told_beside_what_all_took() {
+    // The first items are far cheaper than the rest.
+    let took = |item: u64| milliseconds(if item < 5 { 1 } else { 5 });
+    let report = process_in_batches(took, 0..40).sample_size(5).threads(2);
+    let mut report = report;
+    report.plan().unwrap();
+    let report = report.for_each_batch(|_| ()).unwrap();
+    assert!(report.sampled_seconds_per_item() < 0.5 * report.seconds_per_item(), "{}", report.explain());
+    assert!(report.sampled_speedup() < 0.6 * report.speedup());
+}
+
+#[test]
+fn a_run_that_is_over_at_once_has_a_report_too() {
+    for items in [0, 1, 3] {
+        let report = make_batched(vec![1; items], 0).for_each_batch(|_| ()).unwrap();
+        check(&report);
+    }
+}
+
+#[test]
+fn what_goes_on_after_an_error_is_in_one_report() {
+    let token = amorsize::CancelToken::new();
+    let run = make_batched([16; 60], 2).threads(2).max_memory("8MiB").batch_size(5).cancel_token(&token);
+    let partial = run.for_each_batch_partial(|batch| {
+        if batch.first_index() >= 20 {
+            token.cancel();
+        }
+    });
+    let rest = partial.unwrap_err().into_rest();
+    // What somebody does in between is no part of the run.
+    milliseconds(1000);
+    let report = rest.cancel_token(&amorsize::CancelToken::new()).for_each_batch(|_| ()).unwrap();
+    assert_eq!(report.items(), 60);
+    let moments = report.timeline().moments();
+    assert!(moments.last().unwrap().seconds() <= report.seconds() + 0.01, "{}", report.explain());
+    assert!(report.seconds() < 1.0 && report.time_use().total() < 2.0);
+}
