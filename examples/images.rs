@@ -1,7 +1,7 @@
 //! Images by batches of 100: each is decoded, scaled to 1280 x 720 and sharpened, and each batch becomes a page of an album.
 //!
 //! `cargo run --release --example images [DIRECTORY]` takes 300 parts of the photos of a directory, by default `examples/photos`,
-//! and writes the pages to `examples/output`. With all images in memory it would hold 791 MiB; the budget is 512 MiB.
+//! and writes the pages to `examples/output`. Where half of the available memory does not hold a batch, it is cut short.
 
 #[path = "common/views.rs"]
 mod views;
@@ -18,7 +18,7 @@ use views::{View, views};
 const COLUMNS: u32 = 10;
 
 /// What is to be done with one image. The attribute adds `process_batched`, which does it with many.
-#[batched(max_memory = "512MiB", batch_size = 100, on_error = "stop")]
+#[batched(max_memory = 0.5, batch_size = 100, on_error = "stop")]
 fn process(view: View) -> ImageResult<RgbImage> {
     let scaled = imageops::resize(&view.open()?, 1280, 720, FilterType::Triangle);
     Ok(imageops::unsharpen(&scaled, 1.0, 2))
