@@ -24,6 +24,7 @@ use crate::execute::buffer::{Results, Types};
 use crate::execute::line::Outlet;
 use crate::memory::measure::{Heap, Measure};
 use crate::sync;
+use crate::trace::RunSpan;
 
 /// So often a thread of a run may be interrupted where it could go on; what it has to wait for does not count. Two showed the bugs
 /// of the programs that Musuvathi and Qadeer looked at (2007), and one those that were here; with three most models take more
@@ -305,6 +306,7 @@ struct Scene {
     shared: Shared<usize, Value, Calls>,
     /// Those of the first part of the run, and of what is left of it.
     interrupts: [Interrupts; 2],
+    span: RunSpan,
     part: AtomicUsize,
     pool: Pool,
 }
@@ -360,6 +362,7 @@ impl Scene {
                 fails: |_| false,
             },
             interrupts: [interrupts, Interrupts::default()],
+            span: RunSpan::default(),
             part: AtomicUsize::new(0),
             pool: Pool::new(),
         }
@@ -372,6 +375,7 @@ impl Scene {
             ledger: &self.ledger,
             tracks: false,
             interrupts: &self.interrupts[self.part.load(Relaxed)],
+            span: &self.span,
         }
     }
 
