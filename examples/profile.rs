@@ -37,8 +37,8 @@ fn scale_and_compress(view: View) -> ImageResult<Vec<u8>> {
 fn compare(what: &str, before: &Report, after: &Report) {
     println!("\n{what}: {}", before.explain());
     let calls = |report: &Report| 100.0 * report.time_use().calls() / report.time_use().total();
-    println!("with that: {:.0} % of the threads' time in calls, before {:.0} %", calls(after), calls(before));
-    println!("with that: {:.2} s, before {:.2} s", after.seconds(), before.seconds());
+    println!("{what}, changed: {:.0} % of the threads' time in calls, before {:.0} %", calls(after), calls(before));
+    println!("{what}, changed: {:.2} s, before {:.2} s", after.seconds(), before.seconds());
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
