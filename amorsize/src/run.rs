@@ -41,6 +41,19 @@ use crate::stage::StageCounts;
 ///
 /// A panic of the function, of the input's iterator or of the sink reaches the caller of the terminal with its own payload,
 /// after the calls in flight have ended. Results of the items before a panicking call still go to the sink.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// // Nothing is called yet.
+/// let run = process_in_batches(|x: u64| x * x, 0..1000).max_memory("64MiB").batch_size(100);
+/// // Now it is.
+/// let squares: Vec<u64> = run.collect()?;
+/// assert_eq!(squares[999], 998_001);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[must_use = "a run does nothing until a terminal such as `collect` or `for_each_batch` starts it"]
 pub struct Batched<I: IntoIterator, R, C, P = Each> {
     source: Source<I, R>,
@@ -101,6 +114,17 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`](crate::Bytes) or as a
     /// text such as `"512MiB"`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..9).max_memory("512MiB");
+    /// assert_eq!(run.plan()?.budget(), Bytes::mib(512));
+    /// // Set again: a tenth of what is available.
+    /// assert!(run.max_memory(0.1).collect::<Vec<_>>().is_ok());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn max_memory(mut self, max_memory: impl Into<MaxMemory>) -> Self {
         let max_memory = max_memory.into();
         self.core.change_options(|mut options| {
@@ -112,12 +136,31 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets the items per batch at most; a batch is smaller at the end of the input, or where the budget closes it early. By
     /// default the plan finds it from memory and time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut sizes = Vec::new();
+    /// process_in_batches(|x: u64| x + 1, 0..10).batch_size(4).for_each_batch(|batch| sizes.push(batch.len()))?;
+    /// assert_eq!(sizes, [4, 4, 2]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn batch_size(mut self, items: usize) -> Self {
         self.core.change_options(|options| options.batch_size(items));
         self
     }
 
     /// Sets the items in the sample at most (5 by default).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100).sample_size(20);
+    /// assert!(run.plan()?.explain().starts_with("sampled 20 items"));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn sample_size(mut self, items: usize) -> Self {
         self.core.change_options(|options| options.sample_size(items));
         self
@@ -125,6 +168,20 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets the number of workers: the run uses a pool of that size, which is kept for the next run of the same size. By
     /// default the run uses the pool that it is called in, or rayon's global one, as far as the plan finds it worthwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // Calls that wait for a network keep more threads busy than there are cores.
+    /// let fetch = |x: u64| {
+    ///     std::thread::sleep(std::time::Duration::from_millis(2));
+    ///     x
+    /// };
+    /// let report = process_in_batches(fetch, 0..100).threads(8).for_each_batch(|_| ())?;
+    /// assert_eq!(report.threads(), 8);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn threads(mut self, threads: usize) -> Self {
         self.core.change_options(|options| options.threads(threads));
         self
@@ -132,6 +189,22 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets what becomes of an item that is expected to need more than the whole budget: [`Oversize`](crate::Oversize) or its
     /// name. By default, `"alone"`, it runs while nothing else is held; with `"error"` the run ends before it is started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::batched;
+    /// #[batched(max_memory = "1MiB")]
+    /// fn load(kib: usize) -> Vec<u8> {
+    ///     vec![1; kib << 10]
+    /// }
+    ///
+    /// // The run learns from the first result that the second one won't fit.
+    /// let error = load_batched([2048; 4]).oversize("error").for_each_batch(|_| ()).unwrap_err();
+    /// assert_eq!(error.item(), Some(1));
+    /// assert_eq!(load_batched([2048; 4]).oversize("alone").for_each_batch(|_| ())?.items(), 4);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn oversize<V>(mut self, oversize: V) -> Self
     where
         V: TryInto<Oversize, Error: Into<Error>>,
@@ -149,6 +222,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
     /// one by input order goes on to the caller of the terminal; with `"skip"` and `"collect"` the run goes on without the item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic("skip").for_each_batch(|_| ())?;
+    /// assert_eq!((report.items(), report.panicked()), (2, 1));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn on_panic<V>(mut self, on_panic: V) -> Self
     where
         V: TryInto<OnPanic, Error: Into<Error>>,
@@ -166,6 +248,17 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
     /// fails with an error that [is cancelled](Error::is_cancelled).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// let token = CancelToken::new();
+    /// let run = process_in_batches(|x: u64| x + 1, 0..).cancel_token(&token);
+    /// // Here, or from another thread, a handler of Ctrl-C, the sink.
+    /// let error = run.for_each_batch(|_| token.cancel()).unwrap_err();
+    /// assert!(error.is_cancelled());
+    /// ```
     pub fn cancel_token(mut self, token: &CancelToken) -> Self {
         self.core.interrupts().set_token(token.clone());
         self
@@ -173,6 +266,16 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Ends the run at this time: no item starts after it, what is finished by then is handed over, and the terminal fails with an
     /// error that [is timed out](Error::is_timed_out). It replaces a timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// # use amorsize::process_in_batches;
+    /// let soon = Instant::now() + Duration::from_millis(20);
+    /// let error = process_in_batches(|x: u64| x + 1, 0..).deadline(soon).for_each_batch(|_| ()).unwrap_err();
+    /// assert!(error.is_timed_out());
+    /// ```
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.core.interrupts().set_deadline(deadline);
         self
@@ -240,6 +343,16 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Sets whether the run prints its plan and its batches to stderr.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // Prints "Processing 100 items in 2 batches" and more to stderr.
+    /// let report = process_in_batches(|x: u64| x + 1, 0..100).batch_size(50).verbose(true).for_each_batch(|_| ())?;
+    /// assert_eq!(report.batches(), 2);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn verbose(mut self, verbose: bool) -> Self {
         self.core.change_options(|options| options.verbose(verbose));
         self
