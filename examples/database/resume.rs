@@ -85,7 +85,7 @@ fn read(row: &Row) -> Result<Quake, Broken> {
 
 /// Adds a copy of each hundredth row, right after it, in which a field is broken.
 fn break_a_copy(all: &Transaction, number: usize) -> rusqlite::Result<()> {
-    if number % 100 == 0 {
+    if number.is_multiple_of(100) {
         let columns = "event, time, latitude, longitude, depth, magnitude, place";
         all.execute(
             &format!("INSERT INTO quake SELECT NULL, {columns} FROM quake WHERE id = last_insert_rowid()"),
