@@ -28,25 +28,26 @@ fn colour(image: &RgbImage) -> u64 {
 fn main() -> Result<(), Box<dyn Error>> {
     let views = views(120)?;
     for budget in [Bytes::mib(128), Bytes::gib(1)] {
-        println!("Budget of {budget}");
+        println!("a budget of {budget}");
         let mut run = scale_batched(views.clone()).max_memory(budget);
         let warnings = run.plan()?.warnings();
         let warning = warnings.iter().find(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET);
 
         // The sample that the plan rests on is part of the run, and not computed again.
         let mut colours = Vec::with_capacity(views.len());
-        if let Some(warning) = warning {
+        let way = if let Some(warning) = warning {
             println!("warning: {warning}");
             let report = run.for_each_batch(|batch| colours.extend(batch.iter().map(colour)))?;
-            println!("by batches: {report}");
+            println!("{report}");
+            "by batches"
         } else {
             let images: Vec<RgbImage> = run.collect()?;
-            println!("collected: {} images", images.len());
             colours.extend(images.iter().map(colour));
-        }
+            "collected"
+        };
         let most = (0..).zip(&colours).max_by_key(|(_, colour)| **colour);
         let (index, colour): (usize, _) = most.ok_or("no photos")?;
-        println!("the most colourful of {} is number {index}: {colour}\n", colours.len());
+        println!("{way}: of {} the most colourful is number {index}, with {colour}\n", colours.len());
     }
     Ok(())
 }
