@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release --example photos [DIRECTORY]` takes the photos of a directory (by default those in `examples/photos`),
 //! renders crops of each at 1920 x 1080, and writes a contact sheet of them to `examples/output/contact-sheet.jpg`. A photo
-//! that can't be read is reported and skipped.
+//! that can't be read is reported and skipped. How the run went is shown by `photos.html` there, and by `photos.svg`, of which
+//! `examples/photos/run.svg` is a copy.
 
 #[path = "common/views.rs"]
 mod views;
@@ -74,9 +75,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!();
     }
 
-    fs::create_dir_all(examples.join("output"))?;
-    let path = examples.join("output").join("contact-sheet.jpg");
+    let output = examples.join("output");
+    fs::create_dir_all(&output)?;
+    let path = output.join("contact-sheet.jpg");
     sheet.save(&path)?;
+    let (page, picture) = (output.join("photos.html"), output.join("photos.svg"));
+    fs::write(&page, report.to_html())?;
+    fs::write(&picture, report.to_svg())?;
 
     println!("{report}\n");
     let all = Bytes::new(done as u64 * u64::from(WIDTH * HEIGHT * 3));
@@ -87,6 +92,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("highest memory held by the run: {}; collecting all would have taken {all}", report.peak_bytes());
         }
     }
+    println!("how the run went: {} (the picture alone: {})", page.display(), picture.display());
     if done == 0 { Err("no photo could be rendered".into()) } else { Ok(()) }
 }
 

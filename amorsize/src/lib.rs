@@ -16,6 +16,7 @@ pub mod on_error;
 mod options;
 mod outcome;
 mod partial;
+mod picture;
 mod plan;
 mod progress;
 #[cfg(feature = "progress")]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::chunk::Work;
-use super::control::{AHEAD, Control, Stuck};
+use super::control::{Control, Stuck};
 use super::line::{Accepted, Flow, Line};
 use super::pool::{self, Job};
 use super::{interrupted, over_budget, oversize};
@@ -65,6 +65,8 @@ impl Conductor<'_> {
             // What workers allocated is from now on the business of the call that this run is part of, if it is.
             tracking::settle(self.control.take_kept());
             while let Some(finished) = self.control.take_ready() {
+                // The sink may take its time. No more is pulled than is handed over, or the results would pile up.
+                self.feed(line, 1, start_job);
                 if let Some(flow) = self.handed_over(self.control.in_sink(|| line.hand_over(finished))) {
                     return Ok(flow);
                 }
@@ -74,7 +76,7 @@ impl Conductor<'_> {
                 self.control.pause(true);
                 return Err(interrupted(interrupt, self.control.state().learned.items, self.begun.elapsed()));
             }
-            self.feed(line, start_job);
+            self.feed(line, self.control.most_pulls(), start_job);
             let fed = line.ended() || self.control.limit() != usize::MAX;
             if fed && self.control.is_drained() {
                 return Ok(self
@@ -125,13 +127,13 @@ impl Conductor<'_> {
         Some(accepted.flow)
     }
 
-    fn feed(&self, line: &mut Line<'_>, start_job: &dyn Fn()) {
+    fn feed(&self, line: &mut Line<'_>, most_pulls: usize, start_job: &dyn Fn()) {
         // The caller that joins in is one of the threads.
         let threads = self.control.threads();
         let most_jobs = threads - usize::from(self.joins_in);
         let start_jobs = || (0..self.control.jobs_to_start(most_jobs)).for_each(|_| start_job());
         // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
-        for _ in 0..AHEAD * threads {
+        for _ in 0..most_pulls {
             let count = if line.ended() { 0 } else { self.control.items_wanted() };
             if count == 0 {
                 break;

@@ -341,7 +341,7 @@ impl Scene {
             item_bytes: 1,
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
-        let head_start = HeadStart { next: 0, outstanding: 0 };
+        let head_start = HeadStart { next: 0, outstanding: 0, batch_size: 1 };
         let ways = Ways { ordered: case.ordered, tolerant: case.tolerant };
         Self {
             case,

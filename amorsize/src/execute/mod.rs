@@ -566,9 +566,13 @@ impl Engine {
             Ok(Flow::Stop) | Err(_) => Some(Stage::Stopped),
         };
         self.with_lookout(|lookout, ledger| {
-            lookout.note(now, ledger, seen);
-            if let Some(ended) = ended {
-                lookout.tell(now, ended, ledger, seen);
+            match ended {
+                Some(ended) => {
+                    lookout.note(now, ledger, seen);
+                    lookout.tell(now, ended, ledger, seen);
+                }
+                // An iterator's caller comes back soon, and often.
+                None => lookout.look(now, ledger, false, || seen),
             }
         });
     }
@@ -799,7 +803,7 @@ impl Engine {
         self.read_resident();
         self.start_watch()?;
         let ways = Ways { ordered: self.ordered, tolerant: self.options.panics() != OnPanic::Propagate };
-        let head_start = HeadStart { next: self.next, outstanding: self.held_items };
+        let head_start = HeadStart { next: self.next, outstanding: self.held_items, batch_size: plan.batch_size() };
         let lookout = Some(std::mem::take(&mut self.lookout));
         let spent = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         self.inline = Some((spent, line.outlet.sink_seconds()));
