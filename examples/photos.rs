@@ -10,7 +10,6 @@ mod views;
 
 use std::error::Error;
 use std::fs;
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use amorsize::{Bytes, batched};
@@ -26,7 +25,7 @@ const THUMBNAIL: (u32, u32) = (96, 54);
 const COLUMNS: u32 = 20;
 
 /// Decodes a photo and renders a part of it at full size.
-#[batched(max_memory = "256MiB")]
+#[batched(max_memory = "256MiB", progress)]
 fn render(view: View) -> ImageResult<RgbImage> {
     Ok(imageops::resize(&view.open()?, WIDTH, HEIGHT, FilterType::CatmullRom))
 }
@@ -44,7 +43,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows = (total as u32).div_ceil(COLUMNS);
     let mut sheet = RgbImage::new(COLUMNS * THUMBNAIL.0, rows * THUMBNAIL.1);
     let (mut done, mut failed) = (0, Vec::new());
-    let live = std::io::stderr().is_terminal();
     let report = run.for_each_batch(|batch| {
         let first = batch.first_index();
         for (index, rendering) in (first..).zip(batch) {
@@ -59,20 +57,15 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Err(error) => {
                     // Once for each photo is enough.
                     let photo = &views[index].photo;
-                    if !failed.contains(photo) {
-                        println!("skipped {}: {error}", photo.display());
-                        failed.push(photo.clone());
+                    if !failed.iter().any(|(known, _)| known == photo) {
+                        failed.push((photo.clone(), error));
                     }
                 }
             }
         }
-        if live {
-            eprint!("\r{done} of {total} rendered");
-            let _ = std::io::stderr().flush();
-        }
     })?;
-    if live {
-        eprintln!();
+    for (photo, error) in &failed {
+        println!("skipped {}: {error}", photo.display());
     }
 
     let output = examples.join("output");

@@ -31,7 +31,7 @@ fn checked(progress: &Receiver<Progress>, total: Option<usize>) -> Progress {
         assert!(pair[0].result_bytes() <= pair[1].result_bytes());
         assert!(matches!(
             (pair[0].phase(), pair[1].phase()),
-            (Phase::Sampling, _) | (Phase::Running, Phase::Running | Phase::Done | Phase::Stopped)
+            (Phase::Sampling | Phase::Planned, _) | (Phase::Running, Phase::Running | Phase::Done | Phase::Stopped)
         ));
     }
     for progress in &told {
