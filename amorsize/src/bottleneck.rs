@@ -34,6 +34,9 @@ const LONG_ITEM: f64 = 100e-6;
 pub enum Bottleneck {
     /// The function itself: the threads were in it all the time.
     Cores,
+    /// What the function waits for, a device, the network, a lock or a timer: the threads were in it all the time, and the cores
+    /// were not.
+    Waiting,
     /// The memory budget: threads waited for room in it.
     Memory,
     /// The sink: threads waited until it had taken what was there.
@@ -52,6 +55,7 @@ impl fmt::Display for Bottleneck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cores => "the cores",
+            Self::Waiting => "what the function waits for",
             Self::Memory => "the memory budget",
             Self::Sink => "the sink",
             Self::Input => "the input",
@@ -64,17 +68,21 @@ impl fmt::Display for Bottleneck {
 
 pub(crate) fn of(report: &Report) -> Bottleneck {
     let time = report.time_use();
+    // Threads beyond the cores that have nothing to do, or start late, cost nothing.
+    let waits = report.waited_with_idle_cores();
+    let of_threads = |seconds| if waits { 0.0 } else { seconds };
     let losses = [
         (Bottleneck::Memory, time.memory()),
         (Bottleneck::Sink, time.sink()),
         (Bottleneck::Input, time.input()),
-        (Bottleneck::LastItems, time.ends()),
-        (Bottleneck::Handling, time.handling()),
+        (Bottleneck::LastItems, of_threads(time.ends())),
+        (Bottleneck::Handling, of_threads(time.handling())),
     ];
     let [first, others @ ..] = losses;
     let worst = others.into_iter().fold(first, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
     let (bottleneck, seconds) = worst;
     match bottleneck {
+        _ if waits && seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Waiting,
         // A sink that runs on the only thread takes its time, whatever the function does.
         _ if seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Cores,
         Bottleneck::Sink if report.threads() == 1 && time.sink() > time.calls() => Bottleneck::Sink,
@@ -150,6 +158,11 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
         Bottleneck::Cores => "the threads were in the function nearly all the time, so only more cores or a cheaper \
                               function make it faster"
             .into(),
+        Bottleneck::Waiting => format!(
+            "it waited {:.0} % of its time, on {threads} threads at most; {}",
+            100.0 * report.waiting_share().unwrap_or(0.0),
+            "a device or a service that answers sooner, or to more calls at a time, makes it faster"
+        ),
         Bottleneck::Memory => format!(
             "{} times a thread found no room for the next item of about {per_item}; a larger `max_memory`, or smaller \
              results, let all {threads} threads work",

@@ -31,10 +31,12 @@ mod sink;
 mod stage;
 mod sync;
 mod then;
+mod thread_time;
 mod time_use;
 mod timeline;
 mod trace;
 mod verbose;
+mod waits;
 
 #[doc = include_str!("when_things_go_wrong.md")]
 pub mod when_things_go_wrong {}
