@@ -10,6 +10,9 @@ use crate::seconds::Seconds;
 /// A loss of less than this part of the threads' time is not what holds a run back: half of it comes and goes between two runs.
 const WORTH_NAMING: f64 = 0.05;
 
+/// The part of a time that is most of it.
+const MOST: f64 = 0.5;
+
 /// Handing over an item that takes so long costs less than a hundredth of it: 1 us at the very worst.
 const LONG_ITEM: f64 = 100e-6;
 
@@ -68,9 +71,13 @@ impl fmt::Display for Bottleneck {
 
 pub(crate) fn of(report: &Report) -> Bottleneck {
     let time = report.time_use();
-    // Threads beyond the cores that have nothing to do, or start late, cost nothing.
     let waits = report.waited_with_idle_cores();
-    let of_threads = |seconds| if waits { 0.0 } else { seconds };
+    // Threads beyond the cores that have nothing to do for a while, or start late, cost nothing: only where that is most of their time
+    // does it tell anything.
+    let of_threads = |seconds: f64| {
+        let cheap = waits && report.has_more_threads_than_cores() && seconds < MOST * time.total();
+        if cheap { 0.0 } else { seconds }
+    };
     let losses = [
         (Bottleneck::Memory, time.memory()),
         (Bottleneck::Sink, time.sink()),

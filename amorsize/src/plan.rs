@@ -558,7 +558,8 @@ pub(crate) fn cores(count: usize) -> String {
 
 /// Threads that keep the cores busy, as far as there may be so many.
 pub(crate) fn wanted_threads(learned: &Learned, situation: &Situation) -> usize {
-    let wanted = learned.waits.threads_if_alone(situation.threads).ceil() as usize;
+    // A hundredth of a thread more is not worth one.
+    let wanted = (learned.waits.threads_if_alone(situation.threads) - 0.01).ceil() as usize;
     wanted.clamp(situation.threads, situation.most.max(situation.threads))
 }
 

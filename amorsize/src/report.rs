@@ -154,6 +154,10 @@ impl Report {
         share > 0.5 && busy < 0.5 * self.totals.cores as f64
     }
 
+    pub(crate) fn has_more_threads_than_cores(&self) -> bool {
+        self.threads() > self.totals.cores
+    }
+
     /// The part of its time, from 0 to 1, that the function waited rather than to run: for a device, the network, a lock or a
     /// timer. It is measured on a chunk every 10 ms; time in which a thread was queued for a core does not count. `None` where it
     /// isn't known: the run was too short, or the system doesn't tell.

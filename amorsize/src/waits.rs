@@ -10,6 +10,8 @@ const LATEST: f64 = 0.1;
 /// More than this a busy machine is not taken to stretch what runs: a thread that sleeps most of the time may be queued for long
 /// after each of its short stretches, which says little of others.
 const MOST_STRETCH: f64 = 8.0;
+/// Other threads that run for more than this part of a call's time work for it, or may: less is what a program does beside.
+const OTHERS: f64 = 0.1;
 /// From this many cores on, a call that is alone is taken for one that works on several: less may be the program's other threads.
 const SEVERAL_CORES: f64 = 1.25;
 
@@ -24,6 +26,8 @@ pub(crate) struct Waits {
     queued: f64,
     /// Seconds of calls that were alone, and those that the process wanted of the cores meanwhile.
     alone: (f64, f64),
+    /// Those that other threads ran.
+    others: f64,
 }
 
 impl Waits {
@@ -37,7 +41,9 @@ impl Waits {
         if alone {
             // Its other threads were queued for the cores as well, as far as can be told.
             let stretch = 1.0 + used.queued / used.ran.max(1e-9);
-            let wanted = used.ran + (used.process_ran - used.ran).max(0.0) * stretch.min(MOST_STRETCH);
+            let others = (used.process_ran - used.ran).max(0.0);
+            let wanted = used.ran + others * stretch.min(MOST_STRETCH);
+            self.others += others;
             self.alone = (self.alone.0 + used.seconds, self.alone.1 + wanted);
         }
     }
@@ -90,11 +96,21 @@ impl Waits {
         cores as f64 / runs.max(1e-6)
     }
 
-    /// The same where calls were alone: what other threads do for a call needs cores too.
+    /// The same where calls were alone. A call that other threads work for, be they its own or of a pool, gets no more than the
+    /// cores to begin with: on threads of that pool it may not wait at all.
     pub(crate) fn threads_if_alone(&self, cores: usize) -> f64 {
-        let (seconds, wanted) = self.alone;
-        let busy = if seconds > 0.0 { wanted / seconds } else { 0.0 };
-        self.threads(cores).min(cores as f64 / busy.clamp(1e-6, 1.0))
+        if self.is_worked_for() { cores as f64 } else { self.threads(cores) }
+    }
+
+    fn is_worked_for(&self) -> bool {
+        self.others > OTHERS * self.alone.0
+    }
+
+    /// Forgets what was seen on the calling thread alone, if it may be otherwise on a pool's thread.
+    pub(crate) fn begin_on_threads(&mut self) {
+        if self.is_worked_for() {
+            (self.late, self.queued) = ((0.0, 0.0), 0.0);
+        }
     }
 }
 
@@ -137,6 +153,8 @@ mod tests {
         assert_eq!(waits.threads_if_alone(2), 2.0);
         assert!((waits.cores_of_a_call(4).unwrap() - 1.9).abs() < 1e-9);
         assert_eq!(waits.cores_of_a_call(1), None);
+        waits.begin_on_threads();
+        assert!(!waits.are_long() && waits.share_of_all().unwrap() > 0.9);
         // The same where the machine's other work has two thirds of the cores.
         let mut waits = Waits::default();
         waits.add(used(30e-3, 0.1e-3, 0.2e-3, 19e-3), true);

@@ -833,6 +833,7 @@ impl Engine {
             most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
             own: !pool::is_worker(),
         };
+        self.learned.waits.begin_on_threads();
         let ledger = self.ledger.clone();
         self.read_resident();
         self.start_watch()?;
