@@ -335,24 +335,6 @@ fn on_panic_counts_and_keeps() {
 }
 
 #[test]
-fn the_texts_of_interrupts_say_what_was_done_and_how_to_go_on() {
-    let token = CancelToken::new();
-    token.cancel();
-    let error = process_in_batches(|x: u8| x, 0..9).cancel_token(&token).collect::<Vec<_>>().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the run was cancelled after 0 items; what was finished was handed over, and `collect_partial` or \
-         `for_each_batch_partial` gives the rest of the run back to go on with"
-    );
-    let run = process_in_batches(|x: u8| x, 0..9).deadline(Instant::now());
-    let error = run.for_each_batch(|_| ()).unwrap_err();
-    assert!(
-        error.is_timed_out() && error.to_string().starts_with("the run passed its deadline after 0 items"),
-        "{error}"
-    );
-}
-
-#[test]
 fn a_token_that_is_cancelled_from_outside_ends_waiting_workers_soon() {
     let token = CancelToken::new();
     let begun = AtomicBool::new(false);

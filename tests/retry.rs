@@ -107,7 +107,7 @@ fn zero_is_refused_before_any_call_and_the_last_setting_counts() {
     };
     let error = process_in_batches(call, [1]).retry(3).retry(0).collect::<Vec<_>>().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::InvalidOption { option: "retry", .. }), "{error}");
-    assert_eq!(error.to_string(), "`retry` can't be 0: use at least 1");
+    assert!(error.to_string().starts_with("`retry` can't be 0"), "{error}");
     assert!(!called.load(Ordering::Relaxed));
     let report = process_in_batches(call, [1]).retry(0).retry(at_once(2)).for_each_batch(|_| ()).unwrap();
     assert_eq!(report.retries(), 2);

@@ -84,7 +84,7 @@ fn the_sinks_first_error_comes_back_as_it_is() {
         .unwrap_err();
     assert_eq!((error, calls), (Mine::Full(50), 6));
     let error = process_in_batches(slow, 0..10).threads(0).try_for_each_batch(|_| Ok::<(), Mine>(())).unwrap_err();
-    assert_eq!(error, Mine::Run("`threads` can't be 0: use at least 1".into()));
+    assert_eq!(error, Mine::Run("`threads` can't be 0: use 1 or more, or leave it out and let the run decide".into()));
 }
 
 #[test]

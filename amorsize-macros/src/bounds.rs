@@ -12,6 +12,7 @@ use syn::{
 
 use crate::normalize::Normalized;
 use crate::options::Options;
+use crate::spans;
 
 /// The generic parameters of the wrapper: those of the function, with what the wrapper asks of them beyond what the function
 /// itself asks.
@@ -102,11 +103,13 @@ impl Need {
     }
 
     fn path(self, span: Span) -> TokenStream {
-        match self {
-            Self::Clone => quote_spanned!(span=> ::core::clone::Clone),
-            Self::Send => quote_spanned!(span=> ::core::marker::Send),
-            Self::Sync => quote_spanned!(span=> ::core::marker::Sync),
-        }
+        let (start, end) = (spans::before(span), spans::after(span));
+        let path = match self {
+            Self::Clone => quote_spanned!(end=> core::clone::Clone),
+            Self::Send => quote_spanned!(end=> core::marker::Send),
+            Self::Sync => quote_spanned!(end=> core::marker::Sync),
+        };
+        quote_spanned!(start=> ::#path)
     }
 }
 

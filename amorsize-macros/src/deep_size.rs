@@ -11,6 +11,7 @@ use syn::{Attribute, Data, DeriveInput, Expr, Fields, Generics, Member, Meta, Pa
 use crate::bounds::state;
 use crate::errors::{Errors, nearest};
 use crate::options::{error, judge_crate, skip_to_comma};
+use crate::spans::{after, before, here};
 
 /// The impl of `DeepSize`, and the mistakes. With mistakes it counts less, so that nothing else is reported for want of it.
 pub(crate) fn derive(input: TokenStream) -> TokenStream {
@@ -174,17 +175,12 @@ fn joined(parts: impl Iterator<Item = TokenStream>, by: &TokenStream) -> Option<
     parts.reduce(|joined, part| quote!(#joined #by #part))
 }
 
-/// The place of something that the user wrote, for tokens that are not.
-fn here(span: Span) -> Span {
-    Span::mixed_site().located_at(span)
-}
-
-/// The places of the first and the last token of a type: a message marks all between.
+/// The places right before and right after a type.
 fn ends(ty: &Type) -> (Span, Span) {
     let mut tokens = ty.to_token_stream().into_iter();
     let first = tokens.next().map_or_else(|| ty.span(), |token| token.span());
     let last = tokens.last().map_or(first, |token| token.span());
-    (here(first), here(last))
+    (here(before(first)), here(after(last)))
 }
 
 /// The generic parameters, with the bound on those that a counted field is made of.

@@ -5,9 +5,11 @@ use syn::visit_mut::{self, VisitMut};
 use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
 use crate::bounds;
+use crate::docs;
 use crate::normalize::{Normalized, Shared};
 use crate::options::{Options, Progress, Setting};
 use crate::signature::inherited;
+use crate::spans::{after, before, here};
 
 /// The wrapper: a function that prepares a run of the original over many items.
 pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
@@ -88,9 +90,11 @@ fn doc(function: &Normalized) -> String {
     let original = function.function.sig.ident.unraw();
     // The name alone could mean a module or a type too.
     let link = if function.function.in_impl { format!("Self::{original}") } else { format!("fn@{original}") };
+    let quoted = docs::first_paragraph(&function.function.attrs).map(|paragraph| docs::quote(&paragraph));
     format!(
         "Runs [`{original}`]({link}) over many items: on all cores, in batches that fit a memory budget, with the results in \
-         the order of the items.\n\nNothing happens before the run is started by one of its methods, such as `collect`."
+         the order of the items.\n\n{}Nothing happens before the run is started by one of its methods, such as `collect`.",
+        quoted.unwrap_or_default()
     )
 }
 
@@ -110,17 +114,12 @@ fn shared_types(function: &Normalized, options: &Options) -> Vec<TokenStream> {
     receiver.chain(shared).collect()
 }
 
-/// The place of something that the user wrote, for tokens that are not.
-fn here(span: Span) -> Span {
-    Span::mixed_site().located_at(span)
-}
-
-/// The places of the first and the last token of a type.
+/// The places right before and right after a type.
 fn ends(ty: &Type) -> (Span, Span) {
     let mut tokens = ty.to_token_stream().into_iter();
     let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
     let last = tokens.last().map_or(first, |token| token.span());
-    (here(first), here(last))
+    (here(before(first)), here(after(last)))
 }
 
 fn body(function: &Normalized, options: &Options) -> TokenStream {
@@ -354,10 +353,12 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
 /// A value that the type `judge` of the runtime takes, reads and checks.
 fn judged_by(setting: &Setting, judge: &str, options: &Options) -> TokenStream {
     let value = &setting.value;
-    let span = here(setting.span());
-    let private = private(options, span);
-    let judge = Ident::new(judge, span);
-    quote_spanned!(span=> #private::#judge(#value).checked())
+    let (start, end) = (here(before(setting.span())), here(after(setting.span())));
+    let private = private(options, start);
+    let judge = Ident::new(judge, start);
+    // A value of another type is reported at this name.
+    let checked = Ident::new("checked", here(setting.span()));
+    quote_spanned!(end=> #private::#judge(#value).#checked())
 }
 
 fn judged_count(setting: &Setting) -> TokenStream {
@@ -365,13 +366,15 @@ fn judged_count(setting: &Setting) -> TokenStream {
     if *literal {
         return value.to_token_stream();
     }
-    let span = here(setting.span());
+    let (start, end) = (here(before(setting.span())), here(after(setting.span())));
     let too_small = format!("`{key}` must be at least 1");
+    // The places of the two ends, for what rustc marks from one to the other.
+    let colons = quote_spanned!(start=> ::);
     let most = (key == "threads")
-        .then(|| quote_spanned!(span=> ::core::assert!(value <= 65_535, "`threads` must be at most 65535");));
-    quote_spanned! {span=> {
-        let value: ::core::primitive::usize = #value;
-        ::core::assert!(value >= 1, #too_small);
+        .then(|| quote_spanned!(end=> #colons core::assert!(value <= 65_535, "`threads` must be at most 65535");));
+    quote_spanned! {end=> {
+        let value: #colons core::primitive::usize = #value;
+        #colons core::assert!(value >= 1, #too_small);
         #most
         value
     }}

@@ -2,12 +2,14 @@
 //! `amorsize::DeepSize`, where they are documented.
 //!
 //! The attribute in the order of the work: `options` and `signature` read what the user wrote and refuse what can't be done,
-//! `normalize` names what was left implicit, `expand` writes the wrapper, `fallback` what stands in its place.
+//! `normalize` names what was left implicit, `expand` writes the wrapper, `fallback` what stands in its place. `docs` is what the
+//! wrapper says of the original, `spans` where messages and editors see what was written for the user.
 //! The derive is all in `deep_size`.
 
 mod bounds;
 mod bytes;
 mod deep_size;
+mod docs;
 mod errors;
 mod expand;
 mod fallback;
@@ -15,6 +17,7 @@ mod names;
 mod normalize;
 mod options;
 mod signature;
+mod spans;
 #[cfg(test)]
 mod tests;
 

@@ -13,6 +13,7 @@ use syn::{
 use crate::names::Names;
 use crate::options::Options;
 use crate::signature::{Function, parameter_name, reference};
+use crate::spans;
 
 /// The function with everything named that its author could leave implicit: elided lifetimes and `impl Trait` parameters.
 /// Types keep the user's tokens, so that messages point there.
@@ -113,10 +114,9 @@ impl<'f> Normalized<'f> {
         for lifetime in lifetimes.fresh.into_iter().rev() {
             generics.params.insert(at, GenericParam::Lifetime(LifetimeParam::new(lifetime)));
         }
-        let items_type = names.type_parameter("Items", Span::mixed_site().located_at(sig.ident.span()));
-        let input_error = options
-            .try_input
-            .then(|| names.type_parameter("InputError", Span::mixed_site().located_at(sig.ident.span())));
+        let at_name = spans::here(spans::before(sig.ident.span()));
+        let items_type = names.type_parameter("Items", at_name);
+        let input_error = options.try_input.then(|| names.type_parameter("InputError", at_name));
         Self {
             function,
             wrapper,
@@ -205,7 +205,7 @@ fn normalize_receiver(receiver: &syn::Receiver, names: &mut Names, lifetimes: &m
 /// The name of a shared parameter of the wrapper, and what its lifetimes are named after.
 fn variable(given: Option<&Ident>, variables: &mut HashSet<String>) -> (Ident, String) {
     // Hygiene keeps these variables apart from the function, which may have the same name.
-    let span = |ident: &Ident| Span::mixed_site().located_at(ident.span());
+    let span = |ident: &Ident| spans::here(ident.span());
     match given {
         Some(ident) if ident.unraw() != *ident => {
             variables.insert(ident.to_string());

@@ -31,21 +31,49 @@ use crate::sync::{Arc, AtomicBool, Ordering};
 /// assert!(stored >= 1000);
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "it can cancel no run but those that are given it by `cancel_token`"]
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
     /// A token that is not cancelled.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::CancelToken;
+    /// assert!(!CancelToken::new().is_cancelled());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Cancels. There is no way back: a later run takes a new token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::CancelToken;
+    /// let token = CancelToken::new();
+    /// let same = token.clone();
+    /// std::thread::spawn(move || same.cancel()).join().unwrap();
+    /// assert!(token.is_cancelled());
+    /// ```
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     /// Whether it was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// // A function that takes long can look at the token by itself.
+    /// let token = CancelToken::new();
+    /// let long = |x: u64| (0..1000).take_while(|_| !token.is_cancelled()).count() as u64 + x;
+    /// assert_eq!(process_in_batches(long, 0..2).cancel_token(&token).collect::<Vec<_>>()?, [1000, 1001]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -30,13 +30,33 @@ pub struct Error {
 }
 
 /// The cases of an [`Error`], with their numbers.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Bytes, ErrorKind, batched};
+///
+/// #[batched(max_memory = "4MiB")]
+/// fn page(i: u8) -> Vec<u8> {
+///     vec![i; 1 << 20]
+/// }
+///
+/// let error = page_batched(0..100).collect::<Vec<_>>().unwrap_err();
+/// match error.kind() {
+///     ErrorKind::OverBudget { item, held, budget, .. } => {
+///         assert_eq!((*item, *budget), (3, Bytes::mib(4)));
+///         assert!(*held > Bytes::mib(3));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A builder method was given a value that it does not take. Nothing was called.
+    /// An option was given a value that it does not take; nothing was called. Or a text is no number of bytes.
     #[non_exhaustive]
     InvalidOption {
-        /// The option's name.
+        /// The option's name; `"bytes"` for a text that was parsed as [`Bytes`].
         option: &'static str,
         /// The refused value as text.
         value: String,
@@ -72,13 +92,14 @@ pub enum ErrorKind {
         /// The budget of the run.
         budget: Bytes,
     },
-    /// The run's token was cancelled. Everything that was finished was handed over.
+    /// The run's token was cancelled. Everything that was finished was handed over, where it is handed over batch by batch or one by
+    /// one; [`collect`](crate::Batched::collect) drops it.
     #[non_exhaustive]
     Cancelled {
         /// Items that were done.
         items_done: usize,
     },
-    /// The run's deadline passed. Everything that was finished was handed over.
+    /// The run's deadline passed. What was finished was handed over or dropped, as with [`Cancelled`](Self::Cancelled).
     #[non_exhaustive]
     TimedOut {
         /// Items that were done.
@@ -112,36 +133,95 @@ impl Error {
     }
 
     /// The case and its numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, ErrorKind, process_in_batches};
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).cancel_token(&token).collect::<Vec<_>>().unwrap_err();
+    /// assert!(matches!(error.kind(), ErrorKind::Cancelled { items_done: 0, .. }));
+    /// ```
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
     /// Whether an option had a value that it does not take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).batch_size(0).collect::<Vec<_>>().unwrap_err();
+    /// assert!(error.is_invalid_option());
+    /// assert!(error.to_string().starts_with("`batch_size` can't be 0: use 1 or more"));
+    /// ```
     #[must_use]
     pub fn is_invalid_option(&self) -> bool {
         matches!(*self.kind, ErrorKind::InvalidOption { .. })
     }
 
     /// Whether the results, or a single one, did not fit the budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let run = process_in_batches(|x: u64| x + 1, 0..1_000_000).max_memory("1MiB");
+    /// assert!(run.collect::<Vec<_>>().unwrap_err().is_over_budget());
+    /// ```
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
         matches!(*self.kind, ErrorKind::OverBudget { .. } | ErrorKind::Oversize { .. })
     }
 
     /// Whether the run's token was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).cancel_token(&token).collect::<Vec<_>>().unwrap_err();
+    /// assert!(error.is_cancelled());
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(*self.kind, ErrorKind::Cancelled { .. })
     }
 
     /// Whether the run's deadline passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amorsize::process_in_batches;
+    /// let run = process_in_batches(|x: u64| x + 1, 0..).timeout(Duration::from_millis(5));
+    /// assert!(run.for_each_batch(|_| ()).unwrap_err().is_timed_out());
+    /// ```
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         matches!(*self.kind, ErrorKind::TimedOut { .. })
     }
 
     /// Index in the input of the item that the error is about, if it is about one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::batched;
+    /// #[batched(max_memory = "4MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// // Three pages are held, and there is no room for the fourth.
+    /// assert_eq!(page_batched(0..100).collect::<Vec<_>>().unwrap_err().item(), Some(3));
+    /// ```
     #[must_use]
     pub fn item(&self) -> Option<usize> {
         match *self.kind {
@@ -152,46 +232,90 @@ impl Error {
     }
 }
 
+/// So many items, for a person to read.
+struct Items(usize);
+
+impl fmt::Display for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count) = *self;
+        if count == 1 { f.write_str("1 item") } else { write!(f, "{count} items") }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell(f)?;
+        f.write_str(match *self.kind {
+            ErrorKind::OverBudget { .. } => {
+                "; `collect_partial` gives what is finished and the rest of the run back"
+            }
+            ErrorKind::Cancelled { .. } | ErrorKind::TimedOut { .. } => {
+                "; to go on later, use `collect_partial` or `for_each_batch_partial`, which give the rest of the run back"
+            }
+            _ => "",
+        })
+    }
+}
+
+impl Error {
+    /// The option of a text that is no number of bytes, which was not given as one.
+    pub(crate) const TEXT_OF_BYTES: &str = "bytes";
+
+    /// What happened, and the ways out but for those that give back what is finished: whoever has a
+    /// [`Partial`](crate::Partial) has gone them.
+    pub(crate) fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
+            ErrorKind::InvalidOption { option: Self::TEXT_OF_BYTES, value, expected } => {
+                write!(f, "{value} can't be a number of bytes: use {expected}")
+            }
             ErrorKind::InvalidOption { option, value, expected } => {
                 write!(f, "`{option}` can't be {value}: use {expected}")
             }
             ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected } => {
-                write!(f, "the results don't fit the memory budget: {items_done} items hold {held} of {budget}")?;
-                if allowed < budget {
-                    write!(f, " (others left {allowed} of it)")?;
+                f.write_str("the results don't fit the memory budget: ")?;
+                match expected {
+                    // Refused before an item was too many: there is not even room for the results themselves.
+                    Some(Bytes::MAX) if *held + *needed <= *allowed => {
+                        write!(f, "the input has no end, and the budget is {budget}")?;
+                    }
+                    Some(expected) if *held + *needed <= *allowed && expected > budget => {
+                        write!(f, "they are expected to take {expected}, and the budget is {budget}")?;
+                    }
+                    _ => {
+                        let hold = if *items_done == 1 { "holds" } else { "hold" };
+                        write!(f, "{} {hold} {held} of {budget}", Items(*items_done))?;
+                        if allowed < budget {
+                            write!(f, " (others left {allowed} of it)")?;
+                        }
+                        write!(f, ", and item {item} needs {needed} more")?;
+                        if let Some(expected) = expected {
+                            write!(f, " ({expected} expected in all)")?;
+                        }
+                    }
                 }
-                write!(f, ", and item {item} needs {needed} more")?;
-                if let Some(expected) = expected {
-                    write!(f, " ({expected} expected in all)")?;
-                }
-                f.write_str(
-                    "; hand them over with `for_each_batch` or by iterating, or give the run a larger `max_memory`; \
-                     `collect_partial` gives what is finished and the rest of the run back",
-                )
+                f.write_str("; take them batch by batch with `for_each_batch` or one by one by iterating")?;
+                // A larger budget would not give it what others have.
+                f.write_str(if allowed < budget { "" } else { ", or give the run a larger `max_memory`" })
             }
             ErrorKind::Oversize { item, needed, budget } => write!(
                 f,
                 "item {item} was not started: it is expected to need {needed} of memory, more than the budget of {budget}; \
                  give the run a larger `max_memory`, or let such items run alone with `oversize = \"alone\"`"
             ),
-            ErrorKind::Cancelled { items_done } => write!(
-                f,
-                "the run was cancelled after {items_done} items; what was finished was handed over, and `collect_partial` or \
-                 `for_each_batch_partial` gives the rest of the run back to go on with"
-            ),
-            ErrorKind::TimedOut { items_done, seconds } => write!(
-                f,
-                "the run passed its deadline after {items_done} items and {}; what was finished was handed over, and \
-                 `collect_partial` or `for_each_batch_partial` gives the rest of the run back to go on with",
-                Seconds(*seconds)
-            ),
+            ErrorKind::Cancelled { items_done } => {
+                write!(f, "the run was cancelled after {}", Items(*items_done))
+            }
+            ErrorKind::TimedOut { items_done, seconds } => {
+                write!(f, "the run passed its deadline after {} and {}", Items(*items_done), Seconds(*seconds))
+            }
             ErrorKind::Panicked { item, message: Some(message) } => write!(f, "item {item} panicked: {message}"),
-            ErrorKind::Panicked { item, message: None } => write!(f, "item {item} panicked"),
+            ErrorKind::Panicked { item, message: None } => write!(f, "item {item} panicked without a message"),
             ErrorKind::Threads { threads, cause } => {
-                write!(f, "a pool of {threads} threads could not be started: {cause}; ask for fewer `threads`")
+                write!(
+                    f,
+                    "a pool of {threads} threads could not be started: {cause}; ask for fewer by `threads`, or leave it out to use the pool \
+                     that is there"
+                )
             }
         }
     }
@@ -270,6 +394,17 @@ pub enum TryError<E> {
 
 impl<E> TryError<E> {
     /// The run's own error, or `None` where the function failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let parse = || process_in_batches(str::parse::<u32>, ["1", "two"]);
+    /// assert!(parse().try_collect::<Vec<_>>().unwrap_err().run_error().is_none());
+    /// let refused = parse().threads(0).try_collect::<Vec<_>>().unwrap_err();
+    /// assert!(refused.run_error().unwrap().is_invalid_option());
+    /// ```
+    #[must_use]
     pub fn run_error(&self) -> Option<&Error> {
         match self {
             Self::Run(error) => Some(error),
@@ -278,21 +413,60 @@ impl<E> TryError<E> {
     }
 
     /// Whether the results, or a single one, did not fit the budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let run = process_in_batches(|x: u64| u32::try_from(x), 0..1_000_000).max_memory("1MiB");
+    /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_over_budget());
+    /// ```
+    #[must_use]
     pub fn is_over_budget(&self) -> bool {
         self.run_error().is_some_and(Error::is_over_budget)
     }
 
     /// Whether the run's token was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "2"]).cancel_token(&token);
+    /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_cancelled());
+    /// ```
+    #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.run_error().is_some_and(Error::is_cancelled)
     }
 
     /// Whether the run's deadline passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amorsize::process_in_batches;
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "2"]).timeout(Duration::ZERO);
+    /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_timed_out());
+    /// ```
+    #[must_use]
     pub fn is_timed_out(&self) -> bool {
         self.run_error().is_some_and(Error::is_timed_out)
     }
 
     /// Index in the input of the item that the error is about, if it is about one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(str::parse::<u32>, ["1", "two"]).try_collect::<Vec<_>>().unwrap_err();
+    /// assert_eq!(error.item(), Some(1));
+    /// ```
+    #[must_use]
     pub fn item(&self) -> Option<usize> {
         match self {
             Self::Item { item, .. } | Self::Panic { item, .. } => Some(*item),
@@ -301,6 +475,15 @@ impl<E> TryError<E> {
     }
 
     /// The function's own error, or `None` where the run itself failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(str::parse::<u32>, ["1", "two"]).try_collect::<Vec<_>>().unwrap_err();
+    /// assert_eq!(error.into_item_error(), "two".parse::<u32>().err());
+    /// ```
+    #[must_use]
     pub fn into_item_error(self) -> Option<E> {
         match self {
             Self::Item { error, .. } => Some(error),
@@ -391,16 +574,16 @@ mod tests {
             item: 41,
             items_done: 41,
             held: Bytes::mib(250),
-            needed: Bytes::mib(6),
+            needed: Bytes::mib(7),
             budget: Bytes::mib(256),
             allowed: Bytes::mib(256),
             expected: Some(Bytes::gib(2)),
         });
         assert_eq!(
             error.to_string(),
-            "the results don't fit the memory budget: 41 items hold 250 MiB of 256 MiB, and item 41 needs 6.00 MiB more \
-             (2.00 GiB expected in all); hand them over with `for_each_batch` or by iterating, or give the run a larger \
-             `max_memory`; `collect_partial` gives what is finished and the rest of the run back"
+            "the results don't fit the memory budget: 41 items hold 250 MiB of 256 MiB, and item 41 needs 7.00 MiB more \
+             (2.00 GiB expected in all); take them batch by batch with `for_each_batch` or one by one by iterating, or give \
+             the run a larger `max_memory`; `collect_partial` gives what is finished and the rest of the run back"
         );
         assert_eq!(error.item(), Some(41));
     }

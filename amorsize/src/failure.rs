@@ -13,6 +13,17 @@ use crate::error::Error;
 pub(crate) type Payload = Box<dyn Any + Send>;
 
 /// A panic of the function, caught: its payload and its message.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Cause, Panicked, process_in_batches};
+///
+/// let report = process_in_batches(|x: u32| 100 / x, [5, 0]).on_panic("collect").for_each_batch(|_| ())?;
+/// let Cause::Panic(panicked) = report.panics()[0].cause() else { panic!("the function returns no `Result`") };
+/// assert_eq!(Panicked::to_string(panicked), "panicked: attempt to divide by zero");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 pub struct Panicked {
     message: Option<Box<str>>,
     /// A payload need not be `Sync`, and errors have to be.
@@ -27,12 +38,33 @@ impl Panicked {
     }
 
     /// The panic's message, where it has one: what `panic!` was given. A panic started with another payload has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Cause, process_in_batches};
+    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0]).on_panic("collect").for_each_batch(|_| ())?;
+    /// let Cause::Panic(panicked) = report.panics()[0].cause() else { panic!("the function returns no `Result`") };
+    /// assert_eq!(panicked.message(), Some("attempt to divide by zero"));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
     /// The payload, to go on with by [`std::panic::resume_unwind`] or to be looked into.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{TryError, process_in_batches};
+    ///
+    /// let run = process_in_batches(|x: u32| if x < 2 { x } else { std::panic::panic_any(404) }, [0, 2]);
+    /// let cause = run.collect_partial::<Vec<_>>().unwrap_err().into_cause();
+    /// let TryError::Panic { panic, .. } = cause else { panic!("{cause}") };
+    /// assert_eq!(panic.into_payload().downcast_ref(), Some(&404));
+    /// ```
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -43,7 +75,7 @@ impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.message() {
             Some(message) => write!(f, "panicked: {message}"),
-            None => f.write_str("panicked"),
+            None => f.write_str("panicked without a message"),
         }
     }
 }
@@ -57,6 +89,17 @@ impl fmt::Debug for Panicked {
 /// An item that gave no result, and why: the function's own error, or a panic.
 ///
 /// `E` is the function's error type; a function that returns no `Result` can only panic.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{on_error::Collect, process_in_batches};
+///
+/// let run = process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Collect);
+/// let (_, failures) = run.collect::<Vec<_>>()?.into_parts();
+/// assert_eq!(failures[0].to_string(), "item 1 failed: invalid digit found in string");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Failure<E = Infallible> {
     item: usize,
@@ -64,6 +107,22 @@ pub struct Failure<E = Infallible> {
 }
 
 /// Why an item gave no result.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Cause, on_error::Collect, process_in_batches};
+///
+/// let invert = |x: i32| if x < 0 { Err("below zero") } else { Ok(100 / x) };
+/// let run = process_in_batches(invert, [5, -1, 0]).on_error(Collect).on_panic("collect");
+/// for failure in run.collect::<Vec<_>>()?.failures() {
+///     match failure.cause() {
+///         Cause::Error(error) => assert_eq!((failure.item(), *error), (1, "below zero")),
+///         Cause::Panic(panic) => assert_eq!(panic.message(), Some("attempt to divide by zero")),
+///     }
+/// }
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum Cause<E = Infallible> {
     /// The function returned an error.
@@ -78,24 +137,64 @@ impl<E> Failure<E> {
     }
 
     /// Index of the item in the input.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// assert_eq!(outcome.failures()[0].item(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn item(&self) -> usize {
         self.item
     }
 
     /// Why it gave no result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Cause, on_error::Collect, process_in_batches};
+    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// assert!(matches!(outcome.failures()[0].cause(), Cause::Error(_)));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn cause(&self) -> &Cause<E> {
         &self.cause
     }
 
     /// The index of the item, and why it gave no result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Cause, on_error::Collect, process_in_batches};
+    /// let fetch = |page: usize| if page == 3 { Err(String::from("no such page")) } else { Ok(page) };
+    /// let (_, failures) = process_in_batches(fetch, 0..5).on_error(Collect).collect::<Vec<_>>()?.into_parts();
+    /// for failure in failures {
+    ///     let (item, Cause::Error(error)) = failure.into_parts() else { continue };
+    ///     assert_eq!((item, error), (3, String::from("no such page")));
+    /// }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn into_parts(self) -> (usize, Cause<E>) {
         (self.item, self.cause)
     }
 
     /// The function's own error, or `None` where it panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// assert_eq!(outcome.failures()[0].error(), "two".parse::<u32>().as_ref().err());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<&E> {
         match &self.cause {
@@ -154,7 +253,7 @@ mod tests {
         assert_eq!(caught(|| panic!("too dark")).message(), Some("too dark"));
         assert_eq!(caught(|| panic!("{} too dark", 3)).to_string(), "panicked: 3 too dark");
         let other = caught(|| panic_any(7u32));
-        assert_eq!((other.message(), other.to_string()), (None, "panicked".into()));
+        assert_eq!((other.message(), other.to_string()), (None, "panicked without a message".into()));
         assert_eq!(other.into_payload().downcast_ref(), Some(&7u32));
     }
 

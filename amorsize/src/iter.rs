@@ -23,7 +23,18 @@ use crate::sink::Buffer;
 /// | [`Stop`] | `Result<T, TryError<E>>`; the first error by input order is the last item |
 /// | [`Skip`] | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
 /// | [`Collect`] | `Result<T, Failure<E>>` |
-#[must_use = "an iterator does nothing until it is asked for results"]
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// let mut cubes = process_in_batches(|x: u64| x.pow(3), 0..).into_iter();
+/// assert_eq!(cubes.next(), Some(0));
+/// assert_eq!(cubes.find(|cube| cube % 7 == 1), Some(1));
+/// assert_eq!(cubes.find(|cube| *cube > 1000), Some(1331));
+/// ```
+#[must_use = "no item is run until results are asked for, as by a `for` loop; to run everything, call `for_each_batch` on the run"]
 pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
     stream: Stream<I, R, C, P>,
 }
@@ -38,7 +49,20 @@ pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
 /// | [`Stop`] | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
 /// | [`Skip`] | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
 /// | [`Collect`] | `Result<(usize, T), Failure<E>>` |
-#[must_use = "an iterator does nothing until it is asked for results"]
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// let mut sum = 0;
+/// for (index, cube) in process_in_batches(|x: usize| x.pow(3), 0..100).unordered() {
+///     assert_eq!(cube, index.pow(3));
+///     sum += cube;
+/// }
+/// assert_eq!(sum, 24_502_500);
+/// ```
+#[must_use = "no item is run until results are asked for, as by a `for` loop; to run everything, call `for_each_batch` on the run"]
 pub struct Unordered<I: IntoIterator, R, C, P = Each> {
     stream: Stream<I, R, C, P>,
 }
@@ -153,6 +177,20 @@ impl<I: IntoIterator, T, E, C, P> Stream<I, Result<T, E>, C, P> {
 impl<I: IntoIterator, R, C, P> IntoIter<I, R, C, P> {
     /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and where it
     /// ended with its input.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// let token = CancelToken::new();
+    /// let mut squares = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).into_iter();
+    /// assert_eq!(squares.next(), Some(0));
+    /// assert!(squares.error().is_none());
+    /// token.cancel();
+    /// // What was finished is still given, and then it ends.
+    /// squares.by_ref().for_each(drop);
+    /// assert!(squares.error().unwrap().is_cancelled());
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.stream.error()
@@ -166,6 +204,18 @@ impl<I: IntoIterator, R, C, P> IntoIter<I, R, C, P> {
 impl<I: IntoIterator, R, C, P> Unordered<I, R, C, P> {
     /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and where it
     /// ended with its input.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// let token = CancelToken::new();
+    /// let mut squares = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).unordered();
+    /// assert!(squares.next().is_some() && squares.error().is_none());
+    /// token.cancel();
+    /// squares.by_ref().for_each(drop);
+    /// assert!(squares.error().unwrap().is_cancelled());
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.stream.error()
@@ -222,6 +272,16 @@ macro_rules! failures_so_far {
 
             /// The first failures so far, up to [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES), each with the index of
             /// its item and its error as a text.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use amorsize::{on_error::Skip, process_in_batches};
+            ///
+            #[doc = concat!("let run = process_in_batches(str::parse::<u32>, [\"1\", \"two\", \"3\"]).on_error(Skip);\nlet mut numbers = run.", $made_by, "();")]
+            /// assert_eq!(numbers.by_ref().count(), 2);
+            /// assert_eq!(numbers.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+            /// ```
             #[must_use]
             pub fn failures(&self) -> &[Failure<String>] {
                 self.stream.failures.kept()

@@ -8,6 +8,7 @@ mod error;
 mod execute;
 mod failure;
 mod functions;
+pub mod guide;
 mod handover;
 mod iter;
 mod memory;
@@ -15,6 +16,7 @@ pub mod on_error;
 mod options;
 mod outcome;
 mod partial;
+mod picture;
 mod plan;
 mod progress;
 #[cfg(feature = "progress")]
@@ -38,9 +40,6 @@ mod trace;
 mod verbose;
 mod waits;
 
-#[doc = include_str!("when_things_go_wrong.md")]
-pub mod when_things_go_wrong {}
-
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
@@ -54,6 +53,8 @@ pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
 pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batches, try_process_in_batches};
+#[doc(inline)]
+pub use guide::when_things_go_wrong;
 pub use iter::{IntoIter, Unordered};
 pub use memory::Bytes;
 pub use memory::deep_size::DeepSize;

@@ -27,7 +27,7 @@ use crate::failure::{Cause, Failure};
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "an outcome may hold failures, which nobody hears of otherwise"]
+#[must_use = "an outcome may hold failures: look at `failures`, or let `into_result` fail with the first"]
 pub struct Outcome<V, E> {
     value: V,
     failures: Vec<Failure<E>>,
@@ -39,24 +39,61 @@ impl<V, E> Outcome<V, E> {
     }
 
     /// What the run gave for the items that did not fail: a collection of their values, or a report.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// assert_eq!(outcome.value(), &[1, 3]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn value(&self) -> &V {
         &self.value
     }
 
     /// The items that failed, in input order, each with the index of its item and its cause.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// assert_eq!(outcome.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn failures(&self) -> &[Failure<E>] {
         &self.failures
     }
 
     /// Whether no item failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "2"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// assert!(outcome.is_complete());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.failures.is_empty()
     }
 
     /// What the run gave, and the items that failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// let (numbers, failures) = outcome.into_parts();
+    /// assert_eq!((numbers, failures.len()), (vec![1, 3], 1));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn into_parts(self) -> (V, Vec<Failure<E>>) {
         (self.value, self.failures)

@@ -34,6 +34,7 @@ use crate::failure::Failure;
 /// assert_eq!(next, 1000);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
+#[must_use = "it holds what is finished and the rest of the run: take both by `into_parts`, or go on by `into_rest`"]
 pub struct Partial<T, B, E = Infallible>(Box<Parts<T, B, E>>);
 
 // Boxed, so that a `Result` of it stays small.
@@ -56,6 +57,14 @@ impl<T, B, E> Partial<T, B, E> {
     }
 
     /// The results of all items before the first one that is missing, in input order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let partial = process_in_batches(|x: u32| 100 / x, [5, 4, 0, 2]).collect_partial::<Vec<_>>().unwrap_err();
+    /// assert_eq!(partial.finished(), [20, 25]);
+    /// ```
     #[must_use]
     pub fn finished(&self) -> &[T] {
         &self.0.finished
@@ -63,42 +72,110 @@ impl<T, B, E> Partial<T, B, E> {
 
     /// The items that failed before the run ended, by input order, where the run goes on without them and gathers them: with
     /// [`Collect`](crate::on_error::Collect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let invert = |x: i32| if x < 0 { Err("below zero") } else { Ok(100 / x) };
+    /// let run = process_in_batches(invert, [5, -1, 0, 2]).on_error(Collect);
+    /// let partial = run.collect_partial::<Vec<_>>().unwrap_err();
+    /// // Item 2 panicked and ended the run; item 1 had failed before.
+    /// assert_eq!((partial.cause().item(), partial.failures()[0].item()), (Some(2), 1));
+    /// ```
     #[must_use]
     pub fn failures(&self) -> &[Failure<E>] {
         &self.0.failures
     }
 
     /// Takes the failures out.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let invert = |x: i32| if x < 0 { Err("below zero") } else { Ok(100 / x) };
+    /// let run = process_in_batches(invert, [5, -1, 0, 2]).on_error(Collect);
+    /// let mut partial = run.collect_partial::<Vec<_>>().unwrap_err();
+    /// let failures = partial.take_failures();
+    /// let (finished, _rest, _cause) = partial.into_parts();
+    /// assert_eq!((finished, failures[0].error()), (vec![20], Some(&"below zero")));
+    /// ```
+    #[must_use = "the failures are dropped: to look at them, call `failures`"]
     pub fn take_failures(&mut self) -> Vec<Failure<E>> {
         std::mem::take(&mut self.0.failures)
     }
 
     /// Why the run ended. An item that failed or panicked is not part of the rest.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let partial = process_in_batches(|x: u32| 100 / x, [5, 4, 0, 2]).collect_partial::<Vec<_>>().unwrap_err();
+    /// assert_eq!(partial.cause().to_string(), "item 2 panicked: attempt to divide by zero");
+    /// ```
     #[must_use]
     pub fn cause(&self) -> &TryError<E> {
         &self.0.cause
     }
 
     /// The finished results, without the rest, which is dropped.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let partial = process_in_batches(|x: u32| 100 / x, [5, 4, 0, 2]).collect_partial::<Vec<_>>().unwrap_err();
+    /// assert_eq!(partial.into_finished(), [20, 25]);
+    /// ```
+    #[must_use = "all that was finished is dropped: to go on with the rest, call `into_rest`"]
     pub fn into_finished(self) -> Vec<T> {
         self.0.finished
     }
 
     /// The rest of the run, without the finished results, which are dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let partial = process_in_batches(|x: u32| 100 / x, [5, 4, 0, 2]).collect_partial::<Vec<_>>().unwrap_err();
+    /// // The item that panicked is left out.
+    /// assert_eq!(partial.into_rest().collect::<Vec<_>>()?, [50]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn into_rest(self) -> B {
         self.0.rest
     }
 
     /// Why the run ended, alone.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{TryError, process_in_batches};
+    /// let partial = process_in_batches(|x: u32| 100 / x, [5, 4, 0, 2]).collect_partial::<Vec<_>>().unwrap_err();
+    /// assert!(matches!(partial.into_cause(), TryError::Panic { item: 2, .. }));
+    /// ```
+    #[must_use = "all else is dropped: to look at the cause, call `cause`"]
     pub fn into_cause(self) -> TryError<E> {
         self.0.cause
     }
 
     /// The finished results, the rest of the run, and why it ended. (Failures are [taken out](Self::take_failures) before.)
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let partial = process_in_batches(|x: u32| 100 / x, [5, 4, 0, 2]).collect_partial::<Vec<_>>().unwrap_err();
+    /// let (mut quotients, rest, cause) = partial.into_parts();
+    /// eprintln!("{cause}");
+    /// quotients.extend(rest.collect::<Vec<_>>()?);
+    /// assert_eq!(quotients, [20, 25, 50]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn into_parts(self) -> (Vec<T>, B, TryError<E>) {
         let Parts { finished, rest, cause, .. } = *self.0;
         (finished, rest, cause)
@@ -107,7 +184,17 @@ impl<T, B, E> Partial<T, B, E> {
 
 impl<T, B, E: fmt::Display> fmt::Display for Partial<T, B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} results are finished and kept)", self.0.cause, self.0.finished.len())
+        match &self.0.cause {
+            TryError::Run(error) => error.tell(f)?,
+            cause => write!(f, "{cause}")?,
+        }
+        match self.0.finished.len() {
+            0 => f.write_str("; `into_rest` gives the rest of the run"),
+            1 => f.write_str("; `into_parts` gives the result that is finished and the rest of the run"),
+            finished => {
+                write!(f, "; `into_parts` gives the {finished} results that are finished and the rest of the run")
+            }
+        }
     }
 }
 

@@ -63,6 +63,23 @@ pub(crate) struct Situation {
 }
 
 /// A warning of a [`Plan`]: a stable code for programs and a text for people.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Warning, process_in_batches};
+///
+/// let mut run = process_in_batches(|i: u8| vec![i; 1 << 20], 0..100).max_memory("16MiB");
+/// let is_too_much = run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET);
+/// let mut count = 0;
+/// if is_too_much {
+///     run.for_each_batch(|batch| count += batch.len())?;
+/// } else {
+///     count = run.collect::<Vec<_>>()?.len();
+/// }
+/// assert_eq!(count, 100);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     code: &'static str,
@@ -71,29 +88,144 @@ pub struct Warning {
 
 impl Warning {
     /// The results, if collected, will not fit the memory budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, batched};
+    /// #[batched(max_memory = "16MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// let mut run = page_batched(0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const RESULTS_EXCEED_BUDGET: &'static str = "results-exceed-budget";
     /// The budget is larger than what is available; the run will not use more than there is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, Warning, process_in_batches, with_memory_source};
+    /// with_memory_source(Bytes::mib(64), || {
+    ///     let mut run = process_in_batches(|x: u64| x + 1, 0..100).max_memory("1GiB");
+    ///     assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE));
+    ///     Ok::<(), amorsize::Error>(())
+    /// })?;
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const BUDGET_EXCEEDS_AVAILABLE: &'static str = "budget-exceeds-available";
     /// A single result takes a large part of the memory budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, batched};
+    /// #[batched(max_memory = "3MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// let mut run = page_batched(0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULT_NEAR_BUDGET));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const RESULT_NEAR_BUDGET: &'static str = "result-near-budget";
     /// The function is so fast that more threads would only slow it down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let numbers: Vec<u64> = (0..1_000_000).collect();
+    /// // One by one it may be told that this is too fast; by the thousand there is enough to do.
+    /// let mut run = process_in_batches(|x: &u64| x + 1, &numbers).sample_size(10_000);
+    /// if run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::TOO_FAST) {
+    ///     println!("by the thousand");
+    /// }
+    /// let sums = process_in_batches(|part: &[u64]| part.iter().sum::<u64>(), numbers.chunks(1000)).collect::<Vec<_>>()?;
+    /// assert_eq!(sums.len(), 1000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const TOO_FAST: &'static str = "too-fast-for-threads";
     /// There is too little work for more threads to pay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// # let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    /// # let plan = |n| pool.install(|| process_in_batches(|x: u64| x + 1, 0..n).plan().cloned());
+    /// // Six additions, on a machine of two cores.
+    /// let plan = plan(6)?;
+    /// assert!(plan.warnings().iter().any(|warning| warning.code() == Warning::TOO_LITTLE_WORK));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const TOO_LITTLE_WORK: &'static str = "too-little-work-for-threads";
     /// The items of the sample took very different times.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let nap = |millis: u64| std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// let mut run = process_in_batches(nap, [1, 1, 30, 1, 1, 1, 1]);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::UNEVEN_SAMPLE));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const UNEVEN_SAMPLE: &'static str = "uneven-sample";
     /// The bytes of results can't be told exactly.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// // Nobody can ask a closure's result what it owns.
+    /// let mut run = process_in_batches(|x: u64| x.to_string(), 0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::BYTES_UNSURE));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const BYTES_UNSURE: &'static str = "bytes-unsure";
     /// Nothing was sampled because the input is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let mut run = process_in_batches(|x: u64| x + 1, []);
+    /// assert_eq!(run.plan()?.warnings()[0].code(), Warning::EMPTY_INPUT);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const EMPTY_INPUT: &'static str = "empty-input";
 
     /// The code, one of this type's constants; it stays the same between releases.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Warning, process_in_batches};
+    ///
+    /// let mut run = process_in_batches(|x: u64| x + 1, []);
+    /// assert_eq!(run.plan()?.warnings()[0].code(), "empty-input");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
     }
 
     /// The text, with its numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u64| x + 1, []);
+    /// assert_eq!(run.plan()?.warnings()[0].message(), "the input is empty, so there is nothing to measure");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -372,6 +504,15 @@ impl Plan {
     ///
     /// For a function that waits it is the most that the run goes to: it begins with fewer, and takes more as long as that pays;
     /// [`Report::threads`](crate::Report::threads) tells how many it came to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100).threads(1);
+    /// assert_eq!(run.plan()?.threads(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads
@@ -402,12 +543,36 @@ impl Plan {
     }
 
     /// Items that a worker takes at a time, to begin with; it is adapted during the run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // Of slow items a worker takes one at a time.
+    /// let slow = |x: u64| std::thread::sleep(std::time::Duration::from_millis(x));
+    /// assert_eq!(process_in_batches(slow, [3; 20]).plan()?.chunk_size(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn chunk_size(&self) -> usize {
         self.chunk_size
     }
 
     /// Items per batch, at most.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // An eighth of the budget: two results of 1 MiB.
+    /// let page = |i: u8| vec![i; 1 << 20];
+    /// let mut run = process_in_batches(page, 0..100).max_memory("16MiB");
+    /// println!("{} items in a batch", run.plan()?.batch_size());
+    ///
+    /// let mut run = process_in_batches(page, 0..100).batch_size(10);
+    /// assert_eq!(run.plan()?.batch_size(), 10);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn batch_size(&self) -> usize {
         self.batch_size
@@ -418,18 +583,52 @@ impl Plan {
     /// Of a function that waits it is expected that what it waits for keeps up with the threads. Where a call keeps several cores
     /// busy itself, others gain only what it leaves. Two threads that share a core by simultaneous multithreading count as two,
     /// though they gain less: how much depends on the function.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // On one thread a run is a plain loop.
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100).threads(1);
+    /// assert_eq!(run.plan()?.speedup(), 1.0);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn speedup(&self) -> f64 {
         self.speedup
     }
 
     /// Seconds that the function takes for one item, as sampled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let slow = |x: u64| std::thread::sleep(std::time::Duration::from_millis(x));
+    /// assert!(process_in_batches(slow, [3; 20]).plan()?.seconds_per_item() >= 0.003);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn seconds_per_item(&self) -> f64 {
         self.seconds_per_item
     }
 
     /// Bytes that a result is expected to take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 4096]
+    /// }
+    ///
+    /// // What the vector owns, and the vector itself.
+    /// assert!((4096..4200).contains(&page_batched(0..100).plan()?.bytes_per_item().as_u64()));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn bytes_per_item(&self) -> Bytes {
         self.bytes_per_item
@@ -437,43 +636,111 @@ impl Plan {
 
     /// Bytes that a call is expected to need while it runs, beside its result. Zero where that is not measured: only
     /// [`Tracking`](crate::Tracking) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// // In a program without `Tracking`.
+    /// assert_eq!(process_in_batches(|x: u64| x + 1, 0..100).plan()?.working_bytes(), Bytes::ZERO);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn working_bytes(&self) -> Bytes {
         self.working_bytes
     }
 
     /// How the bytes of results are measured.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{MeasuredBy, process_in_batches};
+    ///
+    /// // A number owns nothing, so its size is all there is to measure.
+    /// assert_eq!(process_in_batches(|x: u64| x + 1, 0..100).plan()?.measured_by(), MeasuredBy::SizeOf);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn measured_by(&self) -> MeasuredBy {
         self.measured_by
     }
 
     /// The memory budget of the run, in bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100).max_memory("64MiB");
+    /// assert_eq!(run.plan()?.budget(), Bytes::mib(64));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn budget(&self) -> Bytes {
         self.budget
     }
 
     /// Bytes that all results together are expected to take, where the input's length is known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// let known = process_in_batches(|x: u64| x + 1, 0..100).plan()?.result_bytes();
+    /// assert_eq!(known, Some(Bytes::new(800)));
+    ///
+    /// let unknown = process_in_batches(|x: u64| x + 1, (0..100).filter(|x| x % 3 == 0)).plan()?.result_bytes();
+    /// assert_eq!(unknown, None);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn result_bytes(&self) -> Option<Bytes> {
         self.result_bytes
     }
 
     /// Why it was decided so, a sentence each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100).threads(1);
+    /// assert_eq!(run.plan()?.reasons()[0], "runs on the calling thread: 1 thread is to be used");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn reasons(&self) -> &[String] {
         &self.reasons
     }
 
     /// What may go otherwise than wished.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Warning, process_in_batches};
+    ///
+    /// let mut run = process_in_batches(|x: u64| x + 1, []);
+    /// assert_eq!(run.plan()?.warnings()[0].code(), Warning::EMPTY_INPUT);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
     /// What was measured, what was decided, and why, as a text of several lines.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100);
+    /// assert!(run.plan()?.explain().starts_with("sampled 5 items: "));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use = "it returns the text: to see it, print it with `println!`"]
     pub fn explain(&self) -> String {
         let mut lines = vec![
             format!(

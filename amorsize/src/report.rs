@@ -57,6 +57,16 @@ impl Report {
 
     /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds they are. With
     /// [`Collect`](crate::on_error::Collect) the run keeps all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Report, on_error::Skip, process_in_batches};
+    ///
+    /// let report = process_in_batches(str::parse::<u32>, ["one"; 100]).on_error(Skip).for_each_batch(|_| ())?;
+    /// assert_eq!((report.failed(), report.failures().len()), (100, Report::MOST_FAILURES));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const MOST_FAILURES: usize = Failures::MOST;
 
     /// Name of the function, where it is annotated; of a pipeline, those of its [`stages`](Self::stages) tell.
@@ -66,6 +76,15 @@ impl Report {
     }
 
     /// Items whose results were handed over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.items(), 1000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn items(&self) -> usize {
         self.items
@@ -94,18 +113,53 @@ impl Report {
     /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with the index of its item and its
     /// error as a text. With [`Skip`](crate::on_error::Skip) alone: with [`Collect`](crate::on_error::Collect) they are in the
     /// [`Outcome`](crate::Outcome), all of them and as they are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{on_error::Skip, process_in_batches};
+    ///
+    /// let run = process_in_batches(str::parse::<u32>, ["one", "2", "three"]).on_error(Skip);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// let items: Vec<usize> = report.failures().iter().map(|failure| failure.item()).collect();
+    /// assert_eq!(items, [0, 2]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn failures(&self) -> &[Failure<String>] {
         self.failures.as_ref().map_or(&[], |failures| failures.kept())
     }
 
     /// Batches that were handed over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).batch_size(100).for_each_batch(|_| ())?;
+    /// assert_eq!(report.batches(), 10);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn batches(&self) -> usize {
         self.batches
     }
 
     /// Calls that were made again after an error, where [`retry`](crate::Batched::retry) is set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// let is_first = AtomicBool::new(true);
+    /// let call = |x: u32| if is_first.swap(false, Ordering::Relaxed) { Err("busy") } else { Ok(x) };
+    /// let report = process_in_batches(call, 0..10).retry(1).for_each_batch(|_| ())?;
+    /// assert_eq!(report.retries(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn retries(&self) -> usize {
         self.retries
@@ -119,18 +173,52 @@ impl Report {
     }
 
     /// Seconds from the start to the end of the run, its sample and its sink included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// println!("{:.0} items in a second", report.items() as f64 / report.seconds());
+    /// # assert!(report.seconds() > 0.0);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.totals.seconds
     }
 
     /// The most bytes that the run held of its budget at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Bytes, batched};
+    ///
+    /// #[batched(max_memory = "64MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// let report = page_batched(0..200).for_each_batch(|_| ())?;
+    /// assert!(report.peak_bytes() >= Bytes::mib(1) && report.peak_bytes() <= Bytes::mib(64));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn peak_bytes(&self) -> Bytes {
         self.totals.peak
     }
 
     /// The memory budget of the run. A run that was over before it needed one works it out when this is asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB").for_each_batch(|_| ())?;
+    /// assert_eq!(report.budget(), Bytes::mib(64));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn budget(&self) -> Bytes {
         match &self.totals.budget {
@@ -141,6 +229,15 @@ impl Report {
     }
 
     /// Workers that the run used: the most at a time, where their number changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).threads(1).for_each_batch(|_| ())?;
+    /// assert_eq!(report.threads(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn threads(&self) -> usize {
         self.totals.threads
@@ -183,18 +280,48 @@ impl Report {
     }
 
     /// Items that a worker took at a time, on average.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert!((1..=1000).contains(&report.chunk_size()));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn chunk_size(&self) -> usize {
         self.totals.learned.items / self.totals.chunks.max(1)
     }
 
     /// Items per batch, on average.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // Two batches of 100 and one of 50.
+    /// let report = process_in_batches(|x: u64| x + 1, 0..250).batch_size(100).for_each_batch(|_| ())?;
+    /// assert_eq!(report.batch_size(), 83);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn batch_size(&self) -> usize {
         self.items / self.batches.max(1)
     }
 
     /// How many seconds of calls the run did in each second: what it gained over a plain loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let slow = |x: u64| std::thread::sleep(std::time::Duration::from_millis(x));
+    /// let report = process_in_batches(slow, [2; 40]).threads(4).for_each_batch(|_| ())?;
+    /// println!("{:.1} times as fast as a loop", report.speedup());
+    /// # assert!(report.speedup() > 0.0);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn speedup(&self) -> f64 {
         if self.totals.seconds > 0.0 { self.totals.learned.seconds / self.totals.seconds } else { 1.0 }
@@ -303,7 +430,7 @@ impl Report {
     /// ```
     /// use amorsize::process_in_batches;
     ///
-    /// let report = process_in_batches(|x: u64| x.pow(3), 0..1000).for_each_batch(|_| ())?;
+    /// let report = process_in_batches(|x: u64| x.pow(3), 0..1000).threads(1).for_each_batch(|_| ())?;
     /// println!("{}", report.explain());
     /// assert!(report.explain().contains("bound by the calling thread"));
     /// # Ok::<(), amorsize::Error>(())
@@ -320,12 +447,31 @@ impl Report {
     }
 
     /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let slow = |x: u64| std::thread::sleep(std::time::Duration::from_millis(x));
+    /// let report = process_in_batches(slow, [3; 10]).for_each_batch(|_| ())?;
+    /// assert!(report.seconds_per_item() >= 0.003);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn seconds_per_item(&self) -> f64 {
         self.totals.learned.seconds_per_item()
     }
 
     /// Bytes that a result took, on average.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.bytes_per_item(), 8);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn bytes_per_item(&self) -> Bytes {
         Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
@@ -333,18 +479,46 @@ impl Report {
 
     /// The most bytes that a call needed while it ran, beside its result. [`Tracking`](crate::Tracking) measures all of it; without
     /// it, it is zero, or what the stages of a pipeline handed to each other for one item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// // In a program without `Tracking`.
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.working_bytes(), Bytes::ZERO);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn working_bytes(&self) -> Bytes {
         Bytes::new(self.totals.learned.most_working)
     }
 
     /// Bytes that all results took together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.result_bytes(), 8000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn result_bytes(&self) -> Bytes {
         Bytes::new(self.totals.learned.bytes)
     }
 
     /// Items without a result because the function panicked, in a run that goes on without them (`on_panic`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic("skip").for_each_batch(|_| ())?;
+    /// assert_eq!((report.items(), report.panicked()), (2, 1));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn panicked(&self) -> usize {
         self.totals.panicked
@@ -352,12 +526,36 @@ impl Report {
 
     /// The panics of those items, by input order where that was known in time: all of them with `on_panic = "collect"`, the first
     /// sixteen with `"skip"`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic("skip").for_each_batch(|_| ())?;
+    /// assert_eq!(report.panics()[0].to_string(), "item 1 panicked: attempt to divide by zero");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn panics(&self) -> &[Failure] {
         &self.totals.panics
     }
 
     /// How the bytes of results were measured.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{MeasuredBy, batched};
+    ///
+    /// #[batched]
+    /// fn upper(word: &str) -> String {
+    ///     word.to_uppercase()
+    /// }
+    ///
+    /// let report = upper_batched(["a", "b"]).for_each_batch(|_| ())?;
+    /// assert_eq!(report.measured_by(), MeasuredBy::DeepSize);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn measured_by(&self) -> MeasuredBy {
         self.totals.measured_by

@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 /// # Ok::<(), amorsize::TryError<&'static str>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "its methods return a changed one, and no call is made again until a run is given it by `retry`"]
 pub struct Retry {
     times: u32,
     first: Duration,
@@ -50,20 +51,46 @@ const SLICE: Duration = Duration::from_millis(10);
 
 impl Retry {
     /// Calls again at most `times` times, first after about 10 ms, and never after more than 1 s. A run refuses 0.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Retry, process_in_batches};
+    /// let run = process_in_batches(|_: u32| Err::<u32, _>("busy"), 0..1).retry(Retry::new(2));
+    /// assert_eq!(run.for_each_batch(|_| ())?.retries(), 2);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub const fn new(times: u32) -> Self {
         Self { times, first: FIRST, longest: LONGEST }
     }
 
     /// Sets the first wait, before jitter; each wait after it is twice as long. Zero calls again at once.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amorsize::Retry;
+    /// // Waits of 50 to 100, 100 to 200, and 200 to 400 ms.
+    /// const PATIENT: Retry = Retry::new(3).backoff(Duration::from_millis(100));
+    /// # assert_ne!(PATIENT, Retry::new(3));
+    /// ```
     pub const fn backoff(mut self, first: Duration) -> Self {
         self.first = first;
         self
     }
 
     /// Sets the longest wait.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amorsize::Retry;
+    /// // The sixth wait would be 320 ms.
+    /// const HASTY: Retry = Retry::new(9).max_backoff(Duration::from_millis(200));
+    /// # assert_ne!(HASTY, Retry::new(9));
+    /// ```
     pub const fn max_backoff(mut self, longest: Duration) -> Self {
         self.longest = longest;
         self
@@ -126,7 +153,6 @@ impl RetryValue<u32> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
-    #[must_use]
     pub const fn checked(self) -> Retry {
         RetryValue(Retry::new(self.0)).checked()
     }
@@ -138,7 +164,6 @@ impl RetryValue<Retry> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
-    #[must_use]
     pub const fn checked(self) -> Retry {
         assert!(self.0.times >= 1, "`retry` must be at least 1");
         self.0

@@ -23,16 +23,17 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::retry::Retry;
-use crate::run_core::{Core, CoreParts};
+use crate::run_core::{Core, Parts};
 use crate::sink::{Batch, Batches};
 use crate::stage::StageCounts;
+use crate::then::{self, Flows, Follows, Joins, Stage, StageError, Then};
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
 /// An annotated function's wrapper gives one, and so does [`process_in_batches`](crate::process_in_batches). Builder methods set options, a terminal
 /// starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
 /// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
-/// [`plan`](Self::plan) runs the sample alone.
+/// [`plan`](Self::plan) runs the sample alone. [`then`](Self::then) adds a function that takes what this one returns.
 ///
 /// `I` is the input, `R` what the function returns, `C` what all calls share, `P` what becomes of errors: results are handed over
 /// as they are unless [`on_error`](Self::on_error) says otherwise.
@@ -41,6 +42,19 @@ use crate::stage::StageCounts;
 ///
 /// A panic of the function, of the input's iterator or of the sink reaches the caller of the terminal with its own payload,
 /// after the calls in flight have ended. Results of the items before a panicking call still go to the sink.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// // Nothing is called yet.
+/// let run = process_in_batches(|x: u64| x * x, 0..1000).max_memory("64MiB").batch_size(100);
+/// // Now it is.
+/// let squares: Vec<u64> = run.collect()?;
+/// assert_eq!(squares[999], 998_001);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[must_use = "a run does nothing until a terminal such as `collect` or `for_each_batch` starts it"]
 pub struct Batched<I: IntoIterator, R, C, P = Each> {
     source: Source<I, R>,
@@ -50,16 +64,6 @@ pub struct Batched<I: IntoIterator, R, C, P = Each> {
     /// The core holds items and results without naming their types.
     owns: PhantomData<(I::Item, R)>,
     policy: PhantomData<P>,
-}
-
-/// What a run is made of that has not started.
-pub(crate) struct Parts<S, T, R, C> {
-    pub(crate) source: S,
-    pub(crate) shared: Shared<T, R, C>,
-    /// With the run's own function as a stage, unless it is a pipeline.
-    pub(crate) core: CoreParts,
-    /// Whether there are items or results of it already.
-    pub(crate) has_begun: bool,
 }
 
 impl<I: IntoIterator, R, C> Batched<I, R, C> {
@@ -101,6 +105,17 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`](crate::Bytes) or as a
     /// text such as `"512MiB"`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..9).max_memory("512MiB");
+    /// assert_eq!(run.plan()?.budget(), Bytes::mib(512));
+    /// // Set again: a tenth of what is available.
+    /// assert!(run.max_memory(0.1).collect::<Vec<_>>().is_ok());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn max_memory(mut self, max_memory: impl Into<MaxMemory>) -> Self {
         let max_memory = max_memory.into();
         self.core.change_options(|mut options| {
@@ -112,12 +127,31 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets the items per batch at most; a batch is smaller at the end of the input, or where the budget closes it early. By
     /// default the plan finds it from memory and time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut sizes = Vec::new();
+    /// process_in_batches(|x: u64| x + 1, 0..10).batch_size(4).for_each_batch(|batch| sizes.push(batch.len()))?;
+    /// assert_eq!(sizes, [4, 4, 2]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn batch_size(mut self, items: usize) -> Self {
         self.core.change_options(|options| options.batch_size(items));
         self
     }
 
     /// Sets the items in the sample at most (5 by default).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100).sample_size(20);
+    /// assert!(run.plan()?.explain().starts_with("sampled 20 items"));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn sample_size(mut self, items: usize) -> Self {
         self.core.change_options(|options| options.sample_size(items));
         self
@@ -133,6 +167,20 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// by itself how many pay, up to 256 or four for each core. They are threads of the run's own beside the pool's, end with it, and
     /// are not bounded by `RAYON_NUM_THREADS`, which says how many cores to use. A run that is called on a pool's thread keeps to that
     /// pool, and one within a call of another run to the cores.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // A service that takes eight calls at a time: without a number the run tries whether more pay.
+    /// let fetch = |x: u64| {
+    ///     std::thread::sleep(std::time::Duration::from_millis(2));
+    ///     x
+    /// };
+    /// let report = process_in_batches(fetch, 0..100).threads(8).for_each_batch(|_| ())?;
+    /// assert_eq!(report.threads(), 8);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn threads(mut self, threads: usize) -> Self {
         self.core.change_options(|options| options.threads(threads));
         self
@@ -140,6 +188,22 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets what becomes of an item that is expected to need more than the whole budget: [`Oversize`](crate::Oversize) or its
     /// name. By default, `"alone"`, it runs while nothing else is held; with `"error"` the run ends before it is started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::batched;
+    /// #[batched(max_memory = "1MiB")]
+    /// fn load(kib: usize) -> Vec<u8> {
+    ///     vec![1; kib << 10]
+    /// }
+    ///
+    /// // The run learns from the first result that the second one won't fit.
+    /// let error = load_batched([2048; 4]).oversize("error").for_each_batch(|_| ()).unwrap_err();
+    /// assert_eq!(error.item(), Some(1));
+    /// assert_eq!(load_batched([2048; 4]).oversize("alone").for_each_batch(|_| ())?.items(), 4);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn oversize<V>(mut self, oversize: V) -> Self
     where
         V: TryInto<Oversize, Error: Into<Error>>,
@@ -157,6 +221,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
     /// one by input order goes on to the caller of the terminal; with `"skip"` and `"collect"` the run goes on without the item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic("skip").for_each_batch(|_| ())?;
+    /// assert_eq!((report.items(), report.panicked()), (2, 1));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn on_panic<V>(mut self, on_panic: V) -> Self
     where
         V: TryInto<OnPanic, Error: Into<Error>>,
@@ -174,6 +247,17 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
     /// fails with an error that [is cancelled](Error::is_cancelled).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{CancelToken, process_in_batches};
+    /// let token = CancelToken::new();
+    /// let run = process_in_batches(|x: u64| x + 1, 0..).cancel_token(&token);
+    /// // Here, or from another thread, a handler of Ctrl-C, the sink.
+    /// let error = run.for_each_batch(|_| token.cancel()).unwrap_err();
+    /// assert!(error.is_cancelled());
+    /// ```
     pub fn cancel_token(mut self, token: &CancelToken) -> Self {
         self.core.interrupts().set_token(token.clone());
         self
@@ -181,6 +265,16 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Ends the run at this time: no item starts after it, what is finished by then is handed over, and the terminal fails with an
     /// error that [is timed out](Error::is_timed_out). It replaces a timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// # use amorsize::process_in_batches;
+    /// let soon = Instant::now() + Duration::from_millis(20);
+    /// let error = process_in_batches(|x: u64| x + 1, 0..).deadline(soon).for_each_batch(|_| ()).unwrap_err();
+    /// assert!(error.is_timed_out());
+    /// ```
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.core.interrupts().set_deadline(deadline);
         self
@@ -247,7 +341,53 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
+    #[doc = include_str!("then.md")]
+    #[expect(clippy::type_complexity, reason = "the types are those of the stages")]
+    pub fn then<N, D, Q, F>(
+        self,
+        next: F,
+    ) -> Batched<
+        I,
+        <P as Joins<R, N, Q>>::Output,
+        Then<I::Item, R, C, <P as Flows<R>>::Value, N, D>,
+        <P as Joins<R, N, Q>>::Policy,
+    >
+    where
+        P: Flows<R> + Joins<R, N, Q>,
+        F: FnOnce(Stage<<P as Flows<R>>::Value>) -> Batched<Stage<<P as Flows<R>>::Value>, N, D, Q>,
+        Q: Follows<P>,
+        <P as Joins<R, N, Q>>::Failure: StageError<<P as Flows<R>>::Error>,
+        I::Item: Send,
+        <P as Joins<R, N, Q>>::Output: Send,
+        C: Sync,
+        D: Sync,
+    {
+        let (source, before) = self.into_parts();
+        let (_, next) = next(Stage::new()).into_parts();
+        let Parts { shared, core, .. } = then::joined::<_, _, _, _, _, _, P, Q>(before, next);
+        let sizes = [size_of::<I::Item>(), size_of::<<P as Joins<R, N, Q>>::Output>()];
+        let core = Core::of_parts(core, sizes, shared.measure.1.by);
+        Batched {
+            source: source.retyped(shared.types),
+            as_function: as_function::<I::Item, <P as Joins<R, N, Q>>::Output, _>,
+            shared,
+            core,
+            owns: PhantomData,
+            policy: PhantomData,
+        }
+    }
+
     /// Sets whether the run prints its plan and its batches to stderr.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // Prints "Processing 100 items in 2 batches" and more to stderr.
+    /// let report = process_in_batches(|x: u64| x + 1, 0..100).batch_size(50).verbose(true).for_each_batch(|_| ())?;
+    /// assert_eq!(report.batches(), 2);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     pub fn verbose(mut self, verbose: bool) -> Self {
         self.core.change_options(|options| options.verbose(verbose));
         self
@@ -325,25 +465,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Takes a run apart that is to be part of another one.
-    pub(crate) fn into_parts(self) -> Parts<Source<I, R>, I::Item, R, C> {
+    fn into_parts(self) -> (Source<I, R>, Parts<I::Item, R, C>) {
         let Self { source, shared, core, .. } = self;
         let has_begun = source.has_begun() || core.planned().is_some();
         let mut core = core.into_parts();
         if core.stages.is_empty() {
             core.stages.push(StageCounts::new(core.options.name()));
         }
-        Parts { source, shared, core, has_begun }
-    }
-
-    /// A run of an input and other parts.
-    pub(crate) fn of_parts(
-        source: Source<I, R>,
-        as_function: AsFunction<I::Item, R, C>,
-        parts: Parts<(), I::Item, R, C>,
-    ) -> Self {
-        let Parts { shared, core, .. } = parts;
-        let core = Core::of_parts(core, size_of::<I::Item>(), size_of::<R>(), shared.measure.1.by);
-        Self { source, shared, as_function, core, owns: PhantomData, policy: PhantomData }
+        (source, Parts { shared, core, has_begun })
     }
 
     /// Refuses what can't be run with.

@@ -46,6 +46,16 @@ const MOST_BUFFERS: usize = 16;
 
 impl<R> Batch<R> {
     /// Index in the input of the item that made the first result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut starts = Vec::new();
+    /// process_in_batches(|x: u32| x + 1, 0..10).batch_size(4).for_each_batch(|batch| starts.push(batch.first_index()))?;
+    /// assert_eq!(starts, [0, 4, 8]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn first_index(&self) -> usize {
         self.first_index
@@ -65,13 +75,22 @@ impl<R> Batch<R> {
     /// assert_eq!(numbers, [(0, 10), (2, 30)]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    #[must_use]
     pub fn indices(&self) -> Indices {
         Indices { next: self.first_index, place: 0, len: self.results.len(), jumps: self.jumps.clone().into_iter() }
     }
 
     /// The results as a `Vec`, without a copy.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut batches: Vec<Vec<u32>> = Vec::new();
+    /// process_in_batches(|x: u32| x + 1, 0..5).batch_size(3).for_each_batch(|batch| batches.push(batch.into_vec()))?;
+    /// assert_eq!(batches, [vec![1, 2, 3], vec![4, 5]]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use = "the results are dropped: to do that, drop the batch"]
     pub fn into_vec(mut self) -> Vec<R> {
         std::mem::take(&mut self.results)
     }
@@ -140,7 +159,20 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
 }
 
 /// The indices of the items of a [`Batch`]; made by [`Batch::indices`].
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{on_error::Skip, process_in_batches};
+///
+/// let mut found = Vec::new();
+/// let run = process_in_batches(str::parse::<u32>, ["10", "twenty", "30"]).on_error(Skip);
+/// run.for_each_batch(|batch| found.extend(batch.indices()))?;
+/// assert_eq!(found, [0, 2]);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[derive(Clone, Debug)]
+#[must_use = "an iterator does nothing until it is asked for indices"]
 pub struct Indices {
     /// The next index, unless a jump begins here.
     next: usize,

@@ -205,7 +205,9 @@ impl Recorder {
                 place += 1;
                 place % 2 == 1
             });
-            self.step *= 2;
+            // As far apart as those that were kept, which may be more than the step asked for.
+            let elapsed = now.saturating_duration_since(self.origin);
+            self.step = (self.step * 2).max(elapsed / (MOST_MOMENTS / 2) as u32);
         }
         let seconds = now.saturating_duration_since(self.origin).as_secs_f64();
         self.moments.push(Moment { seconds, resident, ..moment });
@@ -283,6 +285,22 @@ mod tests {
         assert!(moments.windows(2).all(|pair| pair[0].seconds < pair[1].seconds));
         assert!(moments.iter().all(|moment| (moment.seconds * 1e3).round() as usize == moment.items));
         assert!(moments.last().unwrap().seconds > 9.9);
+    }
+
+    #[test]
+    fn moments_that_come_seldom_are_as_far_apart_late_as_early() {
+        let begun = Instant::now();
+        let mut recorder = Recorder::start(source::current(), begun, begun, 0);
+        for tick in 0..3000 {
+            let now = begun + Duration::from_millis(100 * tick);
+            if recorder.is_due(now) {
+                recorder.note(now, Moment::default());
+            }
+        }
+        let moments = recorder.moments();
+        let apart = |at: usize| moments[at + 1].seconds - moments[at].seconds;
+        assert!(moments.len() > MOST_MOMENTS / 2);
+        assert!(apart(0) <= 2.0 * apart(moments.len() - 2), "{} and {}", apart(0), apart(moments.len() - 2));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::chunk::Work;
-use super::control::{AHEAD, Control, Place, Stuck};
+use super::control::{Control, Place, Stuck};
 use super::line::{Accepted, Flow, Line};
 use super::pool::{self, Job, Start};
 use super::{interrupted, over_budget, oversize};
@@ -66,6 +66,8 @@ impl Conductor<'_> {
             // What workers allocated is from now on the business of the call that this run is part of, if it is.
             tracking::settle(self.control.take_kept());
             while let Some(finished) = self.control.take_ready() {
+                // The sink may take its time. No more is pulled than is handed over, or the results would pile up.
+                self.feed(line, 1, start_job);
                 if let Some(flow) = self.handed_over(self.control.in_sink(|| line.hand_over(finished))) {
                     return Ok(flow);
                 }
@@ -75,7 +77,7 @@ impl Conductor<'_> {
                 self.control.pause(true);
                 return Err(interrupted(interrupt, self.control.state().learned.items, self.begun.elapsed()));
             }
-            self.feed(line, start_job);
+            self.feed(line, self.control.most_pulls(), start_job);
             let fed = line.ended() || self.control.limit() != usize::MAX;
             if fed && self.control.is_drained() {
                 return Ok(self
@@ -126,9 +128,8 @@ impl Conductor<'_> {
         Some(accepted.flow)
     }
 
-    fn feed(&self, line: &mut Line<'_>, start_job: Start<'_>) {
-        let (threads, batch_size) = self.control.threads();
-        if let Some(items) = batch_size {
+    fn feed(&self, line: &mut Line<'_>, most_pulls: usize, start_job: Start<'_>) {
+        if let Some(items) = self.control.new_batch_size() {
             line.outlet.set_batch_size(items);
         }
         let start_jobs = || {
@@ -142,7 +143,7 @@ impl Conductor<'_> {
             }
         };
         // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
-        for _ in 0..AHEAD * threads {
+        for _ in 0..most_pulls {
             let count = if line.ended() { 0 } else { self.control.items_wanted() };
             if count == 0 {
                 break;

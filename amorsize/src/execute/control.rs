@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::account::{Account, Idle, Stopwatch};
 use super::climb::Climb;
+use super::line::Accepted;
 use super::lookout::{Lookout, Seen};
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
@@ -39,7 +40,13 @@ pub(crate) type ChunkId = usize;
 
 /// Chunks that are to wait for each worker: it takes about two milliseconds over one, and a sleeping caller can be kept from
 /// running for a scheduler's time slice of 3 ms.
-pub(crate) const AHEAD: usize = 4;
+const AHEAD: usize = 4;
+/// A caller that is with the sink for long leaves so many batches to be made meanwhile: one for the sink to find when it comes back,
+/// and one more for when it is faster the next time.
+const BATCHES_AHEAD: usize = 2;
+/// As long as nobody knows how long the sink takes, the items of a batch are pulled ahead, unless that are so many bytes: then
+/// they would come from memory rather than from a cache when a worker gets them, and cheap items would take twice as long.
+const UNKNOWN_SINK: usize = 1 << 20;
 /// Between two looks at whether the run was stopped at most this much work is done, as far as it can be foreseen.
 const LOOK_SECONDS: f64 = 10e-6;
 /// Between two looks at the clock (23 ns each).
@@ -132,6 +139,8 @@ pub(crate) struct HeadStart {
     pub(crate) next: usize,
     /// Items done and not handed over.
     pub(crate) outstanding: usize,
+    /// Items per batch, as planned.
+    pub(crate) batch_size: usize,
 }
 
 /// A run that can't go on for want of credit.
@@ -191,6 +200,12 @@ pub(crate) struct Control {
 pub(crate) struct State {
     /// By index of the first item.
     waiting: BTreeMap<usize, Waiting>,
+    /// Items in it.
+    queued: usize,
+    /// Items per batch, as planned.
+    batch_size: usize,
+    /// Seconds to expect of the sink for what it is handed at a time, once that is known.
+    sink_seconds: Option<f64>,
     /// Index behind the last item that was pulled.
     pulled: usize,
     /// By index of the first item.
@@ -316,7 +331,8 @@ impl State {
         self.threads = threads;
         self.recruits = true;
         let chunk_size = chunk_items(&self.learned, &self.situation, threads);
-        self.new_batch_size = Some(batch_items(&self.learned, &self.situation, threads, chunk_size));
+        self.batch_size = batch_items(&self.learned, &self.situation, threads, chunk_size);
+        self.new_batch_size = Some(self.batch_size);
     }
 
     fn add_ready(&mut self) {
@@ -353,9 +369,25 @@ impl State {
         usize::try_from(room).unwrap_or(usize::MAX).max(usize::from(nothing_else_to_do))
     }
 
-    /// Whether no more than `chunks` chunks wait and there may and can be more.
-    fn wants_items(&self, chunks: usize, limit: usize) -> bool {
-        self.waiting.len() <= chunks && !self.input_ended && limit == usize::MAX && self.room() > 0
+    /// Whether no more than `chunks` chunks wait, or fewer than `items` items, and there may and can be more.
+    fn wants_items(&self, chunks: usize, items: usize, limit: usize) -> bool {
+        (self.waiting.len() <= chunks || self.queued < items)
+            && !self.input_ended
+            && limit == usize::MAX
+            && self.room() > 0
+    }
+
+    /// Items that the threads do while the caller is with the sink, up to those of the batches ahead.
+    fn items_meanwhile(&self) -> usize {
+        // What could not run for want of credit would only lie there.
+        let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(self.affordable(self.pulled));
+        match self.sink_seconds {
+            None => batch.min(UNKNOWN_SINK / self.situation.item_size.max(1)),
+            Some(seconds) => {
+                let items = self.threads as f64 * seconds / self.learned.recent_seconds().max(1e-10);
+                BATCHES_AHEAD * (items as usize).min(batch)
+            }
+        }
     }
 
     /// How many threads have nothing to run and no chunk that waits for them, and why.
@@ -378,7 +410,7 @@ impl State {
     fn caller_is_needed(&self, limit: usize) -> bool {
         let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
         ready >= self.wanted_items
-            || self.wants_items(AHEAD * self.threads / 2, limit)
+            || self.wants_items(AHEAD * self.threads / 2, 0, limit)
             || (self.running == 0 && self.jobs == 0)
             || self.recruits
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
@@ -395,13 +427,16 @@ impl Control {
         ways: Ways,
         lookout: Option<Lookout>,
     ) -> Self {
-        let HeadStart { next, outstanding } = head_start;
+        let HeadStart { next, outstanding, batch_size } = head_start;
         let begun = now();
         let Ways { ordered, tolerant } = ways;
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
                 waiting: BTreeMap::new(),
+                queued: 0,
+                batch_size,
+                sink_seconds: None,
                 pulled: next,
                 finished: BTreeMap::new(),
                 ready_items: 0,
@@ -454,10 +489,9 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many threads the run has now, and the items of a batch where they have changed with that.
-    pub(crate) fn threads(&self) -> (usize, Option<usize>) {
-        let mut state = self.state();
-        (state.threads, state.new_batch_size.take())
+    /// The items of a batch, where they have changed with the threads.
+    pub(crate) fn new_batch_size(&self) -> Option<usize> {
+        self.state().new_batch_size.take()
     }
 
     /// Whether the run may come to threads of its own.
@@ -474,6 +508,13 @@ impl Control {
         state.jobs -= jobs;
         let threads = state.climb.limit(threads);
         state.set_threads(threads);
+    }
+
+    /// Chunks that are pulled at most before results are looked at again.
+    pub(crate) fn most_pulls(&self) -> usize {
+        let state = self.state();
+        let items = state.items_meanwhile();
+        AHEAD * state.threads + items / state.chunk_size.max(1)
     }
 
     /// Lets no item at or after `index` start.
@@ -522,11 +563,20 @@ impl Control {
     }
 
     /// Calls `hand_over`, which may have the sink take a batch.
-    pub(crate) fn in_sink<R>(&self, hand_over: impl FnOnce() -> R) -> R {
-        self.sink.start(now());
-        let handed_over = hand_over();
-        self.sink.stop(now());
-        handed_over
+    pub(crate) fn in_sink(&self, hand_over: impl FnOnce() -> Accepted) -> Accepted {
+        let begun = now();
+        self.sink.start(begun);
+        let accepted = hand_over();
+        let ended = now();
+        self.sink.stop(ended);
+        if accepted.items > 0 {
+            let mut state = self.state();
+            let seconds = (ended - begun).as_secs_f64();
+            let before = state.sink_seconds.unwrap_or(seconds);
+            // Of a sink that takes longer now and then the longer times are the ones to be ready for.
+            state.sink_seconds = Some(seconds.max(before + 0.25 * (seconds - before)));
+        }
+        accepted
     }
 
     /// Calls `pull`, which takes items from the input.
@@ -600,7 +650,8 @@ impl Control {
     /// Items to pull next, or 0 where enough wait already or the budget has no room for more inputs.
     pub(crate) fn items_wanted(&self) -> usize {
         let mut state = self.state();
-        if !state.wants_items(AHEAD * state.threads - 1, self.limit()) {
+        let items = state.items_meanwhile();
+        if !state.wants_items(AHEAD * state.threads - 1, items, self.limit()) {
             return 0;
         }
         let wanted = chunk_items(&state.learned, &state.situation, state.threads);
@@ -628,6 +679,7 @@ impl Control {
         state.pulled += items;
         state.ledger.take(input_bytes);
         state.waiting.insert(start, Waiting { id, items, input_bytes });
+        state.queued += items;
         state.situation.item_bytes = input_bytes.div_ceil(items.max(1) as u64);
         if let Some(remaining) = &mut state.situation.remaining {
             *remaining = remaining.saturating_sub(items);
@@ -711,7 +763,7 @@ impl Control {
         Stuck {
             item: state.waiting.keys().next().copied().unwrap_or(state.pulled),
             needed: state.expected() + state.learned.expected_working(),
-            waiting: state.waiting.values().map(|chunk| chunk.items).sum(),
+            waiting: state.queued,
         }
     }
 
@@ -817,6 +869,7 @@ impl Control {
         let now = now();
         self.book(state, now);
         state.waiting.pop_first();
+        state.queued -= items;
         let mut input_bytes = chunk.input_bytes;
         if items < chunk.items {
             input_bytes = (input_bytes as f64 * items as f64 / chunk.items as f64) as u64;
@@ -960,6 +1013,7 @@ impl Control {
         state.outstanding -= rest_items + lost;
         if let Some(id) = rest {
             state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
+            state.queued += rest_items;
         }
         if let Some(payload) = outcome.panic {
             let item = grant.start + done;

@@ -255,6 +255,8 @@ pub(crate) struct Inlined {
     pub(crate) seconds: Option<f64>,
     /// What the calling thread did meanwhile, where that was asked for and can be told.
     pub(crate) used: Option<Use>,
+    /// Seconds that it took to find that out.
+    pub(crate) measuring: f64,
     pub(crate) panic: Option<Payload>,
 }
 
@@ -321,8 +323,13 @@ impl Line<'_> {
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
-        let mut done = Inlined { items: 0, heap: 0, largest: 0, working: 0, seconds: None, used: None, panic: None };
-        let measuring = measured.and_then(Measuring::begin);
+        let mut done = Inlined { items: 0, heap: 0, largest: 0, working: 0, seconds: None, used: None, measuring: 0.0, panic: None };
+        let measuring = measured.and_then(|closely| {
+            let begun = Instant::now();
+            let measuring = Measuring::begin(closely);
+            done.measuring = begun.elapsed().as_secs_f64();
+            measuring
+        });
         let begun = timed.then(Instant::now);
         let work = self.work;
         let at_once = if work.one_by_one() { 1 } else { count };
@@ -338,7 +345,11 @@ impl Line<'_> {
         }));
         done.panic = outcome.err();
         done.seconds = begun.map(|begun| begun.elapsed().as_secs_f64());
-        done.used = measuring.and_then(Measuring::end);
+        if let Some(measuring) = measuring {
+            let ended = Instant::now();
+            done.used = measuring.end();
+            done.measuring += ended.elapsed().as_secs_f64();
+        }
         let results = chunk.results.take();
         done.items = results.len();
         if chunk.items() > 0 {

@@ -365,7 +365,9 @@ impl Engine {
                 if self.next > 0 && self.affordable() == 0 {
                     break;
                 }
-                self.inline_stretch(line, self.options.sample_items() - self.next, Some(true))?;
+                // Whoever asks for a plan is told what the function waits, too.
+                let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
+                self.inline_stretch(line, self.options.sample_items() - self.next, measured.then_some(true))?;
                 if self.next < self.options.sample_items() {
                     self.look(line.outlet.collects());
                 }
@@ -376,6 +378,8 @@ impl Engine {
             let plan = Plan::new(&self.learned, &situation, true);
             line.work.span.planned(&plan);
             self.plan = Some(plan);
+            let seen = self.seen();
+            self.lookout.tell(Instant::now(), Stage::Planned, &self.ledger, seen);
             self.elapsed += begun.elapsed();
         }
         Ok(self.plan.as_ref().expect("set above"))
@@ -558,7 +562,7 @@ impl Engine {
 
     /// Tells that the sample is done, once.
     fn end_sampling(&mut self, now: Instant) {
-        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() == Stage::Sampling) {
+        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
             let seen = self.seen();
             self.lookout.tell(now, Stage::Running, &self.ledger, seen);
         }
@@ -581,9 +585,13 @@ impl Engine {
             Ok(Flow::Stop) | Err(_) => Some(Stage::Stopped),
         };
         self.with_lookout(|lookout, ledger| {
-            lookout.note(now, ledger, seen);
-            if let Some(ended) = ended {
-                lookout.tell(now, ended, ledger, seen);
+            match ended {
+                Some(ended) => {
+                    lookout.note(now, ledger, seen);
+                    lookout.tell(now, ended, ledger, seen);
+                }
+                // An iterator's caller comes back soon, and often.
+                None => lookout.look(now, ledger, false, || seen),
             }
         });
     }
@@ -688,7 +696,7 @@ impl Engine {
         let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
         let now = Instant::now();
-        let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64();
+        let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64() - done.measuring;
         self.now = Some(now);
         stretch.seconds = done.seconds.unwrap_or(seconds);
         if done.seconds.is_some() && done.items > 0 {
@@ -838,7 +846,7 @@ impl Engine {
         self.read_resident();
         self.start_watch()?;
         let ways = Ways { ordered: self.ordered, tolerant: self.options.panics() != OnPanic::Propagate };
-        let head_start = HeadStart { next: self.next, outstanding: self.held_items };
+        let head_start = HeadStart { next: self.next, outstanding: self.held_items, batch_size: plan.batch_size() };
         let lookout = Some(std::mem::take(&mut self.lookout));
         let spent = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         self.inline = Some((spent, line.outlet.sink_seconds()));

@@ -29,39 +29,94 @@ const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
 /// What a text must look like to be a number of bytes; the words of every message that refuses one.
-pub(crate) const BYTES_SYNTAX: &str = "a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"";
+const BYTES_SYNTAX: &str = "a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"";
+
+/// What is said of a text that states more bytes than 64 bits can count.
+pub(crate) const MOST_BYTES: &str = "less than 16777216TiB";
 
 impl Bytes {
     /// No bytes at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::ZERO, Bytes::default());
+    /// ```
     pub const ZERO: Self = Self(0);
     /// The largest number of bytes that can be stated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// // Sums don't overflow.
+    /// assert_eq!(Bytes::MAX + Bytes::mib(1), Bytes::MAX);
+    /// ```
     pub const MAX: Self = Self(u64::MAX);
 
     /// A number of bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::new(1536).to_string(), "1.50 KiB");
+    /// ```
     #[must_use]
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
     /// A number of kibibytes (1,024 bytes each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::kib(4), 4096);
+    /// ```
     #[must_use]
     pub const fn kib(kibibytes: u64) -> Self {
         Self(kibibytes.saturating_mul(KIB))
     }
 
     /// A number of mebibytes (1,024 KiB each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// const BUDGET: Bytes = Bytes::mib(512);
+    /// assert_eq!(BUDGET, "512MiB".parse::<Bytes>()?);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub const fn mib(mebibytes: u64) -> Self {
         Self(mebibytes.saturating_mul(MIB))
     }
 
     /// A number of gibibytes (1,024 MiB each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::gib(2), Bytes::mib(2048));
+    /// ```
     #[must_use]
     pub const fn gib(gibibytes: u64) -> Self {
         Self(gibibytes.saturating_mul(GIB))
     }
 
     /// The number as an integer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::kib(2).as_u64(), 2048);
+    /// ```
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         self.0
@@ -83,7 +138,15 @@ impl Bytes {
     }
 
     /// The difference, or zero where `other` is the larger.
-    #[must_use]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Bytes;
+    /// assert_eq!(Bytes::mib(3).saturating_sub(Bytes::mib(1)), Bytes::mib(2));
+    /// assert_eq!(Bytes::mib(1).saturating_sub(Bytes::mib(3)), Bytes::ZERO);
+    /// ```
+    #[must_use = "it returns the difference, and leaves the number that it is called on as it is"]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -162,12 +225,25 @@ impl Bytes {
     }
 }
 
+impl Bytes {
+    /// Whether a text that does not parse is a number with a unit, and only too large.
+    pub(crate) fn is_too_many(text: &str) -> bool {
+        let text = text.trim_start_matches(' ');
+        let unit = text.trim_start_matches(|letter: char| letter.is_ascii_digit() || "_.".contains(letter));
+        let number = &text[..text.len() - unit.len()];
+        number.starts_with(|letter: char| letter.is_ascii_digit())
+            && number.matches('.').count() <= 1
+            && Self::parse_const(&format!("1{unit}")).is_some()
+    }
+}
+
 impl FromStr for Bytes {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse_const(text).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidOption { option: "bytes", value: format!("{text:?}"), expected: BYTES_SYNTAX })
+            let expected = if Self::is_too_many(text) { MOST_BYTES } else { BYTES_SYNTAX };
+            Error::new(ErrorKind::InvalidOption { option: Error::TEXT_OF_BYTES, value: format!("{text:?}"), expected })
         })
     }
 }
@@ -296,7 +372,7 @@ mod tests {
     fn the_refusal_says_what_is_expected() {
         assert_eq!(
             "12 bananas".parse::<Bytes>().unwrap_err().to_string(),
-            "`bytes` can't be \"12 bananas\": use a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\""
+            "\"12 bananas\" can't be a number of bytes: use a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\""
         );
     }
 

@@ -10,6 +10,24 @@ use get_size2::GetSize;
 use super::deep_size::DeepSize;
 
 /// The means by which the bytes of results are measured, best first.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{MeasuredBy, batched, process_in_batches};
+///
+/// #[batched]
+/// fn upper(word: &str) -> String {
+///     word.to_uppercase()
+/// }
+///
+/// assert_eq!(upper_batched(["a", "b"]).plan()?.measured_by(), MeasuredBy::DeepSize);
+/// // A closure's result can't be asked.
+/// let mut run = process_in_batches(|word: &str| word.to_uppercase(), ["a", "b"]);
+/// assert_eq!(run.plan()?.measured_by(), MeasuredBy::Resident);
+/// assert_eq!(MeasuredBy::Resident.to_string(), "resident memory");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MeasuredBy {
@@ -36,6 +54,15 @@ impl fmt::Display for MeasuredBy {
 
 impl MeasuredBy {
     /// How sure the figures are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Certainty, MeasuredBy};
+    /// assert_eq!(MeasuredBy::Tracking.certainty(), Certainty::Exact);
+    /// assert_eq!(MeasuredBy::DeepSize.certainty(), Certainty::Results);
+    /// assert_eq!(MeasuredBy::Resident.certainty(), Certainty::Estimate);
+    /// ```
     #[must_use]
     pub const fn certainty(self) -> Certainty {
         match self {

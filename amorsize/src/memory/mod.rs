@@ -10,5 +10,5 @@ pub(crate) mod tracking;
 pub(crate) mod trim;
 pub(crate) mod watch;
 
-pub(crate) use bytes::BYTES_SYNTAX;
 pub use bytes::Bytes;
+pub(crate) use bytes::MOST_BYTES;

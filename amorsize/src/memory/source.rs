@@ -56,17 +56,48 @@ const ASSUMED: Bytes = Bytes::gib(1);
 /// ```
 pub trait MemorySource: Send + Sync {
     /// Bytes that the process may still take; `None` where that can't be told. 1 GiB is assumed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, MemorySource};
+    /// assert_eq!(Bytes::mib(64).available(), Some(Bytes::mib(64)));
+    /// ```
     fn available(&self) -> Option<Bytes>;
 
     /// Bytes of the process that are resident, by the system's own figure unless a source says otherwise; `None` where that can't
     /// be told.
     ///
     /// A run asks often, so this must take no longer than microseconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, MemorySource};
+    /// struct Small;
+    ///
+    /// impl MemorySource for Small {
+    ///     fn available(&self) -> Option<Bytes> {
+    ///         Some(Bytes::mib(64))
+    ///     }
+    /// }
+    ///
+    /// // The system's figure, as this source says nothing of it.
+    /// assert!(Small.resident() > Some(Bytes::kib(100)));
+    /// ```
     fn resident(&self) -> Option<Bytes> {
         system::resident()
     }
 
     /// Total time so far in which a task waited for memory, which is an early sign of a shortage; `None` where that can't be told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, MemorySource};
+    /// // A machine on which nobody ever waits.
+    /// assert_eq!(Bytes::mib(64).stalled(), None);
+    /// ```
     fn stalled(&self) -> Option<Duration> {
         None
     }

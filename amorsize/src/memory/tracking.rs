@@ -86,6 +86,17 @@ pub struct Tracking<A = System>(A);
 
 impl<A> Tracking<A> {
     /// Wraps an allocator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Tracking;
+    /// #[global_allocator]
+    /// static ALLOCATOR: Tracking = Tracking::new(std::alloc::System);
+    ///
+    /// assert_eq!(ALLOCATOR.measure(|| Box::new(7_u64)).1.retained(), 8);
+    /// ```
+    #[must_use = "it counts nothing unless it is the program's `#[global_allocator]`"]
     pub const fn new(allocator: A) -> Self {
         Self(allocator)
     }
@@ -94,6 +105,18 @@ impl<A> Tracking<A> {
     ///
     /// Calls may be nested; the bytes of the inner one count for the outer one too. Both figures are zero where this is not the
     /// program's global allocator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Tracking;
+    /// #[global_allocator]
+    /// static ALLOCATOR: Tracking = Tracking::new(std::alloc::System);
+    ///
+    /// let (words, heap) = ALLOCATOR.measure(|| "a cat".split(' ').map(String::from).collect::<Vec<_>>());
+    /// assert_eq!(heap.retained() as usize, words.capacity() * size_of::<String>() + "acat".len());
+    /// ```
+    #[must_use = "the bytes are measured for nothing: just call the function"]
     pub fn measure<R>(&self, call: impl FnOnce() -> R) -> (R, HeapUse) {
         let frame = Nested::begin();
         let result = call();
@@ -109,6 +132,20 @@ impl<A> Tracking<A> {
     /// A call that [`measure`](Self::measure) is done with is contained. While other threads allocate and free, the figure may
     /// have seen one of two operations that belong together; otherwise it is exact. Reading it takes some nanoseconds for each
     /// thread that the process had at the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Tracking;
+    /// #[global_allocator]
+    /// static ALLOCATOR: Tracking = Tracking::new(std::alloc::System);
+    ///
+    /// let before = ALLOCATOR.stray();
+    /// let kept = std::thread::spawn(|| vec![1_u8; 1 << 20]).join().unwrap();
+    /// // Which thread allocated it doesn't matter.
+    /// assert!(ALLOCATOR.stray() - before >= kept.len() as i64);
+    /// ```
+    #[must_use]
     pub fn stray(&self) -> i64 {
         stray()
     }
@@ -161,6 +198,18 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Tracking<A> {
 }
 
 /// Heap bytes of one call.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::Tracking;
+///
+/// #[global_allocator]
+/// static ALLOCATOR: Tracking = Tracking::new(std::alloc::System);
+///
+/// let (_sum, heap) = ALLOCATOR.measure(|| vec![1_u8; 1024].iter().map(|&byte| u64::from(byte)).sum::<u64>());
+/// assert_eq!(heap.to_string(), "0 B retained, 1.00 KiB at the peak");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HeapUse {
     retained: i64,
@@ -171,12 +220,36 @@ impl HeapUse {
     /// Bytes that were allocated in the call and not freed in it: what its result owns, and what it left elsewhere.
     ///
     /// Negative where the call freed more of what was allocated before it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Tracking;
+    /// #[global_allocator]
+    /// static ALLOCATOR: Tracking = Tracking::new(std::alloc::System);
+    ///
+    /// let (text, heap) = ALLOCATOR.measure(|| "x".repeat(1000));
+    /// assert_eq!(heap.retained(), 1000);
+    /// let (_, heap) = ALLOCATOR.measure(|| drop(text));
+    /// assert_eq!(heap.retained(), -1000);
+    /// ```
     #[must_use]
     pub const fn retained(&self) -> i64 {
         self.retained
     }
 
     /// The most net bytes at any time in the call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::Tracking;
+    /// #[global_allocator]
+    /// static ALLOCATOR: Tracking = Tracking::new(std::alloc::System);
+    ///
+    /// let (_, heap) = ALLOCATOR.measure(|| "x".repeat(1000).len());
+    /// assert_eq!((heap.retained(), heap.peak()), (0, 1000));
+    /// ```
     #[must_use]
     pub const fn peak(&self) -> u64 {
         self.peak

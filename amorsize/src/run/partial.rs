@@ -108,6 +108,23 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
     /// # Errors
     ///
     /// As those of [`collect_partial`](Self::collect_partial), but for the budget. All values that there were were handed over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{CancelToken, on_error::Skip, process_in_batches};
+    ///
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip).cancel_token(&token);
+    /// let mut sum = 0;
+    /// let partial = run.for_each_batch_partial(|numbers| sum += numbers.iter().sum::<u32>()).unwrap_err();
+    /// assert!(partial.cause().is_cancelled());
+    ///
+    /// let rest = partial.into_rest().cancel_token(&CancelToken::new());
+    /// rest.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
+    /// assert_eq!(sum, 4);
+    /// ```
     pub fn for_each_batch_partial<F: FnMut(Batch<T>)>(mut self, sink: F) -> Result<Report, Partial<T, Self, E>> {
         let mut failures = Failures::default();
         let mut fail = |item, error| {
@@ -159,6 +176,23 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
     /// # Errors
     ///
     /// As those of [`collect_partial`](Self::collect_partial), but for the budget. All values that there were were handed over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{CancelToken, on_error::Collect, process_in_batches};
+    ///
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).cancel_token(&token);
+    /// let mut sum = 0;
+    /// let partial = run.for_each_batch_partial(|numbers| sum += numbers.iter().sum::<u32>()).unwrap_err();
+    /// assert!(partial.cause().is_cancelled());
+    ///
+    /// let rest = partial.into_rest().cancel_token(&CancelToken::new());
+    /// let outcome = rest.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
+    /// assert_eq!((sum, outcome.failures()[0].item()), (4, 1));
+    /// ```
     pub fn for_each_batch_partial<F: FnMut(Batch<T>)>(
         mut self,
         sink: F,

@@ -136,12 +136,36 @@ pub trait DeepSize {
     /// Whether any value of the type can own bytes on the heap; `false` lets a collection of them be counted at once.
     ///
     /// A type that keeps its content behind a pointer of its own can, whatever that content is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::DeepSize;
+    /// assert!(!<[f32; 3]>::OWNS_HEAP);
+    /// assert!(<Vec<f32>>::OWNS_HEAP);
+    /// ```
     const OWNS_HEAP: bool = true;
 
     /// Bytes that the value owns on the heap, beside its own `size_of`: capacity rather than length where the two differ.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::DeepSize;
+    /// // Capacity counts, not length.
+    /// assert_eq!(String::with_capacity(100).heap_size(), 100);
+    /// assert_eq!(7_u64.heap_size(), 0);
+    /// ```
     fn heap_size(&self) -> usize;
 
     /// All bytes of the value: its own size and what it owns on the heap.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::DeepSize;
+    /// assert_eq!(vec![0_u8; 100].deep_size(), 100 + size_of::<Vec<u8>>());
+    /// ```
     fn deep_size(&self) -> usize {
         size_of_val(self) + self.heap_size()
     }

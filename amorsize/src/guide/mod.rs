@@ -1,0 +1,50 @@
+//! A guide: pages to read in order, or to look into when something is in the way.
+//!
+//! Start with the [front page of this crate](crate): what it is for, and how a run looks. Then, in this order:
+//!
+//! 1. [`choosing_a_budget`] - what `max_memory` counts and what it doesn't, and how to choose it.
+//! 2. [`reading_a_plan`] - what a run is going to do and why: every line, reason and warning, and what to do about it.
+//! 3. [`when_things_go_wrong`] - errors, panics, too little memory, cancelling, deadlines: what you get, and what to write to have
+//!    something else.
+//! 4. [`watching_a_run`] - progress, spans and events, where the time went and what would change that, a picture of it.
+//! 5. [`allocators`] - how bytes are counted, how to have your own types counted exactly, what allocators keep.
+//! 6. [`containers`] - cgroups, Kubernetes, Docker, systemd, `ulimit`: what of it is seen, and how to test for a small machine.
+//!
+//! To look into:
+//!
+//! - [`troubleshooting`] - symptoms, as you would search for them, with cause and cure.
+//! - [`from_rayon`] - what becomes of `par_iter().map().collect()`, and when to stay with it.
+//! - [`from_python`] - the names of Python's Amorsize, and their names here.
+//! - [`json`] - the keys of plans, reports and progress as JSON.
+//!
+//! All examples are run as tests.
+
+#[doc = include_str!("choosing_a_budget.md")]
+pub mod choosing_a_budget {}
+
+#[doc = include_str!("reading_a_plan.md")]
+pub mod reading_a_plan {}
+
+#[doc = include_str!("when_things_go_wrong.md")]
+pub mod when_things_go_wrong {}
+
+#[doc = include_str!("watching_a_run.md")]
+pub mod watching_a_run {}
+
+#[doc = include_str!("allocators.md")]
+pub mod allocators {}
+
+#[doc = include_str!("containers.md")]
+pub mod containers {}
+
+#[doc = include_str!("troubleshooting.md")]
+pub mod troubleshooting {}
+
+#[doc = include_str!("from_rayon.md")]
+pub mod from_rayon {}
+
+#[doc = include_str!("json.md")]
+pub mod json {}
+
+#[doc = include_str!("from_python.md")]
+pub mod from_python {}

@@ -1,0 +1,411 @@
+//! Pictures of runs that were made up, and what is always true of them.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::time_use::TimeUse;
+
+const MIB: u64 = 1 << 20;
+
+/// Numbers that look random, and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    /// From 0 to 1.
+    fn throw(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// What makes a run like others or not.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    name: Option<&'static str>,
+    items: usize,
+    batch: usize,
+    threads: usize,
+    /// Of a call and, for a result, of the sink.
+    call_seconds: f64,
+    sink_seconds: f64,
+    item_bytes: u64,
+    budget: u64,
+    /// One item in so many takes thirty times the time and bytes; 0 for none.
+    tail: usize,
+}
+
+const PHOTOS: Kind = Kind {
+    name: Some("render"),
+    items: 360,
+    batch: 15,
+    threads: 2,
+    call_seconds: 0.023,
+    sink_seconds: 0.0006,
+    item_bytes: 6 * MIB,
+    budget: 256 * MIB,
+    tail: 0,
+};
+
+/// A model of a run, stepped through: threads call while the budget has room, and the sink takes whole batches.
+fn run(kind: Kind) -> Picture {
+    let mut dice = Dice(kind.items as u64);
+    let step = kind.items as f64 * (kind.call_seconds / kind.threads as f64).max(kind.sink_seconds) / 400.0;
+    let (mut now, mut called, mut handed) = (0.0, 0.0, 0usize);
+    let (mut held, mut resident, mut waited, mut sink_until) = (0.0f64, 0.0f64, 0.0, -1.0);
+    let (mut moments, mut bands, mut taking): (Vec<Moment>, Vec<BatchTime>, usize) = (vec![], vec![], 0);
+    let (mut idle, mut slow_until) = (0.0, -1.0);
+    while handed < kind.items && moments.len() < 5000 {
+        if now >= sink_until && taking > 0 {
+            held = (held - (taking as u64 * kind.item_bytes) as f64).max(0.0);
+            (handed, taking) = (handed + taking, 0);
+        }
+        let ready = (called + 1e-6) as usize - handed - taking;
+        let wanted = kind.batch.min(kind.items - handed - taking);
+        let room = (kind.budget as f64 - held) / kind.item_bytes as f64;
+        if now >= sink_until && wanted > 0 && (ready >= wanted || (room < 1.0 && ready > 0)) {
+            taking = ready.min(wanted);
+            let sink = taking as f64 * kind.sink_seconds * (0.8 + 0.4 * dice.throw());
+            sink_until = now + sink;
+            let (begun, ended) = (now, sink_until);
+            bands.push(BatchTime { first_index: handed, items: taking, batches: 1, begun, ended, sink });
+        }
+        let left = kind.items as f64 - called;
+        let mut running = (kind.threads as f64).min(room.floor()).min(left.ceil()).max(0.0);
+        if kind.tail > 0 && now > slow_until && dice.throw() < step / kind.call_seconds / kind.tail as f64 {
+            slow_until = now + 20.0 * kind.call_seconds;
+        }
+        let mut pace = (0.85 + 0.3 * dice.throw()) * step / kind.call_seconds;
+        if now < slow_until {
+            running = running.min((kind.threads - 1).max(1) as f64);
+            held = (held + 0.02 * kind.budget as f64).min(0.9 * kind.budget as f64);
+            pace *= 0.8;
+        }
+        if left <= 0.0 {
+            idle += step * kind.threads as f64;
+        } else {
+            waited += step * (kind.threads as f64 - running);
+        }
+        let more = (pace * running).min(left).min(room.max(0.0));
+        called += more;
+        held = (held + more * kind.item_bytes as f64).clamp(0.0, kind.budget as f64);
+        resident = (resident * 0.97).max(held * 1.04 + 3.0 * MIB as f64 * dice.throw());
+        now += step;
+        let (items, held, resident) = (called as usize, held as u64, Some(resident as u64));
+        moments.push(Moment { seconds: now, items, held, resident, running: running as usize });
+    }
+    while moments.len() > 512 {
+        moments = moments.into_iter().step_by(2).collect();
+    }
+    let seconds = now.max(sink_until);
+    let (total, slow_sink) =
+        (seconds * kind.threads as f64, kind.sink_seconds * kind.threads as f64 > kind.call_seconds);
+    let handling = total * 0.004;
+    let (memory, sink) = if slow_sink { (0.0, waited) } else { (waited, 0.0) };
+    let calls = total - waited - idle - handling;
+    picture(kind, seconds, moments, bands, TimeUse { total, calls, memory, sink, input: total * 0.001, ends: idle })
+}
+
+fn picture(kind: Kind, seconds: f64, moments: Vec<Moment>, bands: Vec<BatchTime>, time_use: TimeUse) -> Picture {
+    let peak = |of: fn(&Moment) -> u64| moments.iter().map(of).max();
+    Picture {
+        name: kind.name,
+        items: kind.items,
+        failed: 0,
+        panicked: 0,
+        retries: 0,
+        batches: bands.iter().map(|band| band.batches).sum(),
+        seconds,
+        items_per_second: kind.items as f64 / seconds,
+        speedup: time_use.calls / seconds,
+        threads: kind.threads,
+        budget: kind.budget,
+        peak_held: peak(|moment| moment.held).unwrap_or(kind.item_bytes),
+        peak_resident: peak(|moment| moment.resident.unwrap_or(0)),
+        measured_by: "deep size".into(),
+        certainty: "exact for results, without what calls need while they run".into(),
+        parts: time_use.parts(),
+        bound_by: "the cores".into(),
+        moments,
+        bands,
+        figures: vec![("Chunks", "24".into())],
+        account: "360 items in 24 batches\nmade up <for a test>".into(),
+        failures: Vec::new(),
+        stages: Vec::new(),
+    }
+}
+
+static RUNS: LazyLock<Vec<(&'static str, Picture)>> = LazyLock::new(|| {
+    let photos = run(PHOTOS);
+    let slow_sink = run(Kind { name: Some("extract_features"), sink_seconds: 0.03, ..PHOTOS });
+    let tail = run(Kind { name: Some("parse"), threads: 8, items: 2000, call_seconds: 0.4, tail: 120, ..PHOTOS });
+    let mut at_budget = run(Kind { sink_seconds: 0.0105, batch: 40, ..PHOTOS });
+    (at_budget.retries, at_budget.failed, at_budget.panicked) = (3, 40, 1);
+    let error = "item 7 failed: no <photo> & \"nothing\"".to_owned();
+    at_budget.failures = [error.clone(), "item 9 failed: ".to_owned() + &"x".repeat(900), error].into();
+    let many = run(Kind {
+        name: None,
+        items: 60_000,
+        batch: 150,
+        threads: 16,
+        item_bytes: 4096,
+        call_seconds: 0.002,
+        ..PHOTOS
+    });
+    let mut joined = many.clone();
+    joined.bands = many.bands.chunks(4).map(join).collect();
+    let inline = run(Kind {
+        name: Some("small"),
+        threads: 1,
+        items: 40,
+        call_seconds: 2e-4,
+        batch: 8,
+        item_bytes: 512,
+        ..PHOTOS
+    });
+    let named =
+        "images::pipeline::decode_and_scale_and_sharpen_and_encode_each_of_them_again_for_every_wanted_size_図図図";
+    let mut untold =
+        run(Kind { name: Some(named), budget: 31 << 30, threads: 128, items: 12_345, batch: 1000, ..PHOTOS });
+    untold.peak_resident = None;
+    untold.moments.iter_mut().for_each(|moment| moment.resident = None);
+    let short = picture(PHOTOS, 3.1e-5, vec![], vec![], TimeUse::default());
+    let short_told =
+        picture(PHOTOS, 3.1e-5, vec![], vec![], TimeUse { total: 3.1e-5, calls: 2.5e-5, ..TimeUse::default() });
+    let one = picture(PHOTOS, 0.5, photos.moments[..1].to_vec(), photos.bands[..1].to_vec(), TimeUse::default());
+    let empty = picture(Kind { items: 0, ..PHOTOS }, 0.0, vec![], vec![], TimeUse::default());
+    let mut pipeline = photos.clone();
+    pipeline.name = None;
+    let stage = |name, seconds, bytes_per_item| {
+        let (items, failed, seconds_per_item) = (358, 2, seconds / 360.0);
+        Stage { name, items, failed, seconds, seconds_per_item, bytes_per_item, largest: 2 * bytes_per_item }
+    };
+    pipeline.stages = vec![
+        stage("decode", 5.3, 36 * MIB),
+        stage("resize_with_a_rather_long_name", 2.2, 6 * MIB),
+        stage("closure", 0.9, 300_000),
+    ];
+    vec![
+        ("pipeline", pipeline),
+        ("photos", photos),
+        ("slow-sink", slow_sink),
+        ("tail", tail),
+        ("at-budget", at_budget),
+        ("many", many),
+        ("joined", joined),
+        ("inline", inline),
+        ("untold", untold),
+        ("short", short),
+        ("short-told", short_told),
+        ("one-moment", one),
+        ("empty", empty),
+    ]
+});
+
+fn join(bands: &[BatchTime]) -> BatchTime {
+    let mut joined = bands[0];
+    for band in &bands[1..] {
+        joined.items += band.items;
+        joined.batches += 1;
+        (joined.ended, joined.sink) = (band.ended, joined.sink + band.sink);
+    }
+    joined
+}
+
+/// All numbers in attributes: finite, and widths and heights not negative.
+fn is_sound(svg: &str, layout_width: f64) -> Result<(), String> {
+    for word in ["NaN", "inf"] {
+        let attributes = svg.split('<').filter_map(|tag| tag.split('>').next()).filter(|tag| tag.contains('='));
+        if let Some(tag) = attributes.into_iter().find(|tag| tag.contains(word)) {
+            return Err(format!("{word} in {tag}"));
+        }
+    }
+    let body = &svg[svg.find("</style>").ok_or("no style")?..];
+    for name in ["x", "y", "width", "height", "cx", "cy", "r"] {
+        for value in body.split(&format!(" {name}=\"")).skip(1) {
+            let value = value.split('"').next().unwrap_or_default();
+            let number: f64 = value.parse().map_err(|_| format!("{name} is {value:?}"))?;
+            let most = if ["x", "cx", "width"].contains(&name) { layout_width } else { 1200.0 };
+            if !(0.0..=most).contains(&number) {
+                return Err(format!("{name} is {number}"));
+            }
+        }
+    }
+    let places = body
+        .split(" d=\"")
+        .skip(1)
+        .flat_map(|path| path.split('"').next().unwrap_or_default().split(['M', 'L', 'Z', ' ', 'h', 'v']));
+    for place in places.filter(|place| !place.is_empty()) {
+        let number: f64 = place.parse().map_err(|_| format!("a path has {place:?}"))?;
+        if !(-layout_width..=1200.0).contains(&number) {
+            return Err(format!("a path has {number}"));
+        }
+    }
+    Ok(())
+}
+
+/// `AMORSIZE_PICTURES=DIRECTORY cargo test -p amorsize --lib picture` leaves the pictures there, to be looked at.
+#[test]
+fn pictures_are_sound_and_small() {
+    let directory = std::env::var_os("AMORSIZE_PICTURES").map(std::path::PathBuf::from);
+    for (name, picture) in &*RUNS {
+        if let Some(directory) = &directory {
+            std::fs::write(directory.join(format!("{name}.svg")), svg::draw(picture, &svg::WIDE)).unwrap();
+            std::fs::write(directory.join(format!("{name}.html")), page::write(picture)).unwrap();
+        }
+        for layout in [&svg::WIDE, &svg::NARROW] {
+            let svg = svg::draw(picture, layout);
+            is_sound(&svg, 960.0).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(svg.len() < 150_000, "{name} takes {} bytes", svg.len());
+        }
+        let page = page::write(picture);
+        assert!(page.len() < 300_000, "{name} takes {} bytes", page.len());
+    }
+}
+
+/// Any numbers, those that are none among them.
+fn any_seconds() -> impl Strategy<Value = f64> {
+    prop_oneof![0.0..10.0f64, any::<f64>(), Just(f64::NAN), Just(f64::INFINITY), Just(0.0), Just(1e-300)]
+}
+
+prop_compose! {
+    fn any_picture()(
+        seconds in any_seconds(),
+        rate in any_seconds(),
+        counts in any::<[usize; 5]>(),
+        bytes in any::<[u64; 2]>(),
+        peak_resident in any::<Option<u64>>(),
+        parts in prop::array::uniform6(any_seconds()),
+        moments in prop::collection::vec((any_seconds(), any::<usize>(), any::<u64>(), any::<Option<u64>>(), any::<usize>()), 0..40),
+        bands in prop::collection::vec((any_seconds(), any_seconds(), any_seconds(), 0..usize::MAX / 1000, 0..usize::MAX / 1000), 0..40),
+        measured_by in ".{0,80}",
+        failures in prop::collection::vec(".{0,80}", 0..4),
+    ) -> Picture {
+        let moment = |(seconds, items, held, resident, running)| Moment { seconds, items, held, resident, running };
+        let band = |(begun, ended, sink, items, batches)| BatchTime { first_index: items, items, batches, begun, ended, sink };
+        let mut picture = picture(PHOTOS, seconds, vec![], vec![], TimeUse::default());
+        for (part, seconds) in picture.parts.iter_mut().zip(parts) {
+            part.1 = seconds;
+        }
+        picture.stages = vec![Stage {
+            name: "one",
+            items: counts[0],
+            failed: counts[1],
+            seconds: parts[0],
+            seconds_per_item: parts[1],
+            bytes_per_item: bytes[0],
+            largest: bytes[1],
+        }];
+        Picture {
+            items: counts[0],
+            failed: counts[1] / 4,
+            panicked: counts[2] / 4,
+            batches: counts[3],
+            threads: counts[4],
+            items_per_second: rate,
+            speedup: rate,
+            budget: bytes[0],
+            peak_held: bytes[1],
+            peak_resident,
+            moments: moments.into_iter().map(moment).collect(),
+            bands: bands.into_iter().map(band).collect(),
+            account: measured_by.clone(),
+            measured_by,
+            failures,
+            ..picture
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_figures_places_are_within_the_picture(picture in any_picture()) {
+        for layout in [&svg::WIDE, &svg::NARROW] {
+            let svg = svg::draw(&picture, layout);
+            prop_assert_eq!(is_sound(&svg, 960.0), Ok(()));
+            prop_assert!(svg.len() < 60_000);
+        }
+        page::write(&picture);
+    }
+}
+
+fn run_named(name: &str) -> &'static Picture {
+    &RUNS.iter().find(|(of, _)| *of == name).unwrap().1
+}
+
+#[test]
+fn the_largest_picture_is_below_150_kb() {
+    let moments = (0..512u32).map(|place| Moment {
+        seconds: 1.0 + 7.0 * f64::from(place),
+        items: place as usize * 1_000_003,
+        held: u64::from(place * 7919 % 509) << 33,
+        resident: Some(u64::from(place * 104_729 % 503) << 33),
+        running: place as usize * 31 % 512,
+    });
+    let bands = (0..512).map(|place| {
+        let begun = 1.0 + 7.0 * f64::from(place);
+        let (items, batches) = (123_456_789, 1_234_567);
+        BatchTime { first_index: 1 << 60, items, batches, begun, ended: begun + 6.987_654, sink: 5.432_1 }
+    });
+    let kind = Kind { items: 512_000_000, threads: 512, budget: 1 << 43, ..PHOTOS };
+    let largest = picture(
+        kind,
+        3590.0,
+        moments.collect(),
+        bands.collect(),
+        TimeUse { total: 1e6, calls: 9e5, ..TimeUse::default() },
+    );
+    let (svg, page) = (svg::draw(&largest, &svg::WIDE), page::write(&largest));
+    assert!((80_000..150_000).contains(&svg.len()), "{}", svg.len());
+    assert!(page.len() < 220_000, "{}", page.len());
+    assert_eq!(is_sound(&svg, 960.0), Ok(()));
+}
+
+#[test]
+fn a_run_without_moments_says_so() {
+    let says = "The run was over before anything was noted";
+    for (name, picture) in &*RUNS {
+        let svg = svg::draw(picture, &svg::WIDE);
+        assert_eq!(svg.matches(says).count() > 0, ["short", "short-told", "empty"].contains(name), "{name}");
+        assert_eq!(svg.contains(">Memory<"), !picture.moments.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn every_batch_is_there_and_tells_of_itself() {
+    let svg = svg::draw(run_named("many"), &svg::WIDE);
+    assert_eq!(svg.matches("class=\"band").count(), 400);
+    assert!(svg.contains("<title>batch 3: 150 results from item 300 on, at "));
+    let svg = svg::draw(run_named("joined"), &svg::WIDE);
+    assert_eq!(svg.matches("class=\"band").count(), 100);
+    assert!(svg.contains("<title>batches 5 to 8: 600 results from item 600 on, at "));
+    assert!(svg.contains("up to 4 in a band"));
+}
+
+#[test]
+fn a_budget_far_above_is_named_and_not_drawn() {
+    let far = svg::draw(run_named("inline"), &svg::WIDE);
+    assert!(far.contains("budget 256 MiB, far above") && !far.contains("class=\"budget-line\""));
+    let near = svg::draw(run_named("at-budget"), &svg::WIDE);
+    assert!(near.contains(">budget 256 MiB<") && near.contains("class=\"budget-line\""));
+}
+
+#[test]
+fn a_page_tells_of_failures_and_stages() {
+    let page = page::write(run_named("at-budget"));
+    assert!(
+        page.contains("The first 3 of 41 failures")
+            && page.contains("<li>item 7 failed: no &lt;photo&gt; &amp; &quot;nothing&quot;</li>")
+    );
+    assert!(page.contains(&("x".repeat(485) + "…")) && !page.contains(&"x".repeat(486)));
+    assert!(
+        page.contains("made up &lt;for a test&gt;")
+            && page.contains("40 items failed · 1 item panicked · 3 calls made again")
+    );
+    let page = page::write(run_named("pipeline"));
+    assert!(page.contains("<title>decode → resize_with_a_rather_long_name → closure: amorsize run</title>"));
+    assert!(page.contains(
+        "<th scope=\"row\">decode</th><td>358</td><td>14.72 ms</td><td>36.0 MiB</td><td>72.0 MiB</td><td>2</td>"
+    ));
+}

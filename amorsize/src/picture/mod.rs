@@ -1,0 +1,228 @@
+//! The picture of a run: SVG, and a page around it.
+
+mod markup;
+mod page;
+mod scale;
+mod svg;
+
+use crate::memory::Bytes;
+use crate::report::Report;
+use crate::seconds::Seconds;
+use crate::stage::StageReport;
+use crate::timeline::{BatchTime, Moment};
+
+/// What is shown of a run.
+#[derive(Clone, Debug)]
+struct Picture {
+    name: Option<&'static str>,
+    items: usize,
+    /// Items without a result.
+    failed: usize,
+    panicked: usize,
+    retries: usize,
+    batches: usize,
+    seconds: f64,
+    items_per_second: f64,
+    /// How many times as fast as a plain loop.
+    speedup: f64,
+    threads: usize,
+    budget: u64,
+    peak_held: u64,
+    peak_resident: Option<u64>,
+    measured_by: String,
+    certainty: String,
+    /// Where the threads' seconds went, by name.
+    parts: [(&'static str, f64); 6],
+    /// What kept the run from being faster.
+    bound_by: String,
+    moments: Vec<Moment>,
+    bands: Vec<BatchTime>,
+    /// Further figures, for the page.
+    figures: Vec<(&'static str, String)>,
+    /// What the report says as a text.
+    account: String,
+    failures: Vec<String>,
+    /// Of a pipeline.
+    stages: Vec<Stage>,
+}
+
+/// What is shown of a pipeline's stage.
+#[derive(Clone, Debug)]
+struct Stage {
+    name: &'static str,
+    items: usize,
+    failed: usize,
+    seconds: f64,
+    seconds_per_item: f64,
+    bytes_per_item: u64,
+    largest: u64,
+}
+
+impl Stage {
+    fn of(stage: &StageReport) -> Self {
+        Self {
+            name: stage.name(),
+            items: stage.items(),
+            failed: stage.failed(),
+            seconds: stage.seconds(),
+            seconds_per_item: stage.seconds_per_item(),
+            bytes_per_item: stage.bytes_per_item().as_u64(),
+            largest: stage.largest().as_u64(),
+        }
+    }
+}
+
+/// The title where there is no function's name.
+const UNNAMED: &str = "amorsize run";
+
+impl Picture {
+    fn of(report: &Report) -> Self {
+        let failures = report.failures().iter().map(ToString::to_string);
+        let panics = report.panics().iter().map(ToString::to_string);
+        let per_item = Seconds(report.seconds_per_item()).to_string();
+        let mut figures = vec![
+            ("Time of a call, on average", per_item),
+            ("Seconds on the calling thread alone", Seconds(report.inline_seconds()).to_string()),
+            ("Seconds on threads", Seconds(report.threads_seconds()).to_string()),
+            ("Seconds of the sink", Seconds(report.sink_seconds()).to_string()),
+            ("Seconds of the input", Seconds(report.input_seconds()).to_string()),
+            ("Speed against the sampled cost", format!("{:.2} ×", report.sampled_speedup())),
+            ("Items in a batch, on average", scale::count(report.batch_size())),
+            ("Chunks", scale::count(report.chunks())),
+            ("Items in a chunk, on average", scale::count(report.chunk_size())),
+            ("Waits for room in the budget", scale::count(report.credit_waits())),
+            ("Bytes of all results", report.result_bytes().to_string()),
+            ("Bytes of a result, on average", report.bytes_per_item().to_string()),
+        ];
+        if report.working_bytes().as_u64() > 0 {
+            figures.push(("Most that a call needed beside its result", report.working_bytes().to_string()));
+        }
+        if let Some(kept) = report.allocator_bytes() {
+            figures.push(("Resident memory still grown at the end", kept.to_string()));
+        }
+        Self {
+            name: report.name(),
+            items: report.items(),
+            failed: report.failed(),
+            panicked: report.panicked(),
+            retries: report.retries(),
+            batches: report.batches(),
+            seconds: report.seconds(),
+            items_per_second: report.items_per_second(),
+            speedup: report.speedup(),
+            threads: report.threads(),
+            budget: report.budget().as_u64(),
+            peak_held: report.peak_bytes().as_u64(),
+            peak_resident: report.peak_resident().map(Bytes::as_u64),
+            measured_by: report.measured_by().to_string(),
+            certainty: report.measured_by().certainty().to_string(),
+            parts: report.time_use().parts(),
+            bound_by: report.bottleneck().to_string(),
+            moments: report.timeline().moments().to_vec(),
+            bands: report.timeline().batches().to_vec(),
+            figures,
+            account: report.explain(),
+            failures: failures.chain(panics).collect(),
+            stages: report.stages().iter().map(Stage::of).collect(),
+        }
+    }
+
+    /// The function's name, or those of the stages.
+    fn title(&self) -> String {
+        let stages: Vec<_> = self.stages.iter().map(|stage| stage.name).collect();
+        match self.name {
+            _ if !stages.is_empty() => stages.join(" → "),
+            Some(name) => name.to_owned(),
+            None => UNNAMED.to_owned(),
+        }
+    }
+
+    fn speedup(&self) -> String {
+        format!("{} ×", scale::number(self.speedup))
+    }
+
+    /// All the seconds that the threads had.
+    fn threads_time(&self) -> f64 {
+        self.parts.iter().map(|(_, seconds)| seconds).sum()
+    }
+
+    /// The end of the time axis: nothing is shown after it.
+    fn end(&self) -> f64 {
+        let moments = self.moments.iter().map(|moment| moment.seconds);
+        let bands = self.bands.iter().map(|band| band.ended);
+        moments.chain(bands).filter(|seconds| seconds.is_finite()).fold(self.seconds, f64::max)
+    }
+
+    /// The run in a few sentences, for who can't see it.
+    fn told(&self) -> String {
+        let batches = scale::counted(self.batches, "batch", "batches");
+        let mut told = format!(
+            "{} in {batches} in {}: {} items per second, {} a plain loop, on {}. ",
+            scale::counted(self.items, "item", "items"),
+            Seconds(svg::sound(self.seconds)),
+            scale::number(self.items_per_second),
+            self.speedup(),
+            scale::counted(self.threads, "thread", "threads"),
+        );
+        told +=
+            &format!("At most {} were held of a budget of {}", scale::bytes(self.peak_held), scale::bytes(self.budget));
+        if let Some(resident) = self.peak_resident {
+            told += &format!(", and resident memory grew by {} at most", scale::bytes(resident));
+        }
+        told.push('.');
+        let whole = self.threads_time();
+        if whole > 0.0 {
+            let parts = self.parts.iter().filter(|(_, seconds)| *seconds > 0.0);
+            let parts = parts.map(|(name, seconds)| format!("{name} {}", scale::percent(*seconds, whole)));
+            told +=
+                &format!(" The threads' time: {}; bound by {}.", parts.collect::<Vec<_>>().join(", "), self.bound_by);
+        }
+        if self.moments.is_empty() {
+            told += " The run was over before anything was noted.";
+        }
+        told
+    }
+}
+
+impl Report {
+    /// A picture of the run as SVG: memory against the budget, items per second, running threads and batches with the sink, all over
+    /// time, and where the threads' time went.
+    ///
+    /// It needs nothing beside it, is readable in light and dark, and fits the width that it is given. It is below 150 kB. Of a run
+    /// that was over before its [`timeline`](Self::timeline) began it shows the figures alone, and says so.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use amorsize::process_in_batches;
+    ///
+    /// let report = process_in_batches(|x: u64| vec![x; 1000], 0..100_000).for_each_batch(|_| ())?;
+    /// std::fs::write("report.svg", report.to_svg())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn to_svg(&self) -> String {
+        svg::draw(&Picture::of(self), &svg::WIDE)
+    }
+
+    /// A page that shows the run: the [picture](Self::to_svg), its figures as tables, and the report as a text.
+    ///
+    /// It is one file, without scripts, and loads nothing. It is readable in light and dark, on a narrow screen and on paper.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use amorsize::process_in_batches;
+    ///
+    /// let report = process_in_batches(|x: u64| vec![x; 1000], 0..100_000).for_each_batch(|_| ())?;
+    /// std::fs::write("report.html", report.to_html())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn to_html(&self) -> String {
+        page::write(&Picture::of(self))
+    }
+}
+
+#[cfg(test)]
+mod made_up;

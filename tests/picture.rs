@@ -1,0 +1,151 @@
+//! The picture of a run, and the page around it.
+
+use std::thread;
+use std::time::Duration;
+
+use amorsize::{Report, batched, on_error::Skip, process_in_batches};
+use roxmltree::{Document, ParsingOptions};
+
+#[batched(max_memory = "64KiB", batch_size = 8, threads = 2)]
+fn enlarge(item: u32) -> Result<Vec<u8>, String> {
+    thread::sleep(Duration::from_millis(1));
+    match item {
+        7 => Err("<seven> & \u{1b}[1mothers\u{1b}[0m".to_owned()),
+        _ => Ok(vec![0; 4096]),
+    }
+}
+
+#[batched]
+fn count(bytes: Vec<u8>) -> usize {
+    bytes.len()
+}
+
+fn run() -> Report {
+    enlarge_batched(0..100).on_error(Skip).for_each_batch(|_| thread::sleep(Duration::from_millis(1))).unwrap()
+}
+
+fn parse(text: &str) -> Document<'_> {
+    let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
+    Document::parse_with_options(text, options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// All texts of elements of a name, those within them included.
+fn texts(document: &Document<'_>, name: &str) -> Vec<String> {
+    let elements = document.descendants().filter(|node| node.has_tag_name(name));
+    elements
+        .map(|element| element.descendants().filter_map(|node| node.text().filter(|_| node.is_text())).collect())
+        .collect()
+}
+
+/// How many elements have a class.
+fn of_class(document: &Document<'_>, class: &str) -> usize {
+    document.descendants().filter(|node| node.attribute("class") == Some(class)).count()
+}
+
+const SVG: &str = "http://www.w3.org/2000/svg";
+
+#[test]
+fn a_picture_is_well_formed_and_names_its_figures() {
+    let report = run();
+    let text = report.to_svg();
+    let svg = parse(&text);
+    let root = svg.root_element();
+    assert!(root.has_tag_name((SVG, "svg")) && root.attribute("role") == Some("img"));
+    let children: Vec<_> = root.children().filter(roxmltree::Node::is_element).take(2).collect();
+    assert!(children[0].has_tag_name((SVG, "title")) && children[0].text() == Some("enlarge"));
+    let told = children[1].text().unwrap();
+    assert!(children[1].has_tag_name((SVG, "desc")));
+    assert!(told.starts_with(&format!("99 items in {} batches in ", report.batches())), "{told}");
+    assert!(told.contains("on 2 threads") && told.contains("of a budget of 64.0 KiB"), "{told}");
+
+    let written = svg.descendants().filter(|node| node.has_tag_name((SVG, "text"))).filter_map(|node| node.text());
+    let written: Vec<_> = written.collect();
+    for figure in [
+        "enlarge".to_owned(),
+        "99".to_owned(),
+        format!("items in {} batches", report.batches()),
+        "held, of 64.0 KiB".to_owned(),
+        report.peak_bytes().to_string(),
+        format!("held, peak {}", report.peak_bytes()),
+        "a loop, on 2 threads".to_owned(),
+        "Bytes by deep size: exact for results, without what calls need while they run · 1 item failed".to_owned(),
+    ] {
+        assert!(written.contains(&figure.as_str()), "{figure:?} is not in {written:?}");
+    }
+    // Its line is in the picture if memory came near it, and resident memory may grow by more.
+    assert!(written.iter().any(|text| text.starts_with("budget 64.0 KiB")), "{written:?}");
+    let bands = of_class(&svg, "band") + of_class(&svg, "band-too");
+    assert_eq!(bands, report.timeline().batches().len());
+    // Of a run of 100 ms there are moments; the other line is the key beside its name.
+    assert!(report.timeline().moments().len() > 1);
+    assert_eq!(of_class(&svg, "held-line"), 2);
+}
+
+#[test]
+fn a_picture_needs_nothing_beside_it() {
+    let report = run();
+    for text in [report.to_svg(), report.to_html()] {
+        let document = parse(&text);
+        for node in document.descendants().filter(roxmltree::Node::is_element) {
+            assert!(!["script", "link", "img", "image", "iframe", "use"].contains(&node.tag_name().name()));
+            let refers = |name: &str| ["href", "src", "onclick", "onload"].contains(&name);
+            assert!(!node.attributes().any(|attribute| refers(attribute.name())));
+        }
+        for style in texts(&document, "style") {
+            assert!(!style.contains("url(") && !style.contains("@import"));
+        }
+    }
+}
+
+#[test]
+fn a_page_shows_figures_failures_and_what_there_is_to_say() {
+    let report = run();
+    let text = report.to_html();
+    assert!(text.starts_with("<!DOCTYPE html>\n<html lang=\"en\""));
+    let page = parse(&text);
+    assert_eq!(texts(&page, "h1"), ["enlarge: amorsize run"]);
+    assert_eq!(page.descendants().filter(|node| node.has_tag_name((SVG, "svg"))).count(), 2);
+    let rows = texts(&page, "tr");
+    for row in [
+        "Items99".to_owned(),
+        format!("Batches{}", report.batches()),
+        "Threads2".to_owned(),
+        "Budget64.0 KiB".to_owned(),
+        format!("Most held of it{}", report.peak_bytes()),
+        "Items that failed1".to_owned(),
+        format!("Bytes of all results{}", report.result_bytes()),
+    ] {
+        assert!(rows.contains(&row), "{row:?} is not in {rows:?}");
+    }
+    assert_eq!(texts(&page, "li"), ["item 7 failed: <seven> & \u{fffd}[1mothers\u{fffd}[0m"]);
+    assert_eq!(texts(&page, "pre"), [report.explain()]);
+}
+
+#[test]
+fn stages_are_shown() {
+    let run = process_in_batches(|item: u32| vec![1_u8; item as usize], 1..500).then(count_batched);
+    let report = run.for_each_batch(|_| ()).unwrap();
+    let (svg, page) = (report.to_svg(), report.to_html());
+    let (svg, page) = (parse(&svg), parse(&page));
+    assert_eq!(texts(&svg, "title")[0], "closure → count");
+    let written = texts(&svg, "text");
+    assert!(written.iter().any(|text| text == "closure") && written.iter().any(|text| text == "count"), "{written:?}");
+    let rows = texts(&page, "tr");
+    assert!(
+        rows.iter().any(|row| row.starts_with("closure499")) && rows.iter().any(|row| row.starts_with("count499")),
+        "{rows:?}"
+    );
+}
+
+#[test]
+fn a_run_that_was_over_at_once_says_so() {
+    let report = process_in_batches(|item: u32| item + 1, 0..2).for_each_batch(|_| ()).unwrap();
+    let text = report.to_svg();
+    let svg = parse(&text);
+    assert_eq!(texts(&svg, "title")[0], "amorsize run");
+    let says = texts(&svg, "text").iter().any(|text| text.starts_with("The run was over before anything was noted"));
+    assert_eq!(says, report.timeline().moments().is_empty());
+    let empty = process_in_batches(|item: u32| item + 1, 0..0).for_each_batch(|_| ()).unwrap();
+    parse(&empty.to_svg());
+    parse(&empty.to_html());
+}
