@@ -121,7 +121,11 @@ fn a_function_that_computes_gets_no_more_threads_than_cores_on_a_busy_machine_ei
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..others * cores() {
-                scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
             }
             for (items, milliseconds) in [(300, 1), (40, 10)] {
                 let calls = Calls::default();

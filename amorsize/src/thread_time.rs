@@ -240,7 +240,11 @@ mod tests {
         let others = 2 * thread::available_parallelism().unwrap().get();
         thread::scope(|scope| {
             for _ in 0..others {
-                scope.spawn(|| while !stop.load(std::sync::atomic::Ordering::Relaxed) {});
+                scope.spawn(|| {
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
             }
             let measuring = Measuring::begin(true).unwrap();
             let begun = Instant::now();

@@ -211,7 +211,7 @@ impl Climb {
         let passed =
             window.passed + window.since.map_or(Duration::ZERO, |(since, _)| now.saturating_duration_since(since));
         let enough = window.chunks >= CHUNKS || passed >= LONG;
-        if window.chunks % self.level != 0 || !enough || passed < SHORT {
+        if !window.chunks.is_multiple_of(self.level) || !enough || passed < SHORT {
             return None;
         }
         window.pause(now, process_ran);

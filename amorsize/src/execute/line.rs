@@ -323,7 +323,16 @@ impl Line<'_> {
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
-        let mut done = Inlined { items: 0, heap: 0, largest: 0, working: 0, seconds: None, used: None, measuring: 0.0, panic: None };
+        let mut done = Inlined {
+            items: 0,
+            heap: 0,
+            largest: 0,
+            working: 0,
+            seconds: None,
+            used: None,
+            measuring: 0.0,
+            panic: None,
+        };
         let measuring = measured.and_then(|closely| {
             let begun = Instant::now();
             let measuring = Measuring::begin(closely);
