@@ -251,7 +251,11 @@ fn the_threads_that_are_asked_for_are_used_as_they_are() {
     if TOLD {
         assert!(plan.explain().contains("without `threads` the run finds how many more pay"), "{}", plan.explain());
     }
-    assert_eq!(run.for_each_batch(|_| ()).unwrap().threads(), 3);
+    let report = run.for_each_batch(|_| ()).unwrap();
+    assert_eq!(report.threads(), 3);
+    if TOLD {
+        assert!(report.explain().contains("without `threads`"), "{}", report.explain());
+    }
     assert_eq!(calls.most(), 3);
 }
 

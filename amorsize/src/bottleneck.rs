@@ -168,7 +168,11 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
         Bottleneck::Waiting => format!(
             "it waited {:.0} % of its time, on {threads} threads at most; {}",
             100.0 * report.waiting_share().unwrap_or(0.0),
-            "a device or a service that answers sooner, or to more calls at a time, makes it faster"
+            if report.has_more_threads_than_cores() {
+                "a device or a service that answers sooner, or to more calls at a time, makes it faster"
+            } else {
+                "without `threads`, and outside of a pool, the run finds how many more pay"
+            }
         ),
         Bottleneck::Memory => format!(
             "{} times a thread found no room for the next item of about {per_item}; a larger `max_memory`, or smaller \

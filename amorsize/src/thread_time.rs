@@ -12,9 +12,6 @@ use std::time::Duration;
 /// Whether this system tells how long a thread ran. A model's threads are no threads of the system.
 pub(crate) const IS_TOLD: bool = cfg!(all(any(target_os = "linux", target_vendor = "apple"), not(all(loom, test))));
 
-/// Less time than this is not judged: what is done to measure it would be a tenth of it.
-const SHORTEST: f64 = 50e-6;
-
 /// How much of its time a thread ran, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Use {
@@ -48,7 +45,10 @@ mod system {
 
     use rustix::time::{ClockId, clock_gettime};
 
-    use super::{SHORTEST, Use};
+    use super::Use;
+
+    /// Less time than this is not judged: what is done to measure it would be a tenth of it.
+    const SHORTEST: f64 = 50e-6;
 
     fn clock(id: ClockId) -> Duration {
         Duration::try_from(clock_gettime(id)).unwrap_or_default()

@@ -54,6 +54,8 @@ const TIMED_APART: f64 = 5e-6;
 /// Stretches expected to take this long are measured for what their calls wait, which takes 2 us; closely, which takes 6 us.
 const MEASURED: f64 = 100e-6;
 const MEASURED_CLOSELY: f64 = 500e-6;
+/// One in so long is measured, in seconds: on a single core a run stays on the calling thread until its calls begin to wait.
+const MEASURED_EVERY: f64 = 10e-3;
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
 
@@ -131,6 +133,8 @@ pub(crate) struct Engine {
     lookout: Lookout,
     /// Whether a stretch was seen not to run all the time.
     suspects: bool,
+    /// What is to be spent inline before it is measured again what calls wait.
+    measure_at: f64,
     /// Seconds per item of the sample, and of all items that were run on the calling thread alone.
     sampled_seconds: f64,
     /// How long the run was on the calling thread alone, and of that in the sink, once it is on threads.
@@ -186,6 +190,7 @@ impl Engine {
             resident_most: 0,
             lookout: Lookout::default(),
             suspects: false,
+            measure_at: FIRST_DECISION,
             sampled_seconds: 0.0,
             inline: None,
             elapsed: Duration::ZERO,
@@ -672,6 +677,7 @@ impl Engine {
             self.suspects |= used.is_suspect();
             if !used.is_suspect() {
                 self.learned.waits.add(used, true);
+                self.measure_at = self.spent + MEASURED_EVERY;
             }
         }
         let result_bytes = self.result_size as u64;
@@ -720,12 +726,11 @@ impl Engine {
         Ok(accepted)
     }
 
-    /// Whether it is measured what the calls of the next stretch wait, and how closely: never before the first decision, and then
-    /// until it is known.
+    /// Whether it is measured what the calls of the next stretch wait, and how closely: never before the first decision.
     fn is_measured(&self) -> Option<bool> {
         let expected = self.stretch as f64 * self.learned.recent_seconds();
-        let unknown = self.budget.is_some() && self.spent >= FIRST_DECISION && !self.learned.waits.are_known();
-        (unknown && expected >= MEASURED).then_some(self.suspects || expected >= MEASURED_CLOSELY)
+        let is_due = self.budget.is_some() && self.spent >= self.measure_at && expected >= MEASURED;
+        is_due.then_some(self.suspects || expected >= MEASURED_CLOSELY)
     }
 
     /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
