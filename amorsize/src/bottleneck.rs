@@ -72,18 +72,18 @@ impl fmt::Display for Bottleneck {
 pub(crate) fn of(report: &Report) -> Bottleneck {
     let time = report.time_use();
     let waits = report.waited_with_idle_cores();
-    // Threads beyond the cores that have nothing to do for a while, or start late, cost nothing: only where that is most of their time
-    // does it tell anything.
-    let of_threads = |seconds: f64| {
-        let cheap = waits && report.has_more_threads_than_cores() && seconds < MOST * time.total();
-        if cheap { 0.0 } else { seconds }
-    };
+    let waits = report.waited_with_idle_cores();
+    // What is late to start, or has nothing to do for a while, costs little beside calls that wait: only where that is most of the time
+    // does it tell anything. But of a few threads that were asked for none is to spare at the end.
+    let cheap = |seconds: f64| waits && seconds < MOST * time.total();
+    let ends = if cheap(time.ends()) && report.has_more_threads_than_cores() { 0.0 } else { time.ends() };
+    let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };
     let losses = [
         (Bottleneck::Memory, time.memory()),
         (Bottleneck::Sink, time.sink()),
         (Bottleneck::Input, time.input()),
-        (Bottleneck::LastItems, of_threads(time.ends())),
-        (Bottleneck::Handling, of_threads(time.handling())),
+        (Bottleneck::LastItems, ends),
+        (Bottleneck::Handling, handling),
     ];
     let [first, others @ ..] = losses;
     let worst = others.into_iter().fold(first, |worst, loss| if loss.1 > worst.1 { loss } else { worst });

@@ -14,6 +14,9 @@ use crate::waits::Waits;
 const STEP: usize = 4;
 /// A step that gains less than this is undone: a tenth is what the rate of the same calls varies by from one window to the next.
 const WORTH: f64 = 1.1;
+/// So is one that gains less than this part of what it could: then a smaller one would do. With a fifth a step of four times has to
+/// gain 1.6 times, and one of twice 1.2 times, so that at most a sixth of what a device bears is left.
+const WORTH_PART: f64 = 0.2;
 /// Fewer threads than so many times what there are, are not worth a step: not even the cores' best use would gain what is worth it.
 const LEAST_STEP: f64 = 1.2;
 /// A rate is taken over so many chunks at least, so that a single slow one does not decide; where that takes too long, over one for
@@ -60,6 +63,12 @@ struct Before {
 }
 
 impl Before {
+    /// Whether the step to so many threads gained enough.
+    fn was_worth_it(&self, now: &Seen, level: usize) -> bool {
+        let most = level as f64 / self.level as f64;
+        now.rate >= self.seen.rate * WORTH.max(1.0 + WORTH_PART * (most - 1.0))
+    }
+
     /// Whether the calls' own threads do the work, and wanted all cores before the step already: what other threads ran has grown
     /// with the items, and so isn't what else the program does. On a machine that has other work the step gains in spite of it,
     /// at the others' expense.
@@ -249,7 +258,7 @@ impl Climb {
             return wanted as usize;
         }
         if let Some(before) = self.before.take()
-            && (seen.rate < WORTH * before.seen.rate || before.was_enough(&seen, self.cores))
+            && (!before.was_worth_it(&seen, level) || before.was_enough(&seen, self.cores))
         {
             self.ceiling = level;
             self.until_again = self.patience;
@@ -482,7 +491,7 @@ mod tests {
             }
             let best = (cores..=most).map(|threads| calls.rate(cores, threads)).fold(0.0, f64::max);
             let reached = levels[8..].iter().map(|&threads| calls.rate(cores, threads)).fold(f64::INFINITY, f64::min);
-            // A step that is not worth a tenth is not made, nor one of less than a fifth; less than a quarter of waiting is not
+            // A step of twice that is not worth a fifth is not made, nor one of less than a fifth; less than a quarter of waiting is not
             // looked at.
             prop_assert!(reached >= 0.7 * best, "{reached} of {best} by {levels:?}");
         }
