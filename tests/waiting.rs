@@ -278,6 +278,13 @@ fn the_plan_says_that_the_function_waits_and_how_many_threads_there_may_be() {
     assert!(!plan.explain().contains("the function waits"), "{plan}");
 }
 
+/// Whether other programs have so much of the cores that this one's threads take half as long again.
+fn is_busy(rounds: u64) -> bool {
+    let begun = Instant::now();
+    thread::scope(|scope| (0..cores()).for_each(|_| drop(scope.spawn(|| compute(20 * rounds)))));
+    begun.elapsed() > Duration::from_millis(30)
+}
+
 /// Runs it, plan and all, and gives the calls at most and the plan's speed-up.
 fn planned(items: usize, function: impl Fn(usize) -> u64 + Sync) -> (usize, f64) {
     let calls = Calls::default();
@@ -295,6 +302,7 @@ fn planned(items: usize, function: impl Fn(usize) -> u64 + Sync) -> (usize, f64)
 fn a_function_that_keeps_all_cores_busy_by_itself_is_not_multiplied() {
     let _alone = alone();
     let rounds = 3 * millisecond();
+    let busy = is_busy(rounds / 3);
     let by_rayon = |_| (0..2 * cores() as u64).into_par_iter().map(|_| compute(rounds)).max().unwrap();
     let by_threads = |_| {
         thread::scope(|scope| {
@@ -303,9 +311,13 @@ fn a_function_that_keeps_all_cores_busy_by_itself_is_not_multiplied() {
         })
     };
     for (name, (most, speedup)) in [("rayon", planned(100, by_rayon)), ("threads", planned(100, by_threads))] {
-        // Where other programs have half of the cores, twice as many are tried, and what they gain is not believed; where they have most
-        // of them that can't always be told.
-        assert!(most <= 16 * cores(), "{name}: {most} calls at a time");
+        // With some of the cores taken by other programs a step may be tried. With most of them more threads get the function more of
+        // the cores, at the others' expense, and that can't be told from what pays.
+        if busy || is_busy(rounds / 3) {
+            println!("{name}: not judged on a busy machine");
+            continue;
+        }
+        assert!(most <= 4 * cores(), "{name}: {most} calls at a time");
         assert!(speedup <= cores() as f64, "{name}: {speedup}");
     }
 }

@@ -72,7 +72,6 @@ impl fmt::Display for Bottleneck {
 pub(crate) fn of(report: &Report) -> Bottleneck {
     let time = report.time_use();
     let waits = report.waited_with_idle_cores();
-    let waits = report.waited_with_idle_cores();
     // What is late to start, or has nothing to do for a while, costs little beside calls that wait: only where that is most of the time
     // does it tell anything. But of a few threads that were asked for none is to spare at the end.
     let cheap = |seconds: f64| waits && seconds < MOST * time.total();

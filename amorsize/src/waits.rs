@@ -48,11 +48,6 @@ impl Waits {
         }
     }
 
-    /// Whether anything was seen.
-    pub(crate) fn are_known(&self) -> bool {
-        self.all.0 + self.all.1 > 0.0
-    }
-
     fn share((ran, waited): (f64, f64)) -> Option<f64> {
         (ran + waited > 0.0).then(|| waited / (ran + waited))
     }
@@ -125,7 +120,7 @@ mod tests {
     #[test]
     fn threads_keep_the_cores_busy_while_others_wait() {
         let mut waits = Waits::default();
-        assert_eq!((waits.are_known(), waits.threads(4)), (false, 4.0));
+        assert_eq!((waits.share_of_all(), waits.threads(4)), (None, 4.0));
         waits.add(used(5e-3, 1e-3, 0.0, 1e-3), true);
         assert!((waits.share_of_late() - 0.8).abs() < 1e-9 && waits.are_long());
         assert!((waits.threads(2) - 10.0).abs() < 1e-9);
@@ -135,7 +130,7 @@ mod tests {
     fn a_thread_that_is_queued_for_a_core_does_not_wait() {
         let mut waits = Waits::default();
         waits.add(used(60e-3, 10e-3, 50e-3, 10e-3), true);
-        assert!(waits.are_known() && !waits.are_long());
+        assert!(!waits.are_long());
         assert_eq!((waits.threads(2), waits.share_of_all()), (2.0, Some(0.0)));
         // A busy machine changes nothing in what a mixed function needs.
         let mut waits = Waits::default();
