@@ -10,6 +10,9 @@ use crate::seconds::Seconds;
 /// A loss of less than this part of the threads' time is not what holds a run back: half of it comes and goes between two runs.
 const WORTH_NAMING: f64 = 0.05;
 
+/// The part of a time that is most of it.
+const MOST: f64 = 0.5;
+
 /// Handing over an item that takes so long costs less than a hundredth of it: 1 us at the very worst.
 const LONG_ITEM: f64 = 100e-6;
 
@@ -34,6 +37,9 @@ const LONG_ITEM: f64 = 100e-6;
 pub enum Bottleneck {
     /// The function itself: the threads were in it all the time.
     Cores,
+    /// What the function waits for, a device, the network, a lock or a timer: the threads were in it all the time, and the cores
+    /// were not.
+    Waiting,
     /// The memory budget: threads waited for room in it.
     Memory,
     /// The sink: threads waited until it had taken what was there.
@@ -52,6 +58,7 @@ impl fmt::Display for Bottleneck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cores => "the cores",
+            Self::Waiting => "what the function waits for",
             Self::Memory => "the memory budget",
             Self::Sink => "the sink",
             Self::Input => "the input",
@@ -64,17 +71,24 @@ impl fmt::Display for Bottleneck {
 
 pub(crate) fn of(report: &Report) -> Bottleneck {
     let time = report.time_use();
+    let waits = report.waited_with_idle_cores();
+    // What is late to start, or has nothing to do for a while, costs little beside calls that wait: only where that is most of the time
+    // does it tell anything. But of a few threads that were asked for none is to spare at the end.
+    let cheap = |seconds: f64| waits && seconds < MOST * time.total();
+    let ends = if cheap(time.ends()) && report.has_more_threads_than_cores() { 0.0 } else { time.ends() };
+    let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };
     let losses = [
         (Bottleneck::Memory, time.memory()),
         (Bottleneck::Sink, time.sink()),
         (Bottleneck::Input, time.input()),
-        (Bottleneck::LastItems, time.ends()),
-        (Bottleneck::Handling, time.handling()),
+        (Bottleneck::LastItems, ends),
+        (Bottleneck::Handling, handling),
     ];
     let [first, others @ ..] = losses;
     let worst = others.into_iter().fold(first, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
     let (bottleneck, seconds) = worst;
     match bottleneck {
+        _ if waits && seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Waiting,
         // A sink that runs on the only thread takes its time, whatever the function does.
         _ if seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Cores,
         Bottleneck::Sink if report.threads() == 1 && time.sink() > time.calls() => Bottleneck::Sink,
@@ -150,6 +164,15 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
         Bottleneck::Cores => "the threads were in the function nearly all the time, so only more cores or a cheaper \
                               function make it faster"
             .into(),
+        Bottleneck::Waiting => format!(
+            "it waited {:.0} % of its time, on {threads} threads at most; {}",
+            100.0 * report.waiting_share().unwrap_or(0.0),
+            if report.has_more_threads_than_cores() {
+                "a device or a service that answers sooner, or to more calls at a time, makes it faster"
+            } else {
+                "without `threads`, and outside of a pool, the run finds how many more pay"
+            }
+        ),
         Bottleneck::Memory => format!(
             "{} times a thread found no room for the next item of about {per_item}; a larger `max_memory`, or smaller \
              results, let all {threads} threads work",

@@ -33,10 +33,12 @@ mod sink;
 mod stage;
 mod sync;
 mod then;
+mod thread_time;
 mod time_use;
 mod timeline;
 mod trace;
 mod verbose;
+mod waits;
 
 #[doc(hidden)]
 #[path = "private.rs"]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::execute::climb::Climb;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
 use crate::sample::Learned;
@@ -33,11 +34,16 @@ const COLD_START_SECONDS: f64 = 300e-6;
 /// Waking an idle pool: 17 to 67 us measured.
 const WARM_START_SECONDS: f64 = 60e-6;
 
+/// Starting a thread of our own: 34 us measured for each of 256.
+const THREAD_SECONDS: f64 = 35e-6;
+
 /// What the optimizer knows of the machine and of the run when it decides.
 #[derive(Clone, Debug)]
 pub(crate) struct Situation {
-    /// Threads that there are, or that were asked for.
+    /// Threads that can run at a time, or that were asked for.
     pub(crate) threads: usize,
+    /// Threads that a function may have that waits.
+    pub(crate) most: usize,
     pub(crate) threads_asked: bool,
     /// Whether the pool runs already.
     pub(crate) warm: bool,
@@ -263,6 +269,7 @@ pub struct Plan {
     chunk_size: usize,
     batch_size: usize,
     speedup: f64,
+    waiting_share: Option<f64>,
     seconds_per_item: f64,
     bytes_per_item: Bytes,
     working_bytes: Bytes,
@@ -283,18 +290,28 @@ impl Plan {
         let remaining = situation.remaining.unwrap_or(learned.items.max(1)) as f64;
         let inline = seconds + learned.handling;
         let crossing = learned.handling + CROSSING_SECONDS;
-        let most = situation.threads.min(situation.remaining.unwrap_or(usize::MAX)).max(1);
+        let wanted = wanted_threads(learned, situation);
+        let most = wanted.min(situation.remaining.unwrap_or(usize::MAX)).max(1);
         let parallel = ((seconds + crossing) / most as f64).max(crossing);
         let start = if situation.warm { WARM_START_SECONDS } else { COLD_START_SECONDS };
-        let speedup = remaining * inline / (start + remaining * parallel);
+        let climbs = wanted > situation.threads;
+        let (climb, climbed) =
+            if climbs { climb(seconds + crossing, situation.threads, most, remaining) } else { (0.0, 0.0) };
+        let speedup = remaining * inline / (start + climb + (remaining - climbed) * parallel);
+        // What calls keep busy of the cores without us, they can't gain once more.
+        let cores_of_a_call = learned.waits.cores_of_a_call(situation.threads);
+        let speedup = cores_of_a_call.map_or(speedup, |cores| speedup.min((situation.threads as f64 / cores).max(1.0)));
         let asked = situation.threads_asked && situation.threads > 1;
-        let threads = if most > 1 && (speedup > 1.0 || asked) { most } else { 1 };
+        // A call that keeps all cores busy still has parts in which it doesn't.
+        let pays = speedup > 1.0 || cores_of_a_call.is_some();
+        let threads = if most > 1 && (pays || asked) { most } else { 1 };
         let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
 
         let mut plan = Self {
             threads,
             chunk_size: chunk_items(learned, situation, threads),
             batch_size: 1,
+            waiting_share: learned.waits.share_of_all(),
             speedup: if threads > 1 { speedup } else { 1.0 },
             seconds_per_item: learned.seconds_per_item(),
             bytes_per_item: Bytes::new(bytes_per_item),
@@ -308,9 +325,10 @@ impl Plan {
             reasons: Vec::new(),
             warnings: Vec::new(),
         };
-        plan.batch_size = batch_items(learned, situation, &plan);
+        plan.batch_size = batch_items(learned, situation, threads, plan.chunk_size);
         if explain {
             plan.explain_threads(situation, parallel <= inline);
+            plan.explain_waiting(situation, cores_of_a_call);
             plan.explain_sizes(situation);
             plan.explain_bound(situation);
             plan.warn(learned, situation, parallel > inline && most > 1);
@@ -332,12 +350,45 @@ impl Plan {
             )
         } else if situation.threads_asked {
             format!("runs on {} threads, as asked for", self.threads)
+        } else if self.threads > situation.threads {
+            format!(
+                "the function waits {:.0} % of its time: up to {} threads on {}, as far as more of them pay, are expected to \
+                 be {:.2} times as fast",
+                100.0 * self.waiting_share.unwrap_or(0.0),
+                self.threads,
+                cores(situation.threads),
+                self.speedup
+            )
         } else {
             format!(
                 "runs on {} threads: at {cost} per item they are expected to be {:.2} times as fast",
                 self.threads, self.speedup
             )
         });
+    }
+
+    /// What the function does beside running on its own thread.
+    fn explain_waiting(&mut self, situation: &Situation, cores_of_a_call: Option<f64>) {
+        if let Some(busy) = cores_of_a_call {
+            self.reasons.push(format!(
+                "a call keeps {busy:.1} cores busy alone, by threads of its own or because the program's other threads are at work: \
+                 of {} more threads gain no more than {:.2} times",
+                cores(situation.threads),
+                (situation.threads as f64 / busy).max(1.0)
+            ));
+        } else if let Some(share) = self.waiting_share
+            && share >= MUCH_WAITING
+            && self.threads <= situation.threads
+        {
+            self.reasons.push(if situation.threads_asked {
+                format!(
+                    "the function waits {:.0} % of its time: without `threads` the run finds how many more pay",
+                    100.0 * share
+                )
+            } else {
+                format!("the function waits {:.0} % of its time", 100.0 * share)
+            });
+        }
     }
 
     fn explain_sizes(&mut self, situation: &Situation) {
@@ -378,6 +429,8 @@ impl Plan {
                 "bound by memory: the budget has room for {} at a time, and {threads} threads could make more",
                 if calls <= 1 { "one call".to_owned() } else { format!("{calls} calls") }
             )
+        } else if threads > situation.threads {
+            "bound by what the function waits for, as long as input and sink keep up".to_owned()
         } else if threads < situation.threads {
             format!("bound by the input: {threads} items are left for {} threads", situation.threads)
         } else {
@@ -449,6 +502,9 @@ impl Plan {
 
     /// Workers that the run uses; 1 means that it runs on the calling thread.
     ///
+    /// For a function that waits it is the most that the run goes to: it begins with fewer, and takes more as long as that pays;
+    /// [`Report::threads`](crate::Report::threads) tells how many it came to.
+    ///
     /// # Examples
     ///
     /// ```
@@ -460,6 +516,30 @@ impl Plan {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// The part of its time, from 0 to 1, that the function waited in the sample rather than to run: for a device, the network, a
+    /// lock or a timer. Time in which its thread was queued for a core does not count. `None` where that isn't known: the calls
+    /// were shorter than 50 us, or the system doesn't tell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut run = process_in_batches(|_| thread::sleep(Duration::from_millis(2)), 0..100);
+    /// let plan = run.plan()?;
+    /// if let Some(share) = plan.waiting_share() {
+    ///     assert!(share > 0.5);
+    ///     assert!(plan.explain().contains("the function waits "));
+    /// }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn waiting_share(&self) -> Option<f64> {
+        self.waiting_share
     }
 
     /// Items that a worker takes at a time, to begin with; it is adapted during the run.
@@ -499,6 +579,10 @@ impl Plan {
     }
 
     /// How many times as fast as a plain loop the run is expected to be.
+    ///
+    /// Of a function that waits it is expected that what it waits for keeps up with the threads. Where a call keeps several cores
+    /// busy itself, others gain only what it leaves. Two threads that share a core by simultaneous multithreading count as two,
+    /// though they gain less: how much depends on the function.
     ///
     /// # Examples
     ///
@@ -715,17 +799,50 @@ pub(crate) fn chunk_items(learned: &Learned, situation: &Situation, threads: usi
 }
 
 /// Items that a batch is to hold at most.
-fn batch_items(learned: &Learned, situation: &Situation, plan: &Plan) -> usize {
+pub(crate) fn batch_items(learned: &Learned, situation: &Situation, threads: usize, chunk_size: usize) -> usize {
     if let Some(asked) = situation.batch_items {
         return asked;
     }
-    let seconds = learned.recent_seconds().max(1e-10) / plan.threads as f64;
+    let seconds = learned.recent_seconds().max(1e-10) / threads as f64;
     let by_time = (BATCH_SECONDS / seconds) as usize;
-    let by_memory = plan.budget.as_u64() / BATCH_PART / plan.bytes_per_item.as_u64().max(1);
+    let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
+    let by_memory = situation.budget.as_u64() / BATCH_PART / bytes_per_item.max(1);
     let by_copying = BATCH_BUFFER / situation.result_size.max(1);
     let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
-    // Of slow items each thread has one in a batch at least, and another.
-    by_time.max(2 * plan.threads).min(by_copying.max(plan.chunk_size)).min(by_memory).max(1)
+    // Of slow items each thread has one in a batch at least, and another; of threads beyond the cores' one more, because an
+    // iterator's run is seen to pay or not by the second one alone.
+    let rounds = if threads > situation.threads { 3 } else { 2 };
+    by_time.max(rounds * threads).min(by_copying.max(chunk_size)).min(by_memory).max(1)
+}
+
+/// Of a function that waits no less than this part of its time it is said, where it changes nothing.
+const MUCH_WAITING: f64 = 0.25;
+
+/// So many cores, in words.
+pub(crate) fn cores(count: usize) -> String {
+    if count == 1 { "1 core".to_owned() } else { format!("{count} cores") }
+}
+
+/// Threads that keep the cores busy, as far as there may be so many.
+pub(crate) fn wanted_threads(learned: &Learned, situation: &Situation) -> usize {
+    // A hundredth of a thread more is not worth one.
+    let wanted = (learned.waits.threads_if_alone(situation.threads) - 0.01).ceil() as usize;
+    wanted.clamp(situation.threads, situation.most.max(situation.threads))
+}
+
+/// Seconds that a climb to so many threads takes, their start with it, and the items that are done meanwhile.
+fn climb(seconds: f64, cores: usize, threads: usize, remaining: f64) -> (f64, f64) {
+    let (mut spent, mut done) = (threads as f64 * THREAD_SECONDS, 0.0);
+    let mut level = Climb::first(cores, threads);
+    while level < threads && done < remaining {
+        // A round that is left out and one that counts.
+        let round = seconds.max(CHUNK_SECONDS);
+        let items = (2.0 * round * level as f64 / seconds).min(remaining - done);
+        spent += items * seconds / level as f64;
+        done += items;
+        level = Climb::next(level, threads);
+    }
+    (spent, done)
 }
 
 #[cfg(test)]
@@ -743,6 +860,7 @@ mod tests {
     fn situation(remaining: Option<usize>) -> Situation {
         Situation {
             threads: 4,
+            most: 256,
             threads_asked: false,
             warm: true,
             remaining,
@@ -769,6 +887,52 @@ mod tests {
         assert_eq!(plan.chunk_size(), 2);
         assert_eq!(plan.batch_size(), 80);
         assert!(codes(&plan).is_empty(), "{plan}");
+    }
+
+    fn used(seconds: f64, ran: f64, process_ran: f64) -> crate::thread_time::Use {
+        crate::thread_time::Use { seconds, ran, queued: 0.0, process_ran, closely: true }
+    }
+
+    #[test]
+    fn a_function_that_waits_gets_threads_that_keep_the_cores_busy() {
+        let mut learned = learned(5e-3, 24);
+        learned.waits.add(used(5e-3, 1e-3, 1e-3), true);
+        let plan = Plan::new(&learned, &situation(Some(10_000)), true);
+        assert_eq!((plan.threads(), plan.waiting_share()), (20, Some(0.8)));
+        assert!((15.0..=20.0).contains(&plan.speedup()), "{}", plan.speedup());
+        let text = plan.to_string();
+        assert!(text.contains("the function waits 80 % of its time: up to 20 threads on 4 cores"), "{text}");
+        assert!(text.contains("bound by what the function waits for"), "{text}");
+        // Of little work not all of them have something to do.
+        let few = Plan::new(&learned, &situation(Some(10)), true);
+        assert_eq!(few.threads(), 10);
+        assert!(few.speedup() < 10.0);
+        // As many as asked for, and it is said what else there is.
+        let asked = Situation { threads_asked: true, most: 4, ..situation(Some(10_000)) };
+        let plan = Plan::new(&learned, &asked, true);
+        assert_eq!(plan.threads(), 4);
+        assert!(plan.to_string().contains("without `threads` the run finds how many more pay"), "{plan}");
+    }
+
+    #[test]
+    fn one_core_is_enough_to_wait_on_many_threads() {
+        let mut learned = learned(5e-3, 24);
+        let alone = Situation { threads: 1, ..situation(Some(10_000)) };
+        assert_eq!(Plan::new(&learned, &alone, true).threads(), 1);
+        learned.waits.add(used(5e-3, 5e-6, 5e-6), true);
+        assert_eq!(Plan::new(&learned, &alone, true).threads(), 256);
+    }
+
+    #[test]
+    fn a_function_that_keeps_the_cores_busy_itself_is_not_multiplied() {
+        let mut learned = learned(10e-3, 24);
+        // Its thread waits for others, which have three of the four cores.
+        learned.waits.add(used(10e-3, 0.0, 30e-3), true);
+        let plan = Plan::new(&learned, &situation(Some(10_000)), true);
+        assert_eq!(plan.threads(), 4);
+        assert!((plan.speedup() - 4.0 / 3.0).abs() < 1e-9, "{}", plan.speedup());
+        assert!(plan.to_string().contains("a call keeps 3.0 cores busy alone"), "{plan}");
+        assert!(!plan.to_string().contains("the function waits"), "{plan}");
     }
 
     #[test]

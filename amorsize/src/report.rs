@@ -228,7 +228,7 @@ impl Report {
         }
     }
 
-    /// Workers that the run used.
+    /// Workers that the run used: the most at a time, where their number changed.
     ///
     /// # Examples
     ///
@@ -241,6 +241,42 @@ impl Report {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.totals.threads
+    }
+
+    /// Whether the function waited, on so many threads, while cores had nothing to do.
+    pub(crate) fn waited_with_idle_cores(&self) -> bool {
+        let Some(share) = self.waiting_share() else { return false };
+        // Half: a core that is more idle than busy.
+        let busy = self.totals.time_use.calls / self.totals.seconds.max(f64::MIN_POSITIVE) * (1.0 - share);
+        share > 0.5 && busy < 0.5 * self.totals.cores as f64
+    }
+
+    pub(crate) fn has_more_threads_than_cores(&self) -> bool {
+        self.threads() > self.totals.cores
+    }
+
+    /// The part of its time, from 0 to 1, that the function waited rather than to run: for a device, the network, a lock or a
+    /// timer. It is measured on a chunk every 10 ms; time in which a thread was queued for a core does not count. `None` where it
+    /// isn't known: the run was too short, or the system doesn't tell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    ///
+    /// use amorsize::{Bottleneck, process_in_batches};
+    ///
+    /// let run = process_in_batches(|_| thread::sleep(Duration::from_millis(2)), 0..400);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// if let Some(share) = report.waiting_share() {
+    ///     assert!(share > 0.5);
+    ///     println!("waited {:.0} % of the time, on up to {} threads", 100.0 * share, report.threads());
+    /// }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn waiting_share(&self) -> Option<f64> {
+        self.totals.learned.waits.share_of_all()
     }
 
     /// Items that a worker took at a time, on average.

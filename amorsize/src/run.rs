@@ -157,14 +157,22 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the number of workers: the run uses a pool of that size, which is kept for the next run of the same size. By
-    /// default the run uses the pool that it is called in, or rayon's global one, as far as the plan finds it worthwhile.
+    /// Sets the number of workers: the run uses a pool of that size, which is kept for the next run of the same size.
+    ///
+    /// By default the run uses the pool that it is called in, or rayon's global one, as far as the plan finds it worthwhile: no more
+    /// threads than can run at a time, which is the size of the pool, the cores that the process may use (by its affinity mask) or
+    /// its share of their time (by a quota of its cgroup), whichever is least.
+    ///
+    /// A function that waits, for a device, the network, a lock or a timer, gets more: threads that sleep need no core. The run finds
+    /// by itself how many pay, up to 256 or four for each core. They are threads of the run's own beside the pool's, end with it, and
+    /// are not bounded by `RAYON_NUM_THREADS`, which says how many cores to use. A run that is called on a pool's thread keeps to that
+    /// pool, and one within a call of another run to the cores.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// // Calls that wait for a network keep more threads busy than there are cores.
+    /// // A service that takes eight calls at a time: without a number the run tries whether more pay.
     /// let fetch = |x: u64| {
     ///     std::thread::sleep(std::time::Duration::from_millis(2));
     ///     x

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::waits::Waits;
+
 /// A call that takes less than this is not timed alone: reading the clock twice costs about 46 ns, so it would be off by more
 /// than a twentieth.
 pub(crate) const TIMED_ALONE: Duration = Duration::from_micros(1);
@@ -40,6 +42,8 @@ pub(crate) struct Learned {
     expected_bytes: f64,
     /// Seconds per item to take an item from the input and to hand its result over.
     pub(crate) handling: f64,
+    /// How much of their time calls wait.
+    pub(crate) waits: Waits,
     /// Seconds per item of the first and of the slowest stretch; their spread tells whether a mean can be trusted.
     fastest: f64,
     slowest: f64,

@@ -57,6 +57,7 @@ as_name!(Phase { Sampling: "sampling", Planned: "planned", Running: "running", D
 
 as_name!(Bottleneck {
     Cores: "cores",
+    Waiting: "waiting",
     Memory: "memory",
     Sink: "sink",
     Input: "input",
@@ -76,6 +77,7 @@ as_struct!(Plan, |plan| {
     "chunk_size": plan.chunk_size(),
     "batch_size": plan.batch_size(),
     "speedup": plan.speedup(),
+    "waiting_share": plan.waiting_share(),
     "seconds_per_item": plan.seconds_per_item(),
     "bytes_per_item": plan.bytes_per_item(),
     "working_bytes": plan.working_bytes(),
@@ -203,6 +205,7 @@ as_struct!(Report, |report| {
     "bytes_per_second": report.bytes_per_second(),
     "speedup": report.speedup(),
     "sampled_speedup": report.sampled_speedup(),
+    "waiting_share": report.waiting_share(),
     "bottleneck": report.bottleneck(),
     "time_use": report.time_use(),
     "credit_waits": report.credit_waits(),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use super::buffer::Chunk;
 use super::buffer::{RawChunk, Types};
-use super::control::{ChunkId, Control, Steps};
+use super::control::{ChunkId, Control, Place, Steps};
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::Interrupts;
 use crate::memory::budget::Ledger;
@@ -361,27 +361,27 @@ impl Work<'_> {
     }
 
     /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
-    pub(crate) fn run_next(&self, control: &Control, is_job: bool, forced: bool) -> bool {
+    pub(crate) fn run_next(&self, control: &Control, job: Option<Place>, forced: bool) -> bool {
         if !self.tracks {
-            return self.run_untracked(control, is_job, forced);
+            return self.run_untracked(control, job, forced);
         }
-        if is_job {
+        if job.is_some() {
             tracking::mark_worker();
         }
         let frame = Frame::begin();
-        let more = self.run_untracked(control, is_job, forced);
+        let more = self.run_untracked(control, job, forced);
         control.add_kept(frame.end().retained());
         more
     }
 
-    fn run_untracked(&self, control: &Control, is_job: bool, forced: bool) -> bool {
+    fn run_untracked(&self, control: &Control, job: Option<Place>, forced: bool) -> bool {
         let mut split = |id, keep| {
             let mut chunk = self.chunks.take(id);
             let rest = chunk.split_off(keep);
             self.chunks.put(id, chunk);
             self.chunks.add(rest)
         };
-        let Some(grant) = control.start_next(is_job, forced, &mut split) else { return false };
+        let Some(grant) = control.start_next(job, forced, &mut split) else { return false };
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
         let entered = self.ledger.enter();
@@ -401,7 +401,7 @@ impl Work<'_> {
         } else {
             self.chunks.put(grant.id, chunk);
         }
-        control.finish(ran, rest, is_job) || !is_job
+        control.finish(ran, rest, job) || job.is_none()
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::chunk::Work;
-use super::control::{Control, Stuck};
+use super::control::{Control, Place, Stuck};
 use super::line::{Accepted, Flow, Line};
-use super::pool::{self, Job};
+use super::pool::{self, Job, Start};
 use super::{interrupted, over_budget, oversize};
 use crate::error::Error;
 use crate::memory::Bytes;
@@ -17,8 +17,9 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 /// A worker that waits for others looks this often whether there is something to do.
 const WORKER_NAP: Duration = Duration::from_micros(100);
 
-/// What a pool's thread does for the run.
+/// What a thread does for the run that is not the calling one.
 pub(super) struct WorkerJob<'a> {
+    pub(super) place: Place,
     pub(super) control: &'a Control,
     pub(super) work: Work<'a>,
 }
@@ -26,7 +27,7 @@ pub(super) struct WorkerJob<'a> {
 impl Job for WorkerJob<'_> {
     fn run(&self) -> bool {
         let _entered = self.work.span.enter();
-        self.work.run_next(self.control, true, false)
+        self.work.run_next(self.control, Some(self.place), false)
     }
 }
 
@@ -59,7 +60,7 @@ impl Drop for StopOnUnwind<'_> {
 
 impl Conductor<'_> {
     /// Feeds the workers and hands over what they made, until the input ends or the outlet has enough.
-    pub(super) fn conduct(&mut self, line: &mut Line<'_>, start_job: &dyn Fn()) -> Result<Flow, Error> {
+    pub(super) fn conduct(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Error> {
         let _stop = StopOnUnwind(self.control);
         loop {
             // What workers allocated is from now on the business of the call that this run is part of, if it is.
@@ -108,7 +109,7 @@ impl Conductor<'_> {
                     }
                     // A call that alone needs more than the budget runs alone. So does the next one of a collect that has nothing
                     // yet: it goes on after one that gave up, and must come further.
-                    self.work.run_next(self.control, false, true);
+                    self.work.run_next(self.control, None, true);
                     continue;
                 }
             }
@@ -127,11 +128,20 @@ impl Conductor<'_> {
         Some(accepted.flow)
     }
 
-    fn feed(&self, line: &mut Line<'_>, most_pulls: usize, start_job: &dyn Fn()) {
-        // The caller that joins in is one of the threads.
-        let threads = self.control.threads();
-        let most_jobs = threads - usize::from(self.joins_in);
-        let start_jobs = || (0..self.control.jobs_to_start(most_jobs)).for_each(|_| start_job());
+    fn feed(&self, line: &mut Line<'_>, most_pulls: usize, start_job: Start<'_>) {
+        if let Some(items) = self.control.new_batch_size() {
+            line.outlet.set_batch_size(items);
+        }
+        let start_jobs = || {
+            // The caller that joins in is one of the threads.
+            let (jobs, place) = self.control.jobs_to_start(self.joins_in.into());
+            for started in 0..jobs {
+                if let Err(threads) = start_job(place) {
+                    self.control.lacks_threads(jobs - started, threads);
+                    break;
+                }
+            }
+        };
         // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
         for _ in 0..most_pulls {
             let count = if line.ended() { 0 } else { self.control.items_wanted() };
@@ -169,7 +179,7 @@ impl Conductor<'_> {
 
     fn wait(&self, line: &Line<'_>) {
         let (wanted, holds) = (line.outlet.wanted(), line.outlet.holds());
-        if self.control.needs_caller(wanted, holds) || (self.joins_in && self.work.run_next(self.control, false, false))
+        if self.control.needs_caller(wanted, holds) || (self.joins_in && self.work.run_next(self.control, None, false))
         {
             return;
         }

@@ -22,15 +22,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Idle, Stopwatch};
+use super::climb::Climb;
 use super::line::Accepted;
 use super::lookout::{Lookout, Seen};
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, MeasuredBy};
 use crate::memory::tracking;
-use crate::plan::{CHUNK_SECONDS, Situation, chunk_items};
+use crate::plan::{CHUNK_SECONDS, Situation, batch_items, chunk_items};
 use crate::sample::{Learned, Stretch};
 use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+use crate::thread_time::{self, IS_TOLD, Measuring, Use};
 use crate::time_use::TimeUse;
 
 /// Where a chunk is kept.
@@ -49,6 +51,11 @@ const UNKNOWN_SINK: usize = 1 << 20;
 const LOOK_SECONDS: f64 = 10e-6;
 /// Between two looks at the clock (23 ns each).
 const CLOCK_SECONDS: f64 = 100e-6;
+
+/// Of the calls of a run a chunk in so long is measured for what it waits: 2 us each time, and 6 us where one was seen not to run.
+const MEASURED_EVERY: Duration = Duration::from_millis(10);
+/// Chunks of items that take so long are looked at closely at once: 6 us are a two-hundredth of one.
+const CLOSELY: f64 = 1e-3;
 
 /// Idle workers that allocate or free less than this do so for the pool itself: some 40 bytes for each job, and its queues.
 const POOLS_OWN: i64 = 16 << 10;
@@ -70,6 +77,28 @@ pub(crate) trait Steps {
     fn is_interrupted(&self) -> bool;
 }
 
+/// Where a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On a thread of the pool.
+    Pool,
+    /// On a thread of the run's own, because it is to run more calls at a time than the pool has threads.
+    Own,
+}
+
+/// Which threads a run may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Those that the run begins with.
+    pub(crate) level: usize,
+    /// Those that can run at a time.
+    pub(crate) cores: usize,
+    /// Those that it may climb to.
+    pub(crate) most: usize,
+    /// Whether these are threads of its own, rather than those of the pool.
+    pub(crate) own: bool,
+}
+
 /// A chunk that may start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant {
@@ -82,6 +111,8 @@ pub(crate) struct Grant {
     input_bytes: u64,
     /// Bytes that a result counts with beside what is measured of it.
     per_item: u64,
+    /// Whether it is measured what its calls wait, and how closely.
+    measured: Option<bool>,
 }
 
 /// A chunk that waits for a worker.
@@ -140,6 +171,7 @@ struct Outcome {
     /// Whether the bytes contain what other threads did for the results.
     elsewhere: bool,
     panic: Option<Payload>,
+    used: Option<Use>,
 }
 
 #[derive(Debug)]
@@ -188,7 +220,21 @@ pub(crate) struct State {
     /// What the chunks that run took when they were started.
     running_credit: u64,
     jobs: usize,
+    /// Threads now.
     pub(crate) threads: usize,
+    climb: Climb,
+    /// Whether threads beyond the cores are the run's own.
+    own_threads: bool,
+    /// The most jobs that ran at a time, or threads that the run began with.
+    pub(crate) most_threads: usize,
+    /// Whether jobs are to be started that no new work calls for.
+    recruits: bool,
+    /// The items of a batch, where they have changed with the threads.
+    new_batch_size: Option<usize>,
+    /// When the next chunk is measured for what its calls wait.
+    measure_at: Option<Instant>,
+    /// Whether one was seen not to run.
+    suspects: bool,
     ordered: bool,
     pub(crate) ledger: Ledger,
     pub(crate) learned: Learned,
@@ -272,6 +318,39 @@ impl State {
         self.ledger.give(held.saturating_sub(self.stray_credit));
     }
 
+    /// Where jobs are to run now.
+    fn place(&self) -> Place {
+        if self.own_threads && self.climb.is_above_cores() { Place::Own } else { Place::Pool }
+    }
+
+    /// Whether the next chunk is measured for what its calls wait, and how closely.
+    fn is_measured(&mut self, now: Instant) -> Option<bool> {
+        if !IS_TOLD || self.measure_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.measure_at = Some(now + MEASURED_EVERY);
+        Some(self.suspects || self.learned.recent_seconds() >= CLOSELY)
+    }
+
+    /// Learns what the calls of a chunk waited.
+    fn learn_waits(&mut self, used: Use) {
+        if used.is_suspect() {
+            self.suspects = true;
+            self.measure_at = None;
+        } else {
+            self.learned.waits.add(used, false);
+        }
+    }
+
+    /// Goes on with so many threads.
+    fn set_threads(&mut self, threads: usize) {
+        self.threads = threads;
+        self.recruits = true;
+        let chunk_size = chunk_items(&self.learned, &self.situation, threads);
+        self.batch_size = batch_items(&self.learned, &self.situation, threads, chunk_size);
+        self.new_batch_size = Some(self.batch_size);
+    }
+
     fn add_ready(&mut self) {
         loop {
             if let Some(next) = self.finished.get(&self.ready_end) {
@@ -349,6 +428,7 @@ impl State {
         ready >= self.wanted_items
             || self.wants_items(AHEAD * self.threads / 2, 0, limit)
             || (self.running == 0 && self.jobs == 0)
+            || self.recruits
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
     }
 }
@@ -356,6 +436,7 @@ impl State {
 impl Control {
     pub(crate) fn new(
         situation: Situation,
+        room: Room,
         learned: Learned,
         ledger: Ledger,
         head_start: HeadStart,
@@ -379,7 +460,14 @@ impl Control {
                 running: 0,
                 running_credit: 0,
                 jobs: 0,
-                threads: situation.threads,
+                threads: room.level,
+                climb: Climb::new(room.cores, room.level, room.most),
+                own_threads: room.own,
+                most_threads: room.level.min(room.cores),
+                recruits: false,
+                new_batch_size: None,
+                measure_at: None,
+                suspects: false,
                 ordered,
                 ledger,
                 learned,
@@ -420,8 +508,25 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn threads(&self) -> usize {
-        self.state().threads
+    /// The items of a batch, where they have changed with the threads.
+    pub(crate) fn new_batch_size(&self) -> Option<usize> {
+        self.state().new_batch_size.take()
+    }
+
+    /// Whether the run may come to threads of its own.
+    pub(crate) fn has_own_threads(&self) -> bool {
+        let state = self.state();
+        state.own_threads && state.climb.is_possible()
+    }
+
+    /// Notes that jobs found no thread: so many could be had.
+    pub(crate) fn lacks_threads(&self, jobs: usize, threads: usize) {
+        let now = now();
+        let mut state = self.state();
+        self.book(&mut state, now);
+        state.jobs -= jobs;
+        let threads = state.climb.limit(threads);
+        state.set_threads(threads);
     }
 
     /// Chunks that are pulled at most before results are looked at again.
@@ -454,14 +559,19 @@ impl Control {
     pub(crate) fn begin(&self) {
         self.over.store(false, Ordering::Relaxed);
         self.pause(false);
-        self.state().account.begin(now());
+        let now = now();
+        let mut state = self.state();
+        state.account.begin(now);
+        state.climb.resume(now, &thread_time::process_ran);
     }
 
     /// Notes that everything that ran is done.
     pub(crate) fn settle(&self) {
+        let now = now();
         let mut state = self.state();
-        self.book(&mut state, now());
+        self.book(&mut state, now);
         state.account.end();
+        state.climb.pause(now, &thread_time::process_ran);
     }
 
     /// Books what threads did until now. It comes before each change of what they can do.
@@ -595,16 +705,18 @@ impl Control {
         }
     }
 
-    /// Registers as many new jobs as there is work for, and gives their number.
-    pub(crate) fn jobs_to_start(&self, most: usize) -> usize {
+    /// Registers as many new jobs as there is work for, and gives their number and where they are to run. Of the run's threads
+    /// `others` are no jobs.
+    pub(crate) fn jobs_to_start(&self, others: usize) -> (usize, Place) {
         let mut state = self.state();
-        let limit = self.limit();
+        let (limit, place) = (self.limit(), state.place());
+        state.recruits = false;
         if !state.has_work(limit) || state.lacks_credit(limit) || self.pausing.load(Ordering::Relaxed) {
-            return 0;
+            return (0, place);
         }
-        let new = state.waiting.len().min(most.saturating_sub(state.jobs));
+        let new = state.waiting.len().min((state.threads - others).saturating_sub(state.jobs));
         state.jobs += new;
-        new
+        (new, place)
     }
 
     /// The next chunk to hand over, with its results' bytes.
@@ -636,6 +748,16 @@ impl Control {
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
         state.running == 0 && !state.has_ready() && !state.has_work(self.limit())
+    }
+
+    /// Goes on with so many threads, as [`finish`](Self::finish) does when the climb says so, and tells the caller.
+    #[cfg(all(loom, test))]
+    pub(crate) fn climb_to(&self, threads: usize) {
+        let mut state = self.state();
+        state.climb = Climb::new(1, threads, threads);
+        state.set_threads(threads);
+        drop(state);
+        self.caller.notify_one();
     }
 
     /// Whether nothing is under way, and nothing is left over.
@@ -721,13 +843,13 @@ impl Control {
     /// name. `forced` starts a single item whether there is credit or not.
     pub(crate) fn start_next(
         &self,
-        is_job: bool,
+        job: Option<Place>,
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
     ) -> Option<Grant> {
         let mut state = self.state();
         let grant = self.grant(&mut state, forced, split);
-        if grant.is_none() && is_job {
+        if grant.is_none() && job.is_some() {
             state.account.credit_waits += usize::from(state.lacks_credit(self.limit()));
             state.jobs -= 1;
             if state.caller_is_needed(self.limit()) {
@@ -763,7 +885,8 @@ impl Control {
             // A run within a call of this one was faster.
             return None;
         }
-        self.book(state, now());
+        let now = now();
+        self.book(state, now);
         state.waiting.pop_first();
         state.queued -= items;
         let mut input_bytes = chunk.input_bytes;
@@ -778,11 +901,13 @@ impl Control {
         }
         state.running += 1;
         state.running_credit += credit;
+        state.most_threads = state.most_threads.max(state.running);
         state.outstanding += items;
         state.most_outstanding = state.most_outstanding.max(state.outstanding);
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
-        Some(Grant { id: chunk.id, start, items, credit, working, input_bytes, per_item })
+        let measured = state.is_measured(now);
+        Some(Grant { id: chunk.id, start, items, credit, working, input_bytes, per_item, measured })
     }
 
     /// Runs a chunk as far as credit, time and the run's end allow, and catches a panic.
@@ -793,7 +918,9 @@ impl Control {
         };
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
-        let mut outcome = Outcome { stretch: Stretch::default(), credit: grant.credit, elsewhere: false, panic: None };
+        let stretch = Stretch::default();
+        let mut outcome = Outcome { stretch, credit: grant.credit, elsewhere: false, panic: None, used: None };
+        let measuring = grant.measured.and_then(Measuring::begin);
         let stretch = &mut outcome.stretch;
         let begun = now();
         let mut next_clock = clock;
@@ -844,6 +971,7 @@ impl Control {
             }
         }
         stretch.seconds = (now() - begun).as_secs_f64();
+        outcome.used = measuring.and_then(Measuring::end);
         outcome
     }
 
@@ -885,7 +1013,7 @@ impl Control {
 
     /// Books a chunk that ran. `rest` is the name of the items that did not, where there are any and they are to run later.
     /// Says whether the job is to go on with another chunk.
-    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, is_job: bool) -> bool {
+    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<Place>) -> bool {
         self.look();
         let Ran { grant, mut outcome } = ran;
         let done = outcome.stretch.items;
@@ -906,6 +1034,14 @@ impl Control {
         state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
         state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
         state.learned.add(outcome.stretch);
+        if let Some(used) = outcome.used {
+            state.learn_waits(used);
+        }
+        let State { climb, learned, .. } = &mut *state;
+        let ended = (done, outcome.stretch.seconds);
+        if let Some(threads) = climb.chunk_ended(now, ended, &learned.waits, &thread_time::process_ran) {
+            state.set_threads(threads);
+        }
         state.running -= 1;
         state.running_credit -= grant.credit;
         state.chunks += 1;
@@ -930,8 +1066,13 @@ impl Control {
             state.finished.insert(grant.start, chunk);
             state.add_ready();
         }
-        let go_on = is_job && state.has_work(self.limit()) && !self.pausing.load(Ordering::Relaxed);
-        if is_job && !go_on {
+        let mut go_on = job.is_some() && state.has_work(self.limit()) && !self.pausing.load(Ordering::Relaxed);
+        if go_on && (job != Some(state.place()) || state.jobs > state.threads) {
+            // Another takes its place elsewhere, or none.
+            go_on = false;
+            state.recruits = true;
+        }
+        if job.is_some() && !go_on {
             state.jobs -= 1;
         }
         if state.caller_is_needed(self.limit()) {

@@ -8,6 +8,7 @@ use super::chunk::Work;
 use super::control::{ChunkId, Finished};
 use crate::failure::Payload;
 use crate::memory::tracking::{self, Frame};
+use crate::thread_time::{Measuring, Use};
 
 /// Whether a run is to go on after results were handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,6 +253,10 @@ pub(crate) struct Inlined {
     pub(crate) working: u64,
     /// Seconds in the function, where they were asked for.
     pub(crate) seconds: Option<f64>,
+    /// What the calling thread did meanwhile, where that was asked for and can be told.
+    pub(crate) used: Option<Use>,
+    /// Seconds that it took to find that out.
+    pub(crate) measuring: f64,
     pub(crate) panic: Option<Payload>,
 }
 
@@ -306,13 +311,34 @@ impl Line<'_> {
     }
 
     /// Pulls up to `count` items and calls the function for them until the results own more than `allowance` bytes. With `timed`
-    /// it tells how long the calls alone took. The results are to be [`accept`](Outlet::accept)ed.
-    pub(crate) fn inline(&mut self, count: usize, allowance: u64, timed: bool) -> (Inlined, Results) {
+    /// it tells how long the calls alone took, and where `measured` what the thread did meanwhile, closely or not. The results are to be [`accept`](Outlet::accept)ed.
+    pub(crate) fn inline(
+        &mut self,
+        count: usize,
+        allowance: u64,
+        timed: bool,
+        measured: Option<bool>,
+    ) -> (Inlined, Results) {
         let mut chunk = self.take(count);
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
-        let mut done = Inlined { items: 0, heap: 0, largest: 0, working: 0, seconds: None, panic: None };
+        let mut done = Inlined {
+            items: 0,
+            heap: 0,
+            largest: 0,
+            working: 0,
+            seconds: None,
+            used: None,
+            measuring: 0.0,
+            panic: None,
+        };
+        let measuring = measured.and_then(|closely| {
+            let begun = Instant::now();
+            let measuring = Measuring::begin(closely);
+            done.measuring = begun.elapsed().as_secs_f64();
+            measuring
+        });
         let begun = timed.then(Instant::now);
         let work = self.work;
         let at_once = if work.one_by_one() { 1 } else { count };
@@ -328,6 +354,11 @@ impl Line<'_> {
         }));
         done.panic = outcome.err();
         done.seconds = begun.map(|begun| begun.elapsed().as_secs_f64());
+        if let Some(measuring) = measuring {
+            let ended = Instant::now();
+            done.used = measuring.end();
+            done.measuring += ended.elapsed().as_secs_f64();
+        }
         let results = chunk.results.take();
         done.items = results.len();
         if chunk.items() > 0 {

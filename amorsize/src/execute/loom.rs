@@ -172,6 +172,8 @@ struct Case {
     cancelled: bool,
     /// How many results are enough at first.
     enough: usize,
+    /// Whether the run begins on one thread, and goes on with two of its own at any time.
+    climbs: bool,
 }
 
 /// Two calls at a time: the inputs of three, two results, and the reserve for the next in order.
@@ -187,6 +189,7 @@ const CASE: Case = Case {
     large: None,
     cancelled: false,
     enough: usize::MAX,
+    climbs: false,
 };
 
 /// The function of the run, which notes its calls.
@@ -313,7 +316,7 @@ struct Scene {
 
 impl Job for Scene {
     fn run(&self) -> bool {
-        WorkerJob { control: &self.control, work: self.work() }.run()
+        WorkerJob { place: Place::Pool, control: &self.control, work: self.work() }.run()
     }
 }
 
@@ -327,6 +330,7 @@ impl Scene {
         learned.add(Stretch { items: 1, seconds, bytes: RESULT, largest: RESULT, working: 0 });
         let situation = Situation {
             threads: 2,
+            most: 2,
             threads_asked: true,
             warm: true,
             remaining: None,
@@ -342,10 +346,12 @@ impl Scene {
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
         let head_start = HeadStart { next: 0, outstanding: 0, batch_size: 1 };
+        let cores = if case.climbs { 1 } else { 2 };
+        let room = Room { level: cores, cores, most: 2, own: case.climbs };
         let ways = Ways { ordered: case.ordered, tolerant: case.tolerant };
         Self {
             case,
-            control: Control::new(situation, learned, ledger.clone(), head_start, ways, None),
+            control: Control::new(situation, room, learned, ledger.clone(), head_start, ways, None),
             chunks: Chunks::new(),
             ledger,
             shared: Shared {
@@ -397,7 +403,10 @@ impl Scene {
             resident: None,
         };
         control.pause(false);
-        let outcome = conductor.conduct(&mut line, &|| self.pool.start());
+        let outcome = conductor.conduct(&mut line, &|_| {
+            self.pool.start();
+            Ok(())
+        });
         let called = self.calls().len();
         self.pool.join();
         if matches!(outcome, Ok(Flow::Continue)) {
@@ -431,6 +440,10 @@ fn run_to_the_end(case: Case) {
             thread::spawn(move || scene.pool.work(&*scene))
         })
         .collect();
+    if case.climbs {
+        let scene = Arc::clone(&scene);
+        threads.push(thread::spawn(move || scene.control.climb_to(2)));
+    }
     threads.extend(token.map(|token| thread::spawn(move || token.cancel())));
     let types = scene.shared.types;
     let mut source = Source::new(0..case.items, types);
@@ -543,4 +556,10 @@ fn of_two_panics_the_first_ends_the_run() {
 #[test]
 fn a_tolerant_run_goes_on_without_items_that_panic() {
     check_run(Case { panics: &[0, 2], tolerant: true, ..CASE });
+}
+
+#[test]
+fn a_run_that_gets_more_threads_loses_nothing() {
+    // A job of the pool ends as soon as the run has threads of its own, and the caller has to start another for it.
+    check_run(Case { items: 2, climbs: true, ..CASE });
 }

@@ -1,13 +1,14 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `control` who may run what and when, `lookout` who looks at it, `account` what threads wait for, `pool` the threads, `conductor` the calling thread beside them; this file drives them. All
-//! but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever the function.
+//! `control` who may run what and when, `climb` on how many threads, `lookout` who looks at it, `account` what threads wait for,
+//! `pool` the threads, `conductor` the calling thread beside them; this file drives them. All but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever the function.
 
 mod account;
 pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
+pub(crate) mod climb;
 mod conductor;
 pub(crate) mod control;
 pub(crate) mod line;
@@ -20,11 +21,12 @@ pub(crate) mod stages;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::climb::Climb;
 use self::conductor::{Conductor, WorkerJob};
-use self::control::{Control, HeadStart, Stuck, Ways};
+use self::control::{Control, HeadStart, Place, Room, Stuck, Ways};
 use self::line::{Accepted, Flow, Line};
 use self::lookout::{Lookout, Seen};
-use self::pool::Threads;
+use self::pool::{Expected, Job, Threads};
 use crate::cancel::Interrupt;
 use crate::error::{Error, ErrorKind};
 use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
@@ -49,6 +51,11 @@ const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
 /// Stretches expected to take this long are timed apart from the handling of their items: two looks at the clock are then less
 /// than a hundredth.
 const TIMED_APART: f64 = 5e-6;
+/// Stretches expected to take this long are measured for what their calls wait, which takes 2 us; closely, which takes 6 us.
+const MEASURED: f64 = 100e-6;
+const MEASURED_CLOSELY: f64 = 500e-6;
+/// One in so long is measured, in seconds: on a single core a run stays on the calling thread until its calls begin to wait.
+const MEASURED_EVERY: f64 = 10e-3;
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
 
@@ -63,6 +70,8 @@ pub(crate) struct Totals {
     pub(crate) max_memory: MaxMemory,
     pub(crate) seconds: f64,
     pub(crate) threads: usize,
+    /// Threads that could run at a time.
+    pub(crate) cores: usize,
     pub(crate) chunks: usize,
     pub(crate) measured_by: MeasuredBy,
     /// Items without a result because the function panicked, and those of them that were kept.
@@ -122,6 +131,10 @@ pub(crate) struct Engine {
     resident_most: u64,
     /// Until the run goes on threads.
     lookout: Lookout,
+    /// Whether a stretch was seen not to run all the time.
+    suspects: bool,
+    /// What is to be spent inline before it is measured again what calls wait.
+    measure_at: f64,
     /// Seconds per item of the sample, and of all items that were run on the calling thread alone.
     sampled_seconds: f64,
     /// How long the run was on the calling thread alone, and of that in the sink, once it is on threads.
@@ -176,6 +189,8 @@ impl Engine {
             resident_measured: false,
             resident_most: 0,
             lookout: Lookout::default(),
+            suspects: false,
+            measure_at: FIRST_DECISION,
             sampled_seconds: 0.0,
             inline: None,
             elapsed: Duration::ZERO,
@@ -272,11 +287,12 @@ impl Engine {
     pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
         self.keep_panics();
         let HandedOver { sink_seconds, times, .. } = handed_over;
-        let (learned, peak, threads, chunks) = match &self.phase {
-            Phase::Inline => (self.learned.clone(), self.ledger.peak(), 1, self.chunks),
+        let (learned, peak, threads, cores, chunks) = match &self.phase {
+            Phase::Inline => (self.learned.clone(), self.ledger.peak(), 1, 1, self.chunks),
             Phase::Parallel(control, _) => {
                 let state = control.state();
-                (state.learned.clone(), state.ledger.peak(), state.threads, self.chunks + state.chunks)
+                let chunks = self.chunks + state.chunks;
+                (state.learned.clone(), state.ledger.peak(), state.most_threads, state.situation.threads, chunks)
             }
         };
         let seconds = self.elapsed.as_secs_f64();
@@ -316,6 +332,7 @@ impl Engine {
             max_memory,
             seconds,
             threads,
+            cores,
             chunks,
             measured_by,
             panicked,
@@ -353,7 +370,9 @@ impl Engine {
                 if self.next > 0 && self.affordable() == 0 {
                     break;
                 }
-                self.inline_stretch(line, self.options.sample_items() - self.next)?;
+                // Whoever asks for a plan is told what the function waits, too.
+                let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
+                self.inline_stretch(line, self.options.sample_items() - self.next, measured.then_some(true))?;
                 if self.next < self.options.sample_items() {
                     self.look(line.outlet.collects());
                 }
@@ -436,7 +455,10 @@ impl Engine {
         let mut outcome = Ok(Flow::Continue);
         control.begin();
         let work = line.work;
-        threads.scope(&WorkerJob { control, work }, &mut |start| outcome = conductor.conduct(line, start));
+        let job = |place| WorkerJob { place, control, work };
+        let own = control.has_own_threads().then_some(job(Place::Own));
+        let own = own.as_ref().map(|job| job as &dyn Job);
+        threads.scope(&job(Place::Pool), own, &mut |start| outcome = conductor.conduct(line, start));
         control.settle();
         tracking::settle(control.take_kept());
         if outcome.is_err() {
@@ -637,7 +659,8 @@ impl Engine {
                 // A call that alone needs more than the budget runs alone.
                 most = 1;
             }
-            let accepted = self.inline_stretch(line, most)?;
+            let measured = self.is_measured();
+            let accepted = self.inline_stretch(line, most, measured)?;
             if accepted.flow != Flow::Continue {
                 self.plan = planned;
                 return Ok(Inline::Done(accepted.flow));
@@ -646,10 +669,17 @@ impl Engine {
     }
 
     /// Runs the next stretch of items inline, at most so many.
-    fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize) -> Result<Accepted, Ended> {
+    fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize, measured: Option<bool>) -> Result<Accepted, Ended> {
         let count = self.stretch.min(most);
         let timed = count as f64 * self.learned.recent_seconds() > TIMED_APART;
-        let (done, results) = line.inline(count, self.ledger.free(), timed);
+        let (done, results) = line.inline(count, self.ledger.free(), timed, measured);
+        if let Some(used) = done.used {
+            self.suspects |= used.is_suspect();
+            if !used.is_suspect() {
+                self.learned.waits.add(used, true);
+                self.measure_at = self.spent + MEASURED_EVERY;
+            }
+        }
         let result_bytes = self.result_size as u64;
         let mut stretch = Stretch {
             items: done.items,
@@ -672,7 +702,7 @@ impl Engine {
         let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
         let now = Instant::now();
-        let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64();
+        let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64() - done.measuring;
         self.now = Some(now);
         stretch.seconds = done.seconds.unwrap_or(seconds);
         if done.seconds.is_some() && done.items > 0 {
@@ -694,6 +724,13 @@ impl Engine {
         }
         self.stretch = self.next_stretch();
         Ok(accepted)
+    }
+
+    /// Whether it is measured what the calls of the next stretch wait, and how closely: never before the first decision.
+    fn is_measured(&self) -> Option<bool> {
+        let expected = self.stretch as f64 * self.learned.recent_seconds();
+        let is_due = self.budget.is_some() && self.spent >= self.measure_at && expected >= MEASURED;
+        is_due.then_some(self.suspects || expected >= MEASURED_CLOSELY)
     }
 
     /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
@@ -754,14 +791,16 @@ impl Engine {
     }
 
     fn situation(&mut self, line: &mut Line<'_>) -> Result<Situation, Error> {
-        let (threads, warm) = match self.options.wanted_threads() {
-            Some(threads) => (threads, false),
-            None => pool::expected_threads(),
+        let found = match self.options.wanted_threads() {
+            Some(threads) => Expected { threads, most: threads, warm: false },
+            None => pool::expected_threads(self.ledger.outer_budget().is_some()),
         };
+        let Expected { threads, most, warm } = found;
         let budget = self.budget()?.clone();
         let remaining = line.left_exactly();
         Ok(Situation {
             threads,
+            most,
             threads_asked: self.options.wanted_threads().is_some(),
             warm,
             remaining,
@@ -799,8 +838,15 @@ impl Engine {
     fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<(), Error> {
         self.end_sampling(Instant::now());
         let threads = Threads::find(self.options.wanted_threads())?;
-        let mut situation = self.situation(line)?;
-        situation.threads = plan.threads();
+        let situation = self.situation(line)?;
+        let cores = situation.threads.min(plan.threads());
+        let room = Room {
+            level: Climb::first(cores, plan.threads()),
+            cores,
+            most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
+            own: !pool::is_worker(),
+        };
+        self.learned.waits.begin_on_threads();
         let ledger = self.ledger.clone();
         self.read_resident();
         self.start_watch()?;
@@ -809,7 +855,7 @@ impl Engine {
         let lookout = Some(std::mem::take(&mut self.lookout));
         let spent = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         self.inline = Some((spent, line.outlet.sink_seconds()));
-        let control = Control::new(situation, self.learned.clone(), ledger, head_start, ways, lookout);
+        let control = Control::new(situation, room, self.learned.clone(), ledger, head_start, ways, lookout);
         self.phase = Phase::Parallel(Box::new(control), threads);
         Ok(())
     }

@@ -12,6 +12,7 @@
 //!
 //! To look into:
 //!
+//! - [`waiting`] - functions that wait for a network or a device: how many threads they get, and why.
 //! - [`troubleshooting`] - symptoms, as you would search for them, with cause and cure.
 //! - [`from_rayon`] - what becomes of `par_iter().map().collect()`, and when to stay with it.
 //! - [`from_python`] - the names of Python's Amorsize, and their names here.
@@ -36,6 +37,9 @@ pub mod allocators {}
 
 #[doc = include_str!("containers.md")]
 pub mod containers {}
+
+#[doc = include_str!("waiting.md")]
+pub mod waiting {}
 
 #[doc = include_str!("troubleshooting.md")]
 pub mod troubleshooting {}

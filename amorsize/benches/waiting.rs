@@ -1,0 +1,129 @@
+//! What a function that waits gains from the threads that a run finds for it by itself, against one thread per core.
+//!
+//! Each measurement is a fresh process; the two ways take turns. A row's ratio is that of its times with one thread per core to those with
+//! what the run finds, in the same round: the median of them. A row that computes is to have a ratio of 1.
+//!
+//! `cargo bench --bench waiting` runs all rows, `-- --rounds N` changes the number of rounds, `-- ROW` runs one row alone.
+
+use std::env;
+use std::hint::black_box;
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize::{Report, process_in_batches};
+
+mod common;
+use common::{calibrate, measure, median, work};
+
+struct Row {
+    name: &'static str,
+    says: &'static str,
+    items: usize,
+    /// A call, given the rounds of work that take 10 us.
+    call: fn(usize, u32) -> u64,
+}
+
+const ROWS: [Row; 7] = [
+    Row { name: "sleep", says: "5 ms asleep", items: 1000, call: |item, _| sleep(5000, item) },
+    Row { name: "short", says: "0.2 ms asleep", items: 20_000, call: |item, _| sleep(200, item) },
+    Row {
+        name: "mixed",
+        says: "1 ms of work, 4 ms asleep",
+        items: 1000,
+        call: |item, rounds| sleep(4000, item) + work(item as u64, 100 * rounds),
+    },
+    Row {
+        name: "device",
+        says: "5 ms asleep, 8 at a time",
+        items: 1000,
+        call: |item, _| DEVICE.with(|| sleep(5000, item)),
+    },
+    Row { name: "lock", says: "5 ms asleep, 1 at a time", items: 200, call: |item, _| LOCK.with(|| sleep(5000, item)) },
+    Row { name: "work", says: "10 us of work", items: 60_000, call: |item, rounds| work(item as u64, rounds) },
+    Row {
+        name: "rayon",
+        says: "2 ms of work on all cores by rayon",
+        items: 300,
+        call: |item, rounds| {
+            let work = |_| work(item as u64, 25 * rounds);
+            rayon::iter::ParallelIterator::sum(rayon::iter::ParallelIterator::map(
+                rayon::iter::IntoParallelIterator::into_par_iter(0..8),
+                work,
+            ))
+        },
+    },
+];
+
+static DEVICE: Permits = Permits(Mutex::new(8), Condvar::new());
+static LOCK: Permits = Permits(Mutex::new(1), Condvar::new());
+
+/// Lets so many callers in at a time.
+struct Permits(Mutex<usize>, Condvar);
+
+impl Permits {
+    fn with<R>(&self, body: impl FnOnce() -> R) -> R {
+        let free = self.0.lock().expect("nothing panics");
+        *self.1.wait_while(free, |free| *free == 0).expect("nothing panics") -= 1;
+        let result = body();
+        *self.0.lock().expect("nothing panics") += 1;
+        self.1.notify_one();
+        result
+    }
+}
+
+fn sleep(microseconds: u64, item: usize) -> u64 {
+    thread::sleep(Duration::from_micros(microseconds));
+    item as u64
+}
+
+/// Prints how long a row takes, and how many threads it used.
+fn child(row: usize, found: bool, rounds: u32) {
+    let Row { items, call, .. } = ROWS[row];
+    rayon::broadcast(|_| ());
+    let cores = rayon::current_num_threads();
+    let run = process_in_batches(move |item| call(item, rounds), 0..items);
+    let run = if found { run } else { run.threads(cores) };
+    let begun = Instant::now();
+    let report: Report = run.for_each_batch(|batch| drop(black_box(batch))).expect("the results fit");
+    println!("{} {}", begun.elapsed().as_nanos(), report.threads());
+}
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let number = |text: &str| text.parse::<u32>().unwrap_or_else(|_| panic!("{text:?} is no number"));
+    let (rounds, only) = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--child", row, found, rounds] => return child(number(row) as usize, *found == "1", number(rounds)),
+        ["--rounds", rounds] => (number(rounds), None),
+        ["--rounds", rounds, row] | [row, "--rounds", rounds] => (number(rounds), Some((*row).to_owned())),
+        [] => (7, None),
+        [row] => (7, Some((*row).to_owned())),
+        other => panic!("{other:?} is not `--rounds N` and a row's name"),
+    };
+    let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+    assert!(only.as_ref().is_none_or(|only| names.contains(&only.as_str())), "the rows are {names:?}");
+    let work_rounds = calibrate().to_string();
+    let cores = rayon::current_num_threads();
+    println!("{cores} cores; {rounds} rounds, each a fresh process\n");
+    println!("| a call | items | {cores} threads, ms | found, ms | ratio | threads found |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    for (index, row) in ROWS.iter().enumerate().filter(|(_, row)| only.as_ref().is_none_or(|only| only == row.name)) {
+        let (mut fixed, mut found, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            fixed.push(measure(&[&index.to_string(), "0", &work_rounds]).0);
+            let (time, used) = measure(&[&index.to_string(), "1", &work_rounds]);
+            found.push(time);
+            threads.push(used as f64);
+        }
+        let mut ratios: Vec<_> = fixed.iter().zip(&found).map(|(fixed, found)| fixed / found).collect();
+        println!(
+            "| {} | {} | {:.0} | {:.0} | {:.2} | {} |",
+            row.says,
+            row.items,
+            median(&mut fixed) / 1e6,
+            median(&mut found) / 1e6,
+            median(&mut ratios),
+            median(&mut threads),
+        );
+    }
+}

@@ -1,0 +1,499 @@
+//! How many threads a run of a function that waits goes to: more and more, as long as that pays.
+//!
+//! The number is raised by steps, and after each the items per second are compared with those before: what gains nothing is
+//! undone. So a device that takes only so many calls at a time, a lock that all calls take, or a budget that has no room for more
+//! end the climb where they are met. What the cores bear is known without trying: calls that wait for four fifths of their time
+//! keep a core busy on five threads.
+
+use std::time::{Duration, Instant};
+
+use crate::waits::Waits;
+
+/// A step multiplies the threads by this much. In steps of two the way from 2 threads to 256 takes 7 of them, each as long as two
+/// calls, and in steps of four 4; a step that proves too large is followed by one of half of it.
+const STEP: usize = 4;
+/// A step that gains less than this is undone: a tenth is what the rate of the same calls varies by from one window to the next.
+const WORTH: f64 = 1.1;
+/// So is one that gains less than this part of what it could: then a smaller one would do. With a fifth a step of four times has to
+/// gain 1.6 times, and one of twice 1.2 times, so that at most a sixth of what a device bears is left.
+const WORTH_PART: f64 = 0.2;
+/// Fewer threads than so many times what there are, are not worth a step: not even the cores' best use would gain what is worth it.
+const LEAST_STEP: f64 = 1.2;
+/// A rate is taken over so many chunks at least, so that a single slow one does not decide; where that takes too long, over one for
+/// each thread.
+const CHUNKS: usize = 8;
+const LONG: Duration = Duration::from_millis(50);
+/// And over this time: less is a matter of a scheduler's time slice of 3 ms.
+const SHORT: Duration = Duration::from_millis(5);
+/// Of threads that had less than this part of the time something to run there are enough: items, credit or the sink are short.
+const OCCUPIED: f64 = 0.7;
+/// With fewer threads than this part of what there are the cores would be as busy.
+const TOO_MANY: f64 = 0.75;
+/// So many of the cores are as good as all: what runs is never quite without gaps.
+const ALL_CORES: f64 = 0.9;
+/// Per item other threads ran as long as before, if no less than this part of it: where it is not for the items, four times as many
+/// items leave a quarter of it for each.
+const SAME: f64 = 0.6;
+/// So many windows after a step that did not pay it is tried again, in case the device became another; then after twice as many.
+const PATIENCE: u32 = 16;
+const MOST_PATIENCE: u32 = 1024;
+
+/// What was seen in a window of time in which the number of threads was the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Items per second.
+    pub(crate) rate: f64,
+    /// The part of their time that the threads had something to run.
+    pub(crate) occupied: f64,
+    /// How many threads would keep the cores busy.
+    pub(crate) wanted: f64,
+    /// Cores that the process kept busy; 0 where the system does not tell.
+    pub(crate) busy: f64,
+    /// Those of them that other threads had than the run's.
+    pub(crate) others: f64,
+    /// How many times as long what runs takes because the cores have other work.
+    pub(crate) stretch: f64,
+}
+
+/// Where a step came from that is on trial.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    level: usize,
+    seen: Seen,
+}
+
+impl Before {
+    /// Whether the step to so many threads gained enough.
+    fn was_worth_it(&self, now: &Seen, level: usize) -> bool {
+        let most = level as f64 / self.level as f64;
+        now.rate >= self.seen.rate * WORTH.max(1.0 + WORTH_PART * (most - 1.0))
+    }
+
+    /// Whether the calls' own threads do the work, and wanted all cores before the step already: what other threads ran has grown
+    /// with the items, and so isn't what else the program does. On a machine that has other work the step gains in spite of it,
+    /// at the others' expense.
+    fn was_enough(&self, now: &Seen, cores: usize) -> bool {
+        let wanted = self.seen.others * self.seen.stretch;
+        wanted >= ALL_CORES * cores as f64 && now.others / now.rate >= SAME * self.seen.others / self.seen.rate
+    }
+}
+
+/// The number of threads of a run.
+#[derive(Debug)]
+pub(crate) struct Climb {
+    /// What keeps the cores busy with calls that don't wait.
+    cores: usize,
+    most: usize,
+    level: usize,
+    /// Where the last step came from, while it is on trial.
+    before: Option<Before>,
+    /// So many threads were tried and did not pay.
+    ceiling: usize,
+    patience: u32,
+    /// Windows until it is forgotten.
+    until_again: u32,
+    window: Window,
+}
+
+/// What is counted at one level.
+#[derive(Debug, Default)]
+struct Window {
+    /// Chunks that were under way when the level was changed, and say nothing of it.
+    leave_out: usize,
+    /// Since when time counts, and how long the process had run by then; `None` before it does and while the run pauses.
+    since: Option<(Instant, Duration)>,
+    /// What counted before that.
+    passed: Duration,
+    ran: Duration,
+    chunks: usize,
+    items: usize,
+    seconds: f64,
+}
+
+impl Window {
+    fn leaving_out(leave_out: usize) -> Self {
+        Self { leave_out, ..Self::default() }
+    }
+
+    fn begin(&mut self, now: Instant, process_ran: &dyn Fn() -> Option<Duration>) {
+        self.since = Some((now, process_ran().unwrap_or_default()));
+    }
+
+    fn pause(&mut self, now: Instant, process_ran: &dyn Fn() -> Option<Duration>) {
+        if let Some((since, ran)) = self.since.take() {
+            self.passed += now.saturating_duration_since(since);
+            self.ran += process_ran().unwrap_or_default().saturating_sub(ran);
+        }
+    }
+}
+
+impl Climb {
+    /// A run on `level` threads, where `cores` keep calls busy that don't wait, and `most` are to be used.
+    pub(crate) fn new(cores: usize, level: usize, most: usize) -> Self {
+        let most = most.max(cores);
+        Self {
+            cores,
+            most,
+            level: level.clamp(cores, most),
+            before: None,
+            ceiling: usize::MAX,
+            patience: PATIENCE,
+            until_again: 0,
+            window: Window::default(),
+        }
+    }
+
+    /// The level that a climb to `wanted` threads begins at.
+    pub(crate) fn first(cores: usize, wanted: usize) -> usize {
+        wanted.min(STEP * cores)
+    }
+
+    /// The level after this one on the way to `wanted`.
+    pub(crate) fn next(level: usize, wanted: usize) -> usize {
+        wanted.min(STEP * level)
+    }
+
+    /// Whether there are more threads than cores.
+    pub(crate) fn is_above_cores(&self) -> bool {
+        self.level > self.cores
+    }
+
+    /// Whether there could be.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.most > self.cores
+    }
+
+    /// Goes on after a pause, which does not count: an iterator's run pauses after each batch.
+    pub(crate) fn resume(&mut self, now: Instant, process_ran: &dyn Fn() -> Option<Duration>) {
+        if self.window.leave_out == 0 && self.counts() {
+            self.window.begin(now, process_ran);
+        }
+    }
+
+    pub(crate) fn pause(&mut self, now: Instant, process_ran: &dyn Fn() -> Option<Duration>) {
+        self.window.pause(now, process_ran);
+    }
+
+    /// Whether a window is under way, or would be but for a pause.
+    fn counts(&self) -> bool {
+        self.window.since.is_some() || self.window.passed > Duration::ZERO
+    }
+
+    /// No more than `most` threads can be had. Gives the level.
+    pub(crate) fn limit(&mut self, most: usize) -> usize {
+        self.most = most.max(self.cores);
+        self.before = None;
+        self.go_to(self.level.min(self.most));
+        self.level
+    }
+
+    fn go_to(&mut self, level: usize) {
+        self.level = level;
+        self.window = Window::leaving_out(level);
+    }
+
+    /// Notes that a chunk ended. Gives the new level where that changes.
+    pub(crate) fn chunk_ended(
+        &mut self,
+        now: Instant,
+        (items, seconds): (usize, f64),
+        waits: &Waits,
+        process_ran: &dyn Fn() -> Option<Duration>,
+    ) -> Option<usize> {
+        if !self.is_possible() || !(waits.are_long() || self.is_above_cores()) {
+            return None;
+        }
+        let window = &mut self.window;
+        if window.since.is_none() {
+            if window.leave_out > 1 {
+                window.leave_out -= 1;
+            } else {
+                window.leave_out = 0;
+                window.begin(now, process_ran);
+            }
+            return None;
+        }
+        window.chunks += 1;
+        window.items += items;
+        window.seconds += seconds;
+        // Threads that began at once end at once: a window ends with a whole round of them.
+        let passed =
+            window.passed + window.since.map_or(Duration::ZERO, |(since, _)| now.saturating_duration_since(since));
+        let enough = window.chunks >= CHUNKS || passed >= LONG;
+        if !window.chunks.is_multiple_of(self.level) || !enough || passed < SHORT {
+            return None;
+        }
+        window.pause(now, process_ran);
+        let passed = passed.as_secs_f64();
+        let busy = window.ran.as_secs_f64() / passed;
+        let seen = Seen {
+            rate: window.items as f64 / passed,
+            occupied: window.seconds / (passed * self.level as f64),
+            wanted: waits.threads(self.cores),
+            busy,
+            others: (busy - window.seconds / passed * waits.runs_of_late()).max(0.0),
+            stretch: waits.stretch_of_late(),
+        };
+        let before = self.level;
+        let level = self.step(seen);
+        if level == before {
+            // The next window begins where this one ends.
+            self.window = Window::default();
+            self.window.begin(now, process_ran);
+            return None;
+        }
+        self.go_to(level);
+        Some(level)
+    }
+
+    /// Decides after a window.
+    fn step(&mut self, seen: Seen) -> usize {
+        let level = self.level;
+        // What the process keeps busy is not only the calls' own threads.
+        let by_process = if seen.busy > 0.0 { level as f64 * self.cores as f64 / seen.busy } else { f64::INFINITY };
+        let wanted = seen.wanted.ceil().clamp(self.cores as f64, self.most as f64);
+        if level > self.cores && wanted < TOO_MANY * level as f64 {
+            self.before = None;
+            (self.ceiling, self.patience) = (usize::MAX, PATIENCE);
+            return wanted as usize;
+        }
+        if let Some(before) = self.before.take()
+            && (!before.was_worth_it(&seen, level) || before.was_enough(&seen, self.cores))
+        {
+            self.ceiling = level;
+            self.until_again = self.patience;
+            self.patience = (2 * self.patience).min(MOST_PATIENCE);
+            return before.level;
+        }
+        if self.ceiling != usize::MAX {
+            self.until_again = self.until_again.saturating_sub(1);
+            if self.until_again == 0 {
+                self.ceiling = usize::MAX;
+            }
+        }
+        let wanted = seen.wanted.min(by_process).min(self.most as f64);
+        let step = STEP * level;
+        // Half of the step that did not pay may.
+        let step = if step < self.ceiling { step } else { STEP / 2 * level };
+        let next = step.min(wanted.ceil() as usize);
+        if seen.occupied < OCCUPIED || next >= self.ceiling || wanted < LEAST_STEP * level as f64 {
+            return level;
+        }
+        self.before = Some(Before { level, seen });
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What calls do that run for `ran` seconds on a core and wait for `waited`, of which `permits` may at a time.
+    #[derive(Clone, Copy, Debug)]
+    struct Calls {
+        ran: f64,
+        waited: f64,
+        permits: usize,
+    }
+
+    impl Calls {
+        fn rate(&self, cores: usize, threads: usize) -> f64 {
+            let alone = threads as f64 / (self.ran + self.waited);
+            let device = if self.waited > 0.0 { self.permits as f64 / self.waited } else { f64::INFINITY };
+            alone.min(cores as f64 / self.ran.max(1e-9)).min(device)
+        }
+
+        fn seen(&self, cores: usize, threads: usize) -> Seen {
+            let rate = self.rate(cores, threads);
+            // Who finds no permit waits too.
+            let waited = (threads as f64 / rate - self.ran).max(0.0);
+            // But who finds no core doesn't.
+            let bound_by_cores = rate >= 0.999 * cores as f64 / self.ran.max(1e-9);
+            let share = if bound_by_cores { self.waited } else { waited };
+            let wanted = cores as f64 * (self.ran + share) / self.ran.max(1e-9);
+            let wanted = if share < 0.25 * (self.ran + share) { cores as f64 } else { wanted };
+            Seen { rate, occupied: 1.0, wanted, busy: rate * self.ran, others: 0.0, stretch: 1.0 }
+        }
+    }
+
+    fn climb(cores: usize, most: usize, calls: Calls, windows: usize) -> (Climb, Vec<usize>) {
+        let mut climb = Climb::new(cores, cores, most);
+        let levels = (0..windows).map(|_| {
+            climb.level = climb.step(calls.seen(cores, climb.level));
+            climb.level
+        });
+        let levels = levels.collect();
+        (climb, levels)
+    }
+
+    const MANY: usize = usize::MAX >> 8;
+
+    #[test]
+    fn calls_that_only_wait_get_all_threads() {
+        let calls = Calls { ran: 10e-6, waited: 5e-3, permits: MANY };
+        let (_, levels) = climb(2, 256, calls, 6);
+        assert_eq!(levels, [8, 32, 128, 256, 256, 256]);
+    }
+
+    #[test]
+    fn calls_that_don_t_wait_get_no_more_threads_than_cores() {
+        for cores in [1, 2, 16] {
+            let (_, levels) = climb(cores, 256, Calls { ran: 1e-3, waited: 0.2e-3, permits: MANY }, 20);
+            assert!(levels.iter().all(|&level| level == cores), "{levels:?}");
+        }
+    }
+
+    #[test]
+    fn mixed_calls_get_what_keeps_the_cores_busy() {
+        let (_, levels) = climb(2, 256, Calls { ran: 1e-3, waited: 4e-3, permits: MANY }, 20);
+        assert_eq!(levels[..2], [8, 10]);
+        assert!(levels[2..].iter().all(|&level| level == 10), "{levels:?}");
+    }
+
+    #[test]
+    fn what_a_device_does_not_bear_is_undone() {
+        let (_, levels) = climb(2, 256, Calls { ran: 10e-6, waited: 5e-3, permits: 8 }, 10);
+        assert_eq!(levels, [8, 32, 8, 16, 8, 8, 8, 8, 8, 8]);
+        // A lock that all take.
+        let (_, levels) = climb(2, 256, Calls { ran: 10e-6, waited: 5e-3, permits: 1 }, 6);
+        assert_eq!(levels, [8, 2, 4, 2, 2, 2]);
+    }
+
+    #[test]
+    fn it_is_tried_again_less_and_less_often() {
+        let (mut climb, levels) = climb(2, 256, Calls { ran: 10e-6, waited: 5e-3, permits: 8 }, 4000);
+        let above = levels.iter().filter(|&&level| level > 8).count();
+        assert!((4..40).contains(&above), "{above}");
+        // And then a device that became better is noticed.
+        let calls = Calls { ran: 10e-6, waited: 5e-3, permits: 200 };
+        (0..2 * MOST_PATIENCE).for_each(|_| climb.level = climb.step(calls.seen(2, climb.level)));
+        assert!(climb.level >= 128, "{}", climb.level);
+    }
+
+    #[test]
+    fn calls_that_begin_to_compute_get_threads_taken_away() {
+        let (mut climb, _) = climb(2, 256, Calls { ran: 10e-6, waited: 5e-3, permits: MANY }, 10);
+        assert_eq!(climb.level, 256);
+        climb.level = climb.step(Calls { ran: 1e-3, waited: 1e-3, permits: MANY }.seen(2, 256));
+        assert_eq!(climb.level, 4);
+        climb.level = climb.step(Calls { ran: 1e-3, waited: 0.0, permits: MANY }.seen(2, 4));
+        assert_eq!(climb.level, 2);
+    }
+
+    #[test]
+    fn threads_that_have_nothing_to_run_are_enough() {
+        let mut climb = Climb::new(2, 2, 256);
+        let seen = Calls { ran: 10e-6, waited: 5e-3, permits: MANY }.seen(2, 2);
+        assert_eq!(climb.step(Seen { occupied: 0.5, ..seen }), 2);
+        assert_eq!(climb.step(seen), 8);
+    }
+
+    #[test]
+    fn a_function_whose_own_threads_keep_the_cores_busy_gets_no_more() {
+        let mut climb = Climb::new(2, 2, 256);
+        // The calls' threads wait for others, which have both cores.
+        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, busy: 1.9, others: 1.9, stretch: 1.0 };
+        assert_eq!(climb.step(seen), 2);
+        // Of one core of four there is room for three more.
+        let mut climb = Climb::new(4, 4, 256);
+        climb.level = climb.step(Seen { busy: 1.0, others: 1.0, ..seen });
+        assert_eq!(climb.level, 16);
+        assert_eq!(climb.step(Seen { rate: 400.0, busy: 4.0, others: 4.0, ..seen }), 16);
+    }
+
+    #[test]
+    fn nor_does_it_on_a_busy_machine_where_it_would_get_more_of_the_cores() {
+        let mut climb = Climb::new(2, 2, 256);
+        // A core's worth of two, because others have half of the machine.
+        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, busy: 1.0, others: 1.0, stretch: 2.0 };
+        climb.level = climb.step(seen);
+        assert_eq!(climb.level, 4);
+        climb.level = climb.step(Seen { rate: 150.0, busy: 1.5, others: 1.5, ..seen });
+        assert_eq!(climb.level, 2);
+        // The program's other threads don't have more to do because of more items.
+        let mut climb = Climb::new(2, 2, 256);
+        climb.level = climb.step(seen);
+        climb.level = climb.step(Seen { rate: 200.0, ..seen });
+        assert_eq!(climb.level, 8);
+    }
+
+    #[test]
+    fn a_pause_does_not_count() {
+        let mut waits = Waits::default();
+        let used = crate::thread_time::Use { seconds: 5e-3, ran: 0.0, queued: 0.0, process_ran: 0.0, closely: true };
+        waits.add(used, false);
+        let mut climb = Climb::new(2, 2, 8);
+        let begun = Instant::now();
+        let mut seconds = 0u64;
+        let mut levels = Vec::new();
+        // Batches of four that take 10 ms, and a second in which somebody looks at the results.
+        while seconds < 12 {
+            let at = |milliseconds| begun + Duration::from_millis(1000 * seconds + milliseconds);
+            climb.resume(at(0), &|| None);
+            for round in 1..=2 {
+                for _ in 0..2 {
+                    levels.extend(climb.chunk_ended(at(5 * round), (1, 5e-3), &waits, &|| None));
+                }
+            }
+            climb.pause(at(10), &|| None);
+            if levels == [8] {
+                // Eight items in some 20 ms, not in a second each.
+                let rate = climb.before.unwrap().seen.rate;
+                assert!((300.0..600.0).contains(&rate), "{rate}");
+                return;
+            }
+            seconds += 1;
+        }
+        panic!("{levels:?}");
+    }
+
+    #[test]
+    fn a_window_leaves_out_what_was_under_way() {
+        let mut waits = Waits::default();
+        let used = crate::thread_time::Use { seconds: 5e-3, ran: 0.0, queued: 0.0, process_ran: 0.0, closely: true };
+        waits.add(used, false);
+        let mut climb = Climb::new(2, 2, 256);
+        let begun = Instant::now();
+        let mut levels = Vec::new();
+        // Two threads, then eight, that take 5 ms over each item.
+        for round in 0..8 {
+            for _ in 0..climb.level {
+                let now = begun + Duration::from_millis(5 * round);
+                levels.extend(climb.chunk_ended(now, (1, 5e-3), &waits, &|| None).map(|level| (round, level)));
+            }
+        }
+        // One to begin with, eight chunks; then a round that is left out, and one that counts.
+        assert_eq!(levels, [(4, 8), (6, 32)]);
+        assert_eq!(climb.limit(20), 20);
+        assert_eq!(climb.limit(1), 2);
+        // Nothing is counted of a function that doesn't wait.
+        assert_eq!(Climb::new(2, 2, 2).chunk_ended(begun, (1, 5e-3), &waits, &|| None), None);
+        assert_eq!(Climb::new(2, 2, 9).chunk_ended(begun, (1, 5e-3), &Waits::default(), &|| None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn it_comes_near_the_best_rate_and_stays_within_bounds(
+            cores in 1usize..64,
+            ran in 1e-6..10e-3f64,
+            waited in 0.0..0.1f64,
+            permits in 1usize..500,
+            most in 1usize..512,
+        ) {
+            let calls = Calls { ran, waited, permits };
+            let most = most.max(cores);
+            let (_, levels) = climb(cores, most, calls, 40);
+            prop_assert!(levels.iter().all(|level| (cores..=most).contains(level)), "{levels:?}");
+            if waited < 0.25 * (ran + waited) && permits >= cores {
+                prop_assert!(levels.iter().all(|&level| level == cores), "{levels:?}");
+            }
+            let best = (cores..=most).map(|threads| calls.rate(cores, threads)).fold(0.0, f64::max);
+            let reached = levels[8..].iter().map(|&threads| calls.rate(cores, threads)).fold(f64::INFINITY, f64::min);
+            // A step of twice that is not worth a fifth is not made, nor one of less than a fifth; less than a quarter of waiting is not
+            // looked at.
+            prop_assert!(reached >= 0.7 * best, "{reached} of {best} by {levels:?}");
+        }
+    }
+}
