@@ -11,9 +11,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use amorsize::batched;
-
-mod common;
-use common::{calibrate, measure, median, work};
+use amorsize_bench::{calibrate, measure, median, work};
 
 /// 0.3 s of the one function on 2 threads.
 const ITEMS: usize = 20_000;
