@@ -111,6 +111,6 @@ fn main() {
         let [.., deep, resident, tracking] = [0, 1, 2, 3, 4].map(|way| ratio(way, 1));
         readme.push_str(&format!("| {name} | {deep:.3} | {resident:.3} | {tracking:.3} |\n"));
     }
-    let how = format!("Median of {rounds} rounds: {}.", arguments.measured());
+    let how = format!("Median of {rounds} rounds; {}.", arguments.measured());
     arguments.write("measuring", &format!("{readme}\n{}", wrap(&how)));
 }

@@ -92,7 +92,7 @@ fn main() {
     let [low, high] = [f64::min, f64::max].map(|pick| costs[1..].iter().copied().reduce(pick).expect("ways"));
     let text = format!(
         "Being prepared for failures that don't come, by `on_error`, `on_panic`, `retry`, a `CancelToken` or a `deadline`, makes calls \
-         of 10 us {low:.1} to {high:.1} % longer (median of {rounds} rounds: {}).",
+         of 10 us {low:.1} to {high:.1} % longer (median of {rounds} rounds; {}).",
         arguments.measured()
     );
     arguments.write("policies", &wrap(&text));

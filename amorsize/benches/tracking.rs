@@ -189,8 +189,7 @@ fn main() {
     let each = per_pair.into_iter().fold(0.0, f64::max) / 2.0;
     let text = format!(
         "`Tracking` adds {low:.1} to {high:.1} % to the time of work that allocates all the time (a `HashMap<String, Vec<String>>` \
-         filled, joined and sorted, on one thread and on two), and {each:.1} ns to each allocation and each deallocation (median of \
-         {rounds} rounds: {}).",
+         filled, joined and sorted, on one thread and on two), and {each:.1} ns to each allocation and each deallocation (median of {rounds} rounds; {}).",
         arguments.measured()
     );
     arguments.write("tracking", &wrap(&text));

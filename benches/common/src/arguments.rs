@@ -18,7 +18,12 @@ pub struct Arguments {
     pub rows: Vec<String>,
     folder: Option<PathBuf>,
     command: String,
+    /// How many threads of other programs ran on average in the minute before.
+    load: f64,
 }
+
+/// From this load on figures tell it: others then take a part of the time that is to be seen.
+const BUSY: f64 = 0.5;
 
 impl Arguments {
     /// Takes the arguments of this process.
@@ -29,12 +34,18 @@ impl Arguments {
     #[must_use]
     pub fn of_process(bench: &str, rounds: usize) -> Self {
         let arguments = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-        Self::parse(bench, rounds, arguments).unwrap_or_else(|why| panic!("{why}"))
+        let parsed = Self::parse(bench, rounds, arguments).unwrap_or_else(|why| panic!("{why}"));
+        let load = fs::read_to_string("/proc/loadavg").ok().and_then(|text| text.split(' ').next()?.parse().ok());
+        let parsed = Self { load: load.unwrap_or(0.0), ..parsed };
+        if parsed.load >= BUSY {
+            eprintln!("other programs use this machine (load {}): figures will say so", parsed.load);
+        }
+        parsed
     }
 
     fn parse(bench: &str, rounds: usize, arguments: Vec<String>) -> Result<Self, String> {
         let command = format!("cargo bench --bench {bench}");
-        let mut parsed = Self { rounds, rows: Vec::new(), folder: None, command };
+        let mut parsed = Self { rounds, rows: Vec::new(), folder: None, command, load: 0.0 };
         let mut flags = Vec::new();
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -73,7 +84,12 @@ impl Arguments {
     /// The command, the machine and the date, as a part of a sentence.
     #[must_use]
     pub fn measured(&self) -> String {
-        format!("`{}`, {}, {}", self.command, machine(), today())
+        let busy = if self.load < BUSY {
+            String::new()
+        } else {
+            format!(", on a busy machine (load {} before it began)", self.load)
+        };
+        format!("`{}`, {}, {}{busy}", self.command, machine(), today())
     }
 
     /// Writes figures between the markers of a name into `README.md`, if that was asked for.
@@ -125,6 +141,14 @@ mod tests {
         let arguments = parse(&["--write-readme", "--rounds", "3"]).unwrap();
         assert_eq!(arguments.command, "cargo bench --bench name -- --write-readme --rounds 3");
         assert_eq!((arguments.rounds, arguments.folder.as_deref()), (3, Some(root())));
+    }
+
+    #[test]
+    fn figures_of_a_busy_machine_say_so() {
+        let mut arguments = parse(&[]).unwrap();
+        assert!(!arguments.measured().contains("busy"));
+        arguments.load = 3.5;
+        assert!(arguments.measured().ends_with(", on a busy machine (load 3.5 before it began)"));
     }
 
     #[test]
