@@ -75,7 +75,8 @@ impl Measured {
     /// The fastest of the others that kept the budget.
     fn best_peer(&self) -> Option<&OfWay> {
         let kept = self.ways.iter().filter(|of| !of.way.is_ours() && of.died.is_none() && !self.is_over(of));
-        kept.min_by(|a, b| median(&mut a.nanos.clone()).total_cmp(&median(&mut b.nanos.clone())))
+        let ratio = |of: &OfWay| self.ratio(of).map_or(f64::INFINITY, |ratio| ratio.median);
+        kept.min_by(|a, b| ratio(a).total_cmp(&ratio(b)))
     }
 
     fn peak(&self, way: Way) -> String {
