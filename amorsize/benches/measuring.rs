@@ -6,7 +6,8 @@
 //!
 //! A program has one global allocator, so this one's asks a flag whether `Tracking` is to serve; all ways pay for that.
 //!
-//! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds.
+//! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write-readme` writes the figures
+//! into the README.
 
 use std::env;
 use std::hint::black_box;
@@ -14,16 +15,12 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use amorsize::{MeasuredBy, batched};
+use amorsize_bench::{Arguments, Heavy, Load, calibrate, measure, median, work, wrap};
 use rayon::prelude::*;
 
-mod common;
 #[path = "common/either.rs"]
 mod either;
-#[path = "common/load.rs"]
-mod load;
-use common::{calibrate, measure, median, work};
 use either::TRACKED;
-use load::{Heavy, Load};
 
 const ITEMS: usize = 60_000;
 /// Bytes of a result, on the heap where it is measured.
@@ -81,14 +78,15 @@ fn child(way: &str, row: usize, mean: u32) {
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let rounds = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--child", way, row, mean] => {
-            return child(way, row.parse().expect("a row"), mean.parse().expect("a number of rounds"));
-        }
-        ["--rounds", rounds] => rounds.parse().expect("`--rounds` takes a number"),
-        [] => 11,
-        other => panic!("{other:?} is not `--rounds N`"),
-    };
+    if let [flag, way, row, mean] = args.as_slice()
+        && flag == "--child"
+    {
+        return child(way, row.parse().expect("a row"), mean.parse().expect("a number of rounds"));
+    }
+    let arguments = Arguments::of_process("measuring", 11);
+    let rounds = arguments.rounds;
+    let mut readme =
+        String::from("| calls | deep size | resident memory | `Tracking` |\n| --- | ---: | ---: | ---: |\n");
     let mean = calibrate();
     println!(
         "{} threads; {ITEMS} items of 10 us; {rounds} rounds, each a fresh process\n",
@@ -110,5 +108,9 @@ fn main() {
             let ms = median(&mut times[i].clone()) / 1e6;
             println!("| {name} | {way} | {ms:.1} | {:.3} | {:.3} |", ratio(i, 0), ratio(i, 1));
         }
+        let [.., deep, resident, tracking] = [0, 1, 2, 3, 4].map(|way| ratio(way, 1));
+        readme.push_str(&format!("| {name} | {deep:.3} | {resident:.3} | {tracking:.3} |\n"));
     }
+    let how = format!("Median of {rounds} rounds; {}.", arguments.measured());
+    arguments.write("measuring", &format!("{readme}\n{}", wrap(&how)));
 }

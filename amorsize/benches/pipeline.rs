@@ -12,9 +12,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use amorsize::batched;
-
-mod common;
-use common::{calibrate, measure, median, work};
+use amorsize_bench::{calibrate, measure, median, work};
 
 /// 0.3 s of the one function on 2 threads.
 const ITEMS: usize = 20_000;

@@ -7,16 +7,18 @@
 //! A program has one global allocator, so this one's asks a flag which of the two is to serve. Both ways pay for that, a load and a
 //! branch that is always the same.
 //!
-//! `cargo bench --bench tracking` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds.
+//! `cargo bench --bench tracking` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds;
+//! `-- --write-readme` writes the figures into the README.
 
 use std::collections::HashMap;
 use std::env;
 use std::hint::black_box;
-use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use amorsize_bench::{Arguments, measure, median, wrap};
 
 #[path = "common/either.rs"]
 mod either;
@@ -137,23 +139,11 @@ fn child(row: &str, way: &str) {
             .collect();
         threads.into_iter().map(|thread| thread.join().expect("work does not panic")).max()
     });
-    println!("{}", fastest.expect("a thread").as_nanos());
+    println!("{} 0", fastest.expect("a thread").as_nanos());
 }
 
 /// Parts of some milliseconds that a process is timed by: among so many, some are not disturbed by other programs.
 const PARTS: u64 = 40;
-
-fn measure(row: &str, way: &str) -> f64 {
-    let exe = env::current_exe().expect("this program");
-    let output = Command::new(exe).args(["--child", row, way]).output().expect("a child process");
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().unwrap_or_else(|_| panic!("{row} {way}: {text}{}", String::from_utf8_lossy(&output.stderr)))
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -162,23 +152,19 @@ fn main() {
     {
         return child(row, way);
     }
-    let (mut rounds, mut wanted) = (11, Vec::new());
-    let mut args = args.into_iter();
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("`--rounds` takes a number"),
-            _ => wanted.push(arg),
-        }
-    }
+    let arguments = Arguments::of_process("tracking", 11);
+    let rounds = arguments.rounds;
+    // What it adds to work that allocates all the time, in percent, and to a pair of an allocation and its end, in ns.
+    let (mut added, mut per_pair) = (Vec::new(), Vec::new());
     println!("median of {rounds} rounds, each a fresh process\n");
     println!("| work | unit | system | tracked, outside of calls | ratio | tracked, in a call | ratio |");
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
-    for row in ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| name == row.name)) {
+    for row in ROWS.iter().filter(|row| arguments.wants(row.name)) {
         let mut times = [const { Vec::new() }; WAYS.len()];
         let mut ratios = [const { Vec::new() }; WAYS.len()];
         for _ in 0..rounds {
             for (i, way) in WAYS.iter().enumerate() {
-                let time = measure(row.name, way);
+                let time = measure(&[row.name, way]).0;
                 times[i].push(time / row.per.0);
                 let ratio = times[i].last().unwrap_or(&0.0) / times[0].last().unwrap_or(&1.0);
                 ratios[i].push(ratio);
@@ -190,5 +176,21 @@ fn main() {
             "| {} | {} | {system:.2} | {stray:.2} | {stray_ratio:.3} | {measured:.2} | {measured_ratio:.3} |",
             row.what, row.per.1
         );
+        match row.name {
+            "map" | "map-2" => added.extend([stray_ratio, measured_ratio].map(|ratio| 100.0 * (ratio - 1.0))),
+            "pair" => per_pair.extend([stray - system, measured - system]),
+            _ => {}
+        }
     }
+    if !arguments.rows.is_empty() {
+        return;
+    }
+    let [low, high] = [f64::min, f64::max].map(|pick| added.iter().copied().reduce(pick).expect("two rows"));
+    let each = per_pair.into_iter().fold(0.0, f64::max) / 2.0;
+    let text = format!(
+        "`Tracking` adds {low:.1} to {high:.1} % to the time of work that allocates all the time (a `HashMap<String, Vec<String>>` \
+         filled, joined and sorted, on one thread and on two), and {each:.1} ns to each allocation and each deallocation (median of {rounds} rounds; {}).",
+        arguments.measured()
+    );
+    arguments.write("tracking", &wrap(&text));
 }

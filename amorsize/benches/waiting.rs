@@ -12,9 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::{Report, process_in_batches};
-
-mod common;
-use common::{calibrate, measure, median, work};
+use amorsize_bench::{calibrate, measure, median, work};
 
 struct Row {
     name: &'static str,

@@ -4,8 +4,8 @@
 //! before the run, as a percentage of the budget; beside it the most that the run itself held, and the median time. A second table
 //! has the higher figure of both sinks, by results and allocator.
 //!
-//! `cargo bench --bench peak_memory` makes the whole table, `-- --rounds N` changes the number of processes for each row, `-- --only
-//! TEXT` leaves rows out that do not contain the text.
+//! `cargo bench --bench peak_memory` makes the whole table, `-- --rounds N` changes the number of processes for each row, `-- TEXT ..`
+//! leaves rows out that contain none of the texts; `-- --write-readme` writes the second table into the README.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::env;
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use amorsize::{Bytes, batched};
+use amorsize_bench::{Arguments, wrap};
 use mimalloc::MiMalloc;
 use tikv_jemallocator::Jemalloc;
 
@@ -186,27 +187,22 @@ fn main() {
     {
         return child(size, sink);
     }
-    let (mut rounds, mut only) = (3, String::new());
-    let mut args = args.into_iter();
-    while let Some(arg) = args.next() {
-        match (arg.as_str(), args.next()) {
-            ("--rounds", Some(number)) => rounds = number.parse().expect("a number of rounds"),
-            ("--only", Some(text)) => only = text,
-            _ => panic!("`{arg}` is not `--rounds N` or `--only TEXT`"),
-        }
-    }
+    let arguments = Arguments::of_process("peak_memory", 3);
+    let rounds = arguments.rounds;
+    let is_wanted = |row: &str| arguments.rows.is_empty() || arguments.rows.iter().any(|text| row.contains(text));
     println!("budget {BUDGET}, {} of results, {rounds} processes for each row\n", Bytes::new(TOTAL));
     println!("| results | allocator | sink | held, % of the budget | resident, % of the budget | s |");
     println!("| --- | --- | --- | ---: | ---: | ---: |");
     let percent = |bytes: u64| 100.0 * bytes as f64 / BUDGET.as_u64() as f64;
     let allocators: Vec<_> = ALLOCATORS.into_iter().chain([PURGED]).collect();
     let mut summary = Vec::new();
+    let mut top = (0.0, "", "");
     for (size, _) in SIZES {
         let mut highest = vec![0.0f64; allocators.len()];
         for (allocator, highest) in allocators.iter().zip(&mut highest) {
             for sink in SINKS {
                 let row = format!("| {size} | {allocator} | {sink} |");
-                if !row.contains(&only) {
+                if !is_wanted(&row) {
                     continue;
                 }
                 let runs: Vec<_> = (0..rounds).map(|_| measure(allocator, size, sink)).collect();
@@ -217,11 +213,26 @@ fn main() {
                 println!("{row} {:.0} | {:.0} | {seconds:.2} |", percent(most(2)), percent(most(1)));
                 *highest = highest.max(percent(most(1)));
             }
+            if *highest > top.0 {
+                top = (*highest, *allocator, size);
+            }
         }
         let figures: Vec<_> = highest.iter().map(|figure| format!("{figure:.0}")).collect();
         summary.push(format!("| {size} | {} |", figures.join(" | ")));
     }
     println!("\nHighest resident memory, % of the budget:\n");
-    println!("| results | {} |\n| --- |{}", allocators.join(" | "), " ---: |".repeat(allocators.len()));
-    println!("{}", summary.join("\n"));
+    let head = format!("| results | {} |\n| --- |{}", allocators.join(" | "), " ---: |".repeat(allocators.len()));
+    let table = format!("{head}\n{}", summary.join("\n"));
+    println!("{table}");
+    let text = format!(
+        "The highest of all is {:.0} %, of {} with results \"{}\". Each figure is the highest of {rounds} processes with a \
+         sink that drops results at once and {rounds} with one that takes longer than the calls: a budget of {BUDGET}, {} of results \
+         ({}).",
+        top.0,
+        top.1,
+        top.2,
+        Bytes::new(TOTAL),
+        arguments.measured()
+    );
+    arguments.write("peak-memory", &format!("{table}\n\n{}", wrap(&text)));
 }

@@ -1,0 +1,22 @@
+//! Writes what it reads into the README, between the markers of a name: for figures that a script measures.
+//!
+//! `write-figures NAME COMMAND < TEXT`; machine, date and the command are added, in brackets, at the end of the text.
+
+use std::io::Read;
+use std::{env, fs, io, process};
+
+use amorsize_bench::{machine, replace, today, wrap};
+
+fn main() -> io::Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [name, command] = arguments.as_slice() else {
+        eprintln!("usage: write-figures NAME COMMAND < TEXT");
+        process::exit(2);
+    };
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    let text = wrap(&format!("{} (`{command}`, {}, {}).", text.trim().trim_end_matches('.'), machine(), today()));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = replace(&fs::read_to_string(path)?, name, &text).map_err(io::Error::other)?;
+    fs::write(path, readme)
+}

@@ -1,0 +1,138 @@
+//! `collect` and `for_each_batch` beside other ways to do the same work, in one run.
+//!
+//! Each measurement is a fresh process; the ways of a row take turns. A row gives each way's time as a ratio to rayon's
+//! `par_iter().map().collect()` within the same round, the peak of resident memory above what the process had before the work, and
+//! how near the time comes to what the machine allows at best: the time of a plain loop divided by the cores, or, where results are
+//! all that is made, the time in which all cores fill so many bytes.
+//!
+//! `cargo bench --bench peers` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds;
+//! `-- --write-readme` writes the figures into `README.md` and `benches/peers/FIGURES.md`. Where `python3` has joblib and Python's
+//! Amorsize, these are measured, too.
+
+use std::env;
+
+use amorsize_bench::{Arguments, available_bytes, calibrate, try_measure, wrap};
+
+mod python;
+mod rows;
+mod tables;
+mod ways;
+use rows::{ROWS, Row};
+use tables::{Measured, OfPython, OfWay};
+use ways::Way;
+
+fn main() {
+    let mut args = env::args().skip(1).filter(|arg| arg != "--bench");
+    if args.next().as_deref() == Some("--child") {
+        let rest: Vec<String> = args.collect();
+        let number = |text: &String| text.parse::<u64>().expect("a number");
+        let (nanos, peak) = match rest.as_slice() {
+            [bytes] => (rows::fill(number(bytes)), 0),
+            [row, way, items, rounds] => {
+                let way = Way::ALL.into_iter().chain([Way::Tenths]).nth(number(way) as usize).expect("a way");
+                rows::child(Row::named(row), way, number(items) as usize, number(rounds) as u32)
+            }
+            other => panic!("{other:?} is not what a child is told"),
+        };
+        return println!("{nanos} {peak}");
+    }
+    let arguments = Arguments::of_process("peers", 7);
+    for row in &arguments.rows {
+        Row::named(row);
+    }
+    let rounds_per_10_us = calibrate();
+    let cores = rayon::current_num_threads();
+    println!("{}; median of {} rounds, each a fresh process\n", arguments.measured(), arguments.rounds);
+    let mut all = Vec::new();
+    for row in ROWS.iter().filter(|row| arguments.wants(row.name)) {
+        let measured = measure_row(row, arguments.rounds, rounds_per_10_us, cores as f64);
+        println!("{}", tables::details(&measured));
+        all.push(measured);
+    }
+    let costs = all.iter().find(|measured| measured.row.name == "medium").and_then(|medium| {
+        let tenths: Vec<f64> = (0..arguments.rounds)
+            .map(|_| child(medium.row, Way::Tenths, medium.row.items, rounds_per_10_us).expect("it runs").0)
+            .collect();
+        tables::own_cost(medium, &tenths, &measure_python(arguments.rounds), cores as f64)
+    });
+    if let Some(costs) = &costs {
+        println!("{costs}");
+    }
+    if arguments.rows.is_empty() {
+        write(&arguments, &all, &costs.expect("all rows were measured"));
+    }
+}
+
+fn child(row: &Row, way: Way, items: usize, rounds: u32) -> Result<(f64, u64), String> {
+    let index = Way::ALL.iter().position(|&known| known == way).unwrap_or(Way::ALL.len());
+    try_measure(&[row.name, &index.to_string(), &items.to_string(), &rounds.to_string()])
+}
+
+fn measure_row(row: &'static Row, rounds: usize, rounds_per_10_us: u32, cores: f64) -> Measured {
+    let new = |way| OfWay { way, nanos: Vec::new(), peak: 0, items: row.items_for(way, available_bytes()), died: None };
+    let mut ways: Vec<OfWay> = row.ways().into_iter().map(new).collect();
+    let (mut limits, mut limited_by) = (Vec::new(), "the cores");
+    for _ in 0..rounds {
+        for of in ways.iter_mut().filter(|of| of.died.is_none()) {
+            match child(row, of.way, of.items, rounds_per_10_us) {
+                Ok((nanos, peak)) => {
+                    of.nanos.push(nanos * row.items as f64 / of.items as f64);
+                    of.peak = of.peak.max(peak);
+                }
+                Err(why) => of.died = Some(why),
+            }
+        }
+        let plain = ways.iter().find(|of| of.way == Way::Loop).and_then(|of| of.nanos.last());
+        let plain = *plain.expect("a plain loop holds one result at a time");
+        let mut limit = if row.is_trivial() { plain } else { (plain / cores).max(plain * row.serial_part()) };
+        if let Some(bytes) = row.traffic() {
+            let fill = try_measure(&[&bytes.to_string()]).expect("memory can be filled").0;
+            if fill > limit {
+                (limit, limited_by) = (fill, "the bandwidth of memory");
+            }
+        }
+        limits.push(limit);
+    }
+    Measured { row, ways, limits, limited_by }
+}
+
+fn measure_python(rounds: usize) -> Vec<OfPython> {
+    let Some(work) = python::ask(&["calibrate"]) else {
+        println!("no `python3` here: Python Amorsize and joblib are left out\n");
+        return Vec::new();
+    };
+    let mut measured = Vec::new();
+    for (way, module, batches) in python::WAYS {
+        match module.map(|module| (module, python::version(module))) {
+            Some((module, None)) => println!("`python3` cannot import {module}: {} is left out\n", python::name(way)),
+            _ => measured.push(OfPython { way, batches, nanos: Vec::new() }),
+        }
+    }
+    for _ in 0..rounds {
+        for of in &mut measured {
+            let nanos =
+                python::ask(&[of.way, &python::ITEMS.to_string(), &work]).expect("a module that can be imported");
+            of.nanos.push(nanos.parse().expect("nanoseconds"));
+        }
+    }
+    measured
+}
+
+fn write(arguments: &Arguments, all: &[Measured], costs: &str) {
+    let python = [("joblib", "joblib"), ("Python Amorsize", "amorsize")]
+        .into_iter()
+        .filter_map(|(name, module)| Some(format!(", {name} {}", python::version(module)?)))
+        .collect::<String>();
+    let how = format!(
+        "Measured by {}, with {}{python}; each figure is the median of {} rounds, each measurement a fresh process.",
+        arguments.measured(),
+        tables::versions(),
+        arguments.rounds
+    );
+    let summary = tables::summary(all);
+    let small = tables::small_work(all).expect("all rows were measured");
+    arguments.write("peers", &format!("{summary}\n{}\n\n{}", wrap(&small), wrap(&how)));
+    let details: String = all.iter().map(tables::details).map(|row| row + "\n").collect();
+    let costs = format!("### What each costs beyond the work\n\n{costs}");
+    arguments.write_into("benches/peers/FIGURES.md", "peers", &format!("{}\n\n{details}{costs}", wrap(&how)));
+}

@@ -1,0 +1,284 @@
+//! What is measured: kinds of work, and one way of one of them in a fresh process.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::Instant;
+
+use amorsize::{Bytes, batched};
+use amorsize_bench::{Heavy, Load, Peak, median, work};
+
+use crate::ways::{Shape, Way, collect, each, warm_up};
+
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) work: Work,
+    pub(crate) items: usize,
+    /// Items per chunk where chunks are cut by hand: some 20 to 50 us of work, fewer where items differ.
+    grain: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Calls of so many nanoseconds on average; their results are numbers, and collected.
+    Numbers { nanos: u32, heavy: Heavy },
+    /// Results of so many bytes, handed to a sink, after calls of so many nanoseconds each.
+    Sink { bytes: usize, nanos: u32, sink_nanos: u32, budget: Option<Bytes> },
+    /// Next to nothing, collected; many times in a process whose pools run.
+    Trivial,
+    /// The same, once, as the first thing that a process does.
+    First,
+}
+
+const BUDGET: Bytes = Bytes::mib(256);
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "tiny",
+        what: "10 ns x 10,000,000",
+        work: Work::Numbers { nanos: 10, heavy: Heavy::None },
+        items: 10_000_000,
+        grain: 4096,
+    },
+    Row {
+        name: "micro",
+        what: "1 us x 600,000",
+        work: Work::Numbers { nanos: 1000, heavy: Heavy::None },
+        items: 600_000,
+        grain: 64,
+    },
+    Row {
+        name: "medium",
+        what: "10 us x 60,000",
+        work: Work::Numbers { nanos: 10_000, heavy: Heavy::None },
+        items: 60_000,
+        grain: 4,
+    },
+    Row {
+        name: "heavy",
+        what: "10 us on average x 60,000, 1 % heavy by 100",
+        work: Work::Numbers { nanos: 10_000, heavy: Heavy::Spread },
+        items: 60_000,
+        grain: 4,
+    },
+    Row {
+        name: "tail",
+        what: "10 us on average x 60,000, the last 1 % heavy by 100",
+        work: Work::Numbers { nanos: 10_000, heavy: Heavy::Last },
+        items: 60_000,
+        grain: 4,
+    },
+    Row {
+        name: "large",
+        what: "results of 1 MiB to 4 GiB, budget 256 MiB",
+        work: Work::Sink { bytes: 1 << 20, nanos: 0, sink_nanos: 0, budget: Some(BUDGET) },
+        items: 4096,
+        grain: 1,
+    },
+    Row {
+        name: "pages",
+        what: "results of 64 KiB to 2 GiB, budget 256 MiB",
+        work: Work::Sink { bytes: 64 << 10, nanos: 0, sink_nanos: 0, budget: Some(BUDGET) },
+        items: 32_768,
+        grain: 8,
+    },
+    Row {
+        name: "sink",
+        what: "10 us x 30,000, results of 1 KiB, a sink of 10 us",
+        work: Work::Sink { bytes: 1 << 10, nanos: 10_000, sink_nanos: 10_000, budget: None },
+        items: 30_000,
+        grain: 4,
+    },
+    Row { name: "trivial", what: "1,000 trivial items", work: Work::Trivial, items: 1000, grain: 1000 },
+    Row {
+        name: "first",
+        what: "1,000 trivial items, first call of a process",
+        work: Work::First,
+        items: 1000,
+        grain: 1000,
+    },
+    Row { name: "single", what: "a single item", work: Work::Trivial, items: 1, grain: 1 },
+];
+
+impl Row {
+    pub(crate) fn named(name: &str) -> &'static Self {
+        ROWS.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("there is no row `{name}`"))
+    }
+
+    pub(crate) fn ways(&self) -> Vec<Way> {
+        let is_sink = matches!(self.work, Work::Sink { .. });
+        // What is handed to a sink is not collected, and nobody cuts tasks by hand for rayon to collect all of them.
+        let fits = |way: &Way| !is_sink || !matches!(way, Way::Collect | Way::RayonChunks);
+        Way::ALL.into_iter().filter(fits).collect()
+    }
+
+    /// The items that a way gets: all, or fewer where all would not fit this machine's memory or would take a minute.
+    pub(crate) fn items_for(&self, way: Way, available: Option<u64>) -> usize {
+        match self.work {
+            Work::Sink { bytes, .. } if way.holds_all() => {
+                let fit = available.map_or(usize::MAX, |available| (available as usize / 2) / bytes);
+                self.items.min(fit)
+            }
+            // Channels of single items: half a microsecond and more for each.
+            Work::Numbers { nanos: ..100, .. } if way == Way::Pariter => self.items / 10,
+            _ => self.items,
+        }
+    }
+
+    pub(crate) fn budget(&self) -> Option<Bytes> {
+        match self.work {
+            Work::Sink { budget, .. } => budget,
+            _ => None,
+        }
+    }
+
+    /// Bytes that all results have together, where that is what limits the row.
+    pub(crate) fn traffic(&self) -> Option<u64> {
+        match self.work {
+            Work::Sink { bytes, nanos: 0, .. } => Some(bytes as u64 * self.items as u64),
+            _ => None,
+        }
+    }
+
+    /// The part of the plain loop's time that can be on one thread only.
+    pub(crate) fn serial_part(&self) -> f64 {
+        match self.work {
+            Work::Sink { nanos, sink_nanos, .. } if sink_nanos > 0 => {
+                f64::from(sink_nanos) / f64::from(nanos + sink_nanos)
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// Whether nothing but the call itself takes time, so that more cores would not help.
+    pub(crate) fn is_trivial(&self) -> bool {
+        matches!(self.work, Work::Trivial | Work::First)
+    }
+}
+
+#[batched]
+fn number(index: usize, load: &Load) -> u64 {
+    work(index as u64, load.rounds(index))
+}
+
+/// How long a call takes and how much it gives.
+struct Make {
+    rounds: u32,
+    bytes: usize,
+}
+
+#[batched]
+fn buffer(index: usize, make: &Make) -> Vec<u8> {
+    vec![work(index as u64, make.rounds) as u8 | 1; make.bytes]
+}
+
+#[batched]
+fn trivial(index: usize) -> u64 {
+    (index as u64).wrapping_mul(3) ^ 7
+}
+
+/// Runs one way of one row in this process; gives nanoseconds and peak bytes.
+pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) -> (f64, u64) {
+    let rounds = |nanos: u32| (u64::from(rounds_per_10_us) * u64::from(nanos) / 10_000) as u32;
+    let even = !matches!(row.work, Work::Numbers { heavy: Heavy::Spread | Heavy::Last, .. } | Work::Sink { .. });
+    let shape = Shape { items, grain: row.grain, even };
+    match row.work {
+        Work::Numbers { nanos, heavy } => {
+            let load = &Load { mean: rounds(nanos).max(1), items, heavy };
+            warm_up(way);
+            timed(|| match way {
+                Way::Collect => drop(black_box(number_batched(0..items, load).collect::<Vec<_>>().expect("it fits"))),
+                Way::ForEachBatch | Way::Tenths => {
+                    let run = number_batched(0..items, load);
+                    let run = if way == Way::Tenths { run.batch_size(items / 10) } else { run };
+                    let mut sum = 0u64;
+                    run.for_each_batch(|batch| sum = batch.iter().fold(sum, |sum, &x| sum.wrapping_add(x)))
+                        .expect("it fits");
+                    black_box(sum);
+                }
+                _ => drop(black_box(collect(way, shape, |index| number(index, load)))),
+            })
+        }
+        Work::Sink { bytes, nanos, sink_nanos, budget } => {
+            let make = &Make { rounds: rounds(nanos), bytes };
+            let sink_rounds = rounds(sink_nanos);
+            let mut sum = 0u64;
+            let mut sink = |result: Vec<u8>| {
+                sum = sum.wrapping_add(work(u64::from(result[0]), sink_rounds));
+            };
+            warm_up(way);
+            let measured = timed(|| match way {
+                Way::ForEachBatch => {
+                    let mut run = buffer_batched(0..items, make);
+                    if let Some(budget) = budget {
+                        run = run.max_memory(budget);
+                    }
+                    run.for_each_batch(|batch| batch.into_iter().for_each(&mut sink)).expect("a sink keeps any budget");
+                }
+                _ => each(way, shape, |index| buffer(index, make), &mut sink),
+            });
+            black_box(sum);
+            measured
+        }
+        Work::First => timed(|| run_trivial(way, shape)),
+        Work::Trivial => {
+            warm_up(way);
+            let peak = Peak::start();
+            (trivial_nanos(way, shape), peak.bytes())
+        }
+    }
+}
+
+fn timed(body: impl FnOnce()) -> (f64, u64) {
+    let peak = Peak::start();
+    let begun = Instant::now();
+    body();
+    (begun.elapsed().as_nanos() as f64, peak.bytes())
+}
+
+fn run_trivial(way: Way, shape: Shape) {
+    let items = black_box(shape.items);
+    match way {
+        Way::Collect => drop(black_box(trivial_batched(0..items).collect::<Vec<_>>().expect("it fits"))),
+        Way::ForEachBatch => {
+            let mut sum = 0u64;
+            trivial_batched(0..items)
+                .for_each_batch(|batch| sum = batch.iter().fold(sum, |sum, &x| sum.wrapping_add(x)))
+                .expect("it fits");
+            black_box(sum);
+        }
+        _ => drop(black_box(collect(way, Shape { items, ..shape }, trivial))),
+    }
+}
+
+/// The median of many runs, each of so many calls that it is more than one look at the clock.
+fn trivial_nanos(way: Way, shape: Shape) -> f64 {
+    let time = |calls: u32| {
+        let begun = Instant::now();
+        for _ in 0..calls {
+            run_trivial(way, shape);
+        }
+        begun.elapsed().as_nanos() as f64 / f64::from(calls)
+    };
+    let calls = (10_000.0 / time(100)).clamp(1.0, 1000.0) as u32;
+    median(&mut (0..501).map(|_| time(calls)).collect::<Vec<_>>())
+}
+
+/// The time in which all cores together fill so many bytes, in buffers that are larger than caches and there already: what memory
+/// allows at best.
+pub(crate) fn fill(bytes: u64) -> f64 {
+    let threads = rayon::current_num_threads();
+    let mut buffers: Vec<Vec<u8>> = (0..threads).map(|_| vec![1; BUDGET.as_u64() as usize / threads]).collect();
+    let passes = bytes / BUDGET.as_u64();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for buffer in &mut buffers {
+            scope.spawn(move || {
+                for pass in 0..passes {
+                    black_box(&mut *buffer).fill(pass as u8);
+                }
+            });
+        }
+    });
+    begun.elapsed().as_nanos() as f64
+}
