@@ -49,6 +49,12 @@ const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
 /// Stretches expected to take this long are timed apart from the handling of their items: two looks at the clock are then less
 /// than a hundredth.
 const TIMED_APART: f64 = 5e-6;
+/// What a stretch costs apart from its items, at least: the first ones are so short that it is most of what they take.
+const STRETCH_SECONDS: f64 = 100e-9;
+/// A stretch is so many times as long as the one before. One item says little of the next ones, and a second 16 that are much slower
+/// are still few; of what 16 items took, 1,000 can be expected to take much the same.
+const GROWTH: usize = 16;
+const GROWTH_AFTER_16: usize = 64;
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
 
@@ -82,7 +88,8 @@ pub(crate) struct Totals {
     pub(crate) last_resident: Option<Bytes>,
     /// What the run held when resident memory was last read.
     pub(crate) last_held: Bytes,
-    pub(crate) timeline: Arc<Timeline>,
+    /// `None` of a run that was over before anything was noted.
+    pub(crate) timeline: Option<Arc<Timeline>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +120,8 @@ pub(crate) struct Engine {
     measured_by: MeasuredBy,
     /// Items of the next inline stretch.
     stretch: usize,
+    /// Seconds that an item took in the last one.
+    pace: f64,
     /// Seconds spent inline.
     spent: f64,
     decide_at: f64,
@@ -170,6 +179,7 @@ impl Engine {
             result_size,
             measured_by,
             stretch: 1,
+            pace: 0.0,
             spent: 0.0,
             decide_at: FIRST_DECISION,
             resident: None,
@@ -281,7 +291,8 @@ impl Engine {
         };
         let seconds = self.elapsed.as_secs_f64();
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
-        let (panicked, panics) = (self.panicked, Arc::from(std::mem::take(&mut self.panics)));
+        // An empty one made of a `Vec` would be an allocation.
+        let panics = if self.panics.is_empty() { Arc::default() } else { Arc::from(std::mem::take(&mut self.panics)) };
         let measured_by = self.measured_by;
         let (inline_seconds, sink_inline) =
             self.inline.map_or((seconds, sink_seconds), |(inline, sink)| (inline.as_secs_f64(), sink));
@@ -298,6 +309,9 @@ impl Engine {
         let recorder = self.with_lookout(|lookout, _| lookout.recorder.clone());
         let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
         let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(Bytes::new);
+        let last_held = moments.last().map_or(Bytes::ZERO, Moment::held);
+        let noted = !moments.is_empty() || !times.is_empty();
+        let timeline = noted.then(|| Arc::new(Timeline { moments, batches: times }));
         Totals {
             name: self.options.name(),
             sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },
@@ -308,8 +322,8 @@ impl Engine {
             credit_waits,
             peak_resident: resident(|recorder| recorder.peak_resident),
             last_resident: resident(|recorder| recorder.last_resident),
-            last_held: moments.last().map_or(Bytes::ZERO, Moment::held),
-            timeline: Arc::new(Timeline { moments, batches: times }),
+            last_held,
+            timeline,
             learned,
             peak,
             budget,
@@ -318,7 +332,7 @@ impl Engine {
             threads,
             chunks,
             measured_by,
-            panicked,
+            panicked: self.panicked,
             panics,
         }
     }
@@ -533,7 +547,7 @@ impl Engine {
 
     /// Looks, on the calling thread.
     fn look(&mut self, collects: bool) {
-        let Some(now) = self.now else { return };
+        let Some(now) = self.now.filter(|_| self.lookout.has_eyes()) else { return };
         let seen = self.seen();
         if self.next >= self.options.sample_items() {
             self.end_sampling(now);
@@ -646,7 +660,7 @@ impl Engine {
     /// Runs the next stretch of items inline, at most so many.
     fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize) -> Result<Accepted, Ended> {
         let count = self.stretch.min(most);
-        let timed = count as f64 * self.learned.recent_seconds() > TIMED_APART;
+        let timed = count as f64 * self.pace > TIMED_APART;
         let (done, results) = line.inline(count, self.ledger.free(), timed);
         let result_bytes = self.result_size as u64;
         let mut stretch = Stretch {
@@ -664,8 +678,7 @@ impl Engine {
             stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
             self.resident_measured = true;
         }
-        self.ledger.touch(stretch.bytes + stretch.working);
-        self.ledger.take(stretch.bytes);
+        self.ledger.take_after(stretch.bytes, stretch.working);
         self.held_items += done.items;
         let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
@@ -677,6 +690,8 @@ impl Engine {
             self.learned.handling = (seconds - stretch.seconds).max(0.0) / done.items as f64;
         }
         self.learned.add(stretch);
+        let least = if done.seconds.is_some() { stretch.seconds } else { (seconds - STRETCH_SECONDS).max(0.0) };
+        self.pace = least / done.items.max(1) as f64;
         self.next += done.items;
         self.chunks += 1;
         self.spent += seconds;
@@ -695,14 +710,17 @@ impl Engine {
     }
 
     /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
-    /// more than fit the time to the next decision. Few stretches keep what they cost apart (140 ns each) small.
+    /// more than fit the time to the next decision. Few stretches keep what they cost apart (100 ns each) small.
     fn next_stretch(&self) -> usize {
-        let seconds = self.learned.recent_seconds();
-        if self.learned.items < self.options.sample_items() && seconds >= TIMED_ALONE.as_secs_f64() {
+        let recent = self.learned.recent_seconds();
+        if self.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
             return 1;
         }
+        let growth = if self.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
+        // Of the first stretches each is much longer than all before it, and knows better.
+        let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
         let in_time = (self.decide_at - self.spent) / seconds.max(1e-10);
-        (16 * self.stretch).min(in_time as usize).clamp(1, 1 << 16)
+        (growth * self.stretch).min(in_time as usize).clamp(1, 1 << 16)
     }
 
     /// Bytes to expect of one result.
