@@ -5,14 +5,17 @@
 //! that can't be read is reported and skipped. How the run went is shown by `photos.html` there, and by `photos.svg`, of which
 //! `examples/photos/run.svg` is a copy.
 
+#[path = "common/views.rs"]
+mod views;
+
 use std::error::Error;
 use std::fs;
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use amorsize::{Bytes, batched};
 use image::imageops::{self, FilterType};
 use image::{ImageResult, RgbImage};
+use views::{View, views};
 
 const WIDTH: u32 = 1920;
 const HEIGHT: u32 = 1080;
@@ -21,63 +24,18 @@ const RENDERINGS: usize = 360;
 const THUMBNAIL: (u32, u32) = (96, 54);
 const COLUMNS: u32 = 20;
 
-/// A part of a photo: from the whole of it to a third, wandering over it.
-#[derive(Clone, Debug)]
-struct View {
-    photo: PathBuf,
-    zoom: f64,
-    across: f64,
-    down: f64,
-}
-
 /// Decodes a photo and renders a part of it at full size.
-#[batched(max_memory = "256MiB")]
+#[batched(max_memory = "256MiB", progress)]
 fn render(view: View) -> ImageResult<RgbImage> {
-    let photo = image::open(&view.photo)?.into_rgb8();
-    let (wide, high) = (f64::from(photo.width()), f64::from(photo.height()));
-    // The largest part of the wanted shape, then zoomed in.
-    let width = wide.min(high * 16.0 / 9.0) / view.zoom;
-    let height = width * 9.0 / 16.0;
-    let (left, top) = ((wide - width) * view.across, (high - height) * view.down);
-    let part = imageops::crop_imm(&photo, left as u32, top as u32, (width as u32).max(1), (height as u32).max(1));
-    Ok(imageops::resize(&part.to_image(), WIDTH, HEIGHT, FilterType::CatmullRom))
-}
-
-fn photos_in(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut photos = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        if ["jpg", "jpeg", "png"].contains(&extension.to_ascii_lowercase().as_str()) {
-            photos.push(path);
-        }
-    }
-    photos.sort();
-    Ok(photos)
-}
-
-fn views(photos: &[PathBuf]) -> Vec<View> {
-    let of_each = RENDERINGS.div_ceil(photos.len());
-    let step = |i: usize, of: usize| (i % of) as f64 / (of - 1) as f64;
-    let view = |photo: &PathBuf, i| View {
-        photo: photo.clone(),
-        zoom: 1.0 + 2.0 * step(i, of_each.max(2)),
-        across: step(i, 5),
-        down: step(i, 3),
-    };
-    photos.iter().flat_map(|photo| (0..of_each).map(move |i| view(photo, i))).collect()
+    Ok(imageops::resize(&view.open()?, WIDTH, HEIGHT, FilterType::CatmullRom))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let directory = std::env::args_os().nth(1).map_or_else(|| examples.join("photos"), PathBuf::from);
-    let photos = photos_in(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    if photos.is_empty() {
-        return Err(format!("there is no .jpg or .png in {}", directory.display()).into());
-    }
-    let views = views(&photos);
+    let views = views(RENDERINGS)?;
     let total = views.len();
-    println!("{} photos in {}, {total} renderings of {WIDTH} x {HEIGHT}\n", photos.len(), directory.display());
+    let photos = views.chunk_by(|a, b| a.photo == b.photo).count();
+    println!("{photos} photos, {total} renderings of {WIDTH} x {HEIGHT}\n");
 
     let mut run = render_batched(views.clone());
     println!("{}\n", run.plan()?);
@@ -85,7 +43,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows = (total as u32).div_ceil(COLUMNS);
     let mut sheet = RgbImage::new(COLUMNS * THUMBNAIL.0, rows * THUMBNAIL.1);
     let (mut done, mut failed) = (0, Vec::new());
-    let live = std::io::stderr().is_terminal();
     let report = run.for_each_batch(|batch| {
         let first = batch.first_index();
         for (index, rendering) in (first..).zip(batch) {
@@ -100,20 +57,15 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Err(error) => {
                     // Once for each photo is enough.
                     let photo = &views[index].photo;
-                    if !failed.contains(photo) {
-                        println!("skipped {}: {error}", photo.display());
-                        failed.push(photo.clone());
+                    if !failed.iter().any(|(known, _)| known == photo) {
+                        failed.push((photo.clone(), error));
                     }
                 }
             }
         }
-        if live {
-            eprint!("\r{done} of {total} rendered");
-            let _ = std::io::stderr().flush();
-        }
     })?;
-    if live {
-        eprintln!();
+    for (photo, error) in &failed {
+        println!("skipped {}: {error}", photo.display());
     }
 
     let output = examples.join("output");

@@ -133,3 +133,14 @@ fn working_memory_takes_credit() {
     });
     assert!(peak <= (4 << 20) + (512 << 10), "{peak}");
 }
+
+#[test]
+fn the_results_of_a_pipeline_are_counted_to_the_byte() {
+    let _alone = alone();
+    let first = |i: usize| vec![i as u8; 1_000];
+    let second = |bytes: Vec<u8>| bytes[..100].to_vec();
+    let run = process_in_batches(first, 0..300).then(|all| process_in_batches(second, all));
+    let report = run.then(|all| process_in_batches(|bytes: Vec<u8>| bytes, all)).for_each_batch(|_| ()).unwrap();
+    // A `Vec` of 24 bytes with 100; and what the first stage made was there until the second ended.
+    assert_eq!((report.result_bytes(), report.working_bytes()), (Bytes::new(300 * 124), Bytes::new(1_000)));
+}

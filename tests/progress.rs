@@ -31,7 +31,7 @@ fn checked(progress: &Receiver<Progress>, total: Option<usize>) -> Progress {
         assert!(pair[0].result_bytes() <= pair[1].result_bytes());
         assert!(matches!(
             (pair[0].phase(), pair[1].phase()),
-            (Phase::Sampling, _) | (Phase::Running, Phase::Running | Phase::Done | Phase::Stopped)
+            (Phase::Sampling | Phase::Planned, _) | (Phase::Running, Phase::Running | Phase::Done | Phase::Stopped)
         ));
     }
     for progress in &told {
@@ -136,7 +136,7 @@ fn it_is_told_while_the_sink_takes_its_time() {
     let mut seen = 0;
     let sink = |batch: amorsize::Batch<_>| {
         if batch.first_index() == 0 {
-            drop(progress.try_iter().last());
+            let _told_before = progress.try_iter().last();
             seen = progress.recv_timeout(Duration::from_secs(60)).expect("nothing was told");
         }
     };

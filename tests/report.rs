@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use amorsize::{Bottleneck, Bytes, DeepSize, Report, batched, process_in_batches};
+use amorsize::{BatchTime, Bottleneck, Bytes, DeepSize, Report, batched, process_in_batches};
 
 fn milliseconds(count: u64) {
     thread::sleep(Duration::from_millis(count));
@@ -49,7 +49,7 @@ fn check(report: &Report) {
     }
     if !timeline.batches().is_empty() {
         assert_eq!(next, report.items());
-        assert_eq!(timeline.batches().iter().map(|batch| batch.batches()).sum::<usize>(), report.batches());
+        assert_eq!(timeline.batches().iter().map(BatchTime::batches).sum::<usize>(), report.batches());
         assert_eq!(timeline.moments().last().unwrap().items(), report.items());
     }
 

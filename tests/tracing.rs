@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 #[batched(max_memory = "8MiB", batch_size = 25)]
 fn draw(item: u32) -> Vec<u8> {
@@ -49,7 +49,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::new();
         event.record(&mut Reader(&mut fields));
-        let around = context.event_scope(event).into_iter().flat_map(|scope| scope.from_root());
+        let around = context.event_scope(event).into_iter().flat_map(Scope::from_root);
         let around = around.map(|span| format!("{} {:?}", span.name(), span.extensions().get::<Fields>().unwrap()));
         TOLD.lock().unwrap().push((fields, around.collect()));
     }
@@ -86,7 +86,7 @@ fn a_run_tells_of_its_plan_its_batches_and_its_end() {
     let planned = with("planned");
     let [(fields, around)] = planned.as_slice() else { panic!("{planned:?}") };
     assert_eq!((number(fields, "threads"), number(fields, "budget")), (2.0, 8.0 * 1024.0 * 1024.0));
-    assert_eq!(around, &[run.clone()]);
+    assert_eq!(around, std::slice::from_ref(&run));
 
     let batches = with("handed over");
     assert_eq!(batches.len(), report.batches());

@@ -274,6 +274,29 @@ fn inherited_attributes() {
 }
 
 #[test]
+fn a_run_knows_the_name_of_its_function() {
+    for (options, function, name) in [
+        (
+            quote!(),
+            quote!(
+                fn decode(x: u32) {}
+            ),
+            "decode",
+        ),
+        (
+            quote!(name = all, batch_size = 3),
+            quote!(
+                fn r#try(&self, x: u32) {}
+            ),
+            "try",
+        ),
+    ] {
+        let text = expansion(options, function);
+        assert_says(&text, quote!(Options::new(::core::option::Option::None).named(#name)));
+    }
+}
+
+#[test]
 fn a_policy_is_part_of_the_type() {
     let text = expansion(
         quote!(on_error = "skip"),

@@ -12,7 +12,7 @@ use crate::on_error::OnError;
 pub use crate::options::{MaxMemory, MaxMemoryValue, OnPanic, OnPanicValue, Options, Oversize, OversizeValue};
 pub use crate::retry::{Retry, RetryValue};
 use crate::run::Batched;
-pub use crate::then::{Flows, Joins, StageError};
+pub use crate::then::{Flows, Follows, Joins, StageError};
 
 /// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages
 /// show it, and the expansion gives every type in the user's own words: so each type that is at fault gets one message, at

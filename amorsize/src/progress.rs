@@ -18,6 +18,8 @@ const RATE_SECONDS: f64 = 2.0;
 pub enum Phase {
     /// The first items are run on the calling thread, to learn what they take.
     Sampling,
+    /// The sample is done, by [`plan`](crate::Batched::plan), and the run waits to be started.
+    Planned,
     /// The rest is run.
     Running,
     /// All items were run, and their results handed over.
@@ -30,6 +32,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sampling => "sampling",
+            Self::Planned => "planned",
             Self::Running => "running",
             Self::Done => "done",
             Self::Stopped => "stopped",
@@ -146,7 +149,9 @@ impl Progress {
     pub fn remaining_seconds(&self) -> Option<f64> {
         let left = self.total?.saturating_sub(self.done);
         match self.phase {
-            Phase::Sampling | Phase::Running if left > 0 => (self.rate > 0.0).then(|| left as f64 / self.rate),
+            Phase::Sampling | Phase::Planned | Phase::Running if left > 0 => {
+                (self.rate > 0.0).then(|| left as f64 / self.rate)
+            }
             _ => Some(0.0),
         }
     }

@@ -40,11 +40,17 @@ const COUNTER: &str = "{prefix} {spinner} {pos} {msg}";
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 pub fn progress_bar() -> impl FnMut(&Progress) + Send + 'static {
-    let mut shown = None;
+    let mut shown: Option<ProgressBar> = None;
     move |progress: &Progress| {
-        if !progress.is_quiet() {
-            show(shown.get_or_insert_with(|| make(progress)), progress);
+        if progress.is_quiet() {
+            return;
         }
+        if progress.phase() == Phase::Planned {
+            // What is printed between the plan and the run is to begin on a line of its own.
+            shown.take().inspect(ProgressBar::finish_and_clear);
+            return;
+        }
+        show(shown.get_or_insert_with(|| make(progress)), progress);
     }
 }
 
@@ -80,7 +86,7 @@ fn figures(progress: &Progress) -> String {
         Phase::Done | Phase::Stopped => {
             format!("{} in {}, {rate}, made {made}", progress.phase(), Seconds(progress.seconds()))
         }
-        Phase::Running => {
+        Phase::Planned | Phase::Running => {
             let left = match progress.remaining_seconds() {
                 Some(seconds) => format!("{rate} {} left", rough(seconds)),
                 None => rate,

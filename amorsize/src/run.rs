@@ -23,16 +23,17 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::retry::Retry;
-use crate::run_core::{Core, CoreParts};
+use crate::run_core::{Core, Parts};
 use crate::sink::{Batch, Batches};
 use crate::stage::StageCounts;
+use crate::then::{self, Flows, Follows, Joins, Stage, StageError, Then};
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
 /// An annotated function's wrapper gives one, and so does [`process_in_batches`](crate::process_in_batches). Builder methods set options, a terminal
 /// starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
 /// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
-/// [`plan`](Self::plan) runs the sample alone.
+/// [`plan`](Self::plan) runs the sample alone. [`then`](Self::then) adds a function that takes what this one returns.
 ///
 /// `I` is the input, `R` what the function returns, `C` what all calls share, `P` what becomes of errors: results are handed over
 /// as they are unless [`on_error`](Self::on_error) says otherwise.
@@ -63,16 +64,6 @@ pub struct Batched<I: IntoIterator, R, C, P = Each> {
     /// The core holds items and results without naming their types.
     owns: PhantomData<(I::Item, R)>,
     policy: PhantomData<P>,
-}
-
-/// What a run is made of that has not started.
-pub(crate) struct Parts<S, T, R, C> {
-    pub(crate) source: S,
-    pub(crate) shared: Shared<T, R, C>,
-    /// With the run's own function as a stage, unless it is a pipeline.
-    pub(crate) core: CoreParts,
-    /// Whether there are items or results of it already.
-    pub(crate) has_begun: bool,
 }
 
 impl<I: IntoIterator, R, C> Batched<I, R, C> {
@@ -342,6 +333,42 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
+    #[doc = include_str!("then.md")]
+    #[expect(clippy::type_complexity, reason = "the types are those of the stages")]
+    pub fn then<N, D, Q, F>(
+        self,
+        next: F,
+    ) -> Batched<
+        I,
+        <P as Joins<R, N, Q>>::Output,
+        Then<I::Item, R, C, <P as Flows<R>>::Value, N, D>,
+        <P as Joins<R, N, Q>>::Policy,
+    >
+    where
+        P: Flows<R> + Joins<R, N, Q>,
+        F: FnOnce(Stage<<P as Flows<R>>::Value>) -> Batched<Stage<<P as Flows<R>>::Value>, N, D, Q>,
+        Q: Follows<P>,
+        <P as Joins<R, N, Q>>::Failure: StageError<<P as Flows<R>>::Error>,
+        I::Item: Send,
+        <P as Joins<R, N, Q>>::Output: Send,
+        C: Sync,
+        D: Sync,
+    {
+        let (source, before) = self.into_parts();
+        let (_, next) = next(Stage::new()).into_parts();
+        let Parts { shared, core, .. } = then::joined::<_, _, _, _, _, _, P, Q>(before, next);
+        let sizes = [size_of::<I::Item>(), size_of::<<P as Joins<R, N, Q>>::Output>()];
+        let core = Core::of_parts(core, sizes, shared.measure.1.by);
+        Batched {
+            source: source.retyped(shared.types),
+            as_function: as_function::<I::Item, <P as Joins<R, N, Q>>::Output, _>,
+            shared,
+            core,
+            owns: PhantomData,
+            policy: PhantomData,
+        }
+    }
+
     /// Sets whether the run prints its plan and its batches to stderr.
     ///
     /// # Examples
@@ -430,25 +457,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Takes a run apart that is to be part of another one.
-    pub(crate) fn into_parts(self) -> Parts<Source<I, R>, I::Item, R, C> {
+    fn into_parts(self) -> (Source<I, R>, Parts<I::Item, R, C>) {
         let Self { source, shared, core, .. } = self;
         let has_begun = source.has_begun() || core.planned().is_some();
         let mut core = core.into_parts();
         if core.stages.is_empty() {
             core.stages.push(StageCounts::new(core.options.name()));
         }
-        Parts { source, shared, core, has_begun }
-    }
-
-    /// A run of an input and other parts.
-    pub(crate) fn of_parts(
-        source: Source<I, R>,
-        as_function: AsFunction<I::Item, R, C>,
-        parts: Parts<(), I::Item, R, C>,
-    ) -> Self {
-        let Parts { shared, core, .. } = parts;
-        let core = Core::of_parts(core, size_of::<I::Item>(), size_of::<R>(), shared.measure.1.by);
-        Self { source, shared, as_function, core, owns: PhantomData, policy: PhantomData }
+        (source, Parts { shared, core, has_begun })
     }
 
     /// Refuses what can't be run with.

@@ -6,7 +6,7 @@ use crate::cancel::Interrupts;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::buffer::{Collection, Collector, Results};
-use crate::execute::chunk::{Function, Tools};
+use crate::execute::chunk::{Function, Shared, Tools};
 use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
 use crate::failure::Ended;
 use crate::handover::{HandedOver, Handover};
@@ -49,6 +49,15 @@ impl CoreParts {
             },
         }
     }
+}
+
+/// What a run is made of that has not started, and is to be part of another one.
+pub(crate) struct Parts<T, R, C> {
+    pub(crate) shared: Shared<T, R, C>,
+    /// With the run's own function as a stage, unless it is a pipeline.
+    pub(crate) core: CoreParts,
+    /// Whether there are items or results of it already.
+    pub(crate) has_begun: bool,
 }
 
 /// What [`Batched`](crate::Batched) does but for the types of items and results.
@@ -132,7 +141,7 @@ impl Core {
     }
 
     /// Of what other runs left that are parts of this one.
-    pub(crate) fn of_parts(parts: CoreParts, item_size: usize, result_size: usize, measured_by: MeasuredBy) -> Self {
+    pub(crate) fn of_parts(parts: CoreParts, [item_size, result_size]: [usize; 2], measured_by: MeasuredBy) -> Self {
         let CoreParts { options, interrupts, stages, callback } = parts;
         let mut core = Self::new(options, item_size, result_size, measured_by);
         (core.tools.interrupts, core.stages, core.callback) = (interrupts, stages, callback);

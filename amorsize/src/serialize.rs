@@ -53,7 +53,7 @@ as_name!(MeasuredBy { Tracking: "tracking", DeepSize: "deep-size", Resident: "re
 
 as_name!(Certainty { Exact: "exact", Results: "results", Estimate: "estimate" });
 
-as_name!(Phase { Sampling: "sampling", Running: "running", Done: "done", Stopped: "stopped" });
+as_name!(Phase { Sampling: "sampling", Planned: "planned", Running: "running", Done: "done", Stopped: "stopped" });
 
 as_name!(Bottleneck {
     Cores: "cores",

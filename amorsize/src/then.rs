@@ -8,18 +8,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::execute::buffer::{RawChunk, Types};
-use crate::execute::chunk::{Body, RunStages, Shared, Stages, as_function};
+use crate::execute::chunk::{Body, Shared, Stages};
 use crate::execute::stages::{Clock, Part, Scratch};
 use crate::memory::measure::{Heap, Measure};
 use crate::on_error::{Collect, Each, OnError, Skip, Stop};
-use crate::run::{Batched, Parts};
+use crate::run_core::Parts;
 use crate::stage::StageCounts;
 
 /// The input of a stage of a pipeline: what the stages before it return, where an input of its own would stand.
 ///
-/// [`then`](Batched::then) makes one, for the wrapper of the next function or for
+/// [`then`](crate::Batched::then) makes one, for the wrapper of the next function or for
 /// [`process_in_batches`](crate::process_in_batches), whose items are then those `M`. It has none itself: there are some only when
 /// the whole pipeline runs.
+///
+/// Where the compiler expects `fn(Stage<M>) -> _` and found `fn(M) -> _`, `then` was given a function in place of its wrapper:
+/// `resize` for `resize_batched`. Where it finds that `<Stage<M> as IntoIterator>::Item` is not what a wrapper takes, `M` is what the
+/// stages before return.
 ///
 /// # Examples
 ///
@@ -38,6 +42,12 @@ use crate::stage::StageCounts;
 /// ```
 pub struct Stage<M>(PhantomData<fn() -> M>);
 
+impl<M> Stage<M> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
 impl<M> IntoIterator for Stage<M> {
     type Item = M;
     type IntoIter = Empty<M>;
@@ -53,10 +63,10 @@ impl<M> fmt::Debug for Stage<M> {
     }
 }
 
-/// What the calls of a pipeline share: all that those of its stages do. It is the third parameter of a pipeline's [`Batched`], and of
+/// What the calls of a pipeline share: all that those of its stages do. It is the third parameter of a pipeline's [`Batched`](crate::Batched), and of
 /// use in the name of its type alone.
 ///
-/// `T`, `R` and `C` are the items, the results and the context of what is before the stage that [`then`](Batched::then) added; `M`,
+/// `T`, `R` and `C` are the items, the results and the context of what is before the stage that [`then`](crate::Batched::then) added; `M`,
 /// `N` and `D` are that stage's.
 pub struct Then<T, R, C, M, N, D> {
     before: Shared<T, R, C>,
@@ -103,13 +113,7 @@ impl<R> Flows<R> for Each {
     }
 }
 
-/// How a stage whose policy is `Q` follows stages whose policy is the implementor: these return `R`, and it returns `N`.
-#[diagnostic::on_unimplemented(
-    message = "the stages of a pipeline share one policy for errors, but here `{Q}` follows `{Self}`",
-    label = "this stage has another policy than those before it",
-    note = "set that policy on the stage: `.then(|items| stage_batched(items).on_error({Self}))`, or by `on_error` of its attribute; \
-            or leave its own out, where all that it returns is a value"
-)]
+/// How a stage that returns `N` with the policy `Q` follows stages that return `R` with the policy that is the implementor.
 pub trait Joins<R, N, Q>: Flows<R> {
     /// What the pipeline returns.
     type Output;
@@ -178,7 +182,19 @@ macro_rules! policies {
             }
         }
 
-        impl<T, E, U, X> Joins<Result<T, E>, Result<U, X>, $policy> for $policy {
+        // Of the three, `Follows` lets one pass alone. All have an output, so that nothing else is said of one that is at fault.
+        joins!($policy Stop);
+        joins!($policy Skip);
+        joins!($policy Collect);
+
+        impl Follows<$policy> for $policy {}
+        impl Follows<$policy> for Each {}
+    )*};
+}
+
+macro_rules! joins {
+    ($before:ident $next:ident) => {
+        impl<T, E, U, X> Joins<Result<T, E>, Result<U, X>, $next> for $before {
             type Output = Result<U, X>;
             type Policy = Self;
             type Failure = X;
@@ -193,8 +209,19 @@ macro_rules! policies {
                 output.is_err()
             }
         }
-    )*};
+    };
 }
+
+/// The policies that can follow the policy `P`.
+#[diagnostic::on_unimplemented(
+    message = "the stages of a pipeline share one policy for errors, but here `{Self}` follows `{P}`",
+    label = "this stage has another policy than those before it",
+    note = "set the policy of the stages before on this one too, by `on_error` of its attribute or by `.on_error(..)` in the closure \
+            that makes it; or leave its own out, where all that it returns is a value"
+)]
+pub trait Follows<P> {}
+
+impl<Q: OnError> Follows<Each> for Q {}
 
 policies!(Stop Skip Collect);
 
@@ -217,164 +244,59 @@ impl<E, X: From<E>> StageError<E> for X {
     }
 }
 
-impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
-    /// Adds a stage: what this run returns for an item, `next` takes, on the same thread and at once. What comes out is one run, a
-    /// pipeline, with all options and terminals; each stage is compiled with the types of those beside it.
-    ///
-    /// `next` makes the stage from what flows into it: the wrapper of an annotated function can be given as it is, a closure passes
-    /// shared parameters, sets options for this stage, or makes a stage of a closure by
-    /// [`process_in_batches`](crate::process_in_batches).
-    ///
-    /// An item goes through all stages in one call of the executor. So what stages hand to each other lives only while its item's
-    /// call is in flight, one for each thread, however long the input is; a slow stage is done by as many threads as there are, while
-    /// others do other stages of other items; and nothing is queued between stages. The results come in the order of the items.
-    ///
-    /// # What flows
-    ///
-    /// | errors of the stages before | what the next stage takes | the pipeline returns |
-    /// | --- | --- | --- |
-    /// | have no policy, or there are none | `R`, what they return | what the next stage returns, with its policy |
-    /// | have a policy, and they return `Result<T, E>`; the next stage has none | `T` | `Result<N, E>` where the next stage returns `N` |
-    /// | have a policy, and the next stage has the same and returns `Result<N, X>` | `T` | `Result<N, X>`; an `E` becomes an `X` by `From`, as with `?` |
-    ///
-    /// An item whose stage returned an error goes no further, and the error is that of the item. What becomes of it the policy
-    /// decides ([`on_error`](Self::on_error)), which can be set anew for the whole pipeline.
-    ///
-    /// # Options
-    ///
-    /// | | of the pipeline |
-    /// | --- | --- |
-    /// | `max_memory` | the least that a stage states: one budget for all |
-    /// | `threads` | the least that a stage states: no stage runs on more, and so no other does either |
-    /// | `sample_size` | the most that a stage states |
-    /// | `batch_size` | what the last stage that states one does, because batches are of its results |
-    /// | `oversize`, `on_panic` | what the last stage does that states another than the default |
-    /// | `verbose` | whether any stage is |
-    /// | `retry` | each stage's own: it alone is called again, with a clone of what it was given |
-    /// | `cancel_token`, `deadline`, `timeout` | whichever of any stage comes first |
-    ///
-    /// What is set on the pipeline, after `then`, overrides that; [`retry`](Self::retry) there runs all stages again.
-    ///
-    /// # Memory
-    ///
-    /// A call in flight needs, beside its result, what its stages hand to each other. What a stage was given and what it returns are
-    /// taken to be there at the same time, each with what its type says that it owns, or as [`Tracking`](crate::Tracking) measures
-    /// it.
-    ///
-    /// # Errors
-    ///
-    /// The terminal of the pipeline refuses it, by an error that [is about an option](crate::Error::is_invalid_option), where this
-    /// run or the next stage was [planned](Self::plan) or has begun: its results are not those of the pipeline.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use amorsize::{batched, process_in_batches};
-    ///
-    /// /// The numbers of a line.
-    /// #[batched(on_error = "stop", max_memory = "64MiB")]
-    /// fn parse(line: &str) -> Result<Vec<f64>, std::num::ParseFloatError> {
-    ///     line.split(' ').map(str::parse).collect()
-    /// }
-    ///
-    /// #[batched]
-    /// fn scale(mut row: Vec<f64>, factor: f64) -> Vec<f64> {
-    ///     row.iter_mut().for_each(|x| *x *= factor);
-    ///     row
-    /// }
-    ///
-    /// #[batched(batch_size = 100)]
-    /// fn sum(row: Vec<f64>) -> f64 {
-    ///     row.iter().sum()
-    /// }
-    ///
-    /// let pipeline = |lines| parse_batched(lines).then(|rows| scale_batched(rows, 10.0)).then(sum_batched);
-    /// assert_eq!(pipeline(["1 2", "3 4"]).collect::<Vec<_>>()?, [30.0, 70.0]);
-    ///
-    /// let error = pipeline(["1 2", "3 x"]).collect::<Vec<_>>().unwrap_err();
-    /// assert_eq!(error.to_string(), "item 1 failed: invalid float literal");
-    ///
-    /// // A stage of a closure, and what each stage did.
-    /// let report = pipeline(["1 2", "3 4"])
-    ///     .then(|sums| process_in_batches(f64::sqrt, sums))
-    ///     .for_each_batch(|roots| println!("{roots:?}"))?;
-    /// let names: Vec<_> = report.stages().iter().map(|stage| stage.name()).collect();
-    /// assert_eq!(names, ["parse", "scale", "sum", "closure"]);
-    /// # Ok::<(), amorsize::TryError<std::num::ParseFloatError>>(())
-    /// ```
-    ///
-    /// A stage takes its items by value, because nobody else has them. A function that borrows its item is called by a closure:
-    ///
-    /// ```
-    /// use amorsize::process_in_batches;
-    ///
-    /// fn length(text: &str) -> usize {
-    ///     text.len()
-    /// }
-    ///
-    /// let lengths: Vec<usize> = process_in_batches(|x: u32| x.to_string(), [7, 77])
-    ///     .then(|texts| process_in_batches(|text: String| length(&text), texts))
-    ///     .collect()?;
-    /// assert_eq!(lengths, [1, 2]);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[expect(clippy::type_complexity, reason = "the types are those of the stages")]
-    pub fn then<N, D, Q, F>(
-        self,
-        next: F,
-    ) -> Batched<
-        I,
-        <P as Joins<R, N, Q>>::Output,
-        Then<I::Item, R, C, <P as Flows<R>>::Value, N, D>,
-        <P as Joins<R, N, Q>>::Policy,
-    >
-    where
-        P: Flows<R> + Joins<R, N, Q>,
-        F: FnOnce(Stage<<P as Flows<R>>::Value>) -> Batched<Stage<<P as Flows<R>>::Value>, N, D, Q>,
-        <P as Joins<R, N, Q>>::Failure: StageError<<P as Flows<R>>::Error>,
-        I::Item: Send,
-        <P as Joins<R, N, Q>>::Output: Send,
-        C: Sync,
-        D: Sync,
-    {
-        let before = self.into_parts();
-        let next = next(Stage(PhantomData)).into_parts();
-        // A pipeline has more than one stage, each of which counts for itself.
-        let counts = [&before.core.stages, &next.core.stages].map(|stages| match stages.as_slice() {
-            [own] => Some(Arc::clone(own)),
-            _ => None,
-        });
-        let mut core = before.core.join(next.core);
-        if before.has_begun {
-            core.options.refuse_pipeline("called on a run that was planned or has begun");
-        } else if next.has_begun {
-            core.options.refuse_pipeline("given a stage that was planned or has begun");
-        }
-        let types = Types::new();
-        let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });
-        let run: RunStages<_, _, _> = run_stages::<_, R, C, <P as Flows<R>>::Value, N, D, P, Q>;
-        let body = Body::Stages(Stages {
-            run,
-            retries: |then: &Then<_, _, _, _, _, _>| then.before.retries() + then.next.retries(),
-            measures: before.shared.measures() || next.shared.measures(),
-        });
-        let then = Then {
-            before: before.shared,
-            next: next.shared,
-            counts,
-            stages: u32::try_from(core.stages.len()).unwrap_or(u32::MAX),
-        };
-        let shared =
-            Shared { context: then, body, measure, types, retrying: None, fails: <P as Joins<R, N, Q>>::fails };
-        Batched::of_parts(
-            before.source.retyped(types),
-            as_function,
-            Parts { shared, core, source: (), has_begun: false },
-        )
+/// Makes one run of the stages before and the next one: a pipeline.
+#[expect(clippy::type_complexity, reason = "the types are those of the stages")]
+pub(crate) fn joined<T, R, C, M, N, D, P, Q>(
+    before: Parts<T, R, C>,
+    next: Parts<M, N, D>,
+) -> Parts<T, P::Output, Then<T, R, C, M, N, D>>
+where
+    P: Flows<R, Value = M> + Joins<R, N, Q>,
+    P::Failure: StageError<<P as Flows<R>>::Error>,
+    T: Send,
+    P::Output: Send,
+{
+    // A pipeline has more than one stage, each of which counts for itself.
+    let counts = [&before.core.stages, &next.core.stages].map(|stages| match stages.as_slice() {
+        [own] => Some(Arc::clone(own)),
+        _ => None,
+    });
+    let mut core = before.core.join(next.core);
+    if before.has_begun {
+        core.options.refuse_pipeline("called on a run that was planned or has begun");
+    } else if next.has_begun {
+        core.options.refuse_pipeline("given a stage that was planned or has begun");
+    }
+    let body = Body::Stages(Stages {
+        prepare: prepare_chunk::<T, R, C, M, N, D>,
+        run: run_stages::<T, R, C, M, N, D, P, Q>,
+        retries: |then: &Then<T, R, C, M, N, D>| then.before.retries() + then.next.retries(),
+        measures: before.shared.measures() || next.shared.measures(),
+    });
+    // The stages' results are measured as they are made.
+    let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });
+    let count = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
+    let context = Then { before: before.shared, next: next.shared, counts, stages: count };
+    let shared =
+        Shared { context, body, measure, types: Types::new(), retrying: None, fails: <P as Joins<R, N, Q>>::fails };
+    Parts { shared, core, has_begun: false }
+}
+
+impl<T, R, C, M, N, D> Then<T, R, C, M, N, D> {
+    fn scratch(&self) -> Box<Scratch> {
+        let (before, next) = (self.before.types.place_of_one(), self.next.types.place_of_one());
+        Scratch::new([before, next], self.counts.clone())
     }
 }
 
+fn prepare_chunk<T, R, C, M, N, D>(then: &Then<T, R, C, M, N, D>, chunk: &mut RawChunk) {
+    let scratch = chunk.scratch.get_or_insert_with(|| then.scratch());
+    then.before.prepare_chunk(&mut scratch.before);
+    then.next.prepare_chunk(&mut scratch.next);
+}
+
 /// Runs the stages of a pipeline for the next `count` items of a chunk, one item after the other.
+#[expect(clippy::type_complexity, reason = "the types are those of the stages")]
 fn run_stages<T, R, C, M, N, D, P, Q>(
     shared: &Shared<T, P::Output, Then<T, R, C, M, N, D>>,
     chunk: &mut RawChunk,
@@ -384,10 +306,10 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     P: Flows<R, Value = M> + Joins<R, N, Q>,
     P::Failure: StageError<<P as Flows<R>>::Error>,
 {
-    let Then { before, next, counts, stages } = &shared.context;
-    let new = || Scratch::new([before.types.place_of_one(), next.types.place_of_one()], counts.clone());
+    let then = &shared.context;
+    let Then { before, next, stages, .. } = then;
     // While it is used it is held here alone: so a panic drops it, with what the item came to.
-    let mut scratch = chunk.scratch.take().unwrap_or_else(new);
+    let mut scratch = chunk.scratch.take().unwrap_or_else(|| then.scratch());
     let mut clock = chunk.clock;
     let mut measured = chunk.measured;
     let outermost = matches!(clock, Clock::Own);
@@ -417,6 +339,8 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
                 (output, heap, most.max(bytes + last + heap.working), done)
             }
             Err(error) => {
+                // It is counted, whatever its conversion does.
+                scratch.at = None;
                 scratch.tally(Part::Before).failed += 1;
                 // Errors are small.
                 (P::join(Err(StageError::of(error))), Heap::default(), most, passed)

@@ -172,6 +172,72 @@ fn a_collect_that_does_not_fit_stops_within_it() {
     assert!(peak <= (2 << 20) + 2 * 10_000 + OWN_BYTES, "{peak}");
 }
 
+/// What the stages of a pipeline make of an item: one after the other, each half as large as the one before.
+#[batched(max_memory = "4MiB")]
+fn decode(index: usize, sizes: &[usize]) -> Vec<u8> {
+    std::thread::sleep(std::time::Duration::from_micros(200));
+    vec![index as u8; sizes[index % sizes.len()]]
+}
+
+#[batched]
+fn halve(bytes: Vec<u8>) -> Vec<u8> {
+    std::thread::sleep(std::time::Duration::from_micros(200));
+    bytes[..bytes.len() / 2].to_vec()
+}
+
+#[batched]
+fn check_sum(bytes: Vec<u8>) -> u64 {
+    std::thread::sleep(std::time::Duration::from_micros(100));
+    bytes.iter().copied().map(u64::from).sum()
+}
+
+#[test]
+fn what_stages_hand_to_each_other_counts() {
+    let _alone = alone();
+    let run = |sizes| decode_batched(0..300, sizes).then(halve_batched).then(check_sum_batched).threads(20);
+    // The pool's own memory is no part of the run's.
+    run(&[1]).for_each_batch(|_| ()).unwrap();
+    // The results are nothing beside it; without a budget twenty threads would have 30 MiB.
+    let sizes = [1 << 20];
+    let alive = (1 << 20) + (1 << 19);
+    let peak = peak_of(|| {
+        let report = run(&sizes).for_each_batch(|_| ()).unwrap();
+        let working = report.working_bytes().as_u64();
+        // By their deep sizes it is that and three small values; a call may count another few.
+        assert!((alive as u64..alive as u64 + 1024).contains(&working), "{report}");
+        assert!(report.peak_bytes() <= report.budget(), "{report}");
+        assert!(report.stages()[0].largest() >= Bytes::mib(1), "{report}");
+    });
+    assert!(peak <= (4 << 20) + OWN_BYTES, "{peak}");
+}
+
+#[test]
+fn nor_do_stages_that_hand_over_much_after_a_sample_of_little() {
+    let _alone = alone();
+    let run = |sizes| decode_batched(0..300, sizes).then(halve_batched).then(check_sum_batched).threads(4);
+    run(&[1]).for_each_batch(|_| ()).unwrap();
+    let sizes: Vec<usize> = (0..300).map(|i| if i < 100 { 100 } else { 700_000 }).collect();
+    let peak = peak_of(|| {
+        run(&sizes).max_memory("2MiB").for_each_batch(|_| ()).unwrap();
+    });
+    // A call in flight on each thread beside the budget, before the first of them is known.
+    assert!(peak <= (2 << 20) + 4 * 1_050_000 + OWN_BYTES, "{peak}");
+}
+
+#[test]
+fn of_a_pipeline_only_the_results_are_kept() {
+    let _alone = alone();
+    let run = |sizes| decode_batched(0..300, sizes).then(halve_batched).then(check_sum_batched).threads(4);
+    run(&[1]).for_each_batch(|_| ()).unwrap();
+    // 150 MiB of intermediate values, one for each thread at a time.
+    let sizes = [1 << 19];
+    let peak = peak_of(|| {
+        let all = run(&sizes).max_memory("64MiB").collect::<Vec<_>>().unwrap();
+        assert!(all.iter().enumerate().all(|(i, &sum)| sum == (i as u8 as u64) << 18));
+    });
+    assert!(peak <= 4 * ((1 << 19) + (1 << 18)) + OWN_BYTES, "{peak}");
+}
+
 fn need() -> impl Strategy<Value = Need> {
     let result = prop_oneof![9 => 0usize..2_000, 1 => 0usize..300_000];
     let scratch = prop_oneof![8 => Just(0usize), 2 => 0usize..100_000];

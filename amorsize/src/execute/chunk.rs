@@ -20,6 +20,9 @@ pub(crate) type Kernel<T, R, C> = fn(&mut Chunk<T, R>, &C);
 
 /// A function with its shared parameters, as the part of the executor sees it that is compiled once.
 pub(crate) trait Function: Sync {
+    /// Allocates what stays with a chunk, so that it does not count as part of what a call needs.
+    fn prepare(&self, chunk: &mut RawChunk);
+
     /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is made again.
     fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool);
 
@@ -57,6 +60,8 @@ pub(crate) enum Body<T, R, C> {
 
 /// What a pipeline can do that needs the types of its stages.
 pub(crate) struct Stages<T, R, C> {
+    /// Makes what a chunk needs for that, where it has not got it.
+    pub(crate) prepare: fn(&C, &mut RawChunk),
     /// Runs the next so many items, and measures their results.
     pub(crate) run: RunStages<T, R, C>,
     /// Calls that stages made again.
@@ -138,6 +143,13 @@ impl<T, R, C> Shared<T, R, C> {
         }
     }
 
+    /// Makes what a chunk needs beside its items and results, where it has not got it.
+    pub(crate) fn prepare_chunk(&self, chunk: &mut RawChunk) {
+        if let Body::Stages(stages) = &self.body {
+            (stages.prepare)(&self.context, chunk);
+        }
+    }
+
     /// Calls what is called for each item.
     #[inline]
     fn call_body(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
@@ -169,6 +181,10 @@ impl<T, R, C> Shared<T, R, C> {
 }
 
 impl<T, R, C: Sync> Function for Shared<T, R, C> {
+    fn prepare(&self, chunk: &mut RawChunk) {
+        self.prepare_chunk(chunk);
+    }
+
     fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
         self.call_for(chunk, count, is_over);
     }
@@ -310,6 +326,7 @@ impl Work<'_> {
             self.function.call(chunk, count, is_over);
             return self.function.results_heap(chunk, count);
         }
+        self.function.prepare(chunk);
         if !self.function.results_own() {
             // Nothing that these calls allocate can be part of their results, so their peak is that of a single call.
             let frame = Frame::begin();

@@ -300,7 +300,8 @@ impl State {
 
     /// Items that the threads do while the caller is with the sink, up to those of the batches ahead.
     fn items_meanwhile(&self) -> usize {
-        let batch = self.situation.batch_items.unwrap_or(self.batch_size);
+        // What could not run for want of credit would only lie there.
+        let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(self.affordable(self.pulled));
         match self.sink_seconds {
             None => batch.min(UNKNOWN_SINK / self.situation.item_size.max(1)),
             Some(seconds) => {

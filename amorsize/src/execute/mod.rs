@@ -378,6 +378,8 @@ impl Engine {
             let plan = Plan::new(&self.learned, &situation, true);
             line.work.span.planned(&plan);
             self.plan = Some(plan);
+            let seen = self.seen();
+            self.lookout.tell(Instant::now(), Stage::Planned, &self.ledger, seen);
             self.elapsed += begun.elapsed();
         }
         Ok(self.plan.as_ref().expect("set above"))
@@ -557,7 +559,7 @@ impl Engine {
 
     /// Tells that the sample is done, once.
     fn end_sampling(&mut self, now: Instant) {
-        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() == Stage::Sampling) {
+        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
             let seen = self.seen();
             self.lookout.tell(now, Stage::Running, &self.ledger, seen);
         }

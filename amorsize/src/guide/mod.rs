@@ -6,8 +6,9 @@
 //! 2. [`reading_a_plan`] - what a run is going to do and why: every line, reason and warning, and what to do about it.
 //! 3. [`when_things_go_wrong`] - errors, panics, too little memory, cancelling, deadlines: what you get, and what to write to have
 //!    something else.
-//! 4. [`allocators`] - how bytes are counted, how to have your own types counted exactly, what allocators keep.
-//! 5. [`containers`] - cgroups, Kubernetes, Docker, systemd, `ulimit`: what of it is seen, and how to test for a small machine.
+//! 4. [`watching_a_run`] - progress, spans and events, where the time went and what would change that, a picture of it.
+//! 5. [`allocators`] - how bytes are counted, how to have your own types counted exactly, what allocators keep.
+//! 6. [`containers`] - cgroups, Kubernetes, Docker, systemd, `ulimit`: what of it is seen, and how to test for a small machine.
 //!
 //! To look into:
 //!
@@ -26,6 +27,9 @@ pub mod reading_a_plan {}
 
 #[doc = include_str!("when_things_go_wrong.md")]
 pub mod when_things_go_wrong {}
+
+#[doc = include_str!("watching_a_run.md")]
+pub mod watching_a_run {}
 
 #[doc = include_str!("allocators.md")]
 pub mod allocators {}

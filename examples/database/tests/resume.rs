@@ -1,4 +1,4 @@
-//! The example `database` as its user runs it: to the end, and ended by Ctrl-C in the middle.
+//! The example `resume` as its user runs it: to the end, and ended by Ctrl-C in the middle.
 
 use std::collections::HashMap;
 use std::env;
@@ -17,7 +17,7 @@ struct Database(PathBuf);
 
 impl Database {
     fn new(name: &str) -> Self {
-        let folder = env::temp_dir().join(format!("amorsize-database-{name}-{}", std::process::id()));
+        let folder = env::temp_dir().join(format!("amorsize-resume-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Self(folder.join("records.sqlite"))
     }
@@ -26,8 +26,8 @@ impl Database {
     fn example(&self) -> Command {
         // Cargo builds a package's examples with its tests, beside the folder of the tests.
         let folder = env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("examples");
-        let program = folder.join("database").with_extension(env::consts::EXE_EXTENSION);
-        assert!(program.exists(), "`cargo build --example database` builds {}", program.display());
+        let program = folder.join("resume").with_extension(env::consts::EXE_EXTENSION);
+        assert!(program.exists(), "`cargo build --example resume` builds {}", program.display());
         let mut command = Command::new(program);
         command.arg(&self.0);
         command

@@ -1,0 +1,47 @@
+//! Images by batches of 100: each is decoded, scaled to 1280 x 720 and sharpened, and each batch becomes a page of an album.
+//!
+//! `cargo run --release --example images [DIRECTORY]` takes 300 parts of the photos of a directory, by default `examples/photos`,
+//! and writes the pages to `examples/output`. Where half of the available memory does not hold a batch, it is cut short.
+
+#[path = "common/views.rs"]
+mod views;
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use amorsize::{Bytes, batched};
+use image::imageops::{self, FilterType};
+use image::{ImageResult, RgbImage};
+use views::{View, views};
+
+const COLUMNS: u32 = 10;
+
+/// What is to be done with one image. The attribute adds `process_batched`, which does it with many.
+#[batched(max_memory = 0.5, batch_size = 100, on_error = "stop")]
+fn process(view: View) -> ImageResult<RgbImage> {
+    let scaled = imageops::resize(&view.open()?, 1280, 720, FilterType::Triangle);
+    Ok(imageops::unsharpen(&scaled, 1.0, 2))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let output = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/output");
+    fs::create_dir_all(&output)?;
+
+    // A batch is with the sink while the next ones are made, and its memory is free again when the sink is done with it.
+    let report = process_batched(views(300)?).try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {
+        let first = batch.first_index();
+        let bytes = Bytes::new(batch.iter().map(|image| image.len() as u64).sum());
+        let mut page = RgbImage::new(COLUMNS * 128, (batch.len() as u32).div_ceil(COLUMNS) * 72);
+        for (place, image) in (0..).zip(&batch) {
+            let (x, y) = (place % COLUMNS * 128, place / COLUMNS * 72);
+            imageops::replace(&mut page, &imageops::thumbnail(image, 128, 72), x.into(), y.into());
+        }
+        let path = output.join(format!("page-{first}.jpg"));
+        page.save(&path)?;
+        println!("{} images from {first} on, {bytes}: {}", batch.len(), path.display());
+        Ok(())
+    })?;
+    println!("{report}");
+    Ok(())
+}
