@@ -76,6 +76,8 @@ as_struct!(Plan, |plan| {
     "chunk_size": plan.chunk_size(),
     "batch_size": plan.batch_size(),
     "speedup": plan.speedup(),
+    "seconds": plan.seconds(),
+    "seconds_range": plan.seconds_range(),
     "seconds_per_item": plan.seconds_per_item(),
     "bytes_per_item": plan.bytes_per_item(),
     "working_bytes": plan.working_bytes(),

@@ -55,6 +55,10 @@ const STRETCH_SECONDS: f64 = 100e-9;
 /// are still few; of what 16 items took, 1,000 can be expected to take much the same.
 const GROWTH: usize = 16;
 const GROWTH_AFTER_16: usize = 64;
+/// So few fast calls are timed together: by the clock each alone would take several times as long as it does.
+const WHOLE_SAMPLE: usize = 5;
+/// With so many parts, of which the first counts for nothing, the interval of a mean is 1.03 times as wide as with any number.
+const SAMPLE_PARTS: usize = 32;
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
 
@@ -367,9 +371,15 @@ impl Engine {
                 if self.next > 0 && self.affordable() == 0 {
                     break;
                 }
-                self.inline_stretch(line, self.options.sample_items() - self.next)?;
+                let before = self.learned.items;
+                // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
+                let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
+                self.inline_stretch(line, part.min(self.options.sample_items() - self.next))?;
+                self.learned.spread.add(self.learned.items - before, self.pace);
                 if self.next < self.options.sample_items() {
                     self.look(line.outlet.collects());
+                    // Looking is no part of the next item's time.
+                    self.now = Some(Instant::now());
                 }
             }
             self.sampled_seconds = self.learned.seconds_per_item();
@@ -662,7 +672,10 @@ impl Engine {
     /// Runs the next stretch of items inline, at most so many.
     fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize) -> Result<Accepted, Ended> {
         let count = self.stretch.min(most);
-        let timed = count as f64 * self.pace > TIMED_APART;
+        // Of the few items of a sample it matters more what they took.
+        let is_sample = self.learned.items < self.options.sample_items();
+        let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
+        let timed = count as f64 * self.pace > apart;
         let (done, results) = line.inline(count, self.ledger.free(), timed);
         let result_bytes = self.result_size as u64;
         let mut stretch = Stretch {
@@ -689,7 +702,7 @@ impl Engine {
         self.now = Some(now);
         stretch.seconds = done.seconds.unwrap_or(seconds);
         if done.seconds.is_some() && done.items > 0 {
-            self.learned.handling = (seconds - stretch.seconds).max(0.0) / done.items as f64;
+            self.learned.handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0) / done.items as f64;
         }
         self.learned.add(stretch);
         let least = if done.seconds.is_some() { stretch.seconds } else { (seconds - STRETCH_SECONDS).max(0.0) };

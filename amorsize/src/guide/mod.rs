@@ -13,6 +13,7 @@
 //! To look into:
 //!
 //! - [`troubleshooting`] - symptoms, as you would search for them, with cause and cure.
+//! - [`prediction`] - how long a run will take by its plan, how sure that is, and what it took.
 //! - [`from_rayon`] - what becomes of `par_iter().map().collect()`, and when to stay with it.
 //! - [`from_python`] - the names of Python's Amorsize, and their names here.
 //! - [`json`] - the keys of plans, reports and progress as JSON.
@@ -36,6 +37,9 @@ pub mod allocators {}
 
 #[doc = include_str!("containers.md")]
 pub mod containers {}
+
+#[doc = include_str!("prediction.md")]
+pub mod prediction {}
 
 #[doc = include_str!("troubleshooting.md")]
 pub mod troubleshooting {}
