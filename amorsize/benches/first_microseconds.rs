@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use amorsize::{batched, process_in_batches};
 
+#[expect(dead_code, reason = "nothing here takes a known time")]
 mod common;
 use common::{measure, median};
 
