@@ -33,11 +33,11 @@ const COLD_START_SECONDS: f64 = 300e-6;
 /// Waking an idle pool: 17 to 67 us measured.
 const WARM_START_SECONDS: f64 = 60e-6;
 
-/// Between a sample and the run the clock speed changes, other programs come and go, and caches are shared: even work was measured to
-/// take up to 8 % more or less than its sample said, on a machine that did nothing else.
+/// Between a sample and the run the clock speed changes, caches are shared, and timing calls one by one adds a little: where nothing
+/// else ran, even work took 0.88 to 1.04 of what its sample said (`cargo bench --bench prediction`), results in fresh memory aside.
 const MACHINE_UNSURE: f64 = 1.1;
 /// Calls that make so many bytes a second, together with what they need beside their results, may be bound by the memory, which
-/// threads share, rather than by the cores: one core writes 4 to 10 GB/s, and gets fresh pages at 2 GB/s.
+/// threads share, rather than by the cores: a quarter of the 1.9 GB/s at which one core was measured to fill fresh memory.
 const MEMORY_BOUND: f64 = 0.5e9;
 /// Seconds for each byte that is written to for the first time: 2 us for a page of 4 KiB, most of which the kernel needs to clear it.
 /// A sample's results are all kept and so in fresh pages; a run whose sink drops them uses the same pages again and again.

@@ -94,7 +94,7 @@ impl Spread {
     pub(crate) fn trend(&self, remaining: f64) -> Option<f64> {
         // Of fewer stretches a line says little, and warming caches make the first ones slower one by one.
         const LEAST: usize = 10;
-        // Chance alone does it in 1 of 1,000 samples of ten, and in 1 of 10,000 of thirty.
+        // By Student's t, chance alone does it in 1 of 1,000 samples of ten stretches, and in 1 of 30,000 of thirty.
         const SURE: f64 = 5.0;
         if self.stretches < LEAST || self.place_squares <= 0.0 {
             return None;

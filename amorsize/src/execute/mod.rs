@@ -57,7 +57,7 @@ const GROWTH: usize = 16;
 const GROWTH_AFTER_16: usize = 64;
 /// So few fast calls are timed together: by the clock each alone would take several times as long as it does.
 const WHOLE_SAMPLE: usize = 5;
-/// With so many parts, of which the first counts for nothing, the interval of a mean is 1.03 times as wide as with any number.
+/// With so many parts, of which the first counts for nothing, the interval of a mean is 1.04 times as wide as with any number.
 const SAMPLE_PARTS: usize = 32;
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
