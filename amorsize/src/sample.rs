@@ -82,7 +82,7 @@ impl Spread {
 
     /// By how much the mean of `remaining` further items is expected to differ from that of the sampled ones at most, as a part of
     /// it, in 19 of 20 cases: Student's interval for the mean of further values. `None` where one stretch is all there is.
-    pub(crate) fn margin(&self, remaining: f64) -> Option<f64> {
+    fn margin(&self, remaining: f64) -> Option<f64> {
         let freedom = self.stretches.checked_sub(1).filter(|&freedom| freedom > 0)?;
         let variance = self.squares / freedom as f64;
         let half = students(freedom) * (variance * (1.0 / self.items + 1.0 / remaining.max(1.0))).sqrt();
@@ -91,7 +91,7 @@ impl Spread {
 
     /// By how much further items take longer on average than the sampled ones, or less, as a part of that, if it goes on as it went
     /// in the sample. `None` where nothing shows that it is more than chance.
-    pub(crate) fn trend(&self, remaining: f64) -> Option<f64> {
+    fn trend(&self, remaining: f64) -> Option<f64> {
         // Of fewer stretches a line says little, and warming caches make the first ones slower one by one.
         const LEAST: usize = 10;
         // By Student's t, chance alone does it in 1 of 1,000 samples of ten stretches, and in 1 of 30,000 of thirty.
@@ -104,6 +104,14 @@ impl Spread {
         let error = (about / self.place_squares).sqrt();
         let ahead = self.sampled as f64 + remaining / 2.0 - self.place;
         (slope.abs() > SURE * error).then(|| slope * ahead / self.mean.max(1e-10))
+    }
+
+    /// Between which parts of the sampled items' mean that of `remaining` further items can be expected to lie.
+    pub(crate) fn ends(&self, remaining: f64) -> Option<(f64, f64)> {
+        let margin = self.margin(remaining)?;
+        // Calls that got slower, or faster, one by one may go on so, or not.
+        let trend = self.trend(remaining).unwrap_or(0.0);
+        Some(((1.0 + trend.min(0.0) - margin).max(0.0), 1.0 + trend.max(0.0) + margin))
     }
 
     /// A kind of items that makes less than one in so many is missing from such a sample in more than 1 of 20 cases.
