@@ -91,9 +91,14 @@ fn the_bytes_of_calls_that_fork_add_up() {
     let peak = peak_of(|| report = Some(forked_batched(0..items as usize).threads(4).for_each_batch(|_| ()).unwrap()));
     let report = report.unwrap();
     let (counted, expected) = (report.result_bytes().as_u64(), items * bytes);
-    // A part that an idle worker was still busy with, or had not yet freed, at the end.
-    assert!(counted.abs_diff(expected) <= 8 * 20_024, "{counted} of {expected}");
-    assert!(peak <= (8 << 20) + 4 * 40_080 + (512 << 10), "{peak}");
+    // Parts that idle workers were still busy with, or had not yet freed, at the end. A worker that waits for a part takes up
+    // another call, and so may have several.
+    assert!(counted.abs_diff(expected) <= 4 * 4 * 20_024, "{counted} of {expected}");
+    assert!(
+        peak <= (8 << 20) + 2 * 4 * 40_080 + (512 << 10),
+        "{peak} where {} were held",
+        report.peak_bytes().as_u64()
+    );
 }
 
 #[batched(max_memory = "1MiB")]

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use amorsize::{Batched, Bytes, batched};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use rayon::prelude::*;
 
 use super::MEASURED_BY;
@@ -96,6 +97,10 @@ fn bytes(result: &[Vec<u8>]) -> usize {
 
 fn check(items: usize, threads: usize, budget: usize, needs: &[Need]) {
     let _alone = alone();
+    check_alone(items, threads, budget, needs);
+}
+
+fn check_alone(items: usize, threads: usize, budget: usize, needs: &[Need]) {
     // The pools' own memory is no part of the run's.
     make_batched(0..10_000, &[Need::plain(1)]).threads(threads).for_each_batch(|_| ()).unwrap();
     OTHER_POOL.broadcast(|_| ());
@@ -250,15 +255,16 @@ fn need() -> impl Strategy<Value = Need> {
     (result, scratch, how).prop_map(|(result, scratch, how)| Need { result, scratch, how })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_the_calls_need(
-        needs in prop::collection::vec(need(), 1..600),
-        threads in 1usize..=4,
-        budget in prop_oneof![Just(200_000usize), Just(2 << 20)],
-    ) {
-        check(needs.len(), threads, budget, &needs);
-    }
+#[test]
+fn whatever_the_calls_need() {
+    // What is drawn takes megabytes too.
+    let _alone = alone();
+    let mut runner = TestRunner::new(ProptestConfig { cases: 40, ..ProptestConfig::default() });
+    let budget = prop_oneof![Just(200_000usize), Just(2 << 20)];
+    let drawn = (prop::collection::vec(need(), 1..600), 1usize..=4, budget);
+    let outcome = runner.run(&drawn, |(needs, threads, budget)| {
+        check_alone(needs.len(), threads, budget, &needs);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -159,6 +159,8 @@ pub(crate) struct Control {
     ledger: Ledger,
     /// Whether results are kept until the end.
     collects: AtomicBool,
+    /// Whether idle workers were seen to help with calls.
+    forks: AtomicBool,
     /// What the caller does.
     sink: Stopwatch,
     input: Stopwatch,
@@ -183,6 +185,8 @@ pub(crate) struct State {
     /// Index behind the last of them.
     ready_end: usize,
     running: usize,
+    /// What the chunks that run took when they were started.
+    running_credit: u64,
     jobs: usize,
     pub(crate) threads: usize,
     ordered: bool,
@@ -211,6 +215,8 @@ pub(crate) struct State {
     stray_read: i64,
     /// What is held for them.
     stray_credit: u64,
+    /// Whether idle workers were seen to help.
+    forks: bool,
     account: Account,
 }
 
@@ -239,21 +245,31 @@ impl State {
         self.stray_credit += more;
     }
 
-    /// Charges a chunk with it: it is given back with the chunk's results.
-    fn settle_stray(&mut self, outcome: &mut Outcome) {
+    /// Charges a chunk that took so much credit with its part: it is given back with the chunk's results.
+    ///
+    /// Whose calls a worker helped nobody knows, be it idle or waiting for its own helpers. So of a function that forks a chunk is
+    /// charged with what its results own on average, as far as it is there, and with what the credit of the chunks that still run
+    /// does not cover. The rest is held for those: were it given back with this chunk's results, theirs would still own it.
+    fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64) {
         self.look_at_stray();
-        self.ledger.give(std::mem::take(&mut self.stray_credit));
         if outcome.elsewhere {
             self.stray = 0;
         }
-        if self.stray.abs() < POOLS_OWN {
-            return;
+        self.forks |= self.stray.abs() >= POOLS_OWN;
+        if self.forks {
+            let stretch = &mut outcome.stretch;
+            let there = stretch.bytes.saturating_add_signed(self.stray);
+            let (items, all_items) = (stretch.items as u128, (self.learned.items + stretch.items) as u128);
+            let average = (u128::from(self.learned.bytes + there) * items).div_ceil(all_items) as u64;
+            let not_covered = there.saturating_sub(self.running_credit - credit);
+            let least = (self.situation.result_size * stretch.items) as u64;
+            let bytes = there.min(average).max(not_covered).max(least);
+            self.stray -= bytes as i64 - stretch.bytes as i64;
+            stretch.bytes = bytes;
         }
-        let stretch = &mut outcome.stretch;
-        let least = (self.situation.result_size * stretch.items) as u64;
-        let bytes = stretch.bytes.saturating_add_signed(self.stray).max(least);
-        self.stray -= bytes as i64 - stretch.bytes as i64;
-        stretch.bytes = bytes;
+        let held = std::mem::replace(&mut self.stray_credit, u64::try_from(self.stray).unwrap_or(0));
+        self.ledger.take(self.stray_credit.saturating_sub(held));
+        self.ledger.give(held.saturating_sub(self.stray_credit));
     }
 
     fn add_ready(&mut self) {
@@ -361,6 +377,7 @@ impl Control {
                 ready_items: 0,
                 ready_end: next,
                 running: 0,
+                running_credit: 0,
                 jobs: 0,
                 threads: situation.threads,
                 ordered,
@@ -381,6 +398,7 @@ impl Control {
                 most_outstanding: outstanding,
                 stray: 0,
                 stray_credit: 0,
+                forks: false,
                 stray_read: tracking::workers_stray(),
                 account: Account::new(),
             }),
@@ -391,6 +409,7 @@ impl Control {
             kept: AtomicI64::new(0),
             lookout: lookout.map(Mutex::new),
             collects: AtomicBool::new(false),
+            forks: AtomicBool::new(false),
             sink: Stopwatch::new(begun),
             input: Stopwatch::new(begun),
         }
@@ -758,6 +777,7 @@ impl Control {
             state.waiting.insert(start + items, rest);
         }
         state.running += 1;
+        state.running_credit += credit;
         state.outstanding += items;
         state.most_outstanding = state.most_outstanding.max(state.outstanding);
         let resident = state.situation.measured_by == MeasuredBy::Resident;
@@ -830,10 +850,21 @@ impl Control {
     /// Whether the chunk's credit covers its results and one call more; takes what is missing where it can.
     fn covers_next(&self, credit: &mut u64, working: u64, stretch: &Stretch) -> bool {
         let next = stretch.bytes / stretch.items as u64 + working.max(stretch.working);
-        if stretch.bytes + next <= *credit {
+        let forks = self.forks.load(Ordering::Relaxed);
+        if stretch.bytes + next <= *credit && !forks {
             return true;
         }
-        let state = self.state();
+        let mut state = self.state();
+        if forks {
+            // What others do for these calls shows there alone.
+            state.look_at_stray();
+            if state.ledger.held().as_u64() > state.ledger.limit() {
+                return false;
+            }
+            if stretch.bytes + next <= *credit {
+                return true;
+            }
+        }
         // The results are there already, whether they fit or not.
         let there = stretch.bytes.saturating_sub(*credit);
         state.ledger.take(there);
@@ -862,7 +893,10 @@ impl Control {
         let mut state = self.state();
         self.book(&mut state, now);
         if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
-            state.settle_stray(&mut outcome);
+            state.settle_stray(&mut outcome, grant.credit);
+            if state.forks {
+                self.forks.store(true, Ordering::Relaxed);
+            }
         }
         let lost = usize::from(outcome.panic.is_some());
         let rest_items = grant.items - done - lost;
@@ -873,6 +907,7 @@ impl Control {
         state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
         state.learned.add(outcome.stretch);
         state.running -= 1;
+        state.running_credit -= grant.credit;
         state.chunks += 1;
         state.outstanding -= rest_items + lost;
         if let Some(id) = rest {
