@@ -189,7 +189,7 @@ impl Warning {
     /// # use amorsize::{Warning, process_in_batches};
     /// let nap = |millis: u64| std::thread::sleep(std::time::Duration::from_millis(millis));
     /// // One call was timed beside the first.
-    /// let mut run = process_in_batches(nap, [3; 100]).sample_size(2);
+    /// let mut run = process_in_batches(nap, [3; 100]).threads(1).sample_size(2);
     /// let plan = run.plan()?;
     /// assert!(plan.warnings().iter().any(|warning| warning.code() == Warning::TIME_UNSURE));
     /// assert_eq!(plan.seconds_range(), None);
@@ -743,7 +743,7 @@ impl Plan {
     /// let nap = |millis| std::thread::sleep(std::time::Duration::from_millis(millis));
     /// let mut run = process_in_batches(nap, [2; 100]).threads(1).sample_size(10);
     /// let (least, most) = run.plan()?.seconds_range().expect("nine calls beside the first");
-    /// assert!(least > 0.1 && most > least);
+    /// assert!(least < most && most > 0.2);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
