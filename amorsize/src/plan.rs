@@ -44,6 +44,16 @@ const WARM_START_SECONDS: f64 = 60e-6;
 
 /// Starting a thread of our own: 34 us measured for each of 256.
 const THREAD_SECONDS: f64 = 35e-6;
+/// Between a sample and the run the clock speed changes, caches are shared, and timing calls one by one adds a little: where nothing
+/// else ran, even work took 0.88 to 1.04 of what its sample said (`cargo bench --bench prediction`), results in fresh memory aside.
+const MACHINE_UNSURE: f64 = 1.1;
+/// Seconds for each byte that is written to for the first time: 2 us for a page of 4 KiB, most of which the kernel needs to clear it.
+/// A sample's results are all kept and so in fresh pages; a run whose sink drops them uses the same pages again and again.
+const FRESH_BYTE: f64 = 0.5e-9;
+/// A sample whose ends are further apart than this says little.
+const WIDE_RANGE: f64 = 2.0;
+/// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people notice delays from here on.
+const WAITED_FOR: f64 = 0.1;
 
 /// What the optimizer knows of the machine and of the run when it decides.
 #[derive(Clone, Debug)]
@@ -184,6 +194,21 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const UNEVEN_SAMPLE: &'static str = "uneven-sample";
+    /// The sample says little of how long the run will take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let nap = |millis: u64| std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// // One call was timed beside the first.
+    /// let mut run = process_in_batches(nap, [3; 100]).threads(1).sample_size(2);
+    /// let plan = run.plan()?;
+    /// assert!(plan.warnings().iter().any(|warning| warning.code() == Warning::TIME_UNSURE));
+    /// assert_eq!(plan.seconds_range(), None);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const TIME_UNSURE: &'static str = "time-unsure";
     /// The bytes of results can't be told exactly.
     ///
     /// # Examples
@@ -285,6 +310,8 @@ pub struct Plan {
     measured_by: MeasuredBy,
     budget: Bytes,
     result_bytes: Option<Bytes>,
+    seconds: Option<f64>,
+    seconds_range: Option<(f64, f64)>,
     reasons: Vec<String>,
     warnings: Vec<Warning>,
 }
@@ -330,18 +357,58 @@ impl Plan {
             result_bytes: situation
                 .remaining
                 .map(|left| Bytes::new(learned.bytes) + Bytes::new(bytes_per_item) * left as u64),
+            seconds: None,
+            seconds_range: None,
             reasons: Vec::new(),
             warnings: Vec::new(),
         };
         plan.batch_size = batch_items(learned, situation, threads, plan.chunk_size);
         if explain {
+            plan.foretell(learned, situation, if threads > 1 { start } else { 0.0 });
             plan.explain_threads(situation, parallel <= inline);
             plan.explain_waiting(situation, cores_of_a_call);
             plan.explain_sizes(situation);
             plan.explain_bound(situation);
+            plan.explain_time(learned);
             plan.warn(learned, situation, parallel > inline && most > 1);
         }
         plan
+    }
+
+    /// How long the run will take, from its sample on.
+    fn foretell(&mut self, learned: &Learned, situation: &Situation, start: f64) {
+        let Some(remaining) = situation.remaining.map(|left| left as f64) else { return };
+        let threads = self.threads as f64;
+        let spread = &learned.spread;
+        let mean = spread.mean().unwrap_or(learned.seconds_per_item());
+        let crossing = if self.threads > 1 { learned.handling + CROSSING_SECONDS } else { learned.handling };
+        let rest = |seconds: f64, threads: f64| start + remaining * ((seconds + crossing) / threads).max(crossing);
+        let spent = learned.seconds;
+        self.seconds = Some(spent + rest(mean, threads));
+        self.seconds_range = spread.ends(remaining).map(|(least, most)| {
+            let bytes = (self.bytes_per_item + self.working_bytes).as_f64();
+            let fresh = (FRESH_BYTE * bytes).min(mean);
+            // Filling memory is what threads may be no faster at than one.
+            let shared = (mean - fresh) / threads + fresh;
+            // The last call may begin when all others end.
+            let last = if self.threads > 1 && remaining > 0.0 { spread.most() } else { 0.0 };
+            let shortest = rest((mean - fresh) * least / MACHINE_UNSURE, threads);
+            let longest = rest(shared * most * MACHINE_UNSURE, 1.0).max(rest(mean * most * MACHINE_UNSURE, threads));
+            (spent + shortest, spent + longest + last)
+        });
+    }
+
+    fn explain_time(&mut self, learned: &Learned) {
+        let (Some(seconds), Some((least, most))) = (self.seconds, self.seconds_range) else { return };
+        self.reasons.push(format!(
+            "expected to take {} without the sink, {} to {} if all items are like the {} sampled: \
+             a kind of which there is less than 1 in {} may not be among them",
+            Seconds(seconds),
+            Seconds(least),
+            Seconds(most),
+            learned.spread.sampled(),
+            learned.spread.rarest(),
+        ));
     }
 
     fn explain_threads(&mut self, situation: &Situation, scales: bool) {
@@ -497,6 +564,23 @@ impl Plan {
                 "the sampled items took very different times, so the expected times are unsure: a larger `sample_size` helps"
                     .into(),
             );
+        }
+        let remaining = situation.remaining.unwrap_or(0) as f64;
+        let is_wide = learned.spread.ends(remaining).is_some_and(|(least, most)| most > WIDE_RANGE * least);
+        match (self.seconds, self.seconds_range) {
+            (Some(seconds), None) if seconds > WAITED_FOR => warn(
+                Warning::TIME_UNSURE,
+                "the sample is too small to say how long the run will take: a larger `sample_size` helps".into(),
+            ),
+            (_, Some((least, most))) if most > WAITED_FOR && is_wide => warn(
+                Warning::TIME_UNSURE,
+                format!(
+                    "by its sample the run can take {} as well as {}: a larger `sample_size` helps",
+                    Seconds(least),
+                    Seconds(most)
+                ),
+            ),
+            _ => {}
         }
         if self.measured_by == MeasuredBy::Resident {
             warn(
@@ -707,6 +791,57 @@ impl Plan {
         self.result_bytes
     }
 
+    /// Seconds that the whole run is expected to take, its sample among them, where the input's length is known.
+    ///
+    /// It is the time of the calls and of handing results over, not of the sink, which nobody knows before it ran: a sink that takes
+    /// less time than the calls adds next to nothing, one that takes more is what the run takes. It takes the cores for equally
+    /// fast, and the further items for like those of the sample; [`seconds_range`](Self::seconds_range) says how sure that is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let nap = |_| std::thread::sleep(std::time::Duration::from_millis(1));
+    /// let seconds = process_in_batches(nap, 0..100).threads(1).plan()?.seconds();
+    /// assert!(seconds >= Some(0.1));
+    ///
+    /// assert_eq!(process_in_batches(nap, (0..100).filter(|x| x % 3 == 0)).plan()?.seconds(), None);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn seconds(&self) -> Option<f64> {
+        self.seconds
+    }
+
+    /// Between how many seconds the whole run is expected to take, as far as its sample can say it.
+    ///
+    /// The lower and the upper end of what is expected in 19 of 20 cases, by how much the sampled calls differed and how many there
+    /// were; the first call is left out, because it is slower for reasons of its own. The upper end allows for threads that wait for
+    /// each other to fill memory, and for calls that got slower one by one in the sample; the lower one for results whose memory is
+    /// used again, which spares the kernel to clear it. As with [`seconds`](Self::seconds), the sink is not in it.
+    ///
+    /// `None` where the input doesn't know its length, or fewer than two calls were timed beside the first: then there is a warning
+    /// [`time-unsure`](Warning::TIME_UNSURE), as there is when the range is so wide that it says little.
+    ///
+    /// A sample says nothing of what is not in it: of a kind of items of which there is one in a hundred, 300 must be sampled for one
+    /// to be among them in 19 of 20 cases, and nothing at the beginning tells that calls take longer at the end. The plan's
+    /// [`reasons`](Self::reasons) name how rare a kind this sample can miss.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let nap = |millis| std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// let mut run = process_in_batches(nap, [2; 100]).threads(1).sample_size(10);
+    /// let (least, most) = run.plan()?.seconds_range().expect("nine calls beside the first");
+    /// assert!(least < most && most > 0.2);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn seconds_range(&self) -> Option<(f64, f64)> {
+        self.seconds_range
+    }
+
     /// Why it was decided so, a sentence each.
     ///
     /// # Examples
@@ -864,6 +999,7 @@ mod tests {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 5, seconds: 5.0 * seconds, bytes: 5 * bytes, largest: bytes, working: 0 });
         learned.handling = 1e-9;
+        (0..5).for_each(|_| learned.spread.add(1, seconds));
         learned
     }
 
@@ -994,6 +1130,36 @@ mod tests {
         assert_eq!(plan.chunk_size(), 1);
         assert_eq!(codes(&plan), [Warning::RESULTS_EXCEED_BUDGET]);
         assert!(plan.result_bytes().unwrap() > Bytes::gib(7));
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_calls_on_all_threads() {
+        let plan = Plan::new(&learned(1e-3, 1000), &situation(Some(10_000)), true);
+        // Five were sampled, 10,000 are left for four threads.
+        assert!((plan.seconds().unwrap() - 2.505).abs() < 0.01, "{plan}");
+        let (least, most) = plan.seconds_range().unwrap();
+        assert!((least - 2.505 / 1.1).abs() < 0.01 && (most - 2.505 * 1.1).abs() < 0.01, "{plan}");
+        assert_eq!(Plan::new(&learned(1e-3, 1000), &situation(None), true).seconds(), None);
+    }
+
+    #[test]
+    fn filling_memory_may_not_get_faster_by_threads() {
+        let plan = Plan::new(&learned(1e-3, 1 << 20), &situation(Some(10_000)), true);
+        let (least, most) = plan.seconds_range().unwrap();
+        // Filling 1 MiB takes 0.52 ms of each; four threads may share the rest, or all of it, or need no fresh memory at all.
+        assert!((most - 7.08).abs() < 0.01 && (least - 1.09).abs() < 0.01, "{plan}");
+        // A larger sample would say no more.
+        assert!(!codes(&plan).contains(&Warning::TIME_UNSURE));
+    }
+
+    #[test]
+    fn a_sample_without_a_spread_says_that_the_time_is_unsure() {
+        let mut learned = learned(1e-3, 8);
+        learned.spread = Default::default();
+        let plan = Plan::new(&learned, &situation(Some(10_000)), true);
+        assert_eq!((plan.seconds_range(), codes(&plan)), (None, vec![Warning::TIME_UNSURE]));
+        // Nobody waits for that.
+        assert!(codes(&Plan::new(&learned, &situation(Some(100)), true)).is_empty());
     }
 
     #[test]

@@ -443,7 +443,8 @@ impl Report {
     /// How the run went over time.
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
-        &self.totals.timeline
+        static NOTHING: Timeline = Timeline { moments: Vec::new(), batches: Vec::new() };
+        self.totals.timeline.as_deref().unwrap_or(&NOTHING)
     }
 
     /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.

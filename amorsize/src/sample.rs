@@ -22,6 +22,114 @@ pub(crate) struct Stretch {
     pub(crate) working: u64,
 }
 
+/// What the sampled items' seconds say of those of the others.
+///
+/// The first stretch is left out, whatever it took. A first call is slower for reasons that no other has: it touches code, caches and
+/// memory for the first time, and sets up what is set up once. That is why benchmarks warm up. Left out only when it was slow, the
+/// mean of what is left would be too low for calls whose seconds differ by themselves; left out always, it is as true as before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spread {
+    /// Items that were sampled, those of the first stretch among them.
+    sampled: usize,
+    /// Stretches behind the first, their items, and the mean of their seconds per item.
+    stretches: usize,
+    items: f64,
+    mean: f64,
+    /// Squares of what stretches differed from the mean by, each times its items.
+    squares: f64,
+    /// The slowest stretch, per item.
+    most: f64,
+    /// The mean of the items' places in the input, the squares of what places differed from it by, and the products of that and of
+    /// what seconds differed by, each times its items: for a line through the seconds.
+    place: f64,
+    place_squares: f64,
+    products: f64,
+}
+
+impl Spread {
+    /// Adds a stretch of the sample.
+    pub(crate) fn add(&mut self, items: usize, seconds_per_item: f64) {
+        self.sampled += items;
+        if self.sampled == items || items == 0 {
+            return;
+        }
+        // West's way to a weighted variance, which takes no difference of large numbers.
+        let weight = items as f64;
+        self.stretches += 1;
+        self.items += weight;
+        let difference = seconds_per_item - self.mean;
+        let place = self.sampled as f64 - weight / 2.0;
+        let from_place = place - self.place;
+        self.place += from_place * weight / self.items;
+        self.place_squares += weight * from_place * (place - self.place);
+        self.products += weight * difference * (place - self.place);
+        self.mean += difference * weight / self.items;
+        self.squares += weight * difference * (seconds_per_item - self.mean);
+        self.most = self.most.max(seconds_per_item);
+    }
+
+    pub(crate) fn sampled(&self) -> usize {
+        self.sampled
+    }
+
+    /// Seconds per item to expect, if there was more than the first stretch.
+    pub(crate) fn mean(&self) -> Option<f64> {
+        (self.stretches > 0).then_some(self.mean)
+    }
+
+    /// Seconds of the slowest.
+    pub(crate) fn most(&self) -> f64 {
+        self.most
+    }
+
+    /// By how much the mean of `remaining` further items is expected to differ from that of the sampled ones at most, as a part of
+    /// it, in 19 of 20 cases: Student's interval for the mean of further values. `None` where one stretch is all there is.
+    fn margin(&self, remaining: f64) -> Option<f64> {
+        let freedom = self.stretches.checked_sub(1).filter(|&freedom| freedom > 0)?;
+        let variance = self.squares / freedom as f64;
+        let half = students(freedom) * (variance * (1.0 / self.items + 1.0 / remaining.max(1.0))).sqrt();
+        Some(half / self.mean.max(1e-10))
+    }
+
+    /// By how much further items take longer on average than the sampled ones, or less, as a part of that, if it goes on as it went
+    /// in the sample. `None` where nothing shows that it is more than chance.
+    fn trend(&self, remaining: f64) -> Option<f64> {
+        // Of fewer stretches a line says little, and warming caches make the first ones slower one by one.
+        const LEAST: usize = 10;
+        // By Student's t, chance alone does it in 1 of 1,000 samples of ten stretches, and in 1 of 30,000 of thirty.
+        const SURE: f64 = 5.0;
+        if self.stretches < LEAST || self.place_squares <= 0.0 {
+            return None;
+        }
+        let slope = self.products / self.place_squares;
+        let about = (self.squares - slope * self.products).max(0.0) / (self.stretches - 2) as f64;
+        let error = (about / self.place_squares).sqrt();
+        let ahead = self.sampled as f64 + remaining / 2.0 - self.place;
+        (slope.abs() > SURE * error).then(|| slope * ahead / self.mean.max(1e-10))
+    }
+
+    /// Between which parts of the sampled items' mean that of `remaining` further items can be expected to lie.
+    pub(crate) fn ends(&self, remaining: f64) -> Option<(f64, f64)> {
+        let margin = self.margin(remaining)?;
+        // Calls that got slower, or faster, one by one may go on so, or not.
+        let trend = self.trend(remaining).unwrap_or(0.0);
+        Some(((1.0 + trend.min(0.0) - margin).max(0.0), 1.0 + trend.max(0.0) + margin))
+    }
+
+    /// A kind of items that makes less than one in so many is missing from such a sample in more than 1 of 20 cases.
+    pub(crate) fn rarest(&self) -> usize {
+        // The "rule of three" of statistics, without its approximation, which is bad for small samples.
+        (1.0 / (1.0 - 0.05f64.powf(1.0 / self.items.max(1.0)))).round() as usize
+    }
+}
+
+/// The value that Student's t exceeds, on either side, in 1 of 20 cases.
+fn students(freedom: usize) -> f64 {
+    const FEW: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+    // Within 0.01 of the tables beyond those.
+    FEW.get(freedom.saturating_sub(1)).copied().unwrap_or(1.96 + 2.6 / freedom as f64)
+}
+
 /// Seconds and bytes per item as learned so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Learned {
@@ -47,6 +155,8 @@ pub(crate) struct Learned {
     /// Seconds per item of the first and of the slowest stretch; their spread tells whether a mean can be trusted.
     fastest: f64,
     slowest: f64,
+    /// Of the sample, where one was asked for.
+    pub(crate) spread: Spread,
 }
 
 impl Learned {
@@ -151,6 +261,77 @@ mod tests {
         }
         assert!((4_000..5_000).contains(&learned.expected_working()));
         assert_eq!(learned.most_working, 5_000);
+    }
+
+    #[test]
+    fn the_first_stretch_says_nothing_of_the_others() {
+        let mut spread = Spread::default();
+        spread.add(1, 50.0);
+        assert_eq!((spread.mean(), spread.margin(1e6)), (None, None));
+        spread.add(1, 1.0);
+        assert_eq!((spread.mean(), spread.margin(1e6)), (Some(1.0), None));
+        for seconds in [2.0, 3.0, 2.0] {
+            spread.add(1, seconds);
+        }
+        assert_eq!((spread.mean(), spread.most(), spread.sampled()), (Some(2.0), 3.0, 5));
+        // By hand: the standard deviation is 0.8165, Student's t for 3 is 3.182, so 3.182 * 0.8165 / 2 on a mean of 2.
+        assert!((spread.margin(1e9).unwrap() - 0.6495).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_stretch_counts_by_its_items() {
+        let mut spread = Spread::default();
+        spread.add(1, 9.0);
+        spread.add(1, 1.0);
+        spread.add(3, 5.0);
+        assert_eq!(spread.mean(), Some(4.0));
+        // One at 3 from the mean, three at 1.
+        assert!((spread.squares - 12.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_trend_is_told_from_chance() {
+        let of = |seconds: fn(usize) -> f64| {
+            let mut spread = Spread::default();
+            (0..100).for_each(|i| spread.add(1, seconds(i)));
+            // To item 300, so that the middle of the rest is 200.
+            spread.trend(200.0)
+        };
+        // From a mean of 150 in the sample, at item 50, to 300 at item 200.
+        assert!((of(|i| 100.0 + i as f64).unwrap() - 1.0).abs() < 0.03);
+        assert!((of(|i| 300.0 - i as f64).unwrap() + 0.6).abs() < 0.03);
+        assert_eq!(of(|i| if i % 2 == 0 { 100.0 } else { 120.0 }), None);
+        assert_eq!(of(|i| 100.0 + 0.01 * i as f64 + (i * 7919 % 13) as f64), None);
+    }
+
+    #[test]
+    fn what_a_sample_can_miss_follows_from_its_size() {
+        let of = |items: usize| {
+            let mut spread = Spread::default();
+            (0..=items).for_each(|_| spread.add(1, 1.0));
+            spread.rarest()
+        };
+        assert_eq!((of(4), of(299), of(2995)), (2, 100, 1000));
+    }
+
+    #[test]
+    fn an_interval_holds_in_19_of_20_cases() {
+        // A generator of its own, so that it is the same each time; seconds that differ by up to a half.
+        let mut state = 1u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f64 / (1u64 << 31) as f64
+        };
+        for size in [5, 20, 100] {
+            let held = (0..2000).filter(|_| {
+                let mut spread = Spread::default();
+                (0..size).for_each(|_| spread.add(1, 0.5 + random()));
+                let (mean, margin) = (spread.mean().unwrap(), spread.margin(1e9).unwrap());
+                (mean * (1.0 - margin)..mean * (1.0 + margin)).contains(&1.0)
+            });
+            let held = held.count();
+            assert!((1840..1990).contains(&held), "{held} of 2000 with {size}");
+        }
     }
 
     #[test]

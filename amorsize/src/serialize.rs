@@ -78,6 +78,8 @@ as_struct!(Plan, |plan| {
     "batch_size": plan.batch_size(),
     "speedup": plan.speedup(),
     "waiting_share": plan.waiting_share(),
+    "seconds": plan.seconds(),
+    "seconds_range": plan.seconds_range(),
     "seconds_per_item": plan.seconds_per_item(),
     "bytes_per_item": plan.bytes_per_item(),
     "working_bytes": plan.working_bytes(),

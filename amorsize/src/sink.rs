@@ -39,7 +39,33 @@ pub struct Batch<R> {
 
 /// Empty buffers that sinks have left behind, to be filled again: allocating and freeing one for each batch would cost more
 /// than cheap calls themselves, because the system takes large ones back and clears them anew.
-struct Bin<R>(Mutex<Vec<Vec<R>>>);
+struct Bin<R>(Mutex<Buffers<R>>);
+
+struct Buffers<R> {
+    /// A run that stays on the calling thread seldom has a second one, and needs no list.
+    last: Option<Vec<R>>,
+    more: Vec<Vec<R>>,
+}
+
+impl<R> Bin<R> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Buffers { last: None, more: Vec::new() })))
+    }
+
+    fn put(&self, buffer: Vec<R>) {
+        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.last.is_none() {
+            buffers.last = Some(buffer);
+        } else if buffers.more.len() < MOST_BUFFERS {
+            buffers.more.push(buffer);
+        }
+    }
+
+    fn take(&self) -> Option<Vec<R>> {
+        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        buffers.last.take().or_else(|| buffers.more.pop())
+    }
+}
 
 /// No more buffers are kept than a few threads fill at a time.
 const MOST_BUFFERS: usize = 16;
@@ -103,10 +129,7 @@ impl<R> Drop for Batch<R> {
         if buffer.capacity() > 0
             && let Some(bin) = self.bin.upgrade()
         {
-            let mut buffers = bin.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if buffers.len() < MOST_BUFFERS {
-                buffers.push(buffer);
-            }
+            bin.put(buffer);
         }
     }
 }
@@ -238,12 +261,8 @@ impl<'a, T, R> Batches<'a, T, R> {
             // Until there is a plan a batch is closed by memory or by the end alone.
             batch_size: asked.unwrap_or(usize::MAX),
             handover,
-            bin: Arc::new(Bin(Mutex::new(Vec::new()))),
+            bin: Bin::new(),
         }
-    }
-
-    fn spare(&self) -> Option<Vec<R>> {
-        self.bin.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn hand_over(&mut self) -> Accepted {
@@ -264,7 +283,7 @@ impl<'a, T, R> Batches<'a, T, R> {
 
 impl<T, R> Outlet for Batches<'_, T, R> {
     fn place(&mut self, _count: usize) -> Option<Results> {
-        self.spare().map(|buffer| self.types.in_buffer(buffer))
+        self.bin.take().map(|buffer| self.types.in_buffer(buffer))
     }
 
     fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
@@ -454,7 +473,7 @@ impl<'a, I, T, E> Sorting<'a, I, T, E> {
             batch_size: asked.unwrap_or(usize::MAX),
             handover,
             values: 0,
-            bin: Arc::new(Bin(Mutex::new(Vec::new()))),
+            bin: Bin::new(),
             spare: Vec::new(),
             stopped: false,
             leftover: None,
@@ -465,7 +484,7 @@ impl<'a, I, T, E> Sorting<'a, I, T, E> {
         if self.open.is_empty() {
             self.first_index = index;
             if self.open.capacity() == 0
-                && let Some(buffer) = self.bin.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+                && let Some(buffer) = self.bin.take()
             {
                 self.open = buffer;
             }

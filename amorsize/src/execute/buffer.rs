@@ -193,9 +193,10 @@ impl Items {
         let most = upper.map_or(most, |upper| upper.min(most));
         if self.block.capacity < most {
             // The first stretches of a run grow by steps; one allocation that a first-level cache holds several times saves those
-            // between them.
+            // between them. An input that ends before is given what it needs.
             const AT_ONCE: usize = 8 << 10;
-            self.block = Block::new(self.kind, most.max(AT_ONCE / self.kind.size.max(1)));
+            let at_once = (AT_ONCE / self.kind.size.max(1)).min(upper.unwrap_or(usize::MAX));
+            self.block = Block::new(self.kind, most.max(at_once));
         }
         most
     }
@@ -359,14 +360,14 @@ impl Collector {
 
 impl Collection {
     /// The memory of all results, and how many there are; they are no longer counted here.
-    fn into_block(mut self, mark: u64) -> (Block, usize) {
+    fn into_block(self, mark: u64) -> (Block, usize) {
         self.kind.check(mark);
-        let len = take(&mut self.len);
-        let empty = Arc::new(Block::new(self.kind, 0));
-        let Some(block) = Arc::into_inner(std::mem::replace(&mut self.block, empty)) else {
-            unreachable!("all regions were added before")
-        };
-        (block, len)
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is dropped nowhere, so the block has one owner still; nothing else of it needs a drop, but for the results,
+        // which are the caller's now.
+        let block = unsafe { ptr::read(&raw const this.block) };
+        let Some(block) = Arc::into_inner(block) else { unreachable!("all regions were added before") };
+        (block, this.len)
     }
 
     /// The next `count` places, or none where there are not so many.

@@ -7,6 +7,7 @@ use super::buffer::{Collection, RawChunk, Results, Types};
 use super::chunk::Work;
 use super::control::{ChunkId, Finished};
 use crate::failure::Payload;
+use crate::memory::budget::Ledger;
 use crate::memory::tracking::{self, Frame};
 use crate::thread_time::{Measuring, Use};
 
@@ -209,8 +210,12 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
 #[derive(Default)]
 pub(crate) struct Stock {
     ended: bool,
+    /// What the calling thread enters its calls with.
+    ledger: Option<Ledger>,
     /// Items pulled for the calling thread itself that are not run yet.
     held: Option<Box<RawChunk>>,
+    /// The first of the spare ones: a run that stays on the calling thread has no other, and needs no list.
+    last: Option<Box<RawChunk>>,
     #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
     spare: Vec<Box<RawChunk>>,
 }
@@ -222,14 +227,16 @@ impl Stock {
 
     fn recycle(&mut self, chunk: Box<RawChunk>) {
         // More than the chunks ahead of a few workers are never in use at a time.
-        if self.spare.len() < 64 {
+        if self.last.is_none() {
+            self.last = Some(chunk);
+        } else if self.spare.len() < 64 {
             self.spare.push(chunk);
         }
     }
 
     /// Lets a collection end that results were to be put in.
     pub(crate) fn leave_collection(&mut self) {
-        self.held.iter_mut().chain(&mut self.spare).for_each(|chunk| chunk.leave_collection());
+        self.held.iter_mut().chain(&mut self.last).chain(&mut self.spare).for_each(|chunk| chunk.leave_collection());
     }
 
     /// Items of an input that are left, at least and at most.
@@ -282,7 +289,8 @@ impl Line<'_> {
         if let Some(held) = self.stock.held.take() {
             return held;
         }
-        let mut chunk = self.stock.spare.pop().unwrap_or_else(|| self.input.chunk());
+        let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
+        let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
         if !self.stock.ended {
             self.fill(&mut chunk, count);
             // An iterator that said `None` is not asked again: it need not be fused.
@@ -342,7 +350,7 @@ impl Line<'_> {
         let begun = timed.then(Instant::now);
         let work = self.work;
         let at_once = if work.one_by_one() { 1 } else { count };
-        let _entered = work.ledger.enter();
+        let entered = self.stock.ledger.take().unwrap_or_else(|| work.ledger.clone()).entered();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             while done.items < count && done.heap <= allowance && work.interrupts.now().is_none() {
                 let heap = work.step(&mut chunk, at_once, &|| false);
@@ -352,6 +360,7 @@ impl Line<'_> {
                 done.working = done.working.max(heap.working);
             }
         }));
+        self.stock.ledger = entered.leave();
         done.panic = outcome.err();
         done.seconds = begun.map(|begun| begun.elapsed().as_secs_f64());
         if let Some(measuring) = measuring {

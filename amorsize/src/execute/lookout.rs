@@ -28,6 +28,12 @@ pub(crate) struct Lookout {
 }
 
 impl Lookout {
+    /// Whether there is anybody who looks: not of a run that has just begun.
+    #[inline]
+    pub(crate) fn has_eyes(&self) -> bool {
+        self.watch.is_some() || self.is_manned()
+    }
+
     /// Whether anybody notes or is told how it goes.
     pub(crate) fn is_manned(&self) -> bool {
         self.recorder.is_some() || self.teller.is_some()

@@ -56,6 +56,16 @@ const MEASURED: f64 = 100e-6;
 const MEASURED_CLOSELY: f64 = 500e-6;
 /// One in so long is measured, in seconds: on a single core a run stays on the calling thread until its calls begin to wait.
 const MEASURED_EVERY: f64 = 10e-3;
+/// What a stretch costs apart from its items, at least: the first ones are so short that it is most of what they take.
+const STRETCH_SECONDS: f64 = 100e-9;
+/// A stretch is so many times as long as the one before. One item says little of the next ones, and a second 16 that are much slower
+/// are still few; of what 16 items took, 1,000 can be expected to take much the same.
+const GROWTH: usize = 16;
+const GROWTH_AFTER_16: usize = 64;
+/// So few fast calls are timed together: by the clock each alone would take several times as long as it does.
+const WHOLE_SAMPLE: usize = 5;
+/// With so many parts, of which the first counts for nothing, the interval of a mean is 1.04 times as wide as with any number.
+const SAMPLE_PARTS: usize = 32;
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
 
@@ -91,7 +101,8 @@ pub(crate) struct Totals {
     pub(crate) last_resident: Option<Bytes>,
     /// What the run held when resident memory was last read.
     pub(crate) last_held: Bytes,
-    pub(crate) timeline: Arc<Timeline>,
+    /// `None` of a run that was over before anything was noted.
+    pub(crate) timeline: Option<Arc<Timeline>>,
 }
 
 #[derive(Debug)]
@@ -122,6 +133,8 @@ pub(crate) struct Engine {
     measured_by: MeasuredBy,
     /// Items of the next inline stretch.
     stretch: usize,
+    /// Seconds that an item took in the last one.
+    pace: f64,
     /// Seconds spent inline.
     spent: f64,
     decide_at: f64,
@@ -183,6 +196,7 @@ impl Engine {
             result_size,
             measured_by,
             stretch: 1,
+            pace: 0.0,
             spent: 0.0,
             decide_at: FIRST_DECISION,
             resident: None,
@@ -297,7 +311,8 @@ impl Engine {
         };
         let seconds = self.elapsed.as_secs_f64();
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
-        let (panicked, panics) = (self.panicked, Arc::from(std::mem::take(&mut self.panics)));
+        // An empty one made of a `Vec` would be an allocation.
+        let panics = if self.panics.is_empty() { Arc::default() } else { Arc::from(std::mem::take(&mut self.panics)) };
         let measured_by = self.measured_by;
         let (inline_seconds, sink_inline) =
             self.inline.map_or((seconds, sink_seconds), |(inline, sink)| (inline.as_secs_f64(), sink));
@@ -314,6 +329,9 @@ impl Engine {
         let recorder = self.with_lookout(|lookout, _| lookout.recorder.clone());
         let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
         let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(Bytes::new);
+        let last_held = moments.last().map_or(Bytes::ZERO, Moment::held);
+        let noted = !moments.is_empty() || !times.is_empty();
+        let timeline = noted.then(|| Arc::new(Timeline { moments, batches: times }));
         Totals {
             name: self.options.name(),
             sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },
@@ -324,8 +342,8 @@ impl Engine {
             credit_waits,
             peak_resident: resident(|recorder| recorder.peak_resident),
             last_resident: resident(|recorder| recorder.last_resident),
-            last_held: moments.last().map_or(Bytes::ZERO, Moment::held),
-            timeline: Arc::new(Timeline { moments, batches: times }),
+            last_held,
+            timeline,
             learned,
             peak,
             budget,
@@ -335,7 +353,7 @@ impl Engine {
             cores,
             chunks,
             measured_by,
-            panicked,
+            panicked: self.panicked,
             panics,
         }
     }
@@ -372,9 +390,16 @@ impl Engine {
                 }
                 // Whoever asks for a plan is told what the function waits, too.
                 let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
-                self.inline_stretch(line, self.options.sample_items() - self.next, measured.then_some(true))?;
+                let before = self.learned.items;
+                // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
+                let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
+                let most = part.min(self.options.sample_items() - self.next);
+                self.inline_stretch(line, most, measured.then_some(true))?;
+                self.learned.spread.add(self.learned.items - before, self.pace);
                 if self.next < self.options.sample_items() {
                     self.look(line.outlet.collects());
+                    // Looking is no part of the next item's time.
+                    self.now = Some(Instant::now());
                 }
             }
             self.sampled_seconds = self.learned.seconds_per_item();
@@ -557,7 +582,7 @@ impl Engine {
 
     /// Looks, on the calling thread.
     fn look(&mut self, collects: bool) {
-        let Some(now) = self.now else { return };
+        let Some(now) = self.now.filter(|_| self.lookout.has_eyes()) else { return };
         let seen = self.seen();
         if self.next >= self.options.sample_items() {
             self.end_sampling(now);
@@ -671,7 +696,10 @@ impl Engine {
     /// Runs the next stretch of items inline, at most so many.
     fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize, measured: Option<bool>) -> Result<Accepted, Ended> {
         let count = self.stretch.min(most);
-        let timed = count as f64 * self.learned.recent_seconds() > TIMED_APART;
+        // Of the few items of a sample it matters more what they took.
+        let is_sample = self.learned.items < self.options.sample_items();
+        let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
+        let timed = count as f64 * self.pace > apart;
         let (done, results) = line.inline(count, self.ledger.free(), timed, measured);
         if let Some(used) = done.used {
             self.suspects |= used.is_suspect();
@@ -696,8 +724,7 @@ impl Engine {
             stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
             self.resident_measured = true;
         }
-        self.ledger.touch(stretch.bytes + stretch.working);
-        self.ledger.take(stretch.bytes);
+        self.ledger.take_after(stretch.bytes, stretch.working);
         self.held_items += done.items;
         let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
@@ -706,9 +733,11 @@ impl Engine {
         self.now = Some(now);
         stretch.seconds = done.seconds.unwrap_or(seconds);
         if done.seconds.is_some() && done.items > 0 {
-            self.learned.handling = (seconds - stretch.seconds).max(0.0) / done.items as f64;
+            self.learned.handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0) / done.items as f64;
         }
         self.learned.add(stretch);
+        let least = if done.seconds.is_some() { stretch.seconds } else { (seconds - STRETCH_SECONDS).max(0.0) };
+        self.pace = least / done.items.max(1) as f64;
         self.next += done.items;
         self.chunks += 1;
         self.spent += seconds;
@@ -734,14 +763,17 @@ impl Engine {
     }
 
     /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
-    /// more than fit the time to the next decision. Few stretches keep what they cost apart (140 ns each) small.
+    /// more than fit the time to the next decision. Few stretches keep what they cost apart (100 ns each) small.
     fn next_stretch(&self) -> usize {
-        let seconds = self.learned.recent_seconds();
-        if self.learned.items < self.options.sample_items() && seconds >= TIMED_ALONE.as_secs_f64() {
+        let recent = self.learned.recent_seconds();
+        if self.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
             return 1;
         }
+        let growth = if self.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
+        // Of the first stretches each is much longer than all before it, and knows better.
+        let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
         let in_time = (self.decide_at - self.spent) / seconds.max(1e-10);
-        (16 * self.stretch).min(in_time as usize).clamp(1, 1 << 16)
+        (growth * self.stretch).min(in_time as usize).clamp(1, 1 << 16)
     }
 
     /// Bytes to expect of one result.

@@ -14,6 +14,7 @@
 //!
 //! - [`waiting`] - functions that wait for a network or a device: how many threads they get, and why.
 //! - [`troubleshooting`] - symptoms, as you would search for them, with cause and cure.
+//! - [`prediction`] - how long a run will take by its plan, how sure that is, and what it took.
 //! - [`from_rayon`] - what becomes of `par_iter().map().collect()`, and when to stay with it.
 //! - [`from_python`] - the names of Python's Amorsize, and their names here.
 //! - [`json`] - the keys of plans, reports and progress as JSON.
@@ -40,6 +41,9 @@ pub mod containers {}
 
 #[doc = include_str!("waiting.md")]
 pub mod waiting {}
+
+#[doc = include_str!("prediction.md")]
+pub mod prediction {}
 
 #[doc = include_str!("troubleshooting.md")]
 pub mod troubleshooting {}
