@@ -133,11 +133,11 @@ fn it_is_told_while_the_sink_takes_its_time() {
             let _ = told.send(progress.done());
         }
     };
-    let mut seen = 0;
+    let mut seen = None;
     let sink = |batch: amorsize::Batch<_>| {
         if batch.first_index() == 0 {
             let _told_before = progress.try_iter().last();
-            seen = progress.recv_timeout(Duration::from_secs(60)).expect("nothing was told");
+            seen = progress.recv_timeout(Duration::from_secs(60)).ok();
         }
     };
     let slow = |item: u32| {
@@ -146,7 +146,8 @@ fn it_is_told_while_the_sink_takes_its_time() {
         item
     };
     process_in_batches(slow, 0..32).threads(2).batch_size(2).progress(tell).for_each_batch(sink).unwrap();
-    assert!(seen > 2);
+    // What is told need not know of the call yet whose thread tells it.
+    assert!(seen >= Some(1), "{seen:?}");
 }
 
 #[test]
