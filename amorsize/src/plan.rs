@@ -18,7 +18,7 @@ const CHUNK_BUFFER: usize = 256 << 10;
 /// is still in a cache, and that the system need not give anew. Some chunks lie ready for each thread, so this is also what few bytes
 /// in flight come from. Results of 1 MiB, which chunks of an eighth of the budget took 0.4 to 1.5 s for (4 GiB on 2 busy cores), take
 /// 0.11 to 0.24 s, with a tenth of the page faults and a third of the peak (`cargo bench --bench peers -- large`).
-const CHUNK_BYTES: u64 = 512 << 10;
+pub(crate) const CHUNK_BYTES: u64 = 512 << 10;
 /// What the results of a batch own stays within this for the same reason, unless the items are slow: a third-level cache has room for
 /// some of them.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -49,7 +49,7 @@ const THREAD_SECONDS: f64 = 35e-6;
 const MACHINE_UNSURE: f64 = 1.1;
 /// Seconds for each byte that is written to for the first time: 2 us for a page of 4 KiB, most of which the kernel needs to clear it.
 /// A sample's results are all kept and so in fresh pages; a run whose sink drops them uses the same pages again and again.
-const FRESH_BYTE: f64 = 0.5e-9;
+pub(crate) const FRESH_BYTE: f64 = 0.5e-9;
 /// A sample whose ends are further apart than this says little.
 const WIDE_RANGE: f64 = 2.0;
 /// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people notice delays from here on.

@@ -37,6 +37,18 @@ pub struct TimeUse {
 }
 
 impl TimeUse {
+    /// This and that of another part of the run.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            calls: self.calls + other.calls,
+            memory: self.memory + other.memory,
+            sink: self.sink + other.sink,
+            input: self.input + other.input,
+            ends: self.ends + other.ends,
+        }
+    }
+
     /// Seconds that there were: those of the calling thread while the run was on it alone, and those of all its threads after that.
     #[must_use]
     pub fn total(&self) -> f64 {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::alone::ThreadsPace;
 use super::chunk::Work;
 use super::control::{Control, Place, Stuck};
 use super::line::{Accepted, Flow, Line};
@@ -45,6 +46,9 @@ pub(super) struct Conductor<'a> {
     pub(super) refuses_oversize: bool,
     /// Resident memory at the start, and the most seen, where results are measured by it.
     pub(super) resident: Option<(u64, &'a mut u64)>,
+    /// The threads' pace, where the calling thread alone may be faster, and their seconds per byte once it is.
+    pub(super) pace: Option<ThreadsPace>,
+    pub(super) slower: Option<f64>,
 }
 
 /// Stops the run when the sink or the input panics, so that its workers end soon.
@@ -78,8 +82,14 @@ impl Conductor<'_> {
                 return Err(interrupted(interrupt, self.control.state().learned.items, self.begun.elapsed()));
             }
             self.feed(line, self.control.most_pulls(), start_job);
-            let fed = line.ended() || self.control.limit() != usize::MAX;
+            if self.slower.is_none() && self.is_slower() {
+                self.control.end_input();
+            }
+            let fed = line.ended() || self.control.limit() != usize::MAX || self.slower.is_some();
             if fed && self.control.is_drained() {
+                if self.slower.is_some() && !line.ended() {
+                    return Ok(Flow::Continue);
+                }
                 return Ok(self
                     .handed_over(self.control.in_sink(|| line.outlet.flush()))
                     .filter(|&flow| flow == Flow::Stop)
@@ -144,7 +154,8 @@ impl Conductor<'_> {
         };
         // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
         for _ in 0..most_pulls {
-            let count = if line.ended() { 0 } else { self.control.items_wanted() };
+            let ended = line.ended() || self.slower.is_some();
+            let count = if ended { 0 } else { self.control.items_wanted() };
             if count == 0 {
                 break;
             }
@@ -157,6 +168,15 @@ impl Conductor<'_> {
             self.control.end_input();
         }
         start_jobs();
+    }
+
+    /// Looks whether the calling thread alone would be faster.
+    fn is_slower(&mut self) -> bool {
+        if let Some(pace) = &mut self.pace {
+            let state = self.control.state();
+            self.slower = pace.is_slower(Instant::now(), state.learned.bytes, &state.learned);
+        }
+        self.slower.is_some()
     }
 
     /// Stops a run whose results can't be kept. Resident memory that has `grown` by more than the ledger knows of is believed.

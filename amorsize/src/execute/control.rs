@@ -44,6 +44,8 @@ const AHEAD: usize = 4;
 /// A caller that is with the sink for long leaves so many batches to be made meanwhile: one for the sink to find when it comes back,
 /// and one more for when it is faster the next time.
 const BATCHES_AHEAD: usize = 2;
+/// With a slow sink a batch is at most this part of what is left: with the one before it, and the one that waits, that is half.
+const LAST_BATCHES: usize = 4;
 /// As long as nobody knows how long the sink takes, the items of a batch are pulled ahead, unless that are so many bytes: then
 /// they would come from memory rather than from a cache when a worker gets them, and cheap items would take twice as long.
 const UNKNOWN_SINK: usize = 1 << 20;
@@ -209,7 +211,7 @@ pub(crate) struct State {
     /// Seconds to expect of the sink for what it is handed at a time, once that is known.
     sink_seconds: Option<f64>,
     /// Index behind the last item that was pulled.
-    pulled: usize,
+    pub(crate) pulled: usize,
     /// By index of the first item.
     finished: BTreeMap<usize, Finished>,
     /// Items in `finished` that can be handed over, being next in order.
@@ -349,6 +351,22 @@ impl State {
         let chunk_size = chunk_items(&self.learned, &self.situation, threads);
         self.batch_size = batch_items(&self.learned, &self.situation, threads, chunk_size);
         self.new_batch_size = Some(self.batch_size);
+    }
+
+    /// Lets batches follow what is known of the calls now, and the end of the input.
+    fn adapt_batches(&mut self) {
+        let mut items = batch_items(&self.learned, &self.situation, self.threads, self.chunk_size);
+        let is_asked = self.situation.batch_items.is_some();
+        if let Some(left) = self.situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
+            // What lies ready when the last call ends, the sink is alone with: so that gets less and less, as chunks do.
+            let left = left + self.queued + self.outstanding;
+            items = items.min(left / LAST_BATCHES).max(self.chunk_size);
+        }
+        // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.
+        if 4 * items < 3 * self.batch_size || items > 2 * self.batch_size {
+            self.batch_size = items;
+            self.new_batch_size = Some(items);
+        }
     }
 
     fn add_ready(&mut self) {
@@ -501,6 +519,15 @@ impl Control {
             sink: Stopwatch::new(begun),
             input: Stopwatch::new(begun),
         }
+    }
+
+    /// What is left when all is done that ran, and who looked at it.
+    pub(crate) fn into_parts(self) -> (State, Option<Lookout>) {
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // No chunk is left that could answer for it.
+        state.ledger.give(std::mem::take(&mut state.stray_credit));
+        let lookout = self.lookout.map(|lookout| lookout.into_inner().unwrap_or_else(PoisonError::into_inner));
+        (state, lookout)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -676,6 +703,7 @@ impl Control {
         let wanted = chunk_items(&state.learned, &state.situation, state.threads);
         // A sample can mislead, so chunks grow by steps.
         state.chunk_size = wanted.min(2 * state.chunk_size).max(1);
+        state.adapt_batches();
         state.chunk_size.min(state.room())
     }
 

@@ -1,10 +1,11 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `control` who may run what and when, `climb` on how many threads, `lookout` who looks at it, `account` what threads wait for,
+//! `control` who may run what and when, `climb` on how many threads, `alone` whether on any, `lookout` who looks at it, `account` what threads wait for,
 //! `pool` the threads, `conductor` the calling thread beside them; this file drives them. All but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever the function.
 
 mod account;
+mod alone;
 pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
@@ -21,6 +22,7 @@ pub(crate) mod stages;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::alone::{Alone, Done, Next};
 use self::climb::Climb;
 use self::conductor::{Conductor, WorkerJob};
 use self::control::{Control, HeadStart, Place, Room, Stuck, Ways};
@@ -109,7 +111,7 @@ pub(crate) struct Totals {
 enum Phase {
     /// On the calling thread.
     Inline,
-    /// On threads, for the rest of the run.
+    /// On threads.
     Parallel(Box<Control>, Threads),
 }
 
@@ -150,8 +152,13 @@ pub(crate) struct Engine {
     measure_at: f64,
     /// Seconds per item of the sample, and of all items that were run on the calling thread alone.
     sampled_seconds: f64,
-    /// How long the run was on the calling thread alone, and of that in the sink, once it is on threads.
-    inline: Option<(Duration, f64)>,
+    alone: Alone,
+    /// Seconds per byte of threads that are being left because of it.
+    slower: Option<f64>,
+    /// When the run last went on threads, and the seconds in its sink before.
+    parted: Option<(Duration, f64)>,
+    /// What it did on threads before it went back to the calling thread.
+    on_threads: OnThreads,
     elapsed: Duration,
     /// When the clock was last read inline: reading it once between two stretches is enough.
     now: Option<Instant>,
@@ -161,6 +168,37 @@ pub(crate) struct Engine {
     panics: Vec<Failure>,
     /// A panic that comes when the run goes on.
     pending_panic: Option<(usize, Payload)>,
+}
+
+/// What parts of a run on threads came to, which are over.
+#[derive(Clone, Copy, Debug, Default)]
+struct OnThreads {
+    time: Duration,
+    /// Of that, with the sink and with the input.
+    sink_seconds: f64,
+    input_seconds: f64,
+    waited: TimeUse,
+    credit_waits: usize,
+    /// The most that ran at a time, and that could.
+    threads: usize,
+    cores: usize,
+}
+
+impl OnThreads {
+    /// With a part of the run that took so long, and so much of that in the sink.
+    fn and(self, control: &Control, (time, sink_seconds): (Duration, f64)) -> Self {
+        let (input_seconds, waited, credit_waits) = control.account();
+        let state = control.state();
+        Self {
+            time: self.time + time,
+            sink_seconds: self.sink_seconds + sink_seconds,
+            input_seconds: self.input_seconds + input_seconds,
+            waited: self.waited.and(waited),
+            credit_waits: self.credit_waits + credit_waits,
+            threads: self.threads.max(state.most_threads),
+            cores: self.cores.max(state.situation.threads),
+        }
+    }
 }
 
 /// What an inline part came to.
@@ -206,7 +244,10 @@ impl Engine {
             suspects: false,
             measure_at: FIRST_DECISION,
             sampled_seconds: 0.0,
-            inline: None,
+            alone: Alone::default(),
+            slower: None,
+            parted: None,
+            on_threads: OnThreads::default(),
             elapsed: Duration::ZERO,
             now: None,
             begun: None,
@@ -301,25 +342,25 @@ impl Engine {
     pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
         self.keep_panics();
         let HandedOver { sink_seconds, times, .. } = handed_over;
-        let (learned, peak, threads, cores, chunks) = match &self.phase {
-            Phase::Inline => (self.learned.clone(), self.ledger.peak(), 1, 1, self.chunks),
+        let (learned, chunks, on_threads) = match &self.phase {
+            Phase::Inline => (self.learned.clone(), self.chunks, self.on_threads),
             Phase::Parallel(control, _) => {
+                let (since, sink_before) = self.parted.unwrap_or_default();
+                let this = (self.elapsed.saturating_sub(since), sink_seconds - sink_before);
+                let on_threads = self.on_threads.and(control, this);
                 let state = control.state();
-                let chunks = self.chunks + state.chunks;
-                (state.learned.clone(), state.ledger.peak(), state.most_threads, state.situation.threads, chunks)
+                (state.learned.clone(), self.chunks + state.chunks, on_threads)
             }
         };
+        let (threads, cores) = (on_threads.threads.max(1), on_threads.cores.max(1));
         let seconds = self.elapsed.as_secs_f64();
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
         // An empty one made of a `Vec` would be an allocation.
         let panics = if self.panics.is_empty() { Arc::default() } else { Arc::from(std::mem::take(&mut self.panics)) };
         let measured_by = self.measured_by;
-        let (inline_seconds, sink_inline) =
-            self.inline.map_or((seconds, sink_seconds), |(inline, sink)| (inline.as_secs_f64(), sink));
-        let (input_seconds, waited, credit_waits) = match &self.phase {
-            Phase::Inline => (0.0, TimeUse::default(), 0),
-            Phase::Parallel(control, _) => control.account(),
-        };
+        let OnThreads { input_seconds, waited, credit_waits, .. } = on_threads;
+        let inline_seconds = self.elapsed.saturating_sub(on_threads.time).as_secs_f64();
+        let sink_inline = sink_seconds - on_threads.sink_seconds;
         let time_use = TimeUse {
             total: inline_seconds + waited.total,
             calls: learned.seconds,
@@ -345,7 +386,7 @@ impl Engine {
             last_held,
             timeline,
             learned,
-            peak,
+            peak: self.ledger.peak(),
             budget,
             max_memory,
             seconds,
@@ -460,13 +501,23 @@ impl Engine {
         if let Some(plan) = &self.plan {
             line.outlet.set_batch_size(plan.batch_size());
         }
-        if matches!(self.phase, Phase::Inline) {
-            match self.inline(line)? {
-                Inline::Done(flow) => return Ok(flow),
-                Inline::GoParallel(plan) => self.go_parallel(&plan, line)?,
+        loop {
+            if matches!(self.phase, Phase::Inline) {
+                match self.inline(line)? {
+                    Inline::Done(flow) => return Ok(flow),
+                    Inline::GoParallel(plan) => self.go_parallel(&plan, line)?,
+                }
             }
+            let (flow, slower) = self.on_threads(line)?;
+            let Some(pace) = slower.filter(|_| flow == Flow::Continue) else { return Ok(flow) };
+            self.go_back(pace, line);
         }
-        let Phase::Parallel(control, threads) = &self.phase else { unreachable!("set above") };
+    }
+
+    /// Runs on threads until the input ends or the outlet has enough, or gives their seconds per byte where the calling thread is
+    /// to go on alone.
+    fn on_threads(&mut self, line: &mut Line<'_>) -> Result<(Flow, Option<f64>), Ended> {
+        let Phase::Parallel(control, threads) = &self.phase else { unreachable!("the run is on threads") };
         let base = self.resident.filter(|_| self.measured_by == MeasuredBy::Resident);
         let mut conductor = Conductor {
             control,
@@ -476,6 +527,8 @@ impl Engine {
             joins_in: threads.include_caller(),
             refuses_oversize: self.options.refuses_oversize(),
             resident: base.map(|base| (base, &mut self.resident_most)),
+            pace: if line.outlet.collects() { None } else { self.alone.watch() },
+            slower: self.slower,
         };
         let mut outcome = Ok(Flow::Continue);
         control.begin();
@@ -484,6 +537,8 @@ impl Engine {
         let own = control.has_own_threads().then_some(job(Place::Own));
         let own = own.as_ref().map(|job| job as &dyn Job);
         threads.scope(&job(Place::Pool), own, &mut |start| outcome = conductor.conduct(line, start));
+        let slower = conductor.slower;
+        self.slower = slower;
         control.settle();
         tracking::settle(control.take_kept());
         if outcome.is_err() {
@@ -501,7 +556,31 @@ impl Engine {
         {
             return Err(Ended::Panic(item, payload));
         }
-        Ok(outcome?)
+        Ok((outcome?, slower))
+    }
+
+    /// Leaves the threads, which took so many seconds per byte, and goes on with the calling thread alone.
+    fn go_back(&mut self, pace: f64, line: &mut Line<'_>) {
+        self.keep_panics();
+        let Phase::Parallel(control, _) = std::mem::replace(&mut self.phase, Phase::Inline) else { return };
+        let (since, sink_before) = self.parted.take().unwrap_or_default();
+        let elapsed = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        let this = (elapsed.saturating_sub(since), line.outlet.sink_seconds() - sink_before);
+        self.on_threads = self.on_threads.and(&control, this);
+        let (state, lookout) = control.into_parts();
+        self.lookout = lookout.unwrap_or_default();
+        (self.learned, self.next, self.held_items) = (state.learned, state.pulled, state.outstanding);
+        self.chunks += state.chunks;
+        (self.plan, self.slower) = (None, None);
+        self.now = Some(Instant::now());
+        self.stretch = 1;
+        self.alone.go_back(pace, self.done());
+        line.outlet.set_batch_size(alone::items_at_once(&self.learned));
+    }
+
+    /// What the calling thread spent, and the bytes of all results.
+    fn done(&self) -> Done {
+        Done { seconds: self.spent, bytes: self.learned.bytes }
     }
 
     // ---- who looks ----
@@ -651,12 +730,27 @@ impl Engine {
                 return Err(self.interrupted(interrupt).into());
             }
             // Before a stretch rather than after one: an iterator's caller comes back for each.
-            if self.spent >= self.decide_at && planned.is_none() {
+            if self.alone.is_at_it() && planned.is_none() {
+                if self.alone.after_stretch(self.done()) == Next::Threads {
+                    planned = self.decide(line)?;
+                }
+            } else if self.spent >= self.decide_at && planned.is_none() {
                 planned = self.decide(line)?;
             }
             if let Some(plan) = planned.take_if(|plan| plan.threads() > 1) {
-                self.plan = Some(plan.clone());
-                return Ok(Inline::GoParallel(Box::new(plan)));
+                let left = line.left_exactly();
+                if line.outlet.collects() || self.alone.begin(&self.learned, left, self.done()) == Next::Threads {
+                    self.plan = Some(plan.clone());
+                    return Ok(Inline::GoParallel(Box::new(plan)));
+                }
+                if self.options.batch_items().is_none() {
+                    let accepted = line.outlet.flush();
+                    self.release(accepted.items, accepted.bytes);
+                    if accepted.flow != Flow::Continue {
+                        return Ok(Inline::Done(accepted.flow));
+                    }
+                }
+                line.outlet.set_batch_size(alone::items_at_once(&self.learned));
             }
             let mut most = self.affordable();
             if most == 0 {
@@ -772,8 +866,10 @@ impl Engine {
         let growth = if self.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
         // Of the first stretches each is much longer than all before it, and knows better.
         let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
-        let in_time = (self.decide_at - self.spent) / seconds.max(1e-10);
-        (growth * self.stretch).min(in_time as usize).clamp(1, 1 << 16)
+        let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
+        let in_time = until / seconds.max(1e-10);
+        let most = if alone::fills_memory(&self.learned) { alone::items_at_once(&self.learned) } else { 1 << 16 };
+        (growth * self.stretch).min(in_time as usize).clamp(1, most)
     }
 
     /// Bytes to expect of one result.
@@ -812,7 +908,9 @@ impl Engine {
         self.sampled_seconds = self.learned.seconds_per_item();
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
-        line.outlet.set_batch_size(plan.batch_size());
+        let at_once = alone::items_at_once(&self.learned);
+        let is_filling = plan.threads() == 1 && alone::fills_memory(&self.learned);
+        line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
         // Decided again when as much was spent once more, so that all decisions together cost little.
         self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);
         if plan.threads() == 1 {
@@ -886,7 +984,7 @@ impl Engine {
         let head_start = HeadStart { next: self.next, outstanding: self.held_items, batch_size: plan.batch_size() };
         let lookout = Some(std::mem::take(&mut self.lookout));
         let spent = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-        self.inline = Some((spent, line.outlet.sink_seconds()));
+        self.parted = Some((spent, line.outlet.sink_seconds()));
         let control = Control::new(situation, room, self.learned.clone(), ledger, head_start, ways, lookout);
         self.phase = Phase::Parallel(Box::new(control), threads);
         Ok(())

@@ -1,0 +1,324 @@
+//! Whether the calling thread alone is faster than threads: with calls that do little but fill memory it can be.
+//!
+//! A thread whose results are dropped by itself gets the same memory again, which is in its cache and needs no new pages. Results
+//! that cross from thread to thread come from more memory, and from caches that are further away: of 1 MiB filled 12 us alone, on
+//! two threads 20 to 80 us (`cargo bench --bench peers -- large`). Which it is depends on the allocator, the sink and the machine, so
+//! it is tried: a few results are handed over one by one before threads are, the threads' pace is watched, and where they are slower
+//! the run goes back to the calling thread, to compare, and to stay there as long as that is better.
+
+use std::time::{Duration, Instant};
+
+use crate::plan::FRESH_BYTE;
+use crate::sample::Learned;
+
+/// Results that own less than a page come from memory that the allocator has already.
+const LEAST_BYTES: u64 = 4 << 10;
+/// Larger ones fit no cache, and glibc gives such memory back to the system however it is used: from 32 MiB on always.
+const MOST_BYTES: u64 = 4 << 20;
+/// Results that the calling thread makes before it hands them over own less than this, unless it is a single one: glibc gives what
+/// lies free at the end of its heap back to the system from so much on (`M_TRIM_THRESHOLD`), to ask for it again for the next ones.
+const AT_ONCE: u64 = 128 << 10;
+/// Of calls that take longer than filling fresh memory by so many times, threads make more than memory costs them.
+const FILLING_PART: f64 = 0.25;
+/// Stretches to learn the pace from: one frees the sample's results, one makes the allocator keep their memory, and one counts.
+const STRETCHES: u32 = 3;
+/// A comparison costs about this long on one thread: of a run that takes less than ten times that, it isn't worth it.
+const LEAST_SECONDS: f64 = 20e-3;
+/// One pace is better than another if it is by this much: what paces of the same calls differ by from one window to the next.
+const BETTER: f64 = 1.1;
+/// What is left out before a pace is taken, and over how long it is taken at least: some chunks of each thread, so that what
+/// begins, and memory that is not yet used again, does not count.
+const WARMING: Duration = Duration::from_millis(2);
+const WINDOW: Duration = Duration::from_millis(4);
+/// So long the calling thread goes on alone before threads are tried again, in case they became better; then twice as long.
+const STAY_SECONDS: f64 = 0.2;
+/// Calls that became so many times as slow are others than those that were compared.
+const CHANGED: f64 = 2.0;
+
+/// What was done up to a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) seconds: f64,
+    pub(crate) bytes: u64,
+}
+
+impl Done {
+    /// Seconds per byte since then, if any were made.
+    fn pace_since(self, before: Self) -> Option<f64> {
+        let bytes = self.bytes.saturating_sub(before.bytes);
+        (bytes > 0).then(|| (self.seconds - before.seconds) / bytes as f64)
+    }
+}
+
+/// How the calling thread is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Alone.
+    Alone,
+    /// With threads.
+    Threads,
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Alone {
+    /// Seconds per byte of the results on the calling thread.
+    pace: Option<f64>,
+    state: State,
+    /// How often threads were found to be slower.
+    times: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    #[default]
+    Undecided,
+    /// So many stretches more until the pace is known.
+    Learning {
+        left: u32,
+        before: Done,
+    },
+    OnThreads,
+    /// Back from threads that took so many seconds per byte.
+    Comparing {
+        threads: f64,
+        begun: f64,
+        before: Option<Done>,
+    },
+    /// Alone until so much was spent.
+    Staying {
+        until: f64,
+        before: Done,
+    },
+}
+
+/// Whether calls take not much longer than it takes to write their results into fresh memory, results being of a size that
+/// memory is used again for.
+pub(crate) fn fills_memory(learned: &Learned) -> bool {
+    let bytes = learned.expected_bytes();
+    (LEAST_BYTES..=MOST_BYTES).contains(&bytes) && bytes as f64 * FRESH_BYTE >= FILLING_PART * learned.recent_seconds()
+}
+
+/// Items whose results are to be handed over together, so that their memory is used again.
+pub(crate) fn items_at_once(learned: &Learned) -> usize {
+    usize::try_from(AT_ONCE / learned.expected_bytes().max(1)).unwrap_or(usize::MAX).max(1)
+}
+
+impl Alone {
+    /// Whether there is something to find out or to heed before the run goes on threads again, or for the first time.
+    pub(crate) fn is_at_it(&self) -> bool {
+        !matches!(self.state, State::Undecided | State::OnThreads)
+    }
+
+    /// Begins to learn the pace on the calling thread, if that can matter to a run that was to go on threads now, for so many more
+    /// items if it is known.
+    pub(crate) fn begin(&mut self, learned: &Learned, remaining: Option<usize>, done: Done) -> Next {
+        let left = remaining.map_or(f64::INFINITY, |items| items as f64 * learned.recent_seconds());
+        if !matches!(self.state, State::Undecided) || !fills_memory(learned) || left < LEAST_SECONDS {
+            self.state = State::OnThreads;
+            return Next::Threads;
+        }
+        self.state = State::Learning { left: STRETCHES, before: done };
+        Next::Alone
+    }
+
+    /// Says after a stretch how to go on.
+    pub(crate) fn after_stretch(&mut self, done: Done) -> Next {
+        match &mut self.state {
+            State::Undecided | State::OnThreads => {}
+            State::Learning { left, before } => {
+                *left -= 1;
+                if *left > 0 {
+                    *before = done;
+                    return Next::Alone;
+                }
+                self.pace = done.pace_since(*before);
+            }
+            State::Comparing { threads, begun, before } => {
+                let Some(from) = *before else {
+                    if done.seconds - *begun >= WARMING.as_secs_f64() {
+                        *before = Some(done);
+                    }
+                    return Next::Alone;
+                };
+                if done.seconds - from.seconds < WINDOW.as_secs_f64() {
+                    return Next::Alone;
+                }
+                self.pace = done.pace_since(from);
+                self.times += 1;
+                if self.pace.is_some_and(|pace| BETTER * pace <= *threads) {
+                    // As long again each time, so that trying it once more costs less and less of the run.
+                    let stay = STAY_SECONDS * f64::from(1u32 << (self.times - 1).min(16));
+                    self.state = State::Staying { until: done.seconds + stay, before: done };
+                    return Next::Alone;
+                }
+            }
+            State::Staying { until, before } => {
+                if done.seconds - before.seconds < WINDOW.as_secs_f64() {
+                    return Next::Alone;
+                }
+                let (pace, now) = (self.pace, done.pace_since(*before));
+                *before = done;
+                let changed = now.is_none_or(|now| pace.is_none_or(|pace| now > CHANGED * pace));
+                if done.seconds < *until && !changed {
+                    return Next::Alone;
+                }
+            }
+        }
+        self.state = State::OnThreads;
+        Next::Threads
+    }
+
+    /// Watches a run that goes on threads now, if there is anything to compare with.
+    pub(crate) fn watch(&self) -> Option<ThreadsPace> {
+        self.pace.map(|alone| ThreadsPace { alone, begun: None, before: None, pauses: self.times })
+    }
+
+    /// Goes back to the calling thread, from threads that took so many seconds per byte.
+    pub(crate) fn go_back(&mut self, threads: f64, done: Done) {
+        self.state = State::Comparing { threads, begun: done.seconds, before: None };
+    }
+}
+
+/// The pace of a run on threads, beside that of the calling thread.
+#[derive(Debug)]
+pub(crate) struct ThreadsPace {
+    alone: f64,
+    begun: Option<Instant>,
+    before: Option<(Instant, u64)>,
+    /// How often threads were found to be slower before: each time they are given longer.
+    pauses: u32,
+}
+
+impl ThreadsPace {
+    /// Seconds per byte, if threads were slower than the calling thread. All results so far have so many bytes.
+    pub(crate) fn is_slower(&mut self, now: Instant, bytes: u64, learned: &Learned) -> Option<f64> {
+        let begun = *self.begun.get_or_insert(now);
+        let longer = 1 << self.pauses.min(4);
+        let Some((since, bytes_then)) = self.before else {
+            if now - begun >= WARMING * longer {
+                self.before = Some((now, bytes));
+            }
+            return None;
+        };
+        let passed = now - since;
+        if passed < WINDOW * longer {
+            return None;
+        }
+        self.before = Some((now, bytes));
+        let from = Done { seconds: 0.0, bytes: bytes_then };
+        let pace = Done { seconds: passed.as_secs_f64(), bytes }.pace_since(from)?;
+        (pace > BETTER * self.alone && fills_memory(learned)).then_some(pace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Stretch;
+
+    const MIB: u64 = 1 << 20;
+
+    /// Of items that each take so long for so many bytes.
+    fn learned(seconds: f64, bytes: u64) -> Learned {
+        let mut learned = Learned::default();
+        learned.add(Stretch { items: 1, seconds, bytes, largest: bytes, working: 0 });
+        learned
+    }
+
+    /// A calling thread that takes so many seconds per MiB.
+    struct Caller {
+        alone: Alone,
+        done: Done,
+    }
+
+    impl Caller {
+        fn new() -> Self {
+            Self { alone: Alone::default(), done: Done::default() }
+        }
+
+        /// Makes results of 1 MiB each until threads are to be used or so many are made, and gives their number.
+        fn goes_on(&mut self, seconds: f64, most: usize) -> usize {
+            (0..most)
+                .find(|_| {
+                    let next = self.alone.after_stretch(self.done);
+                    self.done.seconds += seconds;
+                    self.done.bytes += MIB;
+                    next == Next::Threads
+                })
+                .unwrap_or(most)
+        }
+    }
+
+    #[test]
+    fn only_calls_that_fill_memory_are_tried() {
+        assert!(fills_memory(&learned(0.5e-3, MIB)));
+        assert!(fills_memory(&learned(12e-6, MIB)));
+        assert!(!fills_memory(&learned(3e-3, MIB)));
+        assert!(!fills_memory(&learned(10e-9, 8)));
+        assert!(!fills_memory(&learned(0.1, 64 * MIB)));
+        assert_eq!([64 << 10, 16 << 10, 4 * MIB].map(|bytes| items_at_once(&learned(1.0, bytes))), [2, 8, 1]);
+        let mut alone = Alone::default();
+        assert_eq!(alone.begin(&learned(1e-3, MIB), Some(10), Done::default()), Next::Threads);
+        assert!(alone.watch().is_none() && !alone.is_at_it());
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_last_stretch() {
+        let mut caller = Caller::new();
+        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), None, caller.done), Next::Alone);
+        for (seconds, next) in [(0.5e-3, Next::Alone), (0.4e-3, Next::Alone), (12e-6, Next::Threads)] {
+            caller.done.seconds += seconds;
+            caller.done.bytes += MIB;
+            assert_eq!(caller.alone.after_stretch(caller.done), next);
+        }
+        let pace = caller.alone.watch().unwrap().alone;
+        assert!((pace * MIB as f64 - 12e-6).abs() < 1e-9);
+        // Once is enough.
+        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), None, caller.done), Next::Threads);
+    }
+
+    #[test]
+    fn threads_are_slower_only_over_a_whole_window() {
+        let alone = Alone { pace: Some(12e-6 / MIB as f64), ..Alone::default() };
+        let learned = learned(80e-6, MIB);
+        let begun = Instant::now();
+        let at = |milliseconds: u64| begun + Duration::from_millis(milliseconds);
+        let mut slow = alone.watch().unwrap();
+        assert_eq!(slow.is_slower(at(0), 0, &learned), None);
+        assert_eq!(slow.is_slower(at(2), 10 * MIB, &learned), None);
+        assert_eq!(slow.is_slower(at(5), 80 * MIB, &learned), None);
+        let pace = slow.is_slower(at(6), 110 * MIB, &learned).unwrap();
+        assert!((pace * MIB as f64 - 40e-6).abs() < 1e-9);
+
+        let mut fast = alone.watch().unwrap();
+        let seen = [0, 2, 6, 10, 14].map(|time| fast.is_slower(at(time), 90 * MIB * time, &learned));
+        assert_eq!(seen, [None; 5]);
+    }
+
+    #[test]
+    fn the_run_stays_where_it_is_faster() {
+        let mut caller = Caller::new();
+        caller.alone.go_back(40e-6 / MIB as f64, caller.done);
+        // Staying is 0.2 s, then twice as long; either begins with the comparison.
+        let stays = |caller: &mut Caller| caller.goes_on(20e-6, 1_000_000) as f64 * 20e-6;
+        assert!((stays(&mut caller) - 0.206).abs() < 5e-3);
+        assert!(!caller.alone.is_at_it());
+        caller.alone.go_back(40e-6 / MIB as f64, caller.done);
+        assert!((stays(&mut caller) - 0.406).abs() < 5e-3);
+        // And threads have longer to show what they can.
+        assert_eq!(caller.alone.watch().unwrap().pauses, 2);
+    }
+
+    #[test]
+    fn the_run_leaves_when_it_is_not_faster_or_no_longer() {
+        let mut caller = Caller::new();
+        caller.alone.go_back(40e-6 / MIB as f64, caller.done);
+        assert_eq!(caller.goes_on(38e-6, 1000), ((2e-3_f64 / 38e-6).ceil() + (4e-3_f64 / 38e-6).ceil()) as usize);
+
+        let mut caller = Caller::new();
+        caller.alone.go_back(40e-6 / MIB as f64, caller.done);
+        assert_eq!(caller.goes_on(20e-6, 1000), 1000);
+        assert!(caller.goes_on(100e-6, 1000) <= 80);
+    }
+}

@@ -1,0 +1,150 @@
+//! Calls that do little but fill memory, of which a run goes back to the calling thread where that is faster: whichever way it
+//! takes, everything comes out as it is to.
+
+use std::hint::black_box;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread::{self, ThreadId};
+
+use amorsize::{CancelToken, batched, on_error, process_in_batches};
+
+const SIZES: [usize; 3] = [4 << 10, 64 << 10, 1 << 20];
+/// Enough for the pace to be taken on the calling thread, on threads, and on the calling thread again.
+const BYTES: usize = 1 << 30;
+
+#[batched(max_memory = "64MiB", threads = 2)]
+fn page(number: usize, bytes: usize) -> Vec<u8> {
+    vec![(number % 251) as u8; bytes]
+}
+
+fn assert_page(page: &[u8], number: usize, bytes: usize) {
+    assert_eq!((page.len(), page[0], page[bytes - 1]), (bytes, (number % 251) as u8, (number % 251) as u8));
+}
+
+#[test]
+fn batches_are_whole_and_in_order() {
+    for bytes in SIZES {
+        for batch_size in [None, Some(1), Some(7)] {
+            let items = BYTES / bytes;
+            let mut run = page_batched(0..items, bytes);
+            if let Some(size) = batch_size {
+                run = run.batch_size(size);
+            }
+            let mut next = 0;
+            let report = run
+                .for_each_batch(|batch| {
+                    assert_eq!(batch.first_index(), next);
+                    assert!(batch_size.is_none_or(|size| batch.len() == size.min(items - next)));
+                    batch.iter().for_each(|page| {
+                        assert_page(page, next, bytes);
+                        next += 1;
+                    });
+                })
+                .unwrap();
+            assert_eq!((next, report.items()), (items, items));
+            assert!(report.peak_bytes() <= report.budget(), "{} of {}", report.peak_bytes(), report.budget());
+            let time = report.time_use();
+            assert!(time.calls() <= time.total() && time.total() <= 2.0 * report.seconds() + 1e-3, "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn iterators_give_each_result_once() {
+    for bytes in SIZES {
+        let items = BYTES / bytes;
+        let mut next = 0;
+        for page in page_batched(0..items, bytes) {
+            assert_page(&page, next, bytes);
+            next += 1;
+        }
+        assert_eq!(next, items);
+        let mut seen = vec![false; items];
+        for (index, page) in page_batched(0..items, bytes).unordered() {
+            assert_page(&page, index, bytes);
+            assert!(!std::mem::replace(&mut seen[index], true));
+        }
+        assert!(seen.into_iter().all(|seen| seen));
+    }
+}
+
+#[test]
+fn what_is_left_of_a_run_that_was_cancelled_goes_on() {
+    const BYTES_EACH: usize = 64 << 10;
+    let items = BYTES / BYTES_EACH;
+    for stops in [1, 100, items / 4, items / 2, items - 10] {
+        let calls = AtomicUsize::new(0);
+        let token = CancelToken::new();
+        let work = |number: usize| {
+            calls.fetch_add(1, Relaxed);
+            vec![(number % 251) as u8; BYTES_EACH]
+        };
+        let mut next = 0;
+        let mut take = |pages: &[Vec<u8>], first: usize| {
+            assert_eq!(first, next);
+            pages.iter().for_each(|page| {
+                assert_page(page, next, BYTES_EACH);
+                next += 1;
+            });
+            if next >= stops {
+                token.cancel();
+            }
+        };
+        let run = process_in_batches(work, 0..items).threads(2).max_memory("64MiB").cancel_token(&token);
+        // What is made already when it is cancelled, is handed over, and that can be all.
+        if let Err(partial) = run.for_each_batch_partial(|batch| take(&batch, batch.first_index())) {
+            let rest = partial.into_rest().cancel_token(&CancelToken::new());
+            rest.for_each_batch(|batch| take(&batch, batch.first_index())).unwrap();
+        }
+        assert_eq!((next, calls.into_inner()), (items, items));
+    }
+}
+
+#[test]
+fn items_that_fail_or_panic_are_left_out_and_told() {
+    const BYTES_EACH: usize = 64 << 10;
+    let items = BYTES / BYTES_EACH;
+    let work = |number: usize| match number % 1000 {
+        500 => resume_unwind(Box::new("without a message")),
+        700 => Err("no page"),
+        _ => Ok(vec![(number % 251) as u8; BYTES_EACH]),
+    };
+    let mut next = 0;
+    let run = process_in_batches(work, 0..items).threads(2).max_memory("64MiB").on_panic("skip");
+    let report = run
+        .on_error(on_error::Skip)
+        .for_each_batch(|batch| {
+            for (index, page) in batch.indices().zip(&batch) {
+                assert!(index >= next && ![500, 700].contains(&(index % 1000)));
+                assert_page(page, index, BYTES_EACH);
+                next = index + 1;
+            }
+        })
+        .unwrap();
+    let of_each = (0..items).filter(|number| number % 1000 == 500).count();
+    assert_eq!(report.panicked(), of_each);
+    assert_eq!(next, items);
+}
+
+/// Takes a hundred times as long on other threads than on the caller's, and notes where it ran.
+#[batched(max_memory = "64MiB", threads = 2)]
+fn marked(number: usize, caller: ThreadId, on_caller: &[AtomicBool]) -> Vec<u8> {
+    let is_caller = thread::current().id() == caller;
+    on_caller[number].store(is_caller, Relaxed);
+    let mut page = vec![0; 64 << 10];
+    for _ in 0..if is_caller { 1 } else { 100 } {
+        black_box(&mut page).fill((number % 251) as u8);
+    }
+    page
+}
+
+#[test]
+fn a_run_that_takes_longer_on_threads_goes_back_to_the_calling_thread() {
+    const ITEMS: usize = 20_000;
+    let on_caller: Vec<AtomicBool> = (0..ITEMS).map(|_| AtomicBool::new(false)).collect();
+    marked_batched(0..ITEMS, thread::current().id(), &on_caller).for_each_batch(drop).unwrap();
+    let on_caller: Vec<bool> = on_caller.into_iter().map(AtomicBool::into_inner).collect();
+    let own = on_caller.iter().filter(|&&own| own).count();
+    assert!((ITEMS / 2..ITEMS).contains(&own), "{own} of {ITEMS} on the calling thread");
+    assert!(on_caller[ITEMS - 1]);
+}
