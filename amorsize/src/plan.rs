@@ -21,7 +21,7 @@ const CHUNK_BUFFER: usize = 256 << 10;
 pub(crate) const CHUNK_BYTES: u64 = 512 << 10;
 /// What the results of a batch own stays within this for the same reason, unless the items are slow: a third-level cache has room for
 /// some of them.
-const BATCH_BYTES: u64 = 4 << 20;
+const BATCH_BYTES: u64 = 1 << 20;
 /// No chunk is cut shorter than this at the end of the input, where a shorter one would cost more than it evens out.
 const SHORTEST_CHUNK_SECONDS: f64 = 50e-6;
 /// A batch is to last this long on the run's threads: its own cost, about 5 us, is a four-thousandth of it, and a sink gets its

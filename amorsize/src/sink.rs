@@ -346,6 +346,10 @@ impl<T, R> Outlet for Batches<'_, T, R> {
         !self.open.is_empty()
     }
 
+    fn hands_over(&self) -> bool {
+        true
+    }
+
     fn set_batch_size(&mut self, items: usize) {
         self.batch_size = self.asked.unwrap_or(items).max(1);
     }
@@ -588,6 +592,10 @@ impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
 
     fn holds(&self) -> bool {
         !self.open.is_empty()
+    }
+
+    fn hands_over(&self) -> bool {
+        true
     }
 
     fn set_batch_size(&mut self, items: usize) {

@@ -141,8 +141,9 @@ pub(crate) struct HeadStart {
     pub(crate) next: usize,
     /// Items done and not handed over.
     pub(crate) outstanding: usize,
-    /// Items per batch, as planned.
+    /// Items per batch, as planned, and of the first one: it is smaller where the sink is to begin soon.
     pub(crate) batch_size: usize,
+    pub(crate) first_batch: usize,
 }
 
 /// A run that can't go on for want of credit.
@@ -206,10 +207,14 @@ pub(crate) struct State {
     waiting: BTreeMap<usize, Waiting>,
     /// Items in it.
     queued: usize,
-    /// Items per batch, as planned.
+    /// Items per batch, as planned, and as far as batches have grown to it.
     batch_size: usize,
-    /// Seconds to expect of the sink for what it is handed at a time, once that is known.
+    grown_batch: usize,
+    /// Seconds to expect of the sink for what it is handed at a time, once that is known, and for each item of that.
     sink_seconds: Option<f64>,
+    sink_pace: f64,
+    /// Whether the calling thread is one of the run's threads.
+    joins_in: bool,
     /// Index behind the last item that was pulled.
     pub(crate) pulled: usize,
     /// By index of the first item.
@@ -350,7 +355,24 @@ impl State {
         self.recruits = true;
         let chunk_size = chunk_items(&self.learned, &self.situation, threads);
         self.batch_size = batch_items(&self.learned, &self.situation, threads, chunk_size);
-        self.new_batch_size = Some(self.batch_size);
+        self.new_batch_size = Some(self.batch_size.min(self.grown_batch));
+    }
+
+    /// How many threads are to run chunks now.
+    ///
+    /// A calling thread whose sink takes long competes with the threads for the cores: with `n` threads on `n` cores, for which the
+    /// calls take `c` seconds of one core in all and the sink takes `s`, the threads make what they may be ahead by, and wait, and
+    /// the sink has `n / (n + 1)` of a core meanwhile. So the run takes `s + c / n^2`. With a thread less the sink has its own core,
+    /// and the run takes the longer of `s` and `c / (n - 1)`.
+    fn workers(&self) -> usize {
+        let (calls, sink) = (self.learned.recent_seconds(), self.sink_pace);
+        let threads = self.threads as f64;
+        let is_less_better = calls / (threads - 1.0) < sink + calls / (threads * threads);
+        if self.threads > 1 && is_less_better && !self.joins_in && !self.climb.is_above_cores() {
+            self.threads - 1
+        } else {
+            self.threads
+        }
     }
 
     /// Lets batches follow what is known of the calls now, and the end of the input.
@@ -365,7 +387,7 @@ impl State {
         // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.
         if 4 * items < 3 * self.batch_size || items > 2 * self.batch_size {
             self.batch_size = items;
-            self.new_batch_size = Some(items);
+            self.new_batch_size = Some(items.min(self.grown_batch));
         }
     }
 
@@ -430,9 +452,12 @@ impl State {
         if idle > 0 && self.lacks_credit(limit) {
             return (idle, Idle::NoCredit);
         }
-        let waiting = if self.has_work(limit) { self.waiting.len() } else { 0 };
-        let why = if self.input_ended || limit != usize::MAX { Idle::Ended } else { Idle::NoItems };
-        (idle.saturating_sub(waiting), why)
+        let has_work = self.has_work(limit);
+        let waiting = if has_work { self.waiting.len() } else { 0 };
+        let why = if !has_work && (self.input_ended || limit != usize::MAX) { Idle::Ended } else { Idle::NoItems };
+        // A thread that leaves its core to the sink waits for it, whatever there is to run.
+        let left_to_sink = (self.threads - self.workers()).min(idle);
+        (idle.saturating_sub(waiting).max(left_to_sink), why)
     }
 
     /// Whether there are results to hand over.
@@ -461,7 +486,7 @@ impl Control {
         ways: Ways,
         lookout: Option<Lookout>,
     ) -> Self {
-        let HeadStart { next, outstanding, batch_size } = head_start;
+        let HeadStart { next, outstanding, batch_size, first_batch } = head_start;
         let begun = now();
         let Ways { ordered, tolerant } = ways;
         Self {
@@ -470,7 +495,10 @@ impl Control {
                 waiting: BTreeMap::new(),
                 queued: 0,
                 batch_size,
+                grown_batch: first_batch,
                 sink_seconds: None,
+                sink_pace: 0.0,
+                joins_in: false,
                 pulled: next,
                 finished: BTreeMap::new(),
                 ready_items: 0,
@@ -621,6 +649,13 @@ impl Control {
             let before = state.sink_seconds.unwrap_or(seconds);
             // Of a sink that takes longer now and then the longer times are the ones to be ready for.
             state.sink_seconds = Some(seconds.max(before + 0.25 * (seconds - before)));
+            let pace = seconds / accepted.items as f64;
+            let weight = if state.sink_pace > 0.0 { 0.25 } else { 1.0 };
+            state.sink_pace += weight * (pace - state.sink_pace);
+            if state.grown_batch < state.batch_size {
+                state.grown_batch *= 2;
+                state.new_batch_size = Some(state.batch_size.min(state.grown_batch));
+            }
         }
         accepted
     }
@@ -739,10 +774,11 @@ impl Control {
         let mut state = self.state();
         let (limit, place) = (self.limit(), state.place());
         state.recruits = false;
+        state.joins_in = others > 0;
         if !state.has_work(limit) || state.lacks_credit(limit) || self.pausing.load(Ordering::Relaxed) {
             return (0, place);
         }
-        let new = state.waiting.len().min((state.threads - others).saturating_sub(state.jobs));
+        let new = state.waiting.len().min((state.workers() - others).saturating_sub(state.jobs));
         state.jobs += new;
         (new, place)
     }
@@ -1095,7 +1131,7 @@ impl Control {
             state.add_ready();
         }
         let mut go_on = job.is_some() && state.has_work(self.limit()) && !self.pausing.load(Ordering::Relaxed);
-        if go_on && (job != Some(state.place()) || state.jobs > state.threads) {
+        if go_on && (job != Some(state.place()) || state.jobs > state.workers()) {
             // Another takes its place elsewhere, or none.
             go_on = false;
             state.recruits = true;

@@ -68,6 +68,11 @@ pub(crate) trait Outlet {
         false
     }
 
+    /// Whether what it holds goes to a sink as soon as it is a batch.
+    fn hands_over(&self) -> bool {
+        false
+    }
+
     /// Sets the items per batch that the plan found.
     fn set_batch_size(&mut self, _items: usize) {}
 

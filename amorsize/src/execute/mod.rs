@@ -981,7 +981,12 @@ impl Engine {
         self.read_resident();
         self.start_watch()?;
         let ways = Ways { ordered: self.ordered, tolerant: self.options.panics() != OnPanic::Propagate };
-        let head_start = HeadStart { next: self.next, outstanding: self.held_items, batch_size: plan.batch_size() };
+        let batch_size = plan.batch_size();
+        // A sink that begins with a chunk is at work while the first whole batch is made; of slow items one for each thread.
+        let first_batch =
+            if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()).min(batch_size) } else { batch_size };
+        line.outlet.set_batch_size(first_batch);
+        let head_start = HeadStart { next: self.next, outstanding: self.held_items, batch_size, first_batch };
         let lookout = Some(std::mem::take(&mut self.lookout));
         let spent = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         self.parted = Some((spent, line.outlet.sink_seconds()));
