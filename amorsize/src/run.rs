@@ -204,19 +204,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert_eq!(load_batched([2048; 4]).oversize("alone").for_each_batch(|_| ())?.items(), 4);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn oversize<V>(mut self, oversize: V) -> Self
+    pub fn oversize<V>(self, oversize: V) -> Self
     where
         V: TryInto<Oversize, Error: Into<Error>>,
     {
-        let oversize = oversize.try_into().map_err(Into::into);
-        self.core.change_options(|mut options| match oversize {
-            Ok(oversize) => options.oversize(oversize),
-            Err(error) => {
-                options.refuse(&error);
-                options
-            }
-        });
-        self
+        self.choose(oversize, Options::oversize)
     }
 
     /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
@@ -230,19 +222,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert_eq!((report.items(), report.panicked()), (2, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn on_panic<V>(mut self, on_panic: V) -> Self
+    pub fn on_panic<V>(self, on_panic: V) -> Self
     where
         V: TryInto<OnPanic, Error: Into<Error>>,
     {
-        let on_panic = on_panic.try_into().map_err(Into::into);
-        self.core.change_options(|mut options| match on_panic {
-            Ok(on_panic) => options.on_panic(on_panic),
-            Err(error) => {
-                options.refuse(&error);
-                options
-            }
-        });
-        self
+        self.choose(on_panic, Options::on_panic)
     }
 
     /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
@@ -453,6 +437,22 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     // ---- inside ----
+
+    /// Sets what is one of several, or has the terminal refuse what is none of them.
+    fn choose<V, W>(mut self, value: V, set: fn(Options, W) -> Options) -> Self
+    where
+        V: TryInto<W, Error: Into<Error>>,
+    {
+        let choice = value.try_into().map_err(Into::into);
+        self.core.change_options(|mut options| match choice {
+            Ok(choice) => set(options, choice),
+            Err(error) => {
+                options.refuse(&error);
+                options
+            }
+        });
+        self
+    }
 
     pub(crate) fn types(&self) -> Types<I::Item, R> {
         self.shared.types
