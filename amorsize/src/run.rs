@@ -7,6 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use self::fallible::{always, until_sink_fails};
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
@@ -580,12 +581,8 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// assert_eq!((total, report.items()), (4_950_000, 100));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Error> {
-        let report = self.for_each(&mut |batch| {
-            sink(batch);
-            true
-        });
-        report.map_err(Ended::error_or_panic)
+    pub fn for_each_batch<F: FnMut(Batch<R>)>(mut self, sink: F) -> Result<Report, Error> {
+        self.for_each(&mut always(sink)).map_err(Ended::error_or_panic)
     }
 
     /// Hands over batches like [`for_each_batch`](Self::for_each_batch), and where that can't finish, gives the rest of the run back. A
@@ -611,12 +608,8 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// assert_eq!(quotients, [20, 25, 50]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch_partial<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Partial<R, Self>> {
-        let report = self.for_each(&mut |batch| {
-            sink(batch);
-            true
-        });
-        report.map_err(|ended| Partial::new(Vec::new(), self, ended.into()))
+    pub fn for_each_batch_partial<F: FnMut(Batch<R>)>(mut self, sink: F) -> Result<Report, Partial<R, Self>> {
+        self.for_each(&mut always(sink)).map_err(|ended| Partial::new(Vec::new(), self, ended.into()))
     }
 
     /// Runs everything and hands the results to `sink` batch by batch, until it returns an error.
@@ -648,17 +641,9 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// ```
     pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<R>) -> Result<(), S>>(
         mut self,
-        mut sink: F,
+        sink: F,
     ) -> Result<Report, S> {
-        let mut failure = None;
-        let report = self.for_each(&mut |batch| {
-            failure = sink(batch).err();
-            failure.is_none()
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => report.map_err(|ended| S::from(ended.error_or_panic())),
-        }
+        until_sink_fails(sink, |sink| self.for_each(sink), |ended| S::from(ended.error_or_panic()))
     }
 
     fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Ended> {
