@@ -1,12 +1,16 @@
 //! Panics, cancels and deadlines at any item, in every terminal: what was finished is handed over, no value is lost or dropped
 //! twice, nothing hangs, and the rest of the run can go on.
 
+#[path = "common/alive.rs"]
+mod alive;
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use alive::Alive;
 use amorsize::{Batched, CancelToken, Error, OnPanic, Partial, Report, process_in_batches};
 use proptest::prelude::*;
 
@@ -28,18 +32,14 @@ fn watched<R: Send>(body: impl FnOnce() -> R + Send) -> R {
 
 /// A value that is counted while it lives.
 #[derive(Debug)]
-struct Counted<'a>(&'a AtomicIsize, usize);
+struct Counted<'a> {
+    index: usize,
+    _alive: Alive<'a>,
+}
 
 impl<'a> Counted<'a> {
     fn new(alive: &'a AtomicIsize, index: usize) -> Self {
-        alive.fetch_add(1, Ordering::Relaxed);
-        Self(alive, index)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        Self { index, _alive: Alive::new(alive) }
     }
 }
 
@@ -87,7 +87,7 @@ struct MyPayload(usize);
 
 impl Story {
     fn call<'a>(&self, stage: &'a Stage, item: Counted<'_>) -> Counted<'a> {
-        let index = item.1;
+        let index = item.index;
         if stage.token.is_cancelled() {
             stage.late.fetch_add(1, Ordering::Relaxed);
         }
@@ -127,45 +127,45 @@ impl Story {
         let end = catch_unwind(AssertUnwindSafe(|| match self.terminal {
             Terminal::Collect => match run.collect::<Vec<_>>() {
                 Ok(all) => {
-                    seen.extend(all.iter().map(|result| result.1));
+                    seen.extend(all.iter().map(|result| result.index));
                     End::Finished
                 }
                 Err(error) => Self::end_of(Err(error)),
             },
             Terminal::CollectPartial => match run.collect_partial::<Vec<_>>() {
                 Ok(all) => {
-                    seen.extend(all.iter().map(|result| result.1));
+                    seen.extend(all.iter().map(|result| result.index));
                     End::Finished
                 }
                 Err(partial) => {
-                    seen.extend(partial.finished().iter().map(|result| result.1));
+                    seen.extend(partial.finished().iter().map(|result| result.index));
                     Self::go_on(partial, &mut seen)
                 }
             },
             Terminal::ForEachBatch => Self::end_of(run.for_each_batch(|batch| {
-                assert_eq!(batch.first_index(), batch[0].1);
-                seen.extend(batch.iter().map(|result| result.1));
+                assert_eq!(batch.first_index(), batch[0].index);
+                seen.extend(batch.iter().map(|result| result.index));
             })),
             Terminal::ForEachBatchPartial => {
-                let outcome = run.for_each_batch_partial(|batch| seen.extend(batch.iter().map(|result| result.1)));
+                let outcome = run.for_each_batch_partial(|batch| seen.extend(batch.iter().map(|result| result.index)));
                 match outcome {
                     Ok(_) => End::Finished,
                     Err(partial) => Self::go_on(partial, &mut seen),
                 }
             }
             Terminal::TryForEachBatch => Self::end_of(run.try_for_each_batch(|batch| -> Result<(), Error> {
-                seen.extend(batch.iter().map(|result| result.1));
+                seen.extend(batch.iter().map(|result| result.index));
                 Ok(())
             })),
             Terminal::Iterate => {
                 let mut results = run.into_iter();
-                seen.extend(results.by_ref().map(|result| result.1));
+                seen.extend(results.by_ref().map(|result| result.index));
                 if results.error().is_some() { End::Interrupted } else { End::Finished }
             }
             Terminal::Unordered => {
                 let mut results = run.unordered();
                 seen.extend(results.by_ref().map(|(index, result)| {
-                    assert_eq!(index, result.1);
+                    assert_eq!(index, result.index);
                     index
                 }));
                 if results.error().is_some() { End::Interrupted } else { End::Finished }
@@ -189,7 +189,7 @@ impl Story {
         let mut rest = partial.into_rest();
         loop {
             let run = rest.cancel_token(&CancelToken::new()).timeout(Duration::from_secs(60));
-            match run.for_each_batch_partial(|batch| seen.extend(batch.iter().map(|result| result.1))) {
+            match run.for_each_batch_partial(|batch| seen.extend(batch.iter().map(|result| result.index))) {
                 Ok(_) => return end,
                 Err(partial) => rest = partial.into_rest(),
             }

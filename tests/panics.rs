@@ -1,25 +1,25 @@
 //! A panic reaches the caller with its own payload, what was finished before it goes to the sink, every value is dropped once,
 //! and nothing hangs.
 
+#[path = "common/alive.rs"]
+mod alive;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
+use alive::Alive;
 use amorsize::process_in_batches;
 
 /// A value that is counted while it lives.
-struct Counted<'a>(&'a AtomicIsize, usize);
-
-impl<'a> Counted<'a> {
-    fn new(alive: &'a AtomicIsize, value: usize) -> Self {
-        alive.fetch_add(1, Ordering::Relaxed);
-        Self(alive, value)
-    }
+struct Counted<'a> {
+    index: usize,
+    _alive: Alive<'a>,
 }
 
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl<'a> Counted<'a> {
+    fn new(alive: &'a AtomicIsize, index: usize) -> Self {
+        Self { index, _alive: Alive::new(alive) }
     }
 }
 
@@ -47,10 +47,10 @@ fn the_sink_gets_everything_before_the_panic() {
                 let run = process_in_batches(
                     |item: Counted<'_>| {
                         slow(50);
-                        if item.1 == at {
+                        if item.index == at {
                             std::panic::panic_any(MyPayload(at));
                         }
-                        Counted::new(&alive, item.1)
+                        Counted::new(&alive, item.index)
                     },
                     items,
                 );
@@ -58,7 +58,7 @@ fn the_sink_gets_everything_before_the_panic() {
                     .batch_size(10)
                     .for_each_batch(|batch| {
                         for result in batch {
-                            assert_eq!(result.1, seen);
+                            assert_eq!(result.index, seen);
                             seen += 1;
                         }
                     })
@@ -98,7 +98,7 @@ fn an_iterator_gives_everything_before_the_panic() {
                 if i == at { std::panic::panic_any(MyPayload(at)) } else { Counted::new(&alive, i) }
             };
             for result in process_in_batches(call, 0..1_000).threads(3) {
-                assert_eq!(result.1, seen);
+                assert_eq!(result.index, seen);
                 seen += 1;
             }
         }));
@@ -160,7 +160,7 @@ fn dropping_an_iterator_early_drops_every_value_once() {
             let items = (0..1_000).map(|i| Counted::new(&alive, i));
             let call = |item: Counted<'_>| {
                 slow(20);
-                Counted::new(&alive, item.1)
+                Counted::new(&alive, item.index)
             };
             let run = process_in_batches(call, items).threads(threads);
             let results: Vec<_> = run.into_iter().take(taken).collect();

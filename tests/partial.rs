@@ -1,30 +1,22 @@
 //! A collect that can't finish gives back what is finished and the rest of the run: nothing is lost, and nothing is run twice.
 
+#[path = "common/alive.rs"]
+mod alive;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
+use alive::Alive;
 use amorsize::{Batched, Bytes, DeepSize, Error, Partial, batched};
 use proptest::prelude::*;
 
 /// A result that is counted while it lives.
-#[derive(Debug)]
+#[derive(Debug, DeepSize)]
 struct Page<'a> {
     index: usize,
     text: Vec<u8>,
-    alive: &'a AtomicIsize,
-}
-
-impl DeepSize for Page<'_> {
-    fn heap_size(&self) -> usize {
-        self.text.heap_size()
-    }
-}
-
-impl Drop for Page<'_> {
-    fn drop(&mut self) {
-        self.alive.fetch_sub(1, Ordering::Relaxed);
-    }
+    _alive: Alive<'a>,
 }
 
 struct Book {
@@ -48,8 +40,7 @@ impl Book {
 #[batched]
 fn page(index: usize, book: &Book) -> Page<'_> {
     book.calls[index].fetch_add(1, Ordering::Relaxed);
-    book.alive.fetch_add(1, Ordering::Relaxed);
-    Page { index, text: vec![1; book.sizes[index]], alive: &book.alive }
+    Page { index, text: vec![1; book.sizes[index]], _alive: Alive::new(&book.alive) }
 }
 
 /// How the rest of a run is finished.

@@ -1,28 +1,20 @@
 //! A run whose function fails gives back what it has: the first run and the runs of its rests together are the whole, each item
 //! is called once, and each failure is told once.
 
+#[path = "common/alive.rs"]
+mod alive;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
+use alive::Alive;
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{Batched, DeepSize, batched};
 use proptest::prelude::*;
 
 /// A value that is counted while it lives.
-#[derive(Debug)]
-struct Value<'a>(usize, Vec<u8>, &'a AtomicIsize);
-
-impl DeepSize for Value<'_> {
-    fn heap_size(&self) -> usize {
-        self.1.heap_size()
-    }
-}
-
-impl Drop for Value<'_> {
-    fn drop(&mut self) {
-        self.2.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+#[derive(Debug, DeepSize)]
+struct Value<'a>(usize, Vec<u8>, Alive<'a>);
 
 struct Source {
     bad: BTreeSet<usize>,
@@ -35,8 +27,7 @@ struct Source {
 fn make(index: usize, source: &Source) -> Result<Value<'_>, Value<'_>> {
     source.calls[index].fetch_add(1, Ordering::Relaxed);
     assert!(!source.panics.contains(&index), "item {index}");
-    source.alive.fetch_add(1, Ordering::Relaxed);
-    let value = Value(index, vec![1; 500 + 37 * index % 3_000], &source.alive);
+    let value = Value(index, vec![1; 500 + 37 * index % 3_000], Alive::new(&source.alive));
     if source.bad.contains(&index) { Err(value) } else { Ok(value) }
 }
 

@@ -1,11 +1,15 @@
 //! Pipelines: `then` gives one run, whose results are those of a plain loop over all stages, whatever the stages do.
 
+#[path = "common/alive.rs"]
+mod alive;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use alive::Alive;
 use amorsize::on_error::{Collect, Each, Skip, Stop};
 use amorsize::{
     Bytes, CancelToken, Cause, DeepSize, ErrorKind, OnPanic, Oversize, Retry, TryError, batched, optimize,
@@ -546,32 +550,12 @@ enum Does {
 }
 
 /// A value that is counted while it lives.
-#[derive(Debug)]
-struct Value<'a>(usize, Vec<u8>, &'a AtomicIsize);
+#[derive(Clone, Debug, DeepSize)]
+struct Value<'a>(usize, Vec<u8>, Alive<'a>);
 
 impl<'a> Value<'a> {
     fn new(item: usize, stage: usize, alive: &'a AtomicIsize) -> Self {
-        alive.fetch_add(1, Ordering::Relaxed);
-        Self(item, vec![stage as u8; 100 * (item % 7)], alive)
-    }
-}
-
-impl Clone for Value<'_> {
-    fn clone(&self) -> Self {
-        self.2.fetch_add(1, Ordering::Relaxed);
-        Self(self.0, self.1.clone(), self.2)
-    }
-}
-
-impl DeepSize for Value<'_> {
-    fn heap_size(&self) -> usize {
-        self.1.heap_size()
-    }
-}
-
-impl Drop for Value<'_> {
-    fn drop(&mut self) {
-        self.2.fetch_sub(1, Ordering::Relaxed);
+        Self(item, vec![stage as u8; 100 * (item % 7)], Alive::new(alive))
     }
 }
 

@@ -63,6 +63,20 @@ fn batches_are_as_large_as_asked_for_and_in_order() {
 }
 
 #[test]
+fn a_run_that_is_soon_over_is_one_batch_in_order() {
+    // Around the ends of the stretches of 1, 16 and about a thousand items that it is made of.
+    for items in [1, 2, 3, 16, 17, 18, 100, 1_000] {
+        let mut batches = Vec::new();
+        let report = process_in_batches(|x: usize| x.to_string(), 0..items)
+            .for_each_batch(|batch| batches.push(batch.into_vec()))
+            .unwrap();
+        // Of a machine that is busy a second batch may come.
+        assert_eq!(report.batches(), batches.len());
+        assert!(batches.iter().flatten().map(String::as_str).eq((0..items).map(|x| x.to_string())), "{batches:?}");
+    }
+}
+
+#[test]
 fn the_sinks_first_error_comes_back_as_it_is() {
     #[derive(Debug, PartialEq)]
     enum Mine {

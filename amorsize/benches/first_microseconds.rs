@@ -10,7 +10,7 @@ use std::env;
 use std::hint::black_box;
 use std::time::Instant;
 
-use amorsize::{batched, process_in_batches};
+use amorsize::{Batched, batched, process_in_batches};
 use amorsize_bench::{measure, median};
 
 #[batched]
@@ -38,56 +38,51 @@ fn collect(items: u64) {
     black_box(trivial_batched(0..black_box(items)).collect::<Vec<_>>().expect("nothing fails"));
 }
 
-fn batches(items: u64) {
-    let run = trivial_batched(0..black_box(items));
+fn dropped<I: IntoIterator, R, C>(run: Batched<I, R, C>) {
     black_box(run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails"));
+}
+
+fn batches(items: u64) {
+    dropped(trivial_batched(0..black_box(items)));
 }
 
 fn in_batches_of(size: usize, items: u64) {
-    let run = trivial_batched(0..black_box(items)).batch_size(size);
-    black_box(run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails"));
+    dropped(trivial_batched(0..black_box(items)).batch_size(size));
 }
 
+/// What most rows have in common.
+const SHORT: Row = Row { what: "", items: 1, first: false, batches: 0, to_reach: 1e3, run: collect };
+
 const ROWS: &[Row] = &[
-    Row { what: "1 item, collect", items: 1, first: false, batches: 0, to_reach: 1e3, run: collect },
-    Row { what: "1 item, for_each_batch", items: 1, first: false, batches: 0, to_reach: 1e3, run: batches },
+    Row { what: "1 item, collect", ..SHORT },
+    Row { what: "1 item, for_each_batch", run: batches, ..SHORT },
     Row {
         what: "1 item, a closure",
-        items: 1,
-        first: false,
-        batches: 0,
-        to_reach: 1e3,
         run: |items| {
             black_box(process_in_batches(trivial, 0..black_box(items)).collect::<Vec<_>>().expect("nothing fails"));
         },
+        ..SHORT
     },
-    Row { what: "100 items, collect", items: 100, first: false, batches: 0, to_reach: 1e3, run: collect },
-    Row { what: "1,000 items, collect", items: 1000, first: false, batches: 0, to_reach: 1e3, run: collect },
-    Row { what: "1,000 items, for_each_batch", items: 1000, first: false, batches: 0, to_reach: 1e3, run: batches },
+    Row { what: "100 items, collect", items: 100, ..SHORT },
+    Row { what: "1,000 items, collect", items: 1000, ..SHORT },
+    Row { what: "1,000 items, for_each_batch", items: 1000, run: batches, ..SHORT },
     Row {
         what: "100 batches of 1 item",
         items: 100,
-        first: false,
         batches: 100,
         to_reach: 5e3,
         run: |items| in_batches_of(1, items),
+        ..SHORT
     },
     Row {
         what: "100 batches of 10 items",
         items: 1000,
-        first: false,
         batches: 100,
         to_reach: 5e3,
         run: |items| in_batches_of(10, items),
+        ..SHORT
     },
-    Row {
-        what: "100 items, first run of the process",
-        items: 100,
-        first: true,
-        batches: 0,
-        to_reach: 300e3,
-        run: collect,
-    },
+    Row { what: "100 items, first run of the process", items: 100, first: true, to_reach: 300e3, ..SHORT },
 ];
 
 /// Nanoseconds of one run: the least of many, or of the first.
@@ -104,13 +99,9 @@ fn nanoseconds(row: &Row, run: fn(u64)) -> f64 {
 fn main() {
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let rounds = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--child", row, "loop"] => {
+        ["--child", row, way] => {
             let row = &ROWS[row.parse::<usize>().expect("a row")];
-            return println!("{} 0", nanoseconds(row, looped));
-        }
-        ["--child", row, _] => {
-            let row = &ROWS[row.parse::<usize>().expect("a row")];
-            return println!("{} 0", nanoseconds(row, row.run));
+            return println!("{} 0", nanoseconds(row, if *way == "loop" { looped } else { row.run }));
         }
         ["--rounds", rounds] => rounds.parse().expect("`--rounds` takes a number"),
         [] => 7,

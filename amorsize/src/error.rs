@@ -351,6 +351,9 @@ impl From<Error> for String {
 /// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first error by input order, or
 /// the run's.
 ///
+/// Its text ends with that of the function's error, and [`source`](StdError::source) gives `None`: the error itself is in
+/// [`Item`](Self::Item), the run's by [`run_error`](Self::run_error).
+///
 /// # Examples
 ///
 /// ```

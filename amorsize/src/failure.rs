@@ -88,7 +88,9 @@ impl fmt::Debug for Panicked {
 
 /// An item that gave no result, and why: the function's own error, or a panic.
 ///
-/// `E` is the function's error type; a function that returns no `Result` can only panic.
+/// `E` is the function's error type; a function that returns no `Result` can only panic. The text ends with the cause's, and
+/// [`source`](StdError::source) gives `None`: the cause itself is given by [`cause`](Self::cause), [`error`](Self::error) and
+/// [`into_parts`](Self::into_parts).
 ///
 /// # Examples
 ///

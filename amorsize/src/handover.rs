@@ -28,6 +28,11 @@ impl Handover {
         self.times.get_or_insert_with(|| BatchTimes::new(origin));
     }
 
+    /// Whether it times, as it does from the run's first decision on.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.times.is_some()
+    }
+
     /// Seconds that the sink took so far.
     pub(crate) fn sink_seconds(&self) -> f64 {
         self.times.as_ref().map_or(0.0, |times| times.sink_seconds)

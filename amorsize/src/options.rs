@@ -241,14 +241,13 @@ impl TryFrom<&str> for Oversize {
     type Error = Error;
 
     fn try_from(text: &str) -> Result<Self, Error> {
-        Self::parse(text).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidOption {
-                option: "oversize",
-                value: format!("{text:?}"),
-                expected: "\"alone\" or \"error\"",
-            })
-        })
+        Self::parse(text).ok_or_else(|| none_of_them("oversize", text, "\"alone\" or \"error\""))
     }
+}
+
+/// What is said of a text that names none of an option's choices.
+fn none_of_them(option: &'static str, text: &str, expected: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidOption { option, value: format!("{text:?}"), expected })
 }
 
 /// A const expression given as `oversize` in the attribute.
@@ -318,13 +317,7 @@ impl TryFrom<&str> for OnPanic {
     type Error = Error;
 
     fn try_from(text: &str) -> Result<Self, Error> {
-        Self::parse(text).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidOption {
-                option: "on_panic",
-                value: format!("{text:?}"),
-                expected: "\"propagate\", \"skip\" or \"collect\"",
-            })
-        })
+        Self::parse(text).ok_or_else(|| none_of_them("on_panic", text, "\"propagate\", \"skip\" or \"collect\""))
     }
 }
 

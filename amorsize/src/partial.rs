@@ -12,6 +12,9 @@ use crate::failure::Failure;
 /// results end. What it has computed out of order already is handed over when its turn comes, items are numbered as in the whole
 /// input, and its report covers the whole run.
 ///
+/// The text begins with the cause's, and [`source`](StdError::source) gives `None`: [`cause`](Self::cause) and
+/// [`into_cause`](Self::into_cause) give the cause itself.
+///
 /// # Examples
 ///
 /// ```

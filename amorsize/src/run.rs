@@ -7,6 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use self::fallible::{always, until_sink_fails};
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
@@ -204,19 +205,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert_eq!(load_batched([2048; 4]).oversize("alone").for_each_batch(|_| ())?.items(), 4);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn oversize<V>(mut self, oversize: V) -> Self
+    pub fn oversize<V>(self, oversize: V) -> Self
     where
         V: TryInto<Oversize, Error: Into<Error>>,
     {
-        let oversize = oversize.try_into().map_err(Into::into);
-        self.core.change_options(|mut options| match oversize {
-            Ok(oversize) => options.oversize(oversize),
-            Err(error) => {
-                options.refuse(&error);
-                options
-            }
-        });
-        self
+        self.choose(oversize, Options::oversize)
     }
 
     /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
@@ -230,19 +223,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert_eq!((report.items(), report.panicked()), (2, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn on_panic<V>(mut self, on_panic: V) -> Self
+    pub fn on_panic<V>(self, on_panic: V) -> Self
     where
         V: TryInto<OnPanic, Error: Into<Error>>,
     {
-        let on_panic = on_panic.try_into().map_err(Into::into);
-        self.core.change_options(|mut options| match on_panic {
-            Ok(on_panic) => options.on_panic(on_panic),
-            Err(error) => {
-                options.refuse(&error);
-                options
-            }
-        });
-        self
+        self.choose(on_panic, Options::on_panic)
     }
 
     /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
@@ -454,6 +439,22 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     // ---- inside ----
 
+    /// Sets what is one of several, or has the terminal refuse what is none of them.
+    fn choose<V, W>(mut self, value: V, set: fn(Options, W) -> Options) -> Self
+    where
+        V: TryInto<W, Error: Into<Error>>,
+    {
+        let choice = value.try_into().map_err(Into::into);
+        self.core.change_options(|mut options| match choice {
+            Ok(choice) => set(options, choice),
+            Err(error) => {
+                options.refuse(&error);
+                options
+            }
+        });
+        self
+    }
+
     pub(crate) fn types(&self) -> Types<I::Item, R> {
         self.shared.types
     }
@@ -580,12 +581,8 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// assert_eq!((total, report.items()), (4_950_000, 100));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Error> {
-        let report = self.for_each(&mut |batch| {
-            sink(batch);
-            true
-        });
-        report.map_err(Ended::error_or_panic)
+    pub fn for_each_batch<F: FnMut(Batch<R>)>(mut self, sink: F) -> Result<Report, Error> {
+        self.for_each(&mut always(sink)).map_err(Ended::error_or_panic)
     }
 
     /// Hands over batches like [`for_each_batch`](Self::for_each_batch), and where that can't finish, gives the rest of the run back. A
@@ -611,12 +608,8 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// assert_eq!(quotients, [20, 25, 50]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch_partial<F: FnMut(Batch<R>)>(mut self, mut sink: F) -> Result<Report, Partial<R, Self>> {
-        let report = self.for_each(&mut |batch| {
-            sink(batch);
-            true
-        });
-        report.map_err(|ended| Partial::new(Vec::new(), self, ended.into()))
+    pub fn for_each_batch_partial<F: FnMut(Batch<R>)>(mut self, sink: F) -> Result<Report, Partial<R, Self>> {
+        self.for_each(&mut always(sink)).map_err(|ended| Partial::new(Vec::new(), self, ended.into()))
     }
 
     /// Runs everything and hands the results to `sink` batch by batch, until it returns an error.
@@ -648,17 +641,9 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// ```
     pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<R>) -> Result<(), S>>(
         mut self,
-        mut sink: F,
+        sink: F,
     ) -> Result<Report, S> {
-        let mut failure = None;
-        let report = self.for_each(&mut |batch| {
-            failure = sink(batch).err();
-            failure.is_none()
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => report.map_err(|ended| S::from(ended.error_or_panic())),
-        }
+        until_sink_fails(sink, |sink| self.for_each(sink), |ended| S::from(ended.error_or_panic()))
     }
 
     fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Ended> {

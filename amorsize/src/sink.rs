@@ -242,7 +242,8 @@ pub(crate) struct Batches<'a, T, R> {
     asked: Option<usize>,
     batch_size: usize,
     pub(crate) handover: Handover,
-    bin: Arc<Bin<R>>,
+    /// None until there is a batch that others follow.
+    bin: Option<Arc<Bin<R>>>,
 }
 
 impl<'a, T, R> Batches<'a, T, R> {
@@ -261,7 +262,24 @@ impl<'a, T, R> Batches<'a, T, R> {
             // Until there is a plan a batch is closed by memory or by the end alone.
             batch_size: asked.unwrap_or(usize::MAX),
             handover,
-            bin: Bin::new(),
+            bin: None,
+        }
+    }
+
+    /// Whether the run is so young that, as far as is known, the first batch is the only one, and stretches of items follow each
+    /// other on the calling thread: nobody asked for a size, and nothing was decided.
+    fn is_first(&self) -> bool {
+        self.asked.is_none() && !self.handover.is_timed()
+    }
+
+    /// Adds results to those that are open, where there is room for both; leaves an empty buffer.
+    fn add(&mut self, results: &mut Vec<R>) {
+        let has_room = |buffer: &Vec<R>, for_those: &Vec<R>| buffer.capacity() - buffer.len() >= for_those.len();
+        if has_room(results, &self.open) && !has_room(&self.open, results) {
+            results.splice(..0, self.open.drain(..));
+            std::mem::swap(&mut self.open, results);
+        } else {
+            self.open.append(results);
         }
     }
 
@@ -273,7 +291,8 @@ impl<'a, T, R> Batches<'a, T, R> {
         if items == 0 {
             return Accepted::KEPT;
         }
-        let mut batch = Some(Batch { first_index, results, jumps: Vec::new(), bin: Arc::downgrade(&self.bin) });
+        let bin = self.bin.as_ref().map_or_else(Weak::new, Arc::downgrade);
+        let mut batch = Some(Batch { first_index, results, jumps: Vec::new(), bin });
         let go_on = self
             .handover
             .batch(first_index, self.first_index, (items, bytes), &mut || batch.take().is_none_or(&mut self.sink));
@@ -282,8 +301,14 @@ impl<'a, T, R> Batches<'a, T, R> {
 }
 
 impl<T, R> Outlet for Batches<'_, T, R> {
-    fn place(&mut self, _count: usize) -> Option<Results> {
-        self.bin.take().map(|buffer| self.types.in_buffer(buffer))
+    fn place(&mut self, count: usize) -> Option<Results> {
+        let buffer = if self.is_first() && !self.open.is_empty() {
+            // Each stretch is much longer than all before it: what is open will move in front of it.
+            Some(Vec::with_capacity(self.open.len() + count))
+        } else {
+            self.bin.as_ref().and_then(|bin| bin.take())
+        };
+        buffer.map(|buffer| self.types.in_buffer(buffer))
     }
 
     fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
@@ -291,6 +316,9 @@ impl<T, R> Outlet for Batches<'_, T, R> {
         let mut accepted = Accepted::KEPT;
         if results.is_empty() {
             return accepted;
+        }
+        if self.bin.is_none() && !self.is_first() {
+            self.bin = Some(Bin::new());
         }
         if !self.open.is_empty() && start != self.first_index + self.open.len() {
             // Items in between have no results, and a batch is of consecutive items.
@@ -304,9 +332,11 @@ impl<T, R> Outlet for Batches<'_, T, R> {
             self.open = results;
             self.open_bytes = bytes;
         } else if self.open.len() + results.len() <= self.batch_size {
-            self.open.append(&mut results);
+            self.add(&mut results);
             self.open_bytes += bytes;
-            drop(Batch { first_index: 0, results, jumps: Vec::new(), bin: Arc::downgrade(&self.bin) });
+            if let Some(bin) = &self.bin {
+                drop(Batch { first_index: 0, results, jumps: Vec::new(), bin: Arc::downgrade(bin) });
+            }
         } else {
             let mut results = results.into_iter();
             while results.len() > 0 {

@@ -202,7 +202,6 @@ impl Source {
     }
 
     /// Total time so far in which a task waited for memory.
-    #[allow(dead_code, reason = "for the executor, when it reads again during a run")]
     pub(crate) fn stalled(&self) -> Option<Duration> {
         match &self.0 {
             None => system::stalled(),

@@ -109,6 +109,24 @@ pub(super) fn always<B>(mut sink: impl FnMut(B)) -> impl FnMut(B) -> bool {
     }
 }
 
+/// Runs until `sink` fails. Its error comes before the run's, which `convert` makes one of the same type: the sink had what comes
+/// before that.
+pub(super) fn until_sink_fails<B, V, E, S>(
+    mut sink: impl FnMut(B) -> Result<(), S>,
+    run: impl FnOnce(&mut dyn FnMut(B) -> bool) -> Result<V, E>,
+    convert: impl FnOnce(E) -> S,
+) -> Result<V, S> {
+    let mut failure = None;
+    let outcome = run(&mut |batch| {
+        failure = sink(batch).err();
+        failure.is_none()
+    });
+    match failure {
+        Some(error) => Err(error),
+        None => outcome.map_err(convert),
+    }
+}
+
 /// The first error of an item.
 pub(super) fn first<E>(failure: &mut Option<(usize, E)>) -> impl FnMut(usize, E) -> bool {
     |item, error| {
@@ -196,18 +214,9 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
     /// ```
     pub fn try_for_each_batch<S: From<TryError<E>>, F: FnMut(Batch<T>) -> Result<(), S>>(
         self,
-        mut sink: F,
+        sink: F,
     ) -> Result<Report, S> {
-        let mut failure = None;
-        let report = self.until_failure(&mut |batch| {
-            failure = sink(batch).err();
-            failure.is_none()
-        });
-        match failure {
-            // It had what comes before the function's error.
-            Some(error) => Err(error),
-            None => report.map_err(S::from),
-        }
+        until_sink_fails(sink, |sink| self.until_failure(sink), S::from)
     }
 
     fn until_failure(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Report, TryError<E>> {
@@ -306,22 +315,11 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Skip> {
     /// assert_eq!(out, b"1\n3\n");
     /// # Ok::<(), io::Error>(())
     /// ```
-    pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<T>) -> Result<(), S>>(
-        self,
-        mut sink: F,
-    ) -> Result<Report, S>
+    pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<T>) -> Result<(), S>>(self, sink: F) -> Result<Report, S>
     where
         E: fmt::Display,
     {
-        let mut failure = None;
-        let report = self.but_failures(&mut |batch| {
-            failure = sink(batch).err();
-            failure.is_none()
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => report.map_err(S::from),
-        }
+        until_sink_fails(sink, |sink| self.but_failures(sink), S::from)
     }
 
     fn but_failures(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Report, Error>
@@ -432,17 +430,9 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
     /// ```
     pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<T>) -> Result<(), S>>(
         self,
-        mut sink: F,
+        sink: F,
     ) -> Result<Outcome<Report, E>, S> {
-        let mut failure = None;
-        let outcome = self.and_failures(&mut |batch| {
-            failure = sink(batch).err();
-            failure.is_none()
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => outcome.map_err(S::from),
-        }
+        until_sink_fails(sink, |sink| self.and_failures(sink), S::from)
     }
 
     fn and_failures(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Outcome<Report, E>, Error> {

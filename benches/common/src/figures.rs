@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn the_readme_has_markers_for_every_bench_that_writes_figures() {
         let readme = std::fs::read_to_string(crate::arguments::root().join("README.md")).unwrap();
-        for name in ["peers", "measuring", "policies", "tracking", "peak-memory", "compile-time"] {
+        for name in ["oom", "oom-summary", "peers", "measuring", "policies", "tracking", "peak-memory", "compile-time"]
+        {
             let written = replace(&readme, name, "new").unwrap_or_else(|why| panic!("{why}"));
             assert!(written.contains(&format!("begin {name} -->\n\nnew\n\n<!-- figures: end {name} -->\n")));
         }
