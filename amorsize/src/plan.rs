@@ -19,8 +19,9 @@ const CHUNK_BUFFER: usize = 256 << 10;
 /// in flight come from. Results of 1 MiB, which chunks of an eighth of the budget took 0.4 to 1.5 s for (4 GiB on 2 busy cores), take
 /// 0.11 to 0.24 s, with a tenth of the page faults and a third of the peak (`cargo bench --bench peers -- large`).
 pub(crate) const CHUNK_BYTES: u64 = 512 << 10;
-/// What the results of a batch own stays within this for the same reason, unless the items are slow: a third-level cache has room for
-/// some of them.
+/// What the results of a batch own stays within this for the same reason, unless the items are slow: some batches are under way at a
+/// time. With 4 MiB a run of 30,000 results of 1 KiB whose sink is as slow as the calls took a twentieth longer and held 9 MiB rather
+/// than 2.
 const BATCH_BYTES: u64 = 1 << 20;
 /// No chunk is cut shorter than this at the end of the input, where a shorter one would cost more than it evens out.
 const SHORTEST_CHUNK_SECONDS: f64 = 50e-6;
@@ -1116,11 +1117,11 @@ mod tests {
             (plan.chunk_size(), plan.batch_size())
         };
         // 64 KiB in 5 us: 2 ms would be 25 MiB.
-        assert_eq!(plan(5e-6, 64 << 10), (7, 64));
+        assert_eq!(plan(5e-6, 64 << 10), (7, 16));
         // A result that does not fit is a chunk by itself, and a batch has two for each thread.
         assert_eq!(plan(50e-6, 2 << 20), (1, 8));
         // Who makes them slowly fits anyway.
-        assert_eq!(plan(1e-3, 64 << 10), (2, 64));
+        assert_eq!(plan(1e-3, 64 << 10), (2, 16));
     }
 
     #[test]
