@@ -88,6 +88,7 @@ pub(crate) fn of(report: &Report) -> Bottleneck {
     let worst = others.into_iter().fold(first, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
     let (bottleneck, seconds) = worst;
     match bottleneck {
+        Bottleneck::Sink | Bottleneck::Handling if report.was_faster_alone() => Bottleneck::CallingThread,
         _ if waits && seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Waiting,
         // A sink that runs on the only thread takes its time, whatever the function does.
         _ if seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Cores,
@@ -199,6 +200,13 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
             "at {} per item, waking threads and handing items over costs much of what they gain; give each item more work",
             Seconds(report.seconds_per_item()),
         ),
+        Bottleneck::CallingThread if report.was_faster_alone() => {
+            "the calls do little but fill memory, and it did that \
+                                                                    faster than threads, having their results' memory \
+                                                                    back sooner; work done on a result within the \
+                                                                    function is spread over threads"
+                .into()
+        }
         Bottleneck::CallingThread => format!(
             "{} items of {} are too little work for other threads to pay, or one thread was asked for",
             report.items(),

@@ -356,6 +356,11 @@ impl Report {
         self.per_second(self.totals.learned.bytes as f64)
     }
 
+    /// Whether the calling thread alone did most of it, because threads were slower.
+    pub(crate) fn was_faster_alone(&self) -> bool {
+        self.totals.went_back && self.inline_seconds() > 0.5 * self.seconds()
+    }
+
     fn per_second(&self, amount: f64) -> f64 {
         if self.totals.seconds > 0.0 { amount / self.totals.seconds } else { 0.0 }
     }

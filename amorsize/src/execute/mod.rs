@@ -85,6 +85,8 @@ pub(crate) struct Totals {
     /// Threads that could run at a time.
     pub(crate) cores: usize,
     pub(crate) chunks: usize,
+    /// Whether it left its threads because the calling thread alone was faster.
+    pub(crate) went_back: bool,
     pub(crate) measured_by: MeasuredBy,
     /// Items without a result because the function panicked, and those of them that were kept.
     pub(crate) panicked: usize,
@@ -393,6 +395,7 @@ impl Engine {
             threads,
             cores,
             chunks,
+            went_back: self.on_threads.time > Duration::ZERO,
             measured_by,
             panicked: self.panicked,
             panics,
