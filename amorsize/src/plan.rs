@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::cores::Cores;
 use crate::execute::climb::Climb;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
@@ -50,10 +51,20 @@ const MACHINE_UNSURE: f64 = 1.1;
 /// Seconds for each byte that is written to for the first time: 2 us for a page of 4 KiB, most of which the kernel needs to clear it.
 /// A sample's results are all kept and so in fresh pages; a run whose sink drops them uses the same pages again and again.
 const FRESH_BYTE: f64 = 0.5e-9;
+/// What the second thread of a core adds to what the first does, for calls that compute. Intel promised 15 to 30 % (Marr et al.,
+/// "Hyper-Threading Technology Architecture and Microarchitecture", Intel Technology Journal 6(1), 2002), and processors have not become
+/// better at it since. This is the middle; it can be nothing, and nearly a core's worth for calls that mostly wait for memory.
+const SIBLING: f64 = 0.22;
+/// Where other programs had the cores for more than this part of the sample's time, the plan says so.
+const BUSY: f64 = 0.1;
 /// A sample whose ends are further apart than this says little.
 const WIDE_RANGE: f64 = 2.0;
 /// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people notice delays from here on.
 const WAITED_FOR: f64 = 0.1;
+/// What a page fault takes differs by this part from one to the next.
+const PRICE_UNSURE: f64 = 0.2;
+/// Of a sample that had the cores for less than a quarter of its time it can't be said how it goes on.
+const MOST_BUSY: f64 = 0.75;
 
 /// What the optimizer knows of the machine and of the run when it decides.
 #[derive(Clone, Debug)]
@@ -72,6 +83,8 @@ pub(crate) struct Situation {
     pub(crate) available: Option<Bytes>,
     /// What is available now, where it was looked up to warn of a budget that is stated in bytes.
     pub(crate) available_now: Option<Bytes>,
+    /// What the threads run on, where it was looked up for a plan that is asked for.
+    pub(crate) cores: Option<Cores>,
     pub(crate) measured_by: MeasuredBy,
     /// Bytes that an item and a result take in a chunk's buffers.
     pub(crate) item_size: usize,
@@ -369,7 +382,7 @@ impl Plan {
             plan.explain_waiting(situation, cores_of_a_call);
             plan.explain_sizes(situation);
             plan.explain_bound(situation);
-            plan.explain_time(learned);
+            plan.explain_time(learned, situation);
             plan.warn(learned, situation, parallel > inline && most > 1);
         }
         plan
@@ -377,31 +390,57 @@ impl Plan {
 
     /// How long the run will take, from its sample on.
     fn foretell(&mut self, learned: &Learned, situation: &Situation, start: f64) {
-        let Some(remaining) = situation.remaining.map(|left| left as f64) else { return };
-        let threads = self.threads as f64;
+        let Some(remaining) = situation.remaining else { return };
         let spread = &learned.spread;
         let mean = spread.mean().unwrap_or(learned.seconds_per_item());
-        let crossing = if self.threads > 1 { learned.handling + CROSSING_SECONDS } else { learned.handling };
-        let rest = |seconds: f64, threads: f64| start + remaining * ((seconds + crossing) / threads).max(crossing);
+        let rest = Rest::new(learned, situation, self, start, remaining as f64);
         let spent = learned.seconds;
-        self.seconds = Some(spent + rest(mean, threads));
-        self.seconds_range = spread.ends(remaining).map(|(least, most)| {
+        self.seconds = Some(spent + rest.seconds(mean, SIBLING));
+        self.seconds_range = spread.ends(remaining as f64).map(|(least, most)| {
             let bytes = (self.bytes_per_item + self.working_bytes).as_f64();
-            let fresh = (FRESH_BYTE * bytes).min(mean);
-            // Filling memory is what threads may be no faster at than one.
-            let shared = (mean - fresh) / threads + fresh;
+            let filled = FRESH_BYTE * bytes;
+            // Where page faults were counted, the mean has none of them; elsewhere it has them.
+            let (fresh, known) = if spread.fresh() > 0.0 { (spread.fresh(), true) } else { (filled.min(mean), false) };
+            let shortest = if known { mean - PRICE_UNSURE * fresh } else { mean - fresh };
+            let shortest = rest.seconds(shortest.max(0.0) * least / MACHINE_UNSURE, 1.0);
+            // Whoever keeps the results has them in fresh memory, and filling that is what threads may be no faster at than one.
+            let (own, all) = if known { (mean, mean + fresh) } else { (mean - fresh, mean) };
+            let filling = |seconds: f64| rest.seconds(seconds, 0.0) + remaining as f64 * fresh * most * MACHINE_UNSURE;
+            let longest = filling(own * most * MACHINE_UNSURE).max(rest.seconds(all * most * MACHINE_UNSURE, 0.0));
+            // Other programs may go on as they did.
+            let busy = 1.0 / (1.0 - spread.queued().min(MOST_BUSY));
             // The last call may begin when all others end.
-            let last = if self.threads > 1 && remaining > 0.0 { spread.most() } else { 0.0 };
-            let shortest = rest((mean - fresh) * least / MACHINE_UNSURE, threads);
-            let longest = rest(shared * most * MACHINE_UNSURE, 1.0).max(rest(mean * most * MACHINE_UNSURE, threads));
-            (spent + shortest, spent + longest + last)
+            let last = if self.threads > 1 && remaining > 0 { spread.most() } else { 0.0 };
+            (spent + shortest, spent + longest * busy + last)
         });
     }
 
-    fn explain_time(&mut self, learned: &Learned) {
+    fn explain_time(&mut self, learned: &Learned, situation: &Situation) {
+        let cores = situation.cores.filter(|cores| cores.physical < cores.threads.min(self.threads));
+        if let Some(Cores { physical, .. }) = cores
+            && self.seconds.is_some()
+        {
+            self.reasons.push(format!(
+                "{} threads share {}: the second thread of a core is expected to add {:.0} % of one, and may add nothing",
+                self.threads,
+                self::cores(physical),
+                100.0 * SIBLING
+            ));
+        }
+        if self.seconds.is_some() && learned.spread.queued() >= BUSY {
+            self.reasons.push(format!(
+                "other programs had the cores for {:.0} % of the sample's time: the expected time is without that",
+                100.0 * learned.spread.queued()
+            ));
+        }
         let (Some(seconds), Some((least, most))) = (self.seconds, self.seconds_range) else { return };
+        let bears = if self.threads > situation.threads {
+            format!(" and what they wait for bears {} at a time", self.threads)
+        } else {
+            String::new()
+        };
         self.reasons.push(format!(
-            "expected to take {} without the sink, {} to {} if all items are like the {} sampled: \
+            "expected to take {} without the sink, {} to {} if all items are like the {} sampled{bears}: \
              a kind of which there is less than 1 in {} may not be among them",
             Seconds(seconds),
             Seconds(least),
@@ -975,6 +1014,54 @@ pub(crate) fn wanted_threads(learned: &Learned, situation: &Situation) -> usize 
     wanted.clamp(situation.threads, situation.most.max(situation.threads))
 }
 
+/// How long the items that are left take.
+struct Rest {
+    /// Until threads run.
+    start: f64,
+    remaining: f64,
+    threads: usize,
+    /// Threads that a climb begins from, where there is one.
+    climbs_from: Option<usize>,
+    cores: Option<Cores>,
+    /// The part of its time that a call is on a core.
+    runs: f64,
+    /// Seconds per item on the calling thread.
+    crossing: f64,
+    /// Whether threads take one item at a time.
+    single: bool,
+}
+
+impl Rest {
+    fn new(learned: &Learned, situation: &Situation, plan: &Plan, start: f64, remaining: f64) -> Self {
+        let handling = learned.spread.handling().unwrap_or(learned.handling);
+        let waits = plan.waiting_share.filter(|&share| share >= MUCH_WAITING);
+        Self {
+            start,
+            remaining,
+            threads: plan.threads,
+            climbs_from: (plan.threads > situation.threads).then_some(situation.threads),
+            cores: situation.cores,
+            runs: 1.0 - waits.unwrap_or(0.0),
+            crossing: if plan.threads > 1 { handling + CROSSING_SECONDS } else { handling },
+            single: plan.chunk_size == 1,
+        }
+    }
+
+    /// With so many seconds per item, where the second thread of a core adds `gain` of one.
+    fn seconds(&self, seconds: f64, gain: f64) -> f64 {
+        let of_all = seconds + self.crossing;
+        let (climb, climbed) =
+            self.climbs_from.map_or((0.0, 0.0), |cores| climb(of_all, cores, self.threads, self.remaining));
+        let capacity = self.cores.map_or(self.threads as f64, |cores| cores.capacity(self.threads, gain));
+        let by_cores = (self.runs * seconds + self.crossing) / capacity;
+        let left = self.remaining - climbed;
+        // Threads that take one item each begin together, and so they end.
+        let rounds = left / self.threads as f64;
+        let rounds = if self.single && self.threads > 1 { rounds.ceil() } else { rounds };
+        self.start + climb + (rounds * of_all).max(left * by_cores.max(self.crossing))
+    }
+}
+
 /// Seconds that a climb to so many threads takes, their start with it, and the items that are done meanwhile.
 fn climb(seconds: f64, cores: usize, threads: usize, remaining: f64) -> (f64, f64) {
     let (mut spent, mut done) = (threads as f64 * THREAD_SECONDS, 0.0);
@@ -993,13 +1080,17 @@ fn climb(seconds: f64, cores: usize, threads: usize, remaining: f64) -> (f64, f6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Stretch;
+    use crate::sample::{Sampled, Stretch};
+
+    fn sampled(seconds: f64) -> Sampled {
+        Sampled { items: 1, seconds, handling: 1e-9, ..Sampled::default() }
+    }
 
     fn learned(seconds: f64, bytes: u64) -> Learned {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 5, seconds: 5.0 * seconds, bytes: 5 * bytes, largest: bytes, working: 0 });
         learned.handling = 1e-9;
-        (0..5).for_each(|_| learned.spread.add(1, seconds));
+        (0..5).for_each(|_| learned.spread.add(sampled(seconds)));
         learned
     }
 
@@ -1014,6 +1105,7 @@ mod tests {
             budget: Bytes::mib(256),
             available: None,
             available_now: None,
+            cores: None,
             measured_by: MeasuredBy::DeepSize,
             item_size: 8,
             result_size: 24,

@@ -94,7 +94,7 @@ mod system {
     }
 
     #[cfg(target_os = "linux")]
-    use queue::Queue;
+    pub(crate) use queue::Queue;
 
     #[cfg(target_os = "linux")]
     mod queue {
@@ -130,15 +130,15 @@ mod system {
 
     #[cfg(not(target_os = "linux"))]
     #[derive(Debug)]
-    struct Queue;
+    pub(crate) struct Queue;
 
     #[cfg(not(target_os = "linux"))]
     impl Queue {
-        fn open() -> Option<Self> {
+        pub(crate) fn open() -> Option<Self> {
             None
         }
 
-        fn seconds(&self) -> Option<f64> {
+        pub(crate) fn seconds(&self) -> Option<f64> {
             None
         }
     }
@@ -155,6 +155,15 @@ mod system {
     }
 
     #[derive(Debug)]
+    pub(crate) struct Queue;
+
+    impl Queue {
+        pub(crate) fn seconds(&self) -> Option<f64> {
+            None
+        }
+    }
+
+    #[derive(Debug)]
     pub(crate) struct Begun;
 
     pub(crate) fn begin(_closely: bool) -> Option<Begun> {
@@ -166,6 +175,18 @@ mod system {
             None
         }
     }
+}
+
+pub(crate) use system::Queue;
+
+/// Begins to count how long the calling thread is ready to run while others have the cores, where the system tells. It takes 4 us, and
+/// each look 2 us.
+pub(crate) fn queue() -> Option<Queue> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    if IS_TOLD {
+        return Queue::open();
+    }
+    None
 }
 
 /// Measures what the calling thread does from now on.
