@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::cores::Cores;
-use crate::execute::climb::Climb;
+use crate::execute::climb::{Climb, SHORT};
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
 use crate::sample::Learned;
@@ -61,6 +61,11 @@ const BUSY: f64 = 0.1;
 const WIDE_RANGE: f64 = 2.0;
 /// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people notice delays from here on.
 const WAITED_FOR: f64 = 0.1;
+/// What a chunk takes of the cores where threads wait: one that has an item of 5 ms each takes 7 us, and of 1 ms 15 us (`cargo bench
+/// --bench prediction -- sleep`). Threads that compute wake each other less often.
+const WAITING_CHUNK: f64 = 12e-6;
+/// That, and what calls run that mostly wait, differs by so many times with the number of threads that go to sleep and wake.
+const AROUND_UNSURE: f64 = 1.5;
 /// What a page fault takes differs by this part from one to the next.
 const PRICE_UNSURE: f64 = 0.2;
 /// Of a sample that had the cores for less than a quarter of its time it can't be said how it goes on.
@@ -395,18 +400,18 @@ impl Plan {
         let mean = spread.mean().unwrap_or(learned.seconds_per_item());
         let rest = Rest::new(learned, situation, self, start, remaining as f64);
         let spent = learned.seconds;
-        self.seconds = Some(spent + rest.seconds(mean, SIBLING));
+        self.seconds = Some(spent + rest.seconds(mean, SIBLING, 1.0));
         self.seconds_range = spread.ends(remaining as f64).map(|(least, most)| {
             let bytes = (self.bytes_per_item + self.working_bytes).as_f64();
             let filled = FRESH_BYTE * bytes;
             // Where page faults were counted, the mean has none of them; elsewhere it has them.
             let (fresh, known) = if spread.fresh() > 0.0 { (spread.fresh(), true) } else { (filled.min(mean), false) };
             let shortest = if known { mean - PRICE_UNSURE * fresh } else { mean - fresh };
-            let shortest = rest.seconds(shortest.max(0.0) * least / MACHINE_UNSURE, 1.0);
+            let shortest = rest.seconds(shortest.max(0.0) * least / MACHINE_UNSURE, 1.0, 1.0 / AROUND_UNSURE);
             // Whoever keeps the results has them in fresh memory, and filling that is what threads may be no faster at than one.
             let (own, all) = if known { (mean, mean + fresh) } else { (mean - fresh, mean) };
-            let filling = |seconds: f64| rest.seconds(seconds, 0.0) + remaining as f64 * fresh * most * MACHINE_UNSURE;
-            let longest = filling(own * most * MACHINE_UNSURE).max(rest.seconds(all * most * MACHINE_UNSURE, 0.0));
+            let filling = |seconds: f64| rest.seconds(seconds, 0.0, AROUND_UNSURE) + remaining as f64 * fresh * most * MACHINE_UNSURE;
+            let longest = filling(own * most * MACHINE_UNSURE).max(rest.seconds(all * most * MACHINE_UNSURE, 0.0, AROUND_UNSURE));
             // Other programs may go on as they did.
             let busy = 1.0 / (1.0 - spread.queued().min(MOST_BUSY));
             // The last call may begin when all others end.
@@ -1023,42 +1028,45 @@ struct Rest {
     /// Threads that a climb begins from, where there is one.
     climbs_from: Option<usize>,
     cores: Option<Cores>,
-    /// The part of its time that a call is on a core.
+    /// The part of its time that a call has a core, itself or for others' work on it.
     runs: f64,
     /// Seconds per item on the calling thread.
     crossing: f64,
-    /// Whether threads take one item at a time.
-    single: bool,
+    chunk_size: f64,
+    /// Seconds on the cores for each chunk, apart from its items.
+    chunk: f64,
 }
 
 impl Rest {
     fn new(learned: &Learned, situation: &Situation, plan: &Plan, start: f64, remaining: f64) -> Self {
         let handling = learned.spread.handling().unwrap_or(learned.handling);
-        let waits = plan.waiting_share.filter(|&share| share >= MUCH_WAITING);
         Self {
             start,
             remaining,
             threads: plan.threads,
             climbs_from: (plan.threads > situation.threads).then_some(situation.threads),
             cores: situation.cores,
-            runs: 1.0 - waits.unwrap_or(0.0),
+            runs: learned.waits.on_cores(),
             crossing: if plan.threads > 1 { handling + CROSSING_SECONDS } else { handling },
-            single: plan.chunk_size == 1,
+            chunk_size: plan.chunk_size as f64,
+            chunk: if plan.threads > situation.threads { WAITING_CHUNK } else { 0.0 },
         }
     }
 
-    /// With so many seconds per item, where the second thread of a core adds `gain` of one.
-    fn seconds(&self, seconds: f64, gain: f64) -> f64 {
+    /// With so many seconds per item, where the second thread of a core adds `gain` of one, and what is to be done around calls that
+    /// wait takes so many times as long as expected.
+    fn seconds(&self, seconds: f64, gain: f64, around: f64) -> f64 {
         let of_all = seconds + self.crossing;
         let (climb, climbed) =
             self.climbs_from.map_or((0.0, 0.0), |cores| climb(of_all, cores, self.threads, self.remaining));
         let capacity = self.cores.map_or(self.threads as f64, |cores| cores.capacity(self.threads, gain));
-        let by_cores = (self.runs * seconds + self.crossing) / capacity;
+        let around = if self.climbs_from.is_some() { around } else { 1.0 };
+        let by_cores = (self.runs * seconds + self.chunk / self.chunk_size) * around + self.crossing;
         let left = self.remaining - climbed;
         // Threads that take one item each begin together, and so they end.
         let rounds = left / self.threads as f64;
-        let rounds = if self.single && self.threads > 1 { rounds.ceil() } else { rounds };
-        self.start + climb + (rounds * of_all).max(left * by_cores.max(self.crossing))
+        let rounds = if self.chunk_size == 1.0 && self.threads > 1 { rounds.ceil() } else { rounds };
+        self.start + climb + (rounds * of_all).max(left * (by_cores / capacity).max(self.crossing))
     }
 }
 
@@ -1067,9 +1075,10 @@ fn climb(seconds: f64, cores: usize, threads: usize, remaining: f64) -> (f64, f6
     let (mut spent, mut done) = (threads as f64 * THREAD_SECONDS, 0.0);
     let mut level = Climb::first(cores, threads);
     while level < threads && done < remaining {
-        // A round that is left out and one that counts.
+        // A round that is left out, and those that count.
         let round = seconds.max(CHUNK_SECONDS);
-        let items = (2.0 * round * level as f64 / seconds).min(remaining - done);
+        let counted = (SHORT.as_secs_f64() / round).ceil().max(1.0) * round;
+        let items = ((round + counted) * level as f64 / seconds).min(remaining - done);
         spent += items * seconds / level as f64;
         done += items;
         level = Climb::next(level, threads);

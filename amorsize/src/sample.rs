@@ -59,7 +59,10 @@ const LEAST_OF_FRESH: f64 = 0.1;
 #[derive(Debug)]
 pub(crate) struct Beside {
     queue: Option<Queue>,
-    queued: Option<f64>,
+    /// Seconds in the queue, and how often the thread got a core, before the stretch.
+    before: Option<(f64, u64)>,
+    /// Calls whose wakes were counted, and the wakes.
+    woken: (usize, u64),
     faults: Option<Faults>,
     counted: Option<u64>,
     /// Seconds of a page fault, once it is needed.
@@ -77,7 +80,7 @@ impl Beside {
         };
         let clock = (0..5).map(once).fold(f64::INFINITY, f64::min);
         let queue = thread_time::queue();
-        Self { queue, queued: None, faults: None, counted: None, fault_seconds: None, clock }
+        Self { queue, before: None, woken: (0, 0), faults: None, counted: None, fault_seconds: None, clock }
     }
 
     /// Looks before a stretch of calls whose results are expected to take so many bytes each: 2 us, and 2 us more where they have pages
@@ -87,13 +90,17 @@ impl Beside {
             self.faults = Faults::open();
         }
         self.counted = self.faults.as_ref().filter(|_| bytes >= PAGE).and_then(Faults::count);
-        self.queued = self.queue.as_ref().and_then(Queue::seconds);
+        self.before = self.queue.as_ref().and_then(Queue::so_far);
     }
 
     /// Looks after it: so many items, whose results keep `bytes` in all, and what each took by the clock.
     pub(crate) fn sampled(&mut self, items: usize, bytes: u64, seconds: f64, handling: f64) -> Sampled {
         let each = 1.0 / items.max(1) as f64;
-        let queued = self.queue.as_ref().and_then(Queue::seconds).zip(self.queued).map_or(0.0, |(now, then)| now - then);
+        let (queued, woken) = match (self.queue.as_ref().and_then(Queue::so_far), self.before) {
+            (Some(now), Some(before)) => (now.0 - before.0, now.1 - before.1),
+            _ => (0.0, 0),
+        };
+        self.woken = (self.woken.0 + items, self.woken.1 + woken);
         // What a call needs while it runs it gives back, and another gets it again.
         let faults = self.faults.as_ref().and_then(Faults::count).zip(self.counted);
         let faults = faults.map_or(0, |(now, then)| now.saturating_sub(then)).min(bytes / PAGE);
@@ -101,6 +108,17 @@ impl Beside {
         let seconds = if is_timed_alone { seconds - self.clock * each } else { seconds };
         let fresh = faults as f64 * each * self.seconds_of_faults(faults as f64 * each, seconds);
         Sampled { items, seconds, queued: queued * each, fresh, handling }
+    }
+
+    /// Makes of what calls waited in the sample what they will among others.
+    pub(crate) fn settle(&self, waits: &mut Waits) {
+        let (calls, woken) = self.woken;
+        if waits.are_long()
+            && woken > 0
+            && let Some(wake) = thread_time::seconds_of_a_wake()
+        {
+            waits.take_off_wakes(calls as f64, woken as f64 / calls as f64, wake);
+        }
     }
 
     /// Seconds of a page fault. It is tried where they could matter.

@@ -44,6 +44,7 @@ use crate::progress::{Phase as Stage, Teller};
 use crate::sample::{Beside, Learned, Stretch, TIMED_ALONE};
 use crate::time_use::TimeUse;
 use crate::timeline::{Moment, Recorder, Timeline};
+use crate::waits::Waits;
 
 /// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
 const FIRST_DECISION: f64 = 50e-6;
@@ -392,6 +393,11 @@ impl Engine {
                 // Whoever asks for a plan is told what the function waits, too.
                 let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
                 let before = (self.learned.items, self.learned.bytes);
+                // What the first call waits, and how long it runs, is as little like the others as what it takes.
+                let waits = self.learned.waits;
+                if self.learned.spread.mean().is_none() {
+                    self.learned.waits = Waits::default();
+                }
                 // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
                 let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
                 let most = part.min(self.options.sample_items() - self.next);
@@ -399,6 +405,9 @@ impl Engine {
                 // Looking is no part of the next item's time.
                 self.now = Some(Instant::now());
                 self.inline_stretch(line, most, measured.then_some(true))?;
+                if !self.learned.waits.is_known() {
+                    self.learned.waits = waits;
+                }
                 let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
                 let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
                 self.learned.spread.add(stretch);
@@ -407,6 +416,7 @@ impl Engine {
                 }
             }
             self.sampled_seconds = self.learned.seconds_per_item();
+            beside.settle(&mut self.learned.waits);
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
             situation.cores = Some(Cores::of_this_process());
