@@ -410,8 +410,11 @@ impl Plan {
             let shortest = rest.seconds(shortest.max(0.0) * least / MACHINE_UNSURE, 1.0, 1.0 / AROUND_UNSURE);
             // Whoever keeps the results has them in fresh memory, and filling that is what threads may be no faster at than one.
             let (own, all) = if known { (mean, mean + fresh) } else { (mean - fresh, mean) };
-            let filling = |seconds: f64| rest.seconds(seconds, 0.0, AROUND_UNSURE) + remaining as f64 * fresh * most * MACHINE_UNSURE;
-            let longest = filling(own * most * MACHINE_UNSURE).max(rest.seconds(all * most * MACHINE_UNSURE, 0.0, AROUND_UNSURE));
+            let filling = |seconds: f64| {
+                rest.seconds(seconds, 0.0, AROUND_UNSURE) + remaining as f64 * fresh * most * MACHINE_UNSURE
+            };
+            let longest =
+                filling(own * most * MACHINE_UNSURE).max(rest.seconds(all * most * MACHINE_UNSURE, 0.0, AROUND_UNSURE));
             // Other programs may go on as they did.
             let busy = 1.0 / (1.0 - spread.queued().min(MOST_BUSY));
             // The last call may begin when all others end.
@@ -638,8 +641,8 @@ impl Plan {
 
     /// Workers that the run uses; 1 means that it runs on the calling thread.
     ///
-    /// For a function that waits it is the most that the run goes to: it begins with fewer, and takes more as long as that pays;
-    /// [`Report::threads`](crate::Report::threads) tells how many it came to.
+    /// For a function that waits it is what the run is expected to go to at most: it begins with fewer, takes more as long as that pays,
+    /// and learns meanwhile what calls wait; [`Report::threads`](crate::Report::threads) tells how many it came to.
     ///
     /// # Examples
     ///
@@ -718,7 +721,7 @@ impl Plan {
     ///
     /// Of a function that waits it is expected that what it waits for keeps up with the threads. Where a call keeps several cores
     /// busy itself, others gain only what it leaves. Two threads that share a core by simultaneous multithreading count as two,
-    /// though they gain less: how much depends on the function.
+    /// though they gain less: how much depends on the function. [`seconds`](Self::seconds) takes that into account.
     ///
     /// # Examples
     ///
@@ -837,9 +840,16 @@ impl Plan {
 
     /// Seconds that the whole run is expected to take, its sample among them, where the input's length is known.
     ///
-    /// It is the time of the calls and of handing results over, not of the sink, which nobody knows before it ran: a sink that takes
-    /// less time than the calls adds next to nothing, one that takes more is what the run takes. It takes the cores for equally
-    /// fast, and the further items for like those of the sample; [`seconds_range`](Self::seconds_range) says how sure that is.
+    /// It is the time of the calls and of handing results over, batch by batch, to a sink that drops them: their memory is used again.
+    /// Whoever keeps all results, as [`collect`](crate::Batched::collect) does, has each in memory that the system has to give and to
+    /// clear first; the upper end of [`seconds_range`](Self::seconds_range) has room for that. Where the system doesn't count page
+    /// faults (all but Linux), those of the sample are in it.
+    ///
+    /// What the sink takes is not in it: nobody knows before it ran. A run whose sink takes `s` seconds in all takes `s` at least, and at
+    /// most that much more; a sink that computes shares the cores with the calls, one that waits leaves them alone.
+    ///
+    /// The second thread of a core (SMT) is expected to add 22 % of a core, on Linux, where it can be told. Further items are expected to
+    /// be like those of the sample, and what calls wait for to bear as many of them at a time as there are threads.
     ///
     /// # Examples
     ///
@@ -860,9 +870,11 @@ impl Plan {
     /// Between how many seconds the whole run is expected to take, as far as its sample can say it.
     ///
     /// The lower and the upper end of what is expected in 19 of 20 cases, by how much the sampled calls differed and how many there
-    /// were; the first call is left out, because it is slower for reasons of its own. The upper end allows for threads that wait for
-    /// each other to fill memory, and for calls that got slower one by one in the sample; the lower one for results whose memory is
-    /// used again, which spares the kernel to clear it. As with [`seconds`](Self::seconds), the sink is not in it.
+    /// were; the first call is left out, because it is slower for reasons of its own, and so is what other programs took of the others'
+    /// time. The upper end allows for results that are kept, so that each lies in fresh memory; for threads that wait for each other to
+    /// fill memory; for second threads of a core that add nothing; for other programs that go on as in the sample; and for calls that got
+    /// slower one by one in it. The lower one allows for second threads that are as good as cores. As with [`seconds`](Self::seconds),
+    /// the sink is not in it: with one that takes `s` seconds in all, it is from the larger of `s` and the lower end to the upper end and `s`.
     ///
     /// `None` where the input doesn't know its length, or fewer than two calls were timed beside the first: then there is a warning
     /// [`time-unsure`](Warning::TIME_UNSURE), as there is when the range is so wide that it says little.
@@ -1241,6 +1253,103 @@ mod tests {
         let (least, most) = plan.seconds_range().unwrap();
         assert!((least - 2.505 / 1.1).abs() < 0.01 && (most - 2.505 * 1.1).abs() < 0.01, "{plan}");
         assert_eq!(Plan::new(&learned(1e-3, 1000), &situation(None), true).seconds(), None);
+    }
+
+    fn seconds(plan: &Plan) -> (f64, f64, f64) {
+        let (least, most) = plan.seconds_range().unwrap();
+        (least, plan.seconds().unwrap(), most)
+    }
+
+    #[test]
+    fn the_second_thread_of_a_core_is_no_core() {
+        let of = |threads, physical| {
+            let cores = Some(Cores { threads: 4, physical });
+            let plan = Plan::new(&learned(1e-3, 8), &Situation { cores, threads, ..situation(Some(10_000)) }, true);
+            (seconds(&plan), plan.to_string())
+        };
+        let ((least, expected, most), text) = of(4, 2);
+        assert!((expected - (5e-3 + 10.0 / 2.44)).abs() < 0.01, "{text}");
+        // As good as cores, or good for nothing.
+        assert!((least - (5e-3 + 2.5 / 1.1)).abs() < 0.01 && (most - (5e-3 + 5.0 * 1.1)).abs() < 0.01, "{text}");
+        assert!(
+            text.contains("4 threads share 2 cores: the second thread of a core is expected to add 22 % of one"),
+            "{text}"
+        );
+        // Two threads get a core each, and four cores are what there are.
+        for (threads, physical) in [(2, 2), (4, 4)] {
+            let ((_, expected, _), text) = of(threads, physical);
+            assert!((expected - (5e-3 + 10.0 / threads as f64)).abs() < 0.01 && !text.contains("share"), "{text}");
+        }
+    }
+
+    #[test]
+    fn more_threads_than_cores_gain_nothing_for_calls_that_compute() {
+        let cores = Some(Cores { threads: 2, physical: 2 });
+        let asked = Situation { threads: 8, most: 8, threads_asked: true, cores, ..situation(Some(10_000)) };
+        assert!((Plan::new(&learned(1e-3, 8), &asked, true).seconds().unwrap() - 5.0).abs() < 0.02);
+        // Those that sleep need none.
+        let mut learned = learned(1e-3, 8);
+        learned.waits.add(used(1e-3, 0.01e-3, 0.01e-3), true);
+        assert!((Plan::new(&learned, &asked, true).seconds().unwrap() - 1.25).abs() < 0.02);
+        // What other threads run for them takes the cores.
+        learned.waits.add(used(9e-3, 0.0, 9e-3), true);
+        assert!((Plan::new(&learned, &asked, true).seconds().unwrap() - 5.0 * 0.9).abs() < 0.1);
+    }
+
+    #[test]
+    fn waiting_calls_are_counted_from_the_climb_on() {
+        let cores = Some(Cores { threads: 2, physical: 2 });
+        let waiting = Situation { threads: 2, cores, ..situation(Some(20_000)) };
+        let mut learned = learned(5e-3, 8);
+        learned.waits.add(used(5e-3, 10e-6, 10e-6), true);
+        let plan = Plan::new(&learned, &waiting, true);
+        // 20,000 by 256 are 79 rounds of 5 ms; 8, 32 and 128 threads have two rounds each, and threads are started.
+        let climb = 30e-3 + 256.0 * THREAD_SECONDS;
+        let left = 20_000.0 - 2.0 * (8.0 + 32.0 + 128.0);
+        let expected = 25e-3 + climb + 5e-3 * (left / 256.0_f64).ceil();
+        assert!((plan.seconds().unwrap() - expected).abs() < 1e-3, "{} {expected}", plan.seconds().unwrap());
+        assert!(plan.to_string().contains("5 sampled and what they wait for bears 256 at a time: a kind"), "{plan}");
+        // Of short ones, what is to be done around them keeps the cores busy.
+        let mut learned = self::learned(1e-3, 8);
+        learned.waits.add(used(1e-3, 4e-6, 4e-6), true);
+        let plan = Plan::new(&learned, &Situation { remaining: Some(1_000_000), ..waiting }, true);
+        let around = 1e6 * (4e-6 + WAITING_CHUNK / 2.0) / 2.0;
+        assert!((0.95 * around..1.05 * around).contains(&plan.seconds().unwrap()), "{}", plan.seconds().unwrap());
+        let (least, _, most) = seconds(&plan);
+        assert!(least < 0.75 * around && most > 1.4 * around, "{least} {most}");
+    }
+
+    #[test]
+    fn pages_that_results_keep_are_for_those_who_keep_them() {
+        let mut told = learned(240e-6, 256 << 10);
+        told.spread = Default::default();
+        (0..5).for_each(|_| told.spread.add(Sampled { fresh: 130e-6, ..sampled(240e-6) }));
+        let plan = Plan::new(&told, &situation(Some(10_000)), true);
+        let (least, expected, most) = seconds(&plan);
+        assert!((expected - 10_000.0 * 110e-6 / 4.0).abs() < 0.01, "{expected}");
+        // No thread helps with that.
+        assert!((most - 1.1 * 10_000.0 * (110e-6 / 4.0 + 130e-6)).abs() < 0.01, "{most}");
+        assert!((least - 10_000.0 * (110e-6 - 26e-6) / 4.0 / 1.1).abs() < 0.01, "{least}");
+    }
+
+    #[test]
+    fn other_programs_are_left_out_and_may_go_on() {
+        let mut busy = learned(1e-3, 8);
+        busy.spread = Default::default();
+        (0..5).for_each(|_| busy.spread.add(Sampled { queued: 1e-3, ..sampled(2e-3) }));
+        let plan = Plan::new(&busy, &situation(Some(10_000)), true);
+        let (_, expected, most) = seconds(&plan);
+        assert!((expected - 2.505).abs() < 0.01 && (most - 2.0 * 2.5 * 1.1).abs() < 0.02, "{expected} {most}");
+        let text = plan.to_string();
+        assert!(text.contains("other programs had the cores for 50 % of the sample's time"), "{text}");
+        assert!(!codes(&plan).contains(&Warning::TIME_UNSURE), "{text}");
+    }
+
+    #[test]
+    fn calls_that_threads_take_one_by_one_come_in_rounds() {
+        // Fifteen of 100 ms on four threads: the last round is for three, and as long.
+        let plan = Plan::new(&learned(0.1, 8), &situation(Some(15)), true);
+        assert!((plan.seconds().unwrap() - (0.5 + 0.4)).abs() < 1e-3, "{}", plan.seconds().unwrap());
     }
 
     #[test]
