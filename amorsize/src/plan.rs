@@ -398,7 +398,7 @@ impl Plan {
         let Some(remaining) = situation.remaining else { return };
         let spread = &learned.spread;
         let mean = spread.mean().unwrap_or(learned.seconds_per_item());
-        let rest = Rest::new(learned, situation, self, start, remaining as f64);
+        let rest = Rest::new(learned, situation, self, start, (remaining as f64, mean));
         let spent = learned.seconds;
         self.seconds = Some(spent + rest.seconds(mean, SIBLING, 1.0));
         self.seconds_range = spread.ends(remaining as f64).map(|(least, most)| {
@@ -1037,8 +1037,10 @@ struct Rest {
     start: f64,
     remaining: f64,
     threads: usize,
-    /// Threads that a climb begins from, where there is one.
-    climbs_from: Option<usize>,
+    /// Seconds per item of a call, as sampled.
+    mean: f64,
+    /// Seconds of the climb, where there is one, and what is done meanwhile.
+    climb: (f64, f64),
     cores: Option<Cores>,
     /// The part of its time that a call has a core, itself or for others' work on it.
     runs: f64,
@@ -1050,18 +1052,23 @@ struct Rest {
 }
 
 impl Rest {
-    fn new(learned: &Learned, situation: &Situation, plan: &Plan, start: f64, remaining: f64) -> Self {
+    fn new(learned: &Learned, situation: &Situation, plan: &Plan, start: f64, (remaining, mean): (f64, f64)) -> Self {
+        let climbs = plan.threads > situation.threads;
         let handling = learned.spread.handling().unwrap_or(learned.handling);
+        let crossing = if plan.threads > 1 { handling + CROSSING_SECONDS } else { handling };
+        let climb =
+            if climbs { climb(mean + crossing, situation.threads, plan.threads, remaining) } else { (0.0, 0.0) };
         Self {
             start,
             remaining,
             threads: plan.threads,
-            climbs_from: (plan.threads > situation.threads).then_some(situation.threads),
+            mean: mean.max(1e-10),
+            climb,
             cores: situation.cores,
             runs: learned.waits.on_cores(),
-            crossing: if plan.threads > 1 { handling + CROSSING_SECONDS } else { handling },
+            crossing,
             chunk_size: plan.chunk_size as f64,
-            chunk: if plan.threads > situation.threads { WAITING_CHUNK } else { 0.0 },
+            chunk: if climbs { WAITING_CHUNK } else { 0.0 },
         }
     }
 
@@ -1069,10 +1076,11 @@ impl Rest {
     /// wait takes so many times as long as expected.
     fn seconds(&self, seconds: f64, gain: f64, around: f64) -> f64 {
         let of_all = seconds + self.crossing;
-        let (climb, climbed) =
-            self.climbs_from.map_or((0.0, 0.0), |cores| climb(of_all, cores, self.threads, self.remaining));
+        // With other seconds a climb may have more windows, or fewer; it is the same climb.
+        let (climb, climbed) = self.climb;
+        let climb = climb * of_all / (self.mean + self.crossing);
         let capacity = self.cores.map_or(self.threads as f64, |cores| cores.capacity(self.threads, gain));
-        let around = if self.climbs_from.is_some() { around } else { 1.0 };
+        let around = if self.chunk > 0.0 { around } else { 1.0 };
         let by_cores = (self.runs * seconds + self.chunk / self.chunk_size) * around + self.crossing;
         let left = self.remaining - climbed;
         // Threads that take one item each begin together, and so they end.
@@ -1308,6 +1316,9 @@ mod tests {
         let left = 20_000.0 - 2.0 * (8.0 + 32.0 + 128.0);
         let expected = 25e-3 + climb + 5e-3 * (left / 256.0_f64).ceil();
         assert!((plan.seconds().unwrap() - expected).abs() < 1e-3, "{} {expected}", plan.seconds().unwrap());
+        // A little less each could be another number of windows, and another round.
+        let (least, most) = plan.seconds_range().unwrap();
+        assert!(least < expected / 1.08 && expected * 1.08 < most, "{least} {most}");
         assert!(plan.to_string().contains("5 sampled and what they wait for bears 256 at a time: a kind"), "{plan}");
         // Of short ones, what is to be done around them keeps the cores busy.
         let mut learned = self::learned(1e-3, 8);
@@ -1317,6 +1328,26 @@ mod tests {
         assert!((0.95 * around..1.05 * around).contains(&plan.seconds().unwrap()), "{}", plan.seconds().unwrap());
         let (least, _, most) = seconds(&plan);
         assert!(least < 0.75 * around && most > 1.4 * around, "{least} {most}");
+    }
+
+    #[test]
+    fn what_is_expected_lies_within_the_range() {
+        let cores = Some(Cores { threads: 2, physical: 1 });
+        for seconds in [1e-6, 60e-6, 0.4e-3, 1.1e-3, 4.9e-3, 5.1e-3, 0.1] {
+            for remaining in [3, 15, 200, 1000, 50_000] {
+                for waits in [0.0, 0.5, 0.99] {
+                    let mut learned = learned(seconds, 8);
+                    let ran = (1.0 - waits) * seconds;
+                    learned.waits.add(used(seconds, ran, ran), true);
+                    let situation = Situation { threads: 2, cores, ..situation(Some(remaining)) };
+                    let (least, expected, most) = self::seconds(&Plan::new(&learned, &situation, true));
+                    assert!(
+                        least <= expected && expected <= most,
+                        "{least} {expected} {most} {seconds} {remaining} {waits}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]
