@@ -5,7 +5,7 @@
 //! and then runs it; a row's figures are those of the round with the median ratio. The sink is not in the plan: where it takes time, that
 //! is added to what the plan says as the guide says it. "cores" is the processor time of the run by its time.
 //!
-//! A round in which other programs had more than a tenth of the machine is no measurement, and is made again, up to three times; where
+//! A round in which other programs had more than a tenth of the machine is no measurement, and is made again, twice for each row; where
 //! none of a row's rounds was better, the row has the best of them, and says so by "others".
 //!
 //! `cargo bench --bench prediction` runs all rows, `-- ROW ..` those whose names begin so, `-- --rounds N` changes the number of
@@ -29,9 +29,9 @@ const MARKERS: (&str, &str) =
     ("<!-- written by `cargo bench -p amorsize --bench prediction -- --write` -->\n", "<!-- end -->");
 /// Of even work the expected time is to be within so much of the measured one.
 const TO_REACH: f64 = 0.2;
-/// A round in which other programs have more than this of the machine is made again, so many times.
+/// A round in which other programs have more than this of the machine is made again, so many times for a row.
 const OTHERS: f64 = 0.1;
-const AGAIN: usize = 3;
+const AGAIN: usize = 2;
 /// So much work, of all threads together, is a run, but for rows of which that would be too few items.
 const WORK: Duration = Duration::from_millis(1000);
 
@@ -525,7 +525,7 @@ fn line(row: Row, figures: Figures) -> String {
 /// The round with the median ratio of those in which the machine was left alone, or the one in which it was most.
 fn typical(rounds: usize, mut round: impl FnMut() -> Figures) -> Figures {
     let (mut alone, mut best) = (Vec::new(), None::<Figures>);
-    for _ in 0..rounds * AGAIN {
+    for _ in 0..rounds + AGAIN {
         let figures = round();
         if best.is_none_or(|best| figures.others < best.others) {
             best = Some(figures);
