@@ -52,7 +52,8 @@ impl Sampled {
     }
 }
 
-/// What the seconds of a call that are not for fresh pages come to at least: to write to 4 KiB takes a tenth of what giving them does.
+/// What is left of a call's seconds at least when those for fresh pages are taken off: the price of a page is an estimate, and a call that
+/// fills them does something.
 const LEAST_OF_FRESH: f64 = 0.1;
 
 /// What a call's time goes to beside the call, looked at between the calls of a sample.
