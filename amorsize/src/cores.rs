@@ -16,7 +16,7 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// Those of this process. Takes 60 us the first time.
+    /// Those of this process. The first time takes 33 us where no core is shared, and otherwise 14 us and 7 us for each core more.
     pub(crate) fn of_this_process() -> Self {
         static FOUND: OnceLock<Cores> = OnceLock::new();
 
