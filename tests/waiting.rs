@@ -268,6 +268,10 @@ fn the_plan_says_that_the_function_waits_and_how_many_threads_there_may_be() {
         assert!(plan.threads() > 4 * cores() && plan.speedup() > 4.0 * cores() as f64, "{plan}");
         let text = plan.explain();
         assert!(text.contains("the function waits ") && text.contains(" % of its time: up to "), "{text}");
+        // Whether that is so nobody knows before it was tried.
+        let bears =
+            format!("if all items are like the 5 sampled and what they wait for bears {} at a time", plan.threads());
+        assert!(text.contains(&bears), "{text}");
     } else {
         assert_eq!(plan.waiting_share(), None);
     }

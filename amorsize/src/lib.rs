@@ -3,7 +3,7 @@
 mod bottleneck;
 mod bounds;
 mod cancel;
-
+mod cores;
 mod error;
 mod execute;
 mod failure;
@@ -15,6 +15,7 @@ mod memory;
 pub mod on_error;
 mod options;
 mod outcome;
+mod page_faults;
 mod partial;
 mod picture;
 mod plan;

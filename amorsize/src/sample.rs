@@ -1,7 +1,9 @@
 //! What is learned of a function: seconds and bytes per item, from the sample at first and from the whole run after it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::page_faults::{Faults, PAGE};
+use crate::thread_time::{self, Queue};
 use crate::waits::Waits;
 
 /// A call that takes less than this is not timed alone: reading the clock twice costs about 46 ns, so it would be off by more
@@ -22,11 +24,126 @@ pub(crate) struct Stretch {
     pub(crate) working: u64,
 }
 
+/// What a stretch of the sample took, for each of its items.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sampled {
+    pub(crate) items: usize,
+    /// Seconds of a call, with those that follow.
+    pub(crate) seconds: f64,
+    /// Of them in the queue for a core, which others had.
+    pub(crate) queued: f64,
+    /// Of them to be given pages that its result keeps.
+    pub(crate) fresh: f64,
+    /// Seconds to take an item from the input and to hand its result over, as far as they are not among them.
+    pub(crate) handling: f64,
+}
+
+impl Sampled {
+    /// A stretch of less than this is not made better by taking off it what it was queued: the switch to another thread and back, and
+    /// the caches that are to be filled again, are a large part of it.
+    const SHORT: f64 = 100e-6;
+
+    /// Seconds of a call that has a core for itself and memory that was used before; `None` where that can't be told.
+    fn undisturbed(&self) -> Option<f64> {
+        let own = self.seconds - self.queued;
+        let is_spoilt = self.queued > 0.0 && own * (self.items as f64) < Self::SHORT;
+        // However much its pages took, the call has written to them.
+        (!is_spoilt).then(|| (own - self.fresh).max(LEAST_OF_FRESH * own))
+    }
+}
+
+/// What is left of a call's seconds at least when those for fresh pages are taken off: the price of a page is an estimate, and a call that
+/// fills them does something.
+const LEAST_OF_FRESH: f64 = 0.1;
+
+/// What a call's time goes to beside the call, looked at between the calls of a sample.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    queue: Option<Queue>,
+    /// Seconds in the queue, and how often the thread got a core, before the stretch.
+    before: Option<(f64, u64)>,
+    /// Calls whose wakes were counted, and the wakes.
+    woken: (usize, u64),
+    faults: Option<Faults>,
+    counted: Option<u64>,
+    /// Seconds of a page fault, once it is needed.
+    fault_seconds: Option<f64>,
+    /// Seconds that a look at the clock takes, which are among those of what is timed alone.
+    clock: f64,
+}
+
+impl Beside {
+    /// Takes 6 us.
+    pub(crate) fn begin() -> Self {
+        let once = |_| {
+            let begun = Instant::now();
+            begun.elapsed().as_secs_f64()
+        };
+        let clock = (0..5).map(once).fold(f64::INFINITY, f64::min);
+        let queue = thread_time::queue();
+        Self { queue, before: None, woken: (0, 0), faults: None, counted: None, fault_seconds: None, clock }
+    }
+
+    /// Looks before a stretch of calls whose results are expected to take so many bytes each: 0.7 us, and 2.6 us more where they have
+    /// pages of their own.
+    pub(crate) fn look(&mut self, bytes: u64) {
+        if bytes >= PAGE && self.faults.is_none() {
+            self.faults = Faults::open();
+        }
+        self.counted = self.faults.as_ref().filter(|_| bytes >= PAGE).and_then(Faults::count);
+        self.before = self.queue.as_ref().and_then(Queue::so_far);
+    }
+
+    /// Looks after it: so many items, whose results keep `bytes` in all, and what each took by the clock.
+    pub(crate) fn sampled(&mut self, items: usize, bytes: u64, seconds: f64, handling: f64) -> Sampled {
+        let each = 1.0 / items.max(1) as f64;
+        let (queued, woken) = match (self.queue.as_ref().and_then(Queue::so_far), self.before) {
+            (Some(now), Some(before)) => (now.0 - before.0, now.1 - before.1),
+            _ => (0.0, 0),
+        };
+        self.woken = (self.woken.0 + items, self.woken.1 + woken);
+        // What a call needs while it runs it gives back, and another gets it again.
+        let faults = self.faults.as_ref().and_then(Faults::count).zip(self.counted);
+        let faults = faults.map_or(0, |(now, then)| now.saturating_sub(then)).min(bytes / PAGE);
+        let is_timed_alone = seconds >= TIMED_ALONE.as_secs_f64();
+        let seconds = if is_timed_alone { seconds - self.clock * each } else { seconds };
+        let fresh = faults as f64 * each * self.seconds_of_faults(faults as f64 * each, seconds);
+        Sampled { items, seconds, queued: queued * each, fresh, handling }
+    }
+
+    /// Makes of what calls waited in the sample what they will among others.
+    pub(crate) fn settle(&self, waits: &mut Waits) {
+        let (calls, woken) = self.woken;
+        if waits.are_long()
+            && woken > 0
+            && let Some(wake) = thread_time::seconds_of_a_wake()
+        {
+            waits.take_off_wakes(calls as f64, woken as f64 / calls as f64, wake);
+        }
+    }
+
+    /// Seconds of a page fault. It is tried where they could matter.
+    fn seconds_of_faults(&mut self, faults: f64, seconds: f64) -> f64 {
+        if faults * FAULT_SECONDS < MATTERS * seconds {
+            return self.fault_seconds.unwrap_or(FAULT_SECONDS);
+        }
+        let tried = || self.faults.as_ref().and_then(Faults::seconds_of_one).unwrap_or(FAULT_SECONDS);
+        *self.fault_seconds.get_or_insert_with(tried)
+    }
+}
+
+/// Seconds of a page fault where it can't be tried: measured on a virtual machine, for 4 KiB.
+const FAULT_SECONDS: f64 = 2e-6;
+/// Page faults that take less than this part of a call's time by that are not worth 60 us to know it better.
+const MATTERS: f64 = 0.02;
+
 /// What the sampled items' seconds say of those of the others.
 ///
 /// The first stretch is left out, whatever it took. A first call is slower for reasons that no other has: it touches code, caches and
 /// memory for the first time, and sets up what is set up once. That is why benchmarks warm up. Left out only when it was slow, the
 /// mean of what is left would be too low for calls whose seconds differ by themselves; left out always, it is as true as before.
+///
+/// What other programs took of a call's time is left out too, and what it took to have fresh pages for its result.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spread {
     /// Items that were sampled, those of the first stretch among them.
@@ -44,19 +161,32 @@ pub(crate) struct Spread {
     place: f64,
     place_squares: f64,
     products: f64,
+    /// The mean of seconds per item for fresh pages.
+    fresh: f64,
+    /// Seconds of all stretches behind the first, and of them in the queue.
+    all: f64,
+    queued: f64,
+    handling: Option<f64>,
 }
 
 impl Spread {
     /// Adds a stretch of the sample.
-    pub(crate) fn add(&mut self, items: usize, seconds_per_item: f64) {
+    pub(crate) fn add(&mut self, stretch: Sampled) {
+        let items = stretch.items;
         self.sampled += items;
         if self.sampled == items || items == 0 {
             return;
         }
+        // A stretch has costs of its own beside those of its items, so the least is the nearest.
+        self.handling = Some(self.handling.map_or(stretch.handling, |least| least.min(stretch.handling)));
+        self.all += stretch.seconds * items as f64;
+        self.queued += stretch.queued.min(stretch.seconds) * items as f64;
+        let Some(seconds_per_item) = stretch.undisturbed() else { return };
         // West's way to a weighted variance, which takes no difference of large numbers.
         let weight = items as f64;
         self.stretches += 1;
         self.items += weight;
+        self.fresh += (stretch.fresh - self.fresh) * weight / self.items;
         let difference = seconds_per_item - self.mean;
         let place = self.sampled as f64 - weight / 2.0;
         let from_place = place - self.place;
@@ -66,6 +196,21 @@ impl Spread {
         self.mean += difference * weight / self.items;
         self.squares += weight * difference * (seconds_per_item - self.mean);
         self.most = self.most.max(seconds_per_item);
+    }
+
+    /// Seconds per item for fresh pages, which are not in the others.
+    pub(crate) fn fresh(&self) -> f64 {
+        self.fresh
+    }
+
+    /// The part of the sample's time in which other programs had the cores.
+    pub(crate) fn queued(&self) -> f64 {
+        if self.all > 0.0 { self.queued / self.all } else { 0.0 }
+    }
+
+    /// Seconds per item to take it from the input and to hand its result over, as far as they are not in the mean.
+    pub(crate) fn handling(&self) -> Option<f64> {
+        self.handling
     }
 
     pub(crate) fn sampled(&self) -> usize {
@@ -228,6 +373,10 @@ impl Learned {
 mod tests {
     use super::*;
 
+    fn sampled(items: usize, seconds: f64) -> Sampled {
+        Sampled { items, seconds, ..Sampled::default() }
+    }
+
     fn stretch(items: usize, seconds: f64, bytes: u64) -> Stretch {
         Stretch { items, seconds, bytes, largest: bytes / items as u64, working: 0 }
     }
@@ -266,12 +415,12 @@ mod tests {
     #[test]
     fn the_first_stretch_says_nothing_of_the_others() {
         let mut spread = Spread::default();
-        spread.add(1, 50.0);
+        spread.add(sampled(1, 50.0));
         assert_eq!((spread.mean(), spread.margin(1e6)), (None, None));
-        spread.add(1, 1.0);
+        spread.add(sampled(1, 1.0));
         assert_eq!((spread.mean(), spread.margin(1e6)), (Some(1.0), None));
         for seconds in [2.0, 3.0, 2.0] {
-            spread.add(1, seconds);
+            spread.add(sampled(1, seconds));
         }
         assert_eq!((spread.mean(), spread.most(), spread.sampled()), (Some(2.0), 3.0, 5));
         // By hand: the standard deviation is 0.8165, Student's t for 3 is 3.182, so 3.182 * 0.8165 / 2 on a mean of 2.
@@ -279,11 +428,53 @@ mod tests {
     }
 
     #[test]
+    fn what_other_programs_took_is_left_out() {
+        let mut spread = Spread::default();
+        for queued in [0.0, 0.0, 4e-3, 0.0, 0.0] {
+            spread.add(Sampled { seconds: 1e-3 + queued, queued, ..sampled(1, 0.0) });
+        }
+        assert!((spread.mean().unwrap() - 1e-3).abs() < 1e-9 && (spread.most() - 1e-3).abs() < 1e-9);
+        assert!((spread.queued() - 0.5).abs() < 1e-9, "{}", spread.queued());
+        // What is left of a short call is not what it takes, nor is one that was queued longer than it took.
+        for (seconds, queued) in [(4.02e-3, 4e-3), (1e-3, 2e-3)] {
+            let before = spread.mean();
+            spread.add(Sampled { items: 1, seconds: seconds - 1e-3, queued, ..Sampled::default() });
+            assert_eq!(spread.mean(), before);
+        }
+        let mut short = Spread::default();
+        for queued in [0.0, 0.0, 4e-3, 0.0] {
+            short.add(Sampled { seconds: 20e-6 + 1.01 * queued, queued, ..sampled(1, 0.0) });
+        }
+        assert_eq!((short.mean(), short.sampled()), (Some(20e-6), 4));
+    }
+
+    #[test]
+    fn what_fresh_pages_took_is_told_apart() {
+        let mut spread = Spread::default();
+        (0..5).for_each(|_| spread.add(Sampled { fresh: 130e-6, ..sampled(1, 240e-6) }));
+        assert!((spread.mean().unwrap() - 110e-6).abs() < 1e-9 && (spread.fresh() - 130e-6).abs() < 1e-9);
+        // A call takes something, whatever a page was thought to take.
+        let mut spread = Spread::default();
+        (0..5).for_each(|_| spread.add(Sampled { fresh: 300e-6, ..sampled(1, 240e-6) }));
+        assert!((spread.mean().unwrap() - 24e-6).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_least_handling_is_an_items_own() {
+        let mut spread = Spread::default();
+        assert_eq!(spread.handling(), None);
+        for handling in [0.0, 300e-9, 50e-9, 170e-9] {
+            spread.add(Sampled { handling, ..sampled(1, 1e-6) });
+        }
+        assert_eq!(spread.handling(), Some(50e-9));
+    }
+
+    #[test]
     fn a_stretch_counts_by_its_items() {
         let mut spread = Spread::default();
-        spread.add(1, 9.0);
-        spread.add(1, 1.0);
-        spread.add(3, 5.0);
+        spread.add(sampled(1, 9.0));
+        spread.add(sampled(1, 1.0));
+        spread.add(sampled(3, 5.0));
         assert_eq!(spread.mean(), Some(4.0));
         // One at 3 from the mean, three at 1.
         assert!((spread.squares - 12.0).abs() < 1e-9);
@@ -293,7 +484,7 @@ mod tests {
     fn a_trend_is_told_from_chance() {
         let of = |seconds: fn(usize) -> f64| {
             let mut spread = Spread::default();
-            (0..100).for_each(|i| spread.add(1, seconds(i)));
+            (0..100).for_each(|i| spread.add(sampled(1, seconds(i))));
             // To item 300, so that the middle of the rest is 200.
             spread.trend(200.0)
         };
@@ -308,7 +499,7 @@ mod tests {
     fn what_a_sample_can_miss_follows_from_its_size() {
         let of = |items: usize| {
             let mut spread = Spread::default();
-            (0..=items).for_each(|_| spread.add(1, 1.0));
+            (0..=items).for_each(|_| spread.add(sampled(1, 1.0)));
             spread.rarest()
         };
         assert_eq!((of(4), of(299), of(2995)), (2, 100, 1000));
@@ -325,7 +516,7 @@ mod tests {
         for size in [5, 20, 100] {
             let held = (0..2000).filter(|_| {
                 let mut spread = Spread::default();
-                (0..size).for_each(|_| spread.add(1, 0.5 + random()));
+                (0..size).for_each(|_| spread.add(sampled(1, 0.5 + random())));
                 let (mean, margin) = (spread.mean().unwrap(), spread.margin(1e9).unwrap());
                 (mean * (1.0 - margin)..mean * (1.0 + margin)).contains(&1.0)
             });

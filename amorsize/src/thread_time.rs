@@ -59,6 +59,16 @@ mod system {
         Some(clock(ClockId::ProcessCPUTime))
     }
 
+    /// How long a thread runs to go to sleep and to wake, on cores that have nothing else to do: three times 60 us.
+    pub(crate) fn seconds_of_a_wake() -> Option<f64> {
+        let once = |_| {
+            let begun = clock(ClockId::ThreadCPUTime);
+            std::thread::sleep(Duration::from_nanos(1));
+            clock(ClockId::ThreadCPUTime).saturating_sub(begun).as_secs_f64()
+        };
+        (0..3).map(once).min_by(f64::total_cmp)
+    }
+
     /// What a thread began, to be ended on the same thread.
     #[derive(Debug)]
     pub(crate) struct Begun {
@@ -94,18 +104,18 @@ mod system {
     }
 
     #[cfg(target_os = "linux")]
-    use queue::Queue;
+    pub(crate) use queue::Queue;
 
     #[cfg(target_os = "linux")]
     mod queue {
         use std::fs::File;
         use std::os::unix::fs::FileExt;
 
-        /// How long the calling thread was ready to run, while others had the cores.
+        /// How long the calling thread was ready to run, while others had the cores, and how often it got one.
         #[derive(Debug)]
         pub(crate) struct Queue {
             file: File,
-            before: u64,
+            before: (u64, u64),
         }
 
         impl Queue {
@@ -117,11 +127,17 @@ mod system {
 
             /// Since it was opened.
             pub(crate) fn seconds(&self) -> Option<f64> {
-                Some(read(&self.file)?.saturating_sub(self.before) as f64 / 1e9)
+                Some(self.so_far()?.0)
+            }
+
+            /// The seconds, and how often the thread got a core.
+            pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
+                let (queued, turns) = read(&self.file)?;
+                Some((queued.saturating_sub(self.before.0) as f64 / 1e9, turns.saturating_sub(self.before.1)))
             }
         }
 
-        fn read(file: &File) -> Option<u64> {
+        fn read(file: &File) -> Option<(u64, u64)> {
             let mut text = [0; 96];
             let length = file.read_at(&mut text, 0).ok()?;
             super::super::queued(std::str::from_utf8(&text[..length]).ok()?)
@@ -130,15 +146,19 @@ mod system {
 
     #[cfg(not(target_os = "linux"))]
     #[derive(Debug)]
-    struct Queue;
+    pub(crate) struct Queue;
 
     #[cfg(not(target_os = "linux"))]
     impl Queue {
-        fn open() -> Option<Self> {
+        pub(crate) fn open() -> Option<Self> {
             None
         }
 
-        fn seconds(&self) -> Option<f64> {
+        pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
+            None
+        }
+
+        pub(crate) fn seconds(&self) -> Option<f64> {
             None
         }
     }
@@ -155,6 +175,19 @@ mod system {
     }
 
     #[derive(Debug)]
+    pub(crate) struct Queue;
+
+    impl Queue {
+        pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
+            None
+        }
+    }
+
+    pub(crate) fn seconds_of_a_wake() -> Option<f64> {
+        None
+    }
+
+    #[derive(Debug)]
     pub(crate) struct Begun;
 
     pub(crate) fn begin(_closely: bool) -> Option<Begun> {
@@ -166,6 +199,18 @@ mod system {
             None
         }
     }
+}
+
+pub(crate) use system::Queue;
+
+/// Begins to count how long the calling thread is ready to run while others have the cores, where the system tells. It takes 5 us, and
+/// each look 0.7 us.
+pub(crate) fn queue() -> Option<Queue> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    if IS_TOLD {
+        return Queue::open();
+    }
+    None
 }
 
 /// Measures what the calling thread does from now on.
@@ -190,15 +235,21 @@ impl Measuring {
     }
 }
 
+/// How long a thread runs to go to sleep and to wake while it is the only one to do so; takes 0.2 ms.
+pub(crate) fn seconds_of_a_wake() -> Option<f64> {
+    if IS_TOLD { system::seconds_of_a_wake() } else { None }
+}
+
 /// How long the process ran so far, over all its threads; takes 0.5 us, and 2.4 us where there are 256 threads.
 pub(crate) fn process_ran() -> Option<Duration> {
     if IS_TOLD { system::process_ran() } else { None }
 }
 
-/// Nanoseconds in the queue, by a file `schedstat`: nanoseconds on a core, in the queue, and how often it got a core.
+/// Nanoseconds in the queue and how often a thread got a core, by a file `schedstat`, which has those on a core before them.
 #[cfg(target_os = "linux")]
-fn queued(schedstat: &str) -> Option<u64> {
-    schedstat.split_whitespace().nth(1)?.parse().ok()
+fn queued(schedstat: &str) -> Option<(u64, u64)> {
+    let mut figures = schedstat.split_whitespace().skip(1);
+    Some((figures.next()?.parse().ok()?, figures.next()?.parse().ok()?))
 }
 
 #[cfg(all(test, target_os = "linux", not(loom)))]
@@ -219,9 +270,19 @@ mod tests {
 
     #[test]
     fn the_queue_is_the_second_figure() {
-        assert_eq!(queued("2117381 3287901 15\n"), Some(3_287_901));
+        assert_eq!(queued("2117381 3287901 15\n"), Some((3_287_901, 15)));
         assert_eq!(queued(""), None);
-        assert_eq!(queued("1 x 2"), None);
+        assert_eq!((queued("1 x 2"), queued("1 2")), (None, None));
+    }
+
+    #[test]
+    fn to_sleep_takes_a_thread_some_time() {
+        let seconds = seconds_of_a_wake().unwrap();
+        assert!(seconds > 0.0 && seconds < 1.0, "{seconds}");
+        let queue = queue().unwrap();
+        (0..5).for_each(|_| thread::sleep(Duration::from_millis(1)));
+        let (_, turns) = queue.so_far().unwrap();
+        assert!(turns >= 5, "{turns}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ const LEAST_STEP: f64 = 1.2;
 const CHUNKS: usize = 8;
 const LONG: Duration = Duration::from_millis(50);
 /// And over this time: less is a matter of a scheduler's time slice of 3 ms.
-const SHORT: Duration = Duration::from_millis(5);
+pub(crate) const SHORT: Duration = Duration::from_millis(5);
 /// Of threads that had less than this part of the time something to run there are enough: items, credit or the sink are short.
 const OCCUPIED: f64 = 0.7;
 /// With fewer threads than this part of what there are the cores would be as busy.

@@ -339,6 +339,7 @@ impl Scene {
             budget: Bytes::mib(1),
             available: None,
             available_now: None,
+            cores: None,
             measured_by: MeasuredBy::DeepSize,
             item_size: 1,
             result_size: 0,

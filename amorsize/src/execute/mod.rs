@@ -30,6 +30,7 @@ use self::line::{Accepted, Flow, Line};
 use self::lookout::{Lookout, Seen};
 use self::pool::{Expected, Job, Threads};
 use crate::cancel::Interrupt;
+use crate::cores::Cores;
 use crate::error::{Error, ErrorKind};
 use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
 use crate::handover::HandedOver;
@@ -42,9 +43,10 @@ use crate::memory::watch::Watch;
 use crate::options::{Limit, MaxMemory, OnPanic, Options};
 use crate::plan::{CHUNK_SECONDS, Plan, Situation};
 use crate::progress::{Phase as Stage, Teller};
-use crate::sample::{Learned, Stretch, TIMED_ALONE};
+use crate::sample::{Beside, Learned, Stretch, TIMED_ALONE};
 use crate::time_use::TimeUse;
 use crate::timeline::{Moment, Recorder, Timeline};
+use crate::waits::Waits;
 
 /// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
 const FIRST_DECISION: f64 = 50e-6;
@@ -426,7 +428,7 @@ impl Engine {
             self.read_resident();
             self.start_recorder(begun);
             self.begin_telling(begun, line)?;
-            self.now = Some(Instant::now());
+            let mut beside = Beside::begin();
             while self.next < self.options.sample_items() && !line.ended() && line.work.interrupts.now().is_none() {
                 // A sample that would break the budget ends early.
                 if self.next > 0 && self.affordable() == 0 {
@@ -434,21 +436,34 @@ impl Engine {
                 }
                 // Whoever asks for a plan is told what the function waits, too.
                 let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
-                let before = self.learned.items;
+                let before = (self.learned.items, self.learned.bytes);
+                // What the first call waits, and how long it runs, is as little like the others as what it takes.
+                let waits = self.learned.waits;
+                if self.learned.spread.mean().is_none() {
+                    self.learned.waits = Waits::default();
+                }
                 // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
                 let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
                 let most = part.min(self.options.sample_items() - self.next);
+                beside.look(self.expected());
+                // Looking is no part of the next item's time.
+                self.now = Some(Instant::now());
                 self.inline_stretch(line, most, measured.then_some(true))?;
-                self.learned.spread.add(self.learned.items - before, self.pace);
+                if !self.learned.waits.is_known() {
+                    self.learned.waits = waits;
+                }
+                let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
+                let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
+                self.learned.spread.add(stretch);
                 if self.next < self.options.sample_items() {
                     self.look(line.outlet.collects());
-                    // Looking is no part of the next item's time.
-                    self.now = Some(Instant::now());
                 }
             }
             self.sampled_seconds = self.learned.seconds_per_item();
+            beside.settle(&mut self.learned.waits);
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
+            situation.cores = Some(Cores::of_this_process());
             let plan = Plan::new(&self.learned, &situation, true);
             line.work.span.planned(&plan);
             self.plan = Some(plan);
@@ -941,6 +956,7 @@ impl Engine {
             budget: budget.bytes,
             available: budget.available,
             available_now: None,
+            cores: None,
             measured_by: self.measured_by,
             item_size: self.item_size,
             result_size: self.result_size,
