@@ -382,6 +382,9 @@ impl Plan {
             warnings: Vec::new(),
         };
         plan.batch_size = batch_items(learned, situation, threads, plan.chunk_size);
+        if threads > 1 {
+            plan.speedup /= learned.spread.slower_on(threads.min(situation.threads));
+        }
         if explain {
             plan.foretell(learned, situation, if threads > 1 { start } else { 0.0 });
             plan.explain_threads(situation, parallel <= inline);
@@ -398,9 +401,10 @@ impl Plan {
     fn foretell(&mut self, learned: &Learned, situation: &Situation, start: f64) {
         let Some(remaining) = situation.remaining else { return };
         let spread = &learned.spread;
-        let mean = spread.mean().unwrap_or(learned.seconds_per_item());
+        let slower = spread.slower_on(self.threads.min(situation.threads));
+        let mean = slower * spread.mean().unwrap_or(learned.seconds_per_item());
         let rest = Rest::new(learned, situation, self, start, (remaining as f64, mean));
-        let spent = learned.seconds;
+        let spent = learned.seconds - spread.at_once();
         self.seconds = Some(spent + rest.seconds(mean, SIBLING, 1.0));
         self.seconds_range = spread.ends(remaining as f64).map(|(least, most)| {
             let bytes = (self.bytes_per_item + self.working_bytes).as_f64();
@@ -434,6 +438,15 @@ impl Plan {
                 self.threads,
                 self::cores(physical),
                 100.0 * SIBLING
+            ));
+        }
+        if self.seconds.is_some()
+            && self.threads > 1
+            && let Some((threads, times)) = learned.spread.together()
+        {
+            self.reasons.push(format!(
+                "{threads} calls at a time took {times:.2} times as long as one alone: they share what there is only one of, as the \
+                 bandwidth of memory, or a lock"
             ));
         }
         if self.seconds.is_some() && learned.spread.queued() >= BUSY {

@@ -167,6 +167,9 @@ pub(crate) struct Spread {
     all: f64,
     queued: f64,
     handling: Option<f64>,
+    /// On how many threads calls took how many times as long as alone, where they were seen to.
+    together: Option<(usize, f64)>,
+    at_once: f64,
 }
 
 impl Spread {
@@ -196,6 +199,52 @@ impl Spread {
         self.mean += difference * weight / self.items;
         self.squares += weight * difference * (seconds_per_item - self.mean);
         self.most = self.most.max(seconds_per_item);
+    }
+
+    /// Adds calls that ran at the same time, each for so many seconds, and all within `wall` seconds.
+    pub(crate) fn add_together(&mut self, each: &[f64], wall: f64) {
+        // Whether they run at the same time or not, the same calls differ by so much.
+        const CHANCE: f64 = 1.1;
+        let Some(alone) = self.mean() else { return };
+        self.at_once += each.iter().sum::<f64>() - wall;
+        // Each result is in fresh memory too. The fastest had the least to do with other programs.
+        let own = |seconds: f64| (seconds - self.fresh).max(0.0);
+        let times = own(each.iter().copied().fold(f64::INFINITY, f64::min)) / alone.max(1e-10);
+        let times = if times > CHANCE { times } else { 1.0 };
+        let sampled = |&seconds: &f64| Sampled {
+            items: 1,
+            seconds: (own(seconds) + self.fresh) / times,
+            fresh: self.fresh / times,
+            ..Sampled::default()
+        };
+        let sampled: Vec<Sampled> = each.iter().map(sampled).collect();
+        let handling = self.handling;
+        sampled.into_iter().for_each(|sampled| self.add(sampled));
+        self.handling = handling;
+        if times > 1.0 {
+            self.together = Some((each.len(), times));
+        }
+    }
+
+    /// Seconds of sampled calls that ran while others did.
+    pub(crate) fn at_once(&self) -> f64 {
+        self.at_once
+    }
+
+    /// That, where it was more than chance.
+    pub(crate) fn together(&self) -> Option<(usize, f64)> {
+        self.together
+    }
+
+    /// How many times as long calls are expected to take on so many threads as alone: what two threads have to share, each further
+    /// one has to share with them.
+    pub(crate) fn slower_on(&self, threads: usize) -> f64 {
+        match self.together {
+            Some((at_a_time, times)) if threads > 1 => {
+                1.0 + (times - 1.0) * (threads - 1) as f64 / (at_a_time - 1) as f64
+            }
+            _ => 1.0,
+        }
     }
 
     /// Seconds per item for fresh pages, which are not in the others.
@@ -300,6 +349,8 @@ pub(crate) struct Learned {
     /// Seconds per item of the first and of the slowest stretch; their spread tells whether a mean can be trusted.
     fastest: f64,
     slowest: f64,
+    /// Seconds per item of each stretch since somebody asked for them.
+    each: Option<Vec<f64>>,
     /// Of the sample, where one was asked for.
     pub(crate) spread: Spread,
 }
@@ -313,6 +364,9 @@ impl Learned {
         let seconds = stretch.seconds / items;
         let bytes = stretch.bytes as f64 / items;
         let working = stretch.working as f64;
+        if let Some(each) = &mut self.each {
+            each.push(seconds);
+        }
         if self.items == 0 {
             (self.recent_seconds, self.expected_bytes, self.expected_working) = (seconds, bytes, working);
             (self.fastest, self.slowest) = (seconds, seconds);
@@ -335,6 +389,16 @@ impl Learned {
         self.bytes += stretch.bytes;
         self.largest = self.largest.max(stretch.largest);
         self.most_working = self.most_working.max(stretch.working);
+    }
+
+    /// Begins to note the seconds of each stretch.
+    pub(crate) fn note_each(&mut self) {
+        self.each = Some(Vec::new());
+    }
+
+    /// Seconds per item of each stretch since then.
+    pub(crate) fn noted(&mut self) -> Vec<f64> {
+        self.each.take().unwrap_or_default()
     }
 
     /// Replaces the bytes per item by what resident memory says.
@@ -372,6 +436,23 @@ impl Learned {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_that_share_something_are_slower_together() {
+        let mut spread = Spread::default();
+        (0..3).for_each(|_| spread.add(Sampled { items: 1, seconds: 1e-3, ..Sampled::default() }));
+        let mut alike = spread;
+        alike.add_together(&[1.05e-3, 1.02e-3], 1.1e-3);
+        assert_eq!((alike.together(), alike.slower_on(8)), (None, 1.0));
+        spread.add_together(&[1.9e-3, 1.8e-3], 1.95e-3);
+        assert_eq!(spread.together().map(|together| together.0), Some(2));
+        assert!((spread.slower_on(2) - 1.8).abs() < 1e-9 && (spread.slower_on(4) - 3.4).abs() < 1e-9);
+        assert_eq!(spread.slower_on(1), 1.0);
+        // They are of the sample as well, as long as they would have been alone, and took less time than one by one.
+        assert!((spread.mean().unwrap() - 1.014e-3).abs() < 1e-6, "{:?}", spread.mean());
+        assert_eq!(spread.sampled(), 5);
+        assert!((spread.at_once() - 1.75e-3).abs() < 1e-9);
+    }
 
     fn sampled(items: usize, seconds: f64) -> Sampled {
         Sampled { items, seconds, ..Sampled::default() }

@@ -110,6 +110,11 @@ impl Alone {
         !matches!(self.state, State::Undecided | State::OnThreads)
     }
 
+    /// Whether the calling thread was found to be faster.
+    pub(crate) fn is_faster(&self) -> bool {
+        matches!(self.state, State::Staying { .. })
+    }
+
     /// Begins to learn the pace on the calling thread, if that can matter to a run that was to go on threads now, for so many more
     /// items if it is known.
     pub(crate) fn begin(&mut self, learned: &Learned, remaining: Option<usize>, done: Done) -> Next {

@@ -1,7 +1,7 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `control` who may run what and when, `climb` on how many threads, `alone` whether on any, `lookout` who looks at it, `account` what threads wait for,
+//! `control` who may run what and when, `climb` on how many threads, `alone` whether on any, `together` what they share, `lookout` who looks at it, `account` what threads wait for,
 //! `pool` the threads, `conductor` the calling thread beside them; this file drives them. All but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever the function.
 
 mod account;
@@ -18,6 +18,7 @@ mod lookout;
 mod loom;
 pub(crate) mod pool;
 pub(crate) mod stages;
+mod together;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -397,7 +398,7 @@ impl Engine {
             threads,
             cores,
             chunks,
-            went_back: self.on_threads.time > Duration::ZERO,
+            went_back: self.alone.is_faster(),
             measured_by,
             panicked: self.panicked,
             panics,
@@ -428,37 +429,15 @@ impl Engine {
             self.read_resident();
             self.start_recorder(begun);
             self.begin_telling(begun, line)?;
+            self.begun = Some(begun);
             let mut beside = Beside::begin();
-            while self.next < self.options.sample_items() && !line.ended() && line.work.interrupts.now().is_none() {
-                // A sample that would break the budget ends early.
-                if self.next > 0 && self.affordable() == 0 {
-                    break;
-                }
-                // Whoever asks for a plan is told what the function waits, too.
-                let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
-                let before = (self.learned.items, self.learned.bytes);
-                // What the first call waits, and how long it runs, is as little like the others as what it takes.
-                let waits = self.learned.waits;
-                if self.learned.spread.mean().is_none() {
-                    self.learned.waits = Waits::default();
-                }
-                // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
-                let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
-                let most = part.min(self.options.sample_items() - self.next);
-                beside.look(self.expected());
-                // Looking is no part of the next item's time.
-                self.now = Some(Instant::now());
-                self.inline_stretch(line, most, measured.then_some(true))?;
-                if !self.learned.waits.is_known() {
-                    self.learned.waits = waits;
-                }
-                let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
-                let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
-                self.learned.spread.add(stretch);
-                if self.next < self.options.sample_items() {
-                    self.look(line.outlet.collects());
-                }
-            }
+            // The first item tells whether calls are long enough to be run at the same time.
+            self.sample_alone(line, &mut beside, 1)?;
+            let together = self.items_together();
+            self.sample_alone(line, &mut beside, self.options.sample_items() - together)?;
+            self.sample_together(line, together)?;
+            self.sample_alone(line, &mut beside, self.options.sample_items())?;
+            self.begun = None;
             self.sampled_seconds = self.learned.seconds_per_item();
             beside.settle(&mut self.learned.waits);
             let mut situation = self.situation(line)?;
@@ -472,6 +451,42 @@ impl Engine {
             self.elapsed += begun.elapsed();
         }
         Ok(self.plan.as_ref().expect("set above"))
+    }
+
+    /// Runs items of the sample on the calling thread, until so many are run.
+    fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
+        let is_inline = matches!(self.phase, Phase::Inline);
+        while is_inline && self.next < most && !line.ended() && line.work.interrupts.now().is_none() {
+            // A sample that would break the budget ends early.
+            if self.next > 0 && self.affordable() == 0 {
+                break;
+            }
+            // Whoever asks for a plan is told what the function waits, too.
+            let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
+            let before = (self.learned.items, self.learned.bytes);
+            // What the first call waits, and how long it runs, is as little like the others as what it takes.
+            let waits = self.learned.waits;
+            if self.learned.spread.mean().is_none() {
+                self.learned.waits = Waits::default();
+            }
+            // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
+            let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
+            let count = part.min(most - self.next);
+            beside.look(self.expected());
+            // Looking is no part of the next item's time.
+            self.now = Some(Instant::now());
+            self.inline_stretch(line, count, measured.then_some(true))?;
+            if !self.learned.waits.is_known() {
+                self.learned.waits = waits;
+            }
+            let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
+            let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
+            self.learned.spread.add(stretch);
+            if self.next < self.options.sample_items() {
+                self.look(line.outlet.collects());
+            }
+        }
+        Ok(())
     }
 
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
@@ -523,7 +538,10 @@ impl Engine {
             if matches!(self.phase, Phase::Inline) {
                 match self.inline(line)? {
                     Inline::Done(flow) => return Ok(flow),
-                    Inline::GoParallel(plan) => self.go_parallel(&plan, line)?,
+                    Inline::GoParallel(plan) => {
+                        self.end_sampling(Instant::now());
+                        self.go_parallel(&plan, line)?;
+                    }
                 }
             }
             let (flow, slower) = self.on_threads(line)?;
@@ -577,8 +595,16 @@ impl Engine {
         Ok((outcome?, slower))
     }
 
-    /// Leaves the threads, which took so many seconds per byte, and goes on with the calling thread alone.
+    /// Goes on with the calling thread alone, after threads that took so many seconds per byte.
     fn go_back(&mut self, pace: f64, line: &mut Line<'_>) {
+        self.leave_threads(line);
+        self.stretch = 1;
+        self.alone.go_back(pace, self.done());
+        line.outlet.set_batch_size(alone::items_at_once(&self.learned));
+    }
+
+    /// Leaves the threads, which have nothing to do any longer.
+    fn leave_threads(&mut self, line: &mut Line<'_>) {
         self.keep_panics();
         let Phase::Parallel(control, _) = std::mem::replace(&mut self.phase, Phase::Inline) else { return };
         let (since, sink_before) = self.parted.take().unwrap_or_default();
@@ -591,9 +617,6 @@ impl Engine {
         self.chunks += state.chunks;
         (self.plan, self.slower) = (None, None);
         self.now = Some(Instant::now());
-        self.stretch = 1;
-        self.alone.go_back(pace, self.done());
-        line.outlet.set_batch_size(alone::items_at_once(&self.learned));
     }
 
     /// What the calling thread spent, and the bytes of all results.
@@ -985,7 +1008,6 @@ impl Engine {
     }
 
     fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<(), Error> {
-        self.end_sampling(Instant::now());
         let threads = Threads::find(self.options.wanted_threads())?;
         let situation = self.situation(line)?;
         let cores = situation.threads.min(plan.threads());
