@@ -20,12 +20,17 @@
 )]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::any::Any;
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, needs_drop, take};
+use std::mem::{ManuallyDrop, needs_drop, take, transmute};
+use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use super::pages::{Advice, LARGE, Pages};
+use super::ranges::Integers;
 use super::stages::{Clock, Scratch};
 use crate::memory::measure::Heap;
 
@@ -106,26 +111,36 @@ impl Block {
         })
     }
 
-    /// Asks the kernel to back a large block with huge pages as it is filled, where it offers them to those who ask.
-    ///
-    /// A collection of cheap results spends most of its time on page faults, one for each 4 KiB (2 us measured); a huge page is
-    /// one for 2 MiB. glibc does the same with its tunable `glibc.malloc.hugetlb=1`.
-    #[cfg(target_os = "linux")]
-    fn ask_for_huge_pages(&self) {
-        const HUGE: usize = 2 << 20;
-        // Below some huge pages the parts at both ends that can't be one outweigh those that can.
-        if self.layout.size() < 4 * HUGE {
-            return;
+    /// What of a large block has its pages, where the system can be asked for them.
+    fn pages(&self) -> Option<Pages> {
+        if self.layout.size() < LARGE {
+            return None;
         }
-        let start = self.places.addr().next_multiple_of(HUGE);
-        let end = (self.places.addr() + self.layout.size()) / HUGE * HUGE;
-        // SAFETY: the range lies within memory that is this block's own, and the advice changes how it is backed, not what is in
-        // it. Where the kernel refuses, everything stays as it was.
-        unsafe { libc::madvise(self.places.with_addr(start).cast(), end - start, libc::MADV_HUGEPAGE) };
+        let start = self.places.addr();
+        Some(Pages::new(start..start + self.layout.size(), page_size()?))
+    }
+
+    /// Asks the system for a part of the block, and says how long that took, or `None` where it does not know such an advice.
+    #[cfg(target_os = "linux")]
+    fn advise(&self, part: Range<usize>, advice: Advice) -> Option<Duration> {
+        let advice = match advice {
+            Advice::Huge => libc::MADV_HUGEPAGE,
+            Advice::Populate => libc::MADV_POPULATE_WRITE,
+        };
+        let start = self.places.addr();
+        assert!(start <= part.start && part.start <= part.end && part.end <= start + self.layout.size());
+        let begun = Instant::now();
+        // SAFETY: the part lies within memory that is this block's own, and both advices change how it is backed and not what is
+        // in it, whoever reads or writes it meanwhile. Where the system refuses, everything stays as it was.
+        let answer = unsafe { libc::madvise(self.places.with_addr(part.start).cast(), part.len(), advice) };
+        let took = begun.elapsed();
+        (answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL)).then_some(took)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn ask_for_huge_pages(&self) {}
+    fn advise(&self, _part: Range<usize>, _advice: Advice) -> Option<Duration> {
+        None
+    }
 
     /// The memory of an empty `Vec`.
     fn of_vec<R>(mut vec: Vec<R>) -> Self {
@@ -151,11 +166,45 @@ impl Block {
     }
 }
 
+/// Bytes of a page, where the system can be asked for pages.
+#[cfg(target_os = "linux")]
+fn page_size() -> Option<usize> {
+    // SAFETY: it reads a constant of the system.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page).ok().filter(|page| page.is_power_of_two())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn page_size() -> Option<usize> {
+    None
+}
+
 impl Drop for Block {
     fn drop(&mut self) {
         if self.layout.size() > 0 {
             // SAFETY: it was allocated with this layout.
             unsafe { dealloc(self.places, self.layout) };
+        }
+    }
+}
+
+/// The block of a collection, which is lent in regions.
+struct Ground {
+    block: Block,
+    /// What of it has its pages, where that is worth a thought.
+    pages: Option<Pages>,
+}
+
+impl Ground {
+    fn new(block: Block) -> Self {
+        Self { pages: block.pages(), block }
+    }
+
+    /// Sees to it that `bytes` from `places` on are backed, which is cheaper than to let each page be missed.
+    fn prepare(&self, places: *mut u8, bytes: usize) {
+        if let Some(pages) = &self.pages {
+            let start = places.addr();
+            pages.prepare(start..start + bytes, |part, advice| self.block.advise(part, advice));
         }
     }
 }
@@ -167,21 +216,80 @@ struct Items {
     /// The places `next..end` hold items.
     next: usize,
     end: usize,
+    /// Items behind them that are not written yet, of integers alone.
+    unwritten: Integers,
 }
 
 impl Items {
     fn new(kind: Kind) -> Self {
-        Self { kind, block: Block::new(kind, 0), next: 0, end: 0 }
+        Self::in_block(kind, Block::new(kind, 0), 0)
+    }
+
+    /// Items in the first `count` places of a block.
+    fn in_block(kind: Kind, block: Block, count: usize) -> Self {
+        Self { kind, block, next: 0, end: count, unwritten: Integers::default() }
     }
 
     fn len(&self) -> usize {
+        self.written() + self.unwritten.count
+    }
+
+    #[inline]
+    fn written(&self) -> usize {
         self.end - self.next
     }
 
-    /// The first item's place, and how many there are.
+    /// The place of the first item, and how many are there.
     fn held(&self, mark: u64) -> (*mut u8, usize) {
         self.kind.check(mark);
-        (self.kind.at(self.block.places, self.next), self.len())
+        (self.kind.at(self.block.places, self.next), self.written())
+    }
+
+    /// Writes the next items, where none is written that waits. Gives how many are, which is some where some wait.
+    #[inline]
+    fn write(&mut self) -> usize {
+        if self.written() == 0 && self.unwritten.count > 0 {
+            self.write_integers();
+        }
+        self.written()
+    }
+
+    fn write_integers(&mut self) {
+        /// An eighth of most first-level caches: they are read again before anything takes their place, and what each call of this
+        /// takes is spread over 500 items and more.
+        const AT_ONCE: usize = 4 << 10;
+
+        /// # Safety
+        ///
+        /// There are so many places for values of `N` from `places` on.
+        unsafe fn write<N>(places: *mut u8, integers: Integers, of_bits: impl Fn(u64) -> N) {
+            let mut bits = integers.first;
+            for index in 0..integers.count {
+                // SAFETY: promised by the caller.
+                unsafe { places.cast::<N>().wrapping_add(index).write(of_bits(bits)) };
+                bits = bits.wrapping_add(1);
+            }
+        }
+
+        let most = AT_ONCE / self.kind.size;
+        if self.block.capacity < most.min(self.unwritten.count) {
+            self.block = Block::new(self.kind, most.min(self.unwritten.count));
+        }
+        let rest = self.unwritten.split_off(most.min(self.unwritten.count));
+        let next = std::mem::replace(&mut self.unwritten, rest);
+        let places = self.block.places;
+        // SAFETY: the block has so many places, of this size and alignment, and none of them holds an item, because none is written
+        // that waits. Integers of one size are the same in memory, signed or not, and their lowest bits follow each other alike.
+        unsafe {
+            match self.kind.size {
+                1 => write(places, next, |bits| bits as u8),
+                2 => write(places, next, |bits| bits as u16),
+                4 => write(places, next, |bits| bits as u32),
+                8 => write(places, next, |bits| bits),
+                size => unreachable!("an integer of {size} bytes"),
+            }
+        }
+        (self.next, self.end) = (0, next.count);
     }
 
     /// Makes room for `most` items in an empty buffer, or for the `upper` that can come.
@@ -205,7 +313,15 @@ impl Items {
     fn split_off(&mut self, keep: usize) -> Self {
         assert!(keep <= self.len(), "a buffer can't be split past its end");
         let count = self.len() - keep;
-        let rest = Self { kind: self.kind, block: Block::new(self.kind, count), next: 0, end: count };
+        if self.unwritten.count > 0 {
+            // Integers are as well written again.
+            self.unwritten.put_back(self.written());
+            self.end = self.next;
+            let mut rest = Self::new(self.kind);
+            rest.unwritten = self.unwritten.split_off(keep);
+            return rest;
+        }
+        let rest = Self::in_block(self.kind, Block::new(self.kind, count), count);
         let from = self.kind.at(self.block.places, self.next + keep);
         // SAFETY: the last `count` of `next..end` hold items; they are moved into a fresh allocation with room for them, and `end`
         // is lowered so that they are not taken from here again.
@@ -217,7 +333,7 @@ impl Items {
 
 impl Drop for Items {
     fn drop(&mut self) {
-        let count = self.len();
+        let count = self.written();
         let left = self.kind.at(self.block.places, self.next);
         self.end = self.next;
         // SAFETY: the places held items, and are no longer counted as such.
@@ -238,7 +354,7 @@ pub(crate) struct Results {
 /// What keeps the places of results.
 enum Memory {
     Own(Block),
-    Region(Arc<Block>),
+    Region(Arc<Ground>),
 }
 
 // SAFETY: the places are this value's alone: an own allocation's, or those that a `Collection` or `Results::rest_behind` gave to
@@ -263,8 +379,12 @@ impl Results {
         self.kind.at(self.places, self.len - count)
     }
 
-    /// Makes room for `count` results in an own allocation, unless there is room already.
+    /// Makes room for `count` results in an own allocation, unless there is room already, which is prepared then.
     pub(crate) fn ensure(&mut self, count: usize) {
+        if let Memory::Region(ground) = &self.memory {
+            let count = count.min(self.capacity - self.len);
+            ground.prepare(self.kind.at(self.places, self.len), count * self.kind.size);
+        }
         if self.capacity - self.len < count {
             assert!(self.len == 0 && matches!(self.memory, Memory::Own(_)), "room is made before the first result");
             *self = Self::in_block(self.kind, Block::new(self.kind, count));
@@ -275,14 +395,14 @@ impl Results {
     /// in a region.
     fn rest_behind(&mut self, capacity: usize) -> Self {
         assert!(self.len <= capacity, "results that are there stay");
-        let Memory::Region(block) = &self.memory else { return Self::in_block(self.kind, Block::new(self.kind, 0)) };
+        let Memory::Region(ground) = &self.memory else { return Self::in_block(self.kind, Block::new(self.kind, 0)) };
         assert!(capacity <= self.capacity, "a region does not grow");
         let rest = Self {
             kind: self.kind,
             places: self.kind.at(self.places, capacity),
             len: 0,
             capacity: self.capacity - capacity,
-            memory: Memory::Region(Arc::clone(block)),
+            memory: Memory::Region(Arc::clone(ground)),
         };
         self.capacity = capacity;
         rest
@@ -337,7 +457,7 @@ impl Drop for Results {
 /// What a `collect` fills: results that are to become one `Vec`, written into its allocation by whoever has them.
 pub(crate) struct Collection {
     kind: Kind,
-    block: Arc<Block>,
+    ground: Arc<Ground>,
     /// The places `..len` hold results, the places `len..given` are lent to regions.
     len: usize,
     given: usize,
@@ -353,8 +473,7 @@ impl Collector {
     /// Room for `capacity` results, or `None` where there is no such amount of memory.
     pub(crate) fn room_for(self, capacity: usize) -> Option<Collection> {
         let block = Block::try_new(self.0, capacity)?;
-        block.ask_for_huge_pages();
-        Some(Collection { kind: self.0, block: Arc::new(block), len: 0, given: 0, in_place: true })
+        Some(Collection { kind: self.0, ground: Arc::new(Ground::new(block)), len: 0, given: 0, in_place: true })
     }
 }
 
@@ -363,25 +482,25 @@ impl Collection {
     fn into_block(self, mark: u64) -> (Block, usize) {
         self.kind.check(mark);
         let this = ManuallyDrop::new(self);
-        // SAFETY: `this` is dropped nowhere, so the block has one owner still; nothing else of it needs a drop, but for the results,
+        // SAFETY: `this` is dropped nowhere, so the ground has one owner still; nothing else of it needs a drop, but for the results,
         // which are the caller's now.
-        let block = unsafe { ptr::read(&raw const this.block) };
-        let Some(block) = Arc::into_inner(block) else { unreachable!("all regions were added before") };
+        let ground = unsafe { ptr::read(&raw const this.ground) };
+        let Some(Ground { block, .. }) = Arc::into_inner(ground) else { unreachable!("all regions were added before") };
         (block, this.len)
     }
 
     /// The next `count` places, or none where there are not so many.
     pub(crate) fn place(&mut self, count: usize) -> Results {
-        if self.block.capacity - self.given < count {
+        if self.ground.block.capacity - self.given < count {
             // From here on nothing lies in place, so that results can be added in order.
             self.in_place = false;
         }
         if !self.in_place {
             return Results::in_block(self.kind, Block::new(self.kind, 0));
         }
-        let places = self.kind.at(self.block.places, self.given);
+        let places = self.kind.at(self.ground.block.places, self.given);
         self.given += count;
-        let memory = Memory::Region(Arc::clone(&self.block));
+        let memory = Memory::Region(Arc::clone(&self.ground));
         Results { kind: self.kind, places, len: 0, capacity: count, memory }
     }
 
@@ -398,7 +517,7 @@ impl Collection {
     /// Adds the results next in order.
     pub(crate) fn add(&mut self, mut results: Results) {
         assert_eq!(results.kind.mark, self.kind.mark, "results of another run");
-        let end = self.kind.at(self.block.places, self.len);
+        let end = self.kind.at(self.ground.block.places, self.len);
         if matches!(results.memory, Memory::Region(_)) {
             assert!(ptr::eq(results.places, end), "regions are added in order");
             // The places behind `len` hold results, which `results` no longer counts.
@@ -407,10 +526,10 @@ impl Collection {
             return;
         }
         assert_eq!(self.given, self.len, "results that lie elsewhere come behind all regions");
-        if self.block.capacity - self.len < results.len {
+        if self.ground.block.capacity - self.len < results.len {
             self.grow(results.len);
         }
-        let end = self.kind.at(self.block.places, self.len);
+        let end = self.kind.at(self.ground.block.places, self.len);
         // SAFETY: there is room behind `len`, which is lent to nobody, and the marks show that the kinds are the same.
         self.len += unsafe { results.move_to(end) };
         self.given = self.len;
@@ -422,8 +541,8 @@ impl Collection {
         let capacity = (self.len + more).max(2 * self.len);
         let block = Block::new(self.kind, capacity);
         // SAFETY: the places `..len` hold results and the new ones nothing; the old block frees its memory alone.
-        unsafe { ptr::copy_nonoverlapping(self.block.places, block.places, self.len * self.kind.size) };
-        self.block = Arc::new(block);
+        unsafe { ptr::copy_nonoverlapping(self.ground.block.places, block.places, self.len * self.kind.size) };
+        self.ground = Arc::new(Ground::new(block));
         self.in_place = false;
     }
 
@@ -436,7 +555,7 @@ impl Drop for Collection {
     fn drop(&mut self) {
         let count = take(&mut self.len);
         // SAFETY: the places held results, and are no longer counted as such.
-        unsafe { self.kind.drop_values(self.block.places, count) };
+        unsafe { self.kind.drop_values(self.ground.block.places, count) };
     }
 }
 
@@ -460,6 +579,18 @@ impl RawChunk {
     /// Items that wait.
     pub(crate) fn items(&self) -> usize {
         self.items.len()
+    }
+
+    /// Whether there are items that are not written yet. They are integers, and own nothing.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.items.unwritten.count > 0
+    }
+
+    /// Writes the next items, where none is written that waits, and says how many may be run now of the next `count`.
+    #[inline]
+    pub(crate) fn write_items(&mut self, count: usize) -> usize {
+        assert!(count <= self.items.len(), "so many items wait");
+        self.items.write().min(count)
     }
 
     /// Moves results that lie in a collection's allocation to one of their own, so that the collection can end.
@@ -486,7 +617,7 @@ impl RawChunk {
         self.items.kind.check(mark);
         self.results.kind.check(mark);
         let room = self.results.capacity - self.results.len;
-        assert!(quota <= self.items.len() && quota <= room, "a chunk has room for its results");
+        assert!(quota <= self.items.written() && quota <= room, "a chunk has room for its results");
         self.quota = quota;
     }
 
@@ -550,6 +681,32 @@ impl Drop for Counted<'_> {
     }
 }
 
+/// A value of a type that `Any` refuses because there may be lifetimes in it.
+trait Anything {
+    fn as_any(&mut self) -> &mut dyn Any
+    where
+        Self: 'static;
+}
+
+impl<V> Anything for V {
+    fn as_any(&mut self) -> &mut dyn Any
+    where
+        Self: 'static,
+    {
+        self
+    }
+}
+
+/// The next up to `most` items of an input that is a range of integers.
+fn take_integers<I: Iterator>(input: &mut I, most: usize) -> Option<Integers> {
+    let input: &mut (dyn Anything + '_) = input;
+    // SAFETY: the value is borrowed for as long as this call takes. `Integers::take` does no more with it than to ask whether it is
+    // of one of several types, and to use it as such. Types that differ by lifetimes alone pass for the same there; but those have
+    // none, so that what is taken for one of them is one. It is what the crates `typeid` and `castaway` do.
+    let input = unsafe { transmute::<&mut (dyn Anything + '_), &mut (dyn Anything + 'static)>(input) };
+    Integers::take(input.as_any(), most)
+}
+
 /// The types of a run's items and results, and the only way for values into its buffers and out of them.
 pub(crate) struct Types<T, R> {
     mark: u64,
@@ -586,7 +743,7 @@ impl<T, R> Types<T, R> {
     /// A chunk without items that has room for one, and for its result.
     pub(crate) fn place_of_one(self) -> Box<RawChunk> {
         let (items, results) = (Kind::of::<T>(self.mark), self.results());
-        let items = Items { kind: items, block: Block::new(items, 1), next: 0, end: 0 };
+        let items = Items::in_block(items, Block::new(items, 1), 0);
         Box::new(RawChunk::of(items, Results::in_block(results, Block::new(results, 1))))
     }
 
@@ -599,6 +756,18 @@ impl<T, R> Types<T, R> {
         // one for a `T`.
         unsafe { items.block.places.cast::<T>().write(item) };
         (items.next, items.end) = (0, 1);
+    }
+
+    /// Takes up to `most` items of `input` into a chunk without items, if that is a range of integers, and leaves it to the thread
+    /// that runs them to write them down. Says whether it is.
+    pub(crate) fn note(self, chunk: &mut RawChunk, input: &mut impl Iterator<Item = T>, most: usize) -> bool {
+        let items = &mut chunk.items;
+        items.kind.check(self.mark);
+        assert_eq!(items.len(), 0, "a buffer is filled only when it is empty");
+        let Some(integers) = take_integers(input, most) else { return false };
+        // The input gives values of `T`, so it is a range of that type of integers, and `T` has their size.
+        items.unwritten = integers;
+        true
     }
 
     /// Takes up to `most` items from `input` into a chunk without items.
@@ -615,7 +784,7 @@ impl<T, R> Types<T, R> {
         }
     }
 
-    /// The waiting items of a chunk.
+    /// The waiting items of a chunk that are written.
     pub(crate) fn items_of(self, chunk: &RawChunk) -> &[T] {
         let (first, count) = chunk.items.held(self.mark);
         // SAFETY: the places hold items, of this type as the mark shows, and the slice borrows the chunk.
@@ -1028,6 +1197,61 @@ mod tests {
         assert_eq!(none.into_vec(none.results_of(vec![(); 3])).len(), 3);
     }
 
+    /// Fills a collection of `count` results from regions of `sizes` in turn, on two threads at once, and looks at each result.
+    fn fill_together<R: Send + PartialEq>(count: usize, sizes: &[usize], result: fn(usize) -> R) {
+        let types = Types::<usize, R>::new();
+        let mut all = types.collector().room_for(count).unwrap();
+        let mut jobs = Vec::new();
+        let mut start = 0;
+        for &size in sizes.iter().cycle() {
+            if start == count {
+                break;
+            }
+            let items = start..count.min(start + size);
+            start = items.end;
+            jobs.push((all.place(items.len()), items));
+        }
+        let fill = |(mut room, items): (Results, Range<usize>)| {
+            let mut chunk = types.chunk();
+            types.fill(&mut chunk, &mut items.clone(), items.len());
+            // As it is when a chunk's start is not its only one.
+            room.ensure(items.len() / 2);
+            chunk.results = room;
+            chunk.results.ensure(items.len());
+            types.quota(&mut chunk, items.len()).run(result);
+            chunk.results.take()
+        };
+        let (mut even, mut odd) = (Vec::new(), Vec::new());
+        jobs.into_iter()
+            .enumerate()
+            .for_each(|(index, job)| if index % 2 == 0 { even.push(job) } else { odd.push(job) });
+        let [even, odd] = std::thread::scope(|scope| {
+            let run = |jobs: Vec<_>| scope.spawn(|| jobs.into_iter().map(fill).collect::<Vec<_>>());
+            [run(even), run(odd)].map(|thread| thread.join().unwrap())
+        });
+        let mut odd = odd.into_iter();
+        for results in even {
+            all.add(results);
+            odd.next().into_iter().for_each(|results| all.add(results));
+        }
+        let all = types.collected(all);
+        assert_eq!(all.len(), count);
+        assert!(all.iter().enumerate().all(|(index, value)| *value == result(index)));
+    }
+
+    #[test]
+    fn a_collection_of_huge_pages_is_whole_whatever_regions_it_is_filled_from() {
+        // 16 MB and more: smaller than a page, about as large as a chunk of cheap calls, and larger than a huge page.
+        fill_together(2_000_003, &[16_384], |index| index);
+        fill_together(2_000_003, &[100, 1, 20_000, 511, 600_000], |index| !index);
+        // Results that lie across pages, and regions that begin and end within one.
+        fill_together(1_000_001, &[5_000, 333, 70_000], |index| [index as u8; 17]);
+        fill_together(9_000_000, &[131_072, 10, 3_000_000], |index| index as u8);
+        fill_together(300, &[1, 7], |index| [index; 8_192]);
+        // These have no memory, however many there are.
+        fill_together(9_000_000, &[131_072], |_| ());
+    }
+
     #[test]
     fn a_large_collection_lies_in_one_allocation_of_its_size() {
         let types = Types::<u64, u64>::new();
@@ -1044,6 +1268,148 @@ mod tests {
         let all = types.collected(all);
         assert_eq!(all.capacity(), count);
         assert!(all.iter().zip(0..).all(|(&result, item): (_, u64)| result == !item));
+    }
+
+    /// A chunk of these integers, none of which is written.
+    fn noted<T>(types: Types<T, T>, mut range: impl Iterator<Item = T>, count: usize) -> Box<RawChunk> {
+        let mut chunk = types.chunk();
+        assert!(types.note(&mut chunk, &mut range, count) && chunk.has_unwritten());
+        chunk
+    }
+
+    #[test]
+    fn integers_are_written_where_they_are_run() {
+        macro_rules! check {
+            ($($integer:ty)*) => {$({
+                let types = Types::<$integer, $integer>::new();
+                let range = <$integer>::MAX - 99..<$integer>::MAX;
+                let mut chunk = noted(types, range.clone(), 200);
+                assert_eq!((chunk.items(), chunk.item_buffer()), (99, 0));
+                chunk.results.ensure(99);
+                run_pieces(types, &mut chunk, 10, |item| item);
+                run_pieces(types, &mut chunk, 89, |item| item);
+                assert!(types.into_vec(chunk.results.take()).into_iter().eq(range));
+            })*};
+        }
+        check!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
+        let types = Types::<i16, i16>::new();
+        let mut chunk = noted(types, -300..300, 600);
+        run_all(types, &mut chunk, 600);
+        assert!(types.into_vec(chunk.results.take()).into_iter().eq(-300..300));
+    }
+
+    /// Runs the next `count` items of a chunk that has room for their results, as a worker does.
+    fn run_pieces<T>(types: Types<T, T>, chunk: &mut RawChunk, mut count: usize, mut function: impl FnMut(T) -> T) {
+        while count > 0 {
+            let piece = chunk.write_items(count);
+            types.quota(chunk, piece).run(&mut function);
+            count -= piece;
+        }
+    }
+
+    fn run_all<T>(types: Types<T, T>, chunk: &mut RawChunk, count: usize) {
+        chunk.results.ensure(count);
+        run_pieces(types, chunk, count, |item| item);
+    }
+
+    #[test]
+    fn integers_are_written_piece_by_piece_into_a_small_buffer() {
+        let types = Types::<u64, u64>::new();
+        let mut chunk = noted(types, 5..100_005, 100_000);
+        chunk.results.ensure(100_000);
+        let mut next = 0;
+        for quota in [1, 510, 1, 1, 3_000, 96_487] {
+            run_pieces(types, &mut chunk, quota, |item| item);
+            next += quota;
+            assert_eq!((chunk.items(), chunk.results.len()), (100_000 - next, next));
+        }
+        assert!(chunk.item_buffer() <= 4 << 10);
+        assert!(types.into_vec(chunk.results.take()).into_iter().eq(5..100_005));
+        // The buffer is used again, for what is written at once too.
+        types.fill(&mut chunk, &mut (0..1_000), 1_000);
+        run_all(types, &mut chunk, 1_000);
+        assert!(types.into_vec(chunk.results.take()).into_iter().eq(0..1_000));
+    }
+
+    #[test]
+    fn a_chunk_of_integers_can_be_split_anywhere() {
+        let types = Types::<i32, i32>::new();
+        let all = -2_000..3_000;
+        for (run_before, keep) in
+            [(0, 0), (0, 10), (0, 5_000), (7, 0), (7, 100), (1_024, 0), (1_024, 2_000), (4_999, 1), (5_000, 0)]
+        {
+            let mut chunk = noted(types, all.clone(), 5_000);
+            chunk.results.ensure(5_000);
+            run_pieces(types, &mut chunk, run_before, |item| item);
+            let mut rest = chunk.split_off(keep);
+            assert_eq!((chunk.items(), rest.items()), (keep, 5_000 - run_before - keep));
+            run_pieces(types, &mut chunk, keep, |item| item);
+            let waiting = rest.items();
+            run_all(types, &mut rest, waiting);
+            let parts = [types.into_vec(chunk.results.take()), types.into_vec(rest.results.take())];
+            assert!(parts.concat().into_iter().eq(all.clone()), "{run_before} {keep}");
+        }
+    }
+
+    #[test]
+    fn an_integer_is_taken_out_and_put_back_where_others_are_not_written() {
+        let types = Types::<u8, u8>::new();
+        let mut chunk = noted(types, 0..=255, 256);
+        chunk.results.ensure(256);
+        for item in 0..=255 {
+            chunk.write_items(1);
+            let taken = types.take_item(&mut chunk);
+            assert_eq!(taken, item);
+            types.put_back(&mut chunk, taken);
+            assert_eq!(types.items_of(&chunk)[0], item);
+            run_pieces(types, &mut chunk, 1, |item| item);
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| types.take_item(&mut chunk))).is_err(), "no item waits");
+    }
+
+    #[test]
+    fn a_panic_loses_its_integer_alone() {
+        let types = Types::<u64, u64>::new();
+        let mut chunk = noted(types, 0..2_000, 2_000);
+        chunk.results.ensure(2_000);
+        let run = AssertUnwindSafe(|| {
+            run_pieces(types, &mut chunk, 2_000, |item| if item == 777 { panic!("777") } else { item });
+        });
+        assert!(catch_unwind(run).is_err());
+        assert_eq!((chunk.items(), chunk.results.len()), (1_222, 777));
+        run_pieces(types, &mut chunk, 1_222, |item| item);
+        assert!(types.into_vec(chunk.results.take()).into_iter().eq((0..2_000).filter(|&item| item != 777)));
+    }
+
+    #[test]
+    fn no_more_integers_are_run_than_wait_or_written_over() {
+        let types = Types::<u64, u64>::new();
+        let mut chunk = noted(types, 0..10, 10);
+        chunk.results.ensure(20);
+        assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 11).quota())).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| types.note(&mut chunk, &mut (0..3), 3))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut (0..3), 3))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| types.put_one(&mut chunk, 3))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| types.take_item(&mut chunk))).is_err(), "none is written");
+        assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 1).quota())).is_err(), "none is written");
+        assert!(catch_unwind(AssertUnwindSafe(|| chunk.write_items(11))).is_err());
+        let others = Types::<u64, u64>::new();
+        assert!(catch_unwind(AssertUnwindSafe(|| others.note(&mut others.chunk(), &mut (0..3), 3))).is_ok());
+        assert!(catch_unwind(AssertUnwindSafe(|| types.note(&mut others.chunk(), &mut (0..3), 3))).is_err());
+    }
+
+    #[test]
+    fn inputs_that_are_no_ranges_of_integers_are_not_noted() {
+        let words = ["a".to_owned(), "b".to_owned()];
+        // Its type has a lifetime, and one that looks like a range.
+        let borrowed = Types::<&str, &str>::new();
+        let mut input = words.iter().map(String::as_str);
+        assert!(!borrowed.note(&mut borrowed.chunk(), &mut input, 2));
+        assert!(input.eq(["a", "b"]));
+        let numbers = Types::<u64, u64>::new();
+        assert!(!numbers.note(&mut numbers.chunk(), &mut (0..3u64).filter(|_| true), 2));
+        assert!(!numbers.note(&mut numbers.chunk(), &mut vec![3u64].into_iter(), 2));
+        assert!(!numbers.note(&mut numbers.chunk(), &mut [1u64].iter().copied(), 2));
     }
 
     #[test]

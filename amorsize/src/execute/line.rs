@@ -154,8 +154,8 @@ impl Outlet for Kept {
 
 /// Where items come from.
 pub(crate) trait Input {
-    /// Takes up to `most` items into a chunk without items.
-    fn fill(&mut self, chunk: &mut RawChunk, most: usize);
+    /// Takes up to `most` items into a chunk without items. Where it is for a `worker`, that may be left to write them down.
+    fn fill(&mut self, chunk: &mut RawChunk, most: usize, worker: bool);
     /// Items that are left, at least and at most.
     fn size_hint(&mut self) -> (usize, Option<usize>);
     /// A chunk without items.
@@ -197,9 +197,12 @@ impl<I: IntoIterator, R> Source<I, R> {
 }
 
 impl<I: IntoIterator, R> Input for Source<I, R> {
-    fn fill(&mut self, chunk: &mut RawChunk, most: usize) {
+    fn fill(&mut self, chunk: &mut RawChunk, most: usize, worker: bool) {
         let types = self.types;
-        types.fill(chunk, self.iterator(), most);
+        let iterator = self.iterator();
+        if !(worker && types.note(chunk, iterator, most)) {
+            types.fill(chunk, iterator, most);
+        }
     }
 
     fn size_hint(&mut self) -> (usize, Option<usize>) {
@@ -289,28 +292,28 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// A chunk with up to `count` items.
-    fn take(&mut self, count: usize) -> Box<RawChunk> {
+    /// A chunk with up to `count` items, for the calling thread or a worker.
+    fn take(&mut self, count: usize, worker: bool) -> Box<RawChunk> {
         if let Some(held) = self.stock.held.take() {
             return held;
         }
         let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
         if !self.stock.ended {
-            self.fill(&mut chunk, count);
+            self.fill(&mut chunk, count, worker);
             // An iterator that said `None` is not asked again: it need not be fused.
             self.stock.ended = chunk.items() < count;
         }
         chunk
     }
 
-    fn fill(&mut self, chunk: &mut RawChunk, count: usize) {
+    fn fill(&mut self, chunk: &mut RawChunk, count: usize, worker: bool) {
         if !self.work.tracks {
-            return self.input.fill(chunk, count);
+            return self.input.fill(chunk, count, worker);
         }
         let buffer = chunk.item_buffer();
         let frame = Frame::begin();
-        self.input.fill(chunk, count);
+        self.input.fill(chunk, count, worker);
         let used = frame.end().retained();
         tracking::settle(used);
         let own = chunk.item_buffer() as i64 - buffer as i64;
@@ -332,7 +335,7 @@ impl Line<'_> {
         timed: bool,
         measured: Option<bool>,
     ) -> (Inlined, Results) {
-        let mut chunk = self.take(count);
+        let mut chunk = self.take(count, false);
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
@@ -392,7 +395,7 @@ impl Line<'_> {
 
     /// Pulls up to `count` items for a worker, if there are any.
     pub(crate) fn pull(&mut self, count: usize) -> Option<Pulled> {
-        let mut chunk = self.take(count);
+        let mut chunk = self.take(count, true);
         let items = chunk.items();
         if items == 0 {
             self.stock.recycle(chunk);

@@ -1,7 +1,9 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `control` who may run what and when, `climb` on how many threads, `alone` whether on any, `together` what they share, `lookout` who looks at it, `account` what threads wait for,
+//! `ranges` items that workers write down themselves, `pages` when the memory of results is backed, `control` who may run what and
+//! when, `climb` on how many threads, `alone` whether on any, `together` what they share, `lookout` who looks at it, `account` what
+//! threads wait for,
 //! `pool` the threads, `conductor` the calling thread beside them; this file drives them. All but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever the function.
 
 mod account;
@@ -16,7 +18,9 @@ pub(crate) mod line;
 mod lookout;
 #[cfg(all(loom, test))]
 mod loom;
+mod pages;
 pub(crate) mod pool;
+mod ranges;
 pub(crate) mod stages;
 mod together;
 

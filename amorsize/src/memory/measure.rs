@@ -140,6 +140,16 @@ impl Heap {
             ..all
         })
     }
+
+    /// Both, of calls one after the other.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self {
+            sum: self.sum + next.sum,
+            largest: self.largest.max(next.largest),
+            working: self.working.max(next.working),
+            elsewhere: self.elsewhere || next.elsewhere,
+        }
+    }
 }
 
 impl<T> Clone for Measure<T> {

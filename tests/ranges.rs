@@ -1,0 +1,238 @@
+//! Of a range of integers workers make the items themselves: no result tells it from another iterator over the same items.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use amorsize::{Bytes, Retry, process_in_batches};
+use proptest::prelude::*;
+
+/// What a case runs with.
+#[derive(Clone, Debug)]
+struct Case {
+    /// Where the range begins, counted from an end of its type, and how many items it has at most.
+    from: u64,
+    from_the_end: bool,
+    items: u64,
+    /// Rounds of work per item: from nothing to some microseconds, so that many a run goes on threads.
+    cost: u32,
+    threads: usize,
+    batch_size: Option<usize>,
+    /// Too little for most collections.
+    budget: Bytes,
+    /// After so many results an iterator is left.
+    stop_at: usize,
+    one_by_one: bool,
+    /// Whether the rest of a collect that found too little memory is given more.
+    more: bool,
+    /// Which type of integer.
+    integer: u8,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let items = prop_oneof![Just(0), 0u64..20, 20u64..3_000, 3_000u64..20_000];
+    let from = prop_oneof![Just(0), 0u64..300, any::<u64>()];
+    let run = (prop_oneof![Just(0u32), 0u32..100, 500u32..1_500], 1usize..=3, prop::option::of(1usize..3_000));
+    (from, any::<bool>(), items, run, 1u64..64, 0usize..5_000, (any::<bool>(), any::<bool>(), 0u8..=9)).prop_map(
+        |(from, from_the_end, items, (cost, threads, batch_size), kib, stop_at, (one_by_one, more, integer))| Case {
+            from,
+            from_the_end,
+            // Expensive items come in small numbers, so that a case takes milliseconds.
+            items: if cost > 100 { items.min(2_000) } else { items },
+            cost,
+            threads,
+            batch_size,
+            budget: Bytes::kib(kib),
+            stop_at,
+            one_by_one,
+            more,
+            integer,
+        },
+    )
+}
+
+fn work(cost: u32) {
+    (0..cost).for_each(|round| {
+        std::hint::black_box(round);
+    });
+}
+
+/// Compares all terminals over these items with the items themselves. Results are the items, so that none can hide another.
+fn check_items<I>(case: &Case, items: I) -> Result<(), TestCaseError>
+where
+    I: Iterator<Item: Copy + Send + Debug + PartialEq> + Clone,
+{
+    let expected: Vec<I::Item> = items.clone().collect();
+    let run = || {
+        let call = |item| {
+            work(case.cost);
+            item
+        };
+        let mut run = process_in_batches(call, items.clone()).threads(case.threads);
+        if let Some(batch_size) = case.batch_size {
+            run = run.batch_size(batch_size);
+        }
+        // A run that may be interrupted looks before each call.
+        if case.one_by_one { run.timeout(Duration::from_secs(3600)) } else { run }
+    };
+    // No `prop_assert_eq!`, which would print all of them.
+    prop_assert!(run().collect::<Vec<_>>().unwrap() == expected);
+    let mut handed = Vec::new();
+    let report = run().max_memory(case.budget).for_each_batch(|batch| {
+        assert_eq!(batch.first_index(), handed.len());
+        handed.extend(batch);
+    });
+    prop_assert_eq!(report.unwrap().items(), expected.len());
+    prop_assert!(handed == expected);
+    prop_assert!(run().into_iter().eq(expected.iter().copied()));
+    let left = run().into_iter().take(case.stop_at);
+    prop_assert!(left.eq(expected.iter().take(case.stop_at).copied()));
+    let mut any_order: Vec<_> = run().unordered().collect();
+    any_order.sort_by_key(|&(index, _)| index);
+    prop_assert!(any_order.into_iter().eq(expected.iter().copied().enumerate()));
+
+    let mut all = Vec::new();
+    let mut rest = Some(run().max_memory(case.budget));
+    while let Some(run) = rest.take() {
+        match run.collect_partial::<Vec<_>>() {
+            Ok(results) => all.extend(results),
+            Err(partial) => {
+                prop_assert!(partial.cause().is_over_budget(), "{}", partial);
+                let (finished, left, _) = partial.into_parts();
+                all.extend(finished);
+                // The rest is finished with more, or the same once again.
+                rest = Some(if case.more { left.max_memory("1GiB") } else { left });
+            }
+        }
+    }
+    prop_assert!(all == expected);
+    Ok(())
+}
+
+/// A case with a range of one type and with the same items from an iterator that nobody knows.
+fn check(case: &Case) -> Result<(), TestCaseError> {
+    macro_rules! check_type {
+        ($integer:ty) => {{
+            let (least, most) = (<$integer>::MIN as i128, <$integer>::MAX as i128);
+            let from = i128::from(case.from).min(most - least);
+            let start = if case.from_the_end { most - from } else { least + from };
+            let end = (start + i128::from(case.items)).min(most);
+            let (start, end) = (start as $integer, end as $integer);
+            check_items(case, start..end)?;
+            check_items(case, (start..end).filter(|_| true))?;
+            check_items(case, start..=end)
+        }};
+    }
+    match case.integer {
+        0 => check_type!(u8),
+        1 => check_type!(i8),
+        2 => check_type!(u16),
+        3 => check_type!(i16),
+        4 => check_type!(u32),
+        5 => check_type!(i32),
+        6 => check_type!(u64),
+        7 => check_type!(i64),
+        8 => check_type!(usize),
+        _ => check_type!(isize),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_range_gives_what_any_iterator_over_its_items_gives(case in cases()) {
+        check(&case)?;
+    }
+}
+
+#[test]
+fn ranges_at_the_ends_of_their_types() {
+    let case = |integer, from, from_the_end, items| Case {
+        integer,
+        from,
+        from_the_end,
+        items,
+        cost: 300,
+        threads: 2,
+        batch_size: None,
+        budget: Bytes::kib(4),
+        stop_at: 100,
+        one_by_one: false,
+        more: true,
+    };
+    for integer in 0..=9 {
+        // `250..255` of `u8`, `MIN..0` of `i8`, and whatever else there is at an end.
+        for (from, from_the_end, items) in [(5, true, 5), (0, false, 128), (0, true, 9), (2_000, true, 5_000)] {
+            check(&case(integer, from, from_the_end, items)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_range_that_has_no_end_to_speak_of_is_taken_from_its_front() {
+    for results in [
+        process_in_batches(|x: u64| x, 0..=u64::MAX).threads(2).into_iter().take(30_000).collect::<Vec<_>>(),
+        process_in_batches(|x: i64| x.abs_diff(i64::MIN), i64::MIN..=i64::MAX)
+            .threads(2)
+            .into_iter()
+            .take(30_000)
+            .collect(),
+    ] {
+        assert!(results.into_iter().eq(0..30_000));
+    }
+    // Backwards, and empty since it was used up.
+    let mut used_up = 3u8..=4;
+    assert!(used_up.by_ref().eq(3..=4));
+    assert!(process_in_batches(|x| x, used_up).collect::<Vec<_>>().unwrap().is_empty());
+    #[expect(clippy::reversed_empty_ranges, reason = "it is what is tested")]
+    let backwards = 9i32..-9;
+    assert!(process_in_batches(|x| x, backwards).collect::<Vec<_>>().unwrap().is_empty());
+}
+
+#[test]
+fn calls_are_made_again_with_the_same_integer() {
+    let tries: Vec<_> = (0..3_000).map(|_| AtomicU32::new(0)).collect();
+    let flaky = |item: u16| {
+        work(500);
+        let index = usize::from(item) - 60_000;
+        if tries[index].fetch_add(1, Ordering::Relaxed) < u32::from(item % 3) { Err("again") } else { Ok(item) }
+    };
+    let run = process_in_batches(flaky, 60_000u16..63_000).threads(2).retry(Retry::new(2).backoff(Duration::ZERO));
+    assert!(run.try_collect::<Vec<_>>().unwrap().into_iter().eq(60_000..63_000));
+    assert!(tries.iter().zip(60_000u32..).all(|(tries, item)| tries.load(Ordering::Relaxed) == 1 + item % 3));
+}
+
+#[test]
+fn a_panic_loses_its_integer_alone() {
+    let call = |item: i32| {
+        work(500);
+        assert!(item % 1_000 != -7, "seven before a thousand");
+        item
+    };
+    let all = -3_000..3_000;
+    let mut results = Vec::new();
+    let mut rest = Some(process_in_batches(call, all.clone()).threads(2));
+    while let Some(run) = rest.take() {
+        match run.collect_partial::<Vec<_>>() {
+            Ok(last) => results.extend(last),
+            Err(partial) => {
+                let (finished, left, cause) = partial.into_parts();
+                assert_eq!((cause.item().unwrap() + 7) % 1_000, 0);
+                results.extend(finished);
+                rest = Some(left);
+            }
+        }
+    }
+    assert!(results.into_iter().eq(all.filter(|item| item % 1_000 != -7)));
+}
+
+#[test]
+fn stages_take_integers() {
+    let widen = |item: u32| {
+        work(300);
+        u64::from(item)
+    };
+    let run = process_in_batches(widen, 0..5_000).then(|items| process_in_batches(|item| item * 2, items)).threads(2);
+    assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq((0..5_000).map(|item| item * 2)));
+}
