@@ -402,6 +402,8 @@ impl Scene {
             joins_in: self.case.joins_in,
             refuses_oversize: false,
             resident: None,
+            pace: None,
+            slower: None,
         };
         control.pause(false);
         let outcome = conductor.conduct(&mut line, &|_| {

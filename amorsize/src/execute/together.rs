@@ -52,6 +52,8 @@ impl Engine {
         if plan.threads() < 2 || plan.threads() > situation.threads || is_filling || !is_room || !are_many {
             return Ok(());
         }
+        // What threads wait that are only just awake says little of the calls.
+        let waits = self.learned.waits;
         self.learned.note_each();
         let begun = Instant::now();
         self.go_parallel(&plan, line)?;
@@ -81,6 +83,7 @@ impl Engine {
         // Another panic waits where the limit is not lifted.
         if control.is_drained() && control.limit() == usize::MAX {
             self.leave_threads(line);
+            self.learned.waits = waits;
             let each = self.learned.noted();
             if each.len() == count && panic.is_none() {
                 self.learned.spread.add_together(&each, wall);
