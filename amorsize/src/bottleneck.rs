@@ -50,7 +50,7 @@ pub enum Bottleneck {
     LastItems,
     /// Handling of threads and items, beside calls that are too short for it.
     Handling,
-    /// The calling thread: the run stayed on it.
+    /// The calling thread: the run stayed on it, or went back to it because threads were slower.
     CallingThread,
 }
 

@@ -16,7 +16,7 @@ const RATE_SECONDS: f64 = 2.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The first items are run on the calling thread, to learn what they take.
+    /// The first items are run, on the calling thread but for the last ones of a plan's, to learn what they take.
     Sampling,
     /// The sample is done, by [`plan`](crate::Batched::plan), and the run waits to be started.
     Planned,
