@@ -45,7 +45,7 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new(whole: Range<usize>, page: usize) -> Self {
-        let next = AtomicUsize::new(whole.start.next_multiple_of(HUGE));
+        let next = AtomicUsize::new(whole.start.next_multiple_of(HUGE) + HUGE);
         Self { page, next, whole, dear: AtomicBool::new(false), unknown: AtomicBool::new(false) }
     }
 
@@ -67,12 +67,15 @@ impl Pages {
         }
     }
 
-    /// The next huge page, unless it begins behind what is to be filled now.
+    /// The next huge page, unless it is further than the next one behind what is to be filled now.
+    ///
+    /// It is asked for ahead: several threads fill one at a time, and each that touches it before it is there has the system clear one
+    /// of its own, of which all but one are given back.
     fn claim(&self, end: usize) -> Option<Range<usize>> {
         if self.dear.load(Ordering::Relaxed) {
             return None;
         }
-        let due = |start: usize| start < end && start + HUGE <= self.whole.end;
+        let due = |start: usize| start < end + HUGE && start + HUGE <= self.whole.end;
         let claimed =
             self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |start| due(start).then_some(start + HUGE));
         claimed.ok().map(|start| start..start + HUGE)
@@ -151,13 +154,14 @@ mod tests {
         let start = pages.whole.start;
         system.prepare(&pages, start..3 * HUGE);
         assert!(system.huge().is_empty());
+        // The first one is filled already, by several threads maybe.
         system.prepare(&pages, 3 * HUGE..3 * HUGE + 10);
-        assert_eq!(system.huge(), [3]);
+        assert_eq!(system.huge(), [4]);
         system.prepare(&pages, 3 * HUGE + 10..3 * HUGE + 999);
         assert!(system.huge().is_empty());
         // A region that runs before the one in front of it asks for what that would have asked for.
-        system.prepare(&pages, 5 * HUGE - 10..6 * HUGE + 1);
-        assert_eq!(system.huge(), [4, 5, 6]);
+        system.prepare(&pages, 5 * HUGE - 10..5 * HUGE + 1);
+        assert_eq!(system.huge(), [5, 6]);
         system.prepare(&pages, 3 * HUGE + 999..5 * HUGE - 10);
         assert!(system.huge().is_empty());
         system.prepare(&pages, 6 * HUGE..pages.whole.end);
@@ -169,7 +173,7 @@ mod tests {
         let system = System::new(|part| Some(if part.start == 4 * HUGE { 2 * DEAR } else { CHEAP }));
         let pages = pages();
         system.prepare(&pages, pages.whole.start..pages.whole.end);
-        assert_eq!(system.huge(), [3, 4]);
+        assert_eq!(system.huge(), [4]);
         system.prepare(&pages, 7 * HUGE..7 * HUGE + 10 * PAGE);
         assert_eq!(system.asked(), [(7 * HUGE..7 * HUGE + 10 * PAGE, Advice::Populate)]);
     }
@@ -203,10 +207,10 @@ mod tests {
     #[test]
     fn what_the_system_does_not_know_is_not_asked_again() {
         let (system, pages) = (System::new(|_| None), pages());
-        system.prepare(&pages, 3 * HUGE..5 * HUGE);
+        system.prepare(&pages, 3 * HUGE..4 * HUGE);
         let asked = system.asked();
         assert_eq!(asked.iter().filter(|(_, advice)| *advice == Advice::Populate).count(), 1);
-        system.prepare(&pages, 5 * HUGE..6 * HUGE);
+        system.prepare(&pages, 4 * HUGE..5 * HUGE);
         assert_eq!(system.asked(), [(5 * HUGE..6 * HUGE, Advice::Huge)]);
     }
 }
