@@ -481,7 +481,8 @@ fn a_token_or_a_time_of_any_stage_ends_the_run() {
         let partial = run.collect_partial::<Vec<_>>().unwrap_err();
         assert!(partial.cause().is_cancelled());
         let (finished, rest, _) = partial.into_parts();
-        assert!(finished.len() > 50);
+        // A slow thread can hold back what others finished behind its items.
+        assert!((1..=done.load(Ordering::Relaxed)).contains(&finished.len()), "{}", finished.len());
         // A new token is instead of all.
         let next = rest.cancel_token(&CancelToken::new()).into_iter().next();
         assert_eq!(next, Some(finished.len() as u64));
