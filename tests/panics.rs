@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
 use alive::Alive;
-use amorsize::process_in_batches;
+use amorsize::{TryError, process_in_batches};
 
 /// A value that is counted while it lives.
 struct Counted<'a> {
@@ -184,4 +184,36 @@ fn a_run_that_is_not_started_or_only_planned_drops_its_values() {
     assert_eq!(alive.load(Ordering::Relaxed), 100);
     drop(run);
     assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_plan_that_panics_twice_loses_nothing() {
+    // The last items of a plan's sample run at the same time, so that both may panic before either is told.
+    let call = |item: usize| {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < Duration::from_micros(500) {
+            std::hint::spin_loop();
+        }
+        if [3, 4].contains(&item) { std::panic::panic_any(MyPayload(item)) } else { item }
+    };
+    for _ in 0..5 {
+        let mut run = process_in_batches(call, 0..100).threads(2);
+        let mut panicked = Vec::new();
+        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(run.plan()))) {
+            panicked.push(payload_of(Err(payload)));
+        }
+        let mut seen = Vec::new();
+        loop {
+            match run.for_each_batch_partial(|batch| seen.extend(batch)) {
+                Ok(_) => break,
+                Err(partial) => {
+                    let TryError::Panic { item, .. } = partial.cause() else { panic!("{partial}") };
+                    panicked.push(*item);
+                    run = partial.into_rest();
+                }
+            }
+        }
+        assert_eq!(panicked, [3, 4]);
+        assert_eq!(seen, (0..100).filter(|item| ![3, 4].contains(item)).collect::<Vec<_>>());
+    }
 }

@@ -26,7 +26,9 @@ impl Engine {
     /// How many items of the sample are to be run at the same time.
     pub(super) fn items_together(&self) -> usize {
         let most = self.options.sample_items().saturating_sub(ALONE);
-        if most < 2 || self.learned.recent_seconds() < LEAST_SECONDS || pool::is_worker() {
+        // After a panic that comes before another one, a run stays on threads.
+        let is_inline = matches!(self.phase, Phase::Inline);
+        if !is_inline || most < 2 || self.learned.recent_seconds() < LEAST_SECONDS || pool::is_worker() {
             return 0;
         }
         let threads = self.options.wanted_threads();
@@ -75,6 +77,8 @@ impl Engine {
         while work.run_next(control, None, true) {}
         control.settle();
         tracking::settle(control.take_kept());
+        // Whatever becomes of the run, its chunks are not noted any longer.
+        let each = control.state().learned.noted();
         let panic = control.take_panic();
         while let Some(finished) = control.take_ready() {
             let accepted = line.hand_over(finished);
@@ -84,7 +88,6 @@ impl Engine {
         if control.is_drained() && control.limit() == usize::MAX {
             self.leave_threads(line);
             self.learned.waits = waits;
-            let each = self.learned.noted();
             if each.len() == count && panic.is_none() {
                 self.learned.spread.add_together(&each, wall);
             }
