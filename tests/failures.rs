@@ -1,8 +1,8 @@
 //! Panics, cancels and deadlines at any item, in every terminal: what was finished is handed over, no value is lost or dropped
 //! twice, nothing hangs, and the rest of the run can go on.
 
-#[path = "common/alive.rs"]
-mod alive;
+#[path = "common/counted.rs"]
+mod counted;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use alive::Alive;
 use amorsize::{Batched, CancelToken, Error, OnPanic, Partial, Report, process_in_batches};
+use counted::Counted;
 use proptest::prelude::*;
 
 /// Fails the test instead of hanging with it.
@@ -28,19 +28,6 @@ fn watched<R: Send>(body: impl FnOnce() -> R + Send) -> R {
         drop(send);
         result
     })
-}
-
-/// A value that is counted while it lives.
-#[derive(Debug)]
-struct Counted<'a> {
-    index: usize,
-    _alive: Alive<'a>,
-}
-
-impl<'a> Counted<'a> {
-    fn new(alive: &'a AtomicIsize, index: usize) -> Self {
-        Self { index, _alive: Alive::new(alive) }
-    }
 }
 
 /// What happens in the calls.

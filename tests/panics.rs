@@ -1,27 +1,15 @@
 //! A panic reaches the caller with its own payload, what was finished before it goes to the sink, every value is dropped once,
 //! and nothing hangs.
 
-#[path = "common/alive.rs"]
-mod alive;
+#[path = "common/counted.rs"]
+mod counted;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
-use alive::Alive;
 use amorsize::{TryError, process_in_batches};
-
-/// A value that is counted while it lives.
-struct Counted<'a> {
-    index: usize,
-    _alive: Alive<'a>,
-}
-
-impl<'a> Counted<'a> {
-    fn new(alive: &'a AtomicIsize, index: usize) -> Self {
-        Self { index, _alive: Alive::new(alive) }
-    }
-}
+use counted::Counted;
 
 struct MyPayload(usize);
 

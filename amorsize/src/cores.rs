@@ -6,6 +6,14 @@
 
 use std::sync::OnceLock;
 
+/// Threads of this process that can run at a time: by its affinity mask and its cgroup's quota.
+pub(crate) fn usable() -> usize {
+    /// Asking costs some reads of /proc and /sys: 26 us.
+    static USABLE: OnceLock<usize> = OnceLock::new();
+
+    *USABLE.get_or_init(|| std::thread::available_parallelism().map_or(1, Into::into))
+}
+
 /// The processors that this process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cores {
@@ -21,7 +29,7 @@ impl Cores {
         static FOUND: OnceLock<Cores> = OnceLock::new();
 
         *FOUND.get_or_init(|| {
-            let threads = std::thread::available_parallelism().map_or(1, Into::into);
+            let threads = usable();
             let physical = physical().map_or(threads, |cores| cores.min(threads));
             Self { threads, physical }
         })
@@ -106,44 +114,22 @@ mod linux {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::fs;
-    use std::path::PathBuf;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
+    use crate::recorded::Recorded;
 
-    /// A recorded machine, which is gone with its owner.
-    struct Tree(PathBuf);
-
-    impl Tree {
-        /// Which processors the process may use, and for each processor those that share its core.
-        fn new(allowed: &str, siblings: &[&str], name: &str) -> Self {
-            static TREES: AtomicUsize = AtomicUsize::new(0);
-            let tree = TREES.fetch_add(1, Ordering::Relaxed);
-            let tree = Self(std::env::temp_dir().join(format!("amorsize-cores-{}-{tree}", std::process::id())));
-            tree.write("proc/self/status", &format!("Name:\tcat\nCpus_allowed:\tff\nCpus_allowed_list:\t{allowed}\n"));
-            for (processor, siblings) in siblings.iter().enumerate() {
-                let path = format!("sys/devices/system/cpu/cpu{processor}/topology/{name}");
-                tree.write(&path, &format!("{siblings}\n"));
-            }
-            tree
+    /// A machine: which processors the process may use, and for each processor those that share its core.
+    fn machine(allowed: &str, siblings: &[&str], name: &str) -> Recorded {
+        let machine = Recorded::new();
+        machine.write("proc/self/status", &format!("Name:\tcat\nCpus_allowed:\tff\nCpus_allowed_list:\t{allowed}\n"));
+        for (processor, siblings) in siblings.iter().enumerate() {
+            let path = format!("sys/devices/system/cpu/cpu{processor}/topology/{name}");
+            machine.write(&path, &format!("{siblings}\n"));
         }
-
-        fn write(&self, path: &str, text: &str) {
-            let path = self.0.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-
-        fn physical(&self) -> Option<usize> {
-            linux::physical(&self.0)
-        }
+        machine
     }
 
-    impl Drop for Tree {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn physical(allowed: &str, siblings: &[&str], name: &str) -> Option<usize> {
+        linux::physical(machine(allowed, siblings, name).root())
     }
 
     /// Four cores with two threads each, numbered as on Intel's and AMD's processors.
@@ -151,33 +137,33 @@ mod tests {
 
     #[test]
     fn siblings_are_one_core() {
-        assert_eq!(Tree::new("0-7", &SMT, "core_cpus_list").physical(), Some(4));
+        assert_eq!(physical("0-7", &SMT, "core_cpus_list"), Some(4));
         // A kernel of 2018.
-        assert_eq!(Tree::new("0-7", &SMT, "thread_siblings_list").physical(), Some(4));
+        assert_eq!(physical("0-7", &SMT, "thread_siblings_list"), Some(4));
         // Virtual machines, and POWER with four threads for each core, number them one after the other.
-        assert_eq!(Tree::new("0-3", &["0-1", "0-1", "2-3", "2-3"], "core_cpus_list").physical(), Some(2));
+        assert_eq!(physical("0-3", &["0-1", "0-1", "2-3", "2-3"], "core_cpus_list"), Some(2));
         let power = ["0-3", "0-3", "0-3", "0-3", "4-7", "4-7", "4-7", "4-7"];
-        assert_eq!(Tree::new("0-7", &power, "core_cpus_list").physical(), Some(2));
+        assert_eq!(physical("0-7", &power, "core_cpus_list"), Some(2));
     }
 
     #[test]
     fn only_processors_count_that_the_process_may_use() {
         // `taskset -c 0-3` has four cores for itself, `taskset -c 0,4,1` two.
-        assert_eq!(Tree::new("0-3", &SMT, "core_cpus_list").physical(), Some(4));
-        assert_eq!(Tree::new("0-1,4", &SMT, "core_cpus_list").physical(), Some(2));
+        assert_eq!(physical("0-3", &SMT, "core_cpus_list"), Some(4));
+        assert_eq!(physical("0-1,4", &SMT, "core_cpus_list"), Some(2));
     }
 
     #[test]
     fn what_the_system_does_not_say_is_not_guessed() {
-        let tree = Tree::new("0-7", &SMT, "core_cpus_list");
+        let tree = machine("0-7", &SMT, "core_cpus_list");
         tree.write("sys/devices/system/cpu/smt/active", "1\n");
-        assert_eq!(tree.physical(), Some(4));
+        assert_eq!(linux::physical(tree.root()), Some(4));
         tree.write("sys/devices/system/cpu/smt/active", "0\n");
-        assert_eq!(tree.physical(), None);
+        assert_eq!(linux::physical(tree.root()), None);
         // A sandbox without the folder, or with a part of it.
-        assert_eq!(Tree::new("0-7", &[], "core_cpus_list").physical(), None);
-        assert_eq!(Tree::new("0-7", &SMT[..2], "core_cpus_list").physical(), None);
-        assert_eq!(Tree::new("", &SMT, "core_cpus_list").physical(), None);
+        assert_eq!(physical("0-7", &[], "core_cpus_list"), None);
+        assert_eq!(physical("0-7", &SMT[..2], "core_cpus_list"), None);
+        assert_eq!(physical("", &SMT, "core_cpus_list"), None);
     }
 
     #[test]

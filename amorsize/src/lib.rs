@@ -22,6 +22,8 @@ mod plan;
 mod progress;
 #[cfg(feature = "progress")]
 mod progress_bar;
+#[cfg(all(test, target_os = "linux"))]
+mod recorded;
 mod report;
 mod retry;
 mod run;

@@ -108,13 +108,14 @@ mod tests {
     fn fresh_memory_counts_and_memory_that_is_used_again_does_not() {
         let faults = Faults::open().unwrap();
         let begun = faults.count().unwrap();
-        let mut memory = std::hint::black_box(vec![1u8; 16 << 20]);
+        // More than other tests can have given back to the allocator: from 32 MiB on glibc asks the system each time.
+        let mut memory = std::hint::black_box(vec![1u8; 64 << 20]);
         let fresh = faults.count().unwrap() - begun;
         memory.fill(2);
         std::hint::black_box(&mut memory);
         let again = faults.count().unwrap() - begun - fresh;
-        // Pages of 64 KiB are fewer, and huge ones 8.
-        assert!(fresh >= 8 && again <= fresh / 4, "{fresh} then {again}");
+        // Pages of 64 KiB are fewer, and huge ones 32.
+        assert!(fresh >= 32 && again <= fresh / 4, "{fresh} then {again}");
     }
 
     #[test]

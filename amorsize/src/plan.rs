@@ -19,7 +19,7 @@ const CHUNK_BUFFER: usize = 256 << 10;
 /// is still in a cache, and that the system need not give anew. Some chunks lie ready for each thread, so this is also what few bytes
 /// in flight come from. Results of 1 MiB, which chunks of an eighth of the budget took 0.4 to 1.5 s for (4 GiB on 2 busy cores), take
 /// 0.11 to 0.24 s, with a tenth of the page faults and a third of the peak (`cargo bench --bench peers -- large`).
-pub(crate) const CHUNK_BYTES: u64 = 512 << 10;
+const CHUNK_BYTES: u64 = 512 << 10;
 /// What the results of a batch own stays within this for the same reason, unless the items are slow: some batches are under way at a
 /// time. With 4 MiB a run of 30,000 results of 1 KiB whose sink is as slow as the calls took a twentieth longer and held 9 MiB rather
 /// than 2.

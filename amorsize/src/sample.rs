@@ -208,19 +208,16 @@ impl Spread {
         let Some(alone) = self.mean() else { return };
         self.at_once += each.iter().sum::<f64>() - wall;
         // Each result is in fresh memory too. The fastest had the least to do with other programs.
-        let own = |seconds: f64| (seconds - self.fresh).max(0.0);
+        let fresh = self.fresh;
+        let own = |seconds: f64| (seconds - fresh).max(0.0);
         let times = own(each.iter().copied().fold(f64::INFINITY, f64::min)) / alone.max(1e-10);
         let times = if times > CHANCE { times } else { 1.0 };
-        let sampled = |&seconds: &f64| Sampled {
-            items: 1,
-            seconds: (own(seconds) + self.fresh) / times,
-            fresh: self.fresh / times,
-            ..Sampled::default()
-        };
-        let sampled: Vec<Sampled> = each.iter().map(sampled).collect();
-        let handling = self.handling;
-        sampled.into_iter().for_each(|sampled| self.add(sampled));
-        self.handling = handling;
+        for &seconds in each {
+            let seconds = (own(seconds) + fresh) / times;
+            // What they took beside is not known, and to be no less than that of the others.
+            let handling = self.handling.unwrap_or_default();
+            self.add(Sampled { items: 1, seconds, queued: 0.0, fresh: fresh / times, handling });
+        }
         if times > 1.0 {
             self.together = Some((each.len(), times));
         }
@@ -231,7 +228,7 @@ impl Spread {
         self.at_once
     }
 
-    /// That, where it was more than chance.
+    /// How many ran at the same time, and how many times as long as alone they took, where that was more than chance.
     pub(crate) fn together(&self) -> Option<(usize, f64)> {
         self.together
     }
@@ -349,8 +346,6 @@ pub(crate) struct Learned {
     /// Seconds per item of the first and of the slowest stretch; their spread tells whether a mean can be trusted.
     fastest: f64,
     slowest: f64,
-    /// Seconds per item of each stretch since somebody asked for them.
-    each: Option<Vec<f64>>,
     /// Of the sample, where one was asked for.
     pub(crate) spread: Spread,
 }
@@ -364,9 +359,6 @@ impl Learned {
         let seconds = stretch.seconds / items;
         let bytes = stretch.bytes as f64 / items;
         let working = stretch.working as f64;
-        if let Some(each) = &mut self.each {
-            each.push(seconds);
-        }
         if self.items == 0 {
             (self.recent_seconds, self.expected_bytes, self.expected_working) = (seconds, bytes, working);
             (self.fastest, self.slowest) = (seconds, seconds);
@@ -389,16 +381,6 @@ impl Learned {
         self.bytes += stretch.bytes;
         self.largest = self.largest.max(stretch.largest);
         self.most_working = self.most_working.max(stretch.working);
-    }
-
-    /// Begins to note the seconds of each stretch.
-    pub(crate) fn note_each(&mut self) {
-        self.each = Some(Vec::new());
-    }
-
-    /// Seconds per item of each stretch since then.
-    pub(crate) fn noted(&mut self) -> Vec<f64> {
-        self.each.take().unwrap_or_default()
     }
 
     /// Replaces the bytes per item by what resident memory says.

@@ -45,7 +45,7 @@ mod system {
 
     use rustix::time::{ClockId, clock_gettime};
 
-    use super::Use;
+    use super::{Queue, Use};
 
     /// Less time than this is not judged: what is done to measure it would be a tenth of it.
     const SHORTEST: f64 = 50e-6;
@@ -97,69 +97,9 @@ mod system {
             }
             let ran = clock(ClockId::ThreadCPUTime).saturating_sub(self.ran).as_secs_f64();
             let process_ran = clock(ClockId::ProcessCPUTime).saturating_sub(self.process_ran).as_secs_f64();
-            let queued = self.queue.as_ref().and_then(Queue::seconds).unwrap_or(0.0);
+            let queued = self.queue.as_ref().and_then(Queue::so_far).map_or(0.0, |(seconds, _)| seconds);
             // Looking at the clocks takes time too.
             Some(Use { seconds, ran: ran.min(seconds), queued, process_ran, closely })
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    pub(crate) use queue::Queue;
-
-    #[cfg(target_os = "linux")]
-    mod queue {
-        use std::fs::File;
-        use std::os::unix::fs::FileExt;
-
-        /// How long the calling thread was ready to run, while others had the cores, and how often it got one.
-        #[derive(Debug)]
-        pub(crate) struct Queue {
-            file: File,
-            before: (u64, u64),
-        }
-
-        impl Queue {
-            pub(crate) fn open() -> Option<Self> {
-                let file = File::open("/proc/thread-self/schedstat").ok()?;
-                let before = read(&file)?;
-                Some(Self { file, before })
-            }
-
-            /// Since it was opened.
-            pub(crate) fn seconds(&self) -> Option<f64> {
-                Some(self.so_far()?.0)
-            }
-
-            /// The seconds, and how often the thread got a core.
-            pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
-                let (queued, turns) = read(&self.file)?;
-                Some((queued.saturating_sub(self.before.0) as f64 / 1e9, turns.saturating_sub(self.before.1)))
-            }
-        }
-
-        fn read(file: &File) -> Option<(u64, u64)> {
-            let mut text = [0; 96];
-            let length = file.read_at(&mut text, 0).ok()?;
-            super::super::queued(std::str::from_utf8(&text[..length]).ok()?)
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    #[derive(Debug)]
-    pub(crate) struct Queue;
-
-    #[cfg(not(target_os = "linux"))]
-    impl Queue {
-        pub(crate) fn open() -> Option<Self> {
-            None
-        }
-
-        pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
-            None
-        }
-
-        pub(crate) fn seconds(&self) -> Option<f64> {
-            None
         }
     }
 }
@@ -172,15 +112,6 @@ mod system {
 
     pub(crate) fn process_ran() -> Option<Duration> {
         None
-    }
-
-    #[derive(Debug)]
-    pub(crate) struct Queue;
-
-    impl Queue {
-        pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
-            None
-        }
     }
 
     pub(crate) fn seconds_of_a_wake() -> Option<f64> {
@@ -201,16 +132,62 @@ mod system {
     }
 }
 
-pub(crate) use system::Queue;
+#[cfg(target_os = "linux")]
+mod queue {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    /// How long the calling thread was ready to run, while others had the cores, and how often it got one.
+    #[derive(Debug)]
+    pub(crate) struct Queue {
+        file: File,
+        before: (u64, u64),
+    }
+
+    impl Queue {
+        pub(crate) fn open() -> Option<Self> {
+            let file = File::open("/proc/thread-self/schedstat").ok()?;
+            let before = read(&file)?;
+            Some(Self { file, before })
+        }
+
+        /// Since it was opened: the seconds, and how often the thread got a core.
+        pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
+            let (queued, turns) = read(&self.file)?;
+            Some((queued.saturating_sub(self.before.0) as f64 / 1e9, turns.saturating_sub(self.before.1)))
+        }
+    }
+
+    fn read(file: &File) -> Option<(u64, u64)> {
+        let mut text = [0; 96];
+        let length = file.read_at(&mut text, 0).ok()?;
+        super::queued(std::str::from_utf8(&text[..length]).ok()?)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod queue {
+    /// What no other system tells.
+    #[derive(Debug)]
+    pub(crate) struct Queue;
+
+    impl Queue {
+        pub(crate) fn open() -> Option<Self> {
+            None
+        }
+
+        pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
+            None
+        }
+    }
+}
+
+pub(crate) use queue::Queue;
 
 /// Begins to count how long the calling thread is ready to run while others have the cores, where the system tells. It takes 5 us, and
 /// each look 0.7 us.
 pub(crate) fn queue() -> Option<Queue> {
-    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-    if IS_TOLD {
-        return Queue::open();
-    }
-    None
+    if IS_TOLD { Queue::open() } else { None }
 }
 
 /// Measures what the calling thread does from now on.

@@ -6,8 +6,6 @@
 //! it is tried: a few results are handed over one by one before threads are, the threads' pace is watched, and where they are slower
 //! the run goes back to the calling thread, to compare, and to stay there as long as that is better.
 
-use std::time::{Duration, Instant};
-
 use crate::plan::FRESH_BYTE;
 use crate::sample::Learned;
 
@@ -28,8 +26,8 @@ const LEAST_SECONDS: f64 = 20e-3;
 const BETTER: f64 = 1.1;
 /// What is left out before a pace is taken, and over how long it is taken at least: some chunks of each thread, so that what
 /// begins, and memory that is not yet used again, does not count.
-const WARMING: Duration = Duration::from_millis(2);
-const WINDOW: Duration = Duration::from_millis(4);
+const WARMING: f64 = 2e-3;
+const WINDOW: f64 = 4e-3;
 /// So long the calling thread goes on alone before threads are tried again, in case they became better; then twice as long.
 const STAY_SECONDS: f64 = 0.2;
 /// Calls that became so many times as slow are others than those that were compared.
@@ -47,6 +45,38 @@ impl Done {
     fn pace_since(self, before: Self) -> Option<f64> {
         let bytes = self.bytes.saturating_sub(before.bytes);
         (bytes > 0).then(|| (self.seconds - before.seconds) / bytes as f64)
+    }
+}
+
+/// Takes a pace over a window of time, and then over the next one.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    /// So many times as long as usual.
+    longer: f64,
+    begun: Option<f64>,
+    /// What was done when the window began; `None` while what is left out goes on.
+    before: Option<Done>,
+}
+
+impl Window {
+    fn new(longer: f64) -> Self {
+        Self { longer, begun: None, before: None }
+    }
+
+    /// Seconds per byte at the end of a window, without end where no bytes were made.
+    fn pace(&mut self, done: Done) -> Option<f64> {
+        let begun = *self.begun.get_or_insert(done.seconds);
+        let Some(before) = self.before else {
+            if done.seconds - begun >= self.longer * WARMING {
+                self.before = Some(done);
+            }
+            return None;
+        };
+        if done.seconds - before.seconds < self.longer * WINDOW {
+            return None;
+        }
+        self.before = Some(done);
+        Some(done.pace_since(before).unwrap_or(f64::INFINITY))
     }
 }
 
@@ -82,21 +112,24 @@ enum State {
     /// Back from threads that took so many seconds per byte.
     Comparing {
         threads: f64,
-        begun: f64,
-        before: Option<Done>,
+        window: Window,
     },
     /// Alone until so much was spent.
     Staying {
         until: f64,
-        before: Done,
+        window: Window,
     },
+}
+
+/// The part of their time that calls take to write their results into fresh memory.
+pub(crate) fn filling_part(learned: &Learned) -> f64 {
+    learned.expected_bytes() as f64 * FRESH_BYTE / learned.recent_seconds()
 }
 
 /// Whether calls take not much longer than it takes to write their results into fresh memory, results being of a size that
 /// memory is used again for.
 pub(crate) fn fills_memory(learned: &Learned) -> bool {
-    let bytes = learned.expected_bytes();
-    (LEAST_BYTES..=MOST_BYTES).contains(&bytes) && bytes as f64 * FRESH_BYTE >= FILLING_PART * learned.recent_seconds()
+    (LEAST_BYTES..=MOST_BYTES).contains(&learned.expected_bytes()) && filling_part(learned) >= FILLING_PART
 }
 
 /// Items whose results are to be handed over together, so that their memory is used again.
@@ -139,32 +172,20 @@ impl Alone {
                 }
                 self.pace = done.pace_since(*before);
             }
-            State::Comparing { threads, begun, before } => {
-                let Some(from) = *before else {
-                    if done.seconds - *begun >= WARMING.as_secs_f64() {
-                        *before = Some(done);
-                    }
-                    return Next::Alone;
-                };
-                if done.seconds - from.seconds < WINDOW.as_secs_f64() {
-                    return Next::Alone;
-                }
-                self.pace = done.pace_since(from);
+            State::Comparing { threads, window } => {
+                let Some(pace) = window.pace(done) else { return Next::Alone };
+                self.pace = Some(pace);
                 self.times += 1;
-                if self.pace.is_some_and(|pace| BETTER * pace <= *threads) {
+                if BETTER * pace <= *threads {
                     // As long again each time, so that trying it once more costs less and less of the run.
                     let stay = STAY_SECONDS * f64::from(1u32 << (self.times - 1).min(16));
-                    self.state = State::Staying { until: done.seconds + stay, before: done };
+                    self.state = State::Staying { until: done.seconds + stay, window: *window };
                     return Next::Alone;
                 }
             }
-            State::Staying { until, before } => {
-                if done.seconds - before.seconds < WINDOW.as_secs_f64() {
-                    return Next::Alone;
-                }
-                let (pace, now) = (self.pace, done.pace_since(*before));
-                *before = done;
-                let changed = now.is_none_or(|now| pace.is_none_or(|pace| now > CHANGED * pace));
+            State::Staying { until, window } => {
+                let Some(now) = window.pace(done) else { return Next::Alone };
+                let changed = self.pace.is_none_or(|pace| now > CHANGED * pace);
                 if done.seconds < *until && !changed {
                     return Next::Alone;
                 }
@@ -174,14 +195,16 @@ impl Alone {
         Next::Threads
     }
 
-    /// Watches a run that goes on threads now, if there is anything to compare with.
+    /// Watches a run that goes on threads now, if there is anything to compare with. Each time that they were found to be slower they
+    /// are given longer.
     pub(crate) fn watch(&self) -> Option<ThreadsPace> {
-        self.pace.map(|alone| ThreadsPace { alone, begun: None, before: None, pauses: self.times })
+        let longer = f64::from(1u32 << self.times.min(4));
+        self.pace.map(|alone| ThreadsPace { alone, window: Window::new(longer) })
     }
 
     /// Goes back to the calling thread, from threads that took so many seconds per byte.
-    pub(crate) fn go_back(&mut self, threads: f64, done: Done) {
-        self.state = State::Comparing { threads, begun: done.seconds, before: None };
+    pub(crate) fn go_back(&mut self, threads: f64) {
+        self.state = State::Comparing { threads, window: Window::new(1.0) };
     }
 }
 
@@ -189,30 +212,13 @@ impl Alone {
 #[derive(Debug)]
 pub(crate) struct ThreadsPace {
     alone: f64,
-    begun: Option<Instant>,
-    before: Option<(Instant, u64)>,
-    /// How often threads were found to be slower before: each time they are given longer.
-    pauses: u32,
+    window: Window,
 }
 
 impl ThreadsPace {
-    /// Seconds per byte, if threads were slower than the calling thread. All results so far have so many bytes.
-    pub(crate) fn is_slower(&mut self, now: Instant, bytes: u64, learned: &Learned) -> Option<f64> {
-        let begun = *self.begun.get_or_insert(now);
-        let longer = 1 << self.pauses.min(4);
-        let Some((since, bytes_then)) = self.before else {
-            if now - begun >= WARMING * longer {
-                self.before = Some((now, bytes));
-            }
-            return None;
-        };
-        let passed = now - since;
-        if passed < WINDOW * longer {
-            return None;
-        }
-        self.before = Some((now, bytes));
-        let from = Done { seconds: 0.0, bytes: bytes_then };
-        let pace = Done { seconds: passed.as_secs_f64(), bytes }.pace_since(from)?;
+    /// Seconds per byte, if threads were slower than the calling thread.
+    pub(crate) fn is_slower(&mut self, done: Done, learned: &Learned) -> Option<f64> {
+        let pace = self.window.pace(done).filter(|pace| pace.is_finite())?;
         (pace > BETTER * self.alone && fills_memory(learned)).then_some(pace)
     }
 }
@@ -242,13 +248,13 @@ mod tests {
             Self { alone: Alone::default(), done: Done::default() }
         }
 
-        /// Makes results of 1 MiB each until threads are to be used or so many are made, and gives their number.
-        fn goes_on(&mut self, seconds: f64, most: usize) -> usize {
+        /// Makes results of so many bytes each until threads are to be used or so many are made, and gives their number.
+        fn goes_on(&mut self, seconds: f64, bytes: u64, most: usize) -> usize {
             (0..most)
                 .find(|_| {
                     let next = self.alone.after_stretch(self.done);
                     self.done.seconds += seconds;
-                    self.done.bytes += MIB;
+                    self.done.bytes += bytes;
                     next == Next::Threads
                 })
                 .unwrap_or(most)
@@ -287,43 +293,50 @@ mod tests {
     fn threads_are_slower_only_over_a_whole_window() {
         let alone = Alone { pace: Some(12e-6 / MIB as f64), ..Alone::default() };
         let learned = learned(80e-6, MIB);
-        let begun = Instant::now();
-        let at = |milliseconds: u64| begun + Duration::from_millis(milliseconds);
+        let at = |milliseconds: u64, bytes| Done { seconds: milliseconds as f64 / 1e3, bytes };
         let mut slow = alone.watch().unwrap();
-        assert_eq!(slow.is_slower(at(0), 0, &learned), None);
-        assert_eq!(slow.is_slower(at(2), 10 * MIB, &learned), None);
-        assert_eq!(slow.is_slower(at(5), 80 * MIB, &learned), None);
-        let pace = slow.is_slower(at(6), 110 * MIB, &learned).unwrap();
+        assert_eq!(slow.is_slower(at(0, 0), &learned), None);
+        assert_eq!(slow.is_slower(at(2, 10 * MIB), &learned), None);
+        assert_eq!(slow.is_slower(at(5, 80 * MIB), &learned), None);
+        let pace = slow.is_slower(at(6, 110 * MIB), &learned).unwrap();
         assert!((pace * MIB as f64 - 40e-6).abs() < 1e-9);
 
+        let mut without = alone.watch().unwrap();
+        assert_eq!([0, 2, 6, 10].map(|time| without.is_slower(at(time, 0), &learned)), [None; 4]);
+
         let mut fast = alone.watch().unwrap();
-        let seen = [0, 2, 6, 10, 14].map(|time| fast.is_slower(at(time), 90 * MIB * time, &learned));
+        let seen = [0, 2, 6, 10, 14].map(|time| fast.is_slower(at(time, 90 * MIB * time), &learned));
         assert_eq!(seen, [None; 5]);
     }
 
     #[test]
     fn the_run_stays_where_it_is_faster() {
         let mut caller = Caller::new();
-        caller.alone.go_back(40e-6 / MIB as f64, caller.done);
+        caller.alone.go_back(40e-6 / MIB as f64);
         // Staying is 0.2 s, then twice as long; either begins with the comparison.
-        let stays = |caller: &mut Caller| caller.goes_on(20e-6, 1_000_000) as f64 * 20e-6;
+        let stays = |caller: &mut Caller| caller.goes_on(20e-6, MIB, 1_000_000) as f64 * 20e-6;
         assert!((stays(&mut caller) - 0.206).abs() < 5e-3);
         assert!(!caller.alone.is_at_it());
-        caller.alone.go_back(40e-6 / MIB as f64, caller.done);
+        caller.alone.go_back(40e-6 / MIB as f64);
         assert!((stays(&mut caller) - 0.406).abs() < 5e-3);
         // And threads have longer to show what they can.
-        assert_eq!(caller.alone.watch().unwrap().pauses, 2);
+        assert_eq!(caller.alone.watch().unwrap().window.longer, 4.0);
     }
 
     #[test]
     fn the_run_leaves_when_it_is_not_faster_or_no_longer() {
         let mut caller = Caller::new();
-        caller.alone.go_back(40e-6 / MIB as f64, caller.done);
-        assert_eq!(caller.goes_on(38e-6, 1000), ((2e-3_f64 / 38e-6).ceil() + (4e-3_f64 / 38e-6).ceil()) as usize);
+        caller.alone.go_back(40e-6 / MIB as f64);
+        assert_eq!(caller.goes_on(38e-6, MIB, 1000), ((2e-3_f64 / 38e-6).ceil() + (4e-3_f64 / 38e-6).ceil()) as usize);
 
         let mut caller = Caller::new();
-        caller.alone.go_back(40e-6 / MIB as f64, caller.done);
-        assert_eq!(caller.goes_on(20e-6, 1000), 1000);
-        assert!(caller.goes_on(100e-6, 1000) <= 80);
+        caller.alone.go_back(40e-6 / MIB as f64);
+        assert_eq!(caller.goes_on(20e-6, MIB, 1000), 1000);
+        assert!(caller.goes_on(100e-6, MIB, 1000) <= 80);
+
+        let mut caller = Caller::new();
+        caller.alone.go_back(40e-6 / MIB as f64);
+        assert_eq!(caller.goes_on(20e-6, MIB, 1000), 1000);
+        assert!(caller.goes_on(20e-6, 0, 1000) <= 400);
     }
 }

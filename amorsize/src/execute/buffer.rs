@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::pages::{Advice, LARGE, Pages};
 use super::ranges::Integers;
@@ -129,7 +129,7 @@ impl Block {
         };
         let start = self.places.addr();
         assert!(start <= part.start && part.start <= part.end && part.end <= start + self.layout.size());
-        let begun = Instant::now();
+        let begun = std::time::Instant::now();
         // SAFETY: the part lies within memory that is this block's own, and both advices change how it is backed and not what is
         // in it, whoever reads or writes it meanwhile. Where the system refuses, everything stays as it was.
         let answer = unsafe { libc::madvise(self.places.with_addr(part.start).cast(), part.len(), advice) };

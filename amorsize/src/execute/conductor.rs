@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::alone::ThreadsPace;
+use super::alone::{Done, ThreadsPace};
 use super::chunk::Work;
 use super::control::{Control, Place, Stuck};
 use super::line::{Accepted, Flow, Line};
@@ -48,7 +48,7 @@ pub(super) struct Conductor<'a> {
     pub(super) resident: Option<(u64, &'a mut u64)>,
     /// The threads' pace, where the calling thread alone may be faster, and their seconds per byte once it is.
     pub(super) pace: Option<ThreadsPace>,
-    pub(super) slower: Option<f64>,
+    pub(super) slower: &'a mut Option<f64>,
 }
 
 /// Stops the run when the sink or the input panics, so that its workers end soon.
@@ -174,7 +174,8 @@ impl Conductor<'_> {
     fn is_slower(&mut self) -> bool {
         if let Some(pace) = &mut self.pace {
             let state = self.control.state();
-            self.slower = pace.is_slower(Instant::now(), state.learned.bytes, &state.learned);
+            let done = Done { seconds: self.begun.elapsed().as_secs_f64(), bytes: state.learned.bytes };
+            *self.slower = pace.is_slower(done, &state.learned);
         }
         self.slower.is_some()
     }

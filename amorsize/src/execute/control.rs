@@ -268,6 +268,8 @@ pub(crate) struct State {
     stray_read: i64,
     /// What is held for them.
     stray_credit: u64,
+    /// Seconds per item of each chunk, while somebody wants to know them.
+    pub(crate) each: Option<Vec<f64>>,
     /// Whether idle workers were seen to help.
     forks: bool,
     account: Account,
@@ -354,8 +356,12 @@ impl State {
         self.threads = threads;
         self.recruits = true;
         let chunk_size = chunk_items(&self.learned, &self.situation, threads);
-        self.batch_size = batch_items(&self.learned, &self.situation, threads, chunk_size);
-        self.new_batch_size = Some(self.batch_size.min(self.grown_batch));
+        self.set_batch_size(batch_items(&self.learned, &self.situation, threads, chunk_size));
+    }
+
+    fn set_batch_size(&mut self, items: usize) {
+        self.batch_size = items;
+        self.new_batch_size = Some(items.min(self.grown_batch));
     }
 
     /// How many threads are to run chunks now.
@@ -386,8 +392,7 @@ impl State {
         }
         // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.
         if 4 * items < 3 * self.batch_size || items > 2 * self.batch_size {
-            self.batch_size = items;
-            self.new_batch_size = Some(items.min(self.grown_batch));
+            self.set_batch_size(items);
         }
     }
 
@@ -532,6 +537,7 @@ impl Control {
                 most_outstanding: outstanding,
                 stray: 0,
                 stray_credit: 0,
+                each: None,
                 forks: false,
                 stray_read: tracking::workers_stray(),
                 account: Account::new(),
@@ -654,7 +660,8 @@ impl Control {
             state.sink_pace += weight * (pace - state.sink_pace);
             if state.grown_batch < state.batch_size {
                 state.grown_batch *= 2;
-                state.new_batch_size = Some(state.batch_size.min(state.grown_batch));
+                let items = state.batch_size;
+                state.set_batch_size(items);
             }
         }
         accepted
@@ -1098,6 +1105,9 @@ impl Control {
         state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
         state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
         state.learned.add(outcome.stretch);
+        if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
+            each.push(outcome.stretch.seconds / done as f64);
+        }
         if let Some(used) = outcome.used {
             state.learn_waits(used);
         }

@@ -403,7 +403,7 @@ impl Scene {
             refuses_oversize: false,
             resident: None,
             pace: None,
-            slower: None,
+            slower: &mut None,
         };
         control.pause(false);
         let outcome = conductor.conduct(&mut line, &|_| {

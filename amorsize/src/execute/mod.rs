@@ -354,9 +354,7 @@ impl Engine {
         let (learned, chunks, on_threads) = match &self.phase {
             Phase::Inline => (self.learned.clone(), self.chunks, self.on_threads),
             Phase::Parallel(control, _) => {
-                let (since, sink_before) = self.parted.unwrap_or_default();
-                let this = (self.elapsed.saturating_sub(since), sink_seconds - sink_before);
-                let on_threads = self.on_threads.and(control, this);
+                let on_threads = self.all_on_threads(control, self.elapsed, sink_seconds);
                 let state = control.state();
                 (state.learned.clone(), self.chunks + state.chunks, on_threads)
             }
@@ -437,7 +435,7 @@ impl Engine {
             let mut beside = Beside::begin();
             // The first item tells whether calls are long enough to be run at the same time.
             self.sample_alone(line, &mut beside, 1)?;
-            let together = self.items_together();
+            let together = self.items_together(line)?;
             self.sample_alone(line, &mut beside, self.options.sample_items() - together)?;
             self.sample_together(line, together)?;
             self.sample_alone(line, &mut beside, self.options.sample_items())?;
@@ -548,15 +546,14 @@ impl Engine {
                     }
                 }
             }
-            let (flow, slower) = self.on_threads(line)?;
-            let Some(pace) = slower.filter(|_| flow == Flow::Continue) else { return Ok(flow) };
+            let flow = self.on_threads(line)?;
+            let Some(pace) = self.slower.filter(|_| flow == Flow::Continue) else { return Ok(flow) };
             self.go_back(pace, line);
         }
     }
 
-    /// Runs on threads until the input ends or the outlet has enough, or gives their seconds per byte where the calling thread is
-    /// to go on alone.
-    fn on_threads(&mut self, line: &mut Line<'_>) -> Result<(Flow, Option<f64>), Ended> {
+    /// Runs on threads until the input ends, the outlet has enough, or the calling thread is to go on alone.
+    fn on_threads(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let Phase::Parallel(control, threads) = &self.phase else { unreachable!("the run is on threads") };
         let base = self.resident.filter(|_| self.measured_by == MeasuredBy::Resident);
         let mut conductor = Conductor {
@@ -568,7 +565,7 @@ impl Engine {
             refuses_oversize: self.options.refuses_oversize(),
             resident: base.map(|base| (base, &mut self.resident_most)),
             pace: if line.outlet.collects() { None } else { self.alone.watch() },
-            slower: self.slower,
+            slower: &mut self.slower,
         };
         let mut outcome = Ok(Flow::Continue);
         control.begin();
@@ -577,8 +574,6 @@ impl Engine {
         let own = control.has_own_threads().then_some(job(Place::Own));
         let own = own.as_ref().map(|job| job as &dyn Job);
         threads.scope(&job(Place::Pool), own, &mut |start| outcome = conductor.conduct(line, start));
-        let slower = conductor.slower;
-        self.slower = slower;
         control.settle();
         tracking::settle(control.take_kept());
         if outcome.is_err() {
@@ -596,14 +591,14 @@ impl Engine {
         {
             return Err(Ended::Panic(item, payload));
         }
-        Ok((outcome?, slower))
+        Ok(outcome?)
     }
 
     /// Goes on with the calling thread alone, after threads that took so many seconds per byte.
     fn go_back(&mut self, pace: f64, line: &mut Line<'_>) {
         self.leave_threads(line);
         self.stretch = 1;
-        self.alone.go_back(pace, self.done());
+        self.alone.go_back(pace);
         line.outlet.set_batch_size(alone::items_at_once(&self.learned));
     }
 
@@ -611,16 +606,25 @@ impl Engine {
     fn leave_threads(&mut self, line: &mut Line<'_>) {
         self.keep_panics();
         let Phase::Parallel(control, _) = std::mem::replace(&mut self.phase, Phase::Inline) else { return };
-        let (since, sink_before) = self.parted.take().unwrap_or_default();
-        let elapsed = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-        let this = (elapsed.saturating_sub(since), line.outlet.sink_seconds() - sink_before);
-        self.on_threads = self.on_threads.and(&control, this);
+        self.on_threads = self.all_on_threads(&control, self.elapsed_now(), line.outlet.sink_seconds());
+        self.parted = None;
         let (state, lookout) = control.into_parts();
         self.lookout = lookout.unwrap_or_default();
         (self.learned, self.next, self.held_items) = (state.learned, state.pulled, state.outstanding);
         self.chunks += state.chunks;
         (self.plan, self.slower) = (None, None);
         self.now = Some(Instant::now());
+    }
+
+    /// What all parts on threads came to, with that of `control`, after so much of the run and so long in its sink.
+    fn all_on_threads(&self, control: &Control, elapsed: Duration, sink_seconds: f64) -> OnThreads {
+        let (since, sink_before) = self.parted.unwrap_or_default();
+        self.on_threads.and(control, (elapsed.saturating_sub(since), sink_seconds - sink_before))
+    }
+
+    /// How long the run has been under way.
+    fn elapsed_now(&self) -> Duration {
+        self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
     /// What the calling thread spent, and the bytes of all results.
@@ -755,7 +759,7 @@ impl Engine {
             Phase::Inline => self.learned.items,
             Phase::Parallel(control, _) => control.state().learned.items,
         };
-        interrupted(interrupt, items_done, self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()))
+        interrupted(interrupt, items_done, self.elapsed_now())
     }
 
     // ---- on the calling thread ----
@@ -1033,8 +1037,7 @@ impl Engine {
         line.outlet.set_batch_size(first_batch);
         let head_start = HeadStart { next: self.next, outstanding: self.held_items, batch_size, first_batch };
         let lookout = Some(std::mem::take(&mut self.lookout));
-        let spent = self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-        self.parted = Some((spent, line.outlet.sink_seconds()));
+        self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
         let control = Control::new(situation, room, self.learned.clone(), ledger, head_start, ways, lookout);
         self.phase = Phase::Parallel(Box::new(control), threads);
         Ok(())

@@ -7,6 +7,7 @@ use std::thread;
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
 use super::control::Place;
+use crate::cores;
 use crate::error::{Error, ErrorKind};
 use crate::thread_time::IS_TOLD;
 
@@ -248,7 +249,7 @@ pub(crate) struct Expected {
 pub(crate) fn expected_threads(nested: bool) -> Expected {
     let (pool, warm) = pool_threads();
     // Where it can't be seen that a function waits, whoever made a larger pool knows better.
-    let threads = if IS_TOLD { pool.min(cores()) } else { pool };
+    let threads = if IS_TOLD { pool.min(cores::usable()) } else { pool };
     let most = if is_worker() {
         pool
     } else if nested || !IS_TOLD {
@@ -271,21 +272,13 @@ fn pool_threads() -> (usize, bool) {
     let threads = *DEFAULT.get_or_init(|| {
         let asked =
             std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
-        asked.unwrap_or_else(cores)
+        asked.unwrap_or_else(cores::usable)
     });
     (threads, false)
 }
 
-/// How many threads can run at a time: by the cores, those that this process may use, and its share of their time.
-fn cores() -> usize {
-    /// Asking costs some reads of /proc and /sys: 26 us.
-    static CORES: OnceLock<usize> = OnceLock::new();
-
-    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, Into::into))
-}
-
 fn most_own() -> usize {
-    MOST_OWN.max(OWN_PER_CORE * cores())
+    MOST_OWN.max(OWN_PER_CORE * cores::usable())
 }
 
 #[cfg(test)]

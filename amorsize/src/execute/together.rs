@@ -6,11 +6,11 @@ use std::time::Instant;
 use super::conductor::WorkerJob;
 use super::control::Place;
 use super::line::Line;
-use super::pool::{self, Expected};
-use super::{Engine, Phase};
+use super::{Engine, Phase, alone, pool};
+use crate::error::Error;
 use crate::failure::Ended;
 use crate::memory::tracking;
-use crate::plan::{FRESH_BYTE, Plan};
+use crate::plan::Plan;
 
 /// So many items are run alone before: the first one counts for nothing, and of fewer than two more it can't be said by how much calls
 /// differ.
@@ -24,19 +24,15 @@ const ROOM: u64 = 2;
 
 impl Engine {
     /// How many items of the sample are to be run at the same time.
-    pub(super) fn items_together(&self) -> usize {
+    pub(super) fn items_together(&mut self, line: &mut Line<'_>) -> Result<usize, Error> {
         let most = self.options.sample_items().saturating_sub(ALONE);
         // After a panic that comes before another one, a run stays on threads.
         let is_inline = matches!(self.phase, Phase::Inline);
         if !is_inline || most < 2 || self.learned.recent_seconds() < LEAST_SECONDS || pool::is_worker() {
-            return 0;
+            return Ok(0);
         }
-        let threads = self.options.wanted_threads();
-        let threads = threads.unwrap_or_else(|| {
-            let Expected { threads, .. } = pool::expected_threads(self.ledger.outer_budget().is_some());
-            threads
-        });
-        if threads < 2 { 0 } else { threads.min(most) }
+        let threads = self.situation(line)?.threads;
+        Ok(if threads < 2 { 0 } else { threads.min(most) })
     }
 
     /// Runs the next `count` items at the same time, where they would be on threads and their calls are long enough to tell something.
@@ -47,8 +43,7 @@ impl Engine {
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.learned, &situation, false);
         // Of fresh memory each thread has its own to begin with, and what that takes is not what calls take of each other.
-        let fresh = self.learned.expected_bytes() as f64 * FRESH_BYTE;
-        let is_filling = fresh > FILLING * self.learned.recent_seconds();
+        let is_filling = alone::filling_part(&self.learned) > FILLING;
         let is_room = self.ledger.free() >= ROOM * count as u64 * self.needed();
         let are_many = situation.remaining.is_none_or(|left| left > count) && !line.ended();
         if plan.threads() < 2 || plan.threads() > situation.threads || is_filling || !is_room || !are_many {
@@ -56,12 +51,12 @@ impl Engine {
         }
         // What threads wait that are only just awake says little of the calls.
         let waits = self.learned.waits;
-        self.learned.note_each();
         let begun = Instant::now();
         self.go_parallel(&plan, line)?;
         let Phase::Parallel(control, threads) = &self.phase else { unreachable!("set above") };
         let work = line.work;
         control.begin();
+        control.state().each = Some(Vec::new());
         threads.scope(&WorkerJob { place: Place::Pool, control, work }, None, &mut |start| {
             for _ in 0..count {
                 if let Some(pulled) = line.pull(1) {
@@ -78,7 +73,7 @@ impl Engine {
         control.settle();
         tracking::settle(control.take_kept());
         // Whatever becomes of the run, its chunks are not noted any longer.
-        let each = control.state().learned.noted();
+        let each = control.state().each.take().unwrap_or_default();
         let panic = control.take_panic();
         while let Some(finished) = control.take_ready() {
             let accepted = line.hand_over(finished);

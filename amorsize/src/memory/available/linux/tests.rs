@@ -3,43 +3,32 @@
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::*;
+use crate::recorded::Recorded;
 
-/// A folder that is gone with its owner.
-struct Tree(PathBuf);
+/// A machine with memory, and what else of it matters.
+struct Tree(Recorded);
 
 impl Tree {
     fn new(files: &[(&str, &str)]) -> Self {
-        static TREES: AtomicUsize = AtomicUsize::new(0);
-        let tree = TREES.fetch_add(1, Ordering::Relaxed);
-        let tree = Self(std::env::temp_dir().join(format!("amorsize-tree-{}-{tree}", std::process::id())));
-        fs::create_dir_all(&tree.0).unwrap();
+        let tree = Recorded::new();
         tree.write("proc/meminfo", "MemTotal: 24000000 kB\nMemFree: 100 kB\nMemAvailable: 20000000 kB\n");
         files.iter().for_each(|(path, text)| tree.write(path, text));
-        tree
+        Self(tree)
     }
 
     fn write(&self, path: &str, text: &str) {
-        let path = self.0.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        self.0.write(path, text);
     }
 
     fn memory(&self) -> SystemMemory {
-        SystemMemory::under(&self.0)
+        SystemMemory::under(self.0.root())
     }
 
     fn available(&self) -> Bytes {
         self.memory().available().unwrap()
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -68,7 +57,7 @@ fn without_limits_it_is_the_machines() {
     assert_eq!(Tree::new(&[V2, ("proc/self/cgroup", "0::/\n")]).available(), MACHINE);
     assert_eq!(Tree::new(&[]).available(), MACHINE);
     let none = Tree::new(&[]);
-    fs::remove_file(none.0.join("proc/meminfo")).unwrap();
+    fs::remove_file(none.0.root().join("proc/meminfo")).unwrap();
     assert_eq!(none.memory().available(), None);
     assert_eq!(none.memory().stalled(), None);
 }
@@ -124,7 +113,7 @@ fn unreadable_levels_are_passed_over_and_those_above_them_count() {
         ("sys/fs/cgroup/top/folder/number/memory.max", "a lot\n"),
         ("sys/fs/cgroup/top/folder/number/locked/memory.max", "5000\n"),
     ]);
-    let locked = tree.0.join("sys/fs/cgroup/top/folder/number/locked");
+    let locked = tree.0.root().join("sys/fs/cgroup/top/folder/number/locked");
     let set_mode = |mode| fs::set_permissions(&locked, fs::Permissions::from_mode(mode)).unwrap();
     set_mode(0o000);
     // Nothing keeps the superuser out.
