@@ -199,7 +199,8 @@ fn a_function_that_begins_to_compute_loses_the_threads() {
     let rounds = millisecond();
     let calls = Calls::default();
     let late = Calls::default();
-    let (waiting, items) = (400, 1000);
+    // Enough that compute for the run to come down again while other programs have the cores too.
+    let (waiting, items) = (400, 2000);
     let call = |x| {
         let _call = calls.begin();
         if x < waiting {
