@@ -1,0 +1,166 @@
+//! Why a plan decided as it did, a sentence each.
+
+use super::time::SIBLING;
+use super::{Plan, Situation};
+use crate::cores::Cores;
+use crate::memory::Bytes;
+use crate::sample::Learned;
+use crate::seconds::Seconds;
+
+/// Where other programs had the cores for more than this part of the sample's time, the plan says so.
+const BUSY: f64 = 0.1;
+/// Of a function that waits no less than this part of its time it is said, where it changes nothing.
+const MUCH_WAITING: f64 = 0.25;
+
+impl Plan {
+    pub(super) fn explain_threads(&mut self, situation: &Situation, scales: bool) {
+        let cost = Seconds(self.seconds_per_item);
+        self.reasons.push(if self.sampled == 0 {
+            "nothing was sampled: the input is empty".into()
+        } else if situation.threads == 1 {
+            format!("runs on the calling thread: {} thread is to be used", situation.threads)
+        } else if self.threads == 1 && !scales {
+            format!("runs on the calling thread: at {cost} per item, handing items to threads costs more than it gains")
+        } else if self.threads == 1 {
+            format!(
+                "runs on the calling thread: the work that is left, at {cost} per item, ends before threads would help"
+            )
+        } else if situation.threads_asked {
+            format!("runs on {} threads, as asked for", self.threads)
+        } else if self.threads > situation.threads {
+            format!(
+                "the function waits {:.0} % of its time: up to {} threads on {}, as far as more of them pay, are expected to \
+                 be {:.2} times as fast",
+                100.0 * self.waiting_share.unwrap_or(0.0),
+                self.threads,
+                cores(situation.threads),
+                self.speedup
+            )
+        } else {
+            format!(
+                "runs on {} threads: at {cost} per item they are expected to be {:.2} times as fast",
+                self.threads, self.speedup
+            )
+        });
+    }
+
+    /// What the function does beside running on its own thread.
+    pub(super) fn explain_waiting(&mut self, situation: &Situation, cores_of_a_call: Option<f64>) {
+        if let Some(busy) = cores_of_a_call {
+            self.reasons.push(format!(
+                "a call keeps {busy:.1} cores busy alone, by threads of its own or because the program's other threads are at work: \
+                 of {} more threads gain no more than {:.2} times",
+                cores(situation.threads),
+                (situation.threads as f64 / busy).max(1.0)
+            ));
+        } else if let Some(share) = self.waiting_share
+            && share >= MUCH_WAITING
+            && self.threads <= situation.threads
+        {
+            self.reasons.push(if situation.threads_asked {
+                format!(
+                    "the function waits {:.0} % of its time: without `threads` the run finds how many more pay",
+                    100.0 * share
+                )
+            } else {
+                format!("the function waits {:.0} % of its time", 100.0 * share)
+            });
+        }
+    }
+
+    pub(super) fn explain_sizes(&mut self, situation: &Situation) {
+        if self.sampled == 0 {
+            return;
+        }
+        self.reasons.push(format!(
+            "chunks of {} items take about {} and {}",
+            self.chunk_size,
+            Seconds(self.seconds_per_item * self.chunk_size as f64),
+            self.bytes_per_item * self.chunk_size as u64,
+        ));
+        self.reasons.push(match situation.batch_items {
+            Some(_) => format!("batches of {} items, as asked for", self.batch_size),
+            None => format!(
+                "batches of {} items hold about {} of the budget",
+                self.batch_size,
+                self.bytes_per_item * self.batch_size as u64
+            ),
+        });
+        self.reasons.push(match situation.available {
+            Some(available) => format!("budget of {} out of {available} available", self.budget),
+            None => format!("budget of {}, as asked for", self.budget),
+        });
+    }
+
+    /// What is expected to keep the run from being faster.
+    pub(super) fn explain_bound(&mut self, situation: &Situation) {
+        if self.sampled == 0 || self.threads == 1 {
+            // Why it is the calling thread was said.
+            return;
+        }
+        let threads = self.threads;
+        let needed = (self.bytes_per_item + self.working_bytes).max(Bytes::new(1));
+        let calls = self.budget.as_u64() / needed.as_u64();
+        self.reasons.push(if calls < threads as u64 {
+            format!(
+                "bound by memory: the budget has room for {} at a time, and {threads} threads could make more",
+                if calls <= 1 { "one call".to_owned() } else { format!("{calls} calls") }
+            )
+        } else if threads > situation.threads {
+            "bound by what the function waits for, as long as input and sink keep up".to_owned()
+        } else if threads < situation.threads {
+            format!("bound by the input: {threads} items are left for {} threads", situation.threads)
+        } else {
+            format!("bound by the cores: {threads} threads are in the function as long as input and sink keep up")
+        });
+    }
+
+    pub(super) fn explain_time(&mut self, learned: &Learned, situation: &Situation) {
+        let cores = situation.cores.filter(|cores| cores.physical < cores.threads.min(self.threads));
+        if let Some(Cores { physical, .. }) = cores
+            && self.seconds.is_some()
+        {
+            self.reasons.push(format!(
+                "{} threads share {}: the second thread of a core is expected to add {:.0} % of one, and may add nothing",
+                self.threads,
+                self::cores(physical),
+                100.0 * SIBLING
+            ));
+        }
+        if self.seconds.is_some()
+            && self.threads > 1
+            && let Some((threads, times)) = learned.spread.together()
+        {
+            self.reasons.push(format!(
+                "{threads} calls at a time took {times:.2} times as long as one alone: they share what there is only one of, as the \
+                 bandwidth of memory, or a lock"
+            ));
+        }
+        if self.seconds.is_some() && learned.spread.queued() >= BUSY {
+            self.reasons.push(format!(
+                "other programs had the cores for {:.0} % of the sample's time: the expected time is without that",
+                100.0 * learned.spread.queued()
+            ));
+        }
+        let (Some(seconds), Some((least, most))) = (self.seconds, self.seconds_range) else { return };
+        let bears = if self.threads > situation.threads {
+            format!(" and what they wait for bears {} at a time", self.threads)
+        } else {
+            String::new()
+        };
+        self.reasons.push(format!(
+            "expected to take {} without the sink, {} to {} if all items are like the {} sampled{bears}: \
+             a kind of which there is less than 1 in {} may not be among them",
+            Seconds(seconds),
+            Seconds(least),
+            Seconds(most),
+            learned.spread.sampled(),
+            learned.spread.rarest(),
+        ));
+    }
+}
+
+/// So many cores, in words.
+fn cores(count: usize) -> String {
+    if count == 1 { "1 core".to_owned() } else { format!("{count} cores") }
+}

@@ -1,0 +1,286 @@
+//! What may go otherwise than wished.
+
+use std::fmt;
+
+use super::{Plan, Situation};
+use crate::memory::Bytes;
+use crate::memory::measure::MeasuredBy;
+use crate::sample::Learned;
+use crate::seconds::Seconds;
+
+/// A sample whose ends are further apart than this says little.
+const WIDE_RANGE: f64 = 2.0;
+/// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people notice delays from here on.
+const WAITED_FOR: f64 = 0.1;
+
+/// A warning of a [`Plan`]: a stable code for programs and a text for people.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{Warning, process_in_batches};
+///
+/// let mut run = process_in_batches(|i: u8| vec![i; 1 << 20], 0..100).max_memory("16MiB");
+/// let is_too_much = run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET);
+/// let mut count = 0;
+/// if is_too_much {
+///     run.for_each_batch(|batch| count += batch.len())?;
+/// } else {
+///     count = run.collect::<Vec<_>>()?.len();
+/// }
+/// assert_eq!(count, 100);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    code: &'static str,
+    message: String,
+}
+
+impl Warning {
+    /// The results, if collected, will not fit the memory budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, batched};
+    /// #[batched(max_memory = "16MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// let mut run = page_batched(0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const RESULTS_EXCEED_BUDGET: &'static str = "results-exceed-budget";
+    /// The budget is larger than what is available; the run will not use more than there is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, Warning, process_in_batches, with_memory_source};
+    /// with_memory_source(Bytes::mib(64), || {
+    ///     let mut run = process_in_batches(|x: u64| x + 1, 0..100).max_memory("1GiB");
+    ///     assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE));
+    ///     Ok::<(), amorsize::Error>(())
+    /// })?;
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const BUDGET_EXCEEDS_AVAILABLE: &'static str = "budget-exceeds-available";
+    /// A single result takes a large part of the memory budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, batched};
+    /// #[batched(max_memory = "3MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// let mut run = page_batched(0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULT_NEAR_BUDGET));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const RESULT_NEAR_BUDGET: &'static str = "result-near-budget";
+    /// The function is so fast that more threads would only slow it down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let numbers: Vec<u64> = (0..1_000_000).collect();
+    /// // One by one it may be told that this is too fast; by the thousand there is enough to do.
+    /// let mut run = process_in_batches(|x: &u64| x + 1, &numbers).sample_size(10_000);
+    /// if run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::TOO_FAST) {
+    ///     println!("by the thousand");
+    /// }
+    /// let sums = process_in_batches(|part: &[u64]| part.iter().sum::<u64>(), numbers.chunks(1000)).collect::<Vec<_>>()?;
+    /// assert_eq!(sums.len(), 1000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const TOO_FAST: &'static str = "too-fast-for-threads";
+    /// There is too little work for more threads to pay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// # let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    /// # let plan = |n| pool.install(|| process_in_batches(|x: u64| x + 1, 0..n).plan().cloned());
+    /// // Six additions, on a machine of two cores.
+    /// let plan = plan(6)?;
+    /// assert!(plan.warnings().iter().any(|warning| warning.code() == Warning::TOO_LITTLE_WORK));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const TOO_LITTLE_WORK: &'static str = "too-little-work-for-threads";
+    /// The items of the sample took very different times.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let nap = |millis: u64| std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// let mut run = process_in_batches(nap, [1, 1, 30, 1, 1, 1, 1]);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::UNEVEN_SAMPLE));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const UNEVEN_SAMPLE: &'static str = "uneven-sample";
+    /// The sample says little of how long the run will take.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let nap = |millis: u64| std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// // One call was timed beside the first.
+    /// let mut run = process_in_batches(nap, [3; 100]).threads(1).sample_size(2);
+    /// let plan = run.plan()?;
+    /// assert!(plan.warnings().iter().any(|warning| warning.code() == Warning::TIME_UNSURE));
+    /// assert_eq!(plan.seconds_range(), None);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const TIME_UNSURE: &'static str = "time-unsure";
+    /// The bytes of results can't be told exactly.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// // Nobody can ask a closure's result what it owns.
+    /// let mut run = process_in_batches(|x: u64| x.to_string(), 0..100);
+    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::BYTES_UNSURE));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const BYTES_UNSURE: &'static str = "bytes-unsure";
+    /// Nothing was sampled because the input is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let mut run = process_in_batches(|x: u64| x + 1, []);
+    /// assert_eq!(run.plan()?.warnings()[0].code(), Warning::EMPTY_INPUT);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const EMPTY_INPUT: &'static str = "empty-input";
+
+    /// The code, one of this type's constants; it stays the same between releases.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Warning, process_in_batches};
+    ///
+    /// let mut run = process_in_batches(|x: u64| x + 1, []);
+    /// assert_eq!(run.plan()?.warnings()[0].code(), "empty-input");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The text, with its numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u64| x + 1, []);
+    /// assert_eq!(run.plan()?.warnings()[0].message(), "the input is empty, so there is nothing to measure");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.code)
+    }
+}
+
+impl Plan {
+    pub(super) fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool) {
+        let mut warn = |code, message| self.warnings.push(Warning { code, message });
+        if self.sampled == 0 {
+            return warn(Warning::EMPTY_INPUT, "the input is empty, so there is nothing to measure".into());
+        }
+        if let Some(total) = self.result_bytes.filter(|&total| total > self.budget) {
+            warn(
+                Warning::RESULTS_EXCEED_BUDGET,
+                format!(
+                    "all results together would take {total} of memory, more than the budget of {}: \
+                     use `for_each_batch` or iterate instead of collecting",
+                    self.budget
+                ),
+            );
+        }
+        if let Some(available) = situation.available_now.filter(|&available| available < self.budget) {
+            warn(
+                Warning::BUDGET_EXCEEDS_AVAILABLE,
+                format!("the budget of {} is more than the {available} of memory that are available", self.budget),
+            );
+        }
+        let largest = Bytes::new(learned.largest + learned.most_working);
+        if largest * 4 > self.budget {
+            warn(
+                Warning::RESULT_NEAR_BUDGET,
+                format!(
+                    "one call takes {largest} of a memory budget of {}: few of them can run at a time",
+                    self.budget
+                ),
+            );
+        }
+        let cost = Seconds(self.seconds_per_item);
+        if too_fast && self.threads == 1 {
+            warn(
+                Warning::TOO_FAST,
+                format!(
+                    "the function takes {cost} per item, too little to gain from threads: give each item more work"
+                ),
+            );
+        } else if self.threads == 1 && situation.threads > 1 && situation.remaining.is_some() {
+            warn(
+                Warning::TOO_LITTLE_WORK,
+                format!("{cost} per item over so few items is too little work to gain from threads"),
+            );
+        }
+        if learned.is_uneven() {
+            warn(
+                Warning::UNEVEN_SAMPLE,
+                "the sampled items took very different times, so the expected times are unsure: a larger `sample_size` helps"
+                    .into(),
+            );
+        }
+        let remaining = situation.remaining.unwrap_or(0) as f64;
+        let is_wide = learned.spread.ends(remaining).is_some_and(|(least, most)| most > WIDE_RANGE * least);
+        match (self.seconds, self.seconds_range) {
+            (Some(seconds), None) if seconds > WAITED_FOR => warn(
+                Warning::TIME_UNSURE,
+                "the sample is too small to say how long the run will take: a larger `sample_size` helps".into(),
+            ),
+            (_, Some((least, most))) if most > WAITED_FOR && is_wide => warn(
+                Warning::TIME_UNSURE,
+                format!(
+                    "by its sample the run can take {} as well as {}: a larger `sample_size` helps",
+                    Seconds(least),
+                    Seconds(most)
+                ),
+            ),
+            _ => {}
+        }
+        if self.measured_by == MeasuredBy::Resident {
+            warn(
+                Warning::BYTES_UNSURE,
+                "bytes are told from the process's resident memory, which other work changes too: \
+                 derive or implement `DeepSize` for the result, or install `Tracking`, to have them counted"
+                    .into(),
+            );
+        }
+    }
+}
