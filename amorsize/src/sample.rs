@@ -62,12 +62,8 @@ pub(crate) struct Beside {
     queue: Option<Queue>,
     /// Seconds in the queue, and how often the thread got a core, before the stretch.
     before: Option<(f64, u64)>,
-    /// Whether the first stretch is over, of which nothing else counts.
-    is_begun: bool,
     /// Calls whose wakes were counted, and the wakes.
     woken: (usize, u64),
-    /// Seconds for their pages.
-    fresh: f64,
     faults: Option<Faults>,
     counted: Option<u64>,
     /// Seconds of a page fault, once it is needed.
@@ -85,17 +81,7 @@ impl Beside {
         };
         let clock = (0..5).map(once).fold(f64::INFINITY, f64::min);
         let queue = thread_time::queue();
-        Self {
-            queue,
-            before: None,
-            is_begun: false,
-            woken: (0, 0),
-            fresh: 0.0,
-            faults: None,
-            counted: None,
-            fault_seconds: None,
-            clock,
-        }
+        Self { queue, before: None, woken: (0, 0), faults: None, counted: None, fault_seconds: None, clock }
     }
 
     /// Looks before a stretch of calls whose results are expected to take so many bytes each: 0.7 us, and 2.6 us more where they have
@@ -115,23 +101,18 @@ impl Beside {
             (Some(now), Some(before)) => (now.0 - before.0, now.1 - before.1),
             _ => (0.0, 0),
         };
+        self.woken = (self.woken.0 + items, self.woken.1 + woken);
         // What a call needs while it runs it gives back, and another gets it again.
         let faults = self.faults.as_ref().and_then(Faults::count).zip(self.counted);
         let faults = faults.map_or(0, |(now, then)| now.saturating_sub(then)).min(bytes / PAGE);
         let is_timed_alone = seconds >= TIMED_ALONE.as_secs_f64();
         let seconds = if is_timed_alone { seconds - self.clock * each } else { seconds };
         let fresh = faults as f64 * each * self.seconds_of_faults(faults as f64 * each, seconds);
-        if self.is_begun {
-            self.woken = (self.woken.0 + items, self.woken.1 + woken);
-            self.fresh += fresh * items as f64;
-        }
-        self.is_begun = true;
         Sampled { items, seconds, queued: queued * each, fresh, handling }
     }
 
     /// Makes of what calls waited in the sample what they will among others.
     pub(crate) fn settle(&self, waits: &mut Waits) {
-        waits.take_off_fresh(self.fresh, LEAST_OF_FRESH);
         let (calls, woken) = self.woken;
         if waits.are_long()
             && woken > 0

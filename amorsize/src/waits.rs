@@ -64,25 +64,11 @@ impl Waits {
             return;
         }
         let idle = (calls * wakes * wake).min(ran);
-        let part = self.keep_ran(ran - (1.0 - BUSY_WAKE) * idle);
-        // Threads that answer a call sleep meanwhile, and wake as it does.
-        self.others *= part;
-    }
-
-    /// Takes off what calls ran only to be given memory that is used again later, of which at least so large a part of all is left.
-    pub(crate) fn take_off_fresh(&mut self, seconds: f64, least: f64) {
-        let (ran, _) = self.all;
-        if seconds > 0.0 && ran > 0.0 {
-            self.keep_ran((ran - seconds).max(least * ran));
-        }
-    }
-
-    /// Says that calls ran for so long in all, and gives which part that is of before.
-    fn keep_ran(&mut self, ran: f64) -> f64 {
-        let part = ran / self.all.0;
+        let part = (ran - (1.0 - BUSY_WAKE) * idle) / ran;
         self.all.0 *= part;
         self.late.0 *= part;
-        part
+        // Threads that answer a call sleep meanwhile, and wake as it does.
+        self.others *= part;
     }
 
     /// The part of its time that a call has a core, with what other threads run for it; 1 for calls that don't wait.
@@ -218,19 +204,6 @@ mod tests {
         // Never more than they ran.
         waits.take_off_wakes(4.0, 100.0, 16e-6);
         assert!((waits.share_of_all().unwrap() - 150.0 / 152.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn what_fresh_memory_took_a_call_that_waits_is_left_out() {
-        let mut waits = Waits::default();
-        (0..4).for_each(|_| waits.add(used(5e-3, 150e-6, 0.0, 150e-6), true));
-        waits.take_off_fresh(400e-6, 0.1);
-        assert!((waits.threads(2) - 2.0 * 4.90 / 0.05).abs() < 1e-6, "{}", waits.threads(2));
-        waits.take_off_fresh(1.0, 0.1);
-        assert!((waits.threads(2) - 2.0 * 4.855 / 0.005).abs() < 1e-6, "{}", waits.threads(2));
-        let mut unknown = Waits::default();
-        unknown.take_off_fresh(1.0, 0.1);
-        assert!(!unknown.is_known());
     }
 
     #[test]
