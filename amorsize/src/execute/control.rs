@@ -21,46 +21,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::account::{Account, Idle, Stopwatch};
+use super::account::{Account, Stopwatch};
 use super::climb::Climb;
 use super::line::Accepted;
 use super::lookout::{Lookout, Seen};
+use super::state::{AHEAD, State, Waiting};
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
-use crate::memory::measure::{Heap, MeasuredBy};
+use crate::memory::measure::Heap;
 use crate::memory::tracking;
-use crate::plan::{CHUNK_SECONDS, Situation, batch_items, chunk_items};
-use crate::sample::{Learned, Stretch};
+use crate::plan::{Situation, chunk_items};
+use crate::sample::Learned;
 use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
-use crate::thread_time::{self, IS_TOLD, Measuring, Use};
+use crate::thread_time;
 use crate::time_use::TimeUse;
 
 /// Where a chunk is kept.
 pub(crate) type ChunkId = usize;
-
-/// Chunks that are to wait for each worker: it takes about two milliseconds over one, and a sleeping caller can be kept from
-/// running for a scheduler's time slice of 3 ms.
-const AHEAD: usize = 4;
-/// A caller that is with the sink for long leaves so many batches to be made meanwhile: one for the sink to find when it comes back,
-/// and one more for when it is faster the next time.
-const BATCHES_AHEAD: usize = 2;
-/// With a slow sink a batch is at most this part of what is left: with the one before it, and the one that waits, that is half.
-const LAST_BATCHES: usize = 4;
-/// As long as nobody knows how long the sink takes, the items of a batch are pulled ahead, unless that are so many bytes: then
-/// they would come from memory rather than from a cache when a worker gets them, and cheap items would take twice as long.
-const UNKNOWN_SINK: usize = 1 << 20;
-/// Between two looks at whether the run was stopped at most this much work is done, as far as it can be foreseen.
-const LOOK_SECONDS: f64 = 10e-6;
-/// Between two looks at the clock (23 ns each).
-const CLOCK_SECONDS: f64 = 100e-6;
-
-/// Of the calls of a run a chunk in so long is measured for what it waits: 2 us each time, and 6 us where one was seen not to run.
-const MEASURED_EVERY: Duration = Duration::from_millis(10);
-/// Chunks of items that take so long are looked at closely at once: 6 us are a two-hundredth of one.
-const CLOSELY: f64 = 1e-3;
-
-/// Idle workers that allocate or free less than this do so for the pool itself: some 40 bytes for each job, and its queues.
-const POOLS_OWN: i64 = 16 << 10;
 
 /// Stands for the item of a panic that no call made.
 const NO_ITEM: usize = usize::MAX;
@@ -99,30 +76,6 @@ pub(crate) struct Room {
     pub(crate) most: usize,
     /// Whether these are threads of its own, rather than those of the pool.
     pub(crate) own: bool,
-}
-
-/// A chunk that may start.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grant {
-    pub(crate) id: ChunkId,
-    pub(crate) start: usize,
-    pub(crate) items: usize,
-    credit: u64,
-    /// The part of it that is for what a call needs beside its result.
-    working: u64,
-    input_bytes: u64,
-    /// Bytes that a result counts with beside what is measured of it.
-    per_item: u64,
-    /// Whether it is measured what its calls wait, and how closely.
-    measured: Option<bool>,
-}
-
-/// A chunk that waits for a worker.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    id: ChunkId,
-    items: usize,
-    input_bytes: u64,
 }
 
 /// A chunk whose results wait to be handed over.
@@ -166,26 +119,15 @@ pub(crate) struct Ways {
     pub(crate) tolerant: bool,
 }
 
-/// What became of a chunk.
-#[derive(Debug)]
-struct Outcome {
-    stretch: Stretch,
-    credit: u64,
-    /// Whether the bytes contain what other threads did for the results.
-    elsewhere: bool,
-    panic: Option<Payload>,
-    used: Option<Use>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Control {
     state: Mutex<State>,
     /// Told when the caller has something to do.
-    caller: Condvar,
+    pub(super) caller: Condvar,
     /// The item at this index, and those after it, are not started.
     limit: AtomicUsize,
     /// Whether chunks are to end after the current item, without the run being stopped.
-    pausing: AtomicBool,
+    pub(super) pausing: AtomicBool,
     /// Whether that is because nobody wants further results, and not just for now.
     over: AtomicBool,
     /// Net heap bytes of the jobs that ran, where they are tracked, since the caller last took them over.
@@ -195,290 +137,10 @@ pub(crate) struct Control {
     /// Whether results are kept until the end.
     collects: AtomicBool,
     /// Whether idle workers were seen to help with calls.
-    forks: AtomicBool,
+    pub(super) forks: AtomicBool,
     /// What the caller does.
     sink: Stopwatch,
     input: Stopwatch,
-}
-
-#[derive(Debug)]
-pub(crate) struct State {
-    /// By index of the first item.
-    waiting: BTreeMap<usize, Waiting>,
-    /// Items in it.
-    queued: usize,
-    /// Items per batch, as planned, and as far as batches have grown to it.
-    batch_size: usize,
-    grown_batch: usize,
-    /// Seconds to expect of the sink for what it is handed at a time, once that is known, and for each item of that.
-    sink_seconds: Option<f64>,
-    sink_pace: f64,
-    /// Whether the calling thread is one of the run's threads.
-    joins_in: bool,
-    /// Index behind the last item that was pulled.
-    pub(crate) pulled: usize,
-    /// By index of the first item.
-    finished: BTreeMap<usize, Finished>,
-    /// Items in `finished` that can be handed over, being next in order.
-    ready_items: usize,
-    /// Index behind the last of them.
-    ready_end: usize,
-    running: usize,
-    /// What the chunks that run took when they were started.
-    running_credit: u64,
-    jobs: usize,
-    /// Threads now.
-    pub(crate) threads: usize,
-    climb: Climb,
-    /// Whether threads beyond the cores are the run's own.
-    own_threads: bool,
-    /// The most jobs that ran at a time, or threads that the run began with.
-    pub(crate) most_threads: usize,
-    /// Whether jobs are to be started that no new work calls for.
-    recruits: bool,
-    /// The items of a batch, where they have changed with the threads.
-    new_batch_size: Option<usize>,
-    /// When the next chunk is measured for what its calls wait.
-    measure_at: Option<Instant>,
-    /// Whether one was seen not to run.
-    suspects: bool,
-    ordered: bool,
-    pub(crate) ledger: Ledger,
-    pub(crate) learned: Learned,
-    pub(crate) situation: Situation,
-    chunk_size: usize,
-    /// The caller sleeps until this many items can be handed over, or something else is for it to do.
-    wanted_items: usize,
-    /// Whether the caller could give credit back by closing its batch early.
-    caller_holds: bool,
-    input_ended: bool,
-    /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
-    ending: BTreeMap<usize, Payload>,
-    /// Whether the run goes on without items that panic, and those that did.
-    tolerant: bool,
-    pub(crate) panics: Vec<(usize, Payload)>,
-    /// Items that give no result, as far as those before them have not been made ready.
-    holes: BTreeSet<usize>,
-    pub(crate) chunks: usize,
-    /// Items started and not handed over, now and at most.
-    pub(crate) outstanding: usize,
-    pub(crate) most_outstanding: usize,
-    /// Net heap bytes of idle workers that no chunk answers for yet, and up to where they were read.
-    stray: i64,
-    stray_read: i64,
-    /// What is held for them.
-    stray_credit: u64,
-    /// Seconds per item of each chunk, while somebody wants to know them.
-    pub(crate) each: Option<Vec<f64>>,
-    /// Whether idle workers were seen to help.
-    forks: bool,
-    account: Account,
-}
-
-impl State {
-    /// Whether there is a chunk to start; its credit may still be missing.
-    fn has_work(&self, limit: usize) -> bool {
-        self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit)
-    }
-
-    /// What only the next chunk in order may take of the budget: the most that one call was seen to need.
-    fn reserve(&self) -> u64 {
-        (self.learned.largest + self.learned.most_working).min(self.ledger.limit() / 2)
-    }
-
-    /// Bytes to expect of one result.
-    fn expected(&self) -> u64 {
-        self.learned.expected_bytes().max(self.situation.result_size as u64)
-    }
-
-    /// Takes credit for what idle workers have allocated since the last look: parts of calls that fork.
-    fn look_at_stray(&mut self) {
-        let now = tracking::workers_stray();
-        self.stray += now - std::mem::replace(&mut self.stray_read, now);
-        let more = u64::try_from(self.stray).unwrap_or(0).saturating_sub(self.stray_credit);
-        self.ledger.take(more);
-        self.stray_credit += more;
-    }
-
-    /// Charges a chunk that took so much credit with its part: it is given back with the chunk's results.
-    ///
-    /// Whose calls a worker helped nobody knows, be it idle or waiting for its own helpers. So of a function that forks a chunk is
-    /// charged with what its results own on average, as far as it is there, and with what the credit of the chunks that still run
-    /// does not cover. The rest is held for those: were it given back with this chunk's results, theirs would still own it.
-    fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64) {
-        self.look_at_stray();
-        if outcome.elsewhere {
-            self.stray = 0;
-        }
-        self.forks |= self.stray.abs() >= POOLS_OWN;
-        if self.forks {
-            let stretch = &mut outcome.stretch;
-            let there = stretch.bytes.saturating_add_signed(self.stray);
-            let (items, all_items) = (stretch.items as u128, (self.learned.items + stretch.items) as u128);
-            let average = (u128::from(self.learned.bytes + there) * items).div_ceil(all_items) as u64;
-            let not_covered = there.saturating_sub(self.running_credit - credit);
-            let least = (self.situation.result_size * stretch.items) as u64;
-            let bytes = there.min(average).max(not_covered).max(least);
-            self.stray -= bytes as i64 - stretch.bytes as i64;
-            stretch.bytes = bytes;
-        }
-        let held = std::mem::replace(&mut self.stray_credit, u64::try_from(self.stray).unwrap_or(0));
-        self.ledger.take(self.stray_credit.saturating_sub(held));
-        self.ledger.give(held.saturating_sub(self.stray_credit));
-    }
-
-    /// Where jobs are to run now.
-    fn place(&self) -> Place {
-        if self.own_threads && self.climb.is_above_cores() { Place::Own } else { Place::Pool }
-    }
-
-    /// Whether the next chunk is measured for what its calls wait, and how closely.
-    fn is_measured(&mut self, now: Instant) -> Option<bool> {
-        if !IS_TOLD || self.measure_at.is_some_and(|at| now < at) {
-            return None;
-        }
-        self.measure_at = Some(now + MEASURED_EVERY);
-        Some(self.suspects || self.learned.recent_seconds() >= CLOSELY)
-    }
-
-    /// Learns what the calls of a chunk waited.
-    fn learn_waits(&mut self, used: Use) {
-        if used.is_suspect() {
-            self.suspects = true;
-            self.measure_at = None;
-        } else {
-            self.learned.waits.add(used, false);
-        }
-    }
-
-    /// Goes on with so many threads.
-    fn set_threads(&mut self, threads: usize) {
-        self.threads = threads;
-        self.recruits = true;
-        let chunk_size = chunk_items(&self.learned, &self.situation, threads);
-        self.set_batch_size(batch_items(&self.learned, &self.situation, threads, chunk_size));
-    }
-
-    fn set_batch_size(&mut self, items: usize) {
-        self.batch_size = items;
-        self.new_batch_size = Some(items.min(self.grown_batch));
-    }
-
-    /// How many threads are to run chunks now.
-    ///
-    /// A calling thread whose sink takes long competes with the threads for the cores: with `n` threads on `n` cores, for which the
-    /// calls take `c` seconds of one core in all and the sink takes `s`, the threads make what they may be ahead by, and wait, and
-    /// the sink has `n / (n + 1)` of a core meanwhile. So the run takes `s + c / n^2`. With a thread less the sink has its own core,
-    /// and the run takes the longer of `s` and `c / (n - 1)`.
-    fn workers(&self) -> usize {
-        let (calls, sink) = (self.learned.recent_seconds(), self.sink_pace);
-        let threads = self.threads as f64;
-        let is_less_better = calls / (threads - 1.0) < sink + calls / (threads * threads);
-        if self.threads > 1 && is_less_better && !self.joins_in && !self.climb.is_above_cores() {
-            self.threads - 1
-        } else {
-            self.threads
-        }
-    }
-
-    /// Lets batches follow what is known of the calls now, and the end of the input.
-    fn adapt_batches(&mut self) {
-        let mut items = batch_items(&self.learned, &self.situation, self.threads, self.chunk_size);
-        let is_asked = self.situation.batch_items.is_some();
-        if let Some(left) = self.situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
-            // What lies ready when the last call ends, the sink is alone with: so that gets less and less, as chunks do.
-            let left = left + self.queued + self.outstanding;
-            items = items.min(left / LAST_BATCHES).max(self.chunk_size);
-        }
-        // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.
-        if 4 * items < 3 * self.batch_size || items > 2 * self.batch_size {
-            self.set_batch_size(items);
-        }
-    }
-
-    fn add_ready(&mut self) {
-        loop {
-            if let Some(next) = self.finished.get(&self.ready_end) {
-                self.ready_items += next.items;
-                self.ready_end += next.items;
-            } else if self.holes.remove(&self.ready_end) {
-                self.ready_end += 1;
-            } else {
-                break;
-            }
-        }
-    }
-
-    /// How many items of the waiting chunk at `start` there is credit for.
-    fn affordable(&self, start: usize) -> usize {
-        let free = self.ledger.free();
-        let free = if !self.ordered || start == self.ready_end { free } else { free.saturating_sub(self.reserve()) };
-        let for_results = free.saturating_sub(self.learned.expected_working());
-        usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
-    }
-
-    /// Whether a chunk waits for credit rather than for a worker.
-    fn lacks_credit(&self, limit: usize) -> bool {
-        self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit && self.affordable(start) == 0)
-    }
-
-    /// How many more inputs the budget has room for.
-    fn room(&self) -> usize {
-        // Inputs may take a quarter of what is free: the results that they make need room too.
-        let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
-        let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
-        usize::try_from(room).unwrap_or(usize::MAX).max(usize::from(nothing_else_to_do))
-    }
-
-    /// Whether no more than `chunks` chunks wait, or fewer than `items` items, and there may and can be more.
-    fn wants_items(&self, chunks: usize, items: usize, limit: usize) -> bool {
-        (self.waiting.len() <= chunks || self.queued < items)
-            && !self.input_ended
-            && limit == usize::MAX
-            && self.room() > 0
-    }
-
-    /// Items that the threads do while the caller is with the sink, up to those of the batches ahead.
-    fn items_meanwhile(&self) -> usize {
-        // What could not run for want of credit would only lie there.
-        let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(self.affordable(self.pulled));
-        match self.sink_seconds {
-            None => batch.min(UNKNOWN_SINK / self.situation.item_size.max(1)),
-            Some(seconds) => {
-                let items = self.threads as f64 * seconds / self.learned.recent_seconds().max(1e-10);
-                BATCHES_AHEAD * (items as usize).min(batch)
-            }
-        }
-    }
-
-    /// How many threads have nothing to run and no chunk that waits for them, and why.
-    fn idle(&self, limit: usize) -> (usize, Idle) {
-        let idle = self.threads.saturating_sub(self.running);
-        if idle > 0 && self.lacks_credit(limit) {
-            return (idle, Idle::NoCredit);
-        }
-        let has_work = self.has_work(limit);
-        let waiting = if has_work { self.waiting.len() } else { 0 };
-        let why = if !has_work && (self.input_ended || limit != usize::MAX) { Idle::Ended } else { Idle::NoItems };
-        // A thread that leaves its core to the sink waits for it, whatever there is to run.
-        let left_to_sink = (self.threads - self.workers()).min(idle);
-        (idle.saturating_sub(waiting).max(left_to_sink), why)
-    }
-
-    /// Whether there are results to hand over.
-    fn has_ready(&self) -> bool {
-        if self.ordered { self.ready_items > 0 } else { !self.finished.is_empty() }
-    }
-
-    /// Whether the caller should not sleep any longer.
-    fn caller_is_needed(&self, limit: usize) -> bool {
-        let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
-        ready >= self.wanted_items
-            || self.wants_items(AHEAD * self.threads / 2, 0, limit)
-            || (self.running == 0 && self.jobs == 0)
-            || self.recruits
-            || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
-    }
 }
 
 impl Control {
@@ -636,7 +298,7 @@ impl Control {
     }
 
     /// Books what threads did until now. It comes before each change of what they can do.
-    fn book(&self, state: &mut State, now: Instant) {
+    pub(super) fn book(&self, state: &mut State, now: Instant) {
         let (idle, why) = state.idle(self.limit());
         let threads = (idle, state.threads);
         state.account.book(now, threads, why, &self.sink, &self.input);
@@ -705,7 +367,7 @@ impl Control {
     }
 
     /// Looks at the system's memory and the run, if it is time to. Whoever comes does it: the caller may be in the sink for long.
-    fn look(&self) {
+    pub(super) fn look(&self) {
         // Whoever has it is just looking.
         let Some(Ok(mut lookout)) = self.lookout.as_ref().map(Mutex::try_lock) else { return };
         let collects = self.collects.load(Ordering::Relaxed);
@@ -906,268 +568,5 @@ impl Control {
             state.add_ready();
         }
         Some((item, payload))
-    }
-
-    // ---- called by jobs, and by a caller that works itself ----
-
-    /// Takes the next chunk, with credit for it. `split` leaves so many items of a chunk and keeps the others under a new
-    /// name. `forced` starts a single item whether there is credit or not.
-    pub(crate) fn start_next(
-        &self,
-        job: Option<Place>,
-        forced: bool,
-        split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
-    ) -> Option<Grant> {
-        let mut state = self.state();
-        let grant = self.grant(&mut state, forced, split);
-        if grant.is_none() && job.is_some() {
-            state.account.credit_waits += usize::from(state.lacks_credit(self.limit()));
-            state.jobs -= 1;
-            if state.caller_is_needed(self.limit()) {
-                drop(state);
-                self.caller.notify_one();
-            }
-        }
-        grant
-    }
-
-    fn grant(
-        &self,
-        state: &mut State,
-        forced: bool,
-        split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
-    ) -> Option<Grant> {
-        if self.pausing.load(Ordering::Relaxed) || !state.has_work(self.limit()) {
-            return None;
-        }
-        let (&start, &chunk) = state.waiting.first_key_value()?;
-        let expected = state.expected().max(1);
-        // A chunk that was pulled when items seemed cheaper is cut to what is right now.
-        let timely = 2 * chunk_items(&state.learned, &state.situation, state.threads);
-        let items = if forced { 1 } else { chunk.items.min(state.affordable(start)).min(timely) };
-        if items == 0 {
-            return None;
-        }
-        let working = state.learned.expected_working();
-        let credit = expected * items as u64 + working;
-        if forced {
-            state.ledger.take(credit);
-        } else if !state.ledger.try_take(credit) {
-            // A run within a call of this one was faster.
-            return None;
-        }
-        let now = now();
-        self.book(state, now);
-        state.waiting.pop_first();
-        state.queued -= items;
-        let mut input_bytes = chunk.input_bytes;
-        if items < chunk.items {
-            input_bytes = (input_bytes as f64 * items as f64 / chunk.items as f64) as u64;
-            let rest = Waiting {
-                id: split(chunk.id, items),
-                items: chunk.items - items,
-                input_bytes: chunk.input_bytes - input_bytes,
-            };
-            state.waiting.insert(start + items, rest);
-        }
-        state.running += 1;
-        state.running_credit += credit;
-        state.most_threads = state.most_threads.max(state.running);
-        state.outstanding += items;
-        state.most_outstanding = state.most_outstanding.max(state.outstanding);
-        let resident = state.situation.measured_by == MeasuredBy::Resident;
-        let per_item = if resident { expected } else { state.situation.result_size as u64 };
-        let measured = state.is_measured(now);
-        Some(Grant { id: chunk.id, start, items, credit, working, input_bytes, per_item, measured })
-    }
-
-    /// Runs a chunk as far as credit, time and the run's end allow, and catches a panic.
-    fn run(&self, grant: &Grant, steps: &mut dyn Steps) -> Outcome {
-        let (seconds_per_item, contended) = {
-            let state = self.state();
-            (state.learned.recent_seconds().max(1e-10), state.threads > 1)
-        };
-        let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
-        let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
-        let stretch = Stretch::default();
-        let mut outcome = Outcome { stretch, credit: grant.credit, elsewhere: false, panic: None, used: None };
-        let measuring = grant.measured.and_then(Measuring::begin);
-        let stretch = &mut outcome.stretch;
-        let begun = now();
-        let mut next_clock = clock;
-        let mut heap_bytes = 0;
-        while stretch.items < grant.items {
-            if grant.start + stretch.items >= self.limit() || self.pausing.load(Ordering::Relaxed) {
-                break;
-            }
-            if steps.is_interrupted() {
-                // No job shall take up what this one leaves.
-                self.pause(true);
-                break;
-            }
-            let count = look.min(grant.items - stretch.items);
-            let stepped = catch_unwind(AssertUnwindSafe(|| steps.step(count)));
-            stretch.items = steps.done();
-            match stepped {
-                Ok(heap) => {
-                    let unforeseen = (stretch.bytes + heap.working + heap.sum).saturating_sub(outcome.credit);
-                    if heap.working > 0 && unforeseen > 0 {
-                        self.state().ledger.touch(unforeseen);
-                    }
-                    heap_bytes += heap.sum;
-                    outcome.elsewhere |= heap.elsewhere;
-                    stretch.largest = stretch.largest.max(heap.largest + grant.per_item);
-                    stretch.working = stretch.working.max(heap.working);
-                }
-                // What the results before the panic own in this step was not measured; where results are measured a step is one
-                // item, so there are none.
-                Err(payload) => outcome.panic = Some(payload),
-            }
-            stretch.bytes = grant.per_item * stretch.items as u64 + heap_bytes;
-            if outcome.panic.is_some() {
-                break;
-            }
-            if steps.measures()
-                && stretch.items < grant.items
-                && !self.covers_next(&mut outcome.credit, grant.working, stretch)
-            {
-                break;
-            }
-            if contended && stretch.items >= next_clock {
-                next_clock = stretch.items + clock;
-                // Far slower than foreseen: others shall share what is left.
-                if (now() - begun).as_secs_f64() > 2.0 * CHUNK_SECONDS {
-                    break;
-                }
-            }
-        }
-        stretch.seconds = (now() - begun).as_secs_f64();
-        outcome.used = measuring.and_then(Measuring::end);
-        outcome
-    }
-
-    /// Whether the chunk's credit covers its results and one call more; takes what is missing where it can.
-    fn covers_next(&self, credit: &mut u64, working: u64, stretch: &Stretch) -> bool {
-        let next = stretch.bytes / stretch.items as u64 + working.max(stretch.working);
-        let forks = self.forks.load(Ordering::Relaxed);
-        if stretch.bytes + next <= *credit && !forks {
-            return true;
-        }
-        let mut state = self.state();
-        if forks {
-            // What others do for these calls shows there alone.
-            state.look_at_stray();
-            if state.ledger.held().as_u64() > state.ledger.limit() {
-                return false;
-            }
-            if stretch.bytes + next <= *credit {
-                return true;
-            }
-        }
-        // The results are there already, whether they fit or not.
-        let there = stretch.bytes.saturating_sub(*credit);
-        state.ledger.take(there);
-        *credit += there;
-        let missing = stretch.bytes + next - *credit;
-        let covers = state.ledger.try_take(missing);
-        if covers {
-            *credit += missing;
-        }
-        covers
-    }
-
-    /// Runs the chunk and books what came of it. The items that were not run go back to the queue.
-    pub(crate) fn run_chunk(&self, grant: Grant, steps: &mut dyn Steps) -> Ran {
-        let outcome = self.run(&grant, steps);
-        Ran { grant, outcome }
-    }
-
-    /// Books a chunk that ran. `rest` is the name of the items that did not, where there are any and they are to run later.
-    /// Says whether the job is to go on with another chunk.
-    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<Place>) -> bool {
-        self.look();
-        let Ran { grant, mut outcome } = ran;
-        let done = outcome.stretch.items;
-        let now = now();
-        let mut state = self.state();
-        self.book(&mut state, now);
-        if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
-            state.settle_stray(&mut outcome, grant.credit);
-            if state.forks {
-                self.forks.store(true, Ordering::Relaxed);
-            }
-        }
-        let lost = usize::from(outcome.panic.is_some());
-        let rest_items = grant.items - done - lost;
-        let rest_bytes =
-            if rest.is_some() { (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64 } else { 0 };
-        // What the results hold stays taken until they are handed over.
-        state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
-        state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
-        state.learned.add(outcome.stretch);
-        if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
-            each.push(outcome.stretch.seconds / done as f64);
-        }
-        if let Some(used) = outcome.used {
-            state.learn_waits(used);
-        }
-        let State { climb, learned, .. } = &mut *state;
-        let ended = (done, outcome.stretch.seconds);
-        if let Some(threads) = climb.chunk_ended(now, ended, &learned.waits, &thread_time::process_ran) {
-            state.set_threads(threads);
-        }
-        state.running -= 1;
-        state.running_credit -= grant.credit;
-        state.chunks += 1;
-        state.outstanding -= rest_items + lost;
-        if let Some(id) = rest {
-            state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
-            state.queued += rest_items;
-        }
-        if let Some(payload) = outcome.panic {
-            let item = grant.start + done;
-            if state.tolerant {
-                state.panics.push((item, payload));
-                state.holes.insert(item);
-            } else {
-                self.stop_at(item);
-                state.ending.insert(item, payload);
-            }
-            state.add_ready();
-        }
-        if done > 0 {
-            let chunk = Finished { id: grant.id, start: grant.start, items: done, bytes: outcome.stretch.bytes };
-            state.finished.insert(grant.start, chunk);
-            state.add_ready();
-        }
-        let mut go_on = job.is_some() && state.has_work(self.limit()) && !self.pausing.load(Ordering::Relaxed);
-        if go_on && (job != Some(state.place()) || state.jobs > state.workers()) {
-            // Another takes its place elsewhere, or none.
-            go_on = false;
-            state.recruits = true;
-        }
-        if job.is_some() && !go_on {
-            state.jobs -= 1;
-        }
-        if state.caller_is_needed(self.limit()) {
-            drop(state);
-            self.caller.notify_one();
-        }
-        go_on
-    }
-}
-
-/// A chunk that ran, not yet booked.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    grant: Grant,
-    outcome: Outcome,
-}
-
-impl Ran {
-    /// Whether items are left that are to run later.
-    pub(crate) fn leaves_items(&self) -> bool {
-        // The item that panicked is gone.
-        self.outcome.stretch.items + usize::from(self.outcome.panic.is_some()) < self.grant.items
     }
 }

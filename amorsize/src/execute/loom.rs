@@ -16,13 +16,15 @@ use ::loom::model::Builder;
 use ::loom::thread;
 
 use super::chunk::{Body, Chunk, Chunks, Function, Shared, Work};
-use super::line::{Input, Source, Stock};
+use super::line::{Accepted, Input, Source, Stock};
 use super::pool::Job;
 use super::*;
 use crate::cancel::{CancelToken, Interrupts};
 use crate::execute::buffer::{Results, Types};
 use crate::execute::line::Outlet;
 use crate::memory::measure::{Heap, Measure};
+use crate::plan::CHUNK_SECONDS;
+use crate::sample::Stretch;
 use crate::sync;
 use crate::trace::RunSpan;
 

@@ -1,10 +1,12 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `ranges` items that workers write down themselves, `pages` when the memory of results is backed, `control` who may run what and
-//! when, `climb` on how many threads, `alone` whether on any, `together` what they share, `lookout` who looks at it, `account` what
-//! threads wait for,
-//! `pool` the threads, `conductor` the calling thread beside them; this file drives them. All but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever the function.
+//! `ranges` items that workers write down themselves, `pages` when the memory of results is backed, `control` what the calling thread
+//! asks and tells of a run on threads, `state` where that stands and what follows, `jobs` what workers do with it, `climb` on how many
+//! threads, `alone` whether on any, `lookout` who looks at it, `account` what threads wait for, `pool` the threads, `conductor` the
+//! calling thread beside them. This file drives them, with `sampling` and `together` before a plan that is asked for, `inline` on the
+//! calling thread, and `telling` of what goes on. All but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever
+//! the function.
 
 mod account;
 mod alone;
@@ -14,6 +16,8 @@ pub mod chunk;
 pub(crate) mod climb;
 mod conductor;
 pub(crate) mod control;
+mod inline;
+mod jobs;
 pub(crate) mod line;
 mod lookout;
 #[cfg(all(loom, test))]
@@ -21,60 +25,41 @@ mod loom;
 mod pages;
 pub(crate) mod pool;
 mod ranges;
+mod sampling;
 pub(crate) mod stages;
+mod state;
+mod telling;
 mod together;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::alone::{Alone, Done, Next};
+use self::alone::{Alone, Done};
 use self::climb::Climb;
 use self::conductor::{Conductor, WorkerJob};
 use self::control::{Control, HeadStart, Place, Room, Stuck, Ways};
-use self::line::{Accepted, Flow, Line};
+use self::inline::{FIRST_DECISION, Inline};
+use self::line::{Flow, Line};
 use self::lookout::{Lookout, Seen};
 use self::pool::{Expected, Job, Threads};
 use crate::cancel::Interrupt;
-use crate::cores::Cores;
 use crate::error::{Error, ErrorKind};
 use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
 use crate::handover::HandedOver;
-use crate::memory::Bytes;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::measure::MeasuredBy;
-use crate::memory::source;
 use crate::memory::tracking::{self, Frame};
 use crate::memory::watch::Watch;
+use crate::memory::{Bytes, source};
 use crate::options::{Limit, MaxMemory, OnPanic, Options};
-use crate::plan::{CHUNK_SECONDS, Plan, Situation};
-use crate::progress::{Phase as Stage, Teller};
-use crate::sample::{Beside, Learned, Stretch, TIMED_ALONE};
+use crate::plan::{Plan, Situation};
+use crate::progress::Phase as Stage;
+use crate::sample::Learned;
 use crate::time_use::TimeUse;
 use crate::timeline::{Moment, Recorder, Timeline};
-use crate::waits::Waits;
 
-/// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
-const FIRST_DECISION: f64 = 50e-6;
 /// A budget that is a fraction of what is available is not worked out before so much is held; no machine has less to give.
 const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
-/// Stretches expected to take this long are timed apart from the handling of their items: two looks at the clock are then less
-/// than a hundredth.
-const TIMED_APART: f64 = 5e-6;
-/// Stretches expected to take this long are measured for what their calls wait, which takes 2 us; closely, which takes 6 us.
-const MEASURED: f64 = 100e-6;
-const MEASURED_CLOSELY: f64 = 500e-6;
-/// One in so long is measured, in seconds: on a single core a run stays on the calling thread until its calls begin to wait.
-const MEASURED_EVERY: f64 = 10e-3;
-/// What a stretch costs apart from its items, at least: the first ones are so short that it is most of what they take.
-const STRETCH_SECONDS: f64 = 100e-9;
-/// A stretch is so many times as long as the one before. One item says little of the next ones, and a second 16 that are much slower
-/// are still few; of what 16 items took, 1,000 can be expected to take much the same.
-const GROWTH: usize = 16;
-const GROWTH_AFTER_16: usize = 64;
-/// So few fast calls are timed together: by the clock each alone would take several times as long as it does.
-const WHOLE_SAMPLE: usize = 5;
-/// With so many parts, of which the first counts for nothing, the interval of a mean is 1.04 times as wide as with any number.
-const SAMPLE_PARTS: usize = 32;
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
 
@@ -208,12 +193,6 @@ impl OnThreads {
             cores: self.cores.max(state.situation.threads),
         }
     }
-}
-
-/// What an inline part came to.
-enum Inline {
-    Done(Flow),
-    GoParallel(Box<Plan>),
 }
 
 /// The budget where it is stated in bytes, and what may be held before a budget is worked out.
@@ -423,74 +402,6 @@ impl Engine {
         }
     }
 
-    /// Runs the sample, up to its size, and plans. The results go to the outlet of `line` like any others.
-    pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Ended> {
-        if self.plan.is_none() {
-            let begun = Instant::now();
-            self.budget()?;
-            self.read_resident();
-            self.start_recorder(begun);
-            self.begin_telling(begun, line)?;
-            self.begun = Some(begun);
-            let mut beside = Beside::begin();
-            // The first item tells whether calls are long enough to be run at the same time.
-            self.sample_alone(line, &mut beside, 1)?;
-            let together = self.items_together(line)?;
-            self.sample_alone(line, &mut beside, self.options.sample_items() - together)?;
-            self.sample_together(line, together)?;
-            self.sample_alone(line, &mut beside, self.options.sample_items())?;
-            self.begun = None;
-            self.sampled_seconds = self.learned.seconds_per_item();
-            beside.settle(&mut self.learned.waits);
-            let mut situation = self.situation(line)?;
-            situation.available_now = situation.available.is_none().then(|| source::current().available());
-            situation.cores = Some(Cores::of_this_process());
-            let plan = Plan::new(&self.learned, &situation, true);
-            line.work.span.planned(&plan);
-            self.plan = Some(plan);
-            let seen = self.seen();
-            self.lookout.tell(Instant::now(), Stage::Planned, &self.ledger, seen);
-            self.elapsed += begun.elapsed();
-        }
-        Ok(self.plan.as_ref().expect("set above"))
-    }
-
-    /// Runs items of the sample on the calling thread, until so many are run.
-    fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
-        let is_inline = matches!(self.phase, Phase::Inline);
-        while is_inline && self.next < most && !line.ended() && line.work.interrupts.now().is_none() {
-            // A sample that would break the budget ends early.
-            if self.next > 0 && self.affordable() == 0 {
-                break;
-            }
-            // Whoever asks for a plan is told what the function waits, too.
-            let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
-            let before = (self.learned.items, self.learned.bytes);
-            // What the first call waits, and how long it runs, is as little like the others as what it takes.
-            let waits = self.learned.waits;
-            if self.learned.spread.mean().is_none() {
-                self.learned.waits = Waits::default();
-            }
-            // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
-            let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
-            let count = part.min(most - self.next);
-            beside.look(self.expected());
-            // Looking is no part of the next item's time.
-            self.now = Some(Instant::now());
-            self.inline_stretch(line, count, measured.then_some(true))?;
-            if !self.learned.waits.is_known() {
-                self.learned.waits = waits;
-            }
-            let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
-            let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
-            self.learned.spread.add(stretch);
-            if self.next < self.options.sample_items() {
-                self.look(line.outlet.collects());
-            }
-        }
-        Ok(())
-    }
-
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
     pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let begun = Instant::now();
@@ -632,100 +543,6 @@ impl Engine {
         Done { seconds: self.spent, bytes: self.learned.bytes }
     }
 
-    // ---- who looks ----
-
-    /// When the run would have begun if it had not been left in between.
-    fn origin(&self) -> Instant {
-        let begun = self.begun.unwrap_or_else(Instant::now);
-        begun.checked_sub(self.elapsed).unwrap_or(begun)
-    }
-
-    /// Lets somebody be told of the run.
-    pub(crate) fn set_teller(&mut self, teller: Option<Teller>) {
-        self.with_lookout(|lookout, _| lookout.teller = teller);
-    }
-
-    /// Whether the run prints what it does by itself.
-    pub(crate) fn set_quiet(&mut self, quiet: bool) {
-        self.with_lookout(|lookout, _| {
-            if let Some(teller) = &mut lookout.teller {
-                teller.set_quiet(quiet);
-            }
-        });
-    }
-
-    fn with_lookout<R>(&mut self, body: impl FnOnce(&mut Lookout, &Ledger) -> R) -> R {
-        match &self.phase {
-            Phase::Inline => body(&mut self.lookout, &self.ledger),
-            Phase::Parallel(control, _) => match control.lookout() {
-                Some(mut lookout) => body(&mut lookout, &self.ledger),
-                None => body(&mut self.lookout, &self.ledger),
-            },
-        }
-    }
-
-    fn seen(&self) -> Seen {
-        match &self.phase {
-            Phase::Inline => {
-                Seen { items: self.learned.items + self.panicked, result_bytes: self.learned.bytes, running: 1 }
-            }
-            Phase::Parallel(control, _) => control.seen(),
-        }
-    }
-
-    fn start_recorder(&mut self, origin: Instant) {
-        if self.lookout.recorder.is_none() {
-            let (now, held) = (self.now.unwrap_or(origin), self.ledger.held().as_u64());
-            self.lookout.recorder = Some(Recorder::start(source::current(), origin, now, held));
-        }
-    }
-
-    /// Lets the seconds of what is noted go on where they were.
-    fn set_origin(&mut self, line: &mut Line<'_>) {
-        let origin = self.origin();
-        let noted = self
-            .with_lookout(|lookout, _| lookout.recorder.as_mut().map(|recorder| recorder.set_origin(origin)).is_some());
-        if noted {
-            line.outlet.begin_timing(origin);
-        }
-    }
-
-    fn begin_telling(&mut self, now: Instant, line: &mut Line<'_>) -> Result<(), Error> {
-        if !self.with_lookout(|lookout, _| lookout.teller.is_some()) {
-            return Ok(());
-        }
-        let (budget, seen) = (self.budget()?.bytes, self.seen());
-        let total = match &self.phase {
-            Phase::Inline => line.left_exactly().map(|left| left + self.next),
-            Phase::Parallel(control, _) => line.left_exactly().map(|left| left + control.pulled()),
-        };
-        let origin = now.checked_sub(self.elapsed).unwrap_or(now);
-        self.with_lookout(|lookout, ledger| {
-            if let Some(teller) = &mut lookout.teller {
-                teller.begin(origin, now, total, budget, lookout::counts(ledger, seen));
-            }
-        });
-        Ok(())
-    }
-
-    /// Looks, on the calling thread.
-    fn look(&mut self, collects: bool) {
-        let Some(now) = self.now.filter(|_| self.lookout.has_eyes()) else { return };
-        let seen = self.seen();
-        if self.next >= self.options.sample_items() {
-            self.end_sampling(now);
-        }
-        self.lookout.look(now, &self.ledger, collects, || seen);
-    }
-
-    /// Tells that the sample is done, once.
-    fn end_sampling(&mut self, now: Instant) {
-        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
-            let seen = self.seen();
-            self.lookout.tell(now, Stage::Running, &self.ledger, seen);
-        }
-    }
-
     /// Tells of a run that ends before it goes on.
     pub(crate) fn stop(&mut self) {
         self.end_of_part(&Ok(Flow::Stop));
@@ -762,165 +579,6 @@ impl Engine {
         interrupted(interrupt, items_done, self.elapsed_now())
     }
 
-    // ---- on the calling thread ----
-
-    fn inline(&mut self, line: &mut Line<'_>) -> Result<Inline, Ended> {
-        let mut planned = self.plan.take();
-        loop {
-            self.look(line.outlet.collects());
-            if line.ended() {
-                let accepted = line.outlet.flush();
-                self.release(accepted.items, accepted.bytes);
-                self.plan = planned;
-                return Ok(Inline::Done(if accepted.flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
-            }
-            if let Some(interrupt) = line.work.interrupts.now() {
-                self.plan = planned;
-                return Err(self.interrupted(interrupt).into());
-            }
-            // Before a stretch rather than after one: an iterator's caller comes back for each.
-            if self.alone.is_at_it() && planned.is_none() {
-                if self.alone.after_stretch(self.done()) == Next::Threads {
-                    planned = self.decide(line)?;
-                }
-            } else if self.spent >= self.decide_at && planned.is_none() {
-                planned = self.decide(line)?;
-            }
-            if let Some(plan) = planned.take_if(|plan| plan.threads() > 1) {
-                let left = line.left_exactly();
-                if line.outlet.collects() || self.alone.begin(&self.learned, left, self.done()) == Next::Threads {
-                    self.plan = Some(plan.clone());
-                    return Ok(Inline::GoParallel(Box::new(plan)));
-                }
-                if self.options.batch_items().is_none() {
-                    let accepted = line.outlet.flush();
-                    self.release(accepted.items, accepted.bytes);
-                    if accepted.flow != Flow::Continue {
-                        return Ok(Inline::Done(accepted.flow));
-                    }
-                }
-                line.outlet.set_batch_size(alone::items_at_once(&self.learned));
-            }
-            let mut most = self.affordable();
-            if most == 0 {
-                if self.budget.is_none() {
-                    self.budget()?;
-                    continue;
-                }
-                let accepted = line.outlet.flush();
-                self.release(accepted.items, accepted.bytes);
-                if accepted.flow != Flow::Continue {
-                    self.plan = planned;
-                    return Ok(Inline::Done(accepted.flow));
-                }
-                if accepted.items > 0 {
-                    continue;
-                }
-                if line.outlet.collected() > Some(0) {
-                    self.plan = planned;
-                    return Err(self.over_budget(self.next, self.needed(), line).into());
-                }
-                if self.options.refuses_oversize() && self.needed() > self.ledger.budget().as_u64() {
-                    self.plan = planned;
-                    return Err(oversize(self.next, self.needed(), &self.ledger).into());
-                }
-                // A call that alone needs more than the budget runs alone.
-                most = 1;
-            }
-            let measured = self.is_measured();
-            let accepted = self.inline_stretch(line, most, measured)?;
-            if accepted.flow != Flow::Continue {
-                self.plan = planned;
-                return Ok(Inline::Done(accepted.flow));
-            }
-        }
-    }
-
-    /// Runs the next stretch of items inline, at most so many.
-    fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize, measured: Option<bool>) -> Result<Accepted, Ended> {
-        let count = self.stretch.min(most);
-        // Of the few items of a sample it matters more what they took.
-        let is_sample = self.learned.items < self.options.sample_items();
-        let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
-        let timed = count as f64 * self.pace > apart;
-        let (done, results) = line.inline(count, self.ledger.free(), timed, measured);
-        if let Some(used) = done.used {
-            self.suspects |= used.is_suspect();
-            if !used.is_suspect() {
-                self.learned.waits.add(used, true);
-                self.measure_at = self.spent + MEASURED_EVERY;
-            }
-        }
-        let result_bytes = self.result_size as u64;
-        let mut stretch = Stretch {
-            items: done.items,
-            seconds: 0.0,
-            bytes: result_bytes * done.items as u64 + done.heap,
-            largest: result_bytes + done.largest,
-            working: done.working,
-        };
-        if self.resident.is_some() {
-            let before = self.resident;
-            self.read_resident();
-            let grown = self.resident.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
-            stretch.bytes = stretch.bytes.max(grown);
-            stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
-            self.resident_measured = true;
-        }
-        self.ledger.take_after(stretch.bytes, stretch.working);
-        self.held_items += done.items;
-        let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
-        self.release(accepted.items, accepted.bytes);
-        let now = Instant::now();
-        let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64() - done.measuring;
-        self.now = Some(now);
-        stretch.seconds = done.seconds.unwrap_or(seconds);
-        if done.seconds.is_some() && done.items > 0 {
-            self.learned.handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0) / done.items as f64;
-        }
-        self.learned.add(stretch);
-        let least = if done.seconds.is_some() { stretch.seconds } else { (seconds - STRETCH_SECONDS).max(0.0) };
-        self.pace = least / done.items.max(1) as f64;
-        self.next += done.items;
-        self.chunks += 1;
-        self.spent += seconds;
-        if let Some(payload) = done.panic {
-            let item = self.next;
-            self.next += 1;
-            match self.options.panics() {
-                // What stopped the run comes before it. The rest of the run begins with it.
-                OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
-                OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
-                _ => self.keep_panic(item, payload),
-            }
-        }
-        self.stretch = self.next_stretch();
-        Ok(accepted)
-    }
-
-    /// Whether it is measured what the calls of the next stretch wait, and how closely: never before the first decision.
-    fn is_measured(&self) -> Option<bool> {
-        let expected = self.stretch as f64 * self.learned.recent_seconds();
-        let is_due = self.budget.is_some() && self.spent >= self.measure_at && expected >= MEASURED;
-        is_due.then_some(self.suspects || expected >= MEASURED_CLOSELY)
-    }
-
-    /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
-    /// more than fit the time to the next decision. Few stretches keep what they cost apart (100 ns each) small.
-    fn next_stretch(&self) -> usize {
-        let recent = self.learned.recent_seconds();
-        if self.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
-            return 1;
-        }
-        let growth = if self.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
-        // Of the first stretches each is much longer than all before it, and knows better.
-        let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
-        let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
-        let in_time = until / seconds.max(1e-10);
-        let most = if alone::fills_memory(&self.learned) { alone::items_at_once(&self.learned) } else { 1 << 16 };
-        (growth * self.stretch).min(in_time as usize).clamp(1, most)
-    }
-
     /// Bytes to expect of one result.
     fn expected(&self) -> u64 {
         self.learned.expected_bytes().max(self.result_size as u64)
@@ -934,39 +592,6 @@ impl Engine {
     fn affordable(&self) -> usize {
         let for_results = self.ledger.free().saturating_sub(self.learned.expected_working());
         usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
-    }
-
-    /// Decides how to go on. Gives a plan when it is to be on threads.
-    fn decide(&mut self, line: &mut Line<'_>) -> Result<Option<Plan>, Error> {
-        let first = self.budget.is_none() || self.resident.is_none();
-        self.budget()?;
-        if self.measured_by == MeasuredBy::Resident && !self.resident_measured {
-            if first {
-                self.read_resident();
-            }
-            // One item more is run inline to see by how much it grows.
-            if self.resident.is_some() {
-                return Ok(None);
-            }
-        }
-        self.start_watch()?;
-        if self.lookout.recorder.is_none() {
-            self.start_recorder(self.origin());
-            line.outlet.begin_timing(self.origin());
-        }
-        self.sampled_seconds = self.learned.seconds_per_item();
-        let situation = self.situation(line)?;
-        let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
-        let at_once = alone::items_at_once(&self.learned);
-        let is_filling = plan.threads() == 1 && alone::fills_memory(&self.learned);
-        line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
-        // Decided again when as much was spent once more, so that all decisions together cost little.
-        self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);
-        if plan.threads() == 1 {
-            return Ok(None);
-        }
-        line.work.span.planned(&plan);
-        Ok(Some(plan))
     }
 
     fn situation(&mut self, line: &mut Line<'_>) -> Result<Situation, Error> {

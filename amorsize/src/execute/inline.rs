@@ -1,0 +1,233 @@
+//! A run on the calling thread: in stretches that grow, until threads are expected to pay.
+
+use std::time::{Duration, Instant};
+
+use super::alone::Next;
+use super::line::{Accepted, Flow, Line};
+use super::{Engine, alone, oversize};
+use crate::error::Error;
+use crate::failure::Ended;
+use crate::memory::measure::MeasuredBy;
+use crate::options::OnPanic;
+use crate::plan::{CHUNK_SECONDS, Plan};
+use crate::sample::{Stretch, TIMED_ALONE};
+
+/// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
+pub(super) const FIRST_DECISION: f64 = 50e-6;
+/// Stretches expected to take this long are timed apart from the handling of their items: two looks at the clock are then less
+/// than a hundredth.
+const TIMED_APART: f64 = 5e-6;
+/// Stretches expected to take this long are measured for what their calls wait, which takes 2 us; closely, which takes 6 us.
+pub(super) const MEASURED: f64 = 100e-6;
+const MEASURED_CLOSELY: f64 = 500e-6;
+/// One in so long is measured, in seconds: on a single core a run stays on the calling thread until its calls begin to wait.
+const MEASURED_EVERY: f64 = 10e-3;
+/// What a stretch costs apart from its items, at least: the first ones are so short that it is most of what they take.
+const STRETCH_SECONDS: f64 = 100e-9;
+/// A stretch is so many times as long as the one before. One item says little of the next ones, and a second 16 that are much slower
+/// are still few; of what 16 items took, 1,000 can be expected to take much the same.
+const GROWTH: usize = 16;
+const GROWTH_AFTER_16: usize = 64;
+
+/// What an inline part came to.
+pub(super) enum Inline {
+    Done(Flow),
+    GoParallel(Box<Plan>),
+}
+
+impl Engine {
+    pub(super) fn inline(&mut self, line: &mut Line<'_>) -> Result<Inline, Ended> {
+        let mut planned = self.plan.take();
+        loop {
+            self.look(line.outlet.collects());
+            if line.ended() {
+                let accepted = line.outlet.flush();
+                self.release(accepted.items, accepted.bytes);
+                self.plan = planned;
+                return Ok(Inline::Done(if accepted.flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
+            }
+            if let Some(interrupt) = line.work.interrupts.now() {
+                self.plan = planned;
+                return Err(self.interrupted(interrupt).into());
+            }
+            // Before a stretch rather than after one: an iterator's caller comes back for each.
+            if self.alone.is_at_it() && planned.is_none() {
+                if self.alone.after_stretch(self.done()) == Next::Threads {
+                    planned = self.decide(line)?;
+                }
+            } else if self.spent >= self.decide_at && planned.is_none() {
+                planned = self.decide(line)?;
+            }
+            if let Some(plan) = planned.take_if(|plan| plan.threads() > 1) {
+                let left = line.left_exactly();
+                if line.outlet.collects() || self.alone.begin(&self.learned, left, self.done()) == Next::Threads {
+                    self.plan = Some(plan.clone());
+                    return Ok(Inline::GoParallel(Box::new(plan)));
+                }
+                if self.options.batch_items().is_none() {
+                    let accepted = line.outlet.flush();
+                    self.release(accepted.items, accepted.bytes);
+                    if accepted.flow != Flow::Continue {
+                        return Ok(Inline::Done(accepted.flow));
+                    }
+                }
+                line.outlet.set_batch_size(alone::items_at_once(&self.learned));
+            }
+            let mut most = self.affordable();
+            if most == 0 {
+                if self.budget.is_none() {
+                    self.budget()?;
+                    continue;
+                }
+                let accepted = line.outlet.flush();
+                self.release(accepted.items, accepted.bytes);
+                if accepted.flow != Flow::Continue {
+                    self.plan = planned;
+                    return Ok(Inline::Done(accepted.flow));
+                }
+                if accepted.items > 0 {
+                    continue;
+                }
+                if line.outlet.collected() > Some(0) {
+                    self.plan = planned;
+                    return Err(self.over_budget(self.next, self.needed(), line).into());
+                }
+                if self.options.refuses_oversize() && self.needed() > self.ledger.budget().as_u64() {
+                    self.plan = planned;
+                    return Err(oversize(self.next, self.needed(), &self.ledger).into());
+                }
+                // A call that alone needs more than the budget runs alone.
+                most = 1;
+            }
+            let measured = self.is_measured();
+            let accepted = self.inline_stretch(line, most, measured)?;
+            if accepted.flow != Flow::Continue {
+                self.plan = planned;
+                return Ok(Inline::Done(accepted.flow));
+            }
+        }
+    }
+
+    /// Runs the next stretch of items inline, at most so many.
+    pub(super) fn inline_stretch(
+        &mut self,
+        line: &mut Line<'_>,
+        most: usize,
+        measured: Option<bool>,
+    ) -> Result<Accepted, Ended> {
+        let count = self.stretch.min(most);
+        // Of the few items of a sample it matters more what they took.
+        let is_sample = self.learned.items < self.options.sample_items();
+        let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
+        let timed = count as f64 * self.pace > apart;
+        let (done, results) = line.inline(count, self.ledger.free(), timed, measured);
+        if let Some(used) = done.used {
+            self.suspects |= used.is_suspect();
+            if !used.is_suspect() {
+                self.learned.waits.add(used, true);
+                self.measure_at = self.spent + MEASURED_EVERY;
+            }
+        }
+        let result_bytes = self.result_size as u64;
+        let mut stretch = Stretch {
+            items: done.items,
+            seconds: 0.0,
+            bytes: result_bytes * done.items as u64 + done.heap,
+            largest: result_bytes + done.largest,
+            working: done.working,
+        };
+        if self.resident.is_some() {
+            let before = self.resident;
+            self.read_resident();
+            let grown = self.resident.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+            stretch.bytes = stretch.bytes.max(grown);
+            stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
+            self.resident_measured = true;
+        }
+        self.ledger.take_after(stretch.bytes, stretch.working);
+        self.held_items += done.items;
+        let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
+        self.release(accepted.items, accepted.bytes);
+        let now = Instant::now();
+        let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64() - done.measuring;
+        self.now = Some(now);
+        stretch.seconds = done.seconds.unwrap_or(seconds);
+        if done.seconds.is_some() && done.items > 0 {
+            self.learned.handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0) / done.items as f64;
+        }
+        self.learned.add(stretch);
+        let least = if done.seconds.is_some() { stretch.seconds } else { (seconds - STRETCH_SECONDS).max(0.0) };
+        self.pace = least / done.items.max(1) as f64;
+        self.next += done.items;
+        self.chunks += 1;
+        self.spent += seconds;
+        if let Some(payload) = done.panic {
+            let item = self.next;
+            self.next += 1;
+            match self.options.panics() {
+                // What stopped the run comes before it. The rest of the run begins with it.
+                OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
+                OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
+                _ => self.keep_panic(item, payload),
+            }
+        }
+        self.stretch = self.next_stretch();
+        Ok(accepted)
+    }
+
+    /// Whether it is measured what the calls of the next stretch wait, and how closely: never before the first decision.
+    pub(super) fn is_measured(&self) -> Option<bool> {
+        let expected = self.stretch as f64 * self.learned.recent_seconds();
+        let is_due = self.budget.is_some() && self.spent >= self.measure_at && expected >= MEASURED;
+        is_due.then_some(self.suspects || expected >= MEASURED_CLOSELY)
+    }
+
+    /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
+    /// more than fit the time to the next decision. Few stretches keep what they cost apart (100 ns each) small.
+    pub(super) fn next_stretch(&self) -> usize {
+        let recent = self.learned.recent_seconds();
+        if self.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
+            return 1;
+        }
+        let growth = if self.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
+        // Of the first stretches each is much longer than all before it, and knows better.
+        let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
+        let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
+        let in_time = until / seconds.max(1e-10);
+        let most = if alone::fills_memory(&self.learned) { alone::items_at_once(&self.learned) } else { 1 << 16 };
+        (growth * self.stretch).min(in_time as usize).clamp(1, most)
+    }
+
+    /// Decides how to go on. Gives a plan when it is to be on threads.
+    pub(super) fn decide(&mut self, line: &mut Line<'_>) -> Result<Option<Plan>, Error> {
+        let first = self.budget.is_none() || self.resident.is_none();
+        self.budget()?;
+        if self.measured_by == MeasuredBy::Resident && !self.resident_measured {
+            if first {
+                self.read_resident();
+            }
+            // One item more is run inline to see by how much it grows.
+            if self.resident.is_some() {
+                return Ok(None);
+            }
+        }
+        self.start_watch()?;
+        if self.lookout.recorder.is_none() {
+            self.start_recorder(self.origin());
+            line.outlet.begin_timing(self.origin());
+        }
+        self.sampled_seconds = self.learned.seconds_per_item();
+        let situation = self.situation(line)?;
+        let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
+        let at_once = alone::items_at_once(&self.learned);
+        let is_filling = plan.threads() == 1 && alone::fills_memory(&self.learned);
+        line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
+        // Decided again when as much was spent once more, so that all decisions together cost little.
+        self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);
+        if plan.threads() == 1 {
+            return Ok(None);
+        }
+        line.work.span.planned(&plan);
+        Ok(Some(plan))
+    }
+}

@@ -1,0 +1,307 @@
+//! What jobs do with a run's control, and a caller that works itself: they take a chunk with credit, run it and book it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::control::{ChunkId, Control, Finished, Place, Steps};
+use super::state::{State, Waiting};
+use crate::failure::Payload;
+use crate::memory::measure::MeasuredBy;
+use crate::plan::{CHUNK_SECONDS, chunk_items};
+use crate::sample::Stretch;
+use crate::sync::{Ordering, now};
+use crate::thread_time::{self, Measuring, Use};
+
+/// Between two looks at whether the run was stopped at most this much work is done, as far as it can be foreseen.
+const LOOK_SECONDS: f64 = 10e-6;
+/// Between two looks at the clock (23 ns each).
+const CLOCK_SECONDS: f64 = 100e-6;
+
+/// A chunk that may start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    pub(crate) id: ChunkId,
+    pub(crate) start: usize,
+    pub(crate) items: usize,
+    pub(super) credit: u64,
+    /// The part of it that is for what a call needs beside its result.
+    pub(super) working: u64,
+    pub(super) input_bytes: u64,
+    /// Bytes that a result counts with beside what is measured of it.
+    pub(super) per_item: u64,
+    /// Whether it is measured what its calls wait, and how closely.
+    pub(super) measured: Option<bool>,
+}
+
+/// What became of a chunk.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) stretch: Stretch,
+    pub(super) credit: u64,
+    /// Whether the bytes contain what other threads did for the results.
+    pub(super) elsewhere: bool,
+    pub(super) panic: Option<Payload>,
+    pub(super) used: Option<Use>,
+}
+
+/// A chunk that ran, not yet booked.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    grant: Grant,
+    outcome: Outcome,
+}
+
+impl Ran {
+    /// Whether items are left that are to run later.
+    pub(crate) fn leaves_items(&self) -> bool {
+        // The item that panicked is gone.
+        self.outcome.stretch.items + usize::from(self.outcome.panic.is_some()) < self.grant.items
+    }
+}
+
+impl Control {
+    /// Takes the next chunk, with credit for it. `split` leaves so many items of a chunk and keeps the others under a new
+    /// name. `forced` starts a single item whether there is credit or not.
+    pub(crate) fn start_next(
+        &self,
+        job: Option<Place>,
+        forced: bool,
+        split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
+    ) -> Option<Grant> {
+        let mut state = self.state();
+        let grant = self.grant(&mut state, forced, split);
+        if grant.is_none() && job.is_some() {
+            state.account.credit_waits += usize::from(state.lacks_credit(self.limit()));
+            state.jobs -= 1;
+            if state.caller_is_needed(self.limit()) {
+                drop(state);
+                self.caller.notify_one();
+            }
+        }
+        grant
+    }
+
+    fn grant(
+        &self,
+        state: &mut State,
+        forced: bool,
+        split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
+    ) -> Option<Grant> {
+        if self.pausing.load(Ordering::Relaxed) || !state.has_work(self.limit()) {
+            return None;
+        }
+        let (&start, &chunk) = state.waiting.first_key_value()?;
+        let expected = state.expected().max(1);
+        // A chunk that was pulled when items seemed cheaper is cut to what is right now.
+        let timely = 2 * chunk_items(&state.learned, &state.situation, state.threads);
+        let items = if forced { 1 } else { chunk.items.min(state.affordable(start)).min(timely) };
+        if items == 0 {
+            return None;
+        }
+        let working = state.learned.expected_working();
+        let credit = expected * items as u64 + working;
+        if forced {
+            state.ledger.take(credit);
+        } else if !state.ledger.try_take(credit) {
+            // A run within a call of this one was faster.
+            return None;
+        }
+        let now = now();
+        self.book(state, now);
+        state.waiting.pop_first();
+        state.queued -= items;
+        let mut input_bytes = chunk.input_bytes;
+        if items < chunk.items {
+            input_bytes = (input_bytes as f64 * items as f64 / chunk.items as f64) as u64;
+            let rest = Waiting {
+                id: split(chunk.id, items),
+                items: chunk.items - items,
+                input_bytes: chunk.input_bytes - input_bytes,
+            };
+            state.waiting.insert(start + items, rest);
+        }
+        state.running += 1;
+        state.running_credit += credit;
+        state.most_threads = state.most_threads.max(state.running);
+        state.outstanding += items;
+        state.most_outstanding = state.most_outstanding.max(state.outstanding);
+        let resident = state.situation.measured_by == MeasuredBy::Resident;
+        let per_item = if resident { expected } else { state.situation.result_size as u64 };
+        let measured = state.is_measured(now);
+        Some(Grant { id: chunk.id, start, items, credit, working, input_bytes, per_item, measured })
+    }
+
+    /// Runs a chunk as far as credit, time and the run's end allow, and catches a panic.
+    fn run(&self, grant: &Grant, steps: &mut dyn Steps) -> Outcome {
+        let (seconds_per_item, contended) = {
+            let state = self.state();
+            (state.learned.recent_seconds().max(1e-10), state.threads > 1)
+        };
+        let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
+        let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
+        let stretch = Stretch::default();
+        let mut outcome = Outcome { stretch, credit: grant.credit, elsewhere: false, panic: None, used: None };
+        let measuring = grant.measured.and_then(Measuring::begin);
+        let stretch = &mut outcome.stretch;
+        let begun = now();
+        let mut next_clock = clock;
+        let mut heap_bytes = 0;
+        while stretch.items < grant.items {
+            if grant.start + stretch.items >= self.limit() || self.pausing.load(Ordering::Relaxed) {
+                break;
+            }
+            if steps.is_interrupted() {
+                // No job shall take up what this one leaves.
+                self.pause(true);
+                break;
+            }
+            let count = look.min(grant.items - stretch.items);
+            let stepped = catch_unwind(AssertUnwindSafe(|| steps.step(count)));
+            stretch.items = steps.done();
+            match stepped {
+                Ok(heap) => {
+                    let unforeseen = (stretch.bytes + heap.working + heap.sum).saturating_sub(outcome.credit);
+                    if heap.working > 0 && unforeseen > 0 {
+                        self.state().ledger.touch(unforeseen);
+                    }
+                    heap_bytes += heap.sum;
+                    outcome.elsewhere |= heap.elsewhere;
+                    stretch.largest = stretch.largest.max(heap.largest + grant.per_item);
+                    stretch.working = stretch.working.max(heap.working);
+                }
+                // What the results before the panic own in this step was not measured; where results are measured a step is one
+                // item, so there are none.
+                Err(payload) => outcome.panic = Some(payload),
+            }
+            stretch.bytes = grant.per_item * stretch.items as u64 + heap_bytes;
+            if outcome.panic.is_some() {
+                break;
+            }
+            if steps.measures()
+                && stretch.items < grant.items
+                && !self.covers_next(&mut outcome.credit, grant.working, stretch)
+            {
+                break;
+            }
+            if contended && stretch.items >= next_clock {
+                next_clock = stretch.items + clock;
+                // Far slower than foreseen: others shall share what is left.
+                if (now() - begun).as_secs_f64() > 2.0 * CHUNK_SECONDS {
+                    break;
+                }
+            }
+        }
+        stretch.seconds = (now() - begun).as_secs_f64();
+        outcome.used = measuring.and_then(Measuring::end);
+        outcome
+    }
+
+    /// Whether the chunk's credit covers its results and one call more; takes what is missing where it can.
+    fn covers_next(&self, credit: &mut u64, working: u64, stretch: &Stretch) -> bool {
+        let next = stretch.bytes / stretch.items as u64 + working.max(stretch.working);
+        let forks = self.forks.load(Ordering::Relaxed);
+        if stretch.bytes + next <= *credit && !forks {
+            return true;
+        }
+        let mut state = self.state();
+        if forks {
+            // What others do for these calls shows there alone.
+            state.look_at_stray();
+            if state.ledger.held().as_u64() > state.ledger.limit() {
+                return false;
+            }
+            if stretch.bytes + next <= *credit {
+                return true;
+            }
+        }
+        // The results are there already, whether they fit or not.
+        let there = stretch.bytes.saturating_sub(*credit);
+        state.ledger.take(there);
+        *credit += there;
+        let missing = stretch.bytes + next - *credit;
+        let covers = state.ledger.try_take(missing);
+        if covers {
+            *credit += missing;
+        }
+        covers
+    }
+
+    /// Runs the chunk and books what came of it. The items that were not run go back to the queue.
+    pub(crate) fn run_chunk(&self, grant: Grant, steps: &mut dyn Steps) -> Ran {
+        let outcome = self.run(&grant, steps);
+        Ran { grant, outcome }
+    }
+
+    /// Books a chunk that ran. `rest` is the name of the items that did not, where there are any and they are to run later.
+    /// Says whether the job is to go on with another chunk.
+    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<Place>) -> bool {
+        self.look();
+        let Ran { grant, mut outcome } = ran;
+        let done = outcome.stretch.items;
+        let now = now();
+        let mut state = self.state();
+        self.book(&mut state, now);
+        if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
+            state.settle_stray(&mut outcome, grant.credit);
+            if state.forks {
+                self.forks.store(true, Ordering::Relaxed);
+            }
+        }
+        let lost = usize::from(outcome.panic.is_some());
+        let rest_items = grant.items - done - lost;
+        let rest_bytes =
+            if rest.is_some() { (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64 } else { 0 };
+        // What the results hold stays taken until they are handed over.
+        state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
+        state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
+        state.learned.add(outcome.stretch);
+        if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
+            each.push(outcome.stretch.seconds / done as f64);
+        }
+        if let Some(used) = outcome.used {
+            state.learn_waits(used);
+        }
+        let State { climb, learned, .. } = &mut *state;
+        let ended = (done, outcome.stretch.seconds);
+        if let Some(threads) = climb.chunk_ended(now, ended, &learned.waits, &thread_time::process_ran) {
+            state.set_threads(threads);
+        }
+        state.running -= 1;
+        state.running_credit -= grant.credit;
+        state.chunks += 1;
+        state.outstanding -= rest_items + lost;
+        if let Some(id) = rest {
+            state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
+            state.queued += rest_items;
+        }
+        if let Some(payload) = outcome.panic {
+            let item = grant.start + done;
+            if state.tolerant {
+                state.panics.push((item, payload));
+                state.holes.insert(item);
+            } else {
+                self.stop_at(item);
+                state.ending.insert(item, payload);
+            }
+            state.add_ready();
+        }
+        if done > 0 {
+            let chunk = Finished { id: grant.id, start: grant.start, items: done, bytes: outcome.stretch.bytes };
+            state.finished.insert(grant.start, chunk);
+            state.add_ready();
+        }
+        let mut go_on = job.is_some() && state.has_work(self.limit()) && !self.pausing.load(Ordering::Relaxed);
+        if go_on && (job != Some(state.place()) || state.jobs > state.workers()) {
+            // Another takes its place elsewhere, or none.
+            go_on = false;
+            state.recruits = true;
+        }
+        if job.is_some() && !go_on {
+            state.jobs -= 1;
+        }
+        if state.caller_is_needed(self.limit()) {
+            drop(state);
+            self.caller.notify_one();
+        }
+        go_on
+    }
+}

@@ -1,0 +1,97 @@
+//! The sample of a plan that is asked for.
+
+use std::time::Instant;
+
+use super::inline::MEASURED;
+use super::line::Line;
+use super::{Engine, Phase};
+use crate::cores::Cores;
+use crate::failure::Ended;
+use crate::memory::source;
+use crate::plan::Plan;
+use crate::progress::Phase as Stage;
+use crate::sample::Beside;
+use crate::waits::Waits;
+
+/// So few fast calls are timed together: by the clock each alone would take several times as long as it does.
+const WHOLE_SAMPLE: usize = 5;
+/// With so many parts, of which the first counts for nothing, the interval of a mean is 1.04 times as wide as with any number.
+const SAMPLE_PARTS: usize = 32;
+
+impl Engine {
+    /// Runs the sample, up to its size, and plans. The results go to the outlet of `line` like any others.
+    pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Ended> {
+        if self.plan.is_none() {
+            let begun = Instant::now();
+            self.budget()?;
+            self.read_resident();
+            self.start_recorder(begun);
+            self.begin_telling(begun, line)?;
+            self.begun = Some(begun);
+            let mut beside = Beside::begin();
+            // The first item tells whether calls are long enough to be run at the same time.
+            self.sample_alone(line, &mut beside, 1)?;
+            let together = self.items_together(line)?;
+            self.sample_alone(line, &mut beside, self.options.sample_items() - together)?;
+            self.sample_together(line, together)?;
+            self.sample_alone(line, &mut beside, self.options.sample_items())?;
+            self.begun = None;
+            self.sampled_seconds = self.learned.seconds_per_item();
+            beside.settle(&mut self.learned.waits);
+            let mut situation = self.situation(line)?;
+            situation.available_now = situation.available.is_none().then(|| source::current().available());
+            situation.cores = Some(Cores::of_this_process());
+            let plan = Plan::new(&self.learned, &situation, true);
+            line.work.span.planned(&plan);
+            self.plan = Some(plan);
+            let seen = self.seen();
+            self.lookout.tell(Instant::now(), Stage::Planned, &self.ledger, seen);
+            self.elapsed += begun.elapsed();
+        }
+        Ok(self.plan.as_ref().expect("set above"))
+    }
+
+    /// Runs items of the sample on the calling thread, until so many are run.
+    pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
+        let is_inline = matches!(self.phase, Phase::Inline);
+        while is_inline && self.next < most && !line.ended() && line.work.interrupts.now().is_none() {
+            // A sample that would break the budget ends early.
+            if self.next > 0 && self.affordable() == 0 {
+                break;
+            }
+            // Whoever asks for a plan is told what the function waits, too.
+            let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
+            let before = (self.learned.items, self.learned.bytes);
+            // What the first call waits, and how long it runs, is as little like the others as what it takes.
+            let waits = self.learned.waits;
+            if self.learned.spread.mean().is_none() {
+                self.learned.waits = Waits::default();
+            }
+            // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
+            let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
+            let count = part.min(most - self.next);
+            beside.look(self.expected());
+            // Looking is no part of the next item's time.
+            self.now = Some(Instant::now());
+            self.inline_stretch(line, count, measured.then_some(true))?;
+            if !self.learned.waits.is_known() {
+                self.learned.waits = waits;
+            }
+            let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
+            let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
+            self.learned.spread.add(stretch);
+            if self.next < self.options.sample_items() {
+                self.look(line.outlet.collects());
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells that the sample is done, once.
+    pub(super) fn end_sampling(&mut self, now: Instant) {
+        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
+            let seen = self.seen();
+            self.lookout.tell(now, Stage::Running, &self.ledger, seen);
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Where a run on threads stands: what waits, what runs, what is finished, and what follows from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::account::{Account, Idle};
+use super::climb::Climb;
+use super::control::{ChunkId, Finished, Place};
+use super::jobs::Outcome;
+use crate::failure::Payload;
+use crate::memory::budget::Ledger;
+use crate::memory::tracking;
+use crate::plan::{CHUNK_SECONDS, Situation, batch_items, chunk_items};
+use crate::sample::Learned;
+use crate::thread_time::{IS_TOLD, Use};
+
+/// A caller that is with the sink for long leaves so many batches to be made meanwhile: one for the sink to find when it comes back,
+/// and one more for when it is faster the next time.
+const BATCHES_AHEAD: usize = 2;
+/// Chunks that are to wait for each worker: it takes about two milliseconds over one, and a sleeping caller can be kept from
+/// running for a scheduler's time slice of 3 ms.
+pub(super) const AHEAD: usize = 4;
+/// With a slow sink a batch is at most this part of what is left: with the one before it, and the one that waits, that is half.
+const LAST_BATCHES: usize = 4;
+/// As long as nobody knows how long the sink takes, the items of a batch are pulled ahead, unless that are so many bytes: then
+/// they would come from memory rather than from a cache when a worker gets them, and cheap items would take twice as long.
+const UNKNOWN_SINK: usize = 1 << 20;
+
+/// Of the calls of a run a chunk in so long is measured for what it waits: 2 us each time, and 6 us where one was seen not to run.
+const MEASURED_EVERY: Duration = Duration::from_millis(10);
+/// Chunks of items that take so long are looked at closely at once: 6 us are a two-hundredth of one.
+const CLOSELY: f64 = 1e-3;
+/// Idle workers that allocate or free less than this do so for the pool itself: some 40 bytes for each job, and its queues.
+const POOLS_OWN: i64 = 16 << 10;
+
+/// A chunk that waits for a worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub(super) id: ChunkId,
+    pub(super) items: usize,
+    pub(super) input_bytes: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// By index of the first item.
+    pub(super) waiting: BTreeMap<usize, Waiting>,
+    /// Items in it.
+    pub(super) queued: usize,
+    /// Items per batch, as planned, and as far as batches have grown to it.
+    pub(super) batch_size: usize,
+    pub(super) grown_batch: usize,
+    /// Seconds to expect of the sink for what it is handed at a time, once that is known, and for each item of that.
+    pub(super) sink_seconds: Option<f64>,
+    pub(super) sink_pace: f64,
+    /// Whether the calling thread is one of the run's threads.
+    pub(super) joins_in: bool,
+    /// Index behind the last item that was pulled.
+    pub(crate) pulled: usize,
+    /// By index of the first item.
+    pub(super) finished: BTreeMap<usize, Finished>,
+    /// Items in `finished` that can be handed over, being next in order.
+    pub(super) ready_items: usize,
+    /// Index behind the last of them.
+    pub(super) ready_end: usize,
+    pub(super) running: usize,
+    /// What the chunks that run took when they were started.
+    pub(super) running_credit: u64,
+    pub(super) jobs: usize,
+    /// Threads now.
+    pub(crate) threads: usize,
+    pub(super) climb: Climb,
+    /// Whether threads beyond the cores are the run's own.
+    pub(super) own_threads: bool,
+    /// The most jobs that ran at a time, or threads that the run began with.
+    pub(crate) most_threads: usize,
+    /// Whether jobs are to be started that no new work calls for.
+    pub(super) recruits: bool,
+    /// The items of a batch, where they have changed with the threads.
+    pub(super) new_batch_size: Option<usize>,
+    /// When the next chunk is measured for what its calls wait.
+    pub(super) measure_at: Option<Instant>,
+    /// Whether one was seen not to run.
+    pub(super) suspects: bool,
+    pub(super) ordered: bool,
+    pub(crate) ledger: Ledger,
+    pub(crate) learned: Learned,
+    pub(crate) situation: Situation,
+    pub(super) chunk_size: usize,
+    /// The caller sleeps until this many items can be handed over, or something else is for it to do.
+    pub(super) wanted_items: usize,
+    /// Whether the caller could give credit back by closing its batch early.
+    pub(super) caller_holds: bool,
+    pub(super) input_ended: bool,
+    /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
+    pub(super) ending: BTreeMap<usize, Payload>,
+    /// Whether the run goes on without items that panic, and those that did.
+    pub(super) tolerant: bool,
+    pub(crate) panics: Vec<(usize, Payload)>,
+    /// Items that give no result, as far as those before them have not been made ready.
+    pub(super) holes: BTreeSet<usize>,
+    pub(crate) chunks: usize,
+    /// Items started and not handed over, now and at most.
+    pub(crate) outstanding: usize,
+    pub(crate) most_outstanding: usize,
+    /// Net heap bytes of idle workers that no chunk answers for yet, and up to where they were read.
+    pub(super) stray: i64,
+    pub(super) stray_read: i64,
+    /// What is held for them.
+    pub(super) stray_credit: u64,
+    /// Seconds per item of each chunk, while somebody wants to know them.
+    pub(crate) each: Option<Vec<f64>>,
+    /// Whether idle workers were seen to help.
+    pub(super) forks: bool,
+    pub(super) account: Account,
+}
+
+impl State {
+    /// Whether there is a chunk to start; its credit may still be missing.
+    pub(super) fn has_work(&self, limit: usize) -> bool {
+        self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit)
+    }
+
+    /// What only the next chunk in order may take of the budget: the most that one call was seen to need.
+    pub(super) fn reserve(&self) -> u64 {
+        (self.learned.largest + self.learned.most_working).min(self.ledger.limit() / 2)
+    }
+
+    /// Bytes to expect of one result.
+    pub(super) fn expected(&self) -> u64 {
+        self.learned.expected_bytes().max(self.situation.result_size as u64)
+    }
+
+    /// Takes credit for what idle workers have allocated since the last look: parts of calls that fork.
+    pub(super) fn look_at_stray(&mut self) {
+        let now = tracking::workers_stray();
+        self.stray += now - std::mem::replace(&mut self.stray_read, now);
+        let more = u64::try_from(self.stray).unwrap_or(0).saturating_sub(self.stray_credit);
+        self.ledger.take(more);
+        self.stray_credit += more;
+    }
+
+    /// Charges a chunk that took so much credit with its part: it is given back with the chunk's results.
+    ///
+    /// Whose calls a worker helped nobody knows, be it idle or waiting for its own helpers. So of a function that forks a chunk is
+    /// charged with what its results own on average, as far as it is there, and with what the credit of the chunks that still run
+    /// does not cover. The rest is held for those: were it given back with this chunk's results, theirs would still own it.
+    pub(super) fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64) {
+        self.look_at_stray();
+        if outcome.elsewhere {
+            self.stray = 0;
+        }
+        self.forks |= self.stray.abs() >= POOLS_OWN;
+        if self.forks {
+            let stretch = &mut outcome.stretch;
+            let there = stretch.bytes.saturating_add_signed(self.stray);
+            let (items, all_items) = (stretch.items as u128, (self.learned.items + stretch.items) as u128);
+            let average = (u128::from(self.learned.bytes + there) * items).div_ceil(all_items) as u64;
+            let not_covered = there.saturating_sub(self.running_credit - credit);
+            let least = (self.situation.result_size * stretch.items) as u64;
+            let bytes = there.min(average).max(not_covered).max(least);
+            self.stray -= bytes as i64 - stretch.bytes as i64;
+            stretch.bytes = bytes;
+        }
+        let held = std::mem::replace(&mut self.stray_credit, u64::try_from(self.stray).unwrap_or(0));
+        self.ledger.take(self.stray_credit.saturating_sub(held));
+        self.ledger.give(held.saturating_sub(self.stray_credit));
+    }
+
+    /// Where jobs are to run now.
+    pub(super) fn place(&self) -> Place {
+        if self.own_threads && self.climb.is_above_cores() { Place::Own } else { Place::Pool }
+    }
+
+    /// Whether the next chunk is measured for what its calls wait, and how closely.
+    pub(super) fn is_measured(&mut self, now: Instant) -> Option<bool> {
+        if !IS_TOLD || self.measure_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.measure_at = Some(now + MEASURED_EVERY);
+        Some(self.suspects || self.learned.recent_seconds() >= CLOSELY)
+    }
+
+    /// Learns what the calls of a chunk waited.
+    pub(super) fn learn_waits(&mut self, used: Use) {
+        if used.is_suspect() {
+            self.suspects = true;
+            self.measure_at = None;
+        } else {
+            self.learned.waits.add(used, false);
+        }
+    }
+
+    /// Goes on with so many threads.
+    pub(super) fn set_threads(&mut self, threads: usize) {
+        self.threads = threads;
+        self.recruits = true;
+        let chunk_size = chunk_items(&self.learned, &self.situation, threads);
+        self.set_batch_size(batch_items(&self.learned, &self.situation, threads, chunk_size));
+    }
+
+    pub(super) fn set_batch_size(&mut self, items: usize) {
+        self.batch_size = items;
+        self.new_batch_size = Some(items.min(self.grown_batch));
+    }
+
+    /// How many threads are to run chunks now.
+    ///
+    /// A calling thread whose sink takes long competes with the threads for the cores: with `n` threads on `n` cores, for which the
+    /// calls take `c` seconds of one core in all and the sink takes `s`, the threads make what they may be ahead by, and wait, and
+    /// the sink has `n / (n + 1)` of a core meanwhile. So the run takes `s + c / n^2`. With a thread less the sink has its own core,
+    /// and the run takes the longer of `s` and `c / (n - 1)`.
+    pub(super) fn workers(&self) -> usize {
+        let (calls, sink) = (self.learned.recent_seconds(), self.sink_pace);
+        let threads = self.threads as f64;
+        let is_less_better = calls / (threads - 1.0) < sink + calls / (threads * threads);
+        if self.threads > 1 && is_less_better && !self.joins_in && !self.climb.is_above_cores() {
+            self.threads - 1
+        } else {
+            self.threads
+        }
+    }
+
+    /// Lets batches follow what is known of the calls now, and the end of the input.
+    pub(super) fn adapt_batches(&mut self) {
+        let mut items = batch_items(&self.learned, &self.situation, self.threads, self.chunk_size);
+        let is_asked = self.situation.batch_items.is_some();
+        if let Some(left) = self.situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
+            // What lies ready when the last call ends, the sink is alone with: so that gets less and less, as chunks do.
+            let left = left + self.queued + self.outstanding;
+            items = items.min(left / LAST_BATCHES).max(self.chunk_size);
+        }
+        // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.
+        if 4 * items < 3 * self.batch_size || items > 2 * self.batch_size {
+            self.set_batch_size(items);
+        }
+    }
+
+    pub(super) fn add_ready(&mut self) {
+        loop {
+            if let Some(next) = self.finished.get(&self.ready_end) {
+                self.ready_items += next.items;
+                self.ready_end += next.items;
+            } else if self.holes.remove(&self.ready_end) {
+                self.ready_end += 1;
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// How many items of the waiting chunk at `start` there is credit for.
+    pub(super) fn affordable(&self, start: usize) -> usize {
+        let free = self.ledger.free();
+        let free = if !self.ordered || start == self.ready_end { free } else { free.saturating_sub(self.reserve()) };
+        let for_results = free.saturating_sub(self.learned.expected_working());
+        usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a chunk waits for credit rather than for a worker.
+    pub(super) fn lacks_credit(&self, limit: usize) -> bool {
+        self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit && self.affordable(start) == 0)
+    }
+
+    /// How many more inputs the budget has room for.
+    pub(super) fn room(&self) -> usize {
+        // Inputs may take a quarter of what is free: the results that they make need room too.
+        let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
+        let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
+        usize::try_from(room).unwrap_or(usize::MAX).max(usize::from(nothing_else_to_do))
+    }
+
+    /// Whether no more than `chunks` chunks wait, or fewer than `items` items, and there may and can be more.
+    pub(super) fn wants_items(&self, chunks: usize, items: usize, limit: usize) -> bool {
+        (self.waiting.len() <= chunks || self.queued < items)
+            && !self.input_ended
+            && limit == usize::MAX
+            && self.room() > 0
+    }
+
+    /// Items that the threads do while the caller is with the sink, up to those of the batches ahead.
+    pub(super) fn items_meanwhile(&self) -> usize {
+        // What could not run for want of credit would only lie there.
+        let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(self.affordable(self.pulled));
+        match self.sink_seconds {
+            None => batch.min(UNKNOWN_SINK / self.situation.item_size.max(1)),
+            Some(seconds) => {
+                let items = self.threads as f64 * seconds / self.learned.recent_seconds().max(1e-10);
+                BATCHES_AHEAD * (items as usize).min(batch)
+            }
+        }
+    }
+
+    /// How many threads have nothing to run and no chunk that waits for them, and why.
+    pub(super) fn idle(&self, limit: usize) -> (usize, Idle) {
+        let idle = self.threads.saturating_sub(self.running);
+        if idle > 0 && self.lacks_credit(limit) {
+            return (idle, Idle::NoCredit);
+        }
+        let has_work = self.has_work(limit);
+        let waiting = if has_work { self.waiting.len() } else { 0 };
+        let why = if !has_work && (self.input_ended || limit != usize::MAX) { Idle::Ended } else { Idle::NoItems };
+        // A thread that leaves its core to the sink waits for it, whatever there is to run.
+        let left_to_sink = (self.threads - self.workers()).min(idle);
+        (idle.saturating_sub(waiting).max(left_to_sink), why)
+    }
+
+    /// Whether there are results to hand over.
+    pub(super) fn has_ready(&self) -> bool {
+        if self.ordered { self.ready_items > 0 } else { !self.finished.is_empty() }
+    }
+
+    /// Whether the caller should not sleep any longer.
+    pub(super) fn caller_is_needed(&self, limit: usize) -> bool {
+        let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
+        ready >= self.wanted_items
+            || self.wants_items(AHEAD * self.threads / 2, 0, limit)
+            || (self.running == 0 && self.jobs == 0)
+            || self.recruits
+            || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
+    }
+}

@@ -1,0 +1,98 @@
+//! What a run shows of itself while it is under way: to whoever asked to be told, to its timeline and to the watch over memory.
+
+use std::time::Instant;
+
+use super::line::Line;
+use super::lookout::{Lookout, Seen};
+use super::{Engine, Phase, lookout};
+use crate::error::Error;
+use crate::memory::budget::Ledger;
+use crate::memory::source;
+use crate::progress::Teller;
+use crate::timeline::Recorder;
+
+impl Engine {
+    /// When the run would have begun if it had not been left in between.
+    pub(super) fn origin(&self) -> Instant {
+        let begun = self.begun.unwrap_or_else(Instant::now);
+        begun.checked_sub(self.elapsed).unwrap_or(begun)
+    }
+
+    /// Lets somebody be told of the run.
+    pub(crate) fn set_teller(&mut self, teller: Option<Teller>) {
+        self.with_lookout(|lookout, _| lookout.teller = teller);
+    }
+
+    /// Whether the run prints what it does by itself.
+    pub(crate) fn set_quiet(&mut self, quiet: bool) {
+        self.with_lookout(|lookout, _| {
+            if let Some(teller) = &mut lookout.teller {
+                teller.set_quiet(quiet);
+            }
+        });
+    }
+
+    pub(super) fn with_lookout<R>(&mut self, body: impl FnOnce(&mut Lookout, &Ledger) -> R) -> R {
+        match &self.phase {
+            Phase::Inline => body(&mut self.lookout, &self.ledger),
+            Phase::Parallel(control, _) => match control.lookout() {
+                Some(mut lookout) => body(&mut lookout, &self.ledger),
+                None => body(&mut self.lookout, &self.ledger),
+            },
+        }
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        match &self.phase {
+            Phase::Inline => {
+                Seen { items: self.learned.items + self.panicked, result_bytes: self.learned.bytes, running: 1 }
+            }
+            Phase::Parallel(control, _) => control.seen(),
+        }
+    }
+
+    pub(super) fn start_recorder(&mut self, origin: Instant) {
+        if self.lookout.recorder.is_none() {
+            let (now, held) = (self.now.unwrap_or(origin), self.ledger.held().as_u64());
+            self.lookout.recorder = Some(Recorder::start(source::current(), origin, now, held));
+        }
+    }
+
+    /// Lets the seconds of what is noted go on where they were.
+    pub(super) fn set_origin(&mut self, line: &mut Line<'_>) {
+        let origin = self.origin();
+        let noted = self
+            .with_lookout(|lookout, _| lookout.recorder.as_mut().map(|recorder| recorder.set_origin(origin)).is_some());
+        if noted {
+            line.outlet.begin_timing(origin);
+        }
+    }
+
+    pub(super) fn begin_telling(&mut self, now: Instant, line: &mut Line<'_>) -> Result<(), Error> {
+        if !self.with_lookout(|lookout, _| lookout.teller.is_some()) {
+            return Ok(());
+        }
+        let (budget, seen) = (self.budget()?.bytes, self.seen());
+        let total = match &self.phase {
+            Phase::Inline => line.left_exactly().map(|left| left + self.next),
+            Phase::Parallel(control, _) => line.left_exactly().map(|left| left + control.pulled()),
+        };
+        let origin = now.checked_sub(self.elapsed).unwrap_or(now);
+        self.with_lookout(|lookout, ledger| {
+            if let Some(teller) = &mut lookout.teller {
+                teller.begin(origin, now, total, budget, lookout::counts(ledger, seen));
+            }
+        });
+        Ok(())
+    }
+
+    /// Looks, on the calling thread.
+    pub(super) fn look(&mut self, collects: bool) {
+        let Some(now) = self.now.filter(|_| self.lookout.has_eyes()) else { return };
+        let seen = self.seen();
+        if self.next >= self.options.sample_items() {
+            self.end_sampling(now);
+        }
+        self.lookout.look(now, &self.ledger, collects, || seen);
+    }
+}
