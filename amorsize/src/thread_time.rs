@@ -49,6 +49,26 @@ mod system {
 
     /// Less time than this is not judged: what is done to measure it would be a tenth of it.
     const SHORTEST: f64 = 50e-6;
+    /// Looking takes 6 us, so whoever took this long for it was in the queue meanwhile.
+    const UNDISTURBED: Duration = Duration::from_micros(50);
+    /// So often it is looked again then: by that time another thread had its turn.
+    const LOOKS: usize = 3;
+
+    /// Looks at the queue and at the clock, so that both say the same of when this thread was in the queue. Where a thread has computed
+    /// for some time it is there that another one gets the core: by Linux' lazy preemption when it next calls the system.
+    pub(super) fn at_one_moment<T>(mut look: impl FnMut() -> T) -> (T, Instant) {
+        let mut before = Instant::now();
+        let mut seen = look();
+        for _ in 1..LOOKS {
+            let after = Instant::now();
+            if after - before < UNDISTURBED {
+                break;
+            }
+            before = after;
+            seen = look();
+        }
+        (seen, before)
+    }
 
     fn clock(id: ClockId) -> Duration {
         Duration::try_from(clock_gettime(id)).unwrap_or_default()
@@ -81,9 +101,11 @@ mod system {
     /// Begins to measure the calling thread; `closely` to look whether it was queued, too.
     #[inline(never)]
     pub(crate) fn begin(closely: bool) -> Option<Begun> {
-        let queue = closely.then(Queue::open).flatten();
         // What takes longest comes first here and last at the end, so that it is not part of what is measured.
-        let (process_ran, ran) = (clock(ClockId::ProcessCPUTime), clock(ClockId::ThreadCPUTime));
+        let ((queue, process_ran, ran), _) = at_one_moment(|| {
+            let queue = closely.then(Queue::open).flatten();
+            (queue, clock(ClockId::ProcessCPUTime), clock(ClockId::ThreadCPUTime))
+        });
         Some(Begun { queue, process_ran, ran, at: Instant::now() })
     }
 
@@ -91,13 +113,17 @@ mod system {
         /// What the thread did meanwhile; `None` where it was too short to be judged.
         #[inline(never)]
         pub(crate) fn end(self, closely: bool) -> Option<Use> {
-            let seconds = self.at.elapsed().as_secs_f64();
-            if seconds < SHORTEST {
+            if self.at.elapsed().as_secs_f64() < SHORTEST {
                 return None;
             }
-            let ran = clock(ClockId::ThreadCPUTime).saturating_sub(self.ran).as_secs_f64();
-            let process_ran = clock(ClockId::ProcessCPUTime).saturating_sub(self.process_ran).as_secs_f64();
-            let queued = self.queue.as_ref().and_then(Queue::so_far).map_or(0.0, |(seconds, _)| seconds);
+            let ((ran, process_ran, queued), at) = at_one_moment(|| {
+                let clocks = (clock(ClockId::ThreadCPUTime), clock(ClockId::ProcessCPUTime));
+                (clocks.0, clocks.1, self.queue.as_ref().and_then(Queue::so_far))
+            });
+            let seconds = (at - self.at).as_secs_f64();
+            let ran = ran.saturating_sub(self.ran).as_secs_f64();
+            let process_ran = process_ran.saturating_sub(self.process_ran).as_secs_f64();
+            let queued = queued.map_or(0.0, |(seconds, _)| seconds);
             // Looking at the clocks takes time too.
             Some(Use { seconds, ran: ran.min(seconds), queued, process_ran, closely })
         }
@@ -235,6 +261,28 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn a_thread_that_loses_its_core_while_it_looks_looks_again() {
+        let begun = Instant::now();
+        let mut looks = 0;
+        let (seen, at) = system::at_one_moment(|| {
+            looks += 1;
+            if looks == 1 {
+                thread::sleep(Duration::from_millis(2));
+            }
+            looks
+        });
+        // On a busy machine it can be more than twice.
+        assert!(seen >= 2 && at - begun >= Duration::from_millis(2), "{seen} looks, {:?}", at - begun);
+        let mut looks = 0;
+        let (seen, _) = system::at_one_moment(|| {
+            looks += 1;
+            thread::sleep(Duration::from_millis(1));
+            looks
+        });
+        assert_eq!(seen, 3);
+    }
 
     /// Runs for so long on a core, however long that takes.
     fn run_for(time: Duration) {

@@ -118,7 +118,16 @@ impl Waits {
     /// How many threads keep so many cores busy, as far as it is known from what they wait.
     pub(crate) fn threads(&self, cores: usize) -> f64 {
         let runs = if self.are_long() { 1.0 - self.share_of_late() } else { 1.0 };
-        cores as f64 / runs.max(1e-6)
+        self.spare(cores) * cores as f64 / runs.max(1e-6)
+    }
+
+    /// So many times the threads are needed that would do if calls took turns to wait.
+    ///
+    /// They don't: of `n` threads that each run for a part `r` of their time, as many want a core as a binomial distribution says, `nr` on
+    /// average, with a standard deviation of the root of `nr(1 - r)`. Where `nr` is one deviation more than there are cores, few of them
+    /// are ever idle.
+    pub(crate) fn spare(&self, cores: usize) -> f64 {
+        if self.are_long() { 1.0 + (self.share_of_late() / cores as f64).sqrt() } else { 1.0 }
     }
 
     /// The same where calls were alone. A call that other threads work for, be they its own or of a pool, gets no more than the
@@ -153,7 +162,7 @@ mod tests {
         assert_eq!((waits.share_of_all(), waits.threads(4)), (None, 4.0));
         waits.add(used(5e-3, 1e-3, 0.0, 1e-3), true);
         assert!((waits.share_of_late() - 0.8).abs() < 1e-9 && waits.are_long());
-        assert!((waits.threads(2) - 10.0).abs() < 1e-9);
+        assert!((waits.threads(2) - (2.0 + 1.6_f64.sqrt()) / 0.2).abs() < 1e-9);
     }
 
     #[test]
@@ -165,7 +174,7 @@ mod tests {
         // A busy machine changes nothing in what a mixed function needs.
         let mut waits = Waits::default();
         waits.add(used(20e-3, 1e-3, 15e-3, 1e-3), true);
-        assert!((waits.threads(2) - 10.0).abs() < 1e-9);
+        assert!((waits.threads(2) - (2.0 + 1.6_f64.sqrt()) / 0.2).abs() < 1e-9);
         assert!((waits.runs_of_late() - 0.05).abs() < 1e-9 && (waits.stretch_of_late() - 16.0).abs() < 1e-9);
     }
 

@@ -45,8 +45,9 @@ pub(crate) struct Seen {
     pub(crate) rate: f64,
     /// The part of their time that the threads had something to run.
     pub(crate) occupied: f64,
-    /// How many threads would keep the cores busy.
+    /// How many threads would keep the cores busy, and how many times as many that is as if they took turns to wait.
     pub(crate) wanted: f64,
+    pub(crate) spare: f64,
     /// Cores that the process kept busy; 0 where the system does not tell.
     pub(crate) busy: f64,
     /// Those of them that other threads had than the run's.
@@ -230,6 +231,7 @@ impl Climb {
             rate: window.items as f64 / passed,
             occupied: window.seconds / (passed * self.level as f64),
             wanted: waits.threads(self.cores),
+            spare: waits.spare(self.cores),
             busy,
             others: (busy - window.seconds / passed * waits.runs_of_late()).max(0.0),
             stretch: waits.stretch_of_late(),
@@ -250,7 +252,8 @@ impl Climb {
     fn step(&mut self, seen: Seen) -> usize {
         let level = self.level;
         // What the process keeps busy is not only the calls' own threads.
-        let by_process = if seen.busy > 0.0 { level as f64 * self.cores as f64 / seen.busy } else { f64::INFINITY };
+        let idle = self.cores as f64 / seen.busy;
+        let by_process = if idle > 1.0 / ALL_CORES { level as f64 * idle * seen.spare } else { level as f64 };
         let wanted = seen.wanted.ceil().clamp(self.cores as f64, self.most as f64);
         if level > self.cores && wanted < TOO_MANY * level as f64 {
             self.before = None;
@@ -314,7 +317,7 @@ mod tests {
             let share = if bound_by_cores { self.waited } else { waited };
             let wanted = cores as f64 * (self.ran + share) / self.ran.max(1e-9);
             let wanted = if share < 0.25 * (self.ran + share) { cores as f64 } else { wanted };
-            Seen { rate, occupied: 1.0, wanted, busy: rate * self.ran, others: 0.0, stretch: 1.0 }
+            Seen { rate, occupied: 1.0, wanted, spare: 1.0, busy: rate * self.ran, others: 0.0, stretch: 1.0 }
         }
     }
 
@@ -394,7 +397,7 @@ mod tests {
     fn a_function_whose_own_threads_keep_the_cores_busy_gets_no_more() {
         let mut climb = Climb::new(2, 2, 256);
         // The calls' threads wait for others, which have both cores.
-        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, busy: 1.9, others: 1.9, stretch: 1.0 };
+        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.9, others: 1.9, stretch: 1.0 };
         assert_eq!(climb.step(seen), 2);
         // Of one core of four there is room for three more.
         let mut climb = Climb::new(4, 4, 256);
@@ -407,7 +410,7 @@ mod tests {
     fn nor_does_it_on_a_busy_machine_where_it_would_get_more_of_the_cores() {
         let mut climb = Climb::new(2, 2, 256);
         // A core's worth of two, because others have half of the machine.
-        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, busy: 1.0, others: 1.0, stretch: 2.0 };
+        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.0, others: 1.0, stretch: 2.0 };
         climb.level = climb.step(seen);
         assert_eq!(climb.level, 4);
         climb.level = climb.step(Seen { rate: 150.0, busy: 1.5, others: 1.5, ..seen });

@@ -25,7 +25,7 @@ use super::account::{Account, Stopwatch};
 use super::climb::Climb;
 use super::line::Accepted;
 use super::lookout::{Lookout, Seen};
-use super::state::{AHEAD, State, Waiting};
+use super::state::{State, Waiting};
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
@@ -256,7 +256,7 @@ impl Control {
     pub(crate) fn most_pulls(&self) -> usize {
         let state = self.state();
         let items = state.items_meanwhile();
-        AHEAD * state.threads + items / state.chunk_size.max(1)
+        state.ahead() + items / state.chunk_size.max(1)
     }
 
     /// Lets no item at or after `index` start.
@@ -401,7 +401,7 @@ impl Control {
     pub(crate) fn items_wanted(&self) -> usize {
         let mut state = self.state();
         let items = state.items_meanwhile();
-        if !state.wants_items(AHEAD * state.threads - 1, items, self.limit()) {
+        if !state.wants_items(state.ahead() - 1, items, self.limit()) {
             return 0;
         }
         let wanted = chunk_items(&state.learned, &state.situation, state.threads);

@@ -6,7 +6,7 @@ use super::control::{ChunkId, Control, Finished, Place, Steps};
 use super::state::{State, Waiting};
 use crate::failure::Payload;
 use crate::memory::measure::MeasuredBy;
-use crate::plan::{CHUNK_SECONDS, chunk_items};
+use crate::plan::{chunk_items, chunk_seconds};
 use crate::sample::Stretch;
 use crate::sync::{Ordering, now};
 use crate::thread_time::{self, Measuring, Use};
@@ -132,9 +132,10 @@ impl Control {
 
     /// Runs a chunk as far as credit, time and the run's end allow, and catches a panic.
     fn run(&self, grant: &Grant, steps: &mut dyn Steps) -> Outcome {
-        let (seconds_per_item, contended) = {
+        let (seconds_per_item, contended, foreseen) = {
             let state = self.state();
-            (state.learned.recent_seconds().max(1e-10), state.threads > 1)
+            let foreseen = chunk_seconds(state.situation.threads, state.threads);
+            (state.learned.recent_seconds().max(1e-10), state.threads > 1, foreseen)
         };
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
@@ -185,7 +186,7 @@ impl Control {
             if contended && stretch.items >= next_clock {
                 next_clock = stretch.items + clock;
                 // Far slower than foreseen: others shall share what is left.
-                if (now() - begun).as_secs_f64() > 2.0 * CHUNK_SECONDS {
+                if (now() - begun).as_secs_f64() > 2.0 * foreseen {
                     break;
                 }
             }

@@ -10,16 +10,16 @@ use super::jobs::Outcome;
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
-use crate::plan::{CHUNK_SECONDS, Situation, batch_items, chunk_items};
+use crate::plan::{CHUNK_SECONDS, Situation, batch_items, chunk_items, chunk_seconds};
 use crate::sample::Learned;
 use crate::thread_time::{IS_TOLD, Use};
 
 /// A caller that is with the sink for long leaves so many batches to be made meanwhile: one for the sink to find when it comes back,
 /// and one more for when it is faster the next time.
 const BATCHES_AHEAD: usize = 2;
-/// Chunks that are to wait for each worker: it takes about two milliseconds over one, and a sleeping caller can be kept from
-/// running for a scheduler's time slice of 3 ms.
-pub(super) const AHEAD: usize = 4;
+/// Chunks that are to wait for each worker where it takes about two milliseconds over one: a sleeping caller can be kept from
+/// running for a scheduler's time slice of 3 ms. Of longer chunks as many as last as long.
+const AHEAD: f64 = 4.0;
 /// With a slow sink a batch is at most this part of what is left: with the one before it, and the one that waits, that is half.
 const LAST_BATCHES: usize = 4;
 /// As long as nobody knows how long the sink takes, the items of a batch are pulled ahead, unless that are so many bytes: then
@@ -278,6 +278,12 @@ impl State {
             && self.room() > 0
     }
 
+    /// Chunks that are to wait for the workers.
+    pub(super) fn ahead(&self) -> usize {
+        let seconds = chunk_seconds(self.situation.threads, self.threads);
+        (AHEAD * self.threads as f64 * CHUNK_SECONDS / seconds) as usize
+    }
+
     /// Items that the threads do while the caller is with the sink, up to those of the batches ahead.
     pub(super) fn items_meanwhile(&self) -> usize {
         // What could not run for want of credit would only lie there.
@@ -314,7 +320,7 @@ impl State {
     pub(super) fn caller_is_needed(&self, limit: usize) -> bool {
         let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
         ready >= self.wanted_items
-            || self.wants_items(AHEAD * self.threads / 2, 0, limit)
+            || self.wants_items(self.ahead() / 2, 0, limit)
             || (self.running == 0 && self.jobs == 0)
             || self.recruits
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))

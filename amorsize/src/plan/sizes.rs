@@ -6,6 +6,13 @@ use crate::sample::Learned;
 /// A chunk is to last this long. Handing chunks between threads costs 5 to 20 us of wake-ups each at worst: with 1 ms a run of
 /// 10 us items took 1.2 % longer than rayon's, with 2 ms 0.3 %, and the last chunks of a run still end close together.
 pub(crate) const CHUNK_SECONDS: f64 = 2e-3;
+/// What a chunk takes of the cores where threads wait: one that has an item of 5 ms each takes 7 us, and of 1 ms 15 us (`cargo bench
+/// --bench prediction -- sleep`). Threads that compute wake each other less often.
+pub(super) const WAITING_CHUNK: f64 = 12e-6;
+/// That is to be no more than this part of the cores' time: 256 threads on two cores get chunks of 31 ms rather than 2 ms. 50,000 calls
+/// that sleep 1 ms, most of which were a chunk each, took 0.85 to 1.19 s with 2 ms, 0.50 to 0.69 s with a tenth, and 0.35 to 0.49 s with
+/// this, and no longer with half of it (`cargo bench -p amorsize --bench prediction -- sleep-1ms`).
+const WAITING_PART: f64 = 0.05;
 /// A chunk's items and results, as far as they lie in its buffers, stay within this, so that they stay within the second-level
 /// cache of one core (1 MiB or more on the processors of the last years) between the thread that fills and the one that reads.
 const CHUNK_BUFFER: usize = 256 << 10;
@@ -31,10 +38,16 @@ const CHUNK_PART: u64 = 8;
 /// handed over as it is.
 const BATCH_BUFFER: usize = 64 << 10;
 
+/// Seconds that a chunk is to last on so many threads, of which as many can run as there are cores.
+pub(crate) fn chunk_seconds(cores: usize, threads: usize) -> f64 {
+    let for_each_core = if threads > cores { threads as f64 / cores as f64 } else { 0.0 };
+    CHUNK_SECONDS.max(for_each_core * WAITING_CHUNK / WAITING_PART)
+}
+
 /// Items that one worker is to take at a time now.
 pub(crate) fn chunk_items(learned: &Learned, situation: &Situation, threads: usize) -> usize {
     let seconds = learned.recent_seconds().max(1e-10);
-    let mut items = CHUNK_SECONDS / seconds;
+    let mut items = chunk_seconds(situation.threads, threads) / seconds;
     if let Some(remaining) = situation.remaining {
         // Towards the end chunks get shorter, so that no worker is left with a long one (guided self-scheduling, Polychronopoulos
         // and Kuck 1987).

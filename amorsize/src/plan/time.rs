@@ -1,6 +1,7 @@
 //! How long a run is expected to take, and between what.
 
-use super::{CHUNK_SECONDS, CROSSING_SECONDS, Plan, Situation};
+use super::sizes::{WAITING_CHUNK, chunk_seconds};
+use super::{CROSSING_SECONDS, Plan, Situation};
 use crate::cores::Cores;
 use crate::execute::climb::{Climb, SHORT};
 use crate::sample::Learned;
@@ -17,9 +18,6 @@ pub(crate) const FRESH_BYTE: f64 = 0.5e-9;
 /// "Hyper-Threading Technology Architecture and Microarchitecture", Intel Technology Journal 6(1), 2002), and processors have not become
 /// better at it since. This is the middle; it can be nothing, and nearly a core's worth for calls that mostly wait for memory.
 pub(super) const SIBLING: f64 = 0.22;
-/// What a chunk takes of the cores where threads wait: one that has an item of 5 ms each takes 7 us, and of 1 ms 15 us (`cargo bench
-/// --bench prediction -- sleep`). Threads that compute wake each other less often.
-const WAITING_CHUNK: f64 = 12e-6;
 /// That, and what calls run that mostly wait, differs by so many times with the number of threads that go to sleep and wake.
 const AROUND_UNSURE: f64 = 1.5;
 /// What a page fault takes differs by this part from one to the next.
@@ -125,7 +123,7 @@ pub(super) fn climb(seconds: f64, cores: usize, threads: usize, remaining: f64) 
     let mut level = Climb::first(cores, threads);
     while level < threads && done < remaining {
         // A round that is left out, and those that count.
-        let round = seconds.max(CHUNK_SECONDS);
+        let round = seconds.max(chunk_seconds(cores, level));
         let counted = (SHORT.as_secs_f64() / round).ceil().max(1.0) * round;
         let items = ((round + counted) * level as f64 / seconds).min(remaining - done);
         spent += items * seconds / level as f64;
@@ -200,10 +198,11 @@ mod tests {
         let mut learned = learned(5e-3, 8);
         learned.waits.add(used(5e-3, 10e-6, 10e-6), true);
         let plan = Plan::new(&learned, &waiting, true);
-        // 20,000 by 256 are 79 rounds of 5 ms; 8, 32 and 128 threads have two rounds each, and threads are started.
-        let climb = 30e-3 + 256.0 * THREAD_SECONDS;
-        let left = 20_000.0 - 2.0 * (8.0 + 32.0 + 128.0);
-        let expected = 25e-3 + climb + 5e-3 * (left / 256.0_f64).ceil();
+        // 20,000 by 256 are 78 times 5 ms; 8, 32 and 128 threads have two rounds of chunks each, and threads are started.
+        let long = chunk_seconds(2, 128);
+        let climb = 2.0 * (5e-3 + 5e-3 + long) + 256.0 * THREAD_SECONDS;
+        let left = 20_000.0 - 2.0 * (8.0 + 32.0 + 128.0 * long / 5e-3);
+        let expected = 25e-3 + climb + 5e-3 * left / 256.0;
         assert!((plan.seconds().unwrap() - expected).abs() < 1e-3, "{} {expected}", plan.seconds().unwrap());
         // A little less each could be another number of windows, and another round.
         let (least, most) = plan.seconds_range().unwrap();
@@ -211,9 +210,10 @@ mod tests {
         assert!(plan.to_string().contains("5 sampled and what they wait for bears 256 at a time: a kind"), "{plan}");
         // Of short ones, what is to be done around them keeps the cores busy.
         let mut learned = self::learned(1e-3, 8);
-        learned.waits.add(used(1e-3, 4e-6, 4e-6), true);
+        learned.waits.add(used(1e-3, 16e-6, 16e-6), true);
         let plan = Plan::new(&learned, &Situation { remaining: Some(1_000_000), ..waiting }, true);
-        let around = 1e6 * (4e-6 + WAITING_CHUNK / 2.0) / 2.0;
+        let around = 1e6 * (16e-6 + WAITING_CHUNK / plan.chunk_size() as f64) / 2.0;
+        assert!((20..30).contains(&plan.chunk_size()), "{plan}");
         assert!((0.95 * around..1.05 * around).contains(&plan.seconds().unwrap()), "{}", plan.seconds().unwrap());
         let (least, _, most) = seconds(&plan);
         assert!(least < 0.75 * around && most > 1.4 * around, "{least} {most}");
