@@ -62,6 +62,8 @@ pub(crate) struct Beside {
     queue: Option<Queue>,
     /// Seconds in the queue, and how often the thread got a core, before the stretch.
     before: Option<(f64, u64)>,
+    /// Whether the first stretch is over, of which nothing else counts.
+    is_begun: bool,
     /// Calls whose wakes were counted, and the wakes.
     woken: (usize, u64),
     faults: Option<Faults>,
@@ -81,7 +83,16 @@ impl Beside {
         };
         let clock = (0..5).map(once).fold(f64::INFINITY, f64::min);
         let queue = thread_time::queue();
-        Self { queue, before: None, woken: (0, 0), faults: None, counted: None, fault_seconds: None, clock }
+        Self {
+            queue,
+            before: None,
+            is_begun: false,
+            woken: (0, 0),
+            faults: None,
+            counted: None,
+            fault_seconds: None,
+            clock,
+        }
     }
 
     /// Looks before a stretch of calls whose results are expected to take so many bytes each: 0.7 us, and 2.6 us more where they have
@@ -101,7 +112,10 @@ impl Beside {
             (Some(now), Some(before)) => (now.0 - before.0, now.1 - before.1),
             _ => (0.0, 0),
         };
-        self.woken = (self.woken.0 + items, self.woken.1 + woken);
+        if self.is_begun {
+            self.woken = (self.woken.0 + items, self.woken.1 + woken);
+        }
+        self.is_begun = true;
         // What a call needs while it runs it gives back, and another gets it again.
         let faults = self.faults.as_ref().and_then(Faults::count).zip(self.counted);
         let faults = faults.map_or(0, |(now, then)| now.saturating_sub(then)).min(bytes / PAGE);

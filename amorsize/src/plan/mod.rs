@@ -395,8 +395,8 @@ impl Plan {
     /// The lower and the upper end of what is expected in 19 of 20 cases, by how much the sampled calls differed and how many there
     /// were; the first call is left out, because it is slower for reasons of its own, and so is what other programs took of the others'
     /// time. The upper end allows for results that are kept, so that each lies in fresh memory; for threads that wait for each other to
-    /// fill memory; for second threads of a core that add nothing; for other programs that go on as in the sample; and for calls that got
-    /// slower one by one in it. The lower one allows for second threads that are as good as cores. As with [`seconds`](Self::seconds),
+    /// fill memory; for second threads of a core that add nothing; for other programs that go on as in the sample; for calls that got
+    /// slower one by one in it; and for some that end late. The lower one allows for second threads that are as good as cores. As with [`seconds`](Self::seconds),
     /// the sink is not in it: with one that takes `s` seconds in all, it is from the larger of `s` and the lower end to the upper end and `s`.
     ///
     /// `None` where the input doesn't know its length, or fewer than two calls were timed beside the first: then there is a warning

@@ -51,8 +51,9 @@ impl Plan {
                 filling(own * most * MACHINE_UNSURE).max(rest.seconds(all * most * MACHINE_UNSURE, 0.0, AROUND_UNSURE));
             // Other programs may go on as they did.
             let busy = 1.0 / (1.0 - spread.queued().min(MOST_BUSY));
-            // The last call may begin when all others end.
-            let last = if self.threads > 1 && remaining > 0 { spread.most() } else { 0.0 };
+            // The last call may begin when all others end, and each step of a climb wait for one that began late.
+            let late = if self.threads > 1 && remaining > 0 { 1 + steps(situation.threads, self.threads) } else { 0 };
+            let last = late as f64 * spread.most();
             (spent + shortest, spent + longest * busy + last)
         });
     }
@@ -115,6 +116,14 @@ impl Rest {
         let rounds = if self.chunk_size == 1.0 && self.threads > 1 { rounds.ceil() } else { rounds };
         self.start + climb + (rounds * of_all).max(left * (by_cores / capacity).max(self.crossing))
     }
+}
+
+/// Steps of a climb to so many threads.
+fn steps(cores: usize, threads: usize) -> usize {
+    let first = if threads > cores { Climb::first(cores, threads) } else { threads };
+    std::iter::successors(Some(first), |&level| Some(Climb::next(level, threads)))
+        .take_while(|&level| level < threads)
+        .count()
 }
 
 /// Seconds that a climb to so many threads takes, their start with it, and the items that are done meanwhile.
@@ -207,6 +216,11 @@ mod tests {
         // A little less each could be another number of windows, and another round.
         let (least, most) = plan.seconds_range().unwrap();
         assert!(least < expected / 1.08 && expected * 1.08 < most, "{least} {most}");
+        // Four calls may come late: one at the end, and one at the end of each step.
+        assert_eq!([256, 2, 5].map(|threads| steps(2, threads)), [3, 0, 0]);
+        let few = Plan::new(&learned, &Situation { remaining: Some(200), ..waiting.clone() }, true);
+        let (_, expected, most) = seconds(&few);
+        assert!((0.015..0.03).contains(&(most - expected)), "{expected} {most}");
         assert!(plan.to_string().contains("5 sampled and what they wait for bears 256 at a time: a kind"), "{plan}");
         // Of short ones, what is to be done around them keeps the cores busy.
         let mut learned = self::learned(1e-3, 8);
