@@ -320,11 +320,7 @@ impl Control {
             let pace = seconds / accepted.items as f64;
             let weight = if state.sink_pace > 0.0 { 0.25 } else { 1.0 };
             state.sink_pace += weight * (pace - state.sink_pace);
-            if state.grown_batch < state.batch_size {
-                state.grown_batch *= 2;
-                let items = state.batch_size;
-                state.set_batch_size(items);
-            }
+            state.grow_batches();
         }
         accepted
     }

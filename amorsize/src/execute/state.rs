@@ -22,6 +22,8 @@ const BATCHES_AHEAD: usize = 2;
 const AHEAD: f64 = 4.0;
 /// With a slow sink a batch is at most this part of what is left: with the one before it, and the one that waits, that is half.
 const LAST_BATCHES: usize = 4;
+/// A sink that takes less than this part of the time in which its results are made has time to wait for them.
+const KEEPS_UP: f64 = 0.8;
 /// As long as nobody knows how long the sink takes, the items of a batch are pulled ahead, unless that are so many bytes: then
 /// they would come from memory rather than from a cache when a worker gets them, and cheap items would take twice as long.
 const UNKNOWN_SINK: usize = 1 << 20;
@@ -199,6 +201,20 @@ impl State {
         self.set_batch_size(batch_items(&self.learned, &self.situation, threads, chunk_size));
     }
 
+    /// Lets batches grow towards their size, once the sink took one.
+    ///
+    /// Each is twice as large as the one before. A sink that takes about as long as the calls would wait for the second half of it
+    /// each time, and be behind at the end by all that: it gets no more than lies ready when it comes back.
+    pub(super) fn grow_batches(&mut self) {
+        if self.grown_batch >= self.batch_size {
+            return;
+        }
+        let made = self.learned.recent_seconds() / self.workers() as f64;
+        let most = if self.sink_pace < KEEPS_UP * made { usize::MAX } else { self.ready().max(self.grown_batch) };
+        self.grown_batch = (2 * self.grown_batch).min(most);
+        self.set_batch_size(self.batch_size);
+    }
+
     pub(super) fn set_batch_size(&mut self, items: usize) {
         self.batch_size = items;
         self.new_batch_size = Some(items.min(self.grown_batch));
@@ -311,6 +327,11 @@ impl State {
         (idle.saturating_sub(waiting).max(left_to_sink), why)
     }
 
+    /// Results that can be handed over.
+    fn ready(&self) -> usize {
+        if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() }
+    }
+
     /// Whether there are results to hand over.
     pub(super) fn has_ready(&self) -> bool {
         if self.ordered { self.ready_items > 0 } else { !self.finished.is_empty() }
@@ -318,11 +339,78 @@ impl State {
 
     /// Whether the caller should not sleep any longer.
     pub(super) fn caller_is_needed(&self, limit: usize) -> bool {
-        let ready = if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() };
+        let ready = self.ready();
         ready >= self.wanted_items
             || self.wants_items(self.ahead() / 2, 0, limit)
             || (self.running == 0 && self.jobs == 0)
             || self.recruits
             || ((ready > 0 || self.caller_holds) && self.lacks_credit(limit))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::execute::control::{Control, HeadStart, Room, Ways};
+    use crate::memory::Bytes;
+    use crate::memory::measure::MeasuredBy;
+    use crate::sample::Stretch;
+
+    /// A run on two threads whose calls take 10 us, whose sink takes `sink` seconds for each result, and of which 100 items have been
+    /// handed over and so many more are ready.
+    fn run(sink: f64, ready: usize) -> Control {
+        let mut learned = Learned::default();
+        learned.add(Stretch { items: 1000, seconds: 10e-3, bytes: 8000, largest: 8, working: 0 });
+        let situation = Situation {
+            threads: 2,
+            most: 2,
+            threads_asked: false,
+            warm: true,
+            remaining: None,
+            batch_items: None,
+            budget: Bytes::mib(1),
+            available: None,
+            available_now: None,
+            cores: None,
+            measured_by: MeasuredBy::DeepSize,
+            item_size: 8,
+            result_size: 8,
+            item_bytes: 8,
+        };
+        let head_start = HeadStart { next: 100, outstanding: 0, batch_size: 2000, first_batch: 100 };
+        let room = Room { level: 2, cores: 2, most: 2, own: false };
+        let ways = Ways { ordered: true, tolerant: false };
+        let ledger = Ledger::new(Bytes::mib(1));
+        let control = Control::new(situation, room, learned, ledger, head_start, ways, None);
+        {
+            let mut state = control.state();
+            state.sink_pace = sink;
+            if ready > 0 {
+                state.finished.insert(100, Finished { id: 0, start: 100, items: ready, bytes: 0 });
+                state.add_ready();
+            }
+        }
+        control
+    }
+
+    #[test]
+    fn batches_of_a_fast_sink_double() {
+        let control = run(1e-6, 0);
+        let mut state = control.state();
+        let sizes = [(); 6].map(|()| {
+            state.grow_batches();
+            state.new_batch_size.take()
+        });
+        assert_eq!(sizes, [Some(200), Some(400), Some(800), Some(1600), Some(2000), None]);
+    }
+
+    #[test]
+    fn a_sink_as_slow_as_the_calls_waits_for_no_larger_batch() {
+        for (ready, items) in [(0, 100), (90, 100), (150, 150), (500, 200)] {
+            let control = run(10e-6, ready);
+            let mut state = control.state();
+            state.grow_batches();
+            assert_eq!(state.grown_batch, items, "{ready} ready");
+        }
     }
 }
