@@ -194,6 +194,27 @@ fn a_device_that_takes_a_few_calls_at_a_time_ends_the_climb() {
 }
 
 #[test]
+fn an_iterators_batches_follow_its_threads() {
+    let _alone = alone();
+    if !TOLD {
+        return;
+    }
+    let (calls, pauses) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let call = |x: usize| {
+        calls.fetch_add(1, Ordering::SeqCst);
+        wait();
+        if calls.fetch_sub(1, Ordering::SeqCst) == 1 {
+            pauses.fetch_add(1, Ordering::SeqCst);
+        }
+        x
+    };
+    assert!(process_in_batches(call, 0..1000).into_iter().eq(0..1000));
+    // Its threads pause after each batch. With batches for the cores alone there are more than a hundred, and few for all threads.
+    let pauses = pauses.into_inner();
+    assert!(pauses <= 60, "{pauses} pauses");
+}
+
+#[test]
 fn a_function_that_begins_to_compute_loses_the_threads() {
     let _alone = alone();
     let rounds = millisecond();

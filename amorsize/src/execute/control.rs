@@ -94,7 +94,7 @@ pub(crate) struct HeadStart {
     pub(crate) next: usize,
     /// Items done and not handed over.
     pub(crate) outstanding: usize,
-    /// Items per batch, as planned, and of the first one: it is smaller where the sink is to begin soon.
+    /// Items per batch, as planned, and of the first one at most: it is smaller where the sink is to begin soon.
     pub(crate) batch_size: usize,
     pub(crate) first_batch: usize,
 }
@@ -229,6 +229,12 @@ impl Control {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic is called with the lock held, so the state behind a poisoned lock would still be whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The items of a batch now.
+    pub(crate) fn batch_size(&self) -> usize {
+        let state = self.state();
+        state.batch_size.min(state.grown_batch)
     }
 
     /// The items of a batch, where they have changed with the threads.

@@ -444,8 +444,11 @@ impl Engine {
         if line.outlet.collects() {
             self.ledger.ignore_outer();
         }
-        if let Some(plan) = &self.plan {
-            line.outlet.set_batch_size(plan.batch_size());
+        // An iterator's run comes back for each batch, and knows more by then than its plan did.
+        match (&self.phase, &self.plan) {
+            (Phase::Parallel(control, _), _) => line.outlet.set_batch_size(control.batch_size()),
+            (Phase::Inline, Some(plan)) => line.outlet.set_batch_size(plan.batch_size()),
+            (Phase::Inline, None) => {}
         }
         loop {
             if matches!(self.phase, Phase::Inline) {
@@ -657,9 +660,8 @@ impl Engine {
         let ways = Ways { ordered: self.ordered, tolerant: self.options.panics() != OnPanic::Propagate };
         let batch_size = plan.batch_size();
         // A sink that begins with a chunk is at work while the first whole batch is made; of slow items one for each thread.
-        let first_batch =
-            if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()).min(batch_size) } else { batch_size };
-        line.outlet.set_batch_size(first_batch);
+        let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };
+        line.outlet.set_batch_size(first_batch.min(batch_size));
         let head_start = HeadStart { next: self.next, outstanding: self.held_items, batch_size, first_batch };
         let lookout = Some(std::mem::take(&mut self.lookout));
         self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));

@@ -394,6 +394,16 @@ mod tests {
     }
 
     #[test]
+    fn batches_follow_the_threads_where_no_sink_takes_them() {
+        let control = run(0.0, 0);
+        let mut state = control.state();
+        state.grown_batch = usize::MAX;
+        state.set_threads(64);
+        assert_eq!(state.new_batch_size, Some(state.batch_size));
+        assert!(state.batch_size >= 2 * 64);
+    }
+
+    #[test]
     fn batches_of_a_fast_sink_double() {
         let control = run(1e-6, 0);
         let mut state = control.state();
