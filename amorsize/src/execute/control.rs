@@ -233,8 +233,7 @@ impl Control {
 
     /// The items of a batch now.
     pub(crate) fn batch_size(&self) -> usize {
-        let state = self.state();
-        state.batch_size.min(state.grown_batch)
+        self.state().batch_now()
     }
 
     /// The items of a batch, where they have changed with the threads.

@@ -24,6 +24,7 @@ use crate::execute::buffer::{Results, Types};
 use crate::execute::line::Outlet;
 use crate::memory::measure::{Heap, Measure};
 use crate::plan::CHUNK_SECONDS;
+use crate::plan::tests::situation;
 use crate::sample::Stretch;
 use crate::sync;
 use crate::trace::RunSpan;
@@ -334,18 +335,12 @@ impl Scene {
             threads: 2,
             most: 2,
             threads_asked: true,
-            warm: true,
-            remaining: None,
-            batch_items: None,
             // What chunks are cut by; what binds is the ledger's limit.
             budget: Bytes::mib(1),
-            available: None,
-            available_now: None,
-            cores: None,
-            measured_by: MeasuredBy::DeepSize,
             item_size: 1,
             result_size: 0,
             item_bytes: 1,
+            ..situation(None)
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
         let head_start = HeadStart { next: 0, outstanding: 0, batch_size: 1, first_batch: 1 };

@@ -217,7 +217,12 @@ impl State {
 
     pub(super) fn set_batch_size(&mut self, items: usize) {
         self.batch_size = items;
-        self.new_batch_size = Some(items.min(self.grown_batch));
+        self.new_batch_size = Some(self.batch_now());
+    }
+
+    /// The items of a batch, as far as batches have grown.
+    pub(super) fn batch_now(&self) -> usize {
+        self.batch_size.min(self.grown_batch)
     }
 
     /// How many threads are to run chunks now.
@@ -353,7 +358,7 @@ mod tests {
     use super::*;
     use crate::execute::control::{Control, HeadStart, Room, Ways};
     use crate::memory::Bytes;
-    use crate::memory::measure::MeasuredBy;
+    use crate::plan::tests::situation;
     use crate::sample::Stretch;
 
     /// A run on two threads whose calls take 10 us, whose sink takes `sink` seconds for each result, and of which 100 items have been
@@ -361,22 +366,7 @@ mod tests {
     fn run(sink: f64, ready: usize) -> Control {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 1000, seconds: 10e-3, bytes: 8000, largest: 8, working: 0 });
-        let situation = Situation {
-            threads: 2,
-            most: 2,
-            threads_asked: false,
-            warm: true,
-            remaining: None,
-            batch_items: None,
-            budget: Bytes::mib(1),
-            available: None,
-            available_now: None,
-            cores: None,
-            measured_by: MeasuredBy::DeepSize,
-            item_size: 8,
-            result_size: 8,
-            item_bytes: 8,
-        };
+        let situation = Situation { threads: 2, most: 2, budget: Bytes::mib(1), result_size: 8, ..situation(None) };
         let head_start = HeadStart { next: 100, outstanding: 0, batch_size: 2000, first_batch: 100 };
         let room = Room { level: 2, cores: 2, most: 2, own: false };
         let ways = Ways { ordered: true, tolerant: false };

@@ -511,7 +511,7 @@ pub(crate) fn wanted_threads(learned: &Learned, situation: &Situation) -> usize 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::sample::{Sampled, Stretch};
 
@@ -527,7 +527,8 @@ mod tests {
         learned
     }
 
-    pub(super) fn situation(remaining: Option<usize>) -> Situation {
+    /// Four threads of a pool that runs, and so many items left.
+    pub(crate) fn situation(remaining: Option<usize>) -> Situation {
         Situation {
             threads: 4,
             most: 256,

@@ -1,5 +1,7 @@
 //! How long a run is expected to take, and between what.
 
+use std::iter;
+
 use super::sizes::{WAITING_CHUNK, chunk_seconds};
 use super::{CROSSING_SECONDS, Plan, Situation};
 use crate::cores::Cores;
@@ -52,7 +54,8 @@ impl Plan {
             // Other programs may go on as they did.
             let busy = 1.0 / (1.0 - spread.queued().min(MOST_BUSY));
             // The last call may begin when all others end, and each step of a climb wait for one that began late.
-            let late = if self.threads > 1 && remaining > 0 { 1 + steps(situation.threads, self.threads) } else { 0 };
+            let late =
+                if self.threads > 1 && remaining > 0 { 1 + levels(situation.threads, self.threads).count() } else { 0 };
             let last = late as f64 * spread.most();
             (spent + shortest, spent + longest * busy + last)
         });
@@ -118,26 +121,25 @@ impl Rest {
     }
 }
 
-/// Steps of a climb to so many threads.
-fn steps(cores: usize, threads: usize) -> usize {
-    let first = if threads > cores { Climb::first(cores, threads) } else { threads };
-    std::iter::successors(Some(first), |&level| Some(Climb::next(level, threads)))
-        .take_while(|&level| level < threads)
-        .count()
+/// On how many threads a climb to so many stops on its way.
+fn levels(cores: usize, threads: usize) -> impl Iterator<Item = usize> {
+    iter::successors(Some(Climb::first(cores, threads)), move |&level| Some(Climb::next(level, threads)))
+        .take_while(move |&level| level < threads)
 }
 
 /// Seconds that a climb to so many threads takes, their start with it, and the items that are done meanwhile.
 pub(super) fn climb(seconds: f64, cores: usize, threads: usize, remaining: f64) -> (f64, f64) {
     let (mut spent, mut done) = (threads as f64 * THREAD_SECONDS, 0.0);
-    let mut level = Climb::first(cores, threads);
-    while level < threads && done < remaining {
+    for level in levels(cores, threads) {
+        if done >= remaining {
+            break;
+        }
         // A round that is left out, and those that count.
         let round = seconds.max(chunk_seconds(cores, level));
         let counted = (SHORT.as_secs_f64() / round).ceil().max(1.0) * round;
         let items = ((round + counted) * level as f64 / seconds).min(remaining - done);
         spent += items * seconds / level as f64;
         done += items;
-        level = Climb::next(level, threads);
     }
     (spent, done)
 }
@@ -217,7 +219,7 @@ mod tests {
         let (least, most) = plan.seconds_range().unwrap();
         assert!(least < expected / 1.08 && expected * 1.08 < most, "{least} {most}");
         // Four calls may come late: one at the end, and one at the end of each step.
-        assert_eq!([256, 2, 5].map(|threads| steps(2, threads)), [3, 0, 0]);
+        assert_eq!([256, 2, 5].map(|threads| levels(2, threads).count()), [3, 0, 0]);
         let few = Plan::new(&learned, &Situation { remaining: Some(200), ..waiting.clone() }, true);
         let (_, expected, most) = seconds(&few);
         assert!((0.015..0.03).contains(&(most - expected)), "{expected} {most}");
