@@ -8,7 +8,7 @@ use crate::bounds;
 use crate::docs;
 use crate::normalize::{Normalized, Shared};
 use crate::options::{Options, Progress, Setting};
-use crate::signature::inherited;
+use crate::signature::{inherited, reference};
 use crate::spans::{after, before, here};
 
 /// The wrapper: a function that prepares a run of the original over many items.
@@ -138,6 +138,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     let new = Ident::new(&format!("new{}", shared_types.len()), Span::call_site());
     let output = inferred(&function.output);
     let measure = [measure(&function.item, &item, &private), measure(&output, &output, &private)];
+    let slices = slices(function, &private);
     let call = call(function, &private);
     let RunOptions { constants, options: run_options, retry } = run_options(function, options, &private);
     let run = quote! {
@@ -145,6 +146,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
             #items,
             (#(#shared,)*),
             #call,
+            #slices,
             (#(#measure),*),
             #run_options,
         )
@@ -228,6 +230,14 @@ fn measure(written: &Type, ty: impl ToTokens, private: &TokenStream) -> TokenStr
     } else {
         quote!(#private::Measure::unknown())
     }
+}
+
+/// How items are taken from a slice, if they are references and nothing stands around them.
+fn slices(function: &Normalized, private: &TokenStream) -> TokenStream {
+    let item = &function.item;
+    // Asked only of what is seen to be one, because each question costs time to compile.
+    let may_be = function.input_error.is_none() && reference(item).is_some() && is_written_out(item);
+    if may_be { quote!(#private::Probe::<#item>::NEW.slices()) } else { quote!(#private::Slices::none()) }
 }
 
 fn is_written_out(ty: &Type) -> bool {

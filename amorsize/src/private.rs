@@ -4,6 +4,7 @@ pub use crate::bounds::{
     BatchItem, BatchOutput, BatchShared, ByValue, InputError, OnErrorOutput, RetryItem, RetryOutput, TryInputOutput,
     failed, value,
 };
+pub use crate::execute::buffer::Slices;
 pub use crate::execute::chunk::Chunk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
@@ -31,10 +32,11 @@ macro_rules! constructor {
             items: I,
             shared: ($($shared,)*),
             kernel: fn(&mut Chunk<T, R>, &($($shared,)*)),
+            slices: Slices<T>,
             measure: (Measure<T>, Measure<R>),
             options: Options,
         ) -> Batched<I, R, ($($shared,)*)> {
-            Batched::new(items, shared, kernel, measure, options)
+            Batched::new(items, shared, kernel, slices, measure, options)
         }
     };
 }

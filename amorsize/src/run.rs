@@ -11,7 +11,7 @@ use self::fallible::{always, until_sink_fails};
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
-use crate::execute::buffer::Types;
+use crate::execute::buffer::{Slices, Types};
 use crate::execute::chunk::{AsFunction, Body, Kernel, Retrying, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
 use crate::failure::Ended;
@@ -73,6 +73,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         items: I,
         shared: C,
         kernel: Kernel<I::Item, R, C>,
+        slices: Slices<I::Item>,
         measure: (Measure<I::Item>, Measure<R>),
         options: Options,
     ) -> Self
@@ -83,7 +84,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     {
         let types = Types::new();
         Self {
-            source: Source::new(items, types),
+            source: Source::new(items, types, slices),
             shared: Shared {
                 context: shared,
                 body: Body::Function(kernel),

@@ -20,17 +20,17 @@
 )]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, needs_drop, take, transmute};
 use std::ops::Range;
-use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::{ptr, slice};
 
+use super::indexed::{First, Unwritten};
 use super::pages::{Advice, LARGE, Pages};
-use super::ranges::Integers;
 use super::stages::{Clock, Scratch};
 use crate::memory::measure::Heap;
 
@@ -216,8 +216,8 @@ struct Items {
     /// The places `next..end` hold items.
     next: usize,
     end: usize,
-    /// Items behind them that are not written yet, of integers alone.
-    unwritten: Integers,
+    /// Items behind them that are not written yet, of an indexed input alone.
+    unwritten: Unwritten,
 }
 
 impl Items {
@@ -227,7 +227,7 @@ impl Items {
 
     /// Items in the first `count` places of a block.
     fn in_block(kind: Kind, block: Block, count: usize) -> Self {
-        Self { kind, block, next: 0, end: count, unwritten: Integers::default() }
+        Self { kind, block, next: 0, end: count, unwritten: Unwritten::NONE }
     }
 
     fn len(&self) -> usize {
@@ -249,25 +249,25 @@ impl Items {
     #[inline]
     fn write(&mut self) -> usize {
         if self.written() == 0 && self.unwritten.count > 0 {
-            self.write_integers();
+            self.write_next();
         }
         self.written()
     }
 
-    fn write_integers(&mut self) {
+    fn write_next(&mut self) {
         /// An eighth of most first-level caches: they are read again before anything takes their place, and what each call of this
         /// takes is spread over 500 items and more.
         const AT_ONCE: usize = 4 << 10;
 
         /// # Safety
         ///
-        /// There are so many places for values of `N` from `places` on.
-        unsafe fn write<N>(places: *mut u8, integers: Integers, of_bits: impl Fn(u64) -> N) {
-            let mut bits = integers.first;
-            for index in 0..integers.count {
+        /// There are `count` places for values of `N` from `places` on.
+        unsafe fn write<N: Copy>(places: *mut u8, count: usize, first: N, next: impl Fn(N) -> N) {
+            let mut value = first;
+            for index in 0..count {
                 // SAFETY: promised by the caller.
-                unsafe { places.cast::<N>().wrapping_add(index).write(of_bits(bits)) };
-                bits = bits.wrapping_add(1);
+                unsafe { places.cast::<N>().wrapping_add(index).write(value) };
+                value = next(value);
             }
         }
 
@@ -276,20 +276,22 @@ impl Items {
             self.block = Block::new(self.kind, most.min(self.unwritten.count));
         }
         let rest = self.unwritten.split_off(most.min(self.unwritten.count));
-        let next = std::mem::replace(&mut self.unwritten, rest);
+        let Unwritten { first, count } = std::mem::replace(&mut self.unwritten, rest);
         let places = self.block.places;
         // SAFETY: the block has so many places, of this size and alignment, and none of them holds an item, because none is written
         // that waits. Integers of one size are the same in memory, signed or not, and their lowest bits follow each other alike.
+        // References to elements of a slice are pointers to them, of the slice's own provenance.
         unsafe {
-            match self.kind.size {
-                1 => write(places, next, |bits| bits as u8),
-                2 => write(places, next, |bits| bits as u16),
-                4 => write(places, next, |bits| bits as u32),
-                8 => write(places, next, |bits| bits),
-                size => unreachable!("an integer of {size} bytes"),
+            match (first, self.kind.size) {
+                (First::Integer(bits), 1) => write(places, count, bits as u8, |bits| bits.wrapping_add(1)),
+                (First::Integer(bits), 2) => write(places, count, bits as u16, |bits| bits.wrapping_add(1)),
+                (First::Integer(bits), 4) => write(places, count, bits as u32, |bits| bits.wrapping_add(1)),
+                (First::Integer(bits), 8) => write(places, count, bits, |bits| bits.wrapping_add(1)),
+                (First::Integer(_), size) => unreachable!("an integer of {size} bytes"),
+                (First::Reference(place, size), _) => write(places, count, place, |place| place.wrapping_add(size)),
             }
         }
-        (self.next, self.end) = (0, next.count);
+        (self.next, self.end) = (0, count);
     }
 
     /// Makes room for `most` items in an empty buffer, or for the `upper` that can come.
@@ -314,7 +316,7 @@ impl Items {
         assert!(keep <= self.len(), "a buffer can't be split past its end");
         let count = self.len() - keep;
         if self.unwritten.count > 0 {
-            // Integers are as well written again.
+            // They are as well written again.
             self.unwritten.put_back(self.written());
             self.end = self.next;
             let mut rest = Self::new(self.kind);
@@ -360,7 +362,7 @@ enum Memory {
 // SAFETY: the places are this value's alone: an own allocation's, or those that a `Collection` or `Results::rest_behind` gave to
 // it and to nobody else. The results in them are of a type that can be sent, because `Types` puts in no others.
 unsafe impl Send for Results {}
-// SAFETY: the same holds for items.
+// SAFETY: the same holds for items, those that are not written yet among them.
 unsafe impl Send for Items {}
 
 impl Results {
@@ -581,7 +583,7 @@ impl RawChunk {
         self.items.len()
     }
 
-    /// Whether there are items that are not written yet. They are integers, and own nothing.
+    /// Whether there are items that are not written yet. They are integers or references, and own nothing.
     pub(crate) fn has_unwritten(&self) -> bool {
         self.items.unwritten.count > 0
     }
@@ -698,13 +700,105 @@ impl<V> Anything for V {
 }
 
 /// The next up to `most` items of an input that is a range of integers.
-fn take_integers<I: Iterator>(input: &mut I, most: usize) -> Option<Integers> {
+fn take_of_range<I: Iterator>(input: &mut I, most: usize) -> Option<Unwritten> {
     let input: &mut (dyn Anything + '_) = input;
-    // SAFETY: the value is borrowed for as long as this call takes. `Integers::take` does no more with it than to ask whether it is
-    // of one of several types, and to use it as such. Types that differ by lifetimes alone pass for the same there; but those have
-    // none, so that what is taken for one of them is one. It is what the crates `typeid` and `castaway` do.
+    // SAFETY: the value is borrowed for as long as this call takes. `of_range` does no more with it than to ask whether it is of one
+    // of several types, and to use it as such. Types that differ by lifetimes alone pass for the same there; but those have none,
+    // so that what is taken for one of them is one. It is what the crates `typeid` and `castaway` do.
     let input = unsafe { transmute::<&mut (dyn Anything + '_), &mut (dyn Anything + 'static)>(input) };
-    Integers::take(input.as_any(), most)
+    Unwritten::of_range(input.as_any(), most)
+}
+
+/// What tells a type from others, as [`TypeId::of`], but of types with lifetimes too: those that differ by these alone have the same.
+fn id_of<V>() -> TypeId {
+    trait Named {
+        fn id(&self) -> TypeId
+        where
+            Self: 'static;
+    }
+    impl<V> Named for PhantomData<V> {
+        fn id(&self) -> TypeId
+        where
+            Self: 'static,
+        {
+            TypeId::of::<V>()
+        }
+    }
+    let name: &(dyn Named + '_) = &PhantomData::<V>;
+    // SAFETY: there is no value of the type, and nothing is done with it but to ask for its name, in which lifetimes don't count. It
+    // is what the crate `typeid` does.
+    unsafe { transmute::<&(dyn Named + '_), &(dyn Named + 'static)>(name) }.id()
+}
+
+/// An iterator over items of type `T`, whose own type is asked for when it is used.
+pub(crate) struct Unnamed<'i, T> {
+    iterator: *mut (),
+    id: TypeId,
+    borrowed: PhantomData<&'i mut ()>,
+    /// No lifetime in it may be changed, neither for another type nor for what is put into the iterator's place.
+    items: PhantomData<fn(T) -> T>,
+}
+
+impl<'i, T> Unnamed<'i, T> {
+    fn new<I: Iterator<Item = T>>(iterator: &'i mut I) -> Self {
+        let iterator = ptr::from_mut(iterator).cast();
+        Self { iterator, id: id_of::<I>(), borrowed: PhantomData, items: PhantomData }
+    }
+
+    /// The iterator, if it is a `J`.
+    ///
+    /// # Safety
+    ///
+    /// There are no lifetimes in `J` that are not in the type of its items.
+    unsafe fn downcast<J: Iterator<Item = T>>(self) -> Option<&'i mut J> {
+        // SAFETY: the iterator is borrowed for `'i`, and its type is `J` but for lifetimes. Those are the same, because both give items
+        // of type `T`, which has all of them.
+        (self.id == id_of::<J>()).then(|| unsafe { &mut *self.iterator.cast() })
+    }
+}
+
+/// How items that are references are taken from a slice. Other items can't be, and say nothing of the iterator that gives them.
+pub struct Slices<T> {
+    take: Option<TakeOfSlice<T>>,
+}
+
+/// Takes up to so many items from an iterator, if that is over a slice.
+type TakeOfSlice<T> = fn(Unnamed<'_, T>, usize) -> Option<Unwritten>;
+
+impl<T> Clone for Slices<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Slices<T> {}
+
+impl<T> std::fmt::Debug for Slices<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slices").field("are_taken", &self.take.is_some()).finish()
+    }
+}
+
+impl<T> Slices<T> {
+    /// For items that are not known to be references.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { take: None }
+    }
+}
+
+impl<'a, U> Slices<&'a U> {
+    /// For references, which may come from a slice.
+    #[must_use]
+    pub const fn of_references() -> Self {
+        Self {
+            take: Some(|input, most| {
+                // SAFETY: all lifetimes of the type are in `&'a U`.
+                let elements = unsafe { input.downcast::<slice::Iter<'a, U>>() }?;
+                Some(Unwritten::of_slice(elements, most))
+            }),
+        }
+    }
 }
 
 /// The types of a run's items and results, and the only way for values into its buffers and out of them.
@@ -758,16 +852,26 @@ impl<T, R> Types<T, R> {
         (items.next, items.end) = (0, 1);
     }
 
-    /// Takes up to `most` items of `input` into a chunk without items, if that is a range of integers, and leaves it to the thread
-    /// that runs them to write them down. Says whether it is.
-    pub(crate) fn note(self, chunk: &mut RawChunk, input: &mut impl Iterator<Item = T>, most: usize) -> bool {
+    /// Takes up to `most` items of `input` into a chunk without items, if that is a range of integers or a slice, and leaves it to the
+    /// thread that runs them to write them down. Says whether it is.
+    pub(crate) fn note(
+        self,
+        chunk: &mut RawChunk,
+        input: &mut impl Iterator<Item = T>,
+        slices: Slices<T>,
+        most: usize,
+    ) -> bool {
         let items = &mut chunk.items;
         items.kind.check(self.mark);
         assert_eq!(items.len(), 0, "a buffer is filled only when it is empty");
-        let Some(integers) = take_integers(input, most) else { return false };
-        // The input gives values of `T`, so it is a range of that type of integers, and `T` has their size.
-        items.unwritten = integers;
-        true
+        let unwritten = match slices.take {
+            Some(take) => take(Unnamed::new(input), most),
+            None => take_of_range(input, most),
+        };
+        // The input gives values of `T`, so it is a range of that type of integers, and `T` has their size, or it is a slice and they
+        // are references to its elements.
+        items.unwritten = unwritten.unwrap_or(items.unwritten);
+        unwritten.is_some()
     }
 
     /// Takes up to `most` items from `input` into a chunk without items.
@@ -1273,7 +1377,7 @@ mod tests {
     /// A chunk of these integers, none of which is written.
     fn noted<T>(types: Types<T, T>, mut range: impl Iterator<Item = T>, count: usize) -> Box<RawChunk> {
         let mut chunk = types.chunk();
-        assert!(types.note(&mut chunk, &mut range, count) && chunk.has_unwritten());
+        assert!(types.note(&mut chunk, &mut range, Slices::none(), count) && chunk.has_unwritten());
         chunk
     }
 
@@ -1387,15 +1491,19 @@ mod tests {
         let mut chunk = noted(types, 0..10, 10);
         chunk.results.ensure(20);
         assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 11).quota())).is_err());
-        assert!(catch_unwind(AssertUnwindSafe(|| types.note(&mut chunk, &mut (0..3), 3))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| types.note(&mut chunk, &mut (0..3), Slices::none(), 3))).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut (0..3), 3))).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| types.put_one(&mut chunk, 3))).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| types.take_item(&mut chunk))).is_err(), "none is written");
         assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 1).quota())).is_err(), "none is written");
         assert!(catch_unwind(AssertUnwindSafe(|| chunk.write_items(11))).is_err());
         let others = Types::<u64, u64>::new();
-        assert!(catch_unwind(AssertUnwindSafe(|| others.note(&mut others.chunk(), &mut (0..3), 3))).is_ok());
-        assert!(catch_unwind(AssertUnwindSafe(|| types.note(&mut others.chunk(), &mut (0..3), 3))).is_err());
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| others.note(&mut others.chunk(), &mut (0..3), Slices::none(), 3))).is_ok()
+        );
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| types.note(&mut others.chunk(), &mut (0..3), Slices::none(), 3))).is_err()
+        );
     }
 
     #[test]
@@ -1404,12 +1512,48 @@ mod tests {
         // Its type has a lifetime, and one that looks like a range.
         let borrowed = Types::<&str, &str>::new();
         let mut input = words.iter().map(String::as_str);
-        assert!(!borrowed.note(&mut borrowed.chunk(), &mut input, 2));
+        assert!(!borrowed.note(&mut borrowed.chunk(), &mut input, Slices::none(), 2));
         assert!(input.eq(["a", "b"]));
         let numbers = Types::<u64, u64>::new();
-        assert!(!numbers.note(&mut numbers.chunk(), &mut (0..3u64).filter(|_| true), 2));
-        assert!(!numbers.note(&mut numbers.chunk(), &mut vec![3u64].into_iter(), 2));
-        assert!(!numbers.note(&mut numbers.chunk(), &mut [1u64].iter().copied(), 2));
+        assert!(!numbers.note(&mut numbers.chunk(), &mut (0..3u64).filter(|_| true), Slices::none(), 2));
+        assert!(!numbers.note(&mut numbers.chunk(), &mut vec![3u64].into_iter(), Slices::none(), 2));
+        assert!(!numbers.note(&mut numbers.chunk(), &mut [1u64].iter().copied(), Slices::none(), 2));
+    }
+
+    #[test]
+    fn references_are_written_where_they_are_run() {
+        let elements: Vec<[u8; 3]> = (0..2_000u32).map(|index| [index as u8, (index >> 8) as u8, 7]).collect();
+        let types = Types::<&[u8; 3], &[u8; 3]>::new();
+        let mut input = elements.iter();
+        let mut chunk = types.chunk();
+        assert!(types.note(&mut chunk, &mut input, Slices::of_references(), 1_500) && chunk.has_unwritten());
+        assert_eq!((input.len(), chunk.items(), chunk.item_buffer()), (500, 1_500, 0));
+        chunk.results.ensure(1_500);
+        run_pieces(types, &mut chunk, 600, |item| item);
+        let mut rest = chunk.split_off(100);
+        run_pieces(types, &mut chunk, 100, |item| item);
+        run_all(types, &mut rest, 800);
+        let mut results = types.into_vec(chunk.results.take());
+        results.extend(types.into_vec(rest.results.take()));
+        assert!(results.into_iter().map(ptr::from_ref).eq(elements[..1_500].iter().map(ptr::from_ref)));
+        assert!(input.eq(&elements[1_500..]));
+    }
+
+    #[test]
+    fn no_iterator_but_that_of_a_slice_is_taken_for_one() {
+        let elements = [String::from("a"), String::from("b")];
+        let types = Types::<&String, usize>::new();
+        let mut backwards = elements.iter().rev();
+        assert!(!types.note(&mut types.chunk(), &mut backwards, Slices::of_references(), 2));
+        assert!(backwards.eq(elements.iter().rev()));
+        let mut some = elements.iter().skip(1);
+        assert!(!types.note(&mut types.chunk(), &mut some, Slices::of_references(), 2));
+        assert!(some.eq([&elements[1]]));
+        let mut references = vec![&elements[0]].into_iter();
+        assert!(!types.note(&mut types.chunk(), &mut references, Slices::of_references(), 2));
+        assert_eq!(references.len(), 1);
+        // Nor one where nobody said that items are references.
+        assert!(!types.note(&mut types.chunk(), &mut elements.iter(), Slices::none(), 2));
     }
 
     #[test]

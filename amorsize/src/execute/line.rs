@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::buffer::{Collection, RawChunk, Results, Types};
+use super::buffer::{Collection, RawChunk, Results, Slices, Types};
 use super::chunk::Work;
 use super::control::{ChunkId, Finished};
 use crate::failure::Payload;
@@ -167,11 +167,12 @@ pub(crate) struct Source<I: IntoIterator, R> {
     input: Option<I>,
     iterator: Option<I::IntoIter>,
     types: Types<I::Item, R>,
+    slices: Slices<I::Item>,
 }
 
 impl<I: IntoIterator, R> Source<I, R> {
-    pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
-        Self { input: Some(input), iterator: None, types }
+    pub(crate) fn new(input: I, types: Types<I::Item, R>, slices: Slices<I::Item>) -> Self {
+        Self { input: Some(input), iterator: None, types, slices }
     }
 
     /// Whether items were asked for.
@@ -181,7 +182,7 @@ impl<I: IntoIterator, R> Source<I, R> {
 
     /// The input of a run with other results.
     pub(crate) fn retyped<O>(self, types: Types<I::Item, O>) -> Source<I, O> {
-        Source { input: self.input, iterator: self.iterator, types }
+        Source { input: self.input, iterator: self.iterator, types, slices: self.slices }
     }
 
     fn iterator(&mut self) -> &mut I::IntoIter {
@@ -198,9 +199,9 @@ impl<I: IntoIterator, R> Source<I, R> {
 
 impl<I: IntoIterator, R> Input for Source<I, R> {
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, worker: bool) {
-        let types = self.types;
+        let (types, slices) = (self.types, self.slices);
         let iterator = self.iterator();
-        if !(worker && types.note(chunk, iterator, most)) {
+        if !(worker && types.note(chunk, iterator, slices, most)) {
             types.fill(chunk, iterator, most);
         }
     }

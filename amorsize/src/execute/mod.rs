@@ -1,7 +1,7 @@
 //! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `ranges` items that workers write down themselves, `pages` when the memory of results is backed, `control` what the calling thread
+//! `indexed` items that workers write down themselves, `pages` when the memory of results is backed, `control` what the calling thread
 //! asks and tells of a run on threads, `state` where that stands and what follows, `jobs` what workers do with it, `climb` on how many
 //! threads, `alone` whether on any, `lookout` who looks at it, `account` what threads wait for, `pool` the threads, `conductor` the
 //! calling thread beside them. This file drives them, with `sampling` and `together` before a plan that is asked for, `inline` on the
@@ -16,6 +16,7 @@ pub mod chunk;
 pub(crate) mod climb;
 mod conductor;
 pub(crate) mod control;
+mod indexed;
 mod inline;
 mod jobs;
 pub(crate) mod line;
@@ -24,7 +25,6 @@ mod lookout;
 mod loom;
 mod pages;
 pub(crate) mod pool;
-mod ranges;
 mod sampling;
 pub(crate) mod stages;
 mod state;

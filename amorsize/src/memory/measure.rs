@@ -8,6 +8,7 @@ use std::ops::Deref;
 use get_size2::GetSize;
 
 use super::deep_size::DeepSize;
+use crate::execute::buffer::Slices;
 
 /// The means by which the bytes of results are measured, best first.
 ///
@@ -216,6 +217,14 @@ impl<T: DeepSize> Probe<T> {
     }
 }
 
+impl<'a, U> Probe<&'a U> {
+    /// How references to values of `U` are taken from a slice.
+    #[must_use]
+    pub const fn slices(&self) -> Slices<&'a U> {
+        Slices::of_references()
+    }
+}
+
 impl<T: DeepSize, E> OkProbe<Result<T, E>> {
     /// How to measure `Result<T, E>`.
     #[must_use]
@@ -254,6 +263,12 @@ impl<T> UnknownProbe<T> {
     #[must_use]
     pub const fn measure(&self) -> Measure<T> {
         Measure::unknown()
+    }
+
+    /// No items are taken from a slice that are not references to its elements.
+    #[must_use]
+    pub const fn slices(&self) -> Slices<T> {
+        Slices::none()
     }
 }
 

@@ -1,10 +1,11 @@
-//! Of a range of integers workers make the items themselves: no result tells it from another iterator over the same items.
+//! Of a range of integers and of a slice workers make the items themselves: no result tells it from another iterator over the same
+//! items.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use amorsize::{Bytes, Retry, process_in_batches};
+use amorsize::{Batched, Bytes, Retry, batched, process_in_batches};
 use proptest::prelude::*;
 
 /// What a case runs with.
@@ -63,12 +64,21 @@ where
     I: Iterator<Item: Copy + Send + Debug + PartialEq> + Clone,
 {
     let expected: Vec<I::Item> = items.clone().collect();
+    let call = |item| {
+        work(case.cost);
+        item
+    };
+    check_runs(case, &expected, || process_in_batches(call, items.clone()))
+}
+
+/// Compares what all terminals of such runs give.
+fn check_runs<I, R, C>(case: &Case, expected: &[R], run: impl Fn() -> Batched<I, R, C>) -> Result<(), TestCaseError>
+where
+    I: IntoIterator,
+    R: Clone + Send + Debug + PartialEq,
+{
     let run = || {
-        let call = |item| {
-            work(case.cost);
-            item
-        };
-        let mut run = process_in_batches(call, items.clone()).threads(case.threads);
+        let mut run = run().threads(case.threads);
         if let Some(batch_size) = case.batch_size {
             run = run.batch_size(batch_size);
         }
@@ -84,12 +94,12 @@ where
     });
     prop_assert_eq!(report.unwrap().items(), expected.len());
     prop_assert!(handed == expected);
-    prop_assert!(run().into_iter().eq(expected.iter().copied()));
+    prop_assert!(run().into_iter().eq(expected.iter().cloned()));
     let left = run().into_iter().take(case.stop_at);
-    prop_assert!(left.eq(expected.iter().take(case.stop_at).copied()));
+    prop_assert!(left.eq(expected.iter().take(case.stop_at).cloned()));
     let mut any_order: Vec<_> = run().unordered().collect();
     any_order.sort_by_key(|&(index, _)| index);
-    prop_assert!(any_order.into_iter().eq(expected.iter().copied().enumerate()));
+    prop_assert!(any_order.into_iter().eq(expected.iter().cloned().enumerate()));
 
     let mut all = Vec::new();
     let mut rest = Some(run().max_memory(case.budget));
@@ -137,8 +147,32 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     }
 }
 
+/// Elements of a size that no integer has.
+type Element = [u8; 3];
+
+#[batched]
+fn same(item: &Element, cost: u32) -> &Element {
+    work(cost);
+    item
+}
+
+/// A case with a slice, as the macro knows it, and with another iterator over the same items.
+fn check_elements(case: &Case) -> Result<(), TestCaseError> {
+    let elements: Vec<Element> = (0..case.items).map(|item| [item as u8, (item >> 8) as u8, 7]).collect();
+    let expected: Vec<&Element> = elements.iter().collect();
+    check_runs(case, &expected, || same_batched(&elements, case.cost))?;
+    check_runs(case, &expected, || same_batched(elements.iter().filter(|_| true), case.cost))?;
+    let from = usize::from(case.integer).min(elements.len());
+    check_runs(case, &expected[from..], || same_batched(elements[from..].iter(), case.cost))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_slice_gives_what_any_iterator_over_its_elements_gives(case in cases()) {
+        check_elements(&case)?;
+    }
 
     #[test]
     fn a_range_gives_what_any_iterator_over_its_items_gives(case in cases()) {
@@ -225,6 +259,72 @@ fn a_panic_loses_its_integer_alone() {
         }
     }
     assert!(results.into_iter().eq(all.filter(|item| item % 1_000 != -7)));
+}
+
+#[batched(retry = 2)]
+fn flaky(tries: &AtomicU32) -> Result<u32, u32> {
+    work(500);
+    let before = tries.fetch_add(1, Ordering::Relaxed);
+    if before % 3 < 2 { Err(before) } else { Ok(before) }
+}
+
+#[test]
+fn calls_are_made_again_with_the_same_element() {
+    let tries: Vec<_> = (0..3_000).map(|item| AtomicU32::new(item % 3)).collect();
+    let results: Vec<_> = flaky_batched(&tries).threads(2).try_collect().unwrap();
+    assert_eq!(results, [2; 3_000]);
+    assert!(tries.iter().all(|tries| tries.load(Ordering::Relaxed) == 3));
+}
+
+#[batched]
+fn unless_seven(item: &u32) -> u32 {
+    work(500);
+    assert!(item % 1_000 != 7, "seven after a thousand");
+    *item
+}
+
+#[test]
+fn a_panic_loses_its_element_alone() {
+    let items: Vec<u32> = (0..3_000).collect();
+    let mut results = Vec::new();
+    let report = unless_seven_batched(&items).threads(2).on_panic("skip").for_each_batch(|batch| results.extend(batch));
+    assert_eq!(report.unwrap().panicked(), 3);
+    assert!(results.into_iter().eq((0..3_000).filter(|item| item % 1_000 != 7)));
+}
+
+#[batched]
+fn address(item: &()) -> usize {
+    std::ptr::from_ref(item).addr()
+}
+
+#[test]
+fn elements_of_no_size_are_taken_too() {
+    let items = vec![(); 100_000];
+    let results: Vec<_> = address_batched(&items).threads(2).collect().unwrap();
+    assert_eq!(results, vec![items.as_ptr().addr(); 100_000]);
+}
+
+#[batched]
+fn length<T: AsRef<str> + Sync>(item: &T) -> usize {
+    work(300);
+    item.as_ref().len()
+}
+
+#[test]
+fn elements_may_borrow_and_be_of_a_type_that_the_caller_chooses() {
+    let text = "a rose is a rose is a rose ".repeat(200);
+    let words: Vec<&str> = text.split(' ').collect();
+    let lengths: Vec<usize> = length_batched(&words).threads(2).collect().unwrap();
+    assert!(lengths.into_iter().eq(words.iter().map(|word| word.len())));
+}
+
+#[test]
+fn stages_take_elements() {
+    let elements: Vec<Element> = (0..5_000u32).map(|item| [item as u8, (item >> 8) as u8, 1]).collect();
+    let run = same_batched(&elements, 300)
+        .then(|items| process_in_batches(|item: &Element| u32::from(item[0]) + 256 * u32::from(item[1]), items))
+        .threads(2);
+    assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq(0..5_000));
 }
 
 #[test]

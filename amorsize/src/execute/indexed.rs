@@ -1,30 +1,59 @@
-//! Inputs that are ranges of integers: what is taken of them are two numbers, and whoever needs the items writes them down.
+//! Inputs that are indexed, ranges of integers and slices: what is taken of them is where they begin and how many, and whoever needs
+//! the items writes them down.
 //!
 //! An item that one thread writes and another reads comes from the other core's cache, and the thread that takes items from the
 //! input is one for all workers. So it takes a chunk's items at once, and the worker makes them in its own cache.
 
 use std::any::Any;
 use std::ops::{Range, RangeInclusive};
+use std::slice;
 
-/// Integers that follow each other: `count` of them, the first of which has these bits as its lowest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Integers {
-    pub(super) first: u64,
+/// Items that follow each other, none of which is written: `count` of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unwritten {
+    pub(super) first: First,
     pub(super) count: usize,
 }
 
-impl Integers {
+/// What the items are, by the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// Integers, the first of which has these bits as its lowest.
+    Integer(u64),
+    /// References to the elements of a slice, each of so many bytes.
+    Reference(*const u8, usize),
+}
+
+impl First {
+    /// What is so many items further on, or further back where that is negative.
+    fn moved(self, by: isize) -> Self {
+        match self {
+            Self::Integer(bits) => Self::Integer(bits.wrapping_add(by as u64)),
+            Self::Reference(place, size) => Self::Reference(place.wrapping_offset(by * size as isize), size),
+        }
+    }
+}
+
+impl Unwritten {
+    pub(super) const NONE: Self = Self { first: First::Integer(0), count: 0 };
+
+    /// Takes references to the next up to `most` elements of a slice.
+    pub(super) fn of_slice<U>(input: &mut slice::Iter<'_, U>, most: usize) -> Self {
+        let first = First::Reference(input.as_slice().as_ptr().cast(), size_of::<U>());
+        Self { first, count: skip(input, most) }
+    }
+
     /// Takes the next up to `most` items of an input that is a range of integers; none of another one.
-    pub(super) fn take(input: &mut dyn Any, most: usize) -> Option<Self> {
+    pub(super) fn of_range(input: &mut dyn Any, most: usize) -> Option<Self> {
         macro_rules! of_range {
             ($($integer:ty)*) => {$(
                 if let Some(range) = input.downcast_mut::<Range<$integer>>() {
                     let bits = range.start as u64;
-                    return Some(Self::skip(range, most, bits));
+                    return Some(Self::integers(bits, skip(range, most)));
                 }
                 if let Some(range) = input.downcast_mut::<RangeInclusive<$integer>>() {
                     let bits = *range.start() as u64;
-                    return Some(Self::skip(range, most, bits));
+                    return Some(Self::integers(bits, skip(range, most)));
                 }
             )*};
         }
@@ -32,27 +61,31 @@ impl Integers {
         None
     }
 
-    /// Moves a range on that knows its end, unless that is farther than `usize` tells.
-    fn skip(range: &mut impl Iterator, most: usize, first: u64) -> Self {
-        let count = range.size_hint().0.min(most);
-        if count > 0 {
-            range.nth(count - 1);
-        }
-        Self { first, count }
+    fn integers(first: u64, count: usize) -> Self {
+        Self { first: First::Integer(first), count }
     }
 
     /// Leaves the first `keep` here and gives the others.
     pub(super) fn split_off(&mut self, keep: usize) -> Self {
-        let rest = Self { first: self.first.wrapping_add(keep as u64), count: self.count - keep };
+        let rest = Self { first: self.first.moved(keep as isize), count: self.count - keep };
         self.count = keep;
         rest
     }
 
-    /// Puts the `count` integers that come before back.
+    /// Puts the `count` items that come before back.
     pub(super) fn put_back(&mut self, count: usize) {
-        self.first = self.first.wrapping_sub(count as u64);
+        self.first = self.first.moved(-(count as isize));
         self.count += count;
     }
+}
+
+/// Moves an iterator on that knows its end, unless that is farther than `usize` tells, and says by how many items.
+fn skip(input: &mut impl Iterator, most: usize) -> usize {
+    let count = input.size_hint().0.min(most);
+    if count > 0 {
+        input.nth(count - 1);
+    }
+    count
 }
 
 #[cfg(test)]
@@ -60,7 +93,10 @@ mod tests {
     use super::*;
 
     fn taken(input: &mut dyn Any, most: usize) -> Option<(u64, usize)> {
-        Integers::take(input, most).map(|integers| (integers.first, integers.count))
+        Unwritten::of_range(input, most).map(|unwritten| match unwritten.first {
+            First::Integer(bits) => (bits, unwritten.count),
+            First::Reference(..) => unreachable!("of a range"),
+        })
     }
 
     #[test]
@@ -112,10 +148,25 @@ mod tests {
 
     #[test]
     fn integers_are_split_and_put_back() {
-        let mut integers = Integers { first: u64::MAX, count: 5 };
+        let mut integers = Unwritten::integers(u64::MAX, 5);
         let rest = integers.split_off(2);
-        assert_eq!((integers.count, rest), (2, Integers { first: 1, count: 3 }));
+        assert_eq!((integers.count, rest), (2, Unwritten::integers(1, 3)));
         integers.put_back(3);
-        assert_eq!(integers, Integers { first: u64::MAX - 3, count: 5 });
+        assert_eq!(integers, Unwritten::integers(u64::MAX - 3, 5));
+    }
+
+    #[test]
+    fn a_slice_is_taken_from_its_front_split_and_put_back() {
+        let elements = [[1u8; 3]; 10];
+        let at = |index, count| Unwritten { first: First::Reference(elements[index..].as_ptr().cast(), 3), count };
+        let mut input = elements.iter();
+        let mut first = Unwritten::of_slice(&mut input, 6);
+        assert_eq!((first, input.len()), (at(0, 6), 4));
+        assert_eq!(Unwritten::of_slice(&mut input, 9), at(6, 4));
+        assert_eq!(Unwritten::of_slice(&mut input, 9).count, 0);
+        let mut rest = first.split_off(4);
+        assert_eq!((first, rest), (at(0, 4), at(4, 2)));
+        rest.put_back(3);
+        assert_eq!(rest, at(1, 5));
     }
 }

@@ -1,0 +1,114 @@
+//! What a run on threads takes of the thread that calls it, for each item: how many threads that one can feed.
+//!
+//! The calling thread alone takes items from an input and hands results over. Its processor time in a run on two threads, divided by
+//! the items, bounds what any number of threads can do: with calls that take a hundred times as long it is a hundred threads. Of a
+//! range of integers and of a slice it only takes where they begin, and the threads write the items down; those of other iterators it
+//! takes one by one. Each measurement is a fresh process, and the least counts.
+//!
+//! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write-readme` writes
+//! the table into `docs/performance.md`.
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::time::Instant;
+use std::{env, fs};
+
+use amorsize::{Batched, batched};
+use amorsize_bench::{Arguments, measure, work};
+
+/// Calls in rounds of work, and how many of them: so many that the begin of a run, a millisecond with that of its pool, is little of it.
+const CALLS: [(u32, usize); 4] = [(4, 40_000_000), (70, 8_000_000), (900, 1_500_000), (9_000, 250_000)];
+const TERMINALS: [&str; 2] = ["collect", "for_each_batch"];
+const INPUTS: [&str; 3] = ["range", "slice", "iterator"];
+
+#[batched(threads = 2)]
+fn of_value(seed: u64, rounds: u32) -> u64 {
+    work(seed, rounds)
+}
+
+#[batched(threads = 2)]
+fn of_reference(seed: &u64, rounds: u32) -> u64 {
+    work(*seed, rounds)
+}
+
+fn main() {
+    let mut arguments = env::args().skip(1);
+    if arguments.next().as_deref() == Some("--child") {
+        return child(&arguments.collect::<Vec<_>>());
+    }
+    if processor_time().is_none() {
+        println!("nothing is measured: this system tells no thread its processor time in `/proc`");
+        return;
+    }
+    let arguments = Arguments::of_process("feeding", 5);
+    let mut table = "| calls |".to_owned();
+    for terminal in TERMINALS {
+        INPUTS.iter().for_each(|input| _ = write!(table, " `{terminal}`, {input} |"));
+    }
+    _ = write!(table, "\n| --- |{}", " ---: |".repeat(TERMINALS.len() * INPUTS.len()));
+    for (rounds, items) in CALLS {
+        let mut call = f64::INFINITY;
+        let cells = TERMINALS.map(|terminal| {
+            INPUTS.map(|input| {
+                (0..arguments.rounds).fold(f64::INFINITY, |least, _| {
+                    let (rounds, items) = (rounds.to_string(), items.to_string());
+                    let (fed, called) = measure(&[terminal, input, &rounds, &items]);
+                    call = call.min(called as f64 / 1e3);
+                    least.min(fed / 1e3)
+                })
+            })
+        });
+        _ = write!(table, "\n| {} |", nanoseconds(call));
+        for fed in cells.iter().flatten() {
+            let threads = match (call / fed) as u64 {
+                0 => "none".to_owned(),
+                1 => "1 thread".to_owned(),
+                threads => format!("{threads} threads"),
+            };
+            _ = write!(table, " {}, {threads} |", nanoseconds(*fed));
+        }
+        println!("{}", table.lines().last().unwrap_or_default());
+    }
+    println!("\n{table}\n\n{}", arguments.measured());
+    arguments.write_into("docs/performance.md", "feeding", &format!("{table}\n\n{}.", arguments.measured()));
+}
+
+fn nanoseconds(nanoseconds: f64) -> String {
+    match nanoseconds {
+        ..10.0 => format!("{nanoseconds:.2} ns"),
+        ..1e3 => format!("{nanoseconds:.0} ns"),
+        _ => format!("{:.2} us", nanoseconds / 1e3),
+    }
+}
+
+/// Nanoseconds that this thread ran, where the system tells.
+fn processor_time() -> Option<u64> {
+    fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// Prints picoseconds of the calling thread for each item, and of a call.
+fn child(arguments: &[String]) {
+    let [terminal, input, rounds, items] = arguments else { panic!("a terminal, an input, rounds and items") };
+    let (rounds, items): (u32, u64) = (rounds.parse().expect("a number"), items.parse().expect("a number"));
+    let few = items / 20;
+    let begun = Instant::now();
+    (0..few).for_each(|item| _ = black_box(work(item, rounds)));
+    let call = begun.elapsed().as_secs_f64() / few as f64 * 1e12;
+    let numbers: Vec<u64> = (0..items).collect();
+    let spent = match input.as_str() {
+        "range" => spent(terminal, of_value_batched(0..items, rounds)),
+        "slice" => spent(terminal, of_reference_batched(&numbers, rounds)),
+        _ => spent(terminal, of_value_batched(numbers.iter().copied(), rounds)),
+    };
+    println!("{} {}", spent * 1000 / items, call as u64);
+}
+
+/// Nanoseconds that this thread runs for the whole of a run.
+fn spent<I: IntoIterator, C>(terminal: &str, run: Batched<I, u64, C>) -> u64 {
+    let before = processor_time().expect("asked before");
+    match terminal {
+        "collect" => _ = black_box(run.collect::<Vec<_>>().expect("numbers")),
+        _ => _ = run.for_each_batch(|batch| drop(black_box(batch))).expect("numbers"),
+    }
+    processor_time().expect("asked before") - before
+}
