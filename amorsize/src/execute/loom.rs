@@ -5,7 +5,7 @@
 //! threads, which stand in for rayon's pool. Loom's clock stands still and its waits have no end, so that a run which needs the
 //! end of a wait to go on hangs, and loom says so.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p amorsize --release --lib loom`
+//! `RUSTFLAGS="--cfg loom" cargo test -p amorsize --profile loom --lib loom`
 
 use std::panic::resume_unwind;
 use std::sync::atomic::AtomicUsize;
