@@ -4,7 +4,8 @@
 //! that cross from thread to thread come from more memory, and from caches that are further away: of 1 MiB filled 12 us alone, on
 //! two threads 20 to 80 us (`cargo bench --bench peers -- large`). Which it is depends on the allocator, the sink and the machine, so
 //! it is tried: a few results are handed over one by one before threads are, the threads' pace is watched, and where they are slower
-//! the run goes back to the calling thread, to compare, and to stay there as long as that is better.
+//! the run goes back to the calling thread, to compare, and to stay there as long as that is better. Where the first few come faster
+//! than so many threads can write to memory at all, threads are tried later only.
 
 use crate::plan::FRESH_BYTE;
 use crate::sample::Learned;
@@ -28,6 +29,9 @@ const BETTER: f64 = 1.1;
 /// begins, and memory that is not yet used again, does not count.
 const WARMING: f64 = 2e-3;
 const WINDOW: f64 = 4e-3;
+/// Seconds that a thread takes for a byte of results that others take: they leave its own cache. What a core writes to buffers that are
+/// there already and fit none, by the row `large` of the bench `peers`: 23 GB/s for each of two cores (AMD EPYC). Others write 10 to 30.
+const SHARED_BYTE: f64 = 0.04e-9;
 /// So long the calling thread goes on alone before threads are tried again, in case they became better; then twice as long.
 const STAY_SECONDS: f64 = 0.2;
 /// Calls that became so many times as slow are others than those that were compared.
@@ -103,10 +107,11 @@ pub(crate) struct Alone {
 enum State {
     #[default]
     Undecided,
-    /// So many stretches more until the pace is known.
+    /// So many stretches more until the pace is known, to be compared with that of so many threads.
     Learning {
         left: u32,
         before: Done,
+        threads: usize,
     },
     OnThreads,
     /// Back from threads that took so many seconds per byte.
@@ -148,15 +153,15 @@ impl Alone {
         matches!(self.state, State::Staying { .. })
     }
 
-    /// Begins to learn the pace on the calling thread, if that can matter to a run that was to go on threads now, for so many more
-    /// items if it is known.
-    pub(crate) fn begin(&mut self, learned: &Learned, remaining: Option<usize>, done: Done) -> Next {
+    /// Begins to learn the pace on the calling thread, if that can matter to a run that was to go on so many threads now, for so many
+    /// more items if it is known.
+    pub(crate) fn begin(&mut self, learned: &Learned, threads: usize, remaining: Option<usize>, done: Done) -> Next {
         let left = remaining.map_or(f64::INFINITY, |items| items as f64 * learned.recent_seconds());
         if !matches!(self.state, State::Undecided) || !fills_memory(learned) || left < LEAST_SECONDS {
             self.state = State::OnThreads;
             return Next::Threads;
         }
-        self.state = State::Learning { left: STRETCHES, before: done };
+        self.state = State::Learning { left: STRETCHES, before: done, threads };
         Next::Alone
     }
 
@@ -164,23 +169,25 @@ impl Alone {
     pub(crate) fn after_stretch(&mut self, done: Done) -> Next {
         match &mut self.state {
             State::Undecided | State::OnThreads => {}
-            State::Learning { left, before } => {
+            State::Learning { left, before, threads } => {
                 *left -= 1;
                 if *left > 0 {
                     *before = done;
                     return Next::Alone;
                 }
                 self.pace = done.pace_since(*before);
+                let best_of_threads = SHARED_BYTE / *threads as f64;
+                if self.pace.is_some_and(|pace| BETTER * pace <= best_of_threads) {
+                    return self.stay(done, Window::new(1.0));
+                }
             }
             State::Comparing { threads, window } => {
                 let Some(pace) = window.pace(done) else { return Next::Alone };
                 self.pace = Some(pace);
                 self.times += 1;
                 if BETTER * pace <= *threads {
-                    // As long again each time, so that trying it once more costs less and less of the run.
-                    let stay = STAY_SECONDS * f64::from(1u32 << (self.times - 1).min(16));
-                    self.state = State::Staying { until: done.seconds + stay, window: *window };
-                    return Next::Alone;
+                    let window = *window;
+                    return self.stay(done, window);
                 }
             }
             State::Staying { until, window } => {
@@ -193,6 +200,14 @@ impl Alone {
         }
         self.state = State::OnThreads;
         Next::Threads
+    }
+
+    /// Has the calling thread go on for a while, the pace of which is watched.
+    fn stay(&mut self, done: Done, window: Window) -> Next {
+        // As long again each time, so that trying it once more costs less and less of the run.
+        let stay = STAY_SECONDS * f64::from(1u32 << self.times.saturating_sub(1).min(16));
+        self.state = State::Staying { until: done.seconds + stay, window };
+        Next::Alone
     }
 
     /// Watches a run that goes on threads now, if there is anything to compare with. Each time that they were found to be slower they
@@ -270,14 +285,14 @@ mod tests {
         assert!(!fills_memory(&learned(0.1, 64 * MIB)));
         assert_eq!([64 << 10, 16 << 10, 4 * MIB].map(|bytes| items_at_once(&learned(1.0, bytes))), [2, 8, 1]);
         let mut alone = Alone::default();
-        assert_eq!(alone.begin(&learned(1e-3, MIB), Some(10), Done::default()), Next::Threads);
+        assert_eq!(alone.begin(&learned(1e-3, MIB), 2, Some(10), Done::default()), Next::Threads);
         assert!(alone.watch().is_none() && !alone.is_at_it());
     }
 
     #[test]
     fn the_pace_is_that_of_the_last_stretch() {
         let mut caller = Caller::new();
-        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), None, caller.done), Next::Alone);
+        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 4, None, caller.done), Next::Alone);
         for (seconds, next) in [(0.5e-3, Next::Alone), (0.4e-3, Next::Alone), (12e-6, Next::Threads)] {
             caller.done.seconds += seconds;
             caller.done.bytes += MIB;
@@ -286,7 +301,22 @@ mod tests {
         let pace = caller.alone.watch().unwrap().alone;
         assert!((pace * MIB as f64 - 12e-6).abs() < 1e-9);
         // Once is enough.
-        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), None, caller.done), Next::Threads);
+        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 4, None, caller.done), Next::Threads);
+    }
+
+    #[test]
+    fn threads_are_tried_later_where_they_can_hardly_be_faster() {
+        // Of two threads 12 us for a MiB is more than they write; of four it may be less.
+        let mut caller = Caller::new();
+        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 2, None, caller.done), Next::Alone);
+        let alone = caller.goes_on(12e-6, MIB, 1_000_000) as f64 * 12e-6;
+        assert!((alone - 0.2).abs() < 5e-3, "{alone}");
+        assert_eq!(caller.alone.watch().unwrap().window.longer, 1.0);
+        // What becomes slower is left at once.
+        let mut caller = Caller::new();
+        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 2, None, caller.done), Next::Alone);
+        assert_eq!(caller.goes_on(12e-6, MIB, 1000), 1000);
+        assert!(caller.goes_on(60e-6, MIB, 1000) <= 200);
     }
 
     #[test]

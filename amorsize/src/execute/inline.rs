@@ -60,7 +60,10 @@ impl Engine {
             }
             if let Some(plan) = planned.take_if(|plan| plan.threads() > 1) {
                 let left = line.left_exactly();
-                if line.outlet.collects() || self.alone.begin(&self.learned, left, self.done()) == Next::Threads {
+                let done = self.done();
+                let goes_on = line.outlet.collects()
+                    || self.alone.begin(&self.learned, plan.threads(), left, done) == Next::Threads;
+                if goes_on {
                     self.plan = Some(plan.clone());
                     return Ok(Inline::GoParallel(Box::new(plan)));
                 }
