@@ -26,7 +26,8 @@ fn batches_are_whole_and_in_order() {
     for bytes in SIZES {
         for batch_size in [None, Some(1), Some(7)] {
             let items = BYTES / bytes;
-            let mut run = page_batched(0..items, bytes);
+            // The other tests of this process grow as well, and where memory is short batches are handed over before they are full.
+            let mut run = page_batched(0..items, bytes).max_memory("1GiB");
             if let Some(size) = batch_size {
                 run = run.batch_size(size);
             }
@@ -34,7 +35,11 @@ fn batches_are_whole_and_in_order() {
             let report = run
                 .for_each_batch(|batch| {
                     assert_eq!(batch.first_index(), next);
-                    assert!(batch_size.is_none_or(|size| batch.len() == size.min(items - next)));
+                    let len = batch.len();
+                    assert!(
+                        batch_size.is_none_or(|size| len == size.min(items - next)),
+                        "{len} of {bytes} at {next} of {items}, {batch_size:?}"
+                    );
                     batch.iter().for_each(|page| {
                         assert_page(page, next, bytes);
                         next += 1;
@@ -126,14 +131,14 @@ fn items_that_fail_or_panic_are_left_out_and_told() {
     assert_eq!(next, items);
 }
 
-/// Takes 25 times as long on other threads than on the caller's, and notes where it ran.
-#[batched(max_memory = "64MiB", threads = 2)]
+/// Takes ten times as long on other threads than on the caller's, and notes where it ran. Of two threads it would be clear before that
+/// they can't be faster.
+#[batched(max_memory = "64MiB", threads = 4)]
 fn marked(number: usize, caller: ThreadId, on_caller: &[AtomicBool]) -> Vec<u8> {
     let is_caller = thread::current().id() == caller;
     on_caller[number].store(is_caller, Relaxed);
     let mut page = vec![0; 64 << 10];
-    // On the caller's long enough for threads to be tried.
-    for _ in 0..if is_caller { 4 } else { 100 } {
+    for _ in 0..if is_caller { 1 } else { 10 } {
         black_box(&mut page).fill((number % 251) as u8);
     }
     page
@@ -145,7 +150,6 @@ fn a_run_that_takes_longer_on_threads_goes_back_to_the_calling_thread() {
     let on_caller: Vec<AtomicBool> = (0..ITEMS).map(|_| AtomicBool::new(false)).collect();
     marked_batched(0..ITEMS, thread::current().id(), &on_caller).for_each_batch(drop).unwrap();
     let on_caller: Vec<bool> = on_caller.into_iter().map(AtomicBool::into_inner).collect();
-    let own = on_caller.iter().filter(|&&own| own).count();
-    assert!((ITEMS / 2..ITEMS).contains(&own), "{own} of {ITEMS} on the calling thread");
-    assert!(on_caller[ITEMS - 1]);
+    let left = on_caller.iter().position(|own| !own).expect("threads are tried");
+    assert!(on_caller[left..].contains(&true), "all from {left} on are on threads");
 }

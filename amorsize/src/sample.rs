@@ -24,6 +24,19 @@ pub(crate) struct Stretch {
     pub(crate) working: u64,
 }
 
+impl Stretch {
+    /// Both, one after the other.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self {
+            items: self.items + next.items,
+            seconds: self.seconds + next.seconds,
+            bytes: self.bytes + next.bytes,
+            largest: self.largest.max(next.largest),
+            working: self.working.max(next.working),
+        }
+    }
+}
+
 /// What a stretch of the sample took, for each of its items.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sampled {
