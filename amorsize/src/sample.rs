@@ -228,19 +228,20 @@ impl Spread {
         self.most = self.most.max(seconds_per_item);
     }
 
-    /// Adds calls that ran at the same time, each for so many seconds, and all within `wall` seconds.
-    pub(crate) fn add_together(&mut self, each: &[f64], wall: f64) {
+    /// Adds calls that ran at the same time, each for so many seconds and so many of them queued for a core, and all within `wall` seconds.
+    pub(crate) fn add_together(&mut self, each: &[(f64, f64)], wall: f64) {
         // Whether they run at the same time or not, the same calls differ by so much.
         const CHANCE: f64 = 1.1;
         let Some(alone) = self.mean() else { return };
-        self.at_once += each.iter().sum::<f64>() - wall;
+        self.at_once += each.iter().map(|(seconds, _)| seconds).sum::<f64>() - wall;
         // Each result is in fresh memory too. The fastest had the least to do with other programs.
         let fresh = self.fresh;
-        let own = |seconds: f64| (seconds - fresh).max(0.0);
-        let times = own(each.iter().copied().fold(f64::INFINITY, f64::min)) / alone.max(1e-10);
+        // Threads that are only just awake may have one core together until the system finds that another one idles.
+        let own = |(seconds, queued): (f64, f64)| (seconds - queued - fresh).max(0.0);
+        let times = each.iter().copied().map(own).fold(f64::INFINITY, f64::min) / alone.max(1e-10);
         let times = if times > CHANCE { times } else { 1.0 };
-        for &seconds in each {
-            let seconds = (own(seconds) + fresh) / times;
+        for &call in each {
+            let seconds = (own(call) + fresh) / times;
             // What they took beside is not known, and to be no less than that of the others.
             let handling = self.handling.unwrap_or_default();
             self.add(Sampled { items: 1, seconds, queued: 0.0, fresh: fresh / times, handling });
@@ -451,9 +452,14 @@ mod tests {
         let mut spread = Spread::default();
         (0..3).for_each(|_| spread.add(Sampled { items: 1, seconds: 1e-3, ..Sampled::default() }));
         let mut alike = spread;
-        alike.add_together(&[1.05e-3, 1.02e-3], 1.1e-3);
+        alike.add_together(&[(1.05e-3, 0.0), (1.02e-3, 0.0)], 1.1e-3);
         assert_eq!((alike.together(), alike.slower_on(8)), (None, 1.0));
-        spread.add_together(&[1.9e-3, 1.8e-3], 1.95e-3);
+        // Two that shared a core for a while were slower for that alone.
+        let mut queued = spread;
+        queued.add_together(&[(1.7e-3, 0.7e-3), (1.8e-3, 0.78e-3)], 1.9e-3);
+        assert_eq!((queued.together(), queued.sampled()), (None, 5));
+        assert!((queued.mean().unwrap() - 1.005e-3).abs() < 1e-6 && (queued.at_once() - 1.6e-3).abs() < 1e-9);
+        spread.add_together(&[(1.9e-3, 0.0), (1.8e-3, 0.0)], 1.95e-3);
         assert_eq!(spread.together().map(|together| together.0), Some(2));
         assert!((spread.slower_on(2) - 1.8).abs() < 1e-9 && (spread.slower_on(4) - 3.4).abs() < 1e-9);
         assert_eq!(spread.slower_on(1), 1.0);

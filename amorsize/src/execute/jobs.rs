@@ -126,7 +126,7 @@ impl Control {
         state.most_outstanding = state.most_outstanding.max(state.outstanding);
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
-        let measured = state.is_measured(now);
+        let measured = if state.each.is_some() { Some(true) } else { state.is_measured(now) };
         Some(Grant { id: chunk.id, start, items, credit, working, input_bytes, per_item, measured })
     }
 
@@ -256,7 +256,8 @@ impl Control {
         state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
         state.learned.add(outcome.stretch);
         if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
-            each.push(outcome.stretch.seconds / done as f64);
+            let queued = outcome.used.map_or(0.0, |used| used.queued);
+            each.push((outcome.stretch.seconds / done as f64, queued / done as f64));
         }
         if let Some(used) = outcome.used {
             state.learn_waits(used);

@@ -110,8 +110,8 @@ pub(crate) struct State {
     pub(super) stray_read: i64,
     /// What is held for them.
     pub(super) stray_credit: u64,
-    /// Seconds per item of each chunk, while somebody wants to know them.
-    pub(crate) each: Option<Vec<f64>>,
+    /// Seconds per item of each chunk, and those of them in which it was queued for a core, while somebody wants to know them.
+    pub(crate) each: Option<Vec<(f64, f64)>>,
     /// Whether idle workers were seen to help.
     pub(super) forks: bool,
     pub(super) account: Account,
