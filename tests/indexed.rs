@@ -167,7 +167,7 @@ fn check_elements(case: &Case) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn a_slice_gives_what_any_iterator_over_its_elements_gives(case in cases()) {

@@ -1,5 +1,8 @@
 //! A function that waits gets more threads than there are cores, as far as they pay; one that doesn't gets none.
 
+#[path = "common/serial.rs"]
+mod serial;
+
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,13 +12,8 @@ use std::time::{Duration, Instant};
 
 use amorsize::{Batched, Bottleneck, Bytes, batched, process_in_batches};
 use rayon::prelude::*;
-
-/// One test at a time: the process has only so many threads for waiting, and each test is to have its cores.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+// The process has only so many threads for waiting, and each test is to have its cores.
+use serial::alone;
 
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)

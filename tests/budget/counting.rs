@@ -1,8 +1,13 @@
 //! An allocator that counts the live bytes of the process, and the most that there were.
 
+#[path = "../common/serial.rs"]
+mod serial;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+// All tests count the same bytes, so one runs at a time.
+pub(crate) use serial::alone;
 
 pub(crate) struct Counting;
 
@@ -32,10 +37,4 @@ pub(crate) fn peak_of(body: impl FnOnce()) -> usize {
     PEAK.store(base, Ordering::Relaxed);
     body();
     PEAK.load(Ordering::Relaxed) - base
-}
-
-/// All tests count the same bytes, so one runs at a time.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,24 +1,23 @@
 //! What `Tracking` counts, whatever allocator it wraps: each program that tests one has it as its global allocator `ALLOCATOR`,
 //! and these tests as a module.
 
+#[path = "../common/serial.rs"]
+mod serial;
+
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 
 use amorsize::HeapUse;
 use rayon::prelude::*;
+// Stray bytes are the process's, so one test at a time allocates.
+use serial::alone;
 
 use super::ALLOCATOR;
-
-/// Stray bytes are the process's, so one test at a time allocates.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Retained and peak bytes of a call whose result is dropped outside.
 fn measure<R>(call: impl FnOnce() -> R) -> (i64, u64) {
