@@ -25,7 +25,7 @@ const MEASURED_EVERY: f64 = 10e-3;
 /// What a stretch costs apart from its items, at least: the first ones are so short that it is most of what they take.
 const STRETCH_SECONDS: f64 = 100e-9;
 /// Where results are handed over few at a time, so that their memory is used again, so many times make one stretch: what that costs
-/// apart is half of what handing one result over does.
+/// apart, 40 ns of 260 beside the call, is shared by them, and the run still looks around within a millisecond.
 const PARTS: usize = 16;
 /// A stretch is so many times as long as the one before. One item says little of the next ones, and a second 16 that are much slower
 /// are still few; of what 16 items took, 1,000 can be expected to take much the same.
@@ -63,10 +63,8 @@ impl Engine {
             }
             if let Some(plan) = planned.take_if(|plan| plan.threads() > 1) {
                 let left = line.left_exactly();
-                let done = self.done();
-                let goes_on = line.outlet.collects()
-                    || self.alone.begin(&self.learned, plan.threads(), left, done) == Next::Threads;
-                if goes_on {
+                let (threads, done) = (plan.threads(), self.done());
+                if line.outlet.collects() || self.alone.begin(&self.learned, threads, left, done) == Next::Threads {
                     self.plan = Some(plan.clone());
                     return Ok(Inline::GoParallel(Box::new(plan)));
                 }
