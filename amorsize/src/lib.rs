@@ -35,6 +35,7 @@ mod serialize;
 mod sink;
 mod stage;
 mod sync;
+mod system_calls;
 mod then;
 mod thread_time;
 mod time_use;

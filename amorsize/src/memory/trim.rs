@@ -1,10 +1,8 @@
 //! Asks the allocator to give memory back that it keeps.
-#![cfg_attr(
-    all(target_os = "linux", target_env = "gnu"),
-    expect(unsafe_code, reason = "the C library's function has no safe form")
-)]
 
 use std::sync::{PoisonError, RwLock};
+
+use crate::system_calls;
 
 static HOOK: RwLock<Option<fn()>> = RwLock::new(None);
 
@@ -46,11 +44,7 @@ pub fn set_trim(trim: fn()) {
 /// glibc's keeps most of it otherwise: of 256 MiB that were made on workers and freed elsewhere, 63 to 258 MiB, by their sizes. It
 /// takes 5 to 20 ms then, and microseconds where there is little. There is none where the program's allocator is another.
 pub(crate) fn trim() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it may be called by any thread at any time; what is allocated stays where it is.
-    unsafe {
-        libc::malloc_trim(0)
-    };
+    system_calls::trim_glibc();
     let hook = *HOOK.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(hook) = hook {
         hook();

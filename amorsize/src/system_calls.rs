@@ -1,0 +1,105 @@
+//! Calls of the system that no safe crate has, each behind a function that anybody may call.
+#![cfg_attr(
+    any(target_os = "linux", target_vendor = "apple"),
+    expect(unsafe_code, reason = "the C library's functions have no safe form")
+)]
+
+use std::time::Duration;
+
+use crate::memory::Bytes;
+
+/// How long the children of this process ran that it has waited for, with those that they have waited for; takes 0.4 us.
+///
+/// The time of a child is added as a whole when somebody waits for it. So it is part of the call that does, as in `Command::output`.
+pub(crate) fn children_ran() -> Option<Duration> {
+    system::children_ran()
+}
+
+/// The most resident memory that the process has had so far, for where its `/proc` can't be read.
+#[cfg_attr(not(test), allow(dead_code, reason = "for processes with a hidden /proc"))]
+pub(crate) fn max_resident() -> Option<Bytes> {
+    system::max_resident()
+}
+
+/// Has glibc's allocator give freed memory back to the system. Other C libraries have no such function.
+pub(crate) fn trim_glibc() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it may be called by any thread at any time; what is allocated stays where it is.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+mod system {
+    use std::mem::MaybeUninit;
+
+    use super::*;
+
+    /// macOS gives resident memory in bytes, Linux in KiB.
+    const MAX_RESIDENT_UNIT: Bytes = if cfg!(target_vendor = "apple") { Bytes::new(1) } else { Bytes::kib(1) };
+
+    pub(super) fn children_ran() -> Option<Duration> {
+        let usage = usage(libc::RUSAGE_CHILDREN)?;
+        Some(duration(usage.ru_utime) + duration(usage.ru_stime))
+    }
+
+    pub(super) fn max_resident() -> Option<Bytes> {
+        let units = u64::try_from(usage(libc::RUSAGE_SELF)?.ru_maxrss).ok()?;
+        // Some sandboxes answer with nothing but zeros.
+        Some(MAX_RESIDENT_UNIT * units).filter(|&bytes| bytes > Bytes::ZERO)
+    }
+
+    fn usage(of: libc::c_int) -> Option<libc::rusage> {
+        let mut usage = MaybeUninit::uninit();
+        // SAFETY: the pointer is to a `rusage` that is ours, and the function writes there alone.
+        let answer = unsafe { libc::getrusage(of, usage.as_mut_ptr()) };
+        // SAFETY: it answers 0 where it has written all of it.
+        (answer == 0).then(|| unsafe { usage.assume_init() })
+    }
+
+    fn duration(time: libc::timeval) -> Duration {
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+mod system {
+    use super::*;
+
+    pub(super) fn children_ran() -> Option<Duration> {
+        None
+    }
+
+    pub(super) fn max_resident() -> Option<Bytes> {
+        None
+    }
+}
+
+#[cfg(all(test, any(target_os = "linux", target_vendor = "apple"), not(loom)))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_child_counts_when_it_was_waited_for() {
+        // It ends when its input does.
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        drop(child.stdin.take());
+        let before = children_ran().unwrap();
+        child.wait().unwrap();
+        // Other tests can only add to it.
+        assert!(children_ran().unwrap() > before);
+    }
+
+    #[test]
+    fn memory_that_was_touched_stays_in_the_most() {
+        drop(std::hint::black_box(vec![1u8; 64 << 20]));
+        let most = max_resident().unwrap();
+        assert!(most > Bytes::mib(64), "{most}");
+        // In the wrong unit it would be a thousand times as much.
+        assert!(most < Bytes::gib(64), "{most}");
+    }
+}
