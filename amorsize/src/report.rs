@@ -497,7 +497,7 @@ impl Report {
     /// ```
     #[must_use]
     pub fn working_bytes(&self) -> Bytes {
-        Bytes::new(self.totals.learned.most_working)
+        Bytes::new(self.totals.learned.most_working_by_any_means())
     }
 
     /// Bytes that all results took together.

@@ -363,6 +363,9 @@ pub(crate) struct Learned {
     pub(crate) most_working: u64,
     /// Bytes of working memory to expect of a call.
     expected_working: f64,
+    /// Bytes of working memory of a call as resident memory tells them, now and at most.
+    resident_working: u64,
+    most_resident_working: u64,
     /// Seconds per item of late.
     recent_seconds: f64,
     /// Bytes per item to expect.
@@ -433,7 +436,29 @@ impl Learned {
 
     /// Bytes to take credit for beside that, for each call in flight.
     pub(crate) fn expected_working(&self) -> u64 {
+        self.measured_working().max(self.resident_working)
+    }
+
+    /// The part of it that was measured call by call, rather than told by resident memory.
+    pub(crate) fn measured_working(&self) -> u64 {
         self.expected_working.ceil() as u64
+    }
+
+    /// Believes what resident memory tells of a call's working memory.
+    pub(crate) fn expect_working(&mut self, bytes: u64) {
+        self.resident_working = bytes;
+        self.most_resident_working = self.most_resident_working.max(bytes);
+    }
+
+    /// The most working memory of a call, by all means.
+    pub(crate) fn most_working_by_any_means(&self) -> u64 {
+        self.most_working.max(self.most_resident_working)
+    }
+
+    /// Seconds that a call keeps cores busy, of late.
+    pub(crate) fn seconds_on_cores(&self, cores: usize) -> f64 {
+        let busy = self.waits.cores_of_a_call(cores).unwrap_or(0.0).max(self.waits.on_cores());
+        busy * self.recent_seconds
     }
 
     /// Whether single items differ so much that a mean says little.

@@ -15,8 +15,8 @@ pub(crate) fn children_ran() -> Option<Duration> {
     system::children_ran()
 }
 
-/// The most resident memory that the process has had so far, for where its `/proc` can't be read.
-#[cfg_attr(not(test), allow(dead_code, reason = "for processes with a hidden /proc"))]
+/// The most resident memory that the process has had so far; takes 0.5 us. A process that was started by a larger one begins with
+/// that one's figure.
 pub(crate) fn max_resident() -> Option<Bytes> {
     system::max_resident()
 }

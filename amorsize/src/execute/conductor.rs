@@ -109,7 +109,7 @@ impl Conductor<'_> {
                     continue;
                 }
                 if stuck {
-                    if line.outlet.collected() > Some(0) {
+                    if line.outlet.collected() > Some(0) && !self.control.has_room_for_a_result() {
                         return Err(self.give_up(grown, line));
                     }
                     let Stuck { item, needed, .. } = self.control.stuck();

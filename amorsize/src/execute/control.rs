@@ -30,6 +30,8 @@ use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
 use crate::memory::tracking;
+use crate::memory::watch::{LOOK, Watch};
+use crate::memory::working::InFlight;
 use crate::plan::{Situation, chunk_items};
 use crate::sample::Learned;
 use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
@@ -172,6 +174,9 @@ impl Control {
                 ready_end: next,
                 running: 0,
                 running_credit: 0,
+                running_working: 0,
+                most_running: 0,
+                in_flight: InFlight::FREE,
                 jobs: 0,
                 threads: room.level,
                 climb: Climb::new(room.cores, room.level, room.most),
@@ -370,21 +375,39 @@ impl Control {
     /// Looks at the system's memory and the run, if it is time to. Whoever comes does it: the caller may be in the sink for long.
     pub(super) fn look(&self) {
         // Whoever has it is just looking.
-        let Some(Ok(mut lookout)) = self.lookout.as_ref().map(Mutex::try_lock) else { return };
+        let Some(Ok(lookout)) = self.lookout.as_ref().map(Mutex::try_lock) else { return };
+        self.look_with(lookout);
+    }
+
+    /// Looks before a call starts where heavier ones than usual have ended.
+    pub(super) fn look_at_rest(&self) {
+        if self.state().is_at_rest()
+            && let Some(mut lookout) = self.lookout()
+        {
+            lookout.watch.as_mut().into_iter().for_each(Watch::is_due);
+            self.look_with(lookout);
+        }
+    }
+
+    fn look_with(&self, mut lookout: MutexGuard<'_, Lookout>) {
         let collects = self.collects.load(Ordering::Relaxed);
-        let look = AssertUnwindSafe(|| lookout.look(now(), &self.ledger, collects, || self.seen()));
+        let look = || lookout.look(now(), &self.ledger, collects, || self.seen(), || self.state().calls());
         // It asks a memory source, calls a trim hook and tells the progress, which may all be the user's.
-        if let Err(payload) = catch_unwind(look) {
-            self.stop_at(0);
-            // A call that panicked comes first.
-            self.state().ending.insert(NO_ITEM, payload);
+        match catch_unwind(AssertUnwindSafe(look)) {
+            Ok(None) => {}
+            Ok(Some(in_flight)) => self.state().bound_calls(in_flight),
+            Err(payload) => {
+                self.stop_at(0);
+                // A call that panicked comes first.
+                self.state().ending.insert(NO_ITEM, payload);
+            }
         }
     }
 
     /// Notes that results that the run held belong to its caller now.
     pub(crate) fn rebase(&self) {
         if let Some(watch) = self.lookout().as_mut().and_then(|lookout| lookout.watch.as_mut()) {
-            watch.rebase();
+            watch.rebase(self.ledger.held());
         }
         let mut state = self.state();
         state.most_outstanding = state.outstanding;
@@ -448,7 +471,8 @@ impl Control {
         if !state.has_work(limit) || state.lacks_credit(limit) || self.pausing.load(Ordering::Relaxed) {
             return (0, place);
         }
-        let new = state.waiting.len().min((state.workers() - others).saturating_sub(state.jobs));
+        let most = state.workers().min(state.in_flight.most.max(1));
+        let new = state.waiting.len().min(most.saturating_sub(others + state.jobs));
         state.jobs += new;
         (new, place)
     }
@@ -510,12 +534,17 @@ impl Control {
         (short, short && state.running == 0 && !state.has_ready())
     }
 
+    /// Whether one more result that is kept fits the budget.
+    pub(crate) fn has_room_for_a_result(&self) -> bool {
+        self.state().has_room_for_a_result()
+    }
+
     /// What can't go on for want of credit.
     pub(crate) fn stuck(&self) -> Stuck {
         let state = self.state();
         Stuck {
             item: state.waiting.keys().next().copied().unwrap_or(state.pulled),
-            needed: state.expected() + state.learned.expected_working(),
+            needed: state.expected() + state.learned.measured_working(),
             waiting: state.queued,
         }
     }
@@ -526,6 +555,8 @@ impl Control {
         let mut state = self.state();
         state.wanted_items = wanted_items.max(1);
         state.caller_holds = holds;
+        // Where calls may need much memory, its growth is followed.
+        let most = if state.in_flight.most == usize::MAX { most } else { most.min(LOOK) };
         if !state.caller_is_needed(self.limit()) {
             drop(self.caller.wait_timeout(state, most));
         }

@@ -92,7 +92,8 @@ impl Engine {
                 if accepted.items > 0 {
                     continue;
                 }
-                if line.outlet.collected() > Some(0) {
+                let is_full = self.needed() > self.ledger.free();
+                if line.outlet.collected() > Some(0) && is_full {
                     self.plan = planned;
                     return Err(self.over_budget(self.next, self.needed(), line).into());
                 }

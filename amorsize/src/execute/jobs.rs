@@ -67,6 +67,7 @@ impl Control {
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
     ) -> Option<Grant> {
+        self.look_at_rest();
         let mut state = self.state();
         let grant = self.grant(&mut state, forced, split);
         if grant.is_none() && job.is_some() {
@@ -89,6 +90,9 @@ impl Control {
         if self.pausing.load(Ordering::Relaxed) || !state.has_work(self.limit()) {
             return None;
         }
+        if !forced && !state.in_flight.allows(state.running) {
+            return None;
+        }
         let (&start, &chunk) = state.waiting.first_key_value()?;
         let expected = state.expected().max(1);
         // A chunk that was pulled when items seemed cheaper is cut to what is right now.
@@ -97,7 +101,12 @@ impl Control {
         if items == 0 {
             return None;
         }
-        let working = state.learned.expected_working();
+        let mut working = state.learned.expected_working();
+        if forced {
+            // An estimate from resident memory takes no more than is free.
+            let free = state.ledger.free().saturating_sub(expected);
+            working = working.min(free).max(state.learned.measured_working());
+        }
         let credit = expected * items as u64 + working;
         if forced {
             state.ledger.take(credit);
@@ -121,6 +130,8 @@ impl Control {
         }
         state.running += 1;
         state.running_credit += credit;
+        state.running_working += working;
+        state.most_running = state.most_running.max(state.running);
         state.most_threads = state.most_threads.max(state.running);
         state.outstanding += items;
         state.most_outstanding = state.most_outstanding.max(state.outstanding);
@@ -269,6 +280,7 @@ impl Control {
         }
         state.running -= 1;
         state.running_credit -= grant.credit;
+        state.running_working -= grant.working;
         state.chunks += 1;
         state.outstanding -= rest_items + lost;
         if let Some(id) = rest {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::memory::budget::Ledger;
 use crate::memory::watch::Watch;
+use crate::memory::working::{Calls, InFlight};
 use crate::progress::{Counts, Phase, Teller};
 use crate::timeline::{Moment, Recorder};
 
@@ -39,11 +40,17 @@ impl Lookout {
         self.recorder.is_some() || self.teller.is_some()
     }
 
-    /// Looks, if it is time to. `seen` is asked only then.
-    pub(crate) fn look(&mut self, now: Instant, ledger: &Ledger, collects: bool, seen: impl Fn() -> Seen) {
-        if let Some(watch) = &mut self.watch {
-            watch.look(now, ledger, collects);
-        }
+    /// Looks, if it is time to; `seen` and `calls` are asked only then. Says how many calls may be in flight from now on, where
+    /// that was looked at.
+    pub(crate) fn look(
+        &mut self,
+        now: Instant,
+        ledger: &Ledger,
+        collects: bool,
+        seen: impl Fn() -> Seen,
+        calls: impl FnOnce() -> Calls,
+    ) -> Option<InFlight> {
+        let in_flight = self.watch.as_mut().and_then(|watch| watch.look(now, ledger, collects, calls));
         if self.recorder.as_ref().is_some_and(|recorder| recorder.is_due(now)) {
             self.note(now, ledger, seen());
         }
@@ -51,6 +58,7 @@ impl Lookout {
             let phase = teller.phase();
             teller.tell(now, phase, counts(ledger, seen()));
         }
+        in_flight
     }
 
     /// Notes how it goes, whether or not it is time to.

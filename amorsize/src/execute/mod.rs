@@ -50,6 +50,7 @@ use crate::memory::budget::{Budget, Ledger};
 use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking::{self, Frame};
 use crate::memory::watch::Watch;
+use crate::memory::working::Calls;
 use crate::memory::{Bytes, source};
 use crate::options::{Limit, MaxMemory, OnPanic, Options};
 use crate::plan::{Plan, Situation};
@@ -305,7 +306,7 @@ impl Engine {
     /// Notes that results that the run held belong to its caller now.
     pub(crate) fn rebase(&mut self) {
         if let Some(watch) = &mut self.lookout.watch {
-            watch.rebase();
+            watch.rebase(self.ledger.held());
         }
         // Or what the caller keeps would count as grown by the rest.
         self.read_resident();
@@ -569,7 +570,7 @@ impl Engine {
                     lookout.tell(now, ended, ledger, seen);
                 }
                 // An iterator's caller comes back soon, and often.
-                None => lookout.look(now, ledger, false, || seen),
+                None => _ = lookout.look(now, ledger, false, || seen, Calls::default),
             }
         });
     }
@@ -587,9 +588,10 @@ impl Engine {
         self.learned.expected_bytes().max(self.result_size as u64)
     }
 
-    /// Bytes to expect of one call, its result included.
+    /// Bytes to expect of one call, its result included, as far as calls themselves were measured: an estimate from resident memory
+    /// makes no item an error.
     fn needed(&self) -> u64 {
-        self.expected() + self.learned.expected_working()
+        self.expected() + self.learned.measured_working()
     }
 
     fn affordable(&self) -> usize {
@@ -638,7 +640,7 @@ impl Engine {
             };
             let now = self.now.unwrap_or_else(Instant::now);
             let budget = self.budget()?.clone();
-            self.lookout.watch = Some(Watch::start(source::current(), &budget, share, now));
+            self.lookout.watch = Some(Watch::start(source::current(), &budget, self.ledger.held(), share, now));
         }
         Ok(())
     }

@@ -7,9 +7,11 @@ use super::account::{Account, Idle};
 use super::climb::Climb;
 use super::control::{ChunkId, Finished, Place};
 use super::jobs::Outcome;
+use crate::cores;
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
+use crate::memory::working::{Calls, InFlight};
 use crate::plan::{CHUNK_SECONDS, Situation, batch_items, chunk_items, chunk_seconds};
 use crate::sample::Learned;
 use crate::thread_time::{IS_TOLD, Use};
@@ -68,6 +70,12 @@ pub(crate) struct State {
     pub(super) running: usize,
     /// What the chunks that run took when they were started.
     pub(super) running_credit: u64,
+    /// The part of it that is for working memory.
+    pub(super) running_working: u64,
+    /// The most that ran at a time since resident memory was last looked at.
+    pub(super) most_running: usize,
+    /// How many may run, by the working memory of calls.
+    pub(super) in_flight: InFlight,
     pub(super) jobs: usize,
     /// Threads now.
     pub(crate) threads: usize,
@@ -118,6 +126,44 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The calls in flight, for a look at resident memory.
+    pub(super) fn calls(&mut self) -> Calls {
+        let known = self.ledger.held().as_u64().saturating_sub(self.running_credit);
+        Calls {
+            running: self.running,
+            most_running: std::mem::replace(&mut self.most_running, self.running),
+            results: self.running_credit - self.running_working,
+            known,
+            ended: self.chunks,
+            handed_over: self.learned.bytes.saturating_sub(known),
+            seconds: self.learned.seconds_on_cores(self.situation.threads),
+            threads: self.threads,
+        }
+    }
+
+    /// Goes on with as many calls in flight as resident memory allows.
+    pub(super) fn bound_calls(&mut self, found: InFlight) {
+        let mut most = found.most;
+        if most != usize::MAX && IS_TOLD {
+            // Where each call may need much memory, those that the cores have no time for are not in flight.
+            most = most.min(self.learned.waits.threads(cores::usable()).ceil() as usize);
+        }
+        // Those that may start now find a thread by the caller.
+        self.recruits |= most > self.in_flight.most;
+        self.in_flight = InFlight { most, ..found };
+        self.learned.expect_working(found.working);
+    }
+
+    /// Whether resident memory is to be looked at before the next call starts: heavier ones than usual have ended.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.in_flight.most == 0 && self.running == 0
+    }
+
+    /// Whether the budget has room for one more result that is kept, whatever else its call needs meanwhile.
+    pub(super) fn has_room_for_a_result(&self) -> bool {
+        self.expected() + self.learned.measured_working() <= self.ledger.free()
+    }
+
     /// Whether there is a chunk to start; its credit may still be missing.
     pub(super) fn has_work(&self, limit: usize) -> bool {
         self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit)

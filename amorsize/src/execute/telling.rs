@@ -5,9 +5,11 @@ use std::time::Instant;
 use super::line::Line;
 use super::lookout::{Lookout, Seen};
 use super::{Engine, Phase, lookout};
+use crate::cores;
 use crate::error::Error;
 use crate::memory::budget::Ledger;
 use crate::memory::source;
+use crate::memory::working::Calls;
 use crate::progress::Teller;
 use crate::timeline::Recorder;
 
@@ -93,6 +95,20 @@ impl Engine {
         if self.next >= self.options.sample_items() {
             self.end_sampling(now);
         }
-        self.lookout.look(now, &self.ledger, collects, || seen);
+        let (held, learned) = (self.ledger.held().as_u64(), &self.learned);
+        let threads = self.options.wanted_threads().unwrap_or_else(cores::usable);
+        let calls = || Calls {
+            running: 0,
+            most_running: 1,
+            results: 0,
+            known: held,
+            ended: self.chunks,
+            handed_over: learned.bytes.saturating_sub(held),
+            seconds: learned.seconds_on_cores(cores::usable()),
+            threads,
+        };
+        if let Some(in_flight) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
+            self.learned.expect_working(in_flight.working);
+        }
     }
 }

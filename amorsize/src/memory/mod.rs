@@ -9,6 +9,7 @@ pub(crate) mod source;
 pub(crate) mod tracking;
 pub(crate) mod trim;
 pub(crate) mod watch;
+pub(crate) mod working;
 
 pub use bytes::Bytes;
 pub(crate) use bytes::MOST_BYTES;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Bytes, available as system};
+use crate::system_calls::max_resident;
 
 /// Taken as available where nothing can be read. Amorsize assumes the same; it is small enough for any machine of today.
 const ASSUMED: Bytes = Bytes::gib(1);
@@ -191,6 +192,11 @@ impl Source {
             Some(source) => source.available(),
         };
         told.unwrap_or(ASSUMED)
+    }
+
+    /// The most that was resident so far; `None` for what stands in the system's place.
+    pub(crate) fn peak_resident(&self) -> Option<Bytes> {
+        if self.0.is_none() { max_resident() } else { None }
     }
 
     /// The process's resident memory.

@@ -18,9 +18,10 @@ use super::Bytes;
 use super::budget::{Budget, Ledger};
 use super::source::Source;
 use super::trim::trim;
+use super::working::{Calls, InFlight, Resident, Working};
 
 /// Resident memory is read at most this often: a microsecond of a thousand.
-const LOOK: Duration = Duration::from_millis(1);
+pub(crate) const LOOK: Duration = Duration::from_millis(1);
 /// What is available is read at most this often, unless the run has grown meanwhile: it takes some 30 us, and other programs need
 /// longer to take much.
 const READ: Duration = Duration::from_millis(50);
@@ -69,12 +70,15 @@ pub(crate) struct Watch {
     /// When the time that tasks waited was read last, and what it was.
     stalled: Option<(Instant, Duration)>,
     headroom: Headroom,
+    /// Where resident memory is heeded.
+    working: Option<Working>,
 }
 
 impl Watch {
     /// Begins. What is available was read just now where `budget` is a part of it.
-    pub(crate) fn start(source: Source, budget: &Budget, share: f64, now: Instant) -> Self {
+    pub(crate) fn start(source: Source, budget: &Budget, held: Bytes, share: f64, now: Instant) -> Self {
         let headroom = Headroom::new(budget.bytes.as_u64(), source.resident());
+        let working = headroom.base.map(|base| Working::new(headroom.budget, base, held.as_u64()));
         let stalled = source.stalled().map(|stalled| (now, stalled));
         let next_read = if budget.available.is_some() { now + READ } else { now };
         let read_at_held = budget.available.map_or(0, |available| available.as_u64() / READ_PART);
@@ -89,18 +93,45 @@ impl Watch {
             shared: u64::MAX,
             stalled,
             headroom,
+            working,
         }
     }
 
-    /// Begins anew with what the process has now: results that were the run's belong to its caller from here on.
-    pub(crate) fn rebase(&mut self) {
+    /// Begins anew with what the process has now: results that were the run's belong to its caller from here on, but for `held`.
+    pub(crate) fn rebase(&mut self, held: Bytes) {
         self.headroom = Headroom::new(self.headroom.budget, self.source.resident());
+        if let (Some(working), Some(base)) = (&mut self.working, self.headroom.base) {
+            working.rebase(base, held.as_u64());
+        }
     }
 
-    /// Looks, if it is time to, and sets the limit of `ledger`.
-    pub(crate) fn look(&mut self, now: Instant, ledger: &Ledger, collects: bool) {
+    /// Learns of a call of the sample, which ran alone, what it needed beside its result.
+    pub(crate) fn sampled(&mut self, working: u64) {
+        if let Some(learned) = &mut self.working {
+            learned.sampled(working);
+        }
+    }
+
+    /// Working memory that a call is expected to need, as far as resident memory has told.
+    pub(crate) fn working(&self) -> Option<Bytes> {
+        self.working.as_ref()?.expected()
+    }
+
+    /// Has the next look come now.
+    pub(crate) fn is_due(&mut self) {
+        self.next_look = self.next_look.checked_sub(LOOK).unwrap_or(self.next_look);
+    }
+
+    /// Looks, if it is time to, and sets the limit of `ledger`. Says how many calls may be in flight where that was looked at.
+    pub(crate) fn look(
+        &mut self,
+        now: Instant,
+        ledger: &Ledger,
+        collects: bool,
+        calls: impl FnOnce() -> Calls,
+    ) -> Option<InFlight> {
         if now < self.next_look {
-            return;
+            return None;
         }
         let held = ledger.held().as_u64();
         self.headroom.follow(now, held, &self.source);
@@ -110,6 +141,20 @@ impl Watch {
         let limit = if collects { self.there_is } else { self.shared.min(self.headroom.limit) };
         ledger.set_limit(limit);
         self.next_look = now + LOOK;
+        self.look_at_calls(&calls())
+    }
+
+    fn look_at_calls(&mut self, calls: &Calls) -> Option<InFlight> {
+        let working = self.working.as_mut()?;
+        if !working.matters(calls) && working.expected().is_none() {
+            return Some(InFlight::FREE);
+        }
+        if working.awaits_rest(calls) {
+            trim();
+        }
+        let now = self.source.resident()?.as_u64();
+        let peak = self.source.peak_resident().map_or(now, |peak| peak.as_u64().max(now));
+        Some(working.look(Resident { now, peak }, calls))
     }
 
     fn read(&mut self, now: Instant, budget: u64, held: u64) {
