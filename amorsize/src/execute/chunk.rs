@@ -35,6 +35,9 @@ pub(crate) trait Function: Sync {
     /// Whether results can own anything.
     fn results_own(&self) -> bool;
 
+    /// Whether items may own something that their type doesn't tell.
+    fn items_are_opaque(&self) -> bool;
+
     /// Bytes that the first `count` waiting items own beside their own size; `None` where their type does not say it.
     fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64>;
 }
@@ -201,6 +204,10 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
         std::mem::needs_drop::<R>()
     }
 
+    fn items_are_opaque(&self) -> bool {
+        self.measure.0.by == MeasuredBy::Resident
+    }
+
     fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64> {
         match self.measure.0.heap {
             Some(heap) => Some(heap(&self.types.items_of(chunk)[..count]).sum),
@@ -352,6 +359,11 @@ impl Work<'_> {
         }
         let grown = u64::try_from(used.retained()).unwrap_or(0);
         Heap { sum: kept, largest: kept, working: used.peak().saturating_sub(grown), elsewhere }
+    }
+
+    /// Whether resident memory alone can tell what items own.
+    pub(crate) fn items_are_opaque(&self) -> bool {
+        !self.tracks && self.function.items_are_opaque()
     }
 
     /// Bytes that the waiting items of a chunk own beside their own size.

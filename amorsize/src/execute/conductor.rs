@@ -159,8 +159,8 @@ impl Conductor<'_> {
             if count == 0 {
                 break;
             }
-            if let Some(pulled) = self.control.in_input(|| line.pull(count)) {
-                self.control.enqueue(pulled.id, pulled.items, pulled.heap);
+            if let (Some(pulled), seconds) = self.control.in_input(|| line.pull(count)) {
+                self.control.enqueue(pulled.id, pulled.items, pulled.heap, seconds);
             }
             start_jobs();
         }

@@ -176,6 +176,10 @@ impl Control {
                 running_credit: 0,
                 running_working: 0,
                 most_running: 0,
+                running_items: 0,
+                most_items: 0,
+                inputs: 0,
+                input_pace: 0.0,
                 in_flight: InFlight::FREE,
                 jobs: 0,
                 threads: room.level,
@@ -335,12 +339,14 @@ impl Control {
         accepted
     }
 
-    /// Calls `pull`, which takes items from the input.
-    pub(crate) fn in_input<R>(&self, pull: impl FnOnce() -> R) -> R {
-        self.input.start(now());
+    /// Calls `pull`, which takes items from the input. Says how many seconds it took.
+    pub(crate) fn in_input<R>(&self, pull: impl FnOnce() -> R) -> (R, f64) {
+        let begun = now();
+        self.input.start(begun);
         let pulled = pull();
-        self.input.stop(now());
-        pulled
+        let ended = now();
+        self.input.stop(ended);
+        (pulled, (ended - begun).as_secs_f64())
     }
 
     /// Seconds that the caller took for the input so far, what threads waited for, and how often for credit.
@@ -445,16 +451,21 @@ impl Control {
     }
 
     /// Adds a chunk that was pulled.
-    pub(crate) fn enqueue(&self, id: ChunkId, items: usize, input_heap: u64) {
+    pub(crate) fn enqueue(&self, id: ChunkId, items: usize, input_heap: u64, seconds: f64) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
-        let input_bytes = (state.situation.item_size * items) as u64 + input_heap;
+        let heap = if state.situation.items_are_opaque { state.in_flight.item * items as u64 } else { input_heap };
+        let input_bytes = (state.situation.item_size * items) as u64 + heap;
         let start = state.pulled;
         state.pulled += items;
         state.ledger.take(input_bytes);
         state.waiting.insert(start, Waiting { id, items, input_bytes });
         state.queued += items;
+        let weight = if state.input_pace > 0.0 { 0.25 } else { 1.0 };
+        state.input_pace += weight * (seconds / items.max(1) as f64 - state.input_pace);
+        state.inputs += input_bytes;
+        state.most_items = state.most_items.max(state.items_in_flight());
         state.situation.item_bytes = input_bytes.div_ceil(items.max(1) as u64);
         if let Some(remaining) = &mut state.situation.remaining {
             *remaining = remaining.saturating_sub(items);
@@ -556,7 +567,7 @@ impl Control {
         state.wanted_items = wanted_items.max(1);
         state.caller_holds = holds;
         // Where calls may need much memory, its growth is followed.
-        let most = if state.in_flight.most == usize::MAX { most } else { most.min(LOOK) };
+        let most = if state.in_flight.is_bounded() { most.min(LOOK) } else { most };
         if !state.caller_is_needed(self.limit()) {
             drop(self.caller.wait_timeout(state, most));
         }

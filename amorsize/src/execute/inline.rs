@@ -8,6 +8,7 @@ use super::{Engine, alone, oversize};
 use crate::error::Error;
 use crate::failure::Ended;
 use crate::memory::measure::MeasuredBy;
+use crate::memory::working::BYTES_PER_SECOND;
 use crate::options::OnPanic;
 use crate::plan::{CHUNK_SECONDS, Plan};
 use crate::sample::{Stretch, TIMED_ALONE};
@@ -31,6 +32,10 @@ const PARTS: usize = 16;
 /// are still few; of what 16 items took, 1,000 can be expected to take much the same.
 const GROWTH: usize = 16;
 const GROWTH_AFTER_16: usize = 64;
+
+/// Items of a stretch that can't be measured need no more than this part of the budget, by the time that it took to get and to use
+/// those before: they lie beside the results, which are counted.
+const INPUTS_PART: u64 = 4;
 
 /// What an inline part came to.
 pub(super) enum Inline {
@@ -153,6 +158,9 @@ impl Engine {
         } else if stretch.items > 0 {
             self.learned.handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0) / stretch.items as f64;
         }
+        if line.work.items_are_opaque() {
+            self.item_bound = (BYTES_PER_SECOND * seconds / stretch.items.max(1) as f64) as u64;
+        }
         self.learned.add(stretch);
         let least = if timed { stretch.seconds } else { (seconds - STRETCH_SECONDS).max(0.0) };
         self.pace = least / stretch.items.max(1) as f64;
@@ -227,6 +235,8 @@ impl Engine {
         let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
         let in_time = until / seconds.max(1e-10);
         let most = if alone::fills_memory(&self.learned) { alone::items_at_once(&self.learned) } else { 1 << 16 };
+        let fitting = usize::try_from(self.ledger.budget().as_u64() / INPUTS_PART / self.item_bound.max(1));
+        let most = most.min(fitting.unwrap_or(usize::MAX)).max(1);
         (growth * self.stretch).min(in_time as usize).clamp(1, most)
     }
 

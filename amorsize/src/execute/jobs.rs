@@ -129,6 +129,7 @@ impl Control {
             state.waiting.insert(start + items, rest);
         }
         state.running += 1;
+        state.running_items += items;
         state.running_credit += credit;
         state.running_working += working;
         state.most_running = state.most_running.max(state.running);
@@ -279,6 +280,8 @@ impl Control {
             state.set_threads(threads);
         }
         state.running -= 1;
+        state.running_items -= grant.items;
+        state.inputs -= grant.input_bytes - rest_bytes;
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
         state.chunks += 1;

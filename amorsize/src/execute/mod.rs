@@ -132,6 +132,8 @@ pub(crate) struct Engine {
     stretch: usize,
     /// Seconds that an item took in the last one.
     pace: f64,
+    /// Bytes that an item can have at most whose type doesn't tell, by the time that it took.
+    item_bound: u64,
     /// Seconds spent inline.
     spent: f64,
     decide_at: f64,
@@ -224,6 +226,7 @@ impl Engine {
             measured_by,
             stretch: 1,
             pace: 0.0,
+            item_bound: 0,
             spent: 0.0,
             decide_at: FIRST_DECISION,
             resident: None,
@@ -622,6 +625,7 @@ impl Engine {
             item_size: self.item_size,
             result_size: self.result_size,
             item_bytes: self.item_size as u64,
+            items_are_opaque: line.work.items_are_opaque(),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::cores;
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
-use crate::memory::working::{Calls, InFlight};
+use crate::memory::working::{Calls, InFlight, Items};
 use crate::plan::{CHUNK_SECONDS, Situation, batch_items, chunk_items, chunk_seconds};
 use crate::sample::Learned;
 use crate::thread_time::{IS_TOLD, Use};
@@ -74,6 +74,13 @@ pub(crate) struct State {
     pub(super) running_working: u64,
     /// The most that ran at a time since resident memory was last looked at.
     pub(super) most_running: usize,
+    /// Items of the chunks that run, and the most of them and of those that wait since then.
+    pub(super) running_items: usize,
+    pub(super) most_items: usize,
+    /// Credit for the items of chunks that wait or run.
+    pub(super) inputs: u64,
+    /// Seconds to get an item from the input.
+    pub(super) input_pace: f64,
     /// How many may run, by the working memory of calls.
     pub(super) in_flight: InFlight,
     pub(super) jobs: usize,
@@ -128,7 +135,18 @@ pub(crate) struct State {
 impl State {
     /// The calls in flight, for a look at resident memory.
     pub(super) fn calls(&mut self) -> Calls {
-        let known = self.ledger.held().as_u64().saturating_sub(self.running_credit);
+        let opaque = self.situation.items_are_opaque;
+        let unknown = self.running_credit + if opaque { self.inputs } else { 0 };
+        let known = self.ledger.held().as_u64().saturating_sub(unknown);
+        let now = self.items_in_flight();
+        let by_time = chunk_seconds(self.situation.threads, self.threads) / self.learned.recent_seconds().max(1e-10);
+        let items = Items {
+            now,
+            most: std::mem::replace(&mut self.most_items, now),
+            ended: self.pulled - now,
+            wanted: (self.ahead() as f64 * by_time) as usize,
+            seconds: self.input_pace,
+        };
         Calls {
             running: self.running,
             most_running: std::mem::replace(&mut self.most_running, self.running),
@@ -138,7 +156,13 @@ impl State {
             handed_over: self.learned.bytes.saturating_sub(known),
             seconds: self.learned.seconds_on_cores(self.situation.threads),
             threads: self.threads,
+            items: opaque.then_some(items),
         }
+    }
+
+    /// Items between the input and the end of their calls.
+    pub(super) fn items_in_flight(&self) -> usize {
+        self.queued + self.running_items
     }
 
     /// Goes on with as many calls in flight as resident memory allows.
@@ -334,7 +358,8 @@ impl State {
         // Inputs may take a quarter of what is free: the results that they make need room too.
         let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
-        usize::try_from(room).unwrap_or(usize::MAX).max(usize::from(nothing_else_to_do))
+        let by_number = self.in_flight.most_items.saturating_sub(self.items_in_flight());
+        usize::try_from(room).unwrap_or(usize::MAX).min(by_number).max(usize::from(nothing_else_to_do))
     }
 
     /// Whether no more than `chunks` chunks wait, or fewer than `items` items, and there may and can be more.

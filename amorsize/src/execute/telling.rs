@@ -106,6 +106,7 @@ impl Engine {
             handed_over: learned.bytes.saturating_sub(held),
             seconds: learned.seconds_on_cores(cores::usable()),
             threads,
+            items: None,
         };
         if let Some(in_flight) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
             self.learned.expect_working(in_flight.working);

@@ -60,7 +60,7 @@ impl Engine {
         threads.scope(&WorkerJob { place: Place::Pool, control, work }, None, &mut |start| {
             for _ in 0..count {
                 if let Some(pulled) = line.pull(1) {
-                    control.enqueue(pulled.id, pulled.items, pulled.heap);
+                    control.enqueue(pulled.id, pulled.items, pulled.heap, 0.0);
                 }
             }
             let (jobs, place) = control.jobs_to_start(0);

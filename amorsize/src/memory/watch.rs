@@ -292,7 +292,7 @@ mod tests {
             let now = Instant::now();
             let budget = Budget { bytes: Bytes::new(BUDGET), available: None };
             let source = with_memory_source(Arc::clone(&figures), current);
-            let watch = Watch::start(source, &budget, share, now);
+            let watch = Watch::start(source, &budget, Bytes::ZERO, share, now);
             Self { figures, ledger: Ledger::new(budget.bytes), watch, now, collects: false }
         }
 
@@ -303,7 +303,7 @@ mod tests {
             self.figures.resident.store((100 + grown) * MIB, Ordering::Relaxed);
             for _ in 0..millis {
                 self.now += LOOK;
-                self.watch.look(self.now, &self.ledger, self.collects);
+                self.watch.look(self.now, &self.ledger, self.collects, Calls::default);
             }
             self.ledger.limit() / MIB
         }
@@ -372,7 +372,7 @@ mod tests {
     fn what_the_caller_took_over_does_not_bind_the_rest() {
         let mut scene = Scene::new(0.5, 4096 * MIB);
         assert!(scene.after(1, 380, 520) < 300);
-        scene.watch.rebase();
+        scene.watch.rebase(Bytes::ZERO);
         assert_eq!(scene.after(10, 0, 520), 384);
     }
 

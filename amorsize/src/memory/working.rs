@@ -13,6 +13,12 @@
 //! - When the process grows beyond what the calls seen so far explain, no call starts until those in
 //!   flight have ended. What they needed is the working memory to expect from then on.
 //!
+//! # Items that can't be measured
+//!
+//! Where an item owns something and its type does not tell how much, the items between the input and
+//! the end of their calls are learned of and bounded in the same way as calls: a round of them ends,
+//! and then twice as many may be taken.
+//!
 //! # What is not the calls'
 //!
 //! When no call is in flight, what is left of the excess is the sink's (up to the bytes that it was
@@ -24,10 +30,10 @@ use super::Bytes;
 
 /// No call writes more in a second on a core: memory that lies in a cache was filled with 31 to
 /// 41 GB/s, fresh memory with 1 to 2, in huge pages with 7 (one core of an AMD EPYC).
-const BYTES_PER_SECOND: f64 = 40e9;
-/// Calls that could together need less than this part of the budget are not bounded. The bound on a
-/// call's bytes is an upper one already: fresh memory takes 5 to 30 times as long.
-const SMALL_PART: f64 = 1.0 / 4.0;
+pub(crate) const BYTES_PER_SECOND: f64 = 40e9;
+/// Calls that could together need less than this part of the budget are not bounded: it has room for
+/// them many times over, and the bound on their bytes is an upper one.
+const SMALL_PART: f64 = 1.0 / 32.0;
 /// Growth of this part of the budget can come from anywhere: stacks, code, the allocator's own.
 const NOISE_PART: u64 = 32;
 /// Calls may need this many times what is known of them before they count as heavier ones.
@@ -35,6 +41,9 @@ const USUAL: f64 = 1.25;
 /// Working memory that was seen falls by this part in a round that needed less, so that a heavy
 /// call is remembered for some rounds.
 const FORGET: f64 = 0.25;
+/// Two calls that are expected to need more than this part of the budget don't begin together, and items
+/// in flight stay within it: the rest is for what allocators need beside.
+const FILLED_PART: f64 = 0.75;
 /// Calls in flight before the process's growth has confirmed any number: on two threads nothing is
 /// lost, and two calls at a time show whether they add up.
 const FIRST: usize = 2;
@@ -47,7 +56,8 @@ pub(crate) struct Calls {
     pub(crate) most_running: usize,
     /// Credit of the running calls for their results.
     pub(crate) results: u64,
-    /// Bytes held beside the credit of running calls: inputs, and results not handed over.
+    /// Bytes held beside the credit of running calls: inputs that can be measured, and results not
+    /// handed over.
     pub(crate) known: u64,
     /// Chunks that have ended.
     pub(crate) ended: usize,
@@ -57,6 +67,22 @@ pub(crate) struct Calls {
     pub(crate) seconds: f64,
     /// Threads that the run may use.
     pub(crate) threads: usize,
+    /// Where items can't be measured.
+    pub(crate) items: Option<Items>,
+}
+
+/// Items that can't be measured, between the input and the end of their calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Items {
+    /// Now, and the most since the last look.
+    pub(crate) now: usize,
+    pub(crate) most: usize,
+    /// Items whose calls have ended.
+    pub(crate) ended: usize,
+    /// As many as the run would take if each owned nothing.
+    pub(crate) wanted: usize,
+    /// Seconds that it takes to get one from the input.
+    pub(crate) seconds: f64,
 }
 
 /// Bytes of the process that are resident, now and at most so far.
@@ -67,39 +93,98 @@ pub(crate) struct Resident {
     pub(crate) peak: u64,
 }
 
-/// The number of calls that may be in flight, and what each takes credit for.
+/// The number of calls and items that may be in flight, and what each takes credit for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InFlight {
     /// 0 lets a call start only when no other runs.
     pub(crate) most: usize,
     /// Bytes of working memory of a call.
     pub(crate) working: u64,
+    /// Items between the input and the end of their calls, and the bytes of each.
+    pub(crate) most_items: usize,
+    pub(crate) item: u64,
 }
 
 impl InFlight {
     /// Bounds nothing.
-    pub(crate) const FREE: Self = Self { most: usize::MAX, working: 0 };
+    pub(crate) const FREE: Self = Self { most: usize::MAX, working: 0, most_items: usize::MAX, item: 0 };
 
     /// Whether one more call may start beside `running` ones.
     pub(crate) fn allows(&self, running: usize) -> bool {
         running < self.most.max(1)
     }
-}
 
-/// Bytes beyond what is known, of some calls in flight.
-#[derive(Clone, Copy, Debug, Default)]
-struct Excess {
-    bytes: u64,
-    calls: usize,
-}
-
-impl Excess {
-    fn per_call(self) -> f64 {
-        self.bytes as f64 / self.calls.max(1) as f64
+    /// Whether anything is bounded, so that the process's growth is to be followed.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.most != usize::MAX || self.most_items != usize::MAX
     }
 }
 
-/// Learns the working memory of calls.
+/// Bytes beyond what is known, of some calls or items in flight.
+#[derive(Clone, Copy, Debug, Default)]
+struct Excess {
+    bytes: u64,
+    units: usize,
+}
+
+impl Excess {
+    fn per_unit(self) -> f64 {
+        self.bytes as f64 / self.units.max(1) as f64
+    }
+}
+
+/// A number of calls, or of items, that doubles as the growth of the process confirms it.
+#[derive(Debug, Default)]
+struct Ramp {
+    /// As many may be in flight; 0 before the first round.
+    level: usize,
+    /// Bytes of each that a round or a rest has confirmed.
+    confirmed: Option<f64>,
+    /// The highest excess in the round.
+    seen: Excess,
+    /// The most in flight in the round.
+    most: usize,
+    /// The round is over when as many have ended.
+    ends: usize,
+}
+
+impl Ramp {
+    fn begin_round(&mut self, level: usize, (in_flight, ended): (usize, usize)) {
+        self.level = level;
+        self.ends = ended + in_flight + level;
+        self.seen = Excess::default();
+        self.most = in_flight;
+    }
+
+    fn look(&mut self, seen: Excess) {
+        self.most = self.most.max(seen.units);
+        if seen.units > 0 && seen.per_unit() > self.seen.per_unit() {
+            self.seen = seen;
+        }
+    }
+
+    /// Ends the round if it is over.
+    fn follow(&mut self, most: usize, now: (usize, usize)) {
+        if now.1 < self.ends {
+            return;
+        }
+        let seen = self.seen.per_unit();
+        self.confirmed = Some(match self.confirmed {
+            Some(known) if seen < known => known - FORGET * (known - seen),
+            _ => seen,
+        });
+        let was_used = self.most >= self.level;
+        let level = if was_used { self.level.saturating_mul(2) } else { self.level };
+        self.begin_round(level.min(most), now);
+    }
+
+    /// Takes back bytes that prove not to have been of these.
+    fn take_back(&mut self, bytes: u64) {
+        self.seen.bytes = self.seen.bytes.saturating_sub(bytes);
+    }
+}
+
+/// Learns the working memory of calls, and the bytes of items that can't be measured.
 #[derive(Debug)]
 pub(crate) struct Working {
     budget: u64,
@@ -107,19 +192,12 @@ pub(crate) struct Working {
     floor: u64,
     /// The process's peak at the last look; a peak that has not moved since is an older one's.
     last_peak: Option<u64>,
-    /// Bytes per call that a round or a rest has confirmed.
-    confirmed: Option<f64>,
-    /// Bytes per call that the first calls can have needed at most, before anything is confirmed.
+    /// Bytes that the first call can have needed at most, before anything is confirmed.
     guess: Option<f64>,
-    /// The highest excess per call in the round.
-    seen: Excess,
-    /// The most calls in flight in the round, and in all.
-    most_in_round: usize,
+    calls: Ramp,
+    items: Ramp,
+    /// The most calls in flight so far.
     most_ever: usize,
-    /// Calls that may be in flight.
-    level: usize,
-    /// The round is over when as many chunks have ended.
-    round_ends: usize,
     /// Whether calls that are heavier than those before are to end first.
     is_held: bool,
     /// Bytes handed over that the floor has in it.
@@ -133,32 +211,33 @@ impl Working {
             budget,
             floor: resident.saturating_sub(held),
             last_peak: None,
-            confirmed: None,
             guess: None,
-            seen: Excess::default(),
-            most_in_round: 0,
+            calls: Ramp::default(),
+            items: Ramp::default(),
             most_ever: 0,
-            level: 0,
-            round_ends: 0,
             is_held: false,
             with_sink: 0,
         }
     }
 
-    /// Bytes that a call of so many seconds can need at most.
-    fn bound(calls: &Calls) -> f64 {
-        calls.seconds * BYTES_PER_SECOND
+    fn is_small(&self, bytes: f64) -> bool {
+        bytes <= SMALL_PART * self.budget as f64
     }
 
-    /// Whether the calls of all threads could need so much that their number matters.
+    /// Whether the calls of all threads, or the items in flight, could need so much that their
+    /// number matters.
     pub(crate) fn matters(&self, calls: &Calls) -> bool {
-        Self::bound(calls) * calls.threads as f64 > SMALL_PART * self.budget as f64
+        !self.is_small(bound(calls.seconds) * calls.threads as f64) || calls.items.is_some_and(|items| self.matter(&items, calls))
+    }
+
+    fn matter(&self, items: &Items, calls: &Calls) -> bool {
+        !self.is_small(bound(items.seconds + calls.seconds) * items.wanted.max(items.now) as f64)
     }
 
     /// Bytes of working memory that a call is expected to need; `None` where nothing was seen.
     pub(crate) fn expected(&self) -> Option<Bytes> {
-        let known = self.confirmed.or(self.guess)?;
-        Some(Bytes::from_f64(known.max(self.seen.per_call())))
+        let known = self.calls.confirmed.or(self.guess)?;
+        Some(Bytes::from_f64(known.max(self.calls.seen.per_unit())))
     }
 
     /// Whether calls that were heavier than known have ended, so that what they needed can be told
@@ -170,85 +249,87 @@ impl Working {
     /// Measures from what the process has now: results that were the run's are its caller's.
     pub(crate) fn rebase(&mut self, resident: u64, held: u64) {
         self.floor = resident.saturating_sub(held);
-        self.seen = Excess::default();
+        self.calls.seen = Excess::default();
+        self.items.seen = Excess::default();
     }
 
     /// Notes what a call of the sample needed, which ran alone.
     pub(crate) fn sampled(&mut self, bytes: u64) {
         let bytes = bytes as f64;
-        self.confirmed = Some(self.confirmed.map_or(bytes, |known| known.max(bytes)));
+        self.calls.confirmed = Some(self.calls.confirmed.map_or(bytes, |known| known.max(bytes)));
     }
 
     /// Looks at resident memory while calls run.
     pub(crate) fn look(&mut self, resident: Resident, calls: &Calls) -> InFlight {
+        self.most_ever = self.most_ever.max(calls.most_running);
         if !self.matters(calls) {
             // Whoever has it matter later begins with what is there then.
             self.last_peak = Some(resident.peak);
-            self.most_ever = self.most_ever.max(calls.most_running);
             return InFlight::FREE;
         }
-        let bound = Self::bound(calls);
         let peak = match self.last_peak.replace(resident.peak) {
             // A peak that has moved is one of these calls.
             Some(before) if resident.peak > before => resident.peak,
             Some(_) => resident.now,
             None => {
                 let freed = (resident.peak - resident.now) as f64;
-                self.guess = Some(freed.min(bound)).filter(|&freed| freed > 0.0);
+                self.guess = Some(freed.min(bound(calls.seconds))).filter(|&freed| freed > 0.0);
                 resident.now
             }
         };
-        if self.level == 0 {
-            let two_fit = self.known() * FIRST as f64 <= self.budget as f64 * 0.75;
-            self.begin_round(if two_fit { FIRST } else { 1 }, calls);
-        }
         let excess = peak.saturating_sub(self.floor + calls.known);
-        let in_flight = calls.most_running.max(calls.running);
-        self.most_ever = self.most_ever.max(in_flight);
-        self.most_in_round = self.most_in_round.max(in_flight);
-        if in_flight > 0 {
-            let most = (bound * in_flight as f64) as u64;
-            let bytes = excess.saturating_sub(calls.results).min(most);
-            let seen = Excess { bytes, calls: in_flight };
-            if seen.per_call() > self.seen.per_call() {
-                self.seen = seen;
-            }
+        let mut found = self.look_at_calls(excess, resident.now, calls);
+        if let Some(items) = calls.items.filter(|items| self.matter(items, calls)) {
+            self.look_at_items(excess, &items, calls, &mut found);
         }
+        found
+    }
+
+    fn look_at_calls(&mut self, excess: u64, resident: u64, calls: &Calls) -> InFlight {
+        let bound = bound(calls.seconds);
+        let now = (calls.running, calls.ended);
+        if self.calls.level == 0 {
+            let two_fit = self.known() * FIRST as f64 <= self.budget as f64 * FILLED_PART;
+            self.calls.begin_round(if two_fit { FIRST } else { 1 }, now);
+        }
+        let in_flight = calls.most_running.max(calls.running);
+        let most = (bound * in_flight as f64) as u64;
+        let bytes = excess.saturating_sub(calls.results).min(most);
+        self.calls.look(Excess { bytes, units: in_flight });
         if calls.running == 0 {
-            self.rest(resident.now, calls);
+            self.rest(resident, calls);
         } else if !self.is_held {
             let explained = USUAL * (self.most_ever as f64 * self.known() + calls.results as f64);
             let noise = self.budget / NOISE_PART;
-            let is_known = self.confirmed.or(self.guess).is_some();
-            self.is_held = is_known && excess as f64 > explained + noise as f64;
+            let is_known = self.calls.confirmed.or(self.guess).is_some();
+            // Of inputs that can't be measured nobody knows what they explain.
+            self.is_held = is_known && calls.items.is_none() && excess as f64 > explained + noise as f64;
         }
-        if !self.is_held && calls.ended >= self.round_ends {
-            self.end_round(calls);
+        if !self.is_held {
+            self.calls.follow(calls.threads.max(FIRST), now);
         }
-        let working = self.known().max(self.seen.per_call()).min(bound);
-        InFlight { most: if self.is_held { 0 } else { self.level }, working: working as u64 }
+        let working = self.known().max(self.calls.seen.per_unit()).min(bound);
+        let most = if self.is_held { 0 } else { self.calls.level };
+        InFlight { most, working: working as u64, ..InFlight::FREE }
+    }
+
+    fn look_at_items(&mut self, excess: u64, items: &Items, calls: &Calls, found: &mut InFlight) {
+        let now = (items.now, items.ended);
+        if self.items.level == 0 {
+            self.items.begin_round(FIRST * calls.threads, now);
+        }
+        let units = items.most.max(items.now);
+        let bytes = excess.min((bound(items.seconds + calls.seconds) * units as f64) as u64);
+        self.items.look(Excess { bytes, units });
+        self.items.follow(usize::MAX, now);
+        let each = self.items.confirmed.unwrap_or(0.0).max(self.items.seen.per_unit());
+        let fitting = (self.budget as f64 * FILLED_PART / each.max(1.0)) as usize;
+        found.most_items = self.items.level.min(fitting).max(1);
+        found.item = each as u64;
     }
 
     fn known(&self) -> f64 {
-        self.confirmed.or(self.guess).unwrap_or(0.0)
-    }
-
-    fn begin_round(&mut self, level: usize, calls: &Calls) {
-        self.level = level;
-        self.round_ends = calls.ended + calls.running + level;
-        self.seen = Excess::default();
-        self.most_in_round = calls.running;
-    }
-
-    fn end_round(&mut self, calls: &Calls) {
-        let seen = self.seen.per_call();
-        self.confirmed = Some(match self.confirmed {
-            Some(known) if seen < known => known - FORGET * (known - seen),
-            _ => seen,
-        });
-        let was_used = self.most_in_round >= self.level;
-        let level = if was_used { self.level.saturating_mul(2) } else { self.level };
-        self.begin_round(level.min(calls.threads.max(FIRST)), calls);
+        self.calls.confirmed.or(self.guess).unwrap_or(0.0)
     }
 
     /// Sorts out what is left while no call is in flight.
@@ -262,14 +343,20 @@ impl Working {
         let others = (left - with_sink).saturating_sub(kept as u64);
         self.with_sink += with_sink;
         self.floor += with_sink + others;
-        self.seen.bytes = self.seen.bytes.saturating_sub(with_sink + others);
+        self.calls.take_back(with_sink + others);
+        self.items.take_back(with_sink + others);
         self.end_rest();
     }
 
     fn end_rest(&mut self) {
         if std::mem::take(&mut self.is_held) {
-            let seen = self.seen.per_call();
-            self.confirmed = Some(self.confirmed.map_or(seen, |known| known.max(seen)));
+            let seen = self.calls.seen.per_unit();
+            self.calls.confirmed = Some(self.calls.confirmed.map_or(seen, |known| known.max(seen)));
         }
     }
+}
+
+/// Bytes that can be written in so many seconds.
+fn bound(seconds: f64) -> f64 {
+    seconds * BYTES_PER_SECOND
 }

@@ -51,6 +51,8 @@ pub(crate) struct Situation {
     pub(crate) result_size: usize,
     /// Bytes that an item is expected to hold while it waits.
     pub(crate) item_bytes: u64,
+    /// Whether an item may own something that can't be measured.
+    pub(crate) items_are_opaque: bool,
 }
 
 /// What the optimizer decided for a run, from its sample and the machine, with its reasons and warnings.
@@ -544,6 +546,7 @@ pub(crate) mod tests {
             item_size: 8,
             result_size: 24,
             item_bytes: 8,
+            items_are_opaque: false,
         }
     }
 
