@@ -96,6 +96,8 @@ pub(crate) struct HeadStart {
     pub(crate) next: usize,
     /// Items done and not handed over.
     pub(crate) outstanding: usize,
+    /// Stretches that were run.
+    pub(crate) chunks: usize,
     /// Items per batch, as planned, and of the first one at most: it is smaller where the sink is to begin soon.
     pub(crate) batch_size: usize,
     pub(crate) first_batch: usize,
@@ -155,7 +157,7 @@ impl Control {
         ways: Ways,
         lookout: Option<Lookout>,
     ) -> Self {
-        let HeadStart { next, outstanding, batch_size, first_batch } = head_start;
+        let HeadStart { next, outstanding, chunks, batch_size, first_batch } = head_start;
         let begun = now();
         let Ways { ordered, tolerant } = ways;
         Self {
@@ -204,6 +206,7 @@ impl Control {
                 panics: Vec::new(),
                 holes: BTreeSet::new(),
                 chunks: 0,
+                chunks_before: chunks,
                 outstanding,
                 most_outstanding: outstanding,
                 stray: 0,
@@ -252,8 +255,7 @@ impl Control {
 
     /// Whether the run may come to threads of its own.
     pub(crate) fn has_own_threads(&self) -> bool {
-        let state = self.state();
-        state.own_threads && state.climb.is_possible()
+        self.state().own_threads
     }
 
     /// Notes that jobs found no thread: so many could be had.
@@ -387,9 +389,14 @@ impl Control {
 
     /// Looks before a call starts where heavier ones than usual have ended.
     pub(super) fn look_at_rest(&self) {
-        if self.state().is_at_rest()
-            && let Some(mut lookout) = self.lookout()
-        {
+        if self.state().is_at_rest() {
+            self.look_now();
+        }
+    }
+
+    /// Looks, whether or not it is time to.
+    pub(super) fn look_now(&self) {
+        if let Some(mut lookout) = self.lookout() {
             lookout.watch.as_mut().into_iter().for_each(Watch::is_due);
             self.look_with(lookout);
         }

@@ -343,7 +343,7 @@ impl Scene {
             ..situation(None)
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
-        let head_start = HeadStart { next: 0, outstanding: 0, batch_size: 1, first_batch: 1 };
+        let head_start = HeadStart { next: 0, outstanding: 0, chunks: 0, batch_size: 1, first_batch: 1 };
         let cores = if case.climbs { 1 } else { 2 };
         let room = Room { level: cores, cores, most: 2, own: case.climbs };
         let ways = Ways { ordered: case.ordered, tolerant: case.tolerant };

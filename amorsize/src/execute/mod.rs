@@ -668,10 +668,13 @@ impl Engine {
         // A sink that begins with a chunk is at work while the first whole batch is made; of slow items one for each thread.
         let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };
         line.outlet.set_batch_size(first_batch.min(batch_size));
-        let head_start = HeadStart { next: self.next, outstanding: self.held_items, batch_size, first_batch };
+        let (next, outstanding, chunks) = (self.next, self.held_items, self.chunks);
+        let head_start = HeadStart { next, outstanding, chunks, batch_size, first_batch };
         let lookout = Some(std::mem::take(&mut self.lookout));
         self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
         let control = Control::new(situation, room, self.learned.clone(), ledger, head_start, ways, lookout);
+        // Before the first call starts it is to be known how many may.
+        control.look_now();
         self.phase = Phase::Parallel(Box::new(control), threads);
         Ok(())
     }

@@ -41,9 +41,12 @@ const USUAL: f64 = 1.25;
 /// Working memory that was seen falls by this part in a round that needed less, so that a heavy
 /// call is remembered for some rounds.
 const FORGET: f64 = 0.25;
-/// Two calls that are expected to need more than this part of the budget don't begin together, and items
-/// in flight stay within it: the rest is for what allocators need beside.
+/// Two calls that are expected to need more than this part of the budget don't begin together: the
+/// rest is for what allocators need beside.
 const FILLED_PART: f64 = 0.75;
+/// Items that can't be measured stay within this part of the budget, as others do: the results that
+/// they make need room too.
+const INPUTS_PART: f64 = 0.25;
 /// Calls in flight before the process's growth has confirmed any number: on two threads nothing is
 /// lost, and two calls at a time show whether they add up.
 const FIRST: usize = 2;
@@ -323,7 +326,7 @@ impl Working {
         self.items.look(Excess { bytes, units });
         self.items.follow(usize::MAX, now);
         let each = self.items.confirmed.unwrap_or(0.0).max(self.items.seen.per_unit());
-        let fitting = (self.budget as f64 * FILLED_PART / each.max(1.0)) as usize;
+        let fitting = (self.budget as f64 * INPUTS_PART / each.max(1.0)) as usize;
         found.most_items = self.items.level.min(fitting).max(1);
         found.item = each as u64;
     }
