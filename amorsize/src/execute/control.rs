@@ -255,7 +255,8 @@ impl Control {
 
     /// Whether the run may come to threads of its own.
     pub(crate) fn has_own_threads(&self) -> bool {
-        self.state().own_threads
+        let state = self.state();
+        state.own_threads && state.climb.is_possible()
     }
 
     /// Notes that jobs found no thread: so many could be had.

@@ -626,6 +626,7 @@ impl Engine {
             result_size: self.result_size,
             item_bytes: self.item_size as u64,
             items_are_opaque: line.work.items_are_opaque(),
+            hands_over: line.outlet.hands_over(),
         })
     }
 

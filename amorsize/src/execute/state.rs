@@ -12,7 +12,7 @@ use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
 use crate::memory::working::{Calls, InFlight, Items};
-use crate::plan::{CHUNK_SECONDS, Situation, batch_items, chunk_items, chunk_seconds};
+use crate::plan::{CHUNK_SECONDS, LARGE_RESULT, Situation, batch_items, chunk_items, chunk_seconds};
 use crate::sample::Learned;
 use crate::thread_time::{IS_TOLD, Use};
 
@@ -22,6 +22,10 @@ const BATCHES_AHEAD: usize = 2;
 /// Chunks that are to wait for each worker where it takes about two milliseconds over one: a sleeping caller can be kept from
 /// running for a scheduler's time slice of 3 ms. Of longer chunks as many as last as long.
 const AHEAD: f64 = 4.0;
+/// Large results that are ready, in the sink or under way take no more than this, or one for each thread and another: a bounded
+/// channel between threads has as many, and a run is to need no more memory than a program that has one. Of results of 4 MiB these
+/// are 16, which is more than threads make while a sink takes one of them.
+const AHEAD_BYTES: u64 = 64 << 20;
 /// With a slow sink a batch is at most this part of what is left: with the one before it, and the one that waits, that is half.
 const LAST_BATCHES: usize = 4;
 /// A sink that takes less than this part of the time in which its results are made has time to wait for them.
@@ -242,13 +246,8 @@ impl State {
     }
 
     /// Where jobs are to run now.
-    ///
-    /// Where fewer calls may be in flight than the pool has threads, they are on few threads of the run's own: an allocator keeps
-    /// memory for each thread that had some, and a pool's jobs wander over all of its threads. Calls of 8 to 90 MiB, two at a time,
-    /// took 760 to 830 MiB on a pool of 16 with mimalloc (`cargo bench --bench working_memory -- "in turn"`).
     pub(super) fn place(&self) -> Place {
-        let are_few = self.in_flight.most < self.threads;
-        if self.own_threads && (are_few || self.climb.is_above_cores()) { Place::Own } else { Place::Pool }
+        if self.own_threads && self.climb.is_above_cores() { Place::Own } else { Place::Pool }
     }
 
     /// Whether the next chunk is measured for what its calls wait, and how closely.
@@ -360,13 +359,24 @@ impl State {
         self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit && self.affordable(start) == 0)
     }
 
+    /// Items that may be between the input and the sink. Of large results no more are made ahead than keep the threads busy,
+    /// whatever the budget has room for.
+    fn most_ahead(&self) -> usize {
+        if !self.situation.hands_over || self.expected() < LARGE_RESULT {
+            return usize::MAX;
+        }
+        let by_bytes = usize::try_from(AHEAD_BYTES / self.expected()).unwrap_or(usize::MAX);
+        by_bytes.max(2 * self.threads).max(self.batch_now().saturating_add(self.threads))
+    }
+
     /// How many more inputs the budget has room for.
     pub(super) fn room(&self) -> usize {
         // Inputs may take a quarter of what is free: the results that they make need room too.
         let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
         let by_number = self.in_flight.most_items.saturating_sub(self.items_in_flight());
-        usize::try_from(room).unwrap_or(usize::MAX).min(by_number).max(usize::from(nothing_else_to_do))
+        let ahead = self.most_ahead().saturating_sub(self.queued + self.outstanding);
+        usize::try_from(room).unwrap_or(usize::MAX).min(by_number).min(ahead).max(usize::from(nothing_else_to_do))
     }
 
     /// Whether no more than `chunks` chunks wait, or fewer than `items` items, and there may and can be more.

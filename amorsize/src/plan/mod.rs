@@ -7,7 +7,7 @@ mod warning;
 
 use std::fmt;
 
-pub(crate) use sizes::{CHUNK_SECONDS, batch_items, chunk_items, chunk_seconds};
+pub(crate) use sizes::{CHUNK_SECONDS, LARGE_RESULT, batch_items, chunk_items, chunk_seconds};
 pub(crate) use time::FRESH_BYTE;
 use time::climb;
 pub use warning::Warning;
@@ -53,6 +53,8 @@ pub(crate) struct Situation {
     pub(crate) item_bytes: u64,
     /// Whether an item may own something that can't be measured.
     pub(crate) items_are_opaque: bool,
+    /// Whether results go to a sink as soon as they are a batch.
+    pub(crate) hands_over: bool,
 }
 
 /// What the optimizer decided for a run, from its sample and the machine, with its reasons and warnings.
@@ -547,6 +549,7 @@ pub(crate) mod tests {
             result_size: 24,
             item_bytes: 8,
             items_are_opaque: false,
+            hands_over: true,
         }
     }
 

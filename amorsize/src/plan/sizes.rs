@@ -27,6 +27,8 @@ const CHUNK_BYTES: u64 = 512 << 10;
 const BATCH_BYTES: u64 = 1 << 20;
 /// No chunk is cut shorter than this at the end of the input, where a shorter one would cost more than it evens out.
 const SHORTEST_CHUNK_SECONDS: f64 = 50e-6;
+/// Results of this size go to the sink one by one: it takes 0.1 ms at least to fill one, and 5 us to hand it over.
+pub(crate) const LARGE_RESULT: u64 = 4 << 20;
 /// A batch is to last this long on the run's threads: its own cost, about 5 us, is a four-thousandth of it, and a sink gets its
 /// first batch soon enough to work beside the calls.
 const BATCH_SECONDS: f64 = 20e-3;
@@ -77,7 +79,8 @@ pub(crate) fn batch_items(learned: &Learned, situation: &Situation, threads: usi
     // Of slow items each thread has one in a batch at least, and another; of threads beyond the cores' one more, because an
     // iterator's run is seen to pay or not by the second one alone.
     let rounds = if threads > situation.threads { 3 } else { 2 };
-    by_time.min(by_cache).max(rounds * threads).min(by_copying.max(chunk_size)).min(by_memory).max(1)
+    let least = if situation.hands_over && bytes_per_item >= LARGE_RESULT { 1 } else { rounds * threads };
+    by_time.min(by_cache).max(least).min(by_copying.max(chunk_size)).min(by_memory).max(1)
 }
 
 #[cfg(test)]
@@ -94,6 +97,8 @@ mod tests {
         };
         // 64 KiB in 5 us: 2 ms would be 25 MiB.
         assert_eq!(plan(5e-6, 64 << 10), (7, 16));
+        // Large ones come one by one.
+        assert_eq!(plan(50e-6, 4 << 20), (1, 1));
         // A result that does not fit is a chunk by itself, and a batch has two for each thread.
         assert_eq!(plan(50e-6, 2 << 20), (1, 8));
         // Who makes them slowly fits anyway.

@@ -15,6 +15,7 @@ use super::cgroup::Cgroups;
 use super::kept_file::{Buffer, KeptFile, read_long};
 use super::machine::{self, ResourceLimits};
 use crate::memory::Bytes;
+use crate::system_calls::max_resident;
 
 /// What the process may still take: the least of what the machine has, what each cgroup of the process leaves, and what its
 /// resource limits allow.
@@ -27,11 +28,15 @@ pub(crate) fn stalled() -> Option<Duration> {
     kept().stalled()
 }
 
-/// The process's resident memory.
+/// The process's resident memory; where `/proc` can't be read, the most that there was so far, which is never too little.
 ///
 /// Apart from the rest and without a lock, because a run asks for it often. The file is kept open: to open it each time would
 /// take six times as long.
 pub(crate) fn resident() -> Option<Bytes> {
+    resident_now().or_else(max_resident)
+}
+
+fn resident_now() -> Option<Bytes> {
     static STATM: OnceLock<File> = OnceLock::new();
     let file = match STATM.get() {
         Some(file) => file,

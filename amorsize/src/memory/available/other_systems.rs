@@ -6,6 +6,7 @@ use std::time::Duration;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::memory::Bytes;
+use crate::system_calls::max_resident;
 
 /// What the process may still take: what the machine has.
 pub(crate) fn available() -> Option<Bytes> {
@@ -15,8 +16,12 @@ pub(crate) fn available() -> Option<Bytes> {
     Some(Bytes::new(system.available_memory())).filter(|&bytes| bytes > Bytes::ZERO)
 }
 
-/// The process's resident memory. This takes tens of microseconds, so a run does not ask often.
+/// The process's resident memory; where that can't be read, the most that there was so far. This takes tens of microseconds, so a run does not ask often.
 pub(crate) fn resident() -> Option<Bytes> {
+    resident_now().or_else(max_resident)
+}
+
+fn resident_now() -> Option<Bytes> {
     let own = sysinfo::get_current_pid().ok()?;
     let mut kept = kept();
     let system = kept.as_mut()?;
