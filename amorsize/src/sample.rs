@@ -450,6 +450,16 @@ impl Learned {
         self.most_resident_working = self.most_resident_working.max(bytes);
     }
 
+    /// The same, of one of several calls.
+    pub(crate) fn expect_most_working(&mut self, bytes: u64) {
+        self.expect_working(bytes.max(self.resident_working));
+    }
+
+    /// What resident memory tells of a call's working memory, if anything.
+    pub(crate) fn resident_working(&self) -> Option<u64> {
+        Some(self.resident_working).filter(|&bytes| bytes > 0)
+    }
+
     /// The most working memory of a call, by all means.
     pub(crate) fn most_working_by_any_means(&self) -> u64 {
         self.most_working.max(self.most_resident_working)

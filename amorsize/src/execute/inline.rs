@@ -8,7 +8,7 @@ use super::{Engine, alone, oversize};
 use crate::error::Error;
 use crate::failure::Ended;
 use crate::memory::measure::MeasuredBy;
-use crate::memory::working::BYTES_PER_SECOND;
+use crate::memory::working::bound;
 use crate::options::OnPanic;
 use crate::plan::{CHUNK_SECONDS, Plan};
 use crate::sample::{Stretch, TIMED_ALONE};
@@ -159,7 +159,7 @@ impl Engine {
             self.learned.handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0) / stretch.items as f64;
         }
         if line.work.items_are_opaque() {
-            self.item_bound = (BYTES_PER_SECOND * seconds / stretch.items.max(1) as f64) as u64;
+            self.item_bound = bound(seconds / stretch.items.max(1) as f64);
         }
         self.learned.add(stretch);
         let least = if timed { stretch.seconds } else { (seconds - STRETCH_SECONDS).max(0.0) };

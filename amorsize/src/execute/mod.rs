@@ -645,7 +645,9 @@ impl Engine {
             };
             let now = self.now.unwrap_or_else(Instant::now);
             let budget = self.budget()?.clone();
-            self.lookout.watch = Some(Watch::start(source::current(), &budget, self.ledger.held(), share, now));
+            let mut watch = Watch::start(source::current(), &budget, self.ledger.held(), share, now);
+            self.learned.resident_working().into_iter().for_each(|bytes| watch.sampled(bytes));
+            self.lookout.watch = Some(watch);
         }
         Ok(())
     }

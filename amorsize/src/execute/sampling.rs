@@ -7,7 +7,9 @@ use super::line::Line;
 use super::{Engine, Phase};
 use crate::cores::Cores;
 use crate::failure::Ended;
-use crate::memory::source;
+use crate::memory::Bytes;
+use crate::memory::source::{self, Source};
+use crate::memory::working::bound;
 use crate::plan::Plan;
 use crate::progress::Phase as Stage;
 use crate::sample::Beside;
@@ -17,6 +19,32 @@ use crate::waits::Waits;
 const WHOLE_SAMPLE: usize = 5;
 /// With so many parts, of which the first counts for nothing, the interval of a mean is 1.04 times as wide as with any number.
 const SAMPLE_PARTS: usize = 32;
+
+/// Growth of the process below this is noise: the kernel counts pages for each core, and adds them up now and then.
+const NOISE: u64 = 1 << 20;
+
+/// The process's memory before calls that run alone, to tell what they need.
+struct Needed {
+    source: Source,
+    resident: u64,
+    peak: Option<u64>,
+}
+
+impl Needed {
+    fn begin() -> Option<Self> {
+        let source = source::current();
+        let resident = source.resident()?.as_u64();
+        Some(Self { peak: source.peak_resident().map(Bytes::as_u64), resident, source })
+    }
+
+    /// Bytes by which the process grew at most, where that is more than noise: to its peak, if the peak has moved.
+    fn end(self) -> Option<u64> {
+        let now = self.source.resident()?.as_u64();
+        let peak = self.source.peak_resident().map(Bytes::as_u64).filter(|_| self.peak.is_some());
+        let most = if peak > self.peak { peak.map_or(now, |peak| peak.max(now)) } else { now };
+        Some(most.saturating_sub(self.resident)).filter(|&grown| grown >= NOISE)
+    }
+}
 
 impl Engine {
     /// Runs the sample, up to its size, and plans. The results go to the outlet of `line` like any others.
@@ -71,13 +99,18 @@ impl Engine {
             let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
             let count = part.min(most - self.next);
             beside.look(self.expected());
+            let before = (before, Needed::begin());
             // Looking is no part of the next item's time.
             self.now = Some(Instant::now());
             self.inline_stretch(line, count, measured.then_some(true))?;
             if !self.learned.waits.is_known() {
                 self.learned.waits = waits;
             }
+            let (before, needed) = before;
             let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
+            if let Some(needed) = needed.and_then(Needed::end) {
+                self.learned.expect_most_working(needed.saturating_sub(bytes).min(bound(self.learned.recent_seconds())));
+            }
             let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
             self.learned.spread.add(stretch);
             if self.next < self.options.sample_items() {

@@ -30,7 +30,7 @@ use super::Bytes;
 
 /// No call writes more in a second on a core: memory that lies in a cache was filled with 31 to
 /// 41 GB/s, fresh memory with 1 to 2, in huge pages with 7 (one core of an AMD EPYC).
-pub(crate) const BYTES_PER_SECOND: f64 = 40e9;
+const BYTES_PER_SECOND: f64 = 40e9;
 /// Calls that could together need less than this part of the budget are not bounded: it has room for
 /// them many times over, and the bound on their bytes is an upper one.
 const SMALL_PART: f64 = 1.0 / 32.0;
@@ -223,18 +223,19 @@ impl Working {
         }
     }
 
-    fn is_small(&self, bytes: f64) -> bool {
-        bytes <= SMALL_PART * self.budget as f64
+    fn is_small(&self, each: u64, number: usize) -> bool {
+        each as f64 * number as f64 <= SMALL_PART * self.budget as f64
     }
 
     /// Whether the calls of all threads, or the items in flight, could need so much that their
     /// number matters.
     pub(crate) fn matters(&self, calls: &Calls) -> bool {
-        !self.is_small(bound(calls.seconds) * calls.threads as f64) || calls.items.is_some_and(|items| self.matter(&items, calls))
+        let items_matter = || calls.items.is_some_and(|items| self.matter(&items, calls));
+        !self.is_small(bound(calls.seconds), calls.threads) || items_matter()
     }
 
     fn matter(&self, items: &Items, calls: &Calls) -> bool {
-        !self.is_small(bound(items.seconds + calls.seconds) * items.wanted.max(items.now) as f64)
+        !self.is_small(bound(items.seconds + calls.seconds), items.wanted.max(items.now))
     }
 
     /// Bytes of working memory that a call is expected to need; `None` where nothing was seen.
@@ -275,8 +276,8 @@ impl Working {
             Some(before) if resident.peak > before => resident.peak,
             Some(_) => resident.now,
             None => {
-                let freed = (resident.peak - resident.now) as f64;
-                self.guess = Some(freed.min(bound(calls.seconds))).filter(|&freed| freed > 0.0);
+                let freed = (resident.peak - resident.now).min(bound(calls.seconds));
+                self.guess = Some(freed as f64).filter(|&freed| freed > 0.0);
                 resident.now
             }
         };
@@ -296,7 +297,7 @@ impl Working {
             self.calls.begin_round(if two_fit { FIRST } else { 1 }, now);
         }
         let in_flight = calls.most_running.max(calls.running);
-        let most = (bound * in_flight as f64) as u64;
+        let most = bound.saturating_mul(in_flight as u64);
         let bytes = excess.saturating_sub(calls.results).min(most);
         self.calls.look(Excess { bytes, units: in_flight });
         if calls.running == 0 {
@@ -311,9 +312,9 @@ impl Working {
         if !self.is_held {
             self.calls.follow(calls.threads.max(FIRST), now);
         }
-        let working = self.known().max(self.calls.seen.per_unit()).min(bound);
+        let working = (self.known().max(self.calls.seen.per_unit()) as u64).min(bound);
         let most = if self.is_held { 0 } else { self.calls.level };
-        InFlight { most, working: working as u64, ..InFlight::FREE }
+        InFlight { most, working, ..InFlight::FREE }
     }
 
     fn look_at_items(&mut self, excess: u64, items: &Items, calls: &Calls, found: &mut InFlight) {
@@ -322,7 +323,7 @@ impl Working {
             self.items.begin_round(FIRST * calls.threads, now);
         }
         let units = items.most.max(items.now);
-        let bytes = excess.min((bound(items.seconds + calls.seconds) * units as f64) as u64);
+        let bytes = excess.min(bound(items.seconds + calls.seconds).saturating_mul(units as u64));
         self.items.look(Excess { bytes, units });
         self.items.follow(usize::MAX, now);
         let each = self.items.confirmed.unwrap_or(0.0).max(self.items.seen.per_unit());
@@ -360,6 +361,6 @@ impl Working {
 }
 
 /// Bytes that can be written in so many seconds.
-fn bound(seconds: f64) -> f64 {
-    seconds * BYTES_PER_SECOND
+pub(crate) fn bound(seconds: f64) -> u64 {
+    (seconds * BYTES_PER_SECOND) as u64
 }
