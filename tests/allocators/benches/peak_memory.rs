@@ -8,87 +8,22 @@
 //! `cargo bench --bench peak_memory` makes the whole table, `-- --rounds N` changes the number of processes for each row, `-- TEXT ..`
 //! leaves rows out that contain none of the texts; `-- --write-readme` writes the second table into the README.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "common/chosen.rs"]
+mod chosen;
+
 use std::env;
 use std::hint::black_box;
-use std::process::Command;
-use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use amorsize::{Bytes, batched};
-use amorsize_bench::{Arguments, wrap};
-use mimalloc::MiMalloc;
-use tikv_jemallocator::Jemalloc;
+use amorsize_bench::{Arguments, Peak, wrap};
+use chosen::ALLOCATORS;
 
 const BUDGET: Bytes = Bytes::mib(256);
 /// From the least one that a run looks at resident memory for.
 const SMALLER: [Bytes; 3] = [Bytes::mib(32), Bytes::mib(64), Bytes::mib(128)];
 /// So many budgets are the results of each run together, so that what an allocator keeps has time to pile up.
 const TIMES: u64 = 12;
-
-/// The allocators that one program can be measured with, by the name in an environment variable. A program has one global
-/// allocator; this one passes everything on to that which was chosen before the first allocation.
-struct Chosen;
-
-const ALLOCATORS: [&str; 3] = ["glibc", "mimalloc", "jemalloc"];
-/// jemalloc once more, with `set_trim`.
-const PURGED: &str = "jemalloc, `set_trim`";
-const VARIABLE: &std::ffi::CStr = c"AMORSIZE_BENCH_ALLOCATOR";
-
-fn chosen() -> u8 {
-    static CHOSEN: AtomicU8 = AtomicU8::new(u8::MAX);
-    match CHOSEN.load(Ordering::Relaxed) {
-        u8::MAX => {
-            #[expect(unsafe_code, reason = "the standard library's way to read the environment allocates")]
-            // SAFETY: the name ends with a zero, and nobody changes the environment before `main`.
-            let first = unsafe {
-                let value = libc::getenv(VARIABLE.as_ptr());
-                if value.is_null() { 0 } else { *value.cast::<u8>() }
-            };
-            let chosen = ALLOCATORS.iter().position(|name| name.as_bytes()[0] == first).unwrap_or(0) as u8;
-            CHOSEN.store(chosen, Ordering::Relaxed);
-            chosen
-        }
-        chosen => chosen,
-    }
-}
-
-macro_rules! pass_on {
-    ($method:ident($($argument:expr),*)) => {
-        // SAFETY: the caller's promises are passed on, always to the same allocator.
-        unsafe {
-            match chosen() {
-                0 => System.$method($($argument),*),
-                1 => MiMalloc.$method($($argument),*),
-                _ => Jemalloc.$method($($argument),*),
-            }
-        }
-    };
-}
-
-#[expect(unsafe_code, reason = "an allocator can't be written without")]
-// SAFETY: every call is passed on to one and the same allocator as it is.
-unsafe impl GlobalAlloc for Chosen {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        pass_on!(alloc(layout))
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        pass_on!(alloc_zeroed(layout))
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        pass_on!(dealloc(place, layout));
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        pass_on!(realloc(place, layout, new_size))
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Chosen = Chosen;
 
 /// The size of a result, by the index of its item.
 type Size = fn(u64) -> u64;
@@ -106,15 +41,6 @@ const SIZES: [(&str, Size); 8] = [
 ];
 
 const SINKS: [&str; 2] = ["fast", "slow"];
-
-/// Has jemalloc give back what it keeps.
-fn purge() {
-    #[expect(unsafe_code, reason = "jemalloc's controls are read and written by name")]
-    // SAFETY: the name is one of jemalloc's, 4096 stands for all arenas, and purging takes no value and gives none.
-    let error =
-        unsafe { tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
-    assert_eq!(error, 0, "jemalloc purges when it is asked");
-}
 
 /// A number that looks random.
 fn scrambled(i: u64) -> u64 {
@@ -141,13 +67,10 @@ fn items(size: Size, total: u64) -> u64 {
 fn child(size: &str, sink: &str, budget: u64) {
     let size = SIZES.iter().find(|(name, _)| *name == size).expect("a known size").1;
     let items = items(size, TIMES * budget);
-    if env::var(VARIABLE.to_str().expect("plain letters")).is_ok_and(|allocator| allocator == PURGED) {
-        amorsize::set_trim(purge);
-    }
+    chosen::set_trim();
     // The pool's own memory is no part of the run's.
     rayon::broadcast(|_| ());
-    std::fs::write("/proc/self/clear_refs", "5").expect("the peak of resident memory is set back");
-    let before = status("VmRSS:");
+    let peak = Peak::start();
     let begun = Instant::now();
     let mut sum = 0u64;
     let report = make_batched(0..items, &size)
@@ -164,27 +87,12 @@ fn child(size: &str, sink: &str, budget: u64) {
         .expect("a sink keeps any budget");
     let nanos = begun.elapsed().as_nanos();
     black_box(sum);
-    println!("{nanos} {} {}", status("VmHWM:").saturating_sub(before), report.peak_bytes().as_u64());
-}
-
-/// A figure of this process in bytes.
-fn status(name: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
-    let kib = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.expect("a figure in kB") * 1024
+    println!("{nanos} {} {}", peak.bytes(), report.peak_bytes().as_u64());
 }
 
 /// Nanoseconds, the peak of resident memory and that of what was held, of a run in a process of its own.
 fn measure(allocator: &str, size: &str, sink: &str, budget: Bytes) -> [u64; 3] {
-    let exe = env::current_exe().expect("this program");
-    let variable = VARIABLE.to_str().expect("plain letters");
-    let budget = budget.as_u64().to_string();
-    let arguments = ["--child", size, sink, &budget];
-    let output = Command::new(exe).args(arguments).env(variable, allocator).output().expect("a child");
-    assert!(output.status.success(), "{allocator} {size}: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("three numbers");
-    let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-    numbers.try_into().expect("three numbers")
+    chosen::numbers(allocator, &["--child", size, sink, &budget.as_u64().to_string()])
 }
 
 fn main() {
@@ -201,12 +109,11 @@ fn main() {
     println!("| results | allocator | sink | held, % of the budget | resident, % of the budget | s |");
     println!("| --- | --- | --- | ---: | ---: | ---: |");
     let percent = |bytes: u64, budget: Bytes| 100.0 * bytes as f64 / budget.as_u64() as f64;
-    let allocators: Vec<_> = ALLOCATORS.into_iter().chain([PURGED]).collect();
     let mut summary = Vec::new();
     let (mut top, mut top_of_smaller) = ((0.0, "", ""), [(0, "", ""); SMALLER.len()]);
     for (size, _) in SIZES {
-        let mut highest = vec![0.0f64; allocators.len()];
-        for (allocator, highest) in allocators.iter().zip(&mut highest) {
+        let mut highest = [0.0f64; ALLOCATORS.len()];
+        for (allocator, highest) in ALLOCATORS.iter().zip(&mut highest) {
             for sink in SINKS {
                 let row = format!("| {size} | {allocator} | {sink} |");
                 if !is_wanted(&row) {
@@ -234,7 +141,7 @@ fn main() {
         summary.push(format!("| {size} | {} |", figures.join(" | ")));
     }
     println!("\nHighest resident memory, % of the budget:\n");
-    let head = format!("| results | {} |\n| --- |{}", allocators.join(" | "), " ---: |".repeat(allocators.len()));
+    let head = format!("| results | {} |\n| --- |{}", ALLOCATORS.join(" | "), " ---: |".repeat(ALLOCATORS.len()));
     let table = format!("{head}\n{}", summary.join("\n"));
     println!("{table}");
     let smaller = SMALLER

@@ -1,0 +1,102 @@
+//! One program with several allocators: a fresh process is told by an environment variable which one
+//! serves it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::env;
+use std::ffi::CStr;
+use std::process::Command;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
+
+/// A program has one global allocator; this one passes everything on to that which was chosen before
+/// the first allocation.
+struct Chosen;
+
+/// The last one is jemalloc again, which is asked to give back what it keeps.
+pub(crate) const ALLOCATORS: [&str; 4] = ["glibc", "mimalloc", "jemalloc", "jemalloc, `set_trim`"];
+const VARIABLE: &CStr = c"AMORSIZE_BENCH_ALLOCATOR";
+
+fn chosen() -> u8 {
+    static CHOSEN: AtomicU8 = AtomicU8::new(u8::MAX);
+    match CHOSEN.load(Ordering::Relaxed) {
+        u8::MAX => {
+            #[expect(unsafe_code, reason = "the standard library's way to read the environment allocates")]
+            // SAFETY: the name ends with a zero, and nobody changes the environment before `main`.
+            let first = unsafe {
+                let value = libc::getenv(VARIABLE.as_ptr());
+                if value.is_null() { 0 } else { *value.cast::<u8>() }
+            };
+            let chosen = ALLOCATORS.iter().position(|name| name.as_bytes()[0] == first).unwrap_or(0) as u8;
+            CHOSEN.store(chosen, Ordering::Relaxed);
+            chosen
+        }
+        chosen => chosen,
+    }
+}
+
+macro_rules! pass_on {
+    ($method:ident($($argument:expr),*)) => {
+        // SAFETY: the caller's promises are passed on, always to the same allocator.
+        unsafe {
+            match chosen() {
+                0 => System.$method($($argument),*),
+                1 => MiMalloc.$method($($argument),*),
+                _ => Jemalloc.$method($($argument),*),
+            }
+        }
+    };
+}
+
+#[expect(unsafe_code, reason = "an allocator can't be written without")]
+// SAFETY: every call is passed on to one and the same allocator as it is.
+unsafe impl GlobalAlloc for Chosen {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        pass_on!(alloc(layout))
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        pass_on!(alloc_zeroed(layout))
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        pass_on!(dealloc(place, layout));
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        pass_on!(realloc(place, layout, new_size))
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Chosen = Chosen;
+
+/// Tells the library how to have jemalloc give back what it keeps, if this process is to do so.
+pub(crate) fn set_trim() {
+    let variable = VARIABLE.to_str().expect("plain letters");
+    if env::var(variable).is_ok_and(|allocator| allocator.ends_with("`set_trim`")) {
+        amorsize::set_trim(purge);
+    }
+}
+
+fn purge() {
+    #[expect(unsafe_code, reason = "jemalloc's controls are read and written by name")]
+    // SAFETY: the name is one of jemalloc's, 4096 stands for all arenas, and purging takes no value and gives none.
+    let error =
+        unsafe { tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
+    assert_eq!(error, 0, "jemalloc purges when it is asked");
+}
+
+/// The numbers that this program prints when it is started anew with an allocator and some arguments.
+pub(crate) fn numbers<const N: usize>(allocator: &str, arguments: &[&str]) -> [u64; N] {
+    let exe = env::current_exe().expect("this program");
+    let variable = VARIABLE.to_str().expect("plain letters");
+    let output = Command::new(exe).args(arguments).env(variable, allocator).output().expect("a child");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{allocator} {arguments:?}: {}: {said}", output.status);
+    let text = String::from_utf8(output.stdout).expect("numbers");
+    let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    numbers.try_into().unwrap_or_else(|_| panic!("{arguments:?} prints {N} numbers, and not {text:?}"))
+}
