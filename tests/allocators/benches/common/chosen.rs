@@ -1,4 +1,4 @@
-//! One program with several allocators: a fresh process is told by an environment variable which one
+//! One program with several allocators: an environment variable tells a fresh process which one
 //! serves it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -8,16 +8,21 @@ use std::process::Command;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use amorsize::Tracking;
 use mimalloc::MiMalloc;
 use tikv_jemallocator::Jemalloc;
 
-/// A program has one global allocator; this one passes everything on to that which was chosen before
-/// the first allocation.
+/// A program has one global allocator; this one passes everything on to that which was chosen
+/// before the first allocation.
 struct Chosen;
 
-/// The last one is jemalloc again, which is asked to give back what it keeps.
-pub(crate) const ALLOCATORS: [&str; 4] = ["glibc", "mimalloc", "jemalloc", "jemalloc, `set_trim`"];
+/// The first one is glibc's with `Tracking` around; the library finds out by an allocation that the
+/// process has it. The last one is jemalloc again, which is asked to give back what it keeps.
+pub(crate) const ALLOCATORS: [&str; 5] = ["`Tracking`", "glibc", "mimalloc", "jemalloc", "jemalloc, `set_trim`"];
+const GLIBC: u8 = 1;
 const VARIABLE: &CStr = c"AMORSIZE_BENCH_ALLOCATOR";
+
+static TRACKED: Tracking<System> = Tracking::new(System);
 
 fn chosen() -> u8 {
     static CHOSEN: AtomicU8 = AtomicU8::new(u8::MAX);
@@ -29,7 +34,7 @@ fn chosen() -> u8 {
                 let value = libc::getenv(VARIABLE.as_ptr());
                 if value.is_null() { 0 } else { *value.cast::<u8>() }
             };
-            let chosen = ALLOCATORS.iter().position(|name| name.as_bytes()[0] == first).unwrap_or(0) as u8;
+            let chosen = ALLOCATORS.iter().position(|name| name.as_bytes()[0] == first).map_or(GLIBC, |at| at as u8);
             CHOSEN.store(chosen, Ordering::Relaxed);
             chosen
         }
@@ -42,8 +47,9 @@ macro_rules! pass_on {
         // SAFETY: the caller's promises are passed on, always to the same allocator.
         unsafe {
             match chosen() {
-                0 => System.$method($($argument),*),
-                1 => MiMalloc.$method($($argument),*),
+                0 => TRACKED.$method($($argument),*),
+                GLIBC => System.$method($($argument),*),
+                2 => MiMalloc.$method($($argument),*),
                 _ => Jemalloc.$method($($argument),*),
             }
         }
@@ -83,20 +89,29 @@ pub(crate) fn set_trim() {
 
 fn purge() {
     #[expect(unsafe_code, reason = "jemalloc's controls are read and written by name")]
-    // SAFETY: the name is one of jemalloc's, 4096 stands for all arenas, and purging takes no value and gives none.
+    // SAFETY: the name is one of jemalloc's, 4096 stands for all arenas, and purging takes no value
+    // and gives none.
     let error =
         unsafe { tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
     assert_eq!(error, 0, "jemalloc purges when it is asked");
 }
 
-/// The numbers that this program prints when it is started anew with an allocator and some arguments.
-pub(crate) fn numbers<const N: usize>(allocator: &str, arguments: &[&str]) -> [u64; N] {
-    let exe = env::current_exe().expect("this program");
-    let variable = VARIABLE.to_str().expect("plain letters");
-    let output = Command::new(exe).args(arguments).env(variable, allocator).output().expect("a child");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{allocator} {arguments:?}: {}: {said}", output.status);
+/// Has a process serve itself by an allocator.
+pub(crate) fn serve(command: &mut Command, allocator: &str) {
+    command.env(VARIABLE.to_str().expect("plain letters"), allocator);
+}
+
+/// The numbers that this program prints when it is started anew with an allocator and arguments; or
+/// how that failed, with what it wrote to stderr.
+pub(crate) fn numbers<const N: usize>(allocator: &str, arguments: &[&str]) -> Result<[u64; N], String> {
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    serve(command.args(arguments), allocator);
+    let output = command.output().expect("a child");
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{allocator} {arguments:?}: {}: {}", output.status, said.trim()));
+    }
     let text = String::from_utf8(output.stdout).expect("numbers");
     let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-    numbers.try_into().unwrap_or_else(|_| panic!("{arguments:?} prints {N} numbers, and not {text:?}"))
+    Ok(numbers.try_into().unwrap_or_else(|_| panic!("{arguments:?} prints {N} numbers, and not {text:?}")))
 }

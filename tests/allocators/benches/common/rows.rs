@@ -1,6 +1,8 @@
 //! Runs with calls that need memory beside their results, one for each row of a table.
 
+use std::env;
 use std::hint::black_box;
+use std::process;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,8 +31,8 @@ enum Kind {
     Calls { touched: Touched, sleep: Duration, result: u64 },
     /// The input makes 1 MiB for each item, and a call reads a byte of each page of it.
     Inputs,
-    /// A closure returns 2 MiB in a type that nothing can look into.
-    Opaque { is_collected: bool },
+    /// A closure touches memory, frees it, and returns 2 MiB in a type that nothing can look into.
+    Opaque { touched: u64, is_collected: bool },
 }
 
 /// Bytes that a call touches, by the index of its item.
@@ -80,7 +82,7 @@ const fn calls(name: &'static str, items: u64, touched: Touched, sleep: u64, res
     Row { name, budget: BUDGET, threads: THREADS, items, kind }
 }
 
-pub(crate) const ROWS: [Row; 20] = [
+pub(crate) const ROWS: [Row; 22] = [
     working("1 MiB, even", 2000, Touched::Even(MIB)),
     working("1 MiB, mixed", 2000, Touched::Mixed(MIB)),
     working("1 MiB, growing", 4000, Touched::Growing(MIB)),
@@ -88,7 +90,7 @@ pub(crate) const ROWS: [Row; 20] = [
     working("8 MiB, even", 300, Touched::Even(8 * MIB)),
     working("8 MiB, mixed", 300, Touched::Mixed(8 * MIB)),
     working("8 MiB, growing", 500, Touched::Growing(8 * MIB)),
-    // No more of the large ones than a machine of 4 GiB has room for, should all of them run at a time.
+    // No more of the large ones than a machine of 4 GiB has room for, should all run at a time.
     working("8 MiB, the last tenth 400 MiB", 40, Touched::LastTenth(8 * MIB)),
     working("64 MiB, even", 30, Touched::Even(64 * MIB)),
     working("64 MiB, mixed", 30, Touched::Mixed(64 * MIB)),
@@ -107,14 +109,16 @@ pub(crate) const ROWS: [Row; 20] = [
         items: 6000,
         kind: Kind::Inputs,
     },
-    opaque("opaque results of 2 MiB, to a sink", false),
-    opaque("opaque results of 2 MiB, collected", true),
+    opaque("opaque results of 2 MiB, to a sink", 0, false),
+    opaque("opaque results of 2 MiB, collected", 0, true),
+    opaque("opaque results of 2 MiB, 8 MiB touched, to a sink", 8 * MIB, false),
+    opaque("opaque results of 2 MiB, 8 MiB touched, collected", 8 * MIB, true),
 ];
 
 const TURN: Touched = Touched::InTurn(&[8 * MIB, 30 * MIB, 90 * MIB, 15 * MIB]);
 
-const fn opaque(name: &'static str, is_collected: bool) -> Row {
-    Row { name, budget: Bytes::gib(1), threads: THREADS, items: 300, kind: Kind::Opaque { is_collected } }
+const fn opaque(name: &'static str, touched: u64, is_collected: bool) -> Row {
+    Row { name, budget: Bytes::gib(1), threads: THREADS, items: 300, kind: Kind::Opaque { touched, is_collected } }
 }
 
 /// The name says nothing of the size, and no trait does.
@@ -152,6 +156,19 @@ impl Measured {
     }
 }
 
+/// Whether this process was started with `--child`, a row's name, an allocator and a number of
+/// threads; then it has made those calls, and printed what was measured.
+pub(crate) fn was_child(set_trim: fn()) -> bool {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [flag, row, allocator, threads] = args.as_slice() else { return false };
+    if flag != "--child" {
+        return false;
+    }
+    set_trim();
+    Row::find(row).run(allocator, threads.parse().expect("a number")).print();
+    true
+}
+
 impl Row {
     pub(crate) fn find(name: &str) -> &'static Self {
         static ALL: [Row; ROWS.len()] = ROWS;
@@ -165,7 +182,7 @@ impl Row {
                 (0..self.items).map(|index| touched.bytes(index, self.items)).max().unwrap_or(0) + result
             }
             Kind::Inputs => MIB,
-            Kind::Opaque { .. } => OPAQUE,
+            Kind::Opaque { touched, .. } => touched + OPAQUE,
         }
     }
 
@@ -176,9 +193,7 @@ impl Row {
 
     fn call(&self, index: u64) -> Vec<u8> {
         let Kind::Calls { touched, sleep, result } = &self.kind else { unreachable!("rows of this kind alone") };
-        let mut working = vec![0u8; touched.bytes(index, self.items) as usize];
-        working.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
-        black_box(&mut working);
+        let working = touch(touched.bytes(index, self.items));
         if !sleep.is_zero() {
             thread::sleep(*sleep);
         }
@@ -186,7 +201,7 @@ impl Row {
         vec![index as u8 | 1; *result as usize]
     }
 
-    /// Makes the calls of this row in this process, with a budget unless `allocator` stands for rayon.
+    /// Makes the calls of this row in this process; without a budget, if rayon is to make them.
     pub(crate) fn run(&'static self, allocator: &str, threads: usize) -> Measured {
         if allocator == RAYON { self.with_rayon(threads) } else { self.with_amorsize(threads) }
     }
@@ -213,17 +228,25 @@ impl Row {
         let report = match &self.kind {
             Kind::Calls { .. } => prepared!(make_batched(0..self.items, self)).for_each_batch(drop),
             Kind::Inputs => prepared!(process_in_batches(read, self.inputs())).for_each_batch(drop),
-            Kind::Opaque { is_collected: false } => {
-                prepared!(process_in_batches(make_opaque, 0..self.items)).for_each_batch(drop)
+            Kind::Opaque { touched, is_collected: false } => {
+                prepared!(process_in_batches(make_opaque(*touched), 0..self.items)).for_each_batch(drop)
             }
-            Kind::Opaque { is_collected: true } => {
+            Kind::Opaque { touched, is_collected: true } => {
                 let last = Arc::new(Mutex::new([0; 2]));
                 let told = Arc::clone(&last);
-                let run = prepared!(process_in_batches(make_opaque, 0..self.items)).progress(move |progress| {
-                    *told.lock().expect("nobody panics") =
-                        [progress.bytes().as_u64(), progress.result_bytes().as_u64()];
-                });
-                let all = run.collect::<Vec<_>>().expect("600 MiB fit a budget of 1 GiB");
+                let run =
+                    prepared!(process_in_batches(make_opaque(*touched), 0..self.items)).progress(move |progress| {
+                        *told.lock().expect("nobody panics") =
+                            [progress.bytes().as_u64(), progress.result_bytes().as_u64()];
+                    });
+                let all = match run.collect::<Vec<_>>() {
+                    Ok(all) => all,
+                    Err(error) => {
+                        // 600 MiB would have fitted.
+                        eprintln!("{error}");
+                        process::exit(1);
+                    }
+                };
                 let nanos = begun.elapsed().as_nanos() as u64;
                 let read: u64 = all.iter().map(|opaque| u64::from(opaque.0[0])).sum();
                 black_box(read);
@@ -246,11 +269,12 @@ impl Row {
             Kind::Inputs => self.inputs().par_bridge().for_each(|input| {
                 black_box(read(input));
             }),
-            Kind::Opaque { is_collected: false } => {
-                (0..self.items).into_par_iter().for_each(|index| drop(make_opaque(index)));
+            Kind::Opaque { touched, is_collected: false } => {
+                let make = make_opaque(*touched);
+                (0..self.items).into_par_iter().for_each(|index| drop(make(index)));
             }
-            Kind::Opaque { is_collected: true } => {
-                let all: Vec<_> = (0..self.items).into_par_iter().map(make_opaque).collect();
+            Kind::Opaque { touched, is_collected: true } => {
+                let all: Vec<_> = (0..self.items).into_par_iter().map(make_opaque(*touched)).collect();
                 black_box(&all);
             }
         });
@@ -284,6 +308,16 @@ fn read(input: Vec<u8>) -> u64 {
     input.iter().step_by(PAGE).map(|&byte| u64::from(byte)).sum()
 }
 
-fn make_opaque(index: u64) -> Opaque {
-    Opaque(vec![index as u8 | 1; OPAQUE as usize])
+fn make_opaque(touched: u64) -> impl Fn(u64) -> Opaque + Sync {
+    move |index| {
+        drop(touch(touched));
+        Opaque(vec![index as u8 | 1; OPAQUE as usize])
+    }
+}
+
+/// Memory of which the system has to give every page, until it is dropped.
+fn touch(bytes: u64) -> Vec<u8> {
+    let mut working = vec![0u8; bytes as usize];
+    working.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+    black_box(working)
 }
