@@ -55,6 +55,9 @@ fn physical() -> Option<usize> {
 }
 
 #[cfg(target_os = "linux")]
+pub(crate) use linux::online;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use std::collections::BTreeSet;
     use std::fs;
@@ -81,6 +84,12 @@ mod linux {
             cores += 1;
         }
         (cores > 0).then_some(cores)
+    }
+
+    /// Processors that the system uses, by the files under `root`.
+    pub(crate) fn online(root: &Path) -> Option<usize> {
+        let online = fs::read_to_string(root.join("sys/devices/system/cpu/online")).ok()?;
+        list(&online).map(|processors| processors.len())
     }
 
     /// The numbers of a list as the kernel writes it, such as `0-3,8`.

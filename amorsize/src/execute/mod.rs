@@ -605,7 +605,7 @@ impl Engine {
     fn situation(&mut self, line: &mut Line<'_>) -> Result<Situation, Error> {
         let found = match self.options.wanted_threads() {
             Some(threads) => Expected { threads, most: threads, warm: false },
-            None => pool::expected_threads(self.ledger.outer_budget().is_some()),
+            None => pool::expected_threads(self.ledger.outer_budget().is_some(), self.learned.waits.are_long()),
         };
         let Expected { threads, most, warm } = found;
         let budget = self.budget()?.clone();

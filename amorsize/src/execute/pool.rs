@@ -1,14 +1,17 @@
 //! The only place that knows rayon. Instantiated once, whatever the function.
 
+use std::error::Error as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
 use super::control::Place;
 use crate::cores;
 use crate::error::{Error, ErrorKind};
+use crate::memory::{Started, most_threads};
 use crate::thread_time::IS_TOLD;
 
 /// More threads of our own than this there are not, over all runs of the process, unless it has more than 64 cores. Starting so many
@@ -16,6 +19,8 @@ use crate::thread_time::IS_TOLD;
 const MOST_OWN: usize = 256;
 /// With many cores it is this much for each: a function that waits three quarters of its time then keeps all of them busy.
 const OWN_PER_CORE: usize = 4;
+/// What the limits of the process leave for them is looked at again after this time: it takes 140 us, a thousandth of it.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// A piece of work that is done on a pool until it says that it is done.
 pub(crate) trait Job: Sync {
@@ -143,17 +148,20 @@ struct OwnJobs {
     closed: bool,
 }
 
-/// Threads of all runs.
+/// Threads of all runs, now and at most.
 static OWN_THREADS: AtomicUsize = AtomicUsize::new(0);
+static MOST_OWN_THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// One of them.
 struct Counted;
 
 impl Counted {
     fn new() -> Option<Self> {
-        let most = most_own();
+        let most = room_for_own();
         let more = |count: usize| (count < most).then_some(count + 1);
-        OWN_THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
+        let before = OWN_THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        MOST_OWN_THREADS.fetch_max(before + 1, Ordering::Relaxed);
+        Some(Self)
     }
 }
 
@@ -245,8 +253,9 @@ pub(crate) struct Expected {
     pub(crate) warm: bool,
 }
 
-/// How many threads a run would find that is `nested` in a call of another run or not. Starts none.
-pub(crate) fn expected_threads(nested: bool) -> Expected {
+/// How many threads a run would find that is `nested` in a call of another run or not, and that `waits` as far as it is known. Starts
+/// none.
+pub(crate) fn expected_threads(nested: bool, waits: bool) -> Expected {
     let (pool, warm) = pool_threads();
     // Where it can't be seen that a function waits, whoever made a larger pool knows better.
     let threads = if IS_TOLD { pool.min(cores::usable()) } else { pool };
@@ -256,7 +265,9 @@ pub(crate) fn expected_threads(nested: bool) -> Expected {
         // The outer run finds out what pays; both would multiply.
         threads
     } else {
-        most_own().max(threads)
+        // Other functions are not to pay for what is only of interest to one that waits.
+        let own = if waits { room_for_own() } else { most_own() };
+        own.max(threads)
     };
     Expected { threads, most, warm }
 }
@@ -279,6 +290,21 @@ fn pool_threads() -> (usize, bool) {
 
 fn most_own() -> usize {
     MOST_OWN.max(OWN_PER_CORE * cores::usable())
+}
+
+/// The same, as far as the limits of the process leave room for it.
+fn room_for_own() -> usize {
+    static LOOKED: Mutex<Option<(Instant, usize)>> = Mutex::new(None);
+
+    let mut looked = LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    if let Some((_, room)) = looked.filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_EVERY) {
+        return room;
+    }
+    let started = Started { now: OWN_THREADS.load(Ordering::Relaxed), most: MOST_OWN_THREADS.load(Ordering::Relaxed) };
+    let room = most_threads(started, most_own());
+    *looked = Some((now, room));
+    room
 }
 
 #[cfg(test)]

@@ -11,5 +11,6 @@ pub(crate) mod trim;
 pub(crate) mod watch;
 pub(crate) mod working;
 
+pub(crate) use available::{Started, most_threads};
 pub use bytes::Bytes;
 pub(crate) use bytes::MOST_BYTES;

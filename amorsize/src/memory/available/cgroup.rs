@@ -1,5 +1,6 @@
-//! What the cgroups of the process leave, v1 and v2, from its own up to the root.
+//! The memory and the tasks that the cgroups of the process leave, v1 and v2, from its own up to the root.
 
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -28,17 +29,11 @@ impl Cgroups {
     /// Finds the cgroups of a process from its `/proc/self/cgroup`, on a system whose files lie under `root`. With both versions
     /// mounted ("hybrid") both count.
     pub(super) fn find(own: &str, mountinfo: Option<&str>, root: &Path) -> Self {
-        let mounts = mountinfo.map_or_else(|| usual_mounts(root), mounts);
         let mut found = Self::default();
-        for (version, path) in memberships(own) {
-            let Some((own, mount)) = place(version, path, &mounts) else { continue };
-            let (own, mount) = (under(root, &own), under(root, mount));
-            let mut levels = own.ancestors().take_while(|folder| folder.starts_with(&mount)).peekable();
-            // A container may be told the host's path, and find its own cgroup or one above it where the host has the root.
-            while levels.next_if(|folder| !folder.is_dir()).is_some() {}
-            let Some(own) = levels.next() else { continue };
+        for (version, folders) in hierarchies("memory", own, mountinfo, root) {
+            let Some((own, ancestors)) = folders.split_first() else { continue };
             found.levels.push(Level::new(version, own, true));
-            found.levels.extend(levels.map(|ancestor| Level::new(version, ancestor, false)));
+            found.levels.extend(ancestors.iter().map(|ancestor| Level::new(version, ancestor, false)));
             if version == Version::V2 {
                 found.pressure = Some(KeptFile::new(own.join("memory.pressure")));
             }
@@ -127,18 +122,45 @@ fn reclaimable(version: Version, stat: &str) -> u64 {
     bytes(inactive).saturating_add(bytes(active) / 2)
 }
 
+/// How many tasks, which are threads, the tightest cgroup of the process leaves; `None` where none has a limit. `own` is the process's
+/// `/proc/self/cgroup`.
+pub(super) fn tasks_left(own: &str, mountinfo: Option<&str>, root: &Path) -> Option<u64> {
+    let left = |folder: PathBuf| {
+        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+        // "max" is no number.
+        let limit = number(&read("pids.max")?)?;
+        Some(limit.saturating_sub(read("pids.current").as_deref().and_then(number).unwrap_or(0)))
+    };
+    let folders = hierarchies("pids", own, mountinfo, root).into_iter().flat_map(|(_, folders)| folders);
+    folders.filter_map(left).min()
+}
+
 // ---- where they are ----
 
-/// The hierarchies of `/proc/self/cgroup` that can limit memory, and the process's path in each.
-fn memberships(own: &str) -> impl Iterator<Item = (Version, &str)> {
-    own.lines().filter_map(|line| {
+/// The folders of the process's cgroups in each hierarchy that may have a controller, its own first and the root last, on a system
+/// whose files lie under `root`.
+fn hierarchies(controller: &str, own: &str, mountinfo: Option<&str>, root: &Path) -> Vec<(Version, Vec<PathBuf>)> {
+    let mounts = mountinfo.map_or_else(|| usual_mounts(controller, root), |mountinfo| mounts(controller, mountinfo));
+    let folders = |(version, path): (Version, &str)| {
+        let (own, mount) = place(version, path, &mounts)?;
+        let (own, mount) = (under(root, &own), under(root, mount));
+        let levels = own.ancestors().take_while(|folder| folder.starts_with(&mount));
+        // A container may be told the host's path, and find its own cgroup or one above it where the host has the root.
+        Some((version, levels.skip_while(|folder| !folder.is_dir()).map(Path::to_owned).collect()))
+    };
+    memberships(controller, own).filter_map(folders).collect()
+}
+
+/// The hierarchies of `/proc/self/cgroup` that may have a controller, and the process's path in each.
+fn memberships<'o>(controller: &str, own: &'o str) -> impl Iterator<Item = (Version, &'o str)> {
+    own.lines().filter_map(move |line| {
         let mut parts = line.splitn(3, ':');
         let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
         let version = if controllers.is_empty() {
             Version::V2
         } else {
             // A controller of v1 is mounted alone or with others.
-            controllers.split(',').find(|&controller| controller == "memory")?;
+            controllers.split(',').find(|&name| name == controller)?;
             Version::V1
         };
         Some((version, path))
@@ -154,20 +176,20 @@ struct Mount {
     point: PathBuf,
 }
 
-/// The mounts of hierarchies that can limit memory, from `/proc/self/mountinfo`.
-fn mounts(mountinfo: &str) -> Vec<Mount> {
-    mountinfo.lines().filter_map(mount).collect()
+/// The mounts of hierarchies that may have a controller, from `/proc/self/mountinfo`.
+fn mounts(controller: &str, mountinfo: &str) -> Vec<Mount> {
+    mountinfo.lines().filter_map(|line| mount(controller, line)).collect()
 }
 
 /// One line: `35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory`, with any number of fields
 /// before the dash.
-fn mount(line: &str) -> Option<Mount> {
+fn mount(controller: &str, line: &str) -> Option<Mount> {
     let (place, kind) = line.split_once(" - cgroup")?;
     let version = match kind.split_once(' ')? {
         ("2", _) => Version::V2,
         ("", rest) => {
             let options = rest.split(' ').nth(1)?;
-            options.split(',').find(|&option| option == "memory")?;
+            options.split(',').find(|&option| option == controller)?;
             Version::V1
         }
         _ => return None,
@@ -178,10 +200,10 @@ fn mount(line: &str) -> Option<Mount> {
 }
 
 /// Where hierarchies are mounted by nearly every system, for one that does not let its mounts be read.
-fn usual_mounts(root: &Path) -> Vec<Mount> {
+fn usual_mounts(controller: &str, root: &Path) -> Vec<Mount> {
     let mount = |version, point: &str| Mount { version, root: "/".into(), point: point.into() };
     let mut mounts = vec![
-        mount(Version::V1, "/sys/fs/cgroup/memory"),
+        mount(Version::V1, &format!("/sys/fs/cgroup/{controller}")),
         mount(Version::V2, "/sys/fs/cgroup"),
         // Beside v1.
         mount(Version::V2, "/sys/fs/cgroup/unified"),
@@ -242,8 +264,10 @@ mod tests {
     #[test]
     fn the_memory_controller_may_share_its_hierarchy() {
         let own = "12:cpuset:/c\n9:cpu,cpuacct:/x\n5:hugetlb,memory:/x/y:z\n1:name=memory:/n\n0::/user.slice/a b\n";
-        let found: Vec<_> = memberships(own).collect();
+        let found: Vec<_> = memberships("memory", own).collect();
         assert_eq!(found, [(Version::V1, "/x/y:z"), (Version::V2, "/user.slice/a b")]);
+        let found: Vec<_> = memberships("cpu", own).collect();
+        assert_eq!(found, [(Version::V1, "/x"), (Version::V2, "/user.slice/a b")]);
     }
 
     #[test]
@@ -256,7 +280,7 @@ mod tests {
             41 31 0:38 /.. /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n";
         let mount = |version, root: &str, point: &str| Mount { version, root: root.into(), point: point.into() };
         assert_eq!(
-            mounts(mountinfo),
+            mounts("memory", mountinfo),
             [mount(Version::V1, "/docker/01", "/a b/me\\m"), mount(Version::V2, "/..", "/sys/fs/cgroup/unified"),]
         );
     }
@@ -325,8 +349,8 @@ mod tests {
             let _ = (limit(&text), reclaimable(Version::V1, &text), reclaimable(Version::V2, &text));
             let line = format!("35 31 0:32 {field} {field} rw {text} - cgroup cgroup rw,memory");
             let version2 = format!("1 1 0:1 /{field} /{text} - cgroup2 {text} {field}");
-            let found = mounts(&format!("{text}\n{line}\n{version2}\n"));
-            for (version, path) in memberships(&format!("{text}\n0::{field}\n1:memory:/{field}\n")) {
+            let found = mounts("memory", &format!("{text}\n{line}\n{version2}\n"));
+            for (version, path) in memberships("memory", &format!("{text}\n0::{field}\n1:memory:/{field}\n")) {
                 let _ = place(version, path, &found);
             }
         }

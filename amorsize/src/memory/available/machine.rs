@@ -23,11 +23,7 @@ pub(super) struct ResourceLimits {
 
 impl ResourceLimits {
     pub(super) fn parse(limits: &str) -> Self {
-        // "unlimited" is no number.
-        let soft = |name: &str| -> Option<u64> {
-            limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
-        };
-        Self { address_space: soft("Max address space"), data: soft("Max data size") }
+        Self { address_space: soft(limits, "Max address space"), data: soft(limits, "Max data size") }
     }
 
     pub(super) fn are_set(self) -> bool {
@@ -36,12 +32,30 @@ impl ResourceLimits {
 
     /// What the limits leave beside what the process has mapped.
     pub(super) fn left(self, statm: Option<&str>) -> Option<Bytes> {
-        // Without a figure of what is mapped the limit itself is the most that can be left.
-        let mapped = |field| statm.and_then(|statm| pages(statm, field)).unwrap_or(Bytes::ZERO);
-        let left = |limit: Option<u64>, field| Some(Bytes::new(limit?).saturating_sub(mapped(field)));
-        // The sixth field counts stacks too, which `RLIMIT_DATA` does not: a little less is left then than there is.
-        [left(self.address_space, 0), left(self.data, 5)].into_iter().flatten().min()
+        [self.address_space_left(statm), self.data_left(statm)].into_iter().flatten().min()
     }
+
+    /// What `RLIMIT_AS` leaves.
+    pub(super) fn address_space_left(self, statm: Option<&str>) -> Option<Bytes> {
+        left(self.address_space, statm, 0)
+    }
+
+    /// What `RLIMIT_DATA` leaves. The sixth field counts the main thread's stack too, which the limit does not: a little less is
+    /// left then than there is.
+    pub(super) fn data_left(self, statm: Option<&str>) -> Option<Bytes> {
+        left(self.data, statm, 5)
+    }
+}
+
+/// The soft limit of that name in `/proc/self/limits`; "unlimited" is no number.
+pub(super) fn soft(limits: &str, name: &str) -> Option<u64> {
+    limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+}
+
+fn left(limit: Option<u64>, statm: Option<&str>, field: usize) -> Option<Bytes> {
+    // Without a figure of what is mapped the limit itself is the most that can be left.
+    let mapped = statm.and_then(|statm| pages(statm, field)).unwrap_or(Bytes::ZERO);
+    Some(Bytes::new(limit?).saturating_sub(mapped))
 }
 
 /// The process's resident memory.
@@ -63,7 +77,7 @@ pub(super) fn stalled(pressure: &str) -> Option<Duration> {
 
 /// The size of a page, which is 4 KiB on most machines, but 16 or 64 KiB on some: from the auxiliary vector (`AT_PAGESZ`), which
 /// the kernel shows as pairs of words.
-fn page_size() -> Option<u64> {
+pub(super) fn page_size() -> Option<u64> {
     const AT_PAGESZ: usize = 6;
     static PAGE: OnceLock<Option<u64>> = OnceLock::new();
     *PAGE.get_or_init(|| {

@@ -1,4 +1,5 @@
-//! What the system says of memory: how much the process may still take, how much it has, how long it waited for some.
+//! What the system says of memory: how much the process may still take, how much it has, how long it waited for some; and how many
+//! threads its limits bear.
 //!
 //! On Linux the kernel's files are read directly: that sees every cgroup from the process's own up to the root, and counts page
 //! cache that can be dropped as available. sysinfo sees the first only through its list of processes, and the second not at all.
@@ -14,11 +15,23 @@ mod linux;
 mod machine;
 #[cfg(not(target_os = "linux"))]
 mod other_systems;
+#[cfg(target_os = "linux")]
+mod tasks;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{available, resident, stalled};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other_systems::{available, resident, stalled};
+pub(crate) use other_systems::{available, most_threads, resident, stalled};
+#[cfg(target_os = "linux")]
+pub(crate) use tasks::most_threads;
+
+/// Threads of runs, which are part of what the limits' figures count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) now: usize,
+    /// At most so far: what was reserved for them stays.
+    pub(crate) most: usize,
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
+use super::Started;
 use crate::memory::Bytes;
 use crate::system_calls::max_resident;
 
@@ -33,6 +34,12 @@ fn resident_now() -> Option<Bytes> {
 /// Not told by these systems.
 pub(crate) fn stalled() -> Option<Duration> {
     None
+}
+
+/// So many threads may run at a time: `enough`, as far as it is known. macOS counts processes against `RLIMIT_NPROC`, not threads, and
+/// does not enforce `RLIMIT_AS`.
+pub(crate) fn most_threads(_started: Started, enough: usize) -> usize {
+    enough
 }
 
 fn kept() -> MutexGuard<'static, Option<System>> {
