@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crate::memory::Bytes;
 
-/// How long the children of this process ran that it has waited for, with those that they have waited for; takes 0.4 us.
+/// How long the children ran that this process has waited for, and those that they have waited for.
 ///
-/// The time of a child is added as a whole when somebody waits for it. So it is part of the call that does, as in `Command::output`.
+/// The time of a child is added as a whole when somebody waits for it, as `Command::output` does.
+/// Looking takes a third of a look at the process's clock.
 pub(crate) fn children_ran() -> Option<Duration> {
     system::children_ran()
 }
@@ -21,7 +22,8 @@ pub(crate) fn max_resident() -> Option<Bytes> {
     system::max_resident()
 }
 
-/// Has glibc's allocator give freed memory back to the system. Other C libraries have no such function.
+/// Has glibc's allocator give freed memory back to the system. Other C libraries have no such
+/// function.
 pub(crate) fn trim_glibc() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it may be called by any thread at any time; what is allocated stays where it is.

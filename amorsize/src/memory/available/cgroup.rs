@@ -1,4 +1,5 @@
-//! The memory and the tasks that the cgroups of the process leave, v1 and v2, from its own up to the root.
+//! The memory and the tasks that the cgroups of the process leave, v1 and v2, from its own up to
+//! the root.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -122,8 +123,8 @@ fn reclaimable(version: Version, stat: &str) -> u64 {
     bytes(inactive).saturating_add(bytes(active) / 2)
 }
 
-/// How many tasks, which are threads, the tightest cgroup of the process leaves; `None` where none has a limit. `own` is the process's
-/// `/proc/self/cgroup`.
+/// How many tasks, which are threads, the tightest cgroup of the process leaves; `None` where none
+/// has a limit. `own` is the process's `/proc/self/cgroup`.
 pub(super) fn tasks_left(own: &str, mountinfo: Option<&str>, root: &Path) -> Option<u64> {
     let left = |folder: PathBuf| {
         let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
@@ -137,21 +138,23 @@ pub(super) fn tasks_left(own: &str, mountinfo: Option<&str>, root: &Path) -> Opt
 
 // ---- where they are ----
 
-/// The folders of the process's cgroups in each hierarchy that may have a controller, its own first and the root last, on a system
-/// whose files lie under `root`.
+/// The folders of the process's cgroups in each hierarchy that may have a controller, its own first
+/// and the root last. The files of the system lie under `root`.
 fn hierarchies(controller: &str, own: &str, mountinfo: Option<&str>, root: &Path) -> Vec<(Version, Vec<PathBuf>)> {
     let mounts = mountinfo.map_or_else(|| usual_mounts(controller, root), |mountinfo| mounts(controller, mountinfo));
     let folders = |(version, path): (Version, &str)| {
         let (own, mount) = place(version, path, &mounts)?;
         let (own, mount) = (under(root, &own), under(root, mount));
         let levels = own.ancestors().take_while(|folder| folder.starts_with(&mount));
-        // A container may be told the host's path, and find its own cgroup or one above it where the host has the root.
+        // A container may be told the host's path, and find its own cgroup or one above it where
+        // the host has the root.
         Some((version, levels.skip_while(|folder| !folder.is_dir()).map(Path::to_owned).collect()))
     };
     memberships(controller, own).filter_map(folders).collect()
 }
 
-/// The hierarchies of `/proc/self/cgroup` that may have a controller, and the process's path in each.
+/// The hierarchies of `/proc/self/cgroup` that may have a controller, and the process's path in
+/// each.
 fn memberships<'o>(controller: &str, own: &'o str) -> impl Iterator<Item = (Version, &'o str)> {
     own.lines().filter_map(move |line| {
         let mut parts = line.splitn(3, ':');

@@ -35,13 +35,13 @@ impl ResourceLimits {
         [self.address_space_left(statm), self.data_left(statm)].into_iter().flatten().min()
     }
 
-    /// What `RLIMIT_AS` leaves.
+    /// The bytes that `RLIMIT_AS` leaves.
     pub(super) fn address_space_left(self, statm: Option<&str>) -> Option<Bytes> {
         left(self.address_space, statm, 0)
     }
 
-    /// What `RLIMIT_DATA` leaves. The sixth field counts the main thread's stack too, which the limit does not: a little less is
-    /// left then than there is.
+    /// The bytes that `RLIMIT_DATA` leaves. The sixth field counts the main thread's stack too,
+    /// which the limit does not: a little less is left then than there is.
     pub(super) fn data_left(self, statm: Option<&str>) -> Option<Bytes> {
         left(self.data, statm, 5)
     }
@@ -56,6 +56,11 @@ fn left(limit: Option<u64>, statm: Option<&str>, field: usize) -> Option<Bytes> 
     // Without a figure of what is mapped the limit itself is the most that can be left.
     let mapped = statm.and_then(|statm| pages(statm, field)).unwrap_or(Bytes::ZERO);
     Some(Bytes::new(limit?).saturating_sub(mapped))
+}
+
+/// The part of the address space that the process has mapped.
+pub(super) fn mapped(statm: &str) -> Option<Bytes> {
+    pages(statm, 0)
 }
 
 /// The process's resident memory.

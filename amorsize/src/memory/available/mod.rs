@@ -1,5 +1,5 @@
-//! What the system says of memory: how much the process may still take, how much it has, how long it waited for some; and how many
-//! threads its limits bear.
+//! What the system says of memory: how much the process may still take, how much it has, how long
+//! it waited for some; and how many threads its limits bear.
 //!
 //! On Linux the kernel's files are read directly: that sees every cgroup from the process's own up to the root, and counts page
 //! cache that can be dropped as available. sysinfo sees the first only through its list of processes, and the second not at all.
@@ -25,7 +25,7 @@ pub(crate) use other_systems::{available, most_threads, resident, stalled};
 #[cfg(target_os = "linux")]
 pub(crate) use tasks::most_threads;
 
-/// Threads of runs, which are part of what the limits' figures count.
+/// Threads of runs, which the figures of the limits contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Started {
     pub(crate) now: usize,

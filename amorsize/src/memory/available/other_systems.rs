@@ -36,8 +36,8 @@ pub(crate) fn stalled() -> Option<Duration> {
     None
 }
 
-/// So many threads may run at a time: `enough`, as far as it is known. macOS counts processes against `RLIMIT_NPROC`, not threads, and
-/// does not enforce `RLIMIT_AS`.
+/// The threads that the limits of the process bear: `enough`, as far as it is known. macOS counts
+/// processes against `RLIMIT_NPROC`, not threads, and does not enforce `RLIMIT_AS`.
 pub(crate) fn most_threads(_started: Started, enough: usize) -> usize {
     enough
 }

@@ -1,23 +1,28 @@
-//! How many threads of a run's own the limits of the process bear on Linux, where a thread is a task.
+//! How many threads of a run's own the limits of the process bear on Linux, where a thread is a
+//! task.
 //!
-//! Read are `RLIMIT_AS`, `RLIMIT_DATA` and `RLIMIT_NPROC` from `/proc/self/limits`, and `pids.max` of every cgroup from the process's own
-//! up to the root. Of what each leaves runs take half at most: the program and its neighbours need the other half, and who meets such
-//! a limit seldom bears it as well as a run does.
+//! `RLIMIT_AS`, `RLIMIT_DATA` and `RLIMIT_NPROC` are read from `/proc/self/limits`, and `pids.max`
+//! of every cgroup from the process's own up to the root. Runs take half at most of what each
+//! leaves. The program and its neighbours need the other half, and few programs go on without a
+//! thread that they are refused, as a run does.
 //!
-//! It takes 140 us, in a machine with 20 mounts and four cgroups (`cargo test --release -p amorsize --lib -- --ignored --nocapture
-//! how_long_the_limits_of_threads_take`), so it is only asked for functions that wait.
+//! It takes 150 us of processor time on a machine with 20 mounts, so it is only asked for functions
+//! that wait (`cargo test --release -p amorsize --lib -- --ignored --nocapture how_long_the_limits`).
 
 use std::env;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
-use super::machine::{ResourceLimits, soft};
+use super::kept_file::read_long;
+use super::machine::{self, ResourceLimits, soft};
 use super::{Started, cgroup};
 use crate::cores;
 use crate::memory::Bytes;
 
-/// What glibc reserves of the address space for each thread that allocates, until there are so many arenas for each processor.
+/// The address space that glibc reserves for each thread that allocates, an arena,
 const ARENA: Bytes = if cfg!(target_pointer_width = "64") { Bytes::mib(64) } else { Bytes::mib(1) };
+/// until there are this many for each processor.
 const ARENAS_PER_PROCESSOR: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 /// The stack of a thread of the standard library's, unless `RUST_MIN_STACK` says otherwise.
 const STACK: Bytes = Bytes::mib(2);
@@ -25,54 +30,61 @@ const STACK: Bytes = Bytes::mib(2);
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
-/// So many threads may run at a time, over all runs of the process; no more than `enough` are asked for.
+/// The threads that may run at a time, over all runs of the process; `enough` where there may be
+/// more.
 pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
-    let space = Space::of_this_process();
+    static MAPPED_BEFORE: OnceLock<Bytes> = OnceLock::new();
+
+    // It is asked before the first thread is started.
+    let mapped = || fs::read_to_string("/proc/self/statm").ok().and_then(|statm| machine::mapped(&statm));
+    let mapped_before = *MAPPED_BEFORE.get_or_init(|| mapped().unwrap_or(Bytes::ZERO));
+    let space = Space { mapped_before, ..Space::of_this_process() };
     most_under(Path::new("/"), &space, started, enough)
 }
 
-/// The same for a system whose files lie under `root`.
+/// The same by the files under `root`.
 fn most_under(root: &Path, space: &Space, started: Started, enough: usize) -> usize {
     let read = |path: &str| fs::read_to_string(root.join(path)).ok();
     let limits = read("proc/self/limits").unwrap_or_default();
     let by_space = most_by_space(ResourceLimits::parse(&limits), read("proc/self/statm").as_deref(), space, started);
     let by_cgroups = read("proc/self/cgroup").and_then(|own| {
-        let mountinfo = read("proc/self/mountinfo");
-        cgroup::tasks_left(&own, mountinfo.as_deref(), root)
+        let mountinfo = read_long(&root.join("proc/self/mountinfo")).ok();
+        cgroup::tasks_left(&own, mountinfo.as_deref().map(String::from_utf8_lossy).as_deref(), root)
     });
     let by_cgroups = by_cgroups.map(|left| half(left, started.now));
     let by_user = soft(&limits, "Max processes").and_then(|limit| {
+        // To count a user's tasks takes the files of all processes. The tasks of the whole system
+        // are in one, and mostly the limit is far from those.
+        let all = read("proc/loadavg").and_then(|loadavg| all_tasks(&loadavg));
+        let leaves = |used: u64| half(limit.saturating_sub(used), started.now);
+        if all.is_some_and(|all| leaves(all) >= enough) {
+            return None;
+        }
         let status = read("proc/self/status")?;
         if is_exempt(&status, read("proc/self/uid_map").as_deref()) {
             return None;
         }
-        // Who are a user's tasks is only told by the files of all processes. All tasks of the system are told by one, and mostly the
-        // limit is far from those.
-        let all = read("proc/loadavg").and_then(|loadavg| all_tasks(&loadavg));
-        let by_all = all.map(|all| half(limit.saturating_sub(all), started.now));
-        if by_all.is_some_and(|most| most >= enough) {
-            return by_all;
-        }
-        let used = tasks_of(root, user(&status)?).or(all)?;
-        Some(half(limit.saturating_sub(used), started.now))
+        tasks_of(root, user(&status)?).or(all).map(leaves)
     });
     [by_space, by_cgroups, by_user].into_iter().flatten().fold(enough, usize::min)
 }
 
-/// Half of what is left for tasks, of which some are there.
+/// Half of the tasks that are left and those that are there.
 fn half(left: u64, there: usize) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).saturating_add(there) / 2
 }
 
 // ---- address space ----
 
-/// What threads take of the address space.
+/// The address space that threads take.
 #[derive(Clone, Copy, Debug)]
 struct Space {
     stack: Bytes,
-    /// What the allocator reserves for each of so many threads.
+    /// The allocator reserves this much for each thread, until there are this many.
     arena: Bytes,
     arenas: usize,
+    /// The process had mapped this much when there were no threads yet.
+    mapped_before: Bytes,
 }
 
 impl Space {
@@ -84,15 +96,25 @@ impl Space {
         let asked = most_arenas(arena_max.as_deref(), tunables.as_deref());
         // Another allocator may be the program's, but nothing says so, and they reserve memory too.
         let arenas = if cfg!(target_env = "gnu") { asked.unwrap_or(ARENAS_PER_PROCESSOR * processors) } else { 0 };
-        Self { stack, arena: ARENA, arenas }
+        Self { stack, arena: ARENA, arenas, mapped_before: Bytes::ZERO }
     }
 
-    /// What is taken by threads that are there, or were.
-    fn taken(&self, started: Started) -> Bytes {
-        self.stack * started.now as u64 + self.arena * started.most.min(self.arenas) as u64
+    /// The bytes that this many threads take.
+    #[cfg(test)]
+    fn of_threads(&self, threads: usize) -> Bytes {
+        self.stack * threads as u64 + self.arena * threads.min(self.arenas) as u64
     }
 
-    /// So many threads take no more than that.
+    /// The part of `mapped` bytes that belongs to threads that are there, or were. A thread that
+    /// never allocates has no arena. But all of them together have no more than the process has
+    /// grown by.
+    fn taken(&self, started: Started, mapped: Bytes) -> Bytes {
+        let stacks = self.stack * started.now as u64;
+        let grown = mapped.saturating_sub(self.mapped_before).saturating_sub(stacks);
+        stacks + grown.min(self.arena * started.most.min(self.arenas) as u64)
+    }
+
+    /// The threads that take no more than that.
     fn most_threads(&self, bytes: Bytes) -> usize {
         let threads =
             |bytes: Bytes, each: Bytes| usize::try_from(bytes.as_u64() / each.as_u64().max(1)).unwrap_or(usize::MAX);
@@ -104,11 +126,12 @@ impl Space {
     }
 }
 
-/// The threads that half of what the limits leave has room for, with what the threads have that are there. Of `RLIMIT_DATA` an arena
-/// takes only what is used of it.
+/// The threads that fit into half of what the limits leave. The bytes of threads that are there
+/// count as left. Only the used part of an arena counts for `RLIMIT_DATA`, which is little.
 fn most_by_space(limits: ResourceLimits, statm: Option<&str>, space: &Space, started: Started) -> Option<usize> {
+    let mapped = statm.and_then(machine::mapped).unwrap_or(Bytes::ZERO);
     let most = |left: Bytes, space: Space| {
-        let half = (left + space.taken(started)).as_u64() / 2;
+        let half = (left + space.taken(started, mapped)).as_u64() / 2;
         space.most_threads(Bytes::new(half))
     };
     let by_address_space = limits.address_space_left(statm).map(|left| most(left, *space));
@@ -136,8 +159,8 @@ fn user(status: &str) -> Option<u64> {
     figure(status, "Uid")?.parse().ok()
 }
 
-/// Whether a process is not bound by its user's limit: it is root, or has one of two capabilities. Within a user namespace neither
-/// counts, which shows in the map of its users.
+/// Says if a process is not bound by its user's limit, because it is root, or has one of two
+/// capabilities. Neither counts within a user namespace, which shows in the map of its users.
 fn is_exempt(status: &str, uid_map: Option<&str>) -> bool {
     let is_everyone = |map: &str| map.split_whitespace().eq(["0", "0", "4294967295"]);
     let capabilities = figure(status, "CapEff").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
@@ -153,7 +176,8 @@ fn all_tasks(loadavg: &str) -> Option<u64> {
     all.parse().ok().filter(|&all| all > 0)
 }
 
-/// The tasks of a user, as far as this process sees them: not those in other containers. Takes some 15 us for each process.
+/// The tasks of a user, as far as this process sees them: not those in other containers. It takes
+/// some 15 us for each process.
 fn tasks_of(root: &Path, user: u64) -> Option<u64> {
     let processes = fs::read_dir(root.join("proc")).ok()?.flatten();
     let processes = processes.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
@@ -178,10 +202,11 @@ mod tests {
 
     const NONE: Started = Started { now: 0, most: 0 };
     /// Two processors.
-    const SPACE: Space = Space { stack: STACK, arena: ARENA, arenas: 16 };
+    const SPACE: Space = Space { stack: STACK, arena: ARENA, arenas: 16, mapped_before: Bytes::ZERO };
     const ENOUGH: usize = 256;
 
-    /// A process of a user who is not root, in a system of 400 tasks; `limits` are lines of `/proc/self/limits`.
+    /// A process of a user who is not root, in a system of 400 tasks; `limits` are lines of
+    /// `/proc/self/limits`.
     fn machine(limits: &[(&str, &str)], files: &[(&str, &str)]) -> Recorded {
         let machine = Recorded::new();
         let line = |(name, soft): &(&str, &str)| format!("{name:<26}{soft:<21}unlimited            units\n");
@@ -227,10 +252,26 @@ mod tests {
         assert_eq!(most_of(3 << 30, NONE), (1536 - 16 * 64) / 2);
         assert_eq!(most_of(16 << 30, NONE), ENOUGH);
         assert_eq!((most_of(0, NONE), most_of(100 << 20, NONE)), (0, 0));
-        // Those that are there, or were, don't make it less each time.
-        let left = 2048 - 15 * 66;
-        assert_eq!(most_of(left << 20, Started { now: 15, most: 15 }), 15);
-        assert_eq!(most_of((left + 15 * 2) << 20, Started { now: 0, most: 15 }), 15);
+    }
+
+    #[test]
+    fn threads_that_are_there_make_it_neither_less_nor_more() {
+        let limit = Bytes::gib(4).as_u64();
+        // With 2 GiB left, then 15 threads with an arena each, then their arenas alone.
+        let most_of = |mapped: Bytes, started| {
+            let limits = ResourceLimits::parse(&format!("Max address space {limit} unlimited bytes"));
+            let statm = format!("{} 0 0 0 0 0 0", mapped.as_u64() / page_size().unwrap());
+            let space = Space { mapped_before: Bytes::gib(2), ..SPACE };
+            most_by_space(limits, Some(&statm), &space, started).unwrap()
+        };
+        assert_eq!(most_of(Bytes::gib(2), NONE), 15);
+        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(66) * 15, Started { now: 15, most: 15 }), 15);
+        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(64) * 15, Started { now: 0, most: 15 }), 15);
+        // Threads of another allocator, which have no arenas that could be used again.
+        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(2) * 15, Started { now: 15, most: 15 }), 15);
+        assert_eq!(most_of(Bytes::gib(2), Started { now: 0, most: 15 }), 15);
+        // The program has taken half of it meanwhile.
+        assert_eq!(most_of(Bytes::gib(3), NONE), 7);
     }
 
     #[test]
@@ -364,15 +405,16 @@ mod tests {
             arenas in 0usize..200,
             now in 0usize..300,
             before in 0usize..300,
+            pages in 0u64..1 << 24,
         ) {
-            let space = Space { stack: Bytes::new(stack), arena: ARENA, arenas };
+            let space = Space { stack: Bytes::new(stack), arena: ARENA, arenas, mapped_before: Bytes::ZERO };
             let started = Started { now, most: now + before };
-            let limits = ResourceLimits::parse(&format!("Max address space {left} unlimited bytes"));
-            let most = most_by_space(limits, Some("0 0 0 0 0 0 0"), &space, started).unwrap();
-            let half = (left + space.taken(started).as_u64()) / 2;
-            let takes = |threads| space.taken(Started { now: threads, most: threads }).as_u64();
-            prop_assert!(takes(most) <= half);
-            prop_assert!(takes(most + 1) > half);
+            let limit = Bytes::new(left) + Bytes::new(page_size().unwrap()) * pages;
+            let limits = ResourceLimits::parse(&format!("Max address space {} unlimited bytes", limit.as_u64()));
+            let most = most_by_space(limits, Some(&format!("{pages} 0 0 0 0 0 0")), &space, started).unwrap();
+            let half = (left + space.taken(started, limit.saturating_sub(Bytes::new(left))).as_u64()) / 2;
+            prop_assert!(space.of_threads(most).as_u64() <= half);
+            prop_assert!(space.of_threads(most + 1).as_u64() > half);
         }
 
         #[test]
