@@ -193,12 +193,14 @@ impl Climb {
         self.window = Window::leaving_out(level);
     }
 
-    /// Notes that a chunk ended. Gives the new level where that changes.
+    /// Notes that a chunk ended. Gives the new level where that changes. It is a higher one only if
+    /// memory `has_room` for more calls.
     pub(crate) fn chunk_ended(
         &mut self,
         now: Instant,
         (items, seconds): (usize, f64),
         waits: &Waits,
+        has_room: bool,
         process_ran: &dyn Fn() -> Option<Duration>,
     ) -> Option<usize> {
         if !self.is_possible() || !(waits.are_long() || self.is_above_cores()) {
@@ -237,7 +239,7 @@ impl Climb {
             stretch: waits.stretch_of_late(),
         };
         let before = self.level;
-        let level = self.step(seen);
+        let level = self.step(seen, has_room);
         if level == before {
             // The next window begins where this one ends.
             self.window = Window::default();
@@ -249,7 +251,7 @@ impl Climb {
     }
 
     /// Decides after a window.
-    fn step(&mut self, seen: Seen) -> usize {
+    fn step(&mut self, seen: Seen, has_room: bool) -> usize {
         let level = self.level;
         // What the process keeps busy is not only the calls' own threads.
         let idle = self.cores as f64 / seen.busy;
@@ -279,7 +281,7 @@ impl Climb {
         // Half of the step that did not pay may.
         let step = if step < self.ceiling { step } else { STEP / 2 * level };
         let next = step.min(wanted.ceil() as usize);
-        if seen.occupied < OCCUPIED || next >= self.ceiling || wanted < LEAST_STEP * level as f64 {
+        if !has_room || seen.occupied < OCCUPIED || next >= self.ceiling || wanted < LEAST_STEP * level as f64 {
             return level;
         }
         self.before = Some(Before { level, seen });
@@ -324,7 +326,7 @@ mod tests {
     fn climb(cores: usize, most: usize, calls: Calls, windows: usize) -> (Climb, Vec<usize>) {
         let mut climb = Climb::new(cores, cores, most);
         let levels = (0..windows).map(|_| {
-            climb.level = climb.step(calls.seen(cores, climb.level));
+            climb.level = climb.step(calls.seen(cores, climb.level), true);
             climb.level
         });
         let levels = levels.collect();
@@ -371,7 +373,7 @@ mod tests {
         assert!((4..40).contains(&above), "{above}");
         // And then a device that became better is noticed.
         let calls = Calls { ran: 10e-6, waited: 5e-3, permits: 200 };
-        (0..2 * MOST_PATIENCE).for_each(|_| climb.level = climb.step(calls.seen(2, climb.level)));
+        (0..2 * MOST_PATIENCE).for_each(|_| climb.level = climb.step(calls.seen(2, climb.level), true));
         assert!(climb.level >= 128, "{}", climb.level);
     }
 
@@ -379,9 +381,9 @@ mod tests {
     fn calls_that_begin_to_compute_get_threads_taken_away() {
         let (mut climb, _) = climb(2, 256, Calls { ran: 10e-6, waited: 5e-3, permits: MANY }, 10);
         assert_eq!(climb.level, 256);
-        climb.level = climb.step(Calls { ran: 1e-3, waited: 1e-3, permits: MANY }.seen(2, 256));
+        climb.level = climb.step(Calls { ran: 1e-3, waited: 1e-3, permits: MANY }.seen(2, 256), true);
         assert_eq!(climb.level, 4);
-        climb.level = climb.step(Calls { ran: 1e-3, waited: 0.0, permits: MANY }.seen(2, 4));
+        climb.level = climb.step(Calls { ran: 1e-3, waited: 0.0, permits: MANY }.seen(2, 4), true);
         assert_eq!(climb.level, 2);
     }
 
@@ -389,8 +391,55 @@ mod tests {
     fn threads_that_have_nothing_to_run_are_enough() {
         let mut climb = Climb::new(2, 2, 256);
         let seen = Calls { ran: 10e-6, waited: 5e-3, permits: MANY }.seen(2, 2);
-        assert_eq!(climb.step(Seen { occupied: 0.5, ..seen }), 2);
-        assert_eq!(climb.step(seen), 8);
+        assert_eq!(climb.step(Seen { occupied: 0.5, ..seen }, true), 2);
+        assert_eq!(climb.step(seen, true), 8);
+    }
+
+    #[test]
+    fn there_are_no_more_threads_while_memory_has_no_room_for_their_calls() {
+        let mut climb = Climb::new(2, 2, 256);
+        let calls = Calls { ran: 10e-6, waited: 5e-3, permits: MANY };
+        assert_eq!(climb.step(calls.seen(2, 2), false), 2);
+        climb.level = climb.step(calls.seen(2, 2), true);
+        assert_eq!(climb.level, 8);
+        // What was gained stays, and what does not pay is undone all the same.
+        assert_eq!(climb.step(calls.seen(2, 8), false), 8);
+        climb.level = climb.step(calls.seen(2, 8), true);
+        assert_eq!((climb.level, climb.step(calls.seen(2, 8), false)), (32, 8));
+    }
+
+    #[test]
+    fn a_function_whose_child_processes_keep_the_cores_busy_gets_no_more() {
+        // Each call waits for a child that computes for 5 ms.
+        let mut waits = Waits::default();
+        let child =
+            crate::thread_time::Use { seconds: 5.5e-3, ran: 0.3e-3, queued: 0.0, process_ran: 5.3e-3, closely: true };
+        waits.add(child, true);
+        assert_eq!(waits.threads_if_alone(2), 2.0);
+        let mut climb = Climb::new(2, 2, 256);
+        let begun = Instant::now();
+        let mut seconds = Duration::ZERO;
+        for round in 1..=100 {
+            seconds += Duration::from_secs_f64(2.0 * child.process_ran);
+            let at = begun + Duration::from_secs_f64(f64::from(round) * child.seconds);
+            for _ in 0..2 {
+                waits.add(child, false);
+                assert_eq!(climb.chunk_ended(at, (1, child.seconds), &waits, true, &|| Some(seconds)), None);
+            }
+        }
+        // Children that sleep leave the cores to others.
+        let sleeps = crate::thread_time::Use { process_ran: 0.3e-3, ..child };
+        let mut waits = Waits::default();
+        waits.add(sleeps, true);
+        assert!(waits.threads_if_alone(2) > 32.0);
+        let mut climb = Climb::new(2, 2, 256);
+        let levels = (1..=20).flat_map(|round| {
+            let at = begun + Duration::from_secs_f64(f64::from(round) * sleeps.seconds);
+            let ran = Duration::from_secs_f64(2.0 * f64::from(round) * sleeps.process_ran);
+            let mut ended = || climb.chunk_ended(at, (1, sleeps.seconds), &waits, true, &|| Some(ran));
+            [ended(), ended()]
+        });
+        assert_eq!(levels.flatten().next(), Some(8));
     }
 
     #[test]
@@ -398,12 +447,12 @@ mod tests {
         let mut climb = Climb::new(2, 2, 256);
         // The calls' threads wait for others, which have both cores.
         let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.9, others: 1.9, stretch: 1.0 };
-        assert_eq!(climb.step(seen), 2);
+        assert_eq!(climb.step(seen, true), 2);
         // Of one core of four there is room for three more.
         let mut climb = Climb::new(4, 4, 256);
-        climb.level = climb.step(Seen { busy: 1.0, others: 1.0, ..seen });
+        climb.level = climb.step(Seen { busy: 1.0, others: 1.0, ..seen }, true);
         assert_eq!(climb.level, 16);
-        assert_eq!(climb.step(Seen { rate: 400.0, busy: 4.0, others: 4.0, ..seen }), 16);
+        assert_eq!(climb.step(Seen { rate: 400.0, busy: 4.0, others: 4.0, ..seen }, true), 16);
     }
 
     #[test]
@@ -411,14 +460,14 @@ mod tests {
         let mut climb = Climb::new(2, 2, 256);
         // A core's worth of two, because others have half of the machine.
         let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.0, others: 1.0, stretch: 2.0 };
-        climb.level = climb.step(seen);
+        climb.level = climb.step(seen, true);
         assert_eq!(climb.level, 4);
-        climb.level = climb.step(Seen { rate: 150.0, busy: 1.5, others: 1.5, ..seen });
+        climb.level = climb.step(Seen { rate: 150.0, busy: 1.5, others: 1.5, ..seen }, true);
         assert_eq!(climb.level, 2);
         // The program's other threads don't have more to do because of more items.
         let mut climb = Climb::new(2, 2, 256);
-        climb.level = climb.step(seen);
-        climb.level = climb.step(Seen { rate: 200.0, ..seen });
+        climb.level = climb.step(seen, true);
+        climb.level = climb.step(Seen { rate: 200.0, ..seen }, true);
         assert_eq!(climb.level, 8);
     }
 
@@ -437,7 +486,7 @@ mod tests {
             climb.resume(at(0), &|| None);
             for round in 1..=2 {
                 for _ in 0..2 {
-                    levels.extend(climb.chunk_ended(at(5 * round), (1, 5e-3), &waits, &|| None));
+                    levels.extend(climb.chunk_ended(at(5 * round), (1, 5e-3), &waits, true, &|| None));
                 }
             }
             climb.pause(at(10), &|| None);
@@ -464,7 +513,7 @@ mod tests {
         for round in 0..8 {
             for _ in 0..climb.level {
                 let now = begun + Duration::from_millis(5 * round);
-                levels.extend(climb.chunk_ended(now, (1, 5e-3), &waits, &|| None).map(|level| (round, level)));
+                levels.extend(climb.chunk_ended(now, (1, 5e-3), &waits, true, &|| None).map(|level| (round, level)));
             }
         }
         // One to begin with, eight chunks; then a round that is left out, and one that counts.
@@ -472,8 +521,8 @@ mod tests {
         assert_eq!(climb.limit(20), 20);
         assert_eq!(climb.limit(1), 2);
         // Nothing is counted of a function that doesn't wait.
-        assert_eq!(Climb::new(2, 2, 2).chunk_ended(begun, (1, 5e-3), &waits, &|| None), None);
-        assert_eq!(Climb::new(2, 2, 9).chunk_ended(begun, (1, 5e-3), &Waits::default(), &|| None), None);
+        assert_eq!(Climb::new(2, 2, 2).chunk_ended(begun, (1, 5e-3), &waits, true, &|| None), None);
+        assert_eq!(Climb::new(2, 2, 9).chunk_ended(begun, (1, 5e-3), &Waits::default(), true, &|| None), None);
     }
 
     proptest! {

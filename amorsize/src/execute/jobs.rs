@@ -274,9 +274,10 @@ impl Control {
         if let Some(used) = outcome.used {
             state.learn_waits(used);
         }
+        let has_room = state.has_room_for_threads(self.limit());
         let State { climb, learned, .. } = &mut *state;
         let ended = (done, outcome.stretch.seconds);
-        if let Some(threads) = climb.chunk_ended(now, ended, &learned.waits, &thread_time::process_ran) {
+        if let Some(threads) = climb.chunk_ended(now, ended, &learned.waits, has_room, &thread_time::process_ran) {
             state.set_threads(threads);
         }
         state.running -= 1;

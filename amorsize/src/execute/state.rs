@@ -369,6 +369,11 @@ impl State {
         by_bytes.max(2 * self.threads).max(self.batch_now().saturating_add(self.threads))
     }
 
+    /// Says if memory has room for calls on more threads than there are.
+    pub(super) fn has_room_for_threads(&self, limit: usize) -> bool {
+        !self.ledger.is_squeezed() && !self.lacks_credit(limit) && self.in_flight.most > self.threads
+    }
+
     /// How many more inputs the budget has room for.
     pub(super) fn room(&self) -> usize {
         // Inputs may take a quarter of what is free: the results that they make need room too.

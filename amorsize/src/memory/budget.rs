@@ -123,6 +123,12 @@ impl Ledger {
         self.0.limit.load(Relaxed)
     }
 
+    /// Says if less than half of the budget may be held now, because the process has grown
+    /// towards it, or other programs took what was available.
+    pub(crate) fn is_squeezed(&self) -> bool {
+        self.limit() < self.budget().as_u64() / 2 || self.heeded().is_some_and(Self::is_squeezed)
+    }
+
     pub(crate) fn set_limit(&self, bytes: u64) {
         self.0.limit.store(bytes.min(self.0.budget.load(Relaxed)), Relaxed);
     }
