@@ -460,7 +460,10 @@ impl Engine {
                     Inline::Done(flow) => return Ok(flow),
                     Inline::GoParallel(plan) => {
                         self.end_sampling(Instant::now());
-                        self.go_parallel(&plan, line)?;
+                        if !self.go_parallel(&plan, line)? {
+                            self.plan = None;
+                            continue;
+                        }
                     }
                 }
             }
@@ -652,12 +655,18 @@ impl Engine {
         Ok(())
     }
 
-    fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<(), Error> {
-        let threads = Threads::find(self.options.wanted_threads())?;
+    /// Goes on threads, where the system gives some.
+    fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<bool, Error> {
+        let asked = self.options.wanted_threads();
+        let threads = match Threads::find(asked) {
+            Ok(threads) => threads,
+            Err(_) if asked.is_none() => return Ok(false),
+            Err(error) => return Err(error),
+        };
         let situation = self.situation(line)?;
         let cores = situation.threads.min(plan.threads());
         let room = Room {
-            level: Climb::first(cores, plan.threads()),
+            level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, plan.threads()) },
             cores,
             most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
             own: !pool::is_worker(),
@@ -679,7 +688,7 @@ impl Engine {
         // Before the first call starts it is to be known how many may.
         control.look_now();
         self.phase = Phase::Parallel(Box::new(control), threads);
-        Ok(())
+        Ok(true)
     }
 
     fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {

@@ -19,7 +19,7 @@ use crate::thread_time::IS_TOLD;
 const MOST_OWN: usize = 256;
 /// With many cores it is this much for each: a function that waits three quarters of its time then keeps all of them busy.
 const OWN_PER_CORE: usize = 4;
-/// What the limits of the process leave for them is looked at again after this time: it takes 140 us, a thousandth of it.
+/// After this time the limits of the process are read again: that takes 150 us, a thousandth of it.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// A piece of work that is done on a pool until it says that it is done.
@@ -42,19 +42,47 @@ pub(crate) enum Threads {
 
 /// Whether a run of this process has used the global pool before, so that its threads are there.
 static GLOBAL_IS_WARM: AtomicBool = AtomicBool::new(false);
+/// The threads of the pool that stands for the global one, where the system refused that one a
+/// thread. 1 stands for the calling thread, where there is no such pool either.
+static REFUSED: OnceLock<usize> = OnceLock::new();
 
 impl Threads {
     /// The threads for a run: `count` of them, or as many as there are.
     pub(crate) fn find(count: Option<usize>) -> Result<Self, Error> {
+        // The global pool is only looked at, and so started, where it may be the right one.
+        let is_current = |count| count == pool_threads().0 && has_pool() && count == rayon::current_num_threads();
+        match count.filter(|&count| !is_current(count)) {
+            Some(count) => Self::own(count),
+            None if has_pool() => {
+                GLOBAL_IS_WARM.store(true, Ordering::Relaxed);
+                Ok(Self::Current)
+            }
+            None => Self::fewer(),
+        }
+    }
+
+    /// Threads of a smaller pool, where the system refused the global one a thread: half as many,
+    /// or half of that, but no fewer than two.
+    fn fewer() -> Result<Self, Error> {
+        if let Some(&count) = REFUSED.get() {
+            return Self::own(count);
+        }
+        let mut count = pool_threads().0 / 2;
+        loop {
+            count = count.max(2);
+            let found = Self::own(count);
+            if found.is_ok() || count <= 2 {
+                REFUSED.get_or_init(|| if found.is_ok() { count } else { 1 });
+                return found;
+            }
+            count /= 2;
+        }
+    }
+
+    fn own(count: usize) -> Result<Self, Error> {
         /// Pools of our own, kept for the next run of the same size.
         static OWN: Mutex<Vec<Arc<ThreadPool>>> = Mutex::new(Vec::new());
 
-        // The global pool is only looked at, and so started, where it may be the right one.
-        let is_current = |count| count == pool_threads().0 && count == rayon::current_num_threads();
-        let Some(count) = count.filter(|&count| !is_current(count)) else {
-            GLOBAL_IS_WARM.store(true, Ordering::Relaxed);
-            return Ok(Self::Current);
-        };
         let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = own.iter().find(|pool| pool.current_num_threads() == count) {
             return Ok(Self::Own(Arc::clone(pool)));
@@ -232,6 +260,17 @@ impl Drop for Close<'_> {
     }
 }
 
+/// Says if there is a pool for the calling thread. Starts the global one unless somebody has.
+///
+/// Rayon would start it by itself, and panic where the system refuses it a thread.
+fn has_pool() -> bool {
+    static IS_THERE: OnceLock<bool> = OnceLock::new();
+
+    // The other error says that it was started before.
+    let start = || ThreadPoolBuilder::new().build_global().map_or_else(|error| error.source().is_none(), |()| true);
+    is_worker() || *IS_THERE.get_or_init(start)
+}
+
 /// Whether the calling thread belongs to a pool, so that it must not sleep while others may wait for it.
 pub(crate) fn is_worker() -> bool {
     rayon::current_thread_index().is_some()
@@ -253,15 +292,15 @@ pub(crate) struct Expected {
     pub(crate) warm: bool,
 }
 
-/// How many threads a run would find that is `nested` in a call of another run or not, and that `waits` as far as it is known. Starts
-/// none.
+/// How many threads a run would find that is `nested` in a call of another run or not, and that
+/// `waits` as far as it is known. Starts none.
 pub(crate) fn expected_threads(nested: bool, waits: bool) -> Expected {
     let (pool, warm) = pool_threads();
     // Where it can't be seen that a function waits, whoever made a larger pool knows better.
     let threads = if IS_TOLD { pool.min(cores::usable()) } else { pool };
     let most = if is_worker() {
         pool
-    } else if nested || !IS_TOLD {
+    } else if nested || !IS_TOLD || REFUSED.get() == Some(&1) {
         // The outer run finds out what pays; both would multiply.
         threads
     } else {
@@ -277,6 +316,9 @@ fn pool_threads() -> (usize, bool) {
     /// What rayon will find.
     static DEFAULT: OnceLock<usize> = OnceLock::new();
 
+    if let Some(&threads) = REFUSED.get().filter(|_| !is_worker()) {
+        return (threads, true);
+    }
     if is_worker() || GLOBAL_IS_WARM.load(Ordering::Relaxed) {
         return (rayon::current_num_threads(), true);
     }

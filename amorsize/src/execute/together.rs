@@ -52,7 +52,9 @@ impl Engine {
         // What threads wait that are only just awake says little of the calls.
         let waits = self.learned.waits;
         let begun = Instant::now();
-        self.go_parallel(&plan, line)?;
+        if !self.go_parallel(&plan, line)? {
+            return Ok(());
+        }
         let Phase::Parallel(control, threads) = &self.phase else { unreachable!("set above") };
         let work = line.work;
         control.begin();
