@@ -10,7 +10,8 @@ const LATEST: f64 = 0.1;
 /// More than this a busy machine is not taken to stretch what runs: a thread that sleeps most of the time may be queued for long
 /// after each of its short stretches, which says little of others.
 const MOST_STRETCH: f64 = 8.0;
-/// Other threads that run for more than this part of a call's time work for it, or may: less is what a program does beside.
+/// Other threads and child processes that run for more than this part of a call's time work for it,
+/// or may: less is what a program does beside.
 const OTHERS: f64 = 0.1;
 /// From this many cores on, a call that is alone is taken for one that works on several: less may be the program's other threads.
 const SEVERAL_CORES: f64 = 1.25;
@@ -30,7 +31,7 @@ pub(crate) struct Waits {
     queued: f64,
     /// Seconds of calls that were alone, and those that the process wanted of the cores meanwhile.
     alone: (f64, f64),
-    /// Those that other threads ran.
+    /// Those that other threads and child processes ran.
     others: f64,
 }
 
@@ -130,13 +131,15 @@ impl Waits {
         if self.are_long() { 1.0 + (self.share_of_late() / cores as f64).sqrt() } else { 1.0 }
     }
 
-    /// The same where calls were alone. A call that other threads work for, be they its own or of a pool, gets no more than the
-    /// cores to begin with: on threads of that pool it may not wait at all.
+    /// The same where calls were alone. A call that other threads work for, be they its own or of a
+    /// pool or of a child process, gets no more than the cores to begin with: on threads of that
+    /// pool it may not wait at all.
     pub(crate) fn threads_if_alone(&self, cores: usize) -> f64 {
         if self.is_worked_for() { cores as f64 } else { self.threads(cores) }
     }
 
-    fn is_worked_for(&self) -> bool {
+    /// Says if other threads or child processes run for calls.
+    pub(crate) fn is_worked_for(&self) -> bool {
         self.others > OTHERS * self.alone.0
     }
 
@@ -194,6 +197,15 @@ mod tests {
         waits.add(used(30e-3, 0.1e-3, 0.2e-3, 19e-3), true);
         assert_eq!(waits.threads_if_alone(2), 2.0);
         assert!((waits.cores_of_a_call(4).unwrap() - 1.9).abs() < 0.02);
+        // A child process that computes on one core, and is waited for.
+        let mut waits = Waits::default();
+        waits.add(used(5.5e-3, 0.3e-3, 0.0, 5.3e-3), true);
+        assert!(waits.are_long() && waits.is_worked_for());
+        assert_eq!((waits.threads_if_alone(2), waits.cores_of_a_call(2)), (2.0, None));
+        // One that sleeps itself, or waits for the network.
+        let mut waits = Waits::default();
+        waits.add(used(5.5e-3, 0.3e-3, 0.0, 0.5e-3), true);
+        assert!(!waits.is_worked_for() && waits.threads_if_alone(2) > 32.0);
         // On threads others' calls run meanwhile, which says nothing of one call.
         let mut waits = Waits::default();
         waits.add(used(10e-3, 10e-3, 0.0, 20e-3), false);

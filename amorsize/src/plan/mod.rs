@@ -157,7 +157,7 @@ impl Plan {
         if explain {
             plan.foretell(learned, situation, if threads > 1 { start } else { 0.0 });
             plan.explain_threads(situation, parallel <= inline);
-            plan.explain_waiting(situation, cores_of_a_call);
+            plan.explain_waiting(situation, cores_of_a_call, learned.waits.is_worked_for());
             plan.explain_sizes(situation);
             plan.explain_bound(situation);
             plan.explain_time(learned, situation);
@@ -612,6 +612,17 @@ pub(crate) mod tests {
         assert!((plan.speedup() - 4.0 / 3.0).abs() < 1e-9, "{}", plan.speedup());
         assert!(plan.to_string().contains("a call keeps 3.0 cores busy alone"), "{plan}");
         assert!(!plan.to_string().contains("the function waits"), "{plan}");
+    }
+
+    #[test]
+    fn a_function_that_waits_for_a_child_process_that_computes_gets_no_more_threads_than_cores() {
+        let mut learned = learned(5e-3, 24);
+        learned.waits.add(used(5e-3, 0.2e-3, 4.8e-3), true);
+        let plan = Plan::new(&learned, &situation(Some(10_000)), true);
+        assert_eq!(plan.threads(), 4);
+        let text = plan.to_string();
+        let says = "the function waits 96 % of its time, while other threads of the program, or child processes, work";
+        assert!(text.contains(says), "{text}");
     }
 
     #[test]

@@ -45,11 +45,11 @@ impl Plan {
     }
 
     /// What the function does beside running on its own thread.
-    pub(super) fn explain_waiting(&mut self, situation: &Situation, cores_of_a_call: Option<f64>) {
+    pub(super) fn explain_waiting(&mut self, situation: &Situation, cores_of_a_call: Option<f64>, is_worked_for: bool) {
         if let Some(busy) = cores_of_a_call {
             self.reasons.push(format!(
-                "a call keeps {busy:.1} cores busy alone, by threads of its own or because the program's other threads are at work: \
-                 of {} more threads gain no more than {:.2} times",
+                "a call keeps {busy:.1} cores busy alone, by threads or child processes of its own or because the program's other \
+                 threads are at work: of {} more threads gain no more than {:.2} times",
                 cores(situation.threads),
                 (situation.threads as f64 / busy).max(1.0)
             ));
@@ -57,7 +57,12 @@ impl Plan {
             && share >= MUCH_WAITING
             && self.threads <= situation.threads
         {
-            self.reasons.push(if situation.threads_asked {
+            self.reasons.push(if is_worked_for {
+                format!(
+                    "the function waits {:.0} % of its time, while other threads of the program, or child processes, work",
+                    100.0 * share
+                )
+            } else if situation.threads_asked {
                 format!(
                     "the function waits {:.0} % of its time: without `threads` the run finds how many more pay",
                     100.0 * share
