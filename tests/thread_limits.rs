@@ -1,0 +1,341 @@
+//! A run adds threads only where the limits of the process leave room for them, and goes on where
+//! it gets none. A function that waits for a child process that computes gets no threads beyond the
+//! cores.
+//!
+//! The limits are those of a child process: this program again, with one of the ignored tests below.
+#![cfg(target_os = "linux")]
+
+#[path = "common/serial.rs"]
+mod serial;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize::{Report, process_in_batches};
+use serial::alone;
+
+/// Tells the child process that it is one, and which cgroup it is in, if any.
+const INSIDE: &str = "AMORSIZE_TEST_THREAD_LIMITS";
+/// Moves the shell itself into a cgroup, so that the program which it becomes is there from its
+/// start.
+const MOVE: &str = "echo $$ > \"$0\" && exec \"$@\"";
+/// A user who has no other process.
+const USER: &str = "--reuid=54321";
+/// Tasks that a limit leaves, half of them for the run.
+const LEFT: usize = 20;
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// Runs an ignored test of this file in a child process, which `command` begins, if with anything.
+fn run(mut command: Command, test: &str, inside: &Path) {
+    let output = command
+        .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, inside)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{test} inside: {}\n{out}\n{err}", output.status);
+    assert!(out.contains("1 passed"), "{test} did not run:\n{out}\n{err}");
+    let told = |line: &str| line.find("inside:").map(|at| line[at..].to_owned());
+    out.lines().filter_map(told).for_each(|line| println!("{line}"));
+}
+
+fn this_program() -> PathBuf {
+    std::env::current_exe().unwrap()
+}
+
+/// A cgroup that limits tasks, gone with its owner.
+struct Tasks(PathBuf);
+
+impl Tasks {
+    /// Makes one below the cgroup of this process, or says why that can't be done.
+    fn new(name: &str) -> Result<Self, String> {
+        let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
+        let path_of = |is: fn(&str) -> bool| {
+            own.lines().find_map(|line| {
+                let mut parts = line.splitn(3, ':').skip(1);
+                is(parts.next()?).then(|| parts.next())?
+            })
+        };
+        let folder = |mount: &str, path: &str| Path::new(mount).join(path.trim_start_matches('/'));
+        let parent = match path_of(|names| names.split(',').any(|name| name == "pids")) {
+            Some(path) => folder("/sys/fs/cgroup/pids", path),
+            None => {
+                let own = folder("/sys/fs/cgroup", path_of(str::is_empty).ok_or("no cgroup can limit tasks")?);
+                let passes_on = |folder: &&Path| {
+                    let passed_on = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
+                    passed_on.split_whitespace().any(|name| name == "pids")
+                };
+                own.ancestors().find(passes_on).ok_or("no cgroup passes the limiting of tasks on")?.to_owned()
+            }
+        };
+        let tasks = Self(parent.join(format!("amorsize-{name}-{}", std::process::id())));
+        let says = |error: io::Error| format!("{}: {error}", tasks.0.display());
+        fs::create_dir(&tasks.0).map_err(says)?;
+        fs::write(tasks.0.join("pids.max"), "10000").map_err(says)?;
+        let moved = tasks.command(Path::new("true")).status().map_err(says)?;
+        moved.success().then_some(()).ok_or_else(|| says(io::Error::other("no process can be moved there")))?;
+        Ok(tasks)
+    }
+
+    /// Will run a program that is inside from its start.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", MOVE]).arg(self.0.join("cgroup.procs")).arg(program);
+        command
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn in_cgroup(test: &str) {
+    let _alone = alone();
+    match Tasks::new(test) {
+        Ok(tasks) => run(tasks.command(&this_program()), test, &tasks.0),
+        Err(reason) => println!("skipped, no cgroup for it: {reason}"),
+    }
+}
+
+#[test]
+fn a_cgroups_tasks_are_left_half() {
+    in_cgroup("inside_a_cgroup_half_of_the_tasks_are_left");
+}
+
+#[test]
+fn a_run_that_gets_no_thread_of_its_own_goes_on_with_the_pool() {
+    in_cgroup("inside_a_cgroup_without_further_tasks_the_pool_goes_on");
+}
+
+#[test]
+fn a_run_that_is_refused_a_thread_goes_on_with_those_that_there_are() {
+    in_cgroup("inside_a_cgroup_that_refuses_threads_those_go_on_that_there_are");
+}
+
+#[test]
+fn a_run_that_gets_no_thread_at_all_goes_on_alone() {
+    in_cgroup("inside_a_cgroup_without_any_tasks_the_caller_goes_on");
+}
+
+#[test]
+fn the_address_space_is_left_half() {
+    let _alone = alone();
+    if prlimit("--as=unlimited:").is_err() {
+        println!("skipped, there is no prlimit");
+        return;
+    }
+    run(Command::new(this_program()), "inside_half_of_the_address_space_is_left", Path::new(""));
+}
+
+#[test]
+fn a_users_tasks_are_left_half() {
+    let _alone = alone();
+    let other_user = || {
+        let mut command = Command::new("setpriv");
+        command.args([USER, "--clear-groups"]);
+        command
+    };
+    // Root alone may become somebody else, and not everybody may read this program.
+    let can = other_user().arg(this_program()).arg("--list").output();
+    if !can.is_ok_and(|output| output.status.success()) || prlimit("--nproc=10000:").is_err() {
+        println!("skipped, no other user can run this program");
+        return;
+    }
+    let mut command = other_user();
+    command.arg(this_program());
+    run(command, "inside_half_of_a_users_tasks_are_left", Path::new(""));
+}
+
+/// Sets a limit of this process, which applies to it from then on.
+fn prlimit(limit: &str) -> Result<(), String> {
+    let own = std::process::id().to_string();
+    let output = Command::new("prlimit").args(["--pid", &own, limit]).output().map_err(|error| error.to_string())?;
+    output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+// ---- what runs inside ----
+
+/// The cgroup that a test inside is in.
+fn inside() -> Option<PathBuf> {
+    let folder = std::env::var_os(INSIDE).map(PathBuf::from);
+    if folder.is_none() {
+        println!("skipped, not started inside");
+    }
+    folder
+}
+
+/// Lets the cgroup have a number of further tasks.
+fn leave(folder: &Path, tasks: usize) {
+    let now: usize = fs::read_to_string(folder.join("pids.current")).unwrap().trim().parse().unwrap();
+    fs::write(folder.join("pids.max"), (now + tasks).to_string()).unwrap();
+}
+
+/// A run that would go to hundreds of threads, and something that its sink does meanwhile. The
+/// threads of the pool count as well until the run has left them.
+fn wait_much(meanwhile: impl Fn()) -> Report {
+    let wait = |item: usize| {
+        thread::sleep(Duration::from_millis(3));
+        item
+    };
+    let mut next = 0;
+    let report = process_in_batches(wait, 0..600).for_each_batch(|batch| {
+        meanwhile();
+        for item in batch {
+            assert_eq!(item, next);
+            next += 1;
+        }
+    });
+    assert_eq!(next, 600);
+    report.unwrap()
+}
+
+/// Others still get some of what is left.
+fn starts_threads() {
+    let start = || thread::Builder::new().spawn(|| ());
+    (0..LEFT / 4).map(|_| start().unwrap()).collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+#[ignore = "is run inside a cgroup by a test above"]
+fn inside_a_cgroup_half_of_the_tasks_are_left() {
+    let Some(folder) = inside() else { return };
+    // The pool's threads are there.
+    assert!(rayon::current_num_threads() >= 1);
+    leave(&folder, LEFT);
+    for _ in 0..3 {
+        let report = wait_much(starts_threads);
+        println!("inside: {} threads of {LEFT} tasks", report.threads());
+        assert!(report.threads() <= cores() + LEFT / 2, "{report}");
+    }
+}
+
+#[test]
+#[ignore = "is run inside a cgroup by a test above"]
+fn inside_a_cgroup_without_further_tasks_the_pool_goes_on() {
+    let Some(folder) = inside() else { return };
+    let threads = rayon::current_num_threads();
+    leave(&folder, 0);
+    let report = wait_much(|| ());
+    println!("inside: {} threads", report.threads());
+    assert!(report.threads() <= threads, "{report}");
+}
+
+#[test]
+#[ignore = "is run inside a cgroup by a test above"]
+fn inside_a_cgroup_that_refuses_threads_those_go_on_that_there_are() {
+    let Some(folder) = inside() else { return };
+    assert!(rayon::current_num_threads() >= 1);
+    leave(&folder, 400);
+    // As soon as there is one, the limit that the run counts on is gone.
+    let lowered = AtomicBool::new(false);
+    let wait = |item: usize| {
+        let is_own = thread::current().name().is_some_and(|name| name.starts_with("amorsize-own-"));
+        if is_own && !lowered.swap(true, Ordering::Relaxed) {
+            leave(&folder, 0);
+        }
+        thread::sleep(Duration::from_millis(3));
+        item
+    };
+    let all: Vec<_> = process_in_batches(wait, 0..600).collect().unwrap();
+    assert!(all.into_iter().eq(0..600));
+    println!("inside: threads were refused: {}", lowered.into_inner());
+}
+
+#[test]
+#[ignore = "is run inside a cgroup by a test above"]
+fn inside_a_cgroup_without_any_tasks_the_caller_goes_on() {
+    let Some(folder) = inside() else { return };
+    leave(&folder, 0);
+    let report = wait_much(|| ());
+    assert_eq!(report.threads(), 1, "{report}");
+    let run = || process_in_batches(|item: u64| thread::sleep(Duration::from_millis(item)), [1; 50]);
+    assert_eq!(run().plan().unwrap().threads(), 1);
+    // A number that was asked for is not replaced by another.
+    let error = run().threads(4).for_each_batch(|_| ()).unwrap_err().to_string();
+    assert!(error.contains('4'), "{error}");
+    assert_eq!(run().into_iter().count(), 50);
+}
+
+#[test]
+#[ignore = "is run in a child process by a test above"]
+fn inside_half_of_the_address_space_is_left() {
+    let Some(_) = inside() else { return };
+    assert!(rayon::current_num_threads() >= 1);
+    const LEFT: u64 = 1 << 30;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB")).unwrap();
+    prlimit(&format!("--as={}:", (size.parse::<u64>().unwrap() << 10) + LEFT)).unwrap();
+    for _ in 0..3 {
+        let report = wait_much(|| {
+            let others = Vec::<u8>::with_capacity(LEFT as usize / 4);
+            assert!(std::hint::black_box(others).capacity() > 0);
+        });
+        println!("inside: {} threads of 1 GiB", report.threads());
+        // Stacks and arenas of 66 MiB each; of stacks alone there would be 256.
+        assert!(report.threads() <= cores() + LEFT as usize / 2 / (66 << 20), "{report}");
+    }
+}
+
+#[test]
+#[ignore = "is run in a child process by a test above"]
+fn inside_half_of_a_users_tasks_are_left() {
+    let Some(_) = inside() else { return };
+    assert!(rayon::current_num_threads() >= 1);
+    let own = fs::read_dir("/proc/self/task").unwrap().count();
+    prlimit(&format!("--nproc={}:", own + LEFT)).unwrap();
+    let report = wait_much(starts_threads);
+    println!("inside: {} threads of {LEFT} tasks", report.threads());
+    assert!(report.threads() <= cores() + LEFT / 2, "{report}");
+}
+
+// ---- child processes ----
+
+/// Seconds that children ran which this process has waited for, to a hundredth.
+fn children_ran() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    // The name may contain anything, a bracket too.
+    let (_, figures) = stat.rsplit_once(')').unwrap();
+    let ticks = |index: usize| figures.split_whitespace().nth(index).unwrap().parse::<f64>().unwrap();
+    (ticks(13) + ticks(14)) / 100.0
+}
+
+fn child(script: &str) -> usize {
+    Command::new("sh").args(["-c", script]).output().unwrap().stdout.len()
+}
+
+#[test]
+fn a_function_that_waits_for_children_that_compute_gets_no_threads_beyond_the_cores() {
+    let _alone = alone();
+    let compute = |_| child("i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done; echo $i");
+    let (begun, before) = (Instant::now(), children_ran());
+    let mut run = process_in_batches(compute, 0..40);
+    let plan = run.plan().unwrap().clone();
+    let (seconds, ran) = (begun.elapsed().as_secs_f64(), children_ran() - before);
+    // It is taken for waiting where other programs have nine tenths of the cores.
+    if ran < 0.3 * seconds {
+        println!("skipped, other programs had the cores: children ran for {ran:.2} s of {seconds:.2}");
+        return;
+    }
+    assert!(plan.threads() <= cores(), "{plan}");
+    let report = run.for_each_batch(|batch| assert!(batch.iter().all(|&bytes| bytes == 6))).unwrap();
+    println!("{} threads", report.threads());
+}
+
+#[test]
+fn a_function_that_waits_for_children_that_sleep_gets_more() {
+    let _alone = alone();
+    let mut run = process_in_batches(|_| child("sleep 0.2"), 0..200);
+    let plan = run.plan().unwrap();
+    assert!(plan.waiting_share().unwrap() > 0.5 && plan.threads() > cores(), "{plan}");
+}
