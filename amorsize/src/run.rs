@@ -167,8 +167,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     ///
     /// A function that waits, for a device, the network, a lock or a timer, gets more: threads that sleep need no core. The run finds
     /// by itself how many pay, up to 256 or four for each core. They are threads of the run's own beside the pool's, end with it, and
-    /// are not bounded by `RAYON_NUM_THREADS`, which says how many cores to use. A run that is called on a pool's thread keeps to that
-    /// pool, and one within a call of another run to the cores.
+    /// are not bounded by `RAYON_NUM_THREADS`, which says how many cores to use. They take no more
+    /// than half of what the limits of the process leave (address space, tasks of its user and its
+    /// cgroups), and none is added while memory is short. A run that is called on a pool's thread
+    /// keeps to that pool, and one within a call of another run to the cores.
     ///
     /// # Examples
     ///
