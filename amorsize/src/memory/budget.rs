@@ -252,6 +252,26 @@ mod tests {
     }
 
     #[test]
+    fn a_ledger_is_squeezed_below_half_of_its_budget_or_of_the_outer_one() {
+        let outer = Ledger::new(Bytes::new(100));
+        let inner = {
+            let _entered = outer.enter();
+            Ledger::new(Bytes::new(60))
+        };
+        for (ledger, budget) in [(&inner, 60), (&outer, 100)] {
+            ledger.set_limit(budget / 2);
+            assert!(!inner.is_squeezed());
+            ledger.set_limit(budget / 2 - 1);
+            assert!(inner.is_squeezed());
+            assert_eq!(outer.is_squeezed(), budget == 100);
+            ledger.set_limit(budget);
+        }
+        outer.set_limit(0);
+        inner.ignore_outer();
+        assert!(!inner.is_squeezed());
+    }
+
+    #[test]
     fn a_run_within_a_call_takes_from_both() {
         let outer = Ledger::new(Bytes::new(100));
         let inner = {
