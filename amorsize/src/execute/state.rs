@@ -371,7 +371,7 @@ impl State {
 
     /// Says if memory has room for calls on more threads than there are.
     pub(super) fn has_room_for_threads(&self, limit: usize) -> bool {
-        !self.ledger.is_squeezed() && !self.lacks_credit(limit) && self.in_flight.most > self.threads
+        !self.ledger.is_squeezed() && !self.lacks_credit(limit) && self.in_flight.most >= self.threads
     }
 
     /// How many more inputs the budget has room for.
