@@ -126,11 +126,17 @@ pub(crate) fn explain(report: &Report) -> String {
         line(format_args!("all of it on the calling thread"));
     }
     line(format_args!(
-        "{} per item, and {} in the sample: {:.2} times as fast as a plain loop of such calls, {:.2} times by the sample",
+        "{} per item, and {} in the sample: {:.2} times as fast as a plain loop with the same input and sink, {}",
         Seconds(report.seconds_per_item()),
         Seconds(report.sampled_seconds_per_item()),
         report.speedup(),
-        report.sampled_speedup(),
+        match report.slower_sample() {
+            None => format!("{:.2} times by the sample", report.sampled_speedup()),
+            Some(times) => format!(
+                "of which the sample says nothing: its calls took {times:.0} times as long as all did, as a first one that loads \
+                 something does"
+            ),
+        },
     ));
     line(format_args!(
         "held at most {} of the budget of {} ({:.0} %), by {}: {}",

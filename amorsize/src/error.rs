@@ -5,6 +5,7 @@ use std::io;
 
 use crate::failure::{Ended, Panicked};
 use crate::memory::Bytes;
+use crate::memory::measure::MeasuredBy;
 use crate::seconds::Seconds;
 
 /// Why a run could not be started or finished.
@@ -80,6 +81,8 @@ pub enum ErrorKind {
         allowed: Bytes,
         /// Expected bytes of all results, where the input's length is known.
         expected: Option<Bytes>,
+        /// How bytes were measured; by resident memory they are an estimate.
+        measured_by: MeasuredBy,
     },
     /// An item is expected to need more than the whole budget, and `oversize` says that this is an error. Everything before it was
     /// handed over.
@@ -91,6 +94,8 @@ pub enum ErrorKind {
         needed: Bytes,
         /// The budget of the run.
         budget: Bytes,
+        /// How bytes were measured; by resident memory they are an estimate.
+        measured_by: MeasuredBy,
     },
     /// The run's token was cancelled. Everything that was finished was handed over, where it is handed over batch by batch or one by
     /// one; [`collect`](crate::Batched::collect) drops it.
@@ -232,6 +237,11 @@ impl Error {
     }
 }
 
+/// What is added where bytes are told from resident memory, which is no run's alone.
+const IS_ESTIMATE: &str = "; the bytes are an estimate from resident memory, in which other threads of the program count \
+                           too: derive `DeepSize` for the result's type, switch on amorsize's feature for its crate, or \
+                           install `Tracking`";
+
 /// So many items, for a person to read.
 struct Items(usize);
 
@@ -271,7 +281,7 @@ impl Error {
             ErrorKind::InvalidOption { option, value, expected } => {
                 write!(f, "`{option}` can't be {value}: use {expected}")
             }
-            ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected } => {
+            ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected, measured_by } => {
                 f.write_str("the results don't fit the memory budget: ")?;
                 match expected {
                     // Refused before an item was too many: there is not even room for the results themselves.
@@ -295,12 +305,14 @@ impl Error {
                 }
                 f.write_str("; take them batch by batch with `for_each_batch` or one by one by iterating")?;
                 // A larger budget would not give it what others have.
-                f.write_str(if allowed < budget { "" } else { ", or give the run a larger `max_memory`" })
+                f.write_str(if allowed < budget { "" } else { ", or give the run a larger `max_memory`" })?;
+                f.write_str(if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" })
             }
-            ErrorKind::Oversize { item, needed, budget } => write!(
+            ErrorKind::Oversize { item, needed, budget, measured_by } => write!(
                 f,
                 "item {item} was not started: it is expected to need {needed} of memory, more than the budget of {budget}; \
-                 give the run a larger `max_memory`, or let such items run alone with `oversize = \"alone\"`"
+                 give the run a larger `max_memory`, or let such items run alone with `oversize = \"alone\"`{}",
+                if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" }
             ),
             ErrorKind::Cancelled { items_done } => {
                 write!(f, "the run was cancelled after {}", Items(*items_done))
@@ -581,6 +593,7 @@ mod tests {
             budget: Bytes::mib(256),
             allowed: Bytes::mib(256),
             expected: Some(Bytes::gib(2)),
+            measured_by: MeasuredBy::DeepSize,
         });
         assert_eq!(
             error.to_string(),
@@ -601,6 +614,7 @@ mod tests {
             budget: Bytes::mib(256),
             allowed: Bytes::mib(100),
             expected: None,
+            measured_by: MeasuredBy::DeepSize,
         });
         let text = error.to_string();
         assert!(
@@ -611,7 +625,8 @@ mod tests {
 
     #[test]
     fn an_oversize_item_is_named_with_both_figures() {
-        let error = Error::new(ErrorKind::Oversize { item: 7, needed: Bytes::gib(3), budget: Bytes::gib(1) });
+        let (needed, budget, measured_by) = (Bytes::gib(3), Bytes::gib(1), MeasuredBy::Tracking);
+        let error = Error::new(ErrorKind::Oversize { item: 7, needed, budget, measured_by });
         assert_eq!(
             error.to_string(),
             "item 7 was not started: it is expected to need 3.00 GiB of memory, more than the budget of 1.00 GiB; give the run \

@@ -310,7 +310,10 @@ impl Report {
         self.items / self.batches.max(1)
     }
 
-    /// How many seconds of calls the run did in each second: what it gained over a plain loop.
+    /// How many times as fast the run was as a plain loop: the seconds of its calls, its input and its sink, one after the other, over
+    /// the seconds that it took with everything.
+    ///
+    /// Time that calls were queued for a core doesn't count, where the system tells it: in a loop they have one for themselves.
     ///
     /// # Examples
     ///
@@ -324,18 +327,51 @@ impl Report {
     /// ```
     #[must_use]
     pub fn speedup(&self) -> f64 {
-        if self.totals.seconds > 0.0 { self.totals.learned.seconds / self.totals.seconds } else { 1.0 }
+        let learned = &self.totals.learned;
+        self.loops_per_run(learned.seconds * (1.0 - learned.waits.queued_share()))
     }
 
-    /// How many times as fast the run was as a plain loop would be by what the sample said: the sampled seconds per item, times the
-    /// items, over the seconds that the run took with everything.
+    /// How many times as fast the run was as a plain loop would be by what the sample said: like [`speedup`](Self::speedup), with the
+    /// sampled seconds per item for those of all calls.
     ///
     /// It is below [`speedup`](Self::speedup) where calls take longer when all cores work, and where the sample was cheaper than the
-    /// rest.
+    /// rest. It is never above it: calls take no less time beside others than alone, so a sample that took more per item than all
+    /// calls did, as a first call that loads something, says nothing of a loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::OnceLock, thread, time::Duration};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// static MODEL: OnceLock<u64> = OnceLock::new();
+    /// let load = || {
+    ///     thread::sleep(Duration::from_millis(50));
+    ///     7
+    /// };
+    /// let report = process_in_batches(|x: u64| x * MODEL.get_or_init(load), 0..10_000).for_each_batch(|_| ())?;
+    /// assert!(report.sampled_speedup() <= report.speedup());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn sampled_speedup(&self) -> f64 {
         let calls = self.totals.sampled_seconds * self.totals.learned.items as f64;
-        if self.totals.seconds > 0.0 { calls / self.totals.seconds } else { 1.0 }
+        self.loops_per_run(calls).min(self.speedup())
+    }
+
+    /// How many such runs a loop takes, with so many seconds of calls.
+    fn loops_per_run(&self, calls: f64) -> f64 {
+        let loop_seconds = calls + self.totals.beside_calls;
+        if self.totals.seconds > 0.0 { loop_seconds / self.totals.seconds } else { 1.0 }
+    }
+
+    /// How many times as long the sample's calls took as all did, where that is so much that they were unlike the others.
+    pub(crate) fn slower_sample(&self) -> Option<f64> {
+        // Two samples of the same calls differ by less; a first call that loads something takes many times as long.
+        const UNLIKE: f64 = 2.0;
+        let times = self.sampled_seconds_per_item() / self.seconds_per_item().max(f64::MIN_POSITIVE);
+        (times > UNLIKE).then_some(times)
     }
 
     /// Seconds that the function took for one item of the sample, on the calling thread alone.

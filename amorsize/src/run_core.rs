@@ -298,6 +298,8 @@ impl Core {
             budget,
             allowed: budget,
             expected: Some(size * count as u64),
+            // Of what they own nothing was asked.
+            measured_by: MeasuredBy::SizeOf,
         })
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Waits {
     late: (f64, f64),
     /// Seconds of late in which calls were queued for a core.
     queued: f64,
+    /// The same, in all.
+    queued_in_all: f64,
     /// Seconds of calls that were alone, and those that the process wanted of the cores meanwhile.
     alone: (f64, f64),
     /// Those that other threads and child processes ran.
@@ -43,6 +45,7 @@ impl Waits {
         let keep = 1.0 - LATEST;
         self.late = (keep * self.late.0 + ran, keep * self.late.1 + waited);
         self.queued = keep * self.queued + used.queued;
+        self.queued_in_all += used.queued;
         if alone {
             // Its other threads were queued for the cores as well, as far as can be told.
             let stretch = 1.0 + used.queued / used.ran.max(1e-9);
@@ -86,6 +89,12 @@ impl Waits {
     /// The part of their time that calls wait. Time in which they wait for a core is not counted at all.
     pub(crate) fn share_of_all(&self) -> Option<f64> {
         Self::share(self.all)
+    }
+
+    /// The part of their time that calls were queued for a core; 0 where it is not known.
+    pub(crate) fn queued_share(&self) -> f64 {
+        let (ran, waited) = self.all;
+        self.queued_in_all / (ran + waited + self.queued_in_all).max(f64::MIN_POSITIVE)
     }
 
     /// The same, of late; 0 where it is not known.

@@ -115,7 +115,7 @@ impl Conductor<'_> {
                     let Stuck { item, needed, .. } = self.control.stuck();
                     if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
                         self.control.pause(true);
-                        return Err(oversize(item, needed, line.work.ledger));
+                        return Err(oversize(item, needed, line.work.ledger, self.control.state().situation.measured_by));
                     }
                     // A call that alone needs more than the budget runs alone. So does the next one of a collect that has nothing
                     // yet: it goes on after one that gave up, and must come further.
@@ -185,7 +185,8 @@ impl Conductor<'_> {
         self.control.pause(true);
         let stuck = self.control.stuck();
         let state = self.control.state();
-        over_budget(stuck, state.ledger.held().max(grown), &state.ledger, &state.learned, line)
+        let held = (state.ledger.held().max(grown), state.situation.measured_by);
+        over_budget(stuck, held, &state.ledger, &state.learned, line)
     }
 
     /// Learns from resident memory, where results are measured by it, and says how much it has grown.

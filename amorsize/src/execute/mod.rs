@@ -86,6 +86,8 @@ pub(crate) struct Totals {
     pub(crate) panics: Arc<[Failure]>,
     /// Seconds per item as sampled, before the run went on threads.
     pub(crate) sampled_seconds: f64,
+    /// Seconds of the input and of the sink, which a plain loop would spend beside its calls.
+    pub(crate) beside_calls: f64,
     /// Seconds on the calling thread alone, and in the input's iterator.
     pub(crate) inline_seconds: f64,
     pub(crate) input_seconds: f64,
@@ -134,8 +136,9 @@ pub(crate) struct Engine {
     pace: f64,
     /// Bytes that an item can have at most whose type doesn't tell, by the time that it took.
     item_bound: u64,
-    /// Seconds spent inline.
+    /// Seconds spent inline, and those of them that were the input's or the sink's.
     spent: f64,
+    beside_calls: f64,
     decide_at: f64,
     /// Resident memory when it was last read inline, or at the start of the parallel part.
     resident: Option<u64>,
@@ -228,6 +231,7 @@ impl Engine {
             pace: 0.0,
             item_bound: 0,
             spent: 0.0,
+            beside_calls: 0.0,
             decide_at: FIRST_DECISION,
             resident: None,
             resident_measured: false,
@@ -366,6 +370,7 @@ impl Engine {
         Totals {
             name: self.options.name(),
             sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },
+            beside_calls: self.beside_calls + input_seconds + on_threads.sink_seconds,
             inline_seconds,
             input_seconds,
             sink_seconds,
@@ -692,11 +697,18 @@ impl Engine {
     }
 
     fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
-        over_budget(Stuck { item, needed, waiting: 0 }, self.ledger.held(), &self.ledger, &self.learned, line)
+        let held = (self.ledger.held(), self.measured_by);
+        over_budget(Stuck { item, needed, waiting: 0 }, held, &self.ledger, &self.learned, line)
     }
 }
 
-fn over_budget(stuck: Stuck, held: Bytes, ledger: &Ledger, learned: &Learned, line: &mut Line<'_>) -> Error {
+fn over_budget(
+    stuck: Stuck,
+    (held, measured_by): (Bytes, MeasuredBy),
+    ledger: &Ledger,
+    learned: &Learned,
+    line: &mut Line<'_>,
+) -> Error {
     let Stuck { item, needed, waiting } = stuck;
     let left = line.left_exactly().map(|left| left + waiting);
     Error::new(ErrorKind::OverBudget {
@@ -707,6 +719,7 @@ fn over_budget(stuck: Stuck, held: Bytes, ledger: &Ledger, learned: &Learned, li
         budget: ledger.budget(),
         allowed: Bytes::new(ledger.limit()),
         expected: left.map(|left| Bytes::new(learned.bytes) + Bytes::new(needed) * left as u64),
+        measured_by,
     })
 }
 
@@ -717,6 +730,6 @@ fn interrupted(interrupt: Interrupt, items_done: usize, elapsed: Duration) -> Er
     })
 }
 
-fn oversize(item: usize, needed: u64, ledger: &Ledger) -> Error {
-    Error::new(ErrorKind::Oversize { item, needed: Bytes::new(needed), budget: ledger.budget() })
+fn oversize(item: usize, needed: u64, ledger: &Ledger, measured_by: MeasuredBy) -> Error {
+    Error::new(ErrorKind::Oversize { item, needed: Bytes::new(needed), budget: ledger.budget(), measured_by })
 }
