@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
+use crate::overrun;
 use crate::report::Report;
 use crate::seconds::Seconds;
 
@@ -133,7 +134,7 @@ pub(crate) fn explain(report: &Report) -> String {
         match report.slower_sample() {
             None => format!("{:.2} times by the sample", report.sampled_speedup()),
             Some(times) => format!(
-                "of which the sample says nothing: its calls took {times:.0} times as long as all did, as a first one that loads \
+                "and the sample says nothing of that: its calls took {times:.0} times as long as all did, as a first one that loads \
                  something does"
             ),
         },
@@ -160,6 +161,7 @@ pub(crate) fn explain(report: &Report) -> String {
             "bytes are told from resident memory, which is unsure: derive or implement `DeepSize`, or install `Tracking`"
         ));
     }
+    text += &overrun::explained(report);
     text.truncate(text.trim_end().len());
     text
 }

@@ -15,6 +15,7 @@ mod memory;
 pub mod on_error;
 mod options;
 mod outcome;
+mod overrun;
 mod page_faults;
 mod partial;
 mod picture;

@@ -6,8 +6,11 @@ use crate::execute::Totals;
 use crate::failure::Failure;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
+use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
 use crate::outcome::Failures;
+use crate::overrun;
+use crate::plan::Warning;
 use crate::seconds::Seconds;
 use crate::stage::StageReport;
 use crate::time_use::TimeUse;
@@ -360,7 +363,7 @@ impl Report {
         self.loops_per_run(calls).min(self.speedup())
     }
 
-    /// How many such runs a loop takes, with so many seconds of calls.
+    /// How many such runs a loop takes that needs these seconds for its calls.
     fn loops_per_run(&self, calls: f64) -> f64 {
         let loop_seconds = calls + self.totals.beside_calls;
         if self.totals.seconds > 0.0 { loop_seconds / self.totals.seconds } else { 1.0 }
@@ -456,6 +459,30 @@ impl Report {
     pub fn allocator_bytes(&self) -> Option<Bytes> {
         let held = self.totals.last_held.as_u64();
         self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
+    }
+
+    /// What went otherwise than wished: resident memory that grew by more than the budget, and types that a feature would count.
+    /// They are found when this is asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x.pow(3), 0..1000).for_each_batch(|_| ())?;
+    /// for warning in report.warnings() {
+    ///     eprintln!("{warning}");
+    /// }
+    /// # assert!(report.warnings().is_empty());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        overrun::warnings(self)
+    }
+
+    /// The types that nobody can ask what they own.
+    pub(crate) fn unasked(&self) -> Unasked {
+        self.totals.unasked
     }
 
     /// What kept the run from being faster.
@@ -630,6 +657,9 @@ impl fmt::Display for Report {
             self.measured_by(),
             self.measured_by().certainty()
         )?;
+        for warning in self.warnings() {
+            write!(f, "\nwarning: {warning}")?;
+        }
         for stage in self.stages() {
             write!(f, "\n{stage}")?;
         }

@@ -11,6 +11,7 @@ use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
 use crate::failure::Ended;
 use crate::handover::{HandedOver, Handover};
 use crate::memory::Bytes;
+use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking;
 use crate::options::{OnPanic, Options};
@@ -92,6 +93,14 @@ impl Core {
             result_size,
             stages: Vec::new(),
         }
+    }
+
+    /// Notes the types that nobody can ask what they own, unless the program's allocator counts everything.
+    pub(crate) fn with_unasked(mut self, types: Unasked) -> Self {
+        if !self.tools.tracks {
+            self.engine.set_unasked(types);
+        }
+        self
     }
 
     /// Prepares what is told of the run, once.
@@ -310,6 +319,7 @@ impl Core {
         self.verbose.end(items);
         let report =
             Report::new(totals, items, batches).with_stages(self.stages.iter().map(|stage| stage.report()).collect());
+        self.verbose.warn(&report);
         let _entered = self.tools.span.enter();
         trace::finished(&report);
         report

@@ -220,6 +220,7 @@ as_struct!(Report, |report| {
     "result_bytes": report.result_bytes(),
     "measured_by": report.measured_by(),
     "certainty": report.measured_by().certainty(),
+    "warnings": report.warnings(),
     "stages": report.stages(),
     "failures": report.failures(),
     "panics": report.panics().iter().map(Panic).collect::<Vec<_>>(),

@@ -1,7 +1,8 @@
 //! What a verbose run prints to stderr, in the words of Amorsize's.
 
 use crate::memory::Bytes;
-use crate::plan::Plan;
+use crate::plan::{Plan, Warning};
+use crate::report::Report;
 
 /// Prints, or does not.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,10 @@ impl Verbose {
         if total == Some(0) {
             eprintln!("No items to process");
             return;
+        }
+        // The plan's other warnings are for whoever asks for a plan.
+        for warning in plan.warnings().iter().filter(|warning| warning.code() == Warning::FEATURE_MISSING) {
+            eprintln!("Warning: {warning}");
         }
         if asked.is_none() {
             eprintln!("Auto-calculated batch_size: {} items", plan.batch_size());
@@ -76,6 +81,17 @@ impl Verbose {
     pub(crate) fn end(self, items: usize) {
         if self.on && self.total != Some(0) {
             eprintln!("All batches complete. Processed {items} items total.");
+        }
+    }
+
+    /// What went over the budget.
+    pub(crate) fn warn(self, report: &Report) {
+        if self.on {
+            // A missing feature was named before the run.
+            let warnings = report.warnings().into_iter();
+            warnings.filter(|warning| warning.code() == Warning::RESIDENT_OVER_BUDGET).for_each(|warning| {
+                eprintln!("Warning: {warning}");
+            });
         }
     }
 

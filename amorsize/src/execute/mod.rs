@@ -47,6 +47,7 @@ use crate::error::{Error, ErrorKind};
 use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
 use crate::handover::HandedOver;
 use crate::memory::budget::{Budget, Ledger};
+use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking::{self, Frame};
 use crate::memory::watch::Watch;
@@ -81,6 +82,7 @@ pub(crate) struct Totals {
     /// Whether it left its threads because the calling thread alone was faster.
     pub(crate) went_back: bool,
     pub(crate) measured_by: MeasuredBy,
+    pub(crate) unasked: Unasked,
     /// Items without a result because the function panicked, and those of them that were kept.
     pub(crate) panicked: usize,
     pub(crate) panics: Arc<[Failure]>,
@@ -130,6 +132,7 @@ pub(crate) struct Engine {
     item_size: usize,
     result_size: usize,
     measured_by: MeasuredBy,
+    unasked: Unasked,
     /// Items of the next inline stretch.
     stretch: usize,
     /// Seconds that an item took in the last one.
@@ -227,6 +230,7 @@ impl Engine {
             item_size,
             result_size,
             measured_by,
+            unasked: Unasked::default(),
             stretch: 1,
             pace: 0.0,
             item_bound: 0,
@@ -251,6 +255,11 @@ impl Engine {
             panics: Vec::new(),
             pending_panic: None,
         }
+    }
+
+    /// Notes the types that nobody can ask what they own.
+    pub(crate) fn set_unasked(&mut self, types: Unasked) {
+        self.unasked = types;
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -390,6 +399,7 @@ impl Engine {
             chunks,
             went_back: self.alone.is_faster(),
             measured_by,
+            unasked: self.unasked,
             panicked: self.panicked,
             panics,
         }

@@ -69,7 +69,8 @@ impl Engine {
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
             situation.cores = Some(Cores::of_this_process());
-            let plan = Plan::new(&self.learned, &situation, true);
+            let mut plan = Plan::new(&self.learned, &situation, true);
+            plan.warn_of_features(self.unasked);
             line.work.span.planned(&plan);
             self.plan = Some(plan);
             let seen = self.seen();

@@ -42,6 +42,7 @@ struct Picture {
     /// What the report says as a text.
     account: String,
     failures: Vec<String>,
+    warnings: Vec<String>,
     /// Of a pipeline.
     stages: Vec<Stage>,
 }
@@ -123,6 +124,7 @@ impl Picture {
             figures,
             account: report.explain(),
             failures: failures.chain(panics).collect(),
+            warnings: report.warnings().iter().map(ToString::to_string).collect(),
             stages: report.stages().iter().map(Stage::of).collect(),
         }
     }
@@ -135,6 +137,11 @@ impl Picture {
             Some(name) => name.to_owned(),
             None => UNNAMED.to_owned(),
         }
+    }
+
+    /// Bytes by which resident memory went over the budget.
+    fn over_budget(&self) -> Option<u64> {
+        self.peak_resident.and_then(|peak| peak.checked_sub(self.budget)).filter(|&over| over > 0)
     }
 
     fn speedup(&self) -> String {
@@ -168,6 +175,9 @@ impl Picture {
             &format!("At most {} were held of a budget of {}", scale::bytes(self.peak_held), scale::bytes(self.budget));
         if let Some(resident) = self.peak_resident {
             told += &format!(", and resident memory grew by {} at most", scale::bytes(resident));
+        }
+        if let Some(over) = self.over_budget() {
+            told += &format!(", {} more than the budget", scale::bytes(over));
         }
         told.push('.');
         let whole = self.threads_time();

@@ -1,5 +1,7 @@
 //! The picture itself.
 
+mod over_budget;
+
 use crate::seconds::Seconds;
 
 use super::Picture;
@@ -93,6 +95,9 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto San
 .amorsize-run .held-line{stroke:var(--held);stroke-width:1.75;stroke-linejoin:round}
 .amorsize-run .resident-line{stroke:var(--ink);stroke-width:1.25;stroke-linejoin:round}
 .amorsize-run .budget-line{stroke:var(--budget);stroke-width:1.75;stroke-dasharray:6 4}
+.amorsize-run .over-area{fill:var(--budget);fill-opacity:.35}
+.amorsize-run .over-line{stroke:var(--budget);stroke-width:1.25;stroke-linejoin:round}
+.amorsize-run .over-dot{fill:var(--budget);stroke:var(--paper);stroke-width:1.5}
 .amorsize-run .held-dot{fill:var(--held);stroke:var(--paper);stroke-width:1.5}
 .amorsize-run .resident-dot{fill:var(--ink);stroke:var(--paper);stroke-width:1.5}
 .amorsize-run .rate-area{fill:var(--calls);fill-opacity:.25}
@@ -183,6 +188,7 @@ impl Drawing<'_> {
             self.y += 19.0;
             self.svg.text("muted", layout.margin, self.y, &fit(&line, SMALL, room));
         }
+        self.warnings();
         let resident = picture.peak_resident.map_or_else(|| "not told".to_owned(), scale::bytes);
         let figures = [
             (
@@ -257,6 +263,7 @@ impl Drawing<'_> {
         } else {
             names.push((Look::None, top, format!("budget {}, far above", scale::bytes(picture.budget))));
         }
+        self.name_over_budget(&mut names);
         let marks = scale::of_bytes(top, 5);
         let scale = self.plot("Memory", self.layout.high, top, &marks, &mut names);
         let time = self.time;
@@ -266,6 +273,7 @@ impl Drawing<'_> {
         self.area(&points, scale.from, held_look);
         let of_resident = moments.iter().filter_map(|moment| Some((moment.seconds, resident(moment)?)));
         let points: Vec<_> = of_resident.map(|(seconds, bytes)| (time.at(seconds), scale.at(bytes))).collect();
+        self.over_budget(&points, &scale);
         self.stroke("resident-line", &points);
         if in_sight {
             let y = scale.at(budget);

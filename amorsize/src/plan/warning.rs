@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Plan, Situation};
 use crate::memory::Bytes;
+use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
 use crate::sample::Learned;
 use crate::seconds::Seconds;
@@ -13,7 +14,7 @@ const WIDE_RANGE: f64 = 2.0;
 /// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people notice delays from here on.
 const WAITED_FOR: f64 = 0.1;
 
-/// A warning of a [`Plan`]: a stable code for programs and a text for people.
+/// A warning of a [`Plan`] or of a [`Report`](crate::Report): a stable code for programs and a text for people.
 ///
 /// # Examples
 ///
@@ -165,6 +166,54 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const EMPTY_INPUT: &'static str = "empty-input";
+    /// Results or items are of a crate for that this one has a feature, and the feature is off: so they are told from resident
+    /// memory, where they could be counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// // The standard library's types need no feature.
+    /// let mut run = process_in_batches(|x: u64| x.to_string(), 0..100);
+    /// assert!(run.plan()?.warnings().iter().all(|warning| warning.code() != Warning::FEATURE_MISSING));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const FEATURE_MISSING: &'static str = "feature-missing";
+    /// In a report: the process's resident memory grew by more than the run's budget.
+    ///
+    /// The text says by how much, and why by the run's figures; [`Report::explain`](crate::Report::explain) adds the lines that
+    /// have everything counted, [`Tracking`](crate::Tracking) as the program's allocator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Warning, process_in_batches};
+    ///
+    /// // A sink that keeps all results: they are no longer the run's, and memory holds them all the same.
+    /// let mut kept = Vec::new();
+    /// let run = process_in_batches(|i: u8| vec![i; 1 << 20], 0..64).max_memory("4MiB");
+    /// let report = run.for_each_batch(|batch| kept.extend(batch))?;
+    /// if report.warnings().iter().any(|warning| warning.code() == Warning::RESIDENT_OVER_BUDGET) {
+    ///     println!("{}", report.explain());
+    /// }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const RESIDENT_OVER_BUDGET: &'static str = "resident-over-budget";
+
+    pub(crate) fn new(code: &'static str, message: String) -> Self {
+        Self { code, message }
+    }
+
+    /// One for each feature that is off and would count these types.
+    pub(crate) fn of_features(types: Unasked) -> impl Iterator<Item = Self> {
+        types.missing().into_iter().map(|(feature, krate)| {
+            let message = format!(
+                "there are types of the crate `{krate}`, and amorsize's feature `{feature}` is off, so their bytes are told from \
+                 resident memory: with `features = [\"{feature}\"]` in Cargo.toml those of an annotated function are counted"
+            );
+            Self::new(Self::FEATURE_MISSING, message)
+        })
+    }
 
     /// The code, one of this type's constants; it stays the same between releases.
     ///
@@ -205,6 +254,11 @@ impl fmt::Display for Warning {
 }
 
 impl Plan {
+    /// Names the features that are off and would count the run's types.
+    pub(crate) fn warn_of_features(&mut self, types: Unasked) {
+        self.warnings.extend(Warning::of_features(types));
+    }
+
     pub(super) fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool) {
         let mut warn = |code, message| self.warnings.push(Warning { code, message });
         if self.sampled == 0 {

@@ -24,6 +24,7 @@ mod arrow;
 mod bytes;
 #[cfg(feature = "chrono")]
 mod chrono;
+pub(crate) mod features;
 #[cfg(feature = "hashbrown")]
 mod hashbrown;
 #[cfg(feature = "image")]

@@ -1,0 +1,200 @@
+//! Which feature of this crate counts a type of another crate: told by the type's name.
+
+use std::any::type_name;
+
+use crate::memory::measure::{Measure, MeasuredBy};
+
+/// A feature by which types of another crate tell their deep size.
+#[derive(Clone, Copy, Debug)]
+struct Feature {
+    name: &'static str,
+    /// The crate as it is written in the names of its types.
+    krate: &'static str,
+    /// The types that the feature counts, or that name its kind among the parameters of one.
+    types: &'static [&'static str],
+    is_on: bool,
+}
+
+macro_rules! features {
+    ($($name:literal: $krate:literal [$($type:literal)*],)*) => {
+        &[$(Feature { name: $name, krate: $krate, types: &[$($type),*], is_on: cfg!(feature = $name) }),*]
+    };
+}
+
+/// Those with an `impl DeepSize` in this folder.
+const FEATURES: &[Feature] = features! {
+    "arrow": "arrow_array" [
+        "Array" "BooleanArray" "DictionaryArray" "FixedSizeBinaryArray" "FixedSizeListArray" "GenericByteArray"
+        "GenericByteViewArray" "GenericListArray" "GenericListViewArray" "MapArray" "NullArray" "PrimitiveArray"
+        "RecordBatch" "RunArray" "StructArray" "UnionArray"
+    ],
+    "bytes": "bytes" ["Bytes" "BytesMut"],
+    "chrono": "chrono" [
+        "DateTime" "Days" "FixedOffset" "IsoWeek" "Month" "Months" "NaiveDate" "NaiveDateTime" "NaiveTime"
+        "ParseError" "TimeDelta" "Utc" "Weekday"
+    ],
+    "hashbrown": "hashbrown" ["HashMap" "HashSet" "HashTable"],
+    "image": "image" ["DynamicImage" "Frame" "ImageBuffer" "Luma" "LumaA" "Rgb" "Rgba"],
+    "indexmap": "indexmap" ["IndexMap" "IndexSet"],
+    "nalgebra": "nalgebra" ["Matrix"],
+    // By what an array is made of: an `ArcArray` is not counted.
+    "ndarray": "ndarray" ["CowRepr" "OwnedRepr" "ViewRepr"],
+    "num-complex": "num_complex" ["Complex"],
+    "serde_json": "serde_json" ["Map" "Number" "Value"],
+    "smallvec": "smallvec" ["SmallVec"],
+    "uuid": "uuid" ["Braced" "Hyphenated" "Simple" "Urn" "Uuid"],
+};
+
+/// The names of a run's item and result, each where its values can't be asked what they own; empty where they can.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unasked {
+    pub(crate) item: &'static str,
+    pub(crate) result: &'static str,
+}
+
+impl Unasked {
+    pub(crate) fn of<T, R>(measure: &(Measure<T>, Measure<R>)) -> Self {
+        let (item, result) = measure;
+        Self {
+            item: if item.by == MeasuredBy::Resident { type_name::<T>() } else { "" },
+            result: if result.by == MeasuredBy::Resident { type_name::<R>() } else { "" },
+        }
+    }
+
+    /// The features that are off and would count these types, each with the name of the crate that they are of.
+    pub(crate) fn missing(self) -> Vec<(&'static str, &'static str)> {
+        missing(FEATURES, &[self.result, self.item])
+    }
+}
+
+fn missing(features: &'static [Feature], types: &[&str]) -> Vec<(&'static str, &'static str)> {
+    let is_named = |feature: &&Feature| !feature.is_on && types.iter().any(|name| feature.is_named_in(name));
+    features.iter().filter(is_named).map(|feature| (feature.name, feature.krate)).collect()
+}
+
+impl Feature {
+    /// Whether one of its types is in the name of a type: by itself, or within others as in `alloc::vec::Vec<uuid::Uuid>`.
+    fn is_named_in(&self, name: &str) -> bool {
+        let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+        name.split(|letter| !is_path(letter)).any(|path| {
+            // A module of the user's own that has the crate's name comes after that of its crate.
+            let rest = path.strip_prefix(self.krate).and_then(|rest| rest.strip_prefix("::"));
+            rest.and_then(|rest| rest.rsplit("::").next()).is_some_and(|last| self.types.contains(&last))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFF: &[Feature] = &{
+        let mut features = [FEATURES[0]; 12];
+        let mut at = 0;
+        while at < features.len() {
+            features[at] = FEATURES[at];
+            features[at].is_on = false;
+            at += 1;
+        }
+        features
+    };
+
+    fn named(name: &str) -> Vec<&'static str> {
+        missing(OFF, &[name]).into_iter().map(|(feature, _)| feature).collect()
+    }
+
+    #[test]
+    fn a_type_is_found_wherever_it_stands() {
+        assert_eq!(OFF.len(), FEATURES.len());
+        assert_eq!(named("image::images::buffer::ImageBuffer<image::color::Rgb<u8>, alloc::vec::Vec<u8>>"), ["image"]);
+        assert_eq!(
+            named("core::result::Result<image::dynimage::DynamicImage, image::error::ImageError>"),
+            ["image"]
+        );
+        assert_eq!(named("(u8, alloc::vec::Vec<core::option::Option<uuid::Uuid>>)"), ["uuid"]);
+        assert_eq!(named("[bytes::bytes::Bytes; 4]"), ["bytes"]);
+        assert_eq!(named("alloc::sync::Arc<dyn arrow_array::array::Array>"), ["arrow"]);
+        assert_eq!(named("indexmap::map::IndexMap<alloc::string::String, serde_json::value::Value>"), [
+            "indexmap",
+            "serde_json"
+        ]);
+        assert_eq!(named("num_complex::Complex<f64>"), ["num-complex"]);
+    }
+
+    #[test]
+    fn what_no_feature_counts_is_not_named() {
+        for name in [
+            "",
+            "alloc::vec::Vec<u8>",
+            "std::collections::hash::map::HashMap<u8, u8>",
+            // The user's own, in a module and in a crate with such a name before it.
+            "photos::image::ImageBuffer",
+            "image_tools::ImageBuffer",
+            "my::bytes::Bytes",
+            "ImageBuffer",
+            "image",
+            // Of these crates, and not counted by their features.
+            "image::codecs::jpeg::decoder::JpegDecoder<std::fs::File>",
+            "ndarray::ArrayBase<ndarray::data_repr::OwnedArcRepr<f32>, ndarray::dimension::dim::Dim<[usize; 1]>>",
+            "app::main::{{closure}}",
+        ] {
+            assert_eq!(named(name), [""; 0], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_feature_that_is_on_is_not_missed() {
+        const ON: &[Feature] = &[Feature { is_on: true, ..FEATURES[1] }];
+        assert_eq!(missing(ON, &["bytes::bytes::Bytes"]), []);
+        assert_eq!(missing(OFF, &["u8", "bytes::bytes::Bytes"]), [("bytes", "bytes")]);
+    }
+
+    /// The names that the compiler gives to the types themselves.
+    #[test]
+    fn the_types_have_these_names() {
+        #[expect(clippy::allow_attributes, reason = "only without these features nothing is checked")]
+        #[allow(unused, reason = "only without these features nothing is checked")]
+        fn check<T>(feature: &str) {
+            assert_eq!(named(type_name::<T>()), [feature], "{}", type_name::<T>());
+        }
+        #[cfg(feature = "arrow")]
+        {
+            check::<arrow_array::Float32Array>("arrow");
+            check::<arrow_array::StringArray>("arrow");
+            check::<arrow_array::ArrayRef>("arrow");
+            check::<arrow_array::RecordBatch>("arrow");
+        }
+        #[cfg(feature = "bytes")]
+        {
+            check::<bytes::Bytes>("bytes");
+            check::<bytes::BytesMut>("bytes");
+        }
+        #[cfg(feature = "chrono")]
+        {
+            check::<Vec<chrono::DateTime<chrono::Utc>>>("chrono");
+            check::<Vec<chrono::NaiveDate>>("chrono");
+        }
+        #[cfg(feature = "hashbrown")]
+        check::<hashbrown::HashMap<u8, u8>>("hashbrown");
+        #[cfg(feature = "image")]
+        {
+            check::<image::RgbImage>("image");
+            check::<image::ImageResult<image::DynamicImage>>("image");
+            check::<Vec<image::Frame>>("image");
+        }
+        #[cfg(feature = "indexmap")]
+        check::<indexmap::IndexMap<u8, u8, ()>>("indexmap");
+        #[cfg(feature = "nalgebra")]
+        check::<nalgebra::DMatrix<f64>>("nalgebra");
+        #[cfg(feature = "ndarray")]
+        check::<ndarray::Array2<f32>>("ndarray");
+        #[cfg(feature = "num-complex")]
+        check::<Box<num_complex::Complex<f32>>>("num-complex");
+        #[cfg(feature = "serde_json")]
+        check::<serde_json::Value>("serde_json");
+        #[cfg(feature = "smallvec")]
+        check::<smallvec::SmallVec<[u8; 4]>>("smallvec");
+        #[cfg(feature = "uuid")]
+        check::<Vec<uuid::Uuid>>("uuid");
+    }
+}

@@ -1,0 +1,85 @@
+//! Where resident memory went over the budget.
+
+use super::super::scale::{self, Scale};
+use super::{Drawing, Look, SMALL, Seconds, fit, lines, sound};
+
+impl Drawing<'_> {
+    /// What the run warns of, below the heading.
+    pub(super) fn warnings(&mut self) {
+        let room = self.layout.width - 2.0 * self.layout.margin;
+        for warning in &self.picture.warnings {
+            self.y += 4.0;
+            for line in lines(&format!("Warning: {warning}"), SMALL, room) {
+                self.y += 17.0;
+                self.svg.text("ink", self.layout.margin, self.y, &fit(&line, SMALL, room));
+            }
+        }
+    }
+
+    /// The name of what is above the budget, half way between it and the peak.
+    pub(super) fn name_over_budget(&self, names: &mut Vec<(Look, f64, String)>) {
+        let Some(over) = self.picture.over_budget() else { return };
+        let budget = self.picture.budget;
+        let first = self.picture.moments.iter().find(|moment| moment.resident > Some(budget));
+        let from = first.map_or_else(String::new, |moment| format!(" from {}", Seconds(sound(moment.seconds))));
+        let text = format!("{} over{from}", scale::bytes(over));
+        names.push((Look::Area("over-area", "over-line"), budget as f64 + over as f64 / 2.0, text));
+    }
+
+    /// Fills what of the line of resident memory is above the budget, and marks where it first goes there.
+    pub(super) fn over_budget(&mut self, resident: &[(f64, f64)], scale: &Scale) {
+        if self.picture.over_budget().is_none() {
+            return;
+        }
+        let ground = scale.at(self.picture.budget as f64);
+        let stretches = stretches(resident, ground);
+        for stretch in &stretches {
+            self.area(stretch, ground, Look::Area("over-area", "over-line"));
+        }
+        if let Some(&(x, y)) = stretches.first().and_then(|stretch| stretch.first()) {
+            self.svg.circle("over-dot", x, y.max(scale.to).min(ground), 4.0);
+        }
+    }
+}
+
+/// The parts of a line that are above a height, each from where it comes over it to where it goes under it. Heights grow downwards.
+fn stretches(line: &[(f64, f64)], height: f64) -> Vec<Vec<(f64, f64)>> {
+    let mut stretches: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut before: Option<(f64, f64)> = None;
+    for &(x, y) in line {
+        let crossing = before.filter(|&(_, last)| (last < height) != (y < height)).map(|(from, last)| {
+            let part = (height - last) / (y - last);
+            (from + part * (x - from), height)
+        });
+        let is_above = y < height;
+        if is_above && before.is_none_or(|(_, last)| last >= height) {
+            stretches.push(Vec::new());
+        }
+        if let Some(stretch) = stretches.last_mut() {
+            stretch.extend(crossing);
+            if is_above {
+                stretch.push((x, y));
+            }
+        }
+        before = Some((x, y));
+    }
+    stretches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_above_begins_and_ends_on_the_line() {
+        assert_eq!(stretches(&[(0.0, 50.0), (10.0, 40.0)], 30.0), Vec::<Vec<_>>::new());
+        let line = [(0.0, 50.0), (10.0, 10.0), (20.0, 20.0), (30.0, 40.0), (40.0, 40.0), (50.0, 20.0)];
+        assert_eq!(
+            stretches(&line, 30.0),
+            [vec![(5.0, 30.0), (10.0, 10.0), (20.0, 20.0), (25.0, 30.0)], vec![(45.0, 30.0), (50.0, 20.0)]]
+        );
+        // One that is above from its beginning on, and one that only touches the height.
+        assert_eq!(stretches(&[(0.0, 10.0), (10.0, 50.0)], 30.0), [vec![(0.0, 10.0), (5.0, 30.0)]]);
+        assert_eq!(stretches(&[(0.0, 30.0), (10.0, 30.0)], 30.0), Vec::<Vec<_>>::new());
+    }
+}
