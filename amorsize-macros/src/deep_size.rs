@@ -10,6 +10,7 @@ use syn::{Attribute, Data, DeriveInput, Expr, Fields, Generics, Member, Meta, Pa
 
 use crate::bounds::state;
 use crate::errors::{Errors, nearest};
+use crate::features;
 use crate::options::{error, judge_crate, skip_to_comma};
 use crate::spans::{after, before, here};
 
@@ -97,10 +98,9 @@ impl Counted {
     /// A type that holds itself does so behind a pointer, and what is said of pointers doesn't depend on what they point to; so
     /// the question never comes back to the type.
     fn owns_heap(&self, amorsize: &TokenStream) -> TokenStream {
-        let all = self.fields().map(|Field { ty, .. }| {
-            let (start, end) = ends(ty);
-            let open = quote_spanned!(start=> <);
-            quote_spanned!(end=> #open #ty as #amorsize::DeepSize>::OWNS_HEAP)
+        let all = self.fields().map(|field| {
+            let asked = field.asked(amorsize);
+            quote_spanned!(ends(&field.ty).1=> #asked::OWNS_HEAP)
         });
         joined(all, &quote!(||)).unwrap_or_else(|| quote!(false))
     }
@@ -137,10 +137,19 @@ impl Counted {
 
 impl Field {
     fn heap_size(&self, place: &TokenStream, amorsize: &TokenStream) -> TokenStream {
+        let asked = self.asked(amorsize);
+        quote_spanned!(ends(&self.ty).1=> #asked::heap_size(#place))
+    }
+
+    /// The type as one with a deep size: by a trait whose message names the feature, where it may be one that needs it.
+    fn asked(&self, amorsize: &TokenStream) -> TokenStream {
         let ty = &self.ty;
         let (start, end) = ends(ty);
         let open = quote_spanned!(start=> <);
-        quote_spanned!(end=> #open #ty as #amorsize::DeepSize>::heap_size(#place))
+        match features::module_for(ty).map(|module| Ident::new(module, end)) {
+            None => quote_spanned!(end=> #open #ty as #amorsize::DeepSize>),
+            Some(module) => quote_spanned!(end=> #open #ty as #amorsize::__private::of::#module::DeepSize>),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod docs;
 mod errors;
 mod expand;
 mod fallback;
+mod features;
 mod names;
 mod normalize;
 mod options;

@@ -6,6 +6,7 @@ pub use crate::bounds::{
 };
 pub use crate::execute::buffer::Slices;
 pub use crate::execute::chunk::Chunk;
+pub use crate::memory::deep_size::of;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};

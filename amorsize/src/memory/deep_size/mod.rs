@@ -39,6 +39,7 @@ mod ndarray;
 mod num_complex;
 #[cfg(feature = "serde_json")]
 mod serde_json;
+pub mod of;
 mod shared;
 #[cfg(feature = "smallvec")]
 mod smallvec;
@@ -131,7 +132,9 @@ mod uuid;
 #[diagnostic::on_unimplemented(
     message = "the deep size of `{Self}` is not known",
     label = "this type does not implement `DeepSize`",
-    note = "implement or derive `DeepSize` for it, or write `#[deep_size(skip)]` on a field to leave out what it owns on the heap"
+    note = "implement or derive `DeepSize` for it, or write `#[deep_size(skip)]` on a field to leave out what it owns on the heap",
+    note = "types of the crates arrow-array, bytes, chrono, hashbrown, image, indexmap, nalgebra, ndarray, num-complex, serde_json, \
+            smallvec and uuid have it with amorsize's feature of that name (`arrow` for arrow-array)"
 )]
 pub trait DeepSize {
     /// Whether any value of the type can own bytes on the heap; `false` lets a collection of them be counted at once.

@@ -1,0 +1,86 @@
+//! Types of other crates that amorsize counts only with a feature, told by how a field's type is written.
+
+use syn::visit_mut::{self, VisitMut};
+use syn::{Expr, Ident, Type, TypePath};
+
+/// The modules of `amorsize::__private::of`, each with the crate as it is written in a path and with names under which its types are
+/// imported. Names that other crates use for types that tell their deep size are left out, such as `HashMap`.
+const FEATURES: &[(&str, &str, &[&str])] = &[
+    ("arrow", "arrow_array", &["ArrayRef", "RecordBatch", "Float32Array", "Float64Array", "Int64Array", "StringArray"]),
+    ("bytes", "bytes", &["Bytes", "BytesMut"]),
+    ("chrono", "chrono", &["DateTime", "NaiveDate", "NaiveDateTime", "NaiveTime", "TimeDelta"]),
+    ("hashbrown", "hashbrown", &["HashTable"]),
+    ("image", "image", &["DynamicImage", "GrayImage", "ImageBuffer", "Rgb32FImage", "RgbImage", "RgbaImage"]),
+    ("indexmap", "indexmap", &["IndexMap", "IndexSet"]),
+    ("nalgebra", "nalgebra", &["DMatrix", "DVector", "Matrix3", "Matrix4", "Vector2", "Vector3", "Vector4"]),
+    ("ndarray", "ndarray", &["Array1", "Array2", "Array3", "Array4", "ArrayD"]),
+    ("num_complex", "num_complex", &["Complex", "Complex32", "Complex64"]),
+    ("serde_json", "serde_json", &["Value"]),
+    ("smallvec", "smallvec", &["SmallVec"]),
+    ("uuid", "uuid", &["Uuid"]),
+];
+
+/// The module whose `DeepSize` names the feature for a type, if one of these crates may be needed for it.
+pub(crate) fn module_for(ty: &Type) -> Option<&'static str> {
+    let mut found = Found(None);
+    found.visit_type_mut(&mut ty.clone());
+    found.0
+}
+
+struct Found(Option<&'static str>);
+
+impl VisitMut for Found {
+    fn visit_type_path_mut(&mut self, path: &mut TypePath) {
+        let segments = &path.path.segments;
+        if path.qself.is_some() {
+            // Nobody knows what that comes to.
+            return;
+        }
+        if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
+            let is = |ident: &Ident, name: &str| *ident == name;
+            let feature = FEATURES.iter().find(|(_, krate, types)| match segments.len() {
+                1 => types.iter().any(|name| is(&last.ident, name)),
+                _ => is(&first.ident, krate),
+            });
+            self.0 = self.0.or(feature.map(|(module, ..)| *module));
+        }
+        visit_mut::visit_type_path_mut(self, path);
+    }
+
+    // The length of an array is no type.
+    fn visit_expr_mut(&mut self, _: &mut Expr) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::ToTokens;
+    use syn::parse_quote;
+
+    #[test]
+    fn crates_are_found_in_paths_and_by_their_types() {
+        let of = |ty: Type| module_for(&ty);
+        assert_eq!(of(parse_quote!(image::RgbImage)), Some("image"));
+        assert_eq!(of(parse_quote!(::image::Frame)), Some("image"));
+        assert_eq!(of(parse_quote!(Vec<Option<RgbImage>>)), Some("image"));
+        assert_eq!(of(parse_quote!([(u8, Bytes); 4])), Some("bytes"));
+        assert_eq!(of(parse_quote!(num_complex::Complex<f32>)), Some("num_complex"));
+        assert_eq!(of(parse_quote!(HashMap<String, Uuid>)), Some("uuid"));
+    }
+
+    #[test]
+    fn other_types_have_none() {
+        let of = |ty: Type| module_for(&ty);
+        for ty in [
+            parse_quote!(Vec<u8>),
+            parse_quote!(std::collections::HashMap<u8, u8>),
+            parse_quote!(HashMap<u8, u8>),
+            parse_quote!(crate::image::RgbImage),
+            parse_quote!(my::Bytes),
+            parse_quote!(<image::RgbImage as Tr>::Out),
+        ] {
+            let ty: Type = ty;
+            assert_eq!(of(ty.clone()), None, "{}", ty.to_token_stream());
+        }
+    }
+}
