@@ -1,8 +1,10 @@
 //! The budget of a run, and the credit that its items hold of it.
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 use super::Bytes;
+use super::shares::Shares;
 use super::source;
 use crate::error::Error;
 use crate::options::{Limit, MaxMemory};
@@ -53,6 +55,8 @@ struct Account {
     outer: Option<Ledger>,
     /// Whether what the outer run has left bounds this one.
     heeds_outer: AtomicBool,
+    /// What several results share, from the first time that one is seen to.
+    shares: OnceLock<Shares>,
 }
 
 thread_local! {
@@ -79,6 +83,13 @@ impl Drop for Entered {
     }
 }
 
+/// What results share of the run whose call this thread is in, or whose results it measures.
+pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares) -> O) -> Option<O> {
+    // A value may be asked while its thread ends and the locals are gone.
+    let ledger = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()?;
+    Some(look(ledger.0.shares.get_or_init(Shares::default)))
+}
+
 impl Ledger {
     /// A ledger for a run that is started here, within the call that this thread is in, if it is in one.
     pub(crate) fn new(budget: Bytes) -> Self {
@@ -89,6 +100,7 @@ impl Ledger {
             peak: 0.into(),
             outer: CURRENT.with(|current| current.borrow().clone()),
             heeds_outer: true.into(),
+            shares: OnceLock::new(),
         }))
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod budget;
 mod bytes;
 pub(crate) mod deep_size;
 pub(crate) mod measure;
+pub(crate) mod shares;
 pub(crate) mod source;
 pub(crate) mod tracking;
 pub(crate) mod trim;

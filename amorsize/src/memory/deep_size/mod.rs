@@ -98,9 +98,12 @@ mod uuid;
 ///
 /// - Capacity rather than length, because the allocator has given it away. What the allocator adds to a request does not count.
 /// - Nothing behind a `&`, a raw pointer or a `Weak`: it is somebody else's.
-/// - What `Arc` and `Rc` point to, divided by the number of their owners. So a sole owner counts it whole, as it would a `Box`,
-///   and what a thousand results share counts once in all of them together. An owner outside of the run, such as a cache,
-///   carries its share too; bytes that only the run keeps alive after such an owner is gone are counted too low.
+/// - What `Arc` and `Rc` point to, divided by the number of their owners. So a sole owner counts it whole, as it would a `Box`.
+///   Where a run measures its results, those that it holds count what they share once in all of them together: the first ones
+///   most of it, and when they are handed over the next ones (from 4 KiB on; what is smaller is divided by the owners that it has
+///   at the time). An owner outside of the run, such as a cache or a shared parameter, carries its share too, so of what only it
+///   would keep alive up to a whole is counted in a run; bytes that only the run keeps alive after such an owner is gone are
+///   counted too low.
 /// - A lock that somebody else holds counts as empty, because waiting for it could hang the run.
 /// - Hash tables count to the byte. The nodes of a `BTreeMap` can't be seen; they are estimated from its length, from 12 % too low
 ///   where it was filled in ascending order to 65 % too high where it was collected. What its entries own is counted exactly.

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::DeepSize;
+use crate::memory::budget::in_shares;
+use crate::memory::shares::LEAST;
 
 impl<T: DeepSize + ?Sized> DeepSize for Arc<T> {
     fn heap_size(&self) -> usize {
@@ -28,8 +30,15 @@ fn share<T: DeepSize + ?Sized>(value: &T, owners: usize) -> usize {
         0 | 1 => value.heap_size(),
         _ => asked_once(value),
     };
+    let all = counters + size_of_val(value) + heap;
+    if all >= LEAST {
+        let address = (&raw const *value).cast::<()>().addr();
+        if let Some(part) = in_shares(|shares| shares.part_of_next(address, owners)) {
+            return (all as f64 * part).ceil() as usize;
+        }
+    }
     // Rounded up, so that the parts are never less than the whole.
-    (counters + size_of_val(value) + heap).div_ceil(owners.max(1))
+    all.div_ceil(owners.max(1))
 }
 
 #[derive(Default)]

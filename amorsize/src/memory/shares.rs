@@ -1,0 +1,130 @@
+//! What several results of a run share: how much of it each counts, so that together they count it once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+/// Smaller allocations are not noted but divided by their owners: a note takes 200 bytes, which are nobody's credit, so this keeps them
+/// below a twentieth of what they are about.
+pub(crate) const LEAST: usize = 4096;
+/// More entries of one allocation are joined two by two. The first owners count nearly all of it, so it matters little which of the
+/// later ones is gone.
+const MOST_ENTRIES: usize = 32;
+
+/// The shared allocations that results of a run were seen to own, by address.
+#[derive(Debug, Default)]
+pub(crate) struct Shares(Mutex<HashMap<usize, Share>>);
+
+/// One allocation.
+#[derive(Debug, Default)]
+struct Share {
+    /// Owners that are not results of the run.
+    others: usize,
+    /// How often it was looked at, and the parts of it that were counted then, from the oldest to the latest.
+    counted: VecDeque<(usize, f64)>,
+}
+
+impl Shares {
+    /// The part of an allocation, from 0 to 1, that another result is to count for it, which has so many owners now.
+    ///
+    /// All results that are alive are to count the run's share together: as if each had its part of the owners that there are now.
+    /// Those that are gone took with them what they counted; results are handed over in order, so they are the oldest.
+    pub(crate) fn part_of_next(&self, address: usize, owners: usize) -> f64 {
+        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if owners <= 1 {
+            // Nobody else has it, and nobody had: at this place there may have been another before.
+            shares.remove(&address);
+            return 1.0;
+        }
+        let share = shares.entry(address).or_insert_with(|| Share { others: owners - 1, ..Share::default() });
+        share.part_of_next(owners)
+    }
+}
+
+impl Share {
+    fn part_of_next(&mut self, owners: usize) -> f64 {
+        self.others = self.others.min(owners - 1);
+        let results = owners - self.others;
+        self.keep(results - 1);
+        let counted: f64 = self.counted.iter().map(|(_, part)| part).sum();
+        let part = (results as f64 / owners as f64 - counted).max(0.0);
+        if self.counted.len() == MOST_ENTRIES {
+            let mut entries = std::mem::take(&mut self.counted).into_iter();
+            while let Some((looks, part)) = entries.next() {
+                let (more_looks, more) = entries.next().unwrap_or_default();
+                self.counted.push_back((looks + more_looks, part + more));
+            }
+        }
+        self.counted.push_back((1, part));
+        part
+    }
+
+    /// Forgets all but so many of the latest looks.
+    fn keep(&mut self, results: usize) {
+        let mut gone = self.counted.iter().map(|(looks, _)| looks).sum::<usize>().saturating_sub(results);
+        while let Some((looks, part)) = self.counted.front_mut().filter(|_| gone > 0) {
+            if *looks > gone {
+                *part *= (*looks - gone) as f64 / *looks as f64;
+                *looks -= gone;
+                return;
+            }
+            gone -= *looks;
+            self.counted.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks with so many owners each; the sum of the parts.
+    fn sum(shares: &Shares, owners: impl IntoIterator<Item = usize>) -> f64 {
+        owners.into_iter().map(|owners| shares.part_of_next(1, owners)).sum()
+    }
+
+    #[test]
+    fn what_results_keep_they_count_once() {
+        // One owner beside: by turns 1/2, 1/3, 1/4 of it would be 5.3 times all of it.
+        assert!((sum(&Shares::default(), 2..302) - 300.0 / 301.0).abs() < 1e-9);
+        assert!((sum(&Shares::default(), 2..100_002) - 1.0).abs() < 1e-4);
+        assert!((sum(&Shares::default(), 1002..1012) - 10.0 / 1011.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn those_that_come_take_over_what_those_that_go_counted() {
+        let shares = Shares::default();
+        sum(&shares, 2..12);
+        // As each comes the oldest goes, so what ten count together is what each ten after it count.
+        for _ in 0..50 {
+            assert!((sum(&shares, [11; 10]) - 10.0 / 11.0).abs() < 1e-9);
+        }
+        // All went before the next ones came.
+        assert!((sum(&shares, 2..12) - 10.0 / 11.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn owners_within_one_result_count_it_together() {
+        assert!((sum(&Shares::default(), [7; 7]) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn another_one_at_the_same_place_is_counted_again() {
+        let shares = Shares::default();
+        sum(&shares, 2..12);
+        assert_eq!(shares.part_of_next(1, 1), 1.0);
+        assert!((sum(&shares, 2..12) - 10.0 / 11.0).abs() < 1e-9);
+        // Without a time at which it was alone.
+        assert!((sum(&shares, 2..12) - 10.0 / 11.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn parts_are_sound_and_notes_stay_small_whatever_the_owners() {
+        let (shares, mut state) = (Shares::default(), 1u64);
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let part = shares.part_of_next((state >> 60) as usize, (state >> 33) as usize % 50);
+            assert!((0.0..=1.0).contains(&part), "{part}");
+        }
+        assert!(shares.0.lock().unwrap().values().all(|share| share.counted.len() <= MOST_ENTRIES));
+    }
+}
