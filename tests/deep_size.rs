@@ -58,6 +58,52 @@ mod standard {
         drop(others);
     }
 
+    /// Counted by their owners alone, 300 would be 5.3 times the bytes.
+    #[test]
+    fn what_results_share_with_their_caller_counts_once_in_all_of_them() {
+        let all: Arc<[u8]> = vec![0; BYTES].into();
+        let run = || kept_elsewhere_batched([1; 300], &all).max_memory(amorsize::Bytes::mib(2));
+        assert_eq!(run().threads(1).collect::<Vec<_>>().unwrap().len(), 300);
+        assert_eq!(run().threads(2).collect::<Vec<_>>().unwrap().len(), 300);
+        let report = run().threads(1).batch_size(300).for_each_batch(|_| ()).unwrap();
+        let counted = report.result_bytes().as_u64() as f64 / BYTES as f64;
+        assert!((0.99..1.02).contains(&counted), "{counted}");
+    }
+
+    #[test]
+    fn what_results_share_is_counted_while_any_of_them_is_held() {
+        let all: Arc<[u8]> = vec![0; BYTES].into();
+        let mut held = Vec::new();
+        let report = kept_elsewhere_batched([1; 100], &all).threads(1).batch_size(10).for_each_batch(|batch| {
+            held.push(batch.len());
+        });
+        // Ten have 10/11 of it; those of the next ten are not counted for less because the first ten were.
+        let report = report.unwrap();
+        let (counted, most) = (report.result_bytes().as_u64() as f64, report.peak_bytes().as_u64() as f64);
+        assert!((0.85..1.2).contains(&(most / BYTES as f64)), "{most}");
+        assert!(counted / BYTES as f64 > 0.8 * held.len() as f64, "{counted} in {}", held.len());
+    }
+
+    /// Ten neighbours have a block together, which the first of them makes and a cache keeps for the others.
+    #[test]
+    fn blocks_that_neighbours_share_count_once_each() {
+        static CACHE: std::sync::Mutex<Option<(u32, Arc<Vec<u8>>)>> = std::sync::Mutex::new(None);
+
+        #[batched(threads = 1, batch_size = 1000)]
+        fn tile(n: u32) -> Arc<Vec<u8>> {
+            let mut cache = CACHE.lock().unwrap();
+            match &*cache {
+                Some((of, block)) if *of == n / 10 => Arc::clone(block),
+                _ => Arc::clone(&cache.insert((n / 10, Arc::new(vec![1; BYTES]))).1),
+            }
+        }
+
+        let report = tile_batched(0..100).max_memory(amorsize::Bytes::gib(1)).for_each_batch(|_| ()).unwrap();
+        let counted = report.result_bytes().as_u64() as f64 / BYTES as f64;
+        // Ten blocks; the cache is one of eleven owners.
+        assert!((9.0..10.1).contains(&counted), "{counted}");
+    }
+
     #[test]
     fn collections_count() {
         // 896 entries fill a table of 1,024.

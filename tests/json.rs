@@ -52,7 +52,8 @@ fn the_keys_are_those_that_are_documented() {
     let mut run =
         measure_batched(0..100).on_error(Skip).then(count_batched).on_panic("collect").threads(2).progress(tell);
     let plan = serde_json::to_value(run.plan().unwrap()).unwrap();
-    let report = run.for_each_batch(|_| ()).unwrap();
+    let mut kept = Vec::new();
+    let report = run.for_each_batch(|_| kept.push(vec![1; 1 << 20])).unwrap();
     let text = serde_json::to_string(&report).unwrap();
     let report_value: Value = serde_json::from_str(&text).unwrap();
 
@@ -65,6 +66,8 @@ fn the_keys_are_those_that_are_documented() {
         assert_eq!(value["schema"], 1);
     }
 
+    // That of the process, which has grown by more than 3 KiB.
+    assert_eq!(report_value["warnings"][0]["code"], "resident-over-budget");
     assert_eq!(
         (&report_value["items"], &report_value["failed"], &report_value["panicked"]),
         (&98.into(), &1.into(), &1.into())

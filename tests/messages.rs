@@ -5,13 +5,15 @@ use std::error::Error as StdError;
 use std::fmt::{Debug, Display};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{
-    Batched, Bytes, CancelToken, Cause, Error, ErrorKind, Oversize, Retry, TryError, batched, estimate_safe_batch_size,
-    process_in_batches, with_memory_source,
+    Batched, Bytes, CancelToken, Cause, Error, ErrorKind, MeasuredBy, MemorySource, Oversize, Retry, TryError, batched,
+    estimate_safe_batch_size, process_in_batches, with_memory_source,
 };
 
 type Run = Batched<std::ops::Range<u32>, u32, fn(u32) -> u32>;
@@ -311,6 +313,56 @@ fn too_many_results() {
             "the results don't fit the memory budget: the input has no end, and the budget is 4.00 MiB; {WAYS_OUT}"
         )
     );
+}
+
+/// A process of 100 MiB and what calls added to it.
+struct Process(AtomicU64);
+
+impl MemorySource for Process {
+    fn available(&self) -> Option<Bytes> {
+        Some(Bytes::gib(64))
+    }
+
+    fn resident(&self) -> Option<Bytes> {
+        Some(Bytes::mib(100) + Bytes::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// By resident memory, which is not the run's alone.
+#[test]
+fn results_that_are_thought_not_to_fit() {
+    const ESTIMATE: &str = "; the bytes are an estimate from resident memory, in which other threads of the program count too: derive \
+                            `DeepSize` for the result's type, switch on amorsize's feature for its crate, or install `Tracking`";
+    let run = |bytes, oversize| {
+        let process = Arc::new(Process(AtomicU64::new(0)));
+        with_memory_source(process.clone(), || {
+            let grow = |item: u64| {
+                sleep(Duration::from_millis(1));
+                process.0.fetch_add(bytes, Ordering::Relaxed);
+                item.to_string()
+            };
+            let run = process_in_batches(grow, 0..40).max_memory("8MiB").threads(1).oversize(oversize);
+            if oversize == Oversize::Alone {
+                run.collect::<Vec<_>>().map(|_| ())
+            } else {
+                run.for_each_batch(|_| ()).map(|_| ())
+            }
+            .unwrap_err()
+        })
+    };
+    let error = run(1 << 20, Oversize::Alone);
+    assert!(matches!(error.kind(), ErrorKind::OverBudget { measured_by: MeasuredBy::Resident, .. }), "{error:#?}");
+    let text = masked(&error);
+    let expected = format!(
+        "the results don't fit the memory budget: # items hold # MiB of # MiB, and item # needs # MiB more (# MiB expected in all); take \
+         them batch by batch with `for_each_batch` or one by one by iterating, or give the run a larger `max_memory`{ESTIMATE}; \
+         `collect_partial` gives what is finished and the rest of the run back"
+    );
+    assert_eq!(text, expected);
+
+    let error = run(9 << 20, Oversize::Error);
+    assert!(matches!(error.kind(), ErrorKind::Oversize { measured_by: MeasuredBy::Resident, .. }), "{error:#?}");
+    assert!(error.to_string().ends_with(&format!("with `oversize = \"alone\"`{ESTIMATE}")), "{error}");
 }
 
 #[test]

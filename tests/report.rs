@@ -1,9 +1,14 @@
 //! What a report measures, and what it makes of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use amorsize::{BatchTime, Bottleneck, Bytes, DeepSize, Report, batched, process_in_batches};
+use amorsize::{
+    BatchTime, Bottleneck, Bytes, DeepSize, MemorySource, Report, Warning, batched, process_in_batches,
+    with_memory_source,
+};
 
 fn milliseconds(count: u64) {
     thread::sleep(Duration::from_millis(count));
@@ -113,6 +118,87 @@ fn the_sample_is_told_beside_what_all_took() {
     let report = report.for_each_batch(|_| ()).unwrap();
     assert!(report.sampled_seconds_per_item() < 0.5 * report.seconds_per_item(), "{}", report.explain());
     assert!(report.sampled_speedup() < 0.6 * report.speedup());
+}
+
+#[test]
+fn a_sample_that_was_unlike_the_rest_says_nothing_of_a_loop() {
+    // The first call loads something: by it 20,000 calls would take an hour.
+    let load = |item: u32| milliseconds(if item == 0 { 200 } else { 0 });
+    for threads in [1, 2] {
+        let report = process_in_batches(load, 0..20_000).threads(threads).for_each_batch(|_| ()).unwrap();
+        let text = report.explain();
+        assert!(report.sampled_speedup() <= report.speedup() && report.speedup() <= 2.5, "{text}");
+        assert!(!text.contains(" times by the sample") && text.contains("the sample says nothing of that"), "{text}");
+    }
+    let report = process_in_batches(|_: u32| milliseconds(2), 0..40).threads(1).for_each_batch(|_| ()).unwrap();
+    assert!(report.explain().contains(" times by the sample\n"), "{}", report.explain());
+}
+
+#[test]
+fn a_loop_would_take_the_time_of_input_and_sink_too() {
+    // On one thread a run is a loop, wherever its time goes.
+    let slow = || (0..20).inspect(|_| milliseconds(2));
+    let call = |_: u32| thread::sleep(Duration::from_micros(100));
+    let by_input = process_in_batches(call, slow()).threads(1).for_each_batch(|_| ()).unwrap();
+    let by_sink = process_in_batches(call, 0..20).threads(1).batch_size(1).for_each_batch(|_| milliseconds(2)).unwrap();
+    for report in [by_input, by_sink] {
+        assert!((0.6..=1.01).contains(&report.speedup()), "{}", report.explain());
+        assert!((0.6..=1.01).contains(&report.sampled_speedup()), "{}", report.explain());
+    }
+
+    let run = process_in_batches(|_: u32| milliseconds(2), slow().chain(slow()).chain(slow())).threads(2);
+    let report = run.for_each_batch(|_| milliseconds(1)).unwrap();
+    let of_loop = report.speedup() * report.seconds();
+    assert!(of_loop > report.input_seconds() + report.sink_seconds() - 1e-9, "{}", report.explain());
+    assert!(report.input_seconds() > 0.05, "{}", report.explain());
+}
+
+/// A process that has so much memory, by what it is told.
+struct Process(AtomicU64);
+
+impl MemorySource for Process {
+    fn available(&self) -> Option<Bytes> {
+        Some(Bytes::gib(64))
+    }
+
+    fn resident(&self) -> Option<Bytes> {
+        Some(Bytes::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// What is said of a run of 40 calls with 64 MiB, at whose end resident memory has grown by so much.
+fn grown_by(bytes: Bytes) -> Report {
+    let process = Arc::new(Process(AtomicU64::new(100 << 20)));
+    with_memory_source(process.clone(), || {
+        let grow = |item: u64| {
+            milliseconds(2);
+            if item == 39 {
+                process.0.fetch_add(bytes.as_u64(), Ordering::Relaxed);
+            }
+        };
+        process_in_batches(grow, 0..40).threads(1).max_memory("64MiB").for_each_batch(|_| ()).unwrap()
+    })
+}
+
+#[test]
+fn memory_that_went_over_the_budget_is_told_with_the_way_out() {
+    let report = grown_by(Bytes::mib(64));
+    assert_eq!((report.warnings(), report.peak_resident()), (Vec::new(), Some(Bytes::mib(64))));
+    assert!(!report.explain().contains("warning") && !report.to_string().contains("warning"));
+
+    let report = grown_by(Bytes::mib(80));
+    let warnings = report.warnings();
+    assert_eq!(warnings.iter().map(Warning::code).collect::<Vec<_>>(), [Warning::RESIDENT_OVER_BUDGET]);
+    let told = "resident memory grew by 80.0 MiB, 16.0 MiB (25 %) more than the budget of 64.0 MiB: ";
+    assert!(warnings[0].message().starts_with(told), "{}", warnings[0]);
+    assert!(report.to_string().contains(&format!("\nwarning: {}", warnings[0])), "{report}");
+    let cured = format!(
+        "warning: {}\nthese three lines do that:\n    use amorsize::Tracking;\n    #[global_allocator]\n    static ALLOCATOR: \
+         Tracking = Tracking::new(std::alloc::System);",
+        warnings[0]
+    );
+    assert!(report.explain().ends_with(&cured), "{}", report.explain());
+    assert!(report.to_svg().contains("80.0 MiB at most, 16.0 MiB more than the budget."), "{}", report.to_svg());
 }
 
 #[test]

@@ -19,101 +19,108 @@ const CURE: [&str; 3] = [
 
 /// The most likely cause, by the run's figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Cause {
+enum Cause {
     /// Calls that run need more than what they return, and it is known how much.
-    Working(Bytes),
-    /// Results own more than resident memory told.
+    Working,
+    /// Results own more than resident memory told, or calls need it.
     Results,
-    /// It was still there at the end: so much.
-    Kept(Bytes),
-    /// It was gone at the end: so much for each thread.
-    Calls(Bytes),
+    /// It was still there at the end.
+    Kept,
+    /// It was gone at the end.
+    Calls,
     /// Every byte of the calls is known, and it is something else.
     Others,
 }
 
-/// Resident memory that grew by more than the budget.
+/// Resident memory that grew by more than the budget, with what the run knows of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Overrun {
+struct Overrun {
     peak: Bytes,
     budget: Bytes,
     threads: usize,
+    measured_by: MeasuredBy,
+    /// The most that the run knew that it held.
+    held: Bytes,
+    /// The most that a call needed beside its result.
+    working: Bytes,
+    /// By which resident memory was still grown at the end.
+    kept: Bytes,
+    /// Of all results.
     result_bytes: Bytes,
-    counted: Bytes,
-    pub(crate) cause: Cause,
 }
 
 impl Overrun {
     /// `None` where resident memory stayed within the budget, or is not known.
-    pub(crate) fn of(report: &Report) -> Option<Self> {
-        let peak = report.peak_resident()?;
-        let budget = report.budget();
-        let (threads, counted) = (report.threads(), report.peak_bytes());
-        let mut overrun =
-            Self { peak, budget, threads, result_bytes: report.result_bytes(), counted, cause: Cause::Others };
-        if peak <= budget {
-            return None;
-        }
-        overrun.cause = overrun.find_cause(report);
-        Some(overrun)
+    fn of(report: &Report) -> Option<Self> {
+        let overrun = Self {
+            peak: report.peak_resident()?,
+            budget: report.budget(),
+            threads: report.threads(),
+            measured_by: report.measured_by(),
+            held: report.peak_bytes(),
+            working: report.working_bytes(),
+            kept: report.allocator_bytes().unwrap_or(Bytes::ZERO),
+            result_bytes: report.result_bytes(),
+        };
+        (overrun.peak > overrun.budget).then_some(overrun)
     }
 
-    fn find_cause(&self, report: &Report) -> Cause {
-        let unknown = self.peak - self.counted;
+    fn cause(&self) -> Cause {
+        let unknown = self.peak - self.held;
         let explains = |bytes: Bytes| bytes.as_f64() >= MOST * unknown.as_f64();
-        let working = report.working_bytes();
-        let kept = report.allocator_bytes().unwrap_or(Bytes::ZERO);
-        match report.measured_by() {
-            MeasuredBy::Tracking if explains(kept) => Cause::Kept(kept),
+        let is_kept = explains(self.kept);
+        match self.measured_by {
+            MeasuredBy::Tracking if is_kept => Cause::Kept,
             MeasuredBy::Tracking => Cause::Others,
-            _ if explains(working * self.threads as u64) => Cause::Working(working),
-            _ if explains(kept) && explains(self.result_bytes) => Cause::Kept(kept),
+            _ if explains(self.working * self.threads as u64) => Cause::Working,
+            _ if is_kept && explains(self.result_bytes) => Cause::Kept,
             MeasuredBy::Resident => Cause::Results,
-            _ if explains(kept) => Cause::Kept(kept),
-            _ => Cause::Calls(Bytes::new(unknown.as_u64() / self.threads.max(1) as u64)),
+            _ if is_kept => Cause::Kept,
+            _ => Cause::Calls,
         }
-    }
-
-    /// Bytes beyond the budget.
-    pub(crate) fn bytes(&self) -> Bytes {
-        self.peak - self.budget
     }
 
     /// Why, in a sentence.
     fn why(&self) -> String {
-        let Self { threads, result_bytes, counted, .. } = *self;
-        match self.cause {
-            Cause::Working(working) => format!(
-                "most likely it is what calls need while they run, {working} each beside its result, {} on {threads} threads",
+        let Self { peak, threads, held, working, kept, result_bytes, .. } = *self;
+        let on_threads = if threads == 1 { "the one thread".to_owned() } else { format!("each of {threads} threads") };
+        match self.cause() {
+            Cause::Working => format!(
+                "most likely that is what calls need while they run, {working} beside the result, {} for all threads together",
                 working * threads as u64
             ),
             Cause::Results => format!(
-                "most likely calls need more while they run, or results own more, than the {counted} that resident memory told \
-                 of them"
+                "most likely results own more, or calls need more while they run, than the {held} that resident memory told of them"
             ),
-            Cause::Kept(kept) => format!(
-                "{kept} of it were still there at the end: what the sink keeps of the {result_bytes} that it was given, what \
-                 other threads of the program take, or pages that the allocator does not give back"
+            Cause::Kept => format!(
+                "{kept} were still there at the end: what the sink keeps of the {result_bytes} that it was given, what other \
+                 threads of the program take, or pages that the allocator does not give back"
             ),
-            Cause::Calls(each) => format!(
-                "most of it was gone at the end, so most likely it is what calls need while they run, which was not measured: \
-                 about {each} for each of {threads} threads"
+            Cause::Calls => format!(
+                "most of it was gone at the end, so most likely that is what calls need while they run, which was not \
+                 measured: about {} for {on_threads}",
+                Bytes::new((peak - held).as_u64() / threads.max(1) as u64)
             ),
             Cause::Others => format!(
-                "calls and results took {counted} at most, counted to the byte, so it is what other threads of the program \
-                 take, or pages that the allocator does not give back"
+                "calls and results took {held} at most, counted to the byte, so that is what other threads of the program take, \
+                 or pages that the allocator does not give back"
             ),
         }
     }
 
     /// By how much and why, for a list.
     fn told(&self) -> String {
-        let Self { peak, budget, .. } = *self;
-        let share = 100.0 * self.bytes().as_f64() / budget.as_f64().max(1.0);
+        let Self { peak, budget, measured_by, .. } = *self;
+        let over = peak - budget;
         format!(
-            "resident memory grew by {peak}, {} ({share:.0} %) more than the budget of {budget}: {}",
-            self.bytes(),
-            self.why()
+            "resident memory grew by {peak}, {over} ({:.0} %) more than the budget of {budget}: {}{}",
+            100.0 * over.as_f64() / budget.as_f64().max(1.0),
+            self.why(),
+            if measured_by == MeasuredBy::Tracking {
+                ""
+            } else {
+                "; with `Tracking` as its allocator the program has every heap byte of the calls counted"
+            }
         )
     }
 }
@@ -122,11 +129,7 @@ impl Overrun {
 pub(crate) fn warnings(report: &Report) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if let Some(overrun) = Overrun::of(report) {
-        let mut told = overrun.told();
-        if report.measured_by() != MeasuredBy::Tracking {
-            told += "; `Tracking` as the program's allocator has all of it counted";
-        }
-        warnings.push(Warning::new(Warning::RESIDENT_OVER_BUDGET, told));
+        warnings.push(Warning::new(Warning::RESIDENT_OVER_BUDGET, overrun.told()));
     }
     warnings.extend(Warning::of_features(report.unasked()));
     warnings
@@ -139,11 +142,87 @@ pub(crate) fn explained(report: &Report) -> String {
         // Writing to a string can't fail.
         let _ = writeln!(text, "warning: {warning}");
         if warning.code() == Warning::RESIDENT_OVER_BUDGET && report.measured_by() != MeasuredBy::Tracking {
-            let _ = writeln!(text, "with these three lines in the program every heap byte of the calls is counted:");
+            let _ = writeln!(text, "these three lines do that:");
             for line in CURE {
                 let _ = writeln!(text, "    {line}");
             }
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls that touch 72 MiB and return 2 MiB, on 16 threads.
+    const CALLS: Overrun = Overrun {
+        peak: Bytes::mib(988),
+        budget: Bytes::mib(256),
+        threads: 16,
+        measured_by: MeasuredBy::DeepSize,
+        held: Bytes::mib(80),
+        working: Bytes::ZERO,
+        kept: Bytes::mib(20),
+        result_bytes: Bytes::mib(800),
+    };
+
+    const TOLD: &str = "resident memory grew by 988 MiB, 732 MiB (286 %) more than the budget of 256 MiB: ";
+    const CURED: &str = "; with `Tracking` as its allocator the program has every heap byte of the calls counted";
+
+    #[test]
+    fn the_cause_follows_from_the_figures() {
+        let working = Overrun { working: Bytes::mib(72), ..CALLS };
+        let kept = Overrun { kept: Bytes::mib(900), ..CALLS };
+        let results = Overrun { measured_by: MeasuredBy::Resident, ..CALLS };
+        let kept_results = Overrun { kept: Bytes::mib(900), ..results };
+        let tracked = Overrun { measured_by: MeasuredBy::Tracking, ..CALLS };
+        for (overrun, cause, why) in [
+            (
+                CALLS,
+                Cause::Calls,
+                "most of it was gone at the end, so most likely that is what calls need while they run, which was not measured: \
+                 about 56.8 MiB for each of 16 threads",
+            ),
+            (
+                working,
+                Cause::Working,
+                "most likely that is what calls need while they run, 72.0 MiB beside the result, 1.12 GiB for all threads together",
+            ),
+            (
+                kept,
+                Cause::Kept,
+                "900 MiB were still there at the end: what the sink keeps of the 800 MiB that it was given, what other threads of \
+                 the program take, or pages that the allocator does not give back",
+            ),
+            (
+                results,
+                Cause::Results,
+                "most likely results own more, or calls need more while they run, than the 80.0 MiB that resident memory told of \
+                 them",
+            ),
+            (kept_results, Cause::Kept, &kept.why()),
+            (Overrun { result_bytes: Bytes::mib(9), ..kept_results }, Cause::Results, &results.why()),
+        ] {
+            assert_eq!((overrun.cause(), overrun.told()), (cause, format!("{TOLD}{why}{CURED}")));
+        }
+        assert_eq!(tracked.cause(), Cause::Others);
+        assert_eq!(
+            tracked.told(),
+            format!(
+                "{TOLD}calls and results took 80.0 MiB at most, counted to the byte, so that is what other threads of the \
+                 program take, or pages that the allocator does not give back"
+            )
+        );
+        assert_eq!(Overrun { kept: Bytes::mib(900), ..tracked }.told(), format!("{TOLD}{}", kept.why()));
+        let alone = Overrun { threads: 1, ..CALLS };
+        assert!(alone.why().ends_with("about 908 MiB for the one thread"), "{}", alone.why());
+    }
+
+    /// The README's example is run as a test.
+    #[test]
+    fn the_cure_is_the_readmes() {
+        let readme: Vec<_> = include_str!("../README.md").lines().filter(|line| !line.is_empty()).collect();
+        assert!(readme.windows(3).any(|lines| *lines == CURE));
+    }
 }

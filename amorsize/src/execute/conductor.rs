@@ -115,7 +115,12 @@ impl Conductor<'_> {
                     let Stuck { item, needed, .. } = self.control.stuck();
                     if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
                         self.control.pause(true);
-                        return Err(oversize(item, needed, line.work.ledger, self.control.state().situation.measured_by));
+                        return Err(oversize(
+                            item,
+                            needed,
+                            line.work.ledger,
+                            self.control.state().situation.measured_by,
+                        ));
                     }
                     // A call that alone needs more than the budget runs alone. So does the next one of a collect that has nothing
                     // yet: it goes on after one that gave up, and must come further.

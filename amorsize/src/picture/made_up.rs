@@ -179,9 +179,9 @@ static RUNS: LazyLock<Vec<(&'static str, Picture)>> = LazyLock::new(|| {
     });
     over.peak_resident = over.moments.iter().filter_map(|moment| moment.resident).max().map(|peak| peak + MIB);
     over.warnings = vec![
-        "resident memory grew by 1.06 GiB, 806 MiB (315 %) more than the budget of 256 MiB: most of it was gone at the end, so \
-         most likely it is what calls need while they run, which was not measured: about 60.0 MiB for each of 16 threads; \
-         `Tracking` as the program's allocator has all of it counted [resident-over-budget]"
+        "resident memory grew by 331 MiB, 75.4 MiB (29 %) more than the budget of 256 MiB: most of it was gone at the end, so most \
+         likely that is what calls need while they run, which was not measured: about 114 MiB for each of 2 threads; with `Tracking` \
+         as its allocator the program has every heap byte of the calls counted [resident-over-budget]"
             .to_owned(),
     ];
     let short = picture(PHOTOS, 3.1e-5, vec![], vec![], TimeUse::default());
@@ -376,6 +376,18 @@ fn the_largest_picture_is_below_150_kb() {
     assert!((80_000..150_000).contains(&svg.len()), "{}", svg.len());
     assert!(page.len() < 220_000, "{}", page.len());
     assert_eq!(is_sound(&svg, 960.0), Ok(()));
+}
+
+#[test]
+fn what_is_over_the_budget_is_marked() {
+    for (name, picture) in &*RUNS {
+        let svg = svg::draw(picture, &svg::WIDE);
+        let is_over = picture.over_budget().is_some();
+        for mark in ["\"over-area\"", "\"over-dot\"", " over from ", " more than the budget."] {
+            assert_eq!(svg.contains(mark), is_over, "{name}: {mark}");
+        }
+        assert_eq!(svg.contains(">Warning: "), *name == "over-budget");
+    }
 }
 
 #[test]

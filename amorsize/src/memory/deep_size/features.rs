@@ -107,17 +107,14 @@ mod tests {
     fn a_type_is_found_wherever_it_stands() {
         assert_eq!(OFF.len(), FEATURES.len());
         assert_eq!(named("image::images::buffer::ImageBuffer<image::color::Rgb<u8>, alloc::vec::Vec<u8>>"), ["image"]);
-        assert_eq!(
-            named("core::result::Result<image::dynimage::DynamicImage, image::error::ImageError>"),
-            ["image"]
-        );
+        assert_eq!(named("core::result::Result<image::dynimage::DynamicImage, image::error::ImageError>"), ["image"]);
         assert_eq!(named("(u8, alloc::vec::Vec<core::option::Option<uuid::Uuid>>)"), ["uuid"]);
         assert_eq!(named("[bytes::bytes::Bytes; 4]"), ["bytes"]);
         assert_eq!(named("alloc::sync::Arc<dyn arrow_array::array::Array>"), ["arrow"]);
-        assert_eq!(named("indexmap::map::IndexMap<alloc::string::String, serde_json::value::Value>"), [
-            "indexmap",
-            "serde_json"
-        ]);
+        assert_eq!(
+            named("indexmap::map::IndexMap<alloc::string::String, serde_json::value::Value>"),
+            ["indexmap", "serde_json"]
+        );
         assert_eq!(named("num_complex::Complex<f64>"), ["num-complex"]);
     }
 

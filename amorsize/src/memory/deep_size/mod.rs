@@ -37,9 +37,9 @@ mod nalgebra;
 mod ndarray;
 #[cfg(feature = "num-complex")]
 mod num_complex;
+pub mod of;
 #[cfg(feature = "serde_json")]
 mod serde_json;
-pub mod of;
 mod shared;
 #[cfg(feature = "smallvec")]
 mod smallvec;
