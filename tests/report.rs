@@ -153,6 +153,23 @@ fn a_loop_would_take_the_time_of_input_and_sink_too() {
     assert!(report.input_seconds() > 0.05, "{}", report.explain());
 }
 
+/// Of 16 threads on fewer cores most calls are queued, which is no gain over a loop.
+#[cfg(target_os = "linux")]
+#[test]
+fn being_queued_by_the_runs_own_threads_is_no_speed() {
+    let cores = thread::available_parallelism().unwrap().get();
+    let threads = 8 * cores;
+    let work = |item: u64| (0..400_000).fold(item, |sum, next| std::hint::black_box(sum ^ next));
+    let report = process_in_batches(work, 0..20 * threads as u64).threads(threads).for_each_batch(|_| ()).unwrap();
+    let by_clock = report.time_use().calls() / report.seconds();
+    if report.waiting_share().is_none() {
+        // The system doesn't tell what threads are queued.
+        return;
+    }
+    // By the clock it is up to eight times the cores. A busy machine queues calls no less.
+    assert!(by_clock < 2.0 * cores as f64 || report.speedup() < 0.75 * by_clock, "{by_clock}: {}", report.explain());
+}
+
 /// A process that has so much memory, by what it is told.
 struct Process(AtomicU64);
 

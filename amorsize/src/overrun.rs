@@ -93,8 +93,10 @@ impl Overrun {
                 "most likely results own more, or calls need more while they run, than the {held} that resident memory told of them"
             ),
             Cause::Kept => format!(
-                "{kept} were still there at the end: what the sink keeps of the {result_bytes} that it was given, what other \
-                 threads of the program take, or pages that the allocator does not give back"
+                "{kept} were still there at the end: what the sink keeps of the {} that it was given, what other threads of the \
+                 program take, or pages that the allocator does not give back",
+                // An estimate of each is none of all.
+                if self.measured_by == MeasuredBy::Resident { "results".to_owned() } else { result_bytes.to_string() }
             ),
             Cause::Calls => format!(
                 "most of it was gone at the end, so most likely that is what calls need while they run, which was not \
@@ -201,7 +203,7 @@ mod tests {
                 "most likely results own more, or calls need more while they run, than the 80.0 MiB that resident memory told of \
                  them",
             ),
-            (kept_results, Cause::Kept, &kept.why()),
+            (kept_results, Cause::Kept, &kept.why().replace("800 MiB", "results")),
             (Overrun { result_bytes: Bytes::mib(9), ..kept_results }, Cause::Results, &results.why()),
         ] {
             assert_eq!((overrun.cause(), overrun.told()), (cause, format!("{TOLD}{why}{CURED}")));

@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::bottleneck::{self, Bottleneck};
+use crate::cores;
 use crate::execute::Totals;
 use crate::failure::Failure;
 use crate::memory::Bytes;
@@ -316,7 +317,8 @@ impl Report {
     /// How many times as fast the run was as a plain loop: the seconds of its calls, its input and its sink, one after the other, over
     /// the seconds that it took with everything.
     ///
-    /// Time that calls were queued for a core doesn't count, where the system tells it: in a loop they have one for themselves.
+    /// Of a run on more threads than cores the time that calls were queued for a core doesn't count, where the system tells it: in a
+    /// loop they have one for themselves.
     ///
     /// # Examples
     ///
@@ -331,7 +333,9 @@ impl Report {
     #[must_use]
     pub fn speedup(&self) -> f64 {
         let learned = &self.totals.learned;
-        self.loops_per_run(learned.seconds * (1.0 - learned.waits.queued_share()))
+        // Beyond that it is other programs that have the cores, from a loop as well.
+        let by_own_threads = (1.0 - cores::usable() as f64 / self.threads() as f64).max(0.0);
+        self.loops_per_run(learned.seconds * (1.0 - learned.waits.queued_share().min(by_own_threads)))
     }
 
     /// How many times as fast the run was as a plain loop would be by what the sample said: like [`speedup`](Self::speedup), with the

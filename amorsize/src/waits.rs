@@ -183,6 +183,7 @@ mod tests {
         waits.add(used(60e-3, 10e-3, 50e-3, 10e-3), true);
         assert!(!waits.are_long());
         assert_eq!((waits.threads(2), waits.share_of_all()), (2.0, Some(0.0)));
+        assert!((waits.queued_share() - 5.0 / 6.0).abs() < 1e-9);
         // A busy machine changes nothing in what a mixed function needs.
         let mut waits = Waits::default();
         waits.add(used(20e-3, 1e-3, 15e-3, 1e-3), true);
