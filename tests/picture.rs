@@ -68,7 +68,7 @@ fn a_picture_is_well_formed_and_names_its_figures() {
         report.peak_bytes().to_string(),
         format!("held, peak {}", report.peak_bytes()),
         "a loop, on 2 threads".to_owned(),
-        "Bytes by deep size: exact for results, without what calls need while they run · 1 item failed".to_owned(),
+        "Bytes by deep size: exact for results · 1 item failed".to_owned(),
     ] {
         assert!(written.contains(&figure.as_str()), "{figure:?} is not in {written:?}");
     }

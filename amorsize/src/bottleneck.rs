@@ -147,6 +147,13 @@ pub(crate) fn explain(report: &Report) -> String {
         report.measured_by(),
         report.measured_by().certainty(),
     ));
+    if report.working_bytes() > Bytes::ZERO {
+        line(format_args!(
+            "working memory of a call: {} at most ({})",
+            report.working_bytes(),
+            report.working_certainty()
+        ));
+    }
     if let Some((peak, kept)) = report.peak_resident().zip(report.allocator_bytes()) {
         line(format_args!("resident memory grew by at most {peak}; at the end the allocator keeps {kept}"));
     }

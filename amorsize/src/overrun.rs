@@ -130,6 +130,9 @@ impl Overrun {
 /// The warnings of a report.
 pub(crate) fn warnings(report: &Report) -> Vec<Warning> {
     let mut warnings = Vec::new();
+    if report.measured_by() == MeasuredBy::Unmeasured {
+        warnings.push(Warning::unmeasured());
+    }
     if let Some(overrun) = Overrun::of(report) {
         warnings.push(Warning::new(Warning::RESIDENT_OVER_BUDGET, overrun.told()));
     }

@@ -8,7 +8,8 @@ use crate::failure::Failure;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
 use crate::memory::deep_size::features::Unasked;
-use crate::memory::measure::MeasuredBy;
+use crate::memory::measure::{Certainty, MeasuredBy};
+use crate::memory::source;
 use crate::outcome::Failures;
 use crate::overrun;
 use crate::plan::Warning;
@@ -550,8 +551,11 @@ impl Report {
         Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
     }
 
-    /// The most bytes that a call needed while it ran, beside its result. [`Tracking`](crate::Tracking) measures all of it; without
-    /// it, it is zero, or what the stages of a pipeline handed to each other for one item.
+    /// The most bytes that a call needed while it ran, beside its result: its working memory.
+    ///
+    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as it grew while calls ran;
+    /// [`working_certainty`](Self::working_certainty) says which. It is zero where calls are so short that all of them together
+    /// could need a 32nd of the budget at most. Of a pipeline it is at least what the stages handed to each other for one item.
     ///
     /// # Examples
     ///
@@ -565,6 +569,23 @@ impl Report {
     #[must_use]
     pub fn working_bytes(&self) -> Bytes {
         Bytes::new(self.totals.learned.most_working_by_any_means())
+    }
+
+    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),
+    /// an [`Estimate`](Certainty::Estimate) from resident memory without it, and [`Unmeasured`](Certainty::Unmeasured) where that
+    /// can't be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Certainty, process_in_batches};
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.working_certainty(), Certainty::Estimate);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn working_certainty(&self) -> Certainty {
+        Certainty::of_working(self.totals.measured_by, || source::current().resident().is_some())
     }
 
     /// Bytes that all results took together.

@@ -49,9 +49,15 @@ impl Serialize for Bytes {
     }
 }
 
-as_name!(MeasuredBy { Tracking: "tracking", DeepSize: "deep-size", Resident: "resident", SizeOf: "size-of" });
+as_name!(MeasuredBy {
+    Tracking: "tracking",
+    DeepSize: "deep-size",
+    Resident: "resident",
+    SizeOf: "size-of",
+    Unmeasured: "unmeasured",
+});
 
-as_name!(Certainty { Exact: "exact", Results: "results", Estimate: "estimate" });
+as_name!(Certainty { Exact: "exact", Results: "results", Estimate: "estimate", Unmeasured: "unmeasured" });
 
 as_name!(Phase { Sampling: "sampling", Planned: "planned", Running: "running", Done: "done", Stopped: "stopped" });
 
@@ -83,6 +89,7 @@ as_struct!(Plan, |plan| {
     "seconds_per_item": plan.seconds_per_item(),
     "bytes_per_item": plan.bytes_per_item(),
     "working_bytes": plan.working_bytes(),
+    "working_certainty": plan.working_certainty(),
     "result_bytes": plan.result_bytes(),
     "budget": plan.budget(),
     "measured_by": plan.measured_by(),
@@ -217,6 +224,7 @@ as_struct!(Report, |report| {
     "allocator_bytes": report.allocator_bytes(),
     "bytes_per_item": report.bytes_per_item(),
     "working_bytes": report.working_bytes(),
+    "working_certainty": report.working_certainty(),
     "result_bytes": report.result_bytes(),
     "measured_by": report.measured_by(),
     "certainty": report.measured_by().certainty(),

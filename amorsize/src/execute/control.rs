@@ -18,7 +18,6 @@
 //! before, so they must never take all credit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Stopwatch};
@@ -30,7 +29,7 @@ use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
 use crate::memory::tracking;
-use crate::memory::watch::{LOOK, Watch};
+use crate::memory::watch::LOOK;
 use crate::memory::working::InFlight;
 use crate::plan::{Situation, chunk_items};
 use crate::sample::Learned;
@@ -42,7 +41,7 @@ use crate::time_use::TimeUse;
 pub(crate) type ChunkId = usize;
 
 /// Stands for the item of a panic that no call made.
-const NO_ITEM: usize = usize::MAX;
+pub(super) const NO_ITEM: usize = usize::MAX;
 
 /// One chunk being run, as far as this file knows it.
 pub(crate) trait Steps {
@@ -136,10 +135,10 @@ pub(crate) struct Control {
     over: AtomicBool,
     /// Net heap bytes of the jobs that ran, where they are tracked, since the caller last took them over.
     kept: AtomicI64,
-    lookout: Option<Mutex<Lookout>>,
-    ledger: Ledger,
+    pub(super) lookout: Option<Mutex<Lookout>>,
+    pub(super) ledger: Ledger,
     /// Whether results are kept until the end.
-    collects: AtomicBool,
+    pub(super) collects: AtomicBool,
     /// Whether idle workers were seen to help with calls.
     pub(super) forks: AtomicBool,
     /// What the caller does.
@@ -177,6 +176,7 @@ impl Control {
                 running: 0,
                 running_credit: 0,
                 running_working: 0,
+                unforeseen: 0,
                 most_running: 0,
                 running_items: 0,
                 most_items: 0,
@@ -233,7 +233,8 @@ impl Control {
     pub(crate) fn into_parts(self) -> (State, Option<Lookout>) {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         // No chunk is left that could answer for it.
-        state.ledger.give(std::mem::take(&mut state.stray_credit));
+        let unforeseen = std::mem::take(&mut state.unforeseen);
+        state.ledger.give(std::mem::take(&mut state.stray_credit) + unforeseen);
         let lookout = self.lookout.map(|lookout| lookout.into_inner().unwrap_or_else(PoisonError::into_inner));
         (state, lookout)
     }
@@ -381,59 +382,7 @@ impl Control {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Looks at the system's memory and the run, if it is time to. Whoever comes does it: the caller may be in the sink for long.
-    pub(super) fn look(&self) {
-        // Whoever has it is just looking.
-        let Some(Ok(lookout)) = self.lookout.as_ref().map(Mutex::try_lock) else { return };
-        self.look_with(lookout);
-    }
-
-    /// Looks before a call starts where heavier ones than usual have ended.
-    pub(super) fn look_at_rest(&self) {
-        if self.state().is_at_rest() {
-            self.look_now();
-        }
-    }
-
-    /// Looks, whether or not it is time to.
-    pub(super) fn look_now(&self) {
-        if let Some(mut lookout) = self.lookout() {
-            lookout.watch.as_mut().into_iter().for_each(Watch::is_due);
-            self.look_with(lookout);
-        }
-    }
-
-    fn look_with(&self, mut lookout: MutexGuard<'_, Lookout>) {
-        let collects = self.collects.load(Ordering::Relaxed);
-        let look = || lookout.look(now(), &self.ledger, collects, || self.seen(), || self.state().calls());
-        // It asks a memory source, calls a trim hook and tells the progress, which may all be the user's.
-        match catch_unwind(AssertUnwindSafe(look)) {
-            Ok(None) => {}
-            Ok(Some(in_flight)) => self.state().bound_calls(in_flight),
-            Err(payload) => {
-                self.stop_at(0);
-                // A call that panicked comes first.
-                self.state().ending.insert(NO_ITEM, payload);
-            }
-        }
-    }
-
-    /// Notes that results that the run held belong to its caller now.
-    pub(crate) fn rebase(&self) {
-        if let Some(watch) = self.lookout().as_mut().and_then(|lookout| lookout.watch.as_mut()) {
-            watch.rebase(self.ledger.held());
-        }
-        let mut state = self.state();
-        state.most_outstanding = state.outstanding;
-    }
-
     // ---- called by the caller ----
-
-    /// Looks, if it is time to, for an outlet that collects or does not.
-    pub(crate) fn look_for(&self, collects: bool) {
-        self.collects.store(collects, Ordering::Relaxed);
-        self.look();
-    }
 
     /// Items to pull next, or 0 where enough wait already or the budget has no room for more inputs.
     pub(crate) fn items_wanted(&self) -> usize {
@@ -589,12 +538,16 @@ impl Control {
         state.caller_is_needed(self.limit())
     }
 
-    /// Believes what resident memory says of the bytes per item.
+    /// Believes what resident memory says of the bytes per item. Results that are kept to the end hold all of it, whatever was
+    /// expected when their calls began.
     pub(crate) fn learn_resident(&self, grown: u64) {
         let mut state = self.state();
         if state.most_outstanding > 0 {
             let bytes = grown as f64 / state.most_outstanding as f64;
             state.learned.expect_bytes(bytes);
+        }
+        if self.collects.load(Ordering::Relaxed) {
+            state.hold_at_least(grown);
         }
     }
 

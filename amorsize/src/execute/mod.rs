@@ -20,6 +20,7 @@ mod indexed;
 mod inline;
 mod jobs;
 pub(crate) mod line;
+mod looking;
 mod lookout;
 #[cfg(all(loom, test))]
 mod loom;
@@ -48,7 +49,7 @@ use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
 use crate::handover::HandedOver;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::deep_size::features::Unasked;
-use crate::memory::measure::MeasuredBy;
+use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
 use crate::memory::watch::Watch;
 use crate::memory::working::Calls;
@@ -640,6 +641,7 @@ impl Engine {
             available_now: None,
             cores: None,
             measured_by: self.measured_by,
+            working_certainty: self.working_certainty(),
             item_size: self.item_size,
             result_size: self.result_size,
             item_bytes: self.item_size as u64,
@@ -649,9 +651,16 @@ impl Engine {
     }
 
     fn read_resident(&mut self) {
-        if self.measured_by == MeasuredBy::Resident {
+        if matches!(self.measured_by, MeasuredBy::Resident | MeasuredBy::Unmeasured) {
             self.resident = source::current().resident().map(Bytes::as_u64);
+            self.measured_by = if self.resident.is_some() { MeasuredBy::Resident } else { MeasuredBy::Unmeasured };
         }
+    }
+
+    /// How sure it is what calls need beside their results.
+    fn working_certainty(&self) -> Certainty {
+        let is_read = self.lookout.watch.as_ref().map(Watch::reads_resident);
+        Certainty::of_working(self.measured_by, || is_read.unwrap_or_else(|| source::current().resident().is_some()))
     }
 
     /// Begins to look at the system's memory, unless that was done before. The run in whose call this one is does it for both.

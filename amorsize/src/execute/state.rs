@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub(super) running_credit: u64,
     /// The part of it that is for working memory.
     pub(super) running_working: u64,
+    /// What is held because the process has grown by more than was expected of results that are kept.
+    pub(super) unforeseen: u64,
     /// The most that ran at a time since resident memory was last looked at.
     pub(super) most_running: usize,
     /// Items of the chunks that run, and the most of them and of those that wait since then.
@@ -143,7 +145,7 @@ impl State {
     pub(super) fn calls(&mut self) -> Calls {
         let opaque = self.situation.items_are_opaque;
         let unknown = self.running_credit + if opaque { self.inputs } else { 0 };
-        let known = self.ledger.held().as_u64().saturating_sub(unknown);
+        let known = self.ledger.held().as_u64().saturating_sub(unknown + self.unforeseen);
         let now = self.items_in_flight();
         let by_time = chunk_seconds(self.situation.threads, self.threads) / self.learned.recent_seconds().max(1e-10);
         let items = Items {
@@ -182,6 +184,15 @@ impl State {
         self.recruits |= most > self.in_flight.most;
         self.in_flight = InFlight { most, ..found };
         self.learned.expect_working(found.working);
+    }
+
+    /// Holds so many bytes at least: more than before, or less where results have been booked meanwhile.
+    pub(super) fn hold_at_least(&mut self, bytes: u64) {
+        let booked = self.ledger.held().as_u64().saturating_sub(self.unforeseen);
+        let unforeseen = bytes.saturating_sub(booked);
+        self.ledger.take(unforeseen.saturating_sub(self.unforeseen));
+        self.ledger.give(self.unforeseen.saturating_sub(unforeseen));
+        self.unforeseen = unforeseen;
     }
 
     /// Whether resident memory is to be looked at before the next call starts: heavier ones than usual have ended.

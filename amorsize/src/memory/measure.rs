@@ -40,6 +40,8 @@ pub enum MeasuredBy {
     Resident,
     /// The type's own size; what it owns on the heap is not counted. Exact for types that own nothing.
     SizeOf,
+    /// Nothing: the type can't be asked, and resident memory can't be read. The size of the type is all that counts.
+    Unmeasured,
 }
 
 impl fmt::Display for MeasuredBy {
@@ -49,6 +51,7 @@ impl fmt::Display for MeasuredBy {
             Self::DeepSize => "deep size",
             Self::Resident => "resident memory",
             Self::SizeOf => "size of the type",
+            Self::Unmeasured => "size of the type alone",
         })
     }
 }
@@ -70,6 +73,7 @@ impl MeasuredBy {
             Self::Tracking => Certainty::Exact,
             Self::DeepSize | Self::SizeOf => Certainty::Results,
             Self::Resident => Certainty::Estimate,
+            Self::Unmeasured => Certainty::Unmeasured,
         }
     }
 }
@@ -88,7 +92,7 @@ impl MeasuredBy {
 ///
 /// let report = upper_batched(["a", "b"]).for_each_batch(|_| ())?;
 /// assert_eq!(report.measured_by().certainty(), Certainty::Results);
-/// assert_eq!(report.measured_by().certainty().to_string(), "exact for results, without what calls need while they run");
+/// assert_eq!(report.measured_by().certainty().to_string(), "exact for results");
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,18 +100,32 @@ impl MeasuredBy {
 pub enum Certainty {
     /// Every heap byte of the calls, also those that they free before they return.
     Exact,
-    /// What results own is known by their type; what calls allocate and free before they return is not counted.
+    /// What results own is known by their type. What calls need beside is an estimate, from resident memory.
     Results,
     /// A figure of the whole process, which other work changes too.
     Estimate,
+    /// Nobody knows.
+    Unmeasured,
+}
+
+impl Certainty {
+    /// Of what calls need beside their results, if resident memory `is_read`.
+    pub(crate) fn of_working(measured_by: MeasuredBy, is_read: impl FnOnce() -> bool) -> Self {
+        match measured_by {
+            MeasuredBy::Tracking => Self::Exact,
+            _ if is_read() => Self::Estimate,
+            _ => Self::Unmeasured,
+        }
+    }
 }
 
 impl fmt::Display for Certainty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Exact => "exact",
-            Self::Results => "exact for results, without what calls need while they run",
+            Self::Results => "exact for results",
             Self::Estimate => "an estimate",
+            Self::Unmeasured => "unmeasured",
         })
     }
 }

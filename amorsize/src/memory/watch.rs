@@ -70,6 +70,7 @@ pub(crate) struct Watch {
     /// When the time that tasks waited was read last, and what it was.
     stalled: Option<(Instant, Duration)>,
     headroom: Headroom,
+    reads_resident: bool,
     /// Where resident memory is heeded.
     working: Option<Working>,
 }
@@ -78,6 +79,7 @@ impl Watch {
     /// Begins. What is available was read just now where `budget` is a part of it.
     pub(crate) fn start(source: Source, budget: &Budget, held: Bytes, share: f64, now: Instant) -> Self {
         let headroom = Headroom::new(budget.bytes.as_u64(), source.resident());
+        let reads_resident = headroom.base.is_some() || source.resident().is_some();
         let working = headroom.base.map(|base| Working::new(headroom.budget, base, held.as_u64()));
         let stalled = source.stalled().map(|stalled| (now, stalled));
         let next_read = if budget.available.is_some() { now + READ } else { now };
@@ -93,6 +95,7 @@ impl Watch {
             shared: u64::MAX,
             stalled,
             headroom,
+            reads_resident,
             working,
         }
     }
@@ -112,9 +115,9 @@ impl Watch {
         }
     }
 
-    /// Working memory that a call is expected to need, as far as resident memory has told.
-    pub(crate) fn working(&self) -> Option<Bytes> {
-        self.working.as_ref()?.expected()
+    /// Whether the system tells the process's resident memory.
+    pub(crate) fn reads_resident(&self) -> bool {
+        self.reads_resident
     }
 
     /// Has the next look come now.

@@ -124,7 +124,7 @@ fn picture(kind: Kind, seconds: f64, moments: Vec<Moment>, bands: Vec<BatchTime>
         peak_held: peak(|moment| moment.held).unwrap_or(kind.item_bytes),
         peak_resident: peak(|moment| moment.resident.unwrap_or(0)),
         measured_by: "deep size".into(),
-        certainty: "exact for results, without what calls need while they run".into(),
+        certainty: "exact for results".into(),
         parts: time_use.parts(),
         bound_by: "the cores".into(),
         moments,

@@ -14,7 +14,7 @@ pub use warning::Warning;
 
 use crate::cores::Cores;
 use crate::memory::Bytes;
-use crate::memory::measure::MeasuredBy;
+use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::sample::Learned;
 use crate::seconds::Seconds;
 
@@ -46,6 +46,7 @@ pub(crate) struct Situation {
     /// What the threads run on, where it was looked up for a plan that is asked for.
     pub(crate) cores: Option<Cores>,
     pub(crate) measured_by: MeasuredBy,
+    pub(crate) working_certainty: Certainty,
     /// Bytes that an item and a result take in a chunk's buffers.
     pub(crate) item_size: usize,
     pub(crate) result_size: usize,
@@ -92,6 +93,7 @@ pub struct Plan {
     seconds_per_item: f64,
     bytes_per_item: Bytes,
     working_bytes: Bytes,
+    working_certainty: Certainty,
     sampled: usize,
     measured_by: MeasuredBy,
     budget: Bytes,
@@ -139,6 +141,7 @@ impl Plan {
             seconds_per_item: learned.seconds_per_item(),
             bytes_per_item: Bytes::new(bytes_per_item),
             working_bytes: Bytes::new(learned.expected_working()),
+            working_certainty: situation.working_certainty,
             sampled: learned.items,
             measured_by: situation.measured_by,
             budget: situation.budget,
@@ -300,8 +303,10 @@ impl Plan {
         self.bytes_per_item
     }
 
-    /// Bytes that a call is expected to need while it runs, beside its result. Zero where that is not measured: only
-    /// [`Tracking`](crate::Tracking) does.
+    /// Bytes that a call is expected to need while it runs, beside its result: its working memory.
+    ///
+    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as it grew while sampled calls ran;
+    /// [`working_certainty`](Self::working_certainty) says which. Growth below 1 MiB is taken for none.
     ///
     /// # Examples
     ///
@@ -314,6 +319,23 @@ impl Plan {
     #[must_use]
     pub fn working_bytes(&self) -> Bytes {
         self.working_bytes
+    }
+
+    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),
+    /// an [`Estimate`](Certainty::Estimate) from resident memory without it, and [`Unmeasured`](Certainty::Unmeasured) where that
+    /// can't be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Certainty, process_in_batches};
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100);
+    /// assert_eq!(run.plan()?.working_certainty(), Certainty::Estimate);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn working_certainty(&self) -> Certainty {
+        self.working_certainty
     }
 
     /// How the bytes of results are measured.
@@ -476,6 +498,10 @@ impl Plan {
                 self.bytes_per_item
             ),
             format!("bytes told by {}: {}", self.measured_by, self.measured_by.certainty()),
+            match self.working_bytes {
+                Bytes::ZERO => format!("working memory of a call: too little to matter ({})", self.working_certainty),
+                bytes => format!("working memory of a call: {bytes} ({})", self.working_certainty),
+            },
         ];
         lines.extend(self.reasons.iter().cloned());
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
@@ -494,7 +520,7 @@ impl fmt::Display for Plan {
         write!(f, "Budget: {}, {} per item by {}", self.budget, self.bytes_per_item, self.measured_by)?;
         write!(f, " ({})", self.measured_by.certainty())?;
         if self.working_bytes > Bytes::ZERO {
-            write!(f, ", and {} while a call runs", self.working_bytes)?;
+            write!(f, ", and {} while a call runs ({})", self.working_bytes, self.working_certainty)?;
         }
         write!(f, "\nEstimated speedup: {:.2}x", self.speedup)?;
         for reason in &self.reasons {
@@ -545,6 +571,7 @@ pub(crate) mod tests {
             available_now: None,
             cores: None,
             measured_by: MeasuredBy::DeepSize,
+            working_certainty: Certainty::Estimate,
             item_size: 8,
             result_size: 24,
             item_bytes: 8,

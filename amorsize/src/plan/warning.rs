@@ -155,6 +155,34 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const BYTES_UNSURE: &'static str = "bytes-unsure";
+    /// The results' type can't be asked for its bytes, and resident memory can't be read, so nothing counts what results own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Bytes, MemorySource, Warning, process_in_batches, with_memory_source};
+    ///
+    /// /// A system that tells nothing of the process.
+    /// struct Silent;
+    ///
+    /// impl MemorySource for Silent {
+    ///     fn available(&self) -> Option<Bytes> {
+    ///         None
+    ///     }
+    ///
+    ///     fn resident(&self) -> Option<Bytes> {
+    ///         None
+    ///     }
+    /// }
+    ///
+    /// with_memory_source(Silent, || {
+    ///     let mut run = process_in_batches(|x: u64| x.to_string(), 0..100);
+    ///     assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::UNMEASURED));
+    ///     Ok::<(), amorsize::Error>(())
+    /// })?;
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const UNMEASURED: &'static str = "unmeasured";
     /// Nothing was sampled because the input is empty.
     ///
     /// # Examples
@@ -202,6 +230,12 @@ impl Warning {
 
     pub(crate) fn new(code: &'static str, message: String) -> Self {
         Self { code, message }
+    }
+
+    /// For a run whose results nothing counts.
+    pub(crate) fn unmeasured() -> Self {
+        let message = "what results own is not counted, as their type doesn't tell and the process's resident memory can't be                        read: derive or implement `DeepSize` for the result, or install `Tracking`";
+        Self::new(Self::UNMEASURED, message.into())
     }
 
     /// One for each feature that is off and would count these types.
@@ -327,6 +361,10 @@ impl Plan {
                 ),
             ),
             _ => {}
+        }
+        if self.measured_by == MeasuredBy::Unmeasured {
+            let Warning { code, message } = Warning::unmeasured();
+            warn(code, message);
         }
         if self.measured_by == MeasuredBy::Resident {
             warn(

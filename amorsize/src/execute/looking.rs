@@ -1,0 +1,62 @@
+//! Looks at memory and at the run while it is on threads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::control::{Control, NO_ITEM};
+use super::lookout::Lookout;
+use crate::memory::watch::Watch;
+use crate::sync::{Mutex, MutexGuard, Ordering, now};
+
+impl Control {
+    /// Looks, if it is time to, for an outlet that collects or does not.
+    pub(crate) fn look_for(&self, collects: bool) {
+        self.collects.store(collects, Ordering::Relaxed);
+        self.look();
+    }
+
+    /// Looks at the system's memory and the run, if it is time to. Whoever comes does it: the caller may be in the sink for long.
+    pub(super) fn look(&self) {
+        // Whoever has it is just looking.
+        let Some(Ok(lookout)) = self.lookout.as_ref().map(Mutex::try_lock) else { return };
+        self.look_with(lookout);
+    }
+
+    /// Looks before a call starts where heavier ones than usual have ended.
+    pub(super) fn look_at_rest(&self) {
+        if self.state().is_at_rest() {
+            self.look_now();
+        }
+    }
+
+    /// Looks, whether or not it is time to.
+    pub(super) fn look_now(&self) {
+        if let Some(mut lookout) = self.lookout() {
+            lookout.watch.as_mut().into_iter().for_each(Watch::is_due);
+            self.look_with(lookout);
+        }
+    }
+
+    fn look_with(&self, mut lookout: MutexGuard<'_, Lookout>) {
+        let collects = self.collects.load(Ordering::Relaxed);
+        let look = || lookout.look(now(), &self.ledger, collects, || self.seen(), || self.state().calls());
+        // It asks a memory source, calls a trim hook and tells the progress, which may all be the user's.
+        match catch_unwind(AssertUnwindSafe(look)) {
+            Ok(None) => {}
+            Ok(Some(in_flight)) => self.state().bound_calls(in_flight),
+            Err(payload) => {
+                self.stop_at(0);
+                // A call that panicked comes first.
+                self.state().ending.insert(NO_ITEM, payload);
+            }
+        }
+    }
+
+    /// Notes that results that the run held belong to its caller now.
+    pub(crate) fn rebase(&self) {
+        if let Some(watch) = self.lookout().as_mut().and_then(|lookout| lookout.watch.as_mut()) {
+            watch.rebase(self.ledger.held());
+        }
+        let mut state = self.state();
+        state.most_outstanding = state.outstanding;
+    }
+}
