@@ -154,7 +154,7 @@ struct Ramp {
 impl Ramp {
     fn begin_round(&mut self, level: usize, (in_flight, ended): (usize, usize)) {
         self.level = level;
-        self.ends = ended + in_flight + level;
+        self.ends = ended.saturating_add(in_flight).saturating_add(level);
         self.seen = Excess::default();
         self.most = in_flight;
     }
@@ -281,7 +281,7 @@ impl Working {
                 resident.now
             }
         };
-        let excess = peak.saturating_sub(self.floor + calls.known);
+        let excess = peak.saturating_sub(self.floor.saturating_add(calls.known));
         let mut found = self.look_at_calls(excess, resident.now, calls);
         if let Some(items) = calls.items.filter(|items| self.matter(items, calls)) {
             self.look_at_items(excess, &items, calls, &mut found);
@@ -338,15 +338,15 @@ impl Working {
 
     /// Sorts out what is left while no call is in flight.
     fn rest(&mut self, resident: u64, calls: &Calls) {
-        let Some(left) = resident.checked_sub(self.floor + calls.known) else {
+        let Some(left) = resident.checked_sub(self.floor.saturating_add(calls.known)) else {
             self.floor = resident.saturating_sub(calls.known);
             return self.end_rest();
         };
         let with_sink = left.min(calls.handed_over.saturating_sub(self.with_sink));
         let kept = USUAL * self.most_ever as f64 * self.known() + (self.budget / NOISE_PART) as f64;
         let others = (left - with_sink).saturating_sub(kept as u64);
-        self.with_sink += with_sink;
-        self.floor += with_sink + others;
+        self.with_sink = self.with_sink.saturating_add(with_sink);
+        self.floor = self.floor.saturating_add(with_sink).saturating_add(others);
         self.calls.take_back(with_sink + others);
         self.items.take_back(with_sink + others);
         self.end_rest();
@@ -364,3 +364,6 @@ impl Working {
 pub(crate) fn bound(seconds: f64) -> u64 {
     (seconds * BYTES_PER_SECOND) as u64
 }
+
+#[cfg(test)]
+mod tests;
