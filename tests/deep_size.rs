@@ -177,6 +177,7 @@ mod foreign {
 
 mod derived {
     use super::*;
+    use bytes::BytesMut;
 
     #[derive(DeepSize)]
     struct Document<'a> {
@@ -204,6 +205,26 @@ mod derived {
     fn fields_count() {
         assert_eq!(document("a").title, "a");
         assert_counted(document_batched(["a"; 4]).plan(), 3 * BYTES);
+    }
+
+    #[derive(DeepSize)]
+    struct Scan {
+        picture: image::RgbImage,
+        parts: Vec<BytesMut>,
+        id: uuid::Uuid,
+    }
+
+    #[batched]
+    fn scan(_: u8) -> Scan {
+        let parts = vec![BytesMut::with_capacity(BYTES)];
+        Scan { picture: image::RgbImage::new(1024, BYTES as u32 / 3072), parts, id: uuid::Uuid::nil() }
+    }
+
+    #[test]
+    fn fields_of_other_crates_count_by_features() {
+        assert_eq!(scan(0).picture.width() as usize + scan(0).parts.len() + scan(0).id.get_version_num(), 1025);
+        assert_counted(scan_batched([0; 4]).plan(), 2 * BYTES);
+        const { assert!(Scan::OWNS_HEAP) };
     }
 
     #[derive(DeepSize)]

@@ -99,8 +99,8 @@ impl Counted {
     /// the question never comes back to the type.
     fn owns_heap(&self, amorsize: &TokenStream) -> TokenStream {
         let all = self.fields().map(|field| {
-            let asked = field.asked(amorsize);
-            quote_spanned!(ends(&field.ty).1=> #asked::OWNS_HEAP)
+            let (asked, [owns, _]) = field.asked(amorsize);
+            quote_spanned!(ends(&field.ty).1=> #asked::#owns)
         });
         joined(all, &quote!(||)).unwrap_or_else(|| quote!(false))
     }
@@ -137,18 +137,23 @@ impl Counted {
 
 impl Field {
     fn heap_size(&self, place: &TokenStream, amorsize: &TokenStream) -> TokenStream {
-        let asked = self.asked(amorsize);
-        quote_spanned!(ends(&self.ty).1=> #asked::heap_size(#place))
+        let (asked, [_, owned]) = self.asked(amorsize);
+        quote_spanned!(ends(&self.ty).1=> #asked::#owned(#place))
     }
 
-    /// The type as one with a deep size: by a trait whose message names the feature, where it may be one that needs it.
-    fn asked(&self, amorsize: &TokenStream) -> TokenStream {
+    /// The type as one with a deep size, and the names of what is asked: by a trait whose message names the feature, where it may be
+    /// one that needs it.
+    fn asked(&self, amorsize: &TokenStream) -> (TokenStream, [Ident; 2]) {
         let ty = &self.ty;
         let (start, end) = ends(ty);
         let open = quote_spanned!(start=> <);
+        let names = |names: [&str; 2]| names.map(|name| Ident::new(name, end));
         match features::module_for(ty).map(|module| Ident::new(module, end)) {
-            None => quote_spanned!(end=> #open #ty as #amorsize::DeepSize>),
-            Some(module) => quote_spanned!(end=> #open #ty as #amorsize::__private::of::#module::DeepSize>),
+            None => (quote_spanned!(end=> #open #ty as #amorsize::DeepSize>), names(["OWNS_HEAP", "heap_size"])),
+            Some(module) => (
+                quote_spanned!(end=> #open #ty as #amorsize::__private::of::#module::DeepSize>),
+                names(["OWNS", "owned"]),
+            ),
         }
     }
 }

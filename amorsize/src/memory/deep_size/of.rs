@@ -5,34 +5,31 @@ macro_rules! by_feature {
     ($($module:ident $feature:literal $note:literal;)*) => {$(
         /// Of the types that are counted with the feature of that name.
         pub mod $module {
-            #[cfg(feature = $feature)]
-            pub use crate::DeepSize;
-
-            /// The same as [`DeepSize`](crate::DeepSize), with a message of its own.
-            #[cfg(not(feature = $feature))]
-            #[diagnostic::on_unimplemented(
+            /// [`DeepSize`](crate::DeepSize) with a message of its own. Its items have other names, or the compiler would propose this
+            /// trait where somebody calls those.
+            #[cfg_attr(not(feature = $feature), diagnostic::on_unimplemented(
                 message = "the deep size of `{Self}` is not known",
                 label = "this type does not implement `DeepSize`",
                 note = $note,
                 note = "otherwise implement or derive `DeepSize` for it, or write `#[deep_size(skip)]` on the field to leave out what \
                         it owns on the heap"
-            )]
+            ))]
             pub trait DeepSize {
                 /// See [`DeepSize::OWNS_HEAP`](crate::DeepSize::OWNS_HEAP).
-                const OWNS_HEAP: bool;
+                const OWNS: bool;
 
                 /// See [`DeepSize::heap_size`](crate::DeepSize::heap_size).
-                fn heap_size(&self) -> usize;
+                fn owned(&self) -> usize;
             }
 
             // Or the message would be that of the bound.
-            #[cfg(not(feature = $feature))]
-            #[diagnostic::do_not_recommend]
+            #[cfg_attr(not(feature = $feature), diagnostic::do_not_recommend)]
             impl<T: crate::DeepSize + ?Sized> DeepSize for T {
-                const OWNS_HEAP: bool = T::OWNS_HEAP;
+                const OWNS: bool = T::OWNS_HEAP;
 
-                fn heap_size(&self) -> usize {
-                    T::heap_size(self)
+                #[inline]
+                fn owned(&self) -> usize {
+                    self.heap_size()
                 }
             }
         }
