@@ -170,7 +170,7 @@ fn being_queued_by_the_runs_own_threads_is_no_speed() {
     assert!(by_clock < 2.0 * cores as f64 || report.speedup() < 0.75 * by_clock, "{by_clock}: {}", report.explain());
 }
 
-/// A process that has so much memory, by what it is told.
+/// A process with the resident memory that a test says.
 struct Process(AtomicU64);
 
 impl MemorySource for Process {
@@ -183,7 +183,7 @@ impl MemorySource for Process {
     }
 }
 
-/// What is said of a run of 40 calls with 64 MiB, at whose end resident memory has grown by so much.
+/// The report of 40 calls with a budget of 64 MiB, with resident memory grown by `bytes` at the end.
 fn grown_by(bytes: Bytes) -> Report {
     let process = Arc::new(Process(AtomicU64::new(100 << 20)));
     with_memory_source(process.clone(), || {

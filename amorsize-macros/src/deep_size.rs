@@ -141,7 +141,7 @@ impl Field {
         quote_spanned!(ends(&self.ty).1=> #asked::#owned(#place))
     }
 
-    /// The type as one with a deep size, and the names of what is asked: by a trait whose message names the feature, where it may be
+    /// The type as one with a deep size, and the names of what is asked: by a trait with a message that names the feature, where it may be
     /// one that needs it.
     fn asked(&self, amorsize: &TokenStream) -> (TokenStream, [Ident; 2]) {
         let ty = &self.ty;

@@ -1,10 +1,12 @@
-//! Types of other crates that amorsize counts only with a feature, told by how a field's type is written.
+//! Types of other crates that amorsize counts only with a feature, told by how a field's type is
+//! written.
 
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Ident, Type, TypePath};
 
-/// The modules of `amorsize::__private::of`, each with the crate as it is written in a path and with names under which its types are
-/// imported. Names that other crates use for types that tell their deep size are left out, such as `HashMap`.
+/// The modules of `amorsize::__private::of`, each with the crate as it is written in a path and
+/// with names under which its types are imported. Names that other crates use for types that tell
+/// their deep size are left out, such as `HashMap`.
 const FEATURES: &[(&str, &str, &[&str])] = &[
     ("arrow", "arrow_array", &["ArrayRef", "RecordBatch", "Float32Array", "Float64Array", "Int64Array", "StringArray"]),
     ("bytes", "bytes", &["Bytes", "BytesMut"]),
@@ -20,7 +22,8 @@ const FEATURES: &[(&str, &str, &[&str])] = &[
     ("uuid", "uuid", &["Uuid"]),
 ];
 
-/// The module whose `DeepSize` names the feature for a type, if one of these crates may be needed for it.
+/// The module with the `DeepSize` that names the feature for a type, if one of these crates may be needed
+/// for it.
 pub(crate) fn module_for(ty: &Type) -> Option<&'static str> {
     let mut found = Found(None);
     found.visit_type_mut(&mut ty.clone());

@@ -7,7 +7,8 @@ use crate::memory::measure::MeasuredBy;
 use crate::plan::Warning;
 use crate::report::Report;
 
-/// What explains at least this part of what resident memory grew by beyond what the run knew of is named as the cause.
+/// What explains at least this part of what resident memory grew by beyond what the run knew of is
+/// named as the cause.
 const MOST: f64 = 0.5;
 
 /// The lines that have every heap byte counted, as the README has them.

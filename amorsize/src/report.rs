@@ -374,7 +374,7 @@ impl Report {
         if self.totals.seconds > 0.0 { loop_seconds / self.totals.seconds } else { 1.0 }
     }
 
-    /// How many times as long the sample's calls took as all did, where that is so much that they were unlike the others.
+    /// How many times as long the sample's calls took as all did, where they were unlike the others.
     pub(crate) fn slower_sample(&self) -> Option<f64> {
         // Two samples of the same calls differ by less; a first call that loads something takes many times as long.
         const UNLIKE: f64 = 2.0;

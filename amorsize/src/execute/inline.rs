@@ -25,7 +25,7 @@ const MEASURED_CLOSELY: f64 = 500e-6;
 const MEASURED_EVERY: f64 = 10e-3;
 /// What a stretch costs apart from its items, at least: the first ones are so short that it is most of what they take.
 const STRETCH_SECONDS: f64 = 100e-9;
-/// The run's own part of taking an item in and handing its result over inline: 50 to 170 ns measured, of which the least is told in
+/// The run's own part of taking an item in and handing its result over inline: 50 to 170 ns measured; the least is told in
 /// `Spread`. More than that is the input's or the sink's time.
 const HANDLING_SECONDS: f64 = 200e-9;
 /// Where results are handed over few at a time, so that their memory is used again, so many times make one stretch: what that costs

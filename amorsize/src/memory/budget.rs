@@ -83,7 +83,7 @@ impl Drop for Entered {
     }
 }
 
-/// What results share of the run whose call this thread is in, or whose results it measures.
+/// What the results of a run share: of the run that this thread is in a call of, or measures for.
 pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares) -> O) -> Option<O> {
     // A value may be asked while its thread ends and the locals are gone.
     let ledger = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()?;

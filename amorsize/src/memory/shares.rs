@@ -1,13 +1,14 @@
-//! What several results of a run share: how much of it each counts, so that together they count it once.
+//! What several results of a run share: how much of it each counts, so that together they count it
+//! once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-/// Smaller allocations are not noted but divided by their owners: a note takes 200 bytes, which are nobody's credit, so this keeps them
-/// below a twentieth of what they are about.
+/// Smaller allocations are not noted but divided by their owners: a note takes 200 bytes, which are
+/// nobody's credit, so this keeps them below a twentieth of what they are about.
 pub(crate) const LEAST: usize = 4096;
-/// More entries of one allocation are joined two by two. The first owners count nearly all of it, so it matters little which of the
-/// later ones is gone.
+/// More entries of one allocation are joined two by two. The first owners count nearly all of it,
+/// so it matters little which of the later ones is gone.
 const MOST_ENTRIES: usize = 32;
 
 /// The shared allocations that results of a run were seen to own, by address.
@@ -19,15 +20,18 @@ pub(crate) struct Shares(Mutex<HashMap<usize, Share>>);
 struct Share {
     /// Owners that are not results of the run.
     others: usize,
-    /// How often it was looked at, and the parts of it that were counted then, from the oldest to the latest.
+    /// How often it was looked at, and the parts of it that were counted then, from the oldest to
+    /// the latest.
     counted: VecDeque<(usize, f64)>,
 }
 
 impl Shares {
-    /// The part of an allocation, from 0 to 1, that another result is to count for it, which has so many owners now.
+    /// The part of an allocation, from 0 to 1, that another result is to count for it, of the
+    /// owners that it has now.
     ///
-    /// All results that are alive are to count the run's share together: as if each had its part of the owners that there are now.
-    /// Those that are gone took with them what they counted; results are handed over in order, so they are the oldest.
+    /// All results that are alive are to count the run's share together: as if each had its part of
+    /// the owners that there are now. Those that are gone took with them what they counted; results
+    /// are handed over in order, so they are the oldest.
     pub(crate) fn part_of_next(&self, address: usize, owners: usize) -> f64 {
         let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if owners <= 1 {
@@ -58,7 +62,7 @@ impl Share {
         part
     }
 
-    /// Forgets all but so many of the latest looks.
+    /// Forgets all looks but the latest `results`.
     fn keep(&mut self, results: usize) {
         let mut gone = self.counted.iter().map(|(looks, _)| looks).sum::<usize>().saturating_sub(results);
         while let Some((looks, part)) = self.counted.front_mut().filter(|_| gone > 0) {
@@ -77,7 +81,7 @@ impl Share {
 mod tests {
     use super::*;
 
-    /// Looks with so many owners each; the sum of the parts.
+    /// Looks with these numbers of owners; the sum of the parts.
     fn sum(shares: &Shares, owners: impl IntoIterator<Item = usize>) -> f64 {
         owners.into_iter().map(|owners| shares.part_of_next(1, owners)).sum()
     }
@@ -94,7 +98,8 @@ mod tests {
     fn those_that_come_take_over_what_those_that_go_counted() {
         let shares = Shares::default();
         sum(&shares, 2..12);
-        // As each comes the oldest goes, so what ten count together is what each ten after it count.
+        // As each comes the oldest goes, so what ten count together is what each ten after it
+        // count.
         for _ in 0..50 {
             assert!((sum(&shares, [11; 10]) - 10.0 / 11.0).abs() < 1e-9);
         }

@@ -45,7 +45,8 @@ const FEATURES: &[Feature] = features! {
     "uuid": "uuid" ["Braced" "Hyphenated" "Simple" "Urn" "Uuid"],
 };
 
-/// The names of a run's item and result, each where its values can't be asked what they own; empty where they can.
+/// The names of a run's item and result, each where its values can't be asked what they own; empty
+/// where they can.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unasked {
     pub(crate) item: &'static str,
@@ -61,7 +62,8 @@ impl Unasked {
         }
     }
 
-    /// The features that are off and would count these types, each with the name of the crate that they are of.
+    /// The features that are off and would count these types, each with the name of the crate that
+    /// they are of.
     pub(crate) fn missing(self) -> Vec<(&'static str, &'static str)> {
         missing(FEATURES, &[self.result, self.item])
     }
@@ -73,7 +75,8 @@ fn missing(features: &'static [Feature], types: &[&str]) -> Vec<(&'static str, &
 }
 
 impl Feature {
-    /// Whether one of its types is in the name of a type: by itself, or within others as in `alloc::vec::Vec<uuid::Uuid>`.
+    /// Whether one of its types is in the name of a type: by itself, or within others as in
+    /// `alloc::vec::Vec<uuid::Uuid>`.
     fn is_named_in(&self, name: &str) -> bool {
         let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
         name.split(|letter| !is_path(letter)).any(|path| {

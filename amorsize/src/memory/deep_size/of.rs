@@ -1,12 +1,12 @@
-//! `DeepSize` for fields that may need a feature of this crate: the derive asks by these traits, so that the compiler's message names
-//! the feature where it is off.
+//! `DeepSize` for fields that may need a feature of this crate: the derive asks by these traits, so
+//! that the compiler's message names the feature where it is off.
 
 macro_rules! by_feature {
     ($($module:ident $feature:literal $note:literal;)*) => {$(
         /// Of the types that are counted with the feature of that name.
         pub mod $module {
-            /// [`DeepSize`](crate::DeepSize) with a message of its own. Its items have other names, or the compiler would propose this
-            /// trait where somebody calls those.
+            /// [`DeepSize`](crate::DeepSize) with a message of its own. Its items have other names,
+            /// or the compiler would propose this trait where somebody calls those.
             #[cfg_attr(not(feature = $feature), diagnostic::on_unimplemented(
                 message = "the deep size of `{Self}` is not known",
                 label = "this type does not implement `DeepSize`",

@@ -26,7 +26,8 @@ impl Drawing<'_> {
         names.push((Look::Area("over-area", "over-line"), budget as f64 + over as f64 / 2.0, text));
     }
 
-    /// Fills what of the line of resident memory is above the budget, and marks where it first goes there.
+    /// Fills the parts of resident memory that are above the budget, and marks where it first goes
+    /// there.
     pub(super) fn over_budget(&mut self, resident: &[(f64, f64)], scale: &Scale) {
         if self.picture.over_budget().is_none() {
             return;
@@ -42,7 +43,8 @@ impl Drawing<'_> {
     }
 }
 
-/// The parts of a line that are above a height, each from where it comes over it to where it goes under it. Heights grow downwards.
+/// The parts of a line that are above a height, each from where it comes over it to where it goes
+/// under it. Heights grow downwards.
 fn stretches(line: &[(f64, f64)], height: f64) -> Vec<Vec<(f64, f64)>> {
     let mut stretches: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut before: Option<(f64, f64)> = None;
