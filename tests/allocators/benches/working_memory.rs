@@ -9,7 +9,7 @@
 //! allocator, shows the peak of a program that keeps no budget. A second table has what runs with
 //! opaque results believe of each.
 //!
-//! `cargo bench --bench working_memory` makes both tables, which takes eight minutes;
+//! `cargo bench --bench working_memory` makes both tables, which takes ten minutes;
 //! `-- --rounds N` changes the number of processes for each row, `-- TEXT ..` leaves rows out that
 //! contain none of the texts. A row is a text such as `| 64 MiB, even | jemalloc | 16 |`, and
 //! rayon's have `rayon` for the allocator.
