@@ -265,13 +265,13 @@ impl Row {
         let peak = Peak::start();
         let begun = Instant::now();
         pool.install(|| match &self.kind {
-            Kind::Calls { .. } => (0..self.items).into_par_iter().for_each(|index| drop(self.call(index))),
+            Kind::Calls { .. } => (0..self.items).into_par_iter().for_each(|index| drop(black_box(self.call(index)))),
             Kind::Inputs => self.inputs().par_bridge().for_each(|input| {
                 black_box(read(input));
             }),
             Kind::Opaque { touched, is_collected: false } => {
                 let make = make_opaque(*touched);
-                (0..self.items).into_par_iter().for_each(|index| drop(make(index)));
+                (0..self.items).into_par_iter().for_each(|index| drop(black_box(make(index))));
             }
             Kind::Opaque { touched, is_collected: true } => {
                 let all: Vec<_> = (0..self.items).into_par_iter().map(make_opaque(*touched)).collect();
