@@ -177,6 +177,7 @@ impl Control {
                 running_credit: 0,
                 running_working: 0,
                 unforeseen: 0,
+                held_before: ledger.held().as_u64(),
                 most_running: 0,
                 running_items: 0,
                 most_items: 0,
@@ -233,8 +234,8 @@ impl Control {
     pub(crate) fn into_parts(self) -> (State, Option<Lookout>) {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         // No chunk is left that could answer for it.
-        let unforeseen = std::mem::take(&mut state.unforeseen);
-        state.ledger.give(std::mem::take(&mut state.stray_credit) + unforeseen);
+        state.hold_what_is_booked();
+        state.ledger.give(std::mem::take(&mut state.stray_credit));
         let lookout = self.lookout.map(|lookout| lookout.into_inner().unwrap_or_else(PoisonError::into_inner));
         (state, lookout)
     }
@@ -466,6 +467,7 @@ impl Control {
             let mut state = self.state();
             self.book(&mut state, now);
             state.outstanding -= items;
+            state.hold_what_is_booked();
             state.ledger.give(bytes);
         }
     }
@@ -547,7 +549,7 @@ impl Control {
             state.learned.expect_bytes(bytes);
         }
         if self.collects.load(Ordering::Relaxed) {
-            state.hold_at_least(grown);
+            state.believe_growth(grown);
         }
     }
 

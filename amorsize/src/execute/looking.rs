@@ -53,7 +53,7 @@ impl Control {
 
     /// Notes that results that the run held belong to its caller now.
     pub(crate) fn rebase(&self) {
-        self.state().hold_at_least(0);
+        self.state().hold_what_is_booked();
         if let Some(watch) = self.lookout().as_mut().and_then(|lookout| lookout.watch.as_mut()) {
             watch.rebase(self.ledger.held());
         }

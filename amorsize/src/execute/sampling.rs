@@ -110,7 +110,8 @@ impl Engine {
             let (before, needed) = before;
             let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
             if let Some(needed) = needed.and_then(Needed::end) {
-                self.learned.expect_most_working(needed.saturating_sub(bytes).min(bound(self.learned.recent_seconds())));
+                self.learned
+                    .expect_most_working(needed.saturating_sub(bytes).min(bound(self.learned.recent_seconds())));
             }
             let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
             self.learned.spread.add(stretch);

@@ -76,8 +76,10 @@ pub(crate) struct State {
     pub(super) running_credit: u64,
     /// The part of it that is for working memory.
     pub(super) running_working: u64,
-    /// What is held because the process has grown by more than was expected of results that are kept.
-    pub(super) unforeseen: u64,
+    /// What is held beside the bytes that were booked for results that are kept, or less: by as much as the process has grown.
+    pub(super) unforeseen: i64,
+    /// What was held when the run went on threads, which growth from then on does not contain.
+    pub(super) held_before: u64,
     /// The most that ran at a time since resident memory was last looked at.
     pub(super) most_running: usize,
     /// Items of the chunks that run, and the most of them and of those that wait since then.
@@ -145,7 +147,7 @@ impl State {
     pub(super) fn calls(&mut self) -> Calls {
         let opaque = self.situation.items_are_opaque;
         let unknown = self.running_credit + if opaque { self.inputs } else { 0 };
-        let known = self.ledger.held().as_u64().saturating_sub(unknown + self.unforeseen);
+        let known = self.ledger.held().as_u64().saturating_sub(unknown);
         let now = self.items_in_flight();
         let by_time = chunk_seconds(self.situation.threads, self.threads) / self.learned.recent_seconds().max(1e-10);
         let items = Items {
@@ -186,13 +188,26 @@ impl State {
         self.learned.expect_working(found.working);
     }
 
-    /// Holds so many bytes at least: more than before, or less where results have been booked meanwhile.
-    pub(super) fn hold_at_least(&mut self, bytes: u64) {
-        let booked = self.ledger.held().as_u64().saturating_sub(self.unforeseen);
-        let unforeseen = bytes.saturating_sub(booked);
-        self.ledger.take(unforeseen.saturating_sub(self.unforeseen));
-        self.ledger.give(self.unforeseen.saturating_sub(unforeseen));
-        self.unforeseen = unforeseen;
+    /// Bytes that were booked for results not handed over.
+    fn booked(&self) -> i64 {
+        let held = self.ledger.held().as_u64() as i64;
+        held - self.unforeseen - self.running_credit as i64 - self.inputs as i64
+    }
+
+    /// Holds `bytes` for results that are kept, which resident memory tells, rather than what was expected when each call began.
+    pub(super) fn believe_growth(&mut self, bytes: u64) {
+        self.set_unforeseen((bytes + self.held_before) as i64 - self.booked());
+    }
+
+    /// Holds what was booked, which is what comes back with the results.
+    pub(super) fn hold_what_is_booked(&mut self) {
+        self.set_unforeseen(0);
+    }
+
+    fn set_unforeseen(&mut self, bytes: i64) {
+        let more = bytes - std::mem::replace(&mut self.unforeseen, bytes);
+        self.ledger.take(u64::try_from(more).unwrap_or(0));
+        self.ledger.give(u64::try_from(-more).unwrap_or(0));
     }
 
     /// Whether resident memory is to be looked at before the next call starts: heavier ones than usual have ended.

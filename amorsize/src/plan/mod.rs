@@ -683,7 +683,7 @@ pub(crate) mod tests {
     #[test]
     fn large_results_make_small_batches_and_a_warning() {
         let plan = Plan::new(&learned(1e-5, 8 << 20), &situation(Some(1000)), true);
-        assert_eq!(plan.batch_size(), 4);
+        assert_eq!(plan.batch_size(), 1);
         assert_eq!(plan.chunk_size(), 1);
         assert_eq!(codes(&plan), [Warning::RESULTS_EXCEED_BUDGET]);
         assert!(plan.result_bytes().unwrap() > Bytes::gib(7));
