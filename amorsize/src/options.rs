@@ -366,6 +366,7 @@ pub struct Options {
     batch_size: Option<usize>,
     sample_size: Option<usize>,
     threads: Option<usize>,
+    in_flight: Option<usize>,
     verbose: bool,
     /// Makes what is told of the run's progress.
     progress: Option<Told>,
@@ -386,6 +387,7 @@ impl Options {
             batch_size: None,
             sample_size: None,
             threads: None,
+            in_flight: None,
             verbose: false,
             progress: None,
             oversize: Oversize::Alone,
@@ -426,6 +428,13 @@ impl Options {
     #[must_use]
     pub const fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Sets the items between the input and the sink at most.
+    #[must_use]
+    pub const fn in_flight(mut self, items: usize) -> Self {
+        self.in_flight = Some(items);
         self
     }
 
@@ -491,6 +500,7 @@ impl Options {
             batch_size: next.batch_size.or(self.batch_size),
             sample_size: either(self.sample_size, next.sample_size, usize::max),
             threads: either(self.threads, next.threads, usize::min),
+            in_flight: either(self.in_flight, next.in_flight, usize::min),
             verbose: self.verbose || next.verbose,
             progress: next.progress.or(self.progress),
             oversize: if next.oversize == Oversize::default() { self.oversize } else { next.oversize },
@@ -546,6 +556,7 @@ impl Options {
                 batch_size: None,
                 sample_size: None,
                 threads: None,
+                in_flight: None,
                 max_memory: None,
                 retry: None,
                 refused: None,
@@ -567,6 +578,7 @@ impl Options {
         at_least_one("batch_size", self.batch_size, or_none)?;
         at_least_one("sample_size", self.sample_size, or_none)?;
         at_least_one("threads", self.threads, or_none)?;
+        at_least_one("in_flight", self.in_flight, "1 or more, or leave it out for no bound but the budget's")?;
         let tries = self.retry.map(|retry| retry.times() as usize);
         at_least_one("retry", tries, "1 or more, or leave it out, so that no call is made again")?;
         if let Some(threads) = self.threads.filter(|&threads| threads > MOST_THREADS) {
@@ -583,12 +595,24 @@ impl Options {
         self.max_memory.clone().unwrap_or_default()
     }
 
+    /// The items of a batch that are asked for: no more than can be in flight.
     pub(crate) fn batch_items(&self) -> Option<usize> {
-        self.batch_size
+        self.batch_size.map(|items| items.min(self.most_in_flight()))
     }
 
+    /// The items of the sample: it keeps its results, so that all of them are in flight.
     pub(crate) fn sample_items(&self) -> usize {
-        self.sample_size.unwrap_or(DEFAULT_SAMPLE_SIZE)
+        self.sample_size.unwrap_or(DEFAULT_SAMPLE_SIZE).min(self.most_in_flight())
+    }
+
+    /// The most items between the input and the sink, where there is a bound.
+    pub(crate) fn in_flight_items(&self) -> Option<usize> {
+        self.in_flight
+    }
+
+    /// The most items between the input and the sink.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.in_flight.unwrap_or(usize::MAX)
     }
 
     pub(crate) fn wanted_threads(&self) -> Option<usize> {
@@ -617,6 +641,7 @@ mod tests {
             ("sample_size", options.clone().sample_size(0)),
             ("threads", options.clone().threads(0)),
             ("threads", options.clone().threads(MOST_THREADS + 1)),
+            ("in_flight", options.clone().in_flight(0)),
         ] {
             assert!(refused(&options).starts_with(&format!("`{option}` can't be")));
         }
@@ -663,11 +688,12 @@ mod tests {
     fn what_a_stage_does_not_take_is_refused_whatever_the_others_state() {
         let mut retries = Options::new(None);
         retries.set_retry(Retry::new(0));
-        let good = Options::new(Some(0.5.into())).threads(1).batch_size(1).sample_size(7);
+        let good = Options::new(Some(0.5.into())).threads(1).batch_size(1).sample_size(7).in_flight(9);
         for (bad, says) in [
             (Options::new(None).threads(0), "`threads` can't be 0"),
             (Options::new(None).sample_size(0), "`sample_size` can't be 0"),
             (Options::new(None).batch_size(0), "`batch_size` can't be 0"),
+            (Options::new(None).in_flight(0), "`in_flight` can't be 0"),
             (Options::new(Some(1.5.into())), "`max_memory` can't be 1.5"),
             (Options::new(Some("much".into())), "`max_memory` can't be \"much\""),
             (retries, "`retry` can't be 0"),
@@ -684,6 +710,19 @@ mod tests {
         for fraction in [f64::MIN_POSITIVE, 1.0] {
             assert!(Options::new(Some(fraction.into())).check().is_ok());
         }
-        assert!(Options::new(None).batch_size(1).sample_size(1).threads(1).check().is_ok());
+        assert!(Options::new(None).batch_size(1).sample_size(1).threads(1).in_flight(1).check().is_ok());
+    }
+
+    #[test]
+    fn of_stages_the_least_in_flight_counts_and_bounds_batches_and_sample() {
+        let (few, many) = (Options::new(None).in_flight(3), Options::new(None).in_flight(9));
+        for joined in [few.clone().join(many.clone()), many.join(few.clone())] {
+            assert_eq!(joined.in_flight_items(), Some(3));
+        }
+        assert_eq!(Options::new(None).join(few.clone()).in_flight_items(), Some(3));
+        assert_eq!(Options::new(None).join(Options::new(None)).in_flight_items(), None);
+        assert_eq!((few.batch_items(), few.sample_items()), (None, 3));
+        let asked = few.batch_size(100).sample_size(2);
+        assert_eq!((asked.batch_items(), asked.sample_items()), (Some(3), 2));
     }
 }

@@ -192,6 +192,52 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
+    /// Sets the items between the input and the sink at most: items that were taken from the input,
+    /// items that are being run, and results that were not handed over. By default only the budget
+    /// bounds them.
+    ///
+    /// It is for items and results that hold what a process has few of: file descriptors, child
+    /// processes, connections, contexts of a GPU. At no moment are there more than that, on whatever
+    /// threads the run is, and in the sample of a plan too:
+    ///
+    /// - a batch counts until the sink returns;
+    /// - what an iterator gave belongs to its caller and counts no longer; the run takes further items
+    ///   when it has given all that are ready;
+    /// - what a collection took counts no longer, because it is kept to the end: with `collect` the
+    ///   bound is on items that were taken and on those that are being run;
+    /// - an item that panicked is gone, where the run goes on without it; one that failed, where a
+    ///   policy leaves it out, counts until the batch is handed over that it belongs to;
+    /// - a clone that [`retry`](Self::retry) keeps does not count.
+    ///
+    /// No more calls run at a time than that, whatever [`threads`](Self::threads) says. A batch has no
+    /// more items than that, and by default about a quarter of it, so that calls go on while the sink
+    /// has one. With 1 the run takes an item, calls the function and hands the result over, and then
+    /// takes the next one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// // Stands for the files that are open.
+    /// let open = AtomicUsize::new(0);
+    /// let files = (0..1000).map(|name| {
+    ///     assert!(open.fetch_add(1, Relaxed) < 8);
+    ///     name
+    /// });
+    /// process_in_batches(|file: u32| file, files)
+    ///     .in_flight(8)
+    ///     .for_each_batch(|batch| _ = open.fetch_sub(batch.len(), Relaxed))?;
+    /// assert_eq!(open.into_inner(), 0);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn in_flight(mut self, items: usize) -> Self {
+        self.core.change_options(|options| options.in_flight(items));
+        self
+    }
+
     /// Sets what becomes of an item that is expected to need more than the whole budget: [`Oversize`](crate::Oversize) or its
     /// name. By default, `"alone"`, it runs while nothing else is held; with `"error"` the run ends before it is started.
     ///

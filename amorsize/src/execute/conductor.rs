@@ -160,7 +160,7 @@ impl Conductor<'_> {
         // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
         for _ in 0..most_pulls {
             let ended = line.ended() || self.slower.is_some();
-            let count = if ended { 0 } else { self.control.items_wanted() };
+            let count = if ended { 0 } else { self.control.items_wanted(line.outlet.collected()) };
             if count == 0 {
                 break;
             }

@@ -201,6 +201,7 @@ impl Control {
                 chunk_size: next.max(1),
                 wanted_items: 1,
                 caller_holds: false,
+                collected: 0,
                 input_ended: false,
                 ending: BTreeMap::new(),
                 tolerant,
@@ -385,9 +386,11 @@ impl Control {
 
     // ---- called by the caller ----
 
-    /// Items to pull next, or 0 where enough wait already or the budget has no room for more inputs.
-    pub(crate) fn items_wanted(&self) -> usize {
+    /// Items to pull next, or 0 where enough wait already, the budget has no room for more inputs, or
+    /// no more may be in flight. `collected` is what the caller's collection has, where it has one.
+    pub(crate) fn items_wanted(&self, collected: Option<usize>) -> usize {
         let mut state = self.state();
+        state.collected = collected.unwrap_or(0);
         let items = state.items_meanwhile();
         if !state.wants_items(state.ahead() - 1, items, self.limit()) {
             return 0;
@@ -396,7 +399,7 @@ impl Control {
         // A sample can mislead, so chunks grow by steps.
         state.chunk_size = wanted.min(2 * state.chunk_size).max(1);
         state.adapt_batches();
-        state.chunk_size.min(state.room())
+        state.chunk_size.min(state.room()).min(state.in_flight_room())
     }
 
     /// Notes that the input gave its last item.
@@ -496,12 +499,13 @@ impl Control {
         nothing && (state.running, state.jobs, state.outstanding) == (0, 0, 0)
     }
 
-    /// Whether a chunk waits for credit, and whether nothing runs or can be handed over whose end could give any.
+    /// Whether the caller is to close its batch early, because a chunk waits for credit or no further
+    /// item may be in flight; and whether a chunk waits for credit that nothing is there to give back.
     pub(crate) fn shortage(&self) -> (bool, bool) {
         let state = self.state();
         let short = state.lacks_credit(self.limit());
         // What ended since the caller last took results is not stuck.
-        (short, short && state.running == 0 && !state.has_ready())
+        (short || state.is_full(self.limit()), short && state.running == 0 && !state.has_ready())
     }
 
     /// Whether one more result that is kept fits the budget.
@@ -523,7 +527,7 @@ impl Control {
     /// that the batch is not empty.
     pub(crate) fn wait(&self, wanted_items: usize, holds: bool, most: Duration) {
         let mut state = self.state();
-        state.wanted_items = wanted_items.max(1);
+        state.wanted_items = state.wanted(wanted_items);
         state.caller_holds = holds;
         // Where calls may need much memory, its growth is followed.
         let most = if state.in_flight.is_bounded() { most.min(LOOK) } else { most };
@@ -535,7 +539,7 @@ impl Control {
     /// Whether the caller has something to do, for one that does not sleep.
     pub(crate) fn needs_caller(&self, wanted_items: usize, holds: bool) -> bool {
         let mut state = self.state();
-        state.wanted_items = wanted_items.max(1);
+        state.wanted_items = state.wanted(wanted_items);
         state.caller_holds = holds;
         state.caller_is_needed(self.limit())
     }

@@ -88,9 +88,10 @@ impl Engine {
                 }
                 line.outlet.set_batch_size(alone::items_at_once(&self.learned));
             }
-            let mut most = self.affordable();
+            let room = self.in_flight_room(line.outlet);
+            let mut most = self.affordable().min(room);
             if most == 0 {
-                if self.budget.is_none() {
+                if self.budget.is_none() && room > 0 {
                     self.budget()?;
                     continue;
                 }
@@ -141,7 +142,7 @@ impl Engine {
         if is_few && measured.is_none() && self.resident.is_none() {
             for _ in 1..PARTS {
                 let may_go_on = accepted.flow == Flow::Continue && done.panic.is_none() && done.items == count;
-                if !may_go_on || line.ended() || self.affordable() < count {
+                if !may_go_on || line.ended() || self.affordable().min(self.in_flight_room(line.outlet)) < count {
                     break;
                 }
                 let part;
@@ -246,7 +247,7 @@ impl Engine {
         let inputs = INPUTS_AT_ONCE.min(self.ledger.budget().as_u64() / INPUTS_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(1));
         let most = most.min(fitting.unwrap_or(usize::MAX)).max(1);
-        (growth * self.stretch).min(in_time as usize).clamp(1, most)
+        (growth * self.stretch).min(in_time as usize).min(self.options.most_in_flight()).clamp(1, most)
     }
 
     /// Decides how to go on. Gives a plan when it is to be on threads.

@@ -59,5 +59,6 @@ impl Control {
         }
         let mut state = self.state();
         state.most_outstanding = state.outstanding;
+        state.collected = 0;
     }
 }

@@ -177,6 +177,8 @@ struct Case {
     enough: usize,
     /// Whether the run begins on one thread, and goes on with two of its own at any time.
     climbs: bool,
+    /// Items between the input and the outlet at most, where there is a bound.
+    in_flight: Option<usize>,
 }
 
 /// Two calls at a time: the inputs of three, two results, and the reserve for the next in order.
@@ -193,6 +195,7 @@ const CASE: Case = Case {
     cancelled: false,
     enough: usize::MAX,
     climbs: false,
+    in_flight: None,
 };
 
 /// The function of the run, which notes its calls.
@@ -340,6 +343,7 @@ impl Scene {
             item_size: 1,
             result_size: 0,
             item_bytes: 1,
+            in_flight: case.in_flight,
             ..situation(None)
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
@@ -562,4 +566,19 @@ fn a_tolerant_run_goes_on_without_items_that_panic() {
 fn a_run_that_gets_more_threads_loses_nothing() {
     // A job of the pool ends as soon as the run has threads of its own, and the caller has to start another for it.
     check_run(Case { items: 2, climbs: true, ..CASE });
+}
+
+#[test]
+fn a_batch_is_closed_early_where_no_more_items_may_be_in_flight() {
+    check_run(Case { batch: 3, in_flight: Some(2), ..CASE });
+}
+
+#[test]
+fn one_item_in_flight_at_a_time_loses_nothing() {
+    check_run(Case { items: 2, batch: 3, in_flight: Some(1), ..CASE });
+}
+
+#[test]
+fn few_items_in_flight_of_a_caller_that_works_itself_lose_nothing() {
+    check_run(Case { batch: 3, in_flight: Some(2), joins_in: true, panics: &[1], tolerant: true, ..CASE });
 }

@@ -40,7 +40,7 @@ use self::climb::Climb;
 use self::conductor::{Conductor, WorkerJob};
 use self::control::{Control, HeadStart, Place, Room, Stuck, Ways};
 use self::inline::{FIRST_DECISION, Inline};
-use self::line::{Flow, Line};
+use self::line::{Flow, Line, Outlet};
 use self::lookout::{Lookout, Seen};
 use self::pool::{Expected, Job, Threads};
 use crate::cancel::Interrupt;
@@ -282,6 +282,7 @@ impl Engine {
             // The rest of a run that gave up may be given more.
             let situation = &mut control.state().situation;
             (situation.budget, situation.batch_items) = (bytes, self.options.batch_items());
+            situation.in_flight = self.options.in_flight_items();
         }
     }
 
@@ -621,12 +622,23 @@ impl Engine {
         usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
     }
 
+    /// How many items may be run next, by the bound of those in flight: items that were taken and wait
+    /// on the calling thread are among them.
+    fn in_flight_room(&self, outlet: &dyn Outlet) -> usize {
+        // A collection keeps what it took to the end: if that counted, nothing could go on.
+        self.options.in_flight_items().map_or(usize::MAX, |most| {
+            most.saturating_sub(self.held_items.saturating_sub(outlet.collected().unwrap_or(0)))
+        })
+    }
+
     fn situation(&mut self, line: &mut Line<'_>) -> Result<Situation, Error> {
         let found = match self.options.wanted_threads() {
             Some(threads) => Expected { threads, most: threads, warm: false },
             None => pool::expected_threads(self.ledger.outer_budget().is_some(), self.learned.waits.are_long()),
         };
         let Expected { threads, most, warm } = found;
+        let in_flight = self.options.most_in_flight();
+        let (threads, most) = (threads.min(in_flight), most.min(in_flight));
         let budget = self.budget()?.clone();
         let remaining = line.left_exactly();
         Ok(Situation {
@@ -636,6 +648,7 @@ impl Engine {
             warm,
             remaining,
             batch_items: self.options.batch_items(),
+            in_flight: self.options.in_flight_items(),
             budget: budget.bytes,
             available: budget.available,
             available_now: None,

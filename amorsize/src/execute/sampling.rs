@@ -84,8 +84,9 @@ impl Engine {
     pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
         let is_inline = matches!(self.phase, Phase::Inline);
         while is_inline && self.next < most && !line.ended() && line.work.interrupts.now().is_none() {
-            // A sample that would break the budget ends early.
-            if self.next > 0 && self.affordable() == 0 {
+            // A sample that would break the budget, or the bound of items in flight, ends early.
+            let room = self.in_flight_room(line.outlet);
+            if self.next > 0 && self.affordable().min(room) == 0 {
                 break;
             }
             // Whoever asks for a plan is told what the function waits, too.
@@ -98,7 +99,7 @@ impl Engine {
             }
             // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
             let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
-            let count = part.min(most - self.next);
+            let count = part.min(most - self.next).min(room);
             beside.look(self.expected());
             let before = (before, Needed::begin());
             // Looking is no part of the next item's time.

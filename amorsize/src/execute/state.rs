@@ -12,7 +12,9 @@ use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
 use crate::memory::working::{Calls, InFlight, Items};
-use crate::plan::{CHUNK_SECONDS, LARGE_RESULT, Situation, batch_items, chunk_items, chunk_seconds};
+use crate::plan::{
+    CHUNK_SECONDS, LARGE_RESULT, Situation, batch_in_flight, batch_items, chunk_items, chunk_seconds,
+};
 use crate::sample::Learned;
 use crate::thread_time::{IS_TOLD, Use};
 
@@ -116,6 +118,8 @@ pub(crate) struct State {
     pub(super) wanted_items: usize,
     /// Whether the caller could give credit back by closing its batch early.
     pub(super) caller_holds: bool,
+    /// Results that a collection has taken: they are outstanding, and no longer in flight.
+    pub(super) collected: usize,
     pub(super) input_ended: bool,
     /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
     pub(super) ending: BTreeMap<usize, Payload>,
@@ -410,12 +414,33 @@ impl State {
         usize::try_from(room).unwrap_or(usize::MAX).min(by_number).min(ahead).max(usize::from(nothing_else_to_do))
     }
 
+    /// How many more items may be in flight.
+    pub(super) fn in_flight_room(&self) -> usize {
+        self.situation.in_flight.map_or(usize::MAX, |most| {
+            most.saturating_sub((self.queued + self.outstanding).saturating_sub(self.collected))
+        })
+    }
+
+    /// Whether nothing can go on before the caller closes its batch early, because no further item may
+    /// be in flight.
+    pub(super) fn is_full(&self, limit: usize) -> bool {
+        let nothing_else_to_do = self.waiting.is_empty() && self.running == 0 && !self.has_ready();
+        nothing_else_to_do && !self.input_ended && limit == usize::MAX && self.in_flight_room() == 0
+    }
+
+    /// For how many results a caller is woken that wants `items`: where only few may be in flight, the
+    /// threads would else have nothing to do until all of these are there.
+    pub(super) fn wanted(&self, items: usize) -> usize {
+        self.situation.in_flight.map_or(items, |most| items.min(batch_in_flight(most, self.threads))).max(1)
+    }
+
     /// Whether no more than `chunks` chunks wait, or fewer than `items` items, and there may and can be more.
     pub(super) fn wants_items(&self, chunks: usize, items: usize, limit: usize) -> bool {
         (self.waiting.len() <= chunks || self.queued < items)
             && !self.input_ended
             && limit == usize::MAX
             && self.room() > 0
+            && self.in_flight_room() > 0
     }
 
     /// Chunks that are to wait for the workers.
@@ -510,6 +535,56 @@ mod tests {
         state.set_threads(64);
         assert_eq!(state.new_batch_size, Some(state.batch_size));
         assert!(state.batch_size >= 2 * 64);
+    }
+
+    #[test]
+    fn no_more_items_are_wanted_than_may_be_in_flight() {
+        let control = run(0.0, 3);
+        let bounded = |most| control.state().situation.in_flight = most;
+        assert!(control.items_wanted(None) > 8);
+        {
+            // Those that are ready, one in the caller's batch, and two that wait to be run.
+            let mut state = control.state();
+            (state.queued, state.outstanding) = (2, 4);
+        }
+        let wanted = [9, 8, 7, 6, 5].map(|most| {
+            bounded(Some(most));
+            control.items_wanted(None)
+        });
+        assert_eq!(wanted, [1, 1, 1, 0, 0]);
+        assert_eq!(control.state().in_flight_room(), 0);
+        // What a collection took does not count.
+        bounded(Some(4));
+        assert_eq!((control.items_wanted(Some(1)), control.items_wanted(Some(3))), (0, 1));
+        assert_eq!(control.state().in_flight_room(), 1);
+    }
+
+    #[test]
+    fn a_batch_is_closed_early_only_where_nothing_else_can_go_on() {
+        let control = run(0.0, 0);
+        let mut state = control.state();
+        state.outstanding = 4;
+        assert!(!state.is_full(usize::MAX));
+        state.situation.in_flight = Some(5);
+        assert!(!state.is_full(usize::MAX));
+        state.situation.in_flight = Some(4);
+        assert!(state.is_full(usize::MAX));
+        // Nothing is taken any longer from an input that has ended, or after a panic.
+        assert!(!state.is_full(9));
+        state.input_ended = true;
+        assert!(!state.is_full(usize::MAX));
+        state.input_ended = false;
+        state.running = 1;
+        assert!(!state.is_full(usize::MAX));
+    }
+
+    #[test]
+    fn a_caller_is_woken_before_all_that_may_be_in_flight_is_done() {
+        let control = run(0.0, 0);
+        let mut state = control.state();
+        assert_eq!(state.wanted(usize::MAX), usize::MAX);
+        state.situation.in_flight = Some(66);
+        assert_eq!([usize::MAX, 20, 3, 0].map(|items| state.wanted(items)), [16, 16, 3, 1]);
     }
 
     #[test]

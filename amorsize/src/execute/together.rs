@@ -44,7 +44,8 @@ impl Engine {
         let plan = Plan::new(&self.learned, &situation, false);
         // Of fresh memory each thread has its own to begin with, and what that takes is not what calls take of each other.
         let is_filling = alone::filling_part(&self.learned) > FILLING;
-        let is_room = self.ledger.free() >= ROOM * count as u64 * self.needed();
+        let is_room =
+            self.ledger.free() >= ROOM * count as u64 * self.needed() && self.in_flight_room(line.outlet) >= count;
         let are_many = situation.remaining.is_none_or(|left| left > count) && !line.ended();
         if plan.threads() < 2 || plan.threads() > situation.threads || is_filling || !is_room || !are_many {
             return Ok(());

@@ -7,7 +7,9 @@ mod warning;
 
 use std::fmt;
 
-pub(crate) use sizes::{CHUNK_SECONDS, LARGE_RESULT, batch_items, chunk_items, chunk_seconds};
+pub(crate) use sizes::{
+    CHUNK_SECONDS, LARGE_RESULT, batch_in_flight, batch_items, chunk_items, chunk_seconds,
+};
 pub(crate) use time::FRESH_BYTE;
 use time::climb;
 pub use warning::Warning;
@@ -39,6 +41,8 @@ pub(crate) struct Situation {
     /// Items that are left, where the input says it.
     pub(crate) remaining: Option<usize>,
     pub(crate) batch_items: Option<usize>,
+    /// Items between the input and the sink at most, where there is a bound.
+    pub(crate) in_flight: Option<usize>,
     pub(crate) budget: Bytes,
     pub(crate) available: Option<Bytes>,
     /// What is available now, where it was looked up to warn of a budget that is stated in bytes.
@@ -112,9 +116,9 @@ impl Plan {
         // that much was spent inline pays at most twice what the best choice would have (the ski-rental argument).
         let remaining = situation.remaining.unwrap_or(learned.items.max(1)) as f64;
         let inline = seconds + learned.handling;
-        let crossing = learned.handling + CROSSING_SECONDS;
         let wanted = wanted_threads(learned, situation);
         let most = wanted.min(situation.remaining.unwrap_or(usize::MAX)).max(1);
+        let crossing = learned.handling + CROSSING_SECONDS + sizes::handing_in_flight(situation, most);
         let climbs = wanted > situation.threads;
         // Threads beyond the cores are there to keep them busy, and can't do more than that.
         let by_cores = if climbs { learned.waits.on_cores() * seconds / situation.threads as f64 } else { 0.0 };
@@ -566,6 +570,7 @@ pub(crate) mod tests {
             warm: true,
             remaining,
             batch_items: None,
+            in_flight: None,
             budget: Bytes::mib(256),
             available: None,
             available_now: None,

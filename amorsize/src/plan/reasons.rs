@@ -91,6 +91,10 @@ impl Plan {
                 self.bytes_per_item * self.batch_size as u64
             ),
         });
+        if let Some(most) = situation.in_flight {
+            self.reasons
+                .push(format!("at most {most} {} in flight, as asked for", if most == 1 { "item" } else { "items" }));
+        }
         self.reasons.push(match situation.available {
             Some(available) => format!("budget of {} out of {available} available", self.budget),
             None => format!("budget of {}, as asked for", self.budget),
@@ -111,6 +115,8 @@ impl Plan {
                 "bound by memory: the budget has room for {} at a time, and {threads} threads could make more",
                 if calls <= 1 { "one call".to_owned() } else { format!("{calls} calls") }
             )
+        } else if situation.in_flight == Some(threads) {
+            format!("bound by `in_flight`: no more than {threads} items are under way at a time, each on a thread")
         } else if threads > situation.threads {
             "bound by what the function waits for, as long as input and sink keep up".to_owned()
         } else if threads < situation.threads {

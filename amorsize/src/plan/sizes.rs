@@ -36,6 +36,13 @@ const BATCH_SECONDS: f64 = 20e-3;
 const BATCH_PART: u64 = 8;
 /// At most this part of the budget lies in one thread's chunk, for the same reason.
 const CHUNK_PART: u64 = 8;
+/// Where only few items may be in flight, a chunk has at most this part of them, divided by the
+/// threads: each thread runs a chunk and another waits for it, which is half of the items, and the
+/// other half is in batches.
+const IN_FLIGHT_CHUNKS: usize = 4;
+/// A batch has at most this part of what is left where each thread has one item: one batch is with
+/// the sink, one is filled, and as much again waits for the threads.
+const IN_FLIGHT_PARTS: usize = 4;
 /// Moving results from chunks into a batch costs little as long as they fit a first-level cache and a bit; beyond this a chunk is
 /// handed over as it is.
 const BATCH_BUFFER: usize = 64 << 10;
@@ -61,7 +68,19 @@ pub(crate) fn chunk_items(learned: &Learned, situation: &Situation, threads: usi
     let share = (situation.budget.as_u64() / (CHUNK_PART * threads as u64)).saturating_sub(learned.expected_working())
         / bytes.max(1);
     let share = share.min(CHUNK_BYTES / bytes.max(1));
-    (items as usize).min(in_buffers).min(usize::try_from(share).unwrap_or(usize::MAX)).max(1)
+    let in_flight = situation.in_flight.map_or(usize::MAX, |most| chunk_in_flight(most, threads));
+    (items as usize).min(in_buffers).min(usize::try_from(share).unwrap_or(usize::MAX)).min(in_flight).max(1)
+}
+
+/// Items of a chunk at most where `most` may be in flight.
+fn chunk_in_flight(most: usize, threads: usize) -> usize {
+    (most / (IN_FLIGHT_CHUNKS * threads)).max(1)
+}
+
+/// Seconds that handing chunks over takes for each item, where so few may be in flight that threads
+/// wait for each chunk.
+pub(super) fn handing_in_flight(situation: &Situation, threads: usize) -> f64 {
+    situation.in_flight.map_or(0.0, |most| WAITING_CHUNK / chunk_in_flight(most, threads) as f64)
 }
 
 /// Items that a batch is to hold at most.
@@ -80,7 +99,13 @@ pub(crate) fn batch_items(learned: &Learned, situation: &Situation, threads: usi
     // iterator's run is seen to pay or not by the second one alone.
     let rounds = if threads > situation.threads { 3 } else { 2 };
     let least = if situation.hands_over && bytes_per_item >= LARGE_RESULT { 1 } else { rounds * threads };
-    by_time.min(by_cache).max(least).min(by_copying.max(chunk_size)).min(by_memory).max(1)
+    let in_flight = situation.in_flight.map_or(usize::MAX, |most| batch_in_flight(most, threads));
+    by_time.min(by_cache).max(least).min(by_copying.max(chunk_size)).min(by_memory).min(in_flight).max(1)
+}
+
+/// Items of a batch at most where `most` may be in flight and each thread is to have one of them.
+pub(crate) fn batch_in_flight(most: usize, threads: usize) -> usize {
+    (most.saturating_sub(threads) / IN_FLIGHT_PARTS).max(1)
 }
 
 #[cfg(test)]
@@ -103,6 +128,29 @@ mod tests {
         assert_eq!(plan(50e-6, 2 << 20), (1, 8));
         // Who makes them slowly fits anyway.
         assert_eq!(plan(1e-3, 64 << 10), (2, 16));
+    }
+
+    #[test]
+    fn where_few_items_may_be_in_flight_all_threads_and_the_sink_get_some() {
+        let learned = learned(1e-6, 24);
+        let sizes = |most, threads| {
+            let situation = Situation { in_flight: Some(most), ..situation(Some(1_000_000)) };
+            let chunk_size = chunk_items(&learned, &situation, threads);
+            (chunk_size, batch_items(&learned, &situation, threads, chunk_size))
+        };
+        assert_eq!(sizes(usize::MAX, 4), (2000, 2730));
+        assert_eq!(sizes(64, 4), (4, 15));
+        assert_eq!(sizes(64, 2), (8, 15));
+        // Each thread has one of them, and none waits in a batch.
+        assert_eq!([(8, 8), (4, 8), (1, 1)].map(|(most, threads)| sizes(most, threads)), [(1, 1); 3]);
+        // 5 us are worth a thread only where several are handed over at a time.
+        let threads = [8, 64].map(|most| {
+            let situation = Situation { in_flight: Some(most), ..situation(Some(1_000_000)) };
+            Plan::new(&super::super::tests::learned(5e-6, 24), &situation, true).threads()
+        });
+        assert_eq!(threads, [1, 4]);
+        let asked = Situation { in_flight: Some(64), batch_items: Some(64), ..situation(None) };
+        assert_eq!(batch_items(&learned, &asked, 4, 4), 64);
     }
 
     #[test]
