@@ -48,6 +48,9 @@ accepted! {
     sample_size(sample_size = ITEMS);
     threads_literal(threads = 2);
     threads_constant(threads = ITEMS - 1);
+    in_flight_literal(in_flight = 1);
+    in_flight_constant(in_flight = ITEMS);
+    in_flight_block(in_flight = { ITEMS * 2 });
     verbose_off(verbose = false);
     verbose_constant(verbose = LOUD);
     oversize_alone(oversize = "alone");
@@ -58,7 +61,7 @@ accepted! {
     on_panic_skip(on_panic = "skip");
     on_panic_constant(on_panic = GO_ON);
     in_impl_off(in_impl = false);
-    everything(max_memory = "1GiB", batch_size = 2, sample_size = 1, threads = ITEMS, verbose = LOUD,);
+    everything(max_memory = "1GiB", batch_size = 2, sample_size = 1, threads = ITEMS, in_flight = 2, verbose = LOUD,);
 }
 
 struct Model<const N: usize>;
@@ -71,7 +74,7 @@ impl<const N: usize> Model<N> {
     const SIZE: usize = N;
 
     // These can stand in no constant: one may not mention generic parameters.
-    #[batched(batch_size = Self::SIZE, threads = N)]
+    #[batched(batch_size = Self::SIZE, threads = N, in_flight = N)]
     fn of_self(&self, x: u32) -> u32 {
         x
     }

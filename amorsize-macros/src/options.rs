@@ -12,7 +12,8 @@ use crate::errors::{Errors, nearest};
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) max_memory: Option<Setting>,
-    /// `batch_size`, `sample_size`, `threads`, `oversize` and `verbose`, in the user's order.
+    /// `batch_size`, `sample_size`, `threads`, `in_flight`, `oversize` and `verbose`, in the user's
+    /// order.
     pub(crate) settings: Vec<Setting>,
     pub(crate) retry: Option<Setting>,
     pub(crate) progress: Option<Progress>,
@@ -60,11 +61,12 @@ enum Kind {
 }
 
 /// The options, each with an example of its value.
-const OPTIONS: [(&str, Kind, &str); 14] = [
+const OPTIONS: [(&str, Kind, &str); 15] = [
     ("max_memory", Kind::MaxMemory, "0.5"),
     ("batch_size", Kind::Count, "100"),
     ("sample_size", Kind::Count, "5"),
     ("threads", Kind::Count, "4"),
+    ("in_flight", Kind::Count, "64"),
     ("oversize", Kind::Choice(&["alone", "error"]), "\"error\""),
     ("on_panic", Kind::Choice(&["propagate", "skip", "collect"]), "\"skip\""),
     ("on_error", Kind::OnError, "\"skip\""),
@@ -276,6 +278,7 @@ fn judge_max_memory(key: Ident, value: Expr, errors: &mut Errors) -> Option<Sett
 fn judge_count(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
     let leave_out = match key.to_string().as_str() {
         "retry" => "use 1 or more, or leave `retry` out, so that no call is made again".to_owned(),
+        "in_flight" => "use 1 or more, or leave `in_flight` out for no bound but the budget's".to_owned(),
         _ => format!("use 1 or more, or leave `{key}` out and let the run decide"),
     };
     let mut refuse = |what: String, help: &str| {
@@ -455,12 +458,13 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let options = parsed(quote! {
-            max_memory = "512MiB", batch_size = 100, sample_size = SAMPLE, threads = 4, verbose, retry = 3, name = many,
-            crate = a::b, in_impl, on_error = "skip", try_input,
+            max_memory = "512MiB", batch_size = 100, sample_size = SAMPLE, threads = 4, in_flight = 64, verbose, retry = 3,
+            name = many, crate = a::b, in_impl, on_error = "skip", try_input,
         });
         assert!(options.max_memory.unwrap().literal);
         let settings: Vec<_> = options.settings.iter().map(|s| (s.key.to_string(), s.literal)).collect();
-        let expected = [("batch_size", true), ("sample_size", false), ("threads", true), ("verbose", true)];
+        let expected =
+            [("batch_size", true), ("sample_size", false), ("threads", true), ("in_flight", true), ("verbose", true)];
         assert_eq!(settings, expected.map(|(key, literal)| (key.to_owned(), literal)));
         assert!(options.retry.unwrap().literal);
         assert_eq!(options.name.unwrap(), "many");
@@ -535,6 +539,12 @@ mod tests {
             assert_eq!(mistakes(quote!(threads = #tokens)).len(), 1, "{tokens}");
         }
         assert_eq!(parsed(quote!(batch_size = 65_536)).settings.len(), 1);
+        assert_eq!(parsed(quote!(in_flight = 65_536)).settings.len(), 1);
+        for tokens in [quote!(0), quote!(-1)] {
+            let expected = "`in_flight` must be at least 1\nhelp: use 1 or more, or leave `in_flight` out for no bound but the \
+                            budget's";
+            assert_eq!(mistakes(quote!(in_flight = #tokens)), [expected]);
+        }
         for tokens in [quote!(1), quote!(100_000), quote!(TRIES), quote!(Retry::new(3).backoff(FIRST))] {
             assert!(parsed(quote!(retry = #tokens)).retry.is_some());
         }

@@ -1,0 +1,12 @@
+use amorsize::batched;
+
+const FILES: usize = 0;
+
+#[batched(in_flight = FILES)]
+fn double(x: u32) -> u32 {
+    2 * x
+}
+
+fn main() {
+    let _: Vec<u32> = double_batched(0..3).in_flight(2).collect().unwrap();
+}

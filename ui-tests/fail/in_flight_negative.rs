@@ -1,0 +1,10 @@
+use amorsize::batched;
+
+#[batched(in_flight = -1)]
+fn double(x: u32) -> u32 {
+    2 * x
+}
+
+fn main() {
+    let _: Vec<u32> = double_batched(0..3).in_flight(2).collect().unwrap();
+}
