@@ -110,8 +110,18 @@ fn no_kind_of_error_is_left_out() {
 fn no_option_is_left_out() {
     let refusing = ["option: \"", "at_least_one(\"", "none_of_them(\""];
     let refusing: BTreeSet<_> = refusing.iter().flat_map(|by| OPTIONS.split(by).skip(1)).map(first_word).collect();
-    let tested =
-        ["batch_size", "max_memory", "on_panic", "oversize", "result_bytes", "retry", "sample_size", "then", "threads"];
+    let tested = [
+        "batch_size",
+        "in_flight",
+        "max_memory",
+        "on_panic",
+        "oversize",
+        "result_bytes",
+        "retry",
+        "sample_size",
+        "then",
+        "threads",
+    ];
     assert!(refusing.iter().eq(&tested), "{refusing:?}");
 }
 
@@ -151,6 +161,10 @@ fn options() {
         (run().batch_size(0), format!("`batch_size` can't be 0: {COUNT}")),
         (run().sample_size(0), format!("`sample_size` can't be 0: {COUNT}")),
         (run().threads(0), format!("`threads` can't be 0: {COUNT}")),
+        (
+            run().in_flight(0),
+            "`in_flight` can't be 0: use 1 or more, or leave it out for no bound but the budget's".into(),
+        ),
         (run().threads(65_536), "`threads` can't be 65536: use at most 65535, or leave it out to use all cores".into()),
         (run().max_memory(0.0), format!("`max_memory` can't be 0: {FRACTION}")),
         (run().max_memory(-0.5), format!("`max_memory` can't be -0.5: {FRACTION}")),
