@@ -30,7 +30,7 @@ use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
 use crate::memory::tracking;
 use crate::memory::watch::LOOK;
-use crate::memory::working::InFlight;
+use crate::memory::working::Bounds;
 use crate::plan::{Situation, chunk_items};
 use crate::sample::Learned;
 use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
@@ -183,7 +183,7 @@ impl Control {
                 most_items: 0,
                 inputs: 0,
                 input_pace: 0.0,
-                in_flight: InFlight::FREE,
+                bounds: Bounds::NONE,
                 jobs: 0,
                 threads: room.level,
                 climb: Climb::new(room.cores, room.level, room.most),
@@ -416,7 +416,7 @@ impl Control {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
-        let heap = if state.situation.items_are_opaque { state.in_flight.item * items as u64 } else { input_heap };
+        let heap = if state.situation.items_are_opaque { state.bounds.item * items as u64 } else { input_heap };
         let input_bytes = (state.situation.item_size * items) as u64 + heap;
         let start = state.pulled;
         state.pulled += items;
@@ -443,7 +443,7 @@ impl Control {
         if !state.has_work(limit) || state.lacks_credit(limit) || self.pausing.load(Ordering::Relaxed) {
             return (0, place);
         }
-        let most = state.workers().min(state.in_flight.most.max(1));
+        let most = state.workers().min(state.bounds.calls.max(1));
         let new = state.waiting.len().min(most.saturating_sub(others + state.jobs));
         state.jobs += new;
         (new, place)
@@ -530,7 +530,7 @@ impl Control {
         state.wanted_items = state.wanted(wanted_items);
         state.caller_holds = holds;
         // Where calls may need much memory, its growth is followed.
-        let most = if state.in_flight.is_bounded() { most.min(LOOK) } else { most };
+        let most = if state.bounds.is_bounded() { most.min(LOOK) } else { most };
         if !state.caller_is_needed(self.limit()) {
             drop(self.caller.wait_timeout(state, most));
         }

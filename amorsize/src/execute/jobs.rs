@@ -90,7 +90,7 @@ impl Control {
         if self.pausing.load(Ordering::Relaxed) || !state.has_work(self.limit()) {
             return None;
         }
-        if !forced && !state.in_flight.allows(state.running) {
+        if !forced && !state.bounds.allows(state.running) {
             return None;
         }
         let (&start, &chunk) = state.waiting.first_key_value()?;

@@ -42,7 +42,7 @@ impl Control {
         // It asks a memory source, calls a trim hook and tells the progress, which may all be the user's.
         match catch_unwind(AssertUnwindSafe(look)) {
             Ok(None) => {}
-            Ok(Some(in_flight)) => self.state().bound_calls(in_flight),
+            Ok(Some(bounds)) => self.state().bound_calls(bounds),
             Err(payload) => {
                 self.stop_at(0);
                 // A call that panicked comes first.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::memory::budget::Ledger;
 use crate::memory::watch::Watch;
-use crate::memory::working::{Calls, InFlight};
+use crate::memory::working::{Bounds, Calls};
 use crate::progress::{Counts, Phase, Teller};
 use crate::timeline::{Moment, Recorder};
 
@@ -49,8 +49,8 @@ impl Lookout {
         collects: bool,
         seen: impl Fn() -> Seen,
         calls: impl FnOnce() -> Calls,
-    ) -> Option<InFlight> {
-        let in_flight = self.watch.as_mut().and_then(|watch| watch.look(now, ledger, collects, calls));
+    ) -> Option<Bounds> {
+        let bounds = self.watch.as_mut().and_then(|watch| watch.look(now, ledger, collects, calls));
         if self.recorder.as_ref().is_some_and(|recorder| recorder.is_due(now)) {
             self.note(now, ledger, seen());
         }
@@ -58,7 +58,7 @@ impl Lookout {
             let phase = teller.phase();
             teller.tell(now, phase, counts(ledger, seen()));
         }
-        in_flight
+        bounds
     }
 
     /// Notes how it goes, whether or not it is time to.

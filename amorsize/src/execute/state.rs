@@ -11,10 +11,8 @@ use crate::cores;
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
-use crate::memory::working::{Calls, InFlight, Items};
-use crate::plan::{
-    CHUNK_SECONDS, LARGE_RESULT, Situation, batch_in_flight, batch_items, chunk_items, chunk_seconds,
-};
+use crate::memory::working::{Bounds, Calls, Items};
+use crate::plan::{CHUNK_SECONDS, LARGE_RESULT, Situation, batch_in_flight, batch_items, chunk_items, chunk_seconds};
 use crate::sample::Learned;
 use crate::thread_time::{IS_TOLD, Use};
 
@@ -92,7 +90,7 @@ pub(crate) struct State {
     /// Seconds to get an item from the input.
     pub(super) input_pace: f64,
     /// How many may run, by the working memory of calls.
-    pub(super) in_flight: InFlight,
+    pub(super) bounds: Bounds,
     pub(super) jobs: usize,
     /// Threads now.
     pub(crate) threads: usize,
@@ -180,15 +178,15 @@ impl State {
     }
 
     /// Goes on with as many calls in flight as resident memory allows.
-    pub(super) fn bound_calls(&mut self, found: InFlight) {
-        let mut most = found.most;
+    pub(super) fn bound_calls(&mut self, found: Bounds) {
+        let mut most = found.calls;
         if most != usize::MAX && IS_TOLD {
             // Where each call may need much memory, those that the cores have no time for are not in flight.
             most = most.min(self.learned.waits.threads(cores::usable()).ceil() as usize);
         }
         // Those that may start now find a thread by the caller.
-        self.recruits |= most > self.in_flight.most;
-        self.in_flight = InFlight { most, ..found };
+        self.recruits |= most > self.bounds.calls;
+        self.bounds = Bounds { calls: most, ..found };
         self.learned.expect_working(found.working);
     }
 
@@ -216,7 +214,7 @@ impl State {
 
     /// Whether resident memory is to be looked at before the next call starts: heavier ones than usual have ended.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.in_flight.most == 0 && self.running == 0
+        self.bounds.calls == 0 && self.running == 0
     }
 
     /// Whether the budget has room for one more result that is kept, whatever else its call needs meanwhile.
@@ -401,7 +399,7 @@ impl State {
 
     /// Says if memory has room for calls on more threads than there are.
     pub(super) fn has_room_for_threads(&self, limit: usize) -> bool {
-        !self.ledger.is_squeezed() && !self.lacks_credit(limit) && self.in_flight.most >= self.threads
+        !self.ledger.is_squeezed() && !self.lacks_credit(limit) && self.bounds.calls >= self.threads
     }
 
     /// How many more inputs the budget has room for.
@@ -409,7 +407,7 @@ impl State {
         // Inputs may take a quarter of what is free: the results that they make need room too.
         let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
-        let by_number = self.in_flight.most_items.saturating_sub(self.items_in_flight());
+        let by_number = self.bounds.items.saturating_sub(self.items_in_flight());
         let ahead = self.most_ahead().saturating_sub(self.queued + self.outstanding);
         usize::try_from(room).unwrap_or(usize::MAX).min(by_number).min(ahead).max(usize::from(nothing_else_to_do))
     }

@@ -108,8 +108,8 @@ impl Engine {
             threads,
             items: None,
         };
-        if let Some(in_flight) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
-            self.learned.expect_working(in_flight.working);
+        if let Some(bounds) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
+            self.learned.expect_working(bounds.working);
         }
     }
 }

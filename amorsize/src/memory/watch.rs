@@ -18,7 +18,7 @@ use super::Bytes;
 use super::budget::{Budget, Ledger};
 use super::source::Source;
 use super::trim::trim;
-use super::working::{Calls, InFlight, Resident, Working};
+use super::working::{Bounds, Calls, Resident, Working};
 
 /// Resident memory is read at most this often: a microsecond of a thousand.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
@@ -132,7 +132,7 @@ impl Watch {
         ledger: &Ledger,
         collects: bool,
         calls: impl FnOnce() -> Calls,
-    ) -> Option<InFlight> {
+    ) -> Option<Bounds> {
         if now < self.next_look {
             return None;
         }
@@ -147,10 +147,10 @@ impl Watch {
         self.look_at_calls(&calls())
     }
 
-    fn look_at_calls(&mut self, calls: &Calls) -> Option<InFlight> {
+    fn look_at_calls(&mut self, calls: &Calls) -> Option<Bounds> {
         let working = self.working.as_mut()?;
         if !working.matters(calls) && working.expected().is_none() {
-            return Some(InFlight::FREE);
+            return Some(Bounds::NONE);
         }
         if working.awaits_rest(calls) {
             trim();

@@ -98,28 +98,28 @@ pub(crate) struct Resident {
 
 /// The number of calls and items that may be in flight, and what each takes credit for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct InFlight {
+pub(crate) struct Bounds {
     /// 0 lets a call start only when no other runs.
-    pub(crate) most: usize,
+    pub(crate) calls: usize,
     /// Bytes of working memory of a call.
     pub(crate) working: u64,
     /// Items between the input and the end of their calls, and the bytes of each.
-    pub(crate) most_items: usize,
+    pub(crate) items: usize,
     pub(crate) item: u64,
 }
 
-impl InFlight {
+impl Bounds {
     /// Bounds nothing.
-    pub(crate) const FREE: Self = Self { most: usize::MAX, working: 0, most_items: usize::MAX, item: 0 };
+    pub(crate) const NONE: Self = Self { calls: usize::MAX, working: 0, items: usize::MAX, item: 0 };
 
     /// Whether one more call may start beside `running` ones.
     pub(crate) fn allows(&self, running: usize) -> bool {
-        running < self.most.max(1)
+        running < self.calls.max(1)
     }
 
     /// Whether anything is bounded, so that the process's growth is to be followed.
     pub(crate) fn is_bounded(&self) -> bool {
-        self.most != usize::MAX || self.most_items != usize::MAX
+        self.calls != usize::MAX || self.items != usize::MAX
     }
 }
 
@@ -264,12 +264,12 @@ impl Working {
     }
 
     /// Looks at resident memory while calls run.
-    pub(crate) fn look(&mut self, resident: Resident, calls: &Calls) -> InFlight {
+    pub(crate) fn look(&mut self, resident: Resident, calls: &Calls) -> Bounds {
         self.most_ever = self.most_ever.max(calls.most_running);
         if !self.matters(calls) {
             // Whoever has it matter later begins with what is there then.
             self.last_peak = Some(resident.peak);
-            return InFlight::FREE;
+            return Bounds::NONE;
         }
         let peak = match self.last_peak.replace(resident.peak) {
             // A peak that has moved is one of these calls.
@@ -289,7 +289,7 @@ impl Working {
         found
     }
 
-    fn look_at_calls(&mut self, excess: u64, resident: u64, calls: &Calls) -> InFlight {
+    fn look_at_calls(&mut self, excess: u64, resident: u64, calls: &Calls) -> Bounds {
         let bound = bound(calls.seconds);
         let now = (calls.running, calls.ended);
         if self.calls.level == 0 {
@@ -314,10 +314,10 @@ impl Working {
         }
         let working = (self.known().max(self.calls.seen.per_unit()) as u64).min(bound);
         let most = if self.is_held { 0 } else { self.calls.level };
-        InFlight { most, working, ..InFlight::FREE }
+        Bounds { calls: most, working, ..Bounds::NONE }
     }
 
-    fn look_at_items(&mut self, excess: u64, items: &Items, calls: &Calls, found: &mut InFlight) {
+    fn look_at_items(&mut self, excess: u64, items: &Items, calls: &Calls, found: &mut Bounds) {
         let now = (items.now, items.ended);
         if self.items.level == 0 {
             self.items.begin_round(FIRST * calls.threads, now);
@@ -328,7 +328,7 @@ impl Working {
         self.items.follow(usize::MAX, now);
         let each = self.items.confirmed.unwrap_or(0.0).max(self.items.seen.per_unit());
         let fitting = (self.budget as f64 * INPUTS_PART / each.max(1.0)) as usize;
-        found.most_items = self.items.level.min(fitting).max(1);
+        found.items = self.items.level.min(fitting).max(1);
         found.item = each as u64;
     }
 

@@ -7,9 +7,7 @@ mod warning;
 
 use std::fmt;
 
-pub(crate) use sizes::{
-    CHUNK_SECONDS, LARGE_RESULT, batch_in_flight, batch_items, chunk_items, chunk_seconds,
-};
+pub(crate) use sizes::{CHUNK_SECONDS, LARGE_RESULT, batch_in_flight, batch_items, chunk_items, chunk_seconds};
 pub(crate) use time::FRESH_BYTE;
 use time::climb;
 pub use warning::Warning;

@@ -15,7 +15,7 @@ struct Process {
     threads: usize,
     /// The memory that each running call needs, and the ticks that it has run.
     running: Vec<(u64, u64)>,
-    found: InFlight,
+    found: Bounds,
     ended: usize,
     /// Bytes that are not the calls': the sink's, or other threads'.
     others: u64,
@@ -32,7 +32,7 @@ impl Process {
             working: Working::new(BUDGET, BEFORE, 0),
             threads,
             running: Vec::new(),
-            found: InFlight::FREE,
+            found: Bounds::NONE,
             ended: 0,
             others: 0,
             handed_over: 0,
@@ -46,7 +46,7 @@ impl Process {
         self.others + self.running.iter().map(|(needs, ticks)| needs * ticks.min(&TICKS) / TICKS).sum::<u64>()
     }
 
-    fn look(&mut self) -> InFlight {
+    fn look(&mut self) -> Bounds {
         let now = BEFORE + self.grown();
         self.peak = self.peak.max(now);
         let calls = Calls {
@@ -103,18 +103,18 @@ fn calls_that_can_need_little_are_not_bounded() {
     let short = Calls { running: 16, most_running: 16, seconds: 10e-6, threads: 16, ..Calls::default() };
     // 400 KB each at most, whatever the process grows by.
     let resident = Resident { now: BEFORE + 999 * MIB, peak: BEFORE + 999 * MIB };
-    assert_eq!(working.look(resident, &short), InFlight::FREE);
+    assert_eq!(working.look(resident, &short), Bounds::NONE);
     assert_eq!(working.expected(), None);
 }
 
 #[test]
 fn the_number_of_calls_doubles_as_the_process_confirms_it() {
     let mut process = Process::new(16);
-    let mut levels = vec![process.look().most];
+    let mut levels = vec![process.look().calls];
     for _ in 0..80 {
         process.tick(&mut std::iter::repeat(MIB));
-        if levels.last() != Some(&process.found.most) {
-            levels.push(process.found.most);
+        if levels.last() != Some(&process.found.calls) {
+            levels.push(process.found.calls);
         }
     }
     assert_eq!(levels, [2, 4, 8, 16]);
@@ -147,10 +147,10 @@ fn a_freed_peak_of_the_first_call_is_a_first_guess() {
     let mut process = Process::new(16);
     process.peak = BEFORE + 100 * MIB;
     let first = process.look();
-    assert_eq!((first.most, first.working), (1, 100 * MIB));
+    assert_eq!((first.calls, first.working), (1, 100 * MIB));
     // An older peak says nothing once a round has told more.
     process.run(std::iter::repeat_n(MIB, 100));
-    assert!(process.found.working < 2 * MIB && process.found.most == 16, "{:?}", process.found);
+    assert!(process.found.working < 2 * MIB && process.found.calls == 16, "{:?}", process.found);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn what_a_sink_keeps_is_not_the_calls() {
     }
     assert!(process.others > 2 * BUDGET);
     assert!(process.found.working < 16 * MIB, "{:?}", process.found);
-    assert_eq!(process.found.most, 8);
+    assert_eq!(process.found.calls, 8);
 }
 
 #[test]
@@ -185,16 +185,16 @@ fn items_that_can_t_be_measured_stay_within_a_quarter() {
         let now = BEFORE + items.now as u64 * MIB;
         let calls = Calls { seconds: 10e-6, threads: 2, items: Some(items), ..Calls::default() };
         let found = working.look(Resident { now, peak: now }, &calls);
-        most.push(found.most_items);
+        most.push(found.items);
         items.ended += items.now;
-        (items.now, items.most) = (found.most_items, found.most_items);
+        (items.now, items.most) = (found.items, found.items);
     }
     assert_eq!(most[..5], [4, 4, 8, 8, 16]);
     assert_eq!(most.last(), Some(&64), "{most:?}");
     // Those that own nothing are as many as there are wanted.
     let cheap = Items { seconds: 1e-9, ..items };
     let calls = Calls { seconds: 1e-9, threads: 2, items: Some(cheap), ..Calls::default() };
-    assert_eq!(working.look(Resident { now: BEFORE, peak: BEFORE }, &calls), InFlight::FREE);
+    assert_eq!(working.look(Resident { now: BEFORE, peak: BEFORE }, &calls), Bounds::NONE);
 }
 
 proptest! {
