@@ -426,7 +426,7 @@ impl Control {
         let weight = if state.input_pace > 0.0 { 0.25 } else { 1.0 };
         state.input_pace += weight * (seconds / items.max(1) as f64 - state.input_pace);
         state.inputs += input_bytes;
-        state.most_items = state.most_items.max(state.items_in_flight());
+        state.most_items = state.most_items.max(state.opaque_items());
         state.situation.item_bytes = input_bytes.div_ceil(items.max(1) as u64);
         if let Some(remaining) = &mut state.situation.remaining {
             *remaining = remaining.saturating_sub(items);

@@ -10,6 +10,7 @@ use super::jobs::Outcome;
 use crate::cores;
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
+use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking;
 use crate::memory::working::{Bounds, Calls, Items};
 use crate::plan::{CHUNK_SECONDS, LARGE_RESULT, Situation, batch_in_flight, batch_items, chunk_items, chunk_seconds};
@@ -148,15 +149,20 @@ impl State {
     /// The calls in flight, for a look at resident memory.
     pub(super) fn calls(&mut self) -> Calls {
         let opaque = self.situation.items_are_opaque;
-        let unknown = self.running_credit + if opaque { self.inputs } else { 0 };
+        // Collected results hold what resident memory tells; of others it is not known what they hold.
+        let have_results = self.results_are_opaque() && self.collected == 0;
+        let unknown = self.running_credit
+            + if opaque { self.inputs } else { 0 }
+            + if have_results { u64::try_from(self.booked()).unwrap_or(0) } else { 0 };
         let known = self.ledger.held().as_u64().saturating_sub(unknown);
-        let now = self.items_in_flight();
+        let now = self.opaque_items();
         let by_time = chunk_seconds(self.situation.threads, self.threads) / self.learned.recent_seconds().max(1e-10);
         let items = Items {
             now,
             most: std::mem::replace(&mut self.most_items, now),
             ended: self.pulled - now,
             wanted: (self.ahead() as f64 * by_time) as usize,
+            have_results,
             seconds: self.input_pace,
         };
         Calls {
@@ -168,13 +174,23 @@ impl State {
             handed_over: self.learned.bytes.saturating_sub(known),
             seconds: self.learned.seconds_on_cores(self.situation.threads),
             threads: self.threads,
-            items: opaque.then_some(items),
+            items: (opaque || have_results).then_some(items),
         }
     }
 
-    /// Items between the input and the end of their calls.
-    pub(super) fn items_in_flight(&self) -> usize {
-        self.queued + self.running_items
+    /// Whether resident memory alone tells what results own.
+    fn results_are_opaque(&self) -> bool {
+        self.situation.measured_by == MeasuredBy::Resident
+    }
+
+    /// Items that can't be measured: between the input and the sink, or the end of their calls.
+    pub(super) fn opaque_items(&self) -> usize {
+        if self.results_are_opaque() { self.items_to_hand_over() } else { self.queued + self.running_items }
+    }
+
+    /// Items between the input and the sink, or the collection that takes them.
+    fn items_to_hand_over(&self) -> usize {
+        (self.queued + self.outstanding).saturating_sub(self.collected)
     }
 
     /// Goes on with as many calls in flight as resident memory allows.
@@ -407,16 +423,21 @@ impl State {
         // Inputs may take a quarter of what is free: the results that they make need room too.
         let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
-        let by_number = self.bounds.items.saturating_sub(self.items_in_flight());
+        let by_number = self.bounds.items.saturating_sub(self.opaque_items());
         let ahead = self.most_ahead().saturating_sub(self.queued + self.outstanding);
         usize::try_from(room).unwrap_or(usize::MAX).min(by_number).min(ahead).max(usize::from(nothing_else_to_do))
     }
 
     /// How many more items may be in flight.
     pub(super) fn in_flight_room(&self) -> usize {
-        self.situation.in_flight.map_or(usize::MAX, |most| {
-            most.saturating_sub((self.queued + self.outstanding).saturating_sub(self.collected))
-        })
+        self.most_in_flight().saturating_sub(self.items_to_hand_over())
+    }
+
+    /// Items that may be in flight: by the option, and where results can't be measured by memory, which
+    /// has the caller close its batch early for either.
+    fn most_in_flight(&self) -> usize {
+        let by_memory = if self.results_are_opaque() { self.bounds.items } else { usize::MAX };
+        self.situation.in_flight.unwrap_or(usize::MAX).min(by_memory)
     }
 
     /// Whether nothing can go on before the caller closes its batch early, because no further item may
@@ -429,7 +450,10 @@ impl State {
     /// For how many results a caller is woken that wants `items`: where only few may be in flight, the
     /// threads would else have nothing to do until all of these are there.
     pub(super) fn wanted(&self, items: usize) -> usize {
-        self.situation.in_flight.map_or(items, |most| items.min(batch_in_flight(most, self.threads))).max(1)
+        match self.most_in_flight() {
+            usize::MAX => items.max(1),
+            most => items.min(batch_in_flight(most, self.threads)).max(1),
+        }
     }
 
     /// Whether no more than `chunks` chunks wait, or fewer than `items` items, and there may and can be more.

@@ -17,7 +17,8 @@
 //!
 //! Where an item owns something and its type does not tell how much, the items between the input and
 //! the end of their calls are learned of and bounded in the same way as calls: a round of them ends,
-//! and then twice as many may be taken.
+//! and then twice as many may be taken. Where results can't be measured, these are the items between
+//! the input and the sink.
 //!
 //! # What is not the calls'
 //!
@@ -50,6 +51,12 @@ const INPUTS_PART: f64 = 0.25;
 /// Calls in flight before the process's growth has confirmed any number: on two threads nothing is
 /// lost, and two calls at a time show whether they add up.
 const FIRST: usize = 2;
+/// After as many calls others like them are the rule: if none of `n` calls was different, fewer than
+/// 3 of `n` are, with a certainty of 95 % (the "rule of three").
+const SURE_AFTER: f64 = 64.0;
+/// Of few calls the next ones may need this many times as much, so that no more are in flight than
+/// would fit then.
+const UNSURE: f64 = 5.0;
 
 /// Calls in flight when resident memory was read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,7 +81,8 @@ pub(crate) struct Calls {
     pub(crate) items: Option<Items>,
 }
 
-/// Items that can't be measured, between the input and the end of their calls.
+/// Items that can't be measured, between the input and the end of their calls; or, where results
+/// can't be measured, between the input and the sink.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Items {
     /// Now, and the most since the last look.
@@ -86,6 +94,8 @@ pub(crate) struct Items {
     pub(crate) wanted: usize,
     /// Seconds that it takes to get one from the input.
     pub(crate) seconds: f64,
+    /// Whether results that can't be measured are among them.
+    pub(crate) have_results: bool,
 }
 
 /// Bytes of the process that are resident, now and at most so far.
@@ -103,7 +113,7 @@ pub(crate) struct Bounds {
     pub(crate) calls: usize,
     /// Bytes of working memory of a call.
     pub(crate) working: u64,
-    /// Items between the input and the end of their calls, and the bytes of each.
+    /// Items that can't be measured, and the bytes of each.
     pub(crate) items: usize,
     pub(crate) item: u64,
 }
@@ -293,8 +303,7 @@ impl Working {
         let bound = bound(calls.seconds);
         let now = (calls.running, calls.ended);
         if self.calls.level == 0 {
-            let two_fit = self.known() * FIRST as f64 <= self.budget as f64 * FILLED_PART;
-            self.calls.begin_round(if two_fit { FIRST } else { 1 }, now);
+            self.calls.begin_round(self.first_level(bound), now);
         }
         let in_flight = calls.most_running.max(calls.running);
         let most = bound.saturating_mul(in_flight as u64);
@@ -313,23 +322,39 @@ impl Working {
             self.calls.follow(calls.threads.max(FIRST), now);
         }
         let working = (self.known().max(self.calls.seen.per_unit()) as u64).min(bound);
-        let most = if self.is_held { 0 } else { self.calls.level };
+        let most = if self.is_held { 0 } else { self.calls.level.min(self.fitting(working, calls)) };
         Bounds { calls: most, working, ..Bounds::NONE }
     }
 
     fn look_at_items(&mut self, excess: u64, items: &Items, calls: &Calls, found: &mut Bounds) {
-        let now = (items.now, items.ended);
+        let (bound, now) = (bound(items.seconds + calls.seconds), (items.now, items.ended));
         if self.items.level == 0 {
-            self.items.begin_round(FIRST * calls.threads, now);
+            let small = (SMALL_PART * self.budget as f64 / bound.max(1) as f64) as usize;
+            self.items.begin_round(small.max(FIRST * calls.threads), now);
         }
         let units = items.most.max(items.now);
-        let bytes = excess.min(bound(items.seconds + calls.seconds).saturating_mul(units as u64));
+        let bytes = excess.min(bound.saturating_mul(units as u64));
         self.items.look(Excess { bytes, units });
         self.items.follow(usize::MAX, now);
         let each = self.items.confirmed.unwrap_or(0.0).max(self.items.seen.per_unit());
-        let fitting = (self.budget as f64 * INPUTS_PART / each.max(1.0)) as usize;
+        let part = if items.have_results { FILLED_PART } else { INPUTS_PART };
+        let fitting = (self.budget as f64 * part / each.max(1.0)) as usize;
         found.items = self.items.level.min(fitting).max(1);
         found.item = each as u64;
+    }
+
+    /// Calls that may be in flight at first: those that can't matter, or two if these fit.
+    fn first_level(&self, bound: u64) -> usize {
+        let small = (SMALL_PART * self.budget as f64 / bound.max(1) as f64) as usize;
+        let two_fit = self.known() * FIRST as f64 <= self.budget as f64 * FILLED_PART;
+        small.max(if two_fit { FIRST } else { 1 })
+    }
+
+    /// Calls that may be in flight by what the ones so far needed.
+    fn fitting(&self, working: u64, calls: &Calls) -> usize {
+        let margin = (SURE_AFTER / calls.ended.max(1) as f64).clamp(1.0, UNSURE);
+        let room = self.budget as f64 * FILLED_PART / working.max(1) as f64;
+        ((room / margin) as usize).max((room as usize).min(FIRST)).max(1)
     }
 
     fn known(&self) -> f64 {

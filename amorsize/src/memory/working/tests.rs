@@ -179,7 +179,7 @@ fn what_other_threads_take_is_not_the_calls_for_long() {
 #[test]
 fn items_that_can_t_be_measured_stay_within_a_quarter() {
     let mut working = Working::new(BUDGET, BEFORE, 0);
-    let mut items = Items { wanted: 10_000, seconds: 50e-6, ..Items::default() };
+    let mut items = Items { wanted: 10_000, seconds: 200e-6, ..Items::default() };
     let mut most = Vec::new();
     for _ in 0..12 {
         let now = BEFORE + items.now as u64 * MIB;
@@ -190,7 +190,8 @@ fn items_that_can_t_be_measured_stay_within_a_quarter() {
         (items.now, items.most) = (found.items, found.items);
     }
     assert_eq!(most[..5], [4, 4, 8, 8, 16]);
-    assert_eq!(most.last(), Some(&64), "{most:?}");
+    // Sixty-four of them are a quarter.
+    assert!((60..=75).contains(most.last().unwrap()), "{most:?}");
     // Those that own nothing are as many as there are wanted.
     let cheap = Items { seconds: 1e-9, ..items };
     let calls = Calls { seconds: 1e-9, threads: 2, items: Some(cheap), ..Calls::default() };
@@ -219,7 +220,7 @@ proptest! {
         let mut working = Working::new(figures[0][0], figures[0][1], figures[0][2]);
         for [now, peak, results, known, numbers, handed_over] in figures {
             let number = |shift: u32| (numbers >> shift) as u16 as usize;
-            let items = Items { now: number(0), most: number(16), ended: number(32), wanted: number(48), seconds };
+            let items = Items { now: number(0), most: number(16), ended: number(32), wanted: number(48), seconds, have_results: true };
             let calls = Calls {
                 running: number(0),
                 most_running: number(16),
