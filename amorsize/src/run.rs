@@ -96,8 +96,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
                 fails: |_| false,
             },
             as_function: as_function::<I::Item, R, C>,
-            core: Core::new(options, size_of::<I::Item>(), size_of::<R>(), measure.1.by)
-                .with_unasked(Unasked::of(&measure)),
+            core: Core::new(options, [size_of::<I::Item>(), size_of::<R>()], measure.1.by, Unasked::of(&measure)),
             owns: PhantomData,
             policy: PhantomData,
         }
@@ -402,7 +401,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let (_, next) = next(Stage::new()).into_parts();
         let Parts { shared, core, .. } = then::joined::<_, _, _, _, _, _, P, Q>(before, next);
         let sizes = [size_of::<I::Item>(), size_of::<<P as Joins<R, N, Q>>::Output>()];
-        let core = Core::of_parts(core, sizes, shared.measure.1.by).with_unasked(Unasked::of(&shared.measure));
+        let core = Core::of_parts(core, sizes, shared.measure.1.by, Unasked::of(&shared.measure));
         Batched {
             source: source.retyped(shared.types),
             as_function: as_function::<I::Item, <P as Joins<R, N, Q>>::Output, _>,

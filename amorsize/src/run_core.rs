@@ -77,11 +77,19 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(options: Options, item_size: usize, result_size: usize, measured_by: MeasuredBy) -> Self {
+    /// `unasked` are the types that nobody can ask what they own.
+    pub(crate) fn new(
+        options: Options,
+        [item_size, result_size]: [usize; 2],
+        measured_by: MeasuredBy,
+        unasked: Unasked,
+    ) -> Self {
         let tracks = tracking::is_active();
-        let measured_by = if tracks { MeasuredBy::Tracking } else { measured_by };
+        // The program's allocator counts everything.
+        let (measured_by, unasked) =
+            if tracks { (MeasuredBy::Tracking, Unasked::default()) } else { (measured_by, unasked) };
         let verbose = Verbose::new(options.is_verbose());
-        let engine = Engine::new(options, item_size, result_size, measured_by);
+        let engine = Engine::new(options, [item_size, result_size], measured_by, unasked);
         Self {
             verbose,
             tools: Tools::new(engine.ledger().clone(), tracks),
@@ -93,14 +101,6 @@ impl Core {
             result_size,
             stages: Vec::new(),
         }
-    }
-
-    /// Notes the types that nobody can ask what they own, unless the program's allocator counts everything.
-    pub(crate) fn with_unasked(mut self, types: Unasked) -> Self {
-        if !self.tools.tracks {
-            self.engine.set_unasked(types);
-        }
-        self
     }
 
     /// Prepares what is told of the run, once.
@@ -150,9 +150,9 @@ impl Core {
     }
 
     /// Of what other runs left that are parts of this one.
-    pub(crate) fn of_parts(parts: CoreParts, [item_size, result_size]: [usize; 2], measured_by: MeasuredBy) -> Self {
+    pub(crate) fn of_parts(parts: CoreParts, sizes: [usize; 2], measured_by: MeasuredBy, unasked: Unasked) -> Self {
         let CoreParts { options, interrupts, stages, callback } = parts;
-        let mut core = Self::new(options, item_size, result_size, measured_by);
+        let mut core = Self::new(options, sizes, measured_by, unasked);
         (core.tools.interrupts, core.stages, core.callback) = (interrupts, stages, callback);
         core
     }

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::control::{Control, NO_ITEM};
 use super::lookout::Lookout;
-use crate::memory::watch::Watch;
 use crate::sync::{Mutex, MutexGuard, Ordering, now};
 
 impl Control {
@@ -31,7 +30,7 @@ impl Control {
     /// Looks, whether or not it is time to.
     pub(super) fn look_now(&self) {
         if let Some(mut lookout) = self.lookout() {
-            lookout.watch.as_mut().into_iter().for_each(Watch::is_due);
+            lookout.watch.as_mut().into_iter().for_each(|watch| watch.is_due());
             self.look_with(lookout);
         }
     }

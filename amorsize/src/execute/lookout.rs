@@ -22,8 +22,8 @@ pub(crate) struct Seen {
 /// Who looks at a run.
 #[derive(Debug, Default)]
 pub(crate) struct Lookout {
-    /// From the first decision on.
-    pub(crate) watch: Option<Watch>,
+    /// From the first decision on. Boxed, because a run is moved some times before that.
+    pub(crate) watch: Option<Box<Watch>>,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) teller: Option<Teller>,
 }

@@ -215,7 +215,12 @@ fn stated_budget(options: &Options) -> (Option<Budget>, Bytes) {
 }
 
 impl Engine {
-    pub(crate) fn new(options: Options, item_size: usize, result_size: usize, measured_by: MeasuredBy) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        [item_size, result_size]: [usize; 2],
+        measured_by: MeasuredBy,
+        unasked: Unasked,
+    ) -> Self {
         let (budget, ledger) = stated_budget(&options);
         Self {
             options,
@@ -231,7 +236,7 @@ impl Engine {
             item_size,
             result_size,
             measured_by,
-            unasked: Unasked::default(),
+            unasked,
             stretch: 1,
             pace: 0.0,
             item_bound: 0,
@@ -256,11 +261,6 @@ impl Engine {
             panics: Vec::new(),
             pending_panic: None,
         }
-    }
-
-    /// Notes the types that nobody can ask what they own.
-    pub(crate) fn set_unasked(&mut self, types: Unasked) {
-        self.unasked = types;
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -672,7 +672,7 @@ impl Engine {
 
     /// How sure it is what calls need beside their results.
     fn working_certainty(&self) -> Certainty {
-        let is_read = self.lookout.watch.as_ref().map(Watch::reads_resident);
+        let is_read = self.lookout.watch.as_ref().map(|watch| watch.reads_resident());
         Certainty::of_working(self.measured_by, || is_read.unwrap_or_else(|| source::current().resident().is_some()))
     }
 
@@ -687,7 +687,7 @@ impl Engine {
             let budget = self.budget()?.clone();
             let mut watch = Watch::start(source::current(), &budget, self.ledger.held(), share, now);
             self.learned.resident_working().into_iter().for_each(|bytes| watch.sampled(bytes));
-            self.lookout.watch = Some(watch);
+            self.lookout.watch = Some(Box::new(watch));
         }
         Ok(())
     }

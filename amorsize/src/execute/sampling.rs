@@ -101,7 +101,10 @@ impl Engine {
             let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
             let count = part.min(most - self.next).min(room);
             beside.look(self.expected());
-            let before = (before, Needed::begin());
+            // Of short calls it would be less than noise.
+            let is_known = self.learned.items > 0;
+            let is_short = is_known && bound(count as f64 * self.learned.recent_seconds()) < NOISE;
+            let before = (before, if is_short { None } else { Needed::begin() });
             // Looking is no part of the next item's time.
             self.now = Some(Instant::now());
             self.inline_stretch(line, count, measured.then_some(true))?;

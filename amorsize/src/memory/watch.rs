@@ -152,10 +152,13 @@ impl Watch {
         if !working.matters(calls) && working.expected().is_none() {
             return Some(Bounds::NONE);
         }
-        if working.awaits_rest(calls) {
+        let is_rest = working.awaits_rest(calls);
+        if is_rest {
             trim();
         }
-        let now = self.source.resident()?.as_u64();
+        // The headroom has read it just now, unless the allocator was asked to give memory back.
+        let read = self.headroom.resident.filter(|_| !is_rest);
+        let now = read.or_else(|| Some(self.source.resident()?.as_u64()))?;
         let peak = self.source.peak_resident().map_or(now, |peak| peak.as_u64().max(now));
         Some(working.look(Resident { now, peak }, calls))
     }
@@ -196,6 +199,8 @@ struct Headroom {
     limit: u64,
     /// Resident memory when the run began, where it is heeded.
     base: Option<u64>,
+    /// The same as it was last read.
+    resident: Option<u64>,
     /// By how much it has grown, and by how much it had when the limit was last lowered.
     grown: Option<u64>,
     lowered_at: u64,
@@ -208,7 +213,7 @@ impl Headroom {
     fn new(budget: u64, base: Option<Bytes>) -> Self {
         let base = base.map(Bytes::as_u64).filter(|_| budget >= SMALL);
         let limit = if base.is_some() { budget - budget / HEADROOM_PART } else { budget };
-        Self { budget, limit, base, grown: None, lowered_at: 0, level: 0, next_trim: None }
+        Self { budget, limit, base, resident: None, grown: None, lowered_at: 0, level: 0, next_trim: None }
     }
 
     fn shrink(&mut self, limit: u64) {
@@ -217,8 +222,8 @@ impl Headroom {
 
     fn follow(&mut self, now: Instant, held: u64, source: &Source) {
         let Some(base) = self.base else { return };
-        let grown = || source.resident().map(|resident| resident.as_u64().saturating_sub(base));
-        let Some(mut grown_now) = grown() else { return };
+        self.resident = source.resident().map(Bytes::as_u64);
+        let Some(mut grown_now) = self.resident.map(|resident| resident.saturating_sub(base)) else { return };
         // What was held a moment ago is free in the allocator now, and will be used again.
         self.level = held.max(self.level - self.level / 64);
         let target = self.budget;
@@ -227,7 +232,8 @@ impl Headroom {
             let begun = Instant::now();
             trim();
             self.next_trim = Some(now + 20 * begun.elapsed().max(LOOK));
-            grown_now = grown().unwrap_or(grown_now);
+            self.resident = source.resident().map(Bytes::as_u64);
+            grown_now = self.resident.map_or(grown_now, |resident| resident.saturating_sub(base));
         }
         let near = target - target / NEAR_PART;
         if grown_now > near {
