@@ -62,7 +62,7 @@ fn summary(table: &str) -> String {
         "| 4 GiB of results on a machine of 1 GiB | `par_iter().map(f).collect()` | `f_batched(items)` |\n\
          | --- | --- | --- |\n\
          | batch by batch | killed by the kernel, {} | finishes, {}, in {} MiB |\n\
-         | collected | killed by the kernel, {} | an error in time, {}: what is finished is yours, and the rest goes on |",
+         | collected | killed by the kernel, {} | an error in time, {} |",
         rayon.as_expected,
         sink.as_expected,
         sink.peak.replace('-', " to "),
