@@ -1,0 +1,133 @@
+//! Calls take credit for the memory that they need while they run, without any allocator of ours:
+//! the process's resident memory tells it.
+//!
+//! All tests but one have made-up memory: a call adds to a number, and a memory source tells it. A
+//! call ends only when the run has looked at that number, so nothing depends on the machine's speed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use amorsize::{Bytes, Certainty, MemorySource, Report, batched, with_memory_source};
+
+const MIB: u64 = 1 << 20;
+const BUDGET: Bytes = Bytes::mib(256);
+
+/// Memory that calls take and give back, and how often a run has looked at it.
+#[derive(Default)]
+struct MadeUp {
+    taken: AtomicU64,
+    most: AtomicU64,
+    looks: AtomicU64,
+    running: AtomicU64,
+    most_running: AtomicU64,
+}
+
+impl MemorySource for MadeUp {
+    fn available(&self) -> Option<Bytes> {
+        Some(Bytes::gib(8))
+    }
+
+    fn resident(&self) -> Option<Bytes> {
+        self.looks.fetch_add(1, SeqCst);
+        Some(Bytes::mib(100) + Bytes::new(self.taken.load(SeqCst)))
+    }
+}
+
+/// Where calls take memory, and the thread that nobody looks beside.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    memory: &'a MadeUp,
+    caller: ThreadId,
+}
+
+/// Takes `mib` for a while.
+#[batched]
+fn take(mib: u64, place: &Place<'_>) -> u64 {
+    let Place { memory, caller } = *place;
+    let taken = memory.taken.fetch_add(mib * MIB, SeqCst) + mib * MIB;
+    memory.most.fetch_max(taken, SeqCst);
+    let running = memory.running.fetch_add(1, SeqCst) + 1;
+    memory.most_running.fetch_max(running, SeqCst);
+    // So long that it could be memory: 100 MB take 2.5 ms at the very least.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(5) {
+        std::hint::spin_loop();
+    }
+    let looks = memory.looks.load(SeqCst);
+    while thread::current().id() != caller && memory.looks.load(SeqCst) < looks + 2 {
+        std::hint::spin_loop();
+    }
+    memory.running.fetch_sub(1, SeqCst);
+    memory.taken.fetch_sub(mib * MIB, SeqCst);
+    mib
+}
+
+/// Runs calls that need so much each, and gives the most that they had together, and at a time.
+fn run(needs: impl IntoIterator<Item = u64>, threads: usize) -> (u64, u64, Report) {
+    let memory = Arc::new(MadeUp::default());
+    let report = with_memory_source(Arc::clone(&memory), || {
+        let place = Place { memory: &memory, caller: thread::current().id() };
+        take_batched(needs, &place).max_memory(BUDGET).threads(threads).for_each_batch(drop).unwrap()
+    });
+    (memory.most.load(SeqCst) / MIB, memory.most_running.load(SeqCst), report)
+}
+
+#[test]
+fn as_many_calls_are_in_flight_as_fit() {
+    for threads in [2, 16] {
+        let (most, at_a_time, report) = run([72; 30], threads);
+        assert!(most <= 256, "{most} MiB on {threads} threads");
+        assert!(at_a_time <= 2, "{at_a_time} at a time");
+        let working = report.working_bytes().as_u64() / MIB;
+        assert!((70..=80).contains(&working), "{report}");
+        assert_eq!(report.working_certainty(), Certainty::Estimate);
+    }
+}
+
+#[test]
+fn calls_that_need_more_than_the_first_ones_are_fewer() {
+    let (most, ..) = run([8; 12].into_iter().chain([60; 40]), 16);
+    assert!(most <= 256 + 60, "{most} MiB");
+}
+
+#[test]
+fn calls_of_all_sizes_in_turn_keep_the_budget_but_for_one() {
+    let (most, ..) = run([8, 30, 90, 15].into_iter().cycle().take(60), 16);
+    assert!(most <= 256 + 90, "{most} MiB");
+}
+
+#[test]
+fn a_call_that_alone_needs_more_than_the_budget_runs_alone() {
+    let (most, at_a_time, report) = run([400; 6], 4);
+    assert_eq!(report.items(), 6);
+    // Two are in flight before anybody knows.
+    assert!(most <= 2 * 400 && at_a_time <= 2, "{most} MiB");
+}
+
+#[test]
+fn calls_that_need_little_are_not_held_back() {
+    let (_, at_a_time, report) = run([0; 200], 4);
+    assert_eq!(report.working_bytes(), Bytes::ZERO);
+    // As many as the cores have time for, which may be one.
+    assert!(at_a_time >= 1 && at_a_time <= 4, "{at_a_time}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plan_measures_it_in_the_sample() {
+    #[batched]
+    fn touch(index: usize) -> u8 {
+        let memory = std::hint::black_box(vec![index as u8 | 1; 64 << 20]);
+        memory[index]
+    }
+
+    let mut run = touch_batched(0..5).max_memory(BUDGET);
+    let plan = run.plan().unwrap();
+    let working = plan.working_bytes().as_u64() / MIB;
+    assert!((60..=70).contains(&working), "{plan}");
+    assert_eq!(plan.working_certainty(), Certainty::Estimate);
+    assert!(plan.to_string().contains("while a call runs (an estimate)"), "{plan}");
+    assert!(plan.explain().contains("working memory of a call: 6"), "{}", plan.explain());
+}
