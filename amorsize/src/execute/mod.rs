@@ -26,6 +26,7 @@ mod lookout;
 mod loom;
 mod pages;
 pub(crate) mod pool;
+mod resident;
 mod sampling;
 pub(crate) mod stages;
 mod state;

@@ -1,0 +1,124 @@
+//! The process's resident memory, as far as it bounds a run on threads: what the run tells the watch
+//! of its calls, and what it makes of the answer.
+
+use super::state::State;
+use crate::cores;
+use crate::memory::measure::MeasuredBy;
+use crate::memory::working::{Bounds, Calls, Items};
+use crate::plan::{LARGE_RESULT, chunk_seconds};
+use crate::thread_time::IS_TOLD;
+
+/// Large results that are ready, in the sink or under way take no more than this, or one for each thread and another: a bounded
+/// channel between threads has as many, and a run is to need no more memory than a program that has one. Of results of 4 MiB these
+/// are 16, which is more than threads make while a sink takes one of them.
+const AHEAD_BYTES: u64 = 64 << 20;
+
+impl State {
+    /// The calls in flight, for a look at resident memory.
+    pub(super) fn calls(&mut self) -> Calls {
+        let opaque = self.situation.items_are_opaque;
+        // Collected results hold what resident memory tells; of others it is not known what they hold.
+        let have_results = self.results_are_opaque() && self.collected == 0;
+        let unknown = self.running_credit
+            + if opaque { self.inputs } else { 0 }
+            + if have_results { u64::try_from(self.booked()).unwrap_or(0) } else { 0 };
+        let known = self.ledger.held().as_u64().saturating_sub(unknown);
+        let now = self.opaque_items();
+        let by_time = chunk_seconds(self.situation.threads, self.threads) / self.learned.recent_seconds().max(1e-10);
+        let items = Items {
+            now,
+            most: std::mem::replace(&mut self.most_items, now),
+            ended: self.pulled.saturating_sub(now),
+            wanted: (self.ahead() as f64 * by_time) as usize,
+            have_results,
+            seconds: self.input_pace,
+        };
+        Calls {
+            running: self.running,
+            most_running: std::mem::replace(&mut self.most_running, self.running),
+            results: self.running_credit - self.running_working,
+            known,
+            ended: self.chunks_before + self.chunks,
+            handed_over: self.learned.bytes.saturating_sub(known),
+            seconds: self.learned.seconds_on_cores(self.situation.threads),
+            threads: self.threads,
+            items: (opaque || have_results).then_some(items),
+        }
+    }
+
+    /// Whether resident memory alone tells what results own.
+    pub(super) fn results_are_opaque(&self) -> bool {
+        self.situation.measured_by == MeasuredBy::Resident
+    }
+
+    /// Items that can't be measured: between the input and the sink, or the end of their calls.
+    pub(super) fn opaque_items(&self) -> usize {
+        if self.results_are_opaque() { self.items_to_hand_over() } else { self.queued + self.running_items }
+    }
+
+    /// Items between the input and the sink, or the collection that takes them.
+    pub(super) fn items_to_hand_over(&self) -> usize {
+        (self.queued + self.outstanding).saturating_sub(self.collected)
+    }
+
+    /// Goes on with as many calls in flight as resident memory allows.
+    pub(super) fn bound_calls(&mut self, found: Bounds) {
+        let mut most = found.calls;
+        if most != usize::MAX && IS_TOLD {
+            // Where each call may need much memory, those that the cores have no time for are not in flight.
+            most = most.min(self.learned.waits.threads(cores::usable()).ceil() as usize);
+        }
+        // Those that may start now find a thread by the caller.
+        self.recruits |= most > self.bounds.calls;
+        self.bounds = Bounds { calls: most, ..found };
+        self.learned.expect_working(found.working);
+    }
+
+    /// Whether resident memory is to be looked at before the next call starts: heavier ones than usual have ended.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.bounds.calls == 0 && self.running == 0
+    }
+
+    /// Whether the budget has room for one more result that is kept, whatever else its call needs meanwhile.
+    pub(super) fn has_room_for_a_result(&self) -> bool {
+        self.expected() + self.learned.measured_working() <= self.ledger.free()
+    }
+
+    /// Bytes that were booked for results not handed over.
+    fn booked(&self) -> i64 {
+        let held = self.ledger.held().as_u64() as i64;
+        held - self.unforeseen - self.running_credit as i64 - self.inputs as i64
+    }
+
+    /// Holds `bytes` for results that are kept, which resident memory tells, rather than what was expected when each call began.
+    pub(super) fn believe_growth(&mut self, bytes: u64) {
+        self.set_unforeseen((bytes + self.held_before) as i64 - self.booked());
+    }
+
+    /// Holds what was booked, which is what comes back with the results.
+    pub(super) fn hold_what_is_booked(&mut self) {
+        self.set_unforeseen(0);
+    }
+
+    fn set_unforeseen(&mut self, bytes: i64) {
+        let more = bytes - std::mem::replace(&mut self.unforeseen, bytes);
+        self.ledger.take(u64::try_from(more).unwrap_or(0));
+        self.ledger.give(u64::try_from(-more).unwrap_or(0));
+    }
+
+    /// Items that may be between the input and the sink. Of large results no more are made ahead than keep the threads busy,
+    /// whatever the budget has room for.
+    pub(super) fn most_ahead(&self) -> usize {
+        if !self.situation.hands_over || self.expected() < LARGE_RESULT {
+            return usize::MAX;
+        }
+        let by_bytes = usize::try_from(AHEAD_BYTES / self.expected()).unwrap_or(usize::MAX);
+        let batch = self.situation.batch_items.unwrap_or(self.batch_now());
+        by_bytes.max(2 * self.threads).max(batch.saturating_add(self.threads))
+    }
+
+    /// Says if memory has room for calls on more threads than there are.
+    pub(super) fn has_room_for_threads(&self, limit: usize) -> bool {
+        !self.ledger.is_squeezed() && !self.lacks_credit(limit) && self.bounds.calls >= self.threads
+    }
+}
