@@ -155,7 +155,7 @@ pub(crate) fn explain(report: &Report) -> String {
         ));
     }
     if let Some((peak, kept)) = report.peak_resident().zip(report.allocator_bytes()) {
-        line(format_args!("resident memory grew by at most {peak}; at the end the allocator keeps {kept}"));
+        line(format_args!("resident memory grew by at most {peak}; {kept} of it was still there at the end"));
     }
     line(format_args!("the threads' time, {} in all:", Seconds(report.time_use().total())));
     for part in report.time_use().to_string().lines() {
@@ -190,8 +190,8 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
             }
         ),
         Bottleneck::Memory => format!(
-            "{} times a thread found no room for the next item of about {per_item}; a larger `max_memory`, or smaller \
-             results, let all {threads} threads work",
+            "{} times a thread found no room for the next item of about {per_item}; a larger `max_memory`, or calls that \
+             need less, let all {threads} threads work",
             report.credit_waits(),
         ),
         Bottleneck::Sink => format!(

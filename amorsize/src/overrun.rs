@@ -87,8 +87,7 @@ impl Overrun {
         let on_threads = if threads == 1 { "the one thread".to_owned() } else { format!("each of {threads} threads") };
         match self.cause() {
             Cause::Working => format!(
-                "most likely that is what calls need while they run, {working} beside the result, {} for all threads together",
-                working * threads as u64
+                "most likely that is what calls need while they run, {working} beside the result for each that is in flight"
             ),
             Cause::Results => format!(
                 "most likely results own more, or calls need more while they run, than the {held} that resident memory told of them"
@@ -193,7 +192,7 @@ mod tests {
             (
                 working,
                 Cause::Working,
-                "most likely that is what calls need while they run, 72.0 MiB beside the result, 1.12 GiB for all threads together",
+                "most likely that is what calls need while they run, 72.0 MiB beside the result for each that is in flight",
             ),
             (
                 kept,

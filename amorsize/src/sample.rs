@@ -444,15 +444,17 @@ impl Learned {
         self.expected_working.ceil() as u64
     }
 
-    /// Believes what resident memory tells of a call's working memory.
-    pub(crate) fn expect_working(&mut self, bytes: u64) {
+    /// Believes what resident memory tells of a call's working memory: to expect of one, and as far as a round of calls has
+    /// confirmed it.
+    pub(crate) fn expect_working(&mut self, bytes: u64, confirmed: u64) {
         self.resident_working = bytes;
-        self.most_resident_working = self.most_resident_working.max(bytes);
+        self.most_resident_working = self.most_resident_working.max(confirmed);
     }
 
     /// The same, of one of several calls.
     pub(crate) fn expect_most_working(&mut self, bytes: u64) {
-        self.expect_working(bytes.max(self.resident_working));
+        let most = bytes.max(self.resident_working);
+        self.expect_working(most, most);
     }
 
     /// What resident memory tells of a call's working memory, if anything.

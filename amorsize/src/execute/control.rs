@@ -179,6 +179,7 @@ impl Control {
                 unforeseen: 0,
                 held_before: ledger.held().as_u64(),
                 most_running: 0,
+                busy_threads: usize::MAX,
                 running_items: 0,
                 most_items: 0,
                 inputs: 0,
@@ -320,7 +321,7 @@ impl Control {
     /// Books what threads did until now. It comes before each change of what they can do.
     pub(super) fn book(&self, state: &mut State, now: Instant) {
         let (idle, why) = state.idle(self.limit());
-        let threads = (idle, state.threads);
+        let threads = (idle, state.useful_threads());
         state.account.book(now, threads, why, &self.sink, &self.input);
     }
 
@@ -548,11 +549,11 @@ impl Control {
     /// expected when their calls began.
     pub(crate) fn learn_resident(&self, grown: u64) {
         let mut state = self.state();
-        if state.most_outstanding > 0 {
-            let bytes = grown as f64 / state.most_outstanding as f64;
+        let collects = self.collects.load(Ordering::Relaxed);
+        if let Some(bytes) = state.bytes_of_a_result(grown, collects) {
             state.learned.expect_bytes(bytes);
         }
-        if self.collects.load(Ordering::Relaxed) {
+        if collects {
             state.believe_growth(grown);
         }
     }

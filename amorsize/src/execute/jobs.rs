@@ -71,7 +71,7 @@ impl Control {
         let mut state = self.state();
         let grant = self.grant(&mut state, forced, split);
         if grant.is_none() && job.is_some() {
-            state.account.credit_waits += usize::from(state.lacks_credit(self.limit()));
+            state.account.credit_waits += usize::from(state.lacks_memory(self.limit()));
             state.jobs -= 1;
             if state.caller_is_needed(self.limit()) {
                 drop(state);

@@ -27,8 +27,14 @@ impl Control {
         }
     }
 
+    /// Looks before the first call, for an outlet that collects or does not.
+    pub(super) fn look_first(&self, collects: bool) {
+        self.collects.store(collects, Ordering::Relaxed);
+        self.look_now();
+    }
+
     /// Looks, whether or not it is time to.
-    pub(super) fn look_now(&self) {
+    fn look_now(&self) {
         if let Some(mut lookout) = self.lookout() {
             lookout.watch.as_mut().into_iter().for_each(|watch| watch.is_due());
             self.look_with(lookout);

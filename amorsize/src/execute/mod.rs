@@ -724,7 +724,7 @@ impl Engine {
         self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
         let control = Control::new(situation, room, self.learned.clone(), ledger, head_start, ways, lookout);
         // Before the first call starts it is to be known how many may.
-        control.look_now();
+        control.look_first(line.outlet.collects());
         self.phase = Phase::Parallel(Box::new(control), threads);
         Ok(true)
     }

@@ -4,7 +4,7 @@
 use super::state::State;
 use crate::cores;
 use crate::memory::measure::MeasuredBy;
-use crate::memory::working::{Bounds, Calls, Items};
+use crate::memory::working::{Bounds, Calls, Items, bound};
 use crate::plan::{LARGE_RESULT, chunk_seconds};
 use crate::thread_time::IS_TOLD;
 
@@ -63,15 +63,16 @@ impl State {
 
     /// Goes on with as many calls in flight as resident memory allows.
     pub(super) fn bound_calls(&mut self, found: Bounds) {
-        let mut most = found.calls;
-        if most != usize::MAX && IS_TOLD {
+        self.busy_threads = usize::MAX;
+        if found.calls != usize::MAX && IS_TOLD {
             // Where each call may need much memory, those that the cores have no time for are not in flight.
-            most = most.min(self.learned.waits.threads(cores::usable()).ceil() as usize);
+            self.busy_threads = self.learned.waits.threads(cores::usable()).ceil() as usize;
         }
+        let most = found.calls.min(self.busy_threads);
         // Those that may start now find a thread by the caller.
         self.recruits |= most > self.bounds.calls;
         self.bounds = Bounds { calls: most, ..found };
-        self.learned.expect_working(found.working);
+        self.learned.expect_working(found.working, found.confirmed);
     }
 
     /// Whether resident memory is to be looked at before the next call starts: heavier ones than usual have ended.
@@ -79,9 +80,31 @@ impl State {
         self.bounds.calls == 0 && self.running == 0
     }
 
+    /// Whether a chunk waits for credit, or until fewer calls need memory, rather than for a worker.
+    pub(super) fn lacks_memory(&self, limit: usize) -> bool {
+        let are_bounded = self.bounds.calls < self.useful_threads() && !self.bounds.allows(self.running);
+        self.lacks_credit(limit) || (are_bounded && self.has_work(limit))
+    }
+
+    /// Threads that can have something to run, as far as the cores have time for them where their number matters.
+    pub(super) fn useful_threads(&self) -> usize {
+        self.threads.min(self.busy_threads)
+    }
+
     /// Whether the budget has room for one more result that is kept, whatever else its call needs meanwhile.
     pub(super) fn has_room_for_a_result(&self) -> bool {
         self.expected() + self.learned.measured_working() <= self.ledger.free()
+    }
+
+    /// Bytes of a result that nothing but the process's growth tells; never more than can be written in the time of a call.
+    pub(super) fn bytes_of_a_result(&self, grown: u64, collects: bool) -> Option<f64> {
+        let bytes = if self.bounds.items != usize::MAX && !collects {
+            self.bounds.item
+        } else {
+            grown.checked_div(self.most_outstanding as u64)?
+        };
+        let most = bound(self.learned.recent_seconds() + self.input_pace);
+        Some(bytes.min(most.max(self.situation.result_size as u64)) as f64)
     }
 
     /// Bytes that were booked for results not handed over.

@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub(super) held_before: u64,
     /// The most that ran at a time since resident memory was last looked at.
     pub(super) most_running: usize,
+    /// Threads that keep the cores busy, where the memory of calls matters.
+    pub(super) busy_threads: usize,
     /// Items of the chunks that run, and the most of them and of those that wait since then.
     pub(super) running_items: usize,
     pub(super) most_items: usize,
@@ -373,8 +375,8 @@ impl State {
 
     /// How many threads have nothing to run and no chunk that waits for them, and why.
     pub(super) fn idle(&self, limit: usize) -> (usize, Idle) {
-        let idle = self.threads.saturating_sub(self.running);
-        if idle > 0 && self.lacks_credit(limit) {
+        let idle = self.useful_threads().saturating_sub(self.running);
+        if idle > 0 && self.lacks_memory(limit) {
             return (idle, Idle::NoCredit);
         }
         let has_work = self.has_work(limit);

@@ -109,7 +109,7 @@ impl Engine {
             items: None,
         };
         if let Some(bounds) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
-            self.learned.expect_working(bounds.working);
+            self.learned.expect_working(bounds.working, bounds.confirmed);
         }
     }
 }

@@ -22,10 +22,11 @@
 //!
 //! # What is not the calls'
 //!
-//! When no call is in flight, what is left of the excess is the sink's (up to the bytes that it was
-//! handed), the allocator's (up to what calls needed before), or another thread's. The sink's and
-//! other threads' bytes move the floor that the excess is measured from. The allocator's stay in the
-//! excess, as the process has them because of the calls.
+//! When no call is in flight, what is left of the excess is the allocator's (up to what calls needed
+//! before), the sink's (up to the bytes that it was handed), or another thread's. The allocator's
+//! bytes stay in the excess, as the process has them because of the calls. The others move the floor
+//! that the excess is measured from. The part of its bytes that a sink was seen to keep is expected
+//! of what it is handed later, too.
 
 use super::Bytes;
 
@@ -111,8 +112,10 @@ pub(crate) struct Resident {
 pub(crate) struct Bounds {
     /// 0 lets a call start only when no other runs.
     pub(crate) calls: usize,
-    /// Bytes of working memory of a call.
+    /// Bytes of working memory of a call: to expect of one, and as far as a round of calls has
+    /// confirmed it.
     pub(crate) working: u64,
+    pub(crate) confirmed: u64,
     /// Items that can't be measured, and the bytes of each.
     pub(crate) items: usize,
     pub(crate) item: u64,
@@ -120,7 +123,7 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     /// Bounds nothing.
-    pub(crate) const NONE: Self = Self { calls: usize::MAX, working: 0, items: usize::MAX, item: 0 };
+    pub(crate) const NONE: Self = Self { calls: usize::MAX, working: 0, confirmed: 0, items: usize::MAX, item: 0 };
 
     /// Whether one more call may start beside `running` ones.
     pub(crate) fn allows(&self, running: usize) -> bool {
@@ -213,8 +216,10 @@ pub(crate) struct Working {
     most_ever: usize,
     /// Whether calls that are heavier than those before are to end first.
     is_held: bool,
-    /// Bytes handed over that the floor has in it.
-    with_sink: u64,
+    /// Bytes handed over when no call was last in flight.
+    handed_over: u64,
+    /// The part of what it was handed that the sink kept by then; `None` before that was seen.
+    kept_part: Option<f64>,
 }
 
 impl Working {
@@ -229,7 +234,8 @@ impl Working {
             items: Ramp::default(),
             most_ever: 0,
             is_held: false,
-            with_sink: 0,
+            handed_over: 0,
+            kept_part: None,
         }
     }
 
@@ -291,7 +297,9 @@ impl Working {
                 resident.now
             }
         };
-        let excess = peak.saturating_sub(self.floor.saturating_add(calls.known));
+        let kept = self.kept_part.unwrap_or(0.0) * self.handed_since(calls) as f64;
+        let floor = self.floor.saturating_add(kept as u64);
+        let excess = peak.saturating_sub(floor.saturating_add(calls.known));
         let mut found = self.look_at_calls(excess, resident.now, calls);
         if let Some(items) = calls.items.filter(|items| self.matter(items, calls)) {
             self.look_at_items(excess, &items, calls, &mut found);
@@ -308,22 +316,29 @@ impl Working {
         let in_flight = calls.most_running.max(calls.running);
         let most = bound.saturating_mul(in_flight as u64);
         let bytes = excess.saturating_sub(calls.results).min(most);
-        self.calls.look(Excess { bytes, units: in_flight });
+        // What the allocator keeps for calls that have ended is theirs too, but for those that are held
+        // back because they need more.
+        let units = if self.is_held { in_flight } else { in_flight.max(self.most_ever.min(self.calls.level)) };
+        self.calls.look(Excess { bytes, units: if in_flight == 0 { 0 } else { units } });
         if calls.running == 0 {
             self.rest(resident, calls);
         } else if !self.is_held {
             let explained = USUAL * (self.most_ever as f64 * self.known() + calls.results as f64);
             let noise = self.budget / NOISE_PART;
             let is_known = self.calls.confirmed.or(self.guess).is_some();
+            let is_heavier = is_known && excess as f64 > explained + noise as f64;
+            // It may be the sink's, which nothing but a look at a time without calls can tell.
+            let may_be_kept = self.kept_part.is_none() && excess > noise && self.handed_since(calls) >= excess / 2;
             // Of inputs that can't be measured nobody knows what they explain.
-            self.is_held = is_known && calls.items.is_none() && excess as f64 > explained + noise as f64;
+            self.is_held = calls.items.is_none() && (is_heavier || may_be_kept);
         }
         if !self.is_held {
             self.calls.follow(calls.threads.max(FIRST), now);
         }
         let working = (self.known().max(self.calls.seen.per_unit()) as u64).min(bound);
         let most = if self.is_held { 0 } else { self.calls.level.min(self.fitting(working, calls)) };
-        Bounds { calls: most, working, ..Bounds::NONE }
+        let confirmed = self.calls.confirmed.map_or(0, |bytes| bytes as u64).min(bound);
+        Bounds { calls: most, working, confirmed, ..Bounds::NONE }
     }
 
     fn look_at_items(&mut self, excess: u64, items: &Items, calls: &Calls, found: &mut Bounds) {
@@ -365,16 +380,30 @@ impl Working {
     fn rest(&mut self, resident: u64, calls: &Calls) {
         let Some(left) = resident.checked_sub(self.floor.saturating_add(calls.known)) else {
             self.floor = resident.saturating_sub(calls.known);
+            self.handed_over = calls.handed_over;
+            self.kept_part = Some(0.0);
             return self.end_rest();
         };
-        let with_sink = left.min(calls.handed_over.saturating_sub(self.with_sink));
-        let kept = USUAL * self.most_ever as f64 * self.known() + (self.budget / NOISE_PART) as f64;
-        let others = (left - with_sink).saturating_sub(kept as u64);
-        self.with_sink = self.with_sink.saturating_add(with_sink);
-        self.floor = self.floor.saturating_add(with_sink).saturating_add(others);
-        self.calls.take_back(with_sink + others);
-        self.items.take_back(with_sink + others);
+        let noise = self.budget / NOISE_PART;
+        let of_allocator = USUAL * self.most_ever as f64 * self.known() + noise as f64;
+        let not_the_allocators = left.saturating_sub(of_allocator as u64);
+        // After calls that needed more none of it was of one in flight, whoever has it.
+        self.calls.take_back(if self.is_held { left } else { not_the_allocators });
+        let left = not_the_allocators;
+        let handed_over = self.handed_since(calls);
+        // Of few bytes it can't be told what became of them.
+        if handed_over > noise {
+            self.kept_part = Some(left.min(handed_over) as f64 / handed_over as f64);
+        }
+        self.handed_over = calls.handed_over;
+        self.floor = self.floor.saturating_add(left);
+        self.items.take_back(left);
         self.end_rest();
+    }
+
+    /// Bytes that the sink was handed since no call was in flight.
+    fn handed_since(&self, calls: &Calls) -> u64 {
+        calls.handed_over.saturating_sub(self.handed_over)
     }
 
     fn end_rest(&mut self) {

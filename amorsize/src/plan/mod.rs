@@ -128,6 +128,9 @@ impl Plan {
         // What calls keep busy of the cores without us, they can't gain once more.
         let cores_of_a_call = learned.waits.cores_of_a_call(situation.threads);
         let speedup = cores_of_a_call.map_or(speedup, |cores| speedup.min((situation.threads as f64 / cores).max(1.0)));
+        // No more calls run at a time than the budget has room for.
+        let each = learned.expected_bytes().max(situation.result_size as u64) + learned.expected_working();
+        let speedup = speedup.min((situation.budget.as_f64() / each.max(1) as f64).max(1.0));
         let asked = situation.threads_asked && situation.threads > 1;
         // A call that keeps all cores busy still has parts in which it doesn't.
         let pays = speedup > 1.0 || cores_of_a_call.is_some();

@@ -314,7 +314,7 @@ impl Plan {
                 format!("the budget of {} is more than the {available} of memory that are available", self.budget),
             );
         }
-        let largest = Bytes::new(learned.largest + learned.most_working);
+        let largest = Bytes::new(learned.largest + learned.most_working_by_any_means());
         if largest * 4 > self.budget {
             warn(
                 Warning::RESULT_NEAR_BUDGET,
