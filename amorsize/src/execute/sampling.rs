@@ -9,7 +9,7 @@ use crate::cores::Cores;
 use crate::failure::Ended;
 use crate::memory::Bytes;
 use crate::memory::source::{self, Source};
-use crate::memory::working::bound;
+use crate::memory::working::{NOISE, bound};
 use crate::plan::Plan;
 use crate::progress::Phase as Stage;
 use crate::sample::Beside;
@@ -19,9 +19,6 @@ use crate::waits::Waits;
 const WHOLE_SAMPLE: usize = 5;
 /// With so many parts, of which the first counts for nothing, the interval of a mean is 1.04 times as wide as with any number.
 const SAMPLE_PARTS: usize = 32;
-
-/// Growth of the process below this is noise: the kernel counts pages for each core, and adds them up now and then.
-const NOISE: u64 = 1 << 20;
 
 /// The process's memory before calls that run alone, to tell what they need.
 struct Needed {

@@ -36,6 +36,9 @@ const BYTES_PER_SECOND: f64 = 40e9;
 /// Calls that could together need less than this part of the budget are not bounded: it has room for
 /// them many times over, and the bound on their bytes is an upper one.
 const SMALL_PART: f64 = 1.0 / 32.0;
+/// Growth of the process below this is none: the kernel counts pages for each core, and adds them up
+/// now and then.
+pub(crate) const NOISE: u64 = 1 << 20;
 /// Growth of this part of the budget can come from anywhere: stacks, code, the allocator's own.
 const NOISE_PART: u64 = 32;
 /// Calls may need this many times what is known of them before they count as heavier ones.
@@ -300,6 +303,7 @@ impl Working {
         let kept = self.kept_part.unwrap_or(0.0) * self.handed_since(calls) as f64;
         let floor = self.floor.saturating_add(kept as u64);
         let excess = peak.saturating_sub(floor.saturating_add(calls.known));
+        let excess = if excess < NOISE { 0 } else { excess };
         let mut found = self.look_at_calls(excess, resident.now, calls);
         if let Some(items) = calls.items.filter(|items| self.matter(items, calls)) {
             self.look_at_items(excess, &items, calls, &mut found);
