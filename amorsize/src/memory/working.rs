@@ -22,8 +22,8 @@
 //!
 //! # What is not the calls'
 //!
-//! When no call is in flight, what is left of the excess is the allocator's (up to what calls needed
-//! before), the sink's (up to the bytes that it was handed), or another thread's. The allocator's
+//! When no call is in flight, what is left of the excess is the sink's (up to the bytes that it was
+//! handed), the allocator's (up to what calls needed before), or another thread's. The allocator's
 //! bytes stay in the excess, as the process has them because of the calls. The others move the floor
 //! that the excess is measured from. The part of its bytes that a sink was seen to keep is expected
 //! of what it is handed later, too.
@@ -49,6 +49,9 @@ const FORGET: f64 = 0.25;
 /// Two calls that are expected to need more than this part of the budget don't begin together: the
 /// rest is for what allocators need beside.
 const FILLED_PART: f64 = 0.75;
+/// What the sink is expected to keep is looked at again when it is this part of the budget: in
+/// between it would hide what calls need.
+const UNSEEN_PART: f64 = 0.25;
 /// Items that can't be measured stay within this part of the budget, as others do: the results that
 /// they make need room too.
 const INPUTS_PART: f64 = 0.25;
@@ -332,9 +335,13 @@ impl Working {
             let is_known = self.calls.confirmed.or(self.guess).is_some();
             let is_heavier = is_known && excess as f64 > explained + noise as f64;
             // It may be the sink's, which nothing but a look at a time without calls can tell.
-            let may_be_kept = self.kept_part.is_none() && excess > noise && self.handed_since(calls) >= excess / 2;
+            let handed_over = self.handed_since(calls);
+            let may_be_kept = match self.kept_part {
+                None => excess > noise && handed_over >= excess / 2,
+                Some(part) => part * handed_over as f64 > self.budget as f64 * UNSEEN_PART,
+            };
             // Of inputs that can't be measured nobody knows what they explain.
-            self.is_held = calls.items.is_none() && (is_heavier || may_be_kept);
+            self.is_held = may_be_kept || (is_heavier && calls.items.is_none());
         }
         if !self.is_held {
             self.calls.follow(calls.threads.max(FIRST), now);
@@ -382,39 +389,37 @@ impl Working {
 
     /// Sorts out what is left while no call is in flight.
     fn rest(&mut self, resident: u64, calls: &Calls) {
-        let Some(left) = resident.checked_sub(self.floor.saturating_add(calls.known)) else {
-            self.floor = resident.saturating_sub(calls.known);
-            self.handed_over = calls.handed_over;
-            self.kept_part = Some(0.0);
-            return self.end_rest();
-        };
-        let noise = self.budget / NOISE_PART;
-        let of_allocator = USUAL * self.most_ever as f64 * self.known() + noise as f64;
-        let not_the_allocators = left.saturating_sub(of_allocator as u64);
-        // After calls that needed more none of it was of one in flight, whoever has it.
-        self.calls.take_back(if self.is_held { left } else { not_the_allocators });
-        let left = not_the_allocators;
         let handed_over = self.handed_since(calls);
-        // Of few bytes it can't be told what became of them.
-        if handed_over > noise {
-            self.kept_part = Some(left.min(handed_over) as f64 / handed_over as f64);
+        let noise = self.budget / NOISE_PART;
+        match resident.checked_sub(self.floor.saturating_add(calls.known)) {
+            None => {
+                self.floor = resident.saturating_sub(calls.known);
+                self.kept_part = Some(0.0);
+            }
+            Some(left) => {
+                let kept = left.min(handed_over);
+                // Of few bytes it can't be told what became of them.
+                if handed_over > noise {
+                    self.kept_part = Some(kept as f64 / handed_over as f64);
+                }
+                let of_allocator = USUAL * self.most_ever as f64 * self.known() + noise as f64;
+                let others = (left - kept).saturating_sub(of_allocator as u64);
+                self.floor = self.floor.saturating_add(kept).saturating_add(others);
+                // After calls that needed more none of it was of one in flight, whoever has it.
+                self.calls.take_back(if self.is_held { left } else { kept + others });
+                self.items.take_back(kept + others);
+            }
         }
         self.handed_over = calls.handed_over;
-        self.floor = self.floor.saturating_add(left);
-        self.items.take_back(left);
-        self.end_rest();
+        if std::mem::take(&mut self.is_held) {
+            let seen = self.calls.seen.per_unit();
+            self.calls.confirmed = Some(self.calls.confirmed.map_or(seen, |known| known.max(seen)));
+        }
     }
 
     /// Bytes that the sink was handed since no call was in flight.
     fn handed_since(&self, calls: &Calls) -> u64 {
         calls.handed_over.saturating_sub(self.handed_over)
-    }
-
-    fn end_rest(&mut self) {
-        if std::mem::take(&mut self.is_held) {
-            let seen = self.calls.seen.per_unit();
-            self.calls.confirmed = Some(self.calls.confirmed.map_or(seen, |known| known.max(seen)));
-        }
     }
 }
 
