@@ -1,15 +1,15 @@
 //! Calls take credit for the memory that they need while they run, without any allocator of ours:
 //! the process's resident memory tells it.
 //!
-//! All tests but one have made-up memory: a call adds to a number, and a memory source tells it. A
-//! call ends only when the run has looked at that number, so nothing depends on the machine's speed.
+//! The tests have made-up memory: a call adds to a number, and a memory source tells it. A call ends
+//! only when the run has looked at that number, so nothing depends on the machine's speed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use amorsize::{Bytes, Certainty, MemorySource, Report, batched, with_memory_source};
+use amorsize::{Bytes, Certainty, MemorySource, Report, batched, process_in_batches, with_memory_source};
 
 const MIB: u64 = 1 << 20;
 const BUDGET: Bytes = Bytes::mib(256);
@@ -113,20 +113,30 @@ fn calls_that_need_little_are_not_held_back() {
     assert_eq!(report.credit_waits(), 0);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
-fn a_plan_measures_it_in_the_sample() {
-    #[batched]
-    fn touch(index: usize) -> u8 {
-        let memory = std::hint::black_box(vec![index as u8 | 1; 64 << 20]);
-        memory[index]
+fn a_run_on_a_worker_goes_on_where_one_call_at_a_time_fits() {
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (most, _, report) = pool.install(|| run([200; 12], threads));
+        assert_eq!(report.items(), 12);
+        assert!(most <= 400, "{most} MiB");
     }
+}
 
-    let mut run = touch_batched(0..5).max_memory(BUDGET);
-    let plan = run.plan().unwrap();
-    let working = plan.working_bytes().as_u64() / MIB;
-    assert!((60..=70).contains(&working), "{plan}");
-    assert_eq!(plan.working_certainty(), Certainty::Estimate);
-    assert!(plan.to_string().contains("while a call runs (an estimate)"), "{plan}");
-    assert!(plan.explain().contains("working memory of a call: 6"), "{}", plan.explain());
+/// Owns something, and nobody can ask how much.
+struct Opaque(Vec<u8>);
+
+#[batched(max_memory = "256MiB", threads = 1)]
+fn reserve(_: usize) -> Vec<u8> {
+    Vec::with_capacity(10 << 20)
+}
+
+#[test]
+fn runs_within_the_calls_of_a_collect_give_back_what_they_held() {
+    let call = |byte: u8| {
+        reserve_batched(0..20).for_each_batch(drop).unwrap();
+        Opaque(vec![byte; 1 << 16])
+    };
+    let all = process_in_batches(call, 0..200).threads(2).max_memory("1GiB").collect::<Vec<_>>().unwrap();
+    assert!(all.iter().enumerate().all(|(index, opaque)| opaque.0[0] as usize == index));
 }

@@ -178,6 +178,7 @@ impl Control {
                 running_working: 0,
                 unforeseen: 0,
                 held_before: ledger.held().as_u64(),
+                results: ledger.held().as_u64(),
                 most_running: 0,
                 busy_threads: usize::MAX,
                 running_items: 0,
@@ -445,7 +446,10 @@ impl Control {
             return (0, place);
         }
         let most = state.workers().min(state.bounds.calls.max(1));
-        let new = state.waiting.len().min(most.saturating_sub(others + state.jobs));
+        let free = most.saturating_sub(others + state.jobs);
+        // Where a single call may run the caller that joins in is not to wait for itself.
+        let is_first = state.running == 0 && state.jobs == 0;
+        let new = state.waiting.len().min(free.max(is_first.into()));
         state.jobs += new;
         (new, place)
     }
@@ -472,6 +476,7 @@ impl Control {
             self.book(&mut state, now);
             state.outstanding -= items;
             state.hold_what_is_booked();
+            state.results = state.results.saturating_sub(bytes);
             state.ledger.give(bytes);
         }
     }

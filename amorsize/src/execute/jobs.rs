@@ -266,6 +266,7 @@ impl Control {
         // What the results hold stays taken until they are handed over.
         state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
         state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
+        state.results += outcome.stretch.bytes;
         state.learned.add(outcome.stretch);
         if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
             let queued = outcome.used.map_or(0.0, |used| used.queued);

@@ -19,9 +19,8 @@ impl State {
         let opaque = self.situation.items_are_opaque;
         // Collected results hold what resident memory tells; of others it is not known what they hold.
         let have_results = self.results_are_opaque() && self.collected == 0;
-        let unknown = self.running_credit
-            + if opaque { self.inputs } else { 0 }
-            + if have_results { u64::try_from(self.booked()).unwrap_or(0) } else { 0 };
+        let unknown =
+            self.running_credit + if opaque { self.inputs } else { 0 } + if have_results { self.results } else { 0 };
         let known = self.ledger.held().as_u64().saturating_sub(unknown);
         let now = self.opaque_items();
         let by_time = chunk_seconds(self.situation.threads, self.threads) / self.learned.recent_seconds().max(1e-10);
@@ -107,15 +106,9 @@ impl State {
         Some(bytes.min(most.max(self.situation.result_size as u64)) as f64)
     }
 
-    /// Bytes that were booked for results not handed over.
-    fn booked(&self) -> i64 {
-        let held = self.ledger.held().as_u64() as i64;
-        held - self.unforeseen - self.running_credit as i64 - self.inputs as i64
-    }
-
     /// Holds `bytes` for results that are kept, which resident memory tells, rather than what was expected when each call began.
     pub(super) fn believe_growth(&mut self, bytes: u64) {
-        self.set_unforeseen((bytes + self.held_before) as i64 - self.booked());
+        self.set_unforeseen(bytes.saturating_add(self.held_before) as i64 - self.results as i64);
     }
 
     /// Holds what was booked, which is what comes back with the results.

@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(super) unforeseen: i64,
     /// What was held when the run went on threads, which growth from then on does not contain.
     pub(super) held_before: u64,
+    /// Bytes that were booked for results not handed over.
+    pub(super) results: u64,
     /// The most that ran at a time since resident memory was last looked at.
     pub(super) most_running: usize,
     /// Threads that keep the cores busy, where the memory of calls matters.
@@ -276,7 +278,7 @@ impl State {
             items = items.min(left / LAST_BATCHES).max(self.chunk_size);
         }
         // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.
-        if 4 * items < 3 * self.batch_size || items > 2 * self.batch_size {
+        if items.saturating_mul(4) < self.batch_size.saturating_mul(3) || items > self.batch_size.saturating_mul(2) {
             self.set_batch_size(items);
         }
     }

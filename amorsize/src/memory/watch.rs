@@ -239,7 +239,7 @@ impl Headroom {
         if grown_now > near {
             if grown_now > self.lowered_at {
                 let more = grown_now - self.lowered_at.max(near);
-                self.shrink(self.level.min(self.limit).saturating_sub(GAIN * more));
+                self.shrink(self.level.min(self.limit).saturating_sub(GAIN.saturating_mul(more)));
                 self.lowered_at = grown_now;
             }
         } else if grown_now < near - target / NEAR_PART {
