@@ -264,7 +264,7 @@ fn results_of_an_unknown_size_are_told_by_resident_memory() {
 fn any_batch_size_is_taken() {
     let call = |number: u64| {
         std::thread::sleep(std::time::Duration::from_micros(100));
-        vec![number]
+        number
     };
     let report = process_in_batches(call, 0..300).batch_size(usize::MAX).threads(2).for_each_batch(drop).unwrap();
     assert_eq!((report.items(), report.batches()), (300, 1));
