@@ -109,7 +109,10 @@ pub struct Plan {
 impl Plan {
     /// Decides. Costs well under a microsecond where `explain` is false, which leaves reasons and warnings out.
     pub(crate) fn new(learned: &Learned, situation: &Situation, explain: bool) -> Self {
-        let seconds = learned.recent_seconds();
+        // Where few items may be in flight a stretch has a single one, and one that lost its core for a moment is no reason for
+        // threads: it has to be longer than most are.
+        let unlike = if situation.in_flight.is_some() { 2.0 * learned.seconds_per_item() } else { f64::INFINITY };
+        let seconds = learned.recent_seconds().min(unlike);
         // Of an unknown number of items, as many are taken to be left as there were: whoever pays the start of the pool when
         // that much was spent inline pays at most twice what the best choice would have (the ski-rental argument).
         let remaining = situation.remaining.unwrap_or(learned.items.max(1)) as f64;
