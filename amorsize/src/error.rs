@@ -237,7 +237,7 @@ impl Error {
     }
 }
 
-/// What is added where bytes are told from resident memory, which is no run's alone.
+/// Added where bytes are told from resident memory, which other threads change too.
 const IS_ESTIMATE: &str = "; the bytes are an estimate from resident memory, in which other threads of the program count \
                            too: derive `DeepSize` for the result's type, switch on amorsize's feature for its crate, or \
                            install `Tracking`";

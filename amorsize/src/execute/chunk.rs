@@ -35,7 +35,7 @@ pub(crate) trait Function: Sync {
     /// Whether results can own anything.
     fn results_own(&self) -> bool;
 
-    /// Whether items may own something that their type doesn't tell.
+    /// True if items may own something that their type doesn't tell.
     fn items_are_opaque(&self) -> bool;
 
     /// Bytes that the first `count` waiting items own beside their own size; `None` where their type does not say it.
@@ -361,7 +361,7 @@ impl Work<'_> {
         Heap { sum: kept, largest: kept, working: used.peak().saturating_sub(grown), elsewhere }
     }
 
-    /// Whether resident memory alone can tell what items own.
+    /// True if resident memory alone can tell what items own.
     pub(crate) fn items_are_opaque(&self) -> bool {
         !self.tracks && self.function.items_are_opaque()
     }

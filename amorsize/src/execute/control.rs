@@ -505,7 +505,7 @@ impl Control {
         nothing && (state.running, state.jobs, state.outstanding) == (0, 0, 0)
     }
 
-    /// Whether the caller is to close its batch early, because a chunk waits for credit or no further
+    /// True if the caller is to close its batch early, because a chunk waits for credit or no further
     /// item may be in flight; and whether a chunk waits for credit that nothing is there to give back.
     pub(crate) fn shortage(&self) -> (bool, bool) {
         let state = self.state();
@@ -514,7 +514,7 @@ impl Control {
         (short || state.is_full(self.limit()), short && state.running == 0 && !state.has_ready())
     }
 
-    /// Whether one more result that is kept fits the budget.
+    /// True if one more result that is kept fits the budget.
     pub(crate) fn has_room_for_a_result(&self) -> bool {
         self.state().has_room_for_a_result()
     }

@@ -17,7 +17,7 @@ impl State {
     /// The calls in flight, for a look at resident memory.
     pub(super) fn calls(&mut self) -> Calls {
         let opaque = self.situation.items_are_opaque;
-        // Collected results hold what resident memory tells; of others it is not known what they hold.
+        // Resident memory tells the bytes of collected results. The bytes of others are not known.
         let have_results = self.results_are_opaque() && self.collected == 0;
         let unknown =
             self.running_credit + if opaque { self.inputs } else { 0 } + if have_results { self.results } else { 0 };
@@ -45,7 +45,7 @@ impl State {
         }
     }
 
-    /// Whether resident memory alone tells what results own.
+    /// True if resident memory alone tells what results own.
     pub(super) fn results_are_opaque(&self) -> bool {
         self.situation.measured_by == MeasuredBy::Resident
     }
@@ -74,12 +74,12 @@ impl State {
         self.learned.expect_working(found.working, found.confirmed);
     }
 
-    /// Whether resident memory is to be looked at before the next call starts: heavier ones than usual have ended.
+    /// True if resident memory is to be looked at before the next call starts: heavier ones than usual have ended.
     pub(super) fn is_at_rest(&self) -> bool {
         self.bounds.calls == 0 && self.running == 0
     }
 
-    /// Whether a chunk waits for credit, or until fewer calls need memory, rather than for a worker.
+    /// True if a chunk waits for credit, or until fewer calls need memory, rather than for a worker.
     pub(super) fn lacks_memory(&self, limit: usize) -> bool {
         let are_bounded = self.bounds.calls < self.useful_threads() && !self.bounds.allows(self.running);
         self.lacks_credit(limit) || (are_bounded && self.has_work(limit))
@@ -90,7 +90,7 @@ impl State {
         self.threads.min(self.busy_threads)
     }
 
-    /// Whether the budget has room for one more result that is kept, whatever else its call needs meanwhile.
+    /// True if the budget has room for one more result that is kept, whatever else its call needs meanwhile.
     pub(super) fn has_room_for_a_result(&self) -> bool {
         self.expected() + self.learned.measured_working() <= self.ledger.free()
     }
@@ -106,12 +106,12 @@ impl State {
         Some(bytes.min(most.max(self.situation.result_size as u64)) as f64)
     }
 
-    /// Holds `bytes` for results that are kept, which resident memory tells, rather than what was expected when each call began.
+    /// Holds `bytes` for collected results, by resident memory, rather than the bytes that were expected when each call began.
     pub(super) fn believe_growth(&mut self, bytes: u64) {
         self.set_unforeseen(bytes.saturating_add(self.held_before) as i64 - self.results as i64);
     }
 
-    /// Holds what was booked, which is what comes back with the results.
+    /// Holds the bytes that were booked, because the results give back as many.
     pub(super) fn hold_what_is_booked(&mut self) {
         self.set_unforeseen(0);
     }

@@ -71,9 +71,9 @@ pub(crate) struct State {
     pub(super) running_credit: u64,
     /// The part of it that is for working memory.
     pub(super) running_working: u64,
-    /// What is held beside the bytes that were booked for results that are kept, or less: by as much as the process has grown.
+    /// Bytes held beside those that were booked for collected results, or fewer, as resident memory tells.
     pub(super) unforeseen: i64,
-    /// What was held when the run went on threads, which growth from then on does not contain.
+    /// Bytes held when the run went on threads. Growth from then on does not contain them.
     pub(super) held_before: u64,
     /// Bytes that were booked for results not handed over.
     pub(super) results: u64,
@@ -331,7 +331,7 @@ impl State {
         self.situation.in_flight.unwrap_or(usize::MAX).min(by_memory)
     }
 
-    /// Whether nothing can go on before the caller closes its batch early, because no further item may
+    /// True if nothing can go on before the caller closes its batch early, because no further item may
     /// be in flight.
     pub(super) fn is_full(&self, limit: usize) -> bool {
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0 && !self.has_ready();

@@ -55,7 +55,7 @@ struct Account {
     outer: Option<Ledger>,
     /// Whether what the outer run has left bounds this one.
     heeds_outer: AtomicBool,
-    /// What several results share, from the first time that one is seen to.
+    /// The `Arc`s that several results share, from the first time that one is seen.
     shares: OnceLock<Shares>,
 }
 
@@ -83,7 +83,7 @@ impl Drop for Entered {
     }
 }
 
-/// What the results of a run share: of the run that this thread is in a call of, or measures for.
+/// The `Arc`s that results share in the run that this thread calls or measures for.
 pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares) -> O) -> Option<O> {
     // A value may be asked while its thread ends and the locals are gone.
     let ledger = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()?;

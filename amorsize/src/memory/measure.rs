@@ -100,7 +100,7 @@ impl MeasuredBy {
 pub enum Certainty {
     /// Every heap byte of the calls, also those that they free before they return.
     Exact,
-    /// What results own is known by their type. What calls need beside is an estimate, from resident memory.
+    /// The type of a result tells its bytes. The bytes that calls need beside are an estimate.
     Results,
     /// A figure of the whole process, which other work changes too.
     Estimate,

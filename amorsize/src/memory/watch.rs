@@ -115,7 +115,7 @@ impl Watch {
         }
     }
 
-    /// Whether the system tells the process's resident memory.
+    /// True if the system tells the process's resident memory.
     pub(crate) fn reads_resident(&self) -> bool {
         self.reads_resident
     }

@@ -49,8 +49,8 @@ const FORGET: f64 = 0.25;
 /// Two calls that are expected to need more than this part of the budget don't begin together: the
 /// rest is for what allocators need beside.
 const FILLED_PART: f64 = 0.75;
-/// What the sink is expected to keep is looked at again when it is this part of the budget: in
-/// between it would hide what calls need.
+/// The bytes that the sink is expected to keep are checked when they are this part of the budget.
+/// Unchecked, they could hide bytes that calls need.
 const UNSEEN_PART: f64 = 0.25;
 /// Items that can't be measured stay within this part of the budget, as others do: the results that
 /// they make need room too.
@@ -101,7 +101,7 @@ pub(crate) struct Items {
     pub(crate) wanted: usize,
     /// Seconds that it takes to get one from the input.
     pub(crate) seconds: f64,
-    /// Whether results that can't be measured are among them.
+    /// True if results that can't be measured are among them.
     pub(crate) have_results: bool,
 }
 
@@ -131,12 +131,12 @@ impl Bounds {
     /// Bounds nothing.
     pub(crate) const NONE: Self = Self { calls: usize::MAX, working: 0, confirmed: 0, items: usize::MAX, item: 0 };
 
-    /// Whether one more call may start beside `running` ones.
+    /// True if one more call may start beside `running` ones.
     pub(crate) fn allows(&self, running: usize) -> bool {
         running < self.calls.max(1)
     }
 
-    /// Whether anything is bounded, so that the process's growth is to be followed.
+    /// True if anything is bounded, so that the process's growth is to be followed.
     pub(crate) fn is_bounded(&self) -> bool {
         self.calls != usize::MAX || self.items != usize::MAX
     }
@@ -220,7 +220,7 @@ pub(crate) struct Working {
     items: Ramp,
     /// The most calls in flight so far.
     most_ever: usize,
-    /// Whether calls that are heavier than those before are to end first.
+    /// True if calls that are heavier than those before are to end first.
     is_held: bool,
     /// Bytes handed over when no call was last in flight.
     handed_over: u64,
@@ -249,7 +249,7 @@ impl Working {
         each as f64 * number as f64 <= SMALL_PART * self.budget as f64
     }
 
-    /// Whether the calls of all threads, or the items in flight, could need so much that their
+    /// True if the calls of all threads, or the items in flight, could need so much that their
     /// number matters.
     pub(crate) fn matters(&self, calls: &Calls) -> bool {
         let items_matter = || calls.items.is_some_and(|items| self.matter(&items, calls));
@@ -266,7 +266,7 @@ impl Working {
         Some(Bytes::from_f64(known.max(self.calls.seen.per_unit())))
     }
 
-    /// Whether calls that were heavier than known have ended, so that what they needed can be told
+    /// True if calls that were heavier than known have ended, so that what they needed can be told
     /// from what the allocator keeps.
     pub(crate) fn awaits_rest(&self, calls: &Calls) -> bool {
         self.is_held && calls.running == 0
@@ -323,8 +323,8 @@ impl Working {
         let in_flight = calls.most_running.max(calls.running);
         let most = bound.saturating_mul(in_flight as u64);
         let bytes = excess.saturating_sub(calls.results).min(most);
-        // What the allocator keeps for calls that have ended is theirs too, but for those that are held
-        // back because they need more.
+        // The allocator keeps memory for calls that have ended, so the excess is theirs too. Calls
+        // that are waited for because they need more account for it alone.
         let units = if self.is_held { in_flight } else { in_flight.max(self.most_ever.min(self.calls.level)) };
         self.calls.look(Excess { bytes, units: if in_flight == 0 { 0 } else { units } });
         if calls.running == 0 {
@@ -405,7 +405,7 @@ impl Working {
                 let of_allocator = USUAL * self.most_ever as f64 * self.known() + noise as f64;
                 let others = (left - kept).saturating_sub(of_allocator as u64);
                 self.floor = self.floor.saturating_add(kept).saturating_add(others);
-                // After calls that needed more none of it was of one in flight, whoever has it.
+                // No call is in flight, so none of this was a heavier call's.
                 self.calls.take_back(if self.is_held { left } else { kept + others });
                 self.items.take_back(kept + others);
             }

@@ -54,9 +54,9 @@ pub(crate) struct Situation {
     pub(crate) result_size: usize,
     /// Bytes that an item is expected to hold while it waits.
     pub(crate) item_bytes: u64,
-    /// Whether an item may own something that can't be measured.
+    /// True if an item may own something that can't be measured.
     pub(crate) items_are_opaque: bool,
-    /// Whether results go to a sink as soon as they are a batch.
+    /// True if results go to a sink as soon as they are a batch.
     pub(crate) hands_over: bool,
 }
 

@@ -277,7 +277,7 @@ impl Table<'_> {
         Some(most(1))
     }
 
-    /// Whether a row was asked for. 48 photos take a minute, and say what 12 do.
+    /// True if a row was asked for. 48 photos take a minute, and say what 12 do.
     fn wants(&self, head: &str) -> bool {
         let rows = &self.arguments.rows;
         rows.iter().any(|text| head.contains(text)) || rows.is_empty() && !head.contains("48 photos")

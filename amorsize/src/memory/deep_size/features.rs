@@ -75,7 +75,7 @@ fn missing(features: &'static [Feature], types: &[&str]) -> Vec<(&'static str, &
 }
 
 impl Feature {
-    /// Whether one of its types is in the name of a type: by itself, or within others as in
+    /// True if one of its types is in the name of a type: by itself, or within others as in
     /// `alloc::vec::Vec<uuid::Uuid>`.
     fn is_named_in(&self, name: &str) -> bool {
         let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';

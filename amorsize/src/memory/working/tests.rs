@@ -22,7 +22,7 @@ struct Process {
     handed_over: u64,
     most_running: usize,
     peak: u64,
-    /// Whether the system tells the peak.
+    /// True if the system tells the peak.
     tells_peak: bool,
 }
 

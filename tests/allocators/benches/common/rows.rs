@@ -156,7 +156,7 @@ impl Measured {
     }
 }
 
-/// Whether this process was started with `--child`, a row's name, an allocator and a number of
+/// True if this process was started with `--child`, a row's name, an allocator and a number of
 /// threads; then it has made those calls, and printed what was measured.
 pub(crate) fn was_child(set_trim: fn()) -> bool {
     let args: Vec<String> = env::args().skip(1).collect();
