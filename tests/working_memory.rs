@@ -140,3 +140,32 @@ fn runs_within_the_calls_of_a_collect_give_back_what_they_held() {
     let all = process_in_batches(call, 0..200).threads(2).max_memory("1GiB").collect::<Vec<_>>().unwrap();
     assert!(all.iter().enumerate().all(|(index, opaque)| opaque.0[0] as usize == index));
 }
+
+#[test]
+fn calls_go_on_while_the_sink_waits_whatever_resident_memory_says() {
+    // Another part of the program takes more than the budget from the second call on.
+    let memory = Arc::new(MadeUp::default());
+    let (calls, place) = (AtomicU64::new(0), Arc::clone(&memory));
+    let call = |number: u64| {
+        place.taken.store(900 * MIB, SeqCst);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(2) {
+            std::hint::spin_loop();
+        }
+        calls.fetch_add(1, SeqCst);
+        number
+    };
+    with_memory_source(Arc::clone(&memory), || {
+        let run = process_in_batches(call, 0..60).threads(2).batch_size(10).max_memory("64MiB");
+        run.for_each_batch(|batch| {
+            let next = ((batch.first_index() + batch.len() + 5) as u64).min(60);
+            let begun = Instant::now();
+            while calls.load(SeqCst) < next {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{} calls of {next}", calls.load(SeqCst));
+                thread::sleep(Duration::from_micros(100));
+            }
+        })
+        .unwrap();
+    });
+    assert_eq!(calls.into_inner(), 60);
+}

@@ -101,12 +101,7 @@ impl Control {
         if items == 0 {
             return None;
         }
-        let mut working = state.learned.expected_working();
-        if forced {
-            // An estimate from resident memory takes no more than is free.
-            let free = state.ledger.free().saturating_sub(expected);
-            working = working.min(free).max(state.learned.measured_working());
-        }
+        let working = state.working_credit(state.ledger.free(), expected * items as u64);
         let credit = expected * items as u64 + working;
         if forced {
             state.ledger.take(credit);

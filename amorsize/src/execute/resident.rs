@@ -90,6 +90,16 @@ impl State {
         self.threads.min(self.busy_threads)
     }
 
+    /// Credit for the working memory of one more call, beside `results`, where `free` bytes are free. A call that is alone starts
+    /// whatever resident memory says of others: while the caller is in its sink nobody else could start one.
+    pub(super) fn working_credit(&self, free: u64, results: u64) -> u64 {
+        let working = self.learned.expected_working();
+        if self.running > 0 {
+            return working;
+        }
+        working.min(free.saturating_sub(results)).max(self.learned.measured_working())
+    }
+
     /// True if the budget has room for one more result that is kept, whatever else its call needs meanwhile.
     pub(super) fn has_room_for_a_result(&self) -> bool {
         self.expected() + self.learned.measured_working() <= self.ledger.free()

@@ -296,11 +296,16 @@ impl State {
         }
     }
 
+    /// Bytes that a chunk at `start` may take.
+    fn free_for(&self, start: usize) -> u64 {
+        let free = self.ledger.free();
+        if !self.ordered || start == self.ready_end { free } else { free.saturating_sub(self.reserve()) }
+    }
+
     /// How many items of the waiting chunk at `start` there is credit for.
     pub(super) fn affordable(&self, start: usize) -> usize {
-        let free = self.ledger.free();
-        let free = if !self.ordered || start == self.ready_end { free } else { free.saturating_sub(self.reserve()) };
-        let for_results = free.saturating_sub(self.learned.expected_working());
+        let free = self.free_for(start);
+        let for_results = free.saturating_sub(self.working_credit(free, self.expected()));
         usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
     }
 
@@ -364,8 +369,10 @@ impl State {
 
     /// Items that the threads do while the caller is with the sink, up to those of the batches ahead.
     pub(super) fn items_meanwhile(&self) -> usize {
-        // What could not run for want of credit would only lie there.
-        let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(self.affordable(self.pulled));
+        // Items whose results have no room would only lie there. Working memory is free again when a call ends.
+        let fitting = self.free_for(self.pulled) / self.expected().max(1);
+        let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
+        let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(fitting);
         match self.sink_seconds {
             None => batch.min(UNKNOWN_SINK / self.situation.item_size.max(1)),
             Some(seconds) => {
