@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Bytes, available as system};
-use crate::system_calls::max_resident;
 
 /// Taken as available where nothing can be read. Amorsize assumes the same; it is small enough for any machine of today.
 const ASSUMED: Bytes = Bytes::gib(1);
@@ -196,7 +195,7 @@ impl Source {
 
     /// The most that was resident so far; `None` for what stands in the system's place.
     pub(crate) fn peak_resident(&self) -> Option<Bytes> {
-        if self.0.is_none() { max_resident() } else { None }
+        if self.0.is_none() { system::peak_resident() } else { None }
     }
 
     /// The process's resident memory.

@@ -50,6 +50,23 @@ fn resident_now() -> Option<Bytes> {
     machine::resident(std::str::from_utf8(&text[..read]).ok()?)
 }
 
+/// The most resident memory that the process has had so far.
+///
+/// `getrusage` tells it in 0.5 us, but to a process that was started by a larger one it tells that one's figure, as to one that cargo
+/// runs. Then it is read from `/proc`, which takes 13 us.
+pub(crate) fn peak_resident() -> Option<Bytes> {
+    /// What the two figures may differ by that were read one after the other.
+    const ALIKE: Bytes = Bytes::mib(1);
+    static IS_OWN: OnceLock<bool> = OnceLock::new();
+    let read = || machine::peak_resident(&std::fs::read_to_string("/proc/self/status").ok()?);
+    let told = max_resident();
+    let is_own = *IS_OWN.get_or_init(|| match (told, read()) {
+        (Some(told), Some(own)) => told <= own + ALIKE,
+        (told, _) => told.is_some(),
+    });
+    if is_own { told } else { read() }
+}
+
 fn kept() -> MutexGuard<'static, SystemMemory> {
     static KEPT: LazyLock<Mutex<SystemMemory>> = LazyLock::new(|| Mutex::new(SystemMemory::under(Path::new("/"))));
     // Every figure is read anew, so there is nothing that a panic could have left half done.

@@ -68,6 +68,12 @@ pub(super) fn resident(statm: &str) -> Option<Bytes> {
     pages(statm, 1)
 }
 
+/// The most resident memory that the process has had so far, by its file `status`.
+pub(super) fn peak_resident(status: &str) -> Option<Bytes> {
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
+    kib.trim().parse().ok().map(Bytes::kib)
+}
+
 fn pages(statm: &str, field: usize) -> Option<Bytes> {
     let pages: u64 = statm.split_whitespace().nth(field)?.parse().ok()?;
     Some(Bytes::new(page_size()?) * pages)
@@ -133,6 +139,12 @@ mod tests {
     }
 
     #[test]
+    fn the_peak_is_a_line_of_the_status() {
+        assert_eq!(peak_resident("VmPeak:\t  9000 kB\nVmHWM:\t   2048 kB\nVmRSS:\t 1 kB\n"), Some(Bytes::mib(2)));
+        assert_eq!((peak_resident(""), peak_resident("VmHWM: many kB\n")), (None, None));
+    }
+
+    #[test]
     fn pressure_is_the_time_in_which_some_task_waited() {
         let pressure =
             "some avg10=0.10 avg60=0.00 avg300=0.00 total=1500\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
@@ -149,7 +161,7 @@ mod tests {
                 format!("{number} {number} {text} {number} {number} {number}"),
             ];
             for text in &spoiled {
-                let _ = (available(text), stalled(text), resident(text));
+                let _ = (available(text), stalled(text), resident(text), peak_resident(text));
                 let limits = ResourceLimits::parse(text);
                 let _ = (limits.left(Some(text)), limits.left(None));
             }

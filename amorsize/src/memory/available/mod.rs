@@ -19,9 +19,9 @@ mod other_systems;
 mod tasks;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{available, resident, stalled};
+pub(crate) use linux::{available, peak_resident, resident, stalled};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other_systems::{available, most_threads, resident, stalled};
+pub(crate) use other_systems::{available, most_threads, peak_resident, resident, stalled};
 #[cfg(target_os = "linux")]
 pub(crate) use tasks::most_threads;
 

@@ -22,6 +22,11 @@ pub(crate) fn resident() -> Option<Bytes> {
     resident_now().or_else(max_resident)
 }
 
+/// The most resident memory that the process has had so far.
+pub(crate) fn peak_resident() -> Option<Bytes> {
+    max_resident()
+}
+
 fn resident_now() -> Option<Bytes> {
     let own = sysinfo::get_current_pid().ok()?;
     let mut kept = kept();
