@@ -67,8 +67,12 @@ impl Control {
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
     ) -> Option<Grant> {
-        self.look_at_rest();
         let mut state = self.state();
+        if state.is_at_rest() {
+            drop(state);
+            self.look_now();
+            state = self.state();
+        }
         let grant = self.grant(&mut state, forced, split);
         if grant.is_none() && job.is_some() {
             state.account.credit_waits += usize::from(state.lacks_memory(self.limit()));

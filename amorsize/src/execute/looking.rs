@@ -20,21 +20,14 @@ impl Control {
         self.look_with(lookout);
     }
 
-    /// Looks before a call starts where heavier ones than usual have ended.
-    pub(super) fn look_at_rest(&self) {
-        if self.state().is_at_rest() {
-            self.look_now();
-        }
-    }
-
     /// Looks before the first call, for an outlet that collects or does not.
     pub(super) fn look_first(&self, collects: bool) {
         self.collects.store(collects, Ordering::Relaxed);
         self.look_now();
     }
 
-    /// Looks, whether or not it is time to.
-    fn look_now(&self) {
+    /// Looks, even if it is not time to.
+    pub(super) fn look_now(&self) {
         if let Some(mut lookout) = self.lookout() {
             lookout.watch.as_mut().into_iter().for_each(|watch| watch.is_due());
             self.look_with(lookout);

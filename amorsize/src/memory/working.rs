@@ -355,8 +355,7 @@ impl Working {
     fn look_at_items(&mut self, excess: u64, items: &Items, calls: &Calls, found: &mut Bounds) {
         let (bound, now) = (bound(items.seconds + calls.seconds), (items.now, items.ended));
         if self.items.level == 0 {
-            let small = (SMALL_PART * self.budget as f64 / bound.max(1) as f64) as usize;
-            self.items.begin_round(small.max(FIRST * calls.threads), now);
+            self.items.begin_round(self.small_number(bound).max(FIRST * calls.threads), now);
         }
         let units = items.most.max(items.now);
         let bytes = excess.min(bound.saturating_mul(units as u64));
@@ -371,9 +370,13 @@ impl Working {
 
     /// Calls that may be in flight at first: those that can't matter, or two if these fit.
     fn first_level(&self, bound: u64) -> usize {
-        let small = (SMALL_PART * self.budget as f64 / bound.max(1) as f64) as usize;
         let two_fit = self.known() * FIRST as f64 <= self.budget as f64 * FILLED_PART;
-        small.max(if two_fit { FIRST } else { 1 })
+        self.small_number(bound).max(if two_fit { FIRST } else { 1 })
+    }
+
+    /// The number of calls or items, of so many bytes each at most, that can't matter.
+    fn small_number(&self, bound: u64) -> usize {
+        (SMALL_PART * self.budget as f64 / bound.max(1) as f64) as usize
     }
 
     /// Calls that may be in flight by what the ones so far needed.
