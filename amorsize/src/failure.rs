@@ -1,16 +1,53 @@
 //! What became of an item that gave no result.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Drops a payload that nobody wants. Its own `Drop` may panic, too: then that one is let go.
+pub(crate) fn discard(payload: Payload) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}
+
+/// Items that panicked in a run that goes on without them: all are counted, and the first by input
+/// order are kept.
+#[derive(Debug)]
+pub(crate) struct Panics {
+    most: usize,
+    pub(crate) count: usize,
+    kept: BTreeMap<usize, Payload>,
+}
+
+impl Panics {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, count: 0, kept: BTreeMap::new() }
+    }
+
+    /// Notes the panic of an item. Gives back the payload that is not kept, to be
+    /// [discarded](discard) where its `Drop` does no harm.
+    #[must_use]
+    pub(crate) fn add(&mut self, item: usize, payload: Payload) -> Option<Payload> {
+        self.count += 1;
+        self.kept.insert(item, payload);
+        if self.kept.len() > self.most { self.kept.pop_last().map(|(_, payload)| payload) } else { None }
+    }
+
+    /// Takes out those that are kept, in input order, and how many there were in all.
+    pub(crate) fn take(&mut self) -> (usize, BTreeMap<usize, Payload>) {
+        (std::mem::take(&mut self.count), std::mem::take(&mut self.kept))
+    }
+}
 
 /// A panic of the function, caught: its payload and its message.
 ///

@@ -409,7 +409,7 @@ impl Learned {
         }
         self.items += stretch.items;
         self.seconds += stretch.seconds;
-        self.bytes += stretch.bytes;
+        self.bytes = self.bytes.saturating_add(stretch.bytes);
         self.largest = self.largest.max(stretch.largest);
         self.most_working = self.most_working.max(stretch.working);
     }

@@ -348,7 +348,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
         };
         scratch.at = None;
         let kept = size_of::<P::Output>() as u64 + heap.sum;
-        measured.sum += heap.sum;
+        measured.sum = measured.sum.saturating_add(heap.sum);
         measured.largest = measured.largest.max(heap.sum);
         measured.working = measured.working.max(most.saturating_sub(kept));
         if let (Some((begun, weight)), Some((done, _))) = (begun, done) {

@@ -513,6 +513,8 @@ impl Collection {
 
     /// Takes back the places that were lent and not used, when all regions were added.
     pub(crate) fn reclaim(&mut self) {
+        // A region that is out would share its places with the next one.
+        assert!(self.given == self.len || Arc::get_mut(&mut self.ground).is_some(), "a region is out");
         self.given = self.len;
     }
 
@@ -569,6 +571,8 @@ pub(crate) struct RawChunk {
     quota: usize,
     /// Bytes that each waiting item was seen to own, on average, where its type can't say it.
     pub(crate) item_heap: u64,
+    /// True if the type of an item panicked when it was asked what that owns.
+    pub(crate) is_unmeasurable: bool,
     /// What the results of a pipeline's last call own, and what they needed.
     pub(crate) measured: Heap,
     /// What a pipeline that is a stage knows of the time.
@@ -612,7 +616,7 @@ impl RawChunk {
 
     fn of(items: Items, results: Results) -> Self {
         let (measured, clock) = (Heap::default(), Clock::default());
-        Self { items, results, quota: 0, item_heap: 0, measured, clock, scratch: None }
+        Self { items, results, quota: 0, item_heap: 0, is_unmeasurable: false, measured, clock, scratch: None }
     }
 
     fn set_quota(&mut self, mark: u64, quota: usize) {
@@ -626,7 +630,8 @@ impl RawChunk {
     /// Leaves the first `keep` of the waiting items here, and their results, and gives the others.
     pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
         let results = self.results.rest_behind(self.results.len + keep);
-        Box::new(Self { item_heap: self.item_heap, ..Self::of(self.items.split_off(keep), results) })
+        let (item_heap, is_unmeasurable) = (self.item_heap, self.is_unmeasurable);
+        Box::new(Self { item_heap, is_unmeasurable, ..Self::of(self.items.split_off(keep), results) })
     }
 }
 
@@ -655,7 +660,8 @@ impl<T, R> Chunk<T, R> {
     pub fn run(&mut self, mut function: impl FnMut(T) -> R) {
         let RawChunk { items, results, quota, .. } = &mut self.raw;
         let (from, to) = (items.block.places.cast::<T>(), results.places.cast::<R>());
-        let end = items.next + *quota;
+        // Taken, not read: a kernel that runs the chunk twice finds nothing to run the second time.
+        let end = items.next + take(quota);
         let mut taken = Counted { count: items.next, out: &mut items.next };
         let mut made = Counted { count: results.len, out: &mut results.len };
         while taken.count < end {

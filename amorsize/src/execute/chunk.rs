@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use super::buffer::Chunk;
 use super::buffer::{RawChunk, Types};
 use super::control::{ChunkId, Control, Place, Steps};
+use super::jobs::Grant;
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::Interrupts;
 use crate::memory::budget::Ledger;
@@ -94,7 +95,8 @@ impl<T: RetryItem, R: RetryOutput, C> Retrying<T, R, C> {
 impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
     /// Calls the function for the next item of a chunk, and again while it fails and may be called again.
     ///
-    /// A panic, be it of the call, of `Clone` or of `Drop`, leaves neither the item nor a result of it.
+    /// A panic of the call, of `Clone` or of a failed result's `Drop` loses the item. One of the
+    /// `Drop` of the clone that was not needed leaves the result, as a panic in measuring it does.
     fn call_again(&self, retrying: &Retrying<T, R, C>, chunk: &mut RawChunk, is_over: &dyn Fn() -> bool) {
         let types = self.types;
         for waits in 0..retrying.retry.times() {
@@ -106,10 +108,6 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             let failed = types.last_results_of(chunk, 1)[0].failed();
             // Of a run that is over the error stays: a chunk has a result for each of its items.
             if !failed || !retrying.retry.wait(waits, is_over) {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(again))) {
-                    drop(types.take_result(chunk));
-                    resume_unwind(payload);
-                }
                 return;
             }
             drop(types.take_result(chunk));
@@ -343,8 +341,12 @@ impl Work<'_> {
             return Heap { working: used.peak(), ..Heap::default() };
         }
         // What the item owns was there before the call: the call frees it, or the result owns it now.
-        let known = self.function.items_heap(chunk, count);
-        let owned = known.unwrap_or(chunk.item_heap);
+        let known = if chunk.is_unmeasurable {
+            Ok(None)
+        } else {
+            catch_unwind(AssertUnwindSafe(|| self.function.items_heap(chunk, count)))
+        };
+        let owned = known.as_ref().map_or(None, |known| *known).unwrap_or(chunk.item_heap);
         let frame = Frame::begin();
         self.function.call(chunk, count, is_over);
         let used = frame.end();
@@ -356,6 +358,10 @@ impl Work<'_> {
         let elsewhere = kept < deep / 2;
         if elsewhere {
             kept = deep;
+        }
+        if let Err(payload) = known {
+            // The item could not be measured. It was run nevertheless, and its result is there.
+            resume_unwind(payload);
         }
         let grown = u64::try_from(used.retained()).unwrap_or(0);
         Heap { sum: kept, largest: kept, working: used.peak().saturating_sub(grown), elsewhere }
@@ -372,7 +378,8 @@ impl Work<'_> {
             return 0;
         }
         let count = chunk.items();
-        self.function.items_heap(chunk, count).unwrap_or(chunk.item_heap * count as u64)
+        let known = if chunk.is_unmeasurable { None } else { self.function.items_heap(chunk, count) };
+        known.unwrap_or(chunk.item_heap * count as u64)
     }
 
     /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
@@ -397,6 +404,8 @@ impl Work<'_> {
             self.chunks.add(rest)
         };
         let Some(grant) = control.start_next(job, forced, &mut split) else { return false };
+        // Whatever panics from here on, the chunk is booked as ended.
+        let started = Started { control, grant };
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
         // Their buffer stays with the chunk, and is no part of what calls need.
@@ -418,7 +427,21 @@ impl Work<'_> {
         } else {
             self.chunks.put(grant.id, chunk);
         }
+        // The results are where the run finds them.
+        std::mem::forget(started);
         control.finish(ran, rest, job) || job.is_none()
+    }
+}
+
+/// A chunk that was started and is not booked.
+struct Started<'a> {
+    control: &'a Control,
+    grant: Grant,
+}
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        self.control.lose(&self.grant);
     }
 }
 
@@ -459,6 +482,10 @@ impl Steps for Running<'_> {
 
     fn done(&self) -> usize {
         self.chunk.results.len()
+    }
+
+    fn left(&self) -> usize {
+        self.chunk.items()
     }
 
     fn measures(&self) -> bool {

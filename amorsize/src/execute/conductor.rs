@@ -1,5 +1,6 @@
 //! The calling thread of a run on threads: it feeds the workers and hands over what they made.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::alone::{Done, ThreadsPace};
@@ -27,8 +28,20 @@ pub(super) struct WorkerJob<'a> {
 
 impl Job for WorkerJob<'_> {
     fn run(&self) -> bool {
-        let _entered = self.work.span.enter();
-        self.work.run_next(self.control, Some(self.place), false)
+        // What runs a chunk catches the panics of the function. Others, as a subscriber's of `tracing`, would leave the
+        // run waiting for this job.
+        let mut go_on = true;
+        let run = || {
+            let _entered = self.work.span.enter();
+            go_on = self.work.run_next(self.control, Some(self.place), false);
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(()) => go_on,
+            Err(payload) => {
+                self.control.end_job_with(payload, go_on);
+                false
+            }
+        }
     }
 }
 

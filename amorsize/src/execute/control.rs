@@ -24,8 +24,8 @@ use super::account::{Account, Stopwatch};
 use super::climb::Climb;
 use super::line::Accepted;
 use super::lookout::{Lookout, Seen};
-use super::state::{State, Waiting};
-use crate::failure::Payload;
+use super::state::{Ending, State, Waiting};
+use crate::failure::{Panics, Payload, discard};
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
 use crate::memory::tracking;
@@ -49,6 +49,8 @@ pub(crate) trait Steps {
     fn step(&mut self, count: usize) -> Heap;
     /// Results so far.
     fn done(&self) -> usize;
+    /// Items that still wait.
+    fn left(&self) -> usize;
     /// Whether results are measured one by one.
     fn measures(&self) -> bool;
     /// Whether there is something to look at before each call.
@@ -118,8 +120,8 @@ pub(crate) struct Stuck {
 pub(crate) struct Ways {
     /// Whether results are handed over in input order.
     pub(crate) ordered: bool,
-    /// Whether it goes on without items that panic.
-    pub(crate) tolerant: bool,
+    /// How many panics are kept of a run that goes on without the items.
+    pub(crate) kept_panics: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -158,7 +160,7 @@ impl Control {
     ) -> Self {
         let HeadStart { next, outstanding, chunks, batch_size, first_batch } = head_start;
         let begun = now();
-        let Ways { ordered, tolerant } = ways;
+        let Ways { ordered, kept_panics } = ways;
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
@@ -206,8 +208,7 @@ impl Control {
                 collected: 0,
                 input_ended: false,
                 ending: BTreeMap::new(),
-                tolerant,
-                panics: Vec::new(),
+                panics: kept_panics.map(Panics::new),
                 holes: BTreeSet::new(),
                 chunks: 0,
                 chunks_before: chunks,
@@ -371,7 +372,7 @@ impl Control {
     pub(crate) fn seen(&self) -> Seen {
         let state = self.state();
         Seen {
-            items: state.learned.items + state.panics.len(),
+            items: state.learned.items + state.panics.as_ref().map_or(0, |panics| panics.count),
             result_bytes: state.learned.bytes,
             running: state.running,
         }
@@ -576,13 +577,22 @@ impl Control {
     /// The panic that ended the run, and its item. The run can go on without it.
     pub(crate) fn take_panic(&self) -> Option<(usize, Payload)> {
         let mut state = self.state();
-        let (item, payload) = state.ending.pop_first()?;
+        let (item, Ending { payload, is_lost }) = state.ending.pop_first()?;
         let next = state.ending.first_key_value().map_or(usize::MAX, |(&item, _)| item);
         self.limit.store(next, Ordering::Relaxed);
-        if item != NO_ITEM {
+        if is_lost {
             state.holes.insert(item);
             state.add_ready();
         }
         Some((item, payload))
+    }
+
+    /// Ends the run with a panic that no call made. A call that panicked comes first.
+    pub(super) fn end_with(&self, payload: Payload) {
+        self.stop_at(0);
+        let ending = Ending { payload, is_lost: false };
+        let before = self.state().ending.insert(NO_ITEM, ending);
+        // Its drop may be the user's code, which must not run while the state is locked.
+        before.into_iter().for_each(|before| discard(before.payload));
     }
 }

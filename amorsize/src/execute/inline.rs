@@ -6,7 +6,7 @@ use super::alone::Next;
 use super::line::{Accepted, Flow, Inlined, Line};
 use super::{Engine, alone, oversize};
 use crate::error::Error;
-use crate::failure::Ended;
+use crate::failure::{Ended, discard};
 use crate::memory::measure::MeasuredBy;
 use crate::memory::working::bound;
 use crate::options::OnPanic;
@@ -175,13 +175,18 @@ impl Engine {
         self.pace = least / stretch.items.max(1) as f64;
         self.spent += seconds;
         if let Some(payload) = done.panic {
-            let item = self.next;
-            self.next += 1;
+            // An item that has its result panicked while that was measured, and stays.
+            let item = if done.is_lost { self.next } else { self.next.saturating_sub(1) };
+            self.next += usize::from(done.is_lost);
             match self.options.panics() {
                 // What stopped the run comes before it. The rest of the run begins with it.
                 OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
                 OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
-                _ => self.keep_panic(item, payload),
+                _ if done.is_lost => {
+                    self.panicked += 1;
+                    self.keep_panic(item, payload);
+                }
+                _ => discard(payload),
             }
         }
         self.stretch = self.next_stretch();

@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::control::{ChunkId, Control, Finished, Place, Steps};
-use super::state::{State, Waiting};
-use crate::failure::Payload;
+use super::state::{Ending, State, Waiting};
+use crate::failure::{Payload, discard};
 use crate::memory::measure::MeasuredBy;
 use crate::plan::{chunk_items, chunk_seconds};
 use crate::sample::Stretch;
@@ -40,6 +40,8 @@ pub(super) struct Outcome {
     /// Whether the bytes contain what other threads did for the results.
     pub(super) elsewhere: bool,
     pub(super) panic: Option<Payload>,
+    /// Items that were taken and have no result: the one that panicked, if it did before there was one.
+    pub(super) lost: usize,
     pub(super) used: Option<Use>,
 }
 
@@ -53,8 +55,7 @@ pub(crate) struct Ran {
 impl Ran {
     /// Whether items are left that are to run later.
     pub(crate) fn leaves_items(&self) -> bool {
-        // The item that panicked is gone.
-        self.outcome.stretch.items + usize::from(self.outcome.panic.is_some()) < self.grant.items
+        self.outcome.stretch.items + self.outcome.lost < self.grant.items
     }
 }
 
@@ -151,12 +152,12 @@ impl Control {
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let stretch = Stretch::default();
-        let mut outcome = Outcome { stretch, credit: grant.credit, elsewhere: false, panic: None, used: None };
+        let mut outcome = Outcome { stretch, credit: grant.credit, elsewhere: false, panic: None, lost: 0, used: None };
         let measuring = grant.measured.and_then(Measuring::begin);
         let stretch = &mut outcome.stretch;
         let begun = now();
         let mut next_clock = clock;
-        let mut heap_bytes = 0;
+        let mut heap_bytes = 0u64;
         while stretch.items < grant.items {
             if grant.start + stretch.items >= self.limit() || self.pausing.load(Ordering::Relaxed) {
                 break;
@@ -171,20 +172,27 @@ impl Control {
             stretch.items = steps.done();
             match stepped {
                 Ok(heap) => {
-                    let unforeseen = (stretch.bytes + heap.working + heap.sum).saturating_sub(outcome.credit);
+                    let seen = stretch.bytes.saturating_add(heap.working).saturating_add(heap.sum);
+                    let unforeseen = seen.saturating_sub(outcome.credit);
                     if heap.working > 0 && unforeseen > 0 {
                         self.state().ledger.touch(unforeseen);
                     }
-                    heap_bytes += heap.sum;
+                    heap_bytes = heap_bytes.saturating_add(heap.sum);
                     outcome.elsewhere |= heap.elsewhere;
                     stretch.largest = stretch.largest.max(heap.largest + grant.per_item);
                     stretch.working = stretch.working.max(heap.working);
                 }
-                // What the results before the panic own in this step was not measured; where results are measured a step is one
-                // item, so there are none.
-                Err(payload) => outcome.panic = Some(payload),
+                // Where results are measured a step is one item, so no other result is left unmeasured. One that could
+                // not be measured itself counts as large as the largest before it.
+                Err(payload) => {
+                    outcome.lost = grant.items - steps.left() - stretch.items;
+                    if outcome.lost == 0 {
+                        heap_bytes += stretch.largest.max(grant.per_item) - grant.per_item;
+                    }
+                    outcome.panic = Some(payload);
+                }
             }
-            stretch.bytes = grant.per_item * stretch.items as u64 + heap_bytes;
+            stretch.bytes = (grant.per_item * stretch.items as u64).saturating_add(heap_bytes);
             if outcome.panic.is_some() {
                 break;
             }
@@ -258,7 +266,7 @@ impl Control {
                 self.forks.store(true, Ordering::Relaxed);
             }
         }
-        let lost = usize::from(outcome.panic.is_some());
+        let lost = outcome.lost;
         let rest_items = grant.items - done - lost;
         let rest_bytes =
             if rest.is_some() { (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64 } else { 0 };
@@ -291,17 +299,7 @@ impl Control {
             state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
             state.queued += rest_items;
         }
-        if let Some(payload) = outcome.panic {
-            let item = grant.start + done;
-            if state.tolerant {
-                state.panics.push((item, payload));
-                state.holes.insert(item);
-            } else {
-                self.stop_at(item);
-                state.ending.insert(item, payload);
-            }
-            state.add_ready();
-        }
+        let unwanted = outcome.panic.and_then(|payload| self.note_panic(&mut state, grant.start + done, lost > 0, payload));
         if done > 0 {
             let chunk = Finished { id: grant.id, start: grant.start, items: done, bytes: outcome.stretch.bytes };
             state.finished.insert(grant.start, chunk);
@@ -316,10 +314,58 @@ impl Control {
         if job.is_some() && !go_on {
             state.jobs -= 1;
         }
-        if state.caller_is_needed(self.limit()) {
-            drop(state);
+        let is_needed = state.caller_is_needed(self.limit());
+        drop(state);
+        if is_needed {
             self.caller.notify_one();
         }
+        // Its drop may be the user's code, which must not run while the state is locked.
+        unwanted.into_iter().for_each(discard);
         go_on
+    }
+
+    /// Notes a panic of the call for `next`, or in measuring the result before it, which stays.
+    /// Gives the payload back where nobody wants it.
+    fn note_panic(&self, state: &mut State, next: usize, is_lost: bool, payload: Payload) -> Option<Payload> {
+        let item = if is_lost { next } else { next.saturating_sub(1) };
+        let Some(panics) = &mut state.panics else {
+            self.stop_at(next);
+            state.ending.insert(item, Ending { payload, is_lost });
+            return None;
+        };
+        if !is_lost {
+            return Some(payload);
+        }
+        let unwanted = panics.add(item, payload);
+        state.holes.insert(item);
+        state.add_ready();
+        unwanted
+    }
+
+    /// Books a chunk as ended that panicked outside of the user's function: its items are gone.
+    pub(super) fn lose(&self, grant: &Grant) {
+        let now = now();
+        let mut state = self.state();
+        self.book(&mut state, now);
+        state.running -= 1;
+        state.running_items -= grant.items;
+        state.running_credit -= grant.credit;
+        state.running_working -= grant.working;
+        state.inputs -= grant.input_bytes;
+        state.outstanding -= grant.items;
+        state.ledger.give(grant.credit + grant.input_bytes);
+    }
+
+    /// Ends the run with the panic of a job that panicked outside of the user's function. The job has
+    /// ended if it is no longer registered.
+    pub(super) fn end_job_with(&self, payload: Payload, is_registered: bool) {
+        self.end_with(payload);
+        if is_registered {
+            let now = now();
+            let mut state = self.state();
+            self.book(&mut state, now);
+            state.jobs -= 1;
+        }
+        self.caller.notify_one();
     }
 }

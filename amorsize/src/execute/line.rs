@@ -1,6 +1,6 @@
 //! The two ends of a run, both on the calling thread: items come in from the input, results go out to whatever takes them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use super::buffer::{Collection, RawChunk, Results, Slices, Types};
@@ -234,6 +234,15 @@ impl Stock {
         self.held.as_ref().map_or(0, |chunk| chunk.items())
     }
 
+    /// Keeps the items of a chunk to be run next.
+    fn hold(&mut self, chunk: Box<RawChunk>) {
+        if chunk.items() > 0 {
+            self.held = Some(chunk);
+        } else {
+            self.recycle(chunk);
+        }
+    }
+
     fn recycle(&mut self, chunk: Box<RawChunk>) {
         // More than the chunks ahead of a few workers are never in use at a time.
         if self.last.is_none() {
@@ -274,6 +283,8 @@ pub(crate) struct Inlined {
     /// Seconds that it took to find that out.
     pub(crate) measuring: f64,
     pub(crate) panic: Option<Payload>,
+    /// True if an item was taken by the call that panicked, and has no result.
+    pub(crate) is_lost: bool,
 }
 
 /// What was pulled for the workers.
@@ -300,8 +311,13 @@ impl Line<'_> {
         }
         let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
+        chunk.is_unmeasurable = false;
         if !self.stock.ended {
-            self.fill(&mut chunk, count, worker);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, worker))) {
+                // The items before the panic are run where the caller goes on.
+                self.stock.hold(chunk);
+                resume_unwind(payload);
+            }
             // An iterator that said `None` is not asked again: it need not be fused.
             self.stock.ended = chunk.items() < count;
         }
@@ -349,7 +365,9 @@ impl Line<'_> {
             used: None,
             measuring: 0.0,
             panic: None,
+            is_lost: false,
         };
+        let waiting = chunk.items();
         let measuring = measured.and_then(|closely| {
             let begun = Instant::now();
             let measuring = Measuring::begin(closely);
@@ -379,11 +397,8 @@ impl Line<'_> {
         }
         let results = chunk.results.take();
         done.items = results.len();
-        if chunk.items() > 0 {
-            self.stock.held = Some(chunk);
-        } else {
-            self.stock.recycle(chunk);
-        }
+        done.is_lost = waiting - chunk.items() > done.items;
+        self.stock.hold(chunk);
         (done, results)
     }
 
@@ -402,8 +417,16 @@ impl Line<'_> {
             self.stock.recycle(chunk);
             return None;
         }
+        let heap = match catch_unwind(AssertUnwindSafe(|| self.work.items_heap(&chunk))) {
+            Ok(heap) => heap,
+            Err(payload) => {
+                // Where the caller goes on, its items count as large as those before.
+                chunk.is_unmeasurable = true;
+                self.stock.hold(chunk);
+                resume_unwind(payload);
+            }
+        };
         self.place(&mut chunk, items);
-        let heap = self.work.items_heap(&chunk);
         Some(Pulled { id: self.work.chunks.add(chunk), items, heap })
     }
 

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::control::{Control, NO_ITEM};
+use super::control::Control;
 use super::lookout::Lookout;
 use crate::sync::{Mutex, MutexGuard, Ordering, now};
 
@@ -41,11 +41,7 @@ impl Control {
         match catch_unwind(AssertUnwindSafe(look)) {
             Ok(None) => {}
             Ok(Some(bounds)) => self.state().bound_calls(bounds),
-            Err(payload) => {
-                self.stop_at(0);
-                // A call that panicked comes first.
-                self.state().ending.insert(NO_ITEM, payload);
-            }
+            Err(payload) => self.end_with(payload),
         }
     }
 

@@ -46,7 +46,7 @@ use self::lookout::{Lookout, Seen};
 use self::pool::{Expected, Job, Threads};
 use crate::cancel::Interrupt;
 use crate::error::{Error, ErrorKind};
-use crate::failure::{Cause, Ended, Failure, Panicked, Payload};
+use crate::failure::{Cause, Ended, Failure, Panicked, Panics, Payload, discard};
 use crate::handover::HandedOver;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::deep_size::features::Unasked;
@@ -411,16 +411,27 @@ impl Engine {
     /// Counts the items that panicked on threads, and keeps as many of them as are wanted.
     fn keep_panics(&mut self) {
         if let Phase::Parallel(control, _) = &self.phase {
-            let mut panics = std::mem::take(&mut control.state().panics);
-            panics.sort_by_key(|(item, _)| *item);
-            panics.into_iter().for_each(|(item, payload)| self.keep_panic(item, payload));
+            let panics = control.state().panics.as_mut().map(Panics::take);
+            let Some((count, kept)) = panics else { return };
+            self.panicked += count;
+            kept.into_iter().for_each(|(item, payload)| self.keep_panic(item, payload));
+        }
+    }
+
+    /// How many panics are kept, where the run goes on without the items.
+    fn kept_panics(&self) -> Option<usize> {
+        match self.options.panics() {
+            OnPanic::Propagate => None,
+            OnPanic::Skip => Some(KEPT_PANICS),
+            OnPanic::Collect => Some(usize::MAX),
         }
     }
 
     fn keep_panic(&mut self, item: usize, payload: Payload) {
-        self.panicked += 1;
-        if self.options.panics() == OnPanic::Collect || self.panics.len() < KEPT_PANICS {
+        if Some(self.panics.len()) < self.kept_panics() {
             self.panics.push(Failure::new(item, Cause::Panic(Panicked::new(payload))));
+        } else {
+            discard(payload);
         }
     }
 
@@ -713,7 +724,7 @@ impl Engine {
         let ledger = self.ledger.clone();
         self.read_resident();
         self.start_watch()?;
-        let ways = Ways { ordered: self.ordered, tolerant: self.options.panics() != OnPanic::Propagate };
+        let ways = Ways { ordered: self.ordered, kept_panics: self.kept_panics() };
         let batch_size = plan.batch_size();
         // A sink that begins with a chunk is at work while the first whole batch is made; of slow items one for each thread.
         let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };

@@ -7,7 +7,7 @@ use super::account::{Account, Idle};
 use super::climb::Climb;
 use super::control::{ChunkId, Finished, Place};
 use super::jobs::Outcome;
-use crate::failure::Payload;
+use crate::failure::{Panics, Payload};
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
@@ -42,6 +42,14 @@ pub(super) struct Waiting {
     pub(super) id: ChunkId,
     pub(super) items: usize,
     pub(super) input_bytes: u64,
+}
+
+/// A panic that ends the run.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) payload: Payload,
+    /// True if the item has no result, so that the results of others close up.
+    pub(super) is_lost: bool,
 }
 
 #[derive(Debug)]
@@ -119,10 +127,9 @@ pub(crate) struct State {
     pub(super) collected: usize,
     pub(super) input_ended: bool,
     /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
-    pub(super) ending: BTreeMap<usize, Payload>,
-    /// Whether the run goes on without items that panic, and those that did.
-    pub(super) tolerant: bool,
-    pub(crate) panics: Vec<(usize, Payload)>,
+    pub(super) ending: BTreeMap<usize, Ending>,
+    /// Items that panicked, where the run goes on without them.
+    pub(crate) panics: Option<Panics>,
     /// Items that give no result, as far as those before them have not been made ready.
     pub(super) holes: BTreeSet<usize>,
     /// Chunks that ended, and stretches that the calling thread ran before.
@@ -433,7 +440,7 @@ mod tests {
         let situation = Situation { threads: 2, most: 2, budget: Bytes::mib(1), result_size: 8, ..situation(None) };
         let head_start = HeadStart { next: 100, outstanding: 0, chunks: 1, batch_size: 2000, first_batch: 100 };
         let room = Room { level: 2, cores: 2, most: 2, own: false };
-        let ways = Ways { ordered: true, tolerant: false };
+        let ways = Ways { ordered: true, kept_panics: None };
         let ledger = Ledger::new(Bytes::mib(1));
         let control = Control::new(situation, room, learned, ledger, head_start, ways, None);
         {

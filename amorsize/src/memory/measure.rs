@@ -138,6 +138,10 @@ pub struct Measure<T> {
     pub(crate) by: MeasuredBy,
 }
 
+/// The most that is believed of one value, whatever its type says: no address space of today has more,
+/// and sums of 65,000 of them still fit.
+const MOST_HEAP: u64 = 1 << 48;
+
 /// Bytes that results own on the heap, and that the calls needed for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heap {
@@ -153,8 +157,9 @@ pub(crate) struct Heap {
 
 impl Heap {
     fn of<T>(values: &[T], heap: impl Fn(&T) -> usize) -> Self {
-        values.iter().map(|value| heap(value) as u64).fold(Self::default(), |all, bytes| Self {
-            sum: all.sum + bytes,
+        let believed = |value| (heap(value) as u64).min(MOST_HEAP);
+        values.iter().map(believed).fold(Self::default(), |all, bytes| Self {
+            sum: all.sum.saturating_add(bytes),
             largest: all.largest.max(bytes),
             ..all
         })
@@ -163,7 +168,7 @@ impl Heap {
     /// Both, of calls one after the other.
     pub(crate) fn and(self, next: Self) -> Self {
         Self {
-            sum: self.sum + next.sum,
+            sum: self.sum.saturating_add(next.sum),
             largest: self.largest.max(next.largest),
             working: self.working.max(next.working),
             elsewhere: self.elsewhere || next.elsewhere,
