@@ -41,6 +41,9 @@ pub(crate) enum Limit {
 const DEFAULT_FRACTION: f64 = 0.5;
 /// Amorsize's default: five items are sampled.
 const DEFAULT_SAMPLE_SIZE: usize = 5;
+/// A mean of so many calls is off by a 256th of what they differ by, which is less than two runs do. An input without an end would
+/// be sampled until the budget is full.
+const MOST_SAMPLE_SIZE: usize = 1 << 16;
 /// More threads than any machine has cores; a larger number is a mistake, and rayon would start every one of them.
 const MOST_THREADS: usize = 65_535;
 
@@ -602,7 +605,7 @@ impl Options {
 
     /// The items of the sample: it keeps its results, so that all of them are in flight.
     pub(crate) fn sample_items(&self) -> usize {
-        self.sample_size.unwrap_or(DEFAULT_SAMPLE_SIZE).min(self.most_in_flight())
+        self.sample_size.unwrap_or(DEFAULT_SAMPLE_SIZE).min(MOST_SAMPLE_SIZE).min(self.most_in_flight())
     }
 
     /// The most items between the input and the sink, where there is a bound.

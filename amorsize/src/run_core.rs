@@ -109,15 +109,13 @@ impl Core {
             return;
         }
         self.begun = true;
+        let (least, _) = input.size_hint();
+        self.stock.asks.begin_run(least, self.engine.options().batch_items());
         let name = self.options().name();
         if let Some(callback) = self.callback.take().or_else(|| self.options().callback()) {
             self.engine.set_teller(Some(Teller::new(callback, name, self.stages.clone())));
         }
-        let total = || match self.stock.left(input) {
-            (least, Some(most)) if least == most => Some(least),
-            _ => None,
-        };
-        self.tools.span.begin(name, total);
+        self.tools.span.begin(name, || self.stock.left_exactly(input));
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -186,6 +184,7 @@ impl Core {
     pub(crate) fn plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<&Plan, Error> {
         self.check()?;
         self.begin(input);
+        self.tools.interrupts.begin();
         let _entered = self.tools.span.enter();
         let work = self.tools.work(function);
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
@@ -201,10 +200,7 @@ impl Core {
         if !self.verbose.is_on() {
             return Ok(());
         }
-        let total = match self.stock.left(input) {
-            (least, Some(most)) if least == most => Some(least + self.engine.items_done()),
-            _ => None,
-        };
+        let total = self.stock.left_exactly(input).map(|left| left + self.engine.items_done());
         let available = self.engine.budget()?.available;
         let (asked, share) = (self.options().batch_items(), self.options().limit().to_string());
         let plan = self.plan(input, function)?.clone();
@@ -268,12 +264,18 @@ impl Core {
             // An input without an end, of which somebody wants what there is when the run is interrupted.
             least = 0;
         }
-        let count = least.saturating_add(self.kept.len());
+        let mut count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
         if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget().map_err(none)?.bytes {
-            return Err(none(self.too_many(count)));
+            if input.is_indexed() {
+                return Err(none(self.too_many(count)));
+            }
+            // Other inputs may be wrong about how many items they have.
+            count = 0;
         }
-        let Some(mut all) = collector.room_for(count) else { return Err(none(self.too_many(count))) };
+        let Some(mut all) = collector.room_for(count).or_else(|| collector.room_for(0)) else {
+            return Err(none(self.too_many(count)));
+        };
         if self.engine.is_under_way() || self.options().panics() != OnPanic::Propagate {
             // Where items panic, the places of their results stay empty.
             all.lend_nothing();

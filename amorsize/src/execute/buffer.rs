@@ -29,7 +29,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{ptr, slice};
 
+use super::asks::Asks;
 use super::indexed::{First, Unwritten};
+use super::line::Way;
 use super::pages::{Advice, LARGE, Pages};
 use super::stages::{Clock, Scratch};
 use crate::memory::measure::Heap;
@@ -299,8 +301,9 @@ impl Items {
         self.kind.check(mark);
         assert_eq!(self.len(), 0, "a buffer is filled only when it is empty");
         (self.next, self.end) = (0, 0);
-        // An iterator that knows its end spares the allocation for what will not come.
-        let most = upper.map_or(most, |upper| upper.min(most));
+        // An iterator that knows its end spares the allocation for what will not come. One that is wrong about it gives the
+        // rest when it is asked again.
+        let most = upper.map_or(most, |upper| upper.max(1).min(most));
         if self.block.capacity < most {
             // The first stretches of a run grow by steps; one allocation that a first-level cache holds several times saves those
             // between them. An input that ends before is given what it needs.
@@ -880,18 +883,38 @@ impl<T, R> Types<T, R> {
         unwritten.is_some()
     }
 
-    /// Takes up to `most` items from `input` into a chunk without items.
-    pub(crate) fn fill(self, chunk: &mut RawChunk, input: &mut impl Iterator<Item = T>, most: usize) {
+    /// Takes up to `most` items from `input` into a chunk without items, as far as `asks` allows.
+    /// Says if the input has ended: only `None` says that, whatever its `size_hint` does.
+    pub(crate) fn fill(
+        self,
+        chunk: &mut RawChunk,
+        input: &mut impl Iterator<Item = T>,
+        most: usize,
+        (asks, way): (&mut Asks, Way),
+    ) -> bool {
         let items = &mut chunk.items;
         let most = items.prepare(self.mark, most, input.size_hint().1);
         let start = items.block.places.cast::<T>();
+        let mut look_at = asks.begin(most, way);
         let mut filled = Counted { count: 0, out: &mut items.end };
+        let mut has_ended = false;
         while filled.count < most {
-            let Some(item) = input.next() else { break };
+            let Some(item) = input.next() else {
+                has_ended = true;
+                break;
+            };
             // SAFETY: `count < most <= capacity`, the place holds nothing yet, and the mark shows that it is one for a `T`.
             unsafe { start.wrapping_add(filled.count).write(item) };
             filled.count += 1;
+            if filled.count == look_at {
+                match asks.look(filled.count, most, way) {
+                    Some(next) => look_at = next,
+                    None => break,
+                }
+            }
         }
+        asks.end();
+        has_ended
     }
 
     /// The waiting items of a chunk that are written.
@@ -994,7 +1017,7 @@ mod tests {
 
     fn filled(types: Both, values: &[Value]) -> Box<RawChunk> {
         let mut chunk = types.chunk();
-        types.fill(&mut chunk, &mut values.iter().cloned(), values.len());
+        types.fill(&mut chunk, &mut values.iter().cloned(), values.len(), (&mut Asks::default(), Way::Worker));
         chunk
     }
 
@@ -1035,7 +1058,7 @@ mod tests {
         let types = Types::<u32, u32>::new();
         let mut chunk = types.chunk();
         for round in 0..3u32 {
-            types.fill(&mut chunk, &mut (0..100).map(|i| i + round), 5);
+            types.fill(&mut chunk, &mut (0..100).map(|i| i + round), 5, (&mut Asks::default(), Way::Worker));
             chunk.results.ensure(5);
             types.quota(&mut chunk, 5).run(|item| item);
             assert_eq!(types.into_vec(chunk.results.take()), (round..round + 5).collect::<Vec<_>>());
@@ -1159,7 +1182,15 @@ mod tests {
         let (mine, types) = (values(10), Both::new());
         let mut chunk = types.chunk();
         let mut input = mine.iter().map(|value| if **value == 7 { panic!("seven") } else { Arc::clone(value) });
-        assert!(catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut input, 10))).is_err());
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| types.fill(
+                &mut chunk,
+                &mut input,
+                10,
+                (&mut Asks::default(), Way::Worker)
+            )))
+            .is_err()
+        );
         assert_eq!(chunk.items(), 7);
         drop(chunk);
         assert!(all_dropped_but_mine(&mine));
@@ -1181,7 +1212,7 @@ mod tests {
     fn a_buffer_of_other_types_is_refused() {
         let (strings, numbers) = (Types::<String, String>::new(), Types::<u64, u64>::new());
         let mut chunk = numbers.chunk();
-        numbers.fill(&mut chunk, &mut (0..3), 3);
+        numbers.fill(&mut chunk, &mut (0..3), 3, (&mut Asks::default(), Way::Worker));
         let refused = |body: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(body)).is_err());
         refused(&mut || assert!(strings.items_of(&chunk)[0].is_empty()));
         refused(&mut || drop(strings.into_vec(numbers.in_buffer(vec![1]))));
@@ -1190,7 +1221,10 @@ mod tests {
         assert_eq!(numbers.take_item(&mut chunk), 0);
         refused(&mut || strings.put_back(&mut chunk, String::new()));
         refused(&mut || drop(strings.collected(numbers.collector().room_for(1).unwrap())));
-        refused(&mut || strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1));
+        refused(&mut || {
+            let asks = &mut Asks::default();
+            strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1, (asks, Way::Worker));
+        });
         refused(&mut || strings.collector().room_for(1).unwrap().add(numbers.in_buffer(Vec::new())));
     }
 
@@ -1323,7 +1357,7 @@ mod tests {
         }
         let fill = |(mut room, items): (Results, Range<usize>)| {
             let mut chunk = types.chunk();
-            types.fill(&mut chunk, &mut items.clone(), items.len());
+            types.fill(&mut chunk, &mut items.clone(), items.len(), (&mut Asks::default(), Way::Worker));
             // As it is when a chunk's start is not its only one.
             room.ensure(items.len() / 2);
             chunk.results = room;
@@ -1370,7 +1404,7 @@ mod tests {
         for part in 0..3 {
             let mut chunk = types.chunk();
             let items = (part * count as u64 / 3..(part + 1) * count as u64 / 3).collect::<Vec<_>>();
-            types.fill(&mut chunk, &mut items.iter().copied(), items.len());
+            types.fill(&mut chunk, &mut items.iter().copied(), items.len(), (&mut Asks::default(), Way::Worker));
             chunk.results = all.place(items.len());
             types.quota(&mut chunk, items.len()).run(|item| !item);
             all.add(chunk.results.take());
@@ -1436,7 +1470,7 @@ mod tests {
         assert!(chunk.item_buffer() <= 4 << 10);
         assert!(types.into_vec(chunk.results.take()).into_iter().eq(5..100_005));
         // The buffer is used again, for what is written at once too.
-        types.fill(&mut chunk, &mut (0..1_000), 1_000);
+        types.fill(&mut chunk, &mut (0..1_000), 1_000, (&mut Asks::default(), Way::Worker));
         run_all(types, &mut chunk, 1_000);
         assert!(types.into_vec(chunk.results.take()).into_iter().eq(0..1_000));
     }
@@ -1498,7 +1532,15 @@ mod tests {
         chunk.results.ensure(20);
         assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 11).quota())).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| types.note(&mut chunk, &mut (0..3), Slices::none(), 3))).is_err());
-        assert!(catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut (0..3), 3))).is_err());
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| types.fill(
+                &mut chunk,
+                &mut (0..3),
+                3,
+                (&mut Asks::default(), Way::Worker)
+            )))
+            .is_err()
+        );
         assert!(catch_unwind(AssertUnwindSafe(|| types.put_one(&mut chunk, 3))).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| types.take_item(&mut chunk))).is_err(), "none is written");
         assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 1).quota())).is_err(), "none is written");
@@ -1572,7 +1614,7 @@ mod tests {
     fn values_of_no_size_are_counted() {
         let types = Types::<(), ()>::new();
         let mut chunk = types.chunk();
-        types.fill(&mut chunk, &mut std::iter::repeat_n((), 5), 5);
+        types.fill(&mut chunk, &mut std::iter::repeat_n((), 5), 5, (&mut Asks::default(), Way::Worker));
         let mut all = types.collector().room_for(5).unwrap();
         chunk.results = all.place(5);
         types.quota(&mut chunk, 5).run(|()| ());

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::memory::Bytes;
 use crate::memory::source;
 use crate::memory::tracking;
+use crate::plan::CHUNK_SECONDS;
 
 /// The caller looks at resident memory at least this often while it waits.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
@@ -84,7 +85,9 @@ impl Conductor<'_> {
             tracking::settle(self.control.take_kept());
             while let Some(finished) = self.control.take_ready() {
                 // The sink may take its time. No more is pulled than is handed over, or the results would pile up.
-                self.feed(line, 1, start_job);
+                if !line.may_wait() {
+                    self.feed(line, 1, start_job);
+                }
                 if let Some(flow) = self.handed_over(self.control.in_sink(|| line.hand_over(finished))) {
                     return Ok(flow);
                 }
@@ -93,6 +96,14 @@ impl Conductor<'_> {
             if let Some(interrupt) = self.work.interrupts.now() {
                 self.control.pause(true);
                 return Err(interrupted(interrupt, self.control.state().learned.items, self.begun.elapsed()));
+            }
+            if line.is_to_flush(false)
+                && let Some(flow) = self.handed_over(self.control.in_sink(|| line.flush()))
+            {
+                return Ok(flow);
+            }
+            if line.may_wait() && !self.worker && self.control.wait_for_result(line.stock.asks.pace()) {
+                continue;
             }
             self.feed(line, self.control.most_pulls(), start_job);
             if self.slower.is_none() && self.is_slower() {
@@ -104,7 +115,7 @@ impl Conductor<'_> {
                     return Ok(Flow::Continue);
                 }
                 return Ok(self
-                    .handed_over(self.control.in_sink(|| line.outlet.flush()))
+                    .handed_over(self.control.in_sink(|| line.flush()))
                     .filter(|&flow| flow == Flow::Stop)
                     .unwrap_or(Flow::Continue));
             }
@@ -114,7 +125,7 @@ impl Conductor<'_> {
             }
             let (short, stuck) = self.control.shortage();
             if short {
-                let accepted = self.control.in_sink(|| line.outlet.flush());
+                let accepted = self.control.in_sink(|| line.flush());
                 if let Some(flow) = self.handed_over(accepted) {
                     return Ok(flow);
                 }
@@ -171,16 +182,23 @@ impl Conductor<'_> {
             }
         };
         // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
+        let mut asked = 0.0;
         for _ in 0..most_pulls {
             let ended = line.ended() || self.slower.is_some();
-            let count = if ended { 0 } else { self.control.items_wanted(line.outlet.collected()) };
+            let count = if ended { 0 } else { self.control.items_wanted(line.outlet.collected(), line.may_wait()) };
             if count == 0 {
                 break;
             }
-            if let (Some(pulled), seconds) = self.control.in_input(|| line.pull(count)) {
+            let (pulled, seconds) = self.control.in_input(|| line.pull(count));
+            if let Some(pulled) = pulled {
                 self.control.enqueue(pulled.id, pulled.items, pulled.heap, seconds);
             }
             start_jobs();
+            asked += seconds;
+            // What ended meanwhile is handed over, and an interrupt is heeded, before the input is asked again.
+            if line.may_wait() || asked >= CHUNK_SECONDS {
+                break;
+            }
         }
         if line.ended() {
             self.control.end_input();

@@ -40,6 +40,9 @@ use crate::time_use::TimeUse;
 /// Where a chunk is kept.
 pub(crate) type ChunkId = usize;
 
+/// The caller waits no longer for a result before it asks an input: so long it heeds no interrupt.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
 /// Stands for the item of a panic that no call made.
 pub(super) const NO_ITEM: usize = usize::MAX;
 
@@ -206,6 +209,7 @@ impl Control {
                 wanted_items: 1,
                 caller_holds: false,
                 collected: 0,
+                input_may_wait: false,
                 input_ended: false,
                 ending: BTreeMap::new(),
                 panics: kept_panics.map(Panics::new),
@@ -391,10 +395,12 @@ impl Control {
 
     /// Items to pull next, or 0 where enough wait already, the budget has no room for more inputs, or
     /// no more may be in flight. `collected` is what the caller's collection has, where it has one.
-    pub(crate) fn items_wanted(&self, collected: Option<usize>) -> usize {
+    /// Of an input that may wait no more is asked than keeps the threads busy.
+    pub(crate) fn items_wanted(&self, collected: Option<usize>, may_wait: bool) -> usize {
         let mut state = self.state();
+        state.input_may_wait = may_wait;
         state.collected = collected.unwrap_or(0);
-        let items = state.items_meanwhile();
+        let items = if may_wait { 0 } else { state.items_meanwhile() };
         if !state.wants_items(state.ahead() - 1, items, self.limit()) {
             return 0;
         }
@@ -541,6 +547,26 @@ impl Control {
         if !state.caller_is_needed(self.limit()) {
             drop(self.caller.wait_timeout(state, most));
         }
+    }
+
+    /// Waits for results of calls that are expected to end before an input that may wait gives its next
+    /// item, which takes `pace` seconds. Says if there are results to hand over.
+    pub(crate) fn wait_for_result(&self, pace: f64) -> bool {
+        let mut state = self.state();
+        if state.learned.recent_seconds() >= pace {
+            return state.has_ready();
+        }
+        // A call that takes longer than those before does not keep the input from being asked.
+        let until = now() + Duration::from_secs_f64(pace).min(LONGEST_WAIT);
+        while !state.has_ready() && state.queued + state.running_items > 0 {
+            let left = until.saturating_duration_since(now());
+            if left.is_zero() {
+                break;
+            }
+            state.wanted_items = 1;
+            state = self.caller.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.has_ready()
     }
 
     /// Whether the caller has something to do, for one that does not sleep.

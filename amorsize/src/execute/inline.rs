@@ -55,7 +55,7 @@ impl Engine {
         loop {
             self.look(line.outlet.collects());
             if line.ended() {
-                let accepted = line.outlet.flush();
+                let accepted = line.flush();
                 self.release(accepted.items, accepted.bytes);
                 self.plan = planned;
                 return Ok(Inline::Done(if accepted.flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
@@ -72,7 +72,8 @@ impl Engine {
             } else if self.spent >= self.decide_at && planned.is_none() {
                 planned = self.decide(line)?;
             }
-            if let Some(plan) = planned.take_if(|plan| plan.threads() > 1) {
+            let may_overlap = line.stock.asks.may_overlap();
+            if let Some(plan) = planned.take_if(|plan| may_overlap && plan.threads() > 1) {
                 let left = line.left_exactly();
                 let (threads, done) = (plan.threads(), self.done());
                 if line.outlet.collects() || self.alone.begin(&self.learned, threads, left, done) == Next::Threads {
@@ -80,13 +81,21 @@ impl Engine {
                     return Ok(Inline::GoParallel(Box::new(plan)));
                 }
                 if self.options.batch_items().is_none() {
-                    let accepted = line.outlet.flush();
+                    let accepted = line.flush();
                     self.release(accepted.items, accepted.bytes);
                     if accepted.flow != Flow::Continue {
                         return Ok(Inline::Done(accepted.flow));
                     }
                 }
                 line.outlet.set_batch_size(alone::items_at_once(&self.learned));
+            }
+            if line.is_to_flush(true) {
+                let accepted = line.flush();
+                self.release(accepted.items, accepted.bytes);
+                if accepted.flow != Flow::Continue {
+                    self.plan = planned;
+                    return Ok(Inline::Done(accepted.flow));
+                }
             }
             let room = self.in_flight_room(line.outlet);
             let mut most = self.affordable().min(room);
@@ -95,7 +104,7 @@ impl Engine {
                     self.budget()?;
                     continue;
                 }
-                let accepted = line.outlet.flush();
+                let accepted = line.flush();
                 self.release(accepted.items, accepted.bytes);
                 if accepted.flow != Flow::Continue {
                     self.plan = planned;
@@ -136,7 +145,8 @@ impl Engine {
         // Of the few items of a sample it matters more what they took.
         let is_sample = self.learned.items < self.options.sample_items();
         let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
-        let timed = count as f64 * self.pace > apart;
+        // What an input and a sink take that wait for each other is not to pass for the calls' time.
+        let timed = count as f64 * self.pace > apart || line.may_wait();
         let (mut done, mut stretch, mut accepted) = self.inline_part(line, count, timed, measured);
         let is_few = self.alone.is_faster() && alone::fills_memory(&self.learned);
         if is_few && measured.is_none() && self.resident.is_none() {
@@ -161,7 +171,8 @@ impl Engine {
         let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64() - done.measuring;
         self.now = Some(now);
         if !timed {
-            stretch.seconds = seconds;
+            stretch.seconds = seconds - done.asked;
+            self.beside_calls += done.asked;
         } else if stretch.items > 0 {
             let handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0);
             self.learned.handling = handling / stretch.items as f64;
@@ -171,9 +182,11 @@ impl Engine {
             self.item_bound = bound(seconds / stretch.items.max(1) as f64);
         }
         self.learned.add(stretch);
-        let least = if timed { stretch.seconds } else { (seconds - STRETCH_SECONDS).max(0.0) };
+        line.note_calls(&stretch);
+        let least = if timed { stretch.seconds } else { (stretch.seconds - STRETCH_SECONDS).max(0.0) };
         self.pace = least / stretch.items.max(1) as f64;
-        self.spent += seconds;
+        // Nothing is decided sooner because the input waits.
+        self.spent += if line.may_wait() { seconds - done.asked } else { seconds };
         if let Some(payload) = done.panic {
             // An item that has its result panicked while that was measured, and stays.
             let item = if done.is_lost { self.next } else { self.next.saturating_sub(1) };
@@ -225,7 +238,7 @@ impl Engine {
         let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
         self.next += done.items;
-        self.chunks += 1;
+        self.chunks += usize::from(done.items > 0 || done.panic.is_some());
         (done, stretch, accepted)
     }
 
@@ -281,7 +294,7 @@ impl Engine {
         line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
         // Decided again when as much was spent once more, so that all decisions together cost little.
         self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);
-        if plan.threads() == 1 {
+        if plan.threads() == 1 || !line.stock.asks.may_overlap() {
             return Ok(None);
         }
         line.work.span.planned(&plan);

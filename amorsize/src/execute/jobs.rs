@@ -299,7 +299,8 @@ impl Control {
             state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
             state.queued += rest_items;
         }
-        let unwanted = outcome.panic.and_then(|payload| self.note_panic(&mut state, grant.start + done, lost > 0, payload));
+        let unwanted =
+            outcome.panic.and_then(|payload| self.note_panic(&mut state, grant.start + done, lost > 0, payload));
         if done > 0 {
             let chunk = Finished { id: grant.id, start: grant.start, items: done, bytes: outcome.stretch.bytes };
             state.finished.insert(grant.start, chunk);

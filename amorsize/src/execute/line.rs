@@ -3,12 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
+use super::asks::Asks;
 use super::buffer::{Collection, RawChunk, Results, Slices, Types};
 use super::chunk::Work;
 use super::control::{ChunkId, Finished};
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking::{self, Frame};
+use crate::sample::Stretch;
 use crate::thread_time::{Measuring, Use};
 
 /// Whether a run is to go on after results were handed over.
@@ -152,10 +154,22 @@ impl Outlet for Kept {
     }
 }
 
+/// How items are taken from an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// For the calling thread; the clock is read where that is a small part of the calls.
+    Inline { timed: bool },
+    /// For a worker.
+    Worker,
+}
+
 /// Where items come from.
 pub(crate) trait Input {
-    /// Takes up to `most` items into a chunk without items. Where it is for a `worker`, that may be left to write them down.
-    fn fill(&mut self, chunk: &mut RawChunk, most: usize, worker: bool);
+    /// Takes up to `most` items into a chunk without items, as far as `asks` allows, and says if the
+    /// input has ended. A worker may be left to write them down.
+    fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool;
+    /// True if the lengths that the input tells are the truth, because it is a range or a slice.
+    fn is_indexed(&mut self) -> bool;
     /// Items that are left, at least and at most.
     fn size_hint(&mut self) -> (usize, Option<usize>);
     /// A chunk without items.
@@ -198,12 +212,18 @@ impl<I: IntoIterator, R> Source<I, R> {
 }
 
 impl<I: IntoIterator, R> Input for Source<I, R> {
-    fn fill(&mut self, chunk: &mut RawChunk, most: usize, worker: bool) {
+    fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool {
         let (types, slices) = (self.types, self.slices);
         let iterator = self.iterator();
-        if !(worker && types.note(chunk, iterator, slices, most)) {
-            types.fill(chunk, iterator, most);
+        if way == Way::Worker && types.note(chunk, iterator, slices, most) {
+            return chunk.items() < most;
         }
+        types.fill(chunk, iterator, most, (asks, way))
+    }
+
+    fn is_indexed(&mut self) -> bool {
+        let (types, slices) = (self.types, self.slices);
+        types.note(&mut types.chunk(), self.iterator(), slices, 0)
     }
 
     fn size_hint(&mut self) -> (usize, Option<usize>) {
@@ -219,6 +239,7 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
 #[derive(Default)]
 pub(crate) struct Stock {
     ended: bool,
+    pub(crate) asks: Asks,
     /// What the calling thread enters its calls with.
     ledger: Option<Ledger>,
     /// Items pulled for the calling thread itself that are not run yet.
@@ -266,6 +287,13 @@ impl Stock {
         let (least, most) = input.size_hint();
         (least.saturating_add(held), most.and_then(|most| most.checked_add(held)))
     }
+
+    /// Items of an input that are left, where it says so, which it may be wrong about. No input has as
+    /// many as there are addresses.
+    pub(crate) fn left_exactly(&self, input: &mut dyn Input) -> Option<usize> {
+        let (least, most) = self.left(input);
+        most.filter(|&most| most == least && most <= isize::MAX as usize)
+    }
 }
 
 /// What the calling thread did by itself.
@@ -282,6 +310,8 @@ pub(crate) struct Inlined {
     pub(crate) used: Option<Use>,
     /// Seconds that it took to find that out.
     pub(crate) measuring: f64,
+    /// Seconds that the input took, where they were timed.
+    pub(crate) asked: f64,
     pub(crate) panic: Option<Payload>,
     /// True if an item was taken by the call that panicked, and has no result.
     pub(crate) is_lost: bool,
@@ -304,8 +334,8 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// A chunk with up to `count` items, for the calling thread or a worker.
-    fn take(&mut self, count: usize, worker: bool) -> Box<RawChunk> {
+    /// A chunk with up to `count` items.
+    fn take(&mut self, count: usize, way: Way) -> Box<RawChunk> {
         if let Some(held) = self.stock.held.take() {
             return held;
         }
@@ -313,28 +343,32 @@ impl Line<'_> {
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
         chunk.is_unmeasurable = false;
         if !self.stock.ended {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, worker))) {
-                // The items before the panic are run where the caller goes on.
-                self.stock.hold(chunk);
-                resume_unwind(payload);
+            match catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, way))) {
+                // An iterator that said `None` is not asked again: it need not be fused.
+                Ok(has_ended) => self.stock.ended = has_ended,
+                Err(payload) => {
+                    // The items before the panic are run where the caller goes on.
+                    self.stock.hold(chunk);
+                    resume_unwind(payload);
+                }
             }
-            // An iterator that said `None` is not asked again: it need not be fused.
-            self.stock.ended = chunk.items() < count;
         }
         chunk
     }
 
-    fn fill(&mut self, chunk: &mut RawChunk, count: usize, worker: bool) {
+    fn fill(&mut self, chunk: &mut RawChunk, count: usize, way: Way) -> bool {
+        let asks = &mut self.stock.asks;
         if !self.work.tracks {
-            return self.input.fill(chunk, count, worker);
+            return self.input.fill(chunk, count, way, asks);
         }
         let buffer = chunk.item_buffer();
         let frame = Frame::begin();
-        self.input.fill(chunk, count, worker);
+        let has_ended = self.input.fill(chunk, count, way, asks);
         let used = frame.end().retained();
         tracking::settle(used);
         let own = chunk.item_buffer() as i64 - buffer as i64;
         chunk.item_heap = u64::try_from(used - own).unwrap_or(0) / chunk.items().max(1) as u64;
+        has_ended
     }
 
     fn place(&mut self, chunk: &mut RawChunk, count: usize) {
@@ -352,7 +386,8 @@ impl Line<'_> {
         timed: bool,
         measured: Option<bool>,
     ) -> (Inlined, Results) {
-        let mut chunk = self.take(count, false);
+        self.stock.asks.seconds = 0.0;
+        let mut chunk = self.take(count, Way::Inline { timed });
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
@@ -364,6 +399,7 @@ impl Line<'_> {
             seconds: None,
             used: None,
             measuring: 0.0,
+            asked: self.stock.asks.seconds,
             panic: None,
             is_lost: false,
         };
@@ -406,12 +442,42 @@ impl Line<'_> {
     pub(crate) fn hand_over_inlined(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
         let accepted = self.outlet.accept(results, start, bytes);
         self.outlet.reclaim();
+        self.note(accepted)
+    }
+
+    /// Hands over what is held back to fill a batch.
+    pub(crate) fn flush(&mut self) -> Accepted {
+        let accepted = self.outlet.flush();
+        self.note(accepted)
+    }
+
+    fn note(&mut self, accepted: Accepted) -> Accepted {
+        if accepted.items > 0 {
+            self.stock.asks.handed_over();
+        }
         accepted
+    }
+
+    /// True if results are held back that are to be handed over before the input is asked again.
+    pub(crate) fn is_to_flush(&self, inline: bool) -> bool {
+        self.stock.asks.hand_over_first(inline) && self.stock.held_items() == 0 && self.outlet.holds()
+    }
+
+    /// Notes how long calls took that the calling thread made.
+    pub(crate) fn note_calls(&mut self, stretch: &Stretch) {
+        if stretch.items > 0 {
+            self.stock.asks.note_call(stretch.seconds / stretch.items as f64);
+        }
+    }
+
+    /// True if the input may wait when it is asked, so that nothing is to be left undone before.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.stock.asks.may_wait()
     }
 
     /// Pulls up to `count` items for a worker, if there are any.
     pub(crate) fn pull(&mut self, count: usize) -> Option<Pulled> {
-        let mut chunk = self.take(count, true);
+        let mut chunk = self.take(count, Way::Worker);
         let items = chunk.items();
         if items == 0 {
             self.stock.recycle(chunk);
@@ -435,7 +501,8 @@ impl Line<'_> {
         let mut chunk = self.work.chunks.remove(finished.id);
         let results = chunk.results.take();
         self.stock.recycle(chunk);
-        self.outlet.accept(results, finished.start, finished.bytes)
+        let accepted = self.outlet.accept(results, finished.start, finished.bytes);
+        self.note(accepted)
     }
 
     /// Items that are left, at least and at most.
@@ -445,12 +512,16 @@ impl Line<'_> {
 
     /// Items that are left, where the input knows it.
     pub(crate) fn left_exactly(&mut self) -> Option<usize> {
-        let (least, most) = self.left();
-        most.filter(|&most| most == least)
+        self.stock.left_exactly(self.input)
     }
 
-    /// Whether there is no item left, as far as it can be told without taking one.
+    /// True if there is no item left, as far as the input has said so. One that claims to have no more
+    /// is asked for another.
     pub(crate) fn ended(&mut self) -> bool {
-        if self.stock.ended { self.stock.held_items() == 0 } else { self.left().1 == Some(0) }
+        if !self.stock.ended && self.left().1 == Some(0) {
+            let chunk = self.take(1, Way::Inline { timed: false });
+            self.stock.hold(chunk);
+        }
+        self.stock.ended && self.stock.held_items() == 0
     }
 }

@@ -10,6 +10,7 @@
 
 mod account;
 mod alone;
+mod asks;
 pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
@@ -464,7 +465,7 @@ impl Engine {
         let outcome = self.run_to_its_end(line);
         if outcome.is_err() {
             // Nothing that is finished is held back.
-            let accepted = line.outlet.flush();
+            let accepted = line.flush();
             self.release(accepted.items, accepted.bytes);
         }
         outcome

@@ -60,6 +60,12 @@ impl Engine {
             self.sample_alone(line, &mut beside, self.options.sample_items() - together)?;
             self.sample_together(line, together)?;
             self.sample_alone(line, &mut beside, self.options.sample_items())?;
+            if let Some(interrupt) = line.work.interrupts.now() {
+                let error = self.interrupted(interrupt);
+                self.begun = None;
+                self.elapsed += begun.elapsed();
+                return Err(error.into());
+            }
             self.begun = None;
             self.sampled_seconds = self.learned.seconds_per_item();
             beside.settle(&mut self.learned.waits);

@@ -125,6 +125,8 @@ pub(crate) struct State {
     pub(super) caller_holds: bool,
     /// Results that a collection has taken: they are outstanding, and no longer in flight.
     pub(super) collected: usize,
+    /// True if the input is asked one by one.
+    pub(super) input_may_wait: bool,
     pub(super) input_ended: bool,
     /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
     pub(super) ending: BTreeMap<usize, Ending>,
@@ -370,6 +372,9 @@ impl State {
 
     /// Chunks that are to wait for the workers.
     pub(super) fn ahead(&self) -> usize {
+        if self.input_may_wait {
+            return self.threads;
+        }
         let seconds = chunk_seconds(self.situation.threads, self.threads);
         (AHEAD * self.threads as f64 * CHUNK_SECONDS / seconds) as usize
     }
@@ -468,7 +473,7 @@ mod tests {
     fn no_more_items_are_wanted_than_may_be_in_flight() {
         let control = run(0.0, 3);
         let bounded = |most| control.state().situation.in_flight = most;
-        assert!(control.items_wanted(None) > 8);
+        assert!(control.items_wanted(None, false) > 8);
         {
             // Those that are ready, one in the caller's batch, and two that wait to be run.
             let mut state = control.state();
@@ -476,13 +481,13 @@ mod tests {
         }
         let wanted = [9, 8, 7, 6, 5].map(|most| {
             bounded(Some(most));
-            control.items_wanted(None)
+            control.items_wanted(None, false)
         });
         assert_eq!(wanted, [1, 1, 1, 0, 0]);
         assert_eq!(control.state().in_flight_room(), 0);
         // What a collection took does not count.
         bounded(Some(4));
-        assert_eq!((control.items_wanted(Some(1)), control.items_wanted(Some(3))), (0, 1));
+        assert_eq!((control.items_wanted(Some(1), false), control.items_wanted(Some(3), false)), (0, 1));
         assert_eq!(control.state().in_flight_room(), 1);
     }
 

@@ -28,7 +28,13 @@ impl Engine {
         let most = self.options.sample_items().saturating_sub(ALONE);
         // After a panic that comes before another one, a run stays on threads.
         let is_inline = matches!(self.phase, Phase::Inline);
-        if !is_inline || most < 2 || self.learned.recent_seconds() < LEAST_SECONDS || pool::is_worker() {
+        // An input that may wait is not asked again before the items that it gave are run.
+        if line.may_wait()
+            || !is_inline
+            || most < 2
+            || self.learned.recent_seconds() < LEAST_SECONDS
+            || pool::is_worker()
+        {
             return Ok(0);
         }
         let threads = self.situation(line)?.threads;

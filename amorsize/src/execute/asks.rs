@@ -1,0 +1,249 @@
+//! How an input is asked for items: many at a time, or one by one where it may wait.
+//!
+//! The calling thread asks the input and hands results over. While it waits within `next()` it can
+//! hand over nothing, and the input may wait for just that: a channel on which another thread sends a
+//! question when it has the answer to the last one. Nobody can tell before if `next()` will wait. So
+//! an input that was seen to wait is asked one by one, and whatever was taken is started, and whatever
+//! is ready is handed over, before it is asked again. An input that doesn't know if there is another
+//! item is treated like that from the beginning: for its first items, and as long as its calls are so
+//! short that the calling thread makes them by itself.
+
+use std::time::{Duration, Instant};
+
+use super::line::Way;
+use crate::system_calls;
+
+/// So many quick asks in a row show that an input does not wait now. With fewer, items that had come
+/// while the calling thread did something else would pass for an input that never waits.
+const QUICK_IN_A_ROW: u32 = 16;
+/// An item that comes within this time was not waited for: a thread that sleeps takes 5 us to wake,
+/// and to read the next block of a file takes less.
+const QUICK: Duration = Duration::from_micros(2);
+/// Items that come later than expected by so much may have been waited for.
+const LATE: Duration = Duration::from_micros(20);
+/// Where the system can't say if a thread slept, an item that took so long was waited for.
+const SLEPT: Duration = Duration::from_micros(20);
+/// Items are taken for this long at a time: as long as a chunk is to run.
+const LONGEST: Duration = Duration::from_millis(1);
+/// An input that doesn't know how many items it has gives no more between two looks at the clock: so
+/// many are late by their own waits alone where it begins to wait.
+const BETWEEN_LOOKS: usize = 16;
+/// One that knows it gives up to these, because most of those never wait.
+const BETWEEN_LOOKS_AT_MOST: usize = 4096;
+/// No longer than this is expected to pass between two looks, in seconds: a tenth of `LONGEST`.
+const SECONDS_BETWEEN_LOOKS: f64 = 1e-4;
+/// The input is asked for no longer than this, in seconds, while results wait to fill a batch. A sink
+/// that takes a millisecond for each batch is then busy for a hundredth of the time.
+const HELD_SECONDS: f64 = 0.1;
+/// Calls that take this long, in seconds, are made while an input is asked that gives its items quickly:
+/// a thread that waits for a result looks for it for as long before it goes to sleep, and if it sleeps
+/// its items don't come quickly.
+const LONG: f64 = 5e-6;
+/// They also take so many times as long as the input takes for an item; others gain little by threads.
+const TIMES_PACE: f64 = 4.0;
+/// So many more long calls than others show that calls are long: during some other programs may have
+/// had the core.
+const LONG_CALLS: u32 = 16;
+/// One that takes this long, in seconds, shows it by itself: for so long a busy core is not taken away.
+const CERTAINLY_LONG: f64 = 20e-3;
+/// Of asks that are made one by one, one in so many is timed while they are quick: two
+/// looks at the clock take 46 ns, and an ask with all that follows 200.
+const TIMED_ONE_IN: u32 = 8;
+
+/// What is known of the asks of a run's input.
+#[derive(Debug, Default)]
+pub(crate) struct Asks {
+    /// The input says that it may have no further item.
+    is_open: bool,
+    /// Results wait for batches of a size that was asked for.
+    fills_batches: bool,
+    /// Asks that are still made one by one.
+    single: u32,
+    /// True if results are handed over before the next ask.
+    hands_over: bool,
+    /// True if it is looked at closely whether asks wait.
+    closely: bool,
+    /// True if an item was waited for since the last ones that came quickly.
+    slept: bool,
+    /// Asks since one was timed.
+    untimed: u32,
+    /// Long calls, less those that were not.
+    long_calls: u32,
+    /// Seconds that an item takes to come, of late.
+    pace: f64,
+    /// Seconds of asks since results were last handed over.
+    held: f64,
+    /// Seconds of the last fill, where it was timed.
+    pub(crate) seconds: f64,
+    fill: Option<Fill>,
+}
+
+/// A fill that is under way, and timed.
+#[derive(Debug)]
+struct Fill {
+    begun: Instant,
+    looked: Instant,
+    taken: usize,
+    switches: Option<u64>,
+}
+
+impl Asks {
+    /// Begins to ask an input that says it has `least` items at least, for batches of a size that was
+    /// `asked` for or not.
+    pub(crate) fn begin_run(&mut self, least: usize, asked: Option<usize>) {
+        self.is_open = least == 0;
+        self.fills_batches = asked.is_some_and(|items| items > 1);
+        if self.is_open {
+            (self.single, self.hands_over) = (QUICK_IN_A_ROW, true);
+        }
+    }
+
+    /// True if calls are so long that they are made while the input is asked. Items that were waited
+    /// for, or that came at once after a result was handed over, may have been sent because of that
+    /// result; then to ask for the next one before the call has ended is to wait for ever. With calls
+    /// of a millisecond and more that is risked, because so much time is lost otherwise.
+    pub(crate) fn may_overlap(&self) -> bool {
+        !self.is_open || self.long_calls >= LONG_CALLS
+    }
+
+    /// Notes how many `seconds` a call took that the calling thread made.
+    pub(crate) fn note_call(&mut self, seconds: f64) {
+        let least = if self.slept { LONGEST.as_secs_f64() } else { LONG.max(TIMES_PACE * self.pace) };
+        let is_long = seconds >= least;
+        self.long_calls = match is_long {
+            true if seconds >= CERTAINLY_LONG => LONG_CALLS,
+            true => (self.long_calls + 1).min(LONG_CALLS),
+            false => self.long_calls.saturating_sub(1),
+        };
+    }
+
+    /// True if whatever is ready is to be handed over before the input is asked again. `inline` is for
+    /// a run that the calling thread makes by itself.
+    pub(crate) fn hand_over_first(&self, inline: bool) -> bool {
+        let each = inline && self.is_open && !self.fills_batches;
+        each || self.hands_over || self.held >= HELD_SECONDS
+    }
+
+    /// True if the input was seen to wait, or may, and is asked one by one for that.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.single > 0
+    }
+
+    /// Seconds that an item takes to come, of late; 0 where that is not known.
+    pub(crate) fn pace(&self) -> f64 {
+        self.pace
+    }
+
+    /// Notes that all results that were ready were handed over.
+    pub(crate) fn handed_over(&mut self) {
+        self.held = 0.0;
+    }
+
+    /// True if the next ask of those that are made one by one is to be timed.
+    fn is_timed(&mut self) -> bool {
+        if self.untimed + 1 < TIMED_ONE_IN {
+            self.untimed += 1;
+            return false;
+        }
+        self.untimed = 0;
+        true
+    }
+
+    /// Begins to ask for up to `most` items. Says after how many to [look](Self::look).
+    #[inline]
+    pub(super) fn begin(&mut self, most: usize, way: Way) -> usize {
+        self.seconds = 0.0;
+        if way == (Way::Inline { timed: false }) && !self.is_open && self.single == 0 {
+            self.hands_over = false;
+            return most;
+        }
+        self.begin_timed(most, way)
+    }
+
+    #[inline(never)]
+    fn begin_timed(&mut self, most: usize, way: Way) -> usize {
+        if self.single == 0 {
+            self.hands_over = false;
+            let is_timed = match way {
+                Way::Inline { .. } if self.is_open => self.is_timed(),
+                Way::Inline { timed } => timed,
+                Way::Worker => true,
+            };
+            if !is_timed {
+                return if self.is_open { 1 } else { most };
+            }
+        }
+        let switches = if self.single > 0 && self.closely { system_calls::voluntary_switches() } else { None };
+        let now = Instant::now();
+        self.fill = Some(Fill { begun: now, looked: now, taken: 0, switches });
+        1
+    }
+
+    /// Looks at the clock after `taken` items. Says after how many to look again, or that it is enough.
+    #[inline]
+    pub(super) fn look(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
+        if self.fill.is_none() { None } else { self.look_at_clock(taken, most, way) }
+    }
+
+    #[inline(never)]
+    fn look_at_clock(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
+        let fill = self.fill.as_mut()?;
+        let now = Instant::now();
+        let (took, items) = (now - fill.looked, taken - fill.taken);
+        (fill.looked, fill.taken) = (now, taken);
+        let total = now - fill.begun;
+        if self.single > 0 {
+            let slept = took >= QUICK && fill.switches.map_or(!self.closely || took >= SLEPT, slept_since);
+            self.note_single(took, slept);
+            self.note_pace(took, items);
+            return None;
+        }
+        let expected = Duration::from_secs_f64((self.pace * items as f64).min(LONGEST.as_secs_f64()));
+        let is_late = took > expected + LATE;
+        if is_late {
+            // The next ones tell if it waits.
+            (self.single, self.closely) = (QUICK_IN_A_ROW, true);
+        }
+        self.note_pace(took, items);
+        let one_by_one = self.is_open && way != Way::Worker;
+        if is_late || one_by_one || taken >= most || total >= LONGEST {
+            return None;
+        }
+        let (step, longest) = if self.is_open { (taken, BETWEEN_LOOKS) } else { (15 * taken, BETWEEN_LOOKS_AT_MOST) };
+        let in_time = (SECONDS_BETWEEN_LOOKS / self.pace.max(1e-10)) as usize;
+        Some((taken + step.min(longest).min(in_time).max(1)).min(most))
+    }
+
+    fn note_pace(&mut self, took: Duration, items: usize) {
+        let seconds = took.as_secs_f64() / items.max(1) as f64;
+        let weight = if self.pace > 0.0 { 0.25 } else { 1.0 };
+        self.pace += weight * (seconds - self.pace);
+    }
+
+    /// Notes what an ask came to that was made by itself.
+    fn note_single(&mut self, took: Duration, slept: bool) {
+        if slept {
+            (self.single, self.hands_over, self.slept) = (QUICK_IN_A_ROW, true, true);
+        } else {
+            // An input that computes can't wait for results.
+            self.hands_over &= took < QUICK;
+            self.single -= 1;
+            self.slept &= self.single > 0;
+        }
+        self.closely = took >= QUICK || (self.closely && self.single > 0);
+    }
+
+    /// Ends a fill, whole or because the input ended.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        if let Some(fill) = self.fill.take() {
+            self.seconds = fill.begun.elapsed().as_secs_f64();
+            self.held += self.seconds;
+        }
+    }
+}
+
+/// True if the thread has slept since it had done so `before` times.
+fn slept_since(before: u64) -> bool {
+    system_calls::voluntary_switches().is_none_or(|now| now > before)
+}

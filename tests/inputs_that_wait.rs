@@ -1,0 +1,248 @@
+//! An input may wait: for another thread, a pipe, a socket. Whatever was taken is run, and whatever is
+//! ready is handed over, before the input is asked again.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize::{Batched, CancelToken, TryError, process_in_batches};
+
+/// Longer than any of these runs takes on the busiest machine: a run that has not ended then hangs.
+const HANGS: Duration = Duration::from_secs(20);
+
+/// Has another thread send a question when it has the answer to the one before, and `run` answer them.
+/// Gives how many were answered.
+fn interview(count: u64, run: impl FnOnce(Receiver<u64>, Sender<u64>) + Send + 'static) -> u64 {
+    let (ask, questions) = mpsc::channel();
+    let (answer, answers) = mpsc::channel();
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let mut answered = 0;
+        for question in 0..count {
+            ask.send(question).unwrap();
+            assert_eq!(answers.recv(), Ok(question + 1));
+            answered += 1;
+        }
+        drop(ask);
+        done.send(answered).unwrap();
+    });
+    thread::spawn(move || run(questions, answer));
+    is_done.recv_timeout(HANGS).expect("every question is answered")
+}
+
+fn next(question: u64) -> u64 {
+    question + 1
+}
+
+const QUESTIONS: u64 = 3_000;
+
+#[test]
+fn a_question_that_waits_for_the_last_answer_is_answered() {
+    let answered = interview(QUESTIONS, |questions, answers| {
+        let run = process_in_batches(next, questions).batch_size(1);
+        run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
+    });
+    assert_eq!(answered, QUESTIONS);
+}
+
+#[test]
+fn so_is_it_where_nobody_said_how_large_batches_are() {
+    let answered = interview(QUESTIONS, |questions, answers| {
+        let run = process_in_batches(next, questions);
+        run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
+    });
+    assert_eq!(answered, QUESTIONS);
+}
+
+#[test]
+fn with_one_in_flight_it_is_however_long_calls_take() {
+    let answered = interview(20, |questions, answers| {
+        let long = |question: u64| {
+            thread::sleep(Duration::from_millis(25));
+            question + 1
+        };
+        let run = process_in_batches(long, questions).in_flight(1);
+        run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
+    });
+    assert_eq!(answered, 20);
+}
+
+#[test]
+fn so_is_it_by_an_iterator() {
+    let answered = interview(QUESTIONS, |questions, answers| {
+        process_in_batches(next, questions).into_iter().for_each(|answer| answers.send(answer).unwrap());
+    });
+    assert_eq!(answered, QUESTIONS);
+    let answered = interview(QUESTIONS, |questions, answers| {
+        process_in_batches(next, questions).unordered().for_each(|(_, answer)| answers.send(answer).unwrap());
+    });
+    assert_eq!(answered, QUESTIONS);
+}
+
+#[test]
+fn so_is_it_with_a_sample_of_one() {
+    let answered = interview(QUESTIONS, |questions, answers| {
+        let mut run = process_in_batches(next, questions).sample_size(1);
+        run.plan().unwrap();
+        run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
+    });
+    assert_eq!(answered, QUESTIONS);
+}
+
+#[test]
+fn so_is_it_where_errors_have_a_policy() {
+    let answered = interview(QUESTIONS, |questions, answers| {
+        let run = process_in_batches(|question| Ok::<u64, String>(question + 1), questions);
+        let run = run.on_error(amorsize::on_error::Skip);
+        run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
+    });
+    assert_eq!(answered, QUESTIONS);
+}
+
+type Run = Batched<Receiver<u64>, u64, fn(u64) -> u64>;
+
+/// Sends items, `pause` after each, and none after them. Gives how many results `change`d runs hand over.
+fn handed_over_before_silence(count: u64, pause: Duration, change: fn(Run) -> Run) -> u64 {
+    let (send, items) = mpsc::channel();
+    let (seen, results) = mpsc::channel();
+    let first = if pause.is_zero() { count } else { 1 };
+    (0..first).for_each(|item| send.send(item).unwrap());
+    let running = thread::spawn(move || {
+        let run = change(process_in_batches(next as fn(u64) -> u64, items));
+        run.for_each_batch(|batch| batch.into_iter().for_each(|result| seen.send(result).unwrap())).unwrap();
+    });
+    (first..count).for_each(|item| {
+        thread::sleep(pause);
+        send.send(item).unwrap();
+    });
+    let handed_over = (0..count).map_while(|_| results.recv_timeout(HANGS).ok()).count() as u64;
+    drop(send);
+    running.join().unwrap();
+    handed_over
+}
+
+#[test]
+fn results_do_not_wait_for_an_input_that_gives_nothing_more() {
+    for change in [|run: Run| run, |run: Run| run.batch_size(100), |run: Run| run.threads(1)] as [fn(Run) -> Run; 3] {
+        for count in [1, 5, 16] {
+            assert_eq!(handed_over_before_silence(count, Duration::ZERO, change), count);
+        }
+        assert_eq!(handed_over_before_silence(60, Duration::from_millis(2), change), 60);
+    }
+}
+
+#[test]
+fn results_of_long_calls_do_not_wait_for_the_input_either() {
+    // They are on threads, and a call ends before the next item comes.
+    let change: fn(Run) -> Run = |run| run.threads(2);
+    let (send, items) = mpsc::channel();
+    let (seen, results) = mpsc::channel();
+    let running = thread::spawn(move || {
+        let long = |item: u64| {
+            thread::sleep(Duration::from_millis(2));
+            item
+        };
+        let run = process_in_batches(long, items).threads(2);
+        run.for_each_batch(|batch| batch.into_iter().for_each(|result| seen.send(result).unwrap())).unwrap();
+    });
+    for item in 0..30 {
+        thread::sleep(Duration::from_millis(30));
+        send.send(item).unwrap();
+    }
+    assert_eq!((0..30).map_while(|_| results.recv_timeout(HANGS).ok()).count(), 30);
+    drop(send);
+    running.join().unwrap();
+    assert_eq!(handed_over_before_silence(5, Duration::ZERO, change), 5);
+}
+
+/// An input that sleeps before each item, and notes when it was asked.
+fn slow<'a>(asked: &'a RefCell<Vec<Instant>>, pause: Duration) -> impl Iterator<Item = u64> + 'a {
+    std::iter::from_fn(move || {
+        asked.borrow_mut().push(Instant::now());
+        thread::sleep(pause);
+        Some(1)
+    })
+}
+
+#[test]
+fn a_deadline_is_heeded_between_two_items() {
+    for threads in [None, Some(2)] {
+        for known in [false, true] {
+            let asked = RefCell::default();
+            let input = slow(&asked, Duration::from_millis(30));
+            // Some inputs know how many items they have.
+            let input: Box<dyn Iterator<Item = u64>> =
+                if known { Box::new((0..10_000).zip(input).map(|(_, item)| item)) } else { Box::new(input) };
+            let deadline = Instant::now() + Duration::from_millis(200);
+            let mut run = process_in_batches(next, input).deadline(deadline);
+            if let Some(threads) = threads {
+                run = run.threads(threads);
+            }
+            assert!(run.for_each_batch(|_| ()).unwrap_err().is_timed_out());
+            let late = asked.borrow().iter().filter(|&&at| at > deadline).count();
+            // The system can take the thread from its core between the look at the clock and the ask.
+            assert!(late <= 1, "{late} items were asked for after the deadline");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_heeded_between_two_items() {
+    for threads in [None, Some(2)] {
+        let (token, mut asked) = (CancelToken::new(), 0);
+        let input = std::iter::from_fn(|| {
+            asked += 1;
+            thread::sleep(Duration::from_millis(5));
+            if asked == 20 {
+                token.cancel();
+            }
+            Some(1)
+        });
+        let mut run = process_in_batches(next, input).cancel_token(&token);
+        if let Some(threads) = threads {
+            run = run.threads(threads);
+        }
+        assert!(run.for_each_batch(|_| ()).unwrap_err().is_cancelled());
+        assert_eq!(asked, 20);
+    }
+}
+
+#[test]
+fn a_plan_heeds_the_timeout() {
+    let asked = RefCell::default();
+    let run = process_in_batches(next, slow(&asked, Duration::from_millis(5)));
+    let mut run = run.sample_size(1_000_000).timeout(Duration::from_millis(50));
+    assert!(run.plan().unwrap_err().is_timed_out());
+    let items = asked.borrow().len();
+    let partial = run.collect_partial::<Vec<_>>().unwrap_err();
+    assert!(matches!(partial.cause(), TryError::Run(error) if error.is_timed_out()), "{partial}");
+    // Those of the sample are not lost.
+    let finished = partial.into_finished();
+    // The last one was asked for when it was too late to run it.
+    assert!([items - 1, items].contains(&finished.len()), "{} of {items}", finished.len());
+}
+
+#[test]
+fn a_sample_of_an_endless_input_ends() {
+    let mut run = process_in_batches(next, 0..).sample_size(usize::MAX);
+    run.plan().unwrap();
+    assert_eq!(run.into_iter().take(100_000).sum::<u64>(), (1..=100_000).sum::<u64>());
+}
+
+#[test]
+fn a_frontier_that_the_sink_fills_is_crawled_to_its_end() {
+    // With `in_flight(1)` a result is handed over before the next item is asked for, however quickly items come.
+    let frontier = RefCell::new(VecDeque::from([1u64]));
+    let mut seen = 0;
+    let pages = std::iter::from_fn(|| frontier.borrow_mut().pop_front());
+    process_in_batches(|page: u64| [2 * page, 2 * page + 1], pages)
+        .in_flight(1)
+        .for_each_batch(|batch| {
+            seen += batch.len();
+            frontier.borrow_mut().extend(batch.into_iter().flatten().filter(|&page| page < 5_000));
+        })
+        .unwrap();
+    assert_eq!(seen, 4_999);
+}
