@@ -65,21 +65,27 @@ pub(super) struct Conductor<'a> {
     pub(super) slower: &'a mut Option<f64>,
 }
 
-/// Stops the run when the sink or the input panics, so that its workers end soon.
+/// Stops the run when the sink or the input panics, so that its workers end soon. It is forgotten where nothing did.
+///
+/// It doesn't ask whether the thread is panicking: a run that a destructor starts may begin and end while its thread unwinds.
 struct StopOnUnwind<'a>(&'a Control);
 
 impl Drop for StopOnUnwind<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.stop_at(0);
-        }
+        self.0.stop_at(0);
     }
 }
 
 impl Conductor<'_> {
     /// Feeds the workers and hands over what they made, until the input ends or the outlet has enough.
     pub(super) fn conduct(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Error> {
-        let _stop = StopOnUnwind(self.control);
+        let stop = StopOnUnwind(self.control);
+        let outcome = self.conduct_to_its_end(line, start_job);
+        std::mem::forget(stop);
+        outcome
+    }
+
+    fn conduct_to_its_end(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Error> {
         loop {
             // What workers allocated is from now on the business of the call that this run is part of, if it is.
             tracking::settle(self.control.take_kept());
