@@ -64,6 +64,16 @@ thread_local! {
     static CURRENT: RefCell<Option<Ledger>> = const { RefCell::new(None) };
 }
 
+/// Puts a ledger in the place of the one that this thread has, and gives that back. A destructor of another thread-local may start a
+/// run when this one is gone: what its calls start is then apart from it.
+fn replace_current(ledger: Option<Ledger>) -> Option<Ledger> {
+    CURRENT.try_with(|current| current.replace(ledger)).unwrap_or(None)
+}
+
+fn current() -> Option<Ledger> {
+    CURRENT.try_with(|current| current.borrow().clone()).unwrap_or(None)
+}
+
 /// Takes the thread out of a call again.
 #[must_use = "the thread is in the call as long as this lives"]
 pub(crate) struct Entered(Option<Ledger>);
@@ -71,7 +81,7 @@ pub(crate) struct Entered(Option<Ledger>);
 impl Entered {
     /// Takes the thread out of the call, and gives the ledger back that it [was entered with](Ledger::entered).
     pub(crate) fn leave(mut self) -> Option<Ledger> {
-        let own = CURRENT.with(|current| current.replace(self.0.take()));
+        let own = replace_current(self.0.take());
         std::mem::forget(self);
         own
     }
@@ -79,14 +89,13 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        CURRENT.with(|current| current.replace(self.0.take()));
+        replace_current(self.0.take());
     }
 }
 
 /// The `Arc`s that results share in the run that this thread calls or measures for.
 pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares) -> O) -> Option<O> {
-    // A value may be asked while its thread ends and the locals are gone.
-    let ledger = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()?;
+    let ledger = current()?;
     Some(look(ledger.0.shares.get_or_init(Shares::default)))
 }
 
@@ -98,7 +107,7 @@ impl Ledger {
             limit: budget.as_u64().into(),
             held: 0.into(),
             peak: 0.into(),
-            outer: CURRENT.with(|current| current.borrow().clone()),
+            outer: current(),
             heeds_outer: true.into(),
             shares: OnceLock::new(),
         }))
@@ -112,7 +121,7 @@ impl Ledger {
     /// The same, for one who comes often and takes the clone back when it [leaves](Entered::leave): making and dropping one are
     /// two atomic operations, which show in a stretch of a few cheap items.
     pub(crate) fn entered(self) -> Entered {
-        Entered(CURRENT.with(|current| current.replace(Some(self))))
+        Entered(replace_current(Some(self)))
     }
 
     /// The budget of the run in whose call this one was started.

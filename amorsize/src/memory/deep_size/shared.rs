@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -50,7 +51,23 @@ struct Asked {
 }
 
 thread_local! {
-    static ASKED: RefCell<Asked> = RefCell::default();
+    /// Without a destructor, so that a value can be asked by the destructor of another thread-local, whichever comes first.
+    static ASKED: RefCell<ManuallyDrop<Asked>> = RefCell::default();
+    static AT_END: FreeAtEnd = const { FreeAtEnd };
+}
+
+/// Frees what a thread remembers when it ends.
+struct FreeAtEnd;
+
+impl Drop for FreeAtEnd {
+    fn drop(&mut self) {
+        // Not while a value is being asked: that frees it by itself, since this is gone.
+        ASKED.with_borrow_mut(|asked| {
+            if asked.depth == 0 {
+                asked.heap = HashMap::new();
+            }
+        });
+    }
 }
 
 /// The heap size of a value to which several ways may lead from the same result.
@@ -67,6 +84,9 @@ fn asked_once<T: DeepSize + ?Sized>(value: &T) -> usize {
                 // When the outermost value is released its address may become another's.
                 if asked.depth == 0 {
                     asked.heap.clear();
+                    if AT_END.try_with(|_| ()).is_err() {
+                        asked.heap = HashMap::new();
+                    }
                 }
             });
         }

@@ -1,0 +1,126 @@
+//! A run works in the destructor of a thread-local, whatever else of the thread is gone by then. A panic there would end the process,
+//! so each test is a process of its own.
+
+#[path = "common/child.rs"]
+mod child;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use amorsize::on_error::Skip;
+use amorsize::{batched, process_in_batches};
+use child::{is_inside, run_inside};
+
+/// Runs that came to their end.
+static ENDED: AtomicUsize = AtomicUsize::new(0);
+const ITEMS: usize = 200;
+
+fn slow(x: usize) -> usize {
+    thread::sleep(Duration::from_micros(100));
+    x + 1
+}
+
+#[batched]
+fn shared(x: usize) -> Vec<Arc<String>> {
+    // Each owner of the text is asked for its part.
+    vec![Arc::new(slow(x).to_string()); 2]
+}
+
+fn all_kinds_of_runs() {
+    let expected: Vec<_> = (1..=ITEMS).collect();
+    for threads in [None, Some(1), Some(2)] {
+        let run = || {
+            let run = process_in_batches(slow, 0..ITEMS);
+            if let Some(threads) = threads { run.threads(threads) } else { run }
+        };
+        assert_eq!(run().collect::<Vec<_>>().unwrap(), expected);
+        assert_eq!(run().into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(run().unordered().count(), ITEMS);
+        let report = run().for_each_batch(|_| ()).unwrap();
+        assert_eq!(report.items(), ITEMS);
+        assert!(!report.explain().is_empty() && !report.to_svg().is_empty());
+        assert!(run().plan().unwrap().threads() >= 1);
+    }
+    assert_eq!(shared_batched(0..ITEMS).collect::<Vec<_>>().unwrap().len(), ITEMS);
+    // A run within a call, a pipeline, a policy for errors, a panic.
+    let outer = |x: usize| process_in_batches(slow, 0..x).collect::<Vec<_>>().unwrap().len();
+    assert_eq!(process_in_batches(outer, [50; 20]).threads(2).collect::<Vec<_>>().unwrap(), [50; 20]);
+    let parse = |x: usize| if x % 2 == 0 { Ok(slow(x)) } else { Err("odd") };
+    assert_eq!(process_in_batches(parse, 0..ITEMS).on_error(Skip).collect::<Vec<_>>().unwrap().len(), ITEMS / 2);
+    let panics = |x: usize| if x == 100 { std::panic::resume_unwind(Box::new("as planned")) } else { slow(x) };
+    let partial = process_in_batches(panics, 0..ITEMS).threads(2).collect_partial::<Vec<_>>().unwrap_err();
+    assert_eq!(partial.finished().len(), 100);
+    let verbose = process_in_batches(slow, 0..ITEMS).verbose(true).threads(2);
+    assert_eq!(verbose.collect::<Vec<_>>().unwrap(), expected);
+    ENDED.fetch_add(1, Ordering::SeqCst);
+}
+
+/// A value whose destructor starts runs.
+struct AtEnd(Cell<bool>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        if self.0.get() {
+            all_kinds_of_runs();
+        }
+    }
+}
+
+thread_local! {
+    static BEFORE: AtEnd = const { AtEnd(Cell::new(false)) };
+    static AFTER: AtEnd = const { AtEnd(Cell::new(false)) };
+}
+
+/// Has runs start before and after the thread-locals of a run are gone: destructors are called in an order that depends on when each
+/// was first used.
+fn arm() {
+    BEFORE.with(|at_end| at_end.0.set(true));
+    all_kinds_of_runs();
+    AFTER.with(|at_end| at_end.0.set(true));
+}
+
+#[test]
+fn a_run_in_the_destructor_of_a_thread_local_works() {
+    run_inside("inside_a_thread_that_ends");
+}
+
+#[test]
+#[ignore = "another test starts it in a process of its own"]
+fn inside_a_thread_that_ends() {
+    if is_inside() {
+        thread::spawn(arm).join().unwrap();
+        // One that has used nothing of the library before.
+        thread::spawn(|| AFTER.with(|at_end| at_end.0.set(true))).join().unwrap();
+        assert_eq!(ENDED.load(Ordering::SeqCst), 4);
+    }
+}
+
+#[test]
+fn so_does_one_of_a_pools_worker() {
+    run_inside("inside_a_worker_that_ends");
+}
+
+#[test]
+#[ignore = "another test starts it in a process of its own"]
+fn inside_a_worker_that_ends() {
+    if is_inside() {
+        let (told, ended) = std::sync::mpsc::channel();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(2)
+            // Its end is waited for by joining the threads.
+            .spawn_handler(|worker| {
+                let thread = thread::Builder::new().spawn(|| worker.run());
+                thread.map(|thread| told.send(thread).unwrap())
+            })
+            .build()
+            .unwrap();
+        pool.broadcast(|_| arm());
+        drop(pool);
+        drop(told);
+        ended.iter().for_each(|thread: thread::JoinHandle<()>| thread.join().unwrap());
+        assert_eq!(ENDED.load(Ordering::SeqCst), 6);
+    }
+}

@@ -1,0 +1,24 @@
+//! Tests that run in a process of their own: this program again, with one of its ignored tests.
+
+use std::process::Command;
+
+/// Tells the process that it is one.
+const INSIDE: &str = "AMORSIZE_TEST_INSIDE";
+
+/// Runs an ignored test in a child process, and shows what it printed where that failed.
+pub(crate) fn run_inside(test: &str) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{test}: {}\n{out}\n{err}", output.status);
+    assert!(out.contains("1 passed"), "{test} did not run:\n{out}\n{err}");
+}
+
+/// Whether this process was started by [`run_inside`], rather than by somebody who runs ignored tests.
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
