@@ -112,8 +112,9 @@ fn a_panic_of_such_a_run_ends_it_and_can_be_caught() {
                     resume_unwind(Box::new("in the input"));
                 }
             });
-            let caught =
-                catch_unwind(AssertUnwindSafe(|| process_in_batches(slow, input).threads(threads).for_each_batch(drop)));
+            let caught = catch_unwind(AssertUnwindSafe(|| {
+                process_in_batches(slow, input).threads(threads).for_each_batch(drop)
+            }));
             assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"in the input"));
         });
     }

@@ -6,12 +6,14 @@
 
 use std::sync::OnceLock;
 
+use crate::process::once;
+
 /// Threads of this process that can run at a time: by its affinity mask and its cgroup's quota.
 pub(crate) fn usable() -> usize {
     /// Asking costs some reads of /proc and /sys: 26 us.
     static USABLE: OnceLock<usize> = OnceLock::new();
 
-    *USABLE.get_or_init(|| std::thread::available_parallelism().map_or(1, Into::into))
+    once(&USABLE, || std::thread::available_parallelism().map_or(1, Into::into))
 }
 
 /// The processors that this process may use.
@@ -28,7 +30,7 @@ impl Cores {
     pub(crate) fn of_this_process() -> Self {
         static FOUND: OnceLock<Cores> = OnceLock::new();
 
-        *FOUND.get_or_init(|| {
+        once(&FOUND, || {
             let threads = usable();
             let physical = physical().map_or(threads, |cores| cores.min(threads));
             Self { threads, physical }

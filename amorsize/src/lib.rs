@@ -20,6 +20,7 @@ mod page_faults;
 mod partial;
 mod picture;
 mod plan;
+mod process;
 mod progress;
 #[cfg(feature = "progress")]
 mod progress_bar;

@@ -28,6 +28,17 @@ pub(crate) fn voluntary_switches() -> Option<u64> {
     system::voluntary_switches()
 }
 
+/// Bytes of the calling thread's stack, as it was made; `None` on systems that don't say it.
+pub(crate) fn stack_size() -> Option<usize> {
+    system::stack_size().filter(|&bytes| bytes > 0)
+}
+
+/// Whether the calling thread is the one that the process began with. In a child made by `fork` that is the one that called it. Where
+/// the system doesn't say it, none is.
+pub(crate) fn is_first_thread() -> bool {
+    system::is_first_thread()
+}
+
 /// Has glibc's allocator give freed memory back to the system. Other C libraries have no such
 /// function.
 pub(crate) fn trim_glibc() {
@@ -65,6 +76,44 @@ mod system {
         return None;
     }
 
+    #[cfg(target_os = "linux")]
+    pub(super) fn stack_size() -> Option<usize> {
+        let mut attributes = MaybeUninit::uninit();
+        // SAFETY: the handle is of the calling thread, which is there; the pointer is to attributes that are ours, and the function
+        // writes there alone.
+        let answer = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+        if answer != 0 {
+            return None;
+        }
+        // SAFETY: it answers 0 where it has initialized them.
+        let mut attributes = unsafe { attributes.assume_init() };
+        let mut bytes = 0;
+        // SAFETY: the attributes are initialized, and the pointer is to a number that is ours.
+        let answer = unsafe { libc::pthread_attr_getstacksize(&raw const attributes, &raw mut bytes) };
+        // SAFETY: they are initialized, and not used any longer.
+        unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
+        (answer == 0).then_some(bytes)
+    }
+
+    #[cfg(target_vendor = "apple")]
+    pub(super) fn stack_size() -> Option<usize> {
+        // SAFETY: the handle is of the calling thread, which is there.
+        Some(unsafe { libc::pthread_get_stacksize_np(libc::pthread_self()) })
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_first_thread() -> bool {
+        // SAFETY: it takes nothing and cannot fail.
+        let thread = unsafe { libc::gettid() };
+        u32::try_from(thread).is_ok_and(|thread| thread == std::process::id())
+    }
+
+    #[cfg(target_vendor = "apple")]
+    pub(super) fn is_first_thread() -> bool {
+        // SAFETY: it takes nothing and cannot fail.
+        unsafe { libc::pthread_main_np() != 0 }
+    }
+
     fn usage(of: libc::c_int) -> Option<libc::rusage> {
         let mut usage = MaybeUninit::uninit();
         // SAFETY: the pointer is to a `rusage` that is ours, and the function writes there alone.
@@ -93,6 +142,14 @@ mod system {
 
     pub(super) fn voluntary_switches() -> Option<u64> {
         None
+    }
+
+    pub(super) fn stack_size() -> Option<usize> {
+        None
+    }
+
+    pub(super) fn is_first_thread() -> bool {
+        false
     }
 }
 
@@ -124,6 +181,17 @@ mod tests {
         // Of a new thread the count begins anew.
         let fresh = std::thread::spawn(|| voluntary_switches().unwrap()).join().unwrap();
         assert!(fresh < 100, "{fresh}");
+    }
+
+    fn a_thread_tells_the_size_of_its_stack() {
+        let told = [3, 40].map(|mib| {
+            let thread = std::thread::Builder::new().stack_size(mib << 20);
+            let told = thread.spawn(|| (stack_size().unwrap(), is_first_thread())).unwrap().join().unwrap();
+            // With or without its guard page, of 64 KiB at most. Larger ones of threads that have ended are used again.
+            assert!(told.0 + (64 << 10) >= mib << 20 && !told.1, "{told:?}");
+            told.0
+        });
+        assert!(told[0] < told[1], "{told:?}");
     }
 
     #[test]

@@ -95,8 +95,7 @@ impl<T: RetryItem, R: RetryOutput, C> Retrying<T, R, C> {
 impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
     /// Calls the function for the next item of a chunk, and again while it fails and may be called again.
     ///
-    /// A panic of the call, of `Clone` or of a failed result's `Drop` loses the item. One of the
-    /// `Drop` of the clone that was not needed leaves the result, as a panic in measuring it does.
+    /// A panic, be it of the call, of `Clone` or of `Drop`, leaves neither the item nor a result of it.
     fn call_again(&self, retrying: &Retrying<T, R, C>, chunk: &mut RawChunk, is_over: &dyn Fn() -> bool) {
         let types = self.types;
         for waits in 0..retrying.retry.times() {
@@ -108,6 +107,10 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             let failed = types.last_results_of(chunk, 1)[0].failed();
             // Of a run that is over the error stays: a chunk has a result for each of its items.
             if !failed || !retrying.retry.wait(waits, is_over) {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(again))) {
+                    drop(types.take_result(chunk));
+                    resume_unwind(payload);
+                }
                 return;
             }
             drop(types.take_result(chunk));

@@ -505,6 +505,7 @@ impl Engine {
 
     /// Runs on threads until the input ends, the outlet has enough, or the calling thread is to go on alone.
     fn on_threads(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
+        self.find_threads_again()?;
         let Phase::Parallel(control, threads) = &self.phase else { unreachable!("the run is on threads") };
         let base = self.resident.filter(|_| self.measured_by == MeasuredBy::Resident);
         let mut conductor = Conductor {
@@ -543,6 +544,16 @@ impl Engine {
             return Err(Ended::Panic(item, payload));
         }
         Ok(outcome?)
+    }
+
+    /// Finds threads anew where this process is the child of the one that began the run: those are not here.
+    fn find_threads_again(&mut self) -> Result<(), Error> {
+        if let Phase::Parallel(_, threads) = &mut self.phase
+            && !threads.are_here()
+        {
+            *threads = Threads::find(self.options.wanted_threads())?;
+        }
+        Ok(())
     }
 
     /// Goes on with the calling thread alone, after threads that took so many seconds per byte.
@@ -719,7 +730,8 @@ impl Engine {
             level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, plan.threads()) },
             cores,
             most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
-            own: !pool::is_worker(),
+            // Who states a number gets a pool that has as many.
+            own: asked.is_none() && !pool::is_worker(),
         };
         self.learned.waits.begin_on_threads();
         let ledger = self.ledger.clone();

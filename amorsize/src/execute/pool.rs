@@ -1,21 +1,27 @@
 //! The only place that knows rayon. Instantiated once, whatever the function.
 
-use std::error::Error as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+mod known;
+mod own_threads;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
+use rayon::Scope;
 
+use self::known::{Global, Known, OwnPool, known};
+use self::own_threads::{Allowance, Close, Count, OwnThreads};
 use super::control::Place;
 use crate::cores;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::memory::{Started, most_threads};
+use crate::process::once;
+use crate::system_calls;
 use crate::thread_time::IS_TOLD;
 
 /// More threads of our own than this there are not, over all runs of the process, unless it has more than 64 cores. Starting so many
-/// takes 9 ms; each takes 5 KiB to begin with, and 2 MiB of the address space. Tokio stops at 512 for calls that block.
+/// takes 9 ms; each takes 5 KiB to begin with, and its stack of the address space. Tokio stops at 512 for calls that block.
 const MOST_OWN: usize = 256;
 /// With many cores it is this much for each: a function that waits three quarters of its time then keeps all of them busy.
 const OWN_PER_CORE: usize = 4;
@@ -33,68 +39,71 @@ pub(crate) type Start<'a> = &'a dyn Fn(Place) -> Result<(), usize>;
 
 /// The threads that a run uses.
 #[derive(Clone, Debug)]
-pub(crate) enum Threads {
-    /// Those of the pool that the caller is in, or of the global one.
-    Current,
-    /// Those of a pool of our own.
-    Own(Arc<ThreadPool>),
+pub(crate) struct Threads {
+    pool: Pool,
+    /// The process that they are of.
+    process: u32,
 }
 
-/// Whether a run of this process has used the global pool before, so that its threads are there.
-static GLOBAL_IS_WARM: AtomicBool = AtomicBool::new(false);
-/// The threads of the pool that stands for the global one, where the system refused that one a
-/// thread. 1 stands for the calling thread, where there is no such pool either.
-static REFUSED: OnceLock<usize> = OnceLock::new();
+#[derive(Clone, Debug)]
+enum Pool {
+    /// The one that the caller is in, or the global one.
+    Current,
+    /// One of our own.
+    Own(Arc<OwnPool>),
+}
 
 impl Threads {
     /// The threads for a run: `count` of them, or as many as there are.
     pub(crate) fn find(count: Option<usize>) -> Result<Self, Error> {
+        let (known, is_child) = known();
+        let pool = Self::find_pool(known, is_child, count)?;
+        Ok(Self { pool, process: std::process::id() })
+    }
+
+    fn find_pool(known: &'static Known, is_child: bool, count: Option<usize>) -> Result<Pool, Error> {
+        if is_stranded() {
+            return known.own(count.unwrap_or_else(rayon::current_num_threads)).map(Pool::Own);
+        }
         // The global pool is only looked at, and so started, where it may be the right one.
-        let is_current = |count| count == pool_threads().0 && has_pool() && count == rayon::current_num_threads();
-        match count.filter(|&count| !is_current(count)) {
-            Some(count) => Self::own(count),
-            None if has_pool() => {
-                GLOBAL_IS_WARM.store(true, Ordering::Relaxed);
-                Ok(Self::Current)
+        if let Some(count) = count.filter(|&count| count != pool_threads().0) {
+            return known.own(count).map(Pool::Own);
+        }
+        let global = if is_worker() { Global::Theirs } else { known.global(is_child) };
+        let threads = rayon_threads(global);
+        match (global, count) {
+            (_, Some(count)) if Some(count) != threads => known.own(count).map(Pool::Own),
+            (Global::Ours | Global::Theirs, _) => {
+                known.is_warm.store(true, Ordering::Relaxed);
+                Ok(Pool::Current)
             }
-            None => Self::fewer(),
+            // As many as the parent's pool had.
+            (Global::Gone, _) => known.own(rayon::current_num_threads()).map(Pool::Own),
+            (Global::Refused, _) => Self::fewer(known),
         }
     }
 
     /// Threads of a smaller pool, where the system refused the global one a thread: half as many,
     /// or half of that, but no fewer than two.
-    fn fewer() -> Result<Self, Error> {
-        if let Some(&count) = REFUSED.get() {
-            return Self::own(count);
+    fn fewer(known: &Known) -> Result<Pool, Error> {
+        if let Some(&count) = known.refused.get() {
+            return known.own(count).map(Pool::Own);
         }
         let mut count = pool_threads().0 / 2;
         loop {
             count = count.max(2);
-            let found = Self::own(count);
+            let found = known.own(count);
             if found.is_ok() || count <= 2 {
-                REFUSED.get_or_init(|| if found.is_ok() { count } else { 1 });
-                return found;
+                known.refused.get_or_init(|| if found.is_ok() { count } else { 1 });
+                return found.map(Pool::Own);
             }
             count /= 2;
         }
     }
 
-    fn own(count: usize) -> Result<Self, Error> {
-        /// Pools of our own, kept for the next run of the same size.
-        static OWN: Mutex<Vec<Arc<ThreadPool>>> = Mutex::new(Vec::new());
-
-        let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = own.iter().find(|pool| pool.current_num_threads() == count) {
-            return Ok(Self::Own(Arc::clone(pool)));
-        }
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(count)
-            .thread_name(|index| format!("amorsize-{index}"))
-            .build()
-            .map_err(|cause| Error::new(ErrorKind::Threads { threads: count, cause: cause.to_string() }))?;
-        let pool = Arc::new(pool);
-        own.push(Arc::clone(&pool));
-        Ok(Self::Own(pool))
+    /// Whether they are threads of this process, rather than of one that it is a child of.
+    pub(crate) fn are_here(&self) -> bool {
+        self.process == std::process::id()
     }
 
     /// Calls `body` on the calling thread with a function that starts `job` on the pool, as often as it is called, and `own` on
@@ -123,7 +132,7 @@ impl Threads {
                         start();
                         Ok(())
                     }
-                    Place::Own => threads.start(scope, own),
+                    Place::Own => threads.start(scope, own, || self.allowance()),
                 });
             });
         });
@@ -131,18 +140,29 @@ impl Threads {
 
     fn pool_scope<'env>(&self, job: &'env (dyn Job + 'env), body: &mut dyn FnMut(&dyn Fn())) {
         let body = |scope: &Scope<'env>| body(&|| start(scope, job));
-        match self {
-            Self::Current => rayon::in_place_scope(body),
-            Self::Own(pool) => pool.in_place_scope(body),
+        match &self.pool {
+            Pool::Current => rayon::in_place_scope(body),
+            Pool::Own(pool) => pool.get().in_place_scope(body),
         }
     }
 
     /// Whether the calling thread is one of these, so that jobs could be left waiting for it.
     pub(crate) fn include_caller(&self) -> bool {
-        match self {
-            Self::Current => is_worker(),
-            Self::Own(pool) => pool.current_thread_index().is_some(),
+        match &self.pool {
+            Pool::Current => is_worker(),
+            Pool::Own(pool) => pool.get().current_thread_index().is_some(),
         }
+    }
+
+    /// How a thread of the run's own may be started now: with a stack like that of the pool's threads, or not at all as long as that
+    /// is not known.
+    fn allowance(&self) -> Option<Allowance> {
+        let (known, _) = known();
+        let stack = match self.pool {
+            Pool::Current => known.stack().ok()?,
+            Pool::Own(_) => None,
+        };
+        Some(Allowance { count: &known.own_threads, most: room_for_own(), stack })
     }
 }
 
@@ -156,124 +176,18 @@ fn start<'env>(scope: &Scope<'env>, job: &'env (dyn Job + 'env)) {
     });
 }
 
-/// Threads that a run starts for itself as it needs them, and that end with it.
-///
-/// They belong to no pool: a function that uses rayon then finds the pool that it would without us, rather than one that has far
-/// more threads than there are cores, all of them waiting in other calls.
-#[derive(Default)]
-struct OwnThreads {
-    jobs: Mutex<OwnJobs>,
-    told: Condvar,
-}
-
-#[derive(Default)]
-struct OwnJobs {
-    /// That no thread has taken up.
-    waiting: usize,
-    /// Threads that wait for one.
-    idle: usize,
-    threads: usize,
-    closed: bool,
-}
-
-/// Threads of all runs, now and at most.
-static OWN_THREADS: AtomicUsize = AtomicUsize::new(0);
-static MOST_OWN_THREADS: AtomicUsize = AtomicUsize::new(0);
-
-/// One of them.
-struct Counted;
-
-impl Counted {
-    fn new() -> Option<Self> {
-        let most = room_for_own();
-        let more = |count: usize| (count < most).then_some(count + 1);
-        let before = OWN_THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        MOST_OWN_THREADS.fetch_max(before + 1, Ordering::Relaxed);
-        Some(Self)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        OWN_THREADS.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl OwnThreads {
-    fn jobs(&self) -> MutexGuard<'_, OwnJobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts a job on a thread that has nothing to do, or on a new one; says how many threads there are where none can be had.
-    fn start<'scope, 'env>(
-        &'env self,
-        scope: &'scope thread::Scope<'scope, 'env>,
-        job: &'env (dyn Job + 'env),
-    ) -> Result<(), usize> {
-        let mut jobs = self.jobs();
-        if jobs.idle <= jobs.waiting {
-            let name = format!("amorsize-own-{}", jobs.threads);
-            let started = Counted::new().is_some_and(|counted| {
-                let work = move || {
-                    let _counted = counted;
-                    self.work(job);
-                };
-                thread::Builder::new().name(name).spawn_scoped(scope, work).is_ok()
-            });
-            if !started {
-                return Err(jobs.threads);
-            }
-            jobs.threads += 1;
-        }
-        jobs.waiting += 1;
-        drop(jobs);
-        self.told.notify_one();
-        Ok(())
-    }
-
-    fn work(&self, job: &dyn Job) {
-        let mut jobs = self.jobs();
-        loop {
-            if jobs.waiting > 0 {
-                jobs.waiting -= 1;
-                drop(jobs);
-                while job.run() {}
-                jobs = self.jobs();
-            } else if jobs.closed {
-                return;
-            } else {
-                jobs.idle += 1;
-                jobs = self.told.wait(jobs).unwrap_or_else(PoisonError::into_inner);
-                jobs.idle -= 1;
-            }
-        }
-    }
-}
-
-/// Lets threads end when they have done what was started.
-struct Close<'a>(&'a OwnThreads);
-
-impl Drop for Close<'_> {
-    fn drop(&mut self) {
-        self.0.jobs().closed = true;
-        self.0.told.notify_all();
-    }
-}
-
-/// Says if there is a pool for the calling thread. Starts the global one unless somebody has.
-///
-/// Rayon would start it by itself, and panic where the system refuses it a thread.
-fn has_pool() -> bool {
-    static IS_THERE: OnceLock<bool> = OnceLock::new();
-
-    // The other error says that it was started before.
-    let start = || ThreadPoolBuilder::new().build_global().map_or_else(|error| error.source().is_none(), |()| true);
-    is_worker() || *IS_THERE.get_or_init(start)
-}
-
 /// Whether the calling thread belongs to a pool, so that it must not sleep while others may wait for it.
 pub(crate) fn is_worker() -> bool {
-    rayon::current_thread_index().is_some()
+    rayon::current_thread_index().is_some() && !is_stranded()
+}
+
+/// Whether the calling thread was a worker of a pool whose other threads are not here: it has called `fork`, and goes on in the child.
+///
+/// It is the child's first thread then, as a worker is otherwise only where a pool was built with `use_current_thread`. Where nothing is
+/// known of a parent, the pool's threads are counted. A child in which such a pool was built gets a pool of our own instead.
+fn is_stranded() -> bool {
+    let is_first = rayon::current_thread_index().is_some() && system_calls::is_first_thread();
+    is_first && (known().1 || known::lacks_threads(rayon::current_num_threads()))
 }
 
 /// Lets a worker do something else that its pool has to do. Says whether there was anything.
@@ -300,7 +214,7 @@ pub(crate) fn expected_threads(nested: bool, waits: bool) -> Expected {
     let threads = if IS_TOLD { pool.min(cores::usable()) } else { pool };
     let most = if is_worker() {
         pool
-    } else if nested || !IS_TOLD || REFUSED.get() == Some(&1) {
+    } else if nested || !IS_TOLD || known().0.refused.get() == Some(&1) {
         // The outer run finds out what pays; both would multiply.
         threads
     } else {
@@ -316,18 +230,31 @@ fn pool_threads() -> (usize, bool) {
     /// What rayon will find.
     static DEFAULT: OnceLock<usize> = OnceLock::new();
 
-    if let Some(&threads) = REFUSED.get().filter(|_| !is_worker()) {
-        return (threads, true);
-    }
-    if is_worker() || GLOBAL_IS_WARM.load(Ordering::Relaxed) {
+    let (known, _) = known();
+    if is_worker() {
         return (rayon::current_num_threads(), true);
     }
-    let threads = *DEFAULT.get_or_init(|| {
+    if let Some(&threads) = known.refused.get() {
+        return (threads, true);
+    }
+    if known.is_warm.load(Ordering::Relaxed) {
+        return (rayon::current_num_threads(), true);
+    }
+    if known.global_so_far() == Some(Global::Gone) || is_stranded() {
+        let threads = rayon::current_num_threads();
+        return (threads, known.keeps(threads));
+    }
+    let threads = once(&DEFAULT, || {
         let asked =
             std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
         asked.unwrap_or_else(cores::usable)
     });
     (threads, false)
+}
+
+/// The threads of the pool that rayon would use, where it can be used.
+fn rayon_threads(global: Global) -> Option<usize> {
+    matches!(global, Global::Ours | Global::Theirs).then(rayon::current_num_threads)
 }
 
 fn most_own() -> usize {
@@ -336,14 +263,15 @@ fn most_own() -> usize {
 
 /// The same, as far as the limits of the process leave room for it.
 fn room_for_own() -> usize {
-    static LOOKED: Mutex<Option<(Instant, usize)>> = Mutex::new(None);
-
-    let mut looked = LOOKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (known, _) = known();
+    let mut looked = known.room.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
     if let Some((_, room)) = looked.filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_EVERY) {
         return room;
     }
-    let started = Started { now: OWN_THREADS.load(Ordering::Relaxed), most: MOST_OWN_THREADS.load(Ordering::Relaxed) };
+    let Count { now: own, most } = &known.own_threads;
+    let started =
+        Started { now: own.load(Ordering::Relaxed), most: most.load(Ordering::Relaxed), stack: known.stack_so_far() };
     let room = most_threads(started, most_own());
     *looked = Some((now, room));
     room
@@ -351,6 +279,9 @@ fn room_for_own() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::{Condvar, Mutex};
+
     use super::*;
 
     /// Tests that start threads of their own one after the other: there are only so many.
@@ -389,14 +320,15 @@ mod tests {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = Countdown(AtomicUsize::new(10));
         let own = Rendezvous(std::sync::Barrier::new(20));
-        Threads::Current.scope(&pooled, Some(&own), &mut |start| {
+        Threads::find(None).unwrap().scope(&pooled, Some(&own), &mut |start| {
             (0..20).for_each(|_| start(Place::Own).unwrap());
             start(Place::Pool).unwrap();
             // Those that are done take up what comes then.
             (0..20).for_each(|_| start(Place::Own).unwrap());
         });
         assert_eq!(pooled.0.into_inner(), 0);
-        let body = || Threads::Current.scope(&Countdown(0.into()), Some(&own), &mut |_| panic!("as planned"));
+        let body =
+            || Threads::find(None).unwrap().scope(&Countdown(0.into()), Some(&own), &mut |_| panic!("as planned"));
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_err();
     }
 
@@ -414,7 +346,7 @@ mod tests {
 
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (pooled, own) = (Countdown(0.into()), Waiting(false.into(), Condvar::new()));
-        Threads::Current.scope(&pooled, Some(&own), &mut |start| {
+        Threads::find(None).unwrap().scope(&pooled, Some(&own), &mut |start| {
             let started = (0..most_own() + 5).map(|_| start(Place::Own)).take_while(Result::is_ok).count();
             // Other tests may have some.
             assert!(started <= most_own());
@@ -422,12 +354,5 @@ mod tests {
             *own.0.lock().unwrap() = true;
             own.1.notify_all();
         });
-    }
-
-    #[test]
-    fn a_pool_is_kept() {
-        let pools = [Threads::find(Some(5)).unwrap(), Threads::find(Some(5)).unwrap()];
-        let [Threads::Own(first), Threads::Own(second)] = pools else { panic!("five is not the default here") };
-        assert!(Arc::ptr_eq(&first, &second));
     }
 }

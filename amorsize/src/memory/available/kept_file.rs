@@ -11,7 +11,7 @@ const USUAL_LENGTH: usize = 4 << 10;
 /// A file that is opened when it is first read, and then kept open: opening takes several times as long as reading.
 ///
 /// The kernel writes its figures anew for each read at position 0, in procfs as in cgroupfs. What was opened under `/proc/self`
-/// stays with the process that opened it: a child made by `fork` without `exec` is told its parent's figures.
+/// stays with the process that opened it: a child made by `fork` without `exec` has to open its own.
 #[derive(Debug)]
 pub(super) struct KeptFile {
     path: PathBuf,

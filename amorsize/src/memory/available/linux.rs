@@ -8,13 +8,14 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::cgroup::Cgroups;
 use super::kept_file::{Buffer, KeptFile, read_long};
 use super::machine::{self, ResourceLimits};
 use crate::memory::Bytes;
+use crate::process::{PerProcess, once};
 use crate::system_calls::max_resident;
 
 /// What the process may still take: the least of what the machine has, what each cgroup of the process leaves, and what its
@@ -37,12 +38,14 @@ pub(crate) fn resident() -> Option<Bytes> {
 }
 
 fn resident_now() -> Option<Bytes> {
-    static STATM: OnceLock<File> = OnceLock::new();
-    let file = match STATM.get() {
+    // A child that was made by `fork` would be told its parent's figure by a file that this one has opened.
+    static STATM: PerProcess<OnceLock<File>> = PerProcess::new();
+    let (kept, _) = STATM.get(OnceLock::new);
+    let file = match kept.get() {
         Some(file) => file,
         None => {
             let file = File::open("/proc/self/statm").ok()?;
-            STATM.get_or_init(|| file)
+            kept.get_or_init(|| file)
         }
     };
     let mut text = [0; 128];
@@ -57,10 +60,10 @@ fn resident_now() -> Option<Bytes> {
 pub(crate) fn peak_resident() -> Option<Bytes> {
     /// What the two figures may differ by that were read one after the other.
     const ALIKE: Bytes = Bytes::mib(1);
-    static IS_OWN: OnceLock<bool> = OnceLock::new();
+    static IS_OWN: PerProcess<OnceLock<bool>> = PerProcess::new();
     let read = || machine::peak_resident(&std::fs::read_to_string("/proc/self/status").ok()?);
     let told = max_resident();
-    let is_own = *IS_OWN.get_or_init(|| match (told, read()) {
+    let is_own = once(IS_OWN.get(OnceLock::new).0, || match (told, read()) {
         (Some(told), Some(own)) => told <= own + ALIKE,
         (told, _) => told.is_some(),
     });
@@ -68,9 +71,11 @@ pub(crate) fn peak_resident() -> Option<Bytes> {
 }
 
 fn kept() -> MutexGuard<'static, SystemMemory> {
-    static KEPT: LazyLock<Mutex<SystemMemory>> = LazyLock::new(|| Mutex::new(SystemMemory::under(Path::new("/"))));
+    // A child that was made by `fork` has files of its own, and a lock that no thread of its parent holds.
+    static KEPT: PerProcess<Mutex<SystemMemory>> = PerProcess::new();
+    let (kept, _) = KEPT.get(|| Mutex::new(SystemMemory::under(Path::new("/"))));
     // Every figure is read anew, so there is nothing that a panic could have left half done.
-    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A system's memory: what need not be found again, so that only figures are read the next time.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::memory::Bytes;
+use crate::process::once;
 
 /// `MemAvailable`: the kernel's own estimate of what can be taken without swapping.
 pub(super) fn available(meminfo: &str) -> Option<Bytes> {
@@ -91,7 +92,7 @@ pub(super) fn stalled(pressure: &str) -> Option<Duration> {
 pub(super) fn page_size() -> Option<u64> {
     const AT_PAGESZ: usize = 6;
     static PAGE: OnceLock<Option<u64>> = OnceLock::new();
-    *PAGE.get_or_init(|| {
+    once(&PAGE, || {
         let vector = fs::read("/proc/self/auxv").ok()?;
         let (words, _) = vector.as_chunks::<{ size_of::<usize>() }>();
         let (pairs, _) = words.as_chunks::<2>();

@@ -31,6 +31,8 @@ pub(crate) struct Started {
     pub(crate) now: usize,
     /// At most so far: what was reserved for them stays.
     pub(crate) most: usize,
+    /// Bytes of the stack of each, where they are not what the standard library gives.
+    pub(crate) stack: Option<usize>,
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Systems other than Linux, asked through sysinfo.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::Started;
 use crate::memory::Bytes;
+use crate::process::PerProcess;
 use crate::system_calls::max_resident;
 
 /// What the process may still take: what the machine has.
@@ -48,7 +49,9 @@ pub(crate) fn most_threads(_started: Started, enough: usize) -> usize {
 }
 
 fn kept() -> MutexGuard<'static, Option<System>> {
-    static KEPT: LazyLock<Mutex<Option<System>>> = LazyLock::new(|| Mutex::new(System::new().ok()));
+    // A child that was made by `fork` has one of its own, and a lock that no thread of its parent holds.
+    static KEPT: PerProcess<Mutex<Option<System>>> = PerProcess::new();
+    let (kept, _) = KEPT.get(|| Mutex::new(System::new().ok()));
     // Every figure is read anew, so there is nothing that a panic could have left half done.
-    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -19,6 +19,7 @@ use super::machine::{self, ResourceLimits, soft};
 use super::{Started, cgroup};
 use crate::cores;
 use crate::memory::Bytes;
+use crate::process::once;
 
 /// The address space that glibc reserves for each thread that allocates, an arena,
 const ARENA: Bytes = if cfg!(target_pointer_width = "64") { Bytes::mib(64) } else { Bytes::mib(1) };
@@ -37,8 +38,9 @@ pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
 
     // It is asked before the first thread is started.
     let mapped = || fs::read_to_string("/proc/self/statm").ok().and_then(|statm| machine::mapped(&statm));
-    let mapped_before = *MAPPED_BEFORE.get_or_init(|| mapped().unwrap_or(Bytes::ZERO));
+    let mapped_before = once(&MAPPED_BEFORE, || mapped().unwrap_or(Bytes::ZERO));
     let space = Space { mapped_before, ..Space::of_this_process() };
+    let space = Space { stack: started.stack.map_or(space.stack, Bytes::of_usize), ..space };
     most_under(Path::new("/"), &space, started, enough)
 }
 
@@ -200,7 +202,11 @@ mod tests {
     use super::*;
     use crate::recorded::Recorded;
 
-    const NONE: Started = Started { now: 0, most: 0 };
+    const NONE: Started = Started { now: 0, most: 0, stack: None };
+    fn started(now: usize, most: usize) -> Started {
+        Started { now, most, stack: None }
+    }
+
     /// Two processors.
     const SPACE: Space = Space { stack: STACK, arena: ARENA, arenas: 16, mapped_before: Bytes::ZERO };
     const ENOUGH: usize = 256;
@@ -265,11 +271,11 @@ mod tests {
             most_by_space(limits, Some(&statm), &space, started).unwrap()
         };
         assert_eq!(most_of(Bytes::gib(2), NONE), 15);
-        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(66) * 15, Started { now: 15, most: 15 }), 15);
-        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(64) * 15, Started { now: 0, most: 15 }), 15);
+        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(66) * 15, started(15, 15)), 15);
+        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(64) * 15, started(0, 15)), 15);
         // Threads of another allocator, which have no arenas that could be used again.
-        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(2) * 15, Started { now: 15, most: 15 }), 15);
-        assert_eq!(most_of(Bytes::gib(2), Started { now: 0, most: 15 }), 15);
+        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(2) * 15, started(15, 15)), 15);
+        assert_eq!(most_of(Bytes::gib(2), started(0, 15)), 15);
         // The program has taken half of it meanwhile.
         assert_eq!(most_of(Bytes::gib(3), NONE), 7);
     }
@@ -315,7 +321,7 @@ mod tests {
         );
         assert_eq!(most(&tree, NONE), 30);
         // Twenty of the tasks are threads of runs.
-        assert_eq!(most(&tree, Started { now: 20, most: 20 }), 40);
+        assert_eq!(most(&tree, started(20, 20)), 40);
         tree.write("sys/fs/cgroup/a/pids.current", "1200\n");
         assert_eq!(most(&tree, NONE), 0);
     }
@@ -355,7 +361,7 @@ mod tests {
         let near = machine(&[("Max processes", "500")], &processes);
         // Half of 440; of all 400 tasks it would be 50.
         assert_eq!(most(&near, NONE), 220);
-        assert_eq!(most(&near, Started { now: 20, most: 20 }), 230);
+        assert_eq!(most(&near, started(20, 20)), 230);
         let full = machine(&[("Max processes", "60")], &processes);
         assert_eq!(most(&full, NONE), 0);
     }
@@ -408,7 +414,7 @@ mod tests {
             pages in 0u64..1 << 24,
         ) {
             let space = Space { stack: Bytes::new(stack), arena: ARENA, arenas, mapped_before: Bytes::ZERO };
-            let started = Started { now, most: now + before };
+            let started = started(now, now + before);
             let limit = Bytes::new(left) + Bytes::new(page_size().unwrap()) * pages;
             let limits = ResourceLimits::parse(&format!("Max address space {} unlimited bytes", limit.as_u64()));
             let most = most_by_space(limits, Some(&format!("{pages} 0 0 0 0 0 0")), &space, started).unwrap();

@@ -1,0 +1,190 @@
+//! A child that was made by `fork` runs as its parent does, though no thread of the parent's pools is there.
+//!
+//! What a process knows of pools holds to its end, so each test is a process of its own, and forks from there.
+#![cfg(any(target_os = "linux", target_vendor = "apple"))]
+#![expect(unsafe_code, reason = "`fork` is what is tested")]
+
+#[path = "common/child.rs"]
+mod child;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use amorsize::process_in_batches;
+use child::{is_inside, run_inside};
+use rayon::prelude::*;
+
+const ITEMS: usize = 100;
+/// A child that hangs is ended after so many seconds, far more than any needs.
+const PATIENCE: u32 = 120;
+
+fn slow(x: usize) -> usize {
+    thread::sleep(Duration::from_micros(200));
+    x + 1
+}
+
+/// Runs on the pool that is found, and on pools of several sizes.
+fn runs() {
+    let expected: Vec<_> = (1..=ITEMS).collect();
+    for threads in [None, Some(2), Some(3)] {
+        let run = || {
+            let run = process_in_batches(slow, 0..ITEMS);
+            if let Some(threads) = threads { run.threads(threads) } else { run }
+        };
+        assert_eq!(run().collect::<Vec<_>>().unwrap(), expected);
+        assert_eq!(run().into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(run().unordered().count(), ITEMS);
+        assert_eq!(run().for_each_batch(drop).unwrap().items(), ITEMS);
+    }
+    // One within a call of another, and calls that wait: threads of the run's own.
+    let outer = |x| process_in_batches(slow, 0..x).collect::<Vec<_>>().unwrap().len();
+    assert_eq!(process_in_batches(outer, [50; 20]).collect::<Vec<_>>().unwrap(), [50; 20]);
+    let wait = |x| thread::sleep(Duration::from_millis(x));
+    assert_eq!(process_in_batches(wait, [5; 40]).for_each_batch(drop).unwrap().items(), 40);
+}
+
+/// Calls `body` in a child made by `fork`, and says whether it came to its end.
+fn forked(body: impl FnOnce()) -> bool {
+    // SAFETY: the child goes on with this thread alone, and ends with `_exit` whatever it does. Other threads of the parent may hold
+    // locks, but the child takes none but those of the allocator, which are free after a `fork`, and those that are tested.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "{}", std::io::Error::last_os_error());
+    if child == 0 {
+        // SAFETY: it ends the process if it takes too long.
+        unsafe { libc::alarm(PATIENCE) };
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
+        // SAFETY: nothing of this process is needed any longer.
+        unsafe { libc::_exit(if ended { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer is to a number that is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+}
+
+macro_rules! in_a_process_of_its_own {
+    ($($(#[$meta:meta])* fn $test:ident as $inside:ident $body:block)*) => {$(
+        $(#[$meta])*
+        #[test]
+        fn $test() {
+            run_inside(stringify!($inside));
+        }
+
+        #[test]
+        #[ignore = "another test starts it in a process of its own"]
+        fn $inside() {
+            if is_inside() $body
+        }
+    )*};
+}
+
+in_a_process_of_its_own! {
+    fn a_child_runs_whose_parent_has_run_nothing as inside_a_parent_that_has_run_nothing {
+        assert!(forked(runs));
+        runs();
+    }
+
+    fn a_child_runs_whose_parent_has as inside_a_parent_that_has_run {
+        runs();
+        for _ in 0..2 {
+            assert!(forked(runs));
+            runs();
+        }
+    }
+
+    fn a_child_runs_whose_parent_has_used_rayon_alone as inside_a_parent_that_has_used_rayon {
+        assert_eq!((0..ITEMS).into_par_iter().map(slow).count(), ITEMS);
+        if cfg!(target_os = "linux") {
+            assert!(forked(runs));
+        }
+        runs();
+    }
+
+    fn a_childs_child_runs as inside_a_parent_with_a_grandchild {
+        runs();
+        assert!(forked(|| {
+            runs();
+            assert!(forked(runs));
+            runs();
+        }));
+        // Its parent runs nothing.
+        assert!(forked(|| assert!(forked(runs))));
+    }
+
+    fn a_child_that_a_worker_made_runs as inside_a_parent_that_forks_on_a_worker {
+        runs();
+        // Of the global pool, of one of the program's, and within a call on each kind of thread.
+        assert!(rayon::broadcast(|worker| worker.index() > 0 || forked(runs)).into_iter().all(|ended| ended));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        assert!(pool.install(|| forked(runs)));
+        for threads in [1, 2, 3] {
+            let call = |x: usize| {
+                slow(x);
+                x % 50 != 0 || forked(runs)
+            };
+            let ended = process_in_batches(call, 0..ITEMS).threads(threads).collect::<Vec<_>>().unwrap();
+            assert!(ended.into_iter().all(|ended| ended), "{threads} threads");
+        }
+        runs();
+    }
+
+    fn a_child_that_a_worker_of_rayon_made_runs as inside_a_parent_that_forks_on_a_worker_of_rayon {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        if cfg!(target_os = "linux") {
+            assert!(pool.install(|| forked(runs)));
+        }
+        pool.install(runs);
+    }
+
+    fn a_child_runs_that_is_made_while_others_run as inside_a_parent_that_is_busy {
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for threads in [2, 5] {
+                let over = &over;
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        let few = process_in_batches(slow, 0..20);
+                        few.threads(threads).batch_size(3).for_each_batch(drop).unwrap();
+                    }
+                });
+            }
+            let all_ended = (0..5).all(|_| forked(runs));
+            over.store(true, Ordering::Relaxed);
+            assert!(all_ended);
+        });
+    }
+
+    fn an_iterator_goes_on_in_the_child_and_in_the_parent as inside_a_parent_that_iterates {
+        for threads in [2, 3] {
+            let mut results = process_in_batches(slow, 0..5 * ITEMS).threads(threads).batch_size(20).into_iter();
+            let begun: Vec<_> = results.by_ref().take(ITEMS).collect();
+            assert!(begun.into_iter().eq(1..=ITEMS));
+            assert!(forked(|| assert!(results.by_ref().eq(ITEMS + 1..=5 * ITEMS))));
+            // The child had a copy.
+            assert!(results.by_ref().eq(ITEMS + 1..=5 * ITEMS));
+            // Of a run that the child drops half way.
+            let mut dropped = Some(process_in_batches(slow, 0..5 * ITEMS).threads(threads).into_iter());
+            assert_eq!(dropped.as_mut().unwrap().next(), Some(1));
+            assert!(forked(|| {
+                drop(dropped.take());
+                runs();
+            }));
+        }
+    }
+
+    fn a_pool_that_the_child_makes_is_used as inside_a_parent_whose_child_makes_a_pool {
+        runs();
+        assert!(forked(|| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+            pool.install(|| {
+                let call = |x| {
+                    slow(x);
+                    rayon::current_num_threads()
+                };
+                let threads = process_in_batches(call, 0..ITEMS).collect::<Vec<_>>().unwrap();
+                assert!(threads.into_iter().all(|threads| threads == 3));
+            });
+        }));
+    }
+}
