@@ -26,7 +26,8 @@ fn slow(x: usize) -> usize {
 #[batched]
 fn shared(x: usize) -> Vec<Arc<String>> {
     // Each owner of the text is asked for its part.
-    vec![Arc::new(slow(x).to_string()); 2]
+    let text = Arc::new(slow(x).to_string());
+    vec![Arc::clone(&text), text]
 }
 
 fn all_kinds_of_runs() {
@@ -48,7 +49,7 @@ fn all_kinds_of_runs() {
     // A run within a call, a pipeline, a policy for errors, a panic.
     let outer = |x: usize| process_in_batches(slow, 0..x).collect::<Vec<_>>().unwrap().len();
     assert_eq!(process_in_batches(outer, [50; 20]).threads(2).collect::<Vec<_>>().unwrap(), [50; 20]);
-    let parse = |x: usize| if x % 2 == 0 { Ok(slow(x)) } else { Err("odd") };
+    let parse = |x: usize| if x.is_multiple_of(2) { Ok(slow(x)) } else { Err("odd") };
     assert_eq!(process_in_batches(parse, 0..ITEMS).on_error(Skip).collect::<Vec<_>>().unwrap().len(), ITEMS / 2);
     let panics = |x: usize| if x == 100 { std::panic::resume_unwind(Box::new("as planned")) } else { slow(x) };
     let partial = process_in_batches(panics, 0..ITEMS).threads(2).collect_partial::<Vec<_>>().unwrap_err();

@@ -121,7 +121,7 @@ in_a_process_of_its_own! {
         for threads in [1, 2, 3] {
             let call = |x: usize| {
                 slow(x);
-                x % 50 != 0 || forked(runs)
+                !x.is_multiple_of(50) || forked(runs)
             };
             let ended = process_in_batches(call, 0..ITEMS).threads(threads).collect::<Vec<_>>().unwrap();
             assert!(ended.into_iter().all(|ended| ended), "{threads} threads");
