@@ -10,8 +10,9 @@ use crate::verbose::Verbose;
 /// Counts and times the batches of a run.
 #[derive(Debug)]
 pub(crate) struct Handover {
-    /// Batches that were handed over.
+    /// Batches that were handed over, and their results.
     count: usize,
+    items: usize,
     verbose: Verbose,
     /// From the run's first decision on: a run that is over before it is not to pay for it.
     times: Option<BatchTimes>,
@@ -20,7 +21,7 @@ pub(crate) struct Handover {
 
 impl Handover {
     pub(crate) fn new(verbose: Verbose, ledger: &Ledger) -> Self {
-        Self { count: 0, verbose, times: None, trace: BatchTrace::new(ledger) }
+        Self { count: 0, items: 0, verbose, times: None, trace: BatchTrace::new(ledger) }
     }
 
     /// Begins to time; seconds count from `origin`.
@@ -47,6 +48,7 @@ impl Handover {
         sink: &mut dyn FnMut() -> bool,
     ) -> bool {
         self.count += 1;
+        self.items += items;
         self.verbose.batch(self.count, first_index, next_index - first_index);
         let begun = self.times.as_ref().map(|_| Instant::now());
         let go_on = self.trace.batch(first_index, items, bytes, sink);
@@ -60,6 +62,7 @@ impl Handover {
     pub(crate) fn finish(self) -> HandedOver {
         HandedOver {
             batches: self.count,
+            items: self.items,
             sink_seconds: self.sink_seconds(),
             times: self.times.map_or_else(Vec::new, BatchTimes::into_times),
         }
@@ -70,6 +73,7 @@ impl Handover {
 #[derive(Debug)]
 pub(crate) struct HandedOver {
     pub(crate) batches: usize,
+    pub(crate) items: usize,
     pub(crate) sink_seconds: f64,
     pub(crate) times: Vec<BatchTime>,
 }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 ///
 /// Nothing is lost, and nothing has to be computed again: the rest is a run like any other, whose input begins where the finished
 /// results end. What it has computed out of order already is handed over when its turn comes, items are numbered as in the whole
-/// input, and its report covers the whole run.
+/// input, and its report is of what the rest did.
 ///
 /// The text begins with the cause's, and [`source`](StdError::source) gives `None`: [`cause`](Self::cause) and
 /// [`into_cause`](Self::into_cause) give the cause itself.

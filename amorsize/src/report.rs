@@ -568,7 +568,7 @@ impl Report {
     /// ```
     #[must_use]
     pub fn working_bytes(&self) -> Bytes {
-        Bytes::new(self.totals.learned.most_working_by_any_means())
+        Bytes::new(self.totals.learned.working_of_part())
     }
 
     /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),

@@ -531,6 +531,13 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.core.start(&mut self.source, (self.as_function)(&self.shared))
     }
 
+    /// What a terminal gives back that could not finish.
+    #[cold]
+    pub(super) fn into_partial<T, E>(mut self, finished: Vec<T>, cause: TryError<E>) -> Partial<T, Self, E> {
+        self.core.begin_part(self.shared.retries());
+        Partial::new(finished, self, cause)
+    }
+
     /// Gives back the credit of results that an iterator's caller has taken.
     pub(crate) fn release(&mut self, items: usize, bytes: u64) {
         self.core.release(items, bytes);
@@ -600,7 +607,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     pub fn collect_partial<V: FromIterator<R>>(mut self) -> Result<V, Partial<R, Self>> {
         match self.collect_vec() {
             Ok(all) => Ok(V::from_iter(all)),
-            Err((ended, finished)) => Err(Partial::new(finished, self, ended.into())),
+            Err((ended, finished)) => Err(self.into_partial(finished, ended.into())),
         }
     }
 
@@ -659,7 +666,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn for_each_batch_partial<F: FnMut(Batch<R>)>(mut self, sink: F) -> Result<Report, Partial<R, Self>> {
-        self.for_each(&mut always(sink)).map_err(|ended| Partial::new(Vec::new(), self, ended.into()))
+        self.for_each(&mut always(sink)).map_err(|ended| self.into_partial(Vec::new(), ended.into()))
     }
 
     /// Runs everything and hands the results to `sink` batch by batch, until it returns an error.
@@ -701,7 +708,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         let mut batches = Batches::new(self.types(), self.core.handover(), sink);
         self.drive(&mut batches)?;
         let handed_over = batches.handover.finish();
-        Ok(self.core.report(handed_over).with_retries(self.shared.retries()))
+        Ok(self.core.report(handed_over, self.shared.retries()))
     }
 
     /// Runs the items when the results are asked for, and gives each as soon as it is there, with the index of its item.

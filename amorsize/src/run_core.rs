@@ -18,7 +18,7 @@ use crate::options::{OnPanic, Options};
 use crate::plan::Plan;
 use crate::progress::{Callback, Teller};
 use crate::report::Report;
-use crate::stage::StageCounts;
+use crate::stage::{StageCounts, StageReport};
 use crate::trace;
 use crate::verbose::Verbose;
 
@@ -74,6 +74,9 @@ pub(crate) struct Core {
     begun: bool,
     /// Those of a pipeline; a run of a single function has none.
     stages: Vec<Arc<StageCounts>>,
+    /// What they had come to before the part of the run that is reported, and the calls that were made again.
+    stages_before: Vec<StageReport>,
+    retries_before: usize,
 }
 
 impl Core {
@@ -100,7 +103,16 @@ impl Core {
             kept: Kept::default(),
             result_size,
             stages: Vec::new(),
+            stages_before: Vec::new(),
+            retries_before: 0,
         }
+    }
+
+    /// Lets reports be of what the rest of the run does, after so many calls that were made again.
+    pub(crate) fn begin_part(&mut self, retries: usize) {
+        self.engine.begin_part();
+        self.stages_before = self.stages.iter().map(|stage| stage.begin_part()).collect();
+        self.retries_before = retries;
     }
 
     /// Prepares what is told of the run, once.
@@ -314,13 +326,16 @@ impl Core {
         })
     }
 
-    pub(crate) fn report(&mut self, handed_over: HandedOver) -> Report {
-        let batches = handed_over.batches;
+    /// The report, of a run that has made so many calls again.
+    pub(crate) fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
+        let (items, batches) = (handed_over.items, handed_over.batches);
         let totals = self.engine.totals(handed_over);
-        let items = totals.learned.items;
         self.verbose.end(items);
-        let report =
-            Report::new(totals, items, batches).with_stages(self.stages.iter().map(|stage| stage.report()).collect());
+        let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
+        stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
+        let report = Report::new(totals, items, batches)
+            .with_stages(stages)
+            .with_retries(retries.saturating_sub(self.retries_before));
         self.verbose.warn(&report);
         let _entered = self.tools.span.enter();
         trace::finished(&report);

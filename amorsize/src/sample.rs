@@ -361,6 +361,8 @@ pub(crate) struct Learned {
     pub(crate) largest: u64,
     /// The most working memory of a call seen.
     pub(crate) most_working: u64,
+    /// The same by all means, of the part of the run that is reported.
+    part_working: u64,
     /// Bytes of working memory to expect of a call.
     expected_working: f64,
     /// Bytes of working memory of a call as resident memory tells them, now and at most.
@@ -412,6 +414,7 @@ impl Learned {
         self.bytes = self.bytes.saturating_add(stretch.bytes);
         self.largest = self.largest.max(stretch.largest);
         self.most_working = self.most_working.max(stretch.working);
+        self.part_working = self.part_working.max(stretch.working);
     }
 
     /// Replaces the bytes per item by what resident memory says.
@@ -449,6 +452,7 @@ impl Learned {
     pub(crate) fn expect_working(&mut self, bytes: u64, confirmed: u64) {
         self.resident_working = bytes;
         self.most_resident_working = self.most_resident_working.max(confirmed);
+        self.part_working = self.part_working.max(confirmed);
     }
 
     /// The same, of one of several calls.
@@ -465,6 +469,27 @@ impl Learned {
     /// The most working memory of a call, by all means.
     pub(crate) fn most_working_by_any_means(&self) -> u64 {
         self.most_working.max(self.most_resident_working)
+    }
+
+    /// The same, of the part of the run that is reported.
+    pub(crate) fn working_of_part(&self) -> u64 {
+        self.part_working
+    }
+
+    /// Begins a part of the run that is reported for itself.
+    pub(crate) fn begin_part(&mut self) {
+        self.part_working = 0;
+    }
+
+    /// What was learned since then, for a report: expectations are of all.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            items: self.items.saturating_sub(before.items),
+            seconds: (self.seconds - before.seconds).max(0.0),
+            bytes: self.bytes.saturating_sub(before.bytes),
+            waits: self.waits.since(&before.waits),
+            ..self.clone()
+        }
     }
 
     /// Seconds that a call keeps cores busy, of late.

@@ -42,6 +42,13 @@ impl StageCounts {
         })
     }
 
+    /// What it has come to before a part of the run that is reported for itself. What is largest counts anew.
+    pub(crate) fn begin_part(&self) -> StageReport {
+        let before = self.report();
+        self.largest.store(0, Relaxed);
+        before
+    }
+
     /// What it has come to.
     pub(crate) fn report(&self) -> StageReport {
         StageReport {
@@ -133,6 +140,14 @@ impl StageReport {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Leaves out what was done before.
+    pub(crate) fn leave_out(&mut self, before: &Self) {
+        self.items -= before.items;
+        self.failed -= before.failed;
+        self.nanoseconds -= before.nanoseconds;
+        self.bytes -= before.bytes;
     }
 
     /// Items that the stage returned a result for, those that [`failed`](Self::failed) in it not counted. An item counts once

@@ -161,6 +161,8 @@ pub(crate) struct Recorder {
     step: Duration,
     next: Instant,
     moments: Vec<Moment>,
+    /// Items whose calls had ended before.
+    items_before: usize,
     /// The most by which resident memory had grown, and by how much at the end.
     pub(crate) peak_resident: Option<u64>,
     pub(crate) last_resident: Option<u64>,
@@ -177,9 +179,15 @@ impl Recorder {
             step: STEP,
             next: now,
             moments: Vec::new(),
+            items_before: 0,
             peak_resident: None,
             last_resident: None,
         }
+    }
+
+    /// Forgets what was noted, and begins at `now`, after so many items and with so many bytes held.
+    pub(crate) fn begin_part(&mut self, now: Instant, items: usize, held: u64) {
+        *self = Self { items_before: items, ..Self::start(self.source.clone(), now, now, held) };
     }
 
     /// Lets seconds count from another time, so that a pause is left out.
@@ -210,7 +218,8 @@ impl Recorder {
             self.step = (self.step * 2).max(elapsed / (MOST_MOMENTS / 2) as u32);
         }
         let seconds = now.saturating_duration_since(self.origin).as_secs_f64();
-        self.moments.push(Moment { seconds, resident, ..moment });
+        let items = moment.items.saturating_sub(self.items_before);
+        self.moments.push(Moment { seconds, resident, items, ..moment });
         self.next = now + self.step;
     }
 

@@ -56,6 +56,16 @@ impl Waits {
         }
     }
 
+    /// What calls spent since then; what is known of late is of all.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let less = |now: f64, before: f64| (now - before).max(0.0);
+        Self {
+            all: (less(self.all.0, before.all.0), less(self.all.1, before.all.1)),
+            queued_in_all: less(self.queued_in_all, before.queued_in_all),
+            ..*self
+        }
+    }
+
     /// Whether anything was measured.
     pub(crate) fn is_known(&self) -> bool {
         self.all != (0.0, 0.0)

@@ -51,6 +51,12 @@ impl Stopwatch {
         }
     }
 
+    /// Begins anew. Nobody starts it meanwhile.
+    pub(crate) fn reset(&self) {
+        self.total.store(0, Relaxed);
+        self.since.store(0, Relaxed);
+    }
+
     /// What it has counted until `now`.
     pub(crate) fn read(&self, now: Instant) -> Duration {
         // A stop between the two loads counts a stretch twice or not at all, which the next reading puts right.

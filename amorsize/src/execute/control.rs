@@ -147,8 +147,8 @@ pub(crate) struct Control {
     /// Whether idle workers were seen to help with calls.
     pub(super) forks: AtomicBool,
     /// What the caller does.
-    sink: Stopwatch,
-    input: Stopwatch,
+    pub(super) sink: Stopwatch,
+    pub(super) input: Stopwatch,
 }
 
 impl Control {

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::account::Account;
 use super::control::Control;
 use super::lookout::Lookout;
 use crate::sync::{Mutex, MutexGuard, Ordering, now};
@@ -54,5 +55,15 @@ impl Control {
         let mut state = self.state();
         state.most_outstanding = state.outstanding;
         state.collected = 0;
+    }
+
+    /// Lets the report be of what is done from now on. Nothing runs.
+    pub(crate) fn begin_part(&self) {
+        let mut state = self.state();
+        state.account = Account::new();
+        state.most_threads = state.threads.min(state.situation.threads);
+        state.learned.begin_part();
+        self.sink.reset();
+        self.input.reset();
     }
 }

@@ -172,8 +172,20 @@ pub(crate) struct Engine {
     begun: Option<Instant>,
     panicked: usize,
     panics: Vec<Failure>,
+    /// What was done before the part that is reported; nothing before the first.
+    before: Option<Box<Before>>,
     /// A panic that comes when the run goes on.
     pending_panic: Option<(usize, Payload)>,
+}
+
+/// What a run had done that ended early, and goes on.
+#[derive(Debug)]
+struct Before {
+    learned: Learned,
+    chunks: usize,
+    panicked: usize,
+    beside_calls: f64,
+    elapsed: Duration,
 }
 
 /// What parts of a run on threads came to, which are over.
@@ -261,6 +273,7 @@ impl Engine {
             begun: None,
             panicked: 0,
             panics: Vec::new(),
+            before: None,
             pending_panic: None,
         }
     }
@@ -347,26 +360,71 @@ impl Engine {
         }
     }
 
-    /// What the run has done. The panics that were kept go with it.
+    /// What was learned, and in how many chunks.
+    fn learned_so_far(&self) -> (Learned, usize) {
+        match &self.phase {
+            Phase::Inline => (self.learned.clone(), self.chunks),
+            Phase::Parallel(control, _) => {
+                let state = control.state();
+                (state.learned.clone(), self.chunks + state.chunks)
+            }
+        }
+    }
+
+    /// How long the part took that is reported.
+    fn elapsed_in_part(&self) -> Duration {
+        self.elapsed.saturating_sub(self.before.as_ref().map_or(Duration::ZERO, |before| before.elapsed))
+    }
+
+    /// Lets reports be of what is done from now on, by the rest of a run that ended early.
+    pub(crate) fn begin_part(&mut self) {
+        self.keep_panics();
+        self.panics.clear();
+        let (learned, chunks) = self.learned_so_far();
+        let (panicked, beside_calls, elapsed) = (self.panicked, self.beside_calls, self.elapsed);
+        self.ledger.begin_part();
+        self.on_threads = OnThreads::default();
+        match &self.phase {
+            Phase::Inline => self.learned.begin_part(),
+            Phase::Parallel(control, _) => {
+                control.begin_part();
+                self.parted = Some((elapsed, 0.0));
+            }
+        }
+        let seen = self.seen();
+        self.with_lookout(|lookout, ledger| {
+            if let Some(recorder) = &mut lookout.recorder {
+                recorder.begin_part(Instant::now(), seen.items, ledger.held().as_u64());
+            }
+        });
+        self.before = Some(Box::new(Before { learned, chunks, panicked, beside_calls, elapsed }));
+    }
+
+    /// What the run has done, or the part of it that is reported. The panics that were kept go with it.
     pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
         self.keep_panics();
         let HandedOver { sink_seconds, times, .. } = handed_over;
-        let (learned, chunks, on_threads) = match &self.phase {
-            Phase::Inline => (self.learned.clone(), self.chunks, self.on_threads),
-            Phase::Parallel(control, _) => {
-                let on_threads = self.all_on_threads(control, self.elapsed, sink_seconds);
-                let state = control.state();
-                (state.learned.clone(), self.chunks + state.chunks, on_threads)
-            }
+        let (mut learned, mut chunks) = self.learned_so_far();
+        let (mut panicked, mut beside_calls) = (self.panicked, self.beside_calls);
+        if let Some(before) = &self.before {
+            learned = learned.since(&before.learned);
+            chunks -= before.chunks;
+            panicked -= before.panicked;
+            beside_calls = (beside_calls - before.beside_calls).max(0.0);
+        }
+        let on_threads = match &self.phase {
+            Phase::Inline => self.on_threads,
+            Phase::Parallel(control, _) => self.all_on_threads(control, self.elapsed, sink_seconds),
         };
         let (threads, cores) = (on_threads.threads.max(1), on_threads.cores.max(1));
-        let seconds = self.elapsed.as_secs_f64();
+        let elapsed = self.elapsed_in_part();
+        let seconds = elapsed.as_secs_f64();
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
         // An empty one made of a `Vec` would be an allocation.
         let panics = if self.panics.is_empty() { Arc::default() } else { Arc::from(std::mem::take(&mut self.panics)) };
         let measured_by = self.measured_by;
         let OnThreads { input_seconds, waited, credit_waits, .. } = on_threads;
-        let inline_seconds = self.elapsed.saturating_sub(on_threads.time).as_secs_f64();
+        let inline_seconds = elapsed.saturating_sub(on_threads.time).as_secs_f64();
         let sink_inline = sink_seconds - on_threads.sink_seconds;
         let time_use = TimeUse {
             total: inline_seconds + waited.total,
@@ -383,7 +441,7 @@ impl Engine {
         Totals {
             name: self.options.name(),
             sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },
-            beside_calls: self.beside_calls + input_seconds + on_threads.sink_seconds,
+            beside_calls: beside_calls + input_seconds + on_threads.sink_seconds,
             inline_seconds,
             input_seconds,
             sink_seconds,
@@ -404,7 +462,7 @@ impl Engine {
             went_back: self.alone.is_faster(),
             measured_by,
             unasked: self.unasked,
-            panicked: self.panicked,
+            panicked,
             panics,
         }
     }

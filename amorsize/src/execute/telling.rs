@@ -14,10 +14,10 @@ use crate::progress::Teller;
 use crate::timeline::Recorder;
 
 impl Engine {
-    /// When the run would have begun if it had not been left in between.
+    /// When the part that is reported would have begun if it had not been left in between.
     pub(super) fn origin(&self) -> Instant {
         let begun = self.begun.unwrap_or_else(Instant::now);
-        begun.checked_sub(self.elapsed).unwrap_or(begun)
+        begun.checked_sub(self.elapsed_in_part()).unwrap_or(begun)
     }
 
     /// Lets somebody be told of the run.

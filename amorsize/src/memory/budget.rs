@@ -162,6 +162,11 @@ impl Ledger {
         Bytes::new(self.0.peak.load(Relaxed))
     }
 
+    /// Lets the peak be that of what is held from now on.
+    pub(crate) fn begin_part(&self) {
+        self.0.peak.store(self.0.held.load(Relaxed), Relaxed);
+    }
+
     /// Bounds this run by its own budget alone. For a run that keeps its results to the end: the outer run's results, which
     /// come and go, must not make it fail.
     pub(crate) fn ignore_outer(&self) {

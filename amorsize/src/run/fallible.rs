@@ -5,6 +5,7 @@ use std::fmt;
 use super::Batched;
 use crate::error::{Error, TryError};
 use crate::failure::{Cause, Ended, Failure};
+use crate::handover::HandedOver;
 use crate::iter::{IntoIter, Unordered};
 use crate::on_error::{Collect, OnError, Skip, Stop};
 use crate::outcome::{Failures, Outcome};
@@ -88,12 +89,18 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
     ) -> Result<(Report, usize), Ended> {
         self.start()?;
         let types = self.types();
-        let mut outlet = Sorting::new(types, self.core.handover(), eager, fail, sink);
+        let mut failed = 0;
+        let mut counting = |item, error| {
+            failed += 1;
+            fail(item, error)
+        };
+        let mut outlet = Sorting::new(types, self.core.handover(), eager, &mut counting, sink);
         let outcome = self.drive(&mut outlet);
         let Sorting { handover, values, stopped, leftover, .. } = outlet;
         self.core.leave(0, 0, leftover.map(|(results, start)| (types.results_of(results), start)));
         outcome?;
-        let report = self.core.report(handover.finish()).with_retries(self.shared.retries());
+        let handed_over = HandedOver { items: values + failed, ..handover.finish() };
+        let report = self.core.report(handed_over, self.shared.retries());
         if !stopped {
             self.core.verbose().failed(report.items() - values);
         }

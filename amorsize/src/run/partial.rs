@@ -39,7 +39,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
             (Some((item, error)), _) => TryError::Item { item, error },
             (None, Some(ended)) => ended.into(),
         };
-        Err(Partial::new(values, self, cause))
+        Err(self.into_partial(values, cause))
     }
 
     /// Hands over batches like [`for_each_batch`](Self::for_each_batch), and where that can't finish, gives back the rest of the
@@ -69,7 +69,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
             (Some((item, error)), _) => TryError::Item { item, error },
             (None, Err(ended)) => ended.into(),
         };
-        Err(Partial::new(Vec::new(), self, cause))
+        Err(self.into_partial(Vec::new(), cause))
     }
 }
 
@@ -98,7 +98,7 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
     pub fn collect_partial<V: FromIterator<T>>(mut self) -> Result<V, Partial<T, Self, E>> {
         match self.collect_some(false, &mut |_, _| true) {
             (values, None) => Ok(values.into_iter().collect()),
-            (values, Some(ended)) => Err(Partial::new(values, self, ended.into())),
+            (values, Some(ended)) => Err(self.into_partial(values, ended.into())),
         }
     }
 
@@ -134,7 +134,7 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
         let outcome = self.for_each_value_left(false, &mut fail, &mut always(sink));
         match outcome {
             Ok((report, values)) => Ok(report.of_values(values, failures)),
-            Err(ended) => Err(Partial::new(Vec::new(), self, ended.into())),
+            Err(ended) => Err(self.into_partial(Vec::new(), ended.into())),
         }
     }
 }
@@ -166,7 +166,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
         let collected = self.collect_some(false, &mut gathering(&mut failures));
         match collected {
             (values, None) => Ok(Outcome::new(values.into_iter().collect(), failures)),
-            (values, Some(ended)) => Err(Partial::new(values, self, ended.into()).with_failures(failures)),
+            (values, Some(ended)) => Err(self.into_partial(values, ended.into()).with_failures(failures)),
         }
     }
 
@@ -203,7 +203,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
             Ok((report, values)) => {
                 Ok(Outcome::new(report.of_values(values, Failures::counted(failures.len())), failures))
             }
-            Err(ended) => Err(Partial::new(Vec::new(), self, ended.into()).with_failures(failures)),
+            Err(ended) => Err(self.into_partial(Vec::new(), ended.into()).with_failures(failures)),
         }
     }
 }

@@ -1,0 +1,226 @@
+//! The report of the rest of a run is of what the rest did, not of what was done before: every figure of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize::on_error::{Collect, Skip};
+use amorsize::{Bytes, CancelToken, Report, TryError, batched, process_in_batches};
+
+const ITEMS: usize = 300;
+/// The item whose call ends the first part of a run.
+const ENDS: usize = 120;
+/// The result of the first item, and those of the others.
+const LARGE: usize = 8 << 20;
+const SMALL: usize = 1000;
+
+fn slow() {
+    thread::sleep(Duration::from_micros(200));
+}
+
+/// Counts calls that gave a result.
+#[batched]
+fn text(x: usize, calls: &AtomicUsize) -> Vec<u8> {
+    slow();
+    if x == ENDS {
+        std::panic::resume_unwind(Box::new("as planned"));
+    }
+    calls.fetch_add(1, Ordering::Relaxed);
+    vec![1; if x == 0 { LARGE } else { SMALL }]
+}
+
+/// What was seen from outside while the rest ran.
+struct Seen {
+    begun: Instant,
+    calls_before: usize,
+    items: usize,
+    batches: usize,
+}
+
+/// Compares a report with what was seen. Every figure in seconds is bounded by the clock, with as many threads as there are.
+fn is_of(report: &Report, seen: &Seen, calls: &AtomicUsize) {
+    let elapsed = seen.begun.elapsed().as_secs_f64();
+    let calls = calls.load(Ordering::Relaxed) - seen.calls_before;
+    assert_eq!((report.items(), report.batches()), (seen.items, seen.batches), "{report}");
+    assert_eq!(report.batch_size(), seen.items / seen.batches.max(1));
+    assert!(report.seconds() <= elapsed, "{} s of {elapsed}", report.seconds());
+    for seconds in [report.inline_seconds(), report.threads_seconds(), report.sink_seconds(), report.input_seconds()] {
+        assert!((0.0..=elapsed).contains(&seconds), "{seconds} s of {elapsed}");
+    }
+    let use_of_time = report.time_use();
+    let all_threads = elapsed * report.threads() as f64;
+    for seconds in [use_of_time.total(), use_of_time.calls(), use_of_time.sink(), use_of_time.memory()] {
+        assert!((0.0..=all_threads).contains(&seconds), "{seconds} s of {all_threads}");
+    }
+    assert_eq!(report.result_bytes(), Bytes::new((calls * (SMALL + size_of::<Vec<u8>>())) as u64));
+    assert!(report.bytes_per_item() <= Bytes::kib(2) && report.peak_bytes() < Bytes::mib(4), "{report}");
+    assert!(report.chunks() <= calls && report.chunk_size() <= calls, "{} chunks of {calls}", report.chunks());
+    assert!(report.seconds_per_item() * calls as f64 <= all_threads);
+    assert!(report.items_per_second() * report.seconds() <= calls as f64 + 0.5);
+    assert!(report.bytes_per_second() * report.seconds() <= report.result_bytes().as_u64() as f64 + 0.5);
+    let timeline = report.timeline();
+    for moment in timeline.moments() {
+        assert!(moment.items() <= calls && moment.seconds() <= elapsed && moment.held() <= report.peak_bytes());
+    }
+    let batches = timeline.batches();
+    assert!(batches.iter().all(|batch| batch.ended() <= elapsed && batch.first_index() >= ITEMS - seen.items - 1));
+    assert!(batches.iter().map(|batch| batch.items()).sum::<usize>() <= seen.items);
+    assert!(!report.explain().is_empty() && !report.to_svg().is_empty() && !report.to_html().is_empty());
+}
+
+#[test]
+fn what_was_handed_over_and_measured_before_is_left_out() {
+    for threads in 1..=3 {
+        let calls = AtomicUsize::new(0);
+        let run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
+        let mut before = 0;
+        let partial = run.for_each_batch_partial(|batch| {
+            thread::sleep(Duration::from_millis(3));
+            before += batch.len();
+        });
+        let partial = partial.unwrap_err();
+        assert_eq!((before, partial.cause().item()), (ENDS, Some(ENDS)));
+        let mut seen =
+            Seen { begun: Instant::now(), calls_before: calls.load(Ordering::Relaxed), items: 0, batches: 0 };
+        let report = partial.into_rest().for_each_batch(|batch| {
+            seen.items += batch.len();
+            seen.batches += 1;
+        });
+        assert_eq!(seen.items, ITEMS - ENDS - 1);
+        is_of(&report.unwrap(), &seen, &calls);
+    }
+}
+
+#[test]
+fn so_is_what_was_collected() {
+    for threads in 1..=3 {
+        let calls = AtomicUsize::new(0);
+        let mut run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
+        // A plan that was asked for before is of the first part.
+        run.plan().unwrap();
+        let (finished, mut rest, _) = run.collect_partial::<Vec<_>>().unwrap_err().into_parts();
+        assert_eq!(finished.len(), ENDS);
+        drop(finished);
+        let mut seen =
+            Seen { begun: Instant::now(), calls_before: calls.load(Ordering::Relaxed), items: 0, batches: 0 };
+        rest.plan().unwrap();
+        let report = rest.for_each_batch(|batch| {
+            seen.items += batch.len();
+            seen.batches += 1;
+        });
+        is_of(&report.unwrap(), &seen, &calls);
+    }
+}
+
+#[test]
+fn each_rest_of_a_rest_is_reported_for_itself() {
+    let token = CancelToken::new();
+    token.cancel();
+    let call = |x: usize| {
+        slow();
+        x
+    };
+    let mut run = process_in_batches(call, 0..ITEMS).threads(2).batch_size(10);
+    let mut taken = 0;
+    for _ in 0..3 {
+        let token = CancelToken::new();
+        let partial = run.cancel_token(&token).for_each_batch_partial(|batch| {
+            taken += batch.len();
+            token.cancel();
+        });
+        run = partial.unwrap_err().into_rest();
+        // One that ends before it begins.
+        run = run.cancel_token(&CancelToken::new());
+    }
+    let begun = Instant::now();
+    let mut batches = 0;
+    let report = run.for_each_batch(|_| batches += 1).unwrap();
+    assert_eq!((report.items(), report.batches()), (ITEMS - taken, batches));
+    assert!(report.seconds() <= begun.elapsed().as_secs_f64());
+}
+
+#[test]
+fn failures_panics_and_calls_that_were_made_again_count_where_they_were() {
+    // Odd items fail, and are called again each time; every tenth panics.
+    let call = |x: usize| {
+        slow();
+        match x {
+            _ if x.is_multiple_of(10) => std::panic::resume_unwind(Box::new("as planned")),
+            _ if x.is_multiple_of(2) => Ok(x),
+            _ => Err("odd"),
+        }
+    };
+    let token = CancelToken::new();
+    let run = || {
+        let retry = amorsize::Retry::new(1).backoff(Duration::ZERO);
+        process_in_batches(call, 0..ITEMS).threads(2).batch_size(5).retry(retry).on_panic("skip").cancel_token(&token)
+    };
+    let next = AtomicUsize::new(0);
+    let sink = |batch: amorsize::Batch<usize>| {
+        next.store(batch.indices().last().unwrap() + 1, Ordering::Relaxed);
+        if batch.first_index() > 100 {
+            token.cancel();
+        }
+    };
+    let partial = run().on_error(Skip).for_each_batch_partial(sink).unwrap_err();
+    let (before, rest) = (next.load(Ordering::Relaxed), partial.into_rest().cancel_token(&CancelToken::new()));
+    assert!((100..ITEMS).contains(&before));
+    let mut values = 0;
+    let report = rest.for_each_batch(|batch| values += batch.len()).unwrap();
+    // What failed behind the last value was told in the first part or is in this one.
+    let after = |kind: fn(usize) -> bool| (before..ITEMS).filter(|&x| kind(x)).count();
+    assert_eq!(report.items(), values);
+    assert_eq!(values, after(|x| x.is_multiple_of(2) && !x.is_multiple_of(10)));
+    assert!(report.failed() <= after(|x| !x.is_multiple_of(2)), "{report}");
+    assert!(report.failures().iter().all(|failure| failure.item() >= before), "{report}");
+    assert!(report.retries() <= after(|x| !x.is_multiple_of(2)), "{report}");
+    assert!(report.panicked() <= after(|x| x.is_multiple_of(10)), "{report}");
+    assert_eq!(report.panics().len(), report.panicked().min(16));
+    assert!(report.panics().iter().all(|panic| panic.item() >= before), "{report}");
+
+    // Failures that are gathered are in the outcome of the part in which they were met.
+    let token = CancelToken::new();
+    token.cancel();
+    let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).cancel_token(&token);
+    let partial = run.for_each_batch_partial(drop).unwrap_err();
+    let TryError::Run(error) = partial.cause() else { panic!("it was cancelled") };
+    assert!(error.is_cancelled());
+    let outcome = partial.into_rest().cancel_token(&CancelToken::new()).for_each_batch(drop).unwrap();
+    assert_eq!((outcome.value().items(), outcome.value().failed(), outcome.failures().len()), (2, 1, 1));
+}
+
+#[batched]
+fn grow(x: usize) -> Vec<u8> {
+    slow();
+    vec![1; if x == 0 { LARGE } else { SMALL }]
+}
+
+#[batched]
+fn shrink(text: Vec<u8>) -> usize {
+    if text.len() == LARGE { SMALL } else { text.len() }
+}
+
+#[test]
+fn stages_say_what_they_did_for_the_rest() {
+    for threads in 1..=2 {
+        let token = CancelToken::new();
+        let run = grow_batched(0..ITEMS).then(shrink_batched).threads(threads).batch_size(5).cancel_token(&token);
+        let mut taken = 0;
+        let partial = run.for_each_batch_partial(|batch| {
+            taken += batch.len();
+            if taken >= 100 {
+                token.cancel();
+            }
+        });
+        let rest = partial.unwrap_err().into_rest().cancel_token(&CancelToken::new());
+        let begun = Instant::now();
+        let report = rest.for_each_batch(|_| ()).unwrap();
+        let most = begun.elapsed().as_secs_f64() * threads as f64;
+        assert_eq!(report.items(), ITEMS - taken);
+        for stage in report.stages() {
+            assert!(stage.items() <= ITEMS - taken && stage.failed() == 0, "{stage}");
+            assert!(stage.largest() < Bytes::kib(2) && stage.bytes_per_item() < Bytes::kib(2), "{stage}");
+            assert!(stage.seconds() <= most, "{stage} of {most} s");
+        }
+    }
+}
