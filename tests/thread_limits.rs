@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amorsize::{Report, process_in_batches};
+use amorsize::{Report, Warning, process_in_batches};
 use serial::alone;
 
 /// Tells the child process that it is one, and which cgroup it is in, if any.
@@ -260,10 +260,26 @@ fn inside_a_cgroup_without_any_tasks_the_caller_goes_on() {
     let report = wait_much(|| ());
     assert_eq!(report.threads(), 1, "{report}");
     let run = || process_in_batches(|item: u64| thread::sleep(Duration::from_millis(item)), [1; 50]);
-    assert_eq!(run().plan().unwrap().threads(), 1);
+    let mut planned = run();
+    let plan = planned.plan().unwrap();
+    assert_eq!(plan.threads(), 1);
+    // And it says so.
+    let is_told = |warnings: &[Warning]| {
+        let told = warnings.iter().find(|warning| warning.code() == Warning::THREADS_REFUSED);
+        told.is_some_and(|told| told.message().contains("the run is on the calling thread alone"))
+    };
+    assert!(is_told(plan.warnings()) && is_told(&report.warnings()), "{plan}\n{report}");
+    assert!(report.explain().contains(Warning::THREADS_REFUSED), "{}", report.explain());
     // A number that was asked for is not replaced by another.
     let error = run().threads(4).for_each_batch(|_| ()).unwrap_err().to_string();
     assert!(error.contains('4'), "{error}");
+    // Nor one that no system has.
+    for threads in [usize::MAX, usize::MAX / 2, 1 << 40, 1 << 16] {
+        let error = run().threads(threads).collect::<Vec<_>>().unwrap_err().to_string();
+        assert!(error.contains("threads"), "{error}");
+        let endless = process_in_batches(|x| thread::sleep(Duration::from_millis(x)), std::iter::repeat(1));
+        assert!(endless.threads(threads).for_each_batch(|_| ()).is_err());
+    }
     assert_eq!(run().into_iter().count(), 50);
 }
 

@@ -136,6 +136,7 @@ pub(crate) fn warnings(report: &Report) -> Vec<Warning> {
     if let Some(overrun) = Overrun::of(report) {
         warnings.push(Warning::new(Warning::RESIDENT_OVER_BUDGET, overrun.told()));
     }
+    warnings.extend(report.refused().map(Warning::of_refused));
     warnings.extend(Warning::of_features(report.unasked()));
     warnings
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use crate::bottleneck::{self, Bottleneck};
 use crate::cores;
 use crate::execute::Totals;
+use crate::execute::pool::Refused;
 use crate::failure::Failure;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
@@ -466,7 +467,8 @@ impl Report {
         self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
     }
 
-    /// What went otherwise than wished: resident memory that grew by more than the budget, and types that a feature would count.
+    /// What went otherwise than wished: resident memory that grew by more than the budget, threads that the system refused, and types
+    /// that a feature would count.
     /// They are found when this is asked for.
     ///
     /// # Examples
@@ -483,6 +485,11 @@ impl Report {
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         overrun::warnings(self)
+    }
+
+    /// The threads that the system refused, where it did.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.totals.refused
     }
 
     /// The types that nobody can ask what they own.

@@ -110,7 +110,7 @@ impl Retry {
             most = most.saturating_mul(2).min(self.longest);
         }
         let least = most / 2;
-        (least + (most - least).mul_f64(random)).min(most)
+        least.saturating_add((most - least).mul_f64(random)).min(most)
     }
 
     /// Waits before the next try, after so many waits that there were. Says whether there is to be one: a run that is over waits

@@ -84,14 +84,13 @@ impl Verbose {
         }
     }
 
-    /// What went over the budget.
+    /// What went otherwise than wished.
     pub(crate) fn warn(self, report: &Report) {
         if self.on {
             // A missing feature was named before the run.
-            let warnings = report.warnings().into_iter();
-            warnings.filter(|warning| warning.code() == Warning::RESIDENT_OVER_BUDGET).for_each(|warning| {
-                eprintln!("Warning: {warning}");
-            });
+            let is_new =
+                |warning: &Warning| [Warning::RESIDENT_OVER_BUDGET, Warning::THREADS_REFUSED].contains(&warning.code());
+            report.warnings().into_iter().filter(is_new).for_each(|warning| eprintln!("Warning: {warning}"));
         }
     }
 

@@ -44,7 +44,7 @@ use self::control::{Control, HeadStart, Place, Room, Stuck, Ways};
 use self::inline::{FIRST_DECISION, Inline};
 use self::line::{Flow, Line, Outlet};
 use self::lookout::{Lookout, Seen};
-use self::pool::{Expected, Job, Threads};
+use self::pool::{Expected, Job, Refused, Threads};
 use crate::cancel::Interrupt;
 use crate::error::{Error, ErrorKind};
 use crate::failure::{Cause, Ended, Failure, Panicked, Panics, Payload, discard};
@@ -86,6 +86,8 @@ pub(crate) struct Totals {
     pub(crate) went_back: bool,
     pub(crate) measured_by: MeasuredBy,
     pub(crate) unasked: Unasked,
+    /// Threads that the system refused, where it did.
+    pub(crate) refused: Option<Refused>,
     /// Items without a result because the function panicked, and those of them that were kept.
     pub(crate) panicked: usize,
     pub(crate) panics: Arc<[Failure]>,
@@ -136,6 +138,7 @@ pub(crate) struct Engine {
     result_size: usize,
     measured_by: MeasuredBy,
     unasked: Unasked,
+    refused: Option<Refused>,
     /// Items of the next inline stretch.
     stretch: usize,
     /// Seconds that an item took in the last one.
@@ -251,6 +254,7 @@ impl Engine {
             result_size,
             measured_by,
             unasked,
+            refused: None,
             stretch: 1,
             pace: 0.0,
             item_bound: 0,
@@ -462,6 +466,7 @@ impl Engine {
             went_back: self.alone.is_faster(),
             measured_by,
             unasked: self.unasked,
+            refused: self.refused,
             panicked,
             panics,
         }
@@ -609,7 +614,7 @@ impl Engine {
         if let Phase::Parallel(_, threads) = &mut self.phase
             && !threads.are_here()
         {
-            *threads = Threads::find(self.options.wanted_threads())?;
+            *threads = Threads::find(self.options.wanted_threads().map(pool::at_most))?;
         }
         Ok(())
     }
@@ -714,9 +719,12 @@ impl Engine {
     }
 
     fn situation(&mut self, line: &mut Line<'_>) -> Result<Situation, Error> {
-        let found = match self.options.wanted_threads() {
+        let found = match self.options.wanted_threads().map(pool::at_most) {
             Some(threads) => Expected { threads, most: threads, warm: false },
-            None => pool::expected_threads(self.ledger.outer_budget().is_some(), self.learned.waits.are_long()),
+            None => {
+                self.refused = pool::refused();
+                pool::expected_threads(self.ledger.outer_budget().is_some(), self.learned.waits.are_long())
+            }
         };
         let Expected { threads, most, warm } = found;
         let in_flight = self.options.most_in_flight();
@@ -776,10 +784,13 @@ impl Engine {
 
     /// Goes on threads, where the system gives some.
     fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<bool, Error> {
-        let asked = self.options.wanted_threads();
+        let asked = self.options.wanted_threads().map(pool::at_most);
         let threads = match Threads::find(asked) {
             Ok(threads) => threads,
-            Err(_) if asked.is_none() => return Ok(false),
+            Err(_) if asked.is_none() => {
+                self.refused = pool::refused();
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         };
         let situation = self.situation(line)?;
@@ -825,7 +836,7 @@ fn over_budget(
     line: &mut Line<'_>,
 ) -> Error {
     let Stuck { item, needed, waiting } = stuck;
-    let left = line.left_exactly().map(|left| left + waiting);
+    let left = line.left_exactly().map(|left| left.saturating_add(waiting));
     Error::new(ErrorKind::OverBudget {
         item,
         items_done: learned.items,

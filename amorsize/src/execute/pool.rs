@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rayon::Scope;
 
+pub(crate) use self::known::Refused;
 use self::known::{Global, Known, OwnPool, known};
 use self::own_threads::{Allowance, Close, Count, OwnThreads};
 use super::control::Place;
@@ -86,15 +87,16 @@ impl Threads {
     /// Threads of a smaller pool, where the system refused the global one a thread: half as many,
     /// or half of that, but no fewer than two.
     fn fewer(known: &Known) -> Result<Pool, Error> {
-        if let Some(&count) = known.refused.get() {
-            return known.own(count).map(Pool::Own);
+        if let Some(refused) = known.refused.get() {
+            return known.own(refused.given).map(Pool::Own);
         }
-        let mut count = pool_threads().0 / 2;
+        let wanted = pool_threads().0;
+        let mut count = wanted / 2;
         loop {
             count = count.max(2);
             let found = known.own(count);
             if found.is_ok() || count <= 2 {
-                known.refused.get_or_init(|| if found.is_ok() { count } else { 1 });
+                known.refused.get_or_init(|| Refused { wanted, given: if found.is_ok() { count } else { 1 } });
                 return found.map(Pool::Own);
             }
             count /= 2;
@@ -214,7 +216,7 @@ pub(crate) fn expected_threads(nested: bool, waits: bool) -> Expected {
     let threads = if IS_TOLD { pool.min(cores::usable()) } else { pool };
     let most = if is_worker() {
         pool
-    } else if nested || !IS_TOLD || known().0.refused.get() == Some(&1) {
+    } else if nested || !IS_TOLD || known().0.refused.get().is_some_and(|refused| refused.given == 1) {
         // The outer run finds out what pays; both would multiply.
         threads
     } else {
@@ -223,6 +225,16 @@ pub(crate) fn expected_threads(nested: bool, waits: bool) -> Expected {
         own.max(threads)
     };
     Expected { threads, most, warm }
+}
+
+/// The threads that were refused to runs which this thread starts.
+pub(crate) fn refused() -> Option<Refused> {
+    if is_worker() { None } else { known().0.refused.get().copied() }
+}
+
+/// As many threads as that, or as a pool can have: 65,535, and 255 on 32 bits.
+pub(crate) fn at_most(threads: usize) -> usize {
+    threads.min(rayon::max_num_threads())
 }
 
 /// The threads of the pool that a run would find, and whether they have been started.
@@ -234,8 +246,8 @@ fn pool_threads() -> (usize, bool) {
     if is_worker() {
         return (rayon::current_num_threads(), true);
     }
-    if let Some(&threads) = known.refused.get() {
-        return (threads, true);
+    if let Some(refused) = known.refused.get() {
+        return (refused.given, true);
     }
     if known.is_warm.load(Ordering::Relaxed) {
         return (rayon::current_num_threads(), true);
@@ -247,7 +259,7 @@ fn pool_threads() -> (usize, bool) {
     let threads = once(&DEFAULT, || {
         let asked =
             std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
-        asked.unwrap_or_else(cores::usable)
+        at_most(asked.unwrap_or_else(cores::usable))
     });
     (threads, false)
 }

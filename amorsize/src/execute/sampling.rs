@@ -73,6 +73,7 @@ impl Engine {
             situation.available_now = situation.available.is_none().then(|| source::current().available());
             situation.cores = Some(Cores::of_this_process());
             let mut plan = Plan::new(&self.learned, &situation, true);
+            plan.warn_of_refused(self.refused);
             plan.warn_of_features(self.unasked);
             line.work.span.planned(&plan);
             self.plan = Some(plan);

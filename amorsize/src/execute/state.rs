@@ -246,7 +246,7 @@ impl State {
         }
         let made = self.learned.recent_seconds() / self.workers() as f64;
         let most = if self.sink_pace < KEEPS_UP * made { usize::MAX } else { self.ready().max(self.grown_batch) };
-        self.grown_batch = (2 * self.grown_batch).min(most);
+        self.grown_batch = self.grown_batch.saturating_mul(2).min(most);
         self.set_batch_size(self.batch_size);
     }
 
@@ -283,7 +283,7 @@ impl State {
         let is_asked = self.situation.batch_items.is_some();
         if let Some(left) = self.situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
             // What lies ready when the last call ends, the sink is alone with: so that gets less and less, as chunks do.
-            let left = left + self.queued + self.outstanding;
+            let left = left.saturating_add(self.queued + self.outstanding);
             items = items.min(left / LAST_BATCHES).max(self.chunk_size);
         }
         // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::line::Line;
 use super::lookout::{Lookout, Seen};
-use super::{Engine, Phase, lookout};
+use super::{Engine, Phase, lookout, pool};
 use crate::cores;
 use crate::error::Error;
 use crate::memory::budget::Ledger;
@@ -76,8 +76,8 @@ impl Engine {
         }
         let (budget, seen) = (self.budget()?.bytes, self.seen());
         let total = match &self.phase {
-            Phase::Inline => line.left_exactly().map(|left| left + self.next),
-            Phase::Parallel(control, _) => line.left_exactly().map(|left| left + control.pulled()),
+            Phase::Inline => line.left_exactly().map(|left| left.saturating_add(self.next)),
+            Phase::Parallel(control, _) => line.left_exactly().map(|left| left.saturating_add(control.pulled())),
         };
         let origin = now.checked_sub(self.elapsed).unwrap_or(now);
         self.with_lookout(|lookout, ledger| {
@@ -96,7 +96,7 @@ impl Engine {
             self.end_sampling(now);
         }
         let (held, learned) = (self.ledger.held().as_u64(), &self.learned);
-        let threads = self.options.wanted_threads().unwrap_or_else(cores::usable);
+        let threads = self.options.wanted_threads().map_or_else(cores::usable, pool::at_most);
         let calls = || Calls {
             running: 0,
             most_running: 1,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Plan, Situation};
+use crate::execute::pool::Refused;
 use crate::memory::Bytes;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
@@ -207,6 +208,19 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const FEATURE_MISSING: &'static str = "feature-missing";
+    /// The system refused the process threads that the run would have: it goes on with those that it gets, or on the calling thread
+    /// alone. The text says how many there are. Where [`threads`](crate::Batched::threads) states a number, that is an error instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Warning, process_in_batches};
+    /// let report = process_in_batches(|x: u64| x + 1, 0..100).for_each_batch(|_| ())?;
+    /// // Nothing was refused.
+    /// assert!(report.warnings().iter().all(|warning| warning.code() != Warning::THREADS_REFUSED));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const THREADS_REFUSED: &'static str = "threads-refused";
     /// In a report: the process's resident memory grew by more than the run's budget.
     ///
     /// The text says by how much, and why by the run's figures; [`Report::explain`](crate::Report::explain) adds the lines that
@@ -236,6 +250,20 @@ impl Warning {
     pub(crate) fn unmeasured() -> Self {
         let message = "what results own is not counted, as their type doesn't tell and the process's resident memory can't be                        read: derive or implement `DeepSize` for the result, or install `Tracking`";
         Self::new(Self::UNMEASURED, message.into())
+    }
+
+    /// For a run that has fewer threads than it would have.
+    pub(crate) fn of_refused(refused: Refused) -> Self {
+        let Refused { wanted, given } = refused;
+        let has = match given {
+            1 => "so the run is on the calling thread alone".to_owned(),
+            given => format!("so the run has {given}"),
+        };
+        let message = format!(
+            "the system refused the process a pool of {wanted} threads, {has}: raise what limits them, which is the number of the \
+             user's processes (`ulimit -u`), `pids.max` of a cgroup, or the address space (`ulimit -v`)"
+        );
+        Self::new(Self::THREADS_REFUSED, message)
     }
 
     /// One for each feature that is off and would count these types.
@@ -288,6 +316,11 @@ impl fmt::Display for Warning {
 }
 
 impl Plan {
+    /// Says that the system refused threads.
+    pub(crate) fn warn_of_refused(&mut self, refused: Option<Refused>) {
+        self.warnings.extend(refused.map(Warning::of_refused));
+    }
+
     /// Names the features that are off and would count the run's types.
     pub(crate) fn warn_of_features(&mut self, types: Unasked) {
         self.warnings.extend(Warning::of_features(types));

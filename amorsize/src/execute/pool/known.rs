@@ -28,13 +28,21 @@ pub(super) struct Known {
     global: OnceLock<Global>,
     /// Whether a run has used the global pool before, so that its threads are there.
     pub(super) is_warm: AtomicBool,
-    /// The threads of the pool that stands for the global one, where the system refused that one a thread. 1 stands for the calling
-    /// thread, where there is no such pool either.
-    pub(super) refused: OnceLock<usize>,
+    /// What stands for the global pool, where the system refused that one a thread.
+    pub(super) refused: OnceLock<Refused>,
     /// What room the limits of the process leave for threads of runs' own, and when it was looked at.
     pub(super) room: Mutex<Option<(Instant, usize)>>,
     pub(super) own_threads: Count,
     stack: WorkerStack,
+}
+
+/// Threads that the system refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Those that rayon's global pool would have.
+    pub(crate) wanted: usize,
+    /// Those of the pool that stands for it; 1 is the calling thread, where there is no such pool either.
+    pub(crate) given: usize,
 }
 
 /// Rayon's global pool.

@@ -1,0 +1,170 @@
+//! Numbers as large and as small as they can be, in every option: an error that says so, or a run that works. Nothing overflows, which
+//! shows where debug assertions are on.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize::on_error::{Skip, Stop};
+use amorsize::{Bytes, Retry, batched, estimate_safe_batch_size, process_in_batches};
+
+const ITEMS: usize = 150;
+
+#[batched]
+fn text(x: usize) -> String {
+    thread::sleep(Duration::from_micros(100));
+    x.to_string()
+}
+
+#[batched]
+fn length(text: String) -> usize {
+    text.len()
+}
+
+fn expected() -> Vec<String> {
+    (0..ITEMS).map(|x| x.to_string()).collect()
+}
+
+type Run = amorsize::Batched<std::ops::Range<usize>, String, ()>;
+
+/// Every terminal of a run with what `set` sets, on the calling thread and on others.
+fn every_terminal(name: &str, set: impl Fn(Run) -> Run + Sync) {
+    for threads in [None, Some(2)] {
+        let run = || {
+            let run = set(text_batched(0..ITEMS));
+            if let Some(threads) = threads { run.threads(threads) } else { run }
+        };
+        assert_eq!(run().collect::<Vec<_>>().unwrap(), expected(), "{name}");
+        assert_eq!(run().into_iter().collect::<Vec<_>>(), expected(), "{name}");
+        assert_eq!(run().unordered().count(), ITEMS, "{name}");
+        let mut batched = Vec::new();
+        let report = run().for_each_batch(|batch| batched.extend(batch)).unwrap();
+        assert_eq!((batched, report.items()), (expected(), ITEMS), "{name}");
+        assert!(!report.explain().is_empty() && !report.to_svg().is_empty() && !report.to_string().is_empty());
+        let mut planned = run();
+        let plan = planned.plan().unwrap();
+        assert!(!plan.explain().is_empty() && !plan.to_string().is_empty(), "{name}");
+        assert_eq!(planned.for_each_batch(drop).unwrap().items(), ITEMS, "{name}");
+        let outer = |x: usize| set(text_batched(0..x)).collect::<Vec<_>>().unwrap().len();
+        assert_eq!(process_in_batches(outer, [5; 3]).threads(2).collect::<Vec<_>>().unwrap(), [5; 3], "{name}");
+        let pipeline = run().then(length_batched);
+        assert_eq!(pipeline.for_each_batch(drop).unwrap().items(), ITEMS, "{name}");
+    }
+}
+
+#[test]
+fn sizes_of_batches_and_samples_and_items_in_flight() {
+    for items in [1, ITEMS, usize::MAX / 2 + 1, usize::MAX] {
+        every_terminal(&format!("batch_size({items})"), |run| run.batch_size(items));
+        every_terminal(&format!("sample_size({items})"), |run| run.sample_size(items));
+        every_terminal(&format!("in_flight({items})"), |run| run.in_flight(items));
+        every_terminal(&format!("all({items})"), |run| run.batch_size(items).sample_size(items).in_flight(items));
+    }
+    // Batches that are always closed before they are full, and so could grow for ever.
+    every_terminal("batch_size(usize::MAX).in_flight(2)", |run| run.batch_size(usize::MAX).in_flight(2));
+}
+
+#[test]
+fn budgets() {
+    for bytes in [u64::MAX, 1 << 63, i64::MAX as u64] {
+        every_terminal(&format!("max_memory({bytes})"), |run| run.max_memory(Bytes::new(bytes)));
+    }
+    every_terminal("max_memory(1.0)", |run| run.max_memory(1.0));
+    // One byte is less than a single result: a collect can't keep any, and batches are of one item each.
+    for batch_size in [1, usize::MAX] {
+        for threads in [1, 2] {
+            let one_byte = text_batched(0..ITEMS).max_memory(Bytes::new(1));
+            let next_to_nothing = text_batched(0..ITEMS).max_memory(f64::MIN_POSITIVE);
+            for run in [one_byte, next_to_nothing] {
+                let partial = run.batch_size(batch_size).threads(threads).collect_partial::<Vec<_>>().unwrap_err();
+                let before = partial.finished().len();
+                assert!(partial.cause().is_over_budget() && before < ITEMS);
+                assert_eq!(partial.into_rest().for_each_batch(drop).unwrap().items(), ITEMS - before);
+            }
+        }
+    }
+    for refused in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
+        assert!(text_batched(0..ITEMS).max_memory(refused).collect::<Vec<_>>().is_err(), "{refused}");
+    }
+    assert_eq!(estimate_safe_batch_size(Bytes::new(1), Bytes::new(u64::MAX)).unwrap(), usize::MAX);
+    assert!(estimate_safe_batch_size(Bytes::new(u64::MAX), Bytes::new(u64::MAX)).unwrap() >= 1);
+    assert!(estimate_safe_batch_size(Bytes::new(u64::MAX), Bytes::new(1)).is_ok_and(|items| items <= 1));
+}
+
+#[test]
+fn times() {
+    for timeout in [Duration::MAX, Duration::from_secs(i64::MAX as u64)] {
+        every_terminal(&format!("timeout({timeout:?})"), |run| run.timeout(timeout));
+    }
+    let long_gone = Instant::now().checked_sub(Duration::from_secs(1)).unwrap_or_else(Instant::now);
+    assert!(text_batched(0..ITEMS).deadline(long_gone).collect::<Vec<_>>().unwrap_err().is_timed_out());
+    assert!(text_batched(0..ITEMS).timeout(Duration::ZERO).collect::<Vec<_>>().unwrap_err().is_timed_out());
+}
+
+#[test]
+fn retries() {
+    let calls = std::sync::atomic::AtomicU32::new(0);
+    let call = |x: u32| {
+        // Some calls fail once.
+        let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if call % 50 == 49 { Err("busy") } else { Ok(x) }
+    };
+    for times in [1, u32::MAX - 1, u32::MAX] {
+        for backoff in [Duration::ZERO, Duration::from_nanos(1)] {
+            let retry = Retry::new(times).backoff(backoff).max_backoff(Duration::MAX);
+            let run = process_in_batches(call, 0..300).retry(retry).threads(2);
+            assert_eq!(run.on_error(Stop).collect::<Vec<_>>().unwrap().len(), 300);
+        }
+    }
+    // The longest wait that there can be is over when the run is.
+    let token = amorsize::CancelToken::new();
+    let fails = |x: u32| {
+        token.cancel();
+        Err::<u32, _>(x)
+    };
+    let retry = Retry::new(u32::MAX).backoff(Duration::MAX).max_backoff(Duration::MAX);
+    let run = process_in_batches(fails, 0..300).retry(retry).cancel_token(&token);
+    assert!(run.on_error(Skip).collect::<Vec<_>>().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn no_threads_are_refused() {
+    assert!(text_batched(0..ITEMS).threads(0).collect::<Vec<_>>().is_err());
+}
+
+/// An input that says of its length what it is told to.
+struct Hints<I>(I, (usize, Option<usize>));
+
+impl<I: Iterator> Iterator for Hints<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.1
+    }
+}
+
+#[test]
+fn lengths_that_inputs_promise() {
+    for hint in [(0, Some(usize::MAX)), (0, None), (usize::MAX, None), (usize::MAX, Some(usize::MAX))] {
+        for threads in [1, 2] {
+            let run = || text_batched(Hints(0..ITEMS, hint)).threads(threads);
+            assert_eq!(run().for_each_batch(drop).unwrap().items(), ITEMS, "{hint:?}");
+            assert_eq!(run().into_iter().collect::<Vec<_>>(), expected(), "{hint:?}");
+            assert_eq!(run().unordered().count(), ITEMS, "{hint:?}");
+            let mut planned = run().progress(|progress| assert!(progress.total() != Some(0))).verbose(true);
+            assert!(!planned.plan().unwrap().explain().is_empty());
+            assert_eq!(planned.for_each_batch(drop).unwrap().items(), ITEMS, "{hint:?}");
+            let ends =
+                run().on_panic("skip").progress(|progress| _ = (progress.fraction(), progress.remaining_seconds()));
+            assert_eq!(ends.for_each_batch(drop).unwrap().items(), ITEMS, "{hint:?}");
+            // Whoever promises more than there is room for is refused.
+            match run().collect::<Vec<_>>() {
+                Ok(results) => assert_eq!(results, expected(), "{hint:?}"),
+                Err(error) => assert!(error.is_over_budget() && hint.0 == usize::MAX, "{hint:?}: {error}"),
+            }
+        }
+    }
+}
