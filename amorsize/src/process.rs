@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 /// A value that each process makes for itself. That of a parent stays as it was: to drop it could wait for threads that are not there.
 ///
-/// No lock is taken to find it, since the parent may have held it. Looking takes as long as to ask for the process's number: 0.1 us.
+/// No lock is taken to find it, since the parent may have held it. Looking takes as long as to ask for the process's number: 0.2 us.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T> {
     own: OnceLock<Own<T>>,

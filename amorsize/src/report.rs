@@ -21,6 +21,10 @@ use crate::timeline::Timeline;
 
 /// What a finished run measured.
 ///
+/// The report of the rest of a run that ended early ([`Partial`](crate::Partial)) is of what the rest did: it counts results that
+/// were handed over and calls that were made since then. How the sample did is said again, and so is working memory that is only known
+/// from the process's resident memory.
+///
 /// # Examples
 ///
 /// ```

@@ -160,15 +160,17 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the number of workers: the run uses a pool of that size, which is kept for the next run of the same size.
+    /// Sets the number of workers: the run uses a pool of that size, if the one that it would find has another. The pools of the last
+    /// four numbers are kept for further runs, and others end when no run uses them. Calls are on no other threads then, but for the
+    /// first ones, which are on the calling thread.
     ///
     /// By default the run uses the pool that it is called in, or rayon's global one, as far as the plan finds it worthwhile: no more
     /// threads than can run at a time, which is the size of the pool, the cores that the process may use (by its affinity mask) or
     /// its share of their time (by a quota of its cgroup), whichever is least.
     ///
     /// A function that waits, for a device, the network, a lock or a timer, gets more: threads that sleep need no core. The run finds
-    /// by itself how many pay, up to 256 or four for each core. They are threads of the run's own beside the pool's, end with it, and
-    /// are not bounded by `RAYON_NUM_THREADS`, which says how many cores to use. They take no more
+    /// by itself how many pay, up to 256 or four for each core. They are [threads of the run's own](crate::guide::waiting) beside the
+    /// pool's, with a stack as large, end with it, and are not bounded by `RAYON_NUM_THREADS`, which says how many cores to use. They take no more
     /// than half of what the limits of the process leave (address space, tasks of its user and its
     /// cgroups), and none is added while memory is short. A run that is called on a pool's thread
     /// keeps to that pool, and one within a call of another run to the cores.

@@ -13,7 +13,7 @@ use crate::process::PerProcess;
 use crate::system_calls;
 
 /// So many pools are kept for further runs with the same number of `threads`. A program has one such number, or one for each kind of
-/// work: for what computes, for the network, for a disk. Making a pool takes some 50 us for each of its threads, and keeping one as many
+/// work: for what computes, for the network, for a disk. Making a pool takes some 70 us for each of its threads, and keeping one as many
 /// threads that sleep.
 pub(super) const KEPT: usize = 4;
 /// How long a run waits for a thread of the pool to tell the size of its stack, once. One that has nothing to do takes 50 us for it, and
