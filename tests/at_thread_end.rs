@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use amorsize::on_error::Skip;
-use amorsize::{batched, process_in_batches};
+use amorsize::{batched, process_in_batches, progress_bar};
 use child::{is_inside, run_inside};
 
 /// Runs that came to their end.
@@ -56,6 +56,8 @@ fn all_kinds_of_runs() {
     assert_eq!(partial.finished().len(), 100);
     let verbose = process_in_batches(slow, 0..ITEMS).verbose(true).threads(2);
     assert_eq!(verbose.collect::<Vec<_>>().unwrap(), expected);
+    let told = process_in_batches(slow, 0..ITEMS).progress(progress_bar()).threads(2);
+    assert_eq!(told.collect::<Vec<_>>().unwrap(), expected);
     ENDED.fetch_add(1, Ordering::SeqCst);
 }
 
