@@ -64,7 +64,7 @@ fn is_of(report: &Report, seen: &Seen, calls: &AtomicUsize) {
     }
     let batches = timeline.batches();
     assert!(batches.iter().all(|batch| batch.ended() <= elapsed && batch.first_index() >= ITEMS - seen.items - 1));
-    assert!(batches.iter().map(|batch| batch.items()).sum::<usize>() <= seen.items);
+    assert!(batches.iter().map(amorsize::BatchTime::items).sum::<usize>() <= seen.items);
     assert!(!report.explain().is_empty() && !report.to_svg().is_empty() && !report.to_html().is_empty());
 }
 
