@@ -25,6 +25,10 @@ use crate::verbose::Verbose;
 /// So many bytes of results fit any budget that was not stated in bytes.
 const SMALL: usize = 1 << 20;
 
+/// An input that says it has no end is believed after so many items: calls that take a nanosecond make
+/// them in less than a millisecond.
+const ENDLESS: usize = 1 << 16;
+
 /// What of a run goes into another one that it is to be a part of.
 pub(crate) struct CoreParts {
     pub(crate) options: Options,
@@ -271,15 +275,12 @@ impl Core {
     ) -> Result<Collection, (Ended, Option<Collection>)> {
         let none = |error| (Ended::Error(error), None);
         self.start(input, function).map_err(none)?;
-        let (mut least, _) = self.stock.left(input);
-        if least == usize::MAX && self.tools.interrupts.are_possible() {
-            // An input without an end, of which somebody wants what there is when the run is interrupted.
-            least = 0;
-        }
+        let (least, _) = self.stock.left(input);
+        let can_be_interrupted = self.tools.interrupts.are_possible();
         let mut count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
         if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget().map_err(none)?.bytes {
-            if input.is_indexed() {
+            if input.is_indexed() && !(can_be_interrupted && least == usize::MAX) {
                 return Err(none(self.too_many(count)));
             }
             // Other inputs may be wrong about how many items they have.
@@ -292,9 +293,20 @@ impl Core {
             // Where items panic, the places of their results stay empty.
             all.lend_nothing();
         }
-        let mut outlet = Collecting { all, bytes: 0 };
-        let outcome = self.drive(input, function, &mut outlet);
-        let Collecting { all, bytes } = outlet;
+        // An input without an end can't be collected. One that says it has none may be wrong about it.
+        let says_endless = |input: &mut dyn Input| input.size_hint().0 == usize::MAX;
+        let enough = if !can_be_interrupted && says_endless(input) { ENDLESS } else { usize::MAX };
+        let mut outlet = Collecting { all, bytes: 0, enough };
+        let mut outcome = self.drive(input, function, &mut outlet);
+        if matches!(outcome, Ok(Flow::Enough)) {
+            outlet.enough = usize::MAX;
+            outcome = if says_endless(input) {
+                Err(Ended::Error(self.too_many(usize::MAX)))
+            } else {
+                self.drive(input, function, &mut outlet)
+            };
+        }
+        let Collecting { all, bytes, .. } = outlet;
         match outcome {
             Ok(_) => {
                 self.verbose.end(all.len());

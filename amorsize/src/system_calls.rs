@@ -183,6 +183,7 @@ mod tests {
         assert!(fresh < 100, "{fresh}");
     }
 
+    #[test]
     fn a_thread_tells_the_size_of_its_stack() {
         let told = [3, 40].map(|mib| {
             let thread = std::thread::Builder::new().stack_size(mib << 20);

@@ -221,8 +221,8 @@ impl Engine {
         let mut stretch = Stretch {
             items: done.items,
             seconds: done.seconds.unwrap_or(0.0),
-            bytes: result_bytes * done.items as u64 + done.heap,
-            largest: result_bytes + done.largest,
+            bytes: (result_bytes * done.items as u64).saturating_add(done.heap),
+            largest: result_bytes.saturating_add(done.largest),
             working: done.working,
         };
         if self.resident.is_some() {

@@ -102,6 +102,8 @@ pub(crate) struct Collecting {
     pub(crate) all: Collection,
     /// What the results hold of the budget.
     pub(crate) bytes: u64,
+    /// After so many results it is to be asked whether more can be collected.
+    pub(crate) enough: usize,
 }
 
 impl Outlet for Collecting {
@@ -116,7 +118,8 @@ impl Outlet for Collecting {
     fn accept(&mut self, results: Results, _start: usize, bytes: u64) -> Accepted {
         self.bytes += bytes;
         self.all.add(results);
-        Accepted::KEPT
+        let flow = if self.all.len() >= self.enough { Flow::Enough } else { Flow::Continue };
+        Accepted { flow, ..Accepted::KEPT }
     }
 
     fn collected(&self) -> Option<usize> {
@@ -418,7 +421,7 @@ impl Line<'_> {
             while done.items < count && done.heap <= allowance && work.interrupts.now().is_none() {
                 let heap = work.step(&mut chunk, at_once, &|| false);
                 done.items += at_once;
-                done.heap += heap.sum;
+                done.heap = done.heap.saturating_add(heap.sum);
                 done.largest = done.largest.max(heap.largest);
                 done.working = done.working.max(heap.working);
             }

@@ -197,7 +197,7 @@ impl Ledger {
             (Some(outer), None) => outer.take(bytes),
             _ => {}
         }
-        self.raise_peak(before + bytes);
+        self.raise_peak(before.saturating_add(bytes));
         true
     }
 
@@ -218,7 +218,7 @@ impl Ledger {
     /// The same, after `working` bytes more were there for a while.
     pub(crate) fn take_after(&self, bytes: u64, working: u64) {
         let before = self.0.held.fetch_add(bytes, Relaxed);
-        self.raise_peak(before + bytes + working);
+        self.raise_peak(before.saturating_add(bytes).saturating_add(working));
         if let Some(outer) = &self.0.outer {
             outer.take_after(bytes, working);
         }
@@ -226,7 +226,7 @@ impl Ledger {
 
     /// Notes that `bytes` were there for a while beside what is held, and are gone.
     pub(crate) fn touch(&self, bytes: u64) {
-        self.raise_peak(self.0.held.load(Relaxed) + bytes);
+        self.raise_peak(self.0.held.load(Relaxed).saturating_add(bytes));
         if let Some(outer) = &self.0.outer {
             outer.touch(bytes);
         }
