@@ -1,4 +1,26 @@
 //! What became of an item that gave no result.
+//!
+//! # Panics in user code
+//!
+//! An item is lost if it was taken from its chunk and has no result there. No count is kept beside.
+//!
+//! | code of the user's | where it runs | what a panic there does |
+//! | --- | --- | --- |
+//! | the function; `Clone` of shared values; `Drop` of the item in it | any thread, in `jobs.rs` and `line.rs` | the item is lost; `on_panic` decides |
+//! | `Clone` and `Drop` of an item that is tried again, `Drop` of its error | the same | the same |
+//! | `heap_size` of a result | the same, after the call | the result stays, and counts as much as the largest before it; with `on_panic` the run goes on, otherwise it ends with the panic |
+//! | `heap_size` of a result between two stages | the same | the item is lost; `on_panic` decides |
+//! | `heap_size` of an item | the calling thread when it is taken for a worker, with `Tracking` before its call | the item stays and is not measured again; the panic goes to the caller, or after the call it is as that of a result |
+//! | `into_iter`, `next`, `size_hint` | the calling thread | it goes to the caller; items taken before it are run if the caller goes on |
+//! | the sink, a progress callback at the end, `FromIterator`, `Display` of an error | the calling thread | it goes to the caller, after the calls in flight have ended |
+//! | a progress callback, a [`MemorySource`](crate::MemorySource), a trim hook | any thread that looks, in `execute/looking.rs` | the run ends with it, after the results that are ready |
+//! | a subscriber of `tracing` | any thread | the run ends with it: on a worker `conductor.rs` catches it |
+//! | `Drop` of results and items that nobody took | the calling thread | it goes to the caller; the others are dropped |
+//! | `Drop` of a payload | any thread, in [`discard`] | nothing |
+//! | whoever cancels a [`CancelToken`](crate::CancelToken) | their own thread | nothing: the token is a flag |
+//!
+//! Any other panic on a worker would be ours: `Started` in `chunk.rs` books its chunk as ended, and
+//! the run ends with it.
 
 use std::any::Any;
 use std::collections::BTreeMap;
