@@ -1,5 +1,6 @@
 //! The calling thread of a run on threads: it feeds the workers and hands over what they made.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,11 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 /// A worker that waits for others looks this often whether there is something to do.
 const WORKER_NAP: Duration = Duration::from_micros(100);
 
+thread_local! {
+    /// True if this thread declined a job since that was last asked.
+    static DECLINED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// What a thread does for the run that is not the calling one.
 pub(super) struct WorkerJob<'a> {
     pub(super) place: Place,
@@ -29,6 +35,11 @@ pub(super) struct WorkerJob<'a> {
 
 impl Job for WorkerJob<'_> {
     fn run(&self) -> bool {
+        if !self.work.ledger.may_run_here() {
+            DECLINED.set(true);
+            self.control.decline();
+            return false;
+        }
         // What runs a chunk catches the panics of the function. Others, as a subscriber's of `tracing`, would leave the
         // run waiting for this job.
         let mut go_on = true;
@@ -249,8 +260,9 @@ impl Conductor<'_> {
         }
         if !self.worker {
             self.control.wait(wanted, holds, LONGEST_SLEEP);
-        } else if !pool::work_on_something_else() {
-            // A nap with an end, because whoever waits for this very worker would wait for ever for one without.
+        } else if !pool::work_on_something_else() || DECLINED.take() {
+            // A nap with an end, because whoever waits for this very worker would wait for ever for one without. After a job
+            // that was declined another thread has the time to take it.
             self.control.wait(wanted, holds, WORKER_NAP);
         }
     }

@@ -343,6 +343,17 @@ impl Control {
         unwanted
     }
 
+    /// Ends a job that the thread may not do, so that the caller starts it for another one.
+    pub(super) fn decline(&self) {
+        let now = now();
+        let mut state = self.state();
+        self.book(&mut state, now);
+        state.jobs -= 1;
+        state.recruits = true;
+        drop(state);
+        self.caller.notify_one();
+    }
+
     /// Books a chunk as ended that panicked outside of the user's function: its items are gone.
     pub(super) fn lose(&self, grant: &Grant) {
         let now = now();

@@ -49,7 +49,7 @@ use crate::cancel::Interrupt;
 use crate::error::{Error, ErrorKind};
 use crate::failure::{Cause, Ended, Failure, Panicked, Panics, Payload, discard};
 use crate::handover::HandedOver;
-use crate::memory::budget::{Budget, Ledger};
+use crate::memory::budget::{Budget, Ledger, Waits};
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
@@ -588,7 +588,9 @@ impl Engine {
         let job = |place| WorkerJob { place, control, work };
         let own = control.has_own_threads().then_some(job(Place::Own));
         let own = own.as_ref().map(|job| job as &dyn Job);
+        let waits = Waits::in_call();
         threads.scope(&job(Place::Pool), own, &mut |start| outcome = conductor.conduct(line, start));
+        drop(waits);
         control.settle();
         tracking::settle(control.take_kept());
         if outcome.is_err() {

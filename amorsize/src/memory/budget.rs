@@ -64,6 +64,11 @@ thread_local! {
     static CURRENT: RefCell<Option<Ledger>> = const { RefCell::new(None) };
 }
 
+thread_local! {
+    /// The ledger of the run whose call this thread is in, while it waits there for a run that the call started.
+    static WAITS_IN: RefCell<Option<Ledger>> = const { RefCell::new(None) };
+}
+
 /// Puts a ledger in the place of the one that this thread has, and gives that back. A destructor of another thread-local may start a
 /// run when this one is gone: what its calls start is then apart from it.
 fn replace_current(ledger: Option<Ledger>) -> Option<Ledger> {
@@ -90,6 +95,26 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         replace_current(self.0.take());
+    }
+}
+
+/// Marks that the thread waits for a run that its call started. Until then it takes up no call of
+/// [runs](Ledger::may_run_here) that are not part of that call: a lock that the call holds would be
+/// asked for again by the same thread.
+#[must_use = "the thread waits as long as this lives"]
+pub(crate) struct Waits(Option<Ledger>);
+
+impl Waits {
+    pub(crate) fn in_call() -> Self {
+        Self(WAITS_IN.try_with(|waits_in| waits_in.replace(current())).unwrap_or(None))
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        // Where the thread ends it waits no longer.
+        _ = WAITS_IN.try_with(|waits_in| waits_in.replace(before));
     }
 }
 
@@ -122,6 +147,19 @@ impl Ledger {
     /// two atomic operations, which show in a stretch of a few cheap items.
     pub(crate) fn entered(self) -> Entered {
         Entered(replace_current(Some(self)))
+    }
+
+    /// True if this thread may take up a call of this run: it does not wait for another run within a
+    /// call, or this run was started within that call.
+    pub(crate) fn may_run_here(&self) -> bool {
+        let is_part = |call: &Ledger| {
+            let mut outer = self.0.outer.as_ref();
+            while let Some(ledger) = outer.filter(|ledger| !Arc::ptr_eq(&ledger.0, &call.0)) {
+                outer = ledger.0.outer.as_ref();
+            }
+            outer.is_some()
+        };
+        WAITS_IN.try_with(|waits_in| waits_in.borrow().as_ref().is_none_or(is_part)).unwrap_or(true)
     }
 
     /// The budget of the run in whose call this one was started.
@@ -318,6 +356,28 @@ mod tests {
         assert_eq!((outer.held(), outer.peak(), inner.held()), (Bytes::new(85), Bytes::new(105), Bytes::new(40)));
         drop(inner);
         assert_eq!(outer.held(), Bytes::new(45));
+    }
+
+    #[test]
+    fn a_thread_that_waits_within_a_call_takes_up_calls_that_are_part_of_it() {
+        let within = |outer: &Ledger| {
+            let _entered = outer.enter();
+            Ledger::new(Bytes::new(1))
+        };
+        let (outer, other) = (Ledger::new(Bytes::new(1)), Ledger::new(Bytes::new(1)));
+        let inner = within(&outer);
+        let innermost = within(&inner);
+        let may_run = || [&outer, &other, &inner, &innermost].map(|ledger| ledger.may_run_here());
+        let entered = outer.enter();
+        assert_eq!(may_run(), [true; 4]);
+        let waits = Waits::in_call();
+        assert_eq!(may_run(), [false, false, true, true]);
+        let (further, further_waits) = (inner.enter(), Waits::in_call());
+        assert_eq!(may_run(), [false, false, false, true]);
+        drop((further_waits, further));
+        assert_eq!(may_run(), [false, false, true, true]);
+        drop((waits, entered));
+        assert_eq!(may_run(), [true; 4]);
     }
 
     #[test]
