@@ -4,6 +4,7 @@ use syn::ext::IdentExt;
 use syn::visit_mut::{self, VisitMut};
 use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
+use crate::at_fault;
 use crate::bounds;
 use crate::docs;
 use crate::normalize::{Normalized, Shared};
@@ -30,8 +31,46 @@ fn private(options: &Options, span: Span) -> TokenStream {
     quote_spanned!(span=> #krate::__private)
 }
 
-/// Everything but the body.
-pub(crate) fn signature(function: &Normalized, options: &Options, generics: Generics) -> TokenStream {
+/// The module of the traits that messages name.
+fn traits(options: &Options, span: Span) -> TokenStream {
+    let krate = krate(options, span);
+    quote_spanned!(span=> #krate::bounds)
+}
+
+/// Everything but the body, of a function that was not refused.
+fn signature(function: &Normalized, options: &Options, generics: Generics) -> TokenStream {
+    let Normalized { input_error, .. } = function;
+    let can_fail = input_error.iter().map(|input_error| {
+        let bounds = traits(options, Span::call_site());
+        // The bound is about the error alone, and can't hold an `impl Trait`.
+        let output = without_impl(&function.output, |span| parse_quote_spanned!(span=> ()));
+        let kept = options.retry.is_some().then(|| quote!(+ ::core::clone::Clone));
+        quote!(#input_error: #bounds::InputError<#output> #kept,)
+    });
+    let bound = quote!(#(#can_fail)*);
+    signature_with(function, options, generics, &captured(function).to_token_stream(), &bound)
+}
+
+/// The same of a function that was refused. Where a policy needs a `Result` and there is none, calls find one, so that the refusal
+/// is all that is said.
+pub(crate) fn stub_signature(function: &Normalized, options: &Options) -> TokenStream {
+    let output = captured(function);
+    let output = match options.on_error {
+        Some(_) if at_fault::is_no_result(&output) => {
+            quote!(::core::result::Result<#output, ::core::convert::Infallible>)
+        }
+        _ => output.to_token_stream(),
+    };
+    signature_with(function, options, function.generics.clone(), &output, &TokenStream::new())
+}
+
+fn signature_with(
+    function: &Normalized,
+    options: &Options,
+    generics: Generics,
+    output: &TokenStream,
+    bound_of_input_error: &TokenStream,
+) -> TokenStream {
     let Normalized { wrapper, items_type, items, input_error, .. } = function;
     let krate = krate(options, Span::call_site());
     let item = taken(function);
@@ -46,15 +85,8 @@ pub(crate) fn signature(function: &Normalized, options: &Options, generics: Gene
     let receiver = function.receiver.iter().map(|receiver| &receiver.tokens);
     let parameters = function.shared.iter().map(|Shared { name, ty, .. }| quote!(#name: #ty));
     let parameters = receiver.cloned().chain([quote!(#items: #items_type)]).chain(parameters);
-    let output = captured(function);
-    let shared = shared_types(function, options);
+    let shared = shared_types(function);
     let stated = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
-    let can_fail = input_error.iter().map(|input_error| {
-        let private = private(options, Span::call_site());
-        // The bound is about the error alone, and can't hold an `impl Trait`.
-        let output = without_impl(&function.output, |span| parse_quote_spanned!(span=> ()));
-        quote!(#input_error: #private::InputError<#output>,)
-    });
     let input_error = input_error.iter();
     quote! {
         #(#attrs)*
@@ -63,7 +95,7 @@ pub(crate) fn signature(function: &Normalized, options: &Options, generics: Gene
         #vis fn #wrapper<#(#parameters_of_type,)* #items_type #(, #input_error)*>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*) #policy>
         where
             #items_type: ::core::iter::IntoIterator<Item = #item>,
-            #(#can_fail)*
+            #bound_of_input_error
             #(#stated,)*
     }
 }
@@ -98,51 +130,37 @@ fn doc(function: &Normalized) -> String {
     )
 }
 
-/// The types of the shared parameters, as the run keeps them.
-fn shared_types(function: &Normalized, options: &Options) -> Vec<TokenStream> {
-    let receiver = function.receiver.iter().map(|receiver| receiver.ty.to_token_stream());
-    let shared = function.shared.iter().map(|Shared { ty, by_reference, .. }| {
-        if *by_reference {
-            return ty.to_token_stream();
-        }
-        // A message marks a type from end to end, and of this one the user wrote only what is in the brackets.
-        let (start, end) = ends(ty);
-        let private = private(options, start);
-        let open = quote_spanned!(start=> #private::ByValue<);
-        quote_spanned!(end=> #open #ty>)
-    });
-    receiver.chain(shared).collect()
-}
-
-/// The places right before and right after a type.
-fn ends(ty: &Type) -> (Span, Span) {
-    let mut tokens = ty.to_token_stream().into_iter();
-    let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
-    let last = tokens.last().map_or(first, |token| token.span());
-    (here(before(first)), here(after(last)))
+/// The types of the shared parameters.
+fn shared_types<'n>(function: &'n Normalized) -> Vec<&'n Type> {
+    let receiver = function.receiver.iter().map(|receiver| &receiver.ty);
+    receiver.chain(function.shared.iter().map(|shared| &shared.ty)).collect()
 }
 
 fn body(function: &Normalized, options: &Options) -> TokenStream {
     let Normalized { items, items_type, .. } = function;
     let private = private(options, Span::call_site());
-    let (item, policy, checks) = (taken(function), options.on_error, options.on_error.is_some() || options.try_input);
-    let shared_types = shared_types(function, options);
+    let item = taken(function);
+    let shared_types = shared_types(function);
     let receiver = function.receiver.iter().map(|_| quote!(self));
-    let shared =
-        function.shared.iter().map(
-            |Shared { name, by_reference, .. }| {
-                if *by_reference { quote!(#name) } else { quote!(#private::ByValue(#name)) }
-            },
-        );
+    let shared = function.shared.iter().map(|Shared { name, .. }| name.to_token_stream());
     let shared = receiver.chain(shared);
-    let new = Ident::new(&format!("new{}", shared_types.len()), Span::call_site());
+    let (new, retrying) = if options.try_input { ("try_new", "try_retrying") } else { ("new", "retrying") };
+    let new = Ident::new(&format!("{new}{}", shared_types.len()), Span::call_site());
+    let retrying = Ident::new(retrying, Span::call_site());
+    let (plain_item, input_error) = (&function.item, function.input_error.iter());
+    let items_types = quote!(#plain_item #(, #input_error)*);
     let output = inferred(&function.output);
-    let measure = [measure(&function.item, &item, &private), measure(&output, &output, &private)];
+    let Checks { checks, unmeasured } = checks(function, options, &output);
+    let measure_output = match unmeasured {
+        Some(unmeasured) => unmeasured.to_token_stream(),
+        None => measure(&output, &output, &private),
+    };
+    let measure = [measure(&function.item, &item, &private), measure_output];
     let slices = slices(function, &private);
-    let call = call(function, &private);
+    let call = call(function, options);
     let RunOptions { constants, options: run_options, retry } = run_options(function, options, &private);
     let run = quote! {
-        #private::#new::<#item, #output, #(#shared_types,)* #items_type>(
+        #private::#new::<#items_types, #output, #(#shared_types,)* #items_type>(
             #items,
             (#(#shared,)*),
             #call,
@@ -151,26 +169,67 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
             #run_options,
         )
     };
-    // The run is asked for its item and its output once, so that what they can't do is reported once.
     let run = match retry {
-        Some(retry) => quote!(#private::retrying::<#item, #output, _, _>(#run, #retry)),
+        Some(retry) => quote!(#private::#retrying::<#items_types, #output, _, _>(#run, #retry)),
         None => run,
     };
-    if !checks {
-        return quote!(#constants #run);
-    }
-    // The run is asked for its output once, so that one that is no `Result` is reported once.
-    match policy {
+    let run = match options.on_error {
         Some(policy) => {
             let (policy, krate) = (Ident::new(policy, Span::call_site()), krate(options, Span::call_site()));
-            quote!(#constants #private::on_error::<#output, #krate::on_error::#policy, _, _>(#run))
+            quote!(#private::on_error::<#output, #krate::on_error::#policy, _, _>(#run))
         }
-        None => quote!(#constants #private::try_input::<#output, _, _>(#run)),
+        None => run,
+    };
+    quote!(#constants #checks #run)
+}
+
+struct Checks {
+    /// Statements that ask the types of the function for what they must be able to do.
+    checks: TokenStream,
+    /// The variable that says how the output is measured, where its type can't be written.
+    unmeasured: Option<Ident>,
+}
+
+/// Each type is asked by itself, before it is used, so that what it can't do is reported once, at the place where the user wrote it,
+/// and in words that speak of the function.
+fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
+    let traits = traits(options, Span::call_site());
+    let item = function.item.to_token_stream();
+    let check = |ty: &TokenStream, name: &str| {
+        let name = Ident::new(name, Span::call_site());
+        quote!(<#ty as #traits::#name>::CHECKED)
+    };
+    let (of_items, of_output) = (at_fault::of_send(&function.item), at_fault::of_result(output));
+    let mut checks = vec![check(&item, if of_items { "SendItem" } else { "BatchItem" })];
+    let mut unmeasured = None;
+    let mut ask = TokenStream::new();
+    if is_written_out(output) {
+        checks.push(check(&output.to_token_stream(), if of_output { "SendOutput" } else { "BatchOutput" }));
+    } else {
+        let measure = Ident::new("measure", Span::mixed_site());
+        ask = quote!(let #measure = <#output as #traits::BatchOutput>::unmeasured(););
+        unmeasured = Some(measure);
     }
+    for ty in shared_types(function) {
+        checks.push(check(&ty.to_token_stream(), if at_fault::of_sync(ty) { "SyncShared" } else { "BatchShared" }));
+    }
+    if options.retry.is_some() {
+        checks.push(check(&item, "RetryItem"));
+    }
+    // An output that is no `Result` is asked for one once, whatever needs it.
+    let asks_for_result = match (&options.on_error, options.try_input, &options.retry) {
+        (Some(_), ..) => Some("OnErrorOutput"),
+        (None, true, _) => Some("TryInputOutput"),
+        (None, false, Some(_)) => Some("RetryOutput"),
+        (None, false, None) => None,
+    };
+    checks.extend(asks_for_result.map(|name| check(&output.to_token_stream(), name)));
+    Checks { checks: quote!(#ask let _ = (#(#checks,)*);), unmeasured }
 }
 
 /// The call of the original for each item of a chunk, as a function that captures nothing.
-fn call(function: &Normalized, private: &TokenStream) -> TokenStream {
+fn call(function: &Normalized, options: &Options) -> TokenStream {
+    let (private, traits) = (private(options, Span::call_site()), traits(options, Span::call_site()));
     let sig = &function.function.sig;
     // These are variables of this macro, so nothing of the user's can be mistaken for them.
     let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
@@ -189,15 +248,9 @@ fn call(function: &Normalized, private: &TokenStream) -> TokenStream {
         .chain(by_value)
         .enumerate()
         .map(|(index, by_value)| {
-            let mut index = syn::Index::from(index);
+            let index = syn::Index::from(index);
             let Some(ty) = by_value else { return quote!(#shared.#index) };
-            // A missing `Clone` is reported at the argument; where that has the place of the type, it has been already.
-            let (start, end) = ends(ty);
-            index.span = end;
-            let mut shared = shared.clone();
-            shared.set_span(start);
-            let argument = quote_spanned!(start=> &#shared.#index);
-            quote!(#private::value(#argument))
+            quote!(<#ty as #traits::BatchValue>::value(&#shared.#index))
         })
         .collect();
     let pattern = if arguments.is_empty() { quote!(_) } else { shared.to_token_stream() };
@@ -207,7 +260,7 @@ fn call(function: &Normalized, private: &TokenStream) -> TokenStream {
         Some(_) => {
             let error = Ident::new("error", Span::mixed_site());
             let fails = if is_written_out(&inferred(&function.output)) {
-                quote!(#private::InputError::into_result)
+                quote!(#traits::InputError::into_result)
             } else {
                 quote!(#private::failed)
             };

@@ -8,6 +8,6 @@ use crate::options::Options;
 /// What stands in the place of the wrapper of a function that was refused: its calls would be reported as well otherwise,
 /// at least those of methods.
 pub(crate) fn stub(function: &Normalized, options: &Options) -> TokenStream {
-    let signature = expand::signature(function, options, function.generics.clone());
+    let signature = expand::stub_signature(function, options);
     quote!(#signature { ::core::unreachable!() })
 }

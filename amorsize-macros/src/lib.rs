@@ -6,6 +6,7 @@
 //! wrapper says of the original, `spans` where messages and editors see what was written for the user.
 //! The derive is all in `deep_size`.
 
+mod at_fault;
 mod bounds;
 mod bytes;
 mod deep_size;

@@ -7,6 +7,7 @@ use syn::{
     Type, TypeReference, Visibility,
 };
 
+use crate::at_fault::is_no_result;
 use crate::errors::Errors;
 use crate::options::Options;
 
@@ -58,6 +59,7 @@ impl Function {
         refuse_parameters(&sig, item.as_ref(), &shared, refusals);
         refuse_never(&sig.output, refusals);
         refuse_options(&sig.ident, receiver.as_ref(), options, refusals);
+        refuse_no_result(&sig, options, refusals);
         let bodiless = body.clone().into_iter().next().is_none_or(|token| token.to_string() == ";");
         if bodiless {
             refusals.at(
@@ -259,6 +261,22 @@ fn refuse_options(ident: &Ident, receiver: Option<&Receiver>, options: &Options,
             "`in_impl` is for functions without `self`: a method is known to stand in an impl",
             "remove `in_impl`",
         );
+    }
+}
+
+/// Options that need a function that returns a `Result`. A name that isn't known can be an alias of one: then rustc looks.
+fn refuse_no_result(sig: &Signature, options: &Options, refusals: &mut Errors) {
+    let (option, what_for) = match (&options.on_error, options.try_input) {
+        (Some(_), _) => ("on_error", "`on_error` then decides about"),
+        (None, true) => ("try_input", "an error of the input then becomes"),
+        (None, false) => return,
+    };
+    let what = format!("`{option}` needs a function that returns a `Result`");
+    let help = format!("return a `Result`, whose error {what_for}; or remove `{option}`");
+    match &sig.output {
+        ReturnType::Default => refusals.at(&sig.ident, what, help),
+        ReturnType::Type(_, ty) if is_no_result(ty) => refusals.at(ty, what, help),
+        ReturnType::Type(..) => {}
     }
 }
 

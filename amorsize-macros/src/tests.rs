@@ -49,20 +49,20 @@ fn elided_lifetimes_are_named() {
         &text,
         quote! {
             pub fn late_batched<'item, 'k, Items>(items: Items, k: &'k str, n: Config)
-                -> ::amorsize::Batched<Items, usize, (&'k str, ::amorsize::__private::ByValue<Config>,)>
+                -> ::amorsize::Batched<Items, usize, (&'k str, Config,)>
             where Items: ::core::iter::IntoIterator<Item = &'item str>,
         },
     );
     assert_says(
         &text,
         quote! {
-            ::amorsize::__private::new2::<&'item str, usize, &'k str, ::amorsize::__private::ByValue<Config>, Items>
+            ::amorsize::__private::new2::<&'item str, usize, &'k str, Config, Items>
         },
     );
     assert_says(
         &text,
         quote! {
-            |chunk, shared| chunk.run(|item| late(item, shared.0, ::amorsize::__private::value(&shared.1)))
+            |chunk, shared| chunk.run(|item| late(item, shared.0, <Config as ::amorsize::bounds::BatchValue>::value(&shared.1)))
         },
     );
 }
@@ -320,7 +320,7 @@ fn an_input_that_can_fail_has_its_own_error() {
         &text,
         quote! {
             Items: ::core::iter::IntoIterator<Item = ::core::result::Result<&'item InputError, InputError2> >,
-            InputError2: ::amorsize::__private::InputError<Result<(), ()> >,
+            InputError2: ::amorsize::bounds::InputError<Result<(), ()> >,
         },
     );
     assert_says(&text, quote!(::core::result::Result::Err(error) => ::amorsize::__private::failed(error)));

@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod bottleneck;
-mod bounds;
+#[doc(hidden)]
+pub mod bounds;
 mod cancel;
 mod cores;
 mod error;

@@ -1,9 +1,7 @@
 //! What the expansion of `#[batched]` calls. Not part of the public interface: it changes with any release.
 
-pub use crate::bounds::{
-    BatchItem, BatchOutput, BatchShared, ByValue, InputError, OnErrorOutput, RetryItem, RetryOutput, TryInputOutput,
-    failed, value,
-};
+pub use crate::bounds::failed;
+use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
 pub use crate::execute::buffer::Slices;
 pub use crate::execute::chunk::Chunk;
 pub use crate::memory::deep_size::of;
@@ -14,22 +12,16 @@ use crate::on_error::OnError;
 pub use crate::options::{MaxMemory, MaxMemoryValue, OnPanic, OnPanicValue, Options, Oversize, OversizeValue};
 pub use crate::retry::{Retry, RetryValue};
 use crate::run::Batched;
-pub use crate::then::{Flows, Follows, Joins, StageError};
 
-/// One constructor for each number of shared parameters. All bounds stand here, each on a line of its own because messages
-/// show it, and the expansion gives every type in the user's own words: so each type that is at fault gets one message, at
-/// the place where the user wrote it.
-macro_rules! constructor {
-    ($name:ident($($shared:ident),*)) => {
+/// One constructor for each number of shared parameters, with the bounds that a run rests on, and one more for an input that can
+/// fail. The expansion gives every type in the user's own words, and has asked for the same by the traits of `bounds` before, whose
+/// messages speak of the function: rustc leaves out what it has said of the same type at the same place.
+macro_rules! constructors {
+    ($name:ident $name_of_try:ident($($shared:ident),*)) => {
         /// A run of `kernel` over `items`.
         #[expect(clippy::allow_attributes, reason = "only some of the constructors have many parameters")]
         #[allow(clippy::type_complexity, reason = "the types are those of the user's function")]
-        pub fn $name<
-            T: BatchItem,
-            R: BatchOutput,
-            $($shared: BatchShared,)*
-            I: IntoIterator<Item = T>,
-        >(
+        pub fn $name<T: Send, R: Send, $($shared: Sync,)* I: IntoIterator<Item = T>>(
             items: I,
             shared: ($($shared,)*),
             kernel: fn(&mut Chunk<T, R>, &($($shared,)*)),
@@ -39,39 +31,57 @@ macro_rules! constructor {
         ) -> Batched<I, R, ($($shared,)*)> {
             Batched::new(items, shared, kernel, slices, measure, options)
         }
+
+        /// The same where items are `Result`s.
+        #[expect(clippy::allow_attributes, reason = "only some of the constructors have many parameters")]
+        #[allow(clippy::type_complexity, reason = "the types are those of the user's function")]
+        pub fn $name_of_try<T: Send, N: Send, R: Send, $($shared: Sync,)* I: IntoIterator<Item = Result<T, N>>>(
+            items: I,
+            shared: ($($shared,)*),
+            kernel: fn(&mut Chunk<Result<T, N>, R>, &($($shared,)*)),
+            slices: Slices<Result<T, N>>,
+            measure: (Measure<Result<T, N>>, Measure<R>),
+            options: Options,
+        ) -> Batched<I, R, ($($shared,)*)> {
+            Batched::new(items, shared, kernel, slices, measure, options)
+        }
     };
 }
 
-// One call each, because messages show the whole call.
-constructor!(new0());
-constructor!(new1(A));
-constructor!(new2(A, B));
-constructor!(new3(A, B, C));
-constructor!(new4(A, B, C, D));
-constructor!(new5(A, B, C, D, E));
-constructor!(new6(A, B, C, D, E, F));
-constructor!(new7(A, B, C, D, E, F, G));
-constructor!(new8(A, B, C, D, E, F, G, H));
-constructor!(new9(A, B, C, D, E, F, G, H, J));
-constructor!(new10(A, B, C, D, E, F, G, H, J, K));
-constructor!(new11(A, B, C, D, E, F, G, H, J, K, L));
-constructor!(new12(A, B, C, D, E, F, G, H, J, K, L, M));
+constructors!(new0 try_new0());
+constructors!(new1 try_new1(A));
+constructors!(new2 try_new2(A, B));
+constructors!(new3 try_new3(A, B, C));
+constructors!(new4 try_new4(A, B, C, D));
+constructors!(new5 try_new5(A, B, C, D, E));
+constructors!(new6 try_new6(A, B, C, D, E, F));
+constructors!(new7 try_new7(A, B, C, D, E, F, G));
+constructors!(new8 try_new8(A, B, C, D, E, F, G, H));
+constructors!(new9 try_new9(A, B, C, D, E, F, G, H, J));
+constructors!(new10 try_new10(A, B, C, D, E, F, G, H, J, K));
+constructors!(new11 try_new11(A, B, C, D, E, F, G, H, J, K, L));
+constructors!(new12 try_new12(A, B, C, D, E, F, G, H, J, K, L, M));
 
-/// The run with a policy for errors. The bound is here, and not at the terminals, so that a function without a `Result` gets one
-/// message where it is annotated.
+/// The run with a policy for errors.
 pub fn on_error<R: OnErrorOutput, P: OnError, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C, P> {
     run.with_policy(R::failed)
 }
 
-/// The run as it is, of a function whose input can fail.
-pub fn try_input<R: TryInputOutput, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C> {
-    run
-}
-
-/// A run whose calls are made again. Like the constructors it is given the types in the user's own words.
+/// A run whose calls are made again.
 pub fn retrying<T: RetryItem, R: RetryOutput, I: IntoIterator<Item = T>, C>(
     run: Batched<I, R, C>,
     retry: Retry,
 ) -> Batched<I, R, C> {
+    run.retry(retry)
+}
+
+/// The same where items are `Result`s.
+pub fn try_retrying<T: RetryItem, N: Clone, R: RetryOutput, I: IntoIterator<Item = Result<T, N>>, C>(
+    run: Batched<I, R, C>,
+    retry: Retry,
+) -> Batched<I, R, C>
+where
+    Result<T, N>: RetryItem,
+{
     run.retry(retry)
 }

@@ -100,7 +100,7 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
         let types = self.types;
         for waits in 0..retrying.retry.times() {
             let item = types.take_item(chunk);
-            let again = item.clone();
+            let again = item.for_the_next_call();
             types.put_back(chunk, item);
             let measured = chunk.measured;
             self.call_body(chunk, 1, is_over);
