@@ -26,9 +26,43 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     (bytes < u64::MAX as f64).then_some(bytes as u64)
 }
 
+/// The number of bytes with the largest unit that leaves it whole, as one would write it.
+pub(crate) fn with_unit(bytes: u64) -> String {
+    let units = [
+        (1 << 40, "TiB"),
+        (1_000_000_000_000, "TB"),
+        (1 << 30, "GiB"),
+        (1_000_000_000, "GB"),
+        (1 << 20, "MiB"),
+        (1_000_000, "MB"),
+        (1 << 10, "KiB"),
+        (1_000, "kB"),
+    ];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit && bytes % unit == 0) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}B"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, with_unit};
+
+    #[test]
+    fn the_largest_whole_unit_is_written() {
+        for (bytes, text) in [
+            (512_000_000, "512MB"),
+            (512 << 20, "512MiB"),
+            (4_000_000_000, "4GB"),
+            (3 << 29, "1536MiB"),
+            (1_500_000, "1500kB"),
+            (1_234_567, "1234567B"),
+            (1 << 40, "1TiB"),
+            (u64::MAX, "18446744073709551615B"),
+        ] {
+            assert_eq!(with_unit(bytes), text);
+        }
+    }
 
     #[test]
     fn units_are_powers_of_1000_and_of_1024() {

@@ -233,7 +233,9 @@ fn call(function: &Normalized, options: &Options) -> TokenStream {
     let sig = &function.function.sig;
     // These are variables of this macro, so nothing of the user's can be mistaken for them.
     let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
-    let original = &sig.ident;
+    // Where a function of an impl isn't found, for lack of `in_impl`, the message says that the attribute looks for it.
+    let mut original = sig.ident.clone();
+    original.set_span(here(original.span()));
     let path = if function.function.in_impl { quote!(Self::#original) } else { quote!(#original) };
     let generics = sig.generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Lifetime(_) => None,

@@ -15,6 +15,7 @@ mod errors;
 mod expand;
 mod fallback;
 mod features;
+mod max_memory;
 mod names;
 mod normalize;
 mod options;
@@ -42,7 +43,7 @@ pub fn deep_size(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     deep_size::derive(input.into()).into()
 }
 
-/// The original first and always; then the mistakes, and the wrapper or what stands in its place.
+/// The original first, unless it is an expression, beside which nothing can stand; then the mistakes, and the wrapper or what stands in its place.
 fn annotate(options: TokenStream, original: TokenStream) -> TokenStream {
     let (mut mistakes, mut refusals) = (Errors::default(), Errors::default());
     let options = Options::parse(options, &mut mistakes);
@@ -52,5 +53,8 @@ fn annotate(options: TokenStream, original: TokenStream) -> TokenStream {
         let refused = !refusals.is_empty() || normalized.refused;
         if refused { fallback::stub(&normalized, &options) } else { expand::wrapper(&normalized, &options) }
     });
+    if signature::is_closure(&original) {
+        return quote!(#refusals);
+    }
     quote!(#original #mistakes #refusals #wrapper)
 }

@@ -7,6 +7,7 @@ use syn::{Expr, ExprLit, ExprUnary, Lit, LitBool, Path, Token, UnOp};
 
 use crate::bytes;
 use crate::errors::{Errors, nearest};
+use crate::max_memory::{self, MANY};
 
 /// What stands in the parentheses of the attribute, as far as it could be read.
 #[derive(Default)]
@@ -122,7 +123,7 @@ impl Options {
             return Ok(());
         };
         match kind {
-            Kind::MaxMemory => self.max_memory = judge_max_memory(key, value, errors),
+            Kind::MaxMemory => self.max_memory = max_memory::judge(key, value, errors),
             Kind::Count => self.settings.extend(judge_count(key, value, errors)),
             Kind::Choice(choices) => self.settings.extend(judge_choice(key, value, choices, errors)),
             Kind::Verbose => self.settings.extend(judge_verbose(key, value, errors)),
@@ -162,13 +163,30 @@ pub(crate) fn error(tokens: impl ToTokens, what: impl AsRef<str>, help: impl AsR
 fn not_an_option(input: ParseStream) -> syn::Result<syn::Error> {
     let token: TokenTree = input.fork().parse()?;
     let help = match &token {
-        TokenTree::Literal(literal) => format!("if this is the memory budget, write `max_memory = {literal}`"),
+        TokenTree::Literal(literal) => match syn::parse2::<Lit>(literal.to_token_stream()) {
+            Ok(Lit::Int(int)) => match int.base10_parse::<u64>() {
+                Ok(number @ MANY..) => format!(
+                    "if this is the memory budget, write `max_memory = {:?}`; if it is the size of batches, `batch_size = {int}`",
+                    bytes::with_unit(number)
+                ),
+                _ => format!("if this is the size of batches, write `batch_size = {int}`"),
+            },
+            _ => format!("if this is the memory budget, write `max_memory = {literal}`"),
+        },
         _ => "an option is written as `name = value`, such as `max_memory = 0.5`".to_owned(),
     };
     Ok(error(token, "expected the name of an option", help))
 }
 
+/// What each run decides for itself, and only its methods set.
+const METHODS: [(&str, &str); 3] =
+    [("timeout", "Duration::from_secs(60)"), ("deadline", "deadline"), ("cancel_token", "token")];
+
 fn unknown(key: &Ident, name: &str) -> syn::Error {
+    if let Some((method, value)) = METHODS.into_iter().find(|(method, _)| *method == name) {
+        let what = format!("`{method}` is no option of the attribute: each run has its own");
+        return error(key, what, format!("call the method of the run: `.{method}({value})`"));
+    }
     let names = OPTIONS.map(|(name, ..)| name);
     let help = match nearest(name, &names) {
         Some(name) => format!("did you mean `{name}`?"),
@@ -205,7 +223,7 @@ pub(crate) fn skip_to_comma(input: ParseStream) -> syn::Result<()> {
 }
 
 /// A value as the judges see it.
-enum Value<'v> {
+pub(crate) enum Value<'v> {
     Literal(&'v Lit),
     /// A minus and a number.
     Negative,
@@ -213,7 +231,7 @@ enum Value<'v> {
 }
 
 impl<'v> Value<'v> {
-    fn of(value: &'v Expr) -> Self {
+    pub(crate) fn of(value: &'v Expr) -> Self {
         match value {
             // `macro_rules` wraps what it inserts.
             Expr::Group(group) => Self::of(&group.expr),
@@ -226,53 +244,6 @@ impl<'v> Value<'v> {
             _ => Self::Other,
         }
     }
-}
-
-const MAX_MEMORY_HELP: &str =
-    "use a fraction above 0 and up to 1 of the available memory, such as `0.5`, or bytes, such as `\"512MiB\"`";
-
-fn judge_max_memory(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
-    let mut refuse = |what: String, help: &str| {
-        errors.at(&value, what, help);
-        None
-    };
-    let literal = match Value::of(&value) {
-        Value::Other => false,
-        Value::Negative => return refuse("`max_memory` can't be negative".into(), MAX_MEMORY_HELP),
-        Value::Literal(Lit::Float(float)) => match float.base10_parse::<f64>() {
-            _ if !matches!(float.suffix(), "" | "f64") => {
-                return refuse("`max_memory` is an `f64`".into(), &format!("write `{}`", float.base10_digits()));
-            }
-            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => true,
-            Ok(0.0) => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
-            _ => return refuse("`max_memory` can't be more than 1".into(), MAX_MEMORY_HELP),
-        },
-        Value::Literal(Lit::Str(text)) => match bytes::parse(&text.value()) {
-            Some(0) => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
-            Some(_) => true,
-            None if text.value().trim().parse::<f64>().is_ok_and(|fraction| fraction > 0.0 && fraction <= 1.0) => {
-                let help = format!("write the fraction without quotes: `max_memory = {}`", text.value().trim());
-                return refuse(format!("{:?} is not a number of bytes", text.value()), &help);
-            }
-            None => {
-                let help = "use a number with a unit, such as `\"512MiB\"`, `\"2GiB\"` or `\"1.5 GB\"`";
-                return refuse(format!("{:?} is not a number of bytes", text.value()), help);
-            }
-        },
-        Value::Literal(Lit::Int(int)) => {
-            let what = format!("`max_memory = {int}` has no unit");
-            let help = match int.base10_digits() {
-                "0" => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
-                "1" => "write `1.0` for all of the available memory, or bytes, such as `\"512MiB\"`".to_owned(),
-                digits => format!("write bytes with a unit, such as `\"{digits}MiB\"`, or a fraction, such as `0.5`"),
-            };
-            return refuse(what, &help);
-        }
-        Value::Literal(_) => {
-            return refuse("`max_memory` takes a fraction or a number of bytes".into(), MAX_MEMORY_HELP);
-        }
-    };
-    Some(Setting { key, value, literal })
 }
 
 fn judge_count(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
@@ -301,9 +272,16 @@ fn judge_count(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> 
         },
         Value::Literal(other) => {
             let help = match other {
-                Lit::Str(text) if text.value().parse::<u64>().is_ok_and(|number| number > 0) => {
+                Lit::Str(text) if text.value().replace('_', "").parse::<u64>().is_ok_and(|number| number > 0) => {
                     format!("write it without quotes: `{key} = {}`", text.value())
                 }
+                Lit::Float(float) => match float.base10_parse::<f64>() {
+                    // Above it a float holds no longer every whole number.
+                    Ok(number) if number >= 1.0 && number.fract() == 0.0 && number < (1u64 << 53) as f64 => {
+                        format!("write it without a fraction: `{key} = {number}`")
+                    }
+                    _ => format!("write a number of 1 or more, such as `{key} = 10`"),
+                },
                 _ => format!("write a number of 1 or more, such as `{key} = 10`"),
             };
             return refuse(format!("`{key}` takes a whole number"), &help);
@@ -341,7 +319,7 @@ fn judge_verbose(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting
         Value::Other => false,
         Value::Literal(Lit::Bool(_)) => true,
         Value::Literal(_) | Value::Negative => {
-            errors.at(&value, "`verbose` takes `true` or `false`", "write `verbose` alone to switch it on");
+            errors.at(&value, "`verbose` takes `true` or `false`", help_of_flag(&key, &value));
             return None;
         }
     };
@@ -403,9 +381,19 @@ fn judge_flag(key: &Ident, value: &Expr, errors: &mut Errors) -> Option<bool> {
         return Some(flag.value);
     }
     // A constant's value is not known while macros are expanded.
-    let help = format!("write `{key}` alone to switch it on");
-    errors.at(value, format!("`{key}` takes `true` or `false`, written as such"), help);
+    errors.at(value, format!("`{key}` takes `true` or `false`, written as such"), help_of_flag(key, value));
     None
+}
+
+fn help_of_flag(key: &Ident, value: &Expr) -> String {
+    let is_off = match Value::of(value) {
+        Value::Literal(Lit::Int(int)) => int.base10_digits() == "0",
+        Value::Literal(Lit::Str(text)) => {
+            ["", "0", "false", "no", "off"].contains(&text.value().to_lowercase().as_str())
+        }
+        _ => false,
+    };
+    if is_off { format!("leave `{key}` out to have it off") } else { format!("write `{key}` alone to switch it on") }
 }
 
 /// The policies by their names in the attribute, and the runtime's types.
@@ -584,7 +572,7 @@ mod tests {
             "`threads` needs a value\nhelp: write `threads = 4`",
             "`threads` is given twice\nhelp: keep one of the two",
             "`name` takes the name of the function to add\nhelp: write it without quotes: `name = x`",
-            "expected the name of an option\nhelp: if this is the memory budget, write `max_memory = 7`",
+            "expected the name of an option\nhelp: if this is the size of batches, write `batch_size = 7`",
         ];
         assert_eq!(mistakes, expected);
     }

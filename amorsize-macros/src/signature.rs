@@ -87,9 +87,49 @@ fn read(input: ParseStream) -> syn::Result<(Vec<Attribute>, Visibility, Signatur
     Ok((attrs, vis, input.parse()?, input.parse()?))
 }
 
+/// Whether the attribute stands on a closure by itself, and not on a statement with one.
+pub(crate) fn is_closure(tokens: &TokenStream) -> bool {
+    let qualifiers = ["move", "static", "async", "const"];
+    let first = tokens.clone().into_iter().find(|token| match token {
+        TokenTree::Ident(ident) => !qualifiers.iter().any(|qualifier| ident == qualifier),
+        _ => true,
+    });
+    matches!(first, Some(TokenTree::Punct(punct)) if punct.as_char() == '|')
+}
+
+/// Says of a closure what takes one. That attributes on expressions and on `let` are unstable, rustc says before.
+fn refuse_closure(tokens: &TokenStream, refusals: &mut Errors) -> bool {
+    let mut all = tokens.clone().into_iter();
+    let is_let = || matches!(tokens.clone().into_iter().next(), Some(TokenTree::Ident(first)) if first == "let");
+    let bar = all.find(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '|'));
+    let Some(bar) = bar.filter(|_| is_closure(tokens) || is_let()) else { return false };
+    refusals.at(
+        bar,
+        "`#[batched]` stands on functions only, and this is a closure",
+        "call `amorsize::process_in_batches(closure, items)`, which gives the same run",
+    );
+    true
+}
+
 fn refuse_unreadable(tokens: &TokenStream, error: syn::Error, refusals: &mut Errors) {
-    const ITEMS: [&str; 12] =
-        ["struct", "enum", "union", "trait", "impl", "mod", "type", "use", "static", "const", "extern", "macro_rules"];
+    if refuse_closure(tokens, refusals) {
+        return;
+    }
+    const ITEMS: [&str; 13] = [
+        "struct",
+        "enum",
+        "union",
+        "trait",
+        "impl",
+        "mod",
+        "type",
+        "use",
+        "static",
+        "const",
+        "extern",
+        "macro_rules",
+        "let",
+    ];
     let words = tokens.clone().into_iter().filter_map(|token| match token {
         TokenTree::Ident(ident) => Some(ident),
         _ => None,
@@ -127,7 +167,8 @@ fn refuse_qualifiers(sig: &Signature, refusals: &mut Errors) {
         refusals.at(
             asyncness,
             "`#[batched]` can't run an `async fn`: calling one does none of its work",
-            "annotate a plain function; it runs on worker threads, so it may wait for a future by a `block_on`",
+            "annotate a plain function; a `block_on` in it panics within a runtime: `amorsize::guide::async_code` says what to \
+             write instead",
         );
     }
     // A variadic function is always unsafe.

@@ -5,7 +5,7 @@
 //! `__private` is.
 
 use crate::memory::measure::Measure;
-pub use crate::then::{Flows, Follows, Joins, StageError};
+pub use crate::then::{Flows, Follows, Joins, Pipes, StageError, StageOfItemsAlone};
 
 /// What can be an item: a value that can be sent to a worker thread.
 ///

@@ -28,7 +28,7 @@ use crate::retry::Retry;
 use crate::run_core::{Core, Parts};
 use crate::sink::{Batch, Batches};
 use crate::stage::StageCounts;
-use crate::then::{self, Flows, Follows, Joins, Stage, StageError, Then};
+use crate::then::{self, Flows, Follows, Joins, Pipes, Stage, StageError, StageOfItemsAlone, Then};
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
@@ -379,28 +379,29 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     #[doc = include_str!("then.md")]
-    #[expect(clippy::type_complexity, reason = "the types are those of the stages")]
-    pub fn then<N, D, Q, F>(
-        self,
-        next: F,
-    ) -> Batched<
-        I,
-        <P as Joins<R, N, Q>>::Output,
-        Then<I::Item, R, C, <P as Flows<R>>::Value, N, D>,
-        <P as Joins<R, N, Q>>::Policy,
-    >
+    pub fn then<N, D, Q, F>(self, next: F) -> <Q as Pipes<I, R, C, P, <P as Flows<R>>::Value, N, D>>::Pipeline
     where
-        P: Flows<R> + Joins<R, N, Q>,
-        F: FnOnce(Stage<<P as Flows<R>>::Value>) -> Batched<Stage<<P as Flows<R>>::Value>, N, D, Q>,
-        Q: Follows<P>,
-        <P as Joins<R, N, Q>>::Failure: StageError<<P as Flows<R>>::Error>,
+        P: Flows<R>,
+        F: StageOfItemsAlone<<P as Flows<R>>::Value, N, D, Q>,
+        Q: Follows<P> + Pipes<I, R, C, P, <P as Flows<R>>::Value, N, D>,
+    {
+        Q::join(self, next(Stage::new()))
+    }
+
+    /// The run of all stages, with one more.
+    #[expect(clippy::type_complexity, reason = "the types are those of the stages")]
+    pub(crate) fn joined<M, N, D, Q>(
+        self,
+        next: Batched<Stage<M>, N, D, Q>,
+    ) -> Batched<I, <P as Joins<R, N, Q>>::Output, Then<I::Item, R, C, M, N, D>, <P as Joins<R, N, Q>>::Policy>
+    where
         I::Item: Send,
-        <P as Joins<R, N, Q>>::Output: Send,
+        P: Flows<R, Value = M> + Joins<R, N, Q, Output: Send, Failure: StageError<<P as Flows<R>>::Error>>,
         C: Sync,
         D: Sync,
     {
         let (source, before) = self.into_parts();
-        let (_, next) = next(Stage::new()).into_parts();
+        let (_, next) = next.into_parts();
         let Parts { shared, core, .. } = then::joined::<_, _, _, _, _, _, P, Q>(before, next);
         let sizes = [size_of::<I::Item>(), size_of::<<P as Joins<R, N, Q>>::Output>()];
         let core = Core::of_parts(core, sizes, shared.measure.1.by, Unasked::of(&shared.measure));

@@ -12,6 +12,7 @@ use crate::execute::chunk::{Body, Shared, Stages};
 use crate::execute::stages::{Clock, Part, Scratch};
 use crate::memory::measure::{Heap, Measure};
 use crate::on_error::{Collect, Each, OnError, Skip, Stop};
+use crate::run::Batched;
 use crate::run_core::Parts;
 use crate::stage::StageCounts;
 
@@ -22,7 +23,8 @@ use crate::stage::StageCounts;
 /// the whole pipeline runs.
 ///
 /// Where the compiler expects `fn(Stage<M>) -> _` and found `fn(M) -> _`, `then` was given a function in place of its wrapper:
-/// `resize` for `resize_batched`. Where it finds that `<Stage<M> as IntoIterator>::Item` is not what a wrapper takes, `M` is what the
+/// `resize` for `resize_batched`. Where it expects a function that takes 1 argument, the wrapper has shared parameters and has to be
+/// called in a closure: `|photos| resize_batched(photos, width)` for `resize_batched`. Where it finds that `<Stage<M> as IntoIterator>::Item` is not what a wrapper takes, `M` is what the
 /// stages before return.
 ///
 /// # Examples
@@ -80,6 +82,46 @@ pub struct Then<T, R, C, M, N, D> {
 impl<T, R, C, M, N, D> fmt::Debug for Then<T, R, C, M, N, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Then").field("stages", &self.stages).finish_non_exhaustive()
+    }
+}
+
+/// What makes the next stage of a pipeline: a function of a [`Stage`] alone, which returns a run of its items.
+///
+/// Where it takes more, rustc counts the parameters and gives no word of ours but this name.
+#[diagnostic::on_unimplemented(
+    message = "this makes no stage of a pipeline: it can't be called with a `Stage<{M}>`",
+    label = "no function that makes a run of a `Stage<{M}>`",
+    note = "give `then` the wrapper of a function, such as `resize_batched`, without calling it; if that has shared parameters, \
+            a closure: `|photos| resize_batched(photos, width)`"
+)]
+pub trait StageOfItemsAlone<M, N, D, Q>: FnOnce(Stage<M>) -> Batched<Stage<M>, N, D, Q> {}
+
+#[diagnostic::do_not_recommend]
+impl<M, N, D, Q, F: FnOnce(Stage<M>) -> Batched<Stage<M>, N, D, Q>> StageOfItemsAlone<M, N, D, Q> for F {}
+
+/// What a stage becomes with the policy that is the implementor, behind a run with the input `I` and the policy `P`.
+///
+/// The pipeline is named by this trait alone. So it has no type while that of the stage isn't known, and of a stage that is at fault
+/// nothing more is said.
+pub trait Pipes<I: IntoIterator, R, C, P, M, N, D>: Sized {
+    /// The run of all stages.
+    type Pipeline;
+
+    #[doc(hidden)]
+    fn join(before: Batched<I, R, C, P>, next: Batched<Stage<M>, N, D, Self>) -> Self::Pipeline;
+}
+
+impl<I, R, C, P, M, N, D, Q> Pipes<I, R, C, P, M, N, D> for Q
+where
+    I: IntoIterator<Item: Send>,
+    P: Flows<R, Value = M> + Joins<R, N, Q, Output: Send, Failure: StageError<<P as Flows<R>>::Error>>,
+    C: Sync,
+    D: Sync,
+{
+    type Pipeline = Batched<I, P::Output, Then<I::Item, R, C, M, N, D>, P::Policy>;
+
+    fn join(before: Batched<I, R, C, P>, next: Batched<Stage<M>, N, D, Self>) -> Self::Pipeline {
+        before.joined(next)
     }
 }
 
