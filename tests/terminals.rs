@@ -240,12 +240,17 @@ fn execute_gives_all_results() {
 
 #[test]
 fn safe_batch_sizes() {
-    let safe = |bytes: u64, memory: &str| amorsize::estimate_safe_batch_size(bytes, memory);
+    let safe = |bytes: usize, memory: &str| amorsize::estimate_safe_batch_size(bytes, memory);
     assert_eq!(safe(1 << 20, "64MiB").unwrap(), 64);
     assert_eq!(safe(1 << 30, "64MiB").unwrap(), 1);
     assert!(safe(0, "64MiB").unwrap_err().is_invalid_option());
-    assert!(amorsize::estimate_safe_batch_size(1u64, f64::NAN).unwrap_err().is_invalid_option());
+    assert!(amorsize::estimate_safe_batch_size(1, f64::NAN).unwrap_err().is_invalid_option());
     assert!(amorsize::estimate_safe_batch_size(50 * 1024 * 1024, 0.5).unwrap() >= 1);
+    // The size of a value as the standard library tells it, a literal and bytes are all taken.
+    let result = [0_u64; 1000];
+    assert_eq!(amorsize::estimate_safe_batch_size(size_of_val(&result), "80kB").unwrap(), 10);
+    assert_eq!(amorsize::estimate_safe_batch_size(8_000, "80kB").unwrap(), 10);
+    assert_eq!(amorsize::estimate_safe_batch_size(Bytes::new(8_000), "80kB").unwrap(), 10);
 }
 
 #[test]

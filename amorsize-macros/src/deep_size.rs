@@ -150,10 +150,9 @@ impl Field {
         let names = |names: [&str; 2]| names.map(|name| Ident::new(name, end));
         match features::module_for(ty).map(|module| Ident::new(module, end)) {
             None => (quote_spanned!(end=> #open #ty as #amorsize::DeepSize>), names(["OWNS_HEAP", "heap_size"])),
-            Some(module) => (
-                quote_spanned!(end=> #open #ty as #amorsize::__private::of::#module::DeepSize>),
-                names(["OWNS", "owned"]),
-            ),
+            Some(module) => {
+                (quote_spanned!(end=> #open #ty as #amorsize::bounds::of::#module::DeepSize>), names(["OWNS", "owned"]))
+            }
         }
     }
 }

@@ -235,7 +235,7 @@ fn call(function: &Normalized, options: &Options) -> TokenStream {
     let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
     // Where a function of an impl isn't found, for lack of `in_impl`, the message says that the attribute looks for it.
     let mut original = sig.ident.clone();
-    original.set_span(here(original.span()));
+    original.set_span(Span::call_site().located_at(original.span()));
     let path = if function.function.in_impl { quote!(Self::#original) } else { quote!(#original) };
     let generics = sig.generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Lifetime(_) => None,
@@ -419,11 +419,11 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
 fn judged_by(setting: &Setting, judge: &str, options: &Options) -> TokenStream {
     let value = &setting.value;
     let (start, end) = (here(before(setting.span())), here(after(setting.span())));
-    let private = private(options, start);
+    let traits = traits(options, start);
     let judge = Ident::new(judge, start);
-    // A value of another type is reported at this name.
+    // A value of another type is reported at the value, and once more at this name where it is none of those that are foreseen.
     let checked = Ident::new("checked", here(setting.span()));
-    quote_spanned!(end=> #private::#judge(#value).#checked())
+    quote_spanned!(end=> #traits::#judge::of(#value).#checked())
 }
 
 fn judged_count(setting: &Setting) -> TokenStream {

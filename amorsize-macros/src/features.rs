@@ -4,7 +4,7 @@
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Ident, Type, TypePath};
 
-/// The modules of `amorsize::__private::of`, each with the crate as it is written in a path and
+/// The modules of `amorsize::bounds::of`, each with the crate as it is written in a path and
 /// with names under which its types are imported. Names that other crates use for types that tell
 /// their deep size are left out, such as `HashMap`.
 const FEATURES: &[(&str, &str, &[&str])] = &[

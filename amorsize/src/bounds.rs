@@ -4,7 +4,13 @@
 //! name them by their path, so this module can be reached from outside, and is part of the public interface no more than
 //! `__private` is.
 
+use crate::memory::Bytes;
+pub use crate::memory::deep_size::of;
 use crate::memory::measure::Measure;
+use crate::options::{MaxMemory, OnPanic, Oversize};
+pub use crate::options::{MaxMemoryValue, OnPanicValue, OversizeValue};
+use crate::retry::Retry;
+pub use crate::retry::RetryValue;
 pub use crate::then::{Flows, Follows, Joins, Pipes, StageError, StageOfItemsAlone};
 
 /// What can be an item: a value that can be sent to a worker thread.
@@ -225,3 +231,161 @@ pub fn failed<T, E, N: InputError<Result<(), E>>>(error: N) -> Result<T, E> {
         Ok(()) => unreachable!("an error of the input stays one"),
     }
 }
+
+/// What a sink of `for_each_batch` returns: nothing.
+///
+/// A trait rather than `()` alone, so that a `Result` is told of the method that takes one.
+#[diagnostic::on_unimplemented(
+    message = "a sink of `for_each_batch` returns nothing, but this one returns `{Self}`",
+    label = "this sink returns `{Self}`",
+    note = "with `?` in it, or to end the run at its first error, give the sink to `try_for_each_batch`, and say which error it \
+            returns: `|batch| -> std::io::Result<()> {{ .. }}`",
+    note = "otherwise end its last line with a semicolon"
+)]
+pub trait SinkOutput {}
+
+#[diagnostic::do_not_recommend]
+impl SinkOutput for () {}
+
+/// The type `!`, which has no name in stable Rust: that of a sink that panics or ends the process.
+#[diagnostic::do_not_recommend]
+impl SinkOutput for <fn() -> ! as Returns>::Output {}
+
+/// What a function pointer returns.
+pub trait Returns {
+    /// The type.
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
+}
+
+/// What can be the error of a sink of `try_for_each_batch`: what an error `E` of the run can become.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the error of a sink: the run's own `{E}` can't become one",
+    label = "the sink's error is not made from `{E}`",
+    note = "`try_for_each_batch` gives the sink's error or the run's, as one type: implement `From<{E}>` for it, or let the sink \
+            return a `Box<dyn Error>`"
+)]
+pub trait SinkError<E>: Sized {
+    #[doc(hidden)]
+    fn of_run(error: E) -> Self;
+}
+
+impl<E, S: From<E>> SinkError<E> for S {
+    fn of_run(error: E) -> S {
+        error.into()
+    }
+}
+
+/// What `estimate_safe_batch_size` takes for the bytes of a result.
+///
+/// Of whole numbers it is `usize` alone, as `size_of_val` gives it: so a literal is one too, and is not taken for an `i32`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` isn't the bytes of a result",
+    label = "neither a `usize` nor `Bytes`",
+    note = "give a `usize`, as `size_of_val` does, or `Bytes`: of a `u64` it is `Bytes::new(n)`"
+)]
+pub trait ResultBytes {
+    #[doc(hidden)]
+    fn bytes(self) -> Bytes;
+}
+
+impl ResultBytes for Bytes {
+    fn bytes(self) -> Bytes {
+        self
+    }
+}
+
+impl ResultBytes for usize {
+    fn bytes(self) -> Bytes {
+        Bytes::new(self as u64)
+    }
+}
+
+/// What a constant can be that is given as `max_memory` in the attribute.
+#[diagnostic::on_unimplemented(
+    message = "`max_memory` can't be of the type `{Self}`",
+    label = "this is neither a fraction nor a number of bytes",
+    note = "use an `f64` above 0 and up to 1, a text such as \"512MiB\", or `Bytes`: of `n` bytes it is `Bytes::new(n)`"
+)]
+pub trait MaxMemoryConstant {}
+
+impl MaxMemoryConstant for f64 {}
+impl MaxMemoryConstant for Bytes {}
+impl MaxMemoryConstant for &str {}
+
+/// What a constant can be that is given as `retry` in the attribute.
+#[diagnostic::on_unimplemented(
+    message = "`retry` can't be of the type `{Self}`",
+    label = "this is neither a `u32` nor a `Retry`",
+    note = "use a `u32`, how often a call is made again at most, or a `Retry`, which has the waits too"
+)]
+pub trait RetryConstant {}
+
+impl RetryConstant for u32 {}
+impl RetryConstant for Retry {}
+
+/// What a constant can be that is given as `oversize` in the attribute.
+#[diagnostic::on_unimplemented(
+    message = "`oversize` can't be of the type `{Self}`",
+    label = "this is neither a text nor an `Oversize`",
+    note = "use \"alone\", \"error\", or an `Oversize`"
+)]
+pub trait OversizeConstant {}
+
+impl OversizeConstant for Oversize {}
+impl OversizeConstant for &str {}
+
+/// What a constant can be that is given as `on_panic` in the attribute.
+#[diagnostic::on_unimplemented(
+    message = "`on_panic` can't be of the type `{Self}`",
+    label = "this is neither a text nor an `OnPanic`",
+    note = "use \"propagate\", \"skip\", \"collect\", or an `OnPanic`"
+)]
+pub trait OnPanicConstant {}
+
+impl OnPanicConstant for OnPanic {}
+impl OnPanicConstant for &str {}
+
+/// For a type that is refused, a value that is never looked at: without it the missing method would be a second error.
+macro_rules! refused {
+    ($($ty:ty)*) => {$(
+        refused!($ty: MaxMemoryValue => MaxMemory);
+        refused!($ty: OversizeValue => Oversize);
+        refused!($ty: OnPanicValue => OnPanic);
+    )*};
+    ($ty:ty: $value:ident => $checked:ty) => {
+        impl $value<$ty> {
+            /// Refused.
+            ///
+            /// # Panics
+            ///
+            /// Always.
+            pub const fn checked(self) -> $checked {
+                panic!("the constant's type is refused")
+            }
+        }
+    };
+}
+
+refused!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 bool char);
+refused!(String: MaxMemoryValue => MaxMemory);
+refused!(f64: OversizeValue => Oversize);
+refused!(f64: OnPanicValue => OnPanic);
+refused!(u8: RetryValue => Retry);
+refused!(u16: RetryValue => Retry);
+refused!(u64: RetryValue => Retry);
+refused!(u128: RetryValue => Retry);
+refused!(usize: RetryValue => Retry);
+refused!(i8: RetryValue => Retry);
+refused!(i16: RetryValue => Retry);
+refused!(i32: RetryValue => Retry);
+refused!(i64: RetryValue => Retry);
+refused!(i128: RetryValue => Retry);
+refused!(isize: RetryValue => Retry);
+refused!(f32: RetryValue => Retry);
+refused!(f64: RetryValue => Retry);
+refused!(bool: RetryValue => Retry);
+refused!(&str: RetryValue => Retry);

@@ -1,5 +1,6 @@
 //! The functions under Amorsize's own names.
 
+use crate::bounds::ResultBytes;
 use crate::error::{Error, ErrorKind};
 use crate::execute::buffer::Slices;
 use crate::execute::chunk::Chunk;
@@ -124,6 +125,8 @@ where
 
 /// How many results of so many bytes fit the budget at once: at least 1. Amorsize's `estimate_safe_batch_size`.
 ///
+/// `result_bytes` is a `usize`, such as [`size_of_val`] gives it and a literal is, or [`Bytes`].
+///
 /// # Errors
 ///
 /// When `result_bytes` is zero, or `max_memory` is neither a fraction nor bytes.
@@ -135,13 +138,17 @@ where
 ///
 /// assert_eq!(estimate_safe_batch_size(Bytes::mib(50), Bytes::gib(1))?, 20);
 /// assert!(estimate_safe_batch_size(50 * 1024 * 1024, 0.5)? >= 1);
+///
+/// // What a result owns counts too: of a `Vec` it is the slice.
+/// let result = vec![0.0; 1000];
+/// assert_eq!(estimate_safe_batch_size(size_of_val(&result[..]), "1MB")?, 125);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 pub fn estimate_safe_batch_size(
-    result_bytes: impl Into<Bytes>,
+    result_bytes: impl ResultBytes,
     max_memory: impl Into<MaxMemory>,
 ) -> Result<usize, Error> {
-    let result_bytes = result_bytes.into();
+    let result_bytes = result_bytes.bytes();
     if result_bytes == Bytes::ZERO {
         return Err(Error::new(ErrorKind::InvalidOption {
             option: "result_bytes",

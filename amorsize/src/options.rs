@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::bounds::{MaxMemoryConstant, OnPanicConstant, OversizeConstant};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Bytes, MOST_BYTES};
 use crate::progress::{Callback, Progress};
@@ -161,7 +162,14 @@ impl From<String> for MaxMemory {
 
 /// A const expression given as `max_memory` in the attribute, whose type decides how it is checked.
 #[derive(Debug)]
-pub struct MaxMemoryValue<T>(pub T);
+pub struct MaxMemoryValue<T>(T);
+
+impl<T: MaxMemoryConstant> MaxMemoryValue<T> {
+    /// Takes what is to be checked.
+    pub const fn of(value: T) -> Self {
+        Self(value)
+    }
+}
 
 impl MaxMemoryValue<f64> {
     /// Checks the fraction at compile time.
@@ -255,7 +263,14 @@ fn none_of_them(option: &'static str, text: &str, expected: &'static str) -> Err
 
 /// A const expression given as `oversize` in the attribute.
 #[derive(Debug)]
-pub struct OversizeValue<T>(pub T);
+pub struct OversizeValue<T>(T);
+
+impl<T: OversizeConstant> OversizeValue<T> {
+    /// Takes what is to be checked.
+    pub const fn of(value: T) -> Self {
+        Self(value)
+    }
+}
 
 impl OversizeValue<Oversize> {
     /// Nothing is to be checked.
@@ -326,7 +341,14 @@ impl TryFrom<&str> for OnPanic {
 
 /// A const expression given as `on_panic` in the attribute.
 #[derive(Debug)]
-pub struct OnPanicValue<T>(pub T);
+pub struct OnPanicValue<T>(T);
+
+impl<T: OnPanicConstant> OnPanicValue<T> {
+    /// Takes what is to be checked.
+    pub const fn of(value: T) -> Self {
+        Self(value)
+    }
+}
 
 impl OnPanicValue<OnPanic> {
     /// Nothing is to be checked.

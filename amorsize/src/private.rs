@@ -4,13 +4,12 @@ pub use crate::bounds::failed;
 use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
 pub use crate::execute::buffer::Slices;
 pub use crate::execute::chunk::Chunk;
-pub use crate::memory::deep_size::of;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
 use crate::on_error::OnError;
-pub use crate::options::{MaxMemory, MaxMemoryValue, OnPanic, OnPanicValue, Options, Oversize, OversizeValue};
-pub use crate::retry::{Retry, RetryValue};
+pub use crate::options::{MaxMemory, OnPanic, Options, Oversize};
+pub use crate::retry::Retry;
 use crate::run::Batched;
 
 /// One constructor for each number of shared parameters, with the bounds that a run rests on, and one more for an input that can

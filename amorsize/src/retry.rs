@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::bounds::RetryConstant;
+
 /// How often a call that gave an error is made again, and how long its worker waits before each time.
 ///
 /// The waits double from the first one up to the longest, and each is drawn at random between half of that and all of it, so that
@@ -145,7 +147,14 @@ impl From<u32> for Retry {
 
 /// A const expression given as `retry` in the attribute, whose type decides how it is read.
 #[derive(Debug)]
-pub struct RetryValue<T>(pub T);
+pub struct RetryValue<T>(T);
+
+impl<T: RetryConstant> RetryValue<T> {
+    /// Takes what is to be checked.
+    pub const fn of(value: T) -> Self {
+        Self(value)
+    }
+}
 
 impl RetryValue<u32> {
     /// Checks the number at compile time.

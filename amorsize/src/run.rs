@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use self::fallible::{always, until_sink_fails};
-use crate::bounds::{RetryItem, RetryOutput};
+use crate::bounds::{RetryItem, RetryOutput, SinkError, SinkOutput};
 use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
 use crate::execute::buffer::{Slices, Types};
@@ -381,8 +381,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     #[doc = include_str!("then.md")]
     pub fn then<N, D, Q, F>(self, next: F) -> <Q as Pipes<I, R, C, P, <P as Flows<R>>::Value, N, D>>::Pipeline
     where
-        P: Flows<R>,
+        P: Flows<R> + Joins<R, N, Q>,
         F: StageOfItemsAlone<<P as Flows<R>>::Value, N, D, Q>,
+        <P as Joins<R, N, Q>>::Failure: StageError<<P as Flows<R>>::Error>,
         Q: Follows<P> + Pipes<I, R, C, P, <P as Flows<R>>::Value, N, D>,
     {
         Q::join(self, next(Stage::new()))
@@ -641,7 +642,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// assert_eq!((total, report.items()), (4_950_000, 100));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch<F: FnMut(Batch<R>)>(mut self, sink: F) -> Result<Report, Error> {
+    pub fn for_each_batch<O: SinkOutput, F: FnMut(Batch<R>) -> O>(mut self, sink: F) -> Result<Report, Error> {
         self.for_each(&mut always(sink)).map_err(Ended::error_or_panic)
     }
 
@@ -668,7 +669,10 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// assert_eq!(quotients, [20, 25, 50]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch_partial<F: FnMut(Batch<R>)>(mut self, sink: F) -> Result<Report, Partial<R, Self>> {
+    pub fn for_each_batch_partial<O: SinkOutput, F: FnMut(Batch<R>) -> O>(
+        mut self,
+        sink: F,
+    ) -> Result<Report, Partial<R, Self>> {
         self.for_each(&mut always(sink)).map_err(|ended| self.into_partial(Vec::new(), ended.into()))
     }
 
@@ -699,11 +703,11 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// assert!(out.starts_with(b"0\n1\n2\n"));
     /// # Ok::<(), io::Error>(())
     /// ```
-    pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<R>) -> Result<(), S>>(
+    pub fn try_for_each_batch<S: SinkError<Error>, F: FnMut(Batch<R>) -> Result<(), S>>(
         mut self,
         sink: F,
     ) -> Result<Report, S> {
-        until_sink_fails(sink, |sink| self.for_each(sink), |ended| S::from(ended.error_or_panic()))
+        until_sink_fails(sink, |sink| self.for_each(sink), |ended| S::of_run(ended.error_or_panic()))
     }
 
     fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Ended> {

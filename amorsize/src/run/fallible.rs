@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Batched;
+use crate::bounds::{SinkError, SinkOutput};
 use crate::error::{Error, TryError};
 use crate::failure::{Cause, Ended, Failure};
 use crate::handover::HandedOver;
@@ -109,7 +110,7 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
 }
 
 /// A sink that can't fail, as one that can.
-pub(super) fn always<B>(mut sink: impl FnMut(B)) -> impl FnMut(B) -> bool {
+pub(super) fn always<B, O: SinkOutput>(mut sink: impl FnMut(B) -> O) -> impl FnMut(B) -> bool {
     move |batch| {
         sink(batch);
         true
@@ -187,7 +188,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
     /// let error = run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap_err();
     /// assert_eq!((sum, error.item()), (3, Some(2)));
     /// ```
-    pub fn for_each_batch<F: FnMut(Batch<T>)>(self, sink: F) -> Result<Report, TryError<E>> {
+    pub fn for_each_batch<O: SinkOutput, F: FnMut(Batch<T>) -> O>(self, sink: F) -> Result<Report, TryError<E>> {
         self.until_failure(&mut always(sink))
     }
 
@@ -219,11 +220,11 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
     ///
     /// assert_eq!(concatenate(&["/no/such/file"], Vec::new()).unwrap_err().kind(), io::ErrorKind::NotFound);
     /// ```
-    pub fn try_for_each_batch<S: From<TryError<E>>, F: FnMut(Batch<T>) -> Result<(), S>>(
+    pub fn try_for_each_batch<S: SinkError<TryError<E>>, F: FnMut(Batch<T>) -> Result<(), S>>(
         self,
         sink: F,
     ) -> Result<Report, S> {
-        until_sink_fails(sink, |sink| self.until_failure(sink), S::from)
+        until_sink_fails(sink, |sink| self.until_failure(sink), S::of_run)
     }
 
     fn until_failure(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Report, TryError<E>> {
@@ -295,7 +296,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Skip> {
     /// assert_eq!((sum, report.failed()), (4, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch<F: FnMut(Batch<T>)>(self, sink: F) -> Result<Report, Error>
+    pub fn for_each_batch<O: SinkOutput, F: FnMut(Batch<T>) -> O>(self, sink: F) -> Result<Report, Error>
     where
         E: fmt::Display,
     {
@@ -322,11 +323,14 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Skip> {
     /// assert_eq!(out, b"1\n3\n");
     /// # Ok::<(), io::Error>(())
     /// ```
-    pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<T>) -> Result<(), S>>(self, sink: F) -> Result<Report, S>
+    pub fn try_for_each_batch<S: SinkError<Error>, F: FnMut(Batch<T>) -> Result<(), S>>(
+        self,
+        sink: F,
+    ) -> Result<Report, S>
     where
         E: fmt::Display,
     {
-        until_sink_fails(sink, |sink| self.but_failures(sink), S::from)
+        until_sink_fails(sink, |sink| self.but_failures(sink), S::of_run)
     }
 
     fn but_failures(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Report, Error>
@@ -410,7 +414,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
     /// assert_eq!((sum, report.items(), failures[0].item()), (4, 2, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn for_each_batch<F: FnMut(Batch<T>)>(self, sink: F) -> Result<Outcome<Report, E>, Error> {
+    pub fn for_each_batch<O: SinkOutput, F: FnMut(Batch<T>) -> O>(self, sink: F) -> Result<Outcome<Report, E>, Error> {
         self.and_failures(&mut always(sink))
     }
 
@@ -435,11 +439,11 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
     /// assert!(!outcome.is_complete());
     /// # Ok::<(), io::Error>(())
     /// ```
-    pub fn try_for_each_batch<S: From<Error>, F: FnMut(Batch<T>) -> Result<(), S>>(
+    pub fn try_for_each_batch<S: SinkError<Error>, F: FnMut(Batch<T>) -> Result<(), S>>(
         self,
         sink: F,
     ) -> Result<Outcome<Report, E>, S> {
-        until_sink_fails(sink, |sink| self.and_failures(sink), S::from)
+        until_sink_fails(sink, |sink| self.and_failures(sink), S::of_run)
     }
 
     fn and_failures(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Outcome<Report, E>, Error> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Batched;
 use super::fallible::{always, first, gathering};
+use crate::bounds::SinkOutput;
 use crate::error::TryError;
 use crate::on_error::{Collect, Skip, Stop};
 use crate::outcome::{Failures, Outcome};
@@ -61,7 +62,10 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
     /// partial.into_rest().for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
     /// assert_eq!(sum, 7);
     /// ```
-    pub fn for_each_batch_partial<F: FnMut(Batch<T>)>(mut self, sink: F) -> Result<Report, Partial<T, Self, E>> {
+    pub fn for_each_batch_partial<O: SinkOutput, F: FnMut(Batch<T>) -> O>(
+        mut self,
+        sink: F,
+    ) -> Result<Report, Partial<T, Self, E>> {
         let mut failure = None;
         let outcome = self.for_each_value_left(true, &mut first(&mut failure), &mut always(sink));
         let cause = match (failure, outcome) {
@@ -125,7 +129,10 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
     /// rest.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
     /// assert_eq!(sum, 4);
     /// ```
-    pub fn for_each_batch_partial<F: FnMut(Batch<T>)>(mut self, sink: F) -> Result<Report, Partial<T, Self, E>> {
+    pub fn for_each_batch_partial<O: SinkOutput, F: FnMut(Batch<T>) -> O>(
+        mut self,
+        sink: F,
+    ) -> Result<Report, Partial<T, Self, E>> {
         let mut failures = Failures::default();
         let mut fail = |item, error| {
             failures.add(item, &error);
@@ -193,7 +200,7 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
     /// let outcome = rest.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
     /// assert_eq!((sum, outcome.failures()[0].item()), (4, 1));
     /// ```
-    pub fn for_each_batch_partial<F: FnMut(Batch<T>)>(
+    pub fn for_each_batch_partial<O: SinkOutput, F: FnMut(Batch<T>) -> O>(
         mut self,
         sink: F,
     ) -> Result<Outcome<Report, E>, Partial<T, Self, E>> {

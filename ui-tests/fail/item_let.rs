@@ -1,0 +1,6 @@
+use amorsize::batched;
+
+fn main() {
+    #[batched]
+    let double = f64::sqrt;
+}

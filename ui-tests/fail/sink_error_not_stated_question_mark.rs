@@ -1,0 +1,14 @@
+use std::io::Write;
+
+use amorsize::process_in_batches;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut out = Vec::new();
+    process_in_batches(|x: u32| x + 1, 0..3).try_for_each_batch(|batch| {
+        for x in batch {
+            writeln!(out, "{x}")?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}

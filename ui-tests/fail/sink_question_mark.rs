@@ -1,0 +1,14 @@
+use std::io::Write;
+
+use amorsize::process_in_batches;
+
+fn main() {
+    let mut out = Vec::new();
+    process_in_batches(|x: u32| x + 1, 0..3)
+        .for_each_batch(|batch| {
+            for x in batch {
+                writeln!(out, "{x}")?;
+            }
+        })
+        .unwrap();
+}

@@ -1,0 +1,19 @@
+use std::rc::Rc;
+
+use amorsize::batched;
+
+#[batched(try_input)]
+fn f(x: Rc<u32>) -> Result<u32, String> {
+    Ok(*x)
+}
+
+#[batched(try_input, retry = 3)]
+fn g(x: Item) -> Result<u32, String> {
+    Ok(x.0)
+}
+
+struct Item(u32);
+
+fn main() {
+    let _run = f_batched([Ok::<_, String>(Rc::new(1))]);
+}
