@@ -223,6 +223,8 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
         (None, false, Some(_)) => Some("RetryOutput"),
         (None, false, None) => None,
     };
+    // Where the type can't be written, what needs a `Result` asks for it itself.
+    let asks_for_result = asks_for_result.filter(|_| unmeasured.is_none());
     checks.extend(asks_for_result.map(|name| check(&output.to_token_stream(), name)));
     Checks { checks: quote!(#ask let _ = (#(#checks,)*);), unmeasured }
 }

@@ -49,7 +49,29 @@ impl<const N: u32> Scale<N> {
     }
 }
 
+/// Results whose type can't be written.
+#[amorsize::batched(on_error = "stop", try_input, retry = 2)]
+fn letters(text: &'static str) -> Result<impl Iterator<Item = char> + Send, String> {
+    Ok(text.chars())
+}
+
+#[amorsize::batched(try_input)]
+fn words(text: &'static str) -> Result<impl Iterator<Item = &'static str> + Send, String> {
+    Ok(text.split(' '))
+}
+
+#[amorsize::batched(retry = 2)]
+fn lines(text: &'static str) -> Result<impl Iterator<Item = &'static str> + Send, String> {
+    Ok(text.lines())
+}
+
 fn main() {
+    let letters: Vec<_> = letters_batched([Ok::<_, String>("ab")]).collect().unwrap();
+    assert_eq!(letters.into_iter().flatten().collect::<String>(), "ab");
+    let words: Vec<_> = words_batched([Ok::<_, String>("a b")]).try_collect().unwrap();
+    assert_eq!(words.into_iter().flatten().count(), 2);
+    let lines: Vec<_> = lines_batched(["a\nb"]).try_collect().unwrap();
+    assert_eq!(lines.into_iter().flatten().count(), 2);
     let lines = || [Ok("1"), Err(io::Error::other("lost"))];
     let outcome = reexported_batched(lines(), &(1, 2)).collect::<Vec<_>>().unwrap();
     assert_eq!((outcome.value().as_slice(), outcome.failures().len()), (["1"].as_slice(), 1));
