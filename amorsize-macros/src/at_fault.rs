@@ -10,10 +10,10 @@ const NEVER_SENT: [&str; 5] = ["Rc", "MutexGuard", "RwLockReadGuard", "RwLockWri
 /// Types of the standard library that are never `Sync`.
 const NEVER_SHARED: [&str; 5] = ["Rc", "Cell", "RefCell", "OnceCell", "NonNull"];
 /// The primitive types, and those of the standard library that functions return most.
-const NO_RESULTS: [&str; 30] = [
+const NO_RESULTS: [&str; 29] = [
     "bool", "char", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32",
     "f64", "String", "Vec", "VecDeque", "Option", "Box", "Arc", "HashMap", "HashSet", "BTreeMap", "BTreeSet",
-    "PathBuf", "Cow", "Duration", "Self",
+    "PathBuf", "Cow", "Duration",
 ];
 
 /// Whether something within the type is not `Send`, as far as it can be seen.
