@@ -235,9 +235,7 @@ fn call(function: &Normalized, options: &Options) -> TokenStream {
     let sig = &function.function.sig;
     // These are variables of this macro, so nothing of the user's can be mistaken for them.
     let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
-    // Where a function of an impl isn't found, for lack of `in_impl`, the message says that the attribute looks for it.
-    let mut original = sig.ident.clone();
-    original.set_span(Span::call_site().located_at(original.span()));
+    let original = &sig.ident;
     let path = if function.function.in_impl { quote!(Self::#original) } else { quote!(#original) };
     let generics = sig.generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Lifetime(_) => None,
