@@ -164,6 +164,7 @@ impl Control {
         let HeadStart { next, outstanding, chunks, batch_size, first_batch } = head_start;
         let begun = now();
         let Ways { ordered, kept_panics } = ways;
+        let opening = (learned.items == 0).then(|| (begun, thread_time::process_ran()));
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
@@ -209,6 +210,7 @@ impl Control {
                 wanted_items: 1,
                 caller_holds: false,
                 collected: 0,
+                opening,
                 input_may_wait: false,
                 input_ended: false,
                 ending: BTreeMap::new(),

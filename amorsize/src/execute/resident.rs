@@ -1,17 +1,25 @@
 //! The process's resident memory, as far as it bounds a run on threads: what the run tells the watch
 //! of its calls, and what it makes of the answer.
 
+use std::time::Duration;
+
 use super::state::State;
 use crate::cores;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::working::{Bounds, Calls, Items, bound};
 use crate::plan::{LARGE_RESULT, chunk_seconds};
-use crate::thread_time::IS_TOLD;
+use crate::sync::now;
+use crate::thread_time::{IS_TOLD, process_ran};
 
 /// Large results that are ready, in the sink or under way take no more than this, or one for each thread and another: a bounded
 /// channel between threads has as many, and a run is to need no more memory than a program that has one. Of results of 4 MiB these
 /// are 16, which is more than threads make while a sink takes one of them.
 const AHEAD_BYTES: u64 = 64 << 20;
+
+/// Calls that have run for this long and not ended are long ones: a chunk is to last a fifth of it.
+const OPENING: Duration = Duration::from_millis(5);
+/// A process that runs for less than this part of the time waits. To start the threads took some of it.
+const RUNS: f64 = 0.1;
 
 impl State {
     /// The calls in flight, for a look at resident memory.
@@ -42,7 +50,19 @@ impl State {
             seconds: self.learned.seconds_on_cores(self.situation.threads),
             threads: self.threads,
             items: (opaque || have_results).then_some(items),
+            only_wait: self.only_wait(),
         }
+    }
+
+    /// While no call has ended, says if those in flight do nothing but wait: the process has hardly run.
+    fn only_wait(&self) -> Option<bool> {
+        let (begun, ran) = self.opening.filter(|_| self.learned.items == 0 && self.chunks == 0)?;
+        let elapsed = now().saturating_duration_since(begun);
+        if elapsed < OPENING || self.running == 0 {
+            return Some(false);
+        }
+        let ran = process_ran().zip(ran).map(|(now, before)| now.saturating_sub(before));
+        Some(ran.is_some_and(|ran| ran < elapsed.mul_f64(RUNS)))
     }
 
     /// True if resident memory alone tells what results own.
@@ -63,7 +83,7 @@ impl State {
     /// Goes on with as many calls in flight as resident memory allows.
     pub(super) fn bound_calls(&mut self, found: Bounds) {
         self.busy_threads = usize::MAX;
-        if found.calls != usize::MAX && IS_TOLD {
+        if found.calls != usize::MAX && IS_TOLD && self.learned.items > 0 {
             // Where each call may need much memory, those that the cores have no time for are not in flight.
             self.busy_threads = self.learned.waits.threads(cores::usable()).ceil() as usize;
         }

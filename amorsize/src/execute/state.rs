@@ -125,6 +125,8 @@ pub(crate) struct State {
     pub(super) caller_holds: bool,
     /// Results that a collection has taken: they are outstanding, and no longer in flight.
     pub(super) collected: usize,
+    /// When calls began that nothing was known of, and how long the process had run by then.
+    pub(super) opening: Option<(Instant, Option<Duration>)>,
     /// True if the input is asked one by one.
     pub(super) input_may_wait: bool,
     pub(super) input_ended: bool,

@@ -107,6 +107,7 @@ impl Engine {
             seconds: learned.seconds_on_cores(cores::usable()),
             threads,
             items: None,
+            only_wait: None,
         };
         if let Some(bounds) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
             self.learned.expect_working(bounds.working, bounds.confirmed);

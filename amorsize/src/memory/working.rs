@@ -65,6 +65,10 @@ const SURE_AFTER: f64 = 64.0;
 /// would fit then.
 const UNSURE: f64 = 5.0;
 
+/// Calls that wait may start together before anything is known of them, as many as would fit the
+/// budget if each needed this: a photo of ten megapixels, decoded.
+const PRESUMED: u64 = 32 << 20;
+
 /// Calls in flight when resident memory was read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Calls {
@@ -86,6 +90,8 @@ pub(crate) struct Calls {
     pub(crate) threads: usize,
     /// Where items can't be measured.
     pub(crate) items: Option<Items>,
+    /// While nothing is known, because no call has ended: true if those in flight do nothing but wait.
+    pub(crate) only_wait: Option<bool>,
 }
 
 /// Items that can't be measured, between the input and the end of their calls; or, where results
@@ -253,7 +259,7 @@ impl Working {
     /// number matters.
     pub(crate) fn matters(&self, calls: &Calls) -> bool {
         let items_matter = || calls.items.is_some_and(|items| self.matter(&items, calls));
-        !self.is_small(bound(calls.seconds), calls.threads) || items_matter()
+        calls.only_wait.is_some() || !self.is_small(bound(calls.seconds), calls.threads) || items_matter()
     }
 
     fn matter(&self, items: &Items, calls: &Calls) -> bool {
@@ -307,11 +313,22 @@ impl Working {
         let floor = self.floor.saturating_add(kept as u64);
         let excess = peak.saturating_sub(floor.saturating_add(calls.known));
         let excess = if excess < NOISE { 0 } else { excess };
+        if let Some(only_wait) = calls.only_wait {
+            return self.first_bounds(only_wait && excess < NOISE, calls);
+        }
         let mut found = self.look_at_calls(excess, resident.now, calls);
         if let Some(items) = calls.items.filter(|items| self.matter(items, calls)) {
             self.look_at_items(excess, &items, calls, &mut found);
         }
         found
+    }
+
+    /// The calls in flight while nothing is known. Those that do nothing but wait have written nothing.
+    fn first_bounds(&self, only_wait: bool, calls: &Calls) -> Bounds {
+        let presumed = usize::try_from(self.budget / PRESUMED).unwrap_or(usize::MAX);
+        let most = if only_wait { presumed.min(calls.threads) } else { 0 };
+        let items = calls.items.map_or(usize::MAX, |_| FIRST * calls.threads);
+        Bounds { calls: most.max(FIRST), items, ..Bounds::NONE }
     }
 
     fn look_at_calls(&mut self, excess: u64, resident: u64, calls: &Calls) -> Bounds {

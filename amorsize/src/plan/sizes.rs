@@ -55,6 +55,9 @@ pub(crate) fn chunk_seconds(cores: usize, threads: usize) -> f64 {
 
 /// Items that one worker is to take at a time now.
 pub(crate) fn chunk_items(learned: &Learned, situation: &Situation, threads: usize) -> usize {
+    if learned.items == 0 {
+        return 1;
+    }
     let seconds = learned.recent_seconds().max(1e-10);
     let mut items = chunk_seconds(situation.threads, threads) / seconds;
     if let Some(remaining) = situation.remaining {

@@ -198,6 +198,19 @@ fn items_that_can_t_be_measured_stay_within_a_quarter() {
     assert_eq!(working.look(Resident { now: BEFORE, peak: BEFORE }, &calls), Bounds::NONE);
 }
 
+#[test]
+fn before_a_call_has_ended_two_start_and_more_where_those_only_wait() {
+    let mut working = Working::new(BUDGET, BEFORE, 0);
+    let calls = |only_wait| Calls { running: 2, most_running: 2, threads: 16, only_wait, ..Calls::default() };
+    let mut most = |now, only_wait| working.look(Resident { now, peak: now }, &calls(only_wait)).calls;
+    assert_eq!(
+        [most(BEFORE, Some(false)), most(BEFORE + MIB / 2, Some(true))],
+        [2, 16.min((BUDGET / PRESUMED) as usize)]
+    );
+    // What has written something may write more.
+    assert_eq!(most(BEFORE + 2 * MIB, Some(true)), 2);
+}
+
 proptest! {
     #[test]
     fn calls_that_are_alike_keep_the_budget_but_for_one(needs in 1u64..200, threads in 1usize..=32, tells_peak: bool) {
@@ -231,6 +244,7 @@ proptest! {
                 seconds,
                 threads: number(48),
                 items: Some(items),
+                only_wait: [None, Some(false), Some(true)][number(8) % 3],
             };
             working.look(Resident { now, peak: peak.max(now) }, &calls);
         }

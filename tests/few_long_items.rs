@@ -1,0 +1,30 @@
+//! Few items, with the threads stated: calls that wait need not wait for the first one. A file of its
+//! own, because the process is to do nothing else.
+
+use std::sync::{Barrier, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use amorsize::process_in_batches;
+
+/// Longer than this takes on the busiest machine.
+const HANGS: Duration = Duration::from_secs(60);
+
+#[test]
+fn as_many_calls_as_threads_wait_at_the_same_time() {
+    for threads in [2, 3, 8, 20] {
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            // Each call waits for all others.
+            let barrier = Barrier::new(threads);
+            let call = |item: usize| {
+                barrier.wait();
+                item
+            };
+            let items = process_in_batches(call, 0..threads).threads(threads).collect::<Vec<_>>().unwrap();
+            done.send(items).unwrap();
+        });
+        let items = is_done.recv_timeout(HANGS).expect("all calls are under way together");
+        assert!(items.into_iter().eq(0..threads));
+    }
+}
