@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::memory::Bytes;
 use crate::memory::source;
 use crate::memory::tracking;
+use crate::memory::working::{NOISE, bound};
 use crate::plan::CHUNK_SECONDS;
 
 /// The caller looks at resident memory at least this often while it waits.
@@ -57,6 +58,14 @@ impl Job for WorkerJob<'_> {
     }
 }
 
+/// Resident memory at the start, less what can't be the run's since then; the most that was seen; and
+/// when it was last looked at.
+pub(super) struct Grown<'a> {
+    pub(super) base: &'a mut u64,
+    pub(super) most: &'a mut u64,
+    pub(super) looked: Instant,
+}
+
 /// The calling thread of a run on threads.
 pub(super) struct Conductor<'a> {
     pub(super) control: &'a Control,
@@ -69,8 +78,8 @@ pub(super) struct Conductor<'a> {
     pub(super) joins_in: bool,
     /// Whether an item that is expected to need more than the budget is an error.
     pub(super) refuses_oversize: bool,
-    /// Resident memory at the start, and the most seen, where results are measured by it.
-    pub(super) resident: Option<(u64, &'a mut u64)>,
+    /// How resident memory has grown, where results are measured by it.
+    pub(super) resident: Option<Grown<'a>>,
     /// The threads' pace, where the calling thread alone may be faster, and their seconds per byte once it is.
     pub(super) pace: Option<ThreadsPace>,
     pub(super) slower: &'a mut Option<f64>,
@@ -244,10 +253,18 @@ impl Conductor<'_> {
 
     /// Learns from resident memory, where results are measured by it, and says how much it has grown.
     fn look_at_resident(&mut self) -> Bytes {
-        let Some((base, most)) = &mut self.resident else { return Bytes::ZERO };
+        let Some(Grown { base, most, looked }) = &mut self.resident else { return Bytes::ZERO };
         let now = source::current().resident().map_or(0, Bytes::as_u64);
+        let since = looked.elapsed();
+        *looked += since;
+        let more = now.saturating_sub((**most).max(**base));
+        let cores = self.control.state().situation.threads;
+        if more > NOISE.max(bound(since.as_secs_f64() * (cores + 1) as f64)) {
+            // No calls write as much in this time: it is another part of the program's, or the allocator's own.
+            **base += more;
+        }
         **most = now.max(**most);
-        let grown = most.saturating_sub(*base);
+        let grown = most.saturating_sub(**base);
         self.control.learn_resident(grown);
         Bytes::new(grown)
     }

@@ -8,7 +8,7 @@ use super::{Engine, alone, oversize};
 use crate::error::Error;
 use crate::failure::{Ended, discard};
 use crate::memory::measure::MeasuredBy;
-use crate::memory::working::bound;
+use crate::memory::working::{NOISE, bound};
 use crate::options::OnPanic;
 use crate::plan::{CHUNK_SECONDS, Plan};
 use crate::sample::{Stretch, TIMED_ALONE};
@@ -254,6 +254,9 @@ impl Engine {
             let before = self.resident;
             self.read_resident();
             let grown = self.resident.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+            // What nobody can write in this time is another part of the program's.
+            let seconds = self.now.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+            let grown = if grown > NOISE.max(bound(seconds)) { 0 } else { grown };
             stretch.bytes = stretch.bytes.max(grown);
             stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
             self.resident_measured = true;

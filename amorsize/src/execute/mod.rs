@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use self::alone::{Alone, Done};
 use self::climb::Climb;
-use self::conductor::{Conductor, WorkerJob};
+use self::conductor::{Conductor, Grown, WorkerJob};
 use self::control::{Control, HeadStart, Place, Room, Stuck, Ways};
 use self::inline::{FIRST_DECISION, Inline};
 use self::line::{Flow, Line, Outlet};
@@ -570,7 +570,7 @@ impl Engine {
     fn on_threads(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         self.find_threads_again()?;
         let Phase::Parallel(control, threads) = &self.phase else { unreachable!("the run is on threads") };
-        let base = self.resident.filter(|_| self.measured_by == MeasuredBy::Resident);
+        let base = self.resident.as_mut().filter(|_| self.measured_by == MeasuredBy::Resident);
         let mut conductor = Conductor {
             control,
             work: line.work,
@@ -578,7 +578,7 @@ impl Engine {
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
             refuses_oversize: self.options.refuses_oversize(),
-            resident: base.map(|base| (base, &mut self.resident_most)),
+            resident: base.map(|base| Grown { base, most: &mut self.resident_most, looked: Instant::now() }),
             pace: if line.outlet.collects() { None } else { self.alone.watch() },
             slower: &mut self.slower,
         };

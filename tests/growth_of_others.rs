@@ -1,0 +1,44 @@
+//! Growth of the process that can't be the run's, as what a sanitizer keeps beside each allocation, is
+//! not taken for what its results hold.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use amorsize::{Bytes, MemorySource, process_in_batches, with_memory_source};
+
+/// Grows by 20 GiB at once, after so many looks.
+struct Sanitized {
+    looks: AtomicUsize,
+    grows_after: usize,
+}
+
+impl MemorySource for Sanitized {
+    fn available(&self) -> Option<Bytes> {
+        Some(Bytes::gib(64))
+    }
+
+    fn resident(&self) -> Option<Bytes> {
+        let looks = self.looks.fetch_add(1, Relaxed);
+        Some(if looks < self.grows_after { Bytes::mib(50) } else { Bytes::gib(20) })
+    }
+}
+
+#[test]
+fn small_results_do_not_hold_what_the_process_grew_by() {
+    for threads in [1, 2, 4] {
+        for grows_after in [1, 2, 3, 5, 20, 60] {
+            let memory = Sanitized { looks: AtomicUsize::new(0), grows_after };
+            let results = with_memory_source(memory, || {
+                let call = |item: u64| {
+                    let begun = Instant::now();
+                    while begun.elapsed() < Duration::from_micros(20) {
+                        std::hint::spin_loop();
+                    }
+                    vec![item; 10]
+                };
+                process_in_batches(call, 0..4_000).threads(threads).max_memory("64MiB").collect::<Vec<_>>()
+            });
+            assert_eq!(results.unwrap().len(), 4_000, "{threads} threads, {grows_after} looks");
+        }
+    }
+}
