@@ -246,3 +246,66 @@ fn a_frontier_that_the_sink_fills_is_crawled_to_its_end() {
         .unwrap();
     assert_eq!(seen, 4_999);
 }
+
+/// An iterator that gives so many items, and says that it has other numbers of them.
+struct Wrong {
+    given: usize,
+    items: usize,
+    says: fn(usize) -> (usize, Option<usize>),
+}
+
+impl Iterator for Wrong {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        (self.given < self.items).then(|| {
+            self.given += 1;
+            self.given - 1
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.says)(self.items - self.given)
+    }
+}
+
+#[test]
+fn both_bounds_of_a_size_hint_are_hints() {
+    let wrong: [fn(usize) -> (usize, Option<usize>); 12] = [
+        |_| (0, Some(0)),
+        |left| (left / 2, Some(left / 2)),
+        |_| (1, Some(1)),
+        |left| (left + 7, Some(left + 7)),
+        |left| (0, Some(left / 3)),
+        |_| (usize::MAX, None),
+        |_| (usize::MAX, Some(usize::MAX)),
+        |_| (usize::MAX / 2, Some(usize::MAX / 2)),
+        |_| (1 << 40, Some(1 << 40)),
+        |_| (0, Some(usize::MAX)),
+        // One that changes, and one whose bounds contradict each other.
+        |left| if left % 2 == 0 { (0, Some(0)) } else { (left, None) },
+        |left| (left + 5, Some(left / 2)),
+    ];
+    for (which, &says) in wrong.iter().enumerate() {
+        for items in [0, 1, 2, 7, 300, 5_000] {
+            for threads in [None, Some(1), Some(2)] {
+                let run = || {
+                    let mut run = process_in_batches(|item: usize| item, Wrong { given: 0, items, says });
+                    if let Some(threads) = threads {
+                        run = run.threads(threads);
+                    }
+                    run
+                };
+                let case = format!("{items} items, hint {which}, threads {threads:?}");
+                assert!(run().collect::<Vec<_>>().unwrap().into_iter().eq(0..items), "{case}");
+                assert!(run().into_iter().eq(0..items), "{case}");
+                let mut seen = 0;
+                run().for_each_batch(|batch| seen += batch.len()).unwrap();
+                assert_eq!(seen, items, "{case}");
+                let mut planned = run();
+                planned.plan().unwrap();
+                assert_eq!(planned.unordered().count(), items, "{case}");
+            }
+        }
+    }
+}

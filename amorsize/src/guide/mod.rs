@@ -13,6 +13,7 @@
 //! To look into:
 //!
 //! - [`waiting`] - functions that wait for a network or a device: how many threads they get, and why.
+//! - [`inputs_that_wait`] - channels, pipes, cursors: when they are asked, and what is handed over before.
 //! - [`troubleshooting`] - symptoms, as you would search for them, with cause and cure.
 //! - [`prediction`] - how long a run will take by its plan, how sure that is, and what it took.
 //! - [`from_rayon`] - what becomes of `par_iter().map().collect()`, and when to stay with it.
@@ -41,6 +42,9 @@ pub mod containers {}
 
 #[doc = include_str!("waiting.md")]
 pub mod waiting {}
+
+#[doc = include_str!("inputs_that_wait.md")]
+pub mod inputs_that_wait {}
 
 #[doc = include_str!("prediction.md")]
 pub mod prediction {}
