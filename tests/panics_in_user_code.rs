@@ -164,7 +164,7 @@ fn of_panics_that_are_skipped_sixteen_are_kept() {
         let run = process_in_batches(call, 0..20_000).threads(threads).on_panic("skip");
         let report = run.for_each_batch(|batch| seen += batch.len()).unwrap();
         assert_eq!((seen, report.items(), report.panicked(), report.panics().len()), (10_000, 10_000, 10_000, 16));
-        let indices: Vec<_> = report.panics().iter().map(|failure| failure.item()).collect();
+        let indices: Vec<_> = report.panics().iter().map(amorsize::Failure::item).collect();
         assert_eq!(indices, (0..16).map(|index| 2 * index + 1).collect::<Vec<_>>());
         assert_eq!(alive.load(Relaxed), 16);
         drop(report);
@@ -185,7 +185,7 @@ fn a_payload_may_panic_when_it_is_dropped() {
     }
 
     for threads in [1, 2] {
-        let call = |item: u64| if item % 3 == 0 { std::panic::resume_unwind(Box::new(Bomb)) } else { item };
+        let call = |item: u64| if item.is_multiple_of(3) { std::panic::resume_unwind(Box::new(Bomb)) } else { item };
         let run = process_in_batches(call, 0..3_000).threads(threads).on_panic("skip");
         let report = run.for_each_batch(|_| ()).unwrap();
         assert_eq!((report.items(), report.panicked()), (2_000, 1_000));

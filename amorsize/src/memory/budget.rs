@@ -367,7 +367,7 @@ mod tests {
         let (outer, other) = (Ledger::new(Bytes::new(1)), Ledger::new(Bytes::new(1)));
         let inner = within(&outer);
         let innermost = within(&inner);
-        let may_run = || [&outer, &other, &inner, &innermost].map(|ledger| ledger.may_run_here());
+        let may_run = || [&outer, &other, &inner, &innermost].map(Ledger::may_run_here);
         let entered = outer.enter();
         assert_eq!(may_run(), [true; 4]);
         let waits = Waits::in_call();
