@@ -247,11 +247,14 @@ fn a_frontier_that_the_sink_fills_is_crawled_to_its_end() {
     assert_eq!(seen, 4_999);
 }
 
+/// What an iterator says of the items that are left.
+type Hint = fn(usize) -> (usize, Option<usize>);
+
 /// An iterator that gives so many items, and says that it has other numbers of them.
 struct Wrong {
     given: usize,
     items: usize,
-    says: fn(usize) -> (usize, Option<usize>),
+    says: Hint,
 }
 
 impl Iterator for Wrong {
@@ -271,7 +274,7 @@ impl Iterator for Wrong {
 
 #[test]
 fn both_bounds_of_a_size_hint_are_hints() {
-    let wrong: [fn(usize) -> (usize, Option<usize>); 12] = [
+    let wrong: [Hint; 12] = [
         |_| (0, Some(0)),
         |left| (left / 2, Some(left / 2)),
         |_| (1, Some(1)),
