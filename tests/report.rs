@@ -1,4 +1,5 @@
-//! What a report measures, and what it makes of it.
+//! What a report measures, and what it makes of it. What it says of time is tested by a clock that is
+//! moved, in `amorsize/src/execute/clocked.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use amorsize::{
-    BatchTime, Bottleneck, Bytes, DeepSize, MemorySource, Report, Warning, batched, process_in_batches,
-    with_memory_source,
+    BatchTime, Bytes, DeepSize, MemorySource, Report, Warning, batched, process_in_batches, with_memory_source,
 };
 
 fn milliseconds(count: u64) {
@@ -44,7 +44,6 @@ fn check(report: &Report) {
     for moment in timeline.moments() {
         assert!(moment.held() <= report.peak_bytes() && moment.running() <= report.threads());
         assert!(moment.resident() <= report.peak_resident());
-        assert!(moment.seconds() <= report.seconds() + 0.1);
     }
     let mut next = 0;
     for batch in timeline.batches() {
@@ -65,109 +64,18 @@ fn check(report: &Report) {
 }
 
 #[test]
-fn a_run_on_threads_is_bound_by_what_its_threads_wait_for() {
+fn what_a_report_says_fits_together() {
     let run = || make_batched([16; 60], 2).threads(2).max_memory("8MiB").batch_size(5);
-
-    let report = run().for_each_batch(|_| milliseconds(20)).unwrap();
-    check(&report);
-    assert_eq!(report.bottleneck(), Bottleneck::Sink, "{}", report.explain());
-    assert!(report.sink_seconds() > 12.0 * 0.02);
-
-    let slow = [16; 60].into_iter().inspect(|_| milliseconds(5));
-    let report = make_batched(slow, 2).threads(2).max_memory("8MiB").for_each_batch(|_| ()).unwrap();
-    check(&report);
-    assert_eq!(report.bottleneck(), Bottleneck::Input, "{}", report.explain());
-    assert!(report.input_seconds() > 0.2);
-
+    check(&run().for_each_batch(|_| milliseconds(2)).unwrap());
+    let slow = [16; 60].into_iter().inspect(|_| milliseconds(1));
+    check(&make_batched(slow, 2).threads(2).max_memory("8MiB").for_each_batch(|_| ()).unwrap());
     let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
     check(&report);
-    assert_eq!(report.bottleneck(), Bottleneck::Memory, "{}", report.explain());
-    assert!(report.credit_waits() > 0 && report.peak_bytes() <= Bytes::kib(24));
+    assert!(report.credit_waits() > 0 && report.peak_bytes() <= Bytes::kib(24), "{}", report.explain());
 
-    let report = run().for_each_batch(|_| ()).unwrap();
+    let report = make_batched([1; 20], 1).threads(1).batch_size(4).for_each_batch(|_| ()).unwrap();
     check(&report);
-    assert!(report.time_use().calls() > 0.1 && report.time_use().memory() == 0.0);
-
-    // One item that takes as long as all others come last.
-    let last = process_in_batches(|item: u64| milliseconds(if item == 59 { 200 } else { 2 }), 0..60);
-    let report = last.threads(2).for_each_batch(|_| ()).unwrap();
-    assert_eq!(report.bottleneck(), Bottleneck::LastItems, "{}", report.explain());
-    assert!(report.time_use().ends() > 0.1);
-}
-
-#[test]
-fn a_run_on_the_calling_thread_is_bound_by_it_or_by_its_sink() {
-    let report = make_batched([1; 20], 1).threads(1).for_each_batch(|_| ()).unwrap();
-    check(&report);
-    assert_eq!(report.bottleneck(), Bottleneck::CallingThread, "{}", report.explain());
     assert_eq!((report.threads(), report.threads_seconds()), (1, 0.0));
-
-    let report = make_batched([1; 20], 1).threads(1).batch_size(4).for_each_batch(|_| milliseconds(20)).unwrap();
-    check(&report);
-    assert_eq!(report.bottleneck(), Bottleneck::Sink, "{}", report.explain());
-    assert!(report.time_use().sink() > 0.07);
-}
-
-#[test]
-fn the_sample_is_told_beside_what_all_took() {
-    // The first items are far cheaper than the rest.
-    let took = |item: u64| milliseconds(if item < 5 { 1 } else { 5 });
-    let report = process_in_batches(took, 0..40).sample_size(5).threads(2);
-    let mut report = report;
-    report.plan().unwrap();
-    let report = report.for_each_batch(|_| ()).unwrap();
-    assert!(report.sampled_seconds_per_item() < 0.5 * report.seconds_per_item(), "{}", report.explain());
-    assert!(report.sampled_speedup() < 0.6 * report.speedup());
-}
-
-#[test]
-fn a_sample_that_was_unlike_the_rest_says_nothing_of_a_loop() {
-    // The first call loads something: by it 20,000 calls would take an hour.
-    let load = |item: u32| milliseconds(if item == 0 { 200 } else { 0 });
-    for threads in [1, 2] {
-        let report = process_in_batches(load, 0..20_000).threads(threads).for_each_batch(|_| ()).unwrap();
-        let text = report.explain();
-        assert!(report.sampled_speedup() <= report.speedup() && report.speedup() <= 2.5, "{text}");
-        assert!(!text.contains(" times by the sample") && text.contains("the sample says nothing of that"), "{text}");
-    }
-    let report = process_in_batches(|_: u32| milliseconds(2), 0..40).threads(1).for_each_batch(|_| ()).unwrap();
-    assert!(report.explain().contains(" times by the sample\n"), "{}", report.explain());
-}
-
-#[test]
-fn a_loop_would_take_the_time_of_input_and_sink_too() {
-    // On one thread a run is a loop, wherever its time goes.
-    let slow = || (0..20).inspect(|_| milliseconds(2));
-    let call = |_: u32| thread::sleep(Duration::from_micros(100));
-    let by_input = process_in_batches(call, slow()).threads(1).for_each_batch(|_| ()).unwrap();
-    let by_sink = process_in_batches(call, 0..20).threads(1).batch_size(1).for_each_batch(|_| milliseconds(2)).unwrap();
-    for report in [by_input, by_sink] {
-        assert!((0.6..=1.01).contains(&report.speedup()), "{}", report.explain());
-        assert!((0.6..=1.01).contains(&report.sampled_speedup()), "{}", report.explain());
-    }
-
-    let run = process_in_batches(|_: u32| milliseconds(2), slow().chain(slow()).chain(slow())).threads(2);
-    let report = run.for_each_batch(|_| milliseconds(1)).unwrap();
-    let of_loop = report.speedup() * report.seconds();
-    assert!(of_loop > report.input_seconds() + report.sink_seconds() - 1e-9, "{}", report.explain());
-    assert!(report.input_seconds() > 0.05, "{}", report.explain());
-}
-
-/// Of 16 threads on fewer cores most calls are queued, which is no gain over a loop.
-#[cfg(target_os = "linux")]
-#[test]
-fn being_queued_by_the_runs_own_threads_is_no_speed() {
-    let cores = thread::available_parallelism().unwrap().get();
-    let threads = 8 * cores;
-    let work = |item: u64| (0..400_000).fold(item, |sum, next| std::hint::black_box(sum ^ next));
-    let report = process_in_batches(work, 0..20 * threads as u64).threads(threads).for_each_batch(|_| ()).unwrap();
-    let by_clock = report.time_use().calls() / report.seconds();
-    if report.waiting_share().is_none() {
-        // The system doesn't tell what threads are queued.
-        return;
-    }
-    // By the clock it is up to eight times the cores. A busy machine queues calls no less.
-    assert!(by_clock < 2.0 * cores as f64 || report.speedup() < 0.75 * by_clock, "{by_clock}: {}", report.explain());
 }
 
 /// A process with the resident memory that a test says.
@@ -238,11 +146,6 @@ fn what_goes_on_after_an_error_is_reported_for_itself() {
         }
     });
     let rest = partial.unwrap_err().into_rest();
-    // What somebody does in between is no part of the run.
-    milliseconds(1000);
     let report = rest.cancel_token(&amorsize::CancelToken::new()).for_each_batch(|_| ()).unwrap();
     assert_eq!(report.items(), 60 - before);
-    let moments = report.timeline().moments();
-    assert!(moments.last().unwrap().seconds() <= report.seconds() + 0.01, "{}", report.explain());
-    assert!(report.seconds() < 1.0 && report.time_use().total() < 2.0);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{self, Arc, AtomicBool, Ordering};
 
 /// Cancels the runs that were given it: no item starts after it.
 ///
@@ -131,7 +131,7 @@ impl Interrupts {
     pub(crate) fn begin(&mut self) {
         if let Some(timeout) = self.timeout.take() {
             // A time that the clock can't show never comes.
-            let ends = Instant::now().checked_add(timeout);
+            let ends = sync::now().checked_add(timeout);
             // Stages of a pipeline can have set one of each.
             self.deadline = [self.deadline, ends].into_iter().flatten().min();
         }
@@ -143,7 +143,7 @@ impl Interrupts {
         if self.token.iter().chain(&self.further).any(CancelToken::is_cancelled) {
             return Some(Interrupt::Cancelled);
         }
-        self.deadline.filter(|&deadline| Instant::now() >= deadline).map(|_| Interrupt::DeadlinePassed)
+        self.deadline.filter(|&deadline| sync::now() >= deadline).map(|_| Interrupt::DeadlinePassed)
     }
 }
 

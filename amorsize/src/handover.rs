@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::memory::budget::Ledger;
+use crate::sync::now;
 use crate::timeline::{BatchTime, BatchTimes};
 use crate::trace::BatchTrace;
 use crate::verbose::Verbose;
@@ -50,10 +51,10 @@ impl Handover {
         self.count += 1;
         self.items += items;
         self.verbose.batch(self.count, first_index, next_index - first_index);
-        let begun = self.times.as_ref().map(|_| Instant::now());
+        let begun = self.times.as_ref().map(|_| now());
         let go_on = self.trace.batch(first_index, items, bytes, sink);
         if let Some((times, begun)) = self.times.as_mut().zip(begun) {
-            times.note(first_index, items, begun, Instant::now());
+            times.note(first_index, items, begun, now());
         }
         self.verbose.batch_done(self.count, next_index);
         go_on

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+// So that unit tests can use the attribute, which names the crate.
+#[cfg(test)]
+extern crate self as amorsize;
+
 mod bottleneck;
 #[doc(hidden)]
 pub mod bounds;

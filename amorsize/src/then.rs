@@ -15,6 +15,7 @@ use crate::on_error::{Collect, Each, OnError, Skip, Stop};
 use crate::run::Batched;
 use crate::run_core::Parts;
 use crate::stage::StageCounts;
+use crate::sync::now;
 
 /// The input of a stage of a pipeline: what the stages before it return, where an input of its own would stand.
 ///
@@ -359,7 +360,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     let mut ended: Option<Instant> = None;
     shared.types.quota(chunk, count).run(|item| {
         let begun = match clock {
-            Clock::Own => scratch.pace.next().map(|weight| (ended.unwrap_or_else(Instant::now), weight)),
+            Clock::Own => scratch.pace.next().map(|weight| (ended.unwrap_or_else(now), weight)),
             Clock::Untimed => None,
             Clock::At(begun, weight) => Some((begun, weight)),
         };
@@ -434,7 +435,7 @@ fn call<T, R, C>(
     let result = part.types.take_result(chunk);
     let ended = match chunk.clock {
         Clock::At(ended, weight) if part.is_pipeline() => Some((ended, weight)),
-        Clock::At(_, weight) => Some((Instant::now(), weight)),
+        Clock::At(_, weight) => Some((now(), weight)),
         _ => None,
     };
     if let (Some((begun, weight)), Some((ended, _))) = (begun, ended) {

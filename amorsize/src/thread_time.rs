@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use crate::sync::Clock;
+
 /// Whether this system tells how long a thread ran. A model's threads are no threads of the system.
 pub(crate) const IS_TOLD: bool = cfg!(all(any(target_os = "linux", target_vendor = "apple"), not(all(loom, test))));
 
@@ -217,44 +219,90 @@ mod queue {
 
 pub(crate) use queue::Queue;
 
+/// Whether the system's figures are of the clock that the calling thread looks at.
+fn tells() -> bool {
+    IS_TOLD && !Clock::of_this_thread().is_moved()
+}
+
 /// Begins to count how long the calling thread is ready to run while others have the cores, where the system tells. It takes 5 us, and
 /// each look 0.7 us.
 pub(crate) fn queue() -> Option<Queue> {
-    if IS_TOLD { Queue::open() } else { None }
+    if tells() { Queue::open() } else { None }
 }
 
 /// Measures what the calling thread does from now on.
 #[derive(Debug)]
 pub(crate) struct Measuring {
-    begun: system::Begun,
+    begun: Begun,
     closely: bool,
+}
+
+#[derive(Debug)]
+enum Begun {
+    System(system::Begun),
+    #[cfg(all(test, not(loom)))]
+    Moved(moved::Begun),
 }
 
 impl Measuring {
     /// Begins, where the system tells. `closely` takes some 6 us in all rather than 2 us, and tells time in the queue from waiting.
     pub(crate) fn begin(closely: bool) -> Option<Self> {
-        if !IS_TOLD {
+        #[cfg(all(test, not(loom)))]
+        if Clock::of_this_thread().is_moved() {
+            return Some(Self { begun: Begun::Moved(moved::begin()), closely });
+        }
+        if !tells() {
             return None;
         }
-        system::begin(closely).map(|begun| Self { begun, closely })
+        system::begin(closely).map(|begun| Self { begun: Begun::System(begun), closely })
     }
 
     /// Ends, on the same thread; `None` where it was too short to be judged.
     pub(crate) fn end(self) -> Option<Use> {
-        self.begun.end(self.closely)
+        match self.begun {
+            Begun::System(begun) => begun.end(self.closely),
+            #[cfg(all(test, not(loom)))]
+            Begun::Moved(begun) => Some(begun.end()),
+        }
+    }
+}
+
+/// The same by a clock that a test moves.
+#[cfg(all(test, not(loom)))]
+mod moved {
+    use std::time::{Duration, Instant};
+
+    use super::Use;
+    use crate::sync::{now, spent};
+
+    #[derive(Debug)]
+    pub(super) struct Begun(Instant, (Duration, Duration));
+
+    pub(super) fn begin() -> Begun {
+        Begun(now(), spent())
+    }
+
+    impl Begun {
+        pub(super) fn end(self) -> Use {
+            let (ran, waited) = spent();
+            let (all, ran, waited) = (now() - self.0, ran - self.1.0, waited - self.1.1);
+            let queued = all.saturating_sub(ran + waited).as_secs_f64();
+            let (seconds, ran) = (all.as_secs_f64(), ran.as_secs_f64());
+            Use { seconds, ran, queued, process_ran: ran, closely: true }
+        }
     }
 }
 
 /// How long a thread runs to go to sleep and to wake while it is the only one to do so; takes 0.2 ms.
 pub(crate) fn seconds_of_a_wake() -> Option<f64> {
-    if IS_TOLD { system::seconds_of_a_wake() } else { None }
+    if tells() { system::seconds_of_a_wake() } else { None }
 }
 
 /// How long the process ran so far, over all its threads, and its children that were waited for.
 ///
 /// It takes 0.7 us, and 2.6 us where there are 256 threads.
 pub(crate) fn process_ran() -> Option<Duration> {
-    if IS_TOLD { system::process_ran() } else { None }
+    if tells() { system::process_ran() } else { None }
 }
 
 /// Nanoseconds in the queue and how often a thread got a core, by a file `schedstat`, which has those on a core before them.

@@ -16,6 +16,7 @@ use crate::memory::source;
 use crate::memory::tracking;
 use crate::memory::working::{NOISE, bound};
 use crate::plan::CHUNK_SECONDS;
+use crate::sync::now;
 
 /// The caller looks at resident memory at least this often while it waits.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
@@ -41,6 +42,7 @@ impl Job for WorkerJob<'_> {
             self.control.decline();
             return false;
         }
+        let _clock = self.control.clock.enter();
         // What runs a chunk catches the panics of the function. Others, as a subscriber's of `tracing`, would leave the
         // run waiting for this job.
         let mut go_on = true;
@@ -121,7 +123,7 @@ impl Conductor<'_> {
             self.control.look_for(line.outlet.collects());
             if let Some(interrupt) = self.work.interrupts.now() {
                 self.control.pause(true);
-                return Err(interrupted(interrupt, self.control.state().learned.items, self.begun.elapsed()));
+                return Err(interrupted(interrupt, self.control.state().learned.items, now() - self.begun));
             }
             if line.is_to_flush(false)
                 && let Some(flow) = self.handed_over(self.control.in_sink(|| line.flush()))
@@ -236,7 +238,7 @@ impl Conductor<'_> {
     fn is_slower(&mut self) -> bool {
         if let Some(pace) = &mut self.pace {
             let state = self.control.state();
-            let done = Done { seconds: self.begun.elapsed().as_secs_f64(), bytes: state.learned.bytes };
+            let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.learned.bytes };
             *self.slower = pace.is_slower(done, &state.learned);
         }
         self.slower.is_some()
@@ -254,16 +256,16 @@ impl Conductor<'_> {
     /// Learns from resident memory, where results are measured by it, and says how much it has grown.
     fn look_at_resident(&mut self) -> Bytes {
         let Some(Grown { base, most, looked }) = &mut self.resident else { return Bytes::ZERO };
-        let now = source::current().resident().map_or(0, Bytes::as_u64);
-        let since = looked.elapsed();
+        let resident = source::current().resident().map_or(0, Bytes::as_u64);
+        let since = now().saturating_duration_since(*looked);
         *looked += since;
-        let more = now.saturating_sub((**most).max(**base));
+        let more = resident.saturating_sub((**most).max(**base));
         let cores = self.control.state().situation.threads;
         if more > NOISE.max(bound(since.as_secs_f64() * (cores + 1) as f64)) {
             // No calls write as much in this time: it is another part of the program's, or the allocator's own.
             **base += more;
         }
-        **most = now.max(**most);
+        **most = resident.max(**most);
         let grown = most.saturating_sub(**base);
         self.control.learn_resident(grown);
         Bytes::new(grown)

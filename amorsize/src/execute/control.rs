@@ -33,7 +33,7 @@ use crate::memory::watch::LOOK;
 use crate::memory::working::Bounds;
 use crate::plan::{Situation, chunk_items};
 use crate::sample::Learned;
-use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::thread_time;
 use crate::time_use::TimeUse;
 
@@ -149,6 +149,8 @@ pub(crate) struct Control {
     /// What the caller does.
     pub(super) sink: Stopwatch,
     pub(super) input: Stopwatch,
+    /// What its threads look at.
+    pub(super) clock: Clock,
 }
 
 impl Control {
@@ -237,6 +239,7 @@ impl Control {
             forks: AtomicBool::new(false),
             sink: Stopwatch::new(begun),
             input: Stopwatch::new(begun),
+            clock: Clock::of_this_thread(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A run on the calling thread: in stretches that grow, until threads are expected to pay.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::alone::Next;
 use super::line::{Accepted, Flow, Inlined, Line};
@@ -12,6 +12,7 @@ use crate::memory::working::{NOISE, bound};
 use crate::options::OnPanic;
 use crate::plan::{CHUNK_SECONDS, Plan};
 use crate::sample::{Stretch, TIMED_ALONE};
+use crate::sync;
 
 /// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
 pub(super) const FIRST_DECISION: f64 = 50e-6;
@@ -192,7 +193,7 @@ impl Engine {
                 self.measure_at = self.spent + MEASURED_EVERY;
             }
         }
-        let now = Instant::now();
+        let now = sync::now();
         let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64() - done.measuring;
         self.now = Some(now);
         if !timed {

@@ -11,6 +11,7 @@ use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking::{self, Frame};
 use crate::sample::Stretch;
+use crate::sync::now;
 use crate::thread_time::{Measuring, Use};
 
 /// Whether a run is to go on after results were handed over.
@@ -408,12 +409,12 @@ impl Line<'_> {
         };
         let waiting = chunk.items();
         let measuring = measured.and_then(|closely| {
-            let begun = Instant::now();
+            let begun = now();
             let measuring = Measuring::begin(closely);
-            done.measuring = begun.elapsed().as_secs_f64();
+            done.measuring = (now() - begun).as_secs_f64();
             measuring
         });
-        let begun = timed.then(Instant::now);
+        let begun = timed.then(now);
         let work = self.work;
         let at_once = if work.one_by_one() { 1 } else { count };
         let entered = self.stock.ledger.take().unwrap_or_else(|| work.ledger.clone()).entered();
@@ -428,11 +429,11 @@ impl Line<'_> {
         }));
         self.stock.ledger = entered.leave();
         done.panic = outcome.err();
-        done.seconds = begun.map(|begun| begun.elapsed().as_secs_f64());
+        done.seconds = begun.map(|begun| (now() - begun).as_secs_f64());
         if let Some(measuring) = measuring {
-            let ended = Instant::now();
+            let ended = now();
             done.used = measuring.end();
-            done.measuring += ended.elapsed().as_secs_f64();
+            done.measuring += (now() - ended).as_secs_f64();
         }
         let results = chunk.results.take();
         done.items = results.len();

@@ -15,6 +15,8 @@ pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
 pub(crate) mod climb;
+#[cfg(all(test, not(loom)))]
+mod clocked;
 mod conductor;
 pub(crate) mod control;
 mod indexed;
@@ -60,6 +62,7 @@ use crate::options::{Limit, MaxMemory, OnPanic, Options};
 use crate::plan::{Plan, Situation};
 use crate::progress::Phase as Stage;
 use crate::sample::Learned;
+use crate::sync;
 use crate::time_use::TimeUse;
 use crate::timeline::{Moment, Recorder, Timeline};
 
@@ -501,7 +504,7 @@ impl Engine {
 
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
     pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
-        let begun = Instant::now();
+        let begun = sync::now();
         (self.now, self.begun) = (Some(begun), Some(begun));
         self.begin_telling(begun, line)?;
         self.set_origin(line);
@@ -509,7 +512,7 @@ impl Engine {
         self.end_of_part(&outcome);
         // What the last stretch read from the clock will do for a run that stayed inline.
         let now = self.now.take().filter(|_| matches!(self.phase, Phase::Inline));
-        self.elapsed += now.unwrap_or_else(Instant::now) - begun;
+        self.elapsed += now.unwrap_or_else(sync::now) - begun;
         outcome
     }
 
@@ -552,7 +555,7 @@ impl Engine {
                 match self.inline(line)? {
                     Inline::Done(flow) => return Ok(flow),
                     Inline::GoParallel(plan) => {
-                        self.end_sampling(Instant::now());
+                        self.end_sampling(sync::now());
                         if !self.go_parallel(&plan, line)? {
                             self.plan = None;
                             continue;
@@ -574,7 +577,7 @@ impl Engine {
         let mut conductor = Conductor {
             control,
             work: line.work,
-            begun: self.begun.unwrap_or_else(Instant::now),
+            begun: self.begun.unwrap_or_else(sync::now),
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
             refuses_oversize: self.options.refuses_oversize(),
@@ -640,7 +643,7 @@ impl Engine {
         (self.learned, self.next, self.held_items) = (state.learned, state.pulled, state.outstanding);
         self.chunks += state.chunks;
         (self.plan, self.slower) = (None, None);
-        self.now = Some(Instant::now());
+        self.now = Some(sync::now());
     }
 
     /// What all parts on threads came to, with that of `control`, after so much of the run and so long in its sink.
@@ -651,7 +654,7 @@ impl Engine {
 
     /// How long the run has been under way.
     fn elapsed_now(&self) -> Duration {
-        self.elapsed + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
+        self.elapsed + self.begun.map_or(Duration::ZERO, |begun| sync::now() - begun)
     }
 
     /// What the calling thread spent, and the bytes of all results.
@@ -669,7 +672,7 @@ impl Engine {
         if !self.with_lookout(|lookout, _| lookout.is_manned()) {
             return;
         }
-        let (now, seen) = (Instant::now(), Seen { running: 0, ..self.seen() });
+        let (now, seen) = (sync::now(), Seen { running: 0, ..self.seen() });
         let ended = match outcome {
             Ok(Flow::Enough) => None,
             Ok(Flow::Continue) => Some(Stage::Done),
@@ -775,7 +778,7 @@ impl Engine {
                 Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
                 _ => 1.0,
             };
-            let now = self.now.unwrap_or_else(Instant::now);
+            let now = self.now.unwrap_or_else(sync::now);
             let budget = self.budget()?.clone();
             let mut watch = Watch::start(source::current(), &budget, self.ledger.held(), share, now);
             self.learned.resident_working().into_iter().for_each(|bytes| watch.sampled(bytes));

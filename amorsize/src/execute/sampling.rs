@@ -13,6 +13,7 @@ use crate::memory::working::{NOISE, bound};
 use crate::plan::Plan;
 use crate::progress::Phase as Stage;
 use crate::sample::Beside;
+use crate::sync;
 use crate::waits::Waits;
 
 /// So few fast calls are timed together: by the clock each alone would take several times as long as it does.
@@ -47,7 +48,7 @@ impl Engine {
     /// Runs the sample, up to its size, and plans. The results go to the outlet of `line` like any others.
     pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Ended> {
         if self.plan.is_none() {
-            let begun = Instant::now();
+            let begun = sync::now();
             self.budget()?;
             self.read_resident();
             self.start_recorder(begun);
@@ -78,8 +79,8 @@ impl Engine {
             line.work.span.planned(&plan);
             self.plan = Some(plan);
             let seen = self.seen();
-            self.lookout.tell(Instant::now(), Stage::Planned, &self.ledger, seen);
-            self.elapsed += begun.elapsed();
+            self.lookout.tell(sync::now(), Stage::Planned, &self.ledger, seen);
+            self.elapsed += sync::now() - begun;
         }
         Ok(self.plan.as_ref().expect("set above"))
     }
@@ -110,7 +111,7 @@ impl Engine {
             let is_short = is_known && bound(count as f64 * self.learned.recent_seconds()) < NOISE;
             let before = (before, if is_short { None } else { Needed::begin() });
             // Looking is no part of the next item's time.
-            self.now = Some(Instant::now());
+            self.now = Some(sync::now());
             self.inline_stretch(line, count, measured.then_some(true))?;
             if !self.learned.waits.is_known() {
                 self.learned.waits = waits;

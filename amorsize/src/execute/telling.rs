@@ -11,12 +11,13 @@ use crate::memory::budget::Ledger;
 use crate::memory::source;
 use crate::memory::working::Calls;
 use crate::progress::Teller;
+use crate::sync;
 use crate::timeline::Recorder;
 
 impl Engine {
     /// When the part that is reported would have begun if it had not been left in between.
     pub(super) fn origin(&self) -> Instant {
-        let begun = self.begun.unwrap_or_else(Instant::now);
+        let begun = self.begun.unwrap_or_else(sync::now);
         begun.checked_sub(self.elapsed_in_part()).unwrap_or(begun)
     }
 

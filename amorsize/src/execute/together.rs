@@ -1,8 +1,6 @@
 //! The last items of a plan's sample, run at the same time: calls that share what there is only one of, as memory's bandwidth or a
 //! lock, take longer on several threads than alone, and only a run on several tells by how much.
 
-use std::time::Instant;
-
 use super::conductor::WorkerJob;
 use super::control::Place;
 use super::line::Line;
@@ -11,6 +9,7 @@ use crate::error::Error;
 use crate::failure::Ended;
 use crate::memory::tracking;
 use crate::plan::Plan;
+use crate::sync::now;
 
 /// So many items are run alone before: the first one counts for nothing, and of fewer than two more it can't be said by how much calls
 /// differ.
@@ -58,7 +57,7 @@ impl Engine {
         }
         // What threads wait that are only just awake says little of the calls.
         let waits = self.learned.waits;
-        let begun = Instant::now();
+        let begun = now();
         if !self.go_parallel(&plan, line)? {
             return Ok(());
         }
@@ -76,7 +75,7 @@ impl Engine {
             // Those of the pool can always be had.
             (0..jobs).for_each(|_| _ = start(place));
         });
-        let wall = begun.elapsed().as_secs_f64();
+        let wall = (now() - begun).as_secs_f64();
         // What found no credit any more runs by itself, unless the run is interrupted.
         while work.run_next(control, None, true) {}
         control.settle();

@@ -1,0 +1,420 @@
+//! Whole runs by a clock that their functions, inputs and sinks move: what a run decides or tells by
+//! time comes out the same on every machine, whatever else it does.
+//!
+//! One clock serves all threads, so the times of calls that run together add up. Where it matters
+//! which threads run while time passes, a call or a sink waits until nothing else is under way.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use crate::cores;
+use crate::sync::Clock;
+use crate::{
+    BatchTime, Bottleneck, Bytes, CancelToken, DeepSize, MemorySource, Report, batched, process_in_batches,
+    with_memory_source,
+};
+
+const fn milliseconds(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Items that the sink of a run was given, for calls that wait for them.
+#[derive(Default)]
+struct HandedOver(Mutex<usize>, Condvar);
+
+impl HandedOver {
+    fn add(&self, items: usize) {
+        *self.0.lock().unwrap() += items;
+        self.1.notify_all();
+    }
+
+    fn wait_for(&self, items: usize) {
+        // Only against a hang.
+        let most = Duration::from_secs(600);
+        let given = self.0.lock().unwrap();
+        let (given, late) = self.1.wait_timeout_while(given, most, |given| *given < items).unwrap();
+        assert!(!late.timed_out(), "{given} of {items} were handed over");
+    }
+}
+
+/// What holds of every report.
+fn check(report: &Report) {
+    let time = report.time_use();
+    let parts = [time.calls(), time.memory(), time.sink(), time.input(), time.ends(), time.handling()];
+    assert!(parts.iter().all(|&seconds| seconds >= 0.0), "{time:?}");
+    assert!((parts.iter().sum::<f64>() - time.total()).abs() < 1e-9, "{time:?}");
+    assert!((report.inline_seconds() + report.threads_seconds() - report.seconds()).abs() < 1e-9);
+    assert!(report.sink_seconds() <= report.seconds() && report.input_seconds() <= report.threads_seconds());
+
+    let timeline = report.timeline();
+    assert!(timeline.moments().iter().all(|moment| moment.seconds() <= report.seconds() + 1e-9));
+    assert!(timeline.moments().is_sorted_by(|a, b| a.seconds() <= b.seconds() && a.items() <= b.items()));
+    let is_within = |batch: &BatchTime| batch.sink_seconds() <= batch.ended() - batch.begun() + 1e-9;
+    assert!(timeline.batches().iter().all(|batch| batch.begun() <= batch.ended() && is_within(batch)));
+}
+
+fn assert_seconds(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-6, "{found} s, expected {expected}");
+}
+
+/// As large as memory that is worth to be used again can be, without taking any.
+struct Large;
+
+impl DeepSize for Large {
+    fn heap_size(&self) -> usize {
+        4 << 20
+    }
+}
+
+/// Where calls run, and for how many microseconds on the calling thread and on others.
+struct Places {
+    clock: Clock,
+    caller: ThreadId,
+    times: [u64; 2],
+    own: Vec<AtomicBool>,
+    given: HandedOver,
+}
+
+#[batched(threads = 2, batch_size = 1, max_memory = "64MiB")]
+fn fill(item: usize, places: &Places) -> Large {
+    let is_caller = thread::current().id() == places.caller;
+    places.own[item].store(is_caller, SeqCst);
+    if !is_caller {
+        // The calling thread keeps up with the others, so that it looks how they do.
+        places.given.wait_for(item.saturating_sub(1));
+    }
+    places.clock.run(Duration::from_micros(places.times[usize::from(!is_caller)]));
+    Large
+}
+
+/// Gives for each item whether the calling thread made it.
+fn made_by_the_caller(items: usize, times: [u64; 2]) -> Vec<bool> {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let own = (0..items).map(|_| AtomicBool::new(false)).collect();
+    let places = Places { clock, caller: thread::current().id(), times, own, given: HandedOver::default() };
+    fill_batched(0..items, &places).for_each_batch(|batch| places.given.add(batch.len())).unwrap();
+    places.own.into_iter().map(AtomicBool::into_inner).collect()
+}
+
+#[test]
+fn a_run_that_takes_longer_on_threads_goes_back_to_the_calling_thread() {
+    let own = made_by_the_caller(180, [1_000, 2_500]);
+    let on_threads = own.iter().filter(|&&own| !own).count();
+    // To tell that they are slower takes 6 ms, which are three calls.
+    assert!((3..20).contains(&on_threads), "{on_threads} of 180 on threads");
+    assert!(own[30..].iter().all(|&own| own), "{own:?}");
+}
+
+#[test]
+fn a_run_that_is_faster_on_threads_stays_there() {
+    let own = made_by_the_caller(180, [2_500, 1_000]);
+    assert!(own[10..].iter().all(|&own| !own), "{own:?}");
+}
+
+#[test]
+fn a_run_on_the_calling_thread_is_bound_by_it_or_by_its_sink() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let make = |_: u32| clock.run(milliseconds(1));
+    let report = process_in_batches(make, 0..20).threads(1).for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::CallingThread, "{}", report.explain());
+    assert_eq!((report.threads(), report.threads_seconds()), (1, 0.0));
+    assert_seconds(report.seconds(), 0.02);
+
+    let run = process_in_batches(make, 0..20).threads(1).batch_size(4);
+    let report = run.for_each_batch(|_| clock.pass(milliseconds(20))).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::Sink, "{}", report.explain());
+    assert_seconds(report.seconds(), 0.12);
+    assert!(report.time_use().sink() > 0.07, "{}", report.explain());
+}
+
+#[test]
+fn a_run_on_threads_is_bound_by_its_sink() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    // With five in flight nothing runs while the sink has five.
+    let run = process_in_batches(|_: u32| clock.run(milliseconds(2)), 0..60).threads(2).batch_size(5).in_flight(5);
+    let report = run.for_each_batch(|_| clock.pass(milliseconds(20))).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::Sink, "{}", report.explain());
+    assert_seconds(report.sink_seconds(), report.batches() as f64 * 0.02);
+    assert!(report.batches() >= 12, "{}", report.explain());
+}
+
+#[test]
+fn the_input_is_timed() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let made = HandedOver::default();
+    // Nothing runs while the input takes its time.
+    let slow = (0..60).inspect(|&item| {
+        made.wait_for(item);
+        clock.pass(milliseconds(5));
+    });
+    let make = |_: usize| {
+        clock.run(milliseconds(2));
+        made.add(1);
+    };
+    let report = process_in_batches(make, slow).threads(2).for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert!(report.input_seconds() > 0.28, "{}", report.explain());
+}
+
+#[test]
+fn a_run_on_threads_is_bound_by_its_budget() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let make = |_: u32| {
+        clock.run(milliseconds(2));
+        [1_u8; 16 << 10]
+    };
+    // Of a budget of 24 KiB one call at a time has room.
+    let run = || process_in_batches(make, 0..60).threads(2).batch_size(5);
+    let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::Memory, "{}", report.explain());
+    assert!(report.credit_waits() > 0 && report.peak_bytes() <= Bytes::kib(24), "{}", report.explain());
+
+    let report = run().max_memory("8MiB").for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert!(report.time_use().calls() > 0.1 && report.time_use().memory() == 0.0, "{}", report.explain());
+}
+
+#[test]
+fn a_run_on_threads_is_bound_by_its_last_items() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let given = HandedOver::default();
+    // One item that takes as long as all others comes last, when those are done.
+    let call = |item: usize| {
+        if item == 59 {
+            given.wait_for(59);
+        }
+        clock.run(milliseconds(if item == 59 { 200 } else { 2 }));
+    };
+    let run = process_in_batches(call, 0..60).threads(2).batch_size(1);
+    let report = run.for_each_batch(|batch| given.add(batch.len())).unwrap();
+    check(&report);
+    assert_eq!(report.bottleneck(), Bottleneck::LastItems, "{}", report.explain());
+    assert_seconds(report.time_use().ends(), 0.2);
+}
+
+#[test]
+fn the_sample_is_told_beside_what_all_took() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    // The first items are far cheaper than the rest.
+    let took = |item: u64| clock.run(milliseconds(if item < 5 { 1 } else { 5 }));
+    let mut run = process_in_batches(took, 0..40).sample_size(5).threads(1);
+    run.plan().unwrap();
+    let report = run.for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert_seconds(report.sampled_seconds_per_item(), 1e-3);
+    assert_seconds(report.seconds_per_item(), 4.5e-3);
+    assert!(report.sampled_speedup() < 0.6 * report.speedup(), "{}", report.explain());
+}
+
+#[test]
+fn a_sample_that_was_unlike_the_rest_says_nothing_of_a_loop() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    // The first call loads something: by it 20,000 calls would take an hour.
+    let load = |item: u32| clock.run(milliseconds(if item == 0 { 200 } else { 0 }));
+    for threads in [1, 2] {
+        let report = process_in_batches(load, 0..20_000).threads(threads).for_each_batch(|_| ()).unwrap();
+        let text = report.explain();
+        assert!(report.sampled_speedup() <= report.speedup() && report.speedup() <= 1.0 + 1e-9, "{text}");
+        assert!(!text.contains(" times by the sample") && text.contains("the sample says nothing of that"), "{text}");
+    }
+    let even = |_: u32| clock.run(milliseconds(2));
+    let report = process_in_batches(even, 0..40).threads(1).for_each_batch(|_| ()).unwrap();
+    assert!(report.explain().contains(" times by the sample\n"), "{}", report.explain());
+}
+
+#[test]
+fn a_loop_would_take_the_time_of_input_and_sink_too() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    // On one thread a run is a loop, wherever its time goes.
+    let slow = || (0..20).inspect(|_| clock.pass(milliseconds(2)));
+    let call = |_: u32| clock.run(Duration::from_micros(100));
+    let by_input = process_in_batches(call, slow()).threads(1).for_each_batch(|_| ()).unwrap();
+    let run = process_in_batches(call, 0..20).threads(1).batch_size(1);
+    let by_sink = run.for_each_batch(|_| clock.pass(milliseconds(2))).unwrap();
+    for report in [by_input, by_sink] {
+        check(&report);
+        assert_seconds(report.seconds(), 0.042);
+        assert!((0.9..=1.001).contains(&report.speedup()), "{}", report.explain());
+        assert!((0.9..=1.001).contains(&report.sampled_speedup()), "{}", report.explain());
+    }
+
+    let run = process_in_batches(|_: u32| clock.run(milliseconds(2)), slow().chain(slow()).chain(slow())).threads(2);
+    let report = run.for_each_batch(|_| clock.pass(milliseconds(1))).unwrap();
+    check(&report);
+    let of_loop = report.speedup() * report.seconds();
+    assert!(of_loop > report.input_seconds() + report.sink_seconds() - 1e-9, "{}", report.explain());
+    assert!(report.input_seconds() > 0.05, "{}", report.explain());
+}
+
+#[test]
+fn the_time_between_two_parts_of_a_run_is_none_of_its() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let token = CancelToken::new();
+    let make = |_: u32| clock.run(milliseconds(2));
+    let run = process_in_batches(make, 0..60).threads(2).batch_size(5).cancel_token(&token);
+    let partial = run.for_each_batch_partial(|batch| {
+        if batch.first_index() >= 20 {
+            token.cancel();
+        }
+    });
+    let rest = partial.unwrap_err().into_rest();
+    clock.pass(Duration::from_secs(3600));
+    let report = rest.cancel_token(&CancelToken::new()).for_each_batch(|_| ()).unwrap();
+    check(&report);
+    assert_eq!(report.items(), 60);
+    assert_seconds(report.seconds(), 0.12);
+    assert!(report.time_use().total() <= 0.24 + 1e-9, "{}", report.explain());
+}
+
+/// Has so many threads be in calls at a time when time passes: each call begins and ends with those
+/// of all others. Only against a hang it does not wait for ever.
+struct Together {
+    threads: usize,
+    arrived: Mutex<usize>,
+    told: Condvar,
+}
+
+impl Together {
+    fn of(threads: usize) -> Self {
+        Self { threads, arrived: Mutex::new(0), told: Condvar::new() }
+    }
+
+    fn meet(&self) {
+        let mut arrived = self.arrived.lock().unwrap();
+        *arrived += 1;
+        self.told.notify_all();
+        let all = arrived.next_multiple_of(self.threads);
+        let most = Duration::from_secs(600);
+        let (arrived, late) = self.told.wait_timeout_while(arrived, most, |arrived| *arrived < all).unwrap();
+        assert!(!late.timed_out(), "{arrived} of {all} came");
+    }
+}
+
+/// A process of which nobody knows what its calls need: as many run at a time as there are threads.
+struct Untold;
+
+impl MemorySource for Untold {
+    fn available(&self) -> Option<Bytes> {
+        Some(Bytes::gib(64))
+    }
+
+    fn resident(&self) -> Option<Bytes> {
+        None
+    }
+}
+
+/// Runs 20 calls on each of so many threads, and one before, that all are on their threads while
+/// `call` lets time pass.
+fn on_all(threads: usize, clock: &Clock, call: impl Fn() + Sync) -> Report {
+    let (caller, together) = (thread::current().id(), Together::of(threads));
+    let call = |_: usize| {
+        if thread::current().id() == caller {
+            return call();
+        }
+        together.meet();
+        call();
+        together.meet();
+    };
+    let _moved = clock.enter();
+    let run = || process_in_batches(call, 0..=20 * threads).threads(threads).for_each_batch(|_| ()).unwrap();
+    let report = with_memory_source(Untold, run);
+    check(&report);
+    assert_eq!(report.threads(), threads);
+    report
+}
+
+/// Of many threads on fewer cores most calls are queued, which is no gain over a loop.
+#[test]
+fn being_queued_by_the_runs_own_threads_is_no_speed() {
+    let (clock, cores) = (Clock::standing(), cores::usable());
+    let report = on_all(8 * cores, &clock, || clock.run(milliseconds(1)));
+    // As on a machine with one core: each call takes the time of all.
+    let by_clock = report.time_use().calls() / report.seconds();
+    assert!(by_clock > 6.0 * cores as f64, "{}", report.explain());
+    assert!(report.speedup() < 1.1 * cores as f64, "{}", report.explain());
+    assert_eq!(report.waiting_share(), Some(0.0));
+}
+
+#[test]
+fn a_run_on_the_threads_that_were_asked_for_is_bound_by_what_it_waits_for() {
+    let clock = Clock::standing();
+    let report = on_all(3, &clock, || clock.wait(milliseconds(5)));
+    assert_eq!(report.bottleneck(), Bottleneck::Waiting, "{}", report.explain());
+    assert_eq!(report.waiting_share(), Some(1.0));
+    assert!(report.explain().contains("without `threads`"), "{}", report.explain());
+}
+
+/// Calls at a time, at most.
+#[derive(Default)]
+struct Most(Mutex<(usize, usize)>);
+
+impl Most {
+    fn during(&self, call: impl FnOnce()) {
+        let mut counts = self.0.lock().unwrap();
+        counts.0 += 1;
+        counts.1 = counts.1.max(counts.0);
+        drop(counts);
+        call();
+        self.0.lock().unwrap().0 -= 1;
+    }
+
+    fn of_all(&self) -> usize {
+        self.0.lock().unwrap().1
+    }
+}
+
+#[test]
+fn a_function_that_computes_gets_no_more_threads_than_cores_on_a_busy_machine_either() {
+    let (clock, cores) = (Clock::standing(), cores::usable());
+    let _moved = clock.enter();
+    // Other programs have the cores for so many times as long as calls do.
+    for others in [0, 2, 20] {
+        for (items, milliseconds) in [(300, 1), (40, 10)] {
+            let most = Most::default();
+            let call = |_| {
+                most.during(|| {
+                    clock.run(Duration::from_millis(milliseconds));
+                    clock.pass(Duration::from_millis(others * milliseconds));
+                });
+            };
+            let mut run = process_in_batches(call, 0..items);
+            let plan = run.plan().unwrap();
+            assert!(plan.threads() <= cores && plan.speedup() <= cores as f64, "{plan}");
+            assert!(!plan.explain().contains("the function waits"), "{plan}");
+            let report = run.for_each_batch(|_| ()).unwrap();
+            assert!(most.of_all() <= cores, "{} calls at a time beside {others}: {report}", most.of_all());
+        }
+    }
+}
+
+#[test]
+fn a_plan_says_how_many_threads_a_function_may_have_that_waits() {
+    let (clock, cores) = (Clock::standing(), cores::usable());
+    let _moved = clock.enter();
+    let mut run = process_in_batches(|_: u32| clock.wait(milliseconds(5)), 0..1000);
+    let plan = run.plan().unwrap();
+    assert_eq!(plan.waiting_share(), Some(1.0));
+    assert!(plan.threads() > 4 * cores && plan.speedup() > 4.0 * cores as f64, "{plan}");
+    let text = plan.explain();
+    assert!(text.contains("the function waits 100 % of its time: up to "), "{text}");
+    // Whether that is so nobody knows before it was tried.
+    let bears =
+        format!("if all items are like the 5 sampled and what they wait for bears {} at a time", plan.threads());
+    assert!(text.contains(&bears), "{text}");
+}
