@@ -19,7 +19,7 @@ fn watched<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     let (send, receive) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            if receive.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if receive.recv_timeout(Duration::from_secs(600)) == Err(mpsc::RecvTimeoutError::Timeout) {
                 eprintln!("a run hangs");
                 std::process::abort();
             }

@@ -3,11 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{Batched, Bytes, CancelToken, Phase, Progress, batched, process_in_batches};
+
+/// Only against a hang.
+const HANG: Duration = Duration::from_secs(600);
 
 #[batched(max_memory = "64MiB")]
 fn work(item: u32) -> Result<Vec<u8>, u32> {
@@ -133,16 +137,22 @@ fn it_is_told_while_the_sink_takes_its_time() {
             let _ = told.send(progress.done());
         }
     };
-    let mut seen = None;
+    let (mut seen, begun) = (None, (Mutex::new(false), Condvar::new()));
     let sink = |batch: amorsize::Batch<_>| {
         if batch.first_index() == 0 {
             let _told_before = progress.try_iter().last();
-            seen = progress.recv_timeout(Duration::from_secs(60)).ok();
+            *begun.0.lock().unwrap() = true;
+            begun.1.notify_all();
+            seen = progress.recv_timeout(HANG).ok();
         }
     };
     let slow = |item: u32| {
-        // What waits for the workers meanwhile takes several times as long as from one telling to the next.
-        thread::sleep(Duration::from_millis(40));
+        // A call that ends while the sink has the first batch takes longer from then on than from one
+        // telling to the next, however slow this machine is.
+        if item > 1 && thread::current().id() != here {
+            drop(begun.1.wait_timeout_while(begun.0.lock().unwrap(), HANG, |begun| !*begun).unwrap());
+        }
+        thread::sleep(Duration::from_millis(60));
         item
     };
     process_in_batches(slow, 0..32).threads(2).batch_size(2).progress(tell).for_each_batch(sink).unwrap();

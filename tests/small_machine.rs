@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 use amorsize::{Bytes, MemorySource, Warning, batched, with_memory_source};
 
@@ -41,42 +42,68 @@ fn a_budget_in_bytes_is_no_more_than_there_is() {
     });
 }
 
-/// A machine on which somebody else takes memory, as soon as a number of items were done.
+/// A machine on which somebody else takes memory while a run goes on.
 struct Neighbour {
     left: AtomicU64,
-    done: AtomicUsize,
+    /// How often a run has looked, and how often before the neighbour took something.
+    looks: AtomicUsize,
+    looks_before: AtomicUsize,
+    caller: ThreadId,
 }
 
 impl MemorySource for Neighbour {
     fn available(&self) -> Option<Bytes> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
         Some(Bytes::new(self.left.load(Ordering::Relaxed)))
     }
 }
 
 impl Neighbour {
     fn new() -> Arc<Self> {
-        Arc::new(Self { left: AtomicU64::new(1 << 30), done: AtomicUsize::new(0) })
+        let (left, caller) = (AtomicU64::new(1 << 30), thread::current().id());
+        Arc::new(Self { left, looks: AtomicUsize::new(0), looks_before: AtomicUsize::new(0), caller })
     }
 
     fn takes_all_but(&self, bytes: Bytes) {
         self.left.store(bytes.as_u64(), Ordering::Relaxed);
+        self.looks_before.store(self.looks.load(Ordering::SeqCst), Ordering::SeqCst);
     }
+
+    /// Waits until the run knows what the neighbour took: it has looked twice since, the second time
+    /// after it went by the first. The calling thread, which looks, waits for nobody.
+    fn wait_until_it_is_seen(&self) {
+        let begun = Instant::now();
+        while thread::current().id() != self.caller
+            && self.looks.load(Ordering::SeqCst) < self.looks_before.load(Ordering::SeqCst) + 2
+        {
+            assert!(begun.elapsed() < Duration::from_secs(600), "nobody looks");
+            thread::sleep(Duration::from_micros(100));
+        }
+    }
+}
+
+#[batched(max_memory = 0.5, threads = 2)]
+fn page_beside(index: usize, machine: &Neighbour) -> Vec<u8> {
+    machine.wait_until_it_is_seen();
+    page(index, 100_000)
 }
 
 #[test]
 fn a_neighbour_that_takes_memory_shrinks_the_run() {
     let machine = Neighbour::new();
-    let mut most_late = 0;
+    let (mut most_late, mut late) = (0, 0);
     with_memory_source(Arc::clone(&machine), || {
-        let report = page_batched(0..3_000, 100_000)
-            .max_memory(0.5)
-            .threads(2)
+        let report = page_beside_batched(0..3_000, &machine)
             .batch_size(2_000)
             .for_each_batch(|batch| {
                 if batch.first_index() == 0 {
                     machine.takes_all_but(Bytes::mib(8));
-                } else if machine.done.fetch_add(1, Ordering::Relaxed) > 1 {
-                    most_late = most_late.max(batch.len());
+                } else {
+                    late += 1;
+                    // What was made before is in the first two.
+                    if late > 2 {
+                        most_late = most_late.max(batch.len());
+                    }
                 }
             })
             .unwrap();
@@ -95,8 +122,7 @@ fn a_collect_that_a_neighbour_leaves_no_memory_fails_and_keeps_what_it_has() {
                 machine.takes_all_but(Bytes::new(0));
             }
         });
-        let partial =
-            page_batched(input, 100_000).max_memory(0.5).threads(2).collect_partial::<Vec<_>>().err().unwrap();
+        let partial = page_beside_batched(input, &machine).collect_partial::<Vec<_>>().err().unwrap();
         let text = partial.to_string();
         assert!(text.contains("others left"), "{text}");
         let (finished, rest, cause) = partial.into_parts();
@@ -126,7 +152,7 @@ fn a_source_that_panics_ends_the_run_with_its_panic() {
     for threads in 1..=3 {
         let outcome = std::panic::catch_unwind(|| {
             with_memory_source(Broken(AtomicUsize::new(0)), || {
-                page_batched(0..3_000, 1_000).threads(threads).for_each_batch(|_| ()).unwrap();
+                page_batched(0.., 1_000).threads(threads).for_each_batch(|_| ()).unwrap();
             });
         });
         assert_eq!(outcome.unwrap_err().downcast_ref::<&str>(), Some(&"no figures today"));

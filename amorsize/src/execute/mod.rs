@@ -15,6 +15,8 @@ pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
 pub(crate) mod climb;
+#[cfg(test)]
+mod climbing;
 #[cfg(all(test, not(loom)))]
 mod clocked;
 mod conductor;
