@@ -14,6 +14,7 @@
 //!
 //! - [`waiting`] - functions that wait for a network or a device: how many threads they get, and why.
 //! - [`inputs_that_wait`] - channels, pipes, cursors: when they are asked, and what is handed over before.
+//! - [`async_code`] - a run called from async code, and async code called from a function.
 //! - [`troubleshooting`] - symptoms, as you would search for them, with cause and cure.
 //! - [`prediction`] - how long a run will take by its plan, how sure that is, and what it took.
 //! - [`from_rayon`] - what becomes of `par_iter().map().collect()`, and when to stay with it.
@@ -45,6 +46,9 @@ pub mod waiting {}
 
 #[doc = include_str!("inputs_that_wait.md")]
 pub mod inputs_that_wait {}
+
+#[doc = include_str!("async_code.md")]
+pub mod async_code {}
 
 #[doc = include_str!("prediction.md")]
 pub mod prediction {}
