@@ -27,8 +27,8 @@ const LONG_ITEM: f64 = 100e-6;
 /// use amorsize::{Bottleneck, process_in_batches};
 ///
 /// let sink = |_| thread::sleep(Duration::from_millis(20));
-/// let run = process_in_batches(|x: u32| thread::sleep(Duration::from_micros(u64::from(x))), 100..200);
-/// let report = run.threads(2).batch_size(10).for_each_batch(sink)?;
+/// let run = process_in_batches(|x: u64| x + 1, 0..20);
+/// let report = run.threads(1).batch_size(4).for_each_batch(sink)?;
 /// assert_eq!(report.bottleneck(), Bottleneck::Sink);
 /// assert!(report.explain().contains("bound by the sink"));
 /// # Ok::<(), amorsize::Error>(())

@@ -339,6 +339,27 @@ fn on_all(threads: usize, clock: &Clock, call: impl Fn() + Sync) -> Report {
     report
 }
 
+#[test]
+fn a_timeout_hands_over_what_was_made_by_then() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let nap = |item: usize| {
+        clock.wait(milliseconds(1));
+        item
+    };
+    let run = || process_in_batches(nap, 0..).threads(1).timeout(milliseconds(50));
+    let mut done = 0;
+    let error = run().for_each_batch(|batch| done += batch.len()).unwrap_err();
+    assert!(error.is_timed_out() && done == 50, "{done}: {error}");
+    let partial = run().collect_partial::<Vec<_>>().unwrap_err();
+    assert!(partial.finished().iter().copied().eq(0..50), "{:?}", partial.finished());
+
+    // On threads, too, none begins behind it: two that had begun may end.
+    let mut done = 0;
+    let error = run().threads(2).for_each_batch(|batch| done += batch.len()).unwrap_err();
+    assert!(error.is_timed_out() && (50..=52).contains(&done), "{done}: {error}");
+}
+
 /// Of many threads on fewer cores most calls are queued, which is no gain over a loop.
 #[test]
 fn being_queued_by_the_runs_own_threads_is_no_speed() {

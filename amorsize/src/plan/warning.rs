@@ -124,7 +124,7 @@ impl Warning {
     /// ```
     /// # use amorsize::{Warning, process_in_batches};
     /// let nap = |millis: u64| std::thread::sleep(std::time::Duration::from_millis(millis));
-    /// let mut run = process_in_batches(nap, [1, 1, 30, 1, 1, 1, 1]);
+    /// let mut run = process_in_batches(nap, [1, 1, 100, 1, 1, 1, 1]);
     /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::UNEVEN_SAMPLE));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
