@@ -1,12 +1,15 @@
 //! What a function that waits gains from the threads that a run finds for it by itself, against one thread per core.
 //!
 //! Each measurement is a fresh process; the two ways take turns. A row's ratio is that of its times with one thread per core to those with
-//! what the run finds, in the same round: the median of them. A row that computes is to have a ratio of 1.
+//! what the run finds, in the same round: the median of them. A row that computes is to have a ratio of 1, and no more threads than
+//! there are cores; on a busy machine that may be one step of the climb more.
 //!
-//! `cargo bench --bench waiting` runs all rows, `-- --rounds N` changes the number of rounds, `-- ROW` runs one row alone.
+//! `cargo bench --bench waiting` runs all rows, `-- --rounds N` changes the number of rounds, `-- ROW` runs one row alone. With
+//! `AMORSIZE_BENCH_BUSY=N` each measurement is beside N endless loops for each core.
 
 use std::env;
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +25,7 @@ struct Row {
     call: fn(usize, u32) -> u64,
 }
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 11] = [
     Row { name: "sleep", says: "5 ms asleep", items: 1000, call: |item, _| sleep(5000, item) },
     Row { name: "short", says: "0.2 ms asleep", items: 20_000, call: |item, _| sleep(200, item) },
     Row {
@@ -50,6 +53,35 @@ const ROWS: [Row; 7] = [
                 work,
             ))
         },
+    },
+    Row { name: "long-work", says: "10 ms of work", items: 100, call: |item, rounds| work(item as u64, 1000 * rounds) },
+    Row {
+        name: "threads",
+        says: "2 ms of work on each core by threads of its own",
+        items: 200,
+        call: |item, rounds| {
+            thread::scope(|scope| {
+                let start = |_| scope.spawn(move || work(item as u64, 200 * rounds));
+                let threads: Vec<_> = (0..rayon::current_num_threads()).map(start).collect();
+                threads.into_iter().map(|thread| thread.join().expect("nothing panics")).sum()
+            })
+        },
+    },
+    Row {
+        name: "child",
+        says: "a child process that computes for some 20 ms",
+        items: 100,
+        call: |_, _| {
+            let script = "i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done; echo $i";
+            let output = Command::new("sh").args(["-c", script]).output().expect("there is a shell");
+            output.stdout.len() as u64
+        },
+    },
+    Row {
+        name: "late",
+        says: "5 ms asleep, and from item 400 on 1 ms of work",
+        items: 3000,
+        call: |item, rounds| if item < 400 { sleep(5000, item) } else { work(item as u64, 100 * rounds) },
     },
 ];
 
@@ -82,9 +114,15 @@ fn child(row: usize, found: bool, rounds: u32) {
     let cores = rayon::current_num_threads();
     let run = process_in_batches(move |item| call(item, rounds), 0..items);
     let run = if found { run } else { run.threads(cores) };
+    let busy: usize = env::var("AMORSIZE_BENCH_BUSY").map_or(0, |busy| busy.parse().expect("a number of loops"));
+    let endless = |_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("there is a shell");
+    let others: Vec<_> = (0..busy * cores).map(endless).collect();
     let begun = Instant::now();
     let report: Report = run.for_each_batch(|batch| drop(black_box(batch))).expect("the results fit");
     println!("{} {}", begun.elapsed().as_nanos(), report.threads());
+    for mut other in others {
+        other.kill().and_then(|()| other.wait()).expect("it goes on until then");
+    }
 }
 
 fn main() {

@@ -7,6 +7,7 @@ use crate::memory::measure::MeasuredBy;
 use crate::overrun;
 use crate::report::Report;
 use crate::seconds::Seconds;
+use crate::time_use::TimeUse;
 
 /// A loss of less than this part of the threads' time is not what holds a run back: half of it comes and goes between two runs.
 const WORTH_NAMING: f64 = 0.05;
@@ -71,31 +72,54 @@ impl fmt::Display for Bottleneck {
 }
 
 pub(crate) fn of(report: &Report) -> Bottleneck {
-    let time = report.time_use();
-    let waits = report.waited_with_idle_cores();
-    // What is late to start, or has nothing to do for a while, costs little beside calls that wait: only where that is most of the time
-    // does it tell anything. But of a few threads that were asked for none is to spare at the end.
-    let cheap = |seconds: f64| waits && seconds < MOST * time.total();
-    let ends = if cheap(time.ends()) && report.has_more_threads_than_cores() { 0.0 } else { time.ends() };
-    let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };
-    let losses = [
-        (Bottleneck::Memory, time.memory()),
-        (Bottleneck::Sink, time.sink()),
-        (Bottleneck::Input, time.input()),
-        (Bottleneck::LastItems, ends),
-        (Bottleneck::Handling, handling),
-    ];
-    let [first, others @ ..] = losses;
-    let worst = others.into_iter().fold(first, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
-    let (bottleneck, seconds) = worst;
-    match bottleneck {
-        Bottleneck::Sink | Bottleneck::Handling if report.was_faster_alone() => Bottleneck::CallingThread,
-        _ if waits && seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Waiting,
-        // A sink that runs on the only thread takes its time, whatever the function does.
-        _ if seconds <= WORTH_NAMING * time.total() && report.threads() > 1 => Bottleneck::Cores,
-        Bottleneck::Sink if report.threads() == 1 && time.sink() > time.calls() => Bottleneck::Sink,
-        _ if report.threads() == 1 => Bottleneck::CallingThread,
-        _ => bottleneck,
+    Found {
+        time: *report.time_use(),
+        threads: report.threads(),
+        waits: report.waited_with_idle_cores(),
+        has_more_threads_than_cores: report.has_more_threads_than_cores(),
+        was_faster_alone: report.was_faster_alone(),
+    }
+    .bottleneck()
+}
+
+/// What tells of a run what kept it from being faster.
+#[derive(Clone, Copy)]
+struct Found {
+    time: TimeUse,
+    threads: usize,
+    /// Whether its function waited while cores had nothing to do.
+    waits: bool,
+    has_more_threads_than_cores: bool,
+    was_faster_alone: bool,
+}
+
+impl Found {
+    fn bottleneck(self) -> Bottleneck {
+        let Self { time, threads, waits, .. } = self;
+        // What is late to start, or has nothing to do for a while, costs little beside calls that wait: only where that is most of the
+        // time does it tell anything. But of a few threads that were asked for none is to spare at the end.
+        let cheap = |seconds: f64| waits && seconds < MOST * time.total();
+        let ends = if cheap(time.ends()) && self.has_more_threads_than_cores { 0.0 } else { time.ends() };
+        let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };
+        let losses = [
+            (Bottleneck::Memory, time.memory()),
+            (Bottleneck::Sink, time.sink()),
+            (Bottleneck::Input, time.input()),
+            (Bottleneck::LastItems, ends),
+            (Bottleneck::Handling, handling),
+        ];
+        let [first, others @ ..] = losses;
+        let worst = others.into_iter().fold(first, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
+        let (bottleneck, seconds) = worst;
+        match bottleneck {
+            Bottleneck::Sink | Bottleneck::Handling if self.was_faster_alone => Bottleneck::CallingThread,
+            _ if waits && seconds <= WORTH_NAMING * time.total() && threads > 1 => Bottleneck::Waiting,
+            // A sink that runs on the only thread takes its time, whatever the function does.
+            _ if seconds <= WORTH_NAMING * time.total() && threads > 1 => Bottleneck::Cores,
+            Bottleneck::Sink if threads == 1 && time.sink() > time.calls() => Bottleneck::Sink,
+            _ if threads == 1 => Bottleneck::CallingThread,
+            _ => bottleneck,
+        }
     }
 }
 
@@ -227,5 +251,42 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
             report.items(),
             Seconds(report.seconds_per_item()),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_what_threads_waited_for_longest() {
+        // Of ten seconds eight were in calls.
+        let time = TimeUse { total: 10.0, calls: 8.0, memory: 0.0, sink: 0.0, input: 0.0, ends: 0.0 };
+        let found = |time, threads| Found {
+            time,
+            threads,
+            waits: false,
+            has_more_threads_than_cores: false,
+            was_faster_alone: false,
+        };
+        let losses = [
+            (Bottleneck::Memory, TimeUse { memory: 2.0, ..time }),
+            (Bottleneck::Sink, TimeUse { sink: 2.0, ..time }),
+            (Bottleneck::Input, TimeUse { input: 2.0, ..time }),
+            (Bottleneck::Input, TimeUse { input: 1.2, sink: 0.8, ..time }),
+            (Bottleneck::LastItems, TimeUse { ends: 2.0, ..time }),
+            (Bottleneck::Handling, time),
+            (Bottleneck::Cores, TimeUse { calls: 10.0, ..time }),
+        ];
+        for (bottleneck, time) in losses {
+            assert_eq!(found(time, 2).bottleneck(), bottleneck, "{time:?}");
+            // On one thread calls take most of the time, whatever else does.
+            assert_eq!(found(time, 1).bottleneck(), Bottleneck::CallingThread, "{time:?}");
+        }
+        assert_eq!(found(TimeUse { calls: 4.0, sink: 6.0, ..time }, 1).bottleneck(), Bottleneck::Sink);
+        let waited = Found { waits: true, ..found(TimeUse { calls: 10.0, ..time }, 2) };
+        assert_eq!(waited.bottleneck(), Bottleneck::Waiting);
+        let alone = Found { was_faster_alone: true, ..found(time, 2) };
+        assert_eq!(alone.bottleneck(), Bottleneck::CallingThread);
     }
 }
