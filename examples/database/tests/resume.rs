@@ -97,18 +97,24 @@ fn ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on() {
     use std::io::{BufRead, BufReader, Read};
     use std::process::Stdio;
 
-    let database = Database::new("interrupted");
-    let mut child = database.example().arg("--slow").stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let mut printed = String::new();
-    // With 10 ms for each row it can't be near its end when the first batch of 64 is stored.
-    while !printed.contains(" maps stored") {
-        assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
-    }
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    lines.read_to_string(&mut printed).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{printed}");
+    let interrupted = || {
+        let database = Database::new("interrupted");
+        let mut child = database.example().arg("--slow").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut printed = String::new();
+        while !printed.contains(" maps stored") {
+            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
+        }
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        lines.read_to_string(&mut printed).unwrap();
+        let code = child.wait().unwrap().code();
+        // A signal that comes when all is done says nothing. With 10 ms for each row it hardly does, but
+        // a busy machine may keep this process from sending it for so long.
+        let is_late = code == Some(0) && printed.contains("finished: ");
+        assert!(is_late || (kill.success() && code == Some(130)), "{printed}");
+        (!is_late).then_some((database, printed))
+    };
+    let (database, printed) = (0..100).find_map(|_| interrupted()).expect("no signal came in time");
     assert!(printed.contains("stopped by Ctrl-C"), "{printed}");
 
     // All that is done has a map or is told, in the rows' order and none left out.
