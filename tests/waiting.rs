@@ -101,7 +101,7 @@ fn every_terminal_finds_threads_for_a_function_that_waits() {
         }),
         ("into_iter", |run| assert!(run.into_iter().enumerate().all(|(index, x)| index == x))),
         ("unordered", |run| {
-            let seen: HashSet<_> = run.unordered().map(|(index, x)| (index, x)).collect();
+            let seen: HashSet<_> = run.unordered().collect();
             assert!((0..seen.len()).all(|index| seen.contains(&(index, index))));
         }),
     ];
