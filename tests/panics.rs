@@ -120,7 +120,9 @@ fn panics_of_sink_and_input_pass_through() {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let run = process_in_batches(call, 0..1_000).threads(threads).batch_size(10);
             run.for_each_batch(|batch| {
-                if batch.first_index() == 500 {
+                // Nobody knows what these results own. Where a busy machine has calls take longer,
+                // they may own more, and a batch closes early.
+                if batch.indices().any(|index| index == 500) {
                     std::panic::panic_any(MyPayload(500));
                 }
             })
