@@ -268,7 +268,9 @@ fn the_time_between_two_parts_of_a_run_is_none_of_its() {
     let token = CancelToken::new();
     let make = |_: u32| clock.run(milliseconds(2));
     let run = process_in_batches(make, 0..60).threads(2).batch_size(5).cancel_token(&token);
+    let mut before = 0;
     let partial = run.for_each_batch_partial(|batch| {
+        before += batch.len();
         if batch.first_index() >= 20 {
             token.cancel();
         }
@@ -277,8 +279,9 @@ fn the_time_between_two_parts_of_a_run_is_none_of_its() {
     clock.pass(Duration::from_secs(3600));
     let report = rest.cancel_token(&CancelToken::new()).for_each_batch(|_| ()).unwrap();
     check(&report);
-    assert_eq!(report.items(), 60);
-    assert_seconds(report.seconds(), 0.12);
+    assert_eq!(report.items(), 60 - before);
+    // All calls of the whole run take as long.
+    assert!(report.seconds() <= 0.12 + 1e-9, "{}", report.explain());
     assert!(report.time_use().total() <= 0.24 + 1e-9, "{}", report.explain());
 }
 

@@ -119,6 +119,11 @@ impl Conductor<'_> {
                 if let Some(flow) = self.handed_over(self.control.in_sink(|| line.hand_over(finished))) {
                     return Ok(flow);
                 }
+                // With a slow sink there may always be results, and nobody who looks around.
+                if self.work.interrupts.now().is_some() {
+                    break;
+                }
+                self.look_whether_slower();
             }
             self.control.look_for(line.outlet.collects());
             if let Some(interrupt) = self.work.interrupts.now() {
@@ -134,9 +139,7 @@ impl Conductor<'_> {
                 continue;
             }
             self.feed(line, self.control.most_pulls(), start_job);
-            if self.slower.is_none() && self.is_slower() {
-                self.control.end_input();
-            }
+            self.look_whether_slower();
             let fed = line.ended() || self.control.limit() != usize::MAX || self.slower.is_some();
             if fed && self.control.is_drained() {
                 if self.slower.is_some() && !line.ended() {
@@ -234,7 +237,13 @@ impl Conductor<'_> {
         start_jobs();
     }
 
-    /// Looks whether the calling thread alone would be faster.
+    /// Takes no further items if the calling thread alone would be faster.
+    fn look_whether_slower(&mut self) {
+        if self.slower.is_none() && self.is_slower() {
+            self.control.end_input();
+        }
+    }
+
     fn is_slower(&mut self) -> bool {
         if let Some(pace) = &mut self.pace {
             let state = self.control.state();
