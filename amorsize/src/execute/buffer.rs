@@ -895,26 +895,27 @@ impl<T, R> Types<T, R> {
         let items = &mut chunk.items;
         let most = items.prepare(self.mark, most, input.size_hint().1);
         let start = items.block.places.cast::<T>();
-        let mut look_at = asks.begin(most, way);
-        let mut filled = Counted { count: 0, out: &mut items.end };
-        let mut has_ended = false;
-        while filled.count < most {
-            let Some(item) = input.next() else {
-                has_ended = true;
-                break;
-            };
-            // SAFETY: `count < most <= capacity`, the place holds nothing yet, and the mark shows that it is one for a `T`.
-            unsafe { start.wrapping_add(filled.count).write(item) };
-            filled.count += 1;
-            if filled.count == look_at {
-                match asks.look(filled.count, most, way) {
-                    Some(next) => look_at = next,
-                    None => break,
+        let mut goal = asks.begin(most, way).min(most);
+        loop {
+            let mut filled = Counted { count: items.end, out: &mut items.end };
+            // Nothing else in this loop: for items that take a nanosecond it would be twice as long.
+            while filled.count < goal {
+                let Some(item) = input.next() else { break };
+                // SAFETY: `count < goal <= most <= capacity`, the place holds nothing yet, and the mark shows that it is one
+                // for a `T`.
+                unsafe { start.wrapping_add(filled.count).write(item) };
+                filled.count += 1;
+            }
+            drop(filled);
+            let has_ended = items.end < goal;
+            match asks.look(items.end, most, way).filter(|_| !has_ended) {
+                Some(next) => goal = next.min(most),
+                None => {
+                    asks.end();
+                    return has_ended;
                 }
             }
         }
-        asks.end();
-        has_ended
     }
 
     /// The waiting items of a chunk that are written.
