@@ -164,6 +164,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// four numbers are kept for further runs, and others end when no run uses them. Calls are on no other threads then, but for the
     /// first ones, which are on the calling thread.
     ///
+    /// Few items, up to four for each thread, don't wait for the first call: two start together, and all threads have one as soon as
+    /// those are seen to do nothing but wait. Nothing is known of their memory then; a smaller number, or
+    /// [`in_flight`](Self::in_flight), bounds it.
+    ///
     /// By default the run uses the pool that it is called in, or rayon's global one, as far as the plan finds it worthwhile: no more
     /// threads than can run at a time, which is the size of the pool, the cores that the process may use (by its affinity mask) or
     /// its share of their time (by a quota of its cgroup), whichever is least.
@@ -469,7 +473,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     ///
     /// # Errors
     ///
-    /// When an option was given a value that it does not take.
+    /// When an option was given a value that it does not take; when a token was cancelled or a deadline passed during the sample. A
+    /// `timeout` counts from here on. What was sampled stays in the run.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the function, of the input, or of a `heap_size`. The items that were taken before it stay in the run.
     ///
     /// # Examples
     ///
