@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,15 +49,6 @@ fn a_question_that_waits_for_the_last_answer_is_answered() {
 }
 
 #[test]
-fn so_is_it_where_nobody_said_how_large_batches_are() {
-    let answered = interview(QUESTIONS, |questions, answers| {
-        let run = process_in_batches(next, questions);
-        run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
-    });
-    assert_eq!(answered, QUESTIONS);
-}
-
-#[test]
 fn with_one_in_flight_it_is_however_long_calls_take() {
     let answered = interview(20, |questions, answers| {
         let long = |question: u64| {
@@ -84,7 +76,7 @@ fn so_is_it_by_an_iterator() {
 #[test]
 fn so_is_it_with_a_sample_of_one() {
     let answered = interview(QUESTIONS, |questions, answers| {
-        let mut run = process_in_batches(next, questions).sample_size(1);
+        let mut run = process_in_batches(next, questions).sample_size(1).batch_size(1);
         run.plan().unwrap();
         run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
     });
@@ -95,7 +87,7 @@ fn so_is_it_with_a_sample_of_one() {
 fn so_is_it_where_errors_have_a_policy() {
     let answered = interview(QUESTIONS, |questions, answers| {
         let run = process_in_batches(|question| Ok::<u64, String>(question + 1), questions);
-        let run = run.on_error(amorsize::on_error::Skip);
+        let run = run.on_error(amorsize::on_error::Skip).batch_size(1);
         run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
     });
     assert_eq!(answered, QUESTIONS);
@@ -210,6 +202,28 @@ fn a_token_is_heeded_between_two_items() {
 }
 
 #[test]
+fn a_timeout_counts_by_every_terminal() {
+    let run = || process_in_batches(next, slow_forever()).timeout(Duration::from_millis(60));
+    let mut results = run().into_iter();
+    results.by_ref().for_each(drop);
+    assert!(results.error().unwrap().is_timed_out());
+    let mut results = run().unordered();
+    results.by_ref().for_each(drop);
+    assert!(results.error().unwrap().is_timed_out());
+    assert!(run().collect::<Vec<_>>().unwrap_err().is_timed_out());
+    assert!(run().for_each_batch(|_| ()).unwrap_err().is_timed_out());
+    let skipping = || process_in_batches(Ok::<u64, String>, slow_forever()).timeout(Duration::from_millis(60));
+    assert_eq!(skipping().on_error(amorsize::on_error::Skip).unordered().filter(|_| false).count(), 0);
+}
+
+fn slow_forever() -> impl Iterator<Item = u64> {
+    std::iter::repeat_with(|| {
+        thread::sleep(Duration::from_millis(1));
+        1
+    })
+}
+
+#[test]
 fn a_plan_heeds_the_timeout() {
     let asked = RefCell::default();
     let run = process_in_batches(next, slow(&asked, Duration::from_millis(5)));
@@ -229,6 +243,57 @@ fn a_sample_of_an_endless_input_ends() {
     let mut run = process_in_batches(next, 0..).sample_size(usize::MAX);
     run.plan().unwrap();
     assert_eq!(run.into_iter().take(100_000).sum::<u64>(), (1..=100_000).sum::<u64>());
+}
+
+/// Pages to come, and how many were given and are not done.
+#[derive(Default)]
+struct Frontier {
+    pages: Mutex<(VecDeque<u64>, usize)>,
+    changed: Condvar,
+}
+
+impl Frontier {
+    fn next(&self) -> Option<u64> {
+        let pages = self.pages.lock().unwrap();
+        let waits = |(queue, under_way): &mut (VecDeque<u64>, usize)| queue.is_empty() && *under_way > 0;
+        let mut pages = self.changed.wait_while(pages, waits).unwrap();
+        let page = pages.0.pop_front()?;
+        pages.1 += 1;
+        Some(page)
+    }
+
+    fn done(&self, leads_to: impl IntoIterator<Item = u64>) {
+        let mut pages = self.pages.lock().unwrap();
+        pages.0.extend(leads_to);
+        pages.1 -= 1;
+        self.changed.notify_all();
+    }
+}
+
+#[test]
+fn a_frontier_that_the_function_fills_is_crawled_to_its_end_whatever_calls_take() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        for (micros, in_flight) in
+            [(0, 1), (0, 4), (0, 64), (20, 8), (20, 64), (200, 64), (2_000, 2), (2_000, 16), (25_000, 16)]
+        {
+            let pages = if micros > 10_000 { 100 } else { 1_000 };
+            let frontier = Frontier::default();
+            frontier.pages.lock().unwrap().0.push_back(1);
+            let visit = |page: u64| {
+                if micros > 0 {
+                    thread::sleep(Duration::from_micros(micros));
+                }
+                frontier.done([2 * page, 2 * page + 1].into_iter().filter(|&page| page < pages));
+            };
+            let mut seen = 0;
+            let run = process_in_batches(visit, std::iter::from_fn(|| frontier.next())).in_flight(in_flight);
+            run.for_each_batch(|batch| seen += batch.len() as u64).unwrap();
+            assert_eq!(seen, pages - 1);
+        }
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(3 * HANGS).expect("the frontier is crawled");
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Core {
         }
         self.begun = true;
         let (least, _) = input.size_hint();
-        self.stock.asks.begin_run(least, self.engine.options().batch_items());
+        self.stock.asks.begin_run(least);
         let name = self.options().name();
         if let Some(callback) = self.callback.take().or_else(|| self.options().callback()) {
             self.engine.set_teller(Some(Teller::new(callback, name, self.stages.clone())));
@@ -232,6 +232,10 @@ impl Core {
         outlet: &mut dyn Outlet,
     ) -> Result<Flow, Ended> {
         self.begin(input);
+        self.tools.interrupts.begin();
+        let options = self.engine.options();
+        let gives_each = options.batch_items() == Some(1) || outlet.gives_each();
+        self.stock.asks.set_gives_each(gives_each, options.in_flight_items().is_some());
         let _entered = self.tools.span.enter();
         if let Some(plan) = self.engine.plan() {
             outlet.set_batch_size(plan.batch_size());

@@ -5,8 +5,8 @@
 //! question when it has the answer to the last one. Nobody can tell before if `next()` will wait. So
 //! an input that was seen to wait is asked one by one, and whatever was taken is started, and whatever
 //! is ready is handed over, before it is asked again. An input that doesn't know if there is another
-//! item is treated like that from the beginning: for its first items, and as long as its calls are so
-//! short that the calling thread makes them by itself.
+//! item is treated like that for its first items; and where each result goes out by itself, for all
+//! items that the calling thread runs.
 
 use std::time::{Duration, Instant};
 
@@ -55,8 +55,12 @@ const TIMED_ONE_IN: u32 = 8;
 pub(crate) struct Asks {
     /// The input says that it may have no further item.
     is_open: bool,
-    /// Results wait for batches of a size that was asked for.
-    fills_batches: bool,
+    /// Each result goes out by itself, as by an iterator.
+    gives_each: bool,
+    /// No more than some items may be in flight: the input may depend on the results of the others.
+    is_bounded: bool,
+    /// An ask was timed.
+    has_asked: bool,
     /// Asks that are still made one by one.
     single: u32,
     /// True if results are handed over before the next ask.
@@ -88,14 +92,22 @@ struct Fill {
 }
 
 impl Asks {
-    /// Begins to ask an input that says it has `least` items at least, for batches of a size that was
-    /// `asked` for or not.
-    pub(crate) fn begin_run(&mut self, least: usize, asked: Option<usize>) {
+    /// Begins to ask an input that says it has `least` items at least.
+    pub(crate) fn begin_run(&mut self, least: usize) {
         self.is_open = least == 0;
-        self.fills_batches = asked.is_some_and(|items| items > 1);
         if self.is_open {
             (self.single, self.hands_over) = (QUICK_IN_A_ROW, true);
         }
+    }
+
+    /// Sets if each result goes out by itself, and if the items in flight are bounded.
+    pub(crate) fn set_gives_each(&mut self, gives_each: bool, is_bounded: bool) {
+        (self.gives_each, self.is_bounded) = (gives_each || is_bounded, is_bounded);
+    }
+
+    /// True if the calling thread asks for each item of its own by itself.
+    pub(crate) fn are_single(&self) -> bool {
+        self.single > 0 || (self.is_open && self.gives_each)
     }
 
     /// True if calls are so long that they are made while the input is asked. Items that were waited
@@ -103,7 +115,8 @@ impl Asks {
     /// result; then to ask for the next one before the call has ended is to wait for ever. With calls
     /// of a millisecond and more that is risked, because so much time is lost otherwise.
     pub(crate) fn may_overlap(&self) -> bool {
-        !self.is_open || self.long_calls >= LONG_CALLS
+        let is_quick = self.single == 0 && !self.gives_each;
+        !self.is_open || is_quick || self.long_calls >= LONG_CALLS
     }
 
     /// Notes how many `seconds` a call took that the calling thread made.
@@ -120,8 +133,7 @@ impl Asks {
     /// True if whatever is ready is to be handed over before the input is asked again. `inline` is for
     /// a run that the calling thread makes by itself.
     pub(crate) fn hand_over_first(&self, inline: bool) -> bool {
-        let each = inline && self.is_open && !self.fills_batches;
-        each || self.hands_over || self.held >= HELD_SECONDS
+        (inline && self.is_open && self.gives_each) || self.hands_over || self.held >= HELD_SECONDS
     }
 
     /// True if the input was seen to wait, or may, and is asked one by one for that.
@@ -139,6 +151,11 @@ impl Asks {
         self.held = 0.0;
     }
 
+    /// True if one item is taken at a time, however quickly they come.
+    fn is_each(&self, way: Way) -> bool {
+        self.is_open && if way == Way::Worker { self.is_bounded } else { self.gives_each }
+    }
+
     /// True if the next ask of those that are made one by one is to be timed.
     fn is_timed(&mut self) -> bool {
         if self.untimed + 1 < TIMED_ONE_IN {
@@ -153,27 +170,26 @@ impl Asks {
     #[inline]
     pub(super) fn begin(&mut self, most: usize, way: Way) -> usize {
         self.seconds = 0.0;
-        if way == (Way::Inline { timed: false }) && !self.is_open && self.single == 0 {
+        if way == (Way::Inline { timed: false }) && !self.is_open && self.single == 0 && self.has_asked {
             self.hands_over = false;
             return most;
         }
-        self.begin_timed(most, way)
+        self.begin_timed(way)
     }
 
     #[inline(never)]
-    fn begin_timed(&mut self, most: usize, way: Way) -> usize {
+    fn begin_timed(&mut self, way: Way) -> usize {
+        self.has_asked = true;
         if self.single == 0 {
             self.hands_over = false;
-            let is_timed = match way {
-                Way::Inline { .. } if self.is_open => self.is_timed(),
-                Way::Inline { timed } => timed,
-                Way::Worker => true,
-            };
-            if !is_timed {
-                return if self.is_open { 1 } else { most };
+            if self.is_each(way) && !self.is_timed() {
+                return 1;
             }
         }
-        let switches = if self.single > 0 && self.closely { system_calls::voluntary_switches() } else { None };
+        // Of cheap items, and of the first one, it would show.
+        let is_cheap = self.single == 0 && matches!(way, Way::Inline { timed: false });
+        let is_quick = self.single > 0 && !self.closely;
+        let switches = if is_cheap || is_quick { None } else { system_calls::voluntary_switches() };
         let now = Instant::now();
         self.fill = Some(Fill { begun: now, looked: now, taken: 0, switches });
         1
@@ -201,12 +217,11 @@ impl Asks {
         let expected = Duration::from_secs_f64((self.pace * items as f64).min(LONGEST.as_secs_f64()));
         let is_late = took > expected + LATE;
         if is_late {
-            // The next ones tell if it waits.
-            (self.single, self.closely) = (QUICK_IN_A_ROW, true);
+            let slept = fill.switches.map_or(took >= LONGEST, slept_since);
+            (self.single, self.closely, self.hands_over, self.slept) = (QUICK_IN_A_ROW, true, slept, slept);
         }
         self.note_pace(took, items);
-        let one_by_one = self.is_open && way != Way::Worker;
-        if is_late || one_by_one || taken >= most || total >= LONGEST {
+        if is_late || self.is_each(way) || taken >= most || total >= LONGEST {
             return None;
         }
         let (step, longest) = if self.is_open { (taken, BETWEEN_LOOKS) } else { (15 * taken, BETWEEN_LOOKS_AT_MOST) };

@@ -172,7 +172,7 @@ impl Engine {
         let is_sample = self.learned.items < self.options.sample_items();
         let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
         // What an input and a sink take that wait for each other is not to pass for the calls' time.
-        let timed = count as f64 * self.pace > apart || line.may_wait();
+        let timed = count as f64 * self.pace > apart || line.asks_are_single();
         let (mut done, mut stretch, mut accepted) = self.inline_part(line, count, timed, measured);
         let is_few = self.alone.is_faster() && alone::fills_memory(&self.learned);
         if is_few && measured.is_none() && self.resident.is_none() {
@@ -208,7 +208,9 @@ impl Engine {
             self.item_bound = bound(seconds / stretch.items.max(1) as f64);
         }
         self.learned.add(stretch);
-        line.note_calls(&stretch);
+        if timed {
+            line.note_calls(&stretch);
+        }
         let least = if timed { stretch.seconds } else { (stretch.seconds - STRETCH_SECONDS).max(0.0) };
         self.pace = least / stretch.items.max(1) as f64;
         // Nothing is decided sooner because the input waits.
@@ -228,7 +230,7 @@ impl Engine {
                 _ => discard(payload),
             }
         }
-        self.stretch = self.next_stretch();
+        self.stretch = if line.asks_are_single() { 1 } else { self.next_stretch() };
         Ok(accepted)
     }
 

@@ -76,6 +76,11 @@ pub(crate) trait Outlet {
         false
     }
 
+    /// True if each result goes out by itself.
+    fn gives_each(&self) -> bool {
+        false
+    }
+
     /// Sets the items per batch that the plan found.
     fn set_batch_size(&mut self, _items: usize) {}
 
@@ -465,6 +470,11 @@ impl Line<'_> {
     /// True if results are held back that are to be handed over before the input is asked again.
     pub(crate) fn is_to_flush(&self, inline: bool) -> bool {
         self.stock.asks.hand_over_first(inline) && self.stock.held_items() == 0 && self.outlet.holds()
+    }
+
+    /// True if the calling thread asks for each item of its own by itself.
+    pub(crate) fn asks_are_single(&self) -> bool {
+        self.stock.asks.are_single()
     }
 
     /// Notes how long calls took that the calling thread made.
