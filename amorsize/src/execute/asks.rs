@@ -16,6 +16,9 @@ use crate::system_calls;
 /// So many quick asks in a row show that an input does not wait now. With fewer, items that had come
 /// while the calling thread did something else would pass for an input that never waits.
 const QUICK_IN_A_ROW: u32 = 16;
+/// Of an input that was waited for it takes so many: while the sink was busy some may have come, and
+/// then it may wait again. A sink that is slower than the input has more to catch up with.
+const QUICK_AFTER_SLEEP: u32 = 64;
 /// An item that comes within this time was not waited for: a thread that sleeps takes 5 us to wake,
 /// and to read the next block of a file takes less.
 const QUICK: Duration = Duration::from_micros(2);
@@ -218,7 +221,8 @@ impl Asks {
         let is_late = took > expected + LATE;
         if is_late {
             let slept = fill.switches.map_or(took >= LONGEST, slept_since);
-            (self.single, self.closely, self.hands_over, self.slept) = (QUICK_IN_A_ROW, true, slept, slept);
+            let single = if slept { QUICK_AFTER_SLEEP } else { QUICK_IN_A_ROW };
+            (self.single, self.closely, self.hands_over, self.slept) = (single, true, slept, slept);
         }
         self.note_pace(took, items);
         if is_late || self.is_each(way) || taken >= most || total >= LONGEST {
@@ -238,7 +242,7 @@ impl Asks {
     /// Notes what an ask came to that was made by itself.
     fn note_single(&mut self, took: Duration, slept: bool) {
         if slept {
-            (self.single, self.hands_over, self.slept) = (QUICK_IN_A_ROW, true, true);
+            (self.single, self.hands_over, self.slept) = (QUICK_AFTER_SLEEP, true, true);
         } else {
             // An input that computes can't wait for results.
             self.hands_over &= took < QUICK;
