@@ -18,7 +18,7 @@
 //! before, so they must never take all credit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
 use super::climb::Climb;
@@ -29,7 +29,6 @@ use crate::failure::{Panics, Payload, discard};
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
 use crate::memory::tracking;
-use crate::memory::watch::LOOK;
 use crate::memory::working::Bounds;
 use crate::plan::{Situation, chunk_items};
 use crate::sample::Learned;
@@ -39,9 +38,6 @@ use crate::time_use::TimeUse;
 
 /// Where a chunk is kept.
 pub(crate) type ChunkId = usize;
-
-/// The caller waits no longer for a result before it asks an input: so long it heeds no interrupt.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Stands for the item of a panic that no call made.
 pub(super) const NO_ITEM: usize = usize::MAX;
@@ -539,47 +535,6 @@ impl Control {
             needed: state.expected() + state.learned.measured_working(),
             waiting: state.queued,
         }
-    }
-
-    /// Sleeps until there is something for the caller to do, or for `most`. `wanted_items` fill its batch, and `holds` says
-    /// that the batch is not empty.
-    pub(crate) fn wait(&self, wanted_items: usize, holds: bool, most: Duration) {
-        let mut state = self.state();
-        state.wanted_items = state.wanted(wanted_items);
-        state.caller_holds = holds;
-        // Where calls may need much memory, its growth is followed.
-        let most = if state.bounds.is_bounded() { most.min(LOOK) } else { most };
-        if !state.caller_is_needed(self.limit()) {
-            drop(self.caller.wait_timeout(state, most));
-        }
-    }
-
-    /// Waits for results of calls that are expected to end before an input that may wait gives its next
-    /// item, which takes `pace` seconds. Says if there are results to hand over.
-    pub(crate) fn wait_for_result(&self, pace: f64) -> bool {
-        let mut state = self.state();
-        if state.learned.recent_seconds() >= pace {
-            return state.has_ready();
-        }
-        // A call that takes longer than those before does not keep the input from being asked.
-        let until = now() + Duration::from_secs_f64(pace).min(LONGEST_WAIT);
-        while !state.has_ready() && state.queued + state.running_items > 0 {
-            let left = until.saturating_duration_since(now());
-            if left.is_zero() {
-                break;
-            }
-            state.wanted_items = 1;
-            state = self.caller.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.has_ready()
-    }
-
-    /// Whether the caller has something to do, for one that does not sleep.
-    pub(crate) fn needs_caller(&self, wanted_items: usize, holds: bool) -> bool {
-        let mut state = self.state();
-        state.wanted_items = state.wanted(wanted_items);
-        state.caller_holds = holds;
-        state.caller_is_needed(self.limit())
     }
 
     /// Believes what resident memory says of the bytes per item. Results that are kept to the end hold all of it, whatever was

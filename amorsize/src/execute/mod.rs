@@ -2,8 +2,8 @@
 //!
 //! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
 //! `indexed` items that workers write down themselves, `pages` when the memory of results is backed, `control` what the calling thread
-//! asks and tells of a run on threads, `state` where that stands and what follows, `jobs` what workers do with it, `climb` on how many
-//! threads, `alone` whether on any, `lookout` who looks at it, `account` what threads wait for, `pool` the threads, `conductor` the
+//! asks and tells of a run on threads, `state` where that stands and what follows, `jobs` what workers do with it, `sleeping` how
+//! the calling thread waits for them, `asks` when and for how many items it asks the input, `climb` on how many threads, `alone` whether on any, `lookout` who looks at it, `account` what threads wait for, `pool` the threads, `conductor` the
 //! calling thread beside them. This file drives them, with `sampling` and `together` before a plan that is asked for, `inline` on the
 //! calling thread, and `telling` of what goes on. All but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever
 //! the function.
@@ -33,6 +33,7 @@ mod pages;
 pub(crate) mod pool;
 mod resident;
 mod sampling;
+mod sleeping;
 pub(crate) mod stages;
 mod state;
 mod telling;
