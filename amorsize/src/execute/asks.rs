@@ -11,6 +11,7 @@
 use std::time::{Duration, Instant};
 
 use super::line::Way;
+use crate::sync::now;
 use crate::system_calls;
 
 /// So many quick asks in a row show that an input does not wait now. With fewer, items that had come
@@ -193,7 +194,7 @@ impl Asks {
         let is_cheap = self.single == 0 && matches!(way, Way::Inline { timed: false });
         let is_quick = self.single > 0 && !self.closely;
         let switches = if is_cheap || is_quick { None } else { system_calls::voluntary_switches() };
-        let now = Instant::now();
+        let now = now();
         self.fill = Some(Fill { begun: now, looked: now, taken: 0, switches });
         1
     }
@@ -207,7 +208,7 @@ impl Asks {
     #[inline(never)]
     fn look_at_clock(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
         let fill = self.fill.as_mut()?;
-        let now = Instant::now();
+        let now = now();
         let (took, items) = (now - fill.looked, taken - fill.taken);
         (fill.looked, fill.taken) = (now, taken);
         let total = now - fill.begun;
@@ -256,7 +257,7 @@ impl Asks {
     #[inline]
     pub(super) fn end(&mut self) {
         if let Some(fill) = self.fill.take() {
-            self.seconds = fill.begun.elapsed().as_secs_f64();
+            self.seconds = (now() - fill.begun).as_secs_f64();
             self.held += self.seconds;
         }
     }
