@@ -62,6 +62,28 @@ fn with_one_in_flight_it_is_however_long_calls_take() {
 }
 
 #[test]
+fn so_is_it_whatever_calls_take_where_each_result_goes_out_by_itself() {
+    for (micros, count) in [(5, 2_000), (20, 2_000), (300, 500), (3_000, 100), (30_000, 20)] {
+        let call = move |question: u64| {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_micros(micros) {
+                std::hint::spin_loop();
+            }
+            question + 1
+        };
+        let answered = interview(count, move |questions, answers| {
+            let run = process_in_batches(call, questions).batch_size(1);
+            run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
+        });
+        assert_eq!(answered, count);
+        let answered = interview(count, move |questions, answers| {
+            process_in_batches(call, questions).into_iter().for_each(|answer| answers.send(answer).unwrap());
+        });
+        assert_eq!(answered, count);
+    }
+}
+
+#[test]
 fn so_is_it_by_an_iterator() {
     let answered = interview(QUESTIONS, |questions, answers| {
         process_in_batches(next, questions).into_iter().for_each(|answer| answers.send(answer).unwrap());
@@ -243,6 +265,25 @@ fn a_sample_of_an_endless_input_ends() {
     let mut run = process_in_batches(next, 0..).sample_size(usize::MAX);
     run.plan().unwrap();
     assert_eq!(run.into_iter().take(100_000).sum::<u64>(), (1..=100_000).sum::<u64>());
+}
+
+#[test]
+fn a_token_is_heeded_while_a_slow_sink_has_what_was_made_before() {
+    for (batch_size, threads) in [(1, 1), (10, 1), (10, 2), (100, 2)] {
+        let token = CancelToken::new();
+        let mut after = 0;
+        let run = process_in_batches(|item: u64| item, 0..1_000_000).batch_size(batch_size).threads(threads);
+        let error = run.cancel_token(&token).for_each_batch(|_| {
+            thread::sleep(Duration::from_millis(2));
+            after += usize::from(token.is_cancelled());
+            if after == 0 {
+                token.cancel();
+            }
+        });
+        assert!(error.unwrap_err().is_cancelled());
+        // Of a sink that nothing is known of there may be as many as the first stretch has.
+        assert!(after <= 200, "{after} more batches of {batch_size} on {threads} threads");
+    }
 }
 
 /// Pages to come, and how many were given and are not done.

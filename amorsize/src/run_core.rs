@@ -25,9 +25,9 @@ use crate::verbose::Verbose;
 /// So many bytes of results fit any budget that was not stated in bytes.
 const SMALL: usize = 1 << 20;
 
-/// An input that says it has no end is believed after so many items: calls that take a nanosecond make
-/// them in less than a millisecond.
-const ENDLESS: usize = 1 << 16;
+/// An input that says it has no end is believed after so many items, which take some tenths of a second at least where calls
+/// are cheap: one that is wrong about it seldom has as many.
+const ENDLESS: usize = 1 << 24;
 
 /// What of a run goes into another one that it is to be a part of.
 pub(crate) struct CoreParts {

@@ -40,16 +40,22 @@ const SECONDS_BETWEEN_LOOKS: f64 = 1e-4;
 /// that takes a millisecond for each batch is then busy for a hundredth of the time.
 const HELD_SECONDS: f64 = 0.1;
 /// Calls that take this long, in seconds, are made while an input is asked that gives its items quickly:
-/// a thread that waits for a result looks for it for as long before it goes to sleep, and if it sleeps
-/// its items don't come quickly.
-const LONG: f64 = 5e-6;
-/// They also take so many times as long as the input takes for an item; others gain little by threads.
+/// a thread that waits for a result looks for it for some ten microseconds before it goes to sleep, and
+/// if it sleeps its items don't come quickly.
+const LONG: f64 = 50e-6;
+/// Beside calls that take this long, in seconds, it does not show that each ask is timed.
+const CHEAP: f64 = 10e-6;
+/// Calls that are made meanwhile also take so many times as long as the input takes for an item; others
+/// gain little by threads.
 const TIMES_PACE: f64 = 4.0;
 /// So many more long calls than others show that calls are long: during some other programs may have
 /// had the core.
 const LONG_CALLS: u32 = 16;
-/// One that takes this long, in seconds, shows it by itself: for so long a busy core is not taken away.
-const CERTAINLY_LONG: f64 = 20e-3;
+/// One that takes this long, in seconds, counts for four: it is seldom that a core is not given back
+/// for so long.
+const VERY_LONG: f64 = 20e-3;
+/// If of the last asks so many more waited than not, the input waits for each result that goes out.
+const WAITS_FOR_EACH: u32 = 4;
 /// Of asks that are made one by one, one in so many is timed while they are quick: two
 /// looks at the clock take 46 ns, and an ask with all that follows 200.
 const TIMED_ONE_IN: u32 = 8;
@@ -75,6 +81,10 @@ pub(crate) struct Asks {
     slept: bool,
     /// Asks since one was timed.
     untimed: u32,
+    /// Asks that waited, less those that did not, up to twice `WAITS_FOR_EACH`.
+    waited: u32,
+    /// Seconds of the last call.
+    call: f64,
     /// Long calls, less those that were not.
     long_calls: u32,
     /// Seconds that an item takes to come, of late.
@@ -120,17 +130,19 @@ impl Asks {
     /// of a millisecond and more that is risked, because so much time is lost otherwise.
     pub(crate) fn may_overlap(&self) -> bool {
         let is_quick = self.single == 0 && !self.gives_each;
-        !self.is_open || is_quick || self.long_calls >= LONG_CALLS
+        let waits_for_each = self.gives_each && self.waited >= WAITS_FOR_EACH;
+        !self.is_open || is_quick || (self.long_calls >= LONG_CALLS && !waits_for_each)
     }
 
     /// Notes how many `seconds` a call took that the calling thread made.
     pub(crate) fn note_call(&mut self, seconds: f64) {
+        self.call = seconds;
         let least = if self.slept { LONGEST.as_secs_f64() } else { LONG.max(TIMES_PACE * self.pace) };
-        let is_long = seconds >= least;
-        self.long_calls = match is_long {
-            true if seconds >= CERTAINLY_LONG => LONG_CALLS,
-            true => (self.long_calls + 1).min(LONG_CALLS),
-            false => self.long_calls.saturating_sub(1),
+        self.long_calls = if seconds >= least {
+            let weight = if seconds >= VERY_LONG { 4 } else { 1 };
+            (self.long_calls + weight).min(LONG_CALLS)
+        } else {
+            self.long_calls.saturating_sub(1)
         };
     }
 
@@ -186,13 +198,13 @@ impl Asks {
         self.has_asked = true;
         if self.single == 0 {
             self.hands_over = false;
-            if self.is_each(way) && !self.is_timed() {
+            if self.is_each(way) && self.call < CHEAP && !self.is_timed() {
                 return 1;
             }
         }
         // Of cheap items, and of the first one, it would show.
         let is_cheap = self.single == 0 && matches!(way, Way::Inline { timed: false });
-        let is_quick = self.single > 0 && !self.closely;
+        let is_quick = (self.single > 0 || self.is_each(way)) && !self.closely;
         let switches = if is_cheap || is_quick { None } else { system_calls::voluntary_switches() };
         let now = now();
         self.fill = Some(Fill { begun: now, looked: now, taken: 0, switches });
@@ -207,12 +219,13 @@ impl Asks {
 
     #[inline(never)]
     fn look_at_clock(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
+        let is_each = self.is_each(way);
         let fill = self.fill.as_mut()?;
         let now = now();
         let (took, items) = (now - fill.looked, taken - fill.taken);
         (fill.looked, fill.taken) = (now, taken);
         let total = now - fill.begun;
-        if self.single > 0 {
+        if self.single > 0 || is_each {
             let slept = took >= QUICK && fill.switches.map_or(!self.closely || took >= SLEPT, slept_since);
             self.note_single(took, slept);
             self.note_pace(took, items);
@@ -226,7 +239,7 @@ impl Asks {
             (self.single, self.closely, self.hands_over, self.slept) = (single, true, slept, slept);
         }
         self.note_pace(took, items);
-        if is_late || self.is_each(way) || taken >= most || total >= LONGEST {
+        if is_late || taken >= most || total >= LONGEST {
             return None;
         }
         let (step, longest) = if self.is_open { (taken, BETWEEN_LOOKS) } else { (15 * taken, BETWEEN_LOOKS_AT_MOST) };
@@ -242,12 +255,13 @@ impl Asks {
 
     /// Notes what an ask came to that was made by itself.
     fn note_single(&mut self, took: Duration, slept: bool) {
+        self.waited = if slept { (self.waited + 1).min(2 * WAITS_FOR_EACH) } else { self.waited.saturating_sub(1) };
         if slept {
             (self.single, self.hands_over, self.slept) = (QUICK_AFTER_SLEEP, true, true);
         } else {
             // An input that computes can't wait for results.
             self.hands_over &= took < QUICK;
-            self.single -= 1;
+            self.single = self.single.saturating_sub(1);
             self.slept &= self.single > 0;
         }
         self.closely = took >= QUICK || (self.closely && self.single > 0);

@@ -22,6 +22,7 @@ use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
 use super::climb::Climb;
+use super::inline::HANDED_SECONDS;
 use super::line::Accepted;
 use super::lookout::{Lookout, Seen};
 use super::state::{Ending, State, Waiting};
@@ -409,7 +410,8 @@ impl Control {
         // A sample can mislead, so chunks grow by steps.
         state.chunk_size = wanted.min(2 * state.chunk_size).max(1);
         state.adapt_batches();
-        state.chunk_size.min(state.room()).min(state.in_flight_room())
+        let handed_over = (HANDED_SECONDS / state.sink_pace.max(1e-10)) as usize;
+        state.chunk_size.min(handed_over.max(1)).min(state.room()).min(state.in_flight_room())
     }
 
     /// Notes that the input gave its last item.

@@ -44,6 +44,8 @@ const INPUTS_PART: u64 = 4;
 /// stretches of seven. Of items that take 1 us these are fifty, which share the 0.3 us that a stretch costs apart.
 const INPUTS_AT_ONCE: u64 = 2 << 20;
 
+/// What is made at a time is handed over within this time, in seconds, as far as the sink is known.
+pub(super) const HANDED_SECONDS: f64 = 10e-3;
 /// Of more items than this for each thread that is stated, the first call by itself takes less than a fifth of the time.
 const FEW: usize = 4;
 
@@ -295,7 +297,9 @@ impl Engine {
         let most = if alone::fills_memory(&self.learned) { alone::items_at_once(&self.learned) } else { 1 << 16 };
         let inputs = INPUTS_AT_ONCE.min(self.ledger.budget().as_u64() / INPUTS_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(1));
-        let most = most.min(fitting.unwrap_or(usize::MAX)).max(1);
+        // All of them are handed over, whatever comes, before anybody looks for an interrupt.
+        let handed_over = (HANDED_SECONDS / self.learned.handling.max(1e-10)) as usize;
+        let most = most.min(fitting.unwrap_or(usize::MAX)).min(handed_over).max(1);
         (growth * self.stretch).min(in_time as usize).min(self.options.most_in_flight()).clamp(1, most)
     }
 
