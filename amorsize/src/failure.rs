@@ -130,6 +130,33 @@ impl Panicked {
     }
 }
 
+impl Panicked {
+    /// The same message, without the payload: for those who are only told of the panic.
+    fn told(&self) -> Self {
+        Self { message: self.message.clone(), payload: Mutex::new(Box::new(())) }
+    }
+}
+
+impl Failure {
+    /// The same for those who are only told of it. A function that returns no `Result` can only panic.
+    pub(crate) fn told(&self) -> Self {
+        let cause = match &self.cause {
+            Cause::Error(never) => match *never {},
+            Cause::Panic(panic) => Cause::Panic(panic.told()),
+        };
+        Self { item: self.item, cause }
+    }
+
+    /// The same failure among those of a function that can return errors, too.
+    pub(crate) fn among_errors<E>(self) -> Failure<E> {
+        let cause = match self.cause {
+            Cause::Error(never) => match never {},
+            Cause::Panic(panic) => Cause::Panic(panic),
+        };
+        Failure { item: self.item, cause }
+    }
+}
+
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.message() {
@@ -176,12 +203,14 @@ pub struct Failure<E = Infallible> {
 ///
 /// let invert = |x: i32| if x < 0 { Err("below zero") } else { Ok(100 / x) };
 /// let run = process_in_batches(invert, [5, -1, 0]).on_error(Collect).on_panic("collect");
+/// let mut told = Vec::new();
 /// for failure in run.collect::<Vec<_>>()?.failures() {
-///     match failure.cause() {
-///         Cause::Error(error) => assert_eq!((failure.item(), *error), (1, "below zero")),
-///         Cause::Panic(panic) => assert_eq!(panic.message(), Some("attempt to divide by zero")),
-///     }
+///     told.push(match failure.cause() {
+///         Cause::Error(error) => format!("{}: {error}", failure.item()),
+///         Cause::Panic(panic) => format!("{}: {}", failure.item(), panic.message().unwrap_or_default()),
+///     });
 /// }
+/// assert_eq!(told, ["1: below zero", "2: attempt to divide by zero"]);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Debug)]

@@ -71,7 +71,7 @@ impl Handover {
 }
 
 /// What was handed over, for the report.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct HandedOver {
     pub(crate) batches: usize,
     pub(crate) items: usize,

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,7 +23,7 @@ use crate::sink::Buffer;
 /// | [`Each`] | the result as it is |
 /// | [`Stop`] | `Result<T, TryError<E>>`; the first error by input order is the last item |
 /// | [`Skip`] | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
-/// | [`Collect`] | `Result<T, Failure<E>>` |
+/// | [`Collect`] | `Result<T, Failure<E>>`; with `on_panic = "collect"` panics are failures too, in their places |
 ///
 /// # Examples
 ///
@@ -48,7 +49,7 @@ pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
 /// | [`Each`] | `(usize, R)`, the result as it is |
 /// | [`Stop`] | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
 /// | [`Skip`] | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
-/// | [`Collect`] | `Result<(usize, T), Failure<E>>` |
+/// | [`Collect`] | `Result<(usize, T), Failure<E>>`; with `on_panic = "collect"` panics are failures too |
 ///
 /// # Examples
 ///
@@ -77,6 +78,9 @@ struct Stream<I: IntoIterator, R, C, P> {
     error: Option<Error>,
     /// What was left out so far.
     failures: Failures,
+    /// Panics that are given as failures, by their items, and a result that comes behind the first.
+    panicked: BTreeMap<usize, Failure>,
+    waiting: Option<(usize, R)>,
 }
 
 /// Whether an iterator just ends with an error: somebody wanted it to.
@@ -87,7 +91,16 @@ fn is_quiet(error: &Error) -> bool {
 impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
     fn new(run: Batched<I, R, C, P>) -> Self {
         let buffer = Buffer::new(run.types());
-        Self { run, buffer, ended: false, panic: None, error: None, failures: Failures::default() }
+        Self {
+            run,
+            buffer,
+            ended: false,
+            panic: None,
+            error: None,
+            failures: Failures::default(),
+            panicked: BTreeMap::new(),
+            waiting: None,
+        }
     }
 
     /// The next result. An error of the run is a panic here.
@@ -113,29 +126,39 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
             if self.ended {
                 return None;
             }
-            let (items, bytes) = self.buffer.take_credit();
-            self.run.release(items, bytes);
-            // What was finished before a panic is given first; nothing behind the lost item follows.
-            match catch_unwind(AssertUnwindSafe(|| self.run.drive(&mut self.buffer))) {
-                Ok(Ok(flow)) => self.ended = flow != Flow::Enough,
-                Ok(Err(Ended::Error(error))) => {
-                    self.ended = true;
-                    self.error = Some(error);
-                }
-                Ok(Err(Ended::Panic(_, payload))) | Err(payload) => {
-                    self.ended = true;
-                    self.panic = Some(payload);
-                }
+            self.fill();
+        }
+    }
+
+    /// Runs until the buffer has enough, or the run ends.
+    fn fill(&mut self) {
+        let (items, bytes) = self.buffer.take_credit();
+        self.run.release(items, bytes);
+        // What was finished before a panic is given first; nothing behind the lost item follows.
+        match catch_unwind(AssertUnwindSafe(|| self.run.drive(&mut self.buffer))) {
+            Ok(Ok(flow)) => self.ended = flow != Flow::Enough,
+            Ok(Err(Ended::Error(error))) => {
+                self.ended = true;
+                self.error = Some(error);
+            }
+            Ok(Err(Ended::Panic(_, payload))) | Err(payload) => {
+                self.ended = true;
+                self.panic = Some(payload);
             }
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.buffer.len(), None)
+        (self.ready(), None)
+    }
+
+    /// Results and panics that are given without another item being run.
+    fn ready(&self) -> usize {
+        self.buffer.len() + usize::from(self.waiting.is_some()) + self.panicked.len()
     }
 
     fn error(&self) -> Option<&Error> {
-        self.error.as_ref().filter(|_| self.buffer.len() == 0)
+        self.error.as_ref().filter(|_| self.ready() == 0)
     }
 }
 
@@ -165,12 +188,28 @@ impl<I: IntoIterator, T, E, C, P> Stream<I, Result<T, E>, C, P> {
         }
     }
 
-    fn next_or_failure(&mut self) -> Option<Result<(usize, T), Failure<E>>> {
-        let (index, result) = self.next()?;
-        Some(match result {
-            Ok(value) => Ok((index, value)),
-            Err(error) => Err(Failure::new(index, Cause::Error(error))),
-        })
+    /// The next value, error or panic: by input order if it is `ordered`.
+    fn next_or_failure(&mut self, ordered: bool) -> Option<Result<(usize, T), Failure<E>>> {
+        loop {
+            let next = self.waiting.take().or_else(|| self.buffer.next());
+            // A panic behind all results that are there may have others before it that are not there yet.
+            let is_due = |item| !ordered || next.as_ref().map_or(self.ended, |&(index, _)| item < index);
+            if let Some(panic) = self.panicked.first_entry().filter(|panic| is_due(*panic.key())) {
+                let panic = panic.remove().among_errors();
+                self.waiting = next;
+                return Some(Err(panic));
+            }
+            match next {
+                Some((index, Ok(value))) => return Some(Ok((index, value))),
+                Some((index, Err(error))) => return Some(Err(Failure::new(index, Cause::Error(error)))),
+                // Tells of an error or a panic that ended it.
+                None if self.ended => return self.next().map(|_| unreachable!("it gave its last result")),
+                None => {
+                    self.fill();
+                    self.panicked.extend(self.run.take_panics().into_iter().map(|panic| (panic.item(), panic)));
+                }
+            }
+        }
     }
 }
 
@@ -383,7 +422,7 @@ impl<I: IntoIterator, T, E, C> Iterator for IntoIter<I, Result<T, E>, C, Collect
     type Item = Result<T, Failure<E>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next_or_failure().map(|next| next.map(|(_, value)| value))
+        self.stream.next_or_failure(true).map(|next| next.map(|(_, value)| value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -397,7 +436,7 @@ impl<I: IntoIterator, T, E, C> Iterator for Unordered<I, Result<T, E>, C, Collec
     type Item = Result<(usize, T), Failure<E>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next_or_failure()
+        self.stream.next_or_failure(false)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -113,6 +113,8 @@ policies! {
     /// Errors are gathered, each with the index of its item, beside the values: the terminal gives an
     /// [`Outcome`](crate::Outcome).
     ///
+    /// With `on_panic = "collect"` panics are gathered with them.
+    ///
     /// Errors are small beside results; those that `for_each_batch` gathers are not counted in the memory budget.
     ///
     /// # Examples

@@ -8,6 +8,9 @@ use crate::failure::{Cause, Failure};
 /// What a run gave, and the items that gave no value: from the terminals of a run whose errors are
 /// [`Collect`](crate::on_error::Collect)ed.
 ///
+/// With `on_panic = "collect"` items that panicked are among the failures, also where the value is a report, which tells of them too.
+/// With `on_panic = "skip"` they are not: only a report counts them.
+///
 /// # Examples
 ///
 /// ```
@@ -68,7 +71,7 @@ impl<V, E> Outcome<V, E> {
         &self.failures
     }
 
-    /// Whether no item failed.
+    /// Whether no item failed: there are no [`failures`](Self::failures).
     ///
     /// # Examples
     ///

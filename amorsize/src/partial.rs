@@ -4,13 +4,14 @@ use std::fmt;
 
 use crate::error::{Error, TryError};
 use crate::failure::Failure;
+use crate::report::Report;
 
 /// What a run that could not finish gives back: the results that are finished, the rest of the run, and why it ended: an error or a
 /// panic of the function, a token that was cancelled, a deadline, or the budget.
 ///
 /// Nothing is lost, and nothing has to be computed again: the rest is a run like any other, whose input begins where the finished
 /// results end. What it has computed out of order already is handed over when its turn comes, items are numbered as in the whole
-/// input, and its report is of what the rest did.
+/// input, and its report is of what the rest did. [`report`](Self::report) is of the part that ended.
 ///
 /// The text begins with the cause's, and [`source`](StdError::source) gives `None`: [`cause`](Self::cause) and
 /// [`into_cause`](Self::into_cause) give the cause itself.
@@ -44,14 +45,15 @@ pub struct Partial<T, B, E = Infallible>(Box<Parts<T, B, E>>);
 struct Parts<T, B, E> {
     finished: Vec<T>,
     failures: Vec<Failure<E>>,
+    report: Report,
     rest: B,
     cause: TryError<E>,
 }
 
 impl<T, B, E> Partial<T, B, E> {
     #[cold]
-    pub(crate) fn new(finished: Vec<T>, rest: B, cause: TryError<E>) -> Self {
-        Self(Box::new(Parts { finished, failures: Vec::new(), rest, cause }))
+    pub(crate) fn new(finished: Vec<T>, report: Report, rest: B, cause: TryError<E>) -> Self {
+        Self(Box::new(Parts { finished, failures: Vec::new(), report, rest, cause }))
     }
 
     pub(crate) fn with_failures(mut self, failures: Vec<Failure<E>>) -> Self {
@@ -74,7 +76,8 @@ impl<T, B, E> Partial<T, B, E> {
     }
 
     /// The items that failed before the run ended, by input order, where the run goes on without them and gathers them: with
-    /// [`Collect`](crate::on_error::Collect).
+    /// [`Collect`](crate::on_error::Collect). With `on_panic = "collect"` panics are among them; threads can have met some of items
+    /// that the rest begins with. Of a run with another policy, [`report`](Self::report) tells.
     ///
     /// # Examples
     ///
@@ -107,6 +110,41 @@ impl<T, B, E> Partial<T, B, E> {
     #[must_use = "the failures are dropped: to look at them, call `failures`"]
     pub fn take_failures(&mut self) -> Vec<Failure<E>> {
         std::mem::take(&mut self.0.failures)
+    }
+
+    /// The report of the part of the run that ended: what was handed over or is [finished](Self::finished), the items that were left
+    /// out, by [`Skip`](crate::on_error::Skip) or `on_panic`, time and memory. The rest's report is of the rest alone.
+    ///
+    /// Of a `collect_partial` it counts finished results as items, and no batches. The item that ended the run is not among the
+    /// failures and panics that it counts: it is in the [`cause`](Self::cause). Panics are counted in the part in which they were
+    /// met: threads can have met some of items that the rest begins with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{CancelToken, on_error::Skip, process_in_batches};
+    ///
+    /// let token = CancelToken::new();
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3", "four", "5"]).on_error(Skip).batch_size(1);
+    /// let partial = run.cancel_token(&token).for_each_batch_partial(|batch| {
+    ///     if *batch == [3] {
+    ///         token.cancel();
+    ///     }
+    /// });
+    /// let partial = partial.unwrap_err();
+    /// let told = partial.report();
+    /// println!("{} done, {} failed in {} s: {}", told.items(), told.failed(), told.seconds(), partial.cause());
+    /// assert_eq!(told.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+    ///
+    /// // Each failure is in one of the two reports.
+    /// let (items, failed) = (told.items(), told.failed());
+    /// let rest = partial.into_rest().cancel_token(&CancelToken::new()).for_each_batch(|_| ())?;
+    /// assert_eq!((items + rest.items(), failed + rest.failed()), (3, 2));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.0.report
     }
 
     /// Why the run ended. An item that failed or panicked is not part of the rest.

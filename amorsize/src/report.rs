@@ -21,9 +21,9 @@ use crate::timeline::Timeline;
 
 /// What a finished run measured.
 ///
-/// The report of the rest of a run that ended early ([`Partial`](crate::Partial)) is of what the rest did: it counts results that
-/// were handed over and calls that were made since then. How the sample did is said again, and so is working memory that is only known
-/// from the process's resident memory.
+/// [`Partial::report`](crate::Partial::report) is of the part of a run that ended early. The report of the rest is of what the
+/// rest did: it counts results that were handed over and calls that were made since then. How the sample did is said again, and
+/// so is working memory that is only known from the process's resident memory.
 ///
 /// # Examples
 ///
@@ -63,6 +63,22 @@ impl Report {
     pub(crate) fn of_values(self, items: usize, failures: Failures) -> Self {
         let failures = (failures.count() > 0).then(|| Arc::new(failures));
         Self { items, failures, ..self }
+    }
+
+    /// Takes the panics out, with their payloads. The report keeps their messages.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        // The library has a single empty one, shared by all.
+        if self.totals.panics.is_empty() {
+            return Vec::new();
+        }
+        let panics = Arc::get_mut(&mut self.totals.panics).expect("nobody has a report before it is made");
+        panics
+            .iter_mut()
+            .map(|panic| {
+                let told = panic.told();
+                std::mem::replace(panic, told)
+            })
+            .collect()
     }
 
     /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds they are. With
@@ -630,7 +646,7 @@ impl Report {
     }
 
     /// The panics of those items, by input order where that was known in time: all of them with `on_panic = "collect"`, the first
-    /// sixteen with `"skip"`.
+    /// sixteen with `"skip"`. Where they are among the failures of an [`Outcome`](crate::Outcome), their payloads are there.
     ///
     /// # Examples
     ///

@@ -14,7 +14,8 @@ use crate::error::{Error, TryError};
 use crate::execute::buffer::{Slices, Types};
 use crate::execute::chunk::{AsFunction, Body, Kernel, Retrying, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
-use crate::failure::Ended;
+use crate::failure::{Ended, Failure};
+use crate::handover::HandedOver;
 use crate::iter::{IntoIter, Unordered};
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::Measure;
@@ -270,6 +271,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
     /// one by input order goes on to the caller of the terminal; with `"skip"` and `"collect"` the run goes on without the item.
+    ///
+    /// Reports tell of such items, and with `"collect"` so do all terminals of a run with
+    /// [`Collect`](crate::on_error::Collect). Others without a report leave them out and tell nothing.
     ///
     /// # Examples
     ///
@@ -546,9 +550,31 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// What a terminal gives back that could not finish.
     #[cold]
-    pub(super) fn into_partial<T, E>(mut self, finished: Vec<T>, cause: TryError<E>) -> Partial<T, Self, E> {
+    pub(super) fn into_partial<T, E>(
+        mut self,
+        finished: Vec<T>,
+        report: Report,
+        cause: TryError<E>,
+    ) -> Partial<T, Self, E> {
         self.core.begin_part(self.shared.retries());
-        Partial::new(finished, self, cause)
+        Partial::new(finished, report, self, cause)
+    }
+
+    /// The report of a `collect` that could not finish. A collection is no batch.
+    #[cold]
+    pub(super) fn report_of_collected(&mut self, items: usize) -> Report {
+        self.report_of_part(HandedOver { items, ..HandedOver::default() })
+    }
+
+    /// The report of a run that could not finish.
+    #[cold]
+    pub(super) fn report_of_part(&mut self, handed_over: HandedOver) -> Report {
+        self.core.report_of_part(handed_over, self.shared.retries())
+    }
+
+    /// Takes out the panics that were noted so far, where the run keeps all.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        self.core.take_panics()
     }
 
     /// Gives back the credit of results that an iterator's caller has taken.
@@ -620,7 +646,10 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     pub fn collect_partial<V: FromIterator<R>>(mut self) -> Result<V, Partial<R, Self>> {
         match self.collect_vec() {
             Ok(all) => Ok(V::from_iter(all)),
-            Err((ended, finished)) => Err(self.into_partial(finished, ended.into())),
+            Err((ended, finished)) => {
+                let report = self.report_of_collected(finished.len());
+                Err(self.into_partial(finished, report, ended.into()))
+            }
         }
     }
 
@@ -652,7 +681,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn for_each_batch<O: SinkOutput, F: FnMut(Batch<R>) -> O>(mut self, sink: F) -> Result<Report, Error> {
-        self.for_each(&mut always(sink)).map_err(Ended::error_or_panic)
+        self.for_each(&mut always(sink)).map_err(|(ended, _)| ended.error_or_panic())
     }
 
     /// Hands over batches like [`for_each_batch`](Self::for_each_batch), and where that can't finish, gives the rest of the run back. A
@@ -682,7 +711,10 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         mut self,
         sink: F,
     ) -> Result<Report, Partial<R, Self>> {
-        self.for_each(&mut always(sink)).map_err(|ended| self.into_partial(Vec::new(), ended.into()))
+        self.for_each(&mut always(sink)).map_err(|(ended, handed_over)| {
+            let report = self.report_of_part(handed_over);
+            self.into_partial(Vec::new(), report, ended.into())
+        })
     }
 
     /// Runs everything and hands the results to `sink` batch by batch, until it returns an error.
@@ -716,15 +748,19 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         mut self,
         sink: F,
     ) -> Result<Report, S> {
-        until_sink_fails(sink, |sink| self.for_each(sink), |ended| S::of_run(ended.error_or_panic()))
+        until_sink_fails(sink, |sink| self.for_each(sink), |(ended, _)| S::of_run(ended.error_or_panic()))
     }
 
-    fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, Ended> {
-        self.core.start(&mut self.source, (self.as_function)(&self.shared))?;
+    /// With what ended it comes what was handed over before.
+    fn for_each(&mut self, sink: &mut dyn FnMut(Batch<R>) -> bool) -> Result<Report, (Ended, HandedOver)> {
+        self.start().map_err(|error| (error.into(), HandedOver::default()))?;
         let mut batches = Batches::new(self.types(), self.core.handover(), sink);
-        self.drive(&mut batches)?;
+        let outcome = self.drive(&mut batches);
         let handed_over = batches.handover.finish();
-        Ok(self.core.report(handed_over, self.shared.retries()))
+        match outcome {
+            Ok(_) => Ok(self.core.report(handed_over, self.shared.retries())),
+            Err(ended) => Err((ended, handed_over)),
+        }
     }
 
     /// Runs the items when the results are asked for, and gives each as soon as it is there, with the index of its item.

@@ -8,7 +8,7 @@ use crate::execute::Engine;
 use crate::execute::buffer::{Collection, Collector, Results};
 use crate::execute::chunk::{Function, Shared, Tools};
 use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
-use crate::failure::Ended;
+use crate::failure::{Ended, Failure};
 use crate::handover::{HandedOver, Handover};
 use crate::memory::Bytes;
 use crate::memory::deep_size::features::Unasked;
@@ -342,19 +342,30 @@ impl Core {
         })
     }
 
+    /// Takes out the panics that were noted so far, where the run keeps all.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        self.engine.take_panics()
+    }
+
     /// The report, of a run that has made so many calls again.
     pub(crate) fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
-        let (items, batches) = (handed_over.items, handed_over.batches);
-        let totals = self.engine.totals(handed_over);
+        let items = handed_over.items;
+        let report = self.report_of_part(handed_over, retries);
         self.verbose.end(items);
-        let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
-        stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
-        let report = Report::new(totals, items, batches)
-            .with_stages(stages)
-            .with_retries(retries.saturating_sub(self.retries_before));
         self.verbose.warn(&report);
         let _entered = self.tools.span.enter();
         trace::finished(&report);
         report
+    }
+
+    /// The same of a run that ended early: nobody is told that it is finished.
+    pub(crate) fn report_of_part(&mut self, handed_over: HandedOver, retries: usize) -> Report {
+        let (items, batches) = (handed_over.items, handed_over.batches);
+        let totals = self.engine.totals(handed_over);
+        let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
+        stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
+        Report::new(totals, items, batches)
+            .with_stages(stages)
+            .with_retries(retries.saturating_sub(self.retries_before))
     }
 }

@@ -488,6 +488,15 @@ impl Engine {
         }
     }
 
+    /// Takes out the panics that were noted so far, where all are kept.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        if self.options.panics() != OnPanic::Collect {
+            return Vec::new();
+        }
+        self.keep_panics();
+        std::mem::take(&mut self.panics)
+    }
+
     /// How many panics are kept, where the run goes on without the items.
     fn kept_panics(&self) -> Option<usize> {
         match self.options.panics() {

@@ -9,6 +9,7 @@ use crate::failure::{Cause, Ended, Failure};
 use crate::handover::HandedOver;
 use crate::iter::{IntoIter, Unordered};
 use crate::on_error::{Collect, OnError, Skip, Stop};
+use crate::options::OnPanic;
 use crate::outcome::{Failures, Outcome};
 use crate::report::Report;
 use crate::sink::{Batch, OnFailure, Sorting, Values};
@@ -78,17 +79,18 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
         fail: OnFailure<'_, E>,
         sink: &mut dyn FnMut(Batch<T>) -> bool,
     ) -> Result<(Report, usize), Error> {
-        self.for_each_value_left(eager, fail, sink).map_err(Ended::error_or_panic)
+        self.for_each_value_left(eager, fail, sink).map_err(|(ended, ..)| ended.error_or_panic())
     }
 
-    /// The same, for a run whose rest may be asked for.
+    /// The same, for a run that can be gone on with: with what ended it come what was handed over before, failures among that, and
+    /// how many values that were.
     pub(super) fn for_each_value_left(
         &mut self,
         eager: bool,
         fail: OnFailure<'_, E>,
         sink: &mut dyn FnMut(Batch<T>) -> bool,
-    ) -> Result<(Report, usize), Ended> {
-        self.start()?;
+    ) -> Result<(Report, usize), (Ended, HandedOver, usize)> {
+        self.start().map_err(|error| (error.into(), HandedOver::default(), 0))?;
         let types = self.types();
         let mut failed = 0;
         let mut counting = |item, error| {
@@ -99,8 +101,10 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
         let outcome = self.drive(&mut outlet);
         let Sorting { handover, values, stopped, leftover, .. } = outlet;
         self.core.leave(0, 0, leftover.map(|(results, start)| (types.results_of(results), start)));
-        outcome?;
         let handed_over = HandedOver { items: values + failed, ..handover.finish() };
+        if let Err(ended) = outcome {
+            return Err((ended, handed_over, values));
+        }
         let report = self.core.report(handed_over, self.shared.retries());
         if !stopped {
             self.core.verbose().failed(report.items() - values);
@@ -391,10 +395,14 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
     /// assert_eq!((failures.len(), failures[0].item()), (1, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn collect<V: FromIterator<T>>(self) -> Result<Outcome<V, E>, Error> {
+    pub fn collect<V: FromIterator<T>>(mut self) -> Result<Outcome<V, E>, Error> {
         let mut failures = Vec::new();
-        let values = self.collect_values(false, &mut gathering(&mut failures))?;
-        Ok(Outcome::new(values, failures))
+        let (values, ended) = self.collect_some(false, &mut gathering(&mut failures));
+        if let Some(ended) = ended {
+            return Err(ended.error_or_panic());
+        }
+        let failures = and_panics(failures, self.take_panics());
+        Ok(Outcome::new(values.into_iter().collect(), failures))
     }
 
     /// Runs everything and hands the values to `sink` batch by batch, in input order. The failures come with the report.
@@ -447,9 +455,14 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
     }
 
     fn and_failures(self, sink: &mut dyn FnMut(Batch<T>) -> bool) -> Result<Outcome<Report, E>, Error> {
-        let mut failures = Vec::new();
+        let (mut failures, keeps_panics) = (Vec::new(), self.keeps_panics());
         let (report, values) = self.for_each_value(false, &mut gathering(&mut failures), sink)?;
-        Ok(Outcome::new(report.of_values(values, Failures::counted(failures.len())), failures))
+        let (report, failures) = report_and_failures(report, values, failures, keeps_panics);
+        Ok(Outcome::new(report, failures))
+    }
+
+    pub(super) fn keeps_panics(&self) -> bool {
+        self.core.options().panics() == OnPanic::Collect
     }
 
     /// Runs the items when they are asked for, and gives each value or failure as soon as it is there, with the index of its item.
@@ -476,6 +489,27 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
         self.check();
         Unordered::new(self)
     }
+}
+
+/// The failures with the panics among them, by input order.
+pub(super) fn and_panics<E>(mut failures: Vec<Failure<E>>, panics: Vec<Failure>) -> Vec<Failure<E>> {
+    if !panics.is_empty() {
+        failures.extend(panics.into_iter().map(Failure::among_errors));
+        failures.sort_by_key(Failure::item);
+    }
+    failures
+}
+
+/// The report of a run that gathers `failures`, and these with the panics among them where they are kept.
+pub(super) fn report_and_failures<E>(
+    report: Report,
+    values: usize,
+    failures: Vec<Failure<E>>,
+    keeps_panics: bool,
+) -> (Report, Vec<Failure<E>>) {
+    let mut report = report.of_values(values, Failures::counted(failures.len()));
+    let panics = if keeps_panics { report.take_panics() } else { Vec::new() };
+    (report, and_panics(failures, panics))
 }
 
 pub(super) fn gathering<E>(failures: &mut Vec<Failure<E>>) -> impl FnMut(usize, E) -> bool {

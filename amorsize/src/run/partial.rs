@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Batched;
-use super::fallible::{always, first, gathering};
+use super::fallible::{always, and_panics, first, gathering, report_and_failures};
 use crate::bounds::SinkOutput;
 use crate::error::TryError;
 use crate::on_error::{Collect, Skip, Stop};
@@ -40,7 +40,8 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
             (Some((item, error)), _) => TryError::Item { item, error },
             (None, Some(ended)) => ended.into(),
         };
-        Err(self.into_partial(values, cause))
+        let report = self.report_of_collected(values.len());
+        Err(self.into_partial(values, report, cause))
     }
 
     /// Hands over batches like [`for_each_batch`](Self::for_each_batch), and where that can't finish, gives back the rest of the
@@ -68,12 +69,17 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Stop> {
     ) -> Result<Report, Partial<T, Self, E>> {
         let mut failure = None;
         let outcome = self.for_each_value_left(true, &mut first(&mut failure), &mut always(sink));
-        let cause = match (failure, outcome) {
-            (None, Ok((report, _))) => return Ok(report),
-            (Some((item, error)), _) => TryError::Item { item, error },
-            (None, Err(ended)) => ended.into(),
+        let (report, values, ended) = match outcome {
+            Ok((report, values)) => (report, values, None),
+            Err((ended, handed_over, values)) => (self.report_of_part(handed_over), values, Some(ended)),
         };
-        Err(self.into_partial(Vec::new(), cause))
+        let cause = match (failure, ended) {
+            (None, None) => return Ok(report),
+            (Some((item, error)), _) => TryError::Item { item, error },
+            (None, Some(ended)) => ended.into(),
+        };
+        // The item that failed is the cause, and none that was left out.
+        Err(self.into_partial(Vec::new(), report.of_values(values, Failures::default()), cause))
     }
 }
 
@@ -100,9 +106,17 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
     /// assert_eq!(rest.collect::<Vec<_>>().unwrap(), [1, 3]);
     /// ```
     pub fn collect_partial<V: FromIterator<T>>(mut self) -> Result<V, Partial<T, Self, E>> {
-        match self.collect_some(false, &mut |_, _| true) {
+        let mut failures = Failures::default();
+        let mut fail = |item, error| {
+            failures.add(item, &error);
+            true
+        };
+        match self.collect_some(false, &mut fail) {
             (values, None) => Ok(values.into_iter().collect()),
-            (values, Some(ended)) => Err(self.into_partial(values, ended.into())),
+            (values, Some(ended)) => {
+                let report = self.report_of_collected(values.len()).of_values(values.len(), failures);
+                Err(self.into_partial(values, report, ended.into()))
+            }
         }
     }
 
@@ -141,7 +155,10 @@ impl<I: IntoIterator, T, E: fmt::Display, C> Batched<I, Result<T, E>, C, Skip> {
         let outcome = self.for_each_value_left(false, &mut fail, &mut always(sink));
         match outcome {
             Ok((report, values)) => Ok(report.of_values(values, failures)),
-            Err(ended) => Err(self.into_partial(Vec::new(), ended.into())),
+            Err((ended, handed_over, values)) => {
+                let report = self.report_of_part(handed_over).of_values(values, failures);
+                Err(self.into_partial(Vec::new(), report, ended.into()))
+            }
         }
     }
 }
@@ -172,8 +189,15 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
         let mut failures = Vec::new();
         let collected = self.collect_some(false, &mut gathering(&mut failures));
         match collected {
-            (values, None) => Ok(Outcome::new(values.into_iter().collect(), failures)),
-            (values, Some(ended)) => Err(self.into_partial(values, ended.into()).with_failures(failures)),
+            (values, None) => {
+                let failures = and_panics(failures, self.take_panics());
+                Ok(Outcome::new(values.into_iter().collect(), failures))
+            }
+            (values, Some(ended)) => {
+                let report = self.report_of_collected(values.len());
+                let (report, failures) = report_and_failures(report, values.len(), failures, self.keeps_panics());
+                Err(self.into_partial(values, report, ended.into()).with_failures(failures))
+            }
         }
     }
 
@@ -208,9 +232,14 @@ impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C, Collect> {
         let outcome = self.for_each_value_left(false, &mut gathering(&mut failures), &mut always(sink));
         match outcome {
             Ok((report, values)) => {
-                Ok(Outcome::new(report.of_values(values, Failures::counted(failures.len())), failures))
+                let (report, failures) = report_and_failures(report, values, failures, self.keeps_panics());
+                Ok(Outcome::new(report, failures))
             }
-            Err(ended) => Err(self.into_partial(Vec::new(), ended.into()).with_failures(failures)),
+            Err((ended, handed_over, values)) => {
+                let report = self.report_of_part(handed_over);
+                let (report, failures) = report_and_failures(report, values, failures, self.keeps_panics());
+                Err(self.into_partial(Vec::new(), report, ended.into()).with_failures(failures))
+            }
         }
     }
 }
