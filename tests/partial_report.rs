@@ -1,7 +1,7 @@
 //! A run that ended early tells what its part did that is over: what was handed over, left out, and how long it took. Its rest's
 //! report is of the rest alone, and both together are of the whole.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{Bytes, CancelToken, Report, process_in_batches};
@@ -171,4 +171,58 @@ fn a_run_that_never_began_did_nothing() {
     nothing(run().collect_partial::<Vec<_>>().unwrap_err().report());
     nothing(run().on_error(Skip).for_each_batch_partial(|_| ()).unwrap_err().report());
     nothing(run().on_error(Collect).collect_partial::<Vec<_>>().unwrap_err().report());
+}
+
+#[test]
+fn the_rest_keeps_what_ended_the_run_until_it_is_given_another() {
+    let run = || process_in_batches(|x: usize| x, 0..ITEMS);
+    let past = run().deadline(Instant::now()).collect_partial::<Vec<_>>().unwrap_err();
+    let past = past.into_rest().collect_partial::<Vec<_>>().unwrap_err();
+    assert!(past.cause().is_timed_out() && past.finished().is_empty());
+    let long = Duration::from_secs(3600);
+    assert_eq!(past.into_rest().timeout(long).collect::<Vec<_>>().unwrap().len(), ITEMS);
+
+    // A timeout is not counted anew.
+    let late = run().timeout(Duration::ZERO).for_each_batch_partial(|_| ()).unwrap_err();
+    let late = late.into_rest().for_each_batch_partial(|_| ()).unwrap_err();
+    assert!(late.cause().is_timed_out() && late.report().items() == 0);
+    assert_eq!(late.into_rest().deadline(Instant::now() + long).collect::<Vec<_>>().unwrap().len(), ITEMS);
+
+    let token = CancelToken::new();
+    token.cancel();
+    let cancelled = run().cancel_token(&token).collect_partial::<Vec<_>>().unwrap_err();
+    let cancelled = cancelled.into_rest().collect_partial::<Vec<_>>().unwrap_err();
+    assert!(cancelled.cause().is_cancelled());
+    // A later timeout doesn't replace the token.
+    let cancelled = cancelled.into_rest().timeout(long).collect_partial::<Vec<_>>().unwrap_err();
+    assert!(cancelled.cause().is_cancelled());
+    let rest = cancelled.into_rest().cancel_token(&CancelToken::new());
+    assert_eq!(rest.collect::<Vec<_>>().unwrap().len(), ITEMS);
+}
+
+#[test]
+fn a_timeout_counts_from_the_plan_where_there_is_one() {
+    let mut run = process_in_batches(|x: usize| x, 0..ITEMS).timeout(Duration::ZERO);
+    assert!(run.plan().unwrap_err().is_timed_out());
+    // It is over for the terminal, too.
+    assert!(run.collect::<Vec<_>>().unwrap_err().is_timed_out());
+
+    let length = Duration::from_millis(40);
+    let mut run = process_in_batches(|x: usize| x, 0..ITEMS).timeout(length);
+    let planned = run.plan().is_ok();
+    std::thread::sleep(length);
+    assert!(run.collect::<Vec<_>>().unwrap_err().is_timed_out(), "{planned}");
+}
+
+#[test]
+fn a_timeout_ends_each_iterator_too() {
+    let run = || process_in_batches(|x: usize| x, 0..ITEMS).timeout(Duration::ZERO);
+    let mut ordered = run().into_iter();
+    assert!(ordered.by_ref().next().is_none() && ordered.error().unwrap().is_timed_out());
+    let mut unordered = run().unordered();
+    assert!(unordered.by_ref().next().is_none() && unordered.error().unwrap().is_timed_out());
+    let stopping = |x: usize| Ok::<_, String>(x);
+    let run = || process_in_batches(stopping, 0..ITEMS).timeout(Duration::ZERO).on_error(Stop);
+    assert!(run().into_iter().next().unwrap().unwrap_err().is_timed_out());
+    assert!(run().unordered().next().unwrap().unwrap_err().is_timed_out());
 }

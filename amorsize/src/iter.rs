@@ -261,7 +261,7 @@ impl<I: IntoIterator, R, C, P> Unordered<I, R, C, P> {
     }
 
     pub(crate) fn new(mut run: Batched<I, R, C, P>) -> Self {
-        run.set_unordered();
+        run.begin_unordered();
         Self { stream: Stream::new(run) }
     }
 }
@@ -276,7 +276,7 @@ impl<I: IntoIterator, T, E, C> IntoIter<I, Result<T, E>, C, Stop> {
 impl<I: IntoIterator, T, E, C> Unordered<I, Result<T, E>, C, Stop> {
     /// Goes back to the caller as soon as there is an error; one that is there already is the only item.
     pub(crate) fn stopping(mut run: Batched<I, Result<T, E>, C, Stop>, started: Result<(), Error>) -> Self {
-        run.set_unordered();
+        run.begin_unordered();
         Self { stream: Stream::new(run).stopping(started) }
     }
 }

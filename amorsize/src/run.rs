@@ -468,8 +468,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    pub(crate) fn set_unordered(&mut self) {
-        self.core.set_unordered();
+    pub(crate) fn begin_unordered(&mut self) {
+        self.core.begin_unordered();
     }
 
     /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function

@@ -171,8 +171,10 @@ impl Core {
         core
     }
 
-    pub(crate) fn set_unordered(&mut self) {
+    /// Begins a run with results in any order. Nothing is started yet, but the time of a timeout counts.
+    pub(crate) fn begin_unordered(&mut self) {
         self.engine.set_unordered();
+        self.tools.interrupts.begin();
     }
 
     /// What hands batches of the wanted size over.
