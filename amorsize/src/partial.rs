@@ -13,6 +13,9 @@ use crate::report::Report;
 /// results end. What it has computed out of order already is handed over when its turn comes, items are numbered as in the whole
 /// input, and its report is of what the rest did. [`report`](Self::report) is of the part that ended.
 ///
+/// The rest keeps the run's options, token and deadline. After a token or a deadline ended the run it needs another one to go on:
+/// `rest.cancel_token(&CancelToken::new())`, `rest.timeout(..)`. A timeout isn't counted anew.
+///
 /// The text begins with the cause's, and [`source`](StdError::source) gives `None`: [`cause`](Self::cause) and
 /// [`into_cause`](Self::into_cause) give the cause itself.
 ///

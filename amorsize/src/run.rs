@@ -293,6 +293,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
     /// fails with an error that [is cancelled](Error::is_cancelled).
     ///
+    /// It replaces the token that was given before. The rest of a run ([`Partial`]) keeps its token: where that was cancelled the
+    /// rest ends at once, unless it is given another one.
+    ///
     /// # Examples
     ///
     /// ```
@@ -311,6 +314,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Ends the run at this time: no item starts after it, what is finished by then is handed over, and the terminal fails with an
     /// error that [is timed out](Error::is_timed_out). It replaces a timeout.
     ///
+    /// The rest of a run ([`Partial`]) keeps its deadline: where that has passed the rest ends at once, unless it is given another
+    /// one or a [`timeout`](Self::timeout).
+    ///
     /// # Examples
     ///
     /// ```
@@ -325,7 +331,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Ends the run so long after its terminal was called, as [`deadline`](Self::deadline) does.
+    /// Ends the run so long after its terminal or [`plan`](Self::plan) was called, whichever came first, as
+    /// [`deadline`](Self::deadline) does. It replaces a deadline.
+    ///
+    /// The time isn't counted anew for the rest of a run ([`Partial`]): where it is over the rest ends at once, unless it is given
+    /// another timeout or a deadline.
     ///
     /// # Examples
     ///
@@ -340,6 +350,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// let error = run.for_each_batch(|batch| done += batch.len()).unwrap_err();
     /// assert!(error.is_timed_out());
     /// println!("{done} items: {error}");
+    ///
+    /// // To go on with what is left takes another one.
+    /// let run = process_in_batches(|x: u64| x, 0..4).timeout(Duration::ZERO);
+    /// let rest = run.collect_partial::<Vec<_>>().unwrap_err().into_rest();
+    /// assert_eq!(rest.timeout(Duration::from_secs(60)).collect::<Vec<_>>()?, [0, 1, 2, 3]);
+    /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.core.interrupts().set_timeout(timeout);
