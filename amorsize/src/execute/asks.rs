@@ -89,6 +89,8 @@ pub(crate) struct Asks {
     long_calls: u32,
     /// Seconds that an item takes to come, of late.
     pace: f64,
+    /// When the calling thread had handed over what was ready.
+    handed_over: Option<Instant>,
     /// Seconds of asks since results were last handed over.
     held: f64,
     /// Seconds of the last fill, where it was timed.
@@ -167,6 +169,12 @@ impl Asks {
         self.held = 0.0;
     }
 
+    /// Sets when they were handed over that are not waiting any longer.
+    #[inline]
+    pub(crate) fn handed_over_at(&mut self, at: Option<Instant>) {
+        self.handed_over = at;
+    }
+
     /// True if one item is taken at a time, however quickly they come.
     fn is_each(&self, way: Way) -> bool {
         self.is_open && if way == Way::Worker { self.is_bounded } else { self.gives_each }
@@ -227,6 +235,13 @@ impl Asks {
         let total = now - fill.begun;
         if self.single > 0 || is_each {
             let slept = took >= QUICK && fill.switches.map_or(!self.closely || took >= SLEPT, slept_since);
+            // An item that was sent because of the last result may have come before it was asked for.
+            let is_prompt = self.handed_over.is_none_or(|at| fill.begun.saturating_duration_since(at) < QUICK);
+            self.waited = if slept || !is_prompt {
+                (self.waited + 1).min(2 * WAITS_FOR_EACH)
+            } else {
+                self.waited.saturating_sub(1)
+            };
             self.note_single(took, slept);
             self.note_pace(took, items);
             return None;
@@ -255,7 +270,6 @@ impl Asks {
 
     /// Notes what an ask came to that was made by itself.
     fn note_single(&mut self, took: Duration, slept: bool) {
-        self.waited = if slept { (self.waited + 1).min(2 * WAITS_FOR_EACH) } else { self.waited.saturating_sub(1) };
         if slept {
             (self.single, self.hands_over, self.slept) = (QUICK_AFTER_SLEEP, true, true);
         } else {

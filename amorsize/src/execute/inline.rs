@@ -246,6 +246,7 @@ impl Engine {
         timed: bool,
         measured: Option<bool>,
     ) -> (Inlined, Stretch, Accepted) {
+        line.stock.asks.handed_over_at(self.now);
         let (done, results) = line.inline(count, self.ledger.free(), timed, measured);
         let result_bytes = self.result_size as u64;
         let mut stretch = Stretch {
