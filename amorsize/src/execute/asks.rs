@@ -295,3 +295,140 @@ impl Asks {
 fn slept_since(before: u64) -> bool {
     system_calls::voluntary_switches().is_none_or(|now| now > before)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::Clock;
+
+    const INLINE: Way = Way::Inline { timed: true };
+    const fn micros(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    fn asks(least: usize) -> Asks {
+        let mut asks = Asks::default();
+        asks.begin_run(least);
+        asks
+    }
+
+    /// Asks for up to `most` items, each of which takes so long by a clock that is moved, while the
+    /// thread does not sleep. Gives how many are taken.
+    fn ask(asks: &mut Asks, clock: &Clock, most: usize, each: Duration) -> usize {
+        asks.handed_over_at(Some(now()));
+        let mut goal = asks.begin(most, INLINE).min(most);
+        let mut taken = 0;
+        loop {
+            while taken < goal {
+                clock.pass(each);
+                taken += 1;
+            }
+            match asks.look(taken, most, INLINE) {
+                Some(next) => goal = next,
+                None => break,
+            }
+        }
+        asks.end();
+        taken
+    }
+
+    #[test]
+    fn an_input_that_knows_no_length_is_asked_one_by_one_until_sixteen_came_quickly() {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let mut open = asks(0);
+        for _ in 0..16 {
+            assert!(open.may_wait() && open.hand_over_first(true));
+            assert_eq!(ask(&mut open, &clock, 1_000, micros(1)), 1);
+        }
+        // What the last of them gave is handed over, too.
+        assert!(!open.may_wait() && open.hand_over_first(true));
+        assert_eq!(ask(&mut open, &clock, 1_000, micros(1)), 1_000);
+        assert!(!open.hand_over_first(true));
+        // Results are held back for a tenth of a second.
+        for _ in 0..90 {
+            assert!(!open.hand_over_first(true));
+            ask(&mut open, &clock, 1_000, micros(1));
+        }
+        (0..20).for_each(|_| _ = ask(&mut open, &clock, 1_000, micros(1)));
+        assert!(open.hand_over_first(true));
+        open.handed_over();
+        assert!(!open.hand_over_first(true));
+    }
+
+    #[test]
+    fn one_that_knows_it_is_asked_for_a_millisecond_at_a_time() {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let mut closed = asks(1);
+        let taken = ask(&mut closed, &clock, 100_000, micros(1));
+        assert!((1_000..=1_100).contains(&taken), "{taken}");
+        assert!(!closed.may_wait());
+    }
+
+    #[test]
+    fn an_item_that_is_late_has_the_next_ones_asked_for_one_by_one() {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let mut closed = asks(1);
+        ask(&mut closed, &clock, 1_000, micros(1));
+        assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
+        // The thread did not sleep meanwhile: the input computes, and waits for nobody.
+        assert!(closed.may_wait() && !closed.hand_over_first(true));
+        for _ in 0..16 {
+            assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
+        }
+        assert!(!closed.may_wait());
+        assert!((2..=3).contains(&ask(&mut closed, &clock, 1_000, micros(500))));
+    }
+
+    #[test]
+    fn an_input_that_was_waited_for_has_results_handed_over_for_long() {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let mut open = asks(0);
+        // Before it is looked at closely, an item that took so long was waited for.
+        ask(&mut open, &clock, 1, micros(50));
+        for _ in 0..64 {
+            assert!(open.may_wait() && open.hand_over_first(false));
+            ask(&mut open, &clock, 1, micros(1));
+        }
+        assert!(!open.may_wait());
+    }
+
+    #[test]
+    fn where_each_result_goes_out_short_calls_and_waits_keep_calls_from_being_made_meanwhile() {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let mut each = asks(0);
+        each.set_gives_each(true, false);
+        let mut open = asks(0);
+        for _ in 0..16 {
+            assert!(!each.may_overlap() && !open.may_overlap());
+            for asks in [&mut each, &mut open] {
+                ask(asks, &clock, 1, micros(1));
+                asks.note_call(20e-6);
+            }
+        }
+        // One goes on with many items at a time, the other one by one.
+        assert!(open.may_overlap() && !each.may_overlap());
+        for _ in 0..16 {
+            each.note_call(100e-6);
+        }
+        assert!(each.may_overlap());
+        for _ in 0..WAITS_FOR_EACH {
+            each.closely = false;
+            ask(&mut each, &clock, 1, micros(50));
+        }
+        assert!(!each.may_overlap());
+    }
+
+    #[test]
+    fn few_very_long_calls_are_enough() {
+        let mut open = asks(0);
+        open.note_call(1.0);
+        assert!(!open.may_overlap());
+        (0..3).for_each(|_| open.note_call(1.0));
+        assert!(open.may_overlap());
+    }
+}
