@@ -1082,6 +1082,39 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_that_is_run_twice_has_nothing_to_run_the_second_time() {
+        let (mine, types) = (values(10), Both::new());
+        let mut chunk = filled(types, &mine);
+        chunk.results.ensure(6);
+        let quota = types.quota(&mut chunk, 6);
+        let mut calls = 0;
+        for _ in 0..2 {
+            quota.run(|item| {
+                calls += 1;
+                item
+            });
+        }
+        assert_eq!((calls, chunk.results.len(), chunk.items()), (6, 6, 4));
+        drop(chunk);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
+    fn places_are_not_taken_back_while_a_region_is_out() {
+        let (mine, types) = (values(6), Both::new());
+        let mut all = types.collector().room_for(6).unwrap();
+        let (first, second) = (all.place(3), all.place(3));
+        all.add(run_in(types, first, &mine[..3]));
+        assert!(catch_unwind(AssertUnwindSafe(|| all.reclaim())).is_err());
+        drop(second);
+        all.reclaim();
+        let room = all.place(3);
+        all.add(run_in(types, room, &mine[3..]));
+        assert_eq!(types.collected(all), mine);
+        assert!(all_dropped_but_mine(&mine));
+    }
+
+    #[test]
     fn a_panic_loses_its_item_alone() {
         let (mine, types) = (values(10), Both::new());
         let mut chunk = filled(types, &mine);
