@@ -108,6 +108,12 @@ struct Fill {
 }
 
 impl Asks {
+    /// For an input that was asked before, and is asked at once for all that is wanted.
+    #[cfg(test)]
+    pub(super) fn at_once() -> Self {
+        Self { has_asked: true, ..Self::default() }
+    }
+
     /// Begins to ask an input that says it has `least` items at least.
     pub(crate) fn begin_run(&mut self, least: usize) {
         self.is_open = least == 0;

@@ -1021,7 +1021,7 @@ mod tests {
 
     fn filled(types: Both, values: &[Value]) -> Box<RawChunk> {
         let mut chunk = types.chunk();
-        types.fill(&mut chunk, &mut values.iter().cloned(), values.len(), (&mut Asks::default(), AT_ONCE));
+        types.fill(&mut chunk, &mut values.iter().cloned(), values.len(), (&mut Asks::at_once(), AT_ONCE));
         chunk
     }
 
@@ -1062,7 +1062,7 @@ mod tests {
         let types = Types::<u32, u32>::new();
         let mut chunk = types.chunk();
         for round in 0..3u32 {
-            types.fill(&mut chunk, &mut (0..100).map(|i| i + round), 5, (&mut Asks::default(), AT_ONCE));
+            types.fill(&mut chunk, &mut (0..100).map(|i| i + round), 5, (&mut Asks::at_once(), AT_ONCE));
             chunk.results.ensure(5);
             types.quota(&mut chunk, 5).run(|item| item);
             assert_eq!(types.into_vec(chunk.results.take()), (round..round + 5).collect::<Vec<_>>());
@@ -1220,7 +1220,7 @@ mod tests {
         let mut chunk = types.chunk();
         let mut input = mine.iter().map(|value| if **value == 7 { panic!("seven") } else { Arc::clone(value) });
         assert!(
-            catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut input, 10, (&mut Asks::default(), AT_ONCE))))
+            catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut input, 10, (&mut Asks::at_once(), AT_ONCE))))
                 .is_err()
         );
         assert_eq!(chunk.items(), 7);
@@ -1244,7 +1244,7 @@ mod tests {
     fn a_buffer_of_other_types_is_refused() {
         let (strings, numbers) = (Types::<String, String>::new(), Types::<u64, u64>::new());
         let mut chunk = numbers.chunk();
-        numbers.fill(&mut chunk, &mut (0..3), 3, (&mut Asks::default(), AT_ONCE));
+        numbers.fill(&mut chunk, &mut (0..3), 3, (&mut Asks::at_once(), AT_ONCE));
         let refused = |body: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(body)).is_err());
         refused(&mut || assert!(strings.items_of(&chunk)[0].is_empty()));
         refused(&mut || drop(strings.into_vec(numbers.in_buffer(vec![1]))));
@@ -1254,7 +1254,7 @@ mod tests {
         refused(&mut || strings.put_back(&mut chunk, String::new()));
         refused(&mut || drop(strings.collected(numbers.collector().room_for(1).unwrap())));
         refused(&mut || {
-            let asks = &mut Asks::default();
+            let asks = &mut Asks::at_once();
             strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1, (asks, AT_ONCE));
         });
         refused(&mut || strings.collector().room_for(1).unwrap().add(numbers.in_buffer(Vec::new())));
@@ -1389,7 +1389,7 @@ mod tests {
         }
         let fill = |(mut room, items): (Results, Range<usize>)| {
             let mut chunk = types.chunk();
-            types.fill(&mut chunk, &mut items.clone(), items.len(), (&mut Asks::default(), AT_ONCE));
+            types.fill(&mut chunk, &mut items.clone(), items.len(), (&mut Asks::at_once(), AT_ONCE));
             // As it is when a chunk's start is not its only one.
             room.ensure(items.len() / 2);
             chunk.results = room;
@@ -1436,7 +1436,7 @@ mod tests {
         for part in 0..3 {
             let mut chunk = types.chunk();
             let items = (part * count as u64 / 3..(part + 1) * count as u64 / 3).collect::<Vec<_>>();
-            types.fill(&mut chunk, &mut items.iter().copied(), items.len(), (&mut Asks::default(), AT_ONCE));
+            types.fill(&mut chunk, &mut items.iter().copied(), items.len(), (&mut Asks::at_once(), AT_ONCE));
             chunk.results = all.place(items.len());
             types.quota(&mut chunk, items.len()).run(|item| !item);
             all.add(chunk.results.take());
@@ -1502,7 +1502,7 @@ mod tests {
         assert!(chunk.item_buffer() <= 4 << 10);
         assert!(types.into_vec(chunk.results.take()).into_iter().eq(5..100_005));
         // The buffer is used again, for what is written at once too.
-        types.fill(&mut chunk, &mut (0..1_000), 1_000, (&mut Asks::default(), AT_ONCE));
+        types.fill(&mut chunk, &mut (0..1_000), 1_000, (&mut Asks::at_once(), AT_ONCE));
         run_all(types, &mut chunk, 1_000);
         assert!(types.into_vec(chunk.results.take()).into_iter().eq(0..1_000));
     }
@@ -1565,7 +1565,7 @@ mod tests {
         assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 11).quota())).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| types.note(&mut chunk, &mut (0..3), Slices::none(), 3))).is_err());
         assert!(
-            catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut (0..3), 3, (&mut Asks::default(), AT_ONCE))))
+            catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut (0..3), 3, (&mut Asks::at_once(), AT_ONCE))))
                 .is_err()
         );
         assert!(catch_unwind(AssertUnwindSafe(|| types.put_one(&mut chunk, 3))).is_err());
@@ -1641,7 +1641,7 @@ mod tests {
     fn values_of_no_size_are_counted() {
         let types = Types::<(), ()>::new();
         let mut chunk = types.chunk();
-        types.fill(&mut chunk, &mut std::iter::repeat_n((), 5), 5, (&mut Asks::default(), AT_ONCE));
+        types.fill(&mut chunk, &mut std::iter::repeat_n((), 5), 5, (&mut Asks::at_once(), AT_ONCE));
         let mut all = types.collector().room_for(5).unwrap();
         chunk.results = all.place(5);
         types.quota(&mut chunk, 5).run(|()| ());
