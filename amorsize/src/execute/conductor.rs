@@ -288,7 +288,11 @@ impl Conductor<'_> {
         }
         if !self.worker {
             self.control.wait(wanted, holds, LONGEST_SLEEP);
-        } else if !pool::work_on_something_else() || DECLINED.take() {
+        } else if (self.joins_in && self.work.ledger.outer_budget().is_some())
+            || !pool::work_on_something_else()
+            || DECLINED.take()
+        {
+            // Within a call of another run it does nothing else but what this run has to do: that call may hold a lock.
             // A nap with an end, because whoever waits for this very worker would wait for ever for one without. After a job
             // that was declined another thread has the time to take it.
             self.control.wait(wanted, holds, WORKER_NAP);
