@@ -84,13 +84,6 @@ mod system {
         Some(processes_ran())
     }
 
-    pub(crate) fn own_and_others() -> Option<(Duration, Duration)> {
-        // The thread's comes last, so that what it runs in between is not taken for the others'.
-        let process = clock(ClockId::ProcessCPUTime);
-        let own = clock(ClockId::ThreadCPUTime);
-        Some((own, process.saturating_sub(own)))
-    }
-
     fn processes_ran() -> Duration {
         clock(ClockId::ProcessCPUTime) + children_ran().unwrap_or_default()
     }
@@ -153,10 +146,6 @@ mod system {
     use super::Use;
 
     pub(crate) fn process_ran() -> Option<Duration> {
-        None
-    }
-
-    pub(crate) fn own_and_others() -> Option<(Duration, Duration)> {
         None
     }
 
@@ -314,12 +303,6 @@ pub(crate) fn seconds_of_a_wake() -> Option<f64> {
 /// It takes 0.7 us, and 2.6 us where there are 256 threads.
 pub(crate) fn process_ran() -> Option<Duration> {
     if tells() { system::process_ran() } else { None }
-}
-
-/// How long the calling thread ran so far, and how long the process's other threads did, those that have ended among them. It
-/// takes a look at two clocks.
-pub(crate) fn own_and_others() -> Option<(Duration, Duration)> {
-    if tells() { system::own_and_others() } else { None }
 }
 
 /// Nanoseconds in the queue and how often a thread got a core, by a file `schedstat`, which has those on a core before them.

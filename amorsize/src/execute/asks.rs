@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use super::line::Way;
 use crate::sync::now;
 use crate::system_calls;
-use crate::thread_time::own_and_others;
 
 /// So many quick asks in a row show that an input does not wait now. With fewer, items that had come
 /// while the calling thread did something else would pass for an input that never waits.
@@ -57,9 +56,6 @@ const LONG_CALLS: u32 = 16;
 const VERY_LONG: f64 = 20e-3;
 /// If of the last asks so many more waited than not, the input waits for each result that goes out.
 const WAITS_FOR_EACH: u32 = 4;
-/// If other threads ran for this part of what the calling thread did while items came quickly, one of
-/// them may have waited for each result and sent the next item at once.
-const OTHERS_PART: f64 = 1.0 / 32.0;
 /// Of asks that are made one by one, one in so many is timed while they are quick: two
 /// looks at the clock take 46 ns, and an ask with all that follows 200.
 const TIMED_ONE_IN: u32 = 8;
@@ -77,8 +73,6 @@ pub(crate) struct Asks {
     has_asked: bool,
     /// Asks that are still made one by one.
     single: u32,
-    /// How long the calling thread had run, and others, when the first of these was made.
-    streak: Option<(Duration, Duration)>,
     /// True if results are handed over before the next ask.
     hands_over: bool,
     /// True if it is looked at closely whether asks wait.
@@ -222,9 +216,6 @@ impl Asks {
                 return 1;
             }
         }
-        if self.single > 0 && self.streak.is_none() {
-            self.streak = own_and_others();
-        }
         // Of cheap items, and of the first one, it would show.
         let is_cheap = self.single == 0 && matches!(way, Way::Inline { timed: false });
         let is_quick = (self.single > 0 || self.is_each(way)) && !self.closely;
@@ -287,24 +278,13 @@ impl Asks {
     fn note_single(&mut self, took: Duration, slept: bool) {
         if slept {
             (self.single, self.hands_over, self.slept) = (QUICK_AFTER_SLEEP, true, true);
-            self.streak = None;
         } else {
             // An input that computes can't wait for results.
             self.hands_over &= took < QUICK;
             self.single = self.single.saturating_sub(1);
-            if self.single == 0 && self.is_open && self.did_others_run() {
-                self.single = QUICK_IN_A_ROW;
-            }
             self.slept &= self.single > 0;
         }
         self.closely = took >= QUICK || (self.closely && self.single > 0);
-    }
-
-    /// True if other threads ran while items came one by one, so that these may depend on the results.
-    fn did_others_run(&mut self) -> bool {
-        let Some((before, others_before)) = self.streak.take() else { return false };
-        let (own, others) = own_and_others().unwrap_or_default();
-        others.saturating_sub(others_before) > own.saturating_sub(before).mul_f64(OTHERS_PART)
     }
 
     /// Ends a fill, whole or because the input ended.
