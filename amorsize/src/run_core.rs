@@ -304,13 +304,14 @@ impl Core {
         let enough = if !can_be_interrupted && says_endless(input) { ENDLESS } else { usize::MAX };
         let mut outlet = Collecting { all, bytes: 0, enough };
         let mut outcome = self.drive(input, function, &mut outlet);
-        if matches!(outcome, Ok(Flow::Enough)) {
+        let is_full = matches!(&outcome, Err(Ended::Error(error)) if error.is_over_budget());
+        if (is_full || matches!(outcome, Ok(Flow::Enough))) && enough < usize::MAX {
             outlet.enough = usize::MAX;
-            outcome = if says_endless(input) {
-                Err(Ended::Error(self.too_many(usize::MAX)))
-            } else {
-                self.drive(input, function, &mut outlet)
-            };
+            if says_endless(input) {
+                outcome = Err(Ended::Error(self.too_many(usize::MAX)));
+            } else if !is_full {
+                outcome = self.drive(input, function, &mut outlet);
+            }
         }
         let Collecting { all, bytes, .. } = outlet;
         match outcome {
