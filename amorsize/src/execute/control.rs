@@ -40,6 +40,10 @@ use crate::time_use::TimeUse;
 /// Where a chunk is kept.
 pub(crate) type ChunkId = usize;
 
+/// A chunk of this many items at most is made for stated batches of a sink that nothing is known of:
+/// handing one to a thread takes as long as a hundredth of a microsecond for each.
+const UNKNOWN_BATCHES: usize = 64;
+
 /// Stands for the item of a panic that no call made.
 pub(super) const NO_ITEM: usize = usize::MAX;
 
@@ -410,7 +414,12 @@ impl Control {
         // A sample can mislead, so chunks grow by steps.
         state.chunk_size = wanted.min(2 * state.chunk_size).max(1);
         state.adapt_batches();
-        let handed_over = (HANDED_SECONDS / state.sink_pace.max(1e-10)) as usize;
+        let handed_over = if state.sink_pace > 0.0 {
+            (HANDED_SECONDS / state.sink_pace) as usize
+        } else {
+            // The first batches tell how long the sink takes for those that are wanted.
+            state.situation.batch_items.map_or(usize::MAX, |items| items.max(UNKNOWN_BATCHES))
+        };
         state.chunk_size.min(handed_over.max(1)).min(state.room()).min(state.in_flight_room())
     }
 
