@@ -33,8 +33,10 @@ const UNKNOWN_SINK: usize = 1 << 20;
 const MEASURED_EVERY: Duration = Duration::from_millis(10);
 /// Chunks of items that take so long are looked at closely at once: 6 us are a two-hundredth of one.
 const CLOSELY: f64 = 1e-3;
-/// Idle workers that allocate or free less than this do so for the pool itself: some 40 bytes for each job, and its queues.
+/// Idle workers that allocate or free less than this do so for the pool itself, as for its queues.
 const POOLS_OWN: i64 = 16 << 10;
+/// The same for each chunk: rayon's box of a job, of some 40 bytes, is allocated by one thread and freed by another.
+const JOBS_OWN: i64 = 64;
 
 /// A chunk that waits for a worker.
 #[derive(Clone, Copy, Debug)]
@@ -189,7 +191,8 @@ impl State {
         if outcome.elsewhere {
             self.stray = 0;
         }
-        self.forks |= self.stray.abs() >= POOLS_OWN;
+        let of_jobs = JOBS_OWN.saturating_mul(self.chunks as i64);
+        self.forks |= self.stray.abs() >= POOLS_OWN.saturating_add(of_jobs);
         if self.forks {
             let stretch = &mut outcome.stretch;
             let there = stretch.bytes.saturating_add_signed(self.stray);
