@@ -645,6 +645,9 @@ proptest! {
             }
         }
 
+        // Errors and panics, by item.
+        let mut all_failed: Vec<_> = errors.iter().map(|error| error.1).chain(panics.iter().copied()).collect();
+        all_failed.sort_unstable();
         let run = first_batched(0..does.len(), &script)
             .then(|values| {
                 let stage = second_batched(values, &script);
@@ -658,10 +661,15 @@ proptest! {
                 let outcome = run.for_each_batch(|batch| seen.extend(batch.iter().map(|value| value.0))).unwrap();
                 let (report, failures) = outcome.into_parts();
                 prop_assert_eq!(&seen, &values);
-                prop_assert!(failures.iter().map(amorsize::Failure::item).eq(errors.iter().map(|error| error.1)));
-                for (failure, expected) in failures.into_iter().zip(&errors) {
-                    let (_, Cause::Error((stage, item, _))) = failure.into_parts() else { panic!("it is an error") };
-                    prop_assert_eq!((stage, item), *expected);
+                prop_assert!(failures.iter().map(amorsize::Failure::item).eq(all_failed.iter().copied()));
+                let mut expected = errors.iter();
+                for failure in failures {
+                    match failure.into_parts() {
+                        (_, Cause::Error((stage, item, _))) => {
+                            prop_assert_eq!(Some(&(stage, item)), expected.next());
+                        }
+                        (item, Cause::Panic(_)) => prop_assert!(panics.contains(&item)),
+                    }
                 }
                 prop_assert!(report.panics().iter().map(amorsize::Failure::item).eq(panics.iter().copied()));
                 let counted: Vec<_> =
@@ -681,7 +689,7 @@ proptest! {
                     }
                 }
                 prop_assert_eq!(&seen, &values);
-                prop_assert!(failed.into_iter().eq(errors.iter().map(|error| error.1)));
+                prop_assert_eq!(&failed, &all_failed);
             }
         }
         let mut calls = std::mem::take(&mut *script.calls.lock().unwrap());
