@@ -593,7 +593,7 @@ impl Engine {
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
             refuses_oversize: self.options.refuses_oversize(),
-            resident: base.map(|base| Grown { base, most: &mut self.resident_most, looked: Instant::now() }),
+            resident: base.map(|base| Grown { base, most: &mut self.resident_most, looked: sync::now() }),
             pace: if line.outlet.collects() { None } else { self.alone.watch() },
             slower: &mut self.slower,
         };
