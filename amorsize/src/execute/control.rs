@@ -321,11 +321,12 @@ impl Control {
         state.climb.resume(now, &thread_time::process_ran);
     }
 
-    /// Notes that everything that ran is done.
+    /// Notes that everything that ran is done. Jobs that the pool has not come to are too late.
     pub(crate) fn settle(&self) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
+        state.jobs = 0;
         state.account.end();
         state.climb.pause(now, &thread_time::process_ran);
     }

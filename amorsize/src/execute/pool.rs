@@ -1,5 +1,6 @@
 //! The only place that knows rayon. Instantiated once, whatever the function.
 
+mod gate;
 mod known;
 mod own_threads;
 
@@ -8,8 +9,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rayon::Scope;
-
+use self::gate::Lent;
 pub(crate) use self::known::Refused;
 use self::known::{Global, Known, OwnPool, known};
 use self::own_threads::{Allowance, Close, Count, OwnThreads};
@@ -141,11 +141,15 @@ impl Threads {
     }
 
     fn pool_scope<'env>(&self, job: &'env (dyn Job + 'env), body: &mut dyn FnMut(&dyn Fn())) {
-        let body = |scope: &Scope<'env>| body(&|| start(scope, job));
-        match &self.pool {
-            Pool::Current => rayon::in_place_scope(body),
-            Pool::Own(pool) => pool.get().in_place_scope(body),
-        }
+        gate::lend(job, |lent| {
+            body(&|| {
+                let lent = Arc::clone(lent);
+                match &self.pool {
+                    Pool::Current => rayon::spawn(|| work(lent)),
+                    Pool::Own(pool) => pool.get().spawn(|| work(lent)),
+                }
+            });
+        });
     }
 
     /// Whether the calling thread is one of these, so that jobs could be left waiting for it.
@@ -168,14 +172,13 @@ impl Threads {
     }
 }
 
-/// Starts the job anew for each part of it, rather than to run all parts in a loop: a worker that waits within the user's
-/// function for rayon may take it up meanwhile, and must be able to go back as soon as what it waits for is there.
-fn start<'env>(scope: &Scope<'env>, job: &'env (dyn Job + 'env)) {
-    scope.spawn(move |scope| {
-        if job.run() {
-            start(scope, job);
-        }
-    });
+/// Does a part of a job, and starts it anew for the next one rather than to run all parts in a loop: a
+/// worker that waits within the user's function for rayon may take it up meanwhile, and must be able to
+/// go back as soon as that is there.
+fn work(lent: Arc<Lent>) {
+    if lent.run() {
+        rayon::spawn(|| work(lent));
+    }
 }
 
 /// Whether the calling thread belongs to a pool, so that it must not sleep while others may wait for it.

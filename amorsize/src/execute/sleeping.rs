@@ -23,6 +23,15 @@ impl Control {
         }
     }
 
+    /// Sleeps until no job is left.
+    pub(crate) fn wait_for_jobs(&self) {
+        let mut state = self.state();
+        while state.jobs > 0 {
+            state.wanted_items = usize::MAX;
+            state = self.caller.wait_timeout(state, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Waits for results of calls that are expected to end before an input that may wait gives its next
     /// item, which takes `pace` seconds. Says if there are results to hand over.
     pub(crate) fn wait_for_result(&self, pace: f64) -> bool {

@@ -74,6 +74,7 @@ impl Engine {
             let (jobs, place) = control.jobs_to_start(0);
             // Those of the pool can always be had.
             (0..jobs).for_each(|_| _ = start(place));
+            control.wait_for_jobs();
         });
         let wall = (now() - begun).as_secs_f64();
         // What found no credit any more runs by itself, unless the run is interrupted.

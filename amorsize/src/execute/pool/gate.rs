@@ -1,0 +1,211 @@
+//! Lends a job of a run to threads of a pool, which may come to it after the run has ended.
+//!
+//! rayon's `scope` would do, but whoever waits for its end takes up other work of the pool meanwhile. A
+//! thread that waits within a call may hold a lock, and that other work may ask for it. And a pool that
+//! is busy with something else would have to come to each job first, before the run could end. A
+//! thread passes the gate of a run instead, and finds it closed where it comes too late.
+#![expect(unsafe_code, reason = "a pool's jobs may borrow nothing, and those of a run borrow the run")]
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use super::Job;
+use crate::failure::Payload;
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A job that is lent.
+pub(super) struct Lent {
+    /// Borrowed for as long as [`lend`] takes: to be used by those who are inside alone.
+    job: *const (dyn Job + 'static),
+    inside: Mutex<Inside>,
+    left: Condvar,
+}
+
+struct Inside {
+    is_open: bool,
+    threads: usize,
+    /// Of a job that panicked.
+    panic: Option<Payload>,
+}
+
+// SAFETY: the pointer is used as a `&dyn Job`, which may be shared because a `Job` is `Sync`; that it
+// points to something is seen to by the gate.
+unsafe impl Send for Lent {}
+// SAFETY: as above.
+unsafe impl Sync for Lent {}
+
+/// Calls `body` with `job` lent to others, and comes back when nobody uses it any longer.
+///
+/// # Panics
+///
+/// With the payload of a job that panicked.
+pub(super) fn lend<'env>(job: &'env (dyn Job + 'env), body: impl FnOnce(&Arc<Lent>)) {
+    struct Close<'a>(&'a Lent);
+
+    impl Drop for Close<'_> {
+        fn drop(&mut self) {
+            let mut inside = self.0.inside();
+            inside.is_open = false;
+            while inside.threads > 0 {
+                inside = self.0.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    // SAFETY: two pointers that differ in the lifetime of what they point to. It is used inside of
+    // the gate alone, which `Close` closes and empties before this function ends, however it ends.
+    let job = unsafe { mem::transmute::<*const (dyn Job + 'env), *const (dyn Job + 'static)>(job) };
+    let inside = Inside { is_open: true, threads: 0, panic: None };
+    let lent = Arc::new(Lent { job, inside: Mutex::new(inside), left: Condvar::new() });
+    let close = Close(&lent);
+    body(&lent);
+    drop(close);
+    let panic = lent.inside().panic.take();
+    if let Some(payload) = panic {
+        resume_unwind(payload);
+    }
+}
+
+impl Lent {
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does a part of the job if it is still lent. Says if there is more.
+    pub(super) fn run(&self) -> bool {
+        {
+            let mut inside = self.inside();
+            if !inside.is_open {
+                return false;
+            }
+            inside.threads += 1;
+        }
+        // SAFETY: this thread is counted inside since the gate was open, and `lend` does not end before
+        // it is counted out.
+        let job = unsafe { &*self.job };
+        let done = catch_unwind(AssertUnwindSafe(|| job.run()));
+        let mut inside = self.inside();
+        let go_on = match done {
+            Ok(go_on) => go_on,
+            Err(payload) => {
+                inside.panic.get_or_insert(payload);
+                false
+            }
+        };
+        inside.threads -= 1;
+        let is_last = !inside.is_open && inside.threads == 0;
+        drop(inside);
+        if is_last {
+            self.left.notify_one();
+        }
+        go_on
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    struct Count(AtomicUsize);
+
+    impl Job for Count {
+        fn run(&self) -> bool {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            true
+        }
+    }
+
+    #[test]
+    fn who_comes_too_late_does_nothing() {
+        let job = Count(AtomicUsize::new(0));
+        let mut kept = None;
+        lend(&job, |lent| {
+            assert!(lent.run());
+            kept = Some(Arc::clone(lent));
+        });
+        assert!(!kept.unwrap().run());
+        assert_eq!(job.0.into_inner(), 1);
+    }
+
+    #[test]
+    fn it_is_lent_until_all_have_left_however_the_body_ends() {
+        for panics in [false, true] {
+            // Dropped when it is no longer lent: whoever is inside then would see it.
+            let job = Box::new(Count(AtomicUsize::new(0)));
+            let mut threads = Vec::new();
+            let body = AssertUnwindSafe(|| {
+                lend(&*job, |lent| {
+                    for _ in 0..3 {
+                        let lent = Arc::clone(lent);
+                        threads.push(thread::spawn(move || while lent.run() {}));
+                    }
+                    while job.0.load(Ordering::SeqCst) < 100 {
+                        thread::yield_now();
+                    }
+                    assert!(!panics, "as planned");
+                });
+            });
+            assert_eq!(catch_unwind(body).is_err(), panics);
+            let calls = job.0.load(Ordering::SeqCst);
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert_eq!(job.0.load(Ordering::SeqCst), calls);
+        }
+    }
+
+    #[test]
+    fn a_panic_of_a_job_comes_back_and_ends_no_thread() {
+        struct Panics;
+
+        impl Job for Panics {
+            fn run(&self) -> bool {
+                panic!("as planned")
+            }
+        }
+
+        let body = || lend(&Panics, |lent| assert!(!lent.run()));
+        let payload = catch_unwind(body).unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&"as planned"));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Borrowed for the time that it is lent.
+    struct Borrowed<'a>(&'a AtomicBool);
+
+    impl Job for Borrowed<'_> {
+        fn run(&self) -> bool {
+            assert!(self.0.load(Ordering::SeqCst), "it is no longer lent");
+            loom::thread::yield_now();
+            assert!(self.0.load(Ordering::SeqCst), "it is no longer lent");
+            false
+        }
+    }
+
+    #[test]
+    fn loom_nobody_is_inside_of_a_gate_that_was_closed() {
+        loom::model(|| {
+            // For all threads of the model, which can borrow nothing.
+            let is_lent: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(true)));
+            let mut threads = Vec::new();
+            lend(&Borrowed(is_lent), |lent| {
+                for _ in 0..2 {
+                    let lent = Arc::clone(lent);
+                    threads.push(loom::thread::spawn(move || _ = lent.run()));
+                }
+            });
+            is_lent.store(false, Ordering::SeqCst);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+}
