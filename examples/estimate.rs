@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // While a batch is with the sink the next ones are made, and the budget is for both, and for the calls. So the run hands batches
     // over before they are as large as the estimate, where that would leave no room.
     let by_hand = enlarge_batched(views.clone()).batch_size(estimate);
-    for (name, run) in [("by the estimate", by_hand), ("as the run finds it", enlarge_batched(views))] {
+    for (name, mut run) in [("by the estimate", by_hand), ("as the run finds it", enlarge_batched(views))] {
         let (mut largest, mut brightest) = (0, (0.0, 0));
         let report = run.for_each_batch(|batch| {
             largest = batch.len().max(largest);

@@ -72,14 +72,13 @@ fn collecting(seen: &mut Seen) -> Result<(), amorsize::Error> {
 
 /// Collects what fits, and sends the rest through a sink.
 fn collecting_a_part(seen: &mut Seen) -> Result<(), amorsize::Error> {
-    match render_batched(0..TILES).collect_partial::<Vec<_>>() {
-        Ok(tiles) => tiles.into_iter().for_each(|tile| seen.tick(tile)),
-        Err(partial) => {
-            let (tiles, rest, _) = partial.into_parts();
-            seen.collected = tiles.len();
-            tiles.into_iter().for_each(|tile| seen.tick(tile));
-            rest.for_each_batch(|batch| batch.into_iter().for_each(|tile| seen.tick(tile)))?;
-        }
+    let mut run = render_batched(0..TILES);
+    let mut tiles = Vec::new();
+    let collected = run.collect_into(&mut tiles);
+    seen.collected = tiles.len();
+    tiles.into_iter().for_each(|tile| seen.tick(tile));
+    if collected.is_err() {
+        run.for_each_batch(|batch| batch.into_iter().for_each(|tile| seen.tick(tile)))?;
     }
     Ok(())
 }

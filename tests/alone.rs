@@ -8,7 +8,7 @@ mod serial;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use amorsize::{CancelToken, batched, on_error, process_in_batches};
+use amorsize::{CancelToken, OnPanic, batched, on_error, process_in_batches};
 // A run holds less where its process has grown by nearly the budget, and hands batches over before they are full where memory is short.
 use serial::alone;
 
@@ -101,10 +101,10 @@ fn what_is_left_of_a_run_that_was_cancelled_goes_on() {
                 token.cancel();
             }
         };
-        let run = process_in_batches(work, 0..items).threads(2).max_memory("64MiB").cancel_token(&token);
+        let mut run = process_in_batches(work, 0..items).threads(2).max_memory("64MiB").cancel_token(&token);
         // What is made already when it is cancelled, is handed over, and that can be all.
-        if let Err(partial) = run.for_each_batch_partial(|batch| take(&batch, batch.first_index())) {
-            let rest = partial.into_rest().cancel_token(&CancelToken::new());
+        if run.for_each_batch(|batch| take(&batch, batch.first_index())).is_err() {
+            let mut rest = run.cancel_token(&CancelToken::new());
             rest.for_each_batch(|batch| take(&batch, batch.first_index())).unwrap();
         }
         assert_eq!((next, calls.into_inner()), (items, items));
@@ -122,7 +122,7 @@ fn items_that_fail_or_panic_are_left_out_and_told() {
         _ => Ok(vec![(number % 251) as u8; BYTES_EACH]),
     };
     let mut next = 0;
-    let run = process_in_batches(work, 0..items).threads(2).max_memory("64MiB").on_panic("skip");
+    let run = process_in_batches(work, 0..items).threads(2).max_memory("64MiB").on_panic(OnPanic::Skip);
     let report = run
         .on_error(on_error::Skip)
         .for_each_batch(|batch| {

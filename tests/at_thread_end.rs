@@ -4,6 +4,9 @@
 #[path = "common/child.rs"]
 mod child;
 
+#[path = "common/caught.rs"]
+mod caught;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +15,7 @@ use std::time::Duration;
 
 use amorsize::on_error::Skip;
 use amorsize::{batched, process_in_batches, progress_bar};
+use caught::caught;
 use child::{is_inside, run_inside};
 
 /// Runs that came to their end.
@@ -52,11 +56,13 @@ fn all_kinds_of_runs() {
     let parse = |x: usize| if x.is_multiple_of(2) { Ok(slow(x)) } else { Err("odd") };
     assert_eq!(process_in_batches(parse, 0..ITEMS).on_error(Skip).collect::<Vec<_>>().unwrap().len(), ITEMS / 2);
     let panics = |x: usize| if x == 100 { std::panic::resume_unwind(Box::new("as planned")) } else { slow(x) };
-    let partial = process_in_batches(panics, 0..ITEMS).threads(2).collect_partial::<Vec<_>>().unwrap_err();
-    assert_eq!(partial.finished().len(), 100);
-    let verbose = process_in_batches(slow, 0..ITEMS).verbose(true).threads(2);
+    let mut run = process_in_batches(panics, 0..ITEMS).threads(2);
+    let mut finished = Vec::new();
+    assert!(caught(|| run.collect_into(&mut finished)).is_err());
+    assert_eq!(finished.len(), 100);
+    let mut verbose = process_in_batches(slow, 0..ITEMS).verbose(true).threads(2);
     assert_eq!(verbose.collect::<Vec<_>>().unwrap(), expected);
-    let told = process_in_batches(slow, 0..ITEMS).progress(progress_bar()).threads(2);
+    let mut told = process_in_batches(slow, 0..ITEMS).progress(progress_bar()).threads(2);
     assert_eq!(told.collect::<Vec<_>>().unwrap(), expected);
     ENDED.fetch_add(1, Ordering::SeqCst);
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Skip, Stop};
-use amorsize::{Bytes, Retry, batched, estimate_safe_batch_size, process_in_batches};
+use amorsize::{Bytes, OnPanic, Retry, batched, estimate_safe_batch_size, process_in_batches};
 
 const ITEMS: usize = 150;
 
@@ -46,7 +46,7 @@ fn every_terminal(name: &str, set: impl Fn(Run) -> Run + Sync) {
         assert_eq!(planned.for_each_batch(drop).unwrap().items(), ITEMS, "{name}");
         let outer = |x: usize| set(text_batched(0..x)).collect::<Vec<_>>().unwrap().len();
         assert_eq!(process_in_batches(outer, [5; 3]).threads(2).collect::<Vec<_>>().unwrap(), [5; 3], "{name}");
-        let pipeline = run().then(length_batched);
+        let mut pipeline = run().then(length_batched);
         assert_eq!(pipeline.for_each_batch(drop).unwrap().items(), ITEMS, "{name}");
     }
 }
@@ -75,10 +75,11 @@ fn budgets() {
             let one_byte = text_batched(0..ITEMS).max_memory(Bytes::new(1));
             let next_to_nothing = text_batched(0..ITEMS).max_memory(f64::MIN_POSITIVE);
             for run in [one_byte, next_to_nothing] {
-                let partial = run.batch_size(batch_size).threads(threads).collect_partial::<Vec<_>>().unwrap_err();
-                let before = partial.finished().len();
-                assert!(partial.cause().is_over_budget() && before < ITEMS);
-                assert_eq!(partial.into_rest().for_each_batch(drop).unwrap().items(), ITEMS - before);
+                let mut run = run.batch_size(batch_size).threads(threads);
+                let mut before = Vec::new();
+                let error = run.collect_into(&mut before).unwrap_err();
+                assert!(error.is_over_budget() && before.len() < ITEMS);
+                assert_eq!(run.for_each_batch(drop).unwrap().items(), ITEMS - before.len());
             }
         }
     }
@@ -157,8 +158,9 @@ fn lengths_that_inputs_promise() {
             let mut planned = run().progress(|progress| assert!(progress.total() != Some(0))).verbose(true);
             assert!(!planned.plan().unwrap().explain().is_empty());
             assert_eq!(planned.for_each_batch(drop).unwrap().items(), ITEMS, "{hint:?}");
-            let ends =
-                run().on_panic("skip").progress(|progress| _ = (progress.fraction(), progress.remaining_seconds()));
+            let mut ends = run()
+                .on_panic(OnPanic::Skip)
+                .progress(|progress| _ = (progress.fraction(), progress.remaining_seconds()));
             assert_eq!(ends.for_each_batch(drop).unwrap().items(), ITEMS, "{hint:?}");
             // Whoever promises more than there is room for is refused.
             match run().collect::<Vec<_>>() {

@@ -1,16 +1,20 @@
 //! Panics, cancels and deadlines at any item, in every terminal: what was finished is handed over, no value is lost or dropped
 //! twice, nothing hangs, and the rest of the run can go on.
 
+#[path = "common/caught.rs"]
+mod caught;
 #[path = "common/counted.rs"]
 mod counted;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use amorsize::{Batched, CancelToken, Error, OnPanic, Partial, Report, process_in_batches};
+use amorsize::{Batch, CancelToken, Error, OnPanic, Report, process_in_batches};
+use caught::caught;
 use counted::Counted;
 use proptest::prelude::*;
 
@@ -46,12 +50,24 @@ struct Story {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Terminal {
     Collect,
-    CollectPartial,
+    /// The next ones go on with the run, as often as it takes.
+    CollectAndGoOn,
+    CollectIntoAndGoOn,
     ForEachBatch,
-    ForEachBatchPartial,
+    ForEachBatchAndGoOn,
     TryForEachBatch,
     Iterate,
+    IterateAndGoOn,
     Unordered,
+}
+
+impl Terminal {
+    fn goes_on(self) -> bool {
+        matches!(
+            self,
+            Self::CollectAndGoOn | Self::CollectIntoAndGoOn | Self::ForEachBatchAndGoOn | Self::IterateAndGoOn
+        )
+    }
 }
 
 /// How a run came to its end.
@@ -102,85 +118,68 @@ impl Story {
     /// the first one ended and the indices of all results.
     fn run(&self, stage: &Stage) -> (End, Vec<usize>) {
         let mut seen = Vec::new();
-        let items = (0..self.items).map(|index| Counted::new(&stage.alive, index));
-        let run = process_in_batches(|item: Counted<'_>| self.call(stage, item), items).threads(self.threads);
-        let mut run = run.batch_size(7).cancel_token(&stage.token);
+        let of = |items: Range<usize>| {
+            let items = items.map(|index| Counted::new(&stage.alive, index));
+            process_in_batches(|item: Counted<'_>| self.call(stage, item), items).threads(self.threads)
+        };
+        // Stands where an iterator took the run.
+        let another = || of(0..0);
+        let mut run = of(0..self.items).batch_size(7).cancel_token(&stage.token);
         if let Some(timeout) = self.timeout {
             run = run.timeout(timeout);
         }
         if self.tolerant {
-            run = run.on_panic("collect");
+            run = run.on_panic(OnPanic::Collect);
         }
-        let end = catch_unwind(AssertUnwindSafe(|| match self.terminal {
-            Terminal::Collect => match run.collect::<Vec<_>>() {
+        let mut collected = Vec::new();
+        let mut iterated = None;
+        let end = caught(|| match self.terminal {
+            Terminal::Collect | Terminal::CollectAndGoOn => match run.collect::<Vec<_>>() {
                 Ok(all) => {
                     seen.extend(all.iter().map(|result| result.index));
                     End::Finished
                 }
                 Err(error) => Self::end_of(Err(error)),
             },
-            Terminal::CollectPartial => match run.collect_partial::<Vec<_>>() {
-                Ok(all) => {
-                    seen.extend(all.iter().map(|result| result.index));
-                    End::Finished
-                }
-                Err(partial) => {
-                    seen.extend(partial.finished().iter().map(|result| result.index));
-                    Self::go_on(partial, &mut seen)
-                }
-            },
-            Terminal::ForEachBatch => Self::end_of(run.for_each_batch(|batch| {
+            Terminal::CollectIntoAndGoOn => Self::end_of(run.collect_into(&mut collected)),
+            Terminal::ForEachBatch | Terminal::ForEachBatchAndGoOn => Self::end_of(run.for_each_batch(|batch| {
                 assert_eq!(batch.first_index(), batch[0].index);
                 seen.extend(batch.iter().map(|result| result.index));
             })),
-            Terminal::ForEachBatchPartial => {
-                let outcome = run.for_each_batch_partial(|batch| seen.extend(batch.iter().map(|result| result.index)));
-                match outcome {
-                    Ok(_) => End::Finished,
-                    Err(partial) => Self::go_on(partial, &mut seen),
-                }
-            }
             Terminal::TryForEachBatch => Self::end_of(run.try_for_each_batch(|batch| -> Result<(), Error> {
                 seen.extend(batch.iter().map(|result| result.index));
                 Ok(())
             })),
-            Terminal::Iterate => {
-                let mut results = run.into_iter();
+            Terminal::Iterate | Terminal::IterateAndGoOn => {
+                let results = iterated.insert(std::mem::replace(&mut run, another()).into_iter());
                 seen.extend(results.by_ref().map(|result| result.index));
                 if results.error().is_some() { End::Interrupted } else { End::Finished }
             }
             Terminal::Unordered => {
-                let mut results = run.unordered();
+                let mut results = std::mem::replace(&mut run, another()).unordered();
                 seen.extend(results.by_ref().map(|(index, result)| {
                     assert_eq!(index, result.index);
                     index
                 }));
                 if results.error().is_some() { End::Interrupted } else { End::Finished }
             }
-        }));
+        });
         let end = end.unwrap_or_else(|payload| {
             End::Panicked(payload.downcast_ref::<MyPayload>().expect("the function's own payload").0)
         });
-        (end, seen)
-    }
-
-    /// Runs the rest of a run, as often as it takes, and says how it came to be one.
-    fn go_on<'a, I, C>(partial: Partial<Counted<'a>, Batched<I, Counted<'a>, C>>, seen: &mut Vec<usize>) -> End
-    where
-        I: Iterator,
-    {
-        let end = match partial.cause().item() {
-            Some(item) => End::Panicked(item),
-            None => End::Interrupted,
-        };
-        let mut rest = partial.into_rest();
-        loop {
-            let run = rest.cancel_token(&CancelToken::new()).timeout(Duration::from_secs(60));
-            match run.for_each_batch_partial(|batch| seen.extend(batch.iter().map(|result| result.index))) {
-                Ok(_) => return end,
-                Err(partial) => rest = partial.into_rest(),
+        seen.extend(collected.iter().map(|result| result.index));
+        if let Some(iterated) = iterated {
+            run = iterated.into_run();
+        }
+        while self.terminal.goes_on() && !matches!(end, End::Finished) {
+            // The next ones may panic, too.
+            run = run.cancel_token(&CancelToken::new()).timeout(Duration::from_secs(60));
+            let sink = |batch: Batch<Counted<'_>>| seen.extend(batch.iter().map(|result| result.index));
+            if caught(|| run.for_each_batch(sink).unwrap()).is_ok() {
+                break;
             }
         }
+        (end, seen)
     }
 
     fn check(&self) {
@@ -198,7 +197,7 @@ impl Story {
         };
         assert_eq!(stage.alive.load(Ordering::Relaxed), 0, "every value is dropped once");
         let late = stage.late.load(Ordering::Relaxed);
-        let has_rest = matches!(self.terminal, Terminal::CollectPartial | Terminal::ForEachBatchPartial);
+        let has_rest = self.terminal.goes_on();
         // A call can have passed the last look when the token was cancelled.
         assert!(has_rest || late <= self.threads + 1, "{late} items started after the token was cancelled");
         if self.terminal == Terminal::Unordered {
@@ -230,13 +229,15 @@ impl Story {
     }
 }
 
-const TERMINALS: [Terminal; 7] = [
+const TERMINALS: [Terminal; 9] = [
     Terminal::Collect,
-    Terminal::CollectPartial,
+    Terminal::CollectAndGoOn,
+    Terminal::CollectIntoAndGoOn,
     Terminal::ForEachBatch,
-    Terminal::ForEachBatchPartial,
+    Terminal::ForEachBatchAndGoOn,
     Terminal::TryForEachBatch,
     Terminal::Iterate,
+    Terminal::IterateAndGoOn,
     Terminal::Unordered,
 ];
 
@@ -304,21 +305,19 @@ fn on_panic_counts_and_keeps() {
     let call = |i: usize| if i % 10 == 3 { std::panic::panic_any(MyPayload(i)) } else { i };
     for threads in 1..=3 {
         let report =
-            process_in_batches(call, 0..1_000).threads(threads).on_panic("skip").for_each_batch(|_| ()).unwrap();
+            process_in_batches(call, 0..1_000).threads(threads).on_panic(OnPanic::Skip).for_each_batch(|_| ()).unwrap();
         assert_eq!((report.items(), report.panicked(), report.panics().len()), (900, 100, 16));
         let report = process_in_batches(call, 0..1_000)
             .threads(threads)
             .on_panic(OnPanic::Collect)
             .for_each_batch(|_| ())
             .unwrap();
-        let items: Vec<_> = report.panics().iter().map(amorsize::Failure::item).collect();
+        let items: Vec<_> = report.panics().iter().map(amorsize::Failure::index).collect();
         assert_eq!(items, (0..100).map(|i| 10 * i + 3).collect::<Vec<_>>());
         assert!(report.to_string().contains("100 items panicked"), "{report}");
     }
-    let all: Vec<usize> = process_in_batches(call, 0..20).on_panic("skip").collect().unwrap();
+    let all: Vec<usize> = process_in_batches(call, 0..20).on_panic(OnPanic::Skip).collect().unwrap();
     assert_eq!(all.len(), 18);
-    let error = process_in_batches(call, 0..20).on_panic("ignore").collect::<Vec<_>>().unwrap_err();
-    assert_eq!(error.to_string(), "`on_panic` can't be \"ignore\": use \"propagate\", \"skip\" or \"collect\"");
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! `in_flight`: never more items between the input and the sink than that, at any moment, however the
 //! run goes; and it ends, with all results in order.
 
+#[path = "common/caught.rs"]
+mod caught;
+
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Batched, DeepSize, Failure, OnPanic, Partial, batched, process_in_batches};
+use amorsize::{Batched, DeepSize, Failure, OnPanic, batched, process_in_batches};
+use caught::caught;
 use proptest::prelude::*;
 
 /// Counts the items that were taken from the input, of which nothing was handed over yet.
@@ -242,7 +246,7 @@ fn check_policies(case: &Case) -> Result<(), TestCaseError> {
 
     let mut taken = Vec::new();
     let outcome = run().on_error(Collect).for_each_batch(|batch| taken.extend(indices(&batch))).unwrap();
-    prop_assert!(outcome.failures().iter().map(Failure::item).eq(failing.iter().copied()));
+    prop_assert!(outcome.failures().iter().map(Failure::index).eq(failing.iter().copied()));
     prop_assert_eq!(&taken, &expected);
     check_gauge(case, gauge, "collect failures")?;
 
@@ -260,34 +264,25 @@ fn check_policies(case: &Case) -> Result<(), TestCaseError> {
     check_gauge(case, gauge, "collect failures and values")?;
 
     // The rest of a run that stopped goes on within the same bound.
-    let mut rest = Some(case.set(try_index_of_batched(case.input(gauge), case)).on_error(Stop));
+    let mut stopping = case.set(try_index_of_batched(case.input(gauge), case)).on_error(Stop);
     let (mut taken, mut failed) = (Vec::new(), Vec::new());
-    while let Some(run) = rest.take() {
-        match run.collect_partial::<Vec<_>>() {
-            Ok(values) => taken.extend(values),
-            Err(partial) => {
-                let (values, run, cause) = partial.into_parts();
-                taken.extend(values);
-                failed.extend(cause.item());
-                rest = Some(run);
-            }
-        }
+    while let Err(error) = stopping.collect_into(&mut taken) {
+        failed.extend(error.item());
     }
+    drop(stopping);
     prop_assert_eq!((&taken, &failed), (&expected, &failing));
-    check_gauge(case, gauge, "collect_partial")?;
+    check_gauge(case, gauge, "collect_into")?;
 
     // So does that of one whose calls panicked.
     // No plan before it: the sample would go on without what panics.
     let unplanned = Case { planned: false, ..case.clone() };
     let run = unplanned.set(try_pass_batched(case.input(gauge), case)).on_error(Skip);
-    let mut rest = Some(run.on_panic(OnPanic::Propagate));
+    let mut panicking = run.on_panic(OnPanic::Propagate);
     let mut taken = Vec::new();
-    while let Some(run) = rest.take() {
-        let outcome = run.for_each_batch_partial(|batch| taken.extend(indices(&batch)));
-        rest = outcome.err().map(Partial::into_rest);
-    }
+    while caught(|| panicking.for_each_batch(|batch| taken.extend(indices(&batch))).unwrap()).is_err() {}
+    drop(panicking);
     prop_assert_eq!(&taken, &expected);
-    check_gauge(case, gauge, "for_each_batch_partial")
+    check_gauge(case, gauge, "for_each_batch after panics")
 }
 
 proptest! {
@@ -448,7 +443,7 @@ fn twenty_thousand_open_files_are_items_where_a_process_may_have_256() {
     // Results that still have them.
     let keep = |file: io::Result<File>| file.unwrap();
     let mut kept = 0;
-    let run = process_in_batches(keep, files()).in_flight(64).threads(4);
+    let mut run = process_in_batches(keep, files()).in_flight(64).threads(4);
     run.for_each_batch(|batch| kept += batch.iter().filter(|file| file.metadata().is_ok()).count()).unwrap();
     assert_eq!(kept, FILES);
     // A bound above what there is shows that there is not more.

@@ -1,11 +1,15 @@
 //! Of a range of integers and of a slice workers make the items themselves: no result tells it from another iterator over the same
 //! items.
 
+#[path = "common/caught.rs"]
+mod caught;
+
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use amorsize::{Batched, Bytes, Retry, batched, process_in_batches};
+use amorsize::{Batched, Bytes, OnPanic, Retry, batched, process_in_batches};
+use caught::caught;
 use proptest::prelude::*;
 
 /// What a case runs with.
@@ -102,18 +106,11 @@ where
     prop_assert!(any_order.into_iter().eq(expected.iter().cloned().enumerate()));
 
     let mut all = Vec::new();
-    let mut rest = Some(run().max_memory(case.budget));
-    while let Some(run) = rest.take() {
-        match run.collect_partial::<Vec<_>>() {
-            Ok(results) => all.extend(results),
-            Err(partial) => {
-                prop_assert!(partial.cause().is_over_budget(), "{}", partial);
-                let (finished, left, _) = partial.into_parts();
-                all.extend(finished);
-                // The rest is finished with more, or the same once again.
-                rest = Some(if case.more { left.max_memory("1GiB") } else { left });
-            }
-        }
+    let mut rest = run().max_memory(case.budget);
+    while let Err(error) = rest.collect_into(&mut all) {
+        prop_assert!(error.is_over_budget(), "{}", error);
+        // The rest is finished with more, or the same once again.
+        rest = if case.more { rest.max_memory("1GiB") } else { rest };
     }
     prop_assert!(all == expected);
     Ok(())
@@ -232,7 +229,7 @@ fn calls_are_made_again_with_the_same_integer() {
         let index = usize::from(item) - 60_000;
         if tries[index].fetch_add(1, Ordering::Relaxed) < u32::from(item % 3) { Err("again") } else { Ok(item) }
     };
-    let run = process_in_batches(flaky, 60_000u16..63_000).threads(2).retry(Retry::new(2).backoff(Duration::ZERO));
+    let mut run = process_in_batches(flaky, 60_000u16..63_000).threads(2).retry(Retry::new(2).backoff(Duration::ZERO));
     assert!(run.try_collect::<Vec<_>>().unwrap().into_iter().eq(60_000..63_000));
     assert!(tries.iter().zip(60_000u32..).all(|(tries, item)| tries.load(Ordering::Relaxed) == 1 + item % 3));
 }
@@ -246,17 +243,10 @@ fn a_panic_loses_its_integer_alone() {
     };
     let all = -3_000..3_000;
     let mut results = Vec::new();
-    let mut rest = Some(process_in_batches(call, all.clone()).threads(2));
-    while let Some(run) = rest.take() {
-        match run.collect_partial::<Vec<_>>() {
-            Ok(last) => results.extend(last),
-            Err(partial) => {
-                let (finished, left, cause) = partial.into_parts();
-                assert_eq!((cause.item().unwrap() + 7) % 1_000, 0);
-                results.extend(finished);
-                rest = Some(left);
-            }
-        }
+    let mut run = process_in_batches(call, all.clone()).threads(2);
+    while caught(|| run.collect_into(&mut results).unwrap()).is_err() {
+        let last = results.last().expect("a thousand before each panic");
+        assert_eq!((last + 1) % 1_000, -7);
     }
     assert!(results.into_iter().eq(all.filter(|item| item % 1_000 != -7)));
 }
@@ -271,7 +261,7 @@ fn flaky(tries: &AtomicU32) -> Result<u32, u32> {
 #[test]
 fn calls_are_made_again_with_the_same_element() {
     let tries: Vec<_> = (0..3_000).map(|item| AtomicU32::new(item % 3)).collect();
-    let run = flaky_batched(&tries).threads(2).retry(Retry::new(2).backoff(Duration::ZERO));
+    let mut run = flaky_batched(&tries).threads(2).retry(Retry::new(2).backoff(Duration::ZERO));
     let results: Vec<_> = run.try_collect().unwrap();
     assert_eq!(results, [2; 3_000]);
     assert!(tries.iter().all(|tries| tries.load(Ordering::Relaxed) == 3));
@@ -288,7 +278,8 @@ fn unless_seven(item: &u32) -> u32 {
 fn a_panic_loses_its_element_alone() {
     let items: Vec<u32> = (0..3_000).collect();
     let mut results = Vec::new();
-    let report = unless_seven_batched(&items).threads(2).on_panic("skip").for_each_batch(|batch| results.extend(batch));
+    let report =
+        unless_seven_batched(&items).threads(2).on_panic(OnPanic::Skip).for_each_batch(|batch| results.extend(batch));
     assert_eq!(report.unwrap().panicked(), 3);
     assert!(results.into_iter().eq((0..3_000).filter(|item| item % 1_000 != 7)));
 }
@@ -322,7 +313,7 @@ fn elements_may_borrow_and_be_of_a_type_that_the_caller_chooses() {
 #[test]
 fn stages_take_elements() {
     let elements: Vec<Element> = (0..5_000u32).map(|item| [item as u8, (item >> 8) as u8, 1]).collect();
-    let run = same_batched(&elements, 300)
+    let mut run = same_batched(&elements, 300)
         .then(|items| process_in_batches(|item: &Element| u32::from(item[0]) + 256 * u32::from(item[1]), items))
         .threads(2);
     assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq(0..5_000));
@@ -334,6 +325,7 @@ fn stages_take_integers() {
         work(300);
         u64::from(item)
     };
-    let run = process_in_batches(widen, 0..5_000).then(|items| process_in_batches(|item| item * 2, items)).threads(2);
+    let mut run =
+        process_in_batches(widen, 0..5_000).then(|items| process_in_batches(|item| item * 2, items)).threads(2);
     assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq((0..5_000).map(|item| item * 2)));
 }

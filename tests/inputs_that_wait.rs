@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amorsize::{Batched, CancelToken, TryError, process_in_batches};
+use amorsize::{Batched, CancelToken, process_in_batches};
 
 /// Longer than any of these runs takes on the busiest machine: a run that has not ended then hangs.
 const HANGS: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ const QUESTIONS: u64 = 3_000;
 #[test]
 fn a_question_that_waits_for_the_last_answer_is_answered() {
     let answered = interview(QUESTIONS, |questions, answers| {
-        let run = process_in_batches(next, questions).batch_size(1);
+        let mut run = process_in_batches(next, questions).batch_size(1);
         run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
     });
     assert_eq!(answered, QUESTIONS);
@@ -56,7 +56,7 @@ fn with_one_in_flight_it_is_however_long_calls_take() {
                 thread::sleep(Duration::from_micros(micros));
                 question + 1
             };
-            let run = process_in_batches(long, questions).in_flight(1);
+            let mut run = process_in_batches(long, questions).in_flight(1);
             run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
         });
         assert_eq!(answered, count);
@@ -74,7 +74,7 @@ fn so_is_it_with_calls_of_some_microseconds_where_each_result_goes_out_by_itself
             question + 1
         };
         let answered = interview(count, move |questions, answers| {
-            let run = process_in_batches(call, questions).batch_size(1);
+            let mut run = process_in_batches(call, questions).batch_size(1);
             run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
         });
         assert_eq!(answered, count);
@@ -111,7 +111,7 @@ fn so_is_it_with_a_sample_of_one() {
 fn so_is_it_where_errors_have_a_policy() {
     let answered = interview(QUESTIONS, |questions, answers| {
         let run = process_in_batches(|question| Ok::<u64, String>(question + 1), questions);
-        let run = run.on_error(amorsize::on_error::Skip).batch_size(1);
+        let mut run = run.on_error(amorsize::on_error::Skip).batch_size(1);
         run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
     });
     assert_eq!(answered, QUESTIONS);
@@ -126,7 +126,7 @@ fn handed_over_before_silence(count: u64, pause: Duration, change: fn(Run) -> Ru
     let first = if pause.is_zero() { count } else { 1 };
     (0..first).for_each(|item| send.send(item).unwrap());
     let running = thread::spawn(move || {
-        let run = change(process_in_batches(next as fn(u64) -> u64, items));
+        let mut run = change(process_in_batches(next as fn(u64) -> u64, items));
         run.for_each_batch(|batch| batch.into_iter().for_each(|result| seen.send(result).unwrap())).unwrap();
     });
     (first..count).for_each(|item| {
@@ -160,7 +160,7 @@ fn results_of_long_calls_do_not_wait_for_the_input_either() {
             thread::sleep(Duration::from_millis(2));
             item
         };
-        let run = process_in_batches(long, items).threads(2);
+        let mut run = process_in_batches(long, items).threads(2);
         run.for_each_batch(|batch| batch.into_iter().for_each(|result| seen.send(result).unwrap())).unwrap();
     });
     for item in 0..30 {
@@ -254,10 +254,9 @@ fn a_plan_heeds_the_timeout() {
     let mut run = run.sample_size(1_000_000).timeout(Duration::from_millis(50));
     assert!(run.plan().unwrap_err().is_timed_out());
     let items = asked.borrow().len();
-    let partial = run.collect_partial::<Vec<_>>().unwrap_err();
-    assert!(matches!(partial.cause(), TryError::Run(error) if error.is_timed_out()), "{partial}");
+    let mut finished = Vec::new();
+    assert!(run.collect_into(&mut finished).unwrap_err().is_timed_out());
     // Those of the sample are not lost.
-    let finished = partial.into_finished();
     // The last one was asked for when it was too late to run it.
     assert!([items - 1, items].contains(&finished.len()), "{} of {items}", finished.len());
 }
@@ -330,7 +329,7 @@ fn a_frontier_that_the_function_fills_is_crawled_to_its_end_whatever_calls_take(
                 frontier.done([2 * page, 2 * page + 1].into_iter().filter(|&page| page < pages));
             };
             let mut seen = 0;
-            let run = process_in_batches(visit, std::iter::from_fn(|| frontier.next())).in_flight(in_flight);
+            let mut run = process_in_batches(visit, std::iter::from_fn(|| frontier.next())).in_flight(in_flight);
             run.for_each_batch(|batch| seen += batch.len() as u64).unwrap();
             assert_eq!(seen, pages - 1);
         }

@@ -49,8 +49,12 @@ fn documented(heading: &str) -> BTreeSet<String> {
 fn the_keys_are_those_that_are_documented() {
     let (told, progress) = mpsc::channel();
     let tell = move |progress: &Progress| told.send(serde_json::to_value(progress).unwrap()).unwrap();
-    let mut run =
-        measure_batched(0..100).on_error(Skip).then(count_batched).on_panic("collect").threads(2).progress(tell);
+    let mut run = measure_batched(0..100)
+        .on_error(Skip)
+        .then(count_batched)
+        .on_panic(amorsize::OnPanic::Collect)
+        .threads(2)
+        .progress(tell);
     let plan = serde_json::to_value(run.plan().unwrap()).unwrap();
     let mut kept = Vec::new();
     let report = run.for_each_batch(|_| kept.push(vec![1; 1 << 20])).unwrap();

@@ -22,7 +22,7 @@ macro_rules! accepted {
 
             assert_eq!(double_batched(0..3).collect::<Vec<_>>().unwrap(), [0, 2, 4]);
             // What the attribute sets, the run can set anew.
-            let run = double_batched(0..3).batch_size(1).max_memory("1GiB");
+            let mut run = double_batched(0..3).batch_size(1).max_memory("1GiB");
             assert_eq!(run.collect::<Vec<_>>().unwrap(), [0, 2, 4]);
         }
     )*};

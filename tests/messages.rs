@@ -1,6 +1,7 @@
 //! What a run says when something goes wrong, word by word, provoked through the public interface.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt::{Debug, Display};
 use std::io;
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{
-    Batched, Bytes, CancelToken, Cause, Error, ErrorKind, MeasuredBy, MemorySource, Oversize, Retry, TryError, batched,
-    estimate_safe_batch_size, process_in_batches, with_memory_source,
+    Batched, Bytes, CancelToken, Cause, Error, ErrorKind, MeasuredBy, MemorySource, OnPanic, Oversize, Retry, TryError,
+    batched, estimate_safe_batch_size, process_in_batches, with_memory_source,
 };
 
 type Run = Batched<std::ops::Range<u32>, u32, fn(u32) -> u32>;
@@ -81,14 +82,16 @@ fn variant(value: &impl Debug) -> String {
 fn no_kind_of_error_is_left_out() {
     let token = CancelToken::new();
     token.cancel();
-    let panicking = process_in_batches(|x: u32| 100 / x, [0]).collect_partial::<Vec<_>>().err().unwrap();
+    let panicking = |x: u32| Ok::<_, Infallible>(100 / x);
+    let panicking = process_in_batches(panicking, [0]).on_error(Collect).on_panic(OnPanic::Collect).collect::<Vec<_>>();
+    let panicked = TryError::from(panicking.unwrap().into_result().unwrap_err());
     let provoked = [
         run().batch_size(0).collect::<Vec<_>>().err().unwrap(),
         page_batched(vec![MIB; 40]).collect::<Vec<_>>().err().unwrap(),
         page_batched(vec![9 * MIB; 3]).oversize(Oversize::Error).for_each_batch(|_| ()).err().unwrap(),
         run().cancel_token(&token).collect::<Vec<_>>().err().unwrap(),
         run().timeout(Duration::ZERO).collect::<Vec<_>>().err().unwrap(),
-        panicking.into(),
+        panicked.into(),
     ];
     let mut provoked: BTreeSet<_> = provoked.iter().map(|error| variant(error.kind())).collect();
     // By a process of its own: `threads_that_cant_be_started`.
@@ -96,11 +99,12 @@ fn no_kind_of_error_is_left_out() {
     assert_eq!(provoked.iter().map(String::as_str).collect::<BTreeSet<_>>(), variants("ErrorKind"));
 
     let numbers = |texts: [&'static str; 2]| process_in_batches(str::parse::<u32>, texts);
-    let panicking = process_in_batches(|x: u32| Ok::<_, ()>(100 / x), [0]).on_error(Stop).collect_partial::<Vec<_>>();
+    let panicking = |x: u32| Ok::<_, ()>(100 / x);
+    let panicking = process_in_batches(panicking, [0]).on_error(Collect).on_panic(OnPanic::Collect).collect::<Vec<_>>();
     let provoked = [
         variant(&numbers(["1", "two"]).try_collect::<Vec<_>>().err().unwrap()),
         variant(&numbers(["1", "2"]).threads(0).try_collect::<Vec<_>>().err().unwrap()),
-        variant(panicking.err().unwrap().cause()),
+        variant(&TryError::from(panicking.unwrap().into_result().unwrap_err())),
     ];
     assert_eq!(provoked.iter().map(String::as_str).collect::<BTreeSet<_>>(), variants("TryError<E>"));
 }
@@ -108,20 +112,9 @@ fn no_kind_of_error_is_left_out() {
 /// `options` has each option that refuses anything.
 #[test]
 fn no_option_is_left_out() {
-    let refusing = ["option: \"", "at_least_one(\"", "none_of_them(\""];
+    let refusing = ["option: \"", "at_least_one(\""];
     let refusing: BTreeSet<_> = refusing.iter().flat_map(|by| OPTIONS.split(by).skip(1)).map(first_word).collect();
-    let tested = [
-        "batch_size",
-        "in_flight",
-        "max_memory",
-        "on_panic",
-        "oversize",
-        "result_bytes",
-        "retry",
-        "sample_size",
-        "then",
-        "threads",
-    ];
+    let tested = ["batch_size", "in_flight", "max_memory", "result_bytes", "retry", "sample_size", "then", "threads"];
     assert!(refusing.iter().eq(&tested), "{refusing:?}");
 }
 
@@ -157,7 +150,7 @@ fn options() {
     const FRACTION: &str = "use a fraction above 0 and up to 1 of the available memory, or bytes such as \"512MiB\"";
     const TEXT: &str = "use a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\", or a fraction of the available memory \
                         as a number, such as 0.5";
-    for (run, expected) in [
+    for (mut run, expected) in [
         (run().batch_size(0), format!("`batch_size` can't be 0: {COUNT}")),
         (run().sample_size(0), format!("`sample_size` can't be 0: {COUNT}")),
         (run().threads(0), format!("`threads` can't be 0: {COUNT}")),
@@ -177,15 +170,9 @@ fn options() {
         (run().max_memory("0.5"), format!("`max_memory` can't be \"0.5\": {TEXT}")),
         (run().max_memory(String::new()), format!("`max_memory` can't be \"\": {TEXT}")),
         (run().max_memory("20000000TiB"), "`max_memory` can't be \"20000000TiB\": use less than 16777216TiB".into()),
-        (run().oversize("skip"), "`oversize` can't be \"skip\": use \"alone\" or \"error\"".into()),
-        (run().on_panic("stop"), "`on_panic` can't be \"stop\": use \"propagate\", \"skip\" or \"collect\"".into()),
     ] {
         assert_eq!(refused(run.collect::<Vec<_>>()).to_string(), expected);
     }
-    // The first that was refused is named.
-    let two = run().oversize("no").on_panic("no").threads(0);
-    assert_eq!(refused(two.collect::<Vec<_>>()).to_string(), "`oversize` can't be \"no\": use \"alone\" or \"error\"");
-
     let fallible = || process_in_batches(str::parse::<u32>, ["1"]);
     let error = refused(fallible().retry(0).collect::<Vec<_>>());
     assert_eq!(error.to_string(), "`retry` can't be 0: use 1 or more, or leave it out, so that no call is made again");
@@ -210,8 +197,8 @@ fn options_by_each_terminal() {
         run().try_for_each_batch(|_| Ok::<(), Error>(())).err().unwrap().to_string(),
         run().try_for_each_batch(|_| Ok::<(), io::Error>(())).err().unwrap().to_string(),
         run().try_for_each_batch(|_| Ok::<(), String>(())).err().unwrap(),
-        run().collect_partial::<Vec<_>>().err().unwrap().cause().to_string(),
-        run().for_each_batch_partial(|_| ()).err().unwrap().cause().to_string(),
+        run().collect::<Vec<_>>().err().unwrap().to_string(),
+        run().collect_into(&mut Vec::new()).err().unwrap().to_string(),
         fallible().try_collect::<Vec<_>>().err().unwrap().to_string(),
         fallible().on_error(Stop).for_each_batch(|_| ()).err().unwrap().to_string(),
         fallible().on_error(Skip).collect::<Vec<_>>().err().unwrap().to_string(),
@@ -276,7 +263,10 @@ fn dont_fit(last_way: &str) -> String {
 #[test]
 fn results_that_dont_fit() {
     let error = page_batched(vec![MIB; 40]).collect::<Vec<_>>().err().unwrap();
-    assert_eq!(error.to_string(), dont_fit("`collect_partial` gives what is finished and the rest of the run back"));
+    assert_eq!(
+        error.to_string(),
+        dont_fit("the run keeps what is finished: a terminal that is called again begins with it")
+    );
     assert_eq!(error.item(), Some(7));
 
     // Of an input whose length isn't known nothing is expected in all.
@@ -284,8 +274,8 @@ fn results_that_dont_fit() {
     assert_eq!(
         error.to_string(),
         "the results don't fit the memory budget: 1 item holds 5.00 MiB of 8.00 MiB, and item 1 needs 5.00 MiB more; take them batch by \
-         batch with `for_each_batch` or one by one by iterating, or give the run a larger `max_memory`; `collect_partial` gives what is \
-         finished and the rest of the run back"
+         batch with `for_each_batch` or one by one by iterating, or give the run a larger `max_memory`; the run keeps what is \
+         finished: a terminal that is called again begins with it"
     );
 }
 
@@ -298,8 +288,8 @@ fn results_that_others_leave_no_room_for() {
     assert_eq!(
         masked(&error),
         "the results don't fit the memory budget: # items hold # MiB of # GiB (others left # MiB of it), and item # needs # MiB more \
-         (# MiB expected in all); take them batch by batch with `for_each_batch` or one by one by iterating; `collect_partial` gives \
-         what is finished and the rest of the run back"
+         (# MiB expected in all); take them batch by batch with `for_each_batch` or one by one by iterating; the run keeps what \
+         is finished: a terminal that is called again begins with it"
     );
     let ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected, .. } = error.kind() else {
         panic!("{error}")
@@ -312,15 +302,15 @@ fn results_that_others_leave_no_room_for() {
 #[test]
 fn too_many_results() {
     const WAYS_OUT: &str = "take them batch by batch with `for_each_batch` or one by one by iterating, or give the run a larger \
-                            `max_memory`; `collect_partial` gives what is finished and the rest of the run back";
-    let many = process_in_batches(|x: u32| x, 0..2 << 20).max_memory("4MiB");
+                            `max_memory`; the run keeps what is finished: a terminal that is called again begins with it";
+    let mut many = process_in_batches(|x: u32| x, 0..2 << 20).max_memory("4MiB");
     assert_eq!(
         many.collect::<Vec<_>>().err().unwrap().to_string(),
         format!(
             "the results don't fit the memory budget: they are expected to take 8.00 MiB, and the budget is 4.00 MiB; {WAYS_OUT}"
         )
     );
-    let endless = process_in_batches(|x: u64| x, 0..).max_memory("4MiB");
+    let mut endless = process_in_batches(|x: u64| x, 0..).max_memory("4MiB");
     assert_eq!(
         endless.collect::<Vec<_>>().err().unwrap().to_string(),
         format!(
@@ -355,7 +345,7 @@ fn results_that_are_thought_not_to_fit() {
                 process.0.fetch_add(bytes, Ordering::Relaxed);
                 item.to_string()
             };
-            let run = process_in_batches(grow, 0..40).max_memory("8MiB").threads(1).oversize(oversize);
+            let mut run = process_in_batches(grow, 0..40).max_memory("8MiB").threads(1).oversize(oversize);
             if oversize == Oversize::Alone {
                 run.collect::<Vec<_>>().map(|_| ())
             } else {
@@ -370,7 +360,7 @@ fn results_that_are_thought_not_to_fit() {
     let expected = format!(
         "the results don't fit the memory budget: # items hold # MiB of # MiB, and item # needs # MiB more (# MiB expected in all); take \
          them batch by batch with `for_each_batch` or one by one by iterating, or give the run a larger `max_memory`{ESTIMATE}; \
-         `collect_partial` gives what is finished and the rest of the run back"
+         the run keeps what is finished: a terminal that is called again begins with it"
     );
     assert_eq!(text, expected);
 
@@ -391,15 +381,14 @@ fn an_item_that_does_not_fit() {
     assert_eq!(panic_of(|| results.next()), TEXT);
 }
 
-const GO_ON: &str =
-    "; to go on later, use `collect_partial` or `for_each_batch_partial`, which give the rest of the run back";
+const GO_ON: &str = "; to go on, give it another one and call a terminal again";
 
 #[test]
 fn a_run_that_was_cancelled() {
     let token = CancelToken::new();
     token.cancel();
     let run = || run().cancel_token(&token);
-    let text = format!("the run was cancelled after 0 items{GO_ON}");
+    let text = "the run was cancelled after 0 items; to go on, give it another token and call a terminal again";
     assert_eq!(run().collect::<Vec<_>>().err().unwrap().to_string(), text);
     let mut results = run().into_iter();
     assert!(results.next().is_none());
@@ -411,7 +400,10 @@ fn a_run_that_was_cancelled() {
         x
     };
     let error = process_in_batches(one_by_one, 0..9).cancel_token(&token).for_each_batch(|_| ()).err().unwrap();
-    assert_eq!(error.to_string(), format!("the run was cancelled after 1 item{GO_ON}"));
+    assert_eq!(
+        error.to_string(),
+        "the run was cancelled after 1 item; to go on, give it another token and call a terminal again"
+    );
 }
 
 #[test]
@@ -443,14 +435,16 @@ fn panics_of_the_function() {
                 if x == 2 {
                     panic();
                 }
+                Ok::<(), Infallible>(())
             },
             0..4,
         );
-        let partial = run.collect_partial::<Vec<_>>().err().unwrap();
-        assert_eq!(partial.cause().item(), Some(2));
-        let text = partial.cause().to_string();
-        // As the run's own error it says the same.
-        assert_eq!(Error::from(partial).to_string(), text);
+        let failure =
+            run.on_error(Collect).on_panic(OnPanic::Collect).collect::<Vec<_>>().unwrap().into_result().unwrap_err();
+        assert_eq!(failure.index(), 2);
+        let text = failure.to_string();
+        // As an error of the run it says the same.
+        assert_eq!(Error::from(TryError::from(failure)).to_string(), text);
         let report = process_in_batches(
             move |x: u32| {
                 if x == 2 {
@@ -459,7 +453,7 @@ fn panics_of_the_function() {
             },
             0..4,
         )
-        .on_panic("skip")
+        .on_panic(OnPanic::Skip)
         .for_each_batch(|_| ());
         assert_eq!(report.unwrap().panics()[0].to_string(), text);
         text
@@ -497,39 +491,6 @@ fn errors_of_the_function() {
     assert!(io_error.to_string().starts_with("`batch_size` can't be 0"));
 }
 
-/// What has the rest of the run says how to get it, and not by which terminal it would.
-#[test]
-fn what_is_given_back() {
-    let partial = page_batched(vec![MIB; 40]).collect_partial::<Vec<_>>().err().unwrap();
-    assert_eq!(
-        partial.to_string(),
-        dont_fit("`into_parts` gives the 7 results that are finished and the rest of the run")
-    );
-
-    let token = CancelToken::new();
-    token.cancel();
-    let partial = run().cancel_token(&token).for_each_batch_partial(|_| ()).err().unwrap();
-    assert_eq!(partial.to_string(), "the run was cancelled after 0 items; `into_rest` gives the rest of the run");
-
-    let invert = |x: u32| 100 / x;
-    let partial = process_in_batches(invert, [5, 0, 4]).collect_partial::<Vec<_>>().err().unwrap();
-    assert_eq!(
-        partial.to_string(),
-        "item 1 panicked: attempt to divide by zero; `into_parts` gives the result that is finished and the rest of the run"
-    );
-
-    let numbers = process_in_batches(str::parse::<u32>, ["1", "2", "three"]).on_error(Stop);
-    let partial = numbers.collect_partial::<Vec<_>>().err().unwrap();
-    assert_eq!(
-        partial.to_string(),
-        "item 2 failed: invalid digit found in string; `into_parts` gives the 2 results that are finished and the rest of the run"
-    );
-    assert_eq!(
-        format!("{partial:?}"),
-        "Partial { finished: 2, cause: Item { item: 2, error: ParseIntError { kind: InvalidDigit } }, .. }"
-    );
-}
-
 /// Each thread is to have a stack so large that the address space holds few of them.
 #[cfg(target_os = "linux")]
 #[test]
@@ -540,7 +501,7 @@ fn threads_that_cant_be_started() {
     const CHILD: &str = "AMORSIZE_TEST_WITHOUT_ROOM_FOR_THREADS";
     if env::var_os(CHILD).is_some() {
         // Long enough for threads to be worth it.
-        let run = process_in_batches(|_: u32| sleep(Duration::from_millis(1)), 0..1000).threads(64);
+        let mut run = process_in_batches(|_: u32| sleep(Duration::from_millis(1)), 0..1000).threads(64);
         let error = run.collect::<Vec<_>>().err().unwrap();
         assert!(matches!(error.kind(), ErrorKind::Threads { threads: 64, .. }), "{error}");
         println!("{error}");

@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 use std::num::ParseIntError;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use amorsize::on_error::{Collect, Each, OnError, Skip, Stop};
+use amorsize::on_error::{Collect, Each, Policy, Skip, Stop};
 use amorsize::{
     Batched, Bytes, Cause, Failure, IntoIter, Outcome, Report, TryError, batched, process_in_batches,
     try_process_in_batches,
@@ -43,7 +43,7 @@ fn each_policy_by_attribute() {
     assert_eq!(skipping_batched(TEXTS).collect::<BTreeSet<_>>().unwrap(), BTreeSet::from([1, 3, 5]));
     let (values, failures) = collecting_batched(TEXTS).collect::<Vec<_>>().unwrap().into_parts();
     assert_eq!(values, [1, 3, 5]);
-    assert_eq!(failures.iter().map(Failure::item).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(failures.iter().map(Failure::index).collect::<Vec<_>>(), [1, 3]);
     assert!(matches!(failures[0].cause(), Cause::Error(error) if *error == "two".parse::<u32>().unwrap_err()));
 }
 
@@ -150,7 +150,7 @@ fn the_types_can_be_named() {
     let iterator: IntoIter<Vec<&str>, Parsed<u32>, (), Skip> = kept.run.threads(2).into_iter();
     assert_eq!(iterator.collect::<Vec<_>>(), [1, 3, 5]);
     let plain: Batched<Vec<&str>, Parsed<u32>, (), Each> = stopping_batched(vec![]).on_error(Each);
-    let plain: Batched<Vec<&str>, Parsed<u32>, ()> = plain;
+    let mut plain: Batched<Vec<&str>, Parsed<u32>, ()> = plain;
     assert!(plain.collect::<Vec<_>>().unwrap().is_empty());
     let outcome: Outcome<Report, ParseIntError> = collecting_batched(TEXTS).for_each_batch(|_| ()).unwrap();
     assert_eq!((outcome.value().items(), outcome.value().failed(), outcome.is_complete()), (3, 2, false));
@@ -159,7 +159,7 @@ fn the_types_can_be_named() {
 
 #[test]
 fn policies_cost_nothing() {
-    fn size<P: OnError>(policy: P) -> usize {
+    fn size<P: Policy<Parsed<u32>>>(policy: P) -> usize {
         size_of_val(&process_in_batches(str::parse::<u32>, ["1"]).on_error(policy))
     }
     assert_eq!(size(Each), size(Stop));
@@ -182,7 +182,7 @@ fn everything_before_the_error_is_handed_over() {
     for threads in 1..=4 {
         let mut seen = Vec::new();
         let call = |x: u32| if x == 777 { Err("enough") } else { Ok(x) };
-        let run = process_in_batches(call, 0..10_000).on_error(Stop).threads(threads).batch_size(100);
+        let mut run = process_in_batches(call, 0..10_000).on_error(Stop).threads(threads).batch_size(100);
         let error = run.for_each_batch(|batch| seen.extend(batch)).unwrap_err();
         assert_eq!(error.to_string(), "item 777 failed: enough");
         assert!(seen.iter().copied().eq(0..777), "{}", seen.len());
@@ -272,7 +272,7 @@ fn an_infinite_input_ends_at_the_first_error() {
 
 #[test]
 fn a_panic_goes_on_with_each_policy() {
-    fn panics<P: OnError>(
+    fn panics<P: Policy<Result<u32, String>>>(
         policy: P,
         end: impl FnOnce(Batched<std::ops::Range<u32>, Result<u32, String>, fn(u32) -> Result<u32, String>, P>),
     ) {
@@ -281,8 +281,8 @@ fn a_panic_goes_on_with_each_policy() {
         let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| end(run))).unwrap_err();
         assert_eq!(payload.downcast_ref(), Some(&"too dark"));
     }
-    panics(Stop, |run| drop(run.collect::<Vec<_>>()));
-    panics(Skip, |run| drop(run.for_each_batch(|_| ())));
+    panics(Stop, |mut run| drop(run.collect::<Vec<_>>()));
+    panics(Skip, |mut run| drop(run.for_each_batch(|_| ())));
     panics(Collect, |run| run.into_iter().for_each(drop));
 }
 
@@ -343,7 +343,7 @@ fn an_input_may_fail_at_any_place() {
             let (values, failures) = run().on_error(Collect).collect::<Vec<_>>().unwrap().into_parts();
             assert_eq!(calls.load(Ordering::Relaxed) - before, 999);
             assert_eq!(values, expected);
-            let failed: BTreeSet<_> = failures.iter().map(Failure::item).collect();
+            let failed: BTreeSet<_> = failures.iter().map(Failure::index).collect();
             assert_eq!(failed, BTreeSet::from([at, 700]));
             let each: Vec<Result<usize, Mine>> = run().collect().unwrap();
             assert_eq!(each[at], Err(Mine::Input("lost")));
@@ -480,7 +480,7 @@ type Counting<'a, P> =
     Batched<Box<dyn Iterator<Item = Result<Counted, Counted>> + 'a>, Result<Counted, Counted>, Call, P>;
 type Call = Box<dyn Fn(Counted) -> Result<Counted, Counted> + Sync>;
 
-fn run<P: OnError>(case: &Case, policy: P) -> Counting<'_, P> {
+fn run<P: Policy<Result<Counted, Counted>>>(case: &Case, policy: P) -> Counting<'_, P> {
     let (fails, cost) = (case.fails.clone(), case.cost);
     let call: Call = Box::new(move |item: Counted| {
         (0..cost).for_each(|round| _ = std::hint::black_box(round));
@@ -527,12 +527,12 @@ fn check(case: &Case) {
     nothing_lives();
     let report = run(case, Skip).for_each_batch(&mut sink).unwrap();
     assert_eq!((report.items(), report.failed()), (values.len(), failing.len()));
-    assert!(report.failures().iter().map(Failure::item).eq(failing.iter().copied().take(Report::MOST_FAILURES)));
+    assert!(report.failures().iter().map(Failure::index).eq(failing.iter().copied().take(Report::MOST_FAILURES)));
     nothing_lives();
     let (report, failures) = run(case, Collect).for_each_batch(&mut sink).unwrap().into_parts();
     assert_eq!((report.items(), report.failed()), (values.len(), failing.len()));
-    assert!(failures.iter().map(Failure::item).eq(failing.iter().copied()));
-    assert!(failures.iter().all(|failure| failure.error().unwrap().0 == failure.item()));
+    assert!(failures.iter().map(Failure::index).eq(failing.iter().copied()));
+    assert!(failures.iter().all(|failure| failure.error().unwrap().0 == failure.index()));
     drop(failures);
     nothing_lives();
     assert_eq!(seen, [before.clone(), values.clone(), values.clone()].concat());
@@ -547,7 +547,7 @@ fn check(case: &Case) {
         assert_eq!(indices(&run(case, Skip).collect::<Vec<_>>().unwrap()), values);
         let outcome = run(case, Collect).collect::<Vec<_>>().unwrap();
         assert_eq!(indices(outcome.value()), values);
-        assert!(outcome.failures().iter().map(Failure::item).eq(failing.iter().copied()));
+        assert!(outcome.failures().iter().map(Failure::index).eq(failing.iter().copied()));
         drop(outcome);
         nothing_lives();
     }
@@ -562,7 +562,7 @@ fn check(case: &Case) {
     assert!(iterator.by_ref().map(|value| value.0).eq(values.iter().copied()));
     assert_eq!((iterator.failed(), iterator.failures().len()), (failing.len(), failing.len().min(16)));
     drop(iterator);
-    let each = run(case, Collect).into_iter().map(|next| next.map_or_else(|failure| failure.item(), |value| value.0));
+    let each = run(case, Collect).into_iter().map(|next| next.map_or_else(|failure| failure.index(), |value| value.0));
     assert!(each.eq(0..case.items));
     nothing_lives();
     let all: BTreeSet<_> = run(case, Skip)

@@ -25,7 +25,7 @@ fn most_of_the_next_batch_is_made_while_the_sink_has_one() {
             calls.fetch_add(1, Relaxed);
             item
         };
-        let run = process_in_batches(work, 0..ITEMS).threads(2).batch_size(batch_size).max_memory("64MiB");
+        let mut run = process_in_batches(work, 0..ITEMS).threads(2).batch_size(batch_size).max_memory("64MiB");
         run.for_each_batch(|batch| {
             let next = batch.first_index() + batch.len();
             wait_for(&calls, (next + batch_size * 3 / 4).min(ITEMS));

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
-use amorsize::{TryError, process_in_batches};
+use amorsize::process_in_batches;
 use counted::Counted;
 
 struct MyPayload(usize);
@@ -118,7 +118,7 @@ fn panics_of_sink_and_input_pass_through() {
             Counted::new(&alive, i)
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let run = process_in_batches(call, 0..1_000).threads(threads).batch_size(10);
+            let mut run = process_in_batches(call, 0..1_000).threads(threads).batch_size(10);
             run.for_each_batch(|batch| {
                 // Nobody knows what these results own. Where a busy machine has calls take longer,
                 // they may own more, and a batch closes early.
@@ -193,15 +193,10 @@ fn a_plan_that_panics_twice_loses_nothing() {
             panicked.push(payload_of(Err(payload)));
         }
         let mut seen = Vec::new();
-        loop {
-            match run.for_each_batch_partial(|batch| seen.extend(batch)) {
-                Ok(_) => break,
-                Err(partial) => {
-                    let TryError::Panic { item, .. } = partial.cause() else { panic!("{partial}") };
-                    panicked.push(*item);
-                    run = partial.into_rest();
-                }
-            }
+        while let Err(payload) =
+            catch_unwind(AssertUnwindSafe(|| run.for_each_batch(|batch| seen.extend(batch)).unwrap()))
+        {
+            panicked.push(payload_of(Err(payload)));
         }
         assert_eq!(panicked, [3, 4]);
         assert_eq!(seen, (0..100).filter(|item| ![3, 4].contains(item)).collect::<Vec<_>>());

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use amorsize::on_error::Collect;
-use amorsize::{Batched, CancelToken, Cause, Failure, batched, process_in_batches};
+use amorsize::{Batched, CancelToken, Cause, Failure, OnPanic, batched, process_in_batches};
 
 const ITEMS: usize = 1_000;
 
@@ -35,7 +35,7 @@ fn values(items: std::ops::Range<usize>) -> impl Iterator<Item = usize> {
 
 /// Every failure of the items, once, by input order, with the panic's own payload.
 fn check(failures: Vec<Failure<&'static str>>, items: std::ops::Range<usize>) {
-    assert!(failures.iter().map(Failure::item).eq(items.filter(|&x| !is_value(x))));
+    assert!(failures.iter().map(Failure::index).eq(items.filter(|&x| !is_value(x))));
     for failure in failures {
         match failure.into_parts() {
             (item, Cause::Error(error)) => assert!(fails(item) && error == "by seven"),
@@ -50,12 +50,12 @@ fn check(failures: Vec<Failure<&'static str>>, items: std::ops::Range<usize>) {
 #[test]
 fn a_panic_is_a_failure_of_a_collect() {
     let invert = |x: u32| if x == 7 { Err("seven") } else { Ok(100 / x) };
-    let run = || process_in_batches(invert, [5, 0]).on_error(Collect).on_panic("collect");
+    let run = || process_in_batches(invert, [5, 0]).on_error(Collect).on_panic(OnPanic::Collect);
     let outcome = run().collect::<Vec<_>>().unwrap();
     assert_eq!((outcome.value().as_slice(), outcome.is_complete()), (&[20][..], false));
     let failure = outcome.into_result().unwrap_err();
     assert_eq!(failure.to_string(), "item 1 panicked: attempt to divide by zero");
-    let outcome = run().collect_partial::<Vec<_>>().unwrap();
+    let outcome = run().collect_into(&mut Vec::new()).unwrap();
     assert_eq!(outcome.failures()[0].to_string(), "item 1 panicked: attempt to divide by zero");
 
     for threads in 1..=4 {
@@ -78,11 +78,11 @@ fn so_it_is_of_a_plan_and_of_threads_that_were_there_before() {
 #[test]
 fn an_outcome_with_a_report_is_not_complete_either() {
     for threads in 1..=3 {
-        for is_partial in [false, true] {
+        for collects in [false, true] {
             let mut taken = Vec::new();
-            let run = call_batched(0..ITEMS).threads(threads).batch_size(9);
-            let outcome = if is_partial {
-                run.for_each_batch_partial(|batch| taken.extend(batch)).unwrap()
+            let mut run = call_batched(0..ITEMS).threads(threads).batch_size(9);
+            let outcome = if collects {
+                run.collect_into(&mut taken).unwrap()
             } else {
                 run.for_each_batch(|batch| taken.extend(batch)).unwrap()
             };
@@ -100,7 +100,7 @@ fn an_outcome_with_a_report_is_not_complete_either() {
     }
     let outcome = process_in_batches(|x: u32| if x > 9 { Err("large") } else { Ok(100 / x) }, [5, 0])
         .on_error(Collect)
-        .on_panic("collect")
+        .on_panic(OnPanic::Collect)
         .try_for_each_batch(|_| Ok::<(), amorsize::Error>(()))
         .unwrap();
     assert!(!outcome.is_complete());
@@ -110,7 +110,7 @@ fn an_outcome_with_a_report_is_not_complete_either() {
 
 #[test]
 fn what_is_skipped_is_in_the_report_alone() {
-    let run = || call_batched(0..ITEMS).on_panic("skip");
+    let run = || call_batched(0..ITEMS).on_panic(OnPanic::Skip);
     let errors = (0..ITEMS).filter(|&x| fails(x)).count();
     assert_eq!(run().collect::<Vec<_>>().unwrap().failures().len(), errors);
     let (report, failures) = run().for_each_batch(|_| ()).unwrap().into_parts();
@@ -130,7 +130,7 @@ fn an_iterator_gives_panics_in_their_places() {
             match next {
                 Ok(value) => assert_eq!(value, item),
                 Err(failure) => {
-                    assert_eq!(failure.item(), item);
+                    assert_eq!(failure.index(), item);
                     failures.push(failure);
                 }
             }
@@ -155,7 +155,7 @@ fn an_unordered_iterator_gives_each_panic_once() {
             }
         }
         seen.sort_unstable();
-        failures.sort_by_key(Failure::item);
+        failures.sort_by_key(Failure::index);
         assert!(seen.into_iter().eq(values(0..ITEMS)));
         check(failures, 0..ITEMS);
     }
@@ -164,8 +164,8 @@ fn an_unordered_iterator_gives_each_panic_once() {
 #[test]
 fn an_iterator_that_ends_early_gives_the_panics_before_its_end() {
     let all_panic = |x: u32| -> Result<u32, &'static str> { panic!("{x}") };
-    let mut all = process_in_batches(all_panic, 0..20).on_error(Collect).on_panic("collect").into_iter();
-    assert!(all.by_ref().map(|next| next.unwrap_err().item()).eq(0..20));
+    let mut all = process_in_batches(all_panic, 0..20).on_error(Collect).on_panic(OnPanic::Collect).into_iter();
+    assert!(all.by_ref().map(|next| next.unwrap_err().index()).eq(0..20));
     assert!(all.next().is_none() && all.error().is_none());
 
     // The input panics when it is asked for one more: no call's panic is lost by that.
@@ -175,11 +175,11 @@ fn an_iterator_that_ends_early_gives_the_panics_before_its_end() {
         all_panic(x)
     };
     let input = (0..21).inspect(|&x| assert!(x < 20, "no more"));
-    let mut all = process_in_batches(call, input).threads(1).on_error(Collect).on_panic("collect").into_iter();
+    let mut all = process_in_batches(call, input).threads(1).on_error(Collect).on_panic(OnPanic::Collect).into_iter();
     let mut given = 0;
     let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         all.by_ref().for_each(|next| {
-            assert_eq!(next.unwrap_err().item(), given);
+            assert_eq!(next.unwrap_err().index(), given);
             given += 1;
         });
     }));
@@ -189,11 +189,11 @@ fn an_iterator_that_ends_early_gives_the_panics_before_its_end() {
     // A token that is cancelled ends it in the same way.
     let token = CancelToken::new();
     let mut all = call_batched(0..usize::MAX).cancel_token(&token).into_iter();
-    let first: Vec<_> = all.by_ref().take(10).map(|next| next.map_err(|failure| failure.item())).collect();
+    let first: Vec<_> = all.by_ref().take(10).map(|next| next.map_err(|failure| failure.index())).collect();
     assert_eq!(first[..4], [Ok(0), Ok(1), Err(2), Err(3)]);
     token.cancel();
     // Panics of items ahead come behind the last value, and in order.
-    let rest: Vec<_> = all.by_ref().map(|next| next.unwrap_or_else(|failure| failure.item())).collect();
+    let rest: Vec<_> = all.by_ref().map(|next| next.unwrap_or_else(|failure| failure.index())).collect();
     assert!(rest.first().is_none_or(|&item| item == 10) && rest.is_sorted());
     assert!(all.error().unwrap().is_cancelled());
 }
@@ -205,7 +205,8 @@ fn in_parts<I: Iterator<Item = usize>>(mut run: Run<I>) -> (Vec<usize>, Vec<Fail
     let (mut taken, mut failures, mut told) = (Vec::new(), Vec::new(), 0);
     loop {
         let token = CancelToken::new();
-        let ended = run.cancel_token(&token).for_each_batch_partial(|batch| {
+        run = run.cancel_token(&token);
+        let ended = run.for_each_batch(|batch| {
             taken.extend(batch);
             token.cancel();
         });
@@ -215,11 +216,11 @@ fn in_parts<I: Iterator<Item = usize>>(mut run: Run<I>) -> (Vec<usize>, Vec<Fail
                 failures.extend(last);
                 return (taken, failures, told + report.failed() + report.panicked());
             }
-            Err(mut partial) => {
-                assert!(partial.cause().is_cancelled());
-                told += partial.report().failed() + partial.report().panicked();
-                failures.extend(partial.take_failures());
-                run = partial.into_rest();
+            Err(error) => {
+                assert!(error.is_cancelled());
+                let report = run.report().unwrap();
+                told += report.failed() + report.panicked();
+                failures.extend(run.take_failures());
             }
         }
     }
@@ -229,11 +230,11 @@ fn in_parts<I: Iterator<Item = usize>>(mut run: Run<I>) -> (Vec<usize>, Vec<Fail
 fn each_panic_is_a_failure_of_one_part_of_a_run() {
     for threads in 1..=3 {
         let function: fn(usize) -> _ = call;
-        let run = process_in_batches(function, 0..ITEMS).on_error(Collect).on_panic("collect");
+        let run = process_in_batches(function, 0..ITEMS).on_error(Collect).on_panic(OnPanic::Collect);
         let (taken, mut failures, told) = in_parts(run.threads(threads).batch_size(50));
         assert!(taken.into_iter().eq(values(0..ITEMS)));
         assert_eq!(told, failures.len());
-        failures.sort_by_key(Failure::item);
+        failures.sort_by_key(Failure::index);
         check(failures, 0..ITEMS);
     }
 }

@@ -68,7 +68,7 @@ proptest! {
         collects in any::<bool>(),
     ) {
         let run = || {
-            let mut run = measured_batched(0..items, bad, rounds).on_panic("skip");
+            let mut run = measured_batched(0..items, bad, rounds).on_panic(amorsize::OnPanic::Skip);
             if let Some(threads) = threads { run = run.threads(threads); }
             if let Some(items) = batch_size { run = run.batch_size(items); }
             run
@@ -88,7 +88,7 @@ proptest! {
 
         // Where panics go on to the caller, what is there comes first: that result is among it.
         let mut seen = 0;
-        let run = measured_batched(0..items, bad, rounds).threads(threads.unwrap_or(2));
+        let mut run = measured_batched(0..items, bad, rounds).threads(threads.unwrap_or(2));
         let outcome = catch_unwind(AssertUnwindSafe(|| run.for_each_batch(|batch| {
             assert!(batch.iter().map(|result| result.number).eq(seen..seen + batch.len() as u64));
             seen += batch.len() as u64;
@@ -161,10 +161,10 @@ fn of_panics_that_are_skipped_sixteen_are_kept() {
             item
         };
         let mut seen = 0;
-        let run = process_in_batches(call, 0..20_000).threads(threads).on_panic("skip");
+        let mut run = process_in_batches(call, 0..20_000).threads(threads).on_panic(amorsize::OnPanic::Skip);
         let report = run.for_each_batch(|batch| seen += batch.len()).unwrap();
         assert_eq!((seen, report.items(), report.panicked(), report.panics().len()), (10_000, 10_000, 10_000, 16));
-        let indices: Vec<_> = report.panics().iter().map(amorsize::Failure::item).collect();
+        let indices: Vec<_> = report.panics().iter().map(amorsize::Failure::index).collect();
         assert_eq!(indices, (0..16).map(|index| 2 * index + 1).collect::<Vec<_>>());
         assert_eq!(alive.load(Relaxed), 16);
         drop(report);
@@ -186,7 +186,7 @@ fn a_payload_may_panic_when_it_is_dropped() {
 
     for threads in [1, 2] {
         let call = |item: u64| if item.is_multiple_of(3) { std::panic::resume_unwind(Box::new(Bomb)) } else { item };
-        let run = process_in_batches(call, 0..3_000).threads(threads).on_panic("skip");
+        let mut run = process_in_batches(call, 0..3_000).threads(threads).on_panic(amorsize::OnPanic::Skip);
         let report = run.for_each_batch(|_| ()).unwrap();
         assert_eq!((report.items(), report.panicked()), (2_000, 1_000));
         // Those that were kept would panic here.
@@ -246,7 +246,10 @@ fn clones_and_drops_on_threads_end_the_run_with_their_payload() {
 
     let outcome = catch_unwind(|| add_batched(0..2_000, Shared(3, AtomicUsize::new(0))).collect::<Vec<_>>());
     assert_eq!(payload_of(outcome), MyPayload(1));
-    let skipped = add_batched(0..2_000, Shared(3, AtomicUsize::new(0))).on_panic("skip").collect::<Vec<_>>().unwrap();
+    let skipped = add_batched(0..2_000, Shared(3, AtomicUsize::new(0)))
+        .on_panic(amorsize::OnPanic::Skip)
+        .collect::<Vec<_>>()
+        .unwrap();
     assert_eq!(skipped.len(), 1_999);
 
     struct Bomb(u64);
@@ -261,7 +264,7 @@ fn clones_and_drops_on_threads_end_the_run_with_their_payload() {
 
     let run = || process_in_batches(|bomb: Bomb| bomb.0, (0..2_000).map(Bomb)).threads(2);
     assert_eq!(payload_of(catch_unwind(|| run().collect::<Vec<_>>())), MyPayload(2));
-    assert_eq!(run().on_panic("skip").collect::<Vec<_>>().unwrap().len(), 1_999);
+    assert_eq!(run().on_panic(amorsize::OnPanic::Skip).collect::<Vec<_>>().unwrap().len(), 1_999);
 }
 
 /// A source of memory that panics from the tenth look on.
@@ -323,7 +326,7 @@ fn a_callback_and_a_collection_that_panic_reach_the_caller() {
             }
         }
 
-        let run = process_in_batches(slow, 0..1_000).threads(threads);
+        let mut run = process_in_batches(slow, 0..1_000).threads(threads);
         assert_eq!(payload_of(catch_unwind(AssertUnwindSafe(|| run.collect::<Never>().is_ok()))), MyPayload(5));
     }
 }
@@ -338,6 +341,6 @@ fn a_token_may_be_cancelled_by_a_call_that_panics() {
         }
         item
     };
-    let run = process_in_batches(call, 0..2_000).threads(2).on_panic("skip").cancel_token(&token);
+    let mut run = process_in_batches(call, 0..2_000).threads(2).on_panic(amorsize::OnPanic::Skip).cancel_token(&token);
     assert!(run.for_each_batch(|_| ()).unwrap_err().is_cancelled());
 }

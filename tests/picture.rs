@@ -123,7 +123,7 @@ fn a_page_shows_figures_failures_and_what_there_is_to_say() {
 
 #[test]
 fn stages_are_shown() {
-    let run = process_in_batches(|item: u32| vec![1_u8; item as usize], 1..500).then(count_batched);
+    let mut run = process_in_batches(|item: u32| vec![1_u8; item as usize], 1..500).then(count_batched);
     let report = run.for_each_batch(|_| ()).unwrap();
     let (svg, page) = (report.to_svg(), report.to_html());
     let (svg, page) = (parse(&svg), parse(&page));

@@ -3,6 +3,9 @@
 #[path = "common/alive.rs"]
 mod alive;
 
+#[path = "common/caught.rs"]
+mod caught;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Mutex;
@@ -15,6 +18,7 @@ use amorsize::{
     Bytes, CancelToken, Cause, DeepSize, ErrorKind, OnPanic, Oversize, Retry, TryError, batched, optimize,
     process_in_batches,
 };
+use caught::caught;
 use proptest::prelude::*;
 
 #[batched]
@@ -74,7 +78,9 @@ fn results_come_in_the_order_of_the_items_from_every_terminal() {
         };
         let all = expected(3_000);
         assert_eq!(run().collect::<Vec<_>>().unwrap(), all);
-        assert_eq!(run().collect_partial::<Vec<_>>().unwrap(), all);
+        let mut into = Vec::new();
+        run().collect_into(&mut into).unwrap();
+        assert_eq!(into, all);
         assert_eq!(run().into_iter().collect::<Vec<_>>(), all);
         let mut unordered: Vec<_> = run().unordered().collect();
         unordered.sort_unstable();
@@ -109,7 +115,7 @@ fn a_pipeline_can_be_a_stage_and_one_stage_can_be_many() {
 fn items_and_results_may_borrow() {
     let text = String::from("to be or not to be");
     let words = process_in_batches(|word: &str| word.trim(), text.split(' '));
-    let lengths = words.then(|words| process_in_batches(|word: &str| (word, word.len()), words));
+    let mut lengths = words.then(|words| process_in_batches(|word: &str| (word, word.len()), words));
     assert_eq!(lengths.collect::<Vec<_>>().unwrap()[2..4], [("or", 2), ("not", 3)]);
 }
 
@@ -120,7 +126,7 @@ fn what_has_no_size_goes_through() {
         count.fetch_add(1, Ordering::Relaxed);
     };
     let run = process_in_batches(|()| (), std::iter::repeat_n((), 1_000));
-    let run = run.then(|units| process_in_batches(note, units)).then(|units| process_in_batches(note, units));
+    let mut run = run.then(|units| process_in_batches(note, units)).then(|units| process_in_batches(note, units));
     assert_eq!(run.collect::<Vec<_>>().unwrap().len(), 1_000);
     assert_eq!(count.into_inner(), 2_000);
 }
@@ -179,7 +185,7 @@ fn an_infallible_stage_passes_the_error_by() {
 #[test]
 fn without_a_policy_an_error_is_a_value() {
     let run = process_in_batches(|x: u64| x.checked_sub(5).ok_or("small"), 0..10);
-    let run = run.then(|results| process_in_batches(|result: Result<u64, &str>| result.is_ok(), results));
+    let mut run = run.then(|results| process_in_batches(|result: Result<u64, &str>| result.is_ok(), results));
     let report = run.for_each_batch(|_| ()).unwrap();
     assert_eq!(report.stages().iter().map(|stage| (stage.items(), stage.failed())).collect::<Vec<_>>(), [(10, 0); 2]);
 }
@@ -228,7 +234,7 @@ fn a_panic_of_any_stage_is_treated_as_that_of_a_function() {
                 assert_eq!(run().on_panic(on_panic).collect::<Vec<_>>().unwrap(), rest);
                 let report = run().on_panic(on_panic).for_each_batch(|_| ()).unwrap();
                 assert_eq!((report.items(), report.panicked(), report.panics().len()), (90, 10, kept));
-                assert!(report.panics().iter().map(amorsize::Failure::item).eq((3..100).step_by(10)));
+                assert!(report.panics().iter().map(amorsize::Failure::index).eq((3..100).step_by(10)));
                 let stages: Vec<_> = report.stages().iter().map(|stage| (stage.items(), stage.failed())).collect();
                 let expected = |own: usize| match own.cmp(&stage) {
                     std::cmp::Ordering::Less => (100, 0),
@@ -245,6 +251,11 @@ fn a_panic_of_any_stage_is_treated_as_that_of_a_function() {
 fn a_conversion_that_panics_loses_its_item_alone() {
     #[derive(Debug)]
     struct Picky;
+    impl fmt::Display for Picky {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("picky")
+        }
+    }
     impl From<u64> for Picky {
         fn from(item: u64) -> Self {
             assert!(item != 50, "fifty");
@@ -252,7 +263,7 @@ fn a_conversion_that_panics_loses_its_item_alone() {
         }
     }
     let run = process_in_batches(|x: u64| if x.is_multiple_of(10) { Err(x) } else { Ok(x) }, 0..100).on_error(Skip);
-    let run = run.then(|x| process_in_batches(Ok::<u64, Picky>, x).on_error(Skip)).on_panic("skip");
+    let run = run.then(|x| process_in_batches(Ok::<u64, Picky>, x).on_error(Skip)).on_panic(OnPanic::Skip);
     let mut seen = Vec::new();
     let report = run.on_error(Each).for_each_batch(|batch| seen.extend(batch.into_iter().map(Result::ok))).unwrap();
     assert_eq!((seen.len(), seen.iter().flatten().count(), report.panicked()), (99, 90, 1));
@@ -278,8 +289,8 @@ fn a_measure_that_panics_drops_what_it_measured() {
         odd.0
     }
     let alive = AtomicIsize::new(0);
-    let values = make_batched(0..100, &alive).then(unwrap_batched).then(|x| process_in_batches(|x| x, x));
-    let values: Vec<Value<'_>> = values.collect().unwrap();
+    let run = || make_batched(0..100, &alive).then(unwrap_batched).then(|x| process_in_batches(|x| x, x));
+    let values: Vec<Value<'_>> = run().collect().unwrap();
     assert!(values.iter().map(|value| value.0).eq((0..100).filter(|item| item % 10 != 3)));
     drop(values);
     assert_eq!(alive.into_inner(), 0);
@@ -289,20 +300,12 @@ fn a_measure_that_panics_drops_what_it_measured() {
 fn what_is_finished_comes_back_and_the_rest_goes_on() {
     for stage in 0..3 {
         let mut run = panicking(stage);
-        let (mut all, mut lost) = (Vec::new(), Vec::new());
-        loop {
-            match run.collect_partial::<Vec<_>>() {
-                Ok(finished) => break all.extend(finished),
-                Err(partial) => {
-                    let (finished, rest, cause) = partial.into_parts();
-                    all.extend(finished);
-                    lost.extend(cause.item());
-                    run = rest;
-                }
-            }
+        let (mut all, mut ends) = (Vec::new(), Vec::new());
+        while caught(|| run.collect_into(&mut all).unwrap()).is_err() {
+            ends.push(all.len());
         }
         assert_eq!(all, (0..100).filter(|x| x % 10 != 3).collect::<Vec<_>>());
-        assert_eq!(lost, (3..100).step_by(10).collect::<Vec<_>>());
+        assert_eq!(ends, (3..100).step_by(9).take(10).collect::<Vec<_>>());
     }
 }
 
@@ -374,7 +377,7 @@ fn a_retry_after_then_runs_all_stages_again() {
     assert_eq!(stages, [(60, 0), (20, 40), (20, 0)]);
 
     let calls = Calls::new(20);
-    let run = process_in_batches(calls.failing(0, 0), 0..20)
+    let mut run = process_in_batches(calls.failing(0, 0), 0..20)
         .on_error(Stop)
         .then(|x| process_in_batches(calls.failing(1, 9), x).on_error(Stop))
         .retry(at_once(2));
@@ -406,8 +409,8 @@ fn the_options_of_stages_are_those_of_the_pipeline() {
     assert!(report.budget() < Bytes::mib(64), "{report}");
     assert_eq!((report.threads(), report.batch_size()), (3, 14));
     let panics = |x: u64| if x == 3 { panic!("three") } else { x };
-    let stage = |x| process_in_batches(panics, x).on_panic("skip").oversize(Oversize::Error);
-    let run = process_in_batches(|x: u64| x, 0..6).then(stage).then(|x| process_in_batches(|x: u64| x, x));
+    let stage = |x| process_in_batches(panics, x).on_panic(OnPanic::Skip).oversize(Oversize::Error);
+    let mut run = process_in_batches(|x: u64| x, 0..6).then(stage).then(|x| process_in_batches(|x: u64| x, x));
     assert_eq!(run.collect::<Vec<_>>().unwrap(), [0, 1, 2, 4, 5]);
 }
 
@@ -423,9 +426,8 @@ fn what_a_stage_does_not_take_is_refused_before_any_call() {
         first().threads(0).then(|x| process_in_batches(call, x).on_error(Stop)).collect::<Vec<_>>(),
         first().then(|x| process_in_batches(call, x).on_error(Stop).max_memory(2.0)).max_memory(0.5).collect(),
         first().then(|x| process_in_batches(call, x).on_error(Stop).retry(0)).retry(1).collect(),
-        first().then(|x| process_in_batches(call, x).on_error(Stop).on_panic("no")).collect(),
     ];
-    for (result, option) in refused.into_iter().zip(["threads", "max_memory", "retry", "on_panic"]) {
+    for (result, option) in refused.into_iter().zip(["threads", "max_memory", "retry"]) {
         let error = result.unwrap_err();
         let kind = error.run_error().unwrap().kind();
         assert!(matches!(kind, ErrorKind::InvalidOption { option: refused, .. } if *refused == option), "{kind:?}");
@@ -448,14 +450,15 @@ fn a_run_that_was_planned_or_has_begun_takes_no_stage() {
     let mut empty = process_in_batches(|x: u64| x, 0..0);
     empty.plan().unwrap();
     refused(empty.then(second).collect::<Vec<_>>().unwrap_err(), "called on a run that was planned or has begun");
-    let run = optimize(|x: u64| x, 0..9).then(second);
+    let mut run = optimize(|x: u64| x, 0..9).then(second);
     refused(run.for_each_batch(|_| ()).unwrap_err(), "called on a run that was planned or has begun");
-    let run = repeat_batched(0..9).then(|rows| optimize(|row: Vec<u64>| row.len(), rows));
+    let mut run = repeat_batched(0..9).then(|rows| optimize(|row: Vec<u64>| row.len(), rows));
     refused(run.collect::<Vec<_>>().unwrap_err(), "given a stage that was planned or has begun");
     let token = CancelToken::new();
     token.cancel();
-    let partial = repeat_batched(0..9).cancel_token(&token).collect_partial::<Vec<_>>().unwrap_err();
-    let rest = partial.into_rest().cancel_token(&CancelToken::new());
+    let mut cancelled = repeat_batched(0..9).cancel_token(&token);
+    assert!(cancelled.collect::<Vec<_>>().unwrap_err().is_cancelled());
+    let rest = cancelled.cancel_token(&CancelToken::new());
     refused(rest.then(sum_batched).collect::<Vec<_>>().unwrap_err(), "called on a run that was planned or has begun");
     // A plan of the whole is one.
     let mut whole = repeat_batched(0..9).then(sum_batched);
@@ -474,17 +477,16 @@ fn a_token_or_a_time_of_any_stage_ends_the_run() {
             }
             x
         };
-        let run = process_in_batches(|x: u64| x, 0..)
+        let mut run = process_in_batches(|x: u64| x, 0..)
             .cancel_token(&tokens[0])
             .then(|x| process_in_batches(|x: u64| x, x).cancel_token(&tokens[1]))
             .then(|x| process_in_batches(last, x).cancel_token(&tokens[2]));
-        let partial = run.collect_partial::<Vec<_>>().unwrap_err();
-        assert!(partial.cause().is_cancelled());
-        let (finished, rest, _) = partial.into_parts();
+        let mut finished = Vec::new();
+        assert!(run.collect_into(&mut finished).unwrap_err().is_cancelled());
         // A slow thread can hold back what others finished behind its items.
         assert!((1..=done.load(Ordering::Relaxed)).contains(&finished.len()), "{}", finished.len());
         // A new token is instead of all.
-        let next = rest.cancel_token(&CancelToken::new()).into_iter().next();
+        let next = run.cancel_token(&CancelToken::new()).into_iter().next();
         assert_eq!(next, Some(finished.len() as u64));
     }
     let timed = |first: Option<Duration>, second: Option<Instant>| {
@@ -533,7 +535,7 @@ fn the_report_tells_of_each_stage() {
 
 #[test]
 fn trivial_stages_are_timed_by_samples() {
-    let run = process_in_batches(|x: u64| x, 0..100_000).then(|x| process_in_batches(|x: u64| x + 1, x));
+    let mut run = process_in_batches(|x: u64| x, 0..100_000).then(|x| process_in_batches(|x: u64| x + 1, x));
     let report = run.for_each_batch(|_| ()).unwrap();
     assert!(report.stages().iter().all(|stage| stage.items() == 100_000 && stage.seconds() > 0.0));
 }
@@ -648,7 +650,7 @@ proptest! {
         // Errors and panics, by item.
         let mut all_failed: Vec<_> = errors.iter().map(|error| error.1).chain(panics.iter().copied()).collect();
         all_failed.sort_unstable();
-        let run = first_batched(0..does.len(), &script)
+        let mut run = first_batched(0..does.len(), &script)
             .then(|values| {
                 let stage = second_batched(values, &script);
                 if retries { stage.retry(Retry::new(1).backoff(Duration::ZERO)) } else { stage }
@@ -661,7 +663,7 @@ proptest! {
                 let outcome = run.for_each_batch(|batch| seen.extend(batch.iter().map(|value| value.0))).unwrap();
                 let (report, failures) = outcome.into_parts();
                 prop_assert_eq!(&seen, &values);
-                prop_assert!(failures.iter().map(amorsize::Failure::item).eq(all_failed.iter().copied()));
+                prop_assert!(failures.iter().map(amorsize::Failure::index).eq(all_failed.iter().copied()));
                 let mut expected = errors.iter();
                 for failure in failures {
                     match failure.into_parts() {
@@ -671,7 +673,7 @@ proptest! {
                         (item, Cause::Panic(_)) => prop_assert!(panics.contains(&item)),
                     }
                 }
-                prop_assert!(report.panics().iter().map(amorsize::Failure::item).eq(panics.iter().copied()));
+                prop_assert!(report.panics().iter().map(amorsize::Failure::index).eq(panics.iter().copied()));
                 let counted: Vec<_> =
                     report.stages().iter().map(|stage| (stage.items(), stage.failed())).collect();
                 prop_assert_eq!(&counted[..], &reached[..]);
@@ -685,7 +687,7 @@ proptest! {
                 for next in run {
                     match next {
                         Ok(value) => seen.push(value.0),
-                        Err(failure) => failed.push(failure.item()),
+                        Err(failure) => failed.push(failure.index()),
                     }
                 }
                 prop_assert_eq!(&seen, &values);

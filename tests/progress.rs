@@ -57,10 +57,10 @@ fn every_terminal_tells_from_the_first_item_to_the_last() {
     };
     let run = || listened(work_batched(0..500));
 
-    let (run1, progress) = run();
+    let (mut run1, progress) = run();
     assert_eq!(run1.collect::<Vec<_>>().unwrap().len(), 500);
     all(&progress);
-    let (run1, progress) = run();
+    let (mut run1, progress) = run();
     run1.for_each_batch(|_| ()).unwrap();
     all(&progress);
     let (run1, progress) = run();
@@ -83,7 +83,7 @@ fn every_terminal_tells_from_the_first_item_to_the_last() {
 
 #[test]
 fn an_input_without_a_length_has_no_total() {
-    let (run, progress) = listened(work_batched((0..).take_while(|&item| item < 300)));
+    let (mut run, progress) = listened(work_batched((0..).take_while(|&item| item < 300)));
     run.for_each_batch(|_| ()).unwrap();
     let last = checked(&progress, None);
     assert_eq!((last.phase(), last.done(), last.fraction()), (Phase::Done, 300, None));
@@ -164,7 +164,7 @@ fn it_is_told_while_the_sink_takes_its_time() {
 fn a_panic_of_the_callback_ends_the_run_and_reaches_its_caller() {
     for at in [Phase::Sampling, Phase::Running, Phase::Done] {
         let run = process_in_batches(|item: u32| thread::sleep(Duration::from_micros(item.into())), 0..400);
-        let run = run.threads(2).progress(move |progress| assert_ne!(progress.phase(), at, "enough"));
+        let mut run = run.threads(2).progress(move |progress| assert_ne!(progress.phase(), at, "enough"));
         let panic = catch_unwind(AssertUnwindSafe(|| run.for_each_batch(|_| ()))).unwrap_err();
         assert!(panic.downcast_ref::<String>().unwrap().contains("enough"));
     }

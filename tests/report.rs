@@ -137,15 +137,15 @@ fn a_run_that_is_over_at_once_has_a_report_too() {
 #[test]
 fn what_goes_on_after_an_error_is_reported_for_itself() {
     let token = amorsize::CancelToken::new();
-    let run = make_batched([16; 60], 2).threads(2).max_memory("8MiB").batch_size(5).cancel_token(&token);
+    let mut run = make_batched([16; 60], 2).threads(2).max_memory("8MiB").batch_size(5).cancel_token(&token);
     let mut before = 0;
-    let partial = run.for_each_batch_partial(|batch| {
+    let cancelled = run.for_each_batch(|batch| {
         before += batch.len();
         if batch.first_index() >= 20 {
             token.cancel();
         }
     });
-    let rest = partial.unwrap_err().into_rest();
-    let report = rest.cancel_token(&amorsize::CancelToken::new()).for_each_batch(|_| ()).unwrap();
+    assert!(cancelled.unwrap_err().is_cancelled());
+    let report = run.cancel_token(&amorsize::CancelToken::new()).for_each_batch(|_| ()).unwrap();
     assert_eq!(report.items(), 60 - before);
 }

@@ -1,11 +1,15 @@
 //! The report of the rest of a run is of what the rest did, not of what was done before: every figure of it.
 
+#[path = "common/caught.rs"]
+mod caught;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip};
-use amorsize::{Bytes, CancelToken, Report, TryError, batched, process_in_batches};
+use amorsize::{Bytes, CancelToken, OnPanic, Report, batched, process_in_batches};
+use caught::caught;
 
 const ITEMS: usize = 300;
 /// The item whose call ends the first part of a run.
@@ -72,17 +76,19 @@ fn is_of(report: &Report, seen: &Seen, calls: &AtomicUsize) {
 fn what_was_handed_over_and_measured_before_is_left_out() {
     for threads in 1..=3 {
         let calls = AtomicUsize::new(0);
-        let run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
+        let mut run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
         let mut before = 0;
-        let partial = run.for_each_batch_partial(|batch| {
-            thread::sleep(Duration::from_millis(3));
-            before += batch.len();
+        let panicked = caught(|| {
+            run.for_each_batch(|batch| {
+                thread::sleep(Duration::from_millis(3));
+                before += batch.len();
+            })
         });
-        let partial = partial.unwrap_err();
-        assert_eq!((before, partial.cause().item()), (ENDS, Some(ENDS)));
+        assert!(panicked.is_err());
+        assert_eq!(before, ENDS);
         let mut seen =
             Seen { begun: Instant::now(), calls_before: calls.load(Ordering::Relaxed), items: 0, batches: 0 };
-        let report = partial.into_rest().for_each_batch(|batch| {
+        let report = run.for_each_batch(|batch| {
             seen.items += batch.len();
             seen.batches += 1;
         });
@@ -98,13 +104,14 @@ fn so_is_what_was_collected() {
         let mut run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
         // A plan that was asked for before is of the first part.
         run.plan().unwrap();
-        let (finished, mut rest, _) = run.collect_partial::<Vec<_>>().unwrap_err().into_parts();
+        let mut finished = Vec::new();
+        assert!(caught(|| run.collect_into(&mut finished)).is_err());
         assert_eq!(finished.len(), ENDS);
         drop(finished);
         let mut seen =
             Seen { begun: Instant::now(), calls_before: calls.load(Ordering::Relaxed), items: 0, batches: 0 };
-        rest.plan().unwrap();
-        let report = rest.for_each_batch(|batch| {
+        run.plan().unwrap();
+        let report = run.for_each_batch(|batch| {
             seen.items += batch.len();
             seen.batches += 1;
         });
@@ -124,11 +131,12 @@ fn each_rest_of_a_rest_is_reported_for_itself() {
     let mut taken = 0;
     for _ in 0..3 {
         let token = CancelToken::new();
-        let partial = run.cancel_token(&token).for_each_batch_partial(|batch| {
+        run = run.cancel_token(&token);
+        let cancelled = run.for_each_batch(|batch| {
             taken += batch.len();
             token.cancel();
         });
-        run = partial.unwrap_err().into_rest();
+        assert!(cancelled.unwrap_err().is_cancelled());
         // One that ends before it begins.
         run = run.cancel_token(&CancelToken::new());
     }
@@ -153,7 +161,12 @@ fn failures_panics_and_calls_that_were_made_again_count_where_they_were() {
     let token = CancelToken::new();
     let run = || {
         let retry = amorsize::Retry::new(1).backoff(Duration::ZERO);
-        process_in_batches(call, 0..ITEMS).threads(2).batch_size(5).retry(retry).on_panic("skip").cancel_token(&token)
+        process_in_batches(call, 0..ITEMS)
+            .threads(2)
+            .batch_size(5)
+            .retry(retry)
+            .on_panic(OnPanic::Skip)
+            .cancel_token(&token)
     };
     let next = AtomicUsize::new(0);
     let sink = |batch: amorsize::Batch<usize>| {
@@ -162,8 +175,9 @@ fn failures_panics_and_calls_that_were_made_again_count_where_they_were() {
             token.cancel();
         }
     };
-    let partial = run().on_error(Skip).for_each_batch_partial(sink).unwrap_err();
-    let (before, rest) = (next.load(Ordering::Relaxed), partial.into_rest().cancel_token(&CancelToken::new()));
+    let mut skipping = run().on_error(Skip);
+    assert!(skipping.for_each_batch(sink).unwrap_err().is_cancelled());
+    let (before, mut rest) = (next.load(Ordering::Relaxed), skipping.cancel_token(&CancelToken::new()));
     assert!((100..ITEMS).contains(&before));
     let mut values = 0;
     let report = rest.for_each_batch(|batch| values += batch.len()).unwrap();
@@ -172,20 +186,18 @@ fn failures_panics_and_calls_that_were_made_again_count_where_they_were() {
     assert_eq!(report.items(), values);
     assert_eq!(values, after(|x| x.is_multiple_of(2) && !x.is_multiple_of(10)));
     assert!(report.failed() <= after(|x| !x.is_multiple_of(2)), "{report}");
-    assert!(report.failures().iter().all(|failure| failure.item() >= before), "{report}");
+    assert!(report.failures().iter().all(|failure| failure.index() >= before), "{report}");
     assert!(report.retries() <= after(|x| !x.is_multiple_of(2)), "{report}");
     assert!(report.panicked() <= after(|x| x.is_multiple_of(10)), "{report}");
     assert_eq!(report.panics().len(), report.panicked().min(16));
-    assert!(report.panics().iter().all(|panic| panic.item() >= before), "{report}");
+    assert!(report.panics().iter().all(|panic| panic.index() >= before), "{report}");
 
     // Failures that are gathered are in the outcome of the part in which they were met.
     let token = CancelToken::new();
     token.cancel();
-    let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).cancel_token(&token);
-    let partial = run.for_each_batch_partial(drop).unwrap_err();
-    let TryError::Run(error) = partial.cause() else { panic!("it was cancelled") };
-    assert!(error.is_cancelled());
-    let outcome = partial.into_rest().cancel_token(&CancelToken::new()).for_each_batch(drop).unwrap();
+    let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).cancel_token(&token);
+    assert!(run.for_each_batch(drop).unwrap_err().is_cancelled());
+    let outcome = run.cancel_token(&CancelToken::new()).for_each_batch(drop).unwrap();
     assert_eq!((outcome.value().items(), outcome.value().failed(), outcome.failures().len()), (2, 1, 1));
 }
 
@@ -204,15 +216,16 @@ fn shrink(text: Vec<u8>) -> usize {
 fn stages_say_what_they_did_for_the_rest() {
     for threads in 1..=2 {
         let token = CancelToken::new();
-        let run = grow_batched(0..ITEMS).then(shrink_batched).threads(threads).batch_size(5).cancel_token(&token);
+        let mut run = grow_batched(0..ITEMS).then(shrink_batched).threads(threads).batch_size(5).cancel_token(&token);
         let mut taken = 0;
-        let partial = run.for_each_batch_partial(|batch| {
+        let cancelled = run.for_each_batch(|batch| {
             taken += batch.len();
             if taken >= 100 {
                 token.cancel();
             }
         });
-        let rest = partial.unwrap_err().into_rest().cancel_token(&CancelToken::new());
+        assert!(cancelled.unwrap_err().is_cancelled());
+        let mut rest = run.cancel_token(&CancelToken::new());
         let begun = Instant::now();
         let report = rest.for_each_batch(|_| ()).unwrap();
         let most = begun.elapsed().as_secs_f64() * threads as f64;

@@ -43,7 +43,7 @@ fn a_call_succeeds_on_the_nth_try_or_gives_its_last_error() {
             call => Err((item, call)),
         };
         let mut results = Vec::new();
-        let run = process_in_batches(flaky, 0..100).retry(at_once(3)).threads(threads);
+        let mut run = process_in_batches(flaky, 0..100).retry(at_once(3)).threads(threads);
         let report = run.for_each_batch(|batch| results.extend(batch)).unwrap();
         let expected = |item: usize| if item % 5 == 4 { Err((item, 3)) } else { Ok(item) };
         assert_eq!(results, (0..100).map(expected).collect::<Vec<_>>());
@@ -70,7 +70,9 @@ fn every_terminal_retries() {
         process_in_batches(|item| flaky(&calls, item), 0..20).retry(at_once(2))
     };
     assert_eq!(run().collect::<Vec<_>>().unwrap(), results);
-    assert_eq!(run().collect_partial::<Vec<_>>().unwrap(), results);
+    let mut into = Vec::new();
+    run().collect_into(&mut into).unwrap();
+    assert_eq!(into, results);
     assert_eq!(run().try_collect::<Vec<_>>().unwrap(), (0..20).collect::<Vec<_>>());
     assert_eq!(run().into_iter().collect::<Vec<_>>(), results);
     let mut unordered: Vec<_> = run().unordered().collect();
@@ -302,7 +304,7 @@ proptest! {
                 result
             };
             let run = process_in_batches(call, (0..items).map(|index| script.item(index)));
-            let run = run.retry(at_once(times)).threads(threads).batch_size(batch_size);
+            let mut run = run.retry(at_once(times)).threads(threads).batch_size(batch_size);
             run.for_each_batch(|batch| for result in batch {
                 let failed = result.is_err();
                 let value = result.unwrap_or_else(|error| error);

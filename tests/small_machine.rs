@@ -31,14 +31,15 @@ fn a_budget_in_bytes_is_no_more_than_there_is() {
         let mut run = page_batched(0..300, 1 << 20).max_memory("1GiB");
         let warnings = run.plan().unwrap().warnings();
         assert!(warnings.iter().any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE), "{warnings:?}");
-        let partial = run.collect_partial::<Vec<_>>().err().unwrap();
-        let text = partial.to_string();
+        let mut finished = Vec::new();
+        let text = run.collect_into(&mut finished).unwrap_err().to_string();
         assert!(text.contains("of 1.00 GiB (others left"), "{text}");
         // A twentieth is left alone.
-        let finished = partial.finished().len();
-        assert!((50..=61).contains(&finished), "{text}");
-        let rest = partial.into_rest().for_each_batch(|_| ()).unwrap();
-        assert_eq!(rest.items(), 300 - finished);
+        assert!((50..=61).contains(&finished.len()), "{text}");
+        let count = finished.len();
+        drop(finished);
+        let rest = run.for_each_batch(|_| ()).unwrap();
+        assert_eq!(rest.items(), 300 - count);
     });
 }
 
@@ -122,13 +123,13 @@ fn a_collect_that_a_neighbour_leaves_no_memory_fails_and_keeps_what_it_has() {
                 machine.takes_all_but(Bytes::new(0));
             }
         });
-        let partial = page_beside_batched(input, &machine).collect_partial::<Vec<_>>().err().unwrap();
-        let text = partial.to_string();
+        let mut run = page_beside_batched(input, &machine);
+        let mut all = Vec::new();
+        let text = run.collect_into(&mut all).unwrap_err().to_string();
         assert!(text.contains("others left"), "{text}");
-        let (finished, rest, cause) = partial.into_parts();
-        assert!((100..2_999).contains(&finished.len()), "{cause}");
+        assert!((100..2_999).contains(&all.len()), "{text}");
         machine.takes_all_but(Bytes::gib(1));
-        let all: Vec<_> = finished.into_iter().chain(rest.collect::<Vec<_>>().unwrap()).collect();
+        run.collect_into(&mut all).unwrap();
         assert!(all.iter().enumerate().all(|(i, page)| page.len() == 100_000 && page[0] == i as u8));
         assert_eq!(all.len(), 3_000);
     });

@@ -148,8 +148,8 @@ fn wrappers_compose() {
 fn planning_and_running_calls_the_function_once_per_item() {
     type Terminal = fn(amorsize::Batched<std::ops::Range<usize>, usize, &(dyn Fn(usize) -> usize + Sync)>) -> usize;
     let terminals: [Terminal; 4] = [
-        |run| run.collect::<Vec<_>>().unwrap().len(),
-        |run| run.for_each_batch(|_| ()).unwrap().items(),
+        |mut run| run.collect::<Vec<_>>().unwrap().len(),
+        |mut run| run.for_each_batch(|_| ()).unwrap().items(),
         |run| run.into_iter().count(),
         |run| run.unordered().count(),
     ];

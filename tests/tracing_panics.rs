@@ -52,7 +52,7 @@ fn a_subscriber_that_panics_on_a_worker_ends_the_run() {
                 item
             };
             // With as many threads as no global pool has, the workers are the run's own.
-            let run = process_in_batches(slow, 0..2_000).threads(5);
+            let mut run = process_in_batches(slow, 0..2_000).threads(5);
             let mut seen = 0;
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 run.for_each_batch(|batch| {

@@ -1,11 +1,15 @@
 //! A run is the same whether its thread unwinds or not: a destructor may start one while a panic passes by.
 
+#[path = "common/caught.rs"]
+mod caught;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use amorsize::process_in_batches;
+use caught::caught;
 
 /// Long enough that a run of some hundred of them goes on threads.
 fn slow(x: usize) -> usize {
@@ -48,11 +52,13 @@ fn all_terminals(threads: usize) -> Vec<(&'static str, Vec<usize>)> {
         Ok::<(), amorsize::Error>(())
     });
     assert_eq!(outcome.unwrap().items(), ITEMS);
+    let mut into = Vec::new();
+    assert_eq!(run().collect_into(&mut into).unwrap().items(), ITEMS);
     let mut unordered: Vec<_> = run().unordered().collect();
     unordered.sort_unstable();
     vec![
         ("collect", run().collect().unwrap()),
-        ("collect_partial", run().collect_partial().unwrap()),
+        ("collect_into", into),
         ("iterating", run().into_iter().collect()),
         ("unordered", unordered.into_iter().map(|(_, result)| result).collect()),
         ("for_each_batch", batched),
@@ -85,11 +91,11 @@ fn a_panic_of_such_a_run_ends_it_and_can_be_caught() {
             // In the function: the results before it are handed over.
             let call = |x: usize| if x == 300 { resume_unwind(Box::new("in a call")) } else { slow(x) };
             let mut taken = Vec::new();
-            let run = process_in_batches(call, 0..ITEMS).threads(threads).batch_size(10);
-            let partial = run.for_each_batch_partial(|batch| taken.extend(batch)).unwrap_err();
-            assert_eq!(partial.cause().item(), Some(300));
+            let mut run = process_in_batches(call, 0..ITEMS).threads(threads).batch_size(10);
+            let payload = caught(|| run.for_each_batch(|batch| taken.extend(batch))).unwrap_err();
+            assert_eq!(payload.downcast_ref(), Some(&"in a call"));
             assert_eq!(taken, (1..=300).collect::<Vec<_>>());
-            partial.into_rest().for_each_batch(|batch| taken.extend(batch)).unwrap();
+            run.for_each_batch(|batch| taken.extend(batch)).unwrap();
             assert_eq!(taken.len(), ITEMS - 1);
 
             // In the sink and in the input: the run is stopped, and no call starts after it.

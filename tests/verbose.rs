@@ -21,7 +21,7 @@ fn stderr_of(test: &str, body: impl FnOnce()) -> Option<String> {
 #[test]
 fn batches_are_named_with_their_items() {
     let printed = stderr_of("batches_are_named_with_their_items", || {
-        let run = process_in_batches(|x: u32| x, 0..100).threads(1).batch_size(40).verbose(true);
+        let mut run = process_in_batches(|x: u32| x, 0..100).threads(1).batch_size(40).verbose(true);
         run.for_each_batch(|_| ()).unwrap();
     });
     let Some(printed) = printed else { return };
@@ -46,7 +46,7 @@ fn batches_are_named_with_their_items() {
 #[test]
 fn a_size_that_was_found_is_told_with_what_it_is_based_on() {
     let printed = stderr_of("a_size_that_was_found_is_told_with_what_it_is_based_on", || {
-        let run = process_in_batches(|x: u32| x, 0..9).max_memory("1MiB").verbose(true);
+        let mut run = process_in_batches(|x: u32| x, 0..9).max_memory("1MiB").verbose(true);
         assert_eq!(run.collect::<Vec<_>>().unwrap().len(), 9);
     });
     let Some(printed) = printed else { return };

@@ -87,7 +87,7 @@ fn every_terminal_finds_threads_for_a_function_that_waits() {
     type Terminal = fn(Run<'_>);
     type Run<'a> = Batched<Box<dyn Iterator<Item = usize> + 'a>, usize, Box<dyn Fn(usize) -> usize + Sync + 'a>>;
     let terminals: [(&str, Terminal); 4] = [
-        ("for_each_batch", |run| {
+        ("for_each_batch", |mut run| {
             let mut next = 0;
             let report =
                 run.for_each_batch(|batch| batch.iter().for_each(|&x| next += usize::from(x == next))).unwrap();
@@ -95,7 +95,7 @@ fn every_terminal_finds_threads_for_a_function_that_waits() {
             assert!(report.threads() >= many(), "{report}");
             assert!(report.waiting_share().unwrap() > 0.5, "{report}");
         }),
-        ("collect", |run| {
+        ("collect", |mut run| {
             let all = run.collect::<Vec<_>>().unwrap();
             assert!(all.iter().copied().eq(0..all.len()));
         }),
@@ -277,7 +277,7 @@ fn a_panic_and_a_sink_that_stops_end_a_run_on_many_threads() {
     let outcome = std::panic::catch_unwind(|| process_in_batches(call, 0..1000).collect::<Vec<_>>());
     assert_eq!(*outcome.err().unwrap().downcast::<&str>().unwrap(), "seven hundred");
     let mut taken = 0;
-    let run = process_in_batches(call, 0..100_000).batch_size(10);
+    let mut run = process_in_batches(call, 0..100_000).batch_size(10);
     let stopped = run.try_for_each_batch(|batch| {
         taken += batch.len();
         if taken >= 500 { Err("enough".to_owned()) } else { Ok(()) }

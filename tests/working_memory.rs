@@ -156,7 +156,7 @@ fn calls_go_on_while_the_sink_waits_whatever_resident_memory_says() {
         number
     };
     with_memory_source(Arc::clone(&memory), || {
-        let run = process_in_batches(call, 0..60).threads(2).batch_size(10).max_memory("64MiB");
+        let mut run = process_in_batches(call, 0..60).threads(2).batch_size(10).max_memory("64MiB");
         run.for_each_batch(|batch| {
             let next = ((batch.first_index() + batch.len() + 5) as u64).min(60);
             let begun = Instant::now();

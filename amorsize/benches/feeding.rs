@@ -104,7 +104,7 @@ fn child(arguments: &[String]) {
 }
 
 /// Nanoseconds that this thread runs for the whole of a run.
-fn spent<I: IntoIterator, C>(terminal: &str, run: Batched<I, u64, C>) -> u64 {
+fn spent<I: IntoIterator, C>(terminal: &str, mut run: Batched<I, u64, C>) -> u64 {
     let before = processor_time().expect("asked before");
     match terminal {
         "collect" => _ = black_box(run.collect::<Vec<_>>().expect("numbers")),

@@ -38,7 +38,7 @@ fn collect(items: u64) {
     black_box(trivial_batched(0..black_box(items)).collect::<Vec<_>>().expect("nothing fails"));
 }
 
-fn dropped<I: IntoIterator, R, C>(run: Batched<I, R, C>) {
+fn dropped<I: IntoIterator, R, C>(mut run: Batched<I, R, C>) {
     black_box(run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails"));
 }
 

@@ -36,14 +36,14 @@ fn call(seed: usize, rounds: u32) -> Result<u64, Infallible> {
 fn child(way: usize, rounds: u32) {
     rayon::broadcast(|_| ());
     let run = || call_batched(0..ITEMS, rounds);
-    let each = |run: Batched<_, _, _>| {
+    let each = |mut run: Batched<_, _, _>| {
         run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
     };
     let begun = Instant::now();
     match WAYS[way] {
         "plain" => each(run()),
-        "on_panic = \"skip\"" => each(run().on_panic("skip")),
-        "on_panic = \"collect\"" => each(run().on_panic("collect")),
+        "on_panic = \"skip\"" => each(run().on_panic(amorsize::OnPanic::Skip)),
+        "on_panic = \"collect\"" => each(run().on_panic(amorsize::OnPanic::Collect)),
         "retry = 3" => each(run().retry(3)),
         "cancel_token" => each(run().cancel_token(&CancelToken::new())),
         "deadline" => each(run().timeout(Duration::from_secs(3600))),

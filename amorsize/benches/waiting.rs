@@ -113,7 +113,7 @@ fn child(row: usize, found: bool, rounds: u32) {
     rayon::broadcast(|_| ());
     let cores = rayon::current_num_threads();
     let run = process_in_batches(move |item| call(item, rounds), 0..items);
-    let run = if found { run } else { run.threads(cores) };
+    let mut run = if found { run } else { run.threads(cores) };
     let busy: usize = env::var("AMORSIZE_BENCH_BUSY").map_or(0, |busy| busy.parse().expect("a number of loops"));
     let endless = |_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("there is a shell");
     let others: Vec<_> = (0..busy * cores).map(endless).collect();

@@ -4,14 +4,18 @@
 //! name them by their path, so this module can be reached from outside, and is part of the public interface no more than
 //! `__private` is.
 
+use std::fmt;
+
 use crate::memory::Bytes;
 pub use crate::memory::deep_size::of;
 use crate::memory::measure::Measure;
+use crate::on_error::{Policy, Stop};
 use crate::options::{MaxMemory, OnPanic, Oversize};
 pub use crate::options::{MaxMemoryValue, OnPanicValue, OversizeValue};
+pub use crate::policy::Seen;
 use crate::retry::Retry;
 pub use crate::retry::RetryValue;
-pub use crate::then::{Flows, Follows, Joins, Pipes, StageError, StageOfItemsAlone};
+pub use crate::then::{Follows, Joins, Pipes, StageError, StageOfItemsAlone};
 
 /// What can be an item: a value that can be sent to a worker thread.
 ///
@@ -121,7 +125,7 @@ pub trait RetryOutput {
 
 impl<T, E> RetryOutput for Result<T, E> {
     fn failed(&self) -> bool {
-        self.is_err()
+        Stop::fails(self)
     }
 }
 
@@ -187,6 +191,18 @@ pub trait OnErrorOutput: RetryOutput {
 }
 
 impl<T, E> OnErrorOutput for Result<T, E> {}
+
+/// An error that a report can tell, which has to outlive the run.
+#[diagnostic::on_unimplemented(
+    message = "with the policy `Skip`, a report tells errors as texts, but `{Self}` has none",
+    label = "the errors of this run are no texts",
+    note = "implement `std::fmt::Display` for `{Self}`; or gather the errors as they are: `on_error = \"collect\"` or \
+            `.on_error(Collect)`"
+)]
+pub trait ToldAsText: fmt::Display {}
+
+#[diagnostic::do_not_recommend]
+impl<E: fmt::Display> ToldAsText for E {}
 
 /// What a function must return whose input can fail.
 #[diagnostic::on_unimplemented(

@@ -17,7 +17,7 @@ use crate::sync::{self, Arc, AtomicBool, Ordering};
 /// let token = CancelToken::new();
 /// // With the crate ctrlc: `let on_ctrl_c = token.clone(); ctrlc::set_handler(move || on_ctrl_c.cancel())?;`
 /// let mut stored = 0;
-/// let run = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).batch_size(100);
+/// let mut run = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).batch_size(100);
 /// let error = run
 ///     .for_each_batch(|batch| {
 ///         stored += batch.len();

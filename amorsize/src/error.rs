@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use crate::failure::{Ended, Panicked};
+use crate::failure::Panicked;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
 use crate::seconds::Seconds;
@@ -97,14 +97,13 @@ pub enum ErrorKind {
         /// How bytes were measured; by resident memory they are an estimate.
         measured_by: MeasuredBy,
     },
-    /// The run's token was cancelled. Everything that was finished was handed over, where it is handed over batch by batch or one by
-    /// one; [`collect`](crate::Batched::collect) drops it.
+    /// The run's token was cancelled. Everything that was finished was handed over, or is the next terminal's.
     #[non_exhaustive]
     Cancelled {
         /// Items that were done.
         items_done: usize,
     },
-    /// The run's deadline passed. What was finished was handed over or dropped, as with [`Cancelled`](Self::Cancelled).
+    /// The run's deadline passed. Everything that was finished was handed over, or is the next terminal's.
     #[non_exhaustive]
     TimedOut {
         /// Items that were done.
@@ -112,7 +111,7 @@ pub enum ErrorKind {
         /// Seconds from the start of the run.
         seconds: f64,
     },
-    /// The function panicked, in a run whose partial outcome was asked for.
+    /// The function panicked, and the panic was collected: made of a [`Failure`](crate::Failure).
     #[non_exhaustive]
     Panicked {
         /// Index of the item in the input.
@@ -174,7 +173,7 @@ impl Error {
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// let run = process_in_batches(|x: u64| x + 1, 0..1_000_000).max_memory("1MiB");
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..1_000_000).max_memory("1MiB");
     /// assert!(run.collect::<Vec<_>>().unwrap_err().is_over_budget());
     /// ```
     #[must_use]
@@ -205,7 +204,7 @@ impl Error {
     /// ```
     /// # use std::time::Duration;
     /// # use amorsize::process_in_batches;
-    /// let run = process_in_batches(|x: u64| x + 1, 0..).timeout(Duration::from_millis(5));
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..).timeout(Duration::from_millis(5));
     /// assert!(run.for_each_batch(|_| ()).unwrap_err().is_timed_out());
     /// ```
     #[must_use]
@@ -252,28 +251,13 @@ impl fmt::Display for Items {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.tell(f)?;
-        f.write_str(match *self.kind {
-            ErrorKind::OverBudget { .. } => {
-                "; `collect_partial` gives what is finished and the rest of the run back"
-            }
-            ErrorKind::Cancelled { .. } | ErrorKind::TimedOut { .. } => {
-                "; to go on later, use `collect_partial` or `for_each_batch_partial`, which give the rest of the run back"
-            }
-            _ => "",
-        })
-    }
-}
-
 impl Error {
     /// The option of a text that is no number of bytes, which was not given as one.
     pub(crate) const TEXT_OF_BYTES: &str = "bytes";
+}
 
-    /// What happened, and the ways out but for those that give back what is finished: whoever has a
-    /// [`Partial`](crate::Partial) has gone them.
-    pub(crate) fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
             ErrorKind::InvalidOption { option: Self::TEXT_OF_BYTES, value, expected } => {
                 write!(f, "{value} can't be a number of bytes: use {expected}")
@@ -306,7 +290,8 @@ impl Error {
                 f.write_str("; take them batch by batch with `for_each_batch` or one by one by iterating")?;
                 // A larger budget would not give it what others have.
                 f.write_str(if allowed < budget { "" } else { ", or give the run a larger `max_memory`" })?;
-                f.write_str(if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" })
+                f.write_str(if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" })?;
+                f.write_str("; the run keeps what is finished: a terminal that is called again begins with it")
             }
             ErrorKind::Oversize { item, needed, budget, measured_by } => write!(
                 f,
@@ -315,10 +300,19 @@ impl Error {
                 if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" }
             ),
             ErrorKind::Cancelled { items_done } => {
-                write!(f, "the run was cancelled after {}", Items(*items_done))
+                write!(
+                    f,
+                    "the run was cancelled after {}; to go on, give it another token and call a terminal again",
+                    Items(*items_done)
+                )
             }
             ErrorKind::TimedOut { items_done, seconds } => {
-                write!(f, "the run passed its deadline after {} and {}", Items(*items_done), Seconds(*seconds))
+                write!(
+                    f,
+                    "the run passed its deadline after {} and {}; to go on, give it another one and call a terminal again",
+                    Items(*items_done),
+                    Seconds(*seconds)
+                )
             }
             ErrorKind::Panicked { item, message: Some(message) } => write!(f, "item {item} panicked: {message}"),
             ErrorKind::Panicked { item, message: None } => write!(f, "item {item} panicked without a message"),
@@ -395,7 +389,8 @@ pub enum TryError<E> {
         /// What the function returned.
         error: E,
     },
-    /// The function panicked. Only where a partial outcome was asked for; otherwise the panic goes on.
+    /// The function panicked, and the panic was collected: made of a [`Failure`](crate::Failure) alone, because a panic that is not
+    /// collected goes on.
     #[non_exhaustive]
     Panic {
         /// Index of the item in the input.
@@ -433,7 +428,7 @@ impl<E> TryError<E> {
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// let run = process_in_batches(|x: u64| u32::try_from(x), 0..1_000_000).max_memory("1MiB");
+    /// let mut run = process_in_batches(|x: u64| u32::try_from(x), 0..1_000_000).max_memory("1MiB");
     /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_over_budget());
     /// ```
     #[must_use]
@@ -449,7 +444,7 @@ impl<E> TryError<E> {
     /// # use amorsize::{CancelToken, process_in_batches};
     /// let token = CancelToken::new();
     /// token.cancel();
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "2"]).cancel_token(&token);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "2"]).cancel_token(&token);
     /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_cancelled());
     /// ```
     #[must_use]
@@ -464,7 +459,7 @@ impl<E> TryError<E> {
     /// ```
     /// # use std::time::Duration;
     /// # use amorsize::process_in_batches;
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "2"]).timeout(Duration::ZERO);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "2"]).timeout(Duration::ZERO);
     /// assert!(run.try_collect::<Vec<_>>().unwrap_err().is_timed_out());
     /// ```
     #[must_use]
@@ -507,13 +502,6 @@ impl<E> TryError<E> {
     }
 }
 
-/// For options that are given as what they are rather than by name.
-impl From<Infallible> for Error {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
 /// A function that can't fail leaves the run's own errors, and its panics.
 impl From<TryError<Infallible>> for Error {
     fn from(error: TryError<Infallible>) -> Self {
@@ -540,15 +528,6 @@ impl<E: fmt::Display> fmt::Display for TryError<E> {
 // For every error that can be shown, so that a function may fail with a `String` too and its caller still use `?`. The text holds
 // the cause's already; it stands for a source, which only some of these could be.
 impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {}
-
-impl<E> From<Ended> for TryError<E> {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Error(error) => Self::Run(error),
-            Ended::Panic(item, payload) => Self::Panic { item, panic: Panicked::new(payload) },
-        }
-    }
-}
 
 impl<E> From<Error> for TryError<E> {
     fn from(error: Error) -> Self {
@@ -599,7 +578,7 @@ mod tests {
             error.to_string(),
             "the results don't fit the memory budget: 41 items hold 250 MiB of 256 MiB, and item 41 needs 7.00 MiB more \
              (2.00 GiB expected in all); take them batch by batch with `for_each_batch` or one by one by iterating, or give \
-             the run a larger `max_memory`; `collect_partial` gives what is finished and the rest of the run back"
+             the run a larger `max_memory`; the run keeps what is finished: a terminal that is called again begins with it"
         );
         assert_eq!(error.item(), Some(41));
     }

@@ -78,7 +78,7 @@ impl Panics {
 /// ```
 /// use amorsize::{Cause, Panicked, process_in_batches};
 ///
-/// let report = process_in_batches(|x: u32| 100 / x, [5, 0]).on_panic("collect").for_each_batch(|_| ())?;
+/// let report = process_in_batches(|x: u32| 100 / x, [5, 0]).on_panic(amorsize::OnPanic::Collect).for_each_batch(|_| ())?;
 /// let Cause::Panic(panicked) = report.panics()[0].cause() else { panic!("the function returns no `Result`") };
 /// assert_eq!(Panicked::to_string(panicked), "panicked: attempt to divide by zero");
 /// # Ok::<(), amorsize::Error>(())
@@ -102,7 +102,7 @@ impl Panicked {
     ///
     /// ```
     /// # use amorsize::{Cause, process_in_batches};
-    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0]).on_panic("collect").for_each_batch(|_| ())?;
+    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0]).on_panic(amorsize::OnPanic::Collect).for_each_batch(|_| ())?;
     /// let Cause::Panic(panicked) = report.panics()[0].cause() else { panic!("the function returns no `Result`") };
     /// assert_eq!(panicked.message(), Some("attempt to divide by zero"));
     /// # Ok::<(), amorsize::Error>(())
@@ -117,12 +117,14 @@ impl Panicked {
     /// # Examples
     ///
     /// ```
-    /// use amorsize::{TryError, process_in_batches};
+    /// use amorsize::{Cause, OnPanic, on_error::Collect, process_in_batches};
     ///
-    /// let run = process_in_batches(|x: u32| if x < 2 { x } else { std::panic::panic_any(404) }, [0, 2]);
-    /// let cause = run.collect_partial::<Vec<_>>().unwrap_err().into_cause();
-    /// let TryError::Panic { panic, .. } = cause else { panic!("{cause}") };
+    /// let call = |x: u32| if x < 2 { Ok::<_, ()>(x) } else { std::panic::panic_any(404) };
+    /// let mut run = process_in_batches(call, [0, 2]).on_error(Collect).on_panic(OnPanic::Collect);
+    /// let (_, mut failures) = run.collect::<Vec<_>>()?.into_parts();
+    /// let (1, Cause::Panic(panic)) = failures.remove(0).into_parts() else { panic!("the function panicked") };
     /// assert_eq!(panic.into_payload().downcast_ref(), Some(&404));
+    /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send> {
@@ -144,7 +146,7 @@ impl Failure {
             Cause::Error(never) => match *never {},
             Cause::Panic(panic) => Cause::Panic(panic.told()),
         };
-        Self { item: self.item, cause }
+        Self { index: self.index, cause }
     }
 
     /// The same failure among those of a function that can return errors, too.
@@ -153,7 +155,7 @@ impl Failure {
             Cause::Error(never) => match never {},
             Cause::Panic(panic) => Cause::Panic(panic),
         };
-        Failure { item: self.item, cause }
+        Failure { index: self.index, cause }
     }
 }
 
@@ -183,14 +185,14 @@ impl fmt::Debug for Panicked {
 /// ```
 /// use amorsize::{on_error::Collect, process_in_batches};
 ///
-/// let run = process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Collect);
+/// let mut run = process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Collect);
 /// let (_, failures) = run.collect::<Vec<_>>()?.into_parts();
 /// assert_eq!(failures[0].to_string(), "item 1 failed: invalid digit found in string");
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Failure<E = Infallible> {
-    item: usize,
+    index: usize,
     cause: Cause<E>,
 }
 
@@ -202,12 +204,12 @@ pub struct Failure<E = Infallible> {
 /// use amorsize::{Cause, on_error::Collect, process_in_batches};
 ///
 /// let invert = |x: i32| if x < 0 { Err("below zero") } else { Ok(100 / x) };
-/// let run = process_in_batches(invert, [5, -1, 0]).on_error(Collect).on_panic("collect");
+/// let mut run = process_in_batches(invert, [5, -1, 0]).on_error(Collect).on_panic(amorsize::OnPanic::Collect);
 /// let mut told = Vec::new();
 /// for failure in run.collect::<Vec<_>>()?.failures() {
 ///     told.push(match failure.cause() {
-///         Cause::Error(error) => format!("{}: {error}", failure.item()),
-///         Cause::Panic(panic) => format!("{}: {}", failure.item(), panic.message().unwrap_or_default()),
+///         Cause::Error(error) => format!("{}: {error}", failure.index()),
+///         Cause::Panic(panic) => format!("{}: {}", failure.index(), panic.message().unwrap_or_default()),
 ///     });
 /// }
 /// assert_eq!(told, ["1: below zero", "2: attempt to divide by zero"]);
@@ -222,8 +224,8 @@ pub enum Cause<E = Infallible> {
 }
 
 impl<E> Failure<E> {
-    pub(crate) fn new(item: usize, cause: Cause<E>) -> Self {
-        Self { item, cause }
+    pub(crate) fn new(index: usize, cause: Cause<E>) -> Self {
+        Self { index, cause }
     }
 
     /// Index of the item in the input.
@@ -233,12 +235,12 @@ impl<E> Failure<E> {
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
     /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Collect).collect::<Vec<_>>()?;
-    /// assert_eq!(outcome.failures()[0].item(), 1);
+    /// assert_eq!(outcome.failures()[0].index(), 1);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn item(&self) -> usize {
-        self.item
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     /// Why it gave no result.
@@ -272,7 +274,7 @@ impl<E> Failure<E> {
     /// ```
     #[must_use]
     pub fn into_parts(self) -> (usize, Cause<E>) {
-        (self.item, self.cause)
+        (self.index, self.cause)
     }
 
     /// The function's own error, or `None` where it panicked.
@@ -297,8 +299,8 @@ impl<E> Failure<E> {
 impl<E: fmt::Display> fmt::Display for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Error(error) => write!(f, "item {} failed: {error}", self.item),
-            Cause::Panic(panic) => write!(f, "item {} {panic}", self.item),
+            Cause::Error(error) => write!(f, "item {} failed: {error}", self.index),
+            Cause::Panic(panic) => write!(f, "item {} {panic}", self.index),
         }
     }
 }
@@ -311,6 +313,8 @@ pub(crate) enum Ended {
     Error(Error),
     /// The function panicked for this item.
     Panic(usize, Payload),
+    /// Other code of the caller's panicked, such as the input.
+    Unwound(Payload),
 }
 
 impl Ended {
@@ -318,7 +322,7 @@ impl Ended {
     pub(crate) fn error_or_panic(self) -> Error {
         match self {
             Self::Error(error) => error,
-            Self::Panic(_, payload) => resume_unwind(payload),
+            Self::Panic(_, payload) | Self::Unwound(payload) => resume_unwind(payload),
         }
     }
 }

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 
-use crate::error::{Error, TryError};
+use crate::error::Error;
 use crate::execute::line::Flow;
-use crate::failure::{Cause, Ended, Failure, Payload};
-use crate::on_error::{Collect, Each, Skip, Stop};
-use crate::outcome::Failures;
+use crate::failure::{Ended, Failure, Payload};
+use crate::on_error::Each;
+use crate::policy::Policy;
 use crate::run::Batched;
 use crate::sink::Buffer;
 
@@ -20,10 +20,10 @@ use crate::sink::Buffer;
 ///
 /// | policy | an item |
 /// | --- | --- |
-/// | [`Each`] | the result as it is |
-/// | [`Stop`] | `Result<T, TryError<E>>`; the first error by input order is the last item |
-/// | [`Skip`] | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
-/// | [`Collect`] | `Result<T, Failure<E>>`; with `on_panic = "collect"` panics are failures too, in their places |
+/// | [`Each`](crate::on_error::Each) | the result as it is |
+/// | [`Stop`](crate::on_error::Stop) | `Result<T, TryError<E>>`; the first error by input order is the last item |
+/// | [`Skip`](crate::on_error::Skip) | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
+/// | [`Collect`](crate::on_error::Collect) | `Result<T, Failure<E>>`; with `on_panic = "collect"` panics are failures too, in their places |
 ///
 /// # Examples
 ///
@@ -46,10 +46,10 @@ pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
 ///
 /// | policy | an item |
 /// | --- | --- |
-/// | [`Each`] | `(usize, R)`, the result as it is |
-/// | [`Stop`] | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
-/// | [`Skip`] | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
-/// | [`Collect`] | `Result<(usize, T), Failure<E>>`; with `on_panic = "collect"` panics are failures too |
+/// | [`Each`](crate::on_error::Each) | `(usize, R)`, the result as it is |
+/// | [`Stop`](crate::on_error::Stop) | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
+/// | [`Skip`](crate::on_error::Skip) | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
+/// | [`Collect`](crate::on_error::Collect) | `Result<(usize, T), Failure<E>>`; with `on_panic = "collect"` panics are failures too |
 ///
 /// # Examples
 ///
@@ -71,16 +71,16 @@ pub struct Unordered<I: IntoIterator, R, C, P = Each> {
 struct Stream<I: IntoIterator, R, C, P> {
     run: Batched<I, R, C, P>,
     buffer: Buffer<I::Item, R>,
+    /// Whether the run gives no more.
     ended: bool,
-    /// A panic that comes when everything before it was given.
-    panic: Option<Payload>,
+    /// Whether a failure was the last item.
+    stopped: bool,
+    /// A panic that comes when everything before it was given, and its item if it is the function's.
+    panic: Option<(Option<usize>, Payload)>,
     /// Why the run could not be started, or went no further.
     error: Option<Error>,
-    /// What was left out so far.
-    failures: Failures,
-    /// Panics that are given as failures, by their items, and a result that comes behind the first.
+    /// Panics that are given as failures, by their items.
     panicked: BTreeMap<usize, Failure>,
-    waiting: Option<(usize, R)>,
 }
 
 /// Whether an iterator just ends with an error: somebody wanted it to.
@@ -89,45 +89,13 @@ fn is_quiet(error: &Error) -> bool {
 }
 
 impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
-    fn new(run: Batched<I, R, C, P>) -> Self {
-        let buffer = Buffer::new(run.types());
-        Self {
-            run,
-            buffer,
-            ended: false,
-            panic: None,
-            error: None,
-            failures: Failures::default(),
-            panicked: BTreeMap::new(),
-            waiting: None,
-        }
+    /// Results and panics that are there.
+    fn ready(&self) -> usize {
+        self.buffer.len() + self.panicked.len()
     }
 
-    /// The next result. An error of the run is a panic here.
-    fn next(&mut self) -> Option<(usize, R)> {
-        let next = self.try_next();
-        if next.is_none()
-            && let Some(error) = self.error.take_if(|error| !is_quiet(error))
-        {
-            panic!("{error}");
-        }
-        next
-    }
-
-    /// The next result; after the last of them there may be an `error`.
-    fn try_next(&mut self) -> Option<(usize, R)> {
-        loop {
-            if let Some(next) = self.buffer.next() {
-                return Some(next);
-            }
-            if let Some(payload) = self.panic.take() {
-                resume_unwind(payload);
-            }
-            if self.ended {
-                return None;
-            }
-            self.fill();
-        }
+    fn error(&self) -> Option<&Error> {
+        self.error.as_ref().filter(|_| self.ready() == 0)
     }
 
     /// Runs until the buffer has enough, or the run ends.
@@ -135,165 +103,170 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
         let (items, bytes) = self.buffer.take_credit();
         self.run.release(items, bytes);
         // What was finished before a panic is given first; nothing behind the lost item follows.
-        match catch_unwind(AssertUnwindSafe(|| self.run.drive(&mut self.buffer))) {
-            Ok(Ok(flow)) => self.ended = flow != Flow::Enough,
-            Ok(Err(Ended::Error(error))) => {
+        match self.run.drive(&mut self.buffer) {
+            Ok(flow) => self.ended = flow != Flow::Enough,
+            Err(ended) => {
                 self.ended = true;
-                self.error = Some(error);
-            }
-            Ok(Err(Ended::Panic(_, payload))) | Err(payload) => {
-                self.ended = true;
-                self.panic = Some(payload);
-            }
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.ready(), None)
-    }
-
-    /// Results and panics that are given without another item being run.
-    fn ready(&self) -> usize {
-        self.buffer.len() + usize::from(self.waiting.is_some()) + self.panicked.len()
-    }
-
-    fn error(&self) -> Option<&Error> {
-        self.error.as_ref().filter(|_| self.ready() == 0)
-    }
-}
-
-impl<I: IntoIterator, T, E, C, P> Stream<I, Result<T, E>, C, P> {
-    fn next_or_first_error(&mut self) -> Option<Result<(usize, T), TryError<E>>> {
-        match self.try_next() {
-            Some((index, Ok(value))) => Some(Ok((index, value))),
-            Some((item, Err(error))) => {
-                self.ended = true;
-                self.panic = None;
-                self.buffer.clear();
-                Some(Err(TryError::Item { item, error }))
-            }
-            None => self.error.take().map(|error| Err(TryError::Run(error))),
-        }
-    }
-
-    fn next_value(&mut self) -> Option<(usize, T)>
-    where
-        E: fmt::Display,
-    {
-        loop {
-            match self.next()? {
-                (index, Ok(value)) => return Some((index, value)),
-                (index, Err(error)) => self.failures.add(index, &error),
-            }
-        }
-    }
-
-    /// The next value, error or panic: by input order if it is `ordered`.
-    fn next_or_failure(&mut self, ordered: bool) -> Option<Result<(usize, T), Failure<E>>> {
-        loop {
-            let next = self.waiting.take().or_else(|| self.buffer.next());
-            // A panic behind all results that are there may have others before it that are not there yet.
-            let is_due = |item| !ordered || next.as_ref().map_or(self.ended, |&(index, _)| item < index);
-            if let Some(panic) = self.panicked.first_entry().filter(|panic| is_due(*panic.key())) {
-                let panic = panic.remove().among_errors();
-                self.waiting = next;
-                return Some(Err(panic));
-            }
-            match next {
-                Some((index, Ok(value))) => return Some(Ok((index, value))),
-                Some((index, Err(error))) => return Some(Err(Failure::new(index, Cause::Error(error)))),
-                // Tells of an error or a panic that ended it.
-                None if self.ended => return self.next().map(|_| unreachable!("it gave its last result")),
-                None => {
-                    self.fill();
-                    self.panicked.extend(self.run.take_panics().into_iter().map(|panic| (panic.item(), panic)));
+                match ended {
+                    Ended::Error(error) => self.error = Some(error),
+                    Ended::Panic(item, payload) => self.panic = Some((Some(item), payload)),
+                    Ended::Unwound(payload) => self.panic = Some((None, payload)),
                 }
             }
         }
     }
 }
 
-impl<I: IntoIterator, R, C, P> IntoIter<I, R, C, P> {
-    /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and where it
-    /// ended with its input.
+impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
+    /// One that could not be `started` gives that error as its only item, or panics where it can't.
+    fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
+        let mut buffer = Buffer::new(run.types());
+        if P::STOPS {
+            // The caller has a failure as soon as there is one.
+            buffer.give_at_once(|results| results.iter().any(P::fails));
+        }
+        let error = started.err();
+        if let Some(error) = error.as_ref().filter(|_| !P::STOPS) {
+            panic!("{error}");
+        }
+        let ended = error.is_some();
+        Self { run, buffer, ended, stopped: false, panic: None, error, panicked: BTreeMap::new() }
+    }
+
+    /// The next item, made of the value and the index of its item; by input order if it is `ordered`.
+    #[inline]
+    fn next<V>(&mut self, ordered: bool, item: impl FnOnce(usize, P::Value) -> V) -> Option<P::Item<V>> {
+        loop {
+            if P::STOPS && self.stopped {
+                return None;
+            }
+            if P::GATHERS
+                && let Some(panic) = self.next_panic(ordered)
+            {
+                return P::panicked_item(panic);
+            }
+            let Some((index, result)) = self.buffer.next() else {
+                if !self.ended && self.panic.is_none() {
+                    self.fill();
+                    if P::GATHERS {
+                        let panics = self.run.take_panics();
+                        self.panicked.extend(panics.into_iter().map(|panic| (panic.index(), panic)));
+                    }
+                    continue;
+                }
+                return self.last_item();
+            };
+            if P::fails(&result) {
+                self.stopped = true;
+                if let Some(failed) = P::failed_item(self.run.seen(), index, result) {
+                    return Some(failed);
+                }
+            } else if let Ok(value) = P::split(result) {
+                return Some(P::value_item(item(index, value)));
+            }
+        }
+    }
+
+    /// The next panic, if no result comes before it.
+    fn next_panic(&mut self, ordered: bool) -> Option<Failure> {
+        let (&item, _) = self.panicked.first_key_value()?;
+        // A panic behind all results that are there may have others before it that are not there yet.
+        let is_due = !ordered || self.buffer.next_index().map_or(self.ended, |index| item < index);
+        if is_due { self.panicked.pop_first().map(|(_, panic)| panic) } else { None }
+    }
+
+    /// Tells of what ended the run.
+    #[cold]
+    fn last_item<V>(&mut self) -> Option<P::Item<V>> {
+        if let Some((_, payload)) = self.panic.take() {
+            resume_unwind(payload);
+        }
+        if P::STOPS {
+            return self.error.take().and_then(|error| P::last_item(error).ok());
+        }
+        if let Some(error) = self.error.take_if(|error| !is_quiet(error)) {
+            panic!("{error}");
+        }
+        None
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (if P::GIVES_ALL { self.ready() } else { 0 }, None)
+    }
+
+    fn into_run(self) -> Batched<I, R, C, P> {
+        let Self { mut run, buffer, panic, panicked, .. } = self;
+        run.seen().panicked.extend(panicked.into_values());
+        let (left, gone, bytes) = buffer.into_left();
+        run.put_back(left, gone);
+        run.release(0, bytes);
+        match panic {
+            Some((Some(item), payload)) => run.put_panic_back(item, payload),
+            Some((None, payload)) => resume_unwind(payload),
+            None => {}
+        }
+        run.end_part();
+        run
+    }
+}
+
+impl<I: IntoIterator, R, C, P: Policy<R>> IntoIter<I, R, C, P> {
+    pub(crate) fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
+        Self { stream: Stream::new(run, started) }
+    }
+
+    /// The run, which goes on behind what the iterator gave: a terminal gives the rest.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the input that the iterator had not come to.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{CancelToken, process_in_batches};
-    /// let token = CancelToken::new();
-    /// let mut squares = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).into_iter();
-    /// assert_eq!(squares.next(), Some(0));
-    /// assert!(squares.error().is_none());
-    /// token.cancel();
-    /// // What was finished is still given, and then it ends.
-    /// squares.by_ref().for_each(drop);
-    /// assert!(squares.error().unwrap().is_cancelled());
-    /// ```
-    #[must_use]
-    pub fn error(&self) -> Option<&Error> {
-        self.stream.error()
-    }
-
-    pub(crate) fn new(run: Batched<I, R, C, P>) -> Self {
-        Self { stream: Stream::new(run) }
-    }
-}
-
-impl<I: IntoIterator, R, C, P> Unordered<I, R, C, P> {
-    /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and where it
-    /// ended with its input.
+    /// use amorsize::{on_error::Stop, process_in_batches};
     ///
-    /// # Examples
-    ///
+    /// let mut numbers = process_in_batches(str::parse::<u32>, ["1", "two", "3", "4"]).on_error(Stop).into_iter();
+    /// assert_eq!(numbers.next().unwrap().unwrap(), 1);
+    /// assert_eq!(numbers.next().unwrap().unwrap_err().item(), Some(1));
+    /// assert!(numbers.next().is_none());
+    /// assert_eq!(numbers.into_run().collect::<Vec<_>>().unwrap(), [3, 4]);
     /// ```
-    /// # use amorsize::{CancelToken, process_in_batches};
-    /// let token = CancelToken::new();
-    /// let mut squares = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).unordered();
-    /// assert!(squares.next().is_some() && squares.error().is_none());
-    /// token.cancel();
-    /// squares.by_ref().for_each(drop);
-    /// assert!(squares.error().unwrap().is_cancelled());
-    /// ```
-    #[must_use]
-    pub fn error(&self) -> Option<&Error> {
-        self.stream.error()
-    }
-
-    pub(crate) fn new(mut run: Batched<I, R, C, P>) -> Self {
-        run.begin_unordered();
-        Self { stream: Stream::new(run) }
+    pub fn into_run(self) -> Batched<I, R, C, P> {
+        self.stream.into_run()
     }
 }
 
-impl<I: IntoIterator, T, E, C> IntoIter<I, Result<T, E>, C, Stop> {
-    /// Goes back to the caller as soon as there is an error; one that is there already is the only item.
-    pub(crate) fn stopping(run: Batched<I, Result<T, E>, C, Stop>, started: Result<(), Error>) -> Self {
-        Self { stream: Stream::new(run).stopping(started) }
+impl<I: IntoIterator, R, C, P: Policy<R>> Unordered<I, R, C, P> {
+    pub(crate) fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
+        Self { stream: Stream::new(run, started) }
     }
 }
 
-impl<I: IntoIterator, T, E, C> Unordered<I, Result<T, E>, C, Stop> {
-    /// Goes back to the caller as soon as there is an error; one that is there already is the only item.
-    pub(crate) fn stopping(mut run: Batched<I, Result<T, E>, C, Stop>, started: Result<(), Error>) -> Self {
-        run.begin_unordered();
-        Self { stream: Stream::new(run).stopping(started) }
-    }
-}
-
-impl<I: IntoIterator, T, E, C> Stream<I, Result<T, E>, C, Stop> {
-    fn stopping(mut self, started: Result<(), Error>) -> Self {
-        self.buffer.give_at_once(|results| results.iter().any(Result::is_err));
-        self.error = started.err();
-        self.ended = self.error.is_some();
-        self
-    }
-}
-
-macro_rules! failures_so_far {
+macro_rules! told_so_far {
     ($iterator:ident, $made_by:literal) => {
-        impl<I: IntoIterator, T, E, C> $iterator<I, Result<T, E>, C, Skip> {
-            /// Items that failed so far.
+        impl<I: IntoIterator, R, C, P> $iterator<I, R, C, P> {
+            /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and
+            /// where it ended with its input.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use amorsize::{CancelToken, process_in_batches};
+            /// let token = CancelToken::new();
+            #[doc = concat!("let mut squares = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).", $made_by, "();")]
+            /// assert!(squares.next().is_some() && squares.error().is_none());
+            /// token.cancel();
+            /// // What was finished is still given, and then it ends.
+            /// squares.by_ref().for_each(drop);
+            /// assert!(squares.error().unwrap().is_cancelled());
+            /// ```
+            #[must_use]
+            pub fn error(&self) -> Option<&Error> {
+                self.stream.error()
+            }
+
+            /// Items that failed so far and were left out, with [`Skip`](crate::on_error::Skip).
             ///
             /// # Examples
             ///
@@ -306,11 +279,11 @@ macro_rules! failures_so_far {
             /// ```
             #[must_use]
             pub fn failed(&self) -> usize {
-                self.stream.failures.count()
+                self.stream.run.left_out().count()
             }
 
-            /// The first failures so far, up to [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES), each with the index of
-            /// its item and its error as a text.
+            /// The first failures that were left out so far, up to [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES), each
+            /// with the index of its item and its error as a text.
             ///
             /// # Examples
             ///
@@ -323,36 +296,29 @@ macro_rules! failures_so_far {
             /// ```
             #[must_use]
             pub fn failures(&self) -> &[Failure<String>] {
-                self.stream.failures.kept()
+                self.stream.run.left_out().kept()
+            }
+        }
+
+        impl<I: IntoIterator, R, C, P: Policy<R>> FusedIterator for $iterator<I, R, C, P> {}
+
+        impl<I: IntoIterator, R, C, P> fmt::Debug for $iterator<I, R, C, P> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($iterator)).field("ready", &self.stream.buffer.len()).finish_non_exhaustive()
             }
         }
     };
 }
 
-failures_so_far!(IntoIter, "into_iter");
-failures_so_far!(Unordered, "unordered");
+told_so_far!(IntoIter, "into_iter");
+told_so_far!(Unordered, "unordered");
 
-impl<I: IntoIterator, R, C> Iterator for IntoIter<I, R, C> {
-    type Item = R;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next().map(|(_, result)| result)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stream.size_hint()
-    }
-}
-
-impl<I: IntoIterator, R, C> FusedIterator for IntoIter<I, R, C> {}
-
-impl<I: IntoIterator, R, C> Iterator for Unordered<I, R, C> {
-    type Item = (usize, R);
+impl<I: IntoIterator, R, C, P: Policy<R>> Iterator for IntoIter<I, R, C, P> {
+    type Item = P::Item<P::Value>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next()
+        self.stream.next(true, |_, value| value)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -360,100 +326,15 @@ impl<I: IntoIterator, R, C> Iterator for Unordered<I, R, C> {
     }
 }
 
-impl<I: IntoIterator, R, C> FusedIterator for Unordered<I, R, C> {}
+impl<I: IntoIterator, R, C, P: Policy<R>> Iterator for Unordered<I, R, C, P> {
+    type Item = P::Item<(usize, P::Value)>;
 
-impl<I: IntoIterator, T, E, C> Iterator for IntoIter<I, Result<T, E>, C, Stop> {
-    type Item = Result<T, TryError<E>>;
-
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next_or_first_error().map(|next| next.map(|(_, value)| value))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, None)
-    }
-}
-
-impl<I: IntoIterator, T, E, C> FusedIterator for IntoIter<I, Result<T, E>, C, Stop> {}
-
-impl<I: IntoIterator, T, E, C> Iterator for Unordered<I, Result<T, E>, C, Stop> {
-    type Item = Result<(usize, T), TryError<E>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next_or_first_error()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, None)
-    }
-}
-
-impl<I: IntoIterator, T, E, C> FusedIterator for Unordered<I, Result<T, E>, C, Stop> {}
-
-impl<I: IntoIterator, T, E: fmt::Display, C> Iterator for IntoIter<I, Result<T, E>, C, Skip> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next_value().map(|(_, value)| value)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, None)
-    }
-}
-
-impl<I: IntoIterator, T, E: fmt::Display, C> FusedIterator for IntoIter<I, Result<T, E>, C, Skip> {}
-
-impl<I: IntoIterator, T, E: fmt::Display, C> Iterator for Unordered<I, Result<T, E>, C, Skip> {
-    type Item = (usize, T);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next_value()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, None)
-    }
-}
-
-impl<I: IntoIterator, T, E: fmt::Display, C> FusedIterator for Unordered<I, Result<T, E>, C, Skip> {}
-
-impl<I: IntoIterator, T, E, C> Iterator for IntoIter<I, Result<T, E>, C, Collect> {
-    type Item = Result<T, Failure<E>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next_or_failure(true).map(|next| next.map(|(_, value)| value))
+        self.stream.next(false, |index, value| (index, value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.stream.size_hint()
-    }
-}
-
-impl<I: IntoIterator, T, E, C> FusedIterator for IntoIter<I, Result<T, E>, C, Collect> {}
-
-impl<I: IntoIterator, T, E, C> Iterator for Unordered<I, Result<T, E>, C, Collect> {
-    type Item = Result<(usize, T), Failure<E>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.stream.next_or_failure(false)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stream.size_hint()
-    }
-}
-
-impl<I: IntoIterator, T, E, C> FusedIterator for Unordered<I, Result<T, E>, C, Collect> {}
-
-impl<I: IntoIterator, R, C, P> fmt::Debug for IntoIter<I, R, C, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntoIter").field("ready", &self.stream.buffer.len()).finish_non_exhaustive()
-    }
-}
-
-impl<I: IntoIterator, R, C, P> fmt::Debug for Unordered<I, R, C, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unordered").field("ready", &self.stream.buffer.len()).finish_non_exhaustive()
     }
 }

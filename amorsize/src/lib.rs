@@ -22,9 +22,9 @@ mod options;
 mod outcome;
 mod overrun;
 mod page_faults;
-mod partial;
 mod picture;
 mod plan;
+mod policy;
 mod process;
 mod progress;
 #[cfg(feature = "progress")]
@@ -75,7 +75,6 @@ pub use memory::tracking::{HeapUse, Tracking};
 pub use memory::trim::set_trim;
 pub use options::{MaxMemory, OnPanic, Oversize};
 pub use outcome::Outcome;
-pub use partial::Partial;
 pub use plan::{Plan, Warning};
 pub use progress::{Phase, Progress};
 #[cfg(feature = "progress")]

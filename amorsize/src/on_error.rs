@@ -24,47 +24,17 @@
 //! assert_eq!(numbers().on_error(Skip).collect::<Vec<_>>()?, [1, 3]);
 //!
 //! let outcome = numbers().on_error(Collect).collect::<Vec<_>>()?;
-//! assert_eq!((outcome.value().as_slice(), outcome.failures()[0].item()), ([1, 3].as_slice(), 1));
+//! assert_eq!((outcome.value().as_slice(), outcome.failures()[0].index()), ([1, 3].as_slice(), 1));
 //! # Ok::<(), amorsize::Error>(())
 //! ```
 
-mod sealed {
-    /// Keeps the policies those that the terminals know.
-    #[expect(unnameable_types, reason = "so that nobody else implements it")]
-    pub trait Sealed {
-        /// Whether errors are anything else than results.
-        const DECIDES: bool;
-    }
-}
-
-/// What becomes of errors: [`Each`], [`Stop`], [`Skip`] or [`Collect`].
-///
-/// The trait is sealed: each policy has terminals of its own.
-///
-/// # Examples
-///
-/// ```
-/// use std::fmt::Debug;
-///
-/// use amorsize::on_error::{OnError, Skip};
-///
-/// fn name(policy: impl OnError + Debug) -> String {
-///     format!("{policy:?}")
-/// }
-/// assert_eq!(name(Skip), "Skip");
-/// ```
-pub trait OnError: sealed::Sealed {}
+pub use crate::policy::Policy;
 
 macro_rules! policies {
-    ($($(#[$doc:meta])* $policy:ident $decides:literal)*) => {$(
+    ($($(#[$doc:meta])* $policy:ident)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct $policy;
-
-        impl sealed::Sealed for $policy {
-            const DECIDES: bool = $decides;
-        }
-        impl OnError for $policy {}
     )*};
 }
 
@@ -83,7 +53,7 @@ policies! {
     /// assert!(results[0].is_ok() && results[1].is_err());
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    Each false
+    Each
     /// The first error by input order ends the run, and is what the terminal fails with. The values of all items before it are
     /// handed over first; nothing behind it is started once it is known.
     ///
@@ -92,12 +62,12 @@ policies! {
     /// ```
     /// use amorsize::{on_error::Stop, process_in_batches};
     ///
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Stop);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Stop);
     /// let mut numbers = Vec::new();
     /// let error = run.for_each_batch(|batch| numbers.extend(batch)).unwrap_err();
     /// assert_eq!((numbers, error.item()), (vec![1], Some(1)));
     /// ```
-    Stop true
+    Stop
     /// Errors are left out. The report counts them, and keeps the first [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES).
     ///
     /// # Examples
@@ -105,11 +75,11 @@ policies! {
     /// ```
     /// use amorsize::{on_error::Skip, process_in_batches};
     ///
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip);
     /// assert_eq!(run.collect::<Vec<_>>()?, [1, 3]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    Skip true
+    Skip
     /// Errors are gathered, each with the index of its item, beside the values: the terminal gives an
     /// [`Outcome`](crate::Outcome).
     ///
@@ -122,10 +92,10 @@ policies! {
     /// ```
     /// use amorsize::{on_error::Collect, process_in_batches};
     ///
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
     /// let (numbers, failures) = run.collect::<Vec<_>>()?.into_parts();
-    /// assert_eq!((numbers, failures[0].item()), (vec![1, 3], 1));
+    /// assert_eq!((numbers, failures[0].index()), (vec![1, 3], 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    Collect true
+    Collect
 }

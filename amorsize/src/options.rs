@@ -211,7 +211,7 @@ impl MaxMemoryValue<&str> {
 
 /// What becomes of an item that is expected to need more than the whole budget.
 ///
-/// Made from its name as well: `"alone"` or `"error"`.
+/// The attribute takes its name: `oversize = "alone"` or `"error"`.
 ///
 /// # Examples
 ///
@@ -248,19 +248,6 @@ impl Oversize {
     }
 }
 
-impl TryFrom<&str> for Oversize {
-    type Error = Error;
-
-    fn try_from(text: &str) -> Result<Self, Error> {
-        Self::parse(text).ok_or_else(|| none_of_them("oversize", text, "\"alone\" or \"error\""))
-    }
-}
-
-/// What is said of a text that names none of an option's choices.
-fn none_of_them(option: &'static str, text: &str, expected: &'static str) -> Error {
-    Error::new(ErrorKind::InvalidOption { option, value: format!("{text:?}"), expected })
-}
-
 /// A const expression given as `oversize` in the attribute.
 #[derive(Debug)]
 pub struct OversizeValue<T>(T);
@@ -295,7 +282,7 @@ impl OversizeValue<&str> {
 
 /// What becomes of a panic of the function.
 ///
-/// Made from its name as well: `"propagate"`, `"skip"` or `"collect"`.
+/// The attribute takes its name: `on_panic = "propagate"`, `"skip"` or `"collect"`.
 ///
 /// # Examples
 ///
@@ -329,14 +316,6 @@ impl OnPanic {
             b"collect" => Some(Self::Collect),
             _ => None,
         }
-    }
-}
-
-impl TryFrom<&str> for OnPanic {
-    type Error = Error;
-
-    fn try_from(text: &str) -> Result<Self, Error> {
-        Self::parse(text).ok_or_else(|| none_of_them("on_panic", text, "\"propagate\", \"skip\" or \"collect\""))
     }
 }
 
@@ -681,8 +660,6 @@ mod tests {
         assert!(refused(&options).starts_with("`retry` can't be 0"));
         options.set_retry(Retry::new(1));
         assert!(options.check().is_ok());
-        options.refuse(&Oversize::try_from("skip").unwrap_err());
-        assert!(refused(&options).starts_with("`oversize` can't be \"skip\""));
     }
 
     #[test]

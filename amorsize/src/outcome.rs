@@ -25,7 +25,7 @@ use crate::failure::{Cause, Failure};
 /// assert!(!outcome.is_complete());
 /// let (numbers, failures) = outcome.into_parts();
 /// assert_eq!(numbers, [1, 3]);
-/// assert_eq!(failures.iter().map(|failure| failure.item()).collect::<Vec<_>>(), [1, 3]);
+/// assert_eq!(failures.iter().map(|failure| failure.index()).collect::<Vec<_>>(), [1, 3]);
 /// assert_eq!(failures[0].to_string(), "item 1 failed: invalid digit found in string");
 /// # Ok::<(), amorsize::Error>(())
 /// ```
@@ -150,9 +150,8 @@ impl Failures {
     /// Enough to see what kind of errors there are, in a report that still fits a screen.
     pub(crate) const MOST: usize = 16;
 
-    /// Failures of which somebody else has the causes.
-    pub(crate) fn counted(count: usize) -> Self {
-        Self { count, kept: Vec::new() }
+    pub(crate) const fn new() -> Self {
+        Self { count: 0, kept: Vec::new() }
     }
 
     /// Counts a failure, and keeps its text while there are few.
@@ -160,6 +159,11 @@ impl Failures {
         if self.count < Self::MOST {
             self.kept.push(Failure::new(item, Cause::Error(error.to_string())));
         }
+        self.count += 1;
+    }
+
+    /// Counts a failure whose error somebody else keeps.
+    pub(crate) fn add_counted(&mut self) {
         self.count += 1;
     }
 

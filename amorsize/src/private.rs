@@ -7,8 +7,8 @@ pub use crate::execute::chunk::Chunk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
-use crate::on_error::OnError;
 pub use crate::options::{MaxMemory, OnPanic, Options, Oversize};
+use crate::policy::Policy;
 pub use crate::retry::Retry;
 use crate::run::Batched;
 
@@ -62,8 +62,8 @@ constructors!(new11 try_new11(A, B, C, D, E, F, G, H, J, K, L));
 constructors!(new12 try_new12(A, B, C, D, E, F, G, H, J, K, L, M));
 
 /// The run with a policy for errors.
-pub fn on_error<R: OnErrorOutput, P: OnError, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C, P> {
-    run.with_policy(R::failed)
+pub fn on_error<R: OnErrorOutput, P: Policy<R>, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C, P> {
+    run.with_policy(P::fails)
 }
 
 /// A run whose calls are made again.

@@ -21,9 +21,10 @@ use crate::timeline::Timeline;
 
 /// What a finished run measured.
 ///
-/// [`Partial::report`](crate::Partial::report) is of the part of a run that ended early. The report of the rest is of what the
-/// rest did: it counts results that were handed over and calls that were made since then. How the sample did is said again, and
-/// so is working memory that is only known from the process's resident memory.
+/// Of a run that ended early and goes on, each terminal has a report of its own part, and
+/// [`Batched::report`](crate::Batched::report) gives that of one that ended early. It counts results that were handed over and calls
+/// that were made in that part. How the sample did is said again, and so is working memory that is only known from the process's
+/// resident memory.
 ///
 /// # Examples
 ///
@@ -124,7 +125,7 @@ impl Report {
     /// ```
     /// use amorsize::{on_error::Skip, process_in_batches};
     ///
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip);
     /// let report = run.for_each_batch(|numbers| assert_eq!(*numbers, [1, 3]))?;
     /// assert_eq!((report.items(), report.failed()), (2, 1));
     /// assert_eq!(report.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
@@ -145,10 +146,10 @@ impl Report {
     /// ```
     /// use amorsize::{on_error::Skip, process_in_batches};
     ///
-    /// let run = process_in_batches(str::parse::<u32>, ["one", "2", "three"]).on_error(Skip);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["one", "2", "three"]).on_error(Skip);
     /// let report = run.for_each_batch(|_| ())?;
-    /// let items: Vec<usize> = report.failures().iter().map(|failure| failure.item()).collect();
-    /// assert_eq!(items, [0, 2]);
+    /// let indices: Vec<usize> = report.failures().iter().map(|failure| failure.index()).collect();
+    /// assert_eq!(indices, [0, 2]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -292,7 +293,7 @@ impl Report {
     ///
     /// use amorsize::{Bottleneck, process_in_batches};
     ///
-    /// let run = process_in_batches(|_| thread::sleep(Duration::from_millis(2)), 0..400);
+    /// let mut run = process_in_batches(|_| thread::sleep(Duration::from_millis(2)), 0..400);
     /// let report = run.for_each_batch(|_| ())?;
     /// if let Some(share) = report.waiting_share() {
     ///     assert!(share > 0.5);
@@ -636,7 +637,7 @@ impl Report {
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic("skip").for_each_batch(|_| ())?;
+    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic(amorsize::OnPanic::Skip).for_each_batch(|_| ())?;
     /// assert_eq!((report.items(), report.panicked()), (2, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -652,7 +653,7 @@ impl Report {
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic("skip").for_each_batch(|_| ())?;
+    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic(amorsize::OnPanic::Skip).for_each_batch(|_| ())?;
     /// assert_eq!(report.panics()[0].to_string(), "item 1 panicked: attempt to divide by zero");
     /// # Ok::<(), amorsize::Error>(())
     /// ```

@@ -58,7 +58,7 @@ impl Retry {
     ///
     /// ```
     /// # use amorsize::{Retry, process_in_batches};
-    /// let run = process_in_batches(|_: u32| Err::<u32, _>("busy"), 0..1).retry(Retry::new(2));
+    /// let mut run = process_in_batches(|_: u32| Err::<u32, _>("busy"), 0..1).retry(Retry::new(2));
     /// assert_eq!(run.for_each_batch(|_| ())?.retries(), 2);
     /// # Ok::<(), amorsize::Error>(())
     /// ```

@@ -1,14 +1,15 @@
 //! A run apart from its types: compiled once, whatever the function.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::cancel::Interrupts;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
-use crate::execute::buffer::{Collection, Collector, Results};
+use crate::execute::buffer::{Collector, Results};
 use crate::execute::chunk::{Function, Shared, Tools};
-use crate::execute::line::{Collecting, Flow, Input, Kept, Line, Outlet, Stock};
-use crate::failure::{Ended, Failure};
+use crate::execute::line::{Collecting, FindEnd, Flow, Input, Kept, Line, Outlet, Places, Stock};
+use crate::failure::{Ended, Failure, Payload};
 use crate::handover::{HandedOver, Handover};
 use crate::memory::Bytes;
 use crate::memory::deep_size::features::Unasked;
@@ -81,6 +82,19 @@ pub(crate) struct Core {
     /// What they had come to before the part of the run that is reported, and the calls that were made again.
     stages_before: Vec<StageReport>,
     retries_before: usize,
+    /// Whether a terminal has ended, so that the next one begins a part of its own.
+    part_ended: bool,
+    /// The report of the last terminal, where that ended early.
+    report: Option<Box<Report>>,
+}
+
+/// How results are collected.
+pub(crate) struct Collect<'a> {
+    pub(crate) collector: Collector,
+    /// Given where a result can end the run.
+    pub(crate) find_end: Option<FindEnd<'a>>,
+    /// Whether every result is kept, so that their number alone may be too many.
+    pub(crate) keeps_all: bool,
 }
 
 impl Core {
@@ -109,14 +123,38 @@ impl Core {
             stages: Vec::new(),
             stages_before: Vec::new(),
             retries_before: 0,
+            part_ended: false,
+            report: None,
         }
     }
 
-    /// Lets reports be of what the rest of the run does, after so many calls that were made again.
+    /// Begins a part of the run that is reported by itself, if a terminal has ended. `retries` counts the calls that were made
+    /// again before it.
     pub(crate) fn begin_part(&mut self, retries: usize) {
+        if !std::mem::take(&mut self.part_ended) {
+            return;
+        }
+        self.report = None;
         self.engine.begin_part();
         self.stages_before = self.stages.iter().map(|stage| stage.begin_part()).collect();
         self.retries_before = retries;
+    }
+
+    /// Notes that a terminal has ended.
+    pub(crate) fn end_part(&mut self) {
+        self.part_ended = true;
+    }
+
+    /// Notes that a terminal has ended early, and what it did.
+    #[cold]
+    pub(crate) fn end_part_early(&mut self, report: Report) {
+        self.part_ended = true;
+        self.report = Some(Box::new(report));
+    }
+
+    /// The report of the last terminal, where that ended early.
+    pub(crate) fn early_report(&self) -> Option<&Report> {
+        self.report.as_deref()
     }
 
     /// Prepares what is told of the run, once.
@@ -226,8 +264,20 @@ impl Core {
         Ok(())
     }
 
-    /// Runs until the input ends or the outlet has enough. Results of the sample go first.
+    /// Runs until the input ends or the outlet has enough. Results that are kept go first.
+    ///
+    /// A panic of the caller's own code, as of the input, comes back as what ended the run, so that nothing is lost with it.
     pub(crate) fn drive(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        outlet: &mut dyn Outlet,
+    ) -> Result<Flow, Ended> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.drive_to_its_end(input, function, outlet)));
+        outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
+    }
+
+    fn drive_to_its_end(
         &mut self,
         input: &mut dyn Input,
         function: &dyn Function,
@@ -243,14 +293,11 @@ impl Core {
             outlet.set_batch_size(plan.batch_size());
         }
         let mut flow = Flow::Continue;
-        let mut kept = self.kept.take().into_iter();
-        for (results, start, bytes) in kept.by_ref() {
+        while let Some((results, start, bytes)) = self.kept.next() {
             let accepted = outlet.accept(results, start, bytes);
             self.engine.release(accepted.items, accepted.bytes);
             flow = accepted.flow;
             if flow == Flow::Stop {
-                // The rest may be asked for.
-                kept.rev().for_each(|(results, start, bytes)| self.kept.put_back(results, start, bytes));
                 self.engine.stop();
                 return Ok(flow);
             }
@@ -262,38 +309,51 @@ impl Core {
         self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
     }
 
-    /// Notes that results of so many bytes belong to the caller now, and that those of `leftover` were made and not taken: they are
-    /// handed over first when the run goes on.
-    pub(crate) fn leave(&mut self, items: usize, bytes: u64, leftover: Option<(Results, usize)>) {
+    /// Notes that results belong to the caller now that held so many bytes.
+    pub(crate) fn give_away(&mut self, items: usize, bytes: u64) {
         self.release(items, bytes);
         self.engine.rebase();
-        if let Some((results, start)) = leftover {
-            self.kept.put_back(results, start, 0);
-        }
     }
 
-    /// Runs everything into one collection. With an error come the results before the first that is missing; the others stay.
-    pub(crate) fn collect(
+    /// Keeps results that were made and not handed over, before all others: a terminal that is called again begins with them.
+    pub(crate) fn put_back(&mut self, results: Results, start: usize, bytes: u64) {
+        self.kept.put_back(results, start, bytes);
+    }
+
+    /// Lets a panic of the function come when the run goes on.
+    pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
+        self.engine.put_panic_back(item, payload);
+    }
+
+    /// Runs everything into one collection. With what ended it early come the results before the first that is missing; the others
+    /// stay.
+    pub(crate) fn collect<'a>(
         &mut self,
         input: &mut dyn Input,
         function: &dyn Function,
-        collector: Collector,
-    ) -> Result<Collection, (Ended, Option<Collection>)> {
-        let none = |error| (Ended::Error(error), None);
-        self.start(input, function).map_err(none)?;
+        collect: Collect<'a>,
+    ) -> (Option<Collecting<'a>>, Option<Ended>) {
+        let Collect { collector, find_end, keeps_all } = collect;
+        let none = |error| (None, Some(Ended::Error(error)));
         let (least, _) = self.stock.left(input);
-        let can_be_interrupted = self.tools.interrupts.are_possible();
+        let can_end_early = self.tools.interrupts.are_possible() || find_end.is_some();
         let mut count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
-        if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget().map_err(none)?.bytes {
-            if input.is_indexed() && !(can_be_interrupted && least == usize::MAX) {
-                return Err(none(self.too_many(count)));
+        if bytes > SMALL {
+            let budget = match self.engine.budget() {
+                Ok(budget) => budget.bytes,
+                Err(error) => return none(error),
+            };
+            if Bytes::of_usize(bytes) > budget {
+                if keeps_all && input.is_indexed() && !(can_end_early && least == usize::MAX) {
+                    return none(self.too_many(count));
+                }
+                // Other inputs may be wrong about how many items they have.
+                count = 0;
             }
-            // Other inputs may be wrong about how many items they have.
-            count = 0;
         }
         let Some(mut all) = collector.room_for(count).or_else(|| collector.room_for(0)) else {
-            return Err(none(self.too_many(count)));
+            return none(self.too_many(count));
         };
         if self.engine.is_under_way() || self.options().panics() != OnPanic::Propagate {
             // Where items panic, the places of their results stay empty.
@@ -301,8 +361,9 @@ impl Core {
         }
         // An input without an end can't be collected. One that says it has none may be wrong about it.
         let says_endless = |input: &mut dyn Input| input.size_hint().0 == usize::MAX;
-        let enough = if !can_be_interrupted && says_endless(input) { ENDLESS } else { usize::MAX };
-        let mut outlet = Collecting { all, bytes: 0, enough };
+        let enough = if !can_end_early && says_endless(input) { ENDLESS } else { usize::MAX };
+        let places = Places::default();
+        let mut outlet = Collecting { all, bytes: 0, enough, places, find_end, ended_at: None };
         let mut outcome = self.drive(input, function, &mut outlet);
         let is_full = matches!(&outcome, Err(Ended::Error(error)) if error.is_over_budget());
         if (is_full || matches!(outcome, Ok(Flow::Enough))) && enough < usize::MAX {
@@ -313,19 +374,11 @@ impl Core {
                 outcome = self.drive(input, function, &mut outlet);
             }
         }
-        let Collecting { all, bytes, .. } = outlet;
-        match outcome {
-            Ok(_) => {
-                self.verbose.end(all.len());
-                Ok(all)
-            }
-            Err(ended) => {
-                self.tools.chunks.leave_collection();
-                self.stock.leave_collection();
-                self.leave(all.len(), bytes, None);
-                Err((ended, Some(all)))
-            }
+        if outcome.is_err() || outlet.ended_at.is_some() {
+            self.tools.chunks.leave_collection();
+            self.stock.leave_collection();
         }
+        (Some(outlet), outcome.err())
     }
 
     /// What is to be said of so many results that there is not even room for themselves, let alone for what they own.

@@ -148,8 +148,8 @@ as_struct!(Timeline, |timeline| {
 impl<E: Serialize> Serialize for Failure<E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.cause() {
-            Cause::Error(error) => failure(serializer, self.item(), Some(error), None),
-            Cause::Panic(panic) => failure(serializer, self.item(), None::<()>, Some(panic)),
+            Cause::Error(error) => failure(serializer, self.index(), Some(error), None),
+            Cause::Panic(panic) => failure(serializer, self.index(), None::<()>, Some(panic)),
         }
     }
 }
@@ -177,7 +177,7 @@ impl Serialize for Panic<'_> {
             Cause::Panic(panic) => panic,
             Cause::Error(never) => match *never {},
         };
-        failure(serializer, self.0.item(), None::<()>, Some(panic))
+        failure(serializer, self.0.index(), None::<()>, Some(panic))
     }
 }
 

@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::execute::buffer::{Results, Types};
 use crate::execute::line::{Accepted, Flow, Outlet};
-use crate::handover::Handover;
+use crate::failure::Payload;
+use crate::handover::{HandedOver, Handover};
+use crate::policy::{Policy, Seen};
 
 /// Results of consecutive items, in input order, handed to a sink together.
 ///
@@ -101,13 +104,13 @@ impl<R> Batch<R> {
     /// use amorsize::{on_error::Skip, process_in_batches};
     ///
     /// let mut numbers = Vec::new();
-    /// let run = process_in_batches(str::parse::<u32>, ["10", "twenty", "30"]).on_error(Skip);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["10", "twenty", "30"]).on_error(Skip);
     /// run.for_each_batch(|batch| numbers.extend(batch.indices().zip(batch)))?;
     /// assert_eq!(numbers, [(0, 10), (2, 30)]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn indices(&self) -> Indices {
-        Indices { next: self.first_index, place: 0, len: self.results.len(), jumps: self.jumps.clone().into_iter() }
+        Indices::new(self.first_index, self.results.len(), self.jumps.clone())
     }
 
     /// The results as a `Vec`, without a copy.
@@ -192,7 +195,7 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
 /// use amorsize::{on_error::Skip, process_in_batches};
 ///
 /// let mut found = Vec::new();
-/// let run = process_in_batches(str::parse::<u32>, ["10", "twenty", "30"]).on_error(Skip);
+/// let mut run = process_in_batches(str::parse::<u32>, ["10", "twenty", "30"]).on_error(Skip);
 /// run.for_each_batch(|batch| found.extend(batch.indices()))?;
 /// assert_eq!(found, [0, 2]);
 /// # Ok::<(), amorsize::Error>(())
@@ -205,6 +208,12 @@ pub struct Indices {
     place: usize,
     len: usize,
     jumps: std::vec::IntoIter<(usize, usize)>,
+}
+
+impl Indices {
+    pub(crate) fn new(first: usize, len: usize, jumps: Vec<(usize, usize)>) -> Self {
+        Self { next: first, place: 0, len, jumps: jumps.into_iter() }
+    }
 }
 
 impl Iterator for Indices {
@@ -265,35 +274,87 @@ impl BatchSize {
     }
 }
 
-/// Fills batches and hands them to a sink that says whether to go on.
-pub(crate) struct Batches<'a, T, R> {
+/// Fills batches with the values of results and hands them to a sink that says whether to go on.
+pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     types: Types<T, R>,
-    sink: &'a mut dyn FnMut(Batch<R>) -> bool,
-    open: Vec<R>,
-    open_bytes: u64,
+    seen: &'a mut Seen<R>,
+    sink: &'a mut dyn FnMut(Batch<P::Value>) -> bool,
+    open: Vec<P::Value>,
+    jumps: Vec<(usize, usize)>,
     first_index: usize,
+    /// The index that the next value has unless items in between have none.
+    next_index: usize,
+    /// Results and bytes that came since credit was last given back: failures are among them.
+    held: Accepted,
     size: BatchSize,
-    pub(crate) handover: Handover,
+    handover: Handover,
     /// None until there is a batch that others follow.
-    bin: Option<Arc<Bin<R>>>,
+    bin: Option<Arc<Bin<P::Value>>>,
+    /// Emptied buffers of results, to be filled again, where values lie in others.
+    spare: Vec<Vec<R>>,
+    /// Whether the sink or a failure ended the run.
+    stopped: bool,
+    /// The failure that did.
+    failed: Option<P::Failed>,
+    /// The panic of the sink.
+    panic: Option<Payload>,
+    /// Results behind what ended it.
+    left: Option<Left<R>>,
 }
 
-impl<'a, T, R> Batches<'a, T, R> {
+/// Results that were made and not handed over: with the index of the first one's item, and the bytes that they hold of the budget.
+pub(crate) type Left<R> = (Vec<R>, usize, u64);
+
+/// How a run ended that handed batches over.
+pub(crate) struct Ending<R, F> {
+    pub(crate) handed_over: HandedOver,
+    pub(crate) stopped: bool,
+    pub(crate) failed: Option<F>,
+    pub(crate) panic: Option<Payload>,
+    /// Results that were made and not handed over, in parts, the last ones first.
+    pub(crate) left: Vec<Left<R>>,
+    /// Results that are gone and still count as held.
+    pub(crate) gone: usize,
+}
+
+impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     pub(crate) fn new(
         types: Types<T, R>,
         (asked, handover): (Option<usize>, Handover),
-        sink: &'a mut dyn FnMut(Batch<R>) -> bool,
+        seen: &'a mut Seen<R>,
+        sink: &'a mut dyn FnMut(Batch<P::Value>) -> bool,
     ) -> Self {
         Self {
             types,
+            seen,
             sink,
             open: Vec::new(),
-            open_bytes: 0,
+            jumps: Vec::new(),
             first_index: 0,
+            next_index: 0,
+            held: Accepted::KEPT,
             size: BatchSize::new(asked),
             handover,
             bin: None,
+            spare: Vec::new(),
+            stopped: false,
+            failed: None,
+            panic: None,
+            left: None,
         }
+    }
+
+    pub(crate) fn finish(mut self) -> Ending<R, P::Failed> {
+        let mut left: Vec<_> = self.left.take().into_iter().collect();
+        let gone = self.held.items - self.open.len();
+        if !self.open.is_empty() {
+            // Something else than the sink panicked.
+            let values = std::mem::take(&mut self.open);
+            let indices = Indices::new(self.first_index, values.len(), std::mem::take(&mut self.jumps));
+            left.extend(parts(P::unsplit(values), indices, self.held.bytes));
+        }
+        let Self { handover, stopped, failed, panic, .. } = self;
+        Ending { handed_over: handover.finish(), stopped, failed, panic, left, gone }
     }
 
     /// Whether the run is so young that, as far as is known, the first batch is the only one, and stretches of items follow each
@@ -302,256 +363,15 @@ impl<'a, T, R> Batches<'a, T, R> {
         self.size.asked.is_none() && !self.handover.is_timed()
     }
 
-    /// Adds results to those that are open, where there is room for both; leaves an empty buffer.
-    fn add(&mut self, results: &mut Vec<R>) {
-        let has_room = |buffer: &Vec<R>, for_those: &Vec<R>| buffer.capacity() - buffer.len() >= for_those.len();
-        if has_room(results, &self.open) && !has_room(&self.open, results) {
-            results.splice(..0, self.open.drain(..));
-            std::mem::swap(&mut self.open, results);
+    /// Adds values to those that are open, where there is room for both; leaves an empty buffer.
+    fn append(&mut self, values: &mut Vec<P::Value>) {
+        let has_room = |buffer: &Vec<_>, for_those: &Vec<_>| buffer.capacity() - buffer.len() >= for_those.len();
+        if has_room(values, &self.open) && !has_room(&self.open, values) {
+            values.splice(..0, self.open.drain(..));
+            std::mem::swap(&mut self.open, values);
         } else {
-            self.open.append(results);
+            self.open.append(values);
         }
-    }
-
-    fn hand_over(&mut self) -> Accepted {
-        let results = std::mem::take(&mut self.open);
-        let (items, bytes) = (results.len(), std::mem::take(&mut self.open_bytes));
-        let first_index = self.first_index;
-        self.first_index += items;
-        if items == 0 {
-            return Accepted::KEPT;
-        }
-        let bin = self.bin.as_ref().map_or_else(Weak::new, Arc::downgrade);
-        let mut batch = Some(Batch { first_index, results, jumps: Vec::new(), bin });
-        let go_on = self
-            .handover
-            .batch(first_index, self.first_index, (items, bytes), &mut || batch.take().is_none_or(&mut self.sink));
-        Accepted { items, bytes, flow: if go_on { Flow::Continue } else { Flow::Stop } }
-    }
-}
-
-impl<T, R> Outlet for Batches<'_, T, R> {
-    fn place(&mut self, count: usize) -> Option<Results> {
-        let buffer = if self.is_first() && !self.open.is_empty() {
-            // Each stretch is much longer than all before it: what is open will move in front of it.
-            Some(Vec::with_capacity(self.open.len() + count))
-        } else {
-            self.bin.as_ref().and_then(|bin| bin.take())
-        };
-        buffer.map(|buffer| self.types.in_buffer(buffer))
-    }
-
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
-        let mut results = self.types.into_vec(results);
-        let mut accepted = Accepted::KEPT;
-        if results.is_empty() {
-            return accepted;
-        }
-        if self.bin.is_none() && !self.is_first() {
-            self.bin = Some(Bin::new());
-        }
-        if !self.open.is_empty() && start != self.first_index + self.open.len() {
-            // Items in between have no results, and a batch is of consecutive items.
-            accepted = self.hand_over();
-        }
-        if self.open.is_empty() {
-            self.first_index = start;
-        }
-        if accepted.flow != Flow::Continue || self.open.is_empty() && results.len() <= self.size.items {
-            // The usual case for cheap items: a chunk is a batch, and nothing is copied. What comes after a sink that stopped waits.
-            self.open = results;
-            self.open_bytes = bytes;
-        } else if self.open.len() + results.len() <= self.size.items {
-            self.add(&mut results);
-            self.open_bytes += bytes;
-            if let Some(bin) = &self.bin {
-                bin.put(results);
-            }
-        } else {
-            let mut results = results.into_iter();
-            while results.len() > 0 {
-                // A plan can have set a smaller size than what is open has already.
-                let taken = self.size.wanted(self.open.len()).min(results.len());
-                self.open.extend(results.by_ref().take(taken));
-                // All bytes go with the last part: nothing is known of the parts, and large results may lie in that one.
-                if results.len() == 0 {
-                    self.open_bytes += bytes;
-                }
-                if self.open.len() >= self.size.items {
-                    accepted = accepted.and(self.hand_over());
-                    if accepted.flow != Flow::Continue {
-                        break;
-                    }
-                }
-            }
-            return accepted;
-        }
-        if accepted.flow == Flow::Continue && self.size.is_full(self.open.len()) {
-            accepted = accepted.and(self.hand_over());
-        }
-        accepted
-    }
-
-    fn flush(&mut self) -> Accepted {
-        self.hand_over()
-    }
-
-    fn wanted(&self) -> usize {
-        self.size.wanted(self.open.len())
-    }
-
-    fn holds(&self) -> bool {
-        !self.open.is_empty()
-    }
-
-    fn hands_over(&self) -> bool {
-        true
-    }
-
-    fn set_batch_size(&mut self, items: usize) {
-        self.size.set(items);
-    }
-
-    fn begin_timing(&mut self, origin: Instant) {
-        self.handover.begin_timing(origin);
-    }
-
-    fn sink_seconds(&self) -> f64 {
-        self.handover.sink_seconds()
-    }
-}
-
-/// What becomes of an item that failed; says whether the run goes on.
-pub(crate) type OnFailure<'a, E> = &'a mut dyn FnMut(usize, E) -> bool;
-
-/// Unwraps results one by one and keeps the values, as long as failures let the run go on.
-pub(crate) struct Values<'a, I, T, E> {
-    types: Types<I, Result<T, E>>,
-    pub(crate) values: Vec<T>,
-    /// Results that were taken, failures among them.
-    pub(crate) taken: usize,
-    fail: OnFailure<'a, E>,
-    /// Whether a failure is to be seen as soon as it is next in order.
-    eager: bool,
-    /// Whether one ended the run.
-    pub(crate) stopped: bool,
-    /// Results that the executor made for it, and what they hold of the budget.
-    pub(crate) made: usize,
-    pub(crate) bytes: u64,
-    /// Results behind the failure that ended the run, with the index of the first.
-    pub(crate) leftover: Option<Leftover<T, E>>,
-}
-
-/// Results that were made and not taken, with the index of the first one's item.
-pub(crate) type Leftover<T, E> = (Vec<Result<T, E>>, usize);
-
-impl<'a, I, T, E> Values<'a, I, T, E> {
-    pub(crate) fn new(types: Types<I, Result<T, E>>, eager: bool, fail: OnFailure<'a, E>) -> Self {
-        Self { types, values: Vec::new(), taken: 0, fail, eager, stopped: false, made: 0, bytes: 0, leftover: None }
-    }
-}
-
-impl<I, T, E> Outlet for Values<'_, I, T, E> {
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
-        let mut results = self.types.into_vec(results).into_iter();
-        self.made += results.len();
-        self.bytes += bytes;
-        let mut index = start;
-        for result in results.by_ref() {
-            self.taken += 1;
-            index += 1;
-            match result {
-                Ok(value) => self.values.push(value),
-                Err(error) => {
-                    self.stopped = !(self.fail)(index - 1, error);
-                    if self.stopped {
-                        break;
-                    }
-                }
-            }
-        }
-        if self.stopped && results.len() > 0 {
-            self.leftover = Some((results.collect(), index));
-        }
-        Accepted { flow: if self.stopped { Flow::Stop } else { Flow::Continue }, ..Accepted::KEPT }
-    }
-
-    fn wanted(&self) -> usize {
-        if self.eager { 1 } else { usize::MAX }
-    }
-
-    fn collected(&self) -> Option<usize> {
-        Some(self.taken)
-    }
-}
-
-/// Unwraps results one by one, and hands the values to a sink batch by batch, as long as failures let the run go on.
-pub(crate) struct Sorting<'a, I, T, E> {
-    types: Types<I, Result<T, E>>,
-    fail: OnFailure<'a, E>,
-    sink: &'a mut dyn FnMut(Batch<T>) -> bool,
-    eager: bool,
-    open: Vec<T>,
-    jumps: Vec<(usize, usize)>,
-    first_index: usize,
-    /// The index that the next value has unless items fail before it.
-    next_index: usize,
-    /// What the run made since credit was last given back: failures count too.
-    held: Accepted,
-    size: BatchSize,
-    pub(crate) handover: Handover,
-    /// Values that were handed over.
-    pub(crate) values: usize,
-    bin: Arc<Bin<T>>,
-    /// Emptied buffers of results, to be filled again.
-    spare: Vec<Vec<Result<T, E>>>,
-    /// Whether a failure or the sink ended the run.
-    pub(crate) stopped: bool,
-    /// Results behind what ended the run.
-    pub(crate) leftover: Option<Leftover<T, E>>,
-}
-
-impl<'a, I, T, E> Sorting<'a, I, T, E> {
-    pub(crate) fn new(
-        types: Types<I, Result<T, E>>,
-        (asked, handover): (Option<usize>, Handover),
-        eager: bool,
-        fail: OnFailure<'a, E>,
-        sink: &'a mut dyn FnMut(Batch<T>) -> bool,
-    ) -> Self {
-        Self {
-            types,
-            fail,
-            sink,
-            eager,
-            open: Vec::new(),
-            jumps: Vec::new(),
-            first_index: 0,
-            next_index: 0,
-            held: Accepted::KEPT,
-            size: BatchSize::new(asked),
-            handover,
-            values: 0,
-            bin: Bin::new(),
-            spare: Vec::new(),
-            stopped: false,
-            leftover: None,
-        }
-    }
-
-    fn add(&mut self, index: usize, value: T) {
-        if self.open.is_empty() {
-            self.first_index = index;
-            if self.open.capacity() == 0
-                && let Some(buffer) = self.bin.take()
-            {
-                self.open = buffer;
-            }
-        } else if index != self.next_index {
-            self.jumps.push((self.open.len(), index));
-        }
-        self.open.push(value);
-        self.next_index = index + 1;
     }
 
     /// Hands over the open batch, if anything is in it.
@@ -561,10 +381,17 @@ impl<'a, I, T, E> Sorting<'a, I, T, E> {
         }
         let (results, jumps) = (std::mem::take(&mut self.open), std::mem::take(&mut self.jumps));
         let (first_index, items) = (self.first_index, results.len());
-        self.values += items;
-        let mut batch = Some(Batch { first_index, results, jumps, bin: Arc::downgrade(&self.bin) });
+        self.first_index = self.next_index;
+        let bin = self.bin.as_ref().map_or_else(Weak::new, Arc::downgrade);
+        let mut batch = Some(Batch { first_index, results, jumps, bin });
+        let (sink, panic) = (&mut self.sink, &mut self.panic);
         let go_on = self.handover.batch(first_index, self.next_index, (items, self.held.bytes), &mut || {
-            batch.take().is_none_or(&mut self.sink)
+            let Some(batch) = batch.take() else { return true };
+            // The run can go on behind this batch, if its caller wants that.
+            catch_unwind(AssertUnwindSafe(|| sink(batch))).unwrap_or_else(|payload| {
+                *panic = Some(payload);
+                false
+            })
         });
         self.stopped |= !go_on;
     }
@@ -576,16 +403,80 @@ impl<'a, I, T, E> Sorting<'a, I, T, E> {
             if self.open.is_empty() { std::mem::replace(&mut self.held, Accepted::KEPT) } else { Accepted::KEPT };
         Accepted { flow, ..held }
     }
-}
 
-impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
-    fn place(&mut self, _count: usize) -> Option<Results> {
-        self.spare.pop().map(|buffer| self.types.in_buffer(buffer))
+    /// Takes results none of which is a failure: nothing of them has to be looked at.
+    fn accept_whole(&mut self, mut values: Vec<P::Value>, start: usize, bytes: u64) -> Accepted {
+        let mut given = Accepted::KEPT;
+        if values.is_empty() {
+            return self.given();
+        }
+        if self.bin.is_none() && !self.is_first() {
+            self.bin = Some(Bin::new());
+        }
+        if !self.open.is_empty() && start != self.next_index {
+            // Items in between have no results, and a batch is of consecutive items.
+            self.hand_over();
+            given = self.given();
+            if self.stopped {
+                self.left = Some((P::unsplit(values), start, bytes));
+                return given;
+            }
+        }
+        let count = values.len();
+        if self.open.is_empty() {
+            self.first_index = start;
+        }
+        self.next_index = start + count;
+        if self.open.is_empty() && count <= self.size.items {
+            // The usual case for cheap items: a chunk is a batch, and nothing is copied.
+            self.open = values;
+        } else if self.open.len() + count <= self.size.items {
+            self.append(&mut values);
+            if let Some(bin) = &self.bin {
+                bin.put(values);
+            }
+        } else {
+            return self.accept_in_parts(values, bytes, given);
+        }
+        self.held.items += count;
+        self.held.bytes += bytes;
+        if self.size.is_full(self.open.len()) {
+            self.hand_over();
+        }
+        given.and(self.given())
     }
 
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+    /// Takes values that fill more than the open batch.
+    fn accept_in_parts(&mut self, values: Vec<P::Value>, bytes: u64, mut given: Accepted) -> Accepted {
+        let end = self.next_index;
+        let mut values = values.into_iter();
+        while values.len() > 0 && !self.stopped {
+            // A plan can have set a smaller size than what is open has already.
+            let taken = self.size.wanted(self.open.len()).min(values.len());
+            self.open.extend(values.by_ref().take(taken));
+            self.next_index = end - values.len();
+            self.held.items += taken;
+            // All bytes go with the last part: nothing is known of the parts, and large results may lie in that one.
+            if values.len() == 0 {
+                self.held.bytes += bytes;
+            }
+            if self.open.len() >= self.size.items {
+                self.hand_over();
+                if self.stopped && values.len() > 0 {
+                    self.left = Some((P::unsplit(values.by_ref().collect()), self.next_index, bytes));
+                }
+                given = given.and(self.given());
+            }
+        }
+        given
+    }
+
+    /// Takes results one by one, and leaves the failures out.
+    fn accept_each(&mut self, mut results: Vec<R>, start: usize, bytes: u64) -> Accepted {
+        if self.bin.is_none() {
+            self.bin = Some(Bin::new());
+        }
         let mut given = Accepted::KEPT;
-        let mut results = self.types.into_vec(results);
         let mut left = results.len();
         let mut taken = results.drain(..);
         let mut index = start;
@@ -597,22 +488,21 @@ impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
             if left == 0 {
                 self.held.bytes += bytes;
             }
-            match result {
-                Ok(value) => self.add(index - 1, value),
-                Err(error) => {
-                    self.stopped = !(self.fail)(index - 1, error);
-                    if !self.stopped {
-                        continue;
-                    }
-                    self.hand_over();
+            if P::fails(&result) {
+                self.failed = P::fail(self.seen, index - 1, result).err();
+                if self.failed.is_none() {
+                    continue;
                 }
+                self.hand_over();
+                self.stopped = true;
+            } else if let Ok(value) = P::split(result) {
+                self.add(index - 1, value);
             }
             if self.open.len() >= self.size.items {
                 self.hand_over();
             }
             if self.stopped && left > 0 {
-                self.held.bytes += bytes;
-                self.leftover = Some((taken.by_ref().collect(), index));
+                self.left = Some((taken.by_ref().collect(), index, bytes));
             }
             if self.open.is_empty() {
                 given = given.and(self.given());
@@ -628,8 +518,49 @@ impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
         if self.size.is_full(self.open.len()) {
             self.hand_over();
         }
-        let last = self.given();
-        Accepted { items: given.items + last.items, bytes: given.bytes + last.bytes, flow: last.flow }
+        given.and(self.given())
+    }
+
+    fn add(&mut self, index: usize, value: P::Value) {
+        if self.open.is_empty() {
+            self.first_index = index;
+            if self.open.capacity() == 0
+                && let Some(buffer) = self.bin.as_ref().and_then(|bin| bin.take())
+            {
+                self.open = buffer;
+            }
+        } else if index != self.next_index {
+            self.jumps.push((self.open.len(), index));
+        }
+        self.open.push(value);
+        self.next_index = index + 1;
+    }
+
+    /// A buffer for results that become a batch as they lie.
+    fn buffer_of_values(&mut self, count: usize) -> Option<Vec<P::Value>> {
+        if self.is_first() && !self.open.is_empty() {
+            // Each stretch is much longer than all before it: what is open will move in front of it.
+            Some(Vec::with_capacity(self.open.len() + count))
+        } else {
+            self.bin.as_ref().and_then(|bin| bin.take())
+        }
+    }
+}
+
+impl<T, R, P: Policy<R>> Outlet for Batches<'_, T, R, P> {
+    fn place(&mut self, count: usize) -> Option<Results> {
+        let buffer = match P::whole(Vec::new()) {
+            Ok(_) => self.buffer_of_values(count).map(P::unsplit),
+            Err(_) => self.spare.pop(),
+        };
+        buffer.map(|buffer| self.types.in_buffer(buffer))
+    }
+
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+        match P::whole(self.types.into_vec(results)) {
+            Ok(values) => self.accept_whole(values, start, bytes),
+            Err(results) => self.accept_each(results, start, bytes),
+        }
     }
 
     fn flush(&mut self) -> Accepted {
@@ -640,7 +571,7 @@ impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
     }
 
     fn wanted(&self) -> usize {
-        if self.eager { 1 } else { self.size.wanted(self.open.len()) }
+        if P::STOPS { 1 } else { self.size.wanted(self.open.len()) }
     }
 
     fn holds(&self) -> bool {
@@ -662,6 +593,20 @@ impl<I, T, E> Outlet for Sorting<'_, I, T, E> {
     fn sink_seconds(&self) -> f64 {
         self.handover.sink_seconds()
     }
+}
+
+/// Results in parts of consecutive items, the last part first, which has all bytes.
+pub(crate) fn parts<R>(mut results: Vec<R>, indices: Indices, bytes: u64) -> Vec<Left<R>> {
+    let Indices { next: first, jumps, .. } = indices;
+    let mut bytes = Some(bytes);
+    let mut parts = Vec::new();
+    for (place, index) in jumps.rev() {
+        parts.push((results.split_off(place), index, bytes.take().unwrap_or(0)));
+    }
+    if !results.is_empty() {
+        parts.push((results, first, bytes.take().unwrap_or(0)));
+    }
+    parts
 }
 
 /// What an iterator gives next.
@@ -687,10 +632,21 @@ impl<T, R> Buffer<T, R> {
         self.at_once = Some(wanted);
     }
 
-    /// Drops what is there.
-    pub(crate) fn clear(&mut self) {
-        self.parts.clear();
-        self.items = 0;
+    /// Takes out what was not given, in parts, the last one first. With it come the results that were given and still count as
+    /// held, and the bytes that do.
+    pub(crate) fn into_left(self) -> (Vec<Left<R>>, usize, u64) {
+        let Self { parts, items, accepted, mut bytes, .. } = self;
+        let parts = parts.into_iter().rev().filter(|(_, part)| part.len() > 0);
+        let left = parts.map(|(index, part)| (part.collect(), index, std::mem::take(&mut bytes))).collect();
+        (left, accepted - items, bytes)
+    }
+
+    /// The index of the next result.
+    pub(crate) fn next_index(&mut self) -> Option<usize> {
+        while self.parts.front().is_some_and(|(_, part)| part.len() == 0) {
+            self.parts.pop_front();
+        }
+        self.parts.front().map(|&(index, _)| index)
     }
 
     pub(crate) fn next(&mut self) -> Option<(usize, R)> {

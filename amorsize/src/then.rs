@@ -7,11 +7,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::bounds::ToldAsText;
 use crate::execute::buffer::{RawChunk, Types};
 use crate::execute::chunk::{Body, Shared, Stages};
 use crate::execute::stages::{Clock, Part, Scratch};
 use crate::memory::measure::{Heap, Measure};
-use crate::on_error::{Collect, Each, OnError, Skip, Stop};
+use crate::on_error::{Collect, Each, Skip, Stop};
+use crate::policy::{Policy, Sealed};
 use crate::run::Batched;
 use crate::run_core::Parts;
 use crate::stage::StageCounts;
@@ -115,7 +117,7 @@ pub trait Pipes<I: IntoIterator, R, C, P, M, N, D>: Sized {
 impl<I, R, C, P, M, N, D, Q> Pipes<I, R, C, P, M, N, D> for Q
 where
     I: IntoIterator<Item: Send>,
-    P: Flows<R, Value = M> + Joins<R, N, Q, Output: Send, Failure: StageError<<P as Flows<R>>::Error>>,
+    P: Policy<R, Value = M> + Joins<R, N, Q, Output: Send, Failure: StageError<<P as Policy<R>>::Error>>,
     C: Sync,
     D: Sync,
 {
@@ -126,54 +128,20 @@ where
     }
 }
 
-/// What flows into the next stage of results `R`, where this is the policy for errors.
-pub trait Flows<R>: OnError {
-    /// What the next stage takes.
-    type Value;
-    /// What keeps an item from it.
-    type Error;
-
-    #[doc(hidden)]
-    fn split(result: R) -> Result<Self::Value, Self::Error>;
-
-    /// Whether the item ends here.
-    #[doc(hidden)]
-    fn fails(result: &R) -> bool;
-}
-
-impl<R> Flows<R> for Each {
-    type Value = R;
-    type Error = Infallible;
-
-    #[inline]
-    fn split(result: R) -> Result<R, Infallible> {
-        Ok(result)
-    }
-
-    #[inline]
-    fn fails(_: &R) -> bool {
-        false
-    }
-}
-
 /// How a stage that returns `N` with the policy `Q` follows stages that return `R` with the policy that is the implementor.
-pub trait Joins<R, N, Q>: Flows<R> {
+pub trait Joins<R, N, Q>: Policy<R> {
     /// What the pipeline returns.
     type Output;
     /// The policy for its errors.
-    type Policy;
+    type Policy: Policy<Self::Output>;
     /// What an error of the stages before becomes.
     type Failure;
 
     #[doc(hidden)]
     fn join(result: Result<N, Self::Failure>) -> Self::Output;
-
-    /// Whether an item ends in the last stage.
-    #[doc(hidden)]
-    fn fails(output: &Self::Output) -> bool;
 }
 
-impl<R, N, Q: Flows<N>> Joins<R, N, Q> for Each {
+impl<R, N, Q: Policy<N>> Joins<R, N, Q> for Each {
     type Output = N;
     type Policy = Q;
     type Failure = Infallible;
@@ -185,31 +153,11 @@ impl<R, N, Q: Flows<N>> Joins<R, N, Q> for Each {
             Err(never) => match never {},
         }
     }
-
-    #[inline]
-    fn fails(output: &N) -> bool {
-        Q::fails(output)
-    }
 }
 
 macro_rules! policies {
-    ($($policy:ident)*) => {$(
-        impl<T, E> Flows<Result<T, E>> for $policy {
-            type Value = T;
-            type Error = E;
-
-            #[inline]
-            fn split(result: Result<T, E>) -> Result<T, E> {
-                result
-            }
-
-            #[inline]
-            fn fails(result: &Result<T, E>) -> bool {
-                result.is_err()
-            }
-        }
-
-        impl<T, E, N> Joins<Result<T, E>, N, Each> for $policy {
+    ($($policy:ident $(: $bound:path)?),*) => {$(
+        impl<T, E $(: $bound)?, N> Joins<Result<T, E>, N, Each> for $policy {
             type Output = Result<N, E>;
             type Policy = Self;
             type Failure = E;
@@ -218,17 +166,12 @@ macro_rules! policies {
             fn join(result: Result<N, E>) -> Result<N, E> {
                 result
             }
-
-            #[inline]
-            fn fails(output: &Result<N, E>) -> bool {
-                output.is_err()
-            }
         }
 
         // Of the three, `Follows` lets one pass alone. All have an output, so that nothing else is said of one that is at fault.
-        joins!($policy Stop);
-        joins!($policy Skip);
-        joins!($policy Collect);
+        joins!($policy Stop $(: $bound)?);
+        joins!($policy Skip $(: $bound)?);
+        joins!($policy Collect $(: $bound)?);
 
         impl Follows<$policy> for $policy {}
         impl Follows<$policy> for Each {}
@@ -236,8 +179,8 @@ macro_rules! policies {
 }
 
 macro_rules! joins {
-    ($before:ident $next:ident) => {
-        impl<T, E, U, X> Joins<Result<T, E>, Result<U, X>, $next> for $before {
+    ($before:ident $next:ident $(: $bound:path)?) => {
+        impl<T, E $(: $bound)?, U, X $(: $bound)?> Joins<Result<T, E>, Result<U, X>, $next> for $before {
             type Output = Result<U, X>;
             type Policy = Self;
             type Failure = X;
@@ -245,11 +188,6 @@ macro_rules! joins {
             #[inline]
             fn join(result: Result<Result<U, X>, X>) -> Result<U, X> {
                 result?
-            }
-
-            #[inline]
-            fn fails(output: &Result<U, X>) -> bool {
-                output.is_err()
             }
         }
     };
@@ -264,9 +202,9 @@ macro_rules! joins {
 )]
 pub trait Follows<P> {}
 
-impl<Q: OnError> Follows<Each> for Q {}
+impl<Q: Sealed> Follows<Each> for Q {}
 
-policies!(Stop Skip Collect);
+policies!(Stop, Skip: ToldAsText, Collect);
 
 /// What an error `E` of a stage can become in a pipeline: what the next stage's error is made of it, as by `?`.
 #[diagnostic::on_unimplemented(
@@ -294,8 +232,8 @@ pub(crate) fn joined<T, R, C, M, N, D, P, Q>(
     next: Parts<M, N, D>,
 ) -> Parts<T, P::Output, Then<T, R, C, M, N, D>>
 where
-    P: Flows<R, Value = M> + Joins<R, N, Q>,
-    P::Failure: StageError<<P as Flows<R>>::Error>,
+    P: Policy<R, Value = M> + Joins<R, N, Q>,
+    P::Failure: StageError<<P as Policy<R>>::Error>,
     T: Send,
     P::Output: Send,
 {
@@ -320,8 +258,7 @@ where
     let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });
     let count = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
     let context = Then { before: before.shared, next: next.shared, counts, stages: count };
-    let shared =
-        Shared { context, body, measure, types: Types::new(), retrying: None, fails: <P as Joins<R, N, Q>>::fails };
+    let shared = Shared { context, body, measure, types: Types::new(), retrying: None, fails: P::Policy::fails };
     Parts { shared, core, has_begun: false }
 }
 
@@ -346,8 +283,8 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     count: usize,
     is_over: &dyn Fn() -> bool,
 ) where
-    P: Flows<R, Value = M> + Joins<R, N, Q>,
-    P::Failure: StageError<<P as Flows<R>>::Error>,
+    P: Policy<R, Value = M> + Joins<R, N, Q>,
+    P::Failure: StageError<<P as Policy<R>>::Error>,
 {
     let then = &shared.context;
     let Then { before, next, stages, .. } = then;

@@ -19,7 +19,7 @@ use crate::seconds::Seconds;
 /// let work = |x: u32| thread::sleep(Duration::from_micros(500 + u64::from(x)));
 /// // A sink that is slower than the calls.
 /// let sink = |_| thread::sleep(Duration::from_millis(10));
-/// let run = process_in_batches(work, 0..64).threads(2).batch_size(8).max_memory("1KiB");
+/// let mut run = process_in_batches(work, 0..64).threads(2).batch_size(8).max_memory("1KiB");
 /// let report = run.for_each_batch(sink)?;
 /// let time = report.time_use();
 /// assert!(time.calls() > 0.03);

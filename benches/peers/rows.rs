@@ -190,7 +190,7 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
                 Way::Collect => drop(black_box(number_batched(0..items, load).collect::<Vec<_>>().expect("it fits"))),
                 Way::ForEachBatch | Way::Tenths => {
                     let run = number_batched(0..items, load);
-                    let run = if way == Way::Tenths { run.batch_size(items / 10) } else { run };
+                    let mut run = if way == Way::Tenths { run.batch_size(items / 10) } else { run };
                     let mut sum = 0u64;
                     run.for_each_batch(|batch| sum = batch.iter().fold(sum, |sum, &x| sum.wrapping_add(x)))
                         .expect("it fits");

@@ -120,7 +120,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     // a row that can't be read is a failed item, and not the function's business.
     let records = quakes::open(&file, table, break_a_copy)?;
     let mut query = records.prepare("SELECT * FROM quake WHERE id NOT IN (SELECT id FROM shaking) ORDER BY id")?;
-    let run = shaking_batched(query.query_and_then([], read)?, pause).cancel_token(&token);
+    let mut run = shaking_batched(query.query_and_then([], read)?, pause).cancel_token(&token);
 
     let (mut stored, mut broken) = (0, Vec::new());
     let outcome = run.try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {

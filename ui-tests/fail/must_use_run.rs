@@ -11,7 +11,7 @@ struct Model(u32);
 
 impl Model {
     #[batched]
-    fn predict(&self, x: u32) -> Result<u32, ()> {
+    fn predict(&self, x: u32) -> Result<u32, String> {
         Ok(self.0 * x)
     }
 }
@@ -23,6 +23,7 @@ fn main() {
     process_in_batches(double, 0..9);
     try_process_in_batches(|x: u32| Ok::<_, ()>(x), [Ok::<_, ()>(1)]);
     optimize(double, 0..9);
+    double_batched(0..9).into_iter().into_run();
     // Who says so explicitly is believed.
     let _ = double_batched(0..9);
 }

@@ -21,6 +21,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     process_in_batches(parse, ["1"]).on_error(Stop).for_each_batch(|batch| out.write_all(&batch))?;
     process_in_batches(parse, ["1"]).on_error(Skip).for_each_batch(|batch| out.write_all(&batch))?;
     let _ = process_in_batches(parse, ["1"]).on_error(Collect).for_each_batch(|batch| out.write_all(&batch))?;
-    let _ = process_in_batches(parse, ["1"]).for_each_batch_partial(|batch| batch.len());
+    let _ = process_in_batches(parse, ["1"]).for_each_batch(|batch| batch.len());
     Ok(())
 }

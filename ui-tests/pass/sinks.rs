@@ -18,7 +18,7 @@ fn diverging() {
     run().for_each_batch(|_| panic!("never called")).unwrap();
     run().for_each_batch(|_| todo!()).unwrap();
     run().for_each_batch(|batch| std::process::exit(i32::from(batch.is_empty()))).unwrap();
-    let _ = run().for_each_batch_partial(|_| unreachable!());
+    let _ = run().for_each_batch(|_| unreachable!());
     let parse = str::parse::<u32>;
     process_in_batches(parse, ["1"]).on_error(Stop).for_each_batch(|_| panic!()).unwrap();
     process_in_batches(parse, ["1"]).on_error(Skip).for_each_batch(|_| panic!()).unwrap();

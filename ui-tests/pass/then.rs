@@ -89,7 +89,7 @@ fn main() -> Result<(), Error> {
     assert_eq!(outcome.value(), &[2, 4]);
 
     let scale = Scale(3);
-    let run = process_in_batches(|x: &u32| x + 1, &[1, 2]).then(|x| scale.apply_batched(x)).then(show_batched).then(pairs);
+    let mut run = process_in_batches(|x: &u32| x + 1, &[1, 2]).then(|x| scale.apply_batched(x)).then(show_batched).then(pairs);
     assert_eq!(run.collect::<Vec<_>>()?, [("<6>".to_owned(), 3), ("<9>".to_owned(), 3)]);
 
     let stage = |texts: Stage<String>| both(texts).threads(2);
@@ -100,8 +100,9 @@ fn main() -> Result<(), Error> {
     let shown: Vec<String> = results.then(|results| process_in_batches(|result: Result<_, _>| format!("{result:?}"), results)).collect()?;
     assert_eq!(shown[..2], ["Ok(1)", "Ok(2)"]);
 
-    let run = parse_batched(["1".to_owned(), "z".to_owned()]).then(show_batched).on_error(Stop);
-    let partial = run.collect_partial::<Vec<_>>().unwrap_err();
-    assert_eq!(partial.finished(), ["<1>"]);
+    let mut run = parse_batched(["1".to_owned(), "z".to_owned()]).then(show_batched).on_error(Stop);
+    let mut finished = Vec::new();
+    assert!(run.collect_into(&mut finished).is_err());
+    assert_eq!(finished, ["<1>"]);
     Ok(())
 }

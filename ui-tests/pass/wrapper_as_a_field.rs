@@ -12,6 +12,6 @@ struct Waiting<'a, 'k> {
 }
 
 fn main() {
-    let waiting = Waiting { run: late_batched(vec!["ab", "b"], "b") };
+    let mut waiting = Waiting { run: late_batched(vec!["ab", "b"], "b") };
     assert_eq!(waiting.run.collect::<Vec<_>>().unwrap(), ["a", ""]);
 }

@@ -955,8 +955,13 @@ impl<T, R> Types<T, R> {
 
     /// The last `count` results of a chunk.
     pub(crate) fn last_results_of(self, chunk: &RawChunk, count: usize) -> &[R] {
-        let first = chunk.results.last(self.mark, count);
-        // SAFETY: the places hold results, of this type as the mark shows, and the slice borrows the chunk.
+        self.last_of(&chunk.results, count)
+    }
+
+    /// The last `count` of some results.
+    pub(crate) fn last_of(self, results: &Results, count: usize) -> &[R] {
+        let first = results.last(self.mark, count);
+        // SAFETY: the places hold results, of this type as the mark shows, and the slice borrows them.
         unsafe { &*ptr::slice_from_raw_parts(first.cast(), count) }
     }
 

@@ -125,7 +125,7 @@ fn a_run_on_the_calling_thread_is_bound_by_it_or_by_its_sink() {
     assert_eq!((report.threads(), report.threads_seconds()), (1, 0.0));
     assert_seconds(report.seconds(), 0.02);
 
-    let run = process_in_batches(make, 0..20).threads(1).batch_size(4);
+    let mut run = process_in_batches(make, 0..20).threads(1).batch_size(4);
     let report = run.for_each_batch(|_| clock.pass(milliseconds(20))).unwrap();
     check(&report);
     assert_eq!(report.bottleneck(), Bottleneck::Sink, "{}", report.explain());
@@ -138,7 +138,7 @@ fn a_run_on_threads_is_bound_by_its_sink() {
     let clock = Clock::standing();
     let _moved = clock.enter();
     // With five in flight nothing runs while the sink has five.
-    let run = process_in_batches(|_: u32| clock.run(milliseconds(2)), 0..60).threads(2).batch_size(5).in_flight(5);
+    let mut run = process_in_batches(|_: u32| clock.run(milliseconds(2)), 0..60).threads(2).batch_size(5).in_flight(5);
     let report = run.for_each_batch(|_| clock.pass(milliseconds(20))).unwrap();
     check(&report);
     assert_eq!(report.bottleneck(), Bottleneck::Sink, "{}", report.explain());
@@ -197,7 +197,7 @@ fn a_run_on_threads_is_bound_by_its_last_items() {
         }
         clock.run(milliseconds(if item == 59 { 200 } else { 2 }));
     };
-    let run = process_in_batches(call, 0..60).threads(2).batch_size(1);
+    let mut run = process_in_batches(call, 0..60).threads(2).batch_size(1);
     let report = run.for_each_batch(|batch| given.add(batch.len())).unwrap();
     check(&report);
     assert_eq!(report.bottleneck(), Bottleneck::LastItems, "{}", report.explain());
@@ -244,7 +244,7 @@ fn a_loop_would_take_the_time_of_input_and_sink_too() {
     let slow = || (0..20).inspect(|_| clock.pass(milliseconds(2)));
     let call = |_: u32| clock.run(Duration::from_micros(100));
     let by_input = process_in_batches(call, slow()).threads(1).for_each_batch(|_| ()).unwrap();
-    let run = process_in_batches(call, 0..20).threads(1).batch_size(1);
+    let mut run = process_in_batches(call, 0..20).threads(1).batch_size(1);
     let by_sink = run.for_each_batch(|_| clock.pass(milliseconds(2))).unwrap();
     for report in [by_input, by_sink] {
         check(&report);
@@ -253,7 +253,8 @@ fn a_loop_would_take_the_time_of_input_and_sink_too() {
         assert!((0.9..=1.001).contains(&report.sampled_speedup()), "{}", report.explain());
     }
 
-    let run = process_in_batches(|_: u32| clock.run(milliseconds(2)), slow().chain(slow()).chain(slow())).threads(2);
+    let mut run =
+        process_in_batches(|_: u32| clock.run(milliseconds(2)), slow().chain(slow()).chain(slow())).threads(2);
     let report = run.for_each_batch(|_| clock.pass(milliseconds(1))).unwrap();
     check(&report);
     let of_loop = report.speedup() * report.seconds();
@@ -267,17 +268,17 @@ fn the_time_between_two_parts_of_a_run_is_none_of_its() {
     let _moved = clock.enter();
     let token = CancelToken::new();
     let make = |_: u32| clock.run(milliseconds(2));
-    let run = process_in_batches(make, 0..60).threads(2).batch_size(5).cancel_token(&token);
+    let mut run = process_in_batches(make, 0..60).threads(2).batch_size(5).cancel_token(&token);
     let mut before = 0;
-    let partial = run.for_each_batch_partial(|batch| {
+    let cancelled = run.for_each_batch(|batch| {
         before += batch.len();
         if batch.first_index() >= 20 {
             token.cancel();
         }
     });
-    let rest = partial.unwrap_err().into_rest();
+    assert!(cancelled.unwrap_err().is_cancelled());
     clock.pass(Duration::from_secs(3600));
-    let report = rest.cancel_token(&CancelToken::new()).for_each_batch(|_| ()).unwrap();
+    let report = run.cancel_token(&CancelToken::new()).for_each_batch(|_| ()).unwrap();
     check(&report);
     assert_eq!(report.items(), 60 - before);
     // All calls of the whole run take as long.
@@ -354,8 +355,9 @@ fn a_timeout_hands_over_what_was_made_by_then() {
     let mut done = 0;
     let error = run().for_each_batch(|batch| done += batch.len()).unwrap_err();
     assert!(error.is_timed_out() && done == 50, "{done}: {error}");
-    let partial = run().collect_partial::<Vec<_>>().unwrap_err();
-    assert!(partial.finished().iter().copied().eq(0..50), "{:?}", partial.finished());
+    let mut finished = Vec::new();
+    assert!(run().collect_into(&mut finished).unwrap_err().is_timed_out());
+    assert!(finished.iter().copied().eq(0..50), "{finished:?}");
 
     // On threads, too, none begins behind it: two that had begun may end.
     let mut done = 0;

@@ -1,7 +1,7 @@
 //! The calling thread of a run on threads: it feeds the workers and hands over what they made.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use super::alone::{Done, ThreadsPace};
@@ -87,14 +87,14 @@ pub(super) struct Conductor<'a> {
     pub(super) slower: &'a mut Option<f64>,
 }
 
-/// Stops the run when the sink or the input panics, so that its workers end soon. It is forgotten where nothing did.
+/// Pauses the run when the input or a callback panics, so that its workers end soon. It is forgotten where nothing did.
 ///
 /// It doesn't ask whether the thread is panicking: a run that a destructor starts may begin and end while its thread unwinds.
 struct StopOnUnwind<'a>(&'a Control);
 
 impl Drop for StopOnUnwind<'_> {
     fn drop(&mut self) {
-        self.0.stop_at(0);
+        self.0.pause(true);
     }
 }
 
@@ -113,10 +113,17 @@ impl Conductor<'_> {
             tracking::settle(self.control.take_kept());
             while let Some(finished) = self.control.take_ready() {
                 // The sink may take its time. No more is pulled than is handed over, or the results would pile up.
-                if !line.may_wait() {
-                    self.feed(line, 1, start_job);
+                // What was taken is handed over, even if the input panics.
+                let fed = catch_unwind(AssertUnwindSafe(|| {
+                    if !line.may_wait() {
+                        self.feed(line, 1, start_job);
+                    }
+                }));
+                let flow = self.handed_over(self.control.in_sink(|| line.hand_over(finished)));
+                if let Err(payload) = fed {
+                    resume_unwind(payload);
                 }
-                if let Some(flow) = self.handed_over(self.control.in_sink(|| line.hand_over(finished))) {
+                if let Some(flow) = flow {
                     return Ok(flow);
                 }
                 // With a slow sink there may always be results, and nobody who looks around.

@@ -1,5 +1,6 @@
 //! The two ends of a run, both on the calling thread: items come in from the input, results go out to whatever takes them.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
@@ -103,16 +104,60 @@ pub(crate) trait Outlet {
     }
 }
 
+/// Finds the first result that ends the run.
+pub(crate) type FindEnd<'a> = &'a dyn Fn(&Results) -> Option<usize>;
+
 /// Takes all results into one collection.
-pub(crate) struct Collecting {
+pub(crate) struct Collecting<'a> {
     pub(crate) all: Collection,
-    /// What the results hold of the budget.
+    /// The bytes of the budget that the results hold.
     pub(crate) bytes: u64,
-    /// After so many results it is to be asked whether more can be collected.
+    /// After this many results it is to be asked whether more can be collected.
     pub(crate) enough: usize,
+    pub(crate) places: Places,
+    /// Given where a result can end the run.
+    pub(crate) find_end: Option<FindEnd<'a>>,
+    /// The place of the result that ended it.
+    pub(crate) ended_at: Option<usize>,
 }
 
-impl Outlet for Collecting {
+/// The indices of results that lie one behind another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) first: usize,
+    /// The index that follows unless items in between have no results.
+    next: usize,
+    /// Where items were left out: a result's place, and the index of its item.
+    pub(crate) jumps: Vec<(usize, usize)>,
+}
+
+impl Places {
+    /// Notes the next results, behind the `place` that there are.
+    fn note(&mut self, place: usize, start: usize, count: usize) {
+        if place == 0 {
+            self.first = start;
+        } else if start != self.next {
+            self.jumps.push((place, start));
+        }
+        self.next = start + count;
+    }
+
+    /// The index of the result at a place.
+    pub(crate) fn index(&self, place: usize) -> usize {
+        let before = self.jumps.iter().rev().find(|&&(jump, _)| jump <= place);
+        before.map_or(self.first + place, |&(jump, index)| index + (place - jump))
+    }
+
+    /// The indices from a place on.
+    pub(crate) fn split_off(&mut self, place: usize) -> Self {
+        let first = self.index(place);
+        let kept = self.jumps.partition_point(|&(jump, _)| jump < place);
+        let jumps = self.jumps.split_off(kept).into_iter().filter(|&(jump, _)| jump > place);
+        Self { first, next: self.next, jumps: jumps.map(|(jump, index)| (jump - place, index)).collect() }
+    }
+}
+
+impl Outlet for Collecting<'_> {
     fn place(&mut self, count: usize) -> Option<Results> {
         Some(self.all.place(count))
     }
@@ -121,11 +166,26 @@ impl Outlet for Collecting {
         self.all.reclaim();
     }
 
-    fn accept(&mut self, results: Results, _start: usize, bytes: u64) -> Accepted {
+    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+        let place = self.all.len();
+        if results.len() > 0 {
+            self.places.note(place, start, results.len());
+        }
         self.bytes += bytes;
+        self.ended_at = self.find_end.and_then(|find| find(&results)).map(|at| place + at);
         self.all.add(results);
-        let flow = if self.all.len() >= self.enough { Flow::Enough } else { Flow::Continue };
+        let flow = if self.ended_at.is_some() {
+            Flow::Stop
+        } else if self.all.len() >= self.enough {
+            Flow::Enough
+        } else {
+            Flow::Continue
+        };
         Accepted { flow, ..Accepted::KEPT }
+    }
+
+    fn wanted(&self) -> usize {
+        if self.find_end.is_some() { 1 } else { usize::MAX }
     }
 
     fn collected(&self) -> Option<usize> {
@@ -133,10 +193,10 @@ impl Outlet for Collecting {
     }
 }
 
-/// Results of the sample until a terminal takes them.
+/// Results until a terminal takes them: those of the sample, and what a terminal that ended early left.
 #[derive(Default)]
 pub(crate) struct Kept {
-    parts: Vec<(Results, usize, u64)>,
+    parts: VecDeque<(Results, usize, u64)>,
 }
 
 impl Kept {
@@ -147,18 +207,18 @@ impl Kept {
 
     /// Puts results back before all others.
     pub(crate) fn put_back(&mut self, results: Results, start: usize, bytes: u64) {
-        self.parts.insert(0, (results, start, bytes));
+        self.parts.push_front((results, start, bytes));
     }
 
-    /// The parts in order, each with the index of its first item and its bytes.
-    pub(crate) fn take(&mut self) -> Vec<(Results, usize, u64)> {
-        std::mem::take(&mut self.parts)
+    /// The next part, with the index of its first item and its bytes.
+    pub(crate) fn next(&mut self) -> Option<(Results, usize, u64)> {
+        self.parts.pop_front()
     }
 }
 
 impl Outlet for Kept {
     fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
-        self.parts.push((results, start, bytes));
+        self.parts.push_back((results, start, bytes));
         Accepted::KEPT
     }
 }

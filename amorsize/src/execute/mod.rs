@@ -39,6 +39,7 @@ mod state;
 mod telling;
 mod together;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -497,6 +498,11 @@ impl Engine {
         std::mem::take(&mut self.panics)
     }
 
+    /// Lets a panic come when the run goes on.
+    pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
+        self.pending_panic = Some((item, payload));
+    }
+
     /// How many panics are kept, where the run goes on without the items.
     fn kept_panics(&self) -> Option<usize> {
         match self.options.panics() {
@@ -604,7 +610,13 @@ impl Engine {
         let own = control.has_own_threads().then_some(job(Place::Own));
         let own = own.as_ref().map(|job| job as &dyn Job);
         let waits = Waits::in_call();
-        threads.scope(&job(Place::Pool), own, &mut |start| outcome = conductor.conduct(line, start));
+        threads.scope(&job(Place::Pool), own, &mut |start| {
+            let conducted = catch_unwind(AssertUnwindSafe(|| conductor.conduct(line, start)));
+            outcome = match conducted {
+                Ok(outcome) => outcome.map_err(Ended::Error),
+                Err(payload) => Err(Ended::Unwound(payload)),
+            };
+        });
         drop(waits);
         control.settle();
         tracking::settle(control.take_kept());
@@ -623,7 +635,7 @@ impl Engine {
         {
             return Err(Ended::Panic(item, payload));
         }
-        Ok(outcome?)
+        outcome
     }
 
     /// Finds threads anew where this process is the child of the one that began the run: those are not here.

@@ -233,7 +233,7 @@ impl Warning {
     ///
     /// // A sink that keeps all results: they are no longer the run's, and memory holds them all the same.
     /// let mut kept = Vec::new();
-    /// let run = process_in_batches(|i: u8| vec![i; 1 << 20], 0..64).max_memory("4MiB");
+    /// let mut run = process_in_batches(|i: u8| vec![i; 1 << 20], 0..64).max_memory("4MiB");
     /// let report = run.for_each_batch(|batch| kept.extend(batch))?;
     /// if report.warnings().iter().any(|warning| warning.code() == Warning::RESIDENT_OVER_BUDGET) {
     ///     println!("{}", report.explain());

@@ -91,7 +91,7 @@ fn resize_all(way: &str, count: usize) -> Option<Report> {
         });
         return None;
     }
-    let run = resize_batched(paths).max_memory(RESIZE_BUDGET).threads(RESIZE_THREADS);
+    let mut run = resize_batched(paths).max_memory(RESIZE_BUDGET).threads(RESIZE_THREADS);
     let report = run.for_each_batch(|batch| {
         batch.into_iter().for_each(|photo| drop(black_box(photo.expect("a photo"))));
     });

@@ -234,7 +234,7 @@ impl Row {
             Kind::Opaque { touched, is_collected: true } => {
                 let last = Arc::new(Mutex::new([0; 2]));
                 let told = Arc::clone(&last);
-                let run =
+                let mut run =
                     prepared!(process_in_batches(make_opaque(*touched), 0..self.items)).progress(move |progress| {
                         *told.lock().expect("nobody panics") =
                             [progress.bytes().as_u64(), progress.result_bytes().as_u64()];

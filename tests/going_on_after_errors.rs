@@ -1,15 +1,18 @@
-//! A run whose function fails gives back what it has: the first run and the runs of its rests together are the whole, each item
+//! A run whose function fails goes on: the first run and the runs of its rests together are the whole, each item
 //! is called once, and each failure is told once.
 
 #[path = "common/alive.rs"]
 mod alive;
+#[path = "common/caught.rs"]
+mod caught;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use alive::Alive;
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Batched, DeepSize, batched};
+use amorsize::{Batched, DeepSize, Failure, TryError, batched};
+use caught::caught;
 use proptest::prelude::*;
 
 /// A value that is counted while it lives.
@@ -26,7 +29,9 @@ struct Source {
 #[batched(max_memory = "200kB")]
 fn make(index: usize, source: &Source) -> Result<Value<'_>, Value<'_>> {
     source.calls[index].fetch_add(1, Ordering::Relaxed);
-    assert!(!source.panics.contains(&index), "item {index}");
+    if source.panics.contains(&index) {
+        std::panic::resume_unwind(Box::new(index));
+    }
     let value = Value(index, vec![1; 500 + 37 * index % 3_000], Alive::new(&source.alive));
     if source.bad.contains(&index) { Err(value) } else { Ok(value) }
 }
@@ -49,47 +54,46 @@ impl Seen {
 
 fn stop(mut run: Run<'_, Stop>, collects: bool, seen: &mut Seen) {
     loop {
+        let mut values = Vec::new();
         let outcome = if collects {
-            run.collect_partial::<Vec<_>>().map(|all| seen.values(&all))
+            caught(|| run.collect_into(&mut values).map(drop))
         } else {
-            run.for_each_batch_partial(|batch| seen.values(&batch)).map(drop)
+            caught(|| run.for_each_batch(|batch| seen.values(&batch)).map(drop))
         };
-        let Err(partial) = outcome else { return };
-        seen.values(partial.finished());
-        match (partial.cause().item(), partial.cause()) {
-            (Some(item), amorsize::TryError::Item { error, .. }) => {
+        seen.values(&values);
+        match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(TryError::Item { item, error, .. })) => {
                 assert_eq!(error.0, item);
                 seen.failed.push(item);
             }
-            (Some(item), amorsize::TryError::Panic { .. }) => seen.panicked.push(item),
-            (_, cause) => assert!(cause.is_over_budget(), "{:?}", cause.run_error()),
+            Ok(Err(error)) => assert!(error.is_over_budget(), "{:?}", error.run_error()),
+            Err(payload) => seen.panicked.push(*payload.downcast_ref().unwrap()),
         }
-        run = partial.into_rest();
     }
 }
 
 fn collect(mut run: Run<'_, Collect>, collects: bool, seen: &mut Seen) {
     loop {
+        let mut values = Vec::new();
         let outcome = if collects {
-            run.collect_partial::<Vec<_>>().map(|all| {
-                let (values, failures) = all.into_parts();
-                seen.values(&values);
-                failures
-            })
+            caught(|| run.collect_into(&mut values))
         } else {
-            run.for_each_batch_partial(|batch| seen.values(&batch)).map(|outcome| outcome.into_parts().1)
+            caught(|| run.for_each_batch(|batch| seen.values(&batch)))
         };
-        match outcome {
-            Ok(failures) => return seen.failed.extend(failures.iter().map(amorsize::Failure::item)),
-            Err(mut partial) => {
-                seen.values(partial.finished());
-                seen.failed.extend(partial.take_failures().iter().map(amorsize::Failure::item));
-                match partial.cause().item().filter(|_| !partial.cause().is_over_budget()) {
-                    Some(item) => seen.panicked.push(item),
-                    None => assert!(partial.cause().is_over_budget()),
-                }
-                run = partial.into_rest();
+        seen.values(&values);
+        let over = match outcome {
+            Ok(Ok(outcome)) => return seen.failed.extend(outcome.failures().iter().map(Failure::index)),
+            Ok(Err(error)) => error,
+            Err(payload) => {
+                seen.panicked.push(*payload.downcast_ref().unwrap());
+                continue;
             }
+        };
+        assert!(over.is_over_budget());
+        // Some are taken out, and the others come with the outcome.
+        if seen.values.len().is_multiple_of(2) {
+            seen.failed.extend(run.take_failures().iter().map(Failure::index));
         }
     }
 }
@@ -137,10 +141,10 @@ fn what_is_skipped_stays_skipped_in_the_rest() {
     let token = amorsize::CancelToken::new();
     let texts = ["1", "two", "3", "four"];
     token.cancel();
-    let run = amorsize::process_in_batches(parse, texts).on_error(Skip).cancel_token(&token);
-    let partial = run.for_each_batch_partial(|_| ()).unwrap_err();
-    assert!(partial.cause().is_cancelled() && partial.failures().is_empty());
-    let rest = partial.into_rest().cancel_token(&amorsize::CancelToken::new());
+    let mut run = amorsize::process_in_batches(parse, texts).on_error(Skip).cancel_token(&token);
+    assert!(run.for_each_batch(|_| ()).unwrap_err().is_cancelled());
+    assert!(run.take_failures().is_empty());
+    let mut rest = run.cancel_token(&amorsize::CancelToken::new());
     let report = rest.for_each_batch(|batch| assert!(batch.iter().all(|&number| number % 2 == 1))).unwrap();
     assert_eq!((report.items(), report.failed()), (2, 2));
 }

@@ -1,10 +1,14 @@
 //! A run that ended early tells what its part did that is over: what was handed over, left out, and how long it took. Its rest's
 //! report is of the rest alone, and both together are of the whole.
 
+#[path = "common/caught.rs"]
+mod caught;
+
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Bytes, CancelToken, Report, process_in_batches};
+use amorsize::{Bytes, CancelToken, OnPanic, Report, process_in_batches};
+use caught::caught;
 
 const ITEMS: usize = 400;
 /// The item whose panic ends a run that doesn't go on without it.
@@ -53,35 +57,48 @@ fn what_was_skipped_before_the_end_is_told() {
         let (before, after) = (count(0..ENDS, fails), count(ENDS + 1..ITEMS, fails));
 
         let (mut taken, mut batches) = (0, 0);
-        let partial = run().for_each_batch_partial(|batch| {
+        let mut ended = run();
+        let sink = |batch: amorsize::Batch<usize>| {
             taken += batch.len();
             batches += 1;
-        });
-        let partial = partial.unwrap_err();
-        let report = partial.report();
+        };
+        assert!(caught(|| ended.for_each_batch(sink)).is_err());
+        let report = ended.report().unwrap();
         assert_eq!((report.items(), report.batches(), report.failed()), (taken, batches, before));
         assert_eq!((taken, report.panicked()), (ENDS - before, 0));
         assert_eq!(report.failures().len(), Report::MOST_FAILURES);
         assert_eq!(report.failures()[1].to_string(), "item 5 failed: 5 is bad");
         is_sound(report, begun);
-        let rest = partial.into_rest().for_each_batch(|_| ()).unwrap();
+        let rest = ended.for_each_batch(|_| ()).unwrap();
+        assert!(ended.report().is_none());
         assert_eq!((rest.items(), rest.failed()), (ITEMS - ENDS - 1 - after, after));
-        assert_eq!(rest.failures()[0].item(), ENDS + 3);
+        assert_eq!(rest.failures()[0].index(), ENDS + 3);
 
-        let partial = run().collect_partial::<Vec<_>>().unwrap_err();
-        let report = partial.report();
+        let (mut ended, mut finished) = (run(), Vec::new());
+        assert!(caught(|| ended.collect_into(&mut finished)).is_err());
+        let report = ended.report().unwrap();
         assert_eq!((report.items(), report.batches(), report.failed()), (ENDS - before, 0, before));
         assert_eq!(report.failures()[1].to_string(), "item 5 failed: 5 is bad");
-        assert_eq!(partial.finished().len(), report.items());
+        assert_eq!(finished.len(), report.items());
         is_sound(report, begun);
-        let rest = partial.into_rest().for_each_batch(|_| ()).unwrap();
+        let rest = ended.for_each_batch(|_| ()).unwrap();
         assert_eq!((rest.items(), rest.failed()), (ITEMS - ENDS - 1 - after, after));
+
+        // Of a `collect` that failed nothing is done: all that it finished is the next one's.
+        let mut ended = run();
+        assert!(caught(|| ended.collect::<Vec<_>>()).is_err());
+        let report = ended.report().unwrap();
+        assert_eq!((report.items(), report.batches(), report.failed()), (0, 0, 0));
+        is_sound(report, begun);
+        let rest = ended.for_each_batch(|_| ()).unwrap();
+        assert_eq!((rest.items(), rest.failed()), (ITEMS - 1 - before - after, before + after));
     }
 }
 
 #[test]
 fn panics_that_were_skipped_are_told_once() {
-    for (threads, on_panic) in [(1, "skip"), (2, "collect"), (3, "skip"), (1, "collect")] {
+    use OnPanic::{Collect, Skip};
+    for (threads, on_panic) in [(1, Skip), (2, Collect), (3, Skip), (1, Collect)] {
         let begun = Instant::now();
         let token = CancelToken::new();
         // The later items wait for the token, so that some are left when it is cancelled.
@@ -96,17 +113,17 @@ fn panics_that_were_skipped_are_told_once() {
         };
         let run = process_in_batches(call, 0..ITEMS).on_panic(on_panic).threads(threads).batch_size(7);
         let mut taken = 0;
-        let partial = run.cancel_token(&token).for_each_batch_partial(|batch| taken += batch.len());
-        let partial = partial.unwrap_err();
-        let report = partial.report().clone();
+        let mut run = run.cancel_token(&token);
+        assert!(run.for_each_batch(|batch| taken += batch.len()).unwrap_err().is_cancelled());
+        let report = run.report().unwrap().clone();
         // Those between the items that were handed over are in it; threads may have met more.
         assert!(report.panicked() >= taken / 5, "{report}");
         assert_eq!(report.items(), taken);
-        let kept = if on_panic == "skip" { report.panicked().min(16) } else { report.panicked() };
+        let kept = if on_panic == Skip { report.panicked().min(16) } else { report.panicked() };
         assert_eq!(report.panics().len(), kept);
-        assert_eq!(report.panics()[0].item(), 2);
+        assert_eq!(report.panics()[0].index(), 2);
         is_sound(&report, begun);
-        let rest = partial.into_rest().cancel_token(&CancelToken::new()).for_each_batch(|_| ()).unwrap();
+        let rest = run.cancel_token(&CancelToken::new()).for_each_batch(|_| ()).unwrap();
         assert_eq!(report.panicked() + rest.panicked(), count(0..ITEMS, |x| x % 5 == 2));
         assert_eq!(report.items() + rest.items(), count(0..ITEMS, |x| x % 5 != 2));
     }
@@ -122,11 +139,11 @@ fn a_collect_tells_of_panics_that_were_skipped() {
             }
             panicking(x)
         };
-        let run = process_in_batches(call, 0..).on_panic("collect").threads(threads).cancel_token(&token);
-        let Err(partial) = run.collect_partial::<Vec<_>>() else { panic!("the input has no end") };
-        assert!(partial.cause().is_cancelled());
-        let report = partial.report();
-        assert_eq!((report.items(), report.batches()), (partial.finished().len(), 0));
+        let run = process_in_batches(call, 0..).on_panic(OnPanic::Collect).threads(threads).cancel_token(&token);
+        let (mut run, mut finished) = (run, Vec::new());
+        assert!(run.collect_into(&mut finished).unwrap_err().is_cancelled());
+        let report = run.report().unwrap();
+        assert_eq!((report.items(), report.batches()), (finished.len(), 0));
         assert!(report.panicked() >= count(0..report.items(), |x| x % 5 == 2), "{report}");
         assert_eq!(report.panics().len(), report.panicked());
     }
@@ -136,67 +153,88 @@ fn a_collect_tells_of_panics_that_were_skipped() {
 fn each_other_policy_has_a_report_of_the_part() {
     for threads in 1..=3 {
         // The error that ends it is the cause, not a failure that was left out.
-        let run = || process_in_batches(failing, [0, 2, 3, 4, 5, 6]).on_error(Stop).threads(threads);
-        let partial = run().for_each_batch_partial(|_| ()).unwrap_err();
-        assert_eq!((partial.cause().item(), partial.report().items(), partial.report().failed()), (Some(4), 4, 0));
-        let partial = run().collect_partial::<Vec<_>>().unwrap_err();
-        assert_eq!((partial.cause().item(), partial.report().items(), partial.report().failed()), (Some(4), 4, 0));
+        let mut run = process_in_batches(failing, [0, 2, 3, 4, 5, 6]).on_error(Stop).threads(threads);
+        assert_eq!(run.for_each_batch(|_| ()).unwrap_err().item(), Some(4));
+        assert_eq!(run.report().map(|report| (report.items(), report.failed())), Some((4, 0)));
+        let mut run = process_in_batches(failing, [0, 2, 3, 4, 5, 6]).on_error(Stop).threads(threads);
+        assert_eq!(run.collect_into(&mut Vec::new()).unwrap_err().item(), Some(4));
+        assert_eq!(run.report().map(|report| (report.items(), report.failed())), Some((4, 0)));
 
         let before = count(0..ENDS, fails);
         let run = || process_in_batches(ending, 0..ITEMS).on_error(Collect).threads(threads);
-        let partial = run().for_each_batch_partial(|_| ()).unwrap_err();
-        assert_eq!((partial.report().items(), partial.report().failed()), (ENDS - before, before));
-        let partial = run().collect_partial::<Vec<_>>().unwrap_err();
-        assert_eq!((partial.report().items(), partial.report().failed()), (ENDS - before, before));
-        assert_eq!(partial.failures().len(), before);
+        let mut ended = run();
+        assert!(caught(|| ended.for_each_batch(|_| ())).is_err());
+        assert_eq!(ended.report().map(|report| (report.items(), report.failed())), Some((ENDS - before, before)));
+        let mut ended = run();
+        assert!(caught(|| ended.collect_into(&mut Vec::new())).is_err());
+        assert_eq!(ended.report().map(|report| (report.items(), report.failed())), Some((ENDS - before, before)));
+        assert_eq!(ended.take_failures().len(), before);
+        // They are told once.
+        let outcome = ended.for_each_batch(|_| ()).unwrap();
+        assert_eq!(outcome.failures().len(), count(ENDS + 1..ITEMS, fails));
 
         let run = || process_in_batches(ending, 0..ITEMS).threads(threads).batch_size(10);
-        let mut batches = 0;
-        let partial = run().for_each_batch_partial(|_| batches += 1).unwrap_err();
-        assert_eq!((partial.report().items(), partial.report().batches()), (ENDS, batches));
-        let partial = run().collect_partial::<Vec<_>>().unwrap_err();
-        assert_eq!((partial.report().items(), partial.report().batches()), (ENDS, 0));
-        assert!(partial.report().result_bytes() > Bytes::ZERO);
+        let (mut ended, mut batches) = (run(), 0);
+        assert!(caught(|| ended.for_each_batch(|_| batches += 1)).is_err());
+        assert_eq!(ended.report().map(|report| (report.items(), report.batches())), Some((ENDS, batches)));
+        let mut ended = run();
+        assert!(caught(|| ended.collect_into(&mut Vec::new())).is_err());
+        let report = ended.report().unwrap();
+        assert_eq!((report.items(), report.batches()), (ENDS, 0));
+        assert!(report.result_bytes() > Bytes::ZERO);
     }
 }
 
 #[test]
 fn a_run_that_never_began_did_nothing() {
-    let run = || process_in_batches(failing, 0..ITEMS).on_panic("nonsense");
-    let nothing = |report: &Report| {
+    let run = || process_in_batches(failing, 0..ITEMS).batch_size(0);
+    let nothing = |report: Option<&Report>| {
+        let report = report.unwrap();
         assert_eq!((report.items(), report.batches(), report.panicked(), report.failed()), (0, 0, 0, 0));
         assert_eq!(report.seconds(), 0.0);
     };
-    nothing(run().for_each_batch_partial(|_| ()).unwrap_err().report());
-    nothing(run().collect_partial::<Vec<_>>().unwrap_err().report());
-    nothing(run().on_error(Skip).for_each_batch_partial(|_| ()).unwrap_err().report());
-    nothing(run().on_error(Collect).collect_partial::<Vec<_>>().unwrap_err().report());
+    let mut each = run();
+    assert!(each.report().is_none());
+    assert!(each.for_each_batch(|_| ()).is_err());
+    nothing(each.report());
+    assert!(each.collect::<Vec<_>>().is_err());
+    nothing(each.report());
+    assert!(each.collect_into(&mut Vec::new()).is_err());
+    nothing(each.report());
+    let mut skip = run().on_error(Skip);
+    assert!(skip.for_each_batch(|_| ()).is_err());
+    nothing(skip.report());
+    let mut collect = run().on_error(Collect);
+    assert!(collect.collect::<Vec<_>>().is_err());
+    nothing(collect.report());
 }
 
 #[test]
 fn the_rest_keeps_what_ended_the_run_until_it_is_given_another() {
     let run = || process_in_batches(|x: usize| x, 0..ITEMS);
-    let past = run().deadline(Instant::now()).collect_partial::<Vec<_>>().unwrap_err();
-    let past = past.into_rest().collect_partial::<Vec<_>>().unwrap_err();
-    assert!(past.cause().is_timed_out() && past.finished().is_empty());
+    let mut past = run().deadline(Instant::now());
+    assert!(past.collect::<Vec<_>>().unwrap_err().is_timed_out());
+    let mut finished = Vec::new();
+    assert!(past.collect_into(&mut finished).unwrap_err().is_timed_out() && finished.is_empty());
     let long = Duration::from_secs(3600);
-    assert_eq!(past.into_rest().timeout(long).collect::<Vec<_>>().unwrap().len(), ITEMS);
+    assert_eq!(past.timeout(long).collect::<Vec<_>>().unwrap().len(), ITEMS);
 
     // A timeout is not counted anew.
-    let late = run().timeout(Duration::ZERO).for_each_batch_partial(|_| ()).unwrap_err();
-    let late = late.into_rest().for_each_batch_partial(|_| ()).unwrap_err();
-    assert!(late.cause().is_timed_out() && late.report().items() == 0);
-    assert_eq!(late.into_rest().deadline(Instant::now() + long).collect::<Vec<_>>().unwrap().len(), ITEMS);
+    let mut late = run().timeout(Duration::ZERO);
+    assert!(late.for_each_batch(|_| ()).unwrap_err().is_timed_out());
+    assert!(late.for_each_batch(|_| ()).unwrap_err().is_timed_out());
+    assert_eq!(late.report().unwrap().items(), 0);
+    assert_eq!(late.deadline(Instant::now() + long).collect::<Vec<_>>().unwrap().len(), ITEMS);
 
     let token = CancelToken::new();
     token.cancel();
-    let cancelled = run().cancel_token(&token).collect_partial::<Vec<_>>().unwrap_err();
-    let cancelled = cancelled.into_rest().collect_partial::<Vec<_>>().unwrap_err();
-    assert!(cancelled.cause().is_cancelled());
+    let mut cancelled = run().cancel_token(&token);
+    assert!(cancelled.collect::<Vec<_>>().unwrap_err().is_cancelled());
+    assert!(cancelled.collect::<Vec<_>>().unwrap_err().is_cancelled());
     // A later timeout doesn't replace the token.
-    let cancelled = cancelled.into_rest().timeout(long).collect_partial::<Vec<_>>().unwrap_err();
-    assert!(cancelled.cause().is_cancelled());
-    let rest = cancelled.into_rest().cancel_token(&CancelToken::new());
+    let mut cancelled = cancelled.timeout(long);
+    assert!(cancelled.collect::<Vec<_>>().unwrap_err().is_cancelled());
+    let mut rest = cancelled.cancel_token(&CancelToken::new());
     assert_eq!(rest.collect::<Vec<_>>().unwrap().len(), ITEMS);
 }
 

@@ -1,0 +1,542 @@
+//! What starts a run: each terminal once, whatever becomes of errors.
+//!
+//! A terminal that ends early leaves the run as it stands. What it had handed over is the caller's; all else that is finished is put
+//! back, and comes first from the next terminal.
+
+use super::Batched;
+use crate::bounds::{SinkError, SinkOutput};
+use crate::error::{Error, TryError};
+use crate::execute::buffer::Results;
+use crate::execute::line::{Collecting, FindEnd, Places};
+use crate::failure::{Ended, Failure};
+use crate::handover::HandedOver;
+use crate::iter::{IntoIter, Unordered};
+use crate::on_error::Stop;
+use crate::options::OnPanic;
+use crate::plan::Plan;
+use crate::policy::Policy;
+use crate::report::Report;
+use crate::run_core::Collect;
+use crate::sink::{Batch, Batches, Ending, Indices, parts};
+
+impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
+    /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
+    /// once per item.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take; when a token was cancelled or a deadline passed during the sample. A
+    /// `timeout` counts from here on. What was sampled stays in the run.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the function, of the input, or of a `heap_size`. The items that were taken before it stay in the run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100);
+    /// println!("{}", run.plan()?);
+    /// assert_eq!(run.collect::<Vec<_>>()?, (1..=100).collect::<Vec<_>>());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn plan(&mut self) -> Result<&Plan, Error> {
+        self.begin_part();
+        self.core.plan(&mut self.source, (self.as_function)(&self.shared))
+    }
+
+    /// The report of the last terminal, where that ended early: what was handed over, the items that were left out, by
+    /// [`Skip`](crate::on_error::Skip) or `on_panic`, time and memory. `None` before, and where it ended whole.
+    ///
+    /// Each terminal reports its own part of the run. Values that [`collect_into`](Self::collect_into) appended count as items, and
+    /// no batches. The item that ended the run is not among the failures and panics that it counts. Panics are counted in the part
+    /// in which they were met: threads can have met some of items that come later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{CancelToken, on_error::Skip, process_in_batches};
+    ///
+    /// let token = CancelToken::new();
+    /// let texts = ["1", "two", "3", "four", "5"];
+    /// let mut run = process_in_batches(str::parse::<u32>, texts).on_error(Skip).batch_size(1).cancel_token(&token);
+    /// let cancelled = run.for_each_batch(|batch| {
+    ///     if *batch == [3] {
+    ///         token.cancel();
+    ///     }
+    /// });
+    /// let told = run.report().expect("it was cancelled");
+    /// println!("{} done, {} failed in {} s: {}", told.items(), told.failed(), told.seconds(), cancelled.unwrap_err());
+    /// assert_eq!(told.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+    ///
+    /// // Each failure is in one of the two reports.
+    /// let (items, failed) = (told.items(), told.failed());
+    /// let rest = run.cancel_token(&CancelToken::new()).for_each_batch(|_| ())?;
+    /// assert_eq!((items + rest.items(), failed + rest.failed()), (3, 2));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.core.early_report()
+    }
+}
+
+impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
+    /// Runs everything and collects the values in input order; a `Vec` is filled in place.
+    ///
+    /// With [`Collect`](crate::on_error::Collect) the failures come with them, as an [`Outcome`](crate::Outcome).
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, when the results don't fit the memory budget, when the run was
+    /// cancelled or its deadline passed; with [`Stop`] the function's first error by input order, with the index of its item.
+    ///
+    /// Nothing that is finished is lost: it is given by the next terminal, be it [`collect_into`](Self::collect_into), `collect`
+    /// with more memory, or [`for_each_batch`](Self::for_each_batch).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let squares: Vec<u64> = process_in_batches(|x: u64| x * x, 0..4).collect()?;
+    /// assert_eq!(squares, [0, 1, 4, 9]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    ///
+    /// Results that don't fit go to a sink:
+    ///
+    /// ```
+    /// use amorsize::{batched, Bytes};
+    ///
+    /// #[batched(max_memory = "16MiB")]
+    /// fn render(seed: u8) -> Vec<u8> {
+    ///     vec![seed; 1 << 20]
+    /// }
+    ///
+    /// let mut bytes = 0;
+    /// let mut store = |image: Vec<u8>| bytes += image.len();
+    /// let mut run = render_batched(0..100);
+    /// match run.collect::<Vec<_>>() {
+    ///     Ok(images) => images.into_iter().for_each(&mut store),
+    ///     // No image is rendered twice.
+    ///     Err(_) => _ = run.for_each_batch(|batch| batch.into_iter().for_each(&mut store))?,
+    /// }
+    /// assert_eq!(Bytes::new(bytes as u64), Bytes::mib(100));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn collect<V: FromIterator<P::Value>>(&mut self) -> Result<P::Given<V>, P::Failed> {
+        self.collect_by::<P, V>()
+    }
+
+    /// Runs everything and appends the values to `values`, in input order.
+    ///
+    /// Where the run can't finish, the values before what ended it are in `values`, and the run goes on behind them when a terminal
+    /// is called again. An item that failed or panicked and so ended the run is not run again.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`collect`](Self::collect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut run = process_in_batches(|i: usize| vec![i; 10_000], 0..1000).max_memory("8MiB");
+    /// let mut finished = Vec::new();
+    /// assert!(run.collect_into(&mut finished).unwrap_err().is_over_budget());
+    /// let mut next = finished.len();
+    /// assert!((1..1000).contains(&next));
+    /// drop(finished); // Saved somewhere.
+    ///
+    /// // The rest goes batch by batch: no item is run twice, none is left out.
+    /// run.for_each_batch(|batch| {
+    ///     assert_eq!(batch.first_index(), next);
+    ///     next += batch.len();
+    /// })?;
+    /// assert_eq!(next, 1000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn collect_into(&mut self, values: &mut Vec<P::Value>) -> Result<P::Given<Report>, P::Failed> {
+        let (mut found, mut ended) = self.find_all::<P>();
+        let failed = self.cut::<P>(&mut found, &mut ended);
+        let items = found.results.len();
+        let mut new = self.values::<P>(found);
+        let count = new.len();
+        if values.capacity() == 0 {
+            *values = new;
+        } else {
+            values.append(&mut new);
+        }
+        let handed_over = HandedOver { items, ..HandedOver::default() };
+        if failed.is_none() && ended.is_none() {
+            return Ok(self.end::<P>(handed_over, count));
+        }
+        self.core.give_away(0, 0);
+        self.end_early::<P>(handed_over, count);
+        Err(why(failed, ended))
+    }
+
+    /// Runs everything and hands the values to `sink` batch by batch, in input order. Work goes on while a batch is with the
+    /// sink, as far as the budget allows.
+    ///
+    /// With [`Skip`](crate::on_error::Skip) the report tells how many items failed; with [`Collect`](crate::on_error::Collect) the
+    /// failures come with it, as an [`Outcome`](crate::Outcome).
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, when the run was cancelled or its deadline passed, or when an item
+    /// is too large; with [`Stop`] the function's first error by input order, with the index of its item. All values before it were
+    /// handed over, and the run goes on behind them when a terminal is called again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut total = 0;
+    /// let report = process_in_batches(|x: u64| vec![x; 1000], 0..100)
+    ///     .max_memory("1MiB")
+    ///     .for_each_batch(|batch| total += batch.iter().flatten().sum::<u64>())?;
+    /// assert_eq!((total, report.items()), (4_950_000, 100));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    ///
+    /// To go on after an error:
+    ///
+    /// ```
+    /// use amorsize::{on_error::Stop, process_in_batches};
+    ///
+    /// let mut sum = 0;
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "2", "three", "4"]).on_error(Stop);
+    /// let error = run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap_err();
+    /// assert_eq!((sum, error.item()), (3, Some(2)));
+    /// run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
+    /// assert_eq!(sum, 7);
+    /// ```
+    pub fn for_each_batch<O: SinkOutput, F: FnMut(Batch<P::Value>) -> O>(
+        &mut self,
+        mut sink: F,
+    ) -> Result<P::Given<Report>, P::Failed> {
+        let outcome = self.hand_over::<P>(&mut |batch| {
+            sink(batch);
+            true
+        });
+        outcome.map_err(|failed| failed.unwrap_or_else(|| unreachable!("this sink does not end the run")))
+    }
+
+    /// Runs everything and hands the values to `sink` batch by batch, until it returns an error.
+    ///
+    /// # Errors
+    ///
+    /// The sink's first error, as it is; or what [`for_each_batch`](Self::for_each_batch) fails with, converted into the
+    /// sink's error type: the first by input order, of both. When a terminal is called again, the run goes on behind the batch that
+    /// the sink had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io::{self, Write};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// fn write_all(mut out: impl Write) -> io::Result<()> {
+    ///     process_in_batches(|x: u32| format!("{x}\n"), 0..100).try_for_each_batch(|batch| {
+    ///         batch.iter().try_for_each(|line| out.write_all(line.as_bytes()))
+    ///     })?;
+    ///     Ok(())
+    /// }
+    ///
+    /// let mut out = Vec::new();
+    /// write_all(&mut out)?;
+    /// assert!(out.starts_with(b"0\n1\n2\n"));
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    pub fn try_for_each_batch<S: SinkError<P::Failed>, F: FnMut(Batch<P::Value>) -> Result<(), S>>(
+        &mut self,
+        mut sink: F,
+    ) -> Result<P::Given<Report>, S> {
+        let mut failure = None;
+        let outcome = self.hand_over::<P>(&mut |batch| {
+            failure = sink(batch).err();
+            failure.is_none()
+        });
+        outcome.map_err(|failed| match (failure, failed) {
+            // The sink had what comes before anything else that ended the run.
+            (Some(error), _) => error,
+            (None, Some(failed)) => S::of_run(failed),
+            (None, None) => unreachable!("the sink ends the run by an error"),
+        })
+    }
+
+    /// Runs the items when the values are asked for, and gives each as soon as it is there, with the index of its item.
+    ///
+    /// # Panics
+    ///
+    /// When an option was given a value that it does not take, unless the policy is [`Stop`], with which the error is the only item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut squares = [0; 100];
+    /// for (index, square) in process_in_batches(|x: usize| x * x, 0..100).unordered() {
+    ///     squares[index] = square;
+    /// }
+    /// assert_eq!(squares[9], 81);
+    /// ```
+    ///
+    /// With a policy for errors:
+    ///
+    /// ```
+    /// use amorsize::{on_error::Skip, process_in_batches};
+    ///
+    /// let mut numbers = [None; 3];
+    /// for (index, number) in process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip).unordered() {
+    ///     numbers[index] = Some(number);
+    /// }
+    /// assert_eq!(numbers, [Some(1), None, Some(3)]);
+    /// ```
+    pub fn unordered(mut self) -> Unordered<I, R, C, P> {
+        let started = self.start_unordered();
+        Unordered::new(self, started)
+    }
+
+    /// Takes out the failures that were gathered and that no terminal gave, in input order: with
+    /// [`Collect`](crate::on_error::Collect) alone, of a run that ended early.
+    ///
+    /// Without this call they come with the [`Outcome`](crate::Outcome) of the next terminal that ends whole.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use amorsize::{on_error::Collect, process_in_batches};
+    ///
+    /// let mut run = process_in_batches(str::parse::<u32>, ["one", "2", "3"]).on_error(Collect);
+    /// run.try_for_each_batch(|_| Err(io::Error::other("the disk is full"))).unwrap_err();
+    /// assert_eq!(run.take_failures()[0].index(), 0);
+    /// ```
+    #[must_use = "the failures are dropped"]
+    pub fn take_failures(&mut self) -> Vec<Failure<P::Error>> {
+        self.seen.take_failures::<P>()
+    }
+}
+
+impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C> {
+    /// Runs everything and collects the values of the function's results in input order, or gives its first error by input
+    /// order; nothing behind an error is started once it is known.
+    ///
+    /// # Errors
+    ///
+    /// The function's first error with the index of its item, or what [`collect`](Self::collect) fails with. The values before it are
+    /// given by the next terminal, as results, and so is what follows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+    ///     text.parse()
+    /// }
+    ///
+    /// let numbers: Vec<u32> = parse_batched(["1", "2", "3"]).try_collect()?;
+    /// assert_eq!(numbers, [1, 2, 3]);
+    /// # Ok::<(), amorsize::TryError<std::num::ParseIntError>>(())
+    /// ```
+    pub fn try_collect<V: FromIterator<T>>(&mut self) -> Result<V, TryError<E>> {
+        // A pipeline's stages count by it what fails.
+        let fails = std::mem::replace(&mut self.shared.fails, Stop::fails);
+        let outcome = self.collect_by::<Stop, V>();
+        self.shared.fails = fails;
+        outcome
+    }
+}
+
+/// Runs the items when the values are asked for, and gives them in input order.
+///
+/// # Panics
+///
+/// `into_iter` panics when an option was given a value that it does not take, because an iterator could not return the error; with
+/// the policy [`Stop`] the error is the only item.
+impl<I: IntoIterator, R, C, P: Policy<R>> IntoIterator for Batched<I, R, C, P> {
+    type Item = P::Item<P::Value>;
+    type IntoIter = IntoIter<I, R, C, P>;
+
+    fn into_iter(mut self) -> IntoIter<I, R, C, P> {
+        let started = self.start();
+        IntoIter::new(self, started)
+    }
+}
+
+/// Results that were collected, in input order.
+struct Found<R> {
+    results: Vec<R>,
+    places: Places,
+    bytes: u64,
+    /// The place of the failure that ended the run.
+    ended_at: Option<usize>,
+}
+
+impl<R> Found<R> {
+    fn indices(&mut self) -> Indices {
+        Indices::new(self.places.first, self.results.len(), std::mem::take(&mut self.places.jumps))
+    }
+}
+
+/// Why a terminal ended early. A panic goes on here.
+fn why<F: From<Error>>(failed: Option<F>, ended: Option<Ended>) -> F {
+    match (failed, ended) {
+        (Some(failed), _) => failed,
+        (None, Some(ended)) => ended.error_or_panic().into(),
+        (None, None) => unreachable!("something ended the run"),
+    }
+}
+
+impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
+    fn collect_by<Q: Policy<R>, V: FromIterator<Q::Value>>(&mut self) -> Result<Q::Given<V>, Q::Failed> {
+        let (mut found, mut ended) = self.find_all::<Q>();
+        let failed = self.cut::<Q>(&mut found, &mut ended);
+        if failed.is_some() || ended.is_some() {
+            let indices = found.indices();
+            self.put_back(parts(found.results, indices, found.bytes), 0);
+            self.end_early::<Q>(HandedOver::default(), 0);
+            return Err(why(failed, ended));
+        }
+        let items = found.results.len();
+        let values = self.values::<Q>(found);
+        let verbose = self.core.verbose();
+        verbose.end(items);
+        verbose.failed(items - values.len());
+        if Q::GATHERS {
+            let panics = self.core.take_panics();
+            self.seen.panicked.extend(panics);
+        }
+        self.core.end_part();
+        // A `Vec` takes over the allocation of what it is collected from.
+        Ok(Q::given(V::from_iter(values), &mut self.seen))
+    }
+
+    /// Runs into one collection. With what ended it comes what there is before.
+    fn find_all<Q: Policy<R>>(&mut self) -> (Found<R>, Option<Ended>) {
+        let nothing = Found { results: Vec::new(), places: Places::default(), bytes: 0, ended_at: None };
+        if let Err(error) = self.start() {
+            return (nothing, Some(error.into()));
+        }
+        let types = self.shared.types;
+        let find_end = |results: &Results| types.last_of(results, results.len()).iter().position(Q::fails);
+        let find_end: Option<FindEnd<'_>> = if Q::STOPS { Some(&find_end) } else { None };
+        let collect = Collect { collector: types.collector(), find_end, keeps_all: Q::GIVES_ALL };
+        let (all, ended) = self.core.collect(&mut self.source, (self.as_function)(&self.shared), collect);
+        let Some(Collecting { all, bytes, places, ended_at, .. }) = all else { return (nothing, ended) };
+        (Found { results: types.collected(all), places, bytes, ended_at }, ended)
+    }
+
+    /// Takes out the failure that ended the run, and puts back what is behind it.
+    fn cut<Q: Policy<R>>(&mut self, found: &mut Found<R>, ended: &mut Option<Ended>) -> Option<Q::Failed> {
+        let place = found.ended_at?;
+        let (behind, places) = (found.results.split_off(place + 1), found.places.split_off(place + 1));
+        let indices = Indices::new(places.first, behind.len(), places.jumps);
+        self.put_back(parts(behind, indices, 0), 1);
+        // It comes before whatever else ended the run.
+        self.delay(ended.take());
+        let failed = found.results.pop()?;
+        Q::fail(&mut self.seen, found.places.index(place), failed).err()
+    }
+
+    /// Lets what ended the run come when it goes on.
+    fn delay(&mut self, ended: Option<Ended>) {
+        match ended {
+            Some(Ended::Panic(item, payload)) => self.put_panic_back(item, payload),
+            Some(ended @ Ended::Unwound(_)) => drop(ended.error_or_panic()),
+            // The same will be found again.
+            Some(Ended::Error(_)) | None => {}
+        }
+    }
+
+    /// The values of results that are the caller's from now on.
+    fn values<Q: Policy<R>>(&mut self, mut found: Found<R>) -> Vec<Q::Value> {
+        self.core.release(found.results.len(), found.bytes);
+        let indices = found.indices();
+        let seen = &mut self.seen;
+        match Q::whole(found.results) {
+            Ok(values) => values,
+            Err(results) => {
+                let value = |(result, index)| {
+                    if Q::fails(&result) {
+                        // A failure that ends the run was taken out before.
+                        let _ = Q::fail(seen, index, result);
+                        return None;
+                    }
+                    Q::split(result).ok()
+                };
+                results.into_iter().zip(indices).filter_map(value).collect()
+            }
+        }
+    }
+
+    /// Hands batches to `sink` until it says that it wants no more, which is an error without a text.
+    fn hand_over<Q: Policy<R>>(
+        &mut self,
+        sink: &mut dyn FnMut(Batch<Q::Value>) -> bool,
+    ) -> Result<Q::Given<Report>, Option<Q::Failed>> {
+        if let Err(error) = self.start() {
+            self.end_early::<Q>(HandedOver::default(), 0);
+            return Err(Some(error.into()));
+        }
+        let types = self.shared.types;
+        let mut outlet = Batches::<_, _, Q>::new(types, self.core.handover(), &mut self.seen, sink);
+        let mut ended = self.core.drive(&mut self.source, (self.as_function)(&self.shared), &mut outlet).err();
+        let Ending { handed_over, stopped, failed, panic, left, gone } = outlet.finish();
+        let values = handed_over.items;
+        let items = values + self.seen.failures.count();
+        let handed_over = HandedOver { items, ..handed_over };
+        if !stopped && ended.is_none() {
+            return Ok(self.end::<Q>(handed_over, values));
+        }
+        self.put_back(left, gone);
+        self.end_early::<Q>(handed_over, values);
+        if stopped {
+            self.delay(ended.take());
+        }
+        if let Some(payload) = panic {
+            std::panic::resume_unwind(payload);
+        }
+        if stopped && failed.is_none() { Err(None) } else { Err(Some(why(failed, ended))) }
+    }
+
+    /// What a terminal with a report gives that ended whole.
+    fn end<Q: Policy<R>>(&mut self, handed_over: HandedOver, values: usize) -> Q::Given<Report> {
+        let items = handed_over.items;
+        let report = self.core.report(handed_over, self.shared.retries());
+        self.core.verbose().failed(items - values);
+        let report = self.told::<Q>(report, values);
+        self.core.end_part();
+        Q::given(report, &mut self.seen)
+    }
+
+    /// Notes what a terminal did that ended early.
+    #[cold]
+    fn end_early<Q: Policy<R>>(&mut self, handed_over: HandedOver, values: usize) {
+        let report = self.core.report_of_part(handed_over, self.shared.retries());
+        let report = self.told::<Q>(report, values);
+        self.core.end_part_early(report);
+    }
+
+    /// A report with the failures of its part. Panics that are gathered are taken out of it.
+    fn told<Q: Policy<R>>(&mut self, report: Report, values: usize) -> Report {
+        let mut report = report.of_values(values, std::mem::take(&mut self.seen.failures));
+        if Q::GATHERS && self.core.options().panics() == OnPanic::Collect {
+            self.seen.panicked.extend(report.take_panics());
+        }
+        report
+    }
+}
