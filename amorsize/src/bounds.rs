@@ -12,7 +12,7 @@ use crate::memory::measure::Measure;
 use crate::on_error::{Policy, Stop};
 use crate::options::{MaxMemory, OnPanic, Oversize};
 pub use crate::options::{MaxMemoryValue, OnPanicValue, OversizeValue};
-pub use crate::policy::Seen;
+pub use crate::policy::{Absent, Seen};
 use crate::retry::Retry;
 pub use crate::retry::RetryValue;
 pub use crate::then::{Follows, Joins, Pipes, StageError, StageOfItemsAlone};

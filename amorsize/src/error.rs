@@ -136,6 +136,10 @@ impl Error {
         Self { kind: Box::new(kind) }
     }
 
+    fn of_panic(item: usize, panic: &Panicked) -> Self {
+        Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
+    }
+
     /// The case and its numbers.
     ///
     /// # Examples
@@ -484,6 +488,34 @@ impl<E> TryError<E> {
         }
     }
 
+    /// The function's own error, or one that `of_run` makes of the run's: for callers whose error type is the function's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn read(path: &str) -> io::Result<String> {
+    ///     std::fs::read_to_string(path)
+    /// }
+    ///
+    /// fn read_all(paths: &[&'static str]) -> io::Result<Vec<String>> {
+    ///     read_batched(paths.iter().copied()).try_collect().map_err(|error| error.into_error(io::Error::other))
+    /// }
+    /// assert_eq!(read_all(&["/no/such/file"]).unwrap_err().kind(), io::ErrorKind::NotFound);
+    /// ```
+    #[must_use]
+    pub fn into_error(self, of_run: impl FnOnce(Error) -> E) -> E {
+        match self {
+            Self::Item { error, .. } => error,
+            Self::Run(error) => of_run(error),
+            Self::Panic { item, panic } => of_run(Error::of_panic(item, &panic)),
+        }
+    }
+
     /// The function's own error, or `None` where the run itself failed.
     ///
     /// # Examples
@@ -507,9 +539,7 @@ impl From<TryError<Infallible>> for Error {
     fn from(error: TryError<Infallible>) -> Self {
         match error {
             TryError::Run(error) => error,
-            TryError::Panic { item, panic } => {
-                Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
-            }
+            TryError::Panic { item, panic } => Self::of_panic(item, &panic),
             TryError::Item { error, .. } => match error {},
         }
     }

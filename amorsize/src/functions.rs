@@ -35,6 +35,47 @@ where
     Batched::new(items, function, kernel, Slices::none(), (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
+/// Runs of whatever iterates: `items.batched(function)` is [`process_in_batches(function, items)`](process_in_batches).
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::IntoBatched;
+///
+/// let texts = ["to be", "or not"];
+/// let words: Vec<usize> = texts.iter().map(|text| text.split(' ')).batched(Iterator::count).collect()?;
+/// assert_eq!(words, [2, 2]);
+///
+/// // Items that are changed in place are borrowed mutably.
+/// let mut numbers = [1, 2, 3];
+/// numbers.iter_mut().batched(|x: &mut u32| *x *= 10).for_each_batch(|_| ())?;
+/// assert_eq!(numbers, [10, 20, 30]);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+pub trait IntoBatched: IntoIterator + Sized {
+    /// A run of `function` over these items.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::IntoBatched;
+    ///
+    /// let cubes: Vec<u64> = (0..4).batched(|x: u64| x.pow(3)).max_memory("64MiB").collect()?;
+    /// assert_eq!(cubes, [0, 1, 8, 27]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    fn batched<R, F>(self, function: F) -> Batched<Self, R, F>
+    where
+        Self::Item: Send,
+        R: Send,
+        F: Fn(Self::Item) -> R + Sync,
+    {
+        process_in_batches(function, self)
+    }
+}
+
+impl<I: IntoIterator> IntoBatched for I {}
+
 /// A run of `function` over an input that can fail itself, such as the lines of a file: an `Err` among the items is not given to
 /// the function, but becomes the error of that item. From there it is treated like the function's own errors.
 ///

@@ -63,7 +63,9 @@ pub use bottleneck::Bottleneck;
 pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
-pub use functions::{estimate_safe_batch_size, execute, optimize, process_in_batches, try_process_in_batches};
+pub use functions::{
+    IntoBatched, estimate_safe_batch_size, execute, optimize, process_in_batches, try_process_in_batches,
+};
 #[doc(inline)]
 pub use guide::when_things_go_wrong;
 pub use iter::{IntoIter, Unordered};

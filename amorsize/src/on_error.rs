@@ -98,4 +98,21 @@ policies! {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     Collect
+    /// `None` is left out, of a function that returns an `Option`: what [`flatten`](crate::Batched::flatten) sets. Nobody counts
+    /// it as a failure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::Flatten;
+    /// use amorsize::{Batched, process_in_batches};
+    ///
+    /// type Digits = Batched<std::str::Chars<'static>, Option<u32>, fn(char) -> Option<u32>, Flatten>;
+    ///
+    /// let digit: fn(char) -> Option<u32> = |letter| letter.to_digit(10);
+    /// let mut digits: Digits = process_in_batches(digit, "a1b2".chars()).flatten();
+    /// assert_eq!(digits.collect::<Vec<_>>()?, [1, 2]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    Flatten
 }

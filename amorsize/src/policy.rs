@@ -3,7 +3,7 @@
 use crate::bounds::ToldAsText;
 use crate::error::{Error, TryError};
 use crate::failure::{Cause, Failure};
-use crate::on_error::{Collect, Each, Skip, Stop};
+use crate::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::outcome::{Failures, Outcome};
 use std::convert::Infallible;
 
@@ -15,6 +15,7 @@ impl Sealed for Each {}
 impl Sealed for Stop {}
 impl Sealed for Skip {}
 impl Sealed for Collect {}
+impl Sealed for Flatten {}
 
 /// A policy for errors: [`Each`], [`Stop`], [`Skip`] or [`Collect`]. It says which of a function's results `R` are failures, and
 /// what becomes of them.
@@ -181,6 +182,48 @@ impl<R> Policy<R> for Each {
     }
 
     fn failed_item<V>(_: &mut Seen<R>, _: usize, _: R) -> Option<V> {
+        None
+    }
+}
+
+/// Why an item has no value whose function returned `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absent;
+
+impl<T> Policy<Option<T>> for Flatten {
+    type Value = T;
+    type Error = Absent;
+    type Failed = Error;
+    type Given<V> = V;
+    type Item<V> = V;
+
+    #[inline]
+    fn fails(result: &Option<T>) -> bool {
+        result.is_none()
+    }
+
+    #[inline]
+    fn split(result: Option<T>) -> Result<T, Absent> {
+        result.ok_or(Absent)
+    }
+
+    fn unsplit(values: Vec<T>) -> Vec<Option<T>> {
+        values.into_iter().map(Some).collect()
+    }
+
+    fn fail(_: &mut Seen<Option<T>>, _: usize, _: Option<T>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn given<V>(value: V, _: &mut Seen<Option<T>>) -> V {
+        value
+    }
+
+    fn value_item<V>(value: V) -> V {
+        value
+    }
+
+    fn failed_item<V>(_: &mut Seen<Option<T>>, _: usize, _: Option<T>) -> Option<V> {
         None
     }
 }

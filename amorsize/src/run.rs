@@ -94,6 +94,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
                 retrying: None,
                 // Until a policy is set, an error is a result like any other.
                 fails: |_| false,
+                weigh: None,
             },
             as_function: as_function::<I::Item, R, C>,
             core: Core::new(options, [size_of::<I::Item>(), size_of::<R>()], measure.1.by, Unasked::of(&measure)),

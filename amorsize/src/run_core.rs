@@ -195,6 +195,13 @@ impl Core {
         }
     }
 
+    /// Notes that what a result owns can be told.
+    pub(crate) fn know_results(&mut self) {
+        if !self.tools.tracks {
+            self.engine.know_results();
+        }
+    }
+
     /// What of it goes into another run that this one is to be a part of.
     pub(crate) fn into_parts(self) -> CoreParts {
         let Self { engine, tools, stages, callback, .. } = self;

@@ -113,6 +113,11 @@ impl<R> Batch<R> {
         Indices::new(self.first_index, self.results.len(), self.jumps.clone())
     }
 
+    /// Takes the results out, and leaves the buffer to be filled again.
+    pub(crate) fn drain(&mut self) -> std::vec::Drain<'_, R> {
+        self.results.drain(..)
+    }
+
     /// The results as a `Vec`, without a copy.
     ///
     /// # Examples

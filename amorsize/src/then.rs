@@ -12,8 +12,8 @@ use crate::execute::buffer::{RawChunk, Types};
 use crate::execute::chunk::{Body, Shared, Stages};
 use crate::execute::stages::{Clock, Part, Scratch};
 use crate::memory::measure::{Heap, Measure};
-use crate::on_error::{Collect, Each, Skip, Stop};
-use crate::policy::{Policy, Sealed};
+use crate::on_error::{Collect, Each, Flatten, Skip, Stop};
+use crate::policy::{Absent, Policy, Sealed};
 use crate::run::Batched;
 use crate::run_core::Parts;
 use crate::stage::StageCounts;
@@ -206,6 +206,31 @@ impl<Q: Sealed> Follows<Each> for Q {}
 
 policies!(Stop, Skip: ToldAsText, Collect);
 
+impl<T, N> Joins<Option<T>, N, Each> for Flatten {
+    type Output = Option<N>;
+    type Policy = Self;
+    type Failure = Absent;
+
+    #[inline]
+    fn join(result: Result<N, Absent>) -> Option<N> {
+        result.ok()
+    }
+}
+
+impl<T, N> Joins<Option<T>, Option<N>, Flatten> for Flatten {
+    type Output = Option<N>;
+    type Policy = Self;
+    type Failure = Absent;
+
+    #[inline]
+    fn join(result: Result<Option<N>, Absent>) -> Option<N> {
+        result.ok().flatten()
+    }
+}
+
+impl Follows<Flatten> for Flatten {}
+impl Follows<Flatten> for Each {}
+
 /// What an error `E` of a stage can become in a pipeline: what the next stage's error is made of it, as by `?`.
 #[diagnostic::on_unimplemented(
     message = "the error `{E}` of the stages before can't become `{Self}`, the error of the next stage",
@@ -258,7 +283,8 @@ where
     let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });
     let count = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
     let context = Then { before: before.shared, next: next.shared, counts, stages: count };
-    let shared = Shared { context, body, measure, types: Types::new(), retrying: None, fails: P::Policy::fails };
+    let shared =
+        Shared { context, body, measure, types: Types::new(), retrying: None, fails: P::Policy::fails, weigh: None };
     Parts { shared, core, has_begun: false }
 }
 

@@ -52,7 +52,12 @@ pub(crate) struct Shared<T, R, C> {
     pub(crate) retrying: Option<Retrying<T, R, C>>,
     /// Whether a result is an error of which a policy decides; set with the policy.
     pub(crate) fails: fn(&R) -> bool,
+    /// Tells the bytes that a result owns, where the run was told how.
+    pub(crate) weigh: Option<Weigh<R>>,
 }
+
+/// Tells the bytes that a result owns beside its own size.
+pub(crate) type Weigh<R> = Box<dyn Fn(&R) -> usize + Send + Sync>;
 
 /// What is run for each item.
 pub(crate) enum Body<T, R, C> {
@@ -141,10 +146,11 @@ impl<T, R, C> Shared<T, R, C> {
 
     /// Whether a type says what it owns of what is returned to the run, in stages too.
     pub(crate) fn measures(&self) -> bool {
-        match &self.body {
-            Body::Function(_) => self.measure.1.heap.is_some(),
-            Body::Stages(stages) => stages.measures,
-        }
+        self.weigh.is_some()
+            || match &self.body {
+                Body::Function(_) => self.measure.1.heap.is_some(),
+                Body::Stages(stages) => stages.measures,
+            }
     }
 
     /// Makes what a chunk needs beside its items and results, where it has not got it.
@@ -176,6 +182,10 @@ impl<T, R, C> Shared<T, R, C> {
     /// What the last `count` results own, which were the last call's.
     #[inline]
     pub(crate) fn heap_of_last(&self, chunk: &RawChunk, count: usize) -> Heap {
+        if let Some(weigh) = &self.weigh {
+            let heap = Heap::of(self.types.last_results_of(chunk, count), weigh);
+            return Heap { working: chunk.measured.working, ..heap };
+        }
         match self.measure.1.heap {
             Some(heap) => heap(self.types.last_results_of(chunk, count)),
             // Nothing of a function's, and what a pipeline measured itself.

@@ -368,6 +368,7 @@ impl Scene {
                 types: Types::new(),
                 retrying: None,
                 fails: |_| false,
+                weigh: None,
             },
             interrupts: [interrupts, Interrupts::default()],
             span: RunSpan::default(),

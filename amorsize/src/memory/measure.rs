@@ -156,7 +156,7 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
-    fn of<T>(values: &[T], heap: impl Fn(&T) -> usize) -> Self {
+    pub(crate) fn of<T>(values: &[T], heap: impl Fn(&T) -> usize) -> Self {
         let believed = |value| (heap(value) as u64).min(MOST_HEAP);
         values.iter().map(believed).fold(Self::default(), |all, bytes| Self {
             sum: all.sum.saturating_add(bytes),

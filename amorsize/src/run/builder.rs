@@ -6,6 +6,7 @@ use super::Batched;
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::CancelToken;
 use crate::execute::chunk::Retrying;
+use crate::on_error::Flatten;
 use crate::options::{MaxMemory, OnPanic, Oversize};
 use crate::policy::Policy;
 use crate::progress::Progress;
@@ -312,6 +313,33 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Q::join(self, next(Stage::new()))
     }
 
+    /// Sets how many bytes a result owns beside its own size, for types that can't be asked: those of other crates, and all results
+    /// of a closure.
+    ///
+    /// Without it they are told by the process's resident memory, which other threads of the program change too. With
+    /// [`Tracking`](crate::Tracking) as the program's allocator it is not needed. It is called on the thread that made the result,
+    /// once for each, and so should be cheap.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{MeasuredBy, process_in_batches};
+    ///
+    /// // Stands for a type of another crate.
+    /// struct Raster(Vec<f32>);
+    ///
+    /// let mut run = process_in_batches(|size: usize| Raster(vec![0.5; size]), [1000; 50])
+    ///     .weigh(|raster| raster.0.len() * size_of::<f32>());
+    /// assert_eq!(run.plan()?.measured_by(), MeasuredBy::DeepSize);
+    /// # assert_eq!(run.for_each(|raster| assert_eq!(raster.0[0], 0.5))?.items(), 50);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn weigh<W: Fn(&R) -> usize + Send + Sync + 'static>(mut self, weigh: W) -> Self {
+        self.shared.weigh = Some(Box::new(weigh));
+        self.core.know_results();
+        self
+    }
+
     /// Sets whether the run prints its plan and its batches to stderr.
     ///
     /// # Examples
@@ -354,6 +382,28 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub fn progress<F: FnMut(&Progress) + Send + 'static>(mut self, callback: F) -> Self {
         self.core.set_progress(Box::new(callback));
         self
+    }
+}
+
+impl<I: IntoIterator, T, C> Batched<I, Option<T>, C> {
+    /// Leaves out each item whose function returns `None`, and has the terminals give what is in the others' `Some`. It is what
+    /// `filter_map` is to a plain iterator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn even_half(x: u32) -> Option<u32> {
+    ///     x.is_multiple_of(2).then_some(x / 2)
+    /// }
+    ///
+    /// assert_eq!(even_half_batched(0..7).flatten().collect::<Vec<_>>()?, [0, 1, 2, 3]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn flatten(self) -> Batched<I, Option<T>, C, Flatten> {
+        self.with_policy(Flatten::fails)
     }
 }
 

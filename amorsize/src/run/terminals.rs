@@ -173,7 +173,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         let handed_over = HandedOver { items, ..HandedOver::default() };
         if failed.is_none() && ended.is_none() {
-            return Ok(self.end::<P>(handed_over, count));
+            let report = self.end::<P>(handed_over, count);
+            return Ok(P::given(report, &mut self.seen));
         }
         self.core.give_away(0, 0);
         self.end_early::<P>(handed_over, count);
@@ -221,11 +222,85 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         &mut self,
         mut sink: F,
     ) -> Result<P::Given<Report>, P::Failed> {
-        let outcome = self.hand_over::<P>(&mut |batch| {
-            sink(batch);
-            true
-        });
-        outcome.map_err(|failed| failed.unwrap_or_else(|| unreachable!("this sink does not end the run")))
+        let report = self.hand_over_all::<P>(&mut |batch| _ = sink(batch))?;
+        Ok(P::given(report, &mut self.seen))
+    }
+
+    /// Runs everything and calls `sink` with each value, in input order.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`for_each_batch`](Self::for_each_batch), and so is what happens then.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `sink` reaches the caller. A run that goes on after it does so behind the batch of which the value was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut counts = BTreeMap::new();
+    /// process_in_batches(str::len, ["to", "be", "or", "not"]).for_each(|length| *counts.entry(length).or_insert(0) += 1)?;
+    /// assert_eq!(counts, BTreeMap::from([(2, 3), (3, 1)]));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn for_each<F: FnMut(P::Value)>(&mut self, mut sink: F) -> Result<P::Given<Report>, P::Failed> {
+        self.for_each_batch(|mut batch| batch.drain().for_each(&mut sink))
+    }
+
+    /// Folds the values into one, in input order, on the calling thread: none of them is held longer than that takes.
+    ///
+    /// Work that can be done by threads belongs into the function; where folding is most of the work, let the function fold many
+    /// items, such as a chunk of a slice.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`for_each_batch`](Self::for_each_batch). The value of the fold is lost then: to keep it, fold into a variable by
+    /// [`for_each`](Self::for_each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let longest = process_in_batches(|n: usize| "ab".repeat(n), 0..100).fold(0, |most, text| most.max(text.len()))?;
+    /// assert_eq!(longest, 198);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn fold<A, F: FnMut(A, P::Value) -> A>(&mut self, init: A, mut fold: F) -> Result<P::Given<A>, P::Failed> {
+        let mut folded = Some(init);
+        self.hand_over_all::<P>(&mut |mut batch| folded = folded.take().map(|all| batch.drain().fold(all, &mut fold)))?;
+        let folded = folded.unwrap_or_else(|| unreachable!("a fold that panics ends the run"));
+        Ok(P::given(folded, &mut self.seen))
+    }
+
+    /// Joins the values to one, in input order, on the calling thread; `None` where there are none.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`fold`](Self::fold).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let sum = process_in_batches(|x: u64| x * x, 1..=10).reduce(|a, b| a + b)?;
+    /// assert_eq!(sum, Some(385));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn reduce<F>(&mut self, mut join: F) -> Result<P::Given<Option<P::Value>>, P::Failed>
+    where
+        F: FnMut(P::Value, P::Value) -> P::Value,
+    {
+        self.fold(None, |all, value| match all {
+            Some(all) => Some(join(all, value)),
+            None => Some(value),
+        })
     }
 
     /// Runs everything and hands the values to `sink` batch by batch, until it returns an error.
@@ -265,12 +340,13 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             failure = sink(batch).err();
             failure.is_none()
         });
-        outcome.map_err(|failed| match (failure, failed) {
+        match (outcome, failure) {
+            (Ok(report), _) => Ok(P::given(report, &mut self.seen)),
             // The sink had what comes before anything else that ended the run.
-            (Some(error), _) => error,
-            (None, Some(failed)) => S::of_run(failed),
-            (None, None) => unreachable!("the sink ends the run by an error"),
-        })
+            (Err(_), Some(error)) => Err(error),
+            (Err(Some(failed)), None) => Err(S::of_run(failed)),
+            (Err(None), None) => unreachable!("the sink ends the run by an error"),
+        }
     }
 
     /// Runs the items when the values are asked for, and gives each as soon as it is there, with the index of its item.
@@ -415,7 +491,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let values = self.values::<Q>(found);
         let verbose = self.core.verbose();
         verbose.end(items);
-        verbose.failed(items - values.len());
+        verbose.failed(self.seen.failures.count());
         if Q::GATHERS {
             let panics = self.core.take_panics();
             self.seen.panicked.extend(panics);
@@ -483,11 +559,20 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
     }
 
+    /// Hands all batches to `sink`.
+    fn hand_over_all<Q: Policy<R>>(&mut self, sink: &mut dyn FnMut(Batch<Q::Value>)) -> Result<Report, Q::Failed> {
+        let outcome = self.hand_over::<Q>(&mut |batch| {
+            sink(batch);
+            true
+        });
+        outcome.map_err(|failed| failed.unwrap_or_else(|| unreachable!("this sink does not end the run")))
+    }
+
     /// Hands batches to `sink` until it says that it wants no more, which is an error without a text.
     fn hand_over<Q: Policy<R>>(
         &mut self,
         sink: &mut dyn FnMut(Batch<Q::Value>) -> bool,
-    ) -> Result<Q::Given<Report>, Option<Q::Failed>> {
+    ) -> Result<Report, Option<Q::Failed>> {
         if let Err(error) = self.start() {
             self.end_early::<Q>(HandedOver::default(), 0);
             return Err(Some(error.into()));
@@ -513,14 +598,13 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         if stopped && failed.is_none() { Err(None) } else { Err(Some(why(failed, ended))) }
     }
 
-    /// What a terminal with a report gives that ended whole.
-    fn end<Q: Policy<R>>(&mut self, handed_over: HandedOver, values: usize) -> Q::Given<Report> {
+    /// The report of a terminal that ended whole.
+    fn end<Q: Policy<R>>(&mut self, handed_over: HandedOver, values: usize) -> Report {
         let items = handed_over.items;
         let report = self.core.report(handed_over, self.shared.retries());
         self.core.verbose().failed(items - values);
-        let report = self.told::<Q>(report, values);
         self.core.end_part();
-        Q::given(report, &mut self.seen)
+        self.told::<Q>(report, values)
     }
 
     /// Notes what a terminal did that ended early.
