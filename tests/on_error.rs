@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use amorsize::on_error::{Collect, Each, Policy, Skip, Stop};
 use amorsize::{
-    Batched, Bytes, Cause, Failure, IntoIter, Outcome, Report, TryError, batched, process_in_batches,
-    try_process_in_batches,
+    Batched, Bytes, Cause, Failure, IntoIter, Outcome, Report, TryError, batched, process_fallible_in_batches,
+    process_in_batches,
 };
 use proptest::prelude::*;
 
@@ -121,7 +121,7 @@ fn generic_functions_and_methods() {
 
 macro_rules! fallible {
     ($name:ident, $policy:literal, $output:ty, $flag:expr) => {
-        #[batched(on_error = $policy, try_input = $flag)]
+        #[batched(on_error = $policy, fallible_input = $flag)]
         fn $name(x: u32) -> $output {
             x.checked_sub(1).ok_or_else(|| "zero".into())
         }
@@ -288,7 +288,7 @@ fn a_panic_goes_on_with_each_policy() {
 
 // ---- inputs that fail ----
 
-#[batched(try_input, on_error = "stop")]
+#[batched(fallible_input, on_error = "stop")]
 fn words(line: String) -> io::Result<usize> {
     if line.is_empty() { Err(io::Error::other("an empty line")) } else { Ok(line.split(' ').count()) }
 }
@@ -333,7 +333,7 @@ fn an_input_may_fail_at_any_place() {
                 if x == 700 { Err(Mine::Own(x)) } else { Ok(x) }
             };
             let items = || (0..1_000).map(move |i| if i == at { Err("lost") } else { Ok(i) });
-            let run = || try_process_in_batches(call, items()).threads(threads);
+            let run = || process_fallible_in_batches(call, items()).threads(threads);
             let first = if at < 700 { Mine::Input("lost") } else { Mine::Own(700) };
             let error = run().on_error(Stop).collect::<Vec<_>>().unwrap_err();
             assert_eq!((error.item(), error.into_item_error()), (Some(at.min(700)), Some(first)));
@@ -356,7 +356,7 @@ struct Texts {
 }
 
 impl Texts {
-    #[batched(try_input, on_error = "collect")]
+    #[batched(fallible_input, on_error = "collect")]
     fn parse<'a>(
         &self,
         text: &'a str,
@@ -367,7 +367,7 @@ impl Texts {
     }
 }
 
-#[batched(try_input)]
+#[batched(fallible_input)]
 fn first_of<T: Clone, E>(items: &[T]) -> Result<T, E>
 where
     E: From<&'static str>,
@@ -375,7 +375,7 @@ where
     items.first().cloned().ok_or_else(|| E::from("empty"))
 }
 
-#[batched(try_input, on_error = "skip")]
+#[batched(fallible_input, on_error = "skip")]
 fn letters(text: &'static str) -> Result<impl Iterator<Item = char> + Send, String> {
     if text.is_empty() { Err("empty".into()) } else { Ok(text.chars()) }
 }
@@ -400,7 +400,7 @@ fn each_kind_of_function_takes_inputs_that_fail() {
 
 #[test]
 fn items_that_can_fail_are_still_counted() {
-    #[batched(try_input)]
+    #[batched(fallible_input)]
     fn len(text: String) -> Result<String, io::Error> {
         Ok(text)
     }
@@ -490,7 +490,7 @@ fn run<P: Policy<Result<Counted, Counted>>>(case: &Case, policy: P) -> Counting<
         let item = Counted::new(i);
         if case.input_fails.contains(&i) { Err(item) } else { Ok(item) }
     }));
-    let mut run = try_process_in_batches(call, items).threads(case.threads).on_error(policy);
+    let mut run = process_fallible_in_batches(call, items).threads(case.threads).on_error(policy);
     if let Some(batch_size) = case.batch_size {
         run = run.batch_size(batch_size);
     }

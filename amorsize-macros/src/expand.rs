@@ -144,7 +144,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     let receiver = function.receiver.iter().map(|_| quote!(self));
     let shared = function.shared.iter().map(|Shared { name, .. }| name.to_token_stream());
     let shared = receiver.chain(shared);
-    let (new, retrying) = if options.try_input { ("try_new", "try_retrying") } else { ("new", "retrying") };
+    let (new, retrying) = if options.fallible_input { ("try_new", "try_retrying") } else { ("new", "retrying") };
     let new = Ident::new(&format!("{new}{}", shared_types.len()), Span::call_site());
     let retrying = Ident::new(retrying, Span::call_site());
     let (plain_item, input_error) = (&function.item, function.input_error.iter());
@@ -217,7 +217,7 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
         checks.push(check(&item, "RetryItem"));
     }
     // An output that is no `Result` is asked for one once, whatever needs it.
-    let asks_for_result = match (&options.on_error, options.try_input, &options.retry) {
+    let asks_for_result = match (&options.on_error, options.fallible_input, &options.retry) {
         (Some(_), ..) => Some("OnErrorOutput"),
         (None, true, _) => Some("TryInputOutput"),
         (None, false, Some(_)) => Some("RetryOutput"),

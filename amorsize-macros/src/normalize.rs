@@ -116,7 +116,7 @@ impl<'f> Normalized<'f> {
         }
         let at_name = spans::here(spans::before(sig.ident.span()));
         let items_type = names.type_parameter("Items", at_name);
-        let input_error = options.try_input.then(|| names.type_parameter("InputError", at_name));
+        let input_error = options.fallible_input.then(|| names.type_parameter("InputError", at_name));
         Self {
             function,
             wrapper,

@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// The name of the runtime's type that says what becomes of errors.
     pub(crate) on_error: Option<&'static str>,
     /// Whether the items are `Result`s.
-    pub(crate) try_input: bool,
+    pub(crate) fallible_input: bool,
     /// Everything that was given, for the names in it.
     pub(crate) tokens: TokenStream,
 }
@@ -71,7 +71,7 @@ const OPTIONS: [(&str, Kind, &str); 15] = [
     ("oversize", Kind::Choice(&["alone", "error"]), "\"error\""),
     ("on_panic", Kind::Choice(&["propagate", "skip", "collect"]), "\"skip\""),
     ("on_error", Kind::OnError, "\"skip\""),
-    ("try_input", Kind::TryInput, "true"),
+    ("fallible_input", Kind::TryInput, "true"),
     ("verbose", Kind::Verbose, "true"),
     ("progress", Kind::Progress, "true"),
     ("retry", Kind::Retry, "3"),
@@ -133,7 +133,7 @@ impl Options {
             Kind::Crate => self.krate = judge_crate(&value, errors),
             Kind::InImpl => self.in_impl = judge_flag(&key, &value, errors).map(|flag| (key, flag)),
             Kind::OnError => self.on_error = judge_on_error(key, value, errors),
-            Kind::TryInput => self.try_input = judge_flag(&key, &value, errors).unwrap_or(false),
+            Kind::TryInput => self.fallible_input = judge_flag(&key, &value, errors).unwrap_or(false),
         }
         if input.is_empty() || input.peek(Token![,]) {
             return Ok(());
@@ -145,7 +145,7 @@ impl Options {
     fn set_flag(&mut self, key: Ident, kind: Kind, errors: &mut Errors) {
         match kind {
             Kind::InImpl => self.in_impl = Some((key, true)),
-            Kind::TryInput => self.try_input = true,
+            Kind::TryInput => self.fallible_input = true,
             Kind::Progress => self.progress = judge_bar(&key, true, errors),
             _ => {
                 let lit = Lit::Bool(LitBool::new(true, key.span()));
@@ -447,7 +447,7 @@ mod tests {
     fn every_option_is_read() {
         let options = parsed(quote! {
             max_memory = "512MiB", batch_size = 100, sample_size = SAMPLE, threads = 4, in_flight = 64, verbose, retry = 3,
-            name = many, crate = a::b, in_impl, on_error = "skip", try_input,
+            name = many, crate = a::b, in_impl, on_error = "skip", fallible_input,
         });
         assert!(options.max_memory.unwrap().literal);
         let settings: Vec<_> = options.settings.iter().map(|s| (s.key.to_string(), s.literal)).collect();
@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(options.name.unwrap(), "many");
         assert_eq!(options.krate.unwrap().segments.len(), 2);
         assert!(options.in_impl.unwrap().1);
-        assert_eq!((options.on_error, options.try_input), (Some("Skip"), true));
+        assert_eq!((options.on_error, options.fallible_input), (Some("Skip"), true));
     }
 
     #[test]
@@ -557,8 +557,8 @@ mod tests {
             assert!(mistakes[0].ends_with(&format!("\nhelp: {help}")), "{}", mistakes[0]);
         }
         assert_eq!(parsed(quote!(on_error = ("stop"))).on_error, Some("Stop"));
-        assert!(!parsed(quote!(try_input = false)).try_input);
-        assert_eq!(mistakes(quote!(try_input = YES)).len(), 1);
+        assert!(!parsed(quote!(fallible_input = false)).fallible_input);
+        assert_eq!(mistakes(quote!(fallible_input = YES)).len(), 1);
     }
 
     #[test]

@@ -307,9 +307,9 @@ fn refuse_options(ident: &Ident, receiver: Option<&Receiver>, options: &Options,
 
 /// Options that need a function that returns a `Result`. A name that isn't known can be an alias of one: then rustc looks.
 fn refuse_no_result(sig: &Signature, options: &Options, refusals: &mut Errors) {
-    let (option, what_for) = match (&options.on_error, options.try_input) {
+    let (option, what_for) = match (&options.on_error, options.fallible_input) {
         (Some(_), _) => ("on_error", "`on_error` then decides about"),
-        (None, true) => ("try_input", "an error of the input then becomes"),
+        (None, true) => ("fallible_input", "an error of the input then becomes"),
         (None, false) => return,
     };
     let what = format!("`{option}` needs a function that returns a `Result`");

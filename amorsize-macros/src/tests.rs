@@ -311,7 +311,7 @@ fn a_policy_is_part_of_the_type() {
 #[test]
 fn an_input_that_can_fail_has_its_own_error() {
     let text = expansion(
-        quote!(try_input),
+        quote!(fallible_input),
         quote!(
             fn f<InputError>(x: &InputError) -> Result<impl Sized, ()> {}
         ),

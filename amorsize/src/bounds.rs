@@ -206,9 +206,9 @@ impl<E: fmt::Display> ToldAsText for E {}
 
 /// What a function must return whose input can fail.
 #[diagnostic::on_unimplemented(
-    message = "`try_input` needs a function that returns a `Result`",
+    message = "`fallible_input` needs a function that returns a `Result`",
     label = "`{Self}` is no `Result`",
-    note = "return a `Result`, whose error an error of the input then becomes; or remove `try_input`"
+    note = "return a `Result`, whose error an error of the input then becomes; or remove `fallible_input`"
 )]
 pub trait TryInputOutput: RetryOutput {
     #[doc(hidden)]
@@ -221,7 +221,7 @@ impl<T, E> TryInputOutput for Result<T, E> {}
 #[diagnostic::on_unimplemented(
     message = "the input's error `{Self}` can't become the error of this `#[batched]` function",
     label = "an error of this input can't become an error of the function",
-    note = "with `try_input` an error of the input becomes the function's by `Into`, on a worker thread: so it must be `Send` too"
+    note = "with `fallible_input` an error of the input becomes the function's by `Into`, on a worker thread: so it must be `Send` too"
 )]
 pub trait InputError<R>: Send {
     /// What the item that is missing gives.

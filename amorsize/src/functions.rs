@@ -88,20 +88,20 @@ impl<I: IntoIterator> IntoBatched for I {}
 /// use std::io::{self, BufRead};
 ///
 /// use amorsize::on_error::Stop;
-/// use amorsize::try_process_in_batches;
+/// use amorsize::process_fallible_in_batches;
 ///
 /// let count = |line: String| -> io::Result<usize> { Ok(line.split(' ').count()) };
 ///
 /// let text = &b"to be\nor not\nto be"[..];
-/// let words: Vec<usize> = try_process_in_batches(count, text.lines()).on_error(Stop).collect()?;
+/// let words: Vec<usize> = process_fallible_in_batches(count, text.lines()).on_error(Stop).collect()?;
 /// assert_eq!(words, [2, 2, 2]);
 ///
 /// let broken = &b"to be\n\xff\nto be"[..];
-/// let error = try_process_in_batches(count, broken.lines()).on_error(Stop).collect::<Vec<_>>().unwrap_err();
+/// let error = process_fallible_in_batches(count, broken.lines()).on_error(Stop).collect::<Vec<_>>().unwrap_err();
 /// assert_eq!(error.to_string(), "item 1 failed: stream did not contain valid UTF-8");
 /// # Ok::<(), amorsize::TryError<io::Error>>(())
 /// ```
-pub fn try_process_in_batches<I, X, N, T, E, F>(function: F, items: I) -> Batched<I, Result<T, E>, F>
+pub fn process_fallible_in_batches<I, X, N, T, E, F>(function: F, items: I) -> Batched<I, Result<T, E>, F>
 where
     I: IntoIterator<Item = Result<X, N>>,
     X: Send,

@@ -64,7 +64,7 @@ pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
 pub use functions::{
-    IntoBatched, estimate_safe_batch_size, execute, optimize, process_in_batches, try_process_in_batches,
+    IntoBatched, estimate_safe_batch_size, execute, optimize, process_fallible_in_batches, process_in_batches,
 };
 #[doc(inline)]
 pub use guide::when_things_go_wrong;

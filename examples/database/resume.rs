@@ -58,7 +58,7 @@ impl From<rusqlite::Error> for Broken {
 
 /// Works out how strongly an earthquake shook the ground around it, on the scale from 1 (not felt) to 12. The formula is that of
 /// Allen, Wald and Worden (2012), by the distance in kilometres to where the earthquake began, of which none counts as below 5.
-#[batched(max_memory = 0.3, batch_size = 64, try_input)]
+#[batched(max_memory = 0.3, batch_size = 64, fallible_input)]
 fn shaking(quake: Quake, pause: Duration) -> Result<Shaking, Broken> {
     thread::sleep(pause);
     let place = String::from_utf8(quake.place).map_err(|error| Broken::new(quake.id, format!("place: {error}")))?;
@@ -116,7 +116,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let on_ctrl_c = token.clone();
     ctrlc::set_handler(move || on_ctrl_c.cancel())?;
 
-    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`. With `try_input`
+    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`. With `fallible_input`
     // a row that can't be read is a failed item, and not the function's business.
     let records = quakes::open(&file, table, break_a_copy)?;
     let mut query = records.prepare("SELECT * FROM quake WHERE id NOT IN (SELECT id FROM shaking) ORDER BY id")?;

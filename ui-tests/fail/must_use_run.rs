@@ -1,6 +1,6 @@
 #![deny(unused_must_use)]
 
-use amorsize::{batched, optimize, process_in_batches, try_process_in_batches};
+use amorsize::{batched, optimize, process_in_batches, process_fallible_in_batches};
 
 #[batched]
 fn double(x: u32) -> u32 {
@@ -21,7 +21,7 @@ fn main() {
     double_batched(0..9).max_memory(0.5).batch_size(3);
     Model(2).predict_batched(0..9).on_error(amorsize::on_error::Skip);
     process_in_batches(double, 0..9);
-    try_process_in_batches(|x: u32| Ok::<_, ()>(x), [Ok::<_, ()>(1)]);
+    process_fallible_in_batches(|x: u32| Ok::<_, ()>(x), [Ok::<_, ()>(1)]);
     optimize(double, 0..9);
     double_batched(0..9).into_iter().into_run();
     // Who says so explicitly is believed.

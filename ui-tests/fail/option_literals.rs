@@ -1,6 +1,6 @@
 use amorsize::batched;
 
-#[batched(batch_size = 1e3, sample_size = "1_000", verbose = 0, try_input = "off")]
+#[batched(batch_size = 1e3, sample_size = "1_000", verbose = 0, fallible_input = "off")]
 fn f(x: u32) -> Result<u32, String> {
     Ok(x)
 }

@@ -13,13 +13,13 @@ mod plain {
 
     type Checked<T> = ::core::result::Result<T, ::std::string::String>;
 
-    #[::amorsize::batched(on_error = "stop", try_input)]
+    #[::amorsize::batched(on_error = "stop", fallible_input)]
     pub(crate) fn alias(x: u32) -> Checked<u32> {
         Checked::Ok(x)
     }
 }
 
-#[api::amorsize::batched(on_error = "collect", try_input, crate = api::amorsize)]
+#[api::amorsize::batched(on_error = "collect", fallible_input, crate = api::amorsize)]
 fn reexported<'a, Items, InputError: Send>(x: &'a str, _shared: &(Items, InputError)) -> io::Result<&'a str>
 where
     Items: Sync,
@@ -37,25 +37,25 @@ macro_rules! with {
     };
 }
 
-with!("skip", Result<u32, String>, try_input = false);
+with!("skip", Result<u32, String>, fallible_input = false);
 
 #[derive(Clone)]
 struct Scale<const N: u32>;
 
 impl<const N: u32> Scale<N> {
-    #[amorsize::batched(on_error = "skip", try_input)]
+    #[amorsize::batched(on_error = "skip", fallible_input)]
     fn of(&self, x: u32, limit: u32) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
         if x > limit { Err("above the limit".into()) } else { Ok(x * N) }
     }
 }
 
 /// Results whose type can't be written.
-#[amorsize::batched(on_error = "stop", try_input, retry = 2)]
+#[amorsize::batched(on_error = "stop", fallible_input, retry = 2)]
 fn letters(text: &'static str) -> Result<impl Iterator<Item = char> + Send, String> {
     Ok(text.chars())
 }
 
-#[amorsize::batched(try_input)]
+#[amorsize::batched(fallible_input)]
 fn words(text: &'static str) -> Result<impl Iterator<Item = &'static str> + Send, String> {
     Ok(text.split(' '))
 }

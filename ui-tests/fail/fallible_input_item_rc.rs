@@ -2,12 +2,12 @@ use std::rc::Rc;
 
 use amorsize::batched;
 
-#[batched(try_input)]
+#[batched(fallible_input)]
 fn f(x: Rc<u32>) -> Result<u32, String> {
     Ok(*x)
 }
 
-#[batched(try_input, retry = 3)]
+#[batched(fallible_input, retry = 3)]
 fn g(x: Item) -> Result<u32, String> {
     Ok(x.0)
 }

@@ -10,7 +10,7 @@ impl From<Rc<str>> for Mine {
     }
 }
 
-#[batched(try_input)]
+#[batched(fallible_input)]
 fn f(x: u32) -> Result<u32, Mine> {
     Ok(x)
 }

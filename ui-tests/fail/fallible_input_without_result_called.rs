@@ -1,6 +1,6 @@
 use amorsize::batched;
 
-#[batched(try_input)]
+#[batched(fallible_input)]
 fn f(x: u32) -> u32 {
     x
 }

@@ -2,7 +2,7 @@ use std::io::BufRead;
 
 use amorsize::batched;
 
-#[batched(try_input)]
+#[batched(fallible_input)]
 fn f(line: String) -> Result<u32, std::num::ParseIntError> {
     line.parse()
 }

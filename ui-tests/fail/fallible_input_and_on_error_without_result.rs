@@ -1,6 +1,6 @@
 use amorsize::batched;
 
-#[batched(try_input, on_error = "skip")]
+#[batched(fallible_input, on_error = "skip")]
 fn f(line: String) -> usize {
     line.len()
 }

@@ -1,6 +1,6 @@
 use amorsize::batched;
 
-#[batched(try_input)]
+#[batched(fallible_input)]
 fn f(line: String) -> usize {
     line.len()
 }

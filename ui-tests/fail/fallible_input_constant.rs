@@ -2,7 +2,7 @@ use amorsize::batched;
 
 const YES: bool = true;
 
-#[batched(try_input = YES)]
+#[batched(fallible_input = YES)]
 fn f(line: String) -> Result<usize, std::io::Error> {
     Ok(line.len())
 }
