@@ -60,10 +60,10 @@ impl Report {
         Self { stages, ..self }
     }
 
-    /// The report of a run that leaves errors out, and hands `items` values over.
-    pub(crate) fn of_values(self, items: usize, failures: Failures) -> Self {
-        let failures = (failures.count() > 0).then(|| Arc::new(failures));
-        Self { items, failures, ..self }
+    /// Makes it the report of a run that leaves errors out, and hands `items` values over.
+    pub(crate) fn set_values(&mut self, items: usize, failures: Failures) {
+        self.items = items;
+        self.failures = (failures.count() > 0).then(|| Arc::new(failures));
     }
 
     /// Takes the panics out, with their payloads. The report keeps their messages.

@@ -601,26 +601,26 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The report of a terminal that ended whole.
     fn end<Q: Policy<R>>(&mut self, handed_over: HandedOver, values: usize) -> Report {
         let items = handed_over.items;
-        let report = self.core.report(handed_over, self.shared.retries());
+        let mut report = self.core.report(handed_over, self.shared.retries());
         self.core.verbose().failed(items - values);
         self.core.end_part();
-        self.told::<Q>(report, values)
+        self.tell::<Q>(&mut report, values);
+        report
     }
 
     /// Notes what a terminal did that ended early.
     #[cold]
     fn end_early<Q: Policy<R>>(&mut self, handed_over: HandedOver, values: usize) {
-        let report = self.core.report_of_part(handed_over, self.shared.retries());
-        let report = self.told::<Q>(report, values);
+        let mut report = self.core.report_of_part(handed_over, self.shared.retries());
+        self.tell::<Q>(&mut report, values);
         self.core.end_part_early(report);
     }
 
-    /// A report with the failures of its part. Panics that are gathered are taken out of it.
-    fn told<Q: Policy<R>>(&mut self, report: Report, values: usize) -> Report {
-        let mut report = report.of_values(values, std::mem::take(&mut self.seen.failures));
+    /// Tells a report the failures of its part. Panics that are gathered are taken out of it.
+    fn tell<Q: Policy<R>>(&mut self, report: &mut Report, values: usize) {
+        report.set_values(values, std::mem::take(&mut self.seen.failures));
         if Q::GATHERS && self.core.options().panics() == OnPanic::Collect {
             self.seen.panicked.extend(report.take_panics());
         }
-        report
     }
 }
