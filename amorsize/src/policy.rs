@@ -42,14 +42,67 @@ impl Sealed for Flatten {}
 /// ```
 pub trait Policy<R>: Sealed + Sized {
     /// What an item gives that did not fail.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Policy, Skip};
+    ///
+    /// let value: <Skip as Policy<Result<u32, String>>>::Value = 7_u32;
+    /// # assert_eq!(value, 7);
+    /// ```
     type Value;
     /// Why an item failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Collect, Policy};
+    ///
+    /// let error: <Collect as Policy<Result<u32, String>>>::Error = String::from("too dark");
+    /// # assert_eq!(error, "too dark");
+    /// ```
     type Error;
     /// Why a terminal failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Policy, Stop};
+    /// use amorsize::process_in_batches;
+    ///
+    /// let run = || process_in_batches(str::parse::<u8>, ["one"]).on_error(Stop).collect::<Vec<_>>();
+    /// let error: <Stop as Policy<Result<u8, std::num::ParseIntError>>>::Failed = run().unwrap_err();
+    /// assert_eq!(error.item(), Some(0));
+    /// ```
     type Failed: From<Error>;
     /// What a terminal gives that made a `V`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Collect, Policy};
+    /// use amorsize::{Outcome, process_in_batches};
+    ///
+    /// type Given<V> = <Collect as Policy<Result<u8, String>>>::Given<V>;
+    ///
+    /// let run = || process_in_batches(|x: u8| Ok::<_, String>(x), [7]).on_error(Collect).collect::<Vec<_>>();
+    /// let outcome: Given<Vec<u8>> = run()?;
+    /// let outcome: Outcome<Vec<u8>, String> = outcome;
+    /// assert_eq!(outcome.value(), &[7]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     type Given<V>;
     /// What an iterator gives for a `V`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Policy, Skip};
+    ///
+    /// let next: <Skip as Policy<Result<u32, String>>>::Item<(usize, u32)> = (0, 7);
+    /// # assert_eq!(next, (0, 7));
+    /// ```
     type Item<V>;
 
     /// Whether the first failure ends the run.

@@ -466,6 +466,7 @@ fn run_to_the_end(case: Case) {
                 panicked.push(item);
             }
             Err(Ended::Error(error)) => assert!(case.cancelled && error.is_cancelled(), "{error}"),
+            Err(ended @ Ended::Unwound(_)) => drop(ended.error_or_panic()),
         }
         scene.part.store(1, Relaxed);
     }
