@@ -1,6 +1,7 @@
 //! The run as its user sees it.
 
 mod builder;
+mod inside;
 mod terminals;
 
 use std::fmt;
