@@ -304,6 +304,15 @@ mod tests {
 
     struct Countdown(AtomicUsize);
 
+    impl Countdown {
+        /// Waits until it is at its end: those who come after the scope are too late.
+        fn wait(&self) {
+            while self.0.load(Ordering::Relaxed) > 0 {
+                thread::yield_now();
+            }
+        }
+    }
+
     impl Job for Countdown {
         fn run(&self) -> bool {
             let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
@@ -316,6 +325,7 @@ mod tests {
         let job = Countdown(AtomicUsize::new(100));
         Threads::find(Some(3)).unwrap().scope(&job, None, &mut |start| {
             (0..3).for_each(|_| start(Place::Pool).unwrap());
+            job.wait();
         });
         assert_eq!(job.0.into_inner(), 0);
     }
@@ -340,6 +350,7 @@ mod tests {
             start(Place::Pool).unwrap();
             // Those that are done take up what comes then.
             (0..20).for_each(|_| start(Place::Own).unwrap());
+            pooled.wait();
         });
         assert_eq!(pooled.0.into_inner(), 0);
         let body =
