@@ -44,16 +44,23 @@ pub(crate) fn discard(payload: Payload) {
 
 /// Items that panicked in a run that goes on without them: all are counted, and the first by input
 /// order are kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Panics {
-    most: usize,
+    /// How many are kept, where the run goes on.
+    most: Option<usize>,
     pub(crate) count: usize,
     kept: BTreeMap<usize, Payload>,
 }
 
 impl Panics {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, count: 0, kept: BTreeMap::new() }
+    /// Keeps up to `most` panics from now on; with `None` a run ends with one.
+    pub(crate) fn keep(&mut self, most: Option<usize>) {
+        self.most = most;
+    }
+
+    /// True if a run goes on without the items that panicked.
+    pub(crate) fn are_tolerated(&self) -> bool {
+        self.most.is_some()
     }
 
     /// Notes the panic of an item. Gives back the payload that is not kept, to be
@@ -62,12 +69,13 @@ impl Panics {
     pub(crate) fn add(&mut self, item: usize, payload: Payload) -> Option<Payload> {
         self.count += 1;
         self.kept.insert(item, payload);
-        if self.kept.len() > self.most { self.kept.pop_last().map(|(_, payload)| payload) } else { None }
+        if self.kept.len() > self.most.unwrap_or(0) { self.kept.pop_last().map(|(_, payload)| payload) } else { None }
     }
 
-    /// Takes out those that are kept, in input order, and how many there were in all.
-    pub(crate) fn take(&mut self) -> (usize, BTreeMap<usize, Payload>) {
-        (std::mem::take(&mut self.count), std::mem::take(&mut self.kept))
+    /// Takes out those that are kept, in input order.
+    pub(crate) fn take_kept(&mut self) -> Vec<Failure> {
+        let failure = |(item, payload)| Failure::new(item, Cause::Panic(Panicked::new(payload)));
+        std::mem::take(&mut self.kept).into_iter().map(failure).collect()
     }
 }
 

@@ -128,7 +128,7 @@ impl Conductor<'_> {
             self.control.look_for(line.outlet.collects());
             if let Some(interrupt) = self.work.interrupts.now() {
                 self.control.pause(true);
-                return Err(interrupted(interrupt, self.control.state().learned.items, now() - self.begun));
+                return Err(interrupted(interrupt, self.control.state().books.learned.items, now() - self.begun));
             }
             if line.is_to_flush(false)
                 && let Some(flow) = self.handed_over(self.control.in_sink(|| line.flush()))
@@ -247,8 +247,8 @@ impl Conductor<'_> {
     fn is_slower(&mut self) -> bool {
         if let Some(pace) = &mut self.pace {
             let state = self.control.state();
-            let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.learned.bytes };
-            *self.slower = pace.is_slower(done, &state.learned);
+            let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.books.learned.bytes };
+            *self.slower = pace.is_slower(done, &state.books.learned);
         }
         self.slower.is_some()
     }
@@ -259,7 +259,7 @@ impl Conductor<'_> {
         let stuck = self.control.stuck();
         let state = self.control.state();
         let held = (state.ledger.held().max(grown), state.situation.measured_by);
-        over_budget(stuck, held, &state.ledger, &state.learned, line)
+        over_budget(stuck, held, &state.ledger, &state.books.learned, line)
     }
 
     /// Learns from resident memory, where results are measured by it, and says how much it has grown.

@@ -21,18 +21,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
+use super::books::Books;
 use super::climb::Climb;
 use super::inline::HANDED_SECONDS;
 use super::line::Accepted;
 use super::lookout::{Lookout, Seen};
 use super::state::{Ending, State, Waiting};
-use crate::failure::{Panics, Payload, discard};
+use crate::failure::{Payload, discard};
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::plan::{Situation, chunk_items};
-use crate::sample::Learned;
 use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::thread_time;
 use crate::time_use::TimeUse;
@@ -94,20 +94,6 @@ pub(crate) struct Finished {
     pub(crate) bytes: u64,
 }
 
-/// How far a run came inline.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadStart {
-    /// Index of the next item.
-    pub(crate) next: usize,
-    /// Items done and not handed over.
-    pub(crate) outstanding: usize,
-    /// Stretches that were run.
-    pub(crate) chunks: usize,
-    /// Items per batch, as planned, and of the first one at most: it is smaller where the sink is to begin soon.
-    pub(crate) batch_size: usize,
-    pub(crate) first_batch: usize,
-}
-
 /// A run that can't go on for want of credit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stuck {
@@ -117,15 +103,6 @@ pub(crate) struct Stuck {
     pub(crate) needed: u64,
     /// Items that were pulled and not run.
     pub(crate) waiting: usize,
-}
-
-/// How a run deals with results and panics.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ways {
-    /// Whether results are handed over in input order.
-    pub(crate) ordered: bool,
-    /// How many panics are kept of a run that goes on without the items.
-    pub(crate) kept_panics: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -155,19 +132,20 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    /// Begins a run on threads, with batches of the first of two numbers of items, as planned, and of
+    /// the second at first: that is smaller where the sink is to begin soon.
     pub(crate) fn new(
         situation: Situation,
         room: Room,
-        learned: Learned,
+        books: Books,
         ledger: Ledger,
-        head_start: HeadStart,
-        ways: Ways,
+        (batch_size, first_batch): (usize, usize),
+        ordered: bool,
         lookout: Option<Lookout>,
     ) -> Self {
-        let HeadStart { next, outstanding, chunks, batch_size, first_batch } = head_start;
         let begun = now();
-        let Ways { ordered, kept_panics } = ways;
-        let opening = (learned.items == 0).then(|| (begun, thread_time::process_ran()));
+        let (next, outstanding) = (books.next, books.outstanding);
+        let opening = (books.learned.items == 0).then(|| (begun, thread_time::process_ran()));
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
@@ -178,7 +156,6 @@ impl Control {
                 sink_seconds: None,
                 sink_pace: 0.0,
                 joins_in: false,
-                pulled: next,
                 finished: BTreeMap::new(),
                 ready_items: 0,
                 ready_end: next,
@@ -203,10 +180,9 @@ impl Control {
                 recruits: false,
                 new_batch_size: None,
                 measure_at: None,
-                suspects: false,
                 ordered,
                 ledger,
-                learned,
+                books,
                 situation,
                 // What was done inline is what is known so far.
                 chunk_size: next.max(1),
@@ -217,11 +193,7 @@ impl Control {
                 input_may_wait: false,
                 input_ended: false,
                 ending: BTreeMap::new(),
-                panics: kept_panics.map(Panics::new),
                 holes: BTreeSet::new(),
-                chunks: 0,
-                chunks_before: chunks,
-                outstanding,
                 most_outstanding: outstanding,
                 stray: 0,
                 stray_credit: 0,
@@ -244,14 +216,14 @@ impl Control {
         }
     }
 
-    /// What is left when all is done that ran, and who looked at it.
-    pub(crate) fn into_parts(self) -> (State, Option<Lookout>) {
+    /// Gives the books back when all is done that ran, and those who looked at it.
+    pub(crate) fn into_parts(self) -> (Books, Option<Lookout>) {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         // No chunk is left that could answer for it.
         state.hold_what_is_booked();
         state.ledger.give(std::mem::take(&mut state.stray_credit));
         let lookout = self.lookout.map(|lookout| lookout.into_inner().unwrap_or_else(PoisonError::into_inner));
-        (state, lookout)
+        (state.books, lookout)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -375,18 +347,9 @@ impl Control {
         (self.input.read(now()).as_secs_f64(), state.account.waited, state.account.credit_waits)
     }
 
-    /// Items that were pulled so far.
-    pub(crate) fn pulled(&self) -> usize {
-        self.state().pulled
-    }
-
     pub(crate) fn seen(&self) -> Seen {
         let state = self.state();
-        Seen {
-            items: state.learned.items + state.panics.as_ref().map_or(0, |panics| panics.count),
-            result_bytes: state.learned.bytes,
-            running: state.running,
-        }
+        Seen { items: state.books.ended(), result_bytes: state.books.learned.bytes, running: state.running }
     }
 
     /// What looks at the run.
@@ -411,7 +374,7 @@ impl Control {
         if !state.wants_items(state.ahead() - 1, items, self.limit()) {
             return 0;
         }
-        let wanted = chunk_items(&state.learned, &state.situation, state.threads);
+        let wanted = chunk_items(&state.books.learned, &state.situation, state.threads);
         // A sample can mislead, so chunks grow by steps.
         state.chunk_size = wanted.min(2 * state.chunk_size).max(1);
         state.adapt_batches();
@@ -440,8 +403,8 @@ impl Control {
         self.book(&mut state, now);
         let heap = if state.situation.items_are_opaque { state.bounds.item * items as u64 } else { input_heap };
         let input_bytes = (state.situation.item_size * items) as u64 + heap;
-        let start = state.pulled;
-        state.pulled += items;
+        let start = state.books.next;
+        state.books.next += items;
         state.ledger.take(input_bytes);
         state.waiting.insert(start, Waiting { id, items, input_bytes });
         state.queued += items;
@@ -494,7 +457,7 @@ impl Control {
             let now = now();
             let mut state = self.state();
             self.book(&mut state, now);
-            state.outstanding -= items;
+            state.books.outstanding -= items;
             state.hold_what_is_booked();
             state.results = state.results.saturating_sub(bytes);
             state.ledger.give(bytes);
@@ -522,7 +485,7 @@ impl Control {
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state();
         let nothing = state.waiting.is_empty() && state.finished.is_empty() && state.holes.is_empty();
-        nothing && (state.running, state.jobs, state.outstanding) == (0, 0, 0)
+        nothing && (state.running, state.jobs, state.books.outstanding) == (0, 0, 0)
     }
 
     /// True if the caller is to close its batch early, because a chunk waits for credit or no further
@@ -543,8 +506,8 @@ impl Control {
     pub(crate) fn stuck(&self) -> Stuck {
         let state = self.state();
         Stuck {
-            item: state.waiting.keys().next().copied().unwrap_or(state.pulled),
-            needed: state.expected() + state.learned.measured_working(),
+            item: state.waiting.keys().next().copied().unwrap_or(state.books.next),
+            needed: state.expected() + state.books.learned.measured_working(),
             waiting: state.queued,
         }
     }
@@ -555,7 +518,7 @@ impl Control {
         let mut state = self.state();
         let collects = self.collects.load(Ordering::Relaxed);
         if let Some(bytes) = state.bytes_of_a_result(grown, collects) {
-            state.learned.expect_bytes(bytes);
+            state.books.learned.expect_bytes(bytes);
         }
         if collects {
             state.believe_growth(grown);

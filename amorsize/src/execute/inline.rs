@@ -85,7 +85,8 @@ impl Engine {
             if let Some(plan) = planned.take_if(|plan| may_overlap && plan.threads() > 1) {
                 let left = line.left_exactly();
                 let (threads, done) = (plan.threads(), self.done());
-                if line.outlet.collects() || self.alone.begin(&self.learned, threads, left, done) == Next::Threads {
+                if line.outlet.collects() || self.alone.begin(&self.books.learned, threads, left, done) == Next::Threads
+                {
                     self.plan = Some(plan.clone());
                     return Ok(Inline::GoParallel(Box::new(plan)));
                 }
@@ -96,7 +97,7 @@ impl Engine {
                         return Ok(Inline::Done(accepted.flow));
                     }
                 }
-                line.outlet.set_batch_size(alone::items_at_once(&self.learned));
+                line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
             }
             if line.is_to_flush(true) {
                 let accepted = line.flush();
@@ -125,11 +126,11 @@ impl Engine {
                 let is_full = self.needed() > self.ledger.free();
                 if line.outlet.collected() > Some(0) && is_full {
                     self.plan = planned;
-                    return Err(self.over_budget(self.next, self.needed(), line).into());
+                    return Err(self.over_budget(self.books.next, self.needed(), line).into());
                 }
                 if self.options.refuses_oversize() && self.needed() > self.ledger.budget().as_u64() {
                     self.plan = planned;
-                    return Err(oversize(self.next, self.needed(), &self.ledger, self.measured_by).into());
+                    return Err(oversize(self.books.next, self.needed(), &self.ledger, self.measured_by).into());
                 }
                 // A call that alone needs more than the budget runs alone.
                 most = 1;
@@ -147,7 +148,7 @@ impl Engine {
     /// are so few items that to wait for the first call would take much of the time.
     fn opens_on_threads(&self, line: &mut Line<'_>) -> bool {
         let Some(threads) = self.options.wanted_threads().filter(|&threads| threads > 1) else { return false };
-        let is_new = self.next == 0 && self.learned.items == 0 && line.stock.asks.may_overlap();
+        let is_new = self.books.next == 0 && self.books.learned.items == 0 && line.stock.asks.may_overlap();
         let few = 2..=FEW * threads;
         is_new && self.options.most_in_flight() > 1 && line.left_exactly().is_some_and(|left| few.contains(&left))
     }
@@ -157,7 +158,7 @@ impl Engine {
         self.start_recorder(self.origin());
         line.outlet.begin_timing(self.origin());
         let situation = self.situation(line)?;
-        let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
+        let plan = Plan::new(&self.books.learned, &situation, self.options.is_verbose());
         line.work.span.planned(&plan);
         Ok(plan)
     }
@@ -171,12 +172,12 @@ impl Engine {
     ) -> Result<Accepted, Ended> {
         let count = self.stretch.min(most);
         // Of the few items of a sample it matters more what they took.
-        let is_sample = self.learned.items < self.options.sample_items();
+        let is_sample = self.books.learned.items < self.options.sample_items();
         let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
         // What an input and a sink take that wait for each other is not to pass for the calls' time.
         let timed = count as f64 * self.pace > apart || line.asks_are_single();
         let (mut done, mut stretch, mut accepted) = self.inline_part(line, count, timed, measured);
-        let is_few = self.alone.is_faster() && alone::fills_memory(&self.learned);
+        let is_few = self.alone.is_faster() && alone::fills_memory(&self.books.learned);
         if is_few && measured.is_none() && self.resident.is_none() {
             for _ in 1..PARTS {
                 let may_go_on = accepted.flow == Flow::Continue && done.panic.is_none() && done.items == count;
@@ -189,9 +190,9 @@ impl Engine {
             }
         }
         if let Some(used) = done.used {
-            self.suspects |= used.is_suspect();
+            self.books.suspects |= used.is_suspect();
             if !used.is_suspect() {
-                self.learned.waits.add(used, true);
+                self.books.learned.waits.add(used, true);
                 self.measure_at = self.spent + MEASURED_EVERY;
             }
         }
@@ -203,13 +204,13 @@ impl Engine {
             self.beside_calls += done.asked;
         } else if stretch.items > 0 {
             let handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0);
-            self.learned.handling = handling / stretch.items as f64;
+            self.books.learned.handling = handling / stretch.items as f64;
             self.beside_calls += (handling - HANDLING_SECONDS * stretch.items as f64).max(0.0);
         }
         if line.work.items_are_opaque() {
             self.item_bound = bound(seconds / stretch.items.max(1) as f64);
         }
-        self.learned.add(stretch);
+        self.books.learned.add(stretch);
         if timed {
             line.note_calls(&stretch);
         }
@@ -219,15 +220,14 @@ impl Engine {
         self.spent += if line.may_wait() { seconds - done.asked } else { seconds };
         if let Some(payload) = done.panic {
             // An item that has its result panicked while that was measured, and stays.
-            let item = if done.is_lost { self.next } else { self.next.saturating_sub(1) };
-            self.next += usize::from(done.is_lost);
+            let item = if done.is_lost { self.books.next } else { self.books.next.saturating_sub(1) };
+            self.books.next += usize::from(done.is_lost);
             match self.options.panics() {
                 // What stopped the run comes before it. The rest of the run begins with it.
                 OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
                 OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
                 _ if done.is_lost => {
-                    self.panicked += 1;
-                    self.keep_panic(item, payload);
+                    self.books.panics.add(item, payload).into_iter().for_each(discard);
                 }
                 _ => discard(payload),
             }
@@ -268,38 +268,39 @@ impl Engine {
             self.resident_measured = true;
         }
         self.ledger.take_after(stretch.bytes, stretch.working);
-        self.held_items += done.items;
-        let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
+        self.books.outstanding += done.items;
+        let accepted = line.hand_over_inlined(results, self.books.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
-        self.next += done.items;
-        self.chunks += usize::from(done.items > 0 || done.panic.is_some());
+        self.books.next += done.items;
+        self.books.chunks += usize::from(done.items > 0 || done.panic.is_some());
         (done, stretch, accepted)
     }
 
     /// Whether it is measured what the calls of the next stretch wait, and how closely: never before the first decision.
     pub(super) fn is_measured(&self) -> Option<bool> {
-        let expected = self.stretch as f64 * self.learned.recent_seconds();
+        let expected = self.stretch as f64 * self.books.learned.recent_seconds();
         let is_due = self.budget.is_some() && self.spent >= self.measure_at && expected >= MEASURED;
-        is_due.then_some(self.suspects || expected >= MEASURED_CLOSELY)
+        is_due.then_some(self.books.suspects || expected >= MEASURED_CLOSELY)
     }
 
     /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
     /// more than fit the time to the next decision. Few stretches keep what they cost apart (100 ns each) small.
     pub(super) fn next_stretch(&self) -> usize {
-        let recent = self.learned.recent_seconds();
-        if self.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
+        let recent = self.books.learned.recent_seconds();
+        if self.books.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
             return 1;
         }
-        let growth = if self.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
+        let growth = if self.books.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
         // Of the first stretches each is much longer than all before it, and knows better.
         let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
         let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
         let in_time = until / seconds.max(1e-10);
-        let most = if alone::fills_memory(&self.learned) { alone::items_at_once(&self.learned) } else { 1 << 16 };
+        let most =
+            if alone::fills_memory(&self.books.learned) { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
         let inputs = INPUTS_AT_ONCE.min(self.ledger.budget().as_u64() / INPUTS_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(1));
         // All of them are handed over, whatever comes, before anybody looks for an interrupt.
-        let handed_over = (HANDED_SECONDS / self.learned.handling.max(1e-10)) as usize;
+        let handed_over = (HANDED_SECONDS / self.books.learned.handling.max(1e-10)) as usize;
         let most = most.min(fitting.unwrap_or(usize::MAX)).min(handed_over).max(1);
         (growth * self.stretch).min(in_time as usize).min(self.options.most_in_flight()).clamp(1, most)
     }
@@ -322,11 +323,11 @@ impl Engine {
             self.start_recorder(self.origin());
             line.outlet.begin_timing(self.origin());
         }
-        self.sampled_seconds = self.learned.seconds_per_item();
+        self.sampled_seconds = self.books.learned.seconds_per_item();
         let situation = self.situation(line)?;
-        let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
-        let at_once = alone::items_at_once(&self.learned);
-        let is_filling = plan.threads() == 1 && alone::fills_memory(&self.learned);
+        let plan = Plan::new(&self.books.learned, &situation, self.options.is_verbose());
+        let at_once = alone::items_at_once(&self.books.learned);
+        let is_filling = plan.threads() == 1 && alone::fills_memory(&self.books.learned);
         line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
         // Decided again when as much was spent once more, so that all decisions together cost little.
         self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);

@@ -101,7 +101,7 @@ impl Control {
         let (&start, &chunk) = state.waiting.first_key_value()?;
         let expected = state.expected().max(1);
         // A chunk that was pulled when items seemed cheaper is cut to what is right now.
-        let timely = 2 * chunk_items(&state.learned, &state.situation, state.threads);
+        let timely = 2 * chunk_items(&state.books.learned, &state.situation, state.threads);
         let items = if forced { 1 } else { chunk.items.min(state.affordable(start)).min(timely) };
         if items == 0 {
             return None;
@@ -134,8 +134,8 @@ impl Control {
         state.running_working += working;
         state.most_running = state.most_running.max(state.running);
         state.most_threads = state.most_threads.max(state.running);
-        state.outstanding += items;
-        state.most_outstanding = state.most_outstanding.max(state.outstanding);
+        state.books.outstanding += items;
+        state.most_outstanding = state.most_outstanding.max(state.books.outstanding);
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
         let measured = if state.each.is_some() { Some(true) } else { state.is_measured(now) };
@@ -147,7 +147,7 @@ impl Control {
         let (seconds_per_item, contended, foreseen) = {
             let state = self.state();
             let foreseen = chunk_seconds(state.situation.threads, state.threads);
-            (state.learned.recent_seconds().max(1e-10), state.threads > 1, foreseen)
+            (state.books.learned.recent_seconds().max(1e-10), state.threads > 1, foreseen)
         };
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
@@ -274,7 +274,7 @@ impl Control {
         state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
         state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
         state.results += outcome.stretch.bytes;
-        state.learned.add(outcome.stretch);
+        state.books.learned.add(outcome.stretch);
         if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
             let queued = outcome.used.map_or(0.0, |used| used.queued);
             each.push((outcome.stretch.seconds / done as f64, queued / done as f64));
@@ -283,9 +283,10 @@ impl Control {
             state.learn_waits(used);
         }
         let has_room = state.has_room_for_threads(self.limit());
-        let State { climb, learned, .. } = &mut *state;
+        let State { climb, books, .. } = &mut *state;
         let ended = (done, outcome.stretch.seconds);
-        if let Some(threads) = climb.chunk_ended(now, ended, &learned.waits, has_room, &thread_time::process_ran) {
+        if let Some(threads) = climb.chunk_ended(now, ended, &books.learned.waits, has_room, &thread_time::process_ran)
+        {
             state.set_threads(threads);
         }
         state.running -= 1;
@@ -293,8 +294,8 @@ impl Control {
         state.inputs -= grant.input_bytes - rest_bytes;
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
-        state.chunks += 1;
-        state.outstanding -= rest_items + lost;
+        state.books.chunks += 1;
+        state.books.outstanding -= rest_items + lost;
         if let Some(id) = rest {
             state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
             state.queued += rest_items;
@@ -329,15 +330,15 @@ impl Control {
     /// Gives the payload back where nobody wants it.
     fn note_panic(&self, state: &mut State, next: usize, is_lost: bool, payload: Payload) -> Option<Payload> {
         let item = if is_lost { next } else { next.saturating_sub(1) };
-        let Some(panics) = &mut state.panics else {
+        if !state.books.panics.are_tolerated() {
             self.stop_at(next);
             state.ending.insert(item, Ending { payload, is_lost });
             return None;
-        };
+        }
         if !is_lost {
             return Some(payload);
         }
-        let unwanted = panics.add(item, payload);
+        let unwanted = state.books.panics.add(item, payload);
         state.holes.insert(item);
         state.add_ready();
         unwanted
@@ -364,7 +365,7 @@ impl Control {
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
         state.inputs -= grant.input_bytes;
-        state.outstanding -= grant.items;
+        state.books.outstanding -= grant.items;
         state.ledger.give(grant.credit + grant.input_bytes);
     }
 

@@ -53,7 +53,7 @@ impl Control {
             watch.rebase(self.ledger.held());
         }
         let mut state = self.state();
-        state.most_outstanding = state.outstanding;
+        state.most_outstanding = state.books.outstanding;
         state.collected = 0;
     }
 
@@ -62,7 +62,6 @@ impl Control {
         let mut state = self.state();
         state.account = Account::new();
         state.most_threads = state.threads.min(state.situation.threads);
-        state.learned.begin_part();
         self.sink.reset();
         self.input.reset();
     }

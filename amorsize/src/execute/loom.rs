@@ -347,13 +347,13 @@ impl Scene {
             ..situation(None)
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
-        let head_start = HeadStart { next: 0, outstanding: 0, chunks: 0, batch_size: 1, first_batch: 1 };
+        let mut books = Books { learned, ..Books::default() };
+        books.panics.keep(case.tolerant.then_some(usize::MAX));
         let cores = if case.climbs { 1 } else { 2 };
         let room = Room { level: cores, cores, most: 2, own: case.climbs };
-        let ways = Ways { ordered: case.ordered, kept_panics: case.tolerant.then_some(usize::MAX) };
         Self {
             case,
-            control: Control::new(situation, room, learned, ledger.clone(), head_start, ways, None),
+            control: Control::new(situation, room, books, ledger.clone(), (1, 1), case.ordered, None),
             chunks: Chunks::new(),
             ledger,
             shared: Shared {
@@ -478,9 +478,9 @@ fn run_to_the_end(case: Case) {
     }
     let results = (0..case.items).filter(|item| !case.panics.contains(item));
     assert!(outlet.seen.iter().copied().eq(results), "handed over {:?}", outlet.seen);
-    let counted = scene.control.state().panics.as_ref().map(|panics| panics.count);
+    let counted = scene.control.state().books.panics.count;
     if case.tolerant {
-        assert!(panicked.is_empty() && counted == Some(case.panics.len()));
+        assert!(panicked.is_empty() && counted == case.panics.len());
     } else {
         // The first ends the run; one that panicked beside it is lost with it.
         assert_eq!(panicked.is_empty(), case.panics.is_empty());

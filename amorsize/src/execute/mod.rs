@@ -11,6 +11,7 @@
 mod account;
 mod alone;
 mod asks;
+mod books;
 pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]
 pub mod chunk;
@@ -43,16 +44,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::alone::{Alone, Done};
+use self::books::Books;
 use self::climb::Climb;
 use self::conductor::{Conductor, Grown, WorkerJob};
-use self::control::{Control, HeadStart, Place, Room, Stuck, Ways};
+use self::control::{Control, Place, Room, Stuck};
 use self::inline::{FIRST_DECISION, Inline};
 use self::line::{Flow, Line, Outlet};
 use self::lookout::{Lookout, Seen};
 use self::pool::{Expected, Job, Refused, Threads};
 use crate::cancel::Interrupt;
 use crate::error::{Error, ErrorKind};
-use crate::failure::{Cause, Ended, Failure, Panicked, Panics, Payload, discard};
+use crate::failure::{Ended, Failure, Payload};
 use crate::handover::HandedOver;
 use crate::memory::budget::{Budget, Ledger, Waits};
 use crate::memory::deep_size::features::Unasked;
@@ -131,15 +133,11 @@ pub(crate) struct Engine {
     options: Options,
     ordered: bool,
     phase: Phase,
-    learned: Learned,
+    /// While the run is on threads, they have them.
+    books: Books,
     ledger: Ledger,
     budget: Option<Budget>,
     plan: Option<Plan>,
-    /// Items done inline, which is the index of the next one.
-    next: usize,
-    /// Items done inline and not handed over.
-    held_items: usize,
-    chunks: usize,
     item_size: usize,
     result_size: usize,
     measured_by: MeasuredBy,
@@ -161,8 +159,6 @@ pub(crate) struct Engine {
     resident_most: u64,
     /// Until the run goes on threads.
     lookout: Lookout,
-    /// Whether a stretch was seen not to run all the time.
-    suspects: bool,
     /// What is to be spent inline before it is measured again what calls wait.
     measure_at: f64,
     /// Seconds per item of the sample, and of all items that were run on the calling thread alone.
@@ -179,8 +175,6 @@ pub(crate) struct Engine {
     now: Option<Instant>,
     /// When the part of the run began that is under way.
     begun: Option<Instant>,
-    panicked: usize,
-    panics: Vec<Failure>,
     /// What was done before the part that is reported; nothing before the first.
     before: Option<Box<Before>>,
     /// A panic that comes when the run goes on.
@@ -249,13 +243,10 @@ impl Engine {
             options,
             ordered: true,
             phase: Phase::Inline,
-            learned: Learned::default(),
+            books: Books::default(),
             ledger: Ledger::new(ledger),
             budget,
             plan: None,
-            next: 0,
-            held_items: 0,
-            chunks: 0,
             item_size,
             result_size,
             measured_by,
@@ -271,7 +262,6 @@ impl Engine {
             resident_measured: false,
             resident_most: 0,
             lookout: Lookout::default(),
-            suspects: false,
             measure_at: FIRST_DECISION,
             sampled_seconds: 0.0,
             alone: Alone::default(),
@@ -281,8 +271,6 @@ impl Engine {
             elapsed: Duration::ZERO,
             now: None,
             begun: None,
-            panicked: 0,
-            panics: Vec::new(),
             before: None,
             pending_panic: None,
         }
@@ -320,8 +308,8 @@ impl Engine {
         self.ordered = false;
     }
 
-    pub(crate) fn items_done(&self) -> usize {
-        self.next
+    pub(crate) fn items_done(&mut self) -> usize {
+        self.with_books(|books| books.next)
     }
 
     pub(crate) fn plan(&self) -> Option<&Plan> {
@@ -364,20 +352,17 @@ impl Engine {
         match &self.phase {
             Phase::Inline => {
                 self.ledger.give(bytes);
-                self.held_items -= items;
+                self.books.outstanding -= items;
             }
             Phase::Parallel(control, _) => control.release(items, bytes),
         }
     }
 
-    /// What was learned, and in how many chunks.
-    fn learned_so_far(&self) -> (Learned, usize) {
+    /// Looks at the books, whoever has them.
+    fn with_books<R>(&mut self, look: impl FnOnce(&mut Books) -> R) -> R {
         match &self.phase {
-            Phase::Inline => (self.learned.clone(), self.chunks),
-            Phase::Parallel(control, _) => {
-                let state = control.state();
-                (state.learned.clone(), self.chunks + state.chunks)
-            }
+            Phase::Inline => look(&mut self.books),
+            Phase::Parallel(control, _) => look(&mut control.state().books),
         }
     }
 
@@ -388,18 +373,18 @@ impl Engine {
 
     /// Lets reports be of what is done from now on, by the rest of a run that ended early.
     pub(crate) fn begin_part(&mut self) {
-        self.keep_panics();
-        self.panics.clear();
-        let (learned, chunks) = self.learned_so_far();
-        let (panicked, beside_calls, elapsed) = (self.panicked, self.beside_calls, self.elapsed);
+        let (beside_calls, elapsed) = (self.beside_calls, self.elapsed);
         self.ledger.begin_part();
         self.on_threads = OnThreads::default();
-        match &self.phase {
-            Phase::Inline => self.learned.begin_part(),
-            Phase::Parallel(control, _) => {
-                control.begin_part();
-                self.parted = Some((elapsed, 0.0));
-            }
+        // Dropping the panics of the part before may run code of the user's: not while the books are lent.
+        let (before, _panics) = self.with_books(|books| {
+            books.learned.begin_part();
+            let (learned, chunks, panicked) = (books.learned.clone(), books.chunks, books.panics.count);
+            (Before { learned, chunks, panicked, beside_calls, elapsed }, books.panics.take_kept())
+        });
+        if let Phase::Parallel(control, _) = &self.phase {
+            control.begin_part();
+            self.parted = Some((elapsed, 0.0));
         }
         let seen = self.seen();
         self.with_lookout(|lookout, ledger| {
@@ -407,15 +392,15 @@ impl Engine {
                 recorder.begin_part(Instant::now(), seen.items, ledger.held().as_u64());
             }
         });
-        self.before = Some(Box::new(Before { learned, chunks, panicked, beside_calls, elapsed }));
+        self.before = Some(Box::new(before));
     }
 
     /// What the run has done, or the part of it that is reported. The panics that were kept go with it.
     pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
-        self.keep_panics();
         let HandedOver { sink_seconds, times, .. } = handed_over;
-        let (mut learned, mut chunks) = self.learned_so_far();
-        let (mut panicked, mut beside_calls) = (self.panicked, self.beside_calls);
+        let (mut learned, mut chunks, mut panicked, panics) = self
+            .with_books(|books| (books.learned.clone(), books.chunks, books.panics.count, books.panics.take_kept()));
+        let mut beside_calls = self.beside_calls;
         if let Some(before) = &self.before {
             learned = learned.since(&before.learned);
             chunks -= before.chunks;
@@ -431,7 +416,7 @@ impl Engine {
         let seconds = elapsed.as_secs_f64();
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
         // An empty one made of a `Vec` would be an allocation.
-        let panics = if self.panics.is_empty() { Arc::default() } else { Arc::from(std::mem::take(&mut self.panics)) };
+        let panics = if panics.is_empty() { Arc::default() } else { Arc::from(panics) };
         let measured_by = self.measured_by;
         let OnThreads { input_seconds, waited, credit_waits, .. } = on_threads;
         let inline_seconds = elapsed.saturating_sub(on_threads.time).as_secs_f64();
@@ -478,23 +463,12 @@ impl Engine {
         }
     }
 
-    /// Counts the items that panicked on threads, and keeps as many of them as are wanted.
-    fn keep_panics(&mut self) {
-        if let Phase::Parallel(control, _) = &self.phase {
-            let panics = control.state().panics.as_mut().map(Panics::take);
-            let Some((count, kept)) = panics else { return };
-            self.panicked += count;
-            kept.into_iter().for_each(|(item, payload)| self.keep_panic(item, payload));
-        }
-    }
-
     /// Takes out the panics that were noted so far, where all are kept.
     pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
         if self.options.panics() != OnPanic::Collect {
             return Vec::new();
         }
-        self.keep_panics();
-        std::mem::take(&mut self.panics)
+        self.with_books(|books| books.panics.take_kept())
     }
 
     /// How many panics are kept, where the run goes on without the items.
@@ -506,20 +480,14 @@ impl Engine {
         }
     }
 
-    fn keep_panic(&mut self, item: usize, payload: Payload) {
-        if Some(self.panics.len()) < self.kept_panics() {
-            self.panics.push(Failure::new(item, Cause::Panic(Panicked::new(payload))));
-        } else {
-            discard(payload);
-        }
-    }
-
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
     pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let begun = sync::now();
         (self.now, self.begun) = (Some(begun), Some(begun));
         self.begin_telling(begun, line)?;
         self.set_origin(line);
+        let kept = self.kept_panics();
+        self.with_books(|books| books.panics.keep(kept));
         let outcome = self.run_phases(line);
         self.end_of_part(&outcome);
         // What the last stretch read from the clock will do for a run that stayed inline.
@@ -641,19 +609,16 @@ impl Engine {
         self.leave_threads(line);
         self.stretch = 1;
         self.alone.go_back(pace);
-        line.outlet.set_batch_size(alone::items_at_once(&self.learned));
+        line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
     }
 
     /// Leaves the threads, which have nothing to do any longer.
     fn leave_threads(&mut self, line: &mut Line<'_>) {
-        self.keep_panics();
         let Phase::Parallel(control, _) = std::mem::replace(&mut self.phase, Phase::Inline) else { return };
         self.on_threads = self.all_on_threads(&control, self.elapsed_now(), line.outlet.sink_seconds());
         self.parted = None;
-        let (state, lookout) = control.into_parts();
-        self.lookout = lookout.unwrap_or_default();
-        (self.learned, self.next, self.held_items) = (state.learned, state.pulled, state.outstanding);
-        self.chunks += state.chunks;
+        let (books, lookout) = control.into_parts();
+        (self.books, self.lookout) = (books, lookout.unwrap_or_default());
         (self.plan, self.slower) = (None, None);
         self.now = Some(sync::now());
     }
@@ -671,7 +636,7 @@ impl Engine {
 
     /// What the calling thread spent, and the bytes of all results.
     fn done(&self) -> Done {
-        Done { seconds: self.spent, bytes: self.learned.bytes }
+        Done { seconds: self.spent, bytes: self.books.learned.bytes }
     }
 
     /// Tells of a run that ends before it goes on.
@@ -702,27 +667,24 @@ impl Engine {
         });
     }
 
-    fn interrupted(&self, interrupt: Interrupt) -> Error {
-        let items_done = match &self.phase {
-            Phase::Inline => self.learned.items,
-            Phase::Parallel(control, _) => control.state().learned.items,
-        };
+    fn interrupted(&mut self, interrupt: Interrupt) -> Error {
+        let items_done = self.with_books(|books| books.learned.items);
         interrupted(interrupt, items_done, self.elapsed_now())
     }
 
     /// Bytes to expect of one result.
     fn expected(&self) -> u64 {
-        self.learned.expected_bytes().max(self.result_size as u64)
+        self.books.learned.expected_bytes().max(self.result_size as u64)
     }
 
     /// Bytes to expect of one call, its result included, as far as calls themselves were measured: an estimate from resident memory
     /// makes no item an error.
     fn needed(&self) -> u64 {
-        self.expected() + self.learned.measured_working()
+        self.expected() + self.books.learned.measured_working()
     }
 
     fn affordable(&self) -> usize {
-        let for_results = self.ledger.free().saturating_sub(self.learned.expected_working());
+        let for_results = self.ledger.free().saturating_sub(self.books.learned.expected_working());
         usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
     }
 
@@ -731,7 +693,7 @@ impl Engine {
     fn in_flight_room(&self, outlet: &dyn Outlet) -> usize {
         // A collection keeps what it took to the end: if that counted, nothing could go on.
         self.options.in_flight_items().map_or(usize::MAX, |most| {
-            most.saturating_sub(self.held_items.saturating_sub(outlet.collected().unwrap_or(0)))
+            most.saturating_sub(self.books.outstanding.saturating_sub(outlet.collected().unwrap_or(0)))
         })
     }
 
@@ -740,7 +702,7 @@ impl Engine {
             Some(threads) => Expected { threads, most: threads, warm: false },
             None => {
                 self.refused = pool::refused();
-                pool::expected_threads(self.ledger.outer_budget().is_some(), self.learned.waits.are_long())
+                pool::expected_threads(self.ledger.outer_budget().is_some(), self.books.learned.waits.are_long())
             }
         };
         let Expected { threads, most, warm } = found;
@@ -793,7 +755,7 @@ impl Engine {
             let now = self.now.unwrap_or_else(sync::now);
             let budget = self.budget()?.clone();
             let mut watch = Watch::start(source::current(), &budget, self.ledger.held(), share, now);
-            self.learned.resident_working().into_iter().for_each(|bytes| watch.sampled(bytes));
+            self.books.learned.resident_working().into_iter().for_each(|bytes| watch.sampled(bytes));
             self.lookout.watch = Some(Box::new(watch));
         }
         Ok(())
@@ -819,20 +781,19 @@ impl Engine {
             // Who states a number gets a pool that has as many.
             own: asked.is_none() && !pool::is_worker(),
         };
-        self.learned.waits.begin_on_threads();
+        self.books.learned.waits.begin_on_threads();
         let ledger = self.ledger.clone();
         self.read_resident();
         self.start_watch()?;
-        let ways = Ways { ordered: self.ordered, kept_panics: self.kept_panics() };
         let batch_size = plan.batch_size();
         // A sink that begins with a chunk is at work while the first whole batch is made; of slow items one for each thread.
         let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };
         line.outlet.set_batch_size(first_batch.min(batch_size));
-        let (next, outstanding, chunks) = (self.next, self.held_items, self.chunks);
-        let head_start = HeadStart { next, outstanding, chunks, batch_size, first_batch };
         let lookout = Some(std::mem::take(&mut self.lookout));
         self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
-        let control = Control::new(situation, room, self.learned.clone(), ledger, head_start, ways, lookout);
+        let books = std::mem::take(&mut self.books);
+        let batches = (batch_size, first_batch);
+        let control = Control::new(situation, room, books, ledger, batches, self.ordered, lookout);
         // Before the first call starts it is to be known how many may.
         control.look_first(line.outlet.collects());
         self.phase = Phase::Parallel(Box::new(control), threads);
@@ -841,7 +802,7 @@ impl Engine {
 
     fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
         let held = (self.ledger.held(), self.measured_by);
-        over_budget(Stuck { item, needed, waiting: 0 }, held, &self.ledger, &self.learned, line)
+        over_budget(Stuck { item, needed, waiting: 0 }, held, &self.ledger, &self.books.learned, line)
     }
 }
 

@@ -31,11 +31,12 @@ impl State {
             self.running_credit + if opaque { self.inputs } else { 0 } + if have_results { self.results } else { 0 };
         let known = self.ledger.held().as_u64().saturating_sub(unknown);
         let now = self.opaque_items();
-        let by_time = chunk_seconds(self.situation.threads, self.threads) / self.learned.recent_seconds().max(1e-10);
+        let by_time =
+            chunk_seconds(self.situation.threads, self.threads) / self.books.learned.recent_seconds().max(1e-10);
         let items = Items {
             now,
             most: std::mem::replace(&mut self.most_items, now),
-            ended: self.pulled.saturating_sub(now),
+            ended: self.books.next.saturating_sub(now),
             wanted: (self.ahead() as f64 * by_time) as usize,
             have_results,
             seconds: self.input_pace,
@@ -45,9 +46,9 @@ impl State {
             most_running: std::mem::replace(&mut self.most_running, self.running),
             results: self.running_credit - self.running_working,
             known,
-            ended: self.chunks_before + self.chunks,
-            handed_over: self.learned.bytes.saturating_sub(known),
-            seconds: self.learned.seconds_on_cores(self.situation.threads),
+            ended: self.books.chunks,
+            handed_over: self.books.learned.bytes.saturating_sub(known),
+            seconds: self.books.learned.seconds_on_cores(self.situation.threads),
             threads: self.threads,
             items: (opaque || have_results).then_some(items),
             only_wait: self.only_wait(),
@@ -56,7 +57,7 @@ impl State {
 
     /// While no call has ended, says if those in flight do nothing but wait: the process has hardly run.
     fn only_wait(&self) -> Option<bool> {
-        let (begun, ran) = self.opening.filter(|_| self.learned.items == 0 && self.chunks == 0)?;
+        let (begun, ran) = self.opening.filter(|_| self.books.learned.items == 0 && self.books.chunks == 0)?;
         let elapsed = now().saturating_duration_since(begun);
         if elapsed < OPENING || self.running == 0 {
             return Some(false);
@@ -77,21 +78,21 @@ impl State {
 
     /// Items between the input and the sink, or the collection that takes them.
     pub(super) fn items_to_hand_over(&self) -> usize {
-        (self.queued + self.outstanding).saturating_sub(self.collected)
+        (self.queued + self.books.outstanding).saturating_sub(self.collected)
     }
 
     /// Goes on with as many calls in flight as resident memory allows.
     pub(super) fn bound_calls(&mut self, found: Bounds) {
         self.busy_threads = usize::MAX;
-        if found.calls != usize::MAX && IS_TOLD && self.learned.items > 0 {
+        if found.calls != usize::MAX && IS_TOLD && self.books.learned.items > 0 {
             // Where each call may need much memory, those that the cores have no time for are not in flight.
-            self.busy_threads = self.learned.waits.threads(cores::usable()).ceil() as usize;
+            self.busy_threads = self.books.learned.waits.threads(cores::usable()).ceil() as usize;
         }
         let most = found.calls.min(self.busy_threads);
         // Those that may start now find a thread by the caller.
         self.recruits |= most > self.bounds.calls;
         self.bounds = Bounds { calls: most, ..found };
-        self.learned.expect_working(found.working, found.confirmed);
+        self.books.learned.expect_working(found.working, found.confirmed);
     }
 
     /// True if resident memory is to be looked at before the next call starts: heavier ones than usual have ended.
@@ -113,16 +114,16 @@ impl State {
     /// Credit for the working memory of one more call, beside `results`, where `free` bytes are free. A call that is alone starts
     /// whatever resident memory says of others: while the caller is in its sink nobody else could start one.
     pub(super) fn working_credit(&self, free: u64, results: u64) -> u64 {
-        let working = self.learned.expected_working();
+        let working = self.books.learned.expected_working();
         if self.running > 0 {
             return working;
         }
-        working.min(free.saturating_sub(results)).max(self.learned.measured_working())
+        working.min(free.saturating_sub(results)).max(self.books.learned.measured_working())
     }
 
     /// True if the budget has room for one more result that is kept, whatever else its call needs meanwhile.
     pub(super) fn has_room_for_a_result(&self) -> bool {
-        self.expected() + self.learned.measured_working() <= self.ledger.free()
+        self.expected() + self.books.learned.measured_working() <= self.ledger.free()
     }
 
     /// Bytes of a result that nothing but the process's growth tells; never more than can be written in the time of a call.
@@ -132,7 +133,7 @@ impl State {
         } else {
             grown.checked_div(self.most_outstanding as u64)?
         };
-        let most = bound(self.learned.recent_seconds() + self.input_pace);
+        let most = bound(self.books.learned.recent_seconds() + self.input_pace);
         Some(bytes.min(most.max(self.situation.result_size as u64)) as f64)
     }
 

@@ -68,12 +68,12 @@ impl Engine {
                 return Err(error.into());
             }
             self.begun = None;
-            self.sampled_seconds = self.learned.seconds_per_item();
-            beside.settle(&mut self.learned.waits);
+            self.sampled_seconds = self.books.learned.seconds_per_item();
+            beside.settle(&mut self.books.learned.waits);
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
             situation.cores = Some(Cores::of_this_process());
-            let mut plan = Plan::new(&self.learned, &situation, true);
+            let mut plan = Plan::new(&self.books.learned, &situation, true);
             plan.warn_of_refused(self.refused);
             plan.warn_of_features(self.unasked);
             line.work.span.planned(&plan);
@@ -88,43 +88,44 @@ impl Engine {
     /// Runs items of the sample on the calling thread, until so many are run.
     pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
         let is_inline = matches!(self.phase, Phase::Inline);
-        while is_inline && self.next < most && !line.ended() && line.work.interrupts.now().is_none() {
+        while is_inline && self.books.next < most && !line.ended() && line.work.interrupts.now().is_none() {
             // A sample that would break the budget, or the bound of items in flight, ends early.
             let room = self.in_flight_room(line.outlet);
-            if self.next > 0 && self.affordable().min(room) == 0 {
+            if self.books.next > 0 && self.affordable().min(room) == 0 {
                 break;
             }
             // Whoever asks for a plan is told what the function waits, too.
-            let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
-            let before = (self.learned.items, self.learned.bytes);
+            let measured = self.books.learned.items == 0 || self.books.learned.recent_seconds() >= MEASURED;
+            let before = (self.books.learned.items, self.books.learned.bytes);
             // What the first call waits, and how long it runs, is as little like the others as what it takes.
-            let waits = self.learned.waits;
-            if self.learned.spread.mean().is_none() {
-                self.learned.waits = Waits::default();
+            let waits = self.books.learned.waits;
+            if self.books.learned.spread.mean().is_none() {
+                self.books.learned.waits = Waits::default();
             }
             // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
             let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
-            let count = part.min(most - self.next).min(room);
+            let count = part.min(most - self.books.next).min(room);
             beside.look(self.expected());
             // Of short calls it would be less than noise.
-            let is_known = self.learned.items > 0;
-            let is_short = is_known && bound(count as f64 * self.learned.recent_seconds()) < NOISE;
+            let is_known = self.books.learned.items > 0;
+            let is_short = is_known && bound(count as f64 * self.books.learned.recent_seconds()) < NOISE;
             let before = (before, if is_short { None } else { Needed::begin() });
             // Looking is no part of the next item's time.
             self.now = Some(sync::now());
             self.inline_stretch(line, count, measured.then_some(true))?;
-            if !self.learned.waits.is_known() {
-                self.learned.waits = waits;
+            if !self.books.learned.waits.is_known() {
+                self.books.learned.waits = waits;
             }
             let (before, needed) = before;
-            let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
+            let (items, bytes) = (self.books.learned.items - before.0, self.books.learned.bytes - before.1);
             if let Some(needed) = needed.and_then(Needed::end) {
-                self.learned
-                    .expect_most_working(needed.saturating_sub(bytes).min(bound(self.learned.recent_seconds())));
+                self.books
+                    .learned
+                    .expect_most_working(needed.saturating_sub(bytes).min(bound(self.books.learned.recent_seconds())));
             }
-            let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
-            self.learned.spread.add(stretch);
-            if self.next < self.options.sample_items() {
+            let stretch = beside.sampled(items, bytes, self.pace, self.books.learned.handling);
+            self.books.learned.spread.add(stretch);
+            if self.books.next < self.options.sample_items() {
                 self.look(line.outlet.collects());
             }
         }

@@ -36,7 +36,7 @@ impl Control {
     /// item, which takes `pace` seconds. Says if there are results to hand over.
     pub(crate) fn wait_for_result(&self, pace: f64) -> bool {
         let mut state = self.state();
-        if state.learned.recent_seconds() >= pace {
+        if state.books.learned.recent_seconds() >= pace {
             return state.has_ready();
         }
         // A call that takes longer than those before does not keep the input from being asked.

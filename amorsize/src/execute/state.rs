@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Idle};
+use super::books::Books;
 use super::climb::Climb;
 use super::control::{ChunkId, Finished, Place};
 use super::jobs::Outcome;
-use crate::failure::{Panics, Payload};
+use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::plan::{CHUNK_SECONDS, Situation, batch_in_flight, batch_items, chunk_items, chunk_seconds};
-use crate::sample::Learned;
 use crate::thread_time::{IS_TOLD, Use};
 
 /// A caller that is with the sink for long leaves so many batches to be made meanwhile: one for the sink to find when it comes back,
@@ -68,8 +68,6 @@ pub(crate) struct State {
     pub(super) sink_pace: f64,
     /// Whether the calling thread is one of the run's threads.
     pub(super) joins_in: bool,
-    /// Index behind the last item that was pulled.
-    pub(crate) pulled: usize,
     /// By index of the first item.
     pub(super) finished: BTreeMap<usize, Finished>,
     /// Items in `finished` that can be handed over, being next in order.
@@ -114,11 +112,9 @@ pub(crate) struct State {
     pub(super) new_batch_size: Option<usize>,
     /// When the next chunk is measured for what its calls wait.
     pub(super) measure_at: Option<Instant>,
-    /// Whether one was seen not to run.
-    pub(super) suspects: bool,
     pub(super) ordered: bool,
     pub(crate) ledger: Ledger,
-    pub(crate) learned: Learned,
+    pub(crate) books: Books,
     pub(crate) situation: Situation,
     pub(super) chunk_size: usize,
     /// The caller sleeps until this many items can be handed over, or something else is for it to do.
@@ -134,16 +130,8 @@ pub(crate) struct State {
     pub(super) input_ended: bool,
     /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
     pub(super) ending: BTreeMap<usize, Ending>,
-    /// Items that panicked, where the run goes on without them.
-    pub(crate) panics: Option<Panics>,
     /// Items that give no result, as far as those before them have not been made ready.
     pub(super) holes: BTreeSet<usize>,
-    /// Chunks that ended, and stretches that the calling thread ran before.
-    pub(crate) chunks: usize,
-    pub(super) chunks_before: usize,
-    /// Items started and not handed over, now and at most.
-    pub(crate) outstanding: usize,
-    pub(crate) most_outstanding: usize,
     /// Net heap bytes of idle workers that no chunk answers for yet, and up to where they were read.
     pub(super) stray: i64,
     pub(super) stray_read: i64,
@@ -154,6 +142,8 @@ pub(crate) struct State {
     /// Whether idle workers were seen to help.
     pub(super) forks: bool,
     pub(super) account: Account,
+    /// Items that were outstanding at most since resident memory was last set anew.
+    pub(super) most_outstanding: usize,
 }
 
 impl State {
@@ -164,12 +154,12 @@ impl State {
 
     /// What only the next chunk in order may take of the budget: the most that one call was seen to need.
     pub(super) fn reserve(&self) -> u64 {
-        (self.learned.largest + self.learned.most_working).min(self.ledger.limit() / 2)
+        (self.books.learned.largest + self.books.learned.most_working).min(self.ledger.limit() / 2)
     }
 
     /// Bytes to expect of one result.
     pub(super) fn expected(&self) -> u64 {
-        self.learned.expected_bytes().max(self.situation.result_size as u64)
+        self.books.learned.expected_bytes().max(self.situation.result_size as u64)
     }
 
     /// Takes credit for what idle workers have allocated since the last look: parts of calls that fork.
@@ -191,13 +181,13 @@ impl State {
         if outcome.elsewhere {
             self.stray = 0;
         }
-        let of_jobs = JOBS_OWN.saturating_mul(self.chunks as i64);
+        let of_jobs = JOBS_OWN.saturating_mul(self.books.chunks as i64);
         self.forks |= self.stray.abs() >= POOLS_OWN.saturating_add(of_jobs);
         if self.forks {
             let stretch = &mut outcome.stretch;
             let there = stretch.bytes.saturating_add_signed(self.stray);
-            let (items, all_items) = (stretch.items as u128, (self.learned.items + stretch.items) as u128);
-            let average = (u128::from(self.learned.bytes + there) * items).div_ceil(all_items) as u64;
+            let (items, all_items) = (stretch.items as u128, (self.books.learned.items + stretch.items) as u128);
+            let average = (u128::from(self.books.learned.bytes + there) * items).div_ceil(all_items) as u64;
             let not_covered = there.saturating_sub(self.running_credit - credit);
             let least = (self.situation.result_size * stretch.items) as u64;
             let bytes = there.min(average).max(not_covered).max(least);
@@ -220,16 +210,16 @@ impl State {
             return None;
         }
         self.measure_at = Some(now + MEASURED_EVERY);
-        Some(self.suspects || self.learned.recent_seconds() >= CLOSELY)
+        Some(self.books.suspects || self.books.learned.recent_seconds() >= CLOSELY)
     }
 
     /// Learns what the calls of a chunk waited.
     pub(super) fn learn_waits(&mut self, used: Use) {
         if used.is_suspect() {
-            self.suspects = true;
+            self.books.suspects = true;
             self.measure_at = None;
         } else {
-            self.learned.waits.add(used, false);
+            self.books.learned.waits.add(used, false);
         }
     }
 
@@ -237,8 +227,8 @@ impl State {
     pub(super) fn set_threads(&mut self, threads: usize) {
         self.threads = threads;
         self.recruits = true;
-        let chunk_size = chunk_items(&self.learned, &self.situation, threads);
-        self.set_batch_size(batch_items(&self.learned, &self.situation, threads, chunk_size));
+        let chunk_size = chunk_items(&self.books.learned, &self.situation, threads);
+        self.set_batch_size(batch_items(&self.books.learned, &self.situation, threads, chunk_size));
     }
 
     /// Lets batches grow towards their size, once the sink took one.
@@ -249,7 +239,7 @@ impl State {
         if self.grown_batch >= self.batch_size {
             return;
         }
-        let made = self.learned.recent_seconds() / self.workers() as f64;
+        let made = self.books.learned.recent_seconds() / self.workers() as f64;
         let most = if self.sink_pace < KEEPS_UP * made { usize::MAX } else { self.ready().max(self.grown_batch) };
         self.grown_batch = self.grown_batch.saturating_mul(2).min(most);
         self.set_batch_size(self.batch_size);
@@ -272,7 +262,7 @@ impl State {
     /// the sink has `n / (n + 1)` of a core meanwhile. So the run takes `s + c / n^2`. With a thread less the sink has its own core,
     /// and the run takes the longer of `s` and `c / (n - 1)`.
     pub(super) fn workers(&self) -> usize {
-        let (calls, sink) = (self.learned.recent_seconds(), self.sink_pace);
+        let (calls, sink) = (self.books.learned.recent_seconds(), self.sink_pace);
         let threads = self.threads as f64;
         let is_less_better = calls / (threads - 1.0) < sink + calls / (threads * threads);
         if self.threads > 1 && is_less_better && !self.joins_in && !self.climb.is_above_cores() {
@@ -284,11 +274,11 @@ impl State {
 
     /// Lets batches follow what is known of the calls now, and the end of the input.
     pub(super) fn adapt_batches(&mut self) {
-        let mut items = batch_items(&self.learned, &self.situation, self.threads, self.chunk_size);
+        let mut items = batch_items(&self.books.learned, &self.situation, self.threads, self.chunk_size);
         let is_asked = self.situation.batch_items.is_some();
         if let Some(left) = self.situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
             // What lies ready when the last call ends, the sink is alone with: so that gets less and less, as chunks do.
-            let left = left.saturating_add(self.queued + self.outstanding);
+            let left = left.saturating_add(self.queued + self.books.outstanding);
             items = items.min(left / LAST_BATCHES).max(self.chunk_size);
         }
         // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.
@@ -334,7 +324,7 @@ impl State {
         let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
         let by_number = self.bounds.items.saturating_sub(self.opaque_items());
-        let ahead = self.most_ahead().saturating_sub(self.queued + self.outstanding);
+        let ahead = self.most_ahead().saturating_sub(self.queued + self.books.outstanding);
         usize::try_from(room).unwrap_or(usize::MAX).min(by_number).min(ahead).max(usize::from(nothing_else_to_do))
     }
 
@@ -387,13 +377,13 @@ impl State {
     /// Items that the threads do while the caller is with the sink, up to those of the batches ahead.
     pub(super) fn items_meanwhile(&self) -> usize {
         // Items whose results have no room would only lie there. Working memory is free again when a call ends.
-        let fitting = self.free_for(self.pulled) / self.expected().max(1);
+        let fitting = self.free_for(self.books.next) / self.expected().max(1);
         let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
         let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(fitting);
         match self.sink_seconds {
             None => batch.min(UNKNOWN_SINK / self.situation.item_size.max(1)),
             Some(seconds) => {
-                let items = self.threads as f64 * seconds / self.learned.recent_seconds().max(1e-10);
+                let items = self.threads as f64 * seconds / self.books.learned.recent_seconds().max(1e-10);
                 BATCHES_AHEAD * (items as usize).min(batch)
             }
         }
@@ -437,10 +427,10 @@ impl State {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::execute::control::{Control, HeadStart, Room, Ways};
+    use crate::execute::control::{Control, Room};
     use crate::memory::Bytes;
     use crate::plan::tests::situation;
-    use crate::sample::Stretch;
+    use crate::sample::{Learned, Stretch};
 
     /// A run on two threads whose calls take 10 us, whose sink takes `sink` seconds for each result, and of which 100 items have been
     /// handed over and so many more are ready.
@@ -448,11 +438,10 @@ mod tests {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 1000, seconds: 10e-3, bytes: 8000, largest: 8, working: 0 });
         let situation = Situation { threads: 2, most: 2, budget: Bytes::mib(1), result_size: 8, ..situation(None) };
-        let head_start = HeadStart { next: 100, outstanding: 0, chunks: 1, batch_size: 2000, first_batch: 100 };
         let room = Room { level: 2, cores: 2, most: 2, own: false };
-        let ways = Ways { ordered: true, kept_panics: None };
         let ledger = Ledger::new(Bytes::mib(1));
-        let control = Control::new(situation, room, learned, ledger, head_start, ways, None);
+        let books = Books { learned, next: 100, chunks: 1, ..Books::default() };
+        let control = Control::new(situation, room, books, ledger, (2000, 100), true, None);
         {
             let mut state = control.state();
             state.sink_pace = sink;
@@ -482,7 +471,7 @@ mod tests {
         {
             // Those that are ready, one in the caller's batch, and two that wait to be run.
             let mut state = control.state();
-            (state.queued, state.outstanding) = (2, 4);
+            (state.queued, state.books.outstanding) = (2, 4);
         }
         let wanted = [9, 8, 7, 6, 5].map(|most| {
             bounded(Some(most));
@@ -500,7 +489,7 @@ mod tests {
     fn a_batch_is_closed_early_only_where_nothing_else_can_go_on() {
         let control = run(0.0, 0);
         let mut state = control.state();
-        state.outstanding = 4;
+        state.books.outstanding = 4;
         assert!(!state.is_full(usize::MAX));
         state.situation.in_flight = Some(5);
         assert!(!state.is_full(usize::MAX));

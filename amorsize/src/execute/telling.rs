@@ -48,7 +48,8 @@ impl Engine {
     pub(super) fn seen(&self) -> Seen {
         match &self.phase {
             Phase::Inline => {
-                Seen { items: self.learned.items + self.panicked, result_bytes: self.learned.bytes, running: 1 }
+                let books = &self.books;
+                Seen { items: books.ended(), result_bytes: books.learned.bytes, running: 1 }
             }
             Phase::Parallel(control, _) => control.seen(),
         }
@@ -76,10 +77,8 @@ impl Engine {
             return Ok(());
         }
         let (budget, seen) = (self.budget()?.bytes, self.seen());
-        let total = match &self.phase {
-            Phase::Inline => line.left_exactly().map(|left| left.saturating_add(self.next)),
-            Phase::Parallel(control, _) => line.left_exactly().map(|left| left.saturating_add(control.pulled())),
-        };
+        let next = self.items_done();
+        let total = line.left_exactly().map(|left| left.saturating_add(next));
         let origin = now.checked_sub(self.elapsed).unwrap_or(now);
         self.with_lookout(|lookout, ledger| {
             if let Some(teller) = &mut lookout.teller {
@@ -93,17 +92,17 @@ impl Engine {
     pub(super) fn look(&mut self, collects: bool) {
         let Some(now) = self.now.filter(|_| self.lookout.has_eyes()) else { return };
         let seen = self.seen();
-        if self.next >= self.options.sample_items() {
+        if self.books.next >= self.options.sample_items() {
             self.end_sampling(now);
         }
-        let (held, learned) = (self.ledger.held().as_u64(), &self.learned);
+        let (held, learned) = (self.ledger.held().as_u64(), &self.books.learned);
         let threads = self.options.wanted_threads().map_or_else(cores::usable, pool::at_most);
         let calls = || Calls {
             running: 0,
             most_running: 1,
             results: 0,
             known: held,
-            ended: self.chunks,
+            ended: self.books.chunks,
             handed_over: learned.bytes.saturating_sub(held),
             seconds: learned.seconds_on_cores(cores::usable()),
             threads,
@@ -111,7 +110,7 @@ impl Engine {
             only_wait: None,
         };
         if let Some(bounds) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
-            self.learned.expect_working(bounds.working, bounds.confirmed);
+            self.books.learned.expect_working(bounds.working, bounds.confirmed);
         }
     }
 }

@@ -31,7 +31,7 @@ impl Engine {
         if line.may_wait()
             || !is_inline
             || most < 2
-            || self.learned.recent_seconds() < LEAST_SECONDS
+            || self.books.learned.recent_seconds() < LEAST_SECONDS
             || pool::is_worker()
         {
             return Ok(0);
@@ -42,13 +42,13 @@ impl Engine {
 
     /// Runs the next `count` items at the same time, where they would be on threads and their calls are long enough to tell something.
     pub(super) fn sample_together(&mut self, line: &mut Line<'_>, count: usize) -> Result<(), Ended> {
-        if count < 2 || self.learned.spread.mean().is_none_or(|seconds| seconds < LEAST_SECONDS) {
+        if count < 2 || self.books.learned.spread.mean().is_none_or(|seconds| seconds < LEAST_SECONDS) {
             return Ok(());
         }
         let situation = self.situation(line)?;
-        let plan = Plan::new(&self.learned, &situation, false);
+        let plan = Plan::new(&self.books.learned, &situation, false);
         // Of fresh memory each thread has its own to begin with, and what that takes is not what calls take of each other.
-        let is_filling = alone::filling_part(&self.learned) > FILLING;
+        let is_filling = alone::filling_part(&self.books.learned) > FILLING;
         let is_room =
             self.ledger.free() >= ROOM * count as u64 * self.needed() && self.in_flight_room(line.outlet) >= count;
         let are_many = situation.remaining.is_none_or(|left| left > count) && !line.ended();
@@ -56,7 +56,7 @@ impl Engine {
             return Ok(());
         }
         // What threads wait that are only just awake says little of the calls.
-        let waits = self.learned.waits;
+        let waits = self.books.learned.waits;
         let begun = now();
         if !self.go_parallel(&plan, line)? {
             return Ok(());
@@ -91,9 +91,9 @@ impl Engine {
         // Another panic waits where the limit is not lifted.
         if control.is_drained() && control.limit() == usize::MAX {
             self.leave_threads(line);
-            self.learned.waits = waits;
+            self.books.learned.waits = waits;
             if each.len() == count && panic.is_none() {
-                self.learned.spread.add_together(&each, wall);
+                self.books.learned.spread.add_together(&each, wall);
             }
         }
         match panic {
