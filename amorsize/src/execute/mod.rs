@@ -572,7 +572,8 @@ impl Engine {
         let own = control.has_own_threads().then_some(job(Place::Own));
         let own = own.as_ref().map(|job| job as &dyn Job);
         let waits = Waits::in_call();
-        threads.scope(&job(Place::Pool), own, &mut |start| outcome = conductor.conduct(line, start));
+        let in_call = self.ledger.outer_budget().is_some();
+        threads.scope(&job(Place::Pool), own, in_call, &mut |start| outcome = conductor.conduct(line, start));
         drop(waits);
         control.settle();
         tracking::settle(control.take_kept());

@@ -108,16 +108,20 @@ impl Threads {
         self.process == std::process::id()
     }
 
-    /// Calls `body` on the calling thread with a function that starts `job` on the pool, as often as it is called, and `own` on
-    /// threads of its own; comes back when all of them are done.
+    /// Calls `body` on the calling thread with a function that starts `job` on the pool, as often as it
+    /// is called, and `own` on threads of its own. Comes back when none of them is under way; those that
+    /// the pool comes to later do nothing. A worker that is not `in_call` does other work of its pool
+    /// while it waits for that.
     pub(crate) fn scope<'env>(
         &self,
         job: &'env (dyn Job + 'env),
         own: Option<&'env (dyn Job + 'env)>,
+        in_call: bool,
         body: &mut dyn FnMut(Start<'_>),
     ) {
+        let help = (is_worker() && !in_call).then_some(work_on_something_else as fn() -> bool);
         let Some(own) = own else {
-            return self.pool_scope(job, &mut |start| {
+            return self.pool_scope(job, help, &mut |start| {
                 body(&|_| {
                     start();
                     Ok(())
@@ -128,7 +132,7 @@ impl Threads {
         thread::scope(|scope| {
             // However the body ends, the threads are to end with it.
             let _close = Close(&threads);
-            self.pool_scope(job, &mut |start| {
+            self.pool_scope(job, help, &mut |start| {
                 body(&|place| match place {
                     Place::Pool => {
                         start();
@@ -140,8 +144,13 @@ impl Threads {
         });
     }
 
-    fn pool_scope<'env>(&self, job: &'env (dyn Job + 'env), body: &mut dyn FnMut(&dyn Fn())) {
-        gate::lend(job, |lent| {
+    fn pool_scope<'env>(
+        &self,
+        job: &'env (dyn Job + 'env),
+        help: Option<fn() -> bool>,
+        body: &mut dyn FnMut(&dyn Fn()),
+    ) {
+        gate::lend(job, help, |lent| {
             body(&|| {
                 let lent = Arc::clone(lent);
                 match &self.pool {
@@ -323,7 +332,7 @@ mod tests {
     #[test]
     fn a_job_is_started_until_it_is_done() {
         let job = Countdown(AtomicUsize::new(100));
-        Threads::find(Some(3)).unwrap().scope(&job, None, &mut |start| {
+        Threads::find(Some(3)).unwrap().scope(&job, None, false, &mut |start| {
             (0..3).for_each(|_| start(Place::Pool).unwrap());
             job.wait();
         });
@@ -345,7 +354,7 @@ mod tests {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = Countdown(AtomicUsize::new(10));
         let own = Rendezvous(std::sync::Barrier::new(20));
-        Threads::find(None).unwrap().scope(&pooled, Some(&own), &mut |start| {
+        Threads::find(None).unwrap().scope(&pooled, Some(&own), false, &mut |start| {
             (0..20).for_each(|_| start(Place::Own).unwrap());
             start(Place::Pool).unwrap();
             // Those that are done take up what comes then.
@@ -353,8 +362,9 @@ mod tests {
             pooled.wait();
         });
         assert_eq!(pooled.0.into_inner(), 0);
-        let body =
-            || Threads::find(None).unwrap().scope(&Countdown(0.into()), Some(&own), &mut |_| panic!("as planned"));
+        let body = || {
+            Threads::find(None).unwrap().scope(&Countdown(0.into()), Some(&own), false, &mut |_| panic!("as planned"))
+        };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_err();
     }
 
@@ -372,7 +382,7 @@ mod tests {
 
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (pooled, own) = (Countdown(0.into()), Waiting(false.into(), Condvar::new()));
-        Threads::find(None).unwrap().scope(&pooled, Some(&own), &mut |start| {
+        Threads::find(None).unwrap().scope(&pooled, Some(&own), false, &mut |start| {
             let started = (0..most_own() + 5).map(|_| start(Place::Own)).take_while(Result::is_ok).count();
             // Other tests may have some.
             assert!(started <= most_own());

@@ -65,7 +65,7 @@ impl Engine {
         let work = line.work;
         control.begin();
         control.state().each = Some(Vec::new());
-        threads.scope(&WorkerJob { place: Place::Pool, control, work }, None, &mut |start| {
+        threads.scope(&WorkerJob { place: Place::Pool, control, work }, None, false, &mut |start| {
             for _ in 0..count {
                 if let Some(pulled) = line.pull(1) {
                     control.enqueue(pulled.id, pulled.items, pulled.heap, 0.0);

@@ -3,16 +3,22 @@
 //! rayon's `scope` would do, but whoever waits for its end takes up other work of the pool meanwhile. A
 //! thread that waits within a call may hold a lock, and that other work may ask for it. And a pool that
 //! is busy with something else would have to come to each job first, before the run could end. A
-//! thread passes the gate of a run instead, and finds it closed where it comes too late.
+//! thread passes the gate of a run instead, and finds it closed where it comes too late. Only a worker
+//! that is not within a call does other work while it waits at the gate: a call that is still inside
+//! may wait for that.
 #![expect(unsafe_code, reason = "a pool's jobs may borrow nothing, and those of a run borrow the run")]
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Job;
-use crate::failure::Payload;
+use crate::failure::{Payload, discard};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A thread that waits for others looks this often if there is something else to do.
+const NAP: Duration = Duration::from_micros(100);
 
 /// A job that is lent.
 pub(super) struct Lent {
@@ -35,35 +41,61 @@ unsafe impl Send for Lent {}
 // SAFETY: as above.
 unsafe impl Sync for Lent {}
 
-/// Calls `body` with `job` lent to others, and comes back when nobody uses it any longer.
+/// Calls `body` with `job` lent to others, and comes back when nobody uses it any longer. While it
+/// waits for that it calls `help`, where there is one, which says if there was something to do.
 ///
 /// # Panics
 ///
-/// With the payload of a job that panicked.
-pub(super) fn lend<'env>(job: &'env (dyn Job + 'env), body: impl FnOnce(&Arc<Lent>)) {
-    struct Close<'a>(&'a Lent);
-
-    impl Drop for Close<'_> {
-        fn drop(&mut self) {
-            let mut inside = self.0.inside();
-            inside.is_open = false;
-            while inside.threads > 0 {
-                inside = self.0.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
-            }
-        }
-    }
-
+/// With the payload of a body or a job that panicked.
+pub(super) fn lend<'env>(job: &'env (dyn Job + 'env), help: Option<fn() -> bool>, body: impl FnOnce(&Arc<Lent>)) {
     // SAFETY: two pointers that differ in the lifetime of what they point to. It is used inside of
     // the gate alone, which `Close` closes and empties before this function ends, however it ends.
     let job = unsafe { mem::transmute::<*const (dyn Job + 'env), *const (dyn Job + 'static)>(job) };
     let inside = Inside { is_open: true, threads: 0, panic: None };
     let lent = Arc::new(Lent { job, inside: Mutex::new(inside), left: Condvar::new() });
     let close = Close(&lent);
-    body(&lent);
+    // Other work of the pool is not to be done while this thread unwinds.
+    let outcome = catch_unwind(AssertUnwindSafe(|| body(&lent)));
+    if let Some(help) = help {
+        close.help(help);
+    }
     drop(close);
     let panic = lent.inside().panic.take();
+    if let Err(payload) = outcome {
+        panic.into_iter().for_each(discard);
+        resume_unwind(payload);
+    }
     if let Some(payload) = panic {
         resume_unwind(payload);
+    }
+}
+
+/// Closes the gate, and waits until nobody is inside.
+struct Close<'a>(&'a Lent);
+
+impl Close<'_> {
+    /// Does something else until nobody is inside. A thread inside may wait for what only this one can do.
+    fn help(&self, help: fn() -> bool) {
+        let mut inside = self.0.inside();
+        inside.is_open = false;
+        while inside.threads > 0 {
+            drop(inside);
+            let has_done = help();
+            inside = self.0.inside();
+            if !has_done && inside.threads > 0 {
+                inside = self.0.left.wait_timeout(inside, NAP).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+}
+
+impl Drop for Close<'_> {
+    fn drop(&mut self) {
+        let mut inside = self.0.inside();
+        inside.is_open = false;
+        while inside.threads > 0 {
+            inside = self.0.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -123,7 +155,7 @@ mod tests {
     fn who_comes_too_late_does_nothing() {
         let job = Count(AtomicUsize::new(0));
         let mut kept = None;
-        lend(&job, |lent| {
+        lend(&job, None, |lent| {
             assert!(lent.run());
             kept = Some(Arc::clone(lent));
         });
@@ -138,7 +170,7 @@ mod tests {
             let job = Box::new(Count(AtomicUsize::new(0)));
             let mut threads = Vec::new();
             let body = AssertUnwindSafe(|| {
-                lend(&*job, |lent| {
+                lend(&*job, None, |lent| {
                     for _ in 0..3 {
                         let lent = Arc::clone(lent);
                         threads.push(thread::spawn(move || while lent.run() {}));
@@ -168,7 +200,7 @@ mod tests {
             }
         }
 
-        let body = || lend(&Panics, |lent| assert!(!lent.run()));
+        let body = || lend(&Panics, None, |lent| assert!(!lent.run()));
         let payload = catch_unwind(body).unwrap_err();
         assert_eq!(payload.downcast_ref(), Some(&"as planned"));
     }
@@ -198,7 +230,7 @@ mod tests {
             // For all threads of the model, which can borrow nothing.
             let is_lent: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(true)));
             let mut threads = Vec::new();
-            lend(&Borrowed(is_lent), |lent| {
+            lend(&Borrowed(is_lent), None, |lent| {
                 for _ in 0..2 {
                     let lent = Arc::clone(lent);
                     threads.push(loom::thread::spawn(move || _ = lent.run()));
