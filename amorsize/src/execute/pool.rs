@@ -363,7 +363,8 @@ mod tests {
         });
         assert_eq!(pooled.0.into_inner(), 0);
         let body = || {
-            Threads::find(None).unwrap().scope(&Countdown(0.into()), Some(&own), false, &mut |_| panic!("as planned"))
+            let (threads, job) = (Threads::find(None).unwrap(), Countdown(0.into()));
+            threads.scope(&job, Some(&own), false, &mut |_| panic!("as planned"));
         };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_err();
     }
