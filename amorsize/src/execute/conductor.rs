@@ -9,7 +9,7 @@ use super::chunk::Work;
 use super::control::{Control, Place, Stuck};
 use super::line::{Accepted, Flow, Line};
 use super::pool::{self, Job, Start};
-use super::{interrupted, over_budget, oversize};
+use super::refusals::{interrupted, over_budget, oversize};
 use crate::error::Error;
 use crate::memory::Bytes;
 use crate::memory::source;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::alone::Next;
 use super::line::{Accepted, Flow, Inlined, Line};
-use super::{Engine, alone, oversize};
+use super::refusals::oversize;
+use super::{Engine, alone};
 use crate::error::Error;
 use crate::failure::{Ended, discard};
 use crate::memory::measure::MeasuredBy;

@@ -32,109 +32,56 @@ mod lookout;
 mod loom;
 mod pages;
 pub(crate) mod pool;
+mod refusals;
 mod resident;
 mod sampling;
 mod sleeping;
 pub(crate) mod stages;
 mod state;
 mod telling;
+mod threads;
 mod together;
+mod totals;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::alone::{Alone, Done};
 use self::books::Books;
-use self::climb::Climb;
-use self::conductor::{Conductor, Grown, WorkerJob};
-use self::control::{Control, Place, Room, Stuck};
 use self::inline::{FIRST_DECISION, Inline};
 use self::line::{Flow, Line, Outlet};
 use self::lookout::{Lookout, Seen};
-use self::pool::{Expected, Job, Refused, Threads};
-use crate::cancel::Interrupt;
-use crate::error::{Error, ErrorKind};
+use self::pool::{Expected, Refused};
+use self::threads::{OnThreads, Workers};
+use self::totals::Before;
+pub(crate) use self::totals::Totals;
+use crate::error::Error;
 use crate::failure::{Ended, Failure, Payload};
-use crate::handover::HandedOver;
-use crate::memory::budget::{Budget, Ledger, Waits};
+use crate::memory::budget::{Budget, Ledger};
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
 use crate::memory::watch::Watch;
 use crate::memory::working::Calls;
 use crate::memory::{Bytes, source};
-use crate::options::{Limit, MaxMemory, OnPanic, Options};
+use crate::options::{Limit, OnPanic, Options};
 use crate::plan::{Plan, Situation};
 use crate::progress::Phase as Stage;
-use crate::sample::Learned;
 use crate::sync;
-use crate::time_use::TimeUse;
-use crate::timeline::{Moment, Recorder, Timeline};
 
 /// A budget that is a fraction of what is available is not worked out before so much is held; no machine has less to give.
 const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
 /// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
 const KEPT_PANICS: usize = 16;
 
-/// What a run has done, for its report.
-#[derive(Clone, Debug)]
-pub(crate) struct Totals {
-    pub(crate) name: Option<&'static str>,
-    pub(crate) learned: Learned,
-    pub(crate) peak: Bytes,
-    /// The budget, where the run was long enough to need it.
-    pub(crate) budget: Option<Budget>,
-    pub(crate) max_memory: MaxMemory,
-    pub(crate) seconds: f64,
-    pub(crate) threads: usize,
-    /// Threads that could run at a time.
-    pub(crate) cores: usize,
-    pub(crate) chunks: usize,
-    /// Whether it left its threads because the calling thread alone was faster.
-    pub(crate) went_back: bool,
-    pub(crate) measured_by: MeasuredBy,
-    pub(crate) unasked: Unasked,
-    /// Threads that the system refused, where it did.
-    pub(crate) refused: Option<Refused>,
-    /// Items without a result because the function panicked, and those of them that were kept.
-    pub(crate) panicked: usize,
-    pub(crate) panics: Arc<[Failure]>,
-    /// Seconds per item as sampled, before the run went on threads.
-    pub(crate) sampled_seconds: f64,
-    /// Seconds of the input and of the sink, which a plain loop would spend beside its calls.
-    pub(crate) beside_calls: f64,
-    /// Seconds on the calling thread alone, and in the input's iterator.
-    pub(crate) inline_seconds: f64,
-    pub(crate) input_seconds: f64,
-    pub(crate) sink_seconds: f64,
-    pub(crate) time_use: TimeUse,
-    /// How often a thread found no credit for the next item.
-    pub(crate) credit_waits: usize,
-    /// The most by which resident memory had grown, and by how much at the end.
-    pub(crate) peak_resident: Option<Bytes>,
-    pub(crate) last_resident: Option<Bytes>,
-    /// What the run held when resident memory was last read.
-    pub(crate) last_held: Bytes,
-    /// `None` of a run that was over before anything was noted.
-    pub(crate) timeline: Option<Arc<Timeline>>,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// On the calling thread.
-    Inline,
-    /// On threads.
-    Parallel(Box<Control>, Threads),
-}
-
 /// A run, apart from its items and results.
 #[derive(Debug)]
 pub(crate) struct Engine {
     options: Options,
     ordered: bool,
-    phase: Phase,
-    /// While the run is on threads, they have them.
+    /// While the run is on the calling thread.
     books: Books,
+    /// While it is on threads.
+    workers: Option<Box<Workers>>,
     ledger: Ledger,
     budget: Option<Budget>,
     plan: Option<Plan>,
@@ -181,47 +128,6 @@ pub(crate) struct Engine {
     pending_panic: Option<(usize, Payload)>,
 }
 
-/// What a run had done that ended early, and goes on.
-#[derive(Debug)]
-struct Before {
-    learned: Learned,
-    chunks: usize,
-    panicked: usize,
-    beside_calls: f64,
-    elapsed: Duration,
-}
-
-/// What parts of a run on threads came to, which are over.
-#[derive(Clone, Copy, Debug, Default)]
-struct OnThreads {
-    time: Duration,
-    /// Of that, with the sink and with the input.
-    sink_seconds: f64,
-    input_seconds: f64,
-    waited: TimeUse,
-    credit_waits: usize,
-    /// The most that ran at a time, and that could.
-    threads: usize,
-    cores: usize,
-}
-
-impl OnThreads {
-    /// With a part of the run that took so long, and so much of that in the sink.
-    fn and(self, control: &Control, (time, sink_seconds): (Duration, f64)) -> Self {
-        let (input_seconds, waited, credit_waits) = control.account();
-        let state = control.state();
-        Self {
-            time: self.time + time,
-            sink_seconds: self.sink_seconds + sink_seconds,
-            input_seconds: self.input_seconds + input_seconds,
-            waited: self.waited.and(waited),
-            credit_waits: self.credit_waits + credit_waits,
-            threads: self.threads.max(state.most_threads),
-            cores: self.cores.max(state.situation.threads),
-        }
-    }
-}
-
 /// The budget where it is stated in bytes, and what may be held before a budget is worked out.
 fn stated_budget(options: &Options) -> (Option<Budget>, Bytes) {
     match options.limit().limit() {
@@ -239,10 +145,10 @@ impl Engine {
         unasked: Unasked,
     ) -> Self {
         let (budget, ledger) = stated_budget(&options);
-        Self {
+        let mut engine = Self {
             options,
             ordered: true,
-            phase: Phase::Inline,
+            workers: None,
             books: Books::default(),
             ledger: Ledger::new(ledger),
             budget,
@@ -273,7 +179,9 @@ impl Engine {
             begun: None,
             before: None,
             pending_panic: None,
-        }
+        };
+        engine.keep_panics();
+        engine
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -291,7 +199,8 @@ impl Engine {
         let (budget, bytes) = stated_budget(&self.options);
         self.budget = budget;
         self.ledger.set_budget(bytes);
-        if let Phase::Parallel(control, _) = &self.phase {
+        self.keep_panics();
+        if let Some(Workers { control, .. }) = self.workers.as_deref() {
             // The rest of a run that gave up may be given more.
             let situation = &mut control.state().situation;
             (situation.budget, situation.batch_items) = (bytes, self.options.batch_items());
@@ -331,7 +240,7 @@ impl Engine {
 
     /// Whether items were taken from the input, or results made, that no outlet has yet.
     pub(crate) fn is_under_way(&self) -> bool {
-        matches!(self.phase, Phase::Parallel(..))
+        self.workers.is_some()
     }
 
     /// Notes that results that the run held belong to its caller now.
@@ -342,124 +251,27 @@ impl Engine {
         // Or what the caller keeps would count as grown by the rest.
         self.read_resident();
         self.resident_most = 0;
-        if let Phase::Parallel(control, _) = &self.phase {
+        if let Some(Workers { control, .. }) = self.workers.as_deref() {
             control.rebase();
         }
     }
 
     /// Gives back the credit of results that were handed over outside of [`run`](Self::run).
     pub(crate) fn release(&mut self, items: usize, bytes: u64) {
-        match &self.phase {
-            Phase::Inline => {
+        match &self.workers {
+            Some(workers) => workers.control.release(items, bytes),
+            None => {
                 self.ledger.give(bytes);
                 self.books.outstanding -= items;
             }
-            Phase::Parallel(control, _) => control.release(items, bytes),
         }
     }
 
     /// Looks at the books, whoever has them.
     fn with_books<R>(&mut self, look: impl FnOnce(&mut Books) -> R) -> R {
-        match &self.phase {
-            Phase::Inline => look(&mut self.books),
-            Phase::Parallel(control, _) => look(&mut control.state().books),
-        }
-    }
-
-    /// How long the part took that is reported.
-    fn elapsed_in_part(&self) -> Duration {
-        self.elapsed.saturating_sub(self.before.as_ref().map_or(Duration::ZERO, |before| before.elapsed))
-    }
-
-    /// Lets reports be of what is done from now on, by the rest of a run that ended early.
-    pub(crate) fn begin_part(&mut self) {
-        let (beside_calls, elapsed) = (self.beside_calls, self.elapsed);
-        self.ledger.begin_part();
-        self.on_threads = OnThreads::default();
-        // Dropping the panics of the part before may run code of the user's: not while the books are lent.
-        let (before, _panics) = self.with_books(|books| {
-            books.learned.begin_part();
-            let (learned, chunks, panicked) = (books.learned.clone(), books.chunks, books.panics.count);
-            (Before { learned, chunks, panicked, beside_calls, elapsed }, books.panics.take_kept())
-        });
-        if let Phase::Parallel(control, _) = &self.phase {
-            control.begin_part();
-            self.parted = Some((elapsed, 0.0));
-        }
-        let seen = self.seen();
-        self.with_lookout(|lookout, ledger| {
-            if let Some(recorder) = &mut lookout.recorder {
-                recorder.begin_part(Instant::now(), seen.items, ledger.held().as_u64());
-            }
-        });
-        self.before = Some(Box::new(before));
-    }
-
-    /// What the run has done, or the part of it that is reported. The panics that were kept go with it.
-    pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
-        let HandedOver { sink_seconds, times, .. } = handed_over;
-        let (mut learned, mut chunks, mut panicked, panics) = self
-            .with_books(|books| (books.learned.clone(), books.chunks, books.panics.count, books.panics.take_kept()));
-        let mut beside_calls = self.beside_calls;
-        if let Some(before) = &self.before {
-            learned = learned.since(&before.learned);
-            chunks -= before.chunks;
-            panicked -= before.panicked;
-            beside_calls = (beside_calls - before.beside_calls).max(0.0);
-        }
-        let on_threads = match &self.phase {
-            Phase::Inline => self.on_threads,
-            Phase::Parallel(control, _) => self.all_on_threads(control, self.elapsed, sink_seconds),
-        };
-        let (threads, cores) = (on_threads.threads.max(1), on_threads.cores.max(1));
-        let elapsed = self.elapsed_in_part();
-        let seconds = elapsed.as_secs_f64();
-        let (budget, max_memory) = (self.budget.clone(), self.options.limit());
-        // An empty one made of a `Vec` would be an allocation.
-        let panics = if panics.is_empty() { Arc::default() } else { Arc::from(panics) };
-        let measured_by = self.measured_by;
-        let OnThreads { input_seconds, waited, credit_waits, .. } = on_threads;
-        let inline_seconds = elapsed.saturating_sub(on_threads.time).as_secs_f64();
-        let sink_inline = sink_seconds - on_threads.sink_seconds;
-        let time_use = TimeUse {
-            total: inline_seconds + waited.total,
-            calls: learned.seconds,
-            sink: sink_inline + waited.sink,
-            ..waited
-        };
-        let recorder = self.with_lookout(|lookout, _| lookout.recorder.clone());
-        let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
-        let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(Bytes::new);
-        let last_held = moments.last().map_or(Bytes::ZERO, Moment::held);
-        let noted = !moments.is_empty() || !times.is_empty();
-        let timeline = noted.then(|| Arc::new(Timeline { moments, batches: times }));
-        Totals {
-            name: self.options.name(),
-            sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },
-            beside_calls: beside_calls + input_seconds + on_threads.sink_seconds,
-            inline_seconds,
-            input_seconds,
-            sink_seconds,
-            time_use,
-            credit_waits,
-            peak_resident: resident(|recorder| recorder.peak_resident),
-            last_resident: resident(|recorder| recorder.last_resident),
-            last_held,
-            timeline,
-            learned,
-            peak: self.ledger.peak(),
-            budget,
-            max_memory,
-            seconds,
-            threads,
-            cores,
-            chunks,
-            went_back: self.alone.is_faster(),
-            measured_by,
-            unasked: self.unasked,
-            refused: self.refused,
-            panicked,
-            panics,
+        match &self.workers {
+            Some(workers) => look(&mut workers.control.state().books),
+            None => look(&mut self.books),
         }
     }
 
@@ -471,13 +283,14 @@ impl Engine {
         self.with_books(|books| books.panics.take_kept())
     }
 
-    /// How many panics are kept, where the run goes on without the items.
-    fn kept_panics(&self) -> Option<usize> {
-        match self.options.panics() {
+    /// Sets how many panics are kept, where the run goes on without the items.
+    fn keep_panics(&mut self) {
+        let most = match self.options.panics() {
             OnPanic::Propagate => None,
             OnPanic::Skip => Some(KEPT_PANICS),
             OnPanic::Collect => Some(usize::MAX),
-        }
+        };
+        self.with_books(|books| books.panics.keep(most));
     }
 
     /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
@@ -486,12 +299,10 @@ impl Engine {
         (self.now, self.begun) = (Some(begun), Some(begun));
         self.begin_telling(begun, line)?;
         self.set_origin(line);
-        let kept = self.kept_panics();
-        self.with_books(|books| books.panics.keep(kept));
         let outcome = self.run_phases(line);
         self.end_of_part(&outcome);
         // What the last stretch read from the clock will do for a run that stayed inline.
-        let now = self.now.take().filter(|_| matches!(self.phase, Phase::Inline));
+        let now = self.now.take().filter(|_| self.workers.is_none());
         self.elapsed += now.unwrap_or_else(sync::now) - begun;
         outcome
     }
@@ -525,13 +336,13 @@ impl Engine {
             self.ledger.ignore_outer();
         }
         // An iterator's run comes back for each batch, and knows more by then than its plan did.
-        match (&self.phase, &self.plan) {
-            (Phase::Parallel(control, _), _) => line.outlet.set_batch_size(control.batch_size()),
-            (Phase::Inline, Some(plan)) => line.outlet.set_batch_size(plan.batch_size()),
-            (Phase::Inline, None) => {}
+        match (&self.workers, &self.plan) {
+            (Some(workers), _) => line.outlet.set_batch_size(workers.control.batch_size()),
+            (None, Some(plan)) => line.outlet.set_batch_size(plan.batch_size()),
+            (None, None) => {}
         }
         loop {
-            if matches!(self.phase, Phase::Inline) {
+            if self.workers.is_none() {
                 match self.inline(line)? {
                     Inline::Done(flow) => return Ok(flow),
                     Inline::GoParallel(plan) => {
@@ -547,87 +358,6 @@ impl Engine {
             let Some(pace) = self.slower.filter(|_| flow == Flow::Continue) else { return Ok(flow) };
             self.go_back(pace, line);
         }
-    }
-
-    /// Runs on threads until the input ends, the outlet has enough, or the calling thread is to go on alone.
-    fn on_threads(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
-        self.find_threads_again()?;
-        let Phase::Parallel(control, threads) = &self.phase else { unreachable!("the run is on threads") };
-        let base = self.resident.as_mut().filter(|_| self.measured_by == MeasuredBy::Resident);
-        let mut conductor = Conductor {
-            control,
-            work: line.work,
-            begun: self.begun.unwrap_or_else(sync::now),
-            worker: pool::is_worker(),
-            joins_in: threads.include_caller(),
-            refuses_oversize: self.options.refuses_oversize(),
-            resident: base.map(|base| Grown { base, most: &mut self.resident_most, looked: sync::now() }),
-            pace: if line.outlet.collects() { None } else { self.alone.watch() },
-            slower: &mut self.slower,
-        };
-        let mut outcome = Ok(Flow::Continue);
-        control.begin();
-        let work = line.work;
-        let job = |place| WorkerJob { place, control, work };
-        let own = control.has_own_threads().then_some(job(Place::Own));
-        let own = own.as_ref().map(|job| job as &dyn Job);
-        let waits = Waits::in_call();
-        let in_call = self.ledger.outer_budget().is_some();
-        threads.scope(&job(Place::Pool), own, in_call, &mut |start| outcome = conductor.conduct(line, start));
-        drop(waits);
-        control.settle();
-        tracking::settle(control.take_kept());
-        if outcome.is_err() {
-            // What was finished meanwhile goes with what was handed over, as far as it is next in order.
-            while let Some(finished) = control.take_ready() {
-                let accepted = line.hand_over(finished);
-                control.release(accepted.items, accepted.bytes);
-                if accepted.flow == Flow::Stop {
-                    break;
-                }
-            }
-        }
-        if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
-            && let Some((item, payload)) = control.take_panic()
-        {
-            return Err(Ended::Panic(item, payload));
-        }
-        Ok(outcome?)
-    }
-
-    /// Finds threads anew where this process is the child of the one that began the run: those are not here.
-    fn find_threads_again(&mut self) -> Result<(), Error> {
-        if let Phase::Parallel(_, threads) = &mut self.phase
-            && !threads.are_here()
-        {
-            *threads = Threads::find(self.options.wanted_threads().map(pool::at_most))?;
-        }
-        Ok(())
-    }
-
-    /// Goes on with the calling thread alone, after threads that took so many seconds per byte.
-    fn go_back(&mut self, pace: f64, line: &mut Line<'_>) {
-        self.leave_threads(line);
-        self.stretch = 1;
-        self.alone.go_back(pace);
-        line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
-    }
-
-    /// Leaves the threads, which have nothing to do any longer.
-    fn leave_threads(&mut self, line: &mut Line<'_>) {
-        let Phase::Parallel(control, _) = std::mem::replace(&mut self.phase, Phase::Inline) else { return };
-        self.on_threads = self.all_on_threads(&control, self.elapsed_now(), line.outlet.sink_seconds());
-        self.parted = None;
-        let (books, lookout) = control.into_parts();
-        (self.books, self.lookout) = (books, lookout.unwrap_or_default());
-        (self.plan, self.slower) = (None, None);
-        self.now = Some(sync::now());
-    }
-
-    /// What all parts on threads came to, with that of `control`, after so much of the run and so long in its sink.
-    fn all_on_threads(&self, control: &Control, elapsed: Duration, sink_seconds: f64) -> OnThreads {
-        let (since, sink_before) = self.parted.unwrap_or_default();
-        self.on_threads.and(control, (elapsed.saturating_sub(since), sink_seconds - sink_before))
     }
 
     /// How long the run has been under way.
@@ -666,11 +396,6 @@ impl Engine {
                 None => _ = lookout.look(now, ledger, false, || seen, Calls::default),
             }
         });
-    }
-
-    fn interrupted(&mut self, interrupt: Interrupt) -> Error {
-        let items_done = self.with_books(|books| books.learned.items);
-        interrupted(interrupt, items_done, self.elapsed_now())
     }
 
     /// Bytes to expect of one result.
@@ -761,80 +486,4 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Goes on threads, where the system gives some.
-    fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<bool, Error> {
-        let asked = self.options.wanted_threads().map(pool::at_most);
-        let threads = match Threads::find(asked) {
-            Ok(threads) => threads,
-            Err(_) if asked.is_none() => {
-                self.refused = pool::refused();
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        let situation = self.situation(line)?;
-        let cores = situation.threads.min(plan.threads());
-        let room = Room {
-            level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, plan.threads()) },
-            cores,
-            most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
-            // Who states a number gets a pool that has as many.
-            own: asked.is_none() && !pool::is_worker(),
-        };
-        self.books.learned.waits.begin_on_threads();
-        let ledger = self.ledger.clone();
-        self.read_resident();
-        self.start_watch()?;
-        let batch_size = plan.batch_size();
-        // A sink that begins with a chunk is at work while the first whole batch is made; of slow items one for each thread.
-        let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };
-        line.outlet.set_batch_size(first_batch.min(batch_size));
-        let lookout = Some(std::mem::take(&mut self.lookout));
-        self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
-        let books = std::mem::take(&mut self.books);
-        let batches = (batch_size, first_batch);
-        let control = Control::new(situation, room, books, ledger, batches, self.ordered, lookout);
-        // Before the first call starts it is to be known how many may.
-        control.look_first(line.outlet.collects());
-        self.phase = Phase::Parallel(Box::new(control), threads);
-        Ok(true)
-    }
-
-    fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
-        let held = (self.ledger.held(), self.measured_by);
-        over_budget(Stuck { item, needed, waiting: 0 }, held, &self.ledger, &self.books.learned, line)
-    }
-}
-
-fn over_budget(
-    stuck: Stuck,
-    (held, measured_by): (Bytes, MeasuredBy),
-    ledger: &Ledger,
-    learned: &Learned,
-    line: &mut Line<'_>,
-) -> Error {
-    let Stuck { item, needed, waiting } = stuck;
-    let left = line.left_exactly().map(|left| left.saturating_add(waiting));
-    Error::new(ErrorKind::OverBudget {
-        item,
-        items_done: learned.items,
-        held,
-        needed: Bytes::new(needed),
-        budget: ledger.budget(),
-        allowed: Bytes::new(ledger.limit()),
-        expected: left.map(|left| Bytes::new(learned.bytes) + Bytes::new(needed) * left as u64),
-        measured_by,
-    })
-}
-
-fn interrupted(interrupt: Interrupt, items_done: usize, elapsed: Duration) -> Error {
-    Error::new(match interrupt {
-        Interrupt::Cancelled => ErrorKind::Cancelled { items_done },
-        Interrupt::DeadlinePassed => ErrorKind::TimedOut { items_done, seconds: elapsed.as_secs_f64() },
-    })
-}
-
-fn oversize(item: usize, needed: u64, ledger: &Ledger, measured_by: MeasuredBy) -> Error {
-    Error::new(ErrorKind::Oversize { item, needed: Bytes::new(needed), budget: ledger.budget(), measured_by })
 }

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use super::Engine;
 use super::inline::MEASURED;
 use super::line::Line;
-use super::{Engine, Phase};
 use crate::cores::Cores;
 use crate::failure::Ended;
 use crate::memory::Bytes;
@@ -87,7 +87,7 @@ impl Engine {
 
     /// Runs items of the sample on the calling thread, until so many are run.
     pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
-        let is_inline = matches!(self.phase, Phase::Inline);
+        let is_inline = self.workers.is_none();
         while is_inline && self.books.next < most && !line.ended() && line.work.interrupts.now().is_none() {
             // A sample that would break the budget, or the bound of items in flight, ends early.
             let room = self.in_flight_room(line.outlet);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::line::Line;
 use super::lookout::{Lookout, Seen};
-use super::{Engine, Phase, lookout, pool};
+use super::{Engine, lookout, pool};
 use crate::cores;
 use crate::error::Error;
 use crate::memory::budget::Ledger;
@@ -36,22 +36,16 @@ impl Engine {
     }
 
     pub(super) fn with_lookout<R>(&mut self, body: impl FnOnce(&mut Lookout, &Ledger) -> R) -> R {
-        match &self.phase {
-            Phase::Inline => body(&mut self.lookout, &self.ledger),
-            Phase::Parallel(control, _) => match control.lookout() {
-                Some(mut lookout) => body(&mut lookout, &self.ledger),
-                None => body(&mut self.lookout, &self.ledger),
-            },
+        match self.workers.as_ref().and_then(|workers| workers.control.lookout()) {
+            Some(mut lookout) => body(&mut lookout, &self.ledger),
+            None => body(&mut self.lookout, &self.ledger),
         }
     }
 
     pub(super) fn seen(&self) -> Seen {
-        match &self.phase {
-            Phase::Inline => {
-                let books = &self.books;
-                Seen { items: books.ended(), result_bytes: books.learned.bytes, running: 1 }
-            }
-            Phase::Parallel(control, _) => control.seen(),
+        match &self.workers {
+            Some(workers) => workers.control.seen(),
+            None => Seen { items: self.books.ended(), result_bytes: self.books.learned.bytes, running: 1 },
         }
     }
 

@@ -4,7 +4,8 @@
 use super::conductor::WorkerJob;
 use super::control::Place;
 use super::line::Line;
-use super::{Engine, Phase, alone, pool};
+use super::threads::Workers;
+use super::{Engine, alone, pool};
 use crate::error::Error;
 use crate::failure::Ended;
 use crate::memory::tracking;
@@ -26,7 +27,7 @@ impl Engine {
     pub(super) fn items_together(&mut self, line: &mut Line<'_>) -> Result<usize, Error> {
         let most = self.options.sample_items().saturating_sub(ALONE);
         // After a panic that comes before another one, a run stays on threads.
-        let is_inline = matches!(self.phase, Phase::Inline);
+        let is_inline = self.workers.is_none();
         // An input that may wait is not asked again before the items that it gave are run.
         if line.may_wait()
             || !is_inline
@@ -61,7 +62,7 @@ impl Engine {
         if !self.go_parallel(&plan, line)? {
             return Ok(());
         }
-        let Phase::Parallel(control, threads) = &self.phase else { unreachable!("set above") };
+        let Some(Workers { control, threads }) = self.workers.as_deref() else { return Ok(()) };
         let work = line.work;
         control.begin();
         control.state().each = Some(Vec::new());
