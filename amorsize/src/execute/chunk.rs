@@ -461,7 +461,7 @@ impl Running<'_> {
     #[inline]
     fn step_piece(&mut self, count: usize) -> Heap {
         let next = self.start + self.chunk.results.len();
-        self.work.step(self.chunk, count, &|| next >= self.control.limit() || self.control.is_over())
+        self.work.step(self.chunk, count, &|| self.control.course.gives_up(next))
     }
 
     /// Goes on with `left` items that come piece by piece, because they are not written yet.

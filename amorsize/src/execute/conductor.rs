@@ -94,7 +94,7 @@ struct StopOnUnwind<'a>(&'a Control);
 
 impl Drop for StopOnUnwind<'_> {
     fn drop(&mut self) {
-        self.0.stop_at(0);
+        self.0.course.end_at(0);
     }
 }
 
@@ -127,7 +127,7 @@ impl Conductor<'_> {
             }
             self.control.look_for(line.outlet.collects());
             if let Some(interrupt) = self.work.interrupts.now() {
-                self.control.pause(true);
+                self.control.course.pause();
                 return Err(interrupted(interrupt, self.control.state().books.learned.items, now() - self.begun));
             }
             if line.is_to_flush(false)
@@ -140,7 +140,7 @@ impl Conductor<'_> {
             }
             self.feed(line, self.control.most_pulls(), start_job);
             self.look_whether_slower();
-            let fed = line.ended() || self.control.limit() != usize::MAX || self.slower.is_some();
+            let fed = line.ended() || self.control.course.has_end() || self.slower.is_some();
             if fed && self.control.is_drained() {
                 if self.slower.is_some() && !line.ended() {
                     return Ok(Flow::Continue);
@@ -169,7 +169,7 @@ impl Conductor<'_> {
                     }
                     let Stuck { item, needed, .. } = self.control.stuck();
                     if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
-                        self.control.pause(true);
+                        self.control.course.pause();
                         return Err(oversize(
                             item,
                             needed,
@@ -192,8 +192,8 @@ impl Conductor<'_> {
         self.control.release(accepted.items, accepted.bytes);
         match accepted.flow {
             Flow::Continue => return None,
-            Flow::Enough => self.control.pause(true),
-            Flow::Stop => self.control.end(),
+            Flow::Enough => self.control.course.pause(),
+            Flow::Stop => self.control.course.end(),
         }
         Some(accepted.flow)
     }
@@ -255,7 +255,7 @@ impl Conductor<'_> {
 
     /// Stops a run whose results can't be kept. Resident memory that has `grown` by more than the ledger knows of is believed.
     fn give_up(&self, grown: Bytes, line: &mut Line<'_>) -> Error {
-        self.control.pause(true);
+        self.control.course.pause();
         let stuck = self.control.stuck();
         let state = self.control.state();
         let held = (state.ledger.held().max(grown), state.situation.measured_by);

@@ -23,6 +23,7 @@ use std::time::Instant;
 use super::account::{Account, Stopwatch};
 use super::books::Books;
 use super::climb::Climb;
+use super::course::Course;
 use super::inline::HANDED_SECONDS;
 use super::line::Accepted;
 use super::lookout::{Lookout, Seen};
@@ -33,7 +34,7 @@ use crate::memory::measure::Heap;
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::plan::{Situation, chunk_items};
-use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+use crate::sync::{AtomicBool, AtomicI64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::thread_time;
 use crate::time_use::TimeUse;
 
@@ -110,12 +111,7 @@ pub(crate) struct Control {
     state: Mutex<State>,
     /// Told when the caller has something to do.
     pub(super) caller: Condvar,
-    /// The item at this index, and those after it, are not started.
-    limit: AtomicUsize,
-    /// Whether chunks are to end after the current item, without the run being stopped.
-    pub(super) pausing: AtomicBool,
-    /// Whether that is because nobody wants further results, and not just for now.
-    over: AtomicBool,
+    pub(crate) course: Course,
     /// Net heap bytes of the jobs that ran, where they are tracked, since the caller last took them over.
     kept: AtomicI64,
     pub(super) lookout: Option<Mutex<Lookout>>,
@@ -203,9 +199,7 @@ impl Control {
                 account: Account::new(),
             }),
             caller: Condvar::new(),
-            limit: AtomicUsize::new(usize::MAX),
-            pausing: AtomicBool::new(false),
-            over: AtomicBool::new(false),
+            course: Course::new(),
             kept: AtomicI64::new(0),
             lookout: lookout.map(Mutex::new),
             collects: AtomicBool::new(false),
@@ -264,29 +258,9 @@ impl Control {
         state.ahead() + items / state.chunk_size.max(1)
     }
 
-    /// Lets no item at or after `index` start.
-    pub(crate) fn stop_at(&self, index: usize) {
-        self.limit.fetch_min(index, Ordering::Relaxed);
-    }
-
-    pub(crate) fn limit(&self) -> usize {
-        self.limit.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn pause(&self, pausing: bool) {
-        self.pausing.store(pausing, Ordering::Relaxed);
-    }
-
-    /// Lets chunks end, and calls that wait to be made again give up.
-    pub(crate) fn end(&self) {
-        self.over.store(true, Ordering::Relaxed);
-        self.pause(true);
-    }
-
     /// Begins, or goes on.
     pub(crate) fn begin(&self) {
-        self.over.store(false, Ordering::Relaxed);
-        self.pause(false);
+        self.course.resume();
         let now = now();
         let mut state = self.state();
         state.account.begin(now);
@@ -305,7 +279,7 @@ impl Control {
 
     /// Books what threads did until now. It comes before each change of what they can do.
     pub(super) fn book(&self, state: &mut State, now: Instant) {
-        let (idle, why) = state.idle(self.limit());
+        let (idle, why) = state.idle(self.course.limit());
         let threads = (idle, state.useful_threads());
         state.account.book(now, threads, why, &self.sink, &self.input);
     }
@@ -357,10 +331,6 @@ impl Control {
         self.lookout.as_ref().map(|lookout| lookout.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-
     // ---- called by the caller ----
 
     /// Items to pull next, or 0 where enough wait already, the budget has no room for more inputs, or
@@ -371,7 +341,7 @@ impl Control {
         state.input_may_wait = may_wait;
         state.collected = collected.unwrap_or(0);
         let items = if may_wait { 0 } else { state.items_meanwhile() };
-        if !state.wants_items(state.ahead() - 1, items, self.limit()) {
+        if !state.wants_items(state.ahead() - 1, items, self.course.limit()) {
             return 0;
         }
         let wanted = chunk_items(&state.books.learned, &state.situation, state.threads);
@@ -422,10 +392,10 @@ impl Control {
     /// `others` are no jobs.
     pub(crate) fn jobs_to_start(&self, others: usize) -> (usize, Place) {
         let mut state = self.state();
-        let (limit, place) = (self.limit(), state.place());
+        let (limit, place) = (self.course.limit(), state.place());
         state.recruits = false;
         state.joins_in = others > 0;
-        if !state.has_work(limit) || state.lacks_credit(limit) || self.pausing.load(Ordering::Relaxed) {
+        if !state.has_work(limit) || state.lacks_credit(limit) || self.course.is_pausing() {
             return (0, place);
         }
         let most = state.workers().min(state.bounds.calls.max(1));
@@ -467,7 +437,7 @@ impl Control {
     /// Whether everything that was pulled and may run was run and handed over.
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
-        state.running == 0 && !state.has_ready() && !state.has_work(self.limit())
+        state.running == 0 && !state.has_ready() && !state.has_work(self.course.limit())
     }
 
     /// Goes on with so many threads, as [`finish`](Self::finish) does when the climb says so, and tells the caller.
@@ -492,9 +462,9 @@ impl Control {
     /// item may be in flight; and whether a chunk waits for credit that nothing is there to give back.
     pub(crate) fn shortage(&self) -> (bool, bool) {
         let state = self.state();
-        let short = state.lacks_credit(self.limit());
+        let short = state.lacks_credit(self.course.limit());
         // What ended since the caller last took results is not stuck.
-        (short || state.is_full(self.limit()), short && state.running == 0 && !state.has_ready())
+        (short || state.is_full(self.course.limit()), short && state.running == 0 && !state.has_ready())
     }
 
     /// True if one more result that is kept fits the budget.
@@ -540,7 +510,7 @@ impl Control {
         let mut state = self.state();
         let (item, Ending { payload, is_lost }) = state.ending.pop_first()?;
         let next = state.ending.first_key_value().map_or(usize::MAX, |(&item, _)| item);
-        self.limit.store(next, Ordering::Relaxed);
+        self.course.move_end(next);
         if is_lost {
             state.holes.insert(item);
             state.add_ready();
@@ -550,7 +520,7 @@ impl Control {
 
     /// Ends the run with a panic that no call made. A call that panicked comes first.
     pub(super) fn end_with(&self, payload: Payload) {
-        self.stop_at(0);
+        self.course.end_at(0);
         let ending = Ending { payload, is_lost: false };
         let before = self.state().ending.insert(NO_ITEM, ending);
         // Its drop may be the user's code, which must not run while the state is locked.

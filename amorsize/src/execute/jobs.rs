@@ -76,9 +76,9 @@ impl Control {
         }
         let grant = self.grant(&mut state, forced, split);
         if grant.is_none() && job.is_some() {
-            state.account.credit_waits += usize::from(state.lacks_memory(self.limit()));
+            state.account.credit_waits += usize::from(state.lacks_memory(self.course.limit()));
             state.jobs -= 1;
-            if state.caller_is_needed(self.limit()) {
+            if state.caller_is_needed(self.course.limit()) {
                 drop(state);
                 self.caller.notify_one();
             }
@@ -92,7 +92,7 @@ impl Control {
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
     ) -> Option<Grant> {
-        if self.pausing.load(Ordering::Relaxed) || !state.has_work(self.limit()) {
+        if self.course.is_pausing() || !state.has_work(self.course.limit()) {
             return None;
         }
         if !forced && !state.bounds.allows(state.running) {
@@ -159,12 +159,12 @@ impl Control {
         let mut next_clock = clock;
         let mut heap_bytes = 0u64;
         while stretch.items < grant.items {
-            if grant.start + stretch.items >= self.limit() || self.pausing.load(Ordering::Relaxed) {
+            if !self.course.may_start(grant.start + stretch.items) {
                 break;
             }
             if steps.is_interrupted() {
                 // No job shall take up what this one leaves.
-                self.pause(true);
+                self.course.pause();
                 break;
             }
             let count = look.min(grant.items - stretch.items);
@@ -282,7 +282,7 @@ impl Control {
         if let Some(used) = outcome.used {
             state.learn_waits(used);
         }
-        let has_room = state.has_room_for_threads(self.limit());
+        let has_room = state.has_room_for_threads(self.course.limit());
         let State { climb, books, .. } = &mut *state;
         let ended = (done, outcome.stretch.seconds);
         if let Some(threads) = climb.chunk_ended(now, ended, &books.learned.waits, has_room, &thread_time::process_ran)
@@ -307,7 +307,7 @@ impl Control {
             state.finished.insert(grant.start, chunk);
             state.add_ready();
         }
-        let mut go_on = job.is_some() && state.has_work(self.limit()) && !self.pausing.load(Ordering::Relaxed);
+        let mut go_on = job.is_some() && state.has_work(self.course.limit()) && !self.course.is_pausing();
         if go_on && (job != Some(state.place()) || state.jobs > state.workers()) {
             // Another takes its place elsewhere, or none.
             go_on = false;
@@ -316,7 +316,7 @@ impl Control {
         if job.is_some() && !go_on {
             state.jobs -= 1;
         }
-        let is_needed = state.caller_is_needed(self.limit());
+        let is_needed = state.caller_is_needed(self.course.limit());
         drop(state);
         if is_needed {
             self.caller.notify_one();
@@ -331,7 +331,7 @@ impl Control {
     fn note_panic(&self, state: &mut State, next: usize, is_lost: bool, payload: Payload) -> Option<Payload> {
         let item = if is_lost { next } else { next.saturating_sub(1) };
         if !state.books.panics.are_tolerated() {
-            self.stop_at(next);
+            self.course.end_at(next);
             state.ending.insert(item, Ending { payload, is_lost });
             return None;
         }

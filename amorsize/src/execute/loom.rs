@@ -406,7 +406,7 @@ impl Scene {
             pace: None,
             slower: &mut None,
         };
-        control.pause(false);
+        control.course.resume();
         let outcome = conductor.conduct(&mut line, &|_| {
             self.pool.start();
             Ok(())

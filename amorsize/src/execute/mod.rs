@@ -22,6 +22,7 @@ mod climbing;
 mod clocked;
 mod conductor;
 pub(crate) mod control;
+mod course;
 mod indexed;
 mod inline;
 mod jobs;

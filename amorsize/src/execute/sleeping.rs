@@ -18,7 +18,7 @@ impl Control {
         state.caller_holds = holds;
         // Where calls may need much memory, its growth is followed.
         let most = if state.bounds.is_bounded() { most.min(LOOK) } else { most };
-        if !state.caller_is_needed(self.limit()) {
+        if !state.caller_is_needed(self.course.limit()) {
             drop(self.caller.wait_timeout(state, most));
         }
     }
@@ -57,6 +57,6 @@ impl Control {
         let mut state = self.state();
         state.wanted_items = state.wanted(wanted_items);
         state.caller_holds = holds;
-        state.caller_is_needed(self.limit())
+        state.caller_is_needed(self.course.limit())
     }
 }

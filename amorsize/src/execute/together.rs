@@ -90,7 +90,7 @@ impl Engine {
             control.release(accepted.items, accepted.bytes);
         }
         // Another panic waits where the limit is not lifted.
-        if control.is_drained() && control.limit() == usize::MAX {
+        if control.is_drained() && !control.course.has_end() {
             self.leave_threads(line);
             self.books.learned.waits = waits;
             if each.len() == count && panic.is_none() {
