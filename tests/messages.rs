@@ -399,7 +399,7 @@ fn a_run_that_was_cancelled() {
     let token = CancelToken::new();
     token.cancel();
     let run = || run().cancel_token(&token);
-    let text = format!("the run was cancelled after 0 items{GO_ON}");
+    let text = format!("the run was cancelled after it had computed 0 items{GO_ON}");
     assert_eq!(run().collect::<Vec<_>>().err().unwrap().to_string(), text);
     let mut results = run().into_iter();
     assert!(results.next().is_none());
@@ -411,7 +411,7 @@ fn a_run_that_was_cancelled() {
         x
     };
     let error = process_in_batches(one_by_one, 0..9).cancel_token(&token).for_each_batch(|_| ()).err().unwrap();
-    assert_eq!(error.to_string(), format!("the run was cancelled after 1 item{GO_ON}"));
+    assert_eq!(error.to_string(), format!("the run was cancelled after it had computed 1 item{GO_ON}"));
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn a_run_that_took_too_long() {
         |error: Error| ["# ns", "# us", "# ms"].iter().fold(masked(error), |text, unit| text.replace(unit, "# s"));
     let error = run().timeout(Duration::ZERO).collect::<Vec<_>>().err().unwrap();
     assert!(error.is_timed_out());
-    assert_eq!(text(error), format!("the run passed its deadline after # items and # s{GO_ON}"));
+    assert_eq!(text(error), format!("the run passed its deadline after # s, when it had computed # items{GO_ON}"));
     let deadline = Instant::now() + Duration::from_millis(10);
     let slow = |x: u32| {
         sleep(deadline.saturating_duration_since(Instant::now()));
@@ -430,7 +430,7 @@ fn a_run_that_took_too_long() {
     let error = process_in_batches(slow, 0..9).deadline(deadline).for_each_batch(|_| ()).err().unwrap();
     assert_eq!(
         text(error).replace("items", "item"),
-        format!("the run passed its deadline after # item and # s{GO_ON}")
+        format!("the run passed its deadline after # s, when it had computed # item{GO_ON}")
     );
 }
 
@@ -503,26 +503,31 @@ fn what_is_given_back() {
     let partial = page_batched(vec![MIB; 40]).collect_partial::<Vec<_>>().err().unwrap();
     assert_eq!(
         partial.to_string(),
-        dont_fit("`into_parts` gives the 7 results that are finished and the rest of the run")
+        dont_fit("`into_parts` gives the 7 results before the first that is missing, and the rest of the run")
     );
 
     let token = CancelToken::new();
     token.cancel();
     let partial = run().cancel_token(&token).for_each_batch_partial(|_| ()).err().unwrap();
-    assert_eq!(partial.to_string(), "the run was cancelled after 0 items; `into_rest` gives the rest of the run");
+    assert_eq!(
+        partial.to_string(),
+        "the run was cancelled after it had computed 0 items; `into_rest` gives the rest of the run"
+    );
 
     let invert = |x: u32| 100 / x;
     let partial = process_in_batches(invert, [5, 0, 4]).collect_partial::<Vec<_>>().err().unwrap();
     assert_eq!(
         partial.to_string(),
-        "item 1 panicked: attempt to divide by zero; `into_parts` gives the result that is finished and the rest of the run"
+        "item 1 panicked: attempt to divide by zero; `into_parts` gives the one result before the first that is missing, and the rest \
+         of the run"
     );
 
     let numbers = process_in_batches(str::parse::<u32>, ["1", "2", "three"]).on_error(Stop);
     let partial = numbers.collect_partial::<Vec<_>>().err().unwrap();
     assert_eq!(
         partial.to_string(),
-        "item 2 failed: invalid digit found in string; `into_parts` gives the 2 results that are finished and the rest of the run"
+        "item 2 failed: invalid digit found in string; `into_parts` gives the 2 results before the first that is missing, and \
+         the rest of the run"
     );
     assert_eq!(
         format!("{partial:?}"),

@@ -194,7 +194,7 @@ fn it_says_what_is_kept_and_goes_with_the_question_mark() {
     let text = partial.to_string();
     let finished = partial.finished().len();
     assert!(text.contains("don't fit the memory budget") && text.contains("of 1.00 MiB"), "{text}");
-    assert!(text.contains(&format!("the {finished} results that are finished")), "{text}");
+    assert!(text.contains(&format!("the {finished} results before the first that is missing")), "{text}");
     assert!(size_of::<Result<(), Partial<Page<'_>, Run<'_>>>>() <= 128);
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
 use crate::overrun;
@@ -130,22 +131,21 @@ pub(crate) fn explain(report: &Report) -> String {
         // Writing to a string can't fail.
         let _ = writeln!(text, "{line}");
     };
-    let (items, seconds) = (report.items(), report.seconds());
+    let pace = Counted::items(report.items_per_second().round() as usize);
     line(format_args!(
-        "{items} items in {} batches, {}: {:.0} items and {} of results per second",
-        report.batches(),
-        Seconds(seconds),
-        report.items_per_second(),
+        "{}, {}: {pace} and {} of results per second",
+        report.handed_over(),
+        Seconds(report.seconds()),
         Bytes::from_f64(report.bytes_per_second()),
     ));
     if report.threads() > 1 {
         line(format_args!(
-            "{} on the calling thread, {} on {} threads, in {} chunks of {} items",
+            "{} on the calling thread, {} on {} threads, in {} of {}",
             Seconds(report.inline_seconds()),
             Seconds(report.threads_seconds()),
             report.threads(),
-            report.chunks(),
-            report.chunk_size(),
+            Counted(report.chunks(), "chunk", "chunks"),
+            Counted::items(report.chunk_size()),
         ));
     } else {
         line(format_args!("all of it on the calling thread"));
@@ -213,11 +213,16 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
                 "without `threads`, and outside of a pool, the run finds how many more pay"
             }
         ),
-        Bottleneck::Memory => format!(
-            "{} times a thread found no room for the next item of about {per_item}; a larger `max_memory`, or calls that \
-             need less, let all {threads} threads work",
-            report.credit_waits(),
-        ),
+        Bottleneck::Memory => {
+            let waits = match report.credit_waits() {
+                0 => String::new(),
+                waits => {
+                    let times = Counted(waits, "time", "times");
+                    format!("{times} a thread found no room for the next item of about {per_item}; ")
+                }
+            };
+            format!("{waits}a larger `max_memory`, or calls that need less, let all {threads} threads work")
+        }
         Bottleneck::Sink => format!(
             "it took {} of {}; a faster sink, or one that hands the work on to a thread of its own, lets calls go on",
             Seconds(report.sink_seconds()),
@@ -247,9 +252,11 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
                 .into()
         }
         Bottleneck::CallingThread => format!(
-            "{} items of {} are too little work for other threads to pay, or one thread was asked for",
-            report.items(),
+            "{} of {} {} too little work for other threads to pay, unless one thread was asked for, or all of it was \
+             in the sample of a plan",
+            Counted::items(report.items()),
             Seconds(report.seconds_per_item()),
+            if report.items() == 1 { "is" } else { "are" },
         ),
     }
 }

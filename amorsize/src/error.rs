@@ -3,6 +3,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use crate::counted::Counted;
 use crate::failure::{Ended, Panicked};
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
@@ -101,13 +102,14 @@ pub enum ErrorKind {
     /// one; [`collect`](crate::Batched::collect) drops it.
     #[non_exhaustive]
     Cancelled {
-        /// Items that were done.
+        /// Items that the run had computed, in all its parts. Fewer may have been handed over: what is
+        /// computed after an item that is missing waits for it.
         items_done: usize,
     },
     /// The run's deadline passed. What was finished was handed over or dropped, as with [`Cancelled`](Self::Cancelled).
     #[non_exhaustive]
     TimedOut {
-        /// Items that were done.
+        /// Items that the run had computed, in all its parts; fewer may have been handed over.
         items_done: usize,
         /// Seconds from the start of the run.
         seconds: f64,
@@ -242,16 +244,6 @@ const IS_ESTIMATE: &str = "; the bytes are an estimate from resident memory, in 
                            too: derive `DeepSize` for the result's type, switch on amorsize's feature for its crate, or \
                            install `Tracking`";
 
-/// So many items, for a person to read.
-struct Items(usize);
-
-impl fmt::Display for Items {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(count) = *self;
-        if count == 1 { f.write_str("1 item") } else { write!(f, "{count} items") }
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tell(f)?;
@@ -293,7 +285,7 @@ impl Error {
                     }
                     _ => {
                         let hold = if *items_done == 1 { "holds" } else { "hold" };
-                        write!(f, "{} {hold} {held} of {budget}", Items(*items_done))?;
+                        write!(f, "{} {hold} {held} of {budget}", Counted::items(*items_done))?;
                         if allowed < budget {
                             write!(f, " (others left {allowed} of it)")?;
                         }
@@ -315,18 +307,20 @@ impl Error {
                 if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" }
             ),
             ErrorKind::Cancelled { items_done } => {
-                write!(f, "the run was cancelled after {}", Items(*items_done))
+                write!(f, "the run was cancelled after it had computed {}", Counted::items(*items_done))
             }
             ErrorKind::TimedOut { items_done, seconds } => {
-                write!(f, "the run passed its deadline after {} and {}", Items(*items_done), Seconds(*seconds))
+                let (seconds, items) = (Seconds(*seconds), Counted::items(*items_done));
+                write!(f, "the run passed its deadline after {seconds}, when it had computed {items}")
             }
             ErrorKind::Panicked { item, message: Some(message) } => write!(f, "item {item} panicked: {message}"),
             ErrorKind::Panicked { item, message: None } => write!(f, "item {item} panicked without a message"),
             ErrorKind::Threads { threads, cause } => {
                 write!(
                     f,
-                    "a pool of {threads} threads could not be started: {cause}; ask for fewer by `threads`, or leave it out to use the pool \
-                     that is there"
+                    "a pool of {} could not be started: {cause}; ask for fewer by `threads`, or leave it out to use the \
+                     pool that is there",
+                    Counted::threads(*threads)
                 )
             }
         }

@@ -234,10 +234,13 @@ impl<T, B, E: fmt::Display> fmt::Display for Partial<T, B, E> {
         }
         match self.0.finished.len() {
             0 => f.write_str("; `into_rest` gives the rest of the run"),
-            1 => f.write_str("; `into_parts` gives the result that is finished and the rest of the run"),
-            finished => {
-                write!(f, "; `into_parts` gives the {finished} results that are finished and the rest of the run")
-            }
+            1 => f.write_str(
+                "; `into_parts` gives the one result before the first that is missing, and the rest of the run",
+            ),
+            finished => write!(
+                f,
+                "; `into_parts` gives the {finished} results before the first that is missing, and the rest of the run"
+            ),
         }
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::bottleneck::{self, Bottleneck};
 use crate::cores;
+use crate::counted::Counted;
 use crate::execute::Totals;
 use crate::execute::pool::Refused;
 use crate::failure::Failure;
@@ -128,7 +129,7 @@ impl Report {
     /// let report = run.for_each_batch(|numbers| assert_eq!(*numbers, [1, 3]))?;
     /// assert_eq!((report.items(), report.failed()), (2, 1));
     /// assert_eq!(report.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
-    /// assert!(report.to_string().starts_with("2 items in 1 batches, 1 more failed"));
+    /// assert!(report.to_string().starts_with("2 items in 1 batch, 1 more failed"));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -387,6 +388,22 @@ impl Report {
     pub fn sampled_speedup(&self) -> f64 {
         let calls = self.totals.sampled_seconds * self.totals.learned.items as f64;
         self.loops_per_run(calls).min(self.speedup())
+    }
+
+    /// What was handed over, and what was computed beside it in a part of a run that ended early: the two counts must not pass
+    /// for one.
+    pub(crate) fn handed_over(&self) -> String {
+        let items = Counted::items(self.items);
+        // A `collect_partial` hands over no batches.
+        let mut text = match self.batches {
+            0 if self.items > 0 => items.to_string(),
+            batches => format!("{items} in {}", Counted::batches(batches)),
+        };
+        match self.totals.learned.items.saturating_sub(self.items + self.failed()) {
+            0 => {}
+            more => text += &format!(", {more} more computed and not handed over"),
+        }
+        text
     }
 
     /// How many such runs a loop takes that needs these seconds for its calls.
@@ -685,20 +702,21 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} items in {} batches, ", self.items, self.batches)?;
+        write!(f, "{}, ", self.handed_over())?;
         if self.failed() > 0 {
             write!(f, "{} more failed, ", self.failed())?;
         }
         writeln!(f, "{}", Seconds(self.seconds()))?;
         if self.panicked() > 0 {
-            writeln!(f, "{} items panicked and have no result", self.panicked())?;
+            let (items, have) = (Counted::items(self.panicked()), if self.panicked() == 1 { "has" } else { "have" });
+            writeln!(f, "{items} panicked and {have} no result")?;
         }
         writeln!(
             f,
-            "{} per item, {:.2} times a plain loop on {} threads",
+            "{} per item, {:.2} times a plain loop on {}",
             Seconds(self.seconds_per_item()),
             self.speedup(),
-            self.threads()
+            Counted::threads(self.threads())
         )?;
         write!(
             f,

@@ -330,12 +330,13 @@ impl Core {
 
     /// What is to be said of so many results that there is not even room for themselves, let alone for what they own.
     fn too_many(&mut self, count: usize) -> Error {
-        let (done, size) = (self.engine.items_done(), Bytes::of_usize(self.result_size));
+        let (done, held) = (self.engine.items_done(), self.engine.items_held());
+        let size = Bytes::of_usize(self.result_size);
         let budget = self.engine.budget().map_or(Bytes::ZERO, |budget| budget.bytes);
         Error::new(ErrorKind::OverBudget {
             item: done,
-            items_done: done,
-            held: size * done as u64,
+            items_done: held,
+            held: size * held as u64,
             needed: size,
             budget,
             allowed: budget,

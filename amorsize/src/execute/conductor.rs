@@ -259,7 +259,7 @@ impl Conductor<'_> {
         let stuck = self.control.stuck();
         let state = self.control.state();
         let held = (state.ledger.held().max(grown), state.situation.measured_by);
-        over_budget(stuck, held, &state.ledger, &state.books.learned, line)
+        over_budget(stuck, held, &state.ledger, &state.books, line)
     }
 
     /// Learns from resident memory, where results are measured by it, and says how much it has grown.

@@ -222,6 +222,11 @@ impl Engine {
         self.with_books(|books| books.next)
     }
 
+    /// Items whose results are not handed over.
+    pub(crate) fn items_held(&mut self) -> usize {
+        self.with_books(|books| books.outstanding)
+    }
+
     pub(crate) fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
     }

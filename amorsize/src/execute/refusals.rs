@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Engine;
+use super::books::Books;
 use super::control::Stuck;
 use super::line::Line;
 use crate::cancel::Interrupt;
@@ -10,7 +11,6 @@ use crate::error::{Error, ErrorKind};
 use crate::memory::Bytes;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::MeasuredBy;
-use crate::sample::Learned;
 
 impl Engine {
     pub(super) fn interrupted(&mut self, interrupt: Interrupt) -> Error {
@@ -20,7 +20,7 @@ impl Engine {
 
     pub(super) fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
         let held = (self.ledger.held(), self.measured_by);
-        over_budget(Stuck { item, needed, waiting: 0 }, held, &self.ledger, &self.books.learned, line)
+        over_budget(Stuck { item, needed, waiting: 0 }, held, &self.ledger, &self.books, line)
     }
 }
 
@@ -28,19 +28,19 @@ pub(super) fn over_budget(
     stuck: Stuck,
     (held, measured_by): (Bytes, MeasuredBy),
     ledger: &Ledger,
-    learned: &Learned,
+    books: &Books,
     line: &mut Line<'_>,
 ) -> Error {
     let Stuck { item, needed, waiting } = stuck;
     let left = line.left_exactly().map(|left| left.saturating_add(waiting));
     Error::new(ErrorKind::OverBudget {
         item,
-        items_done: learned.items,
+        items_done: books.outstanding,
         held,
         needed: Bytes::new(needed),
         budget: ledger.budget(),
         allowed: Bytes::new(ledger.limit()),
-        expected: left.map(|left| Bytes::new(learned.bytes) + Bytes::new(needed) * left as u64),
+        expected: left.map(|left| Bytes::new(books.learned.bytes) + Bytes::new(needed) * left as u64),
         measured_by,
     })
 }
