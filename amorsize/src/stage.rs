@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::seconds::Seconds;
 
@@ -200,9 +201,9 @@ impl fmt::Display for StageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {} items, {} and {} per item, at most {}",
+            "{}: {}, {} and {} per item, at most {}",
             self.name,
-            self.items,
+            Counted::items(self.items()),
             Seconds(self.seconds_per_item()),
             self.bytes_per_item(),
             self.largest()

@@ -1,5 +1,6 @@
 //! What a verbose run prints to stderr, in the words of Amorsize's.
 
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::plan::{Plan, Warning};
 use crate::report::Report;
@@ -43,17 +44,19 @@ impl Verbose {
             eprintln!("Warning: {warning}");
         }
         if asked.is_none() {
-            eprintln!("Auto-calculated batch_size: {} items", plan.batch_size());
+            eprintln!("Auto-calculated batch_size: {}", Counted::items(plan.batch_size()));
             match available {
                 Some(available) => eprintln!("  (based on {share}, {available})"),
                 None => eprintln!("  (based on a budget of {share})"),
             }
         }
         match (total, self.batches) {
-            (Some(total), Some(batches)) => eprintln!("\nProcessing {total} items in {batches} batches"),
+            (Some(total), Some(batches)) => {
+                eprintln!("\nProcessing {} in {}", Counted::items(total), Counted::batches(batches));
+            }
             _ => eprintln!("\nProcessing items until the input ends"),
         }
-        eprintln!("Batch size: {} items", plan.batch_size());
+        eprintln!("Batch size: {}", Counted::items(plan.batch_size()));
         eprintln!(
             "  Optimization: threads={}, chunk_size={}, speedup={:.2}x\n",
             plan.threads(),
@@ -64,23 +67,31 @@ impl Verbose {
 
     pub(crate) fn batch(self, number: usize, first_index: usize, items: usize) {
         if self.on {
-            let last_index = first_index + items - 1;
-            eprintln!("Batch {}: Processing {items} items (indices {first_index}-{last_index})...", self.of(number));
+            let indices = match first_index + items - 1 {
+                last if last == first_index => format!("index {first_index}"),
+                last => format!("indices {first_index}-{last}"),
+            };
+            eprintln!("Batch {}: Processing {} ({indices})...", self.of(number), Counted::items(items));
         }
     }
 
     pub(crate) fn batch_done(self, number: usize, done: usize) {
         if self.on {
             match self.total {
-                Some(total) => eprintln!("  Completed batch {} ({done}/{total} items processed)\n", self.of(number)),
-                None => eprintln!("  Completed batch {} ({done} items processed)\n", self.of(number)),
+                Some(total) => {
+                    let items = Counted::items(total);
+                    eprintln!("  Completed batch {} ({done}/{items} processed)\n", self.of(number));
+                }
+                None => {
+                    eprintln!("  Completed batch {} ({} processed)\n", self.of(number), Counted::items(done));
+                }
             }
         }
     }
 
     pub(crate) fn end(self, items: usize) {
         if self.on && self.total != Some(0) {
-            eprintln!("All batches complete. Processed {items} items total.");
+            eprintln!("All batches complete. Processed {} total.", Counted::items(items));
         }
     }
 

@@ -163,11 +163,11 @@ impl Picture {
     /// The run in a few sentences, for who can't see it.
     fn told(&self) -> String {
         let batches = scale::counted(self.batches, "batch", "batches");
+        let (pace, per_second) = scale::pace(self.items_per_second);
         let mut told = format!(
-            "{} in {batches} in {}: {} items per second, {} a plain loop, on {}. ",
+            "{} in {batches} in {}: {pace} {per_second}, {} a plain loop, on {}. ",
             scale::counted(self.items, "item", "items"),
             Seconds(svg::sound(self.seconds)),
-            scale::number(self.items_per_second),
             self.speedup(),
             scale::counted(self.threads, "thread", "threads"),
         );

@@ -1,5 +1,6 @@
 //! Axes: where values stand, and which round numbers mark them; and numbers as texts.
 
+use crate::counted::Counted;
 use crate::memory::Bytes;
 
 /// The part of a whole, from 0 to 1; nothing of what is not a number.
@@ -135,8 +136,15 @@ pub(super) fn short_count(value: usize) -> String {
 }
 
 /// `1 batch`, `2 batches`.
-pub(super) fn counted(value: usize, one: &str, several: &str) -> String {
-    format!("{} {}", short_count(value), if value == 1 { one } else { several })
+pub(super) fn counted(value: usize, one: &'static str, several: &'static str) -> String {
+    format!("{} {}", short_count(value), Counted(value, one, several).name())
+}
+
+/// A pace as a number, and what it counts: `1`, `item per second`.
+pub(super) fn pace(items_per_second: f64) -> (String, &'static str) {
+    let number = number(items_per_second);
+    let name = if number == "1" { "item per second" } else { "items per second" };
+    (number, name)
 }
 
 pub(super) fn bytes(value: u64) -> String {

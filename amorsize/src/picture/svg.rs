@@ -2,6 +2,7 @@
 
 mod over_budget;
 
+use crate::counted::Counted;
 use crate::seconds::Seconds;
 
 use super::Picture;
@@ -190,13 +191,18 @@ impl Drawing<'_> {
         }
         self.warnings();
         let resident = picture.peak_resident.map_or_else(|| "not told".to_owned(), scale::bytes);
+        let (pace, per_second) = scale::pace(picture.items_per_second);
         let figures = [
             (
                 scale::short_count(picture.items),
-                format!("items in {}", scale::counted(picture.batches, "batch", "batches")),
+                format!(
+                    "{} in {}",
+                    Counted::items(picture.items).name(),
+                    scale::counted(picture.batches, "batch", "batches")
+                ),
             ),
             (Seconds(sound(picture.seconds)).to_string(), "from start to end".to_owned()),
-            (scale::number(picture.items_per_second), "items per second".to_owned()),
+            (pace, per_second.to_owned()),
             (picture.speedup(), format!("a loop, on {}", scale::counted(picture.threads, "thread", "threads"))),
             (scale::bytes(picture.peak_held), format!("held, of {}", scale::bytes(picture.budget))),
             (resident, "resident growth".to_owned()),

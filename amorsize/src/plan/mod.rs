@@ -13,6 +13,7 @@ use time::climb;
 pub use warning::Warning;
 
 use crate::cores::Cores;
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::sample::Learned;
@@ -500,8 +501,8 @@ impl Plan {
     pub fn explain(&self) -> String {
         let mut lines = vec![
             format!(
-                "sampled {} items: {} and {} per item",
-                self.sampled,
+                "sampled {}: {} and {} per item",
+                Counted::items(self.sampled),
                 Seconds(self.seconds_per_item),
                 self.bytes_per_item
             ),
@@ -675,6 +676,19 @@ pub(crate) mod tests {
         let plan = Plan::new(&learned(1e-6, 24), &situation(Some(20)), true);
         assert_eq!(plan.threads(), 1);
         assert_eq!(codes(&plan), [Warning::TOO_LITTLE_WORK], "{plan}");
+    }
+
+    #[test]
+    fn long_calls_that_all_were_sampled_are_not_called_too_little_work() {
+        for (items, all) in [(1, "the only item is in the sample"), (5, "all 5 items are in the sample")] {
+            let mut long = learned(0.3, 24);
+            long.items = items;
+            let text = Plan::new(&long, &situation(Some(0)), true).to_string();
+            let reason = format!("Reason: runs on the calling thread: {all}, so nothing is left for threads\n");
+            assert!(text.contains(&reason) && !text.contains("too little work"), "{text}");
+            let warning = format!("Warning: {all}, so nothing is left for threads: where calls take long, a smaller");
+            assert!(text.contains(&warning), "{text}");
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const TOO_FAST: &'static str = "too-fast-for-threads";
-    /// There is too little work for more threads to pay.
+    /// There is too little work for more threads to pay, or none, because every item is in the sample.
     ///
     /// # Examples
     ///
@@ -327,6 +327,7 @@ impl Plan {
     }
 
     pub(super) fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool) {
+        let all = self.sampled_all();
         let mut warn = |code, message| self.warnings.push(Warning { code, message });
         if self.sampled == 0 {
             return warn(Warning::EMPTY_INPUT, "the input is empty, so there is nothing to measure".into());
@@ -366,10 +367,14 @@ impl Plan {
                 ),
             );
         } else if self.threads == 1 && situation.threads > 1 && situation.remaining.is_some() {
-            warn(
-                Warning::TOO_LITTLE_WORK,
-                format!("{cost} per item over so few items is too little work to gain from threads"),
-            );
+            let message = if situation.remaining == Some(0) {
+                format!(
+                    "{all}, so nothing is left for threads: where calls take long, a smaller `sample_size` leaves some"
+                )
+            } else {
+                format!("{cost} per item over so few items is too little work to gain from threads")
+            };
+            warn(Warning::TOO_LITTLE_WORK, message);
         }
         if learned.is_uneven() {
             warn(
