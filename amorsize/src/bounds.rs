@@ -4,6 +4,7 @@
 //! name them by their path, so this module can be reached from outside, and is part of the public interface no more than
 //! `__private` is.
 
+use crate::error::Error;
 use crate::memory::Bytes;
 pub use crate::memory::deep_size::of;
 use crate::memory::measure::Measure;
@@ -301,6 +302,78 @@ impl ResultBytes for Bytes {
 impl ResultBytes for usize {
     fn bytes(self) -> Bytes {
         Bytes::new(self as u64)
+    }
+}
+
+/// Takes what the builder method `max_memory` is given.
+#[diagnostic::on_unimplemented(
+    message = "`max_memory` can't be of the type `{Self}`",
+    label = "this is neither a fraction nor a number of bytes",
+    note = "use an `f64` above 0 and up to 1, a text such as \"512MiB\", or `Bytes`: of `n` bytes it is `Bytes::new(n)`"
+)]
+pub trait MaxMemoryOption {
+    #[doc(hidden)]
+    fn max_memory(self) -> MaxMemory;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: Into<MaxMemory>> MaxMemoryOption for V {
+    fn max_memory(self) -> MaxMemory {
+        self.into()
+    }
+}
+
+/// Takes what the builder method `retry` is given.
+#[diagnostic::on_unimplemented(
+    message = "`retry` can't be of the type `{Self}`",
+    label = "this is neither a `u32` nor a `Retry`",
+    note = "use a `u32`, how often a call is made again at most, or a `Retry`, which has the waits too"
+)]
+pub trait RetryOption {
+    #[doc(hidden)]
+    fn retry(self) -> Retry;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: Into<Retry>> RetryOption for V {
+    fn retry(self) -> Retry {
+        self.into()
+    }
+}
+
+/// Takes what the builder method `oversize` is given.
+#[diagnostic::on_unimplemented(
+    message = "`oversize` can't be of the type `{Self}`",
+    label = "this is neither a text nor an `Oversize`",
+    note = "use \"alone\", \"error\", or an `Oversize`"
+)]
+pub trait OversizeOption {
+    #[doc(hidden)]
+    fn oversize(self) -> Result<Oversize, Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: TryInto<Oversize, Error: Into<Error>>> OversizeOption for V {
+    fn oversize(self) -> Result<Oversize, Error> {
+        self.try_into().map_err(Into::into)
+    }
+}
+
+/// Takes what the builder method `on_panic` is given.
+#[diagnostic::on_unimplemented(
+    message = "`on_panic` can't be of the type `{Self}`",
+    label = "this is neither a text nor an `OnPanic`",
+    note = "use \"propagate\", \"skip\", \"collect\", or an `OnPanic`"
+)]
+pub trait OnPanicOption {
+    #[doc(hidden)]
+    fn on_panic(self) -> Result<OnPanic, Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: TryInto<OnPanic, Error: Into<Error>>> OnPanicOption for V {
+    fn on_panic(self) -> Result<OnPanic, Error> {
+        self.try_into().map_err(Into::into)
     }
 }
 

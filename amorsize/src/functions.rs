@@ -1,13 +1,13 @@
 //! The functions under Amorsize's own names.
 
-use crate::bounds::ResultBytes;
+use crate::bounds::{MaxMemoryOption, ResultBytes};
 use crate::error::{Error, ErrorKind};
 use crate::execute::buffer::Slices;
 use crate::execute::chunk::Chunk;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
 use crate::memory::measure::Measure;
-use crate::options::{MaxMemory, Options};
+use crate::options::Options;
 use crate::run::Batched;
 
 /// A run of `function` over `items`, without the attribute. Amorsize's `process_in_batches`.
@@ -126,6 +126,8 @@ where
 /// How many results of so many bytes fit the budget at once: at least 1. Amorsize's `estimate_safe_batch_size`.
 ///
 /// `result_bytes` is a `usize`, such as [`size_of_val`] gives it and a literal is, or [`Bytes`].
+/// `size_of_val(&vec)` is the size of the `Vec` alone, 24 bytes on most machines, without what it owns:
+/// `size_of_val(&vec[..])` is that of its elements, and what those own counts beside.
 ///
 /// # Errors
 ///
@@ -139,14 +141,15 @@ where
 /// assert_eq!(estimate_safe_batch_size(Bytes::mib(50), Bytes::gib(1))?, 20);
 /// assert!(estimate_safe_batch_size(50 * 1024 * 1024, 0.5)? >= 1);
 ///
-/// // What a result owns counts too: of a `Vec` it is the slice.
+/// // Of a `Vec` it is the slice that takes the room.
 /// let result = vec![0.0; 1000];
+/// assert_eq!((size_of_val(&result), size_of_val(&result[..])), (size_of::<Vec<f64>>(), 8000));
 /// assert_eq!(estimate_safe_batch_size(size_of_val(&result[..]), "1MB")?, 125);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 pub fn estimate_safe_batch_size(
     result_bytes: impl ResultBytes,
-    max_memory: impl Into<MaxMemory>,
+    max_memory: impl MaxMemoryOption,
 ) -> Result<usize, Error> {
     let result_bytes = result_bytes.bytes();
     if result_bytes == Bytes::ZERO {
@@ -156,6 +159,6 @@ pub fn estimate_safe_batch_size(
             expected: "the bytes of one result, at least 1",
         }));
     }
-    let budget = Budget::resolve(&max_memory.into())?.bytes;
+    let budget = Budget::resolve(&max_memory.max_memory())?.bytes;
     Ok(usize::try_from(budget.as_u64() / result_bytes.as_u64()).unwrap_or(usize::MAX).max(1))
 }

@@ -53,6 +53,11 @@ mod sealed {
 /// }
 /// assert_eq!(name(Skip), "Skip");
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`on_error` can't be of the type `{Self}`",
+    label = "this is no policy for errors",
+    note = "use `Stop`, `Skip` or `Collect` of `amorsize::on_error`: names in quotes, such as \"skip\", are for the attribute"
+)]
 pub trait OnError: sealed::Sealed {}
 
 macro_rules! policies {
@@ -64,6 +69,7 @@ macro_rules! policies {
         impl sealed::Sealed for $policy {
             const DECIDES: bool = $decides;
         }
+        #[diagnostic::do_not_recommend]
         impl OnError for $policy {}
     )*};
 }

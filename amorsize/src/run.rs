@@ -8,7 +8,9 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use self::fallible::{always, until_sink_fails};
-use crate::bounds::{RetryItem, RetryOutput, SinkError, SinkOutput};
+use crate::bounds::{
+    MaxMemoryOption, OnPanicOption, OversizeOption, RetryItem, RetryOption, RetryOutput, SinkError, SinkOutput,
+};
 use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
 use crate::execute::buffer::{Slices, Types};
@@ -20,12 +22,11 @@ use crate::iter::{IntoIter, Unordered};
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::Measure;
 use crate::on_error::{Each, Stop};
-use crate::options::{MaxMemory, OnPanic, Options, Oversize};
+use crate::options::Options;
 use crate::partial::Partial;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::retry::Retry;
 use crate::run_core::{Core, Parts};
 use crate::sink::{Batch, Batches};
 use crate::stage::StageCounts;
@@ -108,7 +109,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     // ---- options ----
 
     /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`](crate::Bytes) or as a
-    /// text such as `"512MiB"`.
+    /// text such as `"512MiB"`: whatever becomes a [`MaxMemory`](crate::MaxMemory).
     ///
     /// # Examples
     ///
@@ -120,8 +121,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert!(run.max_memory(0.1).collect::<Vec<_>>().is_ok());
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn max_memory(mut self, max_memory: impl Into<MaxMemory>) -> Self {
-        let max_memory = max_memory.into();
+    pub fn max_memory(mut self, max_memory: impl MaxMemoryOption) -> Self {
+        let max_memory = max_memory.max_memory();
         self.core.change_options(|mut options| {
             options.set_max_memory(max_memory);
             options
@@ -262,11 +263,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert_eq!(load_batched([2048; 4]).oversize("alone").for_each_batch(|_| ())?.items(), 4);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn oversize<V>(self, oversize: V) -> Self
-    where
-        V: TryInto<Oversize, Error: Into<Error>>,
-    {
-        self.choose(oversize, Options::oversize)
+    pub fn oversize(self, oversize: impl OversizeOption) -> Self {
+        self.choose(oversize.oversize(), Options::oversize)
     }
 
     /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
@@ -274,6 +272,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     ///
     /// Reports tell of such items, and with `"collect"` so do all terminals of a run with
     /// [`Collect`](crate::on_error::Collect). Others without a report leave them out and tell nothing.
+    ///
+    /// An item that is left out ends its batch early, since a [`Batch`] is of consecutive items. With
+    /// [`Skip`](crate::on_error::Skip) or [`Collect`](crate::on_error::Collect) the batch goes on behind it, and
+    /// [`Batch::indices`] tells where.
     ///
     /// # Examples
     ///
@@ -283,11 +285,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert_eq!((report.items(), report.panicked()), (2, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn on_panic<V>(self, on_panic: V) -> Self
-    where
-        V: TryInto<OnPanic, Error: Into<Error>>,
-    {
-        self.choose(on_panic, Options::on_panic)
+    pub fn on_panic(self, on_panic: impl OnPanicOption) -> Self {
+        self.choose(on_panic.on_panic(), Options::on_panic)
     }
 
     /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
@@ -388,12 +387,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert_eq!(report.retries(), 1);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn retry(mut self, retry: impl Into<Retry>) -> Self
+    pub fn retry(mut self, retry: impl RetryOption) -> Self
     where
         I::Item: RetryItem,
         R: RetryOutput,
     {
-        let retry = retry.into();
+        let retry = retry.retry();
         self.core.change_options(|mut options| {
             options.set_retry(retry);
             options
@@ -523,11 +522,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     // ---- inside ----
 
     /// Sets what is one of several, or has the terminal refuse what is none of them.
-    fn choose<V, W>(mut self, value: V, set: fn(Options, W) -> Options) -> Self
-    where
-        V: TryInto<W, Error: Into<Error>>,
-    {
-        let choice = value.try_into().map_err(Into::into);
+    fn choose<W>(mut self, choice: Result<W, Error>, set: fn(Options, W) -> Options) -> Self {
         self.core.change_options(|mut options| match choice {
             Ok(choice) => set(options, choice),
             Err(error) => {
