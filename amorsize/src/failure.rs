@@ -7,6 +7,7 @@
 //! | code of the user's | where it runs | what a panic there does |
 //! | --- | --- | --- |
 //! | the function; `Clone` of shared values; `Drop` of the item in it | any thread, in `jobs.rs` and `line.rs` | the item is lost; `on_panic` decides |
+//! | `Drop` of a parameter after the function's last line | the same | the same, and what the function returned leaks: rustc drops no result of a function that panics while it cleans up |
 //! | `Clone` and `Drop` of an item that is tried again, `Drop` of its error | the same | the same |
 //! | `heap_size` of a result | the same, after the call | the result stays, and counts as much as the largest before it; with `on_panic` the run goes on, otherwise it ends with the panic |
 //! | `heap_size` of a result between two stages | the same | the item is lost; `on_panic` decides |
@@ -17,7 +18,7 @@
 //! | a subscriber of `tracing` | any thread | the run ends with it: on a worker `conductor.rs` catches it |
 //! | `Drop` of results and items that nobody took | the calling thread | it goes to the caller; the others are dropped |
 //! | `Drop` of a payload | any thread, in [`discard`] | nothing |
-//! | whoever cancels a [`CancelToken`](crate::CancelToken) | their own thread | nothing: the token is a flag |
+//! | the code that cancels a [`CancelToken`](crate::CancelToken) | their own thread | nothing: the token is a flag |
 //!
 //! Any other panic on a worker would be ours: `Started` in `chunk.rs` books its chunk as ended, and
 //! the run ends with it.
@@ -322,7 +323,7 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// The error, for whoever lets a panic go on.
+    /// The error, for callers that let a panic go on.
     pub(crate) fn error_or_panic(self) -> Error {
         match self {
             Self::Error(error) => error,
