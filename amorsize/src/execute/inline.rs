@@ -248,8 +248,13 @@ impl Engine {
         measured: Option<bool>,
     ) -> (Inlined, Stretch, Accepted) {
         line.stock.asks.handed_over_at(self.now);
-        let (done, results) = line.inline(count, self.ledger.free(), timed, measured);
+        let (mut done, results) = line.inline(count, self.ledger.free(), timed, measured);
         let result_bytes = self.result_size as u64;
+        if done.panic.is_some() && !done.is_lost && done.items > 0 {
+            // The last result could not be measured, and counts as large as the largest before it.
+            let largest = done.largest.max(self.books.learned.largest.saturating_sub(result_bytes));
+            done.heap = done.heap.saturating_add(largest);
+        }
         let mut stretch = Stretch {
             items: done.items,
             seconds: done.seconds.unwrap_or(0.0),

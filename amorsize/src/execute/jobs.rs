@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::books::Books;
 use super::control::{ChunkId, Control, Finished, Place, Steps};
 use super::state::{Ending, State, Waiting};
 use crate::failure::{Payload, discard};
@@ -144,10 +145,11 @@ impl Control {
 
     /// Runs a chunk as far as credit, time and the run's end allow, and catches a panic.
     fn run(&self, grant: &Grant, steps: &mut dyn Steps) -> Outcome {
-        let (seconds_per_item, contended, foreseen) = {
+        let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
             let foreseen = chunk_seconds(state.situation.threads, state.threads);
-            (state.books.learned.recent_seconds().max(1e-10), state.threads > 1, foreseen)
+            let Books { learned, .. } = &state.books;
+            (learned.recent_seconds().max(1e-10), state.threads > 1, foreseen, learned.largest)
         };
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
@@ -187,7 +189,8 @@ impl Control {
                 Err(payload) => {
                     outcome.lost = grant.items - steps.left() - stretch.items;
                     if outcome.lost == 0 {
-                        heap_bytes += stretch.largest.max(grant.per_item) - grant.per_item;
+                        let largest = stretch.largest.max(largest_before);
+                        heap_bytes = heap_bytes.saturating_add(largest.saturating_sub(grant.per_item));
                     }
                     outcome.panic = Some(payload);
                 }
@@ -346,11 +349,16 @@ impl Control {
 
     /// Ends a job that the thread may not do, so that the caller starts it for another one.
     pub(super) fn decline(&self) {
+        self.end_job(true);
+    }
+
+    /// Takes a job off and wakes the caller, which starts it for another thread where it `recruits`.
+    fn end_job(&self, recruits: bool) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
         state.jobs -= 1;
-        state.recruits = true;
+        state.recruits |= recruits;
         drop(state);
         self.caller.notify_one();
     }
@@ -374,11 +382,9 @@ impl Control {
     pub(super) fn end_job_with(&self, payload: Payload, is_registered: bool) {
         self.end_with(payload);
         if is_registered {
-            let now = now();
-            let mut state = self.state();
-            self.book(&mut state, now);
-            state.jobs -= 1;
+            self.end_job(false);
+        } else {
+            self.caller.notify_one();
         }
-        self.caller.notify_one();
     }
 }
