@@ -10,13 +10,15 @@ use crate::report::Report;
 use crate::seconds::Seconds;
 use crate::time_use::TimeUse;
 
-/// A loss of less than this part of the threads' time is not what holds a run back: half of it comes and goes between two runs.
+/// A loss of less than this part of the threads' time is not what holds a run back: half of it
+/// comes and goes between two runs.
 const WORTH_NAMING: f64 = 0.05;
 
 /// The part of a time that is most of it.
 const MOST: f64 = 0.5;
 
-/// Handing over an item that takes so long costs less than a hundredth of it: 1 us at the very worst.
+/// Handing over an item that takes so long costs less than a hundredth of it: 1 us at the very
+/// worst.
 const LONG_ITEM: f64 = 100e-6;
 
 /// What kept a run from being faster: [`Report::bottleneck`].
@@ -40,8 +42,8 @@ const LONG_ITEM: f64 = 100e-6;
 pub enum Bottleneck {
     /// The function itself: the threads were in it all the time.
     Cores,
-    /// What the function waits for, a device, the network, a lock or a timer: the threads were in it all the time, and the cores
-    /// were not.
+    /// What the function waits for, a device, the network, a lock or a timer: the threads were in
+    /// it all the time, and the cores were not.
     Waiting,
     /// The memory budget: threads waited for room in it.
     Memory,
@@ -88,7 +90,7 @@ pub(crate) fn of(report: &Report) -> Bottleneck {
 struct Found {
     time: TimeUse,
     threads: usize,
-    /// Whether its function waited while cores had nothing to do.
+    /// True if its function waited while cores had nothing to do.
     waits: bool,
     has_more_threads_than_cores: bool,
     was_faster_alone: bool,
@@ -97,8 +99,9 @@ struct Found {
 impl Found {
     fn bottleneck(self) -> Bottleneck {
         let Self { time, threads, waits, .. } = self;
-        // What is late to start, or has nothing to do for a while, costs little beside calls that wait: only where that is most of the
-        // time does it tell anything. But of a few threads that were asked for none is to spare at the end.
+        // What is late to start, or has nothing to do for a while, costs little beside calls that
+        // wait: only where that is most of the time does it tell anything. But of a few threads
+        // that were asked for none is to spare at the end.
         let cheap = |seconds: f64| waits && seconds < MOST * time.total();
         let ends = if cheap(time.ends()) && self.has_more_threads_than_cores { 0.0 } else { time.ends() };
         let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };

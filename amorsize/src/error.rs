@@ -11,8 +11,9 @@ use crate::seconds::Seconds;
 
 /// Why a run could not be started or finished.
 ///
-/// [`kind`](Error::kind) gives the case with its numbers; the text says the same to a person, with the ways out.
-/// A panic of the function is no error: it reaches the caller as a panic, as rayon does it.
+/// [`kind`](Error::kind) gives the case with its numbers; the text says the same to a person, with
+/// the ways out. A panic of the function is no error: it reaches the caller as a panic, as rayon
+/// does it.
 ///
 /// # Examples
 ///
@@ -55,7 +56,8 @@ pub struct Error {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An option was given a value that it does not take; nothing was called. Or a text is no number of bytes.
+    /// An option was given a value that it does not take; nothing was called. Or a text is no
+    /// number of bytes.
     #[non_exhaustive]
     InvalidOption {
         /// The option's name; `"bytes"` for a text that was parsed as [`Bytes`].
@@ -78,15 +80,16 @@ pub enum ErrorKind {
         needed: Bytes,
         /// The budget of the run.
         budget: Bytes,
-        /// What of it could be used when the run gave up: less than the budget where others had taken memory.
+        /// The part of it that could be used when the run gave up: less than the budget where
+        /// others had taken memory.
         allowed: Bytes,
         /// Expected bytes of all results, where the input's length is known.
         expected: Option<Bytes>,
         /// How bytes were measured; by resident memory they are an estimate.
         measured_by: MeasuredBy,
     },
-    /// An item is expected to need more than the whole budget, and `oversize` says that this is an error. Everything before it was
-    /// handed over.
+    /// An item is expected to need more than the whole budget, and `oversize` says that this is an
+    /// error. Everything before it was handed over.
     #[non_exhaustive]
     Oversize {
         /// Index in the input of the item, which was not started.
@@ -98,15 +101,16 @@ pub enum ErrorKind {
         /// How bytes were measured; by resident memory they are an estimate.
         measured_by: MeasuredBy,
     },
-    /// The run's token was cancelled. Everything that was finished was handed over, where it is handed over batch by batch or one by
-    /// one; [`collect`](crate::Batched::collect) drops it.
+    /// The run's token was cancelled. Everything that was finished was handed over, where it is
+    /// handed over batch by batch or one by one; [`collect`](crate::Batched::collect) drops it.
     #[non_exhaustive]
     Cancelled {
-        /// Items that the run had computed, in all its parts. Fewer may have been handed over: what is
-        /// computed after an item that is missing waits for it.
+        /// Items that the run had computed, in all its parts. Fewer may have been handed over: what
+        /// is computed after an item that is missing waits for it.
         items_done: usize,
     },
-    /// The run's deadline passed. What was finished was handed over or dropped, as with [`Cancelled`](Self::Cancelled).
+    /// The run's deadline passed. What was finished was handed over or dropped, as with
+    /// [`Cancelled`](Self::Cancelled).
     #[non_exhaustive]
     TimedOut {
         /// Items that the run had computed, in all its parts; fewer may have been handed over.
@@ -155,7 +159,7 @@ impl Error {
         &self.kind
     }
 
-    /// Whether an option had a value that it does not take.
+    /// True if an option had a value that it does not take.
     ///
     /// # Examples
     ///
@@ -170,7 +174,7 @@ impl Error {
         matches!(*self.kind, ErrorKind::InvalidOption { .. })
     }
 
-    /// Whether the results, or a single one, did not fit the budget.
+    /// True if the results, or a single one, did not fit the budget.
     ///
     /// # Examples
     ///
@@ -184,7 +188,7 @@ impl Error {
         matches!(*self.kind, ErrorKind::OverBudget { .. } | ErrorKind::Oversize { .. })
     }
 
-    /// Whether the run's token was cancelled.
+    /// True if the run's token was cancelled.
     ///
     /// # Examples
     ///
@@ -200,7 +204,7 @@ impl Error {
         matches!(*self.kind, ErrorKind::Cancelled { .. })
     }
 
-    /// Whether the run's deadline passed.
+    /// True if the run's deadline passed.
     ///
     /// # Examples
     ///
@@ -263,8 +267,8 @@ impl Error {
     /// The option of a text that is no number of bytes, which was not given as one.
     pub(crate) const TEXT_OF_BYTES: &str = "bytes";
 
-    /// What happened, and the ways out but for those that give back what is finished: whoever has a
-    /// [`Partial`](crate::Partial) has gone them.
+    /// Tells what happened and the ways out, but for those that give back what is finished: a
+    /// [`Partial`](crate::Partial) is their end.
     pub(crate) fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
             ErrorKind::InvalidOption { option: Self::TEXT_OF_BYTES, value, expected } => {
@@ -276,7 +280,8 @@ impl Error {
             ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected, measured_by } => {
                 f.write_str("the results don't fit the memory budget: ")?;
                 match expected {
-                    // Refused before an item was too many: there is not even room for the results themselves.
+                    // Refused before an item was too many: there is not even room for the results
+                    // themselves.
                     Some(Bytes::MAX) if *held + *needed <= *allowed => {
                         write!(f, "the input has no end, and the budget is {budget}")?;
                     }
@@ -354,11 +359,11 @@ impl From<Error> for String {
     }
 }
 
-/// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first error by input order, or
-/// the run's.
+/// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first
+/// error by input order, or the run's.
 ///
-/// Its text ends with that of the function's error, and [`source`](StdError::source) gives `None`: the error itself is in
-/// [`Item`](Self::Item), the run's by [`run_error`](Self::run_error).
+/// Its text ends with that of the function's error, and [`source`](StdError::source) gives `None`:
+/// the error itself is in [`Item`](Self::Item), the run's by [`run_error`](Self::run_error).
 ///
 /// # Examples
 ///
@@ -389,7 +394,8 @@ pub enum TryError<E> {
         /// What the function returned.
         error: E,
     },
-    /// The function panicked. Only where a partial outcome was asked for; otherwise the panic goes on.
+    /// The function panicked. Only where a partial outcome was asked for; otherwise the panic goes
+    /// on.
     #[non_exhaustive]
     Panic {
         /// Index of the item in the input.
@@ -421,7 +427,7 @@ impl<E> TryError<E> {
         }
     }
 
-    /// Whether the results, or a single one, did not fit the budget.
+    /// True if the results, or a single one, did not fit the budget.
     ///
     /// # Examples
     ///
@@ -435,7 +441,7 @@ impl<E> TryError<E> {
         self.run_error().is_some_and(Error::is_over_budget)
     }
 
-    /// Whether the run's token was cancelled.
+    /// True if the run's token was cancelled.
     ///
     /// # Examples
     ///
@@ -451,7 +457,7 @@ impl<E> TryError<E> {
         self.run_error().is_some_and(Error::is_cancelled)
     }
 
-    /// Whether the run's deadline passed.
+    /// True if the run's deadline passed.
     ///
     /// # Examples
     ///
@@ -531,8 +537,9 @@ impl<E: fmt::Display> fmt::Display for TryError<E> {
     }
 }
 
-// For every error that can be shown, so that a function may fail with a `String` too and its caller still use `?`. The text holds
-// the cause's already; it stands for a source, which only some of these could be.
+// For every error that can be shown, so that a function may fail with a `String` too and its caller
+// still use `?`. The text holds the cause's already; it stands for a source, which only some of
+// these could be.
 impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {}
 
 impl<E> From<Ended> for TryError<E> {

@@ -105,7 +105,8 @@ impl Panicked {
         Self { message, payload: Mutex::new(payload) }
     }
 
-    /// The panic's message, where it has one: what `panic!` was given. A panic started with another payload has none.
+    /// The panic's message, where it has one: what `panic!` was given. A panic started with another
+    /// payload has none.
     ///
     /// # Examples
     ///
@@ -147,7 +148,8 @@ impl Panicked {
 }
 
 impl Failure {
-    /// The same for those who are only told of it. A function that returns no `Result` can only panic.
+    /// The same for those who are only told of it. A function that returns no `Result` can only
+    /// panic.
     pub(crate) fn told(&self) -> Self {
         let cause = match &self.cause {
             Cause::Error(never) => match *never {},
@@ -183,9 +185,9 @@ impl fmt::Debug for Panicked {
 
 /// An item that gave no result, and why: the function's own error, or a panic.
 ///
-/// `E` is the function's error type; a function that returns no `Result` can only panic. The text ends with the cause's, and
-/// [`source`](StdError::source) gives `None`: the cause itself is given by [`cause`](Self::cause), [`error`](Self::error) and
-/// [`into_parts`](Self::into_parts).
+/// `E` is the function's error type; a function that returns no `Result` can only panic. The text
+/// ends with the cause's, and [`source`](StdError::source) gives `None`: the cause itself is given
+/// by [`cause`](Self::cause), [`error`](Self::error) and [`into_parts`](Self::into_parts).
 ///
 /// # Examples
 ///

@@ -12,8 +12,8 @@ use crate::run::Batched;
 
 /// A run of `function` over `items`, without the attribute. Amorsize's `process_in_batches`.
 ///
-/// Without the attribute nothing is known of the result's type, so its bytes are told by the process's resident memory, or by
-/// the size of the type where that owns nothing.
+/// Without the attribute nothing is known of the result's type, so its bytes are told by the
+/// process's resident memory, or by the size of the type where that owns nothing.
 ///
 /// # Examples
 ///
@@ -35,11 +35,13 @@ where
     Batched::new(items, function, kernel, Slices::none(), (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
-/// A run of `function` over an input that can fail itself, such as the lines of a file: an `Err` among the items is not given to
-/// the function, but becomes the error of that item. From there it is treated like the function's own errors.
+/// A run of `function` over an input that can fail itself, such as the lines of a file: an `Err`
+/// among the items is not given to the function, but becomes the error of that item. From there it
+/// is treated like the function's own errors.
 ///
-/// An input that goes on giving errors without an end, as [`lines`](std::io::BufRead::lines) of a directory does, makes a run
-/// without an end unless the run stops at the first: so use [`Stop`](crate::on_error::Stop), or `take` so many items.
+/// An input that goes on giving errors without an end, as [`lines`](std::io::BufRead::lines) of a
+/// directory does, makes a run without an end unless the run stops at the first: so use
+/// [`Stop`](crate::on_error::Stop), or `take` so many items.
 ///
 /// # Examples
 ///
@@ -75,8 +77,8 @@ where
     Batched::new(items, function, kernel, Slices::none(), (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
-/// A run of `function` over `items` that was planned already: its sample has been run, and its results are kept for the
-/// terminal. Amorsize's `optimize`.
+/// A run of `function` over `items` that was planned already: its sample has been run, and its
+/// results are kept for the terminal. Amorsize's `optimize`.
 ///
 /// # Examples
 ///
@@ -97,16 +99,19 @@ where
     F: Fn(I::Item) -> R + Sync,
 {
     let mut run = process_in_batches(function, items);
-    // The default options are valid, and whatever else may fail does so again when the plan is asked for.
+    // The default options are valid, and whatever else may fail does so again when the plan is
+    // asked for.
     let _ = run.plan();
     run
 }
 
-/// Plans and runs `function` over `items` and gives all results in input order. Amorsize's `execute`.
+/// Plans and runs `function` over `items` and gives all results in input order. Amorsize's
+/// `execute`.
 ///
 /// # Errors
 ///
-/// When the results don't fit half of the available memory; [`process_in_batches`] and its terminals take any number.
+/// When the results don't fit half of the available memory; [`process_in_batches`] and its
+/// terminals take any number.
 ///
 /// # Examples
 ///
@@ -123,11 +128,12 @@ where
     process_in_batches(function, items).collect()
 }
 
-/// How many results of so many bytes fit the budget at once: at least 1. Amorsize's `estimate_safe_batch_size`.
+/// How many results of so many bytes fit the budget at once: at least 1. Amorsize's
+/// `estimate_safe_batch_size`.
 ///
 /// `result_bytes` is a `usize`, such as [`size_of_val`] gives it and a literal is, or [`Bytes`].
-/// `size_of_val(&vec)` is the size of the `Vec` alone, 24 bytes on most machines, without what it owns:
-/// `size_of_val(&vec[..])` is that of its elements, and what those own counts beside.
+/// `size_of_val(&vec)` is the size of the `Vec` alone, 24 bytes on most machines, without what it
+/// owns: `size_of_val(&vec[..])` is that of its elements, and what those own counts beside.
 ///
 /// # Errors
 ///

@@ -6,18 +6,21 @@ use crate::error::{Error, TryError};
 use crate::failure::Failure;
 use crate::report::Report;
 
-/// What a run that could not finish gives back: the results that are finished, the rest of the run, and why it ended: an error or a
-/// panic of the function, a token that was cancelled, a deadline, or the budget.
+/// What a run that could not finish gives back: the results that are finished, the rest of the run,
+/// and why it ended: an error or a panic of the function, a token that was cancelled, a deadline,
+/// or the budget.
 ///
-/// Nothing is lost, and nothing has to be computed again: the rest is a run like any other, whose input begins where the finished
-/// results end. What it has computed out of order already is handed over when its turn comes, items are numbered as in the whole
-/// input, and its report is of what the rest did. [`report`](Self::report) is of the part that ended.
+/// Nothing is lost, and nothing has to be computed again: the rest is a run like any other, whose
+/// input begins where the finished results end. What it has computed out of order already is handed
+/// over when its turn comes, items are numbered as in the whole input, and its report is of what
+/// the rest did. [`report`](Self::report) is of the part that ended.
 ///
-/// The rest keeps the run's options, token and deadline. After a token or a deadline ended the run it needs another one to go on:
-/// `rest.cancel_token(&CancelToken::new())`, `rest.timeout(..)`. A timeout isn't counted anew.
+/// The rest keeps the run's options, token and deadline. After a token or a deadline ended the run
+/// it needs another one to go on: `rest.cancel_token(&CancelToken::new())`, `rest.timeout(..)`. A
+/// timeout isn't counted anew.
 ///
-/// The text begins with the cause's, and [`source`](StdError::source) gives `None`: [`cause`](Self::cause) and
-/// [`into_cause`](Self::into_cause) give the cause itself.
+/// The text begins with the cause's, and [`source`](StdError::source) gives `None`:
+/// [`cause`](Self::cause) and [`into_cause`](Self::into_cause) give the cause itself.
 ///
 /// # Examples
 ///
@@ -78,9 +81,10 @@ impl<T, B, E> Partial<T, B, E> {
         &self.0.finished
     }
 
-    /// The items that failed before the run ended, by input order, where the run goes on without them and gathers them: with
-    /// [`Collect`](crate::on_error::Collect). With `on_panic = "collect"` panics are among them; threads can have met some of items
-    /// that the rest begins with. Of a run with another policy, [`report`](Self::report) tells.
+    /// The items that failed before the run ended, by input order, where the run goes on without
+    /// them and gathers them: with [`Collect`](crate::on_error::Collect). With
+    /// `on_panic = "collect"` panics are among them; threads can have met some of items that the
+    /// rest begins with. Of a run with another policy, [`report`](Self::report) tells.
     ///
     /// # Examples
     ///
@@ -115,12 +119,14 @@ impl<T, B, E> Partial<T, B, E> {
         std::mem::take(&mut self.0.failures)
     }
 
-    /// The report of the part of the run that ended: what was handed over or is [finished](Self::finished), the items that were left
-    /// out, by [`Skip`](crate::on_error::Skip) or `on_panic`, time and memory. The rest's report is of the rest alone.
+    /// The report of the part of the run that ended: what was handed over or is
+    /// [finished](Self::finished), the items that were left out, by [`Skip`](crate::on_error::Skip)
+    /// or `on_panic`, time and memory. The rest's report is of the rest alone.
     ///
-    /// Of a `collect_partial` it counts finished results as items, and no batches. The item that ended the run is not among the
-    /// failures and panics that it counts: it is in the [`cause`](Self::cause). Panics are counted in the part in which they were
-    /// met: threads can have met some of items that the rest begins with.
+    /// Of a `collect_partial` it counts finished results as items, and no batches. The item that
+    /// ended the run is not among the failures and panics that it counts: it is in the
+    /// [`cause`](Self::cause). Panics are counted in the part in which they were met: threads can
+    /// have met some of items that the rest begins with.
     ///
     /// # Examples
     ///
@@ -207,7 +213,8 @@ impl<T, B, E> Partial<T, B, E> {
         self.0.cause
     }
 
-    /// The finished results, the rest of the run, and why it ended. (Failures are [taken out](Self::take_failures) before.)
+    /// The finished results, the rest of the run, and why it ended. (Failures are [taken
+    /// out](Self::take_failures) before.)
     ///
     /// # Examples
     ///

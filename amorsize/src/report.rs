@@ -22,9 +22,10 @@ use crate::timeline::Timeline;
 
 /// What a finished run measured.
 ///
-/// [`Partial::report`](crate::Partial::report) is of the part of a run that ended early. The report of the rest is of what the
-/// rest did: it counts results that were handed over and calls that were made since then. How the sample did is said again, and
-/// so is working memory that is only known from the process's resident memory.
+/// [`Partial::report`](crate::Partial::report) is of the part of a run that ended early. The report
+/// of the rest is of what the rest did: it counts results that were handed over and calls that were
+/// made since then. How the sample did is said again, and so is working memory that is only known
+/// from the process's resident memory.
 ///
 /// # Examples
 ///
@@ -82,8 +83,8 @@ impl Report {
             .collect()
     }
 
-    /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds they are. With
-    /// [`Collect`](crate::on_error::Collect) the run keeps all.
+    /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds
+    /// they are. With [`Collect`](crate::on_error::Collect) the run keeps all.
     ///
     /// # Examples
     ///
@@ -96,7 +97,8 @@ impl Report {
     /// ```
     pub const MOST_FAILURES: usize = Failures::MOST;
 
-    /// Name of the function, where it is annotated; of a pipeline, those of its [`stages`](Self::stages) tell.
+    /// Name of the function, where it is annotated; of a pipeline, those of its
+    /// [`stages`](Self::stages) tell.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         self.totals.name
@@ -117,8 +119,9 @@ impl Report {
         self.items
     }
 
-    /// Items that failed, where the run goes on in spite of errors: with [`Skip`](crate::on_error::Skip) or
-    /// [`Collect`](crate::on_error::Collect). They are not among the [`items`](Self::items).
+    /// Items that failed, where the run goes on in spite of errors: with
+    /// [`Skip`](crate::on_error::Skip) or [`Collect`](crate::on_error::Collect). They are not among
+    /// the [`items`](Self::items).
     ///
     /// # Examples
     ///
@@ -137,9 +140,10 @@ impl Report {
         self.failures.as_ref().map_or(0, |failures| failures.count())
     }
 
-    /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with the index of its item and its
-    /// error as a text. With [`Skip`](crate::on_error::Skip) alone: with [`Collect`](crate::on_error::Collect) they are in the
-    /// [`Outcome`](crate::Outcome), all of them and as they are.
+    /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with
+    /// the index of its item and its error as a text. With [`Skip`](crate::on_error::Skip) alone:
+    /// with [`Collect`](crate::on_error::Collect) they are in the [`Outcome`](crate::Outcome), all
+    /// of them and as they are.
     ///
     /// # Examples
     ///
@@ -192,8 +196,8 @@ impl Report {
         self.retries
     }
 
-    /// What each stage of a pipeline did, in their order; nothing for a run of a single function. See
-    /// [`then`](crate::Batched::then).
+    /// What each stage of a pipeline did, in their order; nothing for a run of a single function.
+    /// See [`then`](crate::Batched::then).
     #[must_use]
     pub fn stages(&self) -> &[StageReport] {
         &self.stages
@@ -236,7 +240,8 @@ impl Report {
         self.totals.peak
     }
 
-    /// The memory budget of the run. A run that was over before it needed one works it out when this is asked for.
+    /// The memory budget of the run. A run that was over before it needed one works it out when
+    /// this is asked for.
     ///
     /// # Examples
     ///
@@ -270,7 +275,7 @@ impl Report {
         self.totals.threads
     }
 
-    /// Whether the function waited, on so many threads, while cores had nothing to do.
+    /// True if the function waited, on so many threads, while cores had nothing to do.
     pub(crate) fn waited_with_idle_cores(&self) -> bool {
         let Some(share) = self.waiting_share() else { return false };
         // Half: a core that is more idle than busy.
@@ -282,9 +287,10 @@ impl Report {
         self.threads() > self.totals.cores
     }
 
-    /// The part of its time, from 0 to 1, that the function waited rather than to run: for a device, the network, a lock or a
-    /// timer. It is measured on a chunk every 10 ms; time in which a thread was queued for a core does not count. `None` where it
-    /// isn't known: the run was too short, or the system doesn't tell.
+    /// The part of its time, from 0 to 1, that the function waited rather than to run: for a
+    /// device, the network, a lock or a timer. It is measured on a chunk every 10 ms; time in which
+    /// a thread was queued for a core does not count. `None` where it isn't known: the run was too
+    /// short, or the system doesn't tell.
     ///
     /// # Examples
     ///
@@ -337,11 +343,11 @@ impl Report {
         self.items / self.batches.max(1)
     }
 
-    /// How many times as fast the run was as a plain loop: the seconds of its calls, its input and its sink, one after the other, over
-    /// the seconds that it took with everything.
+    /// How many times as fast the run was as a plain loop: the seconds of its calls, its input and
+    /// its sink, one after the other, over the seconds that it took with everything.
     ///
-    /// Of a run on more threads than cores the time that calls were queued for a core doesn't count, where the system tells it: in a
-    /// loop they have one for themselves.
+    /// Of a run on more threads than cores the time that calls were queued for a core doesn't
+    /// count, where the system tells it: in a loop they have one for themselves.
     ///
     /// # Examples
     ///
@@ -361,12 +367,13 @@ impl Report {
         self.loops_per_run(learned.seconds * (1.0 - learned.waits.queued_share().min(by_own_threads)))
     }
 
-    /// How many times as fast the run was as a plain loop would be by what the sample said: like [`speedup`](Self::speedup), with the
-    /// sampled seconds per item for those of all calls.
+    /// How many times as fast the run was as a plain loop would be by what the sample said: like
+    /// [`speedup`](Self::speedup), with the sampled seconds per item for those of all calls.
     ///
-    /// It is below [`speedup`](Self::speedup) where calls take longer when all cores work, and where the sample was cheaper than the
-    /// rest. It is never above it: calls take no less time beside others than alone, so a sample that took more per item than all
-    /// calls did, as a first call that loads something, says nothing of a loop.
+    /// It is below [`speedup`](Self::speedup) where calls take longer when all cores work, and
+    /// where the sample was cheaper than the rest. It is never above it: calls take no less time
+    /// beside others than alone, so a sample that took more per item than all calls did, as a first
+    /// call that loads something, says nothing of a loop.
     ///
     /// # Examples
     ///
@@ -390,8 +397,8 @@ impl Report {
         self.loops_per_run(calls).min(self.speedup())
     }
 
-    /// What was handed over, and what was computed beside it in a part of a run that ended early: the two counts must not pass
-    /// for one.
+    /// Tells the items that were handed over, and apart from them those that were only computed, as
+    /// in a part of a run that ended early: the two counts must not pass for one.
     pub(crate) fn handed_over(&self) -> String {
         let items = Counted::items(self.items);
         // A `collect_partial` hands over no batches.
@@ -412,9 +419,11 @@ impl Report {
         if self.totals.seconds > 0.0 { loop_seconds / self.totals.seconds } else { 1.0 }
     }
 
-    /// How many times as long the sample's calls took as all did, where they were unlike the others.
+    /// How many times as long the sample's calls took as all did, where they were unlike the
+    /// others.
     pub(crate) fn slower_sample(&self) -> Option<f64> {
-        // Two samples of the same calls differ by less; a first call that loads something takes many times as long.
+        // Two samples of the same calls differ by less; a first call that loads something takes
+        // many times as long.
         const UNLIKE: f64 = 2.0;
         let times = self.sampled_seconds_per_item() / self.seconds_per_item().max(f64::MIN_POSITIVE);
         (times > UNLIKE).then_some(times)
@@ -438,7 +447,7 @@ impl Report {
         self.per_second(self.totals.learned.bytes as f64)
     }
 
-    /// Whether the calling thread alone did most of it, because threads were slower.
+    /// True if the calling thread alone did most of it, because threads were slower.
     pub(crate) fn was_faster_alone(&self) -> bool {
         self.totals.went_back && self.inline_seconds() > 0.5 * self.seconds()
     }
@@ -453,7 +462,8 @@ impl Report {
         self.totals.chunks
     }
 
-    /// Seconds that the run was on the calling thread alone: the sample, and all of a run that stays there.
+    /// Seconds that the run was on the calling thread alone: the sample, and all of a run that
+    /// stays there.
     #[must_use]
     pub fn inline_seconds(&self) -> f64 {
         self.totals.inline_seconds
@@ -471,7 +481,8 @@ impl Report {
         self.totals.sink_seconds
     }
 
-    /// Seconds that the calling thread took to get items from the input, while the run was on threads.
+    /// Seconds that the calling thread took to get items from the input, while the run was on
+    /// threads.
     #[must_use]
     pub fn input_seconds(&self) -> f64 {
         self.totals.input_seconds
@@ -489,24 +500,25 @@ impl Report {
         self.totals.credit_waits
     }
 
-    /// The most by which the process's resident memory had grown during the run; `None` where the system doesn't tell, and for a run
-    /// that was over at once.
+    /// The most by which the process's resident memory had grown during the run; `None` where the
+    /// system doesn't tell, and for a run that was over at once.
     #[must_use]
     pub fn peak_resident(&self) -> Option<Bytes> {
         self.totals.peak_resident
     }
 
-    /// Bytes by which resident memory was still grown at the end, beside what the run still held: pages that the allocator keeps for
-    /// what comes next, and whatever else the process did meanwhile. `None` like [`peak_resident`](Self::peak_resident).
+    /// Bytes by which resident memory was still grown at the end, beside what the run still held:
+    /// pages that the allocator keeps for what comes next, and whatever else the process did
+    /// meanwhile. `None` like [`peak_resident`](Self::peak_resident).
     #[must_use]
     pub fn allocator_bytes(&self) -> Option<Bytes> {
         let held = self.totals.last_held.as_u64();
         self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
     }
 
-    /// What went otherwise than wished: resident memory that grew by more than the budget, threads that the system refused, and types
-    /// that a feature would count.
-    /// They are found when this is asked for.
+    /// What went otherwise than wished: resident memory that grew by more than the budget, threads
+    /// that the system refused, and types that a feature would count. They are found when this is
+    /// asked for.
     ///
     /// # Examples
     ///
@@ -540,7 +552,8 @@ impl Report {
         bottleneck::of(self)
     }
 
-    /// What was measured, where the threads' time went, what bound the run and what would change that, as a text of several lines.
+    /// What was measured, where the threads' time went, what bound the run and what would change
+    /// that, as a text of several lines.
     ///
     /// # Examples
     ///
@@ -564,7 +577,8 @@ impl Report {
         self.totals.timeline.as_deref().unwrap_or(&NOTHING)
     }
 
-    /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.
+    /// Seconds that the function took for one item, on average, with the calls that were made again
+    /// and the waits before them.
     ///
     /// # Examples
     ///
@@ -597,9 +611,10 @@ impl Report {
 
     /// The most bytes that a call needed while it ran, beside its result: its working memory.
     ///
-    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as it grew while calls ran;
-    /// [`working_certainty`](Self::working_certainty) says which. It is zero where calls are so short that all of them together
-    /// could need a 32nd of the budget at most. Of a pipeline it is at least what the stages handed to each other for one item.
+    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as
+    /// it grew while calls ran; [`working_certainty`](Self::working_certainty) says which. It is
+    /// zero where calls are so short that all of them together could need a 32nd of the budget at
+    /// most. Of a pipeline it is at least what the stages handed to each other for one item.
     ///
     /// # Examples
     ///
@@ -615,9 +630,9 @@ impl Report {
         Bytes::new(self.totals.learned.working_of_part())
     }
 
-    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),
-    /// an [`Estimate`](Certainty::Estimate) from resident memory without it, and [`Unmeasured`](Certainty::Unmeasured) where that
-    /// can't be read.
+    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with
+    /// [`Tracking`](crate::Tracking), an [`Estimate`](Certainty::Estimate) from resident memory
+    /// without it, and [`Unmeasured`](Certainty::Unmeasured) where that can't be read.
     ///
     /// # Examples
     ///
@@ -647,7 +662,8 @@ impl Report {
         Bytes::new(self.totals.learned.bytes)
     }
 
-    /// Items without a result because the function panicked, in a run that goes on without them (`on_panic`).
+    /// Items without a result because the function panicked, in a run that goes on without them
+    /// (`on_panic`).
     ///
     /// # Examples
     ///
@@ -662,8 +678,9 @@ impl Report {
         self.totals.panicked
     }
 
-    /// The panics of those items, by input order where that was known in time: all of them with `on_panic = "collect"`, the first
-    /// sixteen with `"skip"`. Where they are among the failures of an [`Outcome`](crate::Outcome), their payloads are there.
+    /// The panics of those items, by input order where that was known in time: all of them with
+    /// `on_panic = "collect"`, the first sixteen with `"skip"`. Where they are among the failures
+    /// of an [`Outcome`](crate::Outcome), their payloads are there.
     ///
     /// # Examples
     ///

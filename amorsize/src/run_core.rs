@@ -25,11 +25,11 @@ use crate::verbose::Verbose;
 /// So many bytes of results fit any budget that was not stated in bytes.
 const SMALL: usize = 1 << 20;
 
-/// An input that says it has no end is believed after so many items, which take some tenths of a second at least where calls
-/// are cheap: one that is wrong about it seldom has as many.
+/// An input that says it has no end is believed after so many items, which take some tenths of a
+/// second at least where calls are cheap: one that is wrong about it seldom has as many.
 const ENDLESS: usize = 1 << 24;
 
-/// What of a run goes into another one that it is to be a part of.
+/// The parts of a run that go into another one, as a stage of it.
 pub(crate) struct CoreParts {
     pub(crate) options: Options,
     pub(crate) interrupts: Interrupts,
@@ -61,7 +61,7 @@ pub(crate) struct Parts<T, R, C> {
     pub(crate) shared: Shared<T, R, C>,
     /// With the run's own function as a stage, unless it is a pipeline.
     pub(crate) core: CoreParts,
-    /// Whether there are items or results of it already.
+    /// True if there are items or results of it already.
     pub(crate) has_begun: bool,
 }
 
@@ -78,7 +78,8 @@ pub(crate) struct Core {
     begun: bool,
     /// Those of a pipeline; a run of a single function has none.
     stages: Vec<Arc<StageCounts>>,
-    /// What they had come to before the part of the run that is reported, and the calls that were made again.
+    /// What they had come to before the part of the run that is reported, and the calls that were
+    /// made again.
     stages_before: Vec<StageReport>,
     retries_before: usize,
 }
@@ -157,7 +158,7 @@ impl Core {
         }
     }
 
-    /// What of it goes into another run that this one is to be a part of.
+    /// Gives the parts of it that go into another run, as a stage of it.
     pub(crate) fn into_parts(self) -> CoreParts {
         let Self { engine, tools, stages, callback, .. } = self;
         CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback }
@@ -171,7 +172,8 @@ impl Core {
         core
     }
 
-    /// Begins a run with results in any order. Nothing is started yet, but the time of a timeout counts.
+    /// Begins a run with results in any order. Nothing is started yet, but the time of a timeout
+    /// counts.
     pub(crate) fn begin_unordered(&mut self) {
         self.engine.set_unordered();
         self.tools.interrupts.begin();
@@ -262,8 +264,8 @@ impl Core {
         self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
     }
 
-    /// Notes that results of so many bytes belong to the caller now, and that those of `leftover` were made and not taken: they are
-    /// handed over first when the run goes on.
+    /// Notes that results of so many bytes belong to the caller now, and that those of `leftover`
+    /// were made and not taken: they are handed over first when the run goes on.
     pub(crate) fn leave(&mut self, items: usize, bytes: u64, leftover: Option<(Results, usize)>) {
         self.release(items, bytes);
         self.engine.rebase();
@@ -272,7 +274,8 @@ impl Core {
         }
     }
 
-    /// Runs everything into one collection. With an error come the results before the first that is missing; the others stay.
+    /// Runs everything into one collection. With an error come the results before the first that is
+    /// missing; the others stay.
     pub(crate) fn collect(
         &mut self,
         input: &mut dyn Input,
@@ -299,7 +302,8 @@ impl Core {
             // Where items panic, the places of their results stay empty.
             all.lend_nothing();
         }
-        // An input without an end can't be collected. One that says it has none may be wrong about it.
+        // An input without an end can't be collected. One that says it has none may be wrong about
+        // it.
         let says_endless = |input: &mut dyn Input| input.size_hint().0 == usize::MAX;
         let enough = if !can_be_interrupted && says_endless(input) { ENDLESS } else { usize::MAX };
         let mut outlet = Collecting { all, bytes: 0, enough };
@@ -328,7 +332,8 @@ impl Core {
         }
     }
 
-    /// What is to be said of so many results that there is not even room for themselves, let alone for what they own.
+    /// What is to be said of so many results that there is not even room for themselves, let alone
+    /// for what they own.
     fn too_many(&mut self, count: usize) -> Error {
         let (done, held) = (self.engine.items_done(), self.engine.items_held());
         let size = Bytes::of_usize(self.result_size);

@@ -9,10 +9,11 @@ use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::seconds::Seconds;
 
-/// What one stage of a pipeline has done so far. Workers add to it after each call of a pipeline's chunk, so that it can be read
-/// while the run goes on.
+/// What one stage of a pipeline has done so far. Workers add to it after each call of a pipeline's
+/// chunk, so that it can be read while the run goes on.
 ///
-/// It has a cache line of its own (64 bytes on most machines): workers that count for one stage don't hinder those of another.
+/// It has a cache line of its own (64 bytes on most machines): workers that count for one stage
+/// don't hinder those of another.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct StageCounts {
@@ -43,7 +44,8 @@ impl StageCounts {
         })
     }
 
-    /// What it has come to before a part of the run that is reported for itself. What is largest counts anew.
+    /// What it has come to before a part of the run that is reported for itself. What is largest
+    /// counts anew.
     pub(crate) fn begin_part(&self) -> StageReport {
         let before = self.report();
         self.largest.store(0, Relaxed);
@@ -101,7 +103,8 @@ impl Tally {
     }
 }
 
-/// What one stage of a pipeline did in a finished run, from [`Report::stages`](crate::Report::stages).
+/// What one stage of a pipeline did in a finished run, from
+/// [`Report::stages`](crate::Report::stages).
 ///
 /// # Examples
 ///
@@ -151,26 +154,27 @@ impl StageReport {
         self.bytes -= before.bytes;
     }
 
-    /// Items that the stage returned a result for, those that [`failed`](Self::failed) in it not counted. An item counts once
-    /// more each time that a [`retry`](crate::Batched::retry) of the whole pipeline runs it again.
+    /// Items that the stage returned a result for, those that [`failed`](Self::failed) in it not
+    /// counted. An item counts once more each time that a [`retry`](crate::Batched::retry) of the
+    /// whole pipeline runs it again.
     #[must_use]
     pub fn items(&self) -> usize {
         self.items as usize
     }
 
     /// Items that ended in this stage: by a panic, or by an error where errors have a policy
-    /// ([`on_error`](crate::Batched::on_error)); without one an error is a result like any other. Those that ended in a stage
-    /// before never came here.
+    /// ([`on_error`](crate::Batched::on_error)); without one an error is a result like any other.
+    /// Those that ended in a stage before never came here.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.failed as usize
     }
 
-    /// Seconds that the stage took in all, over all threads, with the calls that its own `retry` made again and the waits before
-    /// them.
+    /// Seconds that the stage took in all, over all threads, with the calls that its own `retry`
+    /// made again and the waits before them.
     ///
-    /// Where the stages take less than 1 us each, one item in 16 is timed and stands for the others; and no stage is seen to take
-    /// less than reading the clock does, some 30 ns.
+    /// Where the stages take less than 1 us each, one item in 16 is timed and stands for the
+    /// others; and no stage is seen to take less than reading the clock does, some 30 ns.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.nanoseconds as f64 / 1e9
@@ -182,8 +186,8 @@ impl StageReport {
         self.seconds() / (self.items + self.failed).max(1) as f64
     }
 
-    /// Bytes of what the stage returned for an item, on average: its deep size where the type tells it, and the size of the type
-    /// otherwise.
+    /// Bytes of what the stage returned for an item, on average: its deep size where the type tells
+    /// it, and the size of the type otherwise.
     #[must_use]
     pub fn bytes_per_item(&self) -> Bytes {
         Bytes::new(self.bytes / self.items.max(1))

@@ -195,11 +195,12 @@ impl Picture {
 }
 
 impl Report {
-    /// A picture of the run as SVG: memory against the budget, items per second, running threads and batches with the sink, all over
-    /// time, and where the threads' time went.
+    /// A picture of the run as SVG: memory against the budget, items per second, running threads
+    /// and batches with the sink, all over time, and where the threads' time went.
     ///
-    /// It needs nothing beside it, is readable in light and dark, and fits the width that it is given. It is below 150 kB. Of a run
-    /// that was over before its [`timeline`](Self::timeline) began it shows the figures alone, and says so.
+    /// It needs nothing beside it, is readable in light and dark, and fits the width that it is
+    /// given. It is below 150 kB. Of a run that was over before its [`timeline`](Self::timeline)
+    /// began it shows the figures alone, and says so.
     ///
     /// # Examples
     ///
@@ -215,9 +216,11 @@ impl Report {
         svg::draw(&Picture::of(self), &svg::WIDE)
     }
 
-    /// A page that shows the run: the [picture](Self::to_svg), its figures as tables, and the report as a text.
+    /// A page that shows the run: the [picture](Self::to_svg), its figures as tables, and the
+    /// report as a text.
     ///
-    /// It is one file, without scripts, and loads nothing. It is readable in light and dark, on a narrow screen and on paper.
+    /// It is one file, without scripts, and loads nothing. It is readable in light and dark, on a
+    /// narrow screen and on paper.
     ///
     /// # Examples
     ///

@@ -30,7 +30,8 @@ pub(super) struct Tick {
     pub(super) label: String,
 }
 
-/// The smallest of the steps, in rising order, of which no more than `most` are within `top`; else the last.
+/// The smallest of the steps, in rising order, of which no more than `most` are within `top`; else
+/// the last.
 fn step(steps: impl Iterator<Item = f64>, top: f64, most: usize) -> f64 {
     let mut last = 1.0;
     for step in steps {
@@ -43,7 +44,8 @@ fn step(steps: impl Iterator<Item = f64>, top: f64, most: usize) -> f64 {
 }
 
 fn ticks(step: f64, top: f64, label: impl Fn(f64) -> String) -> Vec<Tick> {
-    // A hair more, for tops that are a multiple of the step but for rounding. No axis has a hundred marks.
+    // A hair more, for tops that are a multiple of the step but for rounding. No axis has a hundred
+    // marks.
     let last = (top / step * (1.0 + 1e-9)).clamp(0.0, 100.0) as usize;
     (0..=last).map(|place| place as f64 * step).map(|value| Tick { value, label: label(value) }).collect()
 }

@@ -17,7 +17,7 @@ pub(super) struct Layout {
     /// Where the time axis begins and ends.
     from: f64,
     to: f64,
-    /// Whether lines are named at their right ends, rather than above.
+    /// True if lines are named at their right ends, rather than above.
     names_at_right: bool,
     figures_in_row: usize,
     parts_in_row: usize,
@@ -25,7 +25,7 @@ pub(super) struct Layout {
     high: f64,
     low: f64,
     time_marks: usize,
-    /// Whether batches tell of themselves when pointed at.
+    /// True if batches tell of themselves when pointed at.
     telling: bool,
 }
 
@@ -66,9 +66,11 @@ const SMALL: f64 = 12.0;
 /// So much wider is a text in bold, in Verdana.
 const BOLD: f64 = 1.08;
 
-/// Held memory and calls, the sink and the budget have each a colour of the set by Okabe and Ito, which those who see fewer colours can
-/// tell apart; and the same in all plots. Texts are in `ink` and `muted` alone, which have a contrast of 6 and more, or in black on
-/// colours, or in white on the blue. Names begin with that of the picture, as a page's other elements are subject to this too.
+/// Held memory and calls, the sink and the budget have each a colour of the set by Okabe and Ito,
+/// which those who see fewer colours can tell apart; and the same in all plots. Texts are in `ink`
+/// and `muted` alone, which have a contrast of 6 and more, or in black on colours, or in white on
+/// the blue. Names begin with that of the picture, as a page's other elements are subject to this
+/// too.
 const STYLE: &str = r#"
 .amorsize-run{--paper:#fff;--edge:#d0d7de;--ink:#1b1f24;--muted:#57606a;--grid:#e6eaee;--track:#f0f2f5;--held:#009e73;--calls:#0072b2;
 --on-calls:#fff;--budget:#d55e00;--sink:#e69f00;--sink-too:#b97600;--input:#cc79a7;--ends:#9aa3ad;--handling:#d3d9df;
@@ -285,7 +287,8 @@ impl Drawing<'_> {
             let y = scale.at(budget);
             self.svg.line("budget-line", (self.layout.from, y), (self.layout.to, y));
         }
-        // The highest points are marked where a moment had them; the peaks that are named may have been between two.
+        // The highest points are marked where a moment had them; the peaks that are named may have
+        // been between two.
         let highest = moments.iter().max_by_key(|moment| moment.resident).filter(|_| has_resident);
         if let Some((moment, bytes)) = highest.and_then(|moment| Some((moment, resident(moment)?))) {
             self.svg.circle("resident-dot", time.at(moment.seconds), scale.at(bytes), 4.0);
@@ -336,7 +339,8 @@ impl Drawing<'_> {
         self.fill("running", &points, scale.from);
     }
 
-    /// Each batch as a band; where an entry stands for several, the band is as high as the share of its time that was the sink's.
+    /// Each batch as a band; where an entry stands for several, the band is as high as the share of
+    /// its time that was the sink's.
     fn sink(&mut self) {
         const HIGH: f64 = 24.0;
         let (picture, time) = (self.picture, self.time);
@@ -390,7 +394,8 @@ impl Drawing<'_> {
         }
     }
 
-    /// A heading, the grid, marks at the left and names; gives the scale of what is to be drawn, with its top where the plot's is.
+    /// A heading, the grid, marks at the left and names; gives the scale of what is to be drawn,
+    /// with its top where the plot's is.
     fn plot(
         &mut self,
         title: &str,
@@ -450,7 +455,8 @@ impl Drawing<'_> {
         }
     }
 
-    /// Names between the heading and the plot, beginning at `x` beside the heading; gives where the plot may begin.
+    /// Names between the heading and the plot, beginning at `x` beside the heading; gives where the
+    /// plot may begin.
     fn names_above(&mut self, mut x: f64, names: &[(Look, f64, String)]) -> f64 {
         for (look, _, text) in names {
             let key = if matches!(look, Look::None) { 0.0 } else { 22.0 };
@@ -610,7 +616,8 @@ pub(super) fn sound(seconds: f64) -> f64 {
     if seconds.is_finite() { seconds.clamp(0.0, 1e18) } else { 0.0 }
 }
 
-/// Items per second over stretches of equal length: so long that some items end in each, and at most 80.
+/// Items per second over stretches of equal length: so long that some items end in each, and at
+/// most 80.
 fn rates(picture: &Picture) -> Vec<f64> {
     let end = picture.end();
     let done = picture.items as f64 + picture.failed as f64 + picture.panicked as f64;

@@ -19,8 +19,9 @@ use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::sample::Learned;
 use crate::seconds::Seconds;
 
-/// Handing an item and its result from thread to thread, beside taking and giving them: two writes and two reads of memory that
-/// another core has in its cache. Measured as 0.5 to 1.5 ns for 8-byte values.
+/// Handing an item and its result from thread to thread, beside taking and giving them: two writes
+/// and two reads of memory that another core has in its cache. Measured as 0.5 to 1.5 ns for 8-byte
+/// values.
 const CROSSING_SECONDS: f64 = 1.5e-9;
 /// Starting rayon's pool: 237 to 296 us measured on two cores.
 const COLD_START_SECONDS: f64 = 300e-6;
@@ -35,7 +36,7 @@ pub(crate) struct Situation {
     /// Threads that a function may have that waits.
     pub(crate) most: usize,
     pub(crate) threads_asked: bool,
-    /// Whether the pool runs already.
+    /// True if the pool runs already.
     pub(crate) warm: bool,
     /// Items that are left, where the input says it.
     pub(crate) remaining: Option<usize>,
@@ -61,7 +62,8 @@ pub(crate) struct Situation {
     pub(crate) hands_over: bool,
 }
 
-/// What the optimizer decided for a run, from its sample and the machine, with its reasons and warnings.
+/// What the optimizer decided for a run, from its sample and the machine, with its reasons and
+/// warnings.
 ///
 /// # Examples
 ///
@@ -108,14 +110,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Decides. Costs well under a microsecond where `explain` is false, which leaves reasons and warnings out.
+    /// Decides. Costs well under a microsecond where `explain` is false, which leaves reasons and
+    /// warnings out.
     pub(crate) fn new(learned: &Learned, situation: &Situation, explain: bool) -> Self {
-        // Where few items may be in flight a stretch has a single one, and one that lost its core for a moment is no reason for
-        // threads: it has to be longer than most are.
+        // Where few items may be in flight a stretch has a single one, and one that lost its core
+        // for a moment is no reason for threads: it has to be longer than most are.
         let unlike = if situation.in_flight.is_some() { 2.0 * learned.seconds_per_item() } else { f64::INFINITY };
         let seconds = learned.recent_seconds().min(unlike);
-        // Of an unknown number of items, as many are taken to be left as there were: whoever pays the start of the pool when
-        // that much was spent inline pays at most twice what the best choice would have (the ski-rental argument).
+        // Of an unknown number of items, as many are taken to be left as there were: whoever pays
+        // the start of the pool when that much was spent inline pays at most twice what the best
+        // choice would have (the ski-rental argument).
         let remaining = situation.remaining.unwrap_or(learned.items.max(1)) as f64;
         let inline = seconds + learned.handling;
         let wanted = wanted_threads(learned, situation);
@@ -180,8 +184,9 @@ impl Plan {
 
     /// Workers that the run uses; 1 means that it runs on the calling thread.
     ///
-    /// For a function that waits it is what the run is expected to go to at most: it begins with fewer, takes more as long as that pays,
-    /// and learns meanwhile what calls wait; [`Report::threads`](crate::Report::threads) tells how many it came to.
+    /// For a function that waits it is what the run is expected to go to at most: it begins with
+    /// fewer, takes more as long as that pays, and learns meanwhile what calls wait;
+    /// [`Report::threads`](crate::Report::threads) tells how many it came to.
     ///
     /// # Examples
     ///
@@ -196,9 +201,10 @@ impl Plan {
         self.threads
     }
 
-    /// The part of its time, from 0 to 1, that the function waited in the sample rather than to run: for a device, the network, a
-    /// lock or a timer. Time in which its thread was queued for a core does not count. `None` where that isn't known: the calls
-    /// were shorter than 50 us, or the system doesn't tell.
+    /// The part of its time, from 0 to 1, that the function waited in the sample rather than to
+    /// run: for a device, the network, a lock or a timer. Time in which its thread was queued for a
+    /// core does not count. `None` where that isn't known: the calls were shorter than 50 us, or
+    /// the system doesn't tell.
     ///
     /// # Examples
     ///
@@ -258,9 +264,10 @@ impl Plan {
 
     /// How many times as fast as a plain loop the run is expected to be.
     ///
-    /// Of a function that waits it is expected that what it waits for keeps up with the threads. Where a call keeps several cores
-    /// busy itself, others gain only what it leaves. Two threads that share a core by simultaneous multithreading count as two,
-    /// though they gain less: how much depends on the function. [`seconds`](Self::seconds) takes that into account.
+    /// Of a function that waits it is expected that what it waits for keeps up with the threads.
+    /// Where a call keeps several cores busy itself, others gain only what it leaves. Two threads
+    /// that share a core by simultaneous multithreading count as two, though they gain less: how
+    /// much depends on the function. [`seconds`](Self::seconds) takes that into account.
     ///
     /// # Examples
     ///
@@ -314,8 +321,9 @@ impl Plan {
 
     /// Bytes that a call is expected to need while it runs, beside its result: its working memory.
     ///
-    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as it grew while sampled calls ran;
-    /// [`working_certainty`](Self::working_certainty) says which. Growth below 1 MiB is taken for none.
+    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as
+    /// it grew while sampled calls ran; [`working_certainty`](Self::working_certainty) says which.
+    /// Growth below 1 MiB is taken for none.
     ///
     /// # Examples
     ///
@@ -330,9 +338,9 @@ impl Plan {
         self.working_bytes
     }
 
-    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),
-    /// an [`Estimate`](Certainty::Estimate) from resident memory without it, and [`Unmeasured`](Certainty::Unmeasured) where that
-    /// can't be read.
+    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with
+    /// [`Tracking`](crate::Tracking), an [`Estimate`](Certainty::Estimate) from resident memory
+    /// without it, and [`Unmeasured`](Certainty::Unmeasured) where that can't be read.
     ///
     /// # Examples
     ///
@@ -396,18 +404,23 @@ impl Plan {
         self.result_bytes
     }
 
-    /// Seconds that the whole run is expected to take, its sample among them, where the input's length is known.
+    /// Seconds that the whole run is expected to take, its sample among them, where the input's
+    /// length is known.
     ///
-    /// It is the time of the calls and of handing results over, batch by batch, to a sink that drops them: their memory is used again.
-    /// Whoever keeps all results, as [`collect`](crate::Batched::collect) does, has each in memory that the system has to give and to
-    /// clear first; the upper end of [`seconds_range`](Self::seconds_range) has room for that. Where the system doesn't count page
-    /// faults (all but Linux), those of the sample are in it.
+    /// It is the time of the calls and of handing results over, batch by batch, to a sink that
+    /// drops them: their memory is used again. Whoever keeps all results, as
+    /// [`collect`](crate::Batched::collect) does, has each in memory that the system has to give
+    /// and to clear first; the upper end of [`seconds_range`](Self::seconds_range) has room for
+    /// that. Where the system doesn't count page faults (all but Linux), those of the sample are in
+    /// it.
     ///
-    /// What the sink takes is not in it: nobody knows before it ran. A run whose sink takes `s` seconds in all takes `s` at least, and at
-    /// most that much more; a sink that computes shares the cores with the calls, one that waits leaves them alone.
+    /// What the sink takes is not in it: nobody knows before it ran. A run whose sink takes `s`
+    /// seconds in all takes `s` at least, and at most that much more; a sink that computes shares
+    /// the cores with the calls, one that waits leaves them alone.
     ///
-    /// The second thread of a core (SMT) is expected to add 22 % of a core, on Linux, where it can be told. Further items are expected to
-    /// be like those of the sample, and what calls wait for to bear as many of them at a time as there are threads.
+    /// The second thread of a core (SMT) is expected to add 22 % of a core, on Linux, where it can
+    /// be told. Further items are expected to be like those of the sample, and what calls wait for
+    /// to bear as many of them at a time as there are threads.
     ///
     /// # Examples
     ///
@@ -427,19 +440,24 @@ impl Plan {
 
     /// Between how many seconds the whole run is expected to take, as far as its sample can say it.
     ///
-    /// The lower and the upper end of what is expected in 19 of 20 cases, by how much the sampled calls differed and how many there
-    /// were; the first call is left out, because it is slower for reasons of its own, and so is what other programs took of the others'
-    /// time. The upper end allows for results that are kept, so that each lies in fresh memory; for threads that wait for each other to
-    /// fill memory; for second threads of a core that add nothing; for other programs that go on as in the sample; for calls that got
-    /// slower one by one in it; and for some that end late. The lower one allows for second threads that are as good as cores. As with [`seconds`](Self::seconds),
-    /// the sink is not in it: with one that takes `s` seconds in all, it is from the larger of `s` and the lower end to the upper end and `s`.
+    /// The lower and the upper end of what is expected in 19 of 20 cases, by how much the sampled
+    /// calls differed and how many there were; the first call is left out, because it is slower for
+    /// reasons of its own, and so is what other programs took of the others' time. The upper end
+    /// allows for results that are kept, so that each lies in fresh memory; for threads that wait
+    /// for each other to fill memory; for second threads of a core that add nothing; for other
+    /// programs that go on as in the sample; for calls that got slower one by one in it; and for
+    /// some that end late. The lower one allows for second threads that are as good as cores. As
+    /// with [`seconds`](Self::seconds), the sink is not in it: with one that takes `s` seconds in
+    /// all, it is from the larger of `s` and the lower end to the upper end and `s`.
     ///
-    /// `None` where the input doesn't know its length, or fewer than two calls were timed beside the first: then there is a warning
-    /// [`time-unsure`](Warning::TIME_UNSURE), as there is when the range is so wide that it says little.
+    /// `None` where the input doesn't know its length, or fewer than two calls were timed beside
+    /// the first: then there is a warning [`time-unsure`](Warning::TIME_UNSURE), as there is when
+    /// the range is so wide that it says little.
     ///
-    /// A sample says nothing of what is not in it: of a kind of items of which there is one in a hundred, 300 must be sampled for one
-    /// to be among them in 19 of 20 cases, and nothing at the beginning tells that calls take longer at the end. The plan's
-    /// [`reasons`](Self::reasons) name how rare a kind this sample can miss.
+    /// A sample says nothing of what is not in it: of a kind of items of which there is one in a
+    /// hundred, 300 must be sampled for one to be among them in 19 of 20 cases, and nothing at the
+    /// beginning tells that calls take longer at the end. The plan's [`reasons`](Self::reasons)
+    /// name how rare a kind this sample can miss.
     ///
     /// # Examples
     ///

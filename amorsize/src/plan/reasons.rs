@@ -8,9 +8,11 @@ use crate::memory::Bytes;
 use crate::sample::Learned;
 use crate::seconds::Seconds;
 
-/// Where other programs had the cores for more than this part of the sample's time, the plan says so.
+/// Where other programs had the cores for more than this part of the sample's time, the plan says
+/// so.
 const BUSY: f64 = 0.1;
-/// Of a function that waits no less than this part of its time it is said, where it changes nothing.
+/// Of a function that waits no less than this part of its time it is said, where it changes
+/// nothing.
 const MUCH_WAITING: f64 = 0.25;
 
 impl Plan {

@@ -12,10 +12,12 @@ use crate::seconds::Seconds;
 
 /// A sample whose ends are further apart than this says little.
 const WIDE_RANGE: f64 = 2.0;
-/// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people notice delays from here on.
+/// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people
+/// notice delays from here on.
 const WAITED_FOR: f64 = 0.1;
 
-/// A warning of a [`Plan`] or of a [`Report`](crate::Report): a stable code for programs and a text for people.
+/// A warning of a [`Plan`] or of a [`Report`](crate::Report): a stable code for programs and a text
+/// for people.
 ///
 /// # Examples
 ///
@@ -103,7 +105,8 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const TOO_FAST: &'static str = "too-fast-for-threads";
-    /// There is too little work for more threads to pay, or none, because every item is in the sample.
+    /// There is too little work for more threads to pay, or none, because every item is in the
+    /// sample.
     ///
     /// # Examples
     ///
@@ -156,7 +159,8 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const BYTES_UNSURE: &'static str = "bytes-unsure";
-    /// The results' type can't be asked for its bytes, and resident memory can't be read, so nothing counts what results own.
+    /// The results' type can't be asked for its bytes, and resident memory can't be read, so
+    /// nothing counts what results own.
     ///
     /// # Examples
     ///
@@ -195,8 +199,8 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const EMPTY_INPUT: &'static str = "empty-input";
-    /// Results or items are of a crate for that this one has a feature, and the feature is off: so they are told from resident
-    /// memory, where they could be counted.
+    /// Results or items are of a crate for that this one has a feature, and the feature is off: so
+    /// they are told from resident memory, where they could be counted.
     ///
     /// # Examples
     ///
@@ -208,8 +212,9 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const FEATURE_MISSING: &'static str = "feature-missing";
-    /// The system refused the process threads that the run would have: it goes on with those that it gets, or on the calling thread
-    /// alone. The text says how many there are. Where [`threads`](crate::Batched::threads) states a number, that is an error instead.
+    /// The system refused the process threads that the run would have: it goes on with those that
+    /// it gets, or on the calling thread alone. The text says how many there are. Where
+    /// [`threads`](crate::Batched::threads) states a number, that is an error instead.
     ///
     /// # Examples
     ///
@@ -223,8 +228,9 @@ impl Warning {
     pub const THREADS_REFUSED: &'static str = "threads-refused";
     /// In a report: the process's resident memory grew by more than the run's budget.
     ///
-    /// The text says by how much, and why by the run's figures; [`Report::explain`](crate::Report::explain) adds the lines that
-    /// have everything counted, [`Tracking`](crate::Tracking) as the program's allocator.
+    /// The text says by how much, and why by the run's figures;
+    /// [`Report::explain`](crate::Report::explain) adds the lines that have everything counted,
+    /// [`Tracking`](crate::Tracking) as the program's allocator.
     ///
     /// # Examples
     ///
