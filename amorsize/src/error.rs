@@ -280,11 +280,10 @@ impl Error {
             ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected, measured_by } => {
                 f.write_str("the results don't fit the memory budget: ")?;
                 match expected {
+                    // However many were collected before somebody looked.
+                    Some(Bytes::MAX) => write!(f, "the input has no end, and the budget is {budget}")?,
                     // Refused before an item was too many: there is not even room for the results
                     // themselves.
-                    Some(Bytes::MAX) if *held + *needed <= *allowed => {
-                        write!(f, "the input has no end, and the budget is {budget}")?;
-                    }
                     Some(expected) if *held + *needed <= *allowed && expected > budget => {
                         write!(f, "they are expected to take {expected}, and the budget is {budget}")?;
                     }
