@@ -238,8 +238,7 @@ impl Core {
         self.begin(input);
         self.tools.interrupts.begin();
         let options = self.engine.options();
-        let gives_each = options.batch_items() == Some(1) || outlet.gives_each();
-        self.stock.asks.set_gives_each(gives_each, options.in_flight_items().is_some());
+        self.stock.asks.set_bounded(options.in_flight_items().is_some());
         let _entered = self.tools.span.enter();
         if let Some(plan) = self.engine.plan() {
             outlet.set_batch_size(plan.batch_size());

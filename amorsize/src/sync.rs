@@ -50,6 +50,28 @@ mod types {
 
 pub(crate) use types::*;
 
+/// Lets the calling thread wait until then. A clock that a test moves is moved.
+pub(crate) fn wait_until(then: std::time::Instant) {
+    /// The system wakes a thread up to this much later than it is asked to.
+    const LATE: std::time::Duration = std::time::Duration::from_micros(60);
+
+    loop {
+        let left = then.saturating_duration_since(now());
+        if left.is_zero() || cfg!(all(loom, test)) {
+            return;
+        }
+        #[cfg(all(test, not(loom)))]
+        if Clock::of_this_thread().is_moved() {
+            Clock::of_this_thread().pass(left);
+            continue;
+        }
+        match left.checked_sub(LATE) {
+            Some(left) => std::thread::sleep(left),
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
 /// The clock of the run that a thread works for. Outside of unit tests there is only the system's.
 #[cfg(any(not(test), loom))]
 #[derive(Clone, Debug)]

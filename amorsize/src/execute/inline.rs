@@ -247,7 +247,6 @@ impl Engine {
         timed: bool,
         measured: Option<bool>,
     ) -> (Inlined, Stretch, Accepted) {
-        line.stock.asks.handed_over_at(self.now);
         let (mut done, results) = line.inline(count, self.ledger.free(), timed, measured);
         let result_bytes = self.result_size as u64;
         if done.panic.is_some() && !done.is_lost && done.items > 0 {

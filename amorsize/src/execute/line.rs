@@ -76,11 +76,6 @@ pub(crate) trait Outlet {
         false
     }
 
-    /// True if each result goes out by itself.
-    fn gives_each(&self) -> bool {
-        false
-    }
-
     /// Sets the items per batch that the plan found.
     fn set_batch_size(&mut self, _items: usize) {}
 
@@ -434,7 +429,11 @@ impl Line<'_> {
         }));
         self.stock.ledger = entered.leave();
         done.panic = outcome.err();
-        done.seconds = begun.map(|begun| (now() - begun).as_secs_f64());
+        if let Some(begun) = begun {
+            let ended = now();
+            done.seconds = Some((ended - begun).as_secs_f64());
+            self.stock.asks.call_ended(ended);
+        }
         if let Some(measuring) = measuring {
             let ended = now();
             done.used = measuring.end();
