@@ -1,5 +1,6 @@
-//! The facts of a run that change as items are run. They belong to the one that conducts it: to the
-//! calling thread, or, while the run is on threads, to their state. They are moved, never copied.
+//! Facts of a run that change as items run. They belong to the conductor of the run: the calling
+//! thread, or the [`State`](super::state::State) while the run is on threads. They are moved, never
+//! copied.
 
 use crate::failure::Panics;
 use crate::sample::Learned;
@@ -8,20 +9,20 @@ use crate::sample::Learned;
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) learned: Learned,
-    /// Index behind the last item that was taken to be run.
+    /// Index behind the last item that was taken from the input to be run.
     pub(crate) next: usize,
-    /// Items that were started and whose results are not handed over.
+    /// Items that were started, without those that were handed over.
     pub(crate) outstanding: usize,
-    /// Chunks that ended; stretches on the calling thread are among them.
+    /// Chunks that ended, including stretches on the calling thread.
     pub(crate) chunks: usize,
-    /// Items that panicked, where the run goes on without them.
+    /// Items that panicked, if the run goes on without them.
     pub(crate) panics: Panics,
-    /// True if calls were seen not to run all the time.
+    /// True if some calls were seen to be off their core for part of their time.
     pub(crate) suspects: bool,
 }
 
 impl Books {
-    /// Items whose calls have ended, with a result or without.
+    /// Items that have run, with or without a result.
     pub(crate) fn ended(&self) -> usize {
         self.learned.items + self.panics.count
     }

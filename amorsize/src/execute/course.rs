@@ -1,21 +1,32 @@
 //! The course of a run on threads: running, pausing, ending at an item, or over.
 //!
-//! | turn | who | when | then |
+//! | turn | made by | when | effect |
 //! | --- | --- | --- | --- |
-//! | [`resume`](Course::resume) | the caller | a part of the run begins | chunks start |
-//! | [`pause`](Course::pause) | the caller; a job | the outlet has enough, the run failed; it was interrupted | chunks end after the current item, and their rest waits for the next part |
-//! | [`end_at`](Course::end_at) | a job; the caller | an item panicked; the sink or the input did | items before that one still run |
-//! | [`move_end`](Course::move_end) | the caller | a panic was told | as above, up to the next one that panicked |
-//! | [`end`](Course::end) | the caller | nobody wants further results | as with a pause, and no call is made again |
+//! | [`resume`] | the calling thread | a part of the run begins | chunks start |
+//! | [`pause`] | the calling thread | the outlet has enough, or the run fails | chunks stop early |
+//! | | a worker | it sees an interrupt | chunks stop early |
+//! | [`end_at`] | a worker | an item panicked | earlier items still run |
+//! | | the calling thread | the sink or the input panicked | no further item starts |
+//! | | any thread | other code panicked | no further item starts |
+//! | [`move_end`] | the calling thread | it returns a panic | items before the next panic may run |
+//! | [`end`] | the calling thread | the outlet stops | as `pause`, and no call is retried |
 //!
-//! All loads and stores are relaxed: what goes with a turn is read under the lock of the state.
+//! A chunk that stops early ends after its current item. Its other items wait for the next part.
+//!
+//! All loads and stores are relaxed: the state that belongs to a turn is read under its lock.
+//!
+//! [`resume`]: Course::resume
+//! [`pause`]: Course::pause
+//! [`end_at`]: Course::end_at
+//! [`move_end`]: Course::move_end
+//! [`end`]: Course::end
 
 use crate::sync::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Course {
-    /// The item at this index, and those after it, do not start.
+    /// Items from this index on do not start.
     limit: AtomicUsize,
     is_pausing: AtomicBool,
     is_over: AtomicBool,
@@ -48,12 +59,12 @@ impl Course {
         self.limit.fetch_min(item, Relaxed);
     }
 
-    /// Sets the item that the run ends at; `usize::MAX` for none.
+    /// Sets the item at which the run ends; `usize::MAX` stands for none.
     pub(super) fn move_end(&self, item: usize) {
         self.limit.store(item, Relaxed);
     }
 
-    /// The item that the run ends at, or `usize::MAX`.
+    /// The item at which the run ends, or `usize::MAX`.
     pub(super) fn limit(&self) -> usize {
         self.limit.load(Relaxed)
     }
@@ -72,7 +83,7 @@ impl Course {
         item < self.limit() && !self.is_pausing()
     }
 
-    /// True if a call for this item that failed is not made again.
+    /// True if a failed call for this item is not retried.
     pub(super) fn gives_up(&self, item: usize) -> bool {
         item >= self.limit() || self.is_over.load(Relaxed)
     }

@@ -1,4 +1,5 @@
-//! What a run shows of itself while it is under way: to whoever asked to be told, to its timeline and to the watch over memory.
+//! How a run shows its progress: to the progress callback, to its timeline and to the watch over
+//! memory.
 
 use std::time::Instant;
 
@@ -15,18 +16,18 @@ use crate::sync;
 use crate::timeline::Recorder;
 
 impl Engine {
-    /// When the part that is reported would have begun if it had not been left in between.
+    /// The instant at which the reported part would have begun if the run had never been left.
     pub(super) fn origin(&self) -> Instant {
         let begun = self.begun.unwrap_or_else(sync::now);
         begun.checked_sub(self.elapsed_in_part()).unwrap_or(begun)
     }
 
-    /// Lets somebody be told of the run.
+    /// Sets the teller of the run's progress.
     pub(crate) fn set_teller(&mut self, teller: Option<Teller>) {
         self.with_lookout(|lookout, _| lookout.teller = teller);
     }
 
-    /// Whether the run prints what it does by itself.
+    /// Sets if the run prints nothing by itself.
     pub(crate) fn set_quiet(&mut self, quiet: bool) {
         self.with_lookout(|lookout, _| {
             if let Some(teller) = &mut lookout.teller {
@@ -56,7 +57,7 @@ impl Engine {
         }
     }
 
-    /// Lets the seconds of what is noted go on where they were.
+    /// Lets the recorded times go on where the part before stopped.
     pub(super) fn set_origin(&mut self, line: &mut Line<'_>) {
         let origin = self.origin();
         let noted = self

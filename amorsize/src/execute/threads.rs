@@ -1,4 +1,4 @@
-//! How a run goes on threads, and back to the calling thread.
+//! Moves a run onto threads, and back to the calling thread.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::sync;
 use crate::time_use::TimeUse;
 
-/// The threads of a run, and what they share.
+/// The threads of a run, and the state that they share.
 #[derive(Debug)]
 pub(super) struct Workers {
     pub(super) control: Control,
@@ -27,8 +27,8 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Finds threads anew where this process is the child of the one that began the run: those are not
-    /// here.
+    /// Finds threads again if this process is a child of the one that began the run: a child does
+    /// not have its parent's threads.
     fn find_again(&mut self, options: &Options) -> Result<(), Error> {
         if !self.threads.are_here() {
             self.threads = Threads::find(options.wanted_threads().map(pool::at_most))?;
@@ -37,22 +37,22 @@ impl Workers {
     }
 }
 
-/// What parts of a run on threads came to, which are over.
+/// Sums over the finished parts of a run on threads.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OnThreads {
     pub(super) time: Duration,
-    /// Of that, with the sink and with the input.
+    /// The seconds of `time` that the sink and the input took.
     pub(super) sink_seconds: f64,
     pub(super) input_seconds: f64,
     pub(super) waited: TimeUse,
     pub(super) credit_waits: usize,
-    /// The most that ran at a time, and that could.
+    /// The most threads that ran at the same time, and the most that could.
     pub(super) threads: usize,
     pub(super) cores: usize,
 }
 
 impl OnThreads {
-    /// With a part of the run that took so long, and so much of that in the sink.
+    /// Adds a part of the run that took `time`, including `sink_seconds` in the sink.
     fn and(self, control: &Control, (time, sink_seconds): (Duration, f64)) -> Self {
         let (input_seconds, waited, credit_waits) = control.account();
         let state = control.state();
@@ -69,7 +69,7 @@ impl OnThreads {
 }
 
 impl Engine {
-    /// Goes on threads, where the system gives some.
+    /// Goes on threads. False if the system gives none.
     pub(super) fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<bool, Error> {
         let asked = self.options.wanted_threads().map(pool::at_most);
         let threads = match Threads::find(asked) {
@@ -86,7 +86,7 @@ impl Engine {
             level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, plan.threads()) },
             cores,
             most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
-            // Who states a number gets a pool that has as many.
+            // For a stated number of threads there is a pool of that size.
             own: asked.is_none() && !pool::is_worker(),
         };
         self.books.learned.waits.begin_on_threads();
@@ -94,7 +94,8 @@ impl Engine {
         self.read_resident();
         self.start_watch()?;
         let batch_size = plan.batch_size();
-        // A sink that begins with a chunk is at work while the first whole batch is made; of slow items one for each thread.
+        // The first batch is small, so that the sink works while the first full batch is made: one
+        // chunk, or one item for each thread if items are slow.
         let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };
         line.outlet.set_batch_size(first_batch.min(batch_size));
         let lookout = Some(std::mem::take(&mut self.lookout));
@@ -102,13 +103,14 @@ impl Engine {
         let books = std::mem::take(&mut self.books);
         let batches = (batch_size, first_batch);
         let control = Control::new(situation, room, books, ledger, batches, self.ordered, lookout);
-        // Before the first call starts it is to be known how many may.
+        // The bounds on calls must be known before the first call starts.
         control.look_first(line.outlet.collects());
         self.workers = Some(Box::new(Workers { control, threads }));
         Ok(true)
     }
 
-    /// Runs on threads until the input ends, the outlet has enough, or the calling thread is to go on alone.
+    /// Runs on threads until the input ends, the outlet has enough, or the calling thread is to go
+    /// on alone.
     pub(super) fn on_threads(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let Some(workers) = &mut self.workers else { return Ok(Flow::Continue) };
         workers.find_again(&self.options)?;
@@ -138,7 +140,8 @@ impl Engine {
         control.settle();
         tracking::settle(control.take_kept());
         if outcome.is_err() {
-            // What was finished meanwhile goes with what was handed over, as far as it is next in order.
+            // Results that finished meanwhile follow those that were handed over, as long as they
+            // are next in order.
             while let Some(finished) = control.take_ready() {
                 let accepted = line.hand_over(finished);
                 control.release(accepted.items, accepted.bytes);
@@ -155,7 +158,7 @@ impl Engine {
         Ok(outcome?)
     }
 
-    /// Goes on with the calling thread alone, after threads that took so many seconds per byte.
+    /// Goes on with the calling thread alone, after threads that took `pace` seconds per byte.
     pub(super) fn go_back(&mut self, pace: f64, line: &mut Line<'_>) {
         self.leave_threads(line);
         self.stretch = 1;
@@ -163,7 +166,7 @@ impl Engine {
         line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
     }
 
-    /// Leaves the threads, which have nothing to do any longer.
+    /// Leaves the threads, which have nothing to do.
     pub(super) fn leave_threads(&mut self, line: &mut Line<'_>) {
         let Some(workers) = self.workers.take() else { return };
         let control = workers.control;
@@ -175,7 +178,8 @@ impl Engine {
         self.now = Some(sync::now());
     }
 
-    /// What all parts on threads came to, with that of `control`, after so much of the run and so long in its sink.
+    /// The sums over all parts on threads, including the current part of `control`. `elapsed` is
+    /// the time of the run so far, `sink_seconds` its time in the sink.
     pub(super) fn all_on_threads(&self, control: &Control, elapsed: Duration, sink_seconds: f64) -> OnThreads {
         let (since, sink_before) = self.parted.unwrap_or_default();
         self.on_threads.and(control, (elapsed.saturating_sub(since), sink_seconds - sink_before))

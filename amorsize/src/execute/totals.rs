@@ -1,4 +1,4 @@
-//! What a run has done, for its report.
+//! The facts of a run for its report.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,50 +17,51 @@ use crate::sample::Learned;
 use crate::time_use::TimeUse;
 use crate::timeline::{Moment, Recorder, Timeline};
 
-/// What a run has done, for its report.
+/// The facts of a run for its report.
 #[derive(Clone, Debug)]
 pub(crate) struct Totals {
     pub(crate) name: Option<&'static str>,
     pub(crate) learned: Learned,
     pub(crate) peak: Bytes,
-    /// The budget, where the run was long enough to need it.
+    /// The budget, if the run was long enough to need it.
     pub(crate) budget: Option<Budget>,
     pub(crate) max_memory: MaxMemory,
     pub(crate) seconds: f64,
     pub(crate) threads: usize,
-    /// Threads that could run at a time.
+    /// Threads that could run at the same time.
     pub(crate) cores: usize,
     pub(crate) chunks: usize,
-    /// Whether it left its threads because the calling thread alone was faster.
+    /// True if the run left its threads because the calling thread alone was faster.
     pub(crate) went_back: bool,
     pub(crate) measured_by: MeasuredBy,
     pub(crate) unasked: Unasked,
-    /// Threads that the system refused, where it did.
+    /// Threads that the system refused, if it did.
     pub(crate) refused: Option<Refused>,
-    /// Items without a result because the function panicked, and those of them that were kept.
+    /// Items without a result because the function panicked, and the panics that were kept.
     pub(crate) panicked: usize,
     pub(crate) panics: Arc<[Failure]>,
     /// Seconds per item as sampled, before the run went on threads.
     pub(crate) sampled_seconds: f64,
-    /// Seconds of the input and of the sink, which a plain loop would spend beside its calls.
+    /// Seconds in the input and in the sink. A plain loop would spend them in addition to its
+    /// calls.
     pub(crate) beside_calls: f64,
     /// Seconds on the calling thread alone, and in the input's iterator.
     pub(crate) inline_seconds: f64,
     pub(crate) input_seconds: f64,
     pub(crate) sink_seconds: f64,
     pub(crate) time_use: TimeUse,
-    /// How often a thread found no credit for the next item.
+    /// The number of times that a thread found no credit for the next item.
     pub(crate) credit_waits: usize,
-    /// The most by which resident memory had grown, and by how much at the end.
+    /// The largest growth of resident memory, and its growth at the end.
     pub(crate) peak_resident: Option<Bytes>,
     pub(crate) last_resident: Option<Bytes>,
-    /// What the run held when resident memory was last read.
+    /// Bytes that the run held when resident memory was last read.
     pub(crate) last_held: Bytes,
-    /// `None` of a run that was over before anything was noted.
+    /// `None` for a run that was over before the first record.
     pub(crate) timeline: Option<Arc<Timeline>>,
 }
 
-/// What a run had done that ended early, and goes on.
+/// The facts up to the early end of a run that goes on.
 #[derive(Debug)]
 pub(super) struct Before {
     pub(super) learned: Learned,
@@ -71,17 +72,18 @@ pub(super) struct Before {
 }
 
 impl Engine {
-    /// How long the part took that is reported.
+    /// The duration of the reported part.
     pub(super) fn elapsed_in_part(&self) -> Duration {
         self.elapsed.saturating_sub(self.before.as_ref().map_or(Duration::ZERO, |before| before.elapsed))
     }
 
-    /// Lets reports be of what is done from now on, by the rest of a run that ended early.
+    /// Makes reports cover only work from now on. For a run that goes on after an early end.
     pub(crate) fn begin_part(&mut self) {
         let (beside_calls, elapsed) = (self.beside_calls, self.elapsed);
         self.ledger.begin_part();
         self.on_threads = OnThreads::default();
-        // Dropping the panics of the part before may run code of the user's: not while the books are lent.
+        // The drop of these panics can run user code. That must not happen while the books are
+        // lent.
         let (before, _panics) = self.with_books(|books| {
             books.learned.begin_part();
             let (learned, chunks, panicked) = (books.learned.clone(), books.chunks, books.panics.count);
@@ -100,7 +102,7 @@ impl Engine {
         self.before = Some(Box::new(before));
     }
 
-    /// What the run has done, or the part of it that is reported. The panics that were kept go with it.
+    /// The facts of the run, or of its reported part. Takes the kept panics out.
     pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
         let HandedOver { sink_seconds, times, .. } = handed_over;
         let (mut learned, mut chunks, mut panicked, panics) = self
@@ -120,7 +122,7 @@ impl Engine {
         let elapsed = self.elapsed_in_part();
         let seconds = elapsed.as_secs_f64();
         let (budget, max_memory) = (self.budget.clone(), self.options.limit());
-        // An empty one made of a `Vec` would be an allocation.
+        // An empty `Arc` made from a `Vec` would be an allocation.
         let panics = if panics.is_empty() { Arc::default() } else { Arc::from(panics) };
         let measured_by = self.measured_by;
         let OnThreads { input_seconds, waited, credit_waits, .. } = on_threads;
