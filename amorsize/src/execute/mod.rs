@@ -1,12 +1,21 @@
-//! The executor: runs a function over the input, inline at first and on threads when that pays, within the budget.
+//! The executor: runs a function over the input within the budget. It begins on the calling thread
+//! and goes on threads if that pays.
 //!
-//! `line` holds the two ends of a run on the calling thread, `chunk` what workers run, `buffer` where items and results lie,
-//! `indexed` items that workers write down themselves, `pages` when the memory of results is backed, `control` what the calling thread
-//! asks and tells of a run on threads, `state` where that stands and what follows, `jobs` what workers do with it, `sleeping` how
-//! the calling thread waits for them, `asks` when and for how many items it asks the input, `climb` on how many threads, `alone` whether on any, `lookout` who looks at it, `account` what threads wait for, `pool` the threads, `conductor` the
-//! calling thread beside them. This file drives them, with `sampling` and `together` before a plan that is asked for, `inline` on the
-//! calling thread, and `telling` of what goes on. All but the typed halves of `buffer`, `chunk` and `line` is compiled once, whatever
-//! the function.
+//! | part | files |
+//! | --- | --- |
+//! | both ends of a run, on the calling thread | `line`, `asks` (when to ask the input) |
+//! | items and results in memory | `buffer`, `indexed` (items that workers write), `pages` |
+//! | calls, on any thread | `chunk`, `jobs` (take, run and book a chunk) |
+//! | a run on the calling thread | `inline`, `alone` (if threads are slower) |
+//! | a run on threads | `threads`, `conductor`, `control`, `state`, `course`, `sleeping` |
+//! | the threads | `pool`, `climb` (how many) |
+//! | plans that are asked for | `sampling`, `together` |
+//! | memory and progress | `lookout`, `looking`, `resident`, `telling` |
+//! | facts for the report | `books`, `account` (waits of threads), `totals` |
+//! | errors; stages of a pipeline | `refusals`; `stages` |
+//!
+//! This file drives them. Only the typed halves of `buffer`, `chunk` and `line` are compiled for
+//! each function.
 
 mod account;
 mod alone;
@@ -69,19 +78,21 @@ use crate::plan::{Plan, Situation};
 use crate::progress::Phase as Stage;
 use crate::sync;
 
-/// A budget that is a fraction of what is available is not worked out before so much is held; no machine has less to give.
+/// Limits what may be held before a budget that is a fraction of the available memory is worked
+/// out. No machine has less to give.
 const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
-/// So many panics are kept where they are only counted: enough to see what they have in common, and few enough to read.
+/// Limits the panics that are kept if they are only counted: enough to see what they have in
+/// common, few enough to read.
 const KEPT_PANICS: usize = 16;
 
-/// A run, apart from its items and results.
+/// A run without the types of its items and results.
 #[derive(Debug)]
 pub(crate) struct Engine {
     options: Options,
     ordered: bool,
-    /// While the run is on the calling thread.
+    /// Used while the run is on the calling thread.
     books: Books,
-    /// While it is on threads.
+    /// There while the run is on threads.
     workers: Option<Box<Workers>>,
     ledger: Ledger,
     budget: Option<Budget>,
@@ -91,45 +102,47 @@ pub(crate) struct Engine {
     measured_by: MeasuredBy,
     unasked: Unasked,
     refused: Option<Refused>,
-    /// Items of the next inline stretch.
+    /// Items of the next stretch on the calling thread.
     stretch: usize,
-    /// Seconds that an item took in the last one.
+    /// Seconds per item in the last stretch.
     pace: f64,
-    /// Bytes that an item can have at most whose type doesn't tell, by the time that it took.
+    /// The most bytes that an item can own, by its time. For items with a type that does not tell.
     item_bound: u64,
-    /// Seconds spent inline, and those of them that were the input's or the sink's.
+    /// Seconds on the calling thread, and the part of them that the input and the sink took.
     spent: f64,
     beside_calls: f64,
     decide_at: f64,
-    /// Resident memory when it was last read inline, or at the start of the parallel part.
+    /// Resident memory at its last reading on the calling thread, or at the start of the part on
+    /// threads.
     resident: Option<u64>,
     resident_measured: bool,
     resident_most: u64,
-    /// Until the run goes on threads.
+    /// The observers, until the run goes on threads.
     lookout: Lookout,
-    /// What is to be spent inline before it is measured again what calls wait.
+    /// The value of `spent` at which the waits of calls are measured again.
     measure_at: f64,
-    /// Seconds per item of the sample, and of all items that were run on the calling thread alone.
+    /// Seconds per item of the sample, and of all items that ran on the calling thread alone.
     sampled_seconds: f64,
     alone: Alone,
-    /// Seconds per byte of threads that are being left because of it.
+    /// Seconds per byte on the threads that the run leaves because they are slower.
     slower: Option<f64>,
-    /// When the run last went on threads, and the seconds in its sink before.
+    /// The time at which the run last went on threads, and its seconds in the sink up to then.
     parted: Option<(Duration, f64)>,
-    /// What it did on threads before it went back to the calling thread.
+    /// The work on threads before the run went back to the calling thread.
     on_threads: OnThreads,
     elapsed: Duration,
-    /// When the clock was last read inline: reading it once between two stretches is enough.
+    /// The last reading of the clock on the calling thread: one between two stretches is enough.
     now: Option<Instant>,
-    /// When the part of the run began that is under way.
+    /// The beginning of the current part of the run.
     begun: Option<Instant>,
-    /// What was done before the part that is reported; nothing before the first.
+    /// The facts up to the reported part. `None` for the first part.
     before: Option<Box<Before>>,
-    /// A panic that comes when the run goes on.
+    /// A panic to return when the run goes on.
     pending_panic: Option<(usize, Payload)>,
 }
 
-/// The budget where it is stated in bytes, and what may be held before a budget is worked out.
+/// The budget if it is stated in bytes, and the bytes that may be held before a budget is worked
+/// out.
 fn stated_budget(options: &Options) -> (Option<Budget>, Bytes) {
     match options.limit().limit() {
         Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
@@ -193,7 +206,7 @@ impl Engine {
         self.options
     }
 
-    /// Changes options; a plan made before no longer holds.
+    /// Changes options. A plan made before no longer holds.
     pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
         self.options = change(std::mem::take(&mut self.options));
         self.plan = None;
@@ -202,7 +215,7 @@ impl Engine {
         self.ledger.set_budget(bytes);
         self.keep_panics();
         if let Some(Workers { control, .. }) = self.workers.as_deref() {
-            // The rest of a run that gave up may be given more.
+            // The rest of a run that gave up may get a larger budget.
             let situation = &mut control.state().situation;
             (situation.budget, situation.batch_items) = (bytes, self.options.batch_items());
             situation.in_flight = self.options.in_flight_items();
@@ -231,7 +244,7 @@ impl Engine {
         self.plan.as_ref()
     }
 
-    /// The budget, worked out from what is available now unless that was done before.
+    /// The budget. Works it out from what is available now, unless it is known.
     pub(crate) fn budget(&mut self) -> Result<&Budget, Error> {
         if self.budget.is_none() {
             let mut budget = Budget::resolve(&self.options.limit())?;
@@ -244,17 +257,17 @@ impl Engine {
         Ok(self.budget.as_ref().expect("set above"))
     }
 
-    /// Whether items were taken from the input, or results made, that no outlet has yet.
+    /// True if items were taken or results made that no outlet has yet.
     pub(crate) fn is_under_way(&self) -> bool {
         self.workers.is_some()
     }
 
-    /// Notes that results that the run held belong to its caller now.
+    /// Notes that the results that the run held belong to the caller of the run now.
     pub(crate) fn rebase(&mut self) {
         if let Some(watch) = &mut self.lookout.watch {
             watch.rebase(self.ledger.held());
         }
-        // Or what the caller keeps would count as grown by the rest.
+        // The baseline moves, so that what the caller keeps does not count as growth of the rest.
         self.read_resident();
         self.resident_most = 0;
         if let Some(Workers { control, .. }) = self.workers.as_deref() {
@@ -273,7 +286,7 @@ impl Engine {
         }
     }
 
-    /// Looks at the books, whoever has them.
+    /// Gives `look` the books, here or with the threads.
     fn with_books<R>(&mut self, look: impl FnOnce(&mut Books) -> R) -> R {
         match &self.workers {
             Some(workers) => look(&mut workers.control.state().books),
@@ -281,7 +294,7 @@ impl Engine {
         }
     }
 
-    /// Takes out the panics that were noted so far, where all are kept.
+    /// Takes out the panics noted so far, if all are kept.
     pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
         if self.options.panics() != OnPanic::Collect {
             return Vec::new();
@@ -289,7 +302,7 @@ impl Engine {
         self.with_books(|books| books.panics.take_kept())
     }
 
-    /// Sets how many panics are kept, where the run goes on without the items.
+    /// Sets the number of panics that are kept, if the run goes on without their items.
     fn keep_panics(&mut self) {
         let most = match self.options.panics() {
             OnPanic::Propagate => None,
@@ -299,7 +312,8 @@ impl Engine {
         self.with_books(|books| books.panics.keep(most));
     }
 
-    /// Runs until the input ends or the outlet has enough. An error of the run leaves the results that are there where they are.
+    /// Runs until the input ends or the outlet has enough. After an error of the run, finished
+    /// results stay where they are.
     pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let begun = sync::now();
         (self.now, self.begun) = (Some(begun), Some(begun));
@@ -307,14 +321,15 @@ impl Engine {
         self.set_origin(line);
         let outcome = self.run_phases(line);
         self.end_of_part(&outcome);
-        // What the last stretch read from the clock will do for a run that stayed inline.
+        // A run that stayed on the calling thread needs no clock reading of its own here.
         let now = self.now.take().filter(|_| self.workers.is_none());
         self.elapsed += now.unwrap_or_else(sync::now) - begun;
         outcome
     }
 
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
-        // What a worker does as the caller of a run is not part of what idle workers do for its calls.
+        // A worker that calls a run does that work for its own call. It must not count as the help
+        // of an idle worker.
         if line.work.tracks && pool::is_worker() && !tracking::is_open() {
             let frame = Frame::begin();
             let outcome = self.run_within(line);
@@ -327,7 +342,7 @@ impl Engine {
     fn run_within(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let outcome = self.run_to_its_end(line);
         if outcome.is_err() {
-            // Nothing that is finished is held back.
+            // Finished results are handed over in spite of the error.
             let accepted = line.flush();
             self.release(accepted.items, accepted.bytes);
         }
@@ -341,7 +356,7 @@ impl Engine {
         if line.outlet.collects() {
             self.ledger.ignore_outer();
         }
-        // An iterator's run comes back for each batch, and knows more by then than its plan did.
+        // An iterator's run comes back for each batch. By then it knows more than its plan did.
         match (&self.workers, &self.plan) {
             (Some(workers), _) => line.outlet.set_batch_size(workers.control.batch_size()),
             (None, Some(plan)) => line.outlet.set_batch_size(plan.batch_size()),
@@ -366,22 +381,22 @@ impl Engine {
         }
     }
 
-    /// How long the run has been under way.
+    /// The time that the run has been in progress.
     fn elapsed_now(&self) -> Duration {
         self.elapsed + self.begun.map_or(Duration::ZERO, |begun| sync::now() - begun)
     }
 
-    /// What the calling thread spent, and the bytes of all results.
+    /// The seconds that the calling thread spent, and the bytes of all results.
     fn done(&self) -> Done {
         Done { seconds: self.spent, bytes: self.books.learned.bytes }
     }
 
-    /// Tells of a run that ends before it goes on.
+    /// Tells the end of a run that was stopped.
     pub(crate) fn stop(&mut self) {
         self.end_of_part(&Ok(Flow::Stop));
     }
 
-    /// Notes and tells how it stands when the outlet has enough, or the run has ended.
+    /// Records and tells the progress when the outlet has enough or the run has ended.
     fn end_of_part(&mut self, outcome: &Result<Flow, Ended>) {
         if !self.with_lookout(|lookout, _| lookout.is_manned()) {
             return;
@@ -398,7 +413,7 @@ impl Engine {
                     lookout.note(now, ledger, seen);
                     lookout.tell(now, ended, ledger, seen);
                 }
-                // An iterator's caller comes back soon, and often.
+                // An iterator's caller comes back soon and often, so tell only what is due.
                 None => _ = lookout.look(now, ledger, false, || seen, Calls::default),
             }
         });
@@ -409,8 +424,8 @@ impl Engine {
         self.books.learned.expected_bytes().max(self.result_size as u64)
     }
 
-    /// Bytes to expect of one call, its result included, as far as calls themselves were measured: an estimate from resident memory
-    /// makes no item an error.
+    /// Bytes to expect of one call, including its result. Uses only measurements of calls: an
+    /// estimate from resident memory must not make an item an error.
     fn needed(&self) -> u64 {
         self.expected() + self.books.learned.measured_working()
     }
@@ -420,10 +435,10 @@ impl Engine {
         usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
     }
 
-    /// How many items may be run next, by the bound of those in flight: items that were taken and wait
-    /// on the calling thread are among them.
+    /// The number of items that may run next by the bound on items in flight. Items that wait on
+    /// the calling thread are in flight.
     fn in_flight_room(&self, outlet: &dyn Outlet) -> usize {
-        // A collection keeps what it took to the end: if that counted, nothing could go on.
+        // A collection keeps its results to the end. If they counted, the run could not go on.
         self.options.in_flight_items().map_or(usize::MAX, |most| {
             most.saturating_sub(self.books.outstanding.saturating_sub(outlet.collected().unwrap_or(0)))
         })
@@ -471,13 +486,14 @@ impl Engine {
         }
     }
 
-    /// How sure it is what calls need beside their results.
+    /// The certainty of what calls need beside their results.
     fn working_certainty(&self) -> Certainty {
         let is_read = self.lookout.watch.as_ref().map(|watch| watch.reads_resident());
         Certainty::of_working(self.measured_by, || is_read.unwrap_or_else(|| source::current().resident().is_some()))
     }
 
-    /// Begins to look at the system's memory, unless that was done before. The run in whose call this one is does it for both.
+    /// Starts the watch over the system's memory, unless it runs. A run within a call of another
+    /// run leaves that to the outer one.
     fn start_watch(&mut self) -> Result<(), Error> {
         if self.lookout.watch.is_none() && self.ledger.outer_budget().is_none() {
             let share = match self.options.limit().limit()? {
