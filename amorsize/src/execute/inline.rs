@@ -1,4 +1,5 @@
-//! A run on the calling thread: in stretches that grow, until threads are expected to pay.
+//! A run on the calling thread: in stretches that grow, until threads are expected to pay. A
+//! stretch is a number of items that run between two looks around.
 
 use std::time::Duration;
 
@@ -15,42 +16,51 @@ use crate::plan::{CHUNK_SECONDS, Plan};
 use crate::sample::{Stretch, TIMED_ALONE};
 use crate::sync;
 
-/// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
+/// Seconds on the calling thread before anything is read from the system: a sixth of the cost of
+/// starting the pool.
 pub(super) const FIRST_DECISION: f64 = 50e-6;
-/// Stretches expected to take this long are timed apart from the handling of their items: two looks at the clock are then less
-/// than a hundredth.
+/// A stretch that is expected to take this long is timed apart from the handling of its items: two
+/// readings of the clock are then less than a hundredth of it.
 const TIMED_APART: f64 = 5e-6;
-/// Stretches expected to take this long are measured for what their calls wait, which takes 2 us; closely, which takes 6 us.
+/// Stretches that are expected to take this long are measured for the waits of their calls, which
+/// takes 2 us. The longer ones are measured closely, which takes 6 us.
 pub(super) const MEASURED: f64 = 100e-6;
 const MEASURED_CLOSELY: f64 = 500e-6;
-/// One in so long is measured, in seconds: on a single core a run stays on the calling thread until its calls begin to wait.
+/// One stretch per interval is measured, in seconds. On a single core a run stays on the calling
+/// thread until its calls begin to wait.
 const MEASURED_EVERY: f64 = 10e-3;
-/// What a stretch costs apart from its items, at least: the first ones are so short that it is most of what they take.
+/// The least cost of a stretch beyond its items. The first stretches are so short that this is most
+/// of their time.
 const STRETCH_SECONDS: f64 = 100e-9;
-/// The run's own part of taking an item in and handing its result over inline: 50 to 170 ns measured; the least is told in
-/// `Spread`. More than that is the input's or the sink's time.
+/// The run's own share of taking an item in and handing its result over: 50 to 170 ns measured.
+/// `Spread` tells the least. More than this is the time of the input or the sink.
 const HANDLING_SECONDS: f64 = 200e-9;
-/// Where results are handed over few at a time, so that their memory is used again, so many times make one stretch: what that costs
-/// apart, 40 ns of 260 beside the call, is shared by them, and the run still looks around within a millisecond.
+/// Hand-overs per stretch when few results go out at a time, so that their memory is used again.
+/// They share the fixed cost of a stretch, 40 ns of 260 beside the call, and the run still checks
+/// for interrupts within a millisecond.
 const PARTS: usize = 16;
-/// A stretch is so many times as long as the one before. One item says little of the next ones, and a second 16 that are much slower
-/// are still few; of what 16 items took, 1,000 can be expected to take much the same.
+/// A stretch is this many times as long as the one before. One item says little of the next ones,
+/// and a second 16 that are much slower are still few. After 16 items, 1,000 more can be expected
+/// to take about the same time.
 const GROWTH: usize = 16;
 const GROWTH_AFTER_16: usize = 64;
 
-/// Items of a stretch that can't be measured need no more than this part of the budget, by the time that it took to get and to use
-/// those before: they lie beside the results, which are counted.
+/// Limits items that can't be measured: a stretch of them may need no more than the budget divided
+/// by this, by the time that earlier ones took. They lie beside the results, which are counted.
 const INPUTS_PART: u64 = 4;
-/// Nor more than this, so that the allocator gives memory out again that is still in a cache: 6,000 items of 1 MiB took 4.6 s in
-/// stretches of seven. Of items that take 1 us these are fifty, which share the 0.3 us that a stretch costs apart.
+/// Limits them to these bytes as well, so that the allocator reuses memory that is still in a
+/// cache: 6,000 items of 1 MiB took 4.6 s in stretches of seven. For items of 1 us this allows
+/// fifty, which share the 0.3 us that a stretch costs apart.
 const INPUTS_AT_ONCE: u64 = 2 << 20;
 
-/// What is made at a time is handed over within this time, in seconds, as far as the sink is known.
+/// Limits the seconds in which the results of a stretch or chunk are handed over, as far as the
+/// sink's speed is known.
 pub(super) const HANDED_SECONDS: f64 = 10e-3;
-/// Of more items than this for each thread that is stated, the first call by itself takes less than a fifth of the time.
+/// With more items than this for each stated thread, the first call by itself takes less than a
+/// fifth of the time.
 const FEW: usize = 4;
 
-/// What an inline part came to.
+/// The outcome of a part of a run on the calling thread.
 pub(super) enum Inline {
     Done(Flow),
     GoParallel(Box<Plan>),
@@ -74,7 +84,8 @@ impl Engine {
                 self.plan = planned;
                 return Err(self.interrupted(interrupt).into());
             }
-            // Before a stretch rather than after one: an iterator's caller comes back for each.
+            // Decide before a stretch rather than after it: an iterator's caller comes back for
+            // each one.
             if self.alone.is_at_it() && planned.is_none() {
                 if self.alone.after_stretch(self.done()) == Next::Threads {
                     planned = self.decide(line)?;
@@ -145,8 +156,8 @@ impl Engine {
         }
     }
 
-    /// True if the first calls are to be made at the same time, because the threads are stated and there
-    /// are so few items that to wait for the first call would take much of the time.
+    /// True if the first calls should run at the same time: the threads are stated, and there are
+    /// few items, so that waiting for the first call would take much of the time.
     fn opens_on_threads(&self, line: &mut Line<'_>) -> bool {
         let Some(threads) = self.options.wanted_threads().filter(|&threads| threads > 1) else { return false };
         let is_new = self.books.next == 0 && self.books.learned.items == 0 && line.stock.asks.may_overlap();
@@ -154,7 +165,7 @@ impl Engine {
         is_new && self.options.most_in_flight() > 1 && line.left_exactly().is_some_and(|left| few.contains(&left))
     }
 
-    /// A plan for calls that nothing is known of.
+    /// A plan for calls of an unknown kind.
     fn first_plan(&mut self, line: &mut Line<'_>) -> Result<Plan, Error> {
         self.start_recorder(self.origin());
         line.outlet.begin_timing(self.origin());
@@ -164,7 +175,7 @@ impl Engine {
         Ok(plan)
     }
 
-    /// Runs the next stretch of items inline, at most so many.
+    /// Runs the next stretch of at most `most` items.
     pub(super) fn inline_stretch(
         &mut self,
         line: &mut Line<'_>,
@@ -172,10 +183,10 @@ impl Engine {
         measured: Option<bool>,
     ) -> Result<Accepted, Ended> {
         let count = self.stretch.min(most);
-        // Of the few items of a sample it matters more what they took.
+        // For the few items of a sample an accurate time matters more.
         let is_sample = self.books.learned.items < self.options.sample_items();
         let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
-        // What an input and a sink take that wait for each other is not to pass for the calls' time.
+        // The time of an input and a sink that wait for each other must not count as time of calls.
         let timed = count as f64 * self.pace > apart || line.asks_are_single();
         let (mut done, mut stretch, mut accepted) = self.inline_part(line, count, timed, measured);
         let is_few = self.alone.is_faster() && alone::fills_memory(&self.books.learned);
@@ -217,14 +228,14 @@ impl Engine {
         }
         let least = if timed { stretch.seconds } else { (stretch.seconds - STRETCH_SECONDS).max(0.0) };
         self.pace = least / stretch.items.max(1) as f64;
-        // Nothing is decided sooner because the input waits.
+        // A slow input must not bring the decision forward.
         self.spent += if line.may_wait() { seconds - done.asked } else { seconds };
         if let Some(payload) = done.panic {
-            // An item that has its result panicked while that was measured, and stays.
+            // If the result is there, the measurement panicked, and the result stays.
             let item = if done.is_lost { self.books.next } else { self.books.next.saturating_sub(1) };
             self.books.next += usize::from(done.is_lost);
             match self.options.panics() {
-                // What stopped the run comes before it. The rest of the run begins with it.
+                // The stop comes before the panic, with which the rest of the run begins.
                 OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
                 OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
                 _ if done.is_lost => {
@@ -237,8 +248,8 @@ impl Engine {
         Ok(accepted)
     }
 
-    /// Runs the next `count` items and hands over what they made. Inlined, because to return it all is 100 instructions of a stretch's
-    /// 1,300.
+    /// Runs the next `count` items and hands over their results. Inlined, because returning so
+    /// large a value takes 100 of a stretch's 1,300 instructions.
     #[inline(always)]
     fn inline_part(
         &mut self,
@@ -265,7 +276,7 @@ impl Engine {
             let before = self.resident;
             self.read_resident();
             let grown = self.resident.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
-            // What nobody can write in this time is another part of the program's.
+            // No thread can write as much in this time: it is another part of the program's.
             let seconds = self.now.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
             let grown = if grown > NOISE.max(bound(seconds)) { 0 } else { grown };
             stretch.bytes = stretch.bytes.max(grown);
@@ -281,22 +292,25 @@ impl Engine {
         (done, stretch, accepted)
     }
 
-    /// Whether it is measured what the calls of the next stretch wait, and how closely: never before the first decision.
+    /// Says if the waits of the next stretch's calls are measured; `Some(true)` means closely.
+    /// Never before the first decision.
     pub(super) fn is_measured(&self) -> Option<bool> {
         let expected = self.stretch as f64 * self.books.learned.recent_seconds();
         let is_due = self.budget.is_some() && self.spent >= self.measure_at && expected >= MEASURED;
         is_due.then_some(self.books.suspects || expected >= MEASURED_CLOSELY)
     }
 
-    /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
-    /// more than fit the time to the next decision. Few stretches keep what they cost apart (100 ns each) small.
+    /// Items of the next stretch. They come one by one while the sample runs and they are long
+    /// enough to be timed. Then stretches grow, but fit the time to the next decision. Few
+    /// stretches keep their fixed cost (100 ns each) small.
     pub(super) fn next_stretch(&self) -> usize {
         let recent = self.books.learned.recent_seconds();
         if self.books.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
             return 1;
         }
         let growth = if self.books.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
-        // Of the first stretches each is much longer than all before it, and knows better.
+        // Each of the first stretches is much longer than all before it, and its time is the best
+        // guess.
         let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
         let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
         let in_time = until / seconds.max(1e-10);
@@ -304,13 +318,13 @@ impl Engine {
             if alone::fills_memory(&self.books.learned) { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
         let inputs = INPUTS_AT_ONCE.min(self.ledger.budget().as_u64() / INPUTS_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(1));
-        // All of them are handed over, whatever comes, before anybody looks for an interrupt.
+        // All results of a stretch are handed over before the next check for an interrupt.
         let handed_over = (HANDED_SECONDS / self.books.learned.handling.max(1e-10)) as usize;
         let most = most.min(fitting.unwrap_or(usize::MAX)).min(handed_over).max(1);
         (growth * self.stretch).min(in_time as usize).min(self.options.most_in_flight()).clamp(1, most)
     }
 
-    /// Decides how to go on. Gives a plan when it is to be on threads.
+    /// Decides how to go on. Gives a plan for a run that should go on threads.
     pub(super) fn decide(&mut self, line: &mut Line<'_>) -> Result<Option<Plan>, Error> {
         let first = self.budget.is_none() || self.resident.is_none();
         self.budget()?;
@@ -318,7 +332,7 @@ impl Engine {
             if first {
                 self.read_resident();
             }
-            // One item more is run inline to see by how much it grows.
+            // One more item runs here, to see by how much memory grows.
             if self.resident.is_some() {
                 return Ok(None);
             }
@@ -334,7 +348,8 @@ impl Engine {
         let at_once = alone::items_at_once(&self.books.learned);
         let is_filling = plan.threads() == 1 && alone::fills_memory(&self.books.learned);
         line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
-        // Decided again when as much was spent once more, so that all decisions together cost little.
+        // The next decision comes after as much time again, so that all decisions together cost
+        // little.
         self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);
         if plan.threads() == 1 || !line.stock.asks.may_overlap() {
             return Ok(None);
