@@ -4,7 +4,7 @@
 //! | part | files |
 //! | --- | --- |
 //! | both ends of a run, on the calling thread | `line`, `asks` (when to ask the input) |
-//! | items and results in memory | `buffer`, `indexed` (items that workers write), `pages` |
+//! | items and results in memory | `buffer` |
 //! | calls, on any thread | `chunk`, `jobs` (take, run and book a chunk) |
 //! | a run on the calling thread | `inline`, `alone` (if threads are slower) |
 //! | a run on threads | `threads`, `conductor`, `control`, `state`, `course`, `sleeping` |
