@@ -17,6 +17,8 @@ use ::loom::model::Builder;
 use ::loom::thread;
 
 use super::chunk::{Body, Chunk, Chunks, Function, Shared, Work};
+use super::conductor::{Conductor, WorkerJob};
+use super::control::{Control, Place, Room};
 use super::line::{Accepted, Input, Source, Stock};
 use super::pool::Job;
 use super::*;
@@ -26,7 +28,7 @@ use crate::execute::line::Outlet;
 use crate::memory::measure::{Heap, Measure};
 use crate::plan::CHUNK_SECONDS;
 use crate::plan::tests::situation;
-use crate::sample::Stretch;
+use crate::sample::{Learned, Stretch};
 use crate::sync;
 use crate::trace::RunSpan;
 
