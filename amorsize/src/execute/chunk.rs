@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use super::buffer::Chunk;
 use super::buffer::{RawChunk, Types};
-use super::control::{ChunkId, Control, Place, Steps};
+use super::control::{ChunkId, Control, Steps, ThreadKind};
 use super::jobs::Grant;
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::Interrupts;
@@ -386,7 +386,7 @@ impl Work<'_> {
     }
 
     /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
-    pub(crate) fn run_next(&self, control: &Control, job: Option<Place>, forced: bool) -> bool {
+    pub(crate) fn run_next(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
         if !self.tracks {
             return self.run_untracked(control, job, forced);
         }
@@ -399,7 +399,7 @@ impl Work<'_> {
         more
     }
 
-    fn run_untracked(&self, control: &Control, job: Option<Place>, forced: bool) -> bool {
+    fn run_untracked(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
         let mut split = |id, keep| {
             let mut chunk = self.chunks.take(id);
             let rest = chunk.split_off(keep);

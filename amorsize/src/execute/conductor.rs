@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::alone::{Done, ThreadsPace};
 use super::chunk::Work;
-use super::control::{Control, Place, Stuck};
+use super::control::{Control, Stuck, ThreadKind};
 use super::line::{Accepted, Flow, Line};
 use super::pool::{self, Job, Start};
 use super::refusals::{interrupted, over_budget, oversize};
@@ -30,7 +30,7 @@ thread_local! {
 
 /// The job of a thread that is not the calling one.
 pub(super) struct WorkerJob<'a> {
-    pub(super) place: Place,
+    pub(super) kind: ThreadKind,
     pub(super) control: &'a Control,
     pub(super) work: Work<'a>,
 }
@@ -48,7 +48,7 @@ impl Job for WorkerJob<'_> {
         let mut go_on = true;
         let run = || {
             let _entered = self.work.span.enter();
-            go_on = self.work.run_next(self.control, Some(self.place), false);
+            go_on = self.work.run_next(self.control, Some(self.kind), false);
         };
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(()) => go_on,
@@ -211,9 +211,9 @@ impl Conductor<'_> {
         }
         let start_jobs = || {
             // A calling thread that joins in is one of the threads.
-            let (jobs, place) = self.control.jobs_to_start(self.joins_in.into());
+            let (jobs, kind) = self.control.jobs_to_start(self.joins_in.into());
             for started in 0..jobs {
-                if let Err(threads) = start_job(place) {
+                if let Err(threads) = start_job(kind) {
                     self.control.lacks_threads(jobs - started, threads);
                     break;
                 }

@@ -112,7 +112,7 @@ pub(crate) trait Steps {
 
 /// The kind of thread that a job runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ThreadKind {
     /// A thread of the pool.
     Pool,
     /// A thread of the run's own: the run makes more calls at the same time than the pool has
@@ -122,7 +122,7 @@ pub(crate) enum Place {
 
 /// The numbers of threads that a run may have.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct ThreadLimits {
     /// Threads at the beginning.
     pub(crate) level: usize,
     /// Threads that can run at the same time.
@@ -179,7 +179,7 @@ impl Control {
     /// `first_batch` is that of the first one: a smaller batch lets the sink begin soon.
     pub(crate) fn new(
         situation: Situation,
-        room: Room,
+        threads: ThreadLimits,
         books: Books,
         ledger: Ledger,
         (batch_size, first_batch): (usize, usize),
@@ -216,10 +216,10 @@ impl Control {
                 input_pace: 0.0,
                 bounds: Bounds::NONE,
                 jobs: 0,
-                threads: room.level,
-                climb: Climb::new(room.cores, room.level, room.most),
-                own_threads: room.own,
-                most_threads: room.level.min(room.cores),
+                threads: threads.level,
+                climb: Climb::new(threads.cores, threads.level, threads.most),
+                own_threads: threads.own,
+                most_threads: threads.level.min(threads.cores),
                 recruits: false,
                 new_batch_size: None,
                 measure_at: None,
@@ -439,13 +439,13 @@ impl Control {
 
     /// Registers as many new jobs as there is work for. Gives their number and the kind of their
     /// threads. `others` of the run's threads are not jobs.
-    pub(crate) fn jobs_to_start(&self, others: usize) -> (usize, Place) {
+    pub(crate) fn jobs_to_start(&self, others: usize) -> (usize, ThreadKind) {
         let mut state = self.state();
-        let (limit, place) = (self.course.limit(), state.place());
+        let (limit, kind) = (self.course.limit(), state.thread_kind());
         state.recruits = false;
         state.joins_in = others > 0;
         if !state.has_work(limit) || state.lacks_credit(limit) || self.course.is_pausing() {
-            return (0, place);
+            return (0, kind);
         }
         let most = state.workers().min(state.bounds.calls.max(1));
         let free = most.saturating_sub(others + state.jobs);
@@ -454,7 +454,7 @@ impl Control {
         let is_first = state.running == 0 && state.jobs == 0;
         let new = state.waiting.len().min(free.max(is_first.into()));
         state.jobs += new;
-        (new, place)
+        (new, kind)
     }
 
     /// The next chunk to hand over.

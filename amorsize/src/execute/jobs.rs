@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::books::Books;
-use super::control::{ChunkId, Control, Finished, Place, Steps};
+use super::control::{ChunkId, Control, Finished, Steps, ThreadKind};
 use super::state::{Ending, State, Waiting};
 use crate::failure::{Payload, discard};
 use crate::memory::measure::MeasuredBy;
@@ -67,7 +67,7 @@ impl Control {
     /// and puts the others into a new one. `forced` starts a single item even without credit.
     pub(crate) fn start_next(
         &self,
-        job: Option<Place>,
+        job: Option<ThreadKind>,
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
     ) -> Option<Grant> {
@@ -259,7 +259,7 @@ impl Control {
 
     /// Books a chunk that ran. `rest` is the chunk of the items that did not run and should run
     /// later. Says if the job should go on with another chunk.
-    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<Place>) -> bool {
+    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<ThreadKind>) -> bool {
         self.look();
         let Ran { grant, mut outcome } = ran;
         let done = outcome.stretch.items;
@@ -314,7 +314,7 @@ impl Control {
             state.add_ready();
         }
         let mut go_on = job.is_some() && state.has_work(self.course.limit()) && !self.course.is_pausing();
-        if go_on && (job != Some(state.place()) || state.jobs > state.workers()) {
+        if go_on && (job != Some(state.thread_kind()) || state.jobs > state.workers()) {
             // This job ends. The calling thread starts another one on the right kind of thread, or
             // none.
             go_on = false;

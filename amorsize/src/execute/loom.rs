@@ -18,7 +18,7 @@ use ::loom::thread;
 
 use super::chunk::{Body, Chunk, Chunks, Function, Shared, Work};
 use super::conductor::{Conductor, WorkerJob};
-use super::control::{Control, Place, Room};
+use super::control::{Control, ThreadKind, ThreadLimits};
 use super::line::{Accepted, Input, Source, Stock};
 use super::pool::Job;
 use super::*;
@@ -328,7 +328,7 @@ struct Scene {
 
 impl Job for Scene {
     fn run(&self) -> bool {
-        WorkerJob { place: Place::Pool, control: &self.control, work: self.work() }.run()
+        WorkerJob { kind: ThreadKind::Pool, control: &self.control, work: self.work() }.run()
     }
 }
 
@@ -356,10 +356,10 @@ impl Scene {
         let mut books = Books { learned, ..Books::default() };
         books.panics.keep(case.tolerant.then_some(usize::MAX));
         let cores = if case.climbs { 1 } else { 2 };
-        let room = Room { level: cores, cores, most: 2, own: case.climbs };
+        let limits = ThreadLimits { level: cores, cores, most: 2, own: case.climbs };
         Self {
             case,
-            control: Control::new(situation, room, books, ledger.clone(), (1, 1), case.ordered, None),
+            control: Control::new(situation, limits, books, ledger.clone(), (1, 1), case.ordered, None),
             chunks: Chunks::new(),
             ledger,
             shared: Shared {

@@ -13,7 +13,7 @@ use self::gate::Lent;
 pub(crate) use self::known::Refused;
 use self::known::{Global, Known, OwnPool, known};
 use self::own_threads::{Allowance, Close, Count, OwnThreads};
-use super::control::Place;
+use super::control::ThreadKind;
 use crate::cores;
 use crate::error::Error;
 use crate::memory::{Started, most_threads};
@@ -40,7 +40,7 @@ pub(crate) trait Job: Sync {
 
 /// Starts a job on a thread of the given kind. The error is the number of the run's own threads, if
 /// no more can be had.
-pub(crate) type Start<'a> = &'a dyn Fn(Place) -> Result<(), usize>;
+pub(crate) type Start<'a> = &'a dyn Fn(ThreadKind) -> Result<(), usize>;
 
 /// The threads that a run uses.
 #[derive(Clone, Debug)]
@@ -137,12 +137,12 @@ impl Threads {
             // The threads end with the body, even if it panics.
             let _close = Close(&threads);
             self.pool_scope(job, help, &mut |start| {
-                body(&|place| match place {
-                    Place::Pool => {
+                body(&|kind| match kind {
+                    ThreadKind::Pool => {
                         start();
                         Ok(())
                     }
-                    Place::Own => threads.start(scope, own, || self.allowance()),
+                    ThreadKind::Own => threads.start(scope, own, || self.allowance()),
                 });
             });
         });
@@ -340,7 +340,7 @@ mod tests {
     fn a_job_is_started_until_it_is_done() {
         let job = Countdown(AtomicUsize::new(100));
         Threads::find(Some(3)).unwrap().scope(&job, None, false, &mut |start| {
-            (0..3).for_each(|_| start(Place::Pool).unwrap());
+            (0..3).for_each(|_| start(ThreadKind::Pool).unwrap());
             job.wait();
         });
         assert_eq!(job.0.into_inner(), 0);
@@ -362,10 +362,10 @@ mod tests {
         let pooled = Countdown(AtomicUsize::new(10));
         let own = Rendezvous(std::sync::Barrier::new(20));
         Threads::find(None).unwrap().scope(&pooled, Some(&own), false, &mut |start| {
-            (0..20).for_each(|_| start(Place::Own).unwrap());
-            start(Place::Pool).unwrap();
+            (0..20).for_each(|_| start(ThreadKind::Own).unwrap());
+            start(ThreadKind::Pool).unwrap();
             // Threads that are done take up the next jobs.
-            (0..20).for_each(|_| start(Place::Own).unwrap());
+            (0..20).for_each(|_| start(ThreadKind::Own).unwrap());
             pooled.wait();
         });
         assert_eq!(pooled.0.into_inner(), 0);
@@ -391,10 +391,10 @@ mod tests {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (pooled, own) = (Countdown(0.into()), Waiting(false.into(), Condvar::new()));
         Threads::find(None).unwrap().scope(&pooled, Some(&own), false, &mut |start| {
-            let started = (0..most_own() + 5).map(|_| start(Place::Own)).take_while(Result::is_ok).count();
+            let started = (0..most_own() + 5).map(|_| start(ThreadKind::Own)).take_while(Result::is_ok).count();
             // Other tests may have some.
             assert!(started <= most_own());
-            assert_eq!(start(Place::Own), Err(started));
+            assert_eq!(start(ThreadKind::Own), Err(started));
             *own.0.lock().unwrap() = true;
             own.1.notify_all();
         });

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::account::{Account, Idle};
 use super::books::Books;
 use super::climb::Climb;
-use super::control::{ChunkId, Finished, Place};
+use super::control::{ChunkId, Finished, ThreadKind};
 use super::jobs::Outcome;
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
@@ -219,8 +219,8 @@ impl State {
     }
 
     /// The kind of thread that jobs run on now.
-    pub(super) fn place(&self) -> Place {
-        if self.own_threads && self.climb.is_above_cores() { Place::Own } else { Place::Pool }
+    pub(super) fn thread_kind(&self) -> ThreadKind {
+        if self.own_threads && self.climb.is_above_cores() { ThreadKind::Own } else { ThreadKind::Pool }
     }
 
     /// Says if the next chunk is measured for the waits of its calls; `Some(true)` means closely.
@@ -455,7 +455,7 @@ impl State {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::execute::control::{Control, Room};
+    use crate::execute::control::{Control, ThreadLimits};
     use crate::memory::Bytes;
     use crate::plan::tests::situation;
     use crate::sample::{Learned, Stretch};
@@ -466,10 +466,10 @@ mod tests {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 1000, seconds: 10e-3, bytes: 8000, largest: 8, working: 0 });
         let situation = Situation { threads: 2, most: 2, budget: Bytes::mib(1), result_size: 8, ..situation(None) };
-        let room = Room { level: 2, cores: 2, most: 2, own: false };
+        let limits = ThreadLimits { level: 2, cores: 2, most: 2, own: false };
         let ledger = Ledger::new(Bytes::mib(1));
         let books = Books { learned, next: 100, chunks: 1, ..Books::default() };
-        let control = Control::new(situation, room, books, ledger, (2000, 100), true, None);
+        let control = Control::new(situation, limits, books, ledger, (2000, 100), true, None);
         {
             let mut state = control.state();
             state.sink_pace = sink;

@@ -6,7 +6,7 @@ use super::Engine;
 use super::alone;
 use super::climb::Climb;
 use super::conductor::{Conductor, Grown, WorkerJob};
-use super::control::{Control, Place, Room};
+use super::control::{Control, ThreadKind, ThreadLimits};
 use super::line::{Flow, Line};
 use super::pool::{self, Job, Threads};
 use crate::error::Error;
@@ -82,7 +82,7 @@ impl Engine {
         };
         let situation = self.situation(line)?;
         let cores = situation.threads.min(plan.threads());
-        let room = Room {
+        let limits = ThreadLimits {
             level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, plan.threads()) },
             cores,
             most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
@@ -102,7 +102,7 @@ impl Engine {
         self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
         let books = std::mem::take(&mut self.books);
         let batches = (batch_size, first_batch);
-        let control = Control::new(situation, room, books, ledger, batches, self.ordered, lookout);
+        let control = Control::new(situation, limits, books, ledger, batches, self.ordered, lookout);
         // The bounds on calls must be known before the first call starts.
         control.look_first(line.outlet.collects());
         self.workers = Some(Box::new(Workers { control, threads }));
@@ -130,12 +130,12 @@ impl Engine {
         let mut outcome = Ok(Flow::Continue);
         control.begin();
         let work = line.work;
-        let job = |place| WorkerJob { place, control, work };
-        let own = control.has_own_threads().then_some(job(Place::Own));
+        let job = |kind| WorkerJob { kind, control, work };
+        let own = control.has_own_threads().then_some(job(ThreadKind::Own));
         let own = own.as_ref().map(|job| job as &dyn Job);
         let waits = Waits::in_call();
         let in_call = self.ledger.outer_budget().is_some();
-        threads.scope(&job(Place::Pool), own, in_call, &mut |start| outcome = conductor.conduct(line, start));
+        threads.scope(&job(ThreadKind::Pool), own, in_call, &mut |start| outcome = conductor.conduct(line, start));
         drop(waits);
         control.settle();
         tracking::settle(control.take_kept());

@@ -3,7 +3,7 @@
 //! together shows how much longer.
 
 use super::conductor::WorkerJob;
-use super::control::Place;
+use super::control::ThreadKind;
 use super::line::Line;
 use super::threads::Workers;
 use super::{Engine, alone, pool};
@@ -68,15 +68,15 @@ impl Engine {
         let work = line.work;
         control.begin();
         control.state().each = Some(Vec::new());
-        threads.scope(&WorkerJob { place: Place::Pool, control, work }, None, false, &mut |start| {
+        threads.scope(&WorkerJob { kind: ThreadKind::Pool, control, work }, None, false, &mut |start| {
             for _ in 0..count {
                 if let Some(pulled) = line.pull(1) {
                     control.enqueue(pulled.id, pulled.items, pulled.heap, 0.0);
                 }
             }
-            let (jobs, place) = control.jobs_to_start(0);
+            let (jobs, kind) = control.jobs_to_start(0);
             // A pool thread can always be had.
-            (0..jobs).for_each(|_| _ = start(place));
+            (0..jobs).for_each(|_| _ = start(kind));
             control.wait_for_jobs();
         });
         let wall = (now() - begun).as_secs_f64();

@@ -107,9 +107,9 @@ impl Known {
     /// A pool of ours with `count` threads: a kept one, or a new one.
     pub(super) fn own(&self, count: usize) -> Result<Arc<OwnPool>, Error> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|pool| pool.get().current_num_threads() == count);
-        let pool = match place {
-            Some(place) => kept.remove(place),
+        let index = kept.iter().position(|pool| pool.get().current_num_threads() == count);
+        let pool = match index {
+            Some(index) => kept.remove(index),
             None => Arc::new(OwnPool::new(count)?),
         };
         kept.push(Arc::clone(&pool));
