@@ -51,7 +51,7 @@
 //! | `collects` | calling thread | before it looks | any thread that looks |
 //! | `forks` | job | it saw help of idle workers | jobs, before each further item |
 //! | `sink`, `input` | calling thread | around a hand-over, a pull | all threads that book time |
-//! | `lookout` | any thread | it looks; not if another does | the same |
+//! | `observer` | any thread | it looks; not if another does | the same |
 //!
 //! # Credit
 //!
@@ -71,7 +71,7 @@ use super::climb::Climb;
 use super::course::Course;
 use super::inline::HANDED_SECONDS;
 use super::line::Accepted;
-use super::lookout::{Lookout, Seen};
+use super::observer::{Observer, Seen};
 use super::state::{Ending, State, Waiting};
 use crate::failure::{Payload, discard};
 use crate::memory::budget::Ledger;
@@ -161,7 +161,7 @@ pub(crate) struct Control {
     pub(crate) course: Course,
     /// Net heap bytes of jobs, if they are tracked, since the calling thread last took them over.
     kept: AtomicI64,
-    pub(super) lookout: Option<Mutex<Lookout>>,
+    pub(super) observer: Option<Mutex<Observer>>,
     pub(super) ledger: Ledger,
     /// True if results are kept until the end.
     pub(super) collects: AtomicBool,
@@ -184,7 +184,7 @@ impl Control {
         ledger: Ledger,
         (batch_size, first_batch): (usize, usize),
         ordered: bool,
-        lookout: Option<Lookout>,
+        observer: Option<Observer>,
     ) -> Self {
         let begun = now();
         let (next, outstanding) = (books.next, books.outstanding);
@@ -248,7 +248,7 @@ impl Control {
             caller: Condvar::new(),
             course: Course::new(),
             kept: AtomicI64::new(0),
-            lookout: lookout.map(Mutex::new),
+            observer: observer.map(Mutex::new),
             collects: AtomicBool::new(false),
             forks: AtomicBool::new(false),
             sink: Stopwatch::new(begun),
@@ -257,14 +257,14 @@ impl Control {
         }
     }
 
-    /// Gives the books and the observers back. No chunk may be running.
-    pub(crate) fn into_parts(self) -> (Books, Option<Lookout>) {
+    /// Gives the books and the observer back. No chunk may be running.
+    pub(crate) fn into_parts(self) -> (Books, Option<Observer>) {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         // No running chunk is left to answer for these bytes.
         state.hold_what_is_booked();
         state.ledger.give(std::mem::take(&mut state.stray_credit));
-        let lookout = self.lookout.map(|lookout| lookout.into_inner().unwrap_or_else(PoisonError::into_inner));
-        (state.books, lookout)
+        let observer = self.observer.map(|observer| observer.into_inner().unwrap_or_else(PoisonError::into_inner));
+        (state.books, observer)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -376,9 +376,9 @@ impl Control {
         Seen { items: state.books.ended(), result_bytes: state.books.learned.bytes, running: state.running }
     }
 
-    /// The observers of the run.
-    pub(crate) fn lookout(&self) -> Option<MutexGuard<'_, Lookout>> {
-        self.lookout.as_ref().map(|lookout| lookout.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The observer of the run.
+    pub(crate) fn observer(&self) -> Option<MutexGuard<'_, Observer>> {
+        self.observer.as_ref().map(|observer| observer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The number of items to pull next. It is 0 if enough wait already, the budget has no room for

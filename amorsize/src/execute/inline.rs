@@ -338,7 +338,7 @@ impl Engine {
             }
         }
         self.start_watch()?;
-        if self.lookout.recorder.is_none() {
+        if self.observer.recorder.is_none() {
             self.start_recorder(self.origin());
             line.outlet.begin_timing(self.origin());
         }

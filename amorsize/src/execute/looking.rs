@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::account::Account;
 use super::control::Control;
-use super::lookout::Lookout;
+use super::observer::Observer;
 use crate::sync::{Mutex, MutexGuard, Ordering, now};
 
 impl Control {
@@ -18,8 +18,8 @@ impl Control {
     /// calling thread can be in the sink for long.
     pub(super) fn look(&self) {
         // If the lock is taken, another thread is looking already.
-        let Some(Ok(lookout)) = self.lookout.as_ref().map(Mutex::try_lock) else { return };
-        self.look_with(lookout);
+        let Some(Ok(observer)) = self.observer.as_ref().map(Mutex::try_lock) else { return };
+        self.look_with(observer);
     }
 
     /// Looks before the first call. `collects` says that the outlet keeps all results.
@@ -30,15 +30,15 @@ impl Control {
 
     /// Looks even if no look is due.
     pub(super) fn look_now(&self) {
-        if let Some(mut lookout) = self.lookout() {
-            lookout.watch.as_mut().into_iter().for_each(|watch| watch.is_due());
-            self.look_with(lookout);
+        if let Some(mut observer) = self.observer() {
+            observer.watch.as_mut().into_iter().for_each(|watch| watch.is_due());
+            self.look_with(observer);
         }
     }
 
-    fn look_with(&self, mut lookout: MutexGuard<'_, Lookout>) {
+    fn look_with(&self, mut observer: MutexGuard<'_, Observer>) {
         let collects = self.collects.load(Ordering::Relaxed);
-        let look = || lookout.look(now(), &self.ledger, collects, || self.seen(), || self.state().calls());
+        let look = || observer.look(now(), &self.ledger, collects, || self.seen(), || self.state().calls());
         // A look calls a memory source, a trim hook and a progress callback: all of them can be
         // user code.
         match catch_unwind(AssertUnwindSafe(look)) {
@@ -51,7 +51,7 @@ impl Control {
     /// Notes that the results that the run held belong to the caller of the run now.
     pub(crate) fn rebase(&self) {
         self.state().hold_what_is_booked();
-        if let Some(watch) = self.lookout().as_mut().and_then(|lookout| lookout.watch.as_mut()) {
+        if let Some(watch) = self.observer().as_mut().and_then(|observer| observer.watch.as_mut()) {
             watch.rebase(self.ledger.held());
         }
         let mut state = self.state();

@@ -10,7 +10,7 @@
 //! | a run on threads | `threads`, `conductor`, `control`, `state`, `course`, `sleeping` |
 //! | the threads | `pool`, `climb` (how many) |
 //! | plans that are asked for | `sampling`, `together` |
-//! | memory and progress | `lookout`, `looking`, `resident`, `telling` |
+//! | memory and progress | `observer`, `looking`, `resident`, `telling` |
 //! | facts for the report | `books`, `account` (waits of threads), `totals` |
 //! | errors; stages of a pipeline | `refusals`; `stages` |
 //!
@@ -37,9 +37,9 @@ mod inline;
 mod jobs;
 pub(crate) mod line;
 mod looking;
-mod lookout;
 #[cfg(all(loom, test))]
 mod loom;
+mod observer;
 mod pages;
 pub(crate) mod pool;
 mod refusals;
@@ -59,7 +59,7 @@ use self::alone::{Alone, Done};
 use self::books::Books;
 use self::inline::{FIRST_DECISION, Inline};
 use self::line::{Flow, Line, Outlet};
-use self::lookout::{Lookout, Seen};
+use self::observer::{Observer, Seen};
 use self::pool::{Expected, Refused};
 use self::threads::{OnThreads, Workers};
 use self::totals::Before;
@@ -117,8 +117,8 @@ pub(crate) struct Engine {
     resident: Option<u64>,
     resident_measured: bool,
     resident_most: u64,
-    /// The observers, until the run goes on threads.
-    lookout: Lookout,
+    /// The observer, until the run goes on threads.
+    observer: Observer,
     /// The value of `spent` at which the waits of calls are measured again.
     measure_at: f64,
     /// Seconds per item of the sample, and of all items that ran on the calling thread alone.
@@ -181,7 +181,7 @@ impl Engine {
             resident: None,
             resident_measured: false,
             resident_most: 0,
-            lookout: Lookout::default(),
+            observer: Observer::default(),
             measure_at: FIRST_DECISION,
             sampled_seconds: 0.0,
             alone: Alone::default(),
@@ -264,7 +264,7 @@ impl Engine {
 
     /// Notes that the results that the run held belong to the caller of the run now.
     pub(crate) fn rebase(&mut self) {
-        if let Some(watch) = &mut self.lookout.watch {
+        if let Some(watch) = &mut self.observer.watch {
             watch.rebase(self.ledger.held());
         }
         // The baseline moves, so that what the caller keeps does not count as growth of the rest.
@@ -398,7 +398,7 @@ impl Engine {
 
     /// Records and tells the progress when the outlet has enough or the run has ended.
     fn end_of_part(&mut self, outcome: &Result<Flow, Ended>) {
-        if !self.with_lookout(|lookout, _| lookout.is_manned()) {
+        if !self.with_observer(|observer, _| observer.is_recorded_or_told()) {
             return;
         }
         let (now, seen) = (sync::now(), Seen { running: 0, ..self.seen() });
@@ -407,14 +407,14 @@ impl Engine {
             Ok(Flow::Continue) => Some(Stage::Done),
             Ok(Flow::Stop) | Err(_) => Some(Stage::Stopped),
         };
-        self.with_lookout(|lookout, ledger| {
+        self.with_observer(|observer, ledger| {
             match ended {
                 Some(ended) => {
-                    lookout.note(now, ledger, seen);
-                    lookout.tell(now, ended, ledger, seen);
+                    observer.note(now, ledger, seen);
+                    observer.tell(now, ended, ledger, seen);
                 }
                 // An iterator's caller comes back soon and often, so tell only what is due.
-                None => _ = lookout.look(now, ledger, false, || seen, Calls::default),
+                None => _ = observer.look(now, ledger, false, || seen, Calls::default),
             }
         });
     }
@@ -488,14 +488,14 @@ impl Engine {
 
     /// The certainty of what calls need beside their results.
     fn working_certainty(&self) -> Certainty {
-        let is_read = self.lookout.watch.as_ref().map(|watch| watch.reads_resident());
+        let is_read = self.observer.watch.as_ref().map(|watch| watch.reads_resident());
         Certainty::of_working(self.measured_by, || is_read.unwrap_or_else(|| source::current().resident().is_some()))
     }
 
     /// Starts the watch over the system's memory, unless it runs. A run within a call of another
     /// run leaves that to the outer one.
     fn start_watch(&mut self) -> Result<(), Error> {
-        if self.lookout.watch.is_none() && self.ledger.outer_budget().is_none() {
+        if self.observer.watch.is_none() && self.ledger.outer_budget().is_none() {
             let share = match self.options.limit().limit()? {
                 Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
                 _ => 1.0,
@@ -504,7 +504,7 @@ impl Engine {
             let budget = self.budget()?.clone();
             let mut watch = Watch::start(source::current(), &budget, self.ledger.held(), share, now);
             self.books.learned.resident_working().into_iter().for_each(|bytes| watch.sampled(bytes));
-            self.lookout.watch = Some(Box::new(watch));
+            self.observer.watch = Some(Box::new(watch));
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ impl Engine {
             line.work.span.planned(&plan);
             self.plan = Some(plan);
             let seen = self.seen();
-            self.lookout.tell(sync::now(), Stage::Planned, &self.ledger, seen);
+            self.observer.tell(sync::now(), Stage::Planned, &self.ledger, seen);
             self.elapsed += sync::now() - begun;
         }
         Ok(self.plan.as_ref().expect("set above"))
@@ -139,9 +139,9 @@ impl Engine {
 
     /// Tells once that the sample is done.
     pub(super) fn end_sampling(&mut self, now: Instant) {
-        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
+        if self.observer.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
             let seen = self.seen();
-            self.lookout.tell(now, Stage::Running, &self.ledger, seen);
+            self.observer.tell(now, Stage::Running, &self.ledger, seen);
         }
     }
 }

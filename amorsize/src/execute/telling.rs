@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use super::line::Line;
-use super::lookout::{Lookout, Seen};
-use super::{Engine, lookout, pool};
+use super::observer::{Observer, Seen};
+use super::{Engine, observer, pool};
 use crate::cores;
 use crate::error::Error;
 use crate::memory::budget::Ledger;
@@ -24,22 +24,22 @@ impl Engine {
 
     /// Sets the teller of the run's progress.
     pub(crate) fn set_teller(&mut self, teller: Option<Teller>) {
-        self.with_lookout(|lookout, _| lookout.teller = teller);
+        self.with_observer(|observer, _| observer.teller = teller);
     }
 
     /// Sets if the run prints nothing by itself.
     pub(crate) fn set_quiet(&mut self, quiet: bool) {
-        self.with_lookout(|lookout, _| {
-            if let Some(teller) = &mut lookout.teller {
+        self.with_observer(|observer, _| {
+            if let Some(teller) = &mut observer.teller {
                 teller.set_quiet(quiet);
             }
         });
     }
 
-    pub(super) fn with_lookout<R>(&mut self, body: impl FnOnce(&mut Lookout, &Ledger) -> R) -> R {
-        match self.workers.as_ref().and_then(|workers| workers.control.lookout()) {
-            Some(mut lookout) => body(&mut lookout, &self.ledger),
-            None => body(&mut self.lookout, &self.ledger),
+    pub(super) fn with_observer<R>(&mut self, body: impl FnOnce(&mut Observer, &Ledger) -> R) -> R {
+        match self.workers.as_ref().and_then(|workers| workers.control.observer()) {
+            Some(mut observer) => body(&mut observer, &self.ledger),
+            None => body(&mut self.observer, &self.ledger),
         }
     }
 
@@ -51,33 +51,34 @@ impl Engine {
     }
 
     pub(super) fn start_recorder(&mut self, origin: Instant) {
-        if self.lookout.recorder.is_none() {
+        if self.observer.recorder.is_none() {
             let (now, held) = (self.now.unwrap_or(origin), self.ledger.held().as_u64());
-            self.lookout.recorder = Some(Recorder::start(source::current(), origin, now, held));
+            self.observer.recorder = Some(Recorder::start(source::current(), origin, now, held));
         }
     }
 
     /// Lets the recorded times go on where the part before stopped.
     pub(super) fn set_origin(&mut self, line: &mut Line<'_>) {
         let origin = self.origin();
-        let noted = self
-            .with_lookout(|lookout, _| lookout.recorder.as_mut().map(|recorder| recorder.set_origin(origin)).is_some());
+        let noted = self.with_observer(|observer, _| {
+            observer.recorder.as_mut().map(|recorder| recorder.set_origin(origin)).is_some()
+        });
         if noted {
             line.outlet.begin_timing(origin);
         }
     }
 
     pub(super) fn begin_telling(&mut self, now: Instant, line: &mut Line<'_>) -> Result<(), Error> {
-        if !self.with_lookout(|lookout, _| lookout.teller.is_some()) {
+        if !self.with_observer(|observer, _| observer.teller.is_some()) {
             return Ok(());
         }
         let (budget, seen) = (self.budget()?.bytes, self.seen());
         let next = self.items_done();
         let total = line.left_exactly().map(|left| left.saturating_add(next));
         let origin = now.checked_sub(self.elapsed).unwrap_or(now);
-        self.with_lookout(|lookout, ledger| {
-            if let Some(teller) = &mut lookout.teller {
-                teller.begin(origin, now, total, budget, lookout::counts(ledger, seen));
+        self.with_observer(|observer, ledger| {
+            if let Some(teller) = &mut observer.teller {
+                teller.begin(origin, now, total, budget, observer::counts(ledger, seen));
             }
         });
         Ok(())
@@ -85,7 +86,7 @@ impl Engine {
 
     /// Looks, on the calling thread.
     pub(super) fn look(&mut self, collects: bool) {
-        let Some(now) = self.now.filter(|_| self.lookout.has_eyes()) else { return };
+        let Some(now) = self.now.filter(|_| self.observer.is_active()) else { return };
         let seen = self.seen();
         if self.books.next >= self.options.sample_items() {
             self.end_sampling(now);
@@ -104,7 +105,7 @@ impl Engine {
             items: None,
             only_wait: None,
         };
-        if let Some(bounds) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
+        if let Some(bounds) = self.observer.look(now, &self.ledger, collects, || seen, calls) {
             self.books.learned.expect_working(bounds.working, bounds.confirmed);
         }
     }

@@ -98,11 +98,11 @@ impl Engine {
         // chunk, or one item for each thread if items are slow.
         let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };
         line.outlet.set_batch_size(first_batch.min(batch_size));
-        let lookout = Some(std::mem::take(&mut self.lookout));
+        let observer = Some(std::mem::take(&mut self.observer));
         self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
         let books = std::mem::take(&mut self.books);
         let batches = (batch_size, first_batch);
-        let control = Control::new(situation, limits, books, ledger, batches, self.ordered, lookout);
+        let control = Control::new(situation, limits, books, ledger, batches, self.ordered, observer);
         // The bounds on calls must be known before the first call starts.
         control.look_first(line.outlet.collects());
         self.workers = Some(Box::new(Workers { control, threads }));
@@ -172,8 +172,8 @@ impl Engine {
         let control = workers.control;
         self.on_threads = self.all_on_threads(&control, self.elapsed_now(), line.outlet.sink_seconds());
         self.parted = None;
-        let (books, lookout) = control.into_parts();
-        (self.books, self.lookout) = (books, lookout.unwrap_or_default());
+        let (books, observer) = control.into_parts();
+        (self.books, self.observer) = (books, observer.unwrap_or_default());
         (self.plan, self.slower) = (None, None);
         self.now = Some(sync::now());
     }

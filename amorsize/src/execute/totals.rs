@@ -94,8 +94,8 @@ impl Engine {
             self.parted = Some((elapsed, 0.0));
         }
         let seen = self.seen();
-        self.with_lookout(|lookout, ledger| {
-            if let Some(recorder) = &mut lookout.recorder {
+        self.with_observer(|observer, ledger| {
+            if let Some(recorder) = &mut observer.recorder {
                 recorder.begin_part(Instant::now(), seen.items, ledger.held().as_u64());
             }
         });
@@ -134,7 +134,7 @@ impl Engine {
             sink: sink_inline + waited.sink,
             ..waited
         };
-        let recorder = self.with_lookout(|lookout, _| lookout.recorder.clone());
+        let recorder = self.with_observer(|observer, _| observer.recorder.clone());
         let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
         let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(Bytes::new);
         let last_held = moments.last().map_or(Bytes::ZERO, Moment::held);

@@ -1,5 +1,5 @@
-//! Observers of a run: the watch over the system's memory, the recorder of its timeline, and the
-//! teller of its progress.
+//! The observer of a run: it watches the system's memory, records the run's timeline and tells its
+//! progress.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::memory::working::{Bounds, Calls};
 use crate::progress::{Counts, Phase, Teller};
 use crate::timeline::{Moment, Recorder};
 
-/// Progress of a run, as observers see it.
+/// Progress of a run, as its observer sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     /// Items that have run.
@@ -20,24 +20,25 @@ pub(crate) struct Seen {
     pub(crate) running: usize,
 }
 
-/// The observers of a run.
+/// Observes a run: watches memory, records its timeline and tells its progress.
 #[derive(Debug, Default)]
-pub(crate) struct Lookout {
-    /// There from the first decision on. Boxed, because a run is moved a few times before that.
+pub(crate) struct Observer {
+    /// The watch over memory, from the first decision on. Boxed, because a run is moved a few times
+    /// before that.
     pub(crate) watch: Option<Box<Watch>>,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) teller: Option<Teller>,
 }
 
-impl Lookout {
-    /// True if there is any observer. A run that has just begun has none.
+impl Observer {
+    /// True if it has anything to do. In a run that has just begun it has nothing to do.
     #[inline]
-    pub(crate) fn has_eyes(&self) -> bool {
-        self.watch.is_some() || self.is_manned()
+    pub(crate) fn is_active(&self) -> bool {
+        self.watch.is_some() || self.is_recorded_or_told()
     }
 
     /// True if the run is recorded or its progress is told.
-    pub(crate) fn is_manned(&self) -> bool {
+    pub(crate) fn is_recorded_or_told(&self) -> bool {
         self.recorder.is_some() || self.teller.is_some()
     }
 
