@@ -71,7 +71,7 @@ impl Done {
 
 /// Takes a pace over a window of time, and then over the next one.
 #[derive(Clone, Copy, Debug)]
-struct Window {
+struct PaceWindow {
     /// The length of the window, as a multiple of the usual one.
     longer: f64,
     begun: Option<f64>,
@@ -79,7 +79,7 @@ struct Window {
     before: Option<Done>,
 }
 
-impl Window {
+impl PaceWindow {
     fn new(longer: f64) -> Self {
         Self { longer, begun: None, before: None }
     }
@@ -115,13 +115,14 @@ pub(crate) enum Next {
 pub(crate) struct Alone {
     /// Seconds per byte of the results on the calling thread.
     pace: Option<f64>,
-    state: State,
+    trial: Trial,
     /// The number of times that threads were found to be slower.
     times: u32,
 }
 
+/// The trial of threads against the calling thread alone.
 #[derive(Debug, Default)]
-enum State {
+enum Trial {
     #[default]
     Undecided,
     /// The pace is known after `left` more stretches. It is compared with that of `threads`
@@ -135,12 +136,12 @@ enum State {
     /// Back from threads that took `threads` seconds per byte.
     Comparing {
         threads: f64,
-        window: Window,
+        window: PaceWindow,
     },
     /// Alone until the seconds spent reach `until`.
     Staying {
         until: f64,
-        window: Window,
+        window: PaceWindow,
         /// Set since the last window was slow: the time of the calling thread in the queue for a
         /// core, if the system tells it.
         doubt: Option<Option<Queue>>,
@@ -166,31 +167,31 @@ pub(crate) fn items_at_once(learned: &Learned) -> usize {
 impl Alone {
     /// True if there is something to find out or to follow before the run goes on threads.
     pub(crate) fn is_at_it(&self) -> bool {
-        !matches!(self.state, State::Undecided | State::OnThreads)
+        !matches!(self.trial, Trial::Undecided | Trial::OnThreads)
     }
 
     /// True if the calling thread was found to be faster.
     pub(crate) fn is_faster(&self) -> bool {
-        matches!(self.state, State::Staying { .. })
+        matches!(self.trial, Trial::Staying { .. })
     }
 
     /// Begins to learn the pace of the calling thread, if that matters to a run that should go on
     /// `threads` threads now. `remaining` is the number of items left, if known.
     pub(crate) fn begin(&mut self, learned: &Learned, threads: usize, remaining: Option<usize>, done: Done) -> Next {
         let left = remaining.map_or(f64::INFINITY, |items| items as f64 * learned.recent_seconds());
-        if !matches!(self.state, State::Undecided) || !fills_memory(learned) || left < LEAST_SECONDS {
-            self.state = State::OnThreads;
+        if !matches!(self.trial, Trial::Undecided) || !fills_memory(learned) || left < LEAST_SECONDS {
+            self.trial = Trial::OnThreads;
             return Next::Threads;
         }
-        self.state = State::Learning { left: STRETCHES, before: done, threads };
+        self.trial = Trial::Learning { left: STRETCHES, before: done, threads };
         Next::Alone
     }
 
     /// Says after a stretch how to go on.
     pub(crate) fn after_stretch(&mut self, done: Done) -> Next {
-        match &mut self.state {
-            State::Undecided | State::OnThreads => {}
-            State::Learning { left, before, threads } => {
+        match &mut self.trial {
+            Trial::Undecided | Trial::OnThreads => {}
+            Trial::Learning { left, before, threads } => {
                 *left -= 1;
                 if *left > 0 {
                     *before = done;
@@ -199,10 +200,10 @@ impl Alone {
                 self.pace = Some(done.since(*before).pace()).filter(|pace| pace.is_finite());
                 let best_of_threads = SHARED_BYTE / *threads as f64;
                 if self.pace.is_some_and(|pace| BETTER * pace <= best_of_threads) {
-                    return self.stay(done, Window::new(1.0));
+                    return self.stay(done, PaceWindow::new(1.0));
                 }
             }
-            State::Comparing { threads, window } => {
+            Trial::Comparing { threads, window } => {
                 let Some(pace) = window.passed(done).map(Done::pace) else { return Next::Alone };
                 self.pace = Some(pace);
                 self.times += 1;
@@ -211,7 +212,7 @@ impl Alone {
                     return self.stay(done, window);
                 }
             }
-            State::Staying { until, window, doubt } => {
+            Trial::Staying { until, window, doubt } => {
                 let Some(passed) = window.passed(done) else { return Next::Alone };
                 let is_slow = |passed: Done| self.pace.is_none_or(|pace| passed.pace() > CHANGED * pace);
                 // Another program that uses this core doesn't change the calls. It would take its
@@ -226,15 +227,15 @@ impl Alone {
                 }
             }
         }
-        self.state = State::OnThreads;
+        self.trial = Trial::OnThreads;
         Next::Threads
     }
 
     /// Lets the calling thread go on for a while, and watches its pace.
-    fn stay(&mut self, done: Done, window: Window) -> Next {
+    fn stay(&mut self, done: Done, window: PaceWindow) -> Next {
         // Twice as long each time, so that trying threads again costs less and less of the run.
         let stay = STAY_SECONDS * f64::from(1u32 << self.times.saturating_sub(1).min(16));
-        self.state = State::Staying { until: done.seconds + stay, window, doubt: None };
+        self.trial = Trial::Staying { until: done.seconds + stay, window, doubt: None };
         Next::Alone
     }
 
@@ -242,12 +243,12 @@ impl Alone {
     /// threads were slower, the next trial is longer.
     pub(crate) fn watch(&self) -> Option<ThreadsPace> {
         let longer = f64::from(1u32 << self.times.min(4));
-        self.pace.map(|alone| ThreadsPace { alone, window: Window::new(longer) })
+        self.pace.map(|alone| ThreadsPace { alone, window: PaceWindow::new(longer) })
     }
 
     /// Goes back to the calling thread, from threads that took `threads` seconds per byte.
     pub(crate) fn go_back(&mut self, threads: f64) {
-        self.state = State::Comparing { threads, window: Window::new(1.0) };
+        self.trial = Trial::Comparing { threads, window: PaceWindow::new(1.0) };
     }
 }
 
@@ -255,7 +256,7 @@ impl Alone {
 #[derive(Debug)]
 pub(crate) struct ThreadsPace {
     alone: f64,
-    window: Window,
+    window: PaceWindow,
 }
 
 impl ThreadsPace {

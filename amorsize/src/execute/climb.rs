@@ -49,7 +49,7 @@ const MOST_PATIENCE: u32 = 1024;
 
 /// The measurements of a window of time with the same number of threads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Measured {
     /// Items per second.
     pub(crate) rate: f64,
     /// The part of their time that the threads had something to run.
@@ -63,19 +63,19 @@ pub(crate) struct Seen {
     /// The part of `busy` that belongs to threads other than the run's.
     pub(crate) others: f64,
     /// The factor by which running code is slower because the cores have other work.
-    pub(crate) stretch: f64,
+    pub(crate) slowdown: f64,
 }
 
 /// The level before a step that is on trial, and its measurements.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     level: usize,
-    seen: Seen,
+    seen: Measured,
 }
 
 impl Before {
     /// True if the step to `level` threads gained enough.
-    fn was_worth_it(&self, now: &Seen, level: usize) -> bool {
+    fn was_worth_it(&self, now: &Measured, level: usize) -> bool {
         let most = level as f64 / self.level as f64;
         now.rate >= self.seen.rate * WORTH.max(1.0 + WORTH_PART * (most - 1.0))
     }
@@ -83,8 +83,8 @@ impl Before {
     /// True if the calls' own threads do the work, and wanted all cores before the step already.
     /// Then their time has grown with the items, unlike that of other work of the program. On a
     /// busy machine such a step gains all the same, at the expense of other programs.
-    fn was_enough(&self, now: &Seen, cores: usize) -> bool {
-        let wanted = self.seen.others * self.seen.stretch;
+    fn was_enough(&self, now: &Measured, cores: usize) -> bool {
+        let wanted = self.seen.others * self.seen.slowdown;
         wanted >= ALL_CORES * cores as f64 && now.others / now.rate >= SAME * self.seen.others / self.seen.rate
     }
 }
@@ -241,14 +241,14 @@ impl Climb {
         window.pause(now, process_ran);
         let passed = passed.as_secs_f64();
         let busy = window.ran.as_secs_f64() / passed;
-        let seen = Seen {
+        let seen = Measured {
             rate: window.items as f64 / passed,
             occupied: window.seconds / (passed * self.level as f64),
             wanted: waits.threads(self.cores),
             spare: waits.spare(self.cores),
             busy,
             others: (busy - window.seconds / passed * waits.runs_of_late()).max(0.0),
-            stretch: waits.stretch_of_late(),
+            slowdown: waits.stretch_of_late(),
         };
         let before = self.level;
         let level = self.step(seen, has_room);
@@ -263,7 +263,7 @@ impl Climb {
     }
 
     /// Decides after a window.
-    fn step(&mut self, seen: Seen, has_room: bool) -> usize {
+    fn step(&mut self, seen: Measured, has_room: bool) -> usize {
         let level = self.level;
         // The process can be busy with more than the calls' own threads.
         let idle = self.cores as f64 / seen.busy;
@@ -323,7 +323,7 @@ mod tests {
             alone.min(cores as f64 / self.ran.max(1e-9)).min(device)
         }
 
-        fn seen(&self, cores: usize, threads: usize) -> Seen {
+        fn seen(&self, cores: usize, threads: usize) -> Measured {
             let rate = self.rate(cores, threads);
             // A call without a permit waits too.
             let waited = (threads as f64 / rate - self.ran).max(0.0);
@@ -332,7 +332,7 @@ mod tests {
             let share = if bound_by_cores { self.waited } else { waited };
             let wanted = cores as f64 * (self.ran + share) / self.ran.max(1e-9);
             let wanted = if share < 0.25 * (self.ran + share) { cores as f64 } else { wanted };
-            Seen { rate, occupied: 1.0, wanted, spare: 1.0, busy: rate * self.ran, others: 0.0, stretch: 1.0 }
+            Measured { rate, occupied: 1.0, wanted, spare: 1.0, busy: rate * self.ran, others: 0.0, slowdown: 1.0 }
         }
     }
 
@@ -404,7 +404,7 @@ mod tests {
     fn threads_that_have_nothing_to_run_are_enough() {
         let mut climb = Climb::new(2, 2, 256);
         let seen = Calls { ran: 10e-6, waited: 5e-3, permits: MANY }.seen(2, 2);
-        assert_eq!(climb.step(Seen { occupied: 0.5, ..seen }, true), 2);
+        assert_eq!(climb.step(Measured { occupied: 0.5, ..seen }, true), 2);
         assert_eq!(climb.step(seen, true), 8);
     }
 
@@ -459,28 +459,30 @@ mod tests {
     fn a_function_whose_own_threads_keep_the_cores_busy_gets_no_more() {
         let mut climb = Climb::new(2, 2, 256);
         // The calls' threads wait for other threads, which have both cores.
-        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.9, others: 1.9, stretch: 1.0 };
+        let seen =
+            Measured { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.9, others: 1.9, slowdown: 1.0 };
         assert_eq!(climb.step(seen, true), 2);
         // One core of four is busy: there is room for three more calls.
         let mut climb = Climb::new(4, 4, 256);
-        climb.level = climb.step(Seen { busy: 1.0, others: 1.0, ..seen }, true);
+        climb.level = climb.step(Measured { busy: 1.0, others: 1.0, ..seen }, true);
         assert_eq!(climb.level, 16);
-        assert_eq!(climb.step(Seen { rate: 400.0, busy: 4.0, others: 4.0, ..seen }, true), 16);
+        assert_eq!(climb.step(Measured { rate: 400.0, busy: 4.0, others: 4.0, ..seen }, true), 16);
     }
 
     #[test]
     fn nor_does_it_on_a_busy_machine_where_it_would_get_more_of_the_cores() {
         let mut climb = Climb::new(2, 2, 256);
         // One core of two, because other programs have half of the machine.
-        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.0, others: 1.0, stretch: 2.0 };
+        let seen =
+            Measured { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.0, others: 1.0, slowdown: 2.0 };
         climb.level = climb.step(seen, true);
         assert_eq!(climb.level, 4);
-        climb.level = climb.step(Seen { rate: 150.0, busy: 1.5, others: 1.5, ..seen }, true);
+        climb.level = climb.step(Measured { rate: 150.0, busy: 1.5, others: 1.5, ..seen }, true);
         assert_eq!(climb.level, 2);
         // The program's other threads do not get more work from more items.
         let mut climb = Climb::new(2, 2, 256);
         climb.level = climb.step(seen, true);
-        climb.level = climb.step(Seen { rate: 200.0, ..seen }, true);
+        climb.level = climb.step(Measured { rate: 200.0, ..seen }, true);
         assert_eq!(climb.level, 8);
     }
 
