@@ -35,9 +35,10 @@ const LEAST_SECONDS: f64 = 20e-3;
 /// One pace is better than another if it is better by this factor: paces of the same calls differ
 /// by as much from window to window.
 const BETTER: f64 = 1.1;
-/// Seconds left out before a pace is taken, and the shortest window for it: some chunks of each
-/// thread, so that the beginning, and memory that is not reused yet, do not count.
+/// Seconds left out before a pace is taken: the beginning, and memory that is not reused yet, do
+/// not count.
 const WARMING: f64 = 2e-3;
+/// Seconds of the shortest window for a pace: some chunks of each thread.
 const WINDOW: f64 = 4e-3;
 /// Seconds per byte of results that another thread takes: they leave the cache of their own thread.
 /// It is the speed at which a core writes to buffers that are there already and fit no cache, by

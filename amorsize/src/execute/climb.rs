@@ -25,9 +25,9 @@ const WORTH_PART: f64 = 0.2;
 /// The smallest step worth trying, as a multiple of the current threads: not even the best use of
 /// the cores would make a smaller one pay.
 const LEAST_STEP: f64 = 1.2;
-/// A rate is taken over at least this many chunks, so that one slow chunk does not decide. After
-/// the time `LONG`, one chunk for each thread is enough.
+/// A rate is taken over at least this many chunks, so that one slow chunk does not decide.
 const CHUNKS: usize = 8;
+/// After this time, one chunk for each thread is enough for a rate.
 const LONG: Duration = Duration::from_millis(50);
 /// A rate is taken over at least this time: a shorter one depends on a scheduler's time slice of 3
 /// ms.
@@ -45,6 +45,7 @@ const SAME: f64 = 0.6;
 /// Windows after which a step that did not pay is tried again, in case the device has changed. Each
 /// further try comes after twice as many.
 const PATIENCE: u32 = 16;
+/// The most windows between two such tries: the doubling ends here.
 const MOST_PATIENCE: u32 = 1024;
 
 /// The measurements of a window of time with the same number of threads.
@@ -54,9 +55,9 @@ pub(crate) struct Measured {
     pub(crate) rate: f64,
     /// The part of their time that the threads had something to run.
     pub(crate) occupied: f64,
-    /// The number of threads that would keep the cores busy, and its ratio to the number for
-    /// threads that take turns to wait.
+    /// Threads that would keep the cores busy.
     pub(crate) wanted: f64,
+    /// The ratio of `wanted` to the number for threads that take turns to wait.
     pub(crate) spare: f64,
     /// Cores that the process kept busy; 0 if the system does not tell.
     pub(crate) busy: f64,

@@ -82,9 +82,9 @@ pub(super) struct Conductor<'a> {
     pub(super) refuses_oversize: bool,
     /// The growth of resident memory, if results are measured by it.
     pub(super) resident: Option<Grown<'a>>,
-    /// The threads' pace, if the calling thread alone may be faster, and their seconds per byte
-    /// once it is.
+    /// The threads' pace, if the calling thread alone may be faster.
     pub(super) pace: Option<ThreadsPace>,
+    /// The threads' seconds per byte, once they are slower than the calling thread.
     pub(super) slower: &'a mut Option<f64>,
 }
 

@@ -167,8 +167,9 @@ pub(crate) struct Control {
     pub(super) collects: AtomicBool,
     /// True if idle workers were seen to help with calls.
     pub(super) forks: AtomicBool,
-    /// Times of the calling thread in the sink and in the input.
+    /// The time of the calling thread in the sink.
     pub(super) sink: Stopwatch,
+    /// The time of the calling thread in the input.
     pub(super) input: Stopwatch,
     /// The clock that the run's threads read.
     pub(super) clock: Clock,

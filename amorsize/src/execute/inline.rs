@@ -23,8 +23,9 @@ pub(super) const FIRST_DECISION: f64 = 50e-6;
 /// readings of the clock are then less than a hundredth of it.
 const TIMED_APART: f64 = 5e-6;
 /// Stretches that are expected to take this long are measured for the waits of their calls, which
-/// takes 2 us. The longer ones are measured closely, which takes 6 us.
+/// takes 2 us.
 pub(super) const MEASURED: f64 = 100e-6;
+/// Stretches that are expected to take this long are measured closely, which takes 6 us.
 const MEASURED_CLOSELY: f64 = 500e-6;
 /// One stretch per interval is measured, in seconds. On a single core a run stays on the calling
 /// thread until its calls begin to wait.
@@ -39,10 +40,10 @@ const HANDLING_SECONDS: f64 = 200e-9;
 /// They share the fixed cost of a stretch, 40 ns of 260 beside the call, and the run still checks
 /// for interrupts within a millisecond.
 const PARTS: usize = 16;
-/// A stretch is this many times as long as the one before. One item says little of the next ones,
-/// and a second 16 that are much slower are still few. After 16 items, 1,000 more can be expected
-/// to take about the same time.
+/// At first a stretch is this many times as long as the one before. One item says little of the
+/// next ones, and a second 16 that are much slower are still few.
 const GROWTH: usize = 16;
+/// The same after 16 items: then 1,000 more can be expected to take about the same time.
 const GROWTH_AFTER_16: usize = 64;
 
 /// Limits items that can't be measured: a stretch of them may need no more than the budget divided
@@ -248,8 +249,8 @@ impl Engine {
         Ok(accepted)
     }
 
-    /// Runs the next `count` items and hands over their results. Inlined, because returning so
-    /// large a value takes 100 of a stretch's 1,300 instructions.
+    /// Runs the next `count` items and hands over their results. Inlined, because returning all
+    /// these values takes 100 of a stretch's 1,300 instructions.
     #[inline(always)]
     fn inline_part(
         &mut self,

@@ -108,8 +108,9 @@ pub(crate) struct Engine {
     pace: f64,
     /// The most bytes that an item can own, by its time. For items with a type that does not tell.
     item_bound: u64,
-    /// Seconds on the calling thread, and the part of them that the input and the sink took.
+    /// Seconds on the calling thread.
     spent: f64,
+    /// The part of `spent` that the input and the sink took.
     beside_calls: f64,
     decide_at: f64,
     /// Resident memory at its last reading on the calling thread, or at the start of the part on

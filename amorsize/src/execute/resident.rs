@@ -58,8 +58,8 @@ impl State {
         }
     }
 
-    /// While no call has ended: true if the calls in flight only wait, because the process has hardly
-    /// run. `None` later.
+    /// While no call has ended: true if the calls in flight only wait, because the process has
+    /// hardly run. `None` later.
     fn only_wait(&self) -> Option<bool> {
         let (begun, ran) = self.opening.filter(|_| self.books.learned.items == 0 && self.books.chunks == 0)?;
         let elapsed = now().saturating_duration_since(begun);

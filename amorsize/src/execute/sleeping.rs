@@ -1,4 +1,4 @@
-//! How the calling thread of a run on threads sleeps until it has something to do.
+//! Sleeps of the calling thread of a run on threads: they end when it has something to do.
 
 use std::time::Duration;
 

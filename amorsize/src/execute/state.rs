@@ -29,9 +29,9 @@ const LAST_BATCHES: usize = 4;
 /// A sink that takes less than this part of the time in which its results are made keeps up with
 /// larger batches.
 const KEEPS_UP: f64 = 0.8;
-/// Limits the bytes of items that are pulled ahead for a batch while the sink's speed is unknown. A
-/// worker would get more of them from memory rather than from a cache, and cheap items would take
-/// twice as long.
+/// Limits the bytes of items that are pulled ahead for a batch while the sink's speed is unknown.
+/// If there were more, workers would get them from memory rather than from a cache, and cheap items
+/// would take twice as long.
 const UNKNOWN_SINK: usize = 1 << 20;
 
 /// One chunk per interval is measured for the waits of its calls. That takes 2 us, and 6 us once a
@@ -69,11 +69,13 @@ pub(crate) struct State {
     pub(super) waiting: BTreeMap<usize, Waiting>,
     /// Items in `waiting`.
     pub(super) queued: usize,
-    /// Items per batch, as planned, and the part of it that batches have grown to.
+    /// Items per batch, as planned.
     pub(super) batch_size: usize,
+    /// Items per batch that batches have grown to so far.
     pub(super) grown_batch: usize,
-    /// Expected seconds in the sink for one hand-over, once known, and for each of its items.
+    /// Expected seconds in the sink for one hand-over, once known.
     pub(super) sink_seconds: Option<f64>,
+    /// Expected seconds in the sink for each item; 0 if unknown.
     pub(super) sink_pace: f64,
     /// True if the calling thread is one of the run's threads.
     pub(super) joins_in: bool,
@@ -99,8 +101,9 @@ pub(crate) struct State {
     pub(super) most_running: usize,
     /// Threads that keep the cores busy, if the memory of calls matters.
     pub(super) busy_threads: usize,
-    /// Items of running chunks, and the most items that ran and waited since the last look.
+    /// Items of running chunks.
     pub(super) running_items: usize,
+    /// The most items that ran and waited since the last look at resident memory.
     pub(super) most_items: usize,
     /// Credit for the items of chunks that wait or run.
     pub(super) inputs: u64,
@@ -144,9 +147,9 @@ pub(crate) struct State {
     pub(super) ending: BTreeMap<usize, Ending>,
     /// Items without a result that `ready_end` has not passed yet.
     pub(super) holes: BTreeSet<usize>,
-    /// Net heap bytes of idle workers that no chunk answers for yet, and the count up to which they
-    /// were read.
+    /// Net heap bytes of idle workers that no chunk answers for yet.
     pub(super) stray: i64,
+    /// The count of these bytes when it was last read.
     pub(super) stray_read: i64,
     /// Credit held for `stray`.
     pub(super) stray_credit: u64,
@@ -187,13 +190,13 @@ impl State {
         self.stray_credit += more;
     }
 
-    /// Charges a chunk that took `credit` with its part of the bytes of idle workers. They are given
-    /// back with its results.
+    /// Charges a chunk that took `credit` with its part of the bytes of idle workers. They are
+    /// given back with its results.
     ///
     /// We can't tell which call a worker helped, whether it was idle or waited for its own helpers.
     /// So a chunk of a forking function is charged with its average share, as far as those bytes
     /// are there, plus whatever the credit of running chunks doesn't cover. The rest stays held for
-    /// the running chunks: if it were given back with these results, their results would still own
+    /// the running chunks: if it were given back with this chunk's results, theirs would still own
     /// it.
     pub(super) fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64) {
         self.look_at_stray();
@@ -279,9 +282,9 @@ impl State {
     ///
     /// A calling thread with a slow sink competes with the threads for the cores. Take `n` threads
     /// on `n` cores, calls that take `c` seconds of one core in total, and a sink that takes `s`.
-    /// The threads work as far ahead as they may, and wait. In the meantime the sink has `n / (n +
-    /// 1)` of a core. So the run takes `s + c / n^2`. With one thread less, the sink has a core of
-    /// its own, and the run takes the longer of `s` and `c / (n - 1)`.
+    /// The threads work as far ahead as they may, and wait. In the meantime the sink has a part
+    /// `n/(n+1)` of a core. So the run takes `s + c/n^2`. With one thread less, the sink has a core
+    /// of its own, and the run takes the longer of `s` and `c/(n-1)`.
     pub(super) fn workers(&self) -> usize {
         let (calls, sink) = (self.books.learned.recent_seconds(), self.sink_pace);
         let threads = self.threads as f64;

@@ -1,4 +1,4 @@
-//! How a run shows its progress: to the progress callback, to its timeline and to the watch over
+//! Shows the progress of a run: to the progress callback, to its timeline and to the watch over
 //! memory.
 
 use std::time::Instant;

@@ -41,13 +41,15 @@ impl Workers {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OnThreads {
     pub(super) time: Duration,
-    /// The seconds of `time` that the sink and the input took.
+    /// The part of `time` that the sink took.
     pub(super) sink_seconds: f64,
+    /// The part of `time` that the input took.
     pub(super) input_seconds: f64,
     pub(super) waited: TimeUse,
     pub(super) credit_waits: usize,
-    /// The most threads that ran at the same time, and the most that could.
+    /// The most threads that ran at the same time.
     pub(super) threads: usize,
+    /// The most threads that could run at the same time.
     pub(super) cores: usize,
 }
 

@@ -58,7 +58,8 @@ impl Engine {
         if plan.threads() < 2 || plan.threads() > situation.threads || is_filling || !is_room || !are_many {
             return Ok(());
         }
-        // Restored below: threads that have just woken up wait for reasons that say little of calls.
+        // Restored below: threads that have just woken up wait for reasons that say little of the
+        // calls.
         let waits = self.books.learned.waits;
         let begun = now();
         if !self.go_parallel(&plan, line)? {

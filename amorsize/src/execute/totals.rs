@@ -37,23 +37,26 @@ pub(crate) struct Totals {
     pub(crate) unasked: Unasked,
     /// Threads that the system refused, if it did.
     pub(crate) refused: Option<Refused>,
-    /// Items without a result because the function panicked, and the panics that were kept.
+    /// Items without a result because the function panicked.
     pub(crate) panicked: usize,
+    /// The panics that were kept.
     pub(crate) panics: Arc<[Failure]>,
     /// Seconds per item as sampled, before the run went on threads.
     pub(crate) sampled_seconds: f64,
     /// Seconds in the input and in the sink. A plain loop would spend them in addition to its
     /// calls.
     pub(crate) beside_calls: f64,
-    /// Seconds on the calling thread alone, and in the input's iterator.
+    /// Seconds on the calling thread alone.
     pub(crate) inline_seconds: f64,
+    /// Seconds in the input's iterator.
     pub(crate) input_seconds: f64,
     pub(crate) sink_seconds: f64,
     pub(crate) time_use: TimeUse,
     /// The number of times that a thread found no credit for the next item.
     pub(crate) credit_waits: usize,
-    /// The largest growth of resident memory, and its growth at the end.
+    /// The largest growth of resident memory.
     pub(crate) peak_resident: Option<Bytes>,
+    /// The growth of resident memory at the end.
     pub(crate) last_resident: Option<Bytes>,
     /// Bytes that the run held when resident memory was last read.
     pub(crate) last_held: Bytes,
