@@ -34,8 +34,8 @@ use crate::trace::RunSpan;
 
 /// Limits the times that a thread may be interrupted although it could go on. Waits do not count.
 /// Two showed the bugs of the programs that Musuvathi and Qadeer looked at (2007), and one showed
-/// those of this code. With three most models take more than 40 s each rather than some seconds. The
-/// ledger's are small enough for three.
+/// those of this code. With three, most models take more than 40 s each rather than some seconds.
+/// The ledger's are small enough for three.
 const PREEMPTIONS: usize = 2;
 
 /// Takes `model` through all its interleavings with at most this many preemptions.
