@@ -6,7 +6,6 @@ use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, par
 
 use crate::at_fault;
 use crate::bounds;
-use crate::docs;
 use crate::normalize::{Normalized, Shared};
 use crate::options::{Options, Progress, Setting};
 use crate::signature::{inherited, reference};
@@ -122,11 +121,10 @@ fn doc(function: &Normalized) -> String {
     let original = function.function.sig.ident.unraw();
     // The name alone could mean a module or a type too.
     let link = if function.function.in_impl { format!("Self::{original}") } else { format!("fn@{original}") };
-    let quoted = docs::first_paragraph(&function.function.attrs).map(|paragraph| docs::quote(&paragraph));
     format!(
-        "Runs [`{original}`]({link}) over many items: on all cores, in batches that fit a memory budget, with the results in \
-         the order of the items.\n\n{}Nothing happens before the run is started by one of its methods, such as `collect`.",
-        quoted.unwrap_or_default()
+        "Runs [`{original}`]({link}) over many items: on all cores, in batches that fit a memory budget.\n\n\
+         It gives a run. Nothing happens before one of its methods starts it, such as `collect`, which gives the \
+         results in the order of the items."
     )
 }
 
