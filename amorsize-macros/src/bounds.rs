@@ -22,7 +22,7 @@ use crate::spans;
 pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
     let mut needed = Needed::new(function);
     needed.walk(&function.item, Need::Send);
-    if options.retry.is_some() {
+    if options.retry().is_some() {
         needed.walk(&function.item, Need::Clone);
     }
     needed.walk(&function.output, Need::Send);
@@ -37,7 +37,7 @@ pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
     let known = known(&generics);
     for (ty, needs) in &needed.types {
         for need in needs.iter().filter(|need| !known.contains(&(text(ty), need.name()))) {
-            state(&mut generics, ty.to_token_stream(), need.path(ty.span()));
+            state(&mut generics, ty.to_token_stream(), need.path(ty.span(), options));
         }
     }
     for (inner, outer) in outlives(function, &needed.parameters) {
@@ -102,14 +102,12 @@ impl Need {
         }
     }
 
-    fn path(self, span: Span) -> TokenStream {
+    /// The trait as a bound at a type. It is reached by way of amorsize, because a crate of the 2015
+    /// edition has no `::core`.
+    fn path(self, span: Span, options: &Options) -> TokenStream {
         let (start, end) = (spans::before(span), spans::after(span));
-        let path = match self {
-            Self::Clone => quote_spanned!(end=> core::clone::Clone),
-            Self::Send => quote_spanned!(end=> core::marker::Send),
-            Self::Sync => quote_spanned!(end=> core::marker::Sync),
-        };
-        quote_spanned!(start=> ::#path)
+        let (private, name) = (options.private(start), Ident::new(self.name(), end));
+        quote_spanned!(end=> #private::#name)
     }
 }
 

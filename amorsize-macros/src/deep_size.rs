@@ -9,16 +9,21 @@ use syn::visit_mut::{self, VisitMut};
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, Generics, Member, Meta, Path, Token, Type};
 
 use crate::bounds::state;
-use crate::errors::{Errors, nearest};
+use crate::errors::{Errors, error, nearest};
 use crate::features;
-use crate::options::{error, judge_crate, skip_to_comma};
+use crate::options::skip_to_comma;
 use crate::spans::{after, before, here};
+use crate::values;
 
 /// The impl of `DeepSize`, and the mistakes. With mistakes it counts less, so that nothing else is reported for want of it.
 pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let input: DeriveInput = match syn::parse2(input) {
         Ok(input) => input,
-        Err(error) => return error.to_compile_error(),
+        Err(error) => {
+            let mut errors = Errors::default();
+            errors.push(error);
+            return errors.into_token_stream();
+        }
     };
     let mut errors = Errors::default();
     let krate = Options::parse(&input.attrs, Place::Type, &mut errors).krate;
@@ -352,7 +357,7 @@ impl Options {
         seen.push(name);
         let equals: Option<Token![=]> = input.parse()?;
         match (place, equals) {
-            (Place::Type, Some(_)) if !input.is_empty() => self.krate = judge_crate(&input.parse()?, errors),
+            (Place::Type, Some(_)) if !input.is_empty() => self.krate = values::path(&input.parse()?, errors),
             (Place::Type, _) => return Err(error(&key, "`crate` needs a value", format!("write `{CRATE_EXAMPLE}`"))),
             (_, Some(equals)) => return Err(error(equals, "`skip` takes no value", "write it alone")),
             (_, None) => self.skip = true,

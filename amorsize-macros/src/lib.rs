@@ -2,13 +2,12 @@
 //! `amorsize::DeepSize`, where they are documented.
 //!
 //! The attribute in the order of the work: `options` and `signature` read what the user wrote and refuse what can't be done,
-//! `normalize` names what was left implicit, `expand` writes the wrapper, `fallback` what stands in its place. `spans` says
-//! where messages and editors see what was written for the user.
+//! `normalize` names what was left implicit, `expand` writes the wrapper, `fallback` what stands in its place. `docs` is what the
+//! wrapper says of the original, `spans` where messages and editors see what was written for the user.
 //! The derive is all in `deep_size`.
 
 mod at_fault;
 mod bounds;
-mod bytes;
 mod deep_size;
 mod errors;
 mod expand;
@@ -22,6 +21,7 @@ mod signature;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use errors::Errors;
 use normalize::Normalized;

@@ -75,7 +75,7 @@ fn fresh_names_differ_from_the_users() {
     assert_says(
         &expansion(quote!(), function),
         quote! {
-            fn f_batched<'item: 'item2, 'item2, 'items, Y: Item + ::core::clone::Clone + ::core::marker::Sync, Items2>(
+            fn f_batched<'item: 'item2, 'item2, 'items, Y: Item + ::amorsize::__private::Clone + ::amorsize::__private::Sync, Items2>(
                 items2: Items2, items: &'items str, y: Y)
         },
     );
@@ -90,8 +90,8 @@ fn what_references_imply_is_said() {
         &expansion(quote!(), function),
         quote! {
             fn f_batched<'item, 'item2: 'item,
-                T: Clone + ::core::marker::Sync + 'item + 'item2,
-                U: ::core::clone::Clone + ::core::marker::Sync, Items>
+                T: Clone + ::amorsize::__private::Sync + 'item + 'item2,
+                U: ::amorsize::__private::Clone + ::amorsize::__private::Sync, Items>
         },
     );
 }
@@ -108,8 +108,8 @@ fn bounds_stand_on_what_depends_on_a_parameter() {
         quote! {
             where
                 Items: ::core::iter::IntoIterator<Item = T::Out>,
-                T::Out: ::core::marker::Send,
-                Page<T>: ::core::marker::Sync,
+                T::Out: ::amorsize::__private::Send,
+                Page<T>: ::amorsize::__private::Sync,
         },
     );
 }

@@ -46,7 +46,7 @@ const DEFAULT_SAMPLE_SIZE: usize = 5;
 /// be sampled until the budget is full.
 const MOST_SAMPLE_SIZE: usize = 1 << 16;
 /// More threads than any machine has cores; a larger number is a mistake, and rayon would start every one of them.
-const MOST_THREADS: usize = 65_535;
+pub(crate) const MOST_THREADS: usize = 65_535;
 
 /// What is said of a number that is neither.
 const FRACTION_OR_BYTES: &str = "a fraction above 0 and up to 1 of the available memory, or bytes such as \"512MiB\"";
@@ -177,6 +177,7 @@ impl MaxMemoryValue<f64> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
+    #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0 > 0.0 && self.0 <= 1.0, "`max_memory` must be above 0 and at most 1");
         MaxMemory::fraction(self.0)
@@ -189,6 +190,7 @@ impl MaxMemoryValue<Bytes> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
+    #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0.as_u64() > 0, "`max_memory` must be at least one byte");
         MaxMemory::bytes(self.0)
@@ -201,9 +203,10 @@ impl MaxMemoryValue<&str> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
+    #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         let Some(bytes) = Bytes::parse_const(self.0) else {
-            panic!("`max_memory` must be a number with a unit, such as \"512MiB\"")
+            panic!("`max_memory` must be a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"")
         };
         MaxMemoryValue(bytes).checked()
     }
@@ -275,6 +278,7 @@ impl<T: OversizeConstant> OversizeValue<T> {
 impl OversizeValue<Oversize> {
     /// Nothing is to be checked.
     #[must_use]
+    #[track_caller]
     pub const fn checked(self) -> Oversize {
         self.0
     }
@@ -287,6 +291,7 @@ impl OversizeValue<&str> {
     ///
     /// When it is refused, which the compiler reports at the expression.
     #[must_use]
+    #[track_caller]
     pub const fn checked(self) -> Oversize {
         let Some(oversize) = Oversize::parse(self.0) else { panic!("`oversize` must be \"alone\" or \"error\"") };
         oversize
@@ -354,6 +359,7 @@ impl<T: OnPanicConstant> OnPanicValue<T> {
 impl OnPanicValue<OnPanic> {
     /// Nothing is to be checked.
     #[must_use]
+    #[track_caller]
     pub const fn checked(self) -> OnPanic {
         self.0
     }
@@ -366,6 +372,7 @@ impl OnPanicValue<&str> {
     ///
     /// When it is refused, which the compiler reports at the expression.
     #[must_use]
+    #[track_caller]
     pub const fn checked(self) -> OnPanic {
         let Some(on_panic) = OnPanic::parse(self.0) else {
             panic!("`on_panic` must be \"propagate\", \"skip\" or \"collect\"")

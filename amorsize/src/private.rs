@@ -1,5 +1,9 @@
 //! What the expansion of `#[batched]` calls. Not part of the public interface: it changes with any release.
 
+// The bounds of the wrapper's type parameters.
+pub use std::clone::Clone;
+pub use std::marker::{Send, Sync};
+
 pub use crate::bounds::failed;
 use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
 pub use crate::execute::buffer::Slices;
@@ -8,6 +12,7 @@ pub use crate::execute::chunk::Chunk;
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
 use crate::on_error::OnError;
+use crate::options::MOST_THREADS;
 pub use crate::options::{MaxMemory, OnPanic, Options, Oversize};
 pub use crate::retry::Retry;
 use crate::run::Batched;
@@ -60,6 +65,33 @@ constructors!(new9 try_new9(A, B, C, D, E, F, G, H, J));
 constructors!(new10 try_new10(A, B, C, D, E, F, G, H, J, K));
 constructors!(new11 try_new11(A, B, C, D, E, F, G, H, J, K, L));
 constructors!(new12 try_new12(A, B, C, D, E, F, G, H, J, K, L, M));
+
+/// Judges a constant that counts something.
+///
+/// # Panics
+///
+/// If it is 0, with `refusal`. The compiler reports this at the constant.
+#[track_caller]
+#[must_use]
+pub const fn count(value: usize, refusal: &str) -> usize {
+    if value == 0 {
+        panic!("{}", refusal);
+    }
+    value
+}
+
+/// Judges a constant number of threads.
+///
+/// # Panics
+///
+/// If no run takes it. The compiler reports this at the constant.
+#[track_caller]
+#[must_use]
+pub const fn threads(value: usize) -> usize {
+    assert!(value >= 1, "`threads` must be at least 1");
+    assert!(value <= MOST_THREADS, "`threads` must be at most 65535: leave it out to use all cores");
+    value
+}
 
 /// The run with a policy for errors.
 pub fn on_error<R: OnErrorOutput, P: OnError, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C, P> {
