@@ -5,7 +5,7 @@ use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
-use crate::at_fault;
+use crate::at_fault::{self, Auto};
 use crate::bounds;
 use crate::normalize::{Normalized, Shared};
 use crate::options::{Options, Setting, Takes};
@@ -178,7 +178,7 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
         let name = Ident::new(name, Span::call_site());
         quote!(<#ty as #traits::#name>::CHECKED)
     };
-    let (of_items, of_output) = (at_fault::of_send(&function.item), at_fault::of_result(output));
+    let (of_items, of_output) = (at_fault::within(&function.item, Auto::Send), at_fault::within_result(output));
     let mut checks = vec![check(&item, if of_items { "SendItem" } else { "BatchItem" })];
     let mut unmeasured = None;
     let mut ask = TokenStream::new();
@@ -190,7 +190,10 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
         unmeasured = Some(measure);
     }
     for ty in shared_types(function) {
-        checks.push(check(&ty.to_token_stream(), if at_fault::of_sync(ty) { "SyncShared" } else { "BatchShared" }));
+        checks.push(check(
+            &ty.to_token_stream(),
+            if at_fault::within(ty, Auto::Sync) { "SyncShared" } else { "BatchShared" },
+        ));
     }
     if options.retry().is_some() {
         checks.push(check(&item, "RetryItem"));

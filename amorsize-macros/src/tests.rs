@@ -109,6 +109,7 @@ fn bounds_stand_on_what_depends_on_a_parameter() {
             where
                 Items: ::core::iter::IntoIterator<Item = T::Out>,
                 T::Out: ::amorsize::__private::Send,
+                Arc<T>: ::amorsize::__private::Send,
                 Page<T>: ::amorsize::__private::Sync,
         },
     );
