@@ -1,4 +1,4 @@
-use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -30,7 +30,7 @@ impl Function {
     /// Reads the function and refuses what can't be batched. Comes back in spite of refusals where enough is known of it to
     /// put something in the place of the wrapper.
     pub(crate) fn parse(tokens: &TokenStream, options: &Options, refusals: &mut Errors) -> Option<Self> {
-        let (attrs, vis, sig, body) = match read.parse2(tokens.clone()) {
+        let (attrs, vis, sig, body) = match read_in_any_edition(tokens) {
             Ok(parts) => parts,
             Err(error) => {
                 refuse_unreadable(tokens, error, refusals);
@@ -80,11 +80,58 @@ impl Function {
     }
 }
 
-fn read(input: ParseStream) -> syn::Result<(Vec<Attribute>, Visibility, Signature, TokenStream)> {
+type Parts = (Vec<Attribute>, Visibility, Signature, TokenStream);
+
+fn read(input: ParseStream) -> syn::Result<Parts> {
     let attrs = input.call(Attribute::parse_outer)?;
     let vis = input.parse()?;
     input.parse::<Option<Token![default]>>()?;
     Ok((attrs, vis, input.parse()?, input.parse()?))
+}
+
+/// Reads the function. `syn` takes no names that are keywords since the 2018 edition, but a crate of 2015
+/// can have them.
+fn read_in_any_edition(tokens: &TokenStream) -> syn::Result<Parts> {
+    let with_raw_names = || read.parse2(with_raw_names(tokens.clone()));
+    read.parse2(tokens.clone()).or_else(|error| with_raw_names().map_err(|_| error))
+}
+
+/// The function with raw identifiers for names that are keywords since the 2018 edition: rustc reads
+/// both as the same name.
+fn with_raw_names(tokens: TokenStream) -> TokenStream {
+    const KEYWORDS: [&str; 4] = ["async", "await", "dyn", "try"];
+    let mut tokens = tokens.into_iter().peekable();
+    let mut before = String::new();
+    let mut raw = TokenStream::new();
+    while let Some(token) = tokens.next() {
+        let text = token.to_string();
+        raw.extend([match token {
+            TokenTree::Ident(ident) if KEYWORDS.contains(&&*text) && before != "'" => {
+                let is_name = before == "fn" || ends_name(&ident, tokens.peek());
+                TokenTree::Ident(if is_name { Ident::new_raw(&text, ident.span()) } else { ident })
+            }
+            // The body stays as it is.
+            TokenTree::Group(group) if group.delimiter() != Delimiter::Brace => {
+                let mut named = Group::new(group.delimiter(), with_raw_names(group.stream()));
+                named.set_span(group.span());
+                TokenTree::Group(named)
+            }
+            token => token,
+        }]);
+        before = text;
+    }
+    raw
+}
+
+/// True if no keyword can stand before `next`: another word or a type follows those.
+fn ends_name(ident: &Ident, next: Option<&TokenTree>) -> bool {
+    match next {
+        None => true,
+        // In `dyn ::Trait` it is one.
+        Some(TokenTree::Punct(next)) if next.as_char() == ':' => ident != "dyn" || next.spacing() == Spacing::Alone,
+        Some(TokenTree::Punct(next)) => !['\'', '?', '<', '|'].contains(&next.as_char()),
+        Some(_) => false,
+    }
 }
 
 /// Whether the attribute stands on a closure by itself, and not on a statement with one.
