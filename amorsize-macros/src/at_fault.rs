@@ -1,7 +1,8 @@
 //! Finds parts of a type that are neither `Send` nor `Sync`, by how they are written.
 //!
 //! rustc alone judges a type. But where the part at fault stands in the signature, its message is
-//! short and speaks of the whole type. Elsewhere, as with a field of a struct, rustc has to show it.
+//! short and speaks of the whole type. Elsewhere, as with a field of a struct, rustc has to show
+//! it.
 
 use syn::{GenericArgument, PathArguments, PathSegment, Type, TypeParamBound};
 
@@ -51,8 +52,8 @@ pub(crate) fn within(ty: &Type, auto: Auto) -> bool {
     }
 }
 
-/// True if a part of a function's result is seen not to be `Send`. An alias such as `io::Result<u8>`
-/// hides its error, which is the part at fault nearly always.
+/// True if a part of a function's result is seen not to be `Send`. An alias such as
+/// `io::Result<u8>` hides its error, which is the part at fault nearly always.
 pub(crate) fn within_result(ty: &Type) -> bool {
     let hides_error = |last: &PathSegment| last.ident.to_string().ends_with("Result") && arguments(last).count() < 2;
     within(ty, Auto::Send) || last_segment(ty).is_some_and(hides_error)

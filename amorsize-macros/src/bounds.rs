@@ -15,9 +15,9 @@ use crate::spans;
 /// The generic parameters of the wrapper: those of the function, with the bounds that a run needs
 /// beyond those of the function.
 ///
-/// Without them a generic function would have to state `T: Send` itself. They stand on type parameters
-/// and on types that depend on one, never on concrete types: rustc would report those here, in fewer
-/// words than at the constructor.
+/// Without them a generic function would have to state `T: Send` itself. They stand on type
+/// parameters and on types that depend on one, never on concrete types: rustc would report those
+/// here, in fewer words than at the constructor.
 pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
     let mut needed = Needed { parameters: Parameters::of(function), types: Vec::new() };
     needed.walk(&function.item, Need::Auto(Auto::Send));
@@ -45,8 +45,8 @@ pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
     generics
 }
 
-/// A trait as the bound of a type. The path leads through amorsize, because a crate of the 2015 edition
-/// has no `::core`.
+/// A trait as the bound of a type. The path leads through amorsize, because a crate of the 2015
+/// edition has no `::core`.
 fn bound(need: &str, span: Span, options: &Options) -> TokenStream {
     let (start, end) = (spans::before(span), spans::after(span));
     let (private, need) = (options.private(start), Ident::new(need, end));
@@ -108,14 +108,15 @@ impl Need {
     }
 }
 
-/// Types that functions take and return most, and that implement `Send`, `Sync` and `Clone` if their
-/// arguments do. A bound on the argument is shorter to read, in the docs and in messages.
+/// Types that functions take and return most, and that implement `Send`, `Sync` and `Clone` if
+/// their arguments do. A bound on the argument is shorter to read, in the docs and in messages.
 const TRANSPARENT: [&str; 4] = ["Box", "Option", "Result", "Vec"];
 
 /// The types that need a bound.
 struct Needed {
     parameters: Parameters,
-    /// Each with the names of the traits, in the order of the signature: the documentation shows them.
+    /// Each with the names of the traits, in the order of the signature: the documentation shows
+    /// them.
     types: Vec<(Type, BTreeSet<&'static str>)>,
 }
 
@@ -176,8 +177,8 @@ impl Parameters {
         Self { idents: idents.collect(), in_impl: function.function.in_impl }
     }
 
-    /// The parameters of an impl are out of sight, so there a name in capitals such as `T` counts as one.
-    /// A bound on a concrete type of such a name does no harm: rustc judges it at once.
+    /// The parameters of an impl are out of sight, so there a name in capitals such as `T` counts
+    /// as one. A bound on a concrete type of such a name does no harm: rustc judges it at once.
     fn contain(&self, ident: &Ident) -> bool {
         let name = ident.to_string();
         let in_capitals =
@@ -232,8 +233,8 @@ impl VisitMut for Mentioned {
     fn visit_expr_mut(&mut self, _: &mut Expr) {}
 }
 
-/// The bounds that a reference in the item's type implies: the type behind it outlives it. A parameter
-/// implies them by itself, but the wrapper has the item's type behind `IntoIterator`.
+/// The bounds that a reference in the item's type implies: the type behind it outlives it. A
+/// parameter implies them by itself, but the wrapper has the item's type behind `IntoIterator`.
 fn outlives(function: &Normalized, parameters: &Parameters) -> Vec<(TokenStream, Lifetime)> {
     let mut references = References::default();
     references.visit_type_mut(&mut function.item.clone());

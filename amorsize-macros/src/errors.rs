@@ -32,7 +32,8 @@ impl Errors {
 impl ToTokens for Errors {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         for error in self.0.iter().flatten() {
-            // `syn` writes `::core::compile_error!`, and a crate of the 2015 edition has no `::core`.
+            // `syn` writes `::core::compile_error!`, and a crate of the 2015 edition has no
+            // `::core`.
             let is_path = |token: &_| !matches!(token, TokenTree::Ident(ident) if ident == "compile_error");
             tokens.extend(error.to_compile_error().into_iter().skip_while(is_path));
         }
@@ -41,8 +42,8 @@ impl ToTokens for Errors {
 
 /// A mistake at `tokens`: it says what is wrong, and the way out.
 pub(crate) fn error(tokens: impl ToTokens, wrong: impl AsRef<str>, help: impl AsRef<str>) -> syn::Error {
-    // A stable macro can report the message of `compile_error!` alone. rustc indents the second line of
-    // it under the first, where it reads like a help of rustc.
+    // A stable macro can report the message of `compile_error!` alone. rustc indents the second
+    // line of it under the first, where it reads like a help of rustc.
     syn::Error::new_spanned(tokens, format!("{}\nhelp: {}", wrong.as_ref(), help.as_ref()))
 }
 

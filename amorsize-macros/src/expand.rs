@@ -13,19 +13,19 @@ use crate::signature::{inherited, reference};
 use crate::spans::{after, before, here};
 use crate::values::Value;
 
-/// The wrapper: a function that prepares a run of the original over many items.
+/// Writes the wrapper: a function that prepares a run of the original over many items.
 pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
     let signature = signature(function, options, bounds::stated(function, options));
     let body = body(function, options);
     quote!(#signature { #body })
 }
 
-/// Everything but the body, of a function that was not refused.
+/// The wrapper without its body.
 fn signature(function: &Normalized, options: &Options, generics: Generics) -> TokenStream {
     let Normalized { input_error, .. } = function;
     let can_fail = input_error.iter().map(|input_error| {
         let traits = options.traits(Span::call_site());
-        // The bound is about the error alone, and can't hold an `impl Trait`.
+        // A bound can't hold an `impl Trait`, and this one needs the error alone.
         let output = without_impl(&function.output, |span| parse_quote_spanned!(span=> ()));
         let kept = options.retry().is_some().then(|| quote!(+ ::core::clone::Clone));
         quote!(#input_error: #traits::InputError<#output> #kept,)
@@ -34,8 +34,8 @@ fn signature(function: &Normalized, options: &Options, generics: Generics) -> To
     signature_with(function, options, generics, &captured(function).to_token_stream(), &bound)
 }
 
-/// The same of a function that was refused. Where a policy needs a `Result` and there is none, calls find one, so that the refusal
-/// is all that is said.
+/// The same for a function that was refused. Where a policy needs a `Result` and there is none, it
+/// returns one, so that rustc doesn't report its calls too.
 pub(crate) fn stub_signature(function: &Normalized, options: &Options) -> TokenStream {
     let output = captured(function);
     let output = match options.on_error {
@@ -59,7 +59,7 @@ fn signature_with(
     let item = taken(function);
     let policy = policy(options);
     let attrs = inherited(&function.function.attrs);
-    // No other `allow`: in a crate that forbids the lint it would be an error.
+    // Any other `allow` would be an error in a crate that forbids the lint.
     let calls_deprecated = attrs.iter().any(|attr| attr.to_string().contains("deprecated"));
     let deprecated = calls_deprecated.then(|| quote!(#[allow(deprecated)]));
     let doc = doc(function);
@@ -83,7 +83,7 @@ fn signature_with(
     }
 }
 
-/// What the wrapper takes items as.
+/// The type of the input's items.
 fn taken(function: &Normalized) -> TokenStream {
     let item = &function.item;
     match &function.input_error {
@@ -92,7 +92,7 @@ fn taken(function: &Normalized) -> TokenStream {
     }
 }
 
-/// The last argument of the run's type, where one is given.
+/// The last argument of the run's type, if it has a policy.
 fn policy(options: &Options) -> Option<TokenStream> {
     let krate = options.krate(Span::call_site());
     options.on_error.as_ref().map(|policy| quote!(, #krate::on_error::#policy))
@@ -100,7 +100,7 @@ fn policy(options: &Options) -> Option<TokenStream> {
 
 fn doc(function: &Normalized) -> String {
     let original = function.function.sig.ident.unraw();
-    // The name alone could mean a module or a type too.
+    // A module or a type can have the same name.
     let link = if function.function.in_impl { format!("Self::{original}") } else { format!("fn@{original}") };
     format!(
         "Runs [`{original}`]({link}) over many items: on all cores, in batches that fit a memory budget.\n\n\
@@ -163,14 +163,14 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
 }
 
 struct Checks {
-    /// Statements that ask the types of the function for what they must be able to do.
+    /// Statements that ask the function's types for the traits of `bounds`.
     checks: TokenStream,
-    /// The variable that says how the output is measured, where its type can't be written.
+    /// The variable that measures an output of a type that can't be written.
     unmeasured: Option<Ident>,
 }
 
-/// Each type is asked by itself, before it is used, so that what it can't do is reported once, at the place where the user wrote it,
-/// and in words that speak of the function.
+/// Each type is asked by itself before it is used. So rustc reports once that it can't do
+/// something, at the place where the user wrote it, in words that speak of the function.
 fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
     let traits = options.traits(Span::call_site());
     let item = function.item.to_token_stream();
@@ -198,24 +198,24 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
     if options.retry().is_some() {
         checks.push(check(&item, "RetryItem"));
     }
-    // An output that is no `Result` is asked for one once, whatever needs it.
+    // Several options need a `Result`; an output is asked once.
     let asks_for_result = match (&options.on_error, options.try_input, options.retry()) {
         (Some(_), ..) => Some("OnErrorOutput"),
         (None, true, _) => Some("TryInputOutput"),
         (None, false, Some(_)) => Some("RetryOutput"),
         (None, false, None) => None,
     };
-    // Where the type can't be written, what needs a `Result` asks for it itself.
+    // For a type that can't be written, the option's own call asks.
     let asks_for_result = asks_for_result.filter(|_| unmeasured.is_none());
     checks.extend(asks_for_result.map(|name| check(&output.to_token_stream(), name)));
     Checks { checks: quote!(#ask let _ = (#(#checks,)*);), unmeasured }
 }
 
-/// The call of the original for each item of a chunk, as a function that captures nothing.
+/// A function that captures nothing and calls the original for each item of a chunk.
 fn call(function: &Normalized, options: &Options) -> TokenStream {
     let (private, traits) = (options.private(Span::call_site()), options.traits(Span::call_site()));
     let sig = &function.function.sig;
-    // These are variables of this macro, so nothing of the user's can be mistaken for them.
+    // Hygiene keeps these variables apart from the user's names.
     let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
     let original = &sig.ident;
     let path = if function.function.in_impl { quote!(Self::#original) } else { quote!(#original) };
@@ -260,7 +260,7 @@ fn call(function: &Normalized, options: &Options) -> TokenStream {
     quote!(|#chunk, #pattern| #chunk.run(|#item| #call))
 }
 
-/// How values of a type are measured, whatever stands around it. A type that can't be written can't be asked.
+/// Chooses how values of `ty` are measured. A type that can't be written can't be asked.
 fn measure(written: &Type, ty: impl ToTokens, private: &TokenStream) -> TokenStream {
     if is_written_out(written) {
         quote!(#private::Probe::<#ty>::NEW.measure())
@@ -269,10 +269,10 @@ fn measure(written: &Type, ty: impl ToTokens, private: &TokenStream) -> TokenStr
     }
 }
 
-/// How items are taken from a slice, if they are references and nothing stands around them.
+/// Chooses how items are taken from a slice, if they are references and no `Result` is around them.
 fn slices(function: &Normalized, private: &TokenStream) -> TokenStream {
     let item = &function.item;
-    // Asked only of what is seen to be one, because each question costs time to compile.
+    // Only references are asked, because each question costs time to compile.
     let may_be = function.input_error.is_none() && reference(item).is_some() && is_written_out(item);
     if may_be { quote!(#private::Probe::<#item>::NEW.slices()) } else { quote!(#private::Slices::none()) }
 }
@@ -297,7 +297,7 @@ fn inferred(output: &Type) -> Type {
     without_impl(output, |span| parse_quote_spanned!(span=> _))
 }
 
-/// The output with something else for each `impl Trait`.
+/// The output with another type for each `impl Trait`.
 fn without_impl(output: &Type, instead: fn(Span) -> Type) -> Type {
     struct Without(fn(Span) -> Type);
     impl VisitMut for Without {
@@ -315,7 +315,7 @@ fn without_impl(output: &Type, instead: fn(Span) -> Type) -> Type {
     output
 }
 
-/// The output with the wrapper's own type parameters in each `use<..>`, which has to list all of them.
+/// The output with the wrapper's own type parameters in each `use<..>`, which has to list them all.
 fn captured(function: &Normalized) -> Type {
     struct Captured<'c>(Vec<&'c Ident>);
     impl VisitMut for Captured<'_> {
@@ -386,8 +386,9 @@ fn type_of(takes: Takes, options: &Options) -> TokenStream {
     }
 }
 
-/// An expression as the runtime judges it. rustc reports at the expression that its value is refused
-/// or its type doesn't fit, and doesn't speak of a macro: the calls have the user's own context.
+/// An expression as the runtime judges it. rustc reports at the expression that its value is
+/// refused or its type doesn't fit, and doesn't speak of a macro: the calls have the user's own
+/// context.
 fn judged(key: &Ident, takes: Takes, value: &Expr, options: &Options) -> TokenStream {
     let span = value.span();
     let (start, end) = (before(span), after(span));
@@ -410,7 +411,7 @@ fn judged(key: &Ident, takes: Takes, value: &Expr, options: &Options) -> TokenSt
     quote_spanned!(end=> { let #given: #colons core::primitive::usize = #value; #judge })
 }
 
-/// Whether an expression can stand only where the function's generic parameters are in scope, which is not so in a constant.
+/// True if an expression needs the function's generic parameters, which a constant doesn't have.
 fn depends_on_generics(function: &Normalized, value: &Expr) -> bool {
     fn says_any(tokens: TokenStream, parameters: &bounds::Parameters) -> bool {
         let mut tokens = tokens.into_iter().peekable();

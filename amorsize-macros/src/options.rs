@@ -86,24 +86,10 @@ impl Options {
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut options = Self { tokens: tokens.clone(), ..Self::default() };
         let mut seen = Vec::new();
-        let parser = |input: ParseStream| {
-            while !input.is_empty() {
-                if let Err(error) = options.parse_one(input, &mut seen, errors) {
-                    errors.push(error);
-                    skip_to_comma(input)?;
-                }
-                input.parse::<Option<Token![,]>>()?;
-            }
-            Ok(())
-        };
-        if let Err(error) = parser.parse2(tokens) {
-            errors.push(error);
-        }
+        separated(tokens, errors, |input, errors| options.parse_one(input, &mut seen, errors));
         options
     }
 
-    /// Reads one option and its value. A mistake in the value goes to `errors`; an error that comes
-    /// back leaves the rest of the option unread.
     fn parse_one(&mut self, input: ParseStream, seen: &mut Vec<String>, errors: &mut Errors) -> syn::Result<()> {
         if !input.peek(Ident::peek_any) {
             return Err(not_an_option(input)?);
@@ -126,15 +112,11 @@ impl Options {
             Kind::OnError => self.on_error = judge_on_error(&key, value, errors),
             Kind::TryInput => self.try_input = values::literal_flag(&key, &value, errors).unwrap_or(false),
         }
-        if input.is_empty() || input.peek(Token![,]) {
-            return Ok(());
-        }
-        let token: TokenTree = input.fork().parse()?;
-        Err(error(token, "expected a comma after the option's value", "separate the options by commas"))
+        Ok(())
     }
 
-    /// The path of amorsize. Whatever is wrong with it, rustc says in the same words at the same place,
-    /// and so once.
+    /// The path of amorsize. Whatever is wrong with it, rustc says in the same words at the same
+    /// place, and so once.
     pub(crate) fn krate(&self, span: Span) -> TokenStream {
         self.krate.as_ref().map_or_else(|| quote_spanned!(span=> ::amorsize), ToTokens::to_token_stream)
     }
@@ -155,6 +137,38 @@ impl Options {
     pub(crate) fn retry(&self) -> Option<&Setting> {
         self.settings.iter().find(|setting| matches!(setting.takes, Takes::Retry))
     }
+}
+
+/// Reads options between commas. `parse_one` adds a mistake in a value to the errors; an error that
+/// it returns leaves the rest of the option unread.
+pub(crate) fn separated(
+    tokens: TokenStream,
+    errors: &mut Errors,
+    mut parse_one: impl FnMut(ParseStream, &mut Errors) -> syn::Result<()>,
+) {
+    let parser = |input: ParseStream| {
+        while !input.is_empty() {
+            if let Err(error) = parse_one(input, errors).and_then(|()| expect_comma(input)) {
+                errors.push(error);
+                while !input.is_empty() && !input.peek(Token![,]) {
+                    input.parse::<TokenTree>()?;
+                }
+            }
+            input.parse::<Option<Token![,]>>()?;
+        }
+        Ok(())
+    };
+    if let Err(error) = parser.parse2(tokens) {
+        errors.push(error);
+    }
+}
+
+fn expect_comma(input: ParseStream) -> syn::Result<()> {
+    if input.is_empty() || input.peek(Token![,]) {
+        return Ok(());
+    }
+    let token: TokenTree = input.fork().parse()?;
+    Err(error(token, "expected a comma after the option", "separate the options by commas"))
 }
 
 impl Takes {
@@ -244,13 +258,6 @@ fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> sy
         return Err(error(equals, needs_a_value, help));
     }
     input.parse()
-}
-
-pub(crate) fn skip_to_comma(input: ParseStream) -> syn::Result<()> {
-    while !input.is_empty() && !input.peek(Token![,]) {
-        input.parse::<TokenTree>()?;
-    }
-    Ok(())
 }
 
 fn judge_progress(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {

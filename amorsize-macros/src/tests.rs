@@ -1,11 +1,14 @@
-//! What the attribute writes, as text: shapes that can't be seen from without.
+//! The text of expansions, for shapes that a user of the attribute can't see.
+
+use std::fs;
+use std::path::Path;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::annotate;
 
-/// The expansion without white space, so that only words are compared.
+/// The expansion without white space: the tests compare words only.
 fn expansion(options: TokenStream, function: TokenStream) -> String {
     squeezed(&annotate(options, function).to_string())
 }
@@ -325,4 +328,36 @@ fn an_input_that_can_fail_has_its_own_error() {
         },
     );
     assert_says(&text, quote!(::core::result::Result::Err(error) => ::amorsize::__private::failed(error)));
+}
+
+/// The files of the crate: each uses only files before it. `lib.rs` joins them.
+const ORDER: [&str; 14] = [
+    "errors",
+    "values",
+    "max_memory",
+    "options",
+    "at_fault",
+    "signature",
+    "names",
+    "spans",
+    "normalize",
+    "bounds",
+    "expand",
+    "fallback",
+    "features",
+    "deep_size",
+];
+
+#[test]
+fn files_use_only_files_before_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (at, file) in ORDER.iter().enumerate() {
+        let text = fs::read_to_string(folder.join(file).with_extension("rs")).unwrap();
+        for later in &ORDER[at..] {
+            assert!(!text.contains(&format!("crate::{later}")), "{file} uses {later}");
+        }
+    }
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files = names.filter(|name| name.ends_with(".rs") && !["lib.rs", "tests.rs"].contains(&name.as_str()));
+    assert_eq!(files.count(), ORDER.len(), "a file is not in the order");
 }

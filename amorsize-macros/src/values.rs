@@ -1,7 +1,8 @@
 //! The values of options, as far as they are known while macros are expanded.
 //!
 //! Each value is judged once: a literal here, at its token and with a help; any other expression by
-//! the runtime, in a constant. A literal whose limits only the runtime knows is such an expression too.
+//! the runtime, in a constant. A literal is such an expression too, where only the runtime knows
+//! its limits.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident};
@@ -86,7 +87,7 @@ fn number_with_fraction(key: &Ident, float: &LitFloat) -> Option<String> {
     is_whole.then(|| format!("write it without a fraction: `{key} = {number}`"))
 }
 
-/// One of the `choices`, each of which is a text and the runtime's variant of that name.
+/// One of the `choices`: pairs of a text and the runtime's variant of that name.
 pub(crate) fn choice(key: &Ident, value: Expr, choices: &[(&'static str, &str)], errors: &mut Errors) -> Option<Value> {
     let use_one = || {
         let all: Vec<_> = choices.iter().map(|(text, _)| format!("`\"{text}\"`")).collect();
