@@ -46,7 +46,7 @@ const DEFAULT_SAMPLE_SIZE: usize = 5;
 /// be sampled until the budget is full.
 const MOST_SAMPLE_SIZE: usize = 1 << 16;
 /// More threads than any machine has cores; a larger number is a mistake, and rayon would start every one of them.
-pub(crate) const MOST_THREADS: usize = 65_535;
+const MOST_THREADS: usize = 65_535;
 
 /// What is said of a number that is neither.
 const FRACTION_OR_BYTES: &str = "a fraction above 0 and up to 1 of the available memory, or bytes such as \"512MiB\"";
@@ -379,6 +379,19 @@ impl OnPanicValue<&str> {
         };
         on_panic
     }
+}
+
+/// Judges a constant number of threads.
+///
+/// # Panics
+///
+/// If no run takes it. The compiler reports this at the constant.
+#[track_caller]
+#[must_use]
+pub const fn threads(value: usize) -> usize {
+    assert!(value >= 1, "`threads` must be at least 1");
+    assert!(value <= MOST_THREADS, "`threads` must be at most 65535: leave it out to use all cores");
+    value
 }
 
 /// Who is told of the run's progress.

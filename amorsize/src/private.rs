@@ -12,8 +12,7 @@ pub use crate::execute::chunk::Chunk;
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
 use crate::on_error::OnError;
-use crate::options::MOST_THREADS;
-pub use crate::options::{MaxMemory, OnPanic, Options, Oversize};
+pub use crate::options::{MaxMemory, OnPanic, Options, Oversize, threads};
 pub use crate::retry::Retry;
 use crate::run::Batched;
 
@@ -77,19 +76,6 @@ pub const fn count(value: usize, refusal: &str) -> usize {
     if value == 0 {
         panic!("{}", refusal);
     }
-    value
-}
-
-/// Judges a constant number of threads.
-///
-/// # Panics
-///
-/// If no run takes it. The compiler reports this at the constant.
-#[track_caller]
-#[must_use]
-pub const fn threads(value: usize) -> usize {
-    assert!(value >= 1, "`threads` must be at least 1");
-    assert!(value <= MOST_THREADS, "`threads` must be at most 65535: leave it out to use all cores");
     value
 }
 
