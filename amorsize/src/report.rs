@@ -1,4 +1,6 @@
-use std::fmt;
+mod memory;
+mod text;
+
 use std::sync::Arc;
 
 use crate::bottleneck::{self, Bottleneck};
@@ -7,25 +9,19 @@ use crate::counted::Counted;
 use crate::execute::Totals;
 use crate::execute::pool::Refused;
 use crate::failure::Failure;
-use crate::memory::Bytes;
-use crate::memory::budget::Budget;
 use crate::memory::deep_size::features::Unasked;
-use crate::memory::measure::{Certainty, MeasuredBy};
-use crate::memory::source;
 use crate::outcome::Failures;
 use crate::overrun;
 use crate::plan::Warning;
-use crate::seconds::Seconds;
 use crate::stage::StageReport;
 use crate::time_use::TimeUse;
 use crate::timeline::Timeline;
 
 /// What a finished run measured.
 ///
-/// [`Partial::report`](crate::Partial::report) is of the part of a run that ended early. The report
-/// of the rest is of what the rest did: it counts results that were handed over and calls that were
-/// made since then. How the sample did is said again, and so is working memory that is only known
-/// from the process's resident memory.
+/// [`Partial::report`](crate::Partial::report) is of the part of a run that ended early. The report of the rest is of what the
+/// rest did: it counts results that were handed over and calls that were made since then. How the sample did is said again, and
+/// so is working memory that is only known from the process's resident memory.
 ///
 /// # Examples
 ///
@@ -83,8 +79,8 @@ impl Report {
             .collect()
     }
 
-    /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds
-    /// they are. With [`Collect`](crate::on_error::Collect) the run keeps all.
+    /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds they are. With
+    /// [`Collect`](crate::on_error::Collect) the run keeps all.
     ///
     /// # Examples
     ///
@@ -97,8 +93,7 @@ impl Report {
     /// ```
     pub const MOST_FAILURES: usize = Failures::MOST;
 
-    /// Name of the function, where it is annotated; of a pipeline, those of its
-    /// [`stages`](Self::stages) tell.
+    /// Name of the function, where it is annotated; of a pipeline, those of its [`stages`](Self::stages) tell.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         self.totals.name
@@ -119,9 +114,8 @@ impl Report {
         self.items
     }
 
-    /// Items that failed, where the run goes on in spite of errors: with
-    /// [`Skip`](crate::on_error::Skip) or [`Collect`](crate::on_error::Collect). They are not among
-    /// the [`items`](Self::items).
+    /// Items that failed, where the run goes on in spite of errors: with [`Skip`](crate::on_error::Skip) or
+    /// [`Collect`](crate::on_error::Collect). They are not among the [`items`](Self::items).
     ///
     /// # Examples
     ///
@@ -140,10 +134,9 @@ impl Report {
         self.failures.as_ref().map_or(0, |failures| failures.count())
     }
 
-    /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with
-    /// the index of its item and its error as a text. With [`Skip`](crate::on_error::Skip) alone:
-    /// with [`Collect`](crate::on_error::Collect) they are in the [`Outcome`](crate::Outcome), all
-    /// of them and as they are.
+    /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with the index of its item and its
+    /// error as a text. With [`Skip`](crate::on_error::Skip) alone: with [`Collect`](crate::on_error::Collect) they are in the
+    /// [`Outcome`](crate::Outcome), all of them and as they are.
     ///
     /// # Examples
     ///
@@ -196,8 +189,8 @@ impl Report {
         self.retries
     }
 
-    /// What each stage of a pipeline did, in their order; nothing for a run of a single function.
-    /// See [`then`](crate::Batched::then).
+    /// What each stage of a pipeline did, in their order; nothing for a run of a single function. See
+    /// [`then`](crate::Batched::then).
     #[must_use]
     pub fn stages(&self) -> &[StageReport] {
         &self.stages
@@ -219,47 +212,6 @@ impl Report {
         self.totals.seconds
     }
 
-    /// The most bytes that the run held of its budget at a time.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use amorsize::{Bytes, batched};
-    ///
-    /// #[batched(max_memory = "64MiB")]
-    /// fn page(i: u8) -> Vec<u8> {
-    ///     vec![i; 1 << 20]
-    /// }
-    ///
-    /// let report = page_batched(0..200).for_each_batch(|_| ())?;
-    /// assert!(report.peak_bytes() >= Bytes::mib(1) && report.peak_bytes() <= Bytes::mib(64));
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn peak_bytes(&self) -> Bytes {
-        self.totals.peak
-    }
-
-    /// The memory budget of the run. A run that was over before it needed one works it out when
-    /// this is asked for.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB").for_each_batch(|_| ())?;
-    /// assert_eq!(report.budget(), Bytes::mib(64));
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn budget(&self) -> Bytes {
-        match &self.totals.budget {
-            Some(budget) => budget.bytes,
-            // The run would have failed with a limit that can't be resolved.
-            None => Budget::resolve(&self.totals.max_memory).map_or(Bytes::ZERO, |budget| budget.bytes),
-        }
-    }
-
     /// Workers that the run used: the most at a time, where their number changed.
     ///
     /// # Examples
@@ -275,7 +227,7 @@ impl Report {
         self.totals.threads
     }
 
-    /// True if the function waited, on so many threads, while cores had nothing to do.
+    /// Whether the function waited, on so many threads, while cores had nothing to do.
     pub(crate) fn waited_with_idle_cores(&self) -> bool {
         let Some(share) = self.waiting_share() else { return false };
         // Half: a core that is more idle than busy.
@@ -287,10 +239,9 @@ impl Report {
         self.threads() > self.totals.cores
     }
 
-    /// The part of its time, from 0 to 1, that the function waited rather than to run: for a
-    /// device, the network, a lock or a timer. It is measured on a chunk every 10 ms; time in which
-    /// a thread was queued for a core does not count. `None` where it isn't known: the run was too
-    /// short, or the system doesn't tell.
+    /// The part of its time, from 0 to 1, that the function waited rather than to run: for a device, the network, a lock or a
+    /// timer. It is measured on a chunk every 10 ms; time in which a thread was queued for a core does not count. `None` where it
+    /// isn't known: the run was too short, or the system doesn't tell.
     ///
     /// # Examples
     ///
@@ -343,11 +294,11 @@ impl Report {
         self.items / self.batches.max(1)
     }
 
-    /// How many times as fast the run was as a plain loop: the seconds of its calls, its input and
-    /// its sink, one after the other, over the seconds that it took with everything.
+    /// How many times as fast the run was as a plain loop: the seconds of its calls, its input and its sink, one after the other, over
+    /// the seconds that it took with everything.
     ///
-    /// Of a run on more threads than cores the time that calls were queued for a core doesn't
-    /// count, where the system tells it: in a loop they have one for themselves.
+    /// Of a run on more threads than cores the time that calls were queued for a core doesn't count, where the system tells it: in a
+    /// loop they have one for themselves.
     ///
     /// # Examples
     ///
@@ -367,13 +318,12 @@ impl Report {
         self.loops_per_run(learned.seconds * (1.0 - learned.waits.queued_share().min(by_own_threads)))
     }
 
-    /// How many times as fast the run was as a plain loop would be by what the sample said: like
-    /// [`speedup`](Self::speedup), with the sampled seconds per item for those of all calls.
+    /// How many times as fast the run was as a plain loop would be by what the sample said: like [`speedup`](Self::speedup), with the
+    /// sampled seconds per item for those of all calls.
     ///
-    /// It is below [`speedup`](Self::speedup) where calls take longer when all cores work, and
-    /// where the sample was cheaper than the rest. It is never above it: calls take no less time
-    /// beside others than alone, so a sample that took more per item than all calls did, as a first
-    /// call that loads something, says nothing of a loop.
+    /// It is below [`speedup`](Self::speedup) where calls take longer when all cores work, and where the sample was cheaper than the
+    /// rest. It is never above it: calls take no less time beside others than alone, so a sample that took more per item than all
+    /// calls did, as a first call that loads something, says nothing of a loop.
     ///
     /// # Examples
     ///
@@ -419,11 +369,9 @@ impl Report {
         if self.totals.seconds > 0.0 { loop_seconds / self.totals.seconds } else { 1.0 }
     }
 
-    /// How many times as long the sample's calls took as all did, where they were unlike the
-    /// others.
+    /// How many times as long the sample's calls took as all did, where they were unlike the others.
     pub(crate) fn slower_sample(&self) -> Option<f64> {
-        // Two samples of the same calls differ by less; a first call that loads something takes
-        // many times as long.
+        // Two samples of the same calls differ by less; a first call that loads something takes many times as long.
         const UNLIKE: f64 = 2.0;
         let times = self.sampled_seconds_per_item() / self.seconds_per_item().max(f64::MIN_POSITIVE);
         (times > UNLIKE).then_some(times)
@@ -447,7 +395,7 @@ impl Report {
         self.per_second(self.totals.learned.bytes as f64)
     }
 
-    /// True if the calling thread alone did most of it, because threads were slower.
+    /// Whether the calling thread alone did most of it, because threads were slower.
     pub(crate) fn was_faster_alone(&self) -> bool {
         self.totals.went_back && self.inline_seconds() > 0.5 * self.seconds()
     }
@@ -462,8 +410,7 @@ impl Report {
         self.totals.chunks
     }
 
-    /// Seconds that the run was on the calling thread alone: the sample, and all of a run that
-    /// stays there.
+    /// Seconds that the run was on the calling thread alone: the sample, and all of a run that stays there.
     #[must_use]
     pub fn inline_seconds(&self) -> f64 {
         self.totals.inline_seconds
@@ -481,8 +428,7 @@ impl Report {
         self.totals.sink_seconds
     }
 
-    /// Seconds that the calling thread took to get items from the input, while the run was on
-    /// threads.
+    /// Seconds that the calling thread took to get items from the input, while the run was on threads.
     #[must_use]
     pub fn input_seconds(&self) -> f64 {
         self.totals.input_seconds
@@ -500,25 +446,9 @@ impl Report {
         self.totals.credit_waits
     }
 
-    /// The most by which the process's resident memory had grown during the run; `None` where the
-    /// system doesn't tell, and for a run that was over at once.
-    #[must_use]
-    pub fn peak_resident(&self) -> Option<Bytes> {
-        self.totals.peak_resident
-    }
-
-    /// Bytes by which resident memory was still grown at the end, beside what the run still held:
-    /// pages that the allocator keeps for what comes next, and whatever else the process did
-    /// meanwhile. `None` like [`peak_resident`](Self::peak_resident).
-    #[must_use]
-    pub fn allocator_bytes(&self) -> Option<Bytes> {
-        let held = self.totals.last_held.as_u64();
-        self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
-    }
-
-    /// What went otherwise than wished: resident memory that grew by more than the budget, threads
-    /// that the system refused, and types that a feature would count. They are found when this is
-    /// asked for.
+    /// What went otherwise than wished: resident memory that grew by more than the budget, threads that the system refused, and types
+    /// that a feature would count.
+    /// They are found when this is asked for.
     ///
     /// # Examples
     ///
@@ -552,8 +482,7 @@ impl Report {
         bottleneck::of(self)
     }
 
-    /// What was measured, where the threads' time went, what bound the run and what would change
-    /// that, as a text of several lines.
+    /// What was measured, where the threads' time went, what bound the run and what would change that, as a text of several lines.
     ///
     /// # Examples
     ///
@@ -577,8 +506,7 @@ impl Report {
         self.totals.timeline.as_deref().unwrap_or(&NOTHING)
     }
 
-    /// Seconds that the function took for one item, on average, with the calls that were made again
-    /// and the waits before them.
+    /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.
     ///
     /// # Examples
     ///
@@ -594,76 +522,7 @@ impl Report {
         self.totals.learned.seconds_per_item()
     }
 
-    /// Bytes that a result took, on average.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.bytes_per_item(), 8);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn bytes_per_item(&self) -> Bytes {
-        Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
-    }
-
-    /// The most bytes that a call needed while it ran, beside its result: its working memory.
-    ///
-    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as
-    /// it grew while calls ran; [`working_certainty`](Self::working_certainty) says which. It is
-    /// zero where calls are so short that all of them together could need a 32nd of the budget at
-    /// most. Of a pipeline it is at least what the stages handed to each other for one item.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
-    /// // In a program without `Tracking`.
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.working_bytes(), Bytes::ZERO);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn working_bytes(&self) -> Bytes {
-        Bytes::new(self.totals.learned.working_of_part())
-    }
-
-    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with
-    /// [`Tracking`](crate::Tracking), an [`Estimate`](Certainty::Estimate) from resident memory
-    /// without it, and [`Unmeasured`](Certainty::Unmeasured) where that can't be read.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::{Certainty, process_in_batches};
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.working_certainty(), Certainty::Estimate);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn working_certainty(&self) -> Certainty {
-        Certainty::of_working(self.totals.measured_by, || source::current().resident().is_some())
-    }
-
-    /// Bytes that all results took together.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.result_bytes(), 8000);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn result_bytes(&self) -> Bytes {
-        Bytes::new(self.totals.learned.bytes)
-    }
-
-    /// Items without a result because the function panicked, in a run that goes on without them
-    /// (`on_panic`).
+    /// Items without a result because the function panicked, in a run that goes on without them (`on_panic`).
     ///
     /// # Examples
     ///
@@ -678,9 +537,8 @@ impl Report {
         self.totals.panicked
     }
 
-    /// The panics of those items, by input order where that was known in time: all of them with
-    /// `on_panic = "collect"`, the first sixteen with `"skip"`. Where they are among the failures
-    /// of an [`Outcome`](crate::Outcome), their payloads are there.
+    /// The panics of those items, by input order where that was known in time: all of them with `on_panic = "collect"`, the first
+    /// sixteen with `"skip"`. Where they are among the failures of an [`Outcome`](crate::Outcome), their payloads are there.
     ///
     /// # Examples
     ///
@@ -693,74 +551,5 @@ impl Report {
     #[must_use]
     pub fn panics(&self) -> &[Failure] {
         &self.totals.panics
-    }
-
-    /// How the bytes of results were measured.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use amorsize::{MeasuredBy, batched};
-    ///
-    /// #[batched]
-    /// fn upper(word: &str) -> String {
-    ///     word.to_uppercase()
-    /// }
-    ///
-    /// let report = upper_batched(["a", "b"]).for_each_batch(|_| ())?;
-    /// assert_eq!(report.measured_by(), MeasuredBy::DeepSize);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn measured_by(&self) -> MeasuredBy {
-        self.totals.measured_by
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, ", self.handed_over())?;
-        if self.failed() > 0 {
-            write!(f, "{} more failed, ", self.failed())?;
-        }
-        writeln!(f, "{}", Seconds(self.seconds()))?;
-        if self.panicked() > 0 {
-            let (items, have) = (Counted::items(self.panicked()), if self.panicked() == 1 { "has" } else { "have" });
-            writeln!(f, "{items} panicked and {have} no result")?;
-        }
-        writeln!(
-            f,
-            "{} per item, {:.2} times a plain loop on {}",
-            Seconds(self.seconds_per_item()),
-            self.speedup(),
-            Counted::threads(self.threads())
-        )?;
-        write!(
-            f,
-            "{} of results, at most {} held of a budget of {} (by {}: {})",
-            self.result_bytes(),
-            self.peak_bytes(),
-            self.budget(),
-            self.measured_by(),
-            self.measured_by().certainty()
-        )?;
-        for warning in self.warnings() {
-            write!(f, "\nwarning: {warning}")?;
-        }
-        for stage in self.stages() {
-            write!(f, "\n{stage}")?;
-        }
-        match self.retries {
-            0 => {}
-            1 => write!(f, "\n1 call was made again after an error")?,
-            retries => write!(f, "\n{retries} calls were made again after an error")?,
-        }
-        for failure in self.failures() {
-            write!(f, "\n{failure}")?;
-        }
-        match self.failed() - self.failures().len() {
-            more if more > 0 && more < self.failed() => write!(f, "\nand {more} more"),
-            _ => Ok(()),
-        }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::iter;
 
+use super::decide::CROSSING_SECONDS;
 use super::sizes::{WAITING_CHUNK, chunk_seconds};
-use super::{CROSSING_SECONDS, Plan, Situation};
+use super::{Plan, Situation};
 use crate::cores::Cores;
 use crate::execute::climb::{Climb, SHORT};
 use crate::sample::Learned;
