@@ -1,20 +1,21 @@
 //! Exact heap bytes of each call, counted by the program's own allocator.
 //!
-//! # How it counts
+//! # Counting
 //!
-//! - A thread has a *frame* open while it runs a call that is measured: two plain cells that no other
-//!   thread sees, the net bytes and their peak. To count there takes an addition and a comparison.
+//! - A thread has a *frame* open while it runs a call that is measured: two plain cells that no
+//!   other thread sees, the net bytes and their peak. To count there takes an addition and a
+//!   comparison.
 //! - Bytes that a thread allocates outside of any frame are *stray*. They go to a
-//!   [`Slot`](stray::Slot), which every thread can read and one thread writes, so a load and a store
-//!   are enough. A function that forks has parts of its call run by idle threads, outside of any
-//!   frame; without the slots nobody would count these bytes.
+//!   [`Slot`](stray::Slot), which every thread can read and one thread writes, so a load and a
+//!   store are enough. A function that forks has parts of its call run by idle threads, outside of
+//!   any frame; without the slots these bytes would not count.
 //!
 //! The frames of all calls and the stray bytes together are all that the program allocated.
 //!
 //! # Why it is unsafe
 //!
-//! - `GlobalAlloc` is an unsafe trait. Each request goes to the inner allocator as it came; counting
-//!   touches no memory but the counters.
+//! - `GlobalAlloc` is an unsafe trait. Each request goes to the inner allocator as it came;
+//!   counting touches no memory but the counters.
 //! - Slots come from the system's allocator directly: one that allocates through itself would never
 //!   return.
 #![expect(unsafe_code, reason = "a global allocator can't be written without")]
@@ -54,20 +55,21 @@ pub(crate) use stray::{mark_worker, workers_stray};
 ///
 /// ```ignore
 /// use amorsize::Tracking;
+/// use mimalloc::MiMalloc; // or tikv_jemallocator::Jemalloc
 ///
 /// #[global_allocator]
-/// static ALLOCATOR: Tracking<mimalloc::MiMalloc> = Tracking::new(mimalloc::MiMalloc);
+/// static ALLOCATOR: Tracking<MiMalloc> = Tracking::new(MiMalloc);
 /// ```
 ///
-/// # What is counted
+/// # Counted bytes
 ///
 /// Every allocation that goes through Rust's global allocator counts with the size that was asked
 /// for. Within a call:
 ///
-/// - an allocation adds its size, and freeing it subtracts the same, wherever it was allocated. So a
-///   call that drops an item which owns memory may retain a negative number of bytes;
-/// - growing or shrinking an allocation adds the difference. While an allocator moves one, old and new
-///   exist together inside it; that is not counted;
+/// - an allocation adds its size, and freeing it subtracts the same, wherever it was allocated. So
+///   a call that drops an item which owns memory may retain a negative number of bytes;
+/// - growing or shrinking an allocation adds the difference. While an allocator moves one, old and
+///   new exist together inside it; that is not counted;
 /// - an allocation that fails adds nothing.
 ///
 /// Not counted: what an allocator adds to a request, what it keeps of freed memory, stacks, memory
@@ -79,9 +81,9 @@ pub(crate) use stray::{mark_worker, workers_stray};
 /// does on threads of its own. A function that forks on rayon has parts of its call run by other
 /// workers; while it waits for them, its own worker may run parts of other calls, which then count
 /// for it. So for such functions the figure of a single call is not exact. The sum over all calls
-/// is: [`stray`](Self::stray) has every byte once, whichever thread allocated it.
+/// is exact: [`stray`](Self::stray) has every byte once, whichever thread allocated it.
 ///
-/// # What it costs
+/// # Cost
 ///
 /// About 0.7 ns for each allocation and each deallocation, 3 ns for each call, and no atomic
 /// read-modify-write: 2 to 4 % of a program that does little else than allocate, on one thread and

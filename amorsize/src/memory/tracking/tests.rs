@@ -236,7 +236,8 @@ fn calls_that_fork_are_exact_in_sum() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
     let before = stray();
     let in_calls = AtomicI64::new(0);
-    // Halves of the calls run on idle workers, as stray, and within other calls whose worker waits.
+    // Half of each call runs on an idle worker, as stray, or within another call while its worker
+    // waits.
     let call = |size: usize| {
         let item = Held::new(10, 1);
         let frame = Frame::begin();
