@@ -1,4 +1,5 @@
-//! What the optimizer decides, from what was learned and from the machine, and why.
+//! The plan of a run: the optimizer's decisions from the sample and the machine, with their
+//! reasons.
 
 mod decide;
 mod reasons;
@@ -18,7 +19,7 @@ use crate::memory::Bytes;
 use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::seconds::Seconds;
 
-/// What the optimizer decided for a run, from its sample and the machine, with its reasons and warnings.
+/// The optimizer's decisions for a run, from its sample and the machine, with reasons and warnings.
 ///
 /// # Examples
 ///
@@ -65,10 +66,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Workers that the run uses; 1 means that it runs on the calling thread.
+    /// The number of workers that the run uses; 1 means that it runs on the calling thread.
     ///
-    /// For a function that waits it is what the run is expected to go to at most: it begins with fewer, takes more as long as that pays,
-    /// and learns meanwhile what calls wait; [`Report::threads`](crate::Report::threads) tells how many it came to.
+    /// For a function that waits it is the most that the run is expected to reach: it begins with
+    /// fewer, adds more as long as that pays, and meanwhile learns how much calls wait.
+    /// [`Report::threads`](crate::Report::threads) has the number that it reached.
     ///
     /// # Examples
     ///
@@ -83,9 +85,9 @@ impl Plan {
         self.threads
     }
 
-    /// The part of its time, from 0 to 1, that the function waited in the sample rather than to run: for a device, the network, a
-    /// lock or a timer. Time in which its thread was queued for a core does not count. `None` where that isn't known: the calls
-    /// were shorter than 50 us, or the system doesn't tell.
+    /// The part of its time, from 0 to 1, that the function waited in the sample: for a device, the
+    /// network, a lock or a timer. Time in the queue for a core does not count. `None` if it is
+    /// unknown: the calls were shorter than 50 us, or the system doesn't tell.
     ///
     /// # Examples
     ///
@@ -107,13 +109,13 @@ impl Plan {
         self.waiting_share
     }
 
-    /// Items that a worker takes at a time, to begin with; it is adapted during the run.
+    /// The number of items that a worker takes at a time at first; the run adapts it.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// // Of slow items a worker takes one at a time.
+    /// // A worker takes slow items one by one.
     /// let slow = |x: u64| std::thread::sleep(std::time::Duration::from_millis(x));
     /// assert_eq!(process_in_batches(slow, [3; 20]).plan()?.chunk_size(), 1);
     /// # Ok::<(), amorsize::Error>(())
@@ -123,7 +125,7 @@ impl Plan {
         self.chunk_size
     }
 
-    /// Items per batch, at most.
+    /// The most items in a batch.
     ///
     /// # Examples
     ///
@@ -143,11 +145,13 @@ impl Plan {
         self.batch_size
     }
 
-    /// How many times as fast as a plain loop the run is expected to be.
+    /// The expected speed-up over a plain loop, as a factor.
     ///
-    /// Of a function that waits it is expected that what it waits for keeps up with the threads. Where a call keeps several cores
-    /// busy itself, others gain only what it leaves. Two threads that share a core by simultaneous multithreading count as two,
-    /// though they gain less: how much depends on the function. [`seconds`](Self::seconds) takes that into account.
+    /// For a function that waits, it is expected that the device or service keeps up with the
+    /// threads. If a call keeps several cores busy itself, other calls gain only the rest. Two
+    /// threads that share a core by simultaneous multithreading count as two, although they gain
+    /// less, by an amount that depends on the function. [`seconds`](Self::seconds) takes that into
+    /// account.
     ///
     /// # Examples
     ///
@@ -178,7 +182,7 @@ impl Plan {
         self.seconds_per_item
     }
 
-    /// Bytes that a result is expected to take.
+    /// The bytes that a result is expected to take.
     ///
     /// # Examples
     ///
@@ -190,7 +194,7 @@ impl Plan {
     ///     vec![i; 4096]
     /// }
     ///
-    /// // What the vector owns, and the vector itself.
+    /// // The vector's content, and the vector itself.
     /// assert!((4096..4200).contains(&page_batched(0..100).plan()?.bytes_per_item().as_u64()));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -199,10 +203,12 @@ impl Plan {
         self.bytes_per_item
     }
 
-    /// Bytes that a call is expected to need while it runs, beside its result: its working memory.
+    /// The working memory of a call: bytes that it is expected to need while it runs, beside its
+    /// result.
     ///
-    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as it grew while sampled calls ran;
-    /// [`working_certainty`](Self::working_certainty) says which. Growth below 1 MiB is taken for none.
+    /// [`Tracking`](crate::Tracking) counts it. Without it, the growth of the process's resident
+    /// memory while sampled calls ran tells it; [`working_certainty`](Self::working_certainty) says
+    /// which. Growth below 1 MiB counts as none.
     ///
     /// # Examples
     ///
@@ -217,9 +223,9 @@ impl Plan {
         self.working_bytes
     }
 
-    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),
-    /// an [`Estimate`](Certainty::Estimate) from resident memory without it, and [`Unmeasured`](Certainty::Unmeasured) where that
-    /// can't be read.
+    /// The certainty of [`working_bytes`](Self::working_bytes): [`Exact`](Certainty::Exact) with
+    /// [`Tracking`](crate::Tracking), an [`Estimate`](Certainty::Estimate) from resident memory
+    /// without it, and [`Unmeasured`](Certainty::Unmeasured) if that can't be read.
     ///
     /// # Examples
     ///
@@ -234,7 +240,7 @@ impl Plan {
         self.working_certainty
     }
 
-    /// How the bytes of results are measured.
+    /// The means by which the bytes of results are measured.
     ///
     /// # Examples
     ///
@@ -242,7 +248,8 @@ impl Plan {
     /// use amorsize::{MeasuredBy, process_in_batches};
     ///
     /// // A number owns nothing, so its size is all there is to measure.
-    /// assert_eq!(process_in_batches(|x: u64| x + 1, 0..100).plan()?.measured_by(), MeasuredBy::SizeOf);
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100);
+    /// assert_eq!(run.plan()?.measured_by(), MeasuredBy::SizeOf);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -265,7 +272,7 @@ impl Plan {
         self.budget
     }
 
-    /// Bytes that all results together are expected to take, where the input's length is known.
+    /// The bytes that all results together are expected to take, if the input's length is known.
     ///
     /// # Examples
     ///
@@ -274,7 +281,8 @@ impl Plan {
     /// let known = process_in_batches(|x: u64| x + 1, 0..100).plan()?.result_bytes();
     /// assert_eq!(known, Some(Bytes::new(800)));
     ///
-    /// let unknown = process_in_batches(|x: u64| x + 1, (0..100).filter(|x| x % 3 == 0)).plan()?.result_bytes();
+    /// let mut run = process_in_batches(|x: u64| x + 1, (0..100).filter(|x| x % 3 == 0));
+    /// let unknown = run.plan()?.result_bytes();
     /// assert_eq!(unknown, None);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -283,18 +291,22 @@ impl Plan {
         self.result_bytes
     }
 
-    /// Seconds that the whole run is expected to take, its sample among them, where the input's length is known.
+    /// Seconds that the whole run, with its sample, is expected to take, if the input's length is
+    /// known.
     ///
-    /// It is the time of the calls and of handing results over, batch by batch, to a sink that drops them: their memory is used again.
-    /// Whoever keeps all results, as [`collect`](crate::Batched::collect) does, has each in memory that the system has to give and to
-    /// clear first; the upper end of [`seconds_range`](Self::seconds_range) has room for that. Where the system doesn't count page
-    /// faults (all but Linux), those of the sample are in it.
+    /// It is the time of the calls and of handing results, batch by batch, to a sink that drops
+    /// them, so their memory is used again. A caller that keeps all results, as
+    /// [`collect`](crate::Batched::collect) does, has each in memory that the system has to provide
+    /// and clear first; the upper end of [`seconds_range`](Self::seconds_range) has room for that.
+    /// If the system doesn't count page faults (all but Linux), it includes those of the sample.
     ///
-    /// What the sink takes is not in it: nobody knows before it ran. A run whose sink takes `s` seconds in all takes `s` at least, and at
-    /// most that much more; a sink that computes shares the cores with the calls, one that waits leaves them alone.
+    /// It does not include the sink's time, which is unknown before the run. With a sink that takes
+    /// `s` seconds in all, the run takes at least `s`, and at most `s` longer than expected; a sink
+    /// that computes shares the cores with the calls, one that waits leaves them alone.
     ///
-    /// The second thread of a core (SMT) is expected to add 22 % of a core, on Linux, where it can be told. Further items are expected to
-    /// be like those of the sample, and what calls wait for to bear as many of them at a time as there are threads.
+    /// The second thread of a core (SMT) is expected to add 22 % of a core, on Linux, which tells
+    /// it. Further items are expected to be like those of the sample, and the device or service
+    /// that calls wait for to serve as many calls at a time as there are threads.
     ///
     /// # Examples
     ///
@@ -304,7 +316,8 @@ impl Plan {
     /// let seconds = process_in_batches(nap, 0..100).threads(1).plan()?.seconds();
     /// assert!(seconds >= Some(0.1));
     ///
-    /// assert_eq!(process_in_batches(nap, (0..100).filter(|x| x % 3 == 0)).plan()?.seconds(), None);
+    /// let mut run = process_in_batches(nap, (0..100).filter(|x| x % 3 == 0));
+    /// assert_eq!(run.plan()?.seconds(), None);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -312,21 +325,28 @@ impl Plan {
         self.seconds
     }
 
-    /// Between how many seconds the whole run is expected to take, as far as its sample can say it.
+    /// The range of seconds that the whole run is expected to take, as far as its sample can tell.
     ///
-    /// The lower and the upper end of what is expected in 19 of 20 cases, by how much the sampled calls differed and how many there
-    /// were; the first call is left out, because it is slower for reasons of its own, and so is what other programs took of the others'
-    /// time. The upper end allows for results that are kept, so that each lies in fresh memory; for threads that wait for each other to
-    /// fill memory; for second threads of a core that add nothing; for other programs that go on as in the sample; for calls that got
-    /// slower one by one in it; and for some that end late. The lower one allows for second threads that are as good as cores. As with [`seconds`](Self::seconds),
-    /// the sink is not in it: with one that takes `s` seconds in all, it is from the larger of `s` and the lower end to the upper end and `s`.
+    /// The range holds in 19 of 20 cases, by the differences between the sampled calls and by their
+    /// number. It leaves out the first call, which is slower for reasons of its own, and the time
+    /// that other programs took from the others.
     ///
-    /// `None` where the input doesn't know its length, or fewer than two calls were timed beside the first: then there is a warning
-    /// [`time-unsure`](Warning::TIME_UNSURE), as there is when the range is so wide that it says little.
+    /// The upper end allows for results that are kept, each in fresh memory; for threads that wait
+    /// for each other to fill memory; for second threads of a core that add nothing; for other
+    /// programs that go on as in the sample; for calls that got slower one by one; and for some
+    /// that end late. The lower end allows for second threads that are as good as cores.
     ///
-    /// A sample says nothing of what is not in it: of a kind of items of which there is one in a hundred, 300 must be sampled for one
-    /// to be among them in 19 of 20 cases, and nothing at the beginning tells that calls take longer at the end. The plan's
-    /// [`reasons`](Self::reasons) name how rare a kind this sample can miss.
+    /// As with [`seconds`](Self::seconds), it does not include the sink. With a sink that takes `s`
+    /// seconds in all, the lower end is at least `s`, and `s` is added to the upper one.
+    ///
+    /// `None` if the input's length is unknown, or fewer than two calls were timed beside the
+    /// first: the plan then has the warning [`time-unsure`](Warning::TIME_UNSURE), as it has for a
+    /// range that is too wide to say much.
+    ///
+    /// A sample says nothing about items that are not in it. If a kind makes up one item in a
+    /// hundred, 300 must be sampled to contain one in 19 of 20 cases; and nothing at the beginning
+    /// tells that calls take longer at the end. The plan's [`reasons`](Self::reasons) name how rare
+    /// a kind this sample can miss.
     ///
     /// # Examples
     ///
@@ -343,7 +363,7 @@ impl Plan {
         self.seconds_range
     }
 
-    /// Why it was decided so, a sentence each.
+    /// The reasons for the decisions, one sentence each.
     ///
     /// # Examples
     ///
@@ -358,7 +378,7 @@ impl Plan {
         &self.reasons
     }
 
-    /// What may go otherwise than wished.
+    /// The possible problems, such as results that exceed the budget.
     ///
     /// # Examples
     ///
@@ -374,7 +394,7 @@ impl Plan {
         &self.warnings
     }
 
-    /// What was measured, what was decided, and why, as a text of several lines.
+    /// The measured figures, the decisions and the reasons, as a text of several lines.
     ///
     /// # Examples
     ///

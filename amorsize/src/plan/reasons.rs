@@ -1,4 +1,4 @@
-//! Why a plan decided as it did, a sentence each.
+//! The reasons for a plan's decisions, one sentence each.
 
 use super::time::SIBLING;
 use super::{Plan, Situation};
@@ -8,11 +8,10 @@ use crate::memory::Bytes;
 use crate::sample::Learned;
 use crate::seconds::Seconds;
 
-/// Where other programs had the cores for more than this part of the sample's time, the plan says
-/// so.
+/// The plan says that other programs had the cores, if they had them for more than this part of the
+/// sample's time.
 const BUSY: f64 = 0.1;
-/// Of a function that waits no less than this part of its time it is said, where it changes
-/// nothing.
+/// The plan says that a function waits from this part of its time on, even if that changes nothing.
 const MUCH_WAITING: f64 = 0.25;
 
 impl Plan {
@@ -57,7 +56,7 @@ impl Plan {
         }
     }
 
-    /// What the function does beside running on its own thread.
+    /// Explains what the function does beside running on its own thread.
     pub(super) fn explain_waiting(&mut self, situation: &Situation, cores_of_a_call: Option<f64>, is_worked_for: bool) {
         if let Some(busy) = cores_of_a_call {
             self.reasons.push(format!(
@@ -113,10 +112,10 @@ impl Plan {
         });
     }
 
-    /// What is expected to keep the run from being faster.
+    /// Explains what is expected to keep the run from being faster.
     pub(super) fn explain_bound(&mut self, situation: &Situation) {
         if self.sampled == 0 || self.threads == 1 {
-            // Why it is the calling thread was said.
+            // A reason before has named the calling thread.
             return;
         }
         let threads = self.threads;

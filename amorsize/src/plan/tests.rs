@@ -13,7 +13,7 @@ pub(super) fn learned(seconds: f64, bytes: u64) -> Learned {
     learned
 }
 
-/// Four threads of a pool that runs, and so many items left.
+/// Four threads of a pool that runs, and this many items left.
 pub(crate) fn situation(remaining: Option<usize>) -> Situation {
     Situation {
         threads: 4,
@@ -60,17 +60,17 @@ fn a_function_that_waits_gets_threads_that_keep_the_cores_busy() {
     let mut learned = learned(5e-3, 24);
     learned.waits.add(used(5e-3, 1e-3, 1e-3), true);
     let plan = Plan::new(&learned, &situation(Some(10_000)), true);
-    // 20 would do if calls took turns to wait.
+    // 20 would be enough if calls took turns to wait.
     assert_eq!((plan.threads(), plan.waiting_share()), (29, Some(0.8)));
     assert!((15.0..=20.0).contains(&plan.speedup()), "{}", plan.speedup());
     let text = plan.to_string();
     assert!(text.contains("the function waits 80 % of its time: up to 29 threads on 4 cores"), "{text}");
     assert!(text.contains("bound by what the function waits for"), "{text}");
-    // Of little work not all of them have something to do.
+    // With little work, some threads have nothing to do.
     let few = Plan::new(&learned, &situation(Some(10)), true);
     assert_eq!(few.threads(), 10);
     assert!(few.speedup() < 10.0);
-    // As many as asked for, and it is said what else there is.
+    // The number that was asked for, and the plan says that more would pay.
     let asked = Situation { threads_asked: true, most: 4, ..situation(Some(10_000)) };
     let plan = Plan::new(&learned, &asked, true);
     assert_eq!(plan.threads(), 4);
@@ -89,7 +89,7 @@ fn one_core_is_enough_to_wait_on_many_threads() {
 #[test]
 fn a_function_that_keeps_the_cores_busy_itself_is_not_multiplied() {
     let mut learned = learned(10e-3, 24);
-    // Its thread waits for others, which have three of the four cores.
+    // Its thread waits for others, which keep three of the four cores busy.
     learned.waits.add(used(10e-3, 0.0, 30e-3), true);
     let plan = Plan::new(&learned, &situation(Some(10_000)), true);
     assert_eq!(plan.threads(), 4);
