@@ -1,11 +1,11 @@
-//! What a verbose run prints to stderr, in the words of Amorsize's.
+//! The output of a verbose run on stderr, in Amorsize's words.
 
 use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::plan::{Plan, Warning};
 use crate::report::Report;
 
-/// Prints, or does not.
+/// Prints the output, if it is on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verbose {
     on: bool,
@@ -22,7 +22,7 @@ impl Verbose {
         self.on
     }
 
-    /// What the plan decided, before the run.
+    /// Prints the plan's decisions, before the run.
     pub(crate) fn plan(
         &mut self,
         plan: &Plan,
@@ -39,7 +39,7 @@ impl Verbose {
             eprintln!("No items to process");
             return;
         }
-        // The plan's other warnings are for whoever asks for a plan.
+        // The plan's other warnings are for callers that ask for a plan.
         for warning in plan.warnings().iter().filter(|warning| warning.code() == Warning::FEATURE_MISSING) {
             eprintln!("Warning: {warning}");
         }
@@ -95,7 +95,7 @@ impl Verbose {
         }
     }
 
-    /// What went otherwise than wished.
+    /// Prints the warnings about the run.
     pub(crate) fn warn(self, report: &Report) {
         if self.on {
             // A missing feature was named before the run.
@@ -105,14 +105,15 @@ impl Verbose {
         }
     }
 
-    /// Items whose errors did not end the run.
+    /// Prints the number of items with errors that did not end the run.
     pub(crate) fn failed(self, items: usize) {
         if self.on && items > 0 {
             eprintln!("{items} of them failed.");
         }
     }
 
-    /// A batch's number; of how many is foreseen only until memory closes one early.
+    /// A batch's number, with the expected number of batches, which holds until memory closes one
+    /// early.
     fn of(self, number: usize) -> String {
         match self.batches {
             Some(batches) => format!("{number}/{}", batches.max(number)),

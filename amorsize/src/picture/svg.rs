@@ -1,4 +1,4 @@
-//! The picture itself.
+//! Draws the picture.
 
 mod frame;
 mod over_budget;
@@ -11,23 +11,23 @@ use super::Picture;
 use super::markup::{Markup, escape, fit, lines};
 use super::scale::{self, Scale, Tick};
 
-/// Where things are, in units of about a pixel.
+/// The places of things, in units of about a pixel.
 #[derive(Debug)]
 pub(super) struct Layout {
     width: f64,
     margin: f64,
-    /// Where the time axis begins and ends.
+    /// The beginning and the end of the time axis.
     from: f64,
     to: f64,
-    /// Whether lines are named at their right ends, rather than above.
+    /// True if lines are named at their right ends, not above.
     names_at_right: bool,
     figures_in_row: usize,
     parts_in_row: usize,
-    /// Heights of the memory's plot and of that of items per second.
+    /// The heights of the memory's plot and of that of items per second.
     high: f64,
     low: f64,
     time_marks: usize,
-    /// Whether batches tell of themselves when pointed at.
+    /// True if batches tell their figures to a pointer.
     telling: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) const WIDE: Layout = Layout {
     telling: true,
 };
 
-/// For a phone, where the wide one would be too small to read.
+/// For a phone, where the wide picture would be too small to read.
 pub(super) const NARROW: Layout = Layout {
     width: 420.0,
     margin: 16.0,
@@ -65,12 +65,14 @@ pub(super) const NARROW: Layout = Layout {
 const TITLE: f64 = 22.0;
 const FIGURE: f64 = 20.0;
 const SMALL: f64 = 12.0;
-/// So much wider is a text in bold, in Verdana.
+/// The width of bold text relative to plain text, in Verdana.
 const BOLD: f64 = 1.08;
 
-/// Held memory and calls, the sink and the budget have each a colour of the set by Okabe and Ito, which those who see fewer colours can
-/// tell apart; and the same in all plots. Texts are in `ink` and `muted` alone, which have a contrast of 6 and more, or in black on
-/// colours, or in white on the blue. Names begin with that of the picture, as a page's other elements are subject to this too.
+/// Held memory, calls, the sink and the budget have colours of the set by Okabe and Ito, which
+/// people who see fewer colours can tell apart; they are the same in all plots. Texts are only in
+/// `ink` and `muted`, with a contrast of at least 6, in black on colours, or in white on the blue.
+/// Each rule begins with the picture's class, because a page would apply it to its other elements
+/// too.
 const STYLE: &str = r#"
 .amorsize-run{--paper:#fff;--edge:#d0d7de;--ink:#1b1f24;--muted:#57606a;--grid:#e6eaee;--track:#f0f2f5;--held:#009e73;--calls:#0072b2;
 --on-calls:#fff;--budget:#d55e00;--sink:#e69f00;--sink-too:#b97600;--input:#cc79a7;--ends:#9aa3ad;--handling:#d3d9df;
@@ -140,7 +142,7 @@ pub(super) fn draw(picture: &Picture, layout: &Layout) -> String {
     )
 }
 
-/// How a line or an area looks, for its name beside it.
+/// The look of a line or an area, for its name beside it.
 #[derive(Clone, Copy, Debug)]
 enum Look {
     Area(&'static str, &'static str),
@@ -156,7 +158,7 @@ struct Drawing<'a> {
     time: Scale,
     time_marks: Vec<Tick>,
     svg: Markup,
-    /// What is above is done.
+    /// The picture is done down to here.
     y: f64,
 }
 
@@ -210,7 +212,7 @@ impl Drawing<'_> {
         self.y += 10.0;
     }
 
-    /// All that has the time axis.
+    /// Draws all plots with a time axis.
     fn over_time(&mut self) {
         let picture = self.picture;
         if picture.moments.is_empty() {
@@ -244,7 +246,7 @@ impl Drawing<'_> {
             moments.iter().filter_map(resident).fold(picture.peak_resident.unwrap_or(0) as f64, f64::max);
         let most_held = moments.iter().map(|moment| moment.held as f64).fold(picture.peak_held as f64, f64::max);
         let (most, budget) = (most_resident.max(most_held), picture.budget as f64);
-        // A budget of much more than was needed would press the rest to the ground.
+        // A budget far above the memory used would press the rest to the ground.
         let in_sight = budget <= 3.0 * most;
         let top = if in_sight { most.max(budget) } else { most }.max(1.0) * 1.06;
         let has_resident = moments.iter().any(|moment| moment.resident.is_some());
@@ -276,7 +278,7 @@ impl Drawing<'_> {
             let y = scale.at(budget);
             self.svg.line("budget-line", (self.layout.from, y), (self.layout.to, y));
         }
-        // The highest points are marked where a moment had them; the peaks that are named may have been between two.
+        // The dots mark moments; the named peaks may have been between two.
         let highest = moments.iter().max_by_key(|moment| moment.resident).filter(|_| has_resident);
         if let Some((moment, bytes)) = highest.and_then(|moment| Some((moment, resident(moment)?))) {
             self.svg.circle("resident-dot", time.at(moment.seconds), scale.at(bytes), 4.0);
@@ -289,6 +291,6 @@ impl Drawing<'_> {
 
 /// Seconds that can be printed.
 pub(super) fn sound(seconds: f64) -> f64 {
-    // No longer than the age of the universe.
+    // At most the age of the universe.
     if seconds.is_finite() { seconds.clamp(0.0, 1e18) } else { 0.0 }
 }

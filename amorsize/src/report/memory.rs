@@ -1,4 +1,4 @@
-//! The bytes of a run.
+//! A report's figures of bytes.
 
 use super::Report;
 use crate::memory::Bytes;
@@ -7,7 +7,7 @@ use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::memory::source;
 
 impl Report {
-    /// The most bytes that the run held of its budget at a time.
+    /// The most bytes of its budget that the run held at a time.
     ///
     /// # Examples
     ///
@@ -28,13 +28,14 @@ impl Report {
         self.totals.peak
     }
 
-    /// The memory budget of the run. A run that was over before it needed one works it out when this is asked for.
+    /// The memory budget of the run. If a run ended before it needed one, this call works it out.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::{Bytes, process_in_batches};
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB").for_each_batch(|_| ())?;
+    /// let run = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB");
+    /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!(report.budget(), Bytes::mib(64));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -47,22 +48,23 @@ impl Report {
         }
     }
 
-    /// The most by which the process's resident memory had grown during the run; `None` where the system doesn't tell, and for a run
-    /// that was over at once.
+    /// The most by which the process's resident memory grew during the run; `None` if the system
+    /// doesn't tell, and for a run that ended at once.
     #[must_use]
     pub fn peak_resident(&self) -> Option<Bytes> {
         self.totals.peak_resident
     }
 
-    /// Bytes by which resident memory was still grown at the end, beside what the run still held: pages that the allocator keeps for
-    /// what comes next, and whatever else the process did meanwhile. `None` like [`peak_resident`](Self::peak_resident).
+    /// The growth of resident memory that remained at the end, beside the bytes that the run still
+    /// held: pages that the allocator keeps for later, and changes by the rest of the process.
+    /// `None` like [`peak_resident`](Self::peak_resident).
     #[must_use]
     pub fn allocator_bytes(&self) -> Option<Bytes> {
         let held = self.totals.last_held.as_u64();
         self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
     }
 
-    /// Bytes that a result took, on average.
+    /// Mean bytes of a result.
     ///
     /// # Examples
     ///
@@ -77,11 +79,13 @@ impl Report {
         Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
     }
 
-    /// The most bytes that a call needed while it ran, beside its result: its working memory.
+    /// The most working memory of a call: bytes that it needed while it ran, beside its result.
     ///
-    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as it grew while calls ran;
-    /// [`working_certainty`](Self::working_certainty) says which. It is zero where calls are so short that all of them together
-    /// could need a 32nd of the budget at most. Of a pipeline it is at least what the stages handed to each other for one item.
+    /// [`Tracking`](crate::Tracking) counts it. Without it, the growth of the process's resident
+    /// memory while calls ran tells it; [`working_certainty`](Self::working_certainty) says which.
+    /// It is zero if calls are so short that all of them together could need at most a 32nd of the
+    /// budget. For a pipeline it is at least the bytes that the stages passed to each other for one
+    /// item.
     ///
     /// # Examples
     ///
@@ -97,9 +101,9 @@ impl Report {
         Bytes::new(self.totals.learned.working_of_part())
     }
 
-    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),
-    /// an [`Estimate`](Certainty::Estimate) from resident memory without it, and [`Unmeasured`](Certainty::Unmeasured) where that
-    /// can't be read.
+    /// The certainty of [`working_bytes`](Self::working_bytes): [`Exact`](Certainty::Exact) with
+    /// [`Tracking`](crate::Tracking), an [`Estimate`](Certainty::Estimate) from resident memory
+    /// without it, and [`Unmeasured`](Certainty::Unmeasured) if that can't be read.
     ///
     /// # Examples
     ///
@@ -114,7 +118,7 @@ impl Report {
         Certainty::of_working(self.totals.measured_by, || source::current().resident().is_some())
     }
 
-    /// Bytes that all results took together.
+    /// The bytes of all results together.
     ///
     /// # Examples
     ///
@@ -129,7 +133,7 @@ impl Report {
         Bytes::new(self.totals.learned.bytes)
     }
 
-    /// How the bytes of results were measured.
+    /// The means by which the bytes of results were measured.
     ///
     /// # Examples
     ///

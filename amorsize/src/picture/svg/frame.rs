@@ -1,10 +1,10 @@
-//! What plots have in common: heading, grid, marks, names, and lines and areas.
+//! The common parts of plots: heading, grid, marks, names, lines and areas.
 
 use super::super::markup::{Path, fit, width};
 use super::super::scale::{Scale, Tick};
 use super::{BOLD, Drawing, Look, SMALL};
 
-/// The name of a line, and where it is.
+/// The name of a line, and its place.
 #[derive(Debug)]
 struct Name {
     look: Look,
@@ -13,7 +13,8 @@ struct Name {
 }
 
 impl Drawing<'_> {
-    /// A heading, the grid, marks at the left and names; gives the scale of what is to be drawn, with its top where the plot's is.
+    /// Draws a heading, the grid, marks at the left and names; returns the plot's scale, with its
+    /// top at the plot's.
     pub(super) fn plot(
         &mut self,
         title: &str,
@@ -48,7 +49,7 @@ impl Drawing<'_> {
         scale
     }
 
-    /// Names beside the ends of their lines, moved apart where they would cover each other.
+    /// Draws names beside the ends of their lines, moved apart if they would overlap.
     fn names_at_right(&mut self, mut names: Vec<Name>, scale: &Scale) {
         const APART: f64 = 17.0;
         names.sort_by(|one, other| one.y.total_cmp(&other.y));
@@ -73,7 +74,8 @@ impl Drawing<'_> {
         }
     }
 
-    /// Names between the heading and the plot, beginning at `x` beside the heading; gives where the plot may begin.
+    /// Draws names between the heading and the plot, from `x` on beside the heading; returns the
+    /// place at which the plot may begin.
     fn names_above(&mut self, mut x: f64, names: &[(Look, f64, String)]) -> f64 {
         for (look, _, text) in names {
             let key = if matches!(look, Look::None) { 0.0 } else { 22.0 };
@@ -89,7 +91,7 @@ impl Drawing<'_> {
         self.y + 12.0
     }
 
-    /// A bit of a line or an area, as a key.
+    /// Draws a bit of a line or an area, as a key.
     fn look(&mut self, look: Look, x: f64, y: f64) {
         match look {
             Look::Area(area, line) => {

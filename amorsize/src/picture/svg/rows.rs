@@ -49,7 +49,8 @@ impl Drawing<'_> {
         self.fill("running", &points, scale.from);
     }
 
-    /// Each batch as a band; where an entry stands for several, the band is as high as the share of its time that was the sink's.
+    /// Draws each batch as a band; if an entry stands for several, the band's height is the share
+    /// of its time that the sink took.
     pub(super) fn sink(&mut self) {
         const HIGH: f64 = 24.0;
         let (picture, time) = (self.picture, self.time);
@@ -68,7 +69,7 @@ impl Drawing<'_> {
         let mut numbers = Vec::new();
         for (place, band) in picture.bands.iter().enumerate() {
             let (x, end) = (time.at(band.begun), time.at(band.ended));
-            // However short, it can be seen, within the lane.
+            // Wide enough to be seen however short, and within the lane.
             let wide = (end - x).max(0.7);
             let x = x.min(self.layout.to - wide);
             let share = if band.batches > 1 { share(band.sink, band.ended - band.begun) } else { 1.0 };
@@ -103,7 +104,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// Where the threads' time went.
+    /// Draws the use of the threads' time.
     pub(super) fn time_use(&mut self) {
         const HIGH: f64 = 22.0;
         let (picture, layout) = (self.picture, self.layout);
@@ -117,7 +118,7 @@ impl Drawing<'_> {
         self.svg.text("head", layout.margin, self.y, title);
         let said = format!("{} in all, bound by {}", Seconds(sound(whole)), picture.bound_by);
         let mut x = layout.margin + width(title, SMALL) * BOLD + 14.0;
-        // Beside the heading, or below.
+        // Beside the heading, or below it.
         if x + width(&said, SMALL) > layout.width - layout.margin {
             (x, self.y) = (layout.margin, self.y + 18.0);
         }
@@ -129,7 +130,7 @@ impl Drawing<'_> {
             if wide <= 0.0 {
                 continue;
             }
-            // A gap between two, where there is room for one.
+            // A gap between two parts that are wide enough.
             let gap = if wide > 4.0 { 1.0 } else { 0.0 };
             let told = format!("{name}: {percent}, {}", Seconds(sound(seconds)));
             self.svg.rect_telling(class, [x, self.y, wide - gap, HIGH], &told);
@@ -155,7 +156,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// A line for each stage of a pipeline, as long as its share of their time.
+    /// Draws a line for each stage of a pipeline, as long as its share of their time.
     pub(super) fn stages(&mut self) {
         let (picture, layout) = (self.picture, self.layout);
         if picture.stages.is_empty() {
@@ -195,11 +196,12 @@ impl Drawing<'_> {
     }
 }
 
-/// Items per second over stretches of equal length: so long that some items end in each, and at most 80.
+/// Items per second over at most 80 stretches of equal length, each long enough that some items end
+/// in it.
 fn rates(picture: &Picture) -> Vec<f64> {
     let end = picture.end();
     let done = picture.items as f64 + picture.failed as f64 + picture.panicked as f64;
-    // By one item more or less in eight the rate looks restless enough.
+    // One item more or less in eight makes the rate look restless enough.
     let stretches = (done / 8.0).clamp(1.0, 80.0) as usize;
     let each = end / stretches as f64;
     if each <= 0.0 {
