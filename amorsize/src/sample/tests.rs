@@ -7,7 +7,7 @@ fn calls_that_share_something_are_slower_together() {
     let mut alike = spread;
     alike.add_together(&[(1.05e-3, 0.0), (1.02e-3, 0.0)], 1.1e-3);
     assert_eq!((alike.together(), alike.slower_on(8)), (None, 1.0));
-    // Two that shared a core for a while were slower for that alone.
+    // Two that shared a core for a while were slower only for that.
     let mut queued = spread;
     queued.add_together(&[(1.7e-3, 0.7e-3), (1.8e-3, 0.78e-3)], 1.9e-3);
     assert_eq!((queued.together(), queued.sampled()), (None, 5));
@@ -16,7 +16,8 @@ fn calls_that_share_something_are_slower_together() {
     assert_eq!(spread.together().map(|together| together.0), Some(2));
     assert!((spread.slower_on(2) - 1.8).abs() < 1e-9 && (spread.slower_on(4) - 3.4).abs() < 1e-9);
     assert_eq!(spread.slower_on(1), 1.0);
-    // They are of the sample as well, as long as they would have been alone, and took less time than one by one.
+    // They join the sample with the time that they would have taken alone, and took less time than
+    // one by one.
     assert!((spread.mean().unwrap() - 1.014e-3).abs() < 1e-6, "{:?}", spread.mean());
     assert_eq!(spread.sampled(), 5);
     assert!((spread.at_once() - 1.75e-3).abs() < 1e-9);
@@ -72,7 +73,8 @@ fn the_first_stretch_says_nothing_of_the_others() {
         spread.add(sampled(1, seconds));
     }
     assert_eq!((spread.mean(), spread.most(), spread.sampled()), (Some(2.0), 3.0, 5));
-    // By hand: the standard deviation is 0.8165, Student's t for 3 is 3.182, so 3.182 * 0.8165 / 2 on a mean of 2.
+    // Computed by hand: the standard deviation is 0.8165, Student's t for 3 is 3.182, so 3.182 *
+    // 0.8165 / 2 on a mean of 2.
     assert!((spread.margin(1e9).unwrap() - 0.6495).abs() < 1e-3);
 }
 
@@ -84,7 +86,8 @@ fn what_other_programs_took_is_left_out() {
     }
     assert!((spread.mean().unwrap() - 1e-3).abs() < 1e-9 && (spread.most() - 1e-3).abs() < 1e-9);
     assert!((spread.queued() - 0.5).abs() < 1e-9, "{}", spread.queued());
-    // What is left of a short call is not what it takes, nor is one that was queued longer than it took.
+    // A short call's seconds without its queue are not exact, and time in the queue can't exceed
+    // the call's.
     for (seconds, queued) in [(4.02e-3, 4e-3), (1e-3, 2e-3)] {
         let before = spread.mean();
         spread.add(Sampled { items: 1, seconds: seconds - 1e-3, queued, ..Sampled::default() });
@@ -102,7 +105,7 @@ fn what_fresh_pages_took_is_told_apart() {
     let mut spread = Spread::default();
     (0..5).for_each(|_| spread.add(Sampled { fresh: 130e-6, ..sampled(1, 240e-6) }));
     assert!((spread.mean().unwrap() - 110e-6).abs() < 1e-9 && (spread.fresh() - 130e-6).abs() < 1e-9);
-    // A call takes something, whatever a page was thought to take.
+    // A call takes some time, whatever the assumed price of a page.
     let mut spread = Spread::default();
     (0..5).for_each(|_| spread.add(Sampled { fresh: 300e-6, ..sampled(1, 240e-6) }));
     assert!((spread.mean().unwrap() - 24e-6).abs() < 1e-9);
@@ -134,7 +137,7 @@ fn a_trend_is_told_from_chance() {
     let of = |seconds: fn(usize) -> f64| {
         let mut spread = Spread::default();
         (0..100).for_each(|i| spread.add(sampled(1, seconds(i))));
-        // To item 300, so that the middle of the rest is 200.
+        // To item 300, so the middle of the rest is 200.
         spread.trend(200.0)
     };
     // From a mean of 150 in the sample, at item 50, to 300 at item 200.
@@ -156,7 +159,7 @@ fn what_a_sample_can_miss_follows_from_its_size() {
 
 #[test]
 fn an_interval_holds_in_19_of_20_cases() {
-    // A generator of its own, so that it is the same each time; seconds that differ by up to a half.
+    // A generator of its own gives the same seconds each time; they vary by up to a half.
     let mut state = 1u64;
     let mut random = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
