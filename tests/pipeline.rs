@@ -193,7 +193,7 @@ fn a_policy_that_is_set_later_counts_for_the_last_stage() {
 
 // ---- panics ----
 
-/// Three stages, of which one panics for some items.
+/// Three stages; `stage` panics for some items.
 fn panicking(stage: usize) -> amorsize::Batched<std::ops::Range<u64>, u64, impl Sync> {
     let call = move |own: usize| {
         move |x: u64| {

@@ -1,4 +1,5 @@
-//! A pipeline does what a plain loop over all its stages does, whatever they do, and drops each value once.
+//! A pipeline calls and returns the same as a plain loop over its stages, whatever they do, and drops
+//! each value once.
 
 #[path = "common/alive.rs"]
 mod alive;

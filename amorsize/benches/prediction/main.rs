@@ -1,15 +1,19 @@
-//! What plans say that runs take, beside what they took: for calls of different lengths, in different shapes, bound by the cores, by
-//! memory or by what they wait for, with results of different sizes and sinks of different speeds.
+//! Compares plans with runs: the seconds that a plan predicts beside those that the run took. The
+//! calls have different lengths and shapes, are bound by the cores, by memory or by waiting, and
+//! have results of different sizes and sinks of different speeds.
 //!
-//! Every value of every axis is in it, and the pairs that matter, rather than all products. Each round is a fresh process that plans a run
-//! and then runs it; a row's figures are those of the round with the median ratio. The sink is not in the plan: where it takes time, that
-//! is added to what the plan says as the guide says it. "cores" is the processor time of the run by its time.
+//! The table has every value of every axis, and the pairs that matter, rather than all products.
+//! Each round is a fresh process that plans a run and then runs it; a row has the figures of the
+//! round with the median ratio. A plan does not include the sink: if it takes time, that is added
+//! to the plan's figure as the guide says. "cores" is the processor time of the run divided by its
+//! time.
 //!
-//! A round in which other programs had more than a tenth of the machine is no measurement, and is made again, twice for each row; where
-//! none of a row's rounds was better, the row has the best of them, and says so by "others".
+//! A round in which other programs had more than a tenth of the machine does not count and is
+//! repeated, twice for each row. If no round of a row was better, the row has the best of them, and
+//! "others" shows it.
 //!
-//! `cargo bench --bench prediction` runs all rows, `-- ROW ..` those whose names begin so, `-- --rounds N` changes the number of
-//! rounds, and `-- --write` writes the table into the guide.
+//! `cargo bench --bench prediction` runs all rows, `-- ROW ..` those with names that begin so, `--
+//! --rounds N` changes the number of rounds, and `-- --write` writes the table into the guide.
 
 mod rows;
 
@@ -27,16 +31,17 @@ use amorsize_bench::{calibrate, work};
 use rows::{Kind, ROWS, Row, Shape, Sink};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/prediction.md");
-/// What the page has the table between.
+/// The marks around the table in the page.
 const MARKERS: (&str, &str) =
     ("<!-- written by `cargo bench -p amorsize --bench prediction -- --write` -->\n", "<!-- end -->");
-/// Of even work the expected time is to be within so much of the measured one.
+/// The expected time of even work should be within this part of the measured one.
 const TO_REACH: f64 = 0.2;
-/// A round in which other programs have more than this of the machine is made again, so many times for a row.
+/// A round repeats, at most `AGAIN` times for a row, if other programs have more than this part of
+/// the machine.
 const OTHERS: f64 = 0.1;
 const AGAIN: usize = 2;
 
-/// A device that answers after a while: a thread for each that asks, as a server would have it.
+/// A device that answers after a while, with a thread for each client, as a server would have it.
 struct Device {
     asks: PipeWriter,
     answers: PipeReader,
@@ -49,7 +54,7 @@ impl Device {
             let mut byte = [0];
             while asked.read_exact(&mut byte).is_ok() {
                 thread::sleep(Duration::from_nanos(nanoseconds));
-                // Whoever asked may be gone.
+                // The client may be gone.
                 let _ = answered.write_all(&byte);
             }
         });
@@ -64,7 +69,7 @@ impl Device {
     }
 }
 
-/// What all calls of a run need.
+/// The data that all calls of a run need.
 struct Load {
     row: Row,
     items: usize,
@@ -75,7 +80,7 @@ struct Load {
     memory: Vec<u64>,
 }
 
-/// More than caches hold.
+/// The size of the memory that calls read, in bytes: more than caches hold.
 const MEMORY: usize = 256 << 20;
 
 impl Load {
@@ -95,7 +100,7 @@ impl Load {
         load
     }
 
-    /// Reads so many cache lines one after the other, each call elsewhere.
+    /// Reads `lines` cache lines one after the other, each call elsewhere.
     fn read(&self, index: usize, lines: usize) -> u64 {
         let all = self.memory.len() / 8;
         let start = index.wrapping_mul(0x9E37_79B9) % all;
@@ -107,7 +112,8 @@ impl Load {
         let mean = self.row.call as f64;
         match self.row.shape {
             Shape::Even => mean,
-            // 99 light ones and one of a hundred times that have this mean; five of them are not alike by chance.
+            // 99 light ones and one of a hundred times have this mean; five of them differ by
+            // chance.
             Shape::Heavy => mean * if index % 100 == 37 { 100.0 } else { 1.0 } / 1.99,
             Shape::Bimodal => mean * if scattered(index) { 9.0 } else { 1.0 } / 5.0,
             Shape::Growing => mean * (0.1 + 1.8 * index as f64 / self.items as f64),
@@ -153,7 +159,8 @@ fn large(index: usize, load: &Load) -> Vec<u8> {
     vec![load.spend(index) as u8 | 1; load.row.bytes]
 }
 
-/// Seconds that were expected, at least, at most, and measured; those of the sink; and whether the plan warns that it is unsure.
+/// Seconds that were expected, at least, at most, and measured; those of the sink; and true if the
+/// plan warns that it is unsure.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
     expected: f64,
@@ -166,9 +173,9 @@ struct Figures {
     /// The part of the machine that other programs had.
     others: f64,
     unsure: bool,
-    /// Threads that the plan names, and those that the run came to.
+    /// Threads that the plan names, and those that the run reached.
     threads: (usize, usize),
-    /// As the plan says it: a kind of which there is less than one in so many may be missing from the sample.
+    /// The plan's figure: the sample may miss a kind of items with less than one in this number.
     rarest: usize,
 }
 
@@ -181,13 +188,14 @@ fn processor_seconds() -> f64 {
     (ticks(fields.get(11)) + ticks(fields.get(12))) / 100.0
 }
 
-/// Seconds in which the machine's processors were busy or with another machine, since it began, in steps of 10 ms; and how many there are.
+/// Seconds for which the machine's processors were busy or with another machine, since it began, in
+/// steps of 10 ms; and the number of processors.
 fn busy_seconds() -> (f64, f64) {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let processors = text.lines().filter(|line| line.starts_with("cpu")).count().saturating_sub(1);
     let first = text.lines().next().unwrap_or_default();
     let ticks: Vec<f64> = first.split_whitespace().skip(1).filter_map(|ticks| ticks.parse().ok()).collect();
-    // All but idle and waiting for a disk; guests are in the first two.
+    // Everything except idling and waiting for a disk; guests are in the first two.
     let busy = ticks.iter().take(8).sum::<f64>() - ticks.iter().skip(3).take(2).sum::<f64>();
     (busy / 100.0, processors.max(1) as f64)
 }
@@ -236,7 +244,7 @@ fn child(name: &str, rounds: f64) {
         "{} {least} {most} {} {} {} {others} {} {} {} {}",
         plan.seconds().expect("a known length"),
         report.seconds(),
-        // What it takes where nothing else wants the cores.
+        // Its time if nothing else wants the cores.
         f64::from(times) * per_item * load.items as f64 / 1e9,
         processor / report.seconds(),
         plan.warnings().iter().any(|warning| warning.code() == Warning::TIME_UNSURE),
@@ -277,7 +285,7 @@ fn measure(row: Row, rounds: f64) -> Figures {
 }
 
 impl Figures {
-    /// What the guide makes of a plan and the seconds that a sink takes in all.
+    /// Adds the seconds that a sink takes in all, as the guide says.
     fn with_the_sink(self, row: Row) -> Self {
         let sink = self.sink;
         let cores = rayon::current_num_threads() as f64;
@@ -304,13 +312,13 @@ impl Figures {
     }
 }
 
-/// What a range is for a run.
+/// The verdict on a range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Says {
     Contains,
     /// The plan warns that its sample doesn't say.
     Unsure,
-    /// Misses, because of items of which the plan says that they may not be like the sampled ones.
+    /// Misses, because of items that the plan says may differ from the sampled ones.
     Limit,
     Misses,
 }
@@ -340,7 +348,8 @@ fn line(row: Row, figures: Figures) -> String {
     )
 }
 
-/// The round with the median ratio of those in which the machine was left alone, or the one in which it was most.
+/// The round with the median ratio among those in which the machine was left alone, or the least
+/// disturbed one.
 fn typical(rounds: usize, mut round: impl FnMut() -> Figures) -> Figures {
     let (mut alone, mut best) = (Vec::new(), None::<Figures>);
     for _ in 0..rounds + AGAIN {
@@ -359,7 +368,7 @@ fn typical(rounds: usize, mut round: impl FnMut() -> Figures) -> Figures {
     alone.get(alone.len() / 2).copied().or(best).expect("at least a round")
 }
 
-/// What all rows come to.
+/// A summary of all rows.
 fn summary(rows: &[(Row, Figures)]) -> String {
     let (even, others): (Vec<_>, Vec<_>) = rows.iter().partition(|(row, _)| row.shape == Shape::Even);
     let off = |figures: &Figures| (figures.ratio() - 1.0).abs() > TO_REACH;

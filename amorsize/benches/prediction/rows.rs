@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// So much work, of all threads together, is a run, but for rows of which that would be too few items.
+/// The work of a run, over all threads together, unless a row would have too few items then.
 const WORK: Duration = Duration::from_millis(1000);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,9 +34,9 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Sink {
     Fast,
-    /// Computes, and takes so many times as long as two threads take for what it is handed.
+    /// Computes for this many times as long as two threads need for the results that it gets.
     Computes(u32),
-    /// The same, asleep.
+    /// Waits for the same time.
     Waits(u32),
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Sink {
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) what: &'static str,
-    /// Nanoseconds of a call, on average.
+    /// Mean nanoseconds of a call.
     pub(super) call: u64,
     pub(super) shape: Shape,
     pub(super) kind: Kind,
@@ -100,7 +100,7 @@ impl Row {
     }
 
     pub(super) fn items(self) -> usize {
-        // Of a hundred kinds there is one each at least.
+        // Enough for one each of a hundred kinds.
         (self.work * MS / self.call).max(if self.shape == Shape::Even { 20 } else { 200 }) as usize
     }
 }
