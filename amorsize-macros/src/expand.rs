@@ -9,7 +9,7 @@ use crate::at_fault::{self, Auto};
 use crate::bounds;
 use crate::normalize::{Normalized, Shared};
 use crate::options::{Options, Setting, Takes};
-use crate::signature::{inherited, reference};
+use crate::signature::inherited;
 use crate::spans::{after, before, here};
 use crate::values::Value;
 
@@ -135,7 +135,6 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
         None => measure(&output, &output, &private),
     };
     let measure = [measure(&function.item, &item, &private), measure_output];
-    let slices = slices(function, &private);
     let call = call(function, options);
     let RunOptions { constants, options: run_options, retry } = run_options(function, options, &private);
     let run = quote! {
@@ -143,7 +142,6 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
             #items,
             (#(#shared,)*),
             #call,
-            #slices,
             (#(#measure),*),
             #run_options,
         )
@@ -267,14 +265,6 @@ fn measure(written: &Type, ty: impl ToTokens, private: &TokenStream) -> TokenStr
     } else {
         quote!(#private::Measure::unknown())
     }
-}
-
-/// Chooses how items are taken from a slice, if they are references and no `Result` is around them.
-fn slices(function: &Normalized, private: &TokenStream) -> TokenStream {
-    let item = &function.item;
-    // Only references are asked, because each question costs time to compile.
-    let may_be = function.input_error.is_none() && reference(item).is_some() && is_written_out(item);
-    if may_be { quote!(#private::Probe::<#item>::NEW.slices()) } else { quote!(#private::Slices::none()) }
 }
 
 fn is_written_out(ty: &Type) -> bool {

@@ -2,7 +2,6 @@
 
 use crate::bounds::{MaxMemoryOption, ResultBytes};
 use crate::error::{Error, ErrorKind};
-use crate::execute::buffer::Slices;
 use crate::execute::chunk::Chunk;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
@@ -32,7 +31,7 @@ where
     F: Fn(I::Item) -> R + Sync,
 {
     let kernel = |chunk: &mut Chunk<I::Item, R>, function: &F| chunk.run(function);
-    Batched::new(items, function, kernel, Slices::none(), (Measure::unknown(), Measure::unknown()), Options::new(None))
+    Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
 /// A run of `function` over an input that can fail itself, such as the lines of a file: an `Err`
@@ -74,7 +73,7 @@ where
     let kernel = |chunk: &mut Chunk<I::Item, Result<T, E>>, function: &F| {
         chunk.run(|item| item.map_err(Into::into).and_then(function));
     };
-    Batched::new(items, function, kernel, Slices::none(), (Measure::unknown(), Measure::unknown()), Options::new(None))
+    Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
 /// A run of `function` over `items` that was planned already: its sample has been run, and its

@@ -6,7 +6,6 @@ pub use std::marker::{Send, Sync};
 
 pub use crate::bounds::failed;
 use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
-pub use crate::execute::buffer::Slices;
 pub use crate::execute::chunk::Chunk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
@@ -28,11 +27,10 @@ macro_rules! constructors {
             items: I,
             shared: ($($shared,)*),
             kernel: fn(&mut Chunk<T, R>, &($($shared,)*)),
-            slices: Slices<T>,
             measure: (Measure<T>, Measure<R>),
             options: Options,
         ) -> Batched<I, R, ($($shared,)*)> {
-            Batched::new(items, shared, kernel, slices, measure, options)
+            Batched::new(items, shared, kernel, measure, options)
         }
 
         /// The same where items are `Result`s.
@@ -42,11 +40,10 @@ macro_rules! constructors {
             items: I,
             shared: ($($shared,)*),
             kernel: fn(&mut Chunk<Result<T, N>, R>, &($($shared,)*)),
-            slices: Slices<Result<T, N>>,
             measure: (Measure<Result<T, N>>, Measure<R>),
             options: Options,
         ) -> Batched<I, R, ($($shared,)*)> {
-            Batched::new(items, shared, kernel, slices, measure, options)
+            Batched::new(items, shared, kernel, measure, options)
         }
     };
 }

@@ -13,7 +13,7 @@ use crate::bounds::{
 };
 use crate::cancel::CancelToken;
 use crate::error::{Error, TryError};
-use crate::execute::buffer::{Slices, Types};
+use crate::execute::buffer::Types;
 use crate::execute::chunk::{AsFunction, Body, Kernel, Retrying, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
 use crate::failure::{Ended, Failure};
@@ -76,7 +76,6 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         items: I,
         shared: C,
         kernel: Kernel<I::Item, R, C>,
-        slices: Slices<I::Item>,
         measure: (Measure<I::Item>, Measure<R>),
         options: Options,
     ) -> Self
@@ -87,7 +86,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     {
         let types = Types::new();
         Self {
-            source: Source::new(items, types, slices),
+            source: Source::new(items, types),
             shared: Shared {
                 context: shared,
                 body: Body::Function(kernel),

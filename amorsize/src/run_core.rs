@@ -288,7 +288,7 @@ impl Core {
         let mut count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
         if bytes > SMALL && Bytes::of_usize(bytes) > self.engine.budget().map_err(none)?.bytes {
-            if input.is_indexed() && !(can_be_interrupted && least == usize::MAX) {
+            if input.tells_the_truth() && !(can_be_interrupted && least == usize::MAX) {
                 return Err(none(self.too_many(count)));
             }
             // Other inputs may be wrong about how many items they have.

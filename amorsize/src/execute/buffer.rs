@@ -20,17 +20,15 @@
 )]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::any::{Any, TypeId};
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, needs_drop, take, transmute};
+use std::mem::{ManuallyDrop, needs_drop, take};
 use std::ops::Range;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use std::{ptr, slice};
 
 use super::asks::Asks;
-use super::indexed::{First, Unwritten};
 use super::line::Way;
 use super::pages::{Advice, LARGE, Pages};
 use super::stages::{Clock, Scratch};
@@ -218,8 +216,6 @@ struct Items {
     /// The places `next..end` hold items.
     next: usize,
     end: usize,
-    /// Items behind them that are not written yet, of an indexed input alone.
-    unwritten: Unwritten,
 }
 
 impl Items {
@@ -229,71 +225,18 @@ impl Items {
 
     /// Items in the first `count` places of a block.
     fn in_block(kind: Kind, block: Block, count: usize) -> Self {
-        Self { kind, block, next: 0, end: count, unwritten: Unwritten::NONE }
-    }
-
-    fn len(&self) -> usize {
-        self.written() + self.unwritten.count
+        Self { kind, block, next: 0, end: count }
     }
 
     #[inline]
-    fn written(&self) -> usize {
+    fn len(&self) -> usize {
         self.end - self.next
     }
 
     /// The place of the first item, and how many are there.
     fn held(&self, mark: u64) -> (*mut u8, usize) {
         self.kind.check(mark);
-        (self.kind.at(self.block.places, self.next), self.written())
-    }
-
-    /// Writes the next items, where none is written that waits. Gives how many are, which is some where some wait.
-    #[inline]
-    fn write(&mut self) -> usize {
-        if self.written() == 0 && self.unwritten.count > 0 {
-            self.write_next();
-        }
-        self.written()
-    }
-
-    fn write_next(&mut self) {
-        /// An eighth of most first-level caches: they are read again before anything takes their place, and what each call of this
-        /// takes is spread over 500 items and more.
-        const AT_ONCE: usize = 4 << 10;
-
-        /// # Safety
-        ///
-        /// There are `count` places for values of `N` from `places` on.
-        unsafe fn write<N: Copy>(places: *mut u8, count: usize, first: N, next: impl Fn(N) -> N) {
-            let mut value = first;
-            for index in 0..count {
-                // SAFETY: promised by the caller.
-                unsafe { places.cast::<N>().wrapping_add(index).write(value) };
-                value = next(value);
-            }
-        }
-
-        let most = AT_ONCE / self.kind.size;
-        if self.block.capacity < most.min(self.unwritten.count) {
-            self.block = Block::new(self.kind, most.min(self.unwritten.count));
-        }
-        let rest = self.unwritten.split_off(most.min(self.unwritten.count));
-        let Unwritten { first, count } = std::mem::replace(&mut self.unwritten, rest);
-        let places = self.block.places;
-        // SAFETY: the block has so many places, of this size and alignment, and none of them holds an item, because none is written
-        // that waits. Integers of one size are the same in memory, signed or not, and their lowest bits follow each other alike.
-        // References to elements of a slice are pointers to them, of the slice's own provenance.
-        unsafe {
-            match (first, self.kind.size) {
-                (First::Integer(bits), 1) => write(places, count, bits as u8, |bits| bits.wrapping_add(1)),
-                (First::Integer(bits), 2) => write(places, count, bits as u16, |bits| bits.wrapping_add(1)),
-                (First::Integer(bits), 4) => write(places, count, bits as u32, |bits| bits.wrapping_add(1)),
-                (First::Integer(bits), 8) => write(places, count, bits, |bits| bits.wrapping_add(1)),
-                (First::Integer(_), size) => unreachable!("an integer of {size} bytes"),
-                (First::Reference(place, size), _) => write(places, count, place, |place| place.wrapping_add(size)),
-            }
-        }
-        (self.next, self.end) = (0, count);
+        (self.kind.at(self.block.places, self.next), self.len())
     }
 
     /// Makes room for `most` items in an empty buffer, or for the `upper` that can come.
@@ -318,14 +261,6 @@ impl Items {
     fn split_off(&mut self, keep: usize) -> Self {
         assert!(keep <= self.len(), "a buffer can't be split past its end");
         let count = self.len() - keep;
-        if self.unwritten.count > 0 {
-            // They are as well written again.
-            self.unwritten.put_back(self.written());
-            self.end = self.next;
-            let mut rest = Self::new(self.kind);
-            rest.unwritten = self.unwritten.split_off(keep);
-            return rest;
-        }
         let rest = Self::in_block(self.kind, Block::new(self.kind, count), count);
         let from = self.kind.at(self.block.places, self.next + keep);
         // SAFETY: the last `count` of `next..end` hold items; they are moved into a fresh allocation with room for them, and `end`
@@ -338,7 +273,7 @@ impl Items {
 
 impl Drop for Items {
     fn drop(&mut self) {
-        let count = self.written();
+        let count = self.len();
         let left = self.kind.at(self.block.places, self.next);
         self.end = self.next;
         // SAFETY: the places held items, and are no longer counted as such.
@@ -365,7 +300,7 @@ enum Memory {
 // SAFETY: the places are this value's alone: an own allocation's, or those that a `Collection` or `Results::rest_behind` gave to
 // it and to nobody else. The results in them are of a type that can be sent, because `Types` puts in no others.
 unsafe impl Send for Results {}
-// SAFETY: the same holds for items, those that are not written yet among them.
+// SAFETY: the same holds for items.
 unsafe impl Send for Items {}
 
 impl Results {
@@ -590,18 +525,6 @@ impl RawChunk {
         self.items.len()
     }
 
-    /// Whether there are items that are not written yet. They are integers or references, and own nothing.
-    pub(crate) fn has_unwritten(&self) -> bool {
-        self.items.unwritten.count > 0
-    }
-
-    /// Writes the next items, where none is written that waits, and says how many may be run now of the next `count`.
-    #[inline]
-    pub(crate) fn write_items(&mut self, count: usize) -> usize {
-        assert!(count <= self.items.len(), "so many items wait");
-        self.items.write().min(count)
-    }
-
     /// Moves results that lie in a collection's allocation to one of their own, so that the collection can end.
     pub(crate) fn leave_collection(&mut self) {
         self.results.leave_collection();
@@ -626,7 +549,7 @@ impl RawChunk {
         self.items.kind.check(mark);
         self.results.kind.check(mark);
         let room = self.results.capacity - self.results.len;
-        assert!(quota <= self.items.written() && quota <= room, "a chunk has room for its results");
+        assert!(quota <= self.items.len() && quota <= room, "a chunk has room for its results");
         self.quota = quota;
     }
 
@@ -692,124 +615,6 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// A value of a type that `Any` refuses because there may be lifetimes in it.
-trait Anything {
-    fn as_any(&mut self) -> &mut dyn Any
-    where
-        Self: 'static;
-}
-
-impl<V> Anything for V {
-    fn as_any(&mut self) -> &mut dyn Any
-    where
-        Self: 'static,
-    {
-        self
-    }
-}
-
-/// The next up to `most` items of an input that is a range of integers.
-fn take_of_range<I: Iterator>(input: &mut I, most: usize) -> Option<Unwritten> {
-    let input: &mut (dyn Anything + '_) = input;
-    // SAFETY: the value is borrowed for as long as this call takes. `of_range` does no more with it than to ask whether it is of one
-    // of several types, and to use it as such. Types that differ by lifetimes alone pass for the same there; but those have none,
-    // so that what is taken for one of them is one. It is what the crates `typeid` and `castaway` do.
-    let input = unsafe { transmute::<&mut (dyn Anything + '_), &mut (dyn Anything + 'static)>(input) };
-    Unwritten::of_range(input.as_any(), most)
-}
-
-/// What tells a type from others, as [`TypeId::of`], but of types with lifetimes too: those that differ by these alone have the same.
-fn id_of<V>() -> TypeId {
-    trait Named {
-        fn id(&self) -> TypeId
-        where
-            Self: 'static;
-    }
-    impl<V> Named for PhantomData<V> {
-        fn id(&self) -> TypeId
-        where
-            Self: 'static,
-        {
-            TypeId::of::<V>()
-        }
-    }
-    let name: &(dyn Named + '_) = &PhantomData::<V>;
-    // SAFETY: there is no value of the type, and nothing is done with it but to ask for its name, in which lifetimes don't count. It
-    // is what the crate `typeid` does.
-    unsafe { transmute::<&(dyn Named + '_), &(dyn Named + 'static)>(name) }.id()
-}
-
-/// An iterator over items of type `T`, whose own type is asked for when it is used.
-pub(crate) struct Unnamed<'i, T> {
-    iterator: *mut (),
-    id: TypeId,
-    borrowed: PhantomData<&'i mut ()>,
-    /// No lifetime in it may be changed, neither for another type nor for what is put into the iterator's place.
-    items: PhantomData<fn(T) -> T>,
-}
-
-impl<'i, T> Unnamed<'i, T> {
-    fn new<I: Iterator<Item = T>>(iterator: &'i mut I) -> Self {
-        let iterator = ptr::from_mut(iterator).cast();
-        Self { iterator, id: id_of::<I>(), borrowed: PhantomData, items: PhantomData }
-    }
-
-    /// The iterator, if it is a `J`.
-    ///
-    /// # Safety
-    ///
-    /// There are no lifetimes in `J` that are not in the type of its items.
-    unsafe fn downcast<J: Iterator<Item = T>>(self) -> Option<&'i mut J> {
-        // SAFETY: the iterator is borrowed for `'i`, and its type is `J` but for lifetimes. Those are the same, because both give items
-        // of type `T`, which has all of them.
-        (self.id == id_of::<J>()).then(|| unsafe { &mut *self.iterator.cast() })
-    }
-}
-
-/// How items that are references are taken from a slice. Other items can't be, and say nothing of the iterator that gives them.
-pub struct Slices<T> {
-    take: Option<TakeOfSlice<T>>,
-}
-
-/// Takes up to so many items from an iterator, if that is over a slice.
-type TakeOfSlice<T> = fn(Unnamed<'_, T>, usize) -> Option<Unwritten>;
-
-impl<T> Clone for Slices<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Slices<T> {}
-
-impl<T> std::fmt::Debug for Slices<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slices").field("are_taken", &self.take.is_some()).finish()
-    }
-}
-
-impl<T> Slices<T> {
-    /// For items that are not known to be references.
-    #[must_use]
-    pub const fn none() -> Self {
-        Self { take: None }
-    }
-}
-
-impl<'a, U> Slices<&'a U> {
-    /// For references, which may come from a slice.
-    #[must_use]
-    pub const fn of_references() -> Self {
-        Self {
-            take: Some(|input, most| {
-                // SAFETY: all lifetimes of the type are in `&'a U`.
-                let elements = unsafe { input.downcast::<slice::Iter<'a, U>>() }?;
-                Some(Unwritten::of_slice(elements, most))
-            }),
-        }
-    }
-}
-
 /// The types of a run's items and results, and the only way for values into its buffers and out of them.
 pub(crate) struct Types<T, R> {
     mark: u64,
@@ -861,28 +666,6 @@ impl<T, R> Types<T, R> {
         (items.next, items.end) = (0, 1);
     }
 
-    /// Takes up to `most` items of `input` into a chunk without items, if that is a range of integers or a slice, and leaves it to the
-    /// thread that runs them to write them down. Says whether it is.
-    pub(crate) fn note(
-        self,
-        chunk: &mut RawChunk,
-        input: &mut impl Iterator<Item = T>,
-        slices: Slices<T>,
-        most: usize,
-    ) -> bool {
-        let items = &mut chunk.items;
-        items.kind.check(self.mark);
-        assert_eq!(items.len(), 0, "a buffer is filled only when it is empty");
-        let unwritten = match slices.take {
-            Some(take) => take(Unnamed::new(input), most),
-            None => take_of_range(input, most),
-        };
-        // The input gives values of `T`, so it is a range of that type of integers, and `T` has their size, or it is a slice and they
-        // are references to its elements.
-        items.unwritten = unwritten.unwrap_or(items.unwritten);
-        unwritten.is_some()
-    }
-
     /// Takes up to `most` items from `input` into a chunk without items, as far as `asks` allows.
     /// Says if the input has ended: only `None` says that, whatever its `size_hint` does.
     pub(crate) fn fill(
@@ -918,7 +701,7 @@ impl<T, R> Types<T, R> {
         }
     }
 
-    /// The waiting items of a chunk that are written.
+    /// The waiting items of a chunk.
     pub(crate) fn items_of(self, chunk: &RawChunk) -> &[T] {
         let (first, count) = chunk.items.held(self.mark);
         // SAFETY: the places hold items, of this type as the mark shows, and the slice borrows the chunk.
@@ -1444,191 +1227,6 @@ mod tests {
         let all = types.collected(all);
         assert_eq!(all.capacity(), count);
         assert!(all.iter().zip(0..).all(|(&result, item): (_, u64)| result == !item));
-    }
-
-    /// A chunk of these integers, none of which is written.
-    fn noted<T>(types: Types<T, T>, mut range: impl Iterator<Item = T>, count: usize) -> Box<RawChunk> {
-        let mut chunk = types.chunk();
-        assert!(types.note(&mut chunk, &mut range, Slices::none(), count) && chunk.has_unwritten());
-        chunk
-    }
-
-    #[test]
-    fn integers_are_written_where_they_are_run() {
-        macro_rules! check {
-            ($($integer:ty)*) => {$({
-                let types = Types::<$integer, $integer>::new();
-                let range = <$integer>::MAX - 99..<$integer>::MAX;
-                let mut chunk = noted(types, range.clone(), 200);
-                assert_eq!((chunk.items(), chunk.item_buffer()), (99, 0));
-                chunk.results.ensure(99);
-                run_pieces(types, &mut chunk, 10, |item| item);
-                run_pieces(types, &mut chunk, 89, |item| item);
-                assert!(types.into_vec(chunk.results.take()).into_iter().eq(range));
-            })*};
-        }
-        check!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
-        let types = Types::<i16, i16>::new();
-        let mut chunk = noted(types, -300..300, 600);
-        run_all(types, &mut chunk, 600);
-        assert!(types.into_vec(chunk.results.take()).into_iter().eq(-300..300));
-    }
-
-    /// Runs the next `count` items of a chunk that has room for their results, as a worker does.
-    fn run_pieces<T>(types: Types<T, T>, chunk: &mut RawChunk, mut count: usize, mut function: impl FnMut(T) -> T) {
-        while count > 0 {
-            let piece = chunk.write_items(count);
-            types.quota(chunk, piece).run(&mut function);
-            count -= piece;
-        }
-    }
-
-    fn run_all<T>(types: Types<T, T>, chunk: &mut RawChunk, count: usize) {
-        chunk.results.ensure(count);
-        run_pieces(types, chunk, count, |item| item);
-    }
-
-    #[test]
-    fn integers_are_written_piece_by_piece_into_a_small_buffer() {
-        let types = Types::<u64, u64>::new();
-        let mut chunk = noted(types, 5..100_005, 100_000);
-        chunk.results.ensure(100_000);
-        let mut next = 0;
-        for quota in [1, 510, 1, 1, 3_000, 96_487] {
-            run_pieces(types, &mut chunk, quota, |item| item);
-            next += quota;
-            assert_eq!((chunk.items(), chunk.results.len()), (100_000 - next, next));
-        }
-        assert!(chunk.item_buffer() <= 4 << 10);
-        assert!(types.into_vec(chunk.results.take()).into_iter().eq(5..100_005));
-        // The buffer is used again, for what is written at once too.
-        types.fill(&mut chunk, &mut (0..1_000), 1_000, (&mut Asks::at_once(), AT_ONCE));
-        run_all(types, &mut chunk, 1_000);
-        assert!(types.into_vec(chunk.results.take()).into_iter().eq(0..1_000));
-    }
-
-    #[test]
-    fn a_chunk_of_integers_can_be_split_anywhere() {
-        let types = Types::<i32, i32>::new();
-        let all = -2_000..3_000;
-        for (run_before, keep) in
-            [(0, 0), (0, 10), (0, 5_000), (7, 0), (7, 100), (1_024, 0), (1_024, 2_000), (4_999, 1), (5_000, 0)]
-        {
-            let mut chunk = noted(types, all.clone(), 5_000);
-            chunk.results.ensure(5_000);
-            run_pieces(types, &mut chunk, run_before, |item| item);
-            let mut rest = chunk.split_off(keep);
-            assert_eq!((chunk.items(), rest.items()), (keep, 5_000 - run_before - keep));
-            run_pieces(types, &mut chunk, keep, |item| item);
-            let waiting = rest.items();
-            run_all(types, &mut rest, waiting);
-            let parts = [types.into_vec(chunk.results.take()), types.into_vec(rest.results.take())];
-            assert!(parts.concat().into_iter().eq(all.clone()), "{run_before} {keep}");
-        }
-    }
-
-    #[test]
-    fn an_integer_is_taken_out_and_put_back_where_others_are_not_written() {
-        let types = Types::<u8, u8>::new();
-        let mut chunk = noted(types, 0..=255, 256);
-        chunk.results.ensure(256);
-        for item in 0..=255 {
-            chunk.write_items(1);
-            let taken = types.take_item(&mut chunk);
-            assert_eq!(taken, item);
-            types.put_back(&mut chunk, taken);
-            assert_eq!(types.items_of(&chunk)[0], item);
-            run_pieces(types, &mut chunk, 1, |item| item);
-        }
-        assert!(catch_unwind(AssertUnwindSafe(|| types.take_item(&mut chunk))).is_err(), "no item waits");
-    }
-
-    #[test]
-    fn a_panic_loses_its_integer_alone() {
-        let types = Types::<u64, u64>::new();
-        let mut chunk = noted(types, 0..2_000, 2_000);
-        chunk.results.ensure(2_000);
-        let run = AssertUnwindSafe(|| {
-            run_pieces(types, &mut chunk, 2_000, |item| if item == 777 { panic!("777") } else { item });
-        });
-        assert!(catch_unwind(run).is_err());
-        assert_eq!((chunk.items(), chunk.results.len()), (1_222, 777));
-        run_pieces(types, &mut chunk, 1_222, |item| item);
-        assert!(types.into_vec(chunk.results.take()).into_iter().eq((0..2_000).filter(|&item| item != 777)));
-    }
-
-    #[test]
-    fn no_more_integers_are_run_than_wait_or_written_over() {
-        let types = Types::<u64, u64>::new();
-        let mut chunk = noted(types, 0..10, 10);
-        chunk.results.ensure(20);
-        assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 11).quota())).is_err());
-        assert!(catch_unwind(AssertUnwindSafe(|| types.note(&mut chunk, &mut (0..3), Slices::none(), 3))).is_err());
-        assert!(
-            catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut (0..3), 3, (&mut Asks::at_once(), AT_ONCE))))
-                .is_err()
-        );
-        assert!(catch_unwind(AssertUnwindSafe(|| types.put_one(&mut chunk, 3))).is_err());
-        assert!(catch_unwind(AssertUnwindSafe(|| types.take_item(&mut chunk))).is_err(), "none is written");
-        assert!(catch_unwind(AssertUnwindSafe(|| types.quota(&mut chunk, 1).quota())).is_err(), "none is written");
-        assert!(catch_unwind(AssertUnwindSafe(|| chunk.write_items(11))).is_err());
-        let others = Types::<u64, u64>::new();
-        assert!(
-            catch_unwind(AssertUnwindSafe(|| others.note(&mut others.chunk(), &mut (0..3), Slices::none(), 3))).is_ok()
-        );
-        assert!(
-            catch_unwind(AssertUnwindSafe(|| types.note(&mut others.chunk(), &mut (0..3), Slices::none(), 3))).is_err()
-        );
-    }
-
-    #[test]
-    fn inputs_that_are_no_ranges_of_integers_are_not_noted() {
-        let words = ["a".to_owned(), "b".to_owned()];
-        // Its type has a lifetime, and one that looks like a range.
-        let borrowed = Types::<&str, &str>::new();
-        let mut input = words.iter().map(String::as_str);
-        assert!(!borrowed.note(&mut borrowed.chunk(), &mut input, Slices::none(), 2));
-        assert!(input.eq(["a", "b"]));
-        let numbers = Types::<u64, u64>::new();
-        assert!(!numbers.note(&mut numbers.chunk(), &mut (0..3u64).filter(|_| true), Slices::none(), 2));
-        assert!(!numbers.note(&mut numbers.chunk(), &mut vec![3u64].into_iter(), Slices::none(), 2));
-        assert!(!numbers.note(&mut numbers.chunk(), &mut [1u64].iter().copied(), Slices::none(), 2));
-    }
-
-    #[test]
-    fn references_are_written_where_they_are_run() {
-        let elements: Vec<[u8; 3]> = (0..2_000u32).map(|index| [index as u8, (index >> 8) as u8, 7]).collect();
-        let types = Types::<&[u8; 3], &[u8; 3]>::new();
-        let mut input = elements.iter();
-        let mut chunk = types.chunk();
-        assert!(types.note(&mut chunk, &mut input, Slices::of_references(), 1_500) && chunk.has_unwritten());
-        assert_eq!((input.len(), chunk.items(), chunk.item_buffer()), (500, 1_500, 0));
-        chunk.results.ensure(1_500);
-        run_pieces(types, &mut chunk, 600, |item| item);
-        let mut rest = chunk.split_off(100);
-        run_pieces(types, &mut chunk, 100, |item| item);
-        run_all(types, &mut rest, 800);
-        let mut results = types.into_vec(chunk.results.take());
-        results.extend(types.into_vec(rest.results.take()));
-        assert!(results.into_iter().map(ptr::from_ref).eq(elements[..1_500].iter().map(ptr::from_ref)));
-        assert!(input.eq(&elements[1_500..]));
-    }
-
-    #[test]
-    fn no_iterator_but_that_of_a_slice_is_taken_for_one() {
-        let elements = [String::from("a"), String::from("b")];
-        let types = Types::<&String, usize>::new();
-        let mut backwards = elements.iter().rev();
-        assert!(!types.note(&mut types.chunk(), &mut backwards, Slices::of_references(), 2));
-        assert!(backwards.eq(elements.iter().rev()));
-        let mut some = elements.iter().skip(1);
-        assert!(!types.note(&mut types.chunk(), &mut some, Slices::of_references(), 2));
-        assert!(some.eq([&elements[1]]));
-        let mut references = vec![&elements[0]].into_iter();
-        assert!(!types.note(&mut types.chunk(), &mut references, Slices::of_references(), 2));
-        assert_eq!(references.len(), 1);
-        // Nor one where nobody said that items are references.
-        assert!(!types.note(&mut types.chunk(), &mut elements.iter(), Slices::none(), 2));
     }
 
     #[test]

@@ -377,9 +377,6 @@ impl Work<'_> {
 
     /// Bytes that the waiting items of a chunk own beside their own size.
     pub(crate) fn items_heap(&self, chunk: &RawChunk) -> u64 {
-        if chunk.has_unwritten() {
-            return 0;
-        }
         let count = chunk.items();
         let known = if chunk.is_unmeasurable { None } else { self.function.items_heap(chunk, count) };
         known.unwrap_or(chunk.item_heap * count as u64)
@@ -411,8 +408,6 @@ impl Work<'_> {
         let started = Started { control, grant };
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
-        // Their buffer stays with the chunk, and is no part of what calls need.
-        chunk.write_items(grant.items);
         let entered = self.ledger.enter();
         let ran =
             control.run_chunk(grant, &mut Running { work: *self, chunk: &mut chunk, control, start: grant.start });
@@ -457,30 +452,10 @@ struct Running<'a> {
     start: usize,
 }
 
-impl Running<'_> {
-    #[inline]
-    fn step_piece(&mut self, count: usize) -> Heap {
-        let next = self.start + self.chunk.results.len();
-        self.work.step(self.chunk, count, &|| self.control.course.gives_up(next))
-    }
-
-    /// Goes on with `left` items that come piece by piece, because they are not written yet.
-    #[inline(never)]
-    fn step_on(&mut self, mut all: Heap, mut left: usize) -> Heap {
-        while left > 0 {
-            let piece = self.chunk.write_items(left);
-            all = all.and(self.step_piece(piece));
-            left -= piece;
-        }
-        all
-    }
-}
-
 impl Steps for Running<'_> {
     fn step(&mut self, count: usize) -> Heap {
-        let piece = self.chunk.write_items(count);
-        let heap = self.step_piece(piece);
-        if piece == count { heap } else { self.step_on(heap, count - piece) }
+        let next = self.start + self.chunk.results.len();
+        self.work.step(self.chunk, count, &|| self.control.course.gives_up(next))
     }
 
     fn done(&self) -> usize {

@@ -23,7 +23,7 @@ use super::line::{Accepted, Input, Source, Stock};
 use super::pool::Job;
 use super::*;
 use crate::cancel::{CancelToken, Interrupts};
-use crate::execute::buffer::{Results, Slices, Types};
+use crate::execute::buffer::{Results, Types};
 use crate::execute::line::Outlet;
 use crate::memory::measure::{Heap, Measure};
 use crate::plan::CHUNK_SECONDS;
@@ -456,7 +456,7 @@ fn run_to_the_end(case: Case) {
     }
     threads.extend(token.map(|token| thread::spawn(move || token.cancel())));
     let types = scene.shared.types;
-    let mut source = Source::new(0..case.items, types, Slices::none());
+    let mut source = Source::new(0..case.items, types);
     let mut stock = Stock::default();
     let (batch, enough) = (case.batch, case.enough);
     let mut outlet = Batched { types, batch, enough, open: Vec::new(), open_bytes: 0, seen: Vec::new() };

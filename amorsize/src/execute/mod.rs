@@ -32,7 +32,6 @@ mod clocked;
 mod conductor;
 pub(crate) mod control;
 mod course;
-mod indexed;
 mod inline;
 mod jobs;
 pub(crate) mod line;

@@ -8,7 +8,6 @@ use std::ops::Deref;
 use get_size2::GetSize;
 
 use super::deep_size::DeepSize;
-use crate::execute::buffer::Slices;
 
 /// The means by which the bytes of results are measured, best first.
 ///
@@ -174,16 +173,6 @@ impl Heap {
             ..all
         })
     }
-
-    /// Joins the bytes of calls that ran one after the other.
-    pub(crate) fn and(self, next: Self) -> Self {
-        Self {
-            sum: self.sum.saturating_add(next.sum),
-            largest: self.largest.max(next.largest),
-            working: self.working.max(next.working),
-            elsewhere: self.elsewhere || next.elsewhere,
-        }
-    }
 }
 
 impl<T> Clone for Measure<T> {
@@ -252,14 +241,6 @@ impl<T: DeepSize> Probe<T> {
     }
 }
 
-impl<'a, U> Probe<&'a U> {
-    /// The way to take references to values of `U` from a slice.
-    #[must_use]
-    pub const fn slices(&self) -> Slices<&'a U> {
-        Slices::of_references()
-    }
-}
-
 impl<T: DeepSize, E> OkProbe<Result<T, E>> {
     /// The means of measuring `Result<T, E>`.
     #[must_use]
@@ -298,12 +279,6 @@ impl<T> UnknownProbe<T> {
     #[must_use]
     pub const fn measure(&self) -> Measure<T> {
         Measure::unknown()
-    }
-
-    /// None: only items that are references to a slice's elements can be taken from it.
-    #[must_use]
-    pub const fn slices(&self) -> Slices<T> {
-        Slices::none()
     }
 }
 
