@@ -209,12 +209,12 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
     Checks { checks: quote!(#ask let _ = (#(#checks,)*);), unmeasured }
 }
 
-/// A function that captures nothing and calls the original for each item of a chunk.
+/// A function that captures nothing and calls the original for each item of a quota.
 fn call(function: &Normalized, options: &Options) -> TokenStream {
     let (private, traits) = (options.private(Span::call_site()), options.traits(Span::call_site()));
     let sig = &function.function.sig;
     // Hygiene keeps these variables apart from the user's names.
-    let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [quota, shared, item] = ["quota", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
     let original = &sig.ident;
     let path = if function.function.in_impl { quote!(Self::#original) } else { quote!(#original) };
     let generics = sig.generics.params.iter().filter_map(|parameter| match parameter {
@@ -255,7 +255,7 @@ fn call(function: &Normalized, options: &Options) -> TokenStream {
         }
         None => call,
     };
-    quote!(|#chunk, #pattern| #chunk.run(|#item| #call))
+    quote!(|#quota, #pattern| #quota.run(|#item| #call))
 }
 
 /// Chooses how values of `ty` are measured. A type that can't be written can't be asked.

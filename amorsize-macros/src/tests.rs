@@ -65,7 +65,7 @@ fn elided_lifetimes_are_named() {
     assert_says(
         &text,
         quote! {
-            |chunk, shared| chunk.run(|item| late(item, shared.0, <Config as ::amorsize::bounds::BatchValue>::value(&shared.1)))
+            |quota, shared| quota.run(|item| late(item, shared.0, <Config as ::amorsize::bounds::BatchValue>::value(&shared.1)))
         },
     );
 }
@@ -213,7 +213,7 @@ fn self_is_looked_for_in_the_function_itself() {
             }
         ),
     );
-    assert_says(&written, quote!(chunk.run(|item| f(item))));
+    assert_says(&written, quote!(quota.run(|item| f(item))));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::bounds::{MaxMemoryOption, ResultBytes};
 use crate::error::{Error, ErrorKind};
-use crate::execute::chunk::Chunk;
+use crate::execute::chunk::Quota;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
 use crate::memory::measure::Measure;
@@ -30,7 +30,7 @@ where
     R: Send,
     F: Fn(I::Item) -> R + Sync,
 {
-    let kernel = |chunk: &mut Chunk<I::Item, R>, function: &F| chunk.run(function);
+    let kernel = |quota: Quota<'_, I::Item, R>, function: &F| quota.run(function);
     Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
@@ -70,8 +70,8 @@ where
     E: Send,
     F: Fn(X) -> Result<T, E> + Sync,
 {
-    let kernel = |chunk: &mut Chunk<I::Item, Result<T, E>>, function: &F| {
-        chunk.run(|item| item.map_err(Into::into).and_then(function));
+    let kernel = |quota: Quota<'_, I::Item, Result<T, E>>, function: &F| {
+        quota.run(|item| item.map_err(Into::into).and_then(function));
     };
     Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
 }

@@ -6,7 +6,7 @@ pub use std::marker::{Send, Sync};
 
 pub use crate::bounds::failed;
 use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
-pub use crate::execute::chunk::Chunk;
+pub use crate::execute::chunk::Quota;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
@@ -26,7 +26,7 @@ macro_rules! constructors {
         pub fn $name<T: Send, R: Send, $($shared: Sync,)* I: IntoIterator<Item = T>>(
             items: I,
             shared: ($($shared,)*),
-            kernel: fn(&mut Chunk<T, R>, &($($shared,)*)),
+            kernel: fn(Quota<'_, T, R>, &($($shared,)*)),
             measure: (Measure<T>, Measure<R>),
             options: Options,
         ) -> Batched<I, R, ($($shared,)*)> {
@@ -39,7 +39,7 @@ macro_rules! constructors {
         pub fn $name_of_try<T: Send, N: Send, R: Send, $($shared: Sync,)* I: IntoIterator<Item = Result<T, N>>>(
             items: I,
             shared: ($($shared,)*),
-            kernel: fn(&mut Chunk<Result<T, N>, R>, &($($shared,)*)),
+            kernel: fn(Quota<'_, Result<T, N>, R>, &($($shared,)*)),
             measure: (Measure<Result<T, N>>, Measure<R>),
             options: Options,
         ) -> Batched<I, R, ($($shared,)*)> {

@@ -667,7 +667,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         let types = self.shared.types;
         match self.core.collect(&mut self.source, (self.as_function)(&self.shared), types.collector()) {
             Ok(all) => Ok(types.collected(all)),
-            Err((error, all)) => Err((error, all.map_or_else(Vec::new, |all| types.collected(all)))),
+            Err((error, all)) => Err((error, all.map_or_else(Vec::new, |all| types.collected(*all)))),
         }
     }
 

@@ -280,7 +280,7 @@ impl Core {
         input: &mut dyn Input,
         function: &dyn Function,
         collector: Collector,
-    ) -> Result<Collection, (Ended, Option<Collection>)> {
+    ) -> Result<Collection, (Ended, Option<Box<Collection>>)> {
         let none = |error| (Ended::Error(error), None);
         self.start(input, function).map_err(none)?;
         let (least, _) = self.stock.left(input);
@@ -326,7 +326,7 @@ impl Core {
                 self.tools.chunks.leave_collection();
                 self.stock.leave_collection();
                 self.leave(all.len(), bytes, None);
-                Err((ended, Some(all)))
+                Err((ended, Some(Box::new(all))))
             }
         }
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::memory::Bytes;
 
+pub(crate) mod madvise;
+
 /// The time for which the children ran that this process has waited for, with those that they
 /// waited for.
 ///

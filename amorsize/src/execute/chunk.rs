@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use super::buffer::Chunk;
+pub use super::buffer::Quota;
 use super::buffer::{RawChunk, Types};
 use super::control::{ChunkId, Control, Steps, ThreadKind};
 use super::jobs::Grant;
@@ -17,7 +17,7 @@ use crate::retry::Retry;
 use crate::trace::RunSpan;
 
 /// The function of a run, as a call over a chunk: one call through a pointer for many items.
-pub(crate) type Kernel<T, R, C> = fn(&mut Chunk<T, R>, &C);
+pub(crate) type Kernel<T, R, C> = fn(Quota<'_, T, R>, &C);
 
 /// A function with its shared parameters, as the part of the executor sees it that is compiled once.
 pub(crate) trait Function: Sync {

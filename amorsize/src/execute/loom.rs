@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use ::loom::model::Builder;
 use ::loom::thread;
 
-use super::chunk::{Body, Chunk, Chunks, Function, Shared, Work};
+use super::chunk::{Body, Chunks, Function, Quota, Shared, Work};
 use super::conductor::{Conductor, WorkerJob};
 use super::control::{Control, ThreadKind, ThreadLimits};
 use super::line::{Accepted, Input, Source, Stock};
@@ -364,8 +364,8 @@ impl Scene {
             ledger,
             shared: Shared {
                 context: Calls { case, log: Mutex::default() },
-                body: Body::Function(|chunk: &mut Chunk<usize, Value>, calls: &Calls| {
-                    chunk.run(|item| calls.call(item))
+                body: Body::Function(|quota: Quota<'_, usize, Value>, calls: &Calls| {
+                    quota.run(|item| calls.call(item))
                 }),
                 measure: (
                     Measure { heap: Some(|_| Heap::default()), by: MeasuredBy::DeepSize },

@@ -39,7 +39,6 @@ mod looking;
 #[cfg(all(loom, test))]
 mod loom;
 mod observer;
-mod pages;
 pub(crate) mod pool;
 mod refusals;
 mod resident;
