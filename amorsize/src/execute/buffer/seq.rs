@@ -384,7 +384,7 @@ impl Ground {
         self.given.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(place)
     }
 
-    /// Gives all places from this one on once more. Nobody has any, because nobody else has the ground.
+    /// Gives all places from this one on once more. Nobody has any: nobody else has the ground.
     fn give_again_from(&mut self, place: *mut u8) {
         *self.given.get_mut() = place.addr() - self.block.places().addr();
     }
