@@ -356,7 +356,8 @@ impl Asks {
     /// Notes an ask of an open input that began at `begun`. Each result had been handed over by then.
     fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
         if let Some(before) = self.delay.was.take() {
-            if took >= before / 2 {
+            // What is there already takes some microseconds, too, where other programs have the cores.
+            if took >= before / 2 && took >= LATE {
                 self.delay.same += 1;
                 self.delay.took = Some(took);
                 if self.delay.same >= MADE_BY_ITSELF {
@@ -370,7 +371,7 @@ impl Asks {
         }
         let may_put_off = self.call >= LONG && self.delay.shorter < SENT_BY_OTHERS;
         let is_short = f64::from(PUT_OFF) * took.as_secs_f64() <= PUT_OFF_CALLS * self.call;
-        self.delay.took = Some(took).filter(|&took| may_put_off && is_short && took >= QUICK);
+        self.delay.took = Some(took).filter(|&took| may_put_off && is_short && took >= LATE);
         if slept {
             (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
             self.unknown = Unknown::default();
