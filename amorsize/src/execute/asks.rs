@@ -212,9 +212,10 @@ impl Asks {
         (inline && self.is_each()) || self.hands_over || self.held >= HELD_SECONDS
     }
 
-    /// True if the input was seen to wait, or may, and is asked one by one for that.
+    /// True if the input was seen to wait, or may, and is asked one by one for that. An input that only
+    /// computes for long is asked one by one, too, but nothing waits for it.
     pub(crate) fn may_wait(&self) -> bool {
-        self.single > 0
+        self.single > 0 && self.hands_over
     }
 
     /// Seconds that an item takes to come, of late; 0 where that is not known.
@@ -531,11 +532,11 @@ mod tests {
         ask(&mut closed, &clock, 1_000, micros(1));
         assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
         // The thread did not sleep meanwhile: the input computes, and waits for nobody.
-        assert!(closed.may_wait() && !closed.hand_over_first(true));
+        assert!(closed.are_single() && !closed.may_wait() && !closed.hand_over_first(true));
         for _ in 0..16 {
             assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
         }
-        assert!(!closed.may_wait());
+        assert!(!closed.are_single());
         assert!((2..=3).contains(&ask(&mut closed, &clock, 1_000, micros(500))));
     }
 
