@@ -1,12 +1,12 @@
 //! How an input is asked for items: many at a time, or one by one where it may wait.
 //!
 //! The calling thread asks the input and hands results over. While it waits within `next()` it can
-//! hand over nothing, and the input may wait for just that: a channel on which another thread sends a
-//! question when it has the answer to the last one. Nobody can tell before if `next()` will wait.
+//! hand over nothing, and the input may wait for just that: a channel on which another thread sends
+//! a question when it has the answer to the last one. Nobody can tell before if `next()` will wait.
 //!
-//! An input that says it has items left is asked for many at a time. One that says nothing is open: it
-//! is asked one by one, and each result is handed over before the next ask, until something shows that
-//! its items don't depend on the results:
+//! An input that says it has items left is asked for many at a time. One that says nothing is open:
+//! it is asked one by one, and each result is handed over before the next ask, until something
+//! shows that its items don't depend on the results:
 //!
 //! - No other thread of the process ran between one ask and another, so none can have answered.
 //! - Items come at once after results of long calls. A thread that waited for such a result sleeps, and
@@ -15,8 +15,8 @@
 //!   by itself then; one that another thread sends would have come meanwhile.
 //! - For hundreds of items and some time nobody waited for any.
 //!
-//! An input that was seen to wait is asked one by one again. Where the items in flight are bounded, an
-//! open input is asked one by one for good.
+//! An input that was seen to wait is asked one by one again. Where the items in flight are bounded,
+//! an open input is asked one by one for good.
 
 use std::time::{Duration, Instant};
 
@@ -24,14 +24,15 @@ use super::line::Way;
 use crate::sync::{now, wait_until};
 use crate::{system_calls, thread_time};
 
-/// Asks that show together that an input does not wait now. With fewer, items that had come while the
-/// calling thread did something else would pass for an input that never waits.
+/// Asks that show together that an input does not wait now. With fewer, items that had come while
+/// the calling thread did something else would pass for an input that never waits.
 const SHOWN_BY: u32 = 16;
 /// Four asks after long calls show that no other thread ran: each answer takes 3 us of a core, six
-/// times as much as is looked for. With sixteen, calls of a second would be made one by one for 16 s.
+/// times as much as is looked for. With sixteen, calls of a second would be made one by one for 16
+/// s.
 const SHOWN_BY_LONG: u32 = 4;
-/// After an input was waited for it takes more of them: while the sink was busy some may have come, and
-/// then it may wait again. A sink that is slower than the input has more to catch up with.
+/// After an input was waited for it takes more of them: while the sink was busy some may have come,
+/// and then it may wait again. A sink that is slower than the input has more to catch up with.
 const SHOWN_AFTER_SLEEP: u32 = 64;
 /// An item that comes within this time was not waited for: a thread that sleeps takes 5 us to wake,
 /// and to read the next block of a file takes less.
@@ -42,40 +43,42 @@ const LATE: Duration = Duration::from_micros(20);
 const SLEPT: Duration = Duration::from_micros(20);
 /// Items are taken for this long at a time: as long as a chunk is to run.
 const LONGEST: Duration = Duration::from_millis(1);
-/// An input that doesn't know how many items it has gives no more between two looks at the clock: so
-/// many are late by their own waits alone where it begins to wait.
+/// An input that doesn't know how many items it has gives no more between two looks at the clock:
+/// so many are late by their own waits alone where it begins to wait.
 const BETWEEN_LOOKS: usize = 16;
 /// One that knows it gives up to these, because most of those never wait.
 const BETWEEN_LOOKS_AT_MOST: usize = 4096;
 /// No longer than this is expected to pass between two looks, in seconds: a tenth of `LONGEST`.
 const SECONDS_BETWEEN_LOOKS: f64 = 1e-4;
-/// The input is asked for no longer than this, in seconds, while results wait to fill a batch. A sink
-/// that takes a millisecond for each batch is then busy for a hundredth of the time.
+/// The input is asked for no longer than this, in seconds, while results wait to fill a batch. A
+/// sink that takes a millisecond for each batch is then busy for a hundredth of the time.
 const HELD_SECONDS: f64 = 0.1;
-/// After calls that take this long, in seconds, a thread that waits for the result sleeps: it looks for
-/// it for some ten microseconds before.
+/// After calls that take this long, in seconds, a thread that waits for the result sleeps: it looks
+/// for it for some ten microseconds before.
 const LONG: f64 = 50e-6;
-/// One that takes this long, in seconds, counts for four: to make 16 such calls one after the other would
-/// take much longer than to make them at the same time.
+/// One that takes this long, in seconds, counts for four: to make 16 such calls one after the other
+/// would take much longer than to make them at the same time.
 const VERY_LONG: f64 = 20e-3;
 /// Beside calls that take this long, in seconds, it does not show that each ask is timed.
 const CHEAP: f64 = 10e-6;
-/// A thread that answers takes at least this much of a core for each answer: 3 us with a sleep and a wake.
+/// A thread that answers takes at least this much of a core for each answer: 3 us with a sleep and
+/// a wake.
 const ANSWER: Duration = Duration::from_nanos(500);
-/// A thread that answers without a sleep takes all of a core. If others ran for less than this part of
-/// the time, none did that.
+/// A thread that answers without a sleep takes all of a core. If others ran for less than this part
+/// of the time, none did that.
 const BUSY_PART: u32 = 4;
 /// An ask is put off for this many times as long as the item before took to come.
 const PUT_OFF: u32 = 4;
 /// It is put off for this many times as long as a call takes, at most.
 const PUT_OFF_CALLS: f64 = 2.0;
-/// Asks that were put off and in a row took as long as others show that the input makes its items itself.
+/// Asks that were put off and in a row took as long as others show that the input makes its items
+/// itself.
 const MADE_BY_ITSELF: u32 = 4;
 /// After that many others nothing is put off any longer: it delays those who wait for results.
 const SENT_BY_OTHERS: u32 = 4;
-/// Asks that nobody waited for, of which nothing else is known, and the time that they take at least,
-/// before it is believed that nobody will. A thread that answers without a sleep is taken from its core
-/// some times in that time, and then it is waited for.
+/// Asks that nobody waited for, of which nothing else is known, and the time that they take at
+/// least, before it is believed that nobody will. A thread that answers without a sleep is taken
+/// from its core some times in that time, and then it is waited for.
 const UNKNOWN: u32 = 256;
 const UNKNOWN_FOR: Duration = Duration::from_millis(20);
 /// Of asks that are made one by one, one in so many is timed while they are quick: two
@@ -197,9 +200,9 @@ impl Asks {
         self.single > 0 || self.is_each()
     }
 
-    /// True if calls may be made while the input is asked. An item may come because of the last result;
-    /// then to ask for the next one before the call has ended is to wait for ever. A bound says how many
-    /// may be under way.
+    /// True if calls may be made while the input is asked. An item may come because of the last
+    /// result; then to ask for the next one before the call has ended is to wait for ever. A bound
+    /// says how many may be under way.
     pub(crate) fn may_overlap(&self) -> bool {
         !self.is_open || self.is_bounded || self.single == 0
     }
@@ -209,14 +212,14 @@ impl Asks {
         self.call = seconds;
     }
 
-    /// True if whatever is ready is to be handed over before the input is asked again. `inline` is for
-    /// a run that the calling thread makes by itself.
+    /// True if whatever is ready is to be handed over before the input is asked again. `inline` is
+    /// for a run that the calling thread makes by itself.
     pub(crate) fn hand_over_first(&self, inline: bool) -> bool {
         (inline && self.is_each()) || self.hands_over || self.held >= HELD_SECONDS
     }
 
-    /// True if the input was seen to wait, or may, and is asked one by one for that. An input that only
-    /// computes for long is asked one by one, too, but nothing waits for it.
+    /// True if the input was seen to wait, or may, and is asked one by one for that. An input that
+    /// only computes for long is asked one by one, too, but nothing waits for it.
     pub(crate) fn may_wait(&self) -> bool {
         self.single > 0 && self.hands_over
     }
@@ -231,7 +234,8 @@ impl Asks {
         self.held = 0.0;
     }
 
-    /// Notes when the last call of the calling thread ended. What comes of it can be known from then on.
+    /// Notes when the last call of the calling thread ended. What comes of it can be known from
+    /// then on.
     #[inline]
     pub(crate) fn call_ended(&mut self, at: Instant) {
         self.call_ended = Some(at);
@@ -296,7 +300,8 @@ impl Asks {
         self.is_open && !self.is_bounded && self.single > 0 && way != Way::Worker
     }
 
-    /// Looks at the clock after `taken` items. Says after how many to look again, or that it is enough.
+    /// Looks at the clock after `taken` items. Says after how many to look again, or that it is
+    /// enough.
     #[inline]
     pub(super) fn look(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
         if self.fill.is_none() { None } else { self.look_at_clock(taken, most, way) }
@@ -357,10 +362,12 @@ impl Asks {
         }
     }
 
-    /// Notes an ask of an open input that began at `begun`. Each result had been handed over by then.
+    /// Notes an ask of an open input that began at `begun`. Each result had been handed over by
+    /// then.
     fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
         if let Some(before) = self.delay.was.take() {
-            // What is there already takes some microseconds, too, where other programs have the cores.
+            // What is there already takes some microseconds, too, where other programs have the
+            // cores.
             if took >= before / 2 && took >= LATE {
                 self.delay.same += 1;
                 self.delay.took = Some(took);
@@ -394,8 +401,8 @@ impl Asks {
         self.unknown.asks = self.unknown.asks.saturating_add(1);
         let (since, lost) = *self.unknown.since.get_or_insert_with(|| (begun, system_calls::involuntary_switches()));
         if self.unknown.asks >= UNKNOWN && begun - since >= UNKNOWN_FOR {
-            // On a single core a thread that answers gets it as soon as there is a result, and has answered
-            // before the input is asked.
+            // On a single core a thread that answers gets it as soon as there is a result, and has
+            // answered before the input is asked.
             let lost = system_calls::involuntary_switches().zip(lost).map_or(0, |(now, before)| now - before);
             if lost < u64::from(self.unknown.asks / 2) {
                 self.single = 0;
