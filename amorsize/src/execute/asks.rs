@@ -43,8 +43,8 @@ const LATE: Duration = Duration::from_micros(20);
 const SLEPT: Duration = Duration::from_micros(20);
 /// Items are taken for this long at a time: as long as a chunk is to run.
 const LONGEST: Duration = Duration::from_millis(1);
-/// An input that doesn't know how many items it has gives no more between two looks at the clock:
-/// so many are late by their own waits alone where it begins to wait.
+/// An open input gives no more items than these between two looks at the clock. When it begins to
+/// wait, each of these items can be late by its own wait.
 const BETWEEN_LOOKS: usize = 16;
 /// One that knows it gives up to these, because most of those never wait.
 const BETWEEN_LOOKS_AT_MOST: usize = 4096;
@@ -81,8 +81,8 @@ const SENT_BY_OTHERS: u32 = 4;
 /// from its core some times in that time, and then it is waited for.
 const UNKNOWN: u32 = 256;
 const UNKNOWN_FOR: Duration = Duration::from_millis(20);
-/// Of asks that are made one by one, one in so many is timed while they are quick: two
-/// looks at the clock take 46 ns, and an ask with all that follows 200.
+/// While single asks are quick, one of these is timed: two looks at the clock take 46 ns, and an ask
+/// with all that follows 200.
 const TIMED_ONE_IN: u32 = 8;
 
 /// What is known of the asks of a run's input.
@@ -313,11 +313,10 @@ impl Asks {
         let now = now();
         let (took, items) = (now - fill.looked, taken - fill.taken);
         (fill.looked, fill.taken) = (now, taken);
-        let total = now - fill.begun;
+        let (begun, switches) = (fill.begun, fill.switches);
+        let total = now - begun;
         if self.single > 0 || self.is_each() {
-            let fill = self.fill.as_ref()?;
-            let slept = took >= QUICK && fill.switches.map_or(!self.closely || took >= SLEPT, slept_since);
-            let begun = fill.begun;
+            let slept = took >= QUICK && switches.map_or(!self.closely || took >= SLEPT, slept_since);
             if self.is_in_question(way) {
                 self.note_open(begun, took, slept);
             } else {
@@ -327,11 +326,10 @@ impl Asks {
             self.note_pace(took, items);
             return None;
         }
-        let fill = self.fill.as_ref()?;
         let expected = Duration::from_secs_f64((self.pace * items as f64).min(LONGEST.as_secs_f64()));
         let is_late = took > expected + LATE;
         if is_late {
-            let slept = fill.switches.map_or(took >= LONGEST, slept_since);
+            let slept = switches.map_or(took >= LONGEST, slept_since);
             self.single = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
             (self.closely, self.hands_over) = (true, slept);
             self.unknown = Unknown::default();
@@ -366,8 +364,7 @@ impl Asks {
     /// then.
     fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
         if let Some(before) = self.delay.was.take() {
-            // What is there already takes some microseconds, too, where other programs have the
-            // cores.
+            // On a busy machine an item that is there already takes some microseconds, too.
             if took >= before / 2 && took >= LATE {
                 self.delay.same += 1;
                 self.delay.took = Some(took);
@@ -414,7 +411,7 @@ impl Asks {
             return;
         };
         self.unknown.window += 1;
-        // After a long call whoever answers has to wake first, which shows sooner.
+        // After a long call a thread that answers has to wake first, which takes longer and shows.
         let shown_by = if self.call >= LONG { SHOWN_BY_LONG } else { SHOWN_BY };
         if self.unknown.window < shown_by {
             return;

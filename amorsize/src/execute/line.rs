@@ -222,8 +222,8 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
     }
 
     fn tells_the_truth(&mut self) -> bool {
-        // A type of the standard library has no lie in its length, and no other crate may use these paths. Where they
-        // change, such inputs are counted as they come, like all others.
+        // The standard library's types tell their true lengths, and no other crate has these paths. If
+        // the paths change, such inputs are counted as they come, like all others.
         let name = type_name::<I::IntoIter>();
         ["core::ops::range::Range<", "core::ops::range::RangeInclusive<", "core::slice::iter::Iter<"]
             .iter()
