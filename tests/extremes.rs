@@ -170,3 +170,40 @@ fn lengths_that_inputs_promise() {
         }
     }
 }
+
+#[test]
+fn ranges_without_an_end_to_speak_of() {
+    for results in [
+        process_in_batches(|x: u64| x, 0..=u64::MAX).threads(2).into_iter().take(30_000).collect::<Vec<_>>(),
+        process_in_batches(|x: i64| x.abs_diff(i64::MIN), i64::MIN..=i64::MAX)
+            .threads(2)
+            .into_iter()
+            .take(30_000)
+            .collect(),
+    ] {
+        assert!(results.into_iter().eq(0..30_000));
+    }
+}
+
+#[test]
+fn ranges_at_the_ends_of_their_types() {
+    let last: Vec<_> = process_in_batches(|x: u64| x, u64::MAX - 999..=u64::MAX).threads(2).collect().unwrap();
+    assert!(last.into_iter().eq(u64::MAX - 999..=u64::MAX));
+    let all: Vec<_> = process_in_batches(|x: i8| x, i8::MIN..=i8::MAX).threads(2).collect().unwrap();
+    assert!(all.into_iter().eq(i8::MIN..=i8::MAX));
+    #[expect(clippy::reversed_empty_ranges, reason = "it is what is tested")]
+    let backwards = 9i32..-9;
+    assert!(process_in_batches(|x| x, backwards).collect::<Vec<_>>().unwrap().is_empty());
+}
+
+#[batched]
+fn address(item: &()) -> usize {
+    std::ptr::from_ref(item).addr()
+}
+
+#[test]
+fn elements_of_no_size() {
+    let items = vec![(); 100_000];
+    let results: Vec<_> = address_batched(&items).threads(2).collect().unwrap();
+    assert_eq!(results, vec![items.as_ptr().addr(); 100_000]);
+}

@@ -8,11 +8,12 @@ mod counted;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use amorsize::on_error::Skip;
 use amorsize::{Batch, CancelToken, Error, OnPanic, Report, process_in_batches};
 use caught::caught;
 use counted::Counted;
@@ -318,6 +319,21 @@ fn on_panic_counts_and_keeps() {
     }
     let all: Vec<usize> = process_in_batches(call, 0..20).on_panic(OnPanic::Skip).collect().unwrap();
     assert_eq!(all.len(), 18);
+}
+
+/// A batch is of consecutive items, unless a policy for errors has its results tell their indices.
+#[test]
+fn a_panic_that_is_skipped_ends_its_batch_where_there_is_no_policy() {
+    let call = |x: usize| if x == 5 { resume_unwind(Box::new("as planned")) } else { Ok::<_, String>(x) };
+    for threads in 1..=2 {
+        let run = || process_in_batches(call, 0..12).threads(threads).batch_size(4).on_panic(OnPanic::Skip);
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        run().for_each_batch(|batch| batches.push(batch.indices().collect())).unwrap();
+        assert_eq!(batches, [vec![0, 1, 2, 3], vec![4], vec![6, 7, 8, 9], vec![10, 11]]);
+        batches.clear();
+        run().on_error(Skip).for_each_batch(|batch| batches.push(batch.indices().collect())).unwrap();
+        assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 6, 7, 8], vec![9, 10, 11]]);
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 #[path = "common/child.rs"]
 mod child;
+#[path = "common/terminals.rs"]
+mod terminals;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use amorsize::process_in_batches;
 use child::{is_inside, run_inside};
 use rayon::prelude::*;
+use terminals::add_one_by_each;
 
 const ITEMS: usize = 100;
 /// A child that hangs is ended after so many seconds, far more than any needs.
@@ -26,16 +29,8 @@ fn slow(x: usize) -> usize {
 
 /// Runs on the pool that is found, and on pools of several sizes.
 fn runs() {
-    let expected: Vec<_> = (1..=ITEMS).collect();
     for threads in [None, Some(2), Some(3)] {
-        let run = || {
-            let run = process_in_batches(slow, 0..ITEMS);
-            if let Some(threads) = threads { run.threads(threads) } else { run }
-        };
-        assert_eq!(run().collect::<Vec<_>>().unwrap(), expected);
-        assert_eq!(run().into_iter().collect::<Vec<_>>(), expected);
-        assert_eq!(run().unordered().count(), ITEMS);
-        assert_eq!(run().for_each_batch(drop).unwrap().items(), ITEMS);
+        _ = add_one_by_each(slow, ITEMS, threads);
     }
     // One within a call of another, and calls that wait: threads of the run's own.
     let outer = |x| process_in_batches(slow, 0..x).collect::<Vec<_>>().unwrap().len();

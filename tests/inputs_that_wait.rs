@@ -63,25 +63,48 @@ fn with_one_in_flight_it_is_however_long_calls_take() {
     }
 }
 
-#[test]
-fn so_is_it_with_calls_of_some_microseconds_where_each_result_goes_out_by_itself() {
-    for (micros, count) in [(2, 2_000), (10, 2_000)] {
-        let call = move |question: u64| {
+/// Answers questions by calls that take so many microseconds and `finish`, which hands results over.
+fn answered(micros: u64, count: u64, finish: fn(Batched<Receiver<u64>, u64, Call>, Sender<u64>)) -> u64 {
+    interview(count, move |questions, answers| {
+        let call: Call = Box::new(move |question| {
             let begun = Instant::now();
             while begun.elapsed() < Duration::from_micros(micros) {
                 std::hint::spin_loop();
             }
             question + 1
-        };
-        let answered = interview(count, move |questions, answers| {
-            let mut run = process_in_batches(call, questions).batch_size(1);
-            run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
         });
-        assert_eq!(answered, count);
-        let answered = interview(count, move |questions, answers| {
-            process_in_batches(call, questions).into_iter().for_each(|answer| answers.send(answer).unwrap());
-        });
-        assert_eq!(answered, count);
+        finish(process_in_batches(call, questions), answers);
+    })
+}
+
+type Call = Box<dyn Fn(u64) -> u64 + Send + Sync>;
+
+#[test]
+fn so_is_it_whatever_calls_take_and_however_results_are_handed_over() {
+    type Finish = fn(Batched<Receiver<u64>, u64, Call>, Sender<u64>);
+    let finishes: [Finish; 6] = [
+        |run, answers| {
+            run.batch_size(1).for_each_batch(|batch| batch.into_iter().for_each(|x| answers.send(x).unwrap())).unwrap();
+        },
+        |mut run, answers| {
+            run.for_each_batch(|batch| batch.into_iter().for_each(|x| answers.send(x).unwrap())).unwrap();
+        },
+        |run, answers| {
+            let mut run = run.sample_size(1);
+            run.for_each_batch(|batch| batch.into_iter().for_each(|x| answers.send(x).unwrap())).unwrap();
+        },
+        |run, answers| {
+            let mut run = run.threads(2);
+            run.for_each_batch(|batch| batch.into_iter().for_each(|x| answers.send(x).unwrap())).unwrap();
+        },
+        |run, answers| run.into_iter().for_each(|x| answers.send(x).unwrap()),
+        |run, answers| run.unordered().for_each(|(_, x)| answers.send(x).unwrap()),
+    ];
+    for (micros, count) in [(0, 2_000), (2, 1_000), (20, 1_000), (200, 300), (2_000, 40)] {
+        for (which, finish) in finishes.into_iter().enumerate() {
+            println!("calls of {micros} us, handed over in way {which}");
+            assert_eq!(answered(micros, count, finish), count);
+        }
     }
 }
 

@@ -35,6 +35,11 @@ accepted! {
     max_memory_typed(max_memory = 0.5_f64);
     max_memory_bytes(max_memory = "512MiB");
     max_memory_decimal_bytes(max_memory = "1.5 GB");
+    max_memory_spaced_bytes(max_memory = "  1_000 MB ");
+    max_memory_bytes_in_lower_case(max_memory = "512mib");
+    max_memory_bytes_after_a_point(max_memory = ".5kB");
+    max_memory_bytes_before_a_point(max_memory = "5.kB");
+    max_memory_bytes_of_a_terabyte(max_memory = "0.5 TiB");
     max_memory_constant_fraction(max_memory = SHARE);
     max_memory_constant_bytes(max_memory = BUDGET);
     max_memory_constant_text(max_memory = TEXT);
@@ -113,11 +118,7 @@ fn expressions_can_depend_on_generic_parameters() {
 }
 
 #[test]
-fn every_text_that_the_attribute_takes_the_runtime_takes() {
-    // The macro crate has a parser of its own; these are the texts of its tests.
-    for text in ["0B", "1 b", "3kB", "512MiB", "512mib", "1.5GiB", "  1_000 MB ", "0.5 TiB", ".5kB", "5.kB"] {
-        assert!(text.parse::<Bytes>().is_ok(), "{text}");
-    }
+fn any_other_text_is_no_number_of_bytes() {
     for text in
         ["", "12", "12 bananas", "MiB", "-1MiB", "1..5MiB", "1 MiB x", "20000000TiB", "NaN", "1e3MB", "_1MB", "1.2.3MB"]
     {

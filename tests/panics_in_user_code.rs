@@ -23,12 +23,15 @@ struct Measured {
     bad: u64,
 }
 
+/// What each owns, as far as it can be measured.
+const HEAP: usize = 64;
+
 impl DeepSize for Measured {
     fn heap_size(&self) -> usize {
         if self.number == self.bad {
             panic_any(MyPayload(self.number));
         }
-        64
+        HEAP
     }
 }
 
@@ -82,6 +85,10 @@ proptest! {
                 results.extend(batch);
             }).unwrap();
             prop_assert_eq!((report.items() as u64, report.panicked()), (items, 0));
+            // It counts as much as the largest before it, unless threads began with it before there was one.
+            let unmeasured = items * (HEAP + size_of::<Measured>()) as u64 - report.result_bytes().as_u64();
+            let has_one_before = bad > 0 && threads.is_none_or(|threads| threads == 1);
+            prop_assert!(unmeasured == 0 || unmeasured == HEAP as u64 && !has_one_before, "{} B", unmeasured);
             results
         };
         prop_assert!(results.iter().map(|result| result.number).eq(0..items));

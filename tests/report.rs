@@ -24,6 +24,10 @@ fn make(kibibytes: usize, took: u64) -> Block {
     Block(vec![1; kibibytes << 10])
 }
 
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 /// What holds of every report.
 fn check(report: &Report) {
     let time = report.time_use();
@@ -59,7 +63,14 @@ fn check(report: &Report) {
 
     let text = report.explain();
     assert!(text.contains(&format!("bound by {}", report.bottleneck())), "{text}");
-    assert!(text.starts_with(&format!("{} items in {} batches", report.items(), report.batches())), "{text}");
+    assert!(
+        text.starts_with(&format!(
+            "{} in {}",
+            counted(report.items(), "item", "items"),
+            counted(report.batches(), "batch", "batches")
+        )),
+        "{text}"
+    );
     assert_eq!(report.name(), Some("make"));
 }
 

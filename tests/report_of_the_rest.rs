@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip};
-use amorsize::{Bytes, CancelToken, OnPanic, Report, batched, process_in_batches};
+use amorsize::{Bytes, CancelToken, ErrorKind, OnPanic, Report, batched, process_in_batches};
 use caught::caught;
 
 const ITEMS: usize = 300;
@@ -199,6 +199,58 @@ fn failures_panics_and_calls_that_were_made_again_count_where_they_were() {
     assert!(run.for_each_batch(drop).unwrap_err().is_cancelled());
     let outcome = run.cancel_token(&CancelToken::new()).for_each_batch(drop).unwrap();
     assert_eq!((outcome.value().items(), outcome.value().failed(), outcome.failures().len()), (2, 1, 1));
+}
+
+/// The item that is missing keeps what was computed after it from being handed over.
+#[test]
+fn what_was_computed_and_what_was_handed_over_are_told_apart() {
+    // So few items that two threads begin with them at once. The first ends when another has a result.
+    const FEW: usize = 8;
+    let computed = AtomicUsize::new(0);
+    let call = |x: usize| {
+        if x == 0 {
+            while computed.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
+            std::panic::resume_unwind(Box::new("as planned"));
+        }
+        computed.fetch_add(1, Ordering::Relaxed);
+    };
+    let mut run = process_in_batches(call, 0..FEW).threads(2).batch_size(5);
+    caught(|| run.for_each_batch(|_| ())).unwrap_err();
+    let computed = computed.load(Ordering::Relaxed);
+    let part = run.report().expect("a part has ended");
+    let told = part.to_string();
+    let first = format!("0 items in 0 batches, {computed} more computed and not handed over, ");
+    assert!(told.starts_with(&first), "{told}");
+    assert!(part.explain().starts_with(&first), "{}", part.explain());
+
+    // In the rest they are handed over, and nothing is left.
+    let report = run.for_each_batch(|_| ()).unwrap();
+    assert!(report.to_string().starts_with(&format!("{} items in ", FEW - 1)), "{report}");
+    assert!(!report.to_string().contains("not handed over"), "{report}");
+}
+
+/// Each part of a run that does not fit tells what it held itself.
+#[test]
+fn results_that_an_earlier_part_gave_back_hold_nothing() {
+    #[batched(max_memory = "8MiB")]
+    fn page(_: usize) -> Vec<u8> {
+        vec![1; 1 << 20]
+    }
+
+    for threads in 1..=2 {
+        let mut run = page_batched(0..60).threads(threads);
+        let mut given = 0;
+        for _ in 0..3 {
+            let mut part = Vec::new();
+            let error = run.collect_into(&mut part).unwrap_err();
+            let ErrorKind::OverBudget { item, items_done, held, .. } = error.kind() else { panic!("{error}") };
+            assert!(*items_done <= 8 && *held <= Bytes::mib(8) && *held >= Bytes::mib(*items_done as u64), "{error}");
+            given += part.len();
+            assert!(*item >= given && part.len() <= *items_done, "{error}");
+        }
+    }
 }
 
 #[batched]

@@ -44,6 +44,25 @@ fn batches_are_named_with_their_items() {
 }
 
 #[test]
+fn one_item_is_no_items() {
+    let printed = stderr_of("one_item_is_no_items", || {
+        process_in_batches(|x: u32| x, [7]).threads(1).batch_size(1).verbose(true).for_each_batch(|_| ()).unwrap();
+    });
+    let Some(printed) = printed else { return };
+    let lines: Vec<_> = printed.lines().filter(|line| !line.is_empty() && !line.contains("Optimization")).collect();
+    assert_eq!(
+        lines,
+        [
+            "Processing 1 item in 1 batch",
+            "Batch size: 1 item",
+            "Batch 1/1: Processing 1 item (index 0)...",
+            "  Completed batch 1/1 (1/1 item processed)",
+            "All batches complete. Processed 1 item total.",
+        ]
+    );
+}
+
+#[test]
 fn a_size_that_was_found_is_told_with_what_it_is_based_on() {
     let printed = stderr_of("a_size_that_was_found_is_told_with_what_it_is_based_on", || {
         let mut run = process_in_batches(|x: u32| x, 0..9).max_memory("1MiB").verbose(true);

@@ -5,39 +5,38 @@ use quote::{ToTokens, quote_spanned};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
-use syn::{
-    Expr, GenericArgument, GenericParam, Generics, Lifetime, PathArguments, Token, Type, TypeParamBound, TypePath,
-    WherePredicate, parse_quote,
-};
+use syn::{Expr, GenericParam, Generics, Lifetime, Token, Type, TypeParamBound, TypePath, WherePredicate, parse_quote};
 
+use crate::at_fault::{self, Auto, arguments, last_segment};
 use crate::normalize::Normalized;
 use crate::options::Options;
 use crate::spans;
 
-/// The generic parameters of the wrapper: those of the function, with what the wrapper asks of them beyond what the function
-/// itself asks.
+/// The generic parameters of the wrapper: those of the function, with the bounds that a run needs
+/// beyond those of the function.
 ///
-/// Without it a generic function would have to state `T: Send` itself. It is asked of type parameters and of what depends on
-/// one, never of concrete types: rustc would report those here, in fewer words than at the constructor.
+/// Without them a generic function would have to state `T: Send` itself. They stand on type
+/// parameters and on types that depend on one, never on concrete types: rustc would report those
+/// here, in fewer words than at the constructor.
 pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
-    let mut needed = Needed::new(function);
-    needed.walk(&function.item, Need::Send);
-    if options.retry.is_some() {
+    let mut needed = Needed { parameters: Parameters::of(function), types: Vec::new() };
+    needed.walk(&function.item, Need::Auto(Auto::Send));
+    if options.retry().is_some() {
         needed.walk(&function.item, Need::Clone);
     }
-    needed.walk(&function.output, Need::Send);
+    needed.walk(&function.output, Need::Auto(Auto::Send));
     for shared in &function.shared {
-        needed.walk(&shared.ty, Need::Sync);
+        needed.walk(&shared.ty, Need::Auto(Auto::Sync));
         needed.walk(&shared.ty, Need::Clone);
     }
     if let Some(receiver) = &function.receiver {
-        needed.walk(&receiver.ty, Need::Sync);
+        needed.walk(&receiver.ty, Need::Auto(Auto::Sync));
     }
     let mut generics = function.generics.clone();
     let known = known(&generics);
     for (ty, needs) in &needed.types {
-        for need in needs.iter().filter(|need| !known.contains(&(text(ty), need.name()))) {
-            state(&mut generics, ty.to_token_stream(), need.path(ty.span()));
+        for need in needs.iter().filter(|need| !known.contains(&(text(ty), need))) {
+            state(&mut generics, ty.to_token_stream(), bound(need, ty.span(), options));
         }
     }
     for (inner, outer) in outlives(function, &needed.parameters) {
@@ -46,7 +45,15 @@ pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
     generics
 }
 
-/// Adds a bound where the parameter has bounds already: in two places they would be confusing.
+/// A trait as the bound of a type. The path leads through amorsize, because a crate of the 2015
+/// edition has no `::core`.
+fn bound(need: &str, span: Span, options: &Options) -> TokenStream {
+    let (start, end) = (spans::before(span), spans::after(span));
+    let (private, need) = (options.private(start), Ident::new(need, end));
+    quote_spanned!(end=> #private::#need)
+}
+
+/// Adds a bound where the parameter has bounds already: bounds in two places confuse.
 pub(crate) fn state(generics: &mut Generics, subject: TokenStream, bound: TokenStream) {
     let subject_text = subject.to_string();
     let predicates = generics.where_clause.iter_mut().flat_map(|clause| &mut clause.predicates);
@@ -86,66 +93,38 @@ impl Bounds<'_> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 enum Need {
     Clone,
-    Send,
-    Sync,
+    Auto(Auto),
 }
 
 impl Need {
     fn name(self) -> &'static str {
         match self {
             Self::Clone => "Clone",
-            Self::Send => "Send",
-            Self::Sync => "Sync",
+            Self::Auto(auto) => auto.name(),
         }
-    }
-
-    fn path(self, span: Span) -> TokenStream {
-        let (start, end) = (spans::before(span), spans::after(span));
-        let path = match self {
-            Self::Clone => quote_spanned!(end=> core::clone::Clone),
-            Self::Send => quote_spanned!(end=> core::marker::Send),
-            Self::Sync => quote_spanned!(end=> core::marker::Sync),
-        };
-        quote_spanned!(start=> ::#path)
     }
 }
 
-/// Types that are what their arguments are, as far as `Send`, `Sync` and `Clone` go.
-const TRANSPARENT: [&str; 12] = [
-    "Vec",
-    "VecDeque",
-    "Option",
-    "Result",
-    "Box",
-    "HashMap",
-    "HashSet",
-    "BTreeMap",
-    "BTreeSet",
-    "LinkedList",
-    "BinaryHeap",
-    "PhantomData",
-];
-/// Types that no bound on their arguments makes `Send` and `Sync`: the constructor refuses them where they stand.
-const HOPELESS: [&str; 6] = ["Rc", "MutexGuard", "RwLockReadGuard", "RwLockWriteGuard", "Ref", "RefMut"];
+/// Types that functions take and return most, and that implement `Send`, `Sync` and `Clone` if
+/// their arguments do. A bound on the argument is shorter to read, in the docs and in messages.
+const TRANSPARENT: [&str; 4] = ["Box", "Option", "Result", "Vec"];
 
+/// The types that need a bound.
 struct Needed {
     parameters: Parameters,
-    /// In the order of the signature, so that the documentation reads like it.
-    types: Vec<(Type, BTreeSet<Need>)>,
+    /// Each with the names of the traits, in the order of the signature: the documentation shows
+    /// them.
+    types: Vec<(Type, BTreeSet<&'static str>)>,
 }
 
 impl Needed {
-    fn new(function: &Normalized) -> Self {
-        Self { parameters: Parameters::of(function), types: Vec::new() }
-    }
-
     fn add(&mut self, ty: &Type, need: Need) {
         match self.types.iter_mut().find(|(known, _)| text(known) == text(ty)) {
-            Some((_, needs)) => drop(needs.insert(need)),
-            None => self.types.push((ty.clone(), BTreeSet::from([need]))),
+            Some((_, needs)) => drop(needs.insert(need.name())),
+            None => self.types.push((ty.clone(), BTreeSet::from([need.name()]))),
         }
     }
 
@@ -153,8 +132,8 @@ impl Needed {
         match ty {
             Type::Reference(reference) => match (need, reference.mutability) {
                 (Need::Clone, _) => {}
-                (Need::Send, Some(_)) => self.walk(&reference.elem, Need::Send),
-                _ => self.walk(&reference.elem, Need::Sync),
+                (Need::Auto(Auto::Send), Some(_)) => self.walk(&reference.elem, need),
+                _ => self.walk(&reference.elem, Need::Auto(Auto::Sync)),
             },
             Type::Tuple(tuple) => tuple.elems.iter().for_each(|ty| self.walk(ty, need)),
             Type::Array(array) => self.walk(&array.elem, need),
@@ -162,35 +141,22 @@ impl Needed {
             Type::Paren(paren) => self.walk(&paren.elem, need),
             Type::Group(group) => self.walk(&group.elem, need),
             Type::Path(path) => self.walk_path(ty, path, need),
-            // Raw pointers are refused, trait objects and functions say themselves what they are.
+            // Raw pointers are refused; trait objects and functions state their bounds themselves.
             _ => {}
         }
     }
 
     fn walk_path(&mut self, ty: &Type, path: &TypePath, need: Need) {
-        if self.parameters.is_one(path) {
-            return self.add(ty, need);
-        }
-        let Some(last) = path.path.segments.last().filter(|_| self.parameters.mentioned_in(ty)) else { return };
-        if HOPELESS.iter().any(|name| last.ident == name) {
+        if !self.parameters.mentioned_in(ty) {
             return;
         }
-        let arguments = match &last.arguments {
-            PathArguments::AngleBracketed(arguments) => arguments.args.iter(),
-            _ => return self.add(ty, need),
-        };
-        let types = arguments.filter_map(|argument| match argument {
-            GenericArgument::Type(ty) => Some(ty),
-            _ => None,
-        });
-        if path.qself.is_none() && TRANSPARENT.iter().any(|name| last.ident == name) {
-            types.for_each(|ty| self.walk(ty, need));
-        } else if path.qself.is_none() && last.ident == "Arc" {
-            if need != Need::Clone {
-                types.for_each(|ty| [Need::Send, Need::Sync].into_iter().for_each(|need| self.walk(ty, need)));
-            }
-        } else {
-            self.add(ty, need);
+        let transparent =
+            last_segment(ty).filter(|last| path.qself.is_none() && TRANSPARENT.iter().any(|name| last.ident == name));
+        match (transparent, need) {
+            (Some(last), _) => arguments(last).for_each(|ty| self.walk(ty, need)),
+            // No bound makes up for it: the constructor refuses the type where it stands.
+            (None, Need::Auto(auto)) if at_fault::is_itself(ty, auto) => {}
+            (None, _) => self.add(ty, need),
         }
     }
 }
@@ -211,8 +177,8 @@ impl Parameters {
         Self { idents: idents.collect(), in_impl: function.function.in_impl }
     }
 
-    /// The parameters of an impl are out of sight, so there a name in capitals such as `T` is taken for one. A bound on a
-    /// concrete type of such a name does no harm: rustc judges it at once.
+    /// The parameters of an impl are out of sight, so there a name in capitals such as `T` counts
+    /// as one. A bound on a concrete type of such a name does no harm: rustc judges it at once.
     fn contain(&self, ident: &Ident) -> bool {
         let name = ident.to_string();
         let in_capitals =
@@ -227,12 +193,8 @@ impl Parameters {
         can_be && self.contain(ident)
     }
 
-    fn is_one(&self, path: &TypePath) -> bool {
-        path.qself.is_none() && path.path.get_ident().is_some_and(|ident| self.contain(ident))
-    }
-
     fn mentioned_in(&self, ty: &Type) -> bool {
-        !mentioned(ty).paths.into_iter().all(|ident| !self.contain(&ident))
+        mentioned(ty).paths.iter().any(|ident| self.contain(ident))
     }
 }
 
@@ -245,7 +207,7 @@ struct Mentioned {
 
 fn mentioned(ty: &Type) -> Mentioned {
     let mut mentioned = Mentioned::default();
-    // Only the visitor that changes what it visits is compiled.
+    // The other visitors of `syn` are not compiled.
     mentioned.visit_type_mut(&mut ty.clone());
     mentioned
 }
@@ -271,8 +233,8 @@ impl VisitMut for Mentioned {
     fn visit_expr_mut(&mut self, _: &mut Expr) {}
 }
 
-/// What a reference in a parameter says by itself, that the type behind it outlives it, is lost where the item's type
-/// stands behind `IntoIterator`; here it is said aloud.
+/// The bounds that a reference in the item's type implies: the type behind it outlives it. A
+/// parameter implies them by itself, but the wrapper has the item's type behind `IntoIterator`.
 fn outlives(function: &Normalized, parameters: &Parameters) -> Vec<(TokenStream, Lifetime)> {
     let mut references = References::default();
     references.visit_type_mut(&mut function.item.clone());
@@ -312,7 +274,7 @@ impl VisitMut for References {
     fn visit_expr_mut(&mut self, _: &mut Expr) {}
 }
 
-/// The bounds that the function states itself, by the text of the type and the name of the trait.
+/// The bounds that the function states itself: the text of the type and the name of the trait.
 fn known(generics: &Generics) -> HashSet<(String, &'static str)> {
     let mut known = HashSet::new();
     let mut add = |ty: String, bounds: &mut dyn Iterator<Item = &TypeParamBound>| {

@@ -3,22 +3,28 @@ use std::collections::HashSet;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::parse::{ParseStream, Parser};
+use syn::parse::ParseStream;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, Generics, Member, Meta, Path, Token, Type};
 
 use crate::bounds::state;
-use crate::errors::{Errors, nearest};
+use crate::errors::{Errors, error, nearest};
 use crate::features;
-use crate::options::{error, judge_crate, skip_to_comma};
+use crate::options::separated;
 use crate::spans::{after, before, here};
+use crate::values;
 
-/// The impl of `DeepSize`, and the mistakes. With mistakes it counts less, so that nothing else is reported for want of it.
+/// The impl of `DeepSize`, and the mistakes. With mistakes the impl counts less, but it is there,
+/// so that rustc reports nothing else.
 pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let input: DeriveInput = match syn::parse2(input) {
         Ok(input) => input,
-        Err(error) => return error.to_compile_error(),
+        Err(error) => {
+            let mut errors = Errors::default();
+            errors.push(error);
+            return errors.into_token_stream();
+        }
     };
     let mut errors = Errors::default();
     let krate = Options::parse(&input.attrs, Place::Type, &mut errors).krate;
@@ -28,7 +34,7 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let generics = bounded(&input.generics, &counted, &amorsize);
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let ident = &input.ident;
-    // No other `allow`: in a crate that forbids the lint it would be an error.
+    // Any other `allow` would be an error in a crate that forbids the lint.
     let names_deprecated = input.attrs.iter().any(|attr| attr.path().is_ident("deprecated"));
     let deprecated = names_deprecated.then(|| quote!(#[allow(deprecated)]));
     let owns_heap = counted.owns_heap(&amorsize);
@@ -51,7 +57,7 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
 enum Counted {
     Struct {
         fields: Vec<Field>,
-        /// Whether fields can't be borrowed, because they may not be aligned.
+        /// True if fields can't be borrowed, because they may not be aligned.
         packed: bool,
     },
     Enum(Vec<(Ident, Vec<Field>)>),
@@ -95,8 +101,8 @@ impl Counted {
         of_struct.iter().chain(of_enum.iter().flat_map(|(_, fields)| fields))
     }
 
-    /// A type that holds itself does so behind a pointer, and what is said of pointers doesn't depend on what they point to; so
-    /// the question never comes back to the type.
+    /// The expression that asks each field. It ends for a type that holds itself: the type does so
+    /// behind a pointer, and the answer for a pointer doesn't depend on the type behind it.
     fn owns_heap(&self, amorsize: &TokenStream) -> TokenStream {
         let all = self.fields().map(|field| {
             let (asked, [owns, _]) = field.asked(amorsize);
@@ -141,8 +147,8 @@ impl Field {
         quote_spanned!(ends(&self.ty).1=> #asked::#owned(#place))
     }
 
-    /// The type as one with a deep size, and the names of what is asked: by a trait with a message that names the feature, where it may be
-    /// one that needs it.
+    /// The type as one with a deep size, and the names of the trait's items. For a type that may
+    /// need a feature it is a trait with a message that names the feature.
     fn asked(&self, amorsize: &TokenStream) -> (TokenStream, [Ident; 2]) {
         let ty = &self.ty;
         let (start, end) = ends(ty);
@@ -160,15 +166,16 @@ impl Field {
 fn counted_fields(fields: &Fields, errors: &mut Errors) -> Vec<Field> {
     let fields = fields.iter().zip(fields.members()).filter_map(|(field, member)| {
         let options = Options::parse(&field.attrs, Place::Field, errors);
-        // One whose options are wrong was perhaps to be left out, and might be reported a second time.
+        // The user may have meant to leave out a field with wrong options: rustc could report it
+        // again.
         let counts = !options.skip && !options.refused && !owns_nothing(&field.ty);
         counts.then(|| Field { member, ty: field.ty.clone() })
     });
     fields.collect()
 }
 
-/// What is only an address, whatever it leads to. No trait of ours could be implemented for all functions: not for those that
-/// take any lifetime.
+/// True for an address, which owns nothing. We can't implement a trait for all functions: those
+/// that take any lifetime are out of reach.
 fn owns_nothing(ty: &Type) -> bool {
     match ty {
         Type::Reference(_) | Type::Ptr(_) | Type::FnPtr(_) => true,
@@ -196,7 +203,7 @@ fn ends(ty: &Type) -> (Span, Span) {
     (here(before(first)), here(after(last)))
 }
 
-/// The generic parameters, with the bound on those that a counted field is made of.
+/// The generic parameters, with a bound on those in the types of counted fields.
 fn bounded(generics: &Generics, counted: &Counted, amorsize: &TokenStream) -> Generics {
     let parameters = generics.type_params().map(|parameter| parameter.ident.to_string()).collect();
     let mut asked = Asked { parameters, found: Vec::new() };
@@ -213,9 +220,11 @@ fn bounded(generics: &Generics, counted: &Counted, amorsize: &TokenStream) -> Ge
     generics
 }
 
-/// What must have a deep size for a type to have one: type parameters, and types that belong to them such as `T::Item`.
+/// The parts of types that need a bound: type parameters, and types that belong to one, such as
+/// `T::Item`.
 ///
-/// A bound on the whole type would be more exact, but never end for a type that holds itself.
+/// A bound on the whole type would be more exact, but rustc would never end with a type that holds
+/// itself.
 struct Asked {
     parameters: HashSet<String>,
     found: Vec<TokenStream>,
@@ -239,7 +248,7 @@ impl VisitMut for Asked {
     fn visit_type_mut(&mut self, ty: &mut Type) {
         match ty {
             ty if owns_nothing(ty) => {}
-            // They have no deep size, whatever they are made of.
+            // These have no deep size.
             Type::TraitObject(_) | Type::ImplTrait(_) => {}
             Type::Path(path) => {
                 let segments = &path.path.segments;
@@ -268,12 +277,12 @@ enum Place {
     Field,
 }
 
-/// What stands in `#[deep_size(..)]`.
+/// The options in `#[deep_size(..)]`.
 #[derive(Default)]
 struct Options {
     krate: Option<Path>,
     skip: bool,
-    /// Whether anything in it was a mistake.
+    /// True if one of them was a mistake.
     refused: bool,
 }
 
@@ -291,19 +300,8 @@ impl Options {
                 errors.at(&attr.meta, "`deep_size` takes its options in parentheses", help);
                 continue;
             };
-            let parser = |input: ParseStream| {
-                while !input.is_empty() {
-                    if let Err(error) = options.parse_one(input, place, &mut seen, &mut errors) {
-                        errors.push(error);
-                        skip_to_comma(input)?;
-                    }
-                    input.parse::<Option<Token![,]>>()?;
-                }
-                Ok(())
-            };
-            if let Err(error) = parser.parse2(list.tokens.clone()) {
-                errors.push(error);
-            }
+            let tokens = list.tokens.clone();
+            separated(tokens, &mut errors, |input, errors| options.parse_one(input, place, &mut seen, errors));
         }
         options.refused = !errors.is_empty();
         all_errors.append(errors);
@@ -352,16 +350,12 @@ impl Options {
         seen.push(name);
         let equals: Option<Token![=]> = input.parse()?;
         match (place, equals) {
-            (Place::Type, Some(_)) if !input.is_empty() => self.krate = judge_crate(&input.parse()?, errors),
+            (Place::Type, Some(_)) if !input.is_empty() => self.krate = values::path(&input.parse()?, errors),
             (Place::Type, _) => return Err(error(&key, "`crate` needs a value", format!("write `{CRATE_EXAMPLE}`"))),
             (_, Some(equals)) => return Err(error(equals, "`skip` takes no value", "write it alone")),
             (_, None) => self.skip = true,
         }
-        if input.is_empty() || input.peek(Token![,]) {
-            return Ok(());
-        }
-        let token: TokenTree = input.fork().parse()?;
-        Err(error(token, "expected a comma after the option", "separate the options by commas"))
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 
 /// The mistakes found so far, so that all of them are reported at once.
@@ -10,12 +10,9 @@ impl Errors {
         self.0.push(error);
     }
 
-    /// A mistake at `tokens`: what is wrong, and the way out.
-    pub(crate) fn at(&mut self, tokens: impl ToTokens, what: impl AsRef<str>, help: impl AsRef<str>) {
-        // The message of `compile_error!` is all that a stable macro can say; rustc indents a second line under the first,
-        // where it reads as a help of its own.
-        let message = format!("{}\nhelp: {}", what.as_ref(), help.as_ref());
-        self.push(syn::Error::new_spanned(tokens, message));
+    /// Adds a mistake at `tokens`: it says what is wrong, and the way out.
+    pub(crate) fn at(&mut self, tokens: impl ToTokens, wrong: impl AsRef<str>, help: impl AsRef<str>) {
+        self.push(error(tokens, wrong, help));
     }
 
     pub(crate) fn append(&mut self, mut errors: Self) {
@@ -34,18 +31,30 @@ impl Errors {
 
 impl ToTokens for Errors {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        tokens.extend(self.0.iter().map(syn::Error::to_compile_error));
+        for error in self.0.iter().flatten() {
+            // `syn` writes `::core::compile_error!`, and a crate of the 2015 edition has no
+            // `::core`.
+            let is_path = |token: &_| !matches!(token, TokenTree::Ident(ident) if ident == "compile_error");
+            tokens.extend(error.to_compile_error().into_iter().skip_while(is_path));
+        }
     }
 }
 
-/// The candidate that `word` is most likely a slip of, if any is near enough.
+/// A mistake at `tokens`: it says what is wrong, and the way out.
+pub(crate) fn error(tokens: impl ToTokens, wrong: impl AsRef<str>, help: impl AsRef<str>) -> syn::Error {
+    // A stable macro can report the message of `compile_error!` alone. rustc indents the second
+    // line of it under the first, where it reads like a help of rustc.
+    syn::Error::new_spanned(tokens, format!("{}\nhelp: {}", wrong.as_ref(), help.as_ref()))
+}
+
+/// The candidate that is nearest to `word`, if it is near enough to be meant.
 pub(crate) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let most = (word.chars().count() / 3).max(1);
     let (distance, candidate) = candidates.iter().map(|candidate| (distance(word, candidate), *candidate)).min()?;
     (distance <= most).then_some(candidate)
 }
 
-/// How many letters must be inserted, deleted, or replaced to make one word of the other.
+/// The number of letters to insert, delete, or replace between two words.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -64,6 +73,7 @@ fn distance(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quote::quote;
 
     #[test]
     fn the_distance_counts_letters() {
@@ -73,6 +83,16 @@ mod tests {
             assert_eq!(distance(from, to), letters, "{from} {to}");
             assert_eq!(distance(to, from), letters, "{to} {from}");
         }
+    }
+
+    #[test]
+    fn a_message_needs_no_crate_in_the_root() {
+        let mut errors = Errors::default();
+        errors.at(quote!(word), "wrong", "way out");
+        errors.push(syn::parse2::<syn::Ident>(quote!(1)).unwrap_err());
+        let tokens = errors.to_token_stream().to_string();
+        assert!(tokens.starts_with("compile_error ! {"), "{tokens}");
+        assert_eq!((tokens.matches("compile_error").count(), tokens.matches("::").count()), (2, 0), "{tokens}");
     }
 
     #[test]

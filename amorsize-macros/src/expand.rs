@@ -1,58 +1,41 @@
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
-use crate::at_fault;
+use crate::at_fault::{self, Auto};
 use crate::bounds;
-use crate::docs;
 use crate::normalize::{Normalized, Shared};
-use crate::options::{Options, Progress, Setting};
-use crate::signature::{inherited, reference};
+use crate::options::{Options, Setting, Takes};
+use crate::signature::inherited;
 use crate::spans::{after, before, here};
+use crate::values::Value;
 
-/// The wrapper: a function that prepares a run of the original over many items.
+/// Writes the wrapper: a function that prepares a run of the original over many items.
 pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
     let signature = signature(function, options, bounds::stated(function, options));
     let body = body(function, options);
     quote!(#signature { #body })
 }
 
-/// The path at which amorsize is found. All that is at fault with it, rustc says in the same words at the same place, and
-/// so once.
-fn krate(options: &Options, span: Span) -> TokenStream {
-    options.krate.as_ref().map_or_else(|| quote_spanned!(span=> ::amorsize), ToTokens::to_token_stream)
-}
-
-/// The module of what is for the expansion alone.
-fn private(options: &Options, span: Span) -> TokenStream {
-    let krate = krate(options, span);
-    quote_spanned!(span=> #krate::__private)
-}
-
-/// The module of the traits that messages name.
-fn traits(options: &Options, span: Span) -> TokenStream {
-    let krate = krate(options, span);
-    quote_spanned!(span=> #krate::bounds)
-}
-
-/// Everything but the body, of a function that was not refused.
+/// The wrapper without its body.
 fn signature(function: &Normalized, options: &Options, generics: Generics) -> TokenStream {
     let Normalized { input_error, .. } = function;
     let can_fail = input_error.iter().map(|input_error| {
-        let bounds = traits(options, Span::call_site());
-        // The bound is about the error alone, and can't hold an `impl Trait`.
+        let traits = options.traits(Span::call_site());
+        // A bound can't hold an `impl Trait`, and this one needs the error alone.
         let output = without_impl(&function.output, |span| parse_quote_spanned!(span=> ()));
-        let kept = options.retry.is_some().then(|| quote!(+ ::core::clone::Clone));
-        quote!(#input_error: #bounds::InputError<#output> #kept,)
+        let kept = options.retry().is_some().then(|| quote!(+ ::core::clone::Clone));
+        quote!(#input_error: #traits::InputError<#output> #kept,)
     });
     let bound = quote!(#(#can_fail)*);
     signature_with(function, options, generics, &captured(function).to_token_stream(), &bound)
 }
 
-/// The same of a function that was refused. Where a policy needs a `Result` and there is none, calls find one, so that the refusal
-/// is all that is said.
+/// The same for a function that was refused. Where a policy needs a `Result` and there is none, it
+/// returns one, so that rustc doesn't report its calls too.
 pub(crate) fn stub_signature(function: &Normalized, options: &Options) -> TokenStream {
     let output = captured(function);
     let output = match options.on_error {
@@ -72,11 +55,11 @@ fn signature_with(
     bound_of_input_error: &TokenStream,
 ) -> TokenStream {
     let Normalized { wrapper, items_type, items, input_error, .. } = function;
-    let krate = krate(options, Span::call_site());
+    let krate = options.krate(Span::call_site());
     let item = taken(function);
     let policy = policy(options);
     let attrs = inherited(&function.function.attrs);
-    // No other `allow`: in a crate that forbids the lint it would be an error.
+    // Any other `allow` would be an error in a crate that forbids the lint.
     let calls_deprecated = attrs.iter().any(|attr| attr.to_string().contains("deprecated"));
     let deprecated = calls_deprecated.then(|| quote!(#[allow(deprecated)]));
     let doc = doc(function);
@@ -100,7 +83,7 @@ fn signature_with(
     }
 }
 
-/// What the wrapper takes items as.
+/// The type of the input's items.
 fn taken(function: &Normalized) -> TokenStream {
     let item = &function.item;
     match &function.input_error {
@@ -109,24 +92,20 @@ fn taken(function: &Normalized) -> TokenStream {
     }
 }
 
-/// The last argument of the run's type, where one is given.
+/// The last argument of the run's type, if it has a policy.
 fn policy(options: &Options) -> Option<TokenStream> {
-    let krate = krate(options, Span::call_site());
-    options.on_error.map(|policy| {
-        let policy = Ident::new(policy, Span::call_site());
-        quote!(, #krate::on_error::#policy)
-    })
+    let krate = options.krate(Span::call_site());
+    options.on_error.as_ref().map(|policy| quote!(, #krate::on_error::#policy))
 }
 
 fn doc(function: &Normalized) -> String {
     let original = function.function.sig.ident.unraw();
-    // The name alone could mean a module or a type too.
+    // A module or a type can have the same name.
     let link = if function.function.in_impl { format!("Self::{original}") } else { format!("fn@{original}") };
-    let quoted = docs::first_paragraph(&function.function.attrs).map(|paragraph| docs::quote(&paragraph));
     format!(
-        "Runs [`{original}`]({link}) over many items: on all cores, in batches that fit a memory budget, with the results in \
-         the order of the items.\n\n{}Nothing happens before the run is started by one of its methods, such as `collect`.",
-        quoted.unwrap_or_default()
+        "Runs [`{original}`]({link}) over many items: on all cores, in batches that fit a memory budget.\n\n\
+         It gives a run. Nothing happens before one of its methods starts it, such as `collect`, which gives the \
+         results in the order of the items."
     )
 }
 
@@ -138,13 +117,13 @@ fn shared_types<'n>(function: &'n Normalized) -> Vec<&'n Type> {
 
 fn body(function: &Normalized, options: &Options) -> TokenStream {
     let Normalized { items, items_type, .. } = function;
-    let private = private(options, Span::call_site());
+    let private = options.private(Span::call_site());
     let item = taken(function);
     let shared_types = shared_types(function);
     let receiver = function.receiver.iter().map(|_| quote!(self));
     let shared = function.shared.iter().map(|Shared { name, .. }| name.to_token_stream());
     let shared = receiver.chain(shared);
-    let (new, retrying) = if options.fallible_input { ("try_new", "try_retrying") } else { ("new", "retrying") };
+    let (new, retrying) = if options.fallible_input { ("fallible_new", "fallible_retrying") } else { ("new", "retrying") };
     let new = Ident::new(&format!("{new}{}", shared_types.len()), Span::call_site());
     let retrying = Ident::new(retrying, Span::call_site());
     let (plain_item, input_error) = (&function.item, function.input_error.iter());
@@ -156,7 +135,6 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
         None => measure(&output, &output, &private),
     };
     let measure = [measure(&function.item, &item, &private), measure_output];
-    let slices = slices(function, &private);
     let call = call(function, options);
     let RunOptions { constants, options: run_options, retry } = run_options(function, options, &private);
     let run = quote! {
@@ -164,7 +142,6 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
             #items,
             (#(#shared,)*),
             #call,
-            #slices,
             (#(#measure),*),
             #run_options,
         )
@@ -173,9 +150,9 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
         Some(retry) => quote!(#private::#retrying::<#items_types, #output, _, _>(#run, #retry)),
         None => run,
     };
-    let run = match options.on_error {
+    let run = match &options.on_error {
         Some(policy) => {
-            let (policy, krate) = (Ident::new(policy, Span::call_site()), krate(options, Span::call_site()));
+            let krate = options.krate(Span::call_site());
             quote!(#private::on_error::<#output, #krate::on_error::#policy, _, _>(#run))
         }
         None => run,
@@ -184,22 +161,22 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
 }
 
 struct Checks {
-    /// Statements that ask the types of the function for what they must be able to do.
+    /// Statements that ask the function's types for the traits of `bounds`.
     checks: TokenStream,
-    /// The variable that says how the output is measured, where its type can't be written.
+    /// The variable that measures an output of a type that can't be written.
     unmeasured: Option<Ident>,
 }
 
-/// Each type is asked by itself, before it is used, so that what it can't do is reported once, at the place where the user wrote it,
-/// and in words that speak of the function.
+/// Each type is asked by itself before it is used. So rustc reports once that it can't do
+/// something, at the place where the user wrote it, in words that speak of the function.
 fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
-    let traits = traits(options, Span::call_site());
+    let traits = options.traits(Span::call_site());
     let item = function.item.to_token_stream();
     let check = |ty: &TokenStream, name: &str| {
         let name = Ident::new(name, Span::call_site());
         quote!(<#ty as #traits::#name>::CHECKED)
     };
-    let (of_items, of_output) = (at_fault::of_send(&function.item), at_fault::of_result(output));
+    let (of_items, of_output) = (at_fault::within(&function.item, Auto::Send), at_fault::within_result(output));
     let mut checks = vec![check(&item, if of_items { "SendItem" } else { "BatchItem" })];
     let mut unmeasured = None;
     let mut ask = TokenStream::new();
@@ -211,30 +188,33 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
         unmeasured = Some(measure);
     }
     for ty in shared_types(function) {
-        checks.push(check(&ty.to_token_stream(), if at_fault::of_sync(ty) { "SyncShared" } else { "BatchShared" }));
+        checks.push(check(
+            &ty.to_token_stream(),
+            if at_fault::within(ty, Auto::Sync) { "SyncShared" } else { "BatchShared" },
+        ));
     }
-    if options.retry.is_some() {
+    if options.retry().is_some() {
         checks.push(check(&item, "RetryItem"));
     }
-    // An output that is no `Result` is asked for one once, whatever needs it.
-    let asks_for_result = match (&options.on_error, options.fallible_input, &options.retry) {
+    // Several options need a `Result`; an output is asked once.
+    let asks_for_result = match (&options.on_error, options.fallible_input, options.retry()) {
         (Some(_), ..) => Some("OnErrorOutput"),
-        (None, true, _) => Some("TryInputOutput"),
+        (None, true, _) => Some("FallibleInputOutput"),
         (None, false, Some(_)) => Some("RetryOutput"),
         (None, false, None) => None,
     };
-    // Where the type can't be written, what needs a `Result` asks for it itself.
+    // For a type that can't be written, the option's own call asks.
     let asks_for_result = asks_for_result.filter(|_| unmeasured.is_none());
     checks.extend(asks_for_result.map(|name| check(&output.to_token_stream(), name)));
     Checks { checks: quote!(#ask let _ = (#(#checks,)*);), unmeasured }
 }
 
-/// The call of the original for each item of a chunk, as a function that captures nothing.
+/// A function that captures nothing and calls the original for each item of a quota.
 fn call(function: &Normalized, options: &Options) -> TokenStream {
-    let (private, traits) = (private(options, Span::call_site()), traits(options, Span::call_site()));
+    let (private, traits) = (options.private(Span::call_site()), options.traits(Span::call_site()));
     let sig = &function.function.sig;
-    // These are variables of this macro, so nothing of the user's can be mistaken for them.
-    let [chunk, shared, item] = ["chunk", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
+    // Hygiene keeps these variables apart from the user's names.
+    let [quota, shared, item] = ["quota", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
     let original = &sig.ident;
     let path = if function.function.in_impl { quote!(Self::#original) } else { quote!(#original) };
     let generics = sig.generics.params.iter().filter_map(|parameter| match parameter {
@@ -275,24 +255,16 @@ fn call(function: &Normalized, options: &Options) -> TokenStream {
         }
         None => call,
     };
-    quote!(|#chunk, #pattern| #chunk.run(|#item| #call))
+    quote!(|#quota, #pattern| #quota.run(|#item| #call))
 }
 
-/// How values of a type are measured, whatever stands around it. A type that can't be written can't be asked.
+/// Chooses how values of `ty` are measured. A type that can't be written can't be asked.
 fn measure(written: &Type, ty: impl ToTokens, private: &TokenStream) -> TokenStream {
     if is_written_out(written) {
         quote!(#private::Probe::<#ty>::NEW.measure())
     } else {
         quote!(#private::Measure::unknown())
     }
-}
-
-/// How items are taken from a slice, if they are references and nothing stands around them.
-fn slices(function: &Normalized, private: &TokenStream) -> TokenStream {
-    let item = &function.item;
-    // Asked only of what is seen to be one, because each question costs time to compile.
-    let may_be = function.input_error.is_none() && reference(item).is_some() && is_written_out(item);
-    if may_be { quote!(#private::Probe::<#item>::NEW.slices()) } else { quote!(#private::Slices::none()) }
 }
 
 fn is_written_out(ty: &Type) -> bool {
@@ -315,7 +287,7 @@ fn inferred(output: &Type) -> Type {
     without_impl(output, |span| parse_quote_spanned!(span=> _))
 }
 
-/// The output with something else for each `impl Trait`.
+/// The output with another type for each `impl Trait`.
 fn without_impl(output: &Type, instead: fn(Span) -> Type) -> Type {
     struct Without(fn(Span) -> Type);
     impl VisitMut for Without {
@@ -333,7 +305,7 @@ fn without_impl(output: &Type, instead: fn(Span) -> Type) -> Type {
     output
 }
 
-/// The output with the wrapper's own type parameters in each `use<..>`, which has to list all of them.
+/// The output with the wrapper's own type parameters in each `use<..>`, which has to list them all.
 fn captured(function: &Normalized) -> Type {
     struct Captured<'c>(Vec<&'c Ident>);
     impl VisitMut for Captured<'_> {
@@ -350,102 +322,86 @@ fn captured(function: &Normalized) -> Type {
 }
 
 struct RunOptions {
-    /// The constants that judge the options.
+    /// The constants in which the runtime judges values.
     constants: TokenStream,
     /// The options of the run.
     options: TokenStream,
-    /// How calls are made again, if they are.
+    /// The option `retry`, which is no part of them.
     retry: Option<TokenStream>,
 }
 
 fn run_options(function: &Normalized, options: &Options, private: &TokenStream) -> RunOptions {
     let mut names = function.names.clone();
-    let mut constants = TokenStream::new();
-    let mut value = |setting: &Setting, ty: TokenStream, judged: TokenStream| {
-        if setting.literal || depends_on_generics(function, &setting.value) {
-            return judged;
+    let (mut constants, mut methods) = (TokenStream::new(), TokenStream::new());
+    let (mut max_memory, mut retry) = (quote!(::core::option::Option::None), None);
+    for Setting { key, takes, value } in &options.settings {
+        let ty = takes.typed().map(|ty| Ident::new(ty, Span::call_site())).map(|ty| quote!(#private::#ty));
+        let value = match value {
+            Value::Known(value) => ty.map(|ty| quote!(#ty::#value)).unwrap_or_else(|| value.clone()),
+            Value::Constant(value) => {
+                let judged = judged(key, *takes, value, options);
+                if depends_on_generics(function, value) {
+                    judged
+                } else {
+                    // The compiler judges it at the definition, even if nothing calls the wrapper.
+                    let name = names.ident(&key.to_string().to_uppercase(), Span::call_site());
+                    let ty = ty.unwrap_or_else(|| type_of(*takes, options));
+                    constants.extend(quote!(const #name: #ty = #judged;));
+                    name.into_token_stream()
+                }
+            }
+        };
+        let key = Ident::new(&key.to_string(), Span::call_site());
+        match takes {
+            Takes::MaxMemory => max_memory = quote!(::core::option::Option::Some(#value)),
+            Takes::Retry => retry = Some(quote!(const { #value })),
+            Takes::Bar => methods.extend(quote!(.bar())),
+            _ => methods.extend(quote!(.#key(#value))),
         }
-        // Judged at the definition, whether or not the wrapper is ever called.
-        let name = names.ident(&setting.key.to_string().to_uppercase(), Span::call_site());
-        constants.extend(quote!(const #name: #ty = #judged;));
-        name.to_token_stream()
-    };
-    let max_memory = match &options.max_memory {
-        Some(setting) => {
-            let judged = judged_by(setting, "MaxMemoryValue", options);
-            let value = value(setting, quote!(#private::MaxMemory), judged);
-            quote!(::core::option::Option::Some(#value))
-        }
-        None => quote!(::core::option::Option::None),
-    };
-    let settings: Vec<_> = options
-        .settings
-        .iter()
-        .map(|setting| {
-            let key = &setting.key;
-            let (ty, judged) = match key.to_string().as_str() {
-                "verbose" => (quote!(::core::primitive::bool), setting.value.to_token_stream()),
-                "on_panic" => (quote!(#private::OnPanic), judged_by(setting, "OnPanicValue", options)),
-                "oversize" => (quote!(#private::Oversize), judged_by(setting, "OversizeValue", options)),
-                _ => (quote!(::core::primitive::usize), judged_count(setting)),
-            };
-            let value = value(setting, ty, judged);
-            let key = Ident::new(&key.to_string(), Span::call_site());
-            quote!(.#key(#value))
-        })
-        .collect();
-    let retry = options.retry.as_ref().map(|setting| {
-        let Setting { value: times, literal, .. } = setting;
-        let judged =
-            if *literal { quote!(#private::Retry::new(#times)) } else { judged_by(setting, "RetryValue", options) };
-        let value = value(setting, quote!(#private::Retry), judged);
-        quote!(const { #value })
-    });
-    let progress = match &options.progress {
-        Some(Progress::Bar(true)) => quote!(.bar()),
-        Some(Progress::Bar(false)) | None => TokenStream::new(),
-        Some(Progress::Function(setting)) => {
-            let (krate, function) = (krate(options, Span::call_site()), setting.value.to_token_stream());
-            let function = value(setting, quote!(fn(&#krate::Progress)), function);
-            quote!(.progress(#function))
-        }
-    };
+    }
     let name = function.function.sig.ident.unraw().to_string();
-    let options = quote!(const { #private::Options::new(#max_memory).named(#name)#(#settings)* #progress });
+    let options = quote!(const { #private::Options::new(#max_memory).named(#name) #methods });
     RunOptions { constants, options, retry }
 }
 
-/// A value that the type `judge` of the runtime takes, reads and checks.
-fn judged_by(setting: &Setting, judge: &str, options: &Options) -> TokenStream {
-    let value = &setting.value;
-    let (start, end) = (here(before(setting.span())), here(after(setting.span())));
-    let traits = traits(options, start);
-    let judge = Ident::new(judge, start);
-    // A value of another type is reported at the value, and once more at this name where it is none of those that are foreseen.
-    let checked = Ident::new("checked", here(setting.span()));
-    quote_spanned!(end=> #traits::#judge::of(#value).#checked())
-}
-
-fn judged_count(setting: &Setting) -> TokenStream {
-    let Setting { key, value, literal, .. } = setting;
-    if *literal {
-        return value.to_token_stream();
+/// The type of an option that has none of the runtime.
+fn type_of(takes: Takes, options: &Options) -> TokenStream {
+    match takes {
+        Takes::Progress => {
+            let krate = options.krate(Span::call_site());
+            quote!(fn(&#krate::Progress))
+        }
+        Takes::Flag => quote!(::core::primitive::bool),
+        _ => quote!(::core::primitive::usize),
     }
-    let (start, end) = (here(before(setting.span())), here(after(setting.span())));
-    let too_small = format!("`{key}` must be at least 1");
-    // The places of the two ends, for what rustc marks from one to the other.
-    let colons = quote_spanned!(start=> ::);
-    let most = (key == "threads")
-        .then(|| quote_spanned!(end=> #colons core::assert!(value <= 65_535, "`threads` must be at most 65535");));
-    quote_spanned! {end=> {
-        let value: #colons core::primitive::usize = #value;
-        #colons core::assert!(value >= 1, #too_small);
-        #most
-        value
-    }}
 }
 
-/// Whether an expression can stand only where the function's generic parameters are in scope, which is not so in a constant.
+/// An expression as the runtime judges it. rustc reports at the expression that its value is
+/// refused or its type doesn't fit, and doesn't speak of a macro: the calls have the user's own
+/// context.
+fn judged(key: &Ident, takes: Takes, value: &Expr, options: &Options) -> TokenStream {
+    let span = value.span();
+    let (start, end) = (before(span), after(span));
+    if let Some(ty) = takes.typed() {
+        let traits = options.traits(start);
+        let judge = format_ident!("{ty}Value", span = start);
+        // rustc reports a foreign type at the value, and an unforeseen one at this name as well.
+        let checked = Ident::new("checked", here(span));
+        return quote_spanned!(end=> #traits::#judge::of(#value).#checked());
+    }
+    let private = options.private(start);
+    let refusal = format!("`{key}` must be at least 1");
+    let given = Ident::new("value", here(end));
+    let judge = match takes {
+        Takes::Count(_) => quote_spanned!(end=> #private::count(#given, #refusal)),
+        Takes::Threads => quote_spanned!(end=> #private::threads(#given)),
+        _ => return value.to_token_stream(),
+    };
+    let (colons, end) = (quote_spanned!(here(start)=> ::), here(end));
+    quote_spanned!(end=> { let #given: #colons core::primitive::usize = #value; #judge })
+}
+
+/// True if an expression needs the function's generic parameters, which a constant doesn't have.
 fn depends_on_generics(function: &Normalized, value: &Expr) -> bool {
     fn says_any(tokens: TokenStream, parameters: &bounds::Parameters) -> bool {
         let mut tokens = tokens.into_iter().peekable();

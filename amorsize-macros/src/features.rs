@@ -1,12 +1,12 @@
-//! Types of other crates that amorsize counts only with a feature, told by how a field's type is
-//! written.
+//! Types of other crates that amorsize counts only with a feature. They are found by how a field's
+//! type is written.
 
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Ident, Type, TypePath};
 
-/// The modules of `amorsize::bounds::of`, each with the crate as it is written in a path and
-/// with names under which its types are imported. Names that other crates use for types that tell
-/// their deep size are left out, such as `HashMap`.
+/// The modules of `amorsize::bounds::of`, each with its crate's name in a path, and names under
+/// which programs import its types. Names such as `HashMap` are left out: other crates have types
+/// of that name with a deep size.
 const FEATURES: &[(&str, &str, &[&str])] = &[
     ("arrow", "arrow_array", &["ArrayRef", "RecordBatch", "Float32Array", "Float64Array", "Int64Array", "StringArray"]),
     ("bytes", "bytes", &["Bytes", "BytesMut"]),
@@ -22,8 +22,7 @@ const FEATURES: &[(&str, &str, &[&str])] = &[
     ("uuid", "uuid", &["Uuid"]),
 ];
 
-/// The module with the `DeepSize` that names the feature for a type, if one of these crates may be needed
-/// for it.
+/// The module of the `DeepSize` with a message that names the feature, if the type may need one.
 pub(crate) fn module_for(ty: &Type) -> Option<&'static str> {
     let mut found = Found(None);
     found.visit_type_mut(&mut ty.clone());
@@ -36,7 +35,7 @@ impl VisitMut for Found {
     fn visit_type_path_mut(&mut self, path: &mut TypePath) {
         let segments = &path.path.segments;
         if path.qself.is_some() {
-            // Nobody knows what that comes to.
+            // The macro can't tell which type that is.
             return;
         }
         if let (Some(first), Some(last)) = (segments.first(), segments.last()) {

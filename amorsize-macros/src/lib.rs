@@ -1,16 +1,13 @@
-//! The attribute and the derive of [`amorsize`](https://docs.rs/amorsize): use them as `amorsize::batched` and
-//! `amorsize::DeepSize`, where they are documented.
+//! The attribute and the derive of [`amorsize`](https://docs.rs/amorsize): use and read them as
+//! `amorsize::batched` and `amorsize::DeepSize`.
 //!
-//! The attribute in the order of the work: `options` and `signature` read what the user wrote and refuse what can't be done,
-//! `normalize` names what was left implicit, `expand` writes the wrapper, `fallback` what stands in its place. `docs` is what the
-//! wrapper says of the original, `spans` where messages and editors see what was written for the user.
-//! The derive is all in `deep_size`.
+//! The attribute, in the order of its work: `options` reads its options, `signature` reads the
+//! function and refuses it where it can't be batched, `normalize` names what its author left
+//! implicit, `expand` writes the wrapper, or `fallback` a stub. The derive is in `deep_size`.
 
 mod at_fault;
 mod bounds;
-mod bytes;
 mod deep_size;
-mod docs;
 mod errors;
 mod expand;
 mod fallback;
@@ -23,6 +20,7 @@ mod signature;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use errors::Errors;
 use normalize::Normalized;
@@ -43,7 +41,8 @@ pub fn deep_size(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     deep_size::derive(input.into()).into()
 }
 
-/// The original first, unless it is an expression, beside which nothing can stand; then the mistakes, and the wrapper or what stands in its place.
+/// The original, the mistakes, and the wrapper or a stub. An original that is an expression is left
+/// out, because nothing can stand beside it.
 fn annotate(options: TokenStream, original: TokenStream) -> TokenStream {
     let (mut mistakes, mut refusals) = (Errors::default(), Errors::default());
     let options = Options::parse(options, &mut mistakes);

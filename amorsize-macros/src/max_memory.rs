@@ -1,74 +1,73 @@
-//! The option `max_memory`: what it takes, and what is most likely meant by what it doesn't take.
+//! The option `max_memory`: the values that it takes, and the help for those that it doesn't take.
 
-use proc_macro2::Ident;
-use quote::ToTokens;
+use quote::quote;
 use syn::{BinOp, Expr, ExprLit, Lit};
 
-use crate::bytes;
 use crate::errors::Errors;
-use crate::options::{Setting, Value};
+use crate::values::{Form, Value, ungrouped};
 
-const MAX_MEMORY_HELP: &str =
+const HELP: &str =
     "use a fraction above 0 and up to 1 of the available memory, such as `0.5`, or bytes, such as `\"512MiB\"`";
 
-/// The option `max_memory`, if it is one.
-pub(crate) fn judge(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
-    let mut refuse = |what: String, help: &str| {
-        errors.at(&value, what, help);
-        None
+/// A budget: a fraction or a number of bytes.
+pub(crate) fn judge(value: Expr, errors: &mut Errors) -> Option<Value> {
+    let can_t_be = |what: &str| (format!("`max_memory` can't be {what}"), HELP.to_owned());
+    let without_unit = |number| {
+        let value = ungrouped(&value);
+        (format!("`max_memory = {value}` has no unit"), help_without_unit(number))
     };
-    let literal = match Value::of(&value) {
-        Value::Other => match whole_number(&value) {
-            Some(number) => {
-                let what = format!("`max_memory = {}` has no unit", written(&value));
-                return refuse(what, &help_without_unit(number));
-            }
-            None => false,
+    let (wrong, help) = match Form::of(&value) {
+        Form::Other => match whole_number(&value) {
+            Some(number) => without_unit(number),
+            None => return Some(Value::Constant(value)),
         },
-        Value::Negative => return refuse("`max_memory` can't be negative".into(), MAX_MEMORY_HELP),
-        Value::Literal(Lit::Float(float)) => match float.base10_parse::<f64>() {
+        Form::Negative => can_t_be("negative"),
+        Form::Literal(Lit::Float(float)) => match float.base10_parse::<f64>() {
             _ if !matches!(float.suffix(), "" | "f64") => {
-                return refuse("`max_memory` is an `f64`".into(), &format!("write `{}`", float.base10_digits()));
+                ("`max_memory` is an `f64`".to_owned(), format!("write `{}`", float.base10_digits()))
             }
-            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => true,
-            Ok(0.0) => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
-            // Nobody means a share by a number such as `512e6`.
-            Ok(number) if number >= MANY as f64 && number < u64::MAX as f64 => {
-                let what = format!("`max_memory = {float}` has no unit");
-                return refuse(what, &help_without_unit(number as u64));
+            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => {
+                return Some(Value::Known(quote!(fraction(#float))));
             }
-            _ => return refuse("`max_memory` can't be more than 1".into(), MAX_MEMORY_HELP),
+            Ok(0.0) => can_t_be("0"),
+            // A number such as `512e6` is never meant as a fraction.
+            Ok(number) if number >= LEAST_BYTES as f64 && number < u64::MAX as f64 => without_unit(number as u64),
+            _ => can_t_be("more than 1"),
         },
-        Value::Literal(Lit::Str(text)) => match bytes::parse(&text.value()) {
-            Some(0) => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
-            Some(_) => true,
-            None => {
-                return refuse(format!("{:?} is not a number of bytes", text.value()), &help_of_text(&text.value()));
-            }
+        Form::Literal(Lit::Str(text)) => match help_of_text(&text.value()) {
+            Some(help) => (format!("{:?} is not a number of bytes", text.value()), help),
+            // The runtime reads numbers of bytes.
+            None => return Some(Value::Constant(value)),
         },
-        Value::Literal(Lit::Int(int)) => match int.base10_parse::<u64>() {
-            Ok(0) => return refuse("`max_memory` can't be 0".into(), MAX_MEMORY_HELP),
-            Ok(number) => return refuse(format!("`max_memory = {int}` has no unit"), &help_without_unit(number)),
-            Err(_) => return refuse("`max_memory` can't be more than 64 bits hold".into(), MAX_MEMORY_HELP),
+        Form::Literal(Lit::Int(int)) => match int.base10_parse::<u64>() {
+            Ok(0) => can_t_be("0"),
+            Ok(number) => without_unit(number),
+            Err(_) => can_t_be("more than 64 bits hold"),
         },
-        Value::Literal(_) => {
-            return refuse("`max_memory` takes a fraction or a number of bytes".into(), MAX_MEMORY_HELP);
-        }
+        Form::Literal(_) => ("`max_memory` takes a fraction or a number of bytes".to_owned(), HELP.to_owned()),
     };
-    Some(Setting { key, value, literal })
+    errors.at(&value, wrong, help);
+    None
+}
+
+/// The help for a number that stands where an option should, if it can be a budget in bytes.
+pub(crate) fn help_of_budget(number: u64) -> Option<String> {
+    (number >= LEAST_BYTES).then(|| format!("write `max_memory = {:?}`", with_unit(number)))
 }
 
 /// A number of this size or more is of bytes: as mebibytes it would be a terabyte.
-pub(crate) const MANY: u64 = 1_000_000;
-/// A number of this size or more can be of bytes: fewer are no budget.
-const BYTES_PERHAPS: u64 = 10_000;
+const LEAST_BYTES: u64 = 1_000_000;
+/// A number of this size or more can be of bytes: a budget of fewer makes no sense.
+const LEAST_POSSIBLE_BYTES: u64 = 10_000;
 
-/// What to write for a number of bytes that has no unit.
+/// The help for a number of bytes that has no unit.
 fn help_without_unit(number: u64) -> String {
     match number {
         1 => "write `1.0` for all of the available memory, or bytes, such as `\"512MiB\"`".to_owned(),
-        MANY.. => format!("write bytes with a unit: `{:?}`", bytes::with_unit(number)),
-        BYTES_PERHAPS.. => format!("write bytes with a unit, such as `\"{number}B\"` or `\"{number}MiB\"`"),
+        LEAST_BYTES.. => format!("write bytes with a unit: `{:?}`", with_unit(number)),
+        LEAST_POSSIBLE_BYTES.. => {
+            format!("write bytes with a unit, such as `\"{number}B\"` or `\"{number}MiB\"`")
+        }
         0..=100 => format!(
             "write bytes with a unit, such as `\"{number}MiB\"` or `\"{number}GiB\"`, or a fraction, such as `0.5`"
         ),
@@ -76,40 +75,53 @@ fn help_without_unit(number: u64) -> String {
     }
 }
 
-/// What to write for a text that is no number of bytes.
-fn help_of_text(text: &str) -> String {
+/// The number of bytes with the largest unit that leaves it whole.
+fn with_unit(bytes: u64) -> String {
+    let units = [
+        (1 << 40, "TiB"),
+        (1_000_000_000_000, "TB"),
+        (1 << 30, "GiB"),
+        (1_000_000_000, "GB"),
+        (1 << 20, "MiB"),
+        (1_000_000, "MB"),
+        (1 << 10, "KiB"),
+        (1_000, "kB"),
+    ];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// The help for a text that is no number of bytes, where it is a mistake that people make.
+fn help_of_text(text: &str) -> Option<String> {
     let text = text.trim();
-    let is_share = |number: &f64| *number > 0.0 && *number <= 1.0;
-    if let Ok(fraction) = text.parse::<f64>()
-        && is_share(&fraction)
+    let is_fraction = |number: &f64| *number > 0.0 && *number <= 1.0;
+    if text.parse().is_ok_and(|fraction| is_fraction(&fraction)) {
+        return Some(format!("write the fraction without quotes: `max_memory = {text}`"));
+    }
+    if let Ok(number @ 2..) = text.replace('_', "").parse() {
+        return Some(help_without_unit(number));
+    }
+    if let Some(percent) = text.strip_suffix('%')
+        && let Ok(percent) = percent.trim_end().parse::<f64>()
+        && is_fraction(&(percent / 100.0))
     {
-        return format!("write the fraction without quotes: `max_memory = {text}`");
+        return Some(format!("write a fraction without quotes: `max_memory = {:?}`", percent / 100.0));
     }
-    if let Ok(number) = text.replace('_', "").parse::<u64>()
-        && number > 1
-    {
-        return help_without_unit(number);
-    }
-    if let Some(Ok(percent)) = text.strip_suffix('%').map(|number| number.trim_end().parse::<f64>())
-        && is_share(&(percent / 100.0))
-    {
-        return format!("write a fraction without quotes: `max_memory = {:?}`", percent / 100.0);
-    }
-    // The units of Java, Docker and Kubernetes, where a prefix stands alone.
-    for (unit, whole) in [("ki", "KiB"), ("mi", "MiB"), ("gi", "GiB"), ("ti", "TiB")].into_iter().chain([
-        ("k", "KiB"),
-        ("m", "MiB"),
-        ("g", "GiB"),
-        ("t", "TiB"),
-    ]) {
-        let end = text.len().wrapping_sub(unit.len());
-        let Some((number, end)) = text.split_at_checked(end) else { continue };
-        let with_unit = format!("{}{whole}", number.trim_end());
-        if end.eq_ignore_ascii_case(unit) && bytes::parse(&with_unit).is_some_and(|bytes| bytes > 0) {
-            return format!("write the whole unit: `max_memory = {with_unit:?}`");
-        }
-    }
-    "use a number with a unit, such as `\"512MiB\"`, `\"2GiB\"` or `\"1.5 GB\"`".to_owned()
+    // Java, Docker and Kubernetes write the prefix of a unit alone.
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text[number.len()..].to_ascii_lowercase().as_str() {
+        "k" | "ki" => "KiB",
+        "m" | "mi" => "MiB",
+        "g" | "gi" => "GiB",
+        "t" | "ti" => "TiB",
+        _ => return None,
+    };
+    let number = number.trim_end();
+    let has_digits = number.chars().all(|letter| letter.is_ascii_digit() || "_.".contains(letter));
+    let is_number = has_digits && number.replace('_', "").parse().is_ok_and(|number: f64| number > 0.0);
+    is_number.then(|| format!("write the whole unit: `max_memory = \"{number}{unit}\"`"))
 }
 
 /// The value of an expression of whole numbers alone, such as `512 * 1024 * 1024` or `512 << 20`.
@@ -132,22 +144,12 @@ fn whole_number(value: &Expr) -> Option<u64> {
     }
 }
 
-/// The expression as the user is likely to have written it.
-fn written(value: &Expr) -> String {
-    match value {
-        Expr::Group(group) => written(&group.expr),
-        value => value.to_token_stream().to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Options;
-    use quote::quote;
 
     #[test]
-    fn what_is_meant_is_proposed() {
+    fn the_help_is_what_is_meant() {
         for (value, help) in [
             (quote!(512_000_000), "write bytes with a unit: `\"512MB\"`"),
             (quote!(536_870_912), "write bytes with a unit: `\"512MiB\"`"),
@@ -167,11 +169,11 @@ mod tests {
             (quote!("2g"), "write the whole unit: `max_memory = \"2GiB\"`"),
             (quote!("512 Mi"), "write the whole unit: `max_memory = \"512MiB\"`"),
             (quote!("0.5"), "write the fraction without quotes: `max_memory = 0.5`"),
-            (quote!(1.5), MAX_MEMORY_HELP),
-            (quote!(340282366920938463463374607431768211455), MAX_MEMORY_HELP),
+            (quote!(1.5), HELP),
+            (quote!(340282366920938463463374607431768211455), HELP),
         ] {
             let mut errors = Errors::default();
-            Options::parse(quote!(max_memory = #value), &mut errors);
+            assert!(judge(syn::parse2(value.clone()).unwrap(), &mut errors).is_none());
             let messages = errors.messages();
             assert_eq!(messages.len(), 1, "{value}: {messages:?}");
             assert!(messages[0].ends_with(&format!("\nhelp: {help}")), "{value}: {}", messages[0]);
@@ -179,11 +181,33 @@ mod tests {
     }
 
     #[test]
-    fn expressions_that_are_no_plain_numbers_are_left_to_the_compiler() {
-        for value in [quote!(BUDGET), quote!(2.0 * QUARTER), quote!(Bytes::mib(512)), quote!(1 / 2), quote!(MIB * 512)]
-        {
+    fn the_largest_whole_unit_is_written() {
+        for (bytes, text) in [
+            (512_000_000, "512MB"),
+            (512 << 20, "512MiB"),
+            (4_000_000_000, "4GB"),
+            (3 << 29, "1536MiB"),
+            (1_500_000, "1500kB"),
+            (1_234_567, "1234567B"),
+            (1 << 40, "1TiB"),
+            (u64::MAX, "18446744073709551615B"),
+        ] {
+            assert_eq!(with_unit(bytes), text);
+        }
+    }
+
+    #[test]
+    fn other_expressions_and_texts_are_left_to_the_runtime() {
+        let texts = [quote!("512MiB"), quote!("12 bananas"), quote!(""), quote!("0B"), quote!("1e3M"), quote!("0M")];
+        for value in texts.into_iter().chain([
+            quote!(BUDGET),
+            quote!(2.0 * QUARTER),
+            quote!(Bytes::mib(512)),
+            quote!(1 / 2),
+            quote!(MIB * 512),
+        ]) {
             let mut errors = Errors::default();
-            assert!(Options::parse(quote!(max_memory = #value), &mut errors).max_memory.is_some());
+            assert!(matches!(judge(syn::parse2(value).unwrap(), &mut errors), Some(Value::Constant(_))));
             assert!(errors.is_empty());
         }
     }

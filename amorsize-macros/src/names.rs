@@ -3,13 +3,13 @@ use std::collections::HashSet;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::Lifetime;
 
-/// The names that the user's tokens hold, so that new ones differ from them and stay readable: messages and documentation
-/// show them. (Hygiene doesn't help: it covers local variables only.)
+/// The names in the user's tokens. New names differ from them, and stay readable, because messages
+/// and documentation show them. (Hygiene doesn't help: it covers local variables only.)
 #[derive(Clone)]
 pub(crate) struct Names {
     idents: HashSet<String>,
     lifetimes: HashSet<String>,
-    /// The generic parameters of an impl are out of sight, so within one new names must be unusual.
+    /// True within an impl. Its generic parameters are out of sight, so new names must be unusual.
     in_impl: bool,
 }
 
@@ -38,7 +38,7 @@ impl Names {
     pub(crate) fn lifetime(&mut self, parameter: &str, span: Span) -> Lifetime {
         let wanted = if self.in_impl { format!("{parameter}_ref") } else { parameter.to_owned() };
         let mut lifetime = Lifetime::new(&format!("'{}", free(&mut self.lifetimes, wanted)), span);
-        // The apostrophe keeps the span of the call site otherwise, and a message would point there.
+        // `new` gives the apostrophe the span of the call site, and a message would point there.
         lifetime.set_span(span);
         lifetime
     }

@@ -15,8 +15,8 @@ use crate::options::Options;
 use crate::signature::{Function, parameter_name, reference};
 use crate::spans;
 
-/// The function with everything named that its author could leave implicit: elided lifetimes and `impl Trait` parameters.
-/// Types keep the user's tokens, so that messages point there.
+/// The function with names for elided lifetimes and `impl Trait` parameters. Types keep the user's
+/// tokens, so that messages point there.
 pub(crate) struct Normalized<'f> {
     pub(crate) function: &'f Function,
     /// The name of the wrapper.
@@ -24,7 +24,7 @@ pub(crate) struct Normalized<'f> {
     pub(crate) generics: Generics,
     /// The type parameters of the wrapper that the function doesn't have.
     pub(crate) anonymous: Vec<Ident>,
-    /// The type parameter of the wrapper for what is iterated over.
+    /// The type parameter of the wrapper for the input.
     pub(crate) items_type: Ident,
     pub(crate) items: Ident,
     /// The type parameter of the wrapper for the errors of the input, where that can fail.
@@ -34,8 +34,8 @@ pub(crate) struct Normalized<'f> {
     pub(crate) shared: Vec<Shared>,
     pub(crate) output: Type,
     pub(crate) names: Names,
-    /// Whether rustc refuses the signature itself, for a lifetime that it doesn't know. It says so of the original; what is
-    /// made of it here has `'static` in its place.
+    /// True if rustc refuses the signature for an unknown lifetime. It reports the original; here
+    /// `'static` is in place of the lifetime.
     pub(crate) refused: bool,
 }
 
@@ -141,14 +141,14 @@ impl<'f> Normalized<'f> {
 
 #[derive(Default)]
 struct Lifetimes {
-    /// Those of each parameter, once: what an elided lifetime of the output can mean.
+    /// Those of each parameter, once. An elided lifetime of the output can mean one of them.
     in_use: HashSet<(usize, Lifetime)>,
-    /// The number of the parameter that is looked at.
+    /// The number of the current parameter.
     parameter: usize,
     fresh: Vec<Lifetime>,
-    /// Those that the function can name; `None` in an impl, which can declare more.
+    /// Those that the function declares; `None` in an impl, which can declare more.
     declared: Option<Vec<Lifetime>>,
-    /// Whether one was met that isn't declared, or is elided where it could mean several.
+    /// True if one isn't declared, or is elided where it could mean several.
     unknown: bool,
 }
 
@@ -172,7 +172,8 @@ impl Lifetimes {
         self.in_use.insert((self.parameter, lifetime.clone()));
     }
 
-    /// The only lifetime that any parameter uses. (Rust counts one that two parameters share as two.)
+    /// The only lifetime that the parameters use. (Rust counts one that two parameters share as
+    /// two.)
     fn only(&self) -> Option<Lifetime> {
         let mut in_use = self.in_use.iter();
         in_use.next().filter(|_| in_use.next().is_none()).map(|(_, lifetime)| lifetime.clone())
@@ -185,7 +186,7 @@ fn normalize_receiver(receiver: &syn::Receiver, names: &mut Names, lifetimes: &m
     let (and, given, mutability) = match &receiver.kind {
         ReceiverKind::Reference(and, lifetime, mutability) => (*and, lifetime, *mutability),
         ReceiverKind::Typed(_, ty) if let Some(ty) = reference(ty) => (ty.and_token, &ty.lifetime, ty.mutability),
-        // Refused already; for a stub it stays as it is.
+        // Refused already; the stub takes it as it is.
         _ => return Receiver { tokens: receiver.to_token_stream(), ty: parse_quote_spanned!(span=> ()) },
     };
     let lifetime = match given {
@@ -202,7 +203,7 @@ fn normalize_receiver(receiver: &syn::Receiver, names: &mut Names, lifetimes: &m
     Receiver { tokens, ty: Type::Reference(ty) }
 }
 
-/// The name of a shared parameter of the wrapper, and what its lifetimes are named after.
+/// The name of a shared parameter of the wrapper, and the word in the names of its lifetimes.
 fn variable(given: Option<&Ident>, variables: &mut HashSet<String>) -> (Ident, String) {
     // Hygiene keeps these variables apart from the function, which may have the same name.
     let span = |ident: &Ident| spans::here(ident.span());
@@ -302,21 +303,22 @@ impl VisitMut for Elided<'_> {
     fn visit_expr_mut(&mut self, _: &mut Expr) {}
 }
 
-/// What is elided between the parentheses of `Fn(&str)` belongs to the call that is described there.
+/// An elided lifetime between the parentheses of `Fn(&str)` belongs to the call that these
+/// describe.
 fn visit_unless_sugar(visitor: &mut impl VisitMut, arguments: &mut PathArguments) {
     if !matches!(arguments, PathArguments::Parenthesized(_)) {
         visit_mut::visit_path_arguments_mut(visitor, arguments);
     }
 }
 
-/// The lifetimes of `for<'a> Trait<'a>` are those of the bound alone.
+/// The lifetimes of `for<'a> Trait<'a>` belong to the bound alone.
 fn visit_unless_higher_ranked(visitor: &mut impl VisitMut, bound: &mut TraitBound) {
     if !matches!(&bound.lifetimes, Some(BoundLifetimes { .. })) {
         visit_mut::visit_trait_bound_mut(visitor, bound);
     }
 }
 
-/// Writes out what the elided lifetimes of the output mean.
+/// Writes out the elided lifetimes of the output.
 struct ElidedOutput<'n> {
     lifetime: Option<Lifetime>,
     lifetimes: &'n mut Lifetimes,

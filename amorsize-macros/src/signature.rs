@@ -1,4 +1,4 @@
-use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -11,7 +11,8 @@ use crate::at_fault::is_no_result;
 use crate::errors::Errors;
 use crate::options::Options;
 
-/// The annotated function, as the user wrote it. Its body stays unparsed: what is wrong there, rustc says once and best.
+/// The annotated function, as the user wrote it. Its body stays unparsed: rustc reports its
+/// mistakes best.
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
@@ -19,18 +20,18 @@ pub(crate) struct Function {
     pub(crate) receiver: Option<Receiver>,
     pub(crate) item: PatType,
     pub(crate) shared: Vec<PatType>,
-    /// Whether it stands in an impl or a trait, as far as can be seen from within.
+    /// True if it is seen from within to stand in an impl or a trait.
     pub(crate) in_impl: bool,
 }
 
-/// The runtime has one constructor for each number of shared parameters, up to this.
+/// The runtime has one constructor for each number of shared parameters up to this.
 const MOST_SHARED: usize = 12;
 
 impl Function {
-    /// Reads the function and refuses what can't be batched. Comes back in spite of refusals where enough is known of it to
-    /// put something in the place of the wrapper.
+    /// Reads the function and refuses what can't be batched. A refused function comes back too, if
+    /// enough of it is known for a stub.
     pub(crate) fn parse(tokens: &TokenStream, options: &Options, refusals: &mut Errors) -> Option<Self> {
-        let (attrs, vis, sig, body) = match read.parse2(tokens.clone()) {
+        let (attrs, vis, sig, body) = match read_in_any_edition(tokens) {
             Ok(parts) => parts,
             Err(error) => {
                 refuse_unreadable(tokens, error, refusals);
@@ -46,7 +47,7 @@ impl Function {
         }
         let typed = |parameter| match parameter {
             FnArg::Typed(parameter) => Some(parameter),
-            // A `self` in second place: rustc refuses it.
+            // rustc refuses a `self` in second place.
             FnArg::Receiver(_) => None,
         };
         let item = first.and_then(typed);
@@ -73,21 +74,69 @@ impl Function {
             Some((_, in_impl)) => in_impl,
             None => receiver.is_some() || says_self(sig.to_token_stream()) || says_self(body),
         };
-        // A foreign function has neither body nor receiver, and nothing else may stand beside it. What is applied twice has
-        // its wrapper from the second time, and of a parameter with a condition nobody knows whether it is there.
+        // A foreign function has neither body nor receiver, and nothing may stand beside it. An
+        // attribute that is applied twice writes the wrapper the second time. A parameter with a
+        // condition may not exist.
         let known = !(bodiless && receiver.is_none() || twice || conditional);
         item.filter(|_| known).map(|item| Self { attrs, vis, sig, receiver, item, shared, in_impl })
     }
 }
 
-fn read(input: ParseStream) -> syn::Result<(Vec<Attribute>, Visibility, Signature, TokenStream)> {
+type Parts = (Vec<Attribute>, Visibility, Signature, TokenStream);
+
+fn read(input: ParseStream) -> syn::Result<Parts> {
     let attrs = input.call(Attribute::parse_outer)?;
     let vis = input.parse()?;
     input.parse::<Option<Token![default]>>()?;
     Ok((attrs, vis, input.parse()?, input.parse()?))
 }
 
-/// Whether the attribute stands on a closure by itself, and not on a statement with one.
+/// Reads the function. `syn` takes no names that are keywords since the 2018 edition, but a crate
+/// of 2015 can have them.
+fn read_in_any_edition(tokens: &TokenStream) -> syn::Result<Parts> {
+    let with_raw_names = || read.parse2(with_raw_names(tokens.clone()));
+    read.parse2(tokens.clone()).or_else(|error| with_raw_names().map_err(|_| error))
+}
+
+/// The function with raw identifiers for names that are keywords since the 2018 edition: rustc
+/// reads both as the same name.
+fn with_raw_names(tokens: TokenStream) -> TokenStream {
+    const KEYWORDS: [&str; 4] = ["async", "await", "dyn", "try"];
+    let mut tokens = tokens.into_iter().peekable();
+    let mut before = String::new();
+    let mut raw = TokenStream::new();
+    while let Some(token) = tokens.next() {
+        let text = token.to_string();
+        raw.extend([match token {
+            TokenTree::Ident(ident) if KEYWORDS.contains(&&*text) && before != "'" => {
+                let is_name = before == "fn" || ends_name(&ident, tokens.peek());
+                TokenTree::Ident(if is_name { Ident::new_raw(&text, ident.span()) } else { ident })
+            }
+            // The body stays as it is.
+            TokenTree::Group(group) if group.delimiter() != Delimiter::Brace => {
+                let mut named = Group::new(group.delimiter(), with_raw_names(group.stream()));
+                named.set_span(group.span());
+                TokenTree::Group(named)
+            }
+            token => token,
+        }]);
+        before = text;
+    }
+    raw
+}
+
+/// True if no keyword can stand before `next`: another word or a type follows those.
+fn ends_name(ident: &Ident, next: Option<&TokenTree>) -> bool {
+    match next {
+        None => true,
+        // `dyn ::Trait` begins with a keyword.
+        Some(TokenTree::Punct(next)) if next.as_char() == ':' => ident != "dyn" || next.spacing() == Spacing::Alone,
+        Some(TokenTree::Punct(next)) => !['\'', '?', '<', '|'].contains(&next.as_char()),
+        Some(_) => false,
+    }
+}
+
+/// True if the attribute stands on a closure itself, and not on a statement with one.
 pub(crate) fn is_closure(tokens: &TokenStream) -> bool {
     let qualifiers = ["move", "static", "async", "const"];
     let first = tokens.clone().into_iter().find(|token| match token {
@@ -97,7 +146,8 @@ pub(crate) fn is_closure(tokens: &TokenStream) -> bool {
     matches!(first, Some(TokenTree::Punct(punct)) if punct.as_char() == '|')
 }
 
-/// Says of a closure what takes one. That attributes on expressions and on `let` are unstable, rustc says before.
+/// Names the function that takes closures. rustc reports before that attributes on expressions and
+/// on `let` are unstable.
 fn refuse_closure(tokens: &TokenStream, refusals: &mut Errors) -> bool {
     let mut all = tokens.clone().into_iter();
     let is_let = || matches!(tokens.clone().into_iter().next(), Some(TokenTree::Ident(first)) if first == "let");
@@ -136,7 +186,7 @@ fn refuse_unreadable(tokens: &TokenStream, error: syn::Error, refusals: &mut Err
     });
     let words: Vec<Ident> = words.collect();
     let is_one_of = |word: &Ident, words: &[&str]| words.iter().any(|other| word == other);
-    // What qualifies a function stands before the `fn` without a name in between.
+    // No name stands between a qualifier of a function and the `fn`.
     let qualifies = |at: usize| {
         let next = words[at..].iter().find(|word| !is_one_of(word, &["const", "async", "unsafe", "extern"]));
         next.is_some_and(|word| word == "fn")
@@ -222,7 +272,7 @@ fn refuse_receiver(receiver: Option<&Receiver>, refusals: &mut Errors) {
         },
         _ => true,
     };
-    // The attributes of a parameter are not at fault.
+    // The message doesn't mark the parameter's attributes.
     let place = Receiver { attrs: Vec::new(), ..receiver.clone() };
     if by_value {
         refusals.at(
@@ -287,7 +337,7 @@ fn refuse_never(output: &ReturnType, refusals: &mut Errors) {
     }
 }
 
-/// Options that don't go with this function.
+/// Refuses options that don't go with this function.
 fn refuse_options(ident: &Ident, receiver: Option<&Receiver>, options: &Options, refusals: &mut Errors) {
     if let Some(name) = options.name.as_ref().filter(|name| *name == ident) {
         refusals.at(
@@ -305,7 +355,8 @@ fn refuse_options(ident: &Ident, receiver: Option<&Receiver>, options: &Options,
     }
 }
 
-/// Options that need a function that returns a `Result`. A name that isn't known can be an alias of one: then rustc looks.
+/// Refuses options that need a `Result` from the function. rustc judges a name that may be an alias
+/// of one.
 fn refuse_no_result(sig: &Signature, options: &Options, refusals: &mut Errors) {
     let (option, what_for) = match (&options.on_error, options.fallible_input) {
         (Some(_), _) => ("on_error", "`on_error` then decides about"),
@@ -325,7 +376,7 @@ fn is_mutable_reference(ty: &Type) -> bool {
     reference(ty).is_some_and(|reference| reference.mutability.is_some())
 }
 
-/// The type as a reference, seen through parentheses and what `macro_rules` wraps around it.
+/// The type as a reference, seen through parentheses and the groups of `macro_rules`.
 pub(crate) fn reference(ty: &Type) -> Option<&TypeReference> {
     match ty {
         Type::Reference(reference) => Some(reference),
@@ -344,7 +395,7 @@ fn is_self(ty: &Type) -> bool {
     }
 }
 
-/// Whether `Self` is said other than within an item of its own.
+/// True if the tokens say `Self` outside of items of their own.
 fn says_self(tokens: TokenStream) -> bool {
     let mut in_item = false;
     tokens.into_iter().any(|token| match token {
@@ -382,8 +433,8 @@ fn inherited_meta(meta: &Meta) -> Option<TokenStream> {
         return (list.tokens.to_string() == "hidden").then(|| meta.to_token_stream());
     }
     if path.is_ident("expect") {
-        // What is expected of the original need not be true of the wrapper. A wrapper whose death is allowed would keep the
-        // original alive, and so break the expectation.
+        // The wrapper need not cause the lint that is expected of the original. To allow that it is
+        // dead would keep the original alive, which breaks the expectation.
         let kept = parse
             .parse2(list.tokens.clone())
             .ok()?
@@ -401,7 +452,7 @@ fn inherited_meta(meta: &Meta) -> Option<TokenStream> {
     None
 }
 
-/// The name of a parameter, where its pattern is one.
+/// The name of a parameter, if its pattern is a name.
 pub(crate) fn parameter_name(pat: &Pat) -> Option<&Ident> {
     match pat {
         Pat::Ident(ident) => Some(&ident.ident),

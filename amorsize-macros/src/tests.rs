@@ -1,11 +1,14 @@
-//! What the attribute writes, as text: shapes that can't be seen from without.
+//! The text of expansions, for shapes that a user of the attribute can't see.
+
+use std::fs;
+use std::path::Path;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::annotate;
 
-/// The expansion without white space, so that only words are compared.
+/// The expansion without white space: the tests compare words only.
 fn expansion(options: TokenStream, function: TokenStream) -> String {
     squeezed(&annotate(options, function).to_string())
 }
@@ -62,7 +65,7 @@ fn elided_lifetimes_are_named() {
     assert_says(
         &text,
         quote! {
-            |chunk, shared| chunk.run(|item| late(item, shared.0, <Config as ::amorsize::bounds::BatchValue>::value(&shared.1)))
+            |quota, shared| quota.run(|item| late(item, shared.0, <Config as ::amorsize::bounds::BatchValue>::value(&shared.1)))
         },
     );
 }
@@ -75,7 +78,7 @@ fn fresh_names_differ_from_the_users() {
     assert_says(
         &expansion(quote!(), function),
         quote! {
-            fn f_batched<'item: 'item2, 'item2, 'items, Y: Item + ::core::clone::Clone + ::core::marker::Sync, Items2>(
+            fn f_batched<'item: 'item2, 'item2, 'items, Y: Item + ::amorsize::__private::Clone + ::amorsize::__private::Sync, Items2>(
                 items2: Items2, items: &'items str, y: Y)
         },
     );
@@ -90,8 +93,8 @@ fn what_references_imply_is_said() {
         &expansion(quote!(), function),
         quote! {
             fn f_batched<'item, 'item2: 'item,
-                T: Clone + ::core::marker::Sync + 'item + 'item2,
-                U: ::core::clone::Clone + ::core::marker::Sync, Items>
+                T: Clone + ::amorsize::__private::Sync + 'item + 'item2,
+                U: ::amorsize::__private::Clone + ::amorsize::__private::Sync, Items>
         },
     );
 }
@@ -108,8 +111,9 @@ fn bounds_stand_on_what_depends_on_a_parameter() {
         quote! {
             where
                 Items: ::core::iter::IntoIterator<Item = T::Out>,
-                T::Out: ::core::marker::Send,
-                Page<T>: ::core::marker::Sync,
+                T::Out: ::amorsize::__private::Send,
+                Arc<T>: ::amorsize::__private::Send,
+                Page<T>: ::amorsize::__private::Sync,
         },
     );
 }
@@ -209,7 +213,7 @@ fn self_is_looked_for_in_the_function_itself() {
             }
         ),
     );
-    assert_says(&written, quote!(chunk.run(|item| f(item))));
+    assert_says(&written, quote!(quota.run(|item| f(item))));
 }
 
 #[test]
@@ -324,4 +328,36 @@ fn an_input_that_can_fail_has_its_own_error() {
         },
     );
     assert_says(&text, quote!(::core::result::Result::Err(error) => ::amorsize::__private::failed(error)));
+}
+
+/// The files of the crate: each uses only files before it. `lib.rs` joins them.
+const ORDER: [&str; 14] = [
+    "errors",
+    "values",
+    "max_memory",
+    "options",
+    "at_fault",
+    "signature",
+    "names",
+    "spans",
+    "normalize",
+    "bounds",
+    "expand",
+    "fallback",
+    "features",
+    "deep_size",
+];
+
+#[test]
+fn files_use_only_files_before_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (at, file) in ORDER.iter().enumerate() {
+        let text = fs::read_to_string(folder.join(file).with_extension("rs")).unwrap();
+        for later in &ORDER[at..] {
+            assert!(!text.contains(&format!("crate::{later}")), "{file} uses {later}");
+        }
+    }
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files = names.filter(|name| name.ends_with(".rs") && !["lib.rs", "tests.rs"].contains(&name.as_str()));
+    assert_eq!(files.count(), ORDER.len(), "a file is not in the order");
 }

@@ -1,9 +1,8 @@
 //! What a run on threads takes of the thread that calls it, for each item: how many threads that one can feed.
 //!
 //! The calling thread alone takes items from an input and hands results over. Its processor time in a run on two threads, divided by
-//! the items, bounds what any number of threads can do: with calls that take a hundred times as long it is a hundred threads. Of a
-//! range of integers and of a slice it only takes where they begin, and the threads write the items down; those of other iterators it
-//! takes one by one. Each measurement is a fresh process, and the least counts.
+//! the items, bounds what any number of threads can do: with calls that take a hundred times as long it is a hundred threads. Each
+//! measurement is a fresh process, and the least counts.
 //!
 //! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write-readme` writes
 //! the table into `docs/performance.md`.
@@ -19,16 +18,10 @@ use amorsize_bench::{Arguments, measure, work};
 /// Calls in rounds of work, and how many of them: so many that the begin of a run, a millisecond with that of its pool, is little of it.
 const CALLS: [(u32, usize); 4] = [(4, 40_000_000), (70, 8_000_000), (900, 1_500_000), (9_000, 250_000)];
 const TERMINALS: [&str; 2] = ["collect", "for_each_batch"];
-const INPUTS: [&str; 3] = ["range", "slice", "iterator"];
 
 #[batched(threads = 2)]
-fn of_value(seed: u64, rounds: u32) -> u64 {
+fn call(seed: u64, rounds: u32) -> u64 {
     work(seed, rounds)
-}
-
-#[batched(threads = 2)]
-fn of_reference(seed: &u64, rounds: u32) -> u64 {
-    work(*seed, rounds)
 }
 
 fn main() {
@@ -43,23 +36,21 @@ fn main() {
     let arguments = Arguments::of_process("feeding", 5);
     let mut table = "| calls |".to_owned();
     for terminal in TERMINALS {
-        INPUTS.iter().for_each(|input| _ = write!(table, " `{terminal}`, {input} |"));
+        _ = write!(table, " `{terminal}` |");
     }
-    _ = write!(table, "\n| --- |{}", " ---: |".repeat(TERMINALS.len() * INPUTS.len()));
+    _ = write!(table, "\n| --- |{}", " ---: |".repeat(TERMINALS.len()));
     for (rounds, items) in CALLS {
         let mut call = f64::INFINITY;
         let cells = TERMINALS.map(|terminal| {
-            INPUTS.map(|input| {
-                (0..arguments.rounds).fold(f64::INFINITY, |least, _| {
-                    let (rounds, items) = (rounds.to_string(), items.to_string());
-                    let (fed, called) = measure(&[terminal, input, &rounds, &items]);
-                    call = call.min(called as f64 / 1e3);
-                    least.min(fed / 1e3)
-                })
+            (0..arguments.rounds).fold(f64::INFINITY, |least, _| {
+                let (rounds, items) = (rounds.to_string(), items.to_string());
+                let (fed, called) = measure(&[terminal, &rounds, &items]);
+                call = call.min(called as f64 / 1e3);
+                least.min(fed / 1e3)
             })
         });
         _ = write!(table, "\n| {} |", nanoseconds(call));
-        for fed in cells.iter().flatten() {
+        for fed in &cells {
             let threads = match (call / fed) as u64 {
                 0 => "none".to_owned(),
                 1 => "1 thread".to_owned(),
@@ -88,18 +79,14 @@ fn processor_time() -> Option<u64> {
 
 /// Prints picoseconds of the calling thread for each item, and of a call.
 fn child(arguments: &[String]) {
-    let [terminal, input, rounds, items] = arguments else { panic!("a terminal, an input, rounds and items") };
+    let [terminal, rounds, items] = arguments else { panic!("a terminal, rounds and items") };
     let (rounds, items): (u32, u64) = (rounds.parse().expect("a number"), items.parse().expect("a number"));
     let few = items / 20;
     let begun = Instant::now();
     (0..few).for_each(|item| _ = black_box(work(item, rounds)));
     let call = begun.elapsed().as_secs_f64() / few as f64 * 1e12;
     let numbers: Vec<u64> = (0..items).collect();
-    let spent = match input.as_str() {
-        "range" => spent(terminal, of_value_batched(0..items, rounds)),
-        "slice" => spent(terminal, of_reference_batched(&numbers, rounds)),
-        _ => spent(terminal, of_value_batched(numbers.iter().copied(), rounds)),
-    };
+    let spent = spent(terminal, call_batched(numbers.iter().copied(), rounds));
     println!("{} {}", spent * 1000 / items, call as u64);
 }
 

@@ -1,7 +1,8 @@
-//! What kept a run from being faster, and what to do about it.
+//! Finds what kept a run from being faster, and what to do about it.
 
 use std::fmt::{self, Write};
 
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
 use crate::overrun;
@@ -9,16 +10,18 @@ use crate::report::Report;
 use crate::seconds::Seconds;
 use crate::time_use::TimeUse;
 
-/// A loss of less than this part of the threads' time is not what holds a run back: half of it comes and goes between two runs.
+/// The least loss that counts as a bottleneck, as a part of the threads' time: half of it comes and
+/// goes between two runs.
 const WORTH_NAMING: f64 = 0.05;
 
-/// The part of a time that is most of it.
+/// From this part on, something takes most of a time.
 const MOST: f64 = 0.5;
 
-/// Handing over an item that takes so long costs less than a hundredth of it: 1 us at the very worst.
+/// The shortest item, in seconds, with a hand-over of less than a hundredth of it: a hand-over
+/// takes 1 us at worst.
 const LONG_ITEM: f64 = 100e-6;
 
-/// What kept a run from being faster: [`Report::bottleneck`].
+/// The main cause that kept a run from being faster; from [`Report::bottleneck`].
 ///
 /// # Examples
 ///
@@ -39,18 +42,18 @@ const LONG_ITEM: f64 = 100e-6;
 pub enum Bottleneck {
     /// The function itself: the threads were in it all the time.
     Cores,
-    /// What the function waits for, a device, the network, a lock or a timer: the threads were in it all the time, and the cores
-    /// were not.
+    /// The device, network, lock or timer that the function waits for: the threads were in the
+    /// function all the time, and the cores were not busy.
     Waiting,
     /// The memory budget: threads waited for room in it.
     Memory,
-    /// The sink: threads waited until it had taken what was there.
+    /// The sink: threads waited until it had taken the finished results.
     Sink,
     /// The input: threads waited for its next items.
     Input,
-    /// The last items: most threads had nothing to do while others were still at them.
+    /// The last items: most threads had nothing to do while others still worked on them.
     LastItems,
-    /// Handling of threads and items, beside calls that are too short for it.
+    /// The handling of threads and items, for calls that are too short for it.
     Handling,
     /// The calling thread: the run stayed on it, or went back to it because threads were slower.
     CallingThread,
@@ -82,12 +85,12 @@ pub(crate) fn of(report: &Report) -> Bottleneck {
     .bottleneck()
 }
 
-/// What tells of a run what kept it from being faster.
+/// The figures of a run that decide about its bottleneck.
 #[derive(Clone, Copy)]
 struct Found {
     time: TimeUse,
     threads: usize,
-    /// Whether its function waited while cores had nothing to do.
+    /// True if the function waited while cores had nothing to do.
     waits: bool,
     has_more_threads_than_cores: bool,
     was_faster_alone: bool,
@@ -96,8 +99,8 @@ struct Found {
 impl Found {
     fn bottleneck(self) -> Bottleneck {
         let Self { time, threads, waits, .. } = self;
-        // What is late to start, or has nothing to do for a while, costs little beside calls that wait: only where that is most of the
-        // time does it tell anything. But of a few threads that were asked for none is to spare at the end.
+        // A late start or a pause costs little beside calls that wait, unless it takes most of the
+        // time. But a run without more threads than cores has none to spare at the end.
         let cheap = |seconds: f64| waits && seconds < MOST * time.total();
         let ends = if cheap(time.ends()) && self.has_more_threads_than_cores { 0.0 } else { time.ends() };
         let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };
@@ -114,7 +117,7 @@ impl Found {
         match bottleneck {
             Bottleneck::Sink | Bottleneck::Handling if self.was_faster_alone => Bottleneck::CallingThread,
             _ if waits && seconds <= WORTH_NAMING * time.total() && threads > 1 => Bottleneck::Waiting,
-            // A sink that runs on the only thread takes its time, whatever the function does.
+            // A sink on the only thread takes its time, whatever the function does.
             _ if seconds <= WORTH_NAMING * time.total() && threads > 1 => Bottleneck::Cores,
             Bottleneck::Sink if threads == 1 && time.sink() > time.calls() => Bottleneck::Sink,
             _ if threads == 1 => Bottleneck::CallingThread,
@@ -123,29 +126,28 @@ impl Found {
     }
 }
 
-/// The report with what it means, as a text of several lines.
+/// The report and its meaning, as a text of several lines.
 pub(crate) fn explain(report: &Report) -> String {
     let mut text = String::new();
     let mut line = |line: fmt::Arguments<'_>| {
         // Writing to a string can't fail.
         let _ = writeln!(text, "{line}");
     };
-    let (items, seconds) = (report.items(), report.seconds());
+    let pace = Counted::items(report.items_per_second().round() as usize);
     line(format_args!(
-        "{items} items in {} batches, {}: {:.0} items and {} of results per second",
-        report.batches(),
-        Seconds(seconds),
-        report.items_per_second(),
+        "{}, {}: {pace} and {} of results per second",
+        report.handed_over(),
+        Seconds(report.seconds()),
         Bytes::from_f64(report.bytes_per_second()),
     ));
     if report.threads() > 1 {
         line(format_args!(
-            "{} on the calling thread, {} on {} threads, in {} chunks of {} items",
+            "{} on the calling thread, {} on {} threads, in {} of {}",
             Seconds(report.inline_seconds()),
             Seconds(report.threads_seconds()),
             report.threads(),
-            report.chunks(),
-            report.chunk_size(),
+            Counted(report.chunks(), "chunk", "chunks"),
+            Counted::items(report.chunk_size()),
         ));
     } else {
         line(format_args!("all of it on the calling thread"));
@@ -213,11 +215,16 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
                 "without `threads`, and outside of a pool, the run finds how many more pay"
             }
         ),
-        Bottleneck::Memory => format!(
-            "{} times a thread found no room for the next item of about {per_item}; a larger `max_memory`, or calls that \
-             need less, let all {threads} threads work",
-            report.credit_waits(),
-        ),
+        Bottleneck::Memory => {
+            let waits = match report.credit_waits() {
+                0 => String::new(),
+                waits => {
+                    let times = Counted(waits, "time", "times");
+                    format!("{times} a thread found no room for the next item of about {per_item}; ")
+                }
+            };
+            format!("{waits}a larger `max_memory`, or calls that need less, let all {threads} threads work")
+        }
         Bottleneck::Sink => format!(
             "it took {} of {}; a faster sink, or one that hands the work on to a thread of its own, lets calls go on",
             Seconds(report.sink_seconds()),
@@ -247,9 +254,11 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
                 .into()
         }
         Bottleneck::CallingThread => format!(
-            "{} items of {} are too little work for other threads to pay, or one thread was asked for",
-            report.items(),
+            "{} of {} {} too little work for other threads to pay, unless one thread was asked for, or all of it was \
+             in the sample of a plan",
+            Counted::items(report.items()),
             Seconds(report.seconds_per_item()),
+            if report.items() == 1 { "is" } else { "are" },
         ),
     }
 }
@@ -260,7 +269,7 @@ mod tests {
 
     #[test]
     fn it_is_what_threads_waited_for_longest() {
-        // Of ten seconds eight were in calls.
+        // Eight of ten seconds were in calls.
         let time = TimeUse { total: 10.0, calls: 8.0, memory: 0.0, sink: 0.0, input: 0.0, ends: 0.0 };
         let found = |time, threads| Found {
             time,
@@ -280,7 +289,7 @@ mod tests {
         ];
         for (bottleneck, time) in losses {
             assert_eq!(found(time, 2).bottleneck(), bottleneck, "{time:?}");
-            // On one thread calls take most of the time, whatever else does.
+            // On one thread calls take most of the time, whatever else happens.
             assert_eq!(found(time, 1).bottleneck(), Bottleneck::CallingThread, "{time:?}");
         }
         assert_eq!(found(TimeUse { calls: 4.0, sink: 6.0, ..time }, 1).bottleneck(), Bottleneck::Sink);

@@ -1,10 +1,8 @@
 //! What the types of a function must be able to do, as traits whose messages speak of the function.
 //!
-//! Each is implemented for all types that can do it and can't be implemented otherwise; a user meets them in messages only. Messages
-//! name them by their path, so this module can be reached from outside, and is part of the public interface no more than
-//! `__private` is.
-
-use std::fmt;
+//! Each is implemented for all types that can do it and can't be implemented otherwise; a user
+//! meets them in messages only. Messages name them by their path, so this module can be reached
+//! from outside, and is part of the public interface no more than `__private` is.
 
 use crate::memory::Bytes;
 pub use crate::memory::deep_size::of;
@@ -16,11 +14,13 @@ pub use crate::policy::{Absent, Seen};
 use crate::retry::Retry;
 pub use crate::retry::RetryValue;
 pub use crate::then::{Follows, Joins, Pipes, StageError, StageOfItemsAlone};
+use std::fmt;
 
 /// What can be an item: a value that can be sent to a worker thread.
 ///
-/// The expansion asks for `CHECKED` before it prepares the run: a message about a trait's constant ends with what the trait says,
-/// and one about a function's bound goes on with that function, which the user never wrote.
+/// The expansion asks for `CHECKED` before it prepares the run: a message about a trait's constant
+/// ends with what the trait says, and one about a function's bound goes on with that function,
+/// which the user never wrote.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an item of a `#[batched]` function: it cannot be sent between threads",
     label = "this item type is not `Send`",
@@ -33,8 +33,8 @@ pub trait BatchItem {
 
 impl<T: Send> BatchItem for T {}
 
-/// The same of an item where what is at fault can be seen in the signature: the compiler speaks of the item, and not of how the
-/// standard library's types are made.
+/// The same of an item where what is at fault can be seen in the signature: the compiler speaks of
+/// the item, and not of how the standard library's types are made.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an item of a `#[batched]` function: it cannot be sent between threads",
     label = "this item type is not `Send`",
@@ -59,7 +59,8 @@ pub trait BatchOutput: Sized {
     #[doc(hidden)]
     const CHECKED: () = ();
 
-    /// How it is measured where its type can't be written: not at all. So what the type comes to be is checked.
+    /// How it is measured where its type can't be written: not at all. So what the type comes to be
+    /// is checked.
     #[doc(hidden)]
     #[must_use]
     fn unmeasured() -> Measure<Self> {
@@ -69,8 +70,8 @@ pub trait BatchOutput: Sized {
 
 impl<T: Send> BatchOutput for T {}
 
-/// The same of a result where what is at fault can be seen in the signature, or stands behind an alias of `Result`: there it is
-/// nearly always the error.
+/// The same of a result where what is at fault can be seen in the signature, or stands behind an
+/// alias of `Result`: there it is nearly always the error.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned from a `#[batched]` function: it cannot be sent between threads",
     label = "this return type is not `Send`",
@@ -85,7 +86,8 @@ pub trait SendOutput {
 #[diagnostic::do_not_recommend]
 impl<T: Send> SendOutput for T {}
 
-/// What can be an item of calls that are made again: a value that can be kept for the next one. References can.
+/// What can be an item of calls that are made again: a value that can be kept for the next one.
+/// References can.
 #[diagnostic::on_unimplemented(
     message = "a call with `{Self}` cannot be made again: it cannot be cloned",
     label = "this item type is not `Clone`, as `retry` needs it",
@@ -158,7 +160,8 @@ pub trait SyncShared {
 #[diagnostic::do_not_recommend]
 impl<T: Sync> SyncShared for T {}
 
-/// What can be a shared parameter that the function takes by value: it is kept once, and cloned for each call.
+/// What can be a shared parameter that the function takes by value: it is kept once, and cloned for
+/// each call.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a shared parameter by value of a `#[batched]` function: it cannot be cloned",
     label = "this parameter is not `Clone`",
@@ -210,14 +213,15 @@ impl<E: fmt::Display> ToldAsText for E {}
     label = "`{Self}` is no `Result`",
     note = "return a `Result`, whose error an error of the input then becomes; or remove `fallible_input`"
 )]
-pub trait TryInputOutput: RetryOutput {
+pub trait FallibleInputOutput: RetryOutput {
     #[doc(hidden)]
     const CHECKED: () = ();
 }
 
-impl<T, E> TryInputOutput for Result<T, E> {}
+impl<T, E> FallibleInputOutput for Result<T, E> {}
 
-/// What can be an error of an input, where the function returns `R`: what the function's own error can be made of.
+/// What can be an error of an input, where the function returns `R`: what the function's own error
+/// can be made of.
 #[diagnostic::on_unimplemented(
     message = "the input's error `{Self}` can't become the error of this `#[batched]` function",
     label = "an error of this input can't become an error of the function",
@@ -277,7 +281,8 @@ impl<T> Returns for fn() -> T {
     type Output = T;
 }
 
-/// What can be the error of a sink of `try_for_each_batch`: what an error `E` of the run can become.
+/// What can be the error of a sink of `try_for_each_batch`: what an error `E` of the run can
+/// become.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the error of a sink: the run's own `{E}` can't become one",
     label = "the sink's error is not made from `{E}`",
@@ -297,7 +302,8 @@ impl<E, S: From<E>> SinkError<E> for S {
 
 /// What `estimate_safe_batch_size` takes for the bytes of a result.
 ///
-/// Of whole numbers it is `usize` alone, as `size_of_val` gives it: so a literal is one too, and is not taken for an `i32`.
+/// Of whole numbers it is `usize` alone, as `size_of_val` gives it: so a literal is one too, and is
+/// not taken for an `i32`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` isn't the bytes of a result",
     label = "neither a `usize` nor `Bytes`",
@@ -317,6 +323,42 @@ impl ResultBytes for Bytes {
 impl ResultBytes for usize {
     fn bytes(self) -> Bytes {
         Bytes::new(self as u64)
+    }
+}
+
+/// Takes what the builder method `max_memory` is given.
+#[diagnostic::on_unimplemented(
+    message = "`max_memory` can't be of the type `{Self}`",
+    label = "this is neither a fraction nor a number of bytes",
+    note = "use an `f64` above 0 and up to 1, a text such as \"512MiB\", or `Bytes`: of `n` bytes it is `Bytes::new(n)`"
+)]
+pub trait MaxMemoryOption {
+    #[doc(hidden)]
+    fn max_memory(self) -> MaxMemory;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: Into<MaxMemory>> MaxMemoryOption for V {
+    fn max_memory(self) -> MaxMemory {
+        self.into()
+    }
+}
+
+/// Takes what the builder method `retry` is given.
+#[diagnostic::on_unimplemented(
+    message = "`retry` can't be of the type `{Self}`",
+    label = "this is neither a `u32` nor a `Retry`",
+    note = "use a `u32`, how often a call is made again at most, or a `Retry`, which has the waits too"
+)]
+pub trait RetryOption {
+    #[doc(hidden)]
+    fn retry(self) -> Retry;
+}
+
+#[diagnostic::do_not_recommend]
+impl<V: Into<Retry>> RetryOption for V {
+    fn retry(self) -> Retry {
+        self.into()
     }
 }
 
@@ -365,7 +407,8 @@ pub trait OnPanicConstant {}
 impl OnPanicConstant for OnPanic {}
 impl OnPanicConstant for &str {}
 
-/// For a type that is refused, a value that is never looked at: without it the missing method would be a second error.
+/// For a type that is refused, a value that is never looked at: without it the missing method would
+/// be a second error.
 macro_rules! refused {
     ($($ty:ty)*) => {$(
         refused!($ty: MaxMemoryValue => MaxMemory);

@@ -1,13 +1,13 @@
-//! What ends a run before its input does: a token, a deadline.
+//! Causes that end a run before its input: a token, a deadline.
 
 use std::time::{Duration, Instant};
 
 use crate::sync::{self, Arc, AtomicBool, Ordering};
 
-/// Cancels the runs that were given it: no item starts after it.
+/// Cancels the runs that it was given to: no item starts afterwards.
 ///
-/// Its clones are the same token. [`cancel`](Self::cancel) does nothing but set a flag, so that it can be called from a handler of
-/// Ctrl-C, from another thread, or from the sink.
+/// Clones are the same token. [`cancel`](Self::cancel) only sets a flag, so it may be called by a
+/// handler of Ctrl-C, by another thread, or by the sink.
 ///
 /// # Examples
 ///
@@ -15,7 +15,8 @@ use crate::sync::{self, Arc, AtomicBool, Ordering};
 /// use amorsize::{CancelToken, process_in_batches};
 ///
 /// let token = CancelToken::new();
-/// // With the crate ctrlc: `let on_ctrl_c = token.clone(); ctrlc::set_handler(move || on_ctrl_c.cancel())?;`
+/// // With the crate ctrlc: `let on_ctrl_c = token.clone();`
+/// // and `ctrlc::set_handler(move || on_ctrl_c.cancel())?;`.
 /// let mut stored = 0;
 /// let mut run = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).batch_size(100);
 /// let error = run
@@ -27,7 +28,7 @@ use crate::sync::{self, Arc, AtomicBool, Ordering};
 ///     })
 ///     .unwrap_err();
 /// assert!(error.is_cancelled());
-/// // What was finished when it came was handed over, too.
+/// // Results that were finished when it came were handed over too.
 /// assert!(stored >= 1000);
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -47,7 +48,7 @@ impl CancelToken {
         Self::default()
     }
 
-    /// Cancels. There is no way back: a later run takes a new token.
+    /// Cancels for good: a later run takes a new token.
     ///
     /// # Examples
     ///
@@ -62,16 +63,17 @@ impl CancelToken {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was cancelled.
+    /// True if it was cancelled.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::{CancelToken, process_in_batches};
-    /// // A function that takes long can look at the token by itself.
+    /// // A function that takes long can look at the token itself.
     /// let token = CancelToken::new();
     /// let long = |x: u64| (0..1000).take_while(|_| !token.is_cancelled()).count() as u64 + x;
-    /// assert_eq!(process_in_batches(long, 0..2).cancel_token(&token).collect::<Vec<_>>()?, [1000, 1001]);
+    /// let run = process_in_batches(long, 0..2).cancel_token(&token);
+    /// assert_eq!(run.collect::<Vec<_>>()?, [1000, 1001]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -80,21 +82,21 @@ impl CancelToken {
     }
 }
 
-/// Why a run ends before its input does.
+/// The reason for an early end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupt {
     Cancelled,
     DeadlinePassed,
 }
 
-/// What may interrupt a run.
+/// The causes that may interrupt a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupts {
     token: Option<CancelToken>,
-    /// Those of a pipeline's other stages.
+    /// The tokens of a pipeline's other stages.
     further: Vec<CancelToken>,
     deadline: Option<Instant>,
-    /// Makes a deadline when the run begins.
+    /// The time until the deadline, counted from the run's start.
     timeout: Option<Duration>,
 }
 
@@ -103,7 +105,7 @@ impl Interrupts {
         (self.token, self.further) = (Some(token), Vec::new());
     }
 
-    /// Lets whatever interrupts the one or the other interrupt both.
+    /// Joins the causes of two stages: each of them interrupts both.
     pub(crate) fn join(mut self, next: Self) -> Self {
         self.further.extend(self.token.take());
         self.further.extend(next.further);
@@ -121,7 +123,7 @@ impl Interrupts {
         (self.deadline, self.timeout) = (None, Some(timeout));
     }
 
-    /// Whether there can be an interrupt at all.
+    /// True if anything can interrupt the run.
     #[inline]
     pub(crate) fn are_possible(&self) -> bool {
         self.token.is_some() || self.deadline.is_some() || self.timeout.is_some()
@@ -130,14 +132,14 @@ impl Interrupts {
     /// Begins to count the time.
     pub(crate) fn begin(&mut self) {
         if let Some(timeout) = self.timeout.take() {
-            // A time that the clock can't show never comes.
+            // The clock can't show such a late time, so it never comes.
             let ends = sync::now().checked_add(timeout);
             // Stages of a pipeline can have set one of each.
             self.deadline = [self.deadline, ends].into_iter().flatten().min();
         }
     }
 
-    /// Whether the run is to end now, and why.
+    /// The reason for which the run must end now, if any.
     #[inline]
     pub(crate) fn now(&self) -> Option<Interrupt> {
         if self.token.iter().chain(&self.further).any(CancelToken::is_cancelled) {
@@ -175,7 +177,7 @@ mod tests {
             let before = all.now();
             token.cancel();
             assert_eq!(all.now(), Some(Interrupt::Cancelled));
-            // Those before are still cancelled.
+            // The earlier ones are still cancelled.
             assert_eq!(before.is_some(), !std::ptr::eq(token, &raw const tokens[0]));
             let mut anew = all;
             anew.set_token(CancelToken::new());

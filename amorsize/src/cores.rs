@@ -1,16 +1,18 @@
-//! How many physical cores stand behind the threads that a processor shows.
+//! The number of physical cores behind the threads that a processor shows.
 //!
-//! Two threads that share a core by simultaneous multithreading (SMT) are two processors to the system, and to rayon, but gain far less than
-//! two cores. Linux says who shares a core, in `/sys/devices/system/cpu`; other systems are not asked, and each of their processors is taken
-//! for a core.
+//! Two threads that share a core by simultaneous multithreading (SMT) are two processors to the
+//! system, and to rayon, but gain far less than two cores. Linux tells in `/sys/devices/system/cpu`
+//! which of them share a core; other systems are not asked, and each of their processors counts as
+//! a core.
 
 use std::sync::OnceLock;
 
 use crate::process::once;
 
-/// Threads of this process that can run at a time: by its affinity mask and its cgroup's quota.
+/// The number of threads of this process that can run at a time, by its affinity mask and its
+/// cgroup's quota.
 pub(crate) fn usable() -> usize {
-    /// Asking costs some reads of /proc and /sys: 26 us.
+    /// Kept, because asking takes 26 us to read files in /proc and /sys.
     static USABLE: OnceLock<usize> = OnceLock::new();
 
     once(&USABLE, || std::thread::available_parallelism().map_or(1, Into::into))
@@ -19,14 +21,15 @@ pub(crate) fn usable() -> usize {
 /// The processors that this process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cores {
-    /// Threads that can run at a time, with what the process gets of the processors' time.
+    /// Threads that can run at a time, by the process's part of the processors' time.
     pub(crate) threads: usize,
-    /// Cores that these share.
+    /// Cores that these threads share.
     pub(crate) physical: usize,
 }
 
 impl Cores {
-    /// Those of this process. The first time takes 33 us where no core is shared, and otherwise 14 us and 7 us for each core more.
+    /// The cores of this process. The first call takes 33 us if no core is shared, otherwise 14 us
+    /// and another 7 us for each core.
     pub(crate) fn of_this_process() -> Self {
         static FOUND: OnceLock<Cores> = OnceLock::new();
 
@@ -37,7 +40,8 @@ impl Cores {
         })
     }
 
-    /// To so many cores so many busy threads amount, where the second thread of a core adds `gain` of one.
+    /// The effective number of cores of `threads` busy threads, where the second thread of a core
+    /// counts `gain`.
     pub(crate) fn capacity(&self, threads: usize, gain: f64) -> f64 {
         let busy = threads.min(self.threads);
         // The system gives each thread a core of its own while there are some.
@@ -65,10 +69,11 @@ mod linux {
     use std::fs;
     use std::path::Path;
 
-    /// Physical cores of the processors that this process may use, by the files under `root`; `None` where they don't say it.
+    /// The physical cores of the processors that this process may use, by the files under `root`;
+    /// `None` if the files don't tell.
     pub(super) fn physical(root: &Path) -> Option<usize> {
         let system = root.join("sys/devices/system/cpu");
-        // Where no core is shared this one file says so, rather than one for each processor.
+        // If no core is shared, this single file says so, without one for each processor.
         if fs::read_to_string(system.join("smt/active")).is_ok_and(|active| active.trim() == "0") {
             return None;
         }
@@ -88,7 +93,7 @@ mod linux {
         (cores > 0).then_some(cores)
     }
 
-    /// Processors that the system uses, by the files under `root`.
+    /// The number of processors that the system uses, by the files under `root`.
     pub(crate) fn online(root: &Path) -> Option<usize> {
         let online = fs::read_to_string(root.join("sys/devices/system/cpu/online")).ok()?;
         list(&online).map(|processors| processors.len())
@@ -128,7 +133,8 @@ mod tests {
     use super::*;
     use crate::recorded::Recorded;
 
-    /// A machine: which processors the process may use, and for each processor those that share its core.
+    /// A machine: the processors that the process may use, and for each one those that share its
+    /// core.
     fn machine(allowed: &str, siblings: &[&str], name: &str) -> Recorded {
         let machine = Recorded::new();
         machine.write("proc/self/status", &format!("Name:\tcat\nCpus_allowed:\tff\nCpus_allowed_list:\t{allowed}\n"));
@@ -151,7 +157,8 @@ mod tests {
         assert_eq!(physical("0-7", &SMT, "core_cpus_list"), Some(4));
         // A kernel of 2018.
         assert_eq!(physical("0-7", &SMT, "thread_siblings_list"), Some(4));
-        // Virtual machines, and POWER with four threads for each core, number them one after the other.
+        // Virtual machines, and POWER with four threads for each core, number them one after the
+        // other.
         assert_eq!(physical("0-3", &["0-1", "0-1", "2-3", "2-3"], "core_cpus_list"), Some(2));
         let power = ["0-3", "0-3", "0-3", "0-3", "4-7", "4-7", "4-7", "4-7"];
         assert_eq!(physical("0-7", &power, "core_cpus_list"), Some(2));
@@ -188,7 +195,7 @@ mod tests {
         let cores = Cores { threads: 8, physical: 4 };
         assert_eq!((cores.capacity(3, 0.25), cores.capacity(4, 0.25)), (3.0, 4.0));
         assert_eq!((cores.capacity(6, 0.25), cores.capacity(8, 0.25)), (4.5, 5.0));
-        // More threads than there can run gain nothing.
+        // More threads than can run gain nothing.
         assert_eq!((cores.capacity(64, 0.25), cores.capacity(64, 1.0)), (5.0, 8.0));
     }
 }

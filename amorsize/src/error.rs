@@ -3,6 +3,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use crate::counted::Counted;
 use crate::failure::Panicked;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
@@ -10,8 +11,9 @@ use crate::seconds::Seconds;
 
 /// Why a run could not be started or finished.
 ///
-/// [`kind`](Error::kind) gives the case with its numbers; the text says the same to a person, with the ways out.
-/// A panic of the function is no error: it reaches the caller as a panic, as rayon does it.
+/// [`kind`](Error::kind) gives the case with its numbers; the text says the same to a person, with
+/// the ways out. A panic of the function is no error: it reaches the caller as a panic, as rayon
+/// does it.
 ///
 /// # Examples
 ///
@@ -54,7 +56,8 @@ pub struct Error {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An option was given a value that it does not take; nothing was called. Or a text is no number of bytes.
+    /// An option was given a value that it does not take; nothing was called. Or a text is no
+    /// number of bytes.
     #[non_exhaustive]
     InvalidOption {
         /// The option's name; `"bytes"` for a text that was parsed as [`Bytes`].
@@ -77,15 +80,16 @@ pub enum ErrorKind {
         needed: Bytes,
         /// The budget of the run.
         budget: Bytes,
-        /// What of it could be used when the run gave up: less than the budget where others had taken memory.
+        /// The part of it that could be used when the run gave up: less than the budget where
+        /// others had taken memory.
         allowed: Bytes,
         /// Expected bytes of all results, where the input's length is known.
         expected: Option<Bytes>,
         /// How bytes were measured; by resident memory they are an estimate.
         measured_by: MeasuredBy,
     },
-    /// An item is expected to need more than the whole budget, and `oversize` says that this is an error. Everything before it was
-    /// handed over.
+    /// An item is expected to need more than the whole budget, and `oversize` says that this is an
+    /// error. Everything before it was handed over.
     #[non_exhaustive]
     Oversize {
         /// Index in the input of the item, which was not started.
@@ -100,13 +104,14 @@ pub enum ErrorKind {
     /// The run's token was cancelled. Everything that was finished was handed over, or is the next terminal's.
     #[non_exhaustive]
     Cancelled {
-        /// Items that were done.
+        /// Items that the run had computed, in all its parts. Fewer may have been handed over: what
+        /// is computed after an item that is missing waits for it.
         items_done: usize,
     },
     /// The run's deadline passed. Everything that was finished was handed over, or is the next terminal's.
     #[non_exhaustive]
     TimedOut {
-        /// Items that were done.
+        /// Items that the run had computed, in all its parts; fewer may have been handed over.
         items_done: usize,
         /// Seconds from the start of the run.
         seconds: f64,
@@ -156,7 +161,7 @@ impl Error {
         &self.kind
     }
 
-    /// Whether an option had a value that it does not take.
+    /// True if an option had a value that it does not take.
     ///
     /// # Examples
     ///
@@ -171,7 +176,7 @@ impl Error {
         matches!(*self.kind, ErrorKind::InvalidOption { .. })
     }
 
-    /// Whether the results, or a single one, did not fit the budget.
+    /// True if the results, or a single one, did not fit the budget.
     ///
     /// # Examples
     ///
@@ -185,7 +190,7 @@ impl Error {
         matches!(*self.kind, ErrorKind::OverBudget { .. } | ErrorKind::Oversize { .. })
     }
 
-    /// Whether the run's token was cancelled.
+    /// True if the run's token was cancelled.
     ///
     /// # Examples
     ///
@@ -201,7 +206,7 @@ impl Error {
         matches!(*self.kind, ErrorKind::Cancelled { .. })
     }
 
-    /// Whether the run's deadline passed.
+    /// True if the run's deadline passed.
     ///
     /// # Examples
     ///
@@ -245,16 +250,6 @@ const IS_ESTIMATE: &str = "; the bytes are an estimate from resident memory, in 
                            too: derive `DeepSize` for the result's type, switch on amorsize's feature for its crate, or \
                            install `Tracking`";
 
-/// So many items, for a person to read.
-struct Items(usize);
-
-impl fmt::Display for Items {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(count) = *self;
-        if count == 1 { f.write_str("1 item") } else { write!(f, "{count} items") }
-    }
-}
-
 impl Error {
     /// The option of a text that is no number of bytes, which was not given as one.
     pub(crate) const TEXT_OF_BYTES: &str = "bytes";
@@ -272,16 +267,16 @@ impl fmt::Display for Error {
             ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected, measured_by } => {
                 f.write_str("the results don't fit the memory budget: ")?;
                 match expected {
-                    // Refused before an item was too many: there is not even room for the results themselves.
-                    Some(Bytes::MAX) if *held + *needed <= *allowed => {
-                        write!(f, "the input has no end, and the budget is {budget}")?;
-                    }
+                    // However many were collected before somebody looked.
+                    Some(Bytes::MAX) => write!(f, "the input has no end, and the budget is {budget}")?,
+                    // Refused before an item was too many: there is not even room for the results
+                    // themselves.
                     Some(expected) if *held + *needed <= *allowed && expected > budget => {
                         write!(f, "they are expected to take {expected}, and the budget is {budget}")?;
                     }
                     _ => {
                         let hold = if *items_done == 1 { "holds" } else { "hold" };
-                        write!(f, "{} {hold} {held} of {budget}", Items(*items_done))?;
+                        write!(f, "{} {hold} {held} of {budget}", Counted::items(*items_done))?;
                         if allowed < budget {
                             write!(f, " (others left {allowed} of it)")?;
                         }
@@ -304,18 +299,19 @@ impl fmt::Display for Error {
                 if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" }
             ),
             ErrorKind::Cancelled { items_done } => {
+                let items = Counted::items(*items_done);
                 write!(
                     f,
-                    "the run was cancelled after {}; to go on, give it another token and call a terminal again",
-                    Items(*items_done)
+                    "the run was cancelled after it had computed {items}; \
+                     to go on, give it another one and call a terminal again"
                 )
             }
             ErrorKind::TimedOut { items_done, seconds } => {
+                let (seconds, items) = (Seconds(*seconds), Counted::items(*items_done));
                 write!(
                     f,
-                    "the run passed its deadline after {} and {}; to go on, give it another one and call a terminal again",
-                    Items(*items_done),
-                    Seconds(*seconds)
+                    "the run passed its deadline after {seconds}, when it had computed {items}; \
+                     to go on, give it another one and call a terminal again"
                 )
             }
             ErrorKind::Panicked { item, message: Some(message) } => write!(f, "item {item} panicked: {message}"),
@@ -323,8 +319,9 @@ impl fmt::Display for Error {
             ErrorKind::Threads { threads, cause } => {
                 write!(
                     f,
-                    "a pool of {threads} threads could not be started: {cause}; ask for fewer by `threads`, or leave it out to use the pool \
-                     that is there"
+                    "a pool of {} could not be started: {cause}; ask for fewer by `threads`, or leave it out to use the \
+                     pool that is there",
+                    Counted::threads(*threads)
                 )
             }
         }
@@ -358,11 +355,11 @@ impl From<Error> for String {
     }
 }
 
-/// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first error by input order, or
-/// the run's.
+/// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first
+/// error by input order, or the run's.
 ///
-/// Its text ends with that of the function's error, and [`source`](StdError::source) gives `None`: the error itself is in
-/// [`Item`](Self::Item), the run's by [`run_error`](Self::run_error).
+/// Its text ends with that of the function's error, and [`source`](StdError::source) gives `None`:
+/// the error itself is in [`Item`](Self::Item), the run's by [`run_error`](Self::run_error).
 ///
 /// # Examples
 ///
@@ -393,8 +390,8 @@ pub enum TryError<E> {
         /// What the function returned.
         error: E,
     },
-    /// The function panicked, and the panic was collected: made of a [`Failure`](crate::Failure) alone, because a panic that is not
-    /// collected goes on.
+    /// The function panicked, and the panic was collected: made of a [`Failure`](crate::Failure)
+    /// alone, because a panic that is not collected goes on.
     #[non_exhaustive]
     Panic {
         /// Index of the item in the input.
@@ -426,7 +423,7 @@ impl<E> TryError<E> {
         }
     }
 
-    /// Whether the results, or a single one, did not fit the budget.
+    /// True if the results, or a single one, did not fit the budget.
     ///
     /// # Examples
     ///
@@ -440,7 +437,7 @@ impl<E> TryError<E> {
         self.run_error().is_some_and(Error::is_over_budget)
     }
 
-    /// Whether the run's token was cancelled.
+    /// True if the run's token was cancelled.
     ///
     /// # Examples
     ///
@@ -456,7 +453,7 @@ impl<E> TryError<E> {
         self.run_error().is_some_and(Error::is_cancelled)
     }
 
-    /// Whether the run's deadline passed.
+    /// True if the run's deadline passed.
     ///
     /// # Examples
     ///
@@ -555,8 +552,9 @@ impl<E: fmt::Display> fmt::Display for TryError<E> {
     }
 }
 
-// For every error that can be shown, so that a function may fail with a `String` too and its caller still use `?`. The text holds
-// the cause's already; it stands for a source, which only some of these could be.
+// For every error that can be shown, so that a function may fail with a `String` too and its caller
+// still use `?`. The text holds the cause's already; it stands for a source, which only some of
+// these could be.
 impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {}
 
 impl<E> From<Error> for TryError<E> {

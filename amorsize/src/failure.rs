@@ -7,6 +7,7 @@
 //! | code of the user's | where it runs | what a panic there does |
 //! | --- | --- | --- |
 //! | the function; `Clone` of shared values; `Drop` of the item in it | any thread, in `jobs.rs` and `line.rs` | the item is lost; `on_panic` decides |
+//! | `Drop` of a parameter after the function's last line | the same | the same, and what the function returned leaks: rustc drops no result of a function that panics while it cleans up |
 //! | `Clone` and `Drop` of an item that is tried again, `Drop` of its error | the same | the same |
 //! | `heap_size` of a result | the same, after the call | the result stays, and counts as much as the largest before it; with `on_panic` the run goes on, otherwise it ends with the panic |
 //! | `heap_size` of a result between two stages | the same | the item is lost; `on_panic` decides |
@@ -17,7 +18,7 @@
 //! | a subscriber of `tracing` | any thread | the run ends with it: on a worker `conductor.rs` catches it |
 //! | `Drop` of results and items that nobody took | the calling thread | it goes to the caller; the others are dropped |
 //! | `Drop` of a payload | any thread, in [`discard`] | nothing |
-//! | whoever cancels a [`CancelToken`](crate::CancelToken) | their own thread | nothing: the token is a flag |
+//! | the code that cancels a [`CancelToken`](crate::CancelToken) | their own thread | nothing: the token is a flag |
 //!
 //! Any other panic on a worker would be ours: `Started` in `chunk.rs` books its chunk as ended, and
 //! the run ends with it.
@@ -44,16 +45,23 @@ pub(crate) fn discard(payload: Payload) {
 
 /// Items that panicked in a run that goes on without them: all are counted, and the first by input
 /// order are kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Panics {
-    most: usize,
+    /// How many are kept, where the run goes on.
+    most: Option<usize>,
     pub(crate) count: usize,
     kept: BTreeMap<usize, Payload>,
 }
 
 impl Panics {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, count: 0, kept: BTreeMap::new() }
+    /// Keeps up to `most` panics from now on; with `None` a run ends with one.
+    pub(crate) fn keep(&mut self, most: Option<usize>) {
+        self.most = most;
+    }
+
+    /// True if a run goes on without the items that panicked.
+    pub(crate) fn are_tolerated(&self) -> bool {
+        self.most.is_some()
     }
 
     /// Notes the panic of an item. Gives back the payload that is not kept, to be
@@ -62,12 +70,13 @@ impl Panics {
     pub(crate) fn add(&mut self, item: usize, payload: Payload) -> Option<Payload> {
         self.count += 1;
         self.kept.insert(item, payload);
-        if self.kept.len() > self.most { self.kept.pop_last().map(|(_, payload)| payload) } else { None }
+        if self.kept.len() > self.most.unwrap_or(0) { self.kept.pop_last().map(|(_, payload)| payload) } else { None }
     }
 
-    /// Takes out those that are kept, in input order, and how many there were in all.
-    pub(crate) fn take(&mut self) -> (usize, BTreeMap<usize, Payload>) {
-        (std::mem::take(&mut self.count), std::mem::take(&mut self.kept))
+    /// Takes out those that are kept, in input order.
+    pub(crate) fn take_kept(&mut self) -> Vec<Failure> {
+        let failure = |(item, payload)| Failure::new(item, Cause::Panic(Panicked::new(payload)));
+        std::mem::take(&mut self.kept).into_iter().map(failure).collect()
     }
 }
 
@@ -96,7 +105,8 @@ impl Panicked {
         Self { message, payload: Mutex::new(payload) }
     }
 
-    /// The panic's message, where it has one: what `panic!` was given. A panic started with another payload has none.
+    /// The panic's message, where it has one: what `panic!` was given. A panic started with another
+    /// payload has none.
     ///
     /// # Examples
     ///
@@ -140,7 +150,8 @@ impl Panicked {
 }
 
 impl Failure {
-    /// The same for those who are only told of it. A function that returns no `Result` can only panic.
+    /// The same for those who are only told of it. A function that returns no `Result` can only
+    /// panic.
     pub(crate) fn told(&self) -> Self {
         let cause = match &self.cause {
             Cause::Error(never) => match *never {},
@@ -176,9 +187,9 @@ impl fmt::Debug for Panicked {
 
 /// An item that gave no result, and why: the function's own error, or a panic.
 ///
-/// `E` is the function's error type; a function that returns no `Result` can only panic. The text ends with the cause's, and
-/// [`source`](StdError::source) gives `None`: the cause itself is given by [`cause`](Self::cause), [`error`](Self::error) and
-/// [`into_parts`](Self::into_parts).
+/// `E` is the function's error type; a function that returns no `Result` can only panic. The text
+/// ends with the cause's, and [`source`](StdError::source) gives `None`: the cause itself is given
+/// by [`cause`](Self::cause), [`error`](Self::error) and [`into_parts`](Self::into_parts).
 ///
 /// # Examples
 ///
@@ -318,7 +329,7 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// The error, for whoever lets a panic go on.
+    /// The error, for callers that let a panic go on.
     pub(crate) fn error_or_panic(self) -> Error {
         match self {
             Self::Error(error) => error,

@@ -1,19 +1,18 @@
 //! The functions under Amorsize's own names.
 
-use crate::bounds::ResultBytes;
+use crate::bounds::{MaxMemoryOption, ResultBytes};
 use crate::error::{Error, ErrorKind};
-use crate::execute::buffer::Slices;
-use crate::execute::chunk::Chunk;
+use crate::execute::chunk::Quota;
 use crate::memory::Bytes;
 use crate::memory::budget::Budget;
 use crate::memory::measure::Measure;
-use crate::options::{MaxMemory, Options};
+use crate::options::Options;
 use crate::run::Batched;
 
 /// A run of `function` over `items`, without the attribute. Amorsize's `process_in_batches`.
 ///
-/// Without the attribute nothing is known of the result's type, so its bytes are told by the process's resident memory, or by
-/// the size of the type where that owns nothing.
+/// Without the attribute nothing is known of the result's type, so its bytes are told by the
+/// process's resident memory, or by the size of the type where that owns nothing.
 ///
 /// # Examples
 ///
@@ -31,8 +30,8 @@ where
     R: Send,
     F: Fn(I::Item) -> R + Sync,
 {
-    let kernel = |chunk: &mut Chunk<I::Item, R>, function: &F| chunk.run(function);
-    Batched::new(items, function, kernel, Slices::none(), (Measure::unknown(), Measure::unknown()), Options::new(None))
+    let kernel = |quota: Quota<'_, I::Item, R>, function: &F| quota.run(function);
+    Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
 /// Runs of whatever iterates: `items.batched(function)` is [`process_in_batches(function, items)`](process_in_batches).
@@ -76,11 +75,13 @@ pub trait IntoBatched: IntoIterator + Sized {
 
 impl<I: IntoIterator> IntoBatched for I {}
 
-/// A run of `function` over an input that can fail itself, such as the lines of a file: an `Err` among the items is not given to
-/// the function, but becomes the error of that item. From there it is treated like the function's own errors.
+/// A run of `function` over an input that can fail itself, such as the lines of a file: an `Err`
+/// among the items is not given to the function, but becomes the error of that item. From there it
+/// is treated like the function's own errors.
 ///
-/// An input that goes on giving errors without an end, as [`lines`](std::io::BufRead::lines) of a directory does, makes a run
-/// without an end unless the run stops at the first: so use [`Stop`](crate::on_error::Stop), or `take` so many items.
+/// An input that goes on giving errors without an end, as [`lines`](std::io::BufRead::lines) of a
+/// directory does, makes a run without an end unless the run stops at the first: so use
+/// [`Stop`](crate::on_error::Stop), or `take` so many items.
 ///
 /// # Examples
 ///
@@ -110,14 +111,14 @@ where
     E: Send,
     F: Fn(X) -> Result<T, E> + Sync,
 {
-    let kernel = |chunk: &mut Chunk<I::Item, Result<T, E>>, function: &F| {
-        chunk.run(|item| item.map_err(Into::into).and_then(function));
+    let kernel = |quota: Quota<'_, I::Item, Result<T, E>>, function: &F| {
+        quota.run(|item| item.map_err(Into::into).and_then(function));
     };
-    Batched::new(items, function, kernel, Slices::none(), (Measure::unknown(), Measure::unknown()), Options::new(None))
+    Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
-/// A run of `function` over `items` that was planned already: its sample has been run, and its results are kept for the
-/// terminal. Amorsize's `optimize`.
+/// A run of `function` over `items` that was planned already: its sample has been run, and its
+/// results are kept for the terminal. Amorsize's `optimize`.
 ///
 /// # Examples
 ///
@@ -138,16 +139,19 @@ where
     F: Fn(I::Item) -> R + Sync,
 {
     let mut run = process_in_batches(function, items);
-    // The default options are valid, and whatever else may fail does so again when the plan is asked for.
+    // The default options are valid, and whatever else may fail does so again when the plan is
+    // asked for.
     let _ = run.plan();
     run
 }
 
-/// Plans and runs `function` over `items` and gives all results in input order. Amorsize's `execute`.
+/// Plans and runs `function` over `items` and gives all results in input order. Amorsize's
+/// `execute`.
 ///
 /// # Errors
 ///
-/// When the results don't fit half of the available memory; [`process_in_batches`] and its terminals take any number.
+/// When the results don't fit half of the available memory; [`process_in_batches`] and its
+/// terminals take any number.
 ///
 /// # Examples
 ///
@@ -164,9 +168,12 @@ where
     process_in_batches(function, items).collect()
 }
 
-/// How many results of so many bytes fit the budget at once: at least 1. Amorsize's `estimate_safe_batch_size`.
+/// How many results of so many bytes fit the budget at once: at least 1. Amorsize's
+/// `estimate_safe_batch_size`.
 ///
 /// `result_bytes` is a `usize`, such as [`size_of_val`] gives it and a literal is, or [`Bytes`].
+/// `size_of_val(&vec)` is the size of the `Vec` alone, 24 bytes on most machines, without what it
+/// owns: `size_of_val(&vec[..])` is that of its elements, and what those own counts beside.
 ///
 /// # Errors
 ///
@@ -180,14 +187,15 @@ where
 /// assert_eq!(estimate_safe_batch_size(Bytes::mib(50), Bytes::gib(1))?, 20);
 /// assert!(estimate_safe_batch_size(50 * 1024 * 1024, 0.5)? >= 1);
 ///
-/// // What a result owns counts too: of a `Vec` it is the slice.
+/// // Of a `Vec` it is the slice that takes the room.
 /// let result = vec![0.0; 1000];
+/// assert_eq!((size_of_val(&result), size_of_val(&result[..])), (size_of::<Vec<f64>>(), 8000));
 /// assert_eq!(estimate_safe_batch_size(size_of_val(&result[..]), "1MB")?, 125);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 pub fn estimate_safe_batch_size(
     result_bytes: impl ResultBytes,
-    max_memory: impl Into<MaxMemory>,
+    max_memory: impl MaxMemoryOption,
 ) -> Result<usize, Error> {
     let result_bytes = result_bytes.bytes();
     if result_bytes == Bytes::ZERO {
@@ -197,6 +205,6 @@ pub fn estimate_safe_batch_size(
             expected: "the bytes of one result, at least 1",
         }));
     }
-    let budget = Budget::resolve(&max_memory.into())?.bytes;
+    let budget = Budget::resolve(&max_memory.max_memory())?.bytes;
     Ok(usize::try_from(budget.as_u64() / result_bytes.as_u64()).unwrap_or(usize::MAX).max(1))
 }

@@ -1,4 +1,4 @@
-//! Hands batches to a sink, and notes and tells when.
+//! Hands batches to a sink, and records and tells their times.
 
 use std::time::Instant;
 
@@ -11,11 +11,11 @@ use crate::verbose::Verbose;
 /// Counts and times the batches of a run.
 #[derive(Debug)]
 pub(crate) struct Handover {
-    /// Batches that were handed over, and their results.
+    /// The batches that were handed over, and their results.
     count: usize,
     items: usize,
     verbose: Verbose,
-    /// From the run's first decision on: a run that is over before it is not to pay for it.
+    /// `None` until the run's first decision: a run that ends before it must not pay for it.
     times: Option<BatchTimes>,
     trace: BatchTrace,
 }
@@ -30,7 +30,7 @@ impl Handover {
         self.times.get_or_insert_with(|| BatchTimes::new(origin));
     }
 
-    /// Whether it times, as it does from the run's first decision on.
+    /// True if it times batches, from the run's first decision on.
     pub(crate) fn is_timed(&self) -> bool {
         self.times.is_some()
     }
@@ -40,7 +40,8 @@ impl Handover {
         self.times.as_ref().map_or(0.0, |times| times.sink_seconds)
     }
 
-    /// Calls `sink` with a batch of so many results and bytes, of the items from `first_index` to before `next_index`.
+    /// Calls `sink` with a batch of `items` results and `bytes` bytes, for the items from
+    /// `first_index` to before `next_index`.
     pub(crate) fn batch(
         &mut self,
         first_index: usize,
@@ -70,7 +71,7 @@ impl Handover {
     }
 }
 
-/// What was handed over, for the report.
+/// The batches that were handed over, for the report.
 #[derive(Debug, Default)]
 pub(crate) struct HandedOver {
     pub(crate) batches: usize,

@@ -9,6 +9,7 @@ mod bottleneck;
 pub mod bounds;
 mod cancel;
 mod cores;
+mod counted;
 mod error;
 mod execute;
 mod failure;

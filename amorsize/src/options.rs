@@ -177,6 +177,7 @@ impl MaxMemoryValue<f64> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
+    #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0 > 0.0 && self.0 <= 1.0, "`max_memory` must be above 0 and at most 1");
         MaxMemory::fraction(self.0)
@@ -189,6 +190,7 @@ impl MaxMemoryValue<Bytes> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
+    #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0.as_u64() > 0, "`max_memory` must be at least one byte");
         MaxMemory::bytes(self.0)
@@ -201,9 +203,10 @@ impl MaxMemoryValue<&str> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
+    #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         let Some(bytes) = Bytes::parse_const(self.0) else {
-            panic!("`max_memory` must be a number with a unit, such as \"512MiB\"")
+            panic!("`max_memory` must be a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"")
         };
         MaxMemoryValue(bytes).checked()
     }
@@ -262,6 +265,7 @@ impl<T: OversizeConstant> OversizeValue<T> {
 impl OversizeValue<Oversize> {
     /// Nothing is to be checked.
     #[must_use]
+    #[track_caller]
     pub const fn checked(self) -> Oversize {
         self.0
     }
@@ -274,6 +278,7 @@ impl OversizeValue<&str> {
     ///
     /// When it is refused, which the compiler reports at the expression.
     #[must_use]
+    #[track_caller]
     pub const fn checked(self) -> Oversize {
         let Some(oversize) = Oversize::parse(self.0) else { panic!("`oversize` must be \"alone\" or \"error\"") };
         oversize
@@ -333,6 +338,7 @@ impl<T: OnPanicConstant> OnPanicValue<T> {
 impl OnPanicValue<OnPanic> {
     /// Nothing is to be checked.
     #[must_use]
+    #[track_caller]
     pub const fn checked(self) -> OnPanic {
         self.0
     }
@@ -345,12 +351,26 @@ impl OnPanicValue<&str> {
     ///
     /// When it is refused, which the compiler reports at the expression.
     #[must_use]
+    #[track_caller]
     pub const fn checked(self) -> OnPanic {
         let Some(on_panic) = OnPanic::parse(self.0) else {
             panic!("`on_panic` must be \"propagate\", \"skip\" or \"collect\"")
         };
         on_panic
     }
+}
+
+/// Judges a constant number of threads.
+///
+/// # Panics
+///
+/// If no run takes it. The compiler reports this at the constant.
+#[track_caller]
+#[must_use]
+pub const fn threads(value: usize) -> usize {
+    assert!(value >= 1, "`threads` must be at least 1");
+    assert!(value <= MOST_THREADS, "`threads` must be at most 65535: leave it out to use all cores");
+    value
 }
 
 /// Who is told of the run's progress.

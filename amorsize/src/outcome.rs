@@ -1,15 +1,16 @@
-//! What a run gives that goes on in spite of errors.
+//! The results of a run that goes on in spite of errors.
 
 use std::fmt;
 
 use crate::error::TryError;
 use crate::failure::{Cause, Failure};
 
-/// What a run gave, and the items that gave no value: from the terminals of a run whose errors are
-/// [`Collect`](crate::on_error::Collect)ed.
+/// The values of a run, and the items that gave none: from the terminals of a run that collects
+/// errors ([`Collect`](crate::on_error::Collect)).
 ///
-/// With `on_panic = "collect"` items that panicked are among the failures, also where the value is a report, which tells of them too.
-/// With `on_panic = "skip"` they are not: only a report counts them.
+/// With `on_panic = "collect"` items that panicked are among the failures, even if the value is a
+/// report, which tells of them too. With `on_panic = "skip"` they are not: only a report counts
+/// them.
 ///
 /// # Examples
 ///
@@ -41,13 +42,14 @@ impl<V, E> Outcome<V, E> {
         Self { value, failures }
     }
 
-    /// What the run gave for the items that did not fail: a collection of their values, or a report.
+    /// The value for the items that did not fail: a collection of their values, or a report.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
-    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let outcome = run.collect::<Vec<_>>()?;
     /// assert_eq!(outcome.value(), &[1, 3]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -56,14 +58,16 @@ impl<V, E> Outcome<V, E> {
         &self.value
     }
 
-    /// The items that failed, in input order, each with the index of its item and its cause.
+    /// The items that failed, in input order, each with its index and its cause.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
-    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).collect::<Vec<_>>()?;
-    /// assert_eq!(outcome.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let outcome = run.collect::<Vec<_>>()?;
+    /// let text = outcome.failures()[0].to_string();
+    /// assert_eq!(text, "item 1 failed: invalid digit found in string");
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -71,13 +75,14 @@ impl<V, E> Outcome<V, E> {
         &self.failures
     }
 
-    /// Whether no item failed: there are no [`failures`](Self::failures).
+    /// True if no item failed, so there are no [`failures`](Self::failures).
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
-    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "2"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "2"]).on_error(Collect);
+    /// let outcome = run.collect::<Vec<_>>()?;
     /// assert!(outcome.is_complete());
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -86,13 +91,14 @@ impl<V, E> Outcome<V, E> {
         self.failures.is_empty()
     }
 
-    /// What the run gave, and the items that failed.
+    /// The value, and the items that failed.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
-    /// let outcome = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).collect::<Vec<_>>()?;
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let outcome = run.collect::<Vec<_>>()?;
     /// let (numbers, failures) = outcome.into_parts();
     /// assert_eq!((numbers, failures.len()), (vec![1, 3], 1));
     /// # Ok::<(), amorsize::Error>(())
@@ -102,7 +108,7 @@ impl<V, E> Outcome<V, E> {
         (self.value, self.failures)
     }
 
-    /// What the run gave, where no item failed.
+    /// The value, if no item failed.
     ///
     /// # Errors
     ///
@@ -114,7 +120,8 @@ impl<V, E> Outcome<V, E> {
     /// use amorsize::{TryError, on_error::Collect, process_in_batches};
     ///
     /// fn sum(texts: &[&str]) -> Result<u32, TryError<std::num::ParseIntError>> {
-    ///     let outcome = process_in_batches(|text: &&str| text.parse::<u32>(), texts).on_error(Collect).collect::<Vec<_>>()?;
+    ///     let run = process_in_batches(|text: &&str| text.parse::<u32>(), texts);
+    ///     let outcome = run.on_error(Collect).collect::<Vec<_>>()?;
     ///     Ok(outcome.into_result()?.iter().sum())
     /// }
     ///
@@ -129,7 +136,7 @@ impl<V, E> Outcome<V, E> {
     }
 }
 
-/// Lets `?` take the failure of an item to where the run's own error goes.
+/// Lets `?` convert the failure of an item to the type of the run's own error.
 impl<E> From<Failure<E>> for TryError<E> {
     fn from(failure: Failure<E>) -> Self {
         match failure.into_parts() {
@@ -147,7 +154,7 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// Enough to see what kind of errors there are, in a report that still fits a screen.
+    /// The most texts: enough to see the kinds of errors, in a report that still fits a screen.
     pub(crate) const MOST: usize = 16;
 
     pub(crate) const fn new() -> Self {

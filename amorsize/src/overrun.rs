@@ -1,4 +1,4 @@
-//! How far resident memory went over a run's budget: by how much, why, and what to do about it.
+//! Resident memory that went over a run's budget: by how much, why, and what to do about it.
 
 use std::fmt::Write;
 
@@ -7,11 +7,11 @@ use crate::memory::measure::MeasuredBy;
 use crate::plan::Warning;
 use crate::report::Report;
 
-/// What explains at least this part of what resident memory grew by beyond what the run knew of is
-/// named as the cause.
+/// A cause is named if it explains at least this part of the growth beyond the bytes that the run
+/// knew of.
 const MOST: f64 = 0.5;
 
-/// The lines that have every heap byte counted, as the README has them.
+/// The lines that make every heap byte count, as in the README.
 const CURE: [&str; 3] = [
     "use amorsize::Tracking;",
     "#[global_allocator]",
@@ -21,15 +21,15 @@ const CURE: [&str; 3] = [
 /// The most likely cause, by the run's figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Cause {
-    /// Calls that run need more than what they return, and it is known how much.
+    /// The known working memory of calls in flight.
     Working,
-    /// Results own more than resident memory told, or calls need it.
+    /// Results or calls need more than resident memory told.
     Results,
-    /// It was still there at the end.
+    /// The memory was still there at the end.
     Kept,
-    /// It was gone at the end.
+    /// The memory was gone at the end.
     Calls,
-    /// Every byte of the calls is known, and it is something else.
+    /// Every byte of the calls is known, so something else took the memory.
     Others,
 }
 
@@ -40,18 +40,18 @@ struct Overrun {
     budget: Bytes,
     threads: usize,
     measured_by: MeasuredBy,
-    /// The most that the run knew that it held.
+    /// The most bytes that the run knew to hold.
     held: Bytes,
-    /// The most that a call needed beside its result.
+    /// The most working memory of a call.
     working: Bytes,
-    /// By which resident memory was still grown at the end.
+    /// Growth of resident memory that remained at the end.
     kept: Bytes,
-    /// Of all results.
+    /// Bytes of all results.
     result_bytes: Bytes,
 }
 
 impl Overrun {
-    /// `None` where resident memory stayed within the budget, or is not known.
+    /// `None` if resident memory stayed within the budget, or is unknown.
     fn of(report: &Report) -> Option<Self> {
         let overrun = Self {
             peak: report.peak_resident()?,
@@ -81,7 +81,7 @@ impl Overrun {
         }
     }
 
-    /// Why, in a sentence.
+    /// The cause, in a sentence.
     fn why(&self) -> String {
         let Self { peak, threads, held, working, kept, result_bytes, .. } = *self;
         let on_threads = if threads == 1 { "the one thread".to_owned() } else { format!("each of {threads} threads") };
@@ -95,7 +95,7 @@ impl Overrun {
             Cause::Kept => format!(
                 "{kept} were still there at the end: what the sink keeps of the {} that it was given, what other threads of the \
                  program take, or pages that the allocator does not give back",
-                // An estimate of each is none of all.
+                // An estimate for each result gives no sum.
                 if self.measured_by == MeasuredBy::Resident { "results".to_owned() } else { result_bytes.to_string() }
             ),
             Cause::Calls => format!(
@@ -110,7 +110,7 @@ impl Overrun {
         }
     }
 
-    /// By how much and why, for a list.
+    /// The excess and its cause, for a list of warnings.
     fn told(&self) -> String {
         let Self { peak, budget, measured_by, .. } = *self;
         let over = peak - budget;
@@ -141,7 +141,7 @@ pub(crate) fn warnings(report: &Report) -> Vec<Warning> {
     warnings
 }
 
-/// The warnings with what to do about them, for [`Report::explain`].
+/// The warnings, each with its way out, for [`Report::explain`].
 pub(crate) fn explained(report: &Report) -> String {
     let mut text = String::new();
     for warning in report.warnings() {

@@ -1,13 +1,15 @@
-//! How often the calling thread touched memory for the first time, and what that costs.
+//! The number of times that the calling thread touched memory for the first time, and the cost of
+//! that.
 //!
-//! A page that the system gives is cleared when it is first written to. The results of a sample are all kept, so each lies in fresh
-//! pages, while a run whose results are handed over and dropped uses the same pages again and again: for results of 256 KiB that take
-//! 0.1 ms to make this is more than half of what a sampled call takes. Linux counts these page faults for each thread; elsewhere they are
-//! not told from the rest of a call.
+//! The system clears a page when a thread first writes to it. A sample keeps all its results, so
+//! each lies in fresh pages, while a run that hands its results over and drops them uses the same
+//! pages again and again. For results of 256 KiB that take 0.1 ms to make, this is more than half
+//! of a sampled call. Linux counts these page faults for each thread; elsewhere they can't be told
+//! from the rest of a call.
 
-/// What a page has at least.
+/// The smallest size of a page, in bytes.
 pub(crate) const PAGE: u64 = 4 << 10;
-/// Pages that are touched to see what it costs, 60 us in all where each takes 2 us.
+/// The number of pages that are touched to measure the cost: 60 us in all at 2 us each.
 #[cfg(target_os = "linux")]
 const TRIED: usize = 32;
 
@@ -25,20 +27,21 @@ mod system {
     pub(crate) struct Faults(File);
 
     impl Faults {
-        /// Takes 4 us.
+        /// Opens the counter; takes 4 us.
         pub(crate) fn open() -> Option<Self> {
             File::open("/proc/thread-self/stat").ok().map(Self)
         }
 
-        /// Takes 2.6 us.
+        /// The number of page faults so far; takes 2.6 us.
         pub(crate) fn count(&self) -> Option<u64> {
             let mut text = [0; 512];
             let length = self.0.read_at(&mut text, 0).ok()?;
-            // The name in it can be anything.
+            // The name in the file can be anything.
             minor(&String::from_utf8_lossy(&text[..length]))
         }
 
-        /// Seconds that a fault takes, as tried with some memory; `None` where the allocator has some that is not fresh.
+        /// Seconds of a page fault, tried with some memory; `None` if the allocator has memory that
+        /// is not fresh.
         pub(crate) fn seconds_of_one(&self) -> Option<f64> {
             let mut memory = vec![0u8; TRIED * PAGE as usize];
             let mut seconds = [0.0; TRIED];
@@ -77,17 +80,19 @@ mod system {
 
 pub(crate) use system::Faults;
 
-/// The mean of the longest `count`, those that were page faults, but for the few that are far longer because another program got the core.
+/// The mean of the longest `count` times, the page faults, without the few that are far longer
+/// because another program got the core.
 #[cfg(target_os = "linux")]
 fn usual(seconds: &mut [f64], count: usize) -> Option<f64> {
     seconds.sort_by(|a, b| b.total_cmp(a));
-    // Where pages have 64 KiB there are two.
+    // With pages of 64 KiB there are two.
     let faults = seconds.get(..count).filter(|faults| faults.len() >= 2)?;
     let usual: Vec<f64> = faults.iter().copied().filter(|&fault| fault <= 5.0 * faults[count / 2]).collect();
     Some(usual.iter().sum::<f64>() / usual.len() as f64)
 }
 
-/// Page faults without reading from a disk, by a file `stat` of a thread: the tenth field. The second is the name in brackets.
+/// The number of page faults without a read from disk, from a thread's file `stat`: the tenth
+/// field. The second is the name in brackets.
 #[cfg(target_os = "linux")]
 fn minor(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(7)?.parse().ok()
@@ -108,7 +113,8 @@ mod tests {
     fn fresh_memory_counts_and_memory_that_is_used_again_does_not() {
         let faults = Faults::open().unwrap();
         let begun = faults.count().unwrap();
-        // More than other tests can have given back to the allocator: from 32 MiB on glibc asks the system each time.
+        // More than other tests can have given back to the allocator: from 32 MiB on glibc asks the
+        // system each time.
         let mut memory = std::hint::black_box(vec![1u8; 64 << 20]);
         let fresh = faults.count().unwrap() - begun;
         memory.fill(2);
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_fault_takes_some_time() {
-        // Other tests' memory may have been given back to the allocator, so that none of it is fresh.
+        // Other tests may have given memory back to the allocator, so perhaps none of it is fresh.
         if let Some(seconds) = Faults::open().unwrap().seconds_of_one() {
             assert!(seconds > 10e-9, "{seconds}");
         }

@@ -1,13 +1,16 @@
 //! What the expansion of `#[batched]` calls. Not part of the public interface: it changes with any release.
 
+// The bounds of the wrapper's type parameters.
+pub use std::clone::Clone;
+pub use std::marker::{Send, Sync};
+
 pub use crate::bounds::failed;
 use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
-pub use crate::execute::buffer::Slices;
-pub use crate::execute::chunk::Chunk;
+pub use crate::execute::chunk::Quota;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
-pub use crate::options::{MaxMemory, OnPanic, Options, Oversize};
+pub use crate::options::{MaxMemory, OnPanic, Options, Oversize, threads};
 use crate::policy::Policy;
 pub use crate::retry::Retry;
 use crate::run::Batched;
@@ -23,12 +26,11 @@ macro_rules! constructors {
         pub fn $name<T: Send, R: Send, $($shared: Sync,)* I: IntoIterator<Item = T>>(
             items: I,
             shared: ($($shared,)*),
-            kernel: fn(&mut Chunk<T, R>, &($($shared,)*)),
-            slices: Slices<T>,
+            kernel: fn(Quota<'_, T, R>, &($($shared,)*)),
             measure: (Measure<T>, Measure<R>),
             options: Options,
         ) -> Batched<I, R, ($($shared,)*)> {
-            Batched::new(items, shared, kernel, slices, measure, options)
+            Batched::new(items, shared, kernel, measure, options)
         }
 
         /// The same where items are `Result`s.
@@ -37,29 +39,42 @@ macro_rules! constructors {
         pub fn $name_of_try<T: Send, N: Send, R: Send, $($shared: Sync,)* I: IntoIterator<Item = Result<T, N>>>(
             items: I,
             shared: ($($shared,)*),
-            kernel: fn(&mut Chunk<Result<T, N>, R>, &($($shared,)*)),
-            slices: Slices<Result<T, N>>,
+            kernel: fn(Quota<'_, Result<T, N>, R>, &($($shared,)*)),
             measure: (Measure<Result<T, N>>, Measure<R>),
             options: Options,
         ) -> Batched<I, R, ($($shared,)*)> {
-            Batched::new(items, shared, kernel, slices, measure, options)
+            Batched::new(items, shared, kernel, measure, options)
         }
     };
 }
 
-constructors!(new0 try_new0());
-constructors!(new1 try_new1(A));
-constructors!(new2 try_new2(A, B));
-constructors!(new3 try_new3(A, B, C));
-constructors!(new4 try_new4(A, B, C, D));
-constructors!(new5 try_new5(A, B, C, D, E));
-constructors!(new6 try_new6(A, B, C, D, E, F));
-constructors!(new7 try_new7(A, B, C, D, E, F, G));
-constructors!(new8 try_new8(A, B, C, D, E, F, G, H));
-constructors!(new9 try_new9(A, B, C, D, E, F, G, H, J));
-constructors!(new10 try_new10(A, B, C, D, E, F, G, H, J, K));
-constructors!(new11 try_new11(A, B, C, D, E, F, G, H, J, K, L));
-constructors!(new12 try_new12(A, B, C, D, E, F, G, H, J, K, L, M));
+constructors!(new0 fallible_new0());
+constructors!(new1 fallible_new1(A));
+constructors!(new2 fallible_new2(A, B));
+constructors!(new3 fallible_new3(A, B, C));
+constructors!(new4 fallible_new4(A, B, C, D));
+constructors!(new5 fallible_new5(A, B, C, D, E));
+constructors!(new6 fallible_new6(A, B, C, D, E, F));
+constructors!(new7 fallible_new7(A, B, C, D, E, F, G));
+constructors!(new8 fallible_new8(A, B, C, D, E, F, G, H));
+constructors!(new9 fallible_new9(A, B, C, D, E, F, G, H, J));
+constructors!(new10 fallible_new10(A, B, C, D, E, F, G, H, J, K));
+constructors!(new11 fallible_new11(A, B, C, D, E, F, G, H, J, K, L));
+constructors!(new12 fallible_new12(A, B, C, D, E, F, G, H, J, K, L, M));
+
+/// Judges a constant that counts something.
+///
+/// # Panics
+///
+/// If it is 0, with `refusal`. The compiler reports this at the constant.
+#[track_caller]
+#[must_use]
+pub const fn count(value: usize, refusal: &str) -> usize {
+    if value == 0 {
+        panic!("{}", refusal);
+    }
+    value
+}
 
 /// The run with a policy for errors.
 pub fn on_error<R: OnErrorOutput, P: Policy<R>, I: IntoIterator, C>(run: Batched<I, R, C>) -> Batched<I, R, C, P> {
@@ -75,7 +90,7 @@ pub fn retrying<T: RetryItem, R: RetryOutput, I: IntoIterator<Item = T>, C>(
 }
 
 /// The same where items are `Result`s.
-pub fn try_retrying<T: RetryItem, N: Clone, R: RetryOutput, I: IntoIterator<Item = Result<T, N>>, C>(
+pub fn fallible_retrying<T: RetryItem, N: Clone, R: RetryOutput, I: IntoIterator<Item = Result<T, N>>, C>(
     run: Batched<I, R, C>,
     retry: Retry,
 ) -> Batched<I, R, C>

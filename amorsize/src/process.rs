@@ -1,11 +1,14 @@
-//! What belongs to one process. A child made by `fork` without `exec` begins with a copy of its parent's memory, but with one of its
-//! threads alone: locks that another thread held stay locked, pools have no threads, and open files of `/proc/self` are the parent's.
+//! Values that belong to one process. A child made by `fork` without `exec` begins with a copy of
+//! its parent's memory, but with only one of its threads: locks that another thread held stay
+//! locked, pools have no threads, and open files of `/proc/self` are the parent's.
 
 use std::sync::OnceLock;
 
-/// A value that each process makes for itself. That of a parent stays as it was: to drop it could wait for threads that are not there.
+/// A value that each process makes for itself. A parent's value stays untouched: dropping it could
+/// wait for threads that don't exist.
 ///
-/// No lock is taken to find it, since the parent may have held it. Looking takes as long as to ask for the process's number: 0.2 us.
+/// Finding it takes no lock, since the parent may have held one. It takes as long as asking for the
+/// process's number: 0.2 us.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T> {
     own: OnceLock<Own<T>>,
@@ -15,7 +18,7 @@ pub(crate) struct PerProcess<T> {
 struct Own<T> {
     process: u32,
     value: T,
-    /// That of a child, and of its child.
+    /// The value of a child, which leads to its own child's.
     next: OnceLock<Box<Own<T>>>,
 }
 
@@ -30,15 +33,15 @@ impl<T> PerProcess<T> {
         Self { own: OnceLock::new() }
     }
 
-    /// This process's value, and whether a parent had one. `make` is to be quick: a `fork` while it runs leaves a child that waits for
-    /// it for ever.
+    /// This process's value, and true if a parent had one. `make` must be quick: a child that is
+    /// forked while it runs waits for it for ever.
     pub(crate) fn get(&self, make: fn() -> T) -> (&T, bool) {
         let mut own = self.own.get_or_init(|| Own::new(make));
         let mut is_child = false;
         while let Some(next) = own.next.get() {
             (own, is_child) = (next, true);
         }
-        // Only the last one is compared: a number can come again when its process has ended.
+        // Only the last one is compared: a number can come again after its process has ended.
         if own.process != std::process::id() {
             (own, is_child) = (own.next.get_or_init(|| Box::new(Own::new(make))), true);
         }
@@ -46,8 +49,8 @@ impl<T> PerProcess<T> {
     }
 }
 
-/// What `find` gives, found once. Unlike `get_or_init` it holds nothing meanwhile that a child made by `fork` would wait for; so two
-/// threads may find it at the same time.
+/// The value of `find`, found once. Unlike `get_or_init` it holds no lock meanwhile that a child
+/// made by `fork` would wait for; so two threads may find it at the same time.
 pub(crate) fn once<T: Copy>(found: &OnceLock<T>, find: impl FnOnce() -> T) -> T {
     found.get().copied().unwrap_or_else(|| {
         let value = find();

@@ -1,4 +1,4 @@
-//! How far a run is, told while it goes on.
+//! The progress of a run, told while it goes on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,24 +7,27 @@ use std::time::{Duration, Instant};
 use crate::memory::Bytes;
 use crate::stage::{StageCounts, StageReport};
 
-/// A run tells its progress no more often: twenty times a second is as often as an eye follows a figure.
+/// The shortest time between two calls of the callback: twenty times a second is as fast as an eye
+/// follows a figure.
 const STEP: Duration = Duration::from_millis(50);
-/// The rate is that of so many seconds: long enough to be steady over batches, short enough to follow a change.
+/// The rate is the one over this many seconds: steady over batches, and quick to follow a change.
 const RATE_SECONDS: f64 = 2.0;
 
-/// What a run is at.
+/// The present phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The first items are run, on the calling thread but for the last ones of a plan's, to learn what they take.
+    /// The first items run, to learn their cost; on the calling thread, except for the last ones of
+    /// a plan's sample.
     Sampling,
-    /// The sample is done, by [`plan`](crate::Batched::plan), and the run waits to be started.
+    /// [`plan`](crate::Batched::plan) has run the sample, and the run waits for its start.
     Planned,
-    /// The rest is run.
+    /// The rest of the items run.
     Running,
-    /// All items were run, and their results handed over.
+    /// All items have run, and their results were handed over.
     Done,
-    /// The run ended before its input: by an error, a panic of the function, a cancel, or because the sink wanted no more.
+    /// The run ended before its input: by an error, a panic of the function or a cancel, or because
+    /// the sink wanted no more.
     Stopped,
 }
 
@@ -40,7 +43,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// How far a run is; what [`Batched::progress`](crate::Batched::progress) gives its callback.
+/// The progress of a run, for the callback of [`Batched::progress`](crate::Batched::progress).
 ///
 /// # Examples
 ///
@@ -55,7 +58,8 @@ impl fmt::Display for Phase {
 ///     .for_each_batch(|_| ())?;
 ///
 /// let told: Vec<_> = progress.iter().collect();
-/// assert_eq!((told[0].phase(), told[0].done(), told[0].total()), (Phase::Sampling, 0, Some(1000)));
+/// assert_eq!((told[0].phase(), told[0].done()), (Phase::Sampling, 0));
+/// assert_eq!(told[0].total(), Some(1000));
 /// let last = told.last().unwrap();
 /// assert_eq!((last.phase(), last.done()), (Phase::Done, 1000));
 /// assert!(told.iter().all(|progress| progress.bytes() <= progress.budget()));
@@ -77,50 +81,53 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Name of the function, where it is annotated.
+    /// The name of the function, if it is annotated.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         self.name
     }
 
-    /// What each stage of a pipeline has done so far, in their order; empty for a run of a single function. An item is counted by a stage
-    /// when that is done with it, and for the whole run a little later, with others of its chunk.
+    /// The figures of each stage of a pipeline so far, in order; empty for a run of a single
+    /// function. A stage counts an item when it is done with it; the whole run counts it a little
+    /// later, with others of its chunk.
     #[must_use]
     pub fn stages(&self) -> &[StageReport] {
         &self.stages
     }
 
-    /// What the run is at.
+    /// The present phase of the run.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Items whose calls have ended. Their results need not have been handed over.
+    /// The number of items with calls that have ended. Their results may not have been handed over
+    /// yet.
     #[must_use]
     pub fn done(&self) -> usize {
         self.done
     }
 
-    /// Items in all, where the input knows how many it has.
+    /// The number of items in all, if the input knows it.
     #[must_use]
     pub fn total(&self) -> Option<usize> {
         self.total
     }
 
-    /// The part that is done, from 0 to 1, where the input knows how many items it has.
+    /// The part that is done, from 0 to 1, if the input knows its length.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {
         self.total.map(|total| if total == 0 { 1.0 } else { self.done as f64 / total as f64 })
     }
 
-    /// Bytes that the run holds of its budget now: inputs, calls in flight, and results that were not handed over.
+    /// The bytes that the run holds of its budget now: inputs, calls in flight, and results not
+    /// handed over.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         Bytes::new(self.held)
     }
 
-    /// Bytes of all results so far, handed over or not.
+    /// The bytes of all results so far, handed over or not.
     #[must_use]
     pub fn result_bytes(&self) -> Bytes {
         Bytes::new(self.result_bytes)
@@ -138,13 +145,14 @@ impl Progress {
         self.seconds
     }
 
-    /// Items per second of late: over the last two seconds or so, and over the whole run when it has ended.
+    /// Items per second of late: over the last two seconds or so, and over the whole run when it
+    /// has ended.
     #[must_use]
     pub fn items_per_second(&self) -> f64 {
         self.rate
     }
 
-    /// Seconds that the rest will take if it goes on like this, where the input knows how many items it has.
+    /// Seconds that the rest will take at the present rate, if the input knows its length.
     #[must_use]
     pub fn remaining_seconds(&self) -> Option<f64> {
         let left = self.total?.saturating_sub(self.done);
@@ -156,14 +164,14 @@ impl Progress {
         }
     }
 
-    /// Whether the run prints what it does in another way, so that a bar would be in its way.
+    /// True if the run prints messages, which a bar would disturb.
     #[cfg(feature = "progress")]
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
 }
 
-/// What a run has done at a moment.
+/// The figures of a run at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {
     pub(crate) done: usize,
@@ -171,21 +179,21 @@ pub(crate) struct Counts {
     pub(crate) result_bytes: u64,
 }
 
-/// What is called with a run's progress.
+/// A callback that gets a run's progress.
 pub(crate) type Callback = Box<dyn FnMut(&Progress) + Send>;
 
-/// Tells the progress of a run.
+/// Tells the progress of a run to its callback.
 pub(crate) struct Teller {
     callback: Callback,
     progress: Progress,
-    /// Seconds count from here.
+    /// The time from which seconds count.
     origin: Instant,
     next: Instant,
-    /// Whether the run has begun.
+    /// True once the run has begun.
     begun: bool,
-    /// Items done, and when, as of the last time that it was told.
+    /// The items done, and the time, at the last call of the callback.
     last: (usize, Instant),
-    /// Those of a pipeline.
+    /// The stages of a pipeline.
     stages: Vec<Arc<StageCounts>>,
 }
 
@@ -218,7 +226,7 @@ impl Teller {
         self.progress.quiet = quiet;
     }
 
-    /// Begins, or goes on: `origin` is when the run would have begun without pauses.
+    /// Begins, or goes on. `origin` is the time at which the run would have begun without pauses.
     pub(crate) fn begin(&mut self, origin: Instant, now: Instant, total: Option<usize>, budget: Bytes, counts: Counts) {
         self.origin = origin;
         (self.progress.total, self.progress.budget) = (total, budget);
@@ -228,7 +236,7 @@ impl Teller {
         self.tell(now, phase, counts);
     }
 
-    /// The phase that was told last.
+    /// The last phase told.
     pub(crate) fn phase(&self) -> Phase {
         self.progress.phase
     }
@@ -237,7 +245,7 @@ impl Teller {
         now >= self.next
     }
 
-    /// Tells where the run is, whether or not it is time to.
+    /// Tells the progress, even if it is not time to.
     pub(crate) fn tell(&mut self, now: Instant, phase: Phase, counts: Counts) {
         let progress = &mut self.progress;
         let seconds = now.saturating_duration_since(self.origin).as_secs_f64();
@@ -247,7 +255,7 @@ impl Teller {
             progress.rate = if seconds > 0.0 { counts.done as f64 / seconds } else { 0.0 };
         } else if passed > 0.0 {
             let rate = counts.done.saturating_sub(done_before) as f64 / passed;
-            // The first second of a run says it all; after that, what is older than the time that the rate is of fades.
+            // The first rate counts alone; later, rates older than `RATE_SECONDS` fade.
             let weight = if progress.rate == 0.0 { 1.0 } else { 1.0 - (-passed / RATE_SECONDS).exp() };
             progress.rate += weight * (rate - progress.rate);
             self.last = (counts.done, now);

@@ -5,28 +5,32 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::progress::{Phase, Progress};
 use crate::seconds::Seconds;
 
-/// What a terminal of 80 columns has room for beside the figures.
+/// The parts that fit a terminal of 80 columns beside the figures.
 const BAR: &str = "{prefix} {bar:16} {pos}/{len} {msg}";
-/// Of an input that doesn't know its length.
+/// For an input that doesn't know its length.
 const COUNTER: &str = "{prefix} {spinner} {pos} {msg}";
 
-/// A bar on stderr for [`Batched::progress`](crate::Batched::progress): items finished, their rate, the time that is left, the memory that
-/// is held of the budget, and the bytes of results so far. The attribute's option `progress` shows the same.
+/// A bar on stderr for [`Batched::progress`](crate::Batched::progress): finished items, their rate,
+/// the time left, the memory held of the budget, and the bytes of results so far. The attribute's
+/// option `progress` shows the same.
 ///
-/// An input that doesn't know its length has a counter. Where stderr is no terminal nothing is shown, and nothing beside
-/// [`verbose`](crate::Batched::verbose), which tells the same in words. It takes the feature `progress`, which is on by default.
+/// An input that doesn't know its length has a counter. Nothing is shown if stderr is not a
+/// terminal, nor beside [`verbose`](crate::Batched::verbose), which tells the same in words. It
+/// needs the feature `progress`, which is on by default.
 ///
 /// # Examples
 ///
 /// ```
 /// use amorsize::{process_in_batches, progress_bar};
 ///
-/// let squares = process_in_batches(|x: u64| x * x, 0..1000).progress(progress_bar()).collect::<Vec<_>>()?;
+/// let run = process_in_batches(|x: u64| x * x, 0..1000).progress(progress_bar());
+/// let squares = run.collect::<Vec<_>>()?;
 /// assert_eq!(squares[30], 900);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 ///
-/// By the attribute, `resize ━━━━━━━━━━╸━━━━━ 236/360 28/s 4.4 s left, holds 120 MiB of 256 MiB, made 1.37 GiB`:
+/// The attribute shows `resize ━━━━━━━━━━╸━━━━━ 236/360 28/s 4.4 s left, holds 120 MiB of 256 MiB,
+/// made 1.37 GiB`:
 ///
 /// ```
 /// use amorsize::batched;
@@ -46,7 +50,7 @@ pub fn progress_bar() -> impl FnMut(&Progress) + Send + 'static {
             return;
         }
         if progress.phase() == Phase::Planned {
-            // What is printed between the plan and the run is to begin on a line of its own.
+            // Output between the plan and the run must begin on a line of its own.
             shown.take().inspect(ProgressBar::finish_and_clear);
             return;
         }
@@ -70,14 +74,14 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     bar.set_message(figures(progress));
     bar.set_position(progress.done() as u64);
     if matches!(progress.phase(), Phase::Done | Phase::Stopped) {
-        // What it came to stays on the screen.
+        // The final figures stay on the screen.
         bar.abandon();
     } else {
         bar.tick();
     }
 }
 
-/// What is told beside the bar, the most wanted first: a narrow terminal cuts the line.
+/// The figures beside the bar, the most wanted first: a narrow terminal cuts the line.
 fn figures(progress: &Progress) -> String {
     let rate = rate(progress.items_per_second());
     let made = progress.result_bytes();
@@ -105,7 +109,7 @@ fn rate(items_per_second: f64) -> String {
     }
 }
 
-/// A time that is only guessed.
+/// A time that is only an estimate.
 fn rough(seconds: f64) -> String {
     match seconds.ceil() as u64 {
         seconds @ ..100 => format!("{seconds} s"),

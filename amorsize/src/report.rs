@@ -1,37 +1,36 @@
-use std::fmt;
+mod memory;
+mod text;
+
 use std::sync::Arc;
 
 use crate::bottleneck::{self, Bottleneck};
 use crate::cores;
+use crate::counted::Counted;
 use crate::execute::Totals;
 use crate::execute::pool::Refused;
 use crate::failure::Failure;
-use crate::memory::Bytes;
-use crate::memory::budget::Budget;
 use crate::memory::deep_size::features::Unasked;
-use crate::memory::measure::{Certainty, MeasuredBy};
-use crate::memory::source;
 use crate::outcome::Failures;
 use crate::overrun;
 use crate::plan::Warning;
-use crate::seconds::Seconds;
 use crate::stage::StageReport;
 use crate::time_use::TimeUse;
 use crate::timeline::Timeline;
 
-/// What a finished run measured.
+/// The measurements of a finished run.
 ///
-/// Of a run that ended early and goes on, each terminal has a report of its own part, and
-/// [`Batched::report`](crate::Batched::report) gives that of one that ended early. It counts results that were handed over and calls
-/// that were made in that part. How the sample did is said again, and so is working memory that is only known from the process's
-/// resident memory.
+/// Each terminal of a run that ended early and goes on has a report of its own part.
+/// [`Batched::report`](crate::Batched::report) gives the report of a terminal that ended early. It
+/// counts the results that were handed over and the calls that were made in that part. It repeats
+/// the figures of the sample, and working memory that only the process's resident memory tells.
 ///
 /// # Examples
 ///
 /// ```
 /// use amorsize::process_in_batches;
 ///
-/// let report = process_in_batches(|x: u64| x.pow(3), 0..1000).batch_size(100).for_each_batch(|_| ())?;
+/// let run = process_in_batches(|x: u64| x.pow(3), 0..1000).batch_size(100);
+/// let report = run.for_each_batch(|_| ())?;
 /// assert_eq!((report.items(), report.batches(), report.batch_size()), (1000, 10, 100));
 /// assert!(report.peak_bytes() <= report.budget());
 /// # Ok::<(), amorsize::Error>(())
@@ -41,7 +40,7 @@ pub struct Report {
     totals: Totals,
     items: usize,
     batches: usize,
-    /// Shared, because a report can be cloned; `None` where no item failed.
+    /// Shared, because a report can be cloned; `None` if no item failed.
     failures: Option<Arc<Failures>>,
     retries: usize,
     stages: Vec<StageReport>,
@@ -66,9 +65,9 @@ impl Report {
         self.failures = (failures.count() > 0).then(|| Arc::new(failures));
     }
 
-    /// Takes the panics out, with their payloads. The report keeps their messages.
+    /// Takes the panics with their payloads. The report keeps their messages.
     pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
-        // The library has a single empty one, shared by all.
+        // All reports share a single empty `Arc`.
         if self.totals.panics.is_empty() {
             return Vec::new();
         }
@@ -82,7 +81,7 @@ impl Report {
             .collect()
     }
 
-    /// The most failures that [`failures`](Self::failures) gives: 16, enough to see of what kinds they are. With
+    /// The most failures in [`failures`](Self::failures): 16, enough to see their kinds. With
     /// [`Collect`](crate::on_error::Collect) the run keeps all.
     ///
     /// # Examples
@@ -90,19 +89,21 @@ impl Report {
     /// ```
     /// use amorsize::{Report, on_error::Skip, process_in_batches};
     ///
-    /// let report = process_in_batches(str::parse::<u32>, ["one"; 100]).on_error(Skip).for_each_batch(|_| ())?;
+    /// let run = process_in_batches(str::parse::<u32>, ["one"; 100]).on_error(Skip);
+    /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!((report.failed(), report.failures().len()), (100, Report::MOST_FAILURES));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const MOST_FAILURES: usize = Failures::MOST;
 
-    /// Name of the function, where it is annotated; of a pipeline, those of its [`stages`](Self::stages) tell.
+    /// The name of the function, if it is annotated; a pipeline has names in its
+    /// [`stages`](Self::stages).
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         self.totals.name
     }
 
-    /// Items whose results were handed over.
+    /// The number of items with results that were handed over.
     ///
     /// # Examples
     ///
@@ -117,8 +118,9 @@ impl Report {
         self.items
     }
 
-    /// Items that failed, where the run goes on in spite of errors: with [`Skip`](crate::on_error::Skip) or
-    /// [`Collect`](crate::on_error::Collect). They are not among the [`items`](Self::items).
+    /// The number of items that failed, in a run that goes on in spite of errors: with
+    /// [`Skip`](crate::on_error::Skip) or [`Collect`](crate::on_error::Collect). They are not among
+    /// the [`items`](Self::items).
     ///
     /// # Examples
     ///
@@ -128,8 +130,9 @@ impl Report {
     /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip);
     /// let report = run.for_each_batch(|numbers| assert_eq!(*numbers, [1, 3]))?;
     /// assert_eq!((report.items(), report.failed()), (2, 1));
-    /// assert_eq!(report.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
-    /// assert!(report.to_string().starts_with("2 items in 1 batches, 1 more failed"));
+    /// let text = report.failures()[0].to_string();
+    /// assert_eq!(text, "item 1 failed: invalid digit found in string");
+    /// assert!(report.to_string().starts_with("2 items in 1 batch, 1 more failed"));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -137,9 +140,10 @@ impl Report {
         self.failures.as_ref().map_or(0, |failures| failures.count())
     }
 
-    /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with the index of its item and its
-    /// error as a text. With [`Skip`](crate::on_error::Skip) alone: with [`Collect`](crate::on_error::Collect) they are in the
-    /// [`Outcome`](crate::Outcome), all of them and as they are.
+    /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with
+    /// its item's index and its error as a text. Only [`Skip`](crate::on_error::Skip) fills it:
+    /// with [`Collect`](crate::on_error::Collect) the [`Outcome`](crate::Outcome) has all failures,
+    /// with the errors themselves.
     ///
     /// # Examples
     ///
@@ -157,13 +161,14 @@ impl Report {
         self.failures.as_ref().map_or(&[], |failures| failures.kept())
     }
 
-    /// Batches that were handed over.
+    /// The number of batches that were handed over.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).batch_size(100).for_each_batch(|_| ())?;
+    /// let run = process_in_batches(|x: u64| x + 1, 0..1000).batch_size(100);
+    /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!(report.batches(), 10);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -172,7 +177,8 @@ impl Report {
         self.batches
     }
 
-    /// Calls that were made again after an error, where [`retry`](crate::Batched::retry) is set.
+    /// The number of calls that were made again after an error, if [`retry`](crate::Batched::retry)
+    /// is set.
     ///
     /// # Examples
     ///
@@ -182,7 +188,8 @@ impl Report {
     /// use amorsize::process_in_batches;
     ///
     /// let is_first = AtomicBool::new(true);
-    /// let call = |x: u32| if is_first.swap(false, Ordering::Relaxed) { Err("busy") } else { Ok(x) };
+    /// let fails = || is_first.swap(false, Ordering::Relaxed);
+    /// let call = |x: u32| if fails() { Err("busy") } else { Ok(x) };
     /// let report = process_in_batches(call, 0..10).retry(1).for_each_batch(|_| ())?;
     /// assert_eq!(report.retries(), 1);
     /// # Ok::<(), amorsize::Error>(())
@@ -192,14 +199,14 @@ impl Report {
         self.retries
     }
 
-    /// What each stage of a pipeline did, in their order; nothing for a run of a single function. See
+    /// The figures of each stage of a pipeline, in order; empty for a run of a single function. See
     /// [`then`](crate::Batched::then).
     #[must_use]
     pub fn stages(&self) -> &[StageReport] {
         &self.stages
     }
 
-    /// Seconds from the start to the end of the run, its sample and its sink included.
+    /// Seconds from the start to the end of the run, with its sample and its sink.
     ///
     /// # Examples
     ///
@@ -215,47 +222,7 @@ impl Report {
         self.totals.seconds
     }
 
-    /// The most bytes that the run held of its budget at a time.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use amorsize::{Bytes, batched};
-    ///
-    /// #[batched(max_memory = "64MiB")]
-    /// fn page(i: u8) -> Vec<u8> {
-    ///     vec![i; 1 << 20]
-    /// }
-    ///
-    /// let report = page_batched(0..200).for_each_batch(|_| ())?;
-    /// assert!(report.peak_bytes() >= Bytes::mib(1) && report.peak_bytes() <= Bytes::mib(64));
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn peak_bytes(&self) -> Bytes {
-        self.totals.peak
-    }
-
-    /// The memory budget of the run. A run that was over before it needed one works it out when this is asked for.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB").for_each_batch(|_| ())?;
-    /// assert_eq!(report.budget(), Bytes::mib(64));
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn budget(&self) -> Bytes {
-        match &self.totals.budget {
-            Some(budget) => budget.bytes,
-            // The run would have failed with a limit that can't be resolved.
-            None => Budget::resolve(&self.totals.max_memory).map_or(Bytes::ZERO, |budget| budget.bytes),
-        }
-    }
-
-    /// Workers that the run used: the most at a time, where their number changed.
+    /// The number of workers that the run used, or the highest if it changed.
     ///
     /// # Examples
     ///
@@ -270,7 +237,7 @@ impl Report {
         self.totals.threads
     }
 
-    /// Whether the function waited, on so many threads, while cores had nothing to do.
+    /// True if the function waited, on the run's threads, while cores had nothing to do.
     pub(crate) fn waited_with_idle_cores(&self) -> bool {
         let Some(share) = self.waiting_share() else { return false };
         // Half: a core that is more idle than busy.
@@ -282,9 +249,9 @@ impl Report {
         self.threads() > self.totals.cores
     }
 
-    /// The part of its time, from 0 to 1, that the function waited rather than to run: for a device, the network, a lock or a
-    /// timer. It is measured on a chunk every 10 ms; time in which a thread was queued for a core does not count. `None` where it
-    /// isn't known: the run was too short, or the system doesn't tell.
+    /// The part of its time, from 0 to 1, that the function waited: for a device, the network, a
+    /// lock or a timer. It is measured on a chunk every 10 ms; time in the queue for a core does
+    /// not count. `None` if it is unknown: the run was too short, or the system doesn't tell.
     ///
     /// # Examples
     ///
@@ -297,7 +264,8 @@ impl Report {
     /// let report = run.for_each_batch(|_| ())?;
     /// if let Some(share) = report.waiting_share() {
     ///     assert!(share > 0.5);
-    ///     println!("waited {:.0} % of the time, on up to {} threads", 100.0 * share, report.threads());
+    ///     let threads = report.threads();
+    ///     println!("waited {:.0} % of the time, on up to {threads} threads", 100.0 * share);
     /// }
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -306,7 +274,7 @@ impl Report {
         self.totals.learned.waits.share_of_all()
     }
 
-    /// Items that a worker took at a time, on average.
+    /// Mean items that a worker took at a time.
     ///
     /// # Examples
     ///
@@ -321,14 +289,15 @@ impl Report {
         self.totals.learned.items / self.totals.chunks.max(1)
     }
 
-    /// Items per batch, on average.
+    /// Mean items in a batch.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::process_in_batches;
     /// // Two batches of 100 and one of 50.
-    /// let report = process_in_batches(|x: u64| x + 1, 0..250).batch_size(100).for_each_batch(|_| ())?;
+    /// let run = process_in_batches(|x: u64| x + 1, 0..250).batch_size(100);
+    /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!(report.batch_size(), 83);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -337,11 +306,11 @@ impl Report {
         self.items / self.batches.max(1)
     }
 
-    /// How many times as fast the run was as a plain loop: the seconds of its calls, its input and its sink, one after the other, over
-    /// the seconds that it took with everything.
+    /// The speed-up over a plain loop, as a factor: the seconds of the run's calls, its input and
+    /// its sink, one after the other, divided by the seconds of the run.
     ///
-    /// Of a run on more threads than cores the time that calls were queued for a core doesn't count, where the system tells it: in a
-    /// loop they have one for themselves.
+    /// If the run has more threads than cores, the time that its calls were in the queue for a core
+    /// doesn't count, if the system tells it: in a loop they have a core for themselves.
     ///
     /// # Examples
     ///
@@ -356,17 +325,18 @@ impl Report {
     #[must_use]
     pub fn speedup(&self) -> f64 {
         let learned = &self.totals.learned;
-        // Beyond that it is other programs that have the cores, from a loop as well.
+        // Beyond that, other programs have the cores, from a loop as well.
         let by_own_threads = (1.0 - cores::usable() as f64 / self.threads() as f64).max(0.0);
         self.loops_per_run(learned.seconds * (1.0 - learned.waits.queued_share().min(by_own_threads)))
     }
 
-    /// How many times as fast the run was as a plain loop would be by what the sample said: like [`speedup`](Self::speedup), with the
-    /// sampled seconds per item for those of all calls.
+    /// The speed-up over a plain loop by the sample, as a factor: like [`speedup`](Self::speedup),
+    /// with the sampled seconds per item instead of those of all calls.
     ///
-    /// It is below [`speedup`](Self::speedup) where calls take longer when all cores work, and where the sample was cheaper than the
-    /// rest. It is never above it: calls take no less time beside others than alone, so a sample that took more per item than all
-    /// calls did, as a first call that loads something, says nothing of a loop.
+    /// It is lower than [`speedup`](Self::speedup) if calls take longer while all cores work, or if
+    /// the sample was cheaper than the rest. It is never higher: calls are no faster beside others
+    /// than alone, so a sample that took longer per item than all calls did, as a first call that
+    /// loads something, says nothing about a loop.
     ///
     /// # Examples
     ///
@@ -380,7 +350,8 @@ impl Report {
     ///     thread::sleep(Duration::from_millis(50));
     ///     7
     /// };
-    /// let report = process_in_batches(|x: u64| x * MODEL.get_or_init(load), 0..10_000).for_each_batch(|_| ())?;
+    /// let run = process_in_batches(|x: u64| x * MODEL.get_or_init(load), 0..10_000);
+    /// let report = run.for_each_batch(|_| ())?;
     /// assert!(report.sampled_speedup() <= report.speedup());
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -390,21 +361,38 @@ impl Report {
         self.loops_per_run(calls).min(self.speedup())
     }
 
-    /// How many such runs a loop takes that needs these seconds for its calls.
+    /// Names the items that were handed over. Items that were only computed, for example in a part
+    /// of a run that ended early, are named apart, so that no one takes the two counts for one.
+    pub(crate) fn handed_over(&self) -> String {
+        let items = Counted::items(self.items);
+        // A `collect_into` hands over no batches.
+        let mut text = match self.batches {
+            0 if self.items > 0 => items.to_string(),
+            batches => format!("{items} in {}", Counted::batches(batches)),
+        };
+        match self.totals.learned.items.saturating_sub(self.items + self.failed()) {
+            0 => {}
+            more => text += &format!(", {more} more computed and not handed over"),
+        }
+        text
+    }
+
+    /// The time of a loop with `calls` seconds in its calls, divided by the time of the run.
     fn loops_per_run(&self, calls: f64) -> f64 {
         let loop_seconds = calls + self.totals.beside_calls;
         if self.totals.seconds > 0.0 { loop_seconds / self.totals.seconds } else { 1.0 }
     }
 
-    /// How many times as long the sample's calls took as all did, where they were unlike the others.
+    /// The factor by which the sample's calls were slower than all calls, if it is far from 1.
     pub(crate) fn slower_sample(&self) -> Option<f64> {
-        // Two samples of the same calls differ by less; a first call that loads something takes many times as long.
+        // Two samples of the same calls differ by less; a first call that loads something takes
+        // many times as long.
         const UNLIKE: f64 = 2.0;
         let times = self.sampled_seconds_per_item() / self.seconds_per_item().max(f64::MIN_POSITIVE);
         (times > UNLIKE).then_some(times)
     }
 
-    /// Seconds that the function took for one item of the sample, on the calling thread alone.
+    /// Seconds of the function for one item of the sample, on the calling thread alone.
     #[must_use]
     pub fn sampled_seconds_per_item(&self) -> f64 {
         self.totals.sampled_seconds
@@ -422,7 +410,7 @@ impl Report {
         self.per_second(self.totals.learned.bytes as f64)
     }
 
-    /// Whether the calling thread alone did most of it, because threads were slower.
+    /// True if the calling thread alone did most of the run, because threads were slower.
     pub(crate) fn was_faster_alone(&self) -> bool {
         self.totals.went_back && self.inline_seconds() > 0.5 * self.seconds()
     }
@@ -431,66 +419,53 @@ impl Report {
         if self.totals.seconds > 0.0 { amount / self.totals.seconds } else { 0.0 }
     }
 
-    /// Chunks that items were taken in.
+    /// The number of chunks in which workers took items.
     #[must_use]
     pub fn chunks(&self) -> usize {
         self.totals.chunks
     }
 
-    /// Seconds that the run was on the calling thread alone: the sample, and all of a run that stays there.
+    /// Seconds for which the run was on the calling thread alone: its sample, or all of it if it
+    /// stays there.
     #[must_use]
     pub fn inline_seconds(&self) -> f64 {
         self.totals.inline_seconds
     }
 
-    /// Seconds that the run was on threads.
+    /// Seconds for which the run was on threads.
     #[must_use]
     pub fn threads_seconds(&self) -> f64 {
         (self.totals.seconds - self.totals.inline_seconds).max(0.0)
     }
 
-    /// Seconds that batches were with the sink. Calls go on meanwhile, if the run is on threads.
+    /// Seconds for which the sink had batches. Calls go on meanwhile, if the run is on threads.
     #[must_use]
     pub fn sink_seconds(&self) -> f64 {
         self.totals.sink_seconds
     }
 
-    /// Seconds that the calling thread took to get items from the input, while the run was on threads.
+    /// Seconds that the calling thread took to get items from the input while the run was on
+    /// threads.
     #[must_use]
     pub fn input_seconds(&self) -> f64 {
         self.totals.input_seconds
     }
 
-    /// Where the time of the run's threads went.
+    /// The use of the threads' time.
     #[must_use]
     pub fn time_use(&self) -> &TimeUse {
         &self.totals.time_use
     }
 
-    /// How often a thread found no room in the budget for the next item, and had to wait.
+    /// The number of times that a thread had to wait because the budget had no room for the next
+    /// item.
     #[must_use]
     pub fn credit_waits(&self) -> usize {
         self.totals.credit_waits
     }
 
-    /// The most by which the process's resident memory had grown during the run; `None` where the system doesn't tell, and for a run
-    /// that was over at once.
-    #[must_use]
-    pub fn peak_resident(&self) -> Option<Bytes> {
-        self.totals.peak_resident
-    }
-
-    /// Bytes by which resident memory was still grown at the end, beside what the run still held: pages that the allocator keeps for
-    /// what comes next, and whatever else the process did meanwhile. `None` like [`peak_resident`](Self::peak_resident).
-    #[must_use]
-    pub fn allocator_bytes(&self) -> Option<Bytes> {
-        let held = self.totals.last_held.as_u64();
-        self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
-    }
-
-    /// What went otherwise than wished: resident memory that grew by more than the budget, threads that the system refused, and types
-    /// that a feature would count.
-    /// They are found when this is asked for.
+    /// The problems of the run: resident memory that grew by more than the budget, threads that the
+    /// system refused, and types that a feature would count. Each call finds them anew.
     ///
     /// # Examples
     ///
@@ -508,30 +483,32 @@ impl Report {
         overrun::warnings(self)
     }
 
-    /// The threads that the system refused, where it did.
+    /// The threads that the system refused, if any.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.totals.refused
     }
 
-    /// The types that nobody can ask what they own.
+    /// The run's types that can't tell what they own.
     pub(crate) fn unasked(&self) -> Unasked {
         self.totals.unasked
     }
 
-    /// What kept the run from being faster.
+    /// The main cause that kept the run from being faster.
     #[must_use]
     pub fn bottleneck(&self) -> Bottleneck {
         bottleneck::of(self)
     }
 
-    /// What was measured, where the threads' time went, what bound the run and what would change that, as a text of several lines.
+    /// The measurements, the use of the threads' time, the bottleneck and the way out of it, as a
+    /// text of several lines.
     ///
     /// # Examples
     ///
     /// ```
     /// use amorsize::process_in_batches;
     ///
-    /// let report = process_in_batches(|x: u64| x.pow(3), 0..1000).threads(1).for_each_batch(|_| ())?;
+    /// let run = process_in_batches(|x: u64| x.pow(3), 0..1000).threads(1);
+    /// let report = run.for_each_batch(|_| ())?;
     /// println!("{}", report.explain());
     /// assert!(report.explain().contains("bound by the calling thread"));
     /// # Ok::<(), amorsize::Error>(())
@@ -541,14 +518,15 @@ impl Report {
         bottleneck::explain(self)
     }
 
-    /// How the run went over time.
+    /// The course of the run over time.
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
         static NOTHING: Timeline = Timeline { moments: Vec::new(), batches: Vec::new() };
         self.totals.timeline.as_deref().unwrap_or(&NOTHING)
     }
 
-    /// Seconds that the function took for one item, on average, with the calls that were made again and the waits before them.
+    /// Mean seconds of the function for one item, with the calls that were made again and the waits
+    /// before them.
     ///
     /// # Examples
     ///
@@ -564,80 +542,15 @@ impl Report {
         self.totals.learned.seconds_per_item()
     }
 
-    /// Bytes that a result took, on average.
+    /// The number of items without a result because the function panicked, in a run that goes on
+    /// without them (`on_panic`).
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.bytes_per_item(), 8);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn bytes_per_item(&self) -> Bytes {
-        Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
-    }
-
-    /// The most bytes that a call needed while it ran, beside its result: its working memory.
-    ///
-    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as it grew while calls ran;
-    /// [`working_certainty`](Self::working_certainty) says which. It is zero where calls are so short that all of them together
-    /// could need a 32nd of the budget at most. Of a pipeline it is at least what the stages handed to each other for one item.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
-    /// // In a program without `Tracking`.
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.working_bytes(), Bytes::ZERO);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn working_bytes(&self) -> Bytes {
-        Bytes::new(self.totals.learned.working_of_part())
-    }
-
-    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),
-    /// an [`Estimate`](Certainty::Estimate) from resident memory without it, and [`Unmeasured`](Certainty::Unmeasured) where that
-    /// can't be read.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::{Certainty, process_in_batches};
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.working_certainty(), Certainty::Estimate);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn working_certainty(&self) -> Certainty {
-        Certainty::of_working(self.totals.measured_by, || source::current().resident().is_some())
-    }
-
-    /// Bytes that all results took together.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.result_bytes(), 8000);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn result_bytes(&self) -> Bytes {
-        Bytes::new(self.totals.learned.bytes)
-    }
-
-    /// Items without a result because the function panicked, in a run that goes on without them (`on_panic`).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic(amorsize::OnPanic::Skip).for_each_batch(|_| ())?;
+    /// let mut run = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic(amorsize::OnPanic::Skip);
+    /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!((report.items(), report.panicked()), (2, 1));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -646,87 +559,21 @@ impl Report {
         self.totals.panicked
     }
 
-    /// The panics of those items, by input order where that was known in time: all of them with `on_panic = "collect"`, the first
-    /// sixteen with `"skip"`. Where they are among the failures of an [`Outcome`](crate::Outcome), their payloads are there.
+    /// The panics of those items, by input order if that was known in time: all of them with
+    /// `on_panic = "collect"`, the first sixteen with `"skip"`. If an [`Outcome`](crate::Outcome)
+    /// has them among its failures, it has their payloads.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// let report = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic(amorsize::OnPanic::Skip).for_each_batch(|_| ())?;
+    /// let mut run = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic(amorsize::OnPanic::Skip);
+    /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!(report.panics()[0].to_string(), "item 1 panicked: attempt to divide by zero");
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
     pub fn panics(&self) -> &[Failure] {
         &self.totals.panics
-    }
-
-    /// How the bytes of results were measured.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use amorsize::{MeasuredBy, batched};
-    ///
-    /// #[batched]
-    /// fn upper(word: &str) -> String {
-    ///     word.to_uppercase()
-    /// }
-    ///
-    /// let report = upper_batched(["a", "b"]).for_each_batch(|_| ())?;
-    /// assert_eq!(report.measured_by(), MeasuredBy::DeepSize);
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn measured_by(&self) -> MeasuredBy {
-        self.totals.measured_by
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} items in {} batches, ", self.items, self.batches)?;
-        if self.failed() > 0 {
-            write!(f, "{} more failed, ", self.failed())?;
-        }
-        writeln!(f, "{}", Seconds(self.seconds()))?;
-        if self.panicked() > 0 {
-            writeln!(f, "{} items panicked and have no result", self.panicked())?;
-        }
-        writeln!(
-            f,
-            "{} per item, {:.2} times a plain loop on {} threads",
-            Seconds(self.seconds_per_item()),
-            self.speedup(),
-            self.threads()
-        )?;
-        write!(
-            f,
-            "{} of results, at most {} held of a budget of {} (by {}: {})",
-            self.result_bytes(),
-            self.peak_bytes(),
-            self.budget(),
-            self.measured_by(),
-            self.measured_by().certainty()
-        )?;
-        for warning in self.warnings() {
-            write!(f, "\nwarning: {warning}")?;
-        }
-        for stage in self.stages() {
-            write!(f, "\n{stage}")?;
-        }
-        match self.retries {
-            0 => {}
-            1 => write!(f, "\n1 call was made again after an error")?,
-            retries => write!(f, "\n{retries} calls were made again after an error")?,
-        }
-        for failure in self.failures() {
-            write!(f, "\n{failure}")?;
-        }
-        match self.failed() - self.failures().len() {
-            more if more > 0 && more < self.failed() => write!(f, "\nand {more} more"),
-            _ => Ok(()),
-        }
     }
 }

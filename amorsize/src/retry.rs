@@ -162,6 +162,7 @@ impl RetryValue<u32> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
+    #[track_caller]
     pub const fn checked(self) -> Retry {
         RetryValue(Retry::new(self.0)).checked()
     }
@@ -173,6 +174,7 @@ impl RetryValue<Retry> {
     /// # Panics
     ///
     /// When it is refused, which the compiler reports at the expression.
+    #[track_caller]
     pub const fn checked(self) -> Retry {
         assert!(self.0.times >= 1, "`retry` must be at least 1");
         self.0

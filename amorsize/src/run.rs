@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::error::Error;
-use crate::execute::buffer::{Slices, Types};
+use crate::execute::buffer::Types;
 use crate::execute::chunk::{AsFunction, Body, Kernel, Shared, as_function};
 use crate::execute::line::{Flow, Outlet, Source};
 use crate::failure::{Ended, Failure, Payload};
@@ -75,7 +75,6 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         items: I,
         shared: C,
         kernel: Kernel<I::Item, R, C>,
-        slices: Slices<I::Item>,
         measure: (Measure<I::Item>, Measure<R>),
         options: Options,
     ) -> Self
@@ -86,7 +85,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     {
         let types = Types::new();
         Self {
-            source: Source::new(items, types, slices),
+            source: Source::new(items, types),
             shared: Shared {
                 context: shared,
                 body: Body::Function(kernel),

@@ -26,11 +26,11 @@ use crate::verbose::Verbose;
 /// So many bytes of results fit any budget that was not stated in bytes.
 const SMALL: usize = 1 << 20;
 
-/// An input that says it has no end is believed after so many items, which take some tenths of a second at least where calls
-/// are cheap: one that is wrong about it seldom has as many.
+/// An input that says it has no end is believed after so many items, which take some tenths of a
+/// second at least where calls are cheap: one that is wrong about it seldom has as many.
 const ENDLESS: usize = 1 << 24;
 
-/// What of a run goes into another one that it is to be a part of.
+/// The parts of a run that go into another one, as a stage of it.
 pub(crate) struct CoreParts {
     pub(crate) options: Options,
     pub(crate) interrupts: Interrupts,
@@ -62,7 +62,7 @@ pub(crate) struct Parts<T, R, C> {
     pub(crate) shared: Shared<T, R, C>,
     /// With the run's own function as a stage, unless it is a pipeline.
     pub(crate) core: CoreParts,
-    /// Whether there are items or results of it already.
+    /// True if there are items or results of it already.
     pub(crate) has_begun: bool,
 }
 
@@ -79,7 +79,8 @@ pub(crate) struct Core {
     begun: bool,
     /// Those of a pipeline; a run of a single function has none.
     stages: Vec<Arc<StageCounts>>,
-    /// What they had come to before the part of the run that is reported, and the calls that were made again.
+    /// What they had come to before the part of the run that is reported, and the calls that were
+    /// made again.
     stages_before: Vec<StageReport>,
     retries_before: usize,
     /// Whether a terminal has ended, so that the next one begins a part of its own.
@@ -202,7 +203,7 @@ impl Core {
         }
     }
 
-    /// What of it goes into another run that this one is to be a part of.
+    /// Gives the parts of it that go into another run, as a stage of it.
     pub(crate) fn into_parts(self) -> CoreParts {
         let Self { engine, tools, stages, callback, .. } = self;
         CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback }
@@ -216,7 +217,8 @@ impl Core {
         core
     }
 
-    /// Begins a run with results in any order. Nothing is started yet, but the time of a timeout counts.
+    /// Begins a run with results in any order. Nothing is started yet, but the time of a timeout
+    /// counts.
     pub(crate) fn begin_unordered(&mut self) {
         self.engine.set_unordered();
         self.tools.interrupts.begin();
@@ -293,8 +295,7 @@ impl Core {
         self.begin(input);
         self.tools.interrupts.begin();
         let options = self.engine.options();
-        let gives_each = options.batch_items() == Some(1) || outlet.gives_each();
-        self.stock.asks.set_gives_each(gives_each, options.in_flight_items().is_some());
+        self.stock.asks.set_bounded(options.in_flight_items().is_some());
         let _entered = self.tools.span.enter();
         if let Some(plan) = self.engine.plan() {
             outlet.set_batch_size(plan.batch_size());
@@ -352,7 +353,7 @@ impl Core {
                 Err(error) => return none(error),
             };
             if Bytes::of_usize(bytes) > budget {
-                if keeps_all && input.is_indexed() && !(can_end_early && least == usize::MAX) {
+                if keeps_all && input.tells_the_truth() && !(can_end_early && least == usize::MAX) {
                     return none(self.too_many(count));
                 }
                 // Other inputs may be wrong about how many items they have.
@@ -366,7 +367,8 @@ impl Core {
             // Where items panic, the places of their results stay empty.
             all.lend_nothing();
         }
-        // An input without an end can't be collected. One that says it has none may be wrong about it.
+        // An input without an end can't be collected. One that says it has none may be wrong about
+        // it.
         let says_endless = |input: &mut dyn Input| input.size_hint().0 == usize::MAX;
         let enough = if !can_end_early && says_endless(input) { ENDLESS } else { usize::MAX };
         let places = Places::default();
@@ -388,14 +390,16 @@ impl Core {
         (Some(outlet), outcome.err())
     }
 
-    /// What is to be said of so many results that there is not even room for themselves, let alone for what they own.
+    /// What is to be said of so many results that there is not even room for themselves, let alone
+    /// for what they own.
     fn too_many(&mut self, count: usize) -> Error {
-        let (done, size) = (self.engine.items_done(), Bytes::of_usize(self.result_size));
+        let (done, held) = (self.engine.items_done(), self.engine.items_held());
+        let size = Bytes::of_usize(self.result_size);
         let budget = self.engine.budget().map_or(Bytes::ZERO, |budget| budget.bytes);
         Error::new(ErrorKind::OverBudget {
             item: done,
-            items_done: done,
-            held: size * done as u64,
+            items_done: held,
+            held: size * held as u64,
             needed: size,
             budget,
             allowed: budget,

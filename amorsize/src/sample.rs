@@ -1,4 +1,5 @@
-//! What is learned of a function: seconds and bytes per item, from the sample at first and from the whole run after it.
+//! Learns the seconds and bytes per item of a function, first from the sample, then from the whole
+//! run.
 
 use std::time::{Duration, Instant};
 
@@ -6,26 +7,26 @@ use crate::page_faults::{Faults, PAGE};
 use crate::thread_time::{self, Queue};
 use crate::waits::Waits;
 
-/// A call that takes less than this is not timed alone: reading the clock twice costs about 46 ns, so it would be off by more
-/// than a twentieth.
+/// The shortest call that is timed alone: reading the clock twice takes about 46 ns, more than a
+/// twentieth of a shorter one.
 pub(crate) const TIMED_ALONE: Duration = Duration::from_micros(1);
 
-/// What one stretch of consecutive items took.
+/// The cost of one stretch of consecutive items.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stretch {
     pub(crate) items: usize,
     /// Seconds in the function.
     pub(crate) seconds: f64,
-    /// Bytes of the results, each with its own size.
+    /// Bytes of the results, with each one's own size.
     pub(crate) bytes: u64,
     /// The largest result.
     pub(crate) largest: u64,
-    /// The most that a call needed while it ran, beside what its result kept of it.
+    /// The most working memory of a call: bytes that it needed while it ran, beside its result.
     pub(crate) working: u64,
 }
 
 impl Stretch {
-    /// Both, one after the other.
+    /// Joins two stretches that ran one after the other.
     pub(crate) fn and(self, next: Self) -> Self {
         Self {
             items: self.items + next.items,
@@ -37,58 +38,61 @@ impl Stretch {
     }
 }
 
-/// What a stretch of the sample took, for each of its items.
+/// The cost of a stretch of the sample, for each of its items.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sampled {
     pub(crate) items: usize,
-    /// Seconds of a call, with those that follow.
+    /// Seconds of a call, including the next two.
     pub(crate) seconds: f64,
-    /// Of them in the queue for a core, which others had.
+    /// Seconds in the queue for a core.
     pub(crate) queued: f64,
-    /// Of them to be given pages that its result keeps.
+    /// Seconds to get fresh pages that its result keeps.
     pub(crate) fresh: f64,
-    /// Seconds to take an item from the input and to hand its result over, as far as they are not among them.
+    /// Seconds to take an item from the input and to hand its result over, unless they are part of
+    /// `seconds`.
     pub(crate) handling: f64,
 }
 
 impl Sampled {
-    /// A stretch of less than this is not made better by taking off it what it was queued: the switch to another thread and back, and
-    /// the caches that are to be filled again, are a large part of it.
+    /// The shortest stretch, in seconds, that can be corrected for its time in the queue. In a
+    /// shorter one, the switch to another thread and back, and refilling the caches, are a large
+    /// part.
     const SHORT: f64 = 100e-6;
 
-    /// Seconds of a call that has a core for itself and memory that was used before; `None` where that can't be told.
+    /// Seconds of a call with a core for itself and memory that was used before; `None` if they
+    /// can't be told.
     fn undisturbed(&self) -> Option<f64> {
         let own = self.seconds - self.queued;
         let is_spoilt = self.queued > 0.0 && own * (self.items as f64) < Self::SHORT;
-        // However much its pages took, the call has written to them.
+        // However long its pages took, the call has written to them.
         (!is_spoilt).then(|| (own - self.fresh).max(LEAST_OF_FRESH * own))
     }
 }
 
-/// What is left of a call's seconds at least when those for fresh pages are taken off: the price of a page is an estimate, and a call that
-/// fills them does something.
+/// The least part of a call's seconds that is left without those for fresh pages: the price of a
+/// page is an estimate, and a call that fills pages does something.
 const LEAST_OF_FRESH: f64 = 0.1;
 
-/// What a call's time goes to beside the call, looked at between the calls of a sample.
+/// Measures the other costs of a call's time, between the calls of a sample.
 #[derive(Debug)]
 pub(crate) struct Beside {
     queue: Option<Queue>,
-    /// Seconds in the queue, and how often the thread got a core, before the stretch.
+    /// Seconds in the queue, and the times that the thread got a core, before the stretch.
     before: Option<(f64, u64)>,
-    /// Whether the first stretch is over, of which nothing else counts.
+    /// True after the first stretch, which counts for nothing else.
     is_begun: bool,
-    /// Calls whose wakes were counted, and the wakes.
+    /// The number of calls with counted wakes, and the wakes.
     woken: (usize, u64),
     faults: Option<Faults>,
     counted: Option<u64>,
-    /// Seconds of a page fault, once it is needed.
+    /// Seconds of a page fault, once they were needed.
     fault_seconds: Option<f64>,
-    /// Seconds that a look at the clock takes, which are among those of what is timed alone.
+    /// Seconds to read the clock, which are part of each call that is timed alone.
     clock: f64,
 }
 
 impl Beside {
-    /// Takes 6 us.
+    /// Begins; takes 6 us.
     pub(crate) fn begin() -> Self {
         let once = |_| {
             let begun = Instant::now();
@@ -108,8 +112,8 @@ impl Beside {
         }
     }
 
-    /// Looks before a stretch of calls whose results are expected to take so many bytes each: 0.7 us, and 2.6 us more where they have
-    /// pages of their own.
+    /// Looks before a stretch of calls with results of about `bytes` bytes each: takes 0.7 us, and
+    /// another 2.6 us if these have pages of their own.
     pub(crate) fn look(&mut self, bytes: u64) {
         if bytes >= PAGE && self.faults.is_none() {
             self.faults = Faults::open();
@@ -118,7 +122,8 @@ impl Beside {
         self.before = self.queue.as_ref().and_then(Queue::so_far);
     }
 
-    /// Looks after it: so many items, whose results keep `bytes` in all, and what each took by the clock.
+    /// Looks after `items` calls, with results that keep `bytes` in all; each call took `seconds`
+    /// by the clock.
     pub(crate) fn sampled(&mut self, items: usize, bytes: u64, seconds: f64, handling: f64) -> Sampled {
         let each = 1.0 / items.max(1) as f64;
         let (queued, woken) = match (self.queue.as_ref().and_then(Queue::so_far), self.before) {
@@ -129,7 +134,7 @@ impl Beside {
             self.woken = (self.woken.0 + items, self.woken.1 + woken);
         }
         self.is_begun = true;
-        // What a call needs while it runs it gives back, and another gets it again.
+        // A call gives its working memory back, and another call gets it again.
         let faults = self.faults.as_ref().and_then(Faults::count).zip(self.counted);
         let faults = faults.map_or(0, |(now, then)| now.saturating_sub(then)).min(bytes / PAGE);
         let is_timed_alone = seconds >= TIMED_ALONE.as_secs_f64();
@@ -138,7 +143,7 @@ impl Beside {
         Sampled { items, seconds, queued: queued * each, fresh, handling }
     }
 
-    /// Makes of what calls waited in the sample what they will among others.
+    /// Corrects the waiting times of a sample for a run where other calls keep the cores awake.
     pub(crate) fn settle(&self, waits: &mut Waits) {
         let (calls, woken) = self.woken;
         if waits.are_long()
@@ -149,7 +154,7 @@ impl Beside {
         }
     }
 
-    /// Seconds of a page fault. It is tried where they could matter.
+    /// Seconds of a page fault. They are measured if they could matter.
     fn seconds_of_faults(&mut self, faults: f64, seconds: f64) -> f64 {
         if faults * FAULT_SECONDS < MATTERS * seconds {
             return self.fault_seconds.unwrap_or(FAULT_SECONDS);
@@ -159,42 +164,45 @@ impl Beside {
     }
 }
 
-/// Seconds of a page fault where it can't be tried: measured on a virtual machine, for 4 KiB.
+/// Seconds of a page fault of 4 KiB if they can't be measured here: measured on a virtual machine.
 const FAULT_SECONDS: f64 = 2e-6;
-/// Page faults that take less than this part of a call's time by that are not worth 60 us to know it better.
+/// The least part of a call's time at which page faults are worth 60 us to measure their cost.
 const MATTERS: f64 = 0.02;
 
-/// What the sampled items' seconds say of those of the others.
+/// Predicts the seconds of further items from those of the sampled ones.
 ///
-/// The first stretch is left out, whatever it took. A first call is slower for reasons that no other has: it touches code, caches and
-/// memory for the first time, and sets up what is set up once. That is why benchmarks warm up. Left out only when it was slow, the
-/// mean of what is left would be too low for calls whose seconds differ by themselves; left out always, it is as true as before.
+/// The first stretch never counts. A first call is slower for reasons that no other has: it touches
+/// code, caches and memory for the first time, and sets up what is set up once. That is why
+/// benchmarks warm up. If it were left out only when slow, the mean would be too low for calls that
+/// vary by themselves; left out always, it stays true.
 ///
-/// What other programs took of a call's time is left out too, and what it took to have fresh pages for its result.
+/// The time that other programs took from a call, and the time to get fresh pages for its result,
+/// don't count either.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spread {
-    /// Items that were sampled, those of the first stretch among them.
+    /// Sampled items, with those of the first stretch.
     sampled: usize,
-    /// Stretches behind the first, their items, and the mean of their seconds per item.
+    /// Stretches behind the first one, their items, and their mean seconds per item.
     stretches: usize,
     items: f64,
     mean: f64,
-    /// Squares of what stretches differed from the mean by, each times its items.
+    /// The sum over stretches of squared differences from the mean, each times its items.
     squares: f64,
-    /// The slowest stretch, per item.
+    /// Seconds per item of the slowest stretch.
     most: f64,
-    /// The mean of the items' places in the input, the squares of what places differed from it by, and the products of that and of
-    /// what seconds differed by, each times its items: for a line through the seconds.
+    /// For a line through the seconds: the mean of the items' places in the input, the sum of
+    /// squared differences from it, and the sum of its products with the differences in seconds,
+    /// each times its items.
     place: f64,
     place_squares: f64,
     products: f64,
-    /// The mean of seconds per item for fresh pages.
+    /// Mean seconds per item for fresh pages.
     fresh: f64,
-    /// Seconds of all stretches behind the first, and of them in the queue.
+    /// Seconds of all stretches behind the first one, and the part of them in the queue.
     all: f64,
     queued: f64,
     handling: Option<f64>,
-    /// On how many threads calls took how many times as long as alone, where they were seen to.
+    /// The number of calls that were seen to slow each other down, and by which factor.
     together: Option<(usize, f64)>,
     at_once: f64,
 }
@@ -207,12 +215,13 @@ impl Spread {
         if self.sampled == items || items == 0 {
             return;
         }
-        // A stretch has costs of its own beside those of its items, so the least is the nearest.
+        // A stretch has costs of its own beside those of its items, so the lowest value is nearest
+        // to theirs.
         self.handling = Some(self.handling.map_or(stretch.handling, |least| least.min(stretch.handling)));
         self.all += stretch.seconds * items as f64;
         self.queued += stretch.queued.min(stretch.seconds) * items as f64;
         let Some(seconds_per_item) = stretch.undisturbed() else { return };
-        // West's way to a weighted variance, which takes no difference of large numbers.
+        // West's algorithm for a weighted variance, which subtracts no large numbers.
         let weight = items as f64;
         self.stretches += 1;
         self.items += weight;
@@ -228,21 +237,22 @@ impl Spread {
         self.most = self.most.max(seconds_per_item);
     }
 
-    /// Adds calls that ran at the same time, each for so many seconds and so many of them queued for a core, and all within `wall` seconds.
+    /// Adds calls that ran at the same time, within `wall` seconds; `each` has a call's seconds and
+    /// those of them in the queue.
     pub(crate) fn add_together(&mut self, each: &[(f64, f64)], wall: f64) {
-        // Whether they run at the same time or not, the same calls differ by so much.
+        // The same calls differ by this factor by chance.
         const CHANCE: f64 = 1.1;
         let Some(alone) = self.mean() else { return };
         self.at_once += each.iter().map(|(seconds, _)| seconds).sum::<f64>() - wall;
-        // Each result is in fresh memory too. The fastest had the least to do with other programs.
+        // Each result is in fresh memory too. Other programs slowed the fastest call least.
         let fresh = self.fresh;
-        // Threads that are only just awake may have one core together until the system finds that another one idles.
+        // Threads that just woke may share one core until the system finds another idle one.
         let own = |(seconds, queued): (f64, f64)| (seconds - queued - fresh).max(0.0);
         let times = each.iter().copied().map(own).fold(f64::INFINITY, f64::min) / alone.max(1e-10);
         let times = if times > CHANCE { times } else { 1.0 };
         for &call in each {
             let seconds = (own(call) + fresh) / times;
-            // What they took beside is not known, and to be no less than that of the others.
+            // Their own handling is unknown; it must not lower the least one.
             let handling = self.handling.unwrap_or_default();
             self.add(Sampled { items: 1, seconds, queued: 0.0, fresh: fresh / times, handling });
         }
@@ -251,18 +261,19 @@ impl Spread {
         }
     }
 
-    /// Seconds of sampled calls that ran while others did.
+    /// Seconds of sampled calls beyond the time that passed, since they ran at the same time.
     pub(crate) fn at_once(&self) -> f64 {
         self.at_once
     }
 
-    /// How many ran at the same time, and how many times as long as alone they took, where that was more than chance.
+    /// The number of calls that ran at the same time, and the factor by which they slowed each
+    /// other down, if that was more than chance.
     pub(crate) fn together(&self) -> Option<(usize, f64)> {
         self.together
     }
 
-    /// How many times as long calls are expected to take on so many threads as alone: what two threads have to share, each further
-    /// one has to share with them.
+    /// The factor by which calls on `threads` threads are expected to be slower than alone: each
+    /// further thread shares the same things as the first two.
     pub(crate) fn slower_on(&self, threads: usize) -> f64 {
         match self.together {
             Some((at_a_time, times)) if threads > 1 => {
@@ -272,17 +283,18 @@ impl Spread {
         }
     }
 
-    /// Seconds per item for fresh pages, which are not in the others.
+    /// Seconds per item for fresh pages, which are not in the mean.
     pub(crate) fn fresh(&self) -> f64 {
         self.fresh
     }
 
-    /// The part of the sample's time in which other programs had the cores.
+    /// The part of the sample's time for which other programs had the cores.
     pub(crate) fn queued(&self) -> f64 {
         if self.all > 0.0 { self.queued / self.all } else { 0.0 }
     }
 
-    /// Seconds per item to take it from the input and to hand its result over, as far as they are not in the mean.
+    /// Seconds per item to take it from the input and to hand its result over, unless they are in
+    /// the mean.
     pub(crate) fn handling(&self) -> Option<f64> {
         self.handling
     }
@@ -291,18 +303,18 @@ impl Spread {
         self.sampled
     }
 
-    /// Seconds per item to expect, if there was more than the first stretch.
+    /// Seconds per item to expect, if the sample had more than the first stretch.
     pub(crate) fn mean(&self) -> Option<f64> {
         (self.stretches > 0).then_some(self.mean)
     }
 
-    /// Seconds of the slowest.
+    /// Seconds per item of the slowest stretch.
     pub(crate) fn most(&self) -> f64 {
         self.most
     }
 
-    /// By how much the mean of `remaining` further items is expected to differ from that of the sampled ones at most, as a part of
-    /// it, in 19 of 20 cases: Student's interval for the mean of further values. `None` where one stretch is all there is.
+    /// Half-width of the 95 % prediction interval for the mean of `remaining` further items
+    /// (Student's), relative to the mean. `None` with a single stretch.
     fn margin(&self, remaining: f64) -> Option<f64> {
         let freedom = self.stretches.checked_sub(1).filter(|&freedom| freedom > 0)?;
         let variance = self.squares / freedom as f64;
@@ -310,12 +322,14 @@ impl Spread {
         Some(half / self.mean.max(1e-10))
     }
 
-    /// By how much further items take longer on average than the sampled ones, or less, as a part of that, if it goes on as it went
-    /// in the sample. `None` where nothing shows that it is more than chance.
+    /// The relative difference by which further items take longer than the sampled ones (shorter if
+    /// negative), if the sample's trend goes on. `None` if the trend may be chance.
     fn trend(&self, remaining: f64) -> Option<f64> {
-        // Of fewer stretches a line says little, and warming caches make the first ones slower one by one.
+        // With fewer stretches a line says little, and warming caches make the first ones slower
+        // one by one.
         const LEAST: usize = 10;
-        // By Student's t, chance alone does it in 1 of 1,000 samples of ten stretches, and in 1 of 30,000 of thirty.
+        // In Student's t, chance alone exceeds it in 1 of 1,000 samples of ten stretches, and in 1
+        // of 30,000 of thirty.
         const SURE: f64 = 5.0;
         if self.stretches < LEAST || self.place_squares <= 0.0 {
             return None;
@@ -327,17 +341,19 @@ impl Spread {
         (slope.abs() > SURE * error).then(|| slope * ahead / self.mean.max(1e-10))
     }
 
-    /// Between which parts of the sampled items' mean that of `remaining` further items can be expected to lie.
+    /// The range of the mean of `remaining` further items, relative to that of the sampled ones.
     pub(crate) fn ends(&self, remaining: f64) -> Option<(f64, f64)> {
         let margin = self.margin(remaining)?;
-        // Calls that got slower, or faster, one by one may go on so, or not.
+        // A trend of calls that got slower, or faster, may go on or not.
         let trend = self.trend(remaining).unwrap_or(0.0);
         Some(((1.0 + trend.min(0.0) - margin).max(0.0), 1.0 + trend.max(0.0) + margin))
     }
 
-    /// A kind of items that makes less than one in so many is missing from such a sample in more than 1 of 20 cases.
+    /// If a kind makes up less than one in this number of items, the sample misses it in more than
+    /// 1 of 20 cases.
     pub(crate) fn rarest(&self) -> usize {
-        // The "rule of three" of statistics, without its approximation, which is bad for small samples.
+        // The "rule of three" of statistics, without its approximation, which is bad for small
+        // samples.
         (1.0 / (1.0 - 0.05f64.powf(1.0 / self.items.max(1.0)))).round() as usize
     }
 }
@@ -345,7 +361,7 @@ impl Spread {
 /// The value that Student's t exceeds, on either side, in 1 of 20 cases.
 fn students(freedom: usize) -> f64 {
     const FEW: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
-    // Within 0.01 of the tables beyond those.
+    // Beyond these, within 0.01 of the tables.
     FEW.get(freedom.saturating_sub(1)).copied().unwrap_or(1.96 + 2.6 / freedom as f64)
 }
 
@@ -353,7 +369,7 @@ fn students(freedom: usize) -> f64 {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Learned {
     pub(crate) items: usize,
-    /// Seconds that the function took in all, over all threads.
+    /// Seconds in the function, summed over all threads.
     pub(crate) seconds: f64,
     /// Bytes of all results.
     pub(crate) bytes: u64,
@@ -361,25 +377,26 @@ pub(crate) struct Learned {
     pub(crate) largest: u64,
     /// The most working memory of a call seen.
     pub(crate) most_working: u64,
-    /// The same by all means, of the part of the run that is reported.
+    /// The most working memory of a call, by any measure, in the reported part of the run.
     part_working: u64,
-    /// Bytes of working memory to expect of a call.
+    /// Working memory to expect of a call, in bytes.
     expected_working: f64,
-    /// Bytes of working memory of a call as resident memory tells them, now and at most.
+    /// Working memory of a call by resident memory, in bytes, now and at most.
     resident_working: u64,
     most_resident_working: u64,
     /// Seconds per item of late.
     recent_seconds: f64,
-    /// Bytes per item to expect.
+    /// Bytes to expect per item.
     expected_bytes: f64,
-    /// Seconds per item to take an item from the input and to hand its result over.
+    /// Seconds per item to take it from the input and to hand its result over.
     pub(crate) handling: f64,
-    /// How much of their time calls wait.
+    /// The time for which calls wait.
     pub(crate) waits: Waits,
-    /// Seconds per item of the first and of the slowest stretch; their spread tells whether a mean can be trusted.
+    /// Seconds per item of the fastest and the slowest stretch; their ratio tells if a mean can be
+    /// trusted.
     fastest: f64,
     slowest: f64,
-    /// Of the sample, where one was asked for.
+    /// The prediction from the sample, if one was asked for.
     pub(crate) spread: Spread,
 }
 
@@ -396,10 +413,11 @@ impl Learned {
             (self.recent_seconds, self.expected_bytes, self.expected_working) = (seconds, bytes, working);
             (self.fastest, self.slowest) = (seconds, seconds);
         } else {
-            // A quarter of the new to three quarters of the old follows a change within a few chunks and still evens out
-            // single outliers; joblib smooths its batch durations with a fifth.
+            // A quarter of the new value and three quarters of the old follow a change within a few
+            // chunks and even out single outliers; joblib smooths its batch durations with a fifth.
             self.recent_seconds += 0.25 * (seconds - self.recent_seconds);
-            // Too few bytes expected would start too many items, so growth is believed at once and shrinking slowly.
+            // Expecting too few bytes would start too many items, so growth counts at once and
+            // shrinking slowly.
             let follow = |expected: &mut f64, seen: f64| {
                 let weight = if seen > *expected { 1.0 } else { 0.125 };
                 *expected += weight * (seen - *expected);
@@ -417,7 +435,7 @@ impl Learned {
         self.part_working = self.part_working.max(stretch.working);
     }
 
-    /// Replaces the bytes per item by what resident memory says.
+    /// Replaces the bytes to expect per item by a figure from resident memory.
     pub(crate) fn expect_bytes(&mut self, bytes: f64) {
         self.expected_bytes = bytes;
     }
@@ -437,51 +455,52 @@ impl Learned {
         self.expected_bytes.ceil() as u64
     }
 
-    /// Bytes to take credit for beside that, for each call in flight.
+    /// Bytes of working memory to take credit for, in addition, for each call in flight.
     pub(crate) fn expected_working(&self) -> u64 {
         self.measured_working().max(self.resident_working)
     }
 
-    /// The part of it that was measured call by call, rather than told by resident memory.
+    /// The working memory of a call as measured call by call, not by resident memory.
     pub(crate) fn measured_working(&self) -> u64 {
         self.expected_working.ceil() as u64
     }
 
-    /// Believes what resident memory tells of a call's working memory: to expect of one, and as far as a round of calls has
-    /// confirmed it.
+    /// Takes over a call's working memory from resident memory: the bytes to expect, and the part
+    /// of them that a round of calls has confirmed.
     pub(crate) fn expect_working(&mut self, bytes: u64, confirmed: u64) {
         self.resident_working = bytes;
         self.most_resident_working = self.most_resident_working.max(confirmed);
         self.part_working = self.part_working.max(confirmed);
     }
 
-    /// The same, of one of several calls.
+    /// Takes over the working memory of the largest of several calls.
     pub(crate) fn expect_most_working(&mut self, bytes: u64) {
         let most = bytes.max(self.resident_working);
         self.expect_working(most, most);
     }
 
-    /// What resident memory tells of a call's working memory, if anything.
+    /// The working memory of a call by resident memory, if any.
     pub(crate) fn resident_working(&self) -> Option<u64> {
         Some(self.resident_working).filter(|&bytes| bytes > 0)
     }
 
-    /// The most working memory of a call, by all means.
+    /// The most working memory of a call, by any measure.
     pub(crate) fn most_working_by_any_means(&self) -> u64 {
         self.most_working.max(self.most_resident_working)
     }
 
-    /// The same, of the part of the run that is reported.
+    /// The same for the reported part of the run.
     pub(crate) fn working_of_part(&self) -> u64 {
         self.part_working
     }
 
-    /// Begins a part of the run that is reported for itself.
+    /// Begins a part of the run with a report of its own.
     pub(crate) fn begin_part(&mut self) {
         self.part_working = 0;
     }
 
-    /// What was learned since then, for a report: expectations are of all.
+    /// The difference from an earlier state, for a report; expectations stay those of the whole
+    /// run.
     pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
             items: self.items.saturating_sub(before.items),
@@ -492,203 +511,19 @@ impl Learned {
         }
     }
 
-    /// Seconds that a call keeps cores busy, of late.
+    /// Seconds for which a call keeps cores busy, of late.
     pub(crate) fn seconds_on_cores(&self, cores: usize) -> f64 {
         let busy = self.waits.cores_of_a_call(cores).unwrap_or(0.0).max(self.waits.on_cores());
         busy * self.recent_seconds
     }
 
-    /// Whether single items differ so much that a mean says little.
+    /// True if single items differ too much for a mean to say much.
     pub(crate) fn is_uneven(&self) -> bool {
-        // Amorsize calls a workload heterogeneous from a coefficient of variation of 0.5; for two values that is a ratio of 3.
+        // Amorsize calls a workload heterogeneous from a coefficient of variation of 0.5; for two
+        // values that is a ratio of 3.
         self.slowest > 3.0 * self.fastest && self.slowest > TIMED_ALONE.as_secs_f64()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_that_share_something_are_slower_together() {
-        let mut spread = Spread::default();
-        (0..3).for_each(|_| spread.add(Sampled { items: 1, seconds: 1e-3, ..Sampled::default() }));
-        let mut alike = spread;
-        alike.add_together(&[(1.05e-3, 0.0), (1.02e-3, 0.0)], 1.1e-3);
-        assert_eq!((alike.together(), alike.slower_on(8)), (None, 1.0));
-        // Two that shared a core for a while were slower for that alone.
-        let mut queued = spread;
-        queued.add_together(&[(1.7e-3, 0.7e-3), (1.8e-3, 0.78e-3)], 1.9e-3);
-        assert_eq!((queued.together(), queued.sampled()), (None, 5));
-        assert!((queued.mean().unwrap() - 1.005e-3).abs() < 1e-6 && (queued.at_once() - 1.6e-3).abs() < 1e-9);
-        spread.add_together(&[(1.9e-3, 0.0), (1.8e-3, 0.0)], 1.95e-3);
-        assert_eq!(spread.together().map(|together| together.0), Some(2));
-        assert!((spread.slower_on(2) - 1.8).abs() < 1e-9 && (spread.slower_on(4) - 3.4).abs() < 1e-9);
-        assert_eq!(spread.slower_on(1), 1.0);
-        // They are of the sample as well, as long as they would have been alone, and took less time than one by one.
-        assert!((spread.mean().unwrap() - 1.014e-3).abs() < 1e-6, "{:?}", spread.mean());
-        assert_eq!(spread.sampled(), 5);
-        assert!((spread.at_once() - 1.75e-3).abs() < 1e-9);
-    }
-
-    fn sampled(items: usize, seconds: f64) -> Sampled {
-        Sampled { items, seconds, ..Sampled::default() }
-    }
-
-    fn stretch(items: usize, seconds: f64, bytes: u64) -> Stretch {
-        Stretch { items, seconds, bytes, largest: bytes / items as u64, working: 0 }
-    }
-
-    #[test]
-    fn the_mean_is_over_all_and_the_recent_over_the_last() {
-        let mut learned = Learned::default();
-        learned.add(stretch(10, 1.0, 100));
-        for _ in 0..50 {
-            learned.add(stretch(10, 3.0, 100));
-        }
-        assert!((learned.seconds_per_item() - 151.0 / 510.0).abs() < 1e-9);
-        assert!((learned.recent_seconds() - 0.3).abs() < 1e-3);
-    }
-
-    #[test]
-    fn growing_results_are_believed_at_once() {
-        let mut learned = Learned::default();
-        learned.add(stretch(5, 1.0, 50));
-        learned.add(stretch(5, 1.0, 50_000));
-        assert_eq!(learned.expected_bytes(), 10_000);
-        learned.add(stretch(5, 1.0, 50));
-        assert!(learned.expected_bytes() > 8_000);
-    }
-
-    #[test]
-    fn working_memory_is_believed_at_once_too() {
-        let mut learned = Learned::default();
-        for working in [100, 5_000, 100] {
-            learned.add(Stretch { working, ..stretch(1, 1.0, 8) });
-        }
-        assert!((4_000..5_000).contains(&learned.expected_working()));
-        assert_eq!(learned.most_working, 5_000);
-    }
-
-    #[test]
-    fn the_first_stretch_says_nothing_of_the_others() {
-        let mut spread = Spread::default();
-        spread.add(sampled(1, 50.0));
-        assert_eq!((spread.mean(), spread.margin(1e6)), (None, None));
-        spread.add(sampled(1, 1.0));
-        assert_eq!((spread.mean(), spread.margin(1e6)), (Some(1.0), None));
-        for seconds in [2.0, 3.0, 2.0] {
-            spread.add(sampled(1, seconds));
-        }
-        assert_eq!((spread.mean(), spread.most(), spread.sampled()), (Some(2.0), 3.0, 5));
-        // By hand: the standard deviation is 0.8165, Student's t for 3 is 3.182, so 3.182 * 0.8165 / 2 on a mean of 2.
-        assert!((spread.margin(1e9).unwrap() - 0.6495).abs() < 1e-3);
-    }
-
-    #[test]
-    fn what_other_programs_took_is_left_out() {
-        let mut spread = Spread::default();
-        for queued in [0.0, 0.0, 4e-3, 0.0, 0.0] {
-            spread.add(Sampled { seconds: 1e-3 + queued, queued, ..sampled(1, 0.0) });
-        }
-        assert!((spread.mean().unwrap() - 1e-3).abs() < 1e-9 && (spread.most() - 1e-3).abs() < 1e-9);
-        assert!((spread.queued() - 0.5).abs() < 1e-9, "{}", spread.queued());
-        // What is left of a short call is not what it takes, nor is one that was queued longer than it took.
-        for (seconds, queued) in [(4.02e-3, 4e-3), (1e-3, 2e-3)] {
-            let before = spread.mean();
-            spread.add(Sampled { items: 1, seconds: seconds - 1e-3, queued, ..Sampled::default() });
-            assert_eq!(spread.mean(), before);
-        }
-        let mut short = Spread::default();
-        for queued in [0.0, 0.0, 4e-3, 0.0] {
-            short.add(Sampled { seconds: 20e-6 + 1.01 * queued, queued, ..sampled(1, 0.0) });
-        }
-        assert_eq!((short.mean(), short.sampled()), (Some(20e-6), 4));
-    }
-
-    #[test]
-    fn what_fresh_pages_took_is_told_apart() {
-        let mut spread = Spread::default();
-        (0..5).for_each(|_| spread.add(Sampled { fresh: 130e-6, ..sampled(1, 240e-6) }));
-        assert!((spread.mean().unwrap() - 110e-6).abs() < 1e-9 && (spread.fresh() - 130e-6).abs() < 1e-9);
-        // A call takes something, whatever a page was thought to take.
-        let mut spread = Spread::default();
-        (0..5).for_each(|_| spread.add(Sampled { fresh: 300e-6, ..sampled(1, 240e-6) }));
-        assert!((spread.mean().unwrap() - 24e-6).abs() < 1e-9);
-    }
-
-    #[test]
-    fn the_least_handling_is_an_items_own() {
-        let mut spread = Spread::default();
-        assert_eq!(spread.handling(), None);
-        for handling in [0.0, 300e-9, 50e-9, 170e-9] {
-            spread.add(Sampled { handling, ..sampled(1, 1e-6) });
-        }
-        assert_eq!(spread.handling(), Some(50e-9));
-    }
-
-    #[test]
-    fn a_stretch_counts_by_its_items() {
-        let mut spread = Spread::default();
-        spread.add(sampled(1, 9.0));
-        spread.add(sampled(1, 1.0));
-        spread.add(sampled(3, 5.0));
-        assert_eq!(spread.mean(), Some(4.0));
-        // One at 3 from the mean, three at 1.
-        assert!((spread.squares - 12.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_trend_is_told_from_chance() {
-        let of = |seconds: fn(usize) -> f64| {
-            let mut spread = Spread::default();
-            (0..100).for_each(|i| spread.add(sampled(1, seconds(i))));
-            // To item 300, so that the middle of the rest is 200.
-            spread.trend(200.0)
-        };
-        // From a mean of 150 in the sample, at item 50, to 300 at item 200.
-        assert!((of(|i| 100.0 + i as f64).unwrap() - 1.0).abs() < 0.03);
-        assert!((of(|i| 300.0 - i as f64).unwrap() + 0.6).abs() < 0.03);
-        assert_eq!(of(|i| if i % 2 == 0 { 100.0 } else { 120.0 }), None);
-        assert_eq!(of(|i| 100.0 + 0.01 * i as f64 + (i * 7919 % 13) as f64), None);
-    }
-
-    #[test]
-    fn what_a_sample_can_miss_follows_from_its_size() {
-        let of = |items: usize| {
-            let mut spread = Spread::default();
-            (0..=items).for_each(|_| spread.add(sampled(1, 1.0)));
-            spread.rarest()
-        };
-        assert_eq!((of(4), of(299), of(2995)), (2, 100, 1000));
-    }
-
-    #[test]
-    fn an_interval_holds_in_19_of_20_cases() {
-        // A generator of its own, so that it is the same each time; seconds that differ by up to a half.
-        let mut state = 1u64;
-        let mut random = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as f64 / (1u64 << 31) as f64
-        };
-        for size in [5, 20, 100] {
-            let held = (0..2000).filter(|_| {
-                let mut spread = Spread::default();
-                (0..size).for_each(|_| spread.add(sampled(1, 0.5 + random())));
-                let (mean, margin) = (spread.mean().unwrap(), spread.margin(1e9).unwrap());
-                (mean * (1.0 - margin)..mean * (1.0 + margin)).contains(&1.0)
-            });
-            let held = held.count();
-            assert!((1840..1990).contains(&held), "{held} of 2000 with {size}");
-        }
-    }
-
-    #[test]
-    fn an_uneven_sample_is_known_as_such() {
-        let mut learned = Learned::default();
-        learned.add(stretch(1, 1e-3, 1));
-        assert!(!learned.is_uneven());
-        learned.add(stretch(1, 5e-3, 1));
-        assert!(learned.is_uneven());
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
-//! What plans, reports and progress are as JSON, or in any other format of `serde`. The page `guide::json` documents it.
+//! Plans, reports and progress as JSON, or in any other format of `serde`. The page `guide::json`
+//! documents it.
 //!
-//! Written out rather than derived: the keys are a promise, and must not follow the names of fields.
+//! Written out rather than derived: the keys are a promise, and must not follow the names of
+//! fields.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -15,7 +17,7 @@ use crate::stage::StageReport;
 use crate::time_use::TimeUse;
 use crate::timeline::{BatchTime, Moment, Timeline};
 
-/// Raised when a key goes or means something else; a key that is added leaves it.
+/// The version of the keys: raised when one goes or changes its meaning, but not when one is added.
 const SCHEMA: u32 = 1;
 
 macro_rules! as_struct {
@@ -172,7 +174,7 @@ struct Panic<'a>(&'a Failure);
 
 impl Serialize for Panic<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Nothing else can be: the error's type has no values.
+        // The error's type has no values.
         let panic = match self.0.cause() {
             Cause::Panic(panic) => panic,
             Cause::Error(never) => match *never {},

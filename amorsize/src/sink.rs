@@ -702,10 +702,6 @@ impl<T, R> Outlet for Buffer<T, R> {
         self.items > 0
     }
 
-    fn gives_each(&self) -> bool {
-        true
-    }
-
     fn set_batch_size(&mut self, items: usize) {
         self.batch_size = items;
     }

@@ -1,34 +1,36 @@
-//! What is known of the stages of a pipeline: counted while it runs, told when it has.
+//! The figures of a pipeline's stages: counted while the pipeline runs, reported when it has ended.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::seconds::Seconds;
 
-/// What one stage of a pipeline has done so far. Workers add to it after each call of a pipeline's chunk, so that it can be read
-/// while the run goes on.
+/// The figures of one stage so far. Workers add to them after each call of a pipeline's chunk, so
+/// they can be read while the run goes on.
 ///
-/// It has a cache line of its own (64 bytes on most machines): workers that count for one stage don't hinder those of another.
+/// They have a cache line of their own (64 bytes on most machines), so workers that count for one
+/// stage don't hinder those of another.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct StageCounts {
     pub(crate) name: &'static str,
-    /// Items that it returned a result for that is no error.
+    /// Items with a result of the stage that is no error.
     pub(crate) finished: AtomicU64,
-    /// Items that ended in it: by an error or a panic.
+    /// Items that ended in the stage, by an error or a panic.
     pub(crate) failed: AtomicU64,
     pub(crate) nanoseconds: AtomicU64,
-    /// Bytes of what it returned.
+    /// Bytes of the stage's results.
     pub(crate) bytes: AtomicU64,
-    /// The largest of those.
+    /// Bytes of the largest result.
     pub(crate) largest: AtomicU64,
 }
 
 impl StageCounts {
-    /// What a stage is called whose function has no name.
+    /// The name of a stage without a named function.
     const NAMELESS: &'static str = "closure";
 
     pub(crate) fn new(name: Option<&'static str>) -> Arc<Self> {
@@ -42,14 +44,15 @@ impl StageCounts {
         })
     }
 
-    /// What it has come to before a part of the run that is reported for itself. What is largest counts anew.
+    /// The figures before a part of the run with a report of its own. The largest result counts
+    /// anew.
     pub(crate) fn begin_part(&self) -> StageReport {
         let before = self.report();
         self.largest.store(0, Relaxed);
         before
     }
 
-    /// What it has come to.
+    /// The figures so far.
     pub(crate) fn report(&self) -> StageReport {
         StageReport {
             name: self.name,
@@ -62,7 +65,7 @@ impl StageCounts {
     }
 }
 
-/// What one worker counted of one stage and has not added to the [`StageCounts`] yet.
+/// The figures that one worker has counted for a stage and not yet added to the [`StageCounts`].
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) finished: u64,
@@ -73,7 +76,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts a result of so many bytes.
+    /// Counts a result of `bytes` bytes.
     #[inline]
     pub(crate) fn finish(&mut self, bytes: u64) {
         self.finished += 1;
@@ -81,7 +84,7 @@ impl Tally {
         self.largest = self.largest.max(bytes);
     }
 
-    /// Adds what was counted, and begins anew.
+    /// Adds the figures to the stage's, and begins anew.
     pub(crate) fn add_to(&mut self, counts: &StageCounts) {
         let Self { finished, failed, nanoseconds, bytes, largest } = std::mem::take(self);
         for (place, more) in [
@@ -100,7 +103,8 @@ impl Tally {
     }
 }
 
-/// What one stage of a pipeline did in a finished run, from [`Report::stages`](crate::Report::stages).
+/// The figures of one stage of a pipeline in a finished run, from
+/// [`Report::stages`](crate::Report::stages).
 ///
 /// # Examples
 ///
@@ -120,7 +124,7 @@ impl Tally {
 /// let report = read_batched(0..100).then(sum_batched).for_each_batch(|_| ())?;
 /// let [read, sum] = report.stages() else { panic!("there are two") };
 /// assert_eq!((read.name(), read.items(), sum.name(), sum.items()), ("read", 100, "sum", 100));
-/// // A `Vec` of 24 bytes and the 1000 that it owns; a number of 4.
+/// // A `Vec` has 24 bytes and owns 1000; a number has 4.
 /// assert_eq!((read.bytes_per_item().as_u64(), sum.bytes_per_item().as_u64()), (1024, 4));
 /// println!("{read}");
 /// # Ok::<(), amorsize::Error>(())
@@ -136,13 +140,13 @@ pub struct StageReport {
 }
 
 impl StageReport {
-    /// The name of the stage's function; `"closure"` where it has none.
+    /// The name of the stage's function, or `"closure"` if it has none.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Leaves out what was done before.
+    /// Subtracts earlier figures.
     pub(crate) fn leave_out(&mut self, before: &Self) {
         self.items -= before.items;
         self.failed -= before.failed;
@@ -150,59 +154,60 @@ impl StageReport {
         self.bytes -= before.bytes;
     }
 
-    /// Items that the stage returned a result for, those that [`failed`](Self::failed) in it not counted. An item counts once
-    /// more each time that a [`retry`](crate::Batched::retry) of the whole pipeline runs it again.
+    /// The number of items with a result of the stage, without those that [`failed`](Self::failed)
+    /// in it. An item counts again each time that a [`retry`](crate::Batched::retry) of the whole
+    /// pipeline runs it again.
     #[must_use]
     pub fn items(&self) -> usize {
         self.items as usize
     }
 
-    /// Items that ended in this stage: by a panic, or by an error where errors have a policy
-    /// ([`on_error`](crate::Batched::on_error)); without one an error is a result like any other. Those that ended in a stage
-    /// before never came here.
+    /// The number of items that ended in this stage: by a panic, or by an error if the run has a
+    /// policy for errors ([`on_error`](crate::Batched::on_error)); without one an error is a result
+    /// like any other. Items that ended in an earlier stage are not counted.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.failed as usize
     }
 
-    /// Seconds that the stage took in all, over all threads, with the calls that its own `retry` made again and the waits before
-    /// them.
+    /// Seconds in the stage, summed over all threads, with the calls that its own `retry` made
+    /// again and the waits before them.
     ///
-    /// Where the stages take less than 1 us each, one item in 16 is timed and stands for the others; and no stage is seen to take
-    /// less than reading the clock does, some 30 ns.
+    /// If the stages take less than 1 us each, one item in 16 is timed and stands for the others.
+    /// No stage appears to take less than reading the clock does, some 30 ns.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.nanoseconds as f64 / 1e9
     }
 
-    /// Seconds that the stage took for one item, on average, whether it failed or not.
+    /// Mean seconds of the stage for one item, failed ones included.
     #[must_use]
     pub fn seconds_per_item(&self) -> f64 {
         self.seconds() / (self.items + self.failed).max(1) as f64
     }
 
-    /// Bytes of what the stage returned for an item, on average: its deep size where the type tells it, and the size of the type
-    /// otherwise.
+    /// Mean bytes of the stage's result for one item: its deep size if the type tells it, otherwise
+    /// the size of the type.
     #[must_use]
     pub fn bytes_per_item(&self) -> Bytes {
         Bytes::new(self.bytes / self.items.max(1))
     }
 
-    /// Bytes of the largest that the stage returned, measured in the same way.
+    /// Bytes of the stage's largest result, measured in the same way.
     #[must_use]
     pub fn largest(&self) -> Bytes {
         Bytes::new(self.largest)
     }
 }
 
-/// One line, as the report has it for each stage.
+/// One line, as in the report.
 impl fmt::Display for StageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {} items, {} and {} per item, at most {}",
+            "{}: {}, {} and {} per item, at most {}",
             self.name,
-            self.items,
+            Counted::items(self.items()),
             Seconds(self.seconds_per_item()),
             self.bytes_per_item(),
             self.largest()

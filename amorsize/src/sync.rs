@@ -1,11 +1,11 @@
-//! What the executor's threads share, and the clock that they look at: the standard library's, or loom's for the models in
-//! `execute/loom.rs`.
+//! The types that the executor's threads share, and the clock that they look at: the standard
+//! library's, or loom's for the models in `execute/loom.rs`.
 //!
-//! Loom is seen by this crate's own unit tests alone: `--cfg loom` holds for a whole build, and a program that checks itself with
-//! it must get a library that works outside of a model.
+//! Only this crate's own unit tests see loom: `--cfg loom` holds for a whole build, and a program
+//! that checks itself with it must get a library that works outside of a model.
 //!
-//! Unit tests can move the clock themselves, see [`Clock`]. So what a run decides by time is tested
-//! without any time going by, however fast the machine is and whatever else it does.
+//! Unit tests can move the clock themselves, see [`Clock`]. So they test decisions by time without
+//! any time passing, however fast the machine is and whatever else it does.
 
 #[cfg(not(all(loom, test)))]
 mod types {
@@ -28,12 +28,12 @@ mod types {
 #[cfg(all(loom, test))]
 mod types {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-    // Loom's `wait_timeout` never times out: a wake-up that is lost is a deadlock, and found.
+    // Loom's `wait_timeout` never times out, so a lost wake-up is a deadlock, which loom finds.
     pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
     pub(crate) use std::sync::PoisonError;
     use std::time::Instant;
 
-    /// Loom's own takes no constant.
+    /// Loom's own macro takes no `const` block.
     macro_rules! per_thread {
         ($(#[$meta:meta])* static $name:ident: $type:ty = const $init:block;) => {
             loom::thread_local! { $(#[$meta])* static $name: $type = $init; }
@@ -41,7 +41,8 @@ mod types {
     }
     pub(crate) use per_thread as thread_local;
 
-    /// A clock that stands still: each execution of a model must take the same way when its threads are scheduled alike.
+    /// A clock that stands still: each execution of a model must go the same way if its threads are
+    /// scheduled alike.
     pub(crate) fn now() -> Instant {
         static NOW: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
         *NOW
@@ -49,6 +50,28 @@ mod types {
 }
 
 pub(crate) use types::*;
+
+/// Lets the calling thread wait until then. A clock that a test moves is moved.
+pub(crate) fn wait_until(then: std::time::Instant) {
+    /// The system wakes a thread up to this much later than it is asked to.
+    const LATE: std::time::Duration = std::time::Duration::from_micros(60);
+
+    loop {
+        let left = then.saturating_duration_since(now());
+        if left.is_zero() || cfg!(all(loom, test)) {
+            return;
+        }
+        #[cfg(all(test, not(loom)))]
+        if Clock::of_this_thread().is_moved() {
+            Clock::of_this_thread().pass(left);
+            continue;
+        }
+        match left.checked_sub(LATE) {
+            Some(left) => std::thread::sleep(left),
+            None => std::thread::yield_now(),
+        }
+    }
+}
 
 /// The clock of the run that a thread works for. Outside of unit tests there is only the system's.
 #[cfg(any(not(test), loom))]
@@ -62,7 +85,7 @@ impl Clock {
         Self
     }
 
-    /// Has the calling thread look at this clock until the guard is dropped.
+    /// Makes the calling thread look at this clock until the guard is dropped.
     #[inline]
     pub(crate) fn enter(&self) -> impl Sized + use<> {}
 
@@ -81,17 +104,17 @@ mod moved {
 
     thread_local! {
         static CURRENT: RefCell<Clock> = const { RefCell::new(Clock(None)) };
-        /// How long this thread ran and waited, by such clocks.
+        /// The time for which this thread ran and waited, by clocks that tests move.
         static SPENT: Cell<(Duration, Duration)> = const { Cell::new((Duration::ZERO, Duration::ZERO)) };
     }
 
-    /// The clock of the run that a thread works for: the system's, or one that a test moves. Threads
-    /// that work for a run look at the clock that its caller looked at when it began.
+    /// The clock of the run that a thread works for: the system's, or one that a test moves.
+    /// Threads that work for a run use the clock that its caller had when the run began.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct Clock(Option<Arc<(Instant, AtomicU64)>>);
 
     impl Clock {
-        /// One that stands still until it is moved.
+        /// A clock that stands still until a test moves it.
         pub(crate) fn standing() -> Self {
             Self(Some(Arc::new((Instant::now(), AtomicU64::new(0)))))
         }
@@ -100,38 +123,39 @@ mod moved {
             CURRENT.with_borrow(Self::clone)
         }
 
-        /// Has the calling thread look at this clock until the guard is dropped.
+        /// Makes the calling thread look at this clock until the guard is dropped.
         pub(crate) fn enter(&self) -> Entered {
             Entered(CURRENT.replace(self.clone()))
         }
 
-        /// Whether a test moves it. The system's figures of a thread's time say nothing then.
+        /// True if a test moves it. The system's figures of a thread's time say nothing then.
         pub(crate) fn is_moved(&self) -> bool {
             self.0.is_some()
         }
 
-        /// Lets time pass that the calling thread is on a core.
+        /// Lets time pass while the calling thread is on a core.
         pub(crate) fn run(&self, time: Duration) {
             let (ran, waited) = SPENT.get();
             SPENT.set((ran + time, waited));
             self.pass(time);
         }
 
-        /// Lets time pass that the calling thread waits for something else than a core.
+        /// Lets time pass while the calling thread waits for something other than a core.
         pub(crate) fn wait(&self, time: Duration) {
             let (ran, waited) = SPENT.get();
             SPENT.set((ran, waited + time));
             self.pass(time);
         }
 
-        /// Lets time pass. To a thread that neither runs nor waits it is time in the queue for a core.
+        /// Lets time pass. For a thread that neither runs nor waits, it is time in the queue for a
+        /// core.
         pub(crate) fn pass(&self, time: Duration) {
             let moved = &self.0.as_ref().expect("nobody moves the system's clock").1;
             moved.fetch_add(time.as_nanos() as u64, Ordering::SeqCst);
         }
     }
 
-    /// How long the calling thread ran and waited so far, by clocks that tests move.
+    /// The time for which the calling thread ran and waited so far, by clocks that tests move.
     pub(crate) fn spent() -> (Duration, Duration) {
         SPENT.get()
     }

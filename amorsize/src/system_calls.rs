@@ -1,4 +1,4 @@
-//! Calls of the system that no safe crate has, each behind a function that anybody may call.
+//! System calls that no safe crate has, each behind a safe function.
 #![cfg_attr(
     any(target_os = "linux", target_vendor = "apple"),
     expect(unsafe_code, reason = "the C library's functions have no safe form")
@@ -8,42 +8,52 @@ use std::time::Duration;
 
 use crate::memory::Bytes;
 
-/// How long the children ran that this process has waited for, and those that they have waited for.
+pub(crate) mod madvise;
+
+/// The time for which the children ran that this process has waited for, with those that they
+/// waited for.
 ///
-/// The time of a child is added as a whole when somebody waits for it, as `Command::output` does.
-/// Looking takes a third of a look at the process's clock.
+/// A child's time is added as a whole when the process waits for it, as `Command::output` does. A
+/// look takes a third of a look at the process's clock.
 pub(crate) fn children_ran() -> Option<Duration> {
     system::children_ran()
 }
 
-/// The most resident memory that the process has had so far; takes 0.5 us. A process that was started by a larger one begins with
-/// that one's figure.
+/// The peak of the process's resident memory so far; takes 0.5 us. If a larger process started this
+/// one, it begins with that one's figure.
 pub(crate) fn max_resident() -> Option<Bytes> {
     system::max_resident()
 }
 
-/// How often the calling thread has slept to wait for something; takes 0.3 us. `None` where the system
-/// counts that for whole processes alone.
+/// The number of times that the calling thread has slept to wait; takes 0.3 us. `None` if the
+/// system counts that only for whole processes.
 pub(crate) fn voluntary_switches() -> Option<u64> {
     system::voluntary_switches()
 }
 
-/// Bytes of the calling thread's stack, as it was made; `None` on systems that don't say it.
+/// How often another thread took the calling thread's core; takes 0.3 us. `None` where the system counts
+/// that for whole processes alone.
+pub(crate) fn involuntary_switches() -> Option<u64> {
+    system::involuntary_switches()
+}
+
+/// The size of the calling thread's stack when it was made, in bytes; `None` on systems that don't
+/// tell.
 pub(crate) fn stack_size() -> Option<usize> {
     system::stack_size().filter(|&bytes| bytes > 0)
 }
 
-/// Whether the calling thread is the one that the process began with. In a child made by `fork` that is the one that called it. Where
-/// the system doesn't say it, none is.
+/// True if the process began with the calling thread. In a child made by `fork`, it began with the
+/// one that called it. False if the system doesn't tell.
 pub(crate) fn is_first_thread() -> bool {
     system::is_first_thread()
 }
 
-/// Has glibc's allocator give freed memory back to the system. Other C libraries have no such
+/// Makes glibc's allocator give freed memory back to the system. Other C libraries have no such
 /// function.
 pub(crate) fn trim_glibc() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it may be called by any thread at any time; what is allocated stays where it is.
+    // SAFETY: any thread may call it at any time; allocations stay where they are.
     unsafe {
         libc::malloc_trim(0)
     };
@@ -65,7 +75,7 @@ mod system {
 
     pub(super) fn max_resident() -> Option<Bytes> {
         let units = u64::try_from(usage(libc::RUSAGE_SELF)?.ru_maxrss).ok()?;
-        // Some sandboxes answer with nothing but zeros.
+        // Some sandboxes answer with zeros only.
         Some(MAX_RESIDENT_UNIT * units).filter(|&bytes| bytes > Bytes::ZERO)
     }
 
@@ -76,49 +86,58 @@ mod system {
         return None;
     }
 
+    pub(super) fn involuntary_switches() -> Option<u64> {
+        #[cfg(target_os = "linux")]
+        return u64::try_from(usage(libc::RUSAGE_THREAD)?.ru_nivcsw).ok();
+        #[cfg(not(target_os = "linux"))]
+        return None;
+    }
+
     #[cfg(target_os = "linux")]
     pub(super) fn stack_size() -> Option<usize> {
         let mut attributes = MaybeUninit::uninit();
-        // SAFETY: the handle is of the calling thread, which is there; the pointer is to attributes that are ours, and the function
-        // writes there alone.
+        // SAFETY: the handle belongs to the calling thread, which is alive; the pointer leads to
+        // attributes of this function, and the call writes nowhere else.
         let answer = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
         if answer != 0 {
             return None;
         }
-        // SAFETY: it answers 0 where it has initialized them.
+        // SAFETY: the answer 0 says that they are initialized.
         let mut attributes = unsafe { attributes.assume_init() };
         let mut bytes = 0;
-        // SAFETY: the attributes are initialized, and the pointer is to a number that is ours.
+        // SAFETY: the attributes are initialized, and the pointer leads to a number of this
+        // function.
         let answer = unsafe { libc::pthread_attr_getstacksize(&raw const attributes, &raw mut bytes) };
-        // SAFETY: they are initialized, and not used any longer.
+        // SAFETY: they are initialized, and nothing uses them afterwards.
         unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
         (answer == 0).then_some(bytes)
     }
 
     #[cfg(target_vendor = "apple")]
     pub(super) fn stack_size() -> Option<usize> {
-        // SAFETY: the handle is of the calling thread, which is there.
+        // SAFETY: the handle belongs to the calling thread, which is alive.
         Some(unsafe { libc::pthread_get_stacksize_np(libc::pthread_self()) })
     }
 
     #[cfg(target_os = "linux")]
     pub(super) fn is_first_thread() -> bool {
-        // SAFETY: it takes nothing and cannot fail.
+        // SAFETY: it takes no arguments and can't fail.
         let thread = unsafe { libc::gettid() };
         u32::try_from(thread).is_ok_and(|thread| thread == std::process::id())
     }
 
     #[cfg(target_vendor = "apple")]
     pub(super) fn is_first_thread() -> bool {
-        // SAFETY: it takes nothing and cannot fail.
+        // SAFETY: it takes no arguments and can't fail.
         unsafe { libc::pthread_main_np() != 0 }
     }
 
     fn usage(of: libc::c_int) -> Option<libc::rusage> {
         let mut usage = MaybeUninit::uninit();
-        // SAFETY: the pointer is to a `rusage` that is ours, and the function writes there alone.
+        // SAFETY: the pointer leads to a `rusage` of this function, and the call writes nowhere
+        // else.
         let answer = unsafe { libc::getrusage(of, usage.as_mut_ptr()) };
-        // SAFETY: it answers 0 where it has written all of it.
+        // SAFETY: the answer 0 says that all of it is written.
         (answer == 0).then(|| unsafe { usage.assume_init() })
     }
 
@@ -141,6 +160,10 @@ mod system {
     }
 
     pub(super) fn voluntary_switches() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn involuntary_switches() -> Option<u64> {
         None
     }
 
@@ -178,7 +201,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(1));
         let after = voluntary_switches().unwrap();
         assert!(after > before);
-        // Of a new thread the count begins anew.
+        // A new thread's count begins anew.
         let fresh = std::thread::spawn(|| voluntary_switches().unwrap()).join().unwrap();
         assert!(fresh < 100, "{fresh}");
     }
@@ -188,7 +211,8 @@ mod tests {
         let told = [3, 40].map(|mib| {
             let thread = std::thread::Builder::new().stack_size(mib << 20);
             let told = thread.spawn(|| (stack_size().unwrap(), is_first_thread())).unwrap().join().unwrap();
-            // With or without its guard page, of 64 KiB at most. Larger ones of threads that have ended are used again.
+            // With or without its guard page, of at most 64 KiB. A thread may get the larger stack
+            // of one that has ended.
             assert!(told.0 + (64 << 10) >= mib << 20 && !told.1, "{told:?}");
             told.0
         });

@@ -1,42 +1,45 @@
-//! What a thread spends its time on: it runs on a core, is queued for one, or waits for something else.
+//! The use of a thread's time: it runs on a core, is in the queue for one, or waits for something
+//! else.
 //!
-//! The system's clock of a thread says how long it ran. That it was queued, because other threads had the cores, is told by Linux
-//! alone, in `/proc/thread-self/schedstat`; elsewhere such time can't be told from waiting. That file's own time on a core is not
-//! used: it lags behind by up to a tick of the scheduler (4 ms).
+//! The system's clock of a thread tells how long it ran. Only Linux tells, in
+//! `/proc/thread-self/schedstat`, how long the thread was in the queue because other threads had
+//! the cores; elsewhere this time can't be told from waiting. The file's own figure of time on a
+//! core is not used: it lags behind by up to a tick of the scheduler (4 ms).
 //!
-//! Measured on Linux 6.18: a look at the clock takes 0.5 us, opening the file and reading it twice 5.8 us. It is opened anew each
-//! time, because a file kept open for each thread would be one of the 1024 that a process may have by default.
+//! Measured on Linux 6.18: a look at the clock takes 0.5 us, opening the file and reading it twice
+//! 5.8 us. It is opened anew each time, because a file kept open for each thread would be one of
+//! the 1024 that a process may have by default.
 
 use std::time::Duration;
 
 use crate::sync::Clock;
 
-/// Whether this system tells how long a thread ran. A model's threads are no threads of the system.
+/// True if this system tells how long a thread ran. A model's threads are no threads of the system.
 pub(crate) const IS_TOLD: bool = cfg!(all(any(target_os = "linux", target_vendor = "apple"), not(all(loom, test))));
 
-/// How much of its time a thread ran, in seconds.
+/// The use of a thread's time, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Use {
-    /// From the beginning to the end.
+    /// Seconds from the beginning to the end.
     pub(crate) seconds: f64,
-    /// On a core.
+    /// Seconds on a core.
     pub(crate) ran: f64,
-    /// Ready to run, while others had the cores; 0 where the system does not tell.
+    /// Seconds ready to run while others had the cores; 0 if the system does not tell.
     pub(crate) queued: f64,
-    /// On cores, over all threads of the process, and by child processes that it waited for
+    /// Seconds on cores, over all threads of the process and the child processes that it waited for
     /// meanwhile.
     pub(crate) process_ran: f64,
-    /// Whether it was looked whether the thread was queued.
+    /// True if the measurement read the queue.
     pub(crate) closely: bool,
 }
 
 impl Use {
-    /// Neither on a core nor queued for one.
+    /// Seconds neither on a core nor in the queue for one.
     pub(crate) fn waited(&self) -> f64 {
         (self.seconds - self.ran - self.queued).max(0.0)
     }
 
-    /// Whether it has to be looked closely to know why the thread did not run.
+    /// True if only a close look can tell why the thread did not run.
     pub(crate) fn is_suspect(&self) -> bool {
         !self.closely && self.waited() > 0.1 * self.seconds
     }
@@ -51,15 +54,16 @@ mod system {
     use super::{Queue, Use};
     use crate::system_calls::children_ran;
 
-    /// Less time than this is not judged: what is done to measure it would be a tenth of it.
+    /// The shortest time, in seconds, that is judged: the measurement would be a tenth of it.
     const SHORTEST: f64 = 50e-6;
-    /// Looking takes 6 us, so whoever took this long for it was in the queue meanwhile.
+    /// A look takes 6 us, so a thread that needed this long was in the queue meanwhile.
     const UNDISTURBED: Duration = Duration::from_micros(50);
-    /// So often it is looked again then: by that time another thread had its turn.
+    /// The most looks, then: after these, another thread has had its turn.
     const LOOKS: usize = 3;
 
-    /// Looks at the queue and at the clock, so that both say the same of when this thread was in the queue. Where a thread has computed
-    /// for some time it is there that another one gets the core: by Linux' lazy preemption when it next calls the system.
+    /// Looks at the queue and at the clock, so that both agree on when this thread was in the
+    /// queue. A thread that has computed for some time loses its core just here: Linux's lazy
+    /// preemption takes it at the next system call.
     pub(super) fn at_one_moment<T>(mut look: impl FnMut() -> T) -> (T, Instant) {
         let mut before = Instant::now();
         let mut seen = look();
@@ -78,17 +82,23 @@ mod system {
         Duration::try_from(clock_gettime(id)).unwrap_or_default()
     }
 
-    /// How long the process ran so far, over all its threads, and its children that were waited
-    /// for.
+    /// The time for which the process ran so far, over all its threads and the children that it
+    /// waited for.
     pub(crate) fn process_ran() -> Option<Duration> {
         Some(processes_ran())
+    }
+
+    pub(crate) fn others_ran() -> Option<Duration> {
+        let own = clock(ClockId::ThreadCPUTime);
+        clock(ClockId::ProcessCPUTime).checked_sub(own)
     }
 
     fn processes_ran() -> Duration {
         clock(ClockId::ProcessCPUTime) + children_ran().unwrap_or_default()
     }
 
-    /// How long a thread runs to go to sleep and to wake, on cores that have nothing else to do: three times 60 us.
+    /// Seconds that a thread runs to sleep and wake, on cores that have nothing else to do: takes
+    /// three times 60 us.
     pub(crate) fn seconds_of_a_wake() -> Option<f64> {
         let once = |_| {
             let begun = clock(ClockId::ThreadCPUTime);
@@ -98,7 +108,7 @@ mod system {
         (0..3).map(once).min_by(f64::total_cmp)
     }
 
-    /// What a thread began, to be ended on the same thread.
+    /// A measurement that has begun, to be ended on the same thread.
     #[derive(Debug)]
     pub(crate) struct Begun {
         queue: Option<Queue>,
@@ -107,10 +117,10 @@ mod system {
         at: Instant,
     }
 
-    /// Begins to measure the calling thread; `closely` to look whether it was queued, too.
+    /// Begins to measure the calling thread; `closely` also reads the queue.
     #[inline(never)]
     pub(crate) fn begin(closely: bool) -> Option<Begun> {
-        // What takes longest comes first here and last at the end, so that it is not part of what is measured.
+        // The slowest figure comes first here and last at the end, so its time is not measured.
         let ((queue, process_ran, ran), _) = at_one_moment(|| {
             let queue = closely.then(Queue::open).flatten();
             (queue, processes_ran(), clock(ClockId::ThreadCPUTime))
@@ -119,7 +129,7 @@ mod system {
     }
 
     impl Begun {
-        /// What the thread did meanwhile; `None` where it was too short to be judged.
+        /// The use of the thread's time meanwhile, or `None` if it was too short to be judged.
         #[inline(never)]
         pub(crate) fn end(self, closely: bool) -> Option<Use> {
             if self.at.elapsed().as_secs_f64() < SHORTEST {
@@ -149,6 +159,10 @@ mod system {
         None
     }
 
+    pub(crate) fn others_ran() -> Option<Duration> {
+        None
+    }
+
     pub(crate) fn seconds_of_a_wake() -> Option<f64> {
         None
     }
@@ -172,7 +186,8 @@ mod queue {
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
-    /// How long the calling thread was ready to run, while others had the cores, and how often it got one.
+    /// The time for which the calling thread was ready to run while others had the cores, and the
+    /// number of times that it got one.
     #[derive(Debug)]
     pub(crate) struct Queue {
         file: File,
@@ -186,7 +201,7 @@ mod queue {
             Some(Self { file, before })
         }
 
-        /// Since it was opened: the seconds, and how often the thread got a core.
+        /// Seconds since it was opened, and the number of times that the thread got a core.
         pub(crate) fn so_far(&self) -> Option<(f64, u64)> {
             let (queued, turns) = read(&self.file)?;
             Some((queued.saturating_sub(self.before.0) as f64 / 1e9, turns.saturating_sub(self.before.1)))
@@ -202,7 +217,7 @@ mod queue {
 
 #[cfg(not(target_os = "linux"))]
 mod queue {
-    /// What no other system tells.
+    /// No other system tells the queue.
     #[derive(Debug)]
     pub(crate) struct Queue;
 
@@ -219,18 +234,18 @@ mod queue {
 
 pub(crate) use queue::Queue;
 
-/// Whether the system's figures are of the clock that the calling thread looks at.
+/// True if the system's figures fit the clock that the calling thread looks at.
 fn tells() -> bool {
     IS_TOLD && !Clock::of_this_thread().is_moved()
 }
 
-/// Begins to count how long the calling thread is ready to run while others have the cores, where the system tells. It takes 5 us, and
-/// each look 0.7 us.
+/// Begins to count the time for which the calling thread is ready to run while others have the
+/// cores, if the system tells it. This takes 5 us, and each look 0.7 us.
 pub(crate) fn queue() -> Option<Queue> {
     if tells() { Queue::open() } else { None }
 }
 
-/// Measures what the calling thread does from now on.
+/// Measures the use of the calling thread's time from now on.
 #[derive(Debug)]
 pub(crate) struct Measuring {
     begun: Begun,
@@ -245,7 +260,8 @@ enum Begun {
 }
 
 impl Measuring {
-    /// Begins, where the system tells. `closely` takes some 6 us in all rather than 2 us, and tells time in the queue from waiting.
+    /// Begins, if the system tells these times. `closely` takes some 6 us in all rather than 2 us,
+    /// and tells time in the queue from waiting.
     pub(crate) fn begin(closely: bool) -> Option<Self> {
         #[cfg(all(test, not(loom)))]
         if Clock::of_this_thread().is_moved() {
@@ -257,7 +273,7 @@ impl Measuring {
         system::begin(closely).map(|begun| Self { begun: Begun::System(begun), closely })
     }
 
-    /// Ends, on the same thread; `None` where it was too short to be judged.
+    /// Ends, on the same thread; `None` if the time was too short to be judged.
     pub(crate) fn end(self) -> Option<Use> {
         match self.begun {
             Begun::System(begun) => begun.end(self.closely),
@@ -267,7 +283,7 @@ impl Measuring {
     }
 }
 
-/// The same by a clock that a test moves.
+/// Measures by a clock that a test moves.
 #[cfg(all(test, not(loom)))]
 mod moved {
     use std::time::{Duration, Instant};
@@ -293,19 +309,27 @@ mod moved {
     }
 }
 
-/// How long a thread runs to go to sleep and to wake while it is the only one to do so; takes 0.2 ms.
+/// Seconds that a thread runs to sleep and wake while no other thread does; takes 0.2 ms.
 pub(crate) fn seconds_of_a_wake() -> Option<f64> {
     if tells() { system::seconds_of_a_wake() } else { None }
 }
 
-/// How long the process ran so far, over all its threads, and its children that were waited for.
+/// The time for which the process ran so far, over all its threads and the children that it waited
+/// for.
 ///
-/// It takes 0.7 us, and 2.6 us where there are 256 threads.
+/// It takes 0.7 us, and 2.6 us if there are 256 threads.
 pub(crate) fn process_ran() -> Option<Duration> {
     if tells() { system::process_ran() } else { None }
 }
 
-/// Nanoseconds in the queue and how often a thread got a core, by a file `schedstat`, which has those on a core before them.
+/// How long the other threads of the process ran so far. Asking takes as long as
+/// [`process_ran`].
+pub(crate) fn others_ran() -> Option<Duration> {
+    if tells() { system::others_ran() } else { None }
+}
+
+/// Nanoseconds in the queue, and the number of times that a thread got a core, from a file
+/// `schedstat`. Its first figure is the time on a core.
 #[cfg(target_os = "linux")]
 fn queued(schedstat: &str) -> Option<(u64, u64)> {
     let mut figures = schedstat.split_whitespace().skip(1);
@@ -330,7 +354,7 @@ mod tests {
             }
             looks
         });
-        // On a busy machine it can be more than twice.
+        // On a busy machine it can be more than two looks.
         assert!(seen >= 2 && at - begun >= Duration::from_millis(2), "{seen} looks, {:?}", at - begun);
         let mut looks = 0;
         let (seen, _) = system::at_one_moment(|| {
@@ -341,7 +365,7 @@ mod tests {
         assert_eq!(seen, 3);
     }
 
-    /// Runs for so long on a core, however long that takes.
+    /// Runs on a core for `time`, however long that takes.
     fn run_for(time: Duration) {
         let begun = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let begun = Duration::try_from(begun).unwrap();
@@ -372,7 +396,7 @@ mod tests {
         let measuring = Measuring::begin(true).unwrap();
         thread::sleep(Duration::from_millis(20));
         let used = measuring.end().unwrap();
-        // How long it was in the queue for a core when it woke depends on what else goes on.
+        // Its time in the queue after it woke depends on the machine's other work.
         assert!(used.seconds >= 0.02 && used.ran < 0.005, "{used:?}");
         let used = Use { seconds: 0.02, ran: 1e-3, queued: 0.0, ..used };
         assert!((used.waited() - 0.019).abs() < 1e-9);
@@ -383,7 +407,7 @@ mod tests {
         // 50 ms on a core, and twice as long in the queue for it.
         let used = Use { seconds: 0.15, ran: 0.05, queued: 0.1, process_ran: 0.15, closely: true };
         assert!(used.waited() < 1e-9 && !used.is_suspect());
-        // It has to be looked closely to know that.
+        // Only a close look can tell that.
         let used = Use { queued: 0.0, closely: false, ..used };
         assert!(used.is_suspect());
         let measuring = Measuring::begin(true).unwrap();

@@ -1,13 +1,14 @@
-//! Where the time of a run's threads went.
+//! The use of the time of a run's threads.
 
 use std::fmt;
 
 use crate::seconds::Seconds;
 
-/// Where the time of a run's threads went: seconds over all threads, so that a second on four threads is four.
+/// The use of the time of a run's threads, in seconds over all threads: a second on four threads is
+/// four.
 ///
-/// What is not calls is lost, and each loss has a cause that something can be done about; [`Report::explain`](crate::Report::explain)
-/// says what.
+/// All time outside of calls is lost, and each loss has a cause that you can act on;
+/// [`Report::explain`](crate::Report::explain) says how.
 ///
 /// # Examples
 ///
@@ -37,7 +38,7 @@ pub struct TimeUse {
 }
 
 impl TimeUse {
-    /// This and that of another part of the run.
+    /// Adds the time of another part of the run.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             total: self.total + other.total,
@@ -49,7 +50,8 @@ impl TimeUse {
         }
     }
 
-    /// Seconds that there were: those of the calling thread while the run was on it alone, and those of all its threads after that.
+    /// All seconds: those of the calling thread while the run was on it alone, and those of all its
+    /// threads after that.
     #[must_use]
     pub fn total(&self) -> f64 {
         self.total
@@ -67,7 +69,8 @@ impl TimeUse {
         self.memory
     }
 
-    /// Seconds that threads waited for the sink: it had not taken what fills the budget, or kept the calling thread from pulling items.
+    /// Seconds that threads waited for the sink: it had not taken the results that fill the budget,
+    /// or it kept the calling thread from pulling items.
     #[must_use]
     pub fn sink(&self) -> f64 {
         self.sink
@@ -79,19 +82,21 @@ impl TimeUse {
         self.input
     }
 
-    /// Seconds that threads had nothing to do because the input had no more items, and others were still at the last ones.
+    /// Seconds that threads had nothing to do because the input had ended and others worked on the
+    /// last items.
     #[must_use]
     pub fn ends(&self) -> f64 {
         self.ends
     }
 
-    /// Seconds for everything else: starting threads, waking them, taking items and handing results on.
+    /// Seconds for everything else: starting and waking threads, taking items and handing results
+    /// on.
     #[must_use]
     pub fn handling(&self) -> f64 {
         (self.total - self.calls - self.memory - self.sink - self.input - self.ends).max(0.0)
     }
 
-    /// The parts by name, the calls first.
+    /// The parts by name, calls first.
     pub(crate) fn parts(&self) -> [(&'static str, f64); 6] {
         [
             ("calls", self.calls),
@@ -104,7 +109,7 @@ impl TimeUse {
     }
 }
 
-/// The parts with their shares, a line each.
+/// The parts with their shares, one line each.
 impl fmt::Display for TimeUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";

@@ -1,18 +1,20 @@
-//! How a run went over time: what its report's picture shows.
+//! The course of a run over time, for its report's picture.
 
 use std::time::{Duration, Instant};
 
 use crate::memory::Bytes;
 use crate::memory::source::Source;
 
-/// A run's picture is at most so fine: a screen has about twice as many columns.
+/// The most moments of a timeline: a screen has about twice as many columns.
 const MOST_MOMENTS: usize = 512;
-/// No more often than this a moment is noted: reading resident memory takes a microsecond, so that is a thousandth.
+/// The shortest time between two moments: reading resident memory takes a microsecond, a thousandth
+/// of this.
 const STEP: Duration = Duration::from_millis(1);
 
-/// How a run went over time: what was held and done at moments of it, and when each batch was with the sink.
+/// The course of a run over time: the bytes held and the items done at moments, and the times at
+/// which batches were with the sink.
 ///
-/// A run that is over within its first decision, about 50 microseconds, has none.
+/// A run that ends before its first decision, after about 50 microseconds, has none.
 ///
 /// # Examples
 ///
@@ -38,21 +40,21 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Moments of the run in order of time: up to 512, at least a millisecond apart.
+    /// The moments of the run in order of time: up to 512, at least a millisecond apart.
     #[must_use]
     pub fn moments(&self) -> &[Moment] {
         &self.moments
     }
 
-    /// When batches were with the sink, in order of time: up to 512 entries, of which each stands for several batches where
-    /// there were more.
+    /// The times at which batches were with the sink, in order: up to 512 entries, each for several
+    /// batches if there were more.
     #[must_use]
     pub fn batches(&self) -> &[BatchTime] {
         &self.batches
     }
 }
 
-/// What a run had done, and what it held, at a moment.
+/// The state of a run at a moment: the items done and the bytes held.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moment {
     pub(crate) seconds: f64,
@@ -69,32 +71,33 @@ impl Moment {
         self.seconds
     }
 
-    /// Items whose calls had ended.
+    /// The number of items with calls that had ended.
     #[must_use]
     pub fn items(&self) -> usize {
         self.items
     }
 
-    /// Bytes of the budget that were taken: by inputs, calls in flight, and results not handed over.
+    /// The bytes of the budget that were taken: by inputs, calls in flight, and results not handed
+    /// over.
     #[must_use]
     pub fn held(&self) -> Bytes {
         Bytes::new(self.held)
     }
 
-    /// Bytes by which the process's resident memory had grown, where the system tells it.
+    /// The bytes by which the process's resident memory had grown, if the system tells it.
     #[must_use]
     pub fn resident(&self) -> Option<Bytes> {
         self.resident.map(Bytes::new)
     }
 
-    /// Threads that were running items.
+    /// The number of threads that were running items.
     #[must_use]
     pub fn running(&self) -> usize {
         self.running
     }
 }
 
-/// When a batch was with the sink, or several batches that followed each other.
+/// The time at which the sink had a batch, or several consecutive batches.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchTime {
     pub(crate) first_index: usize,
@@ -106,37 +109,37 @@ pub struct BatchTime {
 }
 
 impl BatchTime {
-    /// Index in the input of the first result's item.
+    /// The index in the input of the first result's item.
     #[must_use]
     pub fn first_index(&self) -> usize {
         self.first_index
     }
 
-    /// Results that were handed over.
+    /// The number of results that were handed over.
     #[must_use]
     pub fn items(&self) -> usize {
         self.items
     }
 
-    /// Batches that this stands for.
+    /// The number of batches that this stands for.
     #[must_use]
     pub fn batches(&self) -> usize {
         self.batches
     }
 
-    /// Seconds from the run's beginning until the sink got the first of them.
+    /// Seconds from the run's start until the sink got the first of them.
     #[must_use]
     pub fn begun(&self) -> f64 {
         self.begun
     }
 
-    /// Seconds from the run's beginning until the sink was done with the last of them.
+    /// Seconds from the run's start until the sink was done with the last of them.
     #[must_use]
     pub fn ended(&self) -> f64 {
         self.ended
     }
 
-    /// Seconds that the sink took over them.
+    /// Seconds that the sink took for them.
     #[must_use]
     pub fn sink_seconds(&self) -> f64 {
         self.sink
@@ -150,26 +153,26 @@ impl BatchTime {
     }
 }
 
-/// Notes moments of a run while it goes on.
+/// Records moments of a run while it goes on.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
-    /// Seconds count from here.
+    /// The time from which seconds count.
     origin: Instant,
     source: Source,
-    /// What of resident memory is not the run's.
+    /// Resident memory that does not belong to the run.
     base: Option<u64>,
     step: Duration,
     next: Instant,
     moments: Vec<Moment>,
-    /// Items whose calls had ended before.
+    /// Items with calls that had ended before this part of the run.
     items_before: usize,
-    /// The most by which resident memory had grown, and by how much at the end.
+    /// The growth of resident memory, at most and at the end.
     pub(crate) peak_resident: Option<u64>,
     pub(crate) last_resident: Option<u64>,
 }
 
 impl Recorder {
-    /// Begins at `now`, with so many bytes held.
+    /// Begins at `now`, with `held` bytes held.
     pub(crate) fn start(source: Source, origin: Instant, now: Instant, held: u64) -> Self {
         let base = source.resident().map(|resident| resident.as_u64().saturating_sub(held));
         Self {
@@ -185,23 +188,23 @@ impl Recorder {
         }
     }
 
-    /// Forgets what was noted, and begins at `now`, after so many items and with so many bytes held.
+    /// Forgets all moments, and begins at `now`, after `items` items and with `held` bytes held.
     pub(crate) fn begin_part(&mut self, now: Instant, items: usize, held: u64) {
         *self = Self { items_before: items, ..Self::start(self.source.clone(), now, now, held) };
     }
 
-    /// Lets seconds count from another time, so that a pause is left out.
+    /// Makes seconds count from another time, so that a pause is left out.
     pub(crate) fn set_origin(&mut self, origin: Instant) {
         self.next += origin - self.origin;
         self.origin = origin;
     }
 
-    /// Whether it is time for another moment.
+    /// True if it is time for another moment.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         now >= self.next
     }
 
-    /// Notes a moment; its seconds and its resident memory are found here.
+    /// Records a moment, with its seconds and its resident memory.
     pub(crate) fn note(&mut self, now: Instant, moment: Moment) {
         let resident = self.source.resident().zip(self.base);
         let resident = resident.map(|(resident, base)| resident.as_u64().saturating_sub(base));
@@ -213,7 +216,7 @@ impl Recorder {
                 place += 1;
                 place % 2 == 1
             });
-            // As far apart as those that were kept, which may be more than the step asked for.
+            // As far apart as the kept ones, which may be more than the step asks for.
             let elapsed = now.saturating_duration_since(self.origin);
             self.step = (self.step * 2).max(elapsed / (MOST_MOMENTS / 2) as u32);
         }
@@ -228,12 +231,12 @@ impl Recorder {
     }
 }
 
-/// Notes when batches are with the sink.
+/// Records the times at which batches are with the sink.
 #[derive(Clone, Debug)]
 pub(crate) struct BatchTimes {
     origin: Instant,
     times: Vec<BatchTime>,
-    /// Batches that one entry stands for.
+    /// The number of batches in each entry.
     each: usize,
     /// Seconds that the sink took in all.
     pub(crate) sink_seconds: f64,

@@ -1,7 +1,7 @@
-//! Spans and events for `tracing`, where the feature of that name is on; nothing where it is not.
+//! Spans and events for `tracing`; without the feature of that name they do nothing.
 //!
-//! A span `run` is entered by the calling thread and by every thread while it runs items, so that spans and events of the function
-//! and of the sink are found within it.
+//! The calling thread enters a span `run`, and so does every thread while it runs items. Spans and
+//! events of the function and of the sink are therefore within it.
 
 #[cfg(feature = "tracing")]
 pub(crate) use with::*;
@@ -30,7 +30,7 @@ mod with {
     }
 
     impl RunSpan {
-        /// Makes the span, unless there is one. `total` is asked only where somebody listens.
+        /// Makes the span, unless it exists. `total` is only called if a subscriber listens.
         pub(crate) fn begin(&mut self, name: Option<&'static str>, total: impl FnOnce() -> Option<usize>) {
             if self.0.is_none() && enabled!(target: "amorsize", Level::INFO) {
                 let function = name.unwrap_or("closure");
@@ -43,7 +43,7 @@ mod with {
             self.0.enter()
         }
 
-        /// Tells what was decided.
+        /// Tells the plan's decisions.
         pub(crate) fn planned(&self, plan: &Plan) {
             self.0.record("budget", plan.budget().as_u64());
             info!(
@@ -61,7 +61,8 @@ mod with {
         }
     }
 
-    /// Tells of a finished run. The report works a budget out that the run did not need, so it is asked only where somebody listens.
+    /// Tells of a finished run. A report may have to work out a budget that the run did not need,
+    /// so it is read only if a subscriber listens.
     pub(crate) fn finished(report: &Report) {
         if enabled!(target: "amorsize", Level::INFO) {
             info!(
@@ -78,7 +79,7 @@ mod with {
         }
     }
 
-    /// What tells of batches.
+    /// Tells of batches.
     #[derive(Debug)]
     pub(crate) struct BatchTrace {
         ledger: Ledger,
@@ -120,7 +121,7 @@ mod without {
     #[derive(Debug, Default)]
     pub(crate) struct RunSpan(());
 
-    /// Stands for being in the span.
+    /// Takes the place of being in the span.
     pub(crate) struct Entered;
 
     impl RunSpan {

@@ -1,10 +1,11 @@
-//! What a verbose run prints to stderr, in the words of Amorsize's.
+//! The output of a verbose run on stderr, in Amorsize's words.
 
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::plan::{Plan, Warning};
 use crate::report::Report;
 
-/// Prints, or does not.
+/// Prints the output, if it is on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verbose {
     on: bool,
@@ -21,7 +22,7 @@ impl Verbose {
         self.on
     }
 
-    /// What the plan decided, before the run.
+    /// Prints the plan's decisions, before the run.
     pub(crate) fn plan(
         &mut self,
         plan: &Plan,
@@ -38,22 +39,24 @@ impl Verbose {
             eprintln!("No items to process");
             return;
         }
-        // The plan's other warnings are for whoever asks for a plan.
+        // The plan's other warnings are for callers that ask for a plan.
         for warning in plan.warnings().iter().filter(|warning| warning.code() == Warning::FEATURE_MISSING) {
             eprintln!("Warning: {warning}");
         }
         if asked.is_none() {
-            eprintln!("Auto-calculated batch_size: {} items", plan.batch_size());
+            eprintln!("Auto-calculated batch_size: {}", Counted::items(plan.batch_size()));
             match available {
                 Some(available) => eprintln!("  (based on {share}, {available})"),
                 None => eprintln!("  (based on a budget of {share})"),
             }
         }
         match (total, self.batches) {
-            (Some(total), Some(batches)) => eprintln!("\nProcessing {total} items in {batches} batches"),
+            (Some(total), Some(batches)) => {
+                eprintln!("\nProcessing {} in {}", Counted::items(total), Counted::batches(batches));
+            }
             _ => eprintln!("\nProcessing items until the input ends"),
         }
-        eprintln!("Batch size: {} items", plan.batch_size());
+        eprintln!("Batch size: {}", Counted::items(plan.batch_size()));
         eprintln!(
             "  Optimization: threads={}, chunk_size={}, speedup={:.2}x\n",
             plan.threads(),
@@ -64,27 +67,35 @@ impl Verbose {
 
     pub(crate) fn batch(self, number: usize, first_index: usize, items: usize) {
         if self.on {
-            let last_index = first_index + items - 1;
-            eprintln!("Batch {}: Processing {items} items (indices {first_index}-{last_index})...", self.of(number));
+            let indices = match first_index + items - 1 {
+                last if last == first_index => format!("index {first_index}"),
+                last => format!("indices {first_index}-{last}"),
+            };
+            eprintln!("Batch {}: Processing {} ({indices})...", self.of(number), Counted::items(items));
         }
     }
 
     pub(crate) fn batch_done(self, number: usize, done: usize) {
         if self.on {
             match self.total {
-                Some(total) => eprintln!("  Completed batch {} ({done}/{total} items processed)\n", self.of(number)),
-                None => eprintln!("  Completed batch {} ({done} items processed)\n", self.of(number)),
+                Some(total) => {
+                    let items = Counted::items(total);
+                    eprintln!("  Completed batch {} ({done}/{items} processed)\n", self.of(number));
+                }
+                None => {
+                    eprintln!("  Completed batch {} ({} processed)\n", self.of(number), Counted::items(done));
+                }
             }
         }
     }
 
     pub(crate) fn end(self, items: usize) {
         if self.on && self.total != Some(0) {
-            eprintln!("All batches complete. Processed {items} items total.");
+            eprintln!("All batches complete. Processed {} total.", Counted::items(items));
         }
     }
 
-    /// What went otherwise than wished.
+    /// Prints the warnings about the run.
     pub(crate) fn warn(self, report: &Report) {
         if self.on {
             // A missing feature was named before the run.
@@ -94,14 +105,15 @@ impl Verbose {
         }
     }
 
-    /// Items whose errors did not end the run.
+    /// Prints the number of items with errors that did not end the run.
     pub(crate) fn failed(self, items: usize) {
         if self.on && items > 0 {
             eprintln!("{items} of them failed.");
         }
     }
 
-    /// A batch's number; of how many is foreseen only until memory closes one early.
+    /// A batch's number, with the expected number of batches, which holds until memory closes one
+    /// early.
     fn of(self, number: usize) -> String {
         match self.batches {
             Some(batches) => format!("{number}/{}", batches.max(number)),

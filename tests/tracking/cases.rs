@@ -27,7 +27,7 @@ fn measure<R>(call: impl FnOnce() -> R) -> (i64, u64) {
 }
 
 /// What the test harness may allocate meanwhile, on threads that start and end tests, and rayon for its queues. The figures of
-/// stray bytes here are far above it; to the byte they are compared in `memory/tracking.rs`, where nobody else counts.
+/// stray bytes here are far above it; to the byte they are compared in `memory/tracking/tests.rs`, where nobody else counts.
 const HARNESS: i64 = 64 << 10;
 
 fn assert_near(bytes: i64, expected: i64) {

@@ -1,8 +1,9 @@
-//! An account of what a run's threads wait for.
+//! Accounts for the time that a run's threads wait.
 //!
-//! Between two changes of a run on threads so many of them have nothing to run, and for one reason: that is booked at the next
-//! change. Threads that only have to wake up to run something are not among them. What
-//! the calling thread does meanwhile is told by two clocks, for the sink and for the input, that it starts and stops itself.
+//! Between two changes of a run on threads, the number of idle threads and their reason to be idle
+//! stay the same. The next change books that time. Threads that only have to wake up are not idle.
+//! Two stopwatches tell how much of it the calling thread spent in the sink and in the input: the
+//! calling thread starts and stops them.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,24 +11,24 @@ use std::time::{Duration, Instant};
 
 use crate::time_use::TimeUse;
 
-/// Why threads have nothing to run.
+/// The reason why threads have nothing to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idle {
     /// Chunks wait for credit.
     NoCredit,
-    /// No chunk waits, and there may be further items.
+    /// No chunk waits, and there may be more items.
     NoItems,
-    /// There is no further item to start.
+    /// No item is left to start.
     Ended,
 }
 
-/// A clock that one thread starts and stops and others read.
+/// A clock that one thread starts and stops, and others read.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     origin: Instant,
-    /// Nanoseconds in all until it was last stopped.
+    /// Nanoseconds in total up to the last stop.
     total: AtomicU64,
-    /// Nanoseconds from the origin to when it was started, or 0 while it stands.
+    /// Nanoseconds from the origin to the last start, or 0 while it is stopped.
     since: AtomicU64,
 }
 
@@ -51,30 +52,31 @@ impl Stopwatch {
         }
     }
 
-    /// Begins anew. Nobody starts it meanwhile.
+    /// Sets it to zero. The calling thread must not start it at the same time.
     pub(crate) fn reset(&self) {
         self.total.store(0, Relaxed);
         self.since.store(0, Relaxed);
     }
 
-    /// What it has counted until `now`.
+    /// The time that it has counted until `now`.
     pub(crate) fn read(&self, now: Instant) -> Duration {
-        // A stop between the two loads counts a stretch twice or not at all, which the next reading puts right.
+        // If it is stopped between the two loads, an interval counts twice or not at all. The next
+        // reading corrects that.
         let (total, since) = (self.total.load(Relaxed), self.since.load(Relaxed));
         let running = if since > 0 { self.nanoseconds(now).saturating_sub(since) } else { 0 };
         Duration::from_nanos(total + running)
     }
 }
 
-/// What threads waited for so far, in seconds over all threads.
+/// The waits of threads so far, in seconds over all threads.
 #[derive(Debug)]
 pub(crate) struct Account {
-    /// Up to when it is booked, while the run is on threads.
+    /// The instant up to which time is booked, while the run is on threads.
     at: Option<Instant>,
     sink: Duration,
     input: Duration,
     pub(crate) waited: TimeUse,
-    /// How often a thread found no credit.
+    /// The number of times that a thread found no credit.
     pub(crate) credit_waits: usize,
 }
 
@@ -89,12 +91,13 @@ impl Account {
         self.at = Some(now);
     }
 
-    /// Ends: what comes before the next beginning is not the run's time.
+    /// Ends. Time up to the next `begin` is not the run's.
     pub(crate) fn end(&mut self) {
         self.at = None;
     }
 
-    /// Books the time since the last change, in which `idle` of `threads` threads had nothing to run, and no chunk waited for them.
+    /// Books the time since the last change. In that time `idle` of `threads` threads had nothing
+    /// to run, and no chunk waited for them.
     pub(crate) fn book(
         &mut self,
         now: Instant,
@@ -114,7 +117,7 @@ impl Account {
         let (idle, threads) = (idle as f64, threads as f64);
         waited.total += threads * passed;
         match why {
-            // What is with the sink holds credit too.
+            // Results in the sink hold credit too.
             Idle::NoCredit => {
                 waited.sink += idle * in_sink;
                 waited.memory += idle * (passed - in_sink);
@@ -123,7 +126,7 @@ impl Account {
                 waited.sink += idle * in_sink;
                 waited.input += idle * in_input;
             }
-            // When nothing runs any longer, the results that are left wait for the sink alone.
+            // Once nothing runs, the remaining results wait for the sink alone.
             Idle::Ended => {
                 let for_sink = if idle >= threads { in_sink } else { 0.0 };
                 waited.sink += idle * for_sink;

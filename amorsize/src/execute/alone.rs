@@ -1,44 +1,57 @@
-//! Whether the calling thread alone is faster than threads: with calls that do little but fill memory it can be.
+//! Decides if the calling thread alone is faster than threads. It can be, with calls that do little
+//! but fill memory.
 //!
-//! A thread whose results are dropped by itself gets the same memory again, which is in its cache and needs no new pages. Results
-//! that cross from thread to thread come from more memory, and from caches that are further away: of 1 MiB filled 12 us alone, on
-//! two threads 20 to 80 us (`cargo bench --bench peers -- large`). Which it is depends on the allocator, the sink and the machine, so
-//! it is tried: a few results are handed over one by one before threads are, the threads' pace is watched, and where they are slower
-//! the run goes back to the calling thread, to compare, and to stay there as long as that is better. Where the first few come faster
-//! than so many threads can write to memory at all, threads are tried later only.
+//! A thread that drops its own results gets the same memory again, which is in its cache and needs
+//! no new pages. Results that cross from thread to thread come from more memory, and from caches
+//! that are further away: filling 1 MiB took 12 us alone, and 20 to 80 us on two threads (`cargo
+//! bench --bench peers -- large`). The allocator, the sink and the machine decide, so the run tries
+//! it. First it hands over a few results one by one. Then it goes on threads and watches their
+//! pace. If they are slower, it goes back to the calling thread, compares, and stays there as long
+//! as that is better. If the first few results come faster than the threads can write to memory at
+//! all, threads are tried later only.
 
 use crate::plan::FRESH_BYTE;
 use crate::sample::Learned;
 use crate::thread_time::{self, Queue};
 
-/// Results that own less than a page come from memory that the allocator has already.
+/// Smaller results fill less than a page: their memory comes from what the allocator has already.
 const LEAST_BYTES: u64 = 4 << 10;
-/// Larger ones fit no cache, and glibc gives such memory back to the system however it is used: from 32 MiB on always.
+/// Larger results fit no cache. Glibc gives their memory back to the system, however it is used:
+/// from 32 MiB on always.
 const MOST_BYTES: u64 = 4 << 20;
-/// Results that the calling thread makes before it hands them over own less than this, unless it is a single one: glibc gives what
-/// lies free at the end of its heap back to the system from so much on (`M_TRIM_THRESHOLD`), to ask for it again for the next ones.
+/// Limits the bytes of results that the calling thread makes before it hands them over, unless it
+/// is a single one. From this size on (`M_TRIM_THRESHOLD`) glibc gives free memory at the end of
+/// its heap back to the system, and asks for it again for the next results.
 const AT_ONCE: u64 = 128 << 10;
-/// Of calls that take longer than filling fresh memory by so many times, threads make more than memory costs them.
+/// Calls that spend less than this part of their time on filling fresh memory gain more by threads
+/// than the memory costs them.
 const FILLING_PART: f64 = 0.25;
-/// Stretches to learn the pace from: one frees the sample's results, one makes the allocator keep their memory, and one counts.
+/// Stretches to learn the pace from: one frees the sample's results, one makes the allocator keep
+/// their memory, and one counts.
 const STRETCHES: u32 = 3;
-/// A comparison costs about this long on one thread: of a run that takes less than ten times that, it isn't worth it.
+/// A run with less left than this does not compare: it takes less than ten times the cost of a
+/// comparison on one thread.
 const LEAST_SECONDS: f64 = 20e-3;
-/// One pace is better than another if it is by this much: what paces of the same calls differ by from one window to the next.
+/// One pace is better than another if it is better by this factor: paces of the same calls differ
+/// by as much from window to window.
 const BETTER: f64 = 1.1;
-/// What is left out before a pace is taken, and over how long it is taken at least: some chunks of each thread, so that what
-/// begins, and memory that is not yet used again, does not count.
+/// Seconds left out before a pace is taken: the beginning, and memory that is not reused yet, do
+/// not count.
 const WARMING: f64 = 2e-3;
+/// Seconds of the shortest window for a pace: some chunks of each thread.
 const WINDOW: f64 = 4e-3;
-/// Seconds that a thread takes for a byte of results that others take: they leave its own cache. What a core writes to buffers that are
-/// there already and fit none, by the row `large` of the bench `peers`: 23 GB/s for each of two cores (AMD EPYC). Others write 10 to 30.
+/// Seconds per byte of results that another thread takes: they leave the cache of their own thread.
+/// It is the speed at which a core writes to buffers that are there already and fit no cache, by
+/// the row `large` of the bench `peers`: 23 GB/s for each of two cores (AMD EPYC). Others write 10
+/// to 30.
 const SHARED_BYTE: f64 = 0.04e-9;
-/// So long the calling thread goes on alone before threads are tried again, in case they became better; then twice as long.
+/// Seconds that the calling thread goes on alone before threads are tried again, in case they
+/// became better. Then twice as long.
 const STAY_SECONDS: f64 = 0.2;
-/// Calls that became so many times as slow are others than those that were compared.
+/// Calls that became slower by this factor are not the calls that were compared.
 const CHANGED: f64 = 2.0;
 
-/// What was done up to a moment.
+/// The work done up to a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Done {
     pub(crate) seconds: f64,
@@ -46,12 +59,12 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// What was done since then.
+    /// The work done since `before`.
     fn since(self, before: Self) -> Self {
         Self { seconds: self.seconds - before.seconds, bytes: self.bytes.saturating_sub(before.bytes) }
     }
 
-    /// Seconds per byte, without end where no bytes were made.
+    /// Seconds per byte, or infinity if no bytes were made.
     fn pace(self) -> f64 {
         if self.bytes > 0 { self.seconds / self.bytes as f64 } else { f64::INFINITY }
     }
@@ -59,20 +72,20 @@ impl Done {
 
 /// Takes a pace over a window of time, and then over the next one.
 #[derive(Clone, Copy, Debug)]
-struct Window {
-    /// So many times as long as usual.
+struct PaceWindow {
+    /// The length of the window, as a multiple of the usual one.
     longer: f64,
     begun: Option<f64>,
-    /// What was done when the window began; `None` while what is left out goes on.
+    /// The work done when the window began. `None` while the beginning is left out.
     before: Option<Done>,
 }
 
-impl Window {
+impl PaceWindow {
     fn new(longer: f64) -> Self {
         Self { longer, begun: None, before: None }
     }
 
-    /// What was done in a window, at its end.
+    /// At the end of a window: the work done in it.
     fn passed(&mut self, done: Done) -> Option<Done> {
         let begun = *self.begun.get_or_insert(done.seconds);
         let Some(before) = self.before else {
@@ -89,46 +102,49 @@ impl Window {
     }
 }
 
-/// How the calling thread is to go on.
+/// The way to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Alone.
+    /// On the calling thread alone.
     Alone,
-    /// With threads.
+    /// On threads.
     Threads,
 }
 
-/// What was found so far.
+/// The findings so far.
 #[derive(Debug, Default)]
 pub(crate) struct Alone {
     /// Seconds per byte of the results on the calling thread.
     pace: Option<f64>,
-    state: State,
-    /// How often threads were found to be slower.
+    trial: Trial,
+    /// The number of times that threads were found to be slower.
     times: u32,
 }
 
+/// The trial of threads against the calling thread alone.
 #[derive(Debug, Default)]
-enum State {
+enum Trial {
     #[default]
     Undecided,
-    /// So many stretches more until the pace is known, to be compared with that of so many threads.
+    /// The pace is known after `left` more stretches. It is compared with that of `threads`
+    /// threads.
     Learning {
         left: u32,
         before: Done,
         threads: usize,
     },
     OnThreads,
-    /// Back from threads that took so many seconds per byte.
+    /// Back from threads that took `threads` seconds per byte.
     Comparing {
         threads: f64,
-        window: Window,
+        window: PaceWindow,
     },
-    /// Alone until so much was spent.
+    /// Alone until the seconds spent reach `until`.
     Staying {
         until: f64,
-        window: Window,
-        /// Since the last window was slow: how long the calling thread is in the queue for a core, where the system tells.
+        window: PaceWindow,
+        /// Set since the last window was slow: the time of the calling thread in the queue for a
+        /// core, if the system tells it.
         doubt: Option<Option<Queue>>,
     },
 }
@@ -138,45 +154,45 @@ pub(crate) fn filling_part(learned: &Learned) -> f64 {
     learned.expected_bytes() as f64 * FRESH_BYTE / learned.recent_seconds()
 }
 
-/// Whether calls take not much longer than it takes to write their results into fresh memory, results being of a size that
-/// memory is used again for.
+/// True if calls take not much longer than writing their results into fresh memory, and the results
+/// have a size at which memory is reused.
 pub(crate) fn fills_memory(learned: &Learned) -> bool {
     (LEAST_BYTES..=MOST_BYTES).contains(&learned.expected_bytes()) && filling_part(learned) >= FILLING_PART
 }
 
-/// Items whose results are to be handed over together, so that their memory is used again.
+/// Items to hand over together, so that their memory is reused.
 pub(crate) fn items_at_once(learned: &Learned) -> usize {
     usize::try_from(AT_ONCE / learned.expected_bytes().max(1)).unwrap_or(usize::MAX).max(1)
 }
 
 impl Alone {
-    /// Whether there is something to find out or to heed before the run goes on threads again, or for the first time.
+    /// True if there is something to find out or to follow before the run goes on threads.
     pub(crate) fn is_at_it(&self) -> bool {
-        !matches!(self.state, State::Undecided | State::OnThreads)
+        !matches!(self.trial, Trial::Undecided | Trial::OnThreads)
     }
 
-    /// Whether the calling thread was found to be faster.
+    /// True if the calling thread was found to be faster.
     pub(crate) fn is_faster(&self) -> bool {
-        matches!(self.state, State::Staying { .. })
+        matches!(self.trial, Trial::Staying { .. })
     }
 
-    /// Begins to learn the pace on the calling thread, if that can matter to a run that was to go on so many threads now, for so many
-    /// more items if it is known.
+    /// Begins to learn the pace of the calling thread, if that matters to a run that should go on
+    /// `threads` threads now. `remaining` is the number of items left, if known.
     pub(crate) fn begin(&mut self, learned: &Learned, threads: usize, remaining: Option<usize>, done: Done) -> Next {
         let left = remaining.map_or(f64::INFINITY, |items| items as f64 * learned.recent_seconds());
-        if !matches!(self.state, State::Undecided) || !fills_memory(learned) || left < LEAST_SECONDS {
-            self.state = State::OnThreads;
+        if !matches!(self.trial, Trial::Undecided) || !fills_memory(learned) || left < LEAST_SECONDS {
+            self.trial = Trial::OnThreads;
             return Next::Threads;
         }
-        self.state = State::Learning { left: STRETCHES, before: done, threads };
+        self.trial = Trial::Learning { left: STRETCHES, before: done, threads };
         Next::Alone
     }
 
     /// Says after a stretch how to go on.
     pub(crate) fn after_stretch(&mut self, done: Done) -> Next {
-        match &mut self.state {
-            State::Undecided | State::OnThreads => {}
-            State::Learning { left, before, threads } => {
+        match &mut self.trial {
+            Trial::Undecided | Trial::OnThreads => {}
+            Trial::Learning { left, before, threads } => {
                 *left -= 1;
                 if *left > 0 {
                     *before = done;
@@ -185,10 +201,10 @@ impl Alone {
                 self.pace = Some(done.since(*before).pace()).filter(|pace| pace.is_finite());
                 let best_of_threads = SHARED_BYTE / *threads as f64;
                 if self.pace.is_some_and(|pace| BETTER * pace <= best_of_threads) {
-                    return self.stay(done, Window::new(1.0));
+                    return self.stay(done, PaceWindow::new(1.0));
                 }
             }
-            State::Comparing { threads, window } => {
+            Trial::Comparing { threads, window } => {
                 let Some(pace) = window.passed(done).map(Done::pace) else { return Next::Alone };
                 self.pace = Some(pace);
                 self.times += 1;
@@ -197,10 +213,11 @@ impl Alone {
                     return self.stay(done, window);
                 }
             }
-            State::Staying { until, window, doubt } => {
+            Trial::Staying { until, window, doubt } => {
                 let Some(passed) = window.passed(done) else { return Next::Alone };
                 let is_slow = |passed: Done| self.pace.is_none_or(|pace| passed.pace() > CHANGED * pace);
-                // Another program that has this core makes calls no others, and would take its part of what threads do, too.
+                // Another program that uses this core doesn't change the calls. It would take its
+                // part of the threads' time, too.
                 let queued =
                     |queue: &Option<Queue>| queue.as_ref().and_then(Queue::so_far).map_or(0.0, |(time, _)| time);
                 let own = doubt.as_ref().map(|queue| Done { seconds: passed.seconds - queued(queue), ..passed });
@@ -211,40 +228,40 @@ impl Alone {
                 }
             }
         }
-        self.state = State::OnThreads;
+        self.trial = Trial::OnThreads;
         Next::Threads
     }
 
-    /// Has the calling thread go on for a while, the pace of which is watched.
-    fn stay(&mut self, done: Done, window: Window) -> Next {
-        // As long again each time, so that trying it once more costs less and less of the run.
+    /// Lets the calling thread go on for a while, and watches its pace.
+    fn stay(&mut self, done: Done, window: PaceWindow) -> Next {
+        // Twice as long each time, so that trying threads again costs less and less of the run.
         let stay = STAY_SECONDS * f64::from(1u32 << self.times.saturating_sub(1).min(16));
-        self.state = State::Staying { until: done.seconds + stay, window, doubt: None };
+        self.trial = Trial::Staying { until: done.seconds + stay, window, doubt: None };
         Next::Alone
     }
 
-    /// Watches a run that goes on threads now, if there is anything to compare with. Each time that they were found to be slower they
-    /// are given longer.
+    /// Watches a run that goes on threads now, if there is a pace to compare with. Each time that
+    /// threads were slower, the next trial is longer.
     pub(crate) fn watch(&self) -> Option<ThreadsPace> {
         let longer = f64::from(1u32 << self.times.min(4));
-        self.pace.map(|alone| ThreadsPace { alone, window: Window::new(longer) })
+        self.pace.map(|alone| ThreadsPace { alone, window: PaceWindow::new(longer) })
     }
 
-    /// Goes back to the calling thread, from threads that took so many seconds per byte.
+    /// Goes back to the calling thread, from threads that took `threads` seconds per byte.
     pub(crate) fn go_back(&mut self, threads: f64) {
-        self.state = State::Comparing { threads, window: Window::new(1.0) };
+        self.trial = Trial::Comparing { threads, window: PaceWindow::new(1.0) };
     }
 }
 
-/// The pace of a run on threads, beside that of the calling thread.
+/// The pace of a run on threads, beside that of the calling thread. Both are seconds per byte.
 #[derive(Debug)]
 pub(crate) struct ThreadsPace {
     alone: f64,
-    window: Window,
+    window: PaceWindow,
 }
 
 impl ThreadsPace {
-    /// Seconds per byte, if threads were slower than the calling thread.
+    /// The threads' seconds per byte, if they were slower than the calling thread.
     pub(crate) fn is_slower(&mut self, done: Done, learned: &Learned) -> Option<f64> {
         let pace = self.window.passed(done).map(Done::pace).filter(|pace| pace.is_finite())?;
         (pace > BETTER * self.alone && fills_memory(learned)).then_some(pace)
@@ -258,14 +275,14 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// Of items that each take so long for so many bytes.
+    /// The facts after one item that took `seconds` and gave `bytes`.
     fn learned(seconds: f64, bytes: u64) -> Learned {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 1, seconds, bytes, largest: bytes, working: 0 });
         learned
     }
 
-    /// A calling thread that takes so many seconds per MiB.
+    /// A calling thread with a fixed time per MiB.
     struct Caller {
         alone: Alone,
         done: Done,
@@ -276,7 +293,8 @@ mod tests {
             Self { alone: Alone::default(), done: Done::default() }
         }
 
-        /// Makes results of so many bytes each until threads are to be used or so many are made, and gives their number.
+        /// Makes results of `bytes` each until threads should be used or there are `most`. Gives
+        /// their number.
         fn goes_on(&mut self, seconds: f64, bytes: u64, most: usize) -> usize {
             (0..most)
                 .find(|_| {
@@ -313,19 +331,19 @@ mod tests {
         }
         let pace = caller.alone.watch().unwrap().alone;
         assert!((pace * MIB as f64 - 12e-6).abs() < 1e-9);
-        // Once is enough.
+        // One trial is enough.
         assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 4, None, caller.done), Next::Threads);
     }
 
     #[test]
     fn threads_are_tried_later_where_they_can_hardly_be_faster() {
-        // Of two threads 12 us for a MiB is more than they write; of four it may be less.
+        // Two threads write less than 1 MiB in 12 us; four may write more.
         let mut caller = Caller::new();
         assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 2, None, caller.done), Next::Alone);
         let alone = caller.goes_on(12e-6, MIB, 1_000_000) as f64 * 12e-6;
         assert!((alone - 0.2).abs() < 5e-3, "{alone}");
         assert_eq!(caller.alone.watch().unwrap().window.longer, 1.0);
-        // What becomes slower is left at once.
+        // A pace that becomes slower is left at once.
         let mut caller = Caller::new();
         assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 2, None, caller.done), Next::Alone);
         assert_eq!(caller.goes_on(12e-6, MIB, 1000), 1000);
@@ -356,13 +374,13 @@ mod tests {
     fn the_run_stays_where_it_is_faster() {
         let mut caller = Caller::new();
         caller.alone.go_back(40e-6 / MIB as f64);
-        // Staying is 0.2 s, then twice as long; either begins with the comparison.
+        // Staying takes 0.2 s, then twice as long. Both begin with the comparison.
         let stays = |caller: &mut Caller| caller.goes_on(20e-6, MIB, 1_000_000) as f64 * 20e-6;
         assert!((stays(&mut caller) - 0.206).abs() < 5e-3);
         assert!(!caller.alone.is_at_it());
         caller.alone.go_back(40e-6 / MIB as f64);
         assert!((stays(&mut caller) - 0.406).abs() < 5e-3);
-        // And threads have longer to show what they can.
+        // Threads also get longer to show their pace.
         assert_eq!(caller.alone.watch().unwrap().window.longer, 4.0);
     }
 

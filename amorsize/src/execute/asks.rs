@@ -1,25 +1,39 @@
 //! How an input is asked for items: many at a time, or one by one where it may wait.
 //!
 //! The calling thread asks the input and hands results over. While it waits within `next()` it can
-//! hand over nothing, and the input may wait for just that: a channel on which another thread sends a
-//! question when it has the answer to the last one. Nobody can tell before if `next()` will wait. So
-//! an input that was seen to wait is asked one by one, and whatever was taken is started, and whatever
-//! is ready is handed over, before it is asked again. An input that doesn't know if there is another
-//! item is treated like that for its first items; and where each result goes out by itself, for all
-//! items that the calling thread runs.
+//! hand over nothing, and the input may wait for just that: a channel on which another thread sends
+//! a question when it has the answer to the last one. Nobody can tell before if `next()` will wait.
+//!
+//! An input that says it has items left is asked for many at a time. One that says nothing is open:
+//! it is asked one by one, and each result is handed over before the next ask, until something
+//! shows that its items don't depend on the results:
+//!
+//! - No other thread of the process ran between one ask and another, so none can have answered.
+//! - Items come at once after results of long calls. A thread that waited for such a result sleeps, and
+//!   takes longer to wake.
+//! - An item takes as long to come when the ask is put off for four times as long. The input makes it
+//!   by itself then; one that another thread sends would have come meanwhile.
+//! - For hundreds of items and some time nobody waited for any.
+//!
+//! An input that was seen to wait is asked one by one again. Where the items in flight are bounded,
+//! an open input is asked one by one for good.
 
 use std::time::{Duration, Instant};
 
 use super::line::Way;
-use crate::sync::now;
-use crate::system_calls;
+use crate::sync::{now, wait_until};
+use crate::{system_calls, thread_time};
 
-/// So many quick asks in a row show that an input does not wait now. With fewer, items that had come
-/// while the calling thread did something else would pass for an input that never waits.
-const QUICK_IN_A_ROW: u32 = 16;
-/// Of an input that was waited for it takes so many: while the sink was busy some may have come, and
-/// then it may wait again. A sink that is slower than the input has more to catch up with.
-const QUICK_AFTER_SLEEP: u32 = 64;
+/// Asks that show together that an input does not wait now. With fewer, items that had come while
+/// the calling thread did something else would pass for an input that never waits.
+const SHOWN_BY: u32 = 16;
+/// Four asks after long calls show that no other thread ran: each answer takes 3 us of a core, six
+/// times as much as is looked for. With sixteen, calls of a second would be made one by one for 16
+/// s.
+const SHOWN_BY_LONG: u32 = 4;
+/// After an input was waited for it takes more of them: while the sink was busy some may have come,
+/// and then it may wait again. A sink that is slower than the input has more to catch up with.
+const SHOWN_AFTER_SLEEP: u32 = 64;
 /// An item that comes within this time was not waited for: a thread that sleeps takes 5 us to wake,
 /// and to read the next block of a file takes less.
 const QUICK: Duration = Duration::from_micros(2);
@@ -29,44 +43,53 @@ const LATE: Duration = Duration::from_micros(20);
 const SLEPT: Duration = Duration::from_micros(20);
 /// Items are taken for this long at a time: as long as a chunk is to run.
 const LONGEST: Duration = Duration::from_millis(1);
-/// An input that doesn't know how many items it has gives no more between two looks at the clock: so
-/// many are late by their own waits alone where it begins to wait.
+/// An open input gives no more items than these between two looks at the clock. When it begins to
+/// wait, each of these items can be late by its own wait.
 const BETWEEN_LOOKS: usize = 16;
 /// One that knows it gives up to these, because most of those never wait.
 const BETWEEN_LOOKS_AT_MOST: usize = 4096;
 /// No longer than this is expected to pass between two looks, in seconds: a tenth of `LONGEST`.
 const SECONDS_BETWEEN_LOOKS: f64 = 1e-4;
-/// The input is asked for no longer than this, in seconds, while results wait to fill a batch. A sink
-/// that takes a millisecond for each batch is then busy for a hundredth of the time.
+/// The input is asked for no longer than this, in seconds, while results wait to fill a batch. A
+/// sink that takes a millisecond for each batch is then busy for a hundredth of the time.
 const HELD_SECONDS: f64 = 0.1;
-/// Calls that take this long, in seconds, are made while an input is asked that gives its items quickly:
-/// a thread that waits for a result looks for it for some ten microseconds before it goes to sleep, and
-/// if it sleeps its items don't come quickly.
+/// After calls that take this long, in seconds, a thread that waits for the result sleeps: it looks
+/// for it for some ten microseconds before.
 const LONG: f64 = 50e-6;
+/// One that takes this long, in seconds, counts for four: to make 16 such calls one after the other
+/// would take much longer than to make them at the same time.
+const VERY_LONG: f64 = 20e-3;
 /// Beside calls that take this long, in seconds, it does not show that each ask is timed.
 const CHEAP: f64 = 10e-6;
-/// Calls that are made meanwhile also take so many times as long as the input takes for an item; others
-/// gain little by threads.
-const TIMES_PACE: f64 = 4.0;
-/// So many more long calls than others show that calls are long: during some other programs may have
-/// had the core.
-const LONG_CALLS: u32 = 16;
-/// One that takes this long, in seconds, counts for four: it is seldom that a core is not given back
-/// for so long.
-const VERY_LONG: f64 = 20e-3;
-/// If of the last asks so many more waited than not, the input waits for each result that goes out.
-const WAITS_FOR_EACH: u32 = 4;
-/// Of asks that are made one by one, one in so many is timed while they are quick: two
-/// looks at the clock take 46 ns, and an ask with all that follows 200.
+/// A thread that answers takes at least this much of a core for each answer: 3 us with a sleep and
+/// a wake.
+const ANSWER: Duration = Duration::from_nanos(500);
+/// A thread that answers without a sleep takes all of a core. If others ran for less than this part
+/// of the time, none did that.
+const BUSY_PART: u32 = 4;
+/// An ask is put off for this many times as long as the item before took to come.
+const PUT_OFF: u32 = 4;
+/// It is put off for this many times as long as a call takes, at most.
+const PUT_OFF_CALLS: f64 = 2.0;
+/// Asks that were put off and in a row took as long as others show that the input makes its items
+/// itself.
+const MADE_BY_ITSELF: u32 = 4;
+/// After that many others nothing is put off any longer: it delays those who wait for results.
+const SENT_BY_OTHERS: u32 = 4;
+/// Asks that nobody waited for, of which nothing else is known, and the time that they take at
+/// least, before it is believed that nobody will. A thread that answers without a sleep is taken
+/// from its core some times in that time, and then it is waited for.
+const UNKNOWN: u32 = 256;
+const UNKNOWN_FOR: Duration = Duration::from_millis(20);
+/// While single asks are quick, one of these is timed: two looks at the clock take 46 ns, and an ask
+/// with all that follows 200.
 const TIMED_ONE_IN: u32 = 8;
 
 /// What is known of the asks of a run's input.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Asks {
     /// The input says that it may have no further item.
     is_open: bool,
-    /// Each result goes out by itself, as by an iterator.
-    gives_each: bool,
     /// No more than some items may be in flight: the input may depend on the results of the others.
     is_bounded: bool,
     /// An ask was timed.
@@ -77,25 +100,70 @@ pub(crate) struct Asks {
     hands_over: bool,
     /// True if it is looked at closely whether asks wait.
     closely: bool,
-    /// True if an item was waited for since the last ones that came quickly.
-    slept: bool,
     /// Asks since one was timed.
     untimed: u32,
-    /// Asks that waited, less those that did not, up to twice `WAITS_FOR_EACH`.
-    waited: u32,
     /// Seconds of the last call.
     call: f64,
-    /// Long calls, less those that were not.
-    long_calls: u32,
     /// Seconds that an item takes to come, of late.
     pace: f64,
-    /// When the calling thread had handed over what was ready.
-    handed_over: Option<Instant>,
+    /// When the last call of the calling thread ended.
+    call_ended: Option<Instant>,
     /// Seconds of asks since results were last handed over.
     held: f64,
     /// Seconds of the last fill, where it was timed.
     pub(crate) seconds: f64,
     fill: Option<Fill>,
+    unknown: Unknown,
+    delay: Delay,
+    /// How long other threads of the process ran so far, where the system tells.
+    others_ran: fn() -> Option<Duration>,
+}
+
+/// Asks of which it is not known if somebody waited for the results.
+#[derive(Debug, Default)]
+struct Unknown {
+    asks: u32,
+    /// When the first of them began, and how often this thread had lost its core by then.
+    since: Option<(Instant, Option<u64>)>,
+    /// The last of them, and when they began, and how long others had run then.
+    window: u32,
+    window_began: Option<(Instant, Option<Duration>)>,
+}
+
+/// Asks that are put off.
+#[derive(Debug, Default)]
+struct Delay {
+    /// How long the item before took to come, where the next ask is to be put off.
+    took: Option<Duration>,
+    /// The same, of the ask that is under way and was put off.
+    was: Option<Duration>,
+    /// Asks in a row that took as long as others.
+    same: u32,
+    /// Asks whose item came meanwhile.
+    shorter: u32,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        Self {
+            is_open: false,
+            is_bounded: false,
+            has_asked: false,
+            single: 0,
+            hands_over: false,
+            closely: false,
+            untimed: 0,
+            call: 0.0,
+            pace: 0.0,
+            call_ended: None,
+            held: 0.0,
+            seconds: 0.0,
+            fill: None,
+            unknown: Unknown::default(),
+            delay: Delay::default(),
+            others_ran: thread_time::others_ran,
+        }
+    }
 }
 
 /// A fill that is under way, and timed.
@@ -118,51 +186,42 @@ impl Asks {
     pub(crate) fn begin_run(&mut self, least: usize) {
         self.is_open = least == 0;
         if self.is_open {
-            (self.single, self.hands_over) = (QUICK_IN_A_ROW, true);
+            (self.single, self.hands_over) = (SHOWN_BY, true);
         }
     }
 
-    /// Sets if each result goes out by itself, and if the items in flight are bounded.
-    pub(crate) fn set_gives_each(&mut self, gives_each: bool, is_bounded: bool) {
-        (self.gives_each, self.is_bounded) = (gives_each || is_bounded, is_bounded);
+    /// Sets if the items in flight are bounded.
+    pub(crate) fn set_bounded(&mut self, is_bounded: bool) {
+        self.is_bounded = is_bounded;
     }
 
     /// True if the calling thread asks for each item of its own by itself.
     pub(crate) fn are_single(&self) -> bool {
-        self.single > 0 || (self.is_open && self.gives_each)
+        self.single > 0 || self.is_each()
     }
 
-    /// True if calls are so long that they are made while the input is asked. Items that were waited
-    /// for, or that came at once after a result was handed over, may have been sent because of that
-    /// result; then to ask for the next one before the call has ended is to wait for ever. With calls
-    /// of a millisecond and more that is risked, because so much time is lost otherwise.
+    /// True if calls may be made while the input is asked. An item may come because of the last
+    /// result; then to ask for the next one before the call has ended is to wait for ever. A bound
+    /// says how many may be under way.
     pub(crate) fn may_overlap(&self) -> bool {
-        let is_quick = self.single == 0 && !self.gives_each;
-        let waits_for_each = self.gives_each && self.waited >= WAITS_FOR_EACH;
-        !self.is_open || is_quick || (self.long_calls >= LONG_CALLS && !waits_for_each)
+        !self.is_open || self.is_bounded || self.single == 0
     }
 
     /// Notes how many `seconds` a call took that the calling thread made.
     pub(crate) fn note_call(&mut self, seconds: f64) {
         self.call = seconds;
-        let least = if self.slept { LONGEST.as_secs_f64() } else { LONG.max(TIMES_PACE * self.pace) };
-        self.long_calls = if seconds >= least {
-            let weight = if seconds >= VERY_LONG { 4 } else { 1 };
-            (self.long_calls + weight).min(LONG_CALLS)
-        } else {
-            self.long_calls.saturating_sub(1)
-        };
     }
 
-    /// True if whatever is ready is to be handed over before the input is asked again. `inline` is for
-    /// a run that the calling thread makes by itself.
+    /// True if whatever is ready is to be handed over before the input is asked again. `inline` is
+    /// for a run that the calling thread makes by itself.
     pub(crate) fn hand_over_first(&self, inline: bool) -> bool {
-        (inline && self.is_open && self.gives_each) || self.hands_over || self.held >= HELD_SECONDS
+        (inline && self.is_each()) || self.hands_over || self.held >= HELD_SECONDS
     }
 
-    /// True if the input was seen to wait, or may, and is asked one by one for that.
+    /// True if the input was seen to wait, or may, and is asked one by one for that. An input that
+    /// only computes for long is asked one by one, too, but nothing waits for it.
     pub(crate) fn may_wait(&self) -> bool {
-        self.single > 0
+        self.single > 0 && self.hands_over
     }
 
     /// Seconds that an item takes to come, of late; 0 where that is not known.
@@ -175,15 +234,16 @@ impl Asks {
         self.held = 0.0;
     }
 
-    /// Sets when they were handed over that are not waiting any longer.
+    /// Notes when the last call of the calling thread ended. What comes of it can be known from
+    /// then on.
     #[inline]
-    pub(crate) fn handed_over_at(&mut self, at: Option<Instant>) {
-        self.handed_over = at;
+    pub(crate) fn call_ended(&mut self, at: Instant) {
+        self.call_ended = Some(at);
     }
 
     /// True if one item is taken at a time, however quickly they come.
-    fn is_each(&self, way: Way) -> bool {
-        self.is_open && if way == Way::Worker { self.is_bounded } else { self.gives_each }
+    fn is_each(&self) -> bool {
+        self.is_open && self.is_bounded
     }
 
     /// True if the next ask of those that are made one by one is to be timed.
@@ -212,20 +272,36 @@ impl Asks {
         self.has_asked = true;
         if self.single == 0 {
             self.hands_over = false;
-            if self.is_each(way) && self.call < CHEAP && !self.is_timed() {
-                return 1;
-            }
         }
+        let is_quick = if self.single == 0 { self.is_each() } else { self.unknown.asks > UNKNOWN };
+        if is_quick && self.call < CHEAP && !self.is_timed() {
+            return 1;
+        }
+        self.put_off(way);
         // Of cheap items, and of the first one, it would show.
         let is_cheap = self.single == 0 && matches!(way, Way::Inline { timed: false });
-        let is_quick = (self.single > 0 || self.is_each(way)) && !self.closely;
+        let is_quick = (self.single > 0 || self.is_each()) && !self.closely;
         let switches = if is_cheap || is_quick { None } else { system_calls::voluntary_switches() };
         let now = now();
         self.fill = Some(Fill { begun: now, looked: now, taken: 0, switches });
         1
     }
 
-    /// Looks at the clock after `taken` items. Says after how many to look again, or that it is enough.
+    /// Waits for several times as long as the last item took to come, where that is to be tried.
+    fn put_off(&mut self, way: Way) {
+        self.delay.was = None;
+        let Some(took) = self.delay.took.take().filter(|_| self.is_in_question(way)) else { return };
+        self.delay.was = Some(took);
+        wait_until(now() + PUT_OFF * took + LATE);
+    }
+
+    /// True if it is not known of the input yet if it depends on results.
+    fn is_in_question(&self, way: Way) -> bool {
+        self.is_open && !self.is_bounded && self.single > 0 && way != Way::Worker
+    }
+
+    /// Looks at the clock after `taken` items. Says after how many to look again, or that it is
+    /// enough.
     #[inline]
     pub(super) fn look(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
         if self.fill.is_none() { None } else { self.look_at_clock(taken, most, way) }
@@ -233,34 +309,30 @@ impl Asks {
 
     #[inline(never)]
     fn look_at_clock(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
-        let is_each = self.is_each(way);
         let fill = self.fill.as_mut()?;
         let now = now();
         let (took, items) = (now - fill.looked, taken - fill.taken);
         (fill.looked, fill.taken) = (now, taken);
-        let total = now - fill.begun;
-        if self.single > 0 || is_each {
-            let slept = took >= QUICK && fill.switches.map_or(!self.closely || took >= SLEPT, slept_since);
-            // An item that was sent because of the last result may have come before it was asked for:
-            // only asks at once after it can tell. On slow machines and beside slow sinks none is, so
-            // with long calls only sleep counts.
-            let is_prompt = self.handed_over.is_none_or(|at| fill.begun.saturating_duration_since(at) < QUICK);
-            let may_have_waited = !is_prompt && self.call < LONGEST.as_secs_f64();
-            self.waited = if slept || may_have_waited {
-                (self.waited + 1).min(2 * WAITS_FOR_EACH)
+        let (begun, switches) = (fill.begun, fill.switches);
+        let total = now - begun;
+        if self.single > 0 || self.is_each() {
+            let slept = took >= QUICK && switches.map_or(!self.closely || took >= SLEPT, slept_since);
+            if self.is_in_question(way) {
+                self.note_open(begun, took, slept);
             } else {
-                self.waited.saturating_sub(1)
-            };
-            self.note_single(took, slept);
+                self.note_single(took, slept);
+            }
+            self.closely = took >= QUICK || (self.closely && self.single > 0);
             self.note_pace(took, items);
             return None;
         }
         let expected = Duration::from_secs_f64((self.pace * items as f64).min(LONGEST.as_secs_f64()));
         let is_late = took > expected + LATE;
         if is_late {
-            let slept = fill.switches.map_or(took >= LONGEST, slept_since);
-            let single = if slept { QUICK_AFTER_SLEEP } else { QUICK_IN_A_ROW };
-            (self.single, self.closely, self.hands_over, self.slept) = (single, true, slept, slept);
+            let slept = switches.map_or(took >= LONGEST, slept_since);
+            self.single = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
+            (self.closely, self.hands_over) = (true, slept);
+            self.unknown = Unknown::default();
         }
         self.note_pace(took, items);
         if is_late || taken >= most || total >= LONGEST {
@@ -277,17 +349,79 @@ impl Asks {
         self.pace += weight * (seconds - self.pace);
     }
 
-    /// Notes what an ask came to that was made by itself.
+    /// Notes an ask that was made by itself.
     fn note_single(&mut self, took: Duration, slept: bool) {
         if slept {
-            (self.single, self.hands_over, self.slept) = (QUICK_AFTER_SLEEP, true, true);
+            (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
         } else {
             // An input that computes can't wait for results.
             self.hands_over &= took < QUICK;
             self.single = self.single.saturating_sub(1);
-            self.slept &= self.single > 0;
         }
-        self.closely = took >= QUICK || (self.closely && self.single > 0);
+    }
+
+    /// Notes an ask of an open input that began at `begun`. Each result had been handed over by
+    /// then.
+    fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
+        if let Some(before) = self.delay.was.take() {
+            // On a busy machine an item that is there already takes some microseconds, too.
+            if took >= before / 2 && took >= LATE {
+                self.delay.same += 1;
+                self.delay.took = Some(took);
+                if self.delay.same >= MADE_BY_ITSELF {
+                    self.single = 0;
+                }
+            } else {
+                self.delay.same = 0;
+                self.delay.shorter += 1;
+            }
+            return;
+        }
+        let may_put_off = self.call >= LONG && self.delay.shorter < SENT_BY_OTHERS;
+        let is_short = f64::from(PUT_OFF) * took.as_secs_f64() <= PUT_OFF_CALLS * self.call;
+        self.delay.took = Some(took).filter(|&took| may_put_off && is_short && took >= LATE);
+        if slept {
+            (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
+            self.unknown = Unknown::default();
+            return;
+        }
+        // To wake a thread that waits for a result takes the sink some microseconds, too.
+        let is_prompt = self.call_ended.is_some_and(|at| (begun + took).saturating_duration_since(at) < QUICK);
+        if is_prompt && self.call >= LONG {
+            self.single = self.single.saturating_sub(if self.call >= VERY_LONG { 4 } else { 1 });
+        }
+        self.note_unknown(begun);
+    }
+
+    /// Notes one more ask that nobody waited for.
+    fn note_unknown(&mut self, begun: Instant) {
+        self.unknown.asks = self.unknown.asks.saturating_add(1);
+        let (since, lost) = *self.unknown.since.get_or_insert_with(|| (begun, system_calls::involuntary_switches()));
+        if self.unknown.asks >= UNKNOWN && begun - since >= UNKNOWN_FOR {
+            // On a single core a thread that answers gets it as soon as there is a result, and has
+            // answered before the input is asked.
+            let lost = system_calls::involuntary_switches().zip(lost).map_or(0, |(now, before)| now - before);
+            if lost < u64::from(self.unknown.asks / 2) {
+                self.single = 0;
+            }
+            (self.unknown.asks, self.unknown.since) = (0, None);
+        }
+        let Some((window_began, before)) = self.unknown.window_began else {
+            self.unknown.window_began = Some((begun, (self.others_ran)()));
+            return;
+        };
+        self.unknown.window += 1;
+        // After a long call a thread that answers has to wake first, which takes longer and shows.
+        let shown_by = if self.call >= LONG { SHOWN_BY_LONG } else { SHOWN_BY };
+        if self.unknown.window < shown_by {
+            return;
+        }
+        let ran = (self.others_ran)();
+        let most = (ANSWER * shown_by).min((begun - window_began) / BUSY_PART);
+        if before.zip(ran).is_some_and(|(before, ran)| ran.saturating_sub(before) < most) {
+            self.single = 0;
+        }
+        (self.unknown.window, self.unknown.window_began) = (0, Some((begun, ran)));
     }
 
     /// Ends a fill, whole or because the input ended.
@@ -306,157 +440,4 @@ fn slept_since(before: u64) -> bool {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::sync::Clock;
-
-    const INLINE: Way = Way::Inline { timed: true };
-    const fn micros(micros: u64) -> Duration {
-        Duration::from_micros(micros)
-    }
-
-    fn asks(least: usize) -> Asks {
-        let mut asks = Asks::default();
-        asks.begin_run(least);
-        asks
-    }
-
-    /// Asks for up to `most` items, each of which takes so long by a clock that is moved, while the
-    /// thread does not sleep. Gives how many are taken.
-    fn ask(asks: &mut Asks, clock: &Clock, most: usize, each: Duration) -> usize {
-        asks.handed_over_at(Some(now()));
-        let mut goal = asks.begin(most, INLINE).min(most);
-        let mut taken = 0;
-        loop {
-            while taken < goal {
-                clock.pass(each);
-                taken += 1;
-            }
-            match asks.look(taken, most, INLINE) {
-                Some(next) => goal = next,
-                None => break,
-            }
-        }
-        asks.end();
-        taken
-    }
-
-    #[test]
-    fn an_input_that_knows_no_length_is_asked_one_by_one_until_sixteen_came_quickly() {
-        let clock = Clock::standing();
-        let _moved = clock.enter();
-        let mut open = asks(0);
-        for _ in 0..16 {
-            assert!(open.may_wait() && open.hand_over_first(true));
-            assert_eq!(ask(&mut open, &clock, 1_000, micros(1)), 1);
-        }
-        // What the last of them gave is handed over, too.
-        assert!(!open.may_wait() && open.hand_over_first(true));
-        assert_eq!(ask(&mut open, &clock, 1_000, micros(1)), 1_000);
-        assert!(!open.hand_over_first(true));
-        // Results are held back for a tenth of a second.
-        for _ in 0..90 {
-            assert!(!open.hand_over_first(true));
-            ask(&mut open, &clock, 1_000, micros(1));
-        }
-        (0..20).for_each(|_| _ = ask(&mut open, &clock, 1_000, micros(1)));
-        assert!(open.hand_over_first(true));
-        open.handed_over();
-        assert!(!open.hand_over_first(true));
-    }
-
-    #[test]
-    fn one_that_knows_it_is_asked_for_a_millisecond_at_a_time() {
-        let clock = Clock::standing();
-        let _moved = clock.enter();
-        let mut closed = asks(1);
-        let taken = ask(&mut closed, &clock, 100_000, micros(1));
-        assert!((1_000..=1_100).contains(&taken), "{taken}");
-        assert!(!closed.may_wait());
-    }
-
-    #[test]
-    fn an_item_that_is_late_has_the_next_ones_asked_for_one_by_one() {
-        let clock = Clock::standing();
-        let _moved = clock.enter();
-        let mut closed = asks(1);
-        ask(&mut closed, &clock, 1_000, micros(1));
-        assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
-        // The thread did not sleep meanwhile: the input computes, and waits for nobody.
-        assert!(closed.may_wait() && !closed.hand_over_first(true));
-        for _ in 0..16 {
-            assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
-        }
-        assert!(!closed.may_wait());
-        assert!((2..=3).contains(&ask(&mut closed, &clock, 1_000, micros(500))));
-    }
-
-    #[test]
-    fn an_input_that_was_waited_for_has_results_handed_over_for_long() {
-        let clock = Clock::standing();
-        let _moved = clock.enter();
-        let mut open = asks(0);
-        // Before it is looked at closely, an item that took so long was waited for.
-        ask(&mut open, &clock, 1, micros(50));
-        for _ in 0..64 {
-            assert!(open.may_wait() && open.hand_over_first(false));
-            ask(&mut open, &clock, 1, micros(1));
-        }
-        assert!(!open.may_wait());
-    }
-
-    #[test]
-    fn where_each_result_goes_out_short_calls_and_waits_keep_calls_from_being_made_meanwhile() {
-        let clock = Clock::standing();
-        let _moved = clock.enter();
-        let mut each = asks(0);
-        each.set_gives_each(true, false);
-        let mut open = asks(0);
-        for _ in 0..16 {
-            assert!(!each.may_overlap() && !open.may_overlap());
-            for asks in [&mut each, &mut open] {
-                ask(asks, &clock, 1, micros(1));
-                asks.note_call(20e-6);
-            }
-        }
-        // One goes on with many items at a time, the other one by one.
-        assert!(open.may_overlap() && !each.may_overlap());
-        for _ in 0..16 {
-            each.note_call(100e-6);
-        }
-        assert!(each.may_overlap());
-        for _ in 0..WAITS_FOR_EACH {
-            each.closely = false;
-            ask(&mut each, &clock, 1, micros(50));
-        }
-        assert!(!each.may_overlap());
-    }
-
-    #[test]
-    fn beside_a_slow_sink_long_calls_are_made_meanwhile() {
-        let clock = Clock::standing();
-        let _moved = clock.enter();
-        let mut each = asks(0);
-        each.set_gives_each(true, false);
-        for (call, overlaps) in [(100e-6, false), (5e-3, true)] {
-            for _ in 0..16 {
-                each.note_call(call);
-                each.handed_over_at(Some(now()));
-                clock.pass(micros(100));
-                each.begin(1, INLINE);
-                each.look(1, 1, INLINE);
-                each.end();
-            }
-            assert_eq!(each.may_overlap(), overlaps, "{call}");
-        }
-    }
-
-    #[test]
-    fn few_very_long_calls_are_enough() {
-        let mut open = asks(0);
-        open.note_call(1.0);
-        assert!(!open.may_overlap());
-        (0..3).for_each(|_| open.note_call(1.0));
-        assert!(open.may_overlap());
-    }
-}
+mod tests;

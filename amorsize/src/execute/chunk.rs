@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use super::buffer::Chunk;
+pub use super::buffer::Quota;
 use super::buffer::{RawChunk, Types};
-use super::control::{ChunkId, Control, Place, Steps};
+use super::control::{ChunkId, Control, Steps, ThreadKind};
 use super::jobs::Grant;
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::Interrupts;
@@ -17,7 +17,7 @@ use crate::retry::Retry;
 use crate::trace::RunSpan;
 
 /// The function of a run, as a call over a chunk: one call through a pointer for many items.
-pub(crate) type Kernel<T, R, C> = fn(&mut Chunk<T, R>, &C);
+pub(crate) type Kernel<T, R, C> = fn(Quota<'_, T, R>, &C);
 
 /// A function with its shared parameters, as the part of the executor sees it that is compiled once.
 pub(crate) trait Function: Sync {
@@ -387,16 +387,13 @@ impl Work<'_> {
 
     /// Bytes that the waiting items of a chunk own beside their own size.
     pub(crate) fn items_heap(&self, chunk: &RawChunk) -> u64 {
-        if chunk.has_unwritten() {
-            return 0;
-        }
         let count = chunk.items();
         let known = if chunk.is_unmeasurable { None } else { self.function.items_heap(chunk, count) };
         known.unwrap_or(chunk.item_heap * count as u64)
     }
 
     /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
-    pub(crate) fn run_next(&self, control: &Control, job: Option<Place>, forced: bool) -> bool {
+    pub(crate) fn run_next(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
         if !self.tracks {
             return self.run_untracked(control, job, forced);
         }
@@ -409,7 +406,7 @@ impl Work<'_> {
         more
     }
 
-    fn run_untracked(&self, control: &Control, job: Option<Place>, forced: bool) -> bool {
+    fn run_untracked(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
         let mut split = |id, keep| {
             let mut chunk = self.chunks.take(id);
             let rest = chunk.split_off(keep);
@@ -421,8 +418,6 @@ impl Work<'_> {
         let started = Started { control, grant };
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
-        // Their buffer stays with the chunk, and is no part of what calls need.
-        chunk.write_items(grant.items);
         let entered = self.ledger.enter();
         let ran =
             control.run_chunk(grant, &mut Running { work: *self, chunk: &mut chunk, control, start: grant.start });
@@ -467,30 +462,10 @@ struct Running<'a> {
     start: usize,
 }
 
-impl Running<'_> {
-    #[inline]
-    fn step_piece(&mut self, count: usize) -> Heap {
-        let next = self.start + self.chunk.results.len();
-        self.work.step(self.chunk, count, &|| next >= self.control.limit() || self.control.is_over())
-    }
-
-    /// Goes on with `left` items that come piece by piece, because they are not written yet.
-    #[inline(never)]
-    fn step_on(&mut self, mut all: Heap, mut left: usize) -> Heap {
-        while left > 0 {
-            let piece = self.chunk.write_items(left);
-            all = all.and(self.step_piece(piece));
-            left -= piece;
-        }
-        all
-    }
-}
-
 impl Steps for Running<'_> {
     fn step(&mut self, count: usize) -> Heap {
-        let piece = self.chunk.write_items(count);
-        let heap = self.step_piece(piece);
-        if piece == count { heap } else { self.step_on(heap, count - piece) }
+        let next = self.start + self.chunk.results.len();
+        self.work.step(self.chunk, count, &|| self.control.course.gives_up(next))
     }
 
     fn done(&self) -> usize {

@@ -1,80 +1,91 @@
-//! How many threads a run of a function that waits goes to: more and more, as long as that pays.
+//! Chooses the number of threads for a run with a function that waits: more and more, as long as
+//! that pays.
 //!
-//! The number is raised by steps, and after each the items per second are compared with those before: what gains nothing is
-//! undone. So a device that takes only so many calls at a time, a lock that all calls take, or a budget that has no room for more
-//! end the climb where they are met. What the cores bear is known without trying: calls that wait for four fifths of their time
-//! keep a core busy on five threads.
+//! The number rises by steps. After each step the items per second are compared with those before,
+//! and a step without a gain is undone. So the climb ends at the limit that it meets: a device that
+//! takes only a certain number of calls at a time, a lock that all calls take, or a budget without
+//! room for more. The limit of the cores is known without a trial: calls that wait for four fifths
+//! of their time keep a core busy on five threads.
 
 use std::time::{Duration, Instant};
 
 use crate::waits::Waits;
 
-/// A step multiplies the threads by this much. In steps of two the way from 2 threads to 256 takes 7 of them, each as long as two
-/// calls, and in steps of four 4; a step that proves too large is followed by one of half of it.
+/// A step multiplies the threads by this. From 2 threads to 256 it takes 7 steps of two, each as
+/// long as two calls, and 4 steps of four. A step that proves too large is followed by one of half
+/// its size.
 const STEP: usize = 4;
-/// A step that gains less than this is undone: a tenth is what the rate of the same calls varies by from one window to the next.
+/// A step that gains less than this factor is undone: the rate of the same calls varies by a tenth
+/// from window to window.
 const WORTH: f64 = 1.1;
-/// So is one that gains less than this part of what it could: then a smaller one would do. With a fifth a step of four times has to
-/// gain 1.6 times, and one of twice 1.2 times, so that at most a sixth of what a device bears is left.
+/// A step that gains less than this part of its possible gain is undone too: a smaller one would
+/// do. With a fifth, a step of four times has to gain 1.6 times, and one of twice 1.2 times, so
+/// that at most a sixth of what a device can do is left.
 const WORTH_PART: f64 = 0.2;
-/// Fewer threads than so many times what there are, are not worth a step: not even the cores' best use would gain what is worth it.
+/// The smallest step worth trying, as a multiple of the current threads: not even the best use of
+/// the cores would make a smaller one pay.
 const LEAST_STEP: f64 = 1.2;
-/// A rate is taken over so many chunks at least, so that a single slow one does not decide; where that takes too long, over one for
-/// each thread.
+/// A rate is taken over at least this many chunks, so that one slow chunk does not decide.
 const CHUNKS: usize = 8;
+/// After this time, one chunk for each thread is enough for a rate.
 const LONG: Duration = Duration::from_millis(50);
-/// And over this time: less is a matter of a scheduler's time slice of 3 ms.
+/// A rate is taken over at least this time: a shorter one depends on a scheduler's time slice of 3
+/// ms.
 pub(crate) const SHORT: Duration = Duration::from_millis(5);
-/// Of threads that had less than this part of the time something to run there are enough: items, credit or the sink are short.
+/// Threads that had something to run for less than this part of the time are enough: items, credit
+/// or the sink limit the run.
 const OCCUPIED: f64 = 0.7;
-/// With fewer threads than this part of what there are the cores would be as busy.
+/// Threads are taken away if this part of them would keep the cores as busy.
 const TOO_MANY: f64 = 0.75;
-/// So many of the cores are as good as all: what runs is never quite without gaps.
+/// This part of the cores counts as all of them: running code always has some gaps.
 const ALL_CORES: f64 = 0.9;
-/// Per item other threads ran as long as before, if no less than this part of it: where it is not for the items, four times as many
-/// items leave a quarter of it for each.
+/// If other threads' time per item stays above this part after a step, they work for the calls.
+/// Other work would fall to a quarter, because four times as many items share it.
 const SAME: f64 = 0.6;
-/// So many windows after a step that did not pay it is tried again, in case the device became another; then after twice as many.
+/// Windows after which a step that did not pay is tried again, in case the device has changed. Each
+/// further try comes after twice as many.
 const PATIENCE: u32 = 16;
+/// The most windows between two such tries: the doubling ends here.
 const MOST_PATIENCE: u32 = 1024;
 
-/// What was seen in a window of time in which the number of threads was the same.
+/// The measurements of a window of time with the same number of threads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Measured {
     /// Items per second.
     pub(crate) rate: f64,
     /// The part of their time that the threads had something to run.
     pub(crate) occupied: f64,
-    /// How many threads would keep the cores busy, and how many times as many that is as if they took turns to wait.
+    /// Threads that would keep the cores busy.
     pub(crate) wanted: f64,
+    /// The ratio of `wanted` to the number for threads that take turns to wait.
     pub(crate) spare: f64,
-    /// Cores that the process kept busy; 0 where the system does not tell.
+    /// Cores that the process kept busy; 0 if the system does not tell.
     pub(crate) busy: f64,
-    /// Those of them that other threads had than the run's.
+    /// The part of `busy` that belongs to threads other than the run's.
     pub(crate) others: f64,
-    /// How many times as long what runs takes because the cores have other work.
-    pub(crate) stretch: f64,
+    /// The factor by which running code is slower because the cores have other work.
+    pub(crate) slowdown: f64,
 }
 
-/// Where a step came from that is on trial.
+/// The level before a step that is on trial, and its measurements.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     level: usize,
-    seen: Seen,
+    seen: Measured,
 }
 
 impl Before {
-    /// Whether the step to so many threads gained enough.
-    fn was_worth_it(&self, now: &Seen, level: usize) -> bool {
+    /// True if the step to `level` threads gained enough.
+    fn was_worth_it(&self, now: &Measured, level: usize) -> bool {
         let most = level as f64 / self.level as f64;
         now.rate >= self.seen.rate * WORTH.max(1.0 + WORTH_PART * (most - 1.0))
     }
 
-    /// Whether the calls' own threads do the work, and wanted all cores before the step already: what other threads ran has grown
-    /// with the items, and so isn't what else the program does. On a machine that has other work the step gains in spite of it,
-    /// at the others' expense.
-    fn was_enough(&self, now: &Seen, cores: usize) -> bool {
-        let wanted = self.seen.others * self.seen.stretch;
+    /// True if the calls' own threads do the work, and wanted all cores before the step already.
+    /// Then their time has grown with the items, unlike that of other work of the program. On a
+    /// busy machine such a step gains all the same, at the expense of other programs.
+    fn was_enough(&self, now: &Measured, cores: usize) -> bool {
+        let wanted = self.seen.others * self.seen.slowdown;
         wanted >= ALL_CORES * cores as f64 && now.others / now.rate >= SAME * self.seen.others / self.seen.rate
     }
 }
@@ -82,28 +93,29 @@ impl Before {
 /// The number of threads of a run.
 #[derive(Debug)]
 pub(crate) struct Climb {
-    /// What keeps the cores busy with calls that don't wait.
+    /// Threads that keep the cores busy with calls that don't wait.
     cores: usize,
     most: usize,
     level: usize,
-    /// Where the last step came from, while it is on trial.
+    /// The level before the last step, while that is on trial.
     before: Option<Before>,
-    /// So many threads were tried and did not pay.
+    /// A number of threads that was tried and did not pay.
     ceiling: usize,
     patience: u32,
-    /// Windows until it is forgotten.
+    /// Windows until the ceiling is forgotten.
     until_again: u32,
     window: Window,
 }
 
-/// What is counted at one level.
+/// Counts at one level.
 #[derive(Debug, Default)]
 struct Window {
-    /// Chunks that were under way when the level was changed, and say nothing of it.
+    /// Chunks that began before the level changed, and so say nothing of it.
     leave_out: usize,
-    /// Since when time counts, and how long the process had run by then; `None` before it does and while the run pauses.
+    /// The beginning of the count, and the time that the process had run by then. `None` before it
+    /// begins and while the run pauses.
     since: Option<(Instant, Duration)>,
-    /// What counted before that.
+    /// Counts before the last pause.
     passed: Duration,
     ran: Duration,
     chunks: usize,
@@ -129,7 +141,8 @@ impl Window {
 }
 
 impl Climb {
-    /// A run on `level` threads, where `cores` keep calls busy that don't wait, and `most` are to be used.
+    /// A run on `level` threads. `cores` threads keep the cores busy with calls that don't wait,
+    /// and `most` is the limit.
     pub(crate) fn new(cores: usize, level: usize, most: usize) -> Self {
         let most = most.max(cores);
         Self {
@@ -144,27 +157,27 @@ impl Climb {
         }
     }
 
-    /// The level that a climb to `wanted` threads begins at.
+    /// The level at which a climb to `wanted` threads begins.
     pub(crate) fn first(cores: usize, wanted: usize) -> usize {
         wanted.min(STEP * cores)
     }
 
-    /// The level after this one on the way to `wanted`.
+    /// The next level on the way to `wanted`.
     pub(crate) fn next(level: usize, wanted: usize) -> usize {
         wanted.min(STEP * level)
     }
 
-    /// Whether there are more threads than cores.
+    /// True if there are more threads than cores.
     pub(crate) fn is_above_cores(&self) -> bool {
         self.level > self.cores
     }
 
-    /// Whether there could be.
+    /// True if there may be more threads than cores.
     pub(crate) fn is_possible(&self) -> bool {
         self.most > self.cores
     }
 
-    /// Goes on after a pause, which does not count: an iterator's run pauses after each batch.
+    /// Goes on after a pause. Pauses do not count: an iterator's run pauses after each batch.
     pub(crate) fn resume(&mut self, now: Instant, process_ran: &dyn Fn() -> Option<Duration>) {
         if self.window.leave_out == 0 && self.counts() {
             self.window.begin(now, process_ran);
@@ -175,12 +188,12 @@ impl Climb {
         self.window.pause(now, process_ran);
     }
 
-    /// Whether a window is under way, or would be but for a pause.
+    /// True if a window has begun, paused or not.
     fn counts(&self) -> bool {
         self.window.since.is_some() || self.window.passed > Duration::ZERO
     }
 
-    /// No more than `most` threads can be had. Gives the level.
+    /// Limits the threads to `most`, because no more can be had. Gives the level.
     pub(crate) fn limit(&mut self, most: usize) -> usize {
         self.most = most.max(self.cores);
         self.before = None;
@@ -193,8 +206,8 @@ impl Climb {
         self.window = Window::leaving_out(level);
     }
 
-    /// Notes that a chunk ended. Gives the new level where that changes. It is a higher one only if
-    /// memory `has_room` for more calls.
+    /// Notes that a chunk ended. Gives the level if it changes. It rises only if memory `has_room`
+    /// for more calls.
     pub(crate) fn chunk_ended(
         &mut self,
         now: Instant,
@@ -219,7 +232,7 @@ impl Climb {
         window.chunks += 1;
         window.items += items;
         window.seconds += seconds;
-        // Threads that began at once end at once: a window ends with a whole round of them.
+        // Threads that begin together end together, so a window ends with a whole round of them.
         let passed =
             window.passed + window.since.map_or(Duration::ZERO, |(since, _)| now.saturating_duration_since(since));
         let enough = window.chunks >= CHUNKS || passed >= LONG;
@@ -229,19 +242,19 @@ impl Climb {
         window.pause(now, process_ran);
         let passed = passed.as_secs_f64();
         let busy = window.ran.as_secs_f64() / passed;
-        let seen = Seen {
+        let seen = Measured {
             rate: window.items as f64 / passed,
             occupied: window.seconds / (passed * self.level as f64),
             wanted: waits.threads(self.cores),
             spare: waits.spare(self.cores),
             busy,
             others: (busy - window.seconds / passed * waits.runs_of_late()).max(0.0),
-            stretch: waits.stretch_of_late(),
+            slowdown: waits.stretch_of_late(),
         };
         let before = self.level;
         let level = self.step(seen, has_room);
         if level == before {
-            // The next window begins where this one ends.
+            // The next window begins at the end of this one.
             self.window = Window::default();
             self.window.begin(now, process_ran);
             return None;
@@ -251,9 +264,9 @@ impl Climb {
     }
 
     /// Decides after a window.
-    fn step(&mut self, seen: Seen, has_room: bool) -> usize {
+    fn step(&mut self, seen: Measured, has_room: bool) -> usize {
         let level = self.level;
-        // What the process keeps busy is not only the calls' own threads.
+        // The process can be busy with more than the calls' own threads.
         let idle = self.cores as f64 / seen.busy;
         let by_process = if idle > 1.0 / ALL_CORES { level as f64 * idle * seen.spare } else { level as f64 };
         let wanted = seen.wanted.ceil().clamp(self.cores as f64, self.most as f64);
@@ -278,7 +291,7 @@ impl Climb {
         }
         let wanted = seen.wanted.min(by_process).min(self.most as f64);
         let step = STEP * level;
-        // Half of the step that did not pay may.
+        // Half of the step that did not pay may pay.
         let step = if step < self.ceiling { step } else { STEP / 2 * level };
         let next = step.min(wanted.ceil() as usize);
         if !has_room || seen.occupied < OCCUPIED || next >= self.ceiling || wanted < LEAST_STEP * level as f64 {
@@ -295,7 +308,8 @@ mod tests {
 
     use super::*;
 
-    /// What calls do that run for `ran` seconds on a core and wait for `waited`, of which `permits` may at a time.
+    /// Calls that run for `ran` seconds on a core and wait for `waited`. Only `permits` of them may
+    /// wait at a time.
     #[derive(Clone, Copy, Debug)]
     struct Calls {
         ran: f64,
@@ -310,16 +324,16 @@ mod tests {
             alone.min(cores as f64 / self.ran.max(1e-9)).min(device)
         }
 
-        fn seen(&self, cores: usize, threads: usize) -> Seen {
+        fn seen(&self, cores: usize, threads: usize) -> Measured {
             let rate = self.rate(cores, threads);
-            // Who finds no permit waits too.
+            // A call without a permit waits too.
             let waited = (threads as f64 / rate - self.ran).max(0.0);
-            // But who finds no core doesn't.
+            // A call without a core does not.
             let bound_by_cores = rate >= 0.999 * cores as f64 / self.ran.max(1e-9);
             let share = if bound_by_cores { self.waited } else { waited };
             let wanted = cores as f64 * (self.ran + share) / self.ran.max(1e-9);
             let wanted = if share < 0.25 * (self.ran + share) { cores as f64 } else { wanted };
-            Seen { rate, occupied: 1.0, wanted, spare: 1.0, busy: rate * self.ran, others: 0.0, stretch: 1.0 }
+            Measured { rate, occupied: 1.0, wanted, spare: 1.0, busy: rate * self.ran, others: 0.0, slowdown: 1.0 }
         }
     }
 
@@ -361,7 +375,7 @@ mod tests {
     fn what_a_device_does_not_bear_is_undone() {
         let (_, levels) = climb(2, 256, Calls { ran: 10e-6, waited: 5e-3, permits: 8 }, 10);
         assert_eq!(levels, [8, 32, 8, 16, 8, 8, 8, 8, 8, 8]);
-        // A lock that all take.
+        // A lock that all calls take.
         let (_, levels) = climb(2, 256, Calls { ran: 10e-6, waited: 5e-3, permits: 1 }, 6);
         assert_eq!(levels, [8, 2, 4, 2, 2, 2]);
     }
@@ -371,7 +385,7 @@ mod tests {
         let (mut climb, levels) = climb(2, 256, Calls { ran: 10e-6, waited: 5e-3, permits: 8 }, 4000);
         let above = levels.iter().filter(|&&level| level > 8).count();
         assert!((4..40).contains(&above), "{above}");
-        // And then a device that became better is noticed.
+        // A better device is noticed.
         let calls = Calls { ran: 10e-6, waited: 5e-3, permits: 200 };
         (0..2 * MOST_PATIENCE).for_each(|_| climb.level = climb.step(calls.seen(2, climb.level), true));
         assert!(climb.level >= 128, "{}", climb.level);
@@ -391,7 +405,7 @@ mod tests {
     fn threads_that_have_nothing_to_run_are_enough() {
         let mut climb = Climb::new(2, 2, 256);
         let seen = Calls { ran: 10e-6, waited: 5e-3, permits: MANY }.seen(2, 2);
-        assert_eq!(climb.step(Seen { occupied: 0.5, ..seen }, true), 2);
+        assert_eq!(climb.step(Measured { occupied: 0.5, ..seen }, true), 2);
         assert_eq!(climb.step(seen, true), 8);
     }
 
@@ -402,7 +416,7 @@ mod tests {
         assert_eq!(climb.step(calls.seen(2, 2), false), 2);
         climb.level = climb.step(calls.seen(2, 2), true);
         assert_eq!(climb.level, 8);
-        // What was gained stays, and what does not pay is undone all the same.
+        // A gain stays, and a step that does not pay is undone all the same.
         assert_eq!(climb.step(calls.seen(2, 8), false), 8);
         climb.level = climb.step(calls.seen(2, 8), true);
         assert_eq!((climb.level, climb.step(calls.seen(2, 8), false)), (32, 8));
@@ -445,29 +459,31 @@ mod tests {
     #[test]
     fn a_function_whose_own_threads_keep_the_cores_busy_gets_no_more() {
         let mut climb = Climb::new(2, 2, 256);
-        // The calls' threads wait for others, which have both cores.
-        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.9, others: 1.9, stretch: 1.0 };
+        // The calls' threads wait for other threads, which have both cores.
+        let seen =
+            Measured { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.9, others: 1.9, slowdown: 1.0 };
         assert_eq!(climb.step(seen, true), 2);
-        // Of one core of four there is room for three more.
+        // One core of four is busy: there is room for three more calls.
         let mut climb = Climb::new(4, 4, 256);
-        climb.level = climb.step(Seen { busy: 1.0, others: 1.0, ..seen }, true);
+        climb.level = climb.step(Measured { busy: 1.0, others: 1.0, ..seen }, true);
         assert_eq!(climb.level, 16);
-        assert_eq!(climb.step(Seen { rate: 400.0, busy: 4.0, others: 4.0, ..seen }, true), 16);
+        assert_eq!(climb.step(Measured { rate: 400.0, busy: 4.0, others: 4.0, ..seen }, true), 16);
     }
 
     #[test]
     fn nor_does_it_on_a_busy_machine_where_it_would_get_more_of_the_cores() {
         let mut climb = Climb::new(2, 2, 256);
-        // A core's worth of two, because others have half of the machine.
-        let seen = Seen { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.0, others: 1.0, stretch: 2.0 };
+        // One core of two, because other programs have half of the machine.
+        let seen =
+            Measured { rate: 100.0, occupied: 1.0, wanted: 200.0, spare: 1.0, busy: 1.0, others: 1.0, slowdown: 2.0 };
         climb.level = climb.step(seen, true);
         assert_eq!(climb.level, 4);
-        climb.level = climb.step(Seen { rate: 150.0, busy: 1.5, others: 1.5, ..seen }, true);
+        climb.level = climb.step(Measured { rate: 150.0, busy: 1.5, others: 1.5, ..seen }, true);
         assert_eq!(climb.level, 2);
-        // The program's other threads don't have more to do because of more items.
+        // The program's other threads do not get more work from more items.
         let mut climb = Climb::new(2, 2, 256);
         climb.level = climb.step(seen, true);
-        climb.level = climb.step(Seen { rate: 200.0, ..seen }, true);
+        climb.level = climb.step(Measured { rate: 200.0, ..seen }, true);
         assert_eq!(climb.level, 8);
     }
 
@@ -480,7 +496,7 @@ mod tests {
         let begun = Instant::now();
         let mut seconds = 0u64;
         let mut levels = Vec::new();
-        // Batches of four that take 10 ms, and a second in which somebody looks at the results.
+        // Batches of four that take 10 ms, and a second in which the caller looks at the results.
         while seconds < 12 {
             let at = |milliseconds| begun + Duration::from_millis(1000 * seconds + milliseconds);
             climb.resume(at(0), &|| None);
@@ -516,11 +532,12 @@ mod tests {
                 levels.extend(climb.chunk_ended(now, (1, 5e-3), &waits, true, &|| None).map(|level| (round, level)));
             }
         }
-        // One to begin with, eight chunks; then a round that is left out, and one that counts.
+        // One chunk to begin with and eight that count; then a round that is left out, and one that
+        // counts.
         assert_eq!(levels, [(4, 8), (6, 32)]);
         assert_eq!(climb.limit(20), 20);
         assert_eq!(climb.limit(1), 2);
-        // Nothing is counted of a function that doesn't wait.
+        // Nothing is counted for a function that doesn't wait.
         assert_eq!(Climb::new(2, 2, 2).chunk_ended(begun, (1, 5e-3), &waits, true, &|| None), None);
         assert_eq!(Climb::new(2, 2, 9).chunk_ended(begun, (1, 5e-3), &Waits::default(), true, &|| None), None);
     }
@@ -543,8 +560,8 @@ mod tests {
             }
             let best = (cores..=most).map(|threads| calls.rate(cores, threads)).fold(0.0, f64::max);
             let reached = levels[8..].iter().map(|&threads| calls.rate(cores, threads)).fold(f64::INFINITY, f64::min);
-            // A step of twice that is not worth a fifth is not made, nor one of less than a fifth; less than a quarter of waiting is not
-            // looked at.
+            // A step of twice that gains less than a fifth is undone, and one of less than a fifth
+            // is not made. Waits of less than a quarter are ignored.
             prop_assert!(reached >= 0.7 * best, "{reached} of {best} by {levels:?}");
         }
     }

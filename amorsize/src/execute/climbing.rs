@@ -1,5 +1,6 @@
-//! A model of threads, cores and a device, stepped through by a clock of its own, that tells a climb
-//! what a run on such a machine would tell it. So it is found what pays there, whatever machine this is.
+//! A model of threads, cores and a device, stepped through by a clock of its own. It tells a climb
+//! what a run on such a machine would tell it. So the tests find what pays on that machine, not on
+//! this one.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,10 @@ use super::climb::Climb;
 use crate::thread_time::Use;
 use crate::waits::Waits;
 
-/// Seconds from one step of the model to the next: a tenth of the shortest part of a call.
+/// Seconds per step of the model: a tenth of the shortest part of a call.
 const STEP: f64 = 0.1e-3;
 
-/// Seconds that a call is on a core, and then waits for the device.
+/// Seconds that a call runs on a core, and then waits for the device.
 #[derive(Clone, Copy)]
 struct Call {
     runs: f64,
@@ -22,7 +23,7 @@ struct Machine {
     cores: usize,
     /// Threads of other programs, which always have something to run.
     others: usize,
-    /// Calls that the device takes at a time.
+    /// Calls that the device takes at the same time.
     permits: usize,
 }
 
@@ -40,17 +41,17 @@ impl Thread {
     }
 }
 
-/// Threads that a run had at most, and in the mean while it made the last quarter of the items.
+/// The most threads of a run, and their mean number over the last quarter of the items.
 #[derive(Debug)]
 struct Found {
     most: usize,
     late: f64,
-    /// Items that were made when it first had the most.
+    /// Items that were made when the run first had the most threads.
     reached_at: usize,
 }
 
 impl Machine {
-    /// Runs so many items, each of which makes a call of its own.
+    /// Runs `items` items with one call each.
     fn run(self, items: usize, call: impl Fn(usize) -> Call) -> Found {
         let (mut waits, mut climb) = (Waits::default(), Climb::new(self.cores, self.cores, 256));
         let (mut level, mut threads, mut next, mut done) = (self.cores, Vec::new(), 0, 0);
@@ -144,7 +145,7 @@ fn a_device_that_takes_a_few_calls_at_a_time_ends_the_climb() {
     for cores in [1, 2, 4] {
         for permits in [1, 8] {
             let found = Machine { cores, others: 0, permits }.run(400 * permits, sleeps);
-            // A step of four times from twice as many as the device takes is tried, and undone.
+            // A step of four times from twice the device's calls is tried, and undone.
             assert!(found.most <= 8 * permits.max(cores), "{found:?} on {cores} for {permits}");
             assert!(found.late <= 3.0 * permits.max(cores) as f64, "{found:?} on {cores} for {permits}");
         }

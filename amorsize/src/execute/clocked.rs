@@ -1,8 +1,8 @@
-//! Whole runs by a clock that their functions, inputs and sinks move: what a run decides or tells by
-//! time comes out the same on every machine, whatever else it does.
+//! Tests of whole runs by a clock that their functions, inputs and sinks move. Decisions and
+//! reports by time come out the same on every machine, however busy it is.
 //!
-//! One clock serves all threads, so the times of calls that run together add up. Where it matters
-//! which threads run while time passes, a call or a sink waits until nothing else is under way.
+//! One clock serves all threads, so the times of calls that run together add up. In tests that
+//! depend on which threads run while time passes, a call or a sink waits until nothing else runs.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex};
@@ -20,7 +20,7 @@ const fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Items that the sink of a run was given, for calls that wait for them.
+/// Counts the items that the sink of a run was given, for calls that wait for them.
 #[derive(Default)]
 struct HandedOver(Mutex<usize>, Condvar);
 
@@ -31,7 +31,7 @@ impl HandedOver {
     }
 
     fn wait_for(&self, items: usize) {
-        // Only against a hang.
+        // The limit only ends a hang.
         let most = Duration::from_secs(600);
         let given = self.0.lock().unwrap();
         let (given, late) = self.1.wait_timeout_while(given, most, |given| *given < items).unwrap();
@@ -39,7 +39,7 @@ impl HandedOver {
     }
 }
 
-/// What holds of every report.
+/// Checks what holds for every report.
 fn check(report: &Report) {
     let time = report.time_use();
     let parts = [time.calls(), time.memory(), time.sink(), time.input(), time.ends(), time.handling()];
@@ -59,7 +59,7 @@ fn assert_seconds(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-6, "{found} s, expected {expected}");
 }
 
-/// As large as memory that is worth to be used again can be, without taking any.
+/// Claims the largest size at which memory is worth reusing, without taking any.
 struct Large;
 
 impl DeepSize for Large {
@@ -68,7 +68,8 @@ impl DeepSize for Large {
     }
 }
 
-/// Where calls run, and for how many microseconds on the calling thread and on others.
+/// The time of a call in microseconds, on the calling thread and on others, and a note of where
+/// each call ran.
 struct Places {
     clock: Clock,
     caller: ThreadId,
@@ -82,14 +83,14 @@ fn fill(item: usize, places: &Places) -> Large {
     let is_caller = thread::current().id() == places.caller;
     places.own[item].store(is_caller, SeqCst);
     if !is_caller {
-        // The calling thread keeps up with the others, so that it looks how they do.
+        // The calling thread keeps up with the others, so that it watches their pace.
         places.given.wait_for(item.saturating_sub(1));
     }
     places.clock.run(Duration::from_micros(places.times[usize::from(!is_caller)]));
     Large
 }
 
-/// Gives for each item whether the calling thread made it.
+/// True for each item that the calling thread made.
 fn made_by_the_caller(items: usize, times: [u64; 2]) -> Vec<bool> {
     let clock = Clock::standing();
     let _moved = clock.enter();
@@ -103,7 +104,7 @@ fn made_by_the_caller(items: usize, times: [u64; 2]) -> Vec<bool> {
 fn a_run_that_takes_longer_on_threads_goes_back_to_the_calling_thread() {
     let own = made_by_the_caller(180, [1_000, 2_500]);
     let on_threads = own.iter().filter(|&&own| !own).count();
-    // To tell that they are slower takes 6 ms, which are three calls.
+    // Finding that they are slower takes 6 ms, which is three calls.
     assert!((3..20).contains(&on_threads), "{on_threads} of 180 on threads");
     assert!(own[30..].iter().all(|&own| own), "{own:?}");
 }
@@ -173,7 +174,7 @@ fn a_run_on_threads_is_bound_by_its_budget() {
         clock.run(milliseconds(2));
         [1_u8; 16 << 10]
     };
-    // Of a budget of 24 KiB one call at a time has room.
+    // A budget of 24 KiB has room for one call at a time.
     let run = || process_in_batches(make, 0..60).threads(2).batch_size(5);
     let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
     check(&report);
@@ -223,7 +224,7 @@ fn the_sample_is_told_beside_what_all_took() {
 fn a_sample_that_was_unlike_the_rest_says_nothing_of_a_loop() {
     let clock = Clock::standing();
     let _moved = clock.enter();
-    // The first call loads something: by it 20,000 calls would take an hour.
+    // The first call loads something. Judged by it, 20,000 calls would take an hour.
     let load = |item: u32| clock.run(milliseconds(if item == 0 { 200 } else { 0 }));
     for threads in [1, 2] {
         let report = process_in_batches(load, 0..20_000).threads(threads).for_each_batch(|_| ()).unwrap();
@@ -281,13 +282,13 @@ fn the_time_between_two_parts_of_a_run_is_none_of_its() {
     let report = run.cancel_token(&CancelToken::new()).for_each_batch(|_| ()).unwrap();
     check(&report);
     assert_eq!(report.items(), 60 - before);
-    // All calls of the whole run take as long.
+    // All calls of the whole run take the same time.
     assert!(report.seconds() <= 0.12 + 1e-9, "{}", report.explain());
     assert!(report.time_use().total() <= 0.24 + 1e-9, "{}", report.explain());
 }
 
-/// Has so many threads be in calls at a time when time passes: each call begins and ends with those
-/// of all others. Only against a hang it does not wait for ever.
+/// Keeps `threads` threads in calls while time passes: each call begins and ends with those of all
+/// others. A limit ends a hang.
 struct Together {
     threads: usize,
     arrived: Mutex<usize>,
@@ -310,7 +311,7 @@ impl Together {
     }
 }
 
-/// A process of which nobody knows what its calls need: as many run at a time as there are threads.
+/// A process that does not tell its memory: calls run on all threads at the same time.
 struct Untold;
 
 impl MemorySource for Untold {
@@ -323,7 +324,7 @@ impl MemorySource for Untold {
     }
 }
 
-/// Runs 20 calls on each of so many threads, and one before, that all are on their threads while
+/// Runs 20 calls on each of `threads` threads, and one before. All threads are in calls while
 /// `call` lets time pass.
 fn on_all(threads: usize, clock: &Clock, call: impl Fn() + Sync) -> Report {
     let (caller, together) = (thread::current().id(), Together::of(threads));
@@ -359,13 +360,13 @@ fn a_timeout_hands_over_what_was_made_by_then() {
     assert!(run().collect_into(&mut finished).unwrap_err().is_timed_out());
     assert!(finished.iter().copied().eq(0..50), "{finished:?}");
 
-    // On threads, too, none begins behind it: two that had begun may end.
+    // On threads, too, no call begins after the deadline. Two that had begun may end.
     let mut done = 0;
     let error = run().threads(2).for_each_batch(|batch| done += batch.len()).unwrap_err();
     assert!(error.is_timed_out() && (50..=52).contains(&done), "{done}: {error}");
 }
 
-/// Of many threads on fewer cores most calls are queued, which is no gain over a loop.
+/// With many threads on fewer cores most calls are queued, which is no gain over a loop.
 #[test]
 fn being_queued_by_the_runs_own_threads_is_no_speed() {
     let (clock, cores) = (Clock::standing(), cores::usable());
@@ -386,7 +387,7 @@ fn a_run_on_the_threads_that_were_asked_for_is_bound_by_what_it_waits_for() {
     assert!(report.explain().contains("without `threads`"), "{}", report.explain());
 }
 
-/// Calls at a time, at most.
+/// Counts the most calls at the same time.
 #[derive(Default)]
 struct Most(Mutex<(usize, usize)>);
 
@@ -409,7 +410,7 @@ impl Most {
 fn a_function_that_computes_gets_no_more_threads_than_cores_on_a_busy_machine_either() {
     let (clock, cores) = (Clock::standing(), cores::usable());
     let _moved = clock.enter();
-    // Other programs have the cores for so many times as long as calls do.
+    // Other programs have the cores for `others` times as long as calls do.
     for others in [0, 2, 20] {
         for (items, milliseconds) in [(300, 1), (40, 10)] {
             let most = Most::default();
@@ -439,7 +440,7 @@ fn a_plan_says_how_many_threads_a_function_may_have_that_waits() {
     assert!(plan.threads() > 4 * cores && plan.speedup() > 4.0 * cores as f64, "{plan}");
     let text = plan.explain();
     assert!(text.contains("the function waits 100 % of its time: up to "), "{text}");
-    // Whether that is so nobody knows before it was tried.
+    // Only a trial can show that.
     let bears =
         format!("if all items are like the 5 sampled and what they wait for bears {} at a time", plan.threads());
     assert!(text.contains(&bears), "{text}");

@@ -1,4 +1,4 @@
-//! The calling thread of a run on threads: it feeds the workers and hands over what they made.
+//! The calling thread of a run on threads. It feeds the workers and hands their results over.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::alone::{Done, ThreadsPace};
 use super::chunk::Work;
-use super::control::{Control, Place, Stuck};
+use super::control::{Control, Stuck, ThreadKind};
 use super::line::{Accepted, Flow, Line};
 use super::pool::{self, Job, Start};
-use super::{interrupted, over_budget, oversize};
+use super::refusals::{interrupted, over_budget, oversize};
 use crate::error::Error;
 use crate::memory::Bytes;
 use crate::memory::source;
@@ -18,19 +18,19 @@ use crate::memory::working::{NOISE, bound};
 use crate::plan::CHUNK_SECONDS;
 use crate::sync::now;
 
-/// The caller looks at resident memory at least this often while it waits.
+/// Limits the sleep of the calling thread, which looks at resident memory after it.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
-/// A worker that waits for others looks this often whether there is something to do.
+/// Limits the nap of a worker that waits for others, after which it looks for work.
 const WORKER_NAP: Duration = Duration::from_micros(100);
 
 thread_local! {
-    /// True if this thread declined a job since that was last asked.
+    /// True if this thread declined a job since the last check.
     static DECLINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a thread does for the run that is not the calling one.
+/// The job of a thread that is not the calling one.
 pub(super) struct WorkerJob<'a> {
-    pub(super) place: Place,
+    pub(super) kind: ThreadKind,
     pub(super) control: &'a Control,
     pub(super) work: Work<'a>,
 }
@@ -43,12 +43,12 @@ impl Job for WorkerJob<'_> {
             return false;
         }
         let _clock = self.control.clock.enter();
-        // What runs a chunk catches the panics of the function. Others, as a subscriber's of `tracing`, would leave the
-        // run waiting for this job.
+        // Calls run within code that catches their panics. Any other panic, such as one of a
+        // `tracing` subscriber, would leave the run waiting for this job.
         let mut go_on = true;
         let run = || {
             let _entered = self.work.span.enter();
-            go_on = self.work.run_next(self.control, Some(self.place), false);
+            go_on = self.work.run_next(self.control, Some(self.kind), false);
         };
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(()) => go_on,
@@ -60,8 +60,8 @@ impl Job for WorkerJob<'_> {
     }
 }
 
-/// Resident memory at the start, less what can't be the run's since then; the most that was seen; and
-/// when it was last looked at.
+/// The growth of resident memory: `base` is its start, moved by growth that can't be the run's,
+/// `most` the largest reading, and `looked` the time of the last one.
 pub(super) struct Grown<'a> {
     pub(super) base: &'a mut u64,
     pub(super) most: &'a mut u64,
@@ -72,34 +72,38 @@ pub(super) struct Grown<'a> {
 pub(super) struct Conductor<'a> {
     pub(super) control: &'a Control,
     pub(super) work: Work<'a>,
-    /// When this part of the run began.
+    /// The beginning of this part of the run.
     pub(super) begun: Instant,
-    /// Whether the calling thread belongs to a pool, and so must not sleep.
+    /// True if the calling thread belongs to a pool, and so must not sleep.
     pub(super) worker: bool,
-    /// Whether it is one of the threads of the run, and so runs chunks itself.
+    /// True if the calling thread is one of the run's threads, and so runs chunks itself.
     pub(super) joins_in: bool,
-    /// Whether an item that is expected to need more than the budget is an error.
+    /// True if an item that is expected to need more than the budget is an error.
     pub(super) refuses_oversize: bool,
-    /// How resident memory has grown, where results are measured by it.
+    /// The growth of resident memory, if results are measured by it.
     pub(super) resident: Option<Grown<'a>>,
-    /// The threads' pace, where the calling thread alone may be faster, and their seconds per byte once it is.
+    /// The threads' pace, if the calling thread alone may be faster.
     pub(super) pace: Option<ThreadsPace>,
+    /// The threads' seconds per byte, once they are slower than the calling thread.
     pub(super) slower: &'a mut Option<f64>,
 }
 
-/// Pauses the run when the input or a callback panics, so that its workers end soon. It is forgotten where nothing did.
+/// Pauses the run when the input or a callback panics, so that its workers end soon. It is
+/// forgotten if nothing panics.
 ///
-/// It doesn't ask whether the thread is panicking: a run that a destructor starts may begin and end while its thread unwinds.
+/// It doesn't ask if the thread is panicking: a run that a destructor starts may begin and end
+/// while its thread unwinds.
 struct StopOnUnwind<'a>(&'a Control);
 
 impl Drop for StopOnUnwind<'_> {
     fn drop(&mut self) {
-        self.0.pause(true);
+        self.0.course.pause();
     }
 }
 
 impl Conductor<'_> {
-    /// Feeds the workers and hands over what they made, until the input ends or the outlet has enough.
+    /// Feeds the workers and hands over their results, until the input ends or the outlet has
+    /// enough.
     pub(super) fn conduct(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Error> {
         let stop = StopOnUnwind(self.control);
         let outcome = self.conduct_to_its_end(line, start_job);
@@ -109,11 +113,13 @@ impl Conductor<'_> {
 
     fn conduct_to_its_end(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Error> {
         loop {
-            // What workers allocated is from now on the business of the call that this run is part of, if it is.
+            // If this run is part of a call, its workers' allocations count for that call from now
+            // on.
             tracking::settle(self.control.take_kept());
             while let Some(finished) = self.control.take_ready() {
-                // The sink may take its time. No more is pulled than is handed over, or the results would pile up.
-                // What was taken is handed over, even if the input panics.
+                // The sink may take long, so workers get new items first. No more are pulled than
+                // are handed over, or results would pile up. If the input panics, these results are
+                // handed over first.
                 let fed = catch_unwind(AssertUnwindSafe(|| {
                     if !line.may_wait() {
                         self.feed(line, 1, start_job);
@@ -126,7 +132,7 @@ impl Conductor<'_> {
                 if let Some(flow) = flow {
                     return Ok(flow);
                 }
-                // With a slow sink there may always be results, and nobody who looks around.
+                // With a slow sink there may be no end of results, and so no other check.
                 if self.work.interrupts.now().is_some() {
                     break;
                 }
@@ -134,8 +140,8 @@ impl Conductor<'_> {
             }
             self.control.look_for(line.outlet.collects());
             if let Some(interrupt) = self.work.interrupts.now() {
-                self.control.pause(true);
-                return Err(interrupted(interrupt, self.control.state().learned.items, now() - self.begun));
+                self.control.course.pause();
+                return Err(interrupted(interrupt, self.control.state().books.learned.items, now() - self.begun));
             }
             if line.is_to_flush(false)
                 && let Some(flow) = self.handed_over(self.control.in_sink(|| line.flush()))
@@ -147,7 +153,7 @@ impl Conductor<'_> {
             }
             self.feed(line, self.control.most_pulls(), start_job);
             self.look_whether_slower();
-            let fed = line.ended() || self.control.limit() != usize::MAX || self.slower.is_some();
+            let fed = line.ended() || self.control.course.has_end() || self.slower.is_some();
             if fed && self.control.is_drained() {
                 if self.slower.is_some() && !line.ended() {
                     return Ok(Flow::Continue);
@@ -176,7 +182,7 @@ impl Conductor<'_> {
                     }
                     let Stuck { item, needed, .. } = self.control.stuck();
                     if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
-                        self.control.pause(true);
+                        self.control.course.pause();
                         return Err(oversize(
                             item,
                             needed,
@@ -184,8 +190,9 @@ impl Conductor<'_> {
                             self.control.state().situation.measured_by,
                         ));
                     }
-                    // A call that alone needs more than the budget runs alone. So does the next one of a collect that has nothing
-                    // yet: it goes on after one that gave up, and must come further.
+                    // A call that alone needs more than the budget runs alone. So does the next
+                    // call of a collect that has no results yet: it goes on after one that gave up,
+                    // and must come further.
                     self.work.run_next(self.control, None, true);
                     continue;
                 }
@@ -194,13 +201,13 @@ impl Conductor<'_> {
         }
     }
 
-    /// Books what was handed over, and says how the run ends if it does.
+    /// Books a hand-over. Gives the flow if the run ends with it.
     fn handed_over(&self, accepted: Accepted) -> Option<Flow> {
         self.control.release(accepted.items, accepted.bytes);
         match accepted.flow {
             Flow::Continue => return None,
-            Flow::Enough => self.control.pause(true),
-            Flow::Stop => self.control.end(),
+            Flow::Enough => self.control.course.pause(),
+            Flow::Stop => self.control.course.end(),
         }
         Some(accepted.flow)
     }
@@ -210,16 +217,17 @@ impl Conductor<'_> {
             line.outlet.set_batch_size(items);
         }
         let start_jobs = || {
-            // The caller that joins in is one of the threads.
-            let (jobs, place) = self.control.jobs_to_start(self.joins_in.into());
+            // A calling thread that joins in is one of the threads.
+            let (jobs, kind) = self.control.jobs_to_start(self.joins_in.into());
             for started in 0..jobs {
-                if let Err(threads) = start_job(place) {
+                if let Err(threads) = start_job(kind) {
                     self.control.lacks_threads(jobs - started, threads);
                     break;
                 }
             }
         };
-        // Fast workers take chunks as quickly as they are pulled; their results must not wait for ever.
+        // Fast workers take chunks as quickly as they are pulled. Their results must not wait for
+        // ever.
         let mut asked = 0.0;
         for _ in 0..most_pulls {
             let ended = line.ended() || self.slower.is_some();
@@ -233,7 +241,8 @@ impl Conductor<'_> {
             }
             start_jobs();
             asked += seconds;
-            // What ended meanwhile is handed over, and an interrupt is heeded, before the input is asked again.
+            // Before the input is asked again, finished results are handed over and interrupts
+            // checked.
             if line.may_wait() || asked >= CHUNK_SECONDS {
                 break;
             }
@@ -254,22 +263,23 @@ impl Conductor<'_> {
     fn is_slower(&mut self) -> bool {
         if let Some(pace) = &mut self.pace {
             let state = self.control.state();
-            let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.learned.bytes };
-            *self.slower = pace.is_slower(done, &state.learned);
+            let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.books.learned.bytes };
+            *self.slower = pace.is_slower(done, &state.books.learned);
         }
         self.slower.is_some()
     }
 
-    /// Stops a run whose results can't be kept. Resident memory that has `grown` by more than the ledger knows of is believed.
+    /// Stops a run with results that can't be kept. If memory has `grown` by more than the ledger
+    /// knows, the growth counts.
     fn give_up(&self, grown: Bytes, line: &mut Line<'_>) -> Error {
-        self.control.pause(true);
+        self.control.course.pause();
         let stuck = self.control.stuck();
         let state = self.control.state();
         let held = (state.ledger.held().max(grown), state.situation.measured_by);
-        over_budget(stuck, held, &state.ledger, &state.learned, line)
+        over_budget(stuck, held, &state.ledger, &state.books, line)
     }
 
-    /// Learns from resident memory, where results are measured by it, and says how much it has grown.
+    /// Learns from resident memory, if results are measured by it. Gives its growth.
     fn look_at_resident(&mut self) -> Bytes {
         let Some(Grown { base, most, looked }) = &mut self.resident else { return Bytes::ZERO };
         let resident = source::current().resident().map_or(0, Bytes::as_u64);
@@ -278,7 +288,8 @@ impl Conductor<'_> {
         let more = resident.saturating_sub((**most).max(**base));
         let cores = self.control.state().situation.threads;
         if more > NOISE.max(bound(since.as_secs_f64() * (cores + 1) as f64)) {
-            // No calls write as much in this time: it is another part of the program's, or the allocator's own.
+            // No call can write as much in this time: another part of the program did, or the
+            // allocator.
             **base += more;
         }
         **most = resident.max(**most);
@@ -299,9 +310,9 @@ impl Conductor<'_> {
             || !pool::work_on_something_else()
             || DECLINED.take()
         {
-            // Within a call of another run it does nothing else but what this run has to do: that call may hold a lock.
-            // A nap with an end, because whoever waits for this very worker would wait for ever for one without. After a job
-            // that was declined another thread has the time to take it.
+            // Within a call of another run it only works for this run: that call may hold a lock.
+            // The nap has an end, because a thread may wait for this very worker, and then nothing
+            // would wake it. After a declined job the nap gives another thread the time to take it.
             self.control.wait(wanted, holds, WORKER_NAP);
         }
     }

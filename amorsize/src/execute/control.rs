@@ -1,91 +1,139 @@
-//! The part of a parallel run that knows neither items nor results: which chunk starts next and with how much credit, what is
-//! finished, and who waits for whom. Compiled once, whatever the function.
+//! The part of a run on threads that knows neither items nor results: which chunk starts next and
+//! with how much credit, which chunks are finished, and who wakes whom. Compiled once for all
+//! functions.
 //!
 //! # Who does what
 //!
-//! The *caller* is the thread that called a terminal: it alone pulls items, hands results over and sleeps. *Jobs* run on the
-//! pool, each for one chunk; a job never waits, neither for credit nor for work: it ends, and the caller starts another when
-//! there is something to do again. So it does no harm when a job is run on top of another call that waits for rayon inside the
-//! user's function, and no pool is too small.
+//! The *calling thread* called a terminal. It alone pulls items, hands results over and sleeps. A
+//! *job* runs on a thread of the pool, or on one of the run's own, and takes one chunk after the
+//! other. A job never waits, neither for credit nor for work: it ends, and the calling thread
+//! starts a new one once there is work. So a job may run on top of a call that waits for rayon
+//! within the user's function, and no pool is too small.
+//!
+//! These steps change the [`State`], each under its lock:
+//!
+//! | step | made by | when | it writes | it wakes |
+//! | --- | --- | --- | --- | --- |
+//! | `enqueue` | calling thread | it pulled a chunk | `waiting`; takes credit | |
+//! | `jobs_to_start` | calling thread | it asked the input | `jobs` | a thread for each new job |
+//! | `lacks_threads` | calling thread | no thread could be had | `jobs`, `threads` | |
+//! | `end_input` | calling thread | the input ended | `input_ended` | |
+//! | `wait` | calling thread | it has nothing to do | `wanted_items`, `caller_holds` | |
+//! | `take_ready` | calling thread | before a hand-over | `finished` | |
+//! | `release` | calling thread | after a hand-over | `books`; gives credit back | |
+//! | `settle` | calling thread | all threads have left | `jobs` | |
+//! | `take_panic` | calling thread | after `settle` | `ending`, `holes` | |
+//! | `start_next` | job | it begins, or goes on | `waiting`, `running`; takes credit | see below |
+//! | `run_chunk` | job | results exceed their credit | takes credit | |
+//! | `finish` | job | its chunk ended | `finished`, `books`, `running` | see below |
+//! | `decline` | job | its thread may not run it | `jobs`, `recruits` | calling thread |
+//! | `lose` | job | other code panicked | `running`; gives credit back | |
+//! | `end_job_with` | job | after `lose` | `ending`, `jobs` | calling thread |
+//! | `look` | any thread | a look is due | `bounds`, `recruits` | |
+//!
+//! `finish` wakes the calling thread if that is needed ([`State::caller_is_needed`]): to hand over
+//! the results that it waits for, to pull, to start jobs, to close its batch early, or because
+//! nothing runs. `start_next` does so if it finds no chunk that may start. A job ends with such a
+//! `start_next`, a `finish` that leaves no chunk for it, `decline` or `end_job_with`.
+//!
+//! No wake-up is lost. The calling thread checks under the lock that it is not needed, and frees
+//! the lock only by sleeping. A job writes under the lock before it wakes the calling thread.
+//!
+//! The calling thread also runs chunks if it is one of the run's threads, or if a call needs more
+//! than the budget has. Then it makes the steps of a job, but is not counted in `jobs`.
+//!
+//! Outside of the lock:
+//!
+//! | field | written by | when | read by |
+//! | --- | --- | --- | --- |
+//! | `course` | see [`Course`] | | all threads, before each step of a chunk |
+//! | `kept` | job | its chunk ended | calling thread, which sets it to zero |
+//! | `collects` | calling thread | before it looks | any thread that looks |
+//! | `forks` | job | it saw help of idle workers | jobs, before each further item |
+//! | `sink`, `input` | calling thread | around a hand-over, a pull | all threads that book time |
+//! | `observer` | any thread | it looks; not if another does | the same |
 //!
 //! # Credit
 //!
-//! A chunk starts in the order of its items and with credit for the results expected of it and for what one call at a time needs
-//! beside its result; a chunk that would need more than
-//! is free starts with as many items as there is credit for, and the others wait. A call that returns more than expected takes
-//! the difference at once, and where that leaves nothing for the next item, the chunk ends there. The last part of the budget
-//! ([`State::reserve`]) is for the chunk whose results are to be handed over next: results of later items can't be handed over
-//! before, so they must never take all credit.
+//! Chunks start in the order of their items. A chunk takes credit for its expected results and for
+//! the working memory of one call. If that is more than is free, it starts with as many items as
+//! there is credit for, and the others wait. A call that returns more than expected takes the
+//! difference at once. If that leaves no credit for the next item, the chunk ends there. The last
+//! part of the budget ([`State::reserve`]) is for the chunk that is handed over next: results of
+//! later items can't be handed over before its results, so they must never take all credit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
+use super::books::Books;
 use super::climb::Climb;
+use super::course::Course;
 use super::inline::HANDED_SECONDS;
 use super::line::Accepted;
-use super::lookout::{Lookout, Seen};
+use super::observer::{Observer, Seen};
 use super::state::{Ending, State, Waiting};
-use crate::failure::{Panics, Payload, discard};
+use crate::failure::{Payload, discard};
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::plan::{Situation, chunk_items};
-use crate::sample::Learned;
-use crate::sync::{AtomicBool, AtomicI64, AtomicUsize, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+use crate::sync::{AtomicBool, AtomicI64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::thread_time;
 use crate::time_use::TimeUse;
 
-/// Where a chunk is kept.
+/// Index of a chunk in the chunk store.
 pub(crate) type ChunkId = usize;
 
-/// Items of a chunk at most, for stated batches and a sink that nothing is known of. To hand a chunk to a
-/// thread takes a microsecond, which is 16 ns for each of these.
+/// Limits the items of a chunk if batches are stated and the sink's speed is unknown. Handing a
+/// chunk to a thread takes a microsecond, which is 16 ns for each of these items.
 const UNKNOWN_BATCHES: usize = 64;
 
 /// Stands for the item of a panic that no call made.
 pub(super) const NO_ITEM: usize = usize::MAX;
 
-/// One chunk being run, as far as this file knows it.
+/// A chunk that is run, without its types.
 pub(crate) trait Steps {
-    /// Calls the function for the next `count` items and gives what their results own beside their own size.
+    /// Calls the function for the next `count` items. Gives the bytes that the results own beyond
+    /// their own size.
     fn step(&mut self, count: usize) -> Heap;
-    /// Results so far.
+    /// The number of results so far.
     fn done(&self) -> usize;
-    /// Items that still wait.
+    /// The number of items that still wait.
     fn left(&self) -> usize;
-    /// Whether results are measured one by one.
+    /// True if results are measured one by one.
     fn measures(&self) -> bool;
-    /// Whether there is something to look at before each call.
+    /// True if something must be checked before each call.
     fn one_by_one(&self) -> bool;
-    /// Whether no further item may start.
+    /// True if no further item may start.
     fn is_interrupted(&self) -> bool;
 }
 
-/// Where a job runs.
+/// The kind of thread that a job runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// On a thread of the pool.
+pub(crate) enum ThreadKind {
+    /// A thread of the pool.
     Pool,
-    /// On a thread of the run's own, because it is to run more calls at a time than the pool has threads.
+    /// A thread of the run's own: the run makes more calls at the same time than the pool has
+    /// threads.
     Own,
 }
 
-/// Which threads a run may have.
+/// The numbers of threads that a run may have.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    /// Those that the run begins with.
+pub(crate) struct ThreadLimits {
+    /// Threads at the beginning.
     pub(crate) level: usize,
-    /// Those that can run at a time.
+    /// Threads that can run at the same time.
     pub(crate) cores: usize,
-    /// Those that it may climb to.
+    /// Threads that it may climb to.
     pub(crate) most: usize,
-    /// Whether these are threads of its own, rather than those of the pool.
+    /// True if threads beyond the cores are the run's own, rather than the pool's.
     pub(crate) own: bool,
 }
 
-/// A chunk whose results wait to be handed over.
+/// A chunk with results that wait to be handed over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished {
     pub(crate) id: ChunkId,
@@ -94,80 +142,54 @@ pub(crate) struct Finished {
     pub(crate) bytes: u64,
 }
 
-/// How far a run came inline.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadStart {
-    /// Index of the next item.
-    pub(crate) next: usize,
-    /// Items done and not handed over.
-    pub(crate) outstanding: usize,
-    /// Stretches that were run.
-    pub(crate) chunks: usize,
-    /// Items per batch, as planned, and of the first one at most: it is smaller where the sink is to begin soon.
-    pub(crate) batch_size: usize,
-    pub(crate) first_batch: usize,
-}
-
-/// A run that can't go on for want of credit.
+/// A run that can't go on because it lacks credit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stuck {
     /// Index of the next item.
     pub(crate) item: usize,
-    /// Bytes that it is expected to need.
+    /// Bytes that the item is expected to need.
     pub(crate) needed: u64,
     /// Items that were pulled and not run.
     pub(crate) waiting: usize,
 }
 
-/// How a run deals with results and panics.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ways {
-    /// Whether results are handed over in input order.
-    pub(crate) ordered: bool,
-    /// How many panics are kept of a run that goes on without the items.
-    pub(crate) kept_panics: Option<usize>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Control {
     state: Mutex<State>,
-    /// Told when the caller has something to do.
+    /// Notified when the calling thread has something to do.
     pub(super) caller: Condvar,
-    /// The item at this index, and those after it, are not started.
-    limit: AtomicUsize,
-    /// Whether chunks are to end after the current item, without the run being stopped.
-    pub(super) pausing: AtomicBool,
-    /// Whether that is because nobody wants further results, and not just for now.
-    over: AtomicBool,
-    /// Net heap bytes of the jobs that ran, where they are tracked, since the caller last took them over.
+    pub(crate) course: Course,
+    /// Net heap bytes of jobs, if they are tracked, since the calling thread last took them over.
     kept: AtomicI64,
-    pub(super) lookout: Option<Mutex<Lookout>>,
+    pub(super) observer: Option<Mutex<Observer>>,
     pub(super) ledger: Ledger,
-    /// Whether results are kept until the end.
+    /// True if results are kept until the end.
     pub(super) collects: AtomicBool,
-    /// Whether idle workers were seen to help with calls.
+    /// True if idle workers were seen to help with calls.
     pub(super) forks: AtomicBool,
-    /// What the caller does.
+    /// The time of the calling thread in the sink.
     pub(super) sink: Stopwatch,
+    /// The time of the calling thread in the input.
     pub(super) input: Stopwatch,
-    /// What its threads look at.
+    /// The clock that the run's threads read.
     pub(super) clock: Clock,
 }
 
 impl Control {
+    /// Begins a run on threads. `batch_size` is the planned number of items per batch.
+    /// `first_batch` is that of the first one: a smaller batch lets the sink begin soon.
     pub(crate) fn new(
         situation: Situation,
-        room: Room,
-        learned: Learned,
+        threads: ThreadLimits,
+        books: Books,
         ledger: Ledger,
-        head_start: HeadStart,
-        ways: Ways,
-        lookout: Option<Lookout>,
+        (batch_size, first_batch): (usize, usize),
+        ordered: bool,
+        observer: Option<Observer>,
     ) -> Self {
-        let HeadStart { next, outstanding, chunks, batch_size, first_batch } = head_start;
         let begun = now();
-        let Ways { ordered, kept_panics } = ways;
-        let opening = (learned.items == 0).then(|| (begun, thread_time::process_ran()));
+        let (next, outstanding) = (books.next, books.outstanding);
+        let opening = (books.learned.items == 0).then(|| (begun, thread_time::process_ran()));
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
@@ -178,7 +200,6 @@ impl Control {
                 sink_seconds: None,
                 sink_pace: 0.0,
                 joins_in: false,
-                pulled: next,
                 finished: BTreeMap::new(),
                 ready_items: 0,
                 ready_end: next,
@@ -196,19 +217,18 @@ impl Control {
                 input_pace: 0.0,
                 bounds: Bounds::NONE,
                 jobs: 0,
-                threads: room.level,
-                climb: Climb::new(room.cores, room.level, room.most),
-                own_threads: room.own,
-                most_threads: room.level.min(room.cores),
+                threads: threads.level,
+                climb: Climb::new(threads.cores, threads.level, threads.most),
+                own_threads: threads.own,
+                most_threads: threads.level.min(threads.cores),
                 recruits: false,
                 new_batch_size: None,
                 measure_at: None,
-                suspects: false,
                 ordered,
                 ledger,
-                learned,
+                books,
                 situation,
-                // What was done inline is what is known so far.
+                // As many items as ran on the calling thread: only those are known.
                 chunk_size: next.max(1),
                 wanted_items: 1,
                 caller_holds: false,
@@ -217,11 +237,7 @@ impl Control {
                 input_may_wait: false,
                 input_ended: false,
                 ending: BTreeMap::new(),
-                panics: kept_panics.map(Panics::new),
                 holes: BTreeSet::new(),
-                chunks: 0,
-                chunks_before: chunks,
-                outstanding,
                 most_outstanding: outstanding,
                 stray: 0,
                 stray_credit: 0,
@@ -231,11 +247,9 @@ impl Control {
                 account: Account::new(),
             }),
             caller: Condvar::new(),
-            limit: AtomicUsize::new(usize::MAX),
-            pausing: AtomicBool::new(false),
-            over: AtomicBool::new(false),
+            course: Course::new(),
             kept: AtomicI64::new(0),
-            lookout: lookout.map(Mutex::new),
+            observer: observer.map(Mutex::new),
             collects: AtomicBool::new(false),
             forks: AtomicBool::new(false),
             sink: Stopwatch::new(begun),
@@ -244,38 +258,39 @@ impl Control {
         }
     }
 
-    /// What is left when all is done that ran, and who looked at it.
-    pub(crate) fn into_parts(self) -> (State, Option<Lookout>) {
+    /// Gives the books and the observer back. No chunk may be running.
+    pub(crate) fn into_parts(self) -> (Books, Option<Observer>) {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // No chunk is left that could answer for it.
+        // No running chunk is left to answer for these bytes.
         state.hold_what_is_booked();
         state.ledger.give(std::mem::take(&mut state.stray_credit));
-        let lookout = self.lookout.map(|lookout| lookout.into_inner().unwrap_or_else(PoisonError::into_inner));
-        (state, lookout)
+        let observer = self.observer.map(|observer| observer.into_inner().unwrap_or_else(PoisonError::into_inner));
+        (state.books, observer)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic is called with the lock held, so the state behind a poisoned lock would still be whole.
+        // The code that runs with the lock held does not panic, so even a poisoned lock has a whole
+        // state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The items of a batch now.
+    /// The number of items per batch now.
     pub(crate) fn batch_size(&self) -> usize {
         self.state().batch_now()
     }
 
-    /// The items of a batch, where they have changed with the threads.
+    /// The number of items per batch, if it has changed.
     pub(crate) fn new_batch_size(&self) -> Option<usize> {
         self.state().new_batch_size.take()
     }
 
-    /// Whether the run may come to threads of its own.
+    /// True if the run may use threads of its own.
     pub(crate) fn has_own_threads(&self) -> bool {
         let state = self.state();
         state.own_threads && state.climb.is_possible()
     }
 
-    /// Notes that jobs found no thread: so many could be had.
+    /// Notes that `jobs` jobs found no thread, because only `threads` threads can be had.
     pub(crate) fn lacks_threads(&self, jobs: usize, threads: usize) {
         let now = now();
         let mut state = self.state();
@@ -285,43 +300,24 @@ impl Control {
         state.set_threads(threads);
     }
 
-    /// Chunks that are pulled at most before results are looked at again.
+    /// The most chunks to pull before results are looked at again.
     pub(crate) fn most_pulls(&self) -> usize {
         let state = self.state();
         let items = state.items_meanwhile();
         state.ahead() + items / state.chunk_size.max(1)
     }
 
-    /// Lets no item at or after `index` start.
-    pub(crate) fn stop_at(&self, index: usize) {
-        self.limit.fetch_min(index, Ordering::Relaxed);
-    }
-
-    pub(crate) fn limit(&self) -> usize {
-        self.limit.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn pause(&self, pausing: bool) {
-        self.pausing.store(pausing, Ordering::Relaxed);
-    }
-
-    /// Lets chunks end, and calls that wait to be made again give up.
-    pub(crate) fn end(&self) {
-        self.over.store(true, Ordering::Relaxed);
-        self.pause(true);
-    }
-
     /// Begins, or goes on.
     pub(crate) fn begin(&self) {
-        self.over.store(false, Ordering::Relaxed);
-        self.pause(false);
+        self.course.resume();
         let now = now();
         let mut state = self.state();
         state.account.begin(now);
         state.climb.resume(now, &thread_time::process_ran);
     }
 
-    /// Notes that everything that ran is done. Jobs that the pool has not come to are too late.
+    /// Notes that all threads have left the run. The pool may still reach some jobs: they do
+    /// nothing.
     pub(crate) fn settle(&self) {
         let now = now();
         let mut state = self.state();
@@ -331,14 +327,14 @@ impl Control {
         state.climb.pause(now, &thread_time::process_ran);
     }
 
-    /// Books what threads did until now. It comes before each change of what they can do.
+    /// Books the time of threads until now. Called before each change of what they can do.
     pub(super) fn book(&self, state: &mut State, now: Instant) {
-        let (idle, why) = state.idle(self.limit());
+        let (idle, why) = state.idle(self.course.limit());
         let threads = (idle, state.useful_threads());
         state.account.book(now, threads, why, &self.sink, &self.input);
     }
 
-    /// Calls `hand_over`, which may have the sink take a batch.
+    /// Calls `hand_over`, in which the sink may take a batch.
     pub(crate) fn in_sink(&self, hand_over: impl FnOnce() -> Accepted) -> Accepted {
         let begun = now();
         self.sink.start(begun);
@@ -349,7 +345,8 @@ impl Control {
             let mut state = self.state();
             let seconds = (ended - begun).as_secs_f64();
             let before = state.sink_seconds.unwrap_or(seconds);
-            // Of a sink that takes longer now and then the longer times are the ones to be ready for.
+            // If the sink's times are uneven, the longer ones count: results must be ready for
+            // those.
             state.sink_seconds = Some(seconds.max(before + 0.25 * (seconds - before)));
             let pace = seconds / accepted.items as f64;
             let weight = if state.sink_pace > 0.0 { 0.25 } else { 1.0 };
@@ -359,7 +356,7 @@ impl Control {
         accepted
     }
 
-    /// Calls `pull`, which takes items from the input. Says how many seconds it took.
+    /// Calls `pull`, which takes items from the input. Gives the seconds that it took.
     pub(crate) fn in_input<R>(&self, pull: impl FnOnce() -> R) -> (R, f64) {
         let begun = now();
         self.input.start(begun);
@@ -369,56 +366,42 @@ impl Control {
         (pulled, (ended - begun).as_secs_f64())
     }
 
-    /// Seconds that the caller took for the input so far, what threads waited for, and how often for credit.
+    /// The seconds in the input so far, the waits of threads, and how often one waited for credit.
     pub(crate) fn account(&self) -> (f64, TimeUse, usize) {
         let state = self.state();
         (self.input.read(now()).as_secs_f64(), state.account.waited, state.account.credit_waits)
     }
 
-    /// Items that were pulled so far.
-    pub(crate) fn pulled(&self) -> usize {
-        self.state().pulled
-    }
-
     pub(crate) fn seen(&self) -> Seen {
         let state = self.state();
-        Seen {
-            items: state.learned.items + state.panics.as_ref().map_or(0, |panics| panics.count),
-            result_bytes: state.learned.bytes,
-            running: state.running,
-        }
+        Seen { items: state.books.ended(), result_bytes: state.books.learned.bytes, running: state.running }
     }
 
-    /// What looks at the run.
-    pub(crate) fn lookout(&self) -> Option<MutexGuard<'_, Lookout>> {
-        self.lookout.as_ref().map(|lookout| lookout.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The observer of the run.
+    pub(crate) fn observer(&self) -> Option<MutexGuard<'_, Observer>> {
+        self.observer.as_ref().map(|observer| observer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-
-    // ---- called by the caller ----
-
-    /// Items to pull next, or 0 where enough wait already, the budget has no room for more inputs, or
-    /// no more may be in flight. `collected` is what the caller's collection has, where it has one.
-    /// Of an input that may wait no more is asked than keeps the threads busy.
+    /// The number of items to pull next. It is 0 if enough wait already, the budget has no room for
+    /// more inputs, or no more may be in flight. `collected` is the number of results in the
+    /// caller's collection, if there is one. If the input `may_wait`, it is asked for no more items
+    /// than keep the threads busy.
     pub(crate) fn items_wanted(&self, collected: Option<usize>, may_wait: bool) -> usize {
         let mut state = self.state();
         state.input_may_wait = may_wait;
         state.collected = collected.unwrap_or(0);
         let items = if may_wait { 0 } else { state.items_meanwhile() };
-        if !state.wants_items(state.ahead() - 1, items, self.limit()) {
+        if !state.wants_items(state.ahead() - 1, items, self.course.limit()) {
             return 0;
         }
-        let wanted = chunk_items(&state.learned, &state.situation, state.threads);
+        let wanted = chunk_items(&state.books.learned, &state.situation, state.threads);
         // A sample can mislead, so chunks grow by steps.
         state.chunk_size = wanted.min(2 * state.chunk_size).max(1);
         state.adapt_batches();
         let handed_over = if state.sink_pace > 0.0 {
             (HANDED_SECONDS / state.sink_pace) as usize
         } else {
-            // The first batches tell how long the sink takes for those that are wanted.
+            // The first batches show how long the sink takes for batches of the stated size.
             state.situation.batch_items.map_or(usize::MAX, |items| items.max(UNKNOWN_BATCHES))
         };
         state.chunk_size.min(handed_over.max(1)).min(state.room()).min(state.in_flight_room())
@@ -440,8 +423,8 @@ impl Control {
         self.book(&mut state, now);
         let heap = if state.situation.items_are_opaque { state.bounds.item * items as u64 } else { input_heap };
         let input_bytes = (state.situation.item_size * items) as u64 + heap;
-        let start = state.pulled;
-        state.pulled += items;
+        let start = state.books.next;
+        state.books.next += items;
         state.ledger.take(input_bytes);
         state.waiting.insert(start, Waiting { id, items, input_bytes });
         state.queued += items;
@@ -455,26 +438,27 @@ impl Control {
         }
     }
 
-    /// Registers as many new jobs as there is work for, and gives their number and where they are to run. Of the run's threads
-    /// `others` are no jobs.
-    pub(crate) fn jobs_to_start(&self, others: usize) -> (usize, Place) {
+    /// Registers as many new jobs as there is work for. Gives their number and the kind of their
+    /// threads. `others` of the run's threads are not jobs.
+    pub(crate) fn jobs_to_start(&self, others: usize) -> (usize, ThreadKind) {
         let mut state = self.state();
-        let (limit, place) = (self.limit(), state.place());
+        let (limit, kind) = (self.course.limit(), state.thread_kind());
         state.recruits = false;
         state.joins_in = others > 0;
-        if !state.has_work(limit) || state.lacks_credit(limit) || self.pausing.load(Ordering::Relaxed) {
-            return (0, place);
+        if !state.has_work(limit) || state.lacks_credit(limit) || self.course.is_pausing() {
+            return (0, kind);
         }
         let most = state.workers().min(state.bounds.calls.max(1));
         let free = most.saturating_sub(others + state.jobs);
-        // Where a single call may run the caller that joins in is not to wait for itself.
+        // If only one call may run, a job gets it: a calling thread that is one of the threads must
+        // not wait for itself.
         let is_first = state.running == 0 && state.jobs == 0;
         let new = state.waiting.len().min(free.max(is_first.into()));
         state.jobs += new;
-        (new, place)
+        (new, kind)
     }
 
-    /// The next chunk to hand over, with its results' bytes.
+    /// The next chunk to hand over.
     pub(crate) fn take_ready(&self) -> Option<Finished> {
         let mut state = self.state();
         if !state.ordered {
@@ -494,20 +478,21 @@ impl Control {
             let now = now();
             let mut state = self.state();
             self.book(&mut state, now);
-            state.outstanding -= items;
+            state.books.outstanding -= items;
             state.hold_what_is_booked();
             state.results = state.results.saturating_sub(bytes);
             state.ledger.give(bytes);
         }
     }
 
-    /// Whether everything that was pulled and may run was run and handed over.
+    /// True if every item that was pulled and may run has run and was handed over.
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
-        state.running == 0 && !state.has_ready() && !state.has_work(self.limit())
+        state.running == 0 && !state.has_ready() && !state.has_work(self.course.limit())
     }
 
-    /// Goes on with so many threads, as [`finish`](Self::finish) does when the climb says so, and tells the caller.
+    /// Goes on with `threads` threads, as [`finish`](Self::finish) does after a climb, and wakes
+    /// the calling thread.
     #[cfg(all(loom, test))]
     pub(crate) fn climb_to(&self, threads: usize) {
         let mut state = self.state();
@@ -517,45 +502,46 @@ impl Control {
         self.caller.notify_one();
     }
 
-    /// Whether nothing is under way, and nothing is left over.
+    /// True if nothing runs, waits or is left over.
     #[cfg(all(loom, test))]
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state();
         let nothing = state.waiting.is_empty() && state.finished.is_empty() && state.holes.is_empty();
-        nothing && (state.running, state.jobs, state.outstanding) == (0, 0, 0)
+        nothing && (state.running, state.jobs, state.books.outstanding) == (0, 0, 0)
     }
 
-    /// True if the caller is to close its batch early, because a chunk waits for credit or no further
-    /// item may be in flight; and whether a chunk waits for credit that nothing is there to give back.
+    /// Two answers. First: the calling thread should close its batch early, because a chunk waits
+    /// for credit or no further item may be in flight. Second: a chunk waits for credit, and
+    /// nothing that runs or is ready can give any back.
     pub(crate) fn shortage(&self) -> (bool, bool) {
         let state = self.state();
-        let short = state.lacks_credit(self.limit());
-        // What ended since the caller last took results is not stuck.
-        (short || state.is_full(self.limit()), short && state.running == 0 && !state.has_ready())
+        let short = state.lacks_credit(self.course.limit());
+        // Results that finished since the last hand-over can give credit back.
+        (short || state.is_full(self.course.limit()), short && state.running == 0 && !state.has_ready())
     }
 
-    /// True if one more result that is kept fits the budget.
+    /// True if one more kept result fits the budget.
     pub(crate) fn has_room_for_a_result(&self) -> bool {
         self.state().has_room_for_a_result()
     }
 
-    /// What can't go on for want of credit.
+    /// The item that can't start because it lacks credit.
     pub(crate) fn stuck(&self) -> Stuck {
         let state = self.state();
         Stuck {
-            item: state.waiting.keys().next().copied().unwrap_or(state.pulled),
-            needed: state.expected() + state.learned.measured_working(),
+            item: state.waiting.keys().next().copied().unwrap_or(state.books.next),
+            needed: state.expected() + state.books.learned.measured_working(),
             waiting: state.queued,
         }
     }
 
-    /// Believes what resident memory says of the bytes per item. Results that are kept to the end hold all of it, whatever was
-    /// expected when their calls began.
+    /// Uses resident memory to learn the bytes per item. Results that are kept to the end hold all
+    /// of the growth, even if less was expected when their calls began.
     pub(crate) fn learn_resident(&self, grown: u64) {
         let mut state = self.state();
         let collects = self.collects.load(Ordering::Relaxed);
         if let Some(bytes) = state.bytes_of_a_result(grown, collects) {
-            state.learned.expect_bytes(bytes);
+            state.books.learned.expect_bytes(bytes);
         }
         if collects {
             state.believe_growth(grown);
@@ -567,17 +553,17 @@ impl Control {
         self.kept.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Net heap bytes of jobs since this was last asked.
+    /// Takes out the net heap bytes of jobs since the last time.
     pub(crate) fn take_kept(&self) -> i64 {
         self.kept.swap(0, Ordering::Relaxed)
     }
 
-    /// The panic that ended the run, and its item. The run can go on without it.
+    /// Takes out the panic that ended the run, and its item. The run can go on without the item.
     pub(crate) fn take_panic(&self) -> Option<(usize, Payload)> {
         let mut state = self.state();
         let (item, Ending { payload, is_lost }) = state.ending.pop_first()?;
         let next = state.ending.first_key_value().map_or(usize::MAX, |(&item, _)| item);
-        self.limit.store(next, Ordering::Relaxed);
+        self.course.move_end(next);
         if is_lost {
             state.holes.insert(item);
             state.add_ready();
@@ -585,12 +571,12 @@ impl Control {
         Some((item, payload))
     }
 
-    /// Ends the run with a panic that no call made. A call that panicked comes first.
+    /// Ends the run with a panic that no call made. A panic of a call comes first.
     pub(super) fn end_with(&self, payload: Payload) {
-        self.stop_at(0);
+        self.course.end_at(0);
         let ending = Ending { payload, is_lost: false };
         let before = self.state().ending.insert(NO_ITEM, ending);
-        // Its drop may be the user's code, which must not run while the state is locked.
+        // The drop may run user code, which must not happen while the state is locked.
         before.into_iter().for_each(|before| discard(before.payload));
     }
 }

@@ -1,10 +1,12 @@
-//! A run on the calling thread: in stretches that grow, until threads are expected to pay.
+//! A run on the calling thread: in stretches that grow, until threads are expected to pay. A
+//! stretch is a number of items that run between two looks around.
 
 use std::time::Duration;
 
 use super::alone::Next;
 use super::line::{Accepted, Flow, Inlined, Line};
-use super::{Engine, alone, oversize};
+use super::refusals::oversize;
+use super::{Engine, alone};
 use crate::error::Error;
 use crate::failure::{Ended, discard};
 use crate::memory::measure::MeasuredBy;
@@ -14,42 +16,52 @@ use crate::plan::{CHUNK_SECONDS, Plan};
 use crate::sample::{Stretch, TIMED_ALONE};
 use crate::sync;
 
-/// So long a run stays on the calling thread before anything is read from the system: a sixth of what starting the pool costs.
+/// Seconds on the calling thread before anything is read from the system: a sixth of the cost of
+/// starting the pool.
 pub(super) const FIRST_DECISION: f64 = 50e-6;
-/// Stretches expected to take this long are timed apart from the handling of their items: two looks at the clock are then less
-/// than a hundredth.
+/// A stretch that is expected to take this long is timed apart from the handling of its items: two
+/// readings of the clock are then less than a hundredth of it.
 const TIMED_APART: f64 = 5e-6;
-/// Stretches expected to take this long are measured for what their calls wait, which takes 2 us; closely, which takes 6 us.
+/// Stretches that are expected to take this long are measured for the waits of their calls, which
+/// takes 2 us.
 pub(super) const MEASURED: f64 = 100e-6;
+/// Stretches that are expected to take this long are measured closely, which takes 6 us.
 const MEASURED_CLOSELY: f64 = 500e-6;
-/// One in so long is measured, in seconds: on a single core a run stays on the calling thread until its calls begin to wait.
+/// One stretch per interval is measured, in seconds. On a single core a run stays on the calling
+/// thread until its calls begin to wait.
 const MEASURED_EVERY: f64 = 10e-3;
-/// What a stretch costs apart from its items, at least: the first ones are so short that it is most of what they take.
+/// The least cost of a stretch beyond its items. The first stretches are so short that this is most
+/// of their time.
 const STRETCH_SECONDS: f64 = 100e-9;
-/// The run's own part of taking an item in and handing its result over inline: 50 to 170 ns measured; the least is told in
-/// `Spread`. More than that is the input's or the sink's time.
+/// The run's own share of taking an item in and handing its result over: 50 to 170 ns measured.
+/// `Spread` tells the least. More than this is the time of the input or the sink.
 const HANDLING_SECONDS: f64 = 200e-9;
-/// Where results are handed over few at a time, so that their memory is used again, so many times make one stretch: what that costs
-/// apart, 40 ns of 260 beside the call, is shared by them, and the run still looks around within a millisecond.
+/// Hand-overs per stretch when few results go out at a time, so that their memory is used again.
+/// They share the fixed cost of a stretch, 40 ns of 260 beside the call, and the run still checks
+/// for interrupts within a millisecond.
 const PARTS: usize = 16;
-/// A stretch is so many times as long as the one before. One item says little of the next ones, and a second 16 that are much slower
-/// are still few; of what 16 items took, 1,000 can be expected to take much the same.
+/// At first a stretch is this many times as long as the one before. One item says little of the
+/// next ones, and a second 16 that are much slower are still few.
 const GROWTH: usize = 16;
+/// The same after 16 items: then 1,000 more can be expected to take about the same time.
 const GROWTH_AFTER_16: usize = 64;
 
-/// Items of a stretch that can't be measured need no more than this part of the budget, by the time that it took to get and to use
-/// those before: they lie beside the results, which are counted.
+/// Limits items that can't be measured: a stretch of them may need no more than the budget divided
+/// by this, by the time that earlier ones took. They lie beside the results, which are counted.
 const INPUTS_PART: u64 = 4;
-/// Nor more than this, so that the allocator gives memory out again that is still in a cache: 6,000 items of 1 MiB took 4.6 s in
-/// stretches of seven. Of items that take 1 us these are fifty, which share the 0.3 us that a stretch costs apart.
+/// Limits them to these bytes as well, so that the allocator reuses memory that is still in a
+/// cache: 6,000 items of 1 MiB took 4.6 s in stretches of seven. For items of 1 us this allows
+/// fifty, which share the 0.3 us that a stretch costs apart.
 const INPUTS_AT_ONCE: u64 = 2 << 20;
 
-/// What is made at a time is handed over within this time, in seconds, as far as the sink is known.
+/// Limits the seconds in which the results of a stretch or chunk are handed over, as far as the
+/// sink's speed is known.
 pub(super) const HANDED_SECONDS: f64 = 10e-3;
-/// Of more items than this for each thread that is stated, the first call by itself takes less than a fifth of the time.
+/// With more items than this for each stated thread, the first call by itself takes less than a
+/// fifth of the time.
 const FEW: usize = 4;
 
-/// What an inline part came to.
+/// The outcome of a part of a run on the calling thread.
 pub(super) enum Inline {
     Done(Flow),
     GoParallel(Box<Plan>),
@@ -73,7 +85,8 @@ impl Engine {
                 self.plan = planned;
                 return Err(self.interrupted(interrupt).into());
             }
-            // Before a stretch rather than after one: an iterator's caller comes back for each.
+            // Decide before a stretch rather than after it: an iterator's caller comes back for
+            // each one.
             if self.alone.is_at_it() && planned.is_none() {
                 if self.alone.after_stretch(self.done()) == Next::Threads {
                     planned = self.decide(line)?;
@@ -85,7 +98,8 @@ impl Engine {
             if let Some(plan) = planned.take_if(|plan| may_overlap && plan.threads() > 1) {
                 let left = line.left_exactly();
                 let (threads, done) = (plan.threads(), self.done());
-                if line.outlet.collects() || self.alone.begin(&self.learned, threads, left, done) == Next::Threads {
+                if line.outlet.collects() || self.alone.begin(&self.books.learned, threads, left, done) == Next::Threads
+                {
                     self.plan = Some(plan.clone());
                     return Ok(Inline::GoParallel(Box::new(plan)));
                 }
@@ -96,7 +110,7 @@ impl Engine {
                         return Ok(Inline::Done(accepted.flow));
                     }
                 }
-                line.outlet.set_batch_size(alone::items_at_once(&self.learned));
+                line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
             }
             if line.is_to_flush(true) {
                 let accepted = line.flush();
@@ -125,11 +139,11 @@ impl Engine {
                 let is_full = self.needed() > self.ledger.free();
                 if line.outlet.collected() > Some(0) && is_full {
                     self.plan = planned;
-                    return Err(self.over_budget(self.next, self.needed(), line).into());
+                    return Err(self.over_budget(self.books.next, self.needed(), line).into());
                 }
                 if self.options.refuses_oversize() && self.needed() > self.ledger.budget().as_u64() {
                     self.plan = planned;
-                    return Err(oversize(self.next, self.needed(), &self.ledger, self.measured_by).into());
+                    return Err(oversize(self.books.next, self.needed(), &self.ledger, self.measured_by).into());
                 }
                 // A call that alone needs more than the budget runs alone.
                 most = 1;
@@ -143,26 +157,26 @@ impl Engine {
         }
     }
 
-    /// True if the first calls are to be made at the same time, because the threads are stated and there
-    /// are so few items that to wait for the first call would take much of the time.
+    /// True if the first calls should run at the same time: the threads are stated, and there are
+    /// few items, so that waiting for the first call would take much of the time.
     fn opens_on_threads(&self, line: &mut Line<'_>) -> bool {
         let Some(threads) = self.options.wanted_threads().filter(|&threads| threads > 1) else { return false };
-        let is_new = self.next == 0 && self.learned.items == 0 && line.stock.asks.may_overlap();
+        let is_new = self.books.next == 0 && self.books.learned.items == 0 && line.stock.asks.may_overlap();
         let few = 2..=FEW * threads;
         is_new && self.options.most_in_flight() > 1 && line.left_exactly().is_some_and(|left| few.contains(&left))
     }
 
-    /// A plan for calls that nothing is known of.
+    /// A plan for calls of an unknown kind.
     fn first_plan(&mut self, line: &mut Line<'_>) -> Result<Plan, Error> {
         self.start_recorder(self.origin());
         line.outlet.begin_timing(self.origin());
         let situation = self.situation(line)?;
-        let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
+        let plan = Plan::new(&self.books.learned, &situation, self.options.is_verbose());
         line.work.span.planned(&plan);
         Ok(plan)
     }
 
-    /// Runs the next stretch of items inline, at most so many.
+    /// Runs the next stretch of at most `most` items.
     pub(super) fn inline_stretch(
         &mut self,
         line: &mut Line<'_>,
@@ -170,13 +184,13 @@ impl Engine {
         measured: Option<bool>,
     ) -> Result<Accepted, Ended> {
         let count = self.stretch.min(most);
-        // Of the few items of a sample it matters more what they took.
-        let is_sample = self.learned.items < self.options.sample_items();
+        // For the few items of a sample an accurate time matters more.
+        let is_sample = self.books.learned.items < self.options.sample_items();
         let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
-        // What an input and a sink take that wait for each other is not to pass for the calls' time.
+        // The time of an input and a sink that wait for each other must not count as time of calls.
         let timed = count as f64 * self.pace > apart || line.asks_are_single();
         let (mut done, mut stretch, mut accepted) = self.inline_part(line, count, timed, measured);
-        let is_few = self.alone.is_faster() && alone::fills_memory(&self.learned);
+        let is_few = self.alone.is_faster() && alone::fills_memory(&self.books.learned);
         if is_few && measured.is_none() && self.resident.is_none() {
             for _ in 1..PARTS {
                 let may_go_on = accepted.flow == Flow::Continue && done.panic.is_none() && done.items == count;
@@ -189,9 +203,9 @@ impl Engine {
             }
         }
         if let Some(used) = done.used {
-            self.suspects |= used.is_suspect();
+            self.books.suspects |= used.is_suspect();
             if !used.is_suspect() {
-                self.learned.waits.add(used, true);
+                self.books.learned.waits.add(used, true);
                 self.measure_at = self.spent + MEASURED_EVERY;
             }
         }
@@ -203,31 +217,30 @@ impl Engine {
             self.beside_calls += done.asked;
         } else if stretch.items > 0 {
             let handling = (seconds - stretch.seconds - STRETCH_SECONDS).max(0.0);
-            self.learned.handling = handling / stretch.items as f64;
+            self.books.learned.handling = handling / stretch.items as f64;
             self.beside_calls += (handling - HANDLING_SECONDS * stretch.items as f64).max(0.0);
         }
         if line.work.items_are_opaque() {
             self.item_bound = bound(seconds / stretch.items.max(1) as f64);
         }
-        self.learned.add(stretch);
+        self.books.learned.add(stretch);
         if timed {
             line.note_calls(&stretch);
         }
         let least = if timed { stretch.seconds } else { (stretch.seconds - STRETCH_SECONDS).max(0.0) };
         self.pace = least / stretch.items.max(1) as f64;
-        // Nothing is decided sooner because the input waits.
+        // A slow input must not bring the decision forward.
         self.spent += if line.may_wait() { seconds - done.asked } else { seconds };
         if let Some(payload) = done.panic {
-            // An item that has its result panicked while that was measured, and stays.
-            let item = if done.is_lost { self.next } else { self.next.saturating_sub(1) };
-            self.next += usize::from(done.is_lost);
+            // If the result is there, the measurement panicked, and the result stays.
+            let item = if done.is_lost { self.books.next } else { self.books.next.saturating_sub(1) };
+            self.books.next += usize::from(done.is_lost);
             match self.options.panics() {
-                // What stopped the run comes before it. The rest of the run begins with it.
+                // The stop comes before the panic, with which the rest of the run begins.
                 OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
                 OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
                 _ if done.is_lost => {
-                    self.panicked += 1;
-                    self.keep_panic(item, payload);
+                    self.books.panics.add(item, payload).into_iter().for_each(discard);
                 }
                 _ => discard(payload),
             }
@@ -236,8 +249,8 @@ impl Engine {
         Ok(accepted)
     }
 
-    /// Runs the next `count` items and hands over what they made. Inlined, because to return it all is 100 instructions of a stretch's
-    /// 1,300.
+    /// Runs the next `count` items and hands over their results. Inlined, because returning all
+    /// these values takes 100 of a stretch's 1,300 instructions.
     #[inline(always)]
     fn inline_part(
         &mut self,
@@ -246,9 +259,13 @@ impl Engine {
         timed: bool,
         measured: Option<bool>,
     ) -> (Inlined, Stretch, Accepted) {
-        line.stock.asks.handed_over_at(self.now);
-        let (done, results) = line.inline(count, self.ledger.free(), timed, measured);
+        let (mut done, results) = line.inline(count, self.ledger.free(), timed, measured);
         let result_bytes = self.result_size as u64;
+        if done.panic.is_some() && !done.is_lost && done.items > 0 {
+            // The last result could not be measured, and counts as large as the largest before it.
+            let largest = done.largest.max(self.books.learned.largest.saturating_sub(result_bytes));
+            done.heap = done.heap.saturating_add(largest);
+        }
         let mut stretch = Stretch {
             items: done.items,
             seconds: done.seconds.unwrap_or(0.0),
@@ -260,7 +277,7 @@ impl Engine {
             let before = self.resident;
             self.read_resident();
             let grown = self.resident.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
-            // What nobody can write in this time is another part of the program's.
+            // No thread can write as much in this time: it is another part of the program's.
             let seconds = self.now.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
             let grown = if grown > NOISE.max(bound(seconds)) { 0 } else { grown };
             stretch.bytes = stretch.bytes.max(grown);
@@ -268,43 +285,47 @@ impl Engine {
             self.resident_measured = true;
         }
         self.ledger.take_after(stretch.bytes, stretch.working);
-        self.held_items += done.items;
-        let accepted = line.hand_over_inlined(results, self.next, stretch.bytes);
+        self.books.outstanding += done.items;
+        let accepted = line.hand_over_inlined(results, self.books.next, stretch.bytes);
         self.release(accepted.items, accepted.bytes);
-        self.next += done.items;
-        self.chunks += usize::from(done.items > 0 || done.panic.is_some());
+        self.books.next += done.items;
+        self.books.chunks += usize::from(done.items > 0 || done.panic.is_some());
         (done, stretch, accepted)
     }
 
-    /// Whether it is measured what the calls of the next stretch wait, and how closely: never before the first decision.
+    /// Says if the waits of the next stretch's calls are measured; `Some(true)` means closely.
+    /// Never before the first decision.
     pub(super) fn is_measured(&self) -> Option<bool> {
-        let expected = self.stretch as f64 * self.learned.recent_seconds();
+        let expected = self.stretch as f64 * self.books.learned.recent_seconds();
         let is_due = self.budget.is_some() && self.spent >= self.measure_at && expected >= MEASURED;
-        is_due.then_some(self.suspects || expected >= MEASURED_CLOSELY)
+        is_due.then_some(self.books.suspects || expected >= MEASURED_CLOSELY)
     }
 
-    /// Items of the next inline stretch: single ones while the sample is made and they can be timed, then more and more, but no
-    /// more than fit the time to the next decision. Few stretches keep what they cost apart (100 ns each) small.
+    /// Items of the next stretch. They come one by one while the sample runs and they are long
+    /// enough to be timed. Then stretches grow, but fit the time to the next decision. Few
+    /// stretches keep their fixed cost (100 ns each) small.
     pub(super) fn next_stretch(&self) -> usize {
-        let recent = self.learned.recent_seconds();
-        if self.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
+        let recent = self.books.learned.recent_seconds();
+        if self.books.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
             return 1;
         }
-        let growth = if self.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
-        // Of the first stretches each is much longer than all before it, and knows better.
+        let growth = if self.books.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
+        // Each of the first stretches is much longer than all before it, and its time is the best
+        // guess.
         let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
         let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
         let in_time = until / seconds.max(1e-10);
-        let most = if alone::fills_memory(&self.learned) { alone::items_at_once(&self.learned) } else { 1 << 16 };
+        let most =
+            if alone::fills_memory(&self.books.learned) { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
         let inputs = INPUTS_AT_ONCE.min(self.ledger.budget().as_u64() / INPUTS_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(1));
-        // All of them are handed over, whatever comes, before anybody looks for an interrupt.
-        let handed_over = (HANDED_SECONDS / self.learned.handling.max(1e-10)) as usize;
+        // All results of a stretch are handed over before the next check for an interrupt.
+        let handed_over = (HANDED_SECONDS / self.books.learned.handling.max(1e-10)) as usize;
         let most = most.min(fitting.unwrap_or(usize::MAX)).min(handed_over).max(1);
         (growth * self.stretch).min(in_time as usize).min(self.options.most_in_flight()).clamp(1, most)
     }
 
-    /// Decides how to go on. Gives a plan when it is to be on threads.
+    /// Decides how to go on. Gives a plan for a run that should go on threads.
     pub(super) fn decide(&mut self, line: &mut Line<'_>) -> Result<Option<Plan>, Error> {
         let first = self.budget.is_none() || self.resident.is_none();
         self.budget()?;
@@ -312,23 +333,24 @@ impl Engine {
             if first {
                 self.read_resident();
             }
-            // One item more is run inline to see by how much it grows.
+            // One more item runs here, to see by how much memory grows.
             if self.resident.is_some() {
                 return Ok(None);
             }
         }
         self.start_watch()?;
-        if self.lookout.recorder.is_none() {
+        if self.observer.recorder.is_none() {
             self.start_recorder(self.origin());
             line.outlet.begin_timing(self.origin());
         }
-        self.sampled_seconds = self.learned.seconds_per_item();
+        self.sampled_seconds = self.books.learned.seconds_per_item();
         let situation = self.situation(line)?;
-        let plan = Plan::new(&self.learned, &situation, self.options.is_verbose());
-        let at_once = alone::items_at_once(&self.learned);
-        let is_filling = plan.threads() == 1 && alone::fills_memory(&self.learned);
+        let plan = Plan::new(&self.books.learned, &situation, self.options.is_verbose());
+        let at_once = alone::items_at_once(&self.books.learned);
+        let is_filling = plan.threads() == 1 && alone::fills_memory(&self.books.learned);
         line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
-        // Decided again when as much was spent once more, so that all decisions together cost little.
+        // The next decision comes after as much time again, so that all decisions together cost
+        // little.
         self.decide_at = self.spent + self.spent.min(CHUNK_SECONDS);
         if plan.threads() == 1 || !line.stock.asks.may_overlap() {
             return Ok(None);

@@ -1,8 +1,10 @@
-//! What jobs do with a run's control, and a caller that works itself: they take a chunk with credit, run it and book it.
+//! The steps of a job, or of a calling thread that runs chunks: take a chunk with credit, run it,
+//! book it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::control::{ChunkId, Control, Finished, Place, Steps};
+use super::books::Books;
+use super::control::{ChunkId, Control, Finished, Steps, ThreadKind};
 use super::state::{Ending, State, Waiting};
 use crate::failure::{Payload, discard};
 use crate::memory::measure::MeasuredBy;
@@ -11,9 +13,9 @@ use crate::sample::Stretch;
 use crate::sync::{Ordering, now};
 use crate::thread_time::{self, Measuring, Use};
 
-/// Between two looks at whether the run was stopped at most this much work is done, as far as it can be foreseen.
+/// Limits the expected work between two looks for a stop of the run.
 const LOOK_SECONDS: f64 = 10e-6;
-/// Between two looks at the clock (23 ns each).
+/// Limits the expected work between two readings of the clock, which take 23 ns each.
 const CLOCK_SECONDS: f64 = 100e-6;
 
 /// A chunk that may start.
@@ -23,29 +25,30 @@ pub(crate) struct Grant {
     pub(crate) start: usize,
     pub(crate) items: usize,
     pub(super) credit: u64,
-    /// The part of it that is for what a call needs beside its result.
+    /// The part of `credit` for the working memory of a call.
     pub(super) working: u64,
     pub(super) input_bytes: u64,
-    /// Bytes that a result counts with beside what is measured of it.
+    /// Bytes that each result counts with, in addition to its measured bytes.
     pub(super) per_item: u64,
-    /// Whether it is measured what its calls wait, and how closely.
+    /// Says if the waits of its calls are measured; `Some(true)` means closely.
     pub(super) measured: Option<bool>,
 }
 
-/// What became of a chunk.
+/// The outcome of a chunk.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) stretch: Stretch,
     pub(super) credit: u64,
-    /// Whether the bytes contain what other threads did for the results.
+    /// True if the bytes contain what other threads allocated for the results.
     pub(super) elsewhere: bool,
     pub(super) panic: Option<Payload>,
-    /// Items that were taken and have no result: the one that panicked, if it did before there was one.
+    /// Items that were taken and have no result: one if a call panicked before its result was
+    /// there.
     pub(super) lost: usize,
     pub(super) used: Option<Use>,
 }
 
-/// A chunk that ran, not yet booked.
+/// A chunk that ran and is not booked yet.
 #[derive(Debug)]
 pub(crate) struct Ran {
     grant: Grant,
@@ -53,18 +56,18 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Whether items are left that are to run later.
+    /// True if items are left to run later.
     pub(crate) fn leaves_items(&self) -> bool {
         self.outcome.stretch.items + self.outcome.lost < self.grant.items
     }
 }
 
 impl Control {
-    /// Takes the next chunk, with credit for it. `split` leaves so many items of a chunk and keeps the others under a new
-    /// name. `forced` starts a single item whether there is credit or not.
+    /// Takes the next chunk, with credit for it. `split` keeps the given number of items in a chunk
+    /// and puts the others into a new one. `forced` starts a single item even without credit.
     pub(crate) fn start_next(
         &self,
-        job: Option<Place>,
+        job: Option<ThreadKind>,
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
     ) -> Option<Grant> {
@@ -76,9 +79,9 @@ impl Control {
         }
         let grant = self.grant(&mut state, forced, split);
         if grant.is_none() && job.is_some() {
-            state.account.credit_waits += usize::from(state.lacks_memory(self.limit()));
+            state.account.credit_waits += usize::from(state.lacks_memory(self.course.limit()));
             state.jobs -= 1;
-            if state.caller_is_needed(self.limit()) {
+            if state.caller_is_needed(self.course.limit()) {
                 drop(state);
                 self.caller.notify_one();
             }
@@ -92,7 +95,7 @@ impl Control {
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
     ) -> Option<Grant> {
-        if self.pausing.load(Ordering::Relaxed) || !state.has_work(self.limit()) {
+        if self.course.is_pausing() || !state.has_work(self.course.limit()) {
             return None;
         }
         if !forced && !state.bounds.allows(state.running) {
@@ -100,8 +103,8 @@ impl Control {
         }
         let (&start, &chunk) = state.waiting.first_key_value()?;
         let expected = state.expected().max(1);
-        // A chunk that was pulled when items seemed cheaper is cut to what is right now.
-        let timely = 2 * chunk_items(&state.learned, &state.situation, state.threads);
+        // A chunk that was pulled when items seemed cheaper is cut to the right size of now.
+        let timely = 2 * chunk_items(&state.books.learned, &state.situation, state.threads);
         let items = if forced { 1 } else { chunk.items.min(state.affordable(start)).min(timely) };
         if items == 0 {
             return None;
@@ -111,7 +114,7 @@ impl Control {
         if forced {
             state.ledger.take(credit);
         } else if !state.ledger.try_take(credit) {
-            // A run within a call of this one was faster.
+            // A run within a call of this one took the credit first.
             return None;
         }
         let now = now();
@@ -134,20 +137,21 @@ impl Control {
         state.running_working += working;
         state.most_running = state.most_running.max(state.running);
         state.most_threads = state.most_threads.max(state.running);
-        state.outstanding += items;
-        state.most_outstanding = state.most_outstanding.max(state.outstanding);
+        state.books.outstanding += items;
+        state.most_outstanding = state.most_outstanding.max(state.books.outstanding);
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
         let measured = if state.each.is_some() { Some(true) } else { state.is_measured(now) };
         Some(Grant { id: chunk.id, start, items, credit, working, input_bytes, per_item, measured })
     }
 
-    /// Runs a chunk as far as credit, time and the run's end allow, and catches a panic.
+    /// Runs a chunk as far as its credit, its time and the run's end allow, and catches a panic.
     fn run(&self, grant: &Grant, steps: &mut dyn Steps) -> Outcome {
-        let (seconds_per_item, contended, foreseen) = {
+        let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
             let foreseen = chunk_seconds(state.situation.threads, state.threads);
-            (state.learned.recent_seconds().max(1e-10), state.threads > 1, foreseen)
+            let Books { learned, .. } = &state.books;
+            (learned.recent_seconds().max(1e-10), state.threads > 1, foreseen, learned.largest)
         };
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
@@ -159,12 +163,12 @@ impl Control {
         let mut next_clock = clock;
         let mut heap_bytes = 0u64;
         while stretch.items < grant.items {
-            if grant.start + stretch.items >= self.limit() || self.pausing.load(Ordering::Relaxed) {
+            if !self.course.may_start(grant.start + stretch.items) {
                 break;
             }
             if steps.is_interrupted() {
-                // No job shall take up what this one leaves.
-                self.pause(true);
+                // No other job may take up the items that this one leaves.
+                self.course.pause();
                 break;
             }
             let count = look.min(grant.items - stretch.items);
@@ -182,12 +186,13 @@ impl Control {
                     stretch.largest = stretch.largest.max(heap.largest + grant.per_item);
                     stretch.working = stretch.working.max(heap.working);
                 }
-                // Where results are measured a step is one item, so no other result is left unmeasured. One that could
-                // not be measured itself counts as large as the largest before it.
+                // If results are measured, a step is one item, so no other result is unmeasured. A
+                // result that could not be measured counts as large as the largest before it.
                 Err(payload) => {
                     outcome.lost = grant.items - steps.left() - stretch.items;
                     if outcome.lost == 0 {
-                        heap_bytes += stretch.largest.max(grant.per_item) - grant.per_item;
+                        let largest = stretch.largest.max(largest_before);
+                        heap_bytes = heap_bytes.saturating_add(largest.saturating_sub(grant.per_item));
                     }
                     outcome.panic = Some(payload);
                 }
@@ -204,7 +209,7 @@ impl Control {
             }
             if contended && stretch.items >= next_clock {
                 next_clock = stretch.items + clock;
-                // Far slower than foreseen: others shall share what is left.
+                // It is far slower than expected: leave the rest to other threads.
                 if (now() - begun).as_secs_f64() > 2.0 * foreseen {
                     break;
                 }
@@ -215,7 +220,8 @@ impl Control {
         outcome
     }
 
-    /// Whether the chunk's credit covers its results and one call more; takes what is missing where it can.
+    /// True if the chunk's credit covers its results and one more call. Takes missing credit if it
+    /// can.
     fn covers_next(&self, credit: &mut u64, working: u64, stretch: &Stretch) -> bool {
         let next = stretch.bytes / stretch.items as u64 + working.max(stretch.working);
         let forks = self.forks.load(Ordering::Relaxed);
@@ -224,7 +230,7 @@ impl Control {
         }
         let mut state = self.state();
         if forks {
-            // What others do for these calls shows there alone.
+            // The bytes that other threads allocate for these calls show up only there.
             state.look_at_stray();
             if state.ledger.held().as_u64() > state.ledger.limit() {
                 return false;
@@ -233,7 +239,7 @@ impl Control {
                 return true;
             }
         }
-        // The results are there already, whether they fit or not.
+        // These results exist, even if they do not fit.
         let there = stretch.bytes.saturating_sub(*credit);
         state.ledger.take(there);
         *credit += there;
@@ -245,15 +251,15 @@ impl Control {
         covers
     }
 
-    /// Runs the chunk and books what came of it. The items that were not run go back to the queue.
+    /// Runs the chunk. [`finish`](Self::finish) books it.
     pub(crate) fn run_chunk(&self, grant: Grant, steps: &mut dyn Steps) -> Ran {
         let outcome = self.run(&grant, steps);
         Ran { grant, outcome }
     }
 
-    /// Books a chunk that ran. `rest` is the name of the items that did not, where there are any and they are to run later.
-    /// Says whether the job is to go on with another chunk.
-    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<Place>) -> bool {
+    /// Books a chunk that ran. `rest` is the chunk of the items that did not run and should run
+    /// later. Says if the job should go on with another chunk.
+    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<ThreadKind>) -> bool {
         self.look();
         let Ran { grant, mut outcome } = ran;
         let done = outcome.stretch.items;
@@ -270,11 +276,11 @@ impl Control {
         let rest_items = grant.items - done - lost;
         let rest_bytes =
             if rest.is_some() { (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64 } else { 0 };
-        // What the results hold stays taken until they are handed over.
+        // The bytes of the results stay taken until they are handed over.
         state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
         state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
         state.results += outcome.stretch.bytes;
-        state.learned.add(outcome.stretch);
+        state.books.learned.add(outcome.stretch);
         if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
             let queued = outcome.used.map_or(0.0, |used| used.queued);
             each.push((outcome.stretch.seconds / done as f64, queued / done as f64));
@@ -282,10 +288,11 @@ impl Control {
         if let Some(used) = outcome.used {
             state.learn_waits(used);
         }
-        let has_room = state.has_room_for_threads(self.limit());
-        let State { climb, learned, .. } = &mut *state;
+        let has_room = state.has_room_for_threads(self.course.limit());
+        let State { climb, books, .. } = &mut *state;
         let ended = (done, outcome.stretch.seconds);
-        if let Some(threads) = climb.chunk_ended(now, ended, &learned.waits, has_room, &thread_time::process_ran) {
+        if let Some(threads) = climb.chunk_ended(now, ended, &books.learned.waits, has_room, &thread_time::process_ran)
+        {
             state.set_threads(threads);
         }
         state.running -= 1;
@@ -293,8 +300,8 @@ impl Control {
         state.inputs -= grant.input_bytes - rest_bytes;
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
-        state.chunks += 1;
-        state.outstanding -= rest_items + lost;
+        state.books.chunks += 1;
+        state.books.outstanding -= rest_items + lost;
         if let Some(id) = rest {
             state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
             state.queued += rest_items;
@@ -306,55 +313,62 @@ impl Control {
             state.finished.insert(grant.start, chunk);
             state.add_ready();
         }
-        let mut go_on = job.is_some() && state.has_work(self.limit()) && !self.pausing.load(Ordering::Relaxed);
-        if go_on && (job != Some(state.place()) || state.jobs > state.workers()) {
-            // Another takes its place elsewhere, or none.
+        let mut go_on = job.is_some() && state.has_work(self.course.limit()) && !self.course.is_pausing();
+        if go_on && (job != Some(state.thread_kind()) || state.jobs > state.workers()) {
+            // This job ends. The calling thread starts another one on the right kind of thread, or
+            // none.
             go_on = false;
             state.recruits = true;
         }
         if job.is_some() && !go_on {
             state.jobs -= 1;
         }
-        let is_needed = state.caller_is_needed(self.limit());
+        let is_needed = state.caller_is_needed(self.course.limit());
         drop(state);
         if is_needed {
             self.caller.notify_one();
         }
-        // Its drop may be the user's code, which must not run while the state is locked.
+        // The drop may run user code, which must not happen while the state is locked.
         unwanted.into_iter().for_each(discard);
         go_on
     }
 
-    /// Notes a panic of the call for `next`, or in measuring the result before it, which stays.
-    /// Gives the payload back where nobody wants it.
+    /// Notes a panic of the call for `next`, or of the measurement of the result before it, which
+    /// stays. Gives the payload back if no one needs it.
     fn note_panic(&self, state: &mut State, next: usize, is_lost: bool, payload: Payload) -> Option<Payload> {
         let item = if is_lost { next } else { next.saturating_sub(1) };
-        let Some(panics) = &mut state.panics else {
-            self.stop_at(next);
+        if !state.books.panics.are_tolerated() {
+            self.course.end_at(next);
             state.ending.insert(item, Ending { payload, is_lost });
             return None;
-        };
+        }
         if !is_lost {
             return Some(payload);
         }
-        let unwanted = panics.add(item, payload);
+        let unwanted = state.books.panics.add(item, payload);
         state.holes.insert(item);
         state.add_ready();
         unwanted
     }
 
-    /// Ends a job that the thread may not do, so that the caller starts it for another one.
+    /// Ends a job that its thread may not run. The calling thread starts it again for another
+    /// thread.
     pub(super) fn decline(&self) {
+        self.end_job(true);
+    }
+
+    /// Takes a job off and wakes the caller, which starts it for another thread where it `recruits`.
+    fn end_job(&self, recruits: bool) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
         state.jobs -= 1;
-        state.recruits = true;
+        state.recruits |= recruits;
         drop(state);
         self.caller.notify_one();
     }
 
-    /// Books a chunk as ended that panicked outside of the user's function: its items are gone.
+    /// Books a chunk as ended that panicked outside of the user's function. Its items are lost.
     pub(super) fn lose(&self, grant: &Grant) {
         let now = now();
         let mut state = self.state();
@@ -364,20 +378,18 @@ impl Control {
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
         state.inputs -= grant.input_bytes;
-        state.outstanding -= grant.items;
+        state.books.outstanding -= grant.items;
         state.ledger.give(grant.credit + grant.input_bytes);
     }
 
-    /// Ends the run with the panic of a job that panicked outside of the user's function. The job has
-    /// ended if it is no longer registered.
+    /// Ends the run with a panic outside of the user's function. `is_registered` says that the job
+    /// has not ended yet.
     pub(super) fn end_job_with(&self, payload: Payload, is_registered: bool) {
         self.end_with(payload);
         if is_registered {
-            let now = now();
-            let mut state = self.state();
-            self.book(&mut state, now);
-            state.jobs -= 1;
+            self.end_job(false);
+        } else {
+            self.caller.notify_one();
         }
-        self.caller.notify_one();
     }
 }

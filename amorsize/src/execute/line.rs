@@ -1,11 +1,12 @@
 //! The two ends of a run, both on the calling thread: items come in from the input, results go out to whatever takes them.
 
+use std::any::type_name;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use super::asks::Asks;
-use super::buffer::{Collection, RawChunk, Results, Slices, Types};
+use super::buffer::{Collection, RawChunk, Results, Types};
 use super::chunk::Work;
 use super::control::{ChunkId, Finished};
 use crate::failure::Payload;
@@ -74,11 +75,6 @@ pub(crate) trait Outlet {
 
     /// Whether what it holds goes to a sink as soon as it is a batch.
     fn hands_over(&self) -> bool {
-        false
-    }
-
-    /// True if each result goes out by itself.
-    fn gives_each(&self) -> bool {
         false
     }
 
@@ -235,10 +231,10 @@ pub(crate) enum Way {
 /// Where items come from.
 pub(crate) trait Input {
     /// Takes up to `most` items into a chunk without items, as far as `asks` allows, and says if the
-    /// input has ended. A worker may be left to write them down.
+    /// input has ended.
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool;
-    /// True if the lengths that the input tells are the truth, because it is a range or a slice.
-    fn is_indexed(&mut self) -> bool;
+    /// True if the lengths that the input tells are the truth.
+    fn tells_the_truth(&mut self) -> bool;
     /// Items that are left, at least and at most.
     fn size_hint(&mut self) -> (usize, Option<usize>);
     /// A chunk without items.
@@ -250,12 +246,11 @@ pub(crate) struct Source<I: IntoIterator, R> {
     input: Option<I>,
     iterator: Option<I::IntoIter>,
     types: Types<I::Item, R>,
-    slices: Slices<I::Item>,
 }
 
 impl<I: IntoIterator, R> Source<I, R> {
-    pub(crate) fn new(input: I, types: Types<I::Item, R>, slices: Slices<I::Item>) -> Self {
-        Self { input: Some(input), iterator: None, types, slices }
+    pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
+        Self { input: Some(input), iterator: None, types }
     }
 
     /// Whether items were asked for.
@@ -265,7 +260,7 @@ impl<I: IntoIterator, R> Source<I, R> {
 
     /// The input of a run with other results.
     pub(crate) fn retyped<O>(self, types: Types<I::Item, O>) -> Source<I, O> {
-        Source { input: self.input, iterator: self.iterator, types, slices: self.slices }
+        Source { input: self.input, iterator: self.iterator, types }
     }
 
     fn iterator(&mut self) -> &mut I::IntoIter {
@@ -282,17 +277,17 @@ impl<I: IntoIterator, R> Source<I, R> {
 
 impl<I: IntoIterator, R> Input for Source<I, R> {
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool {
-        let (types, slices) = (self.types, self.slices);
-        let iterator = self.iterator();
-        if way == Way::Worker && types.note(chunk, iterator, slices, most) {
-            return chunk.items() < most;
-        }
-        types.fill(chunk, iterator, most, (asks, way))
+        let types = self.types;
+        types.fill(chunk, self.iterator(), most, (asks, way))
     }
 
-    fn is_indexed(&mut self) -> bool {
-        let (types, slices) = (self.types, self.slices);
-        types.note(&mut types.chunk(), self.iterator(), slices, 0)
+    fn tells_the_truth(&mut self) -> bool {
+        // The standard library's types tell their true lengths, and no other crate has these paths. If
+        // the paths change, such inputs are counted as they come, like all others.
+        let name = type_name::<I::IntoIter>();
+        ["core::ops::range::Range<", "core::ops::range::RangeInclusive<", "core::slice::iter::Iter<"]
+            .iter()
+            .any(|known| name.starts_with(known))
     }
 
     fn size_hint(&mut self) -> (usize, Option<usize>) {
@@ -494,7 +489,11 @@ impl Line<'_> {
         }));
         self.stock.ledger = entered.leave();
         done.panic = outcome.err();
-        done.seconds = begun.map(|begun| (now() - begun).as_secs_f64());
+        if let Some(begun) = begun {
+            let ended = now();
+            done.seconds = Some((ended - begun).as_secs_f64());
+            self.stock.asks.call_ended(ended);
+        }
         if let Some(measuring) = measuring {
             let ended = now();
             done.used = measuring.end();

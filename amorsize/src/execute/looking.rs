@@ -1,44 +1,46 @@
-//! Looks at memory and at the run while it is on threads.
+//! Looks at memory and at the run while the run is on threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::account::Account;
 use super::control::Control;
-use super::lookout::Lookout;
+use super::observer::Observer;
 use crate::sync::{Mutex, MutexGuard, Ordering, now};
 
 impl Control {
-    /// Looks, if it is time to, for an outlet that collects or does not.
+    /// Looks if a look is due. `collects` says that the outlet keeps all results.
     pub(crate) fn look_for(&self, collects: bool) {
         self.collects.store(collects, Ordering::Relaxed);
         self.look();
     }
 
-    /// Looks at the system's memory and the run, if it is time to. Whoever comes does it: the caller may be in the sink for long.
+    /// Looks at the system's memory and at the run if a look is due. Any thread may call this: the
+    /// calling thread can be in the sink for long.
     pub(super) fn look(&self) {
-        // Whoever has it is just looking.
-        let Some(Ok(lookout)) = self.lookout.as_ref().map(Mutex::try_lock) else { return };
-        self.look_with(lookout);
+        // If the lock is taken, another thread is looking already.
+        let Some(Ok(observer)) = self.observer.as_ref().map(Mutex::try_lock) else { return };
+        self.look_with(observer);
     }
 
-    /// Looks before the first call, for an outlet that collects or does not.
+    /// Looks before the first call. `collects` says that the outlet keeps all results.
     pub(super) fn look_first(&self, collects: bool) {
         self.collects.store(collects, Ordering::Relaxed);
         self.look_now();
     }
 
-    /// Looks, even if it is not time to.
+    /// Looks even if no look is due.
     pub(super) fn look_now(&self) {
-        if let Some(mut lookout) = self.lookout() {
-            lookout.watch.as_mut().into_iter().for_each(|watch| watch.is_due());
-            self.look_with(lookout);
+        if let Some(mut observer) = self.observer() {
+            observer.watch.as_mut().into_iter().for_each(|watch| watch.is_due());
+            self.look_with(observer);
         }
     }
 
-    fn look_with(&self, mut lookout: MutexGuard<'_, Lookout>) {
+    fn look_with(&self, mut observer: MutexGuard<'_, Observer>) {
         let collects = self.collects.load(Ordering::Relaxed);
-        let look = || lookout.look(now(), &self.ledger, collects, || self.seen(), || self.state().calls());
-        // It asks a memory source, calls a trim hook and tells the progress, which may all be the user's.
+        let look = || observer.look(now(), &self.ledger, collects, || self.seen(), || self.state().calls());
+        // A look calls a memory source, a trim hook and a progress callback: all of them can be
+        // user code.
         match catch_unwind(AssertUnwindSafe(look)) {
             Ok(None) => {}
             Ok(Some(bounds)) => self.state().bound_calls(bounds),
@@ -46,23 +48,22 @@ impl Control {
         }
     }
 
-    /// Notes that results that the run held belong to its caller now.
+    /// Notes that the results that the run held belong to the caller of the run now.
     pub(crate) fn rebase(&self) {
         self.state().hold_what_is_booked();
-        if let Some(watch) = self.lookout().as_mut().and_then(|lookout| lookout.watch.as_mut()) {
+        if let Some(watch) = self.observer().as_mut().and_then(|observer| observer.watch.as_mut()) {
             watch.rebase(self.ledger.held());
         }
         let mut state = self.state();
-        state.most_outstanding = state.outstanding;
+        state.most_outstanding = state.books.outstanding;
         state.collected = 0;
     }
 
-    /// Lets the report be of what is done from now on. Nothing runs.
+    /// Makes the report cover only work from now on. No call may be running.
     pub(crate) fn begin_part(&self) {
         let mut state = self.state();
         state.account = Account::new();
         state.most_threads = state.threads.min(state.situation.threads);
-        state.learned.begin_part();
         self.sink.reset();
         self.input.reset();
     }

@@ -1,9 +1,10 @@
-//! Models of what threads of a run do to each other: loom takes them through every order of their steps that matters, and
-//! through every value that a relaxed load may give.
+//! Models of what threads of a run do to each other. Loom takes them through every order of their
+//! steps that matters, and through every value that a relaxed load may give.
 //!
-//! They run the code as it is: the ledger by itself, and the calling thread's [`Conductor`] with [`Work::run_next`] on two
-//! threads, which stand in for rayon's pool. Loom's clock stands still and its waits have no end, so that a run which needs the
-//! end of a wait to go on hangs, and loom says so.
+//! They run the code as it is: the ledger by itself, and the calling thread's [`Conductor`] with
+//! [`Work::run_next`] on two threads, which stand in for rayon's pool. Loom's clock stands still
+//! and its waits have no end. So a run that goes on only after the end of a wait hangs, and loom
+//! says so.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p amorsize --profile loom --lib loom`
 
@@ -15,26 +16,29 @@ use std::sync::{Arc, Mutex};
 use ::loom::model::Builder;
 use ::loom::thread;
 
-use super::chunk::{Body, Chunk, Chunks, Function, Shared, Work};
+use super::chunk::{Body, Chunks, Function, Quota, Shared, Work};
+use super::conductor::{Conductor, WorkerJob};
+use super::control::{Control, ThreadKind, ThreadLimits};
 use super::line::{Accepted, Input, Source, Stock};
 use super::pool::Job;
 use super::*;
 use crate::cancel::{CancelToken, Interrupts};
-use crate::execute::buffer::{Results, Slices, Types};
+use crate::execute::buffer::{Results, Types};
 use crate::execute::line::Outlet;
 use crate::memory::measure::{Heap, Measure};
 use crate::plan::CHUNK_SECONDS;
 use crate::plan::tests::situation;
-use crate::sample::Stretch;
+use crate::sample::{Learned, Stretch};
 use crate::sync;
 use crate::trace::RunSpan;
 
-/// So often a thread of a run may be interrupted where it could go on; what it has to wait for does not count. Two showed the bugs
-/// of the programs that Musuvathi and Qadeer looked at (2007), and one those that were here; with three most models take more
-/// than 40 s each rather than some seconds. The ledger's are small enough for three.
+/// Limits the times that a thread may be interrupted although it could go on. Waits do not count.
+/// Two showed the bugs of the programs that Musuvathi and Qadeer looked at (2007), and one showed
+/// those of this code. With three, most models take more than 40 s each rather than some seconds.
+/// The ledger's are small enough for three.
 const PREEMPTIONS: usize = 2;
 
-/// Takes `model` through all its interleavings with so many preemptions.
+/// Takes `model` through all its interleavings with at most this many preemptions.
 fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
@@ -90,7 +94,7 @@ fn the_peak_is_the_most_that_was_held() {
         let ledger = Ledger::new(Bytes::new(10));
         let takers = [3, 5].map(|bytes| {
             let ledger = ledger.clone();
-            // What is there already counts whether it fits or not.
+            // Bytes that exist count even if they do not fit.
             thread::spawn(move || ledger.take(bytes))
         });
         let fits = ledger.try_take(8);
@@ -139,7 +143,8 @@ fn what_the_outer_run_refuses_is_not_held_by_the_inner_one() {
 
 // ---- a run ----
 
-/// Bytes of a result, but for those that a model makes larger. With its input an item takes a byte more.
+/// Bytes of a result, except for those that a model makes larger. With its input an item takes a
+/// byte more.
 const RESULT: u64 = 10;
 
 struct Value {
@@ -153,35 +158,36 @@ fn heap(values: &[Value]) -> Heap {
     Heap { sum, largest, ..Heap::default() }
 }
 
-/// What is modelled of a run.
+/// The settings of a modelled run.
 #[derive(Clone, Copy)]
 struct Case {
     items: usize,
-    /// Items of a chunk at most.
+    /// The most items of a chunk.
     chunk: usize,
-    /// What the ledger lets be held.
+    /// The limit of the ledger, in bytes.
     budget: u64,
     /// Results that are handed over together.
     batch: usize,
     ordered: bool,
     tolerant: bool,
-    /// Whether the calling thread is one of the pool's, and the pool has one other.
+    /// True if the calling thread is one of the pool's, and the pool has one other.
     joins_in: bool,
-    /// Items whose calls panic.
+    /// Items with calls that panic.
     panics: &'static [usize],
-    /// The item whose result is three times as large as the others.
+    /// The item with a result three times as large as the others.
     large: Option<usize>,
-    /// Whether another thread cancels the run at any time.
+    /// True if another thread cancels the run at any time.
     cancelled: bool,
-    /// How many results are enough at first.
+    /// Results after which the outlet has enough, at first.
     enough: usize,
-    /// Whether the run begins on one thread, and goes on with two of its own at any time.
+    /// True if the run begins on one thread, and goes on with two of its own at any time.
     climbs: bool,
-    /// Items between the input and the outlet at most, where there is a bound.
+    /// The most items between the input and the outlet, if that is bounded.
     in_flight: Option<usize>,
 }
 
-/// Two calls at a time: the inputs of three, two results, and the reserve for the next in order.
+/// Two calls at the same time: the inputs of three, two results, and the reserve for the next in
+/// order.
 const CASE: Case = Case {
     items: 3,
     chunk: 1,
@@ -215,7 +221,7 @@ impl Calls {
     }
 }
 
-/// Stands in for rayon: threads that take up what is started, and a scope that waits for it.
+/// Stands in for rayon: threads that take up started jobs, and a scope that waits for them.
 struct Pool {
     state: sync::Mutex<Jobs>,
     told: sync::Condvar,
@@ -244,7 +250,7 @@ impl Pool {
         self.told.notify_all();
     }
 
-    /// Waits for all that was started.
+    /// Waits for all started jobs.
     fn join(&self) {
         let mut state = self.state.lock().unwrap();
         while state.waiting + state.running > 0 {
@@ -313,7 +319,7 @@ struct Scene {
     chunks: Chunks,
     ledger: Ledger,
     shared: Shared<usize, Value, Calls>,
-    /// Those of the first part of the run, and of what is left of it.
+    /// The interrupts of the first part of the run, and of the rest.
     interrupts: [Interrupts; 2],
     span: RunSpan,
     part: AtomicUsize,
@@ -322,7 +328,7 @@ struct Scene {
 
 impl Job for Scene {
     fn run(&self) -> bool {
-        WorkerJob { place: Place::Pool, control: &self.control, work: self.work() }.run()
+        WorkerJob { kind: ThreadKind::Pool, control: &self.control, work: self.work() }.run()
     }
 }
 
@@ -331,14 +337,14 @@ impl Scene {
         let mut interrupts = Interrupts::default();
         token.into_iter().for_each(|token| interrupts.set_token(token));
         let mut learned = Learned::default();
-        // A sample of one item, so slow that a chunk holds as many as it should.
+        // A sample of one item, slow enough that a chunk holds the number of items that it should.
         let seconds = CHUNK_SECONDS / (case.chunk as f64 + 0.5);
         learned.add(Stretch { items: 1, seconds, bytes: RESULT, largest: RESULT, working: 0 });
         let situation = Situation {
             threads: 2,
             most: 2,
             threads_asked: true,
-            // What chunks are cut by; what binds is the ledger's limit.
+            // Chunks are cut by this. The limit is the ledger's.
             budget: Bytes::mib(1),
             item_size: 1,
             result_size: 0,
@@ -347,19 +353,19 @@ impl Scene {
             ..situation(None)
         };
         let ledger = Ledger::new(Bytes::new(case.budget));
-        let head_start = HeadStart { next: 0, outstanding: 0, chunks: 0, batch_size: 1, first_batch: 1 };
+        let mut books = Books { learned, ..Books::default() };
+        books.panics.keep(case.tolerant.then_some(usize::MAX));
         let cores = if case.climbs { 1 } else { 2 };
-        let room = Room { level: cores, cores, most: 2, own: case.climbs };
-        let ways = Ways { ordered: case.ordered, kept_panics: case.tolerant.then_some(usize::MAX) };
+        let limits = ThreadLimits { level: cores, cores, most: 2, own: case.climbs };
         Self {
             case,
-            control: Control::new(situation, room, learned, ledger.clone(), head_start, ways, None),
+            control: Control::new(situation, limits, books, ledger.clone(), (1, 1), case.ordered, None),
             chunks: Chunks::new(),
             ledger,
             shared: Shared {
                 context: Calls { case, log: Mutex::default() },
-                body: Body::Function(|chunk: &mut Chunk<usize, Value>, calls: &Calls| {
-                    chunk.run(|item| calls.call(item))
+                body: Body::Function(|quota: Quota<'_, usize, Value>, calls: &Calls| {
+                    quota.run(|item| calls.call(item))
                 }),
                 measure: (
                     Measure { heap: Some(|_| Heap::default()), by: MeasuredBy::DeepSize },
@@ -392,7 +398,7 @@ impl Scene {
         self.shared.context.log.lock().unwrap().clone()
     }
 
-    /// What `Engine::run` does, once the run is on threads.
+    /// Does what `Engine::run` does once the run is on threads.
     fn run(&self, input: &mut dyn Input, stock: &mut Stock, outlet: &mut Batched) -> Result<Flow, Ended> {
         let (control, work) = (&self.control, self.work());
         let mut line = Line { input, stock, work, outlet };
@@ -407,7 +413,7 @@ impl Scene {
             pace: None,
             slower: &mut None,
         };
-        control.pause(false);
+        control.course.resume();
         let outcome = conductor.conduct(&mut line, &|_| {
             self.pool.start();
             Ok(())
@@ -434,8 +440,8 @@ impl Scene {
     }
 }
 
-/// Runs a case, and what is left of it after each thing that ends it early, to the end of its input: each item must be called
-/// once, and all results handed over.
+/// Runs a case to the end of its input. After each early end the rest goes on. Each item must be
+/// called once, and all results handed over.
 fn run_to_the_end(case: Case) {
     let token = case.cancelled.then(CancelToken::new);
     let scene = Arc::new(Scene::new(case, token.clone()));
@@ -451,7 +457,7 @@ fn run_to_the_end(case: Case) {
     }
     threads.extend(token.map(|token| thread::spawn(move || token.cancel())));
     let types = scene.shared.types;
-    let mut source = Source::new(0..case.items, types, Slices::none());
+    let mut source = Source::new(0..case.items, types);
     let mut stock = Stock::default();
     let (batch, enough) = (case.batch, case.enough);
     let mut outlet = Batched { types, batch, enough, open: Vec::new(), open_bytes: 0, seen: Vec::new() };
@@ -480,11 +486,11 @@ fn run_to_the_end(case: Case) {
     }
     let results = (0..case.items).filter(|item| !case.panics.contains(item));
     assert!(outlet.seen.iter().copied().eq(results), "handed over {:?}", outlet.seen);
-    let counted = scene.control.state().panics.as_ref().map(|panics| panics.count);
+    let counted = scene.control.state().books.panics.count;
     if case.tolerant {
-        assert!(panicked.is_empty() && counted == Some(case.panics.len()));
+        assert!(panicked.is_empty() && counted == case.panics.len());
     } else {
-        // The first ends the run; one that panicked beside it is lost with it.
+        // The first panic ends the run. A second one beside it is lost with the run.
         assert_eq!(panicked.is_empty(), case.panics.is_empty());
     }
     assert!(scene.control.is_idle());
@@ -566,7 +572,8 @@ fn a_tolerant_run_goes_on_without_items_that_panic() {
 
 #[test]
 fn a_run_that_gets_more_threads_loses_nothing() {
-    // A job of the pool ends as soon as the run has threads of its own, and the caller has to start another for it.
+    // A job of the pool ends as soon as the run has threads of its own, and the calling thread has
+    // to start another one in its place.
     check_run(Case { items: 2, climbs: true, ..CASE });
 }
 

@@ -1,4 +1,4 @@
-//! The only place that knows rayon. Instantiated once, whatever the function.
+//! The only file that knows rayon. Compiled once for all functions.
 
 mod gate;
 mod known;
@@ -13,7 +13,7 @@ use self::gate::Lent;
 pub(crate) use self::known::Refused;
 use self::known::{Global, Known, OwnPool, known};
 use self::own_threads::{Allowance, Close, Count, OwnThreads};
-use super::control::Place;
+use super::control::ThreadKind;
 use crate::cores;
 use crate::error::Error;
 use crate::memory::{Started, most_threads};
@@ -21,41 +21,45 @@ use crate::process::once;
 use crate::system_calls;
 use crate::thread_time::IS_TOLD;
 
-/// More threads of our own than this there are not, over all runs of the process, unless it has more than 64 cores. Starting so many
-/// takes 9 ms; each takes 5 KiB to begin with, and its stack of the address space. Tokio stops at 512 for calls that block.
+/// Limits the runs' own threads, over all runs of the process, unless it has more than 64 cores.
+/// Starting this number takes 9 ms. Each thread takes 5 KiB to begin with, and its stack of the
+/// address space. Tokio stops at 512 for calls that block.
 const MOST_OWN: usize = 256;
-/// With many cores it is this much for each: a function that waits three quarters of its time then keeps all of them busy.
+/// With many cores the limit is this number for each: a function that waits three quarters of its
+/// time then keeps all of them busy.
 const OWN_PER_CORE: usize = 4;
-/// After this time the limits of the process are read again: that takes 150 us, a thousandth of it.
+/// After this time the limits of the process are read again. Reading takes 150 us, a thousandth of
+/// it.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
-/// A piece of work that is done on a pool until it says that it is done.
+/// Work that threads do in parts until it says that it is done.
 pub(crate) trait Job: Sync {
-    /// Does a part and says whether there is more.
+    /// Does a part. True if there is more.
     fn run(&self) -> bool;
 }
 
-/// Starts a job on a thread of the pool, or on one of the run's own; says how many of these could be had where there is none.
-pub(crate) type Start<'a> = &'a dyn Fn(Place) -> Result<(), usize>;
+/// Starts a job on a thread of the given kind. The error is the number of the run's own threads, if
+/// no more can be had.
+pub(crate) type Start<'a> = &'a dyn Fn(ThreadKind) -> Result<(), usize>;
 
 /// The threads that a run uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Threads {
     pool: Pool,
-    /// The process that they are of.
+    /// The process that the threads belong to.
     process: u32,
 }
 
 #[derive(Clone, Debug)]
 enum Pool {
-    /// The one that the caller is in, or the global one.
+    /// The pool of the calling thread, or the global one.
     Current,
-    /// One of our own.
+    /// A pool of ours.
     Own(Arc<OwnPool>),
 }
 
 impl Threads {
-    /// The threads for a run: `count` of them, or as many as there are.
+    /// Finds the threads for a run: `count` of them, or the default number.
     pub(crate) fn find(count: Option<usize>) -> Result<Self, Error> {
         let (known, is_child) = known();
         let pool = Self::find_pool(known, is_child, count)?;
@@ -66,7 +70,7 @@ impl Threads {
         if is_stranded() {
             return known.own(count.unwrap_or_else(rayon::current_num_threads)).map(Pool::Own);
         }
-        // The global pool is only looked at, and so started, where it may be the right one.
+        // Looking at the global pool starts it, so do it only if it may be the right one.
         if let Some(count) = count.filter(|&count| count != pool_threads().0) {
             return known.own(count).map(Pool::Own);
         }
@@ -78,13 +82,13 @@ impl Threads {
                 known.is_warm.store(true, Ordering::Relaxed);
                 Ok(Pool::Current)
             }
-            // As many as the parent's pool had.
+            // The same number as the parent's pool had.
             (Global::Gone, _) => known.own(rayon::current_num_threads()).map(Pool::Own),
             (Global::Refused, _) => Self::fewer(known),
         }
     }
 
-    /// Threads of a smaller pool, where the system refused the global one a thread: half as many,
+    /// Threads of a smaller pool, because the system refused the global one a thread: half as many,
     /// or half of that, but no fewer than two.
     fn fewer(known: &Known) -> Result<Pool, Error> {
         if let Some(refused) = known.refused.get() {
@@ -103,21 +107,25 @@ impl Threads {
         }
     }
 
-    /// Whether they are threads of this process, rather than of one that it is a child of.
+    /// True if they are threads of this process, rather than of its parent.
     pub(crate) fn are_here(&self) -> bool {
         self.process == std::process::id()
     }
 
-    /// Calls `body` on the calling thread with a function that starts `job` on the pool, as often as it is called, and `own` on
-    /// threads of its own; comes back when all of them are done.
+    /// Calls `body` on the calling thread with a function that starts `job` on the pool, and `own`
+    /// on threads of the run's own, each time that it is called. Returns when no job is running. A
+    /// job that the pool reaches later does nothing. A worker that is not `in_call` does other work
+    /// of its pool while it waits for that.
     pub(crate) fn scope<'env>(
         &self,
         job: &'env (dyn Job + 'env),
         own: Option<&'env (dyn Job + 'env)>,
+        in_call: bool,
         body: &mut dyn FnMut(Start<'_>),
     ) {
+        let help = (is_worker() && !in_call).then_some(work_on_something_else as fn() -> bool);
         let Some(own) = own else {
-            return self.pool_scope(job, &mut |start| {
+            return self.pool_scope(job, help, &mut |start| {
                 body(&|_| {
                     start();
                     Ok(())
@@ -126,22 +134,27 @@ impl Threads {
         };
         let threads = OwnThreads::default();
         thread::scope(|scope| {
-            // However the body ends, the threads are to end with it.
+            // The threads end with the body, even if it panics.
             let _close = Close(&threads);
-            self.pool_scope(job, &mut |start| {
-                body(&|place| match place {
-                    Place::Pool => {
+            self.pool_scope(job, help, &mut |start| {
+                body(&|kind| match kind {
+                    ThreadKind::Pool => {
                         start();
                         Ok(())
                     }
-                    Place::Own => threads.start(scope, own, || self.allowance()),
+                    ThreadKind::Own => threads.start(scope, own, || self.allowance()),
                 });
             });
         });
     }
 
-    fn pool_scope<'env>(&self, job: &'env (dyn Job + 'env), body: &mut dyn FnMut(&dyn Fn())) {
-        gate::lend(job, |lent| {
+    fn pool_scope<'env>(
+        &self,
+        job: &'env (dyn Job + 'env),
+        help: Option<fn() -> bool>,
+        body: &mut dyn FnMut(&dyn Fn()),
+    ) {
+        gate::lend(job, help, |lent| {
             body(&|| {
                 let lent = Arc::clone(lent);
                 match &self.pool {
@@ -152,7 +165,7 @@ impl Threads {
         });
     }
 
-    /// Whether the calling thread is one of these, so that jobs could be left waiting for it.
+    /// True if the calling thread is one of these threads: then jobs could wait for it for ever.
     pub(crate) fn include_caller(&self) -> bool {
         match &self.pool {
             Pool::Current => is_worker(),
@@ -160,8 +173,8 @@ impl Threads {
         }
     }
 
-    /// How a thread of the run's own may be started now: with a stack like that of the pool's threads, or not at all as long as that
-    /// is not known.
+    /// The terms for a new thread of the run's own: it gets a stack like that of the pool's
+    /// threads. `None` as long as that stack is unknown.
     fn allowance(&self) -> Option<Allowance> {
         let (known, _) = known();
         let stack = match self.pool {
@@ -172,77 +185,80 @@ impl Threads {
     }
 }
 
-/// Does a part of a job, and starts it anew for the next one rather than to run all parts in a loop: a
-/// worker that waits within the user's function for rayon may take it up meanwhile, and must be able to
-/// go back as soon as that is there.
+/// Does a part of a job and starts the job again for the next part. A loop over all parts would not
+/// do: a worker that waits for rayon within the user's function may take a part up meanwhile, and
+/// must be able to go back as soon as its wait ends.
 fn work(lent: Arc<Lent>) {
     if lent.run() {
         rayon::spawn(|| work(lent));
     }
 }
 
-/// Whether the calling thread belongs to a pool, so that it must not sleep while others may wait for it.
+/// True if the calling thread belongs to a pool, so that it must not sleep while others may wait
+/// for it.
 pub(crate) fn is_worker() -> bool {
     rayon::current_thread_index().is_some() && !is_stranded()
 }
 
-/// Whether the calling thread was a worker of a pool whose other threads are not here: it has called `fork`, and goes on in the child.
+/// True if the calling thread was a worker of a pool that has no other threads here: it has called
+/// `fork`, and goes on in the child.
 ///
-/// It is the child's first thread then, as a worker is otherwise only where a pool was built with `use_current_thread`. Where nothing is
-/// known of a parent, the pool's threads are counted. A child in which such a pool was built gets a pool of our own instead.
+/// Then it is the child's first thread. Otherwise a worker is the first thread only if a pool was
+/// built with `use_current_thread`. If nothing is known of a parent, the pool's threads are
+/// counted. A child that built such a pool gets a pool of ours instead.
 fn is_stranded() -> bool {
     let is_first = rayon::current_thread_index().is_some() && system_calls::is_first_thread();
     is_first && (known().1 || known::lacks_threads(rayon::current_num_threads()))
 }
 
-/// Lets a worker do something else that its pool has to do. Says whether there was anything.
+/// Lets a worker do other work of its pool. True if there was any.
 pub(crate) fn work_on_something_else() -> bool {
     rayon::yield_now() == Some(rayon::Yield::Executed)
 }
 
-/// Threads that a run would find.
+/// The threads that a run would find.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
-    /// Those that can run at a time.
+    /// Threads that can run at the same time.
     pub(crate) threads: usize,
-    /// Those that a function may have that waits.
+    /// The most threads for a function that waits.
     pub(crate) most: usize,
-    /// Whether they have been started.
+    /// True if they have been started.
     pub(crate) warm: bool,
 }
 
-/// How many threads a run would find that is `nested` in a call of another run or not, and that
-/// `waits` as far as it is known. Starts none.
+/// The number of threads that a run would find. `nested` says that it is within a call of another
+/// run, `waits` that its function is known to wait. Starts none.
 pub(crate) fn expected_threads(nested: bool, waits: bool) -> Expected {
     let (pool, warm) = pool_threads();
-    // Where it can't be seen that a function waits, whoever made a larger pool knows better.
+    // If waits can't be seen, a larger pool was made by a user who knows better.
     let threads = if IS_TOLD { pool.min(cores::usable()) } else { pool };
     let most = if is_worker() {
         pool
     } else if nested || !IS_TOLD || known().0.refused.get().is_some_and(|refused| refused.given == 1) {
-        // The outer run finds out what pays; both would multiply.
+        // The outer run finds out what pays. If both did, their numbers would multiply.
         threads
     } else {
-        // Other functions are not to pay for what is only of interest to one that waits.
+        // Reading the limits is only worth its time for a function that waits.
         let own = if waits { room_for_own() } else { most_own() };
         own.max(threads)
     };
     Expected { threads, most, warm }
 }
 
-/// The threads that were refused to runs which this thread starts.
+/// The threads refused to runs that this thread starts.
 pub(crate) fn refused() -> Option<Refused> {
     if is_worker() { None } else { known().0.refused.get().copied() }
 }
 
-/// As many threads as that, or as a pool can have: 65,535, and 255 on 32 bits.
+/// `threads`, but no more than a pool can have: 65,535, and 255 on 32 bits.
 pub(crate) fn at_most(threads: usize) -> usize {
     threads.min(rayon::max_num_threads())
 }
 
-/// The threads of the pool that a run would find, and whether they have been started.
+/// The number of threads in the pool that a run would find, and if they have been started.
 fn pool_threads() -> (usize, bool) {
-    /// What rayon will find.
+    /// The number of threads that rayon gives by default.
     static DEFAULT: OnceLock<usize> = OnceLock::new();
 
     let (known, _) = known();
@@ -267,7 +283,7 @@ fn pool_threads() -> (usize, bool) {
     (threads, false)
 }
 
-/// The threads of the pool that rayon would use, where it can be used.
+/// The number of threads in the pool that rayon would use, if it can be used.
 fn rayon_threads(global: Global) -> Option<usize> {
     matches!(global, Global::Ours | Global::Theirs).then(rayon::current_num_threads)
 }
@@ -276,7 +292,7 @@ fn most_own() -> usize {
     MOST_OWN.max(OWN_PER_CORE * cores::usable())
 }
 
-/// The same, as far as the limits of the process leave room for it.
+/// The most threads of runs' own, as far as the limits of the process leave room.
 fn room_for_own() -> usize {
     let (known, _) = known();
     let mut looked = known.room.lock().unwrap_or_else(PoisonError::into_inner);
@@ -299,10 +315,19 @@ mod tests {
 
     use super::*;
 
-    /// Tests that start threads of their own one after the other: there are only so many.
+    /// Held by tests that start threads of their own, because the number of those is limited.
     static ALONE: Mutex<()> = Mutex::new(());
 
     struct Countdown(AtomicUsize);
+
+    impl Countdown {
+        /// Waits until the countdown ends: a job that comes after the scope is too late.
+        fn wait(&self) {
+            while self.0.load(Ordering::Relaxed) > 0 {
+                thread::yield_now();
+            }
+        }
+    }
 
     impl Job for Countdown {
         fn run(&self) -> bool {
@@ -314,8 +339,9 @@ mod tests {
     #[test]
     fn a_job_is_started_until_it_is_done() {
         let job = Countdown(AtomicUsize::new(100));
-        Threads::find(Some(3)).unwrap().scope(&job, None, &mut |start| {
-            (0..3).for_each(|_| start(Place::Pool).unwrap());
+        Threads::find(Some(3)).unwrap().scope(&job, None, false, &mut |start| {
+            (0..3).for_each(|_| start(ThreadKind::Pool).unwrap());
+            job.wait();
         });
         assert_eq!(job.0.into_inner(), 0);
     }
@@ -335,15 +361,18 @@ mod tests {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = Countdown(AtomicUsize::new(10));
         let own = Rendezvous(std::sync::Barrier::new(20));
-        Threads::find(None).unwrap().scope(&pooled, Some(&own), &mut |start| {
-            (0..20).for_each(|_| start(Place::Own).unwrap());
-            start(Place::Pool).unwrap();
-            // Those that are done take up what comes then.
-            (0..20).for_each(|_| start(Place::Own).unwrap());
+        Threads::find(None).unwrap().scope(&pooled, Some(&own), false, &mut |start| {
+            (0..20).for_each(|_| start(ThreadKind::Own).unwrap());
+            start(ThreadKind::Pool).unwrap();
+            // Threads that are done take up the next jobs.
+            (0..20).for_each(|_| start(ThreadKind::Own).unwrap());
+            pooled.wait();
         });
         assert_eq!(pooled.0.into_inner(), 0);
-        let body =
-            || Threads::find(None).unwrap().scope(&Countdown(0.into()), Some(&own), &mut |_| panic!("as planned"));
+        let body = || {
+            let (threads, job) = (Threads::find(None).unwrap(), Countdown(0.into()));
+            threads.scope(&job, Some(&own), false, &mut |_| panic!("as planned"));
+        };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_err();
     }
 
@@ -361,11 +390,11 @@ mod tests {
 
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (pooled, own) = (Countdown(0.into()), Waiting(false.into(), Condvar::new()));
-        Threads::find(None).unwrap().scope(&pooled, Some(&own), &mut |start| {
-            let started = (0..most_own() + 5).map(|_| start(Place::Own)).take_while(Result::is_ok).count();
+        Threads::find(None).unwrap().scope(&pooled, Some(&own), false, &mut |start| {
+            let started = (0..most_own() + 5).map(|_| start(ThreadKind::Own)).take_while(Result::is_ok).count();
             // Other tests may have some.
             assert!(started <= most_own());
-            assert_eq!(start(Place::Own), Err(started));
+            assert_eq!(start(ThreadKind::Own), Err(started));
             *own.0.lock().unwrap() = true;
             own.1.notify_all();
         });

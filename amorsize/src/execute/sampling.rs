@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use super::Engine;
 use super::inline::MEASURED;
 use super::line::Line;
-use super::{Engine, Phase};
 use crate::cores::Cores;
 use crate::failure::Ended;
 use crate::memory::Bytes;
@@ -16,12 +16,14 @@ use crate::sample::Beside;
 use crate::sync;
 use crate::waits::Waits;
 
-/// So few fast calls are timed together: by the clock each alone would take several times as long as it does.
+/// Fast calls are timed in groups of this size: timed alone, each would seem several times as long,
+/// because reading the clock costs more than the call.
 const WHOLE_SAMPLE: usize = 5;
-/// With so many parts, of which the first counts for nothing, the interval of a mean is 1.04 times as wide as with any number.
+/// Parts of a large sample. The first part counts for nothing; with the others the interval of a
+/// mean is 1.04 times as wide as with infinitely many.
 const SAMPLE_PARTS: usize = 32;
 
-/// The process's memory before calls that run alone, to tell what they need.
+/// The process's memory before calls that run alone. It tells what they need.
 struct Needed {
     source: Source,
     resident: u64,
@@ -35,7 +37,8 @@ impl Needed {
         Some(Self { peak: source.peak_resident().map(Bytes::as_u64), resident, source })
     }
 
-    /// Bytes by which the process grew at most, where that is more than noise: to its peak, if the peak has moved.
+    /// Bytes by which the process grew at most, if that is more than noise. Uses the peak if it
+    /// moved.
     fn end(self) -> Option<u64> {
         let now = self.source.resident()?.as_u64();
         let peak = self.source.peak_resident().map(Bytes::as_u64).filter(|_| self.peak.is_some());
@@ -45,7 +48,8 @@ impl Needed {
 }
 
 impl Engine {
-    /// Runs the sample, up to its size, and plans. The results go to the outlet of `line` like any others.
+    /// Runs the sample, up to its size, and makes a plan. The results go to the outlet of `line`,
+    /// like any others.
     pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Ended> {
         if self.plan.is_none() {
             let begun = sync::now();
@@ -55,7 +59,7 @@ impl Engine {
             self.begin_telling(begun, line)?;
             self.begun = Some(begun);
             let mut beside = Beside::begin();
-            // The first item tells whether calls are long enough to be run at the same time.
+            // The first item tells if calls are long enough to run at the same time.
             self.sample_alone(line, &mut beside, 1)?;
             let together = self.items_together(line)?;
             self.sample_alone(line, &mut beside, self.options.sample_items() - together)?;
@@ -68,74 +72,76 @@ impl Engine {
                 return Err(error.into());
             }
             self.begun = None;
-            self.sampled_seconds = self.learned.seconds_per_item();
-            beside.settle(&mut self.learned.waits);
+            self.sampled_seconds = self.books.learned.seconds_per_item();
+            beside.settle(&mut self.books.learned.waits);
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
             situation.cores = Some(Cores::of_this_process());
-            let mut plan = Plan::new(&self.learned, &situation, true);
+            let mut plan = Plan::new(&self.books.learned, &situation, true);
             plan.warn_of_refused(self.refused);
             plan.warn_of_features(self.unasked);
             line.work.span.planned(&plan);
             self.plan = Some(plan);
             let seen = self.seen();
-            self.lookout.tell(sync::now(), Stage::Planned, &self.ledger, seen);
+            self.observer.tell(sync::now(), Stage::Planned, &self.ledger, seen);
             self.elapsed += sync::now() - begun;
         }
         Ok(self.plan.as_ref().expect("set above"))
     }
 
-    /// Runs items of the sample on the calling thread, until so many are run.
+    /// Runs sample items on the calling thread until `most` have run.
     pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
-        let is_inline = matches!(self.phase, Phase::Inline);
-        while is_inline && self.next < most && !line.ended() && line.work.interrupts.now().is_none() {
-            // A sample that would break the budget, or the bound of items in flight, ends early.
+        let is_inline = self.workers.is_none();
+        while is_inline && self.books.next < most && !line.ended() && line.work.interrupts.now().is_none() {
+            // A sample that would exceed the budget, or the bound of items in flight, ends early.
             let room = self.in_flight_room(line.outlet);
-            if self.next > 0 && self.affordable().min(room) == 0 {
+            if self.books.next > 0 && self.affordable().min(room) == 0 {
                 break;
             }
-            // Whoever asks for a plan is told what the function waits, too.
-            let measured = self.learned.items == 0 || self.learned.recent_seconds() >= MEASURED;
-            let before = (self.learned.items, self.learned.bytes);
-            // What the first call waits, and how long it runs, is as little like the others as what it takes.
-            let waits = self.learned.waits;
-            if self.learned.spread.mean().is_none() {
-                self.learned.waits = Waits::default();
+            // A user who asks for a plan is also told how the function waits.
+            let measured = self.books.learned.items == 0 || self.books.learned.recent_seconds() >= MEASURED;
+            let before = (self.books.learned.items, self.books.learned.bytes);
+            // The first call is not typical: neither in its duration, nor in how it runs and waits.
+            let waits = self.books.learned.waits;
+            if self.books.learned.spread.mean().is_none() {
+                self.books.learned.waits = Waits::default();
             }
-            // A large sample of fast calls is taken in parts, whose differences tell how sure it is.
+            // A large sample of fast calls runs in parts. Their differences tell how certain the
+            // mean is.
             let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
-            let count = part.min(most - self.next).min(room);
+            let count = part.min(most - self.books.next).min(room);
             beside.look(self.expected());
-            // Of short calls it would be less than noise.
-            let is_known = self.learned.items > 0;
-            let is_short = is_known && bound(count as f64 * self.learned.recent_seconds()) < NOISE;
+            // The need of short calls is below the noise.
+            let is_known = self.books.learned.items > 0;
+            let is_short = is_known && bound(count as f64 * self.books.learned.recent_seconds()) < NOISE;
             let before = (before, if is_short { None } else { Needed::begin() });
-            // Looking is no part of the next item's time.
+            // The time of the measurement above is no part of the next item's time.
             self.now = Some(sync::now());
             self.inline_stretch(line, count, measured.then_some(true))?;
-            if !self.learned.waits.is_known() {
-                self.learned.waits = waits;
+            if !self.books.learned.waits.is_known() {
+                self.books.learned.waits = waits;
             }
             let (before, needed) = before;
-            let (items, bytes) = (self.learned.items - before.0, self.learned.bytes - before.1);
+            let (items, bytes) = (self.books.learned.items - before.0, self.books.learned.bytes - before.1);
             if let Some(needed) = needed.and_then(Needed::end) {
-                self.learned
-                    .expect_most_working(needed.saturating_sub(bytes).min(bound(self.learned.recent_seconds())));
+                self.books
+                    .learned
+                    .expect_most_working(needed.saturating_sub(bytes).min(bound(self.books.learned.recent_seconds())));
             }
-            let stretch = beside.sampled(items, bytes, self.pace, self.learned.handling);
-            self.learned.spread.add(stretch);
-            if self.next < self.options.sample_items() {
+            let stretch = beside.sampled(items, bytes, self.pace, self.books.learned.handling);
+            self.books.learned.spread.add(stretch);
+            if self.books.next < self.options.sample_items() {
                 self.look(line.outlet.collects());
             }
         }
         Ok(())
     }
 
-    /// Tells that the sample is done, once.
+    /// Tells once that the sample is done.
     pub(super) fn end_sampling(&mut self, now: Instant) {
-        if self.lookout.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
+        if self.observer.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
             let seen = self.seen();
-            self.lookout.tell(now, Stage::Running, &self.ledger, seen);
+            self.observer.tell(now, Stage::Running, &self.ledger, seen);
         }
     }
 }

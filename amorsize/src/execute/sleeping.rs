@@ -1,4 +1,4 @@
-//! How the calling thread of a run on threads sleeps until there is something for it to do.
+//! Sleeps of the calling thread of a run on threads: they end when it has something to do.
 
 use std::time::Duration;
 
@@ -6,19 +6,20 @@ use super::control::Control;
 use crate::memory::watch::LOOK;
 use crate::sync::{PoisonError, now};
 
-/// The caller waits no longer for a result before it asks an input: so long it heeds no interrupt.
+/// Limits one wait for a result before the input is asked: the thread does not see an interrupt
+/// meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl Control {
-    /// Sleeps until there is something for the caller to do, or for `most`. `wanted_items` fill its batch, and `holds` says
-    /// that the batch is not empty.
+    /// Sleeps until the calling thread has something to do, or for `most`. `wanted_items` fill its
+    /// batch, and `holds` says that the batch is not empty.
     pub(crate) fn wait(&self, wanted_items: usize, holds: bool, most: Duration) {
         let mut state = self.state();
         state.wanted_items = state.wanted(wanted_items);
         state.caller_holds = holds;
-        // Where calls may need much memory, its growth is followed.
+        // Calls may need much memory: wake up often enough to follow its growth.
         let most = if state.bounds.is_bounded() { most.min(LOOK) } else { most };
-        if !state.caller_is_needed(self.limit()) {
+        if !state.caller_is_needed(self.course.limit()) {
             drop(self.caller.wait_timeout(state, most));
         }
     }
@@ -32,14 +33,14 @@ impl Control {
         }
     }
 
-    /// Waits for results of calls that are expected to end before an input that may wait gives its next
-    /// item, which takes `pace` seconds. Says if there are results to hand over.
+    /// Waits for results of running calls, which are expected before a slow input gives its next
+    /// item. An item of that input takes `pace` seconds. Says if there are results to hand over.
     pub(crate) fn wait_for_result(&self, pace: f64) -> bool {
         let mut state = self.state();
-        if state.learned.recent_seconds() >= pace {
+        if state.books.learned.recent_seconds() >= pace {
             return state.has_ready();
         }
-        // A call that takes longer than those before does not keep the input from being asked.
+        // A call that takes longer than usual must not keep us from asking the input.
         let until = now() + Duration::from_secs_f64(pace).min(LONGEST_WAIT);
         while !state.has_ready() && state.queued + state.running_items > 0 {
             let left = until.saturating_duration_since(now());
@@ -52,11 +53,11 @@ impl Control {
         state.has_ready()
     }
 
-    /// Whether the caller has something to do, for one that does not sleep.
+    /// True if the calling thread has something to do. For a thread that does not sleep.
     pub(crate) fn needs_caller(&self, wanted_items: usize, holds: bool) -> bool {
         let mut state = self.state();
         state.wanted_items = state.wanted(wanted_items);
         state.caller_holds = holds;
-        state.caller_is_needed(self.limit())
+        state.caller_is_needed(self.course.limit())
     }
 }

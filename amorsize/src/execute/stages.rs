@@ -1,4 +1,4 @@
-//! The places where a pipeline's items pass from stage to stage, and what is counted there.
+//! The hand-over of items from stage to stage of a pipeline, and the counts kept there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,32 +7,32 @@ use super::buffer::RawChunk;
 use crate::sample::TIMED_ALONE;
 use crate::stage::{StageCounts, Tally};
 
-/// Of stages that take less than it takes to time them well, one item in so many is timed.
+/// Stages that are too short to be timed well have one item in this many timed.
 const TIMED_ONE_IN: u32 = 16;
 
-/// What a pipeline that is a stage of another one is told of the time, and what it tells.
+/// Tells a pipeline that is a stage of another one how its item is timed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Clock {
-    /// It is no stage, and reads the clock itself.
+    /// The pipeline is no stage, and reads the clock itself.
     #[default]
     Own,
     /// This item is not timed.
     Untimed,
-    /// The clock was read just before, and this item stands for so many.
+    /// The clock was just read. The item stands for this many items.
     At(Instant, u64),
 }
 
-/// Says which items are timed.
+/// Chooses the items that are timed.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// So many more are not timed.
+    /// Items left to skip before the next one is timed.
     left_out: u32,
-    /// Whether items are left out now.
+    /// True if items are being skipped.
     leaves_out: bool,
 }
 
 impl Pace {
-    /// For how many the next item stands, where it is timed.
+    /// The number of items that the next one stands for, if it is timed.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<u64> {
         if self.left_out > 0 {
@@ -42,7 +42,7 @@ impl Pace {
         Some(if self.leaves_out { TIMED_ONE_IN.into() } else { 1 })
     }
 
-    /// Learns how long an item took that was timed, in so many stages.
+    /// Learns the time that a timed item took in `stages` stages.
     #[inline]
     pub(crate) fn learn(&mut self, took: Duration, stages: u32) {
         self.leaves_out = took < TIMED_ALONE * stages;
@@ -50,26 +50,27 @@ impl Pace {
     }
 }
 
-/// A part of a pipeline: the part before the last `then`, which can have stages of its own, or the one that was given to it.
+/// A part of a pipeline: the part before the last `then`, which can have stages of its own, or the
+/// stage given to that `then`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Before,
     Next,
 }
 
-/// What a worker needs to run a pipeline's items one after the other: a chunk of one item for each part, which is empty between
-/// two items, and what it counts.
+/// The buffers and counts with which a worker runs a pipeline's items one after the other. Each
+/// part has a chunk of one item, which is empty between two items.
 ///
-/// It stays with the chunk whose items are run, so that no item needs an allocation. A call that panics loses it, with what is in
-/// it.
+/// It stays with the chunk that is run, so that no item needs an allocation. A call that panics
+/// loses it, with its contents.
 pub(crate) struct Scratch {
     pub(crate) before: Box<RawChunk>,
     pub(crate) next: Box<RawChunk>,
     pub(crate) pace: Pace,
-    /// Where an item is now, if it is in a call.
+    /// The part that runs an item now, if any does.
     pub(crate) at: Option<Part>,
     pub(crate) tallies: [Tally; 2],
-    /// Where the tallies go. A part that is a pipeline itself has none: its stages have.
+    /// Where the tallies go. A part that is itself a pipeline has none: its stages have them.
     counts: [Option<Arc<StageCounts>>; 2],
 }
 
@@ -83,7 +84,7 @@ impl Scratch {
         &mut self.tallies[part as usize]
     }
 
-    /// Adds what was counted in all stages to what the run has counted.
+    /// Adds the counts of all stages to those of the run.
     pub(crate) fn add_up(&mut self) {
         self.add_own();
         for part in [&mut self.before, &mut self.next] {
@@ -104,7 +105,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It is dropped while an item is in a call only where that panics.
+        // A drop within a call means that the call panicked.
         if let Some(part) = self.at {
             self.tally(part).failed += 1;
         }

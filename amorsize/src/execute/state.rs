@@ -1,41 +1,50 @@
-//! Where a run on threads stands: what waits, what runs, what is finished, and what follows from it.
+//! The state of a run on threads: what waits, runs and is finished, and the decisions that follow
+//! from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Idle};
+use super::books::Books;
 use super::climb::Climb;
-use super::control::{ChunkId, Finished, Place};
+use super::control::{ChunkId, Finished, ThreadKind};
 use super::jobs::Outcome;
-use crate::failure::{Panics, Payload};
+use crate::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::plan::{CHUNK_SECONDS, Situation, batch_in_flight, batch_items, chunk_items, chunk_seconds};
-use crate::sample::Learned;
 use crate::thread_time::{IS_TOLD, Use};
 
-/// A caller that is with the sink for long leaves so many batches to be made meanwhile: one for the sink to find when it comes back,
-/// and one more for when it is faster the next time.
+/// Batches to be made while the calling thread is in the sink for long: one that is ready when it
+/// comes back, and one more in case the sink is faster next time.
 const BATCHES_AHEAD: usize = 2;
-/// Chunks that are to wait for each worker where it takes about two milliseconds over one: a sleeping caller can be kept from
-/// running for a scheduler's time slice of 3 ms. Of longer chunks as many as last as long.
+/// Chunks that wait for each worker, if a chunk takes about two milliseconds: a sleeping calling
+/// thread can be kept off its core for a scheduler's time slice of 3 ms. Longer chunks are fewer,
+/// so that they last as long.
 const AHEAD: f64 = 4.0;
-/// With a slow sink a batch is at most this part of what is left: with the one before it, and the one that waits, that is half.
+/// With a slow sink a batch has at most the remaining items divided by this. With the batch before
+/// it, and the one that waits, that makes half of them.
 const LAST_BATCHES: usize = 4;
-/// A sink that takes less than this part of the time in which its results are made has time to wait for them.
+/// A sink that takes less than this part of the time in which its results are made keeps up with
+/// larger batches.
 const KEEPS_UP: f64 = 0.8;
-/// As long as nobody knows how long the sink takes, the items of a batch are pulled ahead, unless that are so many bytes: then
-/// they would come from memory rather than from a cache when a worker gets them, and cheap items would take twice as long.
+/// Limits the bytes of items that are pulled ahead for a batch while the sink's speed is unknown.
+/// If there were more, workers would get them from memory rather than from a cache, and cheap items
+/// would take twice as long.
 const UNKNOWN_SINK: usize = 1 << 20;
 
-/// Of the calls of a run a chunk in so long is measured for what it waits: 2 us each time, and 6 us where one was seen not to run.
+/// One chunk per interval is measured for the waits of its calls. That takes 2 us, and 6 us once a
+/// call was seen off its core.
 const MEASURED_EVERY: Duration = Duration::from_millis(10);
-/// Chunks of items that take so long are looked at closely at once: 6 us are a two-hundredth of one.
+/// Chunks with items of this many seconds are measured closely at once: 6 us are a two-hundredth of
+/// one.
 const CLOSELY: f64 = 1e-3;
-/// Idle workers that allocate or free less than this do so for the pool itself, as for its queues.
+/// Idle workers that allocate or free fewer bytes than this do so for the pool itself, such as for
+/// its queues.
 const POOLS_OWN: i64 = 16 << 10;
-/// The same for each chunk: rayon's box of a job, of some 40 bytes, is allocated by one thread and freed by another.
+/// The same for each chunk: one thread allocates rayon's box of a job, of some 40 bytes, and
+/// another one frees it.
 const JOBS_OWN: i64 = 64;
 
 /// A chunk that waits for a worker.
@@ -50,129 +59,129 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) payload: Payload,
-    /// True if the item has no result, so that the results of others close up.
+    /// True if the item has no result, so that the results around it close up.
     pub(super) is_lost: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct State {
-    /// By index of the first item.
+    /// Chunks that wait for a worker, by the index of their first item.
     pub(super) waiting: BTreeMap<usize, Waiting>,
-    /// Items in it.
+    /// Items in `waiting`.
     pub(super) queued: usize,
-    /// Items per batch, as planned, and as far as batches have grown to it.
+    /// Items per batch, as planned.
     pub(super) batch_size: usize,
+    /// Items per batch that batches have grown to so far.
     pub(super) grown_batch: usize,
-    /// Seconds to expect of the sink for what it is handed at a time, once that is known, and for each item of that.
+    /// Expected seconds in the sink for one hand-over, once known.
     pub(super) sink_seconds: Option<f64>,
+    /// Expected seconds in the sink for each item; 0 if unknown.
     pub(super) sink_pace: f64,
-    /// Whether the calling thread is one of the run's threads.
+    /// True if the calling thread is one of the run's threads.
     pub(super) joins_in: bool,
-    /// Index behind the last item that was pulled.
-    pub(crate) pulled: usize,
-    /// By index of the first item.
+    /// Chunks that have results, by the index of their first item.
     pub(super) finished: BTreeMap<usize, Finished>,
-    /// Items in `finished` that can be handed over, being next in order.
+    /// Items in `finished` that can be handed over, because they are next in order.
     pub(super) ready_items: usize,
-    /// Index behind the last of them.
+    /// Index behind the last of these items.
     pub(super) ready_end: usize,
     pub(super) running: usize,
-    /// What the chunks that run took when they were started.
+    /// The credit that running chunks took at their start.
     pub(super) running_credit: u64,
-    /// The part of it that is for working memory.
+    /// The part of `running_credit` for working memory.
     pub(super) running_working: u64,
-    /// Bytes held beside those that were booked for collected results, or fewer, as resident memory tells.
+    /// Bytes held for collected results beyond the booked ones, by resident memory. Negative if
+    /// they are fewer.
     pub(super) unforeseen: i64,
-    /// Bytes held when the run went on threads. Growth from then on does not contain them.
+    /// Bytes held when the run went on threads. Later growth does not contain them.
     pub(super) held_before: u64,
-    /// Bytes that were booked for results not handed over.
+    /// Bytes booked for results that are not handed over.
     pub(super) results: u64,
-    /// The most that ran at a time since resident memory was last looked at.
+    /// The most chunks that ran at the same time since the last look at resident memory.
     pub(super) most_running: usize,
-    /// Threads that keep the cores busy, where the memory of calls matters.
+    /// Threads that keep the cores busy, if the memory of calls matters.
     pub(super) busy_threads: usize,
-    /// Items of the chunks that run, and the most of them and of those that wait since then.
+    /// Items of running chunks.
     pub(super) running_items: usize,
+    /// The most items that ran and waited since the last look at resident memory.
     pub(super) most_items: usize,
     /// Credit for the items of chunks that wait or run.
     pub(super) inputs: u64,
-    /// Seconds to get an item from the input.
+    /// Seconds per item that the input takes.
     pub(super) input_pace: f64,
-    /// How many may run, by the working memory of calls.
+    /// Bounds on calls in flight, by their working memory.
     pub(super) bounds: Bounds,
     pub(super) jobs: usize,
-    /// Threads now.
+    /// The number of threads now.
     pub(crate) threads: usize,
     pub(super) climb: Climb,
-    /// Whether threads beyond the cores are the run's own.
+    /// True if threads beyond the cores are the run's own.
     pub(super) own_threads: bool,
-    /// The most jobs that ran at a time, or threads that the run began with.
+    /// The most chunks that ran at the same time, or the threads that the run began with.
     pub(crate) most_threads: usize,
-    /// Whether jobs are to be started that no new work calls for.
+    /// True if jobs should be started although no new work came.
     pub(super) recruits: bool,
-    /// The items of a batch, where they have changed with the threads.
+    /// The number of items per batch, if it has changed.
     pub(super) new_batch_size: Option<usize>,
-    /// When the next chunk is measured for what its calls wait.
+    /// The time from which on the next chunk is measured for the waits of its calls.
     pub(super) measure_at: Option<Instant>,
-    /// Whether one was seen not to run.
-    pub(super) suspects: bool,
     pub(super) ordered: bool,
     pub(crate) ledger: Ledger,
-    pub(crate) learned: Learned,
+    pub(crate) books: Books,
     pub(crate) situation: Situation,
     pub(super) chunk_size: usize,
-    /// The caller sleeps until this many items can be handed over, or something else is for it to do.
+    /// The calling thread sleeps until this many items can be handed over, or it has something else
+    /// to do.
     pub(super) wanted_items: usize,
-    /// Whether the caller could give credit back by closing its batch early.
+    /// True if the calling thread could give credit back by closing its batch early.
     pub(super) caller_holds: bool,
-    /// Results that a collection has taken: they are outstanding, and no longer in flight.
+    /// Results in the caller's collection. They are outstanding, but no longer in flight.
     pub(super) collected: usize,
-    /// When calls began that nothing was known of, and how long the process had run by then.
+    /// The beginning of calls of an unknown kind, and the time that the process had run by then.
     pub(super) opening: Option<(Instant, Option<Duration>)>,
-    /// True if the input is asked one by one.
+    /// True if the input is asked for one item at a time.
     pub(super) input_may_wait: bool,
     pub(super) input_ended: bool,
-    /// Panics that end the run, each when everything before its item was handed over; the first by input order does so first.
+    /// Panics that end the run, by item. Each ends it once everything before its item is handed
+    /// over, so the first one in input order comes first.
     pub(super) ending: BTreeMap<usize, Ending>,
-    /// Items that panicked, where the run goes on without them.
-    pub(crate) panics: Option<Panics>,
-    /// Items that give no result, as far as those before them have not been made ready.
+    /// Items without a result that `ready_end` has not passed yet.
     pub(super) holes: BTreeSet<usize>,
-    /// Chunks that ended, and stretches that the calling thread ran before.
-    pub(crate) chunks: usize,
-    pub(super) chunks_before: usize,
-    /// Items started and not handed over, now and at most.
-    pub(crate) outstanding: usize,
-    pub(crate) most_outstanding: usize,
-    /// Net heap bytes of idle workers that no chunk answers for yet, and up to where they were read.
+    /// Net heap bytes of idle workers that no chunk answers for yet.
     pub(super) stray: i64,
+    /// The count of these bytes when it was last read.
     pub(super) stray_read: i64,
-    /// What is held for them.
+    /// Credit held for `stray`.
     pub(super) stray_credit: u64,
-    /// Seconds per item of each chunk, and those of them in which it was queued for a core, while somebody wants to know them.
+    /// For each chunk: the seconds per item, and the part of them spent in the queue for a core.
+    /// Only while `Some`.
     pub(crate) each: Option<Vec<(f64, f64)>>,
-    /// Whether idle workers were seen to help.
+    /// True if idle workers were seen to help.
     pub(super) forks: bool,
     pub(super) account: Account,
+    /// The most items outstanding since the baseline of resident memory was last set.
+    pub(super) most_outstanding: usize,
 }
 
 impl State {
-    /// Whether there is a chunk to start; its credit may still be missing.
+    /// True if there is a chunk to start, even if its credit is missing.
     pub(super) fn has_work(&self, limit: usize) -> bool {
         self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit)
     }
 
-    /// What only the next chunk in order may take of the budget: the most that one call was seen to need.
+    /// The part of the budget that only the next chunk in order may take: the most that one call
+    /// was seen to need.
     pub(super) fn reserve(&self) -> u64 {
-        (self.learned.largest + self.learned.most_working).min(self.ledger.limit() / 2)
+        (self.books.learned.largest + self.books.learned.most_working).min(self.ledger.limit() / 2)
     }
 
     /// Bytes to expect of one result.
     pub(super) fn expected(&self) -> u64 {
-        self.learned.expected_bytes().max(self.situation.result_size as u64)
+        self.books.learned.expected_bytes().max(self.situation.result_size as u64)
     }
 
-    /// Takes credit for what idle workers have allocated since the last look: parts of calls that fork.
+    /// Takes credit for what idle workers have allocated since the last look: those are parts of
+    /// calls that fork.
     pub(super) fn look_at_stray(&mut self) {
         let now = tracking::workers_stray();
         self.stray += now - std::mem::replace(&mut self.stray_read, now);
@@ -181,23 +190,26 @@ impl State {
         self.stray_credit += more;
     }
 
-    /// Charges a chunk that took so much credit with its part: it is given back with the chunk's results.
+    /// Charges a chunk that took `credit` with its part of the bytes of idle workers. They are
+    /// given back with its results.
     ///
-    /// Whose calls a worker helped nobody knows, be it idle or waiting for its own helpers. So of a function that forks a chunk is
-    /// charged with what its results own on average, as far as it is there, and with what the credit of the chunks that still run
-    /// does not cover. The rest is held for those: were it given back with this chunk's results, theirs would still own it.
+    /// We can't tell which call a worker helped, whether it was idle or waited for its own helpers.
+    /// So a chunk of a forking function is charged with its average share, as far as those bytes
+    /// are there, plus whatever the credit of running chunks doesn't cover. The rest stays held for
+    /// the running chunks: if it were given back with this chunk's results, theirs would still own
+    /// it.
     pub(super) fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64) {
         self.look_at_stray();
         if outcome.elsewhere {
             self.stray = 0;
         }
-        let of_jobs = JOBS_OWN.saturating_mul(self.chunks as i64);
+        let of_jobs = JOBS_OWN.saturating_mul(self.books.chunks as i64);
         self.forks |= self.stray.abs() >= POOLS_OWN.saturating_add(of_jobs);
         if self.forks {
             let stretch = &mut outcome.stretch;
             let there = stretch.bytes.saturating_add_signed(self.stray);
-            let (items, all_items) = (stretch.items as u128, (self.learned.items + stretch.items) as u128);
-            let average = (u128::from(self.learned.bytes + there) * items).div_ceil(all_items) as u64;
+            let (items, all_items) = (stretch.items as u128, (self.books.learned.items + stretch.items) as u128);
+            let average = (u128::from(self.books.learned.bytes + there) * items).div_ceil(all_items) as u64;
             let not_covered = there.saturating_sub(self.running_credit - credit);
             let least = (self.situation.result_size * stretch.items) as u64;
             let bytes = there.min(average).max(not_covered).max(least);
@@ -209,47 +221,48 @@ impl State {
         self.ledger.give(held.saturating_sub(self.stray_credit));
     }
 
-    /// Where jobs are to run now.
-    pub(super) fn place(&self) -> Place {
-        if self.own_threads && self.climb.is_above_cores() { Place::Own } else { Place::Pool }
+    /// The kind of thread that jobs run on now.
+    pub(super) fn thread_kind(&self) -> ThreadKind {
+        if self.own_threads && self.climb.is_above_cores() { ThreadKind::Own } else { ThreadKind::Pool }
     }
 
-    /// Whether the next chunk is measured for what its calls wait, and how closely.
+    /// Says if the next chunk is measured for the waits of its calls; `Some(true)` means closely.
     pub(super) fn is_measured(&mut self, now: Instant) -> Option<bool> {
         if !IS_TOLD || self.measure_at.is_some_and(|at| now < at) {
             return None;
         }
         self.measure_at = Some(now + MEASURED_EVERY);
-        Some(self.suspects || self.learned.recent_seconds() >= CLOSELY)
+        Some(self.books.suspects || self.books.learned.recent_seconds() >= CLOSELY)
     }
 
-    /// Learns what the calls of a chunk waited.
+    /// Learns the waits of a chunk's calls.
     pub(super) fn learn_waits(&mut self, used: Use) {
         if used.is_suspect() {
-            self.suspects = true;
+            self.books.suspects = true;
             self.measure_at = None;
         } else {
-            self.learned.waits.add(used, false);
+            self.books.learned.waits.add(used, false);
         }
     }
 
-    /// Goes on with so many threads.
+    /// Goes on with `threads` threads.
     pub(super) fn set_threads(&mut self, threads: usize) {
         self.threads = threads;
         self.recruits = true;
-        let chunk_size = chunk_items(&self.learned, &self.situation, threads);
-        self.set_batch_size(batch_items(&self.learned, &self.situation, threads, chunk_size));
+        let chunk_size = chunk_items(&self.books.learned, &self.situation, threads);
+        self.set_batch_size(batch_items(&self.books.learned, &self.situation, threads, chunk_size));
     }
 
-    /// Lets batches grow towards their size, once the sink took one.
+    /// Lets batches grow towards their size, after the sink took one.
     ///
-    /// Each is twice as large as the one before. A sink that takes about as long as the calls would wait for the second half of it
-    /// each time, and be behind at the end by all that: it gets no more than lies ready when it comes back.
+    /// Each batch is twice as large as the one before. But a sink that takes about as long as the
+    /// calls would wait for the second half of it each time, and all these waits would delay the
+    /// end. Such a sink gets no more than is ready when it comes back.
     pub(super) fn grow_batches(&mut self) {
         if self.grown_batch >= self.batch_size {
             return;
         }
-        let made = self.learned.recent_seconds() / self.workers() as f64;
+        let made = self.books.learned.recent_seconds() / self.workers() as f64;
         let most = if self.sink_pace < KEEPS_UP * made { usize::MAX } else { self.ready().max(self.grown_batch) };
         self.grown_batch = self.grown_batch.saturating_mul(2).min(most);
         self.set_batch_size(self.batch_size);
@@ -260,19 +273,20 @@ impl State {
         self.new_batch_size = Some(self.batch_now());
     }
 
-    /// The items of a batch, as far as batches have grown.
+    /// The number of items per batch, as far as batches have grown.
     pub(super) fn batch_now(&self) -> usize {
         self.batch_size.min(self.grown_batch)
     }
 
-    /// How many threads are to run chunks now.
+    /// The number of threads that should run chunks now.
     ///
-    /// A calling thread whose sink takes long competes with the threads for the cores: with `n` threads on `n` cores, for which the
-    /// calls take `c` seconds of one core in all and the sink takes `s`, the threads make what they may be ahead by, and wait, and
-    /// the sink has `n / (n + 1)` of a core meanwhile. So the run takes `s + c / n^2`. With a thread less the sink has its own core,
-    /// and the run takes the longer of `s` and `c / (n - 1)`.
+    /// A calling thread with a slow sink competes with the threads for the cores. Take `n` threads
+    /// on `n` cores, calls that take `c` seconds of one core in total, and a sink that takes `s`.
+    /// The threads work as far ahead as they may, and wait. In the meantime the sink has a part
+    /// `n/(n+1)` of a core. So the run takes `s + c/n^2`. With one thread less, the sink has a core
+    /// of its own, and the run takes the longer of `s` and `c/(n-1)`.
     pub(super) fn workers(&self) -> usize {
-        let (calls, sink) = (self.learned.recent_seconds(), self.sink_pace);
+        let (calls, sink) = (self.books.learned.recent_seconds(), self.sink_pace);
         let threads = self.threads as f64;
         let is_less_better = calls / (threads - 1.0) < sink + calls / (threads * threads);
         if self.threads > 1 && is_less_better && !self.joins_in && !self.climb.is_above_cores() {
@@ -282,16 +296,18 @@ impl State {
         }
     }
 
-    /// Lets batches follow what is known of the calls now, and the end of the input.
+    /// Adapts batches to what is known of the calls now, and to the end of the input.
     pub(super) fn adapt_batches(&mut self) {
-        let mut items = batch_items(&self.learned, &self.situation, self.threads, self.chunk_size);
+        let mut items = batch_items(&self.books.learned, &self.situation, self.threads, self.chunk_size);
         let is_asked = self.situation.batch_items.is_some();
         if let Some(left) = self.situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
-            // What lies ready when the last call ends, the sink is alone with: so that gets less and less, as chunks do.
-            let left = left.saturating_add(self.queued + self.outstanding);
+            // After the last call ends, only the sink works on the results that are ready. So
+            // batches get smaller and smaller, as chunks do.
+            let left = left.saturating_add(self.queued + self.books.outstanding);
             items = items.min(left / LAST_BATCHES).max(self.chunk_size);
         }
-        // Each change of the sink's rhythm costs a batch that does not fit it, and what the clock says of a chunk varies.
+        // Small differences are left alone: a change costs a batch that does not fit the sink's
+        // rhythm, and the clock's readings of a chunk vary.
         if items.saturating_mul(4) < self.batch_size.saturating_mul(3) || items > self.batch_size.saturating_mul(2) {
             self.set_batch_size(items);
         }
@@ -316,49 +332,50 @@ impl State {
         if !self.ordered || start == self.ready_end { free } else { free.saturating_sub(self.reserve()) }
     }
 
-    /// How many items of the waiting chunk at `start` there is credit for.
+    /// The number of items of the waiting chunk at `start` that credit suffices for.
     pub(super) fn affordable(&self, start: usize) -> usize {
         let free = self.free_for(start);
         let for_results = free.saturating_sub(self.working_credit(free, self.expected()));
         usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
     }
 
-    /// Whether a chunk waits for credit rather than for a worker.
+    /// True if a chunk waits for credit rather than for a worker.
     pub(super) fn lacks_credit(&self, limit: usize) -> bool {
         self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit && self.affordable(start) == 0)
     }
 
-    /// How many more inputs the budget has room for.
+    /// The number of further inputs that the budget has room for.
     pub(super) fn room(&self) -> usize {
-        // Inputs may take a quarter of what is free: the results that they make need room too.
+        // Inputs may take a quarter of the free bytes: their results need room too.
         let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
         let by_number = self.bounds.items.saturating_sub(self.opaque_items());
-        let ahead = self.most_ahead().saturating_sub(self.queued + self.outstanding);
+        let ahead = self.most_ahead().saturating_sub(self.queued + self.books.outstanding);
         usize::try_from(room).unwrap_or(usize::MAX).min(by_number).min(ahead).max(usize::from(nothing_else_to_do))
     }
 
-    /// How many more items may be in flight.
+    /// The number of further items that may be in flight.
     pub(super) fn in_flight_room(&self) -> usize {
         self.most_in_flight().saturating_sub(self.items_to_hand_over())
     }
 
-    /// Items that may be in flight: by the option, and where results can't be measured by memory, which
-    /// has the caller close its batch early for either.
+    /// The most items in flight: by the option, and by memory if results can't be measured. The
+    /// calling thread closes its batch early for either.
     fn most_in_flight(&self) -> usize {
         let by_memory = if self.results_are_opaque() { self.bounds.items } else { usize::MAX };
         self.situation.in_flight.unwrap_or(usize::MAX).min(by_memory)
     }
 
-    /// True if nothing can go on before the caller closes its batch early, because no further item may
-    /// be in flight.
+    /// True if nothing can go on until the calling thread closes its batch early, because no
+    /// further item may be in flight.
     pub(super) fn is_full(&self, limit: usize) -> bool {
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0 && !self.has_ready();
         nothing_else_to_do && !self.input_ended && limit == usize::MAX && self.in_flight_room() == 0
     }
 
-    /// For how many results a caller is woken that wants `items`: where only few may be in flight, the
-    /// threads would else have nothing to do until all of these are there.
+    /// The number of results at which a calling thread is woken that wants `items`. If only few
+    /// items may be in flight, it is smaller: otherwise the threads would have nothing to do until
+    /// all of these results are there.
     pub(super) fn wanted(&self, items: usize) -> usize {
         match self.most_in_flight() {
             usize::MAX => items.max(1),
@@ -366,7 +383,7 @@ impl State {
         }
     }
 
-    /// Whether no more than `chunks` chunks wait, or fewer than `items` items, and there may and can be more.
+    /// True if at most `chunks` chunks wait, or fewer than `items` items, and there may be more.
     pub(super) fn wants_items(&self, chunks: usize, items: usize, limit: usize) -> bool {
         (self.waiting.len() <= chunks || self.queued < items)
             && !self.input_ended
@@ -375,7 +392,7 @@ impl State {
             && self.in_flight_room() > 0
     }
 
-    /// Chunks that are to wait for the workers.
+    /// The number of chunks that should wait for the workers.
     pub(super) fn ahead(&self) -> usize {
         if self.input_may_wait {
             return self.threads;
@@ -384,22 +401,25 @@ impl State {
         (AHEAD * self.threads as f64 * CHUNK_SECONDS / seconds) as usize
     }
 
-    /// Items that the threads do while the caller is with the sink, up to those of the batches ahead.
+    /// Items that the threads run while the calling thread is in the sink, up to those of the
+    /// batches ahead.
     pub(super) fn items_meanwhile(&self) -> usize {
-        // Items whose results have no room would only lie there. Working memory is free again when a call ends.
-        let fitting = self.free_for(self.pulled) / self.expected().max(1);
+        // Items without room for their results would only lie there. Working memory is free again
+        // when a call ends.
+        let fitting = self.free_for(self.books.next) / self.expected().max(1);
         let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
         let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(fitting);
         match self.sink_seconds {
             None => batch.min(UNKNOWN_SINK / self.situation.item_size.max(1)),
             Some(seconds) => {
-                let items = self.threads as f64 * seconds / self.learned.recent_seconds().max(1e-10);
+                let items = self.threads as f64 * seconds / self.books.learned.recent_seconds().max(1e-10);
                 BATCHES_AHEAD * (items as usize).min(batch)
             }
         }
     }
 
-    /// How many threads have nothing to run and no chunk that waits for them, and why.
+    /// The number of threads that have nothing to run and no chunk waiting for them, and the
+    /// reason.
     pub(super) fn idle(&self, limit: usize) -> (usize, Idle) {
         let idle = self.useful_threads().saturating_sub(self.running);
         if idle > 0 && self.lacks_memory(limit) {
@@ -408,22 +428,23 @@ impl State {
         let has_work = self.has_work(limit);
         let waiting = if has_work { self.waiting.len() } else { 0 };
         let why = if !has_work && (self.input_ended || limit != usize::MAX) { Idle::Ended } else { Idle::NoItems };
-        // A thread that leaves its core to the sink waits for it, whatever there is to run.
+        // A thread that leaves its core to the sink waits for the sink, even if there is a chunk to
+        // run.
         let left_to_sink = (self.threads - self.workers()).min(idle);
         (idle.saturating_sub(waiting).max(left_to_sink), why)
     }
 
-    /// Results that can be handed over.
+    /// The number of results that can be handed over.
     fn ready(&self) -> usize {
         if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() }
     }
 
-    /// Whether there are results to hand over.
+    /// True if there are results to hand over.
     pub(super) fn has_ready(&self) -> bool {
         if self.ordered { self.ready_items > 0 } else { !self.finished.is_empty() }
     }
 
-    /// Whether the caller should not sleep any longer.
+    /// True if the calling thread should not sleep any longer.
     pub(super) fn caller_is_needed(&self, limit: usize) -> bool {
         let ready = self.ready();
         ready >= self.wanted_items
@@ -437,22 +458,21 @@ impl State {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::execute::control::{Control, HeadStart, Room, Ways};
+    use crate::execute::control::{Control, ThreadLimits};
     use crate::memory::Bytes;
     use crate::plan::tests::situation;
-    use crate::sample::Stretch;
+    use crate::sample::{Learned, Stretch};
 
-    /// A run on two threads whose calls take 10 us, whose sink takes `sink` seconds for each result, and of which 100 items have been
-    /// handed over and so many more are ready.
+    /// A run on two threads. Its calls take 10 us, its sink `sink` seconds for each result. 100
+    /// items are handed over, and `ready` more are ready.
     fn run(sink: f64, ready: usize) -> Control {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 1000, seconds: 10e-3, bytes: 8000, largest: 8, working: 0 });
         let situation = Situation { threads: 2, most: 2, budget: Bytes::mib(1), result_size: 8, ..situation(None) };
-        let head_start = HeadStart { next: 100, outstanding: 0, chunks: 1, batch_size: 2000, first_batch: 100 };
-        let room = Room { level: 2, cores: 2, most: 2, own: false };
-        let ways = Ways { ordered: true, kept_panics: None };
+        let limits = ThreadLimits { level: 2, cores: 2, most: 2, own: false };
         let ledger = Ledger::new(Bytes::mib(1));
-        let control = Control::new(situation, room, learned, ledger, head_start, ways, None);
+        let books = Books { learned, next: 100, chunks: 1, ..Books::default() };
+        let control = Control::new(situation, limits, books, ledger, (2000, 100), true, None);
         {
             let mut state = control.state();
             state.sink_pace = sink;
@@ -480,9 +500,9 @@ mod tests {
         let bounded = |most| control.state().situation.in_flight = most;
         assert!(control.items_wanted(None, false) > 8);
         {
-            // Those that are ready, one in the caller's batch, and two that wait to be run.
+            // The ready ones, one in the caller's batch, and two that wait to be run.
             let mut state = control.state();
-            (state.queued, state.outstanding) = (2, 4);
+            (state.queued, state.books.outstanding) = (2, 4);
         }
         let wanted = [9, 8, 7, 6, 5].map(|most| {
             bounded(Some(most));
@@ -490,7 +510,7 @@ mod tests {
         });
         assert_eq!(wanted, [1, 1, 1, 0, 0]);
         assert_eq!(control.state().in_flight_room(), 0);
-        // What a collection took does not count.
+        // Results in a collection don't count.
         bounded(Some(4));
         assert_eq!((control.items_wanted(Some(1), false), control.items_wanted(Some(3), false)), (0, 1));
         assert_eq!(control.state().in_flight_room(), 1);
@@ -500,13 +520,13 @@ mod tests {
     fn a_batch_is_closed_early_only_where_nothing_else_can_go_on() {
         let control = run(0.0, 0);
         let mut state = control.state();
-        state.outstanding = 4;
+        state.books.outstanding = 4;
         assert!(!state.is_full(usize::MAX));
         state.situation.in_flight = Some(5);
         assert!(!state.is_full(usize::MAX));
         state.situation.in_flight = Some(4);
         assert!(state.is_full(usize::MAX));
-        // Nothing is taken any longer from an input that has ended, or after a panic.
+        // Nothing more is taken from an input that has ended, or after a panic.
         assert!(!state.is_full(9));
         state.input_ended = true;
         assert!(!state.is_full(usize::MAX));

@@ -1,10 +1,11 @@
-//! What a run shows of itself while it is under way: to whoever asked to be told, to its timeline and to the watch over memory.
+//! Shows the progress of a run: to the progress callback, to its timeline and to the watch over
+//! memory.
 
 use std::time::Instant;
 
 use super::line::Line;
-use super::lookout::{Lookout, Seen};
-use super::{Engine, Phase, lookout, pool};
+use super::observer::{Observer, Seen};
+use super::{Engine, observer, pool};
 use crate::cores;
 use crate::error::Error;
 use crate::memory::budget::Ledger;
@@ -15,75 +16,69 @@ use crate::sync;
 use crate::timeline::Recorder;
 
 impl Engine {
-    /// When the part that is reported would have begun if it had not been left in between.
+    /// The instant at which the reported part would have begun if the run had never been left.
     pub(super) fn origin(&self) -> Instant {
         let begun = self.begun.unwrap_or_else(sync::now);
         begun.checked_sub(self.elapsed_in_part()).unwrap_or(begun)
     }
 
-    /// Lets somebody be told of the run.
+    /// Sets the teller of the run's progress.
     pub(crate) fn set_teller(&mut self, teller: Option<Teller>) {
-        self.with_lookout(|lookout, _| lookout.teller = teller);
+        self.with_observer(|observer, _| observer.teller = teller);
     }
 
-    /// Whether the run prints what it does by itself.
+    /// Sets if the run prints nothing by itself.
     pub(crate) fn set_quiet(&mut self, quiet: bool) {
-        self.with_lookout(|lookout, _| {
-            if let Some(teller) = &mut lookout.teller {
+        self.with_observer(|observer, _| {
+            if let Some(teller) = &mut observer.teller {
                 teller.set_quiet(quiet);
             }
         });
     }
 
-    pub(super) fn with_lookout<R>(&mut self, body: impl FnOnce(&mut Lookout, &Ledger) -> R) -> R {
-        match &self.phase {
-            Phase::Inline => body(&mut self.lookout, &self.ledger),
-            Phase::Parallel(control, _) => match control.lookout() {
-                Some(mut lookout) => body(&mut lookout, &self.ledger),
-                None => body(&mut self.lookout, &self.ledger),
-            },
+    pub(super) fn with_observer<R>(&mut self, body: impl FnOnce(&mut Observer, &Ledger) -> R) -> R {
+        match self.workers.as_ref().and_then(|workers| workers.control.observer()) {
+            Some(mut observer) => body(&mut observer, &self.ledger),
+            None => body(&mut self.observer, &self.ledger),
         }
     }
 
     pub(super) fn seen(&self) -> Seen {
-        match &self.phase {
-            Phase::Inline => {
-                Seen { items: self.learned.items + self.panicked, result_bytes: self.learned.bytes, running: 1 }
-            }
-            Phase::Parallel(control, _) => control.seen(),
+        match &self.workers {
+            Some(workers) => workers.control.seen(),
+            None => Seen { items: self.books.ended(), result_bytes: self.books.learned.bytes, running: 1 },
         }
     }
 
     pub(super) fn start_recorder(&mut self, origin: Instant) {
-        if self.lookout.recorder.is_none() {
+        if self.observer.recorder.is_none() {
             let (now, held) = (self.now.unwrap_or(origin), self.ledger.held().as_u64());
-            self.lookout.recorder = Some(Recorder::start(source::current(), origin, now, held));
+            self.observer.recorder = Some(Recorder::start(source::current(), origin, now, held));
         }
     }
 
-    /// Lets the seconds of what is noted go on where they were.
+    /// Lets the recorded times go on where the part before stopped.
     pub(super) fn set_origin(&mut self, line: &mut Line<'_>) {
         let origin = self.origin();
-        let noted = self
-            .with_lookout(|lookout, _| lookout.recorder.as_mut().map(|recorder| recorder.set_origin(origin)).is_some());
+        let noted = self.with_observer(|observer, _| {
+            observer.recorder.as_mut().map(|recorder| recorder.set_origin(origin)).is_some()
+        });
         if noted {
             line.outlet.begin_timing(origin);
         }
     }
 
     pub(super) fn begin_telling(&mut self, now: Instant, line: &mut Line<'_>) -> Result<(), Error> {
-        if !self.with_lookout(|lookout, _| lookout.teller.is_some()) {
+        if !self.with_observer(|observer, _| observer.teller.is_some()) {
             return Ok(());
         }
         let (budget, seen) = (self.budget()?.bytes, self.seen());
-        let total = match &self.phase {
-            Phase::Inline => line.left_exactly().map(|left| left.saturating_add(self.next)),
-            Phase::Parallel(control, _) => line.left_exactly().map(|left| left.saturating_add(control.pulled())),
-        };
+        let next = self.items_done();
+        let total = line.left_exactly().map(|left| left.saturating_add(next));
         let origin = now.checked_sub(self.elapsed).unwrap_or(now);
-        self.with_lookout(|lookout, ledger| {
-            if let Some(teller) = &mut lookout.teller {
-                teller.begin(origin, now, total, budget, lookout::counts(ledger, seen));
+        self.with_observer(|observer, ledger| {
+            if let Some(teller) = &mut observer.teller {
+                teller.begin(origin, now, total, budget, observer::counts(ledger, seen));
             }
         });
         Ok(())
@@ -91,27 +86,27 @@ impl Engine {
 
     /// Looks, on the calling thread.
     pub(super) fn look(&mut self, collects: bool) {
-        let Some(now) = self.now.filter(|_| self.lookout.has_eyes()) else { return };
+        let Some(now) = self.now.filter(|_| self.observer.is_active()) else { return };
         let seen = self.seen();
-        if self.next >= self.options.sample_items() {
+        if self.books.next >= self.options.sample_items() {
             self.end_sampling(now);
         }
-        let (held, learned) = (self.ledger.held().as_u64(), &self.learned);
+        let (held, learned) = (self.ledger.held().as_u64(), &self.books.learned);
         let threads = self.options.wanted_threads().map_or_else(cores::usable, pool::at_most);
         let calls = || Calls {
             running: 0,
             most_running: 1,
             results: 0,
             known: held,
-            ended: self.chunks,
+            ended: self.books.chunks,
             handed_over: learned.bytes.saturating_sub(held),
             seconds: learned.seconds_on_cores(cores::usable()),
             threads,
             items: None,
             only_wait: None,
         };
-        if let Some(bounds) = self.lookout.look(now, &self.ledger, collects, || seen, calls) {
-            self.learned.expect_working(bounds.working, bounds.confirmed);
+        if let Some(bounds) = self.observer.look(now, &self.ledger, collects, || seen, calls) {
+            self.books.learned.expect_working(bounds.working, bounds.confirmed);
         }
     }
 }

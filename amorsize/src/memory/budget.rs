@@ -11,11 +11,11 @@ use crate::options::{Limit, MaxMemory};
 use crate::sync::Ordering::Relaxed;
 use crate::sync::{Arc, AtomicBool, AtomicU64, thread_local};
 
-/// A budget in bytes, and what it was made of.
+/// A budget in bytes, and the figure that it is a fraction of.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     pub(crate) bytes: Bytes,
-    /// What was available when a fraction of it was asked for.
+    /// The bytes that were available, where the budget is a fraction of them.
     pub(crate) available: Option<Bytes>,
 }
 
@@ -24,7 +24,7 @@ impl Budget {
         Ok(match max_memory.limit()? {
             Limit::Fraction(fraction) => {
                 let available = source::current().available();
-                // A budget of nothing could not even hold one item's credit.
+                // A budget of zero bytes could not even hold the credit of one item.
                 let bytes = Bytes::from_f64(available.as_f64() * fraction).max(Bytes::new(1));
                 Self { bytes, available: Some(available) }
             }
@@ -38,39 +38,42 @@ impl Budget {
     }
 }
 
-/// What of a budget is taken: by inputs held, by calls in flight, by results not handed over.
+/// The taken part of a budget: inputs held, calls in flight, and results not handed over.
 ///
-/// A run that is started within a call of another run takes from both ledgers: what it holds is what that call needs.
+/// A run that is started within a call of another run takes from both ledgers, because that call
+/// needs the bytes that the inner run holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger(Arc<Account>);
 
 #[derive(Debug)]
 struct Account {
-    /// What was promised.
+    /// The bytes that were promised.
     budget: AtomicU64,
-    /// What may be held now: the budget, or less while others need the memory.
+    /// The bytes that the run may hold now: the budget, or less while other programs need the
+    /// memory.
     limit: AtomicU64,
     held: AtomicU64,
     peak: AtomicU64,
     outer: Option<Ledger>,
-    /// Whether what the outer run has left bounds this one.
+    /// True if the free bytes of the outer run bound this one.
     heeds_outer: AtomicBool,
-    /// The `Arc`s that several results share, from the first time that one is seen.
+    /// The `Arc`s that several results share, from the first one on that is seen.
     shares: OnceLock<Shares>,
 }
 
 thread_local! {
-    /// The ledger of the run whose call this thread is in.
+    /// The ledger of the run that this thread makes a call for.
     static CURRENT: RefCell<Option<Ledger>> = const { RefCell::new(None) };
 }
 
 thread_local! {
-    /// The ledger of the run whose call this thread is in, while it waits there for a run that the call started.
+    /// The ledger of the run that this thread makes a call for, while it waits there for a run that
+    /// the call started.
     static WAITS_IN: RefCell<Option<Ledger>> = const { RefCell::new(None) };
 }
 
-/// Puts a ledger in the place of the one that this thread has, and gives that back. A destructor of another thread-local may start a
-/// run when this one is gone: what its calls start is then apart from it.
+/// Replaces the ledger of this thread and returns the former one. A destructor of another
+/// thread-local may start a run after this one is gone; such a run has no outer run.
 fn replace_current(ledger: Option<Ledger>) -> Option<Ledger> {
     CURRENT.try_with(|current| current.replace(ledger)).unwrap_or(None)
 }
@@ -79,12 +82,12 @@ fn current() -> Option<Ledger> {
     CURRENT.try_with(|current| current.borrow().clone()).unwrap_or(None)
 }
 
-/// Takes the thread out of a call again.
+/// Leaves the call when it is dropped.
 #[must_use = "the thread is in the call as long as this lives"]
 pub(crate) struct Entered(Option<Ledger>);
 
 impl Entered {
-    /// Takes the thread out of the call, and gives the ledger back that it [was entered with](Ledger::entered).
+    /// Leaves the call, and returns the ledger that it [was entered with](Ledger::entered).
     pub(crate) fn leave(mut self) -> Option<Ledger> {
         let own = replace_current(self.0.take());
         std::mem::forget(self);
@@ -98,9 +101,9 @@ impl Drop for Entered {
     }
 }
 
-/// Marks that the thread waits for a run that its call started. Until then it takes up no call of
-/// [runs](Ledger::may_run_here) that are not part of that call: a lock that the call holds would be
-/// asked for again by the same thread.
+/// Marks that the thread waits for a run that its call started. Until that run ends, the thread
+/// takes up calls only of [runs](Ledger::may_run_here) that are part of that call: another call
+/// could ask for a lock that the thread already holds.
 #[must_use = "the thread waits as long as this lives"]
 pub(crate) struct Waits(Option<Ledger>);
 
@@ -113,19 +116,19 @@ impl Waits {
 impl Drop for Waits {
     fn drop(&mut self) {
         let before = self.0.take();
-        // Where the thread ends it waits no longer.
+        // A thread that ends no longer waits.
         _ = WAITS_IN.try_with(|waits_in| waits_in.replace(before));
     }
 }
 
-/// The `Arc`s that results share in the run that this thread calls or measures for.
+/// Looks at the `Arc`s that results share in the run that this thread calls or measures for.
 pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares) -> O) -> Option<O> {
     let ledger = current()?;
     Some(look(ledger.0.shares.get_or_init(Shares::default)))
 }
 
 impl Ledger {
-    /// A ledger for a run that is started here, within the call that this thread is in, if it is in one.
+    /// A ledger for a run that is started here, as part of the call that this thread is in, if any.
     pub(crate) fn new(budget: Bytes) -> Self {
         Self(Arc::new(Account {
             budget: budget.as_u64().into(),
@@ -138,19 +141,20 @@ impl Ledger {
         }))
     }
 
-    /// Lets runs that this thread starts be part of a call of this one's.
+    /// Makes runs that this thread starts part of a call of this run.
     pub(crate) fn enter(&self) -> Entered {
         self.clone().entered()
     }
 
-    /// The same, for one who comes often and takes the clone back when it [leaves](Entered::leave): making and dropping one are
-    /// two atomic operations, which show in a stretch of a few cheap items.
+    /// Does the same as [`enter`](Self::enter) for a caller that enters often and takes its clone
+    /// back when it [leaves](Entered::leave). To make and drop a clone takes two atomic operations,
+    /// which show in a stretch of a few cheap items.
     pub(crate) fn entered(self) -> Entered {
         Entered(replace_current(Some(self)))
     }
 
-    /// True if this thread may take up a call of this run: it does not wait for another run within a
-    /// call, or this run was started within that call.
+    /// True if this thread may take up a call of this run: it does not wait within a call for
+    /// another run, or this run was started within that call.
     pub(crate) fn may_run_here(&self) -> bool {
         let is_part = |call: &Ledger| {
             let mut outer = self.0.outer.as_ref();
@@ -162,7 +166,7 @@ impl Ledger {
         WAITS_IN.try_with(|waits_in| waits_in.borrow().as_ref().is_none_or(is_part)).unwrap_or(true)
     }
 
-    /// The budget of the run in whose call this one was started.
+    /// The budget of the outer run, if this one was started within a call.
     pub(crate) fn outer_budget(&self) -> Option<Bytes> {
         self.0.outer.as_ref().map(Self::budget)
     }
@@ -171,19 +175,19 @@ impl Ledger {
         Bytes::new(self.0.budget.load(Relaxed))
     }
 
-    /// Sets what is promised, and lets all of it be held.
+    /// Sets the budget, and lets all of it be held.
     pub(crate) fn set_budget(&self, budget: Bytes) {
         self.0.budget.store(budget.as_u64(), Relaxed);
         self.set_limit(budget.as_u64());
     }
 
-    /// What may be held now.
+    /// The bytes that the run may hold now.
     pub(crate) fn limit(&self) -> u64 {
         self.0.limit.load(Relaxed)
     }
 
-    /// Says if less than half of the budget may be held now, because the process has grown
-    /// towards it, or other programs took what was available.
+    /// True if the run may hold less than half of its budget now, because the process has grown
+    /// towards the budget or other programs took available memory.
     pub(crate) fn is_squeezed(&self) -> bool {
         self.limit() < self.budget().as_u64() / 2 || self.heeded().is_some_and(Self::is_squeezed)
     }
@@ -200,13 +204,13 @@ impl Ledger {
         Bytes::new(self.0.peak.load(Relaxed))
     }
 
-    /// Lets the peak be that of what is held from now on.
+    /// Restarts the peak at the bytes that are held now.
     pub(crate) fn begin_part(&self) {
         self.0.peak.store(self.0.held.load(Relaxed), Relaxed);
     }
 
-    /// Bounds this run by its own budget alone. For a run that keeps its results to the end: the outer run's results, which
-    /// come and go, must not make it fail.
+    /// Bounds this run by its own budget alone. A run that keeps its results to the end needs this:
+    /// the outer run's results come and go, and must not make it fail.
     pub(crate) fn ignore_outer(&self) {
         self.0.heeds_outer.store(false, Relaxed);
     }
@@ -215,13 +219,13 @@ impl Ledger {
         self.0.outer.as_ref().filter(|_| self.0.heeds_outer.load(Relaxed))
     }
 
-    /// What can still be taken.
+    /// The bytes that can still be taken.
     pub(crate) fn free(&self) -> u64 {
         let own = self.limit().saturating_sub(self.0.held.load(Relaxed));
         self.heeded().map_or(own, |outer| own.min(outer.free()))
     }
 
-    /// Takes `bytes` if they are free.
+    /// Takes `bytes` and returns true, if they are free.
     #[must_use]
     pub(crate) fn try_take(&self, bytes: u64) -> bool {
         let limit = self.limit();
@@ -240,20 +244,20 @@ impl Ledger {
     }
 
     fn raise_peak(&self, held: u64) {
-        // Mostly it was as much before, and then nothing is written.
+        // The peak has mostly been higher before, so most calls write nothing.
         if self.0.peak.load(Relaxed) < held {
             self.0.peak.fetch_max(held, Relaxed);
         }
     }
 
-    /// Takes `bytes` that are there already, whether they fit or not.
+    /// Takes `bytes` that exist already, even if they exceed the limit.
     pub(crate) fn take(&self, bytes: u64) {
         if bytes > 0 {
             self.take_after(bytes, 0);
         }
     }
 
-    /// The same, after `working` bytes more were there for a while.
+    /// Does the same, after another `working` bytes existed for a while.
     pub(crate) fn take_after(&self, bytes: u64, working: u64) {
         let before = self.0.held.fetch_add(bytes, Relaxed);
         self.raise_peak(before.saturating_add(bytes).saturating_add(working));
@@ -262,7 +266,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that `bytes` were there for a while beside what is held, and are gone.
+    /// Notes that another `bytes` existed for a while beside the held ones, and are gone.
     pub(crate) fn touch(&self, bytes: u64) {
         self.raise_peak(self.0.held.load(Relaxed).saturating_add(bytes));
         if let Some(outer) = &self.0.outer {
@@ -270,7 +274,7 @@ impl Ledger {
         }
     }
 
-    /// Gives `bytes` back.
+    /// Returns `bytes` to the budget.
     pub(crate) fn give(&self, bytes: u64) {
         if bytes > 0 {
             let before = self.0.held.fetch_sub(bytes, Relaxed);
@@ -284,7 +288,7 @@ impl Ledger {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        // A run that is dropped half way holds nothing any longer.
+        // A run that is dropped half way gives all its bytes back.
         if let Some(outer) = &self.outer {
             outer.give(self.held.load(Relaxed));
         }
@@ -311,7 +315,7 @@ mod tests {
         assert_eq!(budget.bytes, Bytes::new(100));
         assert!(budget.available.is_some());
         let budget = Budget::resolve(&least(Bytes::new(u64::MAX))).unwrap();
-        // What is available changes meanwhile.
+        // The available memory changes meanwhile.
         assert!(2 * budget.bytes.as_u64() > tenth.bytes.as_u64() && budget.bytes < tenth.bytes * 2);
     }
 

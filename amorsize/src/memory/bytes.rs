@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 
 /// A number of bytes, which parses and prints with binary units.
 ///
-/// Arithmetic saturates: a sum of sizes that would not fit 64 bits is as good as infinite for a budget.
+/// Arithmetic saturates: for a budget, a sum of sizes beyond 64 bits is as good as infinite.
 ///
 /// # Examples
 ///
@@ -28,14 +28,14 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
-/// What a text must look like to be a number of bytes; the words of every message that refuses one.
+/// The syntax of a number of bytes, for every message that refuses a text.
 const BYTES_SYNTAX: &str = "a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"";
 
-/// What is said of a text that states more bytes than 64 bits can count.
+/// The text for a number of bytes beyond 64 bits, in such a message.
 pub(crate) const MOST_BYTES: &str = "less than 16777216TiB";
 
 impl Bytes {
-    /// No bytes at all.
+    /// Zero bytes.
     ///
     /// # Examples
     ///
@@ -131,13 +131,13 @@ impl Bytes {
         self.0 as f64
     }
 
-    /// The nearest number of bytes; negative and undefined numbers give zero.
+    /// The nearest number of bytes, or zero for a negative number and NaN.
     pub(crate) fn from_f64(bytes: f64) -> Self {
         // A float cast saturates at both ends and turns NaN into zero.
         Self(bytes as u64)
     }
 
-    /// The difference, or zero where `other` is the larger.
+    /// The difference, or zero if `other` is larger.
     ///
     /// # Examples
     ///
@@ -151,10 +151,11 @@ impl Bytes {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// Parses at compile time what [`str::parse`] parses at run time: a decimal number with a unit of
-    /// `B`, `kB`, `MB`, `GB`, `TB` (powers of 1,000) or `KiB`, `MiB`, `GiB`, `TiB` (powers of 1,024), in any case.
+    /// Parses at compile time the same texts as [`str::parse`] at run time: a decimal number with a
+    /// unit of `B`, `kB`, `MB`, `GB`, `TB` (powers of 1,000) or `KiB`, `MiB`, `GiB`, `TiB` (powers
+    /// of 1,024), in any case.
     ///
-    /// Gives `None` for anything else, for a number without a unit, and for one that 64 bits can't hold.
+    /// Returns `None` for any other text, for a number without a unit, and for one beyond 64 bits.
     pub(crate) const fn parse_const(text: &str) -> Option<Self> {
         let text = text.as_bytes();
         let mut at = 0;
@@ -166,7 +167,8 @@ impl Bytes {
         while at < text.len() {
             match text[at] {
                 digit @ b'0'..=b'9' => {
-                    // Twenty digits hold every 64-bit number; further ones after the point can't matter.
+                    // Twenty digits hold every 64-bit number; further digits after the point can't
+                    // matter.
                     if seen < 20 {
                         digits = digits * 10 + (digit - b'0') as u128;
                         if after_point {
@@ -226,7 +228,7 @@ impl Bytes {
 }
 
 impl Bytes {
-    /// Whether a text that does not parse is a number with a unit, and only too large.
+    /// True if a text fails to parse only because its number is too large.
     pub(crate) fn is_too_many(text: &str) -> bool {
         let text = text.trim_start_matches(' ');
         let unit = text.trim_start_matches(|letter: char| letter.is_ascii_digit() || "_.".contains(letter));
@@ -380,7 +382,7 @@ mod tests {
         #[test]
         fn what_is_printed_parses_to_nearly_the_same(bytes: u64) {
             let back: Bytes = Bytes::new(bytes).to_string().parse().unwrap();
-            // Three digits are printed.
+            // The text has three digits.
             prop_assert!((back.as_f64() - bytes as f64).abs() <= 0.006 * bytes as f64);
         }
 

@@ -1,4 +1,4 @@
-//! How many bytes a result takes: by the best means that its type allows.
+//! Measures the bytes of results by the best means that their type allows.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,7 +8,6 @@ use std::ops::Deref;
 use get_size2::GetSize;
 
 use super::deep_size::DeepSize;
-use crate::execute::buffer::Slices;
 
 /// The means by which the bytes of results are measured, best first.
 ///
@@ -23,7 +22,7 @@ use crate::execute::buffer::Slices;
 /// }
 ///
 /// assert_eq!(upper_batched(["a", "b"]).plan()?.measured_by(), MeasuredBy::DeepSize);
-/// // A closure's result can't be asked.
+/// // A closure's result can't tell its size.
 /// let mut run = process_in_batches(|word: &str| word.to_uppercase(), ["a", "b"]);
 /// assert_eq!(run.plan()?.measured_by(), MeasuredBy::Resident);
 /// assert_eq!(MeasuredBy::Resident.to_string(), "resident memory");
@@ -32,15 +31,20 @@ use crate::execute::buffer::Slices;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MeasuredBy {
-    /// The program's allocator, [`Tracking`](crate::Tracking): the heap bytes that each call kept, and what it needed while it ran.
+    /// The program's allocator, [`Tracking`](crate::Tracking): the heap bytes that each call kept,
+    /// and its working memory.
     Tracking,
-    /// The result's own [`DeepSize`]: what it owns on the heap, and itself. With the feature `get-size2` its `GetSize`, too.
+    /// The result's own [`DeepSize`]: the bytes that it owns on the heap, and its own. The feature
+    /// `get-size2` adds types with `GetSize`.
     DeepSize,
-    /// The process's resident memory, as it grew while results were held. Other work in the process counts in.
+    /// The process's resident memory, as it grew while results were held. It includes other work in
+    /// the process.
     Resident,
-    /// The type's own size; what it owns on the heap is not counted. Exact for types that own nothing.
+    /// The type's own size, without bytes that it owns on the heap. Exact for types that own
+    /// nothing.
     SizeOf,
-    /// Nothing: the type can't be asked, and resident memory can't be read. The size of the type is all that counts.
+    /// Nothing: the type can't tell, and resident memory can't be read. Only the type's own size
+    /// counts.
     Unmeasured,
 }
 
@@ -57,7 +61,7 @@ impl fmt::Display for MeasuredBy {
 }
 
 impl MeasuredBy {
-    /// How sure the figures are.
+    /// The certainty of the figures.
     ///
     /// # Examples
     ///
@@ -78,7 +82,8 @@ impl MeasuredBy {
     }
 }
 
-/// How sure the bytes of a [`Plan`](crate::Plan) or a [`Report`](crate::Report) are; from [`MeasuredBy::certainty`].
+/// The certainty of the bytes in a [`Plan`](crate::Plan) or a [`Report`](crate::Report); from
+/// [`MeasuredBy::certainty`].
 ///
 /// # Examples
 ///
@@ -98,18 +103,19 @@ impl MeasuredBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Certainty {
-    /// Every heap byte of the calls, also those that they free before they return.
+    /// Every heap byte of the calls counts, also those that they free before they return.
     Exact,
-    /// The type of a result tells its bytes. The bytes that calls need beside are an estimate.
+    /// The type of a result tells its bytes. The working memory of calls is an estimate.
     Results,
     /// A figure of the whole process, which other work changes too.
     Estimate,
-    /// Nobody knows.
+    /// Nothing tells the bytes.
     Unmeasured,
 }
 
 impl Certainty {
-    /// Of what calls need beside their results, if resident memory `is_read`.
+    /// The certainty of the calls' working memory. `is_read` returns true if resident memory can be
+    /// read.
     pub(crate) fn of_working(measured_by: MeasuredBy, is_read: impl FnOnce() -> bool) -> Self {
         match measured_by {
             MeasuredBy::Tracking => Self::Exact,
@@ -130,28 +136,31 @@ impl fmt::Display for Certainty {
     }
 }
 
-/// How values of `T` are measured, decided when the function was annotated.
+/// The means of measuring values of `T`, decided when the function was annotated.
 pub struct Measure<T> {
-    /// Bytes that values own on the heap; `None` where there can be none or where the type can't say. A function over many
-    /// values rather than over one, so that the loop is compiled only for types that are measured.
+    /// Returns the bytes that values own on the heap; `None` if they own none or the type can't
+    /// tell. The function takes many values, not one, so that the loop is compiled only for types
+    /// that are measured.
     pub(crate) heap: Option<fn(&[T]) -> Heap>,
     pub(crate) by: MeasuredBy,
 }
 
-/// The most that is believed of one value, whatever its type says: no address space of today has more,
-/// and sums of 65,000 of them still fit.
+/// The most bytes that one value counts for, whatever its type says: no address space of today has
+/// more, and sums of 65,000 such values still fit.
 const MOST_HEAP: u64 = 1 << 48;
 
-/// Bytes that results own on the heap, and that the calls needed for them.
+/// The bytes that results own on the heap, and the working memory of their calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heap {
-    /// All of them together.
+    /// The sum over all results.
     pub(crate) sum: u64,
-    /// The one that owns most.
+    /// The bytes of the largest result.
     pub(crate) largest: u64,
-    /// The most that a call needed while it ran, beside what its result owns; 0 where that is not measured.
+    /// The most working memory of a call, without the bytes that its result owns; 0 if it is not
+    /// measured.
     pub(crate) working: u64,
-    /// Whether the result's type told more than was seen of the call, so that what other threads did for it is contained.
+    /// True if a result's type told more bytes than its call was seen to allocate: other threads
+    /// allocated the rest.
     pub(crate) elsewhere: bool,
 }
 
@@ -163,16 +172,6 @@ impl Heap {
             largest: all.largest.max(bytes),
             ..all
         })
-    }
-
-    /// Both, of calls one after the other.
-    pub(crate) fn and(self, next: Self) -> Self {
-        Self {
-            sum: self.sum.saturating_add(next.sum),
-            largest: self.largest.max(next.largest),
-            working: self.working.max(next.working),
-            elsewhere: self.elsewhere || next.elsewhere,
-        }
     }
 }
 
@@ -191,38 +190,40 @@ impl<T> fmt::Debug for Measure<T> {
 }
 
 impl<T> Measure<T> {
-    /// For a type that can't be asked.
+    /// The means for a type that can't tell.
     #[must_use]
     pub const fn unknown() -> Self {
-        // What needs no drop owns nothing that a run could give back, so its size is all there is to count.
+        // A value that needs no drop owns nothing that a run could free, so only its size counts.
         let by = if std::mem::needs_drop::<T>() { MeasuredBy::Resident } else { MeasuredBy::SizeOf };
         Self { heap: None, by }
     }
 }
 
-/// Asks a type for its means of measuring: `Probe::<T>::NEW.measure()` is the first of the methods that `T` allows, here, in
-/// [`OkProbe`], with the feature `get-size2` in `GetSizeProbe` and `OkGetSizeProbe`, and in [`UnknownProbe`].
+/// Finds the means of measuring a type. `Probe::<T>::NEW.measure()` is the first of these methods
+/// that `T` allows: the one here, in [`OkProbe`], with the feature `get-size2` in `GetSizeProbe`
+/// and `OkGetSizeProbe`, and in [`UnknownProbe`].
 ///
-/// Rust looks for a method in a type before it looks in what the type derefs to, and passes over one whose bounds are not
-/// met. No trait has to be in scope, so the expansion of the attribute needs no import.
+/// Rust looks for a method in a type before it looks in the type's `Deref` target, and skips one
+/// with bounds that are not met. No trait has to be in scope, so the expansion of the attribute
+/// needs no import.
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
 
-/// Second choice: a `Result` whose value has a deep size, whatever its error is.
+/// Second choice: a `Result` with a value that has a deep size.
 #[derive(Debug)]
 pub struct OkProbe<T>(PhantomData<T>);
 
-/// Third choice: what `get_size2` can tell.
+/// Third choice: a type that implements `get_size2`'s trait.
 #[cfg(feature = "get-size2")]
 #[derive(Debug)]
 pub struct GetSizeProbe<T>(PhantomData<T>);
 
-/// Fourth choice: a `Result` of whose value `get_size2` can tell.
+/// Fourth choice: a `Result` with a value that implements `get_size2`'s trait.
 #[cfg(feature = "get-size2")]
 #[derive(Debug)]
 pub struct OkGetSizeProbe<T>(PhantomData<T>);
 
-/// Last choice: nothing is known of the type.
+/// Last choice: a type that tells nothing.
 #[derive(Debug)]
 pub struct UnknownProbe<T>(PhantomData<T>);
 
@@ -232,7 +233,7 @@ impl<T> Probe<T> {
 }
 
 impl<T: DeepSize> Probe<T> {
-    /// How to measure `T`.
+    /// The means of measuring `T`.
     #[must_use]
     pub const fn measure(&self) -> Measure<T> {
         let heap: fn(&[T]) -> Heap = |values| Heap::of(values, T::heap_size);
@@ -240,16 +241,8 @@ impl<T: DeepSize> Probe<T> {
     }
 }
 
-impl<'a, U> Probe<&'a U> {
-    /// How references to values of `U` are taken from a slice.
-    #[must_use]
-    pub const fn slices(&self) -> Slices<&'a U> {
-        Slices::of_references()
-    }
-}
-
 impl<T: DeepSize, E> OkProbe<Result<T, E>> {
-    /// How to measure `Result<T, E>`.
+    /// The means of measuring `Result<T, E>`.
     #[must_use]
     pub fn measure(&self) -> Measure<Result<T, E>> {
         let heap: fn(&[Result<T, E>]) -> Heap = |values| Heap::of(values, |result| of_ok(result, T::heap_size));
@@ -259,7 +252,7 @@ impl<T: DeepSize, E> OkProbe<Result<T, E>> {
 
 #[cfg(feature = "get-size2")]
 impl<T: GetSize> GetSizeProbe<T> {
-    /// How to measure `T`.
+    /// The means of measuring `T`.
     #[must_use]
     pub const fn measure(&self) -> Measure<T> {
         Measure { heap: Some(|values| Heap::of(values, T::get_heap_size)), by: MeasuredBy::DeepSize }
@@ -268,7 +261,7 @@ impl<T: GetSize> GetSizeProbe<T> {
 
 #[cfg(feature = "get-size2")]
 impl<T: GetSize, E> OkGetSizeProbe<Result<T, E>> {
-    /// How to measure `Result<T, E>`.
+    /// The means of measuring `Result<T, E>`.
     #[must_use]
     pub fn measure(&self) -> Measure<Result<T, E>> {
         let heap: fn(&[Result<T, E>]) -> Heap = |values| Heap::of(values, |result| of_ok(result, T::get_heap_size));
@@ -276,26 +269,20 @@ impl<T: GetSize, E> OkGetSizeProbe<Result<T, E>> {
     }
 }
 
-/// An error is small beside what a function that needs a budget returns.
+/// Errors don't count: they are small beside the values of a function that needs a budget.
 fn of_ok<T, E>(result: &Result<T, E>, heap: fn(&T) -> usize) -> usize {
     result.as_ref().map_or(0, heap)
 }
 
 impl<T> UnknownProbe<T> {
-    /// How to measure `T`.
+    /// The means of measuring `T`.
     #[must_use]
     pub const fn measure(&self) -> Measure<T> {
         Measure::unknown()
     }
-
-    /// No items are taken from a slice that are not references to its elements.
-    #[must_use]
-    pub const fn slices(&self) -> Slices<T> {
-        Slices::none()
-    }
 }
 
-/// Where each choice leads if a type doesn't allow it.
+/// Leads from each choice to the next one.
 macro_rules! next {
     ($($probe:ident -> $next:ident),* $(,)?) => {$(
         impl<T> Deref for $probe<T> {

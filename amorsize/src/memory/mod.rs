@@ -1,4 +1,4 @@
-//! Memory: how much there is, how much a run may use of it, and how much its results take.
+//! Memory: the bytes that are available, a run's budget, and the bytes that its results take.
 
 mod available;
 pub(crate) mod budget;

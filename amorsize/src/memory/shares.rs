@@ -1,41 +1,42 @@
-//! What several results of a run share: how much of it each counts, so that together they count it
-//! once.
+//! Allocations that several results of a run share: how much each result counts, so that all of
+//! them together count an allocation once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-/// Smaller allocations are not noted but divided by their owners: a note takes 200 bytes, which are
-/// nobody's credit, so this keeps them below a twentieth of what they are about.
+/// The smallest allocation, in bytes, that is noted. Smaller ones are divided by their number of
+/// owners: a note takes 200 bytes that no credit covers, so this keeps notes below a twentieth of
+/// the bytes that they are about.
 pub(crate) const LEAST: usize = 4096;
-/// More entries of one allocation are joined two by two. The first owners count nearly all of it,
-/// so it matters little which of the later ones is gone.
+/// The most entries for one allocation; above it they are joined in pairs. The first owners count
+/// nearly all of an allocation, so it matters little which of the later ones is gone.
 const MOST_ENTRIES: usize = 32;
 
-/// The shared allocations that results of a run were seen to own, by address.
+/// The shared allocations that results of a run own, by address.
 #[derive(Debug, Default)]
 pub(crate) struct Shares(Mutex<HashMap<usize, Share>>);
 
-/// One allocation.
+/// One shared allocation.
 #[derive(Debug, Default)]
 struct Share {
     /// Owners that are not results of the run.
     others: usize,
-    /// How often it was looked at, and the parts of it that were counted then, from the oldest to
-    /// the latest.
+    /// The number of looks, and the parts that they counted, from the oldest to the latest.
     counted: VecDeque<(usize, f64)>,
 }
 
 impl Shares {
-    /// The part of an allocation, from 0 to 1, that another result is to count for it, of the
-    /// owners that it has now.
+    /// The part of an allocation, from 0 to 1, that the next result counts, given its present
+    /// number of owners.
     ///
-    /// All results that are alive are to count the run's share together: as if each had its part of
-    /// the owners that there are now. Those that are gone took with them what they counted; results
-    /// are handed over in order, so they are the oldest.
+    /// The results that are alive count the run's share together, as if each counted its part among
+    /// the present owners. A result that is gone took its part with it; results are handed over in
+    /// order, so the oldest go first.
     pub(crate) fn part_of_next(&self, address: usize, owners: usize) -> f64 {
         let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if owners <= 1 {
-            // Nobody else has it, and nobody had: at this place there may have been another before.
+            // It has one owner only, so an earlier note is about another allocation at the same
+            // address.
             shares.remove(&address);
             return 1.0;
         }
@@ -81,14 +82,15 @@ impl Share {
 mod tests {
     use super::*;
 
-    /// Looks with these numbers of owners; the sum of the parts.
+    /// Looks at an allocation with these numbers of owners, and returns the sum of the parts.
     fn sum(shares: &Shares, owners: impl IntoIterator<Item = usize>) -> f64 {
         owners.into_iter().map(|owners| shares.part_of_next(1, owners)).sum()
     }
 
     #[test]
     fn what_results_keep_they_count_once() {
-        // One owner beside: by turns 1/2, 1/3, 1/4 of it would be 5.3 times all of it.
+        // With one further owner. Parts of 1/2, 1/3, 1/4 .. would add up to 5.3 times the
+        // allocation.
         assert!((sum(&Shares::default(), 2..302) - 300.0 / 301.0).abs() < 1e-9);
         assert!((sum(&Shares::default(), 2..100_002) - 1.0).abs() < 1e-4);
         assert!((sum(&Shares::default(), 1002..1012) - 10.0 / 1011.0).abs() < 1e-9);
@@ -98,12 +100,12 @@ mod tests {
     fn those_that_come_take_over_what_those_that_go_counted() {
         let shares = Shares::default();
         sum(&shares, 2..12);
-        // As each comes the oldest goes, so what ten count together is what each ten after it
-        // count.
+        // The oldest goes as each new one comes, so each ten count the same together as the first
+        // ten.
         for _ in 0..50 {
             assert!((sum(&shares, [11; 10]) - 10.0 / 11.0).abs() < 1e-9);
         }
-        // All went before the next ones came.
+        // The first ones are all gone before the next ones come.
         assert!((sum(&shares, 2..12) - 10.0 / 11.0).abs() < 1e-9);
     }
 
@@ -118,7 +120,7 @@ mod tests {
         sum(&shares, 2..12);
         assert_eq!(shares.part_of_next(1, 1), 1.0);
         assert!((sum(&shares, 2..12) - 10.0 / 11.0).abs() < 1e-9);
-        // Without a time at which it was alone.
+        // The same without a look in between that found a single owner.
         assert!((sum(&shares, 2..12) - 10.0 / 11.0).abs() < 1e-9);
     }
 

@@ -1,4 +1,5 @@
-//! Where a run learns how much memory there is: from the system, or from what a test puts in its place.
+//! The source that tells a run how much memory there is: the system, or a replacement that a test
+//! sets.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,20 +8,22 @@ use std::time::Duration;
 
 use super::{Bytes, available as system};
 
-/// Taken as available where nothing can be read. Amorsize assumes the same; it is small enough for any machine of today.
+/// Assumed as available if nothing can be read. Amorsize assumes the same; it is small enough for
+/// any machine of today.
 const ASSUMED: Bytes = Bytes::gib(1);
 
-/// Where a run learns how much memory there is.
+/// Tells a run how much memory there is.
 ///
-/// A run asks the system, unless [`with_memory_source`] puts something else in its place: a test can then see what a program does
-/// on a small machine, or on one whose memory is taken by somebody else while the program runs.
+/// A run asks the system, unless [`with_memory_source`] sets another source. So a test can see what
+/// a program does on a small machine, or on one where other programs take the memory while it runs.
 ///
-/// A fraction is of what is available when the run starts. A budget in bytes (`max_memory = "512MiB"`) is what it says. While the run
-/// goes on it asks again, and of either budget holds no more than there is.
+/// A budget that is a fraction is a fraction of the bytes that are available when the run starts. A
+/// budget in bytes (`max_memory = "512MiB"`) is fixed. The run asks again while it goes on, and
+/// holds no more of either budget than is available.
 ///
 /// # Examples
 ///
-/// A machine whose memory is taken by somebody else:
+/// A machine where a neighbour takes the memory:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -46,7 +49,7 @@ const ASSUMED: Bytes = Bytes::gib(1);
 /// let machine = Arc::new(Shared { left: AtomicU64::new(64 << 20) });
 /// with_memory_source(machine.clone(), || {
 ///     assert_eq!(blank_batched(0..20).collect::<Vec<_>>()?.len(), 20);
-///     // A neighbour takes three quarters of it. Twenty pages of 1 MiB no longer fit half of the rest.
+///     // A neighbour takes three quarters of it. Half of the rest has no room for twenty pages.
 ///     machine.left.store(16 << 20, Ordering::Relaxed);
 ///     assert_eq!(blank_batched(0..20).plan()?.budget(), Bytes::mib(8));
 ///     assert!(blank_batched(0..20).collect::<Vec<_>>().unwrap_err().is_over_budget());
@@ -55,7 +58,8 @@ const ASSUMED: Bytes = Bytes::gib(1);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 pub trait MemorySource: Send + Sync {
-    /// Bytes that the process may still take; `None` where that can't be told. 1 GiB is assumed then.
+    /// The bytes that the process may still take, or `None` if that is unknown. A run then assumes
+    /// 1 GiB.
     ///
     /// # Examples
     ///
@@ -65,8 +69,8 @@ pub trait MemorySource: Send + Sync {
     /// ```
     fn available(&self) -> Option<Bytes>;
 
-    /// Bytes of the process that are resident, by the system's own figure unless a source says otherwise; `None` where that can't
-    /// be told.
+    /// The resident bytes of the process, or `None` if that is unknown. By default it is the
+    /// system's own figure.
     ///
     /// A run asks often, so this must take no longer than microseconds.
     ///
@@ -82,20 +86,21 @@ pub trait MemorySource: Send + Sync {
     ///     }
     /// }
     ///
-    /// // The system's figure, as this source says nothing of it.
+    /// // This source does not tell it, so it is the system's figure.
     /// assert!(Small.resident() > Some(Bytes::kib(100)));
     /// ```
     fn resident(&self) -> Option<Bytes> {
         system::resident()
     }
 
-    /// Total time so far in which a task waited for memory, which is an early sign of a shortage; `None` where that can't be told.
+    /// The total time so far in which a task waited for memory, an early sign of a shortage; or
+    /// `None` if that is unknown.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::{Bytes, MemorySource};
-    /// // A machine on which nobody ever waits.
+    /// // A machine on which no task ever waits.
     /// assert_eq!(Bytes::mib(64).stalled(), None);
     /// ```
     fn stalled(&self) -> Option<Duration> {
@@ -103,14 +108,14 @@ pub trait MemorySource: Send + Sync {
     }
 }
 
-/// A machine that always has so much left.
+/// A machine that always has this many bytes left.
 impl MemorySource for Bytes {
     fn available(&self) -> Option<Bytes> {
         Some(*self)
     }
 }
 
-/// So that a test can go on to change what its source says.
+/// Lets a test keep its source, to change it later.
 impl<S: MemorySource + ?Sized> MemorySource for Arc<S> {
     fn available(&self) -> Option<Bytes> {
         (**self).available()
@@ -125,14 +130,15 @@ impl<S: MemorySource + ?Sized> MemorySource for Arc<S> {
     }
 }
 
-/// Calls `body`; runs that this thread starts meanwhile learn from `source` how much memory there is.
+/// Calls `body`; runs that this thread starts meanwhile ask `source` how much memory there is.
 ///
-/// It is meant for tests. Runs of other threads are not affected, so tests that use it may run at the same time; nor are runs
-/// that a called function starts on a worker, or that go on after `body`. A source within a source replaces it.
+/// It is meant for tests. Runs of other threads keep their source, so tests that use it may run at
+/// the same time. The same holds for runs that a called function starts on a worker, and for runs
+/// after `body`. A source within a source replaces it.
 ///
 /// # Examples
 ///
-/// What a program does with 64 MiB left:
+/// A program that has 64 MiB left:
 ///
 /// ```
 /// use amorsize::{Bytes, batched, with_memory_source};
@@ -152,12 +158,12 @@ impl<S: MemorySource + ?Sized> MemorySource for Arc<S> {
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 pub fn with_memory_source<R>(source: impl MemorySource + 'static, body: impl FnOnce() -> R) -> R {
-    /// Puts back what was there, after a panic too.
+    /// Restores the former source, after a panic too.
     struct Restore(Replaced);
 
     impl Drop for Restore {
         fn drop(&mut self) {
-            // Dropped out of the cell: a source's own `Drop` may ask for the current one.
+            // Dropped outside of the cell: the `Drop` of a source may ask for the current one.
             drop(CURRENT.replace(self.0.take()));
         }
     }
@@ -166,25 +172,25 @@ pub fn with_memory_source<R>(source: impl MemorySource + 'static, body: impl FnO
     body()
 }
 
-/// What stands in the system's place, if anything.
+/// The source that replaces the system, if any.
 type Replaced = Option<Arc<dyn MemorySource>>;
 
 thread_local! {
     static CURRENT: RefCell<Replaced> = const { RefCell::new(None) };
 }
 
-/// The source that runs started by this thread learn from.
+/// The source of runs that this thread starts.
 pub(crate) fn current() -> Source {
-    // A run may be started while the thread ends and its locals are gone.
+    // A run may start while the thread ends and its thread-locals are gone.
     Source(CURRENT.try_with(|current| current.borrow().clone()).unwrap_or(None))
 }
 
-/// The system, or what stands in its place. Reads nothing before it is asked.
+/// The system, or its replacement. It reads nothing before it is asked.
 #[derive(Clone)]
 pub(crate) struct Source(Replaced);
 
 impl Source {
-    /// What the process may still take, or what is assumed where that can't be told.
+    /// The bytes that the process may still take, or the assumed ones if that is unknown.
     pub(crate) fn available(&self) -> Bytes {
         let told = match &self.0 {
             None => system::available(),
@@ -193,12 +199,12 @@ impl Source {
         told.unwrap_or(ASSUMED)
     }
 
-    /// The most that was resident so far; `None` for what stands in the system's place.
+    /// The most bytes that were resident so far; `None` for a replacement.
     pub(crate) fn peak_resident(&self) -> Option<Bytes> {
         if self.0.is_none() { system::peak_resident() } else { None }
     }
 
-    /// The process's resident memory.
+    /// The resident bytes of the process.
     pub(crate) fn resident(&self) -> Option<Bytes> {
         match &self.0 {
             None => system::resident(),
@@ -206,7 +212,7 @@ impl Source {
         }
     }
 
-    /// Total time so far in which a task waited for memory.
+    /// The total time so far in which a task waited for memory.
     pub(crate) fn stalled(&self) -> Option<Duration> {
         match &self.0 {
             None => system::stalled(),
@@ -244,7 +250,7 @@ mod tests {
             assert!(caught.is_err());
             assert_eq!(current().available(), Bytes::mib(64));
             assert_eq!(with_memory_source(Bytes::mib(2), || current().available()), Bytes::mib(2));
-            // Not seen by other threads.
+            // Other threads don't see it.
             assert!(thread::scope(|scope| scope.spawn(|| current().0.is_none()).join()).unwrap());
         });
         assert!(current().0.is_none());

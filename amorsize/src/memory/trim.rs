@@ -1,4 +1,4 @@
-//! Asks the allocator to give memory back that it keeps.
+//! Asks the allocator to give back memory that it keeps.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -6,14 +6,15 @@ use crate::system_calls;
 
 static HOOK: RwLock<Option<fn()>> = RwLock::new(None);
 
-/// Sets what runs call to have the program's allocator give memory back that it keeps, when the process has grown beyond a run's
-/// budget. It replaces what was set before.
+/// Sets a function that asks the program's allocator to give back memory that it keeps. Runs call
+/// it when the process has grown beyond their budget. It replaces a function that was set before.
 ///
-/// Not needed with glibc's allocator, which is asked by itself, nor with mimalloc, which gives memory back without being asked.
-/// jemalloc keeps freed memory for seconds: with results of 64 KiB and a slow sink a process grew to 1.2 to 1.3 of the budget,
-/// and with this hook it does not (`cargo bench --bench peak_memory`).
+/// glibc's allocator doesn't need it, because runs ask it directly; nor does mimalloc, which gives
+/// memory back by itself. jemalloc keeps freed memory for seconds: with results of 64 KiB and a
+/// slow sink a process grew to 1.2 to 1.3 of the budget, and with this hook it does not (`cargo
+/// bench --bench peak_memory`).
 ///
-/// The function is called by the calling thread of a run or one of its workers, at most so often that it takes a twentieth of
+/// The calling thread of a run or one of its workers calls the function, for at most a twentieth of
 /// their time.
 ///
 /// # Examples
@@ -30,7 +31,7 @@ static HOOK: RwLock<Option<fn()>> = RwLock::new(None);
 /// });
 /// ```
 ///
-/// It can be anything, such as a cache of your own that is to be emptied when memory is short:
+/// The function may do anything that frees memory, such as emptying a cache of your own:
 ///
 /// ```
 /// amorsize::set_trim(|| eprintln!("a run's budget is short"));
@@ -39,10 +40,11 @@ pub fn set_trim(trim: fn()) {
     *HOOK.write().unwrap_or_else(PoisonError::into_inner) = Some(trim);
 }
 
-/// Has the allocator give freed memory back to the system.
+/// Makes the allocator return freed memory to the system.
 ///
-/// glibc's keeps most of it otherwise: of 256 MiB that were made on workers and freed elsewhere, 63 to 258 MiB, by their sizes. It
-/// takes 5 to 20 ms then, and microseconds where there is little. There is none where the program's allocator is another.
+/// glibc's allocator keeps most of it otherwise: 63 to 258 MiB of 256 MiB that were made on workers
+/// and freed elsewhere, depending on their sizes. Asking takes 5 to 20 ms then, and microseconds if
+/// there is little. With another allocator glibc has nothing to return.
 pub(crate) fn trim() {
     system_calls::trim_glibc();
     let hook = *HOOK.read().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +73,7 @@ mod tests {
     #[test]
     fn what_is_allocated_stays_and_can_still_be_freed() {
         let mut kept: Vec<Vec<u8>> = (0..1000).map(|i| vec![i as u8; 10_000]).collect();
-        // Every second one, so that there are gaps to give back.
+        // Every second one, which leaves gaps to give back.
         let freed: Vec<_> = (0..500).map(|i| kept.swap_remove(i)).collect();
         drop(freed);
         std::thread::scope(|scope| {

@@ -1,16 +1,19 @@
-//! Looks at the system's memory while a run goes on, and sets how much of its budget the run may use now.
+//! Looks at the system's memory during a run, and sets how much of its budget the run may use now.
 //!
-//! # What bounds it
+//! # Bounds of a run
 //!
-//! - *What is available.* A neighbour that takes memory shrinks the run, and one that gives some back lets it grow again, up to its
-//!   budget. What the run itself holds counts as available to it.
-//! - *Pressure.* Tasks that wait for memory are an early sign, before less is available: the run then holds less for a while.
-//! - *Resident memory.* The ledger knows the bytes of results, and not what an allocator needs for them: what it keeps of freed
-//!   memory, and the gaps between. When the process has grown by nearly the budget, the run holds no more than it does; when it
-//!   grows on, less; and glibc is asked to give back what it keeps.
+//! - *Available memory.* A neighbour that takes memory shrinks the run; one that gives some back
+//!   lets it grow again, up to its budget. The bytes that the run holds count as available to it.
+//! - *Pressure.* Tasks that wait for memory are an early sign of a shortage, so the run holds less
+//!   for a while.
+//! - *Resident memory.* The ledger knows the bytes of results, but not how much freed memory an
+//!   allocator keeps, nor the gaps between. When the process has grown by nearly the budget, the
+//!   limit stops rising; while the process grows on, the limit falls, and glibc is asked to give
+//!   back the memory that it keeps.
 //!
-//! A run that collects can't hold less, so only what is available bounds it: where that is used up, it fails, and gives back what
-//! it has. For others a lower bound is never an error: where nothing can start, one call at a time runs alone.
+//! A run that collects can't hold less, so only available memory bounds it: when that is used up,
+//! the run fails and gives back its results. For other runs a lower limit is never an error: if
+//! nothing else can start, one call runs at a time.
 
 use std::time::{Duration, Instant};
 
@@ -20,63 +23,69 @@ use super::source::Source;
 use super::trim::trim;
 use super::working::{Bounds, Calls, Resident, Working};
 
-/// Resident memory is read at most this often: a microsecond of a thousand.
+/// The shortest time between two looks at resident memory; a look takes a microsecond.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
-/// What is available is read at most this often, unless the run has grown meanwhile: it takes some 30 us, and other programs need
-/// longer to take much.
+/// The shortest time between two reads of available memory, unless the run has grown meanwhile: a
+/// read takes some 30 us, and other programs need longer to take much.
 const READ: Duration = Duration::from_millis(50);
-/// It is read earlier when the run has taken this part of what was available: so no more than that can be missed.
+/// An early read comes when the run has taken 1/16 of the available memory, so a run can overlook
+/// no more than that.
 const READ_PART: u64 = 16;
-/// This part of what would be available without the run is left alone: the kernel's figures lag behind, it needs some memory to
-/// free some, and page tables, stacks and calls in flight take some that no ledger knows of. In a cgroup of 1 GiB a run that left
-/// 6 MiB was killed in one of five times.
+/// The run leaves 1/20 of the memory that would be available without it. The kernel's figures lag
+/// behind, it needs some memory to free some, and page tables, stacks and calls in flight take some
+/// that no ledger counts. A run that left 6 MiB in a cgroup of 1 GiB was killed in one of five
+/// times.
 const LEFT_ALONE: u64 = 20;
-/// From this part of the time that tasks wait for memory on, the run holds less.
+/// The run holds less when tasks wait for memory for more than this part of the time.
 const PRESSURE: f64 = 0.1;
-/// For resident memory to keep a budget, the bytes of results must stay below it: allocators need 11 to 21 % more than what is asked
-/// of them (mimalloc, results of 4 KiB to 1 MiB), and a third more while results grow, because gaps of the old sizes are not filled
-/// (`cargo bench --bench peak_memory`). More in flight would only even out what a sink takes, and seven batches do that.
+/// Results leave 1/4 of a budget free, so that resident memory keeps the budget too. Allocators
+/// need 11 to 21 % more than they are asked for (mimalloc, results of 4 KiB to 1 MiB), and a third
+/// more while results grow, because gaps of the old sizes stay empty (`cargo bench --bench
+/// peak_memory`). More bytes in flight would only even out the pace of a sink, for which seven
+/// batches are enough.
 const HEADROOM_PART: u64 = 4;
-/// From this part below the budget on, a process that grows makes the run hold less,
+/// The run slows down once its growth is within 1/10 of the budget.
 const NEAR_PART: u64 = 10;
-/// by so many bytes for each that it grew: what is freed for it in one place can be used again in another only in part.
+/// The bytes that the run releases per byte of growth: freed memory can be used again only in part.
 const GAIN: u64 = 8;
-/// A limit that was lowered rises by this part of the budget with each look: half a second for all of it, so that what lowered it
-/// would have to come back often to matter.
+/// A lowered limit rises by 1/512 of the budget with each look, which takes half a second for the
+/// whole budget. So a cause that lowers it has to come back often to matter.
 const RISE_PART: u64 = 512;
-/// However much the process has grown, the run may use this part of its budget: what has grown may be somebody else's, such as
-/// results that the sink keeps.
+/// A run may use 1/8 of its budget however much the process has grown: others may hold the bytes,
+/// such as a sink that keeps results.
 const LEAST_PART: u64 = 8;
 
-/// Below this a process's own comings and goings outweigh a budget: code that is loaded, stacks, buffers of the executor.
+/// Below this budget, in bytes, other changes in the process outweigh the run's: code that is
+/// loaded, stacks, buffers of the executor.
 const SMALL: u64 = 32 << 20;
 
-/// What is known of the system's memory during a run.
+/// The state of the system's memory during a run.
 #[derive(Debug)]
 pub(crate) struct Watch {
     source: Source,
-    /// What of the available memory the run may take.
+    /// The part of the available memory that the run may take.
     share: f64,
     next_look: Instant,
-    /// When what is available is read next, or at how many bytes held.
+    /// The time of the next read of available memory, and the number of held bytes that brings it
+    /// forward.
     next_read: Instant,
     read_at_held: u64,
-    /// What there was without the run when it was read first.
+    /// The available bytes at the first read, without those of the run.
     at_first: Option<u64>,
-    /// What may be held, as far as there is memory at all.
+    /// The bytes that any run may hold at most, by available memory.
     there_is: u64,
-    /// What may be held by a run that can hold less.
+    /// The bytes that a run may hold, if it is one that can hold less.
     shared: u64,
-    /// When the time that tasks waited was read last, and what it was.
+    /// The time of the last read of waiting tasks, and their total time then.
     stalled: Option<(Instant, Duration)>,
     headroom: Headroom,
     reads_resident: bool,
-    /// Where resident memory is heeded.
+    /// `None` for a budget too small to heed resident memory.
     working: Option<Working>,
 }
 
 impl Watch {
-    /// Begins. What is available was read just now where `budget` is a part of it.
+    /// Begins. Available memory was just read if `budget` is a part of it.
     pub(crate) fn start(source: Source, budget: &Budget, held: Bytes, share: f64, now: Instant) -> Self {
         let headroom = Headroom::new(budget.bytes.as_u64(), source.resident());
         let reads_resident = headroom.base.is_some() || source.resident().is_some();
@@ -100,7 +109,8 @@ impl Watch {
         }
     }
 
-    /// Begins anew with what the process has now: results that were the run's belong to its caller from here on, but for `held`.
+    /// Begins anew from the process's present memory: all results but `held` bytes belong to the
+    /// caller now.
     pub(crate) fn rebase(&mut self, held: Bytes) {
         self.headroom = Headroom::new(self.headroom.budget, self.source.resident());
         if let (Some(working), Some(base)) = (&mut self.working, self.headroom.base) {
@@ -108,7 +118,7 @@ impl Watch {
         }
     }
 
-    /// Learns of a call of the sample, which ran alone, what it needed beside its result.
+    /// Learns how much memory a call of the sample needed beside its result. It ran alone.
     pub(crate) fn sampled(&mut self, working: u64) {
         if let Some(learned) = &mut self.working {
             learned.sampled(working);
@@ -120,12 +130,13 @@ impl Watch {
         self.reads_resident
     }
 
-    /// Has the next look come now.
+    /// Makes the next look come now.
     pub(crate) fn is_due(&mut self) {
         self.next_look = self.next_look.checked_sub(LOOK).unwrap_or(self.next_look);
     }
 
-    /// Looks, if it is time to, and sets the limit of `ledger`. Says how many calls may be in flight where that was looked at.
+    /// Looks if it is time to, and sets the limit of `ledger`. Returns the number of calls that may
+    /// be in flight, if it looked.
     pub(crate) fn look(
         &mut self,
         now: Instant,
@@ -156,7 +167,7 @@ impl Watch {
         if is_rest {
             trim();
         }
-        // The headroom has read it just now, unless the allocator was asked to give memory back.
+        // The headroom has just read it, unless the allocator was asked to give memory back.
         let read = self.headroom.resident.filter(|_| !is_rest);
         let now = read.or_else(|| Some(self.source.resident()?.as_u64()))?;
         let peak = self.source.peak_resident().map_or(now, |peak| peak.as_u64().max(now));
@@ -165,9 +176,9 @@ impl Watch {
 
     fn read(&mut self, now: Instant, budget: u64, held: u64) {
         let available = self.source.available().as_u64();
-        // What the run holds is no longer available to anybody else, as far as it is resident.
+        // The resident bytes that the run holds are not available to others.
         let own = self.headroom.grown.map_or(held, |grown| grown.min(held));
-        // Never more than there was at first: a source that a test made may say the same whatever the run holds.
+        // Never more than at first: a test's source may say the same however much the run holds.
         let without_it = available.saturating_add(own).min(*self.at_first.get_or_insert(available.saturating_add(own)));
         self.there_is = without_it - without_it / LEFT_ALONE;
         self.shared = self.there_is.min(Bytes::from_f64(without_it as f64 * self.share).as_u64());
@@ -178,7 +189,7 @@ impl Watch {
         self.read_at_held = held + (available / READ_PART).min(budget);
     }
 
-    /// Whether tasks have waited for memory for much of the time since the last look.
+    /// True if tasks have waited for memory for much of the time since the last look.
     fn is_pressing(&mut self, now: Instant) -> bool {
         let Some((then, before)) = self.stalled else { return false };
         let Some(stalled) = self.source.stalled() else { return false };
@@ -191,20 +202,20 @@ impl Watch {
     }
 }
 
-/// Keeps the bytes of results so far below the budget that resident memory keeps it too.
+/// Keeps the bytes of results far enough below the budget that resident memory keeps it too.
 #[derive(Debug)]
 struct Headroom {
     budget: u64,
-    /// What may be held.
+    /// The bytes that the run may hold.
     limit: u64,
-    /// Resident memory when the run began, where it is heeded.
+    /// Resident memory at the start of the run; `None` if the budget is too small to heed it.
     base: Option<u64>,
-    /// The same as it was last read.
+    /// Resident memory as last read.
     resident: Option<u64>,
-    /// By how much it has grown, and by how much it had when the limit was last lowered.
+    /// The growth since the start, and the growth at which the limit was last lowered.
     grown: Option<u64>,
     lowered_at: u64,
-    /// The most that was held of late.
+    /// The most bytes that were held of late.
     level: u64,
     next_trim: Option<Instant>,
 }
@@ -224,7 +235,8 @@ impl Headroom {
         let Some(base) = self.base else { return };
         self.resident = source.resident().map(Bytes::as_u64);
         let Some(mut grown_now) = self.resident.map(|resident| resident.saturating_sub(base)) else { return };
-        // What was held a moment ago is free in the allocator now, and will be used again.
+        // Bytes that were released a moment ago are free in the allocator, which will use them
+        // again.
         self.level = held.max(self.level - self.level / 64);
         let target = self.budget;
         let kept = grown_now.saturating_sub(held);
@@ -262,7 +274,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
     const BUDGET: u64 = 512 * MIB;
 
-    /// A system whose figures are set by hand.
+    /// A system with figures that a test sets.
     #[derive(Default)]
     struct Figures {
         available: AtomicU64,
@@ -284,7 +296,7 @@ mod tests {
         }
     }
 
-    /// A run whose watch looks at such a system.
+    /// A run with a watch that looks at such a system.
     struct Scene {
         figures: Arc<Figures>,
         ledger: Ledger,
@@ -305,7 +317,8 @@ mod tests {
             Self { figures, ledger: Ledger::new(budget.bytes), watch, now, collects: false }
         }
 
-        /// The limit after some time in which the run holds, and the process has grown by, so many MiB.
+        /// The limit after `millis` ms in which the run holds `held` MiB and the process has grown
+        /// by `grown` MiB.
         fn after(&mut self, millis: u64, held: u64, grown: u64) -> u64 {
             self.ledger.give(self.ledger.held().as_u64());
             self.ledger.take(held * MIB);
@@ -326,7 +339,7 @@ mod tests {
     fn a_neighbour_that_takes_memory_shrinks_the_run_until_it_gives_it_back() {
         let mut scene = Scene::new(0.5, 1024 * MIB);
         assert_eq!(scene.after(60, 100, 100), 384);
-        // Half of what there is beside the neighbour, the run's own 100 MiB included.
+        // Half of the memory that the neighbour leaves, with the run's own 100 MiB.
         scene.available(300);
         assert_eq!(scene.after(60, 100, 100), 200);
         scene.available(924);
@@ -369,11 +382,11 @@ mod tests {
         assert!((150..380).contains(&near), "{near}");
         let above = scene.after(1, near, 500);
         assert!((64..near).contains(&above), "{above}");
-        // It stays as it is: so does the limit.
+        // The process grows no further, so the limit stays.
         assert_eq!(scene.after(100, above, 500), above);
-        // Whoever else grows, an eighth is left.
+        // However much others grow, an eighth is left.
         assert_eq!(scene.after(10, above, 2000), 64);
-        // What was kept is given back.
+        // The memory is given back.
         assert_eq!(scene.after(400, 60, 60), 384);
     }
 

@@ -1,72 +1,73 @@
 //! Working memory of calls, learned from the process's resident memory.
 //!
-//! No allocator of ours is needed: the process's growth beyond what the run holds belongs to the
-//! calls in flight. A look at resident memory divides that excess by the calls in flight. The result
-//! is the credit that a call takes for its working memory.
+//! The program needs no special allocator: growth of the process beyond the bytes that the run
+//! holds belongs to the calls in flight. A look at resident memory divides this excess by the
+//! number of calls in flight. The quotient is the credit that a call takes for its working memory.
 //!
-//! # How many calls are in flight
+//! # The number of calls in flight
 //!
-//! - A call can't write more than its time on a core allows ([`BYTES_PER_SECOND`]). Where all
-//!   threads' calls could need only a small part of the budget, nothing is bounded.
-//! - Otherwise calls in flight begin with one or two. Their number doubles when a round of calls has
-//!   ended and the growth of the process was seen with as many in flight.
-//! - When the process grows beyond what the calls seen so far explain, no call starts until those in
-//!   flight have ended. What they needed is the working memory to expect from then on.
+//! - A call can't write more than its time on a core allows ([`BYTES_PER_SECOND`]). If the calls of
+//!   all threads could need only a small part of the budget, their number is not bounded.
+//! - Otherwise the number of calls in flight begins with one or two. It doubles when a round of
+//!   calls has ended and a look saw the growth of the process with that number in flight.
+//! - When the process grows beyond what the calls seen so far explain, no call starts until those
+//!   in flight have ended. The bytes that these needed are the working memory to expect from then
+//!   on.
 //!
 //! # Items that can't be measured
 //!
-//! Where an item owns something and its type does not tell how much, the items between the input and
-//! the end of their calls are learned of and bounded in the same way as calls: a round of them ends,
-//! and then twice as many may be taken. Where results can't be measured, these are the items between
+//! If an item owns something and its type does not tell how much, the items between the input and
+//! the end of their calls are learned of and bounded in the same way as calls: when a round of them
+//! has ended, twice as many may be taken. If results can't be measured, these are the items between
 //! the input and the sink.
 //!
-//! # What is not the calls'
+//! # Bytes that don't belong to the calls
 //!
-//! When no call is in flight, what is left of the excess is the sink's (up to the bytes that it was
-//! handed), the allocator's (up to what calls needed before), or another thread's. The allocator's
-//! bytes stay in the excess, as the process has them because of the calls. The others move the floor
-//! that the excess is measured from. The part of its bytes that a sink was seen to keep is expected
-//! of what it is handed later, too.
+//! When no call is in flight, the rest of the excess belongs to the sink (up to the bytes that it
+//! was handed), to the allocator (up to the bytes that calls needed before), or to other threads.
+//! The allocator's bytes stay in the excess, since the process has them because of the calls. The
+//! others raise the floor that the excess is measured from. If a sink kept a part of its bytes, it
+//! is expected to keep the same part of later ones.
 
 use super::Bytes;
 
-/// No call writes more in a second on a core: memory that lies in a cache was filled with 31 to
-/// 41 GB/s, fresh memory with 1 to 2, in huge pages with 7 (one core of an AMD EPYC).
+/// The most bytes that a call writes in a second on a core. One core of an AMD EPYC filled memory
+/// in its cache with 31 to 41 GB/s, fresh memory with 1 to 2, and in huge pages with 7.
 const BYTES_PER_SECOND: f64 = 40e9;
-/// Calls that could together need less than this part of the budget are not bounded: it has room for
-/// them many times over, and the bound on their bytes is an upper one.
+/// Calls are not bounded if all of them together could need less than this part of the budget: it
+/// has room for them many times over, and the bound on their bytes is an upper one.
 const SMALL_PART: f64 = 1.0 / 32.0;
-/// Growth of the process below this is none: the kernel counts pages for each core, and adds them up
-/// now and then.
+/// The least growth of the process, in bytes, that counts: the kernel counts pages for each core,
+/// and adds them up now and then.
 pub(crate) const NOISE: u64 = 1 << 20;
-/// Growth of this part of the budget can come from anywhere: stacks, code, the allocator's own.
+/// Growth below 1/32 of the budget can come from anywhere: stacks, code, the allocator's own.
 const NOISE_PART: u64 = 32;
-/// Calls may need this many times what is known of them before they count as heavier ones.
+/// Calls count as heavier from this many times the bytes known of them.
 const USUAL: f64 = 1.25;
-/// Working memory that was seen falls by this part in a round that needed less, so that a heavy
-/// call is remembered for some rounds.
+/// Expected working memory falls by this part of the difference in a round that needed less, so the
+/// run remembers a heavy call for some rounds.
 const FORGET: f64 = 0.25;
-/// Two calls that are expected to need more than this part of the budget don't begin together: the
-/// rest is for what allocators need beside.
+/// Two calls don't begin together if they are expected to need more than this part of the budget:
+/// the rest is for the allocator's overhead.
 const FILLED_PART: f64 = 0.75;
-/// The bytes that the sink is expected to keep are checked when they are this part of the budget.
+/// The bytes that the sink is expected to keep are checked when they reach this part of the budget.
 /// Unchecked, they could hide bytes that calls need.
 const UNSEEN_PART: f64 = 0.25;
-/// Items that can't be measured stay within this part of the budget, as others do: the results that
-/// they make need room too.
+/// The part of the budget for inputs that can't be measured, the same as for others: their results
+/// need room too.
 const INPUTS_PART: f64 = 0.25;
-/// Calls in flight before the process's growth has confirmed any number: on two threads nothing is
-/// lost, and two calls at a time show whether they add up.
+/// Calls in flight before the process's growth has confirmed any number: two threads lose nothing
+/// by it, and two calls at a time show whether their bytes add up.
 const FIRST: usize = 2;
-/// After as many calls others like them are the rule: if none of `n` calls was different, fewer than
-/// 3 of `n` are, with a certainty of 95 % (the "rule of three").
+/// The number of calls after which further ones count as alike: if none of `n` calls was different,
+/// fewer than 3 of `n` are, with a certainty of 95 % (the "rule of three").
 const SURE_AFTER: f64 = 64.0;
-/// Of few calls the next ones may need this many times as much, so that no more are in flight than
+/// After few calls the next ones may need this many times as much, so only as many are in flight as
 /// would fit then.
 const UNSURE: f64 = 5.0;
 
-/// Calls that wait may start together before anything is known of them, as many as would fit the
-/// budget if each needed this: a photo of ten megapixels, decoded.
+/// Calls that wait may start together before anything is known of them, as many as fit the budget
+/// at this many bytes each: a photo of ten megapixels, decoded.
 const PRESUMED: u64 = 32 << 20;
 
 /// Calls in flight when resident memory was read.
@@ -88,44 +89,43 @@ pub(crate) struct Calls {
     pub(crate) seconds: f64,
     /// Threads that the run may use.
     pub(crate) threads: usize,
-    /// Where items can't be measured.
+    /// Items that can't be measured, if any.
     pub(crate) items: Option<Items>,
-    /// While nothing is known, because no call has ended: true if those in flight do nothing but wait.
+    /// Known only while no call has ended: true if those in flight do nothing but wait.
     pub(crate) only_wait: Option<bool>,
 }
 
-/// Items that can't be measured, between the input and the end of their calls; or, where results
-/// can't be measured, between the input and the sink.
+/// Items that can't be measured, between the input and the end of their calls; if results can't be
+/// measured, between the input and the sink.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Items {
     /// Now, and the most since the last look.
     pub(crate) now: usize,
     pub(crate) most: usize,
-    /// Items whose calls have ended.
+    /// Items with calls that have ended.
     pub(crate) ended: usize,
-    /// As many as the run would take if each owned nothing.
+    /// The items that the run would take if each owned nothing.
     pub(crate) wanted: usize,
-    /// Seconds that it takes to get one from the input.
+    /// Seconds to get an item from the input.
     pub(crate) seconds: f64,
     /// True if results that can't be measured are among them.
     pub(crate) have_results: bool,
 }
 
-/// Bytes of the process that are resident, now and at most so far.
+/// The resident bytes of the process, now and at the peak.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resident {
     pub(crate) now: u64,
-    /// Not below `now`; the same as `now` where the system does not tell.
+    /// At least `now`; equal to `now` if the system does not tell the peak.
     pub(crate) peak: u64,
 }
 
-/// The number of calls and items that may be in flight, and what each takes credit for.
+/// The number of calls and items that may be in flight, and the credit that each takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// 0 lets a call start only when no other runs.
     pub(crate) calls: usize,
-    /// Bytes of working memory of a call: to expect of one, and as far as a round of calls has
-    /// confirmed it.
+    /// Working memory to expect of a call, and the part of it that a round of calls has confirmed.
     pub(crate) working: u64,
     pub(crate) confirmed: u64,
     /// Items that can't be measured, and the bytes of each.
@@ -134,7 +134,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Bounds nothing.
+    /// No bounds at all.
     pub(crate) const NONE: Self = Self { calls: usize::MAX, working: 0, confirmed: 0, items: usize::MAX, item: 0 };
 
     /// True if one more call may start beside `running` ones.
@@ -142,13 +142,14 @@ impl Bounds {
         running < self.calls.max(1)
     }
 
-    /// True if anything is bounded, so that the process's growth is to be followed.
+    /// True if anything is bounded, so that the growth of the process must be followed.
     pub(crate) fn is_bounded(&self) -> bool {
         self.calls != usize::MAX || self.items != usize::MAX
     }
 }
 
-/// Bytes beyond what is known, of some calls or items in flight.
+/// Bytes of the process that the run does not account for, and the calls or items in flight with
+/// them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Excess {
     bytes: u64,
@@ -161,18 +162,18 @@ impl Excess {
     }
 }
 
-/// A number of calls, or of items, that doubles as the growth of the process confirms it.
+/// A number of calls or items that doubles each time that the growth of the process confirms it.
 #[derive(Debug, Default)]
 struct Ramp {
-    /// As many may be in flight; 0 before the first round.
+    /// The number that may be in flight; 0 before the first round.
     level: usize,
-    /// Bytes of each that a round or a rest has confirmed.
+    /// Bytes of each one that a round, or a look without calls, has confirmed.
     confirmed: Option<f64>,
     /// The highest excess in the round.
     seen: Excess,
     /// The most in flight in the round.
     most: usize,
-    /// The round is over when as many have ended.
+    /// The number of ended ones at which the round is over.
     ends: usize,
 }
 
@@ -206,7 +207,7 @@ impl Ramp {
         self.begin_round(level.min(most), now);
     }
 
-    /// Takes back bytes that prove not to have been of these.
+    /// Subtracts bytes that prove not to belong to these calls or items.
     fn take_back(&mut self, bytes: u64) {
         self.seen.bytes = self.seen.bytes.saturating_sub(bytes);
     }
@@ -216,26 +217,28 @@ impl Ramp {
 #[derive(Debug)]
 pub(crate) struct Working {
     budget: u64,
-    /// Resident memory that is not the run's.
+    /// Resident memory that does not belong to the run.
     floor: u64,
-    /// The process's peak at the last look; a peak that has not moved since is an older one's.
+    /// The process's peak at the last look. A peak that has not moved since belongs to earlier
+    /// work.
     last_peak: Option<u64>,
-    /// Bytes that the first call can have needed at most, before anything is confirmed.
+    /// The most bytes that the first call can have needed, before anything is confirmed.
     guess: Option<f64>,
     calls: Ramp,
     items: Ramp,
     /// The most calls in flight so far.
     most_ever: usize,
-    /// True if calls that are heavier than those before are to end first.
+    /// True if no call may start until the calls in flight, which are heavier than earlier ones,
+    /// have ended.
     is_held: bool,
-    /// Bytes handed over when no call was last in flight.
+    /// Bytes that had been handed over when no call was last in flight.
     handed_over: u64,
-    /// The part of what it was handed that the sink kept by then; `None` before that was seen.
+    /// The part of these bytes that the sink kept; `None` before a look saw it.
     kept_part: Option<f64>,
 }
 
 impl Working {
-    /// Begins where the process has `resident` bytes, of which the run holds `held`.
+    /// Begins in a process with `resident` bytes, of them `held` of the run.
     pub(crate) fn new(budget: u64, resident: u64, held: u64) -> Self {
         Self {
             budget,
@@ -255,7 +258,7 @@ impl Working {
         each as f64 * number as f64 <= SMALL_PART * self.budget as f64
     }
 
-    /// True if the calls of all threads, or the items in flight, could need so much that their
+    /// True if the calls of all threads, or the items in flight, could need enough that their
     /// number matters.
     pub(crate) fn matters(&self, calls: &Calls) -> bool {
         let items_matter = || calls.items.is_some_and(|items| self.matter(&items, calls));
@@ -266,26 +269,26 @@ impl Working {
         !self.is_small(bound(items.seconds + calls.seconds), items.wanted.max(items.now))
     }
 
-    /// Bytes of working memory that a call is expected to need; `None` where nothing was seen.
+    /// The working memory that a call is expected to need; `None` if nothing was seen.
     pub(crate) fn expected(&self) -> Option<Bytes> {
         let known = self.calls.confirmed.or(self.guess)?;
         Some(Bytes::from_f64(known.max(self.calls.seen.per_unit())))
     }
 
-    /// True if calls that were heavier than known have ended, so that what they needed can be told
-    /// from what the allocator keeps.
+    /// True if calls that were heavier than known have ended: now a look can tell the bytes that
+    /// they needed from those that the allocator keeps.
     pub(crate) fn awaits_rest(&self, calls: &Calls) -> bool {
         self.is_held && calls.running == 0
     }
 
-    /// Measures from what the process has now: results that were the run's are its caller's.
+    /// Restarts from the process's present memory: the run's results are its caller's now.
     pub(crate) fn rebase(&mut self, resident: u64, held: u64) {
         self.floor = resident.saturating_sub(held);
         self.calls.seen = Excess::default();
         self.items.seen = Excess::default();
     }
 
-    /// Notes what a call of the sample needed, which ran alone.
+    /// Notes the bytes that a call of the sample needed. It ran alone.
     pub(crate) fn sampled(&mut self, bytes: u64) {
         let bytes = bytes as f64;
         self.calls.confirmed = Some(self.calls.confirmed.map_or(bytes, |known| known.max(bytes)));
@@ -295,12 +298,12 @@ impl Working {
     pub(crate) fn look(&mut self, resident: Resident, calls: &Calls) -> Bounds {
         self.most_ever = self.most_ever.max(calls.most_running);
         if !self.matters(calls) {
-            // Whoever has it matter later begins with what is there then.
+            // Calls that matter only later start from the peak of this look.
             self.last_peak = Some(resident.peak);
             return Bounds::NONE;
         }
         let peak = match self.last_peak.replace(resident.peak) {
-            // A peak that has moved is one of these calls.
+            // A peak that has moved comes from these calls.
             Some(before) if resident.peak > before => resident.peak,
             Some(_) => resident.now,
             None => {
@@ -323,7 +326,8 @@ impl Working {
         found
     }
 
-    /// The calls in flight while nothing is known. Those that do nothing but wait have written nothing.
+    /// The number of calls in flight while nothing is known. Calls that only wait have written
+    /// nothing.
     fn first_bounds(&self, only_wait: bool, calls: &Calls) -> Bounds {
         let presumed = usize::try_from(self.budget / PRESUMED).unwrap_or(usize::MAX);
         let most = if only_wait { presumed.min(calls.threads) } else { 0 };
@@ -340,8 +344,8 @@ impl Working {
         let in_flight = calls.most_running.max(calls.running);
         let most = bound.saturating_mul(in_flight as u64);
         let bytes = excess.saturating_sub(calls.results).min(most);
-        // The allocator keeps memory for calls that have ended, so the excess is theirs too. Calls
-        // that are waited for because they need more account for it alone.
+        // The allocator keeps memory for calls that have ended, so they share the excess. Calls
+        // that the run waits for because they need more account for it alone.
         let units = if self.is_held { in_flight } else { in_flight.max(self.most_ever.min(self.calls.level)) };
         self.calls.look(Excess { bytes, units: if in_flight == 0 { 0 } else { units } });
         if calls.running == 0 {
@@ -351,13 +355,13 @@ impl Working {
             let noise = self.budget / NOISE_PART;
             let is_known = self.calls.confirmed.or(self.guess).is_some();
             let is_heavier = is_known && excess as f64 > explained + noise as f64;
-            // It may be the sink's, which nothing but a look at a time without calls can tell.
+            // These bytes may be the sink's; only a look at a time without calls can tell.
             let handed_over = self.handed_since(calls);
             let may_be_kept = match self.kept_part {
                 None => excess > noise && handed_over >= excess / 2,
                 Some(part) => part * handed_over as f64 > self.budget as f64 * UNSEEN_PART,
             };
-            // Of inputs that can't be measured nobody knows what they explain.
+            // Nothing tells how many bytes inputs explain that can't be measured.
             self.is_held = may_be_kept || (is_heavier && calls.items.is_none());
         }
         if !self.is_held {
@@ -385,18 +389,18 @@ impl Working {
         found.item = each as u64;
     }
 
-    /// Calls that may be in flight at first: those that can't matter, or two if these fit.
+    /// The number of calls in flight at first: the number that can't matter, or two if these fit.
     fn first_level(&self, bound: u64) -> usize {
         let two_fit = self.known() * FIRST as f64 <= self.budget as f64 * FILLED_PART;
         self.small_number(bound).max(if two_fit { FIRST } else { 1 })
     }
 
-    /// The number of calls or items, of so many bytes each at most, that can't matter.
+    /// The number of calls or items, of at most `bound` bytes each, that can't matter.
     fn small_number(&self, bound: u64) -> usize {
         (SMALL_PART * self.budget as f64 / bound.max(1) as f64) as usize
     }
 
-    /// Calls that may be in flight by what the ones so far needed.
+    /// The number of calls that fit the budget, by the bytes that calls so far needed.
     fn fitting(&self, working: u64, calls: &Calls) -> usize {
         let margin = (SURE_AFTER / calls.ended.max(1) as f64).clamp(1.0, UNSURE);
         let room = self.budget as f64 * FILLED_PART / working.max(1) as f64;
@@ -407,7 +411,7 @@ impl Working {
         self.calls.confirmed.or(self.guess).unwrap_or(0.0)
     }
 
-    /// Sorts out what is left while no call is in flight.
+    /// Attributes the bytes that are left while no call is in flight.
     fn rest(&mut self, resident: u64, calls: &Calls) {
         let handed_over = self.handed_since(calls);
         let noise = self.budget / NOISE_PART;
@@ -418,14 +422,14 @@ impl Working {
             }
             Some(left) => {
                 let kept = left.min(handed_over);
-                // Of few bytes it can't be told what became of them.
+                // With few bytes it is too uncertain how many the sink kept.
                 if handed_over > noise {
                     self.kept_part = Some(kept as f64 / handed_over as f64);
                 }
                 let of_allocator = USUAL * self.most_ever as f64 * self.known() + noise as f64;
                 let others = (left - kept).saturating_sub(of_allocator as u64);
                 self.floor = self.floor.saturating_add(kept).saturating_add(others);
-                // No call is in flight, so none of this was a heavier call's.
+                // No call is in flight, so none of this belonged to a heavier call.
                 self.calls.take_back(if self.is_held { left } else { kept + others });
                 self.items.take_back(kept + others);
             }
@@ -437,13 +441,13 @@ impl Working {
         }
     }
 
-    /// Bytes that the sink was handed since no call was in flight.
+    /// Bytes that the sink was handed since no call was last in flight.
     fn handed_since(&self, calls: &Calls) -> u64 {
         calls.handed_over.saturating_sub(self.handed_over)
     }
 }
 
-/// Bytes that can be written in so many seconds.
+/// The bytes that can be written in `seconds` at most.
 pub(crate) fn bound(seconds: f64) -> u64 {
     (seconds * BYTES_PER_SECOND) as u64
 }

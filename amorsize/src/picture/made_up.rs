@@ -1,4 +1,4 @@
-//! Pictures of runs that were made up, and what is always true of them.
+//! Pictures of made-up runs, and the properties that all pictures have.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use crate::time_use::TimeUse;
 
 const MIB: u64 = 1 << 20;
 
-/// Numbers that look random, and are the same each time.
+/// Numbers that look random, and repeat in each run of the tests.
 struct Dice(u64);
 
 impl Dice {
@@ -20,19 +20,19 @@ impl Dice {
     }
 }
 
-/// What makes a run like others or not.
+/// The properties in which made-up runs differ.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
     name: Option<&'static str>,
     items: usize,
     batch: usize,
     threads: usize,
-    /// Of a call and, for a result, of the sink.
+    /// Seconds of a call, and of the sink for each result.
     call_seconds: f64,
     sink_seconds: f64,
     item_bytes: u64,
     budget: u64,
-    /// One item in so many takes thirty times the time and bytes; 0 for none.
+    /// One item in this many takes thirty times the time and bytes; 0 for none.
     tail: usize,
 }
 
@@ -48,7 +48,8 @@ const PHOTOS: Kind = Kind {
     tail: 0,
 };
 
-/// A model of a run, stepped through: threads call while the budget has room, and the sink takes whole batches.
+/// Steps through a model of a run: threads call while the budget has room, and the sink takes whole
+/// batches.
 fn run(kind: Kind) -> Picture {
     let mut dice = Dice(kind.items as u64);
     let step = kind.items as f64 * (kind.call_seconds / kind.threads as f64).max(kind.sink_seconds) / 400.0;
@@ -171,7 +172,7 @@ static RUNS: LazyLock<Vec<(&'static str, Picture)>> = LazyLock::new(|| {
         run(Kind { name: Some(named), budget: 31 << 30, threads: 128, items: 12_345, batch: 1000, ..PHOTOS });
     untold.peak_resident = None;
     untold.moments.iter_mut().for_each(|moment| moment.resident = None);
-    // Calls need half the budget more while they run, in the middle third.
+    // Calls need another half of the budget while they run, in the middle third.
     let mut over = photos.clone();
     let third = over.moments.len() / 3;
     over.moments[third..2 * third].iter_mut().enumerate().for_each(|(place, moment)| {
@@ -228,7 +229,7 @@ fn join(bands: &[BatchTime]) -> BatchTime {
     joined
 }
 
-/// All numbers in attributes: finite, and widths and heights not negative.
+/// Checks all numbers in attributes: finite, and widths and heights not negative.
 fn is_sound(svg: &str, layout_width: f64) -> Result<(), String> {
     for word in ["NaN", "inf"] {
         let attributes = svg.split('<').filter_map(|tag| tag.split('>').next()).filter(|tag| tag.contains('='));
@@ -260,7 +261,7 @@ fn is_sound(svg: &str, layout_width: f64) -> Result<(), String> {
     Ok(())
 }
 
-/// `AMORSIZE_PICTURES=DIRECTORY cargo test -p amorsize --lib picture` leaves the pictures there, to be looked at.
+/// `AMORSIZE_PICTURES=DIRECTORY cargo test -p amorsize --lib picture` writes the pictures there.
 #[test]
 fn pictures_are_sound_and_small() {
     let directory = std::env::var_os("AMORSIZE_PICTURES").map(std::path::PathBuf::from);
@@ -279,7 +280,7 @@ fn pictures_are_sound_and_small() {
     }
 }
 
-/// Any numbers, those that are none among them.
+/// Any numbers, with NaN and the infinities.
 fn any_seconds() -> impl Strategy<Value = f64> {
     prop_oneof![0.0..10.0f64, any::<f64>(), Just(f64::NAN), Just(f64::INFINITY), Just(0.0), Just(1e-300)]
 }

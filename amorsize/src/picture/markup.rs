@@ -1,4 +1,4 @@
-//! Texts of XML, and how wide they come out.
+//! Texts in XML, and their widths.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ pub(super) struct Markup {
 }
 
 impl Markup {
-    /// Markup as it is.
+    /// Adds markup unchanged.
     pub(super) fn raw(&mut self, markup: &str) {
         self.text.push_str(markup);
     }
@@ -19,7 +19,7 @@ impl Markup {
         self.raw("/>\n");
     }
 
-    /// A rectangle that tells something to who points at it.
+    /// A rectangle with a text for the pointer.
     pub(super) fn rect_telling(&mut self, class: &str, [x, y, width, height]: [f64; 4], told: &str) {
         self.open_rect(class, x, y, width, height);
         self.put(format_args!("><title>{}</title></rect>\n", escape(told)));
@@ -85,11 +85,12 @@ impl Path {
 /// A coordinate to a tenth: a unit is about a pixel.
 fn place(coordinate: f64) -> f64 {
     let rounded = (coordinate * 10.0).round() / 10.0;
-    // Without the sign of a negative zero.
+    // Adding zero removes the sign of a negative zero.
     if rounded.is_finite() { rounded + 0.0 } else { 0.0 }
 }
 
-/// A text as XML and HTML want it, in an element or in an attribute; what XML can't have at all becomes U+FFFD.
+/// A text for an element or an attribute of XML and HTML; characters that XML can't have become
+/// U+FFFD.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
@@ -100,7 +101,7 @@ pub(super) fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\t' | '\n' => escaped.push(char),
-            // The half of a line's end that Windows has more.
+            // The first half of a line's end on Windows.
             '\r' => {}
             '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             _ => escaped.push(char),
@@ -109,7 +110,8 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// About how wide a text is, rather too wide: fonts differ, so this is by Verdana, of the common ones the widest.
+/// The width of a text, rather too high: fonts differ, so this follows Verdana, the widest of the
+/// common ones.
 pub(super) fn width(text: &str, size: f64) -> f64 {
     let of = |char| match char {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | 'I' | ' ' | '.' | ',' | ':' | ';' | '|' | '\'' | '(' | ')' | '!' => 0.42,
@@ -121,7 +123,7 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(of).sum::<f64>() * size
 }
 
-/// The text, or as much of its beginning as there is room for.
+/// The text, or as much of its beginning as fits.
 pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
         return text.to_owned();
@@ -137,7 +139,7 @@ pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     kept + "…"
 }
 
-/// The text in lines that have room, but for words that are longer.
+/// The text in lines that fit, except for longer words.
 pub(super) fn lines(text: &str, size: f64, room: f64) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

@@ -11,7 +11,7 @@ use crate::seconds::Seconds;
 use crate::stage::StageReport;
 use crate::timeline::{BatchTime, Moment};
 
-/// What is shown of a run.
+/// The parts of a run that the picture shows.
 #[derive(Clone, Debug)]
 struct Picture {
     name: Option<&'static str>,
@@ -23,7 +23,7 @@ struct Picture {
     batches: usize,
     seconds: f64,
     items_per_second: f64,
-    /// How many times as fast as a plain loop.
+    /// The speed-up over a plain loop, as a factor.
     speedup: f64,
     threads: usize,
     budget: u64,
@@ -31,23 +31,23 @@ struct Picture {
     peak_resident: Option<u64>,
     measured_by: String,
     certainty: String,
-    /// Where the threads' seconds went, by name.
+    /// The use of the threads' time in seconds, by name.
     parts: [(&'static str, f64); 6],
-    /// What kept the run from being faster.
+    /// The bottleneck of the run.
     bound_by: String,
     moments: Vec<Moment>,
     bands: Vec<BatchTime>,
     /// Further figures, for the page.
     figures: Vec<(&'static str, String)>,
-    /// What the report says as a text.
+    /// The report as a text.
     account: String,
     failures: Vec<String>,
     warnings: Vec<String>,
-    /// Of a pipeline.
+    /// The stages of a pipeline.
     stages: Vec<Stage>,
 }
 
-/// What is shown of a pipeline's stage.
+/// The parts of a pipeline's stage that the picture shows.
 #[derive(Clone, Debug)]
 struct Stage {
     name: &'static str,
@@ -73,7 +73,7 @@ impl Stage {
     }
 }
 
-/// The title where there is no function's name.
+/// The title if the function has no name.
 const UNNAMED: &str = "amorsize run";
 
 impl Picture {
@@ -139,7 +139,7 @@ impl Picture {
         }
     }
 
-    /// Bytes by which resident memory went over the budget.
+    /// The bytes by which resident memory went over the budget.
     fn over_budget(&self) -> Option<u64> {
         self.peak_resident.and_then(|peak| peak.checked_sub(self.budget)).filter(|&over| over > 0)
     }
@@ -148,7 +148,7 @@ impl Picture {
         format!("{} ×", scale::number(self.speedup))
     }
 
-    /// All the seconds that the threads had.
+    /// All seconds of the threads.
     fn threads_time(&self) -> f64 {
         self.parts.iter().map(|(_, seconds)| seconds).sum()
     }
@@ -160,14 +160,14 @@ impl Picture {
         moments.chain(bands).filter(|seconds| seconds.is_finite()).fold(self.seconds, f64::max)
     }
 
-    /// The run in a few sentences, for who can't see it.
+    /// The run in a few sentences, for readers who can't see the picture.
     fn told(&self) -> String {
         let batches = scale::counted(self.batches, "batch", "batches");
+        let (pace, per_second) = scale::pace(self.items_per_second);
         let mut told = format!(
-            "{} in {batches} in {}: {} items per second, {} a plain loop, on {}. ",
+            "{} in {batches} in {}: {pace} {per_second}, {} a plain loop, on {}. ",
             scale::counted(self.items, "item", "items"),
             Seconds(svg::sound(self.seconds)),
-            scale::number(self.items_per_second),
             self.speedup(),
             scale::counted(self.threads, "thread", "threads"),
         );
@@ -195,11 +195,12 @@ impl Picture {
 }
 
 impl Report {
-    /// A picture of the run as SVG: memory against the budget, items per second, running threads and batches with the sink, all over
-    /// time, and where the threads' time went.
+    /// A picture of the run as SVG: memory against the budget, items per second, running threads
+    /// and batches with the sink, all over time, and the use of the threads' time.
     ///
-    /// It needs nothing beside it, is readable in light and dark, and fits the width that it is given. It is below 150 kB. Of a run
-    /// that was over before its [`timeline`](Self::timeline) began it shows the figures alone, and says so.
+    /// It needs no other file, is readable in light and dark, fits the width that it is given, and
+    /// is below 150 kB. If the run ended before its [`timeline`](Self::timeline) began, the picture
+    /// shows only the figures, and says so.
     ///
     /// # Examples
     ///
@@ -215,9 +216,11 @@ impl Report {
         svg::draw(&Picture::of(self), &svg::WIDE)
     }
 
-    /// A page that shows the run: the [picture](Self::to_svg), its figures as tables, and the report as a text.
+    /// A page that shows the run: the [picture](Self::to_svg), its figures as tables, and the
+    /// report as a text.
     ///
-    /// It is one file, without scripts, and loads nothing. It is readable in light and dark, on a narrow screen and on paper.
+    /// It is one file, without scripts, and loads nothing. It is readable in light and dark, on a
+    /// narrow screen and on paper.
     ///
     /// # Examples
     ///

@@ -5,8 +5,8 @@ use crate::seconds::Seconds;
 use super::markup::escape;
 use super::{Picture, Stage, UNNAMED, scale, svg};
 
-/// Colours as in the picture. Below 720 pixels its texts would be too small, so there is a narrow one too, of which screens and paper
-/// show one.
+/// The picture's colours. Its texts would be too small below 720 pixels, so there is a narrow
+/// picture too; a screen or paper shows one of the two.
 const STYLE: &str = "
 @media screen{:root{color-scheme:light dark}}
 :root{--ground:#f5f7f9;--paper:#fff;--edge:#d0d7de;--ink:#1b1f24;--muted:#57606a;--row:#e6eaee}
@@ -37,7 +37,7 @@ ul{margin:0;padding-left:20px;overflow-wrap:anywhere}
 @media print{body{background:none}main{max-width:none;padding:0}figure{break-inside:avoid}}
 ";
 
-/// Of a failure's text, so much is shown: errors may carry what they were about.
+/// The most of a failure's text, in characters: errors may carry the data that they are about.
 const MOST_OF_A_FAILURE: usize = 500;
 
 pub(super) fn write(picture: &Picture) -> String {

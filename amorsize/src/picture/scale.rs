@@ -1,8 +1,9 @@
-//! Axes: where values stand, and which round numbers mark them; and numbers as texts.
+//! Axes: the places of values, the round numbers that mark them, and numbers as texts.
 
+use crate::counted::Counted;
 use crate::memory::Bytes;
 
-/// The part of a whole, from 0 to 1; nothing of what is not a number.
+/// The part of a whole, from 0 to 1; 0 if either is not a number.
 pub(super) fn share(part: f64, whole: f64) -> f64 {
     let share = part / whole;
     if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }
@@ -29,7 +30,7 @@ pub(super) struct Tick {
     pub(super) label: String,
 }
 
-/// The smallest of the steps, in rising order, of which no more than `most` are within `top`; else the last.
+/// The smallest step with at most `most` multiples up to `top`, or else the last one. `steps` rise.
 fn step(steps: impl Iterator<Item = f64>, top: f64, most: usize) -> f64 {
     let mut last = 1.0;
     for step in steps {
@@ -42,7 +43,8 @@ fn step(steps: impl Iterator<Item = f64>, top: f64, most: usize) -> f64 {
 }
 
 fn ticks(step: f64, top: f64, label: impl Fn(f64) -> String) -> Vec<Tick> {
-    // A hair more, for tops that are a multiple of the step but for rounding. No axis has a hundred marks.
+    // A little more, since rounding may put a top just below a multiple of the step. No axis has a
+    // hundred marks.
     let last = (top / step * (1.0 + 1e-9)).clamp(0.0, 100.0) as usize;
     (0..=last).map(|place| place as f64 * step).map(|value| Tick { value, label: label(value) }).collect()
 }
@@ -50,7 +52,7 @@ fn ticks(step: f64, top: f64, label: impl Fn(f64) -> String) -> Vec<Tick> {
 /// Bytes, marked at multiples of a power of two.
 pub(super) fn of_bytes(top: f64, most: usize) -> Vec<Tick> {
     let step = step((0..63).map(|power| 2f64.powi(power)), top, most);
-    // One unit for all: the largest that is not above the top.
+    // One unit for all marks: the largest that is not above the top.
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
     let (name, power) = units.into_iter().find(|(_, power)| 2f64.powi(*power) <= top).unwrap_or(("B", 0));
     ticks(
@@ -84,13 +86,14 @@ pub(super) fn of_numbers(top: f64, most: usize) -> Vec<Tick> {
     ticks(step(steps, top, most), top, number)
 }
 
-/// 1e-3 is the nearest number to a thousandth, which 10 to the power of -3 may not be.
+/// A decimal power: 1e-3 is the nearest number to a thousandth, which 10 to the power of -3 may not
+/// be.
 fn decimal(digit: i32, power: i32) -> f64 {
     let tenfold = 10f64.powi(power.abs());
     if power < 0 { f64::from(digit) / tenfold } else { f64::from(digit) * tenfold }
 }
 
-/// To the third decimal, without zeros at the end.
+/// Up to three decimals, without zeros at the end.
 fn plain(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -99,7 +102,7 @@ fn plain(value: f64) -> String {
 /// A number to three digits.
 pub(super) fn number(value: f64) -> String {
     let (value, unit) = match value {
-        // Negative and undefined ones too.
+        // Negative numbers and NaN too.
         value if value.is_nan() || value < 1e-9 => (0.0, ""),
         ..9_999.5 => (value, ""),
         ..999_500.0 => (value / 1e3, " k"),
@@ -116,7 +119,7 @@ pub(super) fn number(value: f64) -> String {
     format!("{text}{unit}")
 }
 
-/// A count with its thousands apart.
+/// A count with its thousands set apart.
 pub(super) fn count(value: usize) -> String {
     let digits = value.to_string();
     let mut text = String::new();
@@ -129,14 +132,21 @@ pub(super) fn count(value: usize) -> String {
     text
 }
 
-/// A count where there is little room.
+/// A count for a small place.
 pub(super) fn short_count(value: usize) -> String {
     if value < 10_000_000 { count(value) } else { number(value as f64) }
 }
 
 /// `1 batch`, `2 batches`.
-pub(super) fn counted(value: usize, one: &str, several: &str) -> String {
-    format!("{} {}", short_count(value), if value == 1 { one } else { several })
+pub(super) fn counted(value: usize, one: &'static str, several: &'static str) -> String {
+    format!("{} {}", short_count(value), Counted(value, one, several).name())
+}
+
+/// A pace as a number, and what it counts: `1`, `item per second`.
+pub(super) fn pace(items_per_second: f64) -> (String, &'static str) {
+    let number = number(items_per_second);
+    let name = if number == "1" { "item per second" } else { "items per second" };
+    (number, name)
 }
 
 pub(super) fn bytes(value: u64) -> String {

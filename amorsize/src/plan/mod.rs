@@ -1,5 +1,7 @@
-//! What the optimizer decides, from what was learned and from the machine, and why.
+//! The plan of a run: the optimizer's decisions from the sample and the machine, with their
+//! reasons.
 
+mod decide;
 mod reasons;
 mod sizes;
 mod time;
@@ -7,60 +9,17 @@ mod warning;
 
 use std::fmt;
 
+pub(crate) use decide::Situation;
 pub(crate) use sizes::{CHUNK_SECONDS, LARGE_RESULT, batch_in_flight, batch_items, chunk_items, chunk_seconds};
 pub(crate) use time::FRESH_BYTE;
-use time::climb;
 pub use warning::Warning;
 
-use crate::cores::Cores;
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::memory::measure::{Certainty, MeasuredBy};
-use crate::sample::Learned;
 use crate::seconds::Seconds;
 
-/// Handing an item and its result from thread to thread, beside taking and giving them: two writes and two reads of memory that
-/// another core has in its cache. Measured as 0.5 to 1.5 ns for 8-byte values.
-const CROSSING_SECONDS: f64 = 1.5e-9;
-/// Starting rayon's pool: 237 to 296 us measured on two cores.
-const COLD_START_SECONDS: f64 = 300e-6;
-/// Waking an idle pool: 17 to 67 us measured.
-const WARM_START_SECONDS: f64 = 60e-6;
-
-/// What the optimizer knows of the machine and of the run when it decides.
-#[derive(Clone, Debug)]
-pub(crate) struct Situation {
-    /// Threads that can run at a time, or that were asked for.
-    pub(crate) threads: usize,
-    /// Threads that a function may have that waits.
-    pub(crate) most: usize,
-    pub(crate) threads_asked: bool,
-    /// Whether the pool runs already.
-    pub(crate) warm: bool,
-    /// Items that are left, where the input says it.
-    pub(crate) remaining: Option<usize>,
-    pub(crate) batch_items: Option<usize>,
-    /// Items between the input and the sink at most, where there is a bound.
-    pub(crate) in_flight: Option<usize>,
-    pub(crate) budget: Bytes,
-    pub(crate) available: Option<Bytes>,
-    /// What is available now, where it was looked up to warn of a budget that is stated in bytes.
-    pub(crate) available_now: Option<Bytes>,
-    /// What the threads run on, where it was looked up for a plan that is asked for.
-    pub(crate) cores: Option<Cores>,
-    pub(crate) measured_by: MeasuredBy,
-    pub(crate) working_certainty: Certainty,
-    /// Bytes that an item and a result take in a chunk's buffers.
-    pub(crate) item_size: usize,
-    pub(crate) result_size: usize,
-    /// Bytes that an item is expected to hold while it waits.
-    pub(crate) item_bytes: u64,
-    /// True if an item may own something that can't be measured.
-    pub(crate) items_are_opaque: bool,
-    /// True if results go to a sink as soon as they are a batch.
-    pub(crate) hands_over: bool,
-}
-
-/// What the optimizer decided for a run, from its sample and the machine, with its reasons and warnings.
+/// The optimizer's decisions for a run, from its sample and the machine, with reasons and warnings.
 ///
 /// # Examples
 ///
@@ -107,80 +66,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Decides. Costs well under a microsecond where `explain` is false, which leaves reasons and warnings out.
-    pub(crate) fn new(learned: &Learned, situation: &Situation, explain: bool) -> Self {
-        // Where few items may be in flight a stretch has a single one, and one that lost its core for a moment is no reason for
-        // threads: it has to be longer than most are.
-        let unlike = if situation.in_flight.is_some() { 2.0 * learned.seconds_per_item() } else { f64::INFINITY };
-        let seconds = learned.recent_seconds().min(unlike);
-        // Of an unknown number of items, as many are taken to be left as there were: whoever pays the start of the pool when
-        // that much was spent inline pays at most twice what the best choice would have (the ski-rental argument).
-        let remaining = situation.remaining.unwrap_or(learned.items.max(1)) as f64;
-        let inline = seconds + learned.handling;
-        let wanted = wanted_threads(learned, situation);
-        let most = wanted.min(situation.remaining.unwrap_or(usize::MAX)).max(1);
-        let crossing = learned.handling + CROSSING_SECONDS + sizes::handing_in_flight(situation, most);
-        let climbs = wanted > situation.threads;
-        // Threads beyond the cores are there to keep them busy, and can't do more than that.
-        let by_cores = if climbs { learned.waits.on_cores() * seconds / situation.threads as f64 } else { 0.0 };
-        let parallel = ((seconds + crossing) / most as f64).max(crossing).max(by_cores);
-        let start = if situation.warm { WARM_START_SECONDS } else { COLD_START_SECONDS };
-        let (climb, climbed) =
-            if climbs { climb(seconds + crossing, situation.threads, most, remaining) } else { (0.0, 0.0) };
-        let speedup = remaining * inline / (start + climb + (remaining - climbed) * parallel);
-        // What calls keep busy of the cores without us, they can't gain once more.
-        let cores_of_a_call = learned.waits.cores_of_a_call(situation.threads);
-        let speedup = cores_of_a_call.map_or(speedup, |cores| speedup.min((situation.threads as f64 / cores).max(1.0)));
-        // No more calls run at a time than the budget has room for.
-        let each = learned.expected_bytes().max(situation.result_size as u64) + learned.expected_working();
-        let speedup = speedup.min((situation.budget.as_f64() / each.max(1) as f64).max(1.0));
-        let asked = situation.threads_asked && situation.threads > 1;
-        // A call that keeps all cores busy still has parts in which it doesn't.
-        let pays = speedup > 1.0 || cores_of_a_call.is_some();
-        let threads = if most > 1 && (pays || asked) { most } else { 1 };
-        let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
-
-        let mut plan = Self {
-            threads,
-            chunk_size: chunk_items(learned, situation, threads),
-            batch_size: 1,
-            waiting_share: learned.waits.share_of_all(),
-            speedup: if threads > 1 { speedup } else { 1.0 },
-            seconds_per_item: learned.seconds_per_item(),
-            bytes_per_item: Bytes::new(bytes_per_item),
-            working_bytes: Bytes::new(learned.expected_working()),
-            working_certainty: situation.working_certainty,
-            sampled: learned.items,
-            measured_by: situation.measured_by,
-            budget: situation.budget,
-            result_bytes: situation
-                .remaining
-                .map(|left| Bytes::new(learned.bytes) + Bytes::new(bytes_per_item) * left as u64),
-            seconds: None,
-            seconds_range: None,
-            reasons: Vec::new(),
-            warnings: Vec::new(),
-        };
-        plan.batch_size = batch_items(learned, situation, threads, plan.chunk_size);
-        if threads > 1 {
-            plan.speedup /= learned.spread.slower_on(threads.min(situation.threads));
-        }
-        if explain {
-            plan.foretell(learned, situation, if threads > 1 { start } else { 0.0 });
-            plan.explain_threads(situation, parallel <= inline);
-            plan.explain_waiting(situation, cores_of_a_call, learned.waits.is_worked_for());
-            plan.explain_sizes(situation);
-            plan.explain_bound(situation);
-            plan.explain_time(learned, situation);
-            plan.warn(learned, situation, parallel > inline && most > 1);
-        }
-        plan
-    }
-
-    /// Workers that the run uses; 1 means that it runs on the calling thread.
+    /// The number of workers that the run uses; 1 means that it runs on the calling thread.
     ///
-    /// For a function that waits it is what the run is expected to go to at most: it begins with fewer, takes more as long as that pays,
-    /// and learns meanwhile what calls wait; [`Report::threads`](crate::Report::threads) tells how many it came to.
+    /// For a function that waits it is the most that the run is expected to reach: it begins with
+    /// fewer, adds more as long as that pays, and meanwhile learns how much calls wait.
+    /// [`Report::threads`](crate::Report::threads) has the number that it reached.
     ///
     /// # Examples
     ///
@@ -195,9 +85,9 @@ impl Plan {
         self.threads
     }
 
-    /// The part of its time, from 0 to 1, that the function waited in the sample rather than to run: for a device, the network, a
-    /// lock or a timer. Time in which its thread was queued for a core does not count. `None` where that isn't known: the calls
-    /// were shorter than 50 us, or the system doesn't tell.
+    /// The part of its time, from 0 to 1, that the function waited in the sample: for a device, the
+    /// network, a lock or a timer. Time in the queue for a core does not count. `None` if it is
+    /// unknown: the calls were shorter than 50 us, or the system doesn't tell.
     ///
     /// # Examples
     ///
@@ -219,13 +109,13 @@ impl Plan {
         self.waiting_share
     }
 
-    /// Items that a worker takes at a time, to begin with; it is adapted during the run.
+    /// The number of items that a worker takes at a time at first; the run adapts it.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// // Of slow items a worker takes one at a time.
+    /// // A worker takes slow items one by one.
     /// let slow = |x: u64| std::thread::sleep(std::time::Duration::from_millis(x));
     /// assert_eq!(process_in_batches(slow, [3; 20]).plan()?.chunk_size(), 1);
     /// # Ok::<(), amorsize::Error>(())
@@ -235,7 +125,7 @@ impl Plan {
         self.chunk_size
     }
 
-    /// Items per batch, at most.
+    /// The most items in a batch.
     ///
     /// # Examples
     ///
@@ -255,11 +145,13 @@ impl Plan {
         self.batch_size
     }
 
-    /// How many times as fast as a plain loop the run is expected to be.
+    /// The expected speed-up over a plain loop, as a factor.
     ///
-    /// Of a function that waits it is expected that what it waits for keeps up with the threads. Where a call keeps several cores
-    /// busy itself, others gain only what it leaves. Two threads that share a core by simultaneous multithreading count as two,
-    /// though they gain less: how much depends on the function. [`seconds`](Self::seconds) takes that into account.
+    /// For a function that waits, it is expected that the device or service keeps up with the
+    /// threads. If a call keeps several cores busy itself, other calls gain only the rest. Two
+    /// threads that share a core by simultaneous multithreading count as two, although they gain
+    /// less, by an amount that depends on the function. [`seconds`](Self::seconds) takes that into
+    /// account.
     ///
     /// # Examples
     ///
@@ -290,7 +182,7 @@ impl Plan {
         self.seconds_per_item
     }
 
-    /// Bytes that a result is expected to take.
+    /// The bytes that a result is expected to take.
     ///
     /// # Examples
     ///
@@ -302,7 +194,7 @@ impl Plan {
     ///     vec![i; 4096]
     /// }
     ///
-    /// // What the vector owns, and the vector itself.
+    /// // The vector's content, and the vector itself.
     /// assert!((4096..4200).contains(&page_batched(0..100).plan()?.bytes_per_item().as_u64()));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -311,10 +203,12 @@ impl Plan {
         self.bytes_per_item
     }
 
-    /// Bytes that a call is expected to need while it runs, beside its result: its working memory.
+    /// The working memory of a call: bytes that it is expected to need while it runs, beside its
+    /// result.
     ///
-    /// [`Tracking`](crate::Tracking) counts it. Without it the process's resident memory tells, as it grew while sampled calls ran;
-    /// [`working_certainty`](Self::working_certainty) says which. Growth below 1 MiB is taken for none.
+    /// [`Tracking`](crate::Tracking) counts it. Without it, the growth of the process's resident
+    /// memory while sampled calls ran tells it; [`working_certainty`](Self::working_certainty) says
+    /// which. Growth below 1 MiB counts as none.
     ///
     /// # Examples
     ///
@@ -329,9 +223,9 @@ impl Plan {
         self.working_bytes
     }
 
-    /// How sure [`working_bytes`](Self::working_bytes) is: [`Exact`](Certainty::Exact) with [`Tracking`](crate::Tracking),
-    /// an [`Estimate`](Certainty::Estimate) from resident memory without it, and [`Unmeasured`](Certainty::Unmeasured) where that
-    /// can't be read.
+    /// The certainty of [`working_bytes`](Self::working_bytes): [`Exact`](Certainty::Exact) with
+    /// [`Tracking`](crate::Tracking), an [`Estimate`](Certainty::Estimate) from resident memory
+    /// without it, and [`Unmeasured`](Certainty::Unmeasured) if that can't be read.
     ///
     /// # Examples
     ///
@@ -346,7 +240,7 @@ impl Plan {
         self.working_certainty
     }
 
-    /// How the bytes of results are measured.
+    /// The means by which the bytes of results are measured.
     ///
     /// # Examples
     ///
@@ -354,7 +248,8 @@ impl Plan {
     /// use amorsize::{MeasuredBy, process_in_batches};
     ///
     /// // A number owns nothing, so its size is all there is to measure.
-    /// assert_eq!(process_in_batches(|x: u64| x + 1, 0..100).plan()?.measured_by(), MeasuredBy::SizeOf);
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100);
+    /// assert_eq!(run.plan()?.measured_by(), MeasuredBy::SizeOf);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -377,7 +272,7 @@ impl Plan {
         self.budget
     }
 
-    /// Bytes that all results together are expected to take, where the input's length is known.
+    /// The bytes that all results together are expected to take, if the input's length is known.
     ///
     /// # Examples
     ///
@@ -386,7 +281,8 @@ impl Plan {
     /// let known = process_in_batches(|x: u64| x + 1, 0..100).plan()?.result_bytes();
     /// assert_eq!(known, Some(Bytes::new(800)));
     ///
-    /// let unknown = process_in_batches(|x: u64| x + 1, (0..100).filter(|x| x % 3 == 0)).plan()?.result_bytes();
+    /// let mut run = process_in_batches(|x: u64| x + 1, (0..100).filter(|x| x % 3 == 0));
+    /// let unknown = run.plan()?.result_bytes();
     /// assert_eq!(unknown, None);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -395,18 +291,22 @@ impl Plan {
         self.result_bytes
     }
 
-    /// Seconds that the whole run is expected to take, its sample among them, where the input's length is known.
+    /// Seconds that the whole run, with its sample, is expected to take, if the input's length is
+    /// known.
     ///
-    /// It is the time of the calls and of handing results over, batch by batch, to a sink that drops them: their memory is used again.
-    /// Whoever keeps all results, as [`collect`](crate::Batched::collect) does, has each in memory that the system has to give and to
-    /// clear first; the upper end of [`seconds_range`](Self::seconds_range) has room for that. Where the system doesn't count page
-    /// faults (all but Linux), those of the sample are in it.
+    /// It is the time of the calls and of handing results, batch by batch, to a sink that drops
+    /// them, so their memory is used again. A caller that keeps all results, as
+    /// [`collect`](crate::Batched::collect) does, has each in memory that the system has to provide
+    /// and clear first; the upper end of [`seconds_range`](Self::seconds_range) has room for that.
+    /// If the system doesn't count page faults (all but Linux), it includes those of the sample.
     ///
-    /// What the sink takes is not in it: nobody knows before it ran. A run whose sink takes `s` seconds in all takes `s` at least, and at
-    /// most that much more; a sink that computes shares the cores with the calls, one that waits leaves them alone.
+    /// It does not include the sink's time, which is unknown before the run. With a sink that takes
+    /// `s` seconds in all, the run takes at least `s`, and at most `s` longer than expected; a sink
+    /// that computes shares the cores with the calls, one that waits leaves them alone.
     ///
-    /// The second thread of a core (SMT) is expected to add 22 % of a core, on Linux, where it can be told. Further items are expected to
-    /// be like those of the sample, and what calls wait for to bear as many of them at a time as there are threads.
+    /// The second thread of a core (SMT) is expected to add 22 % of a core, on Linux, which tells
+    /// it. Further items are expected to be like those of the sample, and the device or service
+    /// that calls wait for to serve as many calls at a time as there are threads.
     ///
     /// # Examples
     ///
@@ -416,7 +316,8 @@ impl Plan {
     /// let seconds = process_in_batches(nap, 0..100).threads(1).plan()?.seconds();
     /// assert!(seconds >= Some(0.1));
     ///
-    /// assert_eq!(process_in_batches(nap, (0..100).filter(|x| x % 3 == 0)).plan()?.seconds(), None);
+    /// let mut run = process_in_batches(nap, (0..100).filter(|x| x % 3 == 0));
+    /// assert_eq!(run.plan()?.seconds(), None);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -424,21 +325,28 @@ impl Plan {
         self.seconds
     }
 
-    /// Between how many seconds the whole run is expected to take, as far as its sample can say it.
+    /// The range of seconds that the whole run is expected to take, as far as its sample can tell.
     ///
-    /// The lower and the upper end of what is expected in 19 of 20 cases, by how much the sampled calls differed and how many there
-    /// were; the first call is left out, because it is slower for reasons of its own, and so is what other programs took of the others'
-    /// time. The upper end allows for results that are kept, so that each lies in fresh memory; for threads that wait for each other to
-    /// fill memory; for second threads of a core that add nothing; for other programs that go on as in the sample; for calls that got
-    /// slower one by one in it; and for some that end late. The lower one allows for second threads that are as good as cores. As with [`seconds`](Self::seconds),
-    /// the sink is not in it: with one that takes `s` seconds in all, it is from the larger of `s` and the lower end to the upper end and `s`.
+    /// The range holds in 19 of 20 cases, by the differences between the sampled calls and by their
+    /// number. It leaves out the first call, which is slower for reasons of its own, and the time
+    /// that other programs took from the others.
     ///
-    /// `None` where the input doesn't know its length, or fewer than two calls were timed beside the first: then there is a warning
-    /// [`time-unsure`](Warning::TIME_UNSURE), as there is when the range is so wide that it says little.
+    /// The upper end allows for results that are kept, each in fresh memory; for threads that wait
+    /// for each other to fill memory; for second threads of a core that add nothing; for other
+    /// programs that go on as in the sample; for calls that got slower one by one; and for some
+    /// that end late. The lower end allows for second threads that are as good as cores.
     ///
-    /// A sample says nothing of what is not in it: of a kind of items of which there is one in a hundred, 300 must be sampled for one
-    /// to be among them in 19 of 20 cases, and nothing at the beginning tells that calls take longer at the end. The plan's
-    /// [`reasons`](Self::reasons) name how rare a kind this sample can miss.
+    /// As with [`seconds`](Self::seconds), it does not include the sink. With a sink that takes `s`
+    /// seconds in all, the lower end is at least `s`, and `s` is added to the upper one.
+    ///
+    /// `None` if the input's length is unknown, or fewer than two calls were timed beside the
+    /// first: the plan then has the warning [`time-unsure`](Warning::TIME_UNSURE), as it has for a
+    /// range that is too wide to say much.
+    ///
+    /// A sample says nothing about items that are not in it. If a kind makes up one item in a
+    /// hundred, 300 must be sampled to contain one in 19 of 20 cases; and nothing at the beginning
+    /// tells that calls take longer at the end. The plan's [`reasons`](Self::reasons) name how rare
+    /// a kind this sample can miss.
     ///
     /// # Examples
     ///
@@ -455,7 +363,7 @@ impl Plan {
         self.seconds_range
     }
 
-    /// Why it was decided so, a sentence each.
+    /// The reasons for the decisions, one sentence each.
     ///
     /// # Examples
     ///
@@ -470,7 +378,7 @@ impl Plan {
         &self.reasons
     }
 
-    /// What may go otherwise than wished.
+    /// The possible problems, such as results that exceed the budget.
     ///
     /// # Examples
     ///
@@ -486,7 +394,7 @@ impl Plan {
         &self.warnings
     }
 
-    /// What was measured, what was decided, and why, as a text of several lines.
+    /// The measured figures, the decisions and the reasons, as a text of several lines.
     ///
     /// # Examples
     ///
@@ -500,8 +408,8 @@ impl Plan {
     pub fn explain(&self) -> String {
         let mut lines = vec![
             format!(
-                "sampled {} items: {} and {} per item",
-                self.sampled,
+                "sampled {}: {} and {} per item",
+                Counted::items(self.sampled),
                 Seconds(self.seconds_per_item),
                 self.bytes_per_item
             ),
@@ -541,170 +449,5 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Threads that keep the cores busy, as far as there may be so many.
-pub(crate) fn wanted_threads(learned: &Learned, situation: &Situation) -> usize {
-    // A hundredth of a thread more is not worth one.
-    let wanted = (learned.waits.threads_if_alone(situation.threads) - 0.01).ceil() as usize;
-    wanted.clamp(situation.threads, situation.most.max(situation.threads))
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::sample::{Sampled, Stretch};
-
-    pub(super) fn sampled(seconds: f64) -> Sampled {
-        Sampled { items: 1, seconds, handling: 1e-9, ..Sampled::default() }
-    }
-
-    pub(super) fn learned(seconds: f64, bytes: u64) -> Learned {
-        let mut learned = Learned::default();
-        learned.add(Stretch { items: 5, seconds: 5.0 * seconds, bytes: 5 * bytes, largest: bytes, working: 0 });
-        learned.handling = 1e-9;
-        (0..5).for_each(|_| learned.spread.add(sampled(seconds)));
-        learned
-    }
-
-    /// Four threads of a pool that runs, and so many items left.
-    pub(crate) fn situation(remaining: Option<usize>) -> Situation {
-        Situation {
-            threads: 4,
-            most: 256,
-            threads_asked: false,
-            warm: true,
-            remaining,
-            batch_items: None,
-            in_flight: None,
-            budget: Bytes::mib(256),
-            available: None,
-            available_now: None,
-            cores: None,
-            measured_by: MeasuredBy::DeepSize,
-            working_certainty: Certainty::Estimate,
-            item_size: 8,
-            result_size: 24,
-            item_bytes: 8,
-            items_are_opaque: false,
-            hands_over: true,
-        }
-    }
-
-    pub(super) fn codes(plan: &Plan) -> Vec<&str> {
-        plan.warnings().iter().map(Warning::code).collect()
-    }
-
-    #[test]
-    fn long_work_takes_all_threads() {
-        let plan = Plan::new(&learned(1e-3, 1000), &situation(Some(10_000)), true);
-        assert_eq!(plan.threads(), 4);
-        assert!((3.9..=4.0).contains(&plan.speedup()), "{}", plan.speedup());
-        assert_eq!(plan.chunk_size(), 2);
-        assert_eq!(plan.batch_size(), 80);
-        assert!(codes(&plan).is_empty(), "{plan}");
-    }
-
-    pub(super) fn used(seconds: f64, ran: f64, process_ran: f64) -> crate::thread_time::Use {
-        crate::thread_time::Use { seconds, ran, queued: 0.0, process_ran, closely: true }
-    }
-
-    #[test]
-    fn a_function_that_waits_gets_threads_that_keep_the_cores_busy() {
-        let mut learned = learned(5e-3, 24);
-        learned.waits.add(used(5e-3, 1e-3, 1e-3), true);
-        let plan = Plan::new(&learned, &situation(Some(10_000)), true);
-        // 20 would do if calls took turns to wait.
-        assert_eq!((plan.threads(), plan.waiting_share()), (29, Some(0.8)));
-        assert!((15.0..=20.0).contains(&plan.speedup()), "{}", plan.speedup());
-        let text = plan.to_string();
-        assert!(text.contains("the function waits 80 % of its time: up to 29 threads on 4 cores"), "{text}");
-        assert!(text.contains("bound by what the function waits for"), "{text}");
-        // Of little work not all of them have something to do.
-        let few = Plan::new(&learned, &situation(Some(10)), true);
-        assert_eq!(few.threads(), 10);
-        assert!(few.speedup() < 10.0);
-        // As many as asked for, and it is said what else there is.
-        let asked = Situation { threads_asked: true, most: 4, ..situation(Some(10_000)) };
-        let plan = Plan::new(&learned, &asked, true);
-        assert_eq!(plan.threads(), 4);
-        assert!(plan.to_string().contains("without `threads` the run finds how many more pay"), "{plan}");
-    }
-
-    #[test]
-    fn one_core_is_enough_to_wait_on_many_threads() {
-        let mut learned = learned(5e-3, 24);
-        let alone = Situation { threads: 1, ..situation(Some(10_000)) };
-        assert_eq!(Plan::new(&learned, &alone, true).threads(), 1);
-        learned.waits.add(used(5e-3, 5e-6, 5e-6), true);
-        assert_eq!(Plan::new(&learned, &alone, true).threads(), 256);
-    }
-
-    #[test]
-    fn a_function_that_keeps_the_cores_busy_itself_is_not_multiplied() {
-        let mut learned = learned(10e-3, 24);
-        // Its thread waits for others, which have three of the four cores.
-        learned.waits.add(used(10e-3, 0.0, 30e-3), true);
-        let plan = Plan::new(&learned, &situation(Some(10_000)), true);
-        assert_eq!(plan.threads(), 4);
-        assert!((plan.speedup() - 4.0 / 3.0).abs() < 1e-9, "{}", plan.speedup());
-        assert!(plan.to_string().contains("a call keeps 3.0 cores busy alone"), "{plan}");
-        assert!(!plan.to_string().contains("the function waits"), "{plan}");
-    }
-
-    #[test]
-    fn a_function_that_waits_for_a_child_process_that_computes_gets_no_more_threads_than_cores() {
-        let mut learned = learned(5e-3, 24);
-        learned.waits.add(used(5e-3, 0.2e-3, 4.8e-3), true);
-        let plan = Plan::new(&learned, &situation(Some(10_000)), true);
-        assert_eq!(plan.threads(), 4);
-        let text = plan.to_string();
-        let says = "the function waits 96 % of its time, while other threads of the program, or child processes, work";
-        assert!(text.contains(says), "{text}");
-    }
-
-    #[test]
-    fn a_fast_function_stays_on_the_calling_thread() {
-        let mut learned = learned(0.3e-9, 24);
-        learned.handling = 0.5e-9;
-        let plan = Plan::new(&learned, &situation(Some(1_000_000_000)), true);
-        assert_eq!((plan.threads(), plan.speedup()), (1, 1.0));
-        assert!(codes(&plan).contains(&Warning::TOO_FAST), "{plan}");
-    }
-
-    #[test]
-    fn little_work_stays_on_the_calling_thread() {
-        let plan = Plan::new(&learned(1e-6, 24), &situation(Some(20)), true);
-        assert_eq!(plan.threads(), 1);
-        assert_eq!(codes(&plan), [Warning::TOO_LITTLE_WORK], "{plan}");
-    }
-
-    #[test]
-    fn threads_that_were_asked_for_are_used() {
-        let mut asked = situation(Some(20));
-        (asked.threads, asked.threads_asked) = (2, true);
-        assert_eq!(Plan::new(&learned(1e-6, 24), &asked, true).threads(), 2);
-    }
-
-    #[test]
-    fn no_more_threads_than_items() {
-        assert_eq!(Plan::new(&learned(1.0, 24), &situation(Some(3)), true).threads(), 3);
-    }
-
-    #[test]
-    fn large_results_make_small_batches_and_a_warning() {
-        let plan = Plan::new(&learned(1e-5, 8 << 20), &situation(Some(1000)), true);
-        assert_eq!(plan.batch_size(), 1);
-        assert_eq!(plan.chunk_size(), 1);
-        assert_eq!(codes(&plan), [Warning::RESULTS_EXCEED_BUDGET]);
-        assert!(plan.result_bytes().unwrap() > Bytes::gib(7));
-    }
-
-    #[test]
-    fn the_text_names_decisions_reasons_and_warnings() {
-        let text = Plan::new(&learned(1e-3, 64 << 20), &situation(Some(100)), true).to_string();
-        assert!(text.starts_with(
-            "Recommended: threads=4, chunk_size=1, batch_size=1\nBudget: 256 MiB, 64.0 MiB per item by deep size"
-        ));
-        assert!(text.contains("Reason: runs on 4 threads: at 1.00 ms per item"), "{text}");
-        assert!(text.contains("[results-exceed-budget]"), "{text}");
-    }
-}
+pub(crate) mod tests;

@@ -1,15 +1,17 @@
-//! Why a plan decided as it did, a sentence each.
+//! The reasons for a plan's decisions, one sentence each.
 
 use super::time::SIBLING;
 use super::{Plan, Situation};
 use crate::cores::Cores;
+use crate::counted::Counted;
 use crate::memory::Bytes;
 use crate::sample::Learned;
 use crate::seconds::Seconds;
 
-/// Where other programs had the cores for more than this part of the sample's time, the plan says so.
+/// The plan says that other programs had the cores, if they had them for more than this part of the
+/// sample's time.
 const BUSY: f64 = 0.1;
-/// Of a function that waits no less than this part of its time it is said, where it changes nothing.
+/// The plan says that a function waits from this part of its time on, even if that changes nothing.
 const MUCH_WAITING: f64 = 0.25;
 
 impl Plan {
@@ -19,6 +21,8 @@ impl Plan {
             "nothing was sampled: the input is empty".into()
         } else if situation.threads == 1 {
             format!("runs on the calling thread: {} thread is to be used", situation.threads)
+        } else if situation.remaining == Some(0) {
+            format!("runs on the calling thread: {}, so nothing is left for threads", self.sampled_all())
         } else if self.threads == 1 && !scales {
             format!("runs on the calling thread: at {cost} per item, handing items to threads costs more than it gains")
         } else if self.threads == 1 {
@@ -33,7 +37,7 @@ impl Plan {
                  be {:.2} times as fast",
                 100.0 * self.waiting_share.unwrap_or(0.0),
                 self.threads,
-                cores(situation.threads),
+                Counted::cores(situation.threads),
                 self.speedup
             )
         } else {
@@ -44,13 +48,21 @@ impl Plan {
         });
     }
 
-    /// What the function does beside running on its own thread.
+    /// Says that the sample is the whole input.
+    pub(super) fn sampled_all(&self) -> String {
+        match self.sampled {
+            1 => "the only item is in the sample".into(),
+            sampled => format!("all {sampled} items are in the sample"),
+        }
+    }
+
+    /// Explains what the function does beside running on its own thread.
     pub(super) fn explain_waiting(&mut self, situation: &Situation, cores_of_a_call: Option<f64>, is_worked_for: bool) {
         if let Some(busy) = cores_of_a_call {
             self.reasons.push(format!(
                 "a call keeps {busy:.1} cores busy alone, by threads or child processes of its own or because the program's other \
                  threads are at work: of {} more threads gain no more than {:.2} times",
-                cores(situation.threads),
+                Counted::cores(situation.threads),
                 (situation.threads as f64 / busy).max(1.0)
             ));
         } else if let Some(share) = self.waiting_share
@@ -78,22 +90,21 @@ impl Plan {
             return;
         }
         self.reasons.push(format!(
-            "chunks of {} items take about {} and {}",
-            self.chunk_size,
+            "chunks of {} take about {} and {}",
+            Counted::items(self.chunk_size),
             Seconds(self.seconds_per_item * self.chunk_size as f64),
             self.bytes_per_item * self.chunk_size as u64,
         ));
         self.reasons.push(match situation.batch_items {
-            Some(_) => format!("batches of {} items, as asked for", self.batch_size),
+            Some(_) => format!("batches of {}, as asked for", Counted::items(self.batch_size)),
             None => format!(
-                "batches of {} items hold about {} of the budget",
-                self.batch_size,
+                "batches of {} hold about {} of the budget",
+                Counted::items(self.batch_size),
                 self.bytes_per_item * self.batch_size as u64
             ),
         });
         if let Some(most) = situation.in_flight {
-            self.reasons
-                .push(format!("at most {most} {} in flight, as asked for", if most == 1 { "item" } else { "items" }));
+            self.reasons.push(format!("at most {} in flight, as asked for", Counted::items(most)));
         }
         self.reasons.push(match situation.available {
             Some(available) => format!("budget of {} out of {available} available", self.budget),
@@ -101,10 +112,10 @@ impl Plan {
         });
     }
 
-    /// What is expected to keep the run from being faster.
+    /// Explains what is expected to keep the run from being faster.
     pub(super) fn explain_bound(&mut self, situation: &Situation) {
         if self.sampled == 0 || self.threads == 1 {
-            // Why it is the calling thread was said.
+            // A reason before has named the calling thread.
             return;
         }
         let threads = self.threads;
@@ -134,7 +145,7 @@ impl Plan {
             self.reasons.push(format!(
                 "{} threads share {}: the second thread of a core is expected to add {:.0} % of one, and may add nothing",
                 self.threads,
-                self::cores(physical),
+                Counted::cores(physical),
                 100.0 * SIBLING
             ));
         }
@@ -169,9 +180,4 @@ impl Plan {
             learned.spread.rarest(),
         ));
     }
-}
-
-/// So many cores, in words.
-fn cores(count: usize) -> String {
-    if count == 1 { "1 core".to_owned() } else { format!("{count} cores") }
 }

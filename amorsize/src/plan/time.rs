@@ -1,34 +1,41 @@
-//! How long a run is expected to take, and between what.
+//! Predicts how long a run takes, and the range of that.
 
 use std::iter;
 
+use super::decide::CROSSING_SECONDS;
 use super::sizes::{WAITING_CHUNK, chunk_seconds};
-use super::{CROSSING_SECONDS, Plan, Situation};
+use super::{Plan, Situation};
 use crate::cores::Cores;
 use crate::execute::climb::{Climb, SHORT};
 use crate::sample::Learned;
 
-/// Starting a thread of our own: 34 us measured for each of 256.
+/// Seconds to start a thread of the run's own: 34 us measured for each of 256.
 const THREAD_SECONDS: f64 = 35e-6;
-/// Between a sample and the run the clock speed changes, caches are shared, and timing calls one by one adds a little: where nothing
-/// else ran, even work took 0.88 to 1.04 of what its sample said (`cargo bench --bench prediction`), results in fresh memory aside.
+/// The run may take this many times as long or as short as its sample. Meanwhile the clock speed
+/// changes, threads share caches, and timing calls one by one adds a little. On an idle machine
+/// even work took 0.88 to 1.04 of its sample's time (`cargo bench --bench prediction`), not
+/// counting results in fresh memory.
 const MACHINE_UNSURE: f64 = 1.1;
-/// Seconds for each byte that is written to for the first time: 2 us for a page of 4 KiB, most of which the kernel needs to clear it.
-/// A sample's results are all kept and so in fresh pages; a run whose sink drops them uses the same pages again and again.
+/// Seconds for each byte that is written for the first time: 2 us for a page of 4 KiB, mostly to
+/// clear it. A sample keeps its results, so all are in fresh pages; a run with a sink that drops
+/// them uses the same pages again and again.
 pub(crate) const FRESH_BYTE: f64 = 0.5e-9;
-/// What the second thread of a core adds to what the first does, for calls that compute. Intel promised 15 to 30 % (Marr et al.,
-/// "Hyper-Threading Technology Architecture and Microarchitecture", Intel Technology Journal 6(1), 2002), and processors have not become
-/// better at it since. This is the middle; it can be nothing, and nearly a core's worth for calls that mostly wait for memory.
+/// The part of a core that its second thread (SMT) adds, for calls that compute. Intel promised 15
+/// to 30 % (Marr et al., "Hyper-Threading Technology Architecture and Microarchitecture", Intel
+/// Technology Journal 6(1), 2002), and processors have not become better at it since. This is the
+/// middle; it can be zero, and nearly a core for calls that mostly wait for memory.
 pub(super) const SIBLING: f64 = 0.22;
-/// That, and what calls run that mostly wait, differs by so many times with the number of threads that go to sleep and wake.
+/// The cost of chunks, and the part that mostly waiting calls run, vary by this factor with the
+/// number of threads that sleep and wake.
 const AROUND_UNSURE: f64 = 1.5;
-/// What a page fault takes differs by this part from one to the next.
+/// The cost of a page fault varies by this part.
 const PRICE_UNSURE: f64 = 0.2;
-/// Of a sample that had the cores for less than a quarter of its time it can't be said how it goes on.
+/// The most that other programs count for: nothing can be said of a sample that had the cores for
+/// less than a quarter of its time.
 const MOST_BUSY: f64 = 0.75;
 
 impl Plan {
-    /// How long the run will take, from its sample on.
+    /// Predicts how long the run takes, from its sample on.
     pub(super) fn foretell(&mut self, learned: &Learned, situation: &Situation, start: f64) {
         let Some(remaining) = situation.remaining else { return };
         let spread = &learned.spread;
@@ -40,20 +47,22 @@ impl Plan {
         self.seconds_range = spread.ends(remaining as f64).map(|(least, most)| {
             let bytes = (self.bytes_per_item + self.working_bytes).as_f64();
             let filled = FRESH_BYTE * bytes;
-            // Where page faults were counted, the mean has none of them; elsewhere it has them.
+            // The mean includes page faults, unless they are counted.
             let (fresh, known) = if spread.fresh() > 0.0 { (spread.fresh(), true) } else { (filled.min(mean), false) };
             let shortest = if known { mean - PRICE_UNSURE * fresh } else { mean - fresh };
             let shortest = rest.seconds(shortest.max(0.0) * least / MACHINE_UNSURE, 1.0, 1.0 / AROUND_UNSURE);
-            // Whoever keeps the results has them in fresh memory, and filling that is what threads may be no faster at than one.
+            // Results that are kept are in fresh memory, and threads may be no faster at filling
+            // that than one.
             let (own, all) = if known { (mean, mean + fresh) } else { (mean - fresh, mean) };
             let filling = |seconds: f64| {
                 rest.seconds(seconds, 0.0, AROUND_UNSURE) + remaining as f64 * fresh * most * MACHINE_UNSURE
             };
             let longest =
                 filling(own * most * MACHINE_UNSURE).max(rest.seconds(all * most * MACHINE_UNSURE, 0.0, AROUND_UNSURE));
-            // Other programs may go on as they did.
+            // Other programs may go on as in the sample.
             let busy = 1.0 / (1.0 - spread.queued().min(MOST_BUSY));
-            // The last call may begin when all others end, and each step of a climb wait for one that began late.
+            // The last call may begin when all others end, and each step of a climb may wait for a
+            // late one.
             let late =
                 if self.threads > 1 && remaining > 0 { 1 + levels(situation.threads, self.threads).count() } else { 0 };
             let last = late as f64 * spread.most();
@@ -62,23 +71,24 @@ impl Plan {
     }
 }
 
-/// How long the items that are left take.
+/// The time that the remaining items take.
 struct Rest {
-    /// Until threads run.
+    /// Seconds until the threads run.
     start: f64,
     remaining: f64,
     threads: usize,
     /// Seconds per item of a call, as sampled.
     mean: f64,
-    /// Seconds of the climb, where there is one, and what is done meanwhile.
+    /// Seconds of the climb, if any, and the items that are done meanwhile.
     climb: (f64, f64),
     cores: Option<Cores>,
-    /// The part of its time that a call has a core, itself or for others' work on it.
+    /// The part of its time for which a call keeps a core busy, itself or by threads that work for
+    /// it.
     runs: f64,
     /// Seconds per item on the calling thread.
     crossing: f64,
     chunk_size: f64,
-    /// Seconds on the cores for each chunk, apart from its items.
+    /// Seconds on the cores for each chunk, without its items.
     chunk: f64,
 }
 
@@ -103,38 +113,39 @@ impl Rest {
         }
     }
 
-    /// With so many seconds per item, where the second thread of a core adds `gain` of one, and what is to be done around calls that
-    /// wait takes so many times as long as expected.
+    /// The seconds in all, for `seconds` per item, a second thread of a core that adds `gain` of
+    /// one, and work around waiting calls that takes `around` times as long as expected.
     fn seconds(&self, seconds: f64, gain: f64, around: f64) -> f64 {
         let of_all = seconds + self.crossing;
-        // With other seconds a climb may have more windows, or fewer; it is the same climb.
+        // With other seconds a climb may have more or fewer windows; take it for the same climb.
         let (climb, climbed) = self.climb;
         let climb = climb * of_all / (self.mean + self.crossing);
         let capacity = self.cores.map_or(self.threads as f64, |cores| cores.capacity(self.threads, gain));
         let around = if self.chunk > 0.0 { around } else { 1.0 };
         let by_cores = (self.runs * seconds + self.chunk / self.chunk_size) * around + self.crossing;
         let left = self.remaining - climbed;
-        // Threads that take one item each begin together, and so they end.
+        // Threads with one item each begin together, so they end together.
         let rounds = left / self.threads as f64;
         let rounds = if self.chunk_size == 1.0 && self.threads > 1 { rounds.ceil() } else { rounds };
         self.start + climb + (rounds * of_all).max(left * (by_cores / capacity).max(self.crossing))
     }
 }
 
-/// On how many threads a climb to so many stops on its way.
+/// The numbers of threads at which a climb to `threads` stops on its way.
 fn levels(cores: usize, threads: usize) -> impl Iterator<Item = usize> {
     iter::successors(Some(Climb::first(cores, threads)), move |&level| Some(Climb::next(level, threads)))
         .take_while(move |&level| level < threads)
 }
 
-/// Seconds that a climb to so many threads takes, their start with it, and the items that are done meanwhile.
+/// Seconds of a climb to `threads` threads, with their start, and the items that are done
+/// meanwhile.
 pub(super) fn climb(seconds: f64, cores: usize, threads: usize, remaining: f64) -> (f64, f64) {
     let (mut spent, mut done) = (threads as f64 * THREAD_SECONDS, 0.0);
     for level in levels(cores, threads) {
         if done >= remaining {
             break;
         }
-        // A round that is left out, and those that count.
+        // One round that does not count, and those that do.
         let round = seconds.max(chunk_seconds(cores, level));
         let counted = (SHORT.as_secs_f64() / round).ceil().max(1.0) * round;
         let items = ((round + counted) * level as f64 / seconds).min(remaining - done);
@@ -175,13 +186,13 @@ mod tests {
         };
         let ((least, expected, most), text) = of(4, 2);
         assert!((expected - (5e-3 + 10.0 / 2.44)).abs() < 0.01, "{text}");
-        // As good as cores, or good for nothing.
+        // Second threads as good as cores, or good for nothing.
         assert!((least - (5e-3 + 2.5 / 1.1)).abs() < 0.01 && (most - (5e-3 + 5.0 * 1.1)).abs() < 0.01, "{text}");
         assert!(
             text.contains("4 threads share 2 cores: the second thread of a core is expected to add 22 % of one"),
             "{text}"
         );
-        // Two threads get a core each, and four cores are what there are.
+        // Two threads get a core each, and there are four cores.
         for (threads, physical) in [(2, 2), (4, 4)] {
             let ((_, expected, _), text) = of(threads, physical);
             assert!((expected - (5e-3 + 10.0 / threads as f64)).abs() < 0.01 && !text.contains("share"), "{text}");
@@ -193,11 +204,11 @@ mod tests {
         let cores = Some(Cores { threads: 2, physical: 2 });
         let asked = Situation { threads: 8, most: 8, threads_asked: true, cores, ..situation(Some(10_000)) };
         assert!((Plan::new(&learned(1e-3, 8), &asked, true).seconds().unwrap() - 5.0).abs() < 0.02);
-        // Those that sleep need none.
+        // Calls that sleep need no core.
         let mut learned = learned(1e-3, 8);
         learned.waits.add(used(1e-3, 0.01e-3, 0.01e-3), true);
         assert!((Plan::new(&learned, &asked, true).seconds().unwrap() - 1.25).abs() < 0.02);
-        // What other threads run for them takes the cores.
+        // Other threads take the cores to work for them.
         learned.waits.add(used(9e-3, 0.0, 9e-3), true);
         assert!((Plan::new(&learned, &asked, true).seconds().unwrap() - 5.0 * 0.9).abs() < 0.1);
     }
@@ -209,13 +220,14 @@ mod tests {
         let mut learned = learned(5e-3, 8);
         learned.waits.add(used(5e-3, 10e-6, 10e-6), true);
         let plan = Plan::new(&learned, &waiting, true);
-        // 20,000 by 256 are 78 times 5 ms; 8, 32 and 128 threads have two rounds of chunks each, and threads are started.
+        // 20,000 by 256 are 78 times 5 ms; 8, 32 and 128 threads have two rounds of chunks each,
+        // and threads are started.
         let long = chunk_seconds(2, 128);
         let climb = 2.0 * (5e-3 + 5e-3 + long) + 256.0 * THREAD_SECONDS;
         let left = 20_000.0 - 2.0 * (8.0 + 32.0 + 128.0 * long / 5e-3);
         let expected = 25e-3 + climb + 5e-3 * left / 256.0;
         assert!((plan.seconds().unwrap() - expected).abs() < 1e-3, "{} {expected}", plan.seconds().unwrap());
-        // A little less each could be another number of windows, and another round.
+        // A little less each could mean another number of windows, and another round.
         let (least, most) = plan.seconds_range().unwrap();
         assert!(least < expected / 1.08 && expected * 1.08 < most, "{least} {most}");
         // Four calls may come late: one at the end, and one at the end of each step.
@@ -224,7 +236,7 @@ mod tests {
         let (_, expected, most) = seconds(&few);
         assert!((0.015..0.03).contains(&(most - expected)), "{expected} {most}");
         assert!(plan.to_string().contains("5 sampled and what they wait for bears 256 at a time: a kind"), "{plan}");
-        // Of short ones, what is to be done around them keeps the cores busy.
+        // With short calls, the work around them keeps the cores busy.
         let mut learned = self::learned(1e-3, 8);
         learned.waits.add(used(1e-3, 16e-6, 16e-6), true);
         let plan = Plan::new(&learned, &Situation { remaining: Some(1_000_000), ..waiting }, true);
@@ -263,7 +275,7 @@ mod tests {
         let plan = Plan::new(&told, &situation(Some(10_000)), true);
         let (least, expected, most) = seconds(&plan);
         assert!((expected - 10_000.0 * 110e-6 / 4.0).abs() < 0.01, "{expected}");
-        // No thread helps with that.
+        // More threads don't help with it.
         assert!((most - 1.1 * 10_000.0 * (110e-6 / 4.0 + 130e-6)).abs() < 0.01, "{most}");
         assert!((least - 10_000.0 * (110e-6 - 26e-6) / 4.0 / 1.1).abs() < 0.01, "{least}");
     }
@@ -283,7 +295,7 @@ mod tests {
 
     #[test]
     fn calls_that_threads_take_one_by_one_come_in_rounds() {
-        // Fifteen of 100 ms on four threads: the last round is for three, and as long.
+        // Fifteen of 100 ms on four threads: the last round has three, and takes as long.
         let plan = Plan::new(&learned(0.1, 8), &situation(Some(15)), true);
         assert!((plan.seconds().unwrap() - (0.5 + 0.4)).abs() < 1e-3, "{}", plan.seconds().unwrap());
     }
@@ -292,7 +304,8 @@ mod tests {
     fn filling_memory_may_not_get_faster_by_threads() {
         let plan = Plan::new(&learned(1e-3, 1 << 20), &situation(Some(10_000)), true);
         let (least, most) = plan.seconds_range().unwrap();
-        // Filling 1 MiB takes 0.52 ms of each; four threads may share the rest, or all of it, or need no fresh memory at all.
+        // Filling 1 MiB takes 0.52 ms of each; four threads may share the rest, or all of it, or
+        // need no fresh memory at all.
         assert!((most - 7.08).abs() < 0.01 && (least - 1.09).abs() < 0.01, "{plan}");
         // A larger sample would say no more.
         assert!(!codes(&plan).contains(&Warning::TIME_UNSURE));
@@ -304,7 +317,7 @@ mod tests {
         learned.spread = Default::default();
         let plan = Plan::new(&learned, &situation(Some(10_000)), true);
         assert_eq!((plan.seconds_range(), codes(&plan)), (None, vec![Warning::TIME_UNSURE]));
-        // Nobody waits for that.
+        // Too short for anyone to wait.
         assert!(codes(&Plan::new(&learned, &situation(Some(100)), true)).is_empty());
     }
 }

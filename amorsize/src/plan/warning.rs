@@ -1,4 +1,4 @@
-//! What may go otherwise than wished.
+//! Warnings: problems that a plan or a report foresees or found.
 
 use std::fmt;
 
@@ -10,12 +10,14 @@ use crate::memory::measure::MeasuredBy;
 use crate::sample::Learned;
 use crate::seconds::Seconds;
 
-/// A sample whose ends are further apart than this says little.
+/// A range of time says little if its upper end is more than this many times its lower one.
 const WIDE_RANGE: f64 = 2.0;
-/// Nobody waits for a run that takes less, and so nobody needs to know how sure its time is: people notice delays from here on.
+/// The shortest time, in seconds, for which an unsure prediction is worth a warning: people notice
+/// delays from here on.
 const WAITED_FOR: f64 = 0.1;
 
-/// A warning of a [`Plan`] or of a [`Report`](crate::Report): a stable code for programs and a text for people.
+/// A warning of a [`Plan`] or of a [`Report`](crate::Report): a stable code for programs and a text
+/// for people.
 ///
 /// # Examples
 ///
@@ -23,7 +25,8 @@ const WAITED_FOR: f64 = 0.1;
 /// use amorsize::{Warning, process_in_batches};
 ///
 /// let mut run = process_in_batches(|i: u8| vec![i; 1 << 20], 0..100).max_memory("16MiB");
-/// let is_too_much = run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET);
+/// let mut warnings = run.plan()?.warnings().iter();
+/// let is_too_much = warnings.any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET);
 /// let mut count = 0;
 /// if is_too_much {
 ///     run.for_each_batch(|batch| count += batch.len())?;
@@ -40,7 +43,7 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// The results, if collected, will not fit the memory budget.
+    /// The results, if collected, won't fit the memory budget.
     ///
     /// # Examples
     ///
@@ -52,11 +55,12 @@ impl Warning {
     /// }
     ///
     /// let mut run = page_batched(0..100);
-    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET));
+    /// let mut warnings = run.plan()?.warnings().iter();
+    /// assert!(warnings.any(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const RESULTS_EXCEED_BUDGET: &'static str = "results-exceed-budget";
-    /// The budget is larger than what is available; the run will not use more than there is.
+    /// The budget is larger than the available memory; the run won't use more than is available.
     ///
     /// # Examples
     ///
@@ -64,7 +68,8 @@ impl Warning {
     /// # use amorsize::{Bytes, Warning, process_in_batches, with_memory_source};
     /// with_memory_source(Bytes::mib(64), || {
     ///     let mut run = process_in_batches(|x: u64| x + 1, 0..100).max_memory("1GiB");
-    ///     assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE));
+    ///     let mut warnings = run.plan()?.warnings().iter();
+    ///     assert!(warnings.any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE));
     ///     Ok::<(), amorsize::Error>(())
     /// })?;
     /// # Ok::<(), amorsize::Error>(())
@@ -82,28 +87,31 @@ impl Warning {
     /// }
     ///
     /// let mut run = page_batched(0..100);
-    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::RESULT_NEAR_BUDGET));
+    /// let mut warnings = run.plan()?.warnings().iter();
+    /// assert!(warnings.any(|warning| warning.code() == Warning::RESULT_NEAR_BUDGET));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const RESULT_NEAR_BUDGET: &'static str = "result-near-budget";
-    /// The function is so fast that more threads would only slow it down.
+    /// The function is so fast that threads would only slow it down.
     ///
     /// # Examples
     ///
     /// ```
     /// # use amorsize::{Warning, process_in_batches};
     /// let numbers: Vec<u64> = (0..1_000_000).collect();
-    /// // One by one it may be told that this is too fast; by the thousand there is enough to do.
+    /// // One by one this may be too fast for threads; by the thousand there is enough to do.
     /// let mut run = process_in_batches(|x: &u64| x + 1, &numbers).sample_size(10_000);
     /// if run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::TOO_FAST) {
     ///     println!("by the thousand");
     /// }
-    /// let sums = process_in_batches(|part: &[u64]| part.iter().sum::<u64>(), numbers.chunks(1000)).collect::<Vec<_>>()?;
+    /// let run = process_in_batches(|part: &[u64]| part.iter().sum::<u64>(), numbers.chunks(1000));
+    /// let sums = run.collect::<Vec<_>>()?;
     /// assert_eq!(sums.len(), 1000);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const TOO_FAST: &'static str = "too-fast-for-threads";
-    /// There is too little work for more threads to pay.
+    /// The work is too little to gain from threads, or every item is in the sample, so no work is
+    /// left for threads.
     ///
     /// # Examples
     ///
@@ -125,11 +133,12 @@ impl Warning {
     /// # use amorsize::{Warning, process_in_batches};
     /// let nap = |millis: u64| std::thread::sleep(std::time::Duration::from_millis(millis));
     /// let mut run = process_in_batches(nap, [1, 1, 100, 1, 1, 1, 1]);
-    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::UNEVEN_SAMPLE));
+    /// let mut warnings = run.plan()?.warnings().iter();
+    /// assert!(warnings.any(|warning| warning.code() == Warning::UNEVEN_SAMPLE));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const UNEVEN_SAMPLE: &'static str = "uneven-sample";
-    /// The sample says little of how long the run will take.
+    /// The sample says little about how long the run will take.
     ///
     /// # Examples
     ///
@@ -150,13 +159,15 @@ impl Warning {
     ///
     /// ```
     /// # use amorsize::{Warning, process_in_batches};
-    /// // Nobody can ask a closure's result what it owns.
+    /// // A closure's result can't tell what it owns.
     /// let mut run = process_in_batches(|x: u64| x.to_string(), 0..100);
-    /// assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::BYTES_UNSURE));
+    /// let mut warnings = run.plan()?.warnings().iter();
+    /// assert!(warnings.any(|warning| warning.code() == Warning::BYTES_UNSURE));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const BYTES_UNSURE: &'static str = "bytes-unsure";
-    /// The results' type can't be asked for its bytes, and resident memory can't be read, so nothing counts what results own.
+    /// The results' type can't tell its bytes, and resident memory can't be read, so nothing counts
+    /// the bytes that results own.
     ///
     /// # Examples
     ///
@@ -178,7 +189,8 @@ impl Warning {
     ///
     /// with_memory_source(Silent, || {
     ///     let mut run = process_in_batches(|x: u64| x.to_string(), 0..100);
-    ///     assert!(run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::UNMEASURED));
+    ///     let mut warnings = run.plan()?.warnings().iter();
+    ///     assert!(warnings.any(|warning| warning.code() == Warning::UNMEASURED));
     ///     Ok::<(), amorsize::Error>(())
     /// })?;
     /// # Ok::<(), amorsize::Error>(())
@@ -195,8 +207,8 @@ impl Warning {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const EMPTY_INPUT: &'static str = "empty-input";
-    /// Results or items are of a crate for that this one has a feature, and the feature is off: so they are told from resident
-    /// memory, where they could be counted.
+    /// A feature of amorsize would count results or items of another crate's type, and it is off.
+    /// So the run estimates them from resident memory.
     ///
     /// # Examples
     ///
@@ -204,12 +216,14 @@ impl Warning {
     /// # use amorsize::{Warning, process_in_batches};
     /// // The standard library's types need no feature.
     /// let mut run = process_in_batches(|x: u64| x.to_string(), 0..100);
-    /// assert!(run.plan()?.warnings().iter().all(|warning| warning.code() != Warning::FEATURE_MISSING));
+    /// let mut warnings = run.plan()?.warnings().iter();
+    /// assert!(warnings.all(|warning| warning.code() != Warning::FEATURE_MISSING));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub const FEATURE_MISSING: &'static str = "feature-missing";
-    /// The system refused the process threads that the run would have: it goes on with those that it gets, or on the calling thread
-    /// alone. The text says how many there are. Where [`threads`](crate::Batched::threads) states a number, that is an error instead.
+    /// The system refused threads that the run asked for, so the run goes on with fewer, or on the
+    /// calling thread alone. The text says how many it has. If [`threads`](crate::Batched::threads)
+    /// sets a number, this is an error instead.
     ///
     /// # Examples
     ///
@@ -223,15 +237,16 @@ impl Warning {
     pub const THREADS_REFUSED: &'static str = "threads-refused";
     /// In a report: the process's resident memory grew by more than the run's budget.
     ///
-    /// The text says by how much, and why by the run's figures; [`Report::explain`](crate::Report::explain) adds the lines that
-    /// have everything counted, [`Tracking`](crate::Tracking) as the program's allocator.
+    /// The text says by how much, and the likely reason by the run's figures;
+    /// [`Report::explain`](crate::Report::explain) adds the lines that install
+    /// [`Tracking`](crate::Tracking) as the program's allocator, which counts every byte.
     ///
     /// # Examples
     ///
     /// ```
     /// use amorsize::{Warning, process_in_batches};
     ///
-    /// // A sink that keeps all results: they are no longer the run's, and memory holds them all the same.
+    /// // A sink that keeps all results: the run holds them no longer, but the process does.
     /// let mut kept = Vec::new();
     /// let mut run = process_in_batches(|i: u8| vec![i; 1 << 20], 0..64).max_memory("4MiB");
     /// let report = run.for_each_batch(|batch| kept.extend(batch))?;
@@ -246,13 +261,13 @@ impl Warning {
         Self { code, message }
     }
 
-    /// For a run whose results nothing counts.
+    /// A warning for a run with results that nothing counts.
     pub(crate) fn unmeasured() -> Self {
         let message = "what results own is not counted, as their type doesn't tell and the process's resident memory can't be                        read: derive or implement `DeepSize` for the result, or install `Tracking`";
         Self::new(Self::UNMEASURED, message.into())
     }
 
-    /// For a run that has fewer threads than it would have.
+    /// A warning for a run that has fewer threads than it asked for.
     pub(crate) fn of_refused(refused: Refused) -> Self {
         let Refused { wanted, given } = refused;
         let has = match given {
@@ -266,7 +281,7 @@ impl Warning {
         Self::new(Self::THREADS_REFUSED, message)
     }
 
-    /// One for each feature that is off and would count these types.
+    /// A warning for each feature that is off and would count these types.
     pub(crate) fn of_features(types: Unasked) -> impl Iterator<Item = Self> {
         types.missing().into_iter().map(|(feature, krate)| {
             let message = format!(
@@ -300,7 +315,8 @@ impl Warning {
     /// ```
     /// # use amorsize::process_in_batches;
     /// let mut run = process_in_batches(|x: u64| x + 1, []);
-    /// assert_eq!(run.plan()?.warnings()[0].message(), "the input is empty, so there is nothing to measure");
+    /// let message = run.plan()?.warnings()[0].message();
+    /// assert_eq!(message, "the input is empty, so there is nothing to measure");
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -316,17 +332,18 @@ impl fmt::Display for Warning {
 }
 
 impl Plan {
-    /// Says that the system refused threads.
+    /// Warns that the system refused threads.
     pub(crate) fn warn_of_refused(&mut self, refused: Option<Refused>) {
         self.warnings.extend(refused.map(Warning::of_refused));
     }
 
-    /// Names the features that are off and would count the run's types.
+    /// Warns of features that are off and would count the run's types.
     pub(crate) fn warn_of_features(&mut self, types: Unasked) {
         self.warnings.extend(Warning::of_features(types));
     }
 
     pub(super) fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool) {
+        let all = self.sampled_all();
         let mut warn = |code, message| self.warnings.push(Warning { code, message });
         if self.sampled == 0 {
             return warn(Warning::EMPTY_INPUT, "the input is empty, so there is nothing to measure".into());
@@ -366,10 +383,14 @@ impl Plan {
                 ),
             );
         } else if self.threads == 1 && situation.threads > 1 && situation.remaining.is_some() {
-            warn(
-                Warning::TOO_LITTLE_WORK,
-                format!("{cost} per item over so few items is too little work to gain from threads"),
-            );
+            let message = if situation.remaining == Some(0) {
+                format!(
+                    "{all}, so nothing is left for threads: where calls take long, a smaller `sample_size` leaves some"
+                )
+            } else {
+                format!("{cost} per item over so few items is too little work to gain from threads")
+            };
+            warn(Warning::TOO_LITTLE_WORK, message);
         }
         if learned.is_uneven() {
             warn(

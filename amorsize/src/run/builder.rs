@@ -3,19 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::Batched;
-use crate::bounds::{RetryItem, RetryOutput};
+use crate::bounds::{MaxMemoryOption, RetryItem, RetryOption, RetryOutput};
 use crate::cancel::CancelToken;
 use crate::execute::chunk::Retrying;
 use crate::on_error::Flatten;
-use crate::options::{MaxMemory, OnPanic, Oversize};
+use crate::options::{OnPanic, Oversize};
 use crate::policy::Policy;
 use crate::progress::Progress;
-use crate::retry::Retry;
 use crate::then::{Follows, Joins, Pipes, Stage, StageError, StageOfItemsAlone};
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`](crate::Bytes) or as a
-    /// text such as `"512MiB"`.
+    /// text such as `"512MiB"`: whatever becomes a [`MaxMemory`](crate::MaxMemory).
     ///
     /// # Examples
     ///
@@ -27,8 +26,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert!(run.max_memory(0.1).collect::<Vec<_>>().is_ok());
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn max_memory(mut self, max_memory: impl Into<MaxMemory>) -> Self {
-        let max_memory = max_memory.into();
+    pub fn max_memory(mut self, max_memory: impl MaxMemoryOption) -> Self {
+        let max_memory = max_memory.max_memory();
         self.core.change_options(|mut options| {
             options.set_max_memory(max_memory);
             options
@@ -174,11 +173,18 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets what becomes of a panic of the function: [`OnPanic`](crate::OnPanic) or its name. By default, `"propagate"`, the first
-    /// one by input order goes on to the caller of the terminal; with `"skip"` and `"collect"` the run goes on without the item.
+    /// Sets what becomes of a panic of the function. By default, with
+    /// [`Propagate`](OnPanic::Propagate), the first one by input order goes on to the caller of the
+    /// terminal. With [`Skip`](OnPanic::Skip) and [`Collect`](OnPanic::Collect) the run goes on
+    /// without the item.
     ///
-    /// Reports tell of such items, and with `"collect"` so do all terminals of a run with
-    /// [`Collect`](crate::on_error::Collect). Others without a report leave them out and tell nothing.
+    /// Reports tell of such items, and with [`OnPanic::Collect`] so do all terminals of a run with
+    /// [`Collect`](crate::on_error::Collect). Other terminals leave them out and tell nothing.
+    ///
+    /// An item that is left out ends its batch early, since a [`Batch`](crate::Batch) is of
+    /// consecutive items. With [`Skip`](crate::on_error::Skip) or
+    /// [`Collect`](crate::on_error::Collect) the batch goes on behind it, and
+    /// [`Batch::indices`](crate::Batch::indices) tells where.
     ///
     /// # Examples
     ///
@@ -288,12 +294,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// assert_eq!(report.retries(), 1);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn retry(mut self, retry: impl Into<Retry>) -> Self
+    pub fn retry(mut self, retry: impl RetryOption) -> Self
     where
         I::Item: RetryItem,
         R: RetryOutput,
     {
-        let retry = retry.into();
+        let retry = retry.retry();
         self.core.change_options(|mut options| {
             options.set_retry(retry);
             options

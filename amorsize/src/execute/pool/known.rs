@@ -1,4 +1,5 @@
-//! What a process knows of its pools: which there are, whether their threads are, and how large their stacks.
+//! Facts about the pools of a process: which there are, if their threads are here, and how large
+//! their stacks are.
 
 use std::error::Error as _;
 use std::sync::atomic::AtomicBool;
@@ -12,25 +13,26 @@ use crate::error::{Error, ErrorKind};
 use crate::process::PerProcess;
 use crate::system_calls;
 
-/// So many pools are kept for further runs with the same number of `threads`. A program has one such number, or one for each kind of
-/// work: for what computes, for the network, for a disk. Making a pool takes some 70 us for each of its threads, and keeping one as many
-/// threads that sleep.
+/// Limits the pools that are kept for further runs with the same number of `threads`. A program has
+/// one such number, or one for each kind of work: computing, the network, a disk. Making a pool
+/// takes some 70 us for each of its threads, and keeping it keeps its sleeping threads.
 pub(super) const KEPT: usize = 4;
-/// How long a run waits for a thread of the pool to tell the size of its stack, once. One that has nothing to do takes 50 us for it, and
-/// one that runs chunks of another run some milliseconds.
+/// Limits the wait of a run, once, for a thread of the pool to tell the size of its stack. An idle
+/// thread takes 50 us for that, and one that runs chunks of another run some milliseconds.
 const TELLING: Duration = Duration::from_millis(10);
 
-/// What this process knows.
+/// The facts that this process knows.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Pools of our own, the one that was used last at the end.
+    /// Pools of ours, the last used one at the end.
     kept: Mutex<Vec<Arc<OwnPool>>>,
     global: OnceLock<Global>,
-    /// Whether a run has used the global pool before, so that its threads are there.
+    /// True if a run has used the global pool, so that its threads are there.
     pub(super) is_warm: AtomicBool,
-    /// What stands for the global pool, where the system refused that one a thread.
+    /// The stand-in for the global pool, if the system refused that one a thread.
     pub(super) refused: OnceLock<Refused>,
-    /// What room the limits of the process leave for threads of runs' own, and when it was looked at.
+    /// The threads of runs' own that the limits of the process leave room for, and the time at
+    /// which they were read.
     pub(super) room: Mutex<Option<(Instant, usize)>>,
     pub(super) own_threads: Count,
     stack: WorkerStack,
@@ -39,26 +41,27 @@ pub(super) struct Known {
 /// Threads that the system refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// Those that rayon's global pool would have.
+    /// Threads that rayon's global pool would have.
     pub(crate) wanted: usize,
-    /// Those of the pool that stands for it; 1 is the calling thread, where there is no such pool either.
+    /// Threads of the pool that stands for it; 1 is the calling thread, if there is no such pool
+    /// either.
     pub(crate) given: usize,
 }
 
-/// Rayon's global pool.
+/// The state of rayon's global pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Global {
-    /// Started by a run, with the threads that rayon gives by itself.
+    /// A run started it, with rayon's default number of threads.
     Ours,
-    /// Started by the program.
+    /// The program started it.
     Theirs,
-    /// Started by a parent of this process: its threads are not here.
+    /// A parent of this process started it: its threads are not here.
     Gone,
     /// The system refused it a thread.
     Refused,
 }
 
-/// What this process knows, and whether it is the child of one that knew something.
+/// The facts that this process knows. True if it is a child of a process that knew some.
 pub(super) fn known() -> (&'static Known, bool) {
     static KNOWN: PerProcess<Known> = PerProcess::new();
 
@@ -66,45 +69,47 @@ pub(super) fn known() -> (&'static Known, bool) {
 }
 
 impl Known {
-    /// The global pool, which is started unless somebody has.
+    /// The global pool. Starts it, unless it was started.
     ///
-    /// Rayon would start it by itself, and panic where the system refuses it a thread.
+    /// Rayon would start it by itself, and panic if the system refuses it a thread.
     pub(super) fn global(&'static self, is_child: bool) -> Global {
         *self.global.get_or_init(|| match ThreadPoolBuilder::new().build_global() {
             Ok(()) => Global::Ours,
             Err(error) if error.source().is_some() => Global::Refused,
-            // It was started before, be it in a parent. Where that is not sure, a pool of our own does as well.
+            // It was started before, perhaps in a parent. If that is not sure, a pool of ours does
+            // as well.
             Err(_) if is_child || lacks_threads(rayon::current_num_threads() + 1) => Global::Gone,
             Err(_) => {
-                // The program may have set the size of its threads' stacks.
+                // The program may have set the stack size of its threads.
                 rayon::spawn_broadcast(|_| self.stack.tell());
                 Global::Theirs
             }
         })
     }
 
-    /// The global pool, as far as somebody has asked for it.
+    /// The global pool, if it was asked for.
     pub(super) fn global_so_far(&self) -> Option<Global> {
         self.global.get().copied()
     }
 
-    /// The stack of a thread that is to be like those of the global pool; an error as long as that is not known.
+    /// The stack size of a thread that should be like those of the global pool. An error as long as
+    /// it is unknown.
     pub(super) fn stack(&self) -> Result<Option<usize>, Untold> {
-        // What we start ourselves has the stack that the standard library gives.
+        // Threads that we start have the standard library's stack size.
         if self.global_so_far() == Some(Global::Theirs) { self.stack.get() } else { Ok(None) }
     }
 
-    /// The same, as far as it is known: `None` is the standard library's.
+    /// The same without a wait. `None` stands for the standard library's, or unknown.
     pub(super) fn stack_so_far(&self) -> Option<usize> {
         self.stack.bytes.get().copied().flatten()
     }
 
-    /// A pool of our own with so many threads: one that was kept, or a new one.
+    /// A pool of ours with `count` threads: a kept one, or a new one.
     pub(super) fn own(&self, count: usize) -> Result<Arc<OwnPool>, Error> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|pool| pool.get().current_num_threads() == count);
-        let pool = match place {
-            Some(place) => kept.remove(place),
+        let index = kept.iter().position(|pool| pool.get().current_num_threads() == count);
+        let pool = match index {
+            Some(index) => kept.remove(index),
             None => Arc::new(OwnPool::new(count)?),
         };
         kept.push(Arc::clone(&pool));
@@ -115,17 +120,17 @@ impl Known {
         Ok(pool)
     }
 
-    /// Whether a pool of so many threads is kept.
+    /// True if a pool of `count` threads is kept.
     pub(super) fn keeps(&self, count: usize) -> bool {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().any(|pool| pool.get().current_num_threads() == count)
     }
 }
 
-/// A pool of our own.
+/// A pool of ours.
 #[derive(Debug)]
 pub(crate) struct OwnPool {
-    /// Until it is dropped.
+    /// There until it is dropped.
     pool: Option<ThreadPool>,
     process: u32,
 }
@@ -147,31 +152,31 @@ impl OwnPool {
 
 impl Drop for OwnPool {
     fn drop(&mut self) {
-        // To end the threads of a parent's pool takes locks that they may have held.
+        // Ending the threads of a parent's pool takes locks that they may have held.
         if self.process != std::process::id() {
             std::mem::forget(self.pool.take());
         }
     }
 }
 
-/// The stack of the global pool's threads, which one of them tells.
+/// The stack size of the global pool's threads. One of them tells it.
 #[derive(Debug, Default)]
 struct WorkerStack {
-    /// Bytes, where the system says it.
+    /// Bytes, if the system tells them.
     bytes: OnceLock<Option<usize>>,
-    /// Whether a run has waited for it to the end, as another need not.
+    /// True if a run has waited in vain for it: another one need not.
     waited: Mutex<bool>,
     told: Condvar,
 }
 
-/// No thread of the pool has told the size of its stack yet.
+/// No thread of the pool has told its stack size yet.
 #[derive(Debug)]
 pub(super) struct Untold;
 
 impl WorkerStack {
-    /// Tells that of the calling thread.
+    /// Tells the stack size of the calling thread.
     fn tell(&self) {
-        // The process's first thread can be one of a pool, and has a stack unlike the others.
+        // The process's first thread can be one of a pool, and its stack is unlike the others.
         if !system_calls::is_first_thread() {
             let _ = self.bytes.set(system_calls::stack_size());
             drop(self.waited.lock().unwrap_or_else(PoisonError::into_inner));
@@ -190,7 +195,8 @@ impl WorkerStack {
     }
 }
 
-/// Whether the process has fewer threads than that, as the child of one that had; not, where the system doesn't tell.
+/// True if the process has fewer than `count` threads, because it is a child of one that had them.
+/// False if the system doesn't tell.
 pub(super) fn lacks_threads(count: usize) -> bool {
     cfg!(target_os = "linux") && std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() < count)
 }
@@ -220,7 +226,7 @@ mod tests {
     fn who_waits_for_a_stack_does_so_once() {
         let stack = WorkerStack::default();
         assert!(stack.get().is_err());
-        // Not again: that would be another run's time.
+        // No second wait: it would take another run's time.
         let waited = stack.waited.lock().unwrap();
         assert!(*waited);
         drop(waited);

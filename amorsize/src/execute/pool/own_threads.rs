@@ -8,8 +8,8 @@ use super::Job;
 
 /// Threads that a run starts for itself as it needs them, and that end with it.
 ///
-/// They belong to no pool: a function that uses rayon then finds the pool that it would without us, rather than one that has far
-/// more threads than there are cores, all of them waiting in other calls.
+/// They belong to no pool. So a function that uses rayon finds the pool that it would find without
+/// us. In a pool with far more threads than cores, all of them could wait in other calls.
 #[derive(Default)]
 pub(super) struct OwnThreads {
     jobs: Mutex<OwnJobs>,
@@ -18,23 +18,23 @@ pub(super) struct OwnThreads {
 
 #[derive(Default)]
 struct OwnJobs {
-    /// That no thread has taken up.
+    /// Jobs that no thread has taken up.
     waiting: usize,
-    /// Threads that wait for one.
+    /// Threads that wait for a job.
     idle: usize,
     threads: usize,
     closed: bool,
 }
 
-/// Threads of all runs of a process.
+/// The number of these threads over all runs of a process.
 #[derive(Debug, Default)]
 pub(super) struct Count {
     pub(super) now: AtomicUsize,
-    /// At most so far.
+    /// The most so far.
     pub(super) most: AtomicUsize,
 }
 
-/// One of them.
+/// A thread that is counted.
 struct Counted<'a>(&'a Count);
 
 impl<'a> Counted<'a> {
@@ -52,13 +52,13 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// How a thread of a run's own may be started.
+/// The terms for starting a thread of a run's own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
     pub(super) count: &'static Count,
-    /// The most over all runs.
+    /// The most threads over all runs.
     pub(super) most: usize,
-    /// Bytes of its stack, where they are not what the standard library gives.
+    /// Bytes of its stack, if they differ from the standard library's.
     pub(super) stack: Option<usize>,
 }
 
@@ -67,8 +67,8 @@ impl OwnThreads {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a job on a thread that has nothing to do, or on a new one, where `allow` does; says how many threads there are where none
-    /// can be had.
+    /// Starts a job on an idle thread, or on a new one if `allow` gives terms. The error is the
+    /// number of threads, if no more can be had.
     pub(super) fn start<'scope, 'env>(
         &'env self,
         scope: &'scope thread::Scope<'scope, 'env>,
@@ -118,7 +118,7 @@ impl OwnThreads {
     }
 }
 
-/// Lets threads end when they have done what was started.
+/// Lets threads end after the jobs that were started.
 pub(super) struct Close<'a>(pub(super) &'a OwnThreads);
 
 impl Drop for Close<'_> {

@@ -9,7 +9,8 @@ use super::kept_file::{Buffer, KeptFile};
 use super::machine;
 use crate::memory::Bytes;
 
-/// v1 says "no limit" with the largest whole number of pages in 63 bits; no machine has a tenth of this.
+/// Limits from here on, in bytes, are none: v1 writes the largest whole number of pages in 63 bits
+/// for "no limit", and no machine has a tenth of this.
 const NO_LIMIT: u64 = 1 << 60;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +23,13 @@ enum Version {
 #[derive(Debug, Default)]
 pub(super) struct Cgroups {
     levels: Vec<Level>,
-    /// How long tasks of the process's own cgroup waited for memory; v2 alone tells it.
+    /// The time for which tasks of the process's own cgroup waited for memory; only v2 tells it.
     pressure: Option<KeptFile>,
 }
 
 impl Cgroups {
-    /// Finds the cgroups of a process from its `/proc/self/cgroup`, on a system whose files lie under `root`. With both versions
-    /// mounted ("hybrid") both count.
+    /// Finds the cgroups of a process from its `/proc/self/cgroup`, on a system with files under
+    /// `root`. If both versions are mounted ("hybrid"), both count.
     pub(super) fn find(own: &str, mountinfo: Option<&str>, root: &Path) -> Self {
         let mut found = Self::default();
         for (version, folders) in hierarchies("memory", own, mountinfo, root) {
@@ -42,7 +43,7 @@ impl Cgroups {
         found
     }
 
-    /// What the tightest of them leaves; `None` where none has a limit.
+    /// The bytes that the tightest of them leaves, or `None` if none has a limit.
     pub(super) fn available(&mut self, buffer: &mut Buffer) -> Option<Bytes> {
         self.levels.iter_mut().filter_map(|level| level.left(buffer)).min()
     }
@@ -52,14 +53,14 @@ impl Cgroups {
     }
 }
 
-/// One cgroup. Files that are not there or can't be read are passed over.
+/// One cgroup. It skips files that don't exist or can't be read.
 #[derive(Debug)]
 struct Level {
     version: Version,
     limits: Vec<KeptFile>,
     usage: KeptFile,
     stat: KeptFile,
-    /// Says whether a v1 cgroup binds those below it.
+    /// True if a v1 cgroup binds those below it.
     hierarchy: Option<KeptFile>,
 }
 
@@ -68,7 +69,8 @@ impl Level {
         let file = |name: &str| KeptFile::new(folder.join(name));
         let (limits, usage): (&[&str], _) = match version {
             Version::V1 => (&["memory.limit_in_bytes"], "memory.usage_in_bytes"),
-            // Above `memory.high` a process is not killed but slowed down until it hardly moves, which is no better.
+            // Above `memory.high` the kernel does not kill a process but slows it until it hardly
+            // moves, which is no better.
             Version::V2 => (&["memory.max", "memory.high"], "memory.current"),
         };
         let limits = limits.iter().map(|name| file(name)).collect();
@@ -79,7 +81,8 @@ impl Level {
     fn left(&mut self, buffer: &mut Buffer) -> Option<Bytes> {
         // Read each time, because a limit can be set while the process runs.
         let limit = self.limits.iter_mut().filter_map(|file| limit(file.text(buffer)?)).min()?;
-        // Before Linux 5.11 a v1 cgroup may leave those below it out of its usage, and doesn't bind them then.
+        // Before Linux 5.11 the usage of a v1 cgroup may leave out the cgroups below it, which it
+        // does not bind then.
         if self.hierarchy.as_mut().and_then(|file| number(file.text(buffer)?)) == Some(0) {
             return None;
         }
@@ -89,7 +92,7 @@ impl Level {
     }
 }
 
-/// What a limit leaves beside what is in use and can't be dropped.
+/// The bytes that a limit leaves beside memory that is in use and can't be dropped.
 fn left(limit: u64, usage: u64, reclaimable: u64) -> Bytes {
     Bytes::new(limit.saturating_sub(usage.saturating_sub(reclaimable)))
 }
@@ -98,22 +101,24 @@ fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// A limit, unless it is none: v2 says "max", which is no number.
+/// A limit, or `None` for no limit; v2 writes "max" for that, which is no number.
 fn limit(text: &str) -> Option<u64> {
     number(text).filter(|&limit| limit < NO_LIMIT)
 }
 
-/// The page cache that counts as usage, but is dropped when somebody needs the memory.
+/// The page cache that counts as usage, but is dropped when a program needs the memory.
 ///
-/// The kernel drops inactive pages first, so they count whole. Of the active ones it moves some to the inactive list as that
-/// shrinks, and the rest is what the programs work with: half counts, as it does at least in the kernel's own `MemAvailable`.
-/// With none of it a cgroup that read its files twice would seem full for good.
+/// The kernel drops inactive pages first, so all of them count. It moves some active pages to the
+/// inactive list as that shrinks, and programs work with the rest. So half of the active ones
+/// count, as they do at least in the kernel's own `MemAvailable`. If none counted, a cgroup that
+/// read its files twice would seem full for good.
 ///
-/// Files in tmpfs and shared memory are in neither list, as they can't be dropped. `slab_reclaimable` does not count: v1 does
-/// not tell it, and the kernel gets it back slowly and in part.
+/// Files in tmpfs and shared memory can't be dropped, so they are in neither list.
+/// `slab_reclaimable` does not count: v1 does not tell it, and the kernel gets it back slowly and
+/// in part.
 fn reclaimable(version: Version, stat: &str) -> u64 {
     let (inactive, active) = match version {
-        // Those of this cgroup and all below it, as its usage is.
+        // These figures include the cgroups below this one, as its usage does.
         Version::V1 => ("total_inactive_file", "total_active_file"),
         Version::V2 => ("inactive_file", "active_file"),
     };
@@ -123,8 +128,8 @@ fn reclaimable(version: Version, stat: &str) -> u64 {
     bytes(inactive).saturating_add(bytes(active) / 2)
 }
 
-/// How many tasks, which are threads, the tightest cgroup of the process leaves; `None` where none
-/// has a limit. `own` is the process's `/proc/self/cgroup`.
+/// The number of tasks, which are threads, that the tightest cgroup of the process leaves, or
+/// `None` if none has a limit. `own` is the process's `/proc/self/cgroup`.
 pub(super) fn tasks_left(own: &str, mountinfo: Option<&str>, root: &Path) -> Option<u64> {
     let left = |folder: PathBuf| {
         let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
@@ -136,24 +141,24 @@ pub(super) fn tasks_left(own: &str, mountinfo: Option<&str>, root: &Path) -> Opt
     folders.filter_map(left).min()
 }
 
-// ---- where they are ----
+// ---- where the files are ----
 
-/// The folders of the process's cgroups in each hierarchy that may have a controller, its own first
-/// and the root last. The files of the system lie under `root`.
+/// The folders of the process's cgroups, its own first and the root last, in each hierarchy that
+/// may have a controller. The files of the system are under `root`.
 fn hierarchies(controller: &str, own: &str, mountinfo: Option<&str>, root: &Path) -> Vec<(Version, Vec<PathBuf>)> {
     let mounts = mountinfo.map_or_else(|| usual_mounts(controller, root), |mountinfo| mounts(controller, mountinfo));
     let folders = |(version, path): (Version, &str)| {
         let (own, mount) = place(version, path, &mounts)?;
         let (own, mount) = (under(root, &own), under(root, mount));
         let levels = own.ancestors().take_while(|folder| folder.starts_with(&mount));
-        // A container may be told the host's path, and find its own cgroup or one above it where
-        // the host has the root.
+        // A container may see the host's path, and find its own cgroup or one above it at the
+        // host's root.
         Some((version, levels.skip_while(|folder| !folder.is_dir()).map(Path::to_owned).collect()))
     };
     memberships(controller, own).filter_map(folders).collect()
 }
 
-/// The hierarchies of `/proc/self/cgroup` that may have a controller, and the process's path in
+/// The hierarchies in `/proc/self/cgroup` that may have a controller, and the process's path in
 /// each.
 fn memberships<'o>(controller: &str, own: &'o str) -> impl Iterator<Item = (Version, &'o str)> {
     own.lines().filter_map(move |line| {
@@ -174,7 +179,7 @@ fn memberships<'o>(controller: &str, own: &'o str) -> impl Iterator<Item = (Vers
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {
     version: Version,
-    /// The cgroup that is seen at `point`.
+    /// The cgroup that `point` shows.
     root: PathBuf,
     point: PathBuf,
 }
@@ -184,8 +189,8 @@ fn mounts(controller: &str, mountinfo: &str) -> Vec<Mount> {
     mountinfo.lines().filter_map(|line| mount(controller, line)).collect()
 }
 
-/// One line: `35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory`, with any number of fields
-/// before the dash.
+/// One line: `35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory`,
+/// with any number of fields before the dash.
 fn mount(controller: &str, line: &str) -> Option<Mount> {
     let (place, kind) = line.split_once(" - cgroup")?;
     let version = match kind.split_once(' ')? {
@@ -202,7 +207,8 @@ fn mount(controller: &str, line: &str) -> Option<Mount> {
     Some(Mount { version, root: unescaped(root), point: unescaped(point) })
 }
 
-/// Where hierarchies are mounted by nearly every system, for one that does not let its mounts be read.
+/// The mounts of hierarchies on nearly every system, for one where the process may not read its
+/// mounts.
 fn usual_mounts(controller: &str, root: &Path) -> Vec<Mount> {
     let mount = |version, point: &str| Mount { version, root: "/".into(), point: point.into() };
     let mut mounts = vec![
@@ -215,13 +221,14 @@ fn usual_mounts(controller: &str, root: &Path) -> Vec<Mount> {
     mounts
 }
 
-/// The folder of the cgroup `path`, and the mount that it is in.
+/// The folder of the cgroup `path`, and the mount that holds it.
 ///
-/// A container may see its cgroup, or one above it, as the root of the mount: through a bind mount the path is that of the host,
-/// through a cgroup namespace it is within the namespace. A path that the mount does not hold takes the mount itself: what is
-/// mounted in a container is its own cgroup or one above it.
+/// A container may see its cgroup, or one above it, as the root of the mount: with a bind mount the
+/// path is the host's, with a cgroup namespace it is within the namespace. If the mount does not
+/// hold the path, the mount itself counts: in a container it is the container's own cgroup or one
+/// above it.
 fn place<'m>(version: Version, path: &str, mounts: &'m [Mount]) -> Option<(PathBuf, &'m Path)> {
-    // Last first: a later mount hides those before it where they share a place.
+    // Last first: a later mount hides an earlier one at the same place.
     let mut mounts = mounts.iter().rev().filter(|mount| mount.version == version);
     let within = |mount: &Mount| -> Option<PathBuf> {
         let path = Path::new(path).strip_prefix(&mount.root).ok()?;
@@ -235,7 +242,8 @@ fn place<'m>(version: Version, path: &str, mounts: &'m [Mount]) -> Option<(PathB
     }
 }
 
-/// Undoes mountinfo's way to write a space, tab, line feed or backslash, which is `\` and three octal digits.
+/// Decodes a space, tab, line feed or backslash, which mountinfo writes as `\` and three octal
+/// digits.
 fn unescaped(field: &str) -> PathBuf {
     let mut parts = field.split('\\');
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -288,7 +296,7 @@ mod tests {
         );
     }
 
-    /// The folder of `path`, with mounts of v2 given as their root and their place.
+    /// The folder of `path`, given mounts of v2 by their root and their place.
     fn placed(path: &str, mounts: &[(&str, &str)]) -> (PathBuf, PathBuf) {
         let mounts: Vec<_> = mounts
             .iter()
@@ -305,12 +313,12 @@ mod tests {
             ("/a/b", "/", "/m/a/b"),
             ("/docker/01", "/docker/01", "/m"),
             ("/docker/01/sub", "/docker/01", "/m/sub"),
-            // Another cgroup whose name begins alike.
+            // Another cgroup with a name that begins alike.
             ("/docker/012", "/docker/01", "/m"),
             // Moved out of its namespace.
             ("/../..", "/", "/m"),
             ("/../other", "/", "/m"),
-            // The mount is from outside of the namespace, whose name there can't be told.
+            // The mount is outside of the namespace, which can't tell its name.
             ("/", "/../..", "/m"),
             ("/../a", "/..", "/m/a"),
         ] {
@@ -320,7 +328,7 @@ mod tests {
 
     #[test]
     fn of_several_mounts_it_is_the_one_that_shows_most_ancestors() {
-        // Somebody else's cgroup is mounted too.
+        // A foreign cgroup is mounted too.
         let mounts =
             [("/a/b", "/narrow"), ("/other", "/other"), ("/a", "/wide"), ("/a", "/wide-again"), ("/z", "/last")];
         assert_eq!(placed("/a/b/c", &mounts), ("/wide-again/b/c".into(), "/wide-again".into()));

@@ -5,13 +5,16 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The longest of the files that are read, `memory.stat`, has 2 KiB; a longer one makes the buffer grow.
+/// The first size of the buffer, in bytes: the longest of the files, `memory.stat`, has 2 KiB. A
+/// longer one makes the buffer grow.
 const USUAL_LENGTH: usize = 4 << 10;
 
-/// A file that is opened when it is first read, and then kept open: opening takes several times as long as reading.
+/// A file that the first read opens and then keeps open: opening takes several times as long as
+/// reading.
 ///
-/// The kernel writes its figures anew for each read at position 0, in procfs as in cgroupfs. What was opened under `/proc/self`
-/// stays with the process that opened it: a child made by `fork` without `exec` has to open its own.
+/// The kernel writes its figures anew for each read at position 0, in procfs and in cgroupfs. A
+/// file under `/proc/self` stays with the process that opened it: a child made by `fork` without
+/// `exec` has to open its own.
 #[derive(Debug)]
 pub(super) struct KeptFile {
     path: PathBuf,
@@ -22,11 +25,11 @@ pub(super) struct KeptFile {
 enum State {
     Unopened,
     Open(File),
-    /// Not tried again.
+    /// No further read tries it again.
     Missing,
 }
 
-/// What a file's text is read into.
+/// A buffer for a file's text.
 #[derive(Debug, Default)]
 pub(super) struct Buffer(Vec<u8>);
 
@@ -35,12 +38,13 @@ impl KeptFile {
         Self { path, state: State::Unopened }
     }
 
-    /// The file's bytes as they are now; `None` where it isn't there or can't be read.
+    /// The file's present bytes, or `None` if it doesn't exist or can't be read.
     pub(super) fn bytes<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
         if matches!(self.state, State::Unopened) {
             match File::open(&self.path) {
                 Ok(file) => self.state = State::Open(file),
-                // Any other error may pass, such as too many open files, and a limit must not be lost to it for ever.
+                // Any other error may pass, such as too many open files, and must not lose a limit
+                // for good.
                 Err(error) => {
                     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
                     if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) {
@@ -55,7 +59,7 @@ impl KeptFile {
             buffer.resize(USUAL_LENGTH, 0);
         }
         loop {
-            // These files come in one piece: one that leaves room in the buffer has ended.
+            // These files come in one piece, so one that leaves room in the buffer has ended.
             let length = file.read_at(buffer, 0).ok()?;
             if length < buffer.len() {
                 return Some(&buffer[..length]);
@@ -64,13 +68,14 @@ impl KeptFile {
         }
     }
 
-    /// The same as text.
+    /// The present text of the file.
     pub(super) fn text<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b str> {
         std::str::from_utf8(self.bytes(buffer)?).ok()
     }
 }
 
-/// All of a file that comes in pieces, in few reads: the kernel makes a figure of its length only by writing it.
+/// The whole of a file that comes in pieces, in few reads: the kernel tells its length only by
+/// writing it.
 pub(super) fn read_long(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let (mut text, mut length) = (vec![0; 4 * USUAL_LENGTH], 0);

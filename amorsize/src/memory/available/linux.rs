@@ -1,9 +1,9 @@
-//! Linux, asked through the kernel's files.
+//! Memory on Linux, read from the kernel's files.
 //!
-//! The first time takes 85 us, of which 30 us go to reading 20 mounts, and each time after it 16 us, or 28 us inside a cgroup
-//! with a limit, whose `memory.stat` takes most of the rest. Pressure takes 5 us and resident memory 1.1 us. Measured on a 2-core
-//! AMD EPYC with Linux 6.18, four cgroups of both versions on the way up, with
-//! `cargo test --release -p amorsize --lib -- --ignored --nocapture how_long`.
+//! The first read takes 85 us, of them 30 us for 20 mounts. Each later one takes 16 us, or 28 us
+//! inside a cgroup with a limit, mostly for its `memory.stat`. Pressure takes 5 us and resident
+//! memory 1.1 us. Measured on a 2-core AMD EPYC with Linux 6.18, with four cgroups of both versions
+//! on the way up, by `cargo test --release -p amorsize --lib -- --ignored --nocapture how_long`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -18,27 +18,29 @@ use crate::memory::Bytes;
 use crate::process::{PerProcess, once};
 use crate::system_calls::max_resident;
 
-/// What the process may still take: the least of what the machine has, what each cgroup of the process leaves, and what its
-/// resource limits allow.
+/// The bytes that the process may still take: the least of those that the machine, each cgroup of
+/// the process, and its resource limits leave.
 pub(crate) fn available() -> Option<Bytes> {
     kept().available()
 }
 
-/// Total time in which a task of the process's cgroup, or else of the machine, waited for memory.
+/// The total time in which a task of the process's cgroup, or else of the machine, waited for
+/// memory.
 pub(crate) fn stalled() -> Option<Duration> {
     kept().stalled()
 }
 
-/// The process's resident memory; where `/proc` can't be read, the most that there was so far, which is never too little.
+/// The process's resident memory; if `/proc` can't be read, the peak so far, which is never too
+/// low.
 ///
-/// Apart from the rest and without a lock, because a run asks for it often. The file is kept open: to open it each time would
-/// take six times as long.
+/// Read apart from the rest and without a lock, because a run reads it often. The file stays open:
+/// opening it each time would take six times as long.
 pub(crate) fn resident() -> Option<Bytes> {
     resident_now().or_else(max_resident)
 }
 
 fn resident_now() -> Option<Bytes> {
-    // A child that was made by `fork` would be told its parent's figure by a file that this one has opened.
+    // In a child made by `fork`, a file that its parent opened would tell the parent's figure.
     static STATM: PerProcess<OnceLock<File>> = PerProcess::new();
     let (kept, _) = STATM.get(OnceLock::new);
     let file = match kept.get() {
@@ -53,12 +55,12 @@ fn resident_now() -> Option<Bytes> {
     machine::resident(std::str::from_utf8(&text[..read]).ok()?)
 }
 
-/// The most resident memory that the process has had so far.
+/// The peak of the process's resident memory so far.
 ///
-/// `getrusage` tells it in 0.5 us, but to a process that was started by a larger one it tells that one's figure, as to one that cargo
-/// runs. Then it is read from `/proc`, which takes 13 us.
+/// `getrusage` takes 0.5 us. But a process that a larger one started, as cargo does, gets the
+/// larger one's figure. Then the peak comes from `/proc`, which takes 13 us.
 pub(crate) fn peak_resident() -> Option<Bytes> {
-    /// What the two figures may differ by that were read one after the other.
+    /// The difference that two figures may have because they are read one after the other.
     const ALIKE: Bytes = Bytes::mib(1);
     static IS_OWN: PerProcess<OnceLock<bool>> = PerProcess::new();
     let read = || machine::peak_resident(&std::fs::read_to_string("/proc/self/status").ok()?);
@@ -71,14 +73,14 @@ pub(crate) fn peak_resident() -> Option<Bytes> {
 }
 
 fn kept() -> MutexGuard<'static, SystemMemory> {
-    // A child that was made by `fork` has files of its own, and a lock that no thread of its parent holds.
+    // A child made by `fork` has files of its own, and a lock that no thread of its parent holds.
     static KEPT: PerProcess<Mutex<SystemMemory>> = PerProcess::new();
     let (kept, _) = KEPT.get(|| Mutex::new(SystemMemory::under(Path::new("/"))));
-    // Every figure is read anew, so there is nothing that a panic could have left half done.
+    // Every read replaces all figures, so a panic leaves nothing half done.
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A system's memory: what need not be found again, so that only figures are read the next time.
+/// A system's memory, with all that later reads need not find again.
 #[derive(Debug)]
 struct SystemMemory {
     root: PathBuf,
@@ -87,14 +89,14 @@ struct SystemMemory {
     statm: KeptFile,
     pressure: KeptFile,
     own: KeptFile,
-    /// What `own` said when `cgroups` were found: a process can be moved to others while it runs.
+    /// The value of `own` when `cgroups` were found: a process can move to others while it runs.
     found_for: Option<Box<[u8]>>,
     cgroups: Cgroups,
     buffer: Buffer,
 }
 
 impl SystemMemory {
-    /// A system whose files lie under `root`.
+    /// A system with files under `root`.
     fn under(root: &Path) -> Self {
         let file = |path: &str| KeptFile::new(root.join(path));
         Self {
@@ -134,7 +136,7 @@ impl SystemMemory {
         if self.found_for.as_deref() == Some(own) {
             return;
         }
-        // A path may be no UTF-8. The cgroup is not found by what stands for it then, but those above it are.
+        // A path may not be UTF-8. Its replacement text finds no cgroup, but finds those above.
         let mountinfo = read_long(&self.root.join("proc/self/mountinfo")).ok();
         let mountinfo = mountinfo.as_deref().map(String::from_utf8_lossy);
         self.cgroups = Cgroups::find(&String::from_utf8_lossy(own), mountinfo.as_deref(), &self.root);

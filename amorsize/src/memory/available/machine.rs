@@ -1,4 +1,4 @@
-//! What the files of procfs say of the machine and of the process, from their text alone.
+//! Parses procfs's figures of the machine and of the process, from their text alone.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::memory::Bytes;
 use crate::process::once;
 
-/// `MemAvailable`: the kernel's own estimate of what can be taken without swapping.
+/// `MemAvailable`: the kernel's own estimate of the memory that can be taken without swapping.
 pub(super) fn available(meminfo: &str) -> Option<Bytes> {
     let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"))?;
     kib.parse().ok().map(Bytes::kib)
 }
 
-/// The process's limits, where it has some.
+/// The limits that the process has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ResourceLimits {
     /// `RLIMIT_AS`.
@@ -31,7 +31,7 @@ impl ResourceLimits {
         self.address_space.is_some() || self.data.is_some()
     }
 
-    /// What the limits leave beside what the process has mapped.
+    /// The bytes that the limits leave beside those that the process has mapped.
     pub(super) fn left(self, statm: Option<&str>) -> Option<Bytes> {
         [self.address_space_left(statm), self.data_left(statm)].into_iter().flatten().min()
     }
@@ -42,19 +42,19 @@ impl ResourceLimits {
     }
 
     /// The bytes that `RLIMIT_DATA` leaves. The sixth field counts the main thread's stack too,
-    /// which the limit does not: a little less is left then than there is.
+    /// which the limit does not, so the result is a little too low.
     pub(super) fn data_left(self, statm: Option<&str>) -> Option<Bytes> {
         left(self.data, statm, 5)
     }
 }
 
-/// The soft limit of that name in `/proc/self/limits`; "unlimited" is no number.
+/// The soft limit of this name in `/proc/self/limits`; "unlimited" is no number.
 pub(super) fn soft(limits: &str, name: &str) -> Option<u64> {
     limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
 fn left(limit: Option<u64>, statm: Option<&str>, field: usize) -> Option<Bytes> {
-    // Without a figure of what is mapped the limit itself is the most that can be left.
+    // Without a figure of the mapped bytes, the limit itself is the most that can be left.
     let mapped = statm.and_then(|statm| pages(statm, field)).unwrap_or(Bytes::ZERO);
     Some(Bytes::new(limit?).saturating_sub(mapped))
 }
@@ -69,7 +69,7 @@ pub(super) fn resident(statm: &str) -> Option<Bytes> {
     pages(statm, 1)
 }
 
-/// The most resident memory that the process has had so far, by its file `status`.
+/// The peak of the process's resident memory so far, from its file `status`.
 pub(super) fn peak_resident(status: &str) -> Option<Bytes> {
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
     kib.trim().parse().ok().map(Bytes::kib)
@@ -80,15 +80,15 @@ fn pages(statm: &str, field: usize) -> Option<Bytes> {
     Some(Bytes::new(page_size()?) * pages)
 }
 
-/// Total time in which at least one task waited for memory.
+/// The total time in which at least one task waited for memory.
 pub(super) fn stalled(pressure: &str) -> Option<Duration> {
     let some = pressure.lines().find_map(|line| line.strip_prefix("some "))?;
     let total = some.split_whitespace().find_map(|word| word.strip_prefix("total="))?;
     total.parse().ok().map(Duration::from_micros)
 }
 
-/// The size of a page, which is 4 KiB on most machines, but 16 or 64 KiB on some: from the auxiliary vector (`AT_PAGESZ`), which
-/// the kernel shows as pairs of words.
+/// The size of a page: 4 KiB on most machines, 16 or 64 KiB on some. It is in the auxiliary vector
+/// (`AT_PAGESZ`), which the kernel shows as pairs of words.
 pub(super) fn page_size() -> Option<u64> {
     const AT_PAGESZ: usize = 6;
     static PAGE: OnceLock<Option<u64>> = OnceLock::new();

@@ -1,9 +1,10 @@
-//! What the system says of memory: how much the process may still take, how much it has, how long
-//! it waited for some; and how many threads its limits bear.
+//! The system's figures of memory: the bytes that the process may still take, those that it has,
+//! and the time that it waited for some; and the number of threads that limits allow.
 //!
-//! On Linux the kernel's files are read directly: that sees every cgroup from the process's own up to the root, and counts page
-//! cache that can be dropped as available. sysinfo sees the first only through its list of processes, and the second not at all.
-//! Other systems are asked through sysinfo.
+//! On Linux they come directly from the kernel's files: these show every cgroup from the process's
+//! own up to the root, and the page cache that can be dropped, which counts as available. sysinfo
+//! shows the former only through its list of processes, and the latter not at all. Other systems
+//! are asked through sysinfo.
 
 #[cfg(target_os = "linux")]
 mod cgroup;
@@ -25,13 +26,13 @@ pub(crate) use other_systems::{available, most_threads, peak_resident, resident,
 #[cfg(target_os = "linux")]
 pub(crate) use tasks::most_threads;
 
-/// Threads of runs, which the figures of the limits contain.
+/// Threads of runs, which the figures of the limits include.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Started {
     pub(crate) now: usize,
-    /// At most so far: what was reserved for them stays.
+    /// The most at a time so far: memory that was reserved for a thread stays reserved.
     pub(crate) most: usize,
-    /// Bytes of the stack of each, where they are not what the standard library gives.
+    /// The stack of each thread, in bytes, if it is not the standard library's.
     pub(crate) stack: Option<usize>,
 }
 

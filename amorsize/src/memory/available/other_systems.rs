@@ -10,7 +10,7 @@ use crate::memory::Bytes;
 use crate::process::PerProcess;
 use crate::system_calls::max_resident;
 
-/// What the process may still take: what the machine has.
+/// The bytes that the process may still take: those that the machine has.
 pub(crate) fn available() -> Option<Bytes> {
     let mut kept = kept();
     let system = kept.as_mut()?;
@@ -18,12 +18,13 @@ pub(crate) fn available() -> Option<Bytes> {
     Some(Bytes::new(system.available_memory())).filter(|&bytes| bytes > Bytes::ZERO)
 }
 
-/// The process's resident memory; where that can't be read, the most that there was so far. This takes tens of microseconds, so a run does not ask often.
+/// The process's resident memory; if that can't be read, the peak so far. A read takes tens of
+/// microseconds, so a run does not ask often.
 pub(crate) fn resident() -> Option<Bytes> {
     resident_now().or_else(max_resident)
 }
 
-/// The most resident memory that the process has had so far.
+/// The peak of the process's resident memory so far.
 pub(crate) fn peak_resident() -> Option<Bytes> {
     max_resident()
 }
@@ -37,21 +38,21 @@ fn resident_now() -> Option<Bytes> {
     Some(Bytes::new(system.process(own)?.memory())).filter(|&bytes| bytes > Bytes::ZERO)
 }
 
-/// Not told by these systems.
+/// `None`: these systems don't tell it.
 pub(crate) fn stalled() -> Option<Duration> {
     None
 }
 
-/// The threads that the limits of the process bear: `enough`, as far as it is known. macOS counts
-/// processes against `RLIMIT_NPROC`, not threads, and does not enforce `RLIMIT_AS`.
+/// The threads that the limits of the process allow: `enough`, as far as they are known. macOS
+/// counts processes against `RLIMIT_NPROC`, not threads, and does not enforce `RLIMIT_AS`.
 pub(crate) fn most_threads(_started: Started, enough: usize) -> usize {
     enough
 }
 
 fn kept() -> MutexGuard<'static, Option<System>> {
-    // A child that was made by `fork` has one of its own, and a lock that no thread of its parent holds.
+    // A child made by `fork` has one of its own, and a lock that no thread of its parent holds.
     static KEPT: PerProcess<Mutex<Option<System>>> = PerProcess::new();
     let (kept, _) = KEPT.get(|| Mutex::new(System::new().ok()));
-    // Every figure is read anew, so there is nothing that a panic could have left half done.
+    // Every read replaces all figures, so a panic leaves nothing half done.
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

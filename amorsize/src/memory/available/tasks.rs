@@ -1,13 +1,14 @@
-//! How many threads of a run's own the limits of the process bear on Linux, where a thread is a
-//! task.
+//! The number of threads of a run's own that the process's limits allow on Linux, where a thread is
+//! a task.
 //!
-//! `RLIMIT_AS`, `RLIMIT_DATA` and `RLIMIT_NPROC` are read from `/proc/self/limits`, and `pids.max`
-//! of every cgroup from the process's own up to the root. Runs take half at most of what each
-//! leaves. The program and its neighbours need the other half, and few programs go on without a
-//! thread that they are refused, as a run does.
+//! `RLIMIT_AS`, `RLIMIT_DATA` and `RLIMIT_NPROC` come from `/proc/self/limits`, and `pids.max` from
+//! every cgroup between the process's own and the root. Runs take at most half of the tasks that
+//! each leaves. The program and its neighbours need the other half: a run goes on without a thread
+//! that the system refuses, but few programs do.
 //!
-//! It takes 150 us of processor time on a machine with 20 mounts, so it is only asked for functions
-//! that wait (`cargo test --release -p amorsize --lib -- --ignored --nocapture how_long_the_limits`).
+//! This takes 150 us of processor time on a machine with 20 mounts, so it is done only for
+//! functions that wait (`cargo test --release -p amorsize --lib -- --ignored --nocapture
+//! how_long_the_limits`).
 
 use std::env;
 use std::fs;
@@ -21,22 +22,22 @@ use crate::cores;
 use crate::memory::Bytes;
 use crate::process::once;
 
-/// The address space that glibc reserves for each thread that allocates, an arena,
+/// The address space that glibc reserves for each thread that allocates (an arena),
 const ARENA: Bytes = if cfg!(target_pointer_width = "64") { Bytes::mib(64) } else { Bytes::mib(1) };
 /// until there are this many for each processor.
 const ARENAS_PER_PROCESSOR: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
-/// The stack of a thread of the standard library's, unless `RUST_MIN_STACK` says otherwise.
+/// The stack of a thread of the standard library, unless `RUST_MIN_STACK` sets another size.
 const STACK: Bytes = Bytes::mib(2);
-/// Processes with these are not bound by `RLIMIT_NPROC`.
+/// `RLIMIT_NPROC` does not bind processes with these capabilities.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
-/// The threads that may run at a time, over all runs of the process; `enough` where there may be
+/// The threads that may run at a time, over all runs of the process; `enough` if the limits allow
 /// more.
 pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
     static MAPPED_BEFORE: OnceLock<Bytes> = OnceLock::new();
 
-    // It is asked before the first thread is started.
+    // Found before the first thread starts.
     let mapped = || fs::read_to_string("/proc/self/statm").ok().and_then(|statm| machine::mapped(&statm));
     let mapped_before = once(&MAPPED_BEFORE, || mapped().unwrap_or(Bytes::ZERO));
     let space = Space { mapped_before, ..Space::of_this_process() };
@@ -44,7 +45,7 @@ pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
     most_under(Path::new("/"), &space, started, enough)
 }
 
-/// The same by the files under `root`.
+/// The same from the files under `root`.
 fn most_under(root: &Path, space: &Space, started: Started, enough: usize) -> usize {
     let read = |path: &str| fs::read_to_string(root.join(path)).ok();
     let limits = read("proc/self/limits").unwrap_or_default();
@@ -55,8 +56,8 @@ fn most_under(root: &Path, space: &Space, started: Started, enough: usize) -> us
     });
     let by_cgroups = by_cgroups.map(|left| half(left, started.now));
     let by_user = soft(&limits, "Max processes").and_then(|limit| {
-        // To count a user's tasks takes the files of all processes. The tasks of the whole system
-        // are in one, and mostly the limit is far from those.
+        // To count a user's tasks, the files of all processes must be read. A single file has the
+        // number of all tasks of the system, which is mostly far below the limit by itself.
         let all = read("proc/loadavg").and_then(|loadavg| all_tasks(&loadavg));
         let leaves = |used: u64| half(limit.saturating_sub(used), started.now);
         if all.is_some_and(|all| leaves(all) >= enough) {
@@ -71,7 +72,7 @@ fn most_under(root: &Path, space: &Space, started: Started, enough: usize) -> us
     [by_space, by_cgroups, by_user].into_iter().flatten().fold(enough, usize::min)
 }
 
-/// Half of the tasks that are left and those that are there.
+/// Half of the tasks that are left or are runs' threads already.
 fn half(left: u64, there: usize) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).saturating_add(there) / 2
 }
@@ -82,10 +83,10 @@ fn half(left: u64, there: usize) -> usize {
 #[derive(Clone, Copy, Debug)]
 struct Space {
     stack: Bytes,
-    /// The allocator reserves this much for each thread, until there are this many.
+    /// The bytes that the allocator reserves for each thread, up to a number of threads.
     arena: Bytes,
     arenas: usize,
-    /// The process had mapped this much when there were no threads yet.
+    /// The bytes that the process had mapped before it had threads.
     mapped_before: Bytes,
 }
 
@@ -96,27 +97,26 @@ impl Space {
         let processors = cores::online(Path::new("/")).unwrap_or_else(cores::usable);
         let (arena_max, tunables) = (variable("MALLOC_ARENA_MAX"), variable("GLIBC_TUNABLES"));
         let asked = most_arenas(arena_max.as_deref(), tunables.as_deref());
-        // Another allocator may be the program's, but nothing says so, and they reserve memory too.
+        // The program may have another allocator, but nothing tells, and others reserve memory too.
         let arenas = if cfg!(target_env = "gnu") { asked.unwrap_or(ARENAS_PER_PROCESSOR * processors) } else { 0 };
         Self { stack, arena: ARENA, arenas, mapped_before: Bytes::ZERO }
     }
 
-    /// The bytes that this many threads take.
+    /// The bytes that a number of threads take.
     #[cfg(test)]
     fn of_threads(&self, threads: usize) -> Bytes {
         self.stack * threads as u64 + self.arena * threads.min(self.arenas) as u64
     }
 
-    /// The part of `mapped` bytes that belongs to threads that are there, or were. A thread that
-    /// never allocates has no arena. But all of them together have no more than the process has
-    /// grown by.
+    /// The part of `mapped` bytes that belongs to present or former threads. A thread that never
+    /// allocates has no arena, but all of them together have no more than the process has grown by.
     fn taken(&self, started: Started, mapped: Bytes) -> Bytes {
         let stacks = self.stack * started.now as u64;
         let grown = mapped.saturating_sub(self.mapped_before).saturating_sub(stacks);
         stacks + grown.min(self.arena * started.most.min(self.arenas) as u64)
     }
 
-    /// The threads that take no more than that.
+    /// The number of threads that fit into these bytes.
     fn most_threads(&self, bytes: Bytes) -> usize {
         let threads =
             |bytes: Bytes, each: Bytes| usize::try_from(bytes.as_u64() / each.as_u64().max(1)).unwrap_or(usize::MAX);
@@ -128,7 +128,7 @@ impl Space {
     }
 }
 
-/// The threads that fit into half of what the limits leave. The bytes of threads that are there
+/// The threads that fit into half of the bytes that the limits leave. The bytes of present threads
 /// count as left. Only the used part of an arena counts for `RLIMIT_DATA`, which is little.
 fn most_by_space(limits: ResourceLimits, statm: Option<&str>, space: &Space, started: Started) -> Option<usize> {
     let mapped = statm.and_then(machine::mapped).unwrap_or(Bytes::ZERO);
@@ -151,7 +151,7 @@ fn most_arenas(arena_max: Option<&str>, tunables: Option<&str>) -> Option<usize>
 
 // ---- a user's tasks ----
 
-/// A figure of a file `status`, the first one behind its name.
+/// A figure in a file `status`, the first one after its name.
 fn figure<'s>(status: &'s str, name: &str) -> Option<&'s str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.split_whitespace().next()
 }
@@ -161,7 +161,7 @@ fn user(status: &str) -> Option<u64> {
     figure(status, "Uid")?.parse().ok()
 }
 
-/// Says if a process is not bound by its user's limit, because it is root, or has one of two
+/// True if a user's limit does not bind the process, because it is root or has one of two
 /// capabilities. Neither counts within a user namespace, which shows in the map of its users.
 fn is_exempt(status: &str, uid_map: Option<&str>) -> bool {
     let is_everyone = |map: &str| map.split_whitespace().eq(["0", "0", "4294967295"]);
@@ -174,7 +174,7 @@ fn is_exempt(status: &str, uid_map: Option<&str>) -> bool {
 /// The tasks of the whole system, from `/proc/loadavg`: `0.20 0.18 0.12 1/80 11206`.
 fn all_tasks(loadavg: &str) -> Option<u64> {
     let (_, all) = loadavg.split_whitespace().nth(3)?.split_once('/')?;
-    // Sandboxes that count none say 0, and this is one.
+    // Sandboxes that count no tasks say 0, and this process is one.
     all.parse().ok().filter(|&all| all > 0)
 }
 
@@ -183,7 +183,7 @@ fn all_tasks(loadavg: &str) -> Option<u64> {
 fn tasks_of(root: &Path, user: u64) -> Option<u64> {
     let processes = fs::read_dir(root.join("proc")).ok()?.flatten();
     let processes = processes.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
-    // One that has ended meanwhile has none.
+    // A process that has ended meanwhile has none.
     let tasks = |status: String| {
         let is_users = self::user(&status) == Some(user);
         if is_users { figure(&status, "Threads").and_then(|threads| threads.parse().ok()) } else { None }
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn half_of_the_address_space_that_is_left_holds_stacks_and_arenas() {
         let page = page_size().unwrap();
-        // Of what is mapped, 25,600 pages, nothing is left for anybody.
+        // The mapped 25,600 pages leave nothing.
         let limit = |left: u64| (25_600 * page + left).to_string();
         let most_of = |left: u64, started| most(&machine(&[("Max address space", &limit(left))], &[]), started);
         assert_eq!(most_of(2 << 30, NONE), 1024 / 66);
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(most_of(Bytes::gib(2), NONE), 15);
         assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(66) * 15, started(15, 15)), 15);
         assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(64) * 15, started(0, 15)), 15);
-        // Threads of another allocator, which have no arenas that could be used again.
+        // Threads of another allocator, with no arenas to use again.
         assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(2) * 15, started(15, 15)), 15);
         assert_eq!(most_of(Bytes::gib(2), started(0, 15)), 15);
         // The program has taken half of it meanwhile.
@@ -339,7 +339,7 @@ mod tests {
                 ("proc/self/cgroup", "8:pids:/box\n4:memory:/other\n"),
                 ("sys/fs/cgroup/pids/box/pids.max", "50\n"),
                 ("sys/fs/cgroup/pids/box/pids.current", "10\n"),
-                // Of another controller.
+                // Another controller.
                 ("sys/fs/cgroup/memory/other/pids.max", "1\n"),
             ],
         );

@@ -55,18 +55,21 @@ fn array<A: Array + ?Sized>(array: &A) -> usize {
     structs + buffers.into_values().map(Buffer::share).sum::<usize>()
 }
 
-/// An allocation, which any number of arrays may share: those cut out of one another, those read from one message.
+/// An allocation that any number of arrays may share: slices of one another, or parts of one
+/// message.
 #[derive(Default)]
 struct Buffer {
     bytes: usize,
-    /// How often it was found in the array. Each find is an owner of its own, and here once more a copy of that owner.
+    /// The number of times that the array leads to it. Each time is an owner of its own, and once
+    /// more a copy that the look made.
     found: usize,
-    /// Owners at the last look: all there are, and the copies that were made for the looking.
+    /// Owners at the last look: all of them, and the copies that looks made.
     owners: usize,
 }
 
 impl Buffer {
-    /// The part that the array has in it. Other threads may hold such copies at the same moment; then it is a bit too small.
+    /// The array's part of the allocation. It is a bit too small while other threads hold such
+    /// copies.
     fn share(self) -> usize {
         let owners = self.owners.saturating_sub(self.found).max(self.found);
         (self.bytes * self.found).div_ceil(owners)
@@ -134,7 +137,7 @@ mod tests {
         assert!(alone > 25_000);
         let schema = first.schema();
         let batches: Vec<_> =
-            (0..8).map(|_| RecordBatch::try_new(Arc::clone(&schema), vec![column()]).unwrap()).collect();
+            (0..8).map(|_| RecordBatch::fallible_new(Arc::clone(&schema), vec![column()]).unwrap()).collect();
         drop((first, schema));
         assert!(batches[0].heap_size() < 25_000 / 8 + 1000);
     }

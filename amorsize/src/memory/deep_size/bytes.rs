@@ -4,8 +4,8 @@ use super::DeepSize;
 
 impl DeepSize for Bytes {
     fn heap_size(&self) -> usize {
-        // Neither the allocation nor the number of its owners can be seen. Owners that have cut it up among them count it once
-        // together, by length.
+        // Neither the allocation nor its number of owners can be seen. Owners that split it among
+        // them count it once together, by length.
         self.len()
     }
 }

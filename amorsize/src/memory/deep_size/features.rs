@@ -1,4 +1,4 @@
-//! Which feature of this crate counts a type of another crate: told by the type's name.
+//! Finds the feature of this crate that counts a type of another crate, by the type's name.
 
 use std::any::type_name;
 
@@ -8,9 +8,9 @@ use crate::memory::measure::{Measure, MeasuredBy};
 #[derive(Clone, Copy, Debug)]
 struct Feature {
     name: &'static str,
-    /// The crate as it is written in the names of its types.
+    /// The crate's name as it stands in the names of its types.
     krate: &'static str,
-    /// The types that the feature counts, or that name its kind among the parameters of one.
+    /// The types that the feature counts, or parameters by which a counted type can be recognised.
     types: &'static [&'static str],
     is_on: bool,
 }
@@ -21,7 +21,7 @@ macro_rules! features {
     };
 }
 
-/// Those with an `impl DeepSize` in this folder.
+/// The features with an `impl DeepSize` in this folder.
 const FEATURES: &[Feature] = features! {
     "arrow": "arrow_array" [
         "Array" "BooleanArray" "DictionaryArray" "FixedSizeBinaryArray" "FixedSizeListArray" "GenericByteArray"
@@ -37,7 +37,7 @@ const FEATURES: &[Feature] = features! {
     "image": "image" ["DynamicImage" "Frame" "ImageBuffer" "Luma" "LumaA" "Rgb" "Rgba"],
     "indexmap": "indexmap" ["IndexMap" "IndexSet"],
     "nalgebra": "nalgebra" ["Matrix"],
-    // By what an array is made of: an `ArcArray` is not counted.
+    // Recognised by the array's storage: an `ArcArray` is not counted.
     "ndarray": "ndarray" ["CowRepr" "OwnedRepr" "ViewRepr"],
     "num-complex": "num_complex" ["Complex"],
     "serde_json": "serde_json" ["Map" "Number" "Value"],
@@ -45,8 +45,7 @@ const FEATURES: &[Feature] = features! {
     "uuid": "uuid" ["Braced" "Hyphenated" "Simple" "Urn" "Uuid"],
 };
 
-/// The names of a run's item and result, each where its values can't be asked what they own; empty
-/// where they can.
+/// The names of a run's item and result types, empty for a type that can tell what its values own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unasked {
     pub(crate) item: &'static str,
@@ -62,8 +61,7 @@ impl Unasked {
         }
     }
 
-    /// The features that are off and would count these types, each with the name of the crate that
-    /// they are of.
+    /// The features that are off and would count these types, each with the name of its crate.
     pub(crate) fn missing(self) -> Vec<(&'static str, &'static str)> {
         missing(FEATURES, &[self.result, self.item])
     }
@@ -75,12 +73,13 @@ fn missing(features: &'static [Feature], types: &[&str]) -> Vec<(&'static str, &
 }
 
 impl Feature {
-    /// True if one of its types is in the name of a type: by itself, or within others as in
+    /// True if the name of a type has one of the crate's types, alone or within others as in
     /// `alloc::vec::Vec<uuid::Uuid>`.
     fn is_named_in(&self, name: &str) -> bool {
         let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
         name.split(|letter| !is_path(letter)).any(|path| {
-            // A module of the user's own that has the crate's name comes after that of its crate.
+            // A module of the user's own with the crate's name comes after the user's crate in the
+            // path.
             let rest = path.strip_prefix(self.krate).and_then(|rest| rest.strip_prefix("::"));
             rest.and_then(|rest| rest.rsplit("::").next()).is_some_and(|last| self.types.contains(&last))
         })
@@ -127,13 +126,13 @@ mod tests {
             "",
             "alloc::vec::Vec<u8>",
             "std::collections::hash::map::HashMap<u8, u8>",
-            // The user's own, in a module and in a crate with such a name before it.
+            // Types of the user, in a module and in a crate with such a name.
             "photos::image::ImageBuffer",
             "image_tools::ImageBuffer",
             "my::bytes::Bytes",
             "ImageBuffer",
             "image",
-            // Of these crates, and not counted by their features.
+            // Types of these crates that their features don't count.
             "image::codecs::jpeg::decoder::JpegDecoder<std::fs::File>",
             "ndarray::ArrayBase<ndarray::data_repr::OwnedArcRepr<f32>, ndarray::dimension::dim::Dim<[usize; 1]>>",
             "app::main::{{closure}}",

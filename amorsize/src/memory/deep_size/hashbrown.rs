@@ -2,7 +2,7 @@ use hashbrown::{HashMap, HashSet, HashTable};
 
 use super::{DeepSize, elements, hash_table, pairs};
 
-// `allocation_size` would say the same of a map, but only where its keys can be hashed.
+// A map's `allocation_size` would tell the same, but only if its keys can be hashed.
 impl<K: DeepSize, V: DeepSize, S> DeepSize for HashMap<K, V, S> {
     fn heap_size(&self) -> usize {
         hash_table(self.capacity(), size_of::<(K, V)>()) + pairs(self)

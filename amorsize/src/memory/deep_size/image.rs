@@ -10,7 +10,7 @@ impl<P: Pixel> DeepSize for ImageBuffer<P, Vec<P::Subpixel>> {
 
 impl DeepSize for DynamicImage {
     fn heap_size(&self) -> usize {
-        // The variants may become more, and what is in all of them is their bytes.
+        // More variants may come, and all of them have bytes.
         self.as_bytes().len()
     }
 }

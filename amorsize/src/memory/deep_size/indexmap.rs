@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn entries_and_indices_count() {
-        // What a counting allocator said for 1,000 entries that were collected.
+        // A counting allocator measured this for 1,000 entries that were collected.
         let map: IndexMap<u64, u64, RandomState> = (0..1000).map(|i| (i, i)).collect();
         assert_eq!(map.heap_size(), 42_448);
         let set: IndexSet<String, RandomState> = ["ab", "c"].map(String::from).into_iter().collect();

@@ -1,4 +1,4 @@
-/// No value of these types owns anything on the heap.
+/// Implements [`DeepSize`] for types with values that own nothing on the heap.
 macro_rules! owns_nothing {
     ($($type:ty),* $(,)?) => {
         owns_nothing_generic!($([] $type),*);
@@ -49,8 +49,9 @@ mod uuid;
 
 /// A type that can tell how many bytes it owns on the heap.
 ///
-/// `#[batched]` finds it by itself where the return type has it, and counts the results by it. Nothing ever asks for it: a
-/// type without it is measured by other means. Derive it for a type of your own to have that counted exactly:
+/// `#[batched]` finds it if the return type has it, and counts the results by it. It is never
+/// required: other means measure a type without it. Derive it for a type of your own, to count that
+/// exactly:
 ///
 /// ```
 /// use amorsize::{batched, DeepSize, MeasuredBy};
@@ -73,7 +74,7 @@ mod uuid;
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 ///
-/// By hand, where a field can't be asked but its bytes are known:
+/// Implement it by hand if a field can't tell its size but you know it:
 ///
 /// ```
 /// use amorsize::DeepSize;
@@ -94,29 +95,33 @@ mod uuid;
 /// assert_eq!(Scene { name: String::with_capacity(4), texture: Texture }.heap_size(), 4100);
 /// ```
 ///
-/// # What counts
+/// # Counted bytes
 ///
-/// - Capacity rather than length, because the allocator has given it away. What the allocator adds to a request does not count.
-/// - Nothing behind a `&`, a raw pointer or a `Weak`: it is somebody else's.
-/// - What `Arc` and `Rc` point to, divided by the number of their owners. So a sole owner counts it whole, as it would a `Box`.
-///   Where a run measures its results, those that it holds count what they share once in all of them together: the first ones
-///   most of it, and when they are handed over the next ones (from 4 KiB on; what is smaller is divided by the owners that it has
-///   at the time). An owner outside of the run, such as a cache or a shared parameter, carries its share too, so of what only it
-///   would keep alive up to a whole is counted in a run; bytes that only the run keeps alive after such an owner is gone are
-///   counted too low.
-/// - A lock that somebody else holds counts as empty, because waiting for it could hang the run.
-/// - Hash tables count to the byte. The nodes of a `BTreeMap` can't be seen; they are estimated from its length, from 12 % too low
-///   where it was filled in ascending order to 65 % too high where it was collected. What its entries own is counted exactly.
+/// - Capacity counts, not length, because the allocator has handed it out. The allocator's overhead
+///   does not count.
+/// - Nothing behind a `&`, a raw pointer or a `Weak` counts: another value owns it.
+/// - The content of an `Arc` or `Rc` is divided by its number of owners. So a sole owner counts all
+///   of it, as a `Box` does. The results of a run count an allocation that they share once in all
+///   of them together: the first ones count most of it, and later ones take over when those are
+///   handed over (from 4 KiB on; smaller ones are divided by their present number of owners). An
+///   owner outside of the run, such as a cache or a shared parameter, counts its part too. So a run
+///   counts up to all of an allocation that only such an owner would keep alive, and too little of
+///   one that only the run keeps alive after that owner is gone.
+/// - A lock that another thread holds counts as empty, because waiting for it could hang the run.
+/// - Hash tables count to the byte. The nodes of a `BTreeMap` can't be seen; they are estimated
+///   from its length, between 12 % too low if it was filled in ascending order and 65 % too high if
+///   it was collected. Bytes that its entries own count exactly.
 ///
-/// # Which types have it
+/// # Types that have it
 ///
-/// Those of the standard library that own what they hold; not trait objects such as `Box<dyn Error>`, which can't be asked. A
-/// `Result<T, E>` is measured if its `T` can be, whatever `E` is; of an error without a deep size only the type's own size
-/// counts. By features of this crate, types of others:
+/// Types of the standard library that own their content; not trait objects such as `Box<dyn
+/// Error>`, which can't tell it. A `Result<T, E>` is measured if its `T` can be, whatever `E` is;
+/// an error without a deep size counts with the type's own size. Features of this crate add types
+/// of others:
 ///
 /// | feature | types |
 /// | --- | --- |
-/// | `arrow` | arrays of `arrow-array`, `ArrayRef` (`Arc<dyn Array>`), `RecordBatch`; a buffer that several arrays share is divided among them |
+/// | `arrow` | arrays of `arrow-array`, `ArrayRef`, `RecordBatch`; a shared buffer is divided |
 /// | `bytes` | `Bytes`, `BytesMut` |
 /// | `chrono` | dates, times and durations |
 /// | `hashbrown` | `HashMap`, `HashSet`, `HashTable` |
@@ -128,10 +133,10 @@ mod uuid;
 /// | `serde_json` | `Value`, `Map`, `Number` |
 /// | `smallvec` | `SmallVec` |
 /// | `uuid` | `Uuid` |
-/// | `get-size2` | every type that has `get_size2::GetSize` but no `DeepSize`, and a `Result` of one |
+/// | `get-size2` | types with `get_size2::GetSize` but no `DeepSize`, and `Result`s of one |
 ///
-/// The last is a bridge: types that derive `GetSize` for another purpose, or get it from one of the many crates that `get-size2` knows,
-/// count without a line of code.
+/// The last one is a bridge: it counts types that derive `GetSize` for another purpose, or have it
+/// from one of the many crates that `get-size2` knows, without a line of code.
 #[diagnostic::on_unimplemented(
     message = "the deep size of `{Self}` is not known",
     label = "this type does not implement `DeepSize`",
@@ -140,9 +145,11 @@ mod uuid;
             smallvec and uuid have it with amorsize's feature of that name (`arrow` for arrow-array)"
 )]
 pub trait DeepSize {
-    /// Whether any value of the type can own bytes on the heap; `false` lets a collection of them be counted at once.
+    /// True if any value of the type can own bytes on the heap; `false` lets a collection of them
+    /// be counted at once.
     ///
-    /// A type that keeps its content behind a pointer of its own can, whatever that content is.
+    /// It is true for a type that keeps its content behind a pointer of its own, whatever the
+    /// content.
     ///
     /// # Examples
     ///
@@ -153,7 +160,8 @@ pub trait DeepSize {
     /// ```
     const OWNS_HEAP: bool = true;
 
-    /// Bytes that the value owns on the heap, beside its own `size_of`: capacity rather than length where the two differ.
+    /// The bytes that the value owns on the heap, beside its own `size_of`: capacity rather than
+    /// length if the two differ.
     ///
     /// # Examples
     ///
@@ -165,7 +173,7 @@ pub trait DeepSize {
     /// ```
     fn heap_size(&self) -> usize;
 
-    /// All bytes of the value: its own size and what it owns on the heap.
+    /// All bytes of the value: its own size and those that it owns on the heap.
     ///
     /// # Examples
     ///
@@ -178,7 +186,7 @@ pub trait DeepSize {
     }
 }
 
-/// What the elements own, at no cost where they can't own anything.
+/// The bytes that the elements own, at no cost if they can't own any.
 fn elements<'a, T: DeepSize + 'a>(elements: impl IntoIterator<Item = &'a T>) -> usize {
     if T::OWNS_HEAP { elements.into_iter().map(T::heap_size).sum() } else { 0 }
 }
@@ -191,17 +199,18 @@ fn pairs<'a, K: DeepSize + 'a, V: DeepSize + 'a>(pairs: impl IntoIterator<Item =
     }
 }
 
-/// Bytes of a hash table of the standard library (hashbrown): 8/7 of the capacity rounded up to a power of two buckets, each
-/// with one control byte, and a group of 16 control bytes more.
+/// The bytes of a hash table of the standard library (hashbrown): 8/7 of the capacity rounded up to
+/// a power of two buckets, each with one control byte, and a group of 16 more control bytes.
 fn hash_table(capacity: usize, entry: usize) -> usize {
     if capacity == 0 { 0 } else { (capacity * 8).div_ceil(7).next_power_of_two() * (entry + 1) + 16 }
 }
 
-/// Bytes of a B-tree of the standard library: leaves have room for 11 entries beside a link and two numbers and are at least half
-/// full; random insertion leaves them about two thirds full (Yao 1978, "On random 2-3 trees"), and inner nodes add a tenth.
+/// The bytes of a B-tree of the standard library. Leaves have room for 11 entries beside a link and
+/// two numbers, and are at least half full; random insertion leaves them about two thirds full (Yao
+/// 1978, "On random 2-3 trees"). Inner nodes add a tenth.
 ///
-/// A tree of 1,000 entries that was collected is packed tighter and counts for 1.65 times what it takes, and one that was
-/// filled in ascending order is packed looser and counts for 0.88 of it.
+/// A tree of 1,000 entries that was collected is packed tighter and counts for 1.65 times its
+/// bytes; one that was filled in ascending order is packed looser and counts for 0.88 of them.
 fn b_tree(len: usize, entry: usize) -> usize {
     let leaf = (11 * entry + size_of::<usize>() + 4).next_multiple_of(size_of::<usize>());
     match len {

@@ -14,13 +14,14 @@ impl<A: DeepSize, D: Dimension> DeepSize for CowArray<'_, A, D> {
     }
 }
 
-// `ArcArray` doesn't tell how many own it, so it has no deep size.
+// `ArcArray` doesn't tell its number of owners, so it has no deep size.
 owns_nothing_generic!(['a, A, D] ArrayView<'a, A, D>, ['a, A, D] ArrayViewMut<'a, A, D>);
 
-/// Elements from the first to the last in memory.
+/// The number of elements from the first to the last in memory.
 ///
-/// The buffer itself can't be seen. It is longer than what is in view where an array was cut by `slice_move`; what was cut off
-/// between the elements is found by this, what was cut off before the first and after the last is not.
+/// The buffer itself can't be seen. It is longer than the view if `slice_move` cut the array. This
+/// count includes the elements that were cut out between others, but not those before the first and
+/// after the last.
 fn extent<S: Data, D: Dimension>(array: &ArrayBase<S, D>) -> usize {
     if array.is_empty() {
         return 0;

@@ -1,12 +1,13 @@
-//! `DeepSize` for fields that may need a feature of this crate: the derive asks by these traits, so
-//! that the compiler's message names the feature where it is off.
+//! `DeepSize` for fields that may need a feature of this crate: the derive asks through these
+//! traits, so the compiler's message names the feature if it is off.
 
 macro_rules! by_feature {
     ($($module:ident $feature:literal $note:literal;)*) => {$(
-        /// Of the types that are counted with the feature of that name.
+        /// For the types that the feature of this name counts.
         pub mod $module {
-            /// [`DeepSize`](crate::DeepSize) with a message of its own. Its items have other names,
-            /// or the compiler would propose this trait where somebody calls those.
+            /// [`DeepSize`](crate::DeepSize) with a message of its own. Its items have other names;
+            /// otherwise the compiler would propose this trait to users who call those of
+            /// `DeepSize`.
             #[cfg_attr(not(feature = $feature), diagnostic::on_unimplemented(
                 message = "the deep size of `{Self}` is not known",
                 label = "this type does not implement `DeepSize`",
@@ -22,7 +23,7 @@ macro_rules! by_feature {
                 fn owned(&self) -> usize;
             }
 
-            // Or the message would be that of the bound.
+            // Without this the compiler would show the bound's own message.
             #[cfg_attr(not(feature = $feature), diagnostic::do_not_recommend)]
             impl<T: crate::DeepSize + ?Sized> DeepSize for T {
                 const OWNS: bool = T::OWNS_HEAP;

@@ -15,13 +15,14 @@ impl DeepSize for Value {
 
 impl DeepSize for Map<String, Value> {
     fn heap_size(&self) -> usize {
-        // With serde_json's feature `preserve_order` it is an index map, which can't be seen from here and takes about as much.
+        // With serde_json's feature `preserve_order` it is an index map, which this crate can't see
+        // and which takes about as much.
         let nodes = b_tree(self.len(), size_of::<String>() + size_of::<Value>());
         nodes + self.iter().map(|(key, value)| key.heap_size() + value.heap_size()).sum::<usize>()
     }
 }
 
-// With the feature `arbitrary_precision` it owns its digits, which can't be seen from here.
+// With the feature `arbitrary_precision` it owns its digits, which this crate can't see.
 owns_nothing!(Number);
 
 #[cfg(test)]

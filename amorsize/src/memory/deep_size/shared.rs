@@ -1,4 +1,4 @@
-//! What several owners hold together.
+//! Values with several owners, behind `Arc` and `Rc`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ fn share<T: DeepSize + ?Sized>(value: &T, owners: usize) -> usize {
     let counters = 2 * size_of::<usize>();
     let heap = match owners {
         _ if !T::OWNS_HEAP => 0,
-        // Nobody else can lead here again.
+        // With one owner, no other way leads here.
         0 | 1 => value.heap_size(),
         _ => asked_once(value),
     };
@@ -44,24 +44,24 @@ fn share<T: DeepSize + ?Sized>(value: &T, owners: usize) -> usize {
 
 #[derive(Default)]
 struct Asked {
-    /// How many calls of [`asked_once`] there are on the stack.
+    /// The number of calls of [`asked_once`] on the stack.
     depth: usize,
-    /// What was said, by address; 0 while it is being found out.
+    /// The sizes found so far, by address; 0 while a search for one goes on.
     heap: HashMap<usize, usize>,
 }
 
 thread_local! {
-    /// Without a destructor, so that a value can be asked by the destructor of another thread-local, whichever comes first.
+    /// It has no destructor, so the destructor of another thread-local can still ask a value.
     static ASKED: RefCell<ManuallyDrop<Asked>> = RefCell::default();
     static AT_END: FreeAtEnd = const { FreeAtEnd };
 }
 
-/// Frees what a thread remembers when it ends.
+/// Frees the memory of a thread's answers when the thread ends.
 struct FreeAtEnd;
 
 impl Drop for FreeAtEnd {
     fn drop(&mut self) {
-        // Not while a value is being asked: that frees it by itself, since this is gone.
+        // Not during a question: that frees the answers itself, since this is gone.
         ASKED.with_borrow_mut(|asked| {
             if asked.depth == 0 {
                 asked.heap = HashMap::new();
@@ -72,8 +72,8 @@ impl Drop for FreeAtEnd {
 
 /// The heap size of a value to which several ways may lead from the same result.
 ///
-/// Without memory a graph would be walked once for each of its paths, of which there can be exponentially many, and a cycle
-/// for ever.
+/// Without memory a graph would be walked once for each of its paths, and there can be
+/// exponentially many; a cycle would never end.
 fn asked_once<T: DeepSize + ?Sized>(value: &T) -> usize {
     struct Level;
 
@@ -81,7 +81,7 @@ fn asked_once<T: DeepSize + ?Sized>(value: &T) -> usize {
         fn drop(&mut self) {
             ASKED.with_borrow_mut(|asked| {
                 asked.depth -= 1;
-                // When the outermost value is released its address may become another's.
+                // After the outermost value, an address may become another value's.
                 if asked.depth == 0 {
                     asked.heap.clear();
                     if AT_END.try_with(|_| ()).is_err() {

@@ -69,7 +69,7 @@ owns_nothing!(
     std::fmt::Error,
     std::fs::FileType,
     std::fs::Permissions,
-    // What an error of the operating system or a static message owns is nothing; a custom one a few words.
+    // An error of the operating system or a static message owns nothing, a custom one a few words.
     std::io::Error,
     std::io::ErrorKind,
     std::marker::PhantomPinned,
@@ -82,7 +82,7 @@ owns_nothing!(
     std::net::SocketAddrV6,
     std::num::FpCategory,
     std::num::IntErrorKind,
-    // `NonZero<T>` asks for a trait that can't be named.
+    // `NonZero<T>` needs a trait that can't be named.
     std::num::NonZeroI8,
     std::num::NonZeroI16,
     std::num::NonZeroI32,
@@ -116,7 +116,7 @@ owns_nothing_generic!(
     [T: ?Sized] std::rc::Weak<T>, [T: ?Sized] std::sync::Weak<T>,
 );
 
-/// For each number of values: a function that takes them, and from one on the tuple of them.
+/// Makes, for each number of values, a function that takes them and, from one on, their tuple.
 macro_rules! several {
     ($($name:ident $index:tt,)*) => {
         owns_nothing_generic!(
@@ -233,7 +233,7 @@ impl<B: ?Sized + ToOwned<Owned: DeepSize>> DeepSize for Cow<'_, B> {
     }
 }
 
-/// Types around one or two others of the same heap size: each with the way to it.
+/// Types around one or two others of the same heap size, each with the way to reach them.
 macro_rules! around {
     ($([$($name:ident),*] $type:ty, |$this:ident| $heap:expr;)*) => {$(
         impl<$($name: DeepSize),*> DeepSize for $type {
@@ -279,7 +279,7 @@ around! {
     [T] Saturating<T>, |this| this.0.heap_size();
     [T] Wrapping<T>, |this| this.0.heap_size();
 
-    // A lock that somebody holds counts as empty: waiting for it could hang the run.
+    // A lock that another thread holds counts as empty: waiting for it could hang the run.
     [T] Mutex<T>, |this| match this.try_lock() {
         Ok(value) => T::heap_size(&value),
         Err(TryLockError::Poisoned(poisoned)) => T::heap_size(poisoned.get_ref()),
@@ -426,8 +426,9 @@ mod tests {
 
     #[test]
     fn maps_are_counted_without_looking_into_them() {
-        // What a counting allocator said for 1,000 entries in a scrambled order: the table to the byte; the tree 28,224 bytes when
-        // they were inserted one by one, and 18,432 when they were collected, which packs it.
+        // A counting allocator measured, for 1,000 entries in a scrambled order: the table to the
+        // byte; the tree 28,224 bytes when they were inserted one by one, and 18,432 when they were
+        // collected, which packs it.
         let scrambled = || (0..1000u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15), i));
         assert_eq!(HashMap::<u64, u64>::from_iter(scrambled()).heap_size(), 34_832);
         let tree = BTreeMap::<u64, u64>::from_iter(scrambled()).heap_size();

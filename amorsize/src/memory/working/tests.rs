@@ -6,18 +6,18 @@ const MIB: u64 = 1 << 20;
 const BUDGET: u64 = 256 * MIB;
 /// Resident memory before the run.
 const BEFORE: u64 = 40 * MIB;
-/// Looks that a call lasts.
+/// The number of looks for which a call runs.
 const TICKS: u64 = 10;
 
-/// A process with calls that need memory while they run. It is looked at in ticks.
+/// A process with calls that need memory while they run. Each tick ends with a look at it.
 struct Process {
     working: Working,
     threads: usize,
-    /// The memory that each running call needs, and the ticks that it has run.
+    /// The bytes that each running call needs, and the ticks for which it has run.
     running: Vec<(u64, u64)>,
     found: Bounds,
     ended: usize,
-    /// Bytes that are not the calls': the sink's, or other threads'.
+    /// Bytes of the sink or of other threads.
     others: u64,
     handed_over: u64,
     most_running: usize,
@@ -63,7 +63,8 @@ impl Process {
         self.found
     }
 
-    /// Starts calls as far as they may, with credit from three quarters of the budget, and lets time pass.
+    /// Starts as many calls as it may, with credit from three quarters of the budget, and lets time
+    /// pass.
     fn tick(&mut self, needs: &mut dyn Iterator<Item = u64>) {
         while self.running.len() < self.threads && self.found.allows(self.running.len()) {
             let credit = (self.running.len() as u64 + 1) * self.found.working;
@@ -84,7 +85,7 @@ impl Process {
         }
     }
 
-    /// Runs calls to their end, and gives the most that the process had grown by and the ticks that it took.
+    /// Runs calls to their end, and returns the peak growth of the process and the number of ticks.
     fn run(&mut self, needs: impl IntoIterator<Item = u64>) -> (u64, usize) {
         let mut needs = needs.into_iter().peekable();
         let mut ticks = 0;
@@ -101,7 +102,7 @@ impl Process {
 fn calls_that_can_need_little_are_not_bounded() {
     let mut working = Working::new(BUDGET, BEFORE, 0);
     let short = Calls { running: 16, most_running: 16, seconds: 10e-6, threads: 16, ..Calls::default() };
-    // 400 KB each at most, whatever the process grows by.
+    // 400 KB each at most, however much the process grows.
     let resident = Resident { now: BEFORE + 999 * MIB, peak: BEFORE + 999 * MIB };
     assert_eq!(working.look(resident, &short), Bounds::NONE);
     assert_eq!(working.expected(), None);
@@ -129,7 +130,7 @@ fn calls_that_need_much_are_as_many_as_fit() {
         let (peak, ticks) = process.run(std::iter::repeat_n(72 * MIB, 40));
         assert!(peak <= 3 * 72 * MIB, "{}", peak / MIB);
         assert_eq!(process.working.expected().map(|bytes| bytes.as_u64() / MIB), Some(72));
-        // Two fit three quarters of the budget, so it takes half of the time that one by one would.
+        // Two fit three quarters of the budget, so they take half of the time of one by one.
         assert!(ticks <= 24 * TICKS as usize, "{ticks}");
     }
 }
@@ -157,7 +158,7 @@ fn a_freed_peak_of_the_first_call_is_a_first_guess() {
 fn what_a_sink_keeps_is_not_the_calls() {
     let mut process = Process::new(8);
     process.run(std::iter::repeat_n(4 * MIB, 60));
-    // The sink keeps all that it is given.
+    // The sink keeps all its results.
     for _ in 0..40 {
         (process.others, process.handed_over) = (process.others + 20 * MIB, process.handed_over + 20 * MIB);
         process.run(std::iter::repeat_n(4 * MIB, 8));
@@ -192,7 +193,7 @@ fn items_that_can_t_be_measured_stay_within_a_quarter() {
     assert_eq!(most[..5], [4, 4, 8, 8, 16]);
     // Sixty-four of them are a quarter.
     assert!((60..=75).contains(most.last().unwrap()), "{most:?}");
-    // Those that own nothing are as many as there are wanted.
+    // Items that own nothing are not bounded.
     let cheap = Items { seconds: 1e-9, ..items };
     let calls = Calls { seconds: 1e-9, threads: 2, items: Some(cheap), ..Calls::default() };
     assert_eq!(working.look(Resident { now: BEFORE, peak: BEFORE }, &calls), Bounds::NONE);
@@ -207,7 +208,7 @@ fn before_a_call_has_ended_two_start_and_more_where_those_only_wait() {
         [most(BEFORE, Some(false)), most(BEFORE + MIB / 2, Some(true))],
         [2, 16.min((BUDGET / PRESUMED) as usize)]
     );
-    // What has written something may write more.
+    // A call that has written something may write more.
     assert_eq!(most(BEFORE + 2 * MIB, Some(true)), 2);
 }
 

@@ -1,10 +1,10 @@
-//! Where resident memory went over the budget.
+//! The parts of the picture about memory over the budget.
 
 use super::super::scale::{self, Scale};
 use super::{Drawing, Look, SMALL, Seconds, fit, lines, sound};
 
 impl Drawing<'_> {
-    /// What the run warns of, below the heading.
+    /// Draws the run's warnings, below the heading.
     pub(super) fn warnings(&mut self) {
         let room = self.layout.width - 2.0 * self.layout.margin;
         for warning in &self.picture.warnings {
@@ -16,7 +16,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// The name of what is above the budget, half way between it and the peak.
+    /// The name of the part above the budget, half way between it and the peak.
     pub(super) fn name_over_budget(&self, names: &mut Vec<(Look, f64, String)>) {
         let Some(over) = self.picture.over_budget() else { return };
         let budget = self.picture.budget;
@@ -26,8 +26,7 @@ impl Drawing<'_> {
         names.push((Look::Area("over-area", "over-line"), budget as f64 + over as f64 / 2.0, text));
     }
 
-    /// Fills the parts of resident memory that are above the budget, and marks where it first goes
-    /// there.
+    /// Fills the parts of resident memory above the budget, and marks the first point there.
     pub(super) fn over_budget(&mut self, resident: &[(f64, f64)], scale: &Scale) {
         if self.picture.over_budget().is_none() {
             return;
@@ -43,8 +42,8 @@ impl Drawing<'_> {
     }
 }
 
-/// The parts of a line that are above a height, each from where it comes over it to where it goes
-/// under it. Heights grow downwards.
+/// The parts of a line above a height, each from the point where it rises above it to the point
+/// where it falls below. Heights grow downwards.
 fn stretches(line: &[(f64, f64)], height: f64) -> Vec<Vec<(f64, f64)>> {
     let mut stretches: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut before: Option<(f64, f64)> = None;
@@ -80,7 +79,7 @@ mod tests {
             stretches(&line, 30.0),
             [vec![(5.0, 30.0), (10.0, 10.0), (20.0, 20.0), (25.0, 30.0)], vec![(45.0, 30.0), (50.0, 20.0)]]
         );
-        // One that is above from its beginning on, and one that only touches the height.
+        // A line that begins above, and one that only touches the height.
         assert_eq!(stretches(&[(0.0, 10.0), (10.0, 50.0)], 30.0), [vec![(0.0, 10.0), (5.0, 30.0)]]);
         assert_eq!(stretches(&[(0.0, 30.0), (10.0, 30.0)], 30.0), Vec::<Vec<_>>::new());
     }

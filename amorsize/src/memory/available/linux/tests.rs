@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::*;
 use crate::recorded::Recorded;
 
-/// A machine with memory, and what else of it matters.
+/// A machine with memory, and the files of its process.
 struct Tree(Recorded);
 
 impl Tree {
@@ -76,7 +76,7 @@ fn v2_takes_the_tightest_ancestor_and_its_cache_into_account() {
         ("sys/fs/cgroup/a/b/memory.high", "max\n"),
         ("sys/fs/cgroup/a/b/memory.current", "649068544\n"),
         ("sys/fs/cgroup/a/b/memory.stat", "anon 19922944\nfile 629145600\ninactive_file 629145600\nactive_file 0\n"),
-        // A larger limit of which others have taken most binds all the same.
+        // A larger limit that others have mostly used up binds as well.
         ("sys/fs/cgroup/a/memory.max", "4294967296\n"),
         ("sys/fs/cgroup/a/memory.current", "4000000000\n"),
         ("sys/fs/cgroup/a/memory.stat", "anon 4000000000\ninactive_file 0\nactive_file 0\n"),
@@ -116,7 +116,7 @@ fn unreadable_levels_are_passed_over_and_those_above_them_count() {
     let locked = tree.0.root().join("sys/fs/cgroup/top/folder/number/locked");
     let set_mode = |mode| fs::set_permissions(&locked, fs::Permissions::from_mode(mode)).unwrap();
     set_mode(0o000);
-    // Nothing keeps the superuser out.
+    // Permissions don't bind the superuser.
     let expected = if fs::read(locked.join("memory.max")).is_ok() { 5000 } else { 7000 - 1000 };
     let available = tree.available();
     set_mode(0o700);
@@ -218,7 +218,7 @@ fn a_bind_mount_shows_the_own_cgroup_under_the_hosts_path() {
 
 #[test]
 fn without_mountinfo_the_usual_places_are_tried() {
-    // The path is the host's, and only the container's cgroup is there.
+    // The path is the host's, and only the container's cgroup is mounted.
     let tree = Tree::new(&[
         ("proc/self/cgroup", "5:memory:/docker/0123\n0::/docker/0123\n"),
         ("sys/fs/cgroup/memory/memory.limit_in_bytes", "5000\n"),
@@ -317,7 +317,8 @@ proptest! {
     }
 }
 
-/// Prints how long this machine's figures take: `cargo test --release -p amorsize --lib -- --ignored --nocapture how_long`.
+/// Prints how long this machine's figures take: `cargo test --release -p amorsize --lib --
+/// --ignored --nocapture how_long`.
 #[test]
 #[ignore = "a measurement"]
 fn how_long_it_takes_to_read() {
@@ -327,7 +328,7 @@ fn how_long_it_takes_to_read() {
                 let begun = Instant::now();
                 let kept = std::hint::black_box(read());
                 let elapsed = begun.elapsed();
-                // What is read for the first time is closed again off the clock.
+                // A file that the first read opens is closed again off the clock.
                 drop(kept);
                 elapsed
             })

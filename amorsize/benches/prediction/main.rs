@@ -1,15 +1,21 @@
-//! What plans say that runs take, beside what they took: for calls of different lengths, in different shapes, bound by the cores, by
-//! memory or by what they wait for, with results of different sizes and sinks of different speeds.
+//! Compares plans with runs: the seconds that a plan predicts beside those that the run took. The
+//! calls have different lengths and shapes, are bound by the cores, by memory or by waiting, and
+//! have results of different sizes and sinks of different speeds.
 //!
-//! Every value of every axis is in it, and the pairs that matter, rather than all products. Each round is a fresh process that plans a run
-//! and then runs it; a row's figures are those of the round with the median ratio. The sink is not in the plan: where it takes time, that
-//! is added to what the plan says as the guide says it. "cores" is the processor time of the run by its time.
+//! The table has every value of every axis, and the pairs that matter, rather than all products.
+//! Each round is a fresh process that plans a run and then runs it; a row has the figures of the
+//! round with the median ratio. A plan does not include the sink: if it takes time, that is added
+//! to the plan's figure as the guide says. "cores" is the processor time of the run divided by its
+//! time.
 //!
-//! A round in which other programs had more than a tenth of the machine is no measurement, and is made again, twice for each row; where
-//! none of a row's rounds was better, the row has the best of them, and says so by "others".
+//! A round in which other programs had more than a tenth of the machine does not count and is
+//! repeated, twice for each row. If no round of a row was better, the row has the best of them, and
+//! "others" shows it.
 //!
-//! `cargo bench --bench prediction` runs all rows, `-- ROW ..` those whose names begin so, `-- --rounds N` changes the number of
-//! rounds, and `-- --write` writes the table into the guide.
+//! `cargo bench --bench prediction` runs all rows, `-- ROW ..` those with names that begin so, `--
+//! --rounds N` changes the number of rounds, and `-- --write` writes the table into the guide.
+
+mod rows;
 
 use std::cell::RefCell;
 use std::env;
@@ -22,203 +28,20 @@ use std::time::{Duration, Instant};
 
 use amorsize::{Warning, batched};
 use amorsize_bench::{calibrate, work};
+use rows::{Kind, ROWS, Row, Shape, Sink};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/prediction.md");
-/// What the page has the table between.
+/// The marks around the table in the page.
 const MARKERS: (&str, &str) =
     ("<!-- written by `cargo bench -p amorsize --bench prediction -- --write` -->\n", "<!-- end -->");
-/// Of even work the expected time is to be within so much of the measured one.
+/// The expected time of even work should be within this part of the measured one.
 const TO_REACH: f64 = 0.2;
-/// A round in which other programs have more than this of the machine is made again, so many times for a row.
+/// A round repeats, at most `AGAIN` times for a row, if other programs have more than this part of
+/// the machine.
 const OTHERS: f64 = 0.1;
 const AGAIN: usize = 2;
-/// So much work, of all threads together, is a run, but for rows of which that would be too few items.
-const WORK: Duration = Duration::from_millis(1000);
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Shape {
-    Even,
-    /// One in a hundred takes a hundred times as long.
-    Heavy,
-    /// Each second one takes nine times as long.
-    Bimodal,
-    /// The last one takes 19 times as long as the first.
-    Growing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Cores,
-    /// Goes through more memory than caches hold.
-    Memory,
-    /// Half of each.
-    HalfMemory,
-    /// Sleeps.
-    Sleep,
-    /// Half of it is asleep.
-    HalfSleep,
-    /// Reads from a pipe what another thread writes after a while.
-    Pipe,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Sink {
-    Fast,
-    /// Computes, and takes so many times as long as two threads take for what it is handed.
-    Computes(u32),
-    /// The same, asleep.
-    Waits(u32),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    name: &'static str,
-    what: &'static str,
-    /// Nanoseconds of a call, on average.
-    call: u64,
-    shape: Shape,
-    kind: Kind,
-    bytes: usize,
-    sink: Sink,
-    sample: usize,
-    /// Threads that are asked for.
-    threads: Option<usize>,
-    /// Milliseconds of calls, of all threads together.
-    work: u64,
-}
-
-const fn row(name: &'static str, what: &'static str, call: u64) -> Row {
-    let (shape, kind, bytes, sink, sample) = (Shape::Even, Kind::Cores, 8, Sink::Fast, 5);
-    Row { name, what, call, shape, kind, bytes, sink, sample, threads: None, work: WORK.as_millis() as u64 }
-}
-
-impl Row {
-    const fn shape(mut self, shape: Shape) -> Self {
-        self.shape = shape;
-        self
-    }
-
-    const fn kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    const fn bytes(mut self, bytes: usize) -> Self {
-        self.bytes = bytes;
-        self
-    }
-
-    const fn sink(mut self, sink: Sink) -> Self {
-        self.sink = sink;
-        self
-    }
-
-    const fn sample(mut self, sample: usize) -> Self {
-        self.sample = sample;
-        self
-    }
-
-    const fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads);
-        self
-    }
-
-    /// Milliseconds of calls: those that wait are made by many threads at a time.
-    const fn work(mut self, milliseconds: u64) -> Self {
-        self.work = milliseconds;
-        self
-    }
-
-    fn items(self) -> usize {
-        // Of a hundred kinds there is one each at least.
-        (self.work * MS / self.call).max(if self.shape == Shape::Even { 20 } else { 200 }) as usize
-    }
-}
-
-const US: u64 = 1_000;
-const MS: u64 = 1_000_000;
-
-const ROWS: &[Row] = &[
-    row("even-1us", "even, 1 us", US),
-    row("even-10us", "even, 10 us", 10 * US),
-    row("even-100us", "even, 100 us", 100 * US),
-    row("even-1ms", "even, 1 ms", MS),
-    row("even-10ms", "even, 10 ms", 10 * MS),
-    row("even-100ms", "even, 100 ms", 100 * MS),
-    row("even-asked", "even, 1 ms, 8 threads asked for", MS).threads(8),
-    row("heavy-1us-5", "1 % heavy by 100, 1 us", US).shape(Shape::Heavy),
-    row("heavy-1us-2000", "the same", US).shape(Shape::Heavy).sample(2000),
-    row("heavy-10us-1000", "1 % heavy by 100, 10 us", 10 * US).shape(Shape::Heavy).sample(1000),
-    row("heavy-100us-5", "1 % heavy by 100, 100 us", 100 * US).shape(Shape::Heavy),
-    row("heavy-100us-300", "the same", 100 * US).shape(Shape::Heavy).sample(300),
-    row("heavy-1ms-300", "1 % heavy by 100, 1 ms", MS).shape(Shape::Heavy).sample(300),
-    row("heavy-10ms-5", "1 % heavy by 100, 10 ms", 10 * MS).shape(Shape::Heavy),
-    row("bimodal-1us-100", "each second one heavy by 9, 1 us", US).shape(Shape::Bimodal).sample(100),
-    row("bimodal-10us-50", "each second one heavy by 9, 10 us", 10 * US).shape(Shape::Bimodal).sample(50),
-    row("bimodal-100us-5", "each second one heavy by 9, 100 us", 100 * US).shape(Shape::Bimodal),
-    row("bimodal-100us-50", "the same", 100 * US).shape(Shape::Bimodal).sample(50),
-    row("bimodal-1ms-20", "each second one heavy by 9, 1 ms", MS).shape(Shape::Bimodal).sample(20),
-    row("bimodal-10ms-20", "each second one heavy by 9, 10 ms", 10 * MS).shape(Shape::Bimodal).sample(20),
-    row("growing-1us-5", "growing by 19, 1 us", US).shape(Shape::Growing),
-    row("growing-10us-300", "growing by 19, 10 us", 10 * US).shape(Shape::Growing).sample(300),
-    row("growing-100us-5", "growing by 19, 100 us", 100 * US).shape(Shape::Growing),
-    row("growing-100us-300", "the same", 100 * US).shape(Shape::Growing).sample(300),
-    row("growing-1ms-50", "growing by 19, 1 ms", MS).shape(Shape::Growing).sample(50),
-    row("growing-10ms-20", "growing by 19, 10 ms", 10 * MS).shape(Shape::Growing).sample(20),
-    row("memory-100us", "even, 100 us, memory-bound", 100 * US).kind(Kind::Memory),
-    row("memory-1ms", "even, 1 ms, memory-bound", MS).kind(Kind::Memory),
-    row("memory-10ms", "even, 10 ms, memory-bound", 10 * MS).kind(Kind::Memory),
-    row("memory-half", "even, 1 ms, half memory-bound", MS).kind(Kind::HalfMemory),
-    row("memory-bimodal", "each second one heavy by 9, 1 ms, memory-bound", MS)
-        .kind(Kind::Memory)
-        .shape(Shape::Bimodal)
-        .sample(50),
-    row("sleep-100us", "even, 0.1 ms asleep", 100 * US).kind(Kind::Sleep).work(5_000),
-    row("sleep-1ms", "even, 1 ms asleep", MS).kind(Kind::Sleep).work(50_000),
-    row("sleep-5ms", "even, 5 ms asleep", 5 * MS).kind(Kind::Sleep).work(100_000),
-    row("sleep-100ms", "even, 100 ms asleep", 100 * MS).kind(Kind::Sleep).work(100_000),
-    row("sleep-few", "even, 5 ms asleep, 200 calls", 5 * MS).kind(Kind::Sleep).work(1_000),
-    row("sleep-asked", "even, 5 ms asleep, 16 threads asked for", 5 * MS).kind(Kind::Sleep).threads(16).work(8_000),
-    row("sleep-bimodal", "each second one heavy by 9, 5 ms asleep", 5 * MS)
-        .kind(Kind::Sleep)
-        .shape(Shape::Bimodal)
-        .sample(20)
-        .work(100_000),
-    row("pipe-1ms", "even, 1 ms in a read from a pipe", MS).kind(Kind::Pipe).work(50_000),
-    row("pipe-5ms", "even, 5 ms in a read from a pipe", 5 * MS).kind(Kind::Pipe).work(100_000),
-    row("mixed-100us", "even, 0.1 ms, half asleep", 100 * US).kind(Kind::HalfSleep),
-    row("mixed-1ms", "even, 1 ms, half asleep", MS).kind(Kind::HalfSleep).work(2_000),
-    row("mixed-5ms", "even, 5 ms, half asleep", 5 * MS).kind(Kind::HalfSleep).work(2_000),
-    row("results-10us-4KiB", "even, 10 us, results of 4 KiB", 10 * US).bytes(4 << 10),
-    row("results-100us-64KiB", "even, 0.1 ms, results of 64 KiB", 100 * US).bytes(64 << 10),
-    row("results-100us-256KiB", "even, 0.1 ms, results of 256 KiB", 100 * US).bytes(256 << 10),
-    row("results-1ms-4KiB", "even, 1 ms, results of 4 KiB", MS).bytes(4 << 10),
-    row("results-1ms-256KiB", "even, 1 ms, results of 256 KiB", MS).bytes(256 << 10),
-    row("results-1ms-1MiB", "even, 1 ms, results of 1 MiB", MS).bytes(1 << 20),
-    row("results-10ms-4MiB", "even, 10 ms, results of 4 MiB", 10 * MS).bytes(4 << 20),
-    row("results-bimodal", "each second one heavy by 9, 1 ms, results of 256 KiB", MS)
-        .bytes(256 << 10)
-        .shape(Shape::Bimodal)
-        .sample(50),
-    row("results-sleep", "even, 5 ms asleep, results of 256 KiB", 5 * MS)
-        .kind(Kind::Sleep)
-        .bytes(256 << 10)
-        .work(20_000),
-    row("sink-equal", "even, 1 ms, sink computes as long", MS).sink(Sink::Computes(1)),
-    row("sink-slow", "even, 1 ms, sink computes twice as long", MS).sink(Sink::Computes(2)),
-    row("sink-10us", "even, 10 us, sink computes as long", 10 * US).sink(Sink::Computes(1)),
-    row("sink-waits-equal", "even, 1 ms, sink waits as long", MS).sink(Sink::Waits(1)),
-    row("sink-waits-slow", "even, 1 ms, sink waits twice as long", MS).sink(Sink::Waits(2)),
-    row("sink-results", "even, 1 ms, results of 256 KiB, sink computes as long", MS)
-        .bytes(256 << 10)
-        .sink(Sink::Computes(1)),
-    row("sink-bimodal", "each second one heavy by 9, 1 ms, sink computes twice as long", MS)
-        .shape(Shape::Bimodal)
-        .sample(50)
-        .sink(Sink::Computes(2)),
-];
-
-/// A device that answers after a while: a thread for each that asks, as a server would have it.
+/// A device that answers after a while, with a thread for each client, as a server would have it.
 struct Device {
     asks: PipeWriter,
     answers: PipeReader,
@@ -231,7 +54,7 @@ impl Device {
             let mut byte = [0];
             while asked.read_exact(&mut byte).is_ok() {
                 thread::sleep(Duration::from_nanos(nanoseconds));
-                // Whoever asked may be gone.
+                // The client may be gone.
                 let _ = answered.write_all(&byte);
             }
         });
@@ -246,7 +69,7 @@ impl Device {
     }
 }
 
-/// What all calls of a run need.
+/// The data that all calls of a run need.
 struct Load {
     row: Row,
     items: usize,
@@ -257,7 +80,7 @@ struct Load {
     memory: Vec<u64>,
 }
 
-/// More than caches hold.
+/// The size of the memory that calls read, in bytes: more than caches hold.
 const MEMORY: usize = 256 << 20;
 
 impl Load {
@@ -277,7 +100,7 @@ impl Load {
         load
     }
 
-    /// Reads so many cache lines one after the other, each call elsewhere.
+    /// Reads `lines` cache lines one after the other, each call elsewhere.
     fn read(&self, index: usize, lines: usize) -> u64 {
         let all = self.memory.len() / 8;
         let start = index.wrapping_mul(0x9E37_79B9) % all;
@@ -289,7 +112,8 @@ impl Load {
         let mean = self.row.call as f64;
         match self.row.shape {
             Shape::Even => mean,
-            // 99 light ones and one of a hundred times that have this mean; five of them are not alike by chance.
+            // 99 light ones and one of a hundred times have this mean; five of them differ by
+            // chance.
             Shape::Heavy => mean * if index % 100 == 37 { 100.0 } else { 1.0 } / 1.99,
             Shape::Bimodal => mean * if scattered(index) { 9.0 } else { 1.0 } / 5.0,
             Shape::Growing => mean * (0.1 + 1.8 * index as f64 / self.items as f64),
@@ -335,7 +159,8 @@ fn large(index: usize, load: &Load) -> Vec<u8> {
     vec![load.spend(index) as u8 | 1; load.row.bytes]
 }
 
-/// Seconds that were expected, at least, at most, and measured; those of the sink; and whether the plan warns that it is unsure.
+/// Seconds that were expected, at least, at most, and measured; those of the sink; and true if the
+/// plan warns that it is unsure.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
     expected: f64,
@@ -348,9 +173,9 @@ struct Figures {
     /// The part of the machine that other programs had.
     others: f64,
     unsure: bool,
-    /// Threads that the plan names, and those that the run came to.
+    /// Threads that the plan names, and those that the run reached.
     threads: (usize, usize),
-    /// As the plan says it: a kind of which there is less than one in so many may be missing from the sample.
+    /// The plan's figure: the sample may miss a kind of items with less than one in this number.
     rarest: usize,
 }
 
@@ -363,13 +188,14 @@ fn processor_seconds() -> f64 {
     (ticks(fields.get(11)) + ticks(fields.get(12))) / 100.0
 }
 
-/// Seconds in which the machine's processors were busy or with another machine, since it began, in steps of 10 ms; and how many there are.
+/// Seconds for which the machine's processors were busy or with another machine, since it began, in
+/// steps of 10 ms; and the number of processors.
 fn busy_seconds() -> (f64, f64) {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let processors = text.lines().filter(|line| line.starts_with("cpu")).count().saturating_sub(1);
     let first = text.lines().next().unwrap_or_default();
     let ticks: Vec<f64> = first.split_whitespace().skip(1).filter_map(|ticks| ticks.parse().ok()).collect();
-    // All but idle and waiting for a disk; guests are in the first two.
+    // Everything except idling and waiting for a disk; guests are in the first two.
     let busy = ticks.iter().take(8).sum::<f64>() - ticks.iter().skip(3).take(2).sum::<f64>();
     (busy / 100.0, processors.max(1) as f64)
 }
@@ -418,7 +244,7 @@ fn child(name: &str, rounds: f64) {
         "{} {least} {most} {} {} {} {others} {} {} {} {}",
         plan.seconds().expect("a known length"),
         report.seconds(),
-        // What it takes where nothing else wants the cores.
+        // Its time if nothing else wants the cores.
         f64::from(times) * per_item * load.items as f64 / 1e9,
         processor / report.seconds(),
         plan.warnings().iter().any(|warning| warning.code() == Warning::TIME_UNSURE),
@@ -459,7 +285,7 @@ fn measure(row: Row, rounds: f64) -> Figures {
 }
 
 impl Figures {
-    /// What the guide makes of a plan and the seconds that a sink takes in all.
+    /// Adds the seconds that a sink takes in all, as the guide says.
     fn with_the_sink(self, row: Row) -> Self {
         let sink = self.sink;
         let cores = rayon::current_num_threads() as f64;
@@ -486,13 +312,13 @@ impl Figures {
     }
 }
 
-/// What a range is for a run.
+/// The verdict on a range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Says {
     Contains,
     /// The plan warns that its sample doesn't say.
     Unsure,
-    /// Misses, because of items of which the plan says that they may not be like the sampled ones.
+    /// Misses, because of items that the plan says may differ from the sampled ones.
     Limit,
     Misses,
 }
@@ -522,7 +348,8 @@ fn line(row: Row, figures: Figures) -> String {
     )
 }
 
-/// The round with the median ratio of those in which the machine was left alone, or the one in which it was most.
+/// The round with the median ratio among those in which the machine was left alone, or the least
+/// disturbed one.
 fn typical(rounds: usize, mut round: impl FnMut() -> Figures) -> Figures {
     let (mut alone, mut best) = (Vec::new(), None::<Figures>);
     for _ in 0..rounds + AGAIN {
@@ -541,7 +368,7 @@ fn typical(rounds: usize, mut round: impl FnMut() -> Figures) -> Figures {
     alone.get(alone.len() / 2).copied().or(best).expect("at least a round")
 }
 
-/// What all rows come to.
+/// A summary of all rows.
 fn summary(rows: &[(Row, Figures)]) -> String {
     let (even, others): (Vec<_>, Vec<_>) = rows.iter().partition(|(row, _)| row.shape == Shape::Even);
     let off = |figures: &Figures| (figures.ratio() - 1.0).abs() > TO_REACH;

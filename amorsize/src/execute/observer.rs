@@ -1,4 +1,5 @@
-//! What looks at a run while it goes on: at the system's memory, to note how it goes, and to tell somebody.
+//! The observer of a run: it watches the system's memory, records the run's timeline and tells its
+//! progress.
 
 use std::time::Instant;
 
@@ -8,10 +9,10 @@ use crate::memory::working::{Bounds, Calls};
 use crate::progress::{Counts, Phase, Teller};
 use crate::timeline::{Moment, Recorder};
 
-/// What a run has done, for whoever looks.
+/// Progress of a run, as its observer sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    /// Items whose calls have ended.
+    /// Items that have run.
     pub(crate) items: usize,
     /// Bytes of all results so far.
     pub(crate) result_bytes: u64,
@@ -19,29 +20,30 @@ pub(crate) struct Seen {
     pub(crate) running: usize,
 }
 
-/// Who looks at a run.
+/// Observes a run: watches memory, records its timeline and tells its progress.
 #[derive(Debug, Default)]
-pub(crate) struct Lookout {
-    /// From the first decision on. Boxed, because a run is moved some times before that.
+pub(crate) struct Observer {
+    /// The watch over memory, from the first decision on. Boxed, because a run is moved a few times
+    /// before that.
     pub(crate) watch: Option<Box<Watch>>,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) teller: Option<Teller>,
 }
 
-impl Lookout {
-    /// Whether there is anybody who looks: not of a run that has just begun.
+impl Observer {
+    /// True if it has anything to do. In a run that has just begun it has nothing to do.
     #[inline]
-    pub(crate) fn has_eyes(&self) -> bool {
-        self.watch.is_some() || self.is_manned()
+    pub(crate) fn is_active(&self) -> bool {
+        self.watch.is_some() || self.is_recorded_or_told()
     }
 
-    /// Whether anybody notes or is told how it goes.
-    pub(crate) fn is_manned(&self) -> bool {
+    /// True if the run is recorded or its progress is told.
+    pub(crate) fn is_recorded_or_told(&self) -> bool {
         self.recorder.is_some() || self.teller.is_some()
     }
 
-    /// Looks, if it is time to; `seen` and `calls` are asked only then. Says how many calls may be in flight from now on, where
-    /// that was looked at.
+    /// Looks if a look is due; `seen` and `calls` are called only then. Gives new bounds for the
+    /// calls in flight if memory was looked at.
     pub(crate) fn look(
         &mut self,
         now: Instant,
@@ -61,7 +63,7 @@ impl Lookout {
         bounds
     }
 
-    /// Notes how it goes, whether or not it is time to.
+    /// Records the progress, due or not.
     pub(crate) fn note(&mut self, now: Instant, ledger: &Ledger, seen: Seen) {
         if let Some(recorder) = &mut self.recorder {
             let Seen { items, running, .. } = seen;
@@ -69,7 +71,7 @@ impl Lookout {
         }
     }
 
-    /// Tells how it goes, whether or not it is time to.
+    /// Tells the progress, due or not.
     pub(crate) fn tell(&mut self, now: Instant, phase: Phase, ledger: &Ledger, seen: Seen) {
         if let Some(teller) = &mut self.teller {
             teller.tell(now, phase, counts(ledger, seen));

@@ -1,34 +1,32 @@
-//! How the memory of a large collection gets its pages: just before it is filled, and huge ones as long as they are cheap.
+//! How the memory of a large collection gets its pages: just before it is filled, and huge ones as
+//! long as they are cheap.
 //!
-//! A collection of cheap results spends most of its time on page faults, one for each 4 KiB. What helps depends on the machine and
-//! on the moment. A huge page is one fault for 2 MiB, and takes 0.2 to 0.3 ms, a quarter of what 512 faults take. But a virtual
-//! machine may have given its free memory back to its host, which backs it anew as it is touched, and then a huge page takes 2 to
-//! 4 ms. So huge pages are asked for one after the other as the collection is filled, and no longer once one was dear. What is not
-//! in one is asked for by the region rather than missed by the page, which saves the faults' own cost.
+//! A collection of cheap results spends most of its time on page faults, one for each 4 KiB. What
+//! helps depends on the machine and on the moment. A huge page is one fault for 2 MiB, and takes
+//! 0.2 to 0.3 ms, a quarter of what 512 faults take. But a virtual machine may have given its free
+//! memory back to its host, which backs it anew as it is touched, and then a huge page takes 2 to 4
+//! ms. So huge pages are asked for one after the other as the collection is filled, and no longer
+//! once one was dear. What is not in one is asked for by the region rather than missed by the page,
+//! which saves the faults' own cost.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The size of a huge page on nearly all machines; on others it is a number of bytes that are asked for together.
+use crate::system_calls::madvise::Advice;
+
+/// The size of a huge page on nearly all machines; on others it is a number of bytes that are asked
+/// for together.
 const HUGE: usize = 2 << 20;
 /// Below some huge pages the parts at both ends that can't be one outweigh those that can.
 pub(super) const LARGE: usize = 4 * HUGE;
-/// A huge page that takes longer is dear: the 512 small pages in its place take 0.9 to 1 ms, a cheap huge one 0.2 to 0.3 ms.
+/// A huge page that takes longer is dear: the 512 small pages in its place take 0.9 to 1 ms, a
+/// cheap huge one 0.2 to 0.3 ms.
 const DEAR: Duration = Duration::from_millis(1);
-/// Fewer pages than that are left to their faults, of which a call takes as long as one or two.
+/// Fewer pages than that are left to their faults: a call takes as long as one or two of these.
 const PAGES_AT_ONCE: usize = 4;
 
-/// What the system is asked to do with a part of an allocation. Neither changes what is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Advice {
-    /// To back it with huge pages.
-    Huge,
-    /// To back it now, as if it had been written to.
-    Populate,
-}
-
-/// What of an allocation has its pages.
+/// The pages of an allocation: those that were asked for, and how dear they are.
 #[derive(Debug)]
 pub(super) struct Pages {
     /// Bytes of a small page.
@@ -37,9 +35,9 @@ pub(super) struct Pages {
     whole: Range<usize>,
     /// The first of the whole huge pages that nobody has asked for.
     next: AtomicUsize,
-    /// Whether a huge page was dear.
+    /// True if a huge page was dear.
     dear: AtomicBool,
-    /// Whether the system can't populate: Linux does since 5.14.
+    /// True if the system can't populate: Linux does since 5.14.
     unknown: AtomicBool,
 }
 
@@ -49,8 +47,9 @@ impl Pages {
         Self { page, next, whole, dear: AtomicBool::new(false), unknown: AtomicBool::new(false) }
     }
 
-    /// Asks for the pages of a region that is about to be filled. `advise` asks the system for a part of the allocation, and says how
-    /// long that took, or `None` where the system does not know such an advice.
+    /// Asks for the pages of a region that is about to be filled. `advise` asks the system for a
+    /// part of the allocation, and says how long that took, or `None` where the system does not
+    /// know such an advice.
     pub(super) fn prepare(&self, region: Range<usize>, advise: impl Fn(Range<usize>, Advice) -> Option<Duration>) {
         while let Some(huge) = self.claim(region.end) {
             advise(huge.clone(), Advice::Huge);
@@ -69,8 +68,8 @@ impl Pages {
 
     /// The next huge page, unless it is further than the next one behind what is to be filled now.
     ///
-    /// It is asked for ahead: several threads fill one at a time, and each that touches it before it is there has the system clear one
-    /// of its own, of which all but one are given back.
+    /// It is asked for ahead: several threads fill one at a time, and each that touches it before
+    /// it is there has the system clear one of its own, and all but one are given back.
     fn claim(&self, end: usize) -> Option<Range<usize>> {
         if self.dear.load(Ordering::Relaxed) {
             return None;
@@ -105,7 +104,7 @@ mod tests {
     const PAGE: usize = 4096;
     const CHEAP: Duration = Duration::from_micros(300);
 
-    /// What a system is asked, and what it says to populating a huge page and another part.
+    /// A system that notes what it is asked, with its answer to populating a part.
     struct System {
         asked: RefCell<Vec<(Range<usize>, Advice)>>,
         answer: fn(Range<usize>) -> Option<Duration>,

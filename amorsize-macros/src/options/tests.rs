@@ -1,0 +1,159 @@
+use super::*;
+
+fn mistakes(tokens: TokenStream) -> Vec<String> {
+    let mut errors = Errors::default();
+    Options::parse(tokens, &mut errors);
+    errors.messages()
+}
+
+fn parsed(tokens: TokenStream) -> Options {
+    let mut errors = Errors::default();
+    let options = Options::parse(tokens, &mut errors);
+    assert_eq!(errors.messages(), Vec::<String>::new());
+    options
+}
+
+/// The setting's value, if it is known.
+fn known(setting: &Setting) -> Option<String> {
+    match &setting.value {
+        Value::Known(value) => Some(value.to_string()),
+        Value::Constant(_) => None,
+    }
+}
+
+#[test]
+fn every_option_is_read() {
+    let options = parsed(quote! {
+        max_memory = "512MiB", batch_size = 100, sample_size = SAMPLE, threads = 4, in_flight = 64, verbose,
+        oversize = "error", on_panic = "collect", retry = 3,
+        name = many, crate = a::b, in_impl, on_error = "skip", fallible_input,
+    });
+    let given: Vec<_> = options.settings.iter().map(|setting| (setting.key.to_string(), known(setting))).collect();
+    let expected = [
+        ("max_memory", None),
+        ("batch_size", Some("100")),
+        ("sample_size", None),
+        // The runtime knows the largest number.
+        ("threads", None),
+        ("in_flight", Some("64")),
+        ("verbose", Some("true")),
+        ("oversize", Some("Error")),
+        ("on_panic", Some("Collect")),
+        ("retry", Some("new (3)")),
+    ];
+    assert_eq!(given, expected.map(|(key, known)| (key.to_owned(), known.map(str::to_owned))));
+    assert_eq!(options.name.unwrap(), "many");
+    assert_eq!(options.krate.unwrap().segments.len(), 2);
+    assert!(options.in_impl.unwrap().1);
+    assert_eq!((options.on_error.unwrap().to_string().as_str(), options.fallible_input), ("Skip", true));
+}
+
+#[test]
+fn progress_is_a_bar_or_a_function() {
+    for tokens in [quote!(progress = tell), quote!(progress = progress::TELL), quote!(progress = |_| ())] {
+        assert!(matches!(parsed(tokens).settings[..], [Setting { takes: Takes::Progress, .. }]));
+    }
+    assert!(parsed(quote!(progress = false)).settings.is_empty());
+    for tokens in [quote!(progress), quote!(progress = true)] {
+        if cfg!(feature = "progress") {
+            assert!(matches!(parsed(tokens).settings[..], [Setting { takes: Takes::Bar, .. }]));
+        } else {
+            assert!(mistakes(tokens)[0].starts_with("a progress bar needs amorsize's feature `progress`"));
+        }
+    }
+    for tokens in [quote!(progress = "bar"), quote!(progress = 1), quote!(progress = -1)] {
+        assert!(mistakes(tokens)[0].starts_with("`progress` takes `true`, `false` or a function"));
+    }
+}
+
+#[test]
+fn nothing_is_fine() {
+    assert!(parsed(TokenStream::new()).settings.is_empty());
+}
+
+#[test]
+fn expressions_keep_their_commas() {
+    let options = parsed(quote!(batch_size = size::<u8, u16>(1, 2), threads = { 3 }));
+    assert_eq!(options.settings.len(), 2);
+}
+
+#[test]
+fn the_edges_of_max_memory() {
+    for tokens in
+        [quote!(1.0), quote!(0.000_1), quote!(1e-3), quote!(0.5f64), quote!("1B"), quote!((0.5)), quote!(HALF)]
+    {
+        assert_eq!(parsed(quote!(max_memory = #tokens)).settings.len(), 1);
+    }
+    for tokens in [
+        quote!(0.0),
+        quote!(1.000001),
+        quote!(-0.5),
+        quote!(0.5f32),
+        quote!(1e999),
+        quote!(1),
+        quote!(0),
+        quote!(512),
+        quote!("0.5"),
+        quote!(true),
+        quote!('a'),
+        quote!(b"1MiB"),
+    ] {
+        assert_eq!(mistakes(quote!(max_memory = #tokens)).len(), 1, "{tokens}");
+    }
+}
+
+#[test]
+fn the_edges_of_the_counts() {
+    for tokens in [quote!(1), quote!(65_536), quote!(1usize), quote!((2)), quote!(COUNT), quote!(2 * COUNT)] {
+        assert_eq!(parsed(quote!(threads = #tokens)).settings.len(), 1);
+    }
+    for tokens in [quote!(0), quote!(-1), quote!(1.5), quote!("4"), quote!(true)] {
+        assert_eq!(mistakes(quote!(threads = #tokens)).len(), 1, "{tokens}");
+    }
+    assert_eq!(parsed(quote!(batch_size = 65_536)).settings.len(), 1);
+    assert_eq!(parsed(quote!(in_flight = 65_536)).settings.len(), 1);
+    for tokens in [quote!(0), quote!(-1)] {
+        let expected = "`in_flight` must be at least 1\nhelp: use 1 or more, or leave `in_flight` out for no bound but the \
+                        budget's";
+        assert_eq!(mistakes(quote!(in_flight = #tokens)), [expected]);
+    }
+    for tokens in [quote!(1), quote!(100_000), quote!(TRIES), quote!(Retry::new(3).backoff(FIRST))] {
+        assert!(parsed(quote!(retry = #tokens)).retry().is_some());
+    }
+    for tokens in [quote!(0), quote!(-1), quote!(1.5), quote!("3"), quote!(true)] {
+        assert_eq!(mistakes(quote!(retry = #tokens)).len(), 1, "{tokens}");
+    }
+}
+
+#[test]
+fn what_becomes_of_errors_is_written_as_such() {
+    for (tokens, help) in [
+        (quote!("skipp"), "did you mean `\"skip\"`?"),
+        (quote!("ignore"), "use `\"stop\"`, `\"skip\"` or `\"collect\"`"),
+        (quote!(true), "use `\"stop\"`, `\"skip\"` or `\"collect\"`"),
+        (quote!(POLICY), "use `\"stop\"`, `\"skip\"` or `\"collect\"`; the run's method `on_error` can choose anew"),
+    ] {
+        let mistakes = mistakes(quote!(on_error = #tokens));
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].ends_with(&format!("\nhelp: {help}")), "{}", mistakes[0]);
+    }
+    assert_eq!(parsed(quote!(on_error = ("stop"))).on_error.unwrap().to_string(), "Stop");
+    assert!(!parsed(quote!(fallible_input = false)).fallible_input);
+    assert_eq!(mistakes(quote!(fallible_input = YES)).len(), 1);
+}
+
+#[test]
+fn every_mistake_is_reported() {
+    let mistakes =
+        mistakes(quote!(batch_size = 0, bach_size = 3, max_memory: 0.5, threads, threads = 2, name = "x", 7));
+    let expected = [
+        "`batch_size` must be at least 1\nhelp: use 1 or more, or leave `batch_size` out and let the run decide",
+        "unknown option `bach_size`\nhelp: did you mean `batch_size`?",
+        "expected `=` after `max_memory`\nhelp: write `max_memory = 0.5`",
+        "`threads` needs a value\nhelp: write `threads = 4`",
+        "`threads` is given twice\nhelp: keep one of the two",
+        "`name` takes the name of the function to add\nhelp: write it without quotes: `name = x`",
+        "expected the name of an option\nhelp: if this is the size of batches, write `batch_size = 7`",
+    ];
+    assert_eq!(mistakes, expected);
+}

@@ -1,0 +1,29 @@
+//! Facts of a run that change as items run. They belong to the conductor of the run: the calling
+//! thread, or the [`State`](super::state::State) while the run is on threads. They are moved, never
+//! copied.
+
+use crate::failure::Panics;
+use crate::sample::Learned;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) learned: Learned,
+    /// Index behind the last item that was taken from the input to be run.
+    pub(crate) next: usize,
+    /// Items that were started, without those that were handed over.
+    pub(crate) outstanding: usize,
+    /// Chunks that ended, including stretches on the calling thread.
+    pub(crate) chunks: usize,
+    /// Items that panicked, if the run goes on without them.
+    pub(crate) panics: Panics,
+    /// True if some calls were seen to be off their core for part of their time.
+    pub(crate) suspects: bool,
+}
+
+impl Books {
+    /// Items that have run, with or without a result.
+    pub(crate) fn ended(&self) -> usize {
+        self.learned.items + self.panics.count
+    }
+}

@@ -1,0 +1,174 @@
+//! Memory for values, and what is known of their type there.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, needs_drop};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The type of the values that bear a mark.
+///
+/// Each key has a mark of its own, and a [`Kind`] gets its mark from a key. So what bears the mark
+/// of a key is of its type, with all lifetimes in it: `fn(V) -> V` lets none of them be changed.
+pub(super) struct Key<V> {
+    mark: u64,
+    values: PhantomData<fn(V) -> V>,
+}
+
+impl<V> Clone for Key<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Key<V> {}
+
+/// Two keys with marks that no others have. Values may be sent to other threads, because buffers
+/// are.
+pub(super) fn keys<T: Send, R: Send>() -> (Key<T>, Key<R>) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // 64 bits are not counted through in the lifetime of a process.
+    let mark = NEXT.fetch_add(2, Ordering::Relaxed);
+    (Key { mark, values: PhantomData }, Key { mark: mark + 1, values: PhantomData })
+}
+
+impl<V> Key<V> {
+    const SHAPE: &'static Shape = &Shape {
+        size: size_of::<V>(),
+        none: Layout::new::<[V; 0]>(),
+        drop: if needs_drop::<V>() { Some(drop_values::<V>) } else { None },
+    };
+
+    pub(super) fn kind(self) -> Kind {
+        Kind { mark: self.mark, shape: Self::SHAPE }
+    }
+
+    /// Panics unless values of this kind are of the key's type.
+    #[inline]
+    pub(super) fn check(self, kind: Kind) {
+        assert_eq!(kind.mark, self.mark, "a buffer of another run");
+    }
+}
+
+/// The type of values for code that does not name it.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    mark: u64,
+    shape: &'static Shape,
+}
+
+struct Shape {
+    size: usize,
+    /// The layout of no values.
+    none: Layout,
+    drop: Option<DropValues>,
+}
+
+/// Drops the values in `count` places from the first on. They are of the kind, and nobody uses them
+/// any longer.
+type DropValues = unsafe fn(first: *mut u8, count: usize);
+
+impl Kind {
+    /// Panics unless values of both kinds are of the same type.
+    #[inline]
+    pub(super) fn check(self, other: Self) {
+        assert_eq!(other.mark, self.mark, "a buffer of another run");
+    }
+
+    #[inline]
+    pub(super) fn size(self) -> usize {
+        self.shape.size
+    }
+
+    /// Bytes of `count` values.
+    #[inline]
+    pub(super) fn bytes(self, count: usize) -> usize {
+        self.shape.size.saturating_mul(count)
+    }
+
+    /// Places in memory for `capacity` values. Those of no size need no memory, and have any number
+    /// of places.
+    #[inline]
+    pub(super) fn places(self, capacity: usize) -> usize {
+        if self.shape.size == 0 { usize::MAX } else { capacity }
+    }
+
+    #[inline]
+    pub(super) fn drop(self) -> Option<DropValues> {
+        self.shape.drop
+    }
+}
+
+/// # Safety
+///
+/// The `count` places from `first` on hold values of `V`, which nobody uses any longer.
+unsafe fn drop_values<V>(first: *mut u8, count: usize) {
+    // SAFETY: promised by the caller.
+    unsafe { ptr::slice_from_raw_parts_mut(first.cast::<V>(), count).drop_in_place() }
+}
+
+/// An allocation with places for some values. It frees the memory and leaves the values to its
+/// owner.
+pub(super) struct Block {
+    places: *mut u8,
+    layout: Layout,
+}
+
+impl Block {
+    /// Memory for `capacity` values, or `None` where there is no such amount of it.
+    #[inline]
+    pub(super) fn fallible_new(kind: Kind, capacity: usize) -> Option<Self> {
+        let none = kind.shape.none;
+        let bytes = kind.shape.size.checked_mul(capacity)?;
+        if bytes == 0 {
+            return Some(Self { places: ptr::without_provenance_mut(none.align()), layout: none });
+        }
+        let layout = Layout::from_size_align(bytes, none.align()).ok()?;
+        // SAFETY: the size is not zero.
+        let places = unsafe { alloc(layout) };
+        (!places.is_null()).then_some(Self { places, layout })
+    }
+
+    #[inline]
+    pub(super) fn new(kind: Kind, capacity: usize) -> Self {
+        Self::fallible_new(kind, capacity).unwrap_or_else(|| {
+            let none = kind.shape.none;
+            handle_alloc_error(Layout::from_size_align(kind.bytes(capacity), none.align()).unwrap_or(none))
+        })
+    }
+
+    /// The memory of a `Vec`.
+    pub(super) fn of_vec<V>(vec: Vec<V>) -> Self {
+        let mut vec = ManuallyDrop::new(vec);
+        // Values of no size have no allocation, whatever number of places there is.
+        let places = if size_of::<V>() == 0 { 0 } else { vec.capacity() };
+        let layout = Layout::array::<V>(places).expect("a `Vec` has this layout");
+        Self { places: vec.as_mut_ptr().cast(), layout }
+    }
+
+    #[inline]
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The first place.
+    #[inline]
+    pub(super) fn places(&self) -> *mut u8 {
+        self.places
+    }
+
+    /// Leaves the memory to the caller: the first place, and bytes of all.
+    pub(super) fn leak(self) -> (*mut u8, usize) {
+        let block = ManuallyDrop::new(self);
+        (block.places, block.layout.size())
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if self.layout.size() > 0 {
+            // SAFETY: it was allocated with this layout.
+            unsafe { dealloc(self.places, self.layout) };
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Errors of a run that can't go on.
+
+use std::time::Duration;
+
+use super::Engine;
+use super::books::Books;
+use super::control::Stuck;
+use super::line::Line;
+use crate::cancel::Interrupt;
+use crate::error::{Error, ErrorKind};
+use crate::memory::Bytes;
+use crate::memory::budget::Ledger;
+use crate::memory::measure::MeasuredBy;
+
+impl Engine {
+    pub(super) fn interrupted(&mut self, interrupt: Interrupt) -> Error {
+        let items_done = self.with_books(|books| books.learned.items);
+        interrupted(interrupt, items_done, self.elapsed_now())
+    }
+
+    pub(super) fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
+        let held = (self.ledger.held(), self.measured_by);
+        over_budget(Stuck { item, needed, waiting: 0 }, held, &self.ledger, &self.books, line)
+    }
+}
+
+pub(super) fn over_budget(
+    stuck: Stuck,
+    (held, measured_by): (Bytes, MeasuredBy),
+    ledger: &Ledger,
+    books: &Books,
+    line: &mut Line<'_>,
+) -> Error {
+    let Stuck { item, needed, waiting } = stuck;
+    let left = line.left_exactly().map(|left| left.saturating_add(waiting));
+    Error::new(ErrorKind::OverBudget {
+        item,
+        items_done: books.outstanding,
+        held,
+        needed: Bytes::new(needed),
+        budget: ledger.budget(),
+        allowed: Bytes::new(ledger.limit()),
+        expected: left.map(|left| Bytes::new(books.learned.bytes) + Bytes::new(needed) * left as u64),
+        measured_by,
+    })
+}
+
+pub(super) fn interrupted(interrupt: Interrupt, items_done: usize, elapsed: Duration) -> Error {
+    Error::new(match interrupt {
+        Interrupt::Cancelled => ErrorKind::Cancelled { items_done },
+        Interrupt::DeadlinePassed => ErrorKind::TimedOut { items_done, seconds: elapsed.as_secs_f64() },
+    })
+}
+
+pub(super) fn oversize(item: usize, needed: u64, ledger: &Ledger, measured_by: MeasuredBy) -> Error {
+    Error::new(ErrorKind::Oversize { item, needed: Bytes::new(needed), budget: ledger.budget(), measured_by })
+}

@@ -1,0 +1,196 @@
+//! Moves a run onto threads, and back to the calling thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::Engine;
+use super::alone;
+use super::climb::Climb;
+use super::conductor::{Conductor, Grown, WorkerJob};
+use super::control::{Control, ThreadKind, ThreadLimits};
+use super::line::{Flow, Line};
+use super::pool::{self, Job, Threads};
+use crate::error::Error;
+use crate::failure::Ended;
+use crate::memory::budget::Waits;
+use crate::memory::measure::MeasuredBy;
+use crate::memory::tracking;
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::sync;
+use crate::time_use::TimeUse;
+
+/// The threads of a run, and the state that they share.
+#[derive(Debug)]
+pub(super) struct Workers {
+    pub(super) control: Control,
+    pub(super) threads: Threads,
+}
+
+impl Workers {
+    /// Finds threads again if this process is a child of the one that began the run: a child does
+    /// not have its parent's threads.
+    fn find_again(&mut self, options: &Options) -> Result<(), Error> {
+        if !self.threads.are_here() {
+            self.threads = Threads::find(options.wanted_threads().map(pool::at_most))?;
+        }
+        Ok(())
+    }
+}
+
+/// Sums over the finished parts of a run on threads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OnThreads {
+    pub(super) time: Duration,
+    /// The part of `time` that the sink took.
+    pub(super) sink_seconds: f64,
+    /// The part of `time` that the input took.
+    pub(super) input_seconds: f64,
+    pub(super) waited: TimeUse,
+    pub(super) credit_waits: usize,
+    /// The most threads that ran at the same time.
+    pub(super) threads: usize,
+    /// The most threads that could run at the same time.
+    pub(super) cores: usize,
+}
+
+impl OnThreads {
+    /// Adds a part of the run that took `time`, including `sink_seconds` in the sink.
+    fn and(self, control: &Control, (time, sink_seconds): (Duration, f64)) -> Self {
+        let (input_seconds, waited, credit_waits) = control.account();
+        let state = control.state();
+        Self {
+            time: self.time + time,
+            sink_seconds: self.sink_seconds + sink_seconds,
+            input_seconds: self.input_seconds + input_seconds,
+            waited: self.waited.and(waited),
+            credit_waits: self.credit_waits + credit_waits,
+            threads: self.threads.max(state.most_threads),
+            cores: self.cores.max(state.situation.threads),
+        }
+    }
+}
+
+impl Engine {
+    /// Goes on threads. False if the system gives none.
+    pub(super) fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<bool, Error> {
+        let asked = self.options.wanted_threads().map(pool::at_most);
+        let threads = match Threads::find(asked) {
+            Ok(threads) => threads,
+            Err(_) if asked.is_none() => {
+                self.refused = pool::refused();
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let situation = self.situation(line)?;
+        let cores = situation.threads.min(plan.threads());
+        let limits = ThreadLimits {
+            level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, plan.threads()) },
+            cores,
+            most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
+            // For a stated number of threads there is a pool of that size.
+            own: asked.is_none() && !pool::is_worker(),
+        };
+        self.books.learned.waits.begin_on_threads();
+        let ledger = self.ledger.clone();
+        self.read_resident();
+        self.start_watch()?;
+        let batch_size = plan.batch_size();
+        // The first batch is small, so that the sink works while the first full batch is made: one
+        // chunk, or one item for each thread if items are slow.
+        let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };
+        line.outlet.set_batch_size(first_batch.min(batch_size));
+        let observer = Some(std::mem::take(&mut self.observer));
+        self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
+        let books = std::mem::take(&mut self.books);
+        let batches = (batch_size, first_batch);
+        let control = Control::new(situation, limits, books, ledger, batches, self.ordered, observer);
+        // The bounds on calls must be known before the first call starts.
+        control.look_first(line.outlet.collects());
+        self.workers = Some(Box::new(Workers { control, threads }));
+        Ok(true)
+    }
+
+    /// Runs on threads until the input ends, the outlet has enough, or the calling thread is to go
+    /// on alone.
+    pub(super) fn on_threads(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
+        let Some(workers) = &mut self.workers else { return Ok(Flow::Continue) };
+        workers.find_again(&self.options)?;
+        let Workers { control, threads } = &**workers;
+        let base = self.resident.as_mut().filter(|_| self.measured_by == MeasuredBy::Resident);
+        let mut conductor = Conductor {
+            control,
+            work: line.work,
+            begun: self.begun.unwrap_or_else(sync::now),
+            worker: pool::is_worker(),
+            joins_in: threads.include_caller(),
+            refuses_oversize: self.options.refuses_oversize(),
+            resident: base.map(|base| Grown { base, most: &mut self.resident_most, looked: sync::now() }),
+            pace: if line.outlet.collects() { None } else { self.alone.watch() },
+            slower: &mut self.slower,
+        };
+        let mut outcome = Ok(Flow::Continue);
+        control.begin();
+        let work = line.work;
+        let job = |kind| WorkerJob { kind, control, work };
+        let own = control.has_own_threads().then_some(job(ThreadKind::Own));
+        let own = own.as_ref().map(|job| job as &dyn Job);
+        let waits = Waits::in_call();
+        let in_call = self.ledger.outer_budget().is_some();
+        threads.scope(&job(ThreadKind::Pool), own, in_call, &mut |start| {
+            let conducted = catch_unwind(AssertUnwindSafe(|| conductor.conduct(line, start)));
+            outcome = match conducted {
+                Ok(outcome) => outcome.map_err(Ended::Error),
+                Err(payload) => Err(Ended::Unwound(payload)),
+            };
+        });
+        drop(waits);
+        control.settle();
+        tracking::settle(control.take_kept());
+        if outcome.is_err() {
+            // Results that finished meanwhile follow those that were handed over, as long as they
+            // are next in order.
+            while let Some(finished) = control.take_ready() {
+                let accepted = line.hand_over(finished);
+                control.release(accepted.items, accepted.bytes);
+                if accepted.flow == Flow::Stop {
+                    break;
+                }
+            }
+        }
+        if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
+            && let Some((item, payload)) = control.take_panic()
+        {
+            return Err(Ended::Panic(item, payload));
+        }
+        outcome
+    }
+
+    /// Goes on with the calling thread alone, after threads that took `pace` seconds per byte.
+    pub(super) fn go_back(&mut self, pace: f64, line: &mut Line<'_>) {
+        self.leave_threads(line);
+        self.stretch = 1;
+        self.alone.go_back(pace);
+        line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
+    }
+
+    /// Leaves the threads, which have nothing to do.
+    pub(super) fn leave_threads(&mut self, line: &mut Line<'_>) {
+        let Some(workers) = self.workers.take() else { return };
+        let control = workers.control;
+        self.on_threads = self.all_on_threads(&control, self.elapsed_now(), line.outlet.sink_seconds());
+        self.parted = None;
+        let (books, observer) = control.into_parts();
+        (self.books, self.observer) = (books, observer.unwrap_or_default());
+        (self.plan, self.slower) = (None, None);
+        self.now = Some(sync::now());
+    }
+
+    /// The sums over all parts on threads, including the current part of `control`. `elapsed` is
+    /// the time of the run so far, `sink_seconds` its time in the sink.
+    pub(super) fn all_on_threads(&self, control: &Control, elapsed: Duration, sink_seconds: f64) -> OnThreads {
+        let (since, sink_before) = self.parted.unwrap_or_default();
+        self.on_threads.and(control, (elapsed.saturating_sub(since), sink_seconds - sink_before))
+    }
+}

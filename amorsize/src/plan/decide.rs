@@ -1,0 +1,133 @@
+//! Decides a plan: threads, speed-up, and sizes.
+
+use super::Plan;
+use super::sizes::{self, batch_items, chunk_items};
+use super::time::climb;
+use crate::cores::Cores;
+use crate::memory::Bytes;
+use crate::memory::measure::{Certainty, MeasuredBy};
+use crate::sample::Learned;
+
+/// Seconds to pass an item and its result from thread to thread, beside taking and giving them: two
+/// writes and two reads of memory that another core has in its cache. Measured as 0.5 to 1.5 ns for
+/// 8-byte values.
+pub(super) const CROSSING_SECONDS: f64 = 1.5e-9;
+/// Seconds to start rayon's pool: 237 to 296 us measured on two cores.
+const COLD_START_SECONDS: f64 = 300e-6;
+/// Seconds to wake an idle pool: 17 to 67 us measured.
+const WARM_START_SECONDS: f64 = 60e-6;
+
+/// The machine and the run, as known when the plan is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Situation {
+    /// Threads that can run at a time, or the number that was asked for.
+    pub(crate) threads: usize,
+    /// The most threads for a function that waits.
+    pub(crate) most: usize,
+    pub(crate) threads_asked: bool,
+    /// True if the pool runs already.
+    pub(crate) warm: bool,
+    /// Items that are left, if the input knows it.
+    pub(crate) remaining: Option<usize>,
+    pub(crate) batch_items: Option<usize>,
+    /// The most items between the input and the sink, if bounded.
+    pub(crate) in_flight: Option<usize>,
+    pub(crate) budget: Bytes,
+    pub(crate) available: Option<Bytes>,
+    /// The available bytes, read only to warn of a budget in bytes.
+    pub(crate) available_now: Option<Bytes>,
+    /// The cores behind the threads, looked up only for a plan that is asked for.
+    pub(crate) cores: Option<Cores>,
+    pub(crate) measured_by: MeasuredBy,
+    pub(crate) working_certainty: Certainty,
+    /// The size of an item and of a result in a chunk's buffers, in bytes.
+    pub(crate) item_size: usize,
+    pub(crate) result_size: usize,
+    /// Bytes that a waiting item is expected to hold.
+    pub(crate) item_bytes: u64,
+    /// True if an item may own something that can't be measured.
+    pub(crate) items_are_opaque: bool,
+    /// True if results go to a sink batch by batch.
+    pub(crate) hands_over: bool,
+}
+
+impl Plan {
+    /// Makes the plan. It takes well under a microsecond if `explain` is false, which leaves out
+    /// reasons and warnings.
+    pub(crate) fn new(learned: &Learned, situation: &Situation, explain: bool) -> Self {
+        // If few items may be in flight, a stretch has a single one, which may have lost its core
+        // for a moment. That is no reason for threads, so it counts as at most twice the mean.
+        let unlike = if situation.in_flight.is_some() { 2.0 * learned.seconds_per_item() } else { f64::INFINITY };
+        let seconds = learned.recent_seconds().min(unlike);
+        // If the number of items is unknown, expect as many as there were: starting the pool after
+        // that much was spent inline takes at most twice as long as the best choice would have (the
+        // ski-rental argument).
+        let remaining = situation.remaining.unwrap_or(learned.items.max(1)) as f64;
+        let inline = seconds + learned.handling;
+        let wanted = wanted_threads(learned, situation);
+        let most = wanted.min(situation.remaining.unwrap_or(usize::MAX)).max(1);
+        let crossing = learned.handling + CROSSING_SECONDS + sizes::handing_in_flight(situation, most);
+        let climbs = wanted > situation.threads;
+        // Threads beyond the cores keep them busy and can't do more than that.
+        let by_cores = if climbs { learned.waits.on_cores() * seconds / situation.threads as f64 } else { 0.0 };
+        let parallel = ((seconds + crossing) / most as f64).max(crossing).max(by_cores);
+        let start = if situation.warm { WARM_START_SECONDS } else { COLD_START_SECONDS };
+        let (climb, climbed) =
+            if climbs { climb(seconds + crossing, situation.threads, most, remaining) } else { (0.0, 0.0) };
+        let speedup = remaining * inline / (start + climb + (remaining - climbed) * parallel);
+        // Calls can't gain the cores that each keeps busy by itself.
+        let cores_of_a_call = learned.waits.cores_of_a_call(situation.threads);
+        let speedup = cores_of_a_call.map_or(speedup, |cores| speedup.min((situation.threads as f64 / cores).max(1.0)));
+        // The budget bounds the number of calls at a time.
+        let each = learned.expected_bytes().max(situation.result_size as u64) + learned.expected_working();
+        let speedup = speedup.min((situation.budget.as_f64() / each.max(1) as f64).max(1.0));
+        let asked = situation.threads_asked && situation.threads > 1;
+        // A call that keeps all cores busy leaves some idle at times.
+        let pays = speedup > 1.0 || cores_of_a_call.is_some();
+        let threads = if most > 1 && (pays || asked) { most } else { 1 };
+        let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
+
+        let mut plan = Self {
+            threads,
+            chunk_size: chunk_items(learned, situation, threads),
+            batch_size: 1,
+            waiting_share: learned.waits.share_of_all(),
+            speedup: if threads > 1 { speedup } else { 1.0 },
+            seconds_per_item: learned.seconds_per_item(),
+            bytes_per_item: Bytes::new(bytes_per_item),
+            working_bytes: Bytes::new(learned.expected_working()),
+            working_certainty: situation.working_certainty,
+            sampled: learned.items,
+            measured_by: situation.measured_by,
+            budget: situation.budget,
+            result_bytes: situation
+                .remaining
+                .map(|left| Bytes::new(learned.bytes) + Bytes::new(bytes_per_item) * left as u64),
+            seconds: None,
+            seconds_range: None,
+            reasons: Vec::new(),
+            warnings: Vec::new(),
+        };
+        plan.batch_size = batch_items(learned, situation, threads, plan.chunk_size);
+        if threads > 1 {
+            plan.speedup /= learned.spread.slower_on(threads.min(situation.threads));
+        }
+        if explain {
+            plan.foretell(learned, situation, if threads > 1 { start } else { 0.0 });
+            plan.explain_threads(situation, parallel <= inline);
+            plan.explain_waiting(situation, cores_of_a_call, learned.waits.is_worked_for());
+            plan.explain_sizes(situation);
+            plan.explain_bound(situation);
+            plan.explain_time(learned, situation);
+            plan.warn(learned, situation, parallel > inline && most > 1);
+        }
+        plan
+    }
+}
+
+/// The number of threads that keep the cores busy, within the allowed number.
+fn wanted_threads(learned: &Learned, situation: &Situation) -> usize {
+    // A hundredth of a thread more is not worth one.
+    let wanted = (learned.waits.threads_if_alone(situation.threads) - 0.01).ceil() as usize;
+    wanted.clamp(situation.threads, situation.most.max(situation.threads))
+}

@@ -1,0 +1,156 @@
+//! A report's figures of bytes.
+
+use super::Report;
+use crate::memory::Bytes;
+use crate::memory::budget::Budget;
+use crate::memory::measure::{Certainty, MeasuredBy};
+use crate::memory::source;
+
+impl Report {
+    /// The most bytes of its budget that the run held at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Bytes, batched};
+    ///
+    /// #[batched(max_memory = "64MiB")]
+    /// fn page(i: u8) -> Vec<u8> {
+    ///     vec![i; 1 << 20]
+    /// }
+    ///
+    /// let report = page_batched(0..200).for_each_batch(|_| ())?;
+    /// assert!(report.peak_bytes() >= Bytes::mib(1) && report.peak_bytes() <= Bytes::mib(64));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn peak_bytes(&self) -> Bytes {
+        self.totals.peak
+    }
+
+    /// The memory budget of the run. If a run ended before it needed one, this call works it out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// let run = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB");
+    /// let report = run.for_each_batch(|_| ())?;
+    /// assert_eq!(report.budget(), Bytes::mib(64));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn budget(&self) -> Bytes {
+        match &self.totals.budget {
+            Some(budget) => budget.bytes,
+            // The run would have failed with a limit that can't be resolved.
+            None => Budget::resolve(&self.totals.max_memory).map_or(Bytes::ZERO, |budget| budget.bytes),
+        }
+    }
+
+    /// The most by which the process's resident memory grew during the run; `None` if the system
+    /// doesn't tell, and for a run that ended at once.
+    #[must_use]
+    pub fn peak_resident(&self) -> Option<Bytes> {
+        self.totals.peak_resident
+    }
+
+    /// The growth of resident memory that remained at the end, beside the bytes that the run still
+    /// held: pages that the allocator keeps for later, and changes by the rest of the process.
+    /// `None` like [`peak_resident`](Self::peak_resident).
+    #[must_use]
+    pub fn allocator_bytes(&self) -> Option<Bytes> {
+        let held = self.totals.last_held.as_u64();
+        self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
+    }
+
+    /// Mean bytes of a result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.bytes_per_item(), 8);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn bytes_per_item(&self) -> Bytes {
+        Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
+    }
+
+    /// The most working memory of a call: bytes that it needed while it ran, beside its result.
+    ///
+    /// [`Tracking`](crate::Tracking) counts it. Without it, the growth of the process's resident
+    /// memory while calls ran tells it; [`working_certainty`](Self::working_certainty) says which.
+    /// It is zero if calls are so short that all of them together could need at most a 32nd of the
+    /// budget. For a pipeline it is at least the bytes that the stages passed to each other for one
+    /// item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Bytes, process_in_batches};
+    /// // In a program without `Tracking`.
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.working_bytes(), Bytes::ZERO);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn working_bytes(&self) -> Bytes {
+        Bytes::new(self.totals.learned.working_of_part())
+    }
+
+    /// The certainty of [`working_bytes`](Self::working_bytes): [`Exact`](Certainty::Exact) with
+    /// [`Tracking`](crate::Tracking), an [`Estimate`](Certainty::Estimate) from resident memory
+    /// without it, and [`Unmeasured`](Certainty::Unmeasured) if that can't be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{Certainty, process_in_batches};
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.working_certainty(), Certainty::Estimate);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn working_certainty(&self) -> Certainty {
+        Certainty::of_working(self.totals.measured_by, || source::current().resident().is_some())
+    }
+
+    /// The bytes of all results together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.result_bytes(), 8000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn result_bytes(&self) -> Bytes {
+        Bytes::new(self.totals.learned.bytes)
+    }
+
+    /// The means by which the bytes of results were measured.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{MeasuredBy, batched};
+    ///
+    /// #[batched]
+    /// fn upper(word: &str) -> String {
+    ///     word.to_uppercase()
+    /// }
+    ///
+    /// let report = upper_batched(["a", "b"]).for_each_batch(|_| ())?;
+    /// assert_eq!(report.measured_by(), MeasuredBy::DeepSize);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn measured_by(&self) -> MeasuredBy {
+        self.totals.measured_by
+    }
+}

@@ -1,0 +1,5 @@
+use amorsize::process_in_batches;
+
+fn main() {
+    let _ = process_in_batches(|x: u32| x, 0..3).max_memory(512_000_000).collect::<Vec<_>>();
+}
