@@ -29,11 +29,15 @@ impl Shares {
     /// The part of an allocation, from 0 to 1, that the next result counts, given its present
     /// number of owners.
     ///
+    /// `owners` is called under the lock. A number that was read before would be too small by the
+    /// time that others looked meanwhile, and they would pass for results that are gone.
+    ///
     /// The results that are alive count the run's share together, as if each counted its part among
     /// the present owners. A result that is gone took its part with it; results are handed over in
     /// order, so the oldest go first.
-    pub(crate) fn part_of_next(&self, address: usize, owners: usize) -> f64 {
+    pub(crate) fn part_of_next(&self, address: usize, owners: impl FnOnce() -> usize) -> f64 {
         let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let owners = owners();
         if owners <= 1 {
             // It has one owner only, so an earlier note is about another allocation at the same
             // address.
@@ -84,7 +88,7 @@ mod tests {
 
     /// Looks at an allocation with these numbers of owners, and returns the sum of the parts.
     fn sum(shares: &Shares, owners: impl IntoIterator<Item = usize>) -> f64 {
-        owners.into_iter().map(|owners| shares.part_of_next(1, owners)).sum()
+        owners.into_iter().map(|owners| shares.part_of_next(1, || owners)).sum()
     }
 
     #[test]
@@ -110,6 +114,15 @@ mod tests {
     }
 
     #[test]
+    fn owners_are_counted_under_the_lock() {
+        let shares = Shares::default();
+        shares.part_of_next(1, || {
+            assert!(shares.0.try_lock().is_err());
+            2
+        });
+    }
+
+    #[test]
     fn owners_within_one_result_count_it_together() {
         assert!((sum(&Shares::default(), [7; 7]) - 1.0).abs() < 1e-9);
     }
@@ -118,7 +131,7 @@ mod tests {
     fn another_one_at_the_same_place_is_counted_again() {
         let shares = Shares::default();
         sum(&shares, 2..12);
-        assert_eq!(shares.part_of_next(1, 1), 1.0);
+        assert_eq!(shares.part_of_next(1, || 1), 1.0);
         assert!((sum(&shares, 2..12) - 10.0 / 11.0).abs() < 1e-9);
         // The same without a look in between that found a single owner.
         assert!((sum(&shares, 2..12) - 10.0 / 11.0).abs() < 1e-9);
@@ -129,7 +142,7 @@ mod tests {
         let (shares, mut state) = (Shares::default(), 1u64);
         for _ in 0..20_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let part = shares.part_of_next((state >> 60) as usize, (state >> 33) as usize % 50);
+            let part = shares.part_of_next((state >> 60) as usize, || (state >> 33) as usize % 50);
             assert!((0.0..=1.0).contains(&part), "{part}");
         }
         assert!(shares.0.lock().unwrap().values().all(|share| share.counted.len() <= MOST_ENTRIES));

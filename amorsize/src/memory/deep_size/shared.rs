@@ -12,20 +12,20 @@ use crate::memory::shares::LEAST;
 
 impl<T: DeepSize + ?Sized> DeepSize for Arc<T> {
     fn heap_size(&self) -> usize {
-        share(&**self, Self::strong_count(self))
+        share(&**self, || Self::strong_count(self))
     }
 }
 
 impl<T: DeepSize + ?Sized> DeepSize for Rc<T> {
     fn heap_size(&self) -> usize {
-        share(&**self, Self::strong_count(self))
+        share(&**self, || Self::strong_count(self))
     }
 }
 
 /// The part of one owner.
-fn share<T: DeepSize + ?Sized>(value: &T, owners: usize) -> usize {
+fn share<T: DeepSize + ?Sized>(value: &T, owners: impl Fn() -> usize) -> usize {
     let counters = 2 * size_of::<usize>();
-    let heap = match owners {
+    let heap = match owners() {
         _ if !T::OWNS_HEAP => 0,
         // With one owner, no other way leads here.
         0 | 1 => value.heap_size(),
@@ -34,12 +34,12 @@ fn share<T: DeepSize + ?Sized>(value: &T, owners: usize) -> usize {
     let all = counters + size_of_val(value) + heap;
     if all >= LEAST {
         let address = (&raw const *value).cast::<()>().addr();
-        if let Some(part) = in_shares(|shares| shares.part_of_next(address, owners)) {
+        if let Some(part) = in_shares(|shares| shares.part_of_next(address, &owners)) {
             return (all as f64 * part).ceil() as usize;
         }
     }
     // Rounded up, so that the parts are never less than the whole.
-    all.div_ceil(owners.max(1))
+    all.div_ceil(owners().max(1))
 }
 
 #[derive(Default)]
