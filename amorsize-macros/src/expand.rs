@@ -123,7 +123,8 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     let receiver = function.receiver.iter().map(|_| quote!(self));
     let shared = function.shared.iter().map(|Shared { name, .. }| name.to_token_stream());
     let shared = receiver.chain(shared);
-    let (new, retrying) = if options.fallible_input { ("fallible_new", "fallible_retrying") } else { ("new", "retrying") };
+    let (new, retrying) =
+        if options.fallible_input { ("fallible_new", "fallible_retrying") } else { ("new", "retrying") };
     let new = Ident::new(&format!("{new}{}", shared_types.len()), Span::call_site());
     let retrying = Ident::new(retrying, Span::call_site());
     let (plain_item, input_error) = (&function.item, function.input_error.iter());

@@ -117,7 +117,7 @@ pub(super) struct Block {
 impl Block {
     /// Memory for `capacity` values, or `None` where there is no such amount of it.
     #[inline]
-    pub(super) fn fallible_new(kind: Kind, capacity: usize) -> Option<Self> {
+    pub(super) fn try_new(kind: Kind, capacity: usize) -> Option<Self> {
         let none = kind.shape.none;
         let bytes = kind.shape.size.checked_mul(capacity)?;
         if bytes == 0 {
@@ -131,7 +131,7 @@ impl Block {
 
     #[inline]
     pub(super) fn new(kind: Kind, capacity: usize) -> Self {
-        Self::fallible_new(kind, capacity).unwrap_or_else(|| {
+        Self::try_new(kind, capacity).unwrap_or_else(|| {
             let none = kind.shape.none;
             handle_alloc_error(Layout::from_size_align(kind.bytes(capacity), none.align()).unwrap_or(none))
         })

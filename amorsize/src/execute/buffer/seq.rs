@@ -71,7 +71,7 @@ impl Seq {
     /// No values and no room, but a block with `capacity` places to be given to regions; `None`
     /// where there is no such amount of memory.
     pub(super) fn shared(kind: Kind, capacity: usize) -> Option<Self> {
-        let block = Block::fallible_new(kind, capacity)?;
+        let block = Block::try_new(kind, capacity)?;
         let places = block.places();
         #[expect(clippy::arc_with_non_send_sync, reason = "it is sent with a `Seq`, which says why that is sound")]
         let memory = Memory::Region(Arc::new(Ground::new(block)));

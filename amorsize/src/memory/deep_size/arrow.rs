@@ -137,7 +137,7 @@ mod tests {
         assert!(alone > 25_000);
         let schema = first.schema();
         let batches: Vec<_> =
-            (0..8).map(|_| RecordBatch::fallible_new(Arc::clone(&schema), vec![column()]).unwrap()).collect();
+            (0..8).map(|_| RecordBatch::try_new(Arc::clone(&schema), vec![column()]).unwrap()).collect();
         drop((first, schema));
         assert!(batches[0].heap_size() < 25_000 / 8 + 1000);
     }
