@@ -26,7 +26,7 @@ fn assert_page(page: &[u8], number: usize, bytes: usize) {
 }
 
 #[test]
-fn batches_are_whole_and_in_order() {
+fn batches_are_in_order_and_at_most_as_large_as_asked() {
     let _alone = alone();
     for bytes in SIZES {
         for batch_size in [None, Some(1), Some(7)] {
@@ -40,8 +40,10 @@ fn batches_are_whole_and_in_order() {
                 .for_each_batch(|batch| {
                     assert_eq!(batch.first_index(), next);
                     let len = batch.len();
+                    // A batch is handed over early where the results behind it fill the budget,
+                    // while the thread with the next one gets no time.
                     assert!(
-                        batch_size.is_none_or(|size| len == size.min(items - next)),
+                        batch_size.is_none_or(|size| (1..=size).contains(&len)),
                         "{len} of {bytes} at {next} of {items}, {batch_size:?}"
                     );
                     batch.iter().for_each(|page| {

@@ -72,7 +72,7 @@ impl CancelToken {
     /// // A function that takes long can look at the token itself.
     /// let token = CancelToken::new();
     /// let long = |x: u64| (0..1000).take_while(|_| !token.is_cancelled()).count() as u64 + x;
-    /// let run = process_in_batches(long, 0..2).cancel_token(&token);
+    /// let mut run = process_in_batches(long, 0..2).cancel_token(&token);
     /// assert_eq!(run.collect::<Vec<_>>()?, [1000, 1001]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```

@@ -48,7 +48,7 @@ impl<V, E> Outcome<V, E> {
     ///
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
     /// let outcome = run.collect::<Vec<_>>()?;
     /// assert_eq!(outcome.value(), &[1, 3]);
     /// # Ok::<(), amorsize::Error>(())
@@ -64,7 +64,7 @@ impl<V, E> Outcome<V, E> {
     ///
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
     /// let outcome = run.collect::<Vec<_>>()?;
     /// let text = outcome.failures()[0].to_string();
     /// assert_eq!(text, "item 1 failed: invalid digit found in string");
@@ -81,7 +81,7 @@ impl<V, E> Outcome<V, E> {
     ///
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "2"]).on_error(Collect);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "2"]).on_error(Collect);
     /// let outcome = run.collect::<Vec<_>>()?;
     /// assert!(outcome.is_complete());
     /// # Ok::<(), amorsize::Error>(())
@@ -97,7 +97,7 @@ impl<V, E> Outcome<V, E> {
     ///
     /// ```
     /// # use amorsize::{on_error::Collect, process_in_batches};
-    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
     /// let outcome = run.collect::<Vec<_>>()?;
     /// let (numbers, failures) = outcome.into_parts();
     /// assert_eq!((numbers, failures.len()), (vec![1, 3], 1));

@@ -40,6 +40,11 @@ impl Sealed for Flatten {}
 /// assert_eq!(count(process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Skip))?, 1);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no policy for results of the type `{R}`",
+    label = "this is no policy for errors",
+    note = "use `Stop`, `Skip` or `Collect` of `amorsize::on_error`: names in quotes, such as \"skip\", are for the attribute"
+)]
 pub trait Policy<R>: Sealed + Sized {
     /// What an item gives that did not fail.
     ///

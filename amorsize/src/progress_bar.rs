@@ -23,7 +23,7 @@ const COUNTER: &str = "{prefix} {spinner} {pos} {msg}";
 /// ```
 /// use amorsize::{process_in_batches, progress_bar};
 ///
-/// let run = process_in_batches(|x: u64| x * x, 0..1000).progress(progress_bar());
+/// let mut run = process_in_batches(|x: u64| x * x, 0..1000).progress(progress_bar());
 /// let squares = run.collect::<Vec<_>>()?;
 /// assert_eq!(squares[30], 900);
 /// # Ok::<(), amorsize::Error>(())

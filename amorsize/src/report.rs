@@ -29,7 +29,7 @@ use crate::timeline::Timeline;
 /// ```
 /// use amorsize::process_in_batches;
 ///
-/// let run = process_in_batches(|x: u64| x.pow(3), 0..1000).batch_size(100);
+/// let mut run = process_in_batches(|x: u64| x.pow(3), 0..1000).batch_size(100);
 /// let report = run.for_each_batch(|_| ())?;
 /// assert_eq!((report.items(), report.batches(), report.batch_size()), (1000, 10, 100));
 /// assert!(report.peak_bytes() <= report.budget());
@@ -89,7 +89,7 @@ impl Report {
     /// ```
     /// use amorsize::{Report, on_error::Skip, process_in_batches};
     ///
-    /// let run = process_in_batches(str::parse::<u32>, ["one"; 100]).on_error(Skip);
+    /// let mut run = process_in_batches(str::parse::<u32>, ["one"; 100]).on_error(Skip);
     /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!((report.failed(), report.failures().len()), (100, Report::MOST_FAILURES));
     /// # Ok::<(), amorsize::Error>(())
@@ -167,7 +167,7 @@ impl Report {
     ///
     /// ```
     /// # use amorsize::process_in_batches;
-    /// let run = process_in_batches(|x: u64| x + 1, 0..1000).batch_size(100);
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..1000).batch_size(100);
     /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!(report.batches(), 10);
     /// # Ok::<(), amorsize::Error>(())
@@ -296,7 +296,7 @@ impl Report {
     /// ```
     /// # use amorsize::process_in_batches;
     /// // Two batches of 100 and one of 50.
-    /// let run = process_in_batches(|x: u64| x + 1, 0..250).batch_size(100);
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..250).batch_size(100);
     /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!(report.batch_size(), 83);
     /// # Ok::<(), amorsize::Error>(())
@@ -350,7 +350,7 @@ impl Report {
     ///     thread::sleep(Duration::from_millis(50));
     ///     7
     /// };
-    /// let run = process_in_batches(|x: u64| x * MODEL.get_or_init(load), 0..10_000);
+    /// let mut run = process_in_batches(|x: u64| x * MODEL.get_or_init(load), 0..10_000);
     /// let report = run.for_each_batch(|_| ())?;
     /// assert!(report.sampled_speedup() <= report.speedup());
     /// # Ok::<(), amorsize::Error>(())
@@ -507,7 +507,7 @@ impl Report {
     /// ```
     /// use amorsize::process_in_batches;
     ///
-    /// let run = process_in_batches(|x: u64| x.pow(3), 0..1000).threads(1);
+    /// let mut run = process_in_batches(|x: u64| x.pow(3), 0..1000).threads(1);
     /// let report = run.for_each_batch(|_| ())?;
     /// println!("{}", report.explain());
     /// assert!(report.explain().contains("bound by the calling thread"));

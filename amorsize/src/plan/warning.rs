@@ -104,7 +104,7 @@ impl Warning {
     /// if run.plan()?.warnings().iter().any(|warning| warning.code() == Warning::TOO_FAST) {
     ///     println!("by the thousand");
     /// }
-    /// let run = process_in_batches(|part: &[u64]| part.iter().sum::<u64>(), numbers.chunks(1000));
+    /// let mut run = process_in_batches(|part: &[u64]| part.iter().sum::<u64>(), numbers.chunks(1000));
     /// let sums = run.collect::<Vec<_>>()?;
     /// assert_eq!(sums.len(), 1000);
     /// # Ok::<(), amorsize::Error>(())

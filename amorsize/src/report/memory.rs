@@ -34,7 +34,7 @@ impl Report {
     ///
     /// ```
     /// # use amorsize::{Bytes, process_in_batches};
-    /// let run = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB");
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB");
     /// let report = run.for_each_batch(|_| ())?;
     /// assert_eq!(report.budget(), Bytes::mib(64));
     /// # Ok::<(), amorsize::Error>(())
