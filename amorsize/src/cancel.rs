@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::durable::Keeper;
+use crate::failure::Ended;
 use crate::sync::{self, Arc, AtomicBool, Ordering};
 
 /// Cancels the runs that it was given to: no item starts afterwards.
@@ -87,6 +89,8 @@ impl CancelToken {
 pub(crate) enum Interrupt {
     Cancelled,
     DeadlinePassed,
+    /// What the run finishes can't be kept.
+    NotKept,
 }
 
 /// The causes that may interrupt a run.
@@ -98,6 +102,7 @@ pub(crate) struct Interrupts {
     deadline: Option<Instant>,
     /// The time until the deadline, counted from the run's start.
     timeout: Option<Duration>,
+    keeper: Option<std::sync::Arc<Keeper>>,
 }
 
 impl Interrupts {
@@ -123,10 +128,20 @@ impl Interrupts {
         (self.deadline, self.timeout) = (None, Some(timeout));
     }
 
+    /// Lets a run end whose results can't be kept.
+    pub(crate) fn set_keeper(&mut self, keeper: std::sync::Arc<Keeper>) {
+        self.keeper = Some(keeper);
+    }
+
+    /// The error or the panic for which nothing can be kept.
+    pub(crate) fn why_not_kept(&self) -> Option<Ended> {
+        self.keeper.as_ref()?.why()
+    }
+
     /// True if anything can interrupt the run.
     #[inline]
     pub(crate) fn are_possible(&self) -> bool {
-        self.token.is_some() || self.deadline.is_some() || self.timeout.is_some()
+        self.token.is_some() || self.deadline.is_some() || self.timeout.is_some() || self.keeper.is_some()
     }
 
     /// Begins to count the time.
@@ -144,6 +159,9 @@ impl Interrupts {
     pub(crate) fn now(&self) -> Option<Interrupt> {
         if self.token.iter().chain(&self.further).any(CancelToken::is_cancelled) {
             return Some(Interrupt::Cancelled);
+        }
+        if self.keeper.as_ref().is_some_and(|keeper| keeper.has_failed()) {
+            return Some(Interrupt::NotKept);
         }
         self.deadline.filter(|&deadline| sync::now() >= deadline).map(|_| Interrupt::DeadlinePassed)
     }

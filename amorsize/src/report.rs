@@ -1,4 +1,6 @@
 mod memory;
+#[cfg(feature = "durable")]
+mod kept;
 mod text;
 
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use crate::memory::deep_size::features::Unasked;
 use crate::outcome::Failures;
 use crate::overrun;
 use crate::plan::Warning;
+#[cfg(feature = "durable")]
+use crate::durable::KeptFigures;
 use crate::stage::StageReport;
 use crate::time_use::TimeUse;
 use crate::timeline::Timeline;
@@ -44,11 +48,28 @@ pub struct Report {
     failures: Option<Arc<Failures>>,
     retries: usize,
     stages: Vec<StageReport>,
+    /// There for a run that keeps what it finishes.
+    #[cfg(feature = "durable")]
+    kept: Option<KeptFigures>,
 }
 
 impl Report {
     pub(crate) fn new(totals: Totals, items: usize, batches: usize) -> Self {
-        Self { totals, items, batches, retries: 0, failures: None, stages: Vec::new() }
+        Self {
+            totals,
+            items,
+            batches,
+            retries: 0,
+            failures: None,
+            stages: Vec::new(),
+            #[cfg(feature = "durable")]
+            kept: None,
+        }
+    }
+
+    #[cfg(feature = "durable")]
+    pub(crate) fn with_kept(self, kept: Option<KeptFigures>) -> Self {
+        Self { kept, ..self }
     }
 
     pub(crate) fn with_retries(self, retries: usize) -> Self {

@@ -2,6 +2,8 @@
 
 mod builder;
 mod inside;
+#[cfg(feature = "durable")]
+mod opening;
 mod terminals;
 
 use std::fmt;
@@ -164,12 +166,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Begins a part of the run, and refuses what can't be run with.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         self.begin_part();
+        self.open()?;
         self.core.start(&mut self.source, (self.as_function)(&self.shared))
     }
 
     /// The same of a run with results in any order, of which nothing is started yet.
     pub(crate) fn start_unordered(&mut self) -> Result<(), Error> {
         self.begin_part();
+        self.refuse_journal()?;
+        self.open()?;
         self.core.check()?;
         self.core.begin_unordered();
         Ok(())
@@ -213,8 +218,23 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.core.put_panic_back(item, payload);
     }
 
+    /// Notes that a terminal has given everything.
     pub(crate) fn end_part(&mut self) {
         self.core.end_part();
+        #[cfg(feature = "durable")]
+        self.remove_kept();
+    }
+
+    #[cfg(not(feature = "durable"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no run is durable")]
+    fn open(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[cfg(not(feature = "durable"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no run is durable")]
+    fn refuse_journal(&self) -> Result<(), Error> {
+        Ok(())
     }
 }
 

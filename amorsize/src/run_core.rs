@@ -11,7 +11,9 @@ use crate::execute::chunk::{Function, Shared, Tools};
 use crate::execute::line::{Collecting, FindEnd, Flow, Input, Kept, Line, Outlet, Places, Stock};
 use crate::failure::{Ended, Failure, Payload};
 use crate::handover::{HandedOver, Handover};
+use crate::durable::Keeper;
 use crate::memory::Bytes;
+use crate::memory::budget::Ledger;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking;
@@ -139,6 +141,10 @@ impl Core {
         self.engine.begin_part();
         self.stages_before = self.stages.iter().map(|stage| stage.begin_part()).collect();
         self.retries_before = retries;
+        #[cfg(feature = "durable")]
+        if let Some(keeper) = &self.tools.keeper {
+            keeper.begin_part();
+        }
     }
 
     /// Notes that a terminal has ended.
@@ -225,8 +231,9 @@ impl Core {
     }
 
     /// What hands batches of the wanted size over.
-    pub(crate) fn handover(&self) -> (Option<usize>, Handover) {
-        (self.options().batch_items(), Handover::new(self.verbose, &self.tools.ledger))
+    pub(crate) fn handover(&self) -> (Option<usize>, Handover, Option<Arc<Keeper>>) {
+        let handover = Handover::new(self.verbose, &self.tools.ledger);
+        (self.options().batch_items(), handover, self.tools.keeper.clone())
     }
 
     pub(crate) fn verbose(&self) -> Verbose {
@@ -314,7 +321,55 @@ impl Core {
             return Ok(flow);
         }
         let work = self.tools.work(function);
-        self.engine.run(&mut Line { input, stock: &mut self.stock, work, outlet })
+        let flow = self.engine.run(&mut Line { input: &mut *input, stock: &mut self.stock, work, outlet })?;
+        if flow == Flow::Continue {
+            self.end_keeping(input)?;
+        }
+        Ok(flow)
+    }
+
+    /// Has everything kept that the run has finished, once the input has ended.
+    #[cfg(feature = "durable")]
+    fn end_keeping(&mut self, input: &dyn Input) -> Result<(), Ended> {
+        let Some(keeper) = &self.tools.keeper else { return Ok(()) };
+        if keeper.has_failed()
+            && let Some(why) = keeper.why()
+        {
+            return Err(why);
+        }
+        let (items, is_known) = input.end();
+        Ok(keeper.end(items, is_known)?)
+    }
+
+    #[cfg(not(feature = "durable"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "nothing is kept")]
+    fn end_keeping(&mut self, _input: &dyn Input) -> Result<(), Ended> {
+        Ok(())
+    }
+
+    /// Has a keeper keep what the run finishes. Without one, items are skipped alone.
+    #[cfg(feature = "durable")]
+    pub(crate) fn resume(&mut self, keeper: Option<Arc<Keeper>>) {
+        self.stock.resumes = true;
+        if let Some(keeper) = keeper {
+            self.tools.interrupts.set_keeper(Arc::clone(&keeper));
+            self.tools.keeper = Some(keeper);
+        }
+    }
+
+    /// The keeper of the run, if it is durable.
+    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.tools.keeper.as_ref()
+    }
+
+    /// Bytes of the run's budget.
+    #[cfg(feature = "durable")]
+    pub(crate) fn budget(&mut self) -> Result<Bytes, Error> {
+        Ok(self.engine.budget()?.bytes)
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.tools.ledger
     }
 
     /// Notes that results belong to the caller now that held so many bytes.
@@ -363,8 +418,8 @@ impl Core {
         let Some(mut all) = collector.room_for(count).or_else(|| collector.room_for(0)) else {
             return none(self.too_many(count));
         };
-        if self.engine.is_under_way() || self.options().panics() != OnPanic::Propagate {
-            // Where items panic, the places of their results stay empty.
+        if self.engine.is_under_way() || self.options().panics() != OnPanic::Propagate || self.stock.resumes {
+            // Where items panic or need not run, the places of their results stay empty.
             all.lend_nothing();
         }
         // An input without an end can't be collected. One that says it has none may be wrong about
@@ -431,8 +486,11 @@ impl Core {
         let totals = self.engine.totals(handed_over);
         let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
         stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
-        Report::new(totals, items, batches)
+        let report = Report::new(totals, items, batches)
             .with_stages(stages)
-            .with_retries(retries.saturating_sub(self.retries_before))
+            .with_retries(retries.saturating_sub(self.retries_before));
+        #[cfg(feature = "durable")]
+        let report = report.with_kept(self.tools.keeper.as_ref().map(|keeper| keeper.told()));
+        report
     }
 }

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
+use crate::durable::Keeper;
 use crate::execute::buffer::{Results, Types};
 use crate::execute::line::{Accepted, Flow, Outlet};
 use crate::failure::Payload;
@@ -37,6 +38,8 @@ pub struct Batch<R> {
     results: Vec<R>,
     /// Where items were left out: a result's place in the batch, and the index of its item.
     jumps: Vec<(usize, usize)>,
+    #[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "no batch is restored"))]
+    is_restored: bool,
     bin: Weak<Bin<R>>,
 }
 
@@ -114,6 +117,28 @@ impl<R> Batch<R> {
     }
 
     /// Takes the results out, and leaves the buffer to be filled again.
+    /// True if the results come from a checkpoint that an earlier process made. A batch has
+    /// restored results alone, or new ones alone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("amorsize-is-restored-{}", std::process::id()));
+    /// let squares = || process_in_batches(|x: u64| x * x, 0..1000).version(1).checkpoint(&directory);
+    /// squares().for_each_batch(|batch| assert!(!batch.is_restored()))?;
+    /// // Another process, or this one later.
+    /// squares().for_each_batch(|batch| assert!(batch.is_restored()))?;
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[cfg(feature = "durable")]
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.is_restored
+    }
+
     pub(crate) fn drain(&mut self) -> std::vec::Drain<'_, R> {
         self.results.drain(..)
     }
@@ -293,6 +318,8 @@ pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     held: Accepted,
     size: BatchSize,
     handover: Handover,
+    /// There where the run is durable.
+    keeper: Option<Arc<Keeper>>,
     /// None until there is a batch that others follow.
     bin: Option<Arc<Bin<P::Value>>>,
     /// Emptied buffers of results, to be filled again, where values lie in others.
@@ -325,7 +352,7 @@ pub(crate) struct Ending<R, F> {
 impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     pub(crate) fn new(
         types: Types<T, R>,
-        (asked, handover): (Option<usize>, Handover),
+        (asked, handover, keeper): (Option<usize>, Handover, Option<Arc<Keeper>>),
         seen: &'a mut Seen<R>,
         sink: &'a mut dyn FnMut(Batch<P::Value>) -> bool,
     ) -> Self {
@@ -340,6 +367,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             held: Accepted::KEPT,
             size: BatchSize::new(asked),
             handover,
+            keeper,
             bin: None,
             spare: Vec::new(),
             stopped: false,
@@ -388,7 +416,11 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         let (first_index, items) = (self.first_index, results.len());
         self.first_index = self.next_index;
         let bin = self.bin.as_ref().map_or_else(Weak::new, Arc::downgrade);
-        let mut batch = Some(Batch { first_index, results, jumps, bin });
+        let keeper = self.keeper.as_deref();
+        let is_restored = keeper.is_some_and(|keeper| keeper.is_restored(first_index));
+        let journal = keeper.filter(|keeper| keeper.is_journal());
+        let indices = journal.map(|_| Indices::new(first_index, items, jumps.clone()));
+        let mut batch = Some(Batch { first_index, results, jumps, is_restored, bin });
         let (sink, panic) = (&mut self.sink, &mut self.panic);
         let go_on = self.handover.batch(first_index, self.next_index, (items, self.held.bytes), &mut || {
             let Some(batch) = batch.take() else { return true };
@@ -398,6 +430,9 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
                 false
             })
         });
+        if go_on && let (Some(journal), Some(indices)) = (journal, indices) {
+            journal.sunk(indices);
+        }
         self.stopped |= !go_on;
     }
 
@@ -409,6 +444,13 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         Accepted { flow, ..held }
     }
 
+    /// True if results from `start` on come from a store and those of the open batch don't, or the
+    /// other way round: no batch has both.
+    fn is_of_another_kind(&self, start: usize) -> bool {
+        let is_restored = |index| self.keeper.as_ref().is_some_and(|keeper| keeper.is_restored(index));
+        is_restored(start) != is_restored(self.first_index)
+    }
+
     /// Takes results none of which is a failure: nothing of them has to be looked at.
     fn accept_whole(&mut self, mut values: Vec<P::Value>, start: usize, bytes: u64) -> Accepted {
         let mut given = Accepted::KEPT;
@@ -418,7 +460,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if self.bin.is_none() && !self.is_first() {
             self.bin = Some(Bin::new());
         }
-        if !self.open.is_empty() && start != self.next_index {
+        if !self.open.is_empty() && (start != self.next_index || self.is_of_another_kind(start)) {
             // Items in between have no results, and a batch is of consecutive items.
             self.hand_over();
             given = self.given();
@@ -482,6 +524,14 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             self.bin = Some(Bin::new());
         }
         let mut given = Accepted::KEPT;
+        if !self.open.is_empty() && self.is_of_another_kind(start) {
+            self.hand_over();
+            given = self.given();
+            if self.stopped {
+                self.left = Some((results, start, bytes));
+                return given;
+            }
+        }
         let mut left = results.len();
         let mut taken = results.drain(..);
         let mut index = start;

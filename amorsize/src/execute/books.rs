@@ -11,6 +11,8 @@ pub(crate) struct Books {
     pub(crate) learned: Learned,
     /// Index behind the last item that was taken from the input to be run.
     pub(crate) next: usize,
+    /// Items of these that a store has, or that are skipped: they are not run.
+    pub(crate) passed: usize,
     /// Items that were started, without those that were handed over.
     pub(crate) outstanding: usize,
     /// Chunks that ended, including stretches on the calling thread.
@@ -22,8 +24,13 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// Items that have run, with or without a result.
+    /// Items that have run, with or without a result, and those that need not run.
     pub(crate) fn ended(&self) -> usize {
-        self.learned.items + self.panics.count
+        self.learned.items + self.panics.count + self.passed
+    }
+
+    /// Index behind the last item that was taken, if those that need not run are left out.
+    pub(crate) fn next_to_run(&self) -> usize {
+        self.next - self.passed
     }
 }

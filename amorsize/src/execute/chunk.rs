@@ -2,14 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use super::buffer::Quota;
-use super::buffer::{RawChunk, Types};
+use super::buffer::{RawChunk, Results, Types};
 use super::control::{ChunkId, Control, Steps, ThreadKind};
 use super::jobs::Grant;
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::Interrupts;
+use crate::durable::Keeper;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, Measure, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
@@ -41,6 +42,10 @@ pub(crate) trait Function: Sync {
 
     /// Bytes that the first `count` waiting items own beside their own size; `None` where their type does not say it.
     fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64>;
+    /// Has results kept that calls gave for items from `first` on, if results are kept.
+    fn keep(&self, keeper: &Keeper, first: usize, results: &Results);
+    /// Bytes that results own beside their own size, if they can be asked.
+    fn heap_of(&self, results: &Results) -> Option<u64>;
 }
 
 /// The function of a run, its shared parameters, and its types: all that is compiled for each function.
@@ -219,6 +224,26 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
         self.measure.0.by == MeasuredBy::Resident
     }
 
+    #[cfg(feature = "durable")]
+    fn keep(&self, keeper: &Keeper, first: usize, results: &Results) {
+        if let Some((_, codec)) = self.durable.as_ref().and_then(|durable| durable.checkpoint.as_ref()) {
+            let results = self.types.last_of(results, results.len());
+            keeper.keep(|encoded, item, result| self.push(codec, encoded, item, result), first, results);
+        }
+    }
+
+    #[cfg(not(feature = "durable"))]
+    fn keep(&self, _keeper: &Keeper, _first: usize, _results: &Results) {}
+
+    fn heap_of(&self, results: &Results) -> Option<u64> {
+        let results = self.types.last_of(results, results.len());
+        match (&self.weigh, self.measure.1.heap) {
+            (Some(weigh), _) => Some(Heap::of(results, weigh).sum),
+            (None, Some(heap)) => Some(heap(results).sum),
+            (None, None) => None,
+        }
+    }
+
     fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64> {
         match self.measure.0.heap {
             Some(heap) => Some(heap(&self.types.items_of(chunk)[..count]).sum),
@@ -300,16 +325,18 @@ pub(crate) struct Tools {
     pub(crate) tracks: bool,
     pub(crate) interrupts: Interrupts,
     pub(crate) span: RunSpan,
+    /// There where the run is durable.
+    pub(crate) keeper: Option<Arc<Keeper>>,
 }
 
 impl Tools {
     pub(crate) fn new(ledger: Ledger, tracks: bool) -> Self {
-        Self { chunks: Chunks::new(), ledger, tracks, interrupts: Interrupts::default(), span: RunSpan::default() }
+        Self { chunks: Chunks::new(), ledger, tracks, interrupts: Interrupts::default(), span: RunSpan::default(), keeper: None }
     }
 
     pub(crate) fn work<'a>(&'a self, function: &'a dyn Function) -> Work<'a> {
-        let Self { chunks, ledger, tracks, interrupts, span } = self;
-        Work { function, chunks, ledger, tracks: *tracks, interrupts, span }
+        let Self { chunks, ledger, tracks, interrupts, span, keeper } = self;
+        Work { function, chunks, ledger, tracks: *tracks, interrupts, span, keeper: keeper.as_deref() }
     }
 }
 
@@ -323,6 +350,7 @@ pub(crate) struct Work<'a> {
     pub(crate) tracks: bool,
     pub(crate) interrupts: &'a Interrupts,
     pub(crate) span: &'a RunSpan,
+    pub(crate) keeper: Option<&'a Keeper>,
 }
 
 impl Work<'_> {
@@ -406,6 +434,20 @@ impl Work<'_> {
         more
     }
 
+    /// Bytes of results that were `stored` as so many, to count with. Their own size is `size`.
+    pub(crate) fn bytes_of(&self, results: &Results, stored: u64, size: usize) -> u64 {
+        let heap = self.function.heap_of(results).unwrap_or(stored);
+        ((size * results.len()) as u64).saturating_add(heap)
+    }
+
+    /// Has results kept, and `lost` items behind them forgotten, if the run is durable.
+    pub(crate) fn keep(&self, first: usize, results: &Results, lost: usize) {
+        if let Some(keeper) = self.keeper {
+            self.function.keep(keeper, first, results);
+            keeper.forget(first + results.len(), lost);
+        }
+    }
+
     fn run_untracked(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
         let mut split = |id, keep| {
             let mut chunk = self.chunks.take(id);
@@ -422,6 +464,7 @@ impl Work<'_> {
         let ran =
             control.run_chunk(grant, &mut Running { work: *self, chunk: &mut chunk, control, start: grant.start });
         drop(entered);
+        self.keep(grant.start, &chunk.results, ran.lost());
         let rest = if !ran.leaves_items() {
             None
         } else if chunk.results.len() == 0 {

@@ -104,14 +104,14 @@ impl Drop for StopOnUnwind<'_> {
 impl Conductor<'_> {
     /// Feeds the workers and hands over their results, until the input ends or the outlet has
     /// enough.
-    pub(super) fn conduct(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Error> {
+    pub(super) fn conduct(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Ended> {
         let stop = StopOnUnwind(self.control);
         let outcome = self.conduct_to_its_end(line, start_job);
         std::mem::forget(stop);
         outcome
     }
 
-    fn conduct_to_its_end(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Error> {
+    fn conduct_to_its_end(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Ended> {
         loop {
             // If this run is part of a call, its workers' allocations count for that call from now
             // on.
@@ -141,7 +141,8 @@ impl Conductor<'_> {
             self.control.look_for(line.outlet.collects());
             if let Some(interrupt) = self.work.interrupts.now() {
                 self.control.course.pause();
-                return Err(interrupted(interrupt, self.control.state().books.learned.items, now() - self.begun));
+                let items_done = self.control.state().books.learned.items;
+                return Err(interrupted(self.work.interrupts, interrupt, items_done, now() - self.begun));
             }
             if line.is_to_flush(false)
                 && let Some(flow) = self.handed_over(self.control.in_sink(|| line.flush()))
@@ -165,7 +166,7 @@ impl Conductor<'_> {
             }
             let grown = self.look_at_resident();
             if line.outlet.collects() && grown > self.control.state().ledger.budget() {
-                return Err(self.give_up(grown, line));
+                return Err(self.give_up(grown, line).into());
             }
             let (short, stuck) = self.control.shortage();
             if short {
@@ -178,7 +179,7 @@ impl Conductor<'_> {
                 }
                 if stuck {
                     if line.outlet.collected() > Some(0) && !self.control.has_room_for_a_result() {
-                        return Err(self.give_up(grown, line));
+                        return Err(self.give_up(grown, line).into());
                     }
                     let Stuck { item, needed, .. } = self.control.stuck();
                     if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
@@ -188,7 +189,8 @@ impl Conductor<'_> {
                             needed,
                             line.work.ledger,
                             self.control.state().situation.measured_by,
-                        ));
+                        )
+                        .into());
                     }
                     // A call that alone needs more than the budget runs alone. So does the next
                     // call of a collect that has no results yet: it goes on after one that gave up,
@@ -235,6 +237,15 @@ impl Conductor<'_> {
             if count == 0 {
                 break;
             }
+            if line.stock.resumes
+                && let (Some(restored), _) = self.control.in_input(|| line.restore())
+            {
+                self.pass_over(line, restored);
+                if self.work.interrupts.now().is_some() {
+                    break;
+                }
+                continue;
+            }
             let (pulled, seconds) = self.control.in_input(|| line.pull(count));
             if let Some(pulled) = pulled {
                 self.control.enqueue(pulled.id, pulled.items, pulled.heap, seconds);
@@ -251,6 +262,17 @@ impl Conductor<'_> {
             self.control.end_input();
         }
         start_jobs();
+    }
+
+    /// Adds items that need not run, with the results that they have.
+    fn pass_over(&self, line: &mut Line<'_>, restored: Restored) {
+        let Restored { items, results, bytes, .. } = restored;
+        let results = results.map(|results| {
+            let size = self.control.state().situation.result_size;
+            let bytes = self.work.bytes_of(&results, bytes, size);
+            (line.chunk_of(results), bytes)
+        });
+        self.control.add_restored(items, results);
     }
 
     /// Takes no further items if the calling thread alone would be faster.

@@ -15,6 +15,7 @@
 //! | step | made by | when | it writes | it wakes |
 //! | --- | --- | --- | --- | --- |
 //! | `enqueue` | calling thread | it pulled a chunk | `waiting`; takes credit | |
+//! | `add_restored` | calling thread | items need not run | `finished`, `holes`; takes credit | |
 //! | `jobs_to_start` | calling thread | it asked the input | `jobs` | a thread for each new job |
 //! | `lacks_threads` | calling thread | no thread could be had | `jobs`, `threads` | |
 //! | `end_input` | calling thread | the input ended | `input_ended` | |
@@ -62,7 +63,7 @@
 //! part of the budget ([`State::reserve`]) is for the chunk that is handed over next: results of
 //! later items can't be handed over before its results, so they must never take all credit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
@@ -237,7 +238,7 @@ impl Control {
                 input_may_wait: false,
                 input_ended: false,
                 ending: BTreeMap::new(),
-                holes: BTreeSet::new(),
+                holes: BTreeMap::new(),
                 most_outstanding: outstanding,
                 stray: 0,
                 stray_credit: 0,
@@ -438,6 +439,31 @@ impl Control {
         }
     }
 
+    /// Adds items that need not run. `results` are the chunk with their results, and its bytes.
+    pub(crate) fn add_restored(&self, items: usize, results: Option<(ChunkId, u64)>) {
+        let now = now();
+        let mut state = self.state();
+        self.book(&mut state, now);
+        let start = state.books.next;
+        state.books.next += items;
+        state.books.passed += items;
+        if let Some(remaining) = &mut state.situation.remaining {
+            *remaining = remaining.saturating_sub(items);
+        }
+        match results {
+            Some((id, bytes)) => {
+                state.ledger.take(bytes);
+                state.results += bytes;
+                state.books.outstanding += items;
+                state.most_outstanding = state.most_outstanding.max(state.books.outstanding);
+                state.finished.insert(start, Finished { id, start, items, bytes });
+            }
+            None if items > 0 => _ = state.holes.insert(start, start + items),
+            None => {}
+        }
+        state.add_ready();
+    }
+
     /// Registers as many new jobs as there is work for. Gives their number and the kind of their
     /// threads. `others` of the run's threads are not jobs.
     pub(crate) fn jobs_to_start(&self, others: usize) -> (usize, ThreadKind) {
@@ -565,7 +591,7 @@ impl Control {
         let next = state.ending.first_key_value().map_or(usize::MAX, |(&item, _)| item);
         self.course.move_end(next);
         if is_lost {
-            state.holes.insert(item);
+            state.holes.insert(item, item + 1);
             state.add_ready();
         }
         Some((item, payload))

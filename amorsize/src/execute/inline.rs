@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::alone::Next;
-use super::line::{Accepted, Flow, Inlined, Line};
+use super::line::{Accepted, Flow, Inlined, Line, Restored};
 use super::refusals::oversize;
 use super::{Engine, alone};
 use crate::error::Error;
@@ -83,7 +83,7 @@ impl Engine {
             }
             if let Some(interrupt) = line.work.interrupts.now() {
                 self.plan = planned;
-                return Err(self.interrupted(interrupt).into());
+                return Err(self.interrupted(line.work.interrupts, interrupt));
             }
             // Decide before a stretch rather than after it: an iterator's caller comes back for
             // each one.
@@ -161,7 +161,7 @@ impl Engine {
     /// few items, so that waiting for the first call would take much of the time.
     fn opens_on_threads(&self, line: &mut Line<'_>) -> bool {
         let Some(threads) = self.options.wanted_threads().filter(|&threads| threads > 1) else { return false };
-        let is_new = self.books.next == 0 && self.books.learned.items == 0 && line.stock.asks.may_overlap();
+        let is_new = self.books.next_to_run() == 0 && self.books.learned.items == 0 && line.stock.asks.may_overlap();
         let few = 2..=FEW * threads;
         is_new && self.options.most_in_flight() > 1 && line.left_exactly().is_some_and(|left| few.contains(&left))
     }
@@ -183,6 +183,11 @@ impl Engine {
         most: usize,
         measured: Option<bool>,
     ) -> Result<Accepted, Ended> {
+        if line.stock.resumes
+            && let Some(restored) = line.restore()
+        {
+            return Ok(self.pass_over(line, restored));
+        }
         let count = self.stretch.min(most);
         // For the few items of a sample an accurate time matters more.
         let is_sample = self.books.learned.items < self.options.sample_items();
@@ -249,6 +254,22 @@ impl Engine {
         Ok(accepted)
     }
 
+    /// Hands over the results of items that need not run, if they have any.
+    #[cold]
+    fn pass_over(&mut self, line: &mut Line<'_>, restored: Restored) -> Accepted {
+        let Restored { items, results, bytes, .. } = restored;
+        let start = self.books.next;
+        self.books.next += items;
+        self.books.passed += items;
+        let Some(results) = results else { return Accepted::KEPT };
+        let bytes = line.work.bytes_of(&results, bytes, self.result_size);
+        self.ledger.take(bytes);
+        self.books.outstanding += items;
+        let accepted = line.hand_over_inlined(results, start, bytes);
+        self.release(accepted.items, accepted.bytes);
+        accepted
+    }
+
     /// Runs the next `count` items and hands over their results. Inlined, because returning all
     /// these values takes 100 of a stretch's 1,300 instructions.
     #[inline(always)]
@@ -260,6 +281,7 @@ impl Engine {
         measured: Option<bool>,
     ) -> (Inlined, Stretch, Accepted) {
         let (mut done, results) = line.inline(count, self.ledger.free(), timed, measured);
+        line.work.keep(self.books.next, &results, done.is_lost.into());
         let result_bytes = self.result_size as u64;
         if done.panic.is_some() && !done.is_lost && done.items > 0 {
             // The last result could not be measured, and counts as large as the largest before it.

@@ -56,6 +56,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Items behind the results that have none, although they were taken.
+    pub(crate) fn lost(&self) -> usize {
+        self.outcome.lost
+    }
+
     /// True if items are left to run later.
     pub(crate) fn leaves_items(&self) -> bool {
         self.outcome.stretch.items + self.outcome.lost < self.grant.items
@@ -346,7 +351,7 @@ impl Control {
             return Some(payload);
         }
         let unwanted = state.books.panics.add(item, payload);
-        state.holes.insert(item);
+        state.holes.insert(item, item + 1);
         state.add_ready();
         unwanted
     }

@@ -11,6 +11,8 @@ use super::chunk::Work;
 use super::control::{ChunkId, Finished};
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
+#[cfg(feature = "durable")]
+use crate::durable::Resume;
 use crate::memory::tracking::{self, Frame};
 use crate::sample::Stretch;
 use crate::sync::now;
@@ -228,8 +230,24 @@ pub(crate) enum Way {
     Worker,
 }
 
+/// Items that need not run, and the results that they have.
+#[derive(Default)]
+pub(crate) struct Restored {
+    /// Items that were passed over. None may have been yet, where many are compared together.
+    pub(crate) items: usize,
+    /// A result for each of them, if there are results.
+    pub(crate) results: Option<Results>,
+    /// Bytes that the results take where they are stored.
+    pub(crate) bytes: u64,
+    pub(crate) has_ended: bool,
+}
+
 /// Where items come from.
 pub(crate) trait Input {
+    /// Passes over the next items, if they need not run; over one where the input may wait.
+    fn restore(&mut self, may_wait: bool) -> Option<Restored>;
+    /// The number of items taken so far, and whether earlier runs knew that the input ends there.
+    fn end(&self) -> (usize, bool);
     /// Takes up to `most` items into a chunk without items, as far as `asks` allows, and says if the
     /// input has ended.
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool;
@@ -246,11 +264,32 @@ pub(crate) struct Source<I: IntoIterator, R> {
     input: Option<I>,
     iterator: Option<I::IntoIter>,
     types: Types<I::Item, R>,
+    /// There where items can be done, or are skipped.
+    #[cfg(feature = "durable")]
+    resume: Option<Box<Resume<I::Item, R>>>,
 }
 
 impl<I: IntoIterator, R> Source<I, R> {
     pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
-        Self { input: Some(input), iterator: None, types }
+        Self {
+            input: Some(input),
+            iterator: None,
+            types,
+            #[cfg(feature = "durable")]
+            resume: None,
+        }
+    }
+
+    /// True if items can be done, or are skipped.
+    #[cfg(feature = "durable")]
+    pub(crate) fn resumes(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    /// Has items passed over that need not run.
+    #[cfg(feature = "durable")]
+    pub(crate) fn set_resume(&mut self, resume: Resume<I::Item, R>) {
+        self.resume = Some(Box::new(resume));
     }
 
     /// Whether items were asked for.
@@ -260,25 +299,59 @@ impl<I: IntoIterator, R> Source<I, R> {
 
     /// The input of a run with other results.
     pub(crate) fn retyped<O>(self, types: Types<I::Item, O>) -> Source<I, O> {
-        Source { input: self.input, iterator: self.iterator, types }
+        Source {
+            input: self.input,
+            iterator: self.iterator,
+            types,
+            #[cfg(feature = "durable")]
+            resume: None,
+        }
     }
 
     fn iterator(&mut self) -> &mut I::IntoIter {
-        if let Some(input) = self.input.take() {
-            self.iterator = Some(input.into_iter());
-        }
-        match &mut self.iterator {
-            Some(iterator) => iterator,
-            // The one panic that can come between the two is that of `into_iter`.
-            None => panic!("an input whose `into_iter` panicked has no items"),
-        }
+        begun(&mut self.input, &mut self.iterator)
+    }
+}
+
+fn begun<'a, I: IntoIterator>(input: &mut Option<I>, iterator: &'a mut Option<I::IntoIter>) -> &'a mut I::IntoIter {
+    if let Some(input) = input.take() {
+        *iterator = Some(input.into_iter());
+    }
+    match iterator {
+        Some(iterator) => iterator,
+        // The one panic that can come between the two is that of `into_iter`.
+        None => panic!("an input whose `into_iter` panicked has no items"),
     }
 }
 
 impl<I: IntoIterator, R> Input for Source<I, R> {
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool {
         let types = self.types;
+        #[cfg(feature = "durable")]
+        if let Some(resume) = &mut self.resume {
+            return resume.fill(types, chunk, begun(&mut self.input, &mut self.iterator), most, (asks, way));
+        }
         types.fill(chunk, self.iterator(), most, (asks, way))
+    }
+
+    #[cfg(feature = "durable")]
+    fn restore(&mut self, may_wait: bool) -> Option<Restored> {
+        self.resume.as_mut()?.restore(self.types, begun(&mut self.input, &mut self.iterator), may_wait)
+    }
+
+    #[cfg(not(feature = "durable"))]
+    fn restore(&mut self, _may_wait: bool) -> Option<Restored> {
+        None
+    }
+
+    #[cfg(feature = "durable")]
+    fn end(&self) -> (usize, bool) {
+        self.resume.as_ref().map_or((0, true), |resume| resume.end())
+    }
+
+    #[cfg(not(feature = "durable"))]
+    fn end(&self) -> (usize, bool) {
+        (0, true)
     }
 
     fn tells_the_truth(&mut self) -> bool {
@@ -303,6 +376,8 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
 #[derive(Default)]
 pub(crate) struct Stock {
     ended: bool,
+    /// True if items can be done, or are skipped.
+    pub(crate) resumes: bool,
     pub(crate) asks: Asks,
     /// What the calling thread enters its calls with.
     ledger: Option<Ledger>,
@@ -433,6 +508,25 @@ impl Line<'_> {
         let own = chunk.item_buffer() as i64 - buffer as i64;
         chunk.item_heap = u64::try_from(used - own).unwrap_or(0) / chunk.items().max(1) as u64;
         has_ended
+    }
+
+    /// Passes over the next items, if they need not run.
+    pub(crate) fn restore(&mut self) -> Option<Restored> {
+        if !self.stock.resumes || self.stock.ended || self.stock.held_items() > 0 {
+            return None;
+        }
+        // An input that may wait is asked for one item at a time.
+        let restored = self.input.restore(self.stock.asks.may_wait())?;
+        self.stock.ended |= restored.has_ended;
+        Some(restored)
+    }
+
+    /// A chunk with results that were there already.
+    pub(crate) fn chunk_of(&mut self, results: Results) -> ChunkId {
+        let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
+        let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
+        chunk.results = results;
+        self.work.chunks.add(chunk)
     }
 
     fn place(&mut self, chunk: &mut RawChunk, count: usize) {

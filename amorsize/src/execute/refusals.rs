@@ -6,16 +6,17 @@ use super::Engine;
 use super::books::Books;
 use super::control::Stuck;
 use super::line::Line;
-use crate::cancel::Interrupt;
+use crate::cancel::{Interrupt, Interrupts};
 use crate::error::{Error, ErrorKind};
+use crate::failure::Ended;
 use crate::memory::Bytes;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::MeasuredBy;
 
 impl Engine {
-    pub(super) fn interrupted(&mut self, interrupt: Interrupt) -> Error {
+    pub(super) fn interrupted(&mut self, interrupts: &Interrupts, interrupt: Interrupt) -> Ended {
         let items_done = self.with_books(|books| books.learned.items);
-        interrupted(interrupt, items_done, self.elapsed_now())
+        interrupted(interrupts, interrupt, items_done, self.elapsed_now())
     }
 
     pub(super) fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
@@ -45,11 +46,20 @@ pub(super) fn over_budget(
     })
 }
 
-pub(super) fn interrupted(interrupt: Interrupt, items_done: usize, elapsed: Duration) -> Error {
-    Error::new(match interrupt {
+pub(super) fn interrupted(
+    interrupts: &Interrupts,
+    interrupt: Interrupt,
+    items_done: usize,
+    elapsed: Duration,
+) -> Ended {
+    let kind = match interrupt {
         Interrupt::Cancelled => ErrorKind::Cancelled { items_done },
         Interrupt::DeadlinePassed => ErrorKind::TimedOut { items_done, seconds: elapsed.as_secs_f64() },
-    })
+        Interrupt::NotKept => {
+            return interrupts.why_not_kept().unwrap_or_else(|| unreachable!("it says why it failed"));
+        }
+    };
+    Error::new(kind).into()
 }
 
 pub(super) fn oversize(item: usize, needed: u64, ledger: &Ledger, measured_by: MeasuredBy) -> Error {

@@ -66,10 +66,10 @@ impl Engine {
             self.sample_together(line, together)?;
             self.sample_alone(line, &mut beside, self.options.sample_items())?;
             if let Some(interrupt) = line.work.interrupts.now() {
-                let error = self.interrupted(interrupt);
+                let ended = self.interrupted(line.work.interrupts, interrupt);
                 self.begun = None;
                 self.elapsed += begun.elapsed();
-                return Err(error.into());
+                return Err(ended);
             }
             self.begun = None;
             self.sampled_seconds = self.books.learned.seconds_per_item();
@@ -92,10 +92,10 @@ impl Engine {
     /// Runs sample items on the calling thread until `most` have run.
     pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
         let is_inline = self.workers.is_none();
-        while is_inline && self.books.next < most && !line.ended() && line.work.interrupts.now().is_none() {
+        while is_inline && self.books.next_to_run() < most && !line.ended() && line.work.interrupts.now().is_none() {
             // A sample that would exceed the budget, or the bound of items in flight, ends early.
             let room = self.in_flight_room(line.outlet);
-            if self.books.next > 0 && self.affordable().min(room) == 0 {
+            if self.books.next_to_run() > 0 && self.affordable().min(room) == 0 {
                 break;
             }
             // A user who asks for a plan is also told how the function waits.
@@ -109,7 +109,7 @@ impl Engine {
             // A large sample of fast calls runs in parts. Their differences tell how certain the
             // mean is.
             let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
-            let count = part.min(most - self.books.next).min(room);
+            let count = part.min(most - self.books.next_to_run()).min(room);
             beside.look(self.expected());
             // The need of short calls is below the noise.
             let is_known = self.books.learned.items > 0;
@@ -130,7 +130,7 @@ impl Engine {
             }
             let stretch = beside.sampled(items, bytes, self.pace, self.books.learned.handling);
             self.books.learned.spread.add(stretch);
-            if self.books.next < self.options.sample_items() {
+            if self.books.next_to_run() < self.options.sample_items() {
                 self.look(line.outlet.collects());
             }
         }

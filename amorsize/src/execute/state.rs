@@ -1,7 +1,7 @@
 //! The state of a run on threads: what waits, runs and is finished, and the decisions that follow
 //! from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Idle};
@@ -145,8 +145,9 @@ pub(crate) struct State {
     /// Panics that end the run, by item. Each ends it once everything before its item is handed
     /// over, so the first one in input order comes first.
     pub(super) ending: BTreeMap<usize, Ending>,
-    /// Items without a result that `ready_end` has not passed yet.
-    pub(super) holes: BTreeSet<usize>,
+    /// Items without a result that `ready_end` has not passed yet: the first of some next to each
+    /// other, and the one behind them.
+    pub(super) holes: BTreeMap<usize, usize>,
     /// Net heap bytes of idle workers that no chunk answers for yet.
     pub(super) stray: i64,
     /// The count of these bytes when it was last read.
@@ -318,8 +319,8 @@ impl State {
             if let Some(next) = self.finished.get(&self.ready_end) {
                 self.ready_items += next.items;
                 self.ready_end += next.items;
-            } else if self.holes.remove(&self.ready_end) {
-                self.ready_end += 1;
+            } else if let Some(end) = self.holes.remove(&self.ready_end) {
+                self.ready_end = end;
             } else {
                 break;
             }

@@ -88,7 +88,7 @@ impl Engine {
     pub(super) fn look(&mut self, collects: bool) {
         let Some(now) = self.now.filter(|_| self.observer.is_active()) else { return };
         let seen = self.seen();
-        if self.books.next >= self.options.sample_items() {
+        if self.books.next_to_run() >= self.options.sample_items() {
             self.end_sampling(now);
         }
         let (held, learned) = (self.ledger.held().as_u64(), &self.books.learned);

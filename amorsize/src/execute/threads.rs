@@ -141,7 +141,7 @@ impl Engine {
         threads.scope(&job(ThreadKind::Pool), own, in_call, &mut |start| {
             let conducted = catch_unwind(AssertUnwindSafe(|| conductor.conduct(line, start)));
             outcome = match conducted {
-                Ok(outcome) => outcome.map_err(Ended::Error),
+                Ok(outcome) => outcome,
                 Err(payload) => Err(Ended::Unwound(payload)),
             };
         });

@@ -13,6 +13,10 @@ impl fmt::Display for Report {
             write!(f, "{} more failed, ", self.failed())?;
         }
         writeln!(f, "{}", Seconds(self.seconds()))?;
+        #[cfg(feature = "durable")]
+        if self.restored() > 0 {
+            writeln!(f, "{} were restored from an earlier run", Counted::items(self.restored()))?;
+        }
         if self.panicked() > 0 {
             let (items, have) = (Counted::items(self.panicked()), if self.panicked() == 1 { "has" } else { "have" });
             writeln!(f, "{items} panicked and {have} no result")?;

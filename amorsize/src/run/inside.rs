@@ -55,7 +55,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             let panics = self.core.take_panics();
             self.seen.panicked.extend(panics);
         }
-        self.core.end_part();
+        self.end_part();
         // A `Vec` takes over the allocation of what it is collected from.
         Ok(Q::given(V::from_iter(values), &mut self.seen))
     }
@@ -63,7 +63,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Runs into one collection. With what ended it comes what there is before.
     pub(super) fn find_all<Q: Policy<R>>(&mut self) -> (Found<R>, Option<Ended>) {
         let nothing = Found { results: Vec::new(), places: Places::default(), bytes: 0, ended_at: None };
-        if let Err(error) = self.start() {
+        if let Err(error) = self.refuse_journal().and_then(|()| self.start()) {
             return (nothing, Some(error.into()));
         }
         let types = self.shared.types;
@@ -165,7 +165,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let items = handed_over.items;
         let mut report = self.core.report(handed_over, self.shared.retries());
         self.core.verbose().failed(items - values);
-        self.core.end_part();
+        self.end_part();
         self.tell::<Q>(&mut report, values);
         report
     }

@@ -41,6 +41,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// ```
     pub fn plan(&mut self) -> Result<&Plan, Error> {
         self.begin_part();
+        self.open()?;
         self.core.plan(&mut self.source, (self.as_function)(&self.shared))
     }
 
@@ -269,6 +270,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn fold<A, F: FnMut(A, P::Value) -> A>(&mut self, init: A, mut fold: F) -> Result<P::Given<A>, P::Failed> {
+        self.refuse_journal()?;
         let mut folded = Some(init);
         self.hand_over_all::<P>(&mut |mut batch| folded = folded.take().map(|all| batch.drain().fold(all, &mut fold)))?;
         let folded = folded.unwrap_or_else(|| unreachable!("a fold that panics ends the run"));
@@ -445,7 +447,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> IntoIterator for Batched<I, R, C, P> {
     type IntoIter = IntoIter<I, R, C, P>;
 
     fn into_iter(mut self) -> IntoIter<I, R, C, P> {
-        let started = self.start();
+        let started = self.refuse_journal().and_then(|()| self.start());
         IntoIter::new(self, started)
     }
 }

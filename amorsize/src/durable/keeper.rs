@@ -1,0 +1,365 @@
+//! The part of a durable run that all its threads share: it keeps what ends, and says why the run
+//! must stop.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::Error;
+use crate::failure::{Ended, Payload};
+use crate::memory::budget::Ledger;
+use crate::store::{Encoded, ItemsHash, Kind, Writer};
+
+/// Keeps what a run finishes. See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    kind: Kind,
+    /// There from the first item that was not done, until the input has ended.
+    writer: Mutex<Option<Arc<Writer>>>,
+    hashes: Mutex<Hashes>,
+    /// True if the run must stop.
+    has_failed: AtomicBool,
+    why: Mutex<Option<Why>>,
+    /// The items with results that come from the store, in order.
+    restored: Box<[Range<usize>]>,
+    /// How far the sink has come.
+    place: Mutex<Option<u64>>,
+    told: Mutex<KeptFigures>,
+    ledger: Ledger,
+}
+
+/// The figures of a store for a report.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeptFigures {
+    /// Items that were done before this process.
+    pub(crate) restored: usize,
+    /// Frames that were found damaged.
+    pub(crate) damaged: usize,
+    /// Bytes of all segments.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Debug)]
+enum Why {
+    Error(Error),
+    Panic(Payload),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code of the user runs with one of these locked, so even a poisoned one has a whole value.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    pub(crate) fn new(kind: Kind, restored: Box<[Range<usize>]>, told: KeptFigures, ledger: Ledger) -> Self {
+        Self {
+            kind,
+            writer: Mutex::default(),
+            hashes: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+            why: Mutex::default(),
+            restored,
+            place: Mutex::default(),
+            told: Mutex::new(told),
+            ledger,
+        }
+    }
+
+    pub(crate) fn is_journal(&self) -> bool {
+        self.kind == Kind::Journal
+    }
+
+    /// True if the result of the item with this index comes from the store.
+    pub(crate) fn is_restored(&self, index: usize) -> bool {
+        let at = self.restored.partition_point(|range| range.end <= index);
+        self.restored.get(at).is_some_and(|range| range.contains(&index))
+    }
+
+    /// The figures for a report.
+    pub(crate) fn told(&self) -> KeptFigures {
+        *lock(&self.told)
+    }
+
+    /// Lets the next report count items that are restored from now on.
+    pub(crate) fn begin_part(&self) {
+        lock(&self.told).restored = 0;
+    }
+
+    pub(super) fn count_restored(&self, items: usize) {
+        lock(&self.told).restored += items;
+    }
+
+    // ---- stopping ----
+
+    /// True if the run must stop. [`why`](Self::why) says why.
+    #[inline]
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Stops the run with an error, unless it stops for another one.
+    pub(crate) fn fail(&self, error: Error) {
+        self.stop(Why::Error(error));
+    }
+
+    fn stop(&self, why: Why) {
+        let unwanted = {
+            let mut first = lock(&self.why);
+            if first.is_none() {
+                *first = Some(why);
+                None
+            } else {
+                Some(why)
+            }
+        };
+        self.has_failed.store(true, Ordering::Relaxed);
+        if let Some(Why::Panic(payload)) = unwanted {
+            crate::failure::discard(payload);
+        }
+    }
+
+    /// Gives back bytes that were written. None tell that writing failed.
+    pub(super) fn given(&self, bytes: u64) {
+        self.ledger.give(bytes);
+        if bytes == 0 {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Why the run stops. A panic is given once; an error again and again, since nothing more can
+    /// be kept.
+    pub(crate) fn why(&self) -> Option<Ended> {
+        {
+            let mut why = lock(&self.why);
+            match why.take() {
+                Some(Why::Panic(payload)) => {
+                    drop(why);
+                    if self.writer().is_none_or(|writer| writer.failure().is_none()) {
+                        self.has_failed.store(false, Ordering::Relaxed);
+                    }
+                    return Some(Ended::Unwound(payload));
+                }
+                Some(Why::Error(error)) => {
+                    let again = Error::new(error.kind().clone());
+                    *why = Some(Why::Error(again));
+                    return Some(Ended::Error(error));
+                }
+                None => {}
+            }
+        }
+        Some(Ended::Error(self.writer()?.failure()?))
+    }
+
+    // ---- keeping ----
+
+    fn writer(&self) -> Option<Arc<Writer>> {
+        lock(&self.writer).clone()
+    }
+
+    pub(super) fn has_writer(&self) -> bool {
+        lock(&self.writer).is_some()
+    }
+
+    pub(super) fn set_writer(&self, writer: Writer) {
+        *lock(&self.writer) = Some(Arc::new(writer));
+    }
+
+    /// Notes items that were pulled and are to be run. An item without a hash is not kept.
+    pub(super) fn note_items(&self, first: usize, hashes: VecDeque<Option<u64>>) {
+        lock(&self.hashes).0.insert(first, hashes);
+    }
+
+    /// Keeps results of items next to each other, where results are kept. It waits while more is
+    /// encoded than may be.
+    pub(crate) fn keep<R>(
+        &self,
+        push: impl Fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>,
+        first: usize,
+        results: &[R],
+    ) {
+        let Some(writer) = self.writer().filter(|_| !results.is_empty()) else { return };
+        let hashes = lock(&self.hashes).take(first, results.len());
+        let put = |encoded: Encoded| {
+            self.ledger.take(encoded.memory());
+            writer.put(encoded);
+        };
+        // User code encodes a result. The call's result is there whatever becomes of it.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut encoded = Encoded::new(first as u64);
+            for ((index, result), hash) in (first..).zip(results).zip(hashes) {
+                match hash.and_then(|hash| push(&mut encoded, hash, result)) {
+                    Some(Ok(())) => {}
+                    Some(Err(text)) => {
+                        put(encoded);
+                        return Err((index, text));
+                    }
+                    None => put(std::mem::replace(&mut encoded, Encoded::new(index as u64 + 1))),
+                }
+            }
+            put(encoded);
+            Ok(())
+        }));
+        match outcome {
+            Ok(Ok(())) => writer.wait_for_room(),
+            Ok(Err((index, text))) => self.fail(super::not_encoded(index, &text)),
+            Err(payload) => self.stop(Why::Panic(payload)),
+        }
+    }
+
+    /// Forgets items that have no result.
+    pub(crate) fn forget(&self, first: usize, items: usize) {
+        if items > 0 {
+            lock(&self.hashes).take(first, items);
+        }
+    }
+
+    /// Notes that the sink has the results of these items, which are in order.
+    pub(crate) fn sunk(&self, indices: impl Iterator<Item = usize>) {
+        let Some(writer) = self.writer() else { return };
+        let place = lock(&self.place).take();
+        let mut hashes = lock(&self.hashes);
+        let mut end = 0;
+        for range in ranges(indices) {
+            end = range.end;
+            let mut next = range.start;
+            while next < range.end {
+                let (first, taken) = (next, hashes.take(next, range.end - next));
+                if taken.is_empty() {
+                    break;
+                }
+                next += taken.len();
+                for (first, hashes) in known(first, taken) {
+                    let mut hash = ItemsHash::default();
+                    hashes.iter().for_each(|&item| hash.push(item));
+                    writer.done(first as u64, hashes.len() as u32, hash, place);
+                }
+            }
+        }
+        hashes.forget_before(end);
+    }
+
+    /// Notes how far the sink comes with the batch that it has.
+    pub(crate) fn set_place(&self, place: Option<u64>) {
+        *lock(&self.place) = place;
+    }
+
+    /// Writes everything, at the end of an input of so many items.
+    pub(crate) fn end(&self, items: usize, is_known: bool) -> Result<(), Error> {
+        let Some(writer) = lock(&self.writer).take() else { return Ok(()) };
+        if !is_known {
+            writer.end_of_input(items as u64);
+        }
+        // All other threads have left the run.
+        let Some(writer) = Arc::into_inner(writer) else { return Ok(()) };
+        let bytes = writer.finish()?;
+        lock(&self.told).bytes = bytes;
+        Ok(())
+    }
+}
+
+/// The hashes of items that were pulled and are not kept yet, by the index of the first of items
+/// next to each other.
+#[derive(Debug, Default)]
+struct Hashes(BTreeMap<usize, VecDeque<Option<u64>>>);
+
+impl Hashes {
+    /// Takes those of `items` items from `first` on, which were noted together.
+    fn take(&mut self, first: usize, items: usize) -> VecDeque<Option<u64>> {
+        let Some((&start, _)) = self.0.range(..=first).next_back() else { return VecDeque::new() };
+        let Some(mut all) = self.0.remove(&start) else { return VecDeque::new() };
+        let before = first - start;
+        if before >= all.len() {
+            self.0.insert(start, all);
+            return VecDeque::new();
+        }
+        let mut rest = all.split_off(before);
+        if !all.is_empty() {
+            self.0.insert(start, all);
+        }
+        if rest.len() <= items {
+            return rest;
+        }
+        let taken = rest.drain(..items).collect();
+        self.0.insert(first + items, rest);
+        taken
+    }
+
+    /// Forgets items before `index`: those that have no result.
+    fn forget_before(&mut self, index: usize) {
+        while let Some(first) = self.0.first_entry().filter(|first| first.key() + first.get().len() <= index) {
+            first.remove();
+        }
+    }
+}
+
+/// Indices that are next to each other, as ranges.
+fn ranges(indices: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut indices = indices.peekable();
+    std::iter::from_fn(move || {
+        let first = indices.next()?;
+        let mut end = first + 1;
+        while indices.next_if_eq(&end).is_some() {
+            end += 1;
+        }
+        Some(first..end)
+    })
+}
+
+/// The parts of items next to each other that have hashes, each with the index of its first item.
+fn known(first: usize, hashes: VecDeque<Option<u64>>) -> Vec<(usize, Vec<u64>)> {
+    let mut parts: Vec<(usize, Vec<u64>)> = Vec::new();
+    let mut goes_on = false;
+    for (index, hash) in (first..).zip(hashes) {
+        match (hash, parts.last_mut()) {
+            (Some(hash), Some((_, part))) if goes_on => part.push(hash),
+            (Some(hash), _) => parts.push((index, vec![hash])),
+            (None, _) => {}
+        }
+        goes_on = hash.is_some();
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hashes(values: &[u64]) -> VecDeque<Option<u64>> {
+        values.iter().copied().map(Some).collect()
+    }
+
+    #[test]
+    fn hashes_are_taken_in_any_order_and_in_parts() {
+        let mut all = Hashes::default();
+        all.0.insert(10, hashes(&[1, 2, 3, 4]));
+        all.0.insert(20, hashes(&[5, 6]));
+        assert_eq!(all.take(12, 1), [Some(3)]);
+        assert_eq!(all.take(20, 9), [Some(5), Some(6)]);
+        assert_eq!(all.take(10, 9), [Some(1), Some(2)]);
+        assert!(all.take(10, 1).is_empty() && all.take(9, 1).is_empty() && all.take(99, 1).is_empty());
+        all.forget_before(13);
+        assert_eq!(all.take(13, 1), [Some(4)]);
+        assert!(all.0.is_empty());
+    }
+
+    #[test]
+    fn items_without_results_are_forgotten_once_later_ones_are_handed_over() {
+        let mut all = Hashes::default();
+        all.0.insert(0, hashes(&[1, 2]));
+        all.0.insert(5, hashes(&[3]));
+        all.forget_before(1);
+        assert_eq!(all.0.len(), 2);
+        all.forget_before(5);
+        assert_eq!(all.0.len(), 1);
+    }
+
+    #[test]
+    fn indices_become_ranges_and_unknown_items_part_them() {
+        let all: Vec<_> = ranges([3, 4, 5, 9, 11, 12].into_iter()).collect();
+        assert_eq!(all, [3..6, 9..10, 11..13]);
+        let parts = known(7, [None, Some(1), Some(2), None, None, Some(3)].into());
+        assert_eq!(parts, [(8, vec![1, 2]), (12, vec![3])]);
+    }
+}

@@ -1,0 +1,34 @@
+//! Stands for the part of a durable run that its threads share, in a build without the feature
+//! `durable`: no run has one.
+
+use crate::failure::Ended;
+
+/// No value has this type, so what asks for it costs nothing.
+#[derive(Debug)]
+pub(crate) enum Keeper {}
+
+impl Keeper {
+    pub(crate) fn has_failed(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn why(&self) -> Option<Ended> {
+        match *self {}
+    }
+
+    pub(crate) fn is_restored(&self, _index: usize) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn forget(&self, _first: usize, _items: usize) {
+        match *self {}
+    }
+
+    pub(crate) fn is_journal(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn sunk(&self, _indices: impl Iterator<Item = usize>) {
+        match *self {}
+    }
+}

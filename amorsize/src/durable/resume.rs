@@ -1,0 +1,237 @@
+//! The input of a durable run: it tells items apart, and passes over those that are done.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use super::{Durable, Keeper};
+use crate::error::Error;
+use crate::execute::asks::Asks;
+use crate::execute::buffer::{RawChunk, Results, Types};
+use crate::execute::line::{Restored, Way};
+use crate::failure::Payload;
+use crate::store::{Done, ItemsHash, Settings, StableHasher, Store};
+
+/// Items that are passed over between two looks around, which take 100 ns: a ten-thousandth of the
+/// time of a thousand cheap items.
+const AT_ONCE: usize = 1024;
+
+/// The state of a durable run's input. See the [module](self).
+pub(crate) struct Resume<T, R> {
+    durable: Arc<Durable<T, R>>,
+    /// There where the run keeps what it finishes.
+    kept: Option<Kept>,
+    /// Index of the next item of the input.
+    next: usize,
+    hasher: StableHasher,
+}
+
+/// What was kept by earlier runs.
+struct Kept {
+    store: Store,
+    keeper: Arc<Keeper>,
+    /// The most bytes that may be encoded and not written.
+    most_held: u64,
+    /// Items that are done, pulled in part.
+    begun: Option<(Done, u32, ItemsHash)>,
+}
+
+/// An iterator that has each item looked at, until `look` wants no more.
+struct Seen<'a, N, L> {
+    iterator: &'a mut N,
+    look: L,
+    goes_on: bool,
+}
+
+impl<N: Iterator, L: FnMut(&N::Item) -> bool> Iterator for Seen<'_, N, L> {
+    type Item = N::Item;
+
+    fn next(&mut self) -> Option<N::Item> {
+        if !self.goes_on {
+            return None;
+        }
+        let item = self.iterator.next()?;
+        self.goes_on = (self.look)(&item);
+        Some(item)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.iterator.size_hint()
+    }
+}
+
+impl<T, R> Resume<T, R> {
+    /// Begins an input of which nothing is kept.
+    pub(crate) fn skipping(durable: Arc<Durable<T, R>>) -> Self {
+        Self { durable, kept: None, next: 0, hasher: StableHasher::default() }
+    }
+
+    /// Begins an input of which a store has what is done.
+    pub(crate) fn of_store(durable: Arc<Durable<T, R>>, store: Store, keeper: Arc<Keeper>, most_held: u64) -> Self {
+        let kept = Some(Kept { store, keeper, most_held, begun: None });
+        Self { kept, ..Self::skipping(durable) }
+    }
+
+    /// Takes items into a chunk, up to the first that is done, and says if the input has ended.
+    pub(crate) fn fill(
+        &mut self,
+        types: Types<T, R>,
+        chunk: &mut RawChunk,
+        iterator: &mut impl Iterator<Item = T>,
+        most: usize,
+        how: (&mut Asks, Way),
+    ) -> bool {
+        if self.next < self.durable.skip_first {
+            return false;
+        }
+        let Some(kept) = &mut self.kept else {
+            return types.fill(chunk, iterator, most, how);
+        };
+        let most = match kept.store.next_done(self.next as u64) {
+            Some(done) => most.min((done.first as usize).saturating_sub(self.next)),
+            None => most,
+        };
+        if most == 0 || kept.keeper.has_failed() {
+            return false;
+        }
+        if let Err(error) = kept.begin_writing(&self.durable) {
+            kept.keeper.fail(error);
+            return false;
+        }
+        let mut hashes = VecDeque::new();
+        let mut panic: Option<Payload> = None;
+        let (durable, hasher) = (&self.durable, &mut self.hasher);
+        // An item that can't be hashed is run all the same, but is not kept. The panic comes once
+        // the item is in the chunk, and no further item is taken before that.
+        let hash = |item: &T| {
+            let hash = catch_unwind(AssertUnwindSafe(|| durable.hash_item(item, hasher)));
+            hashes.push_back(hash.map_err(|payload| panic = Some(payload)).ok());
+            panic.is_none()
+        };
+        let mut seen = Seen { iterator, look: hash, goes_on: true };
+        let ended = catch_unwind(AssertUnwindSafe(|| types.fill(chunk, &mut seen, most, how)));
+        let goes_on = seen.goes_on;
+        let items = chunk.items();
+        hashes.truncate(items);
+        kept.keeper.note_items(self.next, hashes);
+        self.next += items;
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+        match ended {
+            Ok(ended) if ended && goes_on => self.check_end(),
+            Ok(_) => false,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Notes that the input has ended. True if that is right.
+    fn check_end(&self) -> bool {
+        if let Some(kept) = &self.kept
+            && let Err(error) = kept.store.check_end(self.next as u64)
+        {
+            kept.keeper.fail(error);
+        }
+        true
+    }
+
+    /// Passes over items that are done and come next, if there are any.
+    pub(crate) fn restore(
+        &mut self,
+        types: Types<T, R>,
+        iterator: &mut impl Iterator<Item = T>,
+        may_wait: bool,
+    ) -> Option<Restored> {
+        let at_once = if may_wait { 1 } else { AT_ONCE };
+        let skipped = self.durable.skip_first.saturating_sub(self.next).min(at_once);
+        if skipped > 0 {
+            let items = iterator.by_ref().take(skipped).map(drop).count();
+            self.next += items;
+            return Some(Restored { items, has_ended: items < skipped, ..Restored::default() });
+        }
+        let kept = self.kept.as_mut()?;
+        if kept.keeper.has_failed() {
+            return None;
+        }
+        if kept.begun.is_none() {
+            let done = *kept.store.next_done(self.next as u64)?;
+            if done.first > self.next as u64 {
+                return None;
+            }
+            kept.begun = Some((done, 0, ItemsHash::default()));
+        }
+        let (done, pulled, hash) = kept.begun.as_mut()?;
+        for _ in 0..at_once {
+            if *pulled == done.items {
+                break;
+            }
+            let Some(item) = iterator.next() else {
+                let items = done.first + u64::from(*pulled);
+                if let Err(error) = kept.store.check_end(items) {
+                    kept.keeper.fail(error);
+                }
+                return Some(Restored { has_ended: true, ..Restored::default() });
+            };
+            // If the item's hash panics, the hash of all lacks it, and the items count as others.
+            *pulled += 1;
+            hash.push(self.durable.hash_item(&item, &mut self.hasher));
+        }
+        if *pulled < done.items {
+            return Some(Restored::default());
+        }
+        let (done, _, hash) = kept.begun.take()?;
+        let restored = match kept.restored(&done, hash, &self.durable) {
+            Ok(restored) => restored,
+            Err(error) => {
+                kept.keeper.fail(error);
+                return Some(Restored::default());
+            }
+        };
+        let items = done.items as usize;
+        self.next += items;
+        kept.keeper.count_restored(items);
+        let (results, bytes) = restored.map_or((None, 0), |(results, bytes)| (Some(types.results_of(results)), bytes));
+        Some(Restored { items, results, bytes, has_ended: false })
+    }
+
+    /// The number of items taken so far, and whether the store knows that the input ends there.
+    pub(crate) fn end(&self) -> (usize, bool) {
+        let known = self.kept.as_ref().and_then(|kept| kept.store.end());
+        (self.next, known == Some(self.next as u64))
+    }
+}
+
+impl Kept {
+    /// Starts to write, once there is something to run.
+    fn begin_writing<T, R>(&self, durable: &Durable<T, R>) -> Result<(), Error> {
+        if self.keeper.has_writer() {
+            return Ok(());
+        }
+        let keeper = Arc::downgrade(&self.keeper);
+        let settings = Settings {
+            max_disk: durable.max_disk().map(crate::Bytes::as_u64),
+            on_given: Box::new(move |bytes| {
+                if let Some(keeper) = keeper.upgrade() {
+                    keeper.given(bytes);
+                }
+            }),
+            ..Settings::new(self.most_held)
+        };
+        self.keeper.set_writer(self.store.writer(settings)?);
+        Ok(())
+    }
+
+    /// The results of items that are done, where results are kept, with their bytes in the store.
+    fn restored<T, R>(
+        &mut self,
+        done: &Done,
+        hash: ItemsHash,
+        durable: &Durable<T, R>,
+    ) -> Result<Option<(Vec<R>, u64)>, Error> {
+        self.store.check_items(done, hash)?;
+        let Some((_, codec)) = &durable.checkpoint else { return Ok(None) };
+        let restored = self.store.read(done)?;
+        let bytes = restored.bytes() as u64;
+        Ok(Some((codec.results(&restored)?, bytes)))
+    }
+}

@@ -1,0 +1,63 @@
+//! The part of a report about what a run keeps on disk.
+
+use super::Report;
+use crate::memory::Bytes;
+
+impl Report {
+    /// The number of items with a result from an earlier process: they were not run again. With a
+    /// journal, the items that the sink had already, which are not handed over again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("amorsize-restored-{}", std::process::id()));
+    /// let squares = || process_in_batches(|x: u64| x * x, 0..1000).version(1).checkpoint(&directory);
+    /// assert_eq!(squares().for_each_batch(|_| ())?.restored(), 0);
+    /// let report = squares().for_each_batch(|_| ())?;
+    /// assert_eq!((report.items(), report.restored()), (1000, 1000));
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn restored(&self) -> usize {
+        self.kept.map_or(0, |kept| kept.restored)
+    }
+
+    /// The number of frames that were found damaged when the directory was opened. Their items were
+    /// run again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// # let directory = std::env::temp_dir().join(format!("amorsize-damaged-{}", std::process::id()));
+    /// let mut run = process_in_batches(|x: u64| x * x, 0..1000).version(1).checkpoint(&directory);
+    /// assert_eq!(run.for_each_batch(|_| ())?.damaged(), 0);
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn damaged(&self) -> usize {
+        self.kept.map_or(0, |kept| kept.damaged)
+    }
+
+    /// Bytes that the run keeps on disk: those of all its segments, when it was opened or has
+    /// ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// # let directory = std::env::temp_dir().join(format!("amorsize-stored-{}", std::process::id()));
+    /// let mut run = process_in_batches(|x: u64| x * x, 0..1000).version(1).checkpoint(&directory);
+    /// assert!(run.for_each_batch(|_| ())?.stored_bytes() > 1000);
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stored_bytes(&self) -> Bytes {
+        Bytes::new(self.kept.map_or(0, |kept| kept.bytes))
+    }
+}
