@@ -8,8 +8,11 @@ mod bottleneck;
 #[doc(hidden)]
 pub mod bounds;
 mod cancel;
+mod code;
 mod cores;
 mod counted;
+#[cfg(feature = "durable")]
+mod durable;
 mod error;
 mod execute;
 mod failure;
@@ -17,6 +20,8 @@ mod functions;
 pub mod guide;
 mod handover;
 mod iter;
+#[cfg(feature = "durable")]
+mod keyed;
 mod memory;
 pub mod on_error;
 mod options;
@@ -42,6 +47,8 @@ mod seconds;
 mod serialize;
 mod sink;
 mod stage;
+#[cfg(feature = "durable")]
+mod store;
 mod sync;
 mod system_calls;
 mod then;
@@ -70,6 +77,8 @@ pub use functions::{
 #[doc(inline)]
 pub use guide::when_things_go_wrong;
 pub use iter::{IntoIter, Unordered};
+#[cfg(feature = "durable")]
+pub use keyed::Keyed;
 pub use memory::Bytes;
 pub use memory::deep_size::DeepSize;
 pub use memory::measure::{Certainty, MeasuredBy};

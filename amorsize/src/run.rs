@@ -1,6 +1,8 @@
 //! The run as its user sees it.
 
 mod builder;
+#[cfg(feature = "durable")]
+mod durable;
 mod inside;
 #[cfg(feature = "durable")]
 mod opening;
@@ -97,6 +99,10 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
                 // Until a policy is set, an error is a result like any other.
                 fails: |_| false,
                 weigh: None,
+                #[cfg(feature = "durable")]
+                code: None,
+                #[cfg(feature = "durable")]
+                durable: None,
             },
             as_function: as_function::<I::Item, R, C>,
             core: Core::new(options, [size_of::<I::Item>(), size_of::<R>()], measure.1.by, Unasked::of(&measure)),
@@ -161,6 +167,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     fn begin_part(&mut self) {
         self.core.begin_part(self.shared.retries());
         self.seen.failures = Failures::new();
+    }
+
+    /// Refuses what a run can't keep.
+    #[inline]
+    fn check_durable(&self) -> Result<(), Error> {
+        #[cfg(feature = "durable")]
+        self.shared.identity()?;
+        Ok(())
     }
 
     /// Begins a part of the run, and refuses what can't be run with.
