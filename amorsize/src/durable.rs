@@ -1,17 +1,24 @@
 //! What makes a run durable, by its types: where it keeps what is finished, how it tells items
 //! apart, and how results become bytes.
 
+mod keeper;
+mod resume;
+
 use std::any::type_name;
 use std::hash::{Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::bounds::StoredResult;
 use crate::code::{Code, HashOf, Listener, Parameters, Tell};
+use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 use crate::execute::chunk::{Body, Shared};
 use crate::memory::{Bytes, MOST_BYTES};
 use crate::policy::Policy;
-use crate::store::{self, Identity, Kind, Shape, StableHasher};
+pub(crate) use self::keeper::{Keeper, KeptFigures};
+pub(crate) use self::resume::Resume;
+use crate::store::{Encoded, Identity, Kind, Restored, StableHasher, Store};
 
 /// What the builder methods set of a durable run.
 pub(crate) struct Durable<T, R> {
@@ -49,12 +56,12 @@ impl<T> Hash for Hashed<'_, T> {
 pub(crate) struct Codec<R> {
     /// The name of the type that is stored.
     result: &'static str,
-    encode: Encode<R>,
-    decode: fn(&mut &[u8]) -> Result<R, String>,
-    shape: fn(&R) -> Option<Shape>,
+    push: Push<R>,
+    results: fn(&Restored) -> Result<Vec<R>, Error>,
+    check: fn(&mut Store) -> Result<(), Error>,
 }
 
-type Encode<R> = fn(&R, &mut Vec<u8>) -> Option<Result<(), String>>;
+type Push<R> = fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>;
 
 impl<R> Clone for Codec<R> {
     fn clone(&self) -> Self {
@@ -69,20 +76,31 @@ impl<R> Codec<R> {
     pub(crate) fn of<P: Policy<R, Value: StoredResult>>() -> Self {
         Self {
             result: type_name::<P::Value>(),
-            encode: |result, out| Some(store::encode(P::value(result)?, out)),
-            decode: |bytes| {
-                let (value, rest) = store::decode(bytes)?;
-                *bytes = rest;
-                Ok(P::of_value(value))
-            },
-            shape: |result| P::value(result).map(Shape::of),
+            push: |encoded, item, result| Some(encoded.push(item, P::value(result)?)),
+            results: |restored| Ok(restored.results()?.into_iter().map(P::of_value).collect()),
+            check: Store::check_results::<P::Value>,
         }
     }
 
-    /// Reads the first result, and leaves the bytes behind it.
-    pub(crate) fn decode(&self, bytes: &mut &[u8]) -> Result<R, String> {
-        (self.decode)(bytes)
+    /// The results that a store has.
+    ///
+    /// # Errors
+    ///
+    /// When they are of another type.
+    pub(crate) fn results(&self, restored: &Restored) -> Result<Vec<R>, Error> {
+        (self.results)(restored)
     }
+
+    /// Refuses a store with results of another type.
+    pub(crate) fn check(&self, store: &mut Store) -> Result<(), Error> {
+        (self.check)(store)
+    }
+}
+
+/// A result that can't become bytes, by the text of its `Serialize`.
+fn not_encoded(directory: &Path, index: usize, text: &str) -> Error {
+    let cause = io::Error::other(format!("the result of item {index} can't become bytes: {text}"));
+    storage(directory, "written", &cause, None, None)
 }
 
 impl<T, R> Default for Durable<T, R> {
@@ -312,16 +330,17 @@ impl<T, R, C> Shared<T, R, C> {
         }))
     }
 
-    /// Appends what is stored of a result; `None` where the policy takes it out, so that nothing is.
-    /// After an error the bytes are as before.
-    pub(crate) fn encode(&self, codec: &Codec<R>, result: &R, out: &mut Vec<u8>) -> Option<Result<(), String>> {
+    /// Appends what is stored of the result of an item with this hash; `None` where the policy takes
+    /// it out, so that nothing is.
+    pub(crate) fn push(
+        &self,
+        codec: &Codec<R>,
+        encoded: &mut Encoded,
+        item: u64,
+        result: &R,
+    ) -> Option<Result<(), String>> {
         // The policy may have been set behind the codec's.
-        if (self.fails)(result) { None } else { (codec.encode)(result, out) }
-    }
-
-    /// The shape of what is stored of a result; `None` where nothing is.
-    pub(crate) fn shape(&self, codec: &Codec<R>, result: &R) -> Option<Shape> {
-        if (self.fails)(result) { None } else { (codec.shape)(result) }
+        if (self.fails)(result) { None } else { (codec.push)(encoded, item, result) }
     }
 }
 

@@ -13,6 +13,9 @@ mod cores;
 mod counted;
 #[cfg(feature = "durable")]
 mod durable;
+#[cfg(not(feature = "durable"))]
+#[path = "durable/none.rs"]
+mod durable;
 mod error;
 mod execute;
 mod failure;

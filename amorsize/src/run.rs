@@ -169,14 +169,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.seen.failures = Failures::new();
     }
 
-    /// Refuses what a run can't keep.
-    #[inline]
-    fn check_durable(&self) -> Result<(), Error> {
-        #[cfg(feature = "durable")]
-        self.shared.identity()?;
-        Ok(())
-    }
-
     /// Begins a part of the run, and refuses what can't be run with.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         self.begin_part();

@@ -291,7 +291,8 @@ where
         if let Some(option) = before.shared.keeps().or(next.shared.keeps()) {
             core.options.refuse_stage_that_keeps(option);
         }
-        before.shared.durable.take().map(|durable| Box::new(durable.of_pipeline()))
+        // A run that has begun is refused above, and no other has a second owner of it.
+        before.shared.durable.take().and_then(Arc::into_inner).map(|durable| Arc::new(durable.of_pipeline()))
     };
     // The stages' results are measured as they are made.
     let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });

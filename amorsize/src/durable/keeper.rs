@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,7 @@ pub(crate) struct Keeper {
     place: Mutex<Option<u64>>,
     told: Mutex<KeptFigures>,
     ledger: Ledger,
+    directory: PathBuf,
 }
 
 /// The figures of a store for a report.
@@ -53,7 +55,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Keeper {
-    pub(crate) fn new(kind: Kind, restored: Box<[Range<usize>]>, told: KeptFigures, ledger: Ledger) -> Self {
+    pub(crate) fn new(kind: Kind, restored: Box<[Range<usize>]>, told: KeptFigures, ledger: Ledger, directory: PathBuf) -> Self {
         Self {
             kind,
             writer: Mutex::default(),
@@ -64,6 +66,7 @@ impl Keeper {
             place: Mutex::default(),
             told: Mutex::new(told),
             ledger,
+            directory,
         }
     }
 
@@ -203,7 +206,7 @@ impl Keeper {
         }));
         match outcome {
             Ok(Ok(())) => writer.wait_for_room(),
-            Ok(Err((index, text))) => self.fail(super::not_encoded(index, &text)),
+            Ok(Err((index, text))) => self.fail(super::not_encoded(&self.directory, index, &text)),
             Err(payload) => self.stop(Why::Panic(payload)),
         }
     }

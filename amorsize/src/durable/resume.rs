@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Durable, Keeper};
 use crate::error::Error;
 use crate::execute::asks::Asks;
-use crate::execute::buffer::{RawChunk, Results, Types};
+use crate::execute::buffer::{RawChunk, Types};
 use crate::execute::line::{Restored, Way};
 use crate::failure::Payload;
 use crate::store::{Done, ItemsHash, Settings, StableHasher, Store};

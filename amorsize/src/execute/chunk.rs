@@ -66,7 +66,7 @@ pub(crate) struct Shared<T, R, C> {
     pub(crate) code: Option<CodeOf<C>>,
     /// What the run keeps, and where.
     #[cfg(feature = "durable")]
-    pub(crate) durable: Option<Box<Durable<T, R>>>,
+    pub(crate) durable: Option<Arc<Durable<T, R>>>,
 }
 
 /// Tells the bytes that a result owns beside its own size.

@@ -19,7 +19,7 @@
 
 mod account;
 mod alone;
-mod asks;
+pub(crate) mod asks;
 mod books;
 pub(crate) mod buffer;
 #[expect(unreachable_pub, reason = "the expansion names its type through `__private`")]

@@ -2,11 +2,13 @@
 
 use std::hash::Hash;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Batched;
 use crate::bounds::{DiskOption, KnowsItems, StoredResult, VersionOption};
 use crate::code::{Code, Tell};
 use crate::durable::{CodeOf, Codec, Durable};
+use crate::error::{Error, ErrorKind};
 #[cfg(test)]
 use crate::execute::chunk::Shared;
 use crate::keyed::Keyed;
@@ -24,8 +26,20 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         &self.shared
     }
 
-    fn durable(&mut self) -> &mut Durable<I::Item, R> {
-        self.shared.durable.get_or_insert_default()
+    /// Sets a part of what makes the run durable, or has the terminal refuse it for a run that has
+    /// begun.
+    fn set_durable(&mut self, option: &'static str, set: impl FnOnce(&mut Durable<I::Item, R>)) {
+        match Arc::get_mut(self.shared.durable.get_or_insert_default()) {
+            Some(durable) => set(durable),
+            None => self.core.change_options(|mut options| {
+                options.refuse(&Error::new(ErrorKind::InvalidOption {
+                    option,
+                    value: "set for a run that has begun".into(),
+                    expected: "it before the first terminal",
+                }));
+                options
+            }),
+        }
     }
 
     /// Keeps results in a directory, which is made where it is missing: the same call, in a later process too, goes on where this
@@ -69,9 +83,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         P: Policy<R> + KnowsItems<I::Item>,
         P::Value: StoredResult,
     {
-        let durable = self.durable();
-        durable.set_hash(P::hash());
-        durable.checkpoint = Some((directory.into(), Codec::of::<P>()));
+        self.set_durable("checkpoint", |durable| {
+            durable.set_hash(P::hash());
+            durable.checkpoint = Some((directory.into(), Codec::of::<P>()));
+        });
         self
     }
 
@@ -114,9 +129,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     where
         P: KnowsItems<I::Item>,
     {
-        let durable = self.durable();
-        durable.set_hash(P::hash());
-        durable.journal = Some(directory.into());
+        self.set_durable("journal", |durable| {
+            durable.set_hash(P::hash());
+            durable.journal = Some(directory.into());
+        });
         self
     }
 
@@ -145,7 +161,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn version(mut self, version: impl VersionOption) -> Self {
-        self.durable().version = Some(version.version());
+        self.set_durable("version", |durable| durable.version = Some(version.version()));
         self
     }
 
@@ -186,7 +202,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         K: Hash,
         F: Fn(&I::Item) -> K + Send + Sync + 'static,
     {
-        self.durable().set_key(key);
+        self.set_durable("key", |durable| durable.set_key(key));
         self.with_policy(P::fails)
     }
 
@@ -211,7 +227,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # std::fs::remove_dir_all(runs).unwrap();
     /// ```
     pub fn max_disk(mut self, bytes: impl DiskOption) -> Self {
-        self.durable().set_max_disk(bytes.bytes());
+        self.set_durable("max_disk", |durable| durable.set_max_disk(bytes.bytes()));
         self
     }
 
@@ -228,7 +244,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn spill_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.durable().spill_dir = Some(directory.into());
+        self.set_durable("spill_dir", |durable| durable.spill_dir = Some(directory.into()));
         self
     }
 
@@ -252,7 +268,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn remove_when_done(mut self, remove: bool) -> Self {
-        self.durable().remove_when_done = remove;
+        self.set_durable("remove_when_done", |durable| durable.remove_when_done = remove);
         self
     }
 
@@ -279,7 +295,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn skip_first(mut self, items: usize) -> Self {
-        self.durable().skip_first = items;
+        self.set_durable("skip_first", |durable| durable.skip_first = items);
         self
     }
 }

@@ -38,7 +38,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         };
         let mut store = Store::open(directory, &identity)?;
         if let Some((_, codec)) = &durable.checkpoint {
-            (codec.check)(&mut store)?;
+            codec.check(&mut store)?;
         }
         let told = KeptFigures { restored: 0, damaged: store.damaged(), bytes: store.bytes() };
         let restored = match kind {
@@ -47,7 +47,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         };
         let ledger = self.core.ledger().clone();
         let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
-        let keeper = Arc::new(Keeper::new(kind, restored, told, ledger));
+        let keeper = Arc::new(Keeper::new(kind, restored, told, ledger, directory.to_owned()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
         self.core.resume(Some(keeper));
         Ok(())

@@ -217,9 +217,9 @@ pub(crate) struct Press {
 impl Press {
     /// A look at so many bytes tells if the rest is worth it: photos are not, texts are.
     const SAMPLE: usize = 64 << 10;
-    /// A block is compressed at once, with memory for its result. Larger contents are single
-    /// results, mostly of numbers or pixels.
-    const MOST: usize = 64 << 20;
+    /// A block is compressed at once, with as much memory again. Larger contents are single results,
+    /// mostly of numbers or pixels.
+    const MOST: usize = 16 << 20;
 
     /// The content as a block of lz4, if its first bytes shrink to 80 % or less: below that, reading
     /// and writing fewer bytes takes less time than the compression.

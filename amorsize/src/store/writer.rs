@@ -63,7 +63,7 @@ impl Encoded {
     }
 
     /// Bytes of memory.
-    pub(super) fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         (size_of::<Self>() + self.bytes.capacity()) as u64
     }
 }

@@ -102,9 +102,11 @@ pub(super) fn done(store: &Store) -> Vec<std::ops::Range<u64>> {
 /// Reads all that is done, and asserts that it is right. Gives how many items it was.
 pub(super) fn read_all(store: &mut Store) -> Result<u64, Error> {
     store.check_results::<String>()?;
-    for done in store.done().to_vec() {
+    let all: Vec<Done> = store.done().to_vec();
+    for done in all {
         store.check_items(&done, hash_of(done.first..done.end()))?;
-        let results: Vec<String> = store.read(&done)?.results()?;
+        let restored: Restored = store.read(&done)?;
+        let results: Vec<String> = restored.results()?;
         assert!(results.into_iter().eq((done.first..done.end()).map(result)), "{done:?}");
     }
     Ok(store.items())

@@ -64,7 +64,9 @@ fn a_shape_survives_being_stored() {
         assert_eq!(Shape::from_json(&ours.to_json()), ours);
     }
     assert_eq!(Shape::unknown().to_json(), "");
-    for text in ["", "[", "[]", "7", "null", "[\"struct\"]", "[\"enum\", 1]", "[\"struct\", \"a\", \"b\"]", "[\"tuple\"]"] {
+    for text in
+        ["", "[", "[]", "7", "null", "[\"struct\"]", "[\"enum\", 1]", "[\"struct\", \"a\", \"b\"]", "[\"tuple\"]"]
+    {
         let odd = Shape::from_json(text);
         let _ = (odd.to_string(), odd.fits(&Shape::of(&thumb(Kind::Photo))), odd.fits(&odd));
     }
