@@ -100,6 +100,18 @@ pub(crate) struct Collect<'a> {
     pub(crate) keeps_all: bool,
 }
 
+/// Has everything kept that the run has finished, once the input has ended.
+fn end_keeping(keeper: Option<&Keeper>, input: &dyn Input) -> Result<(), Ended> {
+    let Some(keeper) = keeper else { return Ok(()) };
+    if keeper.has_failed()
+        && let Some(why) = keeper.why()
+    {
+        return Err(why);
+    }
+    let (items, is_known) = input.end();
+    Ok(keeper.end(items, is_known)?)
+}
+
 impl Core {
     /// `unasked` are the types that nobody can ask what they own.
     pub(crate) fn new(
@@ -323,28 +335,9 @@ impl Core {
         let work = self.tools.work(function);
         let flow = self.engine.run(&mut Line { input: &mut *input, stock: &mut self.stock, work, outlet })?;
         if flow == Flow::Continue {
-            self.end_keeping(input)?;
+            end_keeping(self.tools.keeper.as_deref(), input)?;
         }
         Ok(flow)
-    }
-
-    /// Has everything kept that the run has finished, once the input has ended.
-    #[cfg(feature = "durable")]
-    fn end_keeping(&mut self, input: &dyn Input) -> Result<(), Ended> {
-        let Some(keeper) = &self.tools.keeper else { return Ok(()) };
-        if keeper.has_failed()
-            && let Some(why) = keeper.why()
-        {
-            return Err(why);
-        }
-        let (items, is_known) = input.end();
-        Ok(keeper.end(items, is_known)?)
-    }
-
-    #[cfg(not(feature = "durable"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "nothing is kept")]
-    fn end_keeping(&mut self, _input: &dyn Input) -> Result<(), Ended> {
-        Ok(())
     }
 
     /// Has a keeper keep what the run finishes. Without one, items are skipped alone.

@@ -1,6 +1,7 @@
 //! Stands for the part of a durable run that its threads share, in a build without the feature
 //! `durable`: no run has one.
 
+use crate::error::Error;
 use crate::failure::Ended;
 
 /// No value has this type, so what asks for it costs nothing.
@@ -29,6 +30,10 @@ impl Keeper {
     }
 
     pub(crate) fn sunk(&self, _indices: impl Iterator<Item = usize>) {
+        match *self {}
+    }
+
+    pub(crate) fn end(&self, _items: usize, _is_known: bool) -> Result<(), Error> {
         match *self {}
     }
 }
