@@ -42,6 +42,9 @@ mod seconds;
 mod serialize;
 mod sink;
 mod stage;
+#[cfg(feature = "durable")]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "no terminal of a run uses it yet"))]
+mod store;
 mod sync;
 mod system_calls;
 mod then;
