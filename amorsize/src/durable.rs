@@ -9,6 +9,8 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::keeper::{Keeper, KeptFigures};
+pub(crate) use self::resume::Resume;
 use crate::bounds::StoredResult;
 use crate::code::{Code, HashOf, Listener, Parameters, Tell};
 use crate::error::stored::storage;
@@ -16,8 +18,6 @@ use crate::error::{Error, ErrorKind};
 use crate::execute::chunk::{Body, Shared};
 use crate::memory::{Bytes, MOST_BYTES};
 use crate::policy::Policy;
-pub(crate) use self::keeper::{Keeper, KeptFigures};
-pub(crate) use self::resume::Resume;
 use crate::store::{Encoded, Identity, Kind, Restored, StableHasher, Store};
 
 /// What the builder methods set of a durable run.

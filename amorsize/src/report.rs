@@ -1,6 +1,6 @@
-mod memory;
 #[cfg(feature = "durable")]
 mod kept;
+mod memory;
 mod text;
 
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::bottleneck::{self, Bottleneck};
 use crate::cores;
 use crate::counted::Counted;
+#[cfg(feature = "durable")]
+use crate::durable::KeptFigures;
 use crate::execute::Totals;
 use crate::execute::pool::Refused;
 use crate::failure::Failure;
@@ -15,8 +17,6 @@ use crate::memory::deep_size::features::Unasked;
 use crate::outcome::Failures;
 use crate::overrun;
 use crate::plan::Warning;
-#[cfg(feature = "durable")]
-use crate::durable::KeptFigures;
 use crate::stage::StageReport;
 use crate::time_use::TimeUse;
 use crate::timeline::Timeline;

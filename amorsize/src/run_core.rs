@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::cancel::Interrupts;
+use crate::durable::Keeper;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::buffer::{Collector, Results};
@@ -11,7 +12,6 @@ use crate::execute::chunk::{Function, Shared, Tools};
 use crate::execute::line::{Collecting, FindEnd, Flow, Input, Kept, Line, Outlet, Places, Stock};
 use crate::failure::{Ended, Failure, Payload};
 use crate::handover::{HandedOver, Handover};
-use crate::durable::Keeper;
 use crate::memory::Bytes;
 use crate::memory::budget::Ledger;
 use crate::memory::deep_size::features::Unasked;

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,7 +55,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Keeper {
-    pub(crate) fn new(kind: Kind, restored: Box<[Range<usize>]>, told: KeptFigures, ledger: Ledger, directory: PathBuf) -> Self {
+    pub(crate) fn new(
+        kind: Kind,
+        restored: Box<[Range<usize>]>,
+        told: KeptFigures,
+        ledger: Ledger,
+        directory: PathBuf,
+    ) -> Self {
         Self {
             kind,
             writer: Mutex::default(),

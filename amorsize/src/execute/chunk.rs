@@ -342,7 +342,14 @@ pub(crate) struct Tools {
 
 impl Tools {
     pub(crate) fn new(ledger: Ledger, tracks: bool) -> Self {
-        Self { chunks: Chunks::new(), ledger, tracks, interrupts: Interrupts::default(), span: RunSpan::default(), keeper: None }
+        Self {
+            chunks: Chunks::new(),
+            ledger,
+            tracks,
+            interrupts: Interrupts::default(),
+            span: RunSpan::default(),
+            keeper: None,
+        }
     }
 
     pub(crate) fn work<'a>(&'a self, function: &'a dyn Function) -> Work<'a> {

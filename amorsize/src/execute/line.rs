@@ -9,10 +9,10 @@ use super::asks::Asks;
 use super::buffer::{Collection, RawChunk, Results, Types};
 use super::chunk::Work;
 use super::control::{ChunkId, Finished};
-use crate::failure::Payload;
-use crate::memory::budget::Ledger;
 #[cfg(feature = "durable")]
 use crate::durable::Resume;
+use crate::failure::Payload;
+use crate::memory::budget::Ledger;
 use crate::memory::tracking::{self, Frame};
 use crate::sample::Stretch;
 use crate::sync::now;

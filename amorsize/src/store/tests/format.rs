@@ -16,8 +16,14 @@ use super::super::frame::{CLOSING, END, Head, LZ4, PLACE, Press, Run, Spot};
 use super::super::segment::Header;
 use super::*;
 
+/// First item, items, bytes of results, hash.
+type Numbers = (u64, u32, u64, u64);
+
+/// Flags, runs, bytes before compression, content.
+type Parts<'a> = (u32, &'a [Numbers], u64, &'a [u8]);
+
 /// The bytes of a frame, by the words of the page.
-fn frame(offset: u64, flags: u32, runs: &[(u64, u32, u64, u64)], raw: u64, content: &[u8]) -> Vec<u8> {
+fn frame(offset: u64, flags: u32, runs: &[Numbers], raw: u64, content: &[u8]) -> Vec<u8> {
     let mut bytes = b"amf\x01".to_vec();
     bytes.extend((runs.len() as u32).to_le_bytes());
     bytes.extend(flags.to_le_bytes());
@@ -38,7 +44,7 @@ fn frame(offset: u64, flags: u32, runs: &[(u64, u32, u64, u64)], raw: u64, conte
     bytes
 }
 
-fn segment(shape: &str, frames: &[(u32, &[(u64, u32, u64, u64)], u64, &[u8])]) -> Vec<u8> {
+fn segment(shape: &str, frames: &[Parts<'_>]) -> Vec<u8> {
     let mut bytes = b"\x93AMZ\r\n\x1a\n\x01\0\0\0".to_vec();
     bytes.extend((shape.len() as u32).to_le_bytes());
     bytes.extend(shape.as_bytes());
