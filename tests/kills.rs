@@ -1,0 +1,201 @@
+//! Processes that are killed at a hundred points: the same call goes on, and what it gives in the
+//! end is what it gives without a kill, byte for byte.
+
+#![cfg(unix)]
+
+#[path = "common/folder.rs"]
+mod folder;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize::on_error::Skip;
+use amorsize::process_in_batches;
+use folder::Folder;
+
+const ITEMS: u64 = 3_000;
+const FOLDER: &str = "AMORSIZE_TEST_KILLED_FOLDER";
+const WORK: &str = "AMORSIZE_TEST_KILLED_WORK";
+
+/// A file to which threads and processes append whole lines.
+fn log(folder: &Path, name: &str) -> File {
+    OpenOptions::new().append(true).create(true).open(folder.join(name)).unwrap()
+}
+
+fn spin(micros: u64) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_micros(micros) {
+        std::hint::spin_loop();
+    }
+}
+
+fn result(x: u64) -> String {
+    format!("{x} {}", "x".repeat((x * x % 300) as usize))
+}
+
+fn call(x: u64, work: &str, mut calls: &File) -> Result<String, String> {
+    calls.write_all(format!("{x}\n").as_bytes()).unwrap();
+    match work {
+        "even" => spin(30),
+        "heavy" => spin(if x % 500 == 77 { 5_000 } else { 10 }),
+        "waiting" => thread::sleep(Duration::from_micros(300)),
+        "failing" if x % 10 == 3 => return Err(format!("{x} fails")),
+        _ => spin(20),
+    }
+    Ok(result(x))
+}
+
+/// The process that is killed.
+#[test]
+#[ignore = "run by the other tests, in processes of their own"]
+fn inside() {
+    let Some(folder) = env::var_os(FOLDER) else { return };
+    let (folder, work) = (Path::new(&folder), env::var(WORK).unwrap());
+    let calls = log(folder, "calls");
+    let (way, work) = work.split_once(' ').unwrap();
+    let run = process_in_batches(|x| call(x, work, &calls), 0..ITEMS).version(1).on_error(Skip);
+    let mut out = String::new();
+    let outcome = match way {
+        "checkpoint" => run.checkpoint(folder.join("run")).for_each_batch(|batch| {
+            batch.into_iter().for_each(|result| out += &format!("{result}\n"));
+        }),
+        _ => run.journal(folder.join("run")).batch_size(64).for_each_batch(|batch| {
+            let lines: String = batch.indices().zip(&batch).map(|(index, line)| format!("{index} {line}\n")).collect();
+            log(folder, "sunk").write_all(lines.as_bytes()).unwrap();
+        }),
+    };
+    outcome.unwrap();
+    fs::write(folder.join("result"), out).unwrap();
+}
+
+fn start(folder: &Path, work: &str) -> Child {
+    Command::new(env::current_exe().unwrap())
+        .args(["inside", "--exact", "--ignored", "--test-threads=1"])
+        .env(FOLDER, folder)
+        .env(WORK, work)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn lines(folder: &Path, name: &str) -> Vec<String> {
+    fs::read_to_string(folder.join(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Numbers that look random, and are the same in each run of the test.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+/// Kills processes at `kills` points, starts each again until it has ended, and has what they leave
+/// checked.
+fn kill(work: &str, kills: usize, check: fn(&Path)) {
+    let (mut numbers, mut hits, mut rounds) = (Numbers(work.len() as u64 * 977), 0, 0);
+    while hits < kills {
+        rounds += 1;
+        let folder = Folder::new(&format!("killed-{}-{rounds}", work.replace(' ', "-")));
+        let mut kills_here = 0;
+        loop {
+            let before = lines(folder.path(), "calls").len() as u64;
+            let mut child = start(folder.path(), work);
+            // Every fifth kill comes while the process starts, all others after some calls more.
+            let in_startup = hits % 5 == 0;
+            let calls = before + 1 + numbers.below(ITEMS / 3);
+            let pause = Duration::from_micros(numbers.below(4_000));
+            let ended = loop {
+                if let Some(status) = child.try_wait().unwrap() {
+                    break Some(status);
+                }
+                if hits < kills && (in_startup || lines(folder.path(), "calls").len() as u64 >= calls) {
+                    thread::sleep(pause);
+                    child.kill().unwrap();
+                    // It may have ended by itself before.
+                    break Some(child.wait().unwrap()).filter(|status| status.code().is_some());
+                }
+                thread::sleep(Duration::from_micros(200));
+            };
+            match ended {
+                Some(status) => {
+                    let mut text = String::new();
+                    _ = std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text);
+                    assert!(status.success(), "{work}: {text}");
+                    break;
+                }
+                None => {
+                    hits += 1;
+                    kills_here += 1;
+                }
+            }
+        }
+        let mut calls = BTreeMap::<String, usize>::new();
+        lines(folder.path(), "calls").into_iter().for_each(|item| *calls.entry(item).or_default() += 1);
+        assert_eq!(calls.len() as u64, ITEMS, "{work}: every item is called");
+        assert!(calls.values().all(|&calls| calls <= kills_here + 1), "{work}: once for each process");
+        check(folder.path());
+    }
+    println!("{work}: {hits} kills in {rounds} rounds");
+}
+
+fn expected(work: &str) -> impl Iterator<Item = u64> {
+    let fails = work == "failing";
+    (0..ITEMS).filter(move |x| !fails || x % 10 != 3)
+}
+
+fn check_results(folder: &Path, work: &str) {
+    let all: String = expected(work).map(|x| result(x) + "\n").collect();
+    assert!(fs::read_to_string(folder.join("result")).unwrap() == all);
+}
+
+/// Each result is there, in order but for batches that were in the sink when it was killed.
+fn check_sunk(folder: &Path, work: &str) {
+    let mut seen = BTreeMap::<u64, usize>::new();
+    for line in lines(folder, "sunk") {
+        let (index, line) = line.split_once(' ').unwrap();
+        let index: u64 = index.parse().unwrap();
+        assert_eq!(line, result(index));
+        *seen.entry(index).or_default() += 1;
+    }
+    assert!(seen.keys().copied().eq(expected(work)));
+}
+
+#[test]
+fn a_checkpoint_of_even_calls() {
+    kill("checkpoint even", 15, |folder| check_results(folder, "even"));
+}
+
+#[test]
+fn a_checkpoint_of_calls_of_which_some_take_long() {
+    kill("checkpoint heavy", 15, |folder| check_results(folder, "heavy"));
+}
+
+#[test]
+fn a_checkpoint_of_calls_that_wait() {
+    kill("checkpoint waiting", 15, |folder| check_results(folder, "waiting"));
+}
+
+#[test]
+fn a_checkpoint_of_calls_that_fail() {
+    kill("checkpoint failing", 15, |folder| check_results(folder, "failing"));
+}
+
+#[test]
+fn a_journal_of_even_calls() {
+    kill("journal even", 20, |folder| check_sunk(folder, "even"));
+}
+
+#[test]
+fn a_journal_of_calls_that_fail() {
+    kill("journal failing", 20, |folder| check_sunk(folder, "failing"));
+}
