@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::keeper::{Keeper, KeptFigures};
+pub(crate) use self::keeper::{Handle, Keeper, KeptFigures};
 pub(crate) use self::resume::Resume;
 use crate::bounds::StoredResult;
 use crate::code::{Code, HashOf, Listener, Parameters, Tell};

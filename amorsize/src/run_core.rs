@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::cancel::Interrupts;
-use crate::durable::Keeper;
+use crate::durable::{Handle, Keeper};
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::buffer::{Collector, Results};
@@ -13,6 +13,7 @@ use crate::execute::line::{Collecting, FindEnd, Flow, Input, Kept, Line, Outlet,
 use crate::failure::{Ended, Failure, Payload};
 use crate::handover::{HandedOver, Handover};
 use crate::memory::Bytes;
+#[cfg(feature = "durable")]
 use crate::memory::budget::Ledger;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
@@ -154,7 +155,7 @@ impl Core {
         self.stages_before = self.stages.iter().map(|stage| stage.begin_part()).collect();
         self.retries_before = retries;
         #[cfg(feature = "durable")]
-        if let Some(keeper) = &self.tools.keeper {
+        if let Some(keeper) = self.tools.interrupts.keeper().get() {
             keeper.begin_part();
         }
     }
@@ -243,9 +244,9 @@ impl Core {
     }
 
     /// What hands batches of the wanted size over.
-    pub(crate) fn handover(&self) -> (Option<usize>, Handover, Option<Arc<Keeper>>) {
+    pub(crate) fn handover(&self) -> (Option<usize>, Handover, Handle) {
         let handover = Handover::new(self.verbose, &self.tools.ledger);
-        (self.options().batch_items(), handover, self.tools.keeper.clone())
+        (self.options().batch_items(), handover, self.tools.interrupts.keeper().clone())
     }
 
     pub(crate) fn verbose(&self) -> Verbose {
@@ -335,24 +336,16 @@ impl Core {
         let work = self.tools.work(function);
         let flow = self.engine.run(&mut Line { input: &mut *input, stock: &mut self.stock, work, outlet })?;
         if flow == Flow::Continue {
-            end_keeping(self.tools.keeper.as_deref(), input)?;
+            end_keeping(self.tools.interrupts.keeper().get(), input)?;
         }
         Ok(flow)
     }
 
     /// Has a keeper keep what the run finishes. Without one, items are skipped alone.
     #[cfg(feature = "durable")]
-    pub(crate) fn resume(&mut self, keeper: Option<Arc<Keeper>>) {
+    pub(crate) fn resume(&mut self, keeper: Handle) {
         self.stock.resumes = true;
-        if let Some(keeper) = keeper {
-            self.tools.interrupts.set_keeper(Arc::clone(&keeper));
-            self.tools.keeper = Some(keeper);
-        }
-    }
-
-    /// The keeper of the run, if it is durable.
-    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
-        self.tools.keeper.as_ref()
+        self.tools.interrupts.set_keeper(keeper);
     }
 
     /// Bytes of the run's budget.
@@ -361,6 +354,7 @@ impl Core {
         Ok(self.engine.budget()?.bytes)
     }
 
+    #[cfg(feature = "durable")]
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.tools.ledger
     }
@@ -483,7 +477,7 @@ impl Core {
             .with_stages(stages)
             .with_retries(retries.saturating_sub(self.retries_before));
         #[cfg(feature = "durable")]
-        let report = report.with_kept(self.tools.keeper.as_ref().map(|keeper| keeper.told()));
+        let report = report.with_kept(self.tools.interrupts.keeper().get().map(Keeper::told));
         report
     }
 }

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use crate::durable::Keeper;
+use crate::durable::Handle;
 use crate::execute::buffer::{Results, Types};
 use crate::execute::line::{Accepted, Flow, Outlet};
 use crate::failure::Payload;
@@ -319,7 +319,7 @@ pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     size: BatchSize,
     handover: Handover,
     /// There where the run is durable.
-    keeper: Option<Arc<Keeper>>,
+    keeper: Handle,
     /// None until there is a batch that others follow.
     bin: Option<Arc<Bin<P::Value>>>,
     /// Emptied buffers of results, to be filled again, where values lie in others.
@@ -352,7 +352,7 @@ pub(crate) struct Ending<R, F> {
 impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     pub(crate) fn new(
         types: Types<T, R>,
-        (asked, handover, keeper): (Option<usize>, Handover, Option<Arc<Keeper>>),
+        (asked, handover, keeper): (Option<usize>, Handover, Handle),
         seen: &'a mut Seen<R>,
         sink: &'a mut dyn FnMut(Batch<P::Value>) -> bool,
     ) -> Self {
@@ -416,7 +416,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         let (first_index, items) = (self.first_index, results.len());
         self.first_index = self.next_index;
         let bin = self.bin.as_ref().map_or_else(Weak::new, Arc::downgrade);
-        let keeper = self.keeper.as_deref();
+        let keeper = self.keeper.get();
         let is_restored = keeper.is_some_and(|keeper| keeper.is_restored(first_index));
         let journal = keeper.filter(|keeper| keeper.is_journal());
         let indices = journal.map(|_| Indices::new(first_index, items, jumps.clone()));
@@ -447,7 +447,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     /// True if results from `start` on come from a store and those of the open batch don't, or the
     /// other way round: no batch has both.
     fn is_of_another_kind(&self, start: usize) -> bool {
-        let is_restored = |index| self.keeper.as_ref().is_some_and(|keeper| keeper.is_restored(index));
+        let is_restored = |index| self.keeper.get().is_some_and(|keeper| keeper.is_restored(index));
         is_restored(start) != is_restored(self.first_index)
     }
 

@@ -32,6 +32,21 @@ pub(crate) struct Keeper {
     directory: PathBuf,
 }
 
+/// The keeper of a run that has one. Without the feature this is nothing, and is never asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handle(Option<Arc<Keeper>>);
+
+impl Handle {
+    pub(crate) fn new(keeper: Arc<Keeper>) -> Self {
+        Self(Some(keeper))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&Keeper> {
+        self.0.as_deref()
+    }
+}
+
 /// The figures of a store for a report.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KeptFigures {

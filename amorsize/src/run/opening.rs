@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Batched;
-use crate::durable::{Keeper, KeptFigures, Resume};
+use crate::durable::{Handle, Keeper, KeptFigures, Resume};
 use crate::error::{Error, ErrorKind};
 use crate::store::{Kind, Store};
 
@@ -33,7 +33,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
         let (Some(identity), Some((directory, kind))) = (identity, durable.place()) else {
             self.source.set_resume(Resume::skipping(durable));
-            self.core.resume(None);
+            self.core.resume(Handle::default());
             return Ok(());
         };
         let mut store = Store::open(directory, &identity)?;
@@ -49,7 +49,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
         let keeper = Arc::new(Keeper::new(kind, restored, told, ledger, directory.to_owned()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
-        self.core.resume(Some(keeper));
+        self.core.resume(Handle::new(keeper));
         Ok(())
     }
 
