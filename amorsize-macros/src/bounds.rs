@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
+use syn::ext::IdentExt;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
@@ -10,6 +11,7 @@ use syn::{Expr, GenericParam, Generics, Lifetime, Token, Type, TypeParamBound, T
 use crate::at_fault::{self, Auto, arguments, last_segment};
 use crate::normalize::Normalized;
 use crate::options::Options;
+use crate::signature::parameter_name;
 use crate::spans;
 
 /// The generic parameters of the wrapper: those of the function, with the bounds that a run needs
@@ -25,6 +27,9 @@ pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
         needed.walk(&function.item, Need::Clone);
     }
     needed.walk(&function.output, Need::Auto(Auto::Send));
+    if options.keeps() {
+        of_durable(function, options, &mut needed);
+    }
     for shared in &function.shared {
         needed.walk(&shared.ty, Need::Auto(Auto::Sync));
         needed.walk(&shared.ty, Need::Clone);
@@ -43,6 +48,36 @@ pub(crate) fn stated(function: &Normalized, options: &Options) -> Generics {
         state(&mut generics, inner, outer.to_token_stream());
     }
     generics
+}
+
+/// The shared parameters that results depend on: the place among all, the name, and the type.
+pub(crate) fn hashed<'n>(function: &'n Normalized, options: &Options) -> Vec<(usize, String, &'n Type)> {
+    let receiver = function.receiver.iter().map(|receiver| ("self".to_owned(), &receiver.ty));
+    let given = function.function.shared.iter().map(|shared| parameter_name(&shared.pat));
+    let shared = function.shared.iter().zip(given).map(|(shared, given)| {
+        // A pattern has the name that the wrapper gives it.
+        (given.unwrap_or(&shared.name).unraw().to_string(), &shared.ty)
+    });
+    let ignored = |name: &str| options.ignored.iter().any(|ignored| ignored.unraw() == name);
+    let all = receiver.chain(shared).enumerate();
+    all.map(|(at, (name, ty))| (at, name, ty)).filter(|(_, name, _)| !ignored(name)).collect()
+}
+
+/// What a run needs that keeps what it finishes.
+fn of_durable(function: &Normalized, options: &Options, needed: &mut Needed) {
+    if !options.has("key") {
+        needed.walk(&function.item, Need::Other("Hash"));
+    }
+    // `self` may be of a type without parameters, for which a bound would be said to be false.
+    for (_, _, ty) in hashed(function, options).into_iter().filter(|(_, name, _)| name != "self") {
+        needed.walk(ty, Need::Other("Hash"));
+    }
+    if options.has("checkpoint") {
+        let value = options.on_error.as_ref().and_then(|_| arguments(last_segment(&function.output)?).next());
+        let stored = value.unwrap_or(&function.output);
+        needed.walk(stored, Need::Other("Serialize"));
+        needed.walk(stored, Need::Other("DeserializeOwned"));
+    }
 }
 
 /// A trait as the bound of a type. The path leads through amorsize, because a crate of the 2015
@@ -96,6 +131,7 @@ impl Bounds<'_> {
 #[derive(Clone, Copy)]
 enum Need {
     Clone,
+    Other(&'static str),
     Auto(Auto),
 }
 
@@ -103,6 +139,7 @@ impl Need {
     fn name(self) -> &'static str {
         match self {
             Self::Clone => "Clone",
+            Self::Other(name) => name,
             Self::Auto(auto) => auto.name(),
         }
     }
@@ -132,6 +169,7 @@ impl Needed {
         match ty {
             Type::Reference(reference) => match (need, reference.mutability) {
                 (Need::Clone, _) => {}
+                (Need::Other(_), _) => self.walk(&reference.elem, need),
                 (Need::Auto(Auto::Send), Some(_)) => self.walk(&reference.elem, need),
                 _ => self.walk(&reference.elem, Need::Auto(Auto::Sync)),
             },
@@ -284,6 +322,9 @@ fn known(generics: &Generics) -> HashSet<(String, &'static str)> {
                 Some("Send") => drop(known.insert((ty.clone(), "Send"))),
                 Some("Sync") => drop(known.insert((ty.clone(), "Sync"))),
                 Some("Clone" | "Copy") => drop(known.insert((ty.clone(), "Clone"))),
+                Some("Hash") => drop(known.insert((ty.clone(), "Hash"))),
+                Some("Serialize") => drop(known.insert((ty.clone(), "Serialize"))),
+                Some("DeserializeOwned") => drop(known.insert((ty.clone(), "DeserializeOwned"))),
                 _ => {}
             }
         }

@@ -6,7 +6,7 @@ use syn::visit_mut::{self, VisitMut};
 use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
 
 use crate::at_fault::{self, Auto};
-use crate::bounds;
+use crate::bounds::{self, hashed};
 use crate::normalize::{Normalized, Shared};
 use crate::options::{Options, Setting, Takes};
 use crate::signature::inherited;
@@ -137,7 +137,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     };
     let measure = [measure(&function.item, &item, &private), measure_output];
     let call = call(function, options);
-    let RunOptions { constants, options: run_options, retry } = run_options(function, options, &private);
+    let RunOptions { constants, options: run_options, retry, durable } = run_options(function, options, &private);
     let run = quote! {
         #private::#new::<#items_types, #output, #(#shared_types,)* #items_type>(
             #items,
@@ -147,6 +147,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
             #run_options,
         )
     };
+    let run = coded(run, function, options, durable.version.as_ref());
     let run = match retry {
         Some(retry) => quote!(#private::#retrying::<#items_types, #output, _, _>(#run, #retry)),
         None => run,
@@ -158,7 +159,78 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
         }
         None => run,
     };
+    let run = made_durable(run, function, options, &output, &durable);
     quote!(#constants #checks #run)
+}
+
+/// The run with the options of one that goes on in a later process.
+///
+/// What these ask of types is asked by the calls that give what they need, at the user's types:
+/// so rustc says it once.
+fn made_durable(
+    run: TokenStream,
+    function: &Normalized,
+    options: &Options,
+    output: &Type,
+    durable: &Durable,
+) -> TokenStream {
+    let (private, traits) = (options.private(Span::call_site()), options.traits(Span::call_site()));
+    let krate = options.krate(Span::call_site());
+    let item = &function.item;
+    let run = match &durable.key {
+        Some((key, value)) => {
+            let value = match &function.input_error {
+                Some(input_error) => quote!(#private::key_if_given::<#item, #input_error, _>(#value)),
+                None => value.clone(),
+            };
+            quote!(#private::without_mark(#run.#key(#value)))
+        }
+        None => run,
+    };
+    let hash = match (&durable.key, &function.input_error) {
+        (Some(_), _) => quote!(::core::option::Option::None),
+        (None, Some(input_error)) => quote!(<#item as #traits::HashedItem>::hash_if_given::<#input_error>()),
+        (None, None) => quote!(<#item as #traits::HashedItem>::hash()),
+    };
+    let policy = options.on_error.as_ref().map_or_else(|| quote!(Each), Clone::clone);
+    let run = match &durable.checkpoint {
+        Some(directory) => {
+            let codec = quote!(<#output as #traits::StoredOutput<#krate::on_error::#policy>>::codec());
+            quote!(#private::checkpoint(#run, #directory, #hash, #codec))
+        }
+        None => run,
+    };
+    let run = match &durable.journal {
+        Some(directory) => quote!(#private::journal(#run, #directory, #hash)),
+        None => run,
+    };
+    let methods = &durable.methods;
+    quote!(#run #methods)
+}
+
+/// The run with the code of its function, where amorsize has a use for it.
+fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Option<&TokenStream>) -> TokenStream {
+    if !cfg!(feature = "durable") {
+        return run;
+    }
+    let private = options.private(Span::call_site());
+    let (name, tokens) = (function.function.sig.ident.unraw().to_string(), function.function.code);
+    let version = version.map(|version| quote!(.version(#version)));
+    let [shared, told] = ["shared", "told"].map(|name| Ident::new(name, Span::mixed_site()));
+    let method = function.function.in_impl.then(|| quote!(#told.method_of::<Self>();));
+    let parameters = hashed(function, options).into_iter().map(|(at, name, ty)| {
+        let at = syn::Index::from(at);
+        quote!(#told.shared(#name, #private::HashProbe::<#ty>::NEW.hash(), &#shared.#at);)
+    });
+    let tell = quote!(#method #(#parameters)*);
+    let tell = if tell.is_empty() { quote!(|_, _| {}) } else { quote!(|#shared, #told| { let _ = #shared; #tell }) };
+    quote! {
+        #private::coded(
+            #run,
+            const { &#private::Code::new(::core::concat!(::core::module_path!(), "::", #name), #tokens) #version },
+            #tell,
+        )
+    }
 }
 
 struct Checks {
@@ -196,6 +268,10 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
     }
     if options.retry().is_some() {
         checks.push(check(&item, "RetryItem"));
+    }
+    if options.keeps() {
+        let parameters = hashed(function, options);
+        checks.extend(parameters.iter().map(|(_, _, ty)| check(&ty.to_token_stream(), "HashedShared")));
     }
     // Several options need a `Result`; an output is asked once.
     let asks_for_result = match (&options.on_error, options.fallible_input, options.retry()) {
@@ -329,16 +405,32 @@ struct RunOptions {
     options: TokenStream,
     /// The option `retry`, which is no part of them.
     retry: Option<TokenStream>,
+    durable: Durable,
+}
+
+/// What the options of a durable run come to.
+#[derive(Default)]
+struct Durable {
+    version: Option<TokenStream>,
+    checkpoint: Option<TokenStream>,
+    journal: Option<TokenStream>,
+    /// The option's name, and the function.
+    key: Option<(Ident, TokenStream)>,
+    /// Calls of the run's methods for all others.
+    methods: TokenStream,
 }
 
 fn run_options(function: &Normalized, options: &Options, private: &TokenStream) -> RunOptions {
     let mut names = function.names.clone();
     let (mut constants, mut methods) = (TokenStream::new(), TokenStream::new());
     let (mut max_memory, mut retry) = (quote!(::core::option::Option::None), None);
+    let mut durable = Durable::default();
     for Setting { key, takes, value } in &options.settings {
         let ty = takes.typed().map(|ty| Ident::new(ty, Span::call_site())).map(|ty| quote!(#private::#ty));
         let value = match value {
             Value::Known(value) => ty.map(|ty| quote!(#ty::#value)).unwrap_or_else(|| value.clone()),
+            // A closure is no constant.
+            Value::Constant(value) if matches!(takes, Takes::Key) => value.to_token_stream(),
             Value::Constant(value) => {
                 let judged = judged(key, *takes, value, options);
                 if depends_on_generics(function, value) {
@@ -352,8 +444,14 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
                 }
             }
         };
-        let key = Ident::new(&key.to_string(), Span::call_site());
+        let span = if takes.is_durable() { key.span() } else { Span::call_site() };
+        let key = Ident::new(&key.to_string(), span);
         match takes {
+            Takes::Version => durable.version = Some(value),
+            Takes::Key => durable.key = Some((key, value)),
+            Takes::Directory if key == "checkpoint" => durable.checkpoint = Some(value),
+            Takes::Directory if key == "journal" => durable.journal = Some(value),
+            takes if takes.is_durable() => durable.methods.extend(quote!(.#key(#value))),
             Takes::MaxMemory => max_memory = quote!(::core::option::Option::Some(#value)),
             Takes::Retry => retry = Some(quote!(const { #value })),
             Takes::Bar => methods.extend(quote!(.bar())),
@@ -362,7 +460,7 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
     }
     let name = function.function.sig.ident.unraw().to_string();
     let options = quote!(const { #private::Options::new(#max_memory).named(#name) #methods });
-    RunOptions { constants, options, retry }
+    RunOptions { constants, options, retry, durable }
 }
 
 /// The type of an option that has none of the runtime.
@@ -372,7 +470,8 @@ fn type_of(takes: Takes, options: &Options) -> TokenStream {
             let krate = options.krate(Span::call_site());
             quote!(fn(&#krate::Progress))
         }
-        Takes::Flag => quote!(::core::primitive::bool),
+        Takes::Flag | Takes::DurableFlag => quote!(::core::primitive::bool),
+        Takes::Directory => quote!(&'static ::core::primitive::str),
         _ => quote!(::core::primitive::usize),
     }
 }
@@ -393,13 +492,18 @@ fn judged(key: &Ident, takes: Takes, value: &Expr, options: &Options) -> TokenSt
     let private = options.private(start);
     let refusal = format!("`{key}` must be at least 1");
     let given = Ident::new("value", here(end));
+    let (colons, last) = (quote_spanned!(here(start)=> ::), here(end));
+    if let Takes::Directory = takes {
+        let refusal = format!("`{key}` must not be empty");
+        let judge = quote_spanned!(end=> #private::directory(#given, #refusal));
+        return quote_spanned!(last=> { let #given: &'static #colons core::primitive::str = #value; #judge });
+    }
     let judge = match takes {
         Takes::Count(_) => quote_spanned!(end=> #private::count(#given, #refusal)),
         Takes::Threads => quote_spanned!(end=> #private::threads(#given)),
         _ => return value.to_token_stream(),
     };
-    let (colons, end) = (quote_spanned!(here(start)=> ::), here(end));
-    quote_spanned!(end=> { let #given: #colons core::primitive::usize = #value; #judge })
+    quote_spanned!(last=> { let #given: #colons core::primitive::usize = #value; #judge })
 }
 
 /// True if an expression needs the function's generic parameters, which a constant doesn't have.

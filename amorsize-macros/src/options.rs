@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) on_error: Option<TokenStream>,
     /// True if the items are `Result`s.
     pub(crate) fallible_input: bool,
+    /// Shared parameters that results don't depend on.
+    pub(crate) ignored: Vec<Ident>,
     /// All tokens of the options, for the names in them.
     pub(crate) tokens: TokenStream,
 }
@@ -48,6 +50,16 @@ pub(crate) enum Takes {
     Progress,
     /// A progress bar, and no value.
     Bar,
+    /// The path of a directory, as a text.
+    Directory,
+    /// A number or a text.
+    Version,
+    /// A function of the item.
+    Key,
+    /// Bytes on disk.
+    Disk,
+    /// A flag of a durable run.
+    DurableFlag,
 }
 
 #[derive(Clone, Copy)]
@@ -58,11 +70,23 @@ enum Kind {
     InImpl,
     OnError,
     FallibleInput,
+    Ignore,
+}
+
+impl Kind {
+    /// True for options that only amorsize's feature `durable` has.
+    fn is_durable(self) -> bool {
+        match self {
+            Self::Ignore => true,
+            Self::Run(takes) => takes.is_durable(),
+            _ => false,
+        }
+    }
 }
 
 const UNDECIDED: &str = " and let the run decide";
 /// The options, each with an example of its value.
-const OPTIONS: [(&str, &str, Kind); 15] = [
+const OPTIONS: [(&str, &str, Kind); 23] = [
     ("max_memory", "0.5", Kind::Run(Takes::MaxMemory)),
     ("batch_size", "100", Kind::Run(Takes::Count(UNDECIDED))),
     ("sample_size", "5", Kind::Run(Takes::Count(UNDECIDED))),
@@ -75,6 +99,14 @@ const OPTIONS: [(&str, &str, Kind); 15] = [
     ("verbose", "true", Kind::Run(Takes::Flag)),
     ("progress", "true", Kind::Run(Takes::Progress)),
     ("retry", "3", Kind::Run(Takes::Retry)),
+    ("checkpoint", "\"runs/thumbs\"", Kind::Run(Takes::Directory)),
+    ("journal", "\"runs/thumbs\"", Kind::Run(Takes::Directory)),
+    ("version", "1", Kind::Run(Takes::Version)),
+    ("key", "id_of", Kind::Run(Takes::Key)),
+    ("ignore", "client", Kind::Ignore),
+    ("max_disk", "\"20GiB\"", Kind::Run(Takes::Disk)),
+    ("spill_dir", "\"/var/tmp\"", Kind::Run(Takes::Directory)),
+    ("remove_when_done", "true", Kind::Run(Takes::DurableFlag)),
     ("name", "many", Kind::Name),
     ("crate", "my_crate::amorsize", Kind::Crate),
     ("in_impl", "true", Kind::InImpl),
@@ -102,7 +134,30 @@ impl Options {
         if seen.contains(&name) {
             return Err(error(&key, format!("`{name}` is given twice"), "keep one of the two"));
         }
+        let other = match name.as_str() {
+            "checkpoint" => "journal",
+            "journal" => "checkpoint",
+            _ => "",
+        };
+        let beside = seen.iter().any(|seen| seen == other);
         seen.push(name);
+        if kind.is_durable() && !cfg!(feature = "durable") {
+            errors.at(
+                &key,
+                format!("`{key}` needs amorsize's feature `durable`"),
+                "add it in Cargo.toml: `amorsize = { .., features = [\"durable\"] }`",
+            );
+        } else if beside {
+            errors.at(
+                &key,
+                format!("`{key}` can't be given beside `{other}`"),
+                "keep `checkpoint` to have results stored, or `journal` where the sink stores them",
+            );
+        }
+        if let Kind::Ignore = kind {
+            self.ignored = parse_ignored(input, &key)?;
+            return Ok(());
+        }
         let value = parse_value(input, &key, kind, example)?;
         match kind {
             Kind::Run(takes) => self.settings.extend(takes.judge(key, value, errors)),
@@ -111,6 +166,7 @@ impl Options {
             Kind::InImpl => self.in_impl = values::literal_flag(&key, &value, errors).map(|flag| (key, flag)),
             Kind::OnError => self.on_error = judge_on_error(&key, value, errors),
             Kind::FallibleInput => self.fallible_input = values::literal_flag(&key, &value, errors).unwrap_or(false),
+            Kind::Ignore => {}
         }
         Ok(())
     }
@@ -131,6 +187,15 @@ impl Options {
     pub(crate) fn traits(&self, span: Span) -> TokenStream {
         let krate = self.krate(span);
         quote_spanned!(span=> #krate::bounds)
+    }
+
+    /// True if the run keeps what it finishes, and so must be able to tell whether it is the same.
+    pub(crate) fn keeps(&self) -> bool {
+        self.has("checkpoint") || self.has("journal")
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.settings.iter().any(|setting| setting.key == name)
     }
 
     /// The setting that makes a call again, if there is one.
@@ -188,8 +253,18 @@ impl Takes {
             Self::Flag => values::flag(&key, value, errors),
             Self::Progress => return judge_progress(key, value, errors),
             Self::Bar => None,
+            Self::Directory => values::directory(&key, value, errors),
+            Self::Version => values::version(value, errors),
+            Self::Key => values::key(value, errors),
+            Self::Disk => values::disk(value, errors),
+            Self::DurableFlag => values::flag(&key, value, errors),
         };
         value.map(|value| Setting { key, takes: self, value })
+    }
+
+    /// True for options that only amorsize's feature `durable` has.
+    pub(crate) fn is_durable(self) -> bool {
+        matches!(self, Self::Directory | Self::Version | Self::Key | Self::Disk | Self::DurableFlag)
     }
 
     /// The runtime's type of the value, if it has one.
@@ -198,7 +273,10 @@ impl Takes {
             Self::MaxMemory => Some("MaxMemory"),
             Self::Retry => Some("Retry"),
             Self::Choice(ty, _) => Some(ty),
+            Self::Version => Some("Version"),
+            Self::Disk => Some("MaxDisk"),
             Self::Count(_) | Self::Threads | Self::Flag | Self::Progress | Self::Bar => None,
+            Self::Directory | Self::Key | Self::DurableFlag => None,
         }
     }
 }
@@ -221,8 +299,12 @@ fn not_an_option(input: ParseStream) -> syn::Result<syn::Error> {
 }
 
 /// Methods of the run that are no options: each run decides for itself.
-const METHODS: [(&str, &str); 3] =
-    [("timeout", "Duration::from_secs(60)"), ("deadline", "deadline"), ("cancel_token", "token")];
+const METHODS: [(&str, &str); 4] = [
+    ("timeout", "Duration::from_secs(60)"),
+    ("deadline", "deadline"),
+    ("cancel_token", "token"),
+    ("skip_first", "items"),
+];
 
 fn unknown(key: &Ident, name: &str) -> syn::Error {
     if let Some((method, value)) = METHODS.into_iter().find(|(method, _)| *method == name) {
@@ -243,7 +325,7 @@ fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> sy
     let needs_a_value = format!("`{key}` needs a value");
     if input.is_empty() || input.peek(Token![,]) {
         return match kind {
-            Kind::Run(Takes::Flag | Takes::Progress) | Kind::InImpl | Kind::FallibleInput => {
+            Kind::Run(Takes::Flag | Takes::Progress | Takes::DurableFlag) | Kind::InImpl | Kind::FallibleInput => {
                 Ok(values::switched_on(key.span()))
             }
             _ => Err(error(key, needs_a_value, help)),
@@ -258,6 +340,40 @@ fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> sy
         return Err(error(equals, needs_a_value, help));
     }
     input.parse()
+}
+
+/// The names in the parentheses behind `ignore`.
+fn parse_ignored(input: ParseStream, key: &Ident) -> syn::Result<Vec<Ident>> {
+    let help = "name shared parameters that results don't depend on: `ignore(client, pool)`";
+    let wrong = |token: &dyn ToTokens| error(token, "`ignore` takes names in parentheses", help);
+    if !input.peek(syn::token::Paren) {
+        let token: Option<TokenTree> = input.fork().parse().ok();
+        return Err(match token {
+            Some(TokenTree::Punct(comma)) if comma.as_char() == ',' => wrong(key),
+            Some(token) => wrong(&token),
+            None => wrong(key),
+        });
+    }
+    let names;
+    syn::parenthesized!(names in input);
+    if names.is_empty() {
+        return Err(wrong(key));
+    }
+    let mut ignored = Vec::new();
+    while !names.is_empty() {
+        if !names.peek(Ident::peek_any) {
+            let token: TokenTree = names.parse()?;
+            names.parse::<TokenStream>()?;
+            return Err(wrong(&token));
+        }
+        ignored.push(names.call(Ident::parse_any)?);
+        if !names.is_empty() && names.parse::<Token![,]>().is_err() {
+            let token: TokenTree = names.parse()?;
+            names.parse::<TokenStream>()?;
+            return Err(wrong(&token));
+        }
+    }
+    Ok(ignored)
 }
 
 fn judge_progress(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {

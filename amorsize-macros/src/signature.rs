@@ -8,7 +8,8 @@ use syn::{
 };
 
 use crate::at_fault::is_no_result;
-use crate::errors::Errors;
+use crate::code;
+use crate::errors::{Errors, nearest};
 use crate::options::Options;
 
 /// The annotated function, as the user wrote it. Its body stays unparsed: rustc reports its
@@ -22,6 +23,8 @@ pub(crate) struct Function {
     pub(crate) shared: Vec<PatType>,
     /// True if it is seen from within to stand in an impl or a trait.
     pub(crate) in_impl: bool,
+    /// The hash of its tokens.
+    pub(crate) code: u64,
 }
 
 /// The runtime has one constructor for each number of shared parameters up to this.
@@ -60,6 +63,7 @@ impl Function {
         refuse_parameters(&sig, item.as_ref(), &shared, refusals);
         refuse_never(&sig.output, refusals);
         refuse_options(&sig.ident, receiver.as_ref(), options, refusals);
+        refuse_ignored(receiver.as_ref(), item.as_ref(), &shared, options, refusals);
         refuse_no_result(&sig, options, refusals);
         let bodiless = body.clone().into_iter().next().is_none_or(|token| token.to_string() == ";");
         if bodiless {
@@ -78,7 +82,8 @@ impl Function {
         // attribute that is applied twice writes the wrapper the second time. A parameter with a
         // condition may not exist.
         let known = !(bodiless && receiver.is_none() || twice || conditional);
-        item.filter(|_| known).map(|item| Self { attrs, vis, sig, receiver, item, shared, in_impl })
+        let code = code::hash(tokens);
+        item.filter(|_| known).map(|item| Self { attrs, vis, sig, receiver, item, shared, in_impl, code })
     }
 }
 
@@ -352,6 +357,39 @@ fn refuse_options(ident: &Ident, receiver: Option<&Receiver>, options: &Options,
             "`in_impl` is for functions without `self`: a method is known to stand in an impl",
             "remove `in_impl`",
         );
+    }
+}
+
+/// Refuses names in `ignore` that are no shared parameters.
+fn refuse_ignored(
+    receiver: Option<&Receiver>,
+    item: Option<&PatType>,
+    shared: &[PatType],
+    options: &Options,
+    refusals: &mut Errors,
+) {
+    let names = shared.iter().filter_map(|shared| parameter_name(&shared.pat)).map(ToString::to_string);
+    let names: Vec<String> = receiver.iter().map(|_| "self".to_owned()).chain(names).collect();
+    let item = item.and_then(|item| parameter_name(&item.pat));
+    for (at, ignored) in options.ignored.iter().enumerate() {
+        let name = ignored.to_string();
+        if options.ignored[..at].contains(ignored) {
+            refusals.at(ignored, format!("`{name}` is ignored twice"), "keep one of the two");
+        } else if item == Some(ignored) {
+            refusals.at(
+                ignored,
+                format!("`{name}` is the item, which can't be ignored"),
+                "state by `key` what tells items apart",
+            );
+        } else if !names.contains(&name) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let help = match (nearest(&name, &names), names.as_slice()) {
+                (Some(name), _) => format!("did you mean `{name}`?"),
+                (None, []) => "leave `ignore` out: this function has none".to_owned(),
+                (None, names) => format!("the shared parameters are `{}`", names.join("`, `")),
+            };
+            refusals.at(ignored, format!("`{name}` is no shared parameter of this function"), help);
+        }
     }
 }
 

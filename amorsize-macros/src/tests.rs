@@ -331,12 +331,13 @@ fn an_input_that_can_fail_has_its_own_error() {
 }
 
 /// The files of the crate: each uses only files before it. `lib.rs` joins them.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "errors",
     "values",
     "max_memory",
     "options",
     "at_fault",
+    "code",
     "signature",
     "names",
     "spans",

@@ -142,6 +142,68 @@ fn help_of_flag(key: &Ident, value: &Expr) -> String {
     if is_off { format!("leave `{key}` out to have it off") } else { format!("write `{key}` alone to switch it on") }
 }
 
+/// The path of a directory.
+pub(crate) fn directory(key: &Ident, value: Expr, errors: &mut Errors) -> Option<Value> {
+    let example = if key == "spill_dir" { "/var/tmp" } else { "runs/thumbs" };
+    let help = format!("write the path as a text, such as `{key} = {example:?}`");
+    let wrong = match Form::of(&value) {
+        Form::Other => return Some(Value::Constant(value)),
+        Form::Literal(Lit::Str(text)) if !text.value().is_empty() => {
+            return Some(Value::Known(value.into_token_stream()));
+        }
+        Form::Literal(Lit::Str(_)) => format!("`{key}` can't be empty"),
+        Form::Literal(_) | Form::Negative => format!("`{key}` takes the path of a directory"),
+    };
+    errors.at(&value, wrong, help);
+    None
+}
+
+/// A number or a text.
+pub(crate) fn version(value: Expr, errors: &mut Errors) -> Option<Value> {
+    let (wrong, help) = match Form::of(&value) {
+        Form::Other => return Some(Value::Constant(value)),
+        Form::Literal(Lit::Int(int)) if int.base10_parse::<u64>().is_ok() => {
+            // A suffix would be another type than the runtime's.
+            let number = proc_macro2::Literal::u64_suffixed(int.base10_parse().unwrap_or(0));
+            return Some(Value::Known(quote::quote!(number(#number))));
+        }
+        Form::Literal(Lit::Str(text)) if !text.value().is_empty() => {
+            return Some(Value::Known(quote::quote!(text(#text))));
+        }
+        Form::Literal(Lit::Str(_)) => ("`version` can't be empty", "use a number or a text, such as `version = 1`"),
+        Form::Literal(Lit::Float(_)) => {
+            ("`version` takes a whole number or a text", "write a text, such as `version = \"1.2\"`")
+        }
+        Form::Literal(_) | Form::Negative => {
+            ("`version` takes a whole number or a text", "use a number or a text, such as `version = 1`")
+        }
+    };
+    errors.at(&value, wrong, help);
+    None
+}
+
+/// A function of the item, written as a path or a closure.
+pub(crate) fn key(value: Expr, errors: &mut Errors) -> Option<Value> {
+    match Form::of(&value) {
+        Form::Other => return Some(Value::Constant(value)),
+        Form::Literal(_) | Form::Negative => {}
+    }
+    let help = "write a closure or the path of a function: `key = |photo: &Photo| photo.id`";
+    errors.at(&value, "`key` takes a function of the item", help);
+    None
+}
+
+/// A number of bytes on disk.
+pub(crate) fn disk(value: Expr, errors: &mut Errors) -> Option<Value> {
+    match Form::of(&value) {
+        // The runtime reads numbers of bytes.
+        Form::Other | Form::Literal(Lit::Str(_)) => return Some(Value::Constant(value)),
+        Form::Literal(_) | Form::Negative => {}
+    }
+    errors.at(&value, "`max_disk` takes a number of bytes", "write bytes with a unit, such as `\"20GiB\"`");
+    None
+}
+
 /// The name of a function.
 pub(crate) fn name(value: &Expr, errors: &mut Errors) -> Option<Ident> {
     let name = syn::parse2::<Ident>(ungrouped(value)).ok();

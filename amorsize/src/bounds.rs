@@ -4,13 +4,24 @@
 //! meets them in messages only. Messages name them by their path, so this module can be reached
 //! from outside, and is part of the public interface no more than `__private` is.
 
+#[cfg(feature = "durable")]
+mod durable;
+
+#[cfg(feature = "durable")]
+pub use crate::durable::Codec;
+#[cfg(feature = "durable")]
+pub use durable::{
+    DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, StoredOutput,
+    StoredResult, VersionConstant, VersionOption, VersionValue,
+};
+
 use crate::memory::Bytes;
 pub use crate::memory::deep_size::of;
 use crate::memory::measure::Measure;
 use crate::on_error::{Policy, Stop};
 use crate::options::{MaxMemory, OnPanic, Oversize};
 pub use crate::options::{MaxMemoryValue, OnPanicValue, OversizeValue};
-pub use crate::policy::{Absent, Seen};
+pub use crate::policy::{Absent, Seen, Whole};
 use crate::retry::Retry;
 pub use crate::retry::RetryValue;
 pub use crate::then::{Follows, Joins, Pipes, StageError, StageOfItemsAlone};

@@ -8,8 +8,12 @@ mod bottleneck;
 #[doc(hidden)]
 pub mod bounds;
 mod cancel;
+mod code;
 mod cores;
 mod counted;
+#[cfg(feature = "durable")]
+#[cfg_attr(not(test), expect(dead_code, reason = "no terminal of a run uses it yet"))]
+mod durable;
 mod error;
 mod execute;
 mod failure;
@@ -17,6 +21,8 @@ mod functions;
 pub mod guide;
 mod handover;
 mod iter;
+#[cfg(feature = "durable")]
+mod keyed;
 mod memory;
 pub mod on_error;
 mod options;
@@ -73,6 +79,8 @@ pub use functions::{
 #[doc(inline)]
 pub use guide::when_things_go_wrong;
 pub use iter::{IntoIter, Unordered};
+#[cfg(feature = "durable")]
+pub use keyed::Keyed;
 pub use memory::Bytes;
 pub use memory::deep_size::DeepSize;
 pub use memory::measure::{Certainty, MeasuredBy};

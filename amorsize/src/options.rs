@@ -564,6 +564,16 @@ impl Options {
         }));
     }
 
+    /// Lets the terminal fail because a stage was to keep what it finishes, by this option.
+    #[cfg(feature = "durable")]
+    pub(crate) fn refuse_stage_that_keeps(&mut self, option: &'static str) {
+        self.refuse(&Error::new(ErrorKind::InvalidOption {
+            option,
+            value: "given to a stage of a pipeline".into(),
+            expected: "it on the whole, behind the last `then`",
+        }));
+    }
+
     pub(crate) fn refuses_oversize(&self) -> bool {
         self.oversize == Oversize::Error
     }

@@ -17,6 +17,11 @@ impl Sealed for Skip {}
 impl Sealed for Collect {}
 impl Sealed for Flatten {}
 
+/// The policies that hand results over as they are: [`Each`], with a key or without.
+pub trait Whole: Sealed {}
+
+impl Whole for Each {}
+
 /// A policy for errors: [`Each`], [`Stop`], [`Skip`] or [`Collect`]. It says which of a function's results `R` are failures, and
 /// what becomes of them.
 ///
@@ -126,6 +131,10 @@ pub trait Policy<R>: Sealed + Sized {
     #[doc(hidden)]
     fn unsplit(values: Vec<Self::Value>) -> Vec<R>;
 
+    /// The value in a result, if it is no failure.
+    #[doc(hidden)]
+    fn value(result: &R) -> Option<&Self::Value>;
+
     /// The results as values, where no result can be a failure: then none has to be looked at.
     #[doc(hidden)]
     fn whole(results: Vec<R>) -> Result<Vec<Self::Value>, Vec<R>> {
@@ -216,6 +225,11 @@ impl<R> Policy<R> for Each {
     }
 
     #[inline]
+    fn value(result: &R) -> Option<&R> {
+        Some(result)
+    }
+
+    #[inline]
     fn whole(results: Vec<R>) -> Result<Vec<R>, Vec<R>> {
         Ok(results)
     }
@@ -264,6 +278,10 @@ impl<T> Policy<Option<T>> for Flatten {
         values.into_iter().map(Some).collect()
     }
 
+    fn value(result: &Option<T>) -> Option<&T> {
+        result.as_ref()
+    }
+
     fn fail(_: &mut Seen<Option<T>>, _: usize, _: Option<T>) -> Result<(), Error> {
         Ok(())
     }
@@ -299,6 +317,10 @@ macro_rules! of_results {
 
         fn unsplit(values: Vec<T>) -> Vec<Result<T, E>> {
             values.into_iter().map(Ok).collect()
+        }
+
+        fn value(result: &Result<T, E>) -> Option<&T> {
+            result.as_ref().ok()
         }
     };
 }

@@ -2,11 +2,22 @@
 
 // The bounds of the wrapper's type parameters.
 pub use std::clone::Clone;
+pub use std::hash::Hash;
 pub use std::marker::{Send, Sync};
+
+#[cfg(feature = "durable")]
+pub use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::bounds::failed;
 use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
+pub use crate::code::{Code, HashOf, HashProbe, HashesOne, Listener, Parameters, Tell, UnhashedProbe, Version};
+#[cfg(feature = "durable")]
+use crate::durable::Codec;
 pub use crate::execute::chunk::Quota;
+#[cfg(feature = "durable")]
+use crate::keyed::Keyed;
+#[cfg(feature = "durable")]
+pub use crate::memory::Bytes as MaxDisk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
@@ -74,6 +85,63 @@ pub const fn count(value: usize, refusal: &str) -> usize {
         panic!("{}", refusal);
     }
     value
+}
+
+/// Judges a constant path.
+///
+/// # Panics
+///
+/// If it is empty, with `refusal`. The compiler reports this at the constant.
+#[track_caller]
+#[must_use]
+pub const fn directory(path: &'static str, refusal: &str) -> &'static str {
+    if path.is_empty() {
+        panic!("{}", refusal);
+    }
+    path
+}
+
+/// The run with the code of its function. (Without the feature `durable` nothing reads it. Cargo can
+/// still build the attribute with that feature, where a build script's amorsize has it.)
+#[cfg_attr(not(feature = "durable"), expect(unused_variables, reason = "nothing reads the code"))]
+pub fn coded<I: IntoIterator, R, C>(run: Batched<I, R, C>, code: &'static Code, tell: Tell<C>) -> Batched<I, R, C> {
+    #[cfg(feature = "durable")]
+    let run = run.coded(code, tell);
+    run
+}
+
+/// A run that keeps results. `hash` hashes its items where it has no key.
+#[cfg(feature = "durable")]
+pub fn checkpoint<I: IntoIterator, R, C, P>(
+    run: Batched<I, R, C, P>,
+    directory: &'static str,
+    hash: Option<HashOf<I::Item>>,
+    codec: Codec<R>,
+) -> Batched<I, R, C, P> {
+    run.keep_results(directory.into(), codec, hash)
+}
+
+/// A run that keeps of which items a sink has the results.
+#[cfg(feature = "durable")]
+pub fn journal<I: IntoIterator, R, C, P>(
+    run: Batched<I, R, C, P>,
+    directory: &'static str,
+    hash: Option<HashOf<I::Item>>,
+) -> Batched<I, R, C, P> {
+    run.keep_places(directory.into(), hash)
+}
+
+/// The key of an item, as that of what the input gives, which can be an error in its place.
+pub fn key_if_given<T, N, K>(
+    key: impl Fn(&T) -> K + Send + Sync + 'static,
+) -> impl Fn(&Result<T, N>) -> Option<K> + Send + Sync + 'static {
+    move |item| item.as_ref().ok().map(&key)
+}
+
+/// The run without the mark that it has a key, which it keeps.
+#[cfg(feature = "durable")]
+pub fn without_mark<I: IntoIterator, R, C, P: Policy<R>>(run: Batched<I, R, C, Keyed<P>>) -> Batched<I, R, C, P> {
+    run.with_policy(P::fails)
 }
 
 /// The run with a policy for errors.

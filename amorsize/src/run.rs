@@ -1,6 +1,8 @@
 //! The run as its user sees it.
 
 mod builder;
+#[cfg(feature = "durable")]
+mod durable;
 mod inside;
 mod terminals;
 
@@ -95,6 +97,10 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
                 // Until a policy is set, an error is a result like any other.
                 fails: |_| false,
                 weigh: None,
+                #[cfg(feature = "durable")]
+                code: None,
+                #[cfg(feature = "durable")]
+                durable: None,
             },
             as_function: as_function::<I::Item, R, C>,
             core: Core::new(options, [size_of::<I::Item>(), size_of::<R>()], measure.1.by, Unasked::of(&measure)),
@@ -161,15 +167,25 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.seen.failures = Failures::new();
     }
 
+    /// Refuses what a run can't keep.
+    #[inline]
+    fn check_durable(&self) -> Result<(), Error> {
+        #[cfg(feature = "durable")]
+        self.shared.identity()?;
+        Ok(())
+    }
+
     /// Begins a part of the run, and refuses what can't be run with.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         self.begin_part();
+        self.check_durable()?;
         self.core.start(&mut self.source, (self.as_function)(&self.shared))
     }
 
     /// The same of a run with results in any order, of which nothing is started yet.
     pub(crate) fn start_unordered(&mut self) -> Result<(), Error> {
         self.begin_part();
+        self.check_durable()?;
         self.core.check()?;
         self.core.begin_unordered();
         Ok(())

@@ -262,6 +262,8 @@ where
     T: Send,
     P::Output: Send,
 {
+    #[cfg(feature = "durable")]
+    let mut before = before;
     // A pipeline has more than one stage, each of which counts for itself.
     let counts = [&before.core.stages, &next.core.stages].map(|stages| match stages.as_slice() {
         [own] => Some(Arc::clone(own)),
@@ -278,13 +280,36 @@ where
         run: run_stages::<T, R, C, M, N, D, P, Q>,
         retries: |then: &Then<T, R, C, M, N, D>| then.before.retries() + then.next.retries(),
         measures: before.shared.measures() || next.shared.measures(),
+        #[cfg(feature = "durable")]
+        tell: |then: &Then<T, R, C, M, N, D>, functions| {
+            then.before.tell(functions);
+            then.next.tell(functions);
+        },
     });
+    #[cfg(feature = "durable")]
+    let durable = {
+        if let Some(option) = before.shared.keeps().or(next.shared.keeps()) {
+            core.options.refuse_stage_that_keeps(option);
+        }
+        before.shared.durable.take().map(|durable| Box::new(durable.of_pipeline()))
+    };
     // The stages' results are measured as they are made.
     let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });
     let count = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
     let context = Then { before: before.shared, next: next.shared, counts, stages: count };
-    let shared =
-        Shared { context, body, measure, types: Types::new(), retrying: None, fails: P::Policy::fails, weigh: None };
+    let shared = Shared {
+        context,
+        body,
+        measure,
+        types: Types::new(),
+        retrying: None,
+        fails: P::Policy::fails,
+        weigh: None,
+        #[cfg(feature = "durable")]
+        code: None,
+        #[cfg(feature = "durable")]
+        durable,
+    };
     Parts { shared, core, has_begun: false }
 }
 

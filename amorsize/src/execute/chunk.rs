@@ -10,6 +10,8 @@ use super::control::{ChunkId, Control, Steps, ThreadKind};
 use super::jobs::Grant;
 use crate::bounds::{RetryItem, RetryOutput};
 use crate::cancel::Interrupts;
+#[cfg(feature = "durable")]
+use crate::durable::{CodeOf, Durable, Functions};
 use crate::memory::budget::Ledger;
 use crate::memory::measure::{Heap, Measure, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
@@ -54,6 +56,12 @@ pub(crate) struct Shared<T, R, C> {
     pub(crate) fails: fn(&R) -> bool,
     /// Tells the bytes that a result owns, where the run was told how.
     pub(crate) weigh: Option<Weigh<R>>,
+    /// The function's code, where its attribute tells it.
+    #[cfg(feature = "durable")]
+    pub(crate) code: Option<CodeOf<C>>,
+    /// What the run keeps, and where.
+    #[cfg(feature = "durable")]
+    pub(crate) durable: Option<Box<Durable<T, R>>>,
 }
 
 /// Tells the bytes that a result owns beside its own size.
@@ -77,6 +85,9 @@ pub(crate) struct Stages<T, R, C> {
     pub(crate) retries: fn(&C) -> usize,
     /// Whether a type says what it owns of what the stages return.
     pub(crate) measures: bool,
+    /// Tells the functions of the stages.
+    #[cfg(feature = "durable")]
+    pub(crate) tell: fn(&C, &mut Functions),
 }
 
 pub(crate) type RunStages<T, R, C> = fn(&Shared<T, R, C>, &mut RawChunk, usize, &dyn Fn() -> bool);

@@ -375,6 +375,10 @@ impl Scene {
                 retrying: None,
                 fails: |_| false,
                 weigh: None,
+                #[cfg(feature = "durable")]
+                code: None,
+                #[cfg(feature = "durable")]
+                durable: None,
             },
             interrupts: [interrupts, Interrupts::default()],
             span: RunSpan::default(),

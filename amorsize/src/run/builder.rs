@@ -8,7 +8,7 @@ use crate::cancel::CancelToken;
 use crate::execute::chunk::Retrying;
 use crate::on_error::Flatten;
 use crate::options::{OnPanic, Oversize};
-use crate::policy::Policy;
+use crate::policy::{Policy, Whole};
 use crate::progress::Progress;
 use crate::then::{Follows, Joins, Pipes, Stage, StageError, StageOfItemsAlone};
 
@@ -391,7 +391,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 }
 
-impl<I: IntoIterator, T, C> Batched<I, Option<T>, C> {
+impl<I: IntoIterator, T, C, P: Whole> Batched<I, Option<T>, C, P> {
     /// Leaves out each item whose function returns `None`, and has the terminals give what is in the others' `Some`. It is what
     /// `filter_map` is to a plain iterator.
     ///

@@ -12,7 +12,7 @@ use crate::handover::HandedOver;
 use crate::iter::{IntoIter, Unordered};
 use crate::on_error::Stop;
 use crate::plan::Plan;
-use crate::policy::Policy;
+use crate::policy::{Policy, Whole};
 use crate::report::Report;
 use crate::sink::Batch;
 
@@ -41,6 +41,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// ```
     pub fn plan(&mut self) -> Result<&Plan, Error> {
         self.begin_part();
+        self.check_durable()?;
         self.core.plan(&mut self.source, (self.as_function)(&self.shared))
     }
 
@@ -402,7 +403,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 }
 
-impl<I: IntoIterator, T, E, C> Batched<I, Result<T, E>, C> {
+impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
     /// Runs everything and collects the values of the function's results in input order, or gives its first error by input
     /// order; nothing behind an error is started once it is known.
     ///

@@ -1,0 +1,155 @@
+//! The hash of a function's tokens, which tells whether results of an earlier build are still its
+//! own.
+//!
+//! It is the same where the function is laid out, documented or published in another way: white
+//! space, comments, docs, lints, attributes of the function, visibility and trailing commas don't
+//! count. All else does. It must stay what it is in later versions of amorsize, because results of
+//! a night's work hang on it.
+
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+
+/// The hash of the tokens of a function's signature and body.
+pub(crate) fn hash(function: &TokenStream) -> u64 {
+    let tokens = flat(function.clone());
+    let begins = |token: &TokenTree| matches!(token, TokenTree::Ident(ident) if BEGIN.iter().any(|word| ident == word));
+    // Before it are attributes, the visibility and `default`.
+    let begin = tokens.iter().position(begins).unwrap_or(0);
+    let mut hash = Fnv::new();
+    hash_all(&tokens[begin..], Inside::Nothing, &mut hash);
+    hash.0
+}
+
+/// The words with which a signature begins.
+const BEGIN: [&str; 6] = ["const", "async", "safe", "unsafe", "extern", "fn"];
+
+/// Attributes that don't change what a function computes.
+const IDLE: [&str; 6] = ["doc", "allow", "expect", "warn", "deny", "forbid"];
+
+/// Words behind which parentheses hold a tuple rather than arguments.
+const KEYWORDS: [&str; 18] = [
+    "as", "await", "box", "break", "dyn", "else", "for", "if", "impl", "in", "let", "match", "move", "mut", "ref",
+    "return", "where", "while",
+];
+
+/// What tokens stand in.
+#[derive(Clone, Copy, PartialEq)]
+enum Inside {
+    Nothing,
+    Braces,
+    Brackets,
+    Arguments,
+    Tuple,
+}
+
+/// The tokens without the groups that `macro_rules` wraps around what it inserts.
+fn flat(tokens: TokenStream) -> Vec<TokenTree> {
+    let mut all = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::None => all.extend(flat(group.stream())),
+            token => all.push(token),
+        }
+    }
+    all
+}
+
+fn hash_all(tokens: &[TokenTree], inside: Inside, hash: &mut Fnv) {
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        if let Some(length) = idle_attribute(&tokens[at..]) {
+            at += length;
+            continue;
+        }
+        let (before, behind) = (at.checked_sub(1).map(|before| &tokens[before]), &tokens[at + 1..]);
+        at += 1;
+        match token {
+            TokenTree::Punct(punct)
+                if punct.as_char() == ',' && is_trailing(before, &tokens[at - 1..], inside, tokens) => {}
+            TokenTree::Punct(punct) => {
+                // Nowhere else does white space change what two characters mean.
+                let joins = ['&', '|', '<'].contains(&punct.as_char()) && punct.spacing() == Spacing::Joint;
+                let joins = joins && behind.first().is_some_and(|next| is(next, punct.as_char()));
+                hash.add(if joins { b'j' } else { b'p' }, &punct.to_string());
+            }
+            TokenTree::Ident(ident) => hash.add(b'i', &ident.to_string()),
+            TokenTree::Literal(literal) => hash.add(b'l', &literal.to_string()),
+            TokenTree::Group(group) => {
+                let (open, inside) = match group.delimiter() {
+                    Delimiter::Parenthesis if holds_arguments(before) => ("(", Inside::Arguments),
+                    Delimiter::Parenthesis => ("(", Inside::Tuple),
+                    Delimiter::Bracket => ("[", Inside::Brackets),
+                    Delimiter::Brace | Delimiter::None => ("{", Inside::Braces),
+                };
+                hash.add(b'g', open);
+                hash_all(&flat(group.stream()), inside, hash);
+                hash.add(b'e', "");
+            }
+        }
+    }
+}
+
+/// The length of the attribute that the tokens begin with, if it changes nothing.
+fn idle_attribute(tokens: &[TokenTree]) -> Option<usize> {
+    let inner = usize::from(is(tokens.get(1)?, '!'));
+    let TokenTree::Group(group) = tokens.get(1 + inner)? else { return None };
+    let first = group.stream().into_iter().next()?;
+    let is_idle = matches!(&first, TokenTree::Ident(ident) if IDLE.iter().any(|idle| ident == idle));
+    (is(&tokens[0], '#') && group.delimiter() == Delimiter::Bracket && is_idle).then_some(2 + inner)
+}
+
+fn is(token: &TokenTree, character: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
+}
+
+fn is_braces(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
+}
+
+/// True if parentheses behind this token hold the arguments of a call, and no tuple. Without a
+/// token before it they do neither, or hold a tuple.
+fn holds_arguments(before: Option<&TokenTree>) -> bool {
+    match before {
+        Some(TokenTree::Ident(word)) => !KEYWORDS.iter().any(|keyword| word == keyword),
+        Some(TokenTree::Group(group)) => group.delimiter() != Delimiter::Brace,
+        Some(TokenTree::Punct(punct)) => ['>', '!', '?'].contains(&punct.as_char()),
+        Some(TokenTree::Literal(_)) | None => false,
+    }
+}
+
+/// True if a comma can be left out, or be written where it is not. `from` begins with it.
+fn is_trailing(before: Option<&TokenTree>, from: &[TokenTree], inside: Inside, all: &[TokenTree]) -> bool {
+    match from.get(1) {
+        // `(x,)` is a tuple, and `(x)` is none.
+        None => inside != Inside::Tuple || all[..all.len() - 1].iter().any(|token| is(token, ',')),
+        Some(next) => {
+            // `fn f<T,>()`, `where T: Copy, {` and, between the arms of a match, `=> {},`.
+            is(next, '>')
+                || inside == Inside::Nothing && is_braces(next)
+                || inside == Inside::Braces && before.is_some_and(is_braces)
+        }
+    }
+}
+
+/// FNV-1a of 64 bits.
+struct Fnv(u64);
+
+impl Fnv {
+    /// Both numbers are those of the algorithm.
+    const fn new() -> Self {
+        Self(0xCBF2_9CE4_8422_2325)
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+    }
+
+    /// Adds a token: its kind, its text, and a byte that is in no text.
+    fn add(&mut self, kind: u8, text: &str) {
+        self.byte(kind);
+        text.bytes().for_each(|byte| self.byte(byte));
+        self.byte(0xFF);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The code of an annotated function, as its attribute tells it: what decides whether results of
+//! an earlier run are still those of the function.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+/// A function as its attribute sees it.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "only durable runs read it"))]
+pub struct Code {
+    /// The path of its module, and its name.
+    pub(crate) path: &'static str,
+    /// The hash of the tokens of its signature and body.
+    pub(crate) tokens: u64,
+    pub(crate) version: Option<Version>,
+}
+
+impl Code {
+    /// A function without a version.
+    #[must_use]
+    pub const fn new(path: &'static str, tokens: u64) -> Self {
+        Self { path, tokens, version: None }
+    }
+
+    /// States what the function computes.
+    #[must_use]
+    pub const fn version(mut self, version: Version) -> Self {
+        self.version = Some(version);
+        self
+    }
+}
+
+/// What a function computes, as its author states it.
+#[derive(Clone, Copy, Debug)]
+pub enum Version {
+    /// A number.
+    Number(u64),
+    /// A text.
+    Text(&'static str),
+}
+
+impl Version {
+    /// A number.
+    #[must_use]
+    pub const fn number(number: u64) -> Self {
+        Self::Number(number)
+    }
+
+    /// A text.
+    #[must_use]
+    pub const fn text(text: &'static str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// Tells each shared parameter of a function, with its hash. It is called for durable runs alone.
+pub type Tell<C> = fn(&C, &mut Parameters<'_>);
+
+/// Hashes a value.
+pub type HashOf<T> = fn(&T, &mut dyn Hasher);
+
+/// Hashes the value that it was made for.
+pub type HashesOne<'v> = &'v dyn Fn(&mut dyn Hasher);
+
+/// Who is told the shared parameters of a function.
+pub trait Listener {
+    /// Takes the name of the type that a method belongs to.
+    fn method_of(&mut self, name: &'static str);
+
+    /// Takes the name of a shared parameter, and what hashes it; `None` where its type is not
+    /// `Hash`.
+    fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>);
+}
+
+/// Where the expansion tells the shared parameters of a function.
+pub struct Parameters<'l>(&'l mut dyn Listener);
+
+impl<'l> Parameters<'l> {
+    #[cfg(feature = "durable")]
+    pub(crate) fn new(listener: &'l mut dyn Listener) -> Self {
+        Self(listener)
+    }
+
+    /// Tells the type that a method belongs to.
+    pub fn method_of<T: ?Sized>(&mut self) {
+        self.0.method_of(std::any::type_name::<T>());
+    }
+
+    /// Tells a shared parameter.
+    pub fn shared<T>(&mut self, name: &'static str, hash: Option<HashOf<T>>, value: &T) {
+        match hash {
+            Some(hash) => self.0.shared(name, Some(&|hasher: &mut dyn Hasher| hash(value, hasher))),
+            None => self.0.shared(name, None),
+        }
+    }
+}
+
+impl fmt::Debug for Parameters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parameters").finish_non_exhaustive()
+    }
+}
+
+/// Finds what hashes a type: `HashProbe::<T>::NEW.hash()` is the method here if `T` is `Hash`, and
+/// that of [`UnhashedProbe`] otherwise. It works as [`Probe`](crate::memory::measure::Probe) does.
+#[derive(Debug)]
+pub struct HashProbe<T>(PhantomData<fn() -> T>);
+
+/// Last choice: a type that can't be hashed.
+#[derive(Debug)]
+pub struct UnhashedProbe<T>(PhantomData<fn() -> T>);
+
+impl<T> HashProbe<T> {
+    /// The only value.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+impl<T: Hash> HashProbe<T> {
+    /// What hashes a value.
+    #[must_use]
+    pub const fn hash(&self) -> Option<HashOf<T>> {
+        Some(|value, mut hasher| value.hash(&mut hasher))
+    }
+}
+
+impl<T> UnhashedProbe<T> {
+    /// Nothing hashes a value.
+    #[must_use]
+    pub const fn hash(&self) -> Option<HashOf<T>> {
+        None
+    }
+}
+
+impl<T> Deref for HashProbe<T> {
+    type Target = UnhashedProbe<T>;
+
+    fn deref(&self) -> &UnhashedProbe<T> {
+        const { &UnhashedProbe(PhantomData) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Opaque;
+
+    fn in_generic_code<T>(_: &T) -> bool {
+        HashProbe::<T>::NEW.hash().is_some()
+    }
+
+    fn in_code_with_the_bound<T: Hash>(_: &T) -> bool {
+        HashProbe::<T>::NEW.hash().is_some()
+    }
+
+    #[test]
+    fn a_type_that_is_hash_is_hashed() {
+        assert!(HashProbe::<u32>::NEW.hash().is_some());
+        assert!(HashProbe::<&str>::NEW.hash().is_some());
+        assert!(HashProbe::<(&'static [u8], Option<String>)>::NEW.hash().is_some());
+        assert!(HashProbe::<Opaque>::NEW.hash().is_none());
+        assert!(HashProbe::<&Opaque>::NEW.hash().is_none());
+        assert!(HashProbe::<f64>::NEW.hash().is_none());
+        // What a signature doesn't promise isn't there.
+        assert!(in_code_with_the_bound(&1) && !in_generic_code(&1));
+    }
+}

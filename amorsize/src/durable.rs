@@ -1,0 +1,387 @@
+//! What makes a run durable, by its types: where it keeps what is finished, how it tells items
+//! apart, and how results become bytes.
+
+use std::any::type_name;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use crate::bounds::StoredResult;
+use crate::code::{Code, HashOf, HashesOne, Listener, Parameters, Tell};
+use crate::error::{Error, ErrorKind};
+use crate::execute::chunk::{Body, Shared};
+use crate::memory::{Bytes, MOST_BYTES};
+use crate::policy::Policy;
+use crate::store::{Encoded, Identity, Kind, Restored, StableHasher, Store};
+
+/// What the builder methods set of a durable run.
+pub(crate) struct Durable<T, R> {
+    /// Where results are kept, and how they are read and written.
+    pub(crate) checkpoint: Option<(PathBuf, Codec<R>)>,
+    /// Where it is kept of which items a sink has the results.
+    pub(crate) journal: Option<PathBuf>,
+    pub(crate) version: Option<String>,
+    /// Hashes items that are `Hash`.
+    hash: Option<HashOf<T>>,
+    /// Hashes what tells items apart; it goes before `hash`.
+    key: Option<Key<T>>,
+    /// The most bytes on disk; the text where it can't be read.
+    max_disk: Option<Result<Bytes, String>>,
+    pub(crate) spill_dir: Option<PathBuf>,
+    /// True if the directory goes when a terminal has given everything.
+    pub(crate) remove_when_done: bool,
+    /// The items at the beginning of the input that are dropped.
+    pub(crate) skip_first: usize,
+}
+
+/// Hashes what tells items apart.
+type Key<T> = Box<dyn Fn(&T, &mut StableHasher) -> u64 + Send + Sync>;
+
+/// A value, and what hashes it.
+struct Hashed<'t, T>(&'t T, HashOf<T>);
+
+impl<T> Hash for Hashed<'_, T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.1)(self.0, state);
+    }
+}
+
+/// How results go to a store and come back: functions for one type and one policy.
+pub struct Codec<R> {
+    /// The name of the type that is stored.
+    result: &'static str,
+    push: Push<R>,
+    check: fn(&mut Store) -> Result<(), Error>,
+    results: fn(&Restored) -> Result<Vec<R>, Error>,
+}
+
+type Push<R> = fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>;
+
+impl<R> Clone for Codec<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Codec<R> {}
+
+impl<R> fmt::Debug for Codec<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Codec").field("result", &self.result).finish_non_exhaustive()
+    }
+}
+
+impl<R> Codec<R> {
+    /// Values are stored, as the policy finds them in results.
+    pub(crate) fn of<P: Policy<R, Value: StoredResult>>() -> Self {
+        Self {
+            result: type_name::<P::Value>(),
+            push: |encoded, item, result| Some(encoded.push(item, P::value(result)?)),
+            check: Store::check_results::<P::Value>,
+            results: |restored| Ok(P::unsplit(restored.results::<P::Value>()?)),
+        }
+    }
+
+    /// Refuses a directory with results of another type.
+    pub(crate) fn check(&self, store: &mut Store) -> Result<(), Error> {
+        (self.check)(store)
+    }
+
+    /// The results of items that are done.
+    pub(crate) fn results(&self, restored: &Restored) -> Result<Vec<R>, Error> {
+        (self.results)(restored)
+    }
+}
+
+impl<T, R> Default for Durable<T, R> {
+    fn default() -> Self {
+        Self {
+            checkpoint: None,
+            journal: None,
+            version: None,
+            hash: None,
+            key: None,
+            max_disk: None,
+            spill_dir: None,
+            remove_when_done: false,
+            skip_first: 0,
+        }
+    }
+}
+
+impl<T, R> Durable<T, R> {
+    pub(crate) fn set_hash(&mut self, hash: Option<HashOf<T>>) {
+        self.hash = hash.or(self.hash);
+    }
+
+    pub(crate) fn set_key<K: Hash, F: Fn(&T) -> K + Send + Sync + 'static>(&mut self, key: F) {
+        self.key = Some(Box::new(move |item, hasher| hasher.of(&key(item))));
+    }
+
+    pub(crate) fn set_max_disk(&mut self, bytes: Result<Bytes, String>) {
+        self.max_disk = Some(bytes);
+    }
+
+    /// The most bytes on disk, if a bound was stated and found valid.
+    pub(crate) fn max_disk(&self) -> Option<Bytes> {
+        self.max_disk.as_ref()?.as_ref().ok().copied()
+    }
+
+    /// The directory, and what it keeps; nothing where the run keeps nothing.
+    pub(crate) fn place(&self) -> Option<(&Path, Kind)> {
+        match (&self.checkpoint, &self.journal) {
+            (Some((directory, _)), _) => Some((directory.as_path(), Kind::Checkpoint)),
+            (None, Some(directory)) => Some((directory.as_path(), Kind::Journal)),
+            (None, None) => None,
+        }
+    }
+
+    /// The hash of an item: that of its key, if the run has one.
+    ///
+    /// # Panics
+    ///
+    /// If nothing hashes items, which [`Shared::identity`] refuses.
+    pub(crate) fn hash_item(&self, item: &T, hasher: &mut StableHasher) -> u64 {
+        match (&self.key, self.hash) {
+            (Some(key), _) => key(item, hasher),
+            (None, Some(hash)) => hasher.of(&Hashed(item, hash)),
+            (None, None) => unreachable!("a run that can't tell items apart is refused"),
+        }
+    }
+
+    /// What a pipeline takes over that begins with this run: all that is about its input, its
+    /// files and their names.
+    pub(crate) fn of_pipeline<N>(self) -> Durable<T, N> {
+        let Self {
+            checkpoint: _,
+            journal: _,
+            version: _,
+            hash,
+            key,
+            max_disk,
+            spill_dir,
+            remove_when_done,
+            skip_first,
+        } = self;
+        Durable { hash, key, max_disk, spill_dir, remove_when_done, skip_first, ..Durable::default() }
+    }
+
+    /// Refuses what can't be run with.
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |option, value: &str, expected| {
+            Err(Error::new(ErrorKind::InvalidOption { option, value: value.into(), expected }))
+        };
+        if self.checkpoint.is_some() && self.journal.is_some() {
+            return refuse("journal", "given beside `checkpoint`", "one of the two");
+        }
+        let directory = self.checkpoint.as_ref().map(|(directory, _)| directory);
+        let directories =
+            [("checkpoint", directory), ("journal", self.journal.as_ref()), ("spill_dir", self.spill_dir.as_ref())];
+        let is_empty = |path: Option<&PathBuf>| path.is_some_and(|path| path.as_os_str().is_empty());
+        if let Some((option, _)) = directories.into_iter().find(|(_, path)| is_empty(*path)) {
+            return refuse(option, "\"\"", "the path of a directory");
+        }
+        if self.version.as_ref().is_some_and(String::is_empty) {
+            return refuse("version", "\"\"", NEW_VERSION);
+        }
+        match &self.max_disk {
+            Some(Ok(Bytes::ZERO)) => refuse("max_disk", "0 B", DISK),
+            Some(Err(text)) if Bytes::is_too_many(text) => refuse("max_disk", &format!("{text:?}"), MOST_BYTES),
+            Some(Err(text)) => refuse("max_disk", &format!("{text:?}"), DISK),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The option that asks for it.
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Checkpoint => "checkpoint",
+        Kind::Journal => "journal",
+    }
+}
+
+const NEW_VERSION: &str = "a number or a text, and another one when the results change";
+const DISK: &str = "bytes with a unit, such as \"20GiB\", or leave it out to use what the file system has";
+
+/// The code of a run's function, and what tells the values that its calls share.
+pub(crate) struct CodeOf<C> {
+    code: &'static Code,
+    tell: Tell<C>,
+}
+
+impl<C> CodeOf<C> {
+    pub(crate) fn new(code: &'static Code, tell: Tell<C>) -> Self {
+        Self { code, tell }
+    }
+}
+
+/// The functions of a run: one, or the stages of a pipeline.
+#[derive(Default)]
+pub(crate) struct Functions(Vec<Told>);
+
+/// A function, as far as it was told.
+struct Told {
+    path: String,
+    /// `None` for a closure.
+    tokens: Option<u64>,
+    version: Option<String>,
+    /// The name and the hash of each shared parameter; no hash where its type is not `Hash`.
+    shared: Vec<(&'static str, Option<u64>)>,
+}
+
+impl Told {
+    fn name(&self) -> &str {
+        self.path.rsplit("::").next().unwrap_or_default()
+    }
+}
+
+impl Listener for Told {
+    fn method_of(&mut self, name: &'static str) {
+        self.path = format!("{name}::{}", self.name());
+    }
+
+    fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>) {
+        let hash = hash.map(|hash| {
+            let mut hasher = StableHasher::default();
+            hash(&mut hasher);
+            hasher.finish()
+        });
+        self.shared.push((name, hash));
+    }
+}
+
+impl<T, R, C> Shared<T, R, C> {
+    /// Adds the functions of the run.
+    pub(crate) fn tell(&self, functions: &mut Functions) {
+        let told = match (&self.body, &self.code) {
+            (Body::Stages(stages), _) => return (stages.tell)(&self.context, functions),
+            (Body::Function(_), Some(CodeOf { code, tell })) => {
+                let (path, version) = (code.path.to_owned(), code.version.map(|version| version.to_string()));
+                let mut told = Told { path, tokens: Some(code.tokens), version, shared: Vec::new() };
+                tell(&self.context, &mut Parameters::new(&mut told));
+                told
+            }
+            // The type of a closure has the path of the function that it stands in.
+            (Body::Function(_), None) => {
+                Told { path: type_name::<C>().to_owned(), tokens: None, version: None, shared: Vec::new() }
+            }
+        };
+        functions.0.push(told);
+    }
+
+    /// The option that has the run keep what it finishes, if there is one.
+    pub(crate) fn keeps(&self) -> Option<&'static str> {
+        let (_, kind) = self.durable.as_ref()?.place()?;
+        Some(name_of(kind))
+    }
+
+    /// To what the results belong that this run keeps; nothing where it keeps none.
+    ///
+    /// This hashes the shared parameters.
+    ///
+    /// # Errors
+    ///
+    /// When an option of a durable run was given a value that it does not take, or is missing.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, Error> {
+        let Some(durable) = &self.durable else { return Ok(None) };
+        durable.check()?;
+        let Some((_, kind)) = durable.place() else { return Ok(None) };
+        let option = name_of(kind);
+        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
+        if durable.key.is_none() && durable.hash.is_none() {
+            return refuse("given with the `key` of a stage".into(), "`key` on the whole, before this");
+        }
+        let mut functions = Functions::default();
+        self.tell(&mut functions);
+        if let Some((function, parameter)) = functions.unhashed() {
+            return refuse(
+                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
+                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
+            );
+        }
+        let Some((tokens, version)) = functions.code(durable.version.as_ref()) else {
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option: "version",
+                value: format!("left out with `{option}` and a closure"),
+                expected: NEW_VERSION,
+            }));
+        };
+        let result = durable.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result);
+        Ok(Some(Identity {
+            kind,
+            function: functions.path(),
+            tokens,
+            version,
+            item: type_name::<T>().to_owned(),
+            result: result.to_owned(),
+            shared: functions.shared(),
+        }))
+    }
+
+    /// Adds the result of the next item, with the item's hash, to those that go to the store; `None`
+    /// where a policy takes the result out, so that nothing is stored.
+    ///
+    /// The text of an error says why the result could not become bytes.
+    pub(crate) fn push(
+        &self,
+        codec: &Codec<R>,
+        encoded: &mut Encoded,
+        item: u64,
+        result: &R,
+    ) -> Option<Result<(), String>> {
+        // The policy may have been set behind the codec's.
+        if (self.fails)(result) { None } else { (codec.push)(encoded, item, result) }
+    }
+}
+
+impl Functions {
+    /// The first shared parameter without a hash, behind the name of its function.
+    fn unhashed(&self) -> Option<(&str, &'static str)> {
+        self.0.iter().find_map(|told| {
+            let (name, _) = told.shared.iter().find(|(_, hash)| hash.is_none())?;
+            Some((told.name(), *name))
+        })
+    }
+
+    fn path(&self) -> String {
+        let paths: Vec<_> = self.0.iter().map(|told| told.path.as_str()).collect();
+        paths.join(" then ")
+    }
+
+    /// The hash of the tokens, and the version: that of the run, or those of all functions. `None`
+    /// where one has neither.
+    fn code(&self, version: Option<&String>) -> Option<(u64, Option<String>)> {
+        let versions: Option<Vec<_>> = self.0.iter().map(|told| told.version.clone()).collect();
+        let version = version.cloned().or(versions.map(|versions| versions.join(", ")));
+        if version.is_none() && self.0.iter().any(|told| told.tokens.is_none() && told.version.is_none()) {
+            return None;
+        }
+        let tokens = match self.0.as_slice() {
+            [one] => one.tokens.unwrap_or(0),
+            // A version stands for the tokens of its stage.
+            all => {
+                let codes: Vec<_> =
+                    all.iter().map(|told| (&told.version, told.tokens.filter(|_| told.version.is_none()))).collect();
+                StableHasher::default().of(&codes)
+            }
+        };
+        Some((tokens, version))
+    }
+
+    /// The shared parameters with their hashes; in a pipeline each behind the name of its function.
+    fn shared(&self) -> Vec<(String, u64)> {
+        let mut all = Vec::new();
+        for told in &self.0 {
+            let named = |name| match self.0.len() {
+                1 => String::from(name),
+                _ => format!("{}::{name}", told.name()),
+            };
+            all.extend(told.shared.iter().filter_map(|&(name, hash)| Some((named(name), hash?))));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! The methods that make a run durable.
+
+use std::path::PathBuf;
+
+use super::Batched;
+use crate::bounds::{DiskOption, HashedKey, KnowsItems, StoredResult, VersionOption};
+use crate::code::{Code, HashOf, Tell};
+use crate::durable::{CodeOf, Codec, Durable};
+#[cfg(test)]
+use crate::execute::chunk::Shared;
+use crate::keyed::Keyed;
+use crate::policy::Policy;
+
+impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
+    /// The same run with the code of its function.
+    pub(crate) fn coded(mut self, code: &'static Code, tell: Tell<C>) -> Self {
+        self.shared.code = Some(CodeOf::new(code, tell));
+        self
+    }
+
+    /// Keeps results in a directory. `hash` hashes items; a key goes before it.
+    pub(crate) fn keep_results(mut self, directory: PathBuf, codec: Codec<R>, hash: Option<HashOf<I::Item>>) -> Self {
+        let durable = self.durable();
+        durable.set_hash(hash);
+        durable.checkpoint = Some((directory, codec));
+        self
+    }
+
+    /// Keeps in a directory of which items a sink has the results.
+    pub(crate) fn keep_places(mut self, directory: PathBuf, hash: Option<HashOf<I::Item>>) -> Self {
+        let durable = self.durable();
+        durable.set_hash(hash);
+        durable.journal = Some(directory);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared<I::Item, R, C> {
+        &self.shared
+    }
+
+    fn durable(&mut self) -> &mut Durable<I::Item, R> {
+        self.shared.durable.get_or_insert_default()
+    }
+
+    /// Keeps results in a directory, which is made where it is missing: the same call, in a later process too, goes on where this
+    /// one ended, and calls the function for no item whose result is there.
+    ///
+    /// A result is there when it is written, which it is about 100 ms after its call; results of calls in flight are lost with the
+    /// process. A power cut may take what was written in the last second as well. Errors that a policy takes out and panics are not
+    /// kept: their items are run again. The function's side effects may happen twice for calls that were in flight.
+    ///
+    /// The directory belongs to one function, its [`version`](Self::version) or code, the values of its shared parameters, and one input. Any other
+    /// is refused, with an error that [is changed](crate::Error::is_changed). Items are told apart by their `Hash`, or by
+    /// [`key`](Self::key): so a path that is an item stands for its name, not for what the file holds. The input must come in the same order; a directory or a hash map must
+    /// be sorted first.
+    ///
+    /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error), which comes before this, the values
+    /// in them, so that an `io::Error` need not be. Bytes as `Vec<u8>` take long by serde: use `serde_bytes` for large ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn words(text: &str) -> usize {
+    ///     text.split_whitespace().count()
+    /// }
+    ///
+    /// # let runs = std::env::temp_dir().join(format!("amorsize-checkpoint-{}", std::process::id()));
+    /// let texts = ["to be", "or not to be"];
+    /// let counts: Vec<usize> = words_batched(texts).checkpoint(&runs).collect()?;
+    /// assert_eq!(counts, [2, 4]);
+    ///
+    /// // In another process: nothing is called.
+    /// let again: Vec<usize> = words_batched(texts).checkpoint(&runs).collect()?;
+    /// assert_eq!(again, counts);
+    /// # std::fs::remove_dir_all(runs).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn checkpoint(self, directory: impl Into<PathBuf>) -> Self
+    where
+        P: Policy<R> + KnowsItems<I::Item>,
+        P::Value: StoredResult,
+    {
+        self.keep_results(directory.into(), Codec::of::<P>(), P::hash())
+    }
+
+    /// Keeps in a directory of which items a sink has the results: the same call, in a later process too, goes on behind them.
+    ///
+    /// It is for sinks that store results themselves, so nothing is asked of the results' type. An item is done when the sink has
+    /// returned that had its batch; a batch that the sink had in hand when the process was killed is handed over again. Terminals
+    /// without a sink refuse it.
+    ///
+    /// What the directory belongs to, and how items are told apart, is as with [`checkpoint`](Self::checkpoint).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn upper(word: &str) -> String {
+    ///     word.to_uppercase()
+    /// }
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("amorsize-journal-{}", std::process::id()));
+    /// # let (runs, path) = (folder.join("runs"), folder.join("words"));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// // The sink goes on in its file as the run does in its directory.
+    /// let mut out = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+    /// for _ in 0..2 {
+    ///     upper_batched(["to", "be"]).journal(&runs).try_for_each_batch(|batch| -> std::io::Result<()> {
+    ///         batch.iter().try_for_each(|word| writeln!(out, "{word}"))
+    ///     })?;
+    /// }
+    /// // The second time nothing was left to do.
+    /// assert_eq!(std::fs::read_to_string(&path)?, "TO\nBE\n");
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn journal(self, directory: impl Into<PathBuf>) -> Self
+    where
+        P: KnowsItems<I::Item>,
+    {
+        self.keep_places(directory.into(), P::hash())
+    }
+
+    /// States what the function computes, as a number or a text: results that are kept stay those of the function until it is given
+    /// another one.
+    ///
+    /// Without it they stay so while the tokens of the function's signature and body are the same. Those see neither what the body
+    /// calls nor a dependency in another version, and see a renamed variable. A closure has none, and so needs a version, which
+    /// covers what it captures too. `env!("CARGO_PKG_VERSION")` is one.
+    ///
+    /// A version that is stated later begins with the hash that an error tells, where results are still the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// # let runs = std::env::temp_dir().join(format!("amorsize-version-{}", std::process::id()));
+    /// let double = |x: u64| 2 * x;
+    /// let error = process_in_batches(double, 0..9).checkpoint(&runs).collect::<Vec<_>>().unwrap_err();
+    /// assert!(error.to_string().starts_with("`version` can't be left out"));
+    ///
+    /// let all: Vec<u64> = process_in_batches(double, 0..9).version(1).checkpoint(&runs).collect()?;
+    /// assert_eq!(all[8], 16);
+    /// # std::fs::remove_dir_all(runs).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn version(mut self, version: impl VersionOption) -> Self {
+        self.durable().version = Some(version.version());
+        self
+    }
+
+    /// States what tells items apart: an identifier, a path, a part of the item. Without it that is the item's own `Hash`.
+    ///
+    /// It is called once for each item, on the thread that takes it from the input. What it gives is hashed, and owns what it is made of: a text is cloned. A
+    /// key that leaves out what results depend on has old results taken for new ones.
+    ///
+    /// For items that are not `Hash` it comes before [`checkpoint`](Self::checkpoint) or [`journal`](Self::journal), and behind
+    /// [`on_error`](Self::on_error).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::batched;
+    ///
+    /// // `f64` is not `Hash`.
+    /// struct Photo {
+    ///     id: u64,
+    ///     exposure: f64,
+    /// }
+    ///
+    /// #[batched]
+    /// fn stops(photo: Photo) -> f64 {
+    ///     photo.exposure.log2()
+    /// }
+    ///
+    /// # let runs = std::env::temp_dir().join(format!("amorsize-key-{}", std::process::id()));
+    /// let photos = || [4.0, 0.5].into_iter().zip(1..).map(|(exposure, id)| Photo { id, exposure });
+    /// let all: Vec<f64> = stops_batched(photos()).key(|photo: &Photo| photo.id).checkpoint(&runs).collect()?;
+    /// assert_eq!(all, [2.0, -1.0]);
+    /// # std::fs::remove_dir_all(runs).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn key<K, F>(mut self, key: F) -> Batched<I, R, C, Keyed<P>>
+    where
+        P: Policy<R>,
+        K: HashedKey,
+        F: Fn(&I::Item) -> K + Send + Sync + 'static,
+    {
+        self.durable().set_key(key);
+        self.with_policy(P::fails)
+    }
+
+    /// Sets the most bytes that the run may have on disk, as [`Bytes`](crate::Bytes) or as a text such as `"20GiB"`. By default it may have what
+    /// the file system has.
+    ///
+    /// A run that would have more ends, with an error that [is about storage](crate::Error::is_storage).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn page(seed: u32) -> Vec<u32> {
+    ///     (0..1000).map(|x| x ^ seed).collect()
+    /// }
+    ///
+    /// # let runs = std::env::temp_dir().join(format!("amorsize-max-disk-{}", std::process::id()));
+    /// let error = page_batched(0..1000).checkpoint(&runs).max_disk("64KiB").for_each_batch(|_| ()).unwrap_err();
+    /// assert!(error.is_storage());
+    /// # std::fs::remove_dir_all(runs).unwrap();
+    /// ```
+    pub fn max_disk(mut self, bytes: impl DiskOption) -> Self {
+        self.durable().set_max_disk(bytes.bytes());
+        self
+    }
+
+    /// Sets the directory for results that don't fit the memory. By default it is that of `TMPDIR`; else `/var/tmp` on Unix, and
+    /// elsewhere the system's directory for temporary files.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..9).spill_dir(std::env::temp_dir());
+    /// assert_eq!(run.collect::<Vec<_>>()?.len(), 9);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn spill_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.durable().spill_dir = Some(directory.into());
+        self
+    }
+
+    /// Sets whether the directory of [`checkpoint`](Self::checkpoint) or [`journal`](Self::journal) is removed when a terminal has
+    /// given everything. By default it stays, and the next call calls nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::batched;
+    ///
+    /// #[batched]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// # let runs = std::env::temp_dir().join(format!("amorsize-remove-when-done-{}", std::process::id()));
+    /// let squares: Vec<u64> = square_batched(0..4).checkpoint(&runs).remove_when_done(true).collect()?;
+    /// assert_eq!(squares, [0, 1, 4, 9]);
+    /// assert!(!runs.exists());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn remove_when_done(mut self, remove: bool) -> Self {
+        self.durable().remove_when_done = remove;
+        self
+    }
+
+    /// Takes the first `items` items from the input and drops them, without a call. Indices count on: those of the results are as they were with
+    /// all items.
+    ///
+    /// It is for a sink that keeps its place itself, such as in the transaction that stores a batch: then each result is stored
+    /// exactly once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// // Stands for a table, whose number of rows says how far an earlier process got.
+    /// let mut rows = vec![0, 1, 4];
+    /// let done = rows.len();
+    /// let mut run = process_in_batches(|x: u64| x * x, 0..6).skip_first(done);
+    /// run.for_each_batch(|batch| {
+    ///     assert_eq!(batch.indices().next(), Some(rows.len()));
+    ///     rows.extend(batch);
+    /// })?;
+    /// assert_eq!(rows, [0, 1, 4, 9, 16, 25]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn skip_first(mut self, items: usize) -> Self {
+        self.durable().skip_first = items;
+        self
+    }
+}
