@@ -165,8 +165,8 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
 
 /// The run with the options of one that goes on in a later process.
 ///
-/// What these ask of types is asked by the calls that give what they need, at the user's types:
-/// so rustc says it once.
+/// The calls that give what a store needs ask types for it, at the user's types: so rustc says once
+/// what is missing.
 fn made_durable(
     run: TokenStream,
     function: &Normalized,
@@ -408,7 +408,7 @@ struct RunOptions {
     durable: Durable,
 }
 
-/// What the options of a durable run come to.
+/// The options of a durable run, as tokens.
 #[derive(Default)]
 struct Durable {
     version: Option<TokenStream>,

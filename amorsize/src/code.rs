@@ -32,7 +32,7 @@ impl Code {
     }
 }
 
-/// What a function computes, as its author states it.
+/// The author's word for what a function computes.
 #[derive(Clone, Copy, Debug)]
 pub enum Version {
     /// A number.
@@ -73,7 +73,7 @@ pub type HashOf<T> = fn(&T, &mut dyn Hasher);
 /// Hashes the value that it was made for.
 pub type HashesOne<'v> = &'v dyn Fn(&mut dyn Hasher);
 
-/// Who is told the shared parameters of a function.
+/// Takes the shared parameters of a function.
 pub trait Listener {
     /// Takes the name of the type that a method belongs to.
     fn method_of(&mut self, name: &'static str);
@@ -127,7 +127,7 @@ impl<T> HashProbe<T> {
 }
 
 impl<T: Hash> HashProbe<T> {
-    /// What hashes a value.
+    /// The function that hashes a value.
     #[must_use]
     pub const fn hash(&self) -> Option<HashOf<T>> {
         Some(|value, mut hasher| value.hash(&mut hasher))
@@ -135,7 +135,7 @@ impl<T: Hash> HashProbe<T> {
 }
 
 impl<T> UnhashedProbe<T> {
-    /// Nothing hashes a value.
+    /// There is no such function.
     #[must_use]
     pub const fn hash(&self) -> Option<HashOf<T>> {
         None
@@ -172,7 +172,7 @@ mod tests {
         assert!(HashProbe::<Opaque>::NEW.hash().is_none());
         assert!(HashProbe::<&Opaque>::NEW.hash().is_none());
         assert!(HashProbe::<f64>::NEW.hash().is_none());
-        // What a signature doesn't promise isn't there.
+        // A bound that the signature doesn't have isn't there.
         assert!(in_code_with_the_bound(&1) && !in_generic_code(&1));
     }
 }

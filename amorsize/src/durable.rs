@@ -1,5 +1,5 @@
-//! What makes a run durable, by its types: where it keeps what is finished, how it tells items
-//! apart, and how results become bytes.
+//! The typed part of a durable run: where it keeps what is finished, how it tells items apart, and
+//! how results go to a store and come back.
 
 use std::any::type_name;
 use std::fmt;
@@ -9,16 +9,15 @@ use std::path::{Path, PathBuf};
 use crate::bounds::StoredResult;
 use crate::code::{Code, HashOf, HashesOne, Listener, Parameters, Tell};
 use crate::error::{Error, ErrorKind};
-use crate::execute::chunk::{Body, Shared};
 use crate::memory::{Bytes, MOST_BYTES};
 use crate::policy::Policy;
 use crate::store::{Encoded, Identity, Kind, Restored, StableHasher, Store};
 
-/// What the builder methods set of a durable run.
+/// The settings of a durable run.
 pub(crate) struct Durable<T, R> {
     /// Where results are kept, and how they are read and written.
     pub(crate) checkpoint: Option<(PathBuf, Codec<R>)>,
-    /// Where it is kept of which items a sink has the results.
+    /// Where it is kept which items' results a sink has.
     pub(crate) journal: Option<PathBuf>,
     pub(crate) version: Option<String>,
     /// Hashes items that are `Hash`.
@@ -46,7 +45,7 @@ impl<T> Hash for Hashed<'_, T> {
     }
 }
 
-/// How results go to a store and come back: functions for one type and one policy.
+/// The way of results to a store and back: functions for one type and one policy.
 pub struct Codec<R> {
     /// The name of the type that is stored.
     result: &'static str,
@@ -80,6 +79,12 @@ impl<R> Codec<R> {
             check: Store::check_results::<P::Value>,
             results: |restored| Ok(P::unsplit(restored.results::<P::Value>()?)),
         }
+    }
+
+    /// Adds the result of the next item, with the item's hash; `None` where the policy takes it
+    /// out.
+    pub(crate) fn push(&self, encoded: &mut Encoded, item: u64, result: &R) -> Option<Result<(), String>> {
+        (self.push)(encoded, item, result)
     }
 
     /// Refuses a directory with results of another type.
@@ -140,7 +145,7 @@ impl<T, R> Durable<T, R> {
     ///
     /// # Panics
     ///
-    /// If nothing hashes items, which [`Shared::identity`] refuses.
+    /// If nothing hashes items, which [`identity`](Self::identity) refuses.
     pub(crate) fn hash_item(&self, item: &T, hasher: &mut StableHasher) -> u64 {
         match (&self.key, self.hash) {
             (Some(key), _) => key(item, hasher),
@@ -149,8 +154,55 @@ impl<T, R> Durable<T, R> {
         }
     }
 
-    /// What a pipeline takes over that begins with this run: all that is about its input, its
-    /// files and their names.
+    /// The option that asks to keep what is finished.
+    pub(crate) fn keeps(&self) -> Option<&'static str> {
+        let (_, kind) = self.place()?;
+        Some(name_of(kind))
+    }
+
+    /// To what the results belong that are kept, by the functions of the run; nothing where none
+    /// are kept.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, or is missing.
+    pub(crate) fn identity(&self, tell: impl FnOnce(&mut Functions)) -> Result<Option<Identity>, Error> {
+        self.check()?;
+        let Some((_, kind)) = self.place() else { return Ok(None) };
+        let option = name_of(kind);
+        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
+        if self.key.is_none() && self.hash.is_none() {
+            return refuse("given with the `key` of a stage".into(), "`key` on the whole, before this");
+        }
+        let mut functions = Functions::default();
+        tell(&mut functions);
+        if let Some((function, parameter)) = functions.unhashed() {
+            return refuse(
+                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
+                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
+            );
+        }
+        let Some((tokens, version)) = functions.code(self.version.as_ref()) else {
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option: "version",
+                value: format!("left out with `{option}` and a closure"),
+                expected: NEW_VERSION,
+            }));
+        };
+        let result = self.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result);
+        Ok(Some(Identity {
+            kind,
+            function: functions.path(),
+            tokens,
+            version,
+            item: type_name::<T>().to_owned(),
+            result: result.to_owned(),
+            shared: functions.shared(),
+        }))
+    }
+
+    /// The settings that a pipeline takes over which begins with this run: those of its input, and
+    /// those of its files but for their directory.
     pub(crate) fn of_pipeline<N>(self) -> Durable<T, N> {
         let Self {
             checkpoint: _,
@@ -251,91 +303,21 @@ impl Listener for Told {
     }
 }
 
-impl<T, R, C> Shared<T, R, C> {
-    /// Adds the functions of the run.
-    pub(crate) fn tell(&self, functions: &mut Functions) {
-        let told = match (&self.body, &self.code) {
-            (Body::Stages(stages), _) => return (stages.tell)(&self.context, functions),
-            (Body::Function(_), Some(CodeOf { code, tell })) => {
-                let (path, version) = (code.path.to_owned(), code.version.map(|version| version.to_string()));
-                let mut told = Told { path, tokens: Some(code.tokens), version, shared: Vec::new() };
-                tell(&self.context, &mut Parameters::new(&mut told));
-                told
-            }
-            // The type of a closure has the path of the function that it stands in.
-            (Body::Function(_), None) => {
-                Told { path: type_name::<C>().to_owned(), tokens: None, version: None, shared: Vec::new() }
-            }
-        };
-        functions.0.push(told);
-    }
-
-    /// The option that has the run keep what it finishes, if there is one.
-    pub(crate) fn keeps(&self) -> Option<&'static str> {
-        let (_, kind) = self.durable.as_ref()?.place()?;
-        Some(name_of(kind))
-    }
-
-    /// To what the results belong that this run keeps; nothing where it keeps none.
-    ///
-    /// This hashes the shared parameters.
-    ///
-    /// # Errors
-    ///
-    /// When an option of a durable run was given a value that it does not take, or is missing.
-    pub(crate) fn identity(&self) -> Result<Option<Identity>, Error> {
-        let Some(durable) = &self.durable else { return Ok(None) };
-        durable.check()?;
-        let Some((_, kind)) = durable.place() else { return Ok(None) };
-        let option = name_of(kind);
-        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
-        if durable.key.is_none() && durable.hash.is_none() {
-            return refuse("given with the `key` of a stage".into(), "`key` on the whole, before this");
-        }
-        let mut functions = Functions::default();
-        self.tell(&mut functions);
-        if let Some((function, parameter)) = functions.unhashed() {
-            return refuse(
-                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
-                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
-            );
-        }
-        let Some((tokens, version)) = functions.code(durable.version.as_ref()) else {
-            return Err(Error::new(ErrorKind::InvalidOption {
-                option: "version",
-                value: format!("left out with `{option}` and a closure"),
-                expected: NEW_VERSION,
-            }));
-        };
-        let result = durable.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result);
-        Ok(Some(Identity {
-            kind,
-            function: functions.path(),
-            tokens,
-            version,
-            item: type_name::<T>().to_owned(),
-            result: result.to_owned(),
-            shared: functions.shared(),
-        }))
-    }
-
-    /// Adds the result of the next item, with the item's hash, to those that go to the store; `None`
-    /// where a policy takes the result out, so that nothing is stored.
-    ///
-    /// The text of an error says why the result could not become bytes.
-    pub(crate) fn push(
-        &self,
-        codec: &Codec<R>,
-        encoded: &mut Encoded,
-        item: u64,
-        result: &R,
-    ) -> Option<Result<(), String>> {
-        // The policy may have been set behind the codec's.
-        if (self.fails)(result) { None } else { (codec.push)(encoded, item, result) }
-    }
-}
-
 impl Functions {
+    /// Adds a function that an attribute tells of.
+    pub(crate) fn add<C>(&mut self, code: &CodeOf<C>, context: &C) {
+        let CodeOf { code, tell } = code;
+        let (path, version) = (code.path.to_owned(), code.version.map(|version| version.to_string()));
+        let mut told = Told { path, tokens: Some(code.tokens), version, shared: Vec::new() };
+        tell(context, &mut Parameters::new(&mut told));
+        self.0.push(told);
+    }
+
+    /// Adds a closure. Its type has the path of the function that it stands in.
+    pub(crate) fn add_closure<F>(&mut self) {
+        self.0.push(Told { path: type_name::<F>().to_owned(), tokens: None, version: None, shared: Vec::new() });
+    }
+
     /// The first shared parameter without a hash, behind the name of its function.
     fn unhashed(&self) -> Option<(&str, &'static str)> {
         self.0.iter().find_map(|told| {

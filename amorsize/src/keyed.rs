@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use crate::policy::{Policy, Sealed, Seen, Whole};
 use crate::then::{Follows, Joins};
 
-/// The policy `P` of a run that knows by [`key`](crate::Batched::key) what tells its items apart: so
-/// these need not be `Hash`.
+/// The policy `P` of a run that knows by [`key`](crate::Batched::key) what tells its items apart:
+/// so these need not be `Hash`.
 ///
 /// It stands in the place of the policy in a run's type, and all is as with `P`.
 ///

@@ -121,7 +121,7 @@ pub fn checkpoint<I: IntoIterator, R, C, P>(
     run.keep_results(directory.into(), codec, hash)
 }
 
-/// A run that keeps of which items a sink has the results.
+/// A run that keeps which items' results a sink has.
 #[cfg(feature = "durable")]
 pub fn journal<I: IntoIterator, R, C, P>(
     run: Batched<I, R, C, P>,
