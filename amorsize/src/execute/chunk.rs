@@ -66,7 +66,7 @@ pub(crate) struct Shared<T, R, C> {
     /// The function's code, where its attribute tells it.
     #[cfg(feature = "durable")]
     pub(crate) code: Option<CodeOf<C>>,
-    /// What the run keeps, and where.
+    /// The settings of a durable run.
     #[cfg(feature = "durable")]
     pub(crate) durable: Option<Arc<Durable<T, R>>>,
 }
