@@ -32,7 +32,7 @@
 //! **The end.** [`Writer::end_of_input`] where the input has ended and [`Store::end`] does not know it
 //! yet, then [`Writer::finish`]. A writer that is dropped does the same, without a word.
 //! [`Writer::failure`] says why the thread has stopped: it takes nothing more, and the run ends with
-//! that error. `on_given(0)` tells at once.
+//! that error. `on_given(0)` tells at once. [`Store::remove`] is for `remove_when_done`.
 //!
 //! **Sinks with places.** A journal's run asks [`Store::place`] (none is 0), lets the sink go back to it,
 //! says so by [`Writer::go_on_from`], and gives each place with [`Writer::done`]. A sink that has not

@@ -337,6 +337,19 @@ fn other_files_are_left_alone_and_numbers_go_on() {
     read_all(&mut store).unwrap();
 }
 
+#[test]
+fn a_directory_that_is_removed_leaves_what_is_not_ours() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..2]);
+    store(&scratch.run(), &[2..4]);
+    open(&scratch.run()).unwrap().remove().unwrap();
+    assert!(!scratch.run().exists());
+    store(&scratch.run(), &[0..2]);
+    std::fs::write(scratch.run().join("notes.txt"), "mine").unwrap();
+    open(&scratch.run()).unwrap().remove().unwrap();
+    assert_eq!(files(&scratch.run()), ["notes.txt"]);
+}
+
 /// A journal whose sink takes one place for each item.
 fn journal(directory: &Path, items: std::ops::Range<u64>) {
     let store = Store::open(directory, &identity(Kind::Journal)).unwrap();
