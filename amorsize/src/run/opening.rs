@@ -56,11 +56,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Refuses a journal for a terminal without a sink.
     pub(super) fn refuse_journal(&self) -> Result<(), Error> {
         match self.shared.durable.as_ref().and_then(|durable| durable.place()) {
-            Some((_, Kind::Journal)) => Err(Error::new(ErrorKind::InvalidOption {
+            // What else is wrong with it is told first.
+            Some((_, Kind::Journal)) => self.shared.identity().and(Err(Error::new(ErrorKind::InvalidOption {
                 option: "journal",
                 value: "given to a run whose results go to no sink".into(),
                 expected: "`for_each_batch`, `try_for_each_batch`, `for_each` or `write_to`, or `checkpoint` in its place",
-            })),
+            }))),
             _ => Ok(()),
         }
     }
