@@ -11,8 +11,6 @@ pub(crate) struct Books {
     pub(crate) learned: Learned,
     /// Index behind the last item that was taken from the input to be run.
     pub(crate) next: usize,
-    /// Items that were started, without those that were handed over.
-    pub(crate) outstanding: usize,
     /// Chunks that ended, including stretches on the calling thread.
     pub(crate) chunks: usize,
     /// Items that panicked, if the run goes on without them.
