@@ -261,10 +261,6 @@ impl Core {
         self.options().check()
     }
 
-    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
-        self.engine.release(items, bytes);
-    }
-
     /// Runs the sample, unless that was done, and plans.
     pub(crate) fn plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<&Plan, Error> {
         self.check()?;
@@ -303,6 +299,8 @@ impl Core {
         outlet: &mut dyn Outlet,
     ) -> Result<Flow, Ended> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.drive_to_its_end(input, function, outlet)));
+        // What was collected may be dropped from here on.
+        self.engine.hold_credit_alone();
         outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
     }
 
@@ -321,10 +319,8 @@ impl Core {
             outlet.set_batch_size(plan.batch_size());
         }
         let mut flow = Flow::Continue;
-        while let Some((results, start, bytes)) = self.kept.next() {
-            let accepted = outlet.accept(results, start, bytes);
-            self.engine.release(accepted.items, accepted.bytes);
-            flow = accepted.flow;
+        while let Some((results, start)) = self.kept.next() {
+            flow = outlet.accept(results, start);
             if flow == Flow::Stop {
                 self.engine.stop();
                 return Ok(flow);
@@ -359,15 +355,14 @@ impl Core {
         &self.tools.ledger
     }
 
-    /// Notes that results belong to the caller now that held so many bytes.
-    pub(crate) fn give_away(&mut self, items: usize, bytes: u64) {
-        self.release(items, bytes);
+    /// Notes that results belong to the caller now: they have given their credit back.
+    pub(crate) fn give_away(&mut self) {
         self.engine.rebase();
     }
 
     /// Keeps results that were made and not handed over, before all others: a terminal that is called again begins with them.
-    pub(crate) fn put_back(&mut self, results: Results, start: usize, bytes: u64) {
-        self.kept.put_back(results, start, bytes);
+    pub(crate) fn put_back(&mut self, results: Results, start: usize) {
+        self.kept.put_back(results, start);
     }
 
     /// Lets a panic of the function come when the run goes on.
@@ -414,7 +409,7 @@ impl Core {
         let says_endless = |input: &mut dyn Input| input.size_hint().0 == usize::MAX;
         let enough = if !can_end_early && says_endless(input) { ENDLESS } else { usize::MAX };
         let places = Places::default();
-        let mut outlet = Collecting { all, bytes: 0, enough, places, find_end, ended_at: None };
+        let mut outlet = Collecting { all, enough, places, find_end, ended_at: None };
         let mut outcome = self.drive(input, function, &mut outlet);
         let is_full = matches!(&outcome, Err(Ended::Error(error)) if error.is_over_budget());
         if (is_full || matches!(outcome, Ok(Flow::Enough))) && enough < usize::MAX {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::failure::{Ended, Payload};
 use crate::memory::budget::Ledger;
+use crate::memory::credit::Credit;
 use crate::store::{Encoded, ItemsHash, Kind, Writer};
 
 /// Keeps what a run finishes. See the [module](self).
@@ -28,7 +29,8 @@ pub(crate) struct Keeper {
     /// How far the sink has come.
     place: Mutex<Option<u64>>,
     told: Mutex<KeptFigures>,
-    ledger: Ledger,
+    /// The credit of results that are encoded and not written.
+    held: Mutex<Credit>,
     directory: PathBuf,
 }
 
@@ -74,7 +76,7 @@ impl Keeper {
         kind: Kind,
         restored: Box<[Range<usize>]>,
         told: KeptFigures,
-        ledger: Ledger,
+        ledger: &Ledger,
         directory: PathBuf,
     ) -> Self {
         Self {
@@ -86,7 +88,7 @@ impl Keeper {
             restored,
             place: Mutex::default(),
             told: Mutex::new(told),
-            ledger,
+            held: Mutex::new(Credit::take(ledger, 0)),
             directory,
         }
     }
@@ -146,7 +148,10 @@ impl Keeper {
 
     /// Gives back bytes that were written. None tell that writing failed.
     pub(super) fn given(&self, bytes: u64) {
-        self.ledger.give(bytes);
+        let mut held = lock(&self.held);
+        let left = held.bytes().saturating_sub(bytes);
+        held.resize(left);
+        drop(held);
         if bytes == 0 {
             self.has_failed.store(true, Ordering::Relaxed);
         }
@@ -206,7 +211,7 @@ impl Keeper {
         let Some(writer) = self.writer().filter(|_| !results.is_empty()) else { return };
         let hashes = lock(&self.hashes).take(first, results.len());
         let put = |encoded: Encoded| {
-            self.ledger.take(encoded.memory());
+            lock(&self.held).grow(encoded.memory());
             writer.put(encoded);
         };
         // User code encodes a result. The call's result is there whatever becomes of it.

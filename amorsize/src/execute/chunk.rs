@@ -465,14 +465,14 @@ impl Work<'_> {
             self.chunks.put(id, chunk);
             self.chunks.add(rest)
         };
-        let Some(grant) = control.start_next(job, forced, &mut split) else { return false };
+        let Some((grant, held)) = control.start_next(job, forced, &mut split) else { return false };
         // Whatever panics from here on, the chunk is booked as ended.
         let started = Started { control, grant };
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
         let entered = self.ledger.enter();
-        let ran =
-            control.run_chunk(grant, &mut Running { work: *self, chunk: &mut chunk, control, start: grant.start });
+        let mut running = Running { work: *self, chunk: &mut chunk, control, start: grant.start };
+        let ran = control.run_chunk(grant, held, &mut running);
         drop(entered);
         self.keep(grant.start, &chunk.results, ran.lost());
         let rest = if !ran.leaves_items() {

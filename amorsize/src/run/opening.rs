@@ -45,9 +45,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             Kind::Checkpoint => store.done().iter().map(|done| done.first as usize..done.end() as usize).collect(),
             Kind::Journal => Box::default(),
         };
-        let ledger = self.core.ledger().clone();
         let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
-        let keeper = Arc::new(Keeper::new(kind, restored, told, ledger, directory.to_owned()));
+        let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger(), directory.to_owned()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
         self.core.resume(Handle::new(keeper));
         Ok(())
