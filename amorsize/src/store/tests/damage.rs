@@ -231,6 +231,30 @@ fn cut_power(bytes: &[u8], synced: usize, dice: &mut Dice) -> Vec<u8> {
     left
 }
 
+/// Parts that are moved, doubled or taken out: mistakes of people and of file systems.
+#[test]
+fn bytes_that_are_moved_about_are_right_or_not_there() {
+    let small = Small::new(true);
+    let mut dice = Dice(99);
+    for _ in 0..2000 {
+        let mut bytes = small.bytes.clone();
+        for _ in 0..=dice.roll(3) {
+            let [from, to, at] = [0; 3].map(|_: u8| dice.roll(bytes.len() as u64) as usize);
+            let part = bytes[from.min(to)..from.max(to)].to_vec();
+            match dice.roll(4) {
+                0 => drop(bytes.drain(from.min(to)..from.max(to))),
+                1 => drop(bytes.splice(at..at, part)),
+                2 => bytes.iter_mut().skip(at).zip(part).for_each(|(byte, other)| *byte = other),
+                _ => bytes.iter_mut().skip(at).step_by(7).for_each(|byte| *byte = dice.roll(256) as u8),
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        assert!(small.items(&bytes) <= ITEMS);
+    }
+}
+
 /// Where each frame of a segment ends.
 fn ends(bytes: &[u8]) -> Vec<usize> {
     let mut file = std::io::Cursor::new(bytes);

@@ -390,6 +390,32 @@ fn a_journal_without_places_has_gaps() {
     assert_eq!((done(&store), store.place(), store.damaged()), (vec![0..2, 5..8], None, 0));
 }
 
+#[test]
+fn a_sink_that_gets_places_keeps_what_was_done_without() {
+    let scratch = Scratch::new();
+    let open = || Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
+    let run = |items: std::ops::Range<u64>, places: bool| {
+        let store = open();
+        let writer = store.writer(Settings::new(1)).unwrap();
+        if places {
+            writer.go_on_from(store.place().unwrap_or(0));
+        }
+        writer.done(items.start, 2, hash_of(items), places.then_some(50));
+        writer.finish().unwrap();
+    };
+    run(0..2, false);
+    run(2..4, false);
+    run(4..6, true);
+    let store = open();
+    assert_eq!((done(&store), store.place()), (vec![0..6], Some(50)));
+    let writer = store.writer(Settings::new(1)).unwrap();
+    writer.go_on_from(0);
+    writer.finish().unwrap();
+    drop(store);
+    let store = open();
+    assert_eq!((done(&store), store.place()), (vec![0..4], Some(0)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
