@@ -236,7 +236,7 @@ fn cut_power(bytes: &[u8], synced: usize, dice: &mut Dice) -> Vec<u8> {
 fn bytes_that_are_moved_about_are_right_or_not_there() {
     let small = Small::new(true);
     let mut dice = Dice(99);
-    for _ in 0..2000 {
+    for _ in 0..500 {
         let mut bytes = small.bytes.clone();
         for _ in 0..=dice.roll(3) {
             let [from, to, at] = [0; 3].map(|_: u8| dice.roll(bytes.len() as u64) as usize);

@@ -262,8 +262,13 @@ fn a_second_run_is_refused_while_the_first_lives() {
     let first = open(&scratch.run()).unwrap();
     let error = open(&scratch.run()).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::CheckpointBusy { directory } if *directory == scratch.run()), "{error}");
+    // Its writer still writes.
+    let writer = first.writer(Settings::new(1)).unwrap();
+    writer.put(encoded(0..3));
     drop(first);
-    open(&scratch.run()).unwrap();
+    assert!(open(&scratch.run()).unwrap_err().is_busy());
+    writer.finish().unwrap();
+    assert_eq!(read_all(&mut open(&scratch.run()).unwrap()).unwrap(), 3);
 }
 
 #[test]
