@@ -74,12 +74,17 @@ fn a_result_that_cant_be_serialized_leaves_the_others() {
     }
     let mut encoded = Encoded::new(0);
     encoded.push(hash(0), &Odd(0)).unwrap();
-    encoded.push(hash(1), &Odd(1)).unwrap_err();
+    let cause = encoded.push(hash(1), &Odd(1)).unwrap_err();
     encoded.push(hash(1), &Odd(2)).unwrap();
     let scratch = Scratch::new();
     let store = open(&scratch.run()).unwrap();
     let writer = store.writer(Settings::new(1)).unwrap();
     writer.put(encoded);
+    let error = writer.not_serialized(1, &cause);
+    let ErrorKind::Storage { kind: std::io::ErrorKind::InvalidData, cause, .. } = error.kind() else {
+        panic!("{error}")
+    };
+    assert!(cause.starts_with("the result of item 1 can't be serialized: "), "{cause}");
     writer.finish().unwrap();
     drop(store);
     let mut store = open(&scratch.run()).unwrap();
