@@ -165,8 +165,10 @@ fn damage_is_counted_and_the_next_run_repairs_it() {
 fn frames_within_results_are_none() {
     let small = Small::new(true);
     let outer = Scratch::new();
+    // With noise, so that it is not compressed.
+    let noise: Vec<u8> = (0..9000).map(|at| hash(at) as u8).collect();
     let mut encoded = Encoded::new(100);
-    encoded.push(hash(100), &small.bytes).unwrap();
+    encoded.push(hash(100), &[&small.bytes[..], &noise].concat()).unwrap();
     let store = open(&outer.run()).unwrap();
     let writer = store.writer(Settings::new(1)).unwrap();
     writer.put(encoded);
@@ -174,7 +176,7 @@ fn frames_within_results_are_none() {
     drop(store);
     let path = outer.run().join(segment::name(1));
     let bytes = fs::read(&path).unwrap();
-    for at in 0..bytes.len() - small.bytes.len() {
+    for at in 0..bytes.len() - small.bytes.len() - noise.len() {
         let mut bytes = bytes.clone();
         bytes[at] ^= 0x10;
         fs::write(&path, bytes).unwrap();
