@@ -20,7 +20,8 @@
 //! **Items that are computed.** A worker makes an [`Encoded`] for the index of the first item of its
 //! chunk, adds results with the hashes of their items by [`Encoded::push`], and gives it to
 //! [`Writer::put`], which takes no time. An item without a result (an error, a panic) ends an
-//! `Encoded`, and the next one begins behind it. Journals have [`Writer::done`] instead, after the
+//! `Encoded`, and the next one begins behind it; one that can't be serialized ends the run, with
+//! [`Writer::not_serialized`]. Journals have [`Writer::done`] instead, after the
 //! sink has returned. Both take what is done in any order.
 //!
 //! **Memory.** [`Writer::held`] are bytes that are encoded and not written. The engine starts no call

@@ -23,7 +23,7 @@ use super::writer::{Settings, Writer};
 use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
 
-/// A directory that a run uses, locked as long as this lives.
+/// A directory that a run uses, locked as long as this or its writer lives.
 #[derive(Debug)]
 pub(crate) struct Store {
     directory: PathBuf,
@@ -39,7 +39,6 @@ pub(crate) struct Store {
     end: Option<u64>,
     place: Option<u64>,
     contents: Contents,
-    _lock: Lock,
 }
 
 impl Store {
@@ -78,7 +77,7 @@ impl Store {
         Ok(Self {
             directory: directory.to_owned(),
             begun: begun.into(),
-            supply: Directory::new(directory, next),
+            supply: Directory::new(directory, next, lock),
             done: log.done(),
             end: log.end(),
             place: log.place(),
@@ -87,7 +86,6 @@ impl Store {
             damaged,
             bytes,
             contents: Contents::default(),
-            _lock: lock,
         })
     }
 

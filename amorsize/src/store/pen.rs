@@ -130,6 +130,7 @@ impl Pen {
             None => (0, raw),
         };
         let outcome = self.frame(flags, runs, raw.len() as u64, stored, || first.shape.json().to_owned());
+        press.rest();
         self.press = press;
         self.content = content;
         outcome
