@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::memory::Bytes;
 use crate::memory::budget::Counted;
+use crate::on_error::{Skip, Stop};
+use crate::process_in_batches;
 
 fn ledger() -> Ledger {
     Ledger::new(Bytes::new(100))
@@ -234,4 +236,87 @@ proptest! {
         prop_assert_eq!((held(&inner), held(&outer)), (0, 0));
         prop_assert_eq!(inner.results(), counted(0, 0));
     }
+}
+
+/// Has a run that is part of a call end in some way, on one thread and on two. While it is there it
+/// holds bytes of the outer run, and none after that.
+fn gives_all_back(end: impl Fn(Run, &dyn Fn() -> bool)) {
+    for threads in [1, 2] {
+        let outer = Ledger::new(Bytes::mib(64));
+        let _entered = outer.enter();
+        let size = |made: &Made| made.as_ref().map_or(0, Vec::len);
+        let run = process_in_batches(call as fn(usize) -> Made, 0..ITEMS).weigh(size);
+        let run = run.threads(threads).max_memory("1MiB");
+        end(run, &|| outer.held() > 0);
+        assert_eq!((held(&outer), outer.results()), (0, counted(0, 0)), "on {threads} threads");
+    }
+}
+
+type Made = Result<Vec<u8>, usize>;
+type Run = crate::Batched<std::ops::Range<usize>, Made, fn(usize) -> Made>;
+
+/// Few enough that the first calls run on two threads, where there are two.
+const ITEMS: usize = 8;
+
+/// Results of 200 KiB, which don't all fit the budget. One of them is an error.
+fn call(item: usize) -> Made {
+    if item == 3 { Err(item) } else { Ok(vec![0; 200 << 10]) }
+}
+
+#[test]
+fn a_run_gives_all_its_credit_back_however_it_ends() {
+    gives_all_back(|mut run, _| _ = run.for_each_batch(|batch| assert!(!batch.is_empty())).unwrap());
+    // Results that don't fit, those that were put back, and a rest that goes on.
+    gives_all_back(|mut run, holds| {
+        assert!(run.collect::<Vec<_>>().unwrap_err().is_over_budget() && holds());
+    });
+    gives_all_back(|mut run, holds| {
+        assert!(run.collect_into(&mut Vec::new()).is_err());
+        _ = run.for_each_batch(|_| ()).unwrap();
+        assert!(!holds());
+    });
+    // An error of the function, with results behind it.
+    gives_all_back(|run, _| {
+        let mut run = run.on_error(Stop);
+        assert_eq!(run.collect::<Vec<_>>().unwrap_err().item(), Some(3));
+    });
+    gives_all_back(|run, _| {
+        let mut run = run.on_error(Stop).batch_size(3);
+        assert_eq!(run.for_each_batch(|_| ()).unwrap_err().item(), Some(3));
+    });
+    gives_all_back(|run, _| _ = run.on_error(Skip).batch_size(3).for_each_batch(|_| ()).unwrap());
+    // Iterators that are dropped half way, and one that is not.
+    gives_all_back(|run, _| assert!(run.into_iter().nth(4).is_some()));
+    gives_all_back(|run, holds| {
+        let mut results = run.batch_size(2).into_iter();
+        assert!(results.next().is_some() && holds());
+    });
+    gives_all_back(|run, _| assert!(run.unordered().nth(4).is_some()));
+    gives_all_back(|run, _| assert_eq!(run.into_iter().count(), ITEMS));
+    gives_all_back(|run, holds| {
+        let mut results = run.batch_size(2).into_iter();
+        assert!(results.nth(3).is_some());
+        let mut rest = results.into_run();
+        _ = rest.for_each_batch(|_| ()).unwrap();
+        assert!(!holds());
+    });
+    // A sample that nobody took.
+    gives_all_back(|mut run, holds| assert!(run.plan().is_ok() && holds()));
+    // A sink that wants no more, and panics.
+    gives_all_back(|run, _| {
+        let mut batches = 0;
+        let stopped = run.batch_size(1).try_for_each_batch(|_| {
+            batches += 1;
+            if batches == 4 { Err(std::io::Error::other("enough")) } else { Ok(()) }
+        });
+        assert!(stopped.is_err());
+    });
+    gives_all_back(|run, _| {
+        let mut run = run.batch_size(1);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            run.for_each_batch(|batch| assert!(batch.first_index() < 4, "the sink panics"))
+        }));
+        assert!(panicked.is_err());
+        _ = run.for_each_batch(|_| ()).unwrap();
+    });
 }
