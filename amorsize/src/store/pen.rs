@@ -199,6 +199,8 @@ impl Pen {
     pub(super) fn sync(&mut self) -> Result<(), Error> {
         if let Some(segment) = &mut self.segment {
             segment.sync().map_err(|error| storage(segment.path(), "synced", &error, None, None))?;
+            let found = self.supply.find(segment.path());
+            found.map_err(|error| storage(segment.path(), "found", &error, None, None))?;
         }
         if std::mem::take(&mut self.is_new) {
             let synced = self.supply.sync_names();

@@ -104,6 +104,12 @@ pub(crate) trait Supply: Send {
     /// Makes sure that a power cut does not take the names of the segments.
     fn sync_names(&mut self) -> io::Result<()>;
 
+    /// Fails where a segment is no longer found under its path: what is written to it then goes with
+    /// the process.
+    fn find(&self, _segment: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Bytes that there is room for, where the system tells.
     fn free(&self) -> Option<u64>;
 
@@ -138,6 +144,10 @@ impl Supply for Directory {
 
     fn sync_names(&mut self) -> io::Result<()> {
         sync_directory(&self.path)
+    }
+
+    fn find(&self, segment: &Path) -> io::Result<()> {
+        segment.symlink_metadata().map(drop)
     }
 
     fn free(&self) -> Option<u64> {

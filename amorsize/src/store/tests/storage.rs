@@ -1,6 +1,7 @@
 //! Disks that fail: the error has a kind, all that was written is there, and nothing is tried again.
 
 use std::io;
+use std::time::Duration;
 
 use super::threads::Disk;
 use super::*;
@@ -120,6 +121,25 @@ fn a_directory_that_is_removed_meanwhile_is_an_error() {
     assert_eq!(refused(&error), (format!("{path}/000001.amz"), "read", io::ErrorKind::NotFound));
     let error = until_it_fails(store.writer(Settings::new(1)).unwrap());
     assert_eq!(refused(&error), (path, "made", io::ErrorKind::NotFound));
+}
+
+#[test]
+fn a_directory_that_is_removed_after_its_names_were_synced_is_an_error() {
+    let scratch = Scratch::new();
+    let clock = Clock::standing();
+    let _entered = clock.enter();
+    let writer = open(&scratch.run()).unwrap().writer(Settings::new(1 << 20)).unwrap();
+    writer.put(encoded(0..10));
+    writer.settle();
+    clock.pass(Duration::from_secs(2));
+    // One look at the queue writes, the next one syncs.
+    writer.settle();
+    writer.settle();
+    std::fs::remove_dir_all(scratch.run()).unwrap();
+    writer.put(encoded(10..20));
+    let error = writer.finish().unwrap_err();
+    let path = scratch.run().join("000001.amz").display().to_string();
+    assert_eq!(refused(&error), (path, "found", io::ErrorKind::NotFound));
 }
 
 #[test]

@@ -1,0 +1,234 @@
+//! A run whose directory can't take what it has finished ends with an error that says so. All that
+//! was written is there, and the next call that has room ends right.
+
+#[path = "common/folder.rs"]
+mod folder;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use amorsize::{Batched, Error, ErrorKind, process_in_batches};
+use folder::Folder;
+
+const ITEMS: u64 = 8_000;
+/// Bytes of a result, which compression makes no smaller.
+const BYTES: usize = 100;
+
+/// Counts the calls for each item.
+#[derive(Default)]
+struct Calls(Mutex<BTreeMap<u64, usize>>);
+
+impl Calls {
+    fn note(&self, item: u64) {
+        *self.0.lock().unwrap().entry(item).or_default() += 1;
+    }
+}
+
+fn result(x: u64) -> Vec<u64> {
+    let mut seed = x;
+    let mut next = || {
+        seed = (seed ^ (seed >> 29)).wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        seed
+    };
+    (0..BYTES / 8).map(|_| next()).collect()
+}
+
+type Call<'a> = Box<dyn Fn(u64) -> Vec<u64> + Sync + 'a>;
+
+/// A run that may hold little which is not written, so that it does not end before a write fails.
+fn run<'a>(directory: &Path, calls: &'a Calls) -> Batched<std::ops::Range<u64>, Vec<u64>, Call<'a>> {
+    let call: Call<'a> = Box::new(|x| {
+        calls.note(x);
+        result(x)
+    });
+    process_in_batches(call, 0..ITEMS).version(1).max_memory("512KiB").checkpoint(directory)
+}
+
+/// The end of a run: what came to the sink, in order, and the error.
+fn until_it_fails(mut run: Batched<std::ops::Range<u64>, Vec<u64>, Call<'_>>) -> (u64, Error) {
+    let mut next = 0;
+    let outcome = run.for_each_batch(|batch| {
+        for (index, value) in batch.indices().zip(batch) {
+            assert_eq!((index as u64, value), (next, result(next)));
+            next += 1;
+        }
+    });
+    let error = outcome.unwrap_err();
+    // Nothing more can be kept, so the run does not go on.
+    assert_eq!(run.for_each_batch(drop).unwrap_err().to_string(), error.to_string());
+    (next, error)
+}
+
+fn kind_of(error: &Error) -> io::ErrorKind {
+    assert!(error.is_storage(), "{error}");
+    let ErrorKind::Storage { kind, .. } = error.kind() else { panic!("{error}") };
+    *kind
+}
+
+/// The next call ends right, and calls nothing again of which the result is there.
+fn goes_on(directory: &Path, before: &Calls) -> usize {
+    let calls = Calls::default();
+    let mut next = 0;
+    let report = run(directory, &calls)
+        .for_each_batch(|batch| {
+            for value in batch {
+                assert_eq!(value, result(next));
+                next += 1;
+            }
+        })
+        .unwrap();
+    assert_eq!((next, report.items()), (ITEMS, ITEMS as usize));
+    let calls = calls.0.into_inner().unwrap();
+    assert_eq!(calls.len() + report.restored(), ITEMS as usize);
+    let before = before.0.lock().unwrap();
+    assert!((0..ITEMS).all(|x| calls.contains_key(&x) || before.contains_key(&x)));
+    report.restored()
+}
+
+#[test]
+fn a_bound_of_bytes_on_disk_is_kept() {
+    for threads in [1, 3] {
+        let (folder, calls) = (Folder::new(&format!("max-disk-{threads}")), Calls::default());
+        let directory = folder.file("run");
+        let (seen, error) = until_it_fails(run(&directory, &calls).threads(threads).max_disk("200KiB"));
+        assert_eq!(kind_of(&error), io::ErrorKind::QuotaExceeded);
+        assert!(error.to_string().contains("all of the 200 KiB of `max_disk` are used"), "{error}");
+        assert!(seen < ITEMS && calls.0.lock().unwrap().len() < ITEMS as usize);
+        assert!(size_of(&directory) <= 200 << 10);
+        // With the same bound nothing more fits, and no call is lost that was kept.
+        let again = Calls::default();
+        let (_, error) = until_it_fails(run(&directory, &again).threads(threads).max_disk("200KiB"));
+        assert_eq!(kind_of(&error), io::ErrorKind::QuotaExceeded);
+        assert!(goes_on(&directory, &calls) > 0);
+    }
+}
+
+fn size_of(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let segments = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "amz"));
+    segments.map(|entry| entry.metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn a_directory_that_is_removed_before_the_first_write_is_an_error() {
+    let (folder, calls) = (Folder::new("removed-before"), Calls::default());
+    let directory = folder.file("run");
+    let mut first = run(&directory, &calls);
+    // The directory is locked, and holds nothing but the manifest.
+    first.plan().unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    let (_, error) = until_it_fails(first);
+    assert_eq!(kind_of(&error), io::ErrorKind::NotFound);
+    assert!(error.to_string().contains("the same call goes on from what is written"), "{error}");
+    assert_eq!(goes_on(&directory, &calls), 0);
+}
+
+#[test]
+fn a_directory_that_is_removed_while_it_is_written_to_is_an_error() {
+    let folder = Folder::new("removed");
+    let directory = folder.file("run");
+    let remove = |x: u64| {
+        if x == ITEMS / 2 {
+            // Some of the results before are written by then: no more are held.
+            assert!(size_of(&directory) > 0);
+            fs::remove_dir_all(&directory).unwrap();
+        }
+        result(x)
+    };
+    let mut first = process_in_batches(remove, 0..ITEMS).version(1).max_memory("512KiB").checkpoint(&directory);
+    let error = first.for_each_batch(drop).unwrap_err();
+    assert_eq!(kind_of(&error), io::ErrorKind::NotFound);
+    let every = Calls::default();
+    (0..ITEMS).for_each(|x| every.note(x));
+    assert_eq!(goes_on(&directory, &every), 0);
+}
+
+#[test]
+fn a_directory_that_cant_be_made_is_an_error_before_any_call() {
+    let (folder, calls) = (Folder::new("not-made"), Calls::default());
+    fs::write(folder.file("file"), "").unwrap();
+    let directory = folder.file("file").join("run");
+    let error = run(&directory, &calls).collect::<Vec<_>>().unwrap_err();
+    assert_eq!(kind_of(&error), io::ErrorKind::NotADirectory);
+    assert!(run(&directory, &calls).plan().unwrap_err().is_storage());
+    assert!(calls.0.into_inner().unwrap().is_empty());
+}
+
+// ---- in processes of their own ----
+
+const FOLDER: &str = "AMORSIZE_TEST_STORE_FOLDER";
+
+/// Runs an ignored test in a process that `sh` starts by the text. False if that was not possible.
+#[cfg(unix)]
+fn inside(start: &str, test: &str, folder: &Path) -> bool {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", start, "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "--ignored", "--nocapture", test]).env(FOLDER, folder);
+    let output = command.output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(127) || err.contains("setpriv: failed") {
+        println!("skipped: {err}");
+        return false;
+    }
+    assert!(output.status.success() && out.contains("1 passed"), "{out}\n{err}");
+    true
+}
+
+fn folder_inside() -> Option<PathBuf> {
+    std::env::var_os(FOLDER).map(PathBuf::from)
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_is_an_error() {
+    let folder = Folder::new("full");
+    // In units of 512 bytes. The system would end the process by a signal, unless it is ignored.
+    inside("trap '' XFSZ; ulimit -f 500; exec \"$@\"", "inside_files_may_grow_no_more", folder.path());
+    // Half a frame at the end, if there is one, is no damage, and costs no other.
+    let calls = Calls::default();
+    (0..ITEMS).for_each(|x| calls.note(x));
+    let restored = goes_on(&folder.file("run"), &calls);
+    assert!(restored > 0);
+    let report = run(&folder.file("run"), &calls).for_each_batch(drop).unwrap();
+    assert_eq!((report.restored(), report.damaged()), (ITEMS as usize, 0));
+}
+
+#[test]
+#[ignore = "run by the other tests, in a process of its own"]
+fn inside_files_may_grow_no_more() {
+    let Some(folder) = folder_inside() else { return };
+    let calls = Calls::default();
+    let (_, error) = until_it_fails(run(&folder.join("run"), &calls));
+    assert_eq!(kind_of(&error), io::ErrorKind::FileTooLarge);
+    assert!(error.to_string().contains("free space, raise `max_disk`"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_directory_that_may_not_be_written_to_is_an_error_before_any_call() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new("read-only");
+    fs::create_dir(folder.file("run")).unwrap();
+    fs::set_permissions(folder.file("run"), PermissionsExt::from_mode(0o555)).unwrap();
+    // No rights keep the first user from anything.
+    let other = "if [ $(id -u) = 0 ]; then exec setpriv --reuid=65534 --clear-groups \"$@\"; else exec \"$@\"; fi";
+    inside(other, "inside_nothing_may_be_written", folder.path());
+    assert_eq!(fs::read_dir(folder.file("run")).unwrap().count(), 0);
+}
+
+#[test]
+#[ignore = "run by the other tests, in a process of its own"]
+fn inside_nothing_may_be_written() {
+    let Some(folder) = folder_inside() else { return };
+    let calls = Calls::default();
+    for directory in [folder.join("run"), folder.join("run").join("within")] {
+        let error = run(&directory, &calls).collect::<Vec<_>>().unwrap_err();
+        assert_eq!(kind_of(&error), io::ErrorKind::PermissionDenied);
+    }
+    assert!(calls.0.into_inner().unwrap().is_empty());
+}
