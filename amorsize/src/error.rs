@@ -2,12 +2,17 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::counted::Counted;
 use crate::failure::Panicked;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
 use crate::seconds::Seconds;
+
+pub(crate) mod stored;
+
+pub use stored::Changed;
 
 /// Why a run could not be started or finished.
 ///
@@ -132,6 +137,69 @@ pub enum ErrorKind {
         /// What the operating system or rayon said.
         cause: String,
     },
+    /// Another run uses the directory, of this process or another one. Nothing was called.
+    #[non_exhaustive]
+    CheckpointBusy {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The directory has what is finished of another run. Nothing was called.
+    #[non_exhaustive]
+    CheckpointChanged {
+        /// The directory.
+        directory: PathBuf,
+        /// In which respect it is another run.
+        what: Changed,
+        /// That of the run that began the directory.
+        was: String,
+        /// That of this run.
+        is: String,
+        /// When the directory was begun, and by which version of amorsize.
+        begun: String,
+        /// The `version` that states that results are still the same, where the function's code
+        /// alone has changed.
+        same_version: Option<String>,
+    },
+    /// The input is not the one that is done in part. Everything before was handed over.
+    #[non_exhaustive]
+    InputChanged {
+        /// The directory.
+        directory: PathBuf,
+        /// Index of the first item that may differ; where the input ended too early, the number of
+        /// its items.
+        item: usize,
+        /// The number of items from there on: at least one of them differs, or all are missing.
+        items: usize,
+        /// True if the input ended before items that are done.
+        ended: bool,
+    },
+    /// The system refused to read or write what a run keeps. What was written before is there, and
+    /// the same call goes on from it.
+    #[non_exhaustive]
+    Storage {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was to be done, as a participle: `"written"`, `"synced"`.
+        operation: &'static str,
+        /// The kind of the system's error.
+        kind: io::ErrorKind,
+        /// The text of the system's error.
+        cause: String,
+        /// Bytes that were to be written.
+        needed: Option<Bytes>,
+        /// Bytes that the file system had, where it tells.
+        free: Option<Bytes>,
+    },
+    /// A file of the directory is not as it was written.
+    #[non_exhaustive]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file, in bytes from its start.
+        offset: u64,
+        /// What is wrong there.
+        cause: String,
+    },
 }
 
 impl Error {
@@ -221,6 +289,48 @@ impl Error {
         matches!(*self.kind, ErrorKind::TimedOut { .. })
     }
 
+    /// True if another run uses the directory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).threads(0).collect::<Vec<_>>().unwrap_err();
+    /// assert!(!error.is_busy());
+    /// ```
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(*self.kind, ErrorKind::CheckpointBusy { .. })
+    }
+
+    /// True if what is kept in the directory belongs to another run, or to another input.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).threads(0).collect::<Vec<_>>().unwrap_err();
+    /// assert!(!error.is_changed());
+    /// ```
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        matches!(*self.kind, ErrorKind::CheckpointChanged { .. } | ErrorKind::InputChanged { .. })
+    }
+
+    /// True if a file could not be read or written, or is damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let error = process_in_batches(|x: u32| x + 1, 0..9).threads(0).collect::<Vec<_>>().unwrap_err();
+    /// assert!(!error.is_storage());
+    /// ```
+    #[must_use]
+    pub fn is_storage(&self) -> bool {
+        matches!(*self.kind, ErrorKind::Storage { .. } | ErrorKind::Damaged { .. })
+    }
+
     /// Index in the input of the item that the error is about, if it is about one.
     ///
     /// # Examples
@@ -240,6 +350,7 @@ impl Error {
         match *self.kind {
             ErrorKind::Panicked { item, .. } => Some(item),
             ErrorKind::OverBudget { item, .. } | ErrorKind::Oversize { item, .. } => Some(item),
+            ErrorKind::InputChanged { item, .. } => Some(item),
             _ => None,
         }
     }
@@ -324,6 +435,7 @@ impl fmt::Display for Error {
                     Counted::threads(*threads)
                 )
             }
+            stored => stored::tell(stored, f),
         }
     }
 }

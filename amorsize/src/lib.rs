@@ -62,7 +62,7 @@ pub use amorsize_macros::DeepSize;
 pub use amorsize_macros::batched;
 pub use bottleneck::Bottleneck;
 pub use cancel::CancelToken;
-pub use error::{Error, ErrorKind, TryError};
+pub use error::{Changed, Error, ErrorKind, TryError};
 pub use failure::{Cause, Failure, Panicked};
 pub use functions::{
     IntoBatched, estimate_safe_batch_size, execute, optimize, process_fallible_in_batches, process_in_batches,

@@ -1,0 +1,222 @@
+//! The texts of errors about the directory in which a run keeps what is finished.
+
+use std::fmt;
+use std::io;
+
+use crate::error::ErrorKind;
+
+/// The respect in which a directory belongs to another run, in
+/// [`ErrorKind::CheckpointChanged`](crate::ErrorKind::CheckpointChanged).
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::Changed;
+///
+/// assert_eq!(Changed::Shared(String::from("width")).to_string(), "shared parameter `width`");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Changed {
+    /// The function: its path, or the tokens of its signature and body.
+    Function,
+    /// The option `version`.
+    Version,
+    /// A shared parameter, by its name.
+    Shared(String),
+    /// The type of results, or the shape of a result that was stored.
+    Result,
+    /// The type of items.
+    Item,
+    /// The width of pointers, or the order of bytes.
+    Platform,
+    /// The format of the files, or whether they have results or only which items are done.
+    Format,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Function => f.write_str("function"),
+            Self::Version => f.write_str("`version`"),
+            Self::Shared(name) => write!(f, "shared parameter `{name}`"),
+            Self::Result => f.write_str("type of results"),
+            Self::Item => f.write_str("type of items"),
+            Self::Platform => f.write_str("platform"),
+            Self::Format => f.write_str("format"),
+        }
+    }
+}
+
+/// The file that says to what the results of a directory belong. Without it they are of no use.
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+const OTHER_DIRECTORY: &str = "go back to that, use another directory, or delete this one";
+
+/// Tells the kinds that this file is about. The others are told elsewhere.
+pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match kind {
+        ErrorKind::CheckpointBusy { directory } => write!(
+            f,
+            "`{}` is in use by another run: wait until that has ended, or use another directory",
+            directory.display()
+        ),
+        ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version } => {
+            write!(f, "`{}` belongs to another run, which began {begun}: its {what} ", directory.display())?;
+            write!(f, "was {was} and is now {is}; {OTHER_DIRECTORY}")?;
+            match same_version {
+                Some(version) => write!(f, "; if the results are the same, state `version = \"{version}\"`"),
+                None => Ok(()),
+            }
+        }
+        ErrorKind::InputChanged { directory, item, items, ended } => {
+            write!(f, "the input is not the one to which the results in `{}` belong: ", directory.display())?;
+            match (ended, items) {
+                (true, _) => write!(f, "it ended after {item} of {} items", item + items)?,
+                (false, 1) => write!(f, "item {item} differs")?,
+                (false, _) => write!(f, "one of items {item} to {} differs", item + items - 1)?,
+            }
+            f.write_str(
+                "; give it the same items in the same order (sort what has none, such as a directory or a hash map), state by \
+                 `key` what tells items apart, use another directory, or delete this one",
+            )
+        }
+        ErrorKind::Storage { path, operation, kind, cause, needed, free } => {
+            write!(f, "`{}` could not be {operation}: {cause}", path.display())?;
+            match (needed, free) {
+                (Some(needed), Some(free)) => write!(f, " ({needed} needed, {free} free)")?,
+                (Some(bytes), None) => write!(f, " ({bytes} needed)")?,
+                (None, Some(bytes)) => write!(f, " ({bytes} free)")?,
+                (None, None) => {}
+            }
+            f.write_str(match kind {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    "; free space, raise `max_disk` or use another directory"
+                }
+                _ => "; see to that, or use another directory",
+            })?;
+            f.write_str(": the same call goes on from what is written")
+        }
+        ErrorKind::Damaged { path, offset, cause } => {
+            write!(f, "`{}` is damaged at byte {offset}: {cause}; ", path.display())?;
+            f.write_str(if path.file_name() == Some(MANIFEST.as_ref()) {
+                "it says to which function the results belong: use another directory, or delete this one"
+            } else {
+                "run it again: what was there is computed anew"
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::error::Error;
+    use crate::memory::Bytes;
+
+    fn text(kind: ErrorKind) -> String {
+        Error::new(kind).to_string()
+    }
+
+    fn changed(what: Changed, was: &str, is: &str, same_version: Option<String>) -> Error {
+        let (directory, begun) = (PathBuf::from("runs/thumbs"), "2026-11-28 17:30 UTC with amorsize 0.1.0".into());
+        let (was, is) = (was.into(), is.into());
+        Error::new(ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version })
+    }
+
+    #[test]
+    fn a_directory_in_use_is_named() {
+        let error = Error::new(ErrorKind::CheckpointBusy { directory: "runs/thumbs".into() });
+        assert_eq!(
+            error.to_string(),
+            "`runs/thumbs` is in use by another run: wait until that has ended, or use another directory"
+        );
+        assert!(error.is_busy() && !error.is_changed() && !error.is_storage());
+    }
+
+    #[test]
+    fn what_changed_is_named_with_what_it_was_and_is() {
+        const BEGUN: &str =
+            "`runs/thumbs` belongs to another run, which began 2026-11-28 17:30 UTC with amorsize 0.1.0: its ";
+        const WAYS: &str = "; go back to that, use another directory, or delete this one";
+        let shared = changed(Changed::Shared("width".into()), "hash 1", "hash 2", None);
+        assert_eq!(shared.to_string(), format!("{BEGUN}shared parameter `width` was hash 1 and is now hash 2{WAYS}"));
+        let code = changed(Changed::Function, "code 1", "code 2", Some("1".into()));
+        assert_eq!(
+            code.to_string(),
+            format!(
+                "{BEGUN}function was code 1 and is now code 2{WAYS}; if the results are the same, state `version = \"1\"`"
+            )
+        );
+        assert!(code.is_changed() && code.item().is_none());
+    }
+
+    #[test]
+    fn an_input_that_changed_is_told_by_its_items() {
+        let input = |item, items, ended| {
+            let error = Error::new(ErrorKind::InputChanged { directory: "runs/thumbs".into(), item, items, ended });
+            assert!(error.is_changed() && error.item() == Some(item));
+            error.to_string()
+        };
+        assert_eq!(
+            input(20, 5, false),
+            "the input is not the one to which the results in `runs/thumbs` belong: one of items 20 to 24 differs; give it the \
+             same items in the same order (sort what has none, such as a directory or a hash map), state by `key` what tells \
+             items apart, use another directory, or delete this one"
+        );
+        assert!(input(20, 1, false).contains(": item 20 differs; "));
+        assert!(input(20, 5, true).contains(": it ended after 20 of 25 items; "));
+    }
+
+    #[test]
+    fn what_the_system_refused_is_told_with_its_bytes_and_a_way_out() {
+        let storage = |kind, needed: Option<u64>, free: Option<u64>| {
+            text(ErrorKind::Storage {
+                path: "runs/thumbs/000001.amz".into(),
+                operation: "written",
+                kind,
+                cause: "no space".into(),
+                needed: needed.map(Bytes::mib),
+                free: free.map(Bytes::mib),
+            })
+        };
+        const GOES_ON: &str = ": the same call goes on from what is written";
+        assert_eq!(
+            storage(io::ErrorKind::StorageFull, Some(8), Some(2)),
+            format!(
+                "`runs/thumbs/000001.amz` could not be written: no space (8.00 MiB needed, 2.00 MiB free); free space, raise \
+                 `max_disk` or use another directory{GOES_ON}"
+            )
+        );
+        assert_eq!(
+            storage(io::ErrorKind::PermissionDenied, None, None),
+            format!(
+                "`runs/thumbs/000001.amz` could not be written: no space; see to that, or use another directory{GOES_ON}"
+            )
+        );
+    }
+
+    #[test]
+    fn damage_is_told_with_its_place() {
+        let damaged = |path: &str| {
+            text(ErrorKind::Damaged {
+                path: path.into(),
+                offset: 4096,
+                cause: "the checksum of a frame differs".into(),
+            })
+        };
+        assert_eq!(
+            damaged("runs/thumbs/000001.amz"),
+            "`runs/thumbs/000001.amz` is damaged at byte 4096: the checksum of a frame differs; run it again: what was there is \
+             computed anew"
+        );
+        assert_eq!(
+            damaged("runs/thumbs/manifest.json"),
+            "`runs/thumbs/manifest.json` is damaged at byte 4096: the checksum of a frame differs; it says to which function the \
+             results belong: use another directory, or delete this one"
+        );
+    }
+}
