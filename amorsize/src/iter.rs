@@ -3,13 +3,13 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::panic::resume_unwind;
 
+use crate::batches::Buffer;
 use crate::error::Error;
 use crate::execute::line::Flow;
 use crate::failure::{Ended, Failure, Payload};
 use crate::on_error::Each;
 use crate::policy::Policy;
 use crate::run::Batched;
-use crate::sink::Buffer;
 
 /// The results of a run one by one, in input order; made by [`Batched::into_iter`].
 ///

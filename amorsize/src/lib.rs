@@ -4,6 +4,7 @@
 #[cfg(test)]
 extern crate self as amorsize;
 
+mod batches;
 mod bottleneck;
 #[doc(hidden)]
 pub mod bounds;
@@ -40,7 +41,7 @@ mod sample;
 mod seconds;
 #[cfg(feature = "serde")]
 mod serialize;
-mod sink;
+
 mod stage;
 mod sync;
 mod system_calls;
@@ -60,6 +61,7 @@ pub mod __private;
 pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
+pub use batches::{Batch, Indices};
 pub use bottleneck::Bottleneck;
 pub use cancel::CancelToken;
 pub use error::{Changed, Error, ErrorKind, TryError};
@@ -85,7 +87,7 @@ pub use progress_bar::progress_bar;
 pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
-pub use sink::{Batch, Indices};
+
 pub use stage::StageReport;
 pub use then::{Stage, Then};
 pub use time_use::TimeUse;

@@ -7,6 +7,7 @@ mod terminals;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::batches::Left;
 use crate::error::Error;
 use crate::execute::buffer::Types;
 use crate::execute::chunk::{AsFunction, Body, Kernel, Shared, as_function};
@@ -19,7 +20,6 @@ use crate::options::Options;
 use crate::outcome::Failures;
 use crate::policy::{Policy, Seen};
 use crate::run_core::{Core, Parts};
-use crate::sink::Left;
 use crate::stage::StageCounts;
 use crate::then::{self, Joins, Stage, StageError, Then};
 

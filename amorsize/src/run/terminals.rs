@@ -14,7 +14,7 @@ use crate::on_error::Stop;
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::report::Report;
-use crate::sink::Batch;
+use crate::batches::Batch;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
