@@ -41,7 +41,8 @@ mod sample;
 mod seconds;
 #[cfg(feature = "serde")]
 mod serialize;
-
+#[cfg(feature = "durable")]
+pub mod sink;
 mod stage;
 mod sync;
 mod system_calls;
@@ -87,7 +88,6 @@ pub use progress_bar::progress_bar;
 pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
-
 pub use stage::StageReport;
 pub use then::{Stage, Then};
 pub use time_use::TimeUse;

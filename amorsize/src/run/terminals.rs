@@ -5,6 +5,9 @@
 
 use super::Batched;
 use super::inside::why;
+use crate::batches::Batch;
+#[cfg(feature = "durable")]
+use crate::bounds::WriteError;
 use crate::bounds::{SinkError, SinkOutput};
 use crate::error::{Error, TryError};
 use crate::failure::Failure;
@@ -14,7 +17,8 @@ use crate::on_error::Stop;
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::report::Report;
-use crate::batches::Batch;
+#[cfg(feature = "durable")]
+use crate::sink::{Pausing, Sink};
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
@@ -342,6 +346,56 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             // The sink had what comes before anything else that ended the run.
             (Err(_), Some(error)) => Err(error),
             (Err(Some(failed)), None) => Err(S::of_run(failed)),
+            (Err(None), None) => unreachable!("the sink ends the run by an error"),
+        }
+    }
+
+    /// Runs everything and hands the values to a [`Sink`] batch by batch: to a file, or what you
+    /// have made a sink. Needs the feature `durable`.
+    ///
+    /// The sink is told when the run has ended whole, and when it ended early. To go on after an
+    /// early end, lend the sink, `&mut sink`, and call `write_to` again with the same one.
+    ///
+    /// # Errors
+    ///
+    /// The sink's first error; or what [`for_each_batch`](Self::for_each_batch) fails with,
+    /// converted into the sink's error type. An error of amorsize's own sinks becomes one of the
+    /// run instead: an [`Error`], with [`Stop`] a [`TryError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    /// use amorsize::sink::JsonLines;
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("amorsize-write-to-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).unwrap();
+    /// # let path = directory.join("squares.jsonl");
+    /// let report = process_in_batches(|x: u64| x * x, 0..4).write_to(JsonLines::new(&path))?;
+    /// assert_eq!(report.items(), 4);
+    /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n1\n4\n9\n");
+    /// # std::fs::remove_dir_all(directory).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[cfg(feature = "durable")]
+    pub fn write_to<S: Sink<P::Value, Error: WriteError<P::Failed>>>(
+        &mut self,
+        sink: S,
+    ) -> Result<P::Given<Report>, <S::Error as WriteError<P::Failed>>::Failed> {
+        let mut sink = Pausing::begin(sink).map_err(WriteError::of_sink)?;
+        let mut failure = None;
+        let outcome = self.hand_over::<P>(&mut |batch| {
+            failure = sink.batch(batch).err();
+            failure.is_none()
+        });
+        match (outcome, failure) {
+            (Ok(report), _) => {
+                sink.finish().map_err(WriteError::of_sink)?;
+                Ok(P::given(report, &mut self.seen))
+            }
+            // The sink had what comes before anything else that ended the run.
+            (Err(_), Some(error)) => Err(error.of_sink()),
+            (Err(Some(failed)), None) => Err(<S::Error as WriteError<_>>::of_run(failed)),
             (Err(None), None) => unreachable!("the sink ends the run by an error"),
         }
     }
