@@ -1,7 +1,9 @@
 //! What [`Batched::write_to`](crate::Batched::write_to) hands batches to: files that others read,
 //! and sinks of your own.
 //!
-//! [`JsonLines`] writes one line of JSON for each result. A sink of your own implements [`Sink`].
+//! [`JsonLines`] writes one line of JSON for each result, and
+//! [`Parquet`](https://docs.rs/amorsize/latest/amorsize/sink/struct.Parquet.html), with the feature
+//! `parquet`, a table. A sink of your own implements [`Sink`].
 //!
 //! # A file appears whole or not at all
 //!
@@ -23,10 +25,14 @@
 
 mod file_error;
 mod json_lines;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod partial;
 
 pub use file_error::FileError;
 pub use json_lines::JsonLines;
+#[cfg(feature = "parquet")]
+pub use parquet::{FromResults, FromType, Parquet, ParquetSchema};
 
 use crate::batches::Batch;
 
