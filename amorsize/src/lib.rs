@@ -44,6 +44,9 @@ mod serialize;
 #[cfg(feature = "durable")]
 pub mod sink;
 mod stage;
+#[cfg(feature = "durable")]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "no terminal of a run uses it yet"))]
+mod store;
 mod sync;
 mod system_calls;
 mod then;

@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::io;
+#[cfg(feature = "durable")]
+use std::path::Path;
 
 use crate::error::ErrorKind;
+#[cfg(feature = "durable")]
+use crate::memory::Bytes;
 
 /// The respect in which a directory belongs to another run, in
 /// [`ErrorKind::CheckpointChanged`](crate::ErrorKind::CheckpointChanged).
@@ -116,6 +120,25 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         }
         _ => Ok(()),
     }
+}
+
+/// An error of the system about a file or a directory.
+#[cfg(feature = "durable")]
+pub(crate) fn storage(
+    path: &Path,
+    operation: &'static str,
+    cause: &io::Error,
+    needed: Option<u64>,
+    free: Option<u64>,
+) -> super::Error {
+    super::Error::new(ErrorKind::Storage {
+        path: path.to_owned(),
+        operation,
+        kind: cause.kind(),
+        cause: cause.to_string(),
+        needed: needed.map(Bytes::new),
+        free: free.map(Bytes::new),
+    })
 }
 
 #[cfg(test)]

@@ -20,6 +20,10 @@
 //! - [`from_rayon`] - what becomes of `par_iter().map().collect()`, and when to stay with it.
 //! - [`from_python`] - the names of Python's Amorsize, and their names here.
 //! - [`json`] - the keys of plans, reports and progress as JSON.
+#![cfg_attr(
+    feature = "durable",
+    doc = "- [`format`](mod@format) - the files that keep what a run has done, to the byte."
+)]
 //!
 //! All examples are run as tests.
 
@@ -64,3 +68,7 @@ pub mod json {}
 
 #[doc = include_str!("from_python.md")]
 pub mod from_python {}
+
+#[cfg(feature = "durable")]
+#[doc = include_str!("format.md")]
+pub mod format {}

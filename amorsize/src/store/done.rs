@@ -1,0 +1,142 @@
+//! Which items are done, and where their results are, told by the frames in the order in which they
+//! were written.
+
+use super::frame::{END, Head, PLACE, Spot, VOID, number};
+
+/// Items next to each other that are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Index in the input of the first item.
+    pub(crate) first: u64,
+    pub(crate) items: u32,
+    /// What the [`ItemsHash`](super::identity::ItemsHash) of the items must be.
+    pub(crate) hash: u64,
+    /// The frame that has the results, and where in it.
+    pub(super) frame: u32,
+    pub(super) start: u64,
+    pub(super) bytes: u64,
+}
+
+impl Done {
+    /// Index of the item behind the last one.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + u64::from(self.items)
+    }
+}
+
+/// A frame that was found, but for its runs.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) spot: Spot,
+    /// Where its content begins in the file.
+    pub(super) content: u64,
+    pub(super) head: Head,
+}
+
+/// Collects what frames tell.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) frames: Vec<Frame>,
+    done: Vec<Done>,
+    /// Where frames stand that are of no use.
+    pub(super) void: Vec<Spot>,
+    end: Option<u64>,
+    /// How far the sink had come, with how many of `done` there were then.
+    places: Vec<(u64, usize)>,
+    /// How many of `done` came before all places.
+    unplaced: usize,
+    /// True after damage in a journal with places: the sink goes back to the place before it, so
+    /// what was done behind it is not in the sink then.
+    broken: bool,
+}
+
+impl Log {
+    /// Takes a frame. The note is the content of one without results.
+    pub(super) fn frame(&mut self, spot: Spot, mut head: Head, note: &[u8]) -> Result<(), &'static str> {
+        if head.is(VOID) {
+            self.void.push(Spot::from_bytes(note).ok_or("a void frame names no frame")?);
+            return Ok(());
+        }
+        if head.is(END) {
+            let end = one_number(note).ok_or("the end of the input has no number")?;
+            self.end = Some(end.max(self.end.unwrap_or(0)));
+            return Ok(());
+        }
+        let content = spot.offset + head.bytes();
+        let runs = std::mem::take(&mut head.runs);
+        let place = if head.is(PLACE) { Some(one_number(note).ok_or("a place has no number")?) } else { None };
+        if let Some(place) = place {
+            if runs.is_empty() {
+                self.go_on_from(place);
+                return Ok(());
+            }
+            if self.broken {
+                return Ok(());
+            }
+        }
+        if self.places.is_empty() {
+            self.unplaced = self.done.len();
+        }
+        let frame = self.frames.len() as u32;
+        let mut start = 0;
+        for run in runs {
+            self.done.push(Done { first: run.first, items: run.items, hash: run.hash, frame, start, bytes: run.bytes });
+            start += run.bytes;
+        }
+        self.frames.push(Frame { spot, content, head });
+        self.places.extend(place.map(|place| (place, self.done.len())));
+        Ok(())
+    }
+
+    /// Notes that at least one frame is missing here.
+    pub(super) fn damage(&mut self) {
+        self.broken = true;
+    }
+
+    /// A run went on from this place of its sink.
+    fn go_on_from(&mut self, place: u64) {
+        if self.broken && place > self.place().unwrap_or(0) {
+            return;
+        }
+        self.broken = false;
+        while self.places.last().is_some_and(|&(known, _)| known > place) {
+            self.places.pop();
+        }
+        if self.places.is_empty() && self.unplaced == 0 {
+            self.unplaced = self.done.len();
+        }
+        let done = self.places.last().map_or(self.unplaced, |&(_, done)| done);
+        self.done.truncate(done);
+        self.places.push((place, done));
+    }
+
+    /// How far the sink had come when the last frame was written that counts.
+    pub(super) fn place(&self) -> Option<u64> {
+        self.places.last().map(|&(place, _)| place)
+    }
+
+    pub(super) fn end(&self) -> Option<u64> {
+        self.end
+    }
+
+    /// All that is done, by index. Items that are done twice, after damage that went away, count
+    /// once.
+    pub(super) fn done(&mut self) -> Vec<Done> {
+        let mut done = std::mem::take(&mut self.done);
+        done.retain(|done| !self.void.contains(&self.frames[done.frame as usize].spot));
+        done.sort_by_key(|done| (done.first, done.frame));
+        let mut end = 0;
+        done.retain(|done| {
+            let is_free = done.first >= end;
+            end = if is_free { done.end() } else { end };
+            is_free
+        });
+        done.shrink_to_fit();
+        done
+    }
+}
+
+/// The number that is all of a content.
+fn one_number(content: &[u8]) -> Option<u64> {
+    (content.len() == 8).then(|| number(content))
+}

@@ -1,0 +1,55 @@
+//! Results as bytes, by postcard, and back.
+
+use postcard::ser_flavors::Flavor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Lets postcard write to the end of bytes that are there.
+struct To<'a>(&'a mut Vec<u8>);
+
+impl Flavor for To<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// Appends a result. After an error the bytes are as before.
+pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Result<(), String> {
+    let before = to.len();
+    postcard::serialize_with_flavor(result, To(to)).map_err(|error| {
+        to.truncate(before);
+        error.to_string()
+    })
+}
+
+/// The first result, and the bytes behind it.
+pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<(R, &[u8]), String> {
+    postcard::take_from_bytes(bytes).map_err(|error| error.to_string())
+}
+
+/// So many results, which take all of the bytes.
+pub(crate) fn decode_all<R: DeserializeOwned>(items: u32, mut bytes: &[u8]) -> Result<Vec<R>, String> {
+    // A result may take no byte, and each takes memory: no more is asked for at once than there
+    // are bytes.
+    let mut results = Vec::with_capacity((items as usize).min(bytes.len() + 1));
+    for _ in 0..items {
+        let (result, rest) = decode(bytes)?;
+        results.push(result);
+        bytes = rest;
+    }
+    if bytes.is_empty() { Ok(results) } else { Err(format!("{} bytes are left over", bytes.len())) }
+}

@@ -1,0 +1,246 @@
+//! Frames: what a file of results is made of. The page `format` of the guide says the bytes.
+//!
+//! A frame's head is checked by a hash that knows the segment and the offset at which the frame
+//! stands. So a copy of a frame within a result, or a file under another name, is never taken for
+//! a frame when reading goes on behind damage.
+
+use std::borrow::Cow;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use twox_hash::XxHash3_64;
+
+/// Begins each frame. The last byte is the format's version.
+pub(crate) const MAGIC: [u8; 4] = *b"amf\x01";
+/// Bytes of a head before its runs.
+pub(crate) const HEAD: usize = 44;
+/// Bytes of a run in a head.
+pub(crate) const RUN: usize = 28;
+/// Where the hash of a head stands in it.
+const HEAD_HASH: std::ops::Range<usize> = 36..44;
+
+/// The stored bytes are a block of lz4.
+pub(crate) const LZ4: u32 = 1;
+/// All frames before are synced, and the segment ends here.
+pub(crate) const CLOSING: u32 = 2;
+/// The frame of which the content gives segment and offset, a `u64` each, is of no use.
+pub(crate) const VOID: u32 = 4;
+/// The input ended; the content is the number of its items, a `u64`.
+pub(crate) const END: u32 = 8;
+/// The runs are done by a sink, and the content is how far it had come then, a `u64`.
+pub(crate) const PLACE: u32 = 16;
+/// The runs are done by a sink, and there is no content.
+pub(crate) const DONE: u32 = 32;
+
+/// Where a frame stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    pub(crate) segment: u32,
+    pub(crate) offset: u64,
+}
+
+impl Spot {
+    /// What the hash of a head begins with. A segment would have to reach 4 TiB before two frames
+    /// of a directory had the same.
+    fn seed(self) -> u64 {
+        (u64::from(self.segment) << 42) ^ self.offset
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&u64::from(self.segment).to_le_bytes());
+        bytes[8..].copy_from_slice(&self.offset.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let segment = u32::try_from(number(bytes.get(..8)?)).ok()?;
+        (bytes.len() == 16).then(|| Self { segment, offset: number(&bytes[8..]) })
+    }
+}
+
+/// Items next to each other in the input, with results next to each other in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Index in the input of the first item.
+    pub(crate) first: u64,
+    pub(crate) items: u32,
+    /// Bytes of the results before they are compressed.
+    pub(crate) bytes: u64,
+    /// The hash of the items, see [`ItemsHash`](super::identity::ItemsHash).
+    pub(crate) hash: u64,
+}
+
+impl Run {
+    /// Index of the item behind the last one.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + u64::from(self.items)
+    }
+}
+
+/// What a frame says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) flags: u32,
+    /// Bytes of the content before it was compressed.
+    pub(crate) raw: u64,
+    /// Bytes of the content in the file.
+    pub(crate) stored: u64,
+    /// XXH3-64 of these.
+    pub(crate) hash: u64,
+    pub(crate) runs: Vec<Run>,
+}
+
+impl Head {
+    /// The head of a frame with this content.
+    pub(crate) fn new(flags: u32, runs: Vec<Run>, raw: u64, stored: &[u8]) -> Self {
+        Self { flags, raw, stored: stored.len() as u64, hash: XxHash3_64::oneshot(stored), runs }
+    }
+
+    /// Bytes of the head in the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        (HEAD + RUN * self.runs.len()) as u64
+    }
+
+    /// Bytes of the frame in the file.
+    pub(crate) fn total(&self) -> u64 {
+        self.bytes() + self.stored
+    }
+
+    pub(crate) fn is(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Appends the head of a frame that is to stand there.
+    pub(crate) fn write(&self, spot: Spot, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&(self.runs.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.flags.to_le_bytes());
+        for number in [self.raw, self.stored, self.hash, 0] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        for run in &self.runs {
+            out.extend_from_slice(&run.first.to_le_bytes());
+            out.extend_from_slice(&run.items.to_le_bytes());
+            out.extend_from_slice(&run.bytes.to_le_bytes());
+            out.extend_from_slice(&run.hash.to_le_bytes());
+        }
+        let hash = XxHash3_64::oneshot_with_seed(spot.seed(), &out[start..]);
+        out[start..][HEAD_HASH].copy_from_slice(&hash.to_le_bytes());
+    }
+
+    /// The head that stands there in a file of so many bytes, or `None` where there is none that
+    /// is whole. The content may still be damaged, or end behind the file.
+    pub(crate) fn read(file: &mut (impl Read + Seek), spot: Spot, file_bytes: u64) -> io::Result<Option<Self>> {
+        let left = file_bytes.saturating_sub(spot.offset);
+        if left < HEAD as u64 {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; HEAD];
+        file.seek(SeekFrom::Start(spot.offset))?;
+        file.read_exact(&mut bytes)?;
+        let runs = u64::from(u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]));
+        if bytes[..4] != MAGIC || runs * RUN as u64 > left - HEAD as u64 {
+            return Ok(None);
+        }
+        bytes.resize(HEAD + RUN * runs as usize, 0);
+        file.read_exact(&mut bytes[HEAD..])?;
+        Ok(Self::parse(bytes, spot))
+    }
+
+    fn parse(mut bytes: Vec<u8>, spot: Spot) -> Option<Self> {
+        let told = number(&bytes[HEAD_HASH]);
+        bytes[HEAD_HASH].fill(0);
+        if XxHash3_64::oneshot_with_seed(spot.seed(), &bytes) != told {
+            return None;
+        }
+        let flags = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+        let runs: Vec<Run> = bytes[HEAD..].chunks_exact(RUN).map(run).collect();
+        let [raw, stored, hash] = [12, 20, 28].map(|at| number(&bytes[at..at + 8]));
+        let head = Self { flags, raw, stored, hash, runs };
+        head.makes_sense().then_some(head)
+    }
+
+    /// True if the numbers fit each other. Those that were written do; this is for readers, who
+    /// may then add them without a look.
+    fn makes_sense(&self) -> bool {
+        let fits = |run: &Run| run.items > 0 && run.first.checked_add(run.items.into()).is_some();
+        let in_runs = self.runs.iter().try_fold(0u64, |sum, run| sum.checked_add(run.bytes));
+        let has_results = self.flags & !LZ4 == 0;
+        let shrunk = self.is(LZ4) && has_results && self.raw <= self.stored.saturating_mul(MOST_SHRINKING);
+        self.flags < 2 * DONE
+            && self.stored < u64::MAX / 2
+            && (shrunk || !self.is(LZ4) && self.raw == self.stored)
+            && self.runs.iter().all(fits)
+            && in_runs == Some(if has_results { self.raw } else { 0 })
+    }
+
+    /// The content: checked, and decompressed. The text says what is wrong with it.
+    pub(crate) fn open<'a>(&self, stored: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, &'static str> {
+        if stored.len() as u64 != self.stored || XxHash3_64::oneshot(&stored) != self.hash {
+            return Err(OTHER_CHECKSUM);
+        }
+        if !self.is(LZ4) {
+            return Ok(stored);
+        }
+        let raw = usize::try_from(self.raw).map_err(|_| "a frame is larger than this machine's memory")?;
+        match lz4_flex::block::decompress(&stored, raw) {
+            Ok(content) if content.len() == raw => Ok(Cow::Owned(content)),
+            _ => Err("the results of a frame can't be decompressed"),
+        }
+    }
+}
+
+const OTHER_CHECKSUM: &str = "the checksum of a frame differs";
+
+/// A block of lz4 is at least a 255th of its content: each byte of a length stands for up to 255.
+const MOST_SHRINKING: u64 = 255;
+
+fn run(bytes: &[u8]) -> Run {
+    let items = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+    Run { first: number(&bytes[..8]), items, bytes: number(&bytes[12..20]), hash: number(&bytes[20..28]) }
+}
+
+/// The number in the first eight bytes.
+pub(crate) fn number(bytes: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&bytes[..8]);
+    u64::from_le_bytes(eight)
+}
+
+/// Compresses contents that are worth it, in memory that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Press {
+    block: Vec<u8>,
+}
+
+impl Press {
+    /// A look at so many bytes tells if the rest is worth it: photos are not, texts are.
+    const SAMPLE: usize = 64 << 10;
+    /// A block is compressed at once, with as much memory again. Larger contents are single results,
+    /// mostly of numbers or pixels.
+    const MOST: usize = 16 << 20;
+
+    /// The content as a block of lz4, if its first bytes shrink to 80 % or less: below that, reading
+    /// and writing fewer bytes takes less time than the compression.
+    pub(crate) fn shrink(&mut self, content: &[u8]) -> Option<&[u8]> {
+        let sample = &content[..content.len().min(Self::SAMPLE)];
+        if content.is_empty() || content.len() > Self::MOST {
+            return None;
+        }
+        let shrunk = self.press(sample)?;
+        if shrunk * 5 > sample.len() * 4 {
+            return None;
+        }
+        let shrunk = if sample.len() == content.len() { shrunk } else { self.press(content)? };
+        Some(&self.block[..shrunk])
+    }
+
+    fn press(&mut self, content: &[u8]) -> Option<usize> {
+        let most = lz4_flex::block::get_maximum_output_size(content.len());
+        if self.block.len() < most {
+            self.block.resize(most, 0);
+        }
+        lz4_flex::block::compress_into(content, &mut self.block).ok()
+    }
+}

@@ -1,0 +1,67 @@
+//! The lock of a directory: the kernel's, which ends with its holder, whatever that dies of. The
+//! file is no sign by existing.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use crate::error::stored::storage;
+use crate::error::{Error, ErrorKind};
+
+/// Held while a run uses a directory.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    pub(crate) fn take(directory: &Path) -> Result<Self, Error> {
+        Self::take_with(directory, || ())
+    }
+
+    /// `opened` is called between opening the file and locking it, for tests.
+    pub(super) fn take_with(directory: &Path, mut opened: impl FnMut()) -> Result<Self, Error> {
+        let path = directory.join("lock");
+        let failed = |operation, error: &io::Error| storage(&path, operation, error, None, None);
+        // The directory may be replaced by another one between the two calls, and the lock would
+        // be that of a file which nobody else finds.
+        loop {
+            let file = File::options().write(true).create(true).truncate(false).open(&path);
+            let file = file.map_err(|error| failed("opened", &error))?;
+            opened();
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::new(ErrorKind::CheckpointBusy { directory: directory.to_owned() }));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed("locked", &error)),
+            }
+            match is_at(&file, &path) {
+                Ok(true) => return Ok(Self(file)),
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed("locked", &error)),
+            }
+        }
+    }
+}
+
+/// Not left to the end of the file: a child that another thread of the process has just forked has
+/// the file too, until it runs its program.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Without success the lock ends with the file.
+        self.0.unlock().ok();
+    }
+}
+
+/// True if the path leads to this file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (ours, there) = (file.metadata()?, std::fs::metadata(path)?);
+        Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+    }
+    // Elsewhere a file can't be replaced while it is open.
+    #[cfg(not(unix))]
+    return path.try_exists().and(file.metadata()).map(|_| true);
+}

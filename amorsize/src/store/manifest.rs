@@ -1,0 +1,190 @@
+//! `manifest.json`: to what the results of a directory belong. It is written once.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::identity::{Identity, Kind};
+use super::segment::{FORMAT, sync_directory};
+use crate::error::stored::{MANIFEST, storage};
+use crate::error::{Changed, Error, ErrorKind};
+
+/// Compares with the manifest that is there, or writes one in a directory without segments. Gives
+/// when the directory was begun, for messages.
+pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segments: bool) -> Result<String, Error> {
+    let path = directory.join(MANIFEST);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !has_segments => {
+            let manifest = of(identity, SystemTime::now());
+            write(directory, &manifest)?;
+            return Ok(begun(&manifest));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(&path, "it is missing, and there are results"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(damaged(&path, "it is no text")),
+        Err(error) => return Err(storage(&path, "read", &error, None, None)),
+    };
+    let was: Value = serde_json::from_str(&text).map_err(|error| damaged(&path, &error.to_string()))?;
+    match difference(&was, identity) {
+        Ok(None) => Ok(begun(&was)),
+        Ok(Some(Difference { what, was: before, is, same_version })) => {
+            let begun = begun(&was);
+            let directory = directory.to_owned();
+            Err(Error::new(ErrorKind::CheckpointChanged { directory, what, was: before, is, begun, same_version }))
+        }
+        Err(Missing(key)) => Err(damaged(&path, &format!("it has no `{key}`"))),
+    }
+}
+
+fn damaged(path: &Path, cause: &str) -> Error {
+    Error::new(ErrorKind::Damaged { path: path.to_owned(), offset: 0, cause: cause.to_owned() })
+}
+
+fn hex(number: u64) -> String {
+    format!("{number:016x}")
+}
+
+fn platform() -> String {
+    let order = if cfg!(target_endian = "big") { "big-endian" } else { "little-endian" };
+    format!("{} bits, {order}", usize::BITS)
+}
+
+fn keeps(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Checkpoint => "results",
+        Kind::Journal => "which items are done",
+    }
+}
+
+fn of(identity: &Identity, now: SystemTime) -> Value {
+    let shared: serde_json::Map<_, _> =
+        identity.shared.iter().map(|(name, hash)| (name.clone(), hex(*hash).into())).collect();
+    json!({
+        "format": FORMAT,
+        "keeps": keeps(identity.kind),
+        "function": identity.function,
+        "tokens": hex(identity.tokens),
+        "version": identity.version,
+        "item": identity.item,
+        "result": identity.result,
+        "shared": shared,
+        "platform": platform(),
+        "amorsize": env!("CARGO_PKG_VERSION"),
+        "begun": date(now),
+    })
+}
+
+/// When the directory was begun, and by which version of amorsize.
+fn begun(manifest: &Value) -> String {
+    let text = |key: &str| manifest[key].as_str().unwrap_or("unknown").to_owned();
+    format!("{} with amorsize {}", text("begun"), text("amorsize"))
+}
+
+/// A power cut leaves no file or all of it.
+fn write(directory: &Path, manifest: &Value) -> Result<(), Error> {
+    let (new, path) = (directory.join("manifest.json.new"), directory.join(MANIFEST));
+    let mut text = serde_json::to_string_pretty(manifest).expect("values are always JSON");
+    text.push('\n');
+    let written = File::create(&new)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(|error| storage(&new, "written", &error, Some(text.len() as u64), super::segment::free(directory)));
+    written?;
+    fs::rename(&new, &path)
+        .and_then(|()| sync_directory(directory))
+        .map_err(|error| storage(&path, "put in place", &error, None, None))
+}
+
+struct Difference {
+    what: Changed,
+    was: String,
+    is: String,
+    same_version: Option<String>,
+}
+
+/// A key that is not there, or not of its type.
+struct Missing(&'static str);
+
+/// The first respect in which the manifest is of another run.
+///
+/// Without a version, the hash of the function's tokens is the version: a run that states it as its
+/// version says that its results are still those. So a first version never makes old results those
+/// of a function that has changed.
+fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference>, Missing> {
+    let text = |key: &'static str| manifest[key].as_str().ok_or(Missing(key));
+    let quoted = |text: &str| format!("`{text}`");
+    let differs = |what: Changed, was: String, is: String| {
+        (was != is).then_some(Difference { what, was, is, same_version: None })
+    };
+
+    let was_format = manifest["format"].as_u64().ok_or(Missing("format"))?;
+    let format = |version: u64, keeps: &str| format!("{version}, which keeps {keeps},");
+    let format =
+        differs(Changed::Format, format(was_format, text("keeps")?), format(FORMAT.into(), keeps(identity.kind)));
+
+    let was_version = match &manifest["version"] {
+        Value::Null => None,
+        version => Some(version.as_str().ok_or(Missing("version"))?),
+    };
+    let (was_tokens, tokens) = (text("tokens")?, hex(identity.tokens));
+    let is_version = identity.version.as_deref();
+    let same = was_version.unwrap_or(was_tokens) == is_version.unwrap_or(&tokens);
+    let code = match (was_version, is_version) {
+        _ if same => None,
+        (None, None) => Some(Difference {
+            what: Changed::Function,
+            was: format!("code {was_tokens}"),
+            is: format!("code {tokens}"),
+            same_version: Some(was_tokens.to_owned()),
+        }),
+        (was, is) => {
+            let stated = |version: Option<&str>| version.map_or("not stated".to_owned(), quoted);
+            differs(Changed::Version, stated(was), stated(is))
+        }
+    };
+
+    let function = differs(Changed::Function, quoted(text("function")?), quoted(&identity.function));
+    let platform = differs(Changed::Platform, text("platform")?.to_owned(), platform());
+    let (was_item, was_result) = (quoted(text("item")?), quoted(text("result")?));
+    let types = || {
+        differs(Changed::Item, was_item, quoted(&identity.item))
+            .or_else(|| differs(Changed::Result, was_result, quoted(&identity.result)))
+    };
+    let types = if was_version.is_none() && is_version.is_none() { types() } else { None };
+    let was_shared = manifest["shared"].as_object().ok_or(Missing("shared"))?;
+    Ok(format.or(platform).or(function).or(code).or(types).or_else(|| shared(was_shared, &identity.shared)))
+}
+
+fn shared(was: &serde_json::Map<String, Value>, is: &[(String, u64)]) -> Option<Difference> {
+    const NONE: &str = "none";
+    let before =
+        |name: &String| was.get(name).map_or(NONE.into(), |hash| format!("hash {}", hash.as_str().unwrap_or("?")));
+    let now = |name: &String| {
+        is.iter().find(|(known, _)| known == name).map_or(NONE.into(), |(_, hash)| format!("hash {}", hex(*hash)))
+    };
+    let mut names = is.iter().map(|(name, _)| name).chain(was.keys());
+    let name = names.find(|name| before(name) != now(name))?;
+    let (was, is) = (before(name), now(name));
+    Some(Difference { what: Changed::Shared(name.clone()), was, is, same_version: None })
+}
+
+/// A date as people write it, in UTC.
+fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // The year is taken to begin in March, so that a leap day is its last; 1 March 0000 is 719,468
+    // days before 1970, and 146,097 days are 400 years.
+    let day = days + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!("{:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC", era * 400 + year)
+}

@@ -1,0 +1,61 @@
+//! A directory that keeps what a run has done, so that the next one goes on where it was.
+//!
+//! It knows nothing of runs, policies or pools: the engine gives it what is done, and asks it what
+//! was. The page `format` of the guide says what the files are made of.
+//!
+//! | step | call |
+//! | --- | --- |
+//! | what the results belong to | [`Identity`], with hashes of shared parameters by [`StableHasher::of`] |
+//! | open, lock, read what is done | [`Store::open`]: `CheckpointBusy`, `CheckpointChanged`, `Damaged`, `Storage` |
+//! | the type is as it was | [`Store::check_results`], before anything is called |
+//! | start writing | [`Store::writer`] with [`Settings`]; a run that has nothing to do makes no file |
+//!
+//! **Items that are done.** [`Store::done`] has them by index as [`Done`], each a run of items that are
+//! next to each other and stand or fall together; there may be gaps. The engine pulls the items of a
+//! `Done`, pushes the hash of each to an [`ItemsHash`], and gives that to [`Store::check_items`]
+//! before it hands anything over. [`Store::read`] gives [`Restored`], the bytes of the results, which
+//! any thread may decode by [`Restored::results`]. [`Store::next_done`] finds where the next gap ends.
+//! Where the input ends, [`Store::check_end`] refuses one that has become shorter.
+//!
+//! **Items that are computed.** A worker makes an [`Encoded`] for the index of the first item of its
+//! chunk, adds results with the hashes of their items by [`Encoded::push`], and gives it to
+//! [`Writer::put`], which takes no time. An item without a result (an error, a panic) ends an
+//! `Encoded`, and the next one begins behind it. Journals have [`Writer::done`] instead, after the
+//! sink has returned. Both take what is done in any order.
+//!
+//! **Memory.** [`Writer::held`] are bytes that are encoded and not written. The engine starts no call
+//! while [`Writer::has_room`] is false, and is told by [`Settings::on_given`] when bytes were given
+//! back; who may sleep calls [`Writer::wait_for_room`]. The writer itself has up to two frames
+//! beside that, each of 1 MiB or of one larger result; a store keeps contents that it has read, up
+//! to [`Store::keep_contents`], and [`Store::memory`] for its lists.
+//!
+//! **The end.** [`Writer::end_of_input`] where the input has ended and [`Store::end`] does not know it
+//! yet, then [`Writer::finish`]. A writer that is dropped does the same, without a word.
+//! [`Writer::failure`] says why the thread has stopped: it takes nothing more, and the run ends with
+//! that error. `on_given(0)` tells at once.
+//!
+//! **Sinks with places.** A journal's run asks [`Store::place`] (none is 0), lets the sink go back to it,
+//! says so by [`Writer::go_on_from`], and gives each place with [`Writer::done`]. A sink that has not
+//! come so far, because its file is gone, must be refused. Damage takes all that was done behind it,
+//! since the sink loses that too.
+
+mod done;
+mod encode;
+mod frame;
+mod identity;
+mod lock;
+mod manifest;
+mod open;
+mod pen;
+mod scan;
+mod segment;
+mod shape;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod writer;
+
+pub(crate) use done::Done;
+pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
+pub(crate) use open::{Restored, Store};
+pub(crate) use shape::Shape;
+pub(crate) use writer::{Encoded, Settings, Writer};

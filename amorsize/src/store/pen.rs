@@ -1,0 +1,239 @@
+//! Makes frames of what is done, and segments of frames.
+
+use std::io;
+use std::path::Path;
+
+use super::frame::{DONE, END, Head, LZ4, PLACE, Press, RUN, Run};
+use super::identity::ItemsHash;
+use super::segment::{Segment, Supply};
+use super::writer::{Encoded, Held};
+use crate::error::Error;
+use crate::error::stored::storage;
+use crate::memory::Bytes;
+
+/// A frame closes at so many bytes: fewer make reading slower, and more are lost by damage.
+pub(super) const FRAME: u64 = 1 << 20;
+/// A frame closes with so many runs, which then take as much as its results.
+pub(super) const RUNS: usize = FRAME as usize / RUN;
+
+/// What is to be written, in order.
+pub(super) enum Entry {
+    /// Results, with the bytes that they take in memory.
+    Results(Encoded, Held),
+    /// A sink has these, and may have said how far it has come.
+    Done(Run, Option<u64>),
+    /// The sink went back to this place.
+    GoOnFrom(u64),
+    /// The input has so many items.
+    End(u64),
+}
+
+/// Writes to segments of its own.
+pub(super) struct Pen {
+    supply: Box<dyn Supply>,
+    segment: Option<Segment>,
+    /// True if the name of a segment was not synced yet.
+    is_new: bool,
+    segment_bytes: u64,
+    max_disk: Option<u64>,
+    /// Bytes of all closed segments, those that were there before among them.
+    used: u64,
+    results: Vec<(Encoded, Held)>,
+    done: Vec<Run>,
+    place: Option<u64>,
+    content: Vec<u8>,
+    press: Press,
+}
+
+impl Pen {
+    pub(super) fn new(supply: Box<dyn Supply>, segment_bytes: u64, max_disk: Option<u64>, used: u64) -> Self {
+        Self {
+            supply,
+            segment: None,
+            is_new: false,
+            segment_bytes,
+            max_disk,
+            used,
+            results: Vec::new(),
+            done: Vec::new(),
+            place: None,
+            content: Vec::new(),
+            press: Press::default(),
+        }
+    }
+
+    /// Bytes on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.used + self.segment.as_ref().map_or(0, Segment::bytes)
+    }
+
+    /// Writes all of these, as few frames as they fill.
+    pub(super) fn write(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        let mut bytes = 0;
+        for entry in entries {
+            match entry {
+                Entry::Results(encoded, held) => {
+                    // A frame for itself, which then need not be copied.
+                    if encoded.bytes.len() as u64 >= FRAME {
+                        self.close_results()?;
+                        bytes = 0;
+                    }
+                    bytes += encoded.bytes.len() as u64;
+                    self.results.push((encoded, held));
+                    if bytes >= FRAME || self.results.len() == RUNS {
+                        self.close_results()?;
+                        bytes = 0;
+                    }
+                }
+                Entry::Done(run, place) => {
+                    self.done.push(run);
+                    self.place = place.or(self.place);
+                    if self.done.len() == RUNS {
+                        self.close_done()?;
+                    }
+                }
+                Entry::GoOnFrom(place) => {
+                    self.close_frames()?;
+                    self.frame(PLACE, Vec::new(), 8, &place.to_le_bytes(), String::new)?;
+                }
+                Entry::End(items) => {
+                    self.close_frames()?;
+                    self.frame(END, Vec::new(), 8, &items.to_le_bytes(), String::new)?;
+                }
+            }
+        }
+        self.close_frames()
+    }
+
+    fn close_frames(&mut self) -> Result<(), Error> {
+        self.close_results()?;
+        self.close_done()
+    }
+
+    fn close_results(&mut self) -> Result<(), Error> {
+        let mut results = std::mem::take(&mut self.results);
+        // Neighbours become one run, and are found together.
+        results.sort_by_key(|(encoded, _)| encoded.first);
+        let Some((first, _)) = results.first() else { return Ok(()) };
+        let mut content = std::mem::take(&mut self.content);
+        let raw: &[u8] = if results.len() == 1 {
+            &first.bytes
+        } else {
+            content.clear();
+            results.iter().for_each(|(encoded, _)| content.extend_from_slice(&encoded.bytes));
+            &content
+        };
+        let runs = joined(results.iter().map(|(encoded, _)| encoded.run()));
+        let mut press = std::mem::take(&mut self.press);
+        let (flags, stored) = match press.shrink(raw) {
+            Some(shrunk) => (LZ4, shrunk),
+            None => (0, raw),
+        };
+        let outcome = self.frame(flags, runs, raw.len() as u64, stored, || first.shape.to_json());
+        self.press = press;
+        self.content = content;
+        outcome
+    }
+
+    fn close_done(&mut self) -> Result<(), Error> {
+        if self.done.is_empty() {
+            return Ok(());
+        }
+        let mut done = std::mem::take(&mut self.done);
+        done.sort_by_key(|run| run.first);
+        let runs = joined(done.into_iter());
+        match self.place.take() {
+            Some(place) => self.frame(PLACE, runs, 8, &place.to_le_bytes(), String::new),
+            None => self.frame(DONE, runs, 0, &[], String::new),
+        }
+    }
+
+    /// Writes a frame. The shape is that of its first result.
+    fn frame(
+        &mut self,
+        flags: u32,
+        runs: Vec<Run>,
+        raw: u64,
+        stored: &[u8],
+        shape: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
+        let head = Head::new(flags, runs, raw, stored);
+        let has_results = flags & !LZ4 == 0;
+        let fits = |segment: &Segment| {
+            segment.bytes() + head.total() <= self.segment_bytes && (segment.has_shape() || !has_results)
+        };
+        if !self.segment.as_ref().is_some_and(fits) {
+            self.close()?;
+        }
+        let left = self.max_disk.map(|most| most.saturating_sub(self.bytes()));
+        if let Some((most, left)) = self.max_disk.zip(left).filter(|&(_, left)| left < head.total()) {
+            let cause = format!("all of the {} of `max_disk` are used", Bytes::new(most));
+            let cause = io::Error::new(io::ErrorKind::QuotaExceeded, cause);
+            return Err(storage(self.supply.path(), "written", &cause, Some(head.total()), Some(left)));
+        }
+        if self.segment.is_none() {
+            let begun = Segment::begin(&mut *self.supply, shape());
+            self.segment = Some(begun.map_err(|(path, error)| self.failed(&path, "made", &error, head.total()))?);
+            self.is_new = true;
+        }
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        match segment.write(&head, stored) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let path = segment.path().to_owned();
+                Err(self.failed(&path, "written", &error, head.total()))
+            }
+        }
+    }
+
+    fn failed(&self, path: &Path, operation: &'static str, error: &io::Error, needed: u64) -> Error {
+        storage(path, operation, error, Some(needed), self.supply.free())
+    }
+
+    /// True if a power cut would take something.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.is_new || self.segment.as_ref().is_some_and(Segment::is_dirty)
+    }
+
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
+        if let Some(segment) = &mut self.segment {
+            segment.sync().map_err(|error| storage(segment.path(), "synced", &error, None, None))?;
+        }
+        if std::mem::take(&mut self.is_new) {
+            let synced = self.supply.sync_names();
+            synced.map_err(|error| storage(self.supply.path(), "synced", &error, None, None))?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what is held by results that could not be written.
+    pub(super) fn forget(&mut self) {
+        self.results.clear();
+    }
+
+    /// Syncs, and ends the segment.
+    pub(super) fn close(&mut self) -> Result<(), Error> {
+        self.sync()?;
+        if let Some(segment) = self.segment.take() {
+            let closed = segment.close();
+            self.used += closed
+                .map_err(|(path, operation, error)| storage(&path, operation, &error, None, self.supply.free()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs in order, with neighbours as one.
+fn joined(runs: impl Iterator<Item = Run>) -> Vec<Run> {
+    let mut joined: Vec<Run> = Vec::new();
+    for run in runs {
+        match joined.last_mut().and_then(|last| Some((last.items.checked_add(run.items)?, last))) {
+            Some((items, last)) if last.end() == run.first => {
+                let hash = ItemsHash(last.hash).join(ItemsHash(run.hash), run.items);
+                *last = Run { first: last.first, items, bytes: last.bytes + run.bytes, hash: hash.0 };
+            }
+            _ => joined.push(run),
+        }
+    }
+    joined
+}

@@ -1,0 +1,171 @@
+//! Reading all frames of a segment, with damage in it.
+
+use std::fs::File;
+use std::hash::Hasher;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use twox_hash::XxHash3_64;
+
+use super::done::Log;
+use super::frame::{CLOSING, END, HEAD, Head, MAGIC, PLACE, Spot, VOID};
+use super::segment::{FORMAT, Header};
+use super::shape::Shape;
+
+/// What the segments of a directory say, read one after another.
+#[derive(Default)]
+pub(super) struct Scan {
+    pub(super) log: Log,
+    /// Each segment's shape, where it has one, with where its first frame should be.
+    pub(super) shapes: Vec<(Spot, Arc<Shape>)>,
+    pub(super) damaged: usize,
+    pub(super) bytes: u64,
+}
+
+impl Scan {
+    /// Adds a segment, and gives its format. One of another format is not read.
+    pub(super) fn segment(&mut self, path: &Path, number: u32) -> io::Result<u32> {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        self.bytes += len;
+        let mut start = 0;
+        if let Some(header) = Header::read(&mut file, number, len)? {
+            if header.format != FORMAT {
+                return Ok(header.format);
+            }
+            start = header.bytes();
+            if !header.shape.is_empty() {
+                let spot = Spot { segment: number, offset: start };
+                self.shapes.push((spot, Arc::new(Shape::from_json(&header.shape))));
+            }
+        }
+        let mut reader = Reader { file: &mut file, number, len, verify: false };
+        let mut found = reader.frames(start)?;
+        if !is_closed(&found) {
+            reader.verify = true;
+            found = reader.frames(start)?;
+        }
+        for found in found {
+            let outcome = match found {
+                Found::Frame(_, head, _) if head.is(CLOSING) => Ok(()),
+                Found::Frame(spot, head, note) => self.log.frame(spot, head, &note),
+                Found::Damage => Err("damage"),
+                Found::Torn => {
+                    self.log.damage();
+                    Ok(())
+                }
+            };
+            if outcome.is_err() {
+                self.damaged += 1;
+                self.log.damage();
+            }
+        }
+        Ok(FORMAT)
+    }
+}
+
+enum Found {
+    /// A frame that is whole, with its content if that is a note.
+    Frame(Spot, Head, Vec<u8>),
+    /// At least one frame that is not whole, with others behind it.
+    Damage,
+    /// What a process was writing when it was killed.
+    Torn,
+}
+
+/// True if all frames were synced: the last says so, and none is damaged.
+fn is_closed(found: &[Found]) -> bool {
+    let is_frame = |found: &Found| matches!(found, Found::Frame(..));
+    matches!(found.last(), Some(Found::Frame(_, head, _)) if head.is(CLOSING)) && found.iter().all(is_frame)
+}
+
+struct Reader<'a> {
+    file: &'a mut File,
+    number: u32,
+    len: u64,
+    /// Whether the contents are looked at, or only the heads and the notes.
+    verify: bool,
+}
+
+impl Reader<'_> {
+    fn frames(&mut self, mut at: u64) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        while at < self.len {
+            let spot = self.spot(at);
+            let Some(head) = Head::read(self.file, spot, self.len)? else {
+                let next = self.next_head(at + 1)?;
+                found.push(if next.is_some() { Found::Damage } else { Found::Torn });
+                at = next.unwrap_or(self.len);
+                continue;
+            };
+            // What a head says is right, as its hash is. So a content that is not costs no other
+            // frame, whatever stands in it.
+            let (start, end) = (at + head.bytes(), at + head.total());
+            at = end;
+            if end > self.len {
+                found.push(Found::Torn);
+                continue;
+            }
+            let is_note = head.is(END | PLACE | VOID);
+            let note = if is_note { content(self.file, start, &head)? } else { Vec::new() };
+            let is_whole = if is_note {
+                head.hash == XxHash3_64::oneshot(&note)
+            } else {
+                !self.verify || head.hash == self.hash(start, head.stored)?
+            };
+            found.push(if is_whole { Found::Frame(spot, head, note) } else { Found::Damage });
+        }
+        Ok(found)
+    }
+
+    fn spot(&self, offset: u64) -> Spot {
+        Spot { segment: self.number, offset }
+    }
+
+    /// The hash of so many bytes. Not read at once, as one frame may be as large as a result.
+    fn hash(&mut self, at: u64, bytes: u64) -> io::Result<u64> {
+        let mut hasher = XxHash3_64::new();
+        self.file.seek(SeekFrom::Start(at))?;
+        let mut part = vec![0; bytes.min(PART as u64) as usize];
+        let mut left = bytes;
+        while left > 0 {
+            let part = &mut part[..left.min(PART as u64) as usize];
+            self.file.read_exact(part)?;
+            hasher.write(part);
+            left -= part.len() as u64;
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Where the next head stands that is whole.
+    fn next_head(&mut self, mut at: u64) -> io::Result<Option<u64>> {
+        let mut part = vec![0; PART];
+        while at + HEAD as u64 <= self.len {
+            let part = &mut part[..(self.len - at).min(PART as u64) as usize];
+            self.file.seek(SeekFrom::Start(at))?;
+            self.file.read_exact(part)?;
+            for (from, _) in part.windows(MAGIC.len()).enumerate().filter(|(_, bytes)| *bytes == MAGIC) {
+                let here = at + from as u64;
+                if Head::read(self.file, self.spot(here), self.len)?.is_some() {
+                    return Ok(Some(here));
+                }
+            }
+            // The next part begins with the last bytes of this one, which may begin a head.
+            at += (part.len() - (MAGIC.len() - 1)) as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// Bytes that are read at once: more take no less time.
+const PART: usize = 64 << 10;
+
+/// The bytes of a frame's content in the file.
+pub(super) fn content(file: &mut File, at: u64, head: &Head) -> io::Result<Vec<u8>> {
+    let mut stored = Vec::new();
+    file.seek(SeekFrom::Start(at))?;
+    // Not asked for at once: the file may have become shorter.
+    file.take(head.stored).read_to_end(&mut stored)?;
+    Ok(stored)
+}

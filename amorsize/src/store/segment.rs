@@ -1,0 +1,259 @@
+//! Segments: the files of a directory. Each is written by one process alone, and never again.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use twox_hash::XxHash3_64;
+
+use super::frame::{CLOSING, Head, Spot, number};
+
+/// Begins each segment. The bytes that are no text, and the two ends of a line, show a file that
+/// was copied as text.
+const MAGIC: [u8; 8] = *b"\x93AMZ\r\n\x1a\n";
+/// The version of the format of segments and of `manifest.json`.
+pub(crate) const FORMAT: u32 = 1;
+/// Bytes of a header but for the shape.
+const HEADER: usize = 24;
+
+/// The name of a segment's file.
+pub(crate) fn name(segment: u32) -> String {
+    format!("{segment:06}.amz")
+}
+
+/// The segment of which this is the file's name.
+pub(crate) fn of_name(file: &OsStr) -> Option<u32> {
+    let segment = file.to_str()?.strip_suffix(".amz")?.parse().ok()?;
+    (file == OsStr::new(&name(segment))).then_some(segment)
+}
+
+/// What a segment's file begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) format: u32,
+    /// The shape of the first result, as JSON; empty where there are no results.
+    pub(crate) shape: String,
+}
+
+impl Header {
+    pub(crate) fn bytes(&self) -> u64 {
+        (HEADER + self.shape.len()) as u64
+    }
+
+    fn to_bytes(&self, segment: u32) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER + self.shape.len());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&self.format.to_le_bytes());
+        bytes.extend_from_slice(&(self.shape.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(self.shape.as_bytes());
+        let hash = XxHash3_64::oneshot_with_seed(segment.into(), &bytes);
+        bytes.extend_from_slice(&hash.to_le_bytes());
+        bytes
+    }
+
+    /// The header of a segment, or `None` where it is not whole.
+    pub(crate) fn read(file: &mut (impl Read + Seek), segment: u32, file_bytes: u64) -> io::Result<Option<Self>> {
+        if file_bytes < HEADER as u64 {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; 16];
+        file.seek(SeekFrom::Start(0))?;
+        file.read_exact(&mut bytes)?;
+        let shape = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
+        if bytes[..8] != MAGIC || (HEADER + shape) as u64 > file_bytes {
+            return Ok(None);
+        }
+        bytes.resize(HEADER + shape, 0);
+        file.read_exact(&mut bytes[16..])?;
+        let (told, hash) = bytes.split_at(16 + shape);
+        if XxHash3_64::oneshot_with_seed(segment.into(), told) != number(hash) {
+            return Ok(None);
+        }
+        let format = u32::from_le_bytes([told[8], told[9], told[10], told[11]]);
+        Ok(String::from_utf8(told[16..].to_vec()).ok().map(|shape| Self { format, shape }))
+    }
+}
+
+/// What a segment is written to: a file, or what a test puts in its place.
+pub(crate) trait Medium: Send {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when all that was written is on the disk.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Where new segments come from.
+pub(crate) trait Supply: Send {
+    /// A segment's number, its path, and what it is written to.
+    fn create(&mut self) -> io::Result<(u32, PathBuf, Box<dyn Medium>)>;
+
+    /// Makes sure that a power cut does not take the names of the segments.
+    fn sync_names(&mut self) -> io::Result<()>;
+
+    /// Bytes that there is room for, where the system tells.
+    fn free(&self) -> Option<u64>;
+
+    /// The path to name where no segment could be made.
+    fn path(&self) -> &Path;
+}
+
+/// Makes the segments of a directory. Its clones never give two the same number.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    next: Arc<AtomicU32>,
+}
+
+impl Directory {
+    /// Segments are numbered from `next` on.
+    pub(crate) fn new(path: &Path, next: u32) -> Self {
+        Self { path: path.to_owned(), next: Arc::new(AtomicU32::new(next)) }
+    }
+}
+
+impl Supply for Directory {
+    fn create(&mut self) -> io::Result<(u32, PathBuf, Box<dyn Medium>)> {
+        let segment = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.join(name(segment));
+        // Only new ones: nothing is ever overwritten.
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        Ok((segment, path, Box::new(file)))
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        sync_directory(&self.path)
+    }
+
+    fn free(&self) -> Option<u64> {
+        free(&self.path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Makes sure that a power cut does not take the names of a directory's new files.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    // Elsewhere a directory can't be opened, or need not be synced.
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// Bytes that an ordinary user may still write there, where the system tells.
+pub(crate) fn free(path: &Path) -> Option<u64> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    return rustix::fs::statvfs(path).ok().map(|told| told.f_bavail.saturating_mul(told.f_frsize));
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+    return None::<u64>.filter(|_| path.exists());
+}
+
+/// A segment that is being written.
+pub(crate) struct Segment {
+    number: u32,
+    path: PathBuf,
+    medium: Box<dyn Medium>,
+    bytes: u64,
+    dirty: bool,
+    has_shape: bool,
+    head: Vec<u8>,
+}
+
+impl Segment {
+    /// A new segment with its header. Where the header can't be written, the path comes with the
+    /// error.
+    pub(crate) fn begin(supply: &mut dyn Supply, shape: String) -> Result<Self, (PathBuf, io::Error)> {
+        let created = supply.create();
+        let (number, path, medium) = created.map_err(|error| (supply.path().to_owned(), error))?;
+        let header = Header { format: FORMAT, shape };
+        let has_shape = !header.shape.is_empty();
+        let bytes = header.bytes();
+        let mut segment = Self { number, path, medium, bytes, dirty: true, has_shape, head: Vec::new() };
+        match segment.medium.write(&header.to_bytes(number)) {
+            Ok(()) => Ok(segment),
+            Err(error) => Err((segment.path, error)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// True if results may be added: of those that are there the first has left its shape.
+    pub(crate) fn has_shape(&self) -> bool {
+        self.has_shape
+    }
+
+    /// True if something was written since the last sync.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Where the next frame will stand.
+    pub(crate) fn spot(&self) -> Spot {
+        Spot { segment: self.number, offset: self.bytes }
+    }
+
+    /// Appends a frame.
+    pub(crate) fn write(&mut self, head: &Head, stored: &[u8]) -> io::Result<()> {
+        self.head.clear();
+        head.write(self.spot(), &mut self.head);
+        self.dirty = true;
+        // One call for small frames, which a kill then can't part.
+        if stored.len() <= Self::SMALL {
+            self.head.extend_from_slice(stored);
+            self.medium.write(&self.head)?;
+        } else {
+            self.medium.write(&self.head)?;
+            self.medium.write(stored)?;
+        }
+        self.bytes += head.total();
+        Ok(())
+    }
+
+    /// Copying so many bytes takes less time than a second call.
+    const SMALL: usize = 16 << 10;
+
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.medium.sync()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Syncs, and says so by a frame. If a power cut takes that frame, the next run reads the
+    /// segment's bytes once more.
+    pub(crate) fn close(mut self) -> Result<u64, (PathBuf, &'static str, io::Error)> {
+        if let Err(error) = self.sync() {
+            return Err((self.path, "synced", error));
+        }
+        match self.write(&Head::new(CLOSING, Vec::new(), 0, &[]), &[]) {
+            Ok(()) => Ok(self.bytes),
+            Err(error) => Err((self.path, "written", error)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segment").field("path", &self.path).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}

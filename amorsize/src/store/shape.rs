@@ -1,0 +1,213 @@
+//! The shape of a result: the calls that its `Serialize` makes, without the values.
+//!
+//! postcard reads most changed types without an error: swapped fields, `String` for `Vec<u8>`,
+//! `u32` for `i32`. So each segment has the shape of its first result. That result is decoded as
+//! the type of today, and its shape must fit. It is the same value twice, so shapes that differ
+//! from one result to the next are no trouble: `None` here and `Some` there, one variant or another.
+//!
+//! Two things could still refuse a type that is as it was, and are no difference:
+//!
+//! - A hash set or hash map of the decoded value may begin with another element. So `None` fits
+//!   everything, and two variants of an enum fit each other unless they are told apart wrongly: the
+//!   same number with another name, or the same name with another number. So does an empty
+//!   sequence fit any.
+//! - A shape is cut where it gets long: after the first element of a sequence, after
+//!   [`TUPLE`] elements of a tuple, at [`DEPTH`], and after [`NODES`] in all. Whatever is cut off
+//!   fits everything. A result of 1 MiB so takes no longer than one of 10 bytes.
+//!
+//! Names of structs and newtypes are shown and not compared: bytes don't depend on them.
+
+mod serializer;
+
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Elements of a tuple or an array that are looked at; above that they are of one type.
+const TUPLE: usize = 32;
+/// Values within each other that are looked at: a list of boxes may be long.
+const DEPTH: usize = 32;
+/// Values that are looked at in all: trees are wide.
+const NODES: usize = 1000;
+
+/// The shape of a value. As JSON: a text for what has no parts, else an array that begins with
+/// its kind.
+///
+/// | | |
+/// | --- | --- |
+/// | `"u32"`, `"str"`, `"unit"`, .. | what has no parts; `"?"` for what was cut off |
+/// | `["option", shape or null]` | |
+/// | `["seq", shape or null]` | the first element, if there is one |
+/// | `["map", key, value]`, `["map"]` | the first entry, if there is one |
+/// | `["tuple", elements, shape, ..]` | also arrays |
+/// | `["struct", name, [field, shape], ..]` | |
+/// | `["enum", name, number, variant, shape]` | with the shape of a unit, a tuple, a struct or one value |
+#[derive(Clone, PartialEq)]
+pub(crate) struct Shape(Value);
+
+impl Shape {
+    /// The shape of a value; takes about as long as to encode a small one, however large it is.
+    pub(crate) fn of<R: Serialize + ?Sized>(value: &R) -> Self {
+        Self(serializer::shape(value))
+    }
+
+    /// The shape of no result, which fits all.
+    pub(crate) fn unknown() -> Self {
+        Self(Value::Null)
+    }
+
+    /// What is stored, and empty if there is nothing to store.
+    pub(crate) fn to_json(&self) -> String {
+        if self.0.is_null() { String::new() } else { self.0.to_string() }
+    }
+
+    pub(crate) fn from_json(text: &str) -> Self {
+        Self(serde_json::from_str(text).unwrap_or_default())
+    }
+
+    /// True if both may be of one value.
+    pub(crate) fn fits(&self, other: &Self) -> bool {
+        fits(&self.0, &other.0)
+    }
+}
+
+fn fits(one: &Value, other: &Value) -> bool {
+    if is_open(one) || is_open(other) || one == other {
+        return true;
+    }
+    let (Value::Array(one), Value::Array(other)) = (one, other) else { return false };
+    let (Some(Value::String(kind)), true) = (one.first(), one.first() == other.first()) else { return false };
+    let (one, other) = (&one[1..], &other[1..]);
+    match kind.as_str() {
+        // The second one of an empty map is cut off by `zip`.
+        "option" | "seq" | "map" => all_fit(one, other),
+        // The first is the number of elements.
+        "tuple" => one.first() == other.first() && all_fit(one, other),
+        // The first is the name.
+        "struct" => {
+            one.len() == other.len() && one.iter().zip(other).skip(1).all(|(one, other)| field_fits(one, other))
+        }
+        "enum" => match (one, other) {
+            ([_, number, name, one], [_, other_number, other_name, other]) => {
+                match (number == other_number, name == other_name) {
+                    (true, true) => fits(one, other),
+                    (same_number, same_name) => !same_number && !same_name,
+                }
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// True for what fits everything.
+fn is_open(shape: &Value) -> bool {
+    shape.is_null() || shape == "?"
+}
+
+fn all_fit(one: &[Value], other: &[Value]) -> bool {
+    one.iter().zip(other).all(|(one, other)| fits(one, other))
+}
+
+fn field_fits(one: &Value, other: &Value) -> bool {
+    one[0] == other[0] && fits(&one[1], &other[1])
+}
+
+/// As a person would write the type: `Thumb { path: str, size: (u32, u32), tags: [str] }`.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// A longer text helps nobody to find what differs.
+        const MOST: usize = 400;
+
+        let mut text = String::new();
+        write(&self.0, &mut text)?;
+        match text.char_indices().nth(MOST) {
+            Some((cut, _)) => write!(f, "{}..", &text[..cut]),
+            None => f.write_str(&text),
+        }
+    }
+}
+
+fn write(shape: &Value, out: &mut String) -> fmt::Result {
+    let Value::Array(parts) = shape else {
+        out.push_str(shape.as_str().unwrap_or("?"));
+        return Ok(());
+    };
+    let text = |at: usize| parts.get(at).and_then(Value::as_str).unwrap_or("?");
+    let inner = |at: usize| parts.get(at).unwrap_or(&Value::Null);
+    match text(0) {
+        "option" => {
+            out.push_str("Option<");
+            write(inner(1), out)?;
+            out.push('>');
+        }
+        "seq" => {
+            out.push('[');
+            write(inner(1), out)?;
+            out.push(']');
+        }
+        "map" => {
+            out.push('{');
+            write(inner(1), out)?;
+            out.push_str(": ");
+            write(inner(2), out)?;
+            out.push('}');
+        }
+        "tuple" => write_tuple(inner(1), parts.get(2..).unwrap_or_default(), out)?,
+        "struct" => {
+            out.push_str(text(1));
+            write_fields(parts.get(2..).unwrap_or_default(), out)?;
+        }
+        "enum" => {
+            write!(out, "{}::{}", text(1), text(3))?;
+            match inner(4) {
+                Value::String(unit) if unit == "unit" => {}
+                Value::Array(tuple) if tuple.first().is_some_and(|kind| kind == "tuple") => write(inner(4), out)?,
+                Value::Array(fields) if fields.starts_with(&["struct".into(), "".into()]) => {
+                    write_fields(&fields[2..], out)?;
+                }
+                one => {
+                    out.push('(');
+                    write(one, out)?;
+                    out.push(')');
+                }
+            }
+        }
+        _ => out.push('?'),
+    }
+    Ok(())
+}
+
+fn write_tuple(len: &Value, elements: &[Value], out: &mut String) -> fmt::Result {
+    let all_same = elements.iter().all(|element| element == &elements[0]);
+    if elements.len() > 1 && all_same {
+        out.push('[');
+        write(&elements[0], out)?;
+        return write!(out, "; {len}]");
+    }
+    out.push('(');
+    for (at, element) in elements.iter().enumerate() {
+        out.push_str(if at > 0 { ", " } else { "" });
+        write(element, out)?;
+    }
+    out.push(')');
+    Ok(())
+}
+
+fn write_fields(fields: &[Value], out: &mut String) -> fmt::Result {
+    out.push_str(" { ");
+    for (at, field) in fields.iter().enumerate() {
+        out.push_str(if at > 0 { ", " } else { "" });
+        write!(out, "{}: ", field[0].as_str().unwrap_or("?"))?;
+        write(&field[1], out)?;
+    }
+    out.push_str(if fields.is_empty() { "}" } else { " }" });
+    Ok(())
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shape({self})")
+    }
+}

@@ -1,0 +1,422 @@
+//! A run that goes on: what is done, what must match, and what is refused.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::Changed;
+
+#[test]
+fn what_was_done_in_any_order_is_there_by_index() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[20..30, 0..10, 10..12, 40..41]);
+    store(&scratch.run(), &[30..40, 12..20]);
+    let mut store = open(&scratch.run()).unwrap();
+    assert_eq!(done(&store), [0..41]);
+    // Neighbours of one frame are one run.
+    assert_eq!(store.done().iter().map(|done| done.first).collect::<Vec<_>>(), [0, 12, 20, 30, 40]);
+    assert_eq!((read_all(&mut store).unwrap(), store.damaged()), (41, 0));
+    assert_eq!(store.next_done(11).map(|done| done.first), Some(0));
+    assert_eq!(store.next_done(12).map(|done| done.first), Some(12));
+    assert_eq!(store.next_done(41), None);
+    assert!(store.memory() > 0 && store.bytes() > 0);
+}
+
+#[test]
+fn a_run_that_has_nothing_to_write_makes_no_segment() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[]);
+    assert_eq!(files(&scratch.run()), ["lock", "manifest.json"]);
+    store(&scratch.run(), &[0..3]);
+    store(&scratch.run(), &[]);
+    assert_eq!(files(&scratch.run()), ["000001.amz", "lock", "manifest.json"]);
+}
+
+#[test]
+fn gaps_stay_gaps() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[3..5, 9..10, 7..8]);
+    let mut store = open(&scratch.run()).unwrap();
+    assert_eq!(done(&store), [3..5, 7..8, 9..10]);
+    assert_eq!(store.next_done(5).map(|done| done.first), Some(7));
+    assert_eq!(read_all(&mut store).unwrap(), 4);
+}
+
+#[test]
+fn results_that_take_no_bytes_are_done_too() {
+    let scratch = Scratch::new();
+    let mut nothing = Encoded::new(5);
+    for item in 5..9 {
+        nothing.push(hash(item), &()).unwrap();
+    }
+    let store = open(&scratch.run()).unwrap();
+    let writer = store.writer(Settings::new(1)).unwrap();
+    writer.put(nothing);
+    writer.put(Encoded::new(100));
+    writer.finish().unwrap();
+    drop(store);
+    let mut store = open(&scratch.run()).unwrap();
+    let [done] = *store.done() else { panic!("{:?}", store.done()) };
+    let restored = store.read(&done).unwrap();
+    assert_eq!((restored.bytes(), restored.results::<()>().unwrap().len()), (0, 4));
+}
+
+#[test]
+fn a_result_that_cant_be_serialized_leaves_the_others() {
+    struct Odd(u64);
+    impl serde::Serialize for Odd {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::Error;
+            serializer.collect_seq([self.0]).and_then(|done| match self.0 % 2 {
+                0 => Ok(done),
+                _ => Err(S::Error::custom("an odd one")),
+            })
+        }
+    }
+    let mut encoded = Encoded::new(0);
+    encoded.push(hash(0), &Odd(0)).unwrap();
+    encoded.push(hash(1), &Odd(1)).unwrap_err();
+    encoded.push(hash(1), &Odd(2)).unwrap();
+    let scratch = Scratch::new();
+    let store = open(&scratch.run()).unwrap();
+    let writer = store.writer(Settings::new(1)).unwrap();
+    writer.put(encoded);
+    writer.finish().unwrap();
+    drop(store);
+    let mut store = open(&scratch.run()).unwrap();
+    let [done] = *store.done() else { panic!("{:?}", store.done()) };
+    store.check_items(&done, hash_of(0..2)).unwrap();
+    assert_eq!(store.read(&done).unwrap().results::<Vec<u64>>().unwrap(), [[0], [2]]);
+}
+
+#[test]
+fn the_end_of_the_input_is_kept() {
+    let scratch = Scratch::new();
+    let first = open(&scratch.run()).unwrap();
+    assert_eq!(first.end(), None);
+    let writer = first.writer(Settings::new(1)).unwrap();
+    // Before the results, which then have a segment with their shape.
+    writer.end_of_input(12);
+    writer.put(encoded(0..10));
+    writer.finish().unwrap();
+    drop(first);
+    let mut second = open(&scratch.run()).unwrap();
+    assert_eq!((second.end(), done(&second)), (Some(12), vec![0..10]));
+    second.check_results::<String>().unwrap();
+    assert!(second.check_results::<Vec<u8>>().unwrap_err().is_changed());
+    second.check_end(12).unwrap();
+    second.check_end(13).unwrap();
+    let error = second.check_end(11).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::InputChanged { item: 11, items: 1, ended: true, .. }), "{error}");
+}
+
+#[test]
+fn an_input_with_another_item_is_refused_by_its_items() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[10..20]);
+    let store = open(&scratch.run()).unwrap();
+    let [done] = *store.done() else { panic!("{:?}", store.done()) };
+    store.check_items(&done, hash_of(10..20)).unwrap();
+    let swapped = [10, 11, 13, 12, 14, 15, 16, 17, 18, 19];
+    let mut other = ItemsHash::default();
+    swapped.iter().for_each(|&item| other.push(hash(item)));
+    for other in [other, hash_of(11..21), hash_of(10..19)] {
+        let error = store.check_items(&done, other).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::InputChanged { item: 10, items: 10, ended: false, .. }), "{error}");
+    }
+    let error = store.check_end(4).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::InputChanged { item: 4, items: 16, ended: true, .. }), "{error}");
+}
+
+/// What is refused, and with which was and is.
+fn changed(directory: &Path, identity: &Identity) -> (Changed, String, String) {
+    let error = Store::open(directory, identity).unwrap_err();
+    match error.kind() {
+        ErrorKind::CheckpointChanged { what, was, is, begun, .. } => {
+            let begun = begun.strip_suffix(concat!(" UTC with amorsize ", env!("CARGO_PKG_VERSION"))).unwrap();
+            assert_eq!(begun.len(), "2026-11-28 17:30".len(), "{begun}");
+            (what.clone(), was.clone(), is.clone())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_difference_is_refused_by_its_name() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..1]);
+    let ours = || identity(Kind::Checkpoint);
+    for (other, what, was, is) in [
+        (
+            Identity { function: "photos::crop".into(), ..ours() },
+            Changed::Function,
+            "`photos::resize`",
+            "`photos::crop`",
+        ),
+        (Identity { tokens: 0x1235, ..ours() }, Changed::Function, "code 0000000000001234", "code 0000000000001235"),
+        (Identity { version: Some("2".into()), ..ours() }, Changed::Version, "not stated", "`2`"),
+        (Identity { item: "u32".into(), ..ours() }, Changed::Item, "`std::path::PathBuf`", "`u32`"),
+        (Identity { result: "u32".into(), ..ours() }, Changed::Result, "`photos::Thumb`", "`u32`"),
+        (
+            Identity { shared: vec![("width".into(), 8)], ..ours() },
+            Changed::Shared("width".into()),
+            "hash 0000000000000007",
+            "hash 0000000000000008",
+        ),
+        (Identity { shared: vec![], ..ours() }, Changed::Shared("width".into()), "hash 0000000000000007", "none"),
+        (
+            Identity { shared: vec![("width".into(), 7), ("height".into(), 0)], ..ours() },
+            Changed::Shared("height".into()),
+            "none",
+            "hash 0000000000000000",
+        ),
+        (
+            Identity { kind: Kind::Journal, ..ours() },
+            Changed::Format,
+            "1, which keeps results,",
+            "1, which keeps which items are done,",
+        ),
+    ] {
+        assert_eq!(changed(&scratch.run(), &other), (what, was.to_owned(), is.to_owned()));
+    }
+    // Nothing was written by those.
+    assert_eq!(files(&scratch.run()), ["000001.amz", "lock", "manifest.json"]);
+    assert_eq!(read_all(&mut open(&scratch.run()).unwrap()).unwrap(), 1);
+}
+
+#[test]
+fn a_version_stands_for_code_and_types() {
+    let scratch = Scratch::new();
+    let stated = |version: &str, tokens| Identity {
+        version: Some(version.into()),
+        tokens,
+        result: tokens.to_string(),
+        ..identity(Kind::Checkpoint)
+    };
+    drop(Store::open(&scratch.run(), &stated("1", 1)).unwrap());
+    drop(Store::open(&scratch.run(), &stated("1", 2)).unwrap());
+    assert_eq!(changed(&scratch.run(), &stated("2", 1)), (Changed::Version, "`1`".into(), "`2`".into()));
+    let none = identity(Kind::Checkpoint);
+    assert_eq!(changed(&scratch.run(), &none), (Changed::Version, "`1`".into(), "not stated".into()));
+    let shared = Identity { shared: vec![("width".into(), 8)], ..stated("1", 1) };
+    assert_eq!(changed(&scratch.run(), &shared).0, Changed::Shared("width".into()));
+}
+
+#[test]
+fn the_version_that_a_refusal_offers_goes_on() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..4]);
+    let other = Identity { tokens: 0x1235, ..identity(Kind::Checkpoint) };
+    let error = Store::open(&scratch.run(), &other).unwrap_err();
+    let ErrorKind::CheckpointChanged { same_version: Some(version), .. } = error.kind() else { panic!("{error}") };
+    let stated = Identity { version: Some(version.clone()), ..other };
+    assert_eq!(Store::open(&scratch.run(), &stated).unwrap().items(), 4);
+    // A first version says nothing of results that were there before.
+    let first = Identity { version: Some("1".into()), ..stated };
+    assert_eq!(changed(&scratch.run(), &first).0, Changed::Version);
+}
+
+#[test]
+fn a_manifest_of_another_platform_or_format_is_refused() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..1]);
+    let path = scratch.run().join("manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (ours, theirs, what) in [
+        ("bits, ", "bits, middle-", Changed::Platform),
+        ("\"format\": 1", "\"format\": 2", Changed::Format),
+        ("keeps\": \"", "keeps\": \"some ", Changed::Format),
+    ] {
+        assert!(text.contains(ours), "{text}");
+        std::fs::write(&path, text.replace(ours, theirs)).unwrap();
+        assert_eq!(changed(&scratch.run(), &identity(Kind::Checkpoint)).0, what);
+    }
+}
+
+#[test]
+fn a_manifest_that_is_gone_or_no_manifest_is_damage() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..1]);
+    let path = scratch.run().join("manifest.json");
+    let damaged = || {
+        let error = open(&scratch.run()).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Damaged { path: found, .. } if *found == path), "{error}");
+        error.to_string()
+    };
+    for (text, cause) in [("", "EOF while parsing"), ("{}", "it has no `keeps`"), ("[1]", "it has no `format`")] {
+        std::fs::write(&path, text).unwrap();
+        let told = damaged();
+        assert!(told.contains(cause) || text == "{}" && told.contains("`format`"), "{told}");
+    }
+    std::fs::write(&path, [0xFF]).unwrap();
+    assert!(damaged().contains("it is no text"));
+    std::fs::remove_file(&path).unwrap();
+    assert!(damaged().contains("it is missing, and there are results"));
+    // Without results nothing is lost.
+    std::fs::remove_file(scratch.run().join("000001.amz")).unwrap();
+    assert_eq!(open(&scratch.run()).unwrap().items(), 0);
+}
+
+#[test]
+fn a_second_run_is_refused_while_the_first_lives() {
+    let scratch = Scratch::new();
+    let first = open(&scratch.run()).unwrap();
+    let error = open(&scratch.run()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::CheckpointBusy { directory } if *directory == scratch.run()), "{error}");
+    drop(first);
+    open(&scratch.run()).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_second_process_is_refused_and_its_death_unlocks() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[]);
+    let mut holder = Command::new("flock")
+        .arg(scratch.run().join("lock"))
+        .args(["sh", "-c", "echo held; exec cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    assert!(open(&scratch.run()).unwrap_err().is_busy());
+    // `cat` ends, and with it the last that has the file.
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    open(&scratch.run()).unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn a_directory_that_is_replaced_is_locked_where_it_is_now() {
+    let scratch = Scratch::new();
+    let (directory, old) = (scratch.run(), scratch.0.join("old"));
+    std::fs::create_dir(&directory).unwrap();
+    let mut opened = 0;
+    let lock = super::super::lock::Lock::take_with(&directory, || {
+        opened += 1;
+        if opened == 1 {
+            std::fs::rename(&directory, &old).unwrap();
+            std::fs::create_dir(&directory).unwrap();
+        }
+    });
+    let lock = lock.unwrap();
+    assert_eq!(opened, 2);
+    assert!(open(&directory).unwrap_err().is_busy());
+    assert_eq!(open(&old).unwrap().items(), 0);
+    drop(lock);
+    open(&directory).unwrap();
+}
+
+#[test]
+fn a_directory_that_a_file_stands_for_is_refused() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.run(), "").unwrap();
+    let error = open(&scratch.run()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Storage { operation: "made", .. }), "{error}");
+}
+
+#[test]
+fn other_files_are_left_alone_and_numbers_go_on() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..2]);
+    for name in ["1.amz", "0000002.amz", "notes.txt", "-00001.amz", "+00003.amz"] {
+        std::fs::write(scratch.run().join(name), "not ours").unwrap();
+    }
+    std::fs::copy(scratch.run().join("000001.amz"), scratch.run().join("000007.amz")).unwrap();
+    store(&scratch.run(), &[2..3]);
+    assert!(files(&scratch.run()).contains(&"000008.amz".to_owned()));
+    let mut store = open(&scratch.run()).unwrap();
+    // A copy under another name is none of ours.
+    assert_eq!((done(&store), store.damaged()), (vec![0..3], 0));
+    read_all(&mut store).unwrap();
+}
+
+/// A journal whose sink takes one place for each item.
+fn journal(directory: &Path, items: std::ops::Range<u64>) {
+    let store = Store::open(directory, &identity(Kind::Journal)).unwrap();
+    let writer = store.writer(Settings::new(1)).unwrap();
+    writer.go_on_from(items.start);
+    for item in items {
+        writer.done(item, 1, hash_of(item..item + 1), Some(item + 1));
+    }
+    writer.finish().unwrap();
+}
+
+#[test]
+fn a_journal_knows_the_place_of_its_sink() {
+    let scratch = Scratch::new();
+    let open = || Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
+    assert_eq!(open().place(), None);
+    journal(&scratch.run(), 0..10);
+    let store = open();
+    assert_eq!((done(&store), store.place()), (vec![0..10], Some(10)));
+    store.check_items(&store.done()[0], hash_of(0..10)).unwrap();
+    drop(store);
+    journal(&scratch.run(), 10..12);
+    let store = open();
+    assert_eq!((done(&store), store.place()), (vec![0..12], Some(12)));
+}
+
+#[test]
+fn a_journal_without_places_has_gaps() {
+    let scratch = Scratch::new();
+    let open = || Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
+    let store = open();
+    let writer = store.writer(Settings::new(1)).unwrap();
+    writer.done(5, 3, hash_of(5..8), None);
+    writer.done(0, 2, hash_of(0..2), None);
+    writer.finish().unwrap();
+    drop(store);
+    let store = open();
+    assert_eq!((done(&store), store.place(), store.damaged()), (vec![0..2, 5..8], None, 0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Runs of runs, in any order, through segments of any size: all is there, once, and right.
+    #[test]
+    fn what_is_written_is_read(
+        sessions in proptest::collection::vec(proptest::collection::vec((0u64..400, 1u64..40), 0..12), 1..4),
+        segment_bytes in 200u64..5000,
+        drops: bool,
+    ) {
+        let scratch = Scratch::new();
+        let mut all = std::collections::BTreeSet::new();
+        for runs in sessions {
+            let mut store = open(&scratch.run()).unwrap();
+            prop_assert_eq!(read_all(&mut store).unwrap(), all.len() as u64);
+            let writer = store.writer(Settings { segment_bytes, ..Settings::new(100) }).unwrap();
+            for (first, items) in runs {
+                // Only what is not done, as the engine does.
+                let free = (first..first + items).take_while(|item| !all.contains(item)).count() as u64;
+                all.extend(first..first + free);
+                writer.wait_for_room();
+                writer.put(encoded(first..first + free));
+            }
+            if drops {
+                drop(writer);
+            } else {
+                let written = writer.finish().unwrap();
+                prop_assert_eq!(written, open_bytes(&scratch.run()));
+            }
+        }
+        let mut store = open(&scratch.run()).unwrap();
+        let read: Vec<u64> = done(&store).into_iter().flatten().collect();
+        prop_assert_eq!(read, all.into_iter().collect::<Vec<_>>());
+        read_all(&mut store).unwrap();
+        prop_assert_eq!(store.damaged(), 0);
+    }
+}
+
+/// Bytes of all segments.
+fn open_bytes(directory: &Path) -> u64 {
+    let segments = files(directory).into_iter().filter(|name| name.ends_with(".amz"));
+    segments.map(|name| std::fs::metadata(directory.join(name)).unwrap().len()).sum()
+}

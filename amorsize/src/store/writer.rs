@@ -1,0 +1,374 @@
+//! Writing: one thread of the run's own, so that neither workers nor the sink wait for a disk.
+//!
+//! Workers encode results and put them into a queue as their calls end, in any order. The thread
+//! takes what is queued when it fills a frame, or is old enough, and writes it. It never tries
+//! again what failed: after a failed sync nobody knows what is on the disk.
+
+use std::fmt;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::encode::encode;
+use super::frame::Run;
+use super::identity::ItemsHash;
+use super::pen::{Entry, FRAME, Pen, RUNS};
+use super::segment::Supply;
+use super::shape::Shape;
+use crate::error::Error;
+use crate::error::stored::storage;
+use crate::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+
+/// A frame closes after this time, so that a kill loses little of functions that take long.
+const FRAME_TIME: Duration = Duration::from_millis(100);
+/// A sync takes a millisecond, and far more on a busy disk. A power cut may cost what is done in
+/// this time.
+const SYNC_TIME: Duration = Duration::from_secs(1);
+
+/// Results of items next to each other, encoded by the worker that has them.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(super) first: u64,
+    items: u32,
+    hash: ItemsHash,
+    pub(super) bytes: Vec<u8>,
+    pub(super) shape: Shape,
+}
+
+impl Encoded {
+    /// No results yet. The first will be that of the item with this index in the input.
+    pub(crate) fn new(first: u64) -> Self {
+        Self { first, items: 0, hash: ItemsHash::default(), bytes: Vec::new(), shape: Shape::unknown() }
+    }
+
+    /// Adds the result of the next item, with the item's hash. After an error, of which this is
+    /// the text, what was added before is as it was.
+    pub(crate) fn push<R: Serialize + ?Sized>(&mut self, item: u64, result: &R) -> Result<(), String> {
+        encode(result, &mut self.bytes)?;
+        if self.items == 0 {
+            self.shape = Shape::of(result);
+        }
+        self.items += 1;
+        self.hash.push(item);
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+
+    pub(super) fn run(&self) -> Run {
+        Run { first: self.first, items: self.items, bytes: self.bytes.len() as u64, hash: self.hash.0 }
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> u64 {
+        (size_of::<Self>() + self.bytes.capacity()) as u64
+    }
+}
+
+/// How a run writes.
+pub(crate) struct Settings {
+    /// There is room for more results while fewer bytes than this are encoded and not written.
+    pub(crate) most_held: u64,
+    /// A segment closes before it has more bytes. A larger frame has one for itself.
+    pub(crate) segment_bytes: u64,
+    /// The most bytes of all segments.
+    pub(crate) max_disk: Option<u64>,
+    /// Called when so many bytes were given back, and with 0 when writing failed. It may be called by
+    /// any thread that uses the writer, and holds no lock of it.
+    pub(crate) on_given: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Settings {
+    /// A file may have 256 MiB: a damaged directory loses little with one, and 4,000 are a TiB.
+    pub(crate) const SEGMENT: u64 = 256 << 20;
+
+    /// Nobody is told of bytes that were given back.
+    pub(crate) fn new(most_held: u64) -> Self {
+        Self { most_held, segment_bytes: Self::SEGMENT, max_disk: None, on_given: Box::new(|_| ()) }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("most_held", &self.most_held).finish_non_exhaustive()
+    }
+}
+
+/// Bytes that are encoded and not written. They are given back when this is dropped.
+pub(super) struct Held {
+    bytes: u64,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.held.fetch_sub(self.bytes, Ordering::AcqRel);
+        // With the lock, so that a thread that just found no room is waiting already.
+        drop(self.shared.lock());
+        self.shared.room.notify_all();
+        (self.shared.settings.on_given)(self.bytes);
+    }
+}
+
+struct Shared {
+    settings: Settings,
+    held: AtomicU64,
+    queue: Mutex<Queue>,
+    /// Wakes the thread.
+    queued: Condvar,
+    /// Wakes those that wait for room.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    entries: Vec<Entry>,
+    /// Bytes of results in them.
+    bytes: u64,
+    /// When the first of them came.
+    since: Option<Instant>,
+    is_over: bool,
+    failure: Option<Error>,
+    /// True while the thread waits, for tests.
+    #[cfg(test)]
+    rests: bool,
+}
+
+impl Queue {
+    /// All that is queued.
+    fn take(&mut self) -> Vec<Entry> {
+        self.bytes = 0;
+        self.since = None;
+        std::mem::take(&mut self.entries)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True if what is queued is to be written at once: it fills a frame, or all room, and who waits
+    /// for that must not wait for a clock.
+    fn is_full(&self, queue: &Queue) -> bool {
+        let room = self.held.load(Ordering::Acquire) < self.settings.most_held;
+        queue.bytes >= FRAME || queue.entries.len() >= RUNS || !room && !queue.entries.is_empty()
+    }
+
+    /// Queues something, unless writing has failed.
+    fn add(&self, bytes: u64, entry: Entry) {
+        let mut queue = self.lock();
+        if queue.failure.is_some() {
+            drop(queue);
+            // Gives back what it holds, which takes the lock.
+            return drop(entry);
+        }
+        let was_empty = queue.entries.is_empty();
+        if was_empty {
+            queue.since = Some(now());
+        }
+        queue.bytes += bytes;
+        queue.entries.push(entry);
+        let wakes = was_empty || self.is_full(&queue);
+        drop(queue);
+        if wakes {
+            self.queued.notify_one();
+        }
+    }
+}
+
+/// Writes what a run has done.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Pen>>,
+}
+
+impl Writer {
+    /// Starts the thread. Nothing is made on disk before there is something to write. The segments
+    /// that are there have `used` bytes.
+    pub(super) fn start(supply: Box<dyn Supply>, settings: Settings, used: u64) -> Result<Self, Error> {
+        let path = supply.path().to_owned();
+        let pen = Pen::new(supply, settings.segment_bytes, settings.max_disk, used);
+        let shared = Arc::new(Shared {
+            settings,
+            held: AtomicU64::new(0),
+            queue: Mutex::default(),
+            queued: Condvar::new(),
+            room: Condvar::new(),
+        });
+        let (clock, theirs) = (Clock::of_this_thread(), Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("amorsize-store".into()).spawn(move || {
+            let _clock = clock.enter();
+            work(&theirs, pen)
+        });
+        let thread = thread.map_err(|error| storage(&path, "written to by a thread", &error, None, None))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Takes results. They count as held until they are written.
+    pub(crate) fn put(&self, encoded: Encoded) {
+        if encoded.is_empty() {
+            return;
+        }
+        let held = Held { bytes: encoded.memory(), shared: Arc::clone(&self.shared) };
+        self.shared.held.fetch_add(held.bytes, Ordering::AcqRel);
+        self.shared.add(encoded.bytes.len() as u64, Entry::Results(encoded, held));
+    }
+
+    /// Notes that a sink has the results of these items. The place is how far it has come then, so
+    /// far that a power cut takes nothing before it.
+    pub(crate) fn done(&self, first: u64, items: u32, hash: ItemsHash, place: Option<u64>) {
+        self.shared.add(0, Entry::Done(Run { first, items, bytes: 0, hash: hash.0 }, place));
+    }
+
+    /// Notes that the sink has gone back to a place. A run whose sink has places begins with it.
+    pub(crate) fn go_on_from(&self, place: u64) {
+        self.shared.add(0, Entry::GoOnFrom(place));
+    }
+
+    /// Notes that the input ended after so many items.
+    pub(crate) fn end_of_input(&self, items: u64) {
+        self.shared.add(0, Entry::End(items));
+    }
+
+    /// Bytes of memory that are encoded and not written.
+    pub(crate) fn held(&self) -> u64 {
+        self.shared.held.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.held() < self.shared.settings.most_held
+    }
+
+    /// Returns when there is room, or writing has failed.
+    pub(crate) fn wait_for_room(&self) {
+        let mut queue = self.shared.lock();
+        while !self.has_room() && queue.failure.is_none() {
+            queue = self.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What stopped the thread. It takes nothing more then.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.shared.lock().failure.as_ref().map(|error| Error::new(error.kind().clone()))
+    }
+
+    /// Writes all that is queued, syncs, closes the segment, and gives the bytes of all segments.
+    pub(crate) fn finish(mut self) -> Result<u64, Error> {
+        let bytes = match self.end() {
+            Some(Ok(pen)) => pen.bytes(),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => 0,
+        };
+        self.failure().map_or(Ok(bytes), Err)
+    }
+
+    /// Lets the thread look at the clock and at the queue, and returns when it waits again or has
+    /// ended.
+    #[cfg(test)]
+    pub(super) fn settle(&self) {
+        let mut queue = self.shared.lock();
+        queue.rests = false;
+        self.shared.queued.notify_one();
+        while !queue.rests && queue.failure.is_none() {
+            queue = self.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn end(&mut self) -> Option<std::thread::Result<Pen>> {
+        self.shared.lock().is_over = true;
+        self.shared.queued.notify_one();
+        self.thread.take().map(JoinHandle::join)
+    }
+}
+
+/// A run that ends by a panic keeps what it has done.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("held", &self.held()).finish_non_exhaustive()
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    Write(Vec<Entry>),
+    Sync,
+    Close(Vec<Entry>),
+}
+
+fn work(shared: &Shared, mut pen: Pen) -> Pen {
+    let mut synced = now();
+    loop {
+        let next = next(shared, pen.is_dirty().then_some(synced));
+        let is_last = matches!(next, Next::Close(_));
+        let outcome = match next {
+            Next::Write(entries) => pen.write(entries),
+            Next::Sync => {
+                synced = now();
+                pen.sync()
+            }
+            Next::Close(entries) => pen.write(entries).and_then(|()| pen.close()),
+        };
+        if let Err(failure) = outcome {
+            let mut queue = shared.lock();
+            queue.failure = Some(failure);
+            let left = queue.take();
+            drop(queue);
+            drop(left);
+            pen.forget();
+            shared.room.notify_all();
+            (shared.settings.on_given)(0);
+            return pen;
+        }
+        if is_last {
+            return pen;
+        }
+    }
+}
+
+/// Waits for something to do. What was written since `synced` is to be synced.
+fn next(shared: &Shared, synced: Option<Instant>) -> Next {
+    let mut queue = shared.lock();
+    loop {
+        if queue.is_over {
+            return Next::Close(queue.take());
+        }
+        let now = now();
+        let sync_at = synced.map(|synced| synced + SYNC_TIME);
+        let write_at = queue.since.map(|since| since + FRAME_TIME);
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(sync_at) {
+            return Next::Sync;
+        }
+        if is_due(write_at) || shared.is_full(&queue) {
+            return Next::Write(queue.take());
+        }
+        let until = [sync_at, write_at].into_iter().flatten().min();
+        #[cfg(test)]
+        {
+            queue.rests = true;
+            shared.room.notify_all();
+        }
+        queue = match until {
+            // Who moves the clock wakes this thread.
+            Some(until) if !Clock::of_this_thread().is_moved() => {
+                let waited = shared.queued.wait_timeout(queue, until - now);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            _ => shared.queued.wait(queue).unwrap_or_else(PoisonError::into_inner),
+        };
+        #[cfg(test)]
+        {
+            queue.rests = false;
+        }
+    }
+}
