@@ -5,8 +5,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
-use crate::memory::Bytes;
 
 /// Bytes that are kept together before they are written: a call of the system for each 100 bytes
 /// would take longer than to make them, and more than this brings nothing.
@@ -61,7 +61,7 @@ impl Partial {
         self.check()?;
         if matches!(self.state, State::New) {
             if self.path.is_dir() {
-                return Err(storage(&self.path, "written", &io::ErrorKind::IsADirectory.into(), None));
+                return Err(storage(&self.path, "written", &io::ErrorKind::IsADirectory.into(), None, None));
             }
             let file = self.open(true)?;
             file.set_len(0).map_err(|error| self.failed("cleared", &error))?;
@@ -113,6 +113,7 @@ impl Partial {
                 "written",
                 &io::Error::new(io::ErrorKind::InvalidInput, "it is finished: make another sink for another run"),
                 None,
+                None,
             )),
         }
     }
@@ -134,7 +135,7 @@ impl Partial {
     fn write_waiting(&mut self) -> Result<(), Error> {
         let State::Open(open) = &mut self.state else { return Ok(()) };
         let needed = open.waiting.len() as u64;
-        open.write().map_err(|error| storage(&self.partial, "written", &error, Some(needed)))
+        open.write().map_err(|error| storage(&self.partial, "written", &error, Some(needed), None))
     }
 
     /// Makes the file readable, also where something is missing in it: writes what `encode` adds to
@@ -178,7 +179,7 @@ impl Partial {
         }
         fs::rename(&self.partial, &self.path).map_err(|error| self.failed("renamed", &error))?;
         self.state = State::Finished;
-        sync_directory(&self.path).map_err(|error| storage(&self.path, "synced", &error, None))
+        sync_directory(&self.path).map_err(|error| storage(&self.path, "synced", &error, None, None))
     }
 
     /// Refuses everything from now on, because something that should be in the file is not.
@@ -192,7 +193,7 @@ impl Partial {
     }
 
     fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
-        storage(&self.partial, operation, error, None)
+        storage(&self.partial, operation, error, None, None)
     }
 
     /// A failed sync may have dropped what it should have written, and the next one succeeds.
@@ -256,11 +257,6 @@ impl Open {
         }
         Ok(())
     }
-}
-
-fn storage(path: &Path, operation: &'static str, error: &io::Error, needed: Option<u64>) -> Error {
-    let (path, needed, cause) = (path.to_owned(), needed.map(Bytes::new), error.to_string());
-    Error::new(ErrorKind::Storage { path, operation, kind: error.kind(), cause, needed, free: None })
 }
 
 /// True if the path leads to this file.

@@ -251,8 +251,9 @@ fn what_parquet_has_not_is_refused_by_its_column() {
     );
     refused::<Holder>(|_| unreachable!("not called"), Some("held"), "it has no fields");
     refused::<Nothing>(|_| unreachable!("not called"), None, "they have no fields");
-    refused(|x| Account { id: x, balance: Balance { cents: 7 } }, Some("balance"), "i128");
-    refused(u128::from, Some("value"), "u128");
+    refused(|x| Account { id: x, balance: Balance { cents: 7 } }, Some("balance.cents"), "it is a `u128` or an `i128`");
+    refused(u128::from, Some("value"), "it is a `u128`");
+    refused(|x| (x, vec![(x > 3).then_some(u128::from(x))]), Some("value.1"), "it is a `u128`");
     refused::<()>(|_| unreachable!("not called"), Some("value"), "it has no values");
     let _ = (Shape::Circle(1.0), Shape::Square { side: 1.0 });
     let _ = |figure: Figure| (figure.name, figure.parts);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_arrow::schema::{SchemaLike, Strategy, TracingOptions};
 
 use crate::error::{Error, ErrorKind};
+use crate::store::Shape;
 
 /// The columns of a [`Parquet`](super::Parquet) file come from the type of the results, as it is by
 /// default.
@@ -97,16 +98,10 @@ impl Refused {
     /// Takes the path out of the text of an error of serde_arrow, which gives it nowhere else.
     fn by_conversion(error: &serde_arrow::Error) -> Self {
         let text = error.to_string();
-        let path = ["path: \"", "field: \""].iter().find_map(|before| text.split_once(before)?.1.split('"').next());
-        Self { column: path.and_then(column_of), cause: error.message().trim_end_matches(['.', ' ']).to_owned() }
+        let path = ["path: \"$", "field: \"$"].iter().find_map(|before| text.split_once(before)?.1.split('"').next());
+        let column = path.map(|path| path.trim_start_matches('.').to_owned()).filter(|path| !path.is_empty());
+        Self { column, cause: error.message().trim_end_matches(['.', ' ']).to_owned() }
     }
-}
-
-/// The column to which a path leads, such as `$.value.camera`, where `value` is the result.
-fn column_of(path: &str) -> Option<String> {
-    let path = path.strip_prefix('$').unwrap_or(path).trim_start_matches('.');
-    let path = path.strip_prefix(VALUE).map_or(path, |rest| rest.strip_prefix('.').unwrap_or(rest));
-    Some(if path.is_empty() { VALUE } else { path }.to_owned())
 }
 
 /// The column of results that have no fields.
@@ -167,7 +162,16 @@ impl Columns {
         let of = |options| Vec::<FieldRef>::from_samples(Values(results), options);
         // The values of a map may be of several types, where it is a struct with `serde(flatten)`.
         let fields = of(options()).or_else(|error| of(options().map_as_struct(true)).map_err(|_| error));
-        let fields = fields.map_err(|error| Refused::by_conversion(&error))?;
+        let fields = fields.map_err(|error| {
+            let refused = large_number(results).unwrap_or_else(|| Refused::by_conversion(&error));
+            // The fields of a struct are columns themselves.
+            let is_struct = results.first().is_some_and(|result| Shape::of(result).is_struct());
+            let without_value = |column: String| column.strip_prefix("value.").map_or(column.clone(), str::to_owned);
+            Refused {
+                column: refused.column.map(|column| if is_struct { without_value(column) } else { column }),
+                ..refused
+            }
+        })?;
         let columns = Self::of_value(
             &fields,
             "it is `None` or empty in all results of the first batch, which so tells no type: take \
@@ -205,6 +209,13 @@ impl Columns {
             ((0..results.len()).find(alone).unwrap_or(0), Refused::by_conversion(&error))
         })
     }
+}
+
+/// The column of numbers of 128 bits: serde_arrow names the struct around it.
+fn large_number<R: Serialize>(results: &[R]) -> Option<Refused> {
+    let column = results.iter().find_map(|result| Shape::of(&ValueOf(result)).path_of(&["i128", "u128"]))?;
+    let cause = "it is a `u128` or an `i128`, which Parquet has not: use 64 bits, a text, or `sink::JsonLines`";
+    Some(Refused { column: Some(column), cause: cause.into() })
 }
 
 fn options() -> TracingOptions {
