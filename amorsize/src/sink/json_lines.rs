@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::partial::Partial;
+use super::partial::{End, Partial};
 use super::{FileError, Sink};
 use crate::batches::Batch;
 use crate::error::{Error, ErrorKind};
@@ -85,7 +85,7 @@ impl<R: Serialize> Sink<R> for JsonLines {
     }
 
     fn pause(&mut self) -> Result<(), FileError> {
-        self.file.pause(|_| (), |_| Ok(Vec::new())).map_err(FileError::new)
+        self.file.pause(|_| Ok(End::default())).map_err(FileError::new)
     }
 
     fn place(&mut self) -> Result<Option<u64>, FileError> {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::stored::storage;
@@ -37,6 +37,14 @@ struct Open {
     waiting: Vec<u8>,
     /// True if there are bytes behind `len` that don't stay.
     has_end: bool,
+}
+
+/// What makes a file readable.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    pub(super) bytes: Vec<u8>,
+    /// Where the last part of the file begins.
+    pub(super) last_part: Option<u64>,
 }
 
 impl Partial {
@@ -138,21 +146,23 @@ impl Partial {
         open.write().map_err(|error| storage(&self.partial, "written", &error, Some(needed), None))
     }
 
-    /// Makes the file readable, also where something is missing in it: writes what `encode` adds to
-    /// what is waiting, as far as the disk has room, and the end of a file of that length, which
-    /// the next bytes replace.
-    pub(super) fn pause(
-        &mut self,
-        encode: impl FnOnce(&mut Vec<u8>),
-        end: impl FnOnce(u64) -> Result<Vec<u8>, Error>,
-    ) -> Result<(), Error> {
-        let State::Open(open) = &mut self.state else { return Ok(()) };
-        encode(&mut open.waiting);
-        let written = self.write_waiting();
-        let State::Open(open) = &mut self.state else { unreachable!("it is open") };
-        let end = end(open.len)?;
-        open.write_end(&end).map_err(|error| self.failed("written", &error))?;
-        written
+    /// Makes the file readable, also where something is missing in it: writes what is waiting, as
+    /// far as the disk has room, and an end, which the next bytes replace.
+    ///
+    /// `end` gives that of a file of so many bytes, and where its last part begins. Where there is
+    /// no room for the end, that part is taken back and waits.
+    pub(super) fn pause(&mut self, mut end: impl FnMut(u64) -> Result<End, Error>) -> Result<(), Error> {
+        let mut outcome = self.write_waiting();
+        loop {
+            let State::Open(open) = &mut self.state else { return outcome };
+            let End { bytes, last_part } = end(open.len)?;
+            let Err(error) = open.write_end(&bytes) else { return outcome };
+            outcome = Err(storage(&self.partial, "written", &error, Some(bytes.len() as u64), None));
+            let Some(last_part) = last_part else { return outcome };
+            if let Err(error) = open.take_back(last_part) {
+                return Err(self.failed("read", &error));
+            }
+        }
     }
 
     /// Writes what is waiting, and waits until the disk has it; gives the number of bytes.
@@ -246,6 +256,17 @@ impl Open {
         self.cut()?;
         self.has_end = !end.is_empty();
         self.file.write_all(end)
+    }
+
+    /// Lets what was written from `start` on wait again.
+    fn take_back(&mut self, start: u64) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(start))?;
+        (&mut self.file).take(self.len - start).read_to_end(&mut bytes)?;
+        (self.len, self.has_end) = (start, true);
+        bytes.append(&mut self.waiting);
+        self.waiting = bytes;
+        self.cut()
     }
 
     /// Takes off what is behind the bytes that stay.

@@ -14,7 +14,7 @@ use parquet::file::metadata::{
 use parquet::file::properties::WriterProperties;
 use serde::Serialize;
 
-use super::partial::Partial;
+use super::partial::{End, Partial};
 use super::{FileError, Sink};
 use crate::batches::Batch;
 use crate::error::{Error, ErrorKind};
@@ -178,7 +178,15 @@ impl<S> Parquet<S> {
         {
             self.make_table(columns)?;
         }
-        self.file.begin()
+        if let Err(error) = self.file.begin() {
+            // To try again has taken the end off.
+            let _ = self.write_end();
+            return Err(error);
+        }
+        if let Some(table) = &mut self.table {
+            table.take_encoded(self.file.waiting()?);
+        }
+        Ok(())
     }
 
     fn make_table(&mut self, columns: Columns) -> Result<&mut Table, Error> {
@@ -236,12 +244,9 @@ impl<S> Parquet<S> {
 
     /// Makes the file readable, and leaves the writer as it is.
     fn write_end(&mut self) -> Result<(), Error> {
-        let Some(table) = self.table.as_mut().filter(|table| !table.is_whole) else { return Ok(()) };
-        let mut encoded = Vec::new();
-        table.take_encoded(&mut encoded);
+        let Some(table) = self.table.as_ref().filter(|table| !table.is_whole) else { return Ok(()) };
         let path = self.file.path().to_owned();
-        let end = |len| table.end(len).map_err(|error| Refused::by_writer(&error).of(None, path));
-        self.file.pause(|bytes| bytes.append(&mut encoded), end)
+        self.file.pause(|len| table.end(len).map_err(|error| Refused::by_writer(&error).of(None, path.clone())))
     }
 
     fn refused(&self, item: Option<usize>, refused: Refused) -> Error {
@@ -276,12 +281,14 @@ impl Table {
     }
 
     /// What ends a file of that length. The writer itself could not go on behind its end.
-    fn end(&self, len: u64) -> Result<Vec<u8>, ParquetError> {
+    fn end(&self, len: u64) -> Result<End, ParquetError> {
         let mut properties = WriterProperties::default();
         add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
         let ends_at = |column: &ColumnChunkMetaData| column.byte_range().0 + column.byte_range().1;
         let is_there = |group: &&RowGroupMetaData| group.columns().iter().all(|column| ends_at(column) <= len);
         let groups: Vec<_> = self.writer.flushed_row_groups().iter().filter(is_there).cloned().collect();
+        let last_part =
+            groups.last().and_then(|group| group.columns().iter().map(|column| column.byte_range().0).min());
         let rows = groups.iter().map(RowGroupMetaData::num_rows).sum();
         let columns = Arc::new(ArrowSchemaConverter::new().convert(&self.schema)?);
         let file = FileMetaData::new(
@@ -292,8 +299,8 @@ impl Table {
             columns,
             None,
         );
-        let mut end = Vec::new();
-        ParquetMetaDataWriter::new(&mut end, &ParquetMetaData::new(file, groups)).finish()?;
-        Ok(end)
+        let mut bytes = Vec::new();
+        ParquetMetaDataWriter::new(&mut bytes, &ParquetMetaData::new(file, groups)).finish()?;
+        Ok(End { bytes, last_part })
     }
 }
