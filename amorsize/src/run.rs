@@ -11,6 +11,7 @@ mod terminals;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::batches::Left;
 use crate::error::Error;
 use crate::execute::buffer::Types;
 use crate::execute::chunk::{AsFunction, Body, Kernel, Shared, as_function};
@@ -23,7 +24,6 @@ use crate::options::Options;
 use crate::outcome::Failures;
 use crate::policy::{Policy, Seen};
 use crate::run_core::{Core, Parts};
-use crate::sink::Left;
 use crate::stage::StageCounts;
 use crate::then::{self, Joins, Stage, StageError, Then};
 
@@ -220,8 +220,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Notes that a terminal has given everything.
     pub(crate) fn end_part(&mut self) {
         self.core.end_part();
-        #[cfg(feature = "durable")]
-        self.remove_kept();
     }
 
     #[cfg(not(feature = "durable"))]
@@ -229,6 +227,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     fn open(&mut self) -> Result<(), Error> {
         Ok(())
     }
+
+    #[cfg(not(feature = "durable"))]
+    #[expect(clippy::unused_self, reason = "no run is durable")]
+    pub(crate) fn remove_kept(&mut self) {}
 
     #[cfg(not(feature = "durable"))]
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no run is durable")]

@@ -26,8 +26,9 @@ pub(crate) struct Keeper {
     why: Mutex<Option<Why>>,
     /// The items with results that come from the store, in order.
     restored: Box<[Range<usize>]>,
-    /// How far the sink has come.
-    place: Mutex<Option<u64>>,
+    places: Mutex<Places>,
+    /// The place from which the sink goes on, until there is a writer.
+    begins_at: Mutex<Option<u64>>,
     told: Mutex<KeptFigures>,
     /// The credit of results that are encoded and not written.
     held: Mutex<Credit>,
@@ -47,6 +48,17 @@ impl Handle {
     pub(crate) fn get(&self) -> Option<&Keeper> {
         self.0.as_deref()
     }
+}
+
+/// How far a sink has come.
+#[derive(Debug, Default)]
+struct Places {
+    /// True if the sink has places.
+    are_told: bool,
+    /// The place behind the last batch.
+    now: Option<u64>,
+    /// Items that the sink has, and that no place was told for.
+    sunk: Vec<Range<usize>>,
 }
 
 /// The figures of a store for a report.
@@ -86,7 +98,8 @@ impl Keeper {
             has_failed: AtomicBool::new(false),
             why: Mutex::default(),
             restored,
-            place: Mutex::default(),
+            places: Mutex::default(),
+            begins_at: Mutex::default(),
             told: Mutex::new(told),
             held: Mutex::new(Credit::take(ledger, 0)),
             directory,
@@ -192,6 +205,9 @@ impl Keeper {
     }
 
     pub(super) fn set_writer(&self, writer: Writer) {
+        if let Some(place) = lock(&self.begins_at).take() {
+            writer.go_on_from(place);
+        }
         *lock(&self.writer) = Some(Arc::new(writer));
     }
 
@@ -247,10 +263,18 @@ impl Keeper {
     /// Notes that the sink has the results of these items, which are in order.
     pub(crate) fn sunk(&self, indices: impl Iterator<Item = usize>) {
         let Some(writer) = self.writer() else { return };
-        let place = lock(&self.place).take();
+        let mut places = lock(&self.places);
+        places.sunk.extend(ranges(indices));
+        let place = places.now.take();
+        if place.is_none() && places.are_told {
+            // The sink can't say yet that it has them for good.
+            return;
+        }
+        let sunk = std::mem::take(&mut places.sunk);
+        drop(places);
         let mut hashes = lock(&self.hashes);
         let mut end = 0;
-        for range in ranges(indices) {
+        for range in sunk {
             end = range.end;
             let mut next = range.start;
             while next < range.end {
@@ -269,9 +293,17 @@ impl Keeper {
         hashes.forget_before(end);
     }
 
-    /// Notes how far the sink comes with the batch that it has.
+    /// Notes how far the sink has come with the batch that it has.
     pub(crate) fn set_place(&self, place: Option<u64>) {
-        *lock(&self.place) = place;
+        let mut places = lock(&self.places);
+        places.are_told |= place.is_some();
+        places.now = place;
+    }
+
+    /// Notes that the sink went back to a place, from which it goes on.
+    pub(crate) fn go_on_from(&self, place: u64) {
+        lock(&self.places).are_told = true;
+        *lock(&self.begins_at) = Some(place);
     }
 
     /// Writes everything, at the end of an input of so many items.

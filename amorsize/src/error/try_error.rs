@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use super::Error;
+use super::{Error, ErrorKind};
 use crate::failure::Panicked;
 
 /// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first
@@ -54,6 +54,12 @@ pub enum TryError<E> {
     },
     /// The run itself failed.
     Run(Error),
+}
+
+impl Error {
+    fn of_panic(item: usize, panic: &Panicked) -> Self {
+        Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
+    }
 }
 
 impl<E> TryError<E> {
