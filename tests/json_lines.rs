@@ -174,9 +174,9 @@ fn a_place_is_where_a_later_sink_goes_on() {
     };
 
     let mut sink = JsonLines::new(&path);
-    assert_eq!(Sink::<u32>::place(&mut sink).unwrap(), Some(0));
+    assert_eq!(Sink::<u32>::place(&mut sink), Some(0));
     write(&mut sink, 0..5).unwrap();
-    assert_eq!(Sink::<u32>::place(&mut sink).unwrap(), Some(10));
+    assert_eq!(Sink::<u32>::place(&mut sink), Some(10));
     write(&mut sink, 5..9).unwrap();
     drop(sink);
     // As if the process had been killed within a line.
@@ -191,7 +191,7 @@ fn a_place_is_where_a_later_sink_goes_on() {
     write(&mut sink, 80..81).unwrap();
     Sink::<u32>::finish(&mut sink).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n80\n");
-    assert_eq!(Sink::<u32>::place(&mut sink).unwrap(), Some(7));
+    assert_eq!(Sink::<u32>::place(&mut sink), Some(7));
 
     // A process that ended when the file had its name already, and what remembers its place had not
     // heard of that.
