@@ -175,6 +175,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Ok(())
     }
 
+    /// Refuses a journal for a terminal that has no sink: nobody would have the results that it
+    /// takes for done.
+    #[inline]
+    pub(crate) fn refuse_journal(&self) -> Result<(), Error> {
+        #[cfg(feature = "durable")]
+        self.shared.durable.as_ref().map_or(Ok(()), |durable| durable.refuse_journal())?;
+        Ok(())
+    }
+
     /// Begins a part of the run, and refuses what can't be run with.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         self.begin_part();

@@ -263,7 +263,7 @@ where
     P::Output: Send,
 {
     #[cfg(feature = "durable")]
-    let mut before = before;
+    let (mut before, mut next) = (before, next);
     // A pipeline has more than one stage, each of which counts for itself.
     let counts = [&before.core.stages, &next.core.stages].map(|stages| match stages.as_slice() {
         [own] => Some(Arc::clone(own)),
@@ -291,7 +291,10 @@ where
         if let Some(option) = before.shared.keeps().or(next.shared.keeps()) {
             core.options.refuse_stage_that_keeps(option);
         }
-        before.shared.durable.take().map(|durable| Box::new(durable.of_pipeline()))
+        match (&mut before.shared.durable, &mut next.shared.durable) {
+            (None, None) => None,
+            (before, next) => Some(Box::new(before.get_or_insert_default().then(next.get_or_insert_default()))),
+        }
     };
     // The stages' results are measured as they are made.
     let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });

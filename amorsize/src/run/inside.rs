@@ -63,7 +63,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Runs into one collection. With what ended it comes what there is before.
     pub(super) fn find_all<Q: Policy<R>>(&mut self) -> (Found<R>, Option<Ended>) {
         let nothing = Found { results: Vec::new(), places: Places::default(), bytes: 0, ended_at: None };
-        if let Err(error) = self.start() {
+        if let Err(error) = self.refuse_journal().and_then(|()| self.start()) {
             return (nothing, Some(error.into()));
         }
         let types = self.shared.types;

@@ -270,6 +270,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn fold<A, F: FnMut(A, P::Value) -> A>(&mut self, init: A, mut fold: F) -> Result<P::Given<A>, P::Failed> {
+        self.refuse_journal()?;
         let mut folded = Some(init);
         self.hand_over_all::<P>(&mut |mut batch| folded = folded.take().map(|all| batch.drain().fold(all, &mut fold)))?;
         let folded = folded.unwrap_or_else(|| unreachable!("a fold that panics ends the run"));
@@ -377,7 +378,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// assert_eq!(numbers, [Some(1), None, Some(3)]);
     /// ```
     pub fn unordered(mut self) -> Unordered<I, R, C, P> {
-        let started = self.start_unordered();
+        let started = self.refuse_journal().and_then(|()| self.start_unordered());
         Unordered::new(self, started)
     }
 
@@ -446,7 +447,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> IntoIterator for Batched<I, R, C, P> {
     type IntoIter = IntoIter<I, R, C, P>;
 
     fn into_iter(mut self) -> IntoIter<I, R, C, P> {
-        let started = self.start();
+        let started = self.refuse_journal().and_then(|()| self.start());
         IntoIter::new(self, started)
     }
 }
