@@ -169,6 +169,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.seen.failures = Failures::new();
     }
 
+    /// Refuses a journal for a terminal that has no sink: nobody would have the results that it
+    /// takes for done.
+    #[inline]
+    pub(crate) fn refuse_journal(&self) -> Result<(), Error> {
+        #[cfg(feature = "durable")]
+        self.shared.durable.as_ref().map_or(Ok(()), |durable| durable.refuse_journal())?;
+        Ok(())
+    }
+
     /// Begins a part of the run, and refuses what can't be run with.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         self.begin_part();
@@ -179,7 +188,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The same of a run with results in any order, of which nothing is started yet.
     pub(crate) fn start_unordered(&mut self) -> Result<(), Error> {
         self.begin_part();
-        self.refuse_journal()?;
         self.open()?;
         self.core.check()?;
         self.core.begin_unordered();
@@ -231,12 +239,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     #[cfg(not(feature = "durable"))]
     #[expect(clippy::unused_self, reason = "no run is durable")]
     pub(crate) fn remove_kept(&mut self) {}
-
-    #[cfg(not(feature = "durable"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no run is durable")]
-    fn refuse_journal(&self) -> Result<(), Error> {
-        Ok(())
-    }
 }
 
 impl<I: IntoIterator, R, C, P> fmt::Debug for Batched<I, R, C, P> {

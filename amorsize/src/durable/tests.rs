@@ -156,13 +156,28 @@ fn what_a_run_does_not_take_is_refused_before_any_call() {
         ),
     ] {
         assert_eq!(refusal(&run), says);
-        // So do all terminals, and the plan.
+        // So do terminals, and the plan.
         assert_eq!(run.plan().unwrap_err().to_string(), says);
         assert_eq!(run.collect::<Vec<_>>().unwrap_err().to_string(), says);
         assert_eq!(run.for_each_batch(|_| ()).unwrap_err().to_string(), says);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.unordered()));
         assert_eq!(caught.unwrap_err().downcast_ref::<String>().map(String::as_str), Some(says));
     }
+}
+
+#[test]
+fn a_terminal_without_a_sink_refuses_a_journal() {
+    let says = "`journal` can't be given to a terminal without a sink: use `for_each_batch` or another terminal with a sink, or \
+                `checkpoint` to have the results kept";
+    let run = || process_in_batches(|_: u32| -> Result<u32, u32> { panic!("called") }, 0..3).version(1).journal("runs");
+    assert_eq!(run().collect::<Vec<_>>().unwrap_err().to_string(), says);
+    assert_eq!(run().try_collect::<Vec<_>>().unwrap_err().to_string(), says);
+    assert_eq!(run().collect_into(&mut Vec::new()).unwrap_err().to_string(), says);
+    assert_eq!(run().fold(0, |all, _| all).unwrap_err().to_string(), says);
+    assert_eq!(run().reduce(|one, _| one).unwrap_err().to_string(), says);
+    let stops = || run().on_error(Stop);
+    assert_eq!(stops().into_iter().next().unwrap().unwrap_err().to_string(), says);
+    assert_eq!(stops().unordered().next().unwrap().unwrap_err().to_string(), says);
 }
 
 #[test]
@@ -193,6 +208,9 @@ fn a_pipeline_has_the_functions_of_all_stages() {
 
     let closure = halve_batched(0..3).then(|x| process_in_batches(|x: u32| x, x)).checkpoint("runs");
     assert!(refusal(&closure).starts_with("`version` can't be left out"));
+    // A stage may have its own.
+    let closure = halve_batched(0..3).version(8).then(|x| process_in_batches(|x: u32| x, x).version(1));
+    assert_eq!(identity(&closure.checkpoint("runs")).version.as_deref(), Some("8, 1"));
 }
 
 #[test]
@@ -213,8 +231,8 @@ fn a_pipeline_takes_over_what_is_about_its_input_and_its_files() {
         .max_disk("3GiB")
         .remove_when_done(true)
         .skip_first(1)
-        .spill_dir("there")
-        .then(halve_batched)
+        .spill_dir("here")
+        .then(|x| halve_batched(x).spill_dir("there"))
         .version(1)
         .checkpoint("runs");
     let durable = run.shared().durable.as_ref().unwrap();

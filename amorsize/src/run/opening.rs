@@ -96,19 +96,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
     }
 
-    /// Refuses a journal for a terminal without a sink.
-    pub(super) fn refuse_journal(&self) -> Result<(), Error> {
-        match self.shared.durable.as_ref().and_then(|durable| durable.place()) {
-            // What else is wrong with it is told first.
-            Some((_, Kind::Journal)) => self.shared.identity().and(Err(Error::new(ErrorKind::InvalidOption {
-                option: "journal",
-                value: "given to a run whose results go to no sink".into(),
-                expected: "`for_each_batch`, `try_for_each_batch`, `for_each` or `write_to`, or `checkpoint` in its place",
-            }))),
-            _ => Ok(()),
-        }
-    }
-
     /// Removes what the run keeps, if that was asked for, after a terminal has given everything.
     pub(crate) fn remove_kept(&mut self) {
         let is_wanted = self.shared.durable.as_ref().is_some_and(|durable| durable.remove_when_done);

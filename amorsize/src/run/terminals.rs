@@ -449,7 +449,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// assert_eq!(numbers, [Some(1), None, Some(3)]);
     /// ```
     pub fn unordered(mut self) -> Unordered<I, R, C, P> {
-        let started = self.start_unordered();
+        let started = self.refuse_journal().and_then(|()| self.start_unordered());
         Unordered::new(self, started)
     }
 
