@@ -331,6 +331,34 @@ fn the_attribute_sets_what_the_methods_set() {
     assert_eq!(key, StableHasher::default().of(&7_u64));
 }
 
+#[batched(fallible_input, journal = "runs")]
+fn lines(line: String) -> io::Result<usize> {
+    Ok(line.len())
+}
+
+#[batched(fallible_input, journal = "runs", key = |line: &String| line.len())]
+fn keyed_lines(line: String) -> io::Result<usize> {
+    Ok(line.len())
+}
+
+#[test]
+fn an_item_that_an_input_gives_has_the_hash_of_the_item_and_all_errors_have_one() {
+    let error = |text: &str| Err(io::Error::other(text.to_owned()));
+    let (given, other) = (|| Ok("a b".to_owned()), || Ok("a c".to_owned()));
+    let mut hasher = StableHasher::default();
+    let run = lines_batched([given()]);
+    let durable = run.shared().durable.as_ref().unwrap();
+    assert_eq!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&given(), &mut hasher));
+    assert_ne!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&other(), &mut hasher));
+    assert_ne!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&error("a"), &mut hasher));
+    assert_eq!(durable.hash_item(&error("b"), &mut hasher), durable.hash_item(&error("a"), &mut hasher));
+
+    let run = keyed_lines_batched([given()]);
+    let durable = run.shared().durable.as_ref().unwrap();
+    assert_eq!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&other(), &mut hasher));
+    assert_ne!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&error("a"), &mut hasher));
+}
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Thumb {
     name: String,
