@@ -143,11 +143,8 @@ fn credit_that_the_calling_thread_drops_is_there_for_workers() {
         let workers = [3, 5].map(|bytes| {
             let ledger = ledger.clone();
             thread::spawn(move || {
-                let mut calls = Credit::try_take(&ledger, bytes)?;
+                let calls = Credit::try_take(&ledger, bytes)?;
                 assert!(ledger.held() <= 10);
-                let grew = calls.try_grow(1);
-                assert!(ledger.held() <= 10);
-                assert_eq!(calls.bytes(), bytes + u64::from(grew));
                 Some(calls.settle(1, 2))
             })
         });
