@@ -151,7 +151,27 @@ pub trait Sink<R> {
     ///
     /// # Examples
     ///
-    /// See the [trait](Self).
+    /// ```
+    /// use amorsize::sink::{JsonLines, Sink};
+    /// use amorsize::{Batch, Error};
+    ///
+    /// /// Tells what it writes.
+    /// struct Telling(JsonLines);
+    ///
+    /// impl Sink<u32> for Telling {
+    ///     type Error = Error;
+    ///
+    ///     fn batch(&mut self, batch: Batch<u32>) -> Result<(), Error> {
+    ///         // A batch is a slice of results, and iterates over them by value.
+    ///         println!("{} results from item {} on", batch.len(), batch.first_index());
+    ///         Ok(self.0.batch(batch)?)
+    ///     }
+    /// #     fn finish(&mut self) -> Result<(), Error> {
+    /// #         Ok(Sink::<u32>::finish(&mut self.0)?)
+    /// #     }
+    /// }
+    /// # let _ = Telling(JsonLines::new("a"));
+    /// ```
     fn batch(&mut self, batch: Batch<R>) -> Result<(), Self::Error>;
 
     /// Called once the sink has all results.
@@ -162,7 +182,32 @@ pub trait Sink<R> {
     ///
     /// # Examples
     ///
-    /// See the [trait](Self).
+    /// ```
+    /// use std::io::{self, Write};
+    ///
+    /// use amorsize::Batch;
+    /// use amorsize::sink::Sink;
+    ///
+    /// struct Bytes<W: Write>(io::BufWriter<W>);
+    ///
+    /// impl<W: Write> Sink<Vec<u8>> for Bytes<W> {
+    ///     type Error = io::Error;
+    ///
+    ///     fn batch(&mut self, batch: Batch<Vec<u8>>) -> io::Result<()> {
+    ///         batch.iter().try_for_each(|bytes| self.0.write_all(bytes))
+    ///     }
+    ///
+    ///     fn finish(&mut self) -> io::Result<()> {
+    ///         // Dropped, it would not tell that the last bytes could not be written.
+    ///         self.0.flush()
+    ///     }
+    /// }
+    ///
+    /// let mut bytes = Bytes(io::BufWriter::new(Vec::new()));
+    /// amorsize::process_in_batches(|x: u8| vec![x; 2], 0..3).write_to(&mut bytes)?;
+    /// assert_eq!(bytes.0.get_ref(), &[0, 0, 1, 1, 2, 2]);
+    /// # Ok::<(), io::Error>(())
+    /// ```
     fn finish(&mut self) -> Result<(), Self::Error>;
 
     /// Called before the first batch, and before anything is computed: the time to find out that a

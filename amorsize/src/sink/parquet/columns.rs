@@ -43,6 +43,23 @@ pub struct FromResults;
 
 /// Where the columns of a [`Parquet`](super::Parquet) file come from: [`FromType`] or
 /// [`FromResults`]. The trait is sealed.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::sink::{Parquet, ParquetSchema};
+/// use amorsize::{Batched, Error, on_error::Skip};
+/// use serde::Serialize;
+///
+/// fn write<I: IntoIterator, T: Serialize, E: std::fmt::Display, C, S: ParquetSchema<T>>(
+///     run: &mut Batched<I, Result<T, E>, C, Skip>,
+///     sink: Parquet<S>,
+/// ) -> Result<(), Error> {
+///     run.write_to(sink)?;
+///     Ok(())
+/// }
+/// # let _ = write::<Vec<u32>, u32, String, (), amorsize::sink::FromType>;
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the type `{R}` does not tell the columns of a Parquet file: it can't be deserialized",
     label = "these results are not `DeserializeOwned`",
