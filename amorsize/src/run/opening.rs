@@ -55,6 +55,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Refuses a journal for a terminal without a sink.
     pub(super) fn refuse_journal(&self) -> Result<(), Error> {
+        if let Some(durable) = &self.shared.durable {
+            durable.check()?;
+        }
         match self.shared.durable.as_ref().and_then(|durable| durable.place()) {
             Some((_, Kind::Journal)) => Err(Error::new(ErrorKind::InvalidOption {
                 option: "journal",
