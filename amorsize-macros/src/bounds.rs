@@ -63,12 +63,13 @@ pub(crate) fn hashed<'n>(function: &'n Normalized, options: &Options) -> Vec<(us
     all.map(|(at, (name, ty))| (at, name, ty)).filter(|(_, name, _)| !ignored(name)).collect()
 }
 
-/// What a run needs that keeps what it finishes.
+/// Adds the bounds that a run needs which keeps what it finishes.
 fn of_durable(function: &Normalized, options: &Options, needed: &mut Needed) {
     if !options.has("key") {
         needed.walk(&function.item, Need::Other("Hash"));
     }
-    for (_, _, ty) in hashed(function, options) {
+    // `self` may be of a type without parameters, for which a bound would be said to be false.
+    for (_, _, ty) in hashed(function, options).into_iter().filter(|(_, name, _)| name != "self") {
         needed.walk(ty, Need::Other("Hash"));
     }
     if options.has("checkpoint") {

@@ -31,7 +31,7 @@ const KEYWORDS: [&str; 18] = [
     "return", "where", "while",
 ];
 
-/// What tokens stand in.
+/// The place of tokens.
 #[derive(Clone, Copy, PartialEq)]
 enum Inside {
     Nothing,

@@ -147,7 +147,7 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
             #run_options,
         )
     };
-    let run = coded(run, function, options, durable.version);
+    let run = coded(run, function, options, durable.version.as_ref());
     let run = match retry {
         Some(retry) => quote!(#private::#retrying::<#items_types, #output, _, _>(#run, #retry)),
         None => run,
@@ -159,13 +159,57 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
         }
         None => run,
     };
-    let methods = durable.methods;
-    let run = if options.has("key") { quote!(#private::without_mark(#run #methods)) } else { quote!(#run #methods) };
+    let run = made_durable(run, function, options, &output, &durable);
     quote!(#constants #checks #run)
 }
 
+/// The run with the options of one that goes on in a later process.
+///
+/// The calls that give what a store needs ask types for it, at the user's types: so rustc says once
+/// what is missing.
+fn made_durable(
+    run: TokenStream,
+    function: &Normalized,
+    options: &Options,
+    output: &Type,
+    durable: &Durable,
+) -> TokenStream {
+    let (private, traits) = (options.private(Span::call_site()), options.traits(Span::call_site()));
+    let krate = options.krate(Span::call_site());
+    let item = &function.item;
+    let run = match &durable.key {
+        Some((key, value)) => {
+            let value = match &function.input_error {
+                Some(input_error) => quote!(#private::key_if_given::<#item, #input_error, _>(#value)),
+                None => value.clone(),
+            };
+            quote!(#private::without_mark(#run.#key(#value)))
+        }
+        None => run,
+    };
+    let hash = match (&durable.key, &function.input_error) {
+        (Some(_), _) => quote!(::core::option::Option::None),
+        (None, Some(input_error)) => quote!(<#item as #traits::HashedItem>::hash_if_given::<#input_error>()),
+        (None, None) => quote!(<#item as #traits::HashedItem>::hash()),
+    };
+    let policy = options.on_error.as_ref().map_or_else(|| quote!(Each), Clone::clone);
+    let run = match &durable.checkpoint {
+        Some(directory) => {
+            let codec = quote!(<#output as #traits::StoredOutput<#krate::on_error::#policy>>::codec());
+            quote!(#private::checkpoint(#run, #directory, #hash, #codec))
+        }
+        None => run,
+    };
+    let run = match &durable.journal {
+        Some(directory) => quote!(#private::journal(#run, #directory, #hash)),
+        None => run,
+    };
+    let methods = &durable.methods;
+    quote!(#run #methods)
+}
+
 /// The run with the code of its function, where amorsize has a use for it.
-fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Option<TokenStream>) -> TokenStream {
+fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Option<&TokenStream>) -> TokenStream {
     if !cfg!(feature = "durable") {
         return run;
     }
@@ -226,15 +270,8 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
         checks.push(check(&item, "RetryItem"));
     }
     if options.keeps() {
-        if !options.has("key") {
-            checks.push(check(&item, "HashedItem"));
-        }
         let parameters = hashed(function, options);
         checks.extend(parameters.iter().map(|(_, _, ty)| check(&ty.to_token_stream(), "HashedShared")));
-    }
-    if options.has("checkpoint") && unmeasured.is_none() {
-        let stored = if options.on_error.is_some() { "StoredValue" } else { "StoredResult" };
-        checks.push(check(&output.to_token_stream(), stored));
     }
     // Several options need a `Result`; an output is asked once.
     let asks_for_result = match (&options.on_error, options.fallible_input, options.retry()) {
@@ -371,11 +408,15 @@ struct RunOptions {
     durable: Durable,
 }
 
-/// What the options of a durable run come to.
+/// The options of a durable run, as tokens.
 #[derive(Default)]
 struct Durable {
     version: Option<TokenStream>,
-    /// Calls of the run's methods; that of `key` comes first.
+    checkpoint: Option<TokenStream>,
+    journal: Option<TokenStream>,
+    /// The option's name, and the function.
+    key: Option<(Ident, TokenStream)>,
+    /// Calls of the run's methods for all others.
     methods: TokenStream,
 }
 
@@ -383,7 +424,7 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
     let mut names = function.names.clone();
     let (mut constants, mut methods) = (TokenStream::new(), TokenStream::new());
     let (mut max_memory, mut retry) = (quote!(::core::option::Option::None), None);
-    let (mut durable, mut key_method) = (Durable::default(), TokenStream::new());
+    let mut durable = Durable::default();
     for Setting { key, takes, value } in &options.settings {
         let ty = takes.typed().map(|ty| Ident::new(ty, Span::call_site())).map(|ty| quote!(#private::#ty));
         let value = match value {
@@ -407,7 +448,9 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
         let key = Ident::new(&key.to_string(), span);
         match takes {
             Takes::Version => durable.version = Some(value),
-            Takes::Key => key_method = quote!(.#key(#value)),
+            Takes::Key => durable.key = Some((key, value)),
+            Takes::Directory if key == "checkpoint" => durable.checkpoint = Some(value),
+            Takes::Directory if key == "journal" => durable.journal = Some(value),
             takes if takes.is_durable() => durable.methods.extend(quote!(.#key(#value))),
             Takes::MaxMemory => max_memory = quote!(::core::option::Option::Some(#value)),
             Takes::Retry => retry = Some(quote!(const { #value })),
@@ -417,8 +460,6 @@ fn run_options(function: &Normalized, options: &Options, private: &TokenStream) 
     }
     let name = function.function.sig.ident.unraw().to_string();
     let options = quote!(const { #private::Options::new(#max_memory).named(#name) #methods });
-    let methods = durable.methods;
-    durable.methods = quote!(#key_method #methods);
     RunOptions { constants, options, retry, durable }
 }
 
@@ -451,18 +492,18 @@ fn judged(key: &Ident, takes: Takes, value: &Expr, options: &Options) -> TokenSt
     let private = options.private(start);
     let refusal = format!("`{key}` must be at least 1");
     let given = Ident::new("value", here(end));
+    let (colons, last) = (quote_spanned!(here(start)=> ::), here(end));
+    if let Takes::Directory = takes {
+        let refusal = format!("`{key}` must not be empty");
+        let judge = quote_spanned!(end=> #private::directory(#given, #refusal));
+        return quote_spanned!(last=> { let #given: &'static #colons core::primitive::str = #value; #judge });
+    }
     let judge = match takes {
         Takes::Count(_) => quote_spanned!(end=> #private::count(#given, #refusal)),
         Takes::Threads => quote_spanned!(end=> #private::threads(#given)),
         _ => return value.to_token_stream(),
     };
-    let (colons, end) = (quote_spanned!(here(start)=> ::), here(end));
-    if let Takes::Directory = takes {
-        let refusal = format!("`{key}` must not be empty");
-        let judge = quote_spanned!(end=> #private::directory(#given, #refusal));
-        return quote_spanned!(end=> { let #given: &'static #colons core::primitive::str = #value; #judge });
-    }
-    quote_spanned!(end=> { let #given: #colons core::primitive::usize = #value; #judge })
+    quote_spanned!(last=> { let #given: #colons core::primitive::usize = #value; #judge })
 }
 
 /// True if an expression needs the function's generic parameters, which a constant doesn't have.

@@ -301,6 +301,65 @@ fn a_run_knows_the_name_of_its_function() {
 }
 
 #[test]
+fn a_run_knows_its_code_where_amorsize_has_a_use_for_it() {
+    let function = quote!(
+        fn f(&self, x: u32, by: &[u8], client: Client, (a, b): (u8, u8)) -> u32 {
+            0
+        }
+    );
+    let text = expansion(quote!(), function.clone());
+    if !cfg!(feature = "durable") {
+        assert!(!text.contains("coded"), "{text}");
+        return;
+    }
+    let tokens = crate::code::hash(&function);
+    assert_says(
+        &text,
+        quote! {
+            const { &::amorsize::__private::Code::new(::core::concat!(::core::module_path!(), "::", "f"), #tokens) },
+            |shared, told| {
+                let _ = shared;
+                told.method_of::<Self>();
+                told.shared("self", ::amorsize::__private::HashProbe::<&'this_ref Self>::NEW.hash(), &shared.0);
+                told.shared("by", ::amorsize::__private::HashProbe::<&'by_ref [u8]>::NEW.hash(), &shared.1);
+                told.shared("client", ::amorsize::__private::HashProbe::<Client>::NEW.hash(), &shared.2);
+                told.shared("shared", ::amorsize::__private::HashProbe::<(u8, u8)>::NEW.hash(), &shared.3);
+            },
+        },
+    );
+    // Nothing is asked of types before the run is to keep something.
+    assert!(!text.contains("HashedShared") && !text.contains("HashedItem"), "{text}");
+    let ignoring = expansion(quote!(ignore(client, self), journal = "runs", version = 3), function);
+    assert!(!ignoring.contains("told.shared(\"client\"") && !ignoring.contains("told.shared(\"self\""), "{ignoring}");
+    assert_says(&ignoring, quote!(<&'by_ref [u8] as ::amorsize::bounds::HashedShared>::CHECKED));
+    assert!(!ignoring.contains("<Clientas::amorsize::bounds::HashedShared>"), "{ignoring}");
+    assert_says(&ignoring, quote!(#tokens));
+    assert_says(&ignoring, quote!(.version(::amorsize::__private::Version::number(3u64))));
+    assert_says(&ignoring, quote!("runs", <u32 as ::amorsize::bounds::HashedItem>::hash()));
+}
+
+#[test]
+fn the_wrapper_states_what_a_durable_run_needs() {
+    if !cfg!(feature = "durable") {
+        return;
+    }
+    let function = quote!(
+        fn f<T: Hash, U, V: Clone>(x: Vec<T>, with: &Page<U>, pool: V) -> Result<Option<T>, io::Error> {
+            x
+        }
+    );
+    assert_says(
+        &expansion(quote!(checkpoint = "runs", on_error = "stop", ignore(pool)), function),
+        quote! {
+            fn f_batched<'with,
+                T: Hash + ::amorsize::__private::DeserializeOwned + ::amorsize::__private::Send
+                    + ::amorsize::__private::Serialize,
+                U, V: Clone + ::amorsize::__private::Sync, Items>
+        },
+    );
+}
+
+#[test]
 fn a_policy_is_part_of_the_type() {
     let text = expansion(
         quote!(on_error = "skip"),

@@ -144,7 +144,8 @@ fn help_of_flag(key: &Ident, value: &Expr) -> String {
 
 /// The path of a directory.
 pub(crate) fn directory(key: &Ident, value: Expr, errors: &mut Errors) -> Option<Value> {
-    let help = format!("write the path as a text, such as `{key} = \"runs/thumbs\"`");
+    let example = if key == "spill_dir" { "/var/tmp" } else { "runs/thumbs" };
+    let help = format!("write the path as a text, such as `{key} = {example:?}`");
     let wrong = match Form::of(&value) {
         Form::Other => return Some(Value::Constant(value)),
         Form::Literal(Lit::Str(text)) if !text.value().is_empty() => {

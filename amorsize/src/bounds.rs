@@ -8,9 +8,11 @@
 mod durable;
 
 #[cfg(feature = "durable")]
+pub use crate::durable::Codec;
+#[cfg(feature = "durable")]
 pub use durable::{
-    DiskOption, HashedItem, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, StoredResult, StoredValue,
-    VersionConstant, VersionOption, VersionValue,
+    DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, StoredOutput,
+    StoredResult, VersionConstant, VersionOption, VersionValue,
 };
 
 use crate::memory::Bytes;

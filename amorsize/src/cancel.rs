@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::durable::Keeper;
+use crate::durable::{Handle, Keeper};
 use crate::failure::Ended;
 use crate::sync::{self, Arc, AtomicBool, Ordering};
 
@@ -102,7 +102,7 @@ pub(crate) struct Interrupts {
     deadline: Option<Instant>,
     /// The time until the deadline, counted from the run's start.
     timeout: Option<Duration>,
-    keeper: Option<std::sync::Arc<Keeper>>,
+    keeper: Handle,
 }
 
 impl Interrupts {
@@ -129,19 +129,24 @@ impl Interrupts {
     }
 
     /// Lets a run end whose results can't be kept.
-    pub(crate) fn set_keeper(&mut self, keeper: std::sync::Arc<Keeper>) {
-        self.keeper = Some(keeper);
+    #[cfg(feature = "durable")]
+    pub(crate) fn set_keeper(&mut self, keeper: Handle) {
+        self.keeper = keeper;
+    }
+
+    pub(crate) fn keeper(&self) -> &Handle {
+        &self.keeper
     }
 
     /// The error or the panic for which nothing can be kept.
     pub(crate) fn why_not_kept(&self) -> Option<Ended> {
-        self.keeper.as_ref()?.why()
+        self.keeper.get()?.why()
     }
 
     /// True if anything can interrupt the run.
     #[inline]
     pub(crate) fn are_possible(&self) -> bool {
-        self.token.is_some() || self.deadline.is_some() || self.timeout.is_some() || self.keeper.is_some()
+        self.token.is_some() || self.deadline.is_some() || self.timeout.is_some() || self.keeper.get().is_some()
     }
 
     /// Begins to count the time.
@@ -160,7 +165,7 @@ impl Interrupts {
         if self.token.iter().chain(&self.further).any(CancelToken::is_cancelled) {
             return Some(Interrupt::Cancelled);
         }
-        if self.keeper.as_ref().is_some_and(|keeper| keeper.has_failed()) {
+        if self.keeper.get().is_some_and(Keeper::has_failed) {
             return Some(Interrupt::NotKept);
         }
         self.deadline.filter(|&deadline| sync::now() >= deadline).map(|_| Interrupt::DeadlinePassed)

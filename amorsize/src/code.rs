@@ -32,7 +32,7 @@ impl Code {
     }
 }
 
-/// What a function computes, as its author states it.
+/// The author's word for what a function computes.
 #[derive(Clone, Copy, Debug)]
 pub enum Version {
     /// A number.
@@ -70,14 +70,17 @@ pub type Tell<C> = fn(&C, &mut Parameters<'_>);
 /// Hashes a value.
 pub type HashOf<T> = fn(&T, &mut dyn Hasher);
 
-/// Who is told the shared parameters of a function.
+/// Hashes the value that it was made for.
+pub type HashesOne<'v> = &'v dyn Fn(&mut dyn Hasher);
+
+/// Takes the shared parameters of a function.
 pub trait Listener {
     /// Takes the name of the type that a method belongs to.
     fn method_of(&mut self, name: &'static str);
 
     /// Takes the name of a shared parameter, and what hashes it; `None` where its type is not
     /// `Hash`.
-    fn shared(&mut self, name: &'static str, hash: Option<&dyn Fn(&mut dyn Hasher)>);
+    fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>);
 }
 
 /// Where the expansion tells the shared parameters of a function.
@@ -124,7 +127,7 @@ impl<T> HashProbe<T> {
 }
 
 impl<T: Hash> HashProbe<T> {
-    /// What hashes a value.
+    /// The function that hashes a value.
     #[must_use]
     pub const fn hash(&self) -> Option<HashOf<T>> {
         Some(|value, mut hasher| value.hash(&mut hasher))
@@ -132,7 +135,7 @@ impl<T: Hash> HashProbe<T> {
 }
 
 impl<T> UnhashedProbe<T> {
-    /// Nothing hashes a value.
+    /// There is no such function.
     #[must_use]
     pub const fn hash(&self) -> Option<HashOf<T>> {
         None
@@ -169,7 +172,7 @@ mod tests {
         assert!(HashProbe::<Opaque>::NEW.hash().is_none());
         assert!(HashProbe::<&Opaque>::NEW.hash().is_none());
         assert!(HashProbe::<f64>::NEW.hash().is_none());
-        // What a signature doesn't promise isn't there.
+        // A bound that the signature doesn't have isn't there.
         assert!(in_code_with_the_bound(&1) && !in_generic_code(&1));
     }
 }

@@ -1,30 +1,30 @@
-//! What makes a run durable, by its types: where it keeps what is finished, how it tells items
-//! apart, and how results become bytes.
+//! The typed part of a durable run: where it keeps what is finished, how it tells items apart, and
+//! how results go to a store and come back.
 
 mod keeper;
 mod resume;
 
 use std::any::type_name;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::keeper::{Keeper, KeptFigures};
+pub(crate) use self::keeper::{Handle, Keeper, KeptFigures};
 pub(crate) use self::resume::Resume;
 use crate::bounds::StoredResult;
-use crate::code::{Code, HashOf, Listener, Parameters, Tell};
+use crate::code::{Code, HashOf, HashesOne, Listener, Parameters, Tell};
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
-use crate::execute::chunk::{Body, Shared};
 use crate::memory::{Bytes, MOST_BYTES};
 use crate::policy::Policy;
 use crate::store::{Encoded, Identity, Kind, Restored, StableHasher, Store};
 
-/// What the builder methods set of a durable run.
+/// The settings of a durable run.
 pub(crate) struct Durable<T, R> {
     /// Where results are kept, and how they are read and written.
     pub(crate) checkpoint: Option<(PathBuf, Codec<R>)>,
-    /// Where it is kept of which items a sink has the results.
+    /// Where it is kept which items' results a sink has.
     pub(crate) journal: Option<PathBuf>,
     pub(crate) version: Option<String>,
     /// Hashes items that are `Hash`.
@@ -52,13 +52,13 @@ impl<T> Hash for Hashed<'_, T> {
     }
 }
 
-/// Results as bytes: functions for one type and one policy.
-pub(crate) struct Codec<R> {
+/// The way of results to a store and back: functions for one type and one policy.
+pub struct Codec<R> {
     /// The name of the type that is stored.
     result: &'static str,
     push: Push<R>,
-    results: fn(&Restored) -> Result<Vec<R>, Error>,
     check: fn(&mut Store) -> Result<(), Error>,
+    results: fn(&Restored) -> Result<Vec<R>, Error>,
 }
 
 type Push<R> = fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>;
@@ -71,29 +71,37 @@ impl<R> Clone for Codec<R> {
 
 impl<R> Copy for Codec<R> {}
 
+impl<R> fmt::Debug for Codec<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Codec").field("result", &self.result).finish_non_exhaustive()
+    }
+}
+
 impl<R> Codec<R> {
     /// Values are stored, as the policy finds them in results.
     pub(crate) fn of<P: Policy<R, Value: StoredResult>>() -> Self {
         Self {
             result: type_name::<P::Value>(),
             push: |encoded, item, result| Some(encoded.push(item, P::value(result)?)),
-            results: |restored| Ok(restored.results()?.into_iter().map(P::of_value).collect()),
             check: Store::check_results::<P::Value>,
+            results: |restored| Ok(P::unsplit(restored.results::<P::Value>()?)),
         }
     }
 
-    /// The results that a store has.
-    ///
-    /// # Errors
-    ///
-    /// When they are of another type.
-    pub(crate) fn results(&self, restored: &Restored) -> Result<Vec<R>, Error> {
-        (self.results)(restored)
+    /// Adds the result of the next item, with the item's hash; `None` where the policy takes it
+    /// out.
+    pub(crate) fn push(&self, encoded: &mut Encoded, item: u64, result: &R) -> Option<Result<(), String>> {
+        (self.push)(encoded, item, result)
     }
 
-    /// Refuses a store with results of another type.
+    /// Refuses a directory with results of another type.
     pub(crate) fn check(&self, store: &mut Store) -> Result<(), Error> {
         (self.check)(store)
+    }
+
+    /// The results of items that are done.
+    pub(crate) fn results(&self, restored: &Restored) -> Result<Vec<R>, Error> {
+        (self.results)(restored)
     }
 }
 
@@ -150,7 +158,7 @@ impl<T, R> Durable<T, R> {
     ///
     /// # Panics
     ///
-    /// If nothing hashes items, which [`Shared::identity`] refuses.
+    /// If nothing hashes items, which [`identity`](Self::identity) refuses.
     pub(crate) fn hash_item(&self, item: &T, hasher: &mut StableHasher) -> u64 {
         match (&self.key, self.hash) {
             (Some(key), _) => key(item, hasher),
@@ -159,8 +167,55 @@ impl<T, R> Durable<T, R> {
         }
     }
 
-    /// What a pipeline takes over that begins with this run: all that is about its input, its
-    /// files and their names.
+    /// The option that asks to keep what is finished.
+    pub(crate) fn keeps(&self) -> Option<&'static str> {
+        let (_, kind) = self.place()?;
+        Some(name_of(kind))
+    }
+
+    /// To what the results belong that are kept, by the functions of the run; nothing where none
+    /// are kept.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, or is missing.
+    pub(crate) fn identity(&self, tell: impl FnOnce(&mut Functions)) -> Result<Option<Identity>, Error> {
+        self.check()?;
+        let Some((_, kind)) = self.place() else { return Ok(None) };
+        let option = name_of(kind);
+        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
+        if self.key.is_none() && self.hash.is_none() {
+            return refuse("given with the `key` of a stage".into(), "`key` on the whole, before this");
+        }
+        let mut functions = Functions::default();
+        tell(&mut functions);
+        if let Some((function, parameter)) = functions.unhashed() {
+            return refuse(
+                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
+                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
+            );
+        }
+        let Some((tokens, version)) = functions.code(self.version.as_ref()) else {
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option: "version",
+                value: format!("left out with `{option}` and a closure"),
+                expected: NEW_VERSION,
+            }));
+        };
+        let result = self.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result);
+        Ok(Some(Identity {
+            kind,
+            function: functions.path(),
+            tokens,
+            version,
+            item: type_name::<T>().to_owned(),
+            result: result.to_owned(),
+            shared: functions.shared(),
+        }))
+    }
+
+    /// The settings that a pipeline takes over which begins with this run: those of its input, and
+    /// those of its files but for their directory.
     pub(crate) fn of_pipeline<N>(self) -> Durable<T, N> {
         let Self {
             checkpoint: _,
@@ -184,12 +239,11 @@ impl<T, R> Durable<T, R> {
         if self.checkpoint.is_some() && self.journal.is_some() {
             return refuse("journal", "given beside `checkpoint`", "one of the two");
         }
-        let named = [
-            ("checkpoint", self.checkpoint.as_ref().map(|(directory, _)| directory)),
-            ("journal", self.journal.as_ref()),
-        ];
-        let named = named.into_iter().chain([("spill_dir", self.spill_dir.as_ref())]);
-        for (option, _) in named.filter(|(_, path)| path.is_some_and(|path| path.as_os_str().is_empty())) {
+        let directory = self.checkpoint.as_ref().map(|(directory, _)| directory);
+        let directories =
+            [("checkpoint", directory), ("journal", self.journal.as_ref()), ("spill_dir", self.spill_dir.as_ref())];
+        let is_empty = |path: Option<&PathBuf>| path.is_some_and(|path| path.as_os_str().is_empty());
+        if let Some((option, _)) = directories.into_iter().find(|(_, path)| is_empty(*path)) {
             return refuse(option, "\"\"", "the path of a directory");
         }
         if self.version.as_ref().is_some_and(String::is_empty) {
@@ -252,7 +306,7 @@ impl Listener for Told {
         self.path = format!("{name}::{}", self.name());
     }
 
-    fn shared(&mut self, name: &'static str, hash: Option<&dyn Fn(&mut dyn Hasher)>) {
+    fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>) {
         let hash = hash.map(|hash| {
             let mut hasher = StableHasher::default();
             hash(&mut hasher);
@@ -262,89 +316,21 @@ impl Listener for Told {
     }
 }
 
-impl<T, R, C> Shared<T, R, C> {
-    /// Adds the functions of the run.
-    pub(crate) fn tell(&self, functions: &mut Functions) {
-        let told = match (&self.body, &self.code) {
-            (Body::Stages(stages), _) => return (stages.tell)(&self.context, functions),
-            (Body::Function(_), Some(CodeOf { code, tell })) => {
-                let (path, version) = (code.path.to_owned(), code.version.map(|version| version.to_string()));
-                let mut told = Told { path, tokens: Some(code.tokens), version, shared: Vec::new() };
-                tell(&self.context, &mut Parameters::new(&mut told));
-                told
-            }
-            // The type of a closure has the path of the function that it stands in.
-            (Body::Function(_), None) => {
-                Told { path: type_name::<C>().to_owned(), tokens: None, version: None, shared: Vec::new() }
-            }
-        };
-        functions.0.push(told);
-    }
-
-    /// The option that has the run keep what it finishes, if there is one.
-    pub(crate) fn keeps(&self) -> Option<&'static str> {
-        let (_, kind) = self.durable.as_ref()?.place()?;
-        Some(name_of(kind))
-    }
-
-    /// To what the results belong that this run keeps; nothing where it keeps none.
-    ///
-    /// This hashes the shared parameters.
-    ///
-    /// # Errors
-    ///
-    /// When an option of a durable run was given a value that it does not take, or is missing.
-    pub(crate) fn identity(&self) -> Result<Option<Identity>, Error> {
-        let Some(durable) = &self.durable else { return Ok(None) };
-        durable.check()?;
-        let Some((_, kind)) = durable.place() else { return Ok(None) };
-        let option = name_of(kind);
-        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
-        if durable.key.is_none() && durable.hash.is_none() {
-            return refuse("given with the `key` of a stage".into(), "`key` on the whole, before this");
-        }
-        let mut functions = Functions::default();
-        self.tell(&mut functions);
-        if let Some((function, parameter)) = functions.unhashed() {
-            return refuse(
-                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
-                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
-            );
-        }
-        let Some((tokens, version)) = functions.code(durable.version.as_ref()) else {
-            return Err(Error::new(ErrorKind::InvalidOption {
-                option: "version",
-                value: format!("left out with `{option}` and a closure"),
-                expected: NEW_VERSION,
-            }));
-        };
-        let result = durable.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result);
-        Ok(Some(Identity {
-            kind,
-            function: functions.path(),
-            tokens,
-            version,
-            item: type_name::<T>().to_owned(),
-            result: result.to_owned(),
-            shared: functions.shared(),
-        }))
-    }
-
-    /// Appends what is stored of the result of an item with this hash; `None` where the policy takes
-    /// it out, so that nothing is.
-    pub(crate) fn push(
-        &self,
-        codec: &Codec<R>,
-        encoded: &mut Encoded,
-        item: u64,
-        result: &R,
-    ) -> Option<Result<(), String>> {
-        // The policy may have been set behind the codec's.
-        if (self.fails)(result) { None } else { (codec.push)(encoded, item, result) }
-    }
-}
-
 impl Functions {
+    /// Adds a function that an attribute tells of.
+    pub(crate) fn add<C>(&mut self, code: &CodeOf<C>, context: &C) {
+        let CodeOf { code, tell } = code;
+        let (path, version) = (code.path.to_owned(), code.version.map(|version| version.to_string()));
+        let mut told = Told { path, tokens: Some(code.tokens), version, shared: Vec::new() };
+        tell(context, &mut Parameters::new(&mut told));
+        self.0.push(told);
+    }
+
+    /// Adds a closure. Its type has the path of the function that it stands in.
+    pub(crate) fn add_closure<F>(&mut self) {
+        self.0.push(Told { path: type_name::<F>().to_owned(), tokens: None, version: None, shared: Vec::new() });
+    }
+
     /// The first shared parameter without a hash, behind the name of its function.
     fn unhashed(&self) -> Option<(&str, &'static str)> {
         self.0.iter().find_map(|told| {

@@ -100,8 +100,6 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
 
     /// Runs until the buffer has enough, or the run ends.
     fn fill(&mut self) {
-        let (items, bytes) = self.buffer.take_credit();
-        self.run.release(items, bytes);
         // What was finished before a panic is given first; nothing behind the lost item follows.
         match self.run.drive(&mut self.buffer) {
             Ok(flow) => self.ended = flow != Flow::Enough,
@@ -197,9 +195,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     fn into_run(self) -> Batched<I, R, C, P> {
         let Self { mut run, buffer, panic, panicked, .. } = self;
         run.seen().panicked.extend(panicked.into_values());
-        let (left, gone, bytes) = buffer.into_left();
-        run.put_back(left, gone);
-        run.release(0, bytes);
+        run.put_back(buffer.into_left());
         match panic {
             Some((Some(item), payload)) => run.put_panic_back(item, payload),
             Some((None, payload)) => resume_unwind(payload),

@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use crate::policy::{Policy, Sealed, Seen, Whole};
 use crate::then::{Follows, Joins};
 
-/// The policy `P` of a run that knows by [`key`](crate::Batched::key) what tells its items apart: so
-/// these need not be `Hash`.
+/// The policy `P` of a run that knows by [`key`](crate::Batched::key) what tells its items apart:
+/// so these need not be `Hash`.
 ///
 /// It stands in the place of the policy in a run's type, and all is as with `P`.
 ///
@@ -32,6 +32,7 @@ impl<P> Sealed for Keyed<P> {}
 
 impl<P: Whole> Whole for Keyed<P> {}
 
+#[diagnostic::do_not_recommend]
 impl<T, P> KnowsItems<T> for Keyed<P> {
     fn hash() -> Option<HashOf<T>> {
         None
@@ -67,11 +68,6 @@ impl<R, P: Policy<R>> Policy<R> for Keyed<P> {
     #[inline]
     fn value(result: &R) -> Option<&P::Value> {
         P::value(result)
-    }
-
-    #[inline]
-    fn of_value(value: P::Value) -> R {
-        P::of_value(value)
     }
 
     #[inline]

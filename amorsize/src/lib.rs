@@ -12,6 +12,7 @@ mod code;
 mod cores;
 mod counted;
 #[cfg(feature = "durable")]
+#[cfg_attr(not(test), expect(dead_code, reason = "no terminal of a run uses it yet"))]
 mod durable;
 #[cfg(not(feature = "durable"))]
 #[path = "durable/none.rs"]
@@ -51,6 +52,7 @@ mod serialize;
 mod sink;
 mod stage;
 #[cfg(feature = "durable")]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "no terminal of a run uses it yet"))]
 mod store;
 mod sync;
 mod system_calls;

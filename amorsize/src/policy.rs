@@ -140,10 +140,6 @@ pub trait Policy<R>: Sealed + Sized {
     #[doc(hidden)]
     fn value(result: &R) -> Option<&Self::Value>;
 
-    /// The result that gave a value.
-    #[doc(hidden)]
-    fn of_value(value: Self::Value) -> R;
-
     /// The results as values, where no result can be a failure: then none has to be looked at.
     #[doc(hidden)]
     fn whole(results: Vec<R>) -> Result<Vec<Self::Value>, Vec<R>> {
@@ -239,11 +235,6 @@ impl<R> Policy<R> for Each {
     }
 
     #[inline]
-    fn of_value(value: R) -> R {
-        value
-    }
-
-    #[inline]
     fn whole(results: Vec<R>) -> Result<Vec<R>, Vec<R>> {
         Ok(results)
     }
@@ -296,10 +287,6 @@ impl<T> Policy<Option<T>> for Flatten {
         result.as_ref()
     }
 
-    fn of_value(value: T) -> Option<T> {
-        Some(value)
-    }
-
     fn fail(_: &mut Seen<Option<T>>, _: usize, _: Option<T>) -> Result<(), Error> {
         Ok(())
     }
@@ -339,10 +326,6 @@ macro_rules! of_results {
 
         fn value(result: &Result<T, E>) -> Option<&T> {
             result.as_ref().ok()
-        }
-
-        fn of_value(value: T) -> Result<T, E> {
-            Ok(value)
         }
     };
 }

@@ -10,7 +10,9 @@ pub use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::bounds::failed;
 use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
-pub use crate::code::{Code, HashOf, HashProbe, Listener, Parameters, Tell, UnhashedProbe, Version};
+pub use crate::code::{Code, HashOf, HashProbe, HashesOne, Listener, Parameters, Tell, UnhashedProbe, Version};
+#[cfg(feature = "durable")]
+use crate::durable::Codec;
 pub use crate::execute::chunk::Quota;
 #[cfg(feature = "durable")]
 use crate::keyed::Keyed;
@@ -106,6 +108,34 @@ pub fn coded<I: IntoIterator, R, C>(run: Batched<I, R, C>, code: &'static Code, 
     #[cfg(feature = "durable")]
     let run = run.coded(code, tell);
     run
+}
+
+/// A run that keeps results. `hash` hashes its items where it has no key.
+#[cfg(feature = "durable")]
+pub fn checkpoint<I: IntoIterator, R, C, P>(
+    run: Batched<I, R, C, P>,
+    directory: &'static str,
+    hash: Option<HashOf<I::Item>>,
+    codec: Codec<R>,
+) -> Batched<I, R, C, P> {
+    run.keep_results(directory.into(), codec, hash)
+}
+
+/// A run that keeps which items' results a sink has.
+#[cfg(feature = "durable")]
+pub fn journal<I: IntoIterator, R, C, P>(
+    run: Batched<I, R, C, P>,
+    directory: &'static str,
+    hash: Option<HashOf<I::Item>>,
+) -> Batched<I, R, C, P> {
+    run.keep_places(directory.into(), hash)
+}
+
+/// The key of an item, as that of what the input gives, which can be an error in its place.
+pub fn key_if_given<T, N, K>(
+    key: impl Fn(&T) -> K + Send + Sync + 'static,
+) -> impl Fn(&Result<T, N>) -> Option<K> + Send + Sync + 'static {
+    move |item| item.as_ref().ok().map(&key)
 }
 
 /// The run without the mark that it has a key, which it keeps.

@@ -200,23 +200,16 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         &self.seen.failures
     }
 
-    /// Gives back the credit of results that an iterator's caller has taken.
-    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
-        self.core.release(items, bytes);
-    }
-
     /// Runs until the input ends or the outlet has enough. Results that are kept go first.
     pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
         self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
     }
 
-    /// Keeps results for the next terminal that this one did not hand over, the last part first, and notes that others of them are
-    /// gone.
-    pub(crate) fn put_back(&mut self, left: Vec<Left<R>>, gone: usize) {
-        let types = self.shared.types;
-        self.core.give_away(gone, 0);
-        for (results, start, bytes) in left {
-            self.core.put_back(types.results_of(results), start, bytes);
+    /// Keeps results for the next terminal that this one did not hand over, the last part first.
+    pub(crate) fn put_back(&mut self, left: Vec<Left>) {
+        self.core.give_away();
+        for (results, start) in left {
+            self.core.put_back(results, start);
         }
     }
 

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::cancel::Interrupts;
-use crate::durable::Keeper;
+use crate::durable::{Handle, Keeper};
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::buffer::{Collector, Results};
@@ -13,6 +13,7 @@ use crate::execute::line::{Collecting, FindEnd, Flow, Input, Kept, Line, Outlet,
 use crate::failure::{Ended, Failure, Payload};
 use crate::handover::{HandedOver, Handover};
 use crate::memory::Bytes;
+#[cfg(feature = "durable")]
 use crate::memory::budget::Ledger;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
@@ -154,7 +155,7 @@ impl Core {
         self.stages_before = self.stages.iter().map(|stage| stage.begin_part()).collect();
         self.retries_before = retries;
         #[cfg(feature = "durable")]
-        if let Some(keeper) = &self.tools.keeper {
+        if let Some(keeper) = self.tools.interrupts.keeper().get() {
             keeper.begin_part();
         }
     }
@@ -243,9 +244,9 @@ impl Core {
     }
 
     /// What hands batches of the wanted size over.
-    pub(crate) fn handover(&self) -> (Option<usize>, Handover, Option<Arc<Keeper>>) {
+    pub(crate) fn handover(&self) -> (Option<usize>, Handover, Handle) {
         let handover = Handover::new(self.verbose, &self.tools.ledger);
-        (self.options().batch_items(), handover, self.tools.keeper.clone())
+        (self.options().batch_items(), handover, self.tools.interrupts.keeper().clone())
     }
 
     pub(crate) fn verbose(&self) -> Verbose {
@@ -258,10 +259,6 @@ impl Core {
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.options().check()
-    }
-
-    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
-        self.engine.release(items, bytes);
     }
 
     /// Runs the sample, unless that was done, and plans.
@@ -302,6 +299,8 @@ impl Core {
         outlet: &mut dyn Outlet,
     ) -> Result<Flow, Ended> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.drive_to_its_end(input, function, outlet)));
+        // What was collected may be dropped from here on.
+        self.engine.hold_credit_alone();
         outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
     }
 
@@ -320,10 +319,8 @@ impl Core {
             outlet.set_batch_size(plan.batch_size());
         }
         let mut flow = Flow::Continue;
-        while let Some((results, start, bytes)) = self.kept.next() {
-            let accepted = outlet.accept(results, start, bytes);
-            self.engine.release(accepted.items, accepted.bytes);
-            flow = accepted.flow;
+        while let Some((results, start)) = self.kept.next() {
+            flow = outlet.accept(results, start);
             if flow == Flow::Stop {
                 self.engine.stop();
                 return Ok(flow);
@@ -335,24 +332,16 @@ impl Core {
         let work = self.tools.work(function);
         let flow = self.engine.run(&mut Line { input: &mut *input, stock: &mut self.stock, work, outlet })?;
         if flow == Flow::Continue {
-            end_keeping(self.tools.keeper.as_deref(), input)?;
+            end_keeping(self.tools.interrupts.keeper().get(), input)?;
         }
         Ok(flow)
     }
 
     /// Has a keeper keep what the run finishes. Without one, items are skipped alone.
     #[cfg(feature = "durable")]
-    pub(crate) fn resume(&mut self, keeper: Option<Arc<Keeper>>) {
+    pub(crate) fn resume(&mut self, keeper: Handle) {
         self.stock.resumes = true;
-        if let Some(keeper) = keeper {
-            self.tools.interrupts.set_keeper(Arc::clone(&keeper));
-            self.tools.keeper = Some(keeper);
-        }
-    }
-
-    /// The keeper of the run, if it is durable.
-    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
-        self.tools.keeper.as_ref()
+        self.tools.interrupts.set_keeper(keeper);
     }
 
     /// Bytes of the run's budget.
@@ -361,19 +350,19 @@ impl Core {
         Ok(self.engine.budget()?.bytes)
     }
 
+    #[cfg(feature = "durable")]
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.tools.ledger
     }
 
-    /// Notes that results belong to the caller now that held so many bytes.
-    pub(crate) fn give_away(&mut self, items: usize, bytes: u64) {
-        self.release(items, bytes);
+    /// Notes that results belong to the caller now: they have given their credit back.
+    pub(crate) fn give_away(&mut self) {
         self.engine.rebase();
     }
 
     /// Keeps results that were made and not handed over, before all others: a terminal that is called again begins with them.
-    pub(crate) fn put_back(&mut self, results: Results, start: usize, bytes: u64) {
-        self.kept.put_back(results, start, bytes);
+    pub(crate) fn put_back(&mut self, results: Results, start: usize) {
+        self.kept.put_back(results, start);
     }
 
     /// Lets a panic of the function come when the run goes on.
@@ -420,7 +409,7 @@ impl Core {
         let says_endless = |input: &mut dyn Input| input.size_hint().0 == usize::MAX;
         let enough = if !can_end_early && says_endless(input) { ENDLESS } else { usize::MAX };
         let places = Places::default();
-        let mut outlet = Collecting { all, bytes: 0, enough, places, find_end, ended_at: None };
+        let mut outlet = Collecting { all, enough, places, find_end, ended_at: None };
         let mut outcome = self.drive(input, function, &mut outlet);
         let is_full = matches!(&outcome, Err(Ended::Error(error)) if error.is_over_budget());
         if (is_full || matches!(outcome, Ok(Flow::Enough))) && enough < usize::MAX {
@@ -483,7 +472,7 @@ impl Core {
             .with_stages(stages)
             .with_retries(retries.saturating_sub(self.retries_before));
         #[cfg(feature = "durable")]
-        let report = report.with_kept(self.tools.keeper.as_ref().map(|keeper| keeper.told()));
+        let report = report.with_kept(self.tools.interrupts.keeper().get().map(Keeper::told));
         report
     }
 }

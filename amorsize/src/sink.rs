@@ -8,11 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use crate::durable::Keeper;
+use crate::durable::Handle;
 use crate::execute::buffer::{Results, Types};
-use crate::execute::line::{Accepted, Flow, Outlet};
+use crate::execute::line::{Flow, Outlet};
 use crate::failure::Payload;
 use crate::handover::{HandedOver, Handover};
+use crate::memory::credit::Credit;
 use crate::policy::{Policy, Seen};
 
 /// Results of consecutive items, in input order, handed to a sink together.
@@ -314,12 +315,12 @@ pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     first_index: usize,
     /// The index that the next value has unless items in between have none.
     next_index: usize,
-    /// Results and bytes that came since credit was last given back: failures are among them.
-    held: Accepted,
+    /// The credit of what is open, and of the failures that came with it.
+    held: Credit,
     size: BatchSize,
     handover: Handover,
     /// There where the run is durable.
-    keeper: Option<Arc<Keeper>>,
+    keeper: Handle,
     /// None until there is a batch that others follow.
     bin: Option<Arc<Bin<P::Value>>>,
     /// Emptied buffers of results, to be filled again, where values lie in others.
@@ -331,28 +332,26 @@ pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     /// The panic of the sink.
     panic: Option<Payload>,
     /// Results behind what ended it.
-    left: Option<Left<R>>,
+    left: Option<Left>,
 }
 
-/// Results that were made and not handed over: with the index of the first one's item, and the bytes that they hold of the budget.
-pub(crate) type Left<R> = (Vec<R>, usize, u64);
+/// Results that were made and not handed over, with the index of the first one's item.
+pub(crate) type Left = (Results, usize);
 
 /// How a run ended that handed batches over.
-pub(crate) struct Ending<R, F> {
+pub(crate) struct Ending<F> {
     pub(crate) handed_over: HandedOver,
     pub(crate) stopped: bool,
     pub(crate) failed: Option<F>,
     pub(crate) panic: Option<Payload>,
     /// Results that were made and not handed over, in parts, the last ones first.
-    pub(crate) left: Vec<Left<R>>,
-    /// Results that are gone and still count as held.
-    pub(crate) gone: usize,
+    pub(crate) left: Vec<Left>,
 }
 
 impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     pub(crate) fn new(
         types: Types<T, R>,
-        (asked, handover, keeper): (Option<usize>, Handover, Option<Arc<Keeper>>),
+        (asked, handover, keeper): (Option<usize>, Handover, Handle),
         seen: &'a mut Seen<R>,
         sink: &'a mut dyn FnMut(Batch<P::Value>) -> bool,
     ) -> Self {
@@ -364,7 +363,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             jumps: Vec::new(),
             first_index: 0,
             next_index: 0,
-            held: Accepted::KEPT,
+            held: Credit::NONE,
             size: BatchSize::new(asked),
             handover,
             keeper,
@@ -377,17 +376,16 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Ending<R, P::Failed> {
+    pub(crate) fn finish(mut self) -> Ending<P::Failed> {
         let mut left: Vec<_> = self.left.take().into_iter().collect();
-        let gone = self.held.items - self.open.len();
         if !self.open.is_empty() {
             // Something else than the sink panicked.
             let values = std::mem::take(&mut self.open);
             let indices = Indices::new(self.first_index, values.len(), std::mem::take(&mut self.jumps));
-            left.extend(parts(P::unsplit(values), indices, self.held.bytes));
+            left.extend(parts(self.types, P::unsplit(values), indices, self.held.take_all()));
         }
         let Self { handover, stopped, failed, panic, .. } = self;
-        Ending { handed_over: handover.finish(), stopped, failed, panic, left, gone }
+        Ending { handed_over: handover.finish(), stopped, failed, panic, left }
     }
 
     /// Whether the run is so young that, as far as is known, the first batch is the only one, and stretches of items follow each
@@ -407,8 +405,10 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         }
     }
 
-    /// Hands over the open batch, if anything is in it.
+    /// Hands over the open batch, if anything is in it. Nothing is held after that.
     fn hand_over(&mut self) {
+        // Dropped when the sink has returned.
+        let held = self.held.take_all();
         if self.open.is_empty() {
             return;
         }
@@ -416,13 +416,13 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         let (first_index, items) = (self.first_index, results.len());
         self.first_index = self.next_index;
         let bin = self.bin.as_ref().map_or_else(Weak::new, Arc::downgrade);
-        let keeper = self.keeper.as_deref();
+        let keeper = self.keeper.get();
         let is_restored = keeper.is_some_and(|keeper| keeper.is_restored(first_index));
         let journal = keeper.filter(|keeper| keeper.is_journal());
         let indices = journal.map(|_| Indices::new(first_index, items, jumps.clone()));
         let mut batch = Some(Batch { first_index, results, jumps, is_restored, bin });
         let (sink, panic) = (&mut self.sink, &mut self.panic);
-        let go_on = self.handover.batch(first_index, self.next_index, (items, self.held.bytes), &mut || {
+        let go_on = self.handover.batch(first_index, self.next_index, (items, held.bytes()), &mut || {
             let Some(batch) = batch.take() else { return true };
             // The run can go on behind this batch, if its caller wants that.
             catch_unwind(AssertUnwindSafe(|| sink(batch))).unwrap_or_else(|payload| {
@@ -436,26 +436,21 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         self.stopped |= !go_on;
     }
 
-    /// What is no longer held, which is all where no batch is open.
-    fn given(&mut self) -> Accepted {
-        let flow = if self.stopped { Flow::Stop } else { Flow::Continue };
-        let held =
-            if self.open.is_empty() { std::mem::replace(&mut self.held, Accepted::KEPT) } else { Accepted::KEPT };
-        Accepted { flow, ..held }
+    fn flow(&self) -> Flow {
+        if self.stopped { Flow::Stop } else { Flow::Continue }
     }
 
     /// True if results from `start` on come from a store and those of the open batch don't, or the
     /// other way round: no batch has both.
     fn is_of_another_kind(&self, start: usize) -> bool {
-        let is_restored = |index| self.keeper.as_ref().is_some_and(|keeper| keeper.is_restored(index));
+        let is_restored = |index| self.keeper.get().is_some_and(|keeper| keeper.is_restored(index));
         is_restored(start) != is_restored(self.first_index)
     }
 
     /// Takes results none of which is a failure: nothing of them has to be looked at.
-    fn accept_whole(&mut self, mut values: Vec<P::Value>, start: usize, bytes: u64) -> Accepted {
-        let mut given = Accepted::KEPT;
+    fn accept_whole(&mut self, mut values: Vec<P::Value>, start: usize, credit: Credit) {
         if values.is_empty() {
-            return self.given();
+            return;
         }
         if self.bin.is_none() && !self.is_first() {
             self.bin = Some(Bin::new());
@@ -463,10 +458,9 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if !self.open.is_empty() && (start != self.next_index || self.is_of_another_kind(start)) {
             // Items in between have no results, and a batch is of consecutive items.
             self.hand_over();
-            given = self.given();
             if self.stopped {
-                self.left = Some((P::unsplit(values), start, bytes));
-                return given;
+                self.left = Some((self.types.results_of(P::unsplit(values), credit), start));
+                return;
             }
         }
         let count = values.len();
@@ -483,97 +477,95 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
                 bin.put(values);
             }
         } else {
-            return self.accept_in_parts(values, bytes, given);
+            return self.accept_in_parts(values, credit);
         }
-        self.held.items += count;
-        self.held.bytes += bytes;
+        self.held.join(credit);
         if self.size.is_full(self.open.len()) {
             self.hand_over();
         }
-        given.and(self.given())
     }
 
     /// Takes values that fill more than the open batch.
-    fn accept_in_parts(&mut self, values: Vec<P::Value>, bytes: u64, mut given: Accepted) -> Accepted {
-        let end = self.next_index;
+    fn accept_in_parts(&mut self, values: Vec<P::Value>, mut credit: Credit) {
+        let (end, all) = (self.next_index, values.len());
         let mut values = values.into_iter();
         while values.len() > 0 && !self.stopped {
             // A plan can have set a smaller size than what is open has already.
             let taken = self.size.wanted(self.open.len()).min(values.len());
             self.open.extend(values.by_ref().take(taken));
             self.next_index = end - values.len();
-            self.held.items += taken;
-            // All bytes go with the last part: nothing is known of the parts, and large results may lie in that one.
             if values.len() == 0 {
-                self.held.bytes += bytes;
+                // The last part has all bytes: nothing is known of the parts, and large results may
+                // lie in that one.
+                drop(credit.split(all - taken, 0));
+                self.held.join(credit.take_all());
             }
             if self.open.len() >= self.size.items {
                 self.hand_over();
-                if self.stopped && values.len() > 0 {
-                    self.left = Some((P::unsplit(values.by_ref().collect()), self.next_index, bytes));
-                }
-                given = given.and(self.given());
             }
         }
-        given
+        if values.len() > 0 {
+            drop(credit.split(all - values.len(), 0));
+            let left = P::unsplit(values.collect());
+            self.left = Some((self.types.results_of(left, credit), self.next_index));
+        }
     }
 
     /// Takes results one by one, and leaves the failures out.
-    fn accept_each(&mut self, mut results: Vec<R>, start: usize, bytes: u64) -> Accepted {
+    fn accept_each(&mut self, mut results: Vec<R>, start: usize, mut credit: Credit) {
         if self.bin.is_none() {
             self.bin = Some(Bin::new());
         }
-        let mut given = Accepted::KEPT;
         if !self.open.is_empty() && self.is_of_another_kind(start) {
             self.hand_over();
-            given = self.given();
             if self.stopped {
-                self.left = Some((results, start, bytes));
-                return given;
+                self.left = Some((self.types.results_of(results, credit), start));
+                return;
             }
         }
-        let mut left = results.len();
+        let all = results.len();
+        // Results of batches that were handed over, and those that are left.
+        let (mut gone, mut left) = (0, all);
         let mut taken = results.drain(..);
         let mut index = start;
-        while let Some(result) = taken.next() {
+        for result in taken.by_ref() {
             left -= 1;
             index += 1;
-            self.held.items += 1;
-            // All bytes go with the last part: nothing is known of the parts, and large results may lie in that one.
-            if left == 0 {
-                self.held.bytes += bytes;
-            }
             if P::fails(&result) {
                 self.failed = P::fail(self.seen, index - 1, result).err();
                 if self.failed.is_none() {
                     continue;
                 }
-                self.hand_over();
                 self.stopped = true;
             } else if let Ok(value) = P::split(result) {
                 self.add(index - 1, value);
             }
-            if self.open.len() >= self.size.items {
+            if self.stopped || self.open.len() >= self.size.items {
+                if left == 0 {
+                    // The last part has all bytes, as above.
+                    drop(credit.split(gone, 0));
+                    self.held.join(credit.take_all());
+                }
                 self.hand_over();
-            }
-            if self.stopped && left > 0 {
-                self.left = Some((taken.by_ref().collect(), index, bytes));
-            }
-            if self.open.is_empty() {
-                given = given.and(self.given());
+                gone = all - left;
             }
             if self.stopped {
                 break;
             }
         }
+        drop(credit.split(gone, 0));
+        if left > 0 {
+            self.left = Some((self.types.results_of(taken.by_ref().collect(), credit), index));
+        } else {
+            self.held.join(credit);
+        }
         drop(taken);
         if self.spare.len() < MOST_BUFFERS && results.capacity() > 0 {
             self.spare.push(results);
         }
-        if self.size.is_full(self.open.len()) {
+        if self.open.is_empty() || self.size.is_full(self.open.len()) {
             self.hand_over();
         }
-        given.and(self.given())
     }
 
     fn add(&mut self, index: usize, value: P::Value) {
@@ -611,18 +603,20 @@ impl<T, R, P: Policy<R>> Outlet for Batches<'_, T, R, P> {
         buffer.map(|buffer| self.types.in_buffer(buffer))
     }
 
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
-        match P::whole(self.types.into_vec(results)) {
-            Ok(values) => self.accept_whole(values, start, bytes),
-            Err(results) => self.accept_each(results, start, bytes),
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        let (results, credit) = self.types.into_vec(results);
+        match P::whole(results) {
+            Ok(values) => self.accept_whole(values, start, credit),
+            Err(results) => self.accept_each(results, start, credit),
         }
+        self.flow()
     }
 
-    fn flush(&mut self) -> Accepted {
+    fn flush(&mut self) -> Flow {
         if !self.stopped {
             self.hand_over();
         }
-        self.given()
+        self.flow()
     }
 
     fn wanted(&self) -> usize {
@@ -650,16 +644,17 @@ impl<T, R, P: Policy<R>> Outlet for Batches<'_, T, R, P> {
     }
 }
 
-/// Results in parts of consecutive items, the last part first, which has all bytes.
-pub(crate) fn parts<R>(mut results: Vec<R>, indices: Indices, bytes: u64) -> Vec<Left<R>> {
+/// Results in parts of consecutive items, the last part first, which has all bytes of their credit.
+/// Credit of others that are gone is given back.
+pub(crate) fn parts<T, R>(types: Types<T, R>, mut results: Vec<R>, indices: Indices, mut credit: Credit) -> Vec<Left> {
     let Indices { next: first, jumps, .. } = indices;
-    let mut bytes = Some(bytes);
     let mut parts = Vec::new();
-    for (place, index) in jumps.rev() {
-        parts.push((results.split_off(place), index, bytes.take().unwrap_or(0)));
-    }
-    if !results.is_empty() {
-        parts.push((results, first, bytes.take().unwrap_or(0)));
+    for (place, index) in jumps.rev().chain([(0, first)]) {
+        let part = results.split_off(place);
+        if !part.is_empty() {
+            let of_part = credit.split(part.len(), credit.bytes());
+            parts.push((types.results_of(part, of_part), index));
+        }
     }
     parts
 }
@@ -667,19 +662,25 @@ pub(crate) fn parts<R>(mut results: Vec<R>, indices: Indices, bytes: u64) -> Vec
 /// What an iterator gives next.
 pub(crate) struct Buffer<T, R> {
     types: Types<T, R>,
-    parts: VecDeque<(usize, std::vec::IntoIter<R>)>,
+    parts: VecDeque<Part<R>>,
     items: usize,
-    /// Bytes of all results that were put in since the credit was last given back.
-    bytes: u64,
-    accepted: usize,
     batch_size: usize,
     /// Results that are wanted before there are enough for a batch.
     at_once: Option<fn(&[R]) -> bool>,
 }
 
+/// Results of consecutive items.
+struct Part<R> {
+    /// The index of the next one.
+    index: usize,
+    results: std::vec::IntoIter<R>,
+    /// Held until all of them were taken out.
+    credit: Credit,
+}
+
 impl<T, R> Buffer<T, R> {
     pub(crate) fn new(types: Types<T, R>) -> Self {
-        Self { types, parts: VecDeque::new(), items: 0, bytes: 0, accepted: 0, batch_size: 1, at_once: None }
+        Self { types, parts: VecDeque::new(), items: 0, batch_size: 1, at_once: None }
     }
 
     /// Goes back to whoever iterates as soon as there are results of which `wanted` says that they are wanted.
@@ -687,30 +688,33 @@ impl<T, R> Buffer<T, R> {
         self.at_once = Some(wanted);
     }
 
-    /// Takes out what was not given, in parts, the last one first. With it come the results that were given and still count as
-    /// held, and the bytes that do.
-    pub(crate) fn into_left(self) -> (Vec<Left<R>>, usize, u64) {
-        let Self { parts, items, accepted, mut bytes, .. } = self;
-        let parts = parts.into_iter().rev().filter(|(_, part)| part.len() > 0);
-        let left = parts.map(|(index, part)| (part.collect(), index, std::mem::take(&mut bytes))).collect();
-        (left, accepted - items, bytes)
+    /// Takes out what was not given, in parts, the last one first.
+    pub(crate) fn into_left(self) -> Vec<Left> {
+        let Self { types, parts, .. } = self;
+        let parts = parts.into_iter().rev().filter(|part| part.results.len() > 0);
+        let left = parts.map(|Part { index, results, mut credit }| {
+            // What is left has all bytes of its part: nothing is known of what was given.
+            let credit = credit.split(results.len(), credit.bytes());
+            (types.results_of(results.collect(), credit), index)
+        });
+        left.collect()
     }
 
     /// The index of the next result.
     pub(crate) fn next_index(&mut self) -> Option<usize> {
-        while self.parts.front().is_some_and(|(_, part)| part.len() == 0) {
+        while self.parts.front().is_some_and(|part| part.results.len() == 0) {
             self.parts.pop_front();
         }
-        self.parts.front().map(|&(index, _)| index)
+        self.parts.front().map(|part| part.index)
     }
 
     pub(crate) fn next(&mut self) -> Option<(usize, R)> {
         loop {
-            let (index, part) = self.parts.front_mut()?;
-            if let Some(result) = part.next() {
+            let part = self.parts.front_mut()?;
+            if let Some(result) = part.results.next() {
                 self.items -= 1;
-                *index += 1;
-                return Some((*index - 1, result));
+                part.index += 1;
+                return Some((part.index - 1, result));
             }
             self.parts.pop_front();
         }
@@ -719,29 +723,20 @@ impl<T, R> Buffer<T, R> {
     pub(crate) fn len(&self) -> usize {
         self.items
     }
-
-    /// Items and bytes whose credit can be given back, everything having been taken out.
-    pub(crate) fn take_credit(&mut self) -> (usize, u64) {
-        debug_assert_eq!(self.items, 0, "credit is given back when everything was taken");
-        (std::mem::take(&mut self.accepted), std::mem::take(&mut self.bytes))
-    }
 }
 
 impl<T, R> Outlet for Buffer<T, R> {
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
-        let results = self.types.into_vec(results);
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        let (results, credit) = self.types.into_vec(results);
         self.items += results.len();
-        self.accepted += results.len();
-        self.bytes += bytes;
         let at_once = self.at_once.is_some_and(|wanted| wanted(&results));
-        self.parts.push_back((start, results.into_iter()));
-        let flow = if at_once || self.items >= self.batch_size { Flow::Enough } else { Flow::Continue };
-        Accepted { flow, ..Accepted::KEPT }
+        self.parts.push_back(Part { index: start, results: results.into_iter(), credit });
+        if at_once || self.items >= self.batch_size { Flow::Enough } else { Flow::Continue }
     }
 
-    fn flush(&mut self) -> Accepted {
+    fn flush(&mut self) -> Flow {
         // What is there can only be taken out by going back to whoever iterates.
-        Accepted { flow: if self.items > 0 { Flow::Enough } else { Flow::Continue }, ..Accepted::KEPT }
+        if self.items > 0 { Flow::Enough } else { Flow::Continue }
     }
 
     fn wanted(&self) -> usize {
@@ -756,3 +751,6 @@ impl<T, R> Outlet for Buffer<T, R> {
         self.batch_size = items;
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

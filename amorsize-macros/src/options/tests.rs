@@ -67,6 +67,68 @@ fn progress_is_a_bar_or_a_function() {
 }
 
 #[test]
+fn options_of_durable_runs_need_the_feature() {
+    let tokens = quote! {
+        checkpoint = "runs/thumbs", version = 3, key = |photo: &Photo| photo.id, ignore(client, self), max_disk = "20GiB",
+        spill_dir = SPILLS, remove_when_done,
+    };
+    if !cfg!(feature = "durable") {
+        let names = ["checkpoint", "version", "key", "ignore", "max_disk", "spill_dir", "remove_when_done"];
+        let expected = names.map(|name| {
+            format!(
+                "`{name}` needs amorsize's feature `durable`\nhelp: add it in Cargo.toml: `amorsize = {{ .., features = [\"durable\"] }}`"
+            )
+        });
+        assert_eq!(mistakes(tokens), expected);
+        return;
+    }
+    let options = parsed(tokens);
+    let given: Vec<_> = options.settings.iter().map(|setting| (setting.key.to_string(), known(setting))).collect();
+    let expected = [
+        ("checkpoint", Some("\"runs/thumbs\"")),
+        ("version", Some("number (3u64)")),
+        ("key", None),
+        ("max_disk", None),
+        ("spill_dir", None),
+        ("remove_when_done", Some("true")),
+    ];
+    assert_eq!(given, expected.map(|(key, known)| (key.to_owned(), known.map(str::to_owned))));
+    assert_eq!(options.ignored.iter().map(ToString::to_string).collect::<Vec<_>>(), ["client", "self"]);
+    assert!(options.keeps() && options.has("key"));
+    for (tokens, keeps) in [(quote!(journal = "runs"), true), (quote!(version = "1", max_disk = "1GiB"), false)] {
+        assert_eq!(parsed(tokens).keeps(), keeps);
+    }
+    for version in [quote!(0), quote!(18446744073709551615), quote!(1_u8), quote!("1.2"), quote!(VERSION)] {
+        assert_eq!(parsed(quote!(version = #version)).settings.len(), 1, "{version}");
+    }
+    for version in [quote!(18446744073709551616), quote!(-1), quote!(1.0), quote!(""), quote!('1'), quote!(true)] {
+        assert_eq!(mistakes(quote!(version = #version)).len(), 1, "{version}");
+    }
+}
+
+#[test]
+fn ignore_takes_names_in_parentheses() {
+    if !cfg!(feature = "durable") {
+        return;
+    }
+    let help = "help: name shared parameters that results don't depend on: `ignore(client, pool)`";
+    for tokens in [
+        quote!(ignore),
+        quote!(ignore()),
+        quote!(ignore = client),
+        quote!(ignore("client")),
+        quote!(ignore(client pool)),
+        quote!(ignore(client, 3)),
+        quote!(ignore[client]),
+    ] {
+        let expected = format!("`ignore` takes names in parentheses\n{help}");
+        assert_eq!(mistakes(quote!(#tokens, batch_size = 1)), [expected], "{tokens}");
+    }
+    let names = |tokens| parsed(tokens).ignored.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(quote!(ignore(client, r#type,), verbose)), ["client", "r#type"]);
+}
+
+#[test]
 fn nothing_is_fine() {
     assert!(parsed(TokenStream::new()).settings.is_empty());
 }

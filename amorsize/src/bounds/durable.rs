@@ -1,4 +1,4 @@
-//! What a durable run asks of types.
+//! The traits that a durable run asks of types.
 
 use std::hash::Hash;
 
@@ -6,54 +6,83 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::code::{HashOf, HashProbe, Version};
+use crate::durable::Codec;
 use crate::memory::Bytes;
 use crate::on_error::{Collect, Each, Flatten, Skip, Stop};
+use crate::policy::Policy;
 
-/// What a checkpoint can store, and read again.
+/// A value that a checkpoint can store, and read again.
 #[diagnostic::on_unimplemented(
     message = "a checkpoint can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
     label = "this can't be stored",
     note = "derive `serde::Serialize` and `serde::Deserialize` for it; where only the error of a `Result` can't be stored, leave \
             errors to `on_error`; or let the sink store results, and use `journal`, which asks nothing of them"
 )]
-pub trait StoredResult: Serialize + DeserializeOwned {
-    #[doc(hidden)]
-    const CHECKED: () = ();
-}
+pub trait StoredResult: Serialize + DeserializeOwned {}
 
 #[diagnostic::do_not_recommend]
 impl<R: Serialize + DeserializeOwned> StoredResult for R {}
 
-/// The same of a `Result` with a policy for its errors: the value alone is stored.
+/// The output of a function with a checkpoint in its attribute, and the policy `P`.
 #[diagnostic::on_unimplemented(
-    message = "a checkpoint can't store the value of `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
-    label = "the value of this can't be stored",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for it; or let the sink store results, and use `journal`, which asks \
-            nothing of them"
+    message = "a checkpoint can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
+    label = "this can't be stored",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; of a `Result` the value alone is stored where errors are \
+            left to `on_error`; or let the sink store results, and use `journal`, which asks nothing of them"
 )]
-pub trait StoredValue {
+pub trait StoredOutput<P>: Sized {
+    /// Results as bytes.
     #[doc(hidden)]
-    const CHECKED: () = ();
+    fn codec() -> Codec<Self>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned, E> StoredValue for Result<T, E> {}
+impl<R, P: Policy<R, Value: StoredResult>> StoredOutput<P> for R {
+    fn codec() -> Codec<R> {
+        Codec::of::<P>()
+    }
+}
 
-/// What can be an item of a durable run: a value that can be told apart from others in a later process.
+/// An item of a durable run: a value that can be told apart from others in a later process.
 #[diagnostic::on_unimplemented(
     message = "a run that goes on in a later process can't tell items of the type `{Self}` apart: they are not `Hash`",
     label = "this item type is not `Hash`",
     note = "derive or implement `Hash` for it, or state by `key` what tells items apart: `key = |item: &{Self}| item.id`"
 )]
-pub trait HashedItem {
+pub trait HashedItem: Sized {
+    /// The function that hashes an item.
     #[doc(hidden)]
-    const CHECKED: () = ();
+    fn hash() -> Option<HashOf<Self>>;
+
+    /// The function that hashes what an input gives that can fail: an item, or an error in its
+    /// place. No result is kept of an error, so all errors have one hash.
+    #[doc(hidden)]
+    fn hash_if_given<N>() -> Option<HashOf<Result<Self, N>>>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Hash> HashedItem for T {}
+impl<T: Hash> HashedItem for T {
+    fn hash() -> Option<HashOf<T>> {
+        HashProbe::<T>::NEW.hash()
+    }
 
-/// What can be a shared parameter of a durable run.
+    fn hash_if_given<N>() -> Option<HashOf<Result<T, N>>> {
+        Some(|item, mut hasher| item.as_ref().ok().hash(&mut hasher))
+    }
+}
+
+/// The output of a key.
+#[diagnostic::on_unimplemented(
+    message = "`key` can't tell items apart by `{Self}`: it is not `Hash`",
+    label = "this key is not `Hash`",
+    note = "give what is `Hash` and owns what it is made of: of an `f64` its `to_bits()`, of several values a tuple, of a text a clone"
+)]
+pub trait HashedKey: Hash {}
+
+#[diagnostic::do_not_recommend]
+impl<K: Hash> HashedKey for K {}
+
+/// A shared parameter of a durable run.
 #[diagnostic::on_unimplemented(
     message = "a run that goes on in a later process can't tell whether `{Self}` is still the same: it is not `Hash`",
     label = "this shared parameter is not `Hash`",
@@ -76,7 +105,7 @@ impl<T: Hash> HashedShared for T {}
             comes behind `on_error`"
 )]
 pub trait KnowsItems<T> {
-    /// What hashes an item; `None` for the key to do it.
+    /// The function that hashes an item; `None` for the key to do it.
     #[doc(hidden)]
     fn hash() -> Option<HashOf<T>>;
 }
@@ -151,7 +180,7 @@ impl DiskOption for String {
 #[derive(Debug)]
 pub struct VersionValue<T>(T);
 
-/// What a constant can be that is given as `version` in the attribute.
+/// A type of constants that the attribute takes as `version`.
 #[diagnostic::on_unimplemented(
     message = "`version` can't be of the type `{Self}`",
     label = "this is neither a whole number nor a text",
@@ -203,7 +232,7 @@ version_constants!(u8 u16 u32 u64 usize);
 #[derive(Debug)]
 pub struct MaxDiskValue<T>(T);
 
-/// What a constant can be that is given as `max_disk` in the attribute.
+/// A type of constants that the attribute takes as `max_disk`.
 #[diagnostic::on_unimplemented(
     message = "`max_disk` can't be of the type `{Self}`",
     label = "this is no number of bytes",

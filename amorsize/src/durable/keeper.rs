@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::failure::{Ended, Payload};
 use crate::memory::budget::Ledger;
+use crate::memory::credit::Credit;
 use crate::store::{Encoded, ItemsHash, Kind, Writer};
 
 /// Keeps what a run finishes. See the [module](self).
@@ -28,8 +29,24 @@ pub(crate) struct Keeper {
     /// How far the sink has come.
     place: Mutex<Option<u64>>,
     told: Mutex<KeptFigures>,
-    ledger: Ledger,
+    /// The credit of results that are encoded and not written.
+    held: Mutex<Credit>,
     directory: PathBuf,
+}
+
+/// The keeper of a run that has one. Without the feature this is nothing, and is never asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handle(Option<Arc<Keeper>>);
+
+impl Handle {
+    pub(crate) fn new(keeper: Arc<Keeper>) -> Self {
+        Self(Some(keeper))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&Keeper> {
+        self.0.as_deref()
+    }
 }
 
 /// The figures of a store for a report.
@@ -59,7 +76,7 @@ impl Keeper {
         kind: Kind,
         restored: Box<[Range<usize>]>,
         told: KeptFigures,
-        ledger: Ledger,
+        ledger: &Ledger,
         directory: PathBuf,
     ) -> Self {
         Self {
@@ -71,7 +88,7 @@ impl Keeper {
             restored,
             place: Mutex::default(),
             told: Mutex::new(told),
-            ledger,
+            held: Mutex::new(Credit::take(ledger, 0)),
             directory,
         }
     }
@@ -131,7 +148,10 @@ impl Keeper {
 
     /// Gives back bytes that were written. None tell that writing failed.
     pub(super) fn given(&self, bytes: u64) {
-        self.ledger.give(bytes);
+        let mut held = lock(&self.held);
+        let left = held.bytes().saturating_sub(bytes);
+        held.resize(left);
+        drop(held);
         if bytes == 0 {
             self.has_failed.store(true, Ordering::Relaxed);
         }
@@ -193,7 +213,7 @@ impl Keeper {
         let Noted { hashes, are_apart } = lock(&self.hashes).take(first, results.len());
         let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
         let put = |encoded: Encoded| {
-            self.ledger.take(encoded.memory());
+            lock(&self.held).grow(encoded.memory());
             writer.put(encoded);
         };
         // User code encodes a result. The call's result is there whatever becomes of it.

@@ -4,6 +4,18 @@
 use crate::error::Error;
 use crate::failure::Ended;
 
+/// The keeper of a run: none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handle;
+
+impl Handle {
+    #[inline]
+    #[expect(clippy::unused_self, reason = "with the feature there may be one")]
+    pub(crate) fn get(&self) -> Option<&Keeper> {
+        None
+    }
+}
+
 /// No value has this type, so what asks for it costs nothing.
 #[derive(Debug)]
 pub(crate) enum Keeper {}

@@ -10,6 +10,7 @@ use crate::execute::asks::Asks;
 use crate::execute::buffer::{RawChunk, Types};
 use crate::execute::line::{Restored, Way};
 use crate::failure::Payload;
+use crate::memory::credit::Credit;
 use crate::store::{Done, ItemsHash, Settings, StableHasher, Store};
 
 /// Items that are passed over between two looks around, which take 100 ns: a ten-thousandth of the
@@ -192,7 +193,11 @@ impl<T, R> Resume<T, R> {
         let items = done.items as usize;
         self.next += items;
         kept.keeper.count_restored(items);
-        let (results, bytes) = restored.map_or((None, 0), |(results, bytes)| (Some(types.results_of(results)), bytes));
+        let (results, bytes) = match restored {
+            // Whoever hands the results over takes credit for them.
+            Some((results, bytes)) => (Some(types.results_of(results, Credit::NONE)), bytes),
+            None => (None, 0),
+        };
         Some(Restored { items, results, bytes, has_ended: false })
     }
 

@@ -1,12 +1,11 @@
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::thread::LocalKey;
 
 use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::on_error::{Collect, Each, Flatten, Skip, Stop};
+use crate::store::Settings;
 use crate::{Batched, batched, process_in_batches};
 
 /// The identity of a run, which keeps results somewhere.
@@ -324,12 +323,49 @@ fn thumb() -> Thumb {
     Thumb { name: "a".into(), size: (3, 4) }
 }
 
-/// The number of results that are stored.
-fn stored<I: IntoIterator, R, C, P>(run: &Batched<I, R, C, P>, results: &[R]) -> usize {
+/// A directory for a run, which goes with this.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("amorsize-durable-{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Stores results as the run does, reads them again, and gives how many there were.
+fn stored<I: IntoIterator, R: PartialEq + fmt::Debug, C, P>(run: &Batched<I, R, C, P>, results: &[R]) -> usize {
+    let directory = Scratch::new("stored");
     let codec = run.shared().durable.as_ref().unwrap().checkpoint.as_ref().unwrap().1;
-    let mut encoded = Encoded::new(0);
-    let kept = |result: &&R| run.shared().push(&codec, &mut encoded, 1, result).is_some_and(|pushed| pushed.is_ok());
-    results.iter().filter(kept).count()
+    let identity = identity(run);
+    let writer = Store::open(&directory.0, &identity).unwrap().writer(Settings::new(u64::MAX)).unwrap();
+    let mut kept = Vec::new();
+    for (index, result) in results.iter().enumerate() {
+        let mut encoded = Encoded::new(index as u64);
+        let pushed = run.shared().push(&codec, &mut encoded, 7, result);
+        assert_eq!(pushed, pushed.is_some().then_some(Ok(())));
+        assert_eq!(encoded.is_empty(), pushed.is_none());
+        if pushed.is_some() {
+            kept.push((index as u64, result));
+            writer.put(encoded);
+        }
+    }
+    writer.finish().unwrap();
+
+    let mut store = Store::open(&directory.0, &identity).unwrap();
+    codec.check(&mut store).unwrap();
+    let mut all = Vec::new();
+    for done in store.done().to_vec() {
+        let restored = store.read(&done).unwrap();
+        all.extend((done.first..).zip(codec.results(&restored).unwrap()));
+    }
+    assert!(all.iter().map(|(index, result)| (*index, result)).eq(kept.iter().copied()), "{all:?}");
+    all.len()
 }
 
 #[test]
@@ -365,31 +401,40 @@ fn an_error_need_not_be_stored_where_a_policy_takes_it_out() {
 }
 
 #[test]
-fn a_result_that_can_t_be_encoded_leaves_no_bytes() {
-    thread_local!(static FAILS: RefCell<bool> = const { RefCell::new(false) });
-    fn says(fails: &'static LocalKey<RefCell<bool>>) -> bool {
-        fails.with(|fails| *fails.borrow())
+fn results_of_another_type_are_refused() {
+    #[derive(Serialize, Deserialize)]
+    struct Swapped {
+        size: (u16, u16),
+        name: String,
     }
+    let directory = Scratch::new("another_type");
+    let run = process_in_batches(|_: u8| thumb(), 0..3).version(1).checkpoint(&directory.0);
+    let codec = run.shared().durable.as_ref().unwrap().checkpoint.as_ref().unwrap().1;
+    let identity = identity(&run);
+    let writer = Store::open(&directory.0, &identity).unwrap().writer(Settings::new(u64::MAX)).unwrap();
+    let mut encoded = Encoded::new(0);
+    run.shared().push(&codec, &mut encoded, 7, &thumb());
+    writer.put(encoded);
+    writer.finish().unwrap();
+    let mut store = Store::open(&directory.0, &identity).unwrap();
+    assert!(codec.check(&mut store).is_ok());
+    assert!(Codec::<Swapped>::of::<Each>().check(&mut store).unwrap_err().is_changed());
+}
+
+#[test]
+fn a_result_that_can_t_become_bytes_says_why() {
     #[derive(Deserialize)]
-    struct Fails(#[expect(dead_code, reason = "it is read only")] u32);
+    struct Fails;
     impl Serialize for Fails {
-        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            use serde::ser::SerializeTuple;
-            let mut tuple = serializer.serialize_tuple(2)?;
-            tuple.serialize_element(&7_u8)?;
-            if says(&FAILS) {
-                return Err(serde::ser::Error::custom("no"));
-            }
-            tuple.serialize_element(&8_u8)?;
-            tuple.end()
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no"))
         }
     }
-    let run = process_in_batches(|_: u8| Fails(0), 0..3).version(1).checkpoint("runs");
+    let run = process_in_batches(|_: u8| Fails, 0..3).version(1).checkpoint("runs");
     let codec = run.shared().durable.as_ref().unwrap().checkpoint.as_ref().unwrap().1;
     let mut encoded = Encoded::new(0);
-    assert_eq!(run.shared().push(&codec, &mut encoded, 1, &Fails(0)), Some(Ok(())));
-    FAILS.set(true);
-    assert!(matches!(run.shared().push(&codec, &mut encoded, 1, &Fails(0)), Some(Err(_))));
+    assert!(matches!(run.shared().push(&codec, &mut encoded, 7, &Fails), Some(Err(_))));
+    assert!(encoded.is_empty());
 }
 
 #[test]

@@ -13,8 +13,6 @@ pub(crate) struct Books {
     pub(crate) next: usize,
     /// Items of these that a store has, or that are skipped: they are not run.
     pub(crate) passed: usize,
-    /// Items that were started, without those that were handed over.
-    pub(crate) outstanding: usize,
     /// Chunks that ended, including stretches on the calling thread.
     pub(crate) chunks: usize,
     /// Items that panicked, if the run goes on without them.

@@ -1,8 +1,10 @@
 //! Chunks: consecutive items that one worker takes at a time, and the function as that which runs them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+#[cfg(feature = "durable")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use super::buffer::Quota;
 use super::buffer::{RawChunk, Results, Types};
@@ -64,7 +66,7 @@ pub(crate) struct Shared<T, R, C> {
     /// The function's code, where its attribute tells it.
     #[cfg(feature = "durable")]
     pub(crate) code: Option<CodeOf<C>>,
-    /// What the run keeps, and where.
+    /// The settings of a durable run.
     #[cfg(feature = "durable")]
     pub(crate) durable: Option<Arc<Durable<T, R>>>,
 }
@@ -336,25 +338,16 @@ pub(crate) struct Tools {
     pub(crate) tracks: bool,
     pub(crate) interrupts: Interrupts,
     pub(crate) span: RunSpan,
-    /// There where the run is durable.
-    pub(crate) keeper: Option<Arc<Keeper>>,
 }
 
 impl Tools {
     pub(crate) fn new(ledger: Ledger, tracks: bool) -> Self {
-        Self {
-            chunks: Chunks::new(),
-            ledger,
-            tracks,
-            interrupts: Interrupts::default(),
-            span: RunSpan::default(),
-            keeper: None,
-        }
+        Self { chunks: Chunks::new(), ledger, tracks, interrupts: Interrupts::default(), span: RunSpan::default() }
     }
 
     pub(crate) fn work<'a>(&'a self, function: &'a dyn Function) -> Work<'a> {
-        let Self { chunks, ledger, tracks, interrupts, span, keeper } = self;
-        Work { function, chunks, ledger, tracks: *tracks, interrupts, span, keeper: keeper.as_deref() }
+        let Self { chunks, ledger, tracks, interrupts, span } = self;
+        Work { function, chunks, ledger, tracks: *tracks, interrupts, span }
     }
 }
 
@@ -368,7 +361,6 @@ pub(crate) struct Work<'a> {
     pub(crate) tracks: bool,
     pub(crate) interrupts: &'a Interrupts,
     pub(crate) span: &'a RunSpan,
-    pub(crate) keeper: Option<&'a Keeper>,
 }
 
 impl Work<'_> {
@@ -460,7 +452,7 @@ impl Work<'_> {
 
     /// Has results kept, and `lost` items behind them forgotten, if the run is durable.
     pub(crate) fn keep(&self, first: usize, results: &Results, lost: usize) {
-        if let Some(keeper) = self.keeper {
+        if let Some(keeper) = self.interrupts.keeper().get() {
             self.function.keep(keeper, first, results);
             keeper.forget(first + results.len(), lost);
         }
@@ -473,14 +465,14 @@ impl Work<'_> {
             self.chunks.put(id, chunk);
             self.chunks.add(rest)
         };
-        let Some(grant) = control.start_next(job, forced, &mut split) else { return false };
+        let Some((grant, held)) = control.start_next(job, forced, &mut split) else { return false };
         // Whatever panics from here on, the chunk is booked as ended.
         let started = Started { control, grant };
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
         let entered = self.ledger.enter();
-        let ran =
-            control.run_chunk(grant, &mut Running { work: *self, chunk: &mut chunk, control, start: grant.start });
+        let mut running = Running { work: *self, chunk: &mut chunk, control, start: grant.start };
+        let ran = control.run_chunk(grant, held, &mut running);
         drop(entered);
         self.keep(grant.start, &chunk.results, ran.lost());
         let rest = if !ran.leaves_items() {

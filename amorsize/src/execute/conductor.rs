@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::alone::{Done, ThreadsPace};
 use super::chunk::Work;
 use super::control::{Control, Stuck, ThreadKind};
-use super::line::{Accepted, Flow, Line, Restored};
+use super::line::{Flow, Line, Restored};
 use super::pool::{self, Job, Start};
 use super::refusals::{interrupted, over_budget, oversize};
 use crate::error::Error;
@@ -126,7 +126,7 @@ impl Conductor<'_> {
                         self.feed(line, 1, start_job);
                     }
                 }));
-                let flow = self.handed_over(self.control.in_sink(|| line.hand_over(finished)));
+                let flow = self.turn(self.control.in_sink(|| line.hand_over(finished)));
                 if let Err(payload) = fed {
                     resume_unwind(payload);
                 }
@@ -146,7 +146,7 @@ impl Conductor<'_> {
                 return Err(interrupted(self.work.interrupts, interrupt, items_done, now() - self.begun));
             }
             if line.is_to_flush(false)
-                && let Some(flow) = self.handed_over(self.control.in_sink(|| line.flush()))
+                && let Some(flow) = self.turn(self.control.in_sink(|| line.flush()))
             {
                 return Ok(flow);
             }
@@ -161,7 +161,7 @@ impl Conductor<'_> {
                     return Ok(Flow::Continue);
                 }
                 return Ok(self
-                    .handed_over(self.control.in_sink(|| line.flush()))
+                    .turn(self.control.in_sink(|| line.flush()))
                     .filter(|&flow| flow == Flow::Stop)
                     .unwrap_or(Flow::Continue));
             }
@@ -171,11 +171,11 @@ impl Conductor<'_> {
             }
             let (short, stuck) = self.control.shortage();
             if short {
-                let accepted = self.control.in_sink(|| line.flush());
-                if let Some(flow) = self.handed_over(accepted) {
+                let holds = line.outlet.holds();
+                if let Some(flow) = self.turn(self.control.in_sink(|| line.flush())) {
                     return Ok(flow);
                 }
-                if accepted.items > 0 {
+                if holds {
                     continue;
                 }
                 if stuck {
@@ -204,15 +204,14 @@ impl Conductor<'_> {
         }
     }
 
-    /// Books a hand-over. Gives the flow if the run ends with it.
-    fn handed_over(&self, accepted: Accepted) -> Option<Flow> {
-        self.control.release(accepted.items, accepted.bytes);
-        match accepted.flow {
+    /// Turns the course of the run as the outlet wants it. Gives the flow if the run ends with it.
+    fn turn(&self, flow: Flow) -> Option<Flow> {
+        match flow {
             Flow::Continue => return None,
             Flow::Enough => self.control.course.pause(),
             Flow::Stop => self.control.course.end(),
         }
-        Some(accepted.flow)
+        Some(flow)
     }
 
     fn feed(&self, line: &mut Line<'_>, most_pulls: usize, start_job: Start<'_>) {
@@ -301,7 +300,7 @@ impl Conductor<'_> {
         let stuck = self.control.stuck();
         let state = self.control.state();
         let held = (state.ledger.held().max(grown), state.situation.measured_by);
-        over_budget(stuck, held, &state.ledger, &state.books, line)
+        over_budget(stuck, state.outstanding(), held, &state.ledger, &state.books, line)
     }
 
     /// Learns from resident memory, if results are measured by it. Gives its growth.

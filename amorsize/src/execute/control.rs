@@ -21,7 +21,7 @@
 //! | `end_input` | calling thread | the input ended | `input_ended` | |
 //! | `wait` | calling thread | it has nothing to do | `wanted_items`, `caller_holds` | |
 //! | `take_ready` | calling thread | before a hand-over | `finished` | |
-//! | `release` | calling thread | after a hand-over | `books`; gives credit back | |
+//! | `in_sink` | calling thread | around a hand-over | the sink's times; gives credit back | |
 //! | `settle` | calling thread | all threads have left | `jobs` | |
 //! | `take_panic` | calling thread | after `settle` | `ending`, `holes` | |
 //! | `start_next` | job | it begins, or goes on | `waiting`, `running`; takes credit | see below |
@@ -39,6 +39,8 @@
 //!
 //! No wake-up is lost. The calling thread checks under the lock that it is not needed, and frees
 //! the lock only by sleeping. A job writes under the lock before it wakes the calling thread.
+//! Credit of results comes back without the lock, as the outlet drops it, and wakes nobody: the
+//! calling thread drops it, and makes that check and starts jobs before it sleeps.
 //!
 //! The calling thread also runs chunks if it is one of the run's threads, or if a call needs more
 //! than the budget has. Then it makes the steps of a job, but is not counted in `jobs`.
@@ -62,6 +64,9 @@
 //! difference at once. If that leaves no credit for the next item, the chunk ends there. The last
 //! part of the budget ([`State::reserve`]) is for the chunk that is handed over next: results of
 //! later items can't be handed over before its results, so they must never take all credit.
+//!
+//! [`Credit`] gives itself back: that of a chunk's items when it has run them, that of its results
+//! when the outlet drops it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -71,11 +76,12 @@ use super::books::Books;
 use super::climb::Climb;
 use super::course::Course;
 use super::inline::HANDED_SECONDS;
-use super::line::Accepted;
+use super::line::Flow;
 use super::observer::{Observer, Seen};
 use super::state::{Ending, State, Waiting};
 use crate::failure::{Payload, discard};
 use crate::memory::budget::Ledger;
+use crate::memory::credit::{Correction, Credit};
 use crate::memory::measure::Heap;
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
@@ -135,12 +141,12 @@ pub(crate) struct ThreadLimits {
 }
 
 /// A chunk with results that wait to be handed over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) id: ChunkId,
     pub(crate) start: usize,
     pub(crate) items: usize,
-    pub(crate) bytes: u64,
+    pub(crate) credit: Credit,
 }
 
 /// A run that can't go on because it lacks credit.
@@ -189,7 +195,7 @@ impl Control {
         observer: Option<Observer>,
     ) -> Self {
         let begun = now();
-        let (next, outstanding) = (books.next, books.outstanding);
+        let next = books.next;
         let opening = (books.learned.items == 0).then(|| (begun, thread_time::process_ran()));
         Self {
             ledger: ledger.clone(),
@@ -207,9 +213,9 @@ impl Control {
                 running: 0,
                 running_credit: 0,
                 running_working: 0,
-                unforeseen: 0,
+                unforeseen: Correction::new(&ledger),
                 held_before: ledger.held().as_u64(),
-                results: ledger.held().as_u64(),
+                given_back: 0,
                 most_running: 0,
                 busy_threads: usize::MAX,
                 running_items: 0,
@@ -226,7 +232,6 @@ impl Control {
                 new_batch_size: None,
                 measure_at: None,
                 ordered,
-                ledger,
                 books,
                 situation,
                 // As many items as ran on the calling thread: only those are known.
@@ -239,13 +244,14 @@ impl Control {
                 input_ended: false,
                 ending: BTreeMap::new(),
                 holes: BTreeMap::new(),
-                most_outstanding: outstanding,
+                most_outstanding: ledger.results().results,
                 stray: 0,
-                stray_credit: 0,
+                stray_credit: Credit::take(&ledger, 0),
                 each: None,
                 forks: false,
                 stray_read: tracking::workers_stray(),
                 account: Account::new(),
+                ledger,
             }),
             caller: Condvar::new(),
             course: Course::new(),
@@ -261,10 +267,7 @@ impl Control {
 
     /// Gives the books and the observer back. No chunk may be running.
     pub(crate) fn into_parts(self) -> (Books, Option<Observer>) {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // No running chunk is left to answer for these bytes.
-        state.hold_what_is_booked();
-        state.ledger.give(std::mem::take(&mut state.stray_credit));
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let observer = self.observer.map(|observer| observer.into_inner().unwrap_or_else(PoisonError::into_inner));
         (state.books, observer)
     }
@@ -335,26 +338,32 @@ impl Control {
         state.account.book(now, threads, why, &self.sink, &self.input);
     }
 
-    /// Calls `hand_over`, in which the sink may take a batch.
-    pub(crate) fn in_sink(&self, hand_over: impl FnOnce() -> Accepted) -> Accepted {
+    /// Calls `hand_over`, in which the sink may take a batch, and the outlet drops its credit then.
+    pub(crate) fn in_sink(&self, hand_over: impl FnOnce() -> Flow) -> Flow {
+        let before = self.ledger.handed_over();
         let begun = now();
         self.sink.start(begun);
-        let accepted = hand_over();
+        let flow = hand_over();
         let ended = now();
         self.sink.stop(ended);
-        if accepted.items > 0 {
+        let given = self.ledger.handed_over().since(before);
+        if given.results > 0 {
             let mut state = self.state();
             let seconds = (ended - begun).as_secs_f64();
             let before = state.sink_seconds.unwrap_or(seconds);
             // If the sink's times are uneven, the longer ones count: results must be ready for
             // those.
             state.sink_seconds = Some(seconds.max(before + 0.25 * (seconds - before)));
-            let pace = seconds / accepted.items as f64;
+            let pace = seconds / given.results as f64;
             let weight = if state.sink_pace > 0.0 { 0.25 } else { 1.0 };
             state.sink_pace += weight * (pace - state.sink_pace);
             state.grow_batches();
+            // The results held their credit for all of that time.
+            state.given_back = given.bytes;
+            self.book(&mut state, ended);
+            state.given_back = 0;
         }
-        accepted
+        flow
     }
 
     /// Calls `pull`, which takes items from the input. Gives the seconds that it took.
@@ -426,8 +435,8 @@ impl Control {
         let input_bytes = (state.situation.item_size * items) as u64 + heap;
         let start = state.books.next;
         state.books.next += items;
-        state.ledger.take(input_bytes);
-        state.waiting.insert(start, Waiting { id, items, input_bytes });
+        let input = Credit::take(&state.ledger, input_bytes);
+        state.waiting.insert(start, Waiting { id, items, input });
         state.queued += items;
         let weight = if state.input_pace > 0.0 { 0.25 } else { 1.0 };
         state.input_pace += weight * (seconds / items.max(1) as f64 - state.input_pace);
@@ -452,11 +461,8 @@ impl Control {
         }
         match results {
             Some((id, bytes)) => {
-                state.ledger.take(bytes);
-                state.results += bytes;
-                state.books.outstanding += items;
-                state.most_outstanding = state.most_outstanding.max(state.books.outstanding);
-                state.finished.insert(start, Finished { id, start, items, bytes });
+                let credit = Credit::of_results(&self.ledger, items, bytes, 0);
+                state.finished.insert(start, Finished { id, start, items, credit });
             }
             None if items > 0 => _ = state.holes.insert(start, start + items),
             None => {}
@@ -498,19 +504,6 @@ impl Control {
         Some(chunk)
     }
 
-    /// Gives back the credit of results that were handed over.
-    pub(crate) fn release(&self, items: usize, bytes: u64) {
-        if items > 0 {
-            let now = now();
-            let mut state = self.state();
-            self.book(&mut state, now);
-            state.books.outstanding -= items;
-            state.hold_what_is_booked();
-            state.results = state.results.saturating_sub(bytes);
-            state.ledger.give(bytes);
-        }
-    }
-
     /// True if every item that was pulled and may run has run and was handed over.
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.state();
@@ -533,7 +526,7 @@ impl Control {
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state();
         let nothing = state.waiting.is_empty() && state.finished.is_empty() && state.holes.is_empty();
-        nothing && (state.running, state.jobs, state.books.outstanding) == (0, 0, 0)
+        nothing && (state.running, state.jobs, state.outstanding()) == (0, 0, 0)
     }
 
     /// Two answers. First: the calling thread should close its batch early, because a chunk waits

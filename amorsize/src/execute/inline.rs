@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use super::alone::Next;
-use super::line::{Accepted, Flow, Inlined, Line, Restored};
+use super::line::{Flow, Inlined, Line, Restored};
 use super::refusals::oversize;
 use super::{Engine, alone};
 use crate::error::Error;
 use crate::failure::{Ended, discard};
+use crate::memory::credit::Credit;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::working::{NOISE, bound};
 use crate::options::OnPanic;
@@ -76,10 +77,9 @@ impl Engine {
         loop {
             self.look(line.outlet.collects());
             if line.ended() {
-                let accepted = line.flush();
-                self.release(accepted.items, accepted.bytes);
+                let flow = line.flush();
                 self.plan = planned;
-                return Ok(Inline::Done(if accepted.flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
+                return Ok(Inline::Done(if flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
             }
             if let Some(interrupt) = line.work.interrupts.now() {
                 self.plan = planned;
@@ -104,20 +104,18 @@ impl Engine {
                     return Ok(Inline::GoParallel(Box::new(plan)));
                 }
                 if self.options.batch_items().is_none() {
-                    let accepted = line.flush();
-                    self.release(accepted.items, accepted.bytes);
-                    if accepted.flow != Flow::Continue {
-                        return Ok(Inline::Done(accepted.flow));
+                    let flow = line.flush();
+                    if flow != Flow::Continue {
+                        return Ok(Inline::Done(flow));
                     }
                 }
                 line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
             }
             if line.is_to_flush(true) {
-                let accepted = line.flush();
-                self.release(accepted.items, accepted.bytes);
-                if accepted.flow != Flow::Continue {
+                let flow = line.flush();
+                if flow != Flow::Continue {
                     self.plan = planned;
-                    return Ok(Inline::Done(accepted.flow));
+                    return Ok(Inline::Done(flow));
                 }
             }
             let room = self.in_flight_room(line.outlet);
@@ -127,13 +125,13 @@ impl Engine {
                     self.budget()?;
                     continue;
                 }
-                let accepted = line.flush();
-                self.release(accepted.items, accepted.bytes);
-                if accepted.flow != Flow::Continue {
+                let holds = line.outlet.holds();
+                let flow = line.flush();
+                if flow != Flow::Continue {
                     self.plan = planned;
-                    return Ok(Inline::Done(accepted.flow));
+                    return Ok(Inline::Done(flow));
                 }
-                if accepted.items > 0 {
+                if holds {
                     continue;
                 }
                 let is_full = self.needed() > self.ledger.free();
@@ -149,10 +147,10 @@ impl Engine {
                 most = 1;
             }
             let measured = self.is_measured();
-            let accepted = self.inline_stretch(line, most, measured)?;
-            if accepted.flow != Flow::Continue {
+            let flow = self.inline_stretch(line, most, measured)?;
+            if flow != Flow::Continue {
                 self.plan = planned;
-                return Ok(Inline::Done(accepted.flow));
+                return Ok(Inline::Done(flow));
             }
         }
     }
@@ -182,7 +180,7 @@ impl Engine {
         line: &mut Line<'_>,
         most: usize,
         measured: Option<bool>,
-    ) -> Result<Accepted, Ended> {
+    ) -> Result<Flow, Ended> {
         if line.stock.resumes
             && let Some(restored) = line.restore()
         {
@@ -194,16 +192,16 @@ impl Engine {
         let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
         // The time of an input and a sink that wait for each other must not count as time of calls.
         let timed = count as f64 * self.pace > apart || line.asks_are_single();
-        let (mut done, mut stretch, mut accepted) = self.inline_part(line, count, timed, measured);
+        let (mut done, mut stretch, mut flow) = self.inline_part(line, count, timed, measured);
         let is_few = self.alone.is_faster() && alone::fills_memory(&self.books.learned);
         if is_few && measured.is_none() && self.resident.is_none() {
             for _ in 1..PARTS {
-                let may_go_on = accepted.flow == Flow::Continue && done.panic.is_none() && done.items == count;
+                let may_go_on = flow == Flow::Continue && done.panic.is_none() && done.items == count;
                 if !may_go_on || line.ended() || self.affordable().min(self.in_flight_room(line.outlet)) < count {
                     break;
                 }
                 let part;
-                (done, part, accepted) = self.inline_part(line, count, timed, None);
+                (done, part, flow) = self.inline_part(line, count, timed, None);
                 stretch = stretch.and(part);
             }
         }
@@ -242,7 +240,7 @@ impl Engine {
             self.books.next += usize::from(done.is_lost);
             match self.options.panics() {
                 // The stop comes before the panic, with which the rest of the run begins.
-                OnPanic::Propagate if accepted.flow == Flow::Stop => self.pending_panic = Some((item, payload)),
+                OnPanic::Propagate if flow == Flow::Stop => self.pending_panic = Some((item, payload)),
                 OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
                 _ if done.is_lost => {
                     self.books.panics.add(item, payload).into_iter().for_each(discard);
@@ -251,23 +249,20 @@ impl Engine {
             }
         }
         self.stretch = if line.asks_are_single() { 1 } else { self.next_stretch() };
-        Ok(accepted)
+        Ok(flow)
     }
 
     /// Hands over the results of items that need not run, if they have any.
     #[cold]
-    fn pass_over(&mut self, line: &mut Line<'_>, restored: Restored) -> Accepted {
+    fn pass_over(&mut self, line: &mut Line<'_>, restored: Restored) -> Flow {
         let Restored { items, results, bytes, .. } = restored;
         let start = self.books.next;
         self.books.next += items;
         self.books.passed += items;
-        let Some(results) = results else { return Accepted::KEPT };
+        let Some(mut results) = results else { return Flow::Continue };
         let bytes = line.work.bytes_of(&results, bytes, self.result_size);
-        self.ledger.take(bytes);
-        self.books.outstanding += items;
-        let accepted = line.hand_over_inlined(results, start, bytes);
-        self.release(accepted.items, accepted.bytes);
-        accepted
+        results.credit = Credit::of_results(&self.ledger, items, bytes, 0);
+        line.hand_over_inlined(results, start)
     }
 
     /// Runs the next `count` items and hands over their results. Inlined, because returning all
@@ -279,8 +274,8 @@ impl Engine {
         count: usize,
         timed: bool,
         measured: Option<bool>,
-    ) -> (Inlined, Stretch, Accepted) {
-        let (mut done, results) = line.inline(count, self.ledger.free(), timed, measured);
+    ) -> (Inlined, Stretch, Flow) {
+        let (mut done, mut results) = line.inline(count, self.ledger.free(), timed, measured);
         line.work.keep(self.books.next, &results, done.is_lost.into());
         let result_bytes = self.result_size as u64;
         if done.panic.is_some() && !done.is_lost && done.items > 0 {
@@ -306,13 +301,12 @@ impl Engine {
             stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
             self.resident_measured = true;
         }
-        self.ledger.take_after(stretch.bytes, stretch.working);
-        self.books.outstanding += done.items;
-        let accepted = line.hand_over_inlined(results, self.books.next, stretch.bytes);
-        self.release(accepted.items, accepted.bytes);
+        let working = stretch.working;
+        results.credit = Credit::of_results(&self.ledger, done.items, stretch.bytes, working);
+        let flow = line.hand_over_inlined(results, self.books.next);
         self.books.next += done.items;
         self.books.chunks += usize::from(done.items > 0 || done.panic.is_some());
-        (done, stretch, accepted)
+        (done, stretch, flow)
     }
 
     /// Says if the waits of the next stretch's calls are measured; `Some(true)` means closely.

@@ -1,12 +1,14 @@
 //! The steps of a job, or of a calling thread that runs chunks: take a chunk with credit, run it,
 //! book it.
 
+use std::mem::replace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::books::Books;
 use super::control::{ChunkId, Control, Finished, Steps, ThreadKind};
 use super::state::{Ending, State, Waiting};
 use crate::failure::{Payload, discard};
+use crate::memory::credit::Credit;
 use crate::memory::measure::MeasuredBy;
 use crate::plan::{chunk_items, chunk_seconds};
 use crate::sample::Stretch;
@@ -24,6 +26,7 @@ pub(crate) struct Grant {
     pub(crate) id: ChunkId,
     pub(crate) start: usize,
     pub(crate) items: usize,
+    /// The credit that it took at its start.
     pub(super) credit: u64,
     /// The part of `credit` for the working memory of a call.
     pub(super) working: u64,
@@ -34,11 +37,19 @@ pub(crate) struct Grant {
     pub(super) measured: Option<bool>,
 }
 
+/// The credit of a chunk that runs.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// The credit of its calls and their results.
+    calls: Credit,
+    /// The credit of its items.
+    input: Credit,
+}
+
 /// The outcome of a chunk.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) stretch: Stretch,
-    pub(super) credit: u64,
     /// True if the bytes contain what other threads allocated for the results.
     pub(super) elsewhere: bool,
     pub(super) panic: Option<Payload>,
@@ -52,6 +63,7 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(crate) struct Ran {
     grant: Grant,
+    held: Held,
     outcome: Outcome,
 }
 
@@ -75,7 +87,7 @@ impl Control {
         job: Option<ThreadKind>,
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
-    ) -> Option<Grant> {
+    ) -> Option<(Grant, Held)> {
         let mut state = self.state();
         if state.is_at_rest() {
             drop(state);
@@ -99,14 +111,14 @@ impl Control {
         state: &mut State,
         forced: bool,
         split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
-    ) -> Option<Grant> {
+    ) -> Option<(Grant, Held)> {
         if self.course.is_pausing() || !state.has_work(self.course.limit()) {
             return None;
         }
         if !forced && !state.bounds.allows(state.running) {
             return None;
         }
-        let (&start, &chunk) = state.waiting.first_key_value()?;
+        let (&start, chunk) = state.waiting.first_key_value()?;
         let expected = state.expected().max(1);
         // A chunk that was pulled when items seemed cheaper is cut to the right size of now.
         let timely = 2 * chunk_items(&state.books.learned, &state.situation, state.threads);
@@ -116,42 +128,39 @@ impl Control {
         }
         let working = state.working_credit(state.ledger.free(), expected * items as u64);
         let credit = expected * items as u64 + working;
-        if forced {
-            state.ledger.take(credit);
-        } else if !state.ledger.try_take(credit) {
-            // A run within a call of this one took the credit first.
-            return None;
-        }
+        let calls = if forced {
+            Credit::take(&state.ledger, credit)
+        } else {
+            // A run within a call of this one may take the credit first.
+            Credit::try_take(&state.ledger, credit)?
+        };
         let now = now();
         self.book(state, now);
-        state.waiting.pop_first();
+        let (_, Waiting { id, items: all, mut input }) = state.waiting.pop_first()?;
         state.queued -= items;
-        let mut input_bytes = chunk.input_bytes;
-        if items < chunk.items {
-            input_bytes = (input_bytes as f64 * items as f64 / chunk.items as f64) as u64;
-            let rest = Waiting {
-                id: split(chunk.id, items),
-                items: chunk.items - items,
-                input_bytes: chunk.input_bytes - input_bytes,
-            };
+        if items < all {
+            let bytes = (input.bytes() as f64 * items as f64 / all as f64) as u64;
+            let own = input.split(0, bytes);
+            let rest = Waiting { id: split(id, items), items: all - items, input: replace(&mut input, own) };
             state.waiting.insert(start + items, rest);
         }
+        let input_bytes = input.bytes();
         state.running += 1;
         state.running_items += items;
         state.running_credit += credit;
         state.running_working += working;
         state.most_running = state.most_running.max(state.running);
         state.most_threads = state.most_threads.max(state.running);
-        state.books.outstanding += items;
-        state.most_outstanding = state.most_outstanding.max(state.books.outstanding);
+        state.most_outstanding = state.most_outstanding.max(state.outstanding());
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
         let measured = if state.each.is_some() { Some(true) } else { state.is_measured(now) };
-        Some(Grant { id: chunk.id, start, items, credit, working, input_bytes, per_item, measured })
+        let grant = Grant { id, start, items, credit, working, input_bytes, per_item, measured };
+        Some((grant, Held { calls, input }))
     }
 
     /// Runs a chunk as far as its credit, its time and the run's end allow, and catches a panic.
-    fn run(&self, grant: &Grant, steps: &mut dyn Steps) -> Outcome {
+    fn run(&self, grant: &Grant, credit: &mut Credit, steps: &mut dyn Steps) -> Outcome {
         let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
             let foreseen = chunk_seconds(state.situation.threads, state.threads);
@@ -161,7 +170,7 @@ impl Control {
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let stretch = Stretch::default();
-        let mut outcome = Outcome { stretch, credit: grant.credit, elsewhere: false, panic: None, lost: 0, used: None };
+        let mut outcome = Outcome { stretch, elsewhere: false, panic: None, lost: 0, used: None };
         let measuring = grant.measured.and_then(Measuring::begin);
         let stretch = &mut outcome.stretch;
         let begun = now();
@@ -182,7 +191,7 @@ impl Control {
             match stepped {
                 Ok(heap) => {
                     let seen = stretch.bytes.saturating_add(heap.working).saturating_add(heap.sum);
-                    let unforeseen = seen.saturating_sub(outcome.credit);
+                    let unforeseen = seen.saturating_sub(credit.bytes());
                     if heap.working > 0 && unforeseen > 0 {
                         self.state().ledger.touch(unforeseen);
                     }
@@ -206,10 +215,7 @@ impl Control {
             if outcome.panic.is_some() {
                 break;
             }
-            if steps.measures()
-                && stretch.items < grant.items
-                && !self.covers_next(&mut outcome.credit, grant.working, stretch)
-            {
+            if steps.measures() && stretch.items < grant.items && !self.covers_next(credit, grant.working, stretch) {
                 break;
             }
             if contended && stretch.items >= next_clock {
@@ -227,10 +233,10 @@ impl Control {
 
     /// True if the chunk's credit covers its results and one more call. Takes missing credit if it
     /// can.
-    fn covers_next(&self, credit: &mut u64, working: u64, stretch: &Stretch) -> bool {
+    fn covers_next(&self, credit: &mut Credit, working: u64, stretch: &Stretch) -> bool {
         let next = stretch.bytes / stretch.items as u64 + working.max(stretch.working);
         let forks = self.forks.load(Ordering::Relaxed);
-        if stretch.bytes + next <= *credit && !forks {
+        if stretch.bytes + next <= credit.bytes() && !forks {
             return true;
         }
         let mut state = self.state();
@@ -240,33 +246,26 @@ impl Control {
             if state.ledger.held().as_u64() > state.ledger.limit() {
                 return false;
             }
-            if stretch.bytes + next <= *credit {
+            if stretch.bytes + next <= credit.bytes() {
                 return true;
             }
         }
         // These results exist, even if they do not fit.
-        let there = stretch.bytes.saturating_sub(*credit);
-        state.ledger.take(there);
-        *credit += there;
-        let missing = stretch.bytes + next - *credit;
-        let covers = state.ledger.try_take(missing);
-        if covers {
-            *credit += missing;
-        }
-        covers
+        credit.grow(stretch.bytes.saturating_sub(credit.bytes()));
+        credit.try_grow(stretch.bytes + next - credit.bytes())
     }
 
     /// Runs the chunk. [`finish`](Self::finish) books it.
-    pub(crate) fn run_chunk(&self, grant: Grant, steps: &mut dyn Steps) -> Ran {
-        let outcome = self.run(&grant, steps);
-        Ran { grant, outcome }
+    pub(crate) fn run_chunk(&self, grant: Grant, mut held: Held, steps: &mut dyn Steps) -> Ran {
+        let outcome = self.run(&grant, &mut held.calls, steps);
+        Ran { grant, held, outcome }
     }
 
     /// Books a chunk that ran. `rest` is the chunk of the items that did not run and should run
     /// later. Says if the job should go on with another chunk.
     pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<ThreadKind>) -> bool {
         self.look();
-        let Ran { grant, mut outcome } = ran;
+        let Ran { grant, held: Held { calls, mut input }, mut outcome } = ran;
         let done = outcome.stretch.items;
         let now = now();
         let mut state = self.state();
@@ -279,12 +278,12 @@ impl Control {
         }
         let lost = outcome.lost;
         let rest_items = grant.items - done - lost;
-        let rest_bytes =
-            if rest.is_some() { (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64 } else { 0 };
+        let rest_bytes = (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64;
+        let rest = rest.map(|id| Waiting { id, items: rest_items, input: input.split(0, rest_bytes) });
         // The bytes of the results stay taken until they are handed over.
-        state.ledger.take(outcome.stretch.bytes.saturating_sub(outcome.credit));
-        state.ledger.give(outcome.credit.saturating_sub(outcome.stretch.bytes) + grant.input_bytes - rest_bytes);
-        state.results += outcome.stretch.bytes;
+        let credit = calls.settle(done, outcome.stretch.bytes);
+        state.inputs -= input.bytes();
+        drop(input);
         state.books.learned.add(outcome.stretch);
         if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
             let queued = outcome.used.map_or(0.0, |used| used.queued);
@@ -302,19 +301,17 @@ impl Control {
         }
         state.running -= 1;
         state.running_items -= grant.items;
-        state.inputs -= grant.input_bytes - rest_bytes;
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
         state.books.chunks += 1;
-        state.books.outstanding -= rest_items + lost;
-        if let Some(id) = rest {
-            state.waiting.insert(grant.start + done + lost, Waiting { id, items: rest_items, input_bytes: rest_bytes });
+        if let Some(rest) = rest {
+            state.waiting.insert(grant.start + done + lost, rest);
             state.queued += rest_items;
         }
         let unwanted =
             outcome.panic.and_then(|payload| self.note_panic(&mut state, grant.start + done, lost > 0, payload));
         if done > 0 {
-            let chunk = Finished { id: grant.id, start: grant.start, items: done, bytes: outcome.stretch.bytes };
+            let chunk = Finished { id: grant.id, start: grant.start, items: done, credit };
             state.finished.insert(grant.start, chunk);
             state.add_ready();
         }
@@ -373,7 +370,8 @@ impl Control {
         self.caller.notify_one();
     }
 
-    /// Books a chunk as ended that panicked outside of the user's function. Its items are lost.
+    /// Books a chunk as ended that panicked outside of the user's function. Its items are lost, and
+    /// the panic drops their credit.
     pub(super) fn lose(&self, grant: &Grant) {
         let now = now();
         let mut state = self.state();
@@ -383,8 +381,6 @@ impl Control {
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
         state.inputs -= grant.input_bytes;
-        state.books.outstanding -= grant.items;
-        state.ledger.give(grant.credit + grant.input_bytes);
     }
 
     /// Ends the run with a panic outside of the user's function. `is_registered` says that the job

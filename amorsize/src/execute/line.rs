@@ -28,26 +28,8 @@ pub(crate) enum Flow {
     Stop,
 }
 
-/// What became of results that were given to an outlet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Accepted {
-    /// Results handed over since the last call, which need no credit any longer.
-    pub(crate) items: usize,
-    pub(crate) bytes: u64,
-    pub(crate) flow: Flow,
-}
-
-impl Accepted {
-    /// The results are kept.
-    pub(crate) const KEPT: Self = Self { items: 0, bytes: 0, flow: Flow::Continue };
-
-    /// Both, one after the other.
-    pub(crate) fn and(self, next: Self) -> Self {
-        Self { items: self.items + next.items, bytes: self.bytes + next.bytes, flow: next.flow }
-    }
-}
-
-/// What takes the results of a run.
+/// What takes the results of a run, with the credit that they hold. It keeps the credit as long as
+/// it has the results, and drops it when it has handed them over.
 pub(crate) trait Outlet {
     /// Where the results of the next `count` items in order are to lie, if the outlet cares.
     fn place(&mut self, _count: usize) -> Option<Results> {
@@ -58,11 +40,11 @@ pub(crate) trait Outlet {
     fn reclaim(&mut self) {}
 
     /// Takes results; `start` is the index of the first one's item.
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted;
+    fn accept(&mut self, results: Results, start: usize) -> Flow;
 
     /// Hands over what is held back to fill a batch.
-    fn flush(&mut self) -> Accepted {
-        Accepted::KEPT
+    fn flush(&mut self) -> Flow {
+        Flow::Continue
     }
 
     /// How many more results fill the batch.
@@ -108,8 +90,6 @@ pub(crate) type FindEnd<'a> = &'a dyn Fn(&Results) -> Option<usize>;
 /// Takes all results into one collection.
 pub(crate) struct Collecting<'a> {
     pub(crate) all: Collection,
-    /// The bytes of the budget that the results hold.
-    pub(crate) bytes: u64,
     /// After this many results it is to be asked whether more can be collected.
     pub(crate) enough: usize,
     pub(crate) places: Places,
@@ -164,22 +144,20 @@ impl Outlet for Collecting<'_> {
         self.all.reclaim();
     }
 
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
         let place = self.all.len();
         if results.len() > 0 {
             self.places.note(place, start, results.len());
         }
-        self.bytes += bytes;
         self.ended_at = self.find_end.and_then(|find| find(&results)).map(|at| place + at);
         self.all.add(results);
-        let flow = if self.ended_at.is_some() {
+        if self.ended_at.is_some() {
             Flow::Stop
         } else if self.all.len() >= self.enough {
             Flow::Enough
         } else {
             Flow::Continue
-        };
-        Accepted { flow, ..Accepted::KEPT }
+        }
     }
 
     fn wanted(&self) -> usize {
@@ -194,30 +172,30 @@ impl Outlet for Collecting<'_> {
 /// Results until a terminal takes them: those of the sample, and what a terminal that ended early left.
 #[derive(Default)]
 pub(crate) struct Kept {
-    parts: VecDeque<(Results, usize, u64)>,
+    parts: VecDeque<(Results, usize)>,
 }
 
 impl Kept {
     /// Results that are kept.
     pub(crate) fn len(&self) -> usize {
-        self.parts.iter().map(|(results, ..)| results.len()).sum()
+        self.parts.iter().map(|(results, _)| results.len()).sum()
     }
 
     /// Puts results back before all others.
-    pub(crate) fn put_back(&mut self, results: Results, start: usize, bytes: u64) {
-        self.parts.push_front((results, start, bytes));
+    pub(crate) fn put_back(&mut self, results: Results, start: usize) {
+        self.parts.push_front((results, start));
     }
 
-    /// The next part, with the index of its first item and its bytes.
-    pub(crate) fn next(&mut self) -> Option<(Results, usize, u64)> {
+    /// The next part, with the index of its first item.
+    pub(crate) fn next(&mut self) -> Option<(Results, usize)> {
         self.parts.pop_front()
     }
 }
 
 impl Outlet for Kept {
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
-        self.parts.push_back((results, start, bytes));
-        Accepted::KEPT
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        self.parts.push_back((results, start));
+        Flow::Continue
     }
 }
 
@@ -601,23 +579,32 @@ impl Line<'_> {
     }
 
     /// Hands over what [`inline`](Self::inline) made.
-    pub(crate) fn hand_over_inlined(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
-        let accepted = self.outlet.accept(results, start, bytes);
+    pub(crate) fn hand_over_inlined(&mut self, results: Results, start: usize) -> Flow {
+        let flow = self.accept(results, start);
         self.outlet.reclaim();
-        self.note(accepted)
+        flow
     }
 
     /// Hands over what is held back to fill a batch.
-    pub(crate) fn flush(&mut self) -> Accepted {
-        let accepted = self.outlet.flush();
-        self.note(accepted)
+    pub(crate) fn flush(&mut self) -> Flow {
+        let before = self.work.ledger.results_handed_over();
+        let flow = self.outlet.flush();
+        self.note(before);
+        flow
     }
 
-    fn note(&mut self, accepted: Accepted) -> Accepted {
-        if accepted.items > 0 {
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        let before = self.work.ledger.results_handed_over();
+        let flow = self.outlet.accept(results, start);
+        self.note(before);
+        flow
+    }
+
+    /// Notes if the outlet has handed results over since they were as many as `before`.
+    fn note(&mut self, before: usize) {
+        if self.work.ledger.results_handed_over() != before {
             self.stock.asks.handed_over();
         }
-        accepted
     }
 
     /// True if results are held back that are to be handed over before the input is asked again.
@@ -664,12 +651,12 @@ impl Line<'_> {
     }
 
     /// Hands over a chunk's results.
-    pub(crate) fn hand_over(&mut self, finished: Finished) -> Accepted {
+    pub(crate) fn hand_over(&mut self, finished: Finished) -> Flow {
         let mut chunk = self.work.chunks.remove(finished.id);
-        let results = chunk.results.take();
+        let mut results = chunk.results.take();
+        results.credit = finished.credit;
         self.stock.recycle(chunk);
-        let accepted = self.outlet.accept(results, finished.start, finished.bytes);
-        self.note(accepted)
+        self.accept(results, finished.start)
     }
 
     /// Items that are left, at least and at most.

@@ -19,12 +19,13 @@ use ::loom::thread;
 use super::chunk::{Body, Chunks, Function, Quota, Shared, Work};
 use super::conductor::{Conductor, WorkerJob};
 use super::control::{Control, ThreadKind, ThreadLimits};
-use super::line::{Accepted, Input, Source, Stock};
+use super::line::{Input, Source, Stock};
 use super::pool::Job;
 use super::*;
 use crate::cancel::{CancelToken, Interrupts};
 use crate::execute::buffer::{Results, Types};
 use crate::execute::line::Outlet;
+use crate::memory::credit::Credit;
 use crate::memory::measure::{Heap, Measure};
 use crate::plan::CHUNK_SECONDS;
 use crate::plan::tests::situation;
@@ -68,21 +69,17 @@ fn takers_never_take_more_than_there_is() {
         let takers = [4, 7].map(|bytes| {
             let ledger = ledger.clone();
             thread::spawn(move || {
-                let taken = ledger.try_take(bytes);
+                let taken = Credit::try_take(&ledger, bytes);
                 assert!(ledger.held() <= 10);
-                if taken {
-                    ledger.give(bytes);
-                }
-                taken
+                taken.is_some()
             })
         });
-        let own = ledger.try_take(6);
+        let own = Credit::try_take(&ledger, 6);
         assert!(ledger.held() <= 10 && ledger.free() <= 10);
-        if own {
-            ledger.give(6);
-        }
+        let is_own = own.is_some();
+        drop(own);
         let taken = takers.map(|taker| taker.join().unwrap());
-        assert!(own || taken.contains(&true));
+        assert!(is_own || taken.contains(&true));
         assert_eq!(ledger.held(), 0);
         assert!((4..=10).contains(&ledger.peak().as_u64()), "{:?}", ledger.peak());
     });
@@ -95,11 +92,11 @@ fn the_peak_is_the_most_that_was_held() {
         let takers = [3, 5].map(|bytes| {
             let ledger = ledger.clone();
             // Bytes that exist count even if they do not fit.
-            thread::spawn(move || ledger.take(bytes))
+            thread::spawn(move || Credit::take(&ledger, bytes))
         });
-        let fits = ledger.try_take(8);
-        takers.into_iter().for_each(|taker| taker.join().unwrap());
-        assert_eq!(ledger.peak(), if fits { 16 } else { 8 });
+        let fits = Credit::try_take(&ledger, 8);
+        let _taken = takers.map(|taker| taker.join().unwrap());
+        assert_eq!(ledger.peak(), if fits.is_some() { 16 } else { 8 });
         assert_eq!(ledger.held(), ledger.peak());
     });
 }
@@ -112,32 +109,64 @@ fn what_the_outer_run_refuses_is_not_held_by_the_inner_one() {
         let others = {
             let outer = outer.clone();
             thread::spawn(move || {
-                let taken = outer.try_take(6);
+                let taken = Credit::try_take(&outer, 6);
                 assert!(outer.held() <= 10);
-                if taken {
-                    outer.give(6);
-                }
-                taken
+                taken.is_some()
             })
         };
         let siblings = {
             let inner = inner.clone();
-            thread::spawn(move || inner.try_take(3))
+            thread::spawn(move || Credit::try_take(&inner, 3))
         };
-        let own = inner.try_take(5);
+        let own = Credit::try_take(&inner, 5);
         assert!(outer.held() <= 10 && inner.held() <= 8);
         let taken = siblings.join().unwrap();
         let other = others.join().unwrap();
-        assert!(own || taken || other);
-        let held = 5 * u64::from(own) + 3 * u64::from(taken);
+        assert!(own.is_some() || taken.is_some() || other);
+        let held = [&own, &taken].into_iter().flatten().map(Credit::bytes).sum::<u64>();
         assert_eq!((inner.held().as_u64(), outer.held().as_u64()), (held, held));
         assert!(outer.peak() <= 10 && inner.peak() <= 8 && inner.peak() >= held);
-        if own {
-            inner.give(5);
-        }
-        // A run that is dropped half way gives back what it holds.
-        drop(inner);
+        // A run that is dropped half way gives back what it holds: its credit is dropped with it.
+        drop((inner, own, taken));
         assert_eq!(outer.held(), 0);
+    });
+}
+
+#[test]
+fn credit_that_the_calling_thread_drops_is_there_for_workers() {
+    check(3, || {
+        let ledger = Ledger::new(Bytes::new(10));
+        // Results of two chunks, which the calling thread hands over in parts while workers take
+        // credit and settle it.
+        let mut results = Credit::of_results(&ledger, 2, 4, 0);
+        results.join(Credit::of_results(&ledger, 1, 2, 0));
+        let workers = [3, 5].map(|bytes| {
+            let ledger = ledger.clone();
+            thread::spawn(move || {
+                let mut calls = Credit::try_take(&ledger, bytes)?;
+                assert!(ledger.held() <= 10);
+                let grew = calls.try_grow(1);
+                assert!(ledger.held() <= 10);
+                assert_eq!(calls.bytes(), bytes + u64::from(grew));
+                Some(calls.settle(1, 2))
+            })
+        });
+        let before = ledger.handed_over();
+        drop(results.split(1, 3));
+        drop(results);
+        // The workers give no results back, so this is what the calling thread did.
+        let gone = ledger.handed_over().since(before);
+        assert_eq!((gone.results, gone.bytes), (3, 6));
+        let made = workers.map(|worker| worker.join().unwrap());
+        let left = made.iter().flatten().count();
+        assert_eq!(ledger.results().results, left);
+        assert_eq!(ledger.held(), 2 * left as u64);
+        assert!(ledger.peak() <= 10 && ledger.peak() >= 6);
+        // What came back is there for all.
+        let all = Credit::try_take(&ledger, 10 - 2 * left as u64);
+        assert!(all.is_some() && ledger.free() == 0);
+        drop((made, all));
+        assert_eq!((ledger.held().as_u64(), ledger.results().results), (0, 0));
     });
 }
 
@@ -284,24 +313,25 @@ struct Batched {
     batch: usize,
     enough: usize,
     open: Vec<usize>,
-    open_bytes: u64,
+    held: Credit,
     seen: Vec<usize>,
 }
 
 impl Outlet for Batched {
-    fn accept(&mut self, results: Results, start: usize, bytes: u64) -> Accepted {
-        let items: Vec<_> = self.types.into_vec(results).iter().map(|value| value.item).collect();
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        let (results, credit) = self.types.into_vec(results);
+        let items: Vec<_> = results.iter().map(|value| value.item).collect();
+        assert_eq!((credit.results(), credit.bytes()), (items.len(), heap(&results).sum));
         assert!(items.iter().copied().eq(start..start + items.len()), "{items:?} at {start}");
         self.open.extend(items);
-        self.open_bytes += bytes;
-        if self.open.len() >= self.batch { self.flush() } else { Accepted::KEPT }
+        self.held.join(credit);
+        if self.open.len() >= self.batch { self.flush() } else { Flow::Continue }
     }
 
-    fn flush(&mut self) -> Accepted {
-        let (items, bytes) = (self.open.len(), std::mem::take(&mut self.open_bytes));
+    fn flush(&mut self) -> Flow {
         self.seen.append(&mut self.open);
-        let flow = if self.seen.len() >= self.enough { Flow::Enough } else { Flow::Continue };
-        Accepted { items, bytes, flow }
+        self.held = Credit::NONE;
+        if self.seen.len() >= self.enough { Flow::Enough } else { Flow::Continue }
     }
 
     fn wanted(&self) -> usize {
@@ -429,11 +459,9 @@ impl Scene {
         }
         if outcome.is_err() {
             while let Some(finished) = control.take_ready() {
-                let accepted = line.hand_over(finished);
-                control.release(accepted.items, accepted.bytes);
+                line.hand_over(finished);
             }
-            let accepted = line.outlet.flush();
-            control.release(accepted.items, accepted.bytes);
+            line.outlet.flush();
         }
         if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
             && let Some((item, payload)) = control.take_panic()
@@ -464,7 +492,7 @@ fn run_to_the_end(case: Case) {
     let mut source = Source::new(0..case.items, types);
     let mut stock = Stock::default();
     let (batch, enough) = (case.batch, case.enough);
-    let mut outlet = Batched { types, batch, enough, open: Vec::new(), open_bytes: 0, seen: Vec::new() };
+    let mut outlet = Batched { types, batch, enough, open: Vec::new(), held: Credit::NONE, seen: Vec::new() };
     let mut panicked = Vec::new();
     loop {
         match scene.run(&mut source, &mut stock, &mut outlet) {

@@ -34,6 +34,9 @@ pub(crate) mod control;
 mod course;
 mod inline;
 mod jobs;
+#[cfg(feature = "durable")]
+#[cfg_attr(not(test), expect(dead_code, reason = "no terminal of a run uses it yet"))]
+mod keeping;
 pub(crate) mod line;
 mod looking;
 #[cfg(all(loom, test))]
@@ -241,8 +244,8 @@ impl Engine {
     }
 
     /// Items whose results are not handed over.
-    pub(crate) fn items_held(&mut self) -> usize {
-        self.with_books(|books| books.outstanding)
+    pub(crate) fn items_held(&self) -> usize {
+        self.ledger.results().results
     }
 
     pub(crate) fn plan(&self) -> Option<&Plan> {
@@ -280,14 +283,10 @@ impl Engine {
         }
     }
 
-    /// Gives back the credit of results that were handed over outside of [`run`](Self::run).
-    pub(crate) fn release(&mut self, items: usize, bytes: u64) {
-        match &self.workers {
-            Some(workers) => workers.control.release(items, bytes),
-            None => {
-                self.ledger.give(bytes);
-                self.books.outstanding -= items;
-            }
+    /// Holds no other bytes than those of credit, whatever resident memory told.
+    pub(crate) fn hold_credit_alone(&self) {
+        if let Some(workers) = &self.workers {
+            workers.control.hold_credit_alone();
         }
     }
 
@@ -353,8 +352,7 @@ impl Engine {
         let outcome = self.run_to_its_end(line);
         if outcome.is_err() {
             // Finished results are handed over in spite of the error.
-            let accepted = line.flush();
-            self.release(accepted.items, accepted.bytes);
+            line.flush();
         }
         outcome
     }
@@ -450,7 +448,7 @@ impl Engine {
     fn in_flight_room(&self, outlet: &dyn Outlet) -> usize {
         // A collection keeps its results to the end. If they counted, the run could not go on.
         self.options.in_flight_items().map_or(usize::MAX, |most| {
-            most.saturating_sub(self.books.outstanding.saturating_sub(outlet.collected().unwrap_or(0)))
+            most.saturating_sub(self.items_held().saturating_sub(outlet.collected().unwrap_or(0)))
         })
     }
 

@@ -21,12 +21,14 @@ impl Engine {
 
     pub(super) fn over_budget(&self, item: usize, needed: u64, line: &mut Line<'_>) -> Error {
         let held = (self.ledger.held(), self.measured_by);
-        over_budget(Stuck { item, needed, waiting: 0 }, held, &self.ledger, &self.books, line)
+        let stuck = Stuck { item, needed, waiting: 0 };
+        over_budget(stuck, self.ledger.results().results, held, &self.ledger, &self.books, line)
     }
 }
 
 pub(super) fn over_budget(
     stuck: Stuck,
+    items_done: usize,
     (held, measured_by): (Bytes, MeasuredBy),
     ledger: &Ledger,
     books: &Books,
@@ -36,7 +38,7 @@ pub(super) fn over_budget(
     let left = line.left_exactly().map(|left| left.saturating_add(waiting));
     Error::new(ErrorKind::OverBudget {
         item,
-        items_done: books.outstanding,
+        items_done,
         held,
         needed: Bytes::new(needed),
         budget: ledger.budget(),

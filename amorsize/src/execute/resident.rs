@@ -30,8 +30,9 @@ impl State {
         // Resident memory tells the bytes of collected results. The bytes of other results are
         // unknown.
         let have_results = self.results_are_opaque() && self.collected == 0;
-        let unknown =
-            self.running_credit + if opaque { self.inputs } else { 0 } + if have_results { self.results } else { 0 };
+        let unknown = self.running_credit
+            + if opaque { self.inputs } else { 0 }
+            + if have_results { self.ledger.results().bytes } else { 0 };
         let known = self.ledger.held().as_u64().saturating_sub(unknown);
         let now = self.opaque_items();
         let by_time =
@@ -83,7 +84,7 @@ impl State {
 
     /// Items between the input and the sink, or the collection that takes them.
     pub(super) fn items_to_hand_over(&self) -> usize {
-        (self.queued + self.books.outstanding).saturating_sub(self.collected)
+        (self.queued + self.outstanding()).saturating_sub(self.collected)
     }
 
     /// Goes on with as many calls in flight as resident memory allows.
@@ -149,20 +150,10 @@ impl State {
     }
 
     /// Holds `bytes` for collected results, by resident memory, instead of the bytes expected when
-    /// their calls began.
+    /// their calls began, until [`Control::hold_credit_alone`](super::control::Control).
     pub(super) fn believe_growth(&mut self, bytes: u64) {
-        self.set_unforeseen(bytes.saturating_add(self.held_before) as i64 - self.results as i64);
-    }
-
-    /// Holds the booked bytes again, because the results give back the same number.
-    pub(super) fn hold_what_is_booked(&mut self) {
-        self.set_unforeseen(0);
-    }
-
-    fn set_unforeseen(&mut self, bytes: i64) {
-        let more = bytes - std::mem::replace(&mut self.unforeseen, bytes);
-        self.ledger.take(u64::try_from(more).unwrap_or(0));
-        self.ledger.give(u64::try_from(-more).unwrap_or(0));
+        let credit = self.ledger.results().bytes;
+        self.unforeseen.set(bytes.saturating_add(self.held_before) as i64 - credit as i64);
     }
 
     /// The most items between the input and the sink. Large results are made ahead only as far as

@@ -11,6 +11,7 @@ use super::control::{ChunkId, Finished, ThreadKind};
 use super::jobs::Outcome;
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
+use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::plan::{CHUNK_SECONDS, Situation, batch_in_flight, batch_items, chunk_items, chunk_seconds};
@@ -48,11 +49,12 @@ const POOLS_OWN: i64 = 16 << 10;
 const JOBS_OWN: i64 = 64;
 
 /// A chunk that waits for a worker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) id: ChunkId,
     pub(super) items: usize,
-    pub(super) input_bytes: u64,
+    /// The credit of the items.
+    pub(super) input: Credit,
 }
 
 /// A panic that ends the run.
@@ -90,13 +92,13 @@ pub(crate) struct State {
     pub(super) running_credit: u64,
     /// The part of `running_credit` for working memory.
     pub(super) running_working: u64,
-    /// Bytes held for collected results beyond the booked ones, by resident memory. Negative if
-    /// they are fewer.
-    pub(super) unforeseen: i64,
+    /// Bytes held for collected results beyond their credit, by resident memory. Negative if they
+    /// are fewer.
+    pub(super) unforeseen: Correction,
     /// Bytes held when the run went on threads. Later growth does not contain them.
     pub(super) held_before: u64,
-    /// Bytes booked for results that are not handed over.
-    pub(super) results: u64,
+    /// Credit that came back and counts as taken still, while the time before that is booked.
+    pub(super) given_back: u64,
     /// The most chunks that ran at the same time since the last look at resident memory.
     pub(super) most_running: usize,
     /// Threads that keep the cores busy, if the memory of calls matters.
@@ -153,7 +155,7 @@ pub(crate) struct State {
     /// The count of these bytes when it was last read.
     pub(super) stray_read: i64,
     /// Credit held for `stray`.
-    pub(super) stray_credit: u64,
+    pub(super) stray_credit: Credit,
     /// For each chunk: the seconds per item, and the part of them spent in the queue for a core.
     /// Only while `Some`.
     pub(crate) each: Option<Vec<(f64, f64)>>,
@@ -186,9 +188,8 @@ impl State {
     pub(super) fn look_at_stray(&mut self) {
         let now = tracking::workers_stray();
         self.stray += now - std::mem::replace(&mut self.stray_read, now);
-        let more = u64::try_from(self.stray).unwrap_or(0).saturating_sub(self.stray_credit);
-        self.ledger.take(more);
-        self.stray_credit += more;
+        let bytes = u64::try_from(self.stray).unwrap_or(0);
+        self.stray_credit.grow(bytes.saturating_sub(self.stray_credit.bytes()));
     }
 
     /// Charges a chunk that took `credit` with its part of the bytes of idle workers. They are
@@ -217,9 +218,7 @@ impl State {
             self.stray -= bytes as i64 - stretch.bytes as i64;
             stretch.bytes = bytes;
         }
-        let held = std::mem::replace(&mut self.stray_credit, u64::try_from(self.stray).unwrap_or(0));
-        self.ledger.take(self.stray_credit.saturating_sub(held));
-        self.ledger.give(held.saturating_sub(self.stray_credit));
+        self.stray_credit.resize(u64::try_from(self.stray).unwrap_or(0));
     }
 
     /// The kind of thread that jobs run on now.
@@ -304,7 +303,7 @@ impl State {
         if let Some(left) = self.situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
             // After the last call ends, only the sink works on the results that are ready. So
             // batches get smaller and smaller, as chunks do.
-            let left = left.saturating_add(self.queued + self.books.outstanding);
+            let left = left.saturating_add(self.queued + self.outstanding());
             items = items.min(left / LAST_BATCHES).max(self.chunk_size);
         }
         // Small differences are left alone: a change costs a batch that does not fit the sink's
@@ -329,7 +328,7 @@ impl State {
 
     /// Bytes that a chunk at `start` may take.
     fn free_for(&self, start: usize) -> u64 {
-        let free = self.ledger.free();
+        let free = self.ledger.free().saturating_sub(self.given_back);
         if !self.ordered || start == self.ready_end { free } else { free.saturating_sub(self.reserve()) }
     }
 
@@ -351,8 +350,13 @@ impl State {
         let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
         let by_number = self.bounds.items.saturating_sub(self.opaque_items());
-        let ahead = self.most_ahead().saturating_sub(self.queued + self.books.outstanding);
+        let ahead = self.most_ahead().saturating_sub(self.queued + self.outstanding());
         usize::try_from(room).unwrap_or(usize::MAX).min(by_number).min(ahead).max(usize::from(nothing_else_to_do))
+    }
+
+    /// The number of items that run, or have a result that is not handed over.
+    pub(super) fn outstanding(&self) -> usize {
+        self.running_items + self.ledger.results().results
     }
 
     /// The number of further items that may be in flight.
@@ -478,7 +482,8 @@ mod tests {
             let mut state = control.state();
             state.sink_pace = sink;
             if ready > 0 {
-                state.finished.insert(100, Finished { id: 0, start: 100, items: ready, bytes: 0 });
+                let credit = Credit::of_results(&state.ledger, ready, 0, 0);
+                state.finished.insert(100, Finished { id: 0, start: 100, items: ready, credit });
                 state.add_ready();
             }
         }
@@ -500,11 +505,9 @@ mod tests {
         let control = run(0.0, 3);
         let bounded = |most| control.state().situation.in_flight = most;
         assert!(control.items_wanted(None, false) > 8);
-        {
-            // The ready ones, one in the caller's batch, and two that wait to be run.
-            let mut state = control.state();
-            (state.queued, state.books.outstanding) = (2, 4);
-        }
+        // Beside the ready ones, one in the caller's batch, and two that wait to be run.
+        let _held = Credit::of_results(&control.ledger, 1, 0, 0);
+        control.state().queued = 2;
         let wanted = [9, 8, 7, 6, 5].map(|most| {
             bounded(Some(most));
             control.items_wanted(None, false)
@@ -521,7 +524,7 @@ mod tests {
     fn a_batch_is_closed_early_only_where_nothing_else_can_go_on() {
         let control = run(0.0, 0);
         let mut state = control.state();
-        state.books.outstanding = 4;
+        let _held = Credit::of_results(&control.ledger, 4, 0, 0);
         assert!(!state.is_full(usize::MAX));
         state.situation.in_flight = Some(5);
         assert!(!state.is_full(usize::MAX));

@@ -152,9 +152,7 @@ impl Engine {
             // Results that finished meanwhile follow those that were handed over, as long as they
             // are next in order.
             while let Some(finished) = control.take_ready() {
-                let accepted = line.hand_over(finished);
-                control.release(accepted.items, accepted.bytes);
-                if accepted.flow == Flow::Stop {
+                if line.hand_over(finished) == Flow::Stop {
                     break;
                 }
             }

@@ -89,8 +89,7 @@ impl Engine {
         let each = control.state().each.take().unwrap_or_default();
         let panic = control.take_panic();
         while let Some(finished) = control.take_ready() {
-            let accepted = line.hand_over(finished);
-            control.release(accepted.items, accepted.bytes);
+            line.hand_over(finished);
         }
         // If the end is still set, another panic is pending.
         if control.is_drained() && !control.course.has_end() {

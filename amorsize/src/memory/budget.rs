@@ -1,4 +1,4 @@
-//! The budget of a run, and the credit that its items hold of it.
+//! The budget of a run, and the ledger of the credit that its items hold of it.
 
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use super::source;
 use crate::error::Error;
 use crate::options::{Limit, MaxMemory};
 use crate::sync::Ordering::Relaxed;
-use crate::sync::{Arc, AtomicBool, AtomicU64, thread_local};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, thread_local};
 
 /// A budget in bytes, and the figure that it is a fraction of.
 #[derive(Clone, Debug)]
@@ -38,7 +38,8 @@ impl Budget {
     }
 }
 
-/// The taken part of a budget: inputs held, calls in flight, and results not handed over.
+/// The taken part of a budget: inputs held, calls in flight, and results not handed over. It is
+/// taken as [`Credit`](super::credit::Credit).
 ///
 /// A run that is started within a call of another run takes from both ledgers, because that call
 /// needs the bytes that the inner run holds.
@@ -54,11 +55,50 @@ struct Account {
     limit: AtomicU64,
     held: AtomicU64,
     peak: AtomicU64,
+    /// The results that took credit so far, and those that have given it back.
+    made: Tally,
+    gone: Tally,
     outer: Option<Ledger>,
     /// True if the free bytes of the outer run bound this one.
     heeds_outer: AtomicBool,
     /// The `Arc`s that several results share, from the first one on that is seen.
     shares: OnceLock<Shares>,
+}
+
+#[derive(Debug)]
+struct Tally {
+    results: AtomicUsize,
+    bytes: AtomicU64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self { results: 0.into(), bytes: 0.into() }
+    }
+
+    fn add(&self, results: usize, bytes: u64) {
+        self.results.fetch_add(results, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    fn read(&self) -> Counted {
+        Counted { results: self.results.load(Relaxed), bytes: self.bytes.load(Relaxed) }
+    }
+}
+
+/// A number of results, and their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) results: usize,
+    pub(crate) bytes: u64,
+}
+
+impl Counted {
+    /// What came to it since it was `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        let results = self.results.saturating_sub(before.results);
+        Self { results, bytes: self.bytes.saturating_sub(before.bytes) }
+    }
 }
 
 thread_local! {
@@ -135,6 +175,8 @@ impl Ledger {
             limit: budget.as_u64().into(),
             held: 0.into(),
             peak: 0.into(),
+            made: Tally::new(),
+            gone: Tally::new(),
             outer: current(),
             heeds_outer: true.into(),
             shares: OnceLock::new(),
@@ -204,6 +246,31 @@ impl Ledger {
         Bytes::new(self.0.peak.load(Relaxed))
     }
 
+    /// The results that hold credit: they are made and not handed over.
+    pub(crate) fn results(&self) -> Counted {
+        let gone = self.0.gone.read();
+        self.0.made.read().since(gone)
+    }
+
+    /// All results so far that hold no credit any longer. The calling thread alone takes credit
+    /// from results, so it sees here what an outlet has handed over.
+    pub(crate) fn handed_over(&self) -> Counted {
+        self.0.gone.read()
+    }
+
+    /// The number of these results.
+    pub(crate) fn results_handed_over(&self) -> usize {
+        self.0.gone.results.load(Relaxed)
+    }
+
+    pub(super) fn note_made(&self, results: usize, bytes: u64) {
+        self.0.made.add(results, bytes);
+    }
+
+    pub(super) fn note_gone(&self, results: usize, bytes: u64) {
+        self.0.gone.add(results, bytes);
+    }
+
     /// Restarts the peak at the bytes that are held now.
     pub(crate) fn begin_part(&self) {
         self.0.peak.store(self.0.held.load(Relaxed), Relaxed);
@@ -227,7 +294,7 @@ impl Ledger {
 
     /// Takes `bytes` and returns true, if they are free.
     #[must_use]
-    pub(crate) fn try_take(&self, bytes: u64) -> bool {
+    pub(super) fn try_take(&self, bytes: u64) -> bool {
         let limit = self.limit();
         let fits = |held: u64| held.checked_add(bytes).filter(|&held| held <= limit);
         let Ok(before) = self.0.held.fetch_update(Relaxed, Relaxed, fits) else { return false };
@@ -251,14 +318,14 @@ impl Ledger {
     }
 
     /// Takes `bytes` that exist already, even if they exceed the limit.
-    pub(crate) fn take(&self, bytes: u64) {
+    pub(super) fn take(&self, bytes: u64) {
         if bytes > 0 {
             self.take_after(bytes, 0);
         }
     }
 
     /// Does the same, after another `working` bytes existed for a while.
-    pub(crate) fn take_after(&self, bytes: u64, working: u64) {
+    pub(super) fn take_after(&self, bytes: u64, working: u64) {
         let before = self.0.held.fetch_add(bytes, Relaxed);
         self.raise_peak(before.saturating_add(bytes).saturating_add(working));
         if let Some(outer) = &self.0.outer {
@@ -275,22 +342,13 @@ impl Ledger {
     }
 
     /// Returns `bytes` to the budget.
-    pub(crate) fn give(&self, bytes: u64) {
+    pub(super) fn give(&self, bytes: u64) {
         if bytes > 0 {
             let before = self.0.held.fetch_sub(bytes, Relaxed);
             debug_assert!(bytes <= before, "gives {bytes} of {before}");
             if let Some(outer) = &self.0.outer {
                 outer.give(bytes);
             }
-        }
-    }
-}
-
-impl Drop for Account {
-    fn drop(&mut self) {
-        // A run that is dropped half way gives all its bytes back.
-        if let Some(outer) = &self.outer {
-            outer.give(self.held.load(Relaxed));
         }
     }
 }
@@ -358,7 +416,7 @@ mod tests {
         assert!(inner.try_take(10));
         inner.give(20);
         assert_eq!((outer.held(), outer.peak(), inner.held()), (Bytes::new(85), Bytes::new(105), Bytes::new(40)));
-        drop(inner);
+        inner.give(40);
         assert_eq!(outer.held(), Bytes::new(45));
     }
 

@@ -3,6 +3,7 @@
 mod available;
 pub(crate) mod budget;
 mod bytes;
+pub(crate) mod credit;
 pub(crate) mod deep_size;
 pub(crate) mod measure;
 pub(crate) mod shares;

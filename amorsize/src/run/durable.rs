@@ -1,12 +1,11 @@
 //! The methods that make a run durable.
 
-use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Batched;
-use crate::bounds::{DiskOption, KnowsItems, StoredResult, VersionOption};
-use crate::code::{Code, Tell};
+use crate::bounds::{DiskOption, HashedKey, KnowsItems, StoredResult, VersionOption};
+use crate::code::{Code, HashOf, Tell};
 use crate::durable::{CodeOf, Codec, Durable};
 use crate::error::{Error, ErrorKind};
 #[cfg(test)]
@@ -18,6 +17,24 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The same run with the code of its function.
     pub(crate) fn coded(mut self, code: &'static Code, tell: Tell<C>) -> Self {
         self.shared.code = Some(CodeOf::new(code, tell));
+        self
+    }
+
+    /// Keeps results in a directory. `hash` hashes items; a key goes before it.
+    pub(crate) fn keep_results(mut self, directory: PathBuf, codec: Codec<R>, hash: Option<HashOf<I::Item>>) -> Self {
+        self.set_durable("checkpoint", |durable| {
+            durable.set_hash(hash);
+            durable.checkpoint = Some((directory, codec));
+        });
+        self
+    }
+
+    /// Keeps in a directory which items' results a sink has.
+    pub(crate) fn keep_places(mut self, directory: PathBuf, hash: Option<HashOf<I::Item>>) -> Self {
+        self.set_durable("journal", |durable| {
+            durable.set_hash(hash);
+            durable.journal = Some(directory);
+        });
         self
     }
 
@@ -42,20 +59,25 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
     }
 
-    /// Keeps results in a directory, which is made where it is missing: the same call, in a later process too, goes on where this
-    /// one ended, and calls the function for no item whose result is there.
+    /// Keeps results in a directory, which is made where it is missing: the same call, in a later
+    /// process too, goes on where this one ended, and calls the function for no item whose result
+    /// is there.
     ///
-    /// A result is there when it is written, which it is about 100 ms after its call; results of calls in flight are lost with the
-    /// process. A power cut may take what was written in the last second as well. Errors that a policy takes out and panics are not
-    /// kept: their items are run again. The function's side effects may happen twice for calls that were in flight.
+    /// A result is written within about 100 ms of its call. What is younger is lost with the
+    /// process, and so are calls in flight: the next run makes them again, with their side effects;
+    /// a power cut may take what was written in the last second as well. Errors that a policy takes
+    /// out and panics are not kept: their items are run again.
     ///
-    /// The directory belongs to one function, its [`version`](Self::version) or code, the values of its shared parameters, and one input. Any other
-    /// is refused, with an error that [is changed](crate::Error::is_changed). Items are told apart by their `Hash`, or by
-    /// [`key`](Self::key): so a path that is an item stands for its name, not for what the file holds. The input must come in the same order; a directory or a hash map must
-    /// be sorted first.
+    /// The directory belongs to one function, its [`version`](Self::version) or code, the values of
+    /// its shared parameters, and one input. Any other is refused, with an error that [is
+    /// changed](crate::Error::is_changed). Items are told apart by their `Hash`, or by
+    /// [`key`](Self::key): so a path that is an item stands for its name, not for what the file
+    /// holds. The input must come in the same order; a directory or a hash map must be sorted
+    /// first.
     ///
-    /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error), which comes before this, the values
-    /// in them, so that an `io::Error` need not be. Bytes as `Vec<u8>` take long by serde: use `serde_bytes` for large ones.
+    /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error), which
+    /// comes before this, the values in them, so that an `io::Error` need not be. Bytes as
+    /// `Vec<u8>` take long by serde: use `serde_bytes` for large ones.
     ///
     /// # Examples
     ///
@@ -78,25 +100,23 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # std::fs::remove_dir_all(runs).unwrap();
     /// # Ok::<(), amorsize::Error>(())
     /// ```
-    pub fn checkpoint(mut self, directory: impl Into<PathBuf>) -> Self
+    pub fn checkpoint(self, directory: impl Into<PathBuf>) -> Self
     where
         P: Policy<R> + KnowsItems<I::Item>,
         P::Value: StoredResult,
     {
-        self.set_durable("checkpoint", |durable| {
-            durable.set_hash(P::hash());
-            durable.checkpoint = Some((directory.into(), Codec::of::<P>()));
-        });
-        self
+        self.keep_results(directory.into(), Codec::of::<P>(), P::hash())
     }
 
-    /// Keeps in a directory of which items a sink has the results: the same call, in a later process too, goes on behind them.
+    /// Keeps in a directory which items' results a sink has: the same call, in a later
+    /// process too, goes on behind them.
     ///
-    /// It is for sinks that store results themselves, so nothing is asked of the results' type. An item is done when the sink has
-    /// returned that had its batch; a batch that the sink had in hand when the process was killed is handed over again. Terminals
-    /// without a sink refuse it.
+    /// It is for sinks that store results themselves, so nothing is asked of the results' type. An
+    /// item is done when the sink has returned that had its batch; a batch that the sink had in
+    /// hand when the process was killed is handed over again. Terminals without a sink refuse it.
     ///
-    /// What the directory belongs to, and how items are told apart, is as with [`checkpoint`](Self::checkpoint).
+    /// The directory belongs to one run, and items are told apart, as with
+    /// [`checkpoint`](Self::checkpoint).
     ///
     /// # Examples
     ///
@@ -125,25 +145,23 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # std::fs::remove_dir_all(folder)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn journal(mut self, directory: impl Into<PathBuf>) -> Self
+    pub fn journal(self, directory: impl Into<PathBuf>) -> Self
     where
         P: KnowsItems<I::Item>,
     {
-        self.set_durable("journal", |durable| {
-            durable.set_hash(P::hash());
-            durable.journal = Some(directory.into());
-        });
-        self
+        self.keep_places(directory.into(), P::hash())
     }
 
-    /// States what the function computes, as a number or a text: results that are kept stay those of the function until it is given
-    /// another one.
+    /// States what the function computes, as a number or a text: results that are kept stay those
+    /// of the function until it is given another one.
     ///
-    /// Without it they stay so while the tokens of the function's signature and body are the same. Those see neither what the body
-    /// calls nor a dependency in another version, and see a renamed variable. A closure has none, and so needs a version, which
-    /// covers what it captures too. `env!("CARGO_PKG_VERSION")` is one.
+    /// Without it they stay so while the tokens of the function's signature and body are the same.
+    /// Those see neither what the body calls nor a dependency in another version, and see a renamed
+    /// variable. A closure has none, and so needs a version, which covers what it captures too.
+    /// `env!("CARGO_PKG_VERSION")` is one.
     ///
-    /// A version that is stated later begins with the hash that an error tells, where results are still the same.
+    /// A version that is stated later begins with the hash that an error tells, where results are
+    /// still the same.
     ///
     /// # Examples
     ///
@@ -165,13 +183,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// States what tells items apart: an identifier, a path, a part of the item. Without it that is the item's own `Hash`.
+    /// States what tells items apart: an identifier, a path, a part of the item. Without it that is
+    /// the item's own `Hash`.
     ///
-    /// It is called once for each item, on the thread that takes it from the input. What it gives is hashed, and owns what it is made of: a text is cloned. A
-    /// key that leaves out what results depend on has old results taken for new ones.
+    /// It is called once for each item, on the thread that takes it from the input. What it gives
+    /// is hashed, and owns what it is made of: a text is cloned. A key that leaves out what results
+    /// depend on has old results taken for new ones.
     ///
-    /// For items that are not `Hash` it comes before [`checkpoint`](Self::checkpoint) or [`journal`](Self::journal), and behind
-    /// [`on_error`](Self::on_error).
+    /// For items that are not `Hash` it comes before [`checkpoint`](Self::checkpoint) or
+    /// [`journal`](Self::journal), and behind [`on_error`](Self::on_error).
     ///
     /// # Examples
     ///
@@ -199,17 +219,18 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub fn key<K, F>(mut self, key: F) -> Batched<I, R, C, Keyed<P>>
     where
         P: Policy<R>,
-        K: Hash,
+        K: HashedKey,
         F: Fn(&I::Item) -> K + Send + Sync + 'static,
     {
         self.set_durable("key", |durable| durable.set_key(key));
         self.with_policy(P::fails)
     }
 
-    /// Sets the most bytes that the run may have on disk, as [`Bytes`](crate::Bytes) or as a text such as `"20GiB"`. By default it may have what
-    /// the file system has.
+    /// Sets the most bytes that the run may have on disk, as [`Bytes`](crate::Bytes) or as a text
+    /// such as `"20GiB"`. By default it may have what the file system has.
     ///
-    /// A run that would have more ends, with an error that [is about storage](crate::Error::is_storage).
+    /// A run that would have more ends, with an error that [is about
+    /// storage](crate::Error::is_storage).
     ///
     /// # Examples
     ///
@@ -231,8 +252,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the directory for results that don't fit the memory. By default it is that of `TMPDIR`; else `/var/tmp` on Unix, and
-    /// elsewhere the system's directory for temporary files.
+    /// Sets the directory for results that don't fit the memory. By default it is that of `TMPDIR`;
+    /// else `/var/tmp` on Unix, and elsewhere the system's directory for temporary files.
     ///
     /// # Examples
     ///
@@ -248,8 +269,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets whether the directory of [`checkpoint`](Self::checkpoint) or [`journal`](Self::journal) is removed when a terminal has
-    /// given everything. By default it stays, and the next call calls nothing.
+    /// Sets whether the directory of [`checkpoint`](Self::checkpoint) or [`journal`](Self::journal)
+    /// is removed when a terminal has given everything. By default it stays, and the next call
+    /// calls nothing.
     ///
     /// # Examples
     ///
@@ -272,11 +294,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Takes the first `items` items from the input and drops them, without a call. Indices count on: those of the results are as they were with
-    /// all items.
+    /// Takes the first `items` items from the input and drops them, without a call. Indices count
+    /// on: those of the results are as they were with all items.
     ///
-    /// It is for a sink that keeps its place itself, such as in the transaction that stores a batch: then each result is stored
-    /// exactly once.
+    /// It is for a sink that keeps its place itself, such as in the transaction that stores a
+    /// batch: then each result is stored exactly once.
     ///
     /// # Examples
     ///

@@ -6,6 +6,7 @@ use crate::execute::buffer::Results;
 use crate::execute::line::{Collecting, FindEnd, Places};
 use crate::failure::Ended;
 use crate::handover::HandedOver;
+use crate::memory::credit::Credit;
 use crate::options::OnPanic;
 use crate::policy::Policy;
 use crate::report::Report;
@@ -16,7 +17,7 @@ use crate::sink::{Batch, Batches, Ending, Indices, parts};
 pub(super) struct Found<R> {
     pub(super) results: Vec<R>,
     places: Places,
-    bytes: u64,
+    credit: Credit,
     /// The place of the failure that ended the run.
     ended_at: Option<usize>,
 }
@@ -42,7 +43,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let failed = self.cut::<Q>(&mut found, &mut ended);
         if failed.is_some() || ended.is_some() {
             let indices = found.indices();
-            self.put_back(parts(found.results, indices, found.bytes), 0);
+            self.put_back(parts(self.shared.types, found.results, indices, found.credit));
             self.end_early::<Q>(HandedOver::default(), 0);
             return Err(why(failed, ended));
         }
@@ -62,7 +63,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Runs into one collection. With what ended it comes what there is before.
     pub(super) fn find_all<Q: Policy<R>>(&mut self) -> (Found<R>, Option<Ended>) {
-        let nothing = Found { results: Vec::new(), places: Places::default(), bytes: 0, ended_at: None };
+        let nothing = Found { results: Vec::new(), places: Places::default(), credit: Credit::NONE, ended_at: None };
         if let Err(error) = self.refuse_journal().and_then(|()| self.start()) {
             return (nothing, Some(error.into()));
         }
@@ -71,8 +72,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let find_end: Option<FindEnd<'_>> = if Q::STOPS { Some(&find_end) } else { None };
         let collect = Collect { collector: types.collector(), find_end, keeps_all: Q::GIVES_ALL };
         let (all, ended) = self.core.collect(&mut self.source, (self.as_function)(&self.shared), collect);
-        let Some(Collecting { all, bytes, places, ended_at, .. }) = all else { return (nothing, ended) };
-        (Found { results: types.collected(all), places, bytes, ended_at }, ended)
+        let Some(Collecting { all, places, ended_at, .. }) = all else { return (nothing, ended) };
+        let (results, credit) = types.collected(all);
+        (Found { results, places, credit, ended_at }, ended)
     }
 
     /// Takes out the failure that ended the run, and puts back what is behind it.
@@ -80,10 +82,18 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let place = found.ended_at?;
         let (behind, places) = (found.results.split_off(place + 1), found.places.split_off(place + 1));
         let indices = Indices::new(places.first, behind.len(), places.jumps);
-        self.put_back(parts(behind, indices, 0), 1);
+        let failed = found.results.pop()?;
+        // Nothing is known of the parts: each has its share of the bytes.
+        let all = &mut found.credit;
+        let mut share = |part: usize| {
+            let bytes = u128::from(all.bytes()) * part as u128 / all.results().max(1) as u128;
+            all.split(part, bytes as u64)
+        };
+        let credit = share(behind.len());
+        drop(share(1));
+        self.put_back(parts(self.shared.types, behind, indices, credit));
         // It comes before whatever else ended the run.
         self.delay(ended.take());
-        let failed = found.results.pop()?;
         Q::fail(&mut self.seen, found.places.index(place), failed).err()
     }
 
@@ -99,7 +109,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// The values of results that are the caller's from now on.
     pub(super) fn values<Q: Policy<R>>(&mut self, mut found: Found<R>) -> Vec<Q::Value> {
-        self.core.release(found.results.len(), found.bytes);
+        drop(found.credit.take_all());
         let indices = found.indices();
         let seen = &mut self.seen;
         match Q::whole(found.results) {
@@ -142,14 +152,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let types = self.shared.types;
         let mut outlet = Batches::<_, _, Q>::new(types, self.core.handover(), &mut self.seen, sink);
         let mut ended = self.core.drive(&mut self.source, (self.as_function)(&self.shared), &mut outlet).err();
-        let Ending { handed_over, stopped, failed, panic, left, gone } = outlet.finish();
+        let Ending { handed_over, stopped, failed, panic, left } = outlet.finish();
         let values = handed_over.items;
         let items = values + self.seen.failures.count();
         let handed_over = HandedOver { items, ..handed_over };
         if !stopped && ended.is_none() {
             return Ok(self.end::<Q>(handed_over, values));
         }
-        self.put_back(left, gone);
+        self.put_back(left);
         self.end_early::<Q>(handed_over, values);
         if stopped {
             self.delay(ended.take());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Batched;
-use crate::durable::{Keeper, KeptFigures, Resume};
+use crate::durable::{Handle, Keeper, KeptFigures, Resume};
 use crate::error::{Error, ErrorKind};
 use crate::store::{Kind, Store};
 
@@ -33,7 +33,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
         let (Some(identity), Some((directory, kind))) = (identity, durable.place()) else {
             self.source.set_resume(Resume::skipping(durable));
-            self.core.resume(None);
+            self.core.resume(Handle::default());
             return Ok(());
         };
         let mut store = Store::open(directory, &identity)?;
@@ -45,11 +45,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             Kind::Checkpoint => store.done().iter().map(|done| done.first as usize..done.end() as usize).collect(),
             Kind::Journal => Box::default(),
         };
-        let ledger = self.core.ledger().clone();
         let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
-        let keeper = Arc::new(Keeper::new(kind, restored, told, ledger, directory.to_owned()));
+        let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger(), directory.to_owned()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
-        self.core.resume(Some(keeper));
+        self.core.resume(Handle::new(keeper));
         Ok(())
     }
 
@@ -59,11 +58,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             durable.check()?;
         }
         match self.shared.durable.as_ref().and_then(|durable| durable.place()) {
-            Some((_, Kind::Journal)) => Err(Error::new(ErrorKind::InvalidOption {
+            // What else is wrong with it is told first.
+            Some((_, Kind::Journal)) => self.shared.identity().and(Err(Error::new(ErrorKind::InvalidOption {
                 option: "journal",
                 value: "given to a run whose results go to no sink".into(),
                 expected: "`for_each_batch`, `try_for_each_batch`, `for_each` or `write_to`, or `checkpoint` in its place",
-            })),
+            }))),
             _ => Ok(()),
         }
     }

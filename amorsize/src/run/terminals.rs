@@ -174,7 +174,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             let report = self.end::<P>(handed_over, count);
             return Ok(P::given(report, &mut self.seen));
         }
-        self.core.give_away(0, 0);
+        self.core.give_away();
         self.end_early::<P>(handed_over, count);
         Err(why(failed, ended))
     }

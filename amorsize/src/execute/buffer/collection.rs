@@ -3,6 +3,7 @@
 use super::block::{Key, Kind};
 use super::results::Results;
 use super::seq::Seq;
+use crate::memory::credit::Credit;
 
 /// Results that are to become one `Vec`, written into its allocation by the threads that make them.
 pub(crate) struct Collection {
@@ -10,6 +11,8 @@ pub(crate) struct Collection {
     all: Seq,
     /// True if there was room for all so far, so that results lie in place.
     in_place: bool,
+    /// The credit of all results.
+    credit: Credit,
 }
 
 /// Makes a [`Collection`] of results.
@@ -19,7 +22,7 @@ pub(crate) struct Collector(pub(super) Kind);
 impl Collector {
     /// Room for `capacity` results, or `None` where there is no such amount of memory.
     pub(crate) fn room_for(self, capacity: usize) -> Option<Collection> {
-        Some(Collection { all: Seq::shared(self.0, capacity)?, in_place: true })
+        Some(Collection { all: Seq::shared(self.0, capacity)?, in_place: true, credit: Credit::NONE })
     }
 }
 
@@ -30,7 +33,7 @@ impl Collection {
         // Where there is none nothing lies in place from here on, so that results can be added in
         // order.
         self.in_place = region.is_some();
-        region.map_or_else(|| Results::new(self.all.kind(), 0), |seq| Results { seq })
+        region.map_or_else(|| Results::new(self.all.kind(), 0), Results::of)
     }
 
     /// Lends no places, so that results from elsewhere can be added in order.
@@ -45,6 +48,7 @@ impl Collection {
 
     /// Adds the results next in order.
     pub(crate) fn add(&mut self, mut results: Results) {
+        self.credit.join(results.credit.take_all());
         if results.seq.is_region() {
             return self.all.join(results.seq);
         }
@@ -65,8 +69,8 @@ impl Collection {
         self.all.len()
     }
 
-    /// All results as a `Vec`, when all regions were added.
-    pub(super) fn into_vec<R>(self, key: Key<R>) -> Vec<R> {
-        self.all.into_vec(key)
+    /// All results as a `Vec`, when all regions were added, with their credit.
+    pub(super) fn into_vec<R>(self, key: Key<R>) -> (Vec<R>, Credit) {
+        (self.all.into_vec(key), self.credit)
     }
 }

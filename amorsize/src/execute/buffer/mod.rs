@@ -48,6 +48,7 @@ pub(crate) use results::Results;
 
 use super::asks::Asks;
 use super::line::Way;
+use crate::memory::credit::Credit;
 use block::{Key, keys};
 use seq::Seq;
 
@@ -139,20 +140,20 @@ impl<T, R> Types<T, R> {
         Quota { chunk, types: self, count }
     }
 
-    /// The results as a `Vec`, without a copy.
-    pub(crate) fn into_vec(self, results: Results) -> Vec<R> {
-        results.seq.into_vec(self.results)
+    /// The results as a `Vec`, without a copy, with their credit.
+    pub(crate) fn into_vec(self, results: Results) -> (Vec<R>, Credit) {
+        (results.seq.into_vec(self.results), results.credit)
     }
 
     /// Room for results in a `Vec` that was used before.
     pub(crate) fn in_buffer(self, mut buffer: Vec<R>) -> Results {
         buffer.clear();
-        self.results_of(buffer)
+        self.results_of(buffer, Credit::NONE)
     }
 
-    /// Results that are in a `Vec`, without a copy.
-    pub(crate) fn results_of(self, vec: Vec<R>) -> Results {
-        Results { seq: Seq::of_vec(self.results, vec) }
+    /// Results that are in a `Vec`, without a copy, with their credit.
+    pub(crate) fn results_of(self, vec: Vec<R>, credit: Credit) -> Results {
+        Results { seq: Seq::of_vec(self.results, vec), credit }
     }
 
     /// Makes a [`Collection`] of results.
@@ -160,8 +161,8 @@ impl<T, R> Types<T, R> {
         Collector(self.results.kind())
     }
 
-    /// All results of a collection.
-    pub(crate) fn collected(self, all: Collection) -> Vec<R> {
+    /// All results of a collection, with their credit.
+    pub(crate) fn collected(self, all: Collection) -> (Vec<R>, Credit) {
         all.into_vec(self.results)
     }
 }

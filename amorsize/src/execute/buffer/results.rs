@@ -4,17 +4,24 @@ use std::mem::replace;
 
 use super::block::Kind;
 use super::seq::Seq;
+use crate::memory::credit::Credit;
 
 /// Results in the order of their items: in an allocation of their own, or in a region of a
 /// [`Collection`](super::Collection)'s.
 pub(crate) struct Results {
     pub(super) seq: Seq,
+    /// The credit of the results, from when their chunk is booked.
+    pub(crate) credit: Credit,
 }
 
 impl Results {
     /// No results, and room for `capacity` in memory of their own.
     pub(super) fn new(kind: Kind, capacity: usize) -> Self {
-        Self { seq: Seq::new(kind, capacity) }
+        Self::of(Seq::new(kind, capacity))
+    }
+
+    pub(super) fn of(seq: Seq) -> Self {
+        Self { seq, credit: Credit::NONE }
     }
 
     #[inline]
@@ -36,7 +43,7 @@ impl Results {
     /// Leaves the next `count` places of a region here and gives those behind to others. Without a
     /// region these get none.
     pub(super) fn split_room(&mut self, count: usize) -> Self {
-        Self { seq: self.seq.split_room(self.len() + count) }
+        Self::of(self.seq.split_room(self.len() + count))
     }
 
     /// Moves results that lie in a collection's allocation to one of their own, and gives the rest
@@ -46,6 +53,7 @@ impl Results {
             let count = self.len();
             let mut own = Self::new(self.seq.kind(), count);
             own.seq.append_last(&mut self.seq, count);
+            own.credit = self.credit.take_all();
             *self = own;
         }
     }

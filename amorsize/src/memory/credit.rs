@@ -1,0 +1,197 @@
+//! Credit: bytes that a run took from its budget, as a guard that gives them back.
+//!
+//! Credit belongs to what needs the bytes, and travels with it:
+//!
+//! | of | is taken by | lies in | ends when |
+//! | --- | --- | --- | --- |
+//! | items that wait for a worker | `Control::enqueue` | `Waiting`, then `Held` | their chunk ended |
+//! | the calls of a chunk | `Control::start_next`, by expectation | `Held` | it is settled |
+//! | results | settled, by measurement | `Finished`, then `Results` | they are handed over |
+//! | what idle workers allocated | `State::look_at_stray` | `State` | chunks answer for it |
+//!
+//! A stretch on the calling thread takes credit for its results when it has made them.
+//!
+//! Nobody gives credit back by hand: whoever drops results, by an error or a panic too, drops their
+//! credit with them.
+
+use super::budget::Ledger;
+
+/// Bytes of a ledger, and the number of results that hold them, if they are results'. All of that
+/// is given back on drop.
+#[derive(Debug, Default)]
+#[must_use = "credit that is dropped is given back"]
+pub(crate) struct Credit {
+    /// `None` for no credit.
+    ledger: Option<Ledger>,
+    /// 0 if these are not results: of items and calls a run counts other things, too.
+    results: usize,
+    bytes: u64,
+}
+
+impl Credit {
+    /// No credit.
+    pub(crate) const NONE: Self = Self { ledger: None, results: 0, bytes: 0 };
+
+    /// Takes `bytes`, even if they exceed the limit.
+    pub(crate) fn take(ledger: &Ledger, bytes: u64) -> Self {
+        ledger.take(bytes);
+        Self { ledger: Some(ledger.clone()), results: 0, bytes }
+    }
+
+    /// Takes `bytes`, if they are free.
+    pub(crate) fn try_take(ledger: &Ledger, bytes: u64) -> Option<Self> {
+        ledger.try_take(bytes).then(|| Self { ledger: Some(ledger.clone()), results: 0, bytes })
+    }
+
+    /// Takes the `bytes` of results that are there. Their calls needed up to `working` bytes beside
+    /// them.
+    pub(crate) fn of_results(ledger: &Ledger, results: usize, bytes: u64, working: u64) -> Self {
+        if results == 0 {
+            ledger.touch(working);
+            return Self::NONE;
+        }
+        ledger.take_after(bytes, working);
+        ledger.note_made(results, bytes);
+        Self { ledger: Some(ledger.clone()), results, bytes }
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The number of results that hold it.
+    pub(crate) fn results(&self) -> usize {
+        self.results
+    }
+
+    fn ledger(&self) -> &Ledger {
+        self.ledger.as_ref().expect("no credit belongs to no ledger")
+    }
+
+    /// Takes more bytes, even if they exceed the limit.
+    pub(crate) fn grow(&mut self, bytes: u64) {
+        self.ledger().take(bytes);
+        self.bytes += bytes;
+    }
+
+    /// Takes more bytes, if they are free.
+    pub(crate) fn try_grow(&mut self, bytes: u64) -> bool {
+        let grows = self.ledger().try_take(bytes);
+        self.bytes += if grows { bytes } else { 0 };
+        grows
+    }
+
+    /// Takes or gives back what is missing to `bytes`, or too much.
+    pub(crate) fn resize(&mut self, bytes: u64) {
+        let ledger = self.ledger();
+        ledger.take(bytes.saturating_sub(self.bytes));
+        ledger.give(self.bytes.saturating_sub(bytes));
+        self.bytes = bytes;
+    }
+
+    /// Makes the credit of calls that of their results, by the bytes that these were measured to
+    /// have.
+    pub(crate) fn settle(mut self, results: usize, bytes: u64) -> Self {
+        debug_assert_eq!(self.results, 0, "results were made already");
+        if results == 0 {
+            return Self::NONE;
+        }
+        self.resize(bytes);
+        self.ledger().note_made(results, bytes);
+        self.results = results;
+        self
+    }
+
+    /// Takes in all of `other`.
+    #[inline]
+    pub(crate) fn join(&mut self, mut other: Self) {
+        if self.ledger.is_none() {
+            std::mem::swap(self, &mut other);
+        } else {
+            self.join_part(&mut other, usize::MAX, u64::MAX);
+        }
+    }
+
+    /// Takes in the part of `other` for this many results, with so many of its bytes. The last
+    /// results have all bytes that are left.
+    pub(crate) fn join_part(&mut self, other: &mut Self, results: usize, bytes: u64) {
+        if other.ledger.is_none() || (results == 0 && bytes == 0) {
+            return;
+        }
+        let results = results.min(other.results);
+        let are_last = results > 0 && results == other.results;
+        let bytes = if are_last { other.bytes } else { bytes.min(other.bytes) };
+        debug_assert!(results > 0 || other.results == 0 || bytes == 0, "results have these bytes");
+        debug_assert!(self.bytes == 0 || bytes == 0 || (self.results > 0) == (results > 0), "two kinds");
+        if self.ledger.is_none() {
+            self.ledger = other.ledger.clone();
+        }
+        other.results -= results;
+        other.bytes -= bytes;
+        self.results += results;
+        self.bytes += bytes;
+    }
+
+    /// Splits off the part for this many results, with so many of the bytes. The last results have
+    /// all bytes that are left.
+    pub(crate) fn split(&mut self, results: usize, bytes: u64) -> Self {
+        let mut part = Self::NONE;
+        part.join_part(self, results, bytes);
+        part
+    }
+
+    /// Splits all of it off.
+    #[inline]
+    pub(crate) fn take_all(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}
+
+impl Drop for Credit {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(ledger) = &self.ledger {
+            give_back(ledger, self.results, self.bytes);
+        }
+    }
+}
+
+fn give_back(ledger: &Ledger, results: usize, bytes: u64) {
+    if results > 0 {
+        ledger.note_gone(results, bytes);
+    }
+    ledger.give(bytes);
+}
+
+/// Bytes that a ledger counts beside all credit: more if they are positive, fewer if they are
+/// negative. It counts credit alone again once this is dropped.
+///
+/// Bytes may be fewer only while the credit that they are fewer than is there.
+#[derive(Debug)]
+pub(crate) struct Correction {
+    ledger: Ledger,
+    bytes: i64,
+}
+
+impl Correction {
+    /// No bytes.
+    pub(crate) fn new(ledger: &Ledger) -> Self {
+        Self { ledger: ledger.clone(), bytes: 0 }
+    }
+
+    pub(crate) fn set(&mut self, bytes: i64) {
+        let more = bytes - std::mem::replace(&mut self.bytes, bytes);
+        self.ledger.take(u64::try_from(more).unwrap_or(0));
+        self.ledger.give(u64::try_from(-more).unwrap_or(0));
+    }
+}
+
+impl Drop for Correction {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

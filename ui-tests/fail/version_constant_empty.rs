@@ -1,0 +1,12 @@
+use amorsize::batched;
+
+const VERSION: &str = "";
+
+#[batched(version = VERSION)]
+fn f(x: u32) -> u32 {
+    x
+}
+
+fn main() {
+    let _ = f_batched(0..3).for_each_batch(|_| ());
+}
