@@ -242,7 +242,7 @@ impl<T, R> Durable<T, R> {
     }
 
     /// Refuses what can't be run with.
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |option, value: &str, expected| {
             Err(Error::new(ErrorKind::InvalidOption { option, value: value.into(), expected }))
         };

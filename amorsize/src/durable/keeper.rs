@@ -211,9 +211,10 @@ impl Keeper {
         *lock(&self.writer) = Some(Arc::new(writer));
     }
 
-    /// Notes items that were pulled and are to be run. An item without a hash is not kept.
-    pub(super) fn note_items(&self, first: usize, hashes: VecDeque<Option<u64>>) {
-        lock(&self.hashes).0.insert(first, hashes);
+    /// Notes items that were pulled and are to be run. An item without a hash is not kept. They are
+    /// apart if they may have come because of the results before them.
+    pub(super) fn note_items(&self, first: usize, hashes: VecDeque<Option<u64>>, are_apart: bool) {
+        lock(&self.hashes).0.insert(first, Noted { hashes, are_apart });
     }
 
     /// Keeps results of items next to each other, where results are kept. It waits while more is
@@ -225,14 +226,15 @@ impl Keeper {
         results: &[R],
     ) {
         let Some(writer) = self.writer().filter(|_| !results.is_empty()) else { return };
-        let hashes = lock(&self.hashes).take(first, results.len());
+        let Noted { hashes, are_apart } = lock(&self.hashes).take(first, results.len());
+        let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
         let put = |encoded: Encoded| {
             lock(&self.held).grow(encoded.memory());
             writer.put(encoded);
         };
         // User code encodes a result. The call's result is there whatever becomes of it.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut encoded = Encoded::new(first as u64);
+            let mut encoded = from(first);
             for ((index, result), hash) in (first..).zip(results).zip(hashes) {
                 match hash.and_then(|hash| push(&mut encoded, hash, result)) {
                     Some(Ok(())) => {}
@@ -240,7 +242,7 @@ impl Keeper {
                         put(encoded);
                         return Err((index, text));
                     }
-                    None => put(std::mem::replace(&mut encoded, Encoded::new(index as u64 + 1))),
+                    None => put(std::mem::replace(&mut encoded, from(index + 1))),
                 }
             }
             put(encoded);
@@ -278,7 +280,7 @@ impl Keeper {
             end = range.end;
             let mut next = range.start;
             while next < range.end {
-                let (first, taken) = (next, hashes.take(next, range.end - next));
+                let (first, taken) = (next, hashes.take(next, range.end - next).hashes);
                 if taken.is_empty() {
                     break;
                 }
@@ -323,33 +325,42 @@ impl Keeper {
 /// The hashes of items that were pulled and are not kept yet, by the index of the first of items
 /// next to each other.
 #[derive(Debug, Default)]
-struct Hashes(BTreeMap<usize, VecDeque<Option<u64>>>);
+struct Hashes(BTreeMap<usize, Noted>);
+
+/// Items next to each other, by their hashes.
+#[derive(Debug, Default)]
+struct Noted {
+    hashes: VecDeque<Option<u64>>,
+    are_apart: bool,
+}
 
 impl Hashes {
     /// Takes those of `items` items from `first` on, which were noted together.
-    fn take(&mut self, first: usize, items: usize) -> VecDeque<Option<u64>> {
-        let Some((&start, _)) = self.0.range(..=first).next_back() else { return VecDeque::new() };
-        let Some(mut all) = self.0.remove(&start) else { return VecDeque::new() };
+    fn take(&mut self, first: usize, items: usize) -> Noted {
+        let Some((&start, _)) = self.0.range(..=first).next_back() else { return Noted::default() };
+        let Some(mut all) = self.0.remove(&start) else { return Noted::default() };
+        let are_apart = all.are_apart;
+        let noted = |hashes| Noted { hashes, are_apart };
         let before = first - start;
-        if before >= all.len() {
+        if before >= all.hashes.len() {
             self.0.insert(start, all);
-            return VecDeque::new();
+            return Noted::default();
         }
-        let mut rest = all.split_off(before);
-        if !all.is_empty() {
+        let mut rest = all.hashes.split_off(before);
+        if !all.hashes.is_empty() {
             self.0.insert(start, all);
         }
         if rest.len() <= items {
-            return rest;
+            return noted(rest);
         }
-        let taken = rest.drain(..items).collect();
-        self.0.insert(first + items, rest);
-        taken
+        let behind = rest.split_off(items);
+        self.0.insert(first + items, noted(behind));
+        noted(rest)
     }
 
     /// Forgets items before `index`: those that have no result.
     fn forget_before(&mut self, index: usize) {
-        while let Some(first) = self.0.first_entry().filter(|first| first.key() + first.get().len() <= index) {
+        while let Some(first) = self.0.first_entry().filter(|first| first.key() + first.get().hashes.len() <= index) {
             first.remove();
         }
     }
@@ -387,8 +398,8 @@ fn known(first: usize, hashes: VecDeque<Option<u64>>) -> Vec<(usize, Vec<u64>)> 
 mod tests {
     use super::*;
 
-    fn hashes(values: &[u64]) -> VecDeque<Option<u64>> {
-        values.iter().copied().map(Some).collect()
+    fn hashes(values: &[u64]) -> Noted {
+        Noted { hashes: values.iter().copied().map(Some).collect(), are_apart: false }
     }
 
     #[test]
@@ -396,12 +407,12 @@ mod tests {
         let mut all = Hashes::default();
         all.0.insert(10, hashes(&[1, 2, 3, 4]));
         all.0.insert(20, hashes(&[5, 6]));
-        assert_eq!(all.take(12, 1), [Some(3)]);
-        assert_eq!(all.take(20, 9), [Some(5), Some(6)]);
-        assert_eq!(all.take(10, 9), [Some(1), Some(2)]);
-        assert!(all.take(10, 1).is_empty() && all.take(9, 1).is_empty() && all.take(99, 1).is_empty());
+        assert_eq!(all.take(12, 1).hashes, [Some(3)]);
+        assert_eq!(all.take(20, 9).hashes, [Some(5), Some(6)]);
+        assert_eq!(all.take(10, 9).hashes, [Some(1), Some(2)]);
+        assert!([10, 9, 99].into_iter().all(|first| all.take(first, 1).hashes.is_empty()));
         all.forget_before(13);
-        assert_eq!(all.take(13, 1), [Some(4)]);
+        assert_eq!(all.take(13, 1).hashes, [Some(4)]);
         assert!(all.0.is_empty());
     }
 

@@ -103,6 +103,8 @@ impl<T, R> Resume<T, R> {
             kept.keeper.fail(error);
             return false;
         }
+        // One by one, an input is asked for a reason: an item may come because of the last result.
+        let are_apart = how.0.are_single();
         let mut hashes = VecDeque::new();
         let mut panic: Option<Payload> = None;
         let (durable, hasher) = (&self.durable, &mut self.hasher);
@@ -118,7 +120,7 @@ impl<T, R> Resume<T, R> {
         let goes_on = seen.goes_on;
         let items = chunk.items();
         hashes.truncate(items);
-        kept.keeper.note_items(self.next, hashes);
+        kept.keeper.note_items(self.next, hashes, are_apart);
         self.next += items;
         if let Some(payload) = panic {
             resume_unwind(payload);

@@ -240,8 +240,10 @@ impl Conductor<'_> {
             if line.stock.resumes
                 && let (Some(restored), _) = self.control.in_input(|| line.restore())
             {
+                // The next item may come because of these results.
+                let hands_over = restored.results.is_some() && line.asks_are_single();
                 self.pass_over(line, restored);
-                if self.work.interrupts.now().is_some() {
+                if hands_over || self.work.interrupts.now().is_some() {
                     break;
                 }
                 continue;

@@ -123,7 +123,7 @@ impl Pen {
             results.iter().for_each(|(encoded, _)| content.extend_from_slice(&encoded.bytes));
             &content
         };
-        let runs = joined(results.iter().map(|(encoded, _)| encoded.run()));
+        let runs = joined(results.iter().map(|(encoded, _)| (encoded.run(), encoded.is_apart)));
         let mut press = std::mem::take(&mut self.press);
         let (flags, stored) = match press.shrink(raw) {
             Some(shrunk) => (LZ4, shrunk),
@@ -142,7 +142,7 @@ impl Pen {
         }
         let mut done = std::mem::take(&mut self.done);
         done.sort_by_key(|run| run.first);
-        let runs = joined(done.into_iter());
+        let runs = joined(done.into_iter().map(|run| (run, false)));
         match self.place.take() {
             Some(place) => self.frame(PLACE, runs, 8, &place.to_le_bytes(), String::new),
             None => self.frame(DONE, runs, 0, &[], String::new),
@@ -226,12 +226,12 @@ impl Pen {
     }
 }
 
-/// Runs in order, with neighbours as one.
-fn joined(runs: impl Iterator<Item = Run>) -> Vec<Run> {
+/// Runs in order, with neighbours as one unless the latter is apart.
+fn joined(runs: impl Iterator<Item = (Run, bool)>) -> Vec<Run> {
     let mut joined: Vec<Run> = Vec::new();
-    for run in runs {
+    for (run, is_apart) in runs {
         match joined.last_mut().and_then(|last| Some((last.items.checked_add(run.items)?, last))) {
-            Some((items, last)) if last.end() == run.first => {
+            Some((items, last)) if last.end() == run.first && !is_apart => {
                 let hash = ItemsHash(last.hash).join(ItemsHash(run.hash), run.items);
                 *last = Run { first: last.first, items, bytes: last.bytes + run.bytes, hash: hash.0 };
             }

@@ -36,12 +36,23 @@ pub(crate) struct Encoded {
     hash: ItemsHash,
     pub(super) bytes: Vec<u8>,
     pub(super) shape: Shape,
+    /// True if its items are to be found without those before.
+    pub(super) is_apart: bool,
 }
 
 impl Encoded {
     /// No results yet. The first will be that of the item with this index in the input.
     pub(crate) fn new(first: u64) -> Self {
-        Self { first, items: 0, hash: ItemsHash::default(), bytes: Vec::new(), shape: Shape::unknown() }
+        let (hash, shape) = (ItemsHash::default(), Shape::unknown());
+        Self { first, items: 0, hash, bytes: Vec::new(), shape, is_apart: false }
+    }
+
+    /// The same, of items that may have come because of the results before them. A run that goes on
+    /// is given them only when it has handed those over, so they are no part of one [`Done`].
+    ///
+    /// [`Done`]: super::Done
+    pub(crate) fn apart(first: u64) -> Self {
+        Self { is_apart: true, ..Self::new(first) }
     }
 
     /// Adds the result of the next item, with the item's hash. After an error, of which this is
