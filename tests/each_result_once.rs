@@ -51,7 +51,7 @@ impl Sink<String> for Remembering {
         ask("batch");
         let next = self.start + batch.indices().last().unwrap() + 1;
         self.lines.batch(batch)?;
-        let place = Sink::<String>::place(&mut self.lines)?.unwrap();
+        let place = Sink::<String>::place(&mut self.lines).unwrap();
         // As a whole or not at all.
         let new = self.beside.with_extension("new");
         fs::write(&new, format!("{place} {next}")).unwrap();

@@ -7,14 +7,12 @@ mod resume;
 use std::any::type_name;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::keeper::{Handle, Keeper, KeptFigures};
 pub(crate) use self::resume::Resume;
 use crate::bounds::StoredResult;
 use crate::code::{Code, HashOf, HashesOne, Listener, Parameters, Tell};
-use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Bytes, MOST_BYTES};
 use crate::policy::Policy;
@@ -103,12 +101,6 @@ impl<R> Codec<R> {
     pub(crate) fn results(&self, restored: &Restored) -> Result<Vec<R>, Error> {
         (self.results)(restored)
     }
-}
-
-/// A result that can't become bytes, by the text of its `Serialize`.
-fn not_encoded(directory: &Path, index: usize, text: &str) -> Error {
-    let cause = io::Error::other(format!("the result of item {index} can't become bytes: {text}"));
-    storage(directory, "written", &cause, None, None)
 }
 
 impl<T, R> Default for Durable<T, R> {

@@ -13,7 +13,6 @@ mod code;
 mod cores;
 mod counted;
 #[cfg(feature = "durable")]
-#[cfg_attr(not(test), expect(dead_code, reason = "no terminal of a run uses it yet"))]
 mod durable;
 #[cfg(not(feature = "durable"))]
 #[path = "durable/none.rs"]
@@ -54,7 +53,6 @@ mod serialize;
 pub mod sink;
 mod stage;
 #[cfg(feature = "durable")]
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "no terminal of a run uses it yet"))]
 mod store;
 mod sync;
 mod system_calls;

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +31,6 @@ pub(crate) struct Keeper {
     told: Mutex<KeptFigures>,
     /// The credit of results that are encoded and not written.
     held: Mutex<Credit>,
-    directory: PathBuf,
 }
 
 /// The keeper of a run that has one. Without the feature this is nothing, and is never asked.
@@ -84,13 +82,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Keeper {
-    pub(crate) fn new(
-        kind: Kind,
-        restored: Box<[Range<usize>]>,
-        told: KeptFigures,
-        ledger: &Ledger,
-        directory: PathBuf,
-    ) -> Self {
+    pub(crate) fn new(kind: Kind, restored: Box<[Range<usize>]>, told: KeptFigures, ledger: &Ledger) -> Self {
         Self {
             kind,
             writer: Mutex::default(),
@@ -102,7 +94,6 @@ impl Keeper {
             begins_at: Mutex::default(),
             told: Mutex::new(told),
             held: Mutex::new(Credit::take(ledger, 0)),
-            directory,
         }
     }
 
@@ -250,7 +241,7 @@ impl Keeper {
         }));
         match outcome {
             Ok(Ok(())) => writer.wait_for_room(),
-            Ok(Err((index, text))) => self.fail(super::not_encoded(&self.directory, index, &text)),
+            Ok(Err((index, cause))) => self.fail(writer.not_serialized(index, cause)),
             Err(payload) => self.stop(Why::Panic(payload)),
         }
     }

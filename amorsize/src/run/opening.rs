@@ -47,19 +47,20 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             Kind::Journal => Box::default(),
         };
         let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
-        let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger(), directory.to_owned()));
+        let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
         self.core.resume(Handle::new(keeper));
         Ok(())
     }
 
     /// Opens the store, and has a sink begin, or go back to the place at which the journal ends.
-    pub(super) fn begin_sink<V, S: Sink<V>>(&mut self, sink: S) -> Result<Pausing<V, S>, Result<S::Error, Error>> {
+    pub(super) fn begin_sink<V, S: Sink<V>>(&mut self, mut sink: S) -> Result<Pausing<V, S>, Result<S::Error, Error>> {
         self.open().map_err(Err)?;
         let journal = self.core.keeper().get().filter(|keeper| keeper.is_journal());
         let (Some(journal), Some(resume)) = (journal, self.source.resume()) else {
             return Pausing::begin(sink).map_err(Ok);
         };
+        sink.begin_with_journal().map_err(Ok)?;
         let (place, is_unplaced) = resume.take_place();
         if let Some(place) = place {
             let sink = Pausing::go_back(sink, place).map_err(Ok)?;

@@ -234,6 +234,26 @@ pub trait Sink<R> {
         Ok(())
     }
 
+    /// Called before [`begin`](Self::begin) or [`go_back`](Self::go_back) where the run has a
+    /// [`journal`](crate::Batched::journal): a sink refuses it if a later process can't go on with
+    /// what it stores. By default it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// An error is what the terminal returns, and nothing is computed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::sink::{JsonLines, Sink};
+    ///
+    /// // Lines can follow those that are there.
+    /// assert!(Sink::<u32>::begin_with_journal(&mut JsonLines::new("squares.jsonl")).is_ok());
+    /// ```
+    fn begin_with_journal(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// Called instead of [`finish`](Self::finish) where the run ended early: leaves what was stored
     /// readable. The run may go on. By default it does nothing.
     ///
@@ -364,6 +384,10 @@ impl<R, S: Sink<R> + ?Sized> Sink<R> for &mut S {
 
     fn pause(&mut self) -> Result<(), S::Error> {
         (**self).pause()
+    }
+
+    fn begin_with_journal(&mut self) -> Result<(), S::Error> {
+        (**self).begin_with_journal()
     }
 
     fn place(&mut self) -> Option<u64> {

@@ -70,12 +70,12 @@ impl Shape {
     /// value itself.
     #[cfg(feature = "parquet")]
     pub(crate) fn path_of(&self, kinds: &[&str]) -> Option<String> {
-        path_of(&self.0, kinds).map(|names| names.join("."))
+        path_of(&self.value(), kinds).map(|names| names.join("."))
     }
 
     #[cfg(feature = "parquet")]
     pub(crate) fn is_struct(&self) -> bool {
-        self.0.get(0).is_some_and(|kind| kind == "struct")
+        self.value().get(0).is_some_and(|kind| kind == "struct")
     }
 
     /// True if both may be of one value.

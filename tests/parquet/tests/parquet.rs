@@ -363,10 +363,10 @@ fn a_file_of_that_name_is_replaced_when_the_new_one_is_whole() {
 }
 
 #[test]
-fn a_place_is_refused_with_the_way_out() {
+fn a_journal_is_refused_with_the_way_out() {
     let folder = Folder::new("a_place_is_refused");
-    let mut sink = Parquet::new(folder.file("numbers.parquet"));
-    let error = Sink::<u32>::place(&mut sink).unwrap_err();
+    let run = process_in_batches(|x: u32| x, 0..4).version(1).journal(folder.file("run"));
+    let error = { run }.write_to(Parquet::new(folder.file("numbers.parquet"))).unwrap_err();
     assert_eq!(
         error.to_string(),
         "`journal` can't be used with `sink::Parquet`, whose file a later process can't go on with: use `checkpoint`, which hands the \

@@ -161,7 +161,7 @@ impl<R: Serialize, S: ParquetSchema<R>> Sink<R> for Parquet<S> {
         self.write_end().map_err(FileError::new)
     }
 
-    fn place(&mut self) -> Result<Option<u64>, FileError> {
+    fn begin_with_journal(&mut self) -> Result<(), FileError> {
         Err(FileError::new(Error::new(ErrorKind::InvalidOption {
             option: "journal",
             value: String::from("used with `sink::Parquet`, whose file a later process can't go on with"),
