@@ -57,7 +57,8 @@ fn panic_of<T>(body: impl FnOnce() -> T) -> String {
 }
 
 /// The source, so that what is added there can't be left out here.
-const ERRORS: &str = include_str!("../amorsize/src/error.rs");
+const ERRORS: &str =
+    concat!(include_str!("../amorsize/src/error.rs"), include_str!("../amorsize/src/error/try_error.rs"));
 const OPTIONS: &str = concat!(include_str!("../amorsize/src/options.rs"), include_str!("../amorsize/src/functions.rs"));
 
 /// The variants of an enum, by the source.

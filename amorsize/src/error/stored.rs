@@ -97,6 +97,8 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                     "; free space, raise `max_disk` or use another directory"
                 }
+                // A result that can't be serialized, wherever that is to go.
+                io::ErrorKind::InvalidData => "; see to that",
                 _ => "; see to that, or use another directory",
             })?;
             f.write_str(": the same call goes on from what is written")

@@ -43,7 +43,7 @@ pub(super) struct Log {
     end: Option<u64>,
     /// How far the sink had come, with how many of `done` there were then.
     places: Vec<(u64, usize)>,
-    /// How many of `done` came before all places.
+    /// How many of `done` came before all places: a sink without places had these.
     unplaced: usize,
     /// True after damage in a journal with places: the sink goes back to the place before it, so
     /// what was done behind it is not in the sink then.
@@ -74,7 +74,7 @@ impl Log {
                 return Ok(());
             }
         }
-        if self.places.is_empty() {
+        if place.is_some() && self.places.is_empty() {
             self.unplaced = self.done.len();
         }
         let frame = self.frames.len() as u32;
@@ -99,11 +99,11 @@ impl Log {
             return;
         }
         self.broken = false;
+        if self.places.is_empty() {
+            self.unplaced = self.done.len();
+        }
         while self.places.last().is_some_and(|&(known, _)| known > place) {
             self.places.pop();
-        }
-        if self.places.is_empty() && self.unplaced == 0 {
-            self.unplaced = self.done.len();
         }
         let done = self.places.last().map_or(self.unplaced, |&(_, done)| done);
         self.done.truncate(done);

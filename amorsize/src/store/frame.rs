@@ -236,6 +236,16 @@ impl Press {
         Some(&self.block[..shrunk])
     }
 
+    /// Frees memory that only large contents need.
+    pub(crate) fn rest(&mut self) {
+        if self.block.capacity() > Self::KEPT {
+            self.block = Vec::new();
+        }
+    }
+
+    /// Frames of more than one result have up to 2 MiB, and a block may be a little larger.
+    const KEPT: usize = 3 << 20;
+
     fn press(&mut self, content: &[u8]) -> Option<usize> {
         let most = lz4_flex::block::get_maximum_output_size(content.len());
         if self.block.len() < most {

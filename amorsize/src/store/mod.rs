@@ -20,7 +20,8 @@
 //! **Items that are computed.** A worker makes an [`Encoded`] for the index of the first item of its
 //! chunk, adds results with the hashes of their items by [`Encoded::push`], and gives it to
 //! [`Writer::put`], which takes no time. An item without a result (an error, a panic) ends an
-//! `Encoded`, and the next one begins behind it. Journals have [`Writer::done`] instead, after the
+//! `Encoded`, and the next one begins behind it; one that can't be serialized ends the run, with
+//! [`Writer::not_serialized`]. Journals have [`Writer::done`] instead, after the
 //! sink has returned. Both take what is done in any order.
 //!
 //! **Memory.** [`Writer::held`] are bytes that are encoded and not written. The engine starts no call
@@ -32,7 +33,7 @@
 //! **The end.** [`Writer::end_of_input`] where the input has ended and [`Store::end`] does not know it
 //! yet, then [`Writer::finish`]. A writer that is dropped does the same, without a word.
 //! [`Writer::failure`] says why the thread has stopped: it takes nothing more, and the run ends with
-//! that error. `on_given(0)` tells at once.
+//! that error. `on_given(0)` tells at once. [`Store::remove`] is for `remove_when_done`.
 //!
 //! **Sinks with places.** A journal's run asks [`Store::place`] (none is 0), lets the sink go back to it,
 //! says so by [`Writer::go_on_from`], and gives each place with [`Writer::done`]. A sink that has not

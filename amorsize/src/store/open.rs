@@ -20,10 +20,10 @@ use super::scan::{Scan, content};
 use super::segment::{self, Directory, FORMAT, Segment, Supply};
 use super::shape::Shape;
 use super::writer::{Settings, Writer};
-use crate::error::stored::storage;
+use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
 
-/// A directory that a run uses, locked as long as this lives.
+/// A directory that a run uses, locked as long as this or its writer lives.
 #[derive(Debug)]
 pub(crate) struct Store {
     directory: PathBuf,
@@ -39,7 +39,6 @@ pub(crate) struct Store {
     end: Option<u64>,
     place: Option<u64>,
     contents: Contents,
-    _lock: Lock,
 }
 
 impl Store {
@@ -51,12 +50,7 @@ impl Store {
         let failed = |path: &Path, operation, error: &io::Error| storage(path, operation, error, None, None);
         fs::create_dir_all(directory).map_err(|error| failed(directory, "made", &error))?;
         let lock = Lock::take(directory)?;
-        let mut segments = Vec::new();
-        for entry in fs::read_dir(directory).map_err(|error| failed(directory, "listed", &error))? {
-            let entry = entry.map_err(|error| failed(directory, "listed", &error))?;
-            segments.extend(segment::of_name(&entry.file_name()));
-        }
-        segments.sort_unstable();
+        let segments = segments(directory)?;
         let begun = manifest::compare_or_write(directory, identity, !segments.is_empty())?;
 
         let next = segments.last().map_or(1, |last| last.saturating_add(1));
@@ -83,7 +77,7 @@ impl Store {
         Ok(Self {
             directory: directory.to_owned(),
             begun: begun.into(),
-            supply: Directory::new(directory, next),
+            supply: Directory::new(directory, next, lock),
             done: log.done(),
             end: log.end(),
             place: log.place(),
@@ -92,7 +86,6 @@ impl Store {
             damaged,
             bytes,
             contents: Contents::default(),
-            _lock: lock,
         })
     }
 
@@ -234,11 +227,40 @@ impl Store {
         self.supply.sync_names().map_err(|error| failed((self.directory.clone(), "synced", error)))
     }
 
+    /// Removes the directory, but for files that are not a run's. A kill in between leaves one that
+    /// can be opened.
+    pub(crate) fn remove(self) -> Result<(), Error> {
+        let failed = |path: &Path, error: &io::Error| storage(path, "removed", error, None, None);
+        let mut names = segments(&self.directory)?.into_iter().map(segment::name).collect::<Vec<_>>();
+        // The manifest last, since segments without it are of no use.
+        names.extend([MANIFEST.to_owned(), "lock".to_owned()]);
+        for name in names {
+            let path = self.directory.join(name);
+            fs::remove_file(&path).map_err(|error| failed(&path, &error))?;
+        }
+        match fs::remove_dir(&self.directory) {
+            // Another run may have begun there.
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(failed(&self.directory, &error)),
+            _ => Ok(()),
+        }
+    }
+
     /// How many bytes of contents are kept, at most, for runs of other items in the same frame. One
     /// content is kept however large it is.
     pub(crate) fn keep_contents(&mut self, bytes: usize) {
         self.contents.most = bytes;
     }
+}
+
+/// The numbers of a directory's segments, in order.
+fn segments(directory: &Path) -> Result<Vec<u32>, Error> {
+    let listed = fs::read_dir(directory).and_then(|entries| {
+        let names = entries.map(|entry| entry.map(|entry| segment::of_name(&entry.file_name())));
+        names.filter_map(io::Result::transpose).collect::<io::Result<Vec<u32>>>()
+    });
+    let mut segments = listed.map_err(|error| storage(directory, "listed", &error, None, None))?;
+    segments.sort_unstable();
+    Ok(segments)
 }
 
 /// Contents that were read, and may be needed again: calls that end in any order leave the results

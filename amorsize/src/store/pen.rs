@@ -129,7 +129,8 @@ impl Pen {
             Some(shrunk) => (LZ4, shrunk),
             None => (0, raw),
         };
-        let outcome = self.frame(flags, runs, raw.len() as u64, stored, || first.shape.to_json());
+        let outcome = self.frame(flags, runs, raw.len() as u64, stored, || first.shape.json().to_owned());
+        press.rest();
         self.press = press;
         self.content = content;
         outcome

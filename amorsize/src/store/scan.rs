@@ -37,7 +37,7 @@ impl Scan {
             start = header.bytes();
             if !header.shape.is_empty() {
                 let spot = Spot { segment: number, offset: start };
-                self.shapes.push((spot, Arc::new(Shape::from_json(&header.shape))));
+                self.shapes.push((spot, Arc::new(Shape::from_json(header.shape))));
             }
         }
         let mut reader = Reader { file: &mut file, number, len, verify: false };

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use twox_hash::XxHash3_64;
 
 use super::frame::{CLOSING, Head, Spot, number};
+use super::lock::Lock;
 
 /// Begins each segment. The bytes that are no text, and the two ends of a line, show a file that
 /// was copied as text.
@@ -110,17 +111,19 @@ pub(crate) trait Supply: Send {
     fn path(&self) -> &Path;
 }
 
-/// Makes the segments of a directory. Its clones never give two the same number.
+/// Makes the segments of a directory. Its clones never give two the same number, and the directory
+/// is locked as long as one of them lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
     next: Arc<AtomicU32>,
+    _lock: Arc<Lock>,
 }
 
 impl Directory {
     /// Segments are numbered from `next` on.
-    pub(crate) fn new(path: &Path, next: u32) -> Self {
-        Self { path: path.to_owned(), next: Arc::new(AtomicU32::new(next)) }
+    pub(crate) fn new(path: &Path, next: u32, lock: Lock) -> Self {
+        Self { path: path.to_owned(), next: Arc::new(AtomicU32::new(next)), _lock: Arc::new(lock) }
     }
 }
 

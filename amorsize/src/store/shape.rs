@@ -38,13 +38,13 @@ const NODES: usize = 1000;
 /// | --- | --- |
 /// | `"u32"`, `"str"`, `"unit"`, .. | what has no parts; `"?"` for what was cut off |
 /// | `["option", shape or null]` | |
-/// | `["seq", shape or null]` | the first element, if there is one |
+/// | `["seq", shape]`, `["seq"]` | the first element, if there is one |
 /// | `["map", key, value]`, `["map"]` | the first entry, if there is one |
 /// | `["tuple", elements, shape, ..]` | also arrays |
 /// | `["struct", name, [field, shape], ..]` | |
 /// | `["enum", name, number, variant, shape]` | with the shape of a unit, a tuple, a struct or one value |
 #[derive(Clone, PartialEq)]
-pub(crate) struct Shape(Value);
+pub(crate) struct Shape(String);
 
 impl Shape {
     /// The shape of a value; takes about as long as to encode a small one, however large it is.
@@ -54,21 +54,26 @@ impl Shape {
 
     /// The shape of no result, which fits all.
     pub(crate) fn unknown() -> Self {
-        Self(Value::Null)
+        Self(String::new())
     }
 
     /// What is stored, and empty if there is nothing to store.
-    pub(crate) fn to_json(&self) -> String {
-        if self.0.is_null() { String::new() } else { self.0.to_string() }
+    pub(crate) fn json(&self) -> &str {
+        &self.0
     }
 
-    pub(crate) fn from_json(text: &str) -> Self {
-        Self(serde_json::from_str(text).unwrap_or_default())
+    pub(crate) fn from_json(text: String) -> Self {
+        Self(text)
     }
 
     /// True if both may be of one value.
     pub(crate) fn fits(&self, other: &Self) -> bool {
-        fits(&self.0, &other.0)
+        fits(&self.value(), &other.value())
+    }
+
+    /// As it can be looked into. What is no JSON is of no known type.
+    fn value(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
 
@@ -121,7 +126,7 @@ impl fmt::Display for Shape {
         const MOST: usize = 400;
 
         let mut text = String::new();
-        write(&self.0, &mut text)?;
+        write(&self.value(), &mut text)?;
         match text.char_indices().nth(MOST) {
             Some((cut, _)) => write!(f, "{}..", &text[..cut]),
             None => f.write_str(&text),

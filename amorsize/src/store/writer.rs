@@ -5,6 +5,8 @@
 //! again what failed: after a failed sync nobody knows what is on the disk.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -182,6 +184,7 @@ impl Shared {
 
 /// Writes what a run has done.
 pub(crate) struct Writer {
+    path: PathBuf,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Pen>>,
 }
@@ -205,7 +208,7 @@ impl Writer {
             work(&theirs, pen)
         });
         let thread = thread.map_err(|error| storage(&path, "written to by a thread", &error, None, None))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { path, shared, thread: Some(thread) })
     }
 
     /// Takes results. They count as held until they are written.
@@ -216,6 +219,15 @@ impl Writer {
         let held = Held { bytes: encoded.memory(), shared: Arc::clone(&self.shared) };
         self.shared.held.fetch_add(held.bytes, Ordering::AcqRel);
         self.shared.add(encoded.bytes.len() as u64, Entry::Results(encoded, held));
+    }
+
+    /// The error of a run with a result that [`Encoded::push`] could not serialize.
+    pub(crate) fn not_serialized(&self, item: u64, cause: &str) -> Error {
+        let cause = io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("the result of item {item} can't be serialized: {cause}"),
+        );
+        storage(&self.path, "written to", &cause, None, None)
     }
 
     /// Notes that a sink has the results of these items. The place is how far it has come then, so

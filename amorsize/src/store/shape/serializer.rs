@@ -1,48 +1,71 @@
-//! The serializer that notes the calls. Where it has seen enough of a sequence it ends it by an
-//! error, which carries the shape and is caught one level up: no iteration over a long `Vec` goes
-//! on for nothing.
+//! The serializer that notes the calls, as JSON. Where it has seen enough of a sequence it ends it by
+//! an error, which is caught one level up: no iteration over a long `Vec` goes on for nothing.
 
-use std::cell::Cell;
 use std::fmt;
 
 use serde::ser::{self, Serialize};
-use serde_json::{Value, json};
 
 use super::{DEPTH, NODES, TUPLE};
 
-pub(super) fn shape<R: Serialize + ?Sized>(value: &R) -> Value {
-    Shaper { left: &Cell::new(NODES), depth: 0 }.see(value)
+pub(super) fn shape<R: Serialize + ?Sized>(value: &R) -> String {
+    let mut to = Json { text: String::new(), left: NODES };
+    to.see(value, 0);
+    to.text
 }
 
-#[derive(Clone, Copy)]
-struct Shaper<'a> {
+struct Json {
+    text: String,
     /// Values that may still be looked at.
-    left: &'a Cell<usize>,
-    depth: usize,
+    left: usize,
 }
 
-impl Shaper<'_> {
-    /// The shape of a value within this one.
-    fn see<R: Serialize + ?Sized>(self, value: &R) -> Value {
-        let left = self.left.get();
-        if left == 0 || self.depth == DEPTH {
-            return cut();
+impl Json {
+    /// Adds the shape of a value.
+    fn see<R: Serialize + ?Sized>(&mut self, value: &R, depth: usize) {
+        if self.left == 0 || depth == DEPTH {
+            return self.text.push_str(CUT);
         }
-        self.left.set(left - 1);
-        let within = Self { depth: self.depth + 1, ..self };
-        match value.serialize(within) {
-            Ok(shape) | Err(Enough(shape)) => shape,
+        self.left -= 1;
+        let start = self.text.len();
+        if let Err(Enough { is_unknown: true }) = value.serialize(Shaper { to: self, depth }) {
+            self.text.truncate(start);
+            self.text.push_str(CUT);
         }
+    }
+
+    fn add_text(&mut self, text: &str) {
+        let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+        if text.bytes().all(is_plain) {
+            self.text.extend(["\"", text, "\""]);
+        } else {
+            self.text.push_str(&serde_json::Value::from(text).to_string());
+        }
+    }
+
+    fn add_number(&mut self, number: usize) {
+        self.text.push_str(&number.to_string());
+    }
+
+    /// The beginning of a variant; its content and `]` follow.
+    fn add_variant(&mut self, name: &str, number: u32, variant: &str) {
+        self.text.push_str("[\"enum\",");
+        self.add_text(name);
+        self.text.push(',');
+        self.add_number(number as usize);
+        self.text.push(',');
+        self.add_text(variant);
+        self.text.push(',');
     }
 }
 
-fn cut() -> Value {
-    "?".into()
-}
+/// The shape of what is not looked at.
+const CUT: &str = "\"?\"";
 
 /// Ends the serialization of a value of which enough is known.
 #[derive(Debug)]
-struct Enough(Value);
+struct Enough {
+    is_unknown: bool,
+}
 
 impl fmt::Display for Enough {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,55 +78,82 @@ impl std::error::Error for Enough {}
 /// A `Serialize` that fails, or makes an error of its own of ours: nothing is known of its value.
 impl ser::Error for Enough {
     fn custom<T: fmt::Display>(_: T) -> Self {
-        Self(cut())
+        Self { is_unknown: true }
     }
 }
 
-/// The parts of a value that were seen.
+type Seen = Result<(), Enough>;
+
+struct Shaper<'a> {
+    to: &'a mut Json,
+    depth: usize,
+}
+
+impl<'a> Shaper<'a> {
+    /// One value within brackets that are open.
+    fn within<T: Serialize + ?Sized>(self, value: &T) -> Seen {
+        self.to.see(value, self.depth + 1);
+        self.to.text.push(']');
+        Ok(())
+    }
+
+    fn parts(self, most: usize, closing: &'static str) -> Parts<'a> {
+        Parts { to: self.to, depth: self.depth + 1, seen: 0, most, closing }
+    }
+
+    fn tuple(self, len: usize, closing: &'static str) -> Parts<'a> {
+        self.to.text.push_str("[\"tuple\",");
+        self.to.add_number(len);
+        self.parts(TUPLE, closing)
+    }
+
+    fn fields(self, name: &str, closing: &'static str) -> Parts<'a> {
+        self.to.text.push_str("[\"struct\",");
+        self.to.add_text(name);
+        // As long as it was declared.
+        self.parts(usize::MAX, closing)
+    }
+}
+
+/// The parts of a value.
 struct Parts<'a> {
-    shaper: Shaper<'a>,
-    parts: Vec<Value>,
-    /// The enum and the variant that these are the parts of.
-    variant: Option<[Value; 3]>,
+    to: &'a mut Json,
+    depth: usize,
+    seen: usize,
     /// Parts after which enough is known.
     most: usize,
+    closing: &'static str,
 }
 
-impl<'a> Parts<'a> {
-    fn new(shaper: Shaper<'a>, parts: Vec<Value>, most: usize) -> Self {
-        Self { shaper, parts, variant: None, most }
-    }
-
-    fn add(&mut self, part: Value) -> Result<(), Enough> {
-        self.parts.push(part);
-        if self.parts.len() < self.most {
+impl Parts<'_> {
+    fn add<T: Serialize + ?Sized>(&mut self, part: &T) -> Seen {
+        self.to.text.push(',');
+        self.to.see(part, self.depth);
+        self.seen += 1;
+        if self.seen < self.most {
             return Ok(());
         }
-        Err(Enough(self.shape()))
+        self.to.text.push_str(self.closing);
+        Err(Enough { is_unknown: false })
     }
 
-    fn shape(&mut self) -> Value {
-        let parts = Value::Array(std::mem::take(&mut self.parts));
-        match self.variant.take() {
-            None => parts,
-            Some([name, number, variant]) => json!(["enum", name, number, variant, parts]),
-        }
+    fn close(self) -> Seen {
+        self.to.text.push_str(self.closing);
+        Ok(())
     }
 }
-
-/// Structs are as long as they were declared.
-const NO_END: usize = usize::MAX;
 
 macro_rules! without_parts {
     ($($method:ident: $type:ty => $name:literal),* $(,)?) => {
-        $(fn $method(self, _: $type) -> Result<Value, Enough> {
-            Ok($name.into())
+        $(fn $method(self, _: $type) -> Seen {
+            self.to.text.push_str(concat!("\"", $name, "\""));
+            Ok(())
         })*
     };
 }
 
 impl<'a> ser::Serializer for Shaper<'a> {
-    type Ok = Value;
+    type Ok = ();
     type Error = Enough;
     type SerializeSeq = Parts<'a>;
     type SerializeTuple = Parts<'a>;
@@ -133,24 +183,26 @@ impl<'a> ser::Serializer for Shaper<'a> {
         serialize_unit_struct: &'static str => "unit",
     }
 
-    fn serialize_unit(self) -> Result<Value, Enough> {
-        Ok("unit".into())
+    fn serialize_unit(self) -> Seen {
+        self.serialize_unit_struct("")
     }
 
-    fn serialize_none(self) -> Result<Value, Enough> {
-        Ok(json!(["option", null]))
+    fn serialize_none(self) -> Seen {
+        self.to.text.push_str("[\"option\",null]");
+        Ok(())
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Value, Enough> {
-        Ok(json!(["option", self.see(value)]))
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Seen {
+        self.to.text.push_str("[\"option\",");
+        self.within(value)
     }
 
-    fn serialize_unit_variant(self, name: &'static str, number: u32, variant: &'static str) -> Result<Value, Enough> {
-        Ok(json!(["enum", name, number, variant, "unit"]))
+    fn serialize_unit_variant(self, name: &'static str, number: u32, variant: &'static str) -> Seen {
+        self.serialize_newtype_variant(name, number, variant, &())
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<Value, Enough> {
-        Ok(self.see(value))
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Seen {
+        value.serialize(self)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -159,24 +211,28 @@ impl<'a> ser::Serializer for Shaper<'a> {
         number: u32,
         variant: &'static str,
         value: &T,
-    ) -> Result<Value, Enough> {
-        Ok(json!(["enum", name, number, variant, self.see(value)]))
+    ) -> Seen {
+        self.to.add_variant(name, number, variant);
+        self.within(value)
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Parts<'a>, Enough> {
-        Ok(Parts::new(self, vec!["seq".into()], 2))
+        self.to.text.push_str("[\"seq\"");
+        Ok(self.parts(1, "]"))
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Parts<'a>, Enough> {
-        Ok(Parts::new(self, vec!["map".into()], 3))
+        self.to.text.push_str("[\"map\"");
+        // A key and a value.
+        Ok(self.parts(2, "]"))
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Parts<'a>, Enough> {
-        Ok(Parts::new(self, vec!["tuple".into(), len.into()], 2 + TUPLE))
+        Ok(self.tuple(len, "]"))
     }
 
     fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Parts<'a>, Enough> {
-        self.serialize_tuple(len)
+        Ok(self.tuple(len, "]"))
     }
 
     fn serialize_tuple_variant(
@@ -186,12 +242,12 @@ impl<'a> ser::Serializer for Shaper<'a> {
         variant: &'static str,
         len: usize,
     ) -> Result<Parts<'a>, Enough> {
-        let parts = self.serialize_tuple(len)?;
-        Ok(Parts { variant: Some([name.into(), number.into(), variant.into()]), ..parts })
+        self.to.add_variant(name, number, variant);
+        Ok(self.tuple(len, "]]"))
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Parts<'a>, Enough> {
-        Ok(Parts::new(self, vec!["struct".into(), name.into()], NO_END))
+        Ok(self.fields(name, "]"))
     }
 
     fn serialize_struct_variant(
@@ -199,15 +255,15 @@ impl<'a> ser::Serializer for Shaper<'a> {
         name: &'static str,
         number: u32,
         variant: &'static str,
-        len: usize,
+        _: usize,
     ) -> Result<Parts<'a>, Enough> {
-        let parts = self.serialize_struct("", len)?;
-        Ok(Parts { variant: Some([name.into(), number.into(), variant.into()]), ..parts })
+        self.to.add_variant(name, number, variant);
+        Ok(self.fields("", "]]"))
     }
 
     /// Not formatted, since the text is of no interest.
-    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<Value, Enough> {
-        Ok("str".into())
+    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Seen {
+        self.serialize_str("")
     }
 
     /// As for postcard: types may serialize otherwise for people.
@@ -219,19 +275,15 @@ impl<'a> ser::Serializer for Shaper<'a> {
 macro_rules! of_elements {
     ($($trait:ident: $method:ident),* $(,)?) => {
         $(impl ser::$trait for Parts<'_> {
-            type Ok = Value;
+            type Ok = ();
             type Error = Enough;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Enough> {
-                let shape = self.shaper.see(element);
-                self.add(shape)
+            fn $method<T: Serialize + ?Sized>(&mut self, element: &T) -> Seen {
+                self.add(element)
             }
 
-            fn end(mut self) -> Result<Value, Enough> {
-                if self.parts.len() == 1 {
-                    self.parts.push(Value::Null);
-                }
-                Ok(self.shape())
+            fn end(self) -> Seen {
+                self.close()
             }
         })*
     };
@@ -247,16 +299,20 @@ of_elements! {
 macro_rules! of_fields {
     ($($trait:ident),*) => {
         $(impl ser::$trait for Parts<'_> {
-            type Ok = Value;
+            type Ok = ();
             type Error = Enough;
 
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Enough> {
-                let shape = self.shaper.see(value);
-                self.add(json!([name, shape]))
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Seen {
+                self.to.text.push_str(",[");
+                self.to.add_text(name);
+                self.to.text.push(',');
+                self.to.see(value, self.depth);
+                self.to.text.push(']');
+                Ok(())
             }
 
-            fn end(mut self) -> Result<Value, Enough> {
-                Ok(self.shape())
+            fn end(self) -> Seen {
+                self.close()
             }
         })*
     };
@@ -265,20 +321,18 @@ macro_rules! of_fields {
 of_fields!(SerializeStruct, SerializeStructVariant);
 
 impl ser::SerializeMap for Parts<'_> {
-    type Ok = Value;
+    type Ok = ();
     type Error = Enough;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Enough> {
-        let shape = self.shaper.see(key);
-        self.add(shape)
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Seen {
+        self.add(key)
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Enough> {
-        let shape = self.shaper.see(value);
-        self.add(shape)
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Seen {
+        self.add(value)
     }
 
-    fn end(mut self) -> Result<Value, Enough> {
-        Ok(self.shape())
+    fn end(self) -> Seen {
+        self.close()
     }
 }

@@ -98,6 +98,20 @@ fn a_journal_has_the_bytes_that_the_page_says() {
 }
 
 #[test]
+fn a_segment_of_another_format_is_refused() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..1]);
+    let mut header = segment("", &[]);
+    header[8] = 2;
+    let hash = XxHash3_64::oneshot_with_seed(2, &header[..16]).to_le_bytes();
+    header[16..].copy_from_slice(&hash);
+    std::fs::write(scratch.run().join("000002.amz"), header).unwrap();
+    let error = open(&scratch.run()).unwrap_err();
+    let ErrorKind::CheckpointChanged { what, was, is, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!((what, was.as_str(), is.as_str()), (&crate::error::Changed::Format, "2", "1"));
+}
+
+#[test]
 fn the_manifest_has_the_keys_that_the_page_says() {
     let scratch = Scratch::new();
     drop(open(&scratch.run()).unwrap());

@@ -74,12 +74,17 @@ fn a_result_that_cant_be_serialized_leaves_the_others() {
     }
     let mut encoded = Encoded::new(0);
     encoded.push(hash(0), &Odd(0)).unwrap();
-    encoded.push(hash(1), &Odd(1)).unwrap_err();
+    let cause = encoded.push(hash(1), &Odd(1)).unwrap_err();
     encoded.push(hash(1), &Odd(2)).unwrap();
     let scratch = Scratch::new();
     let store = open(&scratch.run()).unwrap();
     let writer = store.writer(Settings::new(1)).unwrap();
     writer.put(encoded);
+    let error = writer.not_serialized(1, &cause);
+    let ErrorKind::Storage { kind: std::io::ErrorKind::InvalidData, cause, .. } = error.kind() else {
+        panic!("{error}")
+    };
+    assert!(cause.starts_with("the result of item 1 can't be serialized: "), "{cause}");
     writer.finish().unwrap();
     drop(store);
     let mut store = open(&scratch.run()).unwrap();
@@ -262,8 +267,13 @@ fn a_second_run_is_refused_while_the_first_lives() {
     let first = open(&scratch.run()).unwrap();
     let error = open(&scratch.run()).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::CheckpointBusy { directory } if *directory == scratch.run()), "{error}");
+    // Its writer still writes.
+    let writer = first.writer(Settings::new(1)).unwrap();
+    writer.put(encoded(0..3));
     drop(first);
-    open(&scratch.run()).unwrap();
+    assert!(open(&scratch.run()).unwrap_err().is_busy());
+    writer.finish().unwrap();
+    assert_eq!(read_all(&mut open(&scratch.run()).unwrap()).unwrap(), 3);
 }
 
 #[test]
@@ -337,6 +347,19 @@ fn other_files_are_left_alone_and_numbers_go_on() {
     read_all(&mut store).unwrap();
 }
 
+#[test]
+fn a_directory_that_is_removed_leaves_what_is_not_ours() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..2]);
+    store(&scratch.run(), &[2..4]);
+    open(&scratch.run()).unwrap().remove().unwrap();
+    assert!(!scratch.run().exists());
+    store(&scratch.run(), &[0..2]);
+    std::fs::write(scratch.run().join("notes.txt"), "mine").unwrap();
+    open(&scratch.run()).unwrap().remove().unwrap();
+    assert_eq!(files(&scratch.run()), ["notes.txt"]);
+}
+
 /// A journal whose sink takes one place for each item.
 fn journal(directory: &Path, items: std::ops::Range<u64>) {
     let store = Store::open(directory, &identity(Kind::Journal)).unwrap();
@@ -375,6 +398,32 @@ fn a_journal_without_places_has_gaps() {
     drop(store);
     let store = open();
     assert_eq!((done(&store), store.place(), store.damaged()), (vec![0..2, 5..8], None, 0));
+}
+
+#[test]
+fn a_sink_that_gets_places_keeps_what_was_done_without() {
+    let scratch = Scratch::new();
+    let open = || Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
+    let run = |items: std::ops::Range<u64>, places: bool| {
+        let store = open();
+        let writer = store.writer(Settings::new(1)).unwrap();
+        if places {
+            writer.go_on_from(store.place().unwrap_or(0));
+        }
+        writer.done(items.start, 2, hash_of(items), places.then_some(50));
+        writer.finish().unwrap();
+    };
+    run(0..2, false);
+    run(2..4, false);
+    run(4..6, true);
+    let store = open();
+    assert_eq!((done(&store), store.place()), (vec![0..6], Some(50)));
+    let writer = store.writer(Settings::new(1)).unwrap();
+    writer.go_on_from(0);
+    writer.finish().unwrap();
+    drop(store);
+    let store = open();
+    assert_eq!((done(&store), store.place()), (vec![0..4], Some(0)));
 }
 
 proptest! {

@@ -4,6 +4,7 @@ use std::io;
 
 use super::threads::Disk;
 use super::*;
+use crate::sync::Clock;
 
 /// The error's path, operation and kind.
 fn refused(error: &Error) -> (String, &'static str, io::ErrorKind) {
@@ -35,6 +36,8 @@ fn until_it_fails(writer: Writer) -> Error {
 
 #[test]
 fn a_failed_write_ends_writing_and_is_not_tried_again() {
+    // No second passes, so that nothing is synced in between.
+    let _entered = Clock::standing().enter();
     for fails_at in 0..4 {
         let disk = Disk::default();
         disk.0.lock().unwrap().fails_at_write = Some(fails_at);
@@ -50,6 +53,8 @@ fn a_failed_write_ends_writing_and_is_not_tried_again() {
 
 #[test]
 fn a_failed_sync_ends_writing_and_is_not_tried_again() {
+    // No second passes, so that nothing is synced in between.
+    let _entered = Clock::standing().enter();
     let disk = Disk::default();
     disk.0.lock().unwrap().fails_at_sync = Some(0);
     let writer = disk.writer(Settings { segment_bytes: 4096, ..Settings::new(1) });

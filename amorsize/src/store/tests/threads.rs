@@ -160,6 +160,7 @@ fn what_is_written_is_synced_once_a_second_and_at_the_end() {
 
 #[test]
 fn each_segment_is_synced_with_its_name_before_the_next_begins() {
+    let _entered = Clock::standing().enter();
     let disk = Disk::default();
     let writer = disk.writer(Settings { segment_bytes: 3 << 20, ..Settings::new(1) });
     for item in 0..5 {
