@@ -101,6 +101,71 @@ fn an_identity_has_the_function_its_types_and_what_it_shares() {
     assert_ne!(ignoring.tokens, one.tokens);
 }
 
+/// The same function as the compiler gives it to the attribute: plainly, laid out in another way,
+/// inserted by a macro, and with another body.
+#[rustfmt::skip]
+mod layouts {
+    use crate::batched;
+
+    fn g(x: u32, by: &[u8]) -> Vec<u8> {
+        [x.to_le_bytes().as_slice(), by].concat()
+    }
+
+    pub(super) mod plain {
+        use super::*;
+        #[batched]
+        pub(crate) fn f(x: u32, by: &[u8]) -> Vec<u8> { let y = x + 1; match y { 1 => vec![0], _ => g(x, by) } }
+    }
+
+    pub(super) mod other_layout {
+        use super::*;
+        /// Docs.
+        #[batched(version = 1)]
+        #[must_use]
+        pub(in crate::durable) fn f(
+            #[allow(unused, reason = "a lint doesn't count")]
+            x: u32,
+            by: &[u8],
+        ) -> Vec<u8> {
+            // A comment.
+            let y=x+1;
+            #[allow(clippy::match_single_binding, reason = "a lint doesn't count")]
+            match y {
+                1 => vec![0,],
+                _ => g(x, by,),
+            }
+        }
+    }
+
+    macro_rules! function {
+        ($vis:vis $name:ident, $item:ty, $one:expr) => {
+            #[batched]
+            $vis fn $name(x: $item, by: &[u8]) -> Vec<u8> { let y = x + $one; match y { 1 => vec![0], _ => g(x, by) } }
+        };
+    }
+
+    pub(super) mod inserted {
+        use super::*;
+        function!(pub(crate) f, u32, 1);
+    }
+
+    pub(super) mod changed {
+        use super::*;
+        function!(pub(crate) f, u32, 2);
+    }
+}
+
+#[test]
+fn the_compiler_s_tokens_have_the_hash_of_those_in_the_macros_own_tests() {
+    let tokens = |run: Batched<_, _, _>| identity(&run.checkpoint("runs")).tokens;
+    let plain = tokens(layouts::plain::f_batched([1], b"a"));
+    // That of amorsize-macros/src/code/tests.rs.
+    assert_eq!(plain, 0x345F_3CEC_8E3F_43A7);
+    assert_eq!(tokens(layouts::other_layout::f_batched([1], b"a")), plain);
+    assert_eq!(tokens(layouts::inserted::f_batched([1], b"a")), plain);
+    assert_ne!(tokens(layouts::changed::f_batched([1], b"a")), plain);
+}
+
 #[test]
 fn a_method_has_the_path_of_its_type() {
     let one = identity(&Model { weight: 3_u32 }.predict_batched(0..3).checkpoint("runs"));

@@ -190,6 +190,12 @@ impl<E> TryError<E> {
     }
 }
 
+impl Error {
+    fn of_panic(item: usize, panic: &Panicked) -> Self {
+        Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
+    }
+}
+
 /// A function that can't fail leaves the run's own errors, and its panics.
 impl From<TryError<Infallible>> for Error {
     fn from(error: TryError<Infallible>) -> Self {
