@@ -56,12 +56,6 @@ pub enum TryError<E> {
     Run(Error),
 }
 
-impl Error {
-    fn of_panic(item: usize, panic: &Panicked) -> Self {
-        Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
-    }
-}
-
 impl<E> TryError<E> {
     /// The run's own error, or `None` where the function failed.
     ///
