@@ -291,13 +291,13 @@ where
         if let Some(option) = before.shared.keeps().or(next.shared.keeps()) {
             core.options.refuse_stage_that_keeps(option);
         }
-        // A run that has begun is refused above, and no other has a second owner of its settings.
-        match (before.shared.durable.take(), next.shared.durable.take()) {
+        match (&mut before.shared.durable, &mut next.shared.durable) {
             (None, None) => None,
             (before, next) => {
-                let mut before = before.and_then(Arc::into_inner).unwrap_or_default();
-                let mut next = next.and_then(Arc::into_inner).unwrap_or_default();
-                Some(Arc::new(before.then(&mut next)))
+                let before = Arc::get_mut(before.get_or_insert_default());
+                let next = Arc::get_mut(next.get_or_insert_default());
+                // A run that has begun is refused above, and no other has its settings twice.
+                before.zip(next).map(|(before, next)| Arc::new(before.then(next)))
             }
         }
     };
