@@ -8,7 +8,7 @@ mod views;
 use std::alloc::System;
 use std::error::Error;
 
-use amorsize::{Bytes, Tracking, batched, estimate_safe_batch_size};
+use amorsize::{ByteSize, Tracking, batched, estimate_safe_batch_size};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageResult, Rgb32FImage};
 use views::{View, views};
@@ -17,7 +17,7 @@ use views::{View, views};
 #[global_allocator]
 static ALLOCATOR: Tracking = Tracking::new(System);
 
-const BUDGET: Bytes = Bytes::mib(512);
+const BUDGET: ByteSize = ByteSize::mib(512);
 
 /// Enlarges a part of a photo, and gives its colours as numbers from 0 to 1, to calculate with.
 #[batched(max_memory = BUDGET, on_error = "stop")]
@@ -30,8 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let views = views(36)?;
     let (one, heap) = ALLOCATOR.measure(|| enlarge(views[0].clone()));
     drop(one?);
-    let bytes = Bytes::new(heap.retained().try_into()?);
-    println!("one result has {bytes}, and its call takes {} at most", Bytes::new(heap.peak()));
+    let bytes = ByteSize::new(heap.retained().try_into()?);
+    println!("one result has {bytes}, and its call takes {} at most", ByteSize::new(heap.peak()));
     let estimate = estimate_safe_batch_size(bytes, BUDGET)?;
     println!("{estimate} results fit a budget of {BUDGET}\n");
 

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use amorsize::{Bytes, batched};
+use amorsize::{ByteSize, batched};
 use image::imageops::{self, FilterType};
 use image::{ImageResult, RgbImage};
 use views::{View, views};
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A batch is with the sink while the next ones are made, and its memory is free again when the sink is done with it.
     let report = process_batched(views(300)?).try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {
         let first = batch.first_index();
-        let bytes = Bytes::new(batch.iter().map(|image| image.len() as u64).sum());
+        let bytes = ByteSize::new(batch.iter().map(|image| image.len() as u64).sum());
         let mut page = RgbImage::new(COLUMNS * 128, (batch.len() as u32).div_ceil(COLUMNS) * 72);
         for (place, image) in (0..).zip(&batch) {
             let (x, y) = (place % COLUMNS * 128, place / COLUMNS * 72);

@@ -13,12 +13,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use amorsize::{Bytes, DeepSize, batched};
+use amorsize::{ByteSize, DeepSize, batched};
 use limited::Limited;
 use rayon::prelude::*;
 
 const USAGE: &str = "usage: oom [--runs N | --inside rayon|sink|collect|partial]";
-const LIMIT: Bytes = Bytes::gib(1);
+const LIMIT: ByteSize = ByteSize::gib(1);
 /// Tiles in all: 4 GiB of heights.
 const TILES: u32 = 4096;
 /// Tiles of the map from west to east.
@@ -189,7 +189,7 @@ fn show(runs: usize) -> Result<(), Box<dyn Error>> {
         }
     }
 
-    let all = Bytes::new(u64::from(TILES) << 20);
+    let all = ByteSize::new(u64::from(TILES) << 20);
     println!("{TILES} tiles, {all} in all, inside a cgroup with a limit of {LIMIT}, budget 0.5 of what is available\n");
     println!("{:<8} {:>12} {:>12} {:>12}  how it ended", "way", "as expected", "seconds", "peak MiB");
     let mut unexpected = 0;

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use amorsize::{Bytes, batched};
+use amorsize::{ByteSize, batched};
 use image::imageops::{self, FilterType};
 use image::{ImageResult, RgbImage};
 use views::{View, views};
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(&picture, report.to_svg())?;
 
     println!("{report}\n");
-    let all = Bytes::new(done as u64 * u64::from(WIDTH * HEIGHT * 3));
+    let all = ByteSize::new(done as u64 * u64::from(WIDTH * HEIGHT * 3));
     println!("{done} renderings on the contact sheet {}", path.display());
     match highest_memory() {
         Some(highest) => println!("highest memory of the process: {highest}; collecting all would have taken {all}"),
@@ -90,8 +90,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The most resident memory that the process ever had, where the system tells it.
-fn highest_memory() -> Option<Bytes> {
+fn highest_memory() -> Option<ByteSize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
-    Some(Bytes::kib(kib.parse().ok()?))
+    Some(ByteSize::kib(kib.parse().ok()?))
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use amorsize::{Bytes, StageReport, batched};
+use amorsize::{ByteSize, StageReport, batched};
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use image::{ImageResult, RgbImage};
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             written.extend(files.iter().map(|(_, file)| file.len() as u64));
             files.iter().try_for_each(|(name, file)| Ok::<_, Box<dyn Error>>(fs::write(output.join(name), file)?))
         })?;
-    let (before, after) = (Bytes::new(before), Bytes::new(written.iter().sum::<u64>()));
+    let (before, after) = (ByteSize::new(before), ByteSize::new(written.iter().sum::<u64>()));
     let largest = report.stages().iter().map(StageReport::largest).max().unwrap_or_default();
     let (files, held, budget) = (written.len(), report.peak_bytes(), report.budget());
     println!("{report}\n");

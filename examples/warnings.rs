@@ -9,7 +9,7 @@ mod views;
 
 use std::error::Error;
 
-use amorsize::{Bytes, Warning, batched};
+use amorsize::{ByteSize, Warning, batched};
 use image::imageops::{self, FilterType};
 use image::{ImageResult, RgbImage};
 use views::{View, views};
@@ -27,7 +27,7 @@ fn colour(image: &RgbImage) -> u64 {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let views = views(120)?;
-    for budget in [Bytes::mib(128), Bytes::gib(1)] {
+    for budget in [ByteSize::mib(128), ByteSize::gib(1)] {
         println!("a budget of {budget}");
         let mut run = scale_batched(views.clone()).max_memory(budget);
         let warnings = run.plan()?.warnings();

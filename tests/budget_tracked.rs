@@ -5,7 +5,7 @@ mod cases;
 #[path = "budget/counting.rs"]
 mod counting;
 
-use amorsize::{Bytes, MeasuredBy, Tracking, batched, process_in_batches};
+use amorsize::{ByteSize, MeasuredBy, Tracking, batched, process_in_batches};
 use counting::{Counting, alone, peak_of};
 
 #[global_allocator]
@@ -29,11 +29,11 @@ const OPAQUE_BYTES: u64 = 10_000 + size_of::<(Vec<u8>, usize)>() as u64 + size_o
 fn results_of_unknown_types_are_counted_to_the_byte() {
     let _alone = alone();
     let report = opaque_batched(0..5_000).threads(2).for_each_batch(|_| ()).unwrap();
-    assert_eq!((report.measured_by(), report.bytes_per_item()), (MeasuredBy::Tracking, Bytes::new(OPAQUE_BYTES)));
-    assert_eq!(report.working_bytes(), Bytes::new(50_000));
+    assert_eq!((report.measured_by(), report.bytes_per_item()), (MeasuredBy::Tracking, ByteSize::new(OPAQUE_BYTES)));
+    assert_eq!(report.working_bytes(), ByteSize::new(50_000));
     let mut run = opaque_batched(0..5_000);
     let plan = run.plan().unwrap();
-    assert_eq!((plan.bytes_per_item(), plan.working_bytes()), (Bytes::new(OPAQUE_BYTES), Bytes::new(50_000)));
+    assert_eq!((plan.bytes_per_item(), plan.working_bytes()), (ByteSize::new(OPAQUE_BYTES), ByteSize::new(50_000)));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn so_are_those_of_closures() {
     let _alone = alone();
     let report =
         process_in_batches(|i: usize| vec![i as u8; 5_000], 0..10_000).threads(2).for_each_batch(|_| ()).unwrap();
-    assert_eq!((report.measured_by(), report.bytes_per_item()), (MeasuredBy::Tracking, Bytes::new(5_024)));
+    assert_eq!((report.measured_by(), report.bytes_per_item()), (MeasuredBy::Tracking, ByteSize::new(5_024)));
 }
 
 #[test]
@@ -53,13 +53,13 @@ fn items_that_the_call_frees_or_keeps_do_not_count_for_the_result() {
         .threads(2)
         .for_each_batch(|_| ())
         .unwrap();
-    assert_eq!(report.bytes_per_item(), Bytes::new(3_024));
+    assert_eq!(report.bytes_per_item(), ByteSize::new(3_024));
     // Kept: the result is the item.
     let report = process_in_batches(|item: Vec<u8>| item, items.iter().map(|item| item.to_vec()))
         .threads(2)
         .for_each_batch(|_| ())
         .unwrap();
-    assert_eq!(report.bytes_per_item(), Bytes::new(7_024));
+    assert_eq!(report.bytes_per_item(), ByteSize::new(7_024));
 }
 
 #[batched]
@@ -72,7 +72,7 @@ fn items_that_were_there_before_the_run_are_known_by_their_type() {
     let _alone = alone();
     let items: Vec<Vec<u8>> = (0..2_000).map(|i| vec![i as u8; 7_000]).collect();
     let report = shorten_batched(items, 3_000).threads(2).for_each_batch(|_| ()).unwrap();
-    assert_eq!(report.bytes_per_item(), Bytes::new(3_024));
+    assert_eq!(report.bytes_per_item(), ByteSize::new(3_024));
 }
 
 /// Half of each result is made on another worker, where one is idle.
@@ -133,8 +133,8 @@ fn working_memory_takes_credit() {
     };
     let peak = peak_of(|| {
         let report = process_in_batches(call, 0..500).threads(20).max_memory("3MiB").for_each_batch(|_| ()).unwrap();
-        assert_eq!(report.working_bytes(), Bytes::mib(1));
-        assert!(report.peak_bytes() <= Bytes::mib(4), "{report}");
+        assert_eq!(report.working_bytes(), ByteSize::mib(1));
+        assert!(report.peak_bytes() <= ByteSize::mib(4), "{report}");
     });
     assert!(peak <= (4 << 20) + (512 << 10), "{peak}");
 }
@@ -147,5 +147,5 @@ fn the_results_of_a_pipeline_are_counted_to_the_byte() {
     let run = process_in_batches(first, 0..300).then(|all| process_in_batches(second, all));
     let report = run.then(|all| process_in_batches(|bytes: Vec<u8>| bytes, all)).for_each_batch(|_| ()).unwrap();
     // A `Vec` of 24 bytes with 100; and what the first stage made was there until the second ended.
-    assert_eq!((report.result_bytes(), report.working_bytes()), (Bytes::new(300 * 124), Bytes::new(1_000)));
+    assert_eq!((report.result_bytes(), report.working_bytes()), (ByteSize::new(300 * 124), ByteSize::new(1_000)));
 }

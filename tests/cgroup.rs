@@ -8,11 +8,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use amorsize::{Bytes, batched};
+use amorsize::{ByteSize, batched};
 use limited::Limited;
 
 /// What the cgroup may hold. The test's own process needs a few MiB of it.
-const LIMIT: Bytes = Bytes::mib(256);
+const LIMIT: ByteSize = ByteSize::mib(256);
 /// Tells the process inside which cgroup it is in.
 const INSIDE: &str = "AMORSIZE_TEST_CGROUP";
 
@@ -67,15 +67,15 @@ fn make(index: usize) -> Vec<u8> {
 }
 
 /// The budget that a run gets now.
-fn budget() -> Bytes {
+fn budget() -> ByteSize {
     make_batched(0..1).plan().unwrap().budget()
 }
 
 /// A figure of `memory.stat`, which v1 calls `total_..` where it is of all cgroups below.
-fn stat(folder: &Path, name: &str) -> Bytes {
+fn stat(folder: &Path, name: &str) -> ByteSize {
     let stat = fs::read_to_string(folder.join("memory.stat")).unwrap();
     let figure = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-    Bytes::new(figure(&format!("total_{name}")).or_else(|| figure(name)).unwrap())
+    ByteSize::new(figure(&format!("total_{name}")).or_else(|| figure(name)).unwrap())
 }
 
 #[test]
@@ -84,13 +84,13 @@ fn inside_the_budget_is_of_what_the_cgroup_leaves() {
     let Some(folder) = inside() else { return };
     let usage = ["memory.current", "memory.usage_in_bytes"].iter().find_map(|name| {
         let text = fs::read_to_string(folder.join(name)).ok()?;
-        text.trim().parse().ok().map(Bytes::new)
+        text.trim().parse().ok().map(ByteSize::new)
     });
     let budget = budget();
     println!("inside: budget {budget}, usage {}", usage.unwrap());
-    assert!(budget <= Bytes::mib(128), "{budget}");
+    assert!(budget <= ByteSize::mib(128), "{budget}");
     // Half of what is left of 256 MiB beside a small process.
-    assert!(budget > Bytes::mib(96), "{budget}");
+    assert!(budget > ByteSize::mib(96), "{budget}");
 }
 
 #[test]
@@ -106,13 +106,13 @@ fn inside_page_cache_leaves_the_budget_as_it_is() {
     let (shared, cache) = (stat(&folder, "shmem").saturating_sub(shared), stat(&folder, "inactive_file"));
     drop(file);
     fs::remove_file(&path).unwrap();
-    if shared > Bytes::mib(100) {
+    if shared > ByteSize::mib(100) {
         println!("inside: skipped page cache, {} is in memory itself", path.display());
         return;
     }
     println!("inside: budget {before}, then {after} with {cache} of page cache");
     // As usage the cache would take 75 MiB of the budget. A kernel may take all of it for active, of which half counts.
-    assert!(after + Bytes::mib(40) >= before, "{before} then {after}");
+    assert!(after + ByteSize::mib(40) >= before, "{before} then {after}");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn inside_batches_of_more_than_the_limit_finish() {
     let report = make_batched(0..1024).for_each_batch(|batch| handed_over += batch.len()).unwrap();
     println!("inside: 1 GiB in {} batches, budget {}", report.batches(), report.budget());
     assert_eq!(handed_over, 1024);
-    assert!(report.budget() <= Bytes::mib(128), "{}", report.budget());
+    assert!(report.budget() <= ByteSize::mib(128), "{}", report.budget());
 }
 
 #[test]

@@ -62,7 +62,7 @@ mod standard {
     #[test]
     fn what_results_share_with_their_caller_counts_once_in_all_of_them() {
         let all: Arc<[u8]> = vec![0; BYTES].into();
-        let run = || kept_elsewhere_batched([1; 300], &all).max_memory(amorsize::Bytes::mib(2));
+        let run = || kept_elsewhere_batched([1; 300], &all).max_memory(amorsize::ByteSize::mib(2));
         assert_eq!(run().threads(1).collect::<Vec<_>>().unwrap().len(), 300);
         assert_eq!(run().threads(2).collect::<Vec<_>>().unwrap().len(), 300);
         let report = run().threads(1).batch_size(300).for_each_batch(|_| ()).unwrap();
@@ -98,7 +98,7 @@ mod standard {
             }
         }
 
-        let report = tile_batched(0..100).max_memory(amorsize::Bytes::gib(1)).for_each_batch(|_| ()).unwrap();
+        let report = tile_batched(0..100).max_memory(amorsize::ByteSize::gib(1)).for_each_batch(|_| ()).unwrap();
         let counted = report.result_bytes().as_u64() as f64 / BYTES as f64;
         // Ten blocks; the cache is one of eleven owners.
         assert!((9.0..10.1).contains(&counted), "{counted}");

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Skip, Stop};
-use amorsize::{Bytes, OnPanic, Retry, batched, estimate_safe_batch_size, process_in_batches};
+use amorsize::{ByteSize, OnPanic, Retry, batched, estimate_safe_batch_size, process_in_batches};
 
 const ITEMS: usize = 150;
 
@@ -66,13 +66,13 @@ fn sizes_of_batches_and_samples_and_items_in_flight() {
 #[test]
 fn budgets() {
     for bytes in [u64::MAX, 1 << 63, i64::MAX as u64] {
-        every_terminal(&format!("max_memory({bytes})"), |run| run.max_memory(Bytes::new(bytes)));
+        every_terminal(&format!("max_memory({bytes})"), |run| run.max_memory(ByteSize::new(bytes)));
     }
     every_terminal("max_memory(1.0)", |run| run.max_memory(1.0));
     // One byte is less than a single result: a collect can't keep any, and batches are of one item each.
     for batch_size in [1, usize::MAX] {
         for threads in [1, 2] {
-            let one_byte = text_batched(0..ITEMS).max_memory(Bytes::new(1));
+            let one_byte = text_batched(0..ITEMS).max_memory(ByteSize::new(1));
             let next_to_nothing = text_batched(0..ITEMS).max_memory(f64::MIN_POSITIVE);
             for run in [one_byte, next_to_nothing] {
                 let mut run = run.batch_size(batch_size).threads(threads);
@@ -86,9 +86,9 @@ fn budgets() {
     for refused in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
         assert!(text_batched(0..ITEMS).max_memory(refused).collect::<Vec<_>>().is_err(), "{refused}");
     }
-    assert_eq!(estimate_safe_batch_size(Bytes::new(1), Bytes::new(u64::MAX)).unwrap(), usize::MAX);
-    assert!(estimate_safe_batch_size(Bytes::new(u64::MAX), Bytes::new(u64::MAX)).unwrap() >= 1);
-    assert!(estimate_safe_batch_size(Bytes::new(u64::MAX), Bytes::new(1)).is_ok_and(|items| items <= 1));
+    assert_eq!(estimate_safe_batch_size(ByteSize::new(1), ByteSize::new(u64::MAX)).unwrap(), usize::MAX);
+    assert!(estimate_safe_batch_size(ByteSize::new(u64::MAX), ByteSize::new(u64::MAX)).unwrap() >= 1);
+    assert!(estimate_safe_batch_size(ByteSize::new(u64::MAX), ByteSize::new(1)).is_ok_and(|items| items <= 1));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use alive::Alive;
-use amorsize::{Batched, Bytes, DeepSize, Error, Oversize, batched};
+use amorsize::{Batched, ByteSize, DeepSize, Error, Oversize, batched};
 use proptest::prelude::*;
 
 /// A result that is counted while it lives.
@@ -117,7 +117,7 @@ fn finish(rest: Run<'_>, way: Finish, mut next: usize) -> Result<usize, Error> {
 fn check(sizes: Vec<usize>, threads: usize, budget: u64, way: Finish) {
     let book = Book::new(sizes);
     let items = book.sizes.len();
-    let mut run = page_batched(0..items, &book).threads(threads).max_memory(Bytes::new(budget));
+    let mut run = page_batched(0..items, &book).threads(threads).max_memory(ByteSize::new(budget));
     let mut finished = Vec::new();
     let outcome = run.collect_into(&mut finished);
     let pages = match outcome {
@@ -148,7 +148,7 @@ fn check(sizes: Vec<usize>, threads: usize, budget: u64, way: Finish) {
 fn check_kept(threads: usize, budget: u64, way: Finish, sizes: &[usize]) {
     let book = Book::new(sizes.to_vec());
     let items = book.sizes.len();
-    let mut run = page_batched(0..items, &book).threads(threads).max_memory(Bytes::new(budget));
+    let mut run = page_batched(0..items, &book).threads(threads).max_memory(ByteSize::new(budget));
     match run.collect::<Vec<_>>() {
         Ok(pages) => assert_eq!(pages.len(), items),
         Err(error) => {

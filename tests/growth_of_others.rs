@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use amorsize::{Bytes, MemorySource, process_in_batches, with_memory_source};
+use amorsize::{ByteSize, MemorySource, process_in_batches, with_memory_source};
 
 /// Grows by 20 GiB at once, after so many looks.
 struct Sanitized {
@@ -13,13 +13,13 @@ struct Sanitized {
 }
 
 impl MemorySource for Sanitized {
-    fn available(&self) -> Option<Bytes> {
-        Some(Bytes::gib(64))
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::gib(64))
     }
 
-    fn resident(&self) -> Option<Bytes> {
+    fn resident(&self) -> Option<ByteSize> {
         let looks = self.looks.fetch_add(1, Relaxed);
-        Some(if looks < self.grows_after { Bytes::mib(50) } else { Bytes::gib(20) })
+        Some(if looks < self.grows_after { ByteSize::mib(50) } else { ByteSize::gib(20) })
     }
 }
 

@@ -1,9 +1,9 @@
 //! The options of the attribute, in every form that is accepted.
 
-use amorsize::{Bytes, OnPanic, Oversize, batched};
+use amorsize::{ByteSize, OnPanic, Oversize, batched};
 
 const SHARE: f64 = 0.25;
-const BUDGET: Bytes = Bytes::mib(64);
+const BUDGET: ByteSize = ByteSize::mib(64);
 const TEXT: &str = "64MiB";
 const ITEMS: usize = 3;
 const LOUD: bool = false;
@@ -43,7 +43,7 @@ accepted! {
     max_memory_constant_fraction(max_memory = SHARE);
     max_memory_constant_bytes(max_memory = BUDGET);
     max_memory_constant_text(max_memory = TEXT);
-    max_memory_expression(max_memory = Bytes::mib(8 * 8));
+    max_memory_expression(max_memory = ByteSize::mib(8 * 8));
     max_memory_computed(max_memory = 2.0 * SHARE);
     batch_size_literal(batch_size = 1);
     batch_size_typed(batch_size = 1_000_usize);
@@ -122,6 +122,6 @@ fn any_other_text_is_no_number_of_bytes() {
     for text in
         ["", "12", "12 bananas", "MiB", "-1MiB", "1..5MiB", "1 MiB x", "20000000TiB", "NaN", "1e3MB", "_1MB", "1.2.3MB"]
     {
-        assert!(text.parse::<Bytes>().is_err(), "{text}");
+        assert!(text.parse::<ByteSize>().is_err(), "{text}");
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{
-    Batched, Bytes, CancelToken, Cause, Error, ErrorKind, MeasuredBy, MemorySource, OnPanic, Oversize, Retry, TryError,
-    batched, estimate_safe_batch_size, process_in_batches, with_memory_source,
+    Batched, ByteSize, CancelToken, Cause, Error, ErrorKind, MeasuredBy, MemorySource, OnPanic, Oversize, Retry,
+    TryError, batched, estimate_safe_batch_size, process_in_batches, with_memory_source,
 };
 
 type Run = Batched<std::ops::Range<u32>, u32, fn(u32) -> u32>;
@@ -169,7 +169,7 @@ fn options() {
         (run().max_memory(1.5), format!("`max_memory` can't be 1.5: {FRACTION}")),
         (run().max_memory(f64::NAN), format!("`max_memory` can't be NaN: {FRACTION}")),
         (run().max_memory(f64::INFINITY), format!("`max_memory` can't be inf: {FRACTION}")),
-        (run().max_memory(Bytes::ZERO), format!("`max_memory` can't be 0 B: {FRACTION}")),
+        (run().max_memory(ByteSize::ZERO), format!("`max_memory` can't be 0 B: {FRACTION}")),
         (run().max_memory("0MiB"), format!("`max_memory` can't be 0 B: {FRACTION}")),
         (run().max_memory("12 bananas"), format!("`max_memory` can't be \"12 bananas\": {TEXT}")),
         (run().max_memory("0.5"), format!("`max_memory` can't be \"0.5\": {TEXT}")),
@@ -240,11 +240,11 @@ fn texts_that_are_no_bytes() {
         "_1MiB",
         "99999999999999999999999",
     ] {
-        let error = refused(text.parse::<Bytes>());
+        let error = refused(text.parse::<ByteSize>());
         assert_eq!(error.to_string(), format!("{text:?} can't be a number of bytes: {SYNTAX}"));
     }
     for text in ["20000000TiB", "16777216 TiB", " 99999999999999999999999.5MiB", "18446744073709551616B"] {
-        let error = refused(text.parse::<Bytes>());
+        let error = refused(text.parse::<ByteSize>());
         assert_eq!(error.to_string(), format!("{text:?} can't be a number of bytes: use less than 16777216TiB"));
     }
 }
@@ -287,7 +287,7 @@ fn results_that_dont_fit() {
 /// What a run may use of its budget is less where others have the memory; a larger budget would not help.
 #[test]
 fn results_that_others_leave_no_room_for() {
-    let error = with_memory_source(Bytes::mib(64), || {
+    let error = with_memory_source(ByteSize::mib(64), || {
         page_batched(vec![MIB; 100]).max_memory("1GiB").collect::<Vec<_>>().err().unwrap()
     });
     assert_eq!(
@@ -299,7 +299,7 @@ fn results_that_others_leave_no_room_for() {
     let ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected, .. } = error.kind() else {
         panic!("{error}")
     };
-    assert!(expected.is_some_and(|expected| expected >= Bytes::mib(100)), "{error}");
+    assert!(expected.is_some_and(|expected| expected >= ByteSize::mib(100)), "{error}");
     assert!(allowed < budget && *held + *needed > *allowed && item == items_done, "{error}");
 }
 
@@ -328,12 +328,12 @@ fn too_many_results() {
 struct Process(AtomicU64);
 
 impl MemorySource for Process {
-    fn available(&self) -> Option<Bytes> {
-        Some(Bytes::gib(64))
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::gib(64))
     }
 
-    fn resident(&self) -> Option<Bytes> {
-        Some(Bytes::mib(100) + Bytes::new(self.0.load(Ordering::Relaxed)))
+    fn resident(&self) -> Option<ByteSize> {
+        Some(ByteSize::mib(100) + ByteSize::new(self.0.load(Ordering::Relaxed)))
     }
 }
 

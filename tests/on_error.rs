@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use amorsize::on_error::{Collect, Each, Policy, Skip, Stop};
 use amorsize::{
-    Batched, Bytes, Cause, Failure, IntoIter, Outcome, Report, TryError, batched, process_fallible_in_batches,
+    Batched, ByteSize, Cause, Failure, IntoIter, Outcome, Report, TryError, batched, process_fallible_in_batches,
     process_in_batches,
 };
 use proptest::prelude::*;
@@ -249,7 +249,7 @@ fn a_report_says_what_failed() {
 fn results_that_do_not_fit_are_an_error_with_each_policy() {
     let run = || {
         let call = |i: usize| if i.is_multiple_of(2) { Ok(vec![i; 10_000]) } else { Err(String::new()) };
-        process_in_batches(call, 0..10_000).max_memory(Bytes::mib(4))
+        process_in_batches(call, 0..10_000).max_memory(ByteSize::mib(4))
     };
     assert!(matches!(run().on_error(Stop).collect::<Vec<_>>(), Err(TryError::Item { item: 1, .. })));
     assert!(run().on_error(Skip).collect::<Vec<_>>().unwrap_err().is_over_budget());
@@ -442,7 +442,7 @@ struct Case {
     input_fails: BTreeSet<usize>,
     threads: usize,
     batch_size: Option<usize>,
-    budget: Bytes,
+    budget: ByteSize,
     cost: u32,
     in_worker: bool,
     planned: bool,
@@ -453,7 +453,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let all =
         prop_oneof![3 => places(), 1 => Just((0..600).filter(|i| i % 7 != 0).collect()), 1 => Just((0..600).collect())];
     // Closures are measured by resident memory, in which the other tests of this process are, too: enough for all of them.
-    let budget = prop_oneof![Just(Bytes::kib(1)), Just(Bytes::gib(8))];
+    let budget = prop_oneof![Just(ByteSize::kib(1)), Just(ByteSize::gib(8))];
     let cost = prop_oneof![Just(0u32), Just(20_000)];
     (
         0usize..600,
@@ -507,7 +507,7 @@ fn check(case: &Case) {
     let first = failing.first().copied();
     let before: Vec<usize> = (0..first.unwrap_or(case.items)).collect();
     let nothing_lives = || assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
-    let fits = case.budget > Bytes::mib(1);
+    let fits = case.budget > ByteSize::mib(1);
 
     // Batches, and the index of each value.
     let mut seen = Vec::new();

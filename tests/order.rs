@@ -1,6 +1,6 @@
 //! Whatever the input's length, batch size, threads, cost and result size: the results are those of a plain loop, in its order.
 
-use amorsize::{Bytes, process_in_batches};
+use amorsize::{ByteSize, process_in_batches};
 use proptest::prelude::*;
 
 /// What a case runs with.
@@ -17,13 +17,13 @@ struct Case {
     /// Every so many items one is a hundred times as heavy and as large.
     heavy_every: usize,
     result_len: usize,
-    budget: Bytes,
+    budget: ByteSize,
     planned: bool,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
     let items = prop_oneof![0usize..20, 20usize..2_000, Just(20_000)];
-    let budget = prop_oneof![Just(Bytes::kib(1)), Just(Bytes::kib(64)), Just(Bytes::mib(64))];
+    let budget = prop_oneof![Just(ByteSize::kib(1)), Just(ByteSize::kib(64)), Just(ByteSize::mib(64))];
     let batch_size = prop::option::of(prop_oneof![1usize..10, 10usize..5_000]);
     (
         (items, any::<bool>(), batch_size, prop::option::of(1usize..=4), 1usize..20),

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use amorsize::{Bytes, CancelToken, DeepSize, MemorySource, batched, process_in_batches, with_memory_source};
+use amorsize::{ByteSize, CancelToken, DeepSize, MemorySource, batched, process_in_batches, with_memory_source};
 use proptest::prelude::*;
 
 #[derive(Debug, PartialEq)]
@@ -278,15 +278,15 @@ fn clones_and_drops_on_threads_end_the_run_with_their_payload() {
 struct Blind(AtomicUsize);
 
 impl MemorySource for Blind {
-    fn available(&self) -> Option<Bytes> {
-        Some(Bytes::gib(1))
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::gib(1))
     }
 
-    fn resident(&self) -> Option<Bytes> {
+    fn resident(&self) -> Option<ByteSize> {
         if self.0.fetch_add(1, Relaxed) >= 10 {
             panic_any(MyPayload(3));
         }
-        Some(Bytes::mib(64))
+        Some(ByteSize::mib(64))
     }
 }
 

@@ -68,7 +68,7 @@ fn a_picture_is_well_formed_and_names_its_figures() {
         report.peak_bytes().to_string(),
         format!("held, peak {}", report.peak_bytes()),
         "a loop, on 2 threads".to_owned(),
-        "Bytes by deep size: exact for results · 1 item failed".to_owned(),
+        "ByteSize by deep size: exact for results · 1 item failed".to_owned(),
     ] {
         assert!(written.contains(&figure.as_str()), "{figure:?} is not in {written:?}");
     }
@@ -113,7 +113,7 @@ fn a_page_shows_figures_failures_and_what_there_is_to_say() {
         "Budget64.0 KiB".to_owned(),
         format!("Most held of it{}", report.peak_bytes()),
         "Items that failed1".to_owned(),
-        format!("Bytes of all results{}", report.result_bytes()),
+        format!("ByteSize of all results{}", report.result_bytes()),
     ] {
         assert!(rows.contains(&row), "{row:?} is not in {rows:?}");
     }

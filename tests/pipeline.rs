@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Each, Skip, Stop};
 use amorsize::{
-    Bytes, CancelToken, Cause, ErrorKind, OnPanic, Oversize, Retry, TryError, batched, optimize, process_in_batches,
+    ByteSize, CancelToken, Cause, ErrorKind, OnPanic, Oversize, Retry, TryError, batched, optimize, process_in_batches,
 };
 use caught::caught;
 
@@ -370,13 +370,13 @@ fn stated_otherwise(x: u64) -> u64 {
 fn the_options_of_stages_are_those_of_the_pipeline() {
     let run = || stated_batched(0..70).then(stated_otherwise_batched).then(|x| process_in_batches(|x: u64| x, x));
     let report = run().for_each_batch(|_| ()).unwrap();
-    assert_eq!((report.threads(), report.budget(), report.batch_size()), (2, Bytes::mib(2), 5));
+    assert_eq!((report.threads(), report.budget(), report.batch_size()), (2, ByteSize::mib(2), 5));
     let report = run().threads(1).max_memory("3MiB").batch_size(10).for_each_batch(|_| ()).unwrap();
-    assert_eq!((report.threads(), report.budget(), report.batch_size()), (1, Bytes::mib(3), 10));
+    assert_eq!((report.threads(), report.budget(), report.batch_size()), (1, ByteSize::mib(3), 10));
     let run_time = || stated_batched(0..70).then(|x| process_in_batches(|x: u64| x, x).max_memory(1e-4).batch_size(14));
     let report = run_time().for_each_batch(|_| ()).unwrap();
     // A ten-thousandth of what is available is less than 64 MiB on machines of up to 640 GiB.
-    assert!(report.budget() < Bytes::mib(64), "{report}");
+    assert!(report.budget() < ByteSize::mib(64), "{report}");
     assert_eq!((report.threads(), report.batch_size()), (3, 14));
     let panics = |x: u64| if x == 3 { panic!("three") } else { x };
     let stage = |x| process_in_batches(panics, x).on_panic(OnPanic::Skip).oversize(Oversize::Error);
@@ -491,11 +491,11 @@ fn the_report_tells_of_each_stage() {
     }
     let report = slow_batched(0..20).then(quick_batched).for_each_batch(|_| ()).unwrap();
     let [slow, quick] = report.stages() else { panic!("there are two") };
-    assert_eq!((slow.items(), slow.failed(), slow.largest()), (20, 0, Bytes::new(2_024)));
-    assert_eq!((slow.bytes_per_item(), quick.bytes_per_item()), (Bytes::new(1_524), Bytes::new(1)));
+    assert_eq!((slow.items(), slow.failed(), slow.largest()), (20, 0, ByteSize::new(2_024)));
+    assert_eq!((slow.bytes_per_item(), quick.bytes_per_item()), (ByteSize::new(1_524), ByteSize::new(1)));
     assert!(slow.seconds() >= 0.04 && slow.seconds_per_item() >= 0.002);
     // A call had both at its end.
-    assert_eq!(report.working_bytes(), Bytes::new(2_024));
+    assert_eq!(report.working_bytes(), ByteSize::new(2_024));
     let text = report.to_string();
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[3].starts_with("slow: 20 items, "), "{text}");

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Batched, Bytes, CancelToken, Phase, Progress, batched, process_in_batches};
+use amorsize::{Batched, ByteSize, CancelToken, Phase, Progress, batched, process_in_batches};
 
 /// Only against a hang.
 const HANG: Duration = Duration::from_secs(600);
@@ -40,7 +40,7 @@ fn checked(progress: &Receiver<Progress>, total: Option<usize>) -> Progress {
     }
     for progress in &told {
         assert_eq!(progress.total(), total);
-        assert_eq!(progress.budget(), Bytes::mib(64));
+        assert_eq!(progress.budget(), ByteSize::mib(64));
         assert!(progress.bytes() <= progress.budget());
     }
     assert!(told.iter().any(|progress| progress.phase() == Phase::Running));
@@ -53,7 +53,7 @@ fn every_terminal_tells_from_the_first_item_to_the_last() {
         let last = checked(progress, Some(500));
         assert_eq!((last.phase(), last.done(), last.fraction()), (Phase::Done, 500, Some(1.0)));
         assert_eq!(last.remaining_seconds(), Some(0.0));
-        assert!(last.result_bytes() >= Bytes::new(450 * 10_000));
+        assert!(last.result_bytes() >= ByteSize::new(450 * 10_000));
     };
     let run = || listened(work_batched(0..500));
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use amorsize::{
-    BatchTime, Bytes, DeepSize, MemorySource, Report, Warning, batched, process_in_batches, with_memory_source,
+    BatchTime, ByteSize, DeepSize, MemorySource, Report, Warning, batched, process_in_batches, with_memory_source,
 };
 
 fn milliseconds(count: u64) {
@@ -82,7 +82,7 @@ fn what_a_report_says_fits_together() {
     check(&make_batched(slow, 2).threads(2).max_memory("8MiB").for_each_batch(|_| ()).unwrap());
     let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
     check(&report);
-    assert!(report.credit_waits() > 0 && report.peak_bytes() <= Bytes::kib(24), "{}", report.explain());
+    assert!(report.credit_waits() > 0 && report.peak_bytes() <= ByteSize::kib(24), "{}", report.explain());
 
     let report = make_batched([1; 20], 1).threads(1).batch_size(4).for_each_batch(|_| ()).unwrap();
     check(&report);
@@ -93,17 +93,17 @@ fn what_a_report_says_fits_together() {
 struct Process(AtomicU64);
 
 impl MemorySource for Process {
-    fn available(&self) -> Option<Bytes> {
-        Some(Bytes::gib(64))
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::gib(64))
     }
 
-    fn resident(&self) -> Option<Bytes> {
-        Some(Bytes::new(self.0.load(Ordering::Relaxed)))
+    fn resident(&self) -> Option<ByteSize> {
+        Some(ByteSize::new(self.0.load(Ordering::Relaxed)))
     }
 }
 
 /// The report of 40 calls with a budget of 64 MiB, with resident memory grown by `bytes` at the end.
-fn grown_by(bytes: Bytes) -> Report {
+fn grown_by(bytes: ByteSize) -> Report {
     let process = Arc::new(Process(AtomicU64::new(100 << 20)));
     with_memory_source(process.clone(), || {
         let grow = |item: u64| {
@@ -118,11 +118,11 @@ fn grown_by(bytes: Bytes) -> Report {
 
 #[test]
 fn memory_that_went_over_the_budget_is_told_with_the_way_out() {
-    let report = grown_by(Bytes::mib(64));
-    assert_eq!((report.warnings(), report.peak_resident()), (Vec::new(), Some(Bytes::mib(64))));
+    let report = grown_by(ByteSize::mib(64));
+    assert_eq!((report.warnings(), report.peak_resident()), (Vec::new(), Some(ByteSize::mib(64))));
     assert!(!report.explain().contains("warning") && !report.to_string().contains("warning"));
 
-    let report = grown_by(Bytes::mib(80));
+    let report = grown_by(ByteSize::mib(80));
     let warnings = report.warnings();
     assert_eq!(warnings.iter().map(Warning::code).collect::<Vec<_>>(), [Warning::RESIDENT_OVER_BUDGET]);
     let told = "resident memory grew by 80.0 MiB, 16.0 MiB (25 %) more than the budget of 64.0 MiB: ";

@@ -7,7 +7,7 @@ mod caught;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Bytes, CancelToken, OnPanic, Report, process_in_batches};
+use amorsize::{ByteSize, CancelToken, OnPanic, Report, process_in_batches};
 use caught::caught;
 
 const ITEMS: usize = 400;
@@ -181,7 +181,7 @@ fn each_other_policy_has_a_report_of_the_part() {
         assert!(caught(|| ended.collect_into(&mut Vec::new())).is_err());
         let report = ended.report().unwrap();
         assert_eq!((report.items(), report.batches()), (ENDS, 0));
-        assert!(report.result_bytes() > Bytes::ZERO);
+        assert!(report.result_bytes() > ByteSize::ZERO);
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip};
-use amorsize::{Bytes, CancelToken, ErrorKind, OnPanic, Report, batched, process_in_batches};
+use amorsize::{ByteSize, CancelToken, ErrorKind, OnPanic, Report, batched, process_in_batches};
 use caught::caught;
 
 const ITEMS: usize = 300;
@@ -56,8 +56,8 @@ fn is_of(report: &Report, seen: &Seen, calls: &AtomicUsize) {
     for seconds in [use_of_time.total(), use_of_time.calls(), use_of_time.sink(), use_of_time.memory()] {
         assert!((0.0..=all_threads).contains(&seconds), "{seconds} s of {all_threads}");
     }
-    assert_eq!(report.result_bytes(), Bytes::new((calls * (SMALL + size_of::<Vec<u8>>())) as u64));
-    assert!(report.bytes_per_item() <= Bytes::kib(2) && report.peak_bytes() < Bytes::mib(4), "{report}");
+    assert_eq!(report.result_bytes(), ByteSize::new((calls * (SMALL + size_of::<Vec<u8>>())) as u64));
+    assert!(report.bytes_per_item() <= ByteSize::kib(2) && report.peak_bytes() < ByteSize::mib(4), "{report}");
     assert!(report.chunks() <= calls && report.chunk_size() <= calls, "{} chunks of {calls}", report.chunks());
     assert!(report.seconds_per_item() * calls as f64 <= all_threads);
     assert!(report.items_per_second() * report.seconds() <= calls as f64 + 0.5);
@@ -246,7 +246,10 @@ fn results_that_an_earlier_part_gave_back_hold_nothing() {
             let mut part = Vec::new();
             let error = run.collect_into(&mut part).unwrap_err();
             let ErrorKind::OverBudget { item, items_done, held, .. } = error.kind() else { panic!("{error}") };
-            assert!(*items_done <= 8 && *held <= Bytes::mib(8) && *held >= Bytes::mib(*items_done as u64), "{error}");
+            assert!(
+                *items_done <= 8 && *held <= ByteSize::mib(8) && *held >= ByteSize::mib(*items_done as u64),
+                "{error}"
+            );
             given += part.len();
             assert!(*item >= given && part.len() <= *items_done, "{error}");
         }
@@ -284,7 +287,7 @@ fn stages_say_what_they_did_for_the_rest() {
         assert_eq!(report.items(), ITEMS - taken);
         for stage in report.stages() {
             assert!(stage.items() <= ITEMS - taken && stage.failed() == 0, "{stage}");
-            assert!(stage.largest() < Bytes::kib(2) && stage.bytes_per_item() < Bytes::kib(2), "{stage}");
+            assert!(stage.largest() < ByteSize::kib(2) && stage.bytes_per_item() < ByteSize::kib(2), "{stage}");
             assert!(stage.seconds() <= most, "{stage} of {most} s");
         }
     }

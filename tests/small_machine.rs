@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use amorsize::{Bytes, MemorySource, Warning, batched, with_memory_source};
+use amorsize::{ByteSize, MemorySource, Warning, batched, with_memory_source};
 
 #[batched]
 fn page(index: usize, bytes: usize) -> Vec<u8> {
@@ -16,10 +16,10 @@ fn page(index: usize, bytes: usize) -> Vec<u8> {
 
 #[test]
 fn a_fraction_is_of_what_there_is() {
-    with_memory_source(Bytes::mib(64), || {
+    with_memory_source(ByteSize::mib(64), || {
         let report = page_batched(0..300, 1 << 20).for_each_batch(|_| ()).unwrap();
-        assert_eq!(report.budget(), Bytes::mib(32));
-        assert!(report.peak_bytes() <= Bytes::mib(32), "{report}");
+        assert_eq!(report.budget(), ByteSize::mib(32));
+        assert!(report.peak_bytes() <= ByteSize::mib(32), "{report}");
         let error = page_batched(0..300, 1 << 20).max_memory(1.0).collect::<Vec<_>>().err().unwrap();
         assert!(error.is_over_budget(), "{error}");
     });
@@ -27,7 +27,7 @@ fn a_fraction_is_of_what_there_is() {
 
 #[test]
 fn a_budget_in_bytes_is_no_more_than_there_is() {
-    with_memory_source(Bytes::mib(64), || {
+    with_memory_source(ByteSize::mib(64), || {
         let mut run = page_batched(0..300, 1 << 20).max_memory("1GiB");
         let warnings = run.plan().unwrap().warnings();
         assert!(warnings.iter().any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE), "{warnings:?}");
@@ -53,9 +53,9 @@ struct Neighbour {
 }
 
 impl MemorySource for Neighbour {
-    fn available(&self) -> Option<Bytes> {
+    fn available(&self) -> Option<ByteSize> {
         self.looks.fetch_add(1, Ordering::SeqCst);
-        Some(Bytes::new(self.left.load(Ordering::Relaxed)))
+        Some(ByteSize::new(self.left.load(Ordering::Relaxed)))
     }
 }
 
@@ -65,7 +65,7 @@ impl Neighbour {
         Arc::new(Self { left, looks: AtomicUsize::new(0), looks_before: AtomicUsize::new(0), caller })
     }
 
-    fn takes_all_but(&self, bytes: Bytes) {
+    fn takes_all_but(&self, bytes: ByteSize) {
         self.left.store(bytes.as_u64(), Ordering::Relaxed);
         self.looks_before.store(self.looks.load(Ordering::SeqCst), Ordering::SeqCst);
     }
@@ -98,7 +98,7 @@ fn a_neighbour_that_takes_memory_shrinks_the_run() {
             .batch_size(2_000)
             .for_each_batch(|batch| {
                 if batch.first_index() == 0 {
-                    machine.takes_all_but(Bytes::mib(8));
+                    machine.takes_all_but(ByteSize::mib(8));
                 } else {
                     late += 1;
                     // What was made before is in the first two.
@@ -108,7 +108,7 @@ fn a_neighbour_that_takes_memory_shrinks_the_run() {
                 }
             })
             .unwrap();
-        assert_eq!((report.items(), report.budget()), (3_000, Bytes::mib(512)));
+        assert_eq!((report.items(), report.budget()), (3_000, ByteSize::mib(512)));
     });
     // A batch of 2,000 would hold 190 MiB; there are 4 for the run now, beside what it holds.
     assert!((1..1_000).contains(&most_late), "{most_late}");
@@ -120,7 +120,7 @@ fn a_collect_that_a_neighbour_leaves_no_memory_fails_and_keeps_what_it_has() {
     with_memory_source(Arc::clone(&machine), || {
         let input = (0..3_000).inspect(|&i| {
             if i == 1_000 {
-                machine.takes_all_but(Bytes::new(0));
+                machine.takes_all_but(ByteSize::new(0));
             }
         });
         let mut run = page_beside_batched(input, &machine);
@@ -128,7 +128,7 @@ fn a_collect_that_a_neighbour_leaves_no_memory_fails_and_keeps_what_it_has() {
         let text = run.collect_into(&mut all).unwrap_err().to_string();
         assert!(text.contains("others left"), "{text}");
         assert!((100..2_999).contains(&all.len()), "{text}");
-        machine.takes_all_but(Bytes::gib(1));
+        machine.takes_all_but(ByteSize::gib(1));
         run.collect_into(&mut all).unwrap();
         assert!(all.iter().enumerate().all(|(i, page)| page.len() == 100_000 && page[0] == i as u8));
         assert_eq!(all.len(), 3_000);
@@ -140,13 +140,13 @@ fn a_source_that_panics_ends_the_run_with_its_panic() {
     struct Broken(AtomicUsize);
 
     impl MemorySource for Broken {
-        fn available(&self) -> Option<Bytes> {
-            Some(Bytes::gib(1))
+        fn available(&self) -> Option<ByteSize> {
+            Some(ByteSize::gib(1))
         }
 
-        fn resident(&self) -> Option<Bytes> {
+        fn resident(&self) -> Option<ByteSize> {
             assert!(self.0.fetch_add(1, Ordering::Relaxed) < 20, "no figures today");
-            Some(Bytes::mib(10))
+            Some(ByteSize::mib(10))
         }
     }
 
@@ -169,17 +169,17 @@ fn inner(index: usize) -> Vec<u8> {
 fn outer(index: usize) -> usize {
     // Half of what is available, as for the outer run: three or four such budgets would be too many.
     let report = inner_batched(0..200).for_each_batch(|batch| assert!(batch.len() <= 400)).unwrap();
-    assert!(report.budget() <= Bytes::mib(16), "{report}");
+    assert!(report.budget() <= ByteSize::mib(16), "{report}");
     index + report.items()
 }
 
 #[test]
 fn a_wrapper_within_a_wrapper_has_no_more_than_the_outer_one() {
-    with_memory_source(Bytes::mib(32), || {
+    with_memory_source(ByteSize::mib(32), || {
         let report = outer_batched(0..40).threads(3).for_each_batch(|batch| assert!(batch[0] >= 200)).unwrap();
-        assert_eq!(report.budget(), Bytes::mib(16));
+        assert_eq!(report.budget(), ByteSize::mib(16));
         // What the inner runs hold counts for the outer one too.
-        assert!(report.peak_bytes() >= Bytes::kib(100), "{report}");
-        assert!(report.peak_bytes() <= Bytes::mib(16) + Bytes::new(3 * 100_024), "{report}");
+        assert!(report.peak_bytes() >= ByteSize::kib(100), "{report}");
+        assert!(report.peak_bytes() <= ByteSize::mib(16) + ByteSize::new(3 * 100_024), "{report}");
     });
 }

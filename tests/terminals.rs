@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use amorsize::{Bytes, ErrorKind, execute, optimize, process_in_batches};
+use amorsize::{ByteSize, ErrorKind, execute, optimize, process_in_batches};
 
 fn slow(x: u64) -> u64 {
     std::thread::sleep(Duration::from_micros(200));
@@ -199,7 +199,7 @@ fn refused_options_come_back_before_any_call() {
         (process_in_batches(never, 0..9).max_memory(1.5), "max_memory"),
         (process_in_batches(never, 0..9).max_memory(f64::NAN), "max_memory"),
         (process_in_batches(never, 0..9).max_memory("12 bananas"), "max_memory"),
-        (process_in_batches(never, 0..9).max_memory(Bytes::ZERO), "max_memory"),
+        (process_in_batches(never, 0..9).max_memory(ByteSize::ZERO), "max_memory"),
         (process_in_batches(never, 0..9).batch_size(0), "batch_size"),
         (process_in_batches(never, 0..9).sample_size(0), "sample_size"),
         (process_in_batches(never, 0..9).threads(0), "threads"),
@@ -225,9 +225,9 @@ fn results_that_do_not_fit_are_an_error_and_not_a_kill() {
         process_in_batches(|x: u64| [x; 1024], (0..1_000).filter(|_| true)).max_memory("1MiB").collect::<Vec<_>>();
     let error = error.unwrap_err();
     let ErrorKind::OverBudget { item, items_done, held, budget, .. } = error.kind() else { panic!("{error}") };
-    assert_eq!(*budget, Bytes::mib(1));
+    assert_eq!(*budget, ByteSize::mib(1));
     // One item is taken from the input to see that there is one.
-    let most = *budget + Bytes::new(size_of::<u64>() as u64);
+    let most = *budget + ByteSize::new(size_of::<u64>() as u64);
     assert!(*held <= most && *items_done == *item && (126..=128).contains(item), "{error:#?}");
     // An endless input can't be collected, and says so at once.
     assert!(process_in_batches(|x: u8| x, std::iter::repeat(1)).collect::<Vec<_>>().unwrap_err().is_over_budget());
@@ -250,7 +250,7 @@ fn safe_batch_sizes() {
     let result = [0_u64; 1000];
     assert_eq!(amorsize::estimate_safe_batch_size(size_of_val(&result), "80kB").unwrap(), 10);
     assert_eq!(amorsize::estimate_safe_batch_size(8_000, "80kB").unwrap(), 10);
-    assert_eq!(amorsize::estimate_safe_batch_size(Bytes::new(8_000), "80kB").unwrap(), 10);
+    assert_eq!(amorsize::estimate_safe_batch_size(ByteSize::new(8_000), "80kB").unwrap(), 10);
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! Results that nothing can measure: where resident memory can't be read another figure serves, and
 //! where nothing does, the run says so.
 
-use amorsize::{Bytes, Certainty, MeasuredBy, MemorySource, Warning, process_in_batches, with_memory_source};
+use amorsize::{ByteSize, Certainty, MeasuredBy, MemorySource, Warning, process_in_batches, with_memory_source};
 
 /// A system that tells nothing of the process.
 struct Silent;
 
 impl MemorySource for Silent {
-    fn available(&self) -> Option<Bytes> {
+    fn available(&self) -> Option<ByteSize> {
         None
     }
 
-    fn resident(&self) -> Option<Bytes> {
+    fn resident(&self) -> Option<ByteSize> {
         None
     }
 }

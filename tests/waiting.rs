@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amorsize::{Batched, Bytes, batched, process_in_batches};
+use amorsize::{Batched, ByteSize, batched, process_in_batches};
 use rayon::prelude::*;
 // The process has only so many threads for waiting, and each test is to have its cores.
 use serial::alone;
@@ -157,7 +157,7 @@ fn every_call_in_flight_has_credit() {
     let input = until(|| calls.most() >= enough);
     let report = page_batched(input, &calls).for_each_batch(|batch| drop(black_box(batch))).unwrap();
     assert!(calls.most() <= 16, "{}", calls.most());
-    assert!(report.peak_bytes() <= Bytes::mib(16) + Bytes::kib(64), "{report}");
+    assert!(report.peak_bytes() <= ByteSize::mib(16) + ByteSize::kib(64), "{report}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Batched, Bytes, IntoBatched, MeasuredBy, OnPanic, batched, process_in_batches};
+use amorsize::{Batched, ByteSize, IntoBatched, MeasuredBy, OnPanic, batched, process_in_batches};
 
 const ITEMS: u64 = 3_000;
 
@@ -124,12 +124,12 @@ fn results_that_cant_be_asked_are_weighed() {
     let run = || process_in_batches(make, [64; 200]).weigh(|raster: &Raster| raster.0.len());
     let mut plan = run();
     assert_eq!(plan.plan().unwrap().measured_by(), MeasuredBy::DeepSize);
-    let most = Bytes::mib(2);
+    let most = ByteSize::mib(2);
     for threads in 1..=3 {
         let report = run().max_memory(most).threads(threads).for_each_batch(|_| ()).unwrap();
         assert_eq!(report.measured_by(), MeasuredBy::DeepSize);
-        assert!(report.peak_bytes() <= most && report.peak_bytes() > Bytes::kib(64), "{report}");
-        assert_eq!(report.result_bytes(), Bytes::new(200 * ((64 << 10) + size_of::<Raster>() as u64)));
+        assert!(report.peak_bytes() <= most && report.peak_bytes() > ByteSize::kib(64), "{report}");
+        assert_eq!(report.result_bytes(), ByteSize::new(200 * ((64 << 10) + size_of::<Raster>() as u64)));
         assert!(run().max_memory(most).threads(threads).collect::<Vec<_>>().err().unwrap().is_over_budget());
     }
     // One that panics is like a `heap_size` that does: the result stays.

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use amorsize::{Bytes, Certainty, MemorySource, Report, batched, process_in_batches, with_memory_source};
+use amorsize::{ByteSize, Certainty, MemorySource, Report, batched, process_in_batches, with_memory_source};
 
 const MIB: u64 = 1 << 20;
-const BUDGET: Bytes = Bytes::mib(256);
+const BUDGET: ByteSize = ByteSize::mib(256);
 
 /// Memory that calls take and give back, and how often a run has looked at it.
 #[derive(Default)]
@@ -25,13 +25,13 @@ struct MadeUp {
 }
 
 impl MemorySource for MadeUp {
-    fn available(&self) -> Option<Bytes> {
-        Some(Bytes::gib(8))
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::gib(8))
     }
 
-    fn resident(&self) -> Option<Bytes> {
+    fn resident(&self) -> Option<ByteSize> {
         self.looks.fetch_add(1, SeqCst);
-        Some(Bytes::mib(100) + Bytes::new(self.taken.load(SeqCst)))
+        Some(ByteSize::mib(100) + ByteSize::new(self.taken.load(SeqCst)))
     }
 }
 
@@ -109,7 +109,7 @@ fn a_call_that_alone_needs_more_than_the_budget_runs_alone() {
 #[test]
 fn calls_that_need_little_are_not_held_back() {
     let (.., report) = run([0; 200], 4);
-    assert_eq!((report.items(), report.working_bytes()), (200, Bytes::ZERO));
+    assert_eq!((report.items(), report.working_bytes()), (200, ByteSize::ZERO));
     assert_eq!(report.credit_waits(), 0);
 }
 

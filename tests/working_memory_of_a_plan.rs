@@ -2,10 +2,10 @@
 //! other tests would change its resident memory meanwhile.
 #![cfg(target_os = "linux")]
 
-use amorsize::{Bytes, Certainty, batched};
+use amorsize::{ByteSize, Certainty, batched};
 
 const MIB: u64 = 1 << 20;
-const BUDGET: Bytes = Bytes::mib(256);
+const BUDGET: ByteSize = ByteSize::mib(256);
 
 #[test]
 fn a_plan_measures_it_in_the_sample() {

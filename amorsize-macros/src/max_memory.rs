@@ -202,7 +202,7 @@ mod tests {
         for value in texts.into_iter().chain([
             quote!(BUDGET),
             quote!(2.0 * QUARTER),
-            quote!(Bytes::mib(512)),
+            quote!(ByteSize::mib(512)),
             quote!(1 / 2),
             quote!(MIB * 512),
         ]) {

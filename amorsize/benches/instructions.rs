@@ -20,7 +20,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{OnceLock, mpsc};
 
-use amorsize::{Bytes, DeepSize, Tracking, batched, with_memory_source};
+use amorsize::{ByteSize, DeepSize, Tracking, batched, with_memory_source};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 /// In percent, for a path that is new in the file. Most paths count the same to the last instruction; processors choose among the C
@@ -368,7 +368,7 @@ fn child(name: &str) {
     pool.spawn(move || _ = wait.recv());
     let allocations = pool.install(|| {
         // What the system says is not the same each time.
-        with_memory_source(Bytes::gib(4), || {
+        with_memory_source(ByteSize::gib(4), || {
             (0..3).for_each(|_| (path.run)());
             let before = ALLOCATIONS.load(Relaxed);
             counted(path.run);

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::counted::Counted;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::measure::MeasuredBy;
 use crate::overrun;
 use crate::report::Report;
@@ -138,7 +138,7 @@ pub(crate) fn explain(report: &Report) -> String {
         "{}, {}: {pace} and {} of results per second",
         report.handed_over(),
         Seconds(report.seconds()),
-        Bytes::from_f64(report.bytes_per_second()),
+        ByteSize::from_f64(report.bytes_per_second()),
     ));
     if report.threads() > 1 {
         line(format_args!(
@@ -173,7 +173,7 @@ pub(crate) fn explain(report: &Report) -> String {
         report.measured_by(),
         report.measured_by().certainty(),
     ));
-    if report.working_bytes() > Bytes::ZERO {
+    if report.working_bytes() > ByteSize::ZERO {
         line(format_args!(
             "working memory of a call: {} at most ({})",
             report.working_bytes(),

@@ -17,7 +17,7 @@ pub use durable::{
 
 #[cfg(feature = "durable")]
 use crate::error::{Error, TryError};
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 pub use crate::memory::deep_size::of;
 use crate::memory::measure::Measure;
 use crate::on_error::{Policy, Stop};
@@ -373,23 +373,23 @@ become_errors_of_the_run!([] Error [<E>] TryError<E>);
 /// not taken for an `i32`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` isn't the bytes of a result",
-    label = "neither a `usize` nor `Bytes`",
-    note = "give a `usize`, as `size_of_val` does, or `Bytes`: of a `u64` it is `Bytes::new(n)`"
+    label = "neither a `usize` nor `ByteSize`",
+    note = "give a `usize`, as `size_of_val` does, or `ByteSize`: of a `u64` it is `ByteSize::new(n)`"
 )]
 pub trait ResultBytes {
     #[doc(hidden)]
-    fn bytes(self) -> Bytes;
+    fn bytes(self) -> ByteSize;
 }
 
-impl ResultBytes for Bytes {
-    fn bytes(self) -> Bytes {
+impl ResultBytes for ByteSize {
+    fn bytes(self) -> ByteSize {
         self
     }
 }
 
 impl ResultBytes for usize {
-    fn bytes(self) -> Bytes {
-        Bytes::new(self as u64)
+    fn bytes(self) -> ByteSize {
+        ByteSize::new(self as u64)
     }
 }
 
@@ -397,7 +397,7 @@ impl ResultBytes for usize {
 #[diagnostic::on_unimplemented(
     message = "`max_memory` can't be of the type `{Self}`",
     label = "this is neither a fraction nor a number of bytes",
-    note = "use an `f64` above 0 and up to 1, a text such as \"512MiB\", or `Bytes`: of `n` bytes it is `Bytes::new(n)`"
+    note = "use an `f64` above 0 and up to 1, a text such as \"512MiB\", or `ByteSize`: of `n` bytes it is `ByteSize::new(n)`"
 )]
 pub trait MaxMemoryOption {
     #[doc(hidden)]
@@ -433,12 +433,12 @@ impl<V: Into<Retry>> RetryOption for V {
 #[diagnostic::on_unimplemented(
     message = "`max_memory` can't be of the type `{Self}`",
     label = "this is neither a fraction nor a number of bytes",
-    note = "use an `f64` above 0 and up to 1, a text such as \"512MiB\", or `Bytes`: of `n` bytes it is `Bytes::new(n)`"
+    note = "use an `f64` above 0 and up to 1, a text such as \"512MiB\", or `ByteSize`: of `n` bytes it is `ByteSize::new(n)`"
 )]
 pub trait MaxMemoryConstant {}
 
 impl MaxMemoryConstant for f64 {}
-impl MaxMemoryConstant for Bytes {}
+impl MaxMemoryConstant for ByteSize {}
 impl MaxMemoryConstant for &str {}
 
 /// What a constant can be that is given as `retry` in the attribute.

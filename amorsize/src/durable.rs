@@ -14,7 +14,7 @@ pub(crate) use self::resume::Resume;
 use crate::bounds::StoredResult;
 use crate::code::{Code, HashOf, HashesOne, Listener, Parameters, Tell};
 use crate::error::{Error, ErrorKind};
-use crate::memory::{Bytes, MOST_BYTES};
+use crate::memory::{ByteSize, MOST_BYTES};
 use crate::policy::Policy;
 use crate::store::{Encoded, Identity, Kind, Restored, StableHasher, Store};
 
@@ -30,7 +30,7 @@ pub(crate) struct Durable<T, R> {
     /// Hashes what tells items apart; it goes before `hash`.
     key: Option<Key<T>>,
     /// The most bytes on disk; the text where it can't be read.
-    max_disk: Option<Result<Bytes, String>>,
+    max_disk: Option<Result<ByteSize, String>>,
     pub(crate) spill_dir: Option<PathBuf>,
     /// True if the directory goes when a terminal has given everything.
     pub(crate) remove_when_done: bool,
@@ -128,12 +128,12 @@ impl<T, R> Durable<T, R> {
         self.key = Some(Box::new(move |item, hasher| hasher.of(&key(item))));
     }
 
-    pub(crate) fn set_max_disk(&mut self, bytes: Result<Bytes, String>) {
+    pub(crate) fn set_max_disk(&mut self, bytes: Result<ByteSize, String>) {
         self.max_disk = Some(bytes);
     }
 
     /// The most bytes on disk, if a bound was stated and found valid.
-    pub(crate) fn max_disk(&self) -> Option<Bytes> {
+    pub(crate) fn max_disk(&self) -> Option<ByteSize> {
         self.max_disk.as_ref()?.as_ref().ok().copied()
     }
 
@@ -252,8 +252,8 @@ impl<T, R> Durable<T, R> {
             return refuse("version", "\"\"", NEW_VERSION);
         }
         match &self.max_disk {
-            Some(Ok(Bytes::ZERO)) => refuse("max_disk", "0 B", DISK),
-            Some(Err(text)) if Bytes::is_too_many(text) => refuse("max_disk", &format!("{text:?}"), MOST_BYTES),
+            Some(Ok(ByteSize::ZERO)) => refuse("max_disk", "0 B", DISK),
+            Some(Err(text)) if ByteSize::is_too_many(text) => refuse("max_disk", &format!("{text:?}"), MOST_BYTES),
             Some(Err(text)) => refuse("max_disk", &format!("{text:?}"), DISK),
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::counted::Counted;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::measure::MeasuredBy;
 use crate::seconds::Seconds;
 
@@ -42,7 +42,7 @@ pub struct Error {
 /// # Examples
 ///
 /// ```
-/// use amorsize::{Bytes, ErrorKind, batched};
+/// use amorsize::{ByteSize, ErrorKind, batched};
 ///
 /// #[batched(max_memory = "4MiB")]
 /// fn page(i: u8) -> Vec<u8> {
@@ -52,8 +52,8 @@ pub struct Error {
 /// let error = page_batched(0..100).collect::<Vec<_>>().unwrap_err();
 /// match error.kind() {
 ///     ErrorKind::OverBudget { item, held, budget, .. } => {
-///         assert_eq!((*item, *budget), (3, Bytes::mib(4)));
-///         assert!(*held > Bytes::mib(3));
+///         assert_eq!((*item, *budget), (3, ByteSize::mib(4)));
+///         assert!(*held > ByteSize::mib(3));
 ///     }
 ///     other => panic!("{other:?}"),
 /// }
@@ -65,7 +65,7 @@ pub enum ErrorKind {
     /// number of bytes.
     #[non_exhaustive]
     InvalidOption {
-        /// The option's name; `"bytes"` for a text that was parsed as [`Bytes`].
+        /// The option's name; `"bytes"` for a text that was parsed as [`ByteSize`].
         option: &'static str,
         /// The refused value as text.
         value: String,
@@ -80,16 +80,16 @@ pub enum ErrorKind {
         /// Items whose results were held when the run gave up.
         items_done: usize,
         /// Bytes that they held.
-        held: Bytes,
+        held: ByteSize,
         /// Bytes that the next item was expected to need.
-        needed: Bytes,
+        needed: ByteSize,
         /// The budget of the run.
-        budget: Bytes,
+        budget: ByteSize,
         /// The part of it that could be used when the run gave up: less than the budget where
         /// others had taken memory.
-        allowed: Bytes,
+        allowed: ByteSize,
         /// Expected bytes of all results, where the input's length is known.
-        expected: Option<Bytes>,
+        expected: Option<ByteSize>,
         /// How bytes were measured; by resident memory they are an estimate.
         measured_by: MeasuredBy,
     },
@@ -100,9 +100,9 @@ pub enum ErrorKind {
         /// Index in the input of the item, which was not started.
         item: usize,
         /// Bytes that it was expected to need.
-        needed: Bytes,
+        needed: ByteSize,
         /// The budget of the run.
-        budget: Bytes,
+        budget: ByteSize,
         /// How bytes were measured; by resident memory they are an estimate.
         measured_by: MeasuredBy,
     },
@@ -186,9 +186,9 @@ pub enum ErrorKind {
         /// The text of the system's error.
         cause: String,
         /// Bytes that were to be written.
-        needed: Option<Bytes>,
+        needed: Option<ByteSize>,
         /// Bytes that the file system had, where it tells.
-        free: Option<Bytes>,
+        free: Option<ByteSize>,
     },
     /// A file of the directory is not as it was written.
     #[non_exhaustive]
@@ -410,7 +410,7 @@ impl fmt::Display for Error {
                 f.write_str("the results don't fit the memory budget: ")?;
                 match expected {
                     // However many were collected before somebody looked.
-                    Some(Bytes::MAX) => write!(f, "the input has no end, and the budget is {budget}")?,
+                    Some(ByteSize::MAX) => write!(f, "the input has no end, and the budget is {budget}")?,
                     // Refused before an item was too many: there is not even room for the results
                     // themselves.
                     Some(expected) if *held + *needed <= *allowed && expected > budget => {
@@ -507,11 +507,11 @@ mod tests {
         let error = Error::new(ErrorKind::OverBudget {
             item: 41,
             items_done: 41,
-            held: Bytes::mib(250),
-            needed: Bytes::mib(7),
-            budget: Bytes::mib(256),
-            allowed: Bytes::mib(256),
-            expected: Some(Bytes::gib(2)),
+            held: ByteSize::mib(250),
+            needed: ByteSize::mib(7),
+            budget: ByteSize::mib(256),
+            allowed: ByteSize::mib(256),
+            expected: Some(ByteSize::gib(2)),
             measured_by: MeasuredBy::DeepSize,
         });
         assert_eq!(
@@ -528,10 +528,10 @@ mod tests {
         let error = Error::new(ErrorKind::OverBudget {
             item: 3,
             items_done: 3,
-            held: Bytes::mib(90),
-            needed: Bytes::mib(30),
-            budget: Bytes::mib(256),
-            allowed: Bytes::mib(100),
+            held: ByteSize::mib(90),
+            needed: ByteSize::mib(30),
+            budget: ByteSize::mib(256),
+            allowed: ByteSize::mib(100),
             expected: None,
             measured_by: MeasuredBy::DeepSize,
         });
@@ -544,7 +544,7 @@ mod tests {
 
     #[test]
     fn an_oversize_item_is_named_with_both_figures() {
-        let (needed, budget, measured_by) = (Bytes::gib(3), Bytes::gib(1), MeasuredBy::Tracking);
+        let (needed, budget, measured_by) = (ByteSize::gib(3), ByteSize::gib(1), MeasuredBy::Tracking);
         let error = Error::new(ErrorKind::Oversize { item: 7, needed, budget, measured_by });
         assert_eq!(
             error.to_string(),

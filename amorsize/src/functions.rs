@@ -3,7 +3,7 @@
 use crate::bounds::{MaxMemoryOption, ResultBytes};
 use crate::error::{Error, ErrorKind};
 use crate::execute::chunk::Quota;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::budget::Budget;
 use crate::memory::measure::Measure;
 use crate::options::Options;
@@ -171,7 +171,7 @@ where
 /// How many results of so many bytes fit the budget at once: at least 1. Amorsize's
 /// `estimate_safe_batch_size`.
 ///
-/// `result_bytes` is a `usize`, such as [`size_of_val`] gives it and a literal is, or [`Bytes`].
+/// `result_bytes` is a `usize`, such as [`size_of_val`] gives it and a literal is, or [`ByteSize`].
 /// `size_of_val(&vec)` is the size of the `Vec` alone, 24 bytes on most machines, without what it
 /// owns: `size_of_val(&vec[..])` is that of its elements, and what those own counts beside.
 ///
@@ -182,9 +182,9 @@ where
 /// # Examples
 ///
 /// ```
-/// use amorsize::{Bytes, estimate_safe_batch_size};
+/// use amorsize::{ByteSize, estimate_safe_batch_size};
 ///
-/// assert_eq!(estimate_safe_batch_size(Bytes::mib(50), Bytes::gib(1))?, 20);
+/// assert_eq!(estimate_safe_batch_size(ByteSize::mib(50), ByteSize::gib(1))?, 20);
 /// assert!(estimate_safe_batch_size(50 * 1024 * 1024, 0.5)? >= 1);
 ///
 /// // Of a `Vec` it is the slice that takes the room.
@@ -198,7 +198,7 @@ pub fn estimate_safe_batch_size(
     max_memory: impl MaxMemoryOption,
 ) -> Result<usize, Error> {
     let result_bytes = result_bytes.bytes();
-    if result_bytes == Bytes::ZERO {
+    if result_bytes == ByteSize::ZERO {
         return Err(Error::new(ErrorKind::InvalidOption {
             option: "result_bytes",
             value: "0 B".into(),

@@ -85,7 +85,7 @@ pub use guide::when_things_go_wrong;
 pub use iter::{IntoIter, Unordered};
 #[cfg(feature = "durable")]
 pub use keyed::Keyed;
-pub use memory::Bytes;
+pub use memory::ByteSize;
 pub use memory::deep_size::DeepSize;
 pub use memory::measure::{Certainty, MeasuredBy};
 pub use memory::source::{MemorySource, with_memory_source};

@@ -4,24 +4,24 @@ use std::fmt;
 
 use crate::bounds::{MaxMemoryConstant, OnPanicConstant, OversizeConstant};
 use crate::error::{Error, ErrorKind};
-use crate::memory::{Bytes, MOST_BYTES};
+use crate::memory::{ByteSize, MOST_BYTES};
 use crate::progress::{Callback, Progress};
 use crate::retry::Retry;
 
 /// How much memory a run may use: a fraction of what is available when it starts, or bytes.
 ///
-/// Made from an `f64` (`0 < x <= 1`), from [`Bytes`], or from a text such as `"512MiB"`; what can't be either is refused by
+/// Made from an `f64` (`0 < x <= 1`), from [`ByteSize`], or from a text such as `"512MiB"`; what can't be either is refused by
 /// the run's terminal, with an error that names it.
 ///
 /// # Examples
 ///
 /// ```
-/// use amorsize::{Bytes, process_in_batches};
+/// use amorsize::{ByteSize, process_in_batches};
 ///
 /// let double = |x: u64| 2 * x;
 /// process_in_batches(double, 0..9).max_memory(0.25).collect::<Vec<_>>()?;
 /// process_in_batches(double, 0..9).max_memory("64MiB").collect::<Vec<_>>()?;
-/// process_in_batches(double, 0..9).max_memory(Bytes::mib(64)).collect::<Vec<_>>()?;
+/// process_in_batches(double, 0..9).max_memory(ByteSize::mib(64)).collect::<Vec<_>>()?;
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -31,9 +31,9 @@ pub struct MaxMemory(Limit);
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Limit {
     Fraction(f64),
-    Bytes(Bytes),
+    Bytes(ByteSize),
     /// The least of the two, of which stages of a pipeline state one each.
-    Both(f64, Bytes),
+    Both(f64, ByteSize),
     /// A text that is no number of bytes; kept for the error.
     Unreadable(String),
 }
@@ -72,10 +72,10 @@ impl MaxMemory {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, MaxMemory};
-    /// assert_eq!(MaxMemory::bytes(Bytes::mib(512)), "512MiB".into());
+    /// # use amorsize::{ByteSize, MaxMemory};
+    /// assert_eq!(MaxMemory::bytes(ByteSize::mib(512)), "512MiB".into());
     /// ```
-    pub const fn bytes(bytes: Bytes) -> Self {
+    pub const fn bytes(bytes: ByteSize) -> Self {
         Self(Limit::Bytes(bytes))
     }
 
@@ -106,8 +106,8 @@ impl MaxMemory {
             Limit::Fraction(fraction) if !(*fraction > 0.0 && *fraction <= 1.0) => {
                 refuse(fraction.to_string(), FRACTION_OR_BYTES)
             }
-            Limit::Bytes(Bytes::ZERO) => refuse("0 B".into(), FRACTION_OR_BYTES),
-            Limit::Unreadable(text) if Bytes::is_too_many(text) => refuse(format!("{text:?}"), MOST_BYTES),
+            Limit::Bytes(ByteSize::ZERO) => refuse("0 B".into(), FRACTION_OR_BYTES),
+            Limit::Unreadable(text) if ByteSize::is_too_many(text) => refuse(format!("{text:?}"), MOST_BYTES),
             Limit::Unreadable(text) => refuse(format!("{text:?}"), BYTES_OR_FRACTION),
             limit => Ok(limit),
         }
@@ -139,8 +139,8 @@ impl From<f64> for MaxMemory {
     }
 }
 
-impl From<Bytes> for MaxMemory {
-    fn from(bytes: Bytes) -> Self {
+impl From<ByteSize> for MaxMemory {
+    fn from(bytes: ByteSize) -> Self {
         Self::bytes(bytes)
     }
 }
@@ -184,7 +184,7 @@ impl MaxMemoryValue<f64> {
     }
 }
 
-impl MaxMemoryValue<Bytes> {
+impl MaxMemoryValue<ByteSize> {
     /// Checks the bytes at compile time.
     ///
     /// # Panics
@@ -205,7 +205,7 @@ impl MaxMemoryValue<&str> {
     /// When it is refused, which the compiler reports at the expression.
     #[track_caller]
     pub const fn checked(self) -> MaxMemory {
-        let Some(bytes) = Bytes::parse_const(self.0) else {
+        let Some(bytes) = ByteSize::parse_const(self.0) else {
             panic!("`max_memory` must be a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"")
         };
         MaxMemoryValue(bytes).checked()
@@ -684,7 +684,7 @@ mod tests {
             assert!(refused(&Options::new(Some(fraction.into()))).starts_with("`max_memory` can't be"));
         }
         assert!(refused(&Options::new(Some("12 bananas".into()))).contains("\"12 bananas\""));
-        assert!(refused(&Options::new(Some(Bytes::ZERO.into()))).contains("can't be 0 B"));
+        assert!(refused(&Options::new(Some(ByteSize::ZERO.into()))).contains("can't be 0 B"));
         let mut options = Options::new(None);
         options.set_retry(Retry::new(0));
         assert!(refused(&options).starts_with("`retry` can't be 0"));
@@ -697,12 +697,12 @@ mod tests {
         let stated = |max_memory: MaxMemory| Options::new(Some(max_memory));
         let limit = |options: Options| options.limit().0;
         let (half, tenth) = (MaxMemory::fraction(0.5), MaxMemory::fraction(0.1));
-        let (more, less) = (MaxMemory::bytes(Bytes::mib(2)), MaxMemory::bytes(Bytes::mib(1)));
+        let (more, less) = (MaxMemory::bytes(ByteSize::mib(2)), MaxMemory::bytes(ByteSize::mib(1)));
         assert_eq!(limit(stated(half.clone()).join(stated(tenth.clone()))), Limit::Fraction(0.1));
-        assert_eq!(limit(stated(more.clone()).join(stated(less.clone()))), Limit::Bytes(Bytes::mib(1)));
+        assert_eq!(limit(stated(more.clone()).join(stated(less.clone()))), Limit::Bytes(ByteSize::mib(1)));
         let both = stated(half).join(stated(more)).join(Options::new(None)).join(stated(tenth)).join(stated(less));
         assert_eq!(both.limit().to_string(), "10% of the available memory or 1.00 MiB, whichever is less");
-        assert_eq!(limit(both), Limit::Both(0.1, Bytes::mib(1)));
+        assert_eq!(limit(both), Limit::Both(0.1, ByteSize::mib(1)));
         assert_eq!(limit(Options::new(None).join(Options::new(None))), Limit::Fraction(DEFAULT_FRACTION));
 
         let first = Options::new(None).named("first").batch_size(7).sample_size(9).threads(2).verbose(true);
@@ -732,7 +732,7 @@ mod tests {
             (retries, "`retry` can't be 0"),
         ] {
             let mut joined = bad.clone().join(good.clone()).threads(1);
-            joined.set_max_memory(Bytes::mib(1).into());
+            joined.set_max_memory(ByteSize::mib(1).into());
             assert!(refused(&joined).starts_with(says), "{says}");
             assert!(refused(&good.clone().join(bad)).starts_with(says), "{says}");
         }

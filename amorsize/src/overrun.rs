@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::measure::MeasuredBy;
 use crate::plan::Warning;
 use crate::report::Report;
@@ -36,18 +36,18 @@ enum Cause {
 /// Resident memory that grew by more than the budget, with what the run knows of it.
 #[derive(Clone, Copy, Debug)]
 struct Overrun {
-    peak: Bytes,
-    budget: Bytes,
+    peak: ByteSize,
+    budget: ByteSize,
     threads: usize,
     measured_by: MeasuredBy,
     /// The most bytes that the run knew to hold.
-    held: Bytes,
+    held: ByteSize,
     /// The most working memory of a call.
-    working: Bytes,
+    working: ByteSize,
     /// Growth of resident memory that remained at the end.
-    kept: Bytes,
+    kept: ByteSize,
     /// Bytes of all results.
-    result_bytes: Bytes,
+    result_bytes: ByteSize,
 }
 
 impl Overrun {
@@ -60,7 +60,7 @@ impl Overrun {
             measured_by: report.measured_by(),
             held: report.peak_bytes(),
             working: report.working_bytes(),
-            kept: report.allocator_bytes().unwrap_or(Bytes::ZERO),
+            kept: report.allocator_bytes().unwrap_or(ByteSize::ZERO),
             result_bytes: report.result_bytes(),
         };
         (overrun.peak > overrun.budget).then_some(overrun)
@@ -68,7 +68,7 @@ impl Overrun {
 
     fn cause(&self) -> Cause {
         let unknown = self.peak - self.held;
-        let explains = |bytes: Bytes| bytes.as_f64() >= MOST * unknown.as_f64();
+        let explains = |bytes: ByteSize| bytes.as_f64() >= MOST * unknown.as_f64();
         let is_kept = explains(self.kept);
         match self.measured_by {
             MeasuredBy::Tracking if is_kept => Cause::Kept,
@@ -101,7 +101,7 @@ impl Overrun {
             Cause::Calls => format!(
                 "most of it was gone at the end, so most likely that is what calls need while they run, which was not \
                  measured: about {} for {on_threads}",
-                Bytes::new((peak - held).as_u64() / threads.max(1) as u64)
+                ByteSize::new((peak - held).as_u64() / threads.max(1) as u64)
             ),
             Cause::Others => format!(
                 "calls and results took {held} at most, counted to the byte, so that is what other threads of the program take, \
@@ -163,14 +163,14 @@ mod tests {
 
     /// Calls that touch 72 MiB and return 2 MiB, on 16 threads.
     const CALLS: Overrun = Overrun {
-        peak: Bytes::mib(988),
-        budget: Bytes::mib(256),
+        peak: ByteSize::mib(988),
+        budget: ByteSize::mib(256),
         threads: 16,
         measured_by: MeasuredBy::DeepSize,
-        held: Bytes::mib(80),
-        working: Bytes::ZERO,
-        kept: Bytes::mib(20),
-        result_bytes: Bytes::mib(800),
+        held: ByteSize::mib(80),
+        working: ByteSize::ZERO,
+        kept: ByteSize::mib(20),
+        result_bytes: ByteSize::mib(800),
     };
 
     const TOLD: &str = "resident memory grew by 988 MiB, 732 MiB (286 %) more than the budget of 256 MiB: ";
@@ -178,10 +178,10 @@ mod tests {
 
     #[test]
     fn the_cause_follows_from_the_figures() {
-        let working = Overrun { working: Bytes::mib(72), ..CALLS };
-        let kept = Overrun { kept: Bytes::mib(900), ..CALLS };
+        let working = Overrun { working: ByteSize::mib(72), ..CALLS };
+        let kept = Overrun { kept: ByteSize::mib(900), ..CALLS };
         let results = Overrun { measured_by: MeasuredBy::Resident, ..CALLS };
-        let kept_results = Overrun { kept: Bytes::mib(900), ..results };
+        let kept_results = Overrun { kept: ByteSize::mib(900), ..results };
         let tracked = Overrun { measured_by: MeasuredBy::Tracking, ..CALLS };
         for (overrun, cause, why) in [
             (
@@ -208,7 +208,7 @@ mod tests {
                  them",
             ),
             (kept_results, Cause::Kept, &kept.why().replace("800 MiB", "results")),
-            (Overrun { result_bytes: Bytes::mib(9), ..kept_results }, Cause::Results, &results.why()),
+            (Overrun { result_bytes: ByteSize::mib(9), ..kept_results }, Cause::Results, &results.why()),
         ] {
             assert_eq!((overrun.cause(), overrun.told()), (cause, format!("{TOLD}{why}{CURED}")));
         }
@@ -220,7 +220,7 @@ mod tests {
                  program take, or pages that the allocator does not give back"
             )
         );
-        assert_eq!(Overrun { kept: Bytes::mib(900), ..tracked }.told(), format!("{TOLD}{}", kept.why()));
+        assert_eq!(Overrun { kept: ByteSize::mib(900), ..tracked }.told(), format!("{TOLD}{}", kept.why()));
         let alone = Overrun { threads: 1, ..CALLS };
         assert!(alone.why().ends_with("about 908 MiB for the one thread"), "{}", alone.why());
     }

@@ -17,7 +17,7 @@ pub use crate::execute::chunk::Quota;
 #[cfg(feature = "durable")]
 use crate::keyed::Keyed;
 #[cfg(feature = "durable")]
-pub use crate::memory::Bytes as MaxDisk;
+pub use crate::memory::ByteSize as MaxDisk;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::stage::{StageCounts, StageReport};
 
 /// The shortest time between two calls of the callback: twenty times a second is as fast as an eye
@@ -73,7 +73,7 @@ pub struct Progress {
     total: Option<usize>,
     held: u64,
     result_bytes: u64,
-    budget: Bytes,
+    budget: ByteSize,
     seconds: f64,
     rate: f64,
     stages: Vec<StageReport>,
@@ -123,19 +123,19 @@ impl Progress {
     /// The bytes that the run holds of its budget now: inputs, calls in flight, and results not
     /// handed over.
     #[must_use]
-    pub fn bytes(&self) -> Bytes {
-        Bytes::new(self.held)
+    pub fn bytes(&self) -> ByteSize {
+        ByteSize::new(self.held)
     }
 
     /// The bytes of all results so far, handed over or not.
     #[must_use]
-    pub fn result_bytes(&self) -> Bytes {
-        Bytes::new(self.result_bytes)
+    pub fn result_bytes(&self) -> ByteSize {
+        ByteSize::new(self.result_bytes)
     }
 
     /// The memory budget of the run.
     #[must_use]
-    pub fn budget(&self) -> Bytes {
+    pub fn budget(&self) -> ByteSize {
         self.budget
     }
 
@@ -213,7 +213,7 @@ impl Teller {
             total: None,
             held: 0,
             result_bytes: 0,
-            budget: Bytes::ZERO,
+            budget: ByteSize::ZERO,
             seconds: 0.0,
             rate: 0.0,
             stages: Vec::new(),
@@ -227,7 +227,14 @@ impl Teller {
     }
 
     /// Begins, or goes on. `origin` is the time at which the run would have begun without pauses.
-    pub(crate) fn begin(&mut self, origin: Instant, now: Instant, total: Option<usize>, budget: Bytes, counts: Counts) {
+    pub(crate) fn begin(
+        &mut self,
+        origin: Instant,
+        now: Instant,
+        total: Option<usize>,
+        budget: ByteSize,
+        counts: Counts,
+    ) {
         self.origin = origin;
         (self.progress.total, self.progress.budget) = (total, budget);
         self.last = (counts.done, now);
@@ -282,7 +289,7 @@ mod tests {
             Teller::new(Box::new(move |progress| told.send(progress.clone()).unwrap()), Some("f"), Vec::new());
         let begun = Instant::now();
         let counts = |done| Counts { done, held: 0, result_bytes: 0 };
-        teller.begin(begun, begun, Some(1000), Bytes::mib(1), counts(0));
+        teller.begin(begun, begun, Some(1000), ByteSize::mib(1), counts(0));
         assert!(!teller.is_due(begun + STEP / 2) && teller.is_due(begun + STEP));
         for step in 1..=100 {
             teller.tell(begun + step * STEP, Phase::Running, counts(step as usize));

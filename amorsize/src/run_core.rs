@@ -12,7 +12,7 @@ use crate::execute::chunk::{Function, Shared, Tools};
 use crate::execute::line::{Collecting, FindEnd, Flow, Input, Kept, Line, Outlet, Places, Stock};
 use crate::failure::{Ended, Failure, Payload};
 use crate::handover::{HandedOver, Handover};
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 #[cfg(feature = "durable")]
 use crate::memory::budget::Ledger;
 use crate::memory::deep_size::features::Unasked;
@@ -346,7 +346,7 @@ impl Core {
 
     /// Bytes of the run's budget.
     #[cfg(feature = "durable")]
-    pub(crate) fn budget(&mut self) -> Result<Bytes, Error> {
+    pub(crate) fn budget(&mut self) -> Result<ByteSize, Error> {
         Ok(self.engine.budget()?.bytes)
     }
 
@@ -394,7 +394,7 @@ impl Core {
                 Ok(budget) => budget.bytes,
                 Err(error) => return none(error),
             };
-            if Bytes::of_usize(bytes) > budget {
+            if ByteSize::of_usize(bytes) > budget {
                 if keeps_all && input.tells_the_truth() && !(can_end_early && least == usize::MAX) {
                     return none(self.too_many(count));
                 }
@@ -436,8 +436,8 @@ impl Core {
     /// for what they own.
     fn too_many(&mut self, count: usize) -> Error {
         let (done, held) = (self.engine.items_done(), self.engine.items_held());
-        let size = Bytes::of_usize(self.result_size);
-        let budget = self.engine.budget().map_or(Bytes::ZERO, |budget| budget.bytes);
+        let size = ByteSize::of_usize(self.result_size);
+        let budget = self.engine.budget().map_or(ByteSize::ZERO, |budget| budget.bytes);
         Error::new(ErrorKind::OverBudget {
             item: done,
             items_done: held,

@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::bottleneck::Bottleneck;
 use crate::failure::{Cause, Failure, Panicked};
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::plan::{Plan, Warning};
 use crate::progress::{Phase, Progress};
@@ -45,7 +45,7 @@ macro_rules! as_name {
     };
 }
 
-impl Serialize for Bytes {
+impl Serialize for ByteSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(self.as_u64())
     }

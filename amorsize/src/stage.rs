@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::counted::Counted;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::seconds::Seconds;
 
 /// The figures of one stage so far. Workers add to them after each call of a pipeline's chunk, so
@@ -189,14 +189,14 @@ impl StageReport {
     /// Mean bytes of the stage's result for one item: its deep size if the type tells it, otherwise
     /// the size of the type.
     #[must_use]
-    pub fn bytes_per_item(&self) -> Bytes {
-        Bytes::new(self.bytes / self.items.max(1))
+    pub fn bytes_per_item(&self) -> ByteSize {
+        ByteSize::new(self.bytes / self.items.max(1))
     }
 
     /// Bytes of the stage's largest result, measured in the same way.
     #[must_use]
-    pub fn largest(&self) -> Bytes {
-        Bytes::new(self.largest)
+    pub fn largest(&self) -> ByteSize {
+        ByteSize::new(self.largest)
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
             }
         });
         let report = counts.report();
-        assert_eq!((report.items(), report.failed(), report.largest()), (8000, 4000, Bytes::new(400)));
+        assert_eq!((report.items(), report.failed(), report.largest()), (8000, 4000, ByteSize::new(400)));
         assert_eq!((report.bytes, report.nanoseconds), (1000 * 1010, 40_000));
         assert_eq!(report.to_string(), "decode: 8000 items, 3.3 ns and 126 B per item, at most 400 B; 4000 failed");
     }
@@ -249,7 +249,10 @@ mod tests {
     #[test]
     fn a_stage_that_did_nothing_divides_by_nothing() {
         let report = StageCounts::new(None).report();
-        assert_eq!((report.name(), report.seconds_per_item(), report.bytes_per_item()), ("closure", 0.0, Bytes::ZERO));
+        assert_eq!(
+            (report.name(), report.seconds_per_item(), report.bytes_per_item()),
+            ("closure", 0.0, ByteSize::ZERO)
+        );
         assert_eq!(report.to_string().lines().count(), 1);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 
 pub(crate) mod madvise;
 
@@ -21,7 +21,7 @@ pub(crate) fn children_ran() -> Option<Duration> {
 
 /// The peak of the process's resident memory so far; takes 0.5 us. If a larger process started this
 /// one, it begins with that one's figure.
-pub(crate) fn max_resident() -> Option<Bytes> {
+pub(crate) fn max_resident() -> Option<ByteSize> {
     system::max_resident()
 }
 
@@ -66,17 +66,17 @@ mod system {
     use super::*;
 
     /// macOS gives resident memory in bytes, Linux in KiB.
-    const MAX_RESIDENT_UNIT: Bytes = if cfg!(target_vendor = "apple") { Bytes::new(1) } else { Bytes::kib(1) };
+    const MAX_RESIDENT_UNIT: ByteSize = if cfg!(target_vendor = "apple") { ByteSize::new(1) } else { ByteSize::kib(1) };
 
     pub(super) fn children_ran() -> Option<Duration> {
         let usage = usage(libc::RUSAGE_CHILDREN)?;
         Some(duration(usage.ru_utime) + duration(usage.ru_stime))
     }
 
-    pub(super) fn max_resident() -> Option<Bytes> {
+    pub(super) fn max_resident() -> Option<ByteSize> {
         let units = u64::try_from(usage(libc::RUSAGE_SELF)?.ru_maxrss).ok()?;
         // Some sandboxes answer with zeros only.
-        Some(MAX_RESIDENT_UNIT * units).filter(|&bytes| bytes > Bytes::ZERO)
+        Some(MAX_RESIDENT_UNIT * units).filter(|&bytes| bytes > ByteSize::ZERO)
     }
 
     pub(super) fn voluntary_switches() -> Option<u64> {
@@ -155,7 +155,7 @@ mod system {
         None
     }
 
-    pub(super) fn max_resident() -> Option<Bytes> {
+    pub(super) fn max_resident() -> Option<ByteSize> {
         None
     }
 
@@ -223,8 +223,8 @@ mod tests {
     fn memory_that_was_touched_stays_in_the_most() {
         drop(std::hint::black_box(vec![1u8; 64 << 20]));
         let most = max_resident().unwrap();
-        assert!(most > Bytes::mib(64), "{most}");
+        assert!(most > ByteSize::mib(64), "{most}");
         // In the wrong unit it would be a thousand times as much.
-        assert!(most < Bytes::gib(64), "{most}");
+        assert!(most < ByteSize::gib(64), "{most}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::source::Source;
 
 /// The most moments of a timeline: a screen has about twice as many columns.
@@ -80,14 +80,14 @@ impl Moment {
     /// The bytes of the budget that were taken: by inputs, calls in flight, and results not handed
     /// over.
     #[must_use]
-    pub fn held(&self) -> Bytes {
-        Bytes::new(self.held)
+    pub fn held(&self) -> ByteSize {
+        ByteSize::new(self.held)
     }
 
     /// The bytes by which the process's resident memory had grown, if the system tells it.
     #[must_use]
-    pub fn resident(&self) -> Option<Bytes> {
-        self.resident.map(Bytes::new)
+    pub fn resident(&self) -> Option<ByteSize> {
+        self.resident.map(ByteSize::new)
     }
 
     /// The number of threads that were running items.

@@ -1,7 +1,7 @@
 //! The output of a verbose run on stderr, in Amorsize's words.
 
 use crate::counted::Counted;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::plan::{Plan, Warning};
 use crate::report::Report;
 
@@ -29,7 +29,7 @@ impl Verbose {
         total: Option<usize>,
         asked: Option<usize>,
         share: &str,
-        available: Option<Bytes>,
+        available: Option<ByteSize>,
     ) {
         if !self.on {
             return;

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::thread;
 use std::time::Instant;
 
-use amorsize::{Bytes, batched};
+use amorsize::{ByteSize, batched};
 use amorsize_bench::{Heavy, Load, Peak, median, work};
 
 use crate::ways::{Shape, Way, collect, each, warm_up};
@@ -23,14 +23,14 @@ pub(crate) enum Work {
     /// Calls of so many nanoseconds on average; their results are numbers, and collected.
     Numbers { nanos: u32, heavy: Heavy },
     /// Results of so many bytes, handed to a sink, after calls of so many nanoseconds each.
-    Sink { bytes: usize, nanos: u32, sink_nanos: u32, budget: Option<Bytes> },
+    Sink { bytes: usize, nanos: u32, sink_nanos: u32, budget: Option<ByteSize> },
     /// Next to nothing, collected; many times in a process whose pools run.
     Trivial,
     /// The same, once, as the first thing that a process does.
     First,
 }
 
-const BUDGET: Bytes = Bytes::mib(256);
+const BUDGET: ByteSize = ByteSize::mib(256);
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -125,7 +125,7 @@ impl Row {
         }
     }
 
-    pub(crate) fn budget(&self) -> Option<Bytes> {
+    pub(crate) fn budget(&self) -> Option<ByteSize> {
         match self.work {
             Work::Sink { budget, .. } => budget,
             _ => None,

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::sync::LazyLock;
 
-use amorsize::{Batched, Bytes, batched};
+use amorsize::{Batched, ByteSize, batched};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rayon::prelude::*;
@@ -104,7 +104,7 @@ fn check_alone(items: usize, threads: usize, budget: usize, needs: &[Need]) {
     // The pools' own memory is no part of the run's.
     make_batched(0..10_000, &[Need::plain(1)]).threads(threads).for_each_batch(|_| ()).unwrap();
     OTHER_POOL.broadcast(|_| ());
-    let run = || -> Run<'_> { make_batched(0..items, needs).threads(threads).max_memory(Bytes::new(budget as u64)) };
+    let run = || -> Run<'_> { make_batched(0..items, needs).threads(threads).max_memory(ByteSize::new(budget as u64)) };
     let expected = (0..items).map(|i| needs[i % needs.len()].result).sum::<usize>();
     let call = needs.iter().map(|need| need.most()).max().unwrap_or(0);
     let most = budget + threads * call + OWN_BYTES;
@@ -211,7 +211,7 @@ fn what_stages_hand_to_each_other_counts() {
         // By their deep sizes it is that and three small values; a call may count another few.
         assert!((alive as u64..alive as u64 + 1024).contains(&working), "{report}");
         assert!(report.peak_bytes() <= report.budget(), "{report}");
-        assert!(report.stages()[0].largest() >= Bytes::mib(1), "{report}");
+        assert!(report.stages()[0].largest() >= ByteSize::mib(1), "{report}");
     });
     assert!(peak <= (4 << 20) + OWN_BYTES, "{peak}");
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use amorsize::{Bytes, process_in_batches};
+use amorsize::{ByteSize, process_in_batches};
 
 /// Moves the shell itself into a cgroup, so that all of what it then becomes is charged to it.
 const MOVE: &str = "echo $$ > \"$0\"";
@@ -31,7 +31,7 @@ pub(crate) struct Limited {
 
 impl Limited {
     /// Makes one below the cgroup of this process, or says why that can't be done.
-    pub(crate) fn new(limit: Bytes) -> Result<Self, String> {
+    pub(crate) fn new(limit: ByteSize) -> Result<Self, String> {
         let available = process_in_batches(|_: u8| (), 0..1).max_memory(1.0).plan()?.budget();
         if available.as_u64() < 2 * limit.as_u64() {
             return Err(format!("with {available} available outside, a limit of {limit} may not be what binds"));
@@ -54,7 +54,7 @@ impl Limited {
         Ok(limited)
     }
 
-    fn set(&self, limit: Bytes, v2: bool) -> io::Result<()> {
+    fn set(&self, limit: ByteSize, v2: bool) -> io::Result<()> {
         let limit = limit.as_u64().to_string();
         // Nothing may go to swap instead, and what doesn't fit is to be killed, not to wait for ever.
         let (needed, others): (_, &[_]) = if v2 {

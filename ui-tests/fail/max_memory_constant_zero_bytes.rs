@@ -1,8 +1,8 @@
 use amorsize::batched;
 
-use amorsize::Bytes;
+use amorsize::ByteSize;
 
-#[batched(max_memory = Bytes::ZERO)]
+#[batched(max_memory = ByteSize::ZERO)]
 fn double(x: u32) -> u32 {
     2 * x
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amorsize::{Bytes, CancelToken, MaxMemory, Retry, process_in_batches};
+use amorsize::{ByteSize, CancelToken, MaxMemory, Retry, process_in_batches};
 
 fn main() {
     CancelToken::new();
@@ -12,8 +12,8 @@ fn main() {
     let retry = Retry::new(3);
     retry.backoff(Duration::from_millis(1));
     retry.max_backoff(Duration::from_millis(1));
-    Bytes::mib(512);
-    Bytes::mib(512).saturating_sub(Bytes::mib(1));
+    ByteSize::mib(512);
+    ByteSize::mib(512).saturating_sub(ByteSize::mib(1));
     let mut run = process_in_batches(|x: u32| x, 0..9);
     let plan = run.plan().unwrap();
     plan.explain();

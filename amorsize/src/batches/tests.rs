@@ -4,7 +4,7 @@ use crate::durable::Handle;
 use proptest::prelude::*;
 
 use super::*;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::budget::Ledger;
 use crate::on_error::{Each, Skip, Stop};
 use crate::verbose::Verbose;
@@ -18,7 +18,7 @@ fn results(are_good: &[bool]) -> Vec<Number> {
 /// Hands chunks of results over in batches of `asked`, and has the sink end the run at a batch.
 /// Whatever becomes of the results, those that are there hold credit, and no others do.
 fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_batch: usize) {
-    let ledger = Ledger::new(Bytes::kib(1));
+    let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();
     let (mut seen, mut batches) = (Seen::new(), 0);
     let mut sink = |_: Batch<P::Value>| {
@@ -42,18 +42,18 @@ fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_bat
         }
     }
     if flow == Flow::Continue && outlet.flush() == Flow::Continue {
-        assert_eq!((ledger.held(), ledger.results().results), (Bytes::ZERO, 0));
+        assert_eq!((ledger.held(), ledger.results().results), (ByteSize::ZERO, 0));
     }
     let Ending { left, .. } = outlet.finish();
     let there = left.iter().map(|(results, _)| results.len()).sum::<usize>();
     assert_eq!(ledger.results().results, there);
     drop(left);
-    assert_eq!((ledger.held(), ledger.results().results), (Bytes::ZERO, 0));
+    assert_eq!((ledger.held(), ledger.results().results), (ByteSize::ZERO, 0));
 }
 
 /// Has an iterator's buffer take chunks of results, and takes `given` of them out.
 fn check_buffer(chunks: &[Vec<bool>], given: usize) {
-    let ledger = Ledger::new(Bytes::kib(1));
+    let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();
     let mut buffer = Buffer::new(types);
     let mut all = 0;
@@ -70,7 +70,7 @@ fn check_buffer(chunks: &[Vec<bool>], given: usize) {
     let held = ledger.results();
     assert_eq!((held.results, held.bytes > 0), (there, there > 0));
     drop(left);
-    assert_eq!((ledger.held(), ledger.results().results), (Bytes::ZERO, 0));
+    assert_eq!((ledger.held(), ledger.results().results), (ByteSize::ZERO, 0));
 }
 
 proptest! {
@@ -96,7 +96,7 @@ fn a_failure_behind_what_is_open_takes_no_credit_from_it() {
 
 #[test]
 fn a_sink_that_panics_gives_back_the_credit_of_its_batch() {
-    let ledger = Ledger::new(Bytes::kib(1));
+    let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();
     let mut seen = Seen::new();
     let mut sink = |_: Batch<Number>| -> bool { std::panic::resume_unwind(Box::new(())) };
@@ -107,7 +107,7 @@ fn a_sink_that_panics_gives_back_the_credit_of_its_batch() {
     let ending = outlet.finish();
     // The third result is left, with all bytes.
     assert!(ending.panic.is_some());
-    assert_eq!((ledger.held(), ledger.results().results), (Bytes::new(30), 1));
+    assert_eq!((ledger.held(), ledger.results().results), (ByteSize::new(30), 1));
     drop(ending);
-    assert_eq!(ledger.held(), Bytes::ZERO);
+    assert_eq!(ledger.held(), ByteSize::ZERO);
 }

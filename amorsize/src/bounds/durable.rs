@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::code::{HashOf, HashProbe, Version};
 use crate::durable::Codec;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::policy::Policy;
 
@@ -150,28 +150,28 @@ versions!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize &str &String Strin
 #[diagnostic::on_unimplemented(
     message = "`max_disk` can't be of the type `{Self}`",
     label = "this is no number of bytes",
-    note = "use a text such as \"20GiB\", or `Bytes`: of `n` bytes it is `Bytes::new(n)`"
+    note = "use a text such as \"20GiB\", or `ByteSize`: of `n` bytes it is `ByteSize::new(n)`"
 )]
 pub trait DiskOption {
     /// The bytes, or the text that is no number of bytes.
     #[doc(hidden)]
-    fn bytes(self) -> Result<Bytes, String>;
+    fn bytes(self) -> Result<ByteSize, String>;
 }
 
-impl DiskOption for Bytes {
-    fn bytes(self) -> Result<Bytes, String> {
+impl DiskOption for ByteSize {
+    fn bytes(self) -> Result<ByteSize, String> {
         Ok(self)
     }
 }
 
 impl DiskOption for &str {
-    fn bytes(self) -> Result<Bytes, String> {
+    fn bytes(self) -> Result<ByteSize, String> {
         self.parse().map_err(|_| self.to_owned())
     }
 }
 
 impl DiskOption for String {
-    fn bytes(self) -> Result<Bytes, String> {
+    fn bytes(self) -> Result<ByteSize, String> {
         DiskOption::bytes(self.as_str())
     }
 }
@@ -236,11 +236,11 @@ pub struct MaxDiskValue<T>(T);
 #[diagnostic::on_unimplemented(
     message = "`max_disk` can't be of the type `{Self}`",
     label = "this is no number of bytes",
-    note = "use a text such as \"20GiB\", or `Bytes`: of `n` bytes it is `Bytes::new(n)`"
+    note = "use a text such as \"20GiB\", or `ByteSize`: of `n` bytes it is `ByteSize::new(n)`"
 )]
 pub trait MaxDiskConstant {}
 
-impl MaxDiskConstant for Bytes {}
+impl MaxDiskConstant for ByteSize {}
 impl MaxDiskConstant for &str {}
 
 impl<T: MaxDiskConstant> MaxDiskValue<T> {
@@ -250,7 +250,7 @@ impl<T: MaxDiskConstant> MaxDiskValue<T> {
     }
 }
 
-impl MaxDiskValue<Bytes> {
+impl MaxDiskValue<ByteSize> {
     /// Checks the bytes at compile time.
     ///
     /// # Panics
@@ -258,7 +258,7 @@ impl MaxDiskValue<Bytes> {
     /// When there are none, which the compiler reports at the expression.
     #[must_use]
     #[track_caller]
-    pub const fn checked(self) -> Bytes {
+    pub const fn checked(self) -> ByteSize {
         assert!(self.0.as_u64() > 0, "`max_disk` must be at least one byte");
         self.0
     }
@@ -272,8 +272,8 @@ impl MaxDiskValue<&str> {
     /// When it is refused, which the compiler reports at the expression.
     #[must_use]
     #[track_caller]
-    pub const fn checked(self) -> Bytes {
-        let Some(bytes) = Bytes::parse_const(self.0) else {
+    pub const fn checked(self) -> ByteSize {
+        let Some(bytes) = ByteSize::parse_const(self.0) else {
             panic!("`max_disk` must be a number with a unit, such as \"20GiB\" or \"1.5 TB\"")
         };
         MaxDiskValue(bytes).checked()
@@ -299,5 +299,5 @@ macro_rules! refused {
 
 refused! {
     VersionValue: u128 i8 i16 i32 i64 i128 isize f32 f64 bool char String => Version;
-    MaxDiskValue: u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 bool char String => Bytes;
+    MaxDiskValue: u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 bool char String => ByteSize;
 }

@@ -232,7 +232,7 @@ impl Kept {
         }
         let keeper = Arc::downgrade(&self.keeper);
         let settings = Settings {
-            max_disk: durable.max_disk().map(crate::Bytes::as_u64),
+            max_disk: durable.max_disk().map(crate::ByteSize::as_u64),
             on_given: Box::new(move |bytes| {
                 if let Some(keeper) = keeper.upgrade() {
                     keeper.given(bytes);

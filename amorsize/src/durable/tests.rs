@@ -303,7 +303,7 @@ fn a_pipeline_takes_over_what_is_about_its_input_and_its_files() {
     let durable = run.shared().durable.as_ref().unwrap();
     assert_eq!(identity(&run).item, "f64");
     assert_eq!(durable.hash_item(&1.5, &mut StableHasher::default()), StableHasher::default().of(&1.5_f64.to_bits()));
-    assert_eq!((durable.max_disk(), durable.skip_first, durable.remove_when_done), (Some(Bytes::gib(3)), 1, true));
+    assert_eq!((durable.max_disk(), durable.skip_first, durable.remove_when_done), (Some(ByteSize::gib(3)), 1, true));
     assert_eq!(durable.spill_dir.as_deref(), Some(Path::new("there")));
 
     // The key of a later stage is that of other items.
@@ -370,7 +370,7 @@ fn the_attribute_sets_what_the_methods_set() {
     let run: Batched<_, Option<f64>, ()> = kept_batched(photos());
     let durable = run.shared().durable.as_ref().unwrap();
     assert_eq!(durable.place(), Some((Path::new("runs/kept"), Kind::Checkpoint)));
-    assert_eq!((durable.max_disk(), durable.remove_when_done), (Some(Bytes::gib(5)), true));
+    assert_eq!((durable.max_disk(), durable.remove_when_done), (Some(ByteSize::gib(5)), true));
     assert_eq!(durable.spill_dir.as_deref(), Some(Path::new("there")));
     let key = durable.hash_item(&photos()[0], &mut StableHasher::default());
     assert_eq!(key, StableHasher::default().of(&(7_u64, "b")));
@@ -383,14 +383,14 @@ fn the_attribute_sets_what_the_methods_set() {
 
     // The methods go before it.
     let run = kept_batched(photos())
-        .max_disk(Bytes::gib(1))
+        .max_disk(ByteSize::gib(1))
         .remove_when_done(false)
         .version(5)
         .key(id_of)
         .checkpoint("other");
     let durable = run.shared().durable.as_ref().unwrap();
     assert_eq!(durable.place(), Some((Path::new("other"), Kind::Checkpoint)));
-    assert_eq!((durable.max_disk(), durable.remove_when_done), (Some(Bytes::gib(1)), false));
+    assert_eq!((durable.max_disk(), durable.remove_when_done), (Some(ByteSize::gib(1)), false));
     assert_eq!(identity(&run).version.as_deref(), Some("5"));
     let key = durable.hash_item(&photos()[0], &mut StableHasher::default());
     assert_eq!(key, StableHasher::default().of(&7_u64));

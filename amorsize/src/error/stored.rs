@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::error::ErrorKind;
 #[cfg(feature = "durable")]
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 
 /// The respect in which a directory belongs to another run, in
 /// [`ErrorKind::CheckpointChanged`](crate::ErrorKind::CheckpointChanged).
@@ -136,8 +136,8 @@ pub(crate) fn storage(
         operation,
         kind: cause.kind(),
         cause: cause.to_string(),
-        needed: needed.map(Bytes::new),
-        free: free.map(Bytes::new),
+        needed: needed.map(ByteSize::new),
+        free: free.map(ByteSize::new),
     })
 }
 
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::error::Error;
-    use crate::memory::Bytes;
+    use crate::memory::ByteSize;
 
     fn text(kind: ErrorKind) -> String {
         Error::new(kind).to_string()
@@ -211,8 +211,8 @@ mod tests {
                 operation: "written",
                 kind,
                 cause: "no space".into(),
-                needed: needed.map(Bytes::mib),
-                free: free.map(Bytes::mib),
+                needed: needed.map(ByteSize::mib),
+                free: free.map(ByteSize::mib),
             })
         };
         const GOES_ON: &str = ": the same call goes on from what is written";

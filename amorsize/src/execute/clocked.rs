@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::cores;
 use crate::sync::Clock;
 use crate::{
-    BatchTime, Bottleneck, Bytes, CancelToken, DeepSize, MemorySource, Report, batched, process_in_batches,
+    BatchTime, Bottleneck, ByteSize, CancelToken, DeepSize, MemorySource, Report, batched, process_in_batches,
     with_memory_source,
 };
 
@@ -179,7 +179,7 @@ fn a_run_on_threads_is_bound_by_its_budget() {
     let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
     check(&report);
     assert_eq!(report.bottleneck(), Bottleneck::Memory, "{}", report.explain());
-    assert!(report.credit_waits() > 0 && report.peak_bytes() <= Bytes::kib(24), "{}", report.explain());
+    assert!(report.credit_waits() > 0 && report.peak_bytes() <= ByteSize::kib(24), "{}", report.explain());
 
     let report = run().max_memory("8MiB").for_each_batch(|_| ()).unwrap();
     check(&report);
@@ -315,11 +315,11 @@ impl Together {
 struct Untold;
 
 impl MemorySource for Untold {
-    fn available(&self) -> Option<Bytes> {
-        Some(Bytes::gib(64))
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::gib(64))
     }
 
-    fn resident(&self) -> Option<Bytes> {
+    fn resident(&self) -> Option<ByteSize> {
         None
     }
 }

@@ -12,7 +12,7 @@ use super::pool::{self, Job, Start};
 use super::refusals::{interrupted, over_budget, oversize};
 use crate::error::Error;
 use crate::failure::Ended;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::source;
 use crate::memory::tracking;
 use crate::memory::working::{NOISE, bound};
@@ -295,7 +295,7 @@ impl Conductor<'_> {
 
     /// Stops a run with results that can't be kept. If memory has `grown` by more than the ledger
     /// knows, the growth counts.
-    fn give_up(&self, grown: Bytes, line: &mut Line<'_>) -> Error {
+    fn give_up(&self, grown: ByteSize, line: &mut Line<'_>) -> Error {
         self.control.course.pause();
         let stuck = self.control.stuck();
         let state = self.control.state();
@@ -304,9 +304,9 @@ impl Conductor<'_> {
     }
 
     /// Learns from resident memory, if results are measured by it. Gives its growth.
-    fn look_at_resident(&mut self) -> Bytes {
-        let Some(Grown { base, most, looked }) = &mut self.resident else { return Bytes::ZERO };
-        let resident = source::current().resident().map_or(0, Bytes::as_u64);
+    fn look_at_resident(&mut self) -> ByteSize {
+        let Some(Grown { base, most, looked }) = &mut self.resident else { return ByteSize::ZERO };
+        let resident = source::current().resident().map_or(0, ByteSize::as_u64);
         let since = now().saturating_duration_since(*looked);
         *looked += since;
         let more = resident.saturating_sub((**most).max(**base));
@@ -319,7 +319,7 @@ impl Conductor<'_> {
         **most = resident.max(**most);
         let grown = most.saturating_sub(**base);
         self.control.learn_resident(grown);
-        Bytes::new(grown)
+        ByteSize::new(grown)
     }
 
     fn wait(&self, line: &Line<'_>) {

@@ -260,14 +260,14 @@ impl Scene {
             most: 2,
             threads_asked: true,
             // Chunks are cut by this. The limit is the ledger's.
-            budget: Bytes::mib(1),
+            budget: ByteSize::mib(1),
             item_size: 1,
             result_size: 0,
             item_bytes: 1,
             in_flight: case.in_flight,
             ..situation(None)
         };
-        let ledger = Ledger::new(Bytes::new(case.budget));
+        let ledger = Ledger::new(ByteSize::new(case.budget));
         let mut books = Books { learned, ..Books::default() };
         books.panics.keep(case.tolerant.then_some(usize::MAX));
         let cores = if case.climbs { 1 } else { 2 };

@@ -72,7 +72,7 @@ use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::memory::tracking::{self, Frame};
 use crate::memory::watch::Watch;
 use crate::memory::working::Calls;
-use crate::memory::{Bytes, source};
+use crate::memory::{ByteSize, source};
 use crate::options::{Limit, OnPanic, Options};
 use crate::plan::{Plan, Situation};
 use crate::progress::Phase as Stage;
@@ -80,7 +80,7 @@ use crate::sync;
 
 /// Limits what may be held before a budget that is a fraction of the available memory is worked
 /// out. No machine has less to give.
-const UNRESOLVED_BUDGET: Bytes = Bytes::mib(1);
+const UNRESOLVED_BUDGET: ByteSize = ByteSize::mib(1);
 /// Limits the panics that are kept if they are only counted: enough to see what they have in
 /// common, few enough to read.
 const KEPT_PANICS: usize = 16;
@@ -144,7 +144,7 @@ pub(crate) struct Engine {
 
 /// The budget if it is stated in bytes, and the bytes that may be held before a budget is worked
 /// out.
-fn stated_budget(options: &Options) -> (Option<Budget>, Bytes) {
+fn stated_budget(options: &Options) -> (Option<Budget>, ByteSize) {
     match options.limit().limit() {
         Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
         Ok(Limit::Both(_, bytes)) => (None, UNRESOLVED_BUDGET.min(*bytes)),
@@ -488,7 +488,7 @@ impl Engine {
 
     fn read_resident(&mut self) {
         if matches!(self.measured_by, MeasuredBy::Resident | MeasuredBy::Unmeasured) {
-            self.resident = source::current().resident().map(Bytes::as_u64);
+            self.resident = source::current().resident().map(ByteSize::as_u64);
             self.measured_by = if self.resident.is_some() { MeasuredBy::Resident } else { MeasuredBy::Unmeasured };
         }
     }

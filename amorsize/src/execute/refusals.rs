@@ -9,7 +9,7 @@ use super::line::Line;
 use crate::cancel::{Interrupt, Interrupts};
 use crate::error::{Error, ErrorKind};
 use crate::failure::Ended;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::MeasuredBy;
 
@@ -29,7 +29,7 @@ impl Engine {
 pub(super) fn over_budget(
     stuck: Stuck,
     items_done: usize,
-    (held, measured_by): (Bytes, MeasuredBy),
+    (held, measured_by): (ByteSize, MeasuredBy),
     ledger: &Ledger,
     books: &Books,
     line: &mut Line<'_>,
@@ -40,10 +40,10 @@ pub(super) fn over_budget(
         item,
         items_done,
         held,
-        needed: Bytes::new(needed),
+        needed: ByteSize::new(needed),
         budget: ledger.budget(),
-        allowed: Bytes::new(ledger.limit()),
-        expected: left.map(|left| Bytes::new(books.learned.bytes) + Bytes::new(needed) * left as u64),
+        allowed: ByteSize::new(ledger.limit()),
+        expected: left.map(|left| ByteSize::new(books.learned.bytes) + ByteSize::new(needed) * left as u64),
         measured_by,
     })
 }
@@ -65,5 +65,5 @@ pub(super) fn interrupted(
 }
 
 pub(super) fn oversize(item: usize, needed: u64, ledger: &Ledger, measured_by: MeasuredBy) -> Error {
-    Error::new(ErrorKind::Oversize { item, needed: Bytes::new(needed), budget: ledger.budget(), measured_by })
+    Error::new(ErrorKind::Oversize { item, needed: ByteSize::new(needed), budget: ledger.budget(), measured_by })
 }

@@ -7,7 +7,7 @@ use super::inline::MEASURED;
 use super::line::Line;
 use crate::cores::Cores;
 use crate::failure::Ended;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::source::{self, Source};
 use crate::memory::working::{NOISE, bound};
 use crate::plan::Plan;
@@ -34,14 +34,14 @@ impl Needed {
     fn begin() -> Option<Self> {
         let source = source::current();
         let resident = source.resident()?.as_u64();
-        Some(Self { peak: source.peak_resident().map(Bytes::as_u64), resident, source })
+        Some(Self { peak: source.peak_resident().map(ByteSize::as_u64), resident, source })
     }
 
     /// Bytes by which the process grew at most, if that is more than noise. Uses the peak if it
     /// moved.
     fn end(self) -> Option<u64> {
         let now = self.source.resident()?.as_u64();
-        let peak = self.source.peak_resident().map(Bytes::as_u64).filter(|_| self.peak.is_some());
+        let peak = self.source.peak_resident().map(ByteSize::as_u64).filter(|_| self.peak.is_some());
         let most = if peak > self.peak { peak.map_or(now, |peak| peak.max(now)) } else { now };
         Some(most.saturating_sub(self.resident)).filter(|&grown| grown >= NOISE)
     }

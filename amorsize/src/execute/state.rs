@@ -464,7 +464,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::execute::control::{Control, ThreadLimits};
-    use crate::memory::Bytes;
+    use crate::memory::ByteSize;
     use crate::plan::tests::situation;
     use crate::sample::{Learned, Stretch};
 
@@ -473,9 +473,9 @@ mod tests {
     fn run(sink: f64, ready: usize) -> Control {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 1000, seconds: 10e-3, bytes: 8000, largest: 8, working: 0 });
-        let situation = Situation { threads: 2, most: 2, budget: Bytes::mib(1), result_size: 8, ..situation(None) };
+        let situation = Situation { threads: 2, most: 2, budget: ByteSize::mib(1), result_size: 8, ..situation(None) };
         let limits = ThreadLimits { level: 2, cores: 2, most: 2, own: false };
-        let ledger = Ledger::new(Bytes::mib(1));
+        let ledger = Ledger::new(ByteSize::mib(1));
         let books = Books { learned, next: 100, chunks: 1, ..Books::default() };
         let control = Control::new(situation, limits, books, ledger, (2000, 100), true, None);
         {

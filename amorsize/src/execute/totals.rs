@@ -8,7 +8,7 @@ use super::pool::Refused;
 use super::threads::OnThreads;
 use crate::failure::Failure;
 use crate::handover::HandedOver;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::budget::Budget;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
@@ -22,7 +22,7 @@ use crate::timeline::{Moment, Recorder, Timeline};
 pub(crate) struct Totals {
     pub(crate) name: Option<&'static str>,
     pub(crate) learned: Learned,
-    pub(crate) peak: Bytes,
+    pub(crate) peak: ByteSize,
     /// The budget, if the run was long enough to need it.
     pub(crate) budget: Option<Budget>,
     pub(crate) max_memory: MaxMemory,
@@ -55,11 +55,11 @@ pub(crate) struct Totals {
     /// The number of times that a thread found no credit for the next item.
     pub(crate) credit_waits: usize,
     /// The largest growth of resident memory.
-    pub(crate) peak_resident: Option<Bytes>,
+    pub(crate) peak_resident: Option<ByteSize>,
     /// The growth of resident memory at the end.
-    pub(crate) last_resident: Option<Bytes>,
+    pub(crate) last_resident: Option<ByteSize>,
     /// Bytes that the run held when resident memory was last read.
-    pub(crate) last_held: Bytes,
+    pub(crate) last_held: ByteSize,
     /// `None` for a run that was over before the first record.
     pub(crate) timeline: Option<Arc<Timeline>>,
 }
@@ -139,8 +139,8 @@ impl Engine {
         };
         let recorder = self.with_observer(|observer, _| observer.recorder.clone());
         let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
-        let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(Bytes::new);
-        let last_held = moments.last().map_or(Bytes::ZERO, Moment::held);
+        let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(ByteSize::new);
+        let last_held = moments.last().map_or(ByteSize::ZERO, Moment::held);
         let noted = !moments.is_empty() || !times.is_empty();
         let timeline = noted.then(|| Arc::new(Timeline { moments, batches: times }));
         Totals {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
-use super::Bytes;
+use super::ByteSize;
 use super::shares::Shares;
 use super::source;
 use crate::error::Error;
@@ -14,9 +14,9 @@ use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, thread_local};
 /// A budget in bytes, and the figure that it is a fraction of.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: ByteSize,
     /// The bytes that were available, where the budget is a fraction of them.
-    pub(crate) available: Option<Bytes>,
+    pub(crate) available: Option<ByteSize>,
 }
 
 impl Budget {
@@ -25,7 +25,7 @@ impl Budget {
             Limit::Fraction(fraction) => {
                 let available = source::current().available();
                 // A budget of zero bytes could not even hold the credit of one item.
-                let bytes = Bytes::from_f64(available.as_f64() * fraction).max(Bytes::new(1));
+                let bytes = ByteSize::from_f64(available.as_f64() * fraction).max(ByteSize::new(1));
                 Self { bytes, available: Some(available) }
             }
             Limit::Bytes(bytes) => Self { bytes: *bytes, available: None },
@@ -169,7 +169,7 @@ pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares) -> O) -> Option<O> {
 
 impl Ledger {
     /// A ledger for a run that is started here, as part of the call that this thread is in, if any.
-    pub(crate) fn new(budget: Bytes) -> Self {
+    pub(crate) fn new(budget: ByteSize) -> Self {
         Self(Arc::new(Account {
             budget: budget.as_u64().into(),
             limit: budget.as_u64().into(),
@@ -209,16 +209,16 @@ impl Ledger {
     }
 
     /// The budget of the outer run, if this one was started within a call.
-    pub(crate) fn outer_budget(&self) -> Option<Bytes> {
+    pub(crate) fn outer_budget(&self) -> Option<ByteSize> {
         self.0.outer.as_ref().map(Self::budget)
     }
 
-    pub(crate) fn budget(&self) -> Bytes {
-        Bytes::new(self.0.budget.load(Relaxed))
+    pub(crate) fn budget(&self) -> ByteSize {
+        ByteSize::new(self.0.budget.load(Relaxed))
     }
 
     /// Sets the budget, and lets all of it be held.
-    pub(crate) fn set_budget(&self, budget: Bytes) {
+    pub(crate) fn set_budget(&self, budget: ByteSize) {
         self.0.budget.store(budget.as_u64(), Relaxed);
         self.set_limit(budget.as_u64());
     }
@@ -238,12 +238,12 @@ impl Ledger {
         self.0.limit.store(bytes.min(self.0.budget.load(Relaxed)), Relaxed);
     }
 
-    pub(crate) fn held(&self) -> Bytes {
-        Bytes::new(self.0.held.load(Relaxed))
+    pub(crate) fn held(&self) -> ByteSize {
+        ByteSize::new(self.0.held.load(Relaxed))
     }
 
-    pub(crate) fn peak(&self) -> Bytes {
-        Bytes::new(self.0.peak.load(Relaxed))
+    pub(crate) fn peak(&self) -> ByteSize {
+        ByteSize::new(self.0.peak.load(Relaxed))
     }
 
     /// The results that hold credit: they are made and not handed over.
@@ -362,27 +362,27 @@ mod tests {
     #[test]
     fn a_fraction_is_of_what_is_available() {
         let budget = Budget::resolve(&MaxMemory::fraction(0.25)).unwrap();
-        assert_eq!(budget.bytes, Bytes::from_f64(budget.available.unwrap().as_f64() * 0.25));
+        assert_eq!(budget.bytes, ByteSize::from_f64(budget.available.unwrap().as_f64() * 0.25));
     }
 
     #[test]
     fn of_a_fraction_and_bytes_the_least_counts() {
         let tenth = Budget::resolve(&MaxMemory::fraction(0.1)).unwrap();
-        let least = |bytes: Bytes| Options::new(Some(0.1.into())).join(Options::new(Some(bytes.into()))).limit();
-        let budget = Budget::resolve(&least(Bytes::new(100))).unwrap();
-        assert_eq!(budget.bytes, Bytes::new(100));
+        let least = |bytes: ByteSize| Options::new(Some(0.1.into())).join(Options::new(Some(bytes.into()))).limit();
+        let budget = Budget::resolve(&least(ByteSize::new(100))).unwrap();
+        assert_eq!(budget.bytes, ByteSize::new(100));
         assert!(budget.available.is_some());
-        let budget = Budget::resolve(&least(Bytes::new(u64::MAX))).unwrap();
+        let budget = Budget::resolve(&least(ByteSize::new(u64::MAX))).unwrap();
         // The available memory changes meanwhile.
         assert!(2 * budget.bytes.as_u64() > tenth.bytes.as_u64() && budget.bytes < tenth.bytes * 2);
     }
 
     #[test]
     fn a_ledger_is_squeezed_below_half_of_its_budget_or_of_the_outer_one() {
-        let outer = Ledger::new(Bytes::new(100));
+        let outer = Ledger::new(ByteSize::new(100));
         let inner = {
             let _entered = outer.enter();
-            Ledger::new(Bytes::new(60))
+            Ledger::new(ByteSize::new(60))
         };
         for (ledger, budget) in [(&inner, 60), (&outer, 100)] {
             ledger.set_limit(budget / 2);
@@ -399,13 +399,13 @@ mod tests {
 
     #[test]
     fn a_run_within_a_call_takes_from_both() {
-        let outer = Ledger::new(Bytes::new(100));
+        let outer = Ledger::new(ByteSize::new(100));
         let inner = {
             let _entered = outer.enter();
-            Ledger::new(Bytes::new(60))
+            Ledger::new(ByteSize::new(60))
         };
-        assert_eq!(inner.outer_budget(), Some(Bytes::new(100)));
-        assert_eq!(Ledger::new(Bytes::new(1)).outer_budget(), None);
+        assert_eq!(inner.outer_budget(), Some(ByteSize::new(100)));
+        assert_eq!(Ledger::new(ByteSize::new(1)).outer_budget(), None);
         assert!(inner.try_take(50) && outer.try_take(30));
         assert_eq!((inner.free(), outer.free()), (10, 20));
         assert!(outer.try_take(15));
@@ -415,18 +415,21 @@ mod tests {
         assert_eq!(inner.free(), 10);
         assert!(inner.try_take(10));
         inner.give(20);
-        assert_eq!((outer.held(), outer.peak(), inner.held()), (Bytes::new(85), Bytes::new(105), Bytes::new(40)));
+        assert_eq!(
+            (outer.held(), outer.peak(), inner.held()),
+            (ByteSize::new(85), ByteSize::new(105), ByteSize::new(40))
+        );
         inner.give(40);
-        assert_eq!(outer.held(), Bytes::new(45));
+        assert_eq!(outer.held(), ByteSize::new(45));
     }
 
     #[test]
     fn a_thread_that_waits_within_a_call_takes_up_calls_that_are_part_of_it() {
         let within = |outer: &Ledger| {
             let _entered = outer.enter();
-            Ledger::new(Bytes::new(1))
+            Ledger::new(ByteSize::new(1))
         };
-        let (outer, other) = (Ledger::new(Bytes::new(1)), Ledger::new(Bytes::new(1)));
+        let (outer, other) = (Ledger::new(ByteSize::new(1)), Ledger::new(ByteSize::new(1)));
         let inner = within(&outer);
         let innermost = within(&inner);
         let may_run = || [&outer, &other, &inner, &innermost].map(Ledger::may_run_here);
@@ -444,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_never_above_the_budget() {
-        let ledger = Ledger::new(Bytes::new(100));
+        let ledger = Ledger::new(ByteSize::new(100));
         ledger.set_limit(40);
         assert!(!ledger.try_take(41) && ledger.try_take(40));
         ledger.set_limit(400);
@@ -453,7 +456,7 @@ mod tests {
 
     #[test]
     fn threads_together_never_take_more_than_there_is() {
-        let ledger = Ledger::new(Bytes::new(1000));
+        let ledger = Ledger::new(ByteSize::new(1000));
         std::thread::scope(|scope| {
             for size in 1..=4u64 {
                 let ledger = &ledger;
@@ -471,7 +474,7 @@ mod tests {
     proptest! {
         #[test]
         fn taken_less_given_is_held_and_never_above_the_budget(steps in prop::collection::vec((any::<bool>(), 0u64..100), 0..200)) {
-            let ledger = Ledger::new(Bytes::new(1000));
+            let ledger = Ledger::new(ByteSize::new(1000));
             let mut taken = Vec::new();
             let mut peak = 0;
             for (take, bytes) in steps {

@@ -2,7 +2,7 @@
 
 mod available;
 pub(crate) mod budget;
-mod bytes;
+mod byte_size;
 pub(crate) mod credit;
 pub(crate) mod deep_size;
 pub(crate) mod measure;
@@ -14,5 +14,5 @@ pub(crate) mod watch;
 pub(crate) mod working;
 
 pub(crate) use available::{Started, most_threads};
-pub use bytes::Bytes;
-pub(crate) use bytes::MOST_BYTES;
+pub use byte_size::ByteSize;
+pub(crate) use byte_size::MOST_BYTES;

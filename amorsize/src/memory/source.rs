@@ -6,11 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bytes, available as system};
+use super::{ByteSize, available as system};
 
 /// Assumed as available if nothing can be read. Amorsize assumes the same; it is small enough for
 /// any machine of today.
-const ASSUMED: Bytes = Bytes::gib(1);
+const ASSUMED: ByteSize = ByteSize::gib(1);
 
 /// Tells a run how much memory there is.
 ///
@@ -29,15 +29,15 @@ const ASSUMED: Bytes = Bytes::gib(1);
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
-/// use amorsize::{Bytes, MemorySource, batched, with_memory_source};
+/// use amorsize::{ByteSize, MemorySource, batched, with_memory_source};
 ///
 /// struct Shared {
 ///     left: AtomicU64,
 /// }
 ///
 /// impl MemorySource for Shared {
-///     fn available(&self) -> Option<Bytes> {
-///         Some(Bytes::new(self.left.load(Ordering::Relaxed)))
+///     fn available(&self) -> Option<ByteSize> {
+///         Some(ByteSize::new(self.left.load(Ordering::Relaxed)))
 ///     }
 /// }
 ///
@@ -51,7 +51,7 @@ const ASSUMED: Bytes = Bytes::gib(1);
 ///     assert_eq!(blank_batched(0..20).collect::<Vec<_>>()?.len(), 20);
 ///     // A neighbour takes three quarters of it. Half of the rest has no room for twenty pages.
 ///     machine.left.store(16 << 20, Ordering::Relaxed);
-///     assert_eq!(blank_batched(0..20).plan()?.budget(), Bytes::mib(8));
+///     assert_eq!(blank_batched(0..20).plan()?.budget(), ByteSize::mib(8));
 ///     assert!(blank_batched(0..20).collect::<Vec<_>>().unwrap_err().is_over_budget());
 ///     Ok::<(), amorsize::Error>(())
 /// })?;
@@ -64,10 +64,10 @@ pub trait MemorySource: Send + Sync {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, MemorySource};
-    /// assert_eq!(Bytes::mib(64).available(), Some(Bytes::mib(64)));
+    /// # use amorsize::{ByteSize, MemorySource};
+    /// assert_eq!(ByteSize::mib(64).available(), Some(ByteSize::mib(64)));
     /// ```
-    fn available(&self) -> Option<Bytes>;
+    fn available(&self) -> Option<ByteSize>;
 
     /// The resident bytes of the process, or `None` if that is unknown. By default it is the
     /// system's own figure.
@@ -77,19 +77,19 @@ pub trait MemorySource: Send + Sync {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, MemorySource};
+    /// # use amorsize::{ByteSize, MemorySource};
     /// struct Small;
     ///
     /// impl MemorySource for Small {
-    ///     fn available(&self) -> Option<Bytes> {
-    ///         Some(Bytes::mib(64))
+    ///     fn available(&self) -> Option<ByteSize> {
+    ///         Some(ByteSize::mib(64))
     ///     }
     /// }
     ///
     /// // This source does not tell it, so it is the system's figure.
-    /// assert!(Small.resident() > Some(Bytes::kib(100)));
+    /// assert!(Small.resident() > Some(ByteSize::kib(100)));
     /// ```
-    fn resident(&self) -> Option<Bytes> {
+    fn resident(&self) -> Option<ByteSize> {
         system::resident()
     }
 
@@ -99,9 +99,9 @@ pub trait MemorySource: Send + Sync {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, MemorySource};
+    /// # use amorsize::{ByteSize, MemorySource};
     /// // A machine on which no task ever waits.
-    /// assert_eq!(Bytes::mib(64).stalled(), None);
+    /// assert_eq!(ByteSize::mib(64).stalled(), None);
     /// ```
     fn stalled(&self) -> Option<Duration> {
         None
@@ -109,19 +109,19 @@ pub trait MemorySource: Send + Sync {
 }
 
 /// A machine that always has this many bytes left.
-impl MemorySource for Bytes {
-    fn available(&self) -> Option<Bytes> {
+impl MemorySource for ByteSize {
+    fn available(&self) -> Option<ByteSize> {
         Some(*self)
     }
 }
 
 /// Lets a test keep its source, to change it later.
 impl<S: MemorySource + ?Sized> MemorySource for Arc<S> {
-    fn available(&self) -> Option<Bytes> {
+    fn available(&self) -> Option<ByteSize> {
         (**self).available()
     }
 
-    fn resident(&self) -> Option<Bytes> {
+    fn resident(&self) -> Option<ByteSize> {
         (**self).resident()
     }
 
@@ -141,16 +141,16 @@ impl<S: MemorySource + ?Sized> MemorySource for Arc<S> {
 /// A program that has 64 MiB left:
 ///
 /// ```
-/// use amorsize::{Bytes, batched, with_memory_source};
+/// use amorsize::{ByteSize, batched, with_memory_source};
 ///
 /// #[batched(max_memory = 0.5)]
 /// fn blank(page: u64) -> Vec<u8> {
 ///     vec![page as u8; 1 << 20]
 /// }
 ///
-/// with_memory_source(Bytes::mib(64), || {
+/// with_memory_source(ByteSize::mib(64), || {
 ///     let report = blank_batched(0..100).for_each_batch(|batch| assert!(batch.len() <= 32))?;
-///     assert_eq!(report.budget(), Bytes::mib(32));
+///     assert_eq!(report.budget(), ByteSize::mib(32));
 ///     // A hundred pages of 1 MiB are too many to be held at once.
 ///     assert!(blank_batched(0..100).collect::<Vec<_>>().unwrap_err().is_over_budget());
 ///     Ok::<(), amorsize::Error>(())
@@ -191,7 +191,7 @@ pub(crate) struct Source(Replaced);
 
 impl Source {
     /// The bytes that the process may still take, or the assumed ones if that is unknown.
-    pub(crate) fn available(&self) -> Bytes {
+    pub(crate) fn available(&self) -> ByteSize {
         let told = match &self.0 {
             None => system::available(),
             Some(source) => source.available(),
@@ -200,12 +200,12 @@ impl Source {
     }
 
     /// The most bytes that were resident so far; `None` for a replacement.
-    pub(crate) fn peak_resident(&self) -> Option<Bytes> {
+    pub(crate) fn peak_resident(&self) -> Option<ByteSize> {
         if self.0.is_none() { system::peak_resident() } else { None }
     }
 
     /// The resident bytes of the process.
-    pub(crate) fn resident(&self) -> Option<Bytes> {
+    pub(crate) fn resident(&self) -> Option<ByteSize> {
         match &self.0 {
             None => system::resident(),
             Some(source) => source.resident(),
@@ -236,7 +236,7 @@ mod tests {
     struct Unknown;
 
     impl MemorySource for Unknown {
-        fn available(&self) -> Option<Bytes> {
+        fn available(&self) -> Option<ByteSize> {
             None
         }
     }
@@ -244,12 +244,13 @@ mod tests {
     #[test]
     fn sources_nest_and_are_put_back() {
         assert!(current().0.is_none());
-        with_memory_source(Bytes::mib(64), || {
-            assert_eq!(current().available(), Bytes::mib(64));
-            let caught = catch_unwind(AssertUnwindSafe(|| with_memory_source(Bytes::mib(1), || panic!("in the body"))));
+        with_memory_source(ByteSize::mib(64), || {
+            assert_eq!(current().available(), ByteSize::mib(64));
+            let caught =
+                catch_unwind(AssertUnwindSafe(|| with_memory_source(ByteSize::mib(1), || panic!("in the body"))));
             assert!(caught.is_err());
-            assert_eq!(current().available(), Bytes::mib(64));
-            assert_eq!(with_memory_source(Bytes::mib(2), || current().available()), Bytes::mib(2));
+            assert_eq!(current().available(), ByteSize::mib(64));
+            assert_eq!(with_memory_source(ByteSize::mib(2), || current().available()), ByteSize::mib(2));
             // Other threads don't see it.
             assert!(thread::scope(|scope| scope.spawn(|| current().0.is_none()).join()).unwrap());
         });
@@ -261,7 +262,7 @@ mod tests {
         with_memory_source(Arc::new(Unknown), || {
             let source = current();
             assert_eq!(source.available(), ASSUMED);
-            assert!(source.resident().unwrap() > Bytes::kib(100));
+            assert!(source.resident().unwrap() > ByteSize::kib(100));
             assert_eq!(source.stalled(), None);
         });
     }
@@ -271,8 +272,8 @@ mod tests {
         struct Nosy;
 
         impl MemorySource for Nosy {
-            fn available(&self) -> Option<Bytes> {
-                Some(Bytes::kib(1))
+            fn available(&self) -> Option<ByteSize> {
+                Some(ByteSize::kib(1))
             }
         }
 
@@ -282,6 +283,6 @@ mod tests {
             }
         }
 
-        assert_eq!(with_memory_source(Nosy, || current().available()), Bytes::kib(1));
+        assert_eq!(with_memory_source(Nosy, || current().available()), ByteSize::kib(1));
     }
 }

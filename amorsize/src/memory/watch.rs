@@ -17,7 +17,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Bytes;
+use super::ByteSize;
 use super::budget::{Budget, Ledger};
 use super::source::Source;
 use super::trim::trim;
@@ -86,7 +86,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Begins. Available memory was just read if `budget` is a part of it.
-    pub(crate) fn start(source: Source, budget: &Budget, held: Bytes, share: f64, now: Instant) -> Self {
+    pub(crate) fn start(source: Source, budget: &Budget, held: ByteSize, share: f64, now: Instant) -> Self {
         let headroom = Headroom::new(budget.bytes.as_u64(), source.resident());
         let reads_resident = headroom.base.is_some() || source.resident().is_some();
         let working = headroom.base.map(|base| Working::new(headroom.budget, base, held.as_u64()));
@@ -99,7 +99,7 @@ impl Watch {
             next_look: now,
             next_read,
             read_at_held,
-            at_first: budget.available.map(Bytes::as_u64),
+            at_first: budget.available.map(ByteSize::as_u64),
             there_is: u64::MAX,
             shared: u64::MAX,
             stalled,
@@ -111,7 +111,7 @@ impl Watch {
 
     /// Begins anew from the process's present memory: all results but `held` bytes belong to the
     /// caller now.
-    pub(crate) fn rebase(&mut self, held: Bytes) {
+    pub(crate) fn rebase(&mut self, held: ByteSize) {
         self.headroom = Headroom::new(self.headroom.budget, self.source.resident());
         if let (Some(working), Some(base)) = (&mut self.working, self.headroom.base) {
             working.rebase(base, held.as_u64());
@@ -181,7 +181,7 @@ impl Watch {
         // Never more than at first: a test's source may say the same however much the run holds.
         let without_it = available.saturating_add(own).min(*self.at_first.get_or_insert(available.saturating_add(own)));
         self.there_is = without_it - without_it / LEFT_ALONE;
-        self.shared = self.there_is.min(Bytes::from_f64(without_it as f64 * self.share).as_u64());
+        self.shared = self.there_is.min(ByteSize::from_f64(without_it as f64 * self.share).as_u64());
         if self.is_pressing(now) {
             self.headroom.shrink(held - held / 4);
         }
@@ -221,8 +221,8 @@ struct Headroom {
 }
 
 impl Headroom {
-    fn new(budget: u64, base: Option<Bytes>) -> Self {
-        let base = base.map(Bytes::as_u64).filter(|_| budget >= SMALL);
+    fn new(budget: u64, base: Option<ByteSize>) -> Self {
+        let base = base.map(ByteSize::as_u64).filter(|_| budget >= SMALL);
         let limit = if base.is_some() { budget - budget / HEADROOM_PART } else { budget };
         Self { budget, limit, base, resident: None, grown: None, lowered_at: 0, level: 0, next_trim: None }
     }
@@ -233,7 +233,7 @@ impl Headroom {
 
     fn follow(&mut self, now: Instant, held: u64, source: &Source) {
         let Some(base) = self.base else { return };
-        self.resident = source.resident().map(Bytes::as_u64);
+        self.resident = source.resident().map(ByteSize::as_u64);
         let Some(mut grown_now) = self.resident.map(|resident| resident.saturating_sub(base)) else { return };
         // Bytes that were released a moment ago are free in the allocator, which will use them
         // again.
@@ -244,7 +244,7 @@ impl Headroom {
             let begun = Instant::now();
             trim();
             self.next_trim = Some(now + 20 * begun.elapsed().max(LOOK));
-            self.resident = source.resident().map(Bytes::as_u64);
+            self.resident = source.resident().map(ByteSize::as_u64);
             grown_now = self.resident.map_or(grown_now, |resident| resident.saturating_sub(base));
         }
         let near = target - target / NEAR_PART;
@@ -283,12 +283,12 @@ mod tests {
     }
 
     impl MemorySource for Figures {
-        fn available(&self) -> Option<Bytes> {
-            Some(Bytes::new(self.available.load(Ordering::Relaxed)))
+        fn available(&self) -> Option<ByteSize> {
+            Some(ByteSize::new(self.available.load(Ordering::Relaxed)))
         }
 
-        fn resident(&self) -> Option<Bytes> {
-            Some(Bytes::new(self.resident.load(Ordering::Relaxed)))
+        fn resident(&self) -> Option<ByteSize> {
+            Some(ByteSize::new(self.resident.load(Ordering::Relaxed)))
         }
 
         fn stalled(&self) -> Option<Duration> {
@@ -311,9 +311,9 @@ mod tests {
             figures.available.store(available, Ordering::Relaxed);
             figures.resident.store(100 * MIB, Ordering::Relaxed);
             let now = Instant::now();
-            let budget = Budget { bytes: Bytes::new(BUDGET), available: None };
+            let budget = Budget { bytes: ByteSize::new(BUDGET), available: None };
             let source = with_memory_source(Arc::clone(&figures), current);
-            let watch = Watch::start(source, &budget, Bytes::ZERO, share, now);
+            let watch = Watch::start(source, &budget, ByteSize::ZERO, share, now);
             Self { figures, ledger: Ledger::new(budget.bytes), watch, now, collects: false }
         }
 
@@ -394,7 +394,7 @@ mod tests {
     fn what_the_caller_took_over_does_not_bind_the_rest() {
         let mut scene = Scene::new(0.5, 4096 * MIB);
         assert!(scene.after(1, 380, 520) < 300);
-        scene.watch.rebase(Bytes::ZERO);
+        scene.watch.rebase(ByteSize::ZERO);
         assert_eq!(scene.after(10, 0, 520), 384);
     }
 
@@ -412,8 +412,8 @@ mod tests {
     #[test]
     fn a_small_budget_is_not_bound_by_what_else_the_process_does() {
         let mut scene = Scene::new(0.5, 4096 * MIB);
-        scene.ledger.set_budget(Bytes::mib(8));
-        scene.watch.headroom = Headroom::new(8 * MIB, Some(Bytes::mib(100)));
+        scene.ledger.set_budget(ByteSize::mib(8));
+        scene.watch.headroom = Headroom::new(8 * MIB, Some(ByteSize::mib(100)));
         assert_eq!(scene.after(100, 7, 27), 8);
     }
 }

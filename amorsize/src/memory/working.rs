@@ -29,7 +29,7 @@
 //! others raise the floor that the excess is measured from. If a sink kept a part of its bytes, it
 //! is expected to keep the same part of later ones.
 
-use super::Bytes;
+use super::ByteSize;
 
 /// The most bytes that a call writes in a second on a core. One core of an AMD EPYC filled memory
 /// in its cache with 31 to 41 GB/s, fresh memory with 1 to 2, and in huge pages with 7.
@@ -270,9 +270,9 @@ impl Working {
     }
 
     /// The working memory that a call is expected to need; `None` if nothing was seen.
-    pub(crate) fn expected(&self) -> Option<Bytes> {
+    pub(crate) fn expected(&self) -> Option<ByteSize> {
         let known = self.calls.confirmed.or(self.guess)?;
-        Some(Bytes::from_f64(known.max(self.calls.seen.per_unit())))
+        Some(ByteSize::from_f64(known.max(self.calls.seen.per_unit())))
     }
 
     /// True if calls that were heavier than known have ended: now a look can tell the bytes that

@@ -5,7 +5,7 @@ mod page;
 mod scale;
 mod svg;
 
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::report::Report;
 use crate::seconds::Seconds;
 use crate::stage::StageReport;
@@ -92,8 +92,8 @@ impl Picture {
             ("Chunks", scale::count(report.chunks())),
             ("Items in a chunk, on average", scale::count(report.chunk_size())),
             ("Waits for room in the budget", scale::count(report.credit_waits())),
-            ("Bytes of all results", report.result_bytes().to_string()),
-            ("Bytes of a result, on average", report.bytes_per_item().to_string()),
+            ("ByteSize of all results", report.result_bytes().to_string()),
+            ("ByteSize of a result, on average", report.bytes_per_item().to_string()),
         ];
         if report.working_bytes().as_u64() > 0 {
             figures.push(("Most that a call needed beside its result", report.working_bytes().to_string()));
@@ -114,7 +114,7 @@ impl Picture {
             threads: report.threads(),
             budget: report.budget().as_u64(),
             peak_held: report.peak_bytes().as_u64(),
-            peak_resident: report.peak_resident().map(Bytes::as_u64),
+            peak_resident: report.peak_resident().map(ByteSize::as_u64),
             measured_by: report.measured_by().to_string(),
             certainty: report.measured_by().certainty().to_string(),
             parts: report.time_use().parts(),

@@ -98,7 +98,7 @@ fn totals(picture: &Picture) -> String {
             rows.push((what, scale::count(count)));
         }
     }
-    rows.push(("Bytes measured by", picture.measured_by.clone()));
+    rows.push(("ByteSize measured by", picture.measured_by.clone()));
     section("", "Totals", &figures(&rows))
 }
 

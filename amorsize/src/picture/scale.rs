@@ -1,7 +1,7 @@
 //! Axes: the places of values, the round numbers that mark them, and numbers as texts.
 
 use crate::counted::Counted;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 
 /// The part of a whole, from 0 to 1; 0 if either is not a number.
 pub(super) fn share(part: f64, whole: f64) -> f64 {
@@ -150,7 +150,7 @@ pub(super) fn pace(items_per_second: f64) -> (String, &'static str) {
 }
 
 pub(super) fn bytes(value: u64) -> String {
-    Bytes::new(value).to_string()
+    ByteSize::new(value).to_string()
 }
 
 pub(super) fn percent(part: f64, whole: f64) -> String {

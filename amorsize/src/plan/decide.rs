@@ -4,7 +4,7 @@ use super::Plan;
 use super::sizes::{self, batch_items, chunk_items};
 use super::time::climb;
 use crate::cores::Cores;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::sample::Learned;
 
@@ -32,10 +32,10 @@ pub(crate) struct Situation {
     pub(crate) batch_items: Option<usize>,
     /// The most items between the input and the sink, if bounded.
     pub(crate) in_flight: Option<usize>,
-    pub(crate) budget: Bytes,
-    pub(crate) available: Option<Bytes>,
+    pub(crate) budget: ByteSize,
+    pub(crate) available: Option<ByteSize>,
     /// The available bytes, read only to warn of a budget in bytes.
-    pub(crate) available_now: Option<Bytes>,
+    pub(crate) available_now: Option<ByteSize>,
     /// The cores behind the threads, looked up only for a plan that is asked for.
     pub(crate) cores: Option<Cores>,
     pub(crate) measured_by: MeasuredBy,
@@ -94,15 +94,15 @@ impl Plan {
             waiting_share: learned.waits.share_of_all(),
             speedup: if threads > 1 { speedup } else { 1.0 },
             seconds_per_item: learned.seconds_per_item(),
-            bytes_per_item: Bytes::new(bytes_per_item),
-            working_bytes: Bytes::new(learned.expected_working()),
+            bytes_per_item: ByteSize::new(bytes_per_item),
+            working_bytes: ByteSize::new(learned.expected_working()),
             working_certainty: situation.working_certainty,
             sampled: learned.items,
             measured_by: situation.measured_by,
             budget: situation.budget,
             result_bytes: situation
                 .remaining
-                .map(|left| Bytes::new(learned.bytes) + Bytes::new(bytes_per_item) * left as u64),
+                .map(|left| ByteSize::new(learned.bytes) + ByteSize::new(bytes_per_item) * left as u64),
             seconds: None,
             seconds_range: None,
             reasons: Vec::new(),

@@ -15,7 +15,7 @@ pub(crate) use time::FRESH_BYTE;
 pub use warning::Warning;
 
 use crate::counted::Counted;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::seconds::Seconds;
 
@@ -52,13 +52,13 @@ pub struct Plan {
     speedup: f64,
     waiting_share: Option<f64>,
     seconds_per_item: f64,
-    bytes_per_item: Bytes,
-    working_bytes: Bytes,
+    bytes_per_item: ByteSize,
+    working_bytes: ByteSize,
     working_certainty: Certainty,
     sampled: usize,
     measured_by: MeasuredBy,
-    budget: Bytes,
-    result_bytes: Option<Bytes>,
+    budget: ByteSize,
+    result_bytes: Option<ByteSize>,
     seconds: Option<f64>,
     seconds_range: Option<(f64, f64)>,
     reasons: Vec<String>,
@@ -199,7 +199,7 @@ impl Plan {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn bytes_per_item(&self) -> Bytes {
+    pub fn bytes_per_item(&self) -> ByteSize {
         self.bytes_per_item
     }
 
@@ -213,13 +213,13 @@ impl Plan {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
+    /// # use amorsize::{ByteSize, process_in_batches};
     /// // In a program without `Tracking`.
-    /// assert_eq!(process_in_batches(|x: u64| x + 1, 0..100).plan()?.working_bytes(), Bytes::ZERO);
+    /// assert_eq!(process_in_batches(|x: u64| x + 1, 0..100).plan()?.working_bytes(), ByteSize::ZERO);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn working_bytes(&self) -> Bytes {
+    pub fn working_bytes(&self) -> ByteSize {
         self.working_bytes
     }
 
@@ -262,13 +262,13 @@ impl Plan {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
+    /// # use amorsize::{ByteSize, process_in_batches};
     /// let mut run = process_in_batches(|x: u64| x + 1, 0..100).max_memory("64MiB");
-    /// assert_eq!(run.plan()?.budget(), Bytes::mib(64));
+    /// assert_eq!(run.plan()?.budget(), ByteSize::mib(64));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn budget(&self) -> Bytes {
+    pub fn budget(&self) -> ByteSize {
         self.budget
     }
 
@@ -277,9 +277,9 @@ impl Plan {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
+    /// # use amorsize::{ByteSize, process_in_batches};
     /// let known = process_in_batches(|x: u64| x + 1, 0..100).plan()?.result_bytes();
-    /// assert_eq!(known, Some(Bytes::new(800)));
+    /// assert_eq!(known, Some(ByteSize::new(800)));
     ///
     /// let mut run = process_in_batches(|x: u64| x + 1, (0..100).filter(|x| x % 3 == 0));
     /// let unknown = run.plan()?.result_bytes();
@@ -287,7 +287,7 @@ impl Plan {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn result_bytes(&self) -> Option<Bytes> {
+    pub fn result_bytes(&self) -> Option<ByteSize> {
         self.result_bytes
     }
 
@@ -415,7 +415,9 @@ impl Plan {
             ),
             format!("bytes told by {}: {}", self.measured_by, self.measured_by.certainty()),
             match self.working_bytes {
-                Bytes::ZERO => format!("working memory of a call: too little to matter ({})", self.working_certainty),
+                ByteSize::ZERO => {
+                    format!("working memory of a call: too little to matter ({})", self.working_certainty)
+                }
                 bytes => format!("working memory of a call: {bytes} ({})", self.working_certainty),
             },
         ];
@@ -435,7 +437,7 @@ impl fmt::Display for Plan {
         )?;
         write!(f, "Budget: {}, {} per item by {}", self.budget, self.bytes_per_item, self.measured_by)?;
         write!(f, " ({})", self.measured_by.certainty())?;
-        if self.working_bytes > Bytes::ZERO {
+        if self.working_bytes > ByteSize::ZERO {
             write!(f, ", and {} while a call runs ({})", self.working_bytes, self.working_certainty)?;
         }
         write!(f, "\nEstimated speedup: {:.2}x", self.speedup)?;

@@ -4,7 +4,7 @@ use super::time::SIBLING;
 use super::{Plan, Situation};
 use crate::cores::Cores;
 use crate::counted::Counted;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::sample::Learned;
 use crate::seconds::Seconds;
 
@@ -119,7 +119,7 @@ impl Plan {
             return;
         }
         let threads = self.threads;
-        let needed = (self.bytes_per_item + self.working_bytes).max(Bytes::new(1));
+        let needed = (self.bytes_per_item + self.working_bytes).max(ByteSize::new(1));
         let calls = self.budget.as_u64() / needed.as_u64();
         self.reasons.push(if calls < threads as u64 {
             format!(

@@ -23,7 +23,7 @@ pub(crate) fn situation(remaining: Option<usize>) -> Situation {
         remaining,
         batch_items: None,
         in_flight: None,
-        budget: Bytes::mib(256),
+        budget: ByteSize::mib(256),
         available: None,
         available_now: None,
         cores: None,
@@ -156,7 +156,7 @@ fn large_results_make_small_batches_and_a_warning() {
     assert_eq!(plan.batch_size(), 1);
     assert_eq!(plan.chunk_size(), 1);
     assert_eq!(codes(&plan), [Warning::RESULTS_EXCEED_BUDGET]);
-    assert!(plan.result_bytes().unwrap() > Bytes::gib(7));
+    assert!(plan.result_bytes().unwrap() > ByteSize::gib(7));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Plan, Situation};
 use crate::execute::pool::Refused;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
 use crate::sample::Learned;
@@ -65,8 +65,8 @@ impl Warning {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, Warning, process_in_batches, with_memory_source};
-    /// with_memory_source(Bytes::mib(64), || {
+    /// # use amorsize::{ByteSize, Warning, process_in_batches, with_memory_source};
+    /// with_memory_source(ByteSize::mib(64), || {
     ///     let mut run = process_in_batches(|x: u64| x + 1, 0..100).max_memory("1GiB");
     ///     let mut warnings = run.plan()?.warnings().iter();
     ///     assert!(warnings.any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE));
@@ -172,17 +172,17 @@ impl Warning {
     /// # Examples
     ///
     /// ```
-    /// use amorsize::{Bytes, MemorySource, Warning, process_in_batches, with_memory_source};
+    /// use amorsize::{ByteSize, MemorySource, Warning, process_in_batches, with_memory_source};
     ///
     /// /// A system that tells nothing of the process.
     /// struct Silent;
     ///
     /// impl MemorySource for Silent {
-    ///     fn available(&self) -> Option<Bytes> {
+    ///     fn available(&self) -> Option<ByteSize> {
     ///         None
     ///     }
     ///
-    ///     fn resident(&self) -> Option<Bytes> {
+    ///     fn resident(&self) -> Option<ByteSize> {
     ///         None
     ///     }
     /// }
@@ -364,7 +364,7 @@ impl Plan {
                 format!("the budget of {} is more than the {available} of memory that are available", self.budget),
             );
         }
-        let largest = Bytes::new(learned.largest + learned.most_working_by_any_means());
+        let largest = ByteSize::new(learned.largest + learned.most_working_by_any_means());
         if largest * 4 > self.budget {
             warn(
                 Warning::RESULT_NEAR_BUDGET,

@@ -1,7 +1,7 @@
 //! The part of a report about what a run keeps on disk.
 
 use super::Report;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 
 impl Report {
     /// The number of items with a result from an earlier process: they were not run again. With a
@@ -57,7 +57,7 @@ impl Report {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn stored_bytes(&self) -> Bytes {
-        Bytes::new(self.kept.map_or(0, |kept| kept.bytes))
+    pub fn stored_bytes(&self) -> ByteSize {
+        ByteSize::new(self.kept.map_or(0, |kept| kept.bytes))
     }
 }

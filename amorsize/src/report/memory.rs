@@ -1,7 +1,7 @@
 //! A report's figures of bytes.
 
 use super::Report;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::budget::Budget;
 use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::memory::source;
@@ -12,7 +12,7 @@ impl Report {
     /// # Examples
     ///
     /// ```
-    /// use amorsize::{Bytes, batched};
+    /// use amorsize::{ByteSize, batched};
     ///
     /// #[batched(max_memory = "64MiB")]
     /// fn page(i: u8) -> Vec<u8> {
@@ -20,11 +20,11 @@ impl Report {
     /// }
     ///
     /// let report = page_batched(0..200).for_each_batch(|_| ())?;
-    /// assert!(report.peak_bytes() >= Bytes::mib(1) && report.peak_bytes() <= Bytes::mib(64));
+    /// assert!(report.peak_bytes() >= ByteSize::mib(1) && report.peak_bytes() <= ByteSize::mib(64));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn peak_bytes(&self) -> Bytes {
+    pub fn peak_bytes(&self) -> ByteSize {
         self.totals.peak
     }
 
@@ -33,25 +33,25 @@ impl Report {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
+    /// # use amorsize::{ByteSize, process_in_batches};
     /// let mut run = process_in_batches(|x: u64| x + 1, 0..1000).max_memory("64MiB");
     /// let report = run.for_each_batch(|_| ())?;
-    /// assert_eq!(report.budget(), Bytes::mib(64));
+    /// assert_eq!(report.budget(), ByteSize::mib(64));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn budget(&self) -> Bytes {
+    pub fn budget(&self) -> ByteSize {
         match &self.totals.budget {
             Some(budget) => budget.bytes,
             // The run would have failed with a limit that can't be resolved.
-            None => Budget::resolve(&self.totals.max_memory).map_or(Bytes::ZERO, |budget| budget.bytes),
+            None => Budget::resolve(&self.totals.max_memory).map_or(ByteSize::ZERO, |budget| budget.bytes),
         }
     }
 
     /// The most by which the process's resident memory grew during the run; `None` if the system
     /// doesn't tell, and for a run that ended at once.
     #[must_use]
-    pub fn peak_resident(&self) -> Option<Bytes> {
+    pub fn peak_resident(&self) -> Option<ByteSize> {
         self.totals.peak_resident
     }
 
@@ -59,9 +59,9 @@ impl Report {
     /// held: pages that the allocator keeps for later, and changes by the rest of the process.
     /// `None` like [`peak_resident`](Self::peak_resident).
     #[must_use]
-    pub fn allocator_bytes(&self) -> Option<Bytes> {
+    pub fn allocator_bytes(&self) -> Option<ByteSize> {
         let held = self.totals.last_held.as_u64();
-        self.totals.last_resident.map(|resident| Bytes::new(resident.as_u64().saturating_sub(held)))
+        self.totals.last_resident.map(|resident| ByteSize::new(resident.as_u64().saturating_sub(held)))
     }
 
     /// Mean bytes of a result.
@@ -75,8 +75,8 @@ impl Report {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn bytes_per_item(&self) -> Bytes {
-        Bytes::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
+    pub fn bytes_per_item(&self) -> ByteSize {
+        ByteSize::new(self.totals.learned.bytes / self.totals.learned.items.max(1) as u64)
     }
 
     /// The most working memory of a call: bytes that it needed while it ran, beside its result.
@@ -90,15 +90,15 @@ impl Report {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
+    /// # use amorsize::{ByteSize, process_in_batches};
     /// // In a program without `Tracking`.
     /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
-    /// assert_eq!(report.working_bytes(), Bytes::ZERO);
+    /// assert_eq!(report.working_bytes(), ByteSize::ZERO);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn working_bytes(&self) -> Bytes {
-        Bytes::new(self.totals.learned.working_of_part())
+    pub fn working_bytes(&self) -> ByteSize {
+        ByteSize::new(self.totals.learned.working_of_part())
     }
 
     /// The certainty of [`working_bytes`](Self::working_bytes): [`Exact`](Certainty::Exact) with
@@ -129,8 +129,8 @@ impl Report {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
-    pub fn result_bytes(&self) -> Bytes {
-        Bytes::new(self.totals.learned.bytes)
+    pub fn result_bytes(&self) -> ByteSize {
+        ByteSize::new(self.totals.learned.bytes)
     }
 
     /// The means by which the bytes of results were measured.

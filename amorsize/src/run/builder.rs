@@ -13,15 +13,15 @@ use crate::progress::Progress;
 use crate::then::{Follows, Joins, Pipes, Stage, StageError, StageOfItemsAlone};
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
-    /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`Bytes`](crate::Bytes) or as a
+    /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`ByteSize`](crate::ByteSize) or as a
     /// text such as `"512MiB"`: whatever becomes a [`MaxMemory`](crate::MaxMemory).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::{Bytes, process_in_batches};
+    /// # use amorsize::{ByteSize, process_in_batches};
     /// let mut run = process_in_batches(|x: u64| x + 1, 0..9).max_memory("512MiB");
-    /// assert_eq!(run.plan()?.budget(), Bytes::mib(512));
+    /// assert_eq!(run.plan()?.budget(), ByteSize::mib(512));
     /// // Set again: a tenth of what is available.
     /// assert!(run.max_memory(0.1).collect::<Vec<_>>().is_ok());
     /// # Ok::<(), amorsize::Error>(())

@@ -226,7 +226,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.with_policy(P::fails)
     }
 
-    /// Sets the most bytes that the run may have on disk, as [`Bytes`](crate::Bytes) or as a text
+    /// Sets the most bytes that the run may have on disk, as [`ByteSize`](crate::ByteSize) or as a text
     /// such as `"20GiB"`. By default it may have what the file system has.
     ///
     /// A run that would have more ends, with an error that [is about

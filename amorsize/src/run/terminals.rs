@@ -111,7 +111,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Results that don't fit go to a sink:
     ///
     /// ```
-    /// use amorsize::{batched, Bytes};
+    /// use amorsize::{batched, ByteSize};
     ///
     /// #[batched(max_memory = "16MiB")]
     /// fn render(seed: u8) -> Vec<u8> {
@@ -126,7 +126,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     ///     // No image is rendered twice.
     ///     Err(_) => _ = run.for_each_batch(|batch| batch.into_iter().for_each(&mut store))?,
     /// }
-    /// assert_eq!(Bytes::new(bytes as u64), Bytes::mib(100));
+    /// assert_eq!(ByteSize::new(bytes as u64), ByteSize::mib(100));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn collect<V: FromIterator<P::Value>>(&mut self) -> Result<P::Given<V>, P::Failed> {

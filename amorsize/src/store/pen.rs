@@ -9,7 +9,7 @@ use super::segment::{Segment, Supply};
 use super::writer::{Encoded, Held};
 use crate::error::Error;
 use crate::error::stored::storage;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 
 /// A frame closes at so many bytes: fewer make reading slower, and more are lost by damage.
 pub(super) const FRAME: u64 = 1 << 20;
@@ -168,7 +168,7 @@ impl Pen {
         }
         let left = self.max_disk.map(|most| most.saturating_sub(self.bytes()));
         if let Some((most, left)) = self.max_disk.zip(left).filter(|&(_, left)| left < head.total()) {
-            let cause = format!("all of the {} of `max_disk` are used", Bytes::new(most));
+            let cause = format!("all of the {} of `max_disk` are used", ByteSize::new(most));
             let cause = io::Error::new(io::ErrorKind::QuotaExceeded, cause);
             return Err(storage(self.supply.path(), "written", &cause, Some(head.total()), Some(left)));
         }

@@ -15,14 +15,14 @@ use std::env;
 use std::hint::black_box;
 use std::time::Instant;
 
-use amorsize::{Bytes, batched};
+use amorsize::{ByteSize, batched};
 use amorsize_bench::{Arguments, Peak, wrap};
 
 /// All but the one that counts what the run itself is to find out.
 const ALLOCATORS: &[&str] = chosen::ALLOCATORS.split_first().expect("there are some").1;
-const BUDGET: Bytes = Bytes::mib(256);
+const BUDGET: ByteSize = ByteSize::mib(256);
 /// From the least one that a run looks at resident memory for.
-const SMALLER: [Bytes; 3] = [Bytes::mib(32), Bytes::mib(64), Bytes::mib(128)];
+const SMALLER: [ByteSize; 3] = [ByteSize::mib(32), ByteSize::mib(64), ByteSize::mib(128)];
 /// So many budgets are the results of each run together, so that what an allocator keeps has time to pile up.
 const TIMES: u64 = 12;
 
@@ -75,7 +75,7 @@ fn child(size: &str, sink: &str, budget: u64) {
     let begun = Instant::now();
     let mut sum = 0u64;
     let report = make_batched(0..items, &size)
-        .max_memory(Bytes::new(budget))
+        .max_memory(ByteSize::new(budget))
         .for_each_batch(|batch| {
             // A slow sink takes longer over the bytes than two threads take to make them, so that the budget is always full.
             let rounds = if sink == "slow" { 12 } else { 0 };
@@ -92,7 +92,7 @@ fn child(size: &str, sink: &str, budget: u64) {
 }
 
 /// Nanoseconds, the peak of resident memory and that of what was held, of a run in a process of its own.
-fn measure(allocator: &str, size: &str, sink: &str, budget: Bytes) -> [u64; 3] {
+fn measure(allocator: &str, size: &str, sink: &str, budget: ByteSize) -> [u64; 3] {
     let arguments = ["--child", size, sink, &budget.as_u64().to_string()];
     chosen::numbers(allocator, &arguments).unwrap_or_else(|why| panic!("{why}"))
 }
@@ -110,7 +110,7 @@ fn main() {
     println!("budget {BUDGET}, {} of results, {rounds} processes for each row\n", BUDGET * TIMES);
     println!("| results | allocator | sink | held, % of the budget | resident, % of the budget | s |");
     println!("| --- | --- | --- | ---: | ---: | ---: |");
-    let percent = |bytes: u64, budget: Bytes| 100.0 * bytes as f64 / budget.as_u64() as f64;
+    let percent = |bytes: u64, budget: ByteSize| 100.0 * bytes as f64 / budget.as_u64() as f64;
     let mut summary = Vec::new();
     let (mut top, mut top_of_smaller) = ((0.0, "", ""), [(0, "", ""); SMALLER.len()]);
     for (size, _) in SIZES {
@@ -146,10 +146,9 @@ fn main() {
     let head = format!("| results | {} |\n| --- |{}", ALLOCATORS.join(" | "), " ---: |".repeat(ALLOCATORS.len()));
     let table = format!("{head}\n{}", summary.join("\n"));
     println!("{table}");
-    let smaller = SMALLER
-        .into_iter()
-        .zip(top_of_smaller)
-        .map(|(budget, (most, allocator, size))| format!("{} of {budget} ({allocator}, \"{size}\")", Bytes::new(most)));
+    let smaller = SMALLER.into_iter().zip(top_of_smaller).map(|(budget, (most, allocator, size))| {
+        format!("{} of {budget} ({allocator}, \"{size}\")", ByteSize::new(most))
+    });
     let text = format!(
         "The highest of all is {:.0} %, of {} with results \"{}\". Each figure is the highest of {rounds} processes with a \
          sink that drops results at once and {rounds} with one that takes longer than the calls: a budget of {BUDGET}, {} of results. \

@@ -26,7 +26,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Instant;
 
-use amorsize::{Bytes, DeepSize, Report, batched};
+use amorsize::{ByteSize, DeepSize, Report, batched};
 use amorsize_bench::{Arguments, Peak};
 use chosen::ALLOCATORS;
 use image::codecs::jpeg::JpegEncoder;
@@ -42,7 +42,7 @@ fn pool(threads: usize) -> ThreadPool {
 
 // ---- resize ----
 
-const RESIZE_BUDGET: Bytes = Bytes::mib(256);
+const RESIZE_BUDGET: ByteSize = ByteSize::mib(256);
 const RESIZE_THREADS: usize = 16;
 /// Files are used several times: what memory a call needs does not depend on who had the same one.
 const FILES: usize = 3;

@@ -19,7 +19,7 @@ mod rows;
 use std::env;
 use std::fs;
 
-use amorsize::Bytes;
+use amorsize::ByteSize;
 use amorsize_bench::Arguments;
 use chosen::ALLOCATORS;
 use limited::Limited;
@@ -71,13 +71,13 @@ fn main() {
     let arguments = Arguments::of_process("within_limit", 10);
     let is_wanted = |row: &str| arguments.rows.is_empty() || arguments.rows.iter().any(|text| row.contains(text));
     let base = resident();
-    println!("limit: 1.25 budgets, and {} that a process has before\n", Bytes::new(base));
+    println!("limit: 1.25 budgets, and {} that a process has before\n", ByteSize::new(base));
     println!("| calls | allocator | threads | finished | peak, MiB | charged, MiB | s | how others ended |");
     println!("| --- | --- | --- | ---: | ---: | ---: | ---: | --- |");
     let (mut finished, mut all) = (0, 0);
     for (name, threads) in ROWS {
         let row = Row::find(name);
-        let limit = Bytes::new(row.budget.as_u64() / 4 * 5 + base);
+        let limit = ByteSize::new(row.budget.as_u64() / 4 * 5 + base);
         for allocator in ALLOCATORS.into_iter().chain([RAYON]) {
             for threads in threads {
                 let asked = if threads > 0 { threads.to_string() } else { "found".to_owned() };

@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::io;
 
 use amorsize::on_error::{Each, Skip};
-use amorsize::{Batched, Bytes, Keyed, batched, process_in_batches};
+use amorsize::{Batched, ByteSize, Keyed, batched, process_in_batches};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,7 @@ fn thumb(x: u32, client: &Client, (a, b): (u8, u8), by: f64) -> Thumb {
 }
 
 /// An `io::Error` need not be stored where a policy takes it out.
-#[batched(checkpoint = RUNS, on_error = "skip", version = env!("CARGO_PKG_VERSION"), max_disk = Bytes::gib(1))]
+#[batched(checkpoint = RUNS, on_error = "skip", version = env!("CARGO_PKG_VERSION"), max_disk = ByteSize::gib(1))]
 fn read(path: &str) -> io::Result<String> {
     std::fs::read_to_string(path)
 }

@@ -3,19 +3,19 @@
 use loom::thread;
 
 use super::check;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 
 fn within(outer: &Ledger, budget: u64) -> Ledger {
     let _entered = outer.enter();
-    Ledger::new(Bytes::new(budget))
+    Ledger::new(ByteSize::new(budget))
 }
 
 #[test]
 fn takers_never_take_more_than_there_is() {
     check(3, || {
-        let ledger = Ledger::new(Bytes::new(10));
+        let ledger = Ledger::new(ByteSize::new(10));
         let takers = [4, 7].map(|bytes| {
             let ledger = ledger.clone();
             thread::spawn(move || {
@@ -38,7 +38,7 @@ fn takers_never_take_more_than_there_is() {
 #[test]
 fn the_peak_is_the_most_that_was_held() {
     check(3, || {
-        let ledger = Ledger::new(Bytes::new(10));
+        let ledger = Ledger::new(ByteSize::new(10));
         let takers = [3, 5].map(|bytes| {
             let ledger = ledger.clone();
             // Bytes that exist count even if they do not fit.
@@ -54,7 +54,7 @@ fn the_peak_is_the_most_that_was_held() {
 #[test]
 fn what_the_outer_run_refuses_is_not_held_by_the_inner_one() {
     check(3, || {
-        let outer = Ledger::new(Bytes::new(10));
+        let outer = Ledger::new(ByteSize::new(10));
         let inner = within(&outer, 8);
         let others = {
             let outer = outer.clone();
@@ -85,7 +85,7 @@ fn what_the_outer_run_refuses_is_not_held_by_the_inner_one() {
 #[test]
 fn credit_that_the_calling_thread_drops_is_there_for_workers() {
     check(3, || {
-        let ledger = Ledger::new(Bytes::new(10));
+        let ledger = Ledger::new(ByteSize::new(10));
         // Results of two chunks, which the calling thread hands over in parts while workers take
         // credit and settle it.
         let mut results = Credit::of_results(&ledger, 2, 4, 0);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::kept_file::{Buffer, KeptFile};
 use super::machine;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 
 /// Limits from here on, in bytes, are none: v1 writes the largest whole number of pages in 63 bits
 /// for "no limit", and no machine has a tenth of this.
@@ -44,7 +44,7 @@ impl Cgroups {
     }
 
     /// The bytes that the tightest of them leaves, or `None` if none has a limit.
-    pub(super) fn available(&mut self, buffer: &mut Buffer) -> Option<Bytes> {
+    pub(super) fn available(&mut self, buffer: &mut Buffer) -> Option<ByteSize> {
         self.levels.iter_mut().filter_map(|level| level.left(buffer)).min()
     }
 
@@ -78,7 +78,7 @@ impl Level {
         Self { version, limits, usage: file(usage), stat: file("memory.stat"), hierarchy }
     }
 
-    fn left(&mut self, buffer: &mut Buffer) -> Option<Bytes> {
+    fn left(&mut self, buffer: &mut Buffer) -> Option<ByteSize> {
         // Read each time, because a limit can be set while the process runs.
         let limit = self.limits.iter_mut().filter_map(|file| limit(file.text(buffer)?)).min()?;
         // Before Linux 5.11 the usage of a v1 cgroup may leave out the cgroups below it, which it
@@ -93,8 +93,8 @@ impl Level {
 }
 
 /// The bytes that a limit leaves beside memory that is in use and can't be dropped.
-fn left(limit: u64, usage: u64, reclaimable: u64) -> Bytes {
-    Bytes::new(limit.saturating_sub(usage.saturating_sub(reclaimable)))
+fn left(limit: u64, usage: u64, reclaimable: u64) -> ByteSize {
+    ByteSize::new(limit.saturating_sub(usage.saturating_sub(reclaimable)))
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -369,7 +369,7 @@ mod tests {
         #[test]
         fn no_cgroup_leaves_more_than_its_limit(bytes: u64, usage: u64, stat in any::<[u64; 2]>()) {
             let stat = format!("active_file {}\ninactive_file {}\n", stat[0], stat[1]);
-            prop_assert!(left(bytes, usage, reclaimable(Version::V2, &stat)) <= Bytes::new(bytes));
+            prop_assert!(left(bytes, usage, reclaimable(Version::V2, &stat)) <= ByteSize::new(bytes));
         }
 
         #[test]

@@ -14,13 +14,13 @@ use std::time::Duration;
 use super::cgroup::Cgroups;
 use super::kept_file::{Buffer, KeptFile, read_long};
 use super::machine::{self, ResourceLimits};
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::process::{PerProcess, once};
 use crate::system_calls::max_resident;
 
 /// The bytes that the process may still take: the least of those that the machine, each cgroup of
 /// the process, and its resource limits leave.
-pub(crate) fn available() -> Option<Bytes> {
+pub(crate) fn available() -> Option<ByteSize> {
     kept().available()
 }
 
@@ -35,11 +35,11 @@ pub(crate) fn stalled() -> Option<Duration> {
 ///
 /// Read apart from the rest and without a lock, because a run reads it often. The file stays open:
 /// opening it each time would take six times as long.
-pub(crate) fn resident() -> Option<Bytes> {
+pub(crate) fn resident() -> Option<ByteSize> {
     resident_now().or_else(max_resident)
 }
 
-fn resident_now() -> Option<Bytes> {
+fn resident_now() -> Option<ByteSize> {
     // In a child made by `fork`, a file that its parent opened would tell the parent's figure.
     static STATM: PerProcess<OnceLock<File>> = PerProcess::new();
     let (kept, _) = STATM.get(OnceLock::new);
@@ -59,9 +59,9 @@ fn resident_now() -> Option<Bytes> {
 ///
 /// `getrusage` takes 0.5 us. But a process that a larger one started, as cargo does, gets the
 /// larger one's figure. Then the peak comes from `/proc`, which takes 13 us.
-pub(crate) fn peak_resident() -> Option<Bytes> {
+pub(crate) fn peak_resident() -> Option<ByteSize> {
     /// The difference that two figures may have because they are read one after the other.
-    const ALIKE: Bytes = Bytes::mib(1);
+    const ALIKE: ByteSize = ByteSize::mib(1);
     static IS_OWN: PerProcess<OnceLock<bool>> = PerProcess::new();
     let read = || machine::peak_resident(&std::fs::read_to_string("/proc/self/status").ok()?);
     let told = max_resident();
@@ -112,7 +112,7 @@ impl SystemMemory {
         }
     }
 
-    fn available(&mut self) -> Option<Bytes> {
+    fn available(&mut self) -> Option<ByteSize> {
         self.find_cgroups();
         let cgroups = self.cgroups.available(&mut self.buffer);
         let machine = self.meminfo.text(&mut self.buffer).and_then(machine::available);

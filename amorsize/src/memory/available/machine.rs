@@ -4,13 +4,13 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::process::once;
 
 /// `MemAvailable`: the kernel's own estimate of the memory that can be taken without swapping.
-pub(super) fn available(meminfo: &str) -> Option<Bytes> {
+pub(super) fn available(meminfo: &str) -> Option<ByteSize> {
     let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"))?;
-    kib.parse().ok().map(Bytes::kib)
+    kib.parse().ok().map(ByteSize::kib)
 }
 
 /// The limits that the process has.
@@ -32,18 +32,18 @@ impl ResourceLimits {
     }
 
     /// The bytes that the limits leave beside those that the process has mapped.
-    pub(super) fn left(self, statm: Option<&str>) -> Option<Bytes> {
+    pub(super) fn left(self, statm: Option<&str>) -> Option<ByteSize> {
         [self.address_space_left(statm), self.data_left(statm)].into_iter().flatten().min()
     }
 
     /// The bytes that `RLIMIT_AS` leaves.
-    pub(super) fn address_space_left(self, statm: Option<&str>) -> Option<Bytes> {
+    pub(super) fn address_space_left(self, statm: Option<&str>) -> Option<ByteSize> {
         left(self.address_space, statm, 0)
     }
 
     /// The bytes that `RLIMIT_DATA` leaves. The sixth field counts the main thread's stack too,
     /// which the limit does not, so the result is a little too low.
-    pub(super) fn data_left(self, statm: Option<&str>) -> Option<Bytes> {
+    pub(super) fn data_left(self, statm: Option<&str>) -> Option<ByteSize> {
         left(self.data, statm, 5)
     }
 }
@@ -53,31 +53,31 @@ pub(super) fn soft(limits: &str, name: &str) -> Option<u64> {
     limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-fn left(limit: Option<u64>, statm: Option<&str>, field: usize) -> Option<Bytes> {
+fn left(limit: Option<u64>, statm: Option<&str>, field: usize) -> Option<ByteSize> {
     // Without a figure of the mapped bytes, the limit itself is the most that can be left.
-    let mapped = statm.and_then(|statm| pages(statm, field)).unwrap_or(Bytes::ZERO);
-    Some(Bytes::new(limit?).saturating_sub(mapped))
+    let mapped = statm.and_then(|statm| pages(statm, field)).unwrap_or(ByteSize::ZERO);
+    Some(ByteSize::new(limit?).saturating_sub(mapped))
 }
 
 /// The part of the address space that the process has mapped.
-pub(super) fn mapped(statm: &str) -> Option<Bytes> {
+pub(super) fn mapped(statm: &str) -> Option<ByteSize> {
     pages(statm, 0)
 }
 
 /// The process's resident memory.
-pub(super) fn resident(statm: &str) -> Option<Bytes> {
+pub(super) fn resident(statm: &str) -> Option<ByteSize> {
     pages(statm, 1)
 }
 
 /// The peak of the process's resident memory so far, from its file `status`.
-pub(super) fn peak_resident(status: &str) -> Option<Bytes> {
+pub(super) fn peak_resident(status: &str) -> Option<ByteSize> {
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
-    kib.trim().parse().ok().map(Bytes::kib)
+    kib.trim().parse().ok().map(ByteSize::kib)
 }
 
-fn pages(statm: &str, field: usize) -> Option<Bytes> {
+fn pages(statm: &str, field: usize) -> Option<ByteSize> {
     let pages: u64 = statm.split_whitespace().nth(field)?.parse().ok()?;
-    Some(Bytes::new(page_size()?) * pages)
+    Some(ByteSize::new(page_size()?) * pages)
 }
 
 /// The total time in which at least one task waited for memory.
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn memory_that_is_available_is_not_what_is_free() {
         let meminfo = "MemTotal:       24000000 kB\nMemFree: 100 kB\nMemAvailable:   20000000 kB\n";
-        assert_eq!(available(meminfo), Some(Bytes::kib(20_000_000)));
+        assert_eq!(available(meminfo), Some(ByteSize::kib(20_000_000)));
         // Kernels before 3.14 have no estimate.
         assert_eq!(available("MemTotal:       24000000 kB\nMemFree: 100 kB\n"), None);
     }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_peak_is_a_line_of_the_status() {
-        assert_eq!(peak_resident("VmPeak:\t  9000 kB\nVmHWM:\t   2048 kB\nVmRSS:\t 1 kB\n"), Some(Bytes::mib(2)));
+        assert_eq!(peak_resident("VmPeak:\t  9000 kB\nVmHWM:\t   2048 kB\nVmRSS:\t 1 kB\n"), Some(ByteSize::mib(2)));
         assert_eq!((peak_resident(""), peak_resident("VmHWM: many kB\n")), (None, None));
     }
 
@@ -172,7 +172,7 @@ mod tests {
         fn no_more_is_left_than_a_limit(limit: u64, size: u64, data: u64) {
             let limits = ResourceLimits::parse(&format!("Max data size {limit} unlimited bytes"));
             let left = limits.left(Some(&format!("{size} 1 1 1 0 {data} 0"))).unwrap();
-            prop_assert!(left <= Bytes::new(limit));
+            prop_assert!(left <= ByteSize::new(limit));
         }
     }
 }

@@ -39,11 +39,11 @@ pub(crate) struct Started {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Bytes;
+    use crate::memory::ByteSize;
 
     #[test]
     fn there_is_memory() {
-        assert!(available().unwrap() > Bytes::mib(1));
+        assert!(available().unwrap() > ByteSize::mib(1));
     }
 
     #[test]
@@ -51,7 +51,7 @@ mod tests {
         let before = resident().unwrap();
         let touched = std::hint::black_box(vec![1u8; 64 << 20]);
         let after = resident().unwrap();
-        assert!(after.saturating_sub(before) > Bytes::mib(48), "{before} then {after}");
+        assert!(after.saturating_sub(before) > ByteSize::mib(48), "{before} then {after}");
         drop(touched);
     }
 }

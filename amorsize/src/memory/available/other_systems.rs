@@ -6,36 +6,36 @@ use std::time::Duration;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::Started;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::process::PerProcess;
 use crate::system_calls::max_resident;
 
 /// The bytes that the process may still take: those that the machine has.
-pub(crate) fn available() -> Option<Bytes> {
+pub(crate) fn available() -> Option<ByteSize> {
     let mut kept = kept();
     let system = kept.as_mut()?;
     system.refresh_memory();
-    Some(Bytes::new(system.available_memory())).filter(|&bytes| bytes > Bytes::ZERO)
+    Some(ByteSize::new(system.available_memory())).filter(|&bytes| bytes > ByteSize::ZERO)
 }
 
 /// The process's resident memory; if that can't be read, the peak so far. A read takes tens of
 /// microseconds, so a run does not ask often.
-pub(crate) fn resident() -> Option<Bytes> {
+pub(crate) fn resident() -> Option<ByteSize> {
     resident_now().or_else(max_resident)
 }
 
 /// The peak of the process's resident memory so far.
-pub(crate) fn peak_resident() -> Option<Bytes> {
+pub(crate) fn peak_resident() -> Option<ByteSize> {
     max_resident()
 }
 
-fn resident_now() -> Option<Bytes> {
+fn resident_now() -> Option<ByteSize> {
     let own = sysinfo::get_current_pid().ok()?;
     let mut kept = kept();
     let system = kept.as_mut()?;
     let memory = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, memory);
-    Some(Bytes::new(system.process(own)?.memory())).filter(|&bytes| bytes > Bytes::ZERO)
+    Some(ByteSize::new(system.process(own)?.memory())).filter(|&bytes| bytes > ByteSize::ZERO)
 }
 
 /// `None`: these systems don't tell it.

@@ -19,15 +19,15 @@ use super::kept_file::read_long;
 use super::machine::{self, ResourceLimits, soft};
 use super::{Started, cgroup};
 use crate::cores;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::process::once;
 
 /// The address space that glibc reserves for each thread that allocates (an arena),
-const ARENA: Bytes = if cfg!(target_pointer_width = "64") { Bytes::mib(64) } else { Bytes::mib(1) };
+const ARENA: ByteSize = if cfg!(target_pointer_width = "64") { ByteSize::mib(64) } else { ByteSize::mib(1) };
 /// until there are this many for each processor.
 const ARENAS_PER_PROCESSOR: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 /// The stack of a thread of the standard library, unless `RUST_MIN_STACK` sets another size.
-const STACK: Bytes = Bytes::mib(2);
+const STACK: ByteSize = ByteSize::mib(2);
 /// `RLIMIT_NPROC` does not bind processes with these capabilities.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
@@ -35,13 +35,13 @@ const CAP_SYS_RESOURCE: u64 = 1 << 24;
 /// The threads that may run at a time, over all runs of the process; `enough` if the limits allow
 /// more.
 pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
-    static MAPPED_BEFORE: OnceLock<Bytes> = OnceLock::new();
+    static MAPPED_BEFORE: OnceLock<ByteSize> = OnceLock::new();
 
     // Found before the first thread starts.
     let mapped = || fs::read_to_string("/proc/self/statm").ok().and_then(|statm| machine::mapped(&statm));
-    let mapped_before = once(&MAPPED_BEFORE, || mapped().unwrap_or(Bytes::ZERO));
+    let mapped_before = once(&MAPPED_BEFORE, || mapped().unwrap_or(ByteSize::ZERO));
     let space = Space { mapped_before, ..Space::of_this_process() };
-    let space = Space { stack: started.stack.map_or(space.stack, Bytes::of_usize), ..space };
+    let space = Space { stack: started.stack.map_or(space.stack, ByteSize::of_usize), ..space };
     most_under(Path::new("/"), &space, started, enough)
 }
 
@@ -82,44 +82,45 @@ fn half(left: u64, there: usize) -> usize {
 /// The address space that threads take.
 #[derive(Clone, Copy, Debug)]
 struct Space {
-    stack: Bytes,
+    stack: ByteSize,
     /// The bytes that the allocator reserves for each thread, up to a number of threads.
-    arena: Bytes,
+    arena: ByteSize,
     arenas: usize,
     /// The bytes that the process had mapped before it had threads.
-    mapped_before: Bytes,
+    mapped_before: ByteSize,
 }
 
 impl Space {
     fn of_this_process() -> Self {
         let variable = |name| env::var(name).ok();
-        let stack = variable("RUST_MIN_STACK").and_then(|bytes| bytes.parse().ok()).map_or(STACK, Bytes::new);
+        let stack = variable("RUST_MIN_STACK").and_then(|bytes| bytes.parse().ok()).map_or(STACK, ByteSize::new);
         let processors = cores::online(Path::new("/")).unwrap_or_else(cores::usable);
         let (arena_max, tunables) = (variable("MALLOC_ARENA_MAX"), variable("GLIBC_TUNABLES"));
         let asked = most_arenas(arena_max.as_deref(), tunables.as_deref());
         // The program may have another allocator, but nothing tells, and others reserve memory too.
         let arenas = if cfg!(target_env = "gnu") { asked.unwrap_or(ARENAS_PER_PROCESSOR * processors) } else { 0 };
-        Self { stack, arena: ARENA, arenas, mapped_before: Bytes::ZERO }
+        Self { stack, arena: ARENA, arenas, mapped_before: ByteSize::ZERO }
     }
 
     /// The bytes that a number of threads take.
     #[cfg(test)]
-    fn of_threads(&self, threads: usize) -> Bytes {
+    fn of_threads(&self, threads: usize) -> ByteSize {
         self.stack * threads as u64 + self.arena * threads.min(self.arenas) as u64
     }
 
     /// The part of `mapped` bytes that belongs to present or former threads. A thread that never
     /// allocates has no arena, but all of them together have no more than the process has grown by.
-    fn taken(&self, started: Started, mapped: Bytes) -> Bytes {
+    fn taken(&self, started: Started, mapped: ByteSize) -> ByteSize {
         let stacks = self.stack * started.now as u64;
         let grown = mapped.saturating_sub(self.mapped_before).saturating_sub(stacks);
         stacks + grown.min(self.arena * started.most.min(self.arenas) as u64)
     }
 
     /// The number of threads that fit into these bytes.
-    fn most_threads(&self, bytes: Bytes) -> usize {
-        let threads =
-            |bytes: Bytes, each: Bytes| usize::try_from(bytes.as_u64() / each.as_u64().max(1)).unwrap_or(usize::MAX);
+    fn most_threads(&self, bytes: ByteSize) -> usize {
+        let threads = |bytes: ByteSize, each: ByteSize| {
+            usize::try_from(bytes.as_u64() / each.as_u64().max(1)).unwrap_or(usize::MAX)
+        };
         let with_arenas = threads(bytes, self.stack + self.arena);
         if with_arenas < self.arenas {
             return with_arenas;
@@ -131,10 +132,10 @@ impl Space {
 /// The threads that fit into half of the bytes that the limits leave. The bytes of present threads
 /// count as left. Only the used part of an arena counts for `RLIMIT_DATA`, which is little.
 fn most_by_space(limits: ResourceLimits, statm: Option<&str>, space: &Space, started: Started) -> Option<usize> {
-    let mapped = statm.and_then(machine::mapped).unwrap_or(Bytes::ZERO);
-    let most = |left: Bytes, space: Space| {
+    let mapped = statm.and_then(machine::mapped).unwrap_or(ByteSize::ZERO);
+    let most = |left: ByteSize, space: Space| {
         let half = (left + space.taken(started, mapped)).as_u64() / 2;
-        space.most_threads(Bytes::new(half))
+        space.most_threads(ByteSize::new(half))
     };
     let by_address_space = limits.address_space_left(statm).map(|left| most(left, *space));
     let by_data = limits.data_left(statm).map(|left| most(left, Space { arenas: 0, ..*space }));
@@ -208,7 +209,7 @@ mod tests {
     }
 
     /// Two processors.
-    const SPACE: Space = Space { stack: STACK, arena: ARENA, arenas: 16, mapped_before: Bytes::ZERO };
+    const SPACE: Space = Space { stack: STACK, arena: ARENA, arenas: 16, mapped_before: ByteSize::ZERO };
     const ENOUGH: usize = 256;
 
     /// A process of a user who is not root, in a system of 400 tasks; `limits` are lines of
@@ -262,22 +263,22 @@ mod tests {
 
     #[test]
     fn threads_that_are_there_make_it_neither_less_nor_more() {
-        let limit = Bytes::gib(4).as_u64();
+        let limit = ByteSize::gib(4).as_u64();
         // With 2 GiB left, then 15 threads with an arena each, then their arenas alone.
-        let most_of = |mapped: Bytes, started| {
+        let most_of = |mapped: ByteSize, started| {
             let limits = ResourceLimits::parse(&format!("Max address space {limit} unlimited bytes"));
             let statm = format!("{} 0 0 0 0 0 0", mapped.as_u64() / page_size().unwrap());
-            let space = Space { mapped_before: Bytes::gib(2), ..SPACE };
+            let space = Space { mapped_before: ByteSize::gib(2), ..SPACE };
             most_by_space(limits, Some(&statm), &space, started).unwrap()
         };
-        assert_eq!(most_of(Bytes::gib(2), NONE), 15);
-        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(66) * 15, started(15, 15)), 15);
-        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(64) * 15, started(0, 15)), 15);
+        assert_eq!(most_of(ByteSize::gib(2), NONE), 15);
+        assert_eq!(most_of(ByteSize::gib(2) + ByteSize::mib(66) * 15, started(15, 15)), 15);
+        assert_eq!(most_of(ByteSize::gib(2) + ByteSize::mib(64) * 15, started(0, 15)), 15);
         // Threads of another allocator, with no arenas to use again.
-        assert_eq!(most_of(Bytes::gib(2) + Bytes::mib(2) * 15, started(15, 15)), 15);
-        assert_eq!(most_of(Bytes::gib(2), started(0, 15)), 15);
+        assert_eq!(most_of(ByteSize::gib(2) + ByteSize::mib(2) * 15, started(15, 15)), 15);
+        assert_eq!(most_of(ByteSize::gib(2), started(0, 15)), 15);
         // The program has taken half of it meanwhile.
-        assert_eq!(most_of(Bytes::gib(3), NONE), 7);
+        assert_eq!(most_of(ByteSize::gib(3), NONE), 7);
     }
 
     #[test]
@@ -296,9 +297,9 @@ mod tests {
         // 0 is the default.
         assert_eq!((most_arenas(Some("0"), None), most_arenas(Some("x"), Some(":"))), (None, None));
         let few = Space { arenas: 1, ..SPACE };
-        assert_eq!((few.most_threads(Bytes::mib(65)), few.most_threads(Bytes::mib(66))), (0, 1));
-        assert_eq!(few.most_threads(Bytes::mib(74)), 5);
-        assert!(Space::of_this_process().stack >= Bytes::kib(16));
+        assert_eq!((few.most_threads(ByteSize::mib(65)), few.most_threads(ByteSize::mib(66))), (0, 1));
+        assert_eq!(few.most_threads(ByteSize::mib(74)), 5);
+        assert!(Space::of_this_process().stack >= ByteSize::kib(16));
     }
 
     // ---- tasks ----
@@ -413,12 +414,12 @@ mod tests {
             before in 0usize..300,
             pages in 0u64..1 << 24,
         ) {
-            let space = Space { stack: Bytes::new(stack), arena: ARENA, arenas, mapped_before: Bytes::ZERO };
+            let space = Space { stack: ByteSize::new(stack), arena: ARENA, arenas, mapped_before: ByteSize::ZERO };
             let started = started(now, now + before);
-            let limit = Bytes::new(left) + Bytes::new(page_size().unwrap()) * pages;
+            let limit = ByteSize::new(left) + ByteSize::new(page_size().unwrap()) * pages;
             let limits = ResourceLimits::parse(&format!("Max address space {} unlimited bytes", limit.as_u64()));
             let most = most_by_space(limits, Some(&format!("{pages} 0 0 0 0 0 0")), &space, started).unwrap();
-            let half = (left + space.taken(started, limit.saturating_sub(Bytes::new(left))).as_u64()) / 2;
+            let half = (left + space.taken(started, limit.saturating_sub(ByteSize::new(left))).as_u64()) / 2;
             prop_assert!(space.of_threads(most).as_u64() <= half);
             prop_assert!(space.of_threads(most + 1).as_u64() > half);
         }

@@ -3,13 +3,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use proptest::prelude::*;
 
 use super::*;
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 use crate::memory::budget::Counted;
 use crate::on_error::{Skip, Stop};
 use crate::process_in_batches;
 
 fn ledger() -> Ledger {
-    Ledger::new(Bytes::new(100))
+    Ledger::new(ByteSize::new(100))
 }
 
 fn held(ledger: &Ledger) -> u64 {
@@ -30,7 +30,7 @@ fn credit_that_is_dropped_is_given_back() {
     drop(first);
     assert_eq!((held(&ledger), second.bytes()), (30, 30));
     drop(second);
-    assert_eq!((held(&ledger), ledger.peak()), (0, Bytes::new(100)));
+    assert_eq!((held(&ledger), ledger.peak()), (0, ByteSize::new(100)));
     assert_eq!(ledger.handed_over(), counted(0, 0));
 }
 
@@ -46,7 +46,7 @@ fn calls_that_exceed_their_credit_take_more() {
     assert_eq!((credit.bytes(), held(&ledger)), (20, 20));
     credit.resize(25);
     drop(credit);
-    assert_eq!((held(&ledger), ledger.peak()), (0, Bytes::new(130)));
+    assert_eq!((held(&ledger), ledger.peak()), (0, ByteSize::new(130)));
 }
 
 #[test]
@@ -71,12 +71,12 @@ fn credit_of_calls_settles_to_the_bytes_of_their_results() {
 fn results_of_the_calling_thread_take_credit_when_they_are_there() {
     let ledger = ledger();
     let credit = Credit::of_results(&ledger, 2, 90, 30);
-    assert_eq!((held(&ledger), ledger.peak()), (90, Bytes::new(120)));
+    assert_eq!((held(&ledger), ledger.peak()), (90, ByteSize::new(120)));
     assert_eq!(ledger.results(), counted(2, 90));
     drop(credit);
     // A call that panicked has no result, but it had its working memory.
     let none = Credit::of_results(&ledger, 0, 10, 150);
-    assert_eq!((none.bytes(), held(&ledger), ledger.peak()), (0, 0, Bytes::new(150)));
+    assert_eq!((none.bytes(), held(&ledger), ledger.peak()), (0, 0, ByteSize::new(150)));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn credit_outlives_its_run_and_is_given_back_to_the_outer_one() {
     let outer = ledger();
     let (calls, results) = {
         let _entered = outer.enter();
-        let inner = Ledger::new(Bytes::new(60));
+        let inner = Ledger::new(ByteSize::new(60));
         assert!(Credit::try_take(&inner, 61).is_none());
         (Credit::take(&inner, 40), Credit::of_results(&inner, 1, 5, 0))
     };
@@ -190,7 +190,7 @@ proptest! {
         let outer = ledger();
         let inner = {
             let _entered = outer.enter();
-            Ledger::new(Bytes::new(1000))
+            Ledger::new(ByteSize::new(1000))
         };
         let mut pieces: Vec<Credit> = Vec::new();
         let mut made = 0;
@@ -242,7 +242,7 @@ proptest! {
 /// holds bytes of the outer run, and none after that.
 fn gives_all_back(end: impl Fn(Run, &dyn Fn() -> bool)) {
     for threads in [1, 2] {
-        let outer = Ledger::new(Bytes::mib(64));
+        let outer = Ledger::new(ByteSize::mib(64));
         let _entered = outer.enter();
         let size = |made: &Made| made.as_ref().map_or(0, Vec::len);
         let run = process_in_batches(call as fn(usize) -> Made, 0..ITEMS).weigh(size);

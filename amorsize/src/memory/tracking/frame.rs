@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, forget};
 
 use super::stray::{HERE, Here, add_ended, add_settled, add_stray};
-use crate::memory::Bytes;
+use crate::memory::ByteSize;
 
 /// Heap bytes of one call.
 ///
@@ -71,8 +71,8 @@ impl HeapUse {
 impl fmt::Display for HeapUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.retained < 0 { "-" } else { "" };
-        let retained = Bytes::new(self.retained.unsigned_abs());
-        write!(f, "{sign}{retained} retained, {} at the peak", Bytes::new(self.peak))
+        let retained = ByteSize::new(self.retained.unsigned_abs());
+        write!(f, "{sign}{retained} retained, {} at the peak", ByteSize::new(self.peak))
     }
 }
 

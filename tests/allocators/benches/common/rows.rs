@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amorsize::{Bytes, Report, batched, process_in_batches};
+use amorsize::{ByteSize, Report, batched, process_in_batches};
 use amorsize_bench::Peak;
 use rayon::prelude::*;
 
@@ -19,7 +19,7 @@ const PAGE: usize = 4096;
 /// A row: calls of one kind, in a run with a budget.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    pub(crate) budget: Bytes,
+    pub(crate) budget: ByteSize,
     /// 0 stands for as many as the run finds.
     pub(crate) threads: &'static [usize],
     items: u64,
@@ -69,7 +69,7 @@ fn scrambled(i: u64) -> u64 {
     (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 33
 }
 
-const BUDGET: Bytes = Bytes::mib(256);
+const BUDGET: ByteSize = ByteSize::mib(256);
 const THREADS: &[usize] = &[1, 2, 16];
 
 /// Calls that return 1 KiB: together they touch 1 to 3 GiB, which takes a second or two.
@@ -104,7 +104,7 @@ pub(crate) const ROWS: [Row; 22] = [
     Row { threads: &[0], ..calls("32 MiB, 100 ms, returns 8 bytes", 200, Touched::Even(32 * MIB), 100, 8) },
     Row {
         name: "inputs of 1 MiB for a closure",
-        budget: Bytes::mib(64),
+        budget: ByteSize::mib(64),
         threads: THREADS,
         items: 6000,
         kind: Kind::Inputs,
@@ -118,7 +118,7 @@ pub(crate) const ROWS: [Row; 22] = [
 const TURN: Touched = Touched::InTurn(&[8 * MIB, 30 * MIB, 90 * MIB, 15 * MIB]);
 
 const fn opaque(name: &'static str, touched: u64, is_collected: bool) -> Row {
-    Row { name, budget: Bytes::gib(1), threads: THREADS, items: 300, kind: Kind::Opaque { touched, is_collected } }
+    Row { name, budget: ByteSize::gib(1), threads: THREADS, items: 300, kind: Kind::Opaque { touched, is_collected } }
 }
 
 /// The name says nothing of the size, and no trait does.

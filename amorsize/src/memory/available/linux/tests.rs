@@ -27,12 +27,12 @@ impl Tree {
         SystemMemory::under(self.0.root())
     }
 
-    fn available(&self) -> Bytes {
+    fn available(&self) -> ByteSize {
         self.memory().available().unwrap()
     }
 }
 
-const MACHINE: Bytes = Bytes::kib(20_000_000);
+const MACHINE: ByteSize = ByteSize::kib(20_000_000);
 
 const V2: (&str, &str) = (
     "proc/self/mountinfo",
@@ -255,7 +255,7 @@ fn resource_limits_count() {
                   Max address space         1073741824           unlimited            bytes     \n";
     let tree = Tree::new(&[("proc/self/limits", limits), ("proc/self/statm", "1 1 1 1 0 1 0\n")]);
     let left = tree.available();
-    assert!(left < Bytes::gib(1) && left > Bytes::mib(1023), "{left}");
+    assert!(left < ByteSize::gib(1) && left > ByteSize::mib(1023), "{left}");
     // Read again, because a process can change its limits.
     let mut memory = tree.memory();
     assert_eq!(memory.available(), Some(left));
@@ -310,7 +310,7 @@ proptest! {
             tree.write(&format!("sys/fs/cgroup{path}/memory.max"), &format!("{limit}\n"));
             tree.write(&format!("sys/fs/cgroup{path}/memory.current"), &format!("{usage}\n"));
             tree.write(&format!("sys/fs/cgroup{path}/memory.stat"), &format!("inactive_file {cache}\n"));
-            least = least.min(Bytes::new(*limit));
+            least = least.min(ByteSize::new(*limit));
         }
         tree.write("proc/self/cgroup", &format!("0::{path}\n"));
         prop_assert!(tree.available() <= least);

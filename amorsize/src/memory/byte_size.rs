@@ -12,16 +12,16 @@ use crate::error::{Error, ErrorKind};
 /// # Examples
 ///
 /// ```
-/// use amorsize::Bytes;
+/// use amorsize::ByteSize;
 ///
-/// let budget: Bytes = "1.5 GiB".parse()?;
-/// assert_eq!(budget, Bytes::mib(1536));
+/// let budget: ByteSize = "1.5 GiB".parse()?;
+/// assert_eq!(budget, ByteSize::mib(1536));
 /// assert_eq!(budget.to_string(), "1.50 GiB");
-/// assert_eq!(Bytes::kib(1) + Bytes::new(24), 1048);
+/// assert_eq!(ByteSize::kib(1) + ByteSize::new(24), 1048);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Bytes(u64);
+pub struct ByteSize(u64);
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -34,14 +34,14 @@ const BYTES_SYNTAX: &str = "a number with a unit, such as \"512MiB\", \"2GiB\" o
 /// The text for a number of bytes beyond 64 bits, in such a message.
 pub(crate) const MOST_BYTES: &str = "less than 16777216TiB";
 
-impl Bytes {
+impl ByteSize {
     /// Zero bytes.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::Bytes;
-    /// assert_eq!(Bytes::ZERO, Bytes::default());
+    /// # use amorsize::ByteSize;
+    /// assert_eq!(ByteSize::ZERO, ByteSize::default());
     /// ```
     pub const ZERO: Self = Self(0);
     /// The largest number of bytes that can be stated.
@@ -49,9 +49,9 @@ impl Bytes {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::Bytes;
+    /// # use amorsize::ByteSize;
     /// // Sums don't overflow.
-    /// assert_eq!(Bytes::MAX + Bytes::mib(1), Bytes::MAX);
+    /// assert_eq!(ByteSize::MAX + ByteSize::mib(1), ByteSize::MAX);
     /// ```
     pub const MAX: Self = Self(u64::MAX);
 
@@ -60,8 +60,8 @@ impl Bytes {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::Bytes;
-    /// assert_eq!(Bytes::new(1536).to_string(), "1.50 KiB");
+    /// # use amorsize::ByteSize;
+    /// assert_eq!(ByteSize::new(1536).to_string(), "1.50 KiB");
     /// ```
     #[must_use]
     pub const fn new(bytes: u64) -> Self {
@@ -73,8 +73,8 @@ impl Bytes {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::Bytes;
-    /// assert_eq!(Bytes::kib(4), 4096);
+    /// # use amorsize::ByteSize;
+    /// assert_eq!(ByteSize::kib(4), 4096);
     /// ```
     #[must_use]
     pub const fn kib(kibibytes: u64) -> Self {
@@ -86,9 +86,9 @@ impl Bytes {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::Bytes;
-    /// const BUDGET: Bytes = Bytes::mib(512);
-    /// assert_eq!(BUDGET, "512MiB".parse::<Bytes>()?);
+    /// # use amorsize::ByteSize;
+    /// const BUDGET: ByteSize = ByteSize::mib(512);
+    /// assert_eq!(BUDGET, "512MiB".parse::<ByteSize>()?);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
@@ -101,8 +101,8 @@ impl Bytes {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::Bytes;
-    /// assert_eq!(Bytes::gib(2), Bytes::mib(2048));
+    /// # use amorsize::ByteSize;
+    /// assert_eq!(ByteSize::gib(2), ByteSize::mib(2048));
     /// ```
     #[must_use]
     pub const fn gib(gibibytes: u64) -> Self {
@@ -114,8 +114,8 @@ impl Bytes {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::Bytes;
-    /// assert_eq!(Bytes::kib(2).as_u64(), 2048);
+    /// # use amorsize::ByteSize;
+    /// assert_eq!(ByteSize::kib(2).as_u64(), 2048);
     /// ```
     #[must_use]
     pub const fn as_u64(self) -> u64 {
@@ -142,9 +142,9 @@ impl Bytes {
     /// # Examples
     ///
     /// ```
-    /// # use amorsize::Bytes;
-    /// assert_eq!(Bytes::mib(3).saturating_sub(Bytes::mib(1)), Bytes::mib(2));
-    /// assert_eq!(Bytes::mib(1).saturating_sub(Bytes::mib(3)), Bytes::ZERO);
+    /// # use amorsize::ByteSize;
+    /// assert_eq!(ByteSize::mib(3).saturating_sub(ByteSize::mib(1)), ByteSize::mib(2));
+    /// assert_eq!(ByteSize::mib(1).saturating_sub(ByteSize::mib(3)), ByteSize::ZERO);
     /// ```
     #[must_use = "it returns the difference, and leaves the number that it is called on as it is"]
     pub const fn saturating_sub(self, other: Self) -> Self {
@@ -227,7 +227,7 @@ impl Bytes {
     }
 }
 
-impl Bytes {
+impl ByteSize {
     /// True if a text fails to parse only because its number is too large.
     pub(crate) fn is_too_many(text: &str) -> bool {
         let text = text.trim_start_matches(' ');
@@ -239,7 +239,7 @@ impl Bytes {
     }
 }
 
-impl FromStr for Bytes {
+impl FromStr for ByteSize {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -250,7 +250,7 @@ impl FromStr for Bytes {
     }
 }
 
-impl fmt::Display for Bytes {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, name) = match self.0 {
             TIB.. => (TIB, "TiB"),
@@ -271,38 +271,38 @@ impl fmt::Display for Bytes {
     }
 }
 
-impl fmt::Debug for Bytes {
+impl fmt::Debug for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Bytes({})", self.0)
+        write!(f, "ByteSize({})", self.0)
     }
 }
 
-impl From<u64> for Bytes {
+impl From<u64> for ByteSize {
     fn from(bytes: u64) -> Self {
         Self(bytes)
     }
 }
 
-impl From<Bytes> for u64 {
-    fn from(bytes: Bytes) -> Self {
+impl From<ByteSize> for u64 {
+    fn from(bytes: ByteSize) -> Self {
         bytes.0
     }
 }
 
 // Only for `u64`, so that an integer literal beside a size needs no suffix.
-impl PartialEq<u64> for Bytes {
+impl PartialEq<u64> for ByteSize {
     fn eq(&self, other: &u64) -> bool {
         self.0 == *other
     }
 }
 
-impl PartialOrd<u64> for Bytes {
+impl PartialOrd<u64> for ByteSize {
     fn partial_cmp(&self, other: &u64) -> Option<std::cmp::Ordering> {
         self.0.partial_cmp(other)
     }
 }
 
-impl Add for Bytes {
+impl Add for ByteSize {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -310,13 +310,13 @@ impl Add for Bytes {
     }
 }
 
-impl AddAssign for Bytes {
+impl AddAssign for ByteSize {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
 }
 
-impl Sub for Bytes {
+impl Sub for ByteSize {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
@@ -324,7 +324,7 @@ impl Sub for Bytes {
     }
 }
 
-impl Mul<u64> for Bytes {
+impl Mul<u64> for ByteSize {
     type Output = Self;
 
     fn mul(self, factor: u64) -> Self {
@@ -332,7 +332,7 @@ impl Mul<u64> for Bytes {
     }
 }
 
-impl Sum for Bytes {
+impl Sum for ByteSize {
     fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
         sizes.fold(Self::ZERO, Self::add)
     }
@@ -357,7 +357,7 @@ mod tests {
             ("0.5 TiB", 1 << 39),
             ("1.000000000000000000000000000000MB", 1_000_000),
         ] {
-            assert_eq!(text.parse::<Bytes>().unwrap(), bytes, "{text}");
+            assert_eq!(text.parse::<ByteSize>().unwrap(), bytes, "{text}");
         }
     }
 
@@ -365,15 +365,15 @@ mod tests {
     fn anything_else_is_refused() {
         let far_too_many_digits = "9".repeat(40) + "B";
         for text in ["", "12", "12 bananas", "MiB", "-1MiB", "1..5MiB", "1 MiB x", "20000000TiB", "NaN", "1e3MB"] {
-            assert!(text.parse::<Bytes>().is_err(), "{text}");
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
-        assert!(far_too_many_digits.parse::<Bytes>().is_err());
+        assert!(far_too_many_digits.parse::<ByteSize>().is_err());
     }
 
     #[test]
     fn the_refusal_says_what_is_expected() {
         assert_eq!(
-            "12 bananas".parse::<Bytes>().unwrap_err().to_string(),
+            "12 bananas".parse::<ByteSize>().unwrap_err().to_string(),
             "\"12 bananas\" can't be a number of bytes: use a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\""
         );
     }
@@ -381,14 +381,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_printed_parses_to_nearly_the_same(bytes: u64) {
-            let back: Bytes = Bytes::new(bytes).to_string().parse().unwrap();
+            let back: ByteSize = ByteSize::new(bytes).to_string().parse().unwrap();
             // The text has three digits.
             prop_assert!((back.as_f64() - bytes as f64).abs() <= 0.006 * bytes as f64);
         }
 
         #[test]
         fn parsing_never_panics(text in ".{0,12}") {
-            let _ = text.parse::<Bytes>();
+            let _ = text.parse::<ByteSize>();
         }
     }
 }
