@@ -46,6 +46,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             Kind::Journal => Box::default(),
         };
         let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
+        store.keep_contents(usize::try_from(most_held).unwrap_or(usize::MAX));
         let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger(), directory.to_owned()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
         self.core.resume(Handle::new(keeper));
@@ -54,9 +55,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Refuses a journal for a terminal without a sink.
     pub(super) fn refuse_journal(&self) -> Result<(), Error> {
-        if let Some(durable) = &self.shared.durable {
-            durable.check()?;
-        }
         match self.shared.durable.as_ref().and_then(|durable| durable.place()) {
             // What else is wrong with it is told first.
             Some((_, Kind::Journal)) => self.shared.identity().and(Err(Error::new(ErrorKind::InvalidOption {
