@@ -29,7 +29,7 @@ fn run<'a>(directory: &Path, calls: &'a AtomicUsize) -> Batched<std::ops::Range<
         calls.fetch_add(1, Relaxed);
         result(x)
     });
-    process_in_batches(call, 0..ITEMS).version(1).checkpoint(directory)
+    process_in_batches(call, 0..ITEMS).version(1).weigh(|values| size_of_val(&**values)).checkpoint(directory)
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_run_that_is_over_its_budget_has_kept_what_it_has_done() {
         let collected: Vec<_> = run(&directory, &calls).threads(threads).collect().unwrap();
         assert!(collected.into_iter().eq((0..ITEMS).map(result)));
         // What is there counts in the budget of `collect`, too.
-        let mut third = run(&directory, &calls).threads(threads).max_memory("64KiB");
+        let mut third = run(&directory, &calls).threads(threads).max_memory("256KiB");
         assert!(third.collect::<Vec<_>>().unwrap_err().is_over_budget());
         drop(third);
         assert_eq!(calls.into_inner() as u64, ITEMS);
