@@ -74,8 +74,10 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     all
 }
 
-fn small(seed: u64, rounds: u32) -> (u64, String) {
-    (work(seed, rounds), format!("{seed:032}"))
+/// A record of 40 bytes.
+fn small(seed: u64, rounds: u32) -> (u64, f64, f64, u32, [u8; 12]) {
+    let value = work(seed, rounds);
+    (seed, value as f64, 1.0 / value as f64, value as u32, [value as u8; 12])
 }
 
 fn large(seed: u64, rounds: u32) -> String {
