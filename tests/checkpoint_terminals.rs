@@ -138,7 +138,7 @@ fn text<E: Debug>(error: E) -> String {
 
 /// A sink's error.
 #[derive(Debug)]
-struct Mine(String);
+struct Mine(#[expect(dead_code, reason = "its text is compared by `Debug`")] String);
 
 impl From<amorsize::Error> for Mine {
     fn from(error: amorsize::Error) -> Self {

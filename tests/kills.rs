@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use amorsize::on_error::Skip;
 use amorsize::process_in_batches;
+use amorsize::sink::JsonLines;
 use folder::Folder;
 
 const ITEMS: u64 = 3_000;
@@ -61,16 +62,17 @@ fn inside() {
     let (way, work) = work.split_once(' ').unwrap();
     let run = process_in_batches(|x| call(x, work, &calls), 0..ITEMS).version(1).on_error(Skip);
     let mut out = String::new();
-    let outcome = match way {
+    let report = match way {
         "checkpoint" => run.checkpoint(folder.join("run")).for_each_batch(|batch| {
             batch.into_iter().for_each(|result| out += &format!("{result}\n"));
         }),
+        "sink" => run.journal(folder.join("run")).batch_size(64).write_to(JsonLines::new(folder.join("lines"))),
         _ => run.journal(folder.join("run")).batch_size(64).for_each_batch(|batch| {
             let lines: String = batch.indices().zip(&batch).map(|(index, line)| format!("{index} {line}\n")).collect();
             log(folder, "sunk").write_all(lines.as_bytes()).unwrap();
         }),
     };
-    outcome.unwrap();
+    report.unwrap();
     fs::write(folder.join("result"), out).unwrap();
 }
 
@@ -170,32 +172,48 @@ fn check_sunk(folder: &Path, work: &str) {
     assert!(seen.keys().copied().eq(expected(work)));
 }
 
+/// Each result is in the file exactly once, and in order.
+fn check_lines(folder: &Path, work: &str) {
+    let all: String = expected(work).map(|x| format!("\"{}\"\n", result(x))).collect();
+    assert!(fs::read_to_string(folder.join("lines")).unwrap() == all);
+}
+
+#[test]
+fn a_journal_and_a_sink_with_places() {
+    kill("sink even", 14, |folder| check_lines(folder, "even"));
+}
+
+#[test]
+fn a_journal_and_a_sink_with_places_of_calls_that_fail() {
+    kill("sink failing", 14, |folder| check_lines(folder, "failing"));
+}
+
 #[test]
 fn a_checkpoint_of_even_calls() {
-    kill("checkpoint even", 15, |folder| check_results(folder, "even"));
+    kill("checkpoint even", 12, |folder| check_results(folder, "even"));
 }
 
 #[test]
 fn a_checkpoint_of_calls_of_which_some_take_long() {
-    kill("checkpoint heavy", 15, |folder| check_results(folder, "heavy"));
+    kill("checkpoint heavy", 12, |folder| check_results(folder, "heavy"));
 }
 
 #[test]
 fn a_checkpoint_of_calls_that_wait() {
-    kill("checkpoint waiting", 15, |folder| check_results(folder, "waiting"));
+    kill("checkpoint waiting", 12, |folder| check_results(folder, "waiting"));
 }
 
 #[test]
 fn a_checkpoint_of_calls_that_fail() {
-    kill("checkpoint failing", 15, |folder| check_results(folder, "failing"));
+    kill("checkpoint failing", 12, |folder| check_results(folder, "failing"));
 }
 
 #[test]
 fn a_journal_of_even_calls() {
-    kill("journal even", 20, |folder| check_sunk(folder, "even"));
+    kill("journal even", 12, |folder| check_sunk(folder, "even"));
 }
 
 #[test]
 fn a_journal_of_calls_that_fail() {
-    kill("journal failing", 20, |folder| check_sunk(folder, "failing"));
+    kill("journal failing", 12, |folder| check_sunk(folder, "failing"));
 }

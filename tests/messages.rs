@@ -99,6 +99,8 @@ fn no_kind_of_error_is_left_out() {
     provoked.insert("Threads".to_owned());
     // About directories of results, in `error/stored.rs`.
     provoked.extend(["CheckpointBusy", "CheckpointChanged", "InputChanged", "Storage", "Damaged"].map(String::from));
+    // By sinks, in `json_lines.rs`.
+    provoked.insert("Unwritable".to_owned());
     assert_eq!(provoked.iter().map(String::as_str).collect::<BTreeSet<_>>(), variants("ErrorKind"));
 
     let numbers = |texts: [&'static str; 2]| process_in_batches(str::parse::<u32>, texts);

@@ -215,8 +215,8 @@ fn a_result_that_cant_become_bytes_is_an_error_that_names_its_item() {
         let directory = folder.file("run");
         let mut run = run(&directory, &NO_ITEM, (bad, Refuses::ByError), &calls).threads(threads);
         let error = run.collect::<Vec<_>>().unwrap_err();
-        assert!(error.is_storage(), "{error}");
-        assert!(error.to_string().contains(&format!("the result of item {bad} can't become bytes: ")), "{error}");
+        assert!(error.is_unwritable(), "{error}");
+        assert!(error.to_string().starts_with(&format!("item {bad} can't be written to ")), "{error}");
         drop(run);
         let called = calls.take();
         let again = next_call(&directory, threads, &calls);

@@ -220,7 +220,7 @@ fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Op
     let method = function.function.in_impl.then(|| quote!(#told.method_of::<Self>();));
     let parameters = hashed(function, options).into_iter().map(|(at, name, ty)| {
         let at = syn::Index::from(at);
-        quote!(#told.shared(#name, #private::HashProbe::<#ty>::NEW.hash(), &#shared.#at);)
+        quote!(#told.shared(#name, #private::HashProbe::<#ty>::NEW.hash_fn(), &#shared.#at);)
     });
     let tell = quote!(#method #(#parameters)*);
     let tell = if tell.is_empty() { quote!(|_, _| {}) } else { quote!(|#shared, #told| { let _ = #shared; #tell }) };

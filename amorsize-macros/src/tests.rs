@@ -320,10 +320,10 @@ fn a_run_knows_its_code_where_amorsize_has_a_use_for_it() {
             |shared, told| {
                 let _ = shared;
                 told.method_of::<Self>();
-                told.shared("self", ::amorsize::__private::HashProbe::<&'this_ref Self>::NEW.hash(), &shared.0);
-                told.shared("by", ::amorsize::__private::HashProbe::<&'by_ref [u8]>::NEW.hash(), &shared.1);
-                told.shared("client", ::amorsize::__private::HashProbe::<Client>::NEW.hash(), &shared.2);
-                told.shared("shared", ::amorsize::__private::HashProbe::<(u8, u8)>::NEW.hash(), &shared.3);
+                told.shared("self", ::amorsize::__private::HashProbe::<&'this_ref Self>::NEW.hash_fn(), &shared.0);
+                told.shared("by", ::amorsize::__private::HashProbe::<&'by_ref [u8]>::NEW.hash_fn(), &shared.1);
+                told.shared("client", ::amorsize::__private::HashProbe::<Client>::NEW.hash_fn(), &shared.2);
+                told.shared("shared", ::amorsize::__private::HashProbe::<(u8, u8)>::NEW.hash_fn(), &shared.3);
             },
         },
     );

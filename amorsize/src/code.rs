@@ -112,8 +112,9 @@ impl fmt::Debug for Parameters<'_> {
     }
 }
 
-/// Finds what hashes a type: `HashProbe::<T>::NEW.hash()` is the method here if `T` is `Hash`, and
-/// that of [`UnhashedProbe`] otherwise. It works as [`Probe`](crate::memory::measure::Probe) does.
+/// Finds what hashes a type: `HashProbe::<T>::NEW.hash_fn()` is the method here if `T` is `Hash`,
+/// and that of [`UnhashedProbe`] otherwise. It works as [`Probe`](crate::memory::measure::Probe)
+/// does.
 #[derive(Debug)]
 pub struct HashProbe<T>(PhantomData<fn() -> T>);
 
@@ -129,7 +130,7 @@ impl<T> HashProbe<T> {
 impl<T: Hash> HashProbe<T> {
     /// The function that hashes a value.
     #[must_use]
-    pub const fn hash(&self) -> Option<HashOf<T>> {
+    pub const fn hash_fn(&self) -> Option<HashOf<T>> {
         Some(|value, mut hasher| value.hash(&mut hasher))
     }
 }
@@ -137,7 +138,7 @@ impl<T: Hash> HashProbe<T> {
 impl<T> UnhashedProbe<T> {
     /// There is no such function.
     #[must_use]
-    pub const fn hash(&self) -> Option<HashOf<T>> {
+    pub const fn hash_fn(&self) -> Option<HashOf<T>> {
         None
     }
 }
@@ -157,21 +158,21 @@ mod tests {
     struct Opaque;
 
     fn in_generic_code<T>(_: &T) -> bool {
-        HashProbe::<T>::NEW.hash().is_some()
+        HashProbe::<T>::NEW.hash_fn().is_some()
     }
 
     fn in_code_with_the_bound<T: Hash>(_: &T) -> bool {
-        HashProbe::<T>::NEW.hash().is_some()
+        HashProbe::<T>::NEW.hash_fn().is_some()
     }
 
     #[test]
     fn a_type_that_is_hash_is_hashed() {
-        assert!(HashProbe::<u32>::NEW.hash().is_some());
-        assert!(HashProbe::<&str>::NEW.hash().is_some());
-        assert!(HashProbe::<(&'static [u8], Option<String>)>::NEW.hash().is_some());
-        assert!(HashProbe::<Opaque>::NEW.hash().is_none());
-        assert!(HashProbe::<&Opaque>::NEW.hash().is_none());
-        assert!(HashProbe::<f64>::NEW.hash().is_none());
+        assert!(HashProbe::<u32>::NEW.hash_fn().is_some());
+        assert!(HashProbe::<&str>::NEW.hash_fn().is_some());
+        assert!(HashProbe::<(&'static [u8], Option<String>)>::NEW.hash_fn().is_some());
+        assert!(HashProbe::<Opaque>::NEW.hash_fn().is_none());
+        assert!(HashProbe::<&Opaque>::NEW.hash_fn().is_none());
+        assert!(HashProbe::<f64>::NEW.hash_fn().is_none());
         // A bound that the signature doesn't have isn't there.
         assert!(in_code_with_the_bound(&1) && !in_generic_code(&1));
     }

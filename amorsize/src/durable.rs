@@ -7,14 +7,12 @@ mod resume;
 use std::any::type_name;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::keeper::{Handle, Keeper, KeptFigures};
 pub(crate) use self::resume::Resume;
 use crate::bounds::StoredResult;
 use crate::code::{Code, HashOf, HashesOne, Listener, Parameters, Tell};
-use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Bytes, MOST_BYTES};
 use crate::policy::Policy;
@@ -104,12 +102,6 @@ impl<R> Codec<R> {
     pub(crate) fn take(&self, restored: &mut Restored, most: usize) -> Result<Vec<R>, Error> {
         (self.take)(restored, most)
     }
-}
-
-/// A result that can't become bytes, by the text of its `Serialize`.
-fn not_encoded(directory: &Path, index: usize, text: &str) -> Error {
-    let cause = io::Error::other(format!("the result of item {index} can't become bytes: {text}"));
-    storage(directory, "written", &cause, None, None)
 }
 
 impl<T, R> Default for Durable<T, R> {
@@ -215,21 +207,31 @@ impl<T, R> Durable<T, R> {
         }))
     }
 
-    /// The settings that a pipeline takes over which begins with this run: those of its input, and
-    /// those of its files but for their directory.
-    pub(crate) fn of_pipeline<N>(self) -> Durable<T, N> {
-        let Self {
-            checkpoint: _,
-            journal: _,
-            version: _,
-            hash,
-            key,
-            max_disk,
-            spill_dir,
-            remove_when_done,
-            skip_first,
-        } = self;
-        Durable { hash, key, max_disk, spill_dir, remove_when_done, skip_first, ..Durable::default() }
+    /// Refuses a journal for a terminal without a sink.
+    pub(crate) fn refuse_journal(&self) -> Result<(), Error> {
+        self.check()?;
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::InvalidOption {
+            option: "journal",
+            value: "given to a terminal without a sink".into(),
+            expected: "`for_each_batch` or another terminal with a sink, or `checkpoint` to have the results kept",
+        }))
+    }
+
+    /// Takes out the settings of a pipeline: those of its input, and those of its files but for
+    /// their directory, in which a later stage goes before this one. Versions stay with the stages.
+    pub(crate) fn then<M, N, O>(&mut self, next: &mut Durable<M, N>) -> Durable<T, O> {
+        Durable {
+            hash: self.hash,
+            key: self.key.take(),
+            skip_first: self.skip_first,
+            max_disk: next.max_disk.take().or(self.max_disk.take()),
+            spill_dir: next.spill_dir.take().or(self.spill_dir.take()),
+            remove_when_done: self.remove_when_done || next.remove_when_done,
+            ..Durable::default()
+        }
     }
 
     /// Refuses what can't be run with.
@@ -318,18 +320,24 @@ impl Listener for Told {
 }
 
 impl Functions {
-    /// Adds a function that an attribute tells of.
-    pub(crate) fn add<C>(&mut self, code: &CodeOf<C>, context: &C) {
+    /// Adds a function that an attribute tells of. `version` goes before its own.
+    pub(crate) fn add<C>(&mut self, code: &CodeOf<C>, context: &C, version: Option<&String>) {
         let CodeOf { code, tell } = code;
-        let (path, version) = (code.path.to_owned(), code.version.map(|version| version.to_string()));
+        let (path, version) =
+            (code.path.to_owned(), version.cloned().or(code.version.map(|version| version.to_string())));
         let mut told = Told { path, tokens: Some(code.tokens), version, shared: Vec::new() };
         tell(context, &mut Parameters::new(&mut told));
         self.0.push(told);
     }
 
     /// Adds a closure. Its type has the path of the function that it stands in.
-    pub(crate) fn add_closure<F>(&mut self) {
-        self.0.push(Told { path: type_name::<F>().to_owned(), tokens: None, version: None, shared: Vec::new() });
+    pub(crate) fn add_closure<F>(&mut self, version: Option<&String>) {
+        self.0.push(Told {
+            path: type_name::<F>().to_owned(),
+            tokens: None,
+            version: version.cloned(),
+            shared: Vec::new(),
+        });
     }
 
     /// The first shared parameter without a hash, behind the name of its function.

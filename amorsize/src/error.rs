@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::counted::Counted;
-use crate::failure::Panicked;
 use crate::memory::Bytes;
 use crate::memory::measure::MeasuredBy;
 use crate::seconds::Seconds;
@@ -201,6 +200,18 @@ pub enum ErrorKind {
         /// What is wrong there.
         cause: String,
     },
+    /// A result, or its type, can't be written in the format of a file.
+    #[non_exhaustive]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Index in the input of the item of the result; `None` where it is the type.
+        item: Option<usize>,
+        /// The column of a table, as the path of a field: `"camera.lens"`.
+        column: Option<String>,
+        /// Why it can't be written, and the way out.
+        cause: String,
+    },
 }
 
 impl Error {
@@ -208,10 +219,6 @@ impl Error {
     #[inline(never)]
     pub(crate) fn new(kind: ErrorKind) -> Self {
         Self { kind: Box::new(kind) }
-    }
-
-    fn of_panic(item: usize, panic: &Panicked) -> Self {
-        Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
     }
 
     /// The case and its numbers.
@@ -332,6 +339,28 @@ impl Error {
         matches!(*self.kind, ErrorKind::Storage { .. } | ErrorKind::Damaged { .. })
     }
 
+    /// True if a result, or its type, can't be written in the format of a file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "durable")] {
+    /// # use std::collections::HashMap;
+    /// # use amorsize::{process_in_batches, sink::JsonLines};
+    /// # let directory = std::env::temp_dir().join(format!("amorsize-unwritable-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).unwrap();
+    /// # let path = directory.join("maps.jsonl");
+    /// // Keys of JSON are texts.
+    /// let mut run = process_in_batches(|x: u32| HashMap::from([((x, x), x)]), 0..9);
+    /// assert!(run.write_to(JsonLines::new(path)).unwrap_err().is_unwritable());
+    /// # std::fs::remove_dir_all(directory).unwrap();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_unwritable(&self) -> bool {
+        matches!(*self.kind, ErrorKind::Unwritable { .. })
+    }
+
     /// Index in the input of the item that the error is about, if it is about one.
     ///
     /// # Examples
@@ -352,6 +381,7 @@ impl Error {
             ErrorKind::Panicked { item, .. } => Some(item),
             ErrorKind::OverBudget { item, .. } | ErrorKind::Oversize { item, .. } => Some(item),
             ErrorKind::InputChanged { item, .. } => Some(item),
+            ErrorKind::Unwritable { item, .. } => item,
             _ => None,
         }
     }

@@ -3,13 +3,13 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::panic::resume_unwind;
 
+use crate::batches::Buffer;
 use crate::error::Error;
 use crate::execute::line::Flow;
 use crate::failure::{Ended, Failure, Payload};
 use crate::on_error::Each;
 use crate::policy::Policy;
 use crate::run::Batched;
-use crate::sink::Buffer;
 
 /// The results of a run one by one, in input order; made by [`Batched::into_iter`].
 ///
@@ -179,11 +179,14 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
         if let Some((_, payload)) = self.panic.take() {
             resume_unwind(payload);
         }
-        if P::STOPS {
+        if P::STOPS && self.error.is_some() {
             return self.error.take().and_then(|error| P::last_item(error).ok());
         }
         if let Some(error) = self.error.take_if(|error| !is_quiet(error)) {
             panic!("{error}");
+        }
+        if self.error.is_none() && !self.stopped {
+            self.run.remove_kept();
         }
         None
     }

@@ -4,6 +4,7 @@
 #[cfg(test)]
 extern crate self as amorsize;
 
+mod batches;
 mod bottleneck;
 #[doc(hidden)]
 pub mod bounds;
@@ -12,7 +13,6 @@ mod code;
 mod cores;
 mod counted;
 #[cfg(feature = "durable")]
-#[cfg_attr(not(test), expect(dead_code, reason = "no terminal of a run uses it yet"))]
 mod durable;
 #[cfg(not(feature = "durable"))]
 #[path = "durable/none.rs"]
@@ -49,10 +49,10 @@ mod sample;
 mod seconds;
 #[cfg(feature = "serde")]
 mod serialize;
-mod sink;
+#[cfg(feature = "durable")]
+pub mod sink;
 mod stage;
 #[cfg(feature = "durable")]
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "no terminal of a run uses it yet"))]
 mod store;
 mod sync;
 mod system_calls;
@@ -72,6 +72,7 @@ pub mod __private;
 pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
+pub use batches::{Batch, Indices};
 pub use bottleneck::Bottleneck;
 pub use cancel::CancelToken;
 pub use error::{Changed, Error, ErrorKind, TryError};
@@ -99,7 +100,6 @@ pub use progress_bar::progress_bar;
 pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
-pub use sink::{Batch, Indices};
 pub use stage::StageReport;
 pub use then::{Stage, Then};
 pub use time_use::TimeUse;

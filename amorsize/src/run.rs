@@ -11,6 +11,7 @@ mod terminals;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::batches::Left;
 use crate::error::Error;
 use crate::execute::buffer::Types;
 use crate::execute::chunk::{AsFunction, Body, Kernel, Shared, as_function};
@@ -23,7 +24,6 @@ use crate::options::Options;
 use crate::outcome::Failures;
 use crate::policy::{Policy, Seen};
 use crate::run_core::{Core, Parts};
-use crate::sink::Left;
 use crate::stage::StageCounts;
 use crate::then::{self, Joins, Stage, StageError, Then};
 
@@ -169,6 +169,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.seen.failures = Failures::new();
     }
 
+    /// Refuses a journal for a terminal that has no sink: nobody would have the results that it
+    /// takes for done.
+    #[inline]
+    pub(crate) fn refuse_journal(&self) -> Result<(), Error> {
+        #[cfg(feature = "durable")]
+        self.shared.durable.as_ref().map_or(Ok(()), |durable| durable.refuse_journal())?;
+        Ok(())
+    }
+
     /// Begins a part of the run, and refuses what can't be run with.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         self.begin_part();
@@ -179,7 +188,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The same of a run with results in any order, of which nothing is started yet.
     pub(crate) fn start_unordered(&mut self) -> Result<(), Error> {
         self.begin_part();
-        self.refuse_journal()?;
         self.open()?;
         self.core.check()?;
         self.core.begin_unordered();
@@ -220,8 +228,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Notes that a terminal has given everything.
     pub(crate) fn end_part(&mut self) {
         self.core.end_part();
-        #[cfg(feature = "durable")]
-        self.remove_kept();
     }
 
     #[cfg(not(feature = "durable"))]
@@ -231,10 +237,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     #[cfg(not(feature = "durable"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no run is durable")]
-    fn refuse_journal(&self) -> Result<(), Error> {
-        Ok(())
-    }
+    #[expect(clippy::unused_self, reason = "no run is durable")]
+    pub(crate) fn remove_kept(&mut self) {}
 }
 
 impl<I: IntoIterator, R, C, P> fmt::Debug for Batched<I, R, C, P> {

@@ -351,6 +351,11 @@ impl Core {
     }
 
     #[cfg(feature = "durable")]
+    pub(crate) fn keeper(&self) -> &Handle {
+        self.tools.interrupts.keeper()
+    }
+
+    #[cfg(feature = "durable")]
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.tools.ledger
     }

@@ -263,7 +263,7 @@ where
     P::Output: Send,
 {
     #[cfg(feature = "durable")]
-    let mut before = before;
+    let (mut before, mut next) = (before, next);
     // A pipeline has more than one stage, each of which counts for itself.
     let counts = [&before.core.stages, &next.core.stages].map(|stages| match stages.as_slice() {
         [own] => Some(Arc::clone(own)),
@@ -291,8 +291,15 @@ where
         if let Some(option) = before.shared.keeps().or(next.shared.keeps()) {
             core.options.refuse_stage_that_keeps(option);
         }
-        // A run that has begun is refused above, and no other has a second owner of it.
-        before.shared.durable.take().and_then(Arc::into_inner).map(|durable| Arc::new(durable.of_pipeline()))
+        // A run that has begun is refused above, and no other has a second owner of its settings.
+        match (before.shared.durable.take(), next.shared.durable.take()) {
+            (None, None) => None,
+            (before, next) => {
+                let mut before = before.and_then(Arc::into_inner).unwrap_or_default();
+                let mut next = next.and_then(Arc::into_inner).unwrap_or_default();
+                Some(Arc::new(before.then(&mut next)))
+            }
+        }
     };
     // The stages' results are measured as they are made.
     let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });

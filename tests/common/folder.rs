@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Empty at first, and gone with its owner.
 pub(crate) struct Folder(PathBuf);
 
+#[allow(dead_code, reason = "not all tests look at the names")]
 impl Folder {
     /// Makes one, in the folder that cargo has for tests.
     pub(crate) fn new(test: &str) -> Self {

@@ -63,7 +63,7 @@ pub trait HashedItem: Sized {
 #[diagnostic::do_not_recommend]
 impl<T: Hash> HashedItem for T {
     fn hash() -> Option<HashOf<T>> {
-        HashProbe::<T>::NEW.hash()
+        HashProbe::<T>::NEW.hash_fn()
     }
 
     fn hash_if_given<N>() -> Option<HashOf<Result<T, N>>> {
@@ -115,7 +115,7 @@ macro_rules! knows_items {
         #[diagnostic::do_not_recommend]
         impl<T: Hash> KnowsItems<T> for $policy {
             fn hash() -> Option<HashOf<T>> {
-                HashProbe::<T>::NEW.hash()
+                HashProbe::<T>::NEW.hash_fn()
             }
         }
     )*};

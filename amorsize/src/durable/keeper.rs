@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,12 +25,12 @@ pub(crate) struct Keeper {
     why: Mutex<Option<Why>>,
     /// The items with results that come from the store, in order.
     restored: Box<[Range<usize>]>,
-    /// How far the sink has come.
-    place: Mutex<Option<u64>>,
+    places: Mutex<Places>,
+    /// The place from which the sink goes on, until there is a writer.
+    begins_at: Mutex<Option<u64>>,
     told: Mutex<KeptFigures>,
     /// The credit of results that are encoded and not written.
     held: Mutex<Credit>,
-    directory: PathBuf,
 }
 
 /// The keeper of a run that has one. Without the feature this is nothing, and is never asked.
@@ -47,6 +46,17 @@ impl Handle {
     pub(crate) fn get(&self) -> Option<&Keeper> {
         self.0.as_deref()
     }
+}
+
+/// How far a sink has come.
+#[derive(Debug, Default)]
+struct Places {
+    /// True if the sink has places.
+    are_told: bool,
+    /// The place behind the last batch.
+    now: Option<u64>,
+    /// Items that the sink has, and that no place was told for.
+    sunk: Vec<Range<usize>>,
 }
 
 /// The figures of a store for a report.
@@ -72,13 +82,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Keeper {
-    pub(crate) fn new(
-        kind: Kind,
-        restored: Box<[Range<usize>]>,
-        told: KeptFigures,
-        ledger: &Ledger,
-        directory: PathBuf,
-    ) -> Self {
+    pub(crate) fn new(kind: Kind, restored: Box<[Range<usize>]>, told: KeptFigures, ledger: &Ledger) -> Self {
         Self {
             kind,
             writer: Mutex::default(),
@@ -86,10 +90,10 @@ impl Keeper {
             has_failed: AtomicBool::new(false),
             why: Mutex::default(),
             restored,
-            place: Mutex::default(),
+            places: Mutex::default(),
+            begins_at: Mutex::default(),
             told: Mutex::new(told),
             held: Mutex::new(Credit::take(ledger, 0)),
-            directory,
         }
     }
 
@@ -192,6 +196,9 @@ impl Keeper {
     }
 
     pub(super) fn set_writer(&self, writer: Writer) {
+        if let Some(place) = lock(&self.begins_at).take() {
+            writer.go_on_from(place);
+        }
         *lock(&self.writer) = Some(Arc::new(writer));
     }
 
@@ -234,7 +241,7 @@ impl Keeper {
         }));
         match outcome {
             Ok(Ok(())) => writer.wait_for_room(),
-            Ok(Err((index, text))) => self.fail(super::not_encoded(&self.directory, index, &text)),
+            Ok(Err((index, cause))) => self.fail(writer.not_serialized(index, cause)),
             Err(payload) => self.stop(Why::Panic(payload)),
         }
     }
@@ -249,10 +256,18 @@ impl Keeper {
     /// Notes that the sink has the results of these items, which are in order.
     pub(crate) fn sunk(&self, indices: impl Iterator<Item = usize>) {
         let Some(writer) = self.writer() else { return };
-        let place = lock(&self.place).take();
+        let mut places = lock(&self.places);
+        places.sunk.extend(ranges(indices));
+        let place = places.now.take();
+        if place.is_none() && places.are_told {
+            // The sink can't say yet that it has them for good.
+            return;
+        }
+        let sunk = std::mem::take(&mut places.sunk);
+        drop(places);
         let mut hashes = lock(&self.hashes);
         let mut end = 0;
-        for range in ranges(indices) {
+        for range in sunk {
             end = range.end;
             let mut next = range.start;
             while next < range.end {
@@ -271,9 +286,17 @@ impl Keeper {
         hashes.forget_before(end);
     }
 
-    /// Notes how far the sink comes with the batch that it has.
+    /// Notes how far the sink has come with the batch that it has.
     pub(crate) fn set_place(&self, place: Option<u64>) {
-        *lock(&self.place) = place;
+        let mut places = lock(&self.places);
+        places.are_told |= place.is_some();
+        places.now = place;
+    }
+
+    /// Notes that the sink went back to a place, from which it goes on.
+    pub(crate) fn go_on_from(&self, place: u64) {
+        lock(&self.places).are_told = true;
+        *lock(&self.begins_at) = Some(place);
     }
 
     /// Writes everything, at the end of an input of so many items.

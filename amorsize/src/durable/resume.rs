@@ -37,6 +37,8 @@ struct Kept {
     keeper: Arc<Keeper>,
     /// The most bytes that may be encoded and not written.
     most_held: u64,
+    place: Option<u64>,
+    is_unplaced: bool,
     /// Items that are done, pulled in part.
     begun: Option<(Done, u32, ItemsHash)>,
     /// Results of items that were pulled.
@@ -75,7 +77,9 @@ impl<T, R> Resume<T, R> {
 
     /// Begins an input of which a store has what is done.
     pub(crate) fn of_store(durable: Arc<Durable<T, R>>, store: Store, keeper: Arc<Keeper>, most_held: u64) -> Self {
-        let kept = Some(Kept { store, keeper, most_held, begun: None, pulled: None });
+        let place = store.place();
+        let is_unplaced = place.is_none() && !store.done().is_empty();
+        let kept = Some(Kept { store, keeper, most_held, place, is_unplaced, begun: None, pulled: None });
         Self { kept, ..Self::skipping(durable) }
     }
 
@@ -205,6 +209,18 @@ impl<T, R> Resume<T, R> {
                 Some(Restored::default())
             }
         }
+    }
+
+    /// Takes the store of a run that has ended.
+    pub(crate) fn take_store(&mut self) -> Option<Store> {
+        Some(self.kept.take()?.store)
+    }
+
+    /// The place of the sink at which the journal ends, the first time that it is asked for; and
+    /// whether items are done without one.
+    pub(crate) fn take_place(&mut self) -> (Option<u64>, bool) {
+        let Some(kept) = &mut self.kept else { return (None, false) };
+        (kept.place.take(), kept.is_unplaced)
     }
 
     /// The number of items taken so far, and whether the store knows that the input ends there.

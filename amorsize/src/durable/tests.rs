@@ -101,6 +101,71 @@ fn an_identity_has_the_function_its_types_and_what_it_shares() {
     assert_ne!(ignoring.tokens, one.tokens);
 }
 
+/// The same function as the compiler gives it to the attribute: plainly, laid out in another way,
+/// inserted by a macro, and with another body.
+#[rustfmt::skip]
+mod layouts {
+    use crate::batched;
+
+    fn g(x: u32, by: &[u8]) -> Vec<u8> {
+        [x.to_le_bytes().as_slice(), by].concat()
+    }
+
+    pub(super) mod plain {
+        use super::*;
+        #[batched]
+        pub(crate) fn f(x: u32, by: &[u8]) -> Vec<u8> { let y = x + 1; match y { 1 => vec![0], _ => g(x, by) } }
+    }
+
+    pub(super) mod other_layout {
+        use super::*;
+        /// Docs.
+        #[batched(version = 1)]
+        #[must_use]
+        pub(in crate::durable) fn f(
+            #[allow(unused, reason = "a lint doesn't count")]
+            x: u32,
+            by: &[u8],
+        ) -> Vec<u8> {
+            // A comment.
+            let y=x+1;
+            #[allow(clippy::match_single_binding, reason = "a lint doesn't count")]
+            match y {
+                1 => vec![0,],
+                _ => g(x, by,),
+            }
+        }
+    }
+
+    macro_rules! function {
+        ($vis:vis $name:ident, $item:ty, $one:expr) => {
+            #[batched]
+            $vis fn $name(x: $item, by: &[u8]) -> Vec<u8> { let y = x + $one; match y { 1 => vec![0], _ => g(x, by) } }
+        };
+    }
+
+    pub(super) mod inserted {
+        use super::*;
+        function!(pub(crate) f, u32, 1);
+    }
+
+    pub(super) mod changed {
+        use super::*;
+        function!(pub(crate) f, u32, 2);
+    }
+}
+
+#[test]
+fn the_compiler_s_tokens_have_the_hash_of_those_in_the_macros_own_tests() {
+    let tokens = |run: Batched<_, _, _>| identity(&run.checkpoint("runs")).tokens;
+    let plain = tokens(layouts::plain::f_batched([1], b"a"));
+    // That of amorsize-macros/src/code/tests.rs.
+    assert_eq!(plain, 0x345F_3CEC_8E3F_43A7);
+    assert_eq!(tokens(layouts::other_layout::f_batched([1], b"a")), plain);
+    assert_eq!(tokens(layouts::inserted::f_batched([1], b"a")), plain);
+    assert_ne!(tokens(layouts::changed::f_batched([1], b"a")), plain);
+}
+
 #[test]
 fn a_method_has_the_path_of_its_type() {
     let one = identity(&Model { weight: 3_u32 }.predict_batched(0..3).checkpoint("runs"));
@@ -156,13 +221,28 @@ fn what_a_run_does_not_take_is_refused_before_any_call() {
         ),
     ] {
         assert_eq!(refusal(&run), says);
-        // So do all terminals, and the plan.
+        // So do terminals, and the plan.
         assert_eq!(run.plan().unwrap_err().to_string(), says);
         assert_eq!(run.collect::<Vec<_>>().unwrap_err().to_string(), says);
         assert_eq!(run.for_each_batch(|_| ()).unwrap_err().to_string(), says);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.unordered()));
         assert_eq!(caught.unwrap_err().downcast_ref::<String>().map(String::as_str), Some(says));
     }
+}
+
+#[test]
+fn a_terminal_without_a_sink_refuses_a_journal() {
+    let says = "`journal` can't be given to a terminal without a sink: use `for_each_batch` or another terminal with a sink, or \
+                `checkpoint` to have the results kept";
+    let run = || process_in_batches(|_: u32| -> Result<u32, u32> { panic!("called") }, 0..3).version(1).journal("runs");
+    assert_eq!(run().collect::<Vec<_>>().unwrap_err().to_string(), says);
+    assert_eq!(run().try_collect::<Vec<_>>().unwrap_err().to_string(), says);
+    assert_eq!(run().collect_into(&mut Vec::new()).unwrap_err().to_string(), says);
+    assert_eq!(run().fold(0, |all, _| all).unwrap_err().to_string(), says);
+    assert_eq!(run().reduce(|one, _| one).unwrap_err().to_string(), says);
+    let stops = || run().on_error(Stop);
+    assert_eq!(stops().into_iter().next().unwrap().unwrap_err().to_string(), says);
+    assert_eq!(stops().unordered().next().unwrap().unwrap_err().to_string(), says);
 }
 
 #[test]
@@ -193,6 +273,9 @@ fn a_pipeline_has_the_functions_of_all_stages() {
 
     let closure = halve_batched(0..3).then(|x| process_in_batches(|x: u32| x, x)).checkpoint("runs");
     assert!(refusal(&closure).starts_with("`version` can't be left out"));
+    // A stage may have its own.
+    let closure = halve_batched(0..3).version(8).then(|x| process_in_batches(|x: u32| x, x).version(1));
+    assert_eq!(identity(&closure.checkpoint("runs")).version.as_deref(), Some("8, 1"));
 }
 
 #[test]
@@ -213,8 +296,8 @@ fn a_pipeline_takes_over_what_is_about_its_input_and_its_files() {
         .max_disk("3GiB")
         .remove_when_done(true)
         .skip_first(1)
-        .spill_dir("there")
-        .then(halve_batched)
+        .spill_dir("here")
+        .then(|x| halve_batched(x).spill_dir("there"))
         .version(1)
         .checkpoint("runs");
     let durable = run.shared().durable.as_ref().unwrap();
@@ -311,6 +394,34 @@ fn the_attribute_sets_what_the_methods_set() {
     assert_eq!(identity(&run).version.as_deref(), Some("5"));
     let key = durable.hash_item(&photos()[0], &mut StableHasher::default());
     assert_eq!(key, StableHasher::default().of(&7_u64));
+}
+
+#[batched(fallible_input, journal = "runs")]
+fn lines(line: String) -> io::Result<usize> {
+    Ok(line.len())
+}
+
+#[batched(fallible_input, journal = "runs", key = |line: &String| line.len())]
+fn keyed_lines(line: String) -> io::Result<usize> {
+    Ok(line.len())
+}
+
+#[test]
+fn an_item_that_an_input_gives_has_the_hash_of_the_item_and_all_errors_have_one() {
+    let error = |text: &str| Err(io::Error::other(text.to_owned()));
+    let (given, other) = (|| Ok("a b".to_owned()), || Ok("a c".to_owned()));
+    let mut hasher = StableHasher::default();
+    let run = lines_batched([given()]);
+    let durable = run.shared().durable.as_ref().unwrap();
+    assert_eq!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&given(), &mut hasher));
+    assert_ne!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&other(), &mut hasher));
+    assert_ne!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&error("a"), &mut hasher));
+    assert_eq!(durable.hash_item(&error("b"), &mut hasher), durable.hash_item(&error("a"), &mut hasher));
+
+    let run = keyed_lines_batched([given()]);
+    let durable = run.shared().durable.as_ref().unwrap();
+    assert_eq!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&other(), &mut hasher));
+    assert_ne!(durable.hash_item(&given(), &mut hasher), durable.hash_item(&error("a"), &mut hasher));
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

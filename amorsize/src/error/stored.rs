@@ -97,8 +97,6 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                     "; free space, raise `max_disk` or use another directory"
                 }
-                // A result that can't be serialized, wherever that is to go.
-                io::ErrorKind::InvalidData => "; see to that",
                 _ => "; see to that, or use another directory",
             })?;
             f.write_str(": the same call goes on from what is written")
@@ -110,6 +108,15 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             } else {
                 "run it again: what was there is computed anew"
             })
+        }
+        ErrorKind::Unwritable { path, item, column, cause } => {
+            match (item, column) {
+                (Some(item), Some(column)) => write!(f, "item {item}, column `{column}`")?,
+                (Some(item), None) => write!(f, "item {item}")?,
+                (None, Some(column)) => write!(f, "column `{column}`")?,
+                (None, None) => f.write_str("the results")?,
+            }
+            write!(f, " can't be written to `{}`: {cause}", path.display())
         }
         _ => Ok(()),
     }
@@ -222,6 +229,23 @@ mod tests {
                 "`runs/thumbs/000001.amz` could not be written: no space; see to that, or use another directory{GOES_ON}"
             )
         );
+    }
+
+    #[test]
+    fn what_a_format_has_not_is_told_with_item_and_column() {
+        let unwritable = |item, column: Option<&str>| {
+            let (path, column, cause) = (PathBuf::from("thumbs.parquet"), column.map(String::from), "it is".into());
+            let error = Error::new(ErrorKind::Unwritable { path, item, column, cause });
+            assert!(error.is_unwritable() && error.item() == item);
+            error.to_string()
+        };
+        assert_eq!(
+            unwritable(Some(7), Some("a.b")),
+            "item 7, column `a.b` can't be written to `thumbs.parquet`: it is"
+        );
+        assert!(unwritable(Some(7), None).starts_with("item 7 can't"));
+        assert!(unwritable(None, Some("a.b")).starts_with("column `a.b` can't"));
+        assert!(unwritable(None, None).starts_with("the results can't"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use super::Error;
+use super::{Error, ErrorKind};
 use crate::failure::Panicked;
 
 /// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first
@@ -181,6 +181,12 @@ impl<E> TryError<E> {
             Self::Item { error, .. } => Some(error),
             Self::Panic { .. } | Self::Run(_) => None,
         }
+    }
+}
+
+impl Error {
+    fn of_panic(item: usize, panic: &Panicked) -> Self {
+        Self::new(ErrorKind::Panicked { item, message: panic.message().map(str::to_owned) })
     }
 }
 

@@ -264,6 +264,11 @@ impl<I: IntoIterator, R> Source<I, R> {
         self.resume.is_some()
     }
 
+    #[cfg(feature = "durable")]
+    pub(crate) fn resume(&mut self) -> Option<&mut Resume<I::Item, R>> {
+        self.resume.as_deref_mut()
+    }
+
     /// Has items passed over that need not run.
     #[cfg(feature = "durable")]
     pub(crate) fn set_resume(&mut self, resume: Resume<I::Item, R>) {

@@ -35,7 +35,6 @@ mod course;
 mod inline;
 mod jobs;
 #[cfg(feature = "durable")]
-#[cfg_attr(not(test), expect(dead_code, reason = "no terminal of a run uses it yet"))]
 mod keeping;
 pub(crate) mod line;
 mod looking;

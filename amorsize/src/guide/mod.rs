@@ -22,6 +22,7 @@
 //! - [`json`] - the keys of plans, reports and progress as JSON.
 #![cfg_attr(
     feature = "durable",
+    doc = "- [`results_that_dont_fit`] - which terminal, what it holds in memory and on disk, and what survives.",
     doc = "- [`format`](mod@format) - the files that keep what a run has done, to the byte."
 )]
 //!
@@ -68,6 +69,10 @@ pub mod json {}
 
 #[doc = include_str!("from_python.md")]
 pub mod from_python {}
+
+#[cfg(feature = "durable")]
+#[doc = include_str!("results_that_dont_fit.md")]
+pub mod results_that_dont_fit {}
 
 #[cfg(feature = "durable")]
 #[doc = include_str!("format.md")]

@@ -268,8 +268,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Makes a call that returned an error again, up to so many times: a number, or a [`Retry`] that also says how long to wait
-    /// before each. The last error is the item's result. It is for functions that return a `Result`; a panic is not retried.
+    /// Makes a call that returned an error again, up to so many times: a number, or a
+    /// [`Retry`](crate::Retry) that also says how long to wait before each. The last error is the item's result. It is for functions that return a `Result`; a panic is not retried.
     ///
     /// The function uses up its item, so a clone is kept during each call that may be followed by another. Where items are
     /// borrowed, that is a reference; a clone that owns memory is held beside the budget, unless

@@ -1,6 +1,7 @@
 //! What the terminals have in common: how they run, and what they leave when they end early.
 
 use super::Batched;
+use crate::batches::{Batch, Batches, Ending, Indices, parts};
 use crate::error::Error;
 use crate::execute::buffer::Results;
 use crate::execute::line::{Collecting, FindEnd, Places};
@@ -11,7 +12,6 @@ use crate::options::OnPanic;
 use crate::policy::Policy;
 use crate::report::Report;
 use crate::run_core::Collect;
-use crate::sink::{Batch, Batches, Ending, Indices, parts};
 
 /// Results that were collected, in input order.
 pub(super) struct Found<R> {
@@ -57,6 +57,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             self.seen.panicked.extend(panics);
         }
         self.end_part();
+        self.remove_kept();
         // A `Vec` takes over the allocation of what it is collected from.
         Ok(Q::given(V::from_iter(values), &mut self.seen))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Batched;
 use crate::durable::{Handle, Keeper, KeptFigures, Resume};
 use crate::error::{Error, ErrorKind};
+use crate::sink::{Pausing, Sink};
 use crate::store::{Kind, Store};
 
 /// The part of the budget for results that are encoded and not written.
@@ -47,32 +48,62 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         };
         let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
         store.keep_contents(usize::try_from(most_held).unwrap_or(usize::MAX));
-        let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger(), directory.to_owned()));
+        let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
         self.core.resume(Handle::new(keeper));
         Ok(())
     }
 
-    /// Refuses a journal for a terminal without a sink.
-    pub(super) fn refuse_journal(&self) -> Result<(), Error> {
-        match self.shared.durable.as_ref().and_then(|durable| durable.place()) {
-            // What else is wrong with it is told first.
-            Some((_, Kind::Journal)) => self.shared.identity().and(Err(Error::new(ErrorKind::InvalidOption {
+    /// Opens the store, and has a sink begin, or go back to the place at which the journal ends.
+    pub(super) fn begin_sink<V, S: Sink<V>>(&mut self, mut sink: S) -> Result<Pausing<V, S>, Result<S::Error, Error>> {
+        self.open().map_err(Err)?;
+        let journal = self.core.keeper().get().filter(|keeper| keeper.is_journal());
+        let (Some(journal), Some(resume)) = (journal, self.source.resume()) else {
+            return Pausing::begin(sink).map_err(Ok);
+        };
+        sink.begin_with_journal().map_err(Ok)?;
+        let (place, is_unplaced) = resume.take_place();
+        if let Some(place) = place {
+            let sink = Pausing::go_back(sink, place).map_err(Ok)?;
+            journal.go_on_from(place);
+            return Ok(sink);
+        }
+        let mut sink = Pausing::begin(sink).map_err(Ok)?;
+        if is_unplaced && sink.place().is_some() {
+            return Err(Err(Error::new(ErrorKind::InvalidOption {
                 option: "journal",
-                value: "given to a run whose results go to no sink".into(),
-                expected: "`for_each_batch`, `try_for_each_batch`, `for_each` or `write_to`, or `checkpoint` in its place",
-            }))),
-            _ => Ok(()),
+                value: "that of a run with another sink, which has results that this one lacks".into(),
+                expected: "the same sink, or another directory",
+            })));
+        }
+        Ok(sink)
+    }
+
+    /// Notes how far the sink of a journal has come with the batch that it has.
+    pub(super) fn keep_place<V, S: Sink<V>>(keeper: &Handle, sink: &mut Pausing<V, S>) {
+        if let Some(journal) = keeper.get().filter(|keeper| keeper.is_journal()) {
+            journal.set_place(sink.place());
+        }
+    }
+
+    /// Lets a run with a journal end for good: its sink may have a batch of which it failed to
+    /// store a part, and nobody can tell whether that is done.
+    pub(super) fn end_journal(&mut self) {
+        if let Some(journal) = self.core.keeper().get().filter(|keeper| keeper.is_journal()) {
+            journal.fail(Error::new(ErrorKind::InvalidOption {
+                option: "journal",
+                value: "gone on with after an error of the sink".into(),
+                expected: "the same call anew, which hands over what the sink could not store",
+            }));
         }
     }
 
     /// Removes what the run keeps, if that was asked for, after a terminal has given everything.
-    pub(super) fn remove_kept(&mut self) {
-        if let Some(durable) = self.shared.durable.as_ref().filter(|durable| durable.remove_when_done)
-            && let Some((directory, _)) = durable.place()
-        {
+    pub(crate) fn remove_kept(&mut self) {
+        let is_wanted = self.shared.durable.as_ref().is_some_and(|durable| durable.remove_when_done);
+        if is_wanted && let Some(store) = self.source.resume().and_then(Resume::take_store) {
             // What can't be removed stays, and the next call finds everything done.
-            _ = std::fs::remove_dir_all(directory);
+            _ = store.remove();
         }
     }
 }

@@ -5,6 +5,9 @@
 
 use super::Batched;
 use super::inside::why;
+use crate::batches::Batch;
+#[cfg(feature = "durable")]
+use crate::bounds::WriteError;
 use crate::bounds::{SinkError, SinkOutput};
 use crate::error::{Error, TryError};
 use crate::failure::Failure;
@@ -14,7 +17,8 @@ use crate::on_error::Stop;
 use crate::plan::Plan;
 use crate::policy::{Policy, Whole};
 use crate::report::Report;
-use crate::sink::Batch;
+#[cfg(feature = "durable")]
+use crate::sink::Sink;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
@@ -172,6 +176,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let handed_over = HandedOver { items, ..HandedOver::default() };
         if failed.is_none() && ended.is_none() {
             let report = self.end::<P>(handed_over, count);
+            self.remove_kept();
             return Ok(P::given(report, &mut self.seen));
         }
         self.core.give_away();
@@ -221,6 +226,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         mut sink: F,
     ) -> Result<P::Given<Report>, P::Failed> {
         let report = self.hand_over_all::<P>(&mut |batch| _ = sink(batch))?;
+        self.remove_kept();
         Ok(P::given(report, &mut self.seen))
     }
 
@@ -273,6 +279,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         self.refuse_journal()?;
         let mut folded = Some(init);
         self.hand_over_all::<P>(&mut |mut batch| folded = folded.take().map(|all| batch.drain().fold(all, &mut fold)))?;
+        self.remove_kept();
         let folded = folded.unwrap_or_else(|| unreachable!("a fold that panics ends the run"));
         Ok(P::given(folded, &mut self.seen))
     }
@@ -340,10 +347,74 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             failure.is_none()
         });
         match (outcome, failure) {
-            (Ok(report), _) => Ok(P::given(report, &mut self.seen)),
+            (Ok(report), _) => {
+                self.remove_kept();
+                Ok(P::given(report, &mut self.seen))
+            }
             // The sink had what comes before anything else that ended the run.
             (Err(_), Some(error)) => Err(error),
             (Err(Some(failed)), None) => Err(S::of_run(failed)),
+            (Err(None), None) => unreachable!("the sink ends the run by an error"),
+        }
+    }
+
+    /// Runs everything and hands the values to a [`Sink`] batch by batch: to a file, or what you
+    /// have made a sink. Needs the feature `durable`.
+    ///
+    /// The sink is told when the run has ended whole, and when it ended early. To go on after an
+    /// early end, lend the sink, `&mut sink`, and call `write_to` again with the same one.
+    ///
+    /// # Errors
+    ///
+    /// The sink's first error; or what [`for_each_batch`](Self::for_each_batch) fails with,
+    /// converted into the sink's error type. An error of amorsize's own sinks becomes one of the
+    /// run instead: an [`Error`], with [`Stop`] a [`TryError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    /// use amorsize::sink::JsonLines;
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("amorsize-write-to-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).unwrap();
+    /// # let path = directory.join("squares.jsonl");
+    /// let report = process_in_batches(|x: u64| x * x, 0..4).write_to(JsonLines::new(&path))?;
+    /// assert_eq!(report.items(), 4);
+    /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n1\n4\n9\n");
+    /// # std::fs::remove_dir_all(directory).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[cfg(feature = "durable")]
+    pub fn write_to<S: Sink<P::Value, Error: WriteError<P::Failed>>>(
+        &mut self,
+        sink: S,
+    ) -> Result<P::Given<Report>, <S::Error as WriteError<P::Failed>>::Failed> {
+        let mut sink = self.begin_sink(sink).map_err(|error| match error {
+            Ok(error) => error.of_sink(),
+            Err(error) => <S::Error as WriteError<_>>::of_run(error.into()),
+        })?;
+        let keeper = self.core.keeper().clone();
+        let mut failure = None;
+        let outcome = self.hand_over::<P>(&mut |batch| {
+            failure = sink.batch(batch).err();
+            if failure.is_none() {
+                Self::keep_place(&keeper, &mut sink);
+            }
+            failure.is_none()
+        });
+        match (outcome, failure) {
+            (Ok(report), _) => {
+                sink.finish().map_err(WriteError::of_sink)?;
+                self.remove_kept();
+                Ok(P::given(report, &mut self.seen))
+            }
+            // The sink had what comes before anything else that ended the run.
+            (Err(_), Some(error)) => {
+                self.end_journal();
+                Err(error.of_sink())
+            }
+            (Err(Some(failed)), None) => Err(<S::Error as WriteError<_>>::of_run(failed)),
             (Err(None), None) => unreachable!("the sink ends the run by an error"),
         }
     }
@@ -378,7 +449,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// assert_eq!(numbers, [Some(1), None, Some(3)]);
     /// ```
     pub fn unordered(mut self) -> Unordered<I, R, C, P> {
-        let started = self.start_unordered();
+        let started = self.refuse_journal().and_then(|()| self.start_unordered());
         Unordered::new(self, started)
     }
 

@@ -28,7 +28,7 @@
 //! while [`Writer::has_room`] is false, and is told by [`Settings::on_given`] when bytes were given
 //! back; who may sleep calls [`Writer::wait_for_room`]. The writer itself has up to two frames
 //! beside that, each of 1 MiB or of one larger result; a store keeps contents that it has read, up
-//! to [`Store::keep_contents`], and [`Store::memory`] for its lists.
+//! to 8 MiB.
 //!
 //! **The end.** [`Writer::end_of_input`] where the input has ended and [`Store::end`] does not know it
 //! yet, then [`Writer::finish`]. A writer that is dropped does the same, without a word.

@@ -100,6 +100,7 @@ impl Store {
     }
 
     /// Items that are done.
+    #[cfg(test)]
     pub(crate) fn items(&self) -> u64 {
         self.done.iter().map(|done| u64::from(done.items)).sum()
     }
@@ -113,11 +114,6 @@ impl Store {
     /// Bytes of the directory's segments when it was opened.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Bytes of memory for what is done, without results.
-    pub(crate) fn memory(&self) -> u64 {
-        (size_of_val(&*self.done) + size_of_val(&*self.frames)) as u64
     }
 
     /// The number of items of the input, where a run came to its end.

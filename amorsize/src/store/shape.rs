@@ -66,6 +66,18 @@ impl Shape {
         Self(text)
     }
 
+    /// The path of the first part that is one of these, such as `camera.lens`; empty if it is the
+    /// value itself.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn path_of(&self, kinds: &[&str]) -> Option<String> {
+        path_of(&self.value(), kinds).map(|names| names.join("."))
+    }
+
+    #[cfg(feature = "parquet")]
+    pub(crate) fn is_struct(&self) -> bool {
+        self.value().get(0).is_some_and(|kind| kind == "struct")
+    }
+
     /// True if both may be of one value.
     pub(crate) fn fits(&self, other: &Self) -> bool {
         fits(&self.value(), &other.value())
@@ -103,6 +115,26 @@ fn fits(one: &Value, other: &Value) -> bool {
             _ => false,
         },
         _ => false,
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn path_of(shape: &Value, kinds: &[&str]) -> Option<Vec<String>> {
+    let below = |name: &str, shape: &Value| {
+        let mut names = path_of(shape, kinds)?;
+        names.insert(0, name.to_owned());
+        Some(names)
+    };
+    let parts = match shape {
+        Value::String(kind) => return kinds.contains(&kind.as_str()).then(Vec::new),
+        Value::Array(parts) => parts,
+        _ => return None,
+    };
+    match parts.first()?.as_str()? {
+        "struct" => parts.iter().skip(2).find_map(|field| below(field[0].as_str()?, &field[1])),
+        "tuple" => parts.iter().skip(2).enumerate().find_map(|(at, shape)| below(&at.to_string(), shape)),
+        "map" => ["key", "value"].iter().zip(&parts[1..]).find_map(|(name, shape)| below(name, shape)),
+        _ => parts.iter().skip(1).find_map(|shape| path_of(shape, kinds)),
     }
 }
 

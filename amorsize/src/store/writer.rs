@@ -5,7 +5,6 @@
 //! again what failed: after a failed sync nobody knows what is on the disk.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,8 +17,8 @@ use super::identity::ItemsHash;
 use super::pen::{Entry, FRAME, Pen, RUNS};
 use super::segment::Supply;
 use super::shape::Shape;
-use crate::error::Error;
 use crate::error::stored::storage;
+use crate::error::{Error, ErrorKind};
 use crate::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 
 /// A frame closes after this time, so that a kill loses little of functions that take long.
@@ -233,12 +232,9 @@ impl Writer {
     }
 
     /// The error of a run with a result that [`Encoded::push`] could not serialize.
-    pub(crate) fn not_serialized(&self, item: u64, cause: &str) -> Error {
-        let cause = io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("the result of item {item} can't be serialized: {cause}"),
-        );
-        storage(&self.path, "written to", &cause, None, None)
+    pub(crate) fn not_serialized(&self, item: usize, cause: String) -> Error {
+        let path = self.path.clone();
+        Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause })
     }
 
     /// Notes that a sink has the results of these items. The place is how far it has come then, so

@@ -62,6 +62,19 @@ fn exposure(photo: Photo) -> f64 {
     photo.exposure
 }
 
+/// An `io::Error` in the place of an item need not be `Hash`.
+#[batched(fallible_input, checkpoint = "runs/words", on_error = "stop")]
+fn words(line: String) -> io::Result<usize> {
+    Ok(line.split(' ').count())
+}
+
+/// The key is that of an item.
+#[batched(fallible_input, journal = "runs/lines", key = |line: &String| line.len())]
+fn lines(line: String) -> io::Result<Client> {
+    let _ = line;
+    Ok(Client)
+}
+
 /// The wrapper states what the run needs.
 #[batched(checkpoint = "runs/generic")]
 fn generic<T: Debug, U>(x: Vec<T>, with: &Option<U>) -> Option<T> {
@@ -116,6 +129,8 @@ fn main() {
     let _run: Batched<_, io::Result<String>, (), Skip> = read_batched(["a"]);
     let _run = client_batched(photos());
     let _run: Batched<Vec<Photo>, f64, (), Each> = exposure_batched(photos());
+    let _run = words_batched([Ok::<_, io::Error>("a b".to_owned())]);
+    let _run = lines_batched([Ok::<_, io::Error>("a b".to_owned())]);
     let _run = generic_batched([vec![1_u8]], &Some("a"));
     let _run = Model { weight: 3 }.predict_batched(0..3, &Client);
     let _run = Model { weight: 3 }.ignoring_batched(["a"]);

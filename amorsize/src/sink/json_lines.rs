@@ -1,0 +1,124 @@
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::partial::{End, Partial};
+use super::{FileError, Sink};
+use crate::batches::Batch;
+use crate::error::{Error, ErrorKind};
+
+/// Writes each result as a line of JSON, in input order.
+///
+/// The file appears under its name when the run has ended whole; until then it is `path.partial`.
+/// See the [module](crate::sink) for what becomes of files that are there.
+///
+/// Results have to be `serde::Serialize`. A number that JSON has no text for, such as NaN, becomes
+/// `null`. Beside the results a sink holds 64 KiB and a line.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+/// use amorsize::sink::JsonLines;
+///
+/// # let directory = std::env::temp_dir().join(format!("amorsize-json-lines-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory).unwrap();
+/// # let path = directory.join("words.jsonl");
+/// process_in_batches(|word: &str| (word.len(), word.to_uppercase()), ["to", "be"]).write_to(JsonLines::new(&path))?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "[2,\"TO\"]\n[2,\"BE\"]\n");
+/// # std::fs::remove_dir_all(directory).unwrap();
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+///
+/// A run that ends early goes on with the same sink:
+///
+/// ```
+/// use amorsize::sink::JsonLines;
+/// use amorsize::{on_error::Stop, process_in_batches};
+///
+/// # let directory = std::env::temp_dir().join(format!("amorsize-json-lines-again-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory).unwrap();
+/// # let path = directory.join("numbers.jsonl");
+/// let mut sink = JsonLines::new(&path);
+/// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Stop);
+/// assert_eq!(run.write_to(&mut sink).unwrap_err().item(), Some(1));
+/// assert!(!path.exists());
+/// run.write_to(&mut sink).unwrap();
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n3\n");
+/// # std::fs::remove_dir_all(directory).unwrap();
+/// ```
+#[derive(Debug)]
+#[must_use = "a sink writes nothing until it is given to `write_to`"]
+pub struct JsonLines {
+    file: Partial,
+}
+
+impl JsonLines {
+    /// A sink that writes a file. Nothing is opened yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::sink::JsonLines;
+    ///
+    /// let sink = JsonLines::new("results.jsonl");
+    /// # let _ = sink;
+    /// ```
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { file: Partial::new(path.into()) }
+    }
+}
+
+impl<R: Serialize> Sink<R> for JsonLines {
+    type Error = FileError;
+
+    fn batch(&mut self, batch: Batch<R>) -> Result<(), FileError> {
+        self.write(&batch).map_err(FileError::new)
+    }
+
+    fn finish(&mut self) -> Result<(), FileError> {
+        self.file.finish().map_err(FileError::new)
+    }
+
+    fn begin(&mut self) -> Result<(), FileError> {
+        self.file.begin().map_err(FileError::new)
+    }
+
+    fn pause(&mut self) -> Result<(), FileError> {
+        self.file.pause(|_| Ok(End::default())).map_err(FileError::new)
+    }
+
+    fn place(&mut self) -> Option<u64> {
+        // A file that can't be synced is broken, and says so from then on.
+        self.file.place().ok()
+    }
+
+    fn go_back(&mut self, place: u64) -> Result<(), FileError> {
+        self.file.go_back(place).map_err(FileError::new)
+    }
+}
+
+impl JsonLines {
+    fn write<R: Serialize>(&mut self, batch: &Batch<R>) -> Result<(), Error> {
+        // Where the disk is full all lines wait: the run goes on behind this batch.
+        let mut outcome = Ok(());
+        for (at, result) in batch.iter().enumerate() {
+            let lines = self.file.waiting()?;
+            let start = lines.len();
+            if let Err(error) = serde_json::to_writer(&mut *lines, result) {
+                lines.truncate(start);
+                return Err(self.file.break_by(ErrorKind::Unwritable {
+                    path: self.file.path().to_owned(),
+                    item: batch.indices().nth(at),
+                    column: None,
+                    cause: error.to_string(),
+                }));
+            }
+            lines.push(b'\n');
+            if outcome.is_ok() {
+                outcome = self.file.write_if_much();
+            }
+        }
+        outcome.and_then(|()| self.file.write())
+    }
+}

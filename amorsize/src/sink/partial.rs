@@ -1,0 +1,312 @@
+//! A file that has its name only once it is whole.
+
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::stored::storage;
+use crate::error::{Error, ErrorKind};
+
+/// Bytes that are kept together before they are written: a call of the system for each 100 bytes
+/// would take longer than to make them, and more than this brings nothing.
+const WRITTEN_AT: usize = 1 << 16;
+
+#[derive(Debug)]
+pub(super) struct Partial {
+    path: PathBuf,
+    partial: PathBuf,
+    state: State,
+    /// Why nothing more may be written: something that should be in the file is not.
+    broken: Option<ErrorKind>,
+}
+
+#[derive(Debug)]
+enum State {
+    New,
+    Open(Open),
+    Finished,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Bytes that were written and stay.
+    len: u64,
+    /// Bytes that follow them. Where they could not be written they wait for the next call.
+    waiting: Vec<u8>,
+    /// True if there are bytes behind `len` that don't stay.
+    has_end: bool,
+}
+
+/// What makes a file readable.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    pub(super) bytes: Vec<u8>,
+    /// Where the last part of the file begins.
+    pub(super) last_part: Option<u64>,
+}
+
+impl Partial {
+    pub(super) fn new(path: PathBuf) -> Self {
+        let mut partial = OsString::from(&path);
+        partial.push(".partial");
+        Self { path, partial: partial.into(), state: State::New, broken: None }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file, or writes what still waits from the last time.
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
+        self.open_new()?;
+        self.write()
+    }
+
+    /// Opens the file, empty, unless it was opened before.
+    fn open_new(&mut self) -> Result<(), Error> {
+        self.check()?;
+        if matches!(self.state, State::New) {
+            if self.path.is_dir() {
+                return Err(storage(&self.path, "written", &io::ErrorKind::IsADirectory.into(), None, None));
+            }
+            let file = self.open(true)?;
+            file.set_len(0).map_err(|error| self.failed("cleared", &error))?;
+            self.state = State::Open(Open { file, len: 0, waiting: Vec::new(), has_end: false });
+        }
+        Ok(())
+    }
+
+    /// Cuts the file back to its first `place` bytes; opens it where that is another process's.
+    pub(super) fn go_back(&mut self, place: u64) -> Result<(), Error> {
+        self.broken = None;
+        if !matches!(self.state, State::Open(_)) {
+            if place == 0 {
+                self.state = State::New;
+                return self.begin();
+            }
+            let is_missing = !self.partial.try_exists().map_err(|error| self.failed("opened", &error))?;
+            // The last process ended when the file had its name already.
+            if is_missing && fs::metadata(&self.path).is_ok_and(|whole| whole.is_file() && whole.len() >= place) {
+                fs::rename(&self.path, &self.partial).map_err(|error| self.failed("renamed", &error))?;
+            }
+            let file = self.open(false)?;
+            self.state = State::Open(Open { file, len: place, waiting: Vec::new(), has_end: true });
+        }
+        let State::Open(open) = &mut self.state else { unreachable!("it was opened") };
+        match open.file.metadata() {
+            Ok(found) if found.len() >= place => {}
+            Ok(found) => {
+                let cause = format!("it has {} bytes, and {place} were written to it before", found.len());
+                let cause = io::Error::new(io::ErrorKind::UnexpectedEof, cause);
+                self.state = State::New;
+                return Err(self.failed("continued", &cause));
+            }
+            Err(error) => return Err(self.failed("opened", &error)),
+        }
+        (open.len, open.has_end) = (place, true);
+        open.waiting.clear();
+        let cut = open.cut();
+        cut.map_err(|error| self.failed("cut", &error))
+    }
+
+    /// Where bytes are put that are to be written by [`write`](Self::write).
+    pub(super) fn waiting(&mut self) -> Result<&mut Vec<u8>, Error> {
+        self.open_new()?;
+        match &mut self.state {
+            State::Open(open) => Ok(&mut open.waiting),
+            _ => Err(storage(
+                &self.path,
+                "written",
+                &io::Error::new(io::ErrorKind::InvalidInput, "it is finished: make another sink for another run"),
+                None,
+                None,
+            )),
+        }
+    }
+
+    /// Writes what is waiting, where that is much.
+    pub(super) fn write_if_much(&mut self) -> Result<(), Error> {
+        match &self.state {
+            State::Open(open) if open.waiting.len() >= WRITTEN_AT => self.write(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what is waiting, all or nothing.
+    pub(super) fn write(&mut self) -> Result<(), Error> {
+        self.check()?;
+        self.write_waiting()
+    }
+
+    fn write_waiting(&mut self) -> Result<(), Error> {
+        let State::Open(open) = &mut self.state else { return Ok(()) };
+        let needed = open.waiting.len() as u64;
+        open.write().map_err(|error| storage(&self.partial, "written", &error, Some(needed), None))
+    }
+
+    /// Makes the file readable, also where something is missing in it: writes what is waiting, as
+    /// far as the disk has room, and an end, which the next bytes replace.
+    ///
+    /// `end` gives that of a file of so many bytes, and where its last part begins. Where there is
+    /// no room for the end, that part is taken back and waits.
+    pub(super) fn pause(&mut self, mut end: impl FnMut(u64) -> Result<End, Error>) -> Result<(), Error> {
+        let mut outcome = self.write_waiting();
+        loop {
+            let State::Open(open) = &mut self.state else { return outcome };
+            let End { bytes, last_part } = end(open.len)?;
+            let Err(error) = open.write_end(&bytes) else { return outcome };
+            outcome = Err(storage(&self.partial, "written", &error, Some(bytes.len() as u64), None));
+            let Some(last_part) = last_part else { return outcome };
+            if let Err(error) = open.take_back(last_part) {
+                return Err(self.failed("read", &error));
+            }
+        }
+    }
+
+    /// Writes what is waiting, and waits until the disk has it; gives the number of bytes.
+    pub(super) fn place(&mut self) -> Result<u64, Error> {
+        self.begin()?;
+        match &self.state {
+            State::Open(open) => match open.file.sync_data() {
+                Ok(()) => Ok(open.len),
+                Err(error) => Err(self.broken_by("synced", &error)),
+            },
+            _ => fs::metadata(&self.path).map(|file| file.len()).map_err(|error| self.failed("opened", &error)),
+        }
+    }
+
+    /// Gives the file its name.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        self.begin()?;
+        let State::Open(open) = &mut self.state else { return Ok(()) };
+        if let Err(error) = open.cut() {
+            return Err(self.failed("cut", &error));
+        }
+        if let Err(error) = open.file.sync_all() {
+            return Err(self.broken_by("synced", &error));
+        }
+        fs::rename(&self.partial, &self.path).map_err(|error| self.failed("renamed", &error))?;
+        self.state = State::Finished;
+        sync_directory(&self.path).map_err(|error| storage(&self.path, "synced", &error, None, None))
+    }
+
+    /// Refuses everything from now on, because something that should be in the file is not.
+    pub(super) fn break_by(&mut self, kind: ErrorKind) -> Error {
+        self.broken = Some(kind.clone());
+        Error::new(kind)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.broken.clone().map_or(Ok(()), |kind| Err(Error::new(kind)))
+    }
+
+    fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
+        storage(&self.partial, operation, error, None, None)
+    }
+
+    /// A failed sync may have dropped what it should have written, and the next one succeeds.
+    fn broken_by(&mut self, operation: &'static str, error: &io::Error) -> Error {
+        let kind = self.failed(operation, error).kind().clone();
+        self.break_by(kind)
+    }
+
+    /// Opens the partial file and locks it, as it is.
+    fn open(&self, create: bool) -> Result<File, Error> {
+        // Between the two calls another run may finish: then the file has another name.
+        loop {
+            let file = File::options().read(true).write(true).create(create).truncate(false).open(&self.partial);
+            let file = file.map_err(|error| self.failed("opened", &error))?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::new(ErrorKind::CheckpointBusy { directory: self.partial.clone() }));
+                }
+                // Where the file system has no locks there is nobody to ask.
+                Ok(()) | Err(TryLockError::Error(_)) => {}
+            }
+            match is_at(&file, &self.partial) {
+                Ok(true) => return Ok(file),
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.failed("opened", &error)),
+            }
+        }
+    }
+}
+
+impl Open {
+    fn write(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.cut()?;
+        if let Err(error) = self.file.write_all(&self.waiting) {
+            // Some of it may be there.
+            self.has_end = true;
+            let _ = self.cut();
+            return Err(error);
+        }
+        self.len += self.waiting.len() as u64;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    fn write_end(&mut self, end: &[u8]) -> io::Result<()> {
+        self.cut()?;
+        self.has_end = !end.is_empty();
+        self.file.write_all(end)
+    }
+
+    /// Lets what was written from `start` on wait again.
+    fn take_back(&mut self, start: u64) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(start))?;
+        (&mut self.file).take(self.len - start).read_to_end(&mut bytes)?;
+        (self.len, self.has_end) = (start, true);
+        bytes.append(&mut self.waiting);
+        self.waiting = bytes;
+        self.cut()
+    }
+
+    /// Takes off what is behind the bytes that stay.
+    fn cut(&mut self) -> io::Result<()> {
+        if self.has_end {
+            self.file.set_len(self.len)?;
+            self.file.seek(SeekFrom::Start(self.len))?;
+            self.has_end = false;
+        }
+        Ok(())
+    }
+}
+
+/// True if the path leads to this file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (ours, there) = (file.metadata()?, fs::metadata(path)?);
+        Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+    }
+    // Elsewhere the standard library does not tell.
+    #[cfg(not(unix))]
+    return path.try_exists().and(file.metadata()).map(|_| true);
+}
+
+/// Makes a new name last through a power cut.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match File::open(directory)?.sync_all() {
+            // Not every file system can.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        Ok(())
+    }
+}

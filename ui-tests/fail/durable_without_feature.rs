@@ -1,0 +1,11 @@
+use amorsize::batched;
+
+#[batched(checkpoint = "runs/f", version = 1, ignore(client))]
+fn f(x: u32, client: &str) -> u32 {
+    let _ = client;
+    x
+}
+
+fn main() {
+    let _ = f_batched(0..3, "a").for_each_batch(|_| ());
+}
