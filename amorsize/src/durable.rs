@@ -56,7 +56,7 @@ pub struct Codec<R> {
     result: &'static str,
     push: Push<R>,
     check: fn(&mut Store) -> Result<(), Error>,
-    results: fn(&Restored) -> Result<Vec<R>, Error>,
+    take: fn(&mut Restored, usize) -> Result<Vec<R>, Error>,
 }
 
 type Push<R> = fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>;
@@ -82,7 +82,7 @@ impl<R> Codec<R> {
             result: type_name::<P::Value>(),
             push: |encoded, item, result| Some(encoded.push(item, P::value(result)?)),
             check: Store::check_results::<P::Value>,
-            results: |restored| Ok(P::unsplit(restored.results::<P::Value>()?)),
+            take: |restored, most| Ok(P::unsplit(restored.take::<P::Value>(most)?)),
         }
     }
 
@@ -97,9 +97,10 @@ impl<R> Codec<R> {
         (self.check)(store)
     }
 
-    /// The results of items that are done.
-    pub(crate) fn results(&self, restored: &Restored) -> Result<Vec<R>, Error> {
-        (self.results)(restored)
+    /// Takes the next results of items that are done: as many as `most` bytes have, and one at
+    /// least.
+    pub(crate) fn take(&self, restored: &mut Restored, most: usize) -> Result<Vec<R>, Error> {
+        (self.take)(restored, most)
     }
 }
 
@@ -234,7 +235,7 @@ impl<T, R> Durable<T, R> {
     }
 
     /// Refuses what can't be run with.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
         let refuse = |option, value: &str, expected| {
             Err(Error::new(ErrorKind::InvalidOption { option, value: value.into(), expected }))
         };

@@ -47,6 +47,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             Kind::Journal => Box::default(),
         };
         let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
+        store.keep_contents(usize::try_from(most_held).unwrap_or(usize::MAX));
         let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
         self.core.resume(Handle::new(keeper));

@@ -41,15 +41,25 @@ pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<(R, &[u8]), St
     postcard::take_from_bytes(bytes).map_err(|error| error.to_string())
 }
 
-/// So many results, which take all of the bytes.
-pub(crate) fn decode_all<R: DeserializeOwned>(items: u32, mut bytes: &[u8]) -> Result<Vec<R>, String> {
+/// The first of so many results, which take all of the bytes, and the bytes of the others. They are
+/// as many as `most` bytes have, and one at least.
+pub(crate) fn decode_some<R: DeserializeOwned>(
+    items: u32,
+    mut bytes: &[u8],
+    most: usize,
+) -> Result<(Vec<R>, &[u8]), String> {
+    let behind = bytes.len().saturating_sub(most);
     // A result may take no byte, and each takes memory: no more is asked for at once than there
     // are bytes.
-    let mut results = Vec::with_capacity((items as usize).min(bytes.len() + 1));
+    let mut results = Vec::with_capacity((items as usize).min(bytes.len().min(most) + 1));
     for _ in 0..items {
         let (result, rest) = decode(bytes)?;
         results.push(result);
         bytes = rest;
+        if behind > 0 && bytes.len() <= behind {
+            break;
+        }
     }
-    if bytes.is_empty() { Ok(results) } else { Err(format!("{} bytes are left over", bytes.len())) }
+    let is_all = results.len() == items as usize;
+    if is_all && !bytes.is_empty() { Err(format!("{} bytes are left over", bytes.len())) } else { Ok((results, bytes)) }
 }

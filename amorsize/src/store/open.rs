@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::done::{Done, Frame};
-use super::encode::{decode, decode_all};
+use super::encode::{decode, decode_some};
 use super::frame::{Head, Spot, VOID};
 use super::identity::{Identity, ItemsHash};
 use super::lock::Lock;
@@ -241,11 +241,10 @@ impl Store {
         }
     }
 
-    /// How many bytes of contents are kept, at most, for runs of other items in the same frame. One
-    /// content is kept however large it is.
-    #[cfg(test)]
+    /// Lowers how many bytes of contents are kept, at most, for runs of other items in the same
+    /// frame. One content is kept however large it is.
     pub(crate) fn keep_contents(&mut self, bytes: usize) {
-        self.contents.most = bytes;
+        self.contents.most = self.contents.most.min(bytes);
     }
 }
 
@@ -324,10 +323,26 @@ impl Restored {
         self.range.len()
     }
 
-    /// The results, in the order of their items. Their bytes are as they were written, so that
-    /// bytes that are no such results are those of another type.
-    pub(crate) fn results<R: DeserializeOwned>(&self) -> Result<Vec<R>, Error> {
-        decode_all(self.items, &self.content[self.range.clone()]).map_err(|cause| self.origin.not_read(&cause))
+    /// True if all results were taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+
+    /// Takes the next results, in the order of their items: as many as `most` bytes have, and one at
+    /// least. Their bytes are as they were written, so that bytes that are no such results are those
+    /// of another type.
+    pub(crate) fn take<R: DeserializeOwned>(&mut self, most: usize) -> Result<Vec<R>, Error> {
+        let bytes = &self.content[self.range.clone()];
+        let (results, left) = decode_some(self.items, bytes, most).map_err(|cause| self.origin.not_read(&cause))?;
+        self.range.start = self.range.end - left.len();
+        self.items -= results.len() as u32;
+        Ok(results)
+    }
+
+    /// All results.
+    #[cfg(test)]
+    pub(crate) fn results<R: DeserializeOwned>(mut self) -> Result<Vec<R>, Error> {
+        self.take(usize::MAX)
     }
 }
 

@@ -1,0 +1,321 @@
+//! What it costs to keep what a run finishes, and how much of it a kill takes.
+//!
+//! Each measurement is a fresh process; the ways of a row take turns. A figure is the processor time of the process as a ratio
+//! to that of the plain run in the same round: the median of them. So other programs on the machine matter little.
+//!
+//! `cargo bench --bench durable` runs all rows, `-- --rounds N` changes the number of rounds, and names choose rows: `small`, `large`,
+//! `bytes`, `memory`, `syncs`, `kills`. `syncs` needs strace.
+
+use std::env;
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize::{Report, process_in_batches};
+use amorsize_bench::{Arguments, Peak, calibrate, median, work};
+
+/// Calls of 10 us: 0.4 s of them, as in the runs that a later one passes over.
+const ITEMS: u64 = 40_000;
+/// Results of 1 MiB: 128 MiB on disk.
+const LARGE_ITEMS: u64 = 128;
+/// Their calls take 300 us, which is about what it takes to fill so many bytes.
+const LARGE_CALL: u32 = 30;
+/// Results whose memory is looked at: 64 times the part of the budget that may be held.
+const MEMORY_ITEMS: u64 = 512 << 10;
+const BUDGET: &str = "64MiB";
+/// Calls of 10 us that take some seconds in all, so that syncs can be counted by the second.
+const SYNC_ITEMS: u64 = 600_000;
+const TRIALS: usize = 15;
+
+/// A row: its name, what is told of it, the ways, and the most that each may be.
+type Row = (&'static str, &'static str, &'static [(&'static str, f64)]);
+
+const ROWS: [Row; 3] = [
+    (
+        "small",
+        "calls of 10 us, results of 40 B",
+        &[("plain", 1.0), ("checkpoint", 1.03), ("journal", 1.01), ("resumed", 0.01), ("resumed-journal", 0.01)],
+    ),
+    ("large", "calls of 10 us, results of 1 KiB", &[("plain", 1.0), ("checkpoint", 1.08), ("resumed", 0.03)]),
+    ("bytes", "calls of 300 us, results of 1 MiB as `Vec<u8>`", &[("plain", 1.0), ("checkpoint", 2.5)]),
+];
+
+/// A directory that goes with its owner.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("durable-{name}-{}", std::process::id()));
+        _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Bytes that compression makes no smaller.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut all = Vec::with_capacity(bytes + 8);
+    while all.len() < bytes {
+        state = (state ^ (state >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        all.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    all.truncate(bytes);
+    all
+}
+
+/// A record of 40 bytes.
+fn small(seed: u64, rounds: u32) -> (u64, f64, f64, u32, [u8; 12]) {
+    let value = work(seed, rounds);
+    (seed, value as f64, 1.0 / value as f64, value as u32, [value as u8; 12])
+}
+
+fn large(seed: u64, rounds: u32) -> String {
+    let mut text: String = noise(seed, 512).iter().map(|byte| format!("{byte:02x}")).collect();
+    text.push_str(&work(seed, rounds.saturating_sub(WRITES_TEXT)).to_string());
+    text
+}
+
+/// Rounds of work that take as long as it takes to write a text of 1 KiB.
+const WRITES_TEXT: u32 = 3_000;
+
+fn bytes(seed: u64, rounds: u32) -> Vec<u8> {
+    let mut bytes = noise(seed, 1 << 20);
+    bytes[0] = work(seed, LARGE_CALL * rounds) as u8;
+    bytes
+}
+
+/// Nanoseconds of processor time that this process took.
+fn cpu() -> u64 {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+    panic!("this system is not asked for the processor time of a process")
+}
+
+/// Runs a way of a row, and gives its report.
+fn run_row<R, F>(call: F, items: u64, way: &str, directory: &Path) -> Report
+where
+    R: Send + serde::Serialize + serde::de::DeserializeOwned,
+    F: Fn(u64) -> R + Sync,
+{
+    let run = process_in_batches(call, 0..items).version(1);
+    let mut run = match way {
+        "plain" => run,
+        "journal" | "resumed-journal" => run.journal(directory),
+        _ => run.checkpoint(directory),
+    };
+    run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails")
+}
+
+/// A measurement, in a process of its own: prints processor time and resident memory.
+fn child(row: &str, way: &str, rounds: u32, directory: &Path) {
+    rayon::broadcast(|_| ());
+    let peak = Peak::start();
+    let (wall, before) = (Instant::now(), cpu());
+    match row {
+        "small" => drop(run_row(|x| small(x, rounds), ITEMS, way, directory)),
+        "large" => drop(run_row(|x| large(x, rounds), ITEMS, way, directory)),
+        "bytes" => drop(run_row(|x| bytes(x, rounds), LARGE_ITEMS, way, directory)),
+        "memory" => {
+            let run = process_in_batches(|x| large(x, WRITES_TEXT), 0..MEMORY_ITEMS).version(1).max_memory(BUDGET);
+            let mut run = if way == "plain" { run } else { run.checkpoint(directory) };
+            drop(run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails"));
+        }
+        "syncs" => drop(run_row(|x| small(x, rounds), SYNC_ITEMS, way, directory)),
+        _ => panic!("there is no row {row}"),
+    }
+    println!("{} {} {}", cpu() - before, peak.bytes(), wall.elapsed().as_nanos());
+}
+
+/// The three numbers that a measurement prints.
+fn measured(command: &mut Command) -> [f64; 3] {
+    let output = command.stderr(Stdio::inherit()).output().expect("a child process");
+    assert!(output.status.success(), "{}", output.status);
+    let text = String::from_utf8(output.stdout).expect("numbers");
+    let numbers: Vec<f64> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    numbers.try_into().expect("three numbers")
+}
+
+fn this_program() -> Command {
+    Command::new(env::current_exe().expect("this program"))
+}
+
+fn measure(row: &str, way: &str, rounds: u32, directory: &Path) -> [f64; 3] {
+    measured(this_program().args(["--child", row, way, &rounds.to_string()]).arg(directory))
+}
+
+fn ratios(row: &Row, rounds: usize, work_rounds: u32) {
+    let (name, told, ways) = row;
+    println!(
+        "\n{told}\n\n| way | ms of processor time | of the plain run | from .. to | at most |\n| --- | ---: | ---: | --- | ---: |"
+    );
+    let mut times = vec![Vec::new(); ways.len()];
+    for _ in 0..rounds {
+        let scratch = Scratch::new(name);
+        for ((way, _), times) in ways.iter().zip(&mut times) {
+            // A run that is resumed finds the directory of the one before.
+            let directory = scratch.0.join(if way.ends_with("journal") { "journal" } else { "checkpoint" });
+            times.push(measure(name, way, work_rounds, &directory)[0]);
+        }
+    }
+    for ((way, most), of_way) in ways.iter().zip(&times) {
+        let mut ratios: Vec<_> = of_way.iter().zip(&times[0]).map(|(time, plain)| time / plain).collect();
+        let ratio = median(&mut ratios);
+        let [low, high] = [ratios[0], ratios[ratios.len() - 1]];
+        let time = median(&mut of_way.clone()) / 1e6;
+        println!("| {way} | {time:.2} | {ratio:.4} | {low:.4} .. {high:.4} | {most} |");
+    }
+}
+
+/// Resident memory with a checkpoint, above that without.
+fn memory(rounds: usize) {
+    let (mut plain, mut kept) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let scratch = Scratch::new("memory");
+        plain.push(measure("memory", "plain", 0, &scratch.0)[1]);
+        kept.push(measure("memory", "checkpoint", 0, &scratch.0.join("run"))[1]);
+    }
+    let [plain, kept] = [plain, kept].map(|mut bytes| median(&mut bytes) / f64::from(1 << 20));
+    println!(
+        "\nhighest resident memory, budget of {BUDGET}, results of 1 KiB: {plain:.1} MiB plain, {kept:.1} MiB with a checkpoint (at most 8 more)"
+    );
+}
+
+/// Syncs in a second of a run with a checkpoint.
+fn syncs(work_rounds: u32) {
+    let scratch = Scratch::new("syncs");
+    let (log, directory) = (scratch.0.join("log"), scratch.0.join("run"));
+    let program = env::current_exe().expect("this program");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-e", "trace=fdatasync,fsync", "-o"]).arg(&log).arg(program);
+    command.args(["--child", "syncs", "checkpoint", &work_rounds.to_string()]).arg(&directory);
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        println!("\nsyncs: skipped, there is no strace");
+        return;
+    }
+    let [_, _, wall] = measured(&mut command);
+    let log = fs::read_to_string(&log).expect("strace's output");
+    let count = |call: &str| log.lines().filter(|line| line.contains(call)).count();
+    println!(
+        "\nsyncs in {:.1} s: {} of data (at most one a second and one at the end), {} of names and the manifest",
+        wall / 1e9,
+        count("fdatasync("),
+        count("fsync("),
+    );
+}
+
+// ---- kills ----
+
+/// What the calls of a process do that is killed.
+const WORKS: [(&str, u64); 3] = [("even", 40_000), ("heavy tail", 40_000), ("waiting", 60_000)];
+
+fn spin(time: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+/// The process that is killed: a byte in a file for each call.
+fn killed(kind: &str, items: u64, folder: &Path) {
+    let calls = File::options().append(true).create(true).open(folder.join("calls")).expect("a file");
+    let call = |x: u64| {
+        (&calls).write_all(b"x").expect("a byte");
+        match kind {
+            "even" => spin(Duration::from_micros(50)),
+            "heavy tail" if x % 100 == 37 => spin(Duration::from_millis(2)),
+            "heavy tail" => spin(Duration::from_micros(30)),
+            _ => thread::sleep(Duration::from_millis(3)),
+        }
+        x.to_string()
+    };
+    let run = process_in_batches(call, 0..items).version(1);
+    let report =
+        run.checkpoint(folder.join("run")).for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
+    println!("0 {} 0", report.restored());
+}
+
+fn start(kind: &str, items: u64, folder: &Path) -> Command {
+    let mut command = this_program();
+    command.args(["--killed", kind, &items.to_string()]).arg(folder);
+    command
+}
+
+fn called(folder: &Path) -> u64 {
+    fs::metadata(folder.join("calls")).map_or(0, |file| file.len())
+}
+
+/// How many calls the next process makes again after a kill: of each kind of calls, at random times.
+fn kills(trials: usize) {
+    println!("\n| calls | kills | called before | called again, median | most | ms of calls, median | most |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let mut seed = 0x2545_F491_4F6C_DD1D_u64 ^ u64::from(std::process::id());
+    for (kind, items) in WORKS {
+        let (mut before, mut again, mut time) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..trials {
+            let scratch = Scratch::new("kills");
+            seed = work(seed, 3);
+            let mut child = start(kind, items, &scratch.0).stdout(Stdio::null()).spawn().expect("a child process");
+            while called(&scratch.0) == 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let begun = Instant::now();
+            thread::sleep(Duration::from_millis(100 + seed % 500));
+            child.kill().expect("a kill");
+            let seconds = begun.elapsed().as_secs_f64();
+            child.wait().expect("its end");
+            let had = called(&scratch.0) as f64;
+            let [_, restored, _] = measured(&mut start(kind, items, &scratch.0));
+            before.push(had);
+            again.push(had - restored);
+            // How long the process took for so many calls.
+            time.push((had - restored) / had * seconds * 1e3);
+        }
+        let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+        let [most_again, most_time] = [most(&again), most(&time)];
+        let [before, again, time] = [before, again, time].map(|mut values| median(&mut values));
+        println!("| {kind} | {trials} | {before:.0} | {again:.0} | {most_again:.0} | {time:.0} | {most_time:.0} |");
+    }
+}
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--child", row, way, rounds, directory] => {
+            return child(row, way, rounds.parse().expect("rounds of work"), Path::new(directory));
+        }
+        ["--killed", kind, items, folder] => {
+            return killed(kind, items.parse().expect("a number of items"), Path::new(folder));
+        }
+        _ => {}
+    }
+    let arguments = Arguments::of_process("durable", 11);
+    let work_rounds = calibrate();
+    println!("{} rounds, each a fresh process; {}", arguments.rounds, arguments.measured());
+    for row in ROWS.iter().filter(|row| arguments.wants(row.0)) {
+        ratios(row, arguments.rounds, work_rounds);
+    }
+    if arguments.wants("memory") {
+        memory(arguments.rounds.min(5));
+    }
+    if arguments.wants("syncs") {
+        syncs(work_rounds);
+    }
+    if arguments.wants("kills") {
+        kills(TRIALS);
+    }
+}
