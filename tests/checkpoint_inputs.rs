@@ -154,6 +154,22 @@ fn the_length_of_an_input_that_goes_on_counts_what_is_there() {
     assert_eq!((items, total), (1_000, Some(1_000)));
 }
 
+#[test]
+fn results_that_are_there_come_in_several_batches() {
+    let folder = Folder::new("batches");
+    let run = || {
+        let call = |x: u64| vec![x as u8; 1 << 10];
+        process_in_batches(call, 0..5_000).version(1).checkpoint(folder.file("run"))
+    };
+    run().for_each_batch(drop).unwrap();
+    // However fast they come, 5 MiB are not one batch.
+    let report = run().for_each_batch(|batch| assert!(batch.len() < 2_000 && batch.is_restored())).unwrap();
+    assert_eq!((report.items(), report.restored()), (5_000, 5_000));
+    // What is asked for goes before that.
+    let report = run().batch_size(4_000).for_each_batch(drop).unwrap();
+    assert_eq!(report.batches(), 2);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 

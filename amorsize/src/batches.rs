@@ -480,9 +480,19 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             return self.accept_in_parts(values, credit);
         }
         self.held.join(credit);
-        if self.size.is_full(self.open.len()) {
+        if self.size.is_full(self.open.len()) || self.has_restored_enough() {
             self.hand_over();
         }
+    }
+
+    /// True if a batch of results that come from a store has enough of them. They come so fast that
+    /// the time of a batch would make it of all that there are.
+    fn has_restored_enough(&self) -> bool {
+        /// New memory for more takes longer than the results take to be read.
+        const ENOUGH: u64 = 1 << 20;
+        self.size.asked.is_none()
+            && self.held.bytes() >= ENOUGH
+            && self.keeper.get().is_some_and(|keeper| keeper.is_restored(self.first_index))
     }
 
     /// Takes values that fill more than the open batch.

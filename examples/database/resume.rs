@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example resume [-- [--slow] [FILE]]` puts a week of the world's earthquakes into a database, by default
 //! `examples/output/resume.sqlite`, and stores a map of how strongly the ground shook beside each. The data is real; after each
-//! hundredth row comes a copy of it in which one field is broken. Ctrl-C ends it early, and the next start goes on where it ended.
-//! `--slow` takes 10 ms more for each row, which leaves time for that.
+//! hundredth row comes a copy of it in which one field is broken. Ctrl-C ends it early, and so does a kill; the next start goes on
+//! where it ended, since each transaction stores how many rows are done. `--slow` takes 10 ms more for each row, which leaves time.
 
 mod quakes;
 
@@ -108,9 +108,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let table = "shaking (id INTEGER PRIMARY KEY REFERENCES quake, place TEXT, strongest REAL, map BLOB)";
     let mut results = quakes::open(&file, table, break_a_copy)?;
-    let counts = "SELECT (SELECT count(*) FROM quake), (SELECT count(*) FROM shaking)";
+    results.execute_batch(
+        "CREATE TABLE IF NOT EXISTS broken (id INTEGER PRIMARY KEY REFERENCES quake, cause TEXT);
+         CREATE TABLE IF NOT EXISTS place (rows INTEGER);",
+    )?;
+    let counts = "SELECT (SELECT count(*) FROM quake), (SELECT coalesce(max(rows), 0) FROM place)";
     let (rows, before) = results.query_row(counts, [], |row| <(u32, u32)>::try_from(row))?;
-    println!("{rows} rows, {before} of them with a map");
+    println!("{rows} rows, {before} of them done");
 
     let token = CancelToken::new();
     let on_ctrl_c = token.clone();
@@ -119,21 +123,29 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`. With `fallible_input`
     // a row that can't be read is a failed item, and not the function's business.
     let records = quakes::open(&file, table, break_a_copy)?;
-    let mut query = records.prepare("SELECT * FROM quake WHERE id NOT IN (SELECT id FROM shaking) ORDER BY id")?;
-    let mut run = shaking_batched(query.query_and_then([], read)?, pause).cancel_token(&token);
+    let mut query = records.prepare("SELECT * FROM quake ORDER BY id")?;
+    // Rows that are done are passed over.
+    let mut run =
+        shaking_batched(query.query_and_then([], read)?, pause).skip_first(before as usize).cancel_token(&token);
 
-    let (mut stored, mut broken) = (0, Vec::new());
+    let (mut stored, mut broken) = (0, 0);
     let outcome = run.try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {
         let whole = results.transaction()?;
         let mut insert = whole.prepare("INSERT INTO shaking VALUES (?, ?, ?, ?)")?;
+        let done = (batch.first_index() + batch.len()) as u32;
         for result in batch {
             match result {
                 Ok(Shaking { id, place, strongest, map }) => stored += insert.execute((id, place, strongest, map))?,
-                Err(Broken { id: Some(id), cause }) => broken.push((id, cause)),
+                Err(Broken { id: Some(id), cause }) => {
+                    broken += whole.execute("INSERT INTO broken VALUES (?, ?)", (id, cause))?;
+                }
                 Err(Broken { id: None, cause }) => return Err(cause.into()),
             }
         }
         drop(insert);
+        // In the same transaction: so each row is stored exactly once, whatever ends this process.
+        whole.execute("DELETE FROM place", [])?;
+        whole.execute("INSERT INTO place VALUES (?)", [done])?;
         whole.commit()?;
         println!("{stored} maps stored");
         Ok(())
@@ -144,8 +156,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         Err(error) => return Err(error),
     };
 
-    println!("\n{} rows done, {stored} maps stored, {} broken rows", stored + broken.len(), broken.len());
-    for (id, cause) in &broken {
+    println!("\n{} rows done, {stored} maps stored, {broken} broken rows", stored + broken);
+    let mut all_broken = results.prepare("SELECT id, cause FROM broken ORDER BY id")?;
+    for row in all_broken.query_map([], |row| <(i64, String)>::try_from(row))? {
+        let (id, cause) = row?;
         println!("  row {id}: {cause}");
     }
     let Some(report) = report else {

@@ -22,6 +22,7 @@
 //! - [`json`] - the keys of plans, reports and progress as JSON.
 #![cfg_attr(
     feature = "durable",
+    doc = "- [`runs_that_survive`] - checkpoint, journal or `skip_first`; what counts as the same run; what a kill costs.",
     doc = "- [`results_that_dont_fit`] - which terminal, what it holds in memory and on disk, and what survives.",
     doc = "- [`format`](mod@format) - the files that keep what a run has done, to the byte."
 )]
@@ -69,6 +70,10 @@ pub mod json {}
 
 #[doc = include_str!("from_python.md")]
 pub mod from_python {}
+
+#[cfg(feature = "durable")]
+#[doc = include_str!("runs_that_survive.md")]
+pub mod runs_that_survive {}
 
 #[cfg(feature = "durable")]
 #[doc = include_str!("results_that_dont_fit.md")]

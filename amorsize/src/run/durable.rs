@@ -79,6 +79,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// comes before this, the values in them, so that an `io::Error` need not be. Bytes as
     /// `Vec<u8>` take long by serde: use `serde_bytes` for large ones.
     ///
+    /// See the guide's page [`runs_that_survive`](crate::guide::runs_that_survive).
+    ///
     /// # Examples
     ///
     /// ```
@@ -117,6 +119,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     ///
     /// The directory belongs to one run, and items are told apart, as with
     /// [`checkpoint`](Self::checkpoint).
+    ///
+    /// See the guide's page [`runs_that_survive`](crate::guide::runs_that_survive).
     ///
     /// # Examples
     ///
@@ -299,6 +303,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     ///
     /// It is for a sink that keeps its place itself, such as in the transaction that stores a
     /// batch: then each result is stored exactly once.
+    ///
+    /// See the guide's page [`runs_that_survive`](crate::guide::runs_that_survive).
     ///
     /// # Examples
     ///

@@ -4,21 +4,31 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Lets postcard write to the end of bytes that are there.
-struct To<'a>(&'a mut Vec<u8>);
+/// Lets postcard write to the end of bytes that are there. It owns them meanwhile: so the compiler
+/// need not look up where they are for each byte, which takes a quarter more time for a `Vec<u8>`.
+struct To<'a> {
+    bytes: Vec<u8>,
+    home: &'a mut Vec<u8>,
+}
+
+impl Drop for To<'_> {
+    fn drop(&mut self) {
+        std::mem::swap(self.home, &mut self.bytes);
+    }
+}
 
 impl Flavor for To<'_> {
     type Output = ();
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
     #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
+        self.bytes.push(byte);
         Ok(())
     }
 
@@ -30,7 +40,9 @@ impl Flavor for To<'_> {
 /// Appends a result. After an error the bytes are as before.
 pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Result<(), String> {
     let before = to.len();
-    postcard::serialize_with_flavor(result, To(to)).map_err(|error| {
+    let bytes = std::mem::take(to);
+    let written = postcard::serialize_with_flavor(result, To { bytes, home: &mut *to });
+    written.map_err(|error| {
         to.truncate(before);
         error.to_string()
     })

@@ -4,7 +4,6 @@
 //! stands. So a copy of a frame within a result, or a file under another name, is never taken for
 //! a frame when reading goes on behind damage.
 
-use std::borrow::Cow;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use twox_hash::XxHash3_64;
@@ -175,17 +174,20 @@ impl Head {
             && in_runs == Some(if has_results { self.raw } else { 0 })
     }
 
-    /// The content: checked, and decompressed. The text says what is wrong with it.
-    pub(crate) fn open<'a>(&self, stored: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, &'static str> {
-        if stored.len() as u64 != self.stored || XxHash3_64::oneshot(&stored) != self.hash {
+    /// Makes the content of what is stored: checked, and decompressed. The text says what is wrong
+    /// with it. Both buffers are to be used again.
+    pub(crate) fn open(&self, stored: &mut Vec<u8>, content: &mut Vec<u8>) -> Result<(), &'static str> {
+        if stored.len() as u64 != self.stored || XxHash3_64::oneshot(stored) != self.hash {
             return Err(OTHER_CHECKSUM);
         }
         if !self.is(LZ4) {
-            return Ok(stored);
+            std::mem::swap(stored, content);
+            return Ok(());
         }
         let raw = usize::try_from(self.raw).map_err(|_| "a frame is larger than this machine's memory")?;
-        match lz4_flex::block::decompress(&stored, raw) {
-            Ok(content) if content.len() == raw => Ok(Cow::Owned(content)),
+        content.resize(raw, 0);
+        match lz4_flex::block::decompress_into(stored, content) {
+            Ok(bytes) if bytes == raw => Ok(()),
             _ => Err("the results of a frame can't be decompressed"),
         }
     }

@@ -1,6 +1,5 @@
 //! Opening a directory: what is done, and reading it.
 
-use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
@@ -200,10 +199,8 @@ impl Store {
         let frame = self.frames[number as usize].clone();
         let path = self.directory.join(segment::name(frame.spot.segment));
         let cause = match self.contents.read(&path, &frame) {
-            Ok(stored) => match frame.head.open(Cow::Owned(stored)) {
-                Ok(content) => return Ok(self.contents.keep(number, content.into_owned())),
-                Err(cause) => cause.to_owned(),
-            },
+            Ok(Ok(content)) => return Ok(self.contents.keep(number, content)),
+            Ok(Err(cause)) => cause.to_owned(),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
             Err(error) => return Err(storage(&path, "read", &error, None, None)),
         };
@@ -268,13 +265,18 @@ struct Contents {
     bytes: usize,
     most: usize,
     file: Option<(u32, File)>,
+    /// What was read last, as it was stored.
+    stored: Vec<u8>,
+    /// The memory of a content that is no longer kept. The system takes longer to give new memory
+    /// than it takes to fill it.
+    spare: Vec<u8>,
 }
 
 impl Default for Contents {
     fn default() -> Self {
         /// As many frames as results of neighbours are usually spread over.
-        const MOST: usize = 8 << 20;
-        Self { kept: Vec::new(), bytes: 0, most: MOST, file: None }
+        const MOST: usize = 4 << 20;
+        Self { kept: Vec::new(), bytes: 0, most: MOST, file: None, stored: Vec::new(), spare: Vec::new() }
     }
 }
 
@@ -288,23 +290,36 @@ impl Contents {
     }
 
     fn keep(&mut self, frame: u32, content: Vec<u8>) -> Arc<Vec<u8>> {
-        while !self.kept.is_empty() && self.bytes + content.len() > self.most {
-            self.bytes -= self.kept.remove(0).1.len();
-        }
         self.bytes += content.len();
         let content = Arc::new(content);
         self.kept.push((frame, Arc::clone(&content)));
         content
     }
 
-    fn read(&mut self, path: &Path, frame: &Frame) -> io::Result<Vec<u8>> {
+    /// Reads the content of a frame. The text says what is wrong with it.
+    fn read(&mut self, path: &Path, frame: &Frame) -> io::Result<Result<Vec<u8>, &'static str>> {
         let segment = frame.spot.segment;
         let file = match self.file.take_if(|(open, _)| *open == segment) {
             Some((_, file)) => file,
             None => File::open(path)?,
         };
         let (_, file) = self.file.insert((segment, file));
-        content(file, frame.content, &frame.head)
+        content(file, frame.content, &frame.head, &mut self.stored)?;
+        self.make_room(frame.head.raw);
+        let mut content = std::mem::take(&mut self.spare);
+        Ok(frame.head.open(&mut self.stored, &mut content).map(|()| content))
+    }
+
+    /// Forgets contents until there is room for one more, if that can be. The memory of one is used
+    /// again.
+    fn make_room(&mut self, bytes: u64) {
+        while !self.kept.is_empty() && self.bytes as u64 + bytes > self.most as u64 {
+            let (_, content) = self.kept.remove(0);
+            self.bytes -= content.len();
+            if let Some(content) = Arc::into_inner(content) {
+                self.spare = content;
+            }
+        }
     }
 }
 

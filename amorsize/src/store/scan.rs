@@ -108,7 +108,10 @@ impl Reader<'_> {
                 continue;
             }
             let is_note = head.is(END | PLACE | VOID);
-            let note = if is_note { content(self.file, start, &head)? } else { Vec::new() };
+            let mut note = Vec::new();
+            if is_note {
+                content(self.file, start, &head, &mut note)?;
+            }
             let is_whole = if is_note {
                 head.hash == XxHash3_64::oneshot(&note)
             } else {
@@ -161,11 +164,11 @@ impl Reader<'_> {
 /// Bytes that are read at once: more take no less time.
 const PART: usize = 64 << 10;
 
-/// The bytes of a frame's content in the file.
-pub(super) fn content(file: &mut File, at: u64, head: &Head) -> io::Result<Vec<u8>> {
-    let mut stored = Vec::new();
+/// Reads the bytes of a frame's content in the file.
+pub(super) fn content(file: &mut File, at: u64, head: &Head, stored: &mut Vec<u8>) -> io::Result<()> {
+    stored.clear();
     file.seek(SeekFrom::Start(at))?;
     // Not asked for at once: the file may have become shorter.
-    file.take(head.stored).read_to_end(&mut stored)?;
-    Ok(stored)
+    file.take(head.stored).read_to_end(stored)?;
+    Ok(())
 }

@@ -91,30 +91,36 @@ fn every_sound_row_gets_a_map_and_every_broken_one_is_told() {
     assert_eq!(database.rows_with_a_map(), database.sound_rows());
 }
 
+/// Starts the example slowly, waits until it has stored something, and ends it by a signal. Gives what
+/// it printed, unless it ended by itself.
 #[cfg(unix)]
-#[test]
-fn ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on() {
+fn interrupted(name: &str, signal: &str) -> Option<(Database, String)> {
     use std::io::{BufRead, BufReader, Read};
     use std::process::Stdio;
 
-    let interrupted = || {
-        let database = Database::new("interrupted");
-        let mut child = database.example().arg("--slow").stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut printed = String::new();
-        while !printed.contains(" maps stored") {
-            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
-        }
-        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        lines.read_to_string(&mut printed).unwrap();
-        let code = child.wait().unwrap().code();
-        // A signal that comes when all is done says nothing. With 10 ms for each row it hardly does, but
-        // a busy machine may keep this process from sending it for so long.
-        let is_late = code == Some(0) && printed.contains("finished: ");
-        assert!(is_late || (kill.success() && code == Some(130)), "{printed}");
-        (!is_late).then_some((database, printed))
-    };
-    let (database, printed) = (0..100).find_map(|_| interrupted()).expect("no signal came in time");
+    let database = Database::new(name);
+    let mut child = database.example().arg("--slow").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    while !printed.contains(" maps stored") {
+        assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
+    }
+    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    lines.read_to_string(&mut printed).unwrap();
+    let code = child.wait().unwrap().code();
+    // A signal that comes when all is done says nothing. With 10 ms for each row it hardly does, but
+    // a busy machine may keep this process from sending it for so long.
+    let is_late = code == Some(0) && printed.contains("finished: ");
+    let is_ended = code == if signal == "-INT" { Some(130) } else { None };
+    assert!(is_late || (kill.success() && is_ended), "{printed}");
+    (!is_late).then_some((database, printed))
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on() {
+    let ended = (0..100).find_map(|_| interrupted("interrupted", "-INT"));
+    let (database, printed) = ended.expect("no signal came in time");
     assert!(printed.contains("stopped by Ctrl-C"), "{printed}");
 
     // All that is done has a map or is told, in the rows' order and none left out.
@@ -127,8 +133,26 @@ fn ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on() {
     let output = database.example().output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{printed}");
-    // Rows that have a map are not done again. Broken ones are, since they may have been mended.
-    assert_eq!(figures(&printed), [ROWS - stored, ROWS - BROKEN - stored, BROKEN]);
+    // No row is done again, and those that were told as broken before are told once more.
+    assert_eq!(figures(&printed), [ROWS - done, ROWS - BROKEN - stored, BROKEN - broken]);
     assert_lists_broken_rows(&printed);
     assert_eq!(database.rows_with_a_map(), sound);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kill_costs_no_row_and_stores_none_twice() {
+    let ended = (0..100).find_map(|_| interrupted("killed", "-KILL"));
+    let (database, printed) = ended.expect("no signal came in time");
+    assert!(!printed.contains("rows done"), "{printed}");
+    let stored = database.rows_with_a_map();
+    assert_eq!(stored, database.sound_rows()[..stored.len()]);
+
+    let output = database.example().output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}");
+    assert_eq!(figures(&printed)[1], ROWS - BROKEN - stored.len());
+    assert_lists_broken_rows(&printed);
+    // SQLite would have refused a second map of a row.
+    assert_eq!(database.rows_with_a_map(), database.sound_rows());
 }

@@ -466,3 +466,28 @@ fn open_bytes(directory: &Path) -> u64 {
     let segments = files(directory).into_iter().filter(|name| name.ends_with(".amz"));
     segments.map(|name| std::fs::metadata(directory.join(name)).unwrap().len()).sum()
 }
+
+#[test]
+fn results_are_taken_by_so_many_bytes() {
+    let scratch = Scratch::new();
+    let store = open(&scratch.run()).unwrap();
+    let writer = store.writer(Settings::new(u64::MAX)).unwrap();
+    let mut all = Encoded::new(0);
+    (0..10).for_each(|item| all.push(item, &vec![item as u8; 100]).unwrap());
+    writer.put(all);
+    writer.finish().unwrap();
+    drop(store);
+    let mut store = open(&scratch.run()).unwrap();
+    let done = store.done()[0];
+    let mut restored = store.read(&done).unwrap();
+    let mut taken = Vec::new();
+    while !restored.is_empty() {
+        let before = restored.bytes();
+        let results: Vec<Vec<u8>> = restored.take(250).unwrap();
+        assert!(before - restored.bytes() <= 250 + 101, "{}", restored.bytes());
+        taken.push(results.len());
+    }
+    assert_eq!(taken, [3, 3, 3, 1]);
+    // One at least.
+    assert_eq!(store.read(&done).unwrap().take::<Vec<u8>>(1).unwrap().len(), 1);
+}
