@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::sink::{Parquet, Sink};
+use amorsize::sink::Parquet;
 use amorsize::{CancelToken, ErrorKind, TryError, process_in_batches};
 use arrow_array::RecordBatch;
 use folder::Folder;
