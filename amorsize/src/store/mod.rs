@@ -58,6 +58,6 @@ mod writer;
 pub(crate) use done::Done;
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
 pub(crate) use open::{Restored, Store};
-#[cfg(feature = "parquet")]
+#[cfg(any(test, feature = "parquet"))]
 pub(crate) use shape::Shape;
 pub(crate) use writer::{Encoded, Settings, Writer};
