@@ -212,7 +212,7 @@ impl Plan {
     ///
     /// # Examples
     ///
-    /// ```
+    /// ```standalone_crate
     /// # use amorsize::{ByteSize, process_in_batches};
     /// // In a program without `Tracking`.
     /// assert_eq!(process_in_batches(|x: u64| x + 1, 0..100).plan()?.working_bytes(), ByteSize::ZERO);

@@ -89,7 +89,7 @@ impl Report {
     ///
     /// # Examples
     ///
-    /// ```
+    /// ```standalone_crate
     /// # use amorsize::{ByteSize, process_in_batches};
     /// // In a program without `Tracking`.
     /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
