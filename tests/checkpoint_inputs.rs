@@ -3,44 +3,25 @@
 
 #[path = "common/folder.rs"]
 mod folder;
+#[path = "common/interview.rs"]
+mod interview;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use amorsize::{Batched, Progress, process_in_batches};
 use folder::Folder;
+use interview::interview;
 use proptest::prelude::*;
 
 /// Longer than any of these runs takes on the busiest machine: a run that has not ended then hangs.
 const HANGS: Duration = Duration::from_secs(60);
-
-/// Has another thread send a question when it has the answer to the one before, and `run` answer
-/// them. Gives how many were answered.
-fn interview(count: u64, run: impl FnOnce(Receiver<u64>, Sender<u64>) + Send + 'static) -> u64 {
-    let (ask, questions) = mpsc::channel();
-    let (answer, answers) = mpsc::channel();
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
-        let mut answered = 0;
-        for question in 0..count {
-            ask.send(question).unwrap();
-            assert_eq!(answers.recv(), Ok(question + 1));
-            answered += 1;
-        }
-        drop(ask);
-        done.send(answered).unwrap();
-    });
-    let answers = thread::spawn(move || run(questions, answer));
-    let answered = is_done.recv_timeout(HANGS).expect("every question is answered");
-    answers.join().unwrap();
-    answered
-}
 
 #[test]
 fn a_question_that_waits_for_the_last_answer_is_answered_from_the_directory() {
@@ -50,7 +31,7 @@ fn a_question_that_waits_for_the_last_answer_is_answered_from_the_directory() {
         for count in [300, 500, 500] {
             let directory = folder.file("run");
             CALLS.store(0, Relaxed);
-            let answered = interview(count, move |questions, answers| {
+            let answered = interview(HANGS, count, move |questions, answers| {
                 let call = |question: u64| {
                     CALLS.fetch_add(1, Relaxed);
                     question + 1

@@ -1,6 +1,9 @@
 //! An input may wait: for another thread, a pipe, a socket. Whatever was taken is run, and whatever is
 //! ready is handed over, before the input is asked again.
 
+#[path = "common/interview.rs"]
+mod interview;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -9,29 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::{Batched, CancelToken, process_in_batches};
+use interview::interview;
 
 /// Longer than any of these runs takes on the busiest machine: a run that has not ended then hangs.
 const HANGS: Duration = Duration::from_secs(20);
-
-/// Has another thread send a question when it has the answer to the one before, and `run` answer them.
-/// Gives how many were answered.
-fn interview(count: u64, run: impl FnOnce(Receiver<u64>, Sender<u64>) + Send + 'static) -> u64 {
-    let (ask, questions) = mpsc::channel();
-    let (answer, answers) = mpsc::channel();
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
-        let mut answered = 0;
-        for question in 0..count {
-            ask.send(question).unwrap();
-            assert_eq!(answers.recv(), Ok(question + 1));
-            answered += 1;
-        }
-        drop(ask);
-        done.send(answered).unwrap();
-    });
-    thread::spawn(move || run(questions, answer));
-    is_done.recv_timeout(HANGS).expect("every question is answered")
-}
 
 fn next(question: u64) -> u64 {
     question + 1
@@ -41,7 +25,7 @@ const QUESTIONS: u64 = 3_000;
 
 #[test]
 fn a_question_that_waits_for_the_last_answer_is_answered() {
-    let answered = interview(QUESTIONS, |questions, answers| {
+    let answered = interview(HANGS, QUESTIONS, |questions, answers| {
         let mut run = process_in_batches(next, questions).batch_size(1);
         run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
     });
@@ -51,7 +35,7 @@ fn a_question_that_waits_for_the_last_answer_is_answered() {
 #[test]
 fn with_one_in_flight_it_is_however_long_calls_take() {
     for (micros, count) in [(0, 2_000), (20, 2_000), (300, 500), (3_000, 100), (25_000, 20)] {
-        let answered = interview(count, move |questions, answers| {
+        let answered = interview(HANGS, count, move |questions, answers| {
             let long = |question: u64| {
                 thread::sleep(Duration::from_micros(micros));
                 question + 1
@@ -65,7 +49,7 @@ fn with_one_in_flight_it_is_however_long_calls_take() {
 
 /// Answers questions by calls that take so many microseconds and `finish`, which hands results over.
 fn answered(micros: u64, count: u64, finish: fn(Batched<Receiver<u64>, u64, Call>, Sender<u64>)) -> u64 {
-    interview(count, move |questions, answers| {
+    interview(HANGS, count, move |questions, answers| {
         let call: Call = Box::new(move |question| {
             let begun = Instant::now();
             while begun.elapsed() < Duration::from_micros(micros) {
@@ -110,11 +94,11 @@ fn so_is_it_whatever_calls_take_and_however_results_are_handed_over() {
 
 #[test]
 fn so_is_it_by_an_iterator() {
-    let answered = interview(QUESTIONS, |questions, answers| {
+    let answered = interview(HANGS, QUESTIONS, |questions, answers| {
         process_in_batches(next, questions).into_iter().for_each(|answer| answers.send(answer).unwrap());
     });
     assert_eq!(answered, QUESTIONS);
-    let answered = interview(QUESTIONS, |questions, answers| {
+    let answered = interview(HANGS, QUESTIONS, |questions, answers| {
         process_in_batches(next, questions).unordered().for_each(|(_, answer)| answers.send(answer).unwrap());
     });
     assert_eq!(answered, QUESTIONS);
@@ -122,7 +106,7 @@ fn so_is_it_by_an_iterator() {
 
 #[test]
 fn so_is_it_with_a_sample_of_one() {
-    let answered = interview(QUESTIONS, |questions, answers| {
+    let answered = interview(HANGS, QUESTIONS, |questions, answers| {
         let mut run = process_in_batches(next, questions).sample_size(1).batch_size(1);
         run.plan().unwrap();
         run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();
@@ -132,7 +116,7 @@ fn so_is_it_with_a_sample_of_one() {
 
 #[test]
 fn so_is_it_where_errors_have_a_policy() {
-    let answered = interview(QUESTIONS, |questions, answers| {
+    let answered = interview(HANGS, QUESTIONS, |questions, answers| {
         let run = process_in_batches(|question| Ok::<u64, String>(question + 1), questions);
         let mut run = run.on_error(amorsize::on_error::Skip).batch_size(1);
         run.for_each_batch(|batch| batch.into_iter().for_each(|answer| answers.send(answer).unwrap())).unwrap();

@@ -22,7 +22,7 @@ use amorsize_bench::{Arguments, Peak, calibrate, median, work};
 const ITEMS: u64 = 40_000;
 /// Results of 1 MiB: 128 MiB on disk.
 const LARGE_ITEMS: u64 = 128;
-/// Their calls take 300 us, which is about what it takes to fill so many bytes.
+/// Their calls take 300 us, about the time in which that many bytes are filled.
 const LARGE_CALL: u32 = 30;
 /// Results whose memory is looked at: 64 times the part of the budget that may be held.
 const MEMORY_ITEMS: u64 = 512 << 10;
@@ -221,7 +221,7 @@ fn syncs(work_rounds: u32) {
 
 // ---- kills ----
 
-/// What the calls of a process do that is killed.
+/// The work of the calls in a process that is killed.
 const WORKS: [(&str, u64); 3] = [("even", 40_000), ("heavy tail", 40_000), ("waiting", 60_000)];
 
 fn spin(time: Duration) {
@@ -283,7 +283,7 @@ fn kills(trials: usize) {
             let [_, restored, _] = measured(&mut start(kind, items, &scratch.0));
             before.push(had);
             again.push(had - restored);
-            // How long the process took for so many calls.
+            // The time that the process took for these calls.
             time.push((had - restored) / had * seconds * 1e3);
         }
         let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
