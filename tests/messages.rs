@@ -58,8 +58,12 @@ fn panic_of<T>(body: impl FnOnce() -> T) -> String {
 
 /// The source, so that what is added there can't be left out here.
 const ERRORS: &str =
-    concat!(include_str!("../amorsize/src/error.rs"), include_str!("../amorsize/src/error/try_error.rs"));
-const OPTIONS: &str = concat!(include_str!("../amorsize/src/options.rs"), include_str!("../amorsize/src/functions.rs"));
+    concat!(include_str!("../amorsize/src/error/mod.rs"), include_str!("../amorsize/src/error/try_error.rs"));
+const OPTIONS: &str = concat!(
+    include_str!("../amorsize/src/options/mod.rs"),
+    include_str!("../amorsize/src/memory/max_memory.rs"),
+    include_str!("../amorsize/src/run/functions.rs"),
+);
 
 /// The variants of an enum, by the source.
 fn variants(name: &str) -> BTreeSet<&'static str> {

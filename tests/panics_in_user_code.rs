@@ -1,5 +1,5 @@
 //! A panic in any code of the user's, not only in the function: no result under a wrong index, none
-//! missing, nothing hangs, and the payload reaches the caller. The table is in `amorsize/src/failure.rs`.
+//! missing, nothing hangs, and the payload reaches the caller. The table is in `amorsize/src/error/failure.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! Runs here go on until as many calls were in flight as are to be, however long that takes on a busy
 //! machine. What ends a climb, and that a function gets no further thread that computes, is tested by
-//! clocks that are moved, in `amorsize/src/execute/climbing.rs` and `clocked.rs`, and measured by
+//! clocks that are moved, in `amorsize/src/adapt/climbing.rs` and `clocked.rs`, and measured by
 //! `cargo bench --bench waiting`.
 
 #[path = "common/serial.rs"]

@@ -4,14 +4,10 @@
 #[cfg(test)]
 extern crate self as amorsize;
 
-mod batches;
-mod bottleneck;
-#[doc(hidden)]
-pub mod bounds;
-mod cancel;
+mod adapt;
+mod buffer;
+mod call;
 mod code;
-mod cores;
-mod counted;
 #[cfg(feature = "durable")]
 mod durable;
 #[cfg(not(feature = "durable"))]
@@ -19,50 +15,26 @@ mod durable;
 mod durable;
 mod error;
 mod execute;
-mod failure;
-mod functions;
 pub mod guide;
-mod handover;
-mod iter;
-#[cfg(feature = "durable")]
-mod keyed;
+mod input;
+mod log;
 mod memory;
-pub mod on_error;
 mod options;
-mod outcome;
-mod overrun;
-mod page_faults;
+mod output;
 mod picture;
 mod plan;
 mod policy;
-mod process;
 mod progress;
-#[cfg(feature = "progress")]
-mod progress_bar;
-#[cfg(all(test, target_os = "linux"))]
-mod recorded;
 mod report;
-mod retry;
 mod run;
-mod run_core;
-mod sample;
-mod seconds;
 #[cfg(feature = "serde")]
 mod serialize;
 #[cfg(feature = "durable")]
 pub mod sink;
-mod stage;
 #[cfg(feature = "durable")]
 mod store;
-mod sync;
-mod system_calls;
-mod then;
-mod thread_time;
-mod time_use;
-mod timeline;
-mod trace;
-mod verbose;
-mod waits;
+mod system;
+mod units;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -72,35 +44,39 @@ pub mod __private;
 pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 pub use amorsize_macros::batched;
-pub use batches::{Batch, Indices};
-pub use bottleneck::Bottleneck;
-pub use cancel::CancelToken;
+pub use error::failure::{Cause, Failure, Panicked};
+pub use error::outcome::Outcome;
 pub use error::{Changed, Error, ErrorKind, TryError};
-pub use failure::{Cause, Failure, Panicked};
-pub use functions::{
-    IntoBatched, estimate_safe_batch_size, execute, optimize, process_fallible_in_batches, process_in_batches,
-};
 #[doc(inline)]
 pub use guide::when_things_go_wrong;
-pub use iter::{IntoIter, Unordered};
-#[cfg(feature = "durable")]
-pub use keyed::Keyed;
-pub use memory::ByteSize;
 pub use memory::deep_size::DeepSize;
-pub use memory::measure::{Certainty, MeasuredBy};
+pub use memory::max_memory::MaxMemory;
 pub use memory::source::{MemorySource, with_memory_source};
 pub use memory::tracking::{HeapUse, Tracking};
 pub use memory::trim::set_trim;
-pub use options::{MaxMemory, OnPanic, Oversize};
-pub use outcome::Outcome;
+pub use options::cancel::CancelToken;
+pub use options::choices::{OnPanic, Oversize};
+pub use options::retry::Retry;
+pub use output::batch::{Batch, Indices};
 pub use plan::{Plan, Warning};
-pub use progress::{Phase, Progress};
+pub use policy::on_error;
 #[cfg(feature = "progress")]
-pub use progress_bar::progress_bar;
+pub use progress::bar::progress_bar;
+pub use progress::stage::StageReport;
+pub use progress::{Phase, Progress};
 pub use report::Report;
-pub use retry::Retry;
+pub use report::bottleneck::Bottleneck;
+pub use report::time_use::TimeUse;
+pub use report::timeline::{BatchTime, Moment, Timeline};
 pub use run::Batched;
-pub use stage::StageReport;
-pub use then::{Stage, Then};
-pub use time_use::TimeUse;
-pub use timeline::{BatchTime, Moment, Timeline};
+#[doc(hidden)]
+pub use run::bounds;
+pub use run::functions::{
+    IntoBatched, estimate_safe_batch_size, execute, optimize, process_fallible_in_batches, process_in_batches,
+};
+pub use run::iter::{IntoIter, Unordered};
+#[cfg(feature = "durable")]
+pub use run::keyed::Keyed;
+pub use run::then::{Stage, Then};
+pub use units::ByteSize;
+pub use units::measured_by::{Certainty, MeasuredBy};

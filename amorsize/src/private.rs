@@ -8,23 +8,26 @@ pub use std::marker::{Send, Sync};
 #[cfg(feature = "durable")]
 pub use serde::{Serialize, de::DeserializeOwned};
 
-pub use crate::bounds::failed;
-use crate::bounds::{OnErrorOutput, RetryItem, RetryOutput};
+pub use crate::call::Quota;
 pub use crate::code::{Code, HashOf, HashProbe, HashesOne, Listener, Parameters, Tell, UnhashedProbe, Version};
 #[cfg(feature = "durable")]
 use crate::durable::Codec;
-pub use crate::execute::chunk::Quota;
-#[cfg(feature = "durable")]
-use crate::keyed::Keyed;
-#[cfg(feature = "durable")]
-pub use crate::memory::ByteSize as MaxDisk;
+pub use crate::memory::max_memory::MaxMemory;
 #[cfg(feature = "get-size2")]
 pub use crate::memory::measure::{GetSizeProbe, OkGetSizeProbe};
 pub use crate::memory::measure::{Measure, OkProbe, Probe, UnknownProbe};
-pub use crate::options::{MaxMemory, OnPanic, Options, Oversize, threads};
+pub use crate::options::choices::{OnPanic, Oversize};
+pub use crate::options::retry::Retry;
+use crate::options::retry::{RetryItem, RetryOutput};
+pub use crate::options::{Options, threads};
 use crate::policy::Policy;
-pub use crate::retry::Retry;
 use crate::run::Batched;
+use crate::run::bounds::OnErrorOutput;
+pub use crate::run::bounds::failed;
+#[cfg(feature = "durable")]
+use crate::run::keyed::Keyed;
+#[cfg(feature = "durable")]
+pub use crate::units::ByteSize as MaxDisk;
 
 /// One constructor for each number of shared parameters, with the bounds that a run rests on, and one more for an input that can
 /// fail. The expansion gives every type in the user's own words, and has asked for the same by the traits of `bounds` before, whose

@@ -6,16 +6,16 @@
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::bottleneck::Bottleneck;
-use crate::failure::{Cause, Failure, Panicked};
-use crate::memory::ByteSize;
-use crate::memory::measure::{Certainty, MeasuredBy};
+use crate::error::failure::{Cause, Failure, Panicked};
 use crate::plan::{Plan, Warning};
+use crate::progress::stage::StageReport;
 use crate::progress::{Phase, Progress};
 use crate::report::Report;
-use crate::stage::StageReport;
-use crate::time_use::TimeUse;
-use crate::timeline::{BatchTime, Moment, Timeline};
+use crate::report::bottleneck::Bottleneck;
+use crate::report::time_use::TimeUse;
+use crate::report::timeline::{BatchTime, Moment, Timeline};
+use crate::units::ByteSize;
+use crate::units::measured_by::{Certainty, MeasuredBy};
 
 /// The version of the keys: raised when one goes or changes its meaning, but not when one is added.
 const SCHEMA: u32 = 1;

@@ -1,6 +1,7 @@
 //! The part of a durable run that all its threads share: it keeps what ends, and says why the run
 //! must stop.
 
+use crate::report::totals::KeptFigures;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
-use crate::failure::{Ended, Payload};
+use crate::error::failure::{Ended, Payload};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::store::{Encoded, ItemsHash, Kind, Writer};
@@ -57,17 +58,6 @@ struct Places {
     now: Option<u64>,
     /// Items that the sink has, and that no place was told for.
     sunk: Vec<Range<usize>>,
-}
-
-/// The figures of a store for a report.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct KeptFigures {
-    /// Items that were done before this process.
-    pub(crate) restored: usize,
-    /// Frames that were found damaged.
-    pub(crate) damaged: usize,
-    /// Bytes of all segments.
-    pub(crate) bytes: u64,
 }
 
 #[derive(Debug)]
@@ -146,7 +136,7 @@ impl Keeper {
         };
         self.has_failed.store(true, Ordering::Relaxed);
         if let Some(Why::Panic(payload)) = unwanted {
-            crate::failure::discard(payload);
+            crate::error::failure::discard(payload);
         }
     }
 

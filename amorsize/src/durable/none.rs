@@ -2,7 +2,7 @@
 //! `durable`: no run has one.
 
 use crate::error::Error;
-use crate::failure::Ended;
+use crate::error::failure::Ended;
 
 /// The keeper of a run: none.
 #[derive(Clone, Debug, Default)]

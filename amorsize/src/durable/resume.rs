@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use super::{Durable, Keeper};
+use super::keeper::Keeper;
+use super::settings::Durable;
+use crate::buffer::asks::{Asks, Way};
+use crate::buffer::restored::Restored;
+use crate::buffer::{RawChunk, Types};
 use crate::error::Error;
-use crate::execute::asks::Asks;
-use crate::execute::buffer::{RawChunk, Types};
-use crate::execute::line::{Restored, Way};
-use crate::failure::Payload;
+use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
 use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store};
 

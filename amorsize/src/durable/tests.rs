@@ -1,10 +1,17 @@
+use crate::policy::Policy;
+use crate::store::{Encoded, Identity, Kind, StableHasher, Store};
+use crate::units::ByteSize;
+use std::any::type_name;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::on_error::{Collect, Each, Flatten, Skip, Stop};
+use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::store::Settings;
 use crate::{Batched, batched, process_in_batches};
 

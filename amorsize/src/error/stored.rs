@@ -5,9 +5,9 @@ use std::io;
 #[cfg(feature = "durable")]
 use std::path::Path;
 
-use crate::error::ErrorKind;
+use super::ErrorKind;
 #[cfg(feature = "durable")]
-use crate::memory::ByteSize;
+use crate::units::ByteSize;
 
 /// The respect in which a directory belongs to another run, in
 /// [`ErrorKind::CheckpointChanged`](crate::ErrorKind::CheckpointChanged).
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::error::Error;
-    use crate::memory::ByteSize;
+    use crate::units::ByteSize;
 
     fn text(kind: ErrorKind) -> String {
         Error::new(kind).to_string()

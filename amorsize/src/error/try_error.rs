@@ -5,8 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use super::failure::Panicked;
 use super::{Error, ErrorKind};
-use crate::failure::Panicked;
 
 /// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first
 /// error by input order, or the run's.

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::time_use::TimeUse;
+use crate::report::time_use::TimeUse;
 
 /// The reason why threads have nothing to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

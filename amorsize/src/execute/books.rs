@@ -2,8 +2,8 @@
 //! thread, or the [`State`](super::state::State) while the run is on threads. They are moved, never
 //! copied.
 
-use crate::failure::Panics;
-use crate::sample::Learned;
+use crate::adapt::learned::Learned;
+use crate::error::failure::Panics;
 
 /// See the [module](self).
 #[derive(Debug, Default)]

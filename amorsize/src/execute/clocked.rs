@@ -9,8 +9,8 @@ use std::sync::{Condvar, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use crate::cores;
-use crate::sync::Clock;
+use crate::system::cores;
+use crate::system::sync::Clock;
 use crate::{
     BatchTime, Bottleneck, ByteSize, CancelToken, DeepSize, MemorySource, Report, batched, process_in_batches,
     with_memory_source,

@@ -4,20 +4,23 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
-use super::alone::{Done, ThreadsPace};
-use super::chunk::Work;
-use super::control::{Control, Stuck, ThreadKind};
-use super::line::{Flow, Line, Restored};
-use super::pool::{self, Job, Start};
+use super::control::Control;
+use super::line::Line;
+use super::pool::job::Job;
+use super::pool::{self, Start};
 use super::refusals::{interrupted, over_budget, oversize};
+use super::words::{Stuck, ThreadKind};
+use super::work::Work;
+use crate::adapt::alone::{Done, ThreadsPace};
+use crate::adapt::sizes::CHUNK_SECONDS;
+use crate::buffer::restored::Restored;
 use crate::error::Error;
-use crate::failure::Ended;
-use crate::memory::ByteSize;
-use crate::memory::source;
-use crate::memory::tracking;
+use crate::error::failure::Ended;
 use crate::memory::working::{NOISE, bound};
-use crate::plan::CHUNK_SECONDS;
-use crate::sync::now;
+use crate::memory::{source, tracking};
+use crate::output::outlet::Flow;
+use crate::system::sync::now;
+use crate::units::ByteSize;
 
 /// Limits the sleep of the calling thread, which looks at resident memory after it.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);

@@ -68,97 +68,32 @@
 //! [`Credit`] gives itself back: that of a chunk's items when it has run them, that of its results
 //! when the outlet drops it.
 
+use super::words::{ChunkId, Finished, NO_ITEM, Stuck, ThreadKind, ThreadLimits};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
 use super::books::Books;
-use super::climb::Climb;
 use super::course::Course;
-use super::inline::HANDED_SECONDS;
-use super::line::Flow;
 use super::observer::{Observer, Seen};
 use super::state::{Ending, State, Waiting};
-use crate::failure::{Payload, discard};
+use super::words::HANDED_SECONDS;
+use crate::adapt::climb::Climb;
+use crate::adapt::situation::Situation;
+use crate::adapt::sizes::chunk_items;
+use crate::error::failure::{Payload, discard};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
-use crate::memory::measure::Heap;
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
-use crate::plan::{Situation, chunk_items};
-use crate::sync::{AtomicBool, AtomicI64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
-use crate::thread_time;
-use crate::time_use::TimeUse;
-
-/// Index of a chunk in the chunk store.
-pub(crate) type ChunkId = usize;
+use crate::output::outlet::Flow;
+use crate::report::time_use::TimeUse;
+use crate::system::sync::{AtomicBool, AtomicI64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+use crate::system::thread_time;
 
 /// Limits the items of a chunk if batches are stated and the sink's speed is unknown. Handing a
 /// chunk to a thread takes a microsecond, which is 16 ns for each of these items.
 const UNKNOWN_BATCHES: usize = 64;
-
-/// Stands for the item of a panic that no call made.
-pub(super) const NO_ITEM: usize = usize::MAX;
-
-/// A chunk that is run, without its types.
-pub(crate) trait Steps {
-    /// Calls the function for the next `count` items. Gives the bytes that the results own beyond
-    /// their own size.
-    fn step(&mut self, count: usize) -> Heap;
-    /// The number of results so far.
-    fn done(&self) -> usize;
-    /// The number of items that still wait.
-    fn left(&self) -> usize;
-    /// True if results are measured one by one.
-    fn measures(&self) -> bool;
-    /// True if something must be checked before each call.
-    fn one_by_one(&self) -> bool;
-    /// True if no further item may start.
-    fn is_interrupted(&self) -> bool;
-}
-
-/// The kind of thread that a job runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ThreadKind {
-    /// A thread of the pool.
-    Pool,
-    /// A thread of the run's own: the run makes more calls at the same time than the pool has
-    /// threads.
-    Own,
-}
-
-/// The numbers of threads that a run may have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ThreadLimits {
-    /// Threads at the beginning.
-    pub(crate) level: usize,
-    /// Threads that can run at the same time.
-    pub(crate) cores: usize,
-    /// Threads that it may climb to.
-    pub(crate) most: usize,
-    /// True if threads beyond the cores are the run's own, rather than the pool's.
-    pub(crate) own: bool,
-}
-
-/// A chunk with results that wait to be handed over.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) id: ChunkId,
-    pub(crate) start: usize,
-    pub(crate) items: usize,
-    pub(crate) credit: Credit,
-}
-
-/// A run that can't go on because it lacks credit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stuck {
-    /// Index of the next item.
-    pub(crate) item: usize,
-    /// Bytes that the item is expected to need.
-    pub(crate) needed: u64,
-    /// Items that were pulled and not run.
-    pub(crate) waiting: usize,
-}
 
 #[derive(Debug)]
 pub(crate) struct Control {

@@ -21,7 +21,8 @@
 //! [`move_end`]: Course::move_end
 //! [`end`]: Course::end
 
-use crate::sync::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use crate::system::sync::Ordering::Relaxed;
+use crate::system::sync::{AtomicBool, AtomicUsize};
 
 /// See the [module](self).
 #[derive(Debug)]

@@ -1,25 +1,27 @@
 //! A run on the calling thread: in stretches that grow, until threads are expected to pay. A
 //! stretch is a number of items that run between two looks around.
 
+use super::words::{FIRST_DECISION, HANDED_SECONDS};
 use std::time::Duration;
 
-use super::alone::Next;
-use super::line::{Flow, Inlined, Line, Restored};
+use super::engine::Engine;
+use super::line::{Inlined, Line};
 use super::refusals::oversize;
-use super::{Engine, alone};
+use crate::adapt::alone::{self, Next};
+use crate::adapt::learned::Stretch;
+use crate::adapt::sizes::CHUNK_SECONDS;
+use crate::buffer::restored::Restored;
 use crate::error::Error;
-use crate::failure::{Ended, discard};
+use crate::error::failure::{Ended, discard};
 use crate::memory::credit::Credit;
-use crate::memory::measure::MeasuredBy;
 use crate::memory::working::{NOISE, bound};
-use crate::options::OnPanic;
-use crate::plan::{CHUNK_SECONDS, Plan};
-use crate::sample::{Stretch, TIMED_ALONE};
-use crate::sync;
+use crate::options::choices::OnPanic;
+use crate::output::outlet::Flow;
+use crate::plan::Plan;
+use crate::system::sync;
+use crate::system::thread_time::TIMED_ALONE;
+use crate::units::measured_by::MeasuredBy;
 
-/// Seconds on the calling thread before anything is read from the system: a sixth of the cost of
-/// starting the pool.
-pub(super) const FIRST_DECISION: f64 = 50e-6;
 /// A stretch that is expected to take this long is timed apart from the handling of its items: two
 /// readings of the clock are then less than a hundredth of it.
 const TIMED_APART: f64 = 5e-6;
@@ -55,9 +57,6 @@ const INPUTS_PART: u64 = 4;
 /// fifty, which share the 0.3 us that a stretch costs apart.
 const INPUTS_AT_ONCE: u64 = 2 << 20;
 
-/// Limits the seconds in which the results of a stretch or chunk are handed over, as far as the
-/// sink's speed is known.
-pub(super) const HANDED_SECONDS: f64 = 10e-3;
 /// With more items than this for each stated thread, the first call by itself takes less than a
 /// fifth of the time.
 const FEW: usize = 4;

@@ -5,15 +5,16 @@ use std::mem::replace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::books::Books;
-use super::control::{ChunkId, Control, Finished, Steps, ThreadKind};
+use super::control::Control;
 use super::state::{Ending, State, Waiting};
-use crate::failure::{Payload, discard};
+use super::words::{ChunkId, Finished, Outcome, Steps, ThreadKind};
+use crate::adapt::learned::Stretch;
+use crate::adapt::sizes::{chunk_items, chunk_seconds};
+use crate::error::failure::{Payload, discard};
 use crate::memory::credit::Credit;
-use crate::memory::measure::MeasuredBy;
-use crate::plan::{chunk_items, chunk_seconds};
-use crate::sample::Stretch;
-use crate::sync::{Ordering, now};
-use crate::thread_time::{self, Measuring, Use};
+use crate::system::sync::{Ordering, now};
+use crate::system::thread_time::{self, Measuring};
+use crate::units::measured_by::MeasuredBy;
 
 /// Limits the expected work between two looks for a stop of the run.
 const LOOK_SECONDS: f64 = 10e-6;
@@ -44,19 +45,6 @@ pub(crate) struct Held {
     calls: Credit,
     /// The credit of its items.
     input: Credit,
-}
-
-/// The outcome of a chunk.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) stretch: Stretch,
-    /// True if the bytes contain what other threads allocated for the results.
-    pub(super) elsewhere: bool,
-    pub(super) panic: Option<Payload>,
-    /// Items that were taken and have no result: one if a call panicked before its result was
-    /// there.
-    pub(super) lost: usize,
-    pub(super) used: Option<Use>,
 }
 
 /// A chunk that ran and is not booked yet.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::account::Account;
 use super::control::Control;
 use super::observer::Observer;
-use crate::sync::{Mutex, MutexGuard, Ordering, now};
+use crate::system::sync::{Mutex, MutexGuard, Ordering, now};
 
 impl Control {
     /// Looks if a look is due. `collects` says that the outlet keeps all results.

@@ -14,26 +14,37 @@ use std::panic::resume_unwind;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use ::loom::model::Builder;
 use ::loom::thread;
 
-use super::chunk::{Body, Chunks, Function, Quota, Shared, Work};
+use super::books::Books;
+use super::chunks::Chunks;
 use super::conductor::{Conductor, WorkerJob};
-use super::control::{Control, ThreadKind, ThreadLimits};
-use super::line::{Input, Source, Stock};
-use super::pool::Job;
-use super::*;
-use crate::cancel::{CancelToken, Interrupts};
-use crate::execute::buffer::{Results, Types};
-use crate::execute::line::Outlet;
+use super::control::Control;
+use super::line::{Line, Stock};
+use super::pool::job::Job;
+use super::words::{ThreadKind, ThreadLimits};
+use super::work::Work;
+use crate::adapt::learned::{Learned, Stretch};
+use crate::adapt::situation::Situation;
+use crate::adapt::sizes::CHUNK_SECONDS;
+use crate::buffer::{Results, Types};
+use crate::call::interrupts::Interrupts;
+use crate::call::{Body, Function, Quota, Shared};
+use crate::error::failure::Ended;
+use crate::input::{Input, Source};
+use crate::log::trace::RunSpan;
+use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::memory::measure::{Heap, Measure};
-use crate::plan::CHUNK_SECONDS;
+use crate::options::cancel::CancelToken;
+use crate::output::outlet::{Flow, Outlet};
 use crate::plan::tests::situation;
-use crate::sample::{Learned, Stretch};
-use crate::sync;
-use crate::trace::RunSpan;
+use crate::system::sync;
+use crate::units::ByteSize;
+use crate::units::measured_by::MeasuredBy;
 
 /// Limits the times that a thread may be interrupted although it could go on. Waits do not count.
 /// Two showed the bugs of the programs that Musuvathi and Qadeer looked at (2007), and one showed

@@ -7,7 +7,7 @@ use crate::memory::budget::Ledger;
 use crate::memory::watch::Watch;
 use crate::memory::working::{Bounds, Calls};
 use crate::progress::{Counts, Phase, Teller};
-use crate::timeline::{Moment, Recorder};
+use crate::report::timeline::{Moment, Recorder};
 
 /// Progress of a run, as its observer sees it.
 #[derive(Clone, Copy, Debug)]

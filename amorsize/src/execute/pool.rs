@@ -1,25 +1,26 @@
 //! The only file that knows rayon. Compiled once for all functions.
 
 mod gate;
+pub(crate) mod job;
 mod known;
 mod own_threads;
 
+use self::job::Job;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use self::gate::Lent;
-pub(crate) use self::known::Refused;
 use self::known::{Global, Known, OwnPool, known};
 use self::own_threads::{Allowance, Close, Count, OwnThreads};
-use super::control::ThreadKind;
-use crate::cores;
+use super::words::ThreadKind;
 use crate::error::Error;
 use crate::memory::{Started, most_threads};
-use crate::process::once;
-use crate::system_calls;
-use crate::thread_time::IS_TOLD;
+use crate::system::process::once;
+pub(crate) use crate::system::refused::Refused;
+use crate::system::thread_time::IS_TOLD;
+use crate::system::{calls, cores};
 
 /// Limits the runs' own threads, over all runs of the process, unless it has more than 64 cores.
 /// Starting this number takes 9 ms. Each thread takes 5 KiB to begin with, and its stack of the
@@ -31,12 +32,6 @@ const OWN_PER_CORE: usize = 4;
 /// After this time the limits of the process are read again. Reading takes 150 us, a thousandth of
 /// it.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
-
-/// Work that threads do in parts until it says that it is done.
-pub(crate) trait Job: Sync {
-    /// Does a part. True if there is more.
-    fn run(&self) -> bool;
-}
 
 /// Starts a job on a thread of the given kind. The error is the number of the run's own threads, if
 /// no more can be had.
@@ -207,7 +202,7 @@ pub(crate) fn is_worker() -> bool {
 /// built with `use_current_thread`. If nothing is known of a parent, the pool's threads are
 /// counted. A child that built such a pool gets a pool of ours instead.
 fn is_stranded() -> bool {
-    let is_first = rayon::current_thread_index().is_some() && system_calls::is_first_thread();
+    let is_first = rayon::current_thread_index().is_some() && calls::is_first_thread();
     is_first && (known().1 || known::lacks_threads(rayon::current_num_threads()))
 }
 

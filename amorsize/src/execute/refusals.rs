@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::Engine;
 use super::books::Books;
-use super::control::Stuck;
+use super::engine::Engine;
 use super::line::Line;
-use crate::cancel::{Interrupt, Interrupts};
+use super::words::Stuck;
+use crate::call::interrupts::{Interrupt, Interrupts};
+use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
-use crate::failure::Ended;
-use crate::memory::ByteSize;
 use crate::memory::budget::Ledger;
-use crate::memory::measure::MeasuredBy;
+use crate::units::ByteSize;
+use crate::units::measured_by::MeasuredBy;
 
 impl Engine {
     pub(super) fn interrupted(&mut self, interrupts: &Interrupts, interrupt: Interrupt) -> Ended {

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::state::State;
-use crate::cores;
-use crate::memory::measure::MeasuredBy;
+use crate::adapt::sizes::{LARGE_RESULT, chunk_seconds};
 use crate::memory::working::{Bounds, Calls, Items, bound};
-use crate::plan::{LARGE_RESULT, chunk_seconds};
-use crate::sync::now;
-use crate::thread_time::{IS_TOLD, process_ran};
+use crate::system::cores;
+use crate::system::sync::now;
+use crate::system::thread_time::{IS_TOLD, process_ran};
+use crate::units::measured_by::MeasuredBy;
 
 /// Large results that are ready, in the sink or in progress take no more than this, or one for each
 /// thread and one more. A bounded channel between threads holds as many, and a run should need no

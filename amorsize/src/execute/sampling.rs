@@ -2,19 +2,19 @@
 
 use std::time::Instant;
 
-use super::Engine;
+use super::engine::Engine;
 use super::inline::MEASURED;
 use super::line::Line;
-use crate::cores::Cores;
-use crate::failure::Ended;
-use crate::memory::ByteSize;
+use crate::adapt::learned::Beside;
+use crate::adapt::waits::Waits;
+use crate::error::failure::Ended;
 use crate::memory::source::{self, Source};
 use crate::memory::working::{NOISE, bound};
 use crate::plan::Plan;
 use crate::progress::Phase as Stage;
-use crate::sample::Beside;
-use crate::sync;
-use crate::waits::Waits;
+use crate::system::cores::Cores;
+use crate::system::sync;
+use crate::units::ByteSize;
 
 /// Fast calls are timed in groups of this size: timed alone, each would seem several times as long,
 /// because reading the clock costs more than the call.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::control::Control;
 use crate::memory::watch::LOOK;
-use crate::sync::{PoisonError, now};
+use crate::system::sync::{PoisonError, now};
 
 /// Limits one wait for a result before the input is asked: the thread does not see an interrupt
 /// meanwhile.

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use super::account::{Account, Idle};
 use super::books::Books;
-use super::climb::Climb;
-use super::control::{ChunkId, Finished, ThreadKind};
-use super::jobs::Outcome;
-use crate::failure::Payload;
+use super::words::{ChunkId, Finished, Outcome, ThreadKind};
+use crate::adapt::climb::Climb;
+use crate::adapt::situation::Situation;
+use crate::adapt::sizes::{CHUNK_SECONDS, batch_in_flight, batch_items, chunk_items, chunk_seconds};
+use crate::error::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
-use crate::plan::{CHUNK_SECONDS, Situation, batch_in_flight, batch_items, chunk_items, chunk_seconds};
-use crate::thread_time::{IS_TOLD, Use};
+use crate::system::thread_time::{IS_TOLD, Use};
 
 /// Batches to be made while the calling thread is in the sink for long: one that is ready when it
 /// comes back, and one more in case the sink is faster next time.
@@ -463,10 +463,11 @@ impl State {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::execute::control::{Control, ThreadLimits};
-    use crate::memory::ByteSize;
+    use crate::adapt::learned::{Learned, Stretch};
+    use crate::execute::control::Control;
+    use crate::execute::words::ThreadLimits;
     use crate::plan::tests::situation;
-    use crate::sample::{Learned, Stretch};
+    use crate::units::ByteSize;
 
     /// A run on two threads. Its calls take 10 us, its sink `sink` seconds for each result. 100
     /// items are handed over, and `ready` more are ready.

@@ -3,17 +3,17 @@
 
 use std::time::Instant;
 
+use super::engine::Engine;
 use super::line::Line;
-use super::observer::{Observer, Seen};
-use super::{Engine, observer, pool};
-use crate::cores;
+use super::observer::{self, Observer, Seen};
+use super::pool;
 use crate::error::Error;
 use crate::memory::budget::Ledger;
 use crate::memory::source;
 use crate::memory::working::Calls;
 use crate::progress::Teller;
-use crate::sync;
-use crate::timeline::Recorder;
+use crate::report::timeline::Recorder;
+use crate::system::{cores, sync};
 
 impl Engine {
     /// The instant at which the reported part would have begun if the run had never been left.

@@ -1,75 +1,26 @@
 //! Moves a run onto threads, and back to the calling thread.
 
+use super::workers::{OnThreads, Workers};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::Engine;
-use super::alone;
-use super::climb::Climb;
 use super::conductor::{Conductor, Grown, WorkerJob};
-use super::control::{Control, ThreadKind, ThreadLimits};
-use super::line::{Flow, Line};
-use super::pool::{self, Job, Threads};
+use super::control::Control;
+use super::engine::Engine;
+use super::line::Line;
+use super::pool::job::Job;
+use super::pool::{self, Threads};
+use super::words::{ThreadKind, ThreadLimits};
+use crate::adapt::alone;
+use crate::adapt::climb::Climb;
 use crate::error::Error;
-use crate::failure::Ended;
+use crate::error::failure::Ended;
 use crate::memory::budget::Waits;
-use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking;
-use crate::options::Options;
+use crate::output::outlet::Flow;
 use crate::plan::Plan;
-use crate::sync;
-use crate::time_use::TimeUse;
-
-/// The threads of a run, and the state that they share.
-#[derive(Debug)]
-pub(super) struct Workers {
-    pub(super) control: Control,
-    pub(super) threads: Threads,
-}
-
-impl Workers {
-    /// Finds threads again if this process is a child of the one that began the run: a child does
-    /// not have its parent's threads.
-    fn find_again(&mut self, options: &Options) -> Result<(), Error> {
-        if !self.threads.are_here() {
-            self.threads = Threads::find(options.wanted_threads().map(pool::at_most))?;
-        }
-        Ok(())
-    }
-}
-
-/// Sums over the finished parts of a run on threads.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct OnThreads {
-    pub(super) time: Duration,
-    /// The part of `time` that the sink took.
-    pub(super) sink_seconds: f64,
-    /// The part of `time` that the input took.
-    pub(super) input_seconds: f64,
-    pub(super) waited: TimeUse,
-    pub(super) credit_waits: usize,
-    /// The most threads that ran at the same time.
-    pub(super) threads: usize,
-    /// The most threads that could run at the same time.
-    pub(super) cores: usize,
-}
-
-impl OnThreads {
-    /// Adds a part of the run that took `time`, including `sink_seconds` in the sink.
-    fn and(self, control: &Control, (time, sink_seconds): (Duration, f64)) -> Self {
-        let (input_seconds, waited, credit_waits) = control.account();
-        let state = control.state();
-        Self {
-            time: self.time + time,
-            sink_seconds: self.sink_seconds + sink_seconds,
-            input_seconds: self.input_seconds + input_seconds,
-            waited: self.waited.and(waited),
-            credit_waits: self.credit_waits + credit_waits,
-            threads: self.threads.max(state.most_threads),
-            cores: self.cores.max(state.situation.threads),
-        }
-    }
-}
+use crate::system::sync;
+use crate::units::measured_by::MeasuredBy;
 
 impl Engine {
     /// Goes on threads. False if the system gives none.

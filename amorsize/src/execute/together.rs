@@ -3,15 +3,17 @@
 //! together shows how much longer.
 
 use super::conductor::WorkerJob;
-use super::control::ThreadKind;
+use super::engine::Engine;
 use super::line::Line;
-use super::threads::Workers;
-use super::{Engine, alone, pool};
+use super::pool;
+use super::words::ThreadKind;
+use super::workers::Workers;
+use crate::adapt::alone;
 use crate::error::Error;
-use crate::failure::Ended;
+use crate::error::failure::Ended;
 use crate::memory::tracking;
 use crate::plan::Plan;
-use crate::sync::now;
+use crate::system::sync::now;
 
 /// Items that run alone first. The first one counts for nothing, and two more are the fewest that
 /// show how much calls differ.

@@ -1,78 +1,15 @@
 //! The facts of a run for its report.
 
+use crate::report::totals::Totals;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Engine;
-use super::pool::Refused;
-use super::threads::OnThreads;
-use crate::failure::Failure;
-use crate::handover::HandedOver;
-use crate::memory::ByteSize;
-use crate::memory::budget::Budget;
-use crate::memory::deep_size::features::Unasked;
-use crate::memory::measure::MeasuredBy;
-use crate::options::MaxMemory;
-use crate::sample::Learned;
-use crate::time_use::TimeUse;
-use crate::timeline::{Moment, Recorder, Timeline};
-
-/// The facts of a run for its report.
-#[derive(Clone, Debug)]
-pub(crate) struct Totals {
-    pub(crate) name: Option<&'static str>,
-    pub(crate) learned: Learned,
-    pub(crate) peak: ByteSize,
-    /// The budget, if the run was long enough to need it.
-    pub(crate) budget: Option<Budget>,
-    pub(crate) max_memory: MaxMemory,
-    pub(crate) seconds: f64,
-    pub(crate) threads: usize,
-    /// Threads that could run at the same time.
-    pub(crate) cores: usize,
-    pub(crate) chunks: usize,
-    /// True if the run left its threads because the calling thread alone was faster.
-    pub(crate) went_back: bool,
-    pub(crate) measured_by: MeasuredBy,
-    pub(crate) unasked: Unasked,
-    /// Threads that the system refused, if it did.
-    pub(crate) refused: Option<Refused>,
-    /// Items without a result because the function panicked.
-    pub(crate) panicked: usize,
-    /// The panics that were kept.
-    pub(crate) panics: Arc<[Failure]>,
-    /// Seconds per item as sampled, before the run went on threads.
-    pub(crate) sampled_seconds: f64,
-    /// Seconds in the input and in the sink. A plain loop would spend them in addition to its
-    /// calls.
-    pub(crate) beside_calls: f64,
-    /// Seconds on the calling thread alone.
-    pub(crate) inline_seconds: f64,
-    /// Seconds in the input's iterator.
-    pub(crate) input_seconds: f64,
-    pub(crate) sink_seconds: f64,
-    pub(crate) time_use: TimeUse,
-    /// The number of times that a thread found no credit for the next item.
-    pub(crate) credit_waits: usize,
-    /// The largest growth of resident memory.
-    pub(crate) peak_resident: Option<ByteSize>,
-    /// The growth of resident memory at the end.
-    pub(crate) last_resident: Option<ByteSize>,
-    /// Bytes that the run held when resident memory was last read.
-    pub(crate) last_held: ByteSize,
-    /// `None` for a run that was over before the first record.
-    pub(crate) timeline: Option<Arc<Timeline>>,
-}
-
-/// The facts up to the early end of a run that goes on.
-#[derive(Debug)]
-pub(super) struct Before {
-    pub(super) learned: Learned,
-    pub(super) chunks: usize,
-    pub(super) panicked: usize,
-    pub(super) beside_calls: f64,
-    pub(super) elapsed: Duration,
-}
+use super::engine::{Before, Engine};
+use super::workers::OnThreads;
+use crate::output::handover::HandedOver;
+use crate::report::time_use::TimeUse;
+use crate::report::timeline::{Moment, Recorder, Timeline};
+use crate::units::ByteSize;
 
 impl Engine {
     /// The duration of the reported part.

@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
-use super::ByteSize;
+use super::max_memory::{Limit, MaxMemory};
 use super::shares::Shares;
 use super::source;
 use crate::error::Error;
-use crate::options::{Limit, MaxMemory};
-use crate::sync::Ordering::Relaxed;
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, thread_local};
+use crate::system::sync::Ordering::Relaxed;
+use crate::system::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, thread_local};
+use crate::units::ByteSize;
 
 /// A budget in bytes, and the figure that it is a fraction of.
 #[derive(Clone, Debug)]

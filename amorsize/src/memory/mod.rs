@@ -2,9 +2,9 @@
 
 mod available;
 pub(crate) mod budget;
-mod byte_size;
 pub(crate) mod credit;
 pub(crate) mod deep_size;
+pub(crate) mod max_memory;
 pub(crate) mod measure;
 pub(crate) mod shares;
 pub(crate) mod source;
@@ -14,5 +14,3 @@ pub(crate) mod watch;
 pub(crate) mod working;
 
 pub(crate) use available::{Started, most_threads};
-pub use byte_size::ByteSize;
-pub(crate) use byte_size::MOST_BYTES;

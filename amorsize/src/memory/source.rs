@@ -6,7 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ByteSize, available as system};
+use super::available as system;
+use crate::units::ByteSize;
 
 /// Assumed as available if nothing can be read. Amorsize assumes the same; it is small enough for
 /// any machine of today.

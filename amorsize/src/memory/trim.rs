@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use crate::system_calls;
+use crate::system::calls;
 
 static HOOK: RwLock<Option<fn()>> = RwLock::new(None);
 
@@ -46,7 +46,7 @@ pub fn set_trim(trim: fn()) {
 /// and freed elsewhere, depending on their sizes. Asking takes 5 to 20 ms then, and microseconds if
 /// there is little. With another allocator glibc has nothing to return.
 pub(crate) fn trim() {
-    system_calls::trim_glibc();
+    calls::trim_glibc();
     let hook = *HOOK.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(hook) = hook {
         hook();

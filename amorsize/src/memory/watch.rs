@@ -17,11 +17,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::ByteSize;
 use super::budget::{Budget, Ledger};
 use super::source::Source;
 use super::trim::trim;
 use super::working::{Bounds, Calls, Resident, Working};
+use crate::units::ByteSize;
 
 /// The shortest time between two looks at resident memory; a look takes a microsecond.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);

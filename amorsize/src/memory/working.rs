@@ -29,7 +29,7 @@
 //! others raise the floor that the excess is measured from. If a sink kept a part of its bytes, it
 //! is expected to keep the same part of later ones.
 
-use super::ByteSize;
+use crate::units::ByteSize;
 
 /// The most bytes that a call writes in a second on a core. One core of an AMD EPYC filled memory
 /// in its cache with 31 to 41 GB/s, fresh memory with 1 to 2, and in huge pages with 7.

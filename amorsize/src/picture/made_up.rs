@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::time_use::TimeUse;
+use crate::report::time_use::TimeUse;
 
 const MIB: u64 = 1 << 20;
 

@@ -5,11 +5,11 @@ mod page;
 mod scale;
 mod svg;
 
-use crate::memory::ByteSize;
+use crate::progress::stage::StageReport;
 use crate::report::Report;
-use crate::seconds::Seconds;
-use crate::stage::StageReport;
-use crate::timeline::{BatchTime, Moment};
+use crate::report::timeline::{BatchTime, Moment};
+use crate::units::ByteSize;
+use crate::units::seconds::Seconds;
 
 /// The parts of a run that the picture shows.
 #[derive(Clone, Debug)]

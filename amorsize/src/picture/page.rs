@@ -1,6 +1,6 @@
 //! The page around the picture.
 
-use crate::seconds::Seconds;
+use crate::units::seconds::Seconds;
 
 use super::markup::escape;
 use super::{Picture, Stage, UNNAMED, scale, svg};

@@ -1,7 +1,7 @@
 //! Axes: the places of values, the round numbers that mark them, and numbers as texts.
 
-use crate::counted::Counted;
-use crate::memory::ByteSize;
+use crate::units::ByteSize;
+use crate::units::counted::Counted;
 
 /// The part of a whole, from 0 to 1; 0 if either is not a number.
 pub(super) fn share(part: f64, whole: f64) -> f64 {

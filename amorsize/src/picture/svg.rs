@@ -4,8 +4,8 @@ mod frame;
 mod over_budget;
 mod rows;
 
-use crate::counted::Counted;
-use crate::seconds::Seconds;
+use crate::units::counted::Counted;
+use crate::units::seconds::Seconds;
 
 use super::Picture;
 use super::markup::{Markup, escape, fit, lines};
@@ -241,7 +241,7 @@ impl Drawing<'_> {
     fn memory(&mut self) {
         let picture = self.picture;
         let moments = &picture.moments;
-        let resident = |moment: &crate::timeline::Moment| moment.resident.map(|bytes| bytes as f64);
+        let resident = |moment: &crate::report::timeline::Moment| moment.resident.map(|bytes| bytes as f64);
         let most_resident =
             moments.iter().filter_map(resident).fold(picture.peak_resident.unwrap_or(0) as f64, f64::max);
         let most_held = moments.iter().map(|moment| moment.held as f64).fold(picture.peak_held as f64, f64::max);

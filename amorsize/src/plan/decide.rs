@@ -1,55 +1,16 @@
 //! Decides a plan: threads, speed-up, and sizes.
 
 use super::Plan;
-use super::sizes::{self, batch_items, chunk_items};
 use super::time::climb;
-use crate::cores::Cores;
-use crate::memory::ByteSize;
-use crate::memory::measure::{Certainty, MeasuredBy};
-use crate::sample::Learned;
+use crate::adapt::learned::Learned;
+use crate::adapt::situation::Situation;
+use crate::adapt::sizes::{self, CROSSING_SECONDS, batch_items, chunk_items};
+use crate::units::ByteSize;
 
-/// Seconds to pass an item and its result from thread to thread, beside taking and giving them: two
-/// writes and two reads of memory that another core has in its cache. Measured as 0.5 to 1.5 ns for
-/// 8-byte values.
-pub(super) const CROSSING_SECONDS: f64 = 1.5e-9;
 /// Seconds to start rayon's pool: 237 to 296 us measured on two cores.
 const COLD_START_SECONDS: f64 = 300e-6;
 /// Seconds to wake an idle pool: 17 to 67 us measured.
 const WARM_START_SECONDS: f64 = 60e-6;
-
-/// The machine and the run, as known when the plan is made.
-#[derive(Clone, Debug)]
-pub(crate) struct Situation {
-    /// Threads that can run at a time, or the number that was asked for.
-    pub(crate) threads: usize,
-    /// The most threads for a function that waits.
-    pub(crate) most: usize,
-    pub(crate) threads_asked: bool,
-    /// True if the pool runs already.
-    pub(crate) warm: bool,
-    /// Items that are left, if the input knows it.
-    pub(crate) remaining: Option<usize>,
-    pub(crate) batch_items: Option<usize>,
-    /// The most items between the input and the sink, if bounded.
-    pub(crate) in_flight: Option<usize>,
-    pub(crate) budget: ByteSize,
-    pub(crate) available: Option<ByteSize>,
-    /// The available bytes, read only to warn of a budget in bytes.
-    pub(crate) available_now: Option<ByteSize>,
-    /// The cores behind the threads, looked up only for a plan that is asked for.
-    pub(crate) cores: Option<Cores>,
-    pub(crate) measured_by: MeasuredBy,
-    pub(crate) working_certainty: Certainty,
-    /// The size of an item and of a result in a chunk's buffers, in bytes.
-    pub(crate) item_size: usize,
-    pub(crate) result_size: usize,
-    /// Bytes that a waiting item is expected to hold.
-    pub(crate) item_bytes: u64,
-    /// True if an item may own something that can't be measured.
-    pub(crate) items_are_opaque: bool,
-    /// True if results go to a sink batch by batch.
-    pub(crate) hands_over: bool,
-}
 
 impl Plan {
     /// Makes the plan. It takes well under a microsecond if `explain` is false, which leaves out

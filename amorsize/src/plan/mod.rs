@@ -3,21 +3,17 @@
 
 mod decide;
 mod reasons;
-mod sizes;
 mod time;
 mod warning;
 
 use std::fmt;
 
-pub(crate) use decide::Situation;
-pub(crate) use sizes::{CHUNK_SECONDS, LARGE_RESULT, batch_in_flight, batch_items, chunk_items, chunk_seconds};
-pub(crate) use time::FRESH_BYTE;
 pub use warning::Warning;
 
-use crate::counted::Counted;
-use crate::memory::ByteSize;
-use crate::memory::measure::{Certainty, MeasuredBy};
-use crate::seconds::Seconds;
+use crate::units::ByteSize;
+use crate::units::counted::Counted;
+use crate::units::measured_by::{Certainty, MeasuredBy};
+use crate::units::seconds::Seconds;
 
 /// The optimizer's decisions for a run, from its sample and the machine, with reasons and warnings.
 ///

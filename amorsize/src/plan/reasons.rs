@@ -1,12 +1,13 @@
 //! The reasons for a plan's decisions, one sentence each.
 
+use super::Plan;
 use super::time::SIBLING;
-use super::{Plan, Situation};
-use crate::cores::Cores;
-use crate::counted::Counted;
-use crate::memory::ByteSize;
-use crate::sample::Learned;
-use crate::seconds::Seconds;
+use crate::adapt::learned::Learned;
+use crate::adapt::situation::Situation;
+use crate::system::cores::Cores;
+use crate::units::ByteSize;
+use crate::units::counted::Counted;
+use crate::units::seconds::Seconds;
 
 /// The plan says that other programs had the cores, if they had them for more than this part of the
 /// sample's time.

@@ -1,11 +1,12 @@
 use super::*;
-use crate::sample::{Learned, Sampled, Stretch};
+use crate::adapt::learned::{Learned, Sampled, Stretch};
+use crate::adapt::situation::Situation;
 
-pub(super) fn sampled(seconds: f64) -> Sampled {
+pub(crate) fn sampled(seconds: f64) -> Sampled {
     Sampled { items: 1, seconds, handling: 1e-9, ..Sampled::default() }
 }
 
-pub(super) fn learned(seconds: f64, bytes: u64) -> Learned {
+pub(crate) fn learned(seconds: f64, bytes: u64) -> Learned {
     let mut learned = Learned::default();
     learned.add(Stretch { items: 5, seconds: 5.0 * seconds, bytes: 5 * bytes, largest: bytes, working: 0 });
     learned.handling = 1e-9;
@@ -37,7 +38,7 @@ pub(crate) fn situation(remaining: Option<usize>) -> Situation {
     }
 }
 
-pub(super) fn codes(plan: &Plan) -> Vec<&str> {
+pub(crate) fn codes(plan: &Plan) -> Vec<&str> {
     plan.warnings().iter().map(Warning::code).collect()
 }
 
@@ -51,8 +52,8 @@ fn long_work_takes_all_threads() {
     assert!(codes(&plan).is_empty(), "{plan}");
 }
 
-pub(super) fn used(seconds: f64, ran: f64, process_ran: f64) -> crate::thread_time::Use {
-    crate::thread_time::Use { seconds, ran, queued: 0.0, process_ran, closely: true }
+pub(crate) fn used(seconds: f64, ran: f64, process_ran: f64) -> crate::system::thread_time::Use {
+    crate::system::thread_time::Use { seconds, ran, queued: 0.0, process_ran, closely: true }
 }
 
 #[test]

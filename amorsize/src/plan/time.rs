@@ -1,13 +1,14 @@
 //! Predicts how long a run takes, and the range of that.
 
+use crate::adapt::sizes::FRESH_BYTE;
 use std::iter;
 
-use super::decide::CROSSING_SECONDS;
-use super::sizes::{WAITING_CHUNK, chunk_seconds};
-use super::{Plan, Situation};
-use crate::cores::Cores;
-use crate::execute::climb::{Climb, SHORT};
-use crate::sample::Learned;
+use super::Plan;
+use crate::adapt::climb::{Climb, SHORT};
+use crate::adapt::learned::Learned;
+use crate::adapt::situation::Situation;
+use crate::adapt::sizes::{CROSSING_SECONDS, WAITING_CHUNK, chunk_seconds};
+use crate::system::cores::Cores;
 
 /// Seconds to start a thread of the run's own: 34 us measured for each of 256.
 const THREAD_SECONDS: f64 = 35e-6;
@@ -16,10 +17,6 @@ const THREAD_SECONDS: f64 = 35e-6;
 /// even work took 0.88 to 1.04 of its sample's time (`cargo bench --bench prediction`), not
 /// counting results in fresh memory.
 const MACHINE_UNSURE: f64 = 1.1;
-/// Seconds for each byte that is written for the first time: 2 us for a page of 4 KiB, mostly to
-/// clear it. A sample keeps its results, so all are in fresh pages; a run with a sink that drops
-/// them uses the same pages again and again.
-pub(crate) const FRESH_BYTE: f64 = 0.5e-9;
 /// The part of a core that its second thread (SMT) adds, for calls that compute. Intel promised 15
 /// to 30 % (Marr et al., "Hyper-Threading Technology Architecture and Microarchitecture", Intel
 /// Technology Journal 6(1), 2002), and processors have not become better at it since. This is the
@@ -160,7 +157,7 @@ mod tests {
     use super::super::Warning;
     use super::super::tests::{codes, learned, sampled, situation, used};
     use super::*;
-    use crate::sample::Sampled;
+    use crate::adapt::learned::Sampled;
 
     fn seconds(plan: &Plan) -> (f64, f64, f64) {
         let (least, most) = plan.seconds_range().unwrap();

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use super::{Plan, Situation};
-use crate::execute::pool::Refused;
-use crate::memory::ByteSize;
+use super::Plan;
+use crate::adapt::learned::Learned;
+use crate::adapt::situation::Situation;
 use crate::memory::deep_size::features::Unasked;
-use crate::memory::measure::MeasuredBy;
-use crate::sample::Learned;
-use crate::seconds::Seconds;
+use crate::system::refused::Refused;
+use crate::units::ByteSize;
+use crate::units::measured_by::MeasuredBy;
+use crate::units::seconds::Seconds;
 
 /// A range of time says little if its upper end is more than this many times its lower one.
 const WIDE_RANGE: f64 = 2.0;

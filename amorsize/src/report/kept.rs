@@ -1,7 +1,7 @@
 //! The part of a report about what a run keeps on disk.
 
 use super::Report;
-use crate::memory::ByteSize;
+use crate::units::ByteSize;
 
 impl Report {
     /// The number of items with a result from an earlier process: they were not run again. With a

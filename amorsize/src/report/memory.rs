@@ -1,10 +1,10 @@
 //! A report's figures of bytes.
 
 use super::Report;
-use crate::memory::ByteSize;
 use crate::memory::budget::Budget;
-use crate::memory::measure::{Certainty, MeasuredBy};
 use crate::memory::source;
+use crate::units::ByteSize;
+use crate::units::measured_by::{Certainty, MeasuredBy};
 
 impl Report {
     /// The most bytes of its budget that the run held at a time.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::Report;
-use crate::counted::Counted;
-use crate::seconds::Seconds;
+use crate::units::counted::Counted;
+use crate::units::seconds::Seconds;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

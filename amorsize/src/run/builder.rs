@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::Batched;
-use crate::bounds::{MaxMemoryOption, RetryItem, RetryOption, RetryOutput};
-use crate::cancel::CancelToken;
-use crate::execute::chunk::Retrying;
-use crate::on_error::Flatten;
-use crate::options::{OnPanic, Oversize};
+use super::bounds::{MaxMemoryOption, RetryOption};
+use super::then::{Follows, Joins, Pipes, Stage, StageError, StageOfItemsAlone};
+use crate::call::Retrying;
+use crate::options::cancel::CancelToken;
+use crate::options::choices::{OnPanic, Oversize};
+use crate::options::retry::{RetryItem, RetryOutput};
+use crate::policy::on_error::Flatten;
 use crate::policy::{Policy, Whole};
 use crate::progress::Progress;
-use crate::then::{Follows, Joins, Pipes, Stage, StageError, StageOfItemsAlone};
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`ByteSize`](crate::ByteSize) or as a
@@ -179,11 +180,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// without the item.
     ///
     /// Reports tell of such items, and with [`OnPanic::Collect`] so do all terminals of a run with
-    /// [`Collect`](crate::on_error::Collect). Other terminals leave them out and tell nothing.
+    /// [`Collect`](crate::policy::on_error::Collect). Other terminals leave them out and tell nothing.
     ///
     /// An item that is left out ends its batch early, since a [`Batch`](crate::Batch) is of
-    /// consecutive items. With [`Skip`](crate::on_error::Skip) or
-    /// [`Collect`](crate::on_error::Collect) the batch goes on behind it, and
+    /// consecutive items. With [`Skip`](crate::policy::on_error::Skip) or
+    /// [`Collect`](crate::policy::on_error::Collect) the batch goes on behind it, and
     /// [`Batch::indices`](crate::Batch::indices) tells where.
     ///
     /// # Examples
@@ -366,7 +367,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// calls end, and when it is over. It replaces another callback, and the bar that the attribute's `progress` shows.
     ///
     /// Any thread of the run may be the one to call it, one at a time, and it does so while it could do an item: so keep it short. The
-    /// feature `progress` has a bar for people, [`progress_bar`](crate::progress_bar()).
+    /// feature `progress` has a bar for people, [`progress_bar`](crate::progress::bar()).
     ///
     /// # Panics
     ///
@@ -414,9 +415,9 @@ impl<I: IntoIterator, T, C, P: Whole> Batched<I, Option<T>, C, P> {
 }
 
 impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
-    /// Sets what becomes of the function's errors: [`Stop`](crate::on_error::Stop),
-    /// [`Skip`](crate::on_error::Skip), [`Collect`](crate::on_error::Collect), or [`Each`](crate::on_error::Each) to have
-    /// every result as it is. From then on the terminals give values rather than results; see [`on_error`](crate::on_error).
+    /// Sets what becomes of the function's errors: [`Stop`](crate::policy::on_error::Stop),
+    /// [`Skip`](crate::policy::on_error::Skip), [`Collect`](crate::policy::on_error::Collect), or [`Each`](crate::policy::on_error::Each) to have
+    /// every result as it is. From then on the terminals give values rather than results; see [`on_error`](crate::policy::on_error).
     ///
     /// The attribute has an option of the same name: `on_error = "skip"`.
     ///

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Batched;
-use crate::bounds::{DiskOption, HashedKey, KnowsItems, StoredResult, VersionOption};
-use crate::code::{Code, HashOf, Tell};
-use crate::durable::{CodeOf, Codec, Durable};
-use crate::error::{Error, ErrorKind};
+use super::bounds::{DiskOption, HashedKey, KnowsItems, VersionOption};
+use super::keyed::Keyed;
 #[cfg(test)]
-use crate::execute::chunk::Shared;
-use crate::keyed::Keyed;
+use crate::call::Shared;
+use crate::code::{Code, HashOf, Tell};
+use crate::durable::{CodeOf, Codec, Durable, StoredResult};
+use crate::error::{Error, ErrorKind};
 use crate::policy::Policy;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {

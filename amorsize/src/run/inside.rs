@@ -1,17 +1,18 @@
 //! What the terminals have in common: how they run, and what they leave when they end early.
 
 use super::Batched;
-use crate::batches::{Batch, Batches, Ending, Indices, parts};
+use super::core::Collect;
+use crate::buffer::Results;
 use crate::error::Error;
-use crate::execute::buffer::Results;
-use crate::execute::line::{Collecting, FindEnd, Places};
-use crate::failure::Ended;
-use crate::handover::HandedOver;
+use crate::error::failure::Ended;
 use crate::memory::credit::Credit;
-use crate::options::OnPanic;
+use crate::options::choices::OnPanic;
+use crate::output::batch::{Batch, Indices};
+use crate::output::batches::{Batches, Ending, parts};
+use crate::output::collect::{Collecting, FindEnd, Places};
+use crate::output::handover::HandedOver;
 use crate::policy::Policy;
 use crate::report::Report;
-use crate::run_core::Collect;
 
 /// Results that were collected, in input order.
 pub(super) struct Found<R> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Batched;
-use crate::durable::{Handle, Keeper, KeptFigures, Resume};
+use crate::durable::{Handle, Keeper, Resume};
 use crate::error::{Error, ErrorKind};
+use crate::report::totals::KeptFigures;
 use crate::sink::{Pausing, Sink};
 use crate::store::{Kind, Store};
 

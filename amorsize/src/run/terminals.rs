@@ -4,17 +4,17 @@
 //! back, and comes first from the next terminal.
 
 use super::Batched;
-use super::inside::why;
-use crate::batches::Batch;
 #[cfg(feature = "durable")]
-use crate::bounds::WriteError;
-use crate::bounds::{SinkError, SinkOutput};
+use super::bounds::WriteError;
+use super::bounds::{SinkError, SinkOutput};
+use super::inside::why;
+use super::iter::{IntoIter, Unordered};
+use crate::error::failure::Failure;
 use crate::error::{Error, TryError};
-use crate::failure::Failure;
-use crate::handover::HandedOver;
-use crate::iter::{IntoIter, Unordered};
-use crate::on_error::Stop;
+use crate::output::batch::Batch;
+use crate::output::handover::HandedOver;
 use crate::plan::Plan;
+use crate::policy::on_error::Stop;
 use crate::policy::{Policy, Whole};
 use crate::report::Report;
 #[cfg(feature = "durable")]
@@ -50,7 +50,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// The report of the last terminal, where that ended early: what was handed over, the items that were left out, by
-    /// [`Skip`](crate::on_error::Skip) or `on_panic`, time and memory. `None` before, and where it ended whole.
+    /// [`Skip`](crate::policy::on_error::Skip) or `on_panic`, time and memory. `None` before, and where it ended whole.
     ///
     /// Each terminal reports its own part of the run. Values that [`collect_into`](Self::collect_into) appended count as items, and
     /// no batches. The item that ended the run is not among the failures and panics that it counts. Panics are counted in the part
@@ -88,7 +88,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Runs everything and collects the values in input order; a `Vec` is filled in place.
     ///
-    /// With [`Collect`](crate::on_error::Collect) the failures come with them, as an [`Outcome`](crate::Outcome).
+    /// With [`Collect`](crate::policy::on_error::Collect) the failures come with them, as an [`Outcome`](crate::Outcome).
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Runs everything and hands the values to `sink` batch by batch, in input order. Work goes on while a batch is with the
     /// sink, as far as the budget allows.
     ///
-    /// With [`Skip`](crate::on_error::Skip) the report tells how many items failed; with [`Collect`](crate::on_error::Collect) the
+    /// With [`Skip`](crate::policy::on_error::Skip) the report tells how many items failed; with [`Collect`](crate::policy::on_error::Collect) the
     /// failures come with it, as an [`Outcome`](crate::Outcome).
     ///
     /// # Errors
@@ -454,7 +454,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Takes out the failures that were gathered and that no terminal gave, in input order: with
-    /// [`Collect`](crate::on_error::Collect) alone, of a run that ended early.
+    /// [`Collect`](crate::policy::on_error::Collect) alone, of a run that ended early.
     ///
     /// Without this call they come with the [`Outcome`](crate::Outcome) of the next terminal that ends whole.
     ///

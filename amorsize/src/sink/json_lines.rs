@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::partial::{End, Partial};
 use super::{FileError, Sink};
-use crate::batches::Batch;
 use crate::error::{Error, ErrorKind};
+use crate::output::batch::Batch;
 
 /// Writes each result as a line of JSON, in input order.
 ///

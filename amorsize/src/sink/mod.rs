@@ -34,7 +34,7 @@ pub use json_lines::JsonLines;
 #[cfg(feature = "parquet")]
 pub use parquet::{FromResults, FromType, Parquet, ParquetSchema};
 
-use crate::batches::Batch;
+use crate::output::batch::Batch;
 
 /// Something that stores results batch by batch, in input order: what
 /// [`Batched::write_to`](crate::Batched::write_to) takes, by value or as `&mut sink`.

@@ -42,6 +42,7 @@
 
 mod done;
 mod encode;
+mod encoded;
 mod frame;
 mod identity;
 mod lock;
@@ -56,8 +57,9 @@ mod tests;
 mod writer;
 
 pub(crate) use done::Done;
+pub(crate) use encoded::Encoded;
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
 pub(crate) use open::{Restored, Store};
 #[cfg(any(test, feature = "parquet"))]
 pub(crate) use shape::Shape;
-pub(crate) use writer::{Encoded, Settings, Writer};
+pub(crate) use writer::{Settings, Writer};

@@ -3,13 +3,13 @@
 use std::io;
 use std::path::Path;
 
+use super::encoded::Encoded;
 use super::frame::{DONE, END, Head, LZ4, PLACE, Press, RUN, Run};
 use super::identity::ItemsHash;
 use super::segment::{Segment, Supply};
-use super::writer::{Encoded, Held};
 use crate::error::Error;
 use crate::error::stored::storage;
-use crate::memory::ByteSize;
+use crate::units::ByteSize;
 
 /// A frame closes at so many bytes: fewer make reading slower, and more are lost by damage.
 pub(super) const FRAME: u64 = 1 << 20;
@@ -17,9 +17,9 @@ pub(super) const FRAME: u64 = 1 << 20;
 pub(super) const RUNS: usize = FRAME as usize / RUN;
 
 /// What is to be written, in order.
-pub(super) enum Entry {
-    /// Results, with the bytes that they take in memory.
-    Results(Encoded, Held),
+pub(super) enum Entry<H> {
+    /// Results, with a guard of the bytes that they take in memory.
+    Results(Encoded, H),
     /// A sink has these, and may have said how far it has come.
     Done(Run, Option<u64>),
     /// The sink went back to this place.
@@ -29,7 +29,7 @@ pub(super) enum Entry {
 }
 
 /// Writes to segments of its own.
-pub(super) struct Pen {
+pub(super) struct Pen<H> {
     supply: Box<dyn Supply>,
     segment: Option<Segment>,
     /// True if the name of a segment was not synced yet.
@@ -38,14 +38,14 @@ pub(super) struct Pen {
     max_disk: Option<u64>,
     /// Bytes of all closed segments, those that were there before among them.
     used: u64,
-    results: Vec<(Encoded, Held)>,
+    results: Vec<(Encoded, H)>,
     done: Vec<Run>,
     place: Option<u64>,
     content: Vec<u8>,
     press: Press,
 }
 
-impl Pen {
+impl<H> Pen<H> {
     pub(super) fn new(supply: Box<dyn Supply>, segment_bytes: u64, max_disk: Option<u64>, used: u64) -> Self {
         Self {
             supply,
@@ -68,7 +68,7 @@ impl Pen {
     }
 
     /// Writes all of these, as few frames as they fill.
-    pub(super) fn write(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+    pub(super) fn write(&mut self, entries: Vec<Entry<H>>) -> Result<(), Error> {
         let mut bytes = 0;
         for entry in entries {
             match entry {

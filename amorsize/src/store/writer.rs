@@ -4,81 +4,25 @@
 //! takes what is queued when it fills a frame, or is old enough, and writes it. It never tries
 //! again what failed: after a failed sync nobody knows what is on the disk.
 
+use super::encoded::Encoded;
 use std::fmt;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use super::encode::encode;
 use super::frame::Run;
 use super::identity::ItemsHash;
 use super::pen::{Entry, FRAME, Pen, RUNS};
 use super::segment::Supply;
-use super::shape::Shape;
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
-use crate::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+use crate::system::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 
 /// A frame closes after this time, so that a kill loses little of functions that take long.
 const FRAME_TIME: Duration = Duration::from_millis(100);
 /// A sync takes a millisecond, and far more on a busy disk. A power cut may cost what is done in
 /// this time.
 const SYNC_TIME: Duration = Duration::from_secs(1);
-
-/// Results of items next to each other, encoded by the worker that has them.
-#[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(super) first: u64,
-    items: u32,
-    hash: ItemsHash,
-    pub(super) bytes: Vec<u8>,
-    pub(super) shape: Shape,
-    /// True if its items are to be found without those before.
-    pub(super) is_apart: bool,
-}
-
-impl Encoded {
-    /// No results yet. The first will be that of the item with this index in the input.
-    pub(crate) fn new(first: u64) -> Self {
-        let (hash, shape) = (ItemsHash::default(), Shape::unknown());
-        Self { first, items: 0, hash, bytes: Vec::new(), shape, is_apart: false }
-    }
-
-    /// The same, of items that may have come because of the results before them. A run that goes on
-    /// is given them only when it has handed those over, so they are no part of one [`Done`].
-    ///
-    /// [`Done`]: super::Done
-    pub(crate) fn apart(first: u64) -> Self {
-        Self { is_apart: true, ..Self::new(first) }
-    }
-
-    /// Adds the result of the next item, with the item's hash. After an error, of which this is
-    /// the text, what was added before is as it was.
-    pub(crate) fn push<R: Serialize + ?Sized>(&mut self, item: u64, result: &R) -> Result<(), String> {
-        encode(result, &mut self.bytes)?;
-        if self.items == 0 {
-            self.shape = Shape::of(result);
-        }
-        self.items += 1;
-        self.hash.push(item);
-        Ok(())
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items == 0
-    }
-
-    pub(super) fn run(&self) -> Run {
-        Run { first: self.first, items: self.items, bytes: self.bytes.len() as u64, hash: self.hash.0 }
-    }
-
-    /// Bytes of memory.
-    pub(crate) fn memory(&self) -> u64 {
-        (size_of::<Self>() + self.bytes.capacity()) as u64
-    }
-}
 
 /// How a run writes.
 pub(crate) struct Settings {
@@ -137,7 +81,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    entries: Vec<Entry>,
+    entries: Vec<Entry<Held>>,
     /// Bytes of results in them.
     bytes: u64,
     /// When the first of them came.
@@ -151,7 +95,7 @@ struct Queue {
 
 impl Queue {
     /// All that is queued.
-    fn take(&mut self) -> Vec<Entry> {
+    fn take(&mut self) -> Vec<Entry<Held>> {
         self.bytes = 0;
         self.since = None;
         std::mem::take(&mut self.entries)
@@ -171,7 +115,7 @@ impl Shared {
     }
 
     /// Queues something, unless writing has failed.
-    fn add(&self, bytes: u64, entry: Entry) {
+    fn add(&self, bytes: u64, entry: Entry<Held>) {
         let mut queue = self.lock();
         if queue.failure.is_some() {
             drop(queue);
@@ -196,7 +140,7 @@ impl Shared {
 pub(crate) struct Writer {
     path: PathBuf,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<Pen>>,
+    thread: Option<JoinHandle<Pen<Held>>>,
 }
 
 impl Writer {
@@ -297,7 +241,7 @@ impl Writer {
         }
     }
 
-    fn end(&mut self) -> Option<std::thread::Result<Pen>> {
+    fn end(&mut self) -> Option<std::thread::Result<Pen<Held>>> {
         self.shared.lock().is_over = true;
         self.shared.queued.notify_one();
         self.thread.take().map(JoinHandle::join)
@@ -319,12 +263,12 @@ impl fmt::Debug for Writer {
 
 /// What the thread does next.
 enum Next {
-    Write(Vec<Entry>),
+    Write(Vec<Entry<Held>>),
     Sync,
-    Close(Vec<Entry>),
+    Close(Vec<Entry<Held>>),
 }
 
-fn work(shared: &Shared, mut pen: Pen) -> Pen {
+fn work(shared: &Shared, mut pen: Pen<Held>) -> Pen<Held> {
     let mut synced = now();
     loop {
         let next = next(shared, pen.is_dirty().then_some(synced));

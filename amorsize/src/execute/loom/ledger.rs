@@ -3,9 +3,9 @@
 use loom::thread;
 
 use super::check;
-use crate::memory::ByteSize;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
+use crate::units::ByteSize;
 
 fn within(outer: &Ledger, budget: u64) -> Ledger {
     let _entered = outer.enter();

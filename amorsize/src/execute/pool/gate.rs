@@ -13,9 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Job;
-use crate::failure::{Payload, discard};
-use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use super::job::Job;
+use crate::error::failure::{Payload, discard};
+use crate::system::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Limits the nap of a thread that waits for others, after which it looks for other work.
 const NAP: Duration = Duration::from_micros(100);

@@ -10,8 +10,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::own_threads::Count;
 use crate::error::{Error, ErrorKind};
-use crate::process::PerProcess;
-use crate::system_calls;
+use crate::system::calls;
+use crate::system::process::PerProcess;
+use crate::system::refused::Refused;
 
 /// Limits the pools that are kept for further runs with the same number of `threads`. A program has
 /// one such number, or one for each kind of work: computing, the network, a disk. Making a pool
@@ -36,16 +37,6 @@ pub(super) struct Known {
     pub(super) room: Mutex<Option<(Instant, usize)>>,
     pub(super) own_threads: Count,
     stack: WorkerStack,
-}
-
-/// Threads that the system refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    /// Threads that rayon's global pool would have.
-    pub(crate) wanted: usize,
-    /// Threads of the pool that stands for it; 1 is the calling thread, if there is no such pool
-    /// either.
-    pub(crate) given: usize,
 }
 
 /// The state of rayon's global pool.
@@ -177,8 +168,8 @@ impl WorkerStack {
     /// Tells the stack size of the calling thread.
     fn tell(&self) {
         // The process's first thread can be one of a pool, and its stack is unlike the others.
-        if !system_calls::is_first_thread() {
-            let _ = self.bytes.set(system_calls::stack_size());
+        if !calls::is_first_thread() {
+            let _ = self.bytes.set(calls::stack_size());
             drop(self.waited.lock().unwrap_or_else(PoisonError::into_inner));
             self.told.notify_all();
         }

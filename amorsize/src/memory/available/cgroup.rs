@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::kept_file::{Buffer, KeptFile};
 use super::machine;
-use crate::memory::ByteSize;
+use crate::units::ByteSize;
 
 /// Limits from here on, in bytes, are none: v1 writes the largest whole number of pages in 63 bits
 /// for "no limit", and no machine has a tenth of this.

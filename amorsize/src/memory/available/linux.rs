@@ -14,9 +14,9 @@ use std::time::Duration;
 use super::cgroup::Cgroups;
 use super::kept_file::{Buffer, KeptFile, read_long};
 use super::machine::{self, ResourceLimits};
-use crate::memory::ByteSize;
-use crate::process::{PerProcess, once};
-use crate::system_calls::max_resident;
+use crate::system::calls::max_resident;
+use crate::system::process::{PerProcess, once};
+use crate::units::ByteSize;
 
 /// The bytes that the process may still take: the least of those that the machine, each cgroup of
 /// the process, and its resource limits leave.

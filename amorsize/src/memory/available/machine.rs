@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::memory::ByteSize;
-use crate::process::once;
+use crate::system::process::once;
+use crate::units::ByteSize;
 
 /// `MemAvailable`: the kernel's own estimate of the memory that can be taken without swapping.
 pub(super) fn available(meminfo: &str) -> Option<ByteSize> {

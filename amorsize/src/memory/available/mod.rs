@@ -39,7 +39,7 @@ pub(crate) struct Started {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::ByteSize;
+    use crate::units::ByteSize;
 
     #[test]
     fn there_is_memory() {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::Started;
-use crate::memory::ByteSize;
-use crate::process::PerProcess;
-use crate::system_calls::max_resident;
+use crate::system::calls::max_resident;
+use crate::system::process::PerProcess;
+use crate::units::ByteSize;
 
 /// The bytes that the process may still take: those that the machine has.
 pub(crate) fn available() -> Option<ByteSize> {

@@ -18,9 +18,9 @@ use std::sync::OnceLock;
 use super::kept_file::read_long;
 use super::machine::{self, ResourceLimits, soft};
 use super::{Started, cgroup};
-use crate::cores;
-use crate::memory::ByteSize;
-use crate::process::once;
+use crate::system::cores;
+use crate::system::process::once;
+use crate::units::ByteSize;
 
 /// The address space that glibc reserves for each thread that allocates (an arena),
 const ARENA: ByteSize = if cfg!(target_pointer_width = "64") { ByteSize::mib(64) } else { ByteSize::mib(1) };
@@ -201,7 +201,7 @@ mod tests {
 
     use super::super::machine::page_size;
     use super::*;
-    use crate::recorded::Recorded;
+    use crate::system::recorded::Recorded;
 
     const NONE: Started = Started { now: 0, most: 0, stack: None };
     fn started(now: usize, most: usize) -> Started {

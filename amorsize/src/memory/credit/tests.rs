@@ -3,10 +3,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use proptest::prelude::*;
 
 use super::*;
-use crate::memory::ByteSize;
 use crate::memory::budget::Counted;
-use crate::on_error::{Skip, Stop};
+use crate::policy::on_error::{Skip, Stop};
 use crate::process_in_batches;
+use crate::units::ByteSize;
 
 fn ledger() -> Ledger {
     Ledger::new(ByteSize::new(100))

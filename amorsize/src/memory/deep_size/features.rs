@@ -2,7 +2,8 @@
 
 use std::any::type_name;
 
-use crate::memory::measure::{Measure, MeasuredBy};
+use crate::memory::measure::Measure;
+use crate::units::measured_by::MeasuredBy;
 
 /// A feature by which types of another crate tell their deep size.
 #[derive(Clone, Copy, Debug)]

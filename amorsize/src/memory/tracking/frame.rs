@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, forget};
 
 use super::stray::{HERE, Here, add_ended, add_settled, add_stray};
-use crate::memory::ByteSize;
+use crate::units::ByteSize;
 
 /// Heap bytes of one call.
 ///

@@ -1,8 +1,8 @@
 //! The common parts of plots: heading, grid, marks, names, lines and areas.
 
-use super::super::markup::{Path, fit, width};
-use super::super::scale::{Scale, Tick};
 use super::{BOLD, Drawing, Look, SMALL};
+use crate::picture::markup::{Path, fit, width};
+use crate::picture::scale::{Scale, Tick};
 
 /// The name of a line, and its place.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The parts of the picture about memory over the budget.
 
-use super::super::scale::{self, Scale};
 use super::{Drawing, Look, SMALL, Seconds, fit, lines, sound};
+use crate::picture::scale::{self, Scale};
 
 impl Drawing<'_> {
     /// Draws the run's warnings, below the heading.

@@ -1,8 +1,8 @@
 //! The rows of the picture: items per second, threads, batches, the use of time, and stages.
 
-use super::super::markup::{Path, fit, width};
-use super::super::scale::{self, Tick, share};
 use super::{BOLD, Drawing, Look, Picture, SMALL, Seconds, sound};
+use crate::picture::markup::{Path, fit, width};
+use crate::picture::scale::{self, Tick, share};
 
 /// The parts of the threads' time, in the order that [`Picture::parts`] has them.
 const PARTS: [&str; 6] = ["calls", "memory", "sink", "input", "ends", "handling"];

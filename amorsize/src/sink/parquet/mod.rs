@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::partial::{End, Partial};
 use super::{FileError, Sink};
-use crate::batches::Batch;
 use crate::error::{Error, ErrorKind};
+use crate::output::batch::Batch;
 use columns::{Columns, Refused};
 pub use columns::{FromResults, FromType, ParquetSchema};
 

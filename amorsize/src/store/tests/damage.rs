@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::frame::CLOSING;
 use super::super::segment;
 use super::*;
-use crate::sync::Clock;
+use crate::system::sync::Clock;
 
 /// Writes a frame of each of these.
 fn frames(directory: &Path, runs: &[Range<u64>]) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::threads::Disk;
 use super::*;
-use crate::sync::Clock;
+use crate::system::sync::Clock;
 
 /// The error's path, operation and kind.
 fn refused(error: &Error) -> (String, &'static str, io::ErrorKind) {

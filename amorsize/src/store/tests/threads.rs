@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::segment::{Medium, Supply};
 use super::*;
-use crate::sync::Clock;
+use crate::system::sync::Clock;
 
 /// What a disk was asked for, and what it fails at.
 #[derive(Clone, Default)]

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::*;
-use crate::recorded::Recorded;
+use crate::system::recorded::Recorded;
 
 /// A machine with memory, and the files of its process.
 struct Tree(Recorded);

@@ -1,0 +1,450 @@
+//! How an input is asked for items: many at a time, or one by one where it may wait.
+//!
+//! The calling thread asks the input and hands results over. While it waits within `next()` it can
+//! hand over nothing, and the input may wait for just that: a channel on which another thread sends
+//! a question when it has the answer to the last one. Nobody can tell before if `next()` will wait.
+//!
+//! An input that says it has items left is asked for many at a time. One that says nothing is open:
+//! it is asked one by one, and each result is handed over before the next ask, until something
+//! shows that its items don't depend on the results:
+//!
+//! - No other thread of the process ran between one ask and another, so none can have answered.
+//! - Items come at once after results of long calls. A thread that waited for such a result sleeps, and
+//!   takes longer to wake.
+//! - An item takes as long to come when the ask is put off for four times as long. The input makes it
+//!   by itself then; one that another thread sends would have come meanwhile.
+//! - For hundreds of items and some time nobody waited for any.
+//!
+//! An input that was seen to wait is asked one by one again. Where the items in flight are bounded,
+//! an open input is asked one by one for good.
+
+use std::time::{Duration, Instant};
+
+use crate::system::sync::{now, wait_until};
+use crate::system::{calls, thread_time};
+
+/// How items are taken from an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// For the calling thread; the clock is read where that is a small part of the calls.
+    Inline { timed: bool },
+    /// For a worker.
+    Worker,
+}
+/// Asks that show together that an input does not wait now. With fewer, items that had come while
+/// the calling thread did something else would pass for an input that never waits.
+const SHOWN_BY: u32 = 16;
+/// Four asks after long calls show that no other thread ran: each answer takes 3 us of a core, six
+/// times as much as is looked for. With sixteen, calls of a second would be made one by one for 16
+/// s.
+const SHOWN_BY_LONG: u32 = 4;
+/// After an input was waited for it takes more of them: while the sink was busy some may have come,
+/// and then it may wait again. A sink that is slower than the input has more to catch up with.
+const SHOWN_AFTER_SLEEP: u32 = 64;
+/// An item that comes within this time was not waited for: a thread that sleeps takes 5 us to wake,
+/// and to read the next block of a file takes less.
+const QUICK: Duration = Duration::from_micros(2);
+/// Items that come later than expected by so much may have been waited for.
+const LATE: Duration = Duration::from_micros(20);
+/// Where the system can't say if a thread slept, an item that took so long was waited for.
+const SLEPT: Duration = Duration::from_micros(20);
+/// Items are taken for this long at a time: as long as a chunk is to run.
+const LONGEST: Duration = Duration::from_millis(1);
+/// An open input gives no more items than these between two looks at the clock. When it begins to
+/// wait, each of these items can be late by its own wait.
+const BETWEEN_LOOKS: usize = 16;
+/// One that knows it gives up to these, because most of those never wait.
+const BETWEEN_LOOKS_AT_MOST: usize = 4096;
+/// No longer than this is expected to pass between two looks, in seconds: a tenth of `LONGEST`.
+const SECONDS_BETWEEN_LOOKS: f64 = 1e-4;
+/// The input is asked for no longer than this, in seconds, while results wait to fill a batch. A
+/// sink that takes a millisecond for each batch is then busy for a hundredth of the time.
+const HELD_SECONDS: f64 = 0.1;
+/// After calls that take this long, in seconds, a thread that waits for the result sleeps: it looks
+/// for it for some ten microseconds before.
+const LONG: f64 = 50e-6;
+/// One that takes this long, in seconds, counts for four: to make 16 such calls one after the other
+/// would take much longer than to make them at the same time.
+const VERY_LONG: f64 = 20e-3;
+/// Beside calls that take this long, in seconds, it does not show that each ask is timed.
+const CHEAP: f64 = 10e-6;
+/// A thread that answers takes at least this much of a core for each answer: 3 us with a sleep and
+/// a wake.
+const ANSWER: Duration = Duration::from_nanos(500);
+/// A thread that answers without a sleep takes all of a core. If others ran for less than this part
+/// of the time, none did that.
+const BUSY_PART: u32 = 4;
+/// An ask is put off for this many times as long as the item before took to come.
+const PUT_OFF: u32 = 4;
+/// It is put off for this many times as long as a call takes, at most.
+const PUT_OFF_CALLS: f64 = 2.0;
+/// Asks that were put off and in a row took as long as others show that the input makes its items
+/// itself.
+const MADE_BY_ITSELF: u32 = 4;
+/// After that many others nothing is put off any longer: it delays those who wait for results.
+const SENT_BY_OTHERS: u32 = 4;
+/// Asks that nobody waited for, of which nothing else is known, and the time that they take at
+/// least, before it is believed that nobody will. A thread that answers without a sleep is taken
+/// from its core some times in that time, and then it is waited for.
+const UNKNOWN: u32 = 256;
+const UNKNOWN_FOR: Duration = Duration::from_millis(20);
+/// While single asks are quick, one of these is timed: two looks at the clock take 46 ns, and an ask
+/// with all that follows 200.
+const TIMED_ONE_IN: u32 = 8;
+
+/// What is known of the asks of a run's input.
+#[derive(Debug)]
+pub(crate) struct Asks {
+    /// The input says that it may have no further item.
+    is_open: bool,
+    /// No more than some items may be in flight: the input may depend on the results of the others.
+    is_bounded: bool,
+    /// An ask was timed.
+    has_asked: bool,
+    /// Asks that are still made one by one.
+    single: u32,
+    /// True if results are handed over before the next ask.
+    hands_over: bool,
+    /// True if it is looked at closely whether asks wait.
+    closely: bool,
+    /// Asks since one was timed.
+    untimed: u32,
+    /// Seconds of the last call.
+    call: f64,
+    /// Seconds that an item takes to come, of late.
+    pace: f64,
+    /// When the last call of the calling thread ended.
+    call_ended: Option<Instant>,
+    /// Seconds of asks since results were last handed over.
+    held: f64,
+    /// Seconds of the last fill, where it was timed.
+    pub(crate) seconds: f64,
+    fill: Option<Fill>,
+    unknown: Unknown,
+    delay: Delay,
+    /// How long other threads of the process ran so far, where the system tells.
+    others_ran: fn() -> Option<Duration>,
+}
+
+/// Asks of which it is not known if somebody waited for the results.
+#[derive(Debug, Default)]
+struct Unknown {
+    asks: u32,
+    /// When the first of them began, and how often this thread had lost its core by then.
+    since: Option<(Instant, Option<u64>)>,
+    /// The last of them, and when they began, and how long others had run then.
+    window: u32,
+    window_began: Option<(Instant, Option<Duration>)>,
+}
+
+/// Asks that are put off.
+#[derive(Debug, Default)]
+struct Delay {
+    /// How long the item before took to come, where the next ask is to be put off.
+    took: Option<Duration>,
+    /// The same, of the ask that is under way and was put off.
+    was: Option<Duration>,
+    /// Asks in a row that took as long as others.
+    same: u32,
+    /// Asks whose item came meanwhile.
+    shorter: u32,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        Self {
+            is_open: false,
+            is_bounded: false,
+            has_asked: false,
+            single: 0,
+            hands_over: false,
+            closely: false,
+            untimed: 0,
+            call: 0.0,
+            pace: 0.0,
+            call_ended: None,
+            held: 0.0,
+            seconds: 0.0,
+            fill: None,
+            unknown: Unknown::default(),
+            delay: Delay::default(),
+            others_ran: thread_time::others_ran,
+        }
+    }
+}
+
+/// A fill that is under way, and timed.
+#[derive(Debug)]
+struct Fill {
+    begun: Instant,
+    looked: Instant,
+    taken: usize,
+    switches: Option<u64>,
+}
+
+impl Asks {
+    /// For an input that was asked before, and is asked at once for all that is wanted.
+    #[cfg(test)]
+    pub(super) fn at_once() -> Self {
+        Self { has_asked: true, ..Self::default() }
+    }
+
+    /// Begins to ask an input that says it has `least` items at least.
+    pub(crate) fn begin_run(&mut self, least: usize) {
+        self.is_open = least == 0;
+        if self.is_open {
+            (self.single, self.hands_over) = (SHOWN_BY, true);
+        }
+    }
+
+    /// Sets if the items in flight are bounded.
+    pub(crate) fn set_bounded(&mut self, is_bounded: bool) {
+        self.is_bounded = is_bounded;
+    }
+
+    /// True if the calling thread asks for each item of its own by itself.
+    pub(crate) fn are_single(&self) -> bool {
+        self.single > 0 || self.is_each()
+    }
+
+    /// True if calls may be made while the input is asked. An item may come because of the last
+    /// result; then to ask for the next one before the call has ended is to wait for ever. A bound
+    /// says how many may be under way.
+    pub(crate) fn may_overlap(&self) -> bool {
+        !self.is_open || self.is_bounded || self.single == 0
+    }
+
+    /// Notes how many `seconds` a call took that the calling thread made.
+    pub(crate) fn note_call(&mut self, seconds: f64) {
+        self.call = seconds;
+    }
+
+    /// True if whatever is ready is to be handed over before the input is asked again. `inline` is
+    /// for a run that the calling thread makes by itself.
+    pub(crate) fn hand_over_first(&self, inline: bool) -> bool {
+        (inline && self.is_each()) || self.hands_over || self.held >= HELD_SECONDS
+    }
+
+    /// True if the input was seen to wait, or may, and is asked one by one for that. An input that
+    /// only computes for long is asked one by one, too, but nothing waits for it.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.single > 0 && self.hands_over
+    }
+
+    /// Seconds that an item takes to come, of late; 0 where that is not known.
+    pub(crate) fn pace(&self) -> f64 {
+        self.pace
+    }
+
+    /// Notes that all results that were ready were handed over.
+    pub(crate) fn handed_over(&mut self) {
+        self.held = 0.0;
+    }
+
+    /// Notes when the last call of the calling thread ended. What comes of it can be known from
+    /// then on.
+    #[inline]
+    pub(crate) fn call_ended(&mut self, at: Instant) {
+        self.call_ended = Some(at);
+    }
+
+    /// True if one item is taken at a time, however quickly they come.
+    fn is_each(&self) -> bool {
+        self.is_open && self.is_bounded
+    }
+
+    /// True if the next ask of those that are made one by one is to be timed.
+    fn is_timed(&mut self) -> bool {
+        if self.untimed + 1 < TIMED_ONE_IN {
+            self.untimed += 1;
+            return false;
+        }
+        self.untimed = 0;
+        true
+    }
+
+    /// Begins to ask for up to `most` items. Says after how many to [look](Self::look).
+    #[inline]
+    pub(super) fn begin(&mut self, most: usize, way: Way) -> usize {
+        self.seconds = 0.0;
+        if way == (Way::Inline { timed: false }) && !self.is_open && self.single == 0 && self.has_asked {
+            self.hands_over = false;
+            return most;
+        }
+        self.begin_timed(way)
+    }
+
+    #[inline(never)]
+    fn begin_timed(&mut self, way: Way) -> usize {
+        self.has_asked = true;
+        if self.single == 0 {
+            self.hands_over = false;
+        }
+        let is_quick = if self.single == 0 { self.is_each() } else { self.unknown.asks > UNKNOWN };
+        if is_quick && self.call < CHEAP && !self.is_timed() {
+            return 1;
+        }
+        self.put_off(way);
+        // Of cheap items, and of the first one, it would show.
+        let is_cheap = self.single == 0 && matches!(way, Way::Inline { timed: false });
+        let is_quick = (self.single > 0 || self.is_each()) && !self.closely;
+        let switches = if is_cheap || is_quick { None } else { calls::voluntary_switches() };
+        let now = now();
+        self.fill = Some(Fill { begun: now, looked: now, taken: 0, switches });
+        1
+    }
+
+    /// Waits for several times as long as the last item took to come, where that is to be tried.
+    fn put_off(&mut self, way: Way) {
+        self.delay.was = None;
+        let Some(took) = self.delay.took.take().filter(|_| self.is_in_question(way)) else { return };
+        self.delay.was = Some(took);
+        wait_until(now() + PUT_OFF * took + LATE);
+    }
+
+    /// True if it is not known of the input yet if it depends on results.
+    fn is_in_question(&self, way: Way) -> bool {
+        self.is_open && !self.is_bounded && self.single > 0 && way != Way::Worker
+    }
+
+    /// Looks at the clock after `taken` items. Says after how many to look again, or that it is
+    /// enough.
+    #[inline]
+    pub(super) fn look(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
+        if self.fill.is_none() { None } else { self.look_at_clock(taken, most, way) }
+    }
+
+    #[inline(never)]
+    fn look_at_clock(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
+        let fill = self.fill.as_mut()?;
+        let now = now();
+        let (took, items) = (now - fill.looked, taken - fill.taken);
+        (fill.looked, fill.taken) = (now, taken);
+        let (begun, switches) = (fill.begun, fill.switches);
+        let total = now - begun;
+        if self.single > 0 || self.is_each() {
+            let slept = took >= QUICK && switches.map_or(!self.closely || took >= SLEPT, slept_since);
+            if self.is_in_question(way) {
+                self.note_open(begun, took, slept);
+            } else {
+                self.note_single(took, slept);
+            }
+            self.closely = took >= QUICK || (self.closely && self.single > 0);
+            self.note_pace(took, items);
+            return None;
+        }
+        let expected = Duration::from_secs_f64((self.pace * items as f64).min(LONGEST.as_secs_f64()));
+        let is_late = took > expected + LATE;
+        if is_late {
+            let slept = switches.map_or(took >= LONGEST, slept_since);
+            self.single = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
+            (self.closely, self.hands_over) = (true, slept);
+            self.unknown = Unknown::default();
+        }
+        self.note_pace(took, items);
+        if is_late || taken >= most || total >= LONGEST {
+            return None;
+        }
+        let (step, longest) = if self.is_open { (taken, BETWEEN_LOOKS) } else { (15 * taken, BETWEEN_LOOKS_AT_MOST) };
+        let in_time = (SECONDS_BETWEEN_LOOKS / self.pace.max(1e-10)) as usize;
+        Some((taken + step.min(longest).min(in_time).max(1)).min(most))
+    }
+
+    fn note_pace(&mut self, took: Duration, items: usize) {
+        let seconds = took.as_secs_f64() / items.max(1) as f64;
+        let weight = if self.pace > 0.0 { 0.25 } else { 1.0 };
+        self.pace += weight * (seconds - self.pace);
+    }
+
+    /// Notes an ask that was made by itself.
+    fn note_single(&mut self, took: Duration, slept: bool) {
+        if slept {
+            (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
+        } else {
+            // An input that computes can't wait for results.
+            self.hands_over &= took < QUICK;
+            self.single = self.single.saturating_sub(1);
+        }
+    }
+
+    /// Notes an ask of an open input that began at `begun`. Each result had been handed over by
+    /// then.
+    fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
+        if let Some(before) = self.delay.was.take() {
+            // On a busy machine an item that is there already takes some microseconds, too.
+            if took >= before / 2 && took >= LATE {
+                self.delay.same += 1;
+                self.delay.took = Some(took);
+                if self.delay.same >= MADE_BY_ITSELF {
+                    self.single = 0;
+                }
+            } else {
+                self.delay.same = 0;
+                self.delay.shorter += 1;
+            }
+            return;
+        }
+        let may_put_off = self.call >= LONG && self.delay.shorter < SENT_BY_OTHERS;
+        let is_short = f64::from(PUT_OFF) * took.as_secs_f64() <= PUT_OFF_CALLS * self.call;
+        self.delay.took = Some(took).filter(|&took| may_put_off && is_short && took >= LATE);
+        if slept {
+            (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
+            self.unknown = Unknown::default();
+            return;
+        }
+        // To wake a thread that waits for a result takes the sink some microseconds, too.
+        let is_prompt = self.call_ended.is_some_and(|at| (begun + took).saturating_duration_since(at) < QUICK);
+        if is_prompt && self.call >= LONG {
+            self.single = self.single.saturating_sub(if self.call >= VERY_LONG { 4 } else { 1 });
+        }
+        self.note_unknown(begun);
+    }
+
+    /// Notes one more ask that nobody waited for.
+    fn note_unknown(&mut self, begun: Instant) {
+        self.unknown.asks = self.unknown.asks.saturating_add(1);
+        let (since, lost) = *self.unknown.since.get_or_insert_with(|| (begun, calls::involuntary_switches()));
+        if self.unknown.asks >= UNKNOWN && begun - since >= UNKNOWN_FOR {
+            // On a single core a thread that answers gets it as soon as there is a result, and has
+            // answered before the input is asked.
+            let lost = calls::involuntary_switches().zip(lost).map_or(0, |(now, before)| now - before);
+            if lost < u64::from(self.unknown.asks / 2) {
+                self.single = 0;
+            }
+            (self.unknown.asks, self.unknown.since) = (0, None);
+        }
+        let Some((window_began, before)) = self.unknown.window_began else {
+            self.unknown.window_began = Some((begun, (self.others_ran)()));
+            return;
+        };
+        self.unknown.window += 1;
+        // After a long call a thread that answers has to wake first, which takes longer and shows.
+        let shown_by = if self.call >= LONG { SHOWN_BY_LONG } else { SHOWN_BY };
+        if self.unknown.window < shown_by {
+            return;
+        }
+        let ran = (self.others_ran)();
+        let most = (ANSWER * shown_by).min((begun - window_began) / BUSY_PART);
+        if before.zip(ran).is_some_and(|(before, ran)| ran.saturating_sub(before) < most) {
+            self.single = 0;
+        }
+        (self.unknown.window, self.unknown.window_began) = (0, Some((begun, ran)));
+    }
+
+    /// Ends a fill, whole or because the input ended.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        if let Some(fill) = self.fill.take() {
+            self.seconds = (now() - fill.begun).as_secs_f64();
+            self.held += self.seconds;
+        }
+    }
+}
+
+/// True if the thread has slept since it had done so `before` times.
+fn slept_since(before: u64) -> bool {
+    calls::voluntary_switches().is_none_or(|now| now > before)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

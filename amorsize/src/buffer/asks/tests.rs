@@ -1,0 +1,208 @@
+use std::cell::Cell;
+
+use super::*;
+use crate::system::sync::Clock;
+
+const INLINE: Way = Way::Inline { timed: true };
+const fn micros(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}
+
+thread_local! {
+    static OTHERS_RAN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Asks of an input that has `least` items at least, in a process whose other threads do nothing.
+fn asks(least: usize) -> Asks {
+    let mut asks = Asks { others_ran: || Some(OTHERS_RAN.get()), ..Asks::default() };
+    asks.begin_run(least);
+    asks
+}
+
+/// The same, in a process whose other threads run.
+fn asks_among_others(least: usize) -> Asks {
+    let others_ran = || {
+        OTHERS_RAN.set(OTHERS_RAN.get() + micros(100));
+        Some(OTHERS_RAN.get())
+    };
+    Asks { others_ran, ..asks(least) }
+}
+
+/// Asks for up to `most` items, each of which takes so long by a clock that is moved, while the
+/// thread does not sleep. Gives how many are taken.
+fn ask(asks: &mut Asks, clock: &Clock, most: usize, each: Duration) -> usize {
+    asks.call_ended(now());
+    ask_later(asks, clock, most, |_| each)
+}
+
+/// The same, when something else was done after results were handed over. What an item takes depends
+/// on how long ago that was.
+fn ask_later(asks: &mut Asks, clock: &Clock, most: usize, each: impl Fn(Duration) -> Duration) -> usize {
+    let call_ended = asks.call_ended.unwrap();
+    let mut goal = asks.begin(most, INLINE).min(most);
+    let mut taken = 0;
+    loop {
+        while taken < goal {
+            clock.pass(each(now() - call_ended));
+            taken += 1;
+        }
+        match asks.look(taken, most, INLINE) {
+            Some(next) => goal = next,
+            None => break,
+        }
+    }
+    asks.end();
+    taken
+}
+
+#[test]
+fn an_open_input_is_asked_one_by_one_until_no_other_thread_can_have_answered() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut open = asks(0);
+    // The first one says nothing of others.
+    for _ in 0..=16 {
+        assert!(open.may_wait() && open.hand_over_first(true) && !open.may_overlap());
+        assert_eq!(ask(&mut open, &clock, 1_000, micros(1)), 1);
+    }
+    // The results of the last of them are handed over, too.
+    assert!(!open.may_wait() && open.hand_over_first(true) && open.may_overlap());
+    assert_eq!(ask(&mut open, &clock, 1_000, micros(1)), 1_000);
+    assert!(!open.hand_over_first(true));
+    // Results are held back for a tenth of a second.
+    for _ in 0..90 {
+        assert!(!open.hand_over_first(true));
+        ask(&mut open, &clock, 1_000, micros(1));
+    }
+    (0..20).for_each(|_| _ = ask(&mut open, &clock, 1_000, micros(1)));
+    assert!(open.hand_over_first(true));
+    open.handed_over();
+    assert!(!open.hand_over_first(true));
+}
+
+#[test]
+fn after_long_calls_fewer_asks_show_that_no_other_thread_can_have_answered() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut open = asks(0);
+    for _ in 0..=4 {
+        assert!(!open.may_overlap());
+        open.note_call(1.0);
+        open.call_ended(now());
+        // The sink takes too long for an item that comes at once to tell anything.
+        clock.pass(micros(100));
+        ask_later(&mut open, &clock, 1_000, |_| micros(1));
+    }
+    assert!(open.may_overlap());
+}
+
+#[test]
+fn one_that_knows_it_is_asked_for_a_millisecond_at_a_time() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut closed = asks(1);
+    let taken = ask(&mut closed, &clock, 100_000, micros(1));
+    assert!((1_000..=1_100).contains(&taken), "{taken}");
+    assert!(!closed.may_wait() && closed.may_overlap());
+}
+
+#[test]
+fn an_item_that_is_late_has_the_next_ones_asked_for_one_by_one() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut closed = asks(1);
+    ask(&mut closed, &clock, 1_000, micros(1));
+    assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
+    // The thread did not sleep meanwhile: the input computes, and waits for nobody.
+    assert!(closed.are_single() && !closed.may_wait() && !closed.hand_over_first(true));
+    for _ in 0..16 {
+        assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
+    }
+    assert!(!closed.are_single());
+    assert!((2..=3).contains(&ask(&mut closed, &clock, 1_000, micros(500))));
+}
+
+#[test]
+fn an_input_that_was_waited_for_has_results_handed_over_for_long() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut closed = asks(1);
+    (closed.single, closed.hands_over) = (1, true);
+    // Before it is looked at closely, an item that took so long was waited for.
+    ask(&mut closed, &clock, 1, micros(50));
+    for _ in 0..64 {
+        assert!(closed.may_wait() && closed.hand_over_first(false));
+        ask(&mut closed, &clock, 1, micros(1));
+    }
+    assert!(!closed.may_wait());
+}
+
+#[test]
+fn among_other_threads_items_that_come_at_once_after_long_calls_are_sent_because_of_none() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    for (call, after, needed) in [(20e-6, 0, 999), (100e-6, 0, 16), (1.0, 0, 4), (100e-6, 100, 256)] {
+        let mut open = asks_among_others(0);
+        let mut asked = 0;
+        while !open.may_overlap() && asked < 999 {
+            open.note_call(call);
+            open.call_ended(now());
+            clock.pass(micros(after));
+            ask_later(&mut open, &clock, 1, |_| micros(1));
+            asked += 1;
+        }
+        assert_eq!(asked, needed, "calls of {call}, {after} us after a result");
+    }
+}
+
+#[test]
+fn an_answer_that_another_thread_takes_its_time_for_is_waited_for() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    for (call, answer) in [(0.0, 8), (100e-6, 8), (100e-6, 150), (3e-3, 150)] {
+        let mut open = asks_among_others(0);
+        for _ in 0..1_000 {
+            open.note_call(call);
+            open.call_ended(now());
+            let left = |since| micros(answer).saturating_sub(since).max(micros(1) / 2);
+            assert_eq!(ask_later(&mut open, &clock, 100, left), 1);
+            clock.pass(micros(5));
+            if open.unknown.asks > 200 {
+                // A thread that looks for the answer all the time is taken from its core meanwhile.
+                open.closely = false;
+                open.call_ended(now());
+                ask_later(&mut open, &clock, 1, |_| micros(4_000));
+            }
+            assert!(!open.may_overlap(), "calls of {call}, answers after {answer} us");
+        }
+        assert!(open.delay.shorter <= SENT_BY_OTHERS);
+    }
+}
+
+#[test]
+fn an_input_that_takes_its_time_whenever_it_is_asked_waits_for_nobody() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut open = asks_among_others(0);
+    let mut asked = 0;
+    while !open.may_overlap() {
+        open.note_call(1e-3);
+        open.call_ended(now());
+        ask_later(&mut open, &clock, 1, |_| micros(200));
+        asked += 1;
+    }
+    // One to see how long it takes, and four that are put off.
+    assert_eq!(asked, 5);
+}
+
+#[test]
+fn a_bound_of_items_in_flight_has_them_asked_for_one_by_one_for_good() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut open = asks(0);
+    open.set_bounded(true);
+    for _ in 0..1_000 {
+        assert!(open.may_overlap() && open.are_single() && open.hand_over_first(true));
+        assert_eq!(ask(&mut open, &clock, 100, micros(1)), 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! Consecutive items with the results of those that are done.
+
+use super::Types;
+use super::block::Kind;
+use super::items::Items;
+use super::results::Results;
+use crate::memory::measure::Heap;
+use crate::progress::stage::{Pace, StageCounts, Tally};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Consecutive items, and the results of those that are done.
+pub(crate) struct RawChunk {
+    pub(super) items: Items,
+    pub(crate) results: Results,
+    /// Bytes that each waiting item was seen to own, on average, where its type can't say it.
+    pub(crate) item_heap: u64,
+    /// True if the type of an item panicked when it was asked what that owns.
+    pub(crate) is_unmeasurable: bool,
+    /// Bytes that the results of a pipeline's last call own, and that they needed.
+    pub(crate) measured: Heap,
+    /// The time as a pipeline knows it that is a stage.
+    pub(crate) clock: Clock,
+    /// The places that a pipeline ran the last item in.
+    pub(crate) scratch: Option<Box<Scratch>>,
+}
+
+impl RawChunk {
+    /// No items and no results, and room for `capacity` of both.
+    pub(super) fn new((items, results): (Kind, Kind), capacity: usize) -> Box<Self> {
+        Box::new(Self::of(Items::new(items, capacity), Results::new(results, capacity)))
+    }
+
+    fn of(items: Items, results: Results) -> Self {
+        let (measured, clock) = (Heap::default(), Clock::default());
+        Self { items, results, item_heap: 0, is_unmeasurable: false, measured, clock, scratch: None }
+    }
+
+    /// Items that wait.
+    pub(crate) fn items(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Moves results that lie in a collection's allocation to one of their own, so that the
+    /// collection can end.
+    pub(crate) fn leave_collection(&mut self) {
+        self.results.leave_collection();
+    }
+
+    /// Bytes of the buffer that items wait in.
+    pub(crate) fn item_buffer(&self) -> usize {
+        self.items.seq.bytes()
+    }
+
+    /// Leaves the first `keep` of the waiting items here, and their results, and gives the others.
+    pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
+        let results = self.results.split_room(keep);
+        let (item_heap, is_unmeasurable) = (self.item_heap, self.is_unmeasurable);
+        Box::new(Self { item_heap, is_unmeasurable, ..Self::of(self.items.split_off(keep), results) })
+    }
+}
+
+/// The next items of a chunk, as the annotated function's wrapper sees them. Running them consumes
+/// it, so that they run once.
+pub struct Quota<'c, T, R> {
+    pub(super) chunk: &'c mut RawChunk,
+    pub(super) types: Types<T, R>,
+    pub(super) count: usize,
+}
+
+impl<T, R> std::fmt::Debug for Quota<'_, T, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Quota").field("items", &self.count).finish_non_exhaustive()
+    }
+}
+
+impl<T, R> Quota<'_, T, R> {
+    /// Calls `function` for each item of the quota.
+    ///
+    /// When it panics, its item is gone, the results before it and the items after it are kept.
+    #[inline]
+    pub fn run(self, function: impl FnMut(T) -> R) {
+        let RawChunk { items, results, .. } = self.chunk;
+        let Types { items: item_key, results: result_key } = self.types;
+        items.seq.pass(item_key, (&mut results.seq, result_key), self.count, function);
+    }
+}
+
+/// Tells a pipeline that is a stage of another one how its item is timed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Clock {
+    /// The pipeline is no stage, and reads the clock itself.
+    #[default]
+    Own,
+    /// This item is not timed.
+    Untimed,
+    /// The clock was just read. The item stands for this many items.
+    At(Instant, u64),
+}
+
+/// A part of a pipeline: the part before the last `then`, which can have stages of its own, or the
+/// stage given to that `then`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Before,
+    Next,
+}
+
+/// The buffers and counts with which a worker runs a pipeline's items one after the other. Each
+/// part has a chunk of one item, which is empty between two items.
+///
+/// It stays with the chunk that is run, so that no item needs an allocation. A call that panics
+/// loses it, with its contents.
+pub(crate) struct Scratch {
+    pub(crate) before: Box<RawChunk>,
+    pub(crate) next: Box<RawChunk>,
+    pub(crate) pace: Pace,
+    /// The part that runs an item now, if any does.
+    pub(crate) at: Option<Part>,
+    pub(crate) tallies: [Tally; 2],
+    /// Where the tallies go. A part that is itself a pipeline has none: its stages have them.
+    counts: [Option<Arc<StageCounts>>; 2],
+}
+
+impl Scratch {
+    pub(crate) fn new(parts: [Box<RawChunk>; 2], counts: [Option<Arc<StageCounts>>; 2]) -> Box<Self> {
+        let [before, next] = parts;
+        Box::new(Self { before, next, pace: Pace::default(), at: None, tallies: Default::default(), counts })
+    }
+
+    pub(crate) fn tally(&mut self, part: Part) -> &mut Tally {
+        &mut self.tallies[part as usize]
+    }
+
+    /// Adds the counts of all stages to those of the run.
+    pub(crate) fn add_up(&mut self) {
+        self.add_own();
+        for part in [&mut self.before, &mut self.next] {
+            if let Some(scratch) = &mut part.scratch {
+                scratch.add_up();
+            }
+        }
+    }
+
+    fn add_own(&mut self) {
+        for (tally, counts) in self.tallies.iter_mut().zip(&self.counts) {
+            if let Some(counts) = counts {
+                tally.add_to(counts);
+            }
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A drop within a call means that the call panicked.
+        if let Some(part) = self.at {
+            self.tally(part).failed += 1;
+        }
+        self.add_own();
+    }
+}

@@ -1,0 +1,170 @@
+//! Where items wait and results are put.
+//!
+//! # Why it is unsafe
+//!
+//! - Results of a `collect` are written by the workers straight into the collection's own
+//!   allocation, and item buffers are used again. With plain `Vec`s each item and each result would
+//!   be copied once more, which is what a run of very cheap calls spends most of its time on.
+//! - Buffers don't name the types of what they hold, so that all that handles them is compiled once
+//!   rather than for each annotated function: a hundred functions add seconds to a debug build
+//!   otherwise (`amorsize-macros/compile-time.sh`).
+//!
+//! # Why it is sound
+//!
+//! - *Values come out as the type that they went in as.* Every sequence bears the mark of the `Key`
+//!   that made it. Each key has a mark and a type of its own, and no value goes in or out without
+//!   the key that has the sequence's mark.
+//! - *Each place has one owner.* A `Seq` gets its places from its own block, or from a shared one
+//!   that gives each place once. It passes them on by value.
+//! - *A place that is read holds a value, and each value is read or dropped once.* A `Seq` knows
+//!   where its values begin and end. It alone moves these ends: behind a place before it reads it,
+//!   in front of one after it has written it.
+//! - *Only values that can be sent are sent.* There are keys for `Send` types alone.
+//! - *Values don't outlive what they borrow.* The owner of a buffer says what is in it by a
+//!   `PhantomData` of the types, and drops it with them.
+//!
+//! `block` has memory and keys, `seq` all that is done to memory. The other files have no unsafe
+//! code: `items`, `results` and `collection` are safe wrappers of a sequence, `chunk` has items and
+//! results together, `pages` says when the memory of a large collection is backed.
+#![expect(
+    unsafe_code,
+    reason = "values are kept without their types, and written into one allocation by several threads"
+)]
+
+pub(crate) mod asks;
+mod block;
+mod chunk;
+mod collection;
+mod items;
+mod pages;
+pub(crate) mod restored;
+mod results;
+mod seq;
+#[cfg(test)]
+mod tests;
+
+pub use chunk::Quota;
+pub(crate) use chunk::{Clock, Part, RawChunk, Scratch};
+pub(crate) use collection::{Collection, Collector};
+pub(crate) use results::Results;
+
+use self::asks::Asks;
+use crate::buffer::asks::Way;
+use crate::memory::credit::Credit;
+use block::{Key, keys};
+use seq::Seq;
+
+/// The types of a run's items and results, and the only way for values into its buffers and out of
+/// them.
+pub(crate) struct Types<T, R> {
+    items: Key<T>,
+    results: Key<R>,
+}
+
+impl<T, R> Clone for Types<T, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, R> Copy for Types<T, R> {}
+
+impl<T: Send, R: Send> Types<T, R> {
+    /// Types with buffers that no others take.
+    pub(crate) fn new() -> Self {
+        let (items, results) = keys();
+        Self { items, results }
+    }
+}
+
+impl<T, R> Types<T, R> {
+    /// A chunk without items.
+    pub(crate) fn chunk(self) -> Box<RawChunk> {
+        RawChunk::new((self.items.kind(), self.results.kind()), 0)
+    }
+
+    /// A chunk without items that has room for one, and for its result.
+    pub(crate) fn place_of_one(self) -> Box<RawChunk> {
+        RawChunk::new((self.items.kind(), self.results.kind()), 1)
+    }
+
+    /// Puts an item into a chunk without items that has room for one.
+    pub(crate) fn put_one(self, chunk: &mut RawChunk, item: T) {
+        chunk.items.put_one(self.items, item);
+    }
+
+    /// Takes up to `most` items from `input` into a chunk without items, as far as `asks` allows.
+    /// Says if the input has ended: only `None` says that, whatever its `size_hint` does.
+    pub(crate) fn fill(
+        self,
+        chunk: &mut RawChunk,
+        input: &mut impl Iterator<Item = T>,
+        most: usize,
+        asks: (&mut Asks, Way),
+    ) -> bool {
+        chunk.items.fill(self.items, input, most, asks)
+    }
+
+    /// The waiting items of a chunk.
+    pub(crate) fn items_of(self, chunk: &RawChunk) -> &[T] {
+        chunk.items.seq.last(self.items, chunk.items())
+    }
+
+    /// Takes the next waiting item out of a chunk.
+    pub(crate) fn take_item(self, chunk: &mut RawChunk) -> T {
+        chunk.items.seq.pop_front(self.items)
+    }
+
+    /// Puts an item back in the place of the last one that was taken out, to be the next.
+    pub(crate) fn put_back(self, chunk: &mut RawChunk, item: T) {
+        chunk.items.seq.push_front(self.items, item);
+    }
+
+    /// Takes the last result of a chunk out.
+    pub(crate) fn take_result(self, chunk: &mut RawChunk) -> R {
+        chunk.results.seq.pop(self.results)
+    }
+
+    /// The last `count` results of a chunk.
+    pub(crate) fn last_results_of(self, chunk: &RawChunk, count: usize) -> &[R] {
+        self.last_of(&chunk.results, count)
+    }
+
+    /// The last `count` of `results`.
+    pub(crate) fn last_of(self, results: &Results, count: usize) -> &[R] {
+        results.seq.last(self.results, count)
+    }
+
+    /// The next `count` items of a chunk, to be run: no more than wait and have room for their
+    /// results.
+    #[inline]
+    pub(crate) fn quota(self, chunk: &mut RawChunk, count: usize) -> Quota<'_, T, R> {
+        Quota { chunk, types: self, count }
+    }
+
+    /// The results as a `Vec`, without a copy, with their credit.
+    pub(crate) fn into_vec(self, results: Results) -> (Vec<R>, Credit) {
+        (results.seq.into_vec(self.results), results.credit)
+    }
+
+    /// Room for results in a `Vec` that was used before.
+    pub(crate) fn in_buffer(self, mut buffer: Vec<R>) -> Results {
+        buffer.clear();
+        self.results_of(buffer, Credit::NONE)
+    }
+
+    /// Results that are in a `Vec`, without a copy, with their credit.
+    pub(crate) fn results_of(self, vec: Vec<R>, credit: Credit) -> Results {
+        Results { seq: Seq::of_vec(self.results, vec), credit }
+    }
+
+    /// Makes a [`Collection`] of results.
+    pub(crate) fn collector(self) -> Collector {
+        Collector(self.results.kind())
+    }
+
+    /// All results of a collection, with their credit.
+    pub(crate) fn collected(self, all: Collection) -> (Vec<R>, Credit) {
+        all.into_vec(self.results)
+    }
+}

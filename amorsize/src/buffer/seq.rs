@@ -1,0 +1,412 @@
+//! Values that follow each other in memory: all that buffers do to memory is done here.
+
+use std::mem::{MaybeUninit, replace, take};
+use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::block::{Block, Key, Kind};
+use super::pages::{LARGE, Pages};
+use crate::system::calls::madvise::{advise, page_size};
+
+/// Values of one kind that follow each other, in places that are this sequence's alone.
+///
+/// The places are those of a block of its own, or a region of a block that several sequences share:
+/// of [`shared`](Self::shared), which has none at first. Each place of that is given once, by
+/// [`region`](Self::region) or [`extend`](Self::extend), and its sequence passes it on by value: by
+/// [`split_room`](Self::split_room), or to the sequence in front by [`join`](Self::join). Places
+/// that are lost come back when nobody else has any, by [`reclaim`](Self::reclaim).
+pub(super) struct Seq {
+    kind: Kind,
+    /// The first place, and how many there are.
+    places: *mut u8,
+    capacity: usize,
+    /// The places `from..to` hold values of the kind, the others nothing.
+    from: usize,
+    to: usize,
+    memory: Memory,
+}
+
+/// The memory that the places lie in.
+enum Memory {
+    Own(Block),
+    Region(Arc<Ground>),
+}
+
+/// A part of a sequence's places at one of its ends.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The places in front of the values.
+    Before,
+    /// The first values.
+    First,
+    /// The last values.
+    Last,
+    /// The places behind the values.
+    Behind,
+}
+
+// SAFETY: the places and the values in them are this sequence's alone. The values can be sent,
+// because there are keys for such types alone. Sequences on several threads that share a block ask
+// the system for its pages through atomics; whoever is the last to give up its share frees it, and
+// `Arc` has all that the others did happen before.
+unsafe impl Send for Seq {}
+
+impl Seq {
+    /// No values, and room for `capacity`.
+    #[inline]
+    pub(super) fn new(kind: Kind, capacity: usize) -> Self {
+        let block = Block::new(kind, capacity);
+        let (places, capacity) = (block.places(), kind.places(capacity));
+        Self { kind, places, capacity, from: 0, to: 0, memory: Memory::Own(block) }
+    }
+
+    /// The values of a `Vec`, in its memory.
+    pub(super) fn of_vec<V>(key: Key<V>, vec: Vec<V>) -> Self {
+        let (capacity, len) = (vec.capacity(), vec.len());
+        let block = Block::of_vec(vec);
+        Self { kind: key.kind(), places: block.places(), capacity, from: 0, to: len, memory: Memory::Own(block) }
+    }
+
+    /// No values and no room, but a block with `capacity` places to be given to regions; `None`
+    /// where there is no such amount of memory.
+    pub(super) fn shared(kind: Kind, capacity: usize) -> Option<Self> {
+        let block = Block::try_new(kind, capacity)?;
+        let places = block.places();
+        #[expect(clippy::arc_with_non_send_sync, reason = "it is sent with a `Seq`, which says why that is sound")]
+        let memory = Memory::Region(Arc::new(Ground::new(block)));
+        Some(Self { kind, places, capacity: 0, from: 0, to: 0, memory })
+    }
+
+    #[inline]
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    /// Places behind the values.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        self.capacity - self.to
+    }
+
+    /// Bytes of all places.
+    pub(super) fn bytes(&self) -> usize {
+        self.kind.bytes(self.capacity)
+    }
+
+    /// True if the places are a region of a block.
+    #[inline]
+    pub(super) fn is_region(&self) -> bool {
+        matches!(self.memory, Memory::Region(_))
+    }
+
+    /// Begins at the first place again.
+    #[inline]
+    pub(super) fn rewind(&mut self) {
+        assert_eq!(self.len(), 0, "values stay where they are");
+        (self.from, self.to) = (0, 0);
+    }
+
+    /// Sees to it that memory is behind the next up to `count` places of a region.
+    #[inline]
+    pub(super) fn prepare(&self, count: usize) {
+        if let Memory::Region(ground) = &self.memory {
+            ground.prepare(self.place(self.to), self.kind.bytes(count.min(self.room())));
+        }
+    }
+
+    #[inline]
+    fn place(&self, index: usize) -> *mut u8 {
+        self.places.wrapping_add(self.kind.bytes(index))
+    }
+
+    // ---- single values ----
+
+    /// The `count` places of a part that are next to its end, and the index of that end.
+    #[inline]
+    fn part<V>(&mut self, key: Key<V>, part: Part, count: usize) -> (&mut [MaybeUninit<V>], &mut usize) {
+        key.check(self.kind);
+        let (most, end) = match part {
+            Part::Before => (self.from, &mut self.from),
+            Part::First => (self.to - self.from, &mut self.from),
+            Part::Last => (self.to - self.from, &mut self.to),
+            Part::Behind => (self.capacity - self.to, &mut self.to),
+        };
+        assert!(count <= most, "there are such values, or places for them");
+        let first = if matches!(part, Part::Before | Part::Last) { *end - count } else { *end };
+        let first = self.places.cast::<MaybeUninit<V>>().wrapping_add(first);
+        // SAFETY: the places are there, for values of `V` as the key shows. They are this
+        // sequence's alone, which is borrowed. Whatever is in them is a `MaybeUninit`.
+        (unsafe { slice::from_raw_parts_mut(first, count) }, end)
+    }
+
+    /// Adds a value behind the others, where there is a place.
+    #[inline]
+    pub(super) fn push<V>(&mut self, key: Key<V>, value: V) {
+        let (places, to) = self.part(key, Part::Behind, 1);
+        places[0].write(value);
+        *to += 1;
+    }
+
+    /// Adds a value in front of the others, where there is a place.
+    #[inline]
+    pub(super) fn push_front<V>(&mut self, key: Key<V>, value: V) {
+        let (places, from) = self.part(key, Part::Before, 1);
+        places[0].write(value);
+        *from -= 1;
+    }
+
+    /// Takes the first value out.
+    #[inline]
+    pub(super) fn pop_front<V>(&mut self, key: Key<V>) -> V {
+        self.pop_at(key, Part::First)
+    }
+
+    /// Takes the last value out.
+    #[inline]
+    pub(super) fn pop<V>(&mut self, key: Key<V>) -> V {
+        self.pop_at(key, Part::Last)
+    }
+
+    #[inline]
+    fn pop_at<V>(&mut self, key: Key<V>, part: Part) -> V {
+        let (places, end) = self.part(key, part, 1);
+        *end = if matches!(part, Part::First) { *end + 1 } else { *end - 1 };
+        // SAFETY: both parts have values, and the place is no longer counted as one.
+        unsafe { places[0].assume_init_read() }
+    }
+
+    /// The last `count` values.
+    #[inline]
+    pub(super) fn last<V>(&self, key: Key<V>, count: usize) -> &[V] {
+        key.check(self.kind);
+        assert!(count <= self.len(), "there are such values");
+        let first = self.places.cast::<V>().wrapping_add(self.to - count);
+        // SAFETY: these places hold values, of this type as the key shows, and the slice borrows
+        // them.
+        unsafe { slice::from_raw_parts(first, count) }
+    }
+
+    /// Adds the next up to `count` values of `input` behind the others, where there is room for
+    /// them. True if it has ended before.
+    #[inline]
+    pub(super) fn fill<V>(&mut self, key: Key<V>, input: &mut impl Iterator<Item = V>, count: usize) -> bool {
+        let (places, to) = self.part(key, Part::Behind, count);
+        let mut filled = Counted { count: *to, out: to };
+        // Nothing else in this loop: for items that take a nanosecond it would be twice as long.
+        for place in places {
+            let Some(value) = input.next() else { return true };
+            place.write(value);
+            filled.count += 1;
+        }
+        false
+    }
+
+    /// Takes `count` values out from the front and adds what `function` makes of them to `others`,
+    /// which have room for that.
+    ///
+    /// When it panics, its value is gone, those behind it are still here, and what was made before
+    /// is there.
+    #[inline]
+    pub(super) fn pass<V, W>(
+        &mut self,
+        key: Key<V>,
+        (others, other_key): (&mut Self, Key<W>),
+        count: usize,
+        mut function: impl FnMut(V) -> W,
+    ) {
+        let (values, from) = self.part(key, Part::First, count);
+        let (places, to) = others.part(other_key, Part::Behind, count);
+        let mut taken = Counted { count: *from, out: from };
+        let mut added = Counted { count: *to, out: to };
+        // By index: both have `count` places, so that the compiler sees one condition and no more.
+        for index in 0..count {
+            // SAFETY: the place holds a value, and is counted as none from here on.
+            let value = unsafe { values[index].assume_init_read() };
+            taken.count += 1;
+            places[index].write(function(value));
+            added.count += 1;
+        }
+    }
+
+    // ---- many values ----
+
+    /// Moves the last `count` values of `other` behind those that are here, where there is room for
+    /// them.
+    pub(super) fn append_last(&mut self, other: &mut Self, count: usize) {
+        self.kind.check(other.kind);
+        assert!(count <= other.len() && count <= self.room(), "there are such values, and room for them");
+        let from = other.place(other.to - count);
+        // SAFETY: the places from `from` on hold values, which `other` no longer counts; those
+        // behind `to` hold nothing and are others, because each sequence has its own.
+        unsafe { from.copy_to_nonoverlapping(self.place(self.to), self.kind.bytes(count)) };
+        other.to -= count;
+        self.to += count;
+    }
+
+    /// Leaves the first `keep` values here and moves the others to memory of their own.
+    pub(super) fn split_off(&mut self, keep: usize) -> Self {
+        let count = self.len().checked_sub(keep).expect("a buffer is split before its end");
+        let mut rest = Self::new(self.kind, count);
+        rest.append_last(self, count);
+        rest
+    }
+
+    /// The values as a `Vec`, without a copy. They are the first ones of a block that no other
+    /// sequence has a share of.
+    pub(super) fn into_vec<V>(mut self, key: Key<V>) -> Vec<V> {
+        key.check(self.kind);
+        let has_all = match &mut self.memory {
+            Memory::Own(_) => self.from == 0,
+            Memory::Region(ground) => {
+                self.from == 0 && ground.block.places() == self.places && Arc::get_mut(ground).is_some()
+            }
+        };
+        assert!(has_all, "results in a region belong to its collection");
+        let len = take(&mut self.to);
+        let block = match replace(&mut self.memory, Memory::Own(Block::new(self.kind, 0))) {
+            Memory::Own(block) => Some(block),
+            Memory::Region(ground) => Arc::into_inner(ground).map(|ground| ground.block),
+        };
+        let (places, bytes) = block.expect("it has all of the block").leak();
+        let capacity = bytes.checked_div(size_of::<V>()).unwrap_or(len);
+        // SAFETY: the memory was allocated with the layout of an array of `capacity` values of `V`,
+        // as the key shows, or not at all where that takes no bytes. Its first `len` places hold
+        // values, which are no longer counted here.
+        unsafe { Vec::from_raw_parts(places.cast(), len, capacity) }
+    }
+
+    // ---- regions ----
+
+    /// No values, and the next `count` places of the block that nobody was given, where there are
+    /// as many.
+    pub(super) fn region(&self, count: usize) -> Option<Self> {
+        let Memory::Region(ground) = &self.memory else { return None };
+        let places = ground.give(None, self.kind.bytes(count))?;
+        let memory = Memory::Region(Arc::clone(ground));
+        Some(Self { kind: self.kind, places, capacity: count, from: 0, to: 0, memory })
+    }
+
+    /// Takes the next `count` places of the block, if they are behind those of this region and
+    /// nobody was given them.
+    pub(super) fn extend(&mut self, count: usize) -> bool {
+        let Memory::Region(ground) = &self.memory else { return false };
+        let is_given = ground.give(Some(self.place(self.capacity)), self.kind.bytes(count)).is_some();
+        self.capacity += if is_given { count } else { 0 };
+        is_given
+    }
+
+    /// Leaves the first `capacity` places of a region here and gives the others. Without a region
+    /// these are none.
+    pub(super) fn split_room(&mut self, capacity: usize) -> Self {
+        assert!(self.to <= capacity, "values that are there stay");
+        let Memory::Region(ground) = &self.memory else { return Self::new(self.kind, 0) };
+        let rest = self.capacity.checked_sub(capacity).expect("a region does not grow");
+        let memory = Memory::Region(Arc::clone(ground));
+        self.capacity = capacity;
+        Self { kind: self.kind, places: self.place(capacity), capacity: rest, from: 0, to: 0, memory }
+    }
+
+    /// Takes the places of the `next` region in, and the values in them. They follow those of this
+    /// region, and all of these hold values.
+    pub(super) fn join(&mut self, mut next: Self) {
+        self.kind.check(next.kind);
+        let is_same = match (&self.memory, &next.memory) {
+            (Memory::Region(here), Memory::Region(there)) => Arc::ptr_eq(here, there),
+            _ => false,
+        };
+        let follows = next.from == 0 && next.places == self.place(self.to);
+        assert!(is_same && follows && self.room() == 0, "regions are added in order");
+        self.capacity += take(&mut next.capacity);
+        self.to += take(&mut next.to);
+    }
+
+    /// Has the places behind the values of this region given again. False if others have some of
+    /// them.
+    pub(super) fn reclaim(&mut self) -> bool {
+        let end = self.place(self.to);
+        let Memory::Region(ground) = &mut self.memory else { return true };
+        if ground.is_next(end) {
+            return true;
+        }
+        let Some(ground) = Arc::get_mut(ground) else { return false };
+        ground.give_again_from(end);
+        self.capacity = self.to;
+        true
+    }
+}
+
+impl Drop for Seq {
+    fn drop(&mut self) {
+        let (first, count) = (self.place(self.from), self.len());
+        (self.from, self.to) = (0, 0);
+        if let Some(drop) = self.kind.drop() {
+            // SAFETY: the places held values of the kind, and are no longer counted as such.
+            unsafe { drop(first, count) };
+        }
+    }
+}
+
+/// A block that is given to sequences region by region, each place of it once.
+struct Ground {
+    block: Block,
+    /// Bytes that were given. Only a number that nobody else gets counts, so its order with other
+    /// memory does not matter.
+    given: AtomicUsize,
+    /// Its pages, where it is large and the system can be asked for them.
+    pages: Option<Pages>,
+}
+
+impl Ground {
+    fn new(block: Block) -> Self {
+        let (start, bytes) = (block.places().addr(), block.layout().size());
+        let page = if bytes < LARGE { None } else { page_size() };
+        Self { pages: page.map(|page| Pages::new(start..start + bytes, page)), given: AtomicUsize::new(0), block }
+    }
+
+    /// True if this place is the next to be given.
+    fn is_next(&self, place: *mut u8) -> bool {
+        self.block.places().wrapping_add(self.given.load(Ordering::Relaxed)) == place
+    }
+
+    /// Gives the next `bytes`, if there are as many and, where a place is named, begin `at` it.
+    fn give(&self, at: Option<*mut u8>, bytes: usize) -> Option<*mut u8> {
+        let place = |given| self.block.places().wrapping_add(given);
+        let next = |given: usize| {
+            let end = given.checked_add(bytes).filter(|&end| end <= self.block.layout().size());
+            end.filter(|_| at.is_none_or(|at| at == place(given)))
+        };
+        self.given.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(place)
+    }
+
+    /// Gives all places from this one on once more. Nobody has any: nobody else has the ground.
+    fn give_again_from(&mut self, place: *mut u8) {
+        *self.given.get_mut() = place.addr() - self.block.places().addr();
+    }
+
+    /// Sees to it that `bytes` from `first` on are backed, which is cheaper than to let each page
+    /// be missed.
+    fn prepare(&self, first: *mut u8, bytes: usize) {
+        if let Some(pages) = &self.pages {
+            let start = first.addr();
+            pages.prepare(start..start + bytes, advise);
+        }
+    }
+}
+
+/// A count that reaches its place in a struct even when the code that counts panics.
+struct Counted<'a> {
+    count: usize,
+    out: &'a mut usize,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        *self.out = self.count;
+    }
+}

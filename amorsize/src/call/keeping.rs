@@ -1,0 +1,49 @@
+//! The part of a durable run that knows its types: its identity, and its results on their way to a
+//! store.
+
+use super::{Body, Shared};
+use crate::durable::{Codec, Functions};
+use crate::error::Error;
+use crate::store::{Encoded, Identity};
+
+impl<T, R, C> Shared<T, R, C> {
+    /// Adds the functions of the run. This hashes their shared parameters.
+    pub(crate) fn tell(&self, functions: &mut Functions) {
+        let version = self.durable.as_ref().and_then(|durable| durable.version.as_ref());
+        match (&self.body, &self.code) {
+            (Body::Stages(stages), _) => (stages.tell)(&self.context, functions),
+            (Body::Function(_), Some(code)) => functions.add(code, &self.context, version),
+            (Body::Function(_), None) => functions.add_closure::<C>(version),
+        }
+    }
+
+    /// The option that has the run keep what it finishes, if there is one.
+    pub(crate) fn keeps(&self) -> Option<&'static str> {
+        self.durable.as_ref()?.keeps()
+    }
+
+    /// To what the results belong that this run keeps; nothing where it keeps none. This hashes the
+    /// shared parameters.
+    ///
+    /// # Errors
+    ///
+    /// When an option of a durable run was given a value that it does not take, or is missing.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, Error> {
+        self.durable.as_ref().map_or(Ok(None), |durable| durable.identity(|functions| self.tell(functions)))
+    }
+
+    /// Adds the result of the next item, with the item's hash, to those that go to the store;
+    /// `None` where a policy takes the result out, so that nothing is stored.
+    ///
+    /// The text of an error says why the result could not become bytes.
+    pub(crate) fn push(
+        &self,
+        codec: &Codec<R>,
+        encoded: &mut Encoded,
+        item: u64,
+        result: &R,
+    ) -> Option<Result<(), String>> {
+        // The policy may have been set behind the codec's.
+        if (self.fails)(result) { None } else { codec.push(encoded, item, result) }
+    }
+}

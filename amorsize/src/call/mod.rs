@@ -1,0 +1,272 @@
+//! Chunks: consecutive items that one worker takes at a time, and the function as that which runs them.
+
+pub(crate) mod interrupts;
+#[cfg(feature = "durable")]
+mod keeping;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+#[cfg(feature = "durable")]
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use crate::buffer::Quota;
+use crate::buffer::{RawChunk, Results, Types};
+use crate::durable::Keeper;
+#[cfg(feature = "durable")]
+use crate::durable::{CodeOf, Durable, Functions};
+use crate::memory::measure::{Heap, Measure};
+use crate::options::retry::{Retry, RetryItem, RetryOutput};
+use crate::units::measured_by::MeasuredBy;
+
+/// The function of a run, as a call over a chunk: one call through a pointer for many items.
+pub(crate) type Kernel<T, R, C> = fn(Quota<'_, T, R>, &C);
+
+/// A function with its shared parameters, as the part of the executor sees it that is compiled once.
+pub(crate) trait Function: Sync {
+    /// Allocates what stays with a chunk, so that it does not count as part of what a call needs.
+    fn prepare(&self, chunk: &mut RawChunk);
+
+    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is made again.
+    fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool);
+
+    /// What the last `count` results own beside their own size, as far as their type says it.
+    fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap;
+
+    /// Whether the type of results says what they own, where that can be anything.
+    fn knows_results(&self) -> bool;
+
+    /// Whether results can own anything.
+    fn results_own(&self) -> bool;
+
+    /// True if items may own something that their type doesn't tell.
+    fn items_are_opaque(&self) -> bool;
+
+    /// Bytes that the first `count` waiting items own beside their own size; `None` where their type does not say it.
+    fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64>;
+    /// Has results kept that calls gave for items from `first` on, if results are kept.
+    fn keep(&self, keeper: &Keeper, first: usize, results: &Results);
+    /// Bytes that results own beside their own size, if they can be asked.
+    fn heap_of(&self, results: &Results) -> Option<u64>;
+}
+
+/// The function of a run, its shared parameters, and its types: all that is compiled for each function.
+pub(crate) struct Shared<T, R, C> {
+    pub(crate) context: C,
+    pub(crate) body: Body<T, R, C>,
+    pub(crate) measure: (Measure<T>, Measure<R>),
+    pub(crate) types: Types<T, R>,
+    pub(crate) retrying: Option<Retrying<T, R, C>>,
+    /// Whether a result is an error of which a policy decides; set with the policy.
+    pub(crate) fails: fn(&R) -> bool,
+    /// Tells the bytes that a result owns, where the run was told how.
+    pub(crate) weigh: Option<Weigh<R>>,
+    /// The function's code, where its attribute tells it.
+    #[cfg(feature = "durable")]
+    pub(crate) code: Option<CodeOf<C>>,
+    /// The settings of a durable run.
+    #[cfg(feature = "durable")]
+    pub(crate) durable: Option<Arc<Durable<T, R>>>,
+}
+
+/// Tells the bytes that a result owns beside its own size.
+pub(crate) type Weigh<R> = Box<dyn Fn(&R) -> usize + Send + Sync>;
+
+/// What is run for each item.
+pub(crate) enum Body<T, R, C> {
+    /// The user's function.
+    Function(Kernel<T, R, C>),
+    /// The stages of a pipeline, which are in the context.
+    Stages(Stages<T, R, C>),
+}
+
+/// What a pipeline can do that needs the types of its stages.
+pub(crate) struct Stages<T, R, C> {
+    /// Makes what a chunk needs for that, where it has not got it.
+    pub(crate) prepare: fn(&C, &mut RawChunk),
+    /// Runs the next so many items, and measures their results.
+    pub(crate) run: RunStages<T, R, C>,
+    /// Calls that stages made again.
+    pub(crate) retries: fn(&C) -> usize,
+    /// Whether a type says what it owns of what the stages return.
+    pub(crate) measures: bool,
+    /// Tells the functions of the stages.
+    #[cfg(feature = "durable")]
+    pub(crate) tell: fn(&C, &mut Functions),
+}
+
+pub(crate) type RunStages<T, R, C> = fn(&Shared<T, R, C>, &mut RawChunk, usize, &dyn Fn() -> bool);
+
+/// How calls that fail are made again: by a function that exists only for runs that do so.
+pub(crate) struct Retrying<T, R, C> {
+    retry: Retry,
+    call: CallAgain<T, R, C>,
+    /// Calls that were made again.
+    retries: AtomicUsize,
+}
+
+type CallAgain<T, R, C> = fn(&Shared<T, R, C>, &Retrying<T, R, C>, &mut RawChunk, &dyn Fn() -> bool);
+
+impl<T: RetryItem, R: RetryOutput, C> Retrying<T, R, C> {
+    pub(crate) fn new(retry: Retry) -> Self {
+        Self { retry, call: Shared::call_again, retries: AtomicUsize::new(0) }
+    }
+}
+
+impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
+    /// Calls the function for the next item of a chunk, and again while it fails and may be called again.
+    ///
+    /// A panic, be it of the call, of `Clone` or of `Drop`, leaves neither the item nor a result of it.
+    fn call_again(&self, retrying: &Retrying<T, R, C>, chunk: &mut RawChunk, is_over: &dyn Fn() -> bool) {
+        let types = self.types;
+        for waits in 0..retrying.retry.times() {
+            let item = types.take_item(chunk);
+            let again = item.for_the_next_call();
+            types.put_back(chunk, item);
+            let measured = chunk.measured;
+            self.call_body(chunk, 1, is_over);
+            let failed = types.last_results_of(chunk, 1)[0].failed();
+            // Of a run that is over the error stays: a chunk has a result for each of its items.
+            if !failed || !retrying.retry.wait(waits, is_over) {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(again))) {
+                    drop(types.take_result(chunk));
+                    resume_unwind(payload);
+                }
+                return;
+            }
+            drop(types.take_result(chunk));
+            // What a failed call needed, it needed.
+            chunk.measured = Heap { working: chunk.measured.working, ..measured };
+            types.put_back(chunk, again);
+            retrying.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        // Nothing is kept for a call after the last one.
+        self.call_body(chunk, 1, is_over);
+    }
+}
+
+impl<T, R, C> Shared<T, R, C> {
+    /// Calls that were made again.
+    pub(crate) fn retries(&self) -> usize {
+        let own = self.retrying.as_ref().map_or(0, |retrying| retrying.retries.load(Ordering::Relaxed));
+        match &self.body {
+            Body::Function(_) => own,
+            Body::Stages(stages) => own + (stages.retries)(&self.context),
+        }
+    }
+
+    /// Whether this is a pipeline, which tells the time and its results' bytes itself.
+    pub(crate) fn is_pipeline(&self) -> bool {
+        matches!(self.body, Body::Stages(_))
+    }
+
+    /// Whether a type says what it owns of what is returned to the run, in stages too.
+    pub(crate) fn measures(&self) -> bool {
+        self.weigh.is_some()
+            || match &self.body {
+                Body::Function(_) => self.measure.1.heap.is_some(),
+                Body::Stages(stages) => stages.measures,
+            }
+    }
+
+    /// Makes what a chunk needs beside its items and results, where it has not got it.
+    pub(crate) fn prepare_chunk(&self, chunk: &mut RawChunk) {
+        if let Body::Stages(stages) = &self.body {
+            (stages.prepare)(&self.context, chunk);
+        }
+    }
+
+    /// Calls what is called for each item.
+    #[inline]
+    fn call_body(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
+        match &self.body {
+            Body::Function(kernel) => kernel(self.types.quota(chunk, count), &self.context),
+            Body::Stages(stages) => (stages.run)(self, chunk, count, is_over),
+        }
+    }
+
+    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is made again.
+    #[inline]
+    pub(crate) fn call_for(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
+        chunk.measured = Heap::default();
+        match &self.retrying {
+            None => self.call_body(chunk, count, is_over),
+            Some(retrying) => (0..count).for_each(|_| (retrying.call)(self, retrying, chunk, is_over)),
+        }
+    }
+
+    /// What the last `count` results own, which were the last call's.
+    #[inline]
+    pub(crate) fn heap_of_last(&self, chunk: &RawChunk, count: usize) -> Heap {
+        if let Some(weigh) = &self.weigh {
+            let heap = Heap::of(self.types.last_results_of(chunk, count), weigh);
+            return Heap { working: chunk.measured.working, ..heap };
+        }
+        match self.measure.1.heap {
+            Some(heap) => heap(self.types.last_results_of(chunk, count)),
+            // Nothing of a function's, and what a pipeline measured itself.
+            None => chunk.measured,
+        }
+    }
+}
+
+impl<T, R, C: Sync> Function for Shared<T, R, C> {
+    fn prepare(&self, chunk: &mut RawChunk) {
+        self.prepare_chunk(chunk);
+    }
+
+    fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
+        self.call_for(chunk, count, is_over);
+    }
+
+    fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap {
+        self.heap_of_last(chunk, count)
+    }
+
+    fn knows_results(&self) -> bool {
+        self.measures()
+    }
+
+    fn results_own(&self) -> bool {
+        std::mem::needs_drop::<R>()
+    }
+
+    fn items_are_opaque(&self) -> bool {
+        self.measure.0.by == MeasuredBy::Resident
+    }
+
+    #[cfg(feature = "durable")]
+    fn keep(&self, keeper: &Keeper, first: usize, results: &Results) {
+        if let Some((_, codec)) = self.durable.as_ref().and_then(|durable| durable.checkpoint.as_ref()) {
+            let results = self.types.last_of(results, results.len());
+            keeper.keep(|encoded, item, result| self.push(codec, encoded, item, result), first, results);
+        }
+    }
+
+    #[cfg(not(feature = "durable"))]
+    fn keep(&self, _keeper: &Keeper, _first: usize, _results: &Results) {}
+
+    fn heap_of(&self, results: &Results) -> Option<u64> {
+        let results = self.types.last_of(results, results.len());
+        match (&self.weigh, self.measure.1.heap) {
+            (Some(weigh), _) => Some(Heap::of(results, weigh).sum),
+            (None, Some(heap)) => Some(heap(results).sum),
+            (None, None) => None,
+        }
+    }
+
+    fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64> {
+        match self.measure.0.heap {
+            Some(heap) => Some(heap(&self.types.items_of(chunk)[..count]).sum),
+            None if self.measure.0.by == MeasuredBy::Resident => None,
+            None => Some(0),
+        }
+    }
+}
+
+/// Lends a function to other threads. Made where the types are known to allow that, and kept as a pointer, so that the terminals
+/// need no bounds.
+pub(crate) type AsFunction<T, R, C> = for<'a> fn(&'a Shared<T, R, C>) -> &'a (dyn Function + 'a);
+
+pub(crate) fn as_function<T, R, C: Sync>(shared: &Shared<T, R, C>) -> &(dyn Function + '_) {
+    shared
+}

@@ -1,0 +1,76 @@
+//! The way of results to a store and back.
+
+use std::any::type_name;
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::policy::Policy;
+use crate::store::{Encoded, Restored, Store};
+
+/// A value that a checkpoint can store, and read again.
+#[diagnostic::on_unimplemented(
+    message = "a checkpoint can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
+    label = "this can't be stored",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; where only the error of a `Result` can't be stored, leave \
+            errors to `on_error`; or let the sink store results, and use `journal`, which asks nothing of them"
+)]
+pub trait StoredResult: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<R: Serialize + DeserializeOwned> StoredResult for R {}
+/// The way of results to a store and back: functions for one type and one policy.
+pub struct Codec<R> {
+    /// The name of the type that is stored.
+    pub(super) result: &'static str,
+    push: Push<R>,
+    check: fn(&mut Store) -> Result<(), Error>,
+    take: fn(&mut Restored, usize) -> Result<Vec<R>, Error>,
+}
+
+type Push<R> = fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>;
+
+impl<R> Clone for Codec<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Codec<R> {}
+
+impl<R> fmt::Debug for Codec<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Codec").field("result", &self.result).finish_non_exhaustive()
+    }
+}
+
+impl<R> Codec<R> {
+    /// Values are stored, as the policy finds them in results.
+    pub(crate) fn of<P: Policy<R, Value: StoredResult>>() -> Self {
+        Self {
+            result: type_name::<P::Value>(),
+            push: |encoded, item, result| Some(encoded.push(item, P::value(result)?)),
+            check: Store::check_results::<P::Value>,
+            take: |restored, most| Ok(P::unsplit(restored.take::<P::Value>(most)?)),
+        }
+    }
+
+    /// Adds the result of the next item, with the item's hash; `None` where the policy takes it
+    /// out.
+    pub(crate) fn push(&self, encoded: &mut Encoded, item: u64, result: &R) -> Option<Result<(), String>> {
+        (self.push)(encoded, item, result)
+    }
+
+    /// Refuses a directory with results of another type.
+    pub(crate) fn check(&self, store: &mut Store) -> Result<(), Error> {
+        (self.check)(store)
+    }
+
+    /// Takes the next results of items that are done: as many as `most` bytes have, and one at
+    /// least.
+    pub(crate) fn take(&self, restored: &mut Restored, most: usize) -> Result<Vec<R>, Error> {
+        (self.take)(restored, most)
+    }
+}

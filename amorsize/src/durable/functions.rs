@@ -1,0 +1,122 @@
+//! The functions of a durable run: their code, versions and shared parameters.
+
+use std::any::type_name;
+use std::hash::Hasher;
+
+use crate::code::{Code, HashesOne, Listener, Parameters, Tell};
+use crate::store::StableHasher;
+
+/// The code of a run's function, and what tells the values that its calls share.
+pub(crate) struct CodeOf<C> {
+    code: &'static Code,
+    tell: Tell<C>,
+}
+
+impl<C> CodeOf<C> {
+    pub(crate) fn new(code: &'static Code, tell: Tell<C>) -> Self {
+        Self { code, tell }
+    }
+}
+
+/// The functions of a run: one, or the stages of a pipeline.
+#[derive(Default)]
+pub(crate) struct Functions(Vec<Told>);
+
+/// A function, as far as it was told.
+struct Told {
+    path: String,
+    /// `None` for a closure.
+    tokens: Option<u64>,
+    version: Option<String>,
+    /// The name and the hash of each shared parameter; no hash where its type is not `Hash`.
+    shared: Vec<(&'static str, Option<u64>)>,
+}
+
+impl Told {
+    fn name(&self) -> &str {
+        self.path.rsplit("::").next().unwrap_or_default()
+    }
+}
+
+impl Listener for Told {
+    fn method_of(&mut self, name: &'static str) {
+        self.path = format!("{name}::{}", self.name());
+    }
+
+    fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>) {
+        let hash = hash.map(|hash| {
+            let mut hasher = StableHasher::default();
+            hash(&mut hasher);
+            hasher.finish()
+        });
+        self.shared.push((name, hash));
+    }
+}
+
+impl Functions {
+    /// Adds a function that an attribute tells of. `version` goes before its own.
+    pub(crate) fn add<C>(&mut self, code: &CodeOf<C>, context: &C, version: Option<&String>) {
+        let CodeOf { code, tell } = code;
+        let (path, version) =
+            (code.path.to_owned(), version.cloned().or(code.version.map(|version| version.to_string())));
+        let mut told = Told { path, tokens: Some(code.tokens), version, shared: Vec::new() };
+        tell(context, &mut Parameters::new(&mut told));
+        self.0.push(told);
+    }
+
+    /// Adds a closure. Its type has the path of the function that it stands in.
+    pub(crate) fn add_closure<F>(&mut self, version: Option<&String>) {
+        self.0.push(Told {
+            path: type_name::<F>().to_owned(),
+            tokens: None,
+            version: version.cloned(),
+            shared: Vec::new(),
+        });
+    }
+
+    /// The first shared parameter without a hash, behind the name of its function.
+    pub(super) fn unhashed(&self) -> Option<(&str, &'static str)> {
+        self.0.iter().find_map(|told| {
+            let (name, _) = told.shared.iter().find(|(_, hash)| hash.is_none())?;
+            Some((told.name(), *name))
+        })
+    }
+
+    pub(super) fn path(&self) -> String {
+        let paths: Vec<_> = self.0.iter().map(|told| told.path.as_str()).collect();
+        paths.join(" then ")
+    }
+
+    /// The hash of the tokens, and the version: that of the run, or those of all functions. `None`
+    /// where one has neither.
+    pub(super) fn code(&self, version: Option<&String>) -> Option<(u64, Option<String>)> {
+        let versions: Option<Vec<_>> = self.0.iter().map(|told| told.version.clone()).collect();
+        let version = version.cloned().or(versions.map(|versions| versions.join(", ")));
+        if version.is_none() && self.0.iter().any(|told| told.tokens.is_none() && told.version.is_none()) {
+            return None;
+        }
+        let tokens = match self.0.as_slice() {
+            [one] => one.tokens.unwrap_or(0),
+            // A version stands for the tokens of its stage.
+            all => {
+                let codes: Vec<_> =
+                    all.iter().map(|told| (&told.version, told.tokens.filter(|_| told.version.is_none()))).collect();
+                StableHasher::default().of(&codes)
+            }
+        };
+        Some((tokens, version))
+    }
+
+    /// The shared parameters with their hashes; in a pipeline each behind the name of its function.
+    pub(super) fn shared(&self) -> Vec<(String, u64)> {
+        let mut all = Vec::new();
+        for told in &self.0 {
+            let named = |name| match self.0.len() {
+                1 => String::from(name),
+                _ => format!("{}::{name}", told.name()),
+            };
+            all.extend(told.shared.iter().filter_map(|&(name, hash)| Some((named(name), hash?))));
+        }
+        all
+    }
+}

@@ -1,0 +1,17 @@
+//! Texts that are no number of bytes.
+
+use std::str::FromStr;
+
+use super::{Error, ErrorKind};
+use crate::units::{BYTES_SYNTAX, ByteSize, MOST_BYTES};
+
+impl FromStr for ByteSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse_const(text).ok_or_else(|| {
+            let expected = if Self::is_too_many(text) { MOST_BYTES } else { BYTES_SYNTAX };
+            Error::new(ErrorKind::InvalidOption { option: Error::TEXT_OF_BYTES, value: format!("{text:?}"), expected })
+        })
+    }
+}

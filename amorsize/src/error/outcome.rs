@@ -1,0 +1,184 @@
+//! The results of a run that goes on in spite of errors.
+
+use std::fmt;
+
+use super::TryError;
+use super::failure::{Cause, Failure};
+
+/// The values of a run, and the items that gave none: from the terminals of a run that collects
+/// errors ([`Collect`](crate::policy::on_error::Collect)).
+///
+/// With `on_panic = "collect"` items that panicked are among the failures, even if the value is a
+/// report, which tells of them too. With `on_panic = "skip"` they are not: only a report counts
+/// them.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::batched;
+///
+/// #[batched(on_error = "collect")]
+/// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// let outcome = parse_batched(["1", "two", "3", "four"]).collect::<Vec<_>>()?;
+/// assert!(!outcome.is_complete());
+/// let (numbers, failures) = outcome.into_parts();
+/// assert_eq!(numbers, [1, 3]);
+/// assert_eq!(failures.iter().map(|failure| failure.index()).collect::<Vec<_>>(), [1, 3]);
+/// assert_eq!(failures[0].to_string(), "item 1 failed: invalid digit found in string");
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "an outcome may hold failures: look at `failures`, or let `into_result` fail with the first"]
+pub struct Outcome<V, E> {
+    value: V,
+    failures: Vec<Failure<E>>,
+}
+
+impl<V, E> Outcome<V, E> {
+    pub(crate) fn new(value: V, failures: Vec<Failure<E>>) -> Self {
+        Self { value, failures }
+    }
+
+    /// The value for the items that did not fail: a collection of their values, or a report.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let outcome = run.collect::<Vec<_>>()?;
+    /// assert_eq!(outcome.value(), &[1, 3]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn value(&self) -> &V {
+        &self.value
+    }
+
+    /// The items that failed, in input order, each with its index and its cause.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let outcome = run.collect::<Vec<_>>()?;
+    /// let text = outcome.failures()[0].to_string();
+    /// assert_eq!(text, "item 1 failed: invalid digit found in string");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn failures(&self) -> &[Failure<E>] {
+        &self.failures
+    }
+
+    /// True if no item failed, so there are no [`failures`](Self::failures).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "2"]).on_error(Collect);
+    /// let outcome = run.collect::<Vec<_>>()?;
+    /// assert!(outcome.is_complete());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// The value, and the items that failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{on_error::Collect, process_in_batches};
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect);
+    /// let outcome = run.collect::<Vec<_>>()?;
+    /// let (numbers, failures) = outcome.into_parts();
+    /// assert_eq!((numbers, failures.len()), (vec![1, 3], 1));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn into_parts(self) -> (V, Vec<Failure<E>>) {
+        (self.value, self.failures)
+    }
+
+    /// The value, if no item failed.
+    ///
+    /// # Errors
+    ///
+    /// The first failure by input order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{TryError, on_error::Collect, process_in_batches};
+    ///
+    /// fn sum(texts: &[&str]) -> Result<u32, TryError<std::num::ParseIntError>> {
+    ///     let run = process_in_batches(|text: &&str| text.parse::<u32>(), texts);
+    ///     let outcome = run.on_error(Collect).collect::<Vec<_>>()?;
+    ///     Ok(outcome.into_result()?.iter().sum())
+    /// }
+    ///
+    /// assert_eq!(sum(&["1", "2"]).unwrap(), 3);
+    /// assert_eq!(sum(&["1", "two"]).unwrap_err().item(), Some(1));
+    /// ```
+    pub fn into_result(self) -> Result<V, Failure<E>> {
+        match self.failures.into_iter().next() {
+            Some(first) => Err(first),
+            None => Ok(self.value),
+        }
+    }
+}
+
+/// Lets `?` convert the failure of an item to the type of the run's own error.
+impl<E> From<Failure<E>> for TryError<E> {
+    fn from(failure: Failure<E>) -> Self {
+        match failure.into_parts() {
+            (item, Cause::Error(error)) => Self::Item { item, error },
+            (item, Cause::Panic(panic)) => Self::Panic { item, panic },
+        }
+    }
+}
+
+/// The failures that a report counts, and the first of them as texts.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    count: usize,
+    kept: Vec<Failure<String>>,
+}
+
+impl Failures {
+    /// The most texts: enough to see the kinds of errors, in a report that still fits a screen.
+    pub(crate) const MOST: usize = 16;
+
+    pub(crate) const fn new() -> Self {
+        Self { count: 0, kept: Vec::new() }
+    }
+
+    /// Counts a failure, and keeps its text while there are few.
+    pub(crate) fn add(&mut self, item: usize, error: &dyn fmt::Display) {
+        if self.count < Self::MOST {
+            self.kept.push(Failure::new(item, Cause::Error(error.to_string())));
+        }
+        self.count += 1;
+    }
+
+    /// Counts a failure whose error somebody else keeps.
+    pub(crate) fn add_counted(&mut self) {
+        self.count += 1;
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn kept(&self) -> &[Failure<String>] {
+        &self.kept
+    }
+}

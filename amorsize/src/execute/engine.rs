@@ -1,0 +1,381 @@
+//! The engine of a run: what it knows and decides, without the types of items and results.
+
+use super::pool;
+use crate::adapt::learned::Learned;
+use std::time::{Duration, Instant};
+
+use super::books::Books;
+use super::line::Line;
+use super::observer::Observer;
+use super::pool::Expected;
+use super::words::FIRST_DECISION;
+use super::workers::{OnThreads, Workers};
+use crate::adapt::alone::{Alone, Done};
+use crate::adapt::situation::Situation;
+use crate::error::Error;
+use crate::error::failure::{Failure, Payload};
+use crate::memory::budget::{Budget, Ledger};
+use crate::memory::deep_size::features::Unasked;
+use crate::memory::max_memory::Limit;
+use crate::memory::source;
+use crate::memory::watch::Watch;
+use crate::options::Options;
+use crate::options::choices::OnPanic;
+use crate::output::outlet::Outlet;
+use crate::plan::Plan;
+use crate::system::refused::Refused;
+use crate::system::sync;
+use crate::units::ByteSize;
+use crate::units::measured_by::{Certainty, MeasuredBy};
+
+/// Limits what may be held before a budget that is a fraction of the available memory is worked
+/// out. No machine has less to give.
+const UNRESOLVED_BUDGET: ByteSize = ByteSize::mib(1);
+/// Limits the panics that are kept if they are only counted: enough to see what they have in
+/// common, few enough to read.
+const KEPT_PANICS: usize = 16;
+
+/// The facts up to the early end of a run that goes on.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) learned: Learned,
+    pub(super) chunks: usize,
+    pub(super) panicked: usize,
+    pub(super) beside_calls: f64,
+    pub(super) elapsed: Duration,
+}
+/// A run without the types of its items and results.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(super) options: Options,
+    pub(super) ordered: bool,
+    /// Used while the run is on the calling thread.
+    pub(super) books: Books,
+    /// There while the run is on threads.
+    pub(super) workers: Option<Box<Workers>>,
+    pub(super) ledger: Ledger,
+    pub(super) budget: Option<Budget>,
+    pub(super) plan: Option<Plan>,
+    pub(super) item_size: usize,
+    pub(super) result_size: usize,
+    pub(super) measured_by: MeasuredBy,
+    pub(super) unasked: Unasked,
+    pub(super) refused: Option<Refused>,
+    /// Items of the next stretch on the calling thread.
+    pub(super) stretch: usize,
+    /// Seconds per item in the last stretch.
+    pub(super) pace: f64,
+    /// The most bytes that an item can own, by its time. For items with a type that does not tell.
+    pub(super) item_bound: u64,
+    /// Seconds on the calling thread.
+    pub(super) spent: f64,
+    /// The part of `spent` that the input and the sink took.
+    pub(super) beside_calls: f64,
+    pub(super) decide_at: f64,
+    /// Resident memory at its last reading on the calling thread, or at the start of the part on
+    /// threads.
+    pub(super) resident: Option<u64>,
+    pub(super) resident_measured: bool,
+    pub(super) resident_most: u64,
+    /// The observer, until the run goes on threads.
+    pub(super) observer: Observer,
+    /// The value of `spent` at which the waits of calls are measured again.
+    pub(super) measure_at: f64,
+    /// Seconds per item of the sample, and of all items that ran on the calling thread alone.
+    pub(super) sampled_seconds: f64,
+    pub(super) alone: Alone,
+    /// Seconds per byte on the threads that the run leaves because they are slower.
+    pub(super) slower: Option<f64>,
+    /// The time at which the run last went on threads, and its seconds in the sink up to then.
+    pub(super) parted: Option<(Duration, f64)>,
+    /// The work on threads before the run went back to the calling thread.
+    pub(super) on_threads: OnThreads,
+    pub(super) elapsed: Duration,
+    /// The last reading of the clock on the calling thread: one between two stretches is enough.
+    pub(super) now: Option<Instant>,
+    /// The beginning of the current part of the run.
+    pub(super) begun: Option<Instant>,
+    /// The facts up to the reported part. `None` for the first part.
+    pub(super) before: Option<Box<Before>>,
+    /// A panic to return when the run goes on.
+    pub(super) pending_panic: Option<(usize, Payload)>,
+}
+
+/// The budget if it is stated in bytes, and the bytes that may be held before a budget is worked
+/// out.
+fn stated_budget(options: &Options) -> (Option<Budget>, ByteSize) {
+    match options.limit().limit() {
+        Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
+        Ok(Limit::Both(_, bytes)) => (None, UNRESOLVED_BUDGET.min(*bytes)),
+        _ => (None, UNRESOLVED_BUDGET),
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(
+        options: Options,
+        [item_size, result_size]: [usize; 2],
+        measured_by: MeasuredBy,
+        unasked: Unasked,
+    ) -> Self {
+        let (budget, ledger) = stated_budget(&options);
+        let mut engine = Self {
+            options,
+            ordered: true,
+            workers: None,
+            books: Books::default(),
+            ledger: Ledger::new(ledger),
+            budget,
+            plan: None,
+            item_size,
+            result_size,
+            measured_by,
+            unasked,
+            refused: None,
+            stretch: 1,
+            pace: 0.0,
+            item_bound: 0,
+            spent: 0.0,
+            beside_calls: 0.0,
+            decide_at: FIRST_DECISION,
+            resident: None,
+            resident_measured: false,
+            resident_most: 0,
+            observer: Observer::default(),
+            measure_at: FIRST_DECISION,
+            sampled_seconds: 0.0,
+            alone: Alone::default(),
+            slower: None,
+            parted: None,
+            on_threads: OnThreads::default(),
+            elapsed: Duration::ZERO,
+            now: None,
+            begun: None,
+            before: None,
+            pending_panic: None,
+        };
+        engine.keep_panics();
+        engine
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn into_options(self) -> Options {
+        self.options
+    }
+
+    /// Changes options. A plan made before no longer holds.
+    pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
+        self.options = change(std::mem::take(&mut self.options));
+        self.plan = None;
+        let (budget, bytes) = stated_budget(&self.options);
+        self.budget = budget;
+        self.ledger.set_budget(bytes);
+        self.keep_panics();
+        if let Some(Workers { control, .. }) = self.workers.as_deref() {
+            // The rest of a run that gave up may get a larger budget.
+            let situation = &mut control.state().situation;
+            (situation.budget, situation.batch_items) = (bytes, self.options.batch_items());
+            situation.in_flight = self.options.in_flight_items();
+        }
+    }
+
+    /// Notes that what a result owns can be told.
+    pub(crate) fn know_results(&mut self) {
+        self.measured_by = MeasuredBy::DeepSize;
+        self.unasked.result = "";
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Lets results come in any order.
+    pub(crate) fn set_unordered(&mut self) {
+        self.ordered = false;
+    }
+
+    pub(crate) fn items_done(&mut self) -> usize {
+        self.with_books(|books| books.next)
+    }
+
+    /// Items whose results are not handed over.
+    pub(crate) fn items_held(&self) -> usize {
+        self.ledger.results().results
+    }
+
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// The budget. Works it out from what is available now, unless it is known.
+    pub(crate) fn budget(&mut self) -> Result<&Budget, Error> {
+        if self.budget.is_none() {
+            let mut budget = Budget::resolve(&self.options.limit())?;
+            if let Some(outer) = self.ledger.outer_budget() {
+                budget.bytes = budget.bytes.min(outer);
+            }
+            self.ledger.set_budget(budget.bytes);
+            self.budget = Some(budget);
+        }
+        Ok(self.budget.as_ref().expect("set above"))
+    }
+
+    /// True if items were taken or results made that no outlet has yet.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.workers.is_some()
+    }
+
+    /// Notes that the results that the run held belong to the caller of the run now.
+    pub(crate) fn rebase(&mut self) {
+        if let Some(watch) = &mut self.observer.watch {
+            watch.rebase(self.ledger.held());
+        }
+        // The baseline moves, so that what the caller keeps does not count as growth of the rest.
+        self.read_resident();
+        self.resident_most = 0;
+        if let Some(Workers { control, .. }) = self.workers.as_deref() {
+            control.rebase();
+        }
+    }
+
+    /// Holds no other bytes than those of credit, whatever resident memory told.
+    pub(crate) fn hold_credit_alone(&self) {
+        if let Some(workers) = &self.workers {
+            workers.control.hold_credit_alone();
+        }
+    }
+
+    /// Gives `look` the books, here or with the threads.
+    pub(super) fn with_books<R>(&mut self, look: impl FnOnce(&mut Books) -> R) -> R {
+        match &self.workers {
+            Some(workers) => look(&mut workers.control.state().books),
+            None => look(&mut self.books),
+        }
+    }
+
+    /// Takes out the panics noted so far, if all are kept.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        if self.options.panics() != OnPanic::Collect {
+            return Vec::new();
+        }
+        self.with_books(|books| books.panics.take_kept())
+    }
+
+    /// Lets a panic come when the run goes on.
+    pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
+        self.pending_panic = Some((item, payload));
+    }
+
+    /// Sets the number of panics that are kept, if the run goes on without their items.
+    pub(super) fn keep_panics(&mut self) {
+        let most = match self.options.panics() {
+            OnPanic::Propagate => None,
+            OnPanic::Skip => Some(KEPT_PANICS),
+            OnPanic::Collect => Some(usize::MAX),
+        };
+        self.with_books(|books| books.panics.keep(most));
+    }
+
+    /// The time that the run has been in progress.
+    pub(super) fn elapsed_now(&self) -> Duration {
+        self.elapsed + self.begun.map_or(Duration::ZERO, |begun| sync::now() - begun)
+    }
+
+    /// The seconds that the calling thread spent, and the bytes of all results.
+    pub(super) fn done(&self) -> Done {
+        Done { seconds: self.spent, bytes: self.books.learned.bytes }
+    }
+
+    /// Bytes to expect of one result.
+    pub(super) fn expected(&self) -> u64 {
+        self.books.learned.expected_bytes().max(self.result_size as u64)
+    }
+
+    /// Bytes to expect of one call, including its result. Uses only measurements of calls: an
+    /// estimate from resident memory must not make an item an error.
+    pub(super) fn needed(&self) -> u64 {
+        self.expected() + self.books.learned.measured_working()
+    }
+
+    pub(super) fn affordable(&self) -> usize {
+        let for_results = self.ledger.free().saturating_sub(self.books.learned.expected_working());
+        usize::try_from(for_results / self.expected().max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// The number of items that may run next by the bound on items in flight. Items that wait on
+    /// the calling thread are in flight.
+    pub(super) fn in_flight_room(&self, outlet: &dyn Outlet) -> usize {
+        // A collection keeps its results to the end. If they counted, the run could not go on.
+        self.options.in_flight_items().map_or(usize::MAX, |most| {
+            most.saturating_sub(self.items_held().saturating_sub(outlet.collected().unwrap_or(0)))
+        })
+    }
+
+    pub(super) fn situation(&mut self, line: &mut Line<'_>) -> Result<Situation, Error> {
+        let found = match self.options.wanted_threads().map(pool::at_most) {
+            Some(threads) => Expected { threads, most: threads, warm: false },
+            None => {
+                self.refused = pool::refused();
+                pool::expected_threads(self.ledger.outer_budget().is_some(), self.books.learned.waits.are_long())
+            }
+        };
+        let Expected { threads, most, warm } = found;
+        let in_flight = self.options.most_in_flight();
+        let (threads, most) = (threads.min(in_flight), most.min(in_flight));
+        let budget = self.budget()?.clone();
+        let remaining = line.left_exactly();
+        Ok(Situation {
+            threads,
+            most,
+            threads_asked: self.options.wanted_threads().is_some(),
+            warm,
+            remaining,
+            batch_items: self.options.batch_items(),
+            in_flight: self.options.in_flight_items(),
+            budget: budget.bytes,
+            available: budget.available,
+            available_now: None,
+            cores: None,
+            measured_by: self.measured_by,
+            working_certainty: self.working_certainty(),
+            item_size: self.item_size,
+            result_size: self.result_size,
+            item_bytes: self.item_size as u64,
+            items_are_opaque: line.work.items_are_opaque(),
+            hands_over: line.outlet.hands_over(),
+        })
+    }
+
+    pub(super) fn read_resident(&mut self) {
+        if matches!(self.measured_by, MeasuredBy::Resident | MeasuredBy::Unmeasured) {
+            self.resident = source::current().resident().map(ByteSize::as_u64);
+            self.measured_by = if self.resident.is_some() { MeasuredBy::Resident } else { MeasuredBy::Unmeasured };
+        }
+    }
+
+    /// The certainty of what calls need beside their results.
+    pub(super) fn working_certainty(&self) -> Certainty {
+        let is_read = self.observer.watch.as_ref().map(|watch| watch.reads_resident());
+        Certainty::of_working(self.measured_by, || is_read.unwrap_or_else(|| source::current().resident().is_some()))
+    }
+
+    /// Starts the watch over the system's memory, unless it runs. A run within a call of another
+    /// run leaves that to the outer one.
+    pub(super) fn start_watch(&mut self) -> Result<(), Error> {
+        if self.observer.watch.is_none() && self.ledger.outer_budget().is_none() {
+            let share = match self.options.limit().limit()? {
+                Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
+                _ => 1.0,
+            };
+            let now = self.now.unwrap_or_else(sync::now);
+            let budget = self.budget()?.clone();
+            let mut watch = Watch::start(source::current(), &budget, self.ledger.held(), share, now);
+            self.books.learned.resident_working().into_iter().for_each(|bytes| watch.sampled(bytes));
+            self.observer.watch = Some(Box::new(watch));
+        }
+        Ok(())
+    }
+}

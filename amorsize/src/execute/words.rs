@@ -1,0 +1,93 @@
+//! Words that all parts of the executor use.
+
+use crate::adapt::learned::Stretch;
+use crate::error::failure::Payload;
+use crate::memory::credit::Credit;
+use crate::memory::measure::Heap;
+use crate::system::thread_time::Use;
+
+/// Index of a chunk in the chunk store.
+pub(crate) type ChunkId = usize;
+
+/// Stands for the item of a panic that no call made.
+pub(super) const NO_ITEM: usize = usize::MAX;
+
+/// A chunk that is run, without its types.
+pub(crate) trait Steps {
+    /// Calls the function for the next `count` items. Gives the bytes that the results own beyond
+    /// their own size.
+    fn step(&mut self, count: usize) -> Heap;
+    /// The number of results so far.
+    fn done(&self) -> usize;
+    /// The number of items that still wait.
+    fn left(&self) -> usize;
+    /// True if results are measured one by one.
+    fn measures(&self) -> bool;
+    /// True if something must be checked before each call.
+    fn one_by_one(&self) -> bool;
+    /// True if no further item may start.
+    fn is_interrupted(&self) -> bool;
+}
+
+/// The kind of thread that a job runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ThreadKind {
+    /// A thread of the pool.
+    Pool,
+    /// A thread of the run's own: the run makes more calls at the same time than the pool has
+    /// threads.
+    Own,
+}
+
+/// The numbers of threads that a run may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadLimits {
+    /// Threads at the beginning.
+    pub(crate) level: usize,
+    /// Threads that can run at the same time.
+    pub(crate) cores: usize,
+    /// Threads that it may climb to.
+    pub(crate) most: usize,
+    /// True if threads beyond the cores are the run's own, rather than the pool's.
+    pub(crate) own: bool,
+}
+
+/// A chunk with results that wait to be handed over.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) id: ChunkId,
+    pub(crate) start: usize,
+    pub(crate) items: usize,
+    pub(crate) credit: Credit,
+}
+
+/// A run that can't go on because it lacks credit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stuck {
+    /// Index of the next item.
+    pub(crate) item: usize,
+    /// Bytes that the item is expected to need.
+    pub(crate) needed: u64,
+    /// Items that were pulled and not run.
+    pub(crate) waiting: usize,
+}
+
+/// Seconds on the calling thread before anything is read from the system: a sixth of the cost of
+/// starting the pool.
+pub(super) const FIRST_DECISION: f64 = 50e-6;
+
+/// Limits the seconds in which the results of a stretch or chunk are handed over, as far as the
+/// sink's speed is known.
+pub(super) const HANDED_SECONDS: f64 = 10e-3;
+/// The outcome of a chunk.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) stretch: Stretch,
+    /// True if the bytes contain what other threads allocated for the results.
+    pub(super) elsewhere: bool,
+    pub(super) panic: Option<Payload>,
+    /// Items that were taken and have no result: one if a call panicked before its result was
+    /// there.
+    pub(super) lost: usize,
+    pub(super) used: Option<Use>,
+}

@@ -1,0 +1,227 @@
+//! A worker's side of a run: it takes a chunk, runs it, and puts it back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::chunks::Chunks;
+use super::control::Control;
+use super::jobs::Grant;
+use super::words::{Steps, ThreadKind};
+use crate::buffer::{RawChunk, Results};
+use crate::call::Function;
+use crate::call::interrupts::Interrupts;
+use crate::log::trace::RunSpan;
+use crate::memory::budget::Ledger;
+use crate::memory::measure::Heap;
+use crate::memory::tracking::{self, Frame};
+
+/// What the threads of a run share, but for its function.
+pub(crate) struct Tools {
+    pub(crate) chunks: Chunks,
+    pub(crate) ledger: Ledger,
+    /// Whether the program's allocator tells what calls need.
+    pub(crate) tracks: bool,
+    pub(crate) interrupts: Interrupts,
+    pub(crate) span: RunSpan,
+}
+
+impl Tools {
+    pub(crate) fn new(ledger: Ledger, tracks: bool) -> Self {
+        Self { chunks: Chunks::new(), ledger, tracks, interrupts: Interrupts::default(), span: RunSpan::default() }
+    }
+
+    pub(crate) fn work<'a>(&'a self, function: &'a dyn Function) -> Work<'a> {
+        let Self { chunks, ledger, tracks, interrupts, span } = self;
+        Work { function, chunks, ledger, tracks: *tracks, interrupts, span }
+    }
+}
+
+/// What any thread needs to run chunks.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'a> {
+    pub(crate) function: &'a dyn Function,
+    pub(crate) chunks: &'a Chunks,
+    pub(crate) ledger: &'a Ledger,
+    /// Whether the program's allocator tells what calls need.
+    pub(crate) tracks: bool,
+    pub(crate) interrupts: &'a Interrupts,
+    pub(crate) span: &'a RunSpan,
+}
+
+impl Work<'_> {
+    /// Whether results are measured one by one.
+    pub(crate) fn measures(&self) -> bool {
+        self.function.knows_results() || (self.tracks && self.function.results_own())
+    }
+
+    /// Whether there is something to look at before each call.
+    pub(crate) fn one_by_one(&self) -> bool {
+        self.measures() || self.interrupts.are_possible()
+    }
+
+    /// Calls the function for the next `count` items of a chunk, and measures their results. `count` is 1 where results are
+    /// measured one by one. Once the run `is_over`, no call is made again.
+    pub(crate) fn step(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) -> Heap {
+        let is_over: &dyn Fn() -> bool = &|| is_over() || self.interrupts.now().is_some();
+        if !self.tracks {
+            self.function.call(chunk, count, is_over);
+            return self.function.results_heap(chunk, count);
+        }
+        self.function.prepare(chunk);
+        if !self.function.results_own() {
+            // Nothing that these calls allocate can be part of their results, so their peak is that of a single call.
+            let frame = Frame::begin();
+            self.function.call(chunk, count, is_over);
+            let used = frame.end();
+            tracking::settle(used.retained());
+            return Heap { working: used.peak(), ..Heap::default() };
+        }
+        // What the item owns was there before the call: the call frees it, or the result owns it now.
+        let known = if chunk.is_unmeasurable {
+            Ok(None)
+        } else {
+            catch_unwind(AssertUnwindSafe(|| self.function.items_heap(chunk, count)))
+        };
+        let owned = known.as_ref().map_or(None, |known| *known).unwrap_or(chunk.item_heap);
+        let frame = Frame::begin();
+        self.function.call(chunk, count, is_over);
+        let used = frame.end();
+        tracking::settle(used.retained());
+        let mut kept = u64::try_from(used.retained().saturating_add_unsigned(owned)).unwrap_or(0);
+        let deep = self.function.results_heap(chunk, count).sum;
+        // A result that owns far more than this thread kept was made on other threads, or of an item that was made before the run
+        // and can't tell how large it was. Deep sizes of trees are estimates, by up to 1.6 times too high.
+        let elsewhere = kept < deep / 2;
+        if elsewhere {
+            kept = deep;
+        }
+        if let Err(payload) = known {
+            // The item could not be measured. It was run nevertheless, and its result is there.
+            resume_unwind(payload);
+        }
+        let grown = u64::try_from(used.retained()).unwrap_or(0);
+        Heap { sum: kept, largest: kept, working: used.peak().saturating_sub(grown), elsewhere }
+    }
+
+    /// True if resident memory alone can tell what items own.
+    pub(crate) fn items_are_opaque(&self) -> bool {
+        !self.tracks && self.function.items_are_opaque()
+    }
+
+    /// Bytes that the waiting items of a chunk own beside their own size.
+    pub(crate) fn items_heap(&self, chunk: &RawChunk) -> u64 {
+        let count = chunk.items();
+        let known = if chunk.is_unmeasurable { None } else { self.function.items_heap(chunk, count) };
+        known.unwrap_or(chunk.item_heap * count as u64)
+    }
+
+    /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
+    pub(crate) fn run_next(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
+        if !self.tracks {
+            return self.run_untracked(control, job, forced);
+        }
+        if job.is_some() {
+            tracking::mark_worker();
+        }
+        let frame = Frame::begin();
+        let more = self.run_untracked(control, job, forced);
+        control.add_kept(frame.end().retained());
+        more
+    }
+
+    /// Bytes of results that were `stored` as so many, to count with. Their own size is `size`.
+    pub(crate) fn bytes_of(&self, results: &Results, stored: u64, size: usize) -> u64 {
+        let heap = self.function.heap_of(results).unwrap_or(stored);
+        ((size * results.len()) as u64).saturating_add(heap)
+    }
+
+    /// Has results kept, and `lost` items behind them forgotten, if the run is durable.
+    pub(crate) fn keep(&self, first: usize, results: &Results, lost: usize) {
+        if let Some(keeper) = self.interrupts.keeper().get() {
+            self.function.keep(keeper, first, results);
+            keeper.forget(first + results.len(), lost);
+        }
+    }
+
+    fn run_untracked(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
+        let mut split = |id, keep| {
+            let mut chunk = self.chunks.take(id);
+            let rest = chunk.split_off(keep);
+            self.chunks.put(id, chunk);
+            self.chunks.add(rest)
+        };
+        let Some((grant, held)) = control.start_next(job, forced, &mut split) else { return false };
+        // Whatever panics from here on, the chunk is booked as ended.
+        let started = Started { control, grant };
+        let mut chunk = self.chunks.take(grant.id);
+        chunk.results.ensure(grant.items);
+        let entered = self.ledger.enter();
+        let mut running = Running { work: *self, chunk: &mut chunk, control, start: grant.start };
+        let ran = control.run_chunk(grant, held, &mut running);
+        drop(entered);
+        self.keep(grant.start, &chunk.results, ran.lost());
+        let rest = if !ran.leaves_items() {
+            None
+        } else if chunk.results.len() == 0 {
+            Some(grant.id)
+        } else {
+            Some(self.chunks.add(chunk.split_off(0)))
+        };
+        if rest.is_none() && chunk.results.len() == 0 {
+            // Its only item panicked.
+            self.chunks.forget(grant.id);
+        } else {
+            self.chunks.put(grant.id, chunk);
+        }
+        // The results are where the run finds them.
+        std::mem::forget(started);
+        control.finish(ran, rest, job) || job.is_none()
+    }
+}
+
+/// A chunk that was started and is not booked.
+struct Started<'a> {
+    control: &'a Control,
+    grant: Grant,
+}
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        self.control.lose(&self.grant);
+    }
+}
+
+/// A chunk in the hands of a worker.
+struct Running<'a> {
+    work: Work<'a>,
+    chunk: &'a mut RawChunk,
+    control: &'a Control,
+    /// Index of the first item.
+    start: usize,
+}
+
+impl Steps for Running<'_> {
+    fn step(&mut self, count: usize) -> Heap {
+        let next = self.start + self.chunk.results.len();
+        self.work.step(self.chunk, count, &|| self.control.course.gives_up(next))
+    }
+
+    fn done(&self) -> usize {
+        self.chunk.results.len()
+    }
+
+    fn left(&self) -> usize {
+        self.chunk.items()
+    }
+
+    fn measures(&self) -> bool {
+        self.work.measures()
+    }
+
+    fn one_by_one(&self) -> bool {
+        self.work.one_by_one()
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.work.interrupts.now().is_some()
+    }
+}

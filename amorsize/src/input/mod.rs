@@ -1,0 +1,144 @@
+//! The input of a run: it gives items to chunks, as many as it is asked for.
+
+use std::any::type_name;
+
+use crate::buffer::asks::{Asks, Way};
+use crate::buffer::restored::Restored;
+use crate::buffer::{RawChunk, Types};
+#[cfg(feature = "durable")]
+use crate::durable::Resume;
+
+/// Where items come from.
+pub(crate) trait Input {
+    /// Passes over the next items, if they need not run; over one where the input may wait.
+    fn restore(&mut self, may_wait: bool) -> Option<Restored>;
+    /// The number of items taken so far, and whether earlier runs knew that the input ends there.
+    fn end(&self) -> (usize, bool);
+    /// Takes up to `most` items into a chunk without items, as far as `asks` allows, and says if the
+    /// input has ended.
+    fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool;
+    /// True if the lengths that the input tells are the truth.
+    fn tells_the_truth(&mut self) -> bool;
+    /// Items that are left, at least and at most.
+    fn size_hint(&mut self) -> (usize, Option<usize>);
+    /// A chunk without items.
+    fn chunk(&self) -> Box<RawChunk>;
+}
+
+/// The input of a run: what it is made of, until it is first asked for items, and its iterator after that.
+pub(crate) struct Source<I: IntoIterator, R> {
+    input: Option<I>,
+    iterator: Option<I::IntoIter>,
+    types: Types<I::Item, R>,
+    /// There where items can be done, or are skipped.
+    #[cfg(feature = "durable")]
+    resume: Option<Box<Resume<I::Item, R>>>,
+}
+
+impl<I: IntoIterator, R> Source<I, R> {
+    pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
+        Self {
+            input: Some(input),
+            iterator: None,
+            types,
+            #[cfg(feature = "durable")]
+            resume: None,
+        }
+    }
+
+    /// True if items can be done, or are skipped.
+    #[cfg(feature = "durable")]
+    pub(crate) fn resumes(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    #[cfg(feature = "durable")]
+    pub(crate) fn resume(&mut self) -> Option<&mut Resume<I::Item, R>> {
+        self.resume.as_deref_mut()
+    }
+
+    /// Has items passed over that need not run.
+    #[cfg(feature = "durable")]
+    pub(crate) fn set_resume(&mut self, resume: Resume<I::Item, R>) {
+        self.resume = Some(Box::new(resume));
+    }
+
+    /// Whether items were asked for.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.input.is_none()
+    }
+
+    /// The input of a run with other results.
+    pub(crate) fn retyped<O>(self, types: Types<I::Item, O>) -> Source<I, O> {
+        Source {
+            input: self.input,
+            iterator: self.iterator,
+            types,
+            #[cfg(feature = "durable")]
+            resume: None,
+        }
+    }
+
+    fn iterator(&mut self) -> &mut I::IntoIter {
+        begun(&mut self.input, &mut self.iterator)
+    }
+}
+
+fn begun<'a, I: IntoIterator>(input: &mut Option<I>, iterator: &'a mut Option<I::IntoIter>) -> &'a mut I::IntoIter {
+    if let Some(input) = input.take() {
+        *iterator = Some(input.into_iter());
+    }
+    match iterator {
+        Some(iterator) => iterator,
+        // The one panic that can come between the two is that of `into_iter`.
+        None => panic!("an input whose `into_iter` panicked has no items"),
+    }
+}
+
+impl<I: IntoIterator, R> Input for Source<I, R> {
+    fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool {
+        let types = self.types;
+        #[cfg(feature = "durable")]
+        if let Some(resume) = &mut self.resume {
+            return resume.fill(types, chunk, begun(&mut self.input, &mut self.iterator), most, (asks, way));
+        }
+        types.fill(chunk, self.iterator(), most, (asks, way))
+    }
+
+    #[cfg(feature = "durable")]
+    fn restore(&mut self, may_wait: bool) -> Option<Restored> {
+        self.resume.as_mut()?.restore(self.types, begun(&mut self.input, &mut self.iterator), may_wait)
+    }
+
+    #[cfg(not(feature = "durable"))]
+    fn restore(&mut self, _may_wait: bool) -> Option<Restored> {
+        None
+    }
+
+    #[cfg(feature = "durable")]
+    fn end(&self) -> (usize, bool) {
+        self.resume.as_ref().map_or((0, true), |resume| resume.end())
+    }
+
+    #[cfg(not(feature = "durable"))]
+    fn end(&self) -> (usize, bool) {
+        (0, true)
+    }
+
+    fn tells_the_truth(&mut self) -> bool {
+        // The standard library's types tell their true lengths, and no other crate has these paths. If
+        // the paths change, such inputs are counted as they come, like all others.
+        let name = type_name::<I::IntoIter>();
+        ["core::ops::range::Range<", "core::ops::range::RangeInclusive<", "core::slice::iter::Iter<"]
+            .iter()
+            .any(|known| name.starts_with(known))
+    }
+
+    fn size_hint(&mut self) -> (usize, Option<usize>) {
+        self.iterator().size_hint()
+    }
+
+    fn chunk(&self) -> Box<RawChunk> {
+        self.types.chunk()
+    }
+}

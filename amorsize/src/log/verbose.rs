@@ -1,0 +1,123 @@
+//! The output of a verbose run on stderr, in Amorsize's words.
+
+use crate::plan::{Plan, Warning};
+use crate::report::Report;
+use crate::units::ByteSize;
+use crate::units::counted::Counted;
+
+/// Prints the output, if it is on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verbose {
+    on: bool,
+    total: Option<usize>,
+    batches: Option<usize>,
+}
+
+impl Verbose {
+    pub(crate) fn new(on: bool) -> Self {
+        Self { on, total: None, batches: None }
+    }
+
+    pub(crate) fn is_on(self) -> bool {
+        self.on
+    }
+
+    /// Prints the plan's decisions, before the run.
+    pub(crate) fn plan(
+        &mut self,
+        plan: &Plan,
+        total: Option<usize>,
+        asked: Option<usize>,
+        share: &str,
+        available: Option<ByteSize>,
+    ) {
+        if !self.on {
+            return;
+        }
+        (self.total, self.batches) = (total, total.map(|total| total.div_ceil(plan.batch_size())));
+        if total == Some(0) {
+            eprintln!("No items to process");
+            return;
+        }
+        // The plan's other warnings are for callers that ask for a plan.
+        for warning in plan.warnings().iter().filter(|warning| warning.code() == Warning::FEATURE_MISSING) {
+            eprintln!("Warning: {warning}");
+        }
+        if asked.is_none() {
+            eprintln!("Auto-calculated batch_size: {}", Counted::items(plan.batch_size()));
+            match available {
+                Some(available) => eprintln!("  (based on {share}, {available})"),
+                None => eprintln!("  (based on a budget of {share})"),
+            }
+        }
+        match (total, self.batches) {
+            (Some(total), Some(batches)) => {
+                eprintln!("\nProcessing {} in {}", Counted::items(total), Counted::batches(batches));
+            }
+            _ => eprintln!("\nProcessing items until the input ends"),
+        }
+        eprintln!("Batch size: {}", Counted::items(plan.batch_size()));
+        eprintln!(
+            "  Optimization: threads={}, chunk_size={}, speedup={:.2}x\n",
+            plan.threads(),
+            plan.chunk_size(),
+            plan.speedup()
+        );
+    }
+
+    pub(crate) fn batch(self, number: usize, first_index: usize, items: usize) {
+        if self.on {
+            let indices = match first_index + items - 1 {
+                last if last == first_index => format!("index {first_index}"),
+                last => format!("indices {first_index}-{last}"),
+            };
+            eprintln!("Batch {}: Processing {} ({indices})...", self.of(number), Counted::items(items));
+        }
+    }
+
+    pub(crate) fn batch_done(self, number: usize, done: usize) {
+        if self.on {
+            match self.total {
+                Some(total) => {
+                    let items = Counted::items(total);
+                    eprintln!("  Completed batch {} ({done}/{items} processed)\n", self.of(number));
+                }
+                None => {
+                    eprintln!("  Completed batch {} ({} processed)\n", self.of(number), Counted::items(done));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn end(self, items: usize) {
+        if self.on && self.total != Some(0) {
+            eprintln!("All batches complete. Processed {} total.", Counted::items(items));
+        }
+    }
+
+    /// Prints the warnings about the run.
+    pub(crate) fn warn(self, report: &Report) {
+        if self.on {
+            // A missing feature was named before the run.
+            let is_new =
+                |warning: &Warning| [Warning::RESIDENT_OVER_BUDGET, Warning::THREADS_REFUSED].contains(&warning.code());
+            report.warnings().into_iter().filter(is_new).for_each(|warning| eprintln!("Warning: {warning}"));
+        }
+    }
+
+    /// Prints the number of items with errors that did not end the run.
+    pub(crate) fn failed(self, items: usize) {
+        if self.on && items > 0 {
+            eprintln!("{items} of them failed.");
+        }
+    }
+
+    /// A batch's number, with the expected number of batches, which holds until memory closes one
+    /// early.
+    fn of(self, number: usize) -> String {
+        match self.batches {
+            Some(batches) => format!("{number}/{}", batches.max(number)),
+            None => number.to_string(),
+        }
+    }
+}

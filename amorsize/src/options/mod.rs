@@ -1,0 +1,423 @@
+//! The options of a run: what the builder methods and the attribute set, and what they refuse.
+
+pub(crate) mod cancel;
+pub(crate) mod choices;
+mod constants;
+pub(crate) mod retry;
+
+use crate::memory::max_memory::MaxMemory;
+use crate::options::choices::{OnPanic, Oversize};
+
+use self::retry::Retry;
+use crate::error::{Error, ErrorKind};
+use crate::progress::{Callback, Progress};
+
+/// Amorsize's default: five items are sampled.
+const DEFAULT_SAMPLE_SIZE: usize = 5;
+/// A mean of so many calls is off by a 256th of what they differ by, which is less than two runs do. An input without an end would
+/// be sampled until the budget is full.
+const MOST_SAMPLE_SIZE: usize = 1 << 16;
+/// More threads than any machine has cores; a larger number is a mistake, and rayon would start every one of them.
+const MOST_THREADS: usize = 65_535;
+
+/// Judges a constant number of threads.
+///
+/// # Panics
+///
+/// If no run takes it. The compiler reports this at the constant.
+#[track_caller]
+#[must_use]
+pub const fn threads(value: usize) -> usize {
+    assert!(value >= 1, "`threads` must be at least 1");
+    assert!(value <= MOST_THREADS, "`threads` must be at most 65535: leave it out to use all cores");
+    value
+}
+
+/// Who is told of the run's progress.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Function(fn(&Progress)),
+    /// By a pointer, so that only programs with a bar contain one.
+    #[cfg(feature = "progress")]
+    Bar(fn() -> Callback),
+}
+
+/// What the attribute and the builder methods set; `None` where the run decides for itself.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The function's.
+    name: Option<&'static str>,
+    max_memory: Option<MaxMemory>,
+    batch_size: Option<usize>,
+    sample_size: Option<usize>,
+    threads: Option<usize>,
+    in_flight: Option<usize>,
+    verbose: bool,
+    /// Makes what is told of the run's progress.
+    progress: Option<Told>,
+    oversize: Oversize,
+    on_panic: OnPanic,
+    retry: Option<Retry>,
+    /// Why a builder method did not take a value, for the terminal.
+    refused: Option<ErrorKind>,
+}
+
+impl Options {
+    /// Nothing set but the memory budget. (A const fn could not replace an earlier one, because that may own a text.)
+    #[must_use]
+    pub const fn new(max_memory: Option<MaxMemory>) -> Self {
+        Self {
+            name: None,
+            max_memory,
+            batch_size: None,
+            sample_size: None,
+            threads: None,
+            in_flight: None,
+            verbose: false,
+            progress: None,
+            oversize: Oversize::Alone,
+            on_panic: OnPanic::Propagate,
+            retry: None,
+            refused: None,
+        }
+    }
+
+    /// Sets the function's name.
+    #[must_use]
+    pub const fn named(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// The function's name; a closure has none, and neither has a pipeline.
+    #[must_use]
+    pub const fn name(&self) -> Option<&'static str> {
+        self.name
+    }
+
+    /// Sets the items per batch at most.
+    #[must_use]
+    pub const fn batch_size(mut self, items: usize) -> Self {
+        self.batch_size = Some(items);
+        self
+    }
+
+    /// Sets the items in the sample at most.
+    #[must_use]
+    pub const fn sample_size(mut self, items: usize) -> Self {
+        self.sample_size = Some(items);
+        self
+    }
+
+    /// Sets the number of workers.
+    #[must_use]
+    pub const fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Sets the items between the input and the sink at most.
+    #[must_use]
+    pub const fn in_flight(mut self, items: usize) -> Self {
+        self.in_flight = Some(items);
+        self
+    }
+
+    /// Sets whether the run reports on stderr.
+    #[must_use]
+    pub const fn verbose(mut self, verbose: bool) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Sets a function that is told of the run's progress.
+    #[must_use]
+    pub const fn progress(mut self, function: fn(&Progress)) -> Self {
+        self.progress = Some(Told::Function(function));
+        self
+    }
+
+    /// Shows the run's progress to people.
+    #[cfg(feature = "progress")]
+    #[must_use]
+    pub const fn bar(mut self) -> Self {
+        self.progress = Some(Told::Bar(|| Box::new(crate::progress_bar())));
+        self
+    }
+
+    /// What is to be told of the run's progress.
+    pub(crate) fn callback(&self) -> Option<Callback> {
+        self.progress.map(|told| match told {
+            Told::Function(function) => Box::new(function) as Callback,
+            #[cfg(feature = "progress")]
+            Told::Bar(make) => make(),
+        })
+    }
+
+    /// Sets what becomes of an item that is expected to need more than the budget.
+    #[must_use]
+    pub const fn oversize(mut self, oversize: Oversize) -> Self {
+        self.oversize = oversize;
+        self
+    }
+
+    /// Sets what becomes of a panic of the function.
+    #[must_use]
+    pub const fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.on_panic = on_panic;
+        self
+    }
+
+    pub(crate) fn panics(&self) -> OnPanic {
+        self.on_panic
+    }
+
+    /// The options of a pipeline: of what is before, and of its next stage. How calls are made again is each stage's own.
+    pub(crate) fn join(self, next: Self) -> Self {
+        let either = |before: Option<usize>, next: Option<usize>, both: fn(usize, usize) -> usize| match (before, next)
+        {
+            (Some(before), Some(next)) => Some(both(before, next)),
+            (before, next) => before.or(next),
+        };
+        let refused = [&self, &next].into_iter().find_map(|options| options.check().err());
+        let mut joined = Self {
+            name: None,
+            batch_size: next.batch_size.or(self.batch_size),
+            sample_size: either(self.sample_size, next.sample_size, usize::max),
+            threads: either(self.threads, next.threads, usize::min),
+            in_flight: either(self.in_flight, next.in_flight, usize::min),
+            verbose: self.verbose || next.verbose,
+            progress: next.progress.or(self.progress),
+            oversize: if next.oversize == Oversize::default() { self.oversize } else { next.oversize },
+            on_panic: if next.on_panic == OnPanic::default() { self.on_panic } else { next.on_panic },
+            retry: None,
+            refused: None,
+            max_memory: None,
+        };
+        if let Some(error) = refused {
+            // Whatever is set after it, a stage was given what it does not take.
+            joined.refuse(&error);
+            return joined;
+        }
+        joined.max_memory = match (self.max_memory, next.max_memory) {
+            (Some(before), Some(next)) => Some(before.least(next)),
+            (before, next) => before.or(next),
+        };
+        joined
+    }
+
+    pub(crate) fn set_retry(&mut self, retry: Retry) {
+        self.retry = Some(retry);
+    }
+
+    /// Lets the terminal fail because of a value that was refused.
+    pub(crate) fn refuse(&mut self, error: &Error) {
+        self.refused.get_or_insert_with(|| error.kind().clone());
+    }
+
+    /// Lets the terminal fail because this can't be made a pipeline.
+    pub(crate) fn refuse_pipeline(&mut self, why: &str) {
+        self.refuse(&Error::new(ErrorKind::InvalidOption {
+            option: "then",
+            value: why.to_owned(),
+            expected: "`then` for all stages first, and `plan` or a terminal on the whole",
+        }));
+    }
+
+    /// Lets the terminal fail because a stage was to keep what it finishes, by this option.
+    #[cfg(feature = "durable")]
+    pub(crate) fn refuse_stage_that_keeps(&mut self, option: &'static str) {
+        self.refuse(&Error::new(ErrorKind::InvalidOption {
+            option,
+            value: "given to a stage of a pipeline".into(),
+            expected: "it on the whole, behind the last `then`",
+        }));
+    }
+
+    pub(crate) fn refuses_oversize(&self) -> bool {
+        self.oversize == Oversize::Error
+    }
+
+    pub(crate) fn set_max_memory(&mut self, max_memory: MaxMemory) {
+        self.max_memory = Some(max_memory);
+    }
+
+    /// Refuses what can't be run with.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let plain = matches!(
+            self,
+            Self {
+                batch_size: None,
+                sample_size: None,
+                threads: None,
+                in_flight: None,
+                max_memory: None,
+                retry: None,
+                refused: None,
+                ..
+            }
+        );
+        if plain { Ok(()) } else { self.check_each() }
+    }
+
+    fn check_each(&self) -> Result<(), Error> {
+        if let Some(refused) = &self.refused {
+            return Err(Error::new(refused.clone()));
+        }
+        let at_least_one = |option, value: Option<usize>, expected| match value {
+            Some(0) => Err(Error::new(ErrorKind::InvalidOption { option, value: "0".into(), expected })),
+            _ => Ok(()),
+        };
+        let or_none = "1 or more, or leave it out and let the run decide";
+        at_least_one("batch_size", self.batch_size, or_none)?;
+        at_least_one("sample_size", self.sample_size, or_none)?;
+        at_least_one("threads", self.threads, or_none)?;
+        at_least_one("in_flight", self.in_flight, "1 or more, or leave it out for no bound but the budget's")?;
+        let tries = self.retry.map(|retry| retry.times() as usize);
+        at_least_one("retry", tries, "1 or more, or leave it out, so that no call is made again")?;
+        if let Some(threads) = self.threads.filter(|&threads| threads > MOST_THREADS) {
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option: "threads",
+                value: threads.to_string(),
+                expected: "at most 65535, or leave it out to use all cores",
+            }));
+        }
+        self.max_memory.as_ref().map_or(Ok(()), |max_memory| max_memory.limit().map(drop))
+    }
+
+    pub(crate) fn limit(&self) -> MaxMemory {
+        self.max_memory.clone().unwrap_or_default()
+    }
+
+    /// The items of a batch that are asked for: no more than can be in flight.
+    pub(crate) fn batch_items(&self) -> Option<usize> {
+        self.batch_size.map(|items| items.min(self.most_in_flight()))
+    }
+
+    /// The items of the sample: it keeps its results, so that all of them are in flight.
+    pub(crate) fn sample_items(&self) -> usize {
+        self.sample_size.unwrap_or(DEFAULT_SAMPLE_SIZE).min(MOST_SAMPLE_SIZE).min(self.most_in_flight())
+    }
+
+    /// The most items between the input and the sink, where there is a bound.
+    pub(crate) fn in_flight_items(&self) -> Option<usize> {
+        self.in_flight
+    }
+
+    /// The most items between the input and the sink.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.in_flight.unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn wanted_threads(&self) -> Option<usize> {
+        self.threads
+    }
+
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::max_memory::{DEFAULT_FRACTION, Limit};
+    use crate::units::ByteSize;
+
+    fn refused(options: &Options) -> String {
+        options.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_option_refuses_what_it_cant_use() {
+        // tests/messages.rs has the words.
+        let options = Options::new(None);
+        for (option, options) in [
+            ("batch_size", options.clone().batch_size(0)),
+            ("sample_size", options.clone().sample_size(0)),
+            ("threads", options.clone().threads(0)),
+            ("threads", options.clone().threads(MOST_THREADS + 1)),
+            ("in_flight", options.clone().in_flight(0)),
+        ] {
+            assert!(refused(&options).starts_with(&format!("`{option}` can't be")));
+        }
+        for fraction in [0.0, -0.5, 1.5, f64::NAN, f64::INFINITY] {
+            assert!(refused(&Options::new(Some(fraction.into()))).starts_with("`max_memory` can't be"));
+        }
+        assert!(refused(&Options::new(Some("12 bananas".into()))).contains("\"12 bananas\""));
+        assert!(refused(&Options::new(Some(ByteSize::ZERO.into()))).contains("can't be 0 B"));
+        let mut options = Options::new(None);
+        options.set_retry(Retry::new(0));
+        assert!(refused(&options).starts_with("`retry` can't be 0"));
+        options.set_retry(Retry::new(1));
+        assert!(options.check().is_ok());
+    }
+
+    #[test]
+    fn what_stages_state_is_joined() {
+        let stated = |max_memory: MaxMemory| Options::new(Some(max_memory));
+        let limit = |options: Options| options.limit().stated().clone();
+        let (half, tenth) = (MaxMemory::fraction(0.5), MaxMemory::fraction(0.1));
+        let (more, less) = (MaxMemory::bytes(ByteSize::mib(2)), MaxMemory::bytes(ByteSize::mib(1)));
+        assert_eq!(limit(stated(half.clone()).join(stated(tenth.clone()))), Limit::Fraction(0.1));
+        assert_eq!(limit(stated(more.clone()).join(stated(less.clone()))), Limit::Bytes(ByteSize::mib(1)));
+        let both = stated(half).join(stated(more)).join(Options::new(None)).join(stated(tenth)).join(stated(less));
+        assert_eq!(both.limit().to_string(), "10% of the available memory or 1.00 MiB, whichever is less");
+        assert_eq!(limit(both), Limit::Both(0.1, ByteSize::mib(1)));
+        assert_eq!(limit(Options::new(None).join(Options::new(None))), Limit::Fraction(DEFAULT_FRACTION));
+
+        let first = Options::new(None).named("first").batch_size(7).sample_size(9).threads(2).verbose(true);
+        let second = Options::new(None).named("second").batch_size(5).sample_size(3).threads(4);
+        let first = first.on_panic(OnPanic::Skip).oversize(Oversize::Error);
+        let joined = first.clone().join(second.clone().on_panic(OnPanic::Collect));
+        assert_eq!((joined.batch_items(), joined.sample_items(), joined.wanted_threads()), (Some(5), 9, Some(2)));
+        assert_eq!((joined.panics(), joined.refuses_oversize(), joined.is_verbose()), (OnPanic::Collect, true, true));
+        assert_eq!((joined.name(), first.name()), (None, Some("first")));
+        let joined = second.join(first);
+        assert_eq!((joined.batch_items(), joined.sample_items(), joined.wanted_threads()), (Some(7), 9, Some(2)));
+        assert_eq!((joined.panics(), joined.refuses_oversize(), joined.is_verbose()), (OnPanic::Skip, true, true));
+    }
+
+    #[test]
+    fn what_a_stage_does_not_take_is_refused_whatever_the_others_state() {
+        let mut retries = Options::new(None);
+        retries.set_retry(Retry::new(0));
+        let good = Options::new(Some(0.5.into())).threads(1).batch_size(1).sample_size(7).in_flight(9);
+        for (bad, says) in [
+            (Options::new(None).threads(0), "`threads` can't be 0"),
+            (Options::new(None).sample_size(0), "`sample_size` can't be 0"),
+            (Options::new(None).batch_size(0), "`batch_size` can't be 0"),
+            (Options::new(None).in_flight(0), "`in_flight` can't be 0"),
+            (Options::new(Some(1.5.into())), "`max_memory` can't be 1.5"),
+            (Options::new(Some("much".into())), "`max_memory` can't be \"much\""),
+            (retries, "`retry` can't be 0"),
+        ] {
+            let mut joined = bad.clone().join(good.clone()).threads(1);
+            joined.set_max_memory(ByteSize::mib(1).into());
+            assert!(refused(&joined).starts_with(says), "{says}");
+            assert!(refused(&good.clone().join(bad)).starts_with(says), "{says}");
+        }
+    }
+
+    #[test]
+    fn the_edges_are_taken() {
+        for fraction in [f64::MIN_POSITIVE, 1.0] {
+            assert!(Options::new(Some(fraction.into())).check().is_ok());
+        }
+        assert!(Options::new(None).batch_size(1).sample_size(1).threads(1).in_flight(1).check().is_ok());
+    }
+
+    #[test]
+    fn of_stages_the_least_in_flight_counts_and_bounds_batches_and_sample() {
+        let (few, many) = (Options::new(None).in_flight(3), Options::new(None).in_flight(9));
+        for joined in [few.clone().join(many.clone()), many.join(few.clone())] {
+            assert_eq!(joined.in_flight_items(), Some(3));
+        }
+        assert_eq!(Options::new(None).join(few.clone()).in_flight_items(), Some(3));
+        assert_eq!(Options::new(None).join(Options::new(None)).in_flight_items(), None);
+        assert_eq!((few.batch_items(), few.sample_items()), (None, 3));
+        let asked = few.batch_size(100).sample_size(2);
+        assert_eq!((asked.batch_items(), asked.sample_items()), (Some(3), 2));
+    }
+}

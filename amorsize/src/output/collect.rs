@@ -1,0 +1,121 @@
+//! Outlets that keep results: in one collection, or as they came.
+
+use std::collections::VecDeque;
+
+use super::outlet::{Flow, Outlet};
+use crate::buffer::{Collection, Results};
+
+/// Finds the first result that ends the run.
+pub(crate) type FindEnd<'a> = &'a dyn Fn(&Results) -> Option<usize>;
+
+/// Takes all results into one collection.
+pub(crate) struct Collecting<'a> {
+    pub(crate) all: Collection,
+    /// After this many results it is to be asked whether more can be collected.
+    pub(crate) enough: usize,
+    pub(crate) places: Places,
+    /// Given where a result can end the run.
+    pub(crate) find_end: Option<FindEnd<'a>>,
+    /// The place of the result that ended it.
+    pub(crate) ended_at: Option<usize>,
+}
+
+/// The indices of results that lie one behind another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) first: usize,
+    /// The index that follows unless items in between have no results.
+    next: usize,
+    /// Where items were left out: a result's place, and the index of its item.
+    pub(crate) jumps: Vec<(usize, usize)>,
+}
+
+impl Places {
+    /// Notes the next results, behind the `place` that there are.
+    fn note(&mut self, place: usize, start: usize, count: usize) {
+        if place == 0 {
+            self.first = start;
+        } else if start != self.next {
+            self.jumps.push((place, start));
+        }
+        self.next = start + count;
+    }
+
+    /// The index of the result at a place.
+    pub(crate) fn index(&self, place: usize) -> usize {
+        let before = self.jumps.iter().rev().find(|&&(jump, _)| jump <= place);
+        before.map_or(self.first + place, |&(jump, index)| index + (place - jump))
+    }
+
+    /// The indices from a place on.
+    pub(crate) fn split_off(&mut self, place: usize) -> Self {
+        let first = self.index(place);
+        let kept = self.jumps.partition_point(|&(jump, _)| jump < place);
+        let jumps = self.jumps.split_off(kept).into_iter().filter(|&(jump, _)| jump > place);
+        Self { first, next: self.next, jumps: jumps.map(|(jump, index)| (jump - place, index)).collect() }
+    }
+}
+
+impl Outlet for Collecting<'_> {
+    fn place(&mut self, count: usize) -> Option<Results> {
+        Some(self.all.place(count))
+    }
+
+    fn reclaim(&mut self) {
+        self.all.reclaim();
+    }
+
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        let place = self.all.len();
+        if results.len() > 0 {
+            self.places.note(place, start, results.len());
+        }
+        self.ended_at = self.find_end.and_then(|find| find(&results)).map(|at| place + at);
+        self.all.add(results);
+        if self.ended_at.is_some() {
+            Flow::Stop
+        } else if self.all.len() >= self.enough {
+            Flow::Enough
+        } else {
+            Flow::Continue
+        }
+    }
+
+    fn wanted(&self) -> usize {
+        if self.find_end.is_some() { 1 } else { usize::MAX }
+    }
+
+    fn collected(&self) -> Option<usize> {
+        Some(self.all.len())
+    }
+}
+
+/// Results until a terminal takes them: those of the sample, and what a terminal that ended early left.
+#[derive(Default)]
+pub(crate) struct Kept {
+    parts: VecDeque<(Results, usize)>,
+}
+
+impl Kept {
+    /// Results that are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.iter().map(|(results, _)| results.len()).sum()
+    }
+
+    /// Puts results back before all others.
+    pub(crate) fn put_back(&mut self, results: Results, start: usize) {
+        self.parts.push_front((results, start));
+    }
+
+    /// The next part, with the index of its first item.
+    pub(crate) fn next(&mut self) -> Option<(Results, usize)> {
+        self.parts.pop_front()
+    }
+}
+
+impl Outlet for Kept {
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        self.parts.push_back((results, start));
+        Flow::Continue
+    }
+}

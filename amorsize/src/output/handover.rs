@@ -1,0 +1,81 @@
+//! Hands batches to a sink, and records and tells their times.
+
+use std::time::Instant;
+
+use crate::log::trace::BatchTrace;
+use crate::log::verbose::Verbose;
+use crate::memory::budget::Ledger;
+use crate::report::timeline::{BatchTime, BatchTimes};
+use crate::system::sync::now;
+
+/// Counts and times the batches of a run.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    /// The batches that were handed over, and their results.
+    count: usize,
+    items: usize,
+    verbose: Verbose,
+    /// `None` until the run's first decision: a run that ends before it must not pay for it.
+    times: Option<BatchTimes>,
+    trace: BatchTrace,
+}
+
+impl Handover {
+    pub(crate) fn new(verbose: Verbose, ledger: &Ledger) -> Self {
+        Self { count: 0, items: 0, verbose, times: None, trace: BatchTrace::new(ledger) }
+    }
+
+    /// Begins to time; seconds count from `origin`.
+    pub(crate) fn begin_timing(&mut self, origin: Instant) {
+        self.times.get_or_insert_with(|| BatchTimes::new(origin));
+    }
+
+    /// True if it times batches, from the run's first decision on.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.times.is_some()
+    }
+
+    /// Seconds that the sink took so far.
+    pub(crate) fn sink_seconds(&self) -> f64 {
+        self.times.as_ref().map_or(0.0, |times| times.sink_seconds)
+    }
+
+    /// Calls `sink` with a batch of `items` results and `bytes` bytes, for the items from
+    /// `first_index` to before `next_index`.
+    pub(crate) fn batch(
+        &mut self,
+        first_index: usize,
+        next_index: usize,
+        (items, bytes): (usize, u64),
+        sink: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        self.count += 1;
+        self.items += items;
+        self.verbose.batch(self.count, first_index, next_index - first_index);
+        let begun = self.times.as_ref().map(|_| now());
+        let go_on = self.trace.batch(first_index, items, bytes, sink);
+        if let Some((times, begun)) = self.times.as_mut().zip(begun) {
+            times.note(first_index, items, begun, now());
+        }
+        self.verbose.batch_done(self.count, next_index);
+        go_on
+    }
+
+    pub(crate) fn finish(self) -> HandedOver {
+        HandedOver {
+            batches: self.count,
+            items: self.items,
+            sink_seconds: self.sink_seconds(),
+            times: self.times.map_or_else(Vec::new, BatchTimes::into_times),
+        }
+    }
+}
+
+/// The batches that were handed over, for the report.
+#[derive(Debug, Default)]
+pub(crate) struct HandedOver {
+    pub(crate) batches: usize,
+    pub(crate) items: usize,
+    pub(crate) sink_seconds: f64,
+    pub(crate) times: Vec<BatchTime>,
+}

@@ -1,0 +1,101 @@
+//! An outlet for a caller that pulls results one by one.
+
+use super::batches::Left;
+use std::collections::VecDeque;
+
+use super::outlet::{Flow, Outlet};
+use crate::buffer::{Results, Types};
+use crate::memory::credit::Credit;
+
+/// What an iterator gives next.
+pub(crate) struct Buffer<T, R> {
+    types: Types<T, R>,
+    parts: VecDeque<Part<R>>,
+    items: usize,
+    batch_size: usize,
+    /// Results that are wanted before there are enough for a batch.
+    at_once: Option<fn(&[R]) -> bool>,
+}
+
+/// Results of consecutive items.
+struct Part<R> {
+    /// The index of the next one.
+    index: usize,
+    results: std::vec::IntoIter<R>,
+    /// Held until all of them were taken out.
+    credit: Credit,
+}
+
+impl<T, R> Buffer<T, R> {
+    pub(crate) fn new(types: Types<T, R>) -> Self {
+        Self { types, parts: VecDeque::new(), items: 0, batch_size: 1, at_once: None }
+    }
+
+    /// Goes back to whoever iterates as soon as there are results of which `wanted` says that they are wanted.
+    pub(crate) fn give_at_once(&mut self, wanted: fn(&[R]) -> bool) {
+        self.at_once = Some(wanted);
+    }
+
+    /// Takes out what was not given, in parts, the last one first.
+    pub(crate) fn into_left(self) -> Vec<Left> {
+        let Self { types, parts, .. } = self;
+        let parts = parts.into_iter().rev().filter(|part| part.results.len() > 0);
+        let left = parts.map(|Part { index, results, mut credit }| {
+            // What is left has all bytes of its part: nothing is known of what was given.
+            let credit = credit.split(results.len(), credit.bytes());
+            (types.results_of(results.collect(), credit), index)
+        });
+        left.collect()
+    }
+
+    /// The index of the next result.
+    pub(crate) fn next_index(&mut self) -> Option<usize> {
+        while self.parts.front().is_some_and(|part| part.results.len() == 0) {
+            self.parts.pop_front();
+        }
+        self.parts.front().map(|part| part.index)
+    }
+
+    pub(crate) fn next(&mut self) -> Option<(usize, R)> {
+        loop {
+            let part = self.parts.front_mut()?;
+            if let Some(result) = part.results.next() {
+                self.items -= 1;
+                part.index += 1;
+                return Some((part.index - 1, result));
+            }
+            self.parts.pop_front();
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items
+    }
+}
+
+impl<T, R> Outlet for Buffer<T, R> {
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        let (results, credit) = self.types.into_vec(results);
+        self.items += results.len();
+        let at_once = self.at_once.is_some_and(|wanted| wanted(&results));
+        self.parts.push_back(Part { index: start, results: results.into_iter(), credit });
+        if at_once || self.items >= self.batch_size { Flow::Enough } else { Flow::Continue }
+    }
+
+    fn flush(&mut self) -> Flow {
+        // What is there can only be taken out by going back to whoever iterates.
+        if self.items > 0 { Flow::Enough } else { Flow::Continue }
+    }
+
+    fn wanted(&self) -> usize {
+        if self.at_once.is_some() { 1 } else { self.batch_size.saturating_sub(self.items) }
+    }
+
+    fn holds(&self) -> bool {
+        self.items > 0
+    }
+
+    fn set_batch_size(&mut self, items: usize) {
+        self.batch_size = items;
+    }
+}

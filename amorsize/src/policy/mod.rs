@@ -1,0 +1,439 @@
+//! The one answer to "is this a failure, and what becomes of it".
+
+mod marks;
+pub mod on_error;
+
+use self::marks::{Collect, Each, Flatten, Skip, Stop};
+use crate::error::failure::{Cause, Failure};
+use crate::error::outcome::{Failures, Outcome};
+use crate::error::{Error, TryError};
+use std::convert::Infallible;
+use std::fmt;
+
+/// Nobody else can make a policy: what it decides is part of how a run works.
+#[expect(unnameable_types, reason = "so that nobody else implements it")]
+pub trait Sealed {}
+
+impl Sealed for Each {}
+impl Sealed for Stop {}
+impl Sealed for Skip {}
+impl Sealed for Collect {}
+impl Sealed for Flatten {}
+
+/// The policies that hand results over as they are: [`Each`], with a key or without.
+pub trait Whole: Sealed {}
+
+impl Whole for Each {}
+
+/// A policy for errors: [`Each`], [`Stop`], [`Skip`] or [`Collect`]. It says which of a function's results `R` are failures, and
+/// what becomes of them.
+///
+/// The types that a terminal gives follow from it. The trait is sealed.
+///
+/// # Examples
+///
+/// A function that takes any run, whatever becomes of its errors:
+///
+/// ```
+/// use amorsize::on_error::{Policy, Skip};
+/// use amorsize::{Batched, process_in_batches};
+///
+/// fn count<I: IntoIterator, R, C, P: Policy<R>>(mut run: Batched<I, R, C, P>) -> Result<usize, P::Failed> {
+///     let mut count = 0;
+///     run.for_each_batch(|batch| count += batch.len())?;
+///     Ok(count)
+/// }
+///
+/// assert_eq!(count(process_in_batches(str::parse::<u32>, ["1", "two"]))?, 2);
+/// assert_eq!(count(process_in_batches(str::parse::<u32>, ["1", "two"]).on_error(Skip))?, 1);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no policy for results of the type `{R}`",
+    label = "this is no policy for errors",
+    note = "use `Stop`, `Skip` or `Collect` of `amorsize::on_error`: names in quotes, such as \"skip\", are for the attribute"
+)]
+pub trait Policy<R>: Sealed + Sized {
+    /// What an item gives that did not fail.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Policy, Skip};
+    ///
+    /// let value: <Skip as Policy<Result<u32, String>>>::Value = 7_u32;
+    /// # assert_eq!(value, 7);
+    /// ```
+    type Value;
+    /// Why an item failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Collect, Policy};
+    ///
+    /// let error: <Collect as Policy<Result<u32, String>>>::Error = String::from("too dark");
+    /// # assert_eq!(error, "too dark");
+    /// ```
+    type Error;
+    /// Why a terminal failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Policy, Stop};
+    /// use amorsize::process_in_batches;
+    ///
+    /// let run = || process_in_batches(str::parse::<u8>, ["one"]).on_error(Stop).collect::<Vec<_>>();
+    /// let error: <Stop as Policy<Result<u8, std::num::ParseIntError>>>::Failed = run().unwrap_err();
+    /// assert_eq!(error.item(), Some(0));
+    /// ```
+    type Failed: From<Error>;
+    /// What a terminal gives that made a `V`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Collect, Policy};
+    /// use amorsize::{Outcome, process_in_batches};
+    ///
+    /// type Given<V> = <Collect as Policy<Result<u8, String>>>::Given<V>;
+    ///
+    /// let run = || process_in_batches(|x: u8| Ok::<_, String>(x), [7]).on_error(Collect).collect::<Vec<_>>();
+    /// let outcome: Given<Vec<u8>> = run()?;
+    /// let outcome: Outcome<Vec<u8>, String> = outcome;
+    /// assert_eq!(outcome.value(), &[7]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    type Given<V>;
+    /// What an iterator gives for a `V`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::on_error::{Policy, Skip};
+    ///
+    /// let next: <Skip as Policy<Result<u32, String>>>::Item<(usize, u32)> = (0, 7);
+    /// # assert_eq!(next, (0, 7));
+    /// ```
+    type Item<V>;
+
+    /// Whether the first failure ends the run.
+    #[doc(hidden)]
+    const STOPS: bool = false;
+    /// Whether failures are given to the caller, and panics that are collected with them.
+    #[doc(hidden)]
+    const GATHERS: bool = false;
+    /// Whether an iterator gives something for each result.
+    #[doc(hidden)]
+    const GIVES_ALL: bool = false;
+
+    /// Whether a result is a failure.
+    #[doc(hidden)]
+    fn fails(result: &R) -> bool;
+
+    #[doc(hidden)]
+    fn split(result: R) -> Result<Self::Value, Self::Error>;
+
+    /// The results that gave values.
+    #[doc(hidden)]
+    fn unsplit(values: Vec<Self::Value>) -> Vec<R>;
+
+    /// The value in a result, if it is no failure.
+    #[doc(hidden)]
+    fn value(result: &R) -> Option<&Self::Value>;
+
+    /// The results as values, where no result can be a failure: then none has to be looked at.
+    #[doc(hidden)]
+    fn whole(results: Vec<R>) -> Result<Vec<Self::Value>, Vec<R>> {
+        Err(results)
+    }
+
+    /// Notes a failure for a terminal. An error ends the run.
+    #[doc(hidden)]
+    fn fail(seen: &mut Seen<R>, index: usize, failed: R) -> Result<(), Self::Failed>;
+
+    /// What a terminal gives that ended whole.
+    #[doc(hidden)]
+    fn given<V>(value: V, seen: &mut Seen<R>) -> Self::Given<V>;
+
+    #[doc(hidden)]
+    fn value_item<V>(value: V) -> Self::Item<V>;
+
+    /// What an iterator gives for a failure; `None` leaves it out.
+    #[doc(hidden)]
+    fn failed_item<V>(seen: &mut Seen<R>, index: usize, failed: R) -> Option<Self::Item<V>>;
+
+    /// What an iterator gives for a panic that is collected.
+    #[doc(hidden)]
+    fn panicked_item<V>(_panic: Failure) -> Option<Self::Item<V>> {
+        None
+    }
+
+    /// What an iterator gives for an error of the run; `Err` where it can't give one.
+    #[doc(hidden)]
+    fn last_item<V>(error: Error) -> Result<Self::Item<V>, Error> {
+        Err(error)
+    }
+}
+
+/// The failures that a run met and that nobody was given yet.
+#[derive(Debug)]
+pub struct Seen<R> {
+    /// Those of the part of the run that is under way, for its report.
+    pub(crate) failures: Failures,
+    /// Those that are gathered, each with the index of its item.
+    pub(crate) gathered: Vec<(usize, R)>,
+    /// Panics that are gathered with them.
+    pub(crate) panicked: Vec<Failure>,
+}
+
+impl<R> Seen<R> {
+    pub(crate) const fn new() -> Self {
+        Self { failures: Failures::new(), gathered: Vec::new(), panicked: Vec::new() }
+    }
+
+    /// Takes out what was gathered, in input order.
+    pub(crate) fn take_failures<P: Policy<R>>(&mut self) -> Vec<Failure<P::Error>> {
+        let gathered = std::mem::take(&mut self.gathered);
+        let errors = gathered
+            .into_iter()
+            .filter_map(|(index, result)| P::split(result).err().map(|error| Failure::new(index, Cause::Error(error))));
+        let mut failures: Vec<_> = errors.collect();
+        if !self.panicked.is_empty() {
+            failures.extend(self.panicked.drain(..).map(Failure::among_errors));
+            failures.sort_by_key(Failure::index);
+        }
+        failures
+    }
+}
+
+impl<R> Policy<R> for Each {
+    type Value = R;
+    type Error = Infallible;
+    type Failed = Error;
+    type Given<V> = V;
+    type Item<V> = V;
+
+    const GIVES_ALL: bool = true;
+
+    #[inline]
+    fn fails(_: &R) -> bool {
+        false
+    }
+
+    #[inline]
+    fn split(result: R) -> Result<R, Infallible> {
+        Ok(result)
+    }
+
+    #[inline]
+    fn unsplit(values: Vec<R>) -> Vec<R> {
+        values
+    }
+
+    #[inline]
+    fn value(result: &R) -> Option<&R> {
+        Some(result)
+    }
+
+    #[inline]
+    fn whole(results: Vec<R>) -> Result<Vec<R>, Vec<R>> {
+        Ok(results)
+    }
+
+    fn fail(_: &mut Seen<R>, _: usize, _: R) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[inline]
+    fn given<V>(value: V, _: &mut Seen<R>) -> V {
+        value
+    }
+
+    #[inline]
+    fn value_item<V>(value: V) -> V {
+        value
+    }
+
+    fn failed_item<V>(_: &mut Seen<R>, _: usize, _: R) -> Option<V> {
+        None
+    }
+}
+
+/// Why an item has no value whose function returned `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absent;
+
+impl<T> Policy<Option<T>> for Flatten {
+    type Value = T;
+    type Error = Absent;
+    type Failed = Error;
+    type Given<V> = V;
+    type Item<V> = V;
+
+    #[inline]
+    fn fails(result: &Option<T>) -> bool {
+        result.is_none()
+    }
+
+    #[inline]
+    fn split(result: Option<T>) -> Result<T, Absent> {
+        result.ok_or(Absent)
+    }
+
+    fn unsplit(values: Vec<T>) -> Vec<Option<T>> {
+        values.into_iter().map(Some).collect()
+    }
+
+    fn value(result: &Option<T>) -> Option<&T> {
+        result.as_ref()
+    }
+
+    fn fail(_: &mut Seen<Option<T>>, _: usize, _: Option<T>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn given<V>(value: V, _: &mut Seen<Option<T>>) -> V {
+        value
+    }
+
+    fn value_item<V>(value: V) -> V {
+        value
+    }
+
+    fn failed_item<V>(_: &mut Seen<Option<T>>, _: usize, _: Option<T>) -> Option<V> {
+        None
+    }
+}
+
+/// What all policies share that decide about errors.
+macro_rules! of_results {
+    () => {
+        type Value = T;
+        type Error = E;
+
+        #[inline]
+        fn fails(result: &Result<T, E>) -> bool {
+            result.is_err()
+        }
+
+        #[inline]
+        fn split(result: Result<T, E>) -> Result<T, E> {
+            result
+        }
+
+        fn unsplit(values: Vec<T>) -> Vec<Result<T, E>> {
+            values.into_iter().map(Ok).collect()
+        }
+
+        fn value(result: &Result<T, E>) -> Option<&T> {
+            result.as_ref().ok()
+        }
+    };
+}
+
+/// The failure of an item as what ends a run.
+fn first<T, E>(item: usize, failed: Result<T, E>) -> Result<(), TryError<E>> {
+    failed.map(drop).map_err(|error| TryError::Item { item, error })
+}
+
+impl<T, E> Policy<Result<T, E>> for Stop {
+    of_results!();
+    type Failed = TryError<E>;
+    type Given<V> = V;
+    type Item<V> = Result<V, TryError<E>>;
+
+    const STOPS: bool = true;
+
+    fn fail(_: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), TryError<E>> {
+        first(index, failed)
+    }
+
+    fn given<V>(value: V, _: &mut Seen<Result<T, E>>) -> V {
+        value
+    }
+
+    fn value_item<V>(value: V) -> Self::Item<V> {
+        Ok(value)
+    }
+
+    fn failed_item<V>(_: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Option<Self::Item<V>> {
+        first(index, failed).err().map(Err)
+    }
+
+    fn last_item<V>(error: Error) -> Result<Self::Item<V>, Error> {
+        Ok(Err(TryError::Run(error)))
+    }
+}
+
+impl<T, E: ToldAsText> Policy<Result<T, E>> for Skip {
+    of_results!();
+    type Failed = Error;
+    type Given<V> = V;
+    type Item<V> = V;
+
+    fn fail(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), Error> {
+        if let Err(error) = failed {
+            seen.failures.add(index, &error);
+        }
+        Ok(())
+    }
+
+    fn given<V>(value: V, _: &mut Seen<Result<T, E>>) -> V {
+        value
+    }
+
+    fn value_item<V>(value: V) -> V {
+        value
+    }
+
+    fn failed_item<V>(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Option<V> {
+        let Ok(()) = Self::fail(seen, index, failed) else { unreachable!("the run goes on") };
+        None
+    }
+}
+
+impl<T, E> Policy<Result<T, E>> for Collect {
+    of_results!();
+    type Failed = Error;
+    type Given<V> = Outcome<V, E>;
+    type Item<V> = Result<V, Failure<E>>;
+
+    const GATHERS: bool = true;
+    const GIVES_ALL: bool = true;
+
+    fn fail(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), Error> {
+        seen.failures.add_counted();
+        seen.gathered.push((index, failed));
+        Ok(())
+    }
+
+    fn given<V>(value: V, seen: &mut Seen<Result<T, E>>) -> Outcome<V, E> {
+        Outcome::new(value, seen.take_failures::<Self>())
+    }
+
+    fn value_item<V>(value: V) -> Self::Item<V> {
+        Ok(value)
+    }
+
+    fn failed_item<V>(_: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Option<Self::Item<V>> {
+        failed.err().map(|error| Err(Failure::new(index, Cause::Error(error))))
+    }
+
+    fn panicked_item<V>(panic: Failure) -> Option<Self::Item<V>> {
+        Some(Err(panic.among_errors()))
+    }
+}
+
+/// An error that a report can tell, which has to outlive the run.
+#[diagnostic::on_unimplemented(
+    message = "with the policy `Skip`, a report tells errors as texts, but `{Self}` has none",
+    label = "the errors of this run are no texts",
+    note = "implement `std::fmt::Display` for `{Self}`; or gather the errors as they are: `on_error = \"collect\"` or \
+            `.on_error(Collect)`"
+)]
+pub trait ToldAsText: fmt::Display {}
+
+#[diagnostic::do_not_recommend]
+impl<E: fmt::Display> ToldAsText for E {}

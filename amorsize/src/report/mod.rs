@@ -1,0 +1,558 @@
+pub(crate) mod bottleneck;
+#[cfg(feature = "durable")]
+mod kept;
+mod memory;
+mod overrun;
+mod text;
+pub(crate) mod time_use;
+pub(crate) mod timeline;
+pub(crate) mod totals;
+
+use std::sync::Arc;
+
+use self::time_use::TimeUse;
+use self::timeline::Timeline;
+#[cfg(feature = "durable")]
+use self::totals::KeptFigures;
+use self::totals::Totals;
+use crate::error::failure::Failure;
+use crate::error::outcome::Failures;
+use crate::memory::deep_size::features::Unasked;
+use crate::progress::stage::StageReport;
+use crate::system::cores;
+use crate::system::refused::Refused;
+use crate::units::counted::Counted;
+
+/// The measurements of a finished run.
+///
+/// Each terminal of a run that ended early and goes on has a report of its own part.
+/// [`Batched::report`](crate::Batched::report) gives the report of a terminal that ended early. It
+/// counts the results that were handed over and the calls that were made in that part. It repeats
+/// the figures of the sample, and working memory that only the process's resident memory tells.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// let mut run = process_in_batches(|x: u64| x.pow(3), 0..1000).batch_size(100);
+/// let report = run.for_each_batch(|_| ())?;
+/// assert_eq!((report.items(), report.batches(), report.batch_size()), (1000, 10, 100));
+/// assert!(report.peak_bytes() <= report.budget());
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Report {
+    totals: Totals,
+    items: usize,
+    batches: usize,
+    /// Shared, because a report can be cloned; `None` if no item failed.
+    failures: Option<Arc<Failures>>,
+    retries: usize,
+    stages: Vec<StageReport>,
+    /// There for a run that keeps what it finishes.
+    #[cfg(feature = "durable")]
+    kept: Option<KeptFigures>,
+}
+
+impl Report {
+    pub(crate) fn new(totals: Totals, items: usize, batches: usize) -> Self {
+        Self {
+            totals,
+            items,
+            batches,
+            retries: 0,
+            failures: None,
+            stages: Vec::new(),
+            #[cfg(feature = "durable")]
+            kept: None,
+        }
+    }
+
+    #[cfg(feature = "durable")]
+    pub(crate) fn with_kept(self, kept: Option<KeptFigures>) -> Self {
+        Self { kept, ..self }
+    }
+
+    pub(crate) fn with_retries(self, retries: usize) -> Self {
+        Self { retries, ..self }
+    }
+
+    pub(crate) fn with_stages(self, stages: Vec<StageReport>) -> Self {
+        Self { stages, ..self }
+    }
+
+    /// Makes it the report of a run that leaves errors out, and hands `items` values over.
+    pub(crate) fn set_values(&mut self, items: usize, failures: Failures) {
+        self.items = items;
+        self.failures = (failures.count() > 0).then(|| Arc::new(failures));
+    }
+
+    /// Takes the panics with their payloads. The report keeps their messages.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        // All reports share a single empty `Arc`.
+        if self.totals.panics.is_empty() {
+            return Vec::new();
+        }
+        let panics = Arc::get_mut(&mut self.totals.panics).expect("nobody has a report before it is made");
+        panics
+            .iter_mut()
+            .map(|panic| {
+                let told = panic.told();
+                std::mem::replace(panic, told)
+            })
+            .collect()
+    }
+
+    /// The most failures in [`failures`](Self::failures): 16, enough to see their kinds. With
+    /// [`Collect`](crate::policy::on_error::Collect) the run keeps all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Report, on_error::Skip, process_in_batches};
+    ///
+    /// let mut run = process_in_batches(str::parse::<u32>, ["one"; 100]).on_error(Skip);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// assert_eq!((report.failed(), report.failures().len()), (100, Report::MOST_FAILURES));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const MOST_FAILURES: usize = Failures::MOST;
+
+    /// The name of the function, if it is annotated; a pipeline has names in its
+    /// [`stages`](Self::stages).
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        self.totals.name
+    }
+
+    /// The number of items with results that were handed over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert_eq!(report.items(), 1000);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn items(&self) -> usize {
+        self.items
+    }
+
+    /// The number of items that failed, in a run that goes on in spite of errors: with
+    /// [`Skip`](crate::policy::on_error::Skip) or [`Collect`](crate::policy::on_error::Collect). They are not among
+    /// the [`items`](Self::items).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{on_error::Skip, process_in_batches};
+    ///
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip);
+    /// let report = run.for_each_batch(|numbers| assert_eq!(*numbers, [1, 3]))?;
+    /// assert_eq!((report.items(), report.failed()), (2, 1));
+    /// let text = report.failures()[0].to_string();
+    /// assert_eq!(text, "item 1 failed: invalid digit found in string");
+    /// assert!(report.to_string().starts_with("2 items in 1 batch, 1 more failed"));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.failures.as_ref().map_or(0, |failures| failures.count())
+    }
+
+    /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with
+    /// its item's index and its error as a text. Only [`Skip`](crate::policy::on_error::Skip) fills it:
+    /// with [`Collect`](crate::policy::on_error::Collect) the [`Outcome`](crate::Outcome) has all failures,
+    /// with the errors themselves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{on_error::Skip, process_in_batches};
+    ///
+    /// let mut run = process_in_batches(str::parse::<u32>, ["one", "2", "three"]).on_error(Skip);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// let indices: Vec<usize> = report.failures().iter().map(|failure| failure.index()).collect();
+    /// assert_eq!(indices, [0, 2]);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn failures(&self) -> &[Failure<String>] {
+        self.failures.as_ref().map_or(&[], |failures| failures.kept())
+    }
+
+    /// The number of batches that were handed over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..1000).batch_size(100);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// assert_eq!(report.batches(), 10);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn batches(&self) -> usize {
+        self.batches
+    }
+
+    /// The number of calls that were made again after an error, if [`retry`](crate::Batched::retry)
+    /// is set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// let is_first = AtomicBool::new(true);
+    /// let fails = || is_first.swap(false, Ordering::Relaxed);
+    /// let call = |x: u32| if fails() { Err("busy") } else { Ok(x) };
+    /// let report = process_in_batches(call, 0..10).retry(1).for_each_batch(|_| ())?;
+    /// assert_eq!(report.retries(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn retries(&self) -> usize {
+        self.retries
+    }
+
+    /// The figures of each stage of a pipeline, in order; empty for a run of a single function. See
+    /// [`then`](crate::Batched::then).
+    #[must_use]
+    pub fn stages(&self) -> &[StageReport] {
+        &self.stages
+    }
+
+    /// Seconds from the start to the end of the run, with its sample and its sink.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// println!("{:.0} items in a second", report.items() as f64 / report.seconds());
+    /// # assert!(report.seconds() > 0.0);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.totals.seconds
+    }
+
+    /// The number of workers that the run used, or the highest if it changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).threads(1).for_each_batch(|_| ())?;
+    /// assert_eq!(report.threads(), 1);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.totals.threads
+    }
+
+    /// True if the function waited, on the run's threads, while cores had nothing to do.
+    pub(crate) fn waited_with_idle_cores(&self) -> bool {
+        let Some(share) = self.waiting_share() else { return false };
+        // Half: a core that is more idle than busy.
+        let busy = self.totals.time_use.calls / self.totals.seconds.max(f64::MIN_POSITIVE) * (1.0 - share);
+        share > 0.5 && busy < 0.5 * self.totals.cores as f64
+    }
+
+    pub(crate) fn has_more_threads_than_cores(&self) -> bool {
+        self.threads() > self.totals.cores
+    }
+
+    /// The part of its time, from 0 to 1, that the function waited: for a device, the network, a
+    /// lock or a timer. It is measured on a chunk every 10 ms; time in the queue for a core does
+    /// not count. `None` if it is unknown: the run was too short, or the system doesn't tell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    ///
+    /// use amorsize::{Bottleneck, process_in_batches};
+    ///
+    /// let mut run = process_in_batches(|_| thread::sleep(Duration::from_millis(2)), 0..400);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// if let Some(share) = report.waiting_share() {
+    ///     assert!(share > 0.5);
+    ///     let threads = report.threads();
+    ///     println!("waited {:.0} % of the time, on up to {threads} threads", 100.0 * share);
+    /// }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn waiting_share(&self) -> Option<f64> {
+        self.totals.learned.waits.share_of_all()
+    }
+
+    /// Mean items that a worker took at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let report = process_in_batches(|x: u64| x + 1, 0..1000).for_each_batch(|_| ())?;
+    /// assert!((1..=1000).contains(&report.chunk_size()));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn chunk_size(&self) -> usize {
+        self.totals.learned.items / self.totals.chunks.max(1)
+    }
+
+    /// Mean items in a batch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// // Two batches of 100 and one of 50.
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..250).batch_size(100);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// assert_eq!(report.batch_size(), 83);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
+        self.items / self.batches.max(1)
+    }
+
+    /// The speed-up over a plain loop, as a factor: the seconds of the run's calls, its input and
+    /// its sink, one after the other, divided by the seconds of the run.
+    ///
+    /// If the run has more threads than cores, the time that its calls were in the queue for a core
+    /// doesn't count, if the system tells it: in a loop they have a core for themselves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let slow = |x: u64| std::thread::sleep(std::time::Duration::from_millis(x));
+    /// let report = process_in_batches(slow, [2; 40]).threads(4).for_each_batch(|_| ())?;
+    /// println!("{:.1} times as fast as a loop", report.speedup());
+    /// # assert!(report.speedup() > 0.0);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn speedup(&self) -> f64 {
+        let learned = &self.totals.learned;
+        // Beyond that, other programs have the cores, from a loop as well.
+        let by_own_threads = (1.0 - cores::usable() as f64 / self.threads() as f64).max(0.0);
+        self.loops_per_run(learned.seconds * (1.0 - learned.waits.queued_share().min(by_own_threads)))
+    }
+
+    /// The speed-up over a plain loop by the sample, as a factor: like [`speedup`](Self::speedup),
+    /// with the sampled seconds per item instead of those of all calls.
+    ///
+    /// It is lower than [`speedup`](Self::speedup) if calls take longer while all cores work, or if
+    /// the sample was cheaper than the rest. It is never higher: calls are no faster beside others
+    /// than alone, so a sample that took longer per item than all calls did, as a first call that
+    /// loads something, says nothing about a loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::OnceLock, thread, time::Duration};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// static MODEL: OnceLock<u64> = OnceLock::new();
+    /// let load = || {
+    ///     thread::sleep(Duration::from_millis(50));
+    ///     7
+    /// };
+    /// let mut run = process_in_batches(|x: u64| x * MODEL.get_or_init(load), 0..10_000);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// assert!(report.sampled_speedup() <= report.speedup());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn sampled_speedup(&self) -> f64 {
+        let calls = self.totals.sampled_seconds * self.totals.learned.items as f64;
+        self.loops_per_run(calls).min(self.speedup())
+    }
+
+    /// Names the items that were handed over. Items that were only computed, for example in a part
+    /// of a run that ended early, are named apart, so that no one takes the two counts for one.
+    pub(crate) fn handed_over(&self) -> String {
+        let items = Counted::items(self.items);
+        // A `collect_into` hands over no batches.
+        let mut text = match self.batches {
+            0 if self.items > 0 => items.to_string(),
+            batches => format!("{items} in {}", Counted::batches(batches)),
+        };
+        match self.totals.learned.items.saturating_sub(self.items + self.failed()) {
+            0 => {}
+            more => text += &format!(", {more} more computed and not handed over"),
+        }
+        text
+    }
+
+    /// The time of a loop with `calls` seconds in its calls, divided by the time of the run.
+    fn loops_per_run(&self, calls: f64) -> f64 {
+        let loop_seconds = calls + self.totals.beside_calls;
+        if self.totals.seconds > 0.0 { loop_seconds / self.totals.seconds } else { 1.0 }
+    }
+
+    /// The factor by which the sample's calls were slower than all calls, if it is far from 1.
+    pub(crate) fn slower_sample(&self) -> Option<f64> {
+        // Two samples of the same calls differ by less; a first call that loads something takes
+        // many times as long.
+        const UNLIKE: f64 = 2.0;
+        let times = self.sampled_seconds_per_item() / self.seconds_per_item().max(f64::MIN_POSITIVE);
+        (times > UNLIKE).then_some(times)
+    }
+
+    /// Seconds of the function for one item of the sample, on the calling thread alone.
+    #[must_use]
+    pub fn sampled_seconds_per_item(&self) -> f64 {
+        self.totals.sampled_seconds
+    }
+
+    /// Items per second, over the whole run.
+    #[must_use]
+    pub fn items_per_second(&self) -> f64 {
+        self.per_second(self.totals.learned.items as f64)
+    }
+
+    /// Bytes of results per second, over the whole run.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> f64 {
+        self.per_second(self.totals.learned.bytes as f64)
+    }
+
+    /// True if the calling thread alone did most of the run, because threads were slower.
+    pub(crate) fn was_faster_alone(&self) -> bool {
+        self.totals.went_back && self.inline_seconds() > 0.5 * self.seconds()
+    }
+
+    fn per_second(&self, amount: f64) -> f64 {
+        if self.totals.seconds > 0.0 { amount / self.totals.seconds } else { 0.0 }
+    }
+
+    /// The number of chunks in which workers took items.
+    #[must_use]
+    pub fn chunks(&self) -> usize {
+        self.totals.chunks
+    }
+
+    /// Seconds for which the run was on the calling thread alone: its sample, or all of it if it
+    /// stays there.
+    #[must_use]
+    pub fn inline_seconds(&self) -> f64 {
+        self.totals.inline_seconds
+    }
+
+    /// Seconds for which the run was on threads.
+    #[must_use]
+    pub fn threads_seconds(&self) -> f64 {
+        (self.totals.seconds - self.totals.inline_seconds).max(0.0)
+    }
+
+    /// Seconds for which the sink had batches. Calls go on meanwhile, if the run is on threads.
+    #[must_use]
+    pub fn sink_seconds(&self) -> f64 {
+        self.totals.sink_seconds
+    }
+
+    /// Seconds that the calling thread took to get items from the input while the run was on
+    /// threads.
+    #[must_use]
+    pub fn input_seconds(&self) -> f64 {
+        self.totals.input_seconds
+    }
+
+    /// The use of the threads' time.
+    #[must_use]
+    pub fn time_use(&self) -> &TimeUse {
+        &self.totals.time_use
+    }
+
+    /// The number of times that a thread had to wait because the budget had no room for the next
+    /// item.
+    #[must_use]
+    pub fn credit_waits(&self) -> usize {
+        self.totals.credit_waits
+    }
+
+    /// The threads that the system refused, if any.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.totals.refused
+    }
+
+    /// The run's types that can't tell what they own.
+    pub(crate) fn unasked(&self) -> Unasked {
+        self.totals.unasked
+    }
+
+    /// The course of the run over time.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline {
+        static NOTHING: Timeline = Timeline { moments: Vec::new(), batches: Vec::new() };
+        self.totals.timeline.as_deref().unwrap_or(&NOTHING)
+    }
+
+    /// Mean seconds of the function for one item, with the calls that were made again and the waits
+    /// before them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let slow = |x: u64| std::thread::sleep(std::time::Duration::from_millis(x));
+    /// let report = process_in_batches(slow, [3; 10]).for_each_batch(|_| ())?;
+    /// assert!(report.seconds_per_item() >= 0.003);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn seconds_per_item(&self) -> f64 {
+        self.totals.learned.seconds_per_item()
+    }
+
+    /// The number of items without a result because the function panicked, in a run that goes on
+    /// without them (`on_panic`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic(amorsize::OnPanic::Skip);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// assert_eq!((report.items(), report.panicked()), (2, 1));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn panicked(&self) -> usize {
+        self.totals.panicked
+    }
+
+    /// The panics of those items, by input order if that was known in time: all of them with
+    /// `on_panic = "collect"`, the first sixteen with `"skip"`. If an [`Outcome`](crate::Outcome)
+    /// has them among its failures, it has their payloads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let mut run = process_in_batches(|x: u32| 100 / x, [5, 0, 4]).on_panic(amorsize::OnPanic::Skip);
+    /// let report = run.for_each_batch(|_| ())?;
+    /// assert_eq!(report.panics()[0].to_string(), "item 1 panicked: attempt to divide by zero");
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn panics(&self) -> &[Failure] {
+        &self.totals.panics
+    }
+}

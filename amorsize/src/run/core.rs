@@ -1,0 +1,488 @@
+//! A run apart from its types: compiled once, whatever the function.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::buffer::{Collector, Results};
+use crate::call::interrupts::Interrupts;
+use crate::call::{Function, Shared};
+use crate::durable::{Handle, Keeper};
+use crate::error::failure::{Ended, Failure, Payload};
+use crate::error::{Error, ErrorKind};
+use crate::execute::Engine;
+use crate::execute::line::{Line, Stock};
+use crate::execute::work::Tools;
+use crate::input::Input;
+use crate::log::trace;
+use crate::log::verbose::Verbose;
+#[cfg(feature = "durable")]
+use crate::memory::budget::Ledger;
+use crate::memory::deep_size::features::Unasked;
+use crate::memory::tracking;
+use crate::options::Options;
+use crate::options::choices::OnPanic;
+use crate::output::collect::{Collecting, FindEnd, Kept, Places};
+use crate::output::handover::{HandedOver, Handover};
+use crate::output::outlet::{Flow, Outlet};
+use crate::plan::Plan;
+use crate::progress::stage::{StageCounts, StageReport};
+use crate::progress::{Callback, Teller};
+use crate::report::Report;
+use crate::units::ByteSize;
+use crate::units::measured_by::MeasuredBy;
+
+/// So many bytes of results fit any budget that was not stated in bytes.
+const SMALL: usize = 1 << 20;
+
+/// An input that says it has no end is believed after so many items, which take some tenths of a
+/// second at least where calls are cheap: one that is wrong about it seldom has as many.
+const ENDLESS: usize = 1 << 24;
+
+/// The parts of a run that go into another one, as a stage of it.
+pub(crate) struct CoreParts {
+    pub(crate) options: Options,
+    pub(crate) interrupts: Interrupts,
+    /// Those of a pipeline; none of a run of a single function.
+    pub(crate) stages: Vec<Arc<StageCounts>>,
+    pub(crate) callback: Option<Callback>,
+}
+
+impl CoreParts {
+    /// The parts of a pipeline: of what is before, and of its next stage.
+    pub(crate) fn join(self, next: Self) -> Self {
+        Self {
+            options: self.options.join(next.options),
+            interrupts: self.interrupts.join(next.interrupts),
+            stages: self.stages.into_iter().chain(next.stages).collect(),
+            callback: match (self.callback, next.callback) {
+                (Some(mut before), Some(mut next)) => Some(Box::new(move |progress| {
+                    before(progress);
+                    next(progress);
+                })),
+                (before, next) => before.or(next),
+            },
+        }
+    }
+}
+
+/// What a run is made of that has not started, and is to be part of another one.
+pub(crate) struct Parts<T, R, C> {
+    pub(crate) shared: Shared<T, R, C>,
+    /// With the run's own function as a stage, unless it is a pipeline.
+    pub(crate) core: CoreParts,
+    /// True if there are items or results of it already.
+    pub(crate) has_begun: bool,
+}
+
+/// What [`Batched`](crate::Batched) does but for the types of items and results.
+pub(crate) struct Core {
+    engine: Engine,
+    stock: Stock,
+    kept: Kept,
+    verbose: Verbose,
+    result_size: usize,
+    tools: Tools,
+    /// Who is to be told of the progress, until the run begins.
+    callback: Option<Callback>,
+    begun: bool,
+    /// Those of a pipeline; a run of a single function has none.
+    stages: Vec<Arc<StageCounts>>,
+    /// What they had come to before the part of the run that is reported, and the calls that were
+    /// made again.
+    stages_before: Vec<StageReport>,
+    retries_before: usize,
+    /// Whether a terminal has ended, so that the next one begins a part of its own.
+    part_ended: bool,
+    /// The report of the last terminal, where that ended early.
+    report: Option<Box<Report>>,
+}
+
+/// How results are collected.
+pub(crate) struct Collect<'a> {
+    pub(crate) collector: Collector,
+    /// Given where a result can end the run.
+    pub(crate) find_end: Option<FindEnd<'a>>,
+    /// Whether every result is kept, so that their number alone may be too many.
+    pub(crate) keeps_all: bool,
+}
+
+/// Has everything kept that the run has finished, once the input has ended.
+fn end_keeping(keeper: Option<&Keeper>, input: &dyn Input) -> Result<(), Ended> {
+    let Some(keeper) = keeper else { return Ok(()) };
+    if keeper.has_failed()
+        && let Some(why) = keeper.why()
+    {
+        return Err(why);
+    }
+    let (items, is_known) = input.end();
+    Ok(keeper.end(items, is_known)?)
+}
+
+impl Core {
+    /// `unasked` are the types that nobody can ask what they own.
+    pub(crate) fn new(
+        options: Options,
+        [item_size, result_size]: [usize; 2],
+        measured_by: MeasuredBy,
+        unasked: Unasked,
+    ) -> Self {
+        let tracks = tracking::is_active();
+        // The program's allocator counts everything.
+        let (measured_by, unasked) =
+            if tracks { (MeasuredBy::Tracking, Unasked::default()) } else { (measured_by, unasked) };
+        let verbose = Verbose::new(options.is_verbose());
+        let engine = Engine::new(options, [item_size, result_size], measured_by, unasked);
+        Self {
+            verbose,
+            tools: Tools::new(engine.ledger().clone(), tracks),
+            callback: None,
+            begun: false,
+            engine,
+            stock: Stock::default(),
+            kept: Kept::default(),
+            result_size,
+            stages: Vec::new(),
+            stages_before: Vec::new(),
+            retries_before: 0,
+            part_ended: false,
+            report: None,
+        }
+    }
+
+    /// Begins a part of the run that is reported by itself, if a terminal has ended. `retries` counts the calls that were made
+    /// again before it.
+    pub(crate) fn begin_part(&mut self, retries: usize) {
+        if !std::mem::take(&mut self.part_ended) {
+            return;
+        }
+        self.report = None;
+        self.engine.begin_part();
+        self.stages_before = self.stages.iter().map(|stage| stage.begin_part()).collect();
+        self.retries_before = retries;
+        #[cfg(feature = "durable")]
+        if let Some(keeper) = self.tools.interrupts.keeper().get() {
+            keeper.begin_part();
+        }
+    }
+
+    /// Notes that a terminal has ended.
+    pub(crate) fn end_part(&mut self) {
+        self.part_ended = true;
+    }
+
+    /// Notes that a terminal has ended early, and what it did.
+    #[cold]
+    pub(crate) fn end_part_early(&mut self, report: Report) {
+        self.part_ended = true;
+        self.report = Some(Box::new(report));
+    }
+
+    /// The report of the last terminal, where that ended early.
+    pub(crate) fn early_report(&self) -> Option<&Report> {
+        self.report.as_deref()
+    }
+
+    /// Prepares what is told of the run, once.
+    fn begin(&mut self, input: &mut dyn Input) {
+        if self.begun {
+            return;
+        }
+        self.begun = true;
+        let (least, _) = input.size_hint();
+        self.stock.asks.begin_run(least);
+        let name = self.options().name();
+        if let Some(callback) = self.callback.take().or_else(|| self.options().callback()) {
+            self.engine.set_teller(Some(Teller::new(callback, name, self.stages.clone())));
+        }
+        self.tools.span.begin(name, || self.stock.left_exactly(input));
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        self.engine.options()
+    }
+
+    pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
+        self.engine.change_options(change);
+        self.verbose = Verbose::new(self.options().is_verbose());
+    }
+
+    pub(crate) fn interrupts(&mut self) -> &mut Interrupts {
+        &mut self.tools.interrupts
+    }
+
+    /// Has `callback` told of the run's progress.
+    pub(crate) fn set_progress(&mut self, callback: Callback) {
+        if self.begun {
+            let teller = Teller::new(callback, self.options().name(), self.stages.clone());
+            self.engine.set_teller(Some(teller));
+        } else {
+            self.callback = Some(callback);
+        }
+    }
+
+    /// Notes that what a result owns can be told.
+    pub(crate) fn know_results(&mut self) {
+        if !self.tools.tracks {
+            self.engine.know_results();
+        }
+    }
+
+    /// Gives the parts of it that go into another run, as a stage of it.
+    pub(crate) fn into_parts(self) -> CoreParts {
+        let Self { engine, tools, stages, callback, .. } = self;
+        CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback }
+    }
+
+    /// Of what other runs left that are parts of this one.
+    pub(crate) fn of_parts(parts: CoreParts, sizes: [usize; 2], measured_by: MeasuredBy, unasked: Unasked) -> Self {
+        let CoreParts { options, interrupts, stages, callback } = parts;
+        let mut core = Self::new(options, sizes, measured_by, unasked);
+        (core.tools.interrupts, core.stages, core.callback) = (interrupts, stages, callback);
+        core
+    }
+
+    /// Begins a run with results in any order. Nothing is started yet, but the time of a timeout
+    /// counts.
+    pub(crate) fn begin_unordered(&mut self) {
+        self.engine.set_unordered();
+        self.tools.interrupts.begin();
+    }
+
+    /// What hands batches of the wanted size over.
+    pub(crate) fn handover(&self) -> (Option<usize>, Handover, Handle) {
+        let handover = Handover::new(self.verbose, &self.tools.ledger);
+        (self.options().batch_items(), handover, self.tools.interrupts.keeper().clone())
+    }
+
+    pub(crate) fn verbose(&self) -> Verbose {
+        self.verbose
+    }
+
+    pub(crate) fn planned(&self) -> Option<&Plan> {
+        self.engine.plan()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.options().check()
+    }
+
+    /// Runs the sample, unless that was done, and plans.
+    pub(crate) fn plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<&Plan, Error> {
+        self.check()?;
+        self.begin(input);
+        self.tools.interrupts.begin();
+        let _entered = self.tools.span.enter();
+        let work = self.tools.work(function);
+        let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
+        self.engine.make_plan(&mut line).map_err(Ended::error_or_panic)
+    }
+
+    /// Refuses what can't be run with, and prints the plan where that is wanted.
+    pub(crate) fn start(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
+        self.check()?;
+        self.begin(input);
+        self.tools.interrupts.begin();
+        self.engine.set_quiet(self.verbose.is_on());
+        if !self.verbose.is_on() {
+            return Ok(());
+        }
+        let total = self.stock.left_exactly(input).map(|left| left + self.engine.items_done());
+        let available = self.engine.budget()?.available;
+        let (asked, share) = (self.options().batch_items(), self.options().limit().to_string());
+        let plan = self.plan(input, function)?.clone();
+        self.verbose.plan(&plan, total, asked, &share, available);
+        Ok(())
+    }
+
+    /// Runs until the input ends or the outlet has enough. Results that are kept go first.
+    ///
+    /// A panic of the caller's own code, as of the input, comes back as what ended the run, so that nothing is lost with it.
+    pub(crate) fn drive(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        outlet: &mut dyn Outlet,
+    ) -> Result<Flow, Ended> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.drive_to_its_end(input, function, outlet)));
+        // What was collected may be dropped from here on.
+        self.engine.hold_credit_alone();
+        outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
+    }
+
+    fn drive_to_its_end(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        outlet: &mut dyn Outlet,
+    ) -> Result<Flow, Ended> {
+        self.begin(input);
+        self.tools.interrupts.begin();
+        let options = self.engine.options();
+        self.stock.asks.set_bounded(options.in_flight_items().is_some());
+        let _entered = self.tools.span.enter();
+        if let Some(plan) = self.engine.plan() {
+            outlet.set_batch_size(plan.batch_size());
+        }
+        let mut flow = Flow::Continue;
+        while let Some((results, start)) = self.kept.next() {
+            flow = outlet.accept(results, start);
+            if flow == Flow::Stop {
+                self.engine.stop();
+                return Ok(flow);
+            }
+        }
+        if flow == Flow::Enough {
+            return Ok(flow);
+        }
+        let work = self.tools.work(function);
+        let flow = self.engine.run(&mut Line { input: &mut *input, stock: &mut self.stock, work, outlet })?;
+        if flow == Flow::Continue {
+            end_keeping(self.tools.interrupts.keeper().get(), input)?;
+        }
+        Ok(flow)
+    }
+
+    /// Has a keeper keep what the run finishes. Without one, items are skipped alone.
+    #[cfg(feature = "durable")]
+    pub(crate) fn resume(&mut self, keeper: Handle) {
+        self.stock.resumes = true;
+        self.tools.interrupts.set_keeper(keeper);
+    }
+
+    /// Bytes of the run's budget.
+    #[cfg(feature = "durable")]
+    pub(crate) fn budget(&mut self) -> Result<ByteSize, Error> {
+        Ok(self.engine.budget()?.bytes)
+    }
+
+    #[cfg(feature = "durable")]
+    pub(crate) fn keeper(&self) -> &Handle {
+        self.tools.interrupts.keeper()
+    }
+
+    #[cfg(feature = "durable")]
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.tools.ledger
+    }
+
+    /// Notes that results belong to the caller now: they have given their credit back.
+    pub(crate) fn give_away(&mut self) {
+        self.engine.rebase();
+    }
+
+    /// Keeps results that were made and not handed over, before all others: a terminal that is called again begins with them.
+    pub(crate) fn put_back(&mut self, results: Results, start: usize) {
+        self.kept.put_back(results, start);
+    }
+
+    /// Lets a panic of the function come when the run goes on.
+    pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
+        self.engine.put_panic_back(item, payload);
+    }
+
+    /// Runs everything into one collection. With what ended it early come the results before the first that is missing; the others
+    /// stay.
+    pub(crate) fn collect<'a>(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        collect: Collect<'a>,
+    ) -> (Option<Collecting<'a>>, Option<Ended>) {
+        let Collect { collector, find_end, keeps_all } = collect;
+        let none = |error| (None, Some(Ended::Error(error)));
+        let (least, _) = self.stock.left(input);
+        let can_end_early = self.tools.interrupts.are_possible() || find_end.is_some();
+        let mut count = least.saturating_add(self.kept.len());
+        let bytes = count.saturating_mul(self.result_size);
+        if bytes > SMALL {
+            let budget = match self.engine.budget() {
+                Ok(budget) => budget.bytes,
+                Err(error) => return none(error),
+            };
+            if ByteSize::of_usize(bytes) > budget {
+                if keeps_all && input.tells_the_truth() && !(can_end_early && least == usize::MAX) {
+                    return none(self.too_many(count));
+                }
+                // Other inputs may be wrong about how many items they have.
+                count = 0;
+            }
+        }
+        let Some(mut all) = collector.room_for(count).or_else(|| collector.room_for(0)) else {
+            return none(self.too_many(count));
+        };
+        if self.engine.is_under_way() || self.options().panics() != OnPanic::Propagate || self.stock.resumes {
+            // Where items panic or need not run, the places of their results stay empty.
+            all.lend_nothing();
+        }
+        // An input without an end can't be collected. One that says it has none may be wrong about
+        // it.
+        let says_endless = |input: &mut dyn Input| input.size_hint().0 == usize::MAX;
+        let enough = if !can_end_early && says_endless(input) { ENDLESS } else { usize::MAX };
+        let places = Places::default();
+        let mut outlet = Collecting { all, enough, places, find_end, ended_at: None };
+        let mut outcome = self.drive(input, function, &mut outlet);
+        let is_full = matches!(&outcome, Err(Ended::Error(error)) if error.is_over_budget());
+        if (is_full || matches!(outcome, Ok(Flow::Enough))) && enough < usize::MAX {
+            outlet.enough = usize::MAX;
+            if says_endless(input) {
+                outcome = Err(Ended::Error(self.too_many(usize::MAX)));
+            } else if !is_full {
+                outcome = self.drive(input, function, &mut outlet);
+            }
+        }
+        if outcome.is_err() || outlet.ended_at.is_some() {
+            self.tools.chunks.leave_collection();
+            self.stock.leave_collection();
+        }
+        (Some(outlet), outcome.err())
+    }
+
+    /// What is to be said of so many results that there is not even room for themselves, let alone
+    /// for what they own.
+    fn too_many(&mut self, count: usize) -> Error {
+        let (done, held) = (self.engine.items_done(), self.engine.items_held());
+        let size = ByteSize::of_usize(self.result_size);
+        let budget = self.engine.budget().map_or(ByteSize::ZERO, |budget| budget.bytes);
+        Error::new(ErrorKind::OverBudget {
+            item: done,
+            items_done: held,
+            held: size * held as u64,
+            needed: size,
+            budget,
+            allowed: budget,
+            expected: Some(size * count as u64),
+            // Of what they own nothing was asked.
+            measured_by: MeasuredBy::SizeOf,
+        })
+    }
+
+    /// Takes out the panics that were noted so far, where the run keeps all.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        self.engine.take_panics()
+    }
+
+    /// The report, of a run that has made so many calls again.
+    pub(crate) fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
+        let items = handed_over.items;
+        let report = self.report_of_part(handed_over, retries);
+        self.verbose.end(items);
+        self.verbose.warn(&report);
+        let _entered = self.tools.span.enter();
+        trace::finished(&report);
+        report
+    }
+
+    /// The same of a run that ended early: nobody is told that it is finished.
+    pub(crate) fn report_of_part(&mut self, handed_over: HandedOver, retries: usize) -> Report {
+        let (items, batches) = (handed_over.items, handed_over.batches);
+        let totals = self.engine.totals(handed_over);
+        let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
+        stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
+        let report = Report::new(totals, items, batches)
+            .with_stages(stages)
+            .with_retries(retries.saturating_sub(self.retries_before));
+        #[cfg(feature = "durable")]
+        let report = report.with_kept(self.tools.interrupts.keeper().get().map(Keeper::told));
+        report
+    }
+}

@@ -1,0 +1,339 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::panic::resume_unwind;
+
+use super::Batched;
+use crate::error::Error;
+use crate::error::failure::{Ended, Failure, Payload};
+use crate::output::outlet::Flow;
+use crate::output::pull::Buffer;
+use crate::policy::Policy;
+use crate::policy::on_error::Each;
+
+/// The results of a run one by one, in input order; made by [`Batched::into_iter`].
+///
+/// Items are run when the results are asked for: each time the buffer is empty, a batch of them is run on all threads. So
+/// nothing runs while the caller works on results, and a slow consumer never makes them pile up.
+///
+/// What it gives depends on what becomes of errors, `P`:
+///
+/// | policy | an item |
+/// | --- | --- |
+/// | [`Each`](crate::policy::on_error::Each) | the result as it is |
+/// | [`Stop`](crate::policy::on_error::Stop) | `Result<T, TryError<E>>`; the first error by input order is the last item |
+/// | [`Skip`](crate::policy::on_error::Skip) | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
+/// | [`Collect`](crate::policy::on_error::Collect) | `Result<T, Failure<E>>`; with `on_panic = "collect"` panics are failures too, in their places |
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// let mut cubes = process_in_batches(|x: u64| x.pow(3), 0..).into_iter();
+/// assert_eq!(cubes.next(), Some(0));
+/// assert_eq!(cubes.find(|cube| cube % 7 == 1), Some(1));
+/// assert_eq!(cubes.find(|cube| *cube > 1000), Some(1331));
+/// ```
+#[must_use = "no item is run until results are asked for, as by a `for` loop; to run everything, call `for_each_batch` on the run"]
+pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
+    stream: Stream<I, R, C, P>,
+}
+
+/// The results of a run as they are there, each with the index of its item; made by [`Batched::unordered`].
+///
+/// What it gives depends on what becomes of errors, `P`:
+///
+/// | policy | an item |
+/// | --- | --- |
+/// | [`Each`](crate::policy::on_error::Each) | `(usize, R)`, the result as it is |
+/// | [`Stop`](crate::policy::on_error::Stop) | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
+/// | [`Skip`](crate::policy::on_error::Skip) | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
+/// | [`Collect`](crate::policy::on_error::Collect) | `Result<(usize, T), Failure<E>>`; with `on_panic = "collect"` panics are failures too |
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// let mut sum = 0;
+/// for (index, cube) in process_in_batches(|x: usize| x.pow(3), 0..100).unordered() {
+///     assert_eq!(cube, index.pow(3));
+///     sum += cube;
+/// }
+/// assert_eq!(sum, 24_502_500);
+/// ```
+#[must_use = "no item is run until results are asked for, as by a `for` loop; to run everything, call `for_each_batch` on the run"]
+pub struct Unordered<I: IntoIterator, R, C, P = Each> {
+    stream: Stream<I, R, C, P>,
+}
+
+struct Stream<I: IntoIterator, R, C, P> {
+    run: Batched<I, R, C, P>,
+    buffer: Buffer<I::Item, R>,
+    /// Whether the run gives no more.
+    ended: bool,
+    /// Whether a failure was the last item.
+    stopped: bool,
+    /// A panic that comes when everything before it was given, and its item if it is the function's.
+    panic: Option<(Option<usize>, Payload)>,
+    /// Why the run could not be started, or went no further.
+    error: Option<Error>,
+    /// Panics that are given as failures, by their items.
+    panicked: BTreeMap<usize, Failure>,
+}
+
+/// Whether an iterator just ends with an error: somebody wanted it to.
+fn is_quiet(error: &Error) -> bool {
+    error.is_cancelled() || error.is_timed_out()
+}
+
+impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
+    /// Results and panics that are there.
+    fn ready(&self) -> usize {
+        self.buffer.len() + self.panicked.len()
+    }
+
+    fn error(&self) -> Option<&Error> {
+        self.error.as_ref().filter(|_| self.ready() == 0)
+    }
+
+    /// Runs until the buffer has enough, or the run ends.
+    fn fill(&mut self) {
+        // What was finished before a panic is given first; nothing behind the lost item follows.
+        match self.run.drive(&mut self.buffer) {
+            Ok(flow) => self.ended = flow != Flow::Enough,
+            Err(ended) => {
+                self.ended = true;
+                match ended {
+                    Ended::Error(error) => self.error = Some(error),
+                    Ended::Panic(item, payload) => self.panic = Some((Some(item), payload)),
+                    Ended::Unwound(payload) => self.panic = Some((None, payload)),
+                }
+            }
+        }
+    }
+}
+
+impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
+    /// One that could not be `started` gives that error as its only item, or panics where it can't.
+    fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
+        let mut buffer = Buffer::new(run.types());
+        if P::STOPS {
+            // The caller has a failure as soon as there is one.
+            buffer.give_at_once(|results| results.iter().any(P::fails));
+        }
+        let error = started.err();
+        if let Some(error) = error.as_ref().filter(|_| !P::STOPS) {
+            panic!("{error}");
+        }
+        let ended = error.is_some();
+        Self { run, buffer, ended, stopped: false, panic: None, error, panicked: BTreeMap::new() }
+    }
+
+    /// The next item, made of the value and the index of its item; by input order if it is `ordered`.
+    #[inline]
+    fn next<V>(&mut self, ordered: bool, item: impl FnOnce(usize, P::Value) -> V) -> Option<P::Item<V>> {
+        loop {
+            if P::STOPS && self.stopped {
+                return None;
+            }
+            if P::GATHERS
+                && let Some(panic) = self.next_panic(ordered)
+            {
+                return P::panicked_item(panic);
+            }
+            let Some((index, result)) = self.buffer.next() else {
+                if !self.ended && self.panic.is_none() {
+                    self.fill();
+                    if P::GATHERS {
+                        let panics = self.run.take_panics();
+                        self.panicked.extend(panics.into_iter().map(|panic| (panic.index(), panic)));
+                    }
+                    continue;
+                }
+                return self.last_item();
+            };
+            if P::fails(&result) {
+                self.stopped = true;
+                if let Some(failed) = P::failed_item(self.run.seen(), index, result) {
+                    return Some(failed);
+                }
+            } else if let Ok(value) = P::split(result) {
+                return Some(P::value_item(item(index, value)));
+            }
+        }
+    }
+
+    /// The next panic, if no result comes before it.
+    fn next_panic(&mut self, ordered: bool) -> Option<Failure> {
+        let (&item, _) = self.panicked.first_key_value()?;
+        // A panic behind all results that are there may have others before it that are not there yet.
+        let is_due = !ordered || self.buffer.next_index().map_or(self.ended, |index| item < index);
+        if is_due { self.panicked.pop_first().map(|(_, panic)| panic) } else { None }
+    }
+
+    /// Tells of what ended the run.
+    #[cold]
+    fn last_item<V>(&mut self) -> Option<P::Item<V>> {
+        if let Some((_, payload)) = self.panic.take() {
+            resume_unwind(payload);
+        }
+        if P::STOPS && self.error.is_some() {
+            return self.error.take().and_then(|error| P::last_item(error).ok());
+        }
+        if let Some(error) = self.error.take_if(|error| !is_quiet(error)) {
+            panic!("{error}");
+        }
+        if self.error.is_none() && !self.stopped {
+            self.run.remove_kept();
+        }
+        None
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (if P::GIVES_ALL { self.ready() } else { 0 }, None)
+    }
+
+    fn into_run(self) -> Batched<I, R, C, P> {
+        let Self { mut run, buffer, panic, panicked, .. } = self;
+        run.seen().panicked.extend(panicked.into_values());
+        run.put_back(buffer.into_left());
+        match panic {
+            Some((Some(item), payload)) => run.put_panic_back(item, payload),
+            Some((None, payload)) => resume_unwind(payload),
+            None => {}
+        }
+        run.end_part();
+        run
+    }
+}
+
+impl<I: IntoIterator, R, C, P: Policy<R>> IntoIter<I, R, C, P> {
+    pub(crate) fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
+        Self { stream: Stream::new(run, started) }
+    }
+
+    /// The run, which goes on behind what the iterator gave: a terminal gives the rest.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the input that the iterator had not come to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{on_error::Stop, process_in_batches};
+    ///
+    /// let mut numbers = process_in_batches(str::parse::<u32>, ["1", "two", "3", "4"]).on_error(Stop).into_iter();
+    /// assert_eq!(numbers.next().unwrap().unwrap(), 1);
+    /// assert_eq!(numbers.next().unwrap().unwrap_err().item(), Some(1));
+    /// assert!(numbers.next().is_none());
+    /// assert_eq!(numbers.into_run().collect::<Vec<_>>().unwrap(), [3, 4]);
+    /// ```
+    pub fn into_run(self) -> Batched<I, R, C, P> {
+        self.stream.into_run()
+    }
+}
+
+impl<I: IntoIterator, R, C, P: Policy<R>> Unordered<I, R, C, P> {
+    pub(crate) fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
+        Self { stream: Stream::new(run, started) }
+    }
+}
+
+macro_rules! told_so_far {
+    ($iterator:ident, $made_by:literal) => {
+        impl<I: IntoIterator, R, C, P> $iterator<I, R, C, P> {
+            /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and
+            /// where it ended with its input.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use amorsize::{CancelToken, process_in_batches};
+            /// let token = CancelToken::new();
+            #[doc = concat!("let mut squares = process_in_batches(|x: u64| x * x, 0..).cancel_token(&token).", $made_by, "();")]
+            /// assert!(squares.next().is_some() && squares.error().is_none());
+            /// token.cancel();
+            /// // What was finished is still given, and then it ends.
+            /// squares.by_ref().for_each(drop);
+            /// assert!(squares.error().unwrap().is_cancelled());
+            /// ```
+            #[must_use]
+            pub fn error(&self) -> Option<&Error> {
+                self.stream.error()
+            }
+
+            /// Items that failed so far and were left out, with [`Skip`](crate::policy::on_error::Skip).
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use amorsize::{on_error::Skip, process_in_batches};
+            ///
+            #[doc = concat!("let run = process_in_batches(str::parse::<u32>, [\"1\", \"two\", \"3\"]).on_error(Skip);\nlet mut numbers = run.", $made_by, "();")]
+            /// assert_eq!(numbers.by_ref().count(), 2);
+            /// assert_eq!(numbers.failed(), 1);
+            /// ```
+            #[must_use]
+            pub fn failed(&self) -> usize {
+                self.stream.run.left_out().count()
+            }
+
+            /// The first failures that were left out so far, up to [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES), each
+            /// with the index of its item and its error as a text.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use amorsize::{on_error::Skip, process_in_batches};
+            ///
+            #[doc = concat!("let run = process_in_batches(str::parse::<u32>, [\"1\", \"two\", \"3\"]).on_error(Skip);\nlet mut numbers = run.", $made_by, "();")]
+            /// assert_eq!(numbers.by_ref().count(), 2);
+            /// assert_eq!(numbers.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+            /// ```
+            #[must_use]
+            pub fn failures(&self) -> &[Failure<String>] {
+                self.stream.run.left_out().kept()
+            }
+        }
+
+        impl<I: IntoIterator, R, C, P: Policy<R>> FusedIterator for $iterator<I, R, C, P> {}
+
+        impl<I: IntoIterator, R, C, P> fmt::Debug for $iterator<I, R, C, P> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($iterator)).field("ready", &self.stream.buffer.len()).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+told_so_far!(IntoIter, "into_iter");
+told_so_far!(Unordered, "unordered");
+
+impl<I: IntoIterator, R, C, P: Policy<R>> Iterator for IntoIter<I, R, C, P> {
+    type Item = P::Item<P::Value>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.stream.next(true, |_, value| value)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}
+
+impl<I: IntoIterator, R, C, P: Policy<R>> Iterator for Unordered<I, R, C, P> {
+    type Item = P::Item<(usize, P::Value)>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.stream.next(false, |index, value| (index, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}

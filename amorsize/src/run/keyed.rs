@@ -1,0 +1,114 @@
+//! The mark of runs that have a key.
+
+use std::marker::PhantomData;
+
+use super::bounds::KnowsItems;
+use super::then::{Follows, Joins};
+use crate::code::HashOf;
+use crate::error::Error;
+use crate::error::failure::Failure;
+use crate::policy::{Policy, Sealed, Seen, Whole};
+
+/// The policy `P` of a run that knows by [`key`](crate::Batched::key) what tells its items apart:
+/// so these need not be `Hash`.
+///
+/// It stands in the place of the policy in a run's type, and all is as with `P`.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::on_error::Each;
+/// use amorsize::{Batched, Keyed, process_in_batches};
+///
+/// type Run = Batched<Vec<f64>, f64, fn(f64) -> f64, Keyed<Each>>;
+///
+/// let run: Run = process_in_batches(f64::sqrt as fn(f64) -> f64, vec![4.0]).key(|x| x.to_bits());
+/// # drop(run);
+/// ```
+#[derive(Debug)]
+pub struct Keyed<P>(PhantomData<P>);
+
+impl<P> Sealed for Keyed<P> {}
+
+impl<P: Whole> Whole for Keyed<P> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, P> KnowsItems<T> for Keyed<P> {
+    fn hash() -> Option<HashOf<T>> {
+        None
+    }
+}
+
+impl<R, P: Policy<R>> Policy<R> for Keyed<P> {
+    type Value = P::Value;
+    type Error = P::Error;
+    type Failed = P::Failed;
+    type Given<V> = P::Given<V>;
+    type Item<V> = P::Item<V>;
+
+    const STOPS: bool = P::STOPS;
+    const GATHERS: bool = P::GATHERS;
+    const GIVES_ALL: bool = P::GIVES_ALL;
+
+    #[inline]
+    fn fails(result: &R) -> bool {
+        P::fails(result)
+    }
+
+    #[inline]
+    fn split(result: R) -> Result<P::Value, P::Error> {
+        P::split(result)
+    }
+
+    #[inline]
+    fn unsplit(values: Vec<P::Value>) -> Vec<R> {
+        P::unsplit(values)
+    }
+
+    #[inline]
+    fn value(result: &R) -> Option<&P::Value> {
+        P::value(result)
+    }
+
+    #[inline]
+    fn whole(results: Vec<R>) -> Result<Vec<P::Value>, Vec<R>> {
+        P::whole(results)
+    }
+
+    fn fail(seen: &mut Seen<R>, index: usize, failed: R) -> Result<(), P::Failed> {
+        P::fail(seen, index, failed)
+    }
+
+    fn given<V>(value: V, seen: &mut Seen<R>) -> P::Given<V> {
+        P::given(value, seen)
+    }
+
+    fn value_item<V>(value: V) -> P::Item<V> {
+        P::value_item(value)
+    }
+
+    fn failed_item<V>(seen: &mut Seen<R>, index: usize, failed: R) -> Option<P::Item<V>> {
+        P::failed_item(seen, index, failed)
+    }
+
+    fn panicked_item<V>(panic: Failure) -> Option<P::Item<V>> {
+        P::panicked_item(panic)
+    }
+
+    fn last_item<V>(error: Error) -> Result<P::Item<V>, Error> {
+        P::last_item(error)
+    }
+}
+
+impl<R, N, Q, P: Joins<R, N, Q>> Joins<R, N, Q> for Keyed<P> {
+    type Output = P::Output;
+    type Policy = Keyed<P::Policy>;
+    type Failure = P::Failure;
+
+    #[inline]
+    fn join(result: Result<N, P::Failure>) -> P::Output {
+        P::join(result)
+    }
+}
+
+impl<P, Q: Follows<P>> Follows<Keyed<P>> for Q {}

@@ -1,0 +1,230 @@
+//! The run as its user sees it.
+
+pub mod bounds;
+mod builder;
+mod core;
+#[cfg(feature = "durable")]
+mod durable;
+pub(crate) mod functions;
+mod inside;
+pub(crate) mod iter;
+#[cfg(feature = "durable")]
+pub(crate) mod keyed;
+#[cfg(feature = "durable")]
+mod opening;
+mod terminals;
+pub(crate) mod then;
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use self::core::{Core, Parts};
+use crate::buffer::Types;
+use crate::call::{AsFunction, Body, Kernel, Shared, as_function};
+use crate::error::Error;
+use crate::error::failure::{Ended, Failure, Payload};
+use crate::error::outcome::Failures;
+use crate::input::Source;
+use crate::memory::deep_size::features::Unasked;
+use crate::memory::measure::Measure;
+use crate::options::Options;
+use crate::output::batches::Left;
+use crate::output::outlet::{Flow, Outlet};
+use crate::policy::Seen;
+use crate::policy::on_error::Each;
+use crate::progress::stage::StageCounts;
+
+/// A run that has not started: a function, its input, and how to go about it.
+///
+/// An annotated function's wrapper gives one, and so does [`process_in_batches`](crate::process_in_batches). Builder methods set options, a terminal
+/// starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
+/// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
+/// [`plan`](Self::plan) runs the sample alone. [`then`](Self::then) adds a function that takes what this one returns.
+///
+/// `I` is the input, `R` what the function returns, `C` what all calls share, `P` what becomes of errors: results are handed over
+/// as they are unless [`on_error`](Self::on_error) says otherwise.
+///
+/// # Panics
+///
+/// A panic of the function, of the input's iterator or of the sink reaches the caller of the terminal with its own payload,
+/// after the calls in flight have ended. Results of the items before a panicking call still go to the sink.
+///
+/// # Going on
+///
+/// A terminal that ends early, by an error, a panic that is caught, a token, a deadline or for want of memory, leaves the run as it
+/// stands. The next terminal begins behind what was handed over: no item is run twice, and no result is lost. The item that failed
+/// or panicked is left out. A run that has ended whole gives nothing more.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::process_in_batches;
+///
+/// // Nothing is called yet.
+/// let mut run = process_in_batches(|x: u64| x * x, 0..1000).max_memory("64MiB").batch_size(100);
+/// // Now it is.
+/// let squares: Vec<u64> = run.collect()?;
+/// assert_eq!(squares[999], 998_001);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[must_use = "a run does nothing until a terminal such as `collect` or `for_each_batch` starts it"]
+pub struct Batched<I: IntoIterator, R, C, P = Each> {
+    source: Source<I, R>,
+    shared: Shared<I::Item, R, C>,
+    as_function: AsFunction<I::Item, R, C>,
+    core: Core,
+    /// The core holds items and results without naming their types.
+    owns: PhantomData<(I::Item, R)>,
+    /// Failures that nobody was given yet.
+    seen: Seen<R>,
+    policy: PhantomData<P>,
+}
+
+impl<I: IntoIterator, R, C> Batched<I, R, C> {
+    #[inline]
+    pub(crate) fn new(
+        items: I,
+        shared: C,
+        kernel: Kernel<I::Item, R, C>,
+        measure: (Measure<I::Item>, Measure<R>),
+        options: Options,
+    ) -> Self
+    where
+        I::Item: Send,
+        R: Send,
+        C: Sync,
+    {
+        let types = Types::new();
+        Self {
+            source: Source::new(items, types),
+            shared: Shared {
+                context: shared,
+                body: Body::Function(kernel),
+                measure,
+                types,
+                retrying: None,
+                // Until a policy is set, an error is a result like any other.
+                fails: |_| false,
+                weigh: None,
+                #[cfg(feature = "durable")]
+                code: None,
+                #[cfg(feature = "durable")]
+                durable: None,
+            },
+            as_function: as_function::<I::Item, R, C>,
+            core: Core::new(options, [size_of::<I::Item>(), size_of::<R>()], measure.1.by, Unasked::of(&measure)),
+            owns: PhantomData,
+            seen: Seen::new(),
+            policy: PhantomData,
+        }
+    }
+}
+
+impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
+    pub(crate) fn types(&self) -> Types<I::Item, R> {
+        self.shared.types
+    }
+
+    /// The same run with another policy, which decides about results that `fail`.
+    pub(crate) fn with_policy<Q>(self, fails: fn(&R) -> bool) -> Batched<I, R, C, Q> {
+        let Self { source, shared, as_function, core, owns, seen, policy: _ } = self;
+        Batched { source, shared: Shared { fails, ..shared }, as_function, core, owns, seen, policy: PhantomData }
+    }
+
+    /// Takes a run apart that is to be part of another one.
+    pub(super) fn into_parts(self) -> (Source<I, R>, Parts<I::Item, R, C>) {
+        let Self { source, shared, core, .. } = self;
+        let has_begun = source.has_begun() || core.planned().is_some();
+        let mut core = core.into_parts();
+        if core.stages.is_empty() {
+            core.stages.push(StageCounts::new(core.options.name()));
+        }
+        (source, Parts { shared, core, has_begun })
+    }
+
+    /// Begins a part of the run that is reported by itself.
+    fn begin_part(&mut self) {
+        self.core.begin_part(self.shared.retries());
+        self.seen.failures = Failures::new();
+    }
+
+    /// Refuses a journal for a terminal that has no sink: nobody would have the results that it
+    /// takes for done.
+    #[inline]
+    pub(crate) fn refuse_journal(&self) -> Result<(), Error> {
+        #[cfg(feature = "durable")]
+        self.shared.durable.as_ref().map_or(Ok(()), |durable| durable.refuse_journal())?;
+        Ok(())
+    }
+
+    /// Begins a part of the run, and refuses what can't be run with.
+    pub(crate) fn start(&mut self) -> Result<(), Error> {
+        self.begin_part();
+        self.open()?;
+        self.core.start(&mut self.source, (self.as_function)(&self.shared))
+    }
+
+    /// The same of a run with results in any order, of which nothing is started yet.
+    pub(crate) fn start_unordered(&mut self) -> Result<(), Error> {
+        self.begin_part();
+        self.open()?;
+        self.core.check()?;
+        self.core.begin_unordered();
+        Ok(())
+    }
+
+    /// Takes out the panics that were noted so far, where the run keeps all.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        self.core.take_panics()
+    }
+
+    pub(crate) fn seen(&mut self) -> &mut Seen<R> {
+        &mut self.seen
+    }
+
+    /// The failures that were left out so far.
+    pub(crate) fn left_out(&self) -> &Failures {
+        &self.seen.failures
+    }
+
+    /// Runs until the input ends or the outlet has enough. Results that are kept go first.
+    pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
+        self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
+    }
+
+    /// Keeps results for the next terminal that this one did not hand over, the last part first.
+    pub(crate) fn put_back(&mut self, left: Vec<Left>) {
+        self.core.give_away();
+        for (results, start) in left {
+            self.core.put_back(results, start);
+        }
+    }
+
+    pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
+        self.core.put_panic_back(item, payload);
+    }
+
+    /// Notes that a terminal has given everything.
+    pub(crate) fn end_part(&mut self) {
+        self.core.end_part();
+    }
+
+    #[cfg(not(feature = "durable"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no run is durable")]
+    fn open(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[cfg(not(feature = "durable"))]
+    #[expect(clippy::unused_self, reason = "no run is durable")]
+    pub(crate) fn remove_kept(&mut self) {}
+}
+
+impl<I: IntoIterator, R, C, P> fmt::Debug for Batched<I, R, C, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batched")
+            .field("options", self.core.options())
+            .field("plan", &self.core.planned())
+            .finish_non_exhaustive()
+    }
+}

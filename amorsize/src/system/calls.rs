@@ -1,0 +1,230 @@
+//! System calls that no safe crate has, each behind a safe function.
+#![cfg_attr(
+    any(target_os = "linux", target_vendor = "apple"),
+    expect(unsafe_code, reason = "the C library's functions have no safe form")
+)]
+
+use std::time::Duration;
+
+use crate::units::ByteSize;
+
+pub(crate) mod madvise;
+
+/// The time for which the children ran that this process has waited for, with those that they
+/// waited for.
+///
+/// A child's time is added as a whole when the process waits for it, as `Command::output` does. A
+/// look takes a third of a look at the process's clock.
+pub(crate) fn children_ran() -> Option<Duration> {
+    system::children_ran()
+}
+
+/// The peak of the process's resident memory so far; takes 0.5 us. If a larger process started this
+/// one, it begins with that one's figure.
+pub(crate) fn max_resident() -> Option<ByteSize> {
+    system::max_resident()
+}
+
+/// The number of times that the calling thread has slept to wait; takes 0.3 us. `None` if the
+/// system counts that only for whole processes.
+pub(crate) fn voluntary_switches() -> Option<u64> {
+    system::voluntary_switches()
+}
+
+/// How often another thread took the calling thread's core; takes 0.3 us. `None` where the system counts
+/// that for whole processes alone.
+pub(crate) fn involuntary_switches() -> Option<u64> {
+    system::involuntary_switches()
+}
+
+/// The size of the calling thread's stack when it was made, in bytes; `None` on systems that don't
+/// tell.
+pub(crate) fn stack_size() -> Option<usize> {
+    system::stack_size().filter(|&bytes| bytes > 0)
+}
+
+/// True if the process began with the calling thread. In a child made by `fork`, it began with the
+/// one that called it. False if the system doesn't tell.
+pub(crate) fn is_first_thread() -> bool {
+    system::is_first_thread()
+}
+
+/// Makes glibc's allocator give freed memory back to the system. Other C libraries have no such
+/// function.
+pub(crate) fn trim_glibc() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: any thread may call it at any time; allocations stay where they are.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+mod system {
+    use std::mem::MaybeUninit;
+
+    use super::*;
+
+    /// macOS gives resident memory in bytes, Linux in KiB.
+    const MAX_RESIDENT_UNIT: ByteSize = if cfg!(target_vendor = "apple") { ByteSize::new(1) } else { ByteSize::kib(1) };
+
+    pub(super) fn children_ran() -> Option<Duration> {
+        let usage = usage(libc::RUSAGE_CHILDREN)?;
+        Some(duration(usage.ru_utime) + duration(usage.ru_stime))
+    }
+
+    pub(super) fn max_resident() -> Option<ByteSize> {
+        let units = u64::try_from(usage(libc::RUSAGE_SELF)?.ru_maxrss).ok()?;
+        // Some sandboxes answer with zeros only.
+        Some(MAX_RESIDENT_UNIT * units).filter(|&bytes| bytes > ByteSize::ZERO)
+    }
+
+    pub(super) fn voluntary_switches() -> Option<u64> {
+        #[cfg(target_os = "linux")]
+        return u64::try_from(usage(libc::RUSAGE_THREAD)?.ru_nvcsw).ok();
+        #[cfg(not(target_os = "linux"))]
+        return None;
+    }
+
+    pub(super) fn involuntary_switches() -> Option<u64> {
+        #[cfg(target_os = "linux")]
+        return u64::try_from(usage(libc::RUSAGE_THREAD)?.ru_nivcsw).ok();
+        #[cfg(not(target_os = "linux"))]
+        return None;
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn stack_size() -> Option<usize> {
+        let mut attributes = MaybeUninit::uninit();
+        // SAFETY: the handle belongs to the calling thread, which is alive; the pointer leads to
+        // attributes of this function, and the call writes nowhere else.
+        let answer = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+        if answer != 0 {
+            return None;
+        }
+        // SAFETY: the answer 0 says that they are initialized.
+        let mut attributes = unsafe { attributes.assume_init() };
+        let mut bytes = 0;
+        // SAFETY: the attributes are initialized, and the pointer leads to a number of this
+        // function.
+        let answer = unsafe { libc::pthread_attr_getstacksize(&raw const attributes, &raw mut bytes) };
+        // SAFETY: they are initialized, and nothing uses them afterwards.
+        unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
+        (answer == 0).then_some(bytes)
+    }
+
+    #[cfg(target_vendor = "apple")]
+    pub(super) fn stack_size() -> Option<usize> {
+        // SAFETY: the handle belongs to the calling thread, which is alive.
+        Some(unsafe { libc::pthread_get_stacksize_np(libc::pthread_self()) })
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_first_thread() -> bool {
+        // SAFETY: it takes no arguments and can't fail.
+        let thread = unsafe { libc::gettid() };
+        u32::try_from(thread).is_ok_and(|thread| thread == std::process::id())
+    }
+
+    #[cfg(target_vendor = "apple")]
+    pub(super) fn is_first_thread() -> bool {
+        // SAFETY: it takes no arguments and can't fail.
+        unsafe { libc::pthread_main_np() != 0 }
+    }
+
+    fn usage(of: libc::c_int) -> Option<libc::rusage> {
+        let mut usage = MaybeUninit::uninit();
+        // SAFETY: the pointer leads to a `rusage` of this function, and the call writes nowhere
+        // else.
+        let answer = unsafe { libc::getrusage(of, usage.as_mut_ptr()) };
+        // SAFETY: the answer 0 says that all of it is written.
+        (answer == 0).then(|| unsafe { usage.assume_init() })
+    }
+
+    fn duration(time: libc::timeval) -> Duration {
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+mod system {
+    use super::*;
+
+    pub(super) fn children_ran() -> Option<Duration> {
+        None
+    }
+
+    pub(super) fn max_resident() -> Option<ByteSize> {
+        None
+    }
+
+    pub(super) fn voluntary_switches() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn involuntary_switches() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn stack_size() -> Option<usize> {
+        None
+    }
+
+    pub(super) fn is_first_thread() -> bool {
+        false
+    }
+}
+
+#[cfg(all(test, any(target_os = "linux", target_vendor = "apple"), not(loom)))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_child_counts_when_it_was_waited_for() {
+        // It ends when its input does.
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        drop(child.stdin.take());
+        let before = children_ran().unwrap();
+        child.wait().unwrap();
+        // Other tests can only add to it.
+        assert!(children_ran().unwrap() > before);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_that_sleeps_counts_it_and_others_do_not() {
+        let before = voluntary_switches().unwrap();
+        std::thread::spawn(|| std::thread::sleep(Duration::from_millis(1))).join().unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+        let after = voluntary_switches().unwrap();
+        assert!(after > before);
+        // A new thread's count begins anew.
+        let fresh = std::thread::spawn(|| voluntary_switches().unwrap()).join().unwrap();
+        assert!(fresh < 100, "{fresh}");
+    }
+
+    #[test]
+    fn a_thread_tells_the_size_of_its_stack() {
+        let told = [3, 40].map(|mib| {
+            let thread = std::thread::Builder::new().stack_size(mib << 20);
+            let told = thread.spawn(|| (stack_size().unwrap(), is_first_thread())).unwrap().join().unwrap();
+            // With or without its guard page, of at most 64 KiB. A thread may get the larger stack
+            // of one that has ended.
+            assert!(told.0 + (64 << 10) >= mib << 20 && !told.1, "{told:?}");
+            told.0
+        });
+        assert!(told[0] < told[1], "{told:?}");
+    }
+
+    #[test]
+    fn memory_that_was_touched_stays_in_the_most() {
+        drop(std::hint::black_box(vec![1u8; 64 << 20]));
+        let most = max_resident().unwrap();
+        assert!(most > ByteSize::mib(64), "{most}");
+        // In the wrong unit it would be a thousand times as much.
+        assert!(most < ByteSize::gib(64), "{most}");
+    }
+}

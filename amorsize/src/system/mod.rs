@@ -1,0 +1,11 @@
+//! The operating system and the machine, without anything of a run.
+
+pub(crate) mod calls;
+pub(crate) mod cores;
+pub(crate) mod page_faults;
+pub(crate) mod process;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod recorded;
+pub(crate) mod refused;
+pub(crate) mod sync;
+pub(crate) mod thread_time;
