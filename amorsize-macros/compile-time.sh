@@ -94,6 +94,6 @@ if [ -n "$write_readme" ]; then
     unset CARGO_TARGET_DIR
     added=$(((annotated - plain + 50) / 100))
     echo "A hundred annotated functions of different types, all of them run, add $((added / 10)).$((added % 10)) s to a debug build" |
-        cargo run --quiet --manifest-path "$amorsize/../benches/common/Cargo.toml" --bin write-figures -- \
+        cargo run --quiet --manifest-path "$amorsize/benches/shared/Cargo.toml" --bin write-figures -- \
             compile-time "amorsize-macros/compile-time.sh --write-readme"
 fi

@@ -5,7 +5,7 @@
 //! measurement is a fresh process, and the least counts.
 //!
 //! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write-readme` writes
-//! the table into `docs/performance.md`.
+//! the table into `amorsize/benches/performance.md`.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -61,7 +61,11 @@ fn main() {
         println!("{}", table.lines().last().unwrap_or_default());
     }
     println!("\n{table}\n\n{}", arguments.measured());
-    arguments.write_into("docs/performance.md", "feeding", &format!("{table}\n\n{}.", arguments.measured()));
+    arguments.write_into(
+        "amorsize/benches/performance.md",
+        "feeding",
+        &format!("{table}\n\n{}.", arguments.measured()),
+    );
 }
 
 fn nanoseconds(nanoseconds: f64) -> String {

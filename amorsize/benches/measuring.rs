@@ -18,7 +18,7 @@ use amorsize::{MeasuredBy, batched};
 use amorsize_bench::{Arguments, Heavy, Load, calibrate, measure, median, work, wrap};
 use rayon::prelude::*;
 
-#[path = "common/either.rs"]
+#[path = "shared/either.rs"]
 mod either;
 use either::TRACKED;
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use amorsize_bench::{Arguments, measure, median, wrap};
 
-#[path = "common/either.rs"]
+#[path = "shared/either.rs"]
 mod either;
 use either::{TRACKED, TRACKING};
 

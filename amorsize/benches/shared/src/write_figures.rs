@@ -16,7 +16,7 @@ fn main() -> io::Result<()> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text)?;
     let text = wrap(&format!("{} (`{command}`, {}, {}).", text.trim().trim_end_matches('.'), machine(), today()));
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../README.md");
     let readme = replace(&fs::read_to_string(path)?, name, &text).map_err(io::Error::other)?;
     fs::write(path, readme)
 }

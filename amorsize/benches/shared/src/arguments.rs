@@ -124,7 +124,7 @@ impl Arguments {
 
 /// The folder of the workspace.
 pub(crate) fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! all that is made, the time in which all cores fill so many bytes.
 //!
 //! `cargo bench --bench peers` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds;
-//! `-- --write-readme` writes the figures into `README.md` and `benches/peers/FIGURES.md`. Where `python3` has joblib and Python's
+//! `-- --write-readme` writes the figures into `README.md` and `amorsize/benches/FIGURES.md`. Where `python3` has joblib and Python's
 //! Amorsize, these are measured, too.
 
 use std::env;
@@ -134,5 +134,5 @@ fn write(arguments: &Arguments, all: &[Measured], costs: &str) {
     arguments.write("peers", &format!("{summary}\n{}\n\n{}", wrap(&small), wrap(&how)));
     let details: String = all.iter().map(tables::details).map(|row| row + "\n").collect();
     let costs = format!("### What each costs beyond the work\n\n{costs}");
-    arguments.write_into("benches/peers/FIGURES.md", "peers", &format!("{}\n\n{details}{costs}", wrap(&how)));
+    arguments.write_into("amorsize/benches/FIGURES.md", "peers", &format!("{}\n\n{details}{costs}", wrap(&how)));
 }
