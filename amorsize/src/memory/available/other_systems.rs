@@ -12,8 +12,7 @@ use crate::units::ByteSize;
 
 /// The bytes that the process may still take: those that the machine has.
 pub(crate) fn available() -> Option<ByteSize> {
-    let mut kept = kept();
-    let system = kept.as_mut()?;
+    let mut system = kept();
     system.refresh_memory();
     Some(ByteSize::new(system.available_memory())).filter(|&bytes| bytes > ByteSize::ZERO)
 }
@@ -31,8 +30,7 @@ pub(crate) fn peak_resident() -> Option<ByteSize> {
 
 fn resident_now() -> Option<ByteSize> {
     let own = sysinfo::get_current_pid().ok()?;
-    let mut kept = kept();
-    let system = kept.as_mut()?;
+    let mut system = kept();
     let memory = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, memory);
     Some(ByteSize::new(system.process(own)?.memory())).filter(|&bytes| bytes > ByteSize::ZERO)
@@ -49,10 +47,10 @@ pub(crate) fn most_threads(_started: Started, enough: usize) -> usize {
     enough
 }
 
-fn kept() -> MutexGuard<'static, Option<System>> {
+fn kept() -> MutexGuard<'static, System> {
     // A child made by `fork` has one of its own, and a lock that no thread of its parent holds.
-    static KEPT: PerProcess<Mutex<Option<System>>> = PerProcess::new();
-    let (kept, _) = KEPT.get(|| Mutex::new(System::new().ok()));
+    static KEPT: PerProcess<Mutex<System>> = PerProcess::new();
+    let (kept, _) = KEPT.get(|| Mutex::new(System::new()));
     // Every read replaces all figures, so a panic leaves nothing half done.
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
