@@ -4,7 +4,7 @@
 //! the items, bounds what any number of threads can do: with calls that take a hundred times as long it is a hundred threads. Each
 //! measurement is a fresh process, and the least counts.
 //!
-//! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write-readme` writes
+//! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write` writes
 //! the table into `docs/performance.md`.
 
 use std::fmt::Write;
