@@ -1,12 +1,14 @@
 //! The run as its user sees it.
 
+// The docs list methods in the order of these files, so those come first that a newcomer calls.
+mod terminals;
+
 mod builder;
 #[cfg(feature = "durable")]
 mod durable;
 mod inside;
 #[cfg(feature = "durable")]
 mod opening;
-mod terminals;
 
 use std::fmt;
 use std::marker::PhantomData;
