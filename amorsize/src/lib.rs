@@ -19,10 +19,10 @@
 //! #[global_allocator]
 //! static ALLOCATOR: Tracking = Tracking::new(std::alloc::System);
 //!
-//! /// A photo, at most 1920 x 1080.
+//! /// A photo, at most 320 x 320.
 //! #[batched(max_memory = "512MiB")]
 //! fn shrink(path: PathBuf) -> ImageResult<RgbImage> {
-//!     Ok(image::open(path)?.thumbnail(1920, 1080).into_rgb8())
+//!     Ok(image::open(path)?.thumbnail(320, 320).into_rgb8())
 //! }
 //!
 //! fn main() -> Result<(), Box<dyn Error>> {
