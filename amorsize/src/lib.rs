@@ -33,10 +33,10 @@
 //!     // The attribute adds `shrink_batched` beside `shrink`.
 //!     shrink_batched(paths.clone()).try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {
 //!         for (index, photo) in batch.indices().zip(batch) {
-//!             let path = &paths[index];
+//!             let name = paths[index].file_name().unwrap_or_default();
 //!             match photo {
-//!                 Ok(photo) => photo.save(Path::new("small").join(path.file_name().unwrap_or_default()))?,
-//!                 Err(error) => eprintln!("skipped {}: {error}", path.display()),
+//!                 Ok(photo) => photo.save(Path::new("small").join(name))?,
+//!                 Err(error) => eprintln!("skipped {}: {error}", name.display()),
 //!             }
 //!         }
 //!         Ok(())
