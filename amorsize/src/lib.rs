@@ -1,11 +1,13 @@
-//! `par_iter().map(f).collect()` within a memory budget: one attribute on a function has it run over any number of items,
-//! on all cores, with results in input order, in no more memory than you allow.
+//! `par_iter().map(f).collect()` within a memory budget: one attribute on a function has it run
+//! over any number of items, on all cores, with results in input order, in no more memory than you
+//! allow.
 //!
-//! The attribute [`#[batched]`](macro@batched) leaves the function as it is and adds another one beside it, `shrink_batched` for
-//! `shrink`. That takes an iterator over items and gives a run, a [`Batched`]. Nothing happens until you say what is to become of
-//! the results, as by [`collect`](Batched::collect) or [`try_for_each_batch`](Batched::try_for_each_batch). Memory decides how many
-//! calls run at a time; an error, a panic or a time limit loses nothing that is finished; results that don't fit are an error and no
-//! killed process.
+//! The attribute [`#[batched]`](macro@batched) leaves the function as it is and adds another one
+//! beside it, `shrink_batched` for `shrink`. That takes an iterator over items and gives a run, a
+//! [`Batched`]. Nothing happens until you say what is to become of the results, as by
+//! [`collect`](Batched::collect) or [`try_for_each_batch`](Batched::try_for_each_batch). Memory
+//! decides how many calls run at a time; an error, a panic or a time limit loses nothing that is
+//! finished; results that don't fit are an error, and not a killed process.
 //!
 //! ```rust,no_run
 //! use std::error::Error;

@@ -4,23 +4,32 @@
 //!
 //! 1. [`terminals`] - which way out: `collect`, batches, a loop and others.
 //! 2. [`choosing_a_budget`] - what `max_memory` counts and what it doesn't, and how to choose it.
-//! 3. [`when_things_go_wrong`] - errors, panics, too little memory, cancelling, deadlines: what you get, and what to write to have
-//!    something else.
-//! 4. [`reading_a_plan`] - what a run is going to do and why: every line, reason and warning, and what to do about it.
-//! 5. [`watching_a_run`] - progress, spans and events, where the time went and what would change that, a picture of it.
+//! 3. [`when_things_go_wrong`] - errors, panics, too little memory, cancelling, deadlines: what you
+//!    get, and what to write to have something else.
+//! 4. [`reading_a_plan`] - what a run is going to do and why: every line, reason and warning, and
+//!    what to do about it.
+//! 5. [`watching_a_run`] - progress, spans and events, where the time went and what would change
+//!    that, a picture of it.
 //! 6. [`how_memory_is_kept`] - how a run keeps its budget, what it promises, and the limits.
-//! 7. [`allocators`] - how bytes are counted, how to have your own types counted exactly, what allocators keep.
-//! 8. [`containers`] - cgroups, Kubernetes, Docker, systemd, `ulimit`: what of it is seen, and how to test for a small machine.
+//! 7. [`allocators`] - how bytes are counted, how to have your own types counted exactly, what
+//!    allocators keep.
+//! 8. [`containers`] - cgroups, Kubernetes, Docker, systemd, `ulimit`: what of it is seen, and how
+//!    to test for a small machine.
 //!
 //! For one kind of work:
 //!
 //! - [`large_text_file`] - a text file that is larger than memory, line by line.
-//! - [`waiting`] - functions that wait for a network or a device: how many threads they get, and why.
-//! - [`inputs_that_wait`] - channels, pipes, cursors: when they are asked, and what is handed over before.
+//! - [`waiting`] - functions that wait for a network or a device: how many threads they get, and
+//!   why.
+//! - [`inputs_that_wait`] - channels, pipes, cursors: when they are asked, and what is handed over
+//!   before.
 //! - [`async_code`] - a run called from async code, and async code called from a function.
-//! - [`processes_and_gpus`] - functions that start programs or use a device: how to bound what memory does not.
-//! - [`runs_that_survive`] - checkpoint, journal or `skip_first`; what counts as the same run; what a kill costs.
-//! - [`results_that_dont_fit`] - which terminal, what it holds in memory and on disk, and what survives.
+//! - [`processes_and_gpus`] - functions that start programs or use a device: how to bound what
+//!   memory does not.
+//! - [`runs_that_survive`] - checkpoint, journal or `skip_first`; what counts as the same run; what
+//!   a kill costs.
+//! - [`results_that_dont_fit`] - which terminal, what it holds in memory and on disk, and what
+//!   survives.
 //!
 //! To look into:
 //!
@@ -33,8 +42,8 @@
 //! - [`json`] - the keys of plans, reports and progress as JSON.
 //! - [`format`](mod@format) - the files that keep what a run has done, to the byte.
 //!
-//! Every program is a whole file: paste it over `src/main.rs`. It needs the dependencies of the front page, and those that
-//! its own page names.
+//! Every program is a whole file: paste it over `src/main.rs`. It needs the dependencies of the
+//! front page, and those that its own page names.
 
 #[doc = include_str!("terminals.md")]
 pub mod terminals {}
