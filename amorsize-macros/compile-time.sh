@@ -3,12 +3,12 @@
 #
 # Builds a crate of 100 functions of different types and calls, once plain and once with each of them annotated and its
 # wrapper used too; prints the wall time of each build and the difference of the best times. Dependencies are built first and
-# not counted. Run it from anywhere: amorsize-macros/compile-time.sh [--write-readme] [runs]
+# not counted. Run it from anywhere: amorsize-macros/compile-time.sh [--write] [runs]
 set -eu
 
-write_readme=
-if [ "${1:-}" = --write-readme ]; then
-    write_readme=yes
+write_figures=
+if [ "${1:-}" = --write ]; then
+    write_figures=yes
     shift
 fi
 runs=${1:-5}
@@ -89,11 +89,11 @@ annotated=$(best annotated)
 echo "100 plain functions, all used:     $plain ms"
 echo "100 annotated functions, all used: $annotated ms"
 echo "added by the attribute:            $((annotated - plain)) ms"
-if [ -n "$write_readme" ]; then
+if [ -n "$write_figures" ]; then
     # With the target directory of the workspace, which goes on after this one is gone.
     unset CARGO_TARGET_DIR
     added=$(((annotated - plain + 50) / 100))
     echo "A hundred annotated functions of different types, all of them run, add $((added / 10)).$((added % 10)) s to a debug build" |
         cargo run --quiet --manifest-path "$amorsize/benches/shared/Cargo.toml" --bin write-figures -- \
-            compile-time "amorsize-macros/compile-time.sh --write-readme"
+            compile-time "amorsize-macros/compile-time.sh --write"
 fi

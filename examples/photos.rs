@@ -3,7 +3,7 @@
 //! `cargo run --release --example photos [DIRECTORY]` takes the photos of a directory (by default those in `examples/photos`),
 //! renders crops of each at 1920 x 1080, and writes a contact sheet of them to `examples/output/contact-sheet.jpg`. A photo
 //! that can't be read is reported and skipped. How the run went is shown by `photos.html` there, and by `photos.svg`, of which
-//! `examples/photos/run.svg` is a copy.
+//! `amorsize/src/guide/run.svg` is a copy.
 
 #[path = "common/views.rs"]
 mod views;

@@ -17,15 +17,28 @@ fn no_dependency_of_the_two_crates_asks_for_more() {
         String::from_utf8(output.stdout).expect("cargo writes UTF-8")
     };
     // Each package once, as `name version`.
-    let tree =
-        ["tree", "--locked", "-p", "amorsize", "--all-features", "-e", "normal,build", "--target", "all", "--prefix", "none"];
+    let tree = [
+        "tree",
+        "--locked",
+        "-p",
+        "amorsize",
+        "--all-features",
+        "-e",
+        "normal,build",
+        "--target",
+        "all",
+        "--prefix",
+        "none",
+    ];
     let used = cargo(&tree);
     let metadata: serde_json::Value =
-        serde_json::from_str(&cargo(&["metadata", "--locked", "--format-version", "1", "--all-features"])).expect("JSON");
+        serde_json::from_str(&cargo(&["metadata", "--locked", "--format-version", "1", "--all-features"]))
+            .expect("JSON");
     let stated = numbers(env!("CARGO_PKG_RUST_VERSION"));
     let mut asked = 0;
     for package in metadata["packages"].as_array().expect("a list") {
-        let (name, version) = (package["name"].as_str().expect("a name"), package["version"].as_str().expect("a version"));
+        let (name, version) =
+            (package["name"].as_str().expect("a name"), package["version"].as_str().expect("a version"));
         let Some(wanted) = package["rust_version"].as_str() else { continue };
         let id = format!("{name} v{version}");
         if used.lines().any(|line| line.split(" (").next() == Some(&id)) {

@@ -47,11 +47,13 @@ pub(crate) fn error(tokens: impl ToTokens, wrong: impl AsRef<str>, help: impl As
     syn::Error::new_spanned(tokens, format!("{}\nhelp: {}", wrong.as_ref(), help.as_ref()))
 }
 
-/// The candidate that is nearest to `word`, if it is near enough to be meant.
+/// The candidate that is nearest to `word`, if it is near enough to be meant; or the only one that begins with it.
 pub(crate) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let most = (word.chars().count() / 3).max(1);
     let (distance, candidate) = candidates.iter().map(|candidate| (distance(word, candidate), *candidate)).min()?;
-    (distance <= most).then_some(candidate)
+    let mut longer = candidates.iter().copied().filter(|longer| longer.starts_with(word));
+    let begun = longer.next().filter(|_| longer.next().is_none());
+    if distance <= most { Some(candidate) } else { begun }
 }
 
 /// The number of letters to insert, delete, or replace between two words.
@@ -102,5 +104,8 @@ mod tests {
         assert_eq!(nearest("maxmemory", &options), Some("max_memory"));
         assert_eq!(nearest("nmae", &options), None);
         assert_eq!(nearest("bananas", &options), None);
+        // A shortened one.
+        assert_eq!(nearest("max_mem", &options), Some("max_memory"));
+        assert_eq!(nearest("max", &["max_memory", "max_disk"]), None);
     }
 }

@@ -4,8 +4,8 @@
 //! the items, bounds what any number of threads can do: with calls that take a hundred times as long it is a hundred threads. Each
 //! measurement is a fresh process, and the least counts.
 //!
-//! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write-readme` writes
-//! the table into `amorsize/benches/performance.md`.
+//! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write` writes
+//! the table into `amorsize/docs/performance.md`.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -61,11 +61,7 @@ fn main() {
         println!("{}", table.lines().last().unwrap_or_default());
     }
     println!("\n{table}\n\n{}", arguments.measured());
-    arguments.write_into(
-        "amorsize/benches/performance.md",
-        "feeding",
-        &format!("{table}\n\n{}.", arguments.measured()),
-    );
+    arguments.write_into("amorsize/docs/performance.md", "feeding", &format!("{table}\n\n{}.", arguments.measured()));
 }
 
 fn nanoseconds(nanoseconds: f64) -> String {

@@ -6,8 +6,8 @@
 //!
 //! A program has one global allocator, so this one's asks a flag whether `Tracking` is to serve; all ways pay for that.
 //!
-//! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write-readme` writes the figures
-//! into the README.
+//! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write` writes the figures
+//! into `FIGURES.md`.
 
 use std::env;
 use std::hint::black_box;

@@ -3,8 +3,8 @@
 //! Each measurement is a fresh process; the ways take turns. A way's figure is its time as a ratio to the plain run's in the same
 //! round: the median of them.
 //!
-//! `cargo bench --bench policies` runs all ways, `-- --rounds N` changes the number of rounds, `-- --write-readme` writes the figures
-//! into the README.
+//! `cargo bench --bench policies` runs all ways, `-- --rounds N` changes the number of rounds, `-- --write` writes the figures
+//! into `FIGURES.md`.
 
 use std::convert::Infallible;
 use std::env;

@@ -8,7 +8,7 @@
 //! branch that is always the same.
 //!
 //! `cargo bench --bench tracking` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds;
-//! `-- --write-readme` writes the figures into the README.
+//! `-- --write` writes the figures into `FIGURES.md`.
 
 use std::collections::HashMap;
 use std::env;

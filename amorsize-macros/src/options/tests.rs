@@ -219,3 +219,17 @@ fn every_mistake_is_reported() {
     ];
     assert_eq!(mistakes, expected);
 }
+
+/// The docs of the attribute stand beside the runtime, on its re-export.
+#[test]
+fn the_docs_of_the_attribute_have_every_option_and_no_other() {
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../amorsize/src/batched.md")).unwrap();
+    let tables = docs.split("| option | takes |").skip(1).flat_map(|rest| rest.lines().skip(2));
+    let rows = tables.filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let mut documented: Vec<&str> = rows.collect();
+    documented.sort_unstable();
+    documented.dedup();
+    let mut options: Vec<&str> = OPTIONS.iter().map(|(option, ..)| *option).collect();
+    options.sort_unstable();
+    assert_eq!(documented, options);
+}

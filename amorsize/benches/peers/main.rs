@@ -6,7 +6,7 @@
 //! all that is made, the time in which all cores fill so many bytes.
 //!
 //! `cargo bench --bench peers` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds;
-//! `-- --write-readme` writes the figures into `README.md` and `amorsize/benches/FIGURES.md`. Where `python3` has joblib and Python's
+//! `-- --write` writes the figures into `amorsize/benches/FIGURES.md`, the README and `amorsize/benches/peers/FIGURES.md`. Where `python3` has joblib and Python's
 //! Amorsize, these are measured, too.
 
 use std::env;

@@ -117,7 +117,7 @@ pub(crate) fn versions() -> String {
     crates.map(|name| format!("{name} {}", locked_version(name).unwrap_or_default())).join(", ")
 }
 
-/// The table for the README: ours, and the best of the others.
+/// The table of all rows: ours, and the best of the others.
 pub(crate) fn summary(all: &[Measured]) -> String {
     let mut text = String::from(
         "| work | `collect` | `for_each_batch` | best of the others | of what the machine could do | \

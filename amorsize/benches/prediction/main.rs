@@ -13,7 +13,7 @@
 //! "others" shows it.
 //!
 //! `cargo bench --bench prediction` runs all rows, `-- ROW ..` those with names that begin so, `--
-//! --rounds N` changes the number of rounds, and `-- --write` writes the table into the guide.
+//! --rounds N` changes the number of rounds, and `-- --write` writes the table into `FIGURES.md`.
 
 mod rows;
 
@@ -22,18 +22,15 @@ use std::env;
 use std::fs;
 use std::hint::black_box;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::{Warning, batched};
-use amorsize_bench::{calibrate, work};
+use amorsize_bench::{calibrate, work, write_figures};
 use rows::{Kind, ROWS, Row, Shape, Sink};
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/prediction.md");
-/// The marks around the table in the page.
-const MARKERS: (&str, &str) =
-    ("<!-- written by `cargo bench -p amorsize --bench prediction -- --write` -->\n", "<!-- end -->");
 /// The expected time of even work should be within this part of the measured one.
 const TO_REACH: f64 = 0.2;
 /// A round repeats, at most `AGAIN` times for a row, if other programs have more than this part of
@@ -445,14 +442,10 @@ fn main() -> ExitCode {
     }
     let summary = summary(&measured);
     println!("\n{summary}");
-    table += &format!("\n{summary}\n");
+    table += &format!("\n{summary}\n\n`cargo bench -p amorsize --bench prediction -- --write`\n");
     if writes {
-        let page = fs::read_to_string(PAGE).expect("the page");
-        let (before, rest) = page.split_once(MARKERS.0).expect("the page has a place for the table");
-        let (_, after) = rest.split_once(MARKERS.1).expect("the place has an end");
-        fs::write(PAGE, format!("{before}{}\n{table}\n{}{after}", MARKERS.0, MARKERS.1))
-            .expect("the page can be written");
-        println!("\nwritten to {PAGE}");
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        write_figures(root, "prediction", &table).expect("the page can be written");
     }
     ExitCode::SUCCESS
 }

@@ -6,7 +6,7 @@ use super::TryError;
 use super::failure::{Cause, Failure};
 
 /// The values of a run, and the items that gave none: from the terminals of a run that collects
-/// errors ([`Collect`](crate::policy::on_error::Collect)).
+/// errors ([`Collect`](crate::on_error::Collect)).
 ///
 /// With `on_panic = "collect"` items that panicked are among the failures, even if the value is a
 /// report, which tells of them too. With `on_panic = "skip"` they are not: only a report counts

@@ -96,7 +96,7 @@ pub enum OnPanic {
     Propagate,
     /// The item has no result. The report counts it, and keeps the first sixteen panics.
     Skip,
-    /// The item has no result, and the report keeps every panic. With [`Collect`](crate::policy::on_error::Collect) each is a
+    /// The item has no result, and the report keeps every panic. With [`Collect`](crate::on_error::Collect) each is a
     /// [`Failure`](crate::Failure) as well, among the errors.
     Collect,
 }

@@ -105,7 +105,7 @@ impl Report {
     }
 
     /// The most failures in [`failures`](Self::failures): 16, enough to see their kinds. With
-    /// [`Collect`](crate::policy::on_error::Collect) the run keeps all.
+    /// [`Collect`](crate::on_error::Collect) the run keeps all.
     ///
     /// # Examples
     ///
@@ -142,7 +142,7 @@ impl Report {
     }
 
     /// The number of items that failed, in a run that goes on in spite of errors: with
-    /// [`Skip`](crate::policy::on_error::Skip) or [`Collect`](crate::policy::on_error::Collect). They are not among
+    /// [`Skip`](crate::on_error::Skip) or [`Collect`](crate::on_error::Collect). They are not among
     /// the [`items`](Self::items).
     ///
     /// # Examples
@@ -164,8 +164,8 @@ impl Report {
     }
 
     /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with
-    /// its item's index and its error as a text. Only [`Skip`](crate::policy::on_error::Skip) fills it:
-    /// with [`Collect`](crate::policy::on_error::Collect) the [`Outcome`](crate::Outcome) has all failures,
+    /// its item's index and its error as a text. Only [`Skip`](crate::on_error::Skip) fills it:
+    /// with [`Collect`](crate::on_error::Collect) the [`Outcome`](crate::Outcome) has all failures,
     /// with the errors themselves.
     ///
     /// # Examples

@@ -11,7 +11,7 @@ use crate::units::measured_by::MeasuredBy;
 /// knew of.
 const MOST: f64 = 0.5;
 
-/// The lines that make every heap byte count, as in the README.
+/// The lines that make every heap byte count, as in the guide.
 const CURE: [&str; 3] = [
     "use amorsize::Tracking;",
     "#[global_allocator]",
@@ -246,10 +246,10 @@ mod tests {
         assert!(alone.why().ends_with("about 908 MiB for the one thread"), "{}", alone.why());
     }
 
-    /// The README's example is run as a test.
+    /// The guide's example is run as a test.
     #[test]
-    fn the_cure_is_the_readmes() {
-        let readme: Vec<_> = include_str!("../../README.md").lines().filter(|line| !line.is_empty()).collect();
-        assert!(readme.windows(3).any(|lines| *lines == CURE));
+    fn the_cure_is_that_of_the_guide() {
+        let guide: Vec<_> = include_str!("../guide/allocators.md").lines().filter(|line| !line.is_empty()).collect();
+        assert!(guide.windows(3).any(|lines| *lines == CURE));
     }
 }

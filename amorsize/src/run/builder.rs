@@ -180,11 +180,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// without the item.
     ///
     /// Reports tell of such items, and with [`OnPanic::Collect`] so do all terminals of a run with
-    /// [`Collect`](crate::policy::on_error::Collect). Other terminals leave them out and tell nothing.
+    /// [`Collect`](crate::on_error::Collect). Other terminals leave them out and tell nothing.
     ///
     /// An item that is left out ends its batch early, since a [`Batch`](crate::Batch) is of
-    /// consecutive items. With [`Skip`](crate::policy::on_error::Skip) or
-    /// [`Collect`](crate::policy::on_error::Collect) the batch goes on behind it, and
+    /// consecutive items. With [`Skip`](crate::on_error::Skip) or
+    /// [`Collect`](crate::on_error::Collect) the batch goes on behind it, and
     /// [`Batch::indices`](crate::Batch::indices) tells where.
     ///
     /// # Examples
@@ -415,8 +415,8 @@ impl<I: IntoIterator, T, C, P: Whole> Batched<I, Option<T>, C, P> {
 }
 
 impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
-    /// Sets what becomes of the function's errors: [`Stop`](crate::policy::on_error::Stop),
-    /// [`Skip`](crate::policy::on_error::Skip), [`Collect`](crate::policy::on_error::Collect), or [`Each`](crate::policy::on_error::Each) to have
+    /// Sets what becomes of the function's errors: [`Stop`](crate::on_error::Stop),
+    /// [`Skip`](crate::on_error::Skip), [`Collect`](crate::on_error::Collect), or [`Each`](crate::on_error::Each) to have
     /// every result as it is. From then on the terminals give values rather than results; see [`on_error`](crate::policy::on_error).
     ///
     /// The attribute has an option of the same name: `on_error = "skip"`.

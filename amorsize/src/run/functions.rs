@@ -81,7 +81,7 @@ impl<I: IntoIterator> IntoBatched for I {}
 ///
 /// An input that goes on giving errors without an end, as [`lines`](std::io::BufRead::lines) of a
 /// directory does, makes a run without an end unless the run stops at the first: so use
-/// [`Stop`](crate::policy::on_error::Stop), or `take` so many items.
+/// [`Stop`](crate::on_error::Stop), or `take` so many items.
 ///
 /// # Examples
 ///

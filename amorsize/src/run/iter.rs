@@ -20,10 +20,10 @@ use crate::policy::on_error::Each;
 ///
 /// | policy | an item |
 /// | --- | --- |
-/// | [`Each`](crate::policy::on_error::Each) | the result as it is |
-/// | [`Stop`](crate::policy::on_error::Stop) | `Result<T, TryError<E>>`; the first error by input order is the last item |
-/// | [`Skip`](crate::policy::on_error::Skip) | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
-/// | [`Collect`](crate::policy::on_error::Collect) | `Result<T, Failure<E>>`; with `on_panic = "collect"` panics are failures too, in their places |
+/// | [`Each`](crate::on_error::Each) | the result as it is |
+/// | [`Stop`](crate::on_error::Stop) | `Result<T, TryError<E>>`; the first error by input order is the last item |
+/// | [`Skip`](crate::on_error::Skip) | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
+/// | [`Collect`](crate::on_error::Collect) | `Result<T, Failure<E>>`; with `on_panic = "collect"` panics are failures too, in their places |
 ///
 /// # Examples
 ///
@@ -46,10 +46,10 @@ pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
 ///
 /// | policy | an item |
 /// | --- | --- |
-/// | [`Each`](crate::policy::on_error::Each) | `(usize, R)`, the result as it is |
-/// | [`Stop`](crate::policy::on_error::Stop) | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
-/// | [`Skip`](crate::policy::on_error::Skip) | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
-/// | [`Collect`](crate::policy::on_error::Collect) | `Result<(usize, T), Failure<E>>`; with `on_panic = "collect"` panics are failures too |
+/// | [`Each`](crate::on_error::Each) | `(usize, R)`, the result as it is |
+/// | [`Stop`](crate::on_error::Stop) | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
+/// | [`Skip`](crate::on_error::Skip) | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
+/// | [`Collect`](crate::on_error::Collect) | `Result<(usize, T), Failure<E>>`; with `on_panic = "collect"` panics are failures too |
 ///
 /// # Examples
 ///
@@ -265,7 +265,7 @@ macro_rules! told_so_far {
                 self.stream.error()
             }
 
-            /// Items that failed so far and were left out, with [`Skip`](crate::policy::on_error::Skip).
+            /// Items that failed so far and were left out, with [`Skip`](crate::on_error::Skip).
             ///
             /// # Examples
             ///

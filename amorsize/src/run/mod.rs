@@ -1,5 +1,8 @@
 //! The run as its user sees it.
 
+// The docs list methods in the order of these files, so those come first that a newcomer calls.
+mod terminals;
+
 pub mod bounds;
 mod builder;
 mod core;
@@ -12,7 +15,6 @@ pub(crate) mod iter;
 pub(crate) mod keyed;
 #[cfg(feature = "durable")]
 mod opening;
-mod terminals;
 pub(crate) mod then;
 
 use std::fmt;
@@ -36,24 +38,13 @@ use crate::progress::stage::StageCounts;
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
-/// An annotated function's wrapper gives one, and so does [`process_in_batches`](crate::process_in_batches). Builder methods set options, a terminal
-/// starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
+/// An annotated function's wrapper gives one, and so does [`process_in_batches`](crate::process_in_batches). Builder methods set options, a
+/// [terminal](crate::guide::terminals) starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
 /// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
 /// [`plan`](Self::plan) runs the sample alone. [`then`](Self::then) adds a function that takes what this one returns.
 ///
 /// `I` is the input, `R` what the function returns, `C` what all calls share, `P` what becomes of errors: results are handed over
 /// as they are unless [`on_error`](Self::on_error) says otherwise.
-///
-/// # Panics
-///
-/// A panic of the function, of the input's iterator or of the sink reaches the caller of the terminal with its own payload,
-/// after the calls in flight have ended. Results of the items before a panicking call still go to the sink.
-///
-/// # Going on
-///
-/// A terminal that ends early, by an error, a panic that is caught, a token, a deadline or for want of memory, leaves the run as it
-/// stands. The next terminal begins behind what was handed over: no item is run twice, and no result is lost. The item that failed
-/// or panicked is left out. A run that has ended whole gives nothing more.
 ///
 /// # Examples
 ///
@@ -67,6 +58,17 @@ use crate::progress::stage::StageCounts;
 /// assert_eq!(squares[999], 998_001);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
+///
+/// # Panics
+///
+/// A panic of the function, of the input's iterator or of the sink reaches the caller of the terminal with its own payload,
+/// after the calls in flight have ended. Results of the items before a panicking call still go to the sink.
+///
+/// # Going on
+///
+/// A terminal that ends early, by an error, a panic that is caught, a token, a deadline or for want of memory, leaves the run as it
+/// stands. The next terminal begins behind what was handed over: no item is run twice, and no result is lost. The item that failed
+/// or panicked is left out. A run that has ended whole gives nothing more.
 #[must_use = "a run does nothing until a terminal such as `collect` or `for_each_batch` starts it"]
 pub struct Batched<I: IntoIterator, R, C, P = Each> {
     source: Source<I, R>,

@@ -20,75 +20,10 @@ use crate::report::Report;
 #[cfg(feature = "durable")]
 use crate::sink::Sink;
 
-impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
-    /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
-    /// once per item.
-    ///
-    /// # Errors
-    ///
-    /// When an option was given a value that it does not take; when a token was cancelled or a deadline passed during the sample. A
-    /// `timeout` counts from here on. What was sampled stays in the run.
-    ///
-    /// # Panics
-    ///
-    /// With the panic of the function, of the input, or of a `heap_size`. The items that were taken before it stay in the run.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use amorsize::process_in_batches;
-    ///
-    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100);
-    /// println!("{}", run.plan()?);
-    /// assert_eq!(run.collect::<Vec<_>>()?, (1..=100).collect::<Vec<_>>());
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    pub fn plan(&mut self) -> Result<&Plan, Error> {
-        self.begin_part();
-        self.open()?;
-        self.core.plan(&mut self.source, (self.as_function)(&self.shared))
-    }
-
-    /// The report of the last terminal, where that ended early: what was handed over, the items that were left out, by
-    /// [`Skip`](crate::policy::on_error::Skip) or `on_panic`, time and memory. `None` before, and where it ended whole.
-    ///
-    /// Each terminal reports its own part of the run. Values that [`collect_into`](Self::collect_into) appended count as items, and
-    /// no batches. The item that ended the run is not among the failures and panics that it counts. Panics are counted in the part
-    /// in which they were met: threads can have met some of items that come later.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use amorsize::{CancelToken, on_error::Skip, process_in_batches};
-    ///
-    /// let token = CancelToken::new();
-    /// let texts = ["1", "two", "3", "four", "5"];
-    /// let mut run = process_in_batches(str::parse::<u32>, texts).on_error(Skip).batch_size(1).cancel_token(&token);
-    /// let cancelled = run.for_each_batch(|batch| {
-    ///     if *batch == [3] {
-    ///         token.cancel();
-    ///     }
-    /// });
-    /// let told = run.report().expect("it was cancelled");
-    /// println!("{} done, {} failed in {} s: {}", told.items(), told.failed(), told.seconds(), cancelled.unwrap_err());
-    /// assert_eq!(told.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
-    ///
-    /// // Each failure is in one of the two reports.
-    /// let (items, failed) = (told.items(), told.failed());
-    /// let rest = run.cancel_token(&CancelToken::new()).for_each_batch(|_| ())?;
-    /// assert_eq!((items + rest.items(), failed + rest.failed()), (3, 2));
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    #[must_use]
-    pub fn report(&self) -> Option<&Report> {
-        self.core.early_report()
-    }
-}
-
 impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Runs everything and collects the values in input order; a `Vec` is filled in place.
     ///
-    /// With [`Collect`](crate::policy::on_error::Collect) the failures come with them, as an [`Outcome`](crate::Outcome).
+    /// With [`Collect`](crate::on_error::Collect) the failures come with them, as an [`Outcome`](crate::Outcome).
     ///
     /// # Errors
     ///
@@ -131,6 +66,101 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// ```
     pub fn collect<V: FromIterator<P::Value>>(&mut self) -> Result<P::Given<V>, P::Failed> {
         self.collect_by::<P, V>()
+    }
+
+    /// Runs everything and hands the values to `sink` batch by batch, in input order. Work goes on while a batch is with the
+    /// sink, as far as the budget allows.
+    ///
+    /// With [`Skip`](crate::on_error::Skip) the report tells how many items failed; with [`Collect`](crate::on_error::Collect) the
+    /// failures come with it, as an [`Outcome`](crate::Outcome).
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take, when the run was cancelled or its deadline passed, or when an item
+    /// is too large; with [`Stop`] the function's first error by input order, with the index of its item. All values before it were
+    /// handed over, and the run goes on behind them when a terminal is called again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut total = 0;
+    /// let report = process_in_batches(|x: u64| vec![x; 1000], 0..100)
+    ///     .max_memory("1MiB")
+    ///     .for_each_batch(|batch| total += batch.iter().flatten().sum::<u64>())?;
+    /// assert_eq!((total, report.items()), (4_950_000, 100));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    ///
+    /// To go on after an error:
+    ///
+    /// ```
+    /// use amorsize::{on_error::Stop, process_in_batches};
+    ///
+    /// let mut sum = 0;
+    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "2", "three", "4"]).on_error(Stop);
+    /// let error = run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap_err();
+    /// assert_eq!((sum, error.item()), (3, Some(2)));
+    /// run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
+    /// assert_eq!(sum, 7);
+    /// ```
+    pub fn for_each_batch<O: SinkOutput, F: FnMut(Batch<P::Value>) -> O>(
+        &mut self,
+        mut sink: F,
+    ) -> Result<P::Given<Report>, P::Failed> {
+        let report = self.hand_over_all::<P>(&mut |batch| _ = sink(batch))?;
+        self.remove_kept();
+        Ok(P::given(report, &mut self.seen))
+    }
+
+    /// Runs everything and hands the values to `sink` batch by batch, until it returns an error.
+    ///
+    /// # Errors
+    ///
+    /// The sink's first error, as it is; or what [`for_each_batch`](Self::for_each_batch) fails with, converted into the
+    /// sink's error type: the first by input order, of both. When a terminal is called again, the run goes on behind the batch that
+    /// the sink had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io::{self, Write};
+    ///
+    /// use amorsize::process_in_batches;
+    ///
+    /// fn write_all(mut out: impl Write) -> io::Result<()> {
+    ///     process_in_batches(|x: u32| format!("{x}\n"), 0..100).try_for_each_batch(|batch| {
+    ///         batch.iter().try_for_each(|line| out.write_all(line.as_bytes()))
+    ///     })?;
+    ///     Ok(())
+    /// }
+    ///
+    /// let mut out = Vec::new();
+    /// write_all(&mut out)?;
+    /// assert!(out.starts_with(b"0\n1\n2\n"));
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    pub fn try_for_each_batch<S: SinkError<P::Failed>, F: FnMut(Batch<P::Value>) -> Result<(), S>>(
+        &mut self,
+        mut sink: F,
+    ) -> Result<P::Given<Report>, S> {
+        let mut failure = None;
+        let outcome = self.hand_over::<P>(&mut |batch| {
+            failure = sink(batch).err();
+            failure.is_none()
+        });
+        match (outcome, failure) {
+            (Ok(report), _) => {
+                self.remove_kept();
+                Ok(P::given(report, &mut self.seen))
+            }
+            // The sink had what comes before anything else that ended the run.
+            (Err(_), Some(error)) => Err(error),
+            (Err(Some(failed)), None) => Err(S::of_run(failed)),
+            (Err(None), None) => unreachable!("the sink ends the run by an error"),
+        }
     }
 
     /// Runs everything and appends the values to `values`, in input order.
@@ -182,52 +212,6 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         self.core.give_away();
         self.end_early::<P>(handed_over, count);
         Err(why(failed, ended))
-    }
-
-    /// Runs everything and hands the values to `sink` batch by batch, in input order. Work goes on while a batch is with the
-    /// sink, as far as the budget allows.
-    ///
-    /// With [`Skip`](crate::policy::on_error::Skip) the report tells how many items failed; with [`Collect`](crate::policy::on_error::Collect) the
-    /// failures come with it, as an [`Outcome`](crate::Outcome).
-    ///
-    /// # Errors
-    ///
-    /// When an option was given a value that it does not take, when the run was cancelled or its deadline passed, or when an item
-    /// is too large; with [`Stop`] the function's first error by input order, with the index of its item. All values before it were
-    /// handed over, and the run goes on behind them when a terminal is called again.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use amorsize::process_in_batches;
-    ///
-    /// let mut total = 0;
-    /// let report = process_in_batches(|x: u64| vec![x; 1000], 0..100)
-    ///     .max_memory("1MiB")
-    ///     .for_each_batch(|batch| total += batch.iter().flatten().sum::<u64>())?;
-    /// assert_eq!((total, report.items()), (4_950_000, 100));
-    /// # Ok::<(), amorsize::Error>(())
-    /// ```
-    ///
-    /// To go on after an error:
-    ///
-    /// ```
-    /// use amorsize::{on_error::Stop, process_in_batches};
-    ///
-    /// let mut sum = 0;
-    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "2", "three", "4"]).on_error(Stop);
-    /// let error = run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap_err();
-    /// assert_eq!((sum, error.item()), (3, Some(2)));
-    /// run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
-    /// assert_eq!(sum, 7);
-    /// ```
-    pub fn for_each_batch<O: SinkOutput, F: FnMut(Batch<P::Value>) -> O>(
-        &mut self,
-        mut sink: F,
-    ) -> Result<P::Given<Report>, P::Failed> {
-        let report = self.hand_over_all::<P>(&mut |batch| _ = sink(batch))?;
-        self.remove_kept();
-        Ok(P::given(report, &mut self.seen))
     }
 
     /// Runs everything and calls `sink` with each value, in input order.
@@ -307,55 +291,6 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             Some(all) => Some(join(all, value)),
             None => Some(value),
         })
-    }
-
-    /// Runs everything and hands the values to `sink` batch by batch, until it returns an error.
-    ///
-    /// # Errors
-    ///
-    /// The sink's first error, as it is; or what [`for_each_batch`](Self::for_each_batch) fails with, converted into the
-    /// sink's error type: the first by input order, of both. When a terminal is called again, the run goes on behind the batch that
-    /// the sink had.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::fs::File;
-    /// use std::io::{self, Write};
-    ///
-    /// use amorsize::process_in_batches;
-    ///
-    /// fn write_all(mut out: impl Write) -> io::Result<()> {
-    ///     process_in_batches(|x: u32| format!("{x}\n"), 0..100).try_for_each_batch(|batch| {
-    ///         batch.iter().try_for_each(|line| out.write_all(line.as_bytes()))
-    ///     })?;
-    ///     Ok(())
-    /// }
-    ///
-    /// let mut out = Vec::new();
-    /// write_all(&mut out)?;
-    /// assert!(out.starts_with(b"0\n1\n2\n"));
-    /// # Ok::<(), io::Error>(())
-    /// ```
-    pub fn try_for_each_batch<S: SinkError<P::Failed>, F: FnMut(Batch<P::Value>) -> Result<(), S>>(
-        &mut self,
-        mut sink: F,
-    ) -> Result<P::Given<Report>, S> {
-        let mut failure = None;
-        let outcome = self.hand_over::<P>(&mut |batch| {
-            failure = sink(batch).err();
-            failure.is_none()
-        });
-        match (outcome, failure) {
-            (Ok(report), _) => {
-                self.remove_kept();
-                Ok(P::given(report, &mut self.seen))
-            }
-            // The sink had what comes before anything else that ended the run.
-            (Err(_), Some(error)) => Err(error),
-            (Err(Some(failed)), None) => Err(S::of_run(failed)),
-            (Err(None), None) => unreachable!("the sink ends the run by an error"),
-        }
     }
 
     /// Runs everything and hands the values to a [`Sink`] batch by batch: to a file, or what you
@@ -454,7 +389,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Takes out the failures that were gathered and that no terminal gave, in input order: with
-    /// [`Collect`](crate::policy::on_error::Collect) alone, of a run that ended early.
+    /// [`Collect`](crate::on_error::Collect) alone, of a run that ended early.
     ///
     /// Without this call they come with the [`Outcome`](crate::Outcome) of the next terminal that ends whole.
     ///
@@ -513,6 +448,71 @@ impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
 ///
 /// `into_iter` panics when an option was given a value that it does not take, because an iterator could not return the error; with
 /// the policy [`Stop`] the error is the only item.
+impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
+    /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
+    /// once per item.
+    ///
+    /// # Errors
+    ///
+    /// When an option was given a value that it does not take; when a token was cancelled or a deadline passed during the sample. A
+    /// `timeout` counts from here on. What was sampled stays in the run.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the function, of the input, or of a `heap_size`. The items that were taken before it stay in the run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    ///
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100);
+    /// println!("{}", run.plan()?);
+    /// assert_eq!(run.collect::<Vec<_>>()?, (1..=100).collect::<Vec<_>>());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn plan(&mut self) -> Result<&Plan, Error> {
+        self.begin_part();
+        self.open()?;
+        self.core.plan(&mut self.source, (self.as_function)(&self.shared))
+    }
+
+    /// The report of the last terminal, where that ended early: what was handed over, the items that were left out, by
+    /// [`Skip`](crate::on_error::Skip) or `on_panic`, time and memory. `None` before, and where it ended whole.
+    ///
+    /// Each terminal reports its own part of the run. Values that [`collect_into`](Self::collect_into) appended count as items, and
+    /// no batches. The item that ended the run is not among the failures and panics that it counts. Panics are counted in the part
+    /// in which they were met: threads can have met some of items that come later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{CancelToken, on_error::Skip, process_in_batches};
+    ///
+    /// let token = CancelToken::new();
+    /// let texts = ["1", "two", "3", "four", "5"];
+    /// let mut run = process_in_batches(str::parse::<u32>, texts).on_error(Skip).batch_size(1).cancel_token(&token);
+    /// let cancelled = run.for_each_batch(|batch| {
+    ///     if *batch == [3] {
+    ///         token.cancel();
+    ///     }
+    /// });
+    /// let told = run.report().expect("it was cancelled");
+    /// println!("{} done, {} failed in {} s: {}", told.items(), told.failed(), told.seconds(), cancelled.unwrap_err());
+    /// assert_eq!(told.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+    ///
+    /// // Each failure is in one of the two reports.
+    /// let (items, failed) = (told.items(), told.failed());
+    /// let rest = run.cancel_token(&CancelToken::new()).for_each_batch(|_| ())?;
+    /// assert_eq!((items + rest.items(), failed + rest.failed()), (3, 2));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.core.early_report()
+    }
+}
+
 impl<I: IntoIterator, R, C, P: Policy<R>> IntoIterator for Batched<I, R, C, P> {
     type Item = P::Item<P::Value>;
     type IntoIter = IntoIter<I, R, C, P>;

@@ -7,7 +7,7 @@ use crate::error::{Error, TryError};
 /// Why a sink could not write its file: an [`Error`].
 ///
 /// [`write_to`](crate::Batched::write_to) gives it as an error of the run, which is an [`Error`]
-/// or, with [`Stop`](crate::policy::on_error::Stop), a [`TryError`]. It has a type of its own so that it
+/// or, with [`Stop`](crate::on_error::Stop), a [`TryError`]. It has a type of its own so that it
 /// can become either.
 ///
 /// # Examples

@@ -6,7 +6,7 @@
 //! an allocator keeps is a larger part.
 //!
 //! `cargo bench --bench peak_memory` makes the whole table, `-- --rounds N` changes the number of processes for each row, `-- TEXT ..`
-//! leaves rows out that contain none of the texts; `-- --write-readme` writes the second table into the README.
+//! leaves rows out that contain none of the texts; `-- --write` writes the second table into `FIGURES.md`.
 
 #[path = "common/chosen.rs"]
 mod chosen;

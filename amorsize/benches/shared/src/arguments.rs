@@ -4,11 +4,11 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{figures, machine, today};
+use crate::{figures, machine, readme, today};
 
-/// The arguments of a bench: how many rounds, which rows, and whether its figures are written into the README.
+/// The arguments of a bench: how many rounds, which rows, and whether its figures are written into `FIGURES.md`.
 ///
-/// `--rounds N` sets the number of rounds, `--write-readme` writes the figures into the README between the bench's markers,
+/// `--rounds N` sets the number of rounds, `--write` writes the figures between the bench's markers,
 /// `--write-to FOLDER` into the files of the same names in another folder. Everything else is a row.
 #[derive(Debug)]
 pub struct Arguments {
@@ -55,13 +55,13 @@ impl Arguments {
                     parsed.rounds = rounds.ok_or("`--rounds` takes a number above 0")?;
                     flags.push(format!("--rounds {}", parsed.rounds));
                 }
-                "--write-readme" => {
+                "--write" => {
                     parsed.folder = Some(root().to_owned());
-                    flags.push("--write-readme".to_owned());
+                    flags.push("--write".to_owned());
                 }
                 "--write-to" => parsed.folder = Some(arguments.next().ok_or("`--write-to` takes a folder")?.into()),
                 flag if flag.starts_with('-') => {
-                    return Err(format!("`{flag}` is not `--rounds N`, `--write-readme` or `--write-to FOLDER`"));
+                    return Err(format!("`{flag}` is not `--rounds N`, `--write` or `--write-to FOLDER`"));
                 }
                 _ => parsed.rows.push(argument),
             }
@@ -92,13 +92,16 @@ impl Arguments {
         format!("`{}`, {}, {}{busy}", self.command, machine(), today())
     }
 
-    /// Writes figures between the markers of a name into `README.md`, if that was asked for.
+    /// Writes figures between the markers of a name into `FIGURES.md` and what the README shows of
+    /// them, if that was asked for.
     ///
     /// # Panics
     ///
     /// When there is no such file, or it lacks the markers.
     pub fn write(&self, name: &str, figures: &str) {
-        self.write_into("README.md", name, figures);
+        if let Some(folder) = &self.folder {
+            told(write_figures(folder, name, figures), figures);
+        }
     }
 
     /// Writes figures between the markers of a name into a file, by its path from the root, if that was asked for.
@@ -108,17 +111,37 @@ impl Arguments {
     /// When there is no such file, or it lacks the markers.
     pub fn write_into(&self, file: &str, name: &str, figures: &str) {
         if let Some(folder) = &self.folder {
-            let path = folder.join(file);
-            let written = fs::read_to_string(&path).map_err(|why| why.to_string()).and_then(|text| {
-                let text = figures::replace(&text, name, figures).map_err(|why| why.to_string())?;
-                fs::write(&path, text).map_err(|why| why.to_string())
-            });
-            match written {
-                Ok(()) => eprintln!("figures written into {}", path.display()),
-                // What took minutes to measure is not lost.
-                Err(why) => panic!("{}: {why}\n\n{figures}", path.display()),
-            }
+            told(replace_in(&folder.join(file), name, figures), figures);
         }
+    }
+}
+
+/// Writes figures between the markers of a name into `FIGURES.md` of a folder like that of the
+/// workspace, and what the README there shows of them.
+///
+/// # Errors
+///
+/// When there is no such file, or it lacks the markers or a figure that the README shows.
+pub fn write_figures(folder: &Path, name: &str, figures: &str) -> Result<(), String> {
+    let path = folder.join(readme::FIGURES);
+    replace_in(&path, name, figures)?;
+    let all = fs::read_to_string(&path).map_err(|why| why.to_string())?;
+    replace_in(&folder.join("README.md"), "summary", &readme::table(&all)?)
+}
+
+fn replace_in(path: &Path, name: &str, figures: &str) -> Result<(), String> {
+    let named = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let text = fs::read_to_string(path).map_err(|why| named(&why))?;
+    let text = figures::replace(&text, name, figures).map_err(|why| named(&why))?;
+    fs::write(path, text).map_err(|why| named(&why))?;
+    eprintln!("figures written into {}", path.display());
+    Ok(())
+}
+
+/// What took minutes to measure is not lost.
+fn told(written: Result<(), String>, figures: &str) {
+    if let Err(why) = written {
+        panic!("{why}\n\n{figures}");
     }
 }
 
@@ -138,8 +161,8 @@ mod tests {
     #[test]
     fn a_command_is_told_as_it_was_given() {
         assert_eq!(parse(&[]).unwrap().command, "cargo bench --bench name");
-        let arguments = parse(&["--write-readme", "--rounds", "3"]).unwrap();
-        assert_eq!(arguments.command, "cargo bench --bench name -- --write-readme --rounds 3");
+        let arguments = parse(&["--write", "--rounds", "3"]).unwrap();
+        assert_eq!(arguments.command, "cargo bench --bench name -- --write --rounds 3");
         assert_eq!((arguments.rounds, arguments.folder.as_deref()), (3, Some(root())));
     }
 
@@ -163,27 +186,38 @@ mod tests {
         assert_eq!(parse(&["--rounds", "0"]).unwrap_err(), "`--rounds` takes a number above 0");
         assert_eq!(parse(&["--rounds"]).unwrap_err(), "`--rounds` takes a number above 0");
         assert_eq!(parse(&["--write-to"]).unwrap_err(), "`--write-to` takes a folder");
-        assert_eq!(
-            parse(&["--write"]).unwrap_err(),
-            "`--write` is not `--rounds N`, `--write-readme` or `--write-to FOLDER`"
-        );
-        assert_eq!(
-            parse(&["--write-readme", "one", "two"]).unwrap_err(),
-            "all rows are written, or none: leave one, two out"
-        );
+        assert_eq!(parse(&["--save"]).unwrap_err(), "`--save` is not `--rounds N`, `--write` or `--write-to FOLDER`");
+        assert_eq!(parse(&["--write", "one", "two"]).unwrap_err(), "all rows are written, or none: leave one, two out");
     }
 
     #[test]
     fn figures_go_into_the_file_that_was_asked_for() {
         let folder = env::temp_dir().join(format!("amorsize-bench-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let readme = folder.join("README.md");
+        let page = folder.join("page.md");
         let text = "one\n<!-- figures: begin a -->\nold\n<!-- figures: end a -->\ntwo\n";
-        fs::write(&readme, text).unwrap();
-        parse(&[]).unwrap().write("a", "new");
-        assert_eq!(fs::read_to_string(&readme).unwrap(), text);
-        parse(&["--write-to", folder.to_str().unwrap()]).unwrap().write("a", "new");
-        assert_eq!(fs::read_to_string(&readme).unwrap(), text.replace("\nold\n", "\n\nnew\n\n"));
+        fs::write(&page, text).unwrap();
+        parse(&[]).unwrap().write_into("page.md", "a", "new");
+        assert_eq!(fs::read_to_string(&page).unwrap(), text);
+        parse(&["--write-to", folder.to_str().unwrap()]).unwrap().write_into("page.md", "a", "new");
+        assert_eq!(fs::read_to_string(&page).unwrap(), text.replace("\nold\n", "\n\nnew\n\n"));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_readme_shows_what_was_written_into_the_figures() {
+        let folder = env::temp_dir().join(format!("amorsize-bench-readme-{}", std::process::id()));
+        let figures = folder.join(readme::FIGURES);
+        fs::create_dir_all(figures.parent().unwrap()).unwrap();
+        fs::copy(root().join(readme::FIGURES), &figures).unwrap();
+        fs::copy(root().join("README.md"), folder.join("README.md")).unwrap();
+        let all = fs::read_to_string(&figures).unwrap();
+        let peers = all.split("begin peers -->").nth(1).unwrap().split("<!-- figures: end peers").next().unwrap();
+        let row = peers.lines().find(|line| line.starts_with("| 10 us x 60,000 |")).unwrap();
+        let slower = peers.replace(row, "| 10 us x 60,000 | 7.77 | 8.88 | rayon `collect`: 1.00 | 0.99 | 1, 1, 0, 0 |");
+        write_figures(&folder, "peers", &slower).unwrap();
+        let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+        assert!(readme.contains("| time 8.88; with `collect` 7.77 |"), "{readme}");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

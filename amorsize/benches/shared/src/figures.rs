@@ -53,7 +53,7 @@ pub fn replace(text: &str, name: &str, figures: &str) -> Result<String, MissingM
     Ok(format!("{}\n{}\n\n{}", &text[..after_begin], figures.trim(), &text[before_end..]))
 }
 
-/// A paragraph in lines of at most 120 columns, as the README has them; words are never cut.
+/// A paragraph in lines of at most 120 columns, as the figures have them; words are never cut.
 #[must_use]
 pub fn wrap(paragraph: &str) -> String {
     let (mut text, mut column) = (String::new(), 0);
@@ -115,11 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_markers_for_every_bench_that_writes_figures() {
-        let readme = std::fs::read_to_string(crate::arguments::root().join("README.md")).unwrap();
-        for name in ["oom", "oom-summary", "peers", "measuring", "policies", "tracking", "peak-memory", "compile-time"]
-        {
-            let written = replace(&readme, name, "new").unwrap_or_else(|why| panic!("{why}"));
+    fn every_bench_that_writes_figures_finds_its_markers() {
+        let page = std::fs::read_to_string(crate::arguments::root().join(crate::readme::FIGURES)).unwrap();
+        for name in ["oom", "peak-memory", "peers", "measuring", "tracking", "policies", "compile-time", "prediction"] {
+            let written = replace(&page, name, "new").unwrap_or_else(|why| panic!("{why}"));
             assert!(written.contains(&format!("begin {name} -->\n\nnew\n\n<!-- figures: end {name} -->\n")));
         }
     }

@@ -1,4 +1,4 @@
-//! What the benches share: work of a known length, fresh processes, medians, and the figures that they write into the README.
+//! What the benches share: work of a known length, fresh processes, medians, and the figures that they write.
 
 use std::env;
 use std::hint::black_box;
@@ -10,8 +10,9 @@ mod figures;
 mod load;
 mod machine;
 mod peak;
+mod readme;
 
-pub use arguments::Arguments;
+pub use arguments::{Arguments, write_figures};
 pub use figures::{MissingMarker, replace, wrap};
 pub use load::{Heavy, Load};
 pub use machine::{available_bytes, locked_version, machine, today};

@@ -1,11 +1,12 @@
-//! Writes what it reads into the README, between the markers of a name: for figures that a script measures.
+//! Writes what it reads into `FIGURES.md`, between the markers of a name: for figures that a script measures.
 //!
 //! `write-figures NAME COMMAND < TEXT`; machine, date and the command are added, in brackets, at the end of the text.
 
 use std::io::Read;
-use std::{env, fs, io, process};
+use std::path::Path;
+use std::{env, io, process};
 
-use amorsize_bench::{machine, replace, today, wrap};
+use amorsize_bench::{machine, today, wrap, write_figures};
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -16,7 +17,5 @@ fn main() -> io::Result<()> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text)?;
     let text = wrap(&format!("{} (`{command}`, {}, {}).", text.trim().trim_end_matches('.'), machine(), today()));
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../README.md");
-    let readme = replace(&fs::read_to_string(path)?, name, &text).map_err(io::Error::other)?;
-    fs::write(path, readme)
+    write_figures(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../..")), name, &text).map_err(io::Error::other)
 }
