@@ -103,6 +103,7 @@ mod log;
 mod memory;
 mod options;
 mod output;
+#[cfg(feature = "picture")]
 mod picture;
 mod plan;
 mod policy;

@@ -24,7 +24,6 @@
 //! the run ends with it.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
@@ -32,6 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
+use crate::units::by_index::ByIndex;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -50,7 +50,7 @@ pub(crate) struct Panics {
     /// How many are kept, where the run goes on.
     most: Option<usize>,
     pub(crate) count: usize,
-    kept: BTreeMap<usize, Payload>,
+    kept: ByIndex<Payload>,
 }
 
 impl Panics {

@@ -69,7 +69,6 @@
 //! when the outlet drops it.
 
 use super::words::{ChunkId, Finished, NO_ITEM, Stuck, ThreadKind, ThreadLimits};
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
@@ -90,6 +89,7 @@ use crate::output::outlet::Flow;
 use crate::report::time_use::TimeUse;
 use crate::system::sync::{AtomicBool, AtomicI64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::system::thread_time;
+use crate::units::by_index::ByIndex;
 
 /// Limits the items of a chunk if batches are stated and the sink's speed is unknown. Handing a
 /// chunk to a thread takes a microsecond, which is 16 ns for each of these items.
@@ -135,14 +135,14 @@ impl Control {
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
-                waiting: BTreeMap::new(),
+                waiting: ByIndex::new(),
                 queued: 0,
                 batch_size,
                 grown_batch: first_batch,
                 sink_seconds: None,
                 sink_pace: 0.0,
                 joins_in: false,
-                finished: BTreeMap::new(),
+                finished: ByIndex::new(),
                 ready_items: 0,
                 ready_end: next,
                 running: 0,
@@ -177,8 +177,8 @@ impl Control {
                 opening,
                 input_may_wait: false,
                 input_ended: false,
-                ending: BTreeMap::new(),
-                holes: BTreeMap::new(),
+                ending: ByIndex::new(),
+                holes: ByIndex::new(),
                 most_outstanding: ledger.results().results,
                 stray: 0,
                 stray_credit: Credit::take(&ledger, 0),
@@ -483,7 +483,7 @@ impl Control {
     pub(crate) fn stuck(&self) -> Stuck {
         let state = self.state();
         Stuck {
-            item: state.waiting.keys().next().copied().unwrap_or(state.books.next),
+            item: state.waiting.first().map_or(state.books.next, |(start, _)| start),
             needed: state.expected() + state.books.learned.measured_working(),
             waiting: state.queued,
         }
@@ -516,7 +516,7 @@ impl Control {
     pub(crate) fn take_panic(&self) -> Option<(usize, Payload)> {
         let mut state = self.state();
         let (item, Ending { payload, is_lost }) = state.ending.pop_first()?;
-        let next = state.ending.first_key_value().map_or(usize::MAX, |(&item, _)| item);
+        let next = state.ending.first().map_or(usize::MAX, |(item, _)| item);
         self.course.move_end(next);
         if is_lost {
             state.holes.insert(item, item + 1);

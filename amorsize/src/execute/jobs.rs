@@ -106,7 +106,7 @@ impl Control {
         if !forced && !state.bounds.allows(state.running) {
             return None;
         }
-        let (&start, chunk) = state.waiting.first_key_value()?;
+        let (start, chunk) = state.waiting.first()?;
         let expected = state.expected().max(1);
         // A chunk that was pulled when items seemed cheaper is cut to the right size of now.
         let timely = 2 * chunk_items(&state.books.learned, &state.situation, state.threads);

@@ -1,7 +1,6 @@
 //! The state of a run on threads: what waits, runs and is finished, and the decisions that follow
 //! from it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Idle};
@@ -16,6 +15,7 @@ use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::system::thread_time::{IS_TOLD, Use};
+use crate::units::by_index::ByIndex;
 
 /// Batches to be made while the calling thread is in the sink for long: one that is ready when it
 /// comes back, and one more in case the sink is faster next time.
@@ -68,7 +68,7 @@ pub(super) struct Ending {
 #[derive(Debug)]
 pub(crate) struct State {
     /// Chunks that wait for a worker, by the index of their first item.
-    pub(super) waiting: BTreeMap<usize, Waiting>,
+    pub(super) waiting: ByIndex<Waiting>,
     /// Items in `waiting`.
     pub(super) queued: usize,
     /// Items per batch, as planned.
@@ -82,7 +82,7 @@ pub(crate) struct State {
     /// True if the calling thread is one of the run's threads.
     pub(super) joins_in: bool,
     /// Chunks that have results, by the index of their first item.
-    pub(super) finished: BTreeMap<usize, Finished>,
+    pub(super) finished: ByIndex<Finished>,
     /// Items in `finished` that can be handed over, because they are next in order.
     pub(super) ready_items: usize,
     /// Index behind the last of these items.
@@ -146,10 +146,10 @@ pub(crate) struct State {
     pub(super) input_ended: bool,
     /// Panics that end the run, by item. Each ends it once everything before its item is handed
     /// over, so the first one in input order comes first.
-    pub(super) ending: BTreeMap<usize, Ending>,
+    pub(super) ending: ByIndex<Ending>,
     /// Items without a result that `ready_end` has not passed yet: the first of some next to each
     /// other, and the one behind them.
-    pub(super) holes: BTreeMap<usize, usize>,
+    pub(super) holes: ByIndex<usize>,
     /// Net heap bytes of idle workers that no chunk answers for yet.
     pub(super) stray: i64,
     /// The count of these bytes when it was last read.
@@ -169,7 +169,7 @@ pub(crate) struct State {
 impl State {
     /// True if there is a chunk to start, even if its credit is missing.
     pub(super) fn has_work(&self, limit: usize) -> bool {
-        self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit)
+        self.waiting.first().is_some_and(|(start, _)| start < limit)
     }
 
     /// The part of the budget that only the next chunk in order may take: the most that one call
@@ -315,10 +315,10 @@ impl State {
 
     pub(super) fn add_ready(&mut self) {
         loop {
-            if let Some(next) = self.finished.get(&self.ready_end) {
+            if let Some(next) = self.finished.get(self.ready_end) {
                 self.ready_items += next.items;
                 self.ready_end += next.items;
-            } else if let Some(end) = self.holes.remove(&self.ready_end) {
+            } else if let Some(end) = self.holes.remove(self.ready_end) {
                 self.ready_end = end;
             } else {
                 break;
@@ -341,7 +341,7 @@ impl State {
 
     /// True if a chunk waits for credit rather than for a worker.
     pub(super) fn lacks_credit(&self, limit: usize) -> bool {
-        self.waiting.first_key_value().is_some_and(|(&start, _)| start < limit && self.affordable(start) == 0)
+        self.waiting.first().is_some_and(|(start, _)| start < limit && self.affordable(start) == 0)
     }
 
     /// The number of further inputs that the budget has room for.

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::panic::resume_unwind;
@@ -10,6 +9,7 @@ use crate::output::outlet::Flow;
 use crate::output::pull::Buffer;
 use crate::policy::Policy;
 use crate::policy::on_error::Each;
+use crate::units::by_index::ByIndex;
 
 /// The results of a run one by one, in input order; made by [`Batched::into_iter`].
 ///
@@ -80,7 +80,7 @@ struct Stream<I: IntoIterator, R, C, P> {
     /// Why the run could not be started, or went no further.
     error: Option<Error>,
     /// Panics that are given as failures, by their items.
-    panicked: BTreeMap<usize, Failure>,
+    panicked: ByIndex<Failure>,
 }
 
 /// Whether an iterator just ends with an error: somebody wanted it to.
@@ -128,7 +128,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
             panic!("{error}");
         }
         let ended = error.is_some();
-        Self { run, buffer, ended, stopped: false, panic: None, error, panicked: BTreeMap::new() }
+        Self { run, buffer, ended, stopped: false, panic: None, error, panicked: ByIndex::new() }
     }
 
     /// The next item, made of the value and the index of its item; by input order if it is `ordered`.
@@ -148,7 +148,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
                     self.fill();
                     if P::GATHERS {
                         let panics = self.run.take_panics();
-                        self.panicked.extend(panics.into_iter().map(|panic| (panic.index(), panic)));
+                        for panic in panics {
+                            self.panicked.insert(panic.index(), panic);
+                        }
                     }
                     continue;
                 }
@@ -167,7 +169,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
 
     /// The next panic, if no result comes before it.
     fn next_panic(&mut self, ordered: bool) -> Option<Failure> {
-        let (&item, _) = self.panicked.first_key_value()?;
+        let (item, _) = self.panicked.first()?;
         // A panic behind all results that are there may have others before it that are not there yet.
         let is_due = !ordered || self.buffer.next_index().map_or(self.ended, |index| item < index);
         if is_due { self.panicked.pop_first().map(|(_, panic)| panic) } else { None }
@@ -197,7 +199,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
 
     fn into_run(self) -> Batched<I, R, C, P> {
         let Self { mut run, buffer, panic, panicked, .. } = self;
-        run.seen().panicked.extend(panicked.into_values());
+        run.seen().panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
         run.put_back(buffer.into_left());
         match panic {
             Some((Some(item), payload)) => run.put_panic_back(item, payload),

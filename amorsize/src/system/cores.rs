@@ -65,7 +65,6 @@ pub(crate) use linux::online;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
 
@@ -81,13 +80,13 @@ mod linux {
         let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
         let mut left = list(allowed)?;
         let mut cores = 0;
-        while let Some(processor) = left.pop_first() {
+        while let Some(&processor) = left.first() {
             let topology = system.join(format!("cpu{processor}/topology"));
             // The second is the older name, of kernels before 5.3.
             let siblings = ["core_cpus_list", "thread_siblings_list"]
                 .iter()
                 .find_map(|name| list(&fs::read_to_string(topology.join(name)).ok()?))?;
-            left.retain(|other| !siblings.contains(other));
+            left.retain(|other| *other != processor && !siblings.contains(other));
             cores += 1;
         }
         (cores > 0).then_some(cores)
@@ -100,8 +99,8 @@ mod linux {
     }
 
     /// The numbers of a list as the kernel writes it, such as `0-3,8`.
-    fn list(text: &str) -> Option<BTreeSet<usize>> {
-        let mut numbers = BTreeSet::new();
+    fn list(text: &str) -> Option<Vec<usize>> {
+        let mut numbers = Vec::new();
         for part in text.trim().split(',') {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
@@ -120,10 +119,9 @@ mod linux {
 
         #[test]
         fn lists_are_numbers_and_ranges() {
-            let of = |text: &str| list(text).map(|numbers| numbers.into_iter().collect::<Vec<_>>());
-            assert_eq!(of("0-3,8\n"), Some(vec![0, 1, 2, 3, 8]));
-            assert_eq!(of("\t7"), Some(vec![7]));
-            assert_eq!((of(""), of("a-b"), of("0-99999999")), (None, None, None));
+            assert_eq!(list("0-3,8\n"), Some(vec![0, 1, 2, 3, 8]));
+            assert_eq!(list("\t7"), Some(vec![7]));
+            assert_eq!((list(""), list("a-b"), list("0-99999999")), (None, None, None));
         }
     }
 }

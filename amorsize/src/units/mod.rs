@@ -1,5 +1,6 @@
-//! Quantities, with their texts.
+//! Small types that every part uses: quantities with their texts, and values by the index of an item.
 
+pub(crate) mod by_index;
 mod byte_size;
 pub(crate) mod counted;
 pub(crate) mod measured_by;
