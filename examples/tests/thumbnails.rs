@@ -2,7 +2,7 @@
 
 #![cfg(unix)]
 
-#[path = "common/folder.rs"]
+#[path = "../../tests/common/folder.rs"]
 mod folder;
 
 use std::env;
