@@ -25,6 +25,9 @@ pub(crate) struct Durable<T, R> {
     /// Where it is kept which items' results a sink has.
     pub(crate) journal: Option<PathBuf>,
     pub(crate) version: Option<String>,
+    /// What stands for the items of an array job.
+    #[cfg(feature = "array")]
+    pub(crate) input_id: Option<String>,
     /// Hashes items that are `Hash`.
     hash: Option<HashOf<T>>,
     /// Hashes what tells items apart; it goes before `hash`.
@@ -110,6 +113,8 @@ impl<T, R> Default for Durable<T, R> {
             checkpoint: None,
             journal: None,
             version: None,
+            #[cfg(feature = "array")]
+            input_id: None,
             hash: None,
             key: None,
             max_disk: None,
@@ -176,35 +181,17 @@ impl<T, R> Durable<T, R> {
         self.check()?;
         let Some((_, kind)) = self.place() else { return Ok(None) };
         let option = name_of(kind);
-        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
         if self.key.is_none() && self.hash.is_none() {
-            return refuse("given with the `key` of a stage".into(), "`key` on the whole, before this");
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option,
+                value: "given with the `key` of a stage".into(),
+                expected: "`key` on the whole, before this",
+            }));
         }
         let mut functions = Functions::default();
         tell(&mut functions);
-        if let Some((function, parameter)) = functions.unhashed() {
-            return refuse(
-                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
-                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
-            );
-        }
-        let Some((tokens, version)) = functions.code(self.version.as_ref()) else {
-            return Err(Error::new(ErrorKind::InvalidOption {
-                option: "version",
-                value: format!("left out with `{option}` and a closure"),
-                expected: NEW_VERSION,
-            }));
-        };
         let result = self.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result);
-        Ok(Some(Identity {
-            kind,
-            function: functions.path(),
-            tokens,
-            version,
-            item: type_name::<T>().to_owned(),
-            result: result.to_owned(),
-            shared: functions.shared(),
-        }))
+        functions.identity::<T>(option, kind, self.version.as_ref(), result).map(Some)
     }
 
     /// Refuses a journal for a terminal without a sink.
@@ -224,6 +211,8 @@ impl<T, R> Durable<T, R> {
     /// their directory, in which a later stage goes before this one. Versions stay with the stages.
     pub(crate) fn then<M, N, O>(&mut self, next: &mut Durable<M, N>) -> Durable<T, O> {
         Durable {
+            #[cfg(feature = "array")]
+            input_id: self.input_id.take(),
             hash: self.hash,
             key: self.key.take(),
             skip_first: self.skip_first,
@@ -232,6 +221,20 @@ impl<T, R> Durable<T, R> {
             remove_when_done: self.remove_when_done || next.remove_when_done,
             ..Durable::default()
         }
+    }
+
+    /// The settings of a run that keeps the results of a task in this directory, and that does not
+    /// tell items apart.
+    #[cfg(feature = "array")]
+    pub(crate) fn of_task(&self, directory: PathBuf, codec: Codec<R>) -> Self {
+        let max_disk = self.max_disk.clone();
+        Self { checkpoint: Some((directory, codec)), hash: Some(|_, _| ()), max_disk, ..Self::default() }
+    }
+
+    /// The key's hash of an item, if the run has a key.
+    #[cfg(feature = "array")]
+    pub(crate) fn key_of(&self, item: &T, hasher: &mut StableHasher) -> Option<u64> {
+        self.key.as_ref().map(|key| key(item, hasher))
     }
 
     /// Refuses what can't be run with.
@@ -338,6 +341,44 @@ impl Functions {
             version: version.cloned(),
             shared: Vec::new(),
         });
+    }
+
+    /// To what the results belong that these functions give for items of the type `T`, and that are
+    /// kept because of an option.
+    ///
+    /// # Errors
+    ///
+    /// When that can't be known.
+    pub(crate) fn identity<T>(
+        &self,
+        option: &'static str,
+        kind: Kind,
+        version: Option<&String>,
+        result: &str,
+    ) -> Result<Identity, Error> {
+        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
+        if let Some((function, parameter)) = self.unhashed() {
+            return refuse(
+                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
+                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
+            );
+        }
+        let Some((tokens, version)) = self.code(version) else {
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option: "version",
+                value: format!("left out with `{option}` and a closure"),
+                expected: NEW_VERSION,
+            }));
+        };
+        Ok(Identity {
+            kind,
+            function: self.path(),
+            tokens,
+            version,
+            item: type_name::<T>().to_owned(),
+            result: result.to_owned(),
+            shared: self.shared(),
+        })
     }
 
     /// The first shared parameter without a hash, behind the name of its function.

@@ -4,6 +4,8 @@
 #[cfg(test)]
 extern crate self as amorsize;
 
+#[cfg(feature = "array")]
+pub mod array;
 mod batches;
 mod bottleneck;
 #[doc(hidden)]

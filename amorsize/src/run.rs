@@ -1,5 +1,7 @@
 //! The run as its user sees it.
 
+#[cfg(feature = "array")]
+mod array;
 mod builder;
 #[cfg(feature = "durable")]
 mod durable;

@@ -70,6 +70,18 @@ pub(crate) struct KeptFigures {
     pub(crate) bytes: u64,
 }
 
+#[cfg(feature = "array")]
+impl KeptFigures {
+    /// The figures of two stores.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self {
+            restored: self.restored + next.restored,
+            damaged: self.damaged + next.damaged,
+            bytes: self.bytes + next.bytes,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Why {
     Error(Error),

@@ -64,6 +64,30 @@ pub(crate) struct Totals {
     pub(crate) timeline: Option<Arc<Timeline>>,
 }
 
+#[cfg(feature = "array")]
+impl Totals {
+    /// The facts of this run and of the next one. What is not a sum or a peak is that of the next.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self {
+            peak: self.peak.max(next.peak),
+            seconds: self.seconds + next.seconds,
+            threads: self.threads.max(next.threads),
+            chunks: self.chunks + next.chunks,
+            panicked: self.panicked + next.panicked,
+            panics: self.panics.iter().chain(&*next.panics).map(Failure::told).collect(),
+            beside_calls: self.beside_calls + next.beside_calls,
+            inline_seconds: self.inline_seconds + next.inline_seconds,
+            input_seconds: self.input_seconds + next.input_seconds,
+            sink_seconds: self.sink_seconds + next.sink_seconds,
+            time_use: self.time_use.and(next.time_use),
+            credit_waits: self.credit_waits + next.credit_waits,
+            peak_resident: self.peak_resident.max(next.peak_resident),
+            timeline: None,
+            ..next
+        }
+    }
+}
+
 /// The facts up to the early end of a run that goes on.
 #[derive(Debug)]
 pub(super) struct Before {

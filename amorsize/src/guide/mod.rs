@@ -71,6 +71,10 @@ pub mod json {}
 #[doc = include_str!("from_python.md")]
 pub mod from_python {}
 
+#[cfg(feature = "array")]
+#[doc = include_str!("many_machines.md")]
+pub mod many_machines {}
+
 #[cfg(feature = "durable")]
 #[doc = include_str!("runs_that_survive.md")]
 pub mod runs_that_survive {}

@@ -45,7 +45,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets a part of what makes the run durable, or has the terminal refuse it for a run that has
     /// begun.
-    fn set_durable(&mut self, option: &'static str, set: impl FnOnce(&mut Durable<I::Item, R>)) {
+    pub(super) fn set_durable(&mut self, option: &'static str, set: impl FnOnce(&mut Durable<I::Item, R>)) {
         match Arc::get_mut(self.shared.durable.get_or_insert_default()) {
             Some(durable) => set(durable),
             None => self.core.change_options(|mut options| {
