@@ -147,7 +147,7 @@ impl Attempts {
 /// Refuses results of another type.
 pub(super) fn other_type(path: &Path, was: &Shape, is: &str) -> ArrayError {
     ArrayError::refused(format!(
-        "{} has results of another type: it was `{was}` and is now {is}; go back to that, or use another directory and raise \
+        "{} has results of another type: it was `{was}` and is now {is}; go back to the type that they had, or use another directory and raise \
          `version`",
         path.display()
     ))

@@ -221,6 +221,7 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
             Array::Task(report) => eprintln!("{report}"),
             Array::Results(all) => count(all)?,
         },
+        "naive" => naive(directory, tasks, items)?,
         "clean" => match text_batched(numbers()).array(directory, tasks)? {
             Array::Task(report) => eprintln!("{report}"),
             Array::Results(all) => println!("{} removed", all.remove_leftovers()?),
@@ -235,6 +236,18 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         _ => panic!("there is no way {way}"),
     }
     Ok(())
+}
+
+/// What one writes without this library: all results of a share in memory, and then to a file.
+fn naive(directory: &str, tasks: usize, items: u64) -> io::Result<()> {
+    let task = number("SLURM_ARRAY_TASK_ID").expect("Slurm starts it");
+    let share = items * task / tasks as u64..items * (task + 1) / tasks as u64;
+    let all: Vec<_> = share.map(large).collect();
+    // A look once a second is to see the memory.
+    thread::sleep(Duration::from_secs(3));
+    std::fs::create_dir_all(directory)?;
+    let mut file = BufWriter::new(std::fs::File::create(format!("{directory}/{task}"))?);
+    all.iter().try_for_each(|Large(text)| file.write_all(text.as_bytes()))
 }
 
 /// Counts large results, and prints the most memory that the process has had.

@@ -87,9 +87,9 @@ fn a_thousand_kills_of_attempts_at_once_leave_each_result_once() {
         let out = folder.file("out");
         // Each result is a frame, written as soon as it is there.
         let items = 8 + numbers.below(8);
-        let run = |task: Option<&str>| {
+        let run = || {
             let mut command = tested(PROGRAM, "large", &out, 1, items);
-            command.env(BYTES, SIZE.to_string()).env(MICROS, "2000").envs(task.map(|task| ("AMORSIZE_TASK", task)));
+            command.env(BYTES, SIZE.to_string()).env(MICROS, "2000").env("AMORSIZE_TASK", "0");
             command
         };
         let mut succeeded = false;
@@ -98,7 +98,7 @@ fn a_thousand_kills_of_attempts_at_once_leave_each_result_once() {
             let at_once = 2 + numbers.below(2);
             let mut attempts: Vec<Attempt> = (0..at_once)
                 .map(|_| {
-                    let child = start(&mut run(Some("0")));
+                    let child = start(&mut run());
                     let mut after = |most| Instant::now() + Duration::from_millis(3 + numbers.below(most));
                     let kill_at = (kills < most).then(|| after(60));
                     Attempt { child, stop_at: Some(after(200)), kill_at }
@@ -111,10 +111,6 @@ fn a_thousand_kills_of_attempts_at_once_leave_each_result_once() {
         }
         let done = fs::read_to_string(out.join("00000/done")).unwrap();
         many_parts += usize::from(done.matches(".part\"").count() > 1);
-        let (code, stdout, stderr) = told(&run(None).output().unwrap());
-        let bytes = items * SIZE;
-        assert_eq!(code, 0, "{stderr}");
-        assert!(stdout.starts_with(&format!("{items} results, {bytes} bytes, ")), "{stdout}");
         check_large(&out, items);
     }
     println!("{rounds} rounds, {many_parts} of them with results of several attempts");
