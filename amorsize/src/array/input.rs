@@ -160,14 +160,14 @@ mod tests {
     #[test]
     fn wanted_shares_are_given_whether_kept_or_streamed() {
         let wanted = [0, 2, 3, 6];
-        let hash: HashItem<'_, u64> = &mut |item| Ok(*item);
-        let hashed = Shares::hashed(0..23_u64, 7, &wanted, hash).map_err(drop).unwrap();
-        let named = Shares::named(0..23_u64, 7, "it");
+        let hash: HashItem<'_, usize> = &mut |item| Ok(*item as u64);
+        let hashed = Shares::hashed(0..23_usize, 7, &wanted, hash).map_err(drop).unwrap();
+        let named = Shares::named(0..23_usize, 7, "it");
         assert_eq!((named.input.as_str(), named.items()), ("id it", 23));
         for mut shares in [hashed, named] {
             for task in wanted {
                 let mut given = shares.take(task);
-                let expected: Vec<_> = share(23, 7, task).map(|item| item as u64).collect();
+                let expected: Vec<_> = share(23, 7, task).collect();
                 assert_eq!(given.size_hint().0, expected.len());
                 // A run may leave some.
                 let taken: Vec<_> = given.by_ref().take(2).collect();
@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn empty_shares_have_no_items() {
-        let mut shares = Shares::hashed(0..2_u64, 5, &[0, 1, 2, 4], &mut |item| Ok(*item)).map_err(drop).unwrap();
+        let mut shares =
+            Shares::hashed(0..2_usize, 5, &[0, 1, 2, 4], &mut |item| Ok(*item as u64)).map_err(drop).unwrap();
         let all: Vec<Vec<_>> = [0, 1, 2, 4].map(|task| shares.take(task).collect()).into();
         assert_eq!(all, [vec![], vec![], vec![0], vec![1]]);
     }

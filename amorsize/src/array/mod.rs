@@ -32,6 +32,7 @@ use crate::report::Report;
 ///
 /// See [`Batched::array`](crate::Batched::array).
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 #[must_use = "a process that was started by hand has the results here"]
 pub enum Array<R> {
     /// The process was started as a task, and the task is done: now, before, or by another attempt.

@@ -314,10 +314,13 @@ pub(super) fn check_type<R: Serialize + DeserializeOwned>(was: &Shape, content: 
 ///
 /// Calls that end in any order leave the results of neighbours in a few frames.
 struct Contents {
-    /// The frame of each piece that is to come, sorted, and how many pieces of it are left.
-    left: Vec<((usize, u64), usize)>,
-    kept: Vec<((usize, u64), Arc<Vec<u8>>)>,
+    /// Each frame, sorted, and how many pieces of it are to come.
+    left: Vec<(Place, usize)>,
+    kept: Vec<(Place, Arc<Vec<u8>>)>,
 }
+
+/// The part of a frame, by its place in the list of parts, and where the frame begins in it.
+type Place = (usize, u64);
 
 impl Contents {
     /// More are never needed at once by a run that wrote them, but for items that take far longer
@@ -331,11 +334,7 @@ impl Contents {
         Self { left, kept: Vec::new() }
     }
 
-    fn get(
-        &mut self,
-        frame: (usize, u64),
-        read: impl FnOnce() -> Result<Vec<u8>, Failed>,
-    ) -> Result<Arc<Vec<u8>>, Failed> {
+    fn get(&mut self, frame: Place, read: impl FnOnce() -> Result<Vec<u8>, Failed>) -> Result<Arc<Vec<u8>>, Failed> {
         let known = self.kept.iter().position(|(known, _)| *known == frame).map(|at| self.kept.remove(at).1);
         let content = match known {
             Some(content) => content,

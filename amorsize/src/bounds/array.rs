@@ -63,6 +63,7 @@ macro_rules! knows_input {
 
 knows_input!(Each Stop Skip Collect Flatten);
 
+#[diagnostic::do_not_recommend]
 impl<T, P> KnowsInput<T> for crate::Keyed<P> {
     fn hash() -> Option<HashOfInput<T>> {
         None

@@ -42,6 +42,10 @@ pub fn expected(x: u64) -> String {
 }
 
 /// A text of any length.
+///
+/// # Panics
+///
+/// When the file of calls can't be written.
 #[batched(version = 1)]
 pub fn text(x: u64) -> String {
     called(x);

@@ -107,7 +107,7 @@ impl Slurm {
 
 impl Drop for Slurm {
     fn drop(&mut self) {
-        _ = self.try_run("scancel", &["--signal=KILL", "--full", "--state=RUNNING", "--quiet"]);
+        _ = self.try_run("scancel", &["--me", "--quiet"]);
         self.script("stop", "");
     }
 }
@@ -197,6 +197,9 @@ fn each_result_is_there_once_however_tasks_and_nodes_and_the_controller_die() {
                 }
                 _ => assert_eq!(code, 75, "{stderr}\n{}", slurm.logs()),
             }
+            // Slurm takes no more tasks for a node on which it could not start or end one.
+            _ = slurm.try_run("scontrol", &["update", "nodename=n[1-4]", "state=resume"]);
+            _ = slurm.try_run("scancel", &["--state=PENDING", "--me"]);
             submit();
             submissions += 1;
             submitted = Some(Instant::now());
@@ -218,10 +221,11 @@ fn each_result_is_there_once_however_tasks_and_nodes_and_the_controller_die() {
                 kill(task.pid);
             }
             losses += 1;
-            thread::sleep(Duration::from_millis(100));
-            slurm.script("node", task.node.trim_start_matches('n'));
-            // Slurm takes no more tasks for a node on which it could not end one.
+            // What Slurm finds by itself after SlurmdTimeout: all tasks of the node go to others, those of them
+            // that still run as well.
             let node = format!("nodename={}", task.node);
+            _ = slurm.try_run("scontrol", &["update", &node, "state=down", "reason=lost"]);
+            slurm.script("node", task.node.trim_start_matches('n'));
             _ = slurm.try_run("scontrol", &["update", &node, "state=resume"]);
         } else if kills < TASK_KILLS {
             kill(task.pid);
