@@ -21,6 +21,10 @@
 //! - [`from_python`] - the names of Python's Amorsize, and their names here.
 //! - [`json`] - the keys of plans, reports and progress as JSON.
 #![cfg_attr(
+    feature = "array",
+    doc = "- [`many_machines`] - one run as an array job: Slurm, Kubernetes, GNU parallel and others."
+)]
+#![cfg_attr(
     feature = "durable",
     doc = "- [`runs_that_survive`] - checkpoint, journal or `skip_first`; what counts as the same run; what a kill costs.",
     doc = "- [`results_that_dont_fit`] - which terminal, what it holds in memory and on disk, and what survives.",
