@@ -231,6 +231,12 @@ impl<T, R> Durable<T, R> {
         Self { checkpoint: Some((directory, codec)), hash: Some(|_, _| ()), max_disk, ..Self::default() }
     }
 
+    /// The option that has no meaning in an array job, if there is one.
+    #[cfg(feature = "array")]
+    pub(crate) fn not_for_arrays(&self) -> Option<&'static str> {
+        (self.skip_first > 0).then_some("skip_first").or(self.remove_when_done.then_some("remove_when_done"))
+    }
+
     /// The key's hash of an item, if the run has a key.
     #[cfg(feature = "array")]
     pub(crate) fn key_of(&self, item: &T, hasher: &mut StableHasher) -> Option<u64> {
@@ -238,7 +244,7 @@ impl<T, R> Durable<T, R> {
     }
 
     /// Refuses what can't be run with.
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |option, value: &str, expected| {
             Err(Error::new(ErrorKind::InvalidOption { option, value: value.into(), expected }))
         };

@@ -50,6 +50,7 @@ struct Kept {
 }
 
 /// Where it is kept what is done.
+#[cfg_attr(feature = "array", expect(clippy::large_enum_variant, reason = "a run has one"))]
 enum Known {
     Store(Store),
     /// The results are not wanted here, and items are not compared.
@@ -235,7 +236,7 @@ impl<T, R> Resume<T, R> {
         if self.next < self.begins_at {
             let items = self.begins_at - self.next;
             self.next = self.begins_at;
-            return Some(Restored { items, ..Restored::default() });
+            return Some(Restored { items, are_outside: true, ..Restored::default() });
         }
         let at_once = if may_wait { 1 } else { AT_ONCE };
         let skipped = self.durable.skip_first.saturating_sub(self.next).min(at_once);
@@ -367,6 +368,6 @@ impl Kept {
         self.keeper.count_restored(items);
         // Whoever hands the results over takes credit for them.
         let results = Some(types.results_of(results, Credit::NONE));
-        Some(Restored { items, results, bytes, has_ended: false })
+        Some(Restored { items, results, bytes, ..Restored::default() })
     }
 }

@@ -37,6 +37,7 @@ impl<T, R, C> Shared<T, R, C> {
     /// The same for results that are kept because of this option of the run, as a task of an array.
     #[cfg(feature = "array")]
     pub(crate) fn identity_for(&self, option: &'static str, result: &str) -> Result<Identity, Error> {
+        self.durable.as_ref().map_or(Ok(()), |durable| durable.check())?;
         let mut functions = Functions::default();
         self.tell(&mut functions);
         functions.identity::<T>(option, Kind::Checkpoint, self.version(), result)

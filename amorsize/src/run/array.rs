@@ -31,7 +31,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     {
         let job = Job::read(directory.into(), tasks)?;
         let begun = self.source.has_begun() || self.core.planned().is_some();
-        if let Some(why) = self.shared.keeps().or(begun.then_some("plan")) {
+        let other = self.shared.durable.as_ref().and_then(|durable| durable.not_for_arrays());
+        if let Some(why) = self.shared.keeps().or(other).or(begun.then_some("plan")) {
             return Err(ArrayError::refused(format!(
                 "`array` can't be called on a run with `{why}`: give `array` a run to which nothing else was done"
             )));

@@ -110,6 +110,14 @@ pub fn renamed(x: u64) -> Renamed {
 }
 
 /// Fails for every tenth item.
+///
+/// # Errors
+///
+/// For every tenth item.
+///
+/// # Panics
+///
+/// When the file of calls can't be written.
 #[batched(version = 1)]
 pub fn failing(x: u64) -> Result<String, String> {
     called(x);
@@ -117,6 +125,10 @@ pub fn failing(x: u64) -> Result<String, String> {
 }
 
 /// Panics for one item.
+///
+/// # Panics
+///
+/// For item 33.
 #[batched(version = 1)]
 pub fn panicking(x: u64) -> u64 {
     called(x);
@@ -235,6 +247,13 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
             run.plan()?;
             print(run.array(directory, tasks)?, |text| text)?;
         }
+        "progress" => {
+            let run = text_batched(numbers()).progress(|progress| {
+                eprintln!("{} of {:?}", progress.done(), progress.total());
+            });
+            print(run.array(directory, tasks)?, |text| text)?;
+        }
+        "skip-first" => print(text_batched(numbers()).skip_first(1).array(directory, tasks)?, |text| text)?,
         "checkpoint" => print(text_batched(numbers()).checkpoint("kept").array(directory, tasks)?, |text| text)?,
         "error" => return Err("no array at all".into()),
         _ => panic!("there is no way {way}"),

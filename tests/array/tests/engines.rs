@@ -177,3 +177,14 @@ fn what_an_engine_grants_bounds_the_budget_and_the_threads() {
     assert!((16.0..32.0).contains(&budget), "{report}");
     assert!(report.contains("1 thread"), "{report}");
 }
+
+#[test]
+fn the_progress_of_a_task_is_that_of_its_share() {
+    let folder = Folder::new();
+    let mut command = tested(PROGRAM, "progress", &folder.file("out"), 4, ITEMS);
+    let output = command.env("AMORSIZE_TASK", "3").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let told: Vec<_> = stderr.lines().filter(|line| line.contains(" of Some(")).collect();
+    assert!(told.iter().all(|line| line.ends_with(" of Some(25)")), "{stderr}");
+    assert!(told[0].starts_with("0 of ") && told.last().unwrap().starts_with("25 of "), "{stderr}");
+}

@@ -162,7 +162,7 @@ fn what_the_environment_says_wrongly_is_refused() {
 fn a_run_that_does_something_else_is_refused() {
     let folder = Folder::new();
     let out = folder.file("out");
-    for (way, option) in [("planned", "plan"), ("checkpoint", "checkpoint")] {
+    for (way, option) in [("planned", "plan"), ("checkpoint", "checkpoint"), ("skip-first", "skip_first")] {
         let says = format!(
             "error: `array` can't be called on a run with `{option}`: give `array` a run to which nothing else was done"
         );
