@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use twox_hash::XxHash3_64;
 
 use crate::on_error::{Collect, Each, Flatten, Skip, Stop};
-use crate::store::{StableHasher, encode};
+use crate::store::encode;
 
 /// What a task can leave for the process that gathers results.
 #[diagnostic::on_unimplemented(
@@ -54,7 +55,7 @@ macro_rules! knows_input {
                 Some(|item, bytes| {
                     bytes.clear();
                     encode(item, bytes)?;
-                    Ok(StableHasher::default().of(&**bytes))
+                    Ok(XxHash3_64::oneshot(bytes))
                 })
             }
         }
