@@ -172,7 +172,7 @@ impl Environment {
 
 /// The task of which this is the index.
 fn index(name: &str, first: usize, text: &str, tasks: usize) -> Result<Role, ArrayError> {
-    let last = first + tasks - 1;
+    let last = first + (tasks - 1);
     let Ok(index) = text.parse::<usize>() else {
         let all = if name == TASK { ", or \"all\"" } else { "" };
         return Err(ArrayError::refused(format!(

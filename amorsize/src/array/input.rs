@@ -61,8 +61,8 @@ pub(crate) struct Shares<N: Iterator> {
 }
 
 enum Rest<N: Iterator> {
-    /// The items of each share.
-    Kept(std::vec::IntoIter<Vec<N::Item>>),
+    /// The items of each share, with its task.
+    Kept(std::vec::IntoIter<(usize, Vec<N::Item>)>),
     /// The iterator, and the index of its next item. It is away while a share is run.
     Streamed(Option<N>, usize),
 }
@@ -106,9 +106,10 @@ impl<N: ExactSizeIterator> Shares<N> {
         let mut kept = kept.into_iter();
         let kept: Vec<_> = wanted
             .iter()
-            .map(
-                |&task| if share(items, tasks, task).is_empty() { Vec::new() } else { kept.next().unwrap_or_default() },
-            )
+            .map(|&task| {
+                let is_empty = share(items, tasks, task).is_empty();
+                (task, if is_empty { Vec::new() } else { kept.next().unwrap_or_default() })
+            })
             .collect();
         Ok(Self { items, tasks, input: hex(whole.0), rest: Rest::Kept(kept.into_iter()) })
     }
@@ -117,11 +118,15 @@ impl<N: ExactSizeIterator> Shares<N> {
         self.items
     }
 
-    /// The items of a task, which is the next one of those that are wanted.
+    /// The items of a task that is wanted. Those of the tasks before it are gone: other processes
+    /// may have done them since.
     pub(crate) fn take(&mut self, task: usize) -> Share<N> {
         let range = share(self.items, self.tasks, task);
         match &mut self.rest {
-            Rest::Kept(shares) => Share::Kept(shares.next().unwrap_or_default().into_iter()),
+            Rest::Kept(shares) => {
+                let (_, items) = shares.find(|(known, _)| *known == task).unwrap_or_default();
+                Share::Kept(items.into_iter())
+            }
             Rest::Streamed(iterator, next) => {
                 let Some(mut iterator) = iterator.take() else { return Share::empty() };
                 iterator.by_ref().take(range.start - *next).for_each(drop);
@@ -173,6 +178,19 @@ mod tests {
                 let taken: Vec<_> = given.by_ref().take(2).collect();
                 assert_eq!(taken, expected[..2]);
                 assert_eq!(given.next(), expected.get(2).copied());
+                shares.give_back(given);
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_that_is_not_taken_leaves_the_others_as_they_are() {
+        let hash: HashItem<'_, usize> = &mut |item| Ok(*item as u64);
+        let hashed = Shares::hashed(0..23_usize, 7, &[0, 2, 3, 6], hash).map_err(drop).unwrap();
+        for mut shares in [hashed, Shares::named(0..23_usize, 7, "it")] {
+            for task in [2, 6] {
+                let mut given = shares.take(task);
+                assert!(given.by_ref().eq(share(23, 7, task)), "{task}");
                 shares.give_back(given);
             }
         }

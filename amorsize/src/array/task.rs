@@ -102,16 +102,28 @@ impl Job {
         let range = share(items, self.tasks(), task);
         let bounds = (range.start as u64, range.end as u64);
         let folder = self.directory.make_task(task)?;
-        let attempts = Arc::new(Attempts::read(folder, bounds, check_type::<R>)?);
-        Ok(Some(Task { task, first: range.start, share: bounds, attempts }))
+        let attempts = self.unless_done(task, Attempts::read(folder, bounds, check_type::<R>))?;
+        Ok(attempts.map(|attempts| Task { task, first: range.start, share: bounds, attempts: Arc::new(attempts) }))
     }
 
     /// Says what the results of a task are, unless another attempt was first.
     pub(crate) fn finish(&self, task: Task) -> Result<(), ArrayError> {
         // The run has ended, and its clone with it.
         let attempts = Arc::into_inner(task.attempts).unwrap_or_else(|| unreachable!("the run has ended"));
-        let (parts, pieces) = attempts.finish(task.share)?;
-        Finished { parts, pieces }.write(&self.directory, task.task)
+        match self.unless_done(task.task, attempts.finish(task.share))? {
+            Some((parts, pieces)) => Finished { parts, pieces }.write(&self.directory, task.task),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes an error for none if another attempt has finished the task since: `remove_leftovers`
+    /// may then have removed this one's files.
+    fn unless_done<O>(&self, task: usize, outcome: Result<O, ArrayError>) -> Result<Option<O>, ArrayError> {
+        match outcome {
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(_) if matches!(Finished::read(&self.directory, task), Ok(Some(_))) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// All results.

@@ -81,6 +81,12 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// True for a file in which an attempt writes results.
+#[must_use]
+pub fn is_part(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "part")
+}
+
 /// The tested program without any variable of this process.
 #[must_use]
 pub fn tested(program: &str, way: &str, directory: &Path, tasks: usize, items: u64) -> Command {

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -11,8 +13,13 @@ use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{Keyed, OnPanic, batched};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::{files, is_part};
+
 /// A file to which each call appends the number of its item.
 pub const CALLS: &str = "AMORSIZE_TEST_CALLS";
+/// Items, and what happens within their calls. `0,text 1;49,parts 2,clean`: item 0 runs task 1 from begin to end, item 49
+/// waits until there are two parts with something in them, and then cleans, each in a process of its own.
+pub const BESIDE: &str = "AMORSIZE_TEST_BESIDE";
 /// How long each call takes, in microseconds.
 pub const MICROS: &str = "AMORSIZE_TEST_MICROS";
 /// How many bytes each result of the way `large` has, and how many of it the sink takes in a millisecond.
@@ -33,6 +40,28 @@ fn called(x: u64) {
     if let Some(micros) = number(MICROS) {
         thread::sleep(Duration::from_micros(micros));
     }
+    for beside in std::env::var(BESIDE).unwrap_or_default().split(';') {
+        let mut beside = beside.split(',');
+        if beside.next() == Some(&x.to_string()) {
+            beside.for_each(happen);
+        }
+    }
+}
+
+fn happen(text: &str) {
+    let arguments: Vec<_> = std::env::args().skip(2).collect();
+    if let Some(parts) = text.strip_prefix("parts ") {
+        let has_bytes = |path: &PathBuf| is_part(path) && path.metadata().is_ok_and(|told| told.len() > 0);
+        let count = || files(Path::new(&arguments[0])).into_iter().filter(has_bytes).count();
+        while count().to_string() != parts {
+            thread::sleep(Duration::from_millis(1));
+        }
+        return;
+    }
+    let (way, task) = text.split_once(' ').unwrap_or((text, ""));
+    let mut command = Command::new(std::env::current_exe().expect("the program is known"));
+    command.arg(way).args(arguments).env_remove(BESIDE).env("AMORSIZE_TASK", task);
+    assert!(command.stdout(Stdio::null()).status().expect("it starts").success(), "{text} failed");
 }
 
 /// The result of an item.

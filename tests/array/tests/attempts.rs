@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amorsize_array_tests::{BYTES, CALLS, Folder, MICROS, all, files, tested, told};
+use amorsize_array_tests::{BESIDE, BYTES, CALLS, Folder, MICROS, all, files, is_part, tested, told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 
@@ -192,7 +192,7 @@ fn leftovers_are_removed_and_results_stay() {
     };
     assert_eq!(task(Some("0"), "text").0, 0);
     // As an attempt leaves it that came second.
-    let mine = files(&out).into_iter().find(|path| path.extension().is_some_and(|end| end == "part")).unwrap();
+    let mine = files(&out).into_iter().find(|path| is_part(path)).unwrap();
     let other = mine.with_file_name(format!("{}.part", "5".repeat(32)));
     fs::copy(&mine, &other).unwrap();
     fs::write(mine.with_file_name(format!("{}.new", "6".repeat(32))), "half").unwrap();
@@ -202,4 +202,16 @@ fn leftovers_are_removed_and_results_stay() {
     assert_eq!(files(&out).len(), 5);
     assert_eq!(task(None, "clean").1, "0 removed\n");
     assert_eq!(task(None, "text").1, all(50));
+}
+
+#[test]
+fn an_attempt_ends_well_of_which_others_finished_the_task_and_removed_the_files() {
+    let folder = Folder::new();
+    let out = folder.file("out");
+    // The other one finishes the task before this one has written anything.
+    let mut command = tested(PROGRAM, "sleeping", &out, 1, 50);
+    command.env("AMORSIZE_TASK", "0").env(BESIDE, "0,text 0;49,parts 2,clean");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(told(&tested(PROGRAM, "text", &out, 1, 50).output().unwrap()).1, all(50));
 }

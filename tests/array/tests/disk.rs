@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use amorsize_array_tests::{BYTES, Folder, files, tested, told};
+use amorsize_array_tests::{BYTES, Folder, files, is_part, tested, told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 
@@ -43,7 +43,7 @@ fn a_full_disk_is_told_and_what_was_written_is_kept() {
         told(&command.envs(task.map(|task| ("AMORSIZE_TASK", task))).output().unwrap())
     };
     let (code, _, stderr) = run(Some("0"));
-    let part = files(&out).into_iter().find(|path| path.extension().is_some_and(|end| end == "part")).unwrap();
+    let part = files(&out).into_iter().find(|path| is_part(path)).unwrap();
     let says = format!(
         "error: {} could not be written: No space left on device (os error 28); what was written is kept, run it again",
         part.display()

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use amorsize_array_tests::{CALLS, Folder, all, files, tested, told};
+use amorsize_array_tests::{BESIDE, CALLS, Folder, all, files, is_part, tested, told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 const ITEMS: u64 = 100;
@@ -147,7 +147,7 @@ fn an_error_and_a_panic_of_the_function_are_seventy_and_the_rest_is_kept() {
         if let Some(says) = says {
             assert_eq!(stderr, says);
         }
-        let parts = files(&out).into_iter().filter(|path| path.extension().is_some_and(|end| end == "part"));
+        let parts = files(&out).into_iter().filter(|path| is_part(path));
         assert_eq!(parts.count(), 1);
     }
     // Any other error.
@@ -187,4 +187,19 @@ fn the_progress_of_a_task_is_that_of_its_share() {
     let told: Vec<_> = stderr.lines().filter(|line| line.contains(" of Some(")).collect();
     assert!(told.iter().all(|line| line.ends_with(" of Some(25)")), "{stderr}");
     assert!(told[0].starts_with("0 of ") && told.last().unwrap().starts_with("25 of "), "{stderr}");
+}
+
+#[test]
+fn a_task_that_another_process_finishes_meanwhile_is_left_out_of_all() {
+    for (way, missing) in [("text", "1"), ("named", "1"), ("text", "3"), ("named", "2")] {
+        let folder = Folder::new();
+        let out = folder.file("out");
+        // Within the call of item 0, which is of task 0.
+        let beside = format!("0,{way} {missing}");
+        let mut command = tested(PROGRAM, way, &out, 4, ITEMS);
+        let (code, _, stderr) = told(&command.env("AMORSIZE_TASK", "all").env(BESIDE, beside).output().unwrap());
+        assert_eq!(code, 0, "{stderr}");
+        let (code, stdout, stderr) = told(&tested(PROGRAM, way, &out, 4, ITEMS).output().unwrap());
+        assert_eq!((code, stdout), (0, all(ITEMS)), "{way} {missing}: {stderr}");
+    }
 }

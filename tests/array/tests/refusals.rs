@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use amorsize_array_tests::{FIELD, Folder, files, tested, told};
+use amorsize_array_tests::{FIELD, Folder, files, is_part, tested, told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 
@@ -120,7 +120,7 @@ fn a_type_that_changed_within_is_refused_when_its_results_are_read() {
     let folder = Folder::new();
     let out = folder.file("out");
     assert_eq!(run("renamed", &out, (1, 10), &[("AMORSIZE_TASK", "0")]).0, 0);
-    let part = files(&out).into_iter().find(|path| path.extension().is_some_and(|end| end == "part")).unwrap();
+    let part = files(&out).into_iter().find(|path| is_part(path)).unwrap();
     let says = format!(
         "error: {} has results of another type: it was `Renamed {{ old: u64 }}` and is now `Renamed {{ new: u64 }}`; go back to \
          the type that they had, or use another directory and raise `version`",
