@@ -56,10 +56,15 @@ impl Directory {
         Ok(path)
     }
 
-    /// True if there are results of some task.
+    /// True if there are results of some task. Other programs name folders by numbers, too.
     pub(super) fn has_tasks(&self) -> Result<bool, ArrayError> {
-        let is_task = |name: &str| name.len() >= 5 && name.bytes().all(|byte| byte.is_ascii_digit());
-        Ok(names(&self.0)?.iter().any(|name| is_task(name)))
+        let is_number = |name: &&String| name.len() >= 5 && name.bytes().all(|byte| byte.is_ascii_digit());
+        for name in names(&self.0)?.iter().filter(is_number) {
+            if names(&self.0.join(name))?.iter().any(|name| name == DONE || is_part(name)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The tasks without results.
@@ -75,6 +80,11 @@ impl Directory {
         }
         Ok(missing)
     }
+}
+
+/// True for the name of a file with results.
+pub(super) fn is_part(name: &str) -> bool {
+    name.strip_suffix(PART).is_some_and(|name| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// True if a file is not there.

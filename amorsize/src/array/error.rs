@@ -142,14 +142,16 @@ impl fmt::Display for ArrayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged { path, offset, task } => {
-                write!(f, "{} is damaged at byte {offset}: delete ", path.display())?;
+                let file = path.display();
                 match task {
                     Some(task) => {
-                        write!(f, "{} and run task {task} again", path.with_file_name("done").display())
+                        let done = path.with_file_name("done");
+                        let done = done.display();
+                        write!(f, "{file} is damaged at byte {offset}: delete {done} and run task {task} again")
                     }
+                    // Nobody is told to delete what may be another program's.
                     None => {
-                        let directory = path.parent().unwrap_or(path);
-                        write!(f, "{} and run all tasks again", directory.display())
+                        write!(f, "{file} is missing, damaged or another program's: use another directory")
                     }
                 }
             }
@@ -220,7 +222,7 @@ mod tests {
         let whole = ArrayError::Damaged { path: "out/array.json".into(), offset: 0, task: None };
         assert_eq!(
             says(&whole),
-            (65, "out/array.json is damaged at byte 0: delete out and run all tasks again".into())
+            (65, "out/array.json is missing, damaged or another program's: use another directory".into())
         );
         let missing = |missing: &[usize]| {
             says(&ArrayError::Missing { directory: "out".into(), tasks: 16, missing: missing.to_vec() })

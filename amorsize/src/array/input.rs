@@ -85,7 +85,9 @@ impl<N: ExactSizeIterator> Shares<N> {
         let mut whole = ItemsHash::default();
         let mut kept: Vec<Vec<N::Item>> = Vec::new();
         let mut ranges = wanted.iter().map(|&task| share(items, tasks, task)).peekable();
+        let mut ended_at = 0;
         for (index, item) in iterator.enumerate() {
+            ended_at = index + 1;
             whole.push(hash(&item).map_err(|cause| {
                 ArrayError::refused(format!(
                     "item {index} can't be told from others, as it can't become bytes: {cause}; state by `input_id` what \
@@ -101,6 +103,11 @@ impl<N: ExactSizeIterator> Shares<N> {
                     items.push(item);
                 }
             }
+        }
+        if ended_at != items {
+            return Err(ArrayError::refused(format!(
+                "the input said that it has {items} items, and has {ended_at}: collect it into a `Vec` first"
+            )));
         }
         // An empty share has no first item.
         let mut kept = kept.into_iter();
@@ -202,6 +209,33 @@ mod tests {
             Shares::hashed(0..2_usize, 5, &[0, 1, 2, 4], &mut |item| Ok(*item as u64)).map_err(drop).unwrap();
         let all: Vec<Vec<_>> = [0, 1, 2, 4].map(|task| shares.take(task).collect()).into();
         assert_eq!(all, [vec![], vec![], vec![0], vec![1]]);
+    }
+
+    #[test]
+    fn an_input_of_another_length_than_it_said_is_refused() {
+        struct Says(usize, std::ops::Range<u64>);
+
+        impl Iterator for Says {
+            type Item = u64;
+
+            fn next(&mut self) -> Option<u64> {
+                self.1.next()
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                (self.0, Some(self.0))
+            }
+        }
+
+        impl ExactSizeIterator for Says {}
+
+        for (says, has) in [(3, 2), (2, 3)] {
+            let refused = Shares::hashed(Says(says, 0..has), 2, &[0], &mut |item| Ok(*item)).err().unwrap();
+            assert_eq!(
+                refused.to_string(),
+                format!("the input said that it has {says} items, and has {has}: collect it into a `Vec` first")
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use twox_hash::XxHash3_64;
 
 use super::ArrayError;
-use super::directory::{PART, names, random_name};
+use super::directory::{PART, is_part, names, random_name};
 use crate::error::Error;
 use crate::store::{
     Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, content, free, sync_directory,
@@ -155,8 +155,7 @@ pub(super) fn other_type(path: &Path, was: &Shape, is: &str) -> ArrayError {
 
 /// The number by which the frames of a part know it, from its name.
 fn number_of(name: &str) -> Option<u32> {
-    let name = name.strip_suffix(PART).filter(|name| name.len() == 32)?;
-    u32::from_str_radix(name.get(..8)?, 16).ok()
+    if is_part(name) { u32::from_str_radix(name.get(..8)?, 16).ok() } else { None }
 }
 
 /// Makes parts, each with a new name.

@@ -42,6 +42,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let identity = self.shared.identity_for("array", type_name::<P::Value>()).map_err(refused)?;
 
         let Self { source, mut shared, as_function, core, .. } = self;
+        let mut core = core.into_parts();
+        if let Some(threads) = job.threads(core.options.wanted_threads()) {
+            core.options = core.options.threads(threads);
+            core.options.check().map_err(refused)?;
+        }
         let durable = shared.durable.take().unwrap_or_default();
         let wanted = job.wanted()?;
         let mut shares = shares::<I, R, P>(source, &job, &wanted, &durable)?;
@@ -51,10 +56,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return job.results(items);
         }
 
-        let mut core = core.into_parts();
-        if let Some(threads) = job.threads(core.options.wanted_threads()) {
-            core.options = core.options.threads(threads);
-        }
         job.within(|| {
             let mut runs = Runs { shared, core, as_function, durable };
             let mut report = None;

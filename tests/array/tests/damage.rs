@@ -114,12 +114,37 @@ fn a_directory_without_its_description_is_not_described_anew() {
         let mut command = tested(PROGRAM, "text", &out, 2, ITEMS);
         let (code, _, stderr) = told(&command.envs(task.map(|task| ("AMORSIZE_TASK", task))).output().unwrap());
         let says = format!(
-            "error: {} is damaged at byte 0: delete {} and run all tasks again",
+            "error: {} is missing, damaged or another program's: use another directory",
             out.join("array.json").display(),
-            out.display()
         );
         assert_eq!((code, stderr), (65, says));
     }
+}
+
+#[test]
+fn what_other_programs_have_in_the_directory_stays_as_it_is() {
+    let folder = Folder::new();
+    let out = folder.file("out");
+    fs::create_dir_all(out.join("20261128")).unwrap();
+    for name in ["20261128/photo", "00000", "notes"] {
+        fs::write(out.join(name), name).unwrap();
+    }
+    let run = |task: &str| told(&tested(PROGRAM, "text", &out, 2, ITEMS).env("AMORSIZE_TASK", task).output().unwrap());
+    // A file is where task 0 is to be.
+    let (code, _, stderr) = run("0");
+    assert!(code == 75 && stderr.starts_with(&format!("error: {} ", out.join("00000").display())), "{stderr}");
+    fs::remove_file(out.join("00000")).unwrap();
+    assert_eq!(run("all").0, 0);
+    assert_eq!(run("").1, all(ITEMS));
+    assert!(["20261128/photo", "notes"].iter().all(|name| fs::read_to_string(out.join(name)).unwrap() == *name));
+
+    let other = folder.file("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("array.json"), "[1, 2, 3]").unwrap();
+    let output = tested(PROGRAM, "text", &other, 2, ITEMS).env("AMORSIZE_TASK", "0").output().unwrap();
+    assert_eq!(told(&output).0, 65);
+    assert_eq!(files(&other), [other.join("array.json")]);
+    assert_eq!(fs::read(other.join("array.json")).unwrap(), b"[1, 2, 3]");
 }
 
 #[test]

@@ -150,6 +150,10 @@ fn what_the_environment_says_wrongly_is_refused() {
             &[("AMORSIZE_TASK", "three")],
             "AMORSIZE_TASK is \"three\", which is no number: use one of 0 to 3, or \"all\"",
         ),
+        (
+            &[("AMORSIZE_TASK", "0"), ("AMORSIZE_THREADS", "70000")],
+            "`threads` can't be 70000: use at most 65535, or leave it out to use all cores",
+        ),
     ] {
         assert_eq!(run("text", &out, (4, 100), variables), (78, format!("error: {says}")));
     }
