@@ -69,6 +69,7 @@ impl Totals {
     /// The facts of this run and of the next one. What is not a sum or a peak is that of the next.
     pub(crate) fn and(self, next: Self) -> Self {
         Self {
+            learned: self.learned.and(&next.learned),
             peak: self.peak.max(next.peak),
             seconds: self.seconds + next.seconds,
             threads: self.threads.max(next.threads),

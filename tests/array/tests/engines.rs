@@ -203,3 +203,13 @@ fn a_task_that_another_process_finishes_meanwhile_is_left_out_of_all() {
         assert_eq!((code, stdout), (0, all(ITEMS)), "{way} {missing}: {stderr}");
     }
 }
+
+#[test]
+fn the_report_of_all_is_that_of_all_tasks_together() {
+    let folder = Folder::new();
+    let mut command = tested(PROGRAM, "numbers", &folder.file("out"), 4, ITEMS);
+    let output = command.env("AMORSIZE_TASK", "all").output().unwrap();
+    let report = String::from_utf8(output.stderr).unwrap();
+    // 8 bytes each.
+    assert!(report.starts_with("100 items in ") && report.contains("\n800 B of results, "), "{report}");
+}
