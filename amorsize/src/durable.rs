@@ -8,6 +8,7 @@ use std::any::type_name;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use self::keeper::{Handle, Keeper, KeptFigures};
 pub(crate) use self::resume::Resume;
@@ -16,12 +17,14 @@ use crate::code::{Code, HashOf, HashesOne, Listener, Parameters, Tell};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{ByteSize, MOST_BYTES};
 use crate::policy::Policy;
-use crate::store::{Encoded, Identity, Kind, Restored, StableHasher, Store};
+use crate::store::{Encoded, Identity, Kind, Restored, StableHasher, Store, read_back};
 
 /// The settings of a durable run.
 pub(crate) struct Durable<T, R> {
     /// Where results are kept, and how they are read and written.
     pub(crate) checkpoint: Option<(PathBuf, Codec<R>)>,
+    /// True once a result was read back from its bytes.
+    was_read_back: AtomicBool,
     /// Where it is kept which items' results a sink has.
     pub(crate) journal: Option<PathBuf>,
     pub(crate) version: Option<String>,
@@ -58,6 +61,7 @@ pub struct Codec<R> {
     /// The name of the type that is stored.
     result: &'static str,
     push: Push<R>,
+    read_back: fn(&R) -> Option<Result<(), String>>,
     check: fn(&mut Store) -> Result<(), Error>,
     take: fn(&mut Restored, usize) -> Result<Vec<R>, Error>,
 }
@@ -84,6 +88,7 @@ impl<R> Codec<R> {
         Self {
             result: type_name::<P::Value>(),
             push: |encoded, item, result| Some(encoded.push(item, P::value(result)?)),
+            read_back: |result| Some(read_back(P::value(result)?)),
             check: Store::check_results::<P::Value>,
             take: |restored, most| Ok(P::unsplit(restored.take::<P::Value>(most)?)),
         }
@@ -111,6 +116,7 @@ impl<T, R> Default for Durable<T, R> {
     fn default() -> Self {
         Self {
             checkpoint: None,
+            was_read_back: AtomicBool::new(false),
             journal: None,
             version: None,
             #[cfg(feature = "array")]
@@ -141,6 +147,18 @@ impl<T, R> Durable<T, R> {
     /// The most bytes on disk, if a bound was stated and found valid.
     pub(crate) fn max_disk(&self) -> Option<ByteSize> {
         self.max_disk.as_ref()?.as_ref().ok().copied()
+    }
+
+    /// Reads one of the run's first results back from its bytes. A type with which that fails would
+    /// be found out when all results are there.
+    #[inline]
+    pub(crate) fn read_back(&self, codec: &Codec<R>, result: &R) -> Result<(), String> {
+        if self.was_read_back.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let Some(outcome) = (codec.read_back)(result) else { return Ok(()) };
+        self.was_read_back.store(true, Ordering::Relaxed);
+        outcome
     }
 
     /// The directory, and what it keeps; nothing where the run keeps nothing.

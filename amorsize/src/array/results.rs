@@ -13,11 +13,11 @@ use super::ArrayError;
 use super::directory::{Directory, NEW, PART, is_missing, names};
 use super::finished::Finished;
 use super::parts::{Part, Piece, other_type};
-use crate::store::{Shape, decode};
+use crate::store::{Shape, decode, decode_some};
 
 /// All results of an array, lazily and in input order: an iterator of `Result<R, ArrayError>`.
 ///
-/// It holds one frame of a file, which is 1 MiB or one larger result, and those beside it that calls
+/// It holds the results of one frame of a file, which is 1 MiB or one larger result, and those beside it that calls
 /// ended in another order than their items come in. After an error it gives nothing more.
 ///
 /// # Examples
@@ -32,7 +32,7 @@ pub struct Results<R> {
     /// The task that is read.
     task: Option<Reading>,
     /// The piece that is read.
-    piece: Option<Open>,
+    piece: Option<Open<R>>,
     has_failed: bool,
     gives: PhantomData<fn() -> R>,
 }
@@ -50,15 +50,14 @@ struct Reading {
     checked: Vec<bool>,
 }
 
-/// A piece that is read.
-struct Open {
-    content: Arc<Vec<u8>>,
-    /// Where in the content the next result begins, and where the last one ends.
-    at: usize,
-    end: usize,
-    index: u64,
-    items: u32,
-    piece: Piece,
+/// The results of a piece that are not given yet.
+///
+/// They are decoded together: bytes of another type, and those of a type that leaves out some of its
+/// fields, can be read as wrong results, and that shows at the end of the piece.
+struct Open<R> {
+    results: std::vec::IntoIter<R>,
+    /// Index of the next one's item.
+    index: usize,
 }
 
 impl<R: Serialize + DeserializeOwned> Results<R> {
@@ -169,10 +168,11 @@ impl<R: Serialize + DeserializeOwned> Results<R> {
 
     fn read_next(&mut self) -> Result<Option<(usize, R)>, ArrayError> {
         loop {
-            if let Some(open) = self.piece.as_mut().filter(|open| open.items > 0)
-                && let Some(reading) = &mut self.task
+            if let Some(open) = &mut self.piece
+                && let Some(result) = open.results.next()
             {
-                return reading.result(open).map(Some);
+                open.index += 1;
+                return Ok(Some((open.index - 1, result)));
             }
             // Freed before the next frame is read.
             self.piece = None;
@@ -212,7 +212,7 @@ impl Reading {
     fn open_next<R: Serialize + DeserializeOwned>(
         &mut self,
         directory: &Directory,
-    ) -> Result<Option<Open>, ArrayError> {
+    ) -> Result<Option<Open<R>>, ArrayError> {
         let Some(piece) = self.finished.pieces.get(self.next).copied() else { return Ok(None) };
         self.next += 1;
         let path = directory.task(self.task).join(&self.finished.parts[piece.part]);
@@ -223,6 +223,12 @@ impl Reading {
             }
             Failed::Io(error) => ArrayError::io(&path, "read", error),
             Failed::Type(was, is) => other_type(&path, &was, &is),
+            // The bytes are as they were written.
+            Failed::Unread(cause) => ArrayError::refused(format!(
+                "{} has results that can't be read as the type that they have now ({cause}); go back to the type that they \
+                 had, or use another directory and raise `version`",
+                path.display()
+            )),
         })?;
         Ok(Some(open))
     }
@@ -231,7 +237,7 @@ impl Reading {
         &mut self,
         path: &std::path::Path,
         piece: &Piece,
-    ) -> Result<Open, Failed> {
+    ) -> Result<Open<R>, Failed> {
         let part = match self.part.take_if(|(number, _)| *number == piece.part) {
             Some((_, part)) => part,
             None => Part::open(path)?.ok_or(Failed::Damaged)?,
@@ -257,32 +263,9 @@ impl Reading {
                 check_type::<R>(&part.shape, &first).map_err(|is| Failed::Type(part.shape.clone(), is))?;
             }
         }
-        let (at, end) = (at as usize, end as usize);
-        Ok(Open { content, at, end, index: piece.first, items: piece.items, piece: *piece })
-    }
-
-    /// The next result of a piece.
-    fn result<R: DeserializeOwned>(&self, open: &mut Open) -> Result<(usize, R), ArrayError> {
-        let bytes = &open.content[open.at..open.end];
-        // The bytes are as they were written, so that bytes that are no such results are of another
-        // type.
-        let other = |cause: &str| {
-            let part = &self.finished.parts[open.piece.part];
-            ArrayError::refused(format!(
-                "{part} of task {} has results that can't be read as the type that they have now ({cause}); go back to the \
-                 type that they had, or use another directory and raise `version`",
-                self.task
-            ))
-        };
-        let (result, rest) = decode::<R>(bytes).map_err(|cause| other(&cause))?;
-        if open.items == 1 && !rest.is_empty() {
-            return Err(other(&format!("{} bytes are left over", rest.len())));
-        }
-        let index = open.index;
-        open.at = open.end - rest.len();
-        open.index += 1;
-        open.items -= 1;
-        Ok((index as usize, result))
+        let bytes = &content[at as usize..end as usize];
+        let (results, _) = decode_some::<R>(piece.items, bytes, usize::MAX).map_err(Failed::Unread)?;
+        Ok(Open { results: results.into_iter(), index: piece.first as usize })
     }
 }
 
@@ -291,6 +274,8 @@ enum Failed {
     Io(io::Error),
     /// The shape that results had, and the one that they have.
     Type(Shape, String),
+    /// Why bytes are no results of the type.
+    Unread(String),
 }
 
 impl From<io::Error> for Failed {

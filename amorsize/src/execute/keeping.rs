@@ -59,6 +59,12 @@ impl<T, R, C> Shared<T, R, C> {
         result: &R,
     ) -> Option<Result<(), String>> {
         // The policy may have been set behind the codec's.
-        if (self.fails)(result) { None } else { codec.push(encoded, item, result) }
+        if (self.fails)(result) {
+            return None;
+        }
+        if let Some(Err(cause)) = self.durable.as_ref().map(|durable| durable.read_back(codec, result)) {
+            return Some(Err(cause));
+        }
+        codec.push(encoded, item, result)
     }
 }

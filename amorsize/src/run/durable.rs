@@ -76,8 +76,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// first.
     ///
     /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error), which
-    /// comes before this, the values in them, so that an `io::Error` need not be. Bytes as
-    /// `Vec<u8>` take long by serde: use `serde_bytes` for large ones.
+    /// comes before this, the values in them, so that an `io::Error` need not be. They become bytes
+    /// without names: so types can't be stored that serde reads by names or by what it finds, with
+    /// `untagged`, `flatten` or `skip_serializing_if`, or with any JSON in them. Bytes as `Vec<u8>`
+    /// take long by serde: use `serde_bytes` for large ones.
     ///
     /// See the guide's page [`runs_that_survive`](crate::guide::runs_that_survive).
     ///

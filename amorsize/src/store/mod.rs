@@ -56,8 +56,9 @@ mod tests;
 mod writer;
 
 pub(crate) use done::Done;
+pub(crate) use encode::read_back;
 #[cfg(feature = "array")]
-pub(crate) use encode::{decode, encode};
+pub(crate) use encode::{decode, decode_some, encode};
 #[cfg(feature = "array")]
 pub(crate) use frame::{Head, LZ4, Run, Spot};
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};

@@ -165,6 +165,41 @@ pub fn panicking(x: u64) -> u64 {
     x
 }
 
+/// A value whose type is told by its data, which bytes without names can't do.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Untagged {
+    /// One.
+    Number(u64),
+    /// The other.
+    Text(String),
+}
+
+/// Results that can be written, and not be read.
+///
+/// # Panics
+///
+/// When the file of calls can't be written.
+#[batched(version = 1)]
+pub fn untagged(x: u64) -> Untagged {
+    called(x);
+    if x.is_multiple_of(2) { Untagged::Number(x) } else { Untagged::Text(x.to_string()) }
+}
+
+/// A value that leaves out a field, but not in each result.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Partial {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<u64>,
+    one: u64,
+}
+
+/// Results of which the first can be read.
+#[batched(version = 1)]
+pub fn partial(x: u64) -> Partial {
+    Partial { note: x.is_multiple_of(3).then_some(x), one: 1 }
+}
+
 /// A text that can't be compressed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Large(String);
@@ -253,6 +288,8 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         "strings" => print(made_batched::<String, _>(numbers(), 1).array(directory, tasks)?, |x| x)?,
         "shared-2" => print(made_batched::<u64, _>(numbers(), 2).array(directory, tasks)?, |x| x.to_string())?,
         "renamed" => print(renamed_batched(numbers()).array(directory, tasks)?, |x| x.0.to_string())?,
+        "untagged" => print(untagged_batched(numbers()).threads(1).array(directory, tasks)?, |x| format!("{x:?}"))?,
+        "partial" => print(partial_batched(numbers()).array(directory, tasks)?, |x| format!("{:?} {}", x.note, x.one))?,
         "each" => print(failing_batched(numbers()).array(directory, tasks)?, |x| x.unwrap_or_else(|x| x))?,
         "stop" => print(failing_batched(numbers()).on_error(Stop).array(directory, tasks)?, |x| x)?,
         "skip" => print(failing_batched(numbers()).on_error(Skip).array(directory, tasks)?, |x| x)?,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use amorsize_array_tests::{FIELD, Folder, files, is_part, tested, told};
+use amorsize_array_tests::{CALLS, FIELD, Folder, files, is_part, tested, told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 
@@ -173,4 +173,30 @@ fn a_run_that_does_something_else_is_refused() {
         assert_eq!(run(way, &out, (4, 100), &[("AMORSIZE_TASK", "0")]), (78, says));
     }
     assert!(!out.exists());
+}
+
+#[test]
+fn a_type_that_cant_be_read_back_is_told_at_its_first_result() {
+    let folder = Folder::new();
+    let (out, calls) = (folder.file("out"), folder.file("calls"));
+    let variables = [("AMORSIZE_TASK", "0"), (CALLS, calls.to_str().unwrap())];
+    let (code, stderr) = run("untagged", &out, (2, 100_000), &variables);
+    let says = format!(
+        "error: task 0: item 0 can't be written to `{}`: its bytes can't be read back (",
+        out.join("00000").display()
+    );
+    assert!(code == 70 && stderr.starts_with(&says) && stderr.contains("`untagged`"), "{stderr}");
+    assert!(std::fs::read_to_string(&calls).unwrap().lines().count() < 50_000);
+}
+
+#[test]
+fn results_that_leave_fields_out_are_never_read_as_others() {
+    let folder = Folder::new();
+    let out = folder.file("out");
+    assert_eq!(run("partial", &out, (1, 90), &[("AMORSIZE_TASK", "0")]).0, 0);
+    let (code, stdout, stderr) = told(&tested(PROGRAM, "partial", &out, 1, 90).output().unwrap());
+    let note = |x: u64| if x.is_multiple_of(3) { format!("Some({x})") } else { "None".to_owned() };
+    let right: String = (0..90).map(|x| format!("{x} {} 1\n", note(x))).collect();
+    assert!(code == 78 && right.starts_with(&stdout), "{stdout}{stderr}");
+    assert!(stderr.contains("has results that can't be read as the type that they have now ("), "{stderr}");
 }
