@@ -1,6 +1,6 @@
 //! A batch size worked out by hand, from the bytes of one result, beside what a run finds by itself.
 //!
-//! `cargo run --release --example estimate [DIRECTORY]` looks for the brightest of 36 parts of photos as numbers, 50 MB each.
+//! `cargo run --release -p amorsize-examples --example estimate [DIRECTORY]` looks for the brightest of 36 parts of photos as numbers, 50 MB each.
 
 #[path = "common/views.rs"]
 mod views;

@@ -1,6 +1,6 @@
 //! Images by batches of 100: each is decoded, scaled to 1280 x 720 and sharpened, and each batch becomes a page of an album.
 //!
-//! `cargo run --release --example images [DIRECTORY]` takes 300 parts of the photos of a directory, by default `examples/photos`,
+//! `cargo run --release -p amorsize-examples --example images [DIRECTORY]` takes 300 parts of the photos of a directory, by default `examples/photos`,
 //! and writes the pages to `examples/output`. Where half of the available memory does not hold a batch, it is cut short.
 
 #[path = "common/views.rs"]

@@ -1,6 +1,6 @@
 //! What happens to 4 GiB of results where there is 1 GiB of memory: the kernel kills rayon's `collect`, and Amorsize goes on.
 //!
-//! `cargo run --release --example oom [-- --runs N]` makes a cgroup with a limit of 1 GiB, starts itself inside once for each way
+//! `cargo run --release -p amorsize-examples --example oom [-- --runs N]` makes a cgroup with a limit of 1 GiB, starts itself inside once for each way
 //! below, and says how that ended. Linux alone has cgroups, and not everybody may make one; where that fails, `--inside WAY` goes one
 //! way in this process, which may then be started inside a container or a scope with a limit.
 

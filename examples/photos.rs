@@ -1,6 +1,6 @@
 //! Some hundred large renderings of a few photos, over 2 GB in all, through a budget of 256 MiB.
 //!
-//! `cargo run --release --example photos [DIRECTORY]` takes the photos of a directory (by default those in `examples/photos`),
+//! `cargo run --release -p amorsize-examples --example photos [DIRECTORY]` takes the photos of a directory (by default those in `examples/photos`),
 //! renders crops of each at 1920 x 1080, and writes a contact sheet of them to `examples/output/contact-sheet.jpg`. A photo
 //! that can't be read is reported and skipped. How the run went is shown by `photos.html` there, and by `photos.svg`, of which
 //! `amorsize/src/guide/run.svg` is a copy.

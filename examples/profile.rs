@@ -1,6 +1,6 @@
 //! Where the time of a run went, what its report advises, and what that changes: for a slow sink, and for a tight budget.
 //!
-//! `cargo run --release --example profile [DIRECTORY]` makes small PNG files of photos; pages with pictures of the two runs go to
+//! `cargo run --release -p amorsize-examples --example profile [DIRECTORY]` makes small PNG files of photos; pages with pictures of the two runs go to
 //! `examples/output`.
 
 #[path = "common/views.rs"]

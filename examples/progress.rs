@@ -1,6 +1,6 @@
 //! A run that tells how far it is, to a callback of the program's own.
 //!
-//! `cargo run --release --example progress [DIRECTORY]` finds the average colour of 180 enlarged parts of photos, and prints a line
+//! `cargo run --release -p amorsize-examples --example progress [DIRECTORY]` finds the average colour of 180 enlarged parts of photos, and prints a line
 //! at each change of phase and for each quarter that is done.
 
 #[path = "common/views.rs"]

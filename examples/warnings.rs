@@ -1,7 +1,7 @@
 //! A plan that is looked at before it is followed: where it warns that the results don't fit, they go by batches, otherwise into
 //! one `Vec`.
 //!
-//! `cargo run --release --example warnings [DIRECTORY]` looks for the most colourful of 120 parts of photos, 316 MiB in all, with a
+//! `cargo run --release -p amorsize-examples --example warnings [DIRECTORY]` looks for the most colourful of 120 parts of photos, 316 MiB in all, with a
 //! budget that is too small and with one that is not.
 
 #[path = "common/views.rs"]

@@ -238,3 +238,25 @@ fn a_result_that_panics_as_it_is_read_back_is_told_each_time() {
         assert!(calls.take().into_iter().eq(0..ITEMS));
     }
 }
+
+#[test]
+fn a_type_that_cant_be_read_back_is_refused_at_its_first_result() {
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Number(u64),
+    }
+
+    let folder = Folder::new("read-back");
+    let calls = AtomicU64::new(0);
+    let any = |x: u64| {
+        calls.fetch_add(1, Relaxed);
+        Any::Number(x)
+    };
+    let mut run = process_in_batches(any, 0..1_000_000).version(1).checkpoint(folder.file("run")).threads(1);
+    let error = run.for_each_batch(drop).unwrap_err();
+    assert!(error.is_unwritable() && error.item() == Some(0), "{error}");
+    assert!(error.to_string().contains("its bytes can't be read back (") && error.to_string().contains("`untagged`"));
+    drop(run);
+    assert!(calls.into_inner() < 500_000);
+}

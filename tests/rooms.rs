@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the lowest to the highest.
-const ROOMS: [&str; 26] = [
+const ROOMS: [&str; 27] = [
     "units",
     "system",
     "error",
@@ -20,6 +20,7 @@ const ROOMS: [&str; 26] = [
     "report",
     "log",
     "store",
+    "array",
     "code",
     "durable",
     "call",

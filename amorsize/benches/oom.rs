@@ -21,7 +21,18 @@ fn main() {
 fn example(rounds: usize) -> String {
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args(["run", "--quiet", "--release", "--example", "oom", "--", "--runs", &rounds.to_string()])
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "-p",
+            "amorsize-examples",
+            "--example",
+            "oom",
+            "--",
+            "--runs",
+            &rounds.to_string(),
+        ])
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo");

@@ -71,6 +71,7 @@
 //! | call a network or a slow device | [`waiting`](guide::waiting) |
 //! | start programs, or use a GPU | [`processes_and_gpus`](guide::processes_and_gpus) |
 //! | go on after a kill | [`runs_that_survive`](guide::runs_that_survive) |
+//! | run on many machines | [`many_machines`](guide::many_machines) |
 //! | keep results that don't fit the memory | [`results_that_dont_fit`](guide::results_that_dont_fit) |
 //! | come from rayon, or from Python's Amorsize | [`from_rayon`](guide::from_rayon), [`from_python`](guide::from_python) |
 //! | find what is wrong | [`troubleshooting`](guide::troubleshooting) |
@@ -87,6 +88,8 @@
 extern crate self as amorsize;
 
 mod adapt;
+#[cfg(feature = "array")]
+pub mod array;
 mod buffer;
 mod call;
 mod code;

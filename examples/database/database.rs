@@ -1,6 +1,6 @@
 //! Records of a database with large results: how each earthquake lies to all of them, and an embedding of its place.
 //!
-//! `cargo run --release --example database` works out 104 KiB for each of 1707 records, and stores what it wants to know.
+//! `cargo run --release -p amorsize-database --example database` works out 104 KiB for each of 1707 records, and stores what it wants to know.
 
 mod quakes;
 

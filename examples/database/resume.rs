@@ -1,6 +1,6 @@
 //! Rows of a SQLite database through a function that can fail: broken rows are told, and Ctrl-C loses nothing.
 //!
-//! `cargo run --release --example resume [-- [--slow] [FILE]]` puts a week of the world's earthquakes into a database, by default
+//! `cargo run --release -p amorsize-database --example resume [-- [--slow] [FILE]]` puts a week of the world's earthquakes into a database, by default
 //! `examples/output/resume.sqlite`, and stores a map of how strongly the ground shook beside each. The data is real; after each
 //! hundredth row comes a copy of it in which one field is broken. Ctrl-C ends it early, and so does a kill; the next start goes on
 //! where it ended, since each transaction stores how many rows are done. `--slow` takes 10 ms more for each row, which leaves time.

@@ -507,6 +507,21 @@ impl Learned {
         }
     }
 
+    /// The sums of this run and of the next one, for a report; expectations are those of the next.
+    #[cfg(feature = "array")]
+    pub(crate) fn and(&self, next: &Self) -> Self {
+        Self {
+            items: self.items + next.items,
+            seconds: self.seconds + next.seconds,
+            bytes: self.bytes + next.bytes,
+            largest: self.largest.max(next.largest),
+            most_working: self.most_working.max(next.most_working),
+            part_working: self.part_working.max(next.part_working),
+            waits: self.waits.and(&next.waits),
+            ..next.clone()
+        }
+    }
+
     /// Seconds for which a call keeps cores busy, of late.
     pub(crate) fn seconds_on_cores(&self, cores: usize) -> f64 {
         let busy = self.waits.cores_of_a_call(cores).unwrap_or(0.0).max(self.waits.on_cores());

@@ -61,6 +61,16 @@ impl Waits {
         }
     }
 
+    /// The time of these calls and of those of the next run, whose figures of late stay.
+    #[cfg(feature = "array")]
+    pub(crate) fn and(&self, next: &Self) -> Self {
+        Self {
+            all: (self.all.0 + next.all.0, self.all.1 + next.all.1),
+            queued_in_all: self.queued_in_all + next.queued_in_all,
+            ..*next
+        }
+    }
+
     /// The time of calls since `before`; figures of late stay those of the whole run.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let less = |now: f64, before: f64| (now - before).max(0.0);

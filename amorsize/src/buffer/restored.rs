@@ -12,4 +12,6 @@ pub(crate) struct Restored {
     /// Bytes that the results take where they are stored.
     pub(crate) bytes: u64,
     pub(crate) has_ended: bool,
+    /// True for items before the first one of the input.
+    pub(crate) are_outside: bool,
 }

@@ -4,12 +4,14 @@
 use super::{Body, Shared};
 use crate::durable::{Codec, Functions};
 use crate::error::Error;
+#[cfg(feature = "array")]
+use crate::store::Kind;
 use crate::store::{Encoded, Identity};
 
 impl<T, R, C> Shared<T, R, C> {
     /// Adds the functions of the run. This hashes their shared parameters.
     pub(crate) fn tell(&self, functions: &mut Functions) {
-        let version = self.durable.as_ref().and_then(|durable| durable.version.as_ref());
+        let version = self.version();
         match (&self.body, &self.code) {
             (Body::Stages(stages), _) => (stages.tell)(&self.context, functions),
             (Body::Function(_), Some(code)) => functions.add(code, &self.context, version),
@@ -32,6 +34,19 @@ impl<T, R, C> Shared<T, R, C> {
         self.durable.as_ref().map_or(Ok(None), |durable| durable.identity(|functions| self.tell(functions)))
     }
 
+    /// The same for results that are kept because of this option of the run, as a task of an array.
+    #[cfg(feature = "array")]
+    pub(crate) fn identity_for(&self, option: &'static str, result: &str) -> Result<Identity, Error> {
+        self.durable.as_ref().map_or(Ok(()), |durable| durable.check())?;
+        let mut functions = Functions::default();
+        self.tell(&mut functions);
+        functions.identity::<T>(option, Kind::Checkpoint, self.version(), result)
+    }
+
+    fn version(&self) -> Option<&String> {
+        self.durable.as_ref()?.version.as_ref()
+    }
+
     /// Adds the result of the next item, with the item's hash, to those that go to the store;
     /// `None` where a policy takes the result out, so that nothing is stored.
     ///
@@ -44,6 +59,12 @@ impl<T, R, C> Shared<T, R, C> {
         result: &R,
     ) -> Option<Result<(), String>> {
         // The policy may have been set behind the codec's.
-        if (self.fails)(result) { None } else { codec.push(encoded, item, result) }
+        if (self.fails)(result) {
+            return None;
+        }
+        if let Some(Err(cause)) = self.durable.as_ref().map(|durable| durable.read_back(codec, result)) {
+            return Some(Err(cause));
+        }
+        codec.push(encoded, item, result)
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::policy::Policy;
-use crate::store::{Encoded, Restored, Store};
+use crate::store::{Encoded, Restored, Store, read_back};
 
 /// A value that a checkpoint can store, and read again.
 #[diagnostic::on_unimplemented(
@@ -26,6 +26,7 @@ pub struct Codec<R> {
     /// The name of the type that is stored.
     pub(super) result: &'static str,
     push: Push<R>,
+    pub(super) read_back: fn(&R) -> Option<Result<(), String>>,
     check: fn(&mut Store) -> Result<(), Error>,
     take: fn(&mut Restored, usize) -> Result<Vec<R>, Error>,
 }
@@ -52,6 +53,7 @@ impl<R> Codec<R> {
         Self {
             result: type_name::<P::Value>(),
             push: |encoded, item, result| Some(encoded.push(item, P::value(result)?)),
+            read_back: |result| Some(read_back(P::value(result)?)),
             check: Store::check_results::<P::Value>,
             take: |restored, most| Ok(P::unsplit(restored.take::<P::Value>(most)?)),
         }

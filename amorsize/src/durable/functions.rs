@@ -4,7 +4,10 @@ use std::any::type_name;
 use std::hash::Hasher;
 
 use crate::code::{Code, HashesOne, Listener, Parameters, Tell};
-use crate::store::StableHasher;
+use crate::error::{Error, ErrorKind};
+use crate::store::{Identity, Kind, StableHasher};
+
+pub(super) const NEW_VERSION: &str = "a number or a text, and another one when the results change";
 
 /// The code of a run's function, and what tells the values that its calls share.
 pub(crate) struct CodeOf<C> {
@@ -72,6 +75,44 @@ impl Functions {
             version: version.cloned(),
             shared: Vec::new(),
         });
+    }
+
+    /// To what the results belong that these functions give for items of the type `T`, and that are
+    /// kept because of an option.
+    ///
+    /// # Errors
+    ///
+    /// When that can't be known.
+    pub(crate) fn identity<T>(
+        &self,
+        option: &'static str,
+        kind: Kind,
+        version: Option<&String>,
+        result: &str,
+    ) -> Result<Identity, Error> {
+        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
+        if let Some((function, parameter)) = self.unhashed() {
+            return refuse(
+                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
+                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
+            );
+        }
+        let Some((tokens, version)) = self.code(version) else {
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option: "version",
+                value: format!("left out with `{option}` and a closure"),
+                expected: NEW_VERSION,
+            }));
+        };
+        Ok(Identity {
+            kind,
+            function: self.path(),
+            tokens,
+            version,
+            item: type_name::<T>().to_owned(),
+            result: result.to_owned(),
+            shared: self.shared(),
+        })
     }
 
     /// The first shared parameter without a hash, behind the name of its function.

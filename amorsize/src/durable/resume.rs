@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use super::keeper::Keeper;
 use super::settings::Durable;
+#[cfg(feature = "array")]
+use crate::array::Attempts;
 use crate::buffer::asks::{Asks, Way};
 use crate::buffer::restored::Restored;
 use crate::buffer::{RawChunk, Types};
 use crate::error::Error;
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
-use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store};
+use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store, Writer};
 
 /// Items that are passed over between two looks around, which take 100 ns: a ten-thousandth of the
 /// time of a thousand cheap items.
@@ -29,12 +31,14 @@ pub(crate) struct Resume<T, R> {
     kept: Option<Kept>,
     /// Index of the next item of the input.
     next: usize,
+    /// Index of the first item of the input. Those before it are not in it.
+    begins_at: usize,
     hasher: StableHasher,
 }
 
 /// What was kept by earlier runs.
 struct Kept {
-    store: Store,
+    store: Known,
     keeper: Arc<Keeper>,
     /// The most bytes that may be encoded and not written.
     most_held: u64,
@@ -44,6 +48,58 @@ struct Kept {
     begun: Option<(Done, u32, ItemsHash)>,
     /// Results of items that were pulled.
     pulled: Option<store::Restored>,
+}
+
+/// Where it is kept what is done.
+#[cfg_attr(feature = "array", expect(clippy::large_enum_variant, reason = "a run has one"))]
+enum Known {
+    Store(Store),
+    /// The results are not wanted here, and items are not compared.
+    #[cfg(feature = "array")]
+    Attempts(Arc<Attempts>),
+}
+
+impl Known {
+    /// The store, which has the results.
+    fn as_store(&mut self) -> Option<&mut Store> {
+        match self {
+            Self::Store(store) => Some(store),
+            #[cfg(feature = "array")]
+            Self::Attempts(_) => None,
+        }
+    }
+
+    fn into_store(self) -> Option<Store> {
+        match self {
+            Self::Store(store) => Some(store),
+            #[cfg(feature = "array")]
+            Self::Attempts(_) => None,
+        }
+    }
+
+    fn next_done(&self, index: u64) -> Option<&Done> {
+        match self {
+            Self::Store(store) => store.next_done(index),
+            #[cfg(feature = "array")]
+            Self::Attempts(attempts) => attempts.next_done(index),
+        }
+    }
+
+    fn check_end(&self, items: u64) -> Result<(), Error> {
+        match self {
+            Self::Store(store) => store.check_end(items),
+            #[cfg(feature = "array")]
+            Self::Attempts(_) => Ok(()),
+        }
+    }
+
+    fn writer(&self, settings: Settings) -> Result<Writer, Error> {
+        match self {
+            Self::Store(store) => store.writer(settings),
+            #[cfg(feature = "array")]
+            Self::Attempts(attempts) => attempts.writer(settings),
+        }
+    }
 }
 
 /// An iterator that has each item looked at, until `look` wants no more.
@@ -73,15 +129,37 @@ impl<N: Iterator, L: FnMut(&N::Item) -> bool> Iterator for Seen<'_, N, L> {
 impl<T, R> Resume<T, R> {
     /// Begins an input of which nothing is kept.
     pub(crate) fn skipping(durable: Arc<Durable<T, R>>) -> Self {
-        Self { durable, kept: None, next: 0, hasher: StableHasher::default() }
+        Self { durable, kept: None, next: 0, begins_at: 0, hasher: StableHasher::default() }
     }
 
     /// Begins an input of which a store has what is done.
     pub(crate) fn of_store(durable: Arc<Durable<T, R>>, store: Store, keeper: Arc<Keeper>, most_held: u64) -> Self {
         let place = store.place();
         let is_unplaced = place.is_none() && !store.done().is_empty();
-        let kept = Some(Kept { store, keeper, most_held, place, is_unplaced, begun: None, pulled: None });
+        let kept =
+            Some(Kept { store: Known::Store(store), keeper, most_held, place, is_unplaced, begun: None, pulled: None });
         Self { kept, ..Self::skipping(durable) }
+    }
+
+    /// Begins an input whose first item has this index, and of which attempts have some results.
+    #[cfg(feature = "array")]
+    pub(crate) fn of_attempts(
+        durable: Arc<Durable<T, R>>,
+        attempts: Arc<Attempts>,
+        keeper: Arc<Keeper>,
+        most_held: u64,
+        begins_at: usize,
+    ) -> Self {
+        let kept = Some(Kept {
+            store: Known::Attempts(attempts),
+            keeper,
+            most_held,
+            place: None,
+            is_unplaced: false,
+            begun: None,
+            pulled: None,
+        });
+        Self { kept, begins_at, ..Self::skipping(durable) }
     }
 
     /// Takes items into a chunk, up to the first that is done, and says if the input has ended.
@@ -93,7 +171,7 @@ impl<T, R> Resume<T, R> {
         most: usize,
         how: (&mut Asks, Way),
     ) -> bool {
-        if self.next < self.durable.skip_first {
+        if self.next < self.durable.skip_first.max(self.begins_at) {
             return false;
         }
         let Some(kept) = &mut self.kept else {
@@ -156,6 +234,11 @@ impl<T, R> Resume<T, R> {
         iterator: &mut impl Iterator<Item = T>,
         may_wait: bool,
     ) -> Option<Restored> {
+        if self.next < self.begins_at {
+            let items = self.begins_at - self.next;
+            self.next = self.begins_at;
+            return Some(Restored { items, are_outside: true, ..Restored::default() });
+        }
         let at_once = if may_wait { 1 } else { AT_ONCE };
         let skipped = self.durable.skip_first.saturating_sub(self.next).min(at_once);
         if skipped > 0 {
@@ -214,7 +297,7 @@ impl<T, R> Resume<T, R> {
 
     /// Takes the store of a run that has ended.
     pub(crate) fn take_store(&mut self) -> Option<Store> {
-        Some(self.kept.take()?.store)
+        self.kept.take()?.store.into_store()
     }
 
     /// The place of the sink at which the journal ends, the first time that it is asked for; and
@@ -226,7 +309,12 @@ impl<T, R> Resume<T, R> {
 
     /// The number of items taken so far, and whether the store knows that the input ends there.
     pub(crate) fn end(&self) -> (usize, bool) {
-        let known = self.kept.as_ref().and_then(|kept| kept.store.end());
+        let known = match self.kept.as_ref().map(|kept| &kept.store) {
+            Some(Known::Store(store)) => store.end(),
+            #[cfg(feature = "array")]
+            Some(Known::Attempts(_)) => return (self.next, true),
+            None => None,
+        };
         (self.next, known == Some(self.next as u64))
     }
 }
@@ -254,11 +342,12 @@ impl Kept {
     /// Checks items that are done and were pulled, and reads their results. False where none are
     /// kept.
     fn read<T, R>(&mut self, done: &Done, hash: ItemsHash, durable: &Durable<T, R>) -> Result<bool, Error> {
-        self.store.check_items(done, hash)?;
+        let Some(store) = self.store.as_store() else { return Ok(false) };
+        store.check_items(done, hash)?;
         if durable.checkpoint.is_none() {
             return Ok(false);
         }
-        self.pulled = Some(self.store.read(done)?);
+        self.pulled = Some(store.read(done)?);
         Ok(true)
     }
 
@@ -280,6 +369,6 @@ impl Kept {
         self.keeper.count_restored(items);
         // Whoever hands the results over takes credit for them.
         let results = Some(types.results_of(results, Credit::NONE));
-        Some(Restored { items, results, bytes, has_ended: false })
+        Some(Restored { items, results, bytes, ..Restored::default() })
     }
 }

@@ -3,9 +3,10 @@
 use std::any::type_name;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::codec::Codec;
-use super::functions::Functions;
+use super::functions::{Functions, NEW_VERSION};
 use crate::code::HashOf;
 use crate::error::{Error, ErrorKind};
 use crate::store::{Identity, Kind, StableHasher};
@@ -15,9 +16,14 @@ use crate::units::{ByteSize, MOST_BYTES};
 pub(crate) struct Durable<T, R> {
     /// Where results are kept, and how they are read and written.
     pub(crate) checkpoint: Option<(PathBuf, Codec<R>)>,
+    /// True once a result was read back from its bytes.
+    was_read_back: AtomicBool,
     /// Where it is kept which items' results a sink has.
     pub(crate) journal: Option<PathBuf>,
     pub(crate) version: Option<String>,
+    /// What stands for the items of an array job.
+    #[cfg(feature = "array")]
+    pub(crate) input_id: Option<String>,
     /// Hashes items that are `Hash`.
     hash: Option<HashOf<T>>,
     /// Hashes what tells items apart; it goes before `hash`.
@@ -47,8 +53,11 @@ impl<T, R> Default for Durable<T, R> {
     fn default() -> Self {
         Self {
             checkpoint: None,
+            was_read_back: AtomicBool::new(false),
             journal: None,
             version: None,
+            #[cfg(feature = "array")]
+            input_id: None,
             hash: None,
             key: None,
             max_disk: None,
@@ -75,6 +84,18 @@ impl<T, R> Durable<T, R> {
     /// The most bytes on disk, if a bound was stated and found valid.
     pub(crate) fn max_disk(&self) -> Option<ByteSize> {
         self.max_disk.as_ref()?.as_ref().ok().copied()
+    }
+
+    /// Reads one of the run's first results back from its bytes. A type with which that fails would
+    /// be found out when all results are there.
+    #[inline]
+    pub(crate) fn read_back(&self, codec: &Codec<R>, result: &R) -> Result<(), String> {
+        if self.was_read_back.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let Some(outcome) = (codec.read_back)(result) else { return Ok(()) };
+        self.was_read_back.store(true, Ordering::Relaxed);
+        outcome
     }
 
     /// The directory, and what it keeps; nothing where the run keeps nothing.
@@ -115,35 +136,17 @@ impl<T, R> Durable<T, R> {
         self.check()?;
         let Some((_, kind)) = self.place() else { return Ok(None) };
         let option = name_of(kind);
-        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
         if self.key.is_none() && self.hash.is_none() {
-            return refuse("given with the `key` of a stage".into(), "`key` on the whole, before this");
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option,
+                value: "given with the `key` of a stage".into(),
+                expected: "`key` on the whole, before this",
+            }));
         }
         let mut functions = Functions::default();
         tell(&mut functions);
-        if let Some((function, parameter)) = functions.unhashed() {
-            return refuse(
-                format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
-                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
-            );
-        }
-        let Some((tokens, version)) = functions.code(self.version.as_ref()) else {
-            return Err(Error::new(ErrorKind::InvalidOption {
-                option: "version",
-                value: format!("left out with `{option}` and a closure"),
-                expected: NEW_VERSION,
-            }));
-        };
         let result = self.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result);
-        Ok(Some(Identity {
-            kind,
-            function: functions.path(),
-            tokens,
-            version,
-            item: type_name::<T>().to_owned(),
-            result: result.to_owned(),
-            shared: functions.shared(),
-        }))
+        functions.identity::<T>(option, kind, self.version.as_ref(), result).map(Some)
     }
 
     /// Refuses a journal for a terminal without a sink.
@@ -163,6 +166,8 @@ impl<T, R> Durable<T, R> {
     /// their directory, in which a later stage goes before this one. Versions stay with the stages.
     pub(crate) fn then<M, N, O>(&mut self, next: &mut Durable<M, N>) -> Durable<T, O> {
         Durable {
+            #[cfg(feature = "array")]
+            input_id: self.input_id.take(),
             hash: self.hash,
             key: self.key.take(),
             skip_first: self.skip_first,
@@ -173,8 +178,28 @@ impl<T, R> Durable<T, R> {
         }
     }
 
+    /// The settings of a run that keeps the results of a task in this directory, and that does not
+    /// tell items apart.
+    #[cfg(feature = "array")]
+    pub(crate) fn of_task(&self, directory: PathBuf, codec: Codec<R>) -> Self {
+        let max_disk = self.max_disk.clone();
+        Self { checkpoint: Some((directory, codec)), hash: Some(|_, _| ()), max_disk, ..Self::default() }
+    }
+
+    /// The option that has no meaning in an array job, if there is one.
+    #[cfg(feature = "array")]
+    pub(crate) fn not_for_arrays(&self) -> Option<&'static str> {
+        (self.skip_first > 0).then_some("skip_first").or(self.remove_when_done.then_some("remove_when_done"))
+    }
+
+    /// The key's hash of an item, if the run has a key.
+    #[cfg(feature = "array")]
+    pub(crate) fn key_of(&self, item: &T, hasher: &mut StableHasher) -> Option<u64> {
+        self.key.as_ref().map(|key| key(item, hasher))
+    }
+
     /// Refuses what can't be run with.
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |option, value: &str, expected| {
             Err(Error::new(ErrorKind::InvalidOption { option, value: value.into(), expected }))
         };
@@ -207,7 +232,5 @@ fn name_of(kind: Kind) -> &'static str {
         Kind::Journal => "journal",
     }
 }
-
-const NEW_VERSION: &str = "a number or a text, and another one when the results change";
 
 const DISK: &str = "bytes with a unit, such as \"20GiB\", or leave it out to use what the file system has";

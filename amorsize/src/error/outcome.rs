@@ -174,6 +174,18 @@ impl Failures {
         self.count += 1;
     }
 
+    /// These and those of the next run.
+    #[cfg(feature = "array")]
+    pub(crate) fn and(mut self, next: &Self) -> Self {
+        self.count += next.count;
+        let room = Self::MOST.saturating_sub(self.kept.len());
+        self.kept.extend(next.kept.iter().take(room).map(|failure| {
+            let text = failure.error().cloned().unwrap_or_default();
+            Failure::new(failure.index(), Cause::Error(text))
+        }));
+        self
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.count
     }

@@ -13,6 +13,8 @@ pub(crate) struct Books {
     pub(crate) next: usize,
     /// Items of these that a store has, or that are skipped: they are not run.
     pub(crate) passed: usize,
+    /// Index of the first item of the input, which may be a part of another one.
+    pub(crate) begins_at: usize,
     /// Chunks that ended, including stretches on the calling thread.
     pub(crate) chunks: usize,
     /// Items that panicked, if the run goes on without them.
@@ -27,8 +29,18 @@ impl Books {
         self.learned.items + self.panics.count + self.passed
     }
 
+    /// Notes items that need not run. Those before the first one of the input count nowhere.
+    pub(crate) fn pass_over(&mut self, items: usize, are_outside: bool) {
+        self.next += items;
+        if are_outside {
+            self.begins_at += items;
+        } else {
+            self.passed += items;
+        }
+    }
+
     /// Index behind the last item that was taken, if those that need not run are left out.
     pub(crate) fn next_to_run(&self) -> usize {
-        self.next - self.passed
+        self.next - self.passed - self.begins_at
     }
 }

@@ -271,13 +271,13 @@ impl Conductor<'_> {
 
     /// Adds items that need not run, with the results that they have.
     fn pass_over(&self, line: &mut Line<'_>, restored: Restored) {
-        let Restored { items, results, bytes, .. } = restored;
+        let Restored { items, results, bytes, are_outside, .. } = restored;
         let results = results.map(|results| {
             let size = self.control.state().situation.result_size;
             let bytes = self.work.bytes_of(&results, bytes, size);
             (line.chunk_of(results), bytes)
         });
-        self.control.add_restored(items, results);
+        self.control.add_restored(items, are_outside, results);
     }
 
     /// Takes no further items if the calling thread alone would be faster.

@@ -384,14 +384,13 @@ impl Control {
     }
 
     /// Adds items that need not run. `results` are the chunk with their results, and its bytes.
-    pub(crate) fn add_restored(&self, items: usize, results: Option<(ChunkId, u64)>) {
+    pub(crate) fn add_restored(&self, items: usize, are_outside: bool, results: Option<(ChunkId, u64)>) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
         let start = state.books.next;
-        state.books.next += items;
-        state.books.passed += items;
-        if let Some(remaining) = &mut state.situation.remaining {
+        state.books.pass_over(items, are_outside);
+        if let Some(remaining) = state.situation.remaining.as_mut().filter(|_| !are_outside) {
             *remaining = remaining.saturating_sub(items);
         }
         match results {

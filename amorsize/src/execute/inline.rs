@@ -254,10 +254,9 @@ impl Engine {
     /// Hands over the results of items that need not run, if they have any.
     #[cold]
     fn pass_over(&mut self, line: &mut Line<'_>, restored: Restored) -> Flow {
-        let Restored { items, results, bytes, .. } = restored;
+        let Restored { items, results, bytes, are_outside, .. } = restored;
         let start = self.books.next;
-        self.books.next += items;
-        self.books.passed += items;
+        self.books.pass_over(items, are_outside);
         let Some(mut results) = results else { return Flow::Continue };
         let bytes = line.work.bytes_of(&results, bytes, self.result_size);
         results.credit = Credit::of_results(&self.ledger, items, bytes, 0);

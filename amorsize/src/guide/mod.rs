@@ -30,6 +30,7 @@
 //!   a kill costs.
 //! - [`results_that_dont_fit`] - which terminal, what it holds in memory and on disk, and what
 //!   survives.
+//! - [`many_machines`] - one run as an array job: Slurm, Kubernetes, GNU parallel and others.
 //!
 //! To look into:
 //!
@@ -92,6 +93,10 @@ pub mod runs_that_survive {}
 #[cfg_attr(feature = "durable", doc = include_str!("results_that_dont_fit.md"))]
 #[cfg_attr(not(feature = "durable"), doc = "These docs were built without the feature `durable`.")]
 pub mod results_that_dont_fit {}
+
+#[cfg_attr(feature = "array", doc = include_str!("many_machines.md"))]
+#[cfg_attr(not(feature = "array"), doc = "These docs were built without the feature `array`.")]
+pub mod many_machines {}
 
 #[doc = include_str!("troubleshooting.md")]
 pub mod troubleshooting {}

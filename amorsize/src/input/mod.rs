@@ -63,6 +63,14 @@ impl<I: IntoIterator, R> Source<I, R> {
         self.resume = Some(Box::new(resume));
     }
 
+    /// The items that are left.
+    #[cfg(feature = "array")]
+    pub(crate) fn into_rest(self) -> I::IntoIter {
+        let Self { mut input, mut iterator, .. } = self;
+        begun(&mut input, &mut iterator);
+        iterator.unwrap_or_else(|| unreachable!("it was just made"))
+    }
+
     /// Whether items were asked for.
     pub(crate) fn has_begun(&self) -> bool {
         self.input.is_none()

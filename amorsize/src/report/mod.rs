@@ -82,6 +82,23 @@ impl Report {
         Self { stages, ..self }
     }
 
+    /// The report of this run and of the next one, which calls the same function for other items.
+    #[cfg(feature = "array")]
+    pub(crate) fn and(self, next: Self) -> Self {
+        let failures = [&self.failures, &next.failures].map(|failures| failures.as_deref());
+        let failures = failures.into_iter().flatten().fold(Failures::new(), Failures::and);
+        Self {
+            totals: self.totals.and(next.totals),
+            items: self.items + next.items,
+            batches: self.batches + next.batches,
+            failures: (failures.count() > 0).then(|| Arc::new(failures)),
+            // These count on from one run to the next.
+            retries: next.retries,
+            stages: next.stages,
+            kept: [self.kept, next.kept].into_iter().flatten().reduce(KeptFigures::and),
+        }
+    }
+
     /// Makes it the report of a run that leaves errors out, and hands `items` values over.
     pub(crate) fn set_values(&mut self, items: usize, failures: Failures) {
         self.items = items;

@@ -71,3 +71,40 @@ pub(crate) struct KeptFigures {
     /// Bytes of all segments.
     pub(crate) bytes: u64,
 }
+
+#[cfg(feature = "array")]
+impl Totals {
+    /// The facts of this run and of the next one. What is not a sum or a peak is that of the next.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self {
+            learned: self.learned.and(&next.learned),
+            peak: self.peak.max(next.peak),
+            seconds: self.seconds + next.seconds,
+            threads: self.threads.max(next.threads),
+            chunks: self.chunks + next.chunks,
+            panicked: self.panicked + next.panicked,
+            panics: self.panics.iter().chain(&*next.panics).map(Failure::told).collect(),
+            beside_calls: self.beside_calls + next.beside_calls,
+            inline_seconds: self.inline_seconds + next.inline_seconds,
+            input_seconds: self.input_seconds + next.input_seconds,
+            sink_seconds: self.sink_seconds + next.sink_seconds,
+            time_use: self.time_use.and(next.time_use),
+            credit_waits: self.credit_waits + next.credit_waits,
+            peak_resident: self.peak_resident.max(next.peak_resident),
+            timeline: None,
+            ..next
+        }
+    }
+}
+
+#[cfg(feature = "array")]
+impl KeptFigures {
+    /// The figures of two stores.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self {
+            restored: self.restored + next.restored,
+            damaged: self.damaged + next.damaged,
+            bytes: self.bytes + next.bytes,
+        }
+    }
+}

@@ -4,11 +4,15 @@
 //! meets them in messages only. Messages name them by their path, so this module can be reached
 //! from outside, and is part of the public interface no more than `__private` is.
 
+#[cfg(feature = "array")]
+mod array;
 #[cfg(feature = "durable")]
 mod durable;
 
 #[cfg(feature = "durable")]
 pub use crate::durable::{Codec, StoredResult};
+#[cfg(feature = "array")]
+pub use array::{ArrayResult, HashOfInput, KnownLength, KnowsInput};
 #[cfg(feature = "durable")]
 pub use durable::{
     DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, StoredOutput,

@@ -45,7 +45,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets a part of what makes the run durable, or has the terminal refuse it for a run that has
     /// begun.
-    fn set_durable(&mut self, option: &'static str, set: impl FnOnce(&mut Durable<I::Item, R>)) {
+    pub(super) fn set_durable(&mut self, option: &'static str, set: impl FnOnce(&mut Durable<I::Item, R>)) {
         match Arc::get_mut(self.shared.durable.get_or_insert_default()) {
             Some(durable) => set(durable),
             None => self.core.change_options(|mut options| {
@@ -76,8 +76,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// first.
     ///
     /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error), which
-    /// comes before this, the values in them, so that an `io::Error` need not be. Bytes as
-    /// `Vec<u8>` take long by serde: use `serde_bytes` for large ones.
+    /// comes before this, the values in them, so that an `io::Error` need not be. They become bytes
+    /// without names: so types can't be stored that serde reads by names or by what it finds, with
+    /// `untagged`, `flatten` or `skip_serializing_if`, or with any JSON in them. Bytes as `Vec<u8>`
+    /// take long by serde: use `serde_bytes` for large ones.
     ///
     /// See the guide's page [`runs_that_survive`](crate::guide::runs_that_survive).
     ///

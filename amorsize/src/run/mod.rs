@@ -3,6 +3,8 @@
 // The docs list methods in the order of these files, so those come first that a newcomer calls.
 mod terminals;
 
+#[cfg(feature = "array")]
+mod array;
 pub mod bounds;
 mod builder;
 mod core;

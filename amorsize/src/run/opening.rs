@@ -47,12 +47,17 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             Kind::Checkpoint => store.done().iter().map(|done| done.first as usize..done.end() as usize).collect(),
             Kind::Journal => Box::default(),
         };
-        let most_held = (self.core.budget()?.as_u64() / HELD).max(LEAST_HELD);
+        let most_held = self.most_held()?;
         store.keep_contents(usize::try_from(most_held).unwrap_or(usize::MAX));
         let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger()));
         self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
         self.core.resume(Handle::new(keeper));
         Ok(())
+    }
+
+    /// The most bytes that may be encoded and not written.
+    pub(super) fn most_held(&mut self) -> Result<u64, Error> {
+        Ok((self.core.budget()?.as_u64() / HELD).max(LEAST_HELD))
     }
 
     /// Opens the store, and has a sink begin, or go back to the place at which the journal ends.

@@ -18,6 +18,12 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// Items that are done somewhere else than in a store, and not compared.
+    #[cfg(feature = "array")]
+    pub(crate) fn elsewhere(first: u64, items: u32) -> Self {
+        Self { first, items, hash: 0, frame: 0, start: 0, bytes: 0 }
+    }
+
     /// Index of the item behind the last one.
     pub(crate) fn end(&self) -> u64 {
         self.first + u64::from(self.items)

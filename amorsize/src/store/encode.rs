@@ -48,6 +48,24 @@ pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Res
     })
 }
 
+/// Refuses a result that can't be read back from its bytes. One of more than 64 KiB is taken for
+/// good, as it would need its memory twice.
+pub(crate) fn read_back<R: Serialize + DeserializeOwned>(result: &R) -> Result<(), String> {
+    let mut bytes = vec![0; 64 << 10];
+    let Ok(bytes) = postcard::to_slice(result, &mut bytes) else { return Ok(()) };
+    let refused = |cause: &str| {
+        Err(format!(
+            "its bytes can't be read back ({cause}); they have no names, as `untagged`, `flatten` and `skip_serializing_if` of \
+             serde need them, and types that hold any JSON"
+        ))
+    };
+    match decode::<R>(bytes) {
+        Ok((_, [])) => Ok(()),
+        Ok((_, left)) => refused(&format!("{} bytes are left over", left.len())),
+        Err(cause) => refused(&cause),
+    }
+}
+
 /// The first result, and the bytes behind it.
 pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<(R, &[u8]), String> {
     postcard::take_from_bytes(bytes).map_err(|error| error.to_string())

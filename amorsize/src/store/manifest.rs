@@ -45,11 +45,11 @@ fn damaged(path: &Path, cause: &str) -> Error {
     Error::new(ErrorKind::Damaged { path: path.to_owned(), offset: 0, cause: cause.to_owned() })
 }
 
-fn hex(number: u64) -> String {
+pub(crate) fn hex(number: u64) -> String {
     format!("{number:016x}")
 }
 
-fn platform() -> String {
+pub(crate) fn platform() -> String {
     let order = if cfg!(target_endian = "big") { "big-endian" } else { "little-endian" };
     format!("{} bits, {order}", usize::BITS)
 }

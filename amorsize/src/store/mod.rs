@@ -57,9 +57,20 @@ mod tests;
 mod writer;
 
 pub(crate) use done::Done;
+pub(crate) use encode::read_back;
+#[cfg(feature = "array")]
+pub(crate) use encode::{decode, decode_some, encode};
 pub(crate) use encoded::Encoded;
+#[cfg(feature = "array")]
+pub(crate) use frame::{Head, LZ4, Run, Spot};
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
+#[cfg(feature = "array")]
+pub(crate) use manifest::{hex, platform};
 pub(crate) use open::{Restored, Store};
-#[cfg(any(test, feature = "parquet"))]
+#[cfg(feature = "array")]
+pub(crate) use scan::content;
+#[cfg(feature = "array")]
+pub(crate) use segment::{FORMAT, Header, Medium, Supply, free, sync_directory};
+#[cfg(any(test, feature = "array", feature = "parquet"))]
 pub(crate) use shape::Shape;
 pub(crate) use writer::{Settings, Writer};

@@ -165,7 +165,7 @@ impl Reader<'_> {
 const PART: usize = 64 << 10;
 
 /// Reads the bytes of a frame's content in the file.
-pub(super) fn content(file: &mut File, at: u64, head: &Head, stored: &mut Vec<u8>) -> io::Result<()> {
+pub(crate) fn content(file: &mut File, at: u64, head: &Head, stored: &mut Vec<u8>) -> io::Result<()> {
     stored.clear();
     file.seek(SeekFrom::Start(at))?;
     // Not asked for at once: the file may have become shorter.

@@ -146,7 +146,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the thread. Nothing is made on disk before there is something to write. The segments
     /// that are there have `used` bytes.
-    pub(super) fn start(supply: Box<dyn Supply>, settings: Settings, used: u64) -> Result<Self, Error> {
+    pub(crate) fn start(supply: Box<dyn Supply>, settings: Settings, used: u64) -> Result<Self, Error> {
         let path = supply.path().to_owned();
         let pen = Pen::new(supply, settings.segment_bytes, settings.max_disk, used);
         let shared = Arc::new(Shared {

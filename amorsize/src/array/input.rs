@@ -1,0 +1,256 @@
+//! The input of an array: its shares, and what tells it from another one.
+
+use std::ops::Range;
+
+use super::ArrayError;
+use crate::store::{ItemsHash, hex};
+
+/// The items of a task: shares differ by one item at most.
+pub(super) fn share(items: usize, tasks: usize, task: usize) -> Range<usize> {
+    let bound = |task: usize| (items as u128 * task as u128 / tasks as u128) as usize;
+    bound(task)..bound(task + 1)
+}
+
+/// The items of one task, as an input of a run.
+pub(crate) enum Share<N: Iterator> {
+    /// Items that were kept while the rest of the input was hashed.
+    Kept(std::vec::IntoIter<N::Item>),
+    /// So many items of an iterator, which goes on behind them.
+    Streamed(N, usize),
+}
+
+impl<N: Iterator> Share<N> {
+    /// No items.
+    pub(crate) fn empty() -> Self {
+        Self::Kept(Vec::new().into_iter())
+    }
+}
+
+impl<N: Iterator> Iterator for Share<N> {
+    type Item = N::Item;
+
+    fn next(&mut self) -> Option<N::Item> {
+        match self {
+            Self::Kept(items) => items.next(),
+            Self::Streamed(_, 0) => None,
+            Self::Streamed(iterator, left) => {
+                *left -= 1;
+                iterator.next()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Self::Kept(items) => items.size_hint(),
+            Self::Streamed(_, left) => (*left, Some(*left)),
+        }
+    }
+}
+
+/// Hashes an item; the text says why it can't be.
+pub(crate) type HashItem<'h, T> = &'h mut dyn FnMut(&T) -> Result<u64, String>;
+
+/// The shares that are to be run, taken one after another.
+pub(crate) struct Shares<N: Iterator> {
+    items: usize,
+    tasks: usize,
+    /// What tells the input from another one.
+    pub(crate) input: String,
+    rest: Rest<N>,
+}
+
+enum Rest<N: Iterator> {
+    /// The items of each share, with its task.
+    Kept(std::vec::IntoIter<(usize, Vec<N::Item>)>),
+    /// The iterator, and the index of its next item. It is away while a share is run.
+    Streamed(Option<N>, usize),
+}
+
+impl<N: ExactSizeIterator> Shares<N> {
+    /// An input that a text stands for.
+    pub(crate) fn named(iterator: N, tasks: usize, name: &str) -> Self {
+        let items = iterator.len();
+        Self { items, tasks, input: format!("id {name}"), rest: Rest::Streamed(Some(iterator), 0) }
+    }
+
+    /// An input that its items stand for: all are hashed, and those of the wanted shares are kept.
+    pub(crate) fn hashed(
+        iterator: N,
+        tasks: usize,
+        wanted: &[usize],
+        hash: HashItem<'_, N::Item>,
+    ) -> Result<Self, ArrayError> {
+        let items = iterator.len();
+        let mut whole = ItemsHash::default();
+        let mut kept: Vec<Vec<N::Item>> = Vec::new();
+        let mut ranges = wanted.iter().map(|&task| share(items, tasks, task)).peekable();
+        let mut ended_at = 0;
+        for (index, item) in iterator.enumerate() {
+            ended_at = index + 1;
+            whole.push(hash(&item).map_err(|cause| {
+                ArrayError::refused(format!(
+                    "item {index} can't be told from others, as it can't become bytes: {cause}; state by `input_id` what \
+                     tells this input from others"
+                ))
+            })?);
+            while ranges.next_if(|range| range.end <= index).is_some() {}
+            if let Some(range) = ranges.peek().filter(|range| range.contains(&index)) {
+                if index == range.start {
+                    kept.push(Vec::with_capacity(range.len()));
+                }
+                if let Some(items) = kept.last_mut() {
+                    items.push(item);
+                }
+            }
+        }
+        if ended_at != items {
+            return Err(ArrayError::refused(format!(
+                "the input said that it has {items} items, and has {ended_at}: collect it into a `Vec` first"
+            )));
+        }
+        // An empty share has no first item.
+        let mut kept = kept.into_iter();
+        let kept: Vec<_> = wanted
+            .iter()
+            .map(|&task| {
+                let is_empty = share(items, tasks, task).is_empty();
+                (task, if is_empty { Vec::new() } else { kept.next().unwrap_or_default() })
+            })
+            .collect();
+        Ok(Self { items, tasks, input: hex(whole.0), rest: Rest::Kept(kept.into_iter()) })
+    }
+
+    pub(crate) fn items(&self) -> usize {
+        self.items
+    }
+
+    /// The items of a task that is wanted. Those of the tasks before it are gone: other processes
+    /// may have done them since.
+    pub(crate) fn take(&mut self, task: usize) -> Share<N> {
+        let range = share(self.items, self.tasks, task);
+        match &mut self.rest {
+            Rest::Kept(shares) => {
+                let (_, items) = shares.find(|(known, _)| *known == task).unwrap_or_default();
+                Share::Kept(items.into_iter())
+            }
+            Rest::Streamed(iterator, next) => {
+                let Some(mut iterator) = iterator.take() else { return Share::empty() };
+                iterator.by_ref().take(range.start - *next).for_each(drop);
+                *next = range.end;
+                Share::Streamed(iterator, range.len())
+            }
+        }
+    }
+
+    /// Takes back what a share is made of, so that the next one can be taken.
+    pub(crate) fn give_back(&mut self, share: Share<N>) {
+        if let (Rest::Streamed(iterator, _), Share::Streamed(mut rest, left)) = (&mut self.rest, share) {
+            rest.by_ref().take(left).for_each(drop);
+            *iterator = Some(rest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_the_input_and_differ_by_one_item() {
+        for (items, tasks) in [(0, 1), (10, 1), (10, 3), (3, 10), (20_000, 16), (usize::MAX, 7)] {
+            let mut end = 0;
+            for task in 0..tasks {
+                let range = share(items, tasks, task);
+                assert!(range.start == end && range.len() - items / tasks <= 1, "{items} {tasks} {task}");
+                end = range.end;
+            }
+            assert_eq!(end, items);
+        }
+    }
+
+    #[test]
+    fn wanted_shares_are_given_whether_kept_or_streamed() {
+        let wanted = [0, 2, 3, 6];
+        let hash: HashItem<'_, usize> = &mut |item| Ok(*item as u64);
+        let hashed = Shares::hashed(0..23_usize, 7, &wanted, hash).map_err(drop).unwrap();
+        let named = Shares::named(0..23_usize, 7, "it");
+        assert_eq!((named.input.as_str(), named.items()), ("id it", 23));
+        for mut shares in [hashed, named] {
+            for task in wanted {
+                let mut given = shares.take(task);
+                let expected: Vec<_> = share(23, 7, task).collect();
+                assert_eq!(given.size_hint().0, expected.len());
+                // A run may leave some.
+                let taken: Vec<_> = given.by_ref().take(2).collect();
+                assert_eq!(taken, expected[..2]);
+                assert_eq!(given.next(), expected.get(2).copied());
+                shares.give_back(given);
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_that_is_not_taken_leaves_the_others_as_they_are() {
+        let hash: HashItem<'_, usize> = &mut |item| Ok(*item as u64);
+        let hashed = Shares::hashed(0..23_usize, 7, &[0, 2, 3, 6], hash).map_err(drop).unwrap();
+        for mut shares in [hashed, Shares::named(0..23_usize, 7, "it")] {
+            for task in [2, 6] {
+                let mut given = shares.take(task);
+                assert!(given.by_ref().eq(share(23, 7, task)), "{task}");
+                shares.give_back(given);
+            }
+        }
+    }
+
+    #[test]
+    fn empty_shares_have_no_items() {
+        let mut shares =
+            Shares::hashed(0..2_usize, 5, &[0, 1, 2, 4], &mut |item| Ok(*item as u64)).map_err(drop).unwrap();
+        let all: Vec<Vec<_>> = [0, 1, 2, 4].map(|task| shares.take(task).collect()).into();
+        assert_eq!(all, [vec![], vec![], vec![0], vec![1]]);
+    }
+
+    #[test]
+    fn an_input_of_another_length_than_it_said_is_refused() {
+        struct Says(usize, std::ops::Range<u64>);
+
+        impl Iterator for Says {
+            type Item = u64;
+
+            fn next(&mut self) -> Option<u64> {
+                self.1.next()
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                (self.0, Some(self.0))
+            }
+        }
+
+        impl ExactSizeIterator for Says {}
+
+        for (says, has) in [(3, 2), (2, 3)] {
+            let refused = Shares::hashed(Says(says, 0..has), 2, &[0], &mut |item| Ok(*item)).err().unwrap();
+            assert_eq!(
+                refused.to_string(),
+                format!("the input said that it has {says} items, and has {has}: collect it into a `Vec` first")
+            );
+        }
+    }
+
+    #[test]
+    fn an_input_is_known_by_its_items_and_their_order() {
+        let of = |items: &[u64]| {
+            Shares::hashed(items.iter().copied(), 2, &[], &mut |item| Ok(*item)).map_err(drop).unwrap().input
+        };
+        assert_eq!(of(&[1, 2, 3]), of(&[1, 2, 3]));
+        assert_ne!(of(&[1, 2, 3]), of(&[1, 3, 2]));
+        assert_ne!(of(&[1, 2, 3]), of(&[1, 2, 4]));
+        let refused = Shares::hashed([1_u64].into_iter(), 2, &[], &mut |_| Err("no".into())).err().unwrap();
+        assert_eq!(
+            refused.to_string(),
+            "item 0 can't be told from others, as it can't become bytes: no; state by `input_id` what tells this input from \
+             others"
+        );
+    }
+}

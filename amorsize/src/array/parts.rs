@@ -1,0 +1,264 @@
+//! What the attempts of a task have written: parts, each by one attempt alone, made of the store's
+//! frames.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use twox_hash::XxHash3_64;
+
+use super::ArrayError;
+use super::directory::{PART, is_part, names, random_name};
+use crate::error::Error;
+use crate::store::{
+    Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, content, free, sync_directory,
+};
+
+/// Items next to each other with results next to each other in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Its part, by the place in the list of parts.
+    pub(super) part: usize,
+    /// Where the frame begins in the part.
+    pub(super) offset: u64,
+    /// Index in the whole input of the first item.
+    pub(super) first: u64,
+    pub(super) items: u32,
+}
+
+impl Piece {
+    pub(super) fn end(&self) -> u64 {
+        self.first + u64::from(self.items)
+    }
+}
+
+/// Checks that a part's first results have the type that is read now: `Err` has the shape of that.
+pub(super) type CheckType = fn(&Shape, &[u8]) -> Result<(), String>;
+
+/// What earlier attempts have of a task, and where a new one writes.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    directory: PathBuf,
+    pub(super) parts: Vec<String>,
+    pub(super) pieces: Vec<Piece>,
+    done: Vec<Done>,
+    bytes: u64,
+    supply: NewParts,
+}
+
+impl Attempts {
+    /// Reads all that earlier attempts have of the items from `first` to `end`, each part up to its
+    /// first frame that is not whole.
+    pub(super) fn read(directory: PathBuf, share: (u64, u64), check: CheckType) -> Result<Self, ArrayError> {
+        let supply = NewParts { directory: directory.clone(), made: Arc::default() };
+        let mut attempts =
+            Self { directory, parts: Vec::new(), pieces: Vec::new(), done: Vec::new(), bytes: 0, supply };
+        for name in names(&attempts.directory)?.into_iter().filter(|name| number_of(name).is_some()) {
+            attempts.add(name, share, Some(check))?;
+        }
+        attempts.sort();
+        attempts.done = attempts.pieces.iter().map(|piece| Done::elsewhere(piece.first, piece.items)).collect();
+        Ok(attempts)
+    }
+
+    /// Adds what this attempt has written, and gives what is the task's results.
+    pub(super) fn finish(mut self, share: (u64, u64)) -> Result<(Vec<String>, Vec<Piece>), ArrayError> {
+        // What an earlier attempt wrote may not be on the disk yet.
+        for name in &self.parts {
+            let path = self.directory.join(name);
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(|error| ArrayError::io(&path, "synced", error))?;
+        }
+        let made = std::mem::take(&mut *self.supply.made.lock().unwrap_or_else(PoisonError::into_inner));
+        for name in made {
+            self.add(name, share, None)?;
+        }
+        self.sort();
+        Ok((self.parts, self.pieces))
+    }
+
+    /// Adds the frames of a part. Without `check`, this process has just written them.
+    fn add(&mut self, name: String, share: (u64, u64), check: Option<CheckType>) -> Result<(), ArrayError> {
+        let path = self.directory.join(&name);
+        let failed = |error| ArrayError::io(&path, "read", error);
+        let mut part = match Part::open(&path) {
+            Ok(Some(part)) => part,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        let number = self.parts.len();
+        let mut is_first = check.is_some();
+        let mut pieces = Vec::new();
+        while let Some((offset, head)) = part.next_frame(check.is_some()).map_err(failed)? {
+            if head.flags & !LZ4 != 0 {
+                continue;
+            }
+            if head.runs.iter().any(|run| run.first < share.0 || run.end() > share.1) {
+                break;
+            }
+            if let Some(check) = check.filter(|_| std::mem::take(&mut is_first)) {
+                let Some(first) = part.content(offset, &head).map_err(failed)? else { break };
+                check(&part.shape, &first).map_err(|is| other_type(&path, &part.shape, &is))?;
+            }
+            let piece = |run: &Run| Piece { part: number, offset, first: run.first, items: run.items };
+            pieces.extend(head.runs.iter().map(piece));
+        }
+        if !pieces.is_empty() {
+            self.pieces.append(&mut pieces);
+            self.bytes += part.bytes;
+            self.parts.push(name);
+        }
+        Ok(())
+    }
+
+    /// Puts pieces in order, of which two with a common item leave one.
+    fn sort(&mut self) {
+        self.pieces.sort_by_key(|piece| (piece.first, piece.part));
+        let mut end = 0;
+        self.pieces.retain(|piece| {
+            let is_free = piece.first >= end;
+            end = if is_free { piece.end() } else { end };
+            is_free
+        });
+    }
+
+    /// The first of the items that are done and end behind this index.
+    pub(crate) fn next_done(&self, index: u64) -> Option<&Done> {
+        self.done.get(self.done.partition_point(|done| done.end() <= index))
+    }
+
+    /// Bytes of the parts of earlier attempts.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Begins to write to parts of its own.
+    pub(crate) fn writer(&self, settings: Settings) -> Result<Writer, Error> {
+        Writer::start(Box::new(self.supply.clone()), settings, self.bytes)
+    }
+}
+
+/// Refuses results of another type.
+pub(super) fn other_type(path: &Path, was: &Shape, is: &str) -> ArrayError {
+    ArrayError::refused(format!(
+        "{} has results of another type: it was `{was}` and is now {is}; go back to the type that they had, or use another directory and raise \
+         `version`",
+        path.display()
+    ))
+}
+
+/// The number by which the frames of a part know it, from its name.
+fn number_of(name: &str) -> Option<u32> {
+    if is_part(name) { u32::from_str_radix(name.get(..8)?, 16).ok() } else { None }
+}
+
+/// Makes parts, each with a new name.
+#[derive(Clone, Debug)]
+struct NewParts {
+    directory: PathBuf,
+    made: Arc<Mutex<Vec<String>>>,
+}
+
+impl Supply for NewParts {
+    fn create(&mut self) -> io::Result<(u32, PathBuf, Box<dyn Medium>)> {
+        let name = random_name() + PART;
+        let number = number_of(&name).unwrap_or_default();
+        let path = self.directory.join(&name);
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        Ok((number, path, Box::new(file)))
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        sync_directory(&self.directory)
+    }
+
+    fn free(&self) -> Option<u64> {
+        free(&self.directory)
+    }
+
+    fn path(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// A part that is read.
+pub(super) struct Part {
+    file: File,
+    number: u32,
+    pub(super) shape: Shape,
+    bytes: u64,
+    /// Where its first frame begins.
+    pub(super) begins_at: u64,
+    next: u64,
+}
+
+impl Part {
+    /// Opens a part; `None` where its beginning is damaged, or of another format.
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(number) = number_of(name) else { return Ok(None) };
+        let mut file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let Some(header) = Header::read(&mut file, number, bytes)? else { return Ok(None) };
+        if header.format != FORMAT {
+            return Ok(None);
+        }
+        let begins_at = header.bytes();
+        let shape = Shape::from_json(header.shape);
+        Ok(Some(Self { file, number, shape, bytes, begins_at, next: begins_at }))
+    }
+
+    /// The content of the first frame, unless that is damaged.
+    pub(super) fn first(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some(head) = self.head(self.begins_at)? else { return Ok(None) };
+        self.content(self.begins_at, &head)
+    }
+
+    /// The next frame, with where it begins; `None` at the first that is not whole.
+    fn next_frame(&mut self, verify: bool) -> io::Result<Option<(u64, Head)>> {
+        let offset = self.next;
+        let Some(head) = self.head(offset)? else { return Ok(None) };
+        if offset + head.total() > self.bytes || verify && !self.is_whole(offset, &head)? {
+            return Ok(None);
+        }
+        self.next = offset + head.total();
+        Ok(Some((offset, head)))
+    }
+
+    /// The head of the frame that begins there.
+    pub(super) fn head(&mut self, offset: u64) -> io::Result<Option<Head>> {
+        let spot = Spot { segment: self.number, offset };
+        Head::read(&mut self.file, spot, self.bytes)
+    }
+
+    /// The content of a frame, unless that is damaged.
+    pub(super) fn content(&mut self, offset: u64, head: &Head) -> io::Result<Option<Vec<u8>>> {
+        let (mut stored, mut raw) = (Vec::new(), Vec::new());
+        content(&mut self.file, offset + head.bytes(), head, &mut stored)?;
+        Ok(head.open(&mut stored, &mut raw).ok().map(|()| raw))
+    }
+
+    /// True if the content of a frame is as it was written. Not read at once: one result may be large.
+    fn is_whole(&mut self, offset: u64, head: &Head) -> io::Result<bool> {
+        use std::hash::Hasher;
+
+        let mut hasher = XxHash3_64::new();
+        self.file.seek(SeekFrom::Start(offset + head.bytes()))?;
+        let mut buffer = vec![0; head.stored.min(64 << 10) as usize];
+        let mut left = head.stored;
+        while left > 0 {
+            let at_once = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.file.read_exact(&mut buffer[..at_once])?;
+            hasher.write(&buffer[..at_once]);
+            left -= at_once as u64;
+        }
+        Ok(hasher.finish() == head.hash)
+    }
+}

@@ -1,0 +1,357 @@
+//! The results of all tasks, read one frame at a time.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::ArrayError;
+use super::directory::{Directory, NEW, PART, is_missing, names};
+use super::finished::Finished;
+use super::parts::{Part, Piece, other_type};
+use crate::store::{Shape, decode, decode_some};
+
+/// All results of an array, lazily and in input order: an iterator of `Result<R, ArrayError>`.
+///
+/// It holds the results of one frame of a file, which is 1 MiB or one larger result, and those beside it that calls
+/// ended in another order than their items come in. After an error it gives nothing more.
+///
+/// # Examples
+///
+/// See [`Batched::array`](crate::Batched::array).
+#[must_use = "results are read as they are asked for"]
+pub struct Results<R> {
+    directory: Directory,
+    tasks: usize,
+    items: usize,
+    next_task: usize,
+    /// The task that is read.
+    task: Option<Reading>,
+    /// The piece that is read.
+    piece: Option<Open<R>>,
+    has_failed: bool,
+    gives: PhantomData<fn() -> R>,
+}
+
+/// A task whose results are read.
+struct Reading {
+    task: usize,
+    finished: Finished,
+    /// The next piece.
+    next: usize,
+    /// The part that was read last.
+    part: Option<(usize, Part)>,
+    contents: Contents,
+    /// The parts that were found to have results of the right type.
+    checked: Vec<bool>,
+}
+
+/// The results of a piece that are not given yet.
+///
+/// They are decoded together: bytes of another type, and those of a type that leaves out some of its
+/// fields, can be read as wrong results, and that shows at the end of the piece.
+struct Open<R> {
+    results: std::vec::IntoIter<R>,
+    /// Index of the next one's item.
+    index: usize,
+}
+
+impl<R: Serialize + DeserializeOwned> Results<R> {
+    pub(super) fn new(directory: Directory, tasks: usize, items: usize) -> Self {
+        Self { directory, tasks, items, next_task: 0, task: None, piece: None, has_failed: false, gives: PhantomData }
+    }
+
+    /// The number of items of the input. There is a result for each but for those that a policy for
+    /// errors or panics left out.
+    ///
+    /// # Examples
+    ///
+    /// See [`Batched::array`](crate::Batched::array).
+    #[must_use]
+    pub fn items(&self) -> usize {
+        self.items
+    }
+
+    /// Gives each result with the index of its item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::array::{Array, ArrayError};
+    /// use amorsize::batched;
+    ///
+    /// #[batched(on_error = "skip")]
+    /// fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+    ///     text.parse()
+    /// }
+    ///
+    /// # fn run(out: &std::path::Path) -> Result<(), ArrayError> {
+    /// match parse_batched(["1", "two", "3"]).array(out, 2)? {
+    ///     Array::Task(report) => eprintln!("{report}"),
+    ///     Array::Results(all) => {
+    ///         for numbered in all.indexed() {
+    ///             let (index, number) = numbered?;
+    ///             println!("{index}: {number}"); // "0: 1" and "2: 3".
+    ///         }
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # let out = std::env::temp_dir().join(format!("amorsize-indexed-{}", std::process::id()));
+    /// # assert!(run(&out).is_err());
+    /// ```
+    pub fn indexed(mut self) -> impl Iterator<Item = Result<(usize, R), ArrayError>> {
+        std::iter::from_fn(move || self.next_indexed())
+    }
+
+    /// Removes what attempts left that were killed or came second, and gives the number of files.
+    /// What the results are made of stays.
+    ///
+    /// An attempt that still runs finds its task done, and ends well.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses, or a file is damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use amorsize::array::{Array, ArrayError};
+    /// # use amorsize::batched;
+    /// # #[batched]
+    /// # fn square(x: u32) -> u32 { x * x }
+    ///
+    /// # fn main() -> Result<(), ArrayError> {
+    /// if let Array::Results(all) = square_batched(0..100).array("out", 4)? {
+    ///     println!("{} files removed", all.remove_leftovers()?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remove_leftovers(&self) -> Result<usize, ArrayError> {
+        let mut removed = 0;
+        let mut remove = |path: std::path::PathBuf| match fs::remove_file(&path) {
+            Ok(()) => {
+                removed += 1;
+                Ok(())
+            }
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(ArrayError::io(&path, "removed", error)),
+        };
+        for name in names(self.directory.path())?.iter().filter(|name| name.ends_with(NEW)) {
+            remove(self.directory.path().join(name))?;
+        }
+        for task in 0..self.tasks {
+            let Some(finished) = Finished::read(&self.directory, task)? else { continue };
+            let folder = self.directory.task(task);
+            for name in names(&folder)? {
+                if name.ends_with(NEW) || name.ends_with(PART) && !finished.parts.contains(&name) {
+                    remove(folder.join(name))?;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    fn next_indexed(&mut self) -> Option<Result<(usize, R), ArrayError>> {
+        if self.has_failed {
+            return None;
+        }
+        let next = self.read_next().transpose();
+        self.has_failed = matches!(next, Some(Err(_)));
+        next
+    }
+
+    fn read_next(&mut self) -> Result<Option<(usize, R)>, ArrayError> {
+        loop {
+            if let Some(open) = &mut self.piece
+                && let Some(result) = open.results.next()
+            {
+                open.index += 1;
+                return Ok(Some((open.index - 1, result)));
+            }
+            // Freed before the next frame is read.
+            self.piece = None;
+            if let Some(reading) = &mut self.task {
+                self.piece = reading.open_next::<R>(&self.directory)?;
+                if self.piece.is_some() {
+                    continue;
+                }
+                self.task = None;
+            }
+            if self.next_task == self.tasks {
+                return Ok(None);
+            }
+            self.task = Some(Reading::new(&self.directory, self.next_task, self.tasks)?);
+            self.next_task += 1;
+        }
+    }
+}
+
+impl Reading {
+    fn new(directory: &Directory, task: usize, tasks: usize) -> Result<Self, ArrayError> {
+        let Some(finished) = Finished::read(directory, task)? else {
+            return Err(ArrayError::Missing { directory: directory.path().to_owned(), tasks, missing: vec![task] });
+        };
+        let checked = vec![false; finished.parts.len()];
+        let contents = Contents::of(&finished);
+        Ok(Self { task, finished, next: 0, part: None, contents, checked })
+    }
+
+    /// The error of a part that is damaged at a frame.
+    fn damaged(&self, directory: &Directory, piece: &Piece) -> ArrayError {
+        let path = directory.task(self.task).join(&self.finished.parts[piece.part]);
+        ArrayError::Damaged { path, offset: piece.offset, task: Some(self.task) }
+    }
+
+    /// The next piece; `None` behind the last one.
+    fn open_next<R: Serialize + DeserializeOwned>(
+        &mut self,
+        directory: &Directory,
+    ) -> Result<Option<Open<R>>, ArrayError> {
+        let Some(piece) = self.finished.pieces.get(self.next).copied() else { return Ok(None) };
+        self.next += 1;
+        let path = directory.task(self.task).join(&self.finished.parts[piece.part]);
+        let open = self.content::<R>(&path, &piece).map_err(|failed| match failed {
+            Failed::Damaged => self.damaged(directory, &piece),
+            Failed::Io(error) if is_missing(&error) || error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.damaged(directory, &piece)
+            }
+            Failed::Io(error) => ArrayError::io(&path, "read", error),
+            Failed::Type(was, is) => other_type(&path, &was, &is),
+            // The bytes are as they were written.
+            Failed::Unread(cause) => ArrayError::refused(format!(
+                "{} has results that can't be read as the type that they have now ({cause}); go back to the type that they \
+                 had, or use another directory and raise `version`",
+                path.display()
+            )),
+        })?;
+        Ok(Some(open))
+    }
+
+    fn content<R: Serialize + DeserializeOwned>(
+        &mut self,
+        path: &std::path::Path,
+        piece: &Piece,
+    ) -> Result<Open<R>, Failed> {
+        let part = match self.part.take_if(|(number, _)| *number == piece.part) {
+            Some((_, part)) => part,
+            None => Part::open(path)?.ok_or(Failed::Damaged)?,
+        };
+        let (_, part) = self.part.insert((piece.part, part));
+        let head = part.head(piece.offset)?.ok_or(Failed::Damaged)?;
+        // Where in the content the results are.
+        let mut at = 0_u64;
+        let run = head.runs.iter().find(|run| {
+            let is_it = run.first == piece.first && run.items == piece.items;
+            at += if is_it { 0 } else { run.bytes };
+            is_it
+        });
+        let end = at + run.ok_or(Failed::Damaged)?.bytes;
+        let content = self
+            .contents
+            .get((piece.part, piece.offset), || part.content(piece.offset, &head)?.ok_or(Failed::Damaged))?;
+        if !std::mem::replace(&mut self.checked[piece.part], true) {
+            // The shape is that of the part's first result.
+            let first =
+                if piece.offset == part.begins_at { Some(Arc::clone(&content)) } else { part.first()?.map(Arc::new) };
+            if let Some(first) = first {
+                check_type::<R>(&part.shape, &first).map_err(|is| Failed::Type(part.shape.clone(), is))?;
+            }
+        }
+        let bytes = &content[at as usize..end as usize];
+        let (results, _) = decode_some::<R>(piece.items, bytes, usize::MAX).map_err(Failed::Unread)?;
+        Ok(Open { results: results.into_iter(), index: piece.first as usize })
+    }
+}
+
+enum Failed {
+    Damaged,
+    Io(io::Error),
+    /// The shape that results had, and the one that they have.
+    Type(Shape, String),
+    /// Why bytes are no results of the type.
+    Unread(String),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Refuses a part whose first result is of another type. `Err` has the type that is read.
+pub(super) fn check_type<R: Serialize + DeserializeOwned>(was: &Shape, content: &[u8]) -> Result<(), String> {
+    match decode::<R>(content) {
+        Ok((first, _)) => {
+            let is = Shape::of(&first);
+            if was.fits(&is) { Ok(()) } else { Err(format!("`{is}`")) }
+        }
+        Err(cause) => Err(format!("one that can't be read from its bytes ({cause})")),
+    }
+}
+
+/// Contents of frames of which more pieces are to be read.
+///
+/// Calls that end in any order leave the results of neighbours in a few frames.
+struct Contents {
+    /// Each frame, sorted, and how many pieces of it are to come.
+    left: Vec<(Place, usize)>,
+    kept: Vec<(Place, Arc<Vec<u8>>)>,
+}
+
+/// The part of a frame, by its place in the list of parts, and where the frame begins in it.
+type Place = (usize, u64);
+
+impl Contents {
+    /// More are never needed at once by a run that wrote them, but for items that take far longer
+    /// than others, whose frames are then read again.
+    const MOST: usize = 2;
+
+    fn of(finished: &Finished) -> Self {
+        let mut frames: Vec<_> = finished.pieces.iter().map(|piece| (piece.part, piece.offset)).collect();
+        frames.sort_unstable();
+        let left = frames.chunk_by(|one, other| one == other).map(|same| (same[0], same.len())).collect();
+        Self { left, kept: Vec::new() }
+    }
+
+    fn get(&mut self, frame: Place, read: impl FnOnce() -> Result<Vec<u8>, Failed>) -> Result<Arc<Vec<u8>>, Failed> {
+        let known = self.kept.iter().position(|(known, _)| *known == frame).map(|at| self.kept.remove(at).1);
+        let content = match known {
+            Some(content) => content,
+            None => {
+                self.kept.truncate(Self::MOST - 1);
+                Arc::new(read()?)
+            }
+        };
+        if let Ok(at) = self.left.binary_search_by_key(&frame, |(known, _)| *known) {
+            self.left[at].1 = self.left[at].1.saturating_sub(1);
+            if self.left[at].1 > 0 {
+                self.kept.insert(0, (frame, Arc::clone(&content)));
+            }
+        }
+        Ok(content)
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> Iterator for Results<R> {
+    type Item = Result<R, ArrayError>;
+
+    fn next(&mut self) -> Option<Result<R, ArrayError>> {
+        self.next_indexed().map(|next| next.map(|(_, result)| result))
+    }
+}
+
+impl<R> fmt::Debug for Results<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Results")
+            .field("directory", &self.directory.path())
+            .field("tasks", &self.tasks)
+            .field("items", &self.items)
+            .finish_non_exhaustive()
+    }
+}

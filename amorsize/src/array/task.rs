@@ -1,0 +1,146 @@
+//! An array job as one process sees it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::describe::Described;
+use super::directory::Directory;
+use super::environment::{Environment, Role};
+use super::finished::Finished;
+use super::input::share;
+use super::memory::TaskMemory;
+use super::parts::Attempts;
+use super::results::{Results, check_type};
+use super::{Array, ArrayError};
+use crate::memory::source::with_memory_source;
+use crate::report::Report;
+use crate::store::Identity;
+use crate::system::cores;
+
+/// An array job as one process sees it.
+pub(crate) struct Job {
+    directory: Directory,
+    environment: Environment,
+}
+
+/// A task that is to be run.
+pub(crate) struct Task {
+    pub(crate) task: usize,
+    /// Index of its first item.
+    pub(crate) first: usize,
+    share: (u64, u64),
+    /// What earlier attempts have of it.
+    pub(crate) attempts: Arc<Attempts>,
+}
+
+impl Job {
+    pub(crate) fn read(directory: PathBuf, tasks: usize) -> Result<Self, ArrayError> {
+        let environment = Environment::read(tasks)?;
+        if directory.as_os_str().is_empty() {
+            return Err(ArrayError::refused("`array` can't have \"\" as its directory: give it a path"));
+        }
+        Ok(Self { directory: Directory::new(directory), environment })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn tasks(&self) -> usize {
+        self.environment.tasks
+    }
+
+    /// True if the process gives results, and runs nothing.
+    pub(crate) fn gathers(&self) -> bool {
+        self.environment.role == Role::Gather
+    }
+
+    /// The tasks of this process, in order.
+    pub(crate) fn wanted(&self) -> Result<Vec<usize>, ArrayError> {
+        match self.environment.role {
+            Role::Task(task) => Ok(vec![task]),
+            Role::All => self.directory.missing(self.tasks()),
+            Role::Gather => Ok(Vec::new()),
+        }
+    }
+
+    /// Calls `body`, whose runs have the memory of the task.
+    pub(crate) fn within<O>(&self, body: impl FnOnce() -> O) -> O {
+        match self.environment.memory.filter(|_| !self.gathers()) {
+            Some(granted) => with_memory_source(TaskMemory::new(granted), body),
+            None => body(),
+        }
+    }
+
+    /// The threads that a run is to have, if another number than it finds; `in_code` are stated.
+    pub(crate) fn threads(&self, in_code: Option<usize>) -> Option<usize> {
+        let granted = self.environment.granted_threads.filter(|&granted| granted < cores::usable());
+        self.environment.stated_threads.or(in_code.map_or(granted, |_| None))
+    }
+
+    /// Refuses a directory of another array, and describes one that has none.
+    pub(crate) fn describe(&self, identity: Identity, items: usize, input: String) -> Result<(), ArrayError> {
+        let described = Described { tasks: self.tasks(), items, identity, input };
+        if self.gathers() {
+            described.compare(&self.directory).map(drop)
+        } else {
+            described.compare_or_write(&self.directory)
+        }
+    }
+
+    /// Begins a task with what earlier attempts have; `None` if it is done.
+    pub(crate) fn begin<R>(&self, task: usize, items: usize) -> Result<Option<Task>, ArrayError>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        if Finished::read(&self.directory, task)?.is_some() {
+            return Ok(None);
+        }
+        let range = share(items, self.tasks(), task);
+        let bounds = (range.start as u64, range.end as u64);
+        let folder = self.directory.make_task(task)?;
+        let attempts = self.unless_done(task, Attempts::read(folder, bounds, check_type::<R>))?;
+        Ok(attempts.map(|attempts| Task { task, first: range.start, share: bounds, attempts: Arc::new(attempts) }))
+    }
+
+    /// Says what the results of a task are, unless another attempt was first.
+    pub(crate) fn finish(&self, task: Task) -> Result<(), ArrayError> {
+        // The run has ended, and its clone with it.
+        let attempts = Arc::into_inner(task.attempts).unwrap_or_else(|| unreachable!("the run has ended"));
+        match self.unless_done(task.task, attempts.finish(task.share))? {
+            Some((parts, pieces)) => Finished { parts, pieces }.write(&self.directory, task.task),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes an error for none if another attempt has finished the task since: `remove_leftovers`
+    /// may then have removed this one's files.
+    fn unless_done<O>(&self, task: usize, outcome: Result<O, ArrayError>) -> Result<Option<O>, ArrayError> {
+        match outcome {
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(_) if matches!(Finished::read(&self.directory, task), Ok(Some(_))) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All results.
+    pub(crate) fn results<R: Serialize + DeserializeOwned>(self, items: usize) -> Result<Array<R>, ArrayError> {
+        let tasks = self.tasks();
+        let missing = self.directory.missing(tasks)?;
+        if !missing.is_empty() {
+            return Err(ArrayError::Missing { directory: self.path().to_owned(), tasks, missing });
+        }
+        Ok(Array::Results(Results::new(self.directory, tasks, items)))
+    }
+}
+
+/// The report of all tasks of a process.
+pub(crate) fn joined(before: Option<Report>, next: Report) -> Report {
+    match before {
+        Some(before) => before.and(next),
+        None => next,
+    }
+}

@@ -1,0 +1,115 @@
+//! What the tests share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder of a test's own, gone with its owner.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes one that is empty.
+    ///
+    /// # Panics
+    ///
+    /// When the system makes none.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// The same in memory where there is such a place, for tests that sync a lot.
+    ///
+    /// # Panics
+    ///
+    /// When the system makes none.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::within(memory) } else { Self::new() }
+    }
+
+    fn within(folder: &Path) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("amorsize-array-test-{}-{number}", std::process::id()));
+        _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a folder is made");
+        Self(path)
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of a file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// All files below a folder, in order.
+///
+/// # Panics
+///
+/// When the system refuses.
+#[must_use]
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be listed").path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// True for a file in which an attempt writes results.
+#[must_use]
+pub fn is_part(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "part")
+}
+
+/// The tested program without any variable of this process.
+#[must_use]
+pub fn tested(program: &str, way: &str, directory: &Path, tasks: usize, items: u64) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().arg(way).arg(directory).args([tasks.to_string(), items.to_string()]);
+    command
+}
+
+/// The exit code, stdout and the last line of stderr.
+///
+/// # Panics
+///
+/// When the program was killed.
+#[must_use]
+pub fn told(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let stderr = text(&output.stderr);
+    let code = output.status.code().unwrap_or_else(|| panic!("{}: {stderr}", output.status));
+    (code, text(&output.stdout), stderr.lines().last().unwrap_or_default().to_owned())
+}
+
+/// What the tested program prints with all results of the way `text`.
+#[must_use]
+pub fn all(items: u64) -> String {
+    (0..items).map(|x| format!("{x} {}\n", super::expected(x))).collect()
+}

@@ -1,0 +1,359 @@
+//! The functions of the tested program.
+
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use amorsize::array::{Array, ArrayError, Results};
+use amorsize::on_error::{Collect, Skip, Stop};
+use amorsize::{Keyed, OnPanic, batched};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{files, is_part};
+
+/// A file to which each call appends the number of its item.
+pub const CALLS: &str = "AMORSIZE_TEST_CALLS";
+/// Items, and what happens within their calls. `0,text 1;49,parts 2,clean`: item 0 runs task 1 from begin to end, item 49
+/// waits until there are two parts with something in them, and then cleans, each in a process of its own.
+pub const BESIDE: &str = "AMORSIZE_TEST_BESIDE";
+/// How long each call takes, in microseconds.
+pub const MICROS: &str = "AMORSIZE_TEST_MICROS";
+/// How many bytes each result of the way `large` has, and how many of it the sink takes in a millisecond.
+pub const BYTES: &str = "AMORSIZE_TEST_BYTES";
+/// The name of the field of the type that has one.
+pub const FIELD: &str = "AMORSIZE_TEST_FIELD";
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Notes a call, and takes its time.
+fn called(x: u64) {
+    if let Ok(path) = std::env::var(CALLS) {
+        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("the file of calls opens");
+        file.write_all(format!("{x}\n").as_bytes()).expect("the file of calls takes a line");
+    }
+    if let Some(micros) = number(MICROS) {
+        thread::sleep(Duration::from_micros(micros));
+    }
+    for beside in std::env::var(BESIDE).unwrap_or_default().split(';') {
+        let mut beside = beside.split(',');
+        if beside.next() == Some(&x.to_string()) {
+            beside.for_each(happen);
+        }
+    }
+}
+
+fn happen(text: &str) {
+    let arguments: Vec<_> = std::env::args().skip(2).collect();
+    if let Some(parts) = text.strip_prefix("parts ") {
+        let has_bytes = |path: &PathBuf| is_part(path) && path.metadata().is_ok_and(|told| told.len() > 0);
+        let count = || files(Path::new(&arguments[0])).into_iter().filter(has_bytes).count();
+        while count().to_string() != parts {
+            thread::sleep(Duration::from_millis(1));
+        }
+        return;
+    }
+    let (way, task) = text.split_once(' ').unwrap_or((text, ""));
+    let mut command = Command::new(std::env::current_exe().expect("the program is known"));
+    command.arg(way).args(arguments).env_remove(BESIDE).env("AMORSIZE_TASK", task);
+    assert!(command.stdout(Stdio::null()).status().expect("it starts").success(), "{text} failed");
+}
+
+/// The result of an item.
+#[must_use]
+pub fn expected(x: u64) -> String {
+    format!("{x} {}", "x".repeat((x * x % 300) as usize))
+}
+
+/// A text of any length.
+///
+/// # Panics
+///
+/// When the file of calls can't be written.
+#[batched(version = 1)]
+pub fn text(x: u64) -> String {
+    called(x);
+    expected(x)
+}
+
+/// A value by its type.
+pub trait Made {
+    /// The value for an item.
+    fn made(x: u64) -> Self;
+}
+
+impl Made for u64 {
+    fn made(x: u64) -> Self {
+        x
+    }
+}
+
+impl Made for String {
+    fn made(x: u64) -> Self {
+        x.to_string()
+    }
+}
+
+/// A function with results of several types.
+#[batched]
+pub fn made<R: Made + Send>(x: u64, _shared: u64) -> R {
+    R::made(x)
+}
+
+/// The same as another function.
+#[batched(version = 1)]
+pub fn other(x: u64) -> String {
+    text(x)
+}
+
+/// A value of a type whose field has another name in another process.
+#[derive(Debug)]
+pub struct Renamed(u64);
+
+impl Serialize for Renamed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+
+        let name = if std::env::var(FIELD).is_ok() { "new" } else { "old" };
+        let mut fields = serializer.serialize_struct("Renamed", 1)?;
+        fields.serialize_field(name, &self.0)?;
+        fields.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Renamed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
+/// Results with a name inside.
+#[batched(version = 1)]
+pub fn renamed(x: u64) -> Renamed {
+    Renamed(x)
+}
+
+/// Fails for every tenth item.
+///
+/// # Errors
+///
+/// For every tenth item.
+///
+/// # Panics
+///
+/// When the file of calls can't be written.
+#[batched(version = 1)]
+pub fn failing(x: u64) -> Result<String, String> {
+    called(x);
+    if x % 10 == 3 { Err(format!("{x} fails")) } else { Ok(expected(x)) }
+}
+
+/// Panics for one item.
+///
+/// # Panics
+///
+/// For item 33.
+#[batched(version = 1)]
+pub fn panicking(x: u64) -> u64 {
+    called(x);
+    assert!(x != 33, "item {x} is too much");
+    x
+}
+
+/// A value whose type is told by its data, which bytes without names can't do.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Untagged {
+    /// One.
+    Number(u64),
+    /// The other.
+    Text(String),
+}
+
+/// Results that can be written, and not be read.
+///
+/// # Panics
+///
+/// When the file of calls can't be written.
+#[batched(version = 1)]
+pub fn untagged(x: u64) -> Untagged {
+    called(x);
+    if x.is_multiple_of(2) { Untagged::Number(x) } else { Untagged::Text(x.to_string()) }
+}
+
+/// A value that leaves out a field, but not in each result.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Partial {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<u64>,
+    one: u64,
+}
+
+/// Results of which the first can be read.
+#[batched(version = 1)]
+pub fn partial(x: u64) -> Partial {
+    Partial { note: x.is_multiple_of(3).then_some(x), one: 1 }
+}
+
+/// A text that can't be compressed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Large(String);
+
+impl Large {
+    fn of(x: u64, bytes: u64) -> Self {
+        let mut state = x + 1;
+        let mut text = Vec::with_capacity(bytes as usize);
+        for _ in 0..bytes / 8 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mixed = (state >> 32) ^ state;
+            // Each byte is one of 64 in ASCII.
+            text.extend_from_slice(&((mixed & 0x3F3F_3F3F_3F3F_3F3F) | 0x4040_4040_4040_4040).to_le_bytes());
+        }
+        Self(String::from_utf8(text).expect("it is ASCII"))
+    }
+
+    /// True for the result of this item with so many bytes.
+    #[must_use]
+    pub fn is_of(&self, x: u64, bytes: u64) -> bool {
+        self.0 == Self::of(x, bytes).0
+    }
+}
+
+/// A result of many bytes.
+#[batched(version = 1, max_memory = 0.5)]
+pub fn large(x: u64) -> Large {
+    called(x);
+    Large::of(x, number(BYTES).unwrap_or(1 << 20))
+}
+
+/// The last stage of a pipeline.
+#[batched(version = 1)]
+pub fn length(text: String) -> usize {
+    text.len()
+}
+
+fn print<R: Serialize + serde::de::DeserializeOwned>(
+    array: Array<R>,
+    line: impl Fn(R) -> String,
+) -> Result<(), ArrayError> {
+    match array {
+        Array::Task(report) => eprintln!("{report}"),
+        Array::Results(all) => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            for numbered in all.indexed() {
+                let (index, result) = numbered?;
+                writeln!(out, "{index} {}", line(result)).expect("stdout takes a line");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The program: `WAY DIRECTORY TASKS ITEMS`.
+///
+/// # Errors
+///
+/// That of the array.
+///
+/// # Panics
+///
+/// When the arguments are others.
+pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [way, directory, tasks, items] = arguments else { panic!("WAY DIRECTORY TASKS ITEMS") };
+    let (tasks, items): (usize, u64) = (tasks.parse()?, items.parse()?);
+    // A range of `u64` does not tell its length.
+    let numbers = || (0..items as usize).map(|x| x as u64);
+    match way.as_str() {
+        "text" => print(text_batched(numbers()).array(directory, tasks)?, |text| text)?,
+        "sleeping" => print(text_batched(numbers()).threads(1).array(directory, tasks)?, |text| text)?,
+        "version-2" => print(text_batched(numbers()).version(2).array(directory, tasks)?, |text| text)?,
+        "other" => print(other_batched(numbers()).array(directory, tasks)?, |text| text)?,
+        "shuffled" => {
+            let mut items: Vec<_> = numbers().collect();
+            items.swap(1, 2);
+            print(text_batched(items).array(directory, tasks)?, |text| text)?;
+        }
+        "named" | "named-anew" => {
+            let run = text_batched(numbers()).input_id(way);
+            let run: amorsize::Batched<_, _, _, Keyed<_>> = run;
+            print(run.array(directory, tasks)?, |text| text)?;
+        }
+        "keyed" => print(text_batched(numbers()).key(|x| x + 1).array(directory, tasks)?, |text| text)?,
+        "numbers" => print(made_batched::<u64, _>(numbers(), 1).array(directory, tasks)?, |x| x.to_string())?,
+        "strings" => print(made_batched::<String, _>(numbers(), 1).array(directory, tasks)?, |x| x)?,
+        "shared-2" => print(made_batched::<u64, _>(numbers(), 2).array(directory, tasks)?, |x| x.to_string())?,
+        "renamed" => print(renamed_batched(numbers()).array(directory, tasks)?, |x| x.0.to_string())?,
+        "untagged" => print(untagged_batched(numbers()).threads(1).array(directory, tasks)?, |x| format!("{x:?}"))?,
+        "partial" => print(partial_batched(numbers()).array(directory, tasks)?, |x| format!("{:?} {}", x.note, x.one))?,
+        "each" => print(failing_batched(numbers()).array(directory, tasks)?, |x| x.unwrap_or_else(|x| x))?,
+        "stop" => print(failing_batched(numbers()).on_error(Stop).array(directory, tasks)?, |x| x)?,
+        "skip" => print(failing_batched(numbers()).on_error(Skip).array(directory, tasks)?, |x| x)?,
+        "collect" => print(failing_batched(numbers()).on_error(Collect).array(directory, tasks)?, |x| x)?,
+        "panic" => print(panicking_batched(numbers()).array(directory, tasks)?, |x| x.to_string())?,
+        "skip-panic" => {
+            print(panicking_batched(numbers()).on_panic(OnPanic::Skip).array(directory, tasks)?, |x| x.to_string())?;
+        }
+        "then" => print(text_batched(numbers()).then(length_batched).array(directory, tasks)?, |x| x.to_string())?,
+        "large" => match large_batched(numbers()).array(directory, tasks)? {
+            Array::Task(report) => eprintln!("{report}"),
+            Array::Results(all) => count(all)?,
+        },
+        "naive" => naive(directory, tasks, items)?,
+        "clean" => match text_batched(numbers()).array(directory, tasks)? {
+            Array::Task(report) => eprintln!("{report}"),
+            Array::Results(all) => println!("{} removed", all.remove_leftovers()?),
+        },
+        "planned" => {
+            let mut run = text_batched(numbers());
+            run.plan()?;
+            print(run.array(directory, tasks)?, |text| text)?;
+        }
+        "progress" => {
+            let run = text_batched(numbers()).progress(|progress| {
+                eprintln!("{} of {:?}", progress.done(), progress.total());
+            });
+            print(run.array(directory, tasks)?, |text| text)?;
+        }
+        "skip-first" => print(text_batched(numbers()).skip_first(1).array(directory, tasks)?, |text| text)?,
+        "checkpoint" => print(text_batched(numbers()).checkpoint("kept").array(directory, tasks)?, |text| text)?,
+        "error" => return Err("no array at all".into()),
+        _ => panic!("there is no way {way}"),
+    }
+    Ok(())
+}
+
+/// What one writes without this library: all results of a share in memory, and then to a file.
+fn naive(directory: &str, tasks: usize, items: u64) -> io::Result<()> {
+    let task = number("SLURM_ARRAY_TASK_ID").expect("Slurm starts it");
+    let share = items * task / tasks as u64..items * (task + 1) / tasks as u64;
+    let all: Vec<_> = share.map(large).collect();
+    // A look once a second is to see the memory.
+    thread::sleep(Duration::from_secs(3));
+    std::fs::create_dir_all(directory)?;
+    let mut file = BufWriter::new(std::fs::File::create(format!("{directory}/{task}"))?);
+    all.iter().try_for_each(|Large(text)| file.write_all(text.as_bytes()))
+}
+
+/// Counts large results, and prints the most memory that the process has had.
+fn count(all: Results<Large>) -> Result<(), ArrayError> {
+    let (mut count, mut bytes) = (0, 0);
+    for result in all {
+        let Large(text) = result?;
+        count += 1;
+        bytes += text.len();
+    }
+    println!("{count} results, {bytes} bytes, {} KiB at most", peak_kib());
+    Ok(())
+}
+
+/// The most resident memory of this process, in KiB.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,217 @@
+//! Attempts of a task that are killed: alone, and two or three at once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amorsize_array_tests::{BESIDE, BYTES, CALLS, Folder, MICROS, all, files, is_part, tested, told};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
+
+/// Kills of attempts that run side by side.
+const KILLS: usize = 1000;
+
+/// Bytes of a result in these: a little more than fills a frame.
+const SIZE: u64 = 1_100_000;
+
+/// Numbers that look random, and are the same in each run of the test.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+fn start(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn signal(child: &Child, signal: libc::c_int) {
+    // SAFETY: a system call on numbers; the child is not waited for yet, so that its id is its own.
+    #[expect(unsafe_code, reason = "the standard library sends SIGKILL alone")]
+    unsafe {
+        libc::kill(child.id() as libc::pid_t, signal);
+    }
+}
+
+/// An attempt, and when something happens to it.
+struct Attempt {
+    child: Child,
+    stop_at: Option<Instant>,
+    kill_at: Option<Instant>,
+}
+
+impl Attempt {
+    /// True once it is over; a failure is told. Counts a kill.
+    fn look(&mut self, kills: &mut usize, succeeded: &mut bool) -> bool {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            match status.code() {
+                Some(0) => *succeeded = true,
+                Some(code) => panic!("an attempt ended with {code}"),
+                None => {}
+            }
+            return true;
+        }
+        let now = Instant::now();
+        if self.stop_at.is_some_and(|at| at <= now) {
+            self.stop_at = None;
+            signal(&self.child, libc::SIGSTOP);
+            thread::sleep(Duration::from_millis(5));
+            signal(&self.child, libc::SIGCONT);
+        }
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.child.kill().unwrap();
+            // It may have ended by itself before.
+            match self.child.wait().unwrap().code() {
+                Some(0) => *succeeded = true,
+                Some(code) => panic!("an attempt ended with {code}"),
+                None => *kills += 1,
+            }
+            return true;
+        }
+        false
+    }
+}
+
+#[test]
+fn a_thousand_kills_of_attempts_at_once_leave_each_result_once() {
+    let (mut numbers, mut kills, mut rounds, mut many_parts) = (Numbers(7), 0, 0, 0);
+    while kills < KILLS {
+        rounds += 1;
+        let folder = Folder::in_memory();
+        let out = folder.file("out");
+        // Each result is a frame, written as soon as it is there.
+        let items = 8 + numbers.below(8);
+        let run = || {
+            let mut command = tested(PROGRAM, "large", &out, 1, items);
+            command.env(BYTES, SIZE.to_string()).env(MICROS, "2000").env("AMORSIZE_TASK", "0");
+            command
+        };
+        let mut succeeded = false;
+        let most = kills + 6 + numbers.below(8) as usize;
+        while !succeeded {
+            let at_once = 2 + numbers.below(2);
+            let mut attempts: Vec<Attempt> = (0..at_once)
+                .map(|_| {
+                    let child = start(&mut run());
+                    let mut after = |most| Instant::now() + Duration::from_millis(3 + numbers.below(most));
+                    let kill_at = (kills < most).then(|| after(60));
+                    Attempt { child, stop_at: Some(after(200)), kill_at }
+                })
+                .collect();
+            while !attempts.is_empty() {
+                attempts.retain_mut(|attempt| !attempt.look(&mut kills, &mut succeeded));
+                thread::sleep(Duration::from_micros(300));
+            }
+        }
+        let done = fs::read_to_string(out.join("00000/done")).unwrap();
+        many_parts += usize::from(done.matches(".part\"").count() > 1);
+        check_large(&out, items);
+    }
+    println!("{rounds} rounds, {many_parts} of them with results of several attempts");
+    assert!(many_parts > 0, "no attempt went on from another one's results in {rounds} rounds");
+}
+
+/// Compares all large results with the truth.
+fn check_large(out: &Path, items: u64) {
+    use amorsize::array::Array;
+
+    let numbers = (0..items as usize).map(|x| x as u64);
+    let Ok(Array::Results(all)) = amorsize_array_tests::large_batched(numbers).array(out, 1) else {
+        panic!("the task is done")
+    };
+    let mut next = 0;
+    for numbered in all.indexed() {
+        let (index, result) = numbered.unwrap();
+        assert_eq!(index as u64, next);
+        assert!(result.is_of(next, SIZE), "item {index}");
+        next += 1;
+    }
+    assert_eq!(next, items);
+}
+
+#[test]
+fn a_restart_calls_no_more_than_what_was_in_flight_again() {
+    const ITEMS: u64 = 400;
+    let mut numbers = Numbers(3);
+    for _ in 0..4 {
+        let folder = Folder::new();
+        let (out, calls) = (folder.file("out"), folder.file("calls"));
+        let run = || {
+            let mut command = tested(PROGRAM, "sleeping", &out, 1, ITEMS);
+            command.env("AMORSIZE_TASK", "0").env(CALLS, &calls).env(MICROS, "2000");
+            command
+        };
+        let called = || fs::read_to_string(&calls).unwrap_or_default().lines().count() as u64;
+        let mut kills = 0;
+        while kills < 4 {
+            let mut child = start(&mut run());
+            let until = called() + 100 + numbers.below(40);
+            let ended = loop {
+                if child.try_wait().unwrap().is_some() {
+                    break true;
+                }
+                if called() >= until {
+                    child.kill().unwrap();
+                    break child.wait().unwrap().code().is_some();
+                }
+                thread::sleep(Duration::from_millis(1));
+            };
+            if ended {
+                break;
+            }
+            kills += 1;
+        }
+        assert!(run().status().unwrap().success());
+        let (code, stdout, stderr) = told(&tested(PROGRAM, "sleeping", &out, 1, ITEMS).output().unwrap());
+        assert_eq!((code, stdout), (0, all(ITEMS)), "{stderr}");
+        let mut times: BTreeMap<u64, u64> = BTreeMap::new();
+        for line in fs::read_to_string(&calls).unwrap().lines() {
+            *times.entry(line.parse().unwrap()).or_default() += 1;
+        }
+        assert_eq!(times.len() as u64, ITEMS);
+        // On one thread, whatever was called before the last frame of each attempt is kept. So an item
+        // is called again once for each kill at most, and only those behind a frame.
+        let again: u64 = times.values().map(|times| times - 1).sum();
+        assert!(again < kills * 140 && times.values().all(|&times| times <= kills + 1), "{again} after {kills} kills");
+        assert!(kills == 0 || again < called() - ITEMS + 1);
+    }
+}
+
+#[test]
+fn leftovers_are_removed_and_results_stay() {
+    let folder = Folder::new();
+    let out = folder.file("out");
+    let task = |task: Option<&str>, way| {
+        told(&tested(PROGRAM, way, &out, 2, 50).envs(task.map(|task| ("AMORSIZE_TASK", task))).output().unwrap())
+    };
+    assert_eq!(task(Some("0"), "text").0, 0);
+    // As an attempt leaves it that came second.
+    let mine = files(&out).into_iter().find(|path| is_part(path)).unwrap();
+    let other = mine.with_file_name(format!("{}.part", "5".repeat(32)));
+    fs::copy(&mine, &other).unwrap();
+    fs::write(mine.with_file_name(format!("{}.new", "6".repeat(32))), "half").unwrap();
+    fs::write(out.join(format!("{}.new", "7".repeat(32))), "half").unwrap();
+    assert_eq!(task(Some("1"), "text").0, 0);
+    assert_eq!(task(None, "clean"), (0, "3 removed\n".to_owned(), String::new()));
+    assert_eq!(files(&out).len(), 5);
+    assert_eq!(task(None, "clean").1, "0 removed\n");
+    assert_eq!(task(None, "text").1, all(50));
+}
+
+#[test]
+fn an_attempt_ends_well_of_which_others_finished_the_task_and_removed_the_files() {
+    let folder = Folder::new();
+    let out = folder.file("out");
+    // The other one finishes the task before this one has written anything.
+    let mut command = tested(PROGRAM, "sleeping", &out, 1, 50);
+    command.env("AMORSIZE_TASK", "0").env(BESIDE, "0,text 0;49,parts 2,clean");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(told(&tested(PROGRAM, "text", &out, 1, 50).output().unwrap()).1, all(50));
+}
