@@ -11,8 +11,8 @@ mod durable;
 pub use crate::durable::Codec;
 #[cfg(feature = "durable")]
 pub use durable::{
-    DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, StoredOutput,
-    StoredResult, VersionConstant, VersionOption, VersionValue,
+    DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, SpilledResult,
+    StoredOutput, StoredResult, VersionConstant, VersionOption, VersionValue,
 };
 
 #[cfg(feature = "durable")]

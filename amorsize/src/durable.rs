@@ -86,6 +86,11 @@ impl<R> Codec<R> {
         }
     }
 
+    /// The name of the type that is stored.
+    pub(crate) fn result(&self) -> &'static str {
+        self.result
+    }
+
     /// Adds the result of the next item, with the item's hash; `None` where the policy takes it
     /// out.
     pub(crate) fn push(&self, encoded: &mut Encoded, item: u64, result: &R) -> Option<Result<(), String>> {

@@ -51,6 +51,8 @@ mod seconds;
 mod serialize;
 #[cfg(feature = "durable")]
 pub mod sink;
+#[cfg(feature = "durable")]
+pub mod spill;
 mod stage;
 #[cfg(feature = "durable")]
 mod store;
@@ -100,6 +102,9 @@ pub use progress_bar::progress_bar;
 pub use report::Report;
 pub use retry::Retry;
 pub use run::Batched;
+#[cfg(feature = "durable")]
+#[doc(inline)]
+pub use spill::Spilled;
 pub use stage::StageReport;
 pub use then::{Stage, Then};
 pub use time_use::TimeUse;

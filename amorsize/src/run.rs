@@ -6,6 +6,8 @@ mod durable;
 mod inside;
 #[cfg(feature = "durable")]
 mod opening;
+#[cfg(feature = "durable")]
+mod spilling;
 mod terminals;
 
 use std::fmt;

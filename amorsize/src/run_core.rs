@@ -1,6 +1,8 @@
 //! A run apart from its types: compiled once, whatever the function.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "durable")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cancel::Interrupts;
@@ -9,12 +11,14 @@ use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::buffer::{Collector, Results};
 use crate::execute::chunk::{Function, Shared, Tools};
-use crate::execute::line::{Collecting, FindEnd, Flow, Input, Kept, Line, Outlet, Places, Stock};
+use crate::execute::line::{Collecting, FindEnd, Flow, Input, Kept, KeptPart, Line, Outlet, Places, Stock};
 use crate::failure::{Ended, Failure, Payload};
 use crate::handover::{HandedOver, Handover};
 use crate::memory::ByteSize;
 #[cfg(feature = "durable")]
 use crate::memory::budget::Ledger;
+#[cfg(feature = "durable")]
+use crate::memory::credit::Credit;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::MeasuredBy;
 use crate::memory::tracking;
@@ -22,6 +26,8 @@ use crate::options::{OnPanic, Options};
 use crate::plan::Plan;
 use crate::progress::{Callback, Teller};
 use crate::report::Report;
+#[cfg(feature = "durable")]
+use crate::spill::SpillFile;
 use crate::stage::{StageCounts, StageReport};
 use crate::trace;
 use crate::verbose::Verbose;
@@ -90,6 +96,9 @@ pub(crate) struct Core {
     part_ended: bool,
     /// The report of the last terminal, where that ended early.
     report: Option<Box<Report>>,
+    /// Where results would be spilled, if that is memory.
+    #[cfg(feature = "durable")]
+    memory_spill: Option<PathBuf>,
 }
 
 /// How results are collected.
@@ -141,6 +150,8 @@ impl Core {
             retries_before: 0,
             part_ended: false,
             report: None,
+            #[cfg(feature = "durable")]
+            memory_spill: None,
         }
     }
 
@@ -269,7 +280,18 @@ impl Core {
         let _entered = self.tools.span.enter();
         let work = self.tools.work(function);
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
-        self.engine.make_plan(&mut line).map_err(Ended::error_or_panic)
+        self.engine.make_plan(&mut line).map_err(Ended::error_or_panic)?;
+        #[cfg(feature = "durable")]
+        if let Some(directory) = &self.memory_spill {
+            self.engine.warn_of_spill_dir(directory);
+        }
+        Ok(self.engine.plan().unwrap_or_else(|| unreachable!("it was made")))
+    }
+
+    /// Notes that results would be spilled to this directory, which is memory.
+    #[cfg(feature = "durable")]
+    pub(crate) fn set_memory_spill(&mut self, directory: Option<PathBuf>) {
+        self.memory_spill = directory;
     }
 
     /// Refuses what can't be run with, and prints the plan where that is wanted.
@@ -314,19 +336,15 @@ impl Core {
         self.tools.interrupts.begin();
         let options = self.engine.options();
         self.stock.asks.set_bounded(options.in_flight_items().is_some());
-        let _entered = self.tools.span.enter();
         if let Some(plan) = self.engine.plan() {
             outlet.set_batch_size(plan.batch_size());
         }
-        let mut flow = Flow::Continue;
-        while let Some((results, start)) = self.kept.next() {
-            flow = outlet.accept(results, start);
-            if flow == Flow::Stop {
-                self.engine.stop();
-                return Ok(flow);
-            }
+        let flow = self.give_kept(input, function, outlet)?;
+        let _entered = self.tools.span.enter();
+        if flow == Flow::Stop {
+            self.engine.stop();
         }
-        if flow == Flow::Enough {
+        if flow != Flow::Continue {
             return Ok(flow);
         }
         let work = self.tools.work(function);
@@ -335,6 +353,108 @@ impl Core {
             end_keeping(self.tools.interrupts.keeper().get(), input)?;
         }
         Ok(flow)
+    }
+
+    /// Gives the outlet what is kept, until it has enough.
+    fn give_kept(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        outlet: &mut dyn Outlet,
+    ) -> Result<Flow, Ended> {
+        let mut flow = Flow::Continue;
+        #[cfg(not(feature = "durable"))]
+        let _ = (input, function);
+        while flow == Flow::Continue {
+            #[cfg(feature = "durable")]
+            if self.kept.is_on_disk() {
+                // Results that came before make room for those that follow.
+                if outlet.holds() {
+                    let _entered = self.tools.span.enter();
+                    flow = outlet.flush();
+                } else {
+                    self.read_kept(input, function, outlet)?;
+                }
+                continue;
+            }
+            let Some(KeptPart::Results(results, start)) = self.kept.next() else { break };
+            let _entered = self.tools.span.enter();
+            flow = outlet.accept(results, start);
+        }
+        Ok(flow)
+    }
+
+    /// Reads the next frame of the file that is kept first.
+    #[cfg(feature = "durable")]
+    fn read_kept(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        outlet: &mut dyn Outlet,
+    ) -> Result<(), Ended> {
+        let Some(KeptPart::OnDisk(file, next)) = self.kept.first() else { return Ok(()) };
+        let frame = *next;
+        if frame == file.frames() {
+            self.kept.next();
+            return Ok(());
+        }
+        if let Some(interrupt) = self.tools.interrupts.now() {
+            return Err(self.engine.interrupted(&self.tools.interrupts, interrupt));
+        }
+        let ledger = &self.tools.ledger;
+        let stored = file.raw(frame);
+        if outlet.collects() && stored > ledger.free() {
+            let first = file.runs(frame).next().map_or(0, |(first, _)| first);
+            return Err(Ended::Error(self.too_much_on_disk(first, stored)));
+        }
+        // Panics of the results' own code leave the file as it is.
+        let parts = input.read(file, frame)?;
+        *next += 1;
+        file.give_back(frame + 1);
+        let work = self.tools.work(function);
+        let all: usize = parts.iter().map(|(results, _)| results.len()).sum();
+        for (mut results, start) in parts.into_iter().rev() {
+            let items = results.len();
+            let of_part = (u128::from(stored) * items as u128 / all.max(1) as u128) as u64;
+            let bytes = work.bytes_of(&results, of_part, self.result_size);
+            results.credit = Credit::of_results(&self.tools.ledger, items, bytes, 0);
+            self.kept.put_back(results, start);
+        }
+        Ok(())
+    }
+
+    /// Why results in a file are not collected.
+    #[cfg(feature = "durable")]
+    fn too_much_on_disk(&mut self, item: usize, needed: u64) -> Error {
+        let ledger = &self.tools.ledger;
+        Error::new(ErrorKind::OverBudget {
+            item,
+            items_done: self.engine.items_held(),
+            held: ledger.held(),
+            needed: ByteSize::new(needed),
+            budget: ledger.budget(),
+            allowed: ByteSize::new(ledger.limit()),
+            expected: self.kept.on_disk().map(|bytes| ledger.held() + ByteSize::new(bytes)),
+            measured_by: MeasuredBy::SizeOf,
+        })
+    }
+
+    /// The file that has the next results, if none of these were taken. A spill goes on with it.
+    #[cfg(feature = "durable")]
+    pub(crate) fn take_file(&mut self) -> Option<SpillFile> {
+        self.kept.take_file()
+    }
+
+    /// Keeps results in a file, before all others.
+    #[cfg(feature = "durable")]
+    pub(crate) fn put_file(&mut self, file: SpillFile) {
+        self.kept.put_file(file);
+    }
+
+    /// True if results are kept in a file.
+    #[cfg(feature = "durable")]
+    pub(crate) fn has_file(&self) -> bool {
+        self.kept.on_disk().is_some()
     }
 
     /// Has a keeper keep what the run finishes. Without one, items are skipped alone.
@@ -400,6 +520,18 @@ impl Core {
                 }
                 // Other inputs may be wrong about how many items they have.
                 count = 0;
+            }
+        }
+        #[cfg(feature = "durable")]
+        if let Some(on_disk) = self.kept.on_disk() {
+            // It is read for nothing if not all of it fits.
+            let budget = match self.engine.budget() {
+                Ok(budget) => budget.bytes,
+                Err(error) => return none(error),
+            };
+            if ByteSize::new(on_disk) > budget {
+                let item = self.engine.items_done().saturating_sub(self.kept.len());
+                return none(self.too_much_on_disk(item, on_disk));
             }
         }
         let Some(mut all) = collector.room_for(count).or_else(|| collector.room_for(0)) else {

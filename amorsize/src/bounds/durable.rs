@@ -23,6 +23,18 @@ pub trait StoredResult: Serialize + DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<R: Serialize + DeserializeOwned> StoredResult for R {}
 
+/// A value that `spill` can store, and read again.
+#[diagnostic::on_unimplemented(
+    message = "`spill` can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
+    label = "this can't be stored",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; where only the error of a `Result` can't be stored, leave \
+            errors to `on_error`; or take results batch by batch with `for_each_batch`, which asks nothing of them"
+)]
+pub trait SpilledResult: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<R: Serialize + DeserializeOwned> SpilledResult for R {}
+
 /// The output of a function with a checkpoint in its attribute, and the policy `P`.
 #[diagnostic::on_unimplemented(
     message = "a checkpoint can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",

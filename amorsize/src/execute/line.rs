@@ -11,10 +11,16 @@ use super::chunk::Work;
 use super::control::{ChunkId, Finished};
 #[cfg(feature = "durable")]
 use crate::durable::Resume;
+#[cfg(feature = "durable")]
+use crate::error::Error;
 use crate::failure::Payload;
 use crate::memory::budget::Ledger;
+#[cfg(feature = "durable")]
+use crate::memory::credit::Credit;
 use crate::memory::tracking::{self, Frame};
 use crate::sample::Stretch;
+#[cfg(feature = "durable")]
+use crate::spill::{Reading, SpillFile};
 use crate::sync::now;
 use crate::thread_time::{Measuring, Use};
 
@@ -172,29 +178,81 @@ impl Outlet for Collecting<'_> {
 /// Results until a terminal takes them: those of the sample, and what a terminal that ended early left.
 #[derive(Default)]
 pub(crate) struct Kept {
-    parts: VecDeque<(Results, usize)>,
+    parts: VecDeque<KeptPart>,
+}
+
+/// Results that are kept together.
+pub(crate) enum KeptPart {
+    /// Results of consecutive items, with the index of the first one.
+    Results(Results, usize),
+    /// Results in a file, and the next of its frames.
+    #[cfg(feature = "durable")]
+    OnDisk(SpillFile, usize),
 }
 
 impl Kept {
     /// Results that are kept.
     pub(crate) fn len(&self) -> usize {
-        self.parts.iter().map(|(results, _)| results.len()).sum()
+        let len = |part: &KeptPart| match part {
+            KeptPart::Results(results, _) => results.len(),
+            #[cfg(feature = "durable")]
+            KeptPart::OnDisk(file, frame) => file.left(*frame),
+        };
+        self.parts.iter().map(len).sum()
     }
 
     /// Puts results back before all others.
     pub(crate) fn put_back(&mut self, results: Results, start: usize) {
-        self.parts.push_front((results, start));
+        self.parts.push_front(KeptPart::Results(results, start));
     }
 
-    /// The next part, with the index of its first item.
-    pub(crate) fn next(&mut self) -> Option<(Results, usize)> {
+    /// Takes the next part.
+    pub(crate) fn next(&mut self) -> Option<KeptPart> {
         self.parts.pop_front()
+    }
+}
+
+#[cfg(feature = "durable")]
+impl Kept {
+    /// The next part, which stays until it is [taken](Self::next).
+    pub(crate) fn first(&mut self) -> Option<&mut KeptPart> {
+        self.parts.front_mut()
+    }
+
+    /// True if the next results are in a file.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        matches!(self.parts.front(), Some(KeptPart::OnDisk(..)))
+    }
+
+    /// Puts results in a file before all others.
+    pub(crate) fn put_file(&mut self, file: SpillFile) {
+        self.parts.push_front(KeptPart::OnDisk(file, 0));
+    }
+
+    /// Takes the file out that has the next results, if none of these were taken.
+    pub(crate) fn take_file(&mut self) -> Option<SpillFile> {
+        match self.parts.pop_front()? {
+            KeptPart::OnDisk(file, 0) => Some(file),
+            other => {
+                self.parts.push_front(other);
+                None
+            }
+        }
+    }
+
+    /// Bytes of all results that are in files, as they were encoded.
+    pub(crate) fn on_disk(&self) -> Option<u64> {
+        let files = self.parts.iter().filter_map(|part| match part {
+            KeptPart::OnDisk(file, frame) => Some((*frame..file.frames()).map(|frame| file.raw(frame)).sum()),
+            KeptPart::Results(..) => None,
+        });
+        files.reduce(|sum: u64, bytes| sum + bytes)
     }
 }
 
 impl Outlet for Kept {
     fn accept(&mut self, results: Results, start: usize) -> Flow {
-        self.parts.push_back((results, start));
+        self.parts.push_back(KeptPart::Results(results, start));
         Flow::Continue
     }
 }
@@ -235,6 +293,9 @@ pub(crate) trait Input {
     fn size_hint(&mut self) -> (usize, Option<usize>);
     /// A chunk without items.
     fn chunk(&self) -> Box<RawChunk>;
+    /// The results of a file's frame, without credit, and the index of the first item of each part.
+    #[cfg(feature = "durable")]
+    fn read(&mut self, file: &SpillFile, frame: usize) -> Result<Vec<(Results, usize)>, Error>;
 }
 
 /// The input of a run: what it is made of, until it is first asked for items, and its iterator after that.
@@ -245,7 +306,20 @@ pub(crate) struct Source<I: IntoIterator, R> {
     /// There where items can be done, or are skipped.
     #[cfg(feature = "durable")]
     resume: Option<Box<Resume<I::Item, R>>>,
+    /// There where results are in files.
+    #[cfg(feature = "durable")]
+    spilled: Option<Box<SpillReader<R>>>,
 }
+
+/// Reads results from files.
+#[cfg(feature = "durable")]
+struct SpillReader<R> {
+    read: ReadSpilled<R>,
+    reading: Reading,
+}
+
+#[cfg(feature = "durable")]
+pub(crate) type ReadSpilled<R> = fn(&SpillFile, usize, &mut Reading) -> Result<Vec<R>, Error>;
 
 impl<I: IntoIterator, R> Source<I, R> {
     pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
@@ -255,6 +329,8 @@ impl<I: IntoIterator, R> Source<I, R> {
             types,
             #[cfg(feature = "durable")]
             resume: None,
+            #[cfg(feature = "durable")]
+            spilled: None,
         }
     }
 
@@ -275,6 +351,12 @@ impl<I: IntoIterator, R> Source<I, R> {
         self.resume = Some(Box::new(resume));
     }
 
+    /// Sets how results are read from files.
+    #[cfg(feature = "durable")]
+    pub(crate) fn set_spilled(&mut self, read: ReadSpilled<R>) {
+        self.spilled = Some(Box::new(SpillReader { read, reading: Reading::default() }));
+    }
+
     /// Whether items were asked for.
     pub(crate) fn has_begun(&self) -> bool {
         self.input.is_none()
@@ -288,6 +370,8 @@ impl<I: IntoIterator, R> Source<I, R> {
             types,
             #[cfg(feature = "durable")]
             resume: None,
+            #[cfg(feature = "durable")]
+            spilled: None,
         }
     }
 
@@ -352,6 +436,17 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
 
     fn chunk(&self) -> Box<RawChunk> {
         self.types.chunk()
+    }
+
+    #[cfg(feature = "durable")]
+    fn read(&mut self, file: &SpillFile, frame: usize) -> Result<Vec<(Results, usize)>, Error> {
+        let types = self.types;
+        let Some(SpillReader { read, reading }) = self.spilled.as_deref_mut() else {
+            unreachable!("who put the file here has said how it is read")
+        };
+        let mut results = read(file, frame, reading)?.into_iter();
+        let part = |(first, items)| (types.results_of(results.by_ref().take(items).collect(), Credit::NONE), first);
+        Ok(file.runs(frame).map(part).collect())
     }
 }
 

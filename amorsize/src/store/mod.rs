@@ -42,6 +42,7 @@
 
 mod done;
 mod encode;
+mod found;
 mod frame;
 mod identity;
 mod lock;
@@ -56,8 +57,12 @@ mod tests;
 mod writer;
 
 pub(crate) use done::Done;
+pub(crate) use encode::{decode, decode_some, encode};
+pub(crate) use found::{Contents, Found, Restored};
+pub(crate) use frame::{Head, LZ4, Press};
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
-pub(crate) use open::{Restored, Store};
+pub(crate) use open::Store;
+pub(crate) use segment::free;
 #[cfg(any(test, feature = "parquet"))]
 pub(crate) use shape::Shape;
 pub(crate) use writer::{Encoded, Settings, Writer};
