@@ -9,7 +9,7 @@ mod limited;
 
 use std::sync::LazyLock;
 
-use amorsize::{Bytes, batched};
+use amorsize::{ByteSize, batched};
 use limited::Limited;
 
 /// Tells the process that it is inside.
@@ -39,7 +39,7 @@ fn items() -> u64 {
 
 #[test]
 fn spill_fits_a_cgroup_of_twice_the_budget() {
-    let limited = match Limited::new(Bytes::mib(128)) {
+    let limited = match Limited::new(ByteSize::mib(128)) {
         Ok(limited) => limited,
         Err(reason) => {
             println!("skipped, no cgroup for it: {reason}");
@@ -64,7 +64,7 @@ fn inside() {
         return;
     }
     let spilled = noise_batched(0..items()).spill().unwrap();
-    assert!(spilled.on_disk() >= Bytes::mib(items()), "{}", spilled.on_disk());
+    assert!(spilled.on_disk() >= ByteSize::mib(items()), "{}", spilled.on_disk());
     assert!(spilled.get(items() as usize - 1).unwrap().unwrap() == noise(items() - 1));
     let mut next = 0;
     for found in spilled {

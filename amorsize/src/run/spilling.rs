@@ -11,7 +11,7 @@ use super::Batched;
 use super::inside::Found;
 use crate::batches::{Indices, parts};
 use crate::bounds::SpilledResult;
-use crate::durable::Resume;
+use crate::durable::{Durable, Resume};
 use crate::error::{Error, ErrorKind};
 use crate::failure::Ended;
 use crate::handover::HandedOver;
@@ -78,7 +78,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             let directory = directory.clone();
             return self.spill_checkpoint(&directory);
         }
-        let max_disk = durable.and_then(|durable| durable.max_disk());
+        let max_disk = durable.and_then(Durable::max_disk);
         let directory = directory(durable.and_then(|durable| durable.spill_dir.as_deref()))?;
         let mut file = match self.core.take_file() {
             Some(file) => file,

@@ -182,7 +182,7 @@ impl SpillFile {
             let full = io::Error::new(io::ErrorKind::QuotaExceeded, cause);
             return Err(failed("written", &full, Some(most.saturating_sub(used))));
         }
-        let most = SEGMENT.max(used / SEGMENTS);
+        let most = segment_bytes(used);
         let written = write(&mut self.segments, directory, stored, most);
         let (segment, offset) = written.map_err(|(operation, error)| failed(operation, &error, free(directory)))?;
         let head = Head::new(flags, Vec::new(), self.pending.len() as u64, stored);
@@ -269,10 +269,15 @@ impl SpillFile {
     }
 
     /// For tests: the files.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn files(&self) -> Vec<&File> {
         self.segments.iter().flatten().map(|segment| &segment.file).collect()
     }
+}
+
+/// The most bytes of a file, with so many in all.
+pub(super) fn segment_bytes(used: u64) -> u64 {
+    SEGMENT.max(used / SEGMENTS)
 }
 
 /// Writes to the last segment or to a new one, all or nothing; gives the place. A segment that has

@@ -69,7 +69,7 @@ enum Kept<R> {
         credit: Credit,
     },
     Disk(SpillFile),
-    Checkpoint(Checkpoint<R>),
+    Checkpoint(Box<Checkpoint<R>>),
 }
 
 impl<R> Spilled<R> {
@@ -82,7 +82,7 @@ impl<R> Spilled<R> {
     }
 
     pub(crate) fn of_checkpoint(checkpoint: Checkpoint<R>) -> Self {
-        Self { kept: Kept::Checkpoint(checkpoint) }
+        Self { kept: Kept::Checkpoint(Box::new(checkpoint)) }
     }
 
     /// The results that a [checkpoint](crate::Batched::checkpoint) has, in a later process or while
@@ -369,3 +369,6 @@ impl<R> fmt::Debug for Spilled<R> {
         f.debug_struct("Spilled").field("len", &self.len()).field("on_disk", &self.on_disk()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
