@@ -168,7 +168,7 @@ fn check(items: usize, budget: u64, threads: usize, steps: &[Step], last_by_iter
                         ended = true;
                     }
                     Err(payload) => {
-                        assert!(payload.downcast_ref::<&str>().is_some_and(|text| *text == "as it is wanted"))
+                        assert!(payload.downcast_ref::<&str>().is_some_and(|text| *text == "as it is wanted"));
                     }
                 }
             }

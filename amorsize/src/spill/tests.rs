@@ -67,7 +67,7 @@ proptest! {
 /// The results, up to the first that can't be read.
 fn read(spilled: &Spilled<Vec<u16>>) -> (Vec<Vec<u16>>, Option<Error>) {
     let (mut results, mut error) = (Vec::new(), None);
-    for result in spilled.iter() {
+    for result in spilled {
         match result {
             Ok(result) => results.push(result),
             Err(found) => error = Some(found),
@@ -76,8 +76,16 @@ fn read(spilled: &Spilled<Vec<u16>>) -> (Vec<Vec<u16>>, Option<Error>) {
     (results, error)
 }
 
-/// Some results of several frames, of which lz4 makes some smaller; and their one file.
-fn some() -> (Vec<(usize, Vec<u16>)>, Spilled<Vec<u16>>, File, u64) {
+/// Some results of several frames, of which lz4 makes some smaller; with their one file and its
+/// bytes.
+struct Sample {
+    all: Vec<Vec<u16>>,
+    spilled: Spilled<Vec<u16>>,
+    file: File,
+    bytes: u64,
+}
+
+fn sample() -> Sample {
     let noise = |item: usize| (0..item).map(|at| (at * 40_503 + item * 25_717) as u16 >> 3).collect();
     let items: Vec<_> = (0..300).map(|item| (item, if item < 150 { vec![7; 300] } else { noise(item) })).collect();
     let spilled = spilled(&items);
@@ -85,13 +93,12 @@ fn some() -> (Vec<(usize, Vec<u16>)>, Spilled<Vec<u16>>, File, u64) {
     let file = disk.files()[0].try_clone().unwrap();
     let bytes = disk.bytes();
     assert!(disk.frames() > 5 && disk.files().len() == 1);
-    (items, spilled, file, bytes)
+    Sample { all: items.into_iter().map(|(_, result)| result).collect(), spilled, file, bytes }
 }
 
 #[test]
 fn damage_is_an_error_and_costs_its_frame_alone() {
-    let (items, spilled, mut file, bytes) = some();
-    let all: Vec<_> = items.iter().map(|(_, result)| result.clone()).collect();
+    let Sample { all, spilled, mut file, bytes } = sample();
     let mut put = |at: u64, byte: u8| {
         file.seek(SeekFrom::Start(at)).unwrap();
         file.write_all(&[byte]).unwrap();
@@ -126,8 +133,7 @@ fn spilled_file(spilled: &Spilled<Vec<u16>>) -> File {
 
 #[test]
 fn a_file_that_was_cut_is_an_error() {
-    let (items, spilled, file, bytes) = some();
-    let all: Vec<_> = items.iter().map(|(_, result)| result.clone()).collect();
+    let Sample { all, spilled, file, bytes } = sample();
     for len in (0..bytes).rev().step_by(1_777) {
         file.set_len(len).unwrap();
         let (results, error) = read(&spilled);
