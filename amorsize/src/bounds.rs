@@ -334,6 +334,7 @@ pub trait WriteError<E>: Sized {
     fn of_sink(self) -> Self::Failed;
 }
 
+#[diagnostic::do_not_recommend]
 impl<E, S: From<E>> WriteError<E> for S {
     type Failed = S;
 
