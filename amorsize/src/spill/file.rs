@@ -23,6 +23,11 @@ const PART: u64 = 64;
 const FRAME: u64 = 1 << 20;
 /// The least of them, for small budgets: a frame takes 100 bytes of memory as long as it is there.
 const LEAST_FRAME: u64 = 16 << 10;
+/// Frames that the memory for what is not written has room for, when it is kept for the next one.
+const KEPT: usize = 4;
+/// After a frame that compression does not make smaller, only each of so many is tried: results of
+/// one run are mostly alike, and to try takes as long as to write.
+const TRIED: usize = 8;
 /// A file ends at so many bytes: what is given back at once by who takes the results out.
 const SEGMENT: u64 = 64 << 20;
 /// The part of all files that a file may have, where that is more: so a TiB is in some 200 files,
@@ -43,6 +48,8 @@ pub(crate) struct SpillFile {
     pending: Vec<u8>,
     runs: Runs,
     press: Press,
+    /// Frames since compression was tried last, where that was in vain.
+    untried: usize,
     /// Bytes of the runs of all frames, which stay in memory.
     index: usize,
     /// The credit of `pending` and of the runs.
@@ -86,6 +93,7 @@ impl SpillFile {
             pending: Vec::new(),
             runs: Runs::default(),
             press: Press::default(),
+            untried: 0,
             index: 0,
             held: Credit::take(ledger, 0),
         }
@@ -170,10 +178,12 @@ impl SpillFile {
         if self.runs.items() == 0 {
             return Ok(());
         }
-        let (flags, stored) = match self.press.shrink(&self.pending) {
-            Some(shrunk) => (LZ4, shrunk),
-            None => (0, &self.pending[..]),
+        let shrunk = if self.untried == 0 { self.press.shrink(&self.pending) } else { None };
+        let untried = match shrunk {
+            Some(_) => 0,
+            None => (self.untried + 1) % TRIED,
         };
+        let (flags, stored) = shrunk.map_or((0, &self.pending[..]), |shrunk| (LZ4, shrunk));
         let (directory, needed) = (&self.directory, stored.len() as u64);
         let failed = |operation, error: &io::Error, free| storage(directory, operation, error, Some(needed), free);
         let used: u64 = self.segments.iter().flatten().map(|segment| segment.len).sum();
@@ -189,8 +199,10 @@ impl SpillFile {
         let runs = std::mem::take(&mut self.runs).shrunk();
         self.index += runs.bytes() + size_of::<Frame>();
         self.frames.push(Frame { segment, offset, head, runs });
+        self.untried = untried;
         self.pending.clear();
-        self.pending.shrink_to(2 * self.frame_bytes);
+        // Memory that is asked for anew takes longer than to fill it.
+        self.pending.shrink_to(KEPT * self.frame_bytes);
         self.press.rest();
         self.hold();
         Ok(())
