@@ -4,7 +4,7 @@
 //! | part | files |
 //! | --- | --- |
 //! | both ends of a run, on the calling thread | `line`, `asks` (when to ask the input) |
-//! | items and results in memory | `buffer` |
+//! | items and results in memory | `buffer`, `kept` (results that wait for a terminal) |
 //! | calls, on any thread | `chunk`, `jobs` (take, run and book a chunk) |
 //! | a run on the calling thread | `inline`, `alone` (if threads are slower) |
 //! | a run on threads | `threads`, `conductor`, `control`, `state`, `course`, `sleeping` |
@@ -36,6 +36,7 @@ mod inline;
 mod jobs;
 #[cfg(feature = "durable")]
 mod keeping;
+pub(crate) mod kept;
 pub(crate) mod line;
 mod looking;
 #[cfg(all(loom, test))]

@@ -1,4 +1,5 @@
-//! Results that [`Batched::spill`](crate::Batched::spill) has collected, in memory or on disk.
+//! Results that [`Batched::spill`](crate::Batched::spill) has collected, in memory or on disk; or
+//! those that a checkpoint has, see [`Spilled::open`].
 
 mod checkpoint;
 mod directory;
@@ -26,10 +27,14 @@ use crate::sink::{Pausing, Sink};
 use crate::store::{decode, encode};
 
 /// All results of a run, in input order: in memory where they fitted the run's budget, otherwise in
-/// temporary files; made by [`Batched::spill`](crate::Batched::spill).
+/// temporary files or in the directory of a checkpoint; made by
+/// [`Batched::spill`](crate::Batched::spill), and by [`open`](Self::open).
 ///
-/// The files have no name, and end with the process, whatever that dies of. About a mebibyte of
-/// results is in memory at a time while they are read.
+/// The temporary files have no name, and end with the process, whatever that dies of. About a
+/// mebibyte of results is in memory at a time while they are read.
+///
+/// Results in memory go on holding their part of the run's budget: where the run was started within
+/// a call of another run, that one counts them until they are dropped.
 ///
 /// # Examples
 ///
