@@ -77,7 +77,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     ///
     /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error), which
     /// comes before this, the values in them, so that an `io::Error` need not be. Bytes as
-    /// `Vec<u8>` take long by serde: use `serde_bytes` for large ones.
+    /// `Vec<u8>` take long by serde: use `serde_bytes` for large ones. A result that leaves a field
+    /// out, by `skip_serializing_if`, could not be read back, and ends the run with an error.
     ///
     /// See the guide's page [`runs_that_survive`](crate::guide::runs_that_survive).
     ///

@@ -5,8 +5,6 @@ use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::Batched;
 use super::inside::Found;
 use crate::batches::{Indices, parts};
@@ -34,7 +32,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// gives.
     ///
     /// Values are encoded by postcard; one that is `serde_bytes::ByteBuf` takes a small part of the
-    /// time that a `Vec<u8>` takes.
+    /// time that a `Vec<u8>` takes. The bytes don't say what they are of: a type that is `untagged`,
+    /// has a field that is `flatten`, or leaves one out by `skip_serializing_if`, is refused.
     ///
     /// # Errors
     ///
@@ -235,7 +234,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Stores what was collected, and frees it. What can't be stored stays in the run.
     fn write_found(&mut self, found: Found<R>, file: &mut SpillFile) -> Result<(), Ended>
     where
-        P::Value: Serialize,
+        P::Value: SpilledResult,
     {
         let (results, places, mut credit) = found.into_parts();
         let count = results.len();

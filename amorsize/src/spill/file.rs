@@ -138,12 +138,21 @@ impl SpillFile {
 
     /// Adds the result of an item behind all others. It is not written yet, and gone from here if
     /// it can't be: by an error or a panic of its own.
-    pub(crate) fn add<R: Serialize>(&mut self, item: usize, result: &R) -> Result<(), Ended> {
+    pub(crate) fn add<R>(&mut self, item: usize, result: &R) -> Result<(), Ended>
+    where
+        R: Serialize + DeserializeOwned,
+    {
         let before = self.pending.len();
-        let pending = &mut self.pending;
-        match catch_unwind(AssertUnwindSafe(|| encode(result, pending))) {
+        let (pending, is_first) = (&mut self.pending, self.runs.items() == 0);
+        let encoded = catch_unwind(AssertUnwindSafe(|| {
+            encode(result, pending)?;
+            // A type that can't be read back, such as an enum that is `untagged`, can never be.
+            if is_first { decode::<R>(pending).map(drop) } else { Ok(()) }
+        }));
+        match encoded {
             Ok(Ok(())) => {}
             Ok(Err(cause)) => {
+                self.pending.truncate(before);
                 let path = self.directory.clone();
                 return Err(Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause }).into());
             }

@@ -167,6 +167,7 @@ fn a_frame_ends_when_its_results_take_as_much_in_memory() {
     assert_eq!(file.frames(), 1000 * 256 / (16 << 10) + 1);
 }
 
+#[derive(serde::Deserialize)]
 struct Panics;
 
 impl serde::Serialize for Panics {

@@ -54,6 +54,7 @@ mod segment;
 mod shape;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod whole;
 mod writer;
 
 pub(crate) use done::Done;
