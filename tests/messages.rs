@@ -264,7 +264,8 @@ const MIB: usize = 1 << 20;
 fn dont_fit(last_way: &str) -> String {
     format!(
         "the results don't fit the memory budget: 7 items hold 7.00 MiB of 8.00 MiB, and item 7 needs 1.00 MiB more (40.0 MiB expected \
-         in all); take them batch by batch with `for_each_batch` or one by one by iterating, or give the run a larger `max_memory`; \
+         in all); take them batch by batch with `for_each_batch`, one by one by iterating, or \
+         from disk with `spill` (feature `durable`), or give the run a larger `max_memory`; \
          {last_way}"
     )
 }
@@ -283,7 +284,8 @@ fn results_that_dont_fit() {
     assert_eq!(
         error.to_string(),
         "the results don't fit the memory budget: 1 item holds 5.00 MiB of 8.00 MiB, and item 1 needs 5.00 MiB more; take them batch by \
-         batch with `for_each_batch` or one by one by iterating, or give the run a larger `max_memory`; the run keeps what is \
+         batch with `for_each_batch`, one by one by iterating, or \
+         from disk with `spill` (feature `durable`), or give the run a larger `max_memory`; the run keeps what is \
          finished: a terminal that is called again begins with it"
     );
 }
@@ -297,7 +299,8 @@ fn results_that_others_leave_no_room_for() {
     assert_eq!(
         masked(&error),
         "the results don't fit the memory budget: # items hold # MiB of # GiB (others left # MiB of it), and item # needs # MiB more \
-         (# MiB expected in all); take them batch by batch with `for_each_batch` or one by one by iterating; the run keeps what \
+         (# MiB expected in all); take them batch by batch with `for_each_batch`, one by one by iterating, or \
+         from disk with `spill` (feature `durable`); the run keeps what \
          is finished: a terminal that is called again begins with it"
     );
     let ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected, .. } = error.kind() else {
@@ -310,7 +313,8 @@ fn results_that_others_leave_no_room_for() {
 /// There is not even room for the results themselves.
 #[test]
 fn too_many_results() {
-    const WAYS_OUT: &str = "take them batch by batch with `for_each_batch` or one by one by iterating, or give the run a larger \
+    const WAYS_OUT: &str = "take them batch by batch with `for_each_batch`, one by one by iterating, or \
+                            from disk with `spill` (feature `durable`), or give the run a larger \
                             `max_memory`; the run keeps what is finished: a terminal that is called again begins with it";
     let mut many = process_in_batches(|x: u32| x, 0..2 << 20).max_memory("4MiB");
     assert_eq!(
@@ -368,7 +372,8 @@ fn results_that_are_thought_not_to_fit() {
     let text = masked(&error);
     let expected = format!(
         "the results don't fit the memory budget: # items hold # MiB of # MiB, and item # needs # MiB more (# MiB expected in all); take \
-         them batch by batch with `for_each_batch` or one by one by iterating, or give the run a larger `max_memory`{ESTIMATE}; \
+         them batch by batch with `for_each_batch`, one by one by iterating, or \
+         from disk with `spill` (feature `durable`), or give the run a larger `max_memory`{ESTIMATE}; \
          the run keeps what is finished: a terminal that is called again begins with it"
     );
     assert_eq!(text, expected);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the lowest to the highest.
-const ROOMS: [&str; 27] = [
+const ROOMS: [&str; 28] = [
     "units",
     "system",
     "error",
@@ -25,8 +25,9 @@ const ROOMS: [&str; 27] = [
     "durable",
     "call",
     "output",
-    "input",
     "sink",
+    "spill",
+    "input",
     "execute",
     "run",
     "picture",

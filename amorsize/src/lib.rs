@@ -118,6 +118,8 @@ mod serialize;
 #[cfg(feature = "durable")]
 pub mod sink;
 #[cfg(feature = "durable")]
+pub mod spill;
+#[cfg(feature = "durable")]
 mod store;
 mod system;
 mod units;
@@ -163,5 +165,8 @@ pub use run::iter::{IntoIter, Unordered};
 #[cfg(feature = "durable")]
 pub use run::keyed::Keyed;
 pub use run::then::{Stage, Then};
+#[cfg(feature = "durable")]
+#[doc(inline)]
+pub use spill::Spilled;
 pub use units::ByteSize;
 pub use units::measured_by::{Certainty, MeasuredBy};

@@ -24,7 +24,7 @@ impl<R: Serialize + DeserializeOwned> StoredResult for R {}
 /// The way of results to a store and back: functions for one type and one policy.
 pub struct Codec<R> {
     /// The name of the type that is stored.
-    pub(super) result: &'static str,
+    result: &'static str,
     push: Push<R>,
     pub(super) read_back: fn(&R) -> Option<Result<(), String>>,
     check: fn(&mut Store) -> Result<(), Error>,
@@ -57,6 +57,11 @@ impl<R> Codec<R> {
             check: Store::check_results::<P::Value>,
             take: |restored, most| Ok(P::unsplit(restored.take::<P::Value>(most)?)),
         }
+    }
+
+    /// The name of the type that is stored.
+    pub(crate) fn result(&self) -> &'static str {
+        self.result
     }
 
     /// Adds the result of the next item, with the item's hash; `None` where the policy takes it

@@ -510,7 +510,7 @@ fn what_a_policy_takes_out_is_not_stored() {
 fn an_error_need_not_be_stored_where_a_policy_takes_it_out() {
     let run = process_in_batches(|_: u8| -> io::Result<Thumb> { Ok(thumb()) }, 0..3).on_error(Stop).checkpoint("runs");
     assert_eq!(
-        run.shared().durable.as_ref().unwrap().checkpoint.as_ref().unwrap().1.result,
+        run.shared().durable.as_ref().unwrap().checkpoint.as_ref().unwrap().1.result(),
         "amorsize::durable::tests::Thumb"
     );
     // Nothing is asked of what a journal's sink stores.

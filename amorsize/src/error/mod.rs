@@ -431,7 +431,10 @@ impl fmt::Display for Error {
                         }
                     }
                 }
-                f.write_str("; take them batch by batch with `for_each_batch` or one by one by iterating")?;
+                f.write_str(
+                    "; take them batch by batch with `for_each_batch`, one by one by iterating, or from disk with `spill` \
+                     (feature `durable`)",
+                )?;
                 // A larger budget would not give it what others have.
                 f.write_str(if allowed < budget { "" } else { ", or give the run a larger `max_memory`" })?;
                 f.write_str(if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" })?;
@@ -520,7 +523,8 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the results don't fit the memory budget: 41 items hold 250 MiB of 256 MiB, and item 41 needs 7.00 MiB more \
-             (2.00 GiB expected in all); take them batch by batch with `for_each_batch` or one by one by iterating, or give \
+             (2.00 GiB expected in all); take them batch by batch with `for_each_batch`, one by one by iterating, or \
+             from disk with `spill` (feature `durable`), or give \
              the run a larger `max_memory`; the run keeps what is finished: a terminal that is called again begins with it"
         );
         assert_eq!(error.item(), Some(41));

@@ -14,7 +14,7 @@ use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 
 impl Engine {
-    pub(super) fn interrupted(&mut self, interrupts: &Interrupts, interrupt: Interrupt) -> Ended {
+    pub(crate) fn interrupted(&mut self, interrupts: &Interrupts, interrupt: Interrupt) -> Ended {
         let items_done = self.with_books(|books| books.learned.items);
         interrupted(interrupts, interrupt, items_done, self.elapsed_now())
     }

@@ -48,6 +48,14 @@ impl Needed {
 }
 
 impl Engine {
+    /// Has the plan warn that results would be spilled to memory.
+    #[cfg(feature = "durable")]
+    pub(crate) fn warn_of_spill_dir(&mut self, directory: &std::path::Path) {
+        if let Some(plan) = &mut self.plan {
+            plan.warn_of_spill_dir(directory);
+        }
+    }
+
     /// Runs the sample, up to its size, and makes a plan. The results go to the outlet of `line`,
     /// like any others.
     pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Ended> {

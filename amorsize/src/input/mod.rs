@@ -2,11 +2,19 @@
 
 use std::any::type_name;
 
+#[cfg(feature = "durable")]
+use crate::buffer::Results;
 use crate::buffer::asks::{Asks, Way};
 use crate::buffer::restored::Restored;
 use crate::buffer::{RawChunk, Types};
 #[cfg(feature = "durable")]
 use crate::durable::Resume;
+#[cfg(feature = "durable")]
+use crate::error::Error;
+#[cfg(feature = "durable")]
+use crate::memory::credit::Credit;
+#[cfg(feature = "durable")]
+use crate::spill::{Reading, SpillFile};
 
 /// Where items come from.
 pub(crate) trait Input {
@@ -23,6 +31,9 @@ pub(crate) trait Input {
     fn size_hint(&mut self) -> (usize, Option<usize>);
     /// A chunk without items.
     fn chunk(&self) -> Box<RawChunk>;
+    /// The results of a file's frame, without credit, and the index of the first item of each part.
+    #[cfg(feature = "durable")]
+    fn read(&mut self, file: &SpillFile, frame: usize) -> Result<Vec<(Results, usize)>, Error>;
 }
 
 /// The input of a run: what it is made of, until it is first asked for items, and its iterator after that.
@@ -33,7 +44,20 @@ pub(crate) struct Source<I: IntoIterator, R> {
     /// There where items can be done, or are skipped.
     #[cfg(feature = "durable")]
     resume: Option<Box<Resume<I::Item, R>>>,
+    /// There where results are in files.
+    #[cfg(feature = "durable")]
+    spilled: Option<Box<SpillReader<R>>>,
 }
+
+/// Reads results from files.
+#[cfg(feature = "durable")]
+struct SpillReader<R> {
+    read: ReadSpilled<R>,
+    reading: Reading,
+}
+
+#[cfg(feature = "durable")]
+pub(crate) type ReadSpilled<R> = fn(&SpillFile, usize, &mut Reading) -> Result<Vec<R>, Error>;
 
 impl<I: IntoIterator, R> Source<I, R> {
     pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
@@ -43,6 +67,8 @@ impl<I: IntoIterator, R> Source<I, R> {
             types,
             #[cfg(feature = "durable")]
             resume: None,
+            #[cfg(feature = "durable")]
+            spilled: None,
         }
     }
 
@@ -71,6 +97,12 @@ impl<I: IntoIterator, R> Source<I, R> {
         iterator.unwrap_or_else(|| unreachable!("it was just made"))
     }
 
+    /// Sets how results are read from files.
+    #[cfg(feature = "durable")]
+    pub(crate) fn set_spilled(&mut self, read: ReadSpilled<R>) {
+        self.spilled = Some(Box::new(SpillReader { read, reading: Reading::default() }));
+    }
+
     /// Whether items were asked for.
     pub(crate) fn has_begun(&self) -> bool {
         self.input.is_none()
@@ -84,6 +116,8 @@ impl<I: IntoIterator, R> Source<I, R> {
             types,
             #[cfg(feature = "durable")]
             resume: None,
+            #[cfg(feature = "durable")]
+            spilled: None,
         }
     }
 
@@ -148,5 +182,16 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
 
     fn chunk(&self) -> Box<RawChunk> {
         self.types.chunk()
+    }
+
+    #[cfg(feature = "durable")]
+    fn read(&mut self, file: &SpillFile, frame: usize) -> Result<Vec<(Results, usize)>, Error> {
+        let types = self.types;
+        let Some(SpillReader { read, reading }) = self.spilled.as_deref_mut() else {
+            unreachable!("who put the file here has said how it is read")
+        };
+        let mut results = read(file, frame, reading)?.into_iter();
+        let part = |(first, items)| (types.results_of(results.by_ref().take(items).collect(), Credit::NONE), first);
+        Ok(file.runs(frame).map(part).collect())
     }
 }

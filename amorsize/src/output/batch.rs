@@ -107,7 +107,15 @@ impl<R> Batch<R> {
         Indices::new(self.first_index, self.results.len(), self.jumps.clone())
     }
 
-    /// Takes the results out, and leaves the buffer to be filled again.
+    /// A batch of results with the indices of their items.
+    #[cfg(feature = "durable")]
+    pub(crate) fn of(results: Vec<R>, indices: &[usize], is_restored: bool) -> Self {
+        let first_index = indices.first().copied().unwrap_or_default();
+        let places = indices.windows(2).enumerate();
+        let jumps = places.filter(|(_, pair)| pair[0] + 1 != pair[1]).map(|(place, pair)| (place + 1, pair[1]));
+        Self { first_index, results, jumps: jumps.collect(), is_restored, bin: Weak::new() }
+    }
+
     /// True if the results come from a checkpoint that an earlier process made. A batch has
     /// restored results alone, or new ones alone.
     ///
@@ -130,6 +138,7 @@ impl<R> Batch<R> {
         self.is_restored
     }
 
+    /// Takes the results out, and leaves the buffer to be filled again.
     pub(crate) fn drain(&mut self) -> std::vec::Drain<'_, R> {
         self.results.drain(..)
     }

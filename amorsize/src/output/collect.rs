@@ -1,6 +1,4 @@
-//! Outlets that keep results: in one collection, or as they came.
-
-use std::collections::VecDeque;
+//! An outlet that puts results in one collection.
 
 use super::outlet::{Flow, Outlet};
 use crate::buffer::{Collection, Results};
@@ -87,35 +85,5 @@ impl Outlet for Collecting<'_> {
 
     fn collected(&self) -> Option<usize> {
         Some(self.all.len())
-    }
-}
-
-/// Results until a terminal takes them: those of the sample, and what a terminal that ended early left.
-#[derive(Default)]
-pub(crate) struct Kept {
-    parts: VecDeque<(Results, usize)>,
-}
-
-impl Kept {
-    /// Results that are kept.
-    pub(crate) fn len(&self) -> usize {
-        self.parts.iter().map(|(results, _)| results.len()).sum()
-    }
-
-    /// Puts results back before all others.
-    pub(crate) fn put_back(&mut self, results: Results, start: usize) {
-        self.parts.push_front((results, start));
-    }
-
-    /// The next part, with the index of its first item.
-    pub(crate) fn next(&mut self) -> Option<(Results, usize)> {
-        self.parts.pop_front()
-    }
-}
-
-impl Outlet for Kept {
-    fn accept(&mut self, results: Results, start: usize) -> Flow {
-        self.parts.push_back((results, start));
-        Flow::Continue
     }
 }

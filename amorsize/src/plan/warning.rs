@@ -258,6 +258,23 @@ impl Warning {
     /// ```
     pub const RESIDENT_OVER_BUDGET: &'static str = "resident-over-budget";
 
+    /// The directory for results that don't fit the memory is memory itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "durable", target_os = "linux"))] {
+    /// # use amorsize::{Warning, process_in_batches};
+    /// // Where Linux has it, it is memory.
+    /// let mut run = process_in_batches(|x: u64| x + 1, 0..100).spill_dir("/dev/shm");
+    /// let plan = run.plan()?;
+    /// let is_memory = plan.warnings().iter().any(|warning| warning.code() == Warning::SPILL_DIR_IS_MEMORY);
+    /// # assert_eq!(is_memory, std::path::Path::new("/dev/shm").is_dir());
+    /// # }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const SPILL_DIR_IS_MEMORY: &'static str = "spill-dir-is-memory";
+
     pub(crate) fn new(code: &'static str, message: String) -> Self {
         Self { code, message }
     }
@@ -341,6 +358,19 @@ impl Plan {
     /// Warns of features that are off and would count the run's types.
     pub(crate) fn warn_of_features(&mut self, types: Unasked) {
         self.warnings.extend(Warning::of_features(types));
+    }
+
+    /// Warns that results would be spilled to memory, once.
+    #[cfg(feature = "durable")]
+    pub(crate) fn warn_of_spill_dir(&mut self, directory: &std::path::Path) {
+        if self.warnings.iter().any(|warning| warning.code == Warning::SPILL_DIR_IS_MEMORY) {
+            return;
+        }
+        let message = format!(
+            "`spill_dir` is `{}`, which is memory (tmpfs or ramfs): what `spill` writes there frees none",
+            directory.display()
+        );
+        self.warnings.push(Warning::new(Warning::SPILL_DIR_IS_MEMORY, message));
     }
 
     pub(super) fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool) {

@@ -15,13 +15,11 @@ pub use crate::durable::{Codec, StoredResult};
 pub use array::{ArrayResult, HashOfInput, KnownLength, KnowsInput};
 #[cfg(feature = "durable")]
 pub use durable::{
-    DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, StoredOutput,
-    VersionConstant, VersionOption, VersionValue,
+    DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, SpilledResult,
+    StoredOutput, VersionConstant, VersionOption, VersionValue,
 };
 
 pub use super::then::{Follows, Joins, Pipes, StageError, StageOfItemsAlone};
-#[cfg(feature = "durable")]
-use crate::error::{Error, TryError};
 pub use crate::memory::deep_size::of;
 use crate::memory::max_memory::MaxMemory;
 pub use crate::memory::max_memory::{MaxMemoryConstant, MaxMemoryValue};
@@ -31,7 +29,7 @@ use crate::options::retry::Retry;
 pub use crate::options::retry::{RetryConstant, RetryItem, RetryOutput, RetryValue};
 pub use crate::policy::{Absent, Seen, ToldAsText, Whole};
 #[cfg(feature = "durable")]
-use crate::sink::FileError;
+pub use crate::sink::write_error::WriteError;
 use crate::units::ByteSize;
 
 /// What can be an item: a value that can be sent to a worker thread.
@@ -267,58 +265,6 @@ impl<E, S: From<E>> SinkError<E> for S {
         error.into()
     }
 }
-
-/// What can be the error of a sink of `write_to`: what an error `E` of the run can become; or that
-/// of amorsize's own sinks, which becomes an error of the run.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be the error of a sink: the run's own `{E}` can't become one",
-    label = "the sink's error is not made from `{E}`",
-    note = "`write_to` gives the sink's error or the run's, as one type: implement `From<{E}>` for it, or use \
-            `Box<dyn Error>` as the sink's `Error`"
-)]
-pub trait WriteError<E>: Sized {
-    /// What `write_to` fails with.
-    type Failed;
-
-    #[doc(hidden)]
-    fn of_run(error: E) -> Self::Failed;
-
-    #[doc(hidden)]
-    fn of_sink(self) -> Self::Failed;
-}
-
-impl<E, S: From<E>> WriteError<E> for S {
-    type Failed = S;
-
-    fn of_run(error: E) -> S {
-        error.into()
-    }
-
-    fn of_sink(self) -> S {
-        self
-    }
-}
-
-#[cfg(feature = "durable")]
-macro_rules! become_errors_of_the_run {
-    ($([$($generics:tt)*] $run:ty)*) => {$(
-        #[diagnostic::do_not_recommend]
-        impl $($generics)* WriteError<$run> for FileError {
-            type Failed = $run;
-
-            fn of_run(error: $run) -> $run {
-                error
-            }
-
-            fn of_sink(self) -> $run {
-                self.into()
-            }
-        }
-    )*};
-}
-
-#[cfg(feature = "durable")]
-become_errors_of_the_run!([] Error [<E>] TryError<E>);
 
 /// What `estimate_safe_batch_size` takes for the bytes of a result.
 ///

@@ -1,6 +1,11 @@
 //! A run apart from its types: compiled once, whatever the function.
 
+#[cfg(feature = "durable")]
+mod on_disk;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "durable")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::buffer::{Collector, Results};
@@ -10,6 +15,7 @@ use crate::durable::{Handle, Keeper};
 use crate::error::failure::{Ended, Failure, Payload};
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
+use crate::execute::kept::{Kept, KeptPart};
 use crate::execute::line::{Line, Stock};
 use crate::execute::work::Tools;
 use crate::input::Input;
@@ -21,7 +27,7 @@ use crate::memory::deep_size::features::Unasked;
 use crate::memory::tracking;
 use crate::options::Options;
 use crate::options::choices::OnPanic;
-use crate::output::collect::{Collecting, FindEnd, Kept, Places};
+use crate::output::collect::{Collecting, FindEnd, Places};
 use crate::output::handover::{HandedOver, Handover};
 use crate::output::outlet::{Flow, Outlet};
 use crate::plan::Plan;
@@ -95,6 +101,9 @@ pub(crate) struct Core {
     part_ended: bool,
     /// The report of the last terminal, where that ended early.
     report: Option<Box<Report>>,
+    /// Where results would be spilled, if that is memory.
+    #[cfg(feature = "durable")]
+    memory_spill: Option<PathBuf>,
 }
 
 /// How results are collected.
@@ -146,6 +155,8 @@ impl Core {
             retries_before: 0,
             part_ended: false,
             report: None,
+            #[cfg(feature = "durable")]
+            memory_spill: None,
         }
     }
 
@@ -274,7 +285,18 @@ impl Core {
         let _entered = self.tools.span.enter();
         let work = self.tools.work(function);
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
-        self.engine.make_plan(&mut line).map_err(Ended::error_or_panic)
+        self.engine.make_plan(&mut line).map_err(Ended::error_or_panic)?;
+        #[cfg(feature = "durable")]
+        if let Some(directory) = &self.memory_spill {
+            self.engine.warn_of_spill_dir(directory);
+        }
+        Ok(self.engine.plan().unwrap_or_else(|| unreachable!("it was made")))
+    }
+
+    /// Notes that results would be spilled to this directory, which is memory.
+    #[cfg(feature = "durable")]
+    pub(crate) fn set_memory_spill(&mut self, directory: Option<PathBuf>) {
+        self.memory_spill = directory;
     }
 
     /// Refuses what can't be run with, and prints the plan where that is wanted.
@@ -319,25 +341,50 @@ impl Core {
         self.tools.interrupts.begin();
         let options = self.engine.options();
         self.stock.asks.set_bounded(options.in_flight_items().is_some());
-        let _entered = self.tools.span.enter();
         if let Some(plan) = self.engine.plan() {
             outlet.set_batch_size(plan.batch_size());
         }
-        let mut flow = Flow::Continue;
-        while let Some((results, start)) = self.kept.next() {
-            flow = outlet.accept(results, start);
-            if flow == Flow::Stop {
-                self.engine.stop();
-                return Ok(flow);
-            }
+        let flow = self.give_kept(input, function, outlet)?;
+        let _entered = self.tools.span.enter();
+        if flow == Flow::Stop {
+            self.engine.stop();
         }
-        if flow == Flow::Enough {
+        if flow != Flow::Continue {
             return Ok(flow);
         }
         let work = self.tools.work(function);
         let flow = self.engine.run(&mut Line { input: &mut *input, stock: &mut self.stock, work, outlet })?;
         if flow == Flow::Continue {
             end_keeping(self.tools.interrupts.keeper().get(), input)?;
+        }
+        Ok(flow)
+    }
+
+    /// Gives the outlet what is kept, until it has enough.
+    fn give_kept(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        outlet: &mut dyn Outlet,
+    ) -> Result<Flow, Ended> {
+        let mut flow = Flow::Continue;
+        #[cfg(not(feature = "durable"))]
+        let _ = (input, function);
+        while flow == Flow::Continue {
+            #[cfg(feature = "durable")]
+            if self.kept.is_on_disk() {
+                // Results that came before make room for those that follow.
+                if outlet.holds() {
+                    let _entered = self.tools.span.enter();
+                    flow = outlet.flush();
+                } else {
+                    self.read_kept(input, function, outlet)?;
+                }
+                continue;
+            }
+            let Some(KeptPart::Results(results, start)) = self.kept.next() else { break };
+            let _entered = self.tools.span.enter();
+            flow = outlet.accept(results, start);
         }
         Ok(flow)
     }
@@ -405,6 +452,18 @@ impl Core {
                 }
                 // Other inputs may be wrong about how many items they have.
                 count = 0;
+            }
+        }
+        #[cfg(feature = "durable")]
+        if let Some(on_disk) = self.kept.on_disk() {
+            // It is read for nothing if not all of it fits.
+            let budget = match self.engine.budget() {
+                Ok(budget) => budget.bytes,
+                Err(error) => return none(error),
+            };
+            if ByteSize::new(on_disk) > budget {
+                let item = self.engine.items_done().saturating_sub(self.kept.len());
+                return none(self.too_much_on_disk(item, on_disk));
             }
         }
         let Some(mut all) = collector.room_for(count).or_else(|| collector.room_for(0)) else {

@@ -24,6 +24,11 @@ pub(super) struct Found<R> {
 }
 
 impl<R> Found<R> {
+    #[cfg(feature = "durable")]
+    pub(super) fn into_parts(self) -> (Vec<R>, Places, Credit) {
+        (self.results, self.places, self.credit)
+    }
+
     fn indices(&mut self) -> Indices {
         Indices::new(self.places.first, self.results.len(), std::mem::take(&mut self.places.jumps))
     }
@@ -43,10 +48,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let (mut found, mut ended) = self.find_all::<Q>();
         let failed = self.cut::<Q>(&mut found, &mut ended);
         if failed.is_some() || ended.is_some() {
-            let indices = found.indices();
-            self.put_back(parts(self.shared.types, found.results, indices, found.credit));
-            self.end_early::<Q>(HandedOver::default(), 0);
-            return Err(why(failed, ended));
+            return Err(self.keep::<Q>(found, failed, ended));
         }
         let items = found.results.len();
         let values = self.values::<Q>(found);
@@ -61,6 +63,19 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.remove_kept();
         // A `Vec` takes over the allocation of what it is collected from.
         Ok(Q::given(V::from_iter(values), &mut self.seen))
+    }
+
+    /// Keeps what was collected before something ended the run, and gives that.
+    pub(super) fn keep<Q: Policy<R>>(
+        &mut self,
+        mut found: Found<R>,
+        failed: Option<Q::Failed>,
+        ended: Option<Ended>,
+    ) -> Q::Failed {
+        let indices = found.indices();
+        self.put_back(parts(self.shared.types, found.results, indices, found.credit));
+        self.end_early::<Q>(HandedOver::default(), 0);
+        why(failed, ended)
     }
 
     /// Runs into one collection. With what ended it comes what there is before.

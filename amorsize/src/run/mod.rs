@@ -17,6 +17,8 @@ pub(crate) mod iter;
 pub(crate) mod keyed;
 #[cfg(feature = "durable")]
 mod opening;
+#[cfg(feature = "durable")]
+mod spilling;
 pub(crate) mod then;
 
 use std::fmt;

@@ -7,6 +7,7 @@ use crate::durable::{Handle, Keeper, Resume};
 use crate::error::{Error, ErrorKind};
 use crate::report::totals::KeptFigures;
 use crate::sink::{Pausing, Sink};
+use crate::spill::is_memory;
 use crate::store::{Kind, Store};
 
 /// The part of the budget for results that are encoded and not written.
@@ -21,6 +22,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return Ok(());
         }
         let Some(durable) = self.shared.durable.clone() else { return Ok(()) };
+        self.core.set_memory_spill(durable.spill_dir.clone().filter(|directory| is_memory(directory)));
         self.core.check()?;
         let identity = self.shared.identity()?;
         if identity.is_none() && durable.skip_first == 0 {

@@ -69,6 +69,7 @@ impl JsonLines {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<R: Serialize> Sink<R> for JsonLines {
     type Error = FileError;
 

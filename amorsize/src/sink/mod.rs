@@ -28,6 +28,7 @@ mod json_lines;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod partial;
+pub(crate) mod write_error;
 
 pub use file_error::FileError;
 pub use json_lines::JsonLines;
@@ -123,6 +124,12 @@ use crate::output::batch::Batch;
 /// # assert_eq!(table.0.0, [(0, 1.0), (1, 2.0), (2, 3.0)]);
 /// # Ok::<(), SqlError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no sink for results of the type `{R}`",
+    label = "this does not take these results",
+    note = "`JsonLines` and `Parquet` take results that are `serde::Serialize`; a closure that takes batches is for \
+            `for_each_batch` or `try_for_each_batch`; of a type of your own implement `amorsize::sink::Sink`"
+)]
 pub trait Sink<R> {
     /// Why a batch could not be stored.
     ///

@@ -1,8 +1,12 @@
 //! Results as bytes, by postcard, and back.
 
+use std::cell::Cell;
+
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::whole::Whole;
 
 /// Lets postcard write to the end of bytes that are there. It owns them meanwhile: so the compiler
 /// need not look up where they are for each byte, which takes a quarter more time for a `Vec<u8>`.
@@ -41,10 +45,17 @@ impl Flavor for To<'_> {
 pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Result<(), String> {
     let before = to.len();
     let bytes = std::mem::take(to);
-    let written = postcard::serialize_with_flavor(result, To { bytes, home: &mut *to });
+    let skipped = Cell::new(None);
+    let whole = Whole { value: result, skipped: &skipped };
+    let written = postcard::serialize_with_flavor(&whole, To { bytes, home: &mut *to });
     written.map_err(|error| {
         to.truncate(before);
-        error.to_string()
+        match skipped.take() {
+            Some(field) => {
+                format!("it leaves out its field `{field}`, as by `skip_serializing_if`, and so could not be read")
+            }
+            None => error.to_string(),
+        }
     })
 }
 

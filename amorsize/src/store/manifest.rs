@@ -41,6 +41,37 @@ pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segmen
     }
 }
 
+/// When a directory with results was begun, and by which version of amorsize.
+pub(crate) fn begun_with_results(directory: &Path) -> Result<String, Error> {
+    let path = directory.join(MANIFEST);
+    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => damaged(&path, "it is no text"),
+        _ => storage(&path, "read", &error, None, None),
+    })?;
+    let manifest: Value = serde_json::from_str(&text).map_err(|error| damaged(&path, &error.to_string()))?;
+    let text = |key: &'static str| {
+        manifest[key].as_str().map(str::to_owned).ok_or_else(|| damaged(&path, &format!("it has no `{key}`")))
+    };
+    let begun = begun(&manifest);
+    let changed = |what, was, is| {
+        let (directory, begun) = (directory.to_owned(), begun.clone());
+        Err(Error::new(ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version: None }))
+    };
+    let (was, is) = (manifest["format"].to_string(), FORMAT.to_string());
+    if was != is {
+        return changed(Changed::Format, was, is);
+    }
+    let (was, is) = (text("keeps")?, keeps(Kind::Checkpoint));
+    if was != is {
+        return changed(Changed::Format, format!("one that keeps {was}"), format!("one that keeps {is}"));
+    }
+    let (was, is) = (text("platform")?, platform());
+    if was != is {
+        return changed(Changed::Platform, was, is);
+    }
+    Ok(begun)
+}
+
 fn damaged(path: &Path, cause: &str) -> Error {
     Error::new(ErrorKind::Damaged { path: path.to_owned(), offset: 0, cause: cause.to_owned() })
 }

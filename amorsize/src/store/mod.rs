@@ -43,6 +43,7 @@
 mod done;
 mod encode;
 mod encoded;
+mod found;
 mod frame;
 mod identity;
 mod lock;
@@ -54,23 +55,25 @@ mod segment;
 mod shape;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod whole;
 mod writer;
 
 pub(crate) use done::Done;
-pub(crate) use encode::read_back;
-#[cfg(feature = "array")]
-pub(crate) use encode::{decode, decode_some, encode};
+pub(crate) use encode::{decode, decode_some, encode, read_back};
 pub(crate) use encoded::Encoded;
+pub(crate) use found::{Contents, Found, Restored};
+pub(crate) use frame::{Head, LZ4, Press};
 #[cfg(feature = "array")]
-pub(crate) use frame::{Head, LZ4, Run, Spot};
+pub(crate) use frame::{Run, Spot};
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
 #[cfg(feature = "array")]
 pub(crate) use manifest::{hex, platform};
-pub(crate) use open::{Restored, Store};
+pub(crate) use open::Store;
 #[cfg(feature = "array")]
 pub(crate) use scan::content;
+pub(crate) use segment::free;
 #[cfg(feature = "array")]
-pub(crate) use segment::{FORMAT, Header, Medium, Supply, free, sync_directory};
+pub(crate) use segment::{FORMAT, Header, Medium, Supply, sync_directory};
 #[cfg(any(test, feature = "array", feature = "parquet"))]
 pub(crate) use shape::Shape;
 pub(crate) use writer::{Settings, Writer};

@@ -1,13 +1,27 @@
 //! The traits that a durable run asks of types.
 
-use crate::durable::codec::StoredResult;
 use std::hash::Hash;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::code::{HashOf, HashProbe, Version};
-use crate::durable::Codec;
+use crate::durable::{Codec, StoredResult};
 use crate::policy::Policy;
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::units::ByteSize;
+
+/// A value that `spill` can store, and read again.
+#[diagnostic::on_unimplemented(
+    message = "`spill` can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
+    label = "this can't be stored",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; where only the error of a `Result` can't be stored, leave \
+            errors to `on_error`; or take results batch by batch with `for_each_batch`, which asks nothing of them"
+)]
+pub trait SpilledResult: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<R: Serialize + DeserializeOwned> SpilledResult for R {}
 
 /// The output of a function with a checkpoint in its attribute, and the policy `P`.
 #[diagnostic::on_unimplemented(

@@ -3,8 +3,11 @@
 //! Each measurement is a fresh process; the ways of a row take turns. A figure is the processor time of the process as a ratio
 //! to that of the plain run in the same round: the median of them. So other programs on the machine matter little.
 //!
-//! `cargo bench --bench durable` runs all rows, `-- --rounds N` changes the number of rounds, and names choose rows: `small`, `large`,
-//! `bytes`, `memory`, `syncs`, `kills`. `syncs` needs strace.
+//! `cargo bench --bench durable` runs all rows, `-- --rounds N` changes the number of rounds, and
+//! names choose rows: `small`, `large`, `bytes`, `memory`, `files`, `syncs`, `kills`. `syncs` needs
+//! strace; with the feature `parquet` there is a row of Parquet among `files`.
+
+mod files;
 
 use std::env;
 use std::fs::{self, File};
@@ -299,6 +302,7 @@ fn main() {
         ["--child", row, way, rounds, directory] => {
             return child(row, way, rounds.parse().expect("rounds of work"), Path::new(directory));
         }
+        ["--child-of-files", row, way, directory] => return files::child(row, way, Path::new(directory)),
         ["--killed", kind, items, folder] => {
             return killed(kind, items.parse().expect("a number of items"), Path::new(folder));
         }
@@ -309,6 +313,13 @@ fn main() {
     println!("{} rounds, each a fresh process; {}", arguments.rounds, arguments.measured());
     for row in ROWS.iter().filter(|row| arguments.wants(row.0)) {
         ratios(row, arguments.rounds, work_rounds);
+    }
+    if arguments.wants("files") {
+        println!(
+            "\n| results | MB/s written | of `write` | at least | MB/s read | of `read` | at least |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+        );
+        files::ROWS.iter().for_each(|row| files::throughput(row, arguments.rounds));
     }
     if arguments.wants("memory") {
         memory(arguments.rounds.min(5));

@@ -1,0 +1,223 @@
+//! Results that go to files, against the same bytes written and read without any of this crate.
+
+use std::fmt;
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+use amorsize::sink::JsonLines;
+use amorsize::{ByteSize, process_in_batches};
+use amorsize_bench::median;
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Scratch, cpu, measured, noise, this_program};
+
+/// Bytes of a row's results, about: a tenth of a second of plain writes.
+const BYTES: usize = 256 << 20;
+/// Bytes that plain writes and reads have at once, as a frame has.
+const AT_ONCE: usize = 1 << 20;
+
+/// A row: its name, what is told of it, and the least part of the plain throughput that it may have
+/// when it is written and when it is read. Nothing was demanded of files that others read.
+pub(crate) type Row = (&'static str, &'static str, Option<(f64, f64)>);
+
+pub(crate) const ROWS: &[Row] = &[
+    ("spill-text", "spilled strings of 1 KiB", Some((0.6, 0.15))),
+    ("spill-f32", "spilled `Vec<f32>` of 1 MiB", Some((0.6, 0.15))),
+    ("spill-bytes", "spilled bytes of 1 MiB, as by `serde_bytes`", Some((0.6, 0.15))),
+    ("spill-structs", "spilled structs of 7 fields", Some((0.15, 0.08))),
+    ("json-structs", "structs of 7 fields to `JsonLines`", None),
+    #[cfg(feature = "parquet")]
+    ("parquet-structs", "structs of 7 fields to `Parquet`", None),
+];
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Record {
+    id: u64,
+    time: i64,
+    latitude: f64,
+    longitude: f64,
+    depth: f32,
+    kind: u8,
+    is_felt: bool,
+}
+
+fn record(item: u64) -> Record {
+    let noise = item.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let part = |shift: u32| (noise >> shift) as u16;
+    Record {
+        id: noise,
+        time: 1_700_000_000_000 + item as i64,
+        latitude: f64::from(part(0)) / 182.05,
+        longitude: f64::from(part(16)) / 182.05,
+        depth: f32::from(part(32)) / 100.0,
+        kind: part(48) as u8,
+        is_felt: item.is_multiple_of(7),
+    }
+}
+
+/// Bytes that are written at once.
+#[derive(Clone)]
+struct Blob(Vec<u8>);
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Blob;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Blob, E> {
+                Ok(Blob(bytes.to_vec()))
+            }
+        }
+
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}
+
+/// Nanoseconds of processor time that it takes to write and to read, and the bytes of the file.
+type Times = [u64; 3];
+
+/// Those of so many bytes.
+fn plain(bytes: usize, path: &Path) -> Times {
+    let content = noise(1, AT_ONCE);
+    let begun = cpu();
+    let mut file = File::create(path).expect("a file");
+    let parts = bytes.div_ceil(AT_ONCE);
+    (0..parts).for_each(|_| file.write_all(&content).expect("room"));
+    drop(file);
+    let written = cpu();
+    let (mut file, mut read) = (File::open(path).expect("the file"), vec![0; AT_ONCE]);
+    (0..parts).for_each(|_| file.read_exact(black_box(&mut read)).expect("what was written"));
+    [written - begun, cpu() - written, (parts * AT_ONCE) as u64]
+}
+
+/// Those of results that are spilled, or only made.
+fn spilled<R, F>(make: F, items: usize, way: &str) -> Times
+where
+    R: Send + Serialize + DeserializeOwned,
+    F: Fn(u64) -> R + Sync,
+{
+    let begun = cpu();
+    let mut run = process_in_batches(make, 0..items as u64).max_memory(super::BUDGET).threads(1);
+    if way == "made" {
+        run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
+        return [cpu() - begun, 0, 0];
+    }
+    let all = run.spill().expect("room");
+    let (written, bytes) = (cpu(), all.on_disk());
+    assert!(bytes > ByteSize::ZERO, "they fitted the memory");
+    all.iter().for_each(|result| drop(black_box(result.expect("what was written"))));
+    [written - begun, cpu() - written, bytes.as_u64()]
+}
+
+fn json(items: usize, way: &str, path: &Path) -> Times {
+    let begun = cpu();
+    let mut run = process_in_batches(record, 0..items as u64).max_memory(super::BUDGET).threads(1);
+    if way == "made" {
+        run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
+        return [cpu() - begun, 0, 0];
+    }
+    run.write_to(JsonLines::new(path)).expect("room");
+    let written = cpu();
+    let lines = BufReader::new(File::open(path).expect("the file")).lines();
+    for line in lines {
+        let line = line.expect("what was written");
+        black_box(serde_json::from_str::<Record>(&line).expect("a record"));
+    }
+    [written - begun, cpu() - written, path.metadata().expect("the file").len()]
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(items: usize, way: &str, path: &Path) -> Times {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    let begun = cpu();
+    let mut run = process_in_batches(record, 0..items as u64).max_memory(super::BUDGET).threads(1);
+    if way == "made" {
+        run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
+        return [cpu() - begun, 0, 0];
+    }
+    run.write_to(amorsize::sink::Parquet::new(path)).expect("room");
+    let written = cpu();
+    let file = File::open(path).expect("the file");
+    let table = ParquetRecordBatchReaderBuilder::try_new(file).expect("a table");
+    table.build().expect("its batches").for_each(|batch| drop(black_box(batch.expect("what was written"))));
+    [written - begun, cpu() - written, path.metadata().expect("the file").len()]
+}
+
+/// A measurement, in a process of its own.
+pub(crate) fn child(row: &str, way: &str, directory: &Path) {
+    let path = directory.join("results");
+    let times = match (way.parse(), row) {
+        (Ok(bytes), _) => plain(bytes, &path),
+        (_, "spill-text") => {
+            // A result comes again so late that no compression finds it.
+            let text: String = noise(1, 3 << 20).iter().map(|byte| char::from(b'0' + (byte >> 2))).collect();
+            let make = |item: u64| text[(item as usize % (3 << 10)) << 10..][..1024].to_owned();
+            spilled(make, BYTES / 1024, way)
+        }
+        (_, "spill-f32") => {
+            let numbers: Vec<f32> = noise(1, 1 << 20)
+                .chunks_exact(4)
+                .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as f32)
+                .collect();
+            spilled(|_| numbers.clone(), BYTES >> 20, way)
+        }
+        (_, "spill-bytes") => {
+            let bytes = Blob(noise(1, 1 << 20));
+            spilled(|_| bytes.clone(), BYTES >> 20, way)
+        }
+        (_, "spill-structs") => spilled(record, BYTES / size_of::<Record>(), way),
+        (_, "json-structs") => json(BYTES / size_of::<Record>() / 4, way, &path),
+        #[cfg(feature = "parquet")]
+        (_, "parquet-structs") => parquet(BYTES / size_of::<Record>() / 4, way, &path),
+        (_, row) => panic!("there is no row {row}"),
+    };
+    println!("{} {} {}", times[0], times[1], times[2]);
+}
+
+/// The medians of a row: what making the results takes is left out, and plain writes and reads have
+/// as many bytes as the file.
+pub(crate) fn throughput((name, told, least): &Row, rounds: usize) {
+    let mut ratios = [Vec::new(), Vec::new()];
+    let mut rates = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        let scratch = Scratch::new(name);
+        let measure = |way: &str| {
+            let mut command = this_program();
+            measured(command.args(["--child-of-files", name, way]).arg(&scratch.0).env("TMPDIR", &scratch.0))
+        };
+        let [made, ..] = measure("made");
+        let [written, read, bytes] = measure("filed");
+        let [plain_written, plain_read, plain_bytes] = measure(&bytes.to_string());
+        let filed = [written - made, read].map(|nanos| bytes * 1e3 / nanos.max(1.0));
+        let plain = [plain_written, plain_read].map(|nanos| plain_bytes * 1e3 / nanos);
+        for at in 0..2 {
+            ratios[at].push(filed[at] / plain[at]);
+            rates[at].push(filed[at]);
+        }
+    }
+    let [written, read] = ratios.map(|mut ratios| median(&mut ratios));
+    let [written_rate, read_rate] = rates.map(|mut rates| median(&mut rates));
+    let [least_written, least_read] = match least {
+        Some((written, read)) => [written.to_string(), read.to_string()],
+        None => ["-".into(), "-".into()],
+    };
+    println!(
+        "| {told} | {written_rate:.0} | {written:.2} | {least_written} | {read_rate:.0} | {read:.2} | {least_read} |"
+    );
+}

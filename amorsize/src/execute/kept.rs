@@ -1,0 +1,90 @@
+//! Results that wait for a terminal: in memory, or in a file that a spill has begun.
+
+use std::collections::VecDeque;
+
+use crate::buffer::Results;
+use crate::output::outlet::{Flow, Outlet};
+#[cfg(feature = "durable")]
+use crate::spill::SpillFile;
+
+/// Results until a terminal takes them: those of the sample, and what a terminal that ended early left.
+#[derive(Default)]
+pub(crate) struct Kept {
+    parts: VecDeque<KeptPart>,
+}
+
+/// Results that are kept together.
+pub(crate) enum KeptPart {
+    /// Results of consecutive items, with the index of the first one.
+    Results(Results, usize),
+    /// Results in a file, and the next of its frames.
+    #[cfg(feature = "durable")]
+    OnDisk(SpillFile, usize),
+}
+
+impl Kept {
+    /// Results that are kept.
+    pub(crate) fn len(&self) -> usize {
+        let len = |part: &KeptPart| match part {
+            KeptPart::Results(results, _) => results.len(),
+            #[cfg(feature = "durable")]
+            KeptPart::OnDisk(file, frame) => file.left(*frame),
+        };
+        self.parts.iter().map(len).sum()
+    }
+
+    /// Puts results back before all others.
+    pub(crate) fn put_back(&mut self, results: Results, start: usize) {
+        self.parts.push_front(KeptPart::Results(results, start));
+    }
+
+    /// Takes the next part.
+    pub(crate) fn next(&mut self) -> Option<KeptPart> {
+        self.parts.pop_front()
+    }
+}
+
+#[cfg(feature = "durable")]
+impl Kept {
+    /// The next part, which stays until it is [taken](Self::next).
+    pub(crate) fn first(&mut self) -> Option<&mut KeptPart> {
+        self.parts.front_mut()
+    }
+
+    /// True if the next results are in a file.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        matches!(self.parts.front(), Some(KeptPart::OnDisk(..)))
+    }
+
+    /// Puts results in a file before all others.
+    pub(crate) fn put_file(&mut self, file: SpillFile) {
+        self.parts.push_front(KeptPart::OnDisk(file, 0));
+    }
+
+    /// Takes the file out that has the next results, if none of these were taken.
+    pub(crate) fn take_file(&mut self) -> Option<SpillFile> {
+        match self.parts.pop_front()? {
+            KeptPart::OnDisk(file, 0) => Some(file),
+            other => {
+                self.parts.push_front(other);
+                None
+            }
+        }
+    }
+
+    /// Bytes of all results that are in files, as they were encoded.
+    pub(crate) fn on_disk(&self) -> Option<u64> {
+        let files = self.parts.iter().filter_map(|part| match part {
+            KeptPart::OnDisk(file, frame) => Some((*frame..file.frames()).map(|frame| file.raw(frame)).sum()),
+            KeptPart::Results(..) => None,
+        });
+        files.reduce(|sum: u64, bytes| sum + bytes)
+    }
+}
+
+impl Outlet for Kept {
+    fn accept(&mut self, results: Results, start: usize) -> Flow {
+        self.parts.push_back(KeptPart::Results(results, start));
+        Flow::Continue
+    }
+}

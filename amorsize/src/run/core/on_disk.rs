@@ -1,0 +1,83 @@
+//! Results of a run that a spill has stored and no terminal has taken.
+
+use super::Core;
+use crate::call::Function;
+use crate::error::failure::Ended;
+use crate::error::{Error, ErrorKind};
+use crate::execute::kept::KeptPart;
+use crate::input::Input;
+use crate::memory::credit::Credit;
+use crate::output::outlet::Outlet;
+use crate::spill::SpillFile;
+use crate::units::ByteSize;
+use crate::units::measured_by::MeasuredBy;
+
+impl Core {
+    /// Reads the next frame of the file that is kept first.
+    pub(super) fn read_kept(
+        &mut self,
+        input: &mut dyn Input,
+        function: &dyn Function,
+        outlet: &mut dyn Outlet,
+    ) -> Result<(), Ended> {
+        let Some(KeptPart::OnDisk(file, next)) = self.kept.first() else { return Ok(()) };
+        let frame = *next;
+        if frame == file.frames() {
+            self.kept.next();
+            return Ok(());
+        }
+        if let Some(interrupt) = self.tools.interrupts.now() {
+            return Err(self.engine.interrupted(&self.tools.interrupts, interrupt));
+        }
+        let ledger = &self.tools.ledger;
+        let stored = file.raw(frame);
+        if outlet.collects() && stored > ledger.free() {
+            let first = file.runs(frame).next().map_or(0, |(first, _)| first);
+            return Err(Ended::Error(self.too_much_on_disk(first, stored)));
+        }
+        // Panics of the results' own code leave the file as it is.
+        let parts = input.read(file, frame)?;
+        *next += 1;
+        file.give_back(frame + 1);
+        let work = self.tools.work(function);
+        let all: usize = parts.iter().map(|(results, _)| results.len()).sum();
+        for (mut results, start) in parts.into_iter().rev() {
+            let items = results.len();
+            let of_part = (u128::from(stored) * items as u128 / all.max(1) as u128) as u64;
+            let bytes = work.bytes_of(&results, of_part, self.result_size);
+            results.credit = Credit::of_results(&self.tools.ledger, items, bytes, 0);
+            self.kept.put_back(results, start);
+        }
+        Ok(())
+    }
+
+    /// Why results in a file are not collected.
+    pub(super) fn too_much_on_disk(&mut self, item: usize, needed: u64) -> Error {
+        let ledger = &self.tools.ledger;
+        Error::new(ErrorKind::OverBudget {
+            item,
+            items_done: self.engine.items_held(),
+            held: ledger.held(),
+            needed: ByteSize::new(needed),
+            budget: ledger.budget(),
+            allowed: ByteSize::new(ledger.limit()),
+            expected: self.kept.on_disk().map(|bytes| ledger.held() + ByteSize::new(bytes)),
+            measured_by: MeasuredBy::SizeOf,
+        })
+    }
+
+    /// The file that has the next results, if none of these were taken. A spill goes on with it.
+    pub(crate) fn take_file(&mut self) -> Option<SpillFile> {
+        self.kept.take_file()
+    }
+
+    /// Keeps results in a file, before all others.
+    pub(crate) fn put_file(&mut self, file: SpillFile) {
+        self.kept.put_file(file);
+    }
+
+    /// True if results are kept in a file.
+    pub(crate) fn has_file(&self) -> bool {
+        self.kept.on_disk().is_some()
+    }
+}

@@ -1,0 +1,278 @@
+//! A terminal whose results always fit. Those that it has stored when it ends early stay with the
+//! run: whatever terminal comes next begins with them.
+
+use std::any::type_name;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+
+use super::Batched;
+use super::inside::Found;
+use crate::durable::{Durable, Resume};
+use crate::error::failure::Ended;
+use crate::error::{Error, ErrorKind};
+use crate::memory::credit::Credit;
+use crate::output::batch::Indices;
+use crate::output::batches::parts;
+use crate::output::handover::HandedOver;
+use crate::policy::Policy;
+use crate::run::bounds::SpilledResult;
+use crate::spill::{Checkpoint, SpillFile, Spilled, directory};
+
+impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
+    /// Runs everything and collects the values in input order, as [`collect`](Self::collect) does,
+    /// but always fits: values stay in memory while the budget has room, and then go to temporary
+    /// files. Needs the feature `durable`.
+    ///
+    /// The files are in [`spill_dir`](Self::spill_dir), by default in `$TMPDIR`, else in `/var/tmp`
+    /// on Unix, else where the system has temporary files. They have no name, and the system frees
+    /// them when the process ends. A directory that is itself memory (tmpfs) is refused before
+    /// anything is computed, unless `spill_dir` states it. [`max_disk`](Self::max_disk) bounds them.
+    ///
+    /// With [`checkpoint`](Self::checkpoint) there is no second copy: the values are read from its
+    /// directory, which [`remove_when_done`](Self::remove_when_done) then removes with what this
+    /// gives.
+    ///
+    /// Values are encoded by postcard; one that is `serde_bytes::ByteBuf` takes a small part of the
+    /// time that a `Vec<u8>` takes. The bytes don't say what they are of: a type that is `untagged`,
+    /// has a field that is `flatten`, or leaves one out by `skip_serializing_if`, is refused.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`collect`](Self::collect), but that values don't fit the budget. When the disk
+    /// is full, or a value can't be encoded, nothing is lost: make room and call `spill` again, or
+    /// any other terminal, which begins with what is stored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{ByteSize, batched};
+    ///
+    /// #[batched(max_memory = "8MiB")]
+    /// fn render(seed: u8) -> Vec<u32> {
+    ///     vec![seed.into(); 1 << 18]
+    /// }
+    ///
+    /// // 64 MiB of results.
+    /// let images = render_batched(0..64).spill()?;
+    /// assert!(images.on_disk() > ByteSize::ZERO);
+    /// for (seed, image) in (0..).zip(images) {
+    ///     assert_eq!(image?[0], seed);
+    /// }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn spill(&mut self) -> Result<P::Given<Spilled<P::Value>>, P::Failed>
+    where
+        P::Value: SpilledResult,
+    {
+        self.refuse_journal()?;
+        let durable = self.shared.durable.as_deref();
+        if let Some((directory, codec)) = durable.and_then(|durable| durable.checkpoint.as_ref()) {
+            if codec.result() != type_name::<P::Value>() {
+                return Err(Error::new(ErrorKind::InvalidOption {
+                    option: "on_error",
+                    value: "given behind `checkpoint` to a run that is spilled".into(),
+                    expected: "it before `checkpoint`, which then stores the values alone",
+                })
+                .into());
+            }
+            let directory = directory.clone();
+            return self.spill_checkpoint(&directory);
+        }
+        let max_disk = durable.and_then(Durable::max_disk);
+        let directory = directory(durable.and_then(|durable| durable.spill_dir.as_deref()))?;
+        let mut file = match self.core.take_file() {
+            Some(file) => file,
+            None => SpillFile::new(directory.clone(), self.core.budget()?, self.core.ledger()),
+        };
+        file.set_place(directory, max_disk);
+        if file.len() == 0 && !self.core.has_file() {
+            let (mut found, mut ended) = self.find_all::<P>();
+            let failed = self.cut::<P>(&mut found, &mut ended);
+            if failed.is_none() && ended.is_none() {
+                return Ok(self.give_in_memory(found));
+            }
+            let is_full = matches!(&ended, Some(Ended::Error(error)) if error.is_over_budget());
+            if failed.is_some() || !is_full {
+                return Err(self.keep::<P>(found, failed, ended));
+            }
+            if let Err(ended) = self.write_found(found, &mut file) {
+                self.end_early::<P>(HandedOver::default(), 0);
+                return Err(self.stop_spilling(file, ended));
+            }
+        }
+        self.spill_rest(file)
+    }
+
+    /// Adds the rest of the run to a file, batch by batch.
+    fn spill_rest(&mut self, mut file: SpillFile) -> Result<P::Given<Spilled<P::Value>>, P::Failed>
+    where
+        P::Value: SpilledResult,
+    {
+        let (mut stopped, mut left) = (None, Vec::new());
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.hand_over::<P>(&mut |batch| {
+                for (index, value) in batch.indices().zip(batch) {
+                    if stopped.is_some() {
+                        left.push((index, value));
+                    } else if let Err(ended) = file.add(index, &value) {
+                        stopped = Some(ended);
+                        left.push((index, value));
+                    } else {
+                        stopped = file.write_if_full(size_of::<R>()).err().map(Ended::from);
+                    }
+                }
+                stopped.is_none()
+            })
+        }));
+        if !left.is_empty() {
+            let (indices, values): (Vec<_>, Vec<_>) = left.into_iter().unzip();
+            let (first, jumps) = first_and_jumps(&indices);
+            let credit = self.credit_of(&values, &file);
+            let indices = Indices::new(first, indices.len(), jumps);
+            self.put_back(parts(self.shared.types, P::unsplit(values), indices, credit));
+        }
+        let failed = match (outcome, stopped) {
+            // A value's own code panicked when it was dropped.
+            (Err(payload), _) => Ended::Unwound(payload),
+            (Ok(_), Some(ended)) => ended,
+            (Ok(Ok(_)), None) => match file.finish() {
+                Ok(()) => return Ok(P::given(Spilled::on_the_disk(file), &mut self.seen)),
+                Err(error) => error.into(),
+            },
+            (Ok(Err(Some(failed))), None) => {
+                self.keep_file(file);
+                return Err(failed);
+            }
+            (Ok(Err(None)), None) => unreachable!("the file ends the run by an error"),
+        };
+        Err(self.stop_spilling(file, failed))
+    }
+
+    /// Keeps what is stored for the next terminal, and gives why. A panic goes on here.
+    fn stop_spilling(&mut self, file: SpillFile, ended: Ended) -> P::Failed
+    where
+        P::Value: SpilledResult,
+    {
+        self.keep_file(file);
+        match ended {
+            Ended::Error(error) => error.into(),
+            Ended::Panic(_, payload) | Ended::Unwound(payload) => resume_unwind(payload),
+        }
+    }
+
+    fn keep_file(&mut self, file: SpillFile)
+    where
+        P::Value: SpilledResult,
+    {
+        if file.len() > 0 {
+            self.source.set_spilled(|file, frame, reading| file.read::<P::Value>(frame, reading).map(P::unsplit));
+            self.core.put_file(file);
+        }
+    }
+
+    /// Credit for values that the run holds again: a batch gives its credit back when it is handed
+    /// over. Where a value can't tell what it owns, it counts as large as those in the file.
+    fn credit_of(&self, values: &[P::Value], file: &SpillFile) -> Credit {
+        let own = size_of::<R>().saturating_mul(values.len()) as u64;
+        let bytes = own.saturating_add(file.mean().saturating_mul(values.len() as u64));
+        Credit::of_results(self.core.ledger(), values.len(), bytes, 0)
+    }
+
+    /// Runs everything into the checkpoint, and has its results read from there.
+    fn spill_checkpoint(&mut self, directory: &Path) -> Result<P::Given<Spilled<P::Value>>, P::Failed>
+    where
+        P::Value: SpilledResult,
+    {
+        let (mut first, mut count) = (None, 0);
+        self.hand_over_all::<P>(&mut |batch| {
+            first = first.or_else(|| batch.indices().next());
+            count += batch.len();
+        })?;
+        // Those before went to an earlier terminal of this run.
+        let mut checkpoint = Checkpoint::open(directory, first.unwrap_or(usize::MAX))?;
+        if checkpoint.len() != count {
+            return Err(Error::new(ErrorKind::InvalidOption {
+                option: "key",
+                value: format!("one that panics: the checkpoint has {} of {count} results", checkpoint.len()),
+                expected: "one that gives a key for each item",
+            })
+            .into());
+        }
+        if self.shared.durable.as_ref().is_some_and(|durable| durable.remove_when_done) {
+            checkpoint.set_remove(self.source.resume().and_then(Resume::take_store));
+        }
+        Ok(P::given(Spilled::of_checkpoint(checkpoint), &mut self.seen))
+    }
+
+    /// Everything fitted the budget.
+    fn give_in_memory(&mut self, found: Found<R>) -> P::Given<Spilled<P::Value>> {
+        let (results, places, mut credit) = found.into_parts();
+        let (items, first) = (results.len(), places.first);
+        let indices = Indices::new(first, items, places.jumps.clone());
+        let (values, first, jumps) = match P::whole(results) {
+            Ok(values) => (values, first, places.jumps),
+            Err(results) => {
+                let (mut values, mut of_values) = (Vec::new(), Vec::new());
+                for (result, index) in results.into_iter().zip(indices) {
+                    if P::fails(&result) {
+                        // A failure that ends the run was taken out before.
+                        let _ = P::fail(&mut self.seen, index, result);
+                    } else if let Ok(value) = P::split(result) {
+                        values.push(value);
+                        of_values.push(index);
+                    }
+                }
+                let (first, jumps) = first_and_jumps(&of_values);
+                (values, first, jumps)
+            }
+        };
+        drop(credit.split(items - values.len(), 0));
+        let handed_over = HandedOver { items, ..HandedOver::default() };
+        let _ = self.end::<P>(handed_over, values.len());
+        P::given(Spilled::in_memory(values, first, jumps, credit), &mut self.seen)
+    }
+
+    /// Stores what was collected, and frees it. What can't be stored stays in the run.
+    fn write_found(&mut self, found: Found<R>, file: &mut SpillFile) -> Result<(), Ended>
+    where
+        P::Value: SpilledResult,
+    {
+        let (results, places, mut credit) = found.into_parts();
+        let count = results.len();
+        let mut indices = Indices::new(places.first, count, places.jumps.clone());
+        let (mut results, mut refused, mut outcome) = (results.into_iter(), Vec::new(), Ok(()));
+        while outcome.is_ok()
+            && let Some((result, index)) = results.next().zip(indices.next())
+        {
+            if P::fails(&result) {
+                let _ = P::fail(&mut self.seen, index, result);
+            } else if let Ok(value) = P::split(result) {
+                outcome = match file.add(index, &value) {
+                    Ok(()) => file.write_if_full(size_of::<R>()).map_err(Ended::from),
+                    Err(ended) => {
+                        refused = P::unsplit(vec![value]);
+                        Err(ended)
+                    }
+                };
+            }
+        }
+        refused.extend(results);
+        let stored = count - refused.len();
+        // Nothing is known of the parts: each has its share of the bytes.
+        let bytes = u128::from(credit.bytes()) * stored as u128 / count.max(1) as u128;
+        drop(credit.split(stored, bytes as u64));
+        if !refused.is_empty() {
+            let rest = places.clone().split_off(stored);
+            let indices = Indices::new(rest.first, refused.len(), rest.jumps);
+            self.put_back(parts(self.shared.types, refused, indices, credit));
+        }
+        outcome
+    }
+}
+
+/// The first of these indices, and where they don't count up: the place of an index, and the index.
+fn first_and_jumps(indices: &[usize]) -> (usize, Vec<(usize, usize)>) {
+    let pairs = indices.windows(2).enumerate();
+    let jumps = pairs.filter(|(_, pair)| pair[0] + 1 != pair[1]).map(|(place, pair)| (place + 1, pair[1]));
+    (indices.first().copied().unwrap_or_default(), jumps.collect())
+}

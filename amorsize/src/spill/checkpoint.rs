@@ -1,0 +1,115 @@
+//! Results that are read from the directory of a checkpoint.
+
+use std::marker::PhantomData;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::store::{Contents, Done, Found, Store};
+
+/// The results of a checkpoint, from an item on.
+#[derive(Debug)]
+pub(crate) struct Checkpoint<R> {
+    found: Found,
+    /// Index of the first item.
+    from: u64,
+    /// The first of `found.done` that has such items.
+    first: usize,
+    len: usize,
+    /// Removed when these results are dropped.
+    remove: Option<Store>,
+    results: PhantomData<fn() -> R>,
+}
+
+impl<R> Checkpoint<R> {
+    /// Finds the results of items from `from` on, which have to be of this type.
+    pub(crate) fn open(directory: &Path, from: usize) -> Result<Self, Error>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let (found, from) = (Found::open(directory)?, from as u64);
+        found.check_results::<R>(&mut Contents::default()).map_err(|unread| unread.error)?;
+        let first = found.done.partition_point(|done| done.end() <= from);
+        let items = |done: &Done| (done.end() - done.first.max(from)) as usize;
+        let len = found.done[first..].iter().map(items).sum();
+        Ok(Self { found, from, first, len, remove: None, results: PhantomData })
+    }
+
+    /// Has the directory removed with these results.
+    pub(crate) fn set_remove(&mut self, store: Option<Store>) {
+        self.remove = store;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.found.bytes
+    }
+
+    /// True if a run came to its end, and nothing of it was found damaged that was not computed
+    /// anew. A policy that leaves failures out leaves gaps, which are no damage.
+    pub(crate) fn is_complete(&self) -> bool {
+        let Some(end) = self.found.end else { return false };
+        let items: u64 = self.found.done.iter().map(|done| u64::from(done.items)).sum();
+        let goes_on = self.found.done.last().is_some_and(|last| last.end() > end);
+        !goes_on && (self.found.damaged == 0 || items == end)
+    }
+
+    /// Parts of the results: items next to each other that were computed together.
+    pub(crate) fn parts(&self) -> usize {
+        self.found.done.len() - self.first
+    }
+
+    /// The first item of a part, and the number of its items.
+    pub(crate) fn run(&self, part: usize) -> (usize, usize) {
+        let done = &self.found.done[self.first + part];
+        let first = done.first.max(self.from);
+        (first as usize, (done.end() - first) as usize)
+    }
+
+    /// The results of a part.
+    pub(crate) fn read(&self, part: usize, contents: &mut Contents) -> Result<Vec<R>, Error>
+    where
+        R: DeserializeOwned,
+    {
+        let done = &self.found.done[self.first + part];
+        let mut results = self.found.read(done, contents).map_err(|unread| unread.error)?.take(usize::MAX)?;
+        results.drain(..self.from.saturating_sub(done.first) as usize);
+        Ok(results)
+    }
+
+    /// The result of an item, if it has one.
+    pub(crate) fn get(&self, item: usize) -> Option<Result<R, Error>>
+    where
+        R: DeserializeOwned,
+    {
+        let done = self.found.next_done(item as u64)?;
+        let place = (item as u64).checked_sub(done.first).filter(|_| item as u64 >= self.from)?;
+        Some(self.nth(done, place as usize))
+    }
+
+    fn nth(&self, done: &Done, place: usize) -> Result<R, Error>
+    where
+        R: DeserializeOwned,
+    {
+        let mut restored = self.found.read(done, &mut Contents::default()).map_err(|unread| unread.error)?;
+        for _ in 0..place {
+            restored.take::<R>(1)?;
+        }
+        let mut results = restored.take(1)?;
+        Ok(results.swap_remove(0))
+    }
+}
+
+impl<R> Drop for Checkpoint<R> {
+    fn drop(&mut self) {
+        if let Some(store) = self.remove.take() {
+            // What can't be removed stays, and the next call finds everything done.
+            _ = store.remove();
+        }
+    }
+}

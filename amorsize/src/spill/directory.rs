@@ -1,0 +1,72 @@
+//! Where results are spilled to.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::stored::storage;
+use crate::error::{Error, ErrorKind};
+
+/// The directory that was stated, or the one for large temporary files: `$TMPDIR`, else `/var/tmp`,
+/// which a restart of the system need not clear and which so is on a disk. One that is memory is
+/// refused unless it was stated: what is spilled there takes the memory that it should free.
+pub(crate) fn directory(stated: Option<&Path>) -> Result<PathBuf, Error> {
+    let directory = match stated {
+        Some(stated) => stated.to_owned(),
+        None => by_default(),
+    };
+    if stated.is_none() && is_memory(&directory) {
+        return Err(Error::new(ErrorKind::InvalidOption {
+            option: "spill_dir",
+            value: format!("`{}`, which is memory (tmpfs or ramfs)", directory.display()),
+            expected: "a directory on a disk, or set the environment variable `TMPDIR` to one",
+        }));
+    }
+    // Found out now rather than when memory is full.
+    match directory.metadata() {
+        Ok(found) if found.is_dir() => Ok(directory),
+        Ok(_) => Err(storage(&directory, "used", &io::ErrorKind::NotADirectory.into(), None, None)),
+        Err(error) => Err(storage(&directory, "used", &error, None, None)),
+    }
+}
+
+fn by_default() -> PathBuf {
+    match std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty()) {
+        Some(directory) => PathBuf::from(directory),
+        None if cfg!(unix) && Path::new("/var/tmp").is_dir() => PathBuf::from("/var/tmp"),
+        None => std::env::temp_dir(),
+    }
+}
+
+/// True if the directory is on a file system that is kept in memory.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_memory(directory: &Path) -> bool {
+    /// linux/magic.h: tmpfs, and ramfs, which is not even limited.
+    const KINDS: [i128; 2] = [0x0102_1994, 0x8584_58f6];
+    // The type of the field is another one on each architecture; the kernel's constants have 32
+    // bits.
+    rustix::fs::statfs(directory).is_ok_and(|told| KINDS.contains(&(i128::from(told.f_type) & 0xffff_ffff)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_memory(_: &Path) -> bool {
+    false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_from_disks() {
+        // Linux has /dev/shm as tmpfs wherever it has it; the sources are on a disk or an overlay
+        // of one.
+        assert!(!Path::new("/dev/shm").is_dir() || is_memory(Path::new("/dev/shm")));
+        assert!(!is_memory(Path::new(env!("CARGO_MANIFEST_DIR"))));
+        assert!(!is_memory(Path::new("/no/such/directory")));
+    }
+
+    #[test]
+    fn what_was_stated_is_taken() {
+        assert_eq!(directory(Some(Path::new("/dev/shm"))).unwrap(), Path::new("/dev/shm"));
+    }
+}

@@ -1,0 +1,354 @@
+//! Results in unnamed files, which the system frees with the process.
+
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::runs::Runs;
+use crate::error::failure::Ended;
+use crate::error::stored::storage;
+use crate::error::{Error, ErrorKind};
+use crate::memory::budget::Ledger;
+use crate::memory::credit::Credit;
+use crate::store::{Head, LZ4, Press, decode, decode_some, encode, free};
+use crate::units::ByteSize;
+
+/// The part of the budget that a frame may have: it is in memory twice while it is compressed.
+const PART: u64 = 64;
+/// The most bytes of a frame: what is read at once, and what damage takes. More are read no faster.
+const FRAME: u64 = 1 << 20;
+/// The least of them, for small budgets: a frame takes 100 bytes of memory as long as it is there.
+const LEAST_FRAME: u64 = 16 << 10;
+/// Frames that the memory for what is not written has room for, when it is kept for the next one.
+const KEPT: usize = 4;
+/// After a frame that compression does not make smaller, only each of so many is tried: results of
+/// one run are mostly alike, and to try takes as long as to write.
+const TRIED: usize = 8;
+/// A file ends at so many bytes: what is given back at once by who takes the results out.
+const SEGMENT: u64 = 64 << 20;
+/// The part of all files that a file may have, where that is more: so a TiB is in some 200 files,
+/// and not in more than a process may have open.
+const SEGMENTS: u64 = 32;
+
+/// Results that were written, and those that wait until they fill a frame.
+#[derive(Debug)]
+pub(crate) struct SpillFile {
+    directory: PathBuf,
+    max_disk: Option<u64>,
+    /// Each is `None` when its results were taken out.
+    segments: Vec<Option<Segment>>,
+    frames: Vec<Frame>,
+    len: usize,
+    frame_bytes: usize,
+    /// Results that are not written yet, and of which items they are.
+    pending: Vec<u8>,
+    runs: Runs,
+    press: Press,
+    /// Frames since compression was tried last, where that was in vain.
+    untried: usize,
+    /// Bytes of the runs of all frames, which stay in memory.
+    index: usize,
+    /// The credit of `pending` and of the runs.
+    held: Credit,
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: File,
+    len: u64,
+}
+
+/// Where some results lie, and of which items they are.
+#[derive(Debug)]
+struct Frame {
+    segment: usize,
+    offset: u64,
+    /// Its runs are in `runs`, which takes less memory.
+    head: Head,
+    runs: Runs,
+}
+
+/// Memory in which frames are read, to be used again.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    stored: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl SpillFile {
+    /// No file yet. What is not written holds credit of `ledger`.
+    pub(crate) fn new(directory: PathBuf, budget: ByteSize, ledger: &Ledger) -> Self {
+        let frame = (budget.as_u64() / PART).clamp(LEAST_FRAME, FRAME);
+        Self {
+            directory,
+            max_disk: None,
+            segments: Vec::new(),
+            frames: Vec::new(),
+            len: 0,
+            frame_bytes: frame as usize,
+            pending: Vec::new(),
+            runs: Runs::default(),
+            press: Press::default(),
+            untried: 0,
+            index: 0,
+            held: Credit::take(ledger, 0),
+        }
+    }
+
+    /// Sets where new files are made, and the most bytes that there may be of all.
+    pub(crate) fn set_place(&mut self, directory: PathBuf, max_disk: Option<ByteSize>) {
+        (self.directory, self.max_disk) = (directory, max_disk.map(ByteSize::as_u64));
+    }
+
+    /// Results that were added.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Results from a frame on.
+    pub(crate) fn left(&self, frame: usize) -> usize {
+        let frames = self.frames.get(frame..).unwrap_or_default();
+        frames.iter().map(|frame| frame.runs.items()).sum::<usize>() + self.runs.items()
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.iter().flatten().map(|segment| segment.len).sum()
+    }
+
+    /// Frames, with that of the results that are not written as the last one.
+    pub(crate) fn frames(&self) -> usize {
+        self.frames.len() + usize::from(self.runs.items() > 0)
+    }
+
+    /// Bytes of a result as it is encoded, on average.
+    pub(crate) fn mean(&self) -> u64 {
+        let frames: u64 = self.frames.iter().map(|frame| frame.head.raw).sum();
+        (frames + self.pending.len() as u64) / self.len.max(1) as u64
+    }
+
+    /// Bytes of a frame's results before they were compressed.
+    pub(crate) fn raw(&self, frame: usize) -> u64 {
+        self.frames.get(frame).map_or(self.pending.len() as u64, |frame| frame.head.raw)
+    }
+
+    /// Adds the result of an item behind all others. It is not written yet, and gone from here if
+    /// it can't be: by an error or a panic of its own.
+    pub(crate) fn add<R>(&mut self, item: usize, result: &R) -> Result<(), Ended>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let before = self.pending.len();
+        let (pending, is_first) = (&mut self.pending, self.runs.items() == 0);
+        let encoded = catch_unwind(AssertUnwindSafe(|| {
+            encode(result, pending)?;
+            // A type that can't be read back, such as an enum that is `untagged`, can never be.
+            if is_first { decode::<R>(pending).map(drop) } else { Ok(()) }
+        }));
+        match encoded {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => {
+                self.pending.truncate(before);
+                let path = self.directory.clone();
+                return Err(Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause }).into());
+            }
+            Err(payload) => {
+                self.pending.truncate(before);
+                return Err(Ended::Unwound(payload));
+            }
+        }
+        self.runs.push(item);
+        self.len += 1;
+        self.hold();
+        Ok(())
+    }
+
+    fn hold(&mut self) {
+        let bytes = self.pending.capacity() + self.index + self.runs.bytes();
+        if self.held.bytes() != bytes as u64 {
+            self.held.resize(bytes as u64);
+        }
+    }
+
+    /// Writes what was added, if it fills a frame. Its results have `size` bytes each when they are
+    /// read, beside those that they own.
+    pub(crate) fn write_if_full(&mut self, size: usize) -> Result<(), Error> {
+        let bytes = self.pending.len() + self.runs.bytes();
+        let read = size.max(1).saturating_mul(self.runs.items());
+        if bytes.max(read) >= self.frame_bytes { self.write() } else { Ok(()) }
+    }
+
+    /// Writes what was added. Where that fails it stays, and can be written later.
+    pub(crate) fn write(&mut self) -> Result<(), Error> {
+        if self.runs.items() == 0 {
+            return Ok(());
+        }
+        let shrunk = if self.untried == 0 { self.press.shrink(&self.pending) } else { None };
+        let untried = match shrunk {
+            Some(_) => 0,
+            None => (self.untried + 1) % TRIED,
+        };
+        let (flags, stored) = shrunk.map_or((0, &self.pending[..]), |shrunk| (LZ4, shrunk));
+        let (directory, needed) = (&self.directory, stored.len() as u64);
+        let failed = |operation, error: &io::Error, free| storage(directory, operation, error, Some(needed), free);
+        let used: u64 = self.segments.iter().flatten().map(|segment| segment.len).sum();
+        if let Some(most) = self.max_disk.filter(|most| needed > most.saturating_sub(used)) {
+            let cause = format!("all of the {} of `max_disk` are used", ByteSize::new(most));
+            let full = io::Error::new(io::ErrorKind::QuotaExceeded, cause);
+            return Err(failed("written", &full, Some(most.saturating_sub(used))));
+        }
+        let most = segment_bytes(used);
+        let written = write(&mut self.segments, directory, stored, most);
+        let (segment, offset) = written.map_err(|(operation, error)| failed(operation, &error, free(directory)))?;
+        let head = Head::new(flags, Vec::new(), self.pending.len() as u64, stored);
+        let runs = std::mem::take(&mut self.runs).shrunk();
+        self.index += runs.bytes() + size_of::<Frame>();
+        self.frames.push(Frame { segment, offset, head, runs });
+        self.untried = untried;
+        self.pending.clear();
+        // Memory that is asked for anew takes longer than to fill it.
+        self.pending.shrink_to(KEPT * self.frame_bytes);
+        self.press.rest();
+        self.hold();
+        Ok(())
+    }
+
+    /// Ends writing, and gives back what memory that took.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        self.write()?;
+        self.pending = Vec::new();
+        self.press = Press::default();
+        self.hold();
+        Ok(())
+    }
+
+    /// The runs of items of a frame: the first item, and their number.
+    pub(crate) fn runs(&self, frame: usize) -> impl Iterator<Item = (usize, usize)> {
+        self.frames.get(frame).map_or(&self.runs, |frame| &frame.runs).iter()
+    }
+
+    /// The results of a frame.
+    pub(crate) fn read<R: DeserializeOwned>(&self, frame: usize, reading: &mut Reading) -> Result<Vec<R>, Error> {
+        let items = self.frames.get(frame).map_or(&self.runs, |frame| &frame.runs).items();
+        let read = decode_some(items as u32, self.content(frame, reading)?, usize::MAX);
+        read.map(|(results, _)| results).map_err(|cause| self.damaged(frame, cause))
+    }
+
+    /// The result of an item, if it has one.
+    pub(crate) fn get<R: DeserializeOwned>(&self, item: usize) -> Option<Result<R, Error>> {
+        let frame = self.frames.partition_point(|frame| frame.runs.end() <= item);
+        let mut place = 0;
+        for (first, items) in self.frames.get(frame)?.runs.iter() {
+            if (first..first + items).contains(&item) {
+                return Some(self.nth(frame, place + item - first));
+            }
+            place += items;
+        }
+        None
+    }
+
+    fn nth<R: DeserializeOwned>(&self, frame: usize, place: usize) -> Result<R, Error> {
+        let mut reading = Reading::default();
+        let mut bytes = self.content(frame, &mut reading)?;
+        for _ in 0..place {
+            bytes = decode::<R>(bytes).map_err(|cause| self.damaged(frame, cause))?.1;
+        }
+        decode(bytes).map(|(result, _)| result).map_err(|cause| self.damaged(frame, cause))
+    }
+
+    fn content<'a>(&'a self, frame: usize, reading: &'a mut Reading) -> Result<&'a [u8], Error> {
+        let Some(Frame { segment, offset, head, .. }) = self.frames.get(frame) else {
+            return Ok(&self.pending);
+        };
+        let Some(Some(segment)) = self.segments.get(*segment) else { unreachable!("its results were taken out") };
+        let Reading { stored, content } = reading;
+        stored.resize(head.stored as usize, 0);
+        match read_at(&segment.file, stored, *offset) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(self.damaged(frame, "it ends too early".into()));
+            }
+            Err(error) => return Err(storage(&self.directory, "read", &error, None, None)),
+        }
+        head.open(stored, content).map_err(|cause| self.damaged(frame, cause.to_owned()))?;
+        Ok(content)
+    }
+
+    /// Gives the disk back what lies before a frame.
+    pub(crate) fn give_back(&mut self, frame: usize) {
+        let first = self.frames.get(frame).map_or(self.segments.len(), |frame| frame.segment);
+        self.segments[..first].iter_mut().for_each(|segment| *segment = None);
+    }
+
+    fn damaged(&self, frame: usize, cause: String) -> Error {
+        let (path, offset) = (self.directory.clone(), self.frames.get(frame).map_or(0, |frame| frame.offset));
+        Error::new(ErrorKind::Damaged { path, offset, cause })
+    }
+
+    /// For tests: the files.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn files(&self) -> Vec<&File> {
+        self.segments.iter().flatten().map(|segment| &segment.file).collect()
+    }
+}
+
+/// The most bytes of a file, with so many in all.
+pub(super) fn segment_bytes(used: u64) -> u64 {
+    SEGMENT.max(used / SEGMENTS)
+}
+
+/// Writes to the last segment or to a new one, all or nothing; gives the place. A segment that has
+/// `most` bytes takes no more.
+fn write(
+    segments: &mut Vec<Option<Segment>>,
+    directory: &Path,
+    bytes: &[u8],
+    most: u64,
+) -> Result<(usize, u64), (&'static str, io::Error)> {
+    let has_room = |segment: &Segment| segment.len + bytes.len() as u64 <= most;
+    if !segments.last().is_some_and(|segment| segment.as_ref().is_some_and(has_room)) {
+        let file = tempfile::tempfile_in(directory).map_err(|error| ("made", error))?;
+        segments.push(Some(Segment { file, len: 0 }));
+    }
+    let number = segments.len() - 1;
+    let Some(segment) = &mut segments[number] else { unreachable!("it has room") };
+    if let Err(error) = write_at(&segment.file, bytes, segment.len) {
+        // Some of it may be there, and take room that others need.
+        let _ = segment.file.set_len(segment.len);
+        return Err(("written", error));
+    }
+    let offset = segment.len;
+    segment.len += bytes.len() as u64;
+    Ok((number, offset))
+}
+
+/// Reads without a place of the file's own, which all readers would share.
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);
+    #[cfg(not(unix))]
+    {
+        use std::io::{Read, Seek, SeekFrom};
+        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(bytes)
+    }
+}
+
+fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
+    #[cfg(not(unix))]
+    {
+        use std::io::{Seek, SeekFrom, Write};
+        let mut file = file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+}

@@ -1,0 +1,170 @@
+//! The iterators over spilled results.
+
+use std::fmt;
+use std::iter::FusedIterator;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Kept, Spilled};
+use crate::error::Error;
+use crate::memory::credit::Credit;
+use crate::spill::file::Reading;
+use crate::store::Contents;
+
+/// Memory in which parts are read, to be used again.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    pub(super) reading: Reading,
+    pub(super) contents: Contents,
+}
+
+/// Reads the results again and again; made by [`Spilled::iter`].
+///
+/// # Examples
+///
+/// ```
+/// # use amorsize::process_in_batches;
+/// let squares = process_in_batches(|x: u32| x * x, 0..3).spill()?;
+/// let all: Result<Vec<_>, _> = squares.iter().collect();
+/// assert_eq!(all?, [0, 1, 4]);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[must_use = "an iterator does nothing until it is asked for results"]
+pub struct Iter<'a, R> {
+    spilled: &'a Spilled<R>,
+    /// The next part.
+    next: usize,
+    read: std::vec::IntoIter<R>,
+    left: usize,
+    cache: Cache,
+}
+
+impl<'a, R> Iter<'a, R> {
+    pub(super) fn new(spilled: &'a Spilled<R>) -> Self {
+        Self { spilled, next: 0, read: Vec::new().into_iter(), left: spilled.len(), cache: Cache::default() }
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> Iterator for Iter<'_, R> {
+    type Item = Result<R, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        while self.read.len() == 0 {
+            match self.spilled.part(&mut self.next, &mut self.cache) {
+                Ok(values) => self.read = values?.into_iter(),
+                Err(error) => {
+                    self.left = 0;
+                    return Some(Err(error));
+                }
+            }
+        }
+        self.left -= 1;
+        self.read.next().map(Ok)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.left > 0), Some(self.left))
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> FusedIterator for Iter<'_, R> {}
+
+impl<'a, R: Serialize + DeserializeOwned> IntoIterator for &'a Spilled<R> {
+    type Item = Result<R, Error>;
+    type IntoIter = Iter<'a, R>;
+
+    fn into_iter(self) -> Iter<'a, R> {
+        self.iter()
+    }
+}
+
+impl<R: DeserializeOwned> IntoIterator for Spilled<R> {
+    type Item = Result<R, Error>;
+    type IntoIter = IntoIter<R>;
+
+    /// Takes the results out, and gives the disk its room back as it goes; that of a checkpoint
+    /// stays.
+    fn into_iter(self) -> IntoIter<R> {
+        let left = self.len();
+        let (kept, read, credit) = match self.kept {
+            Kept::Memory { values, credit, .. } => (None, values, credit),
+            kept => (Some(kept), Vec::new(), Credit::NONE),
+        };
+        IntoIter { kept, next: 0, read: read.into_iter(), left, cache: Cache::default(), _credit: credit }
+    }
+}
+
+/// Takes the results out; made by [`Spilled::into_iter`].
+///
+/// # Examples
+///
+/// ```
+/// # use amorsize::process_in_batches;
+/// for square in process_in_batches(|x: u32| x * x, 0..3).spill()? {
+///     assert!(square? < 9);
+/// }
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+#[must_use = "an iterator does nothing until it is asked for results"]
+pub struct IntoIter<R> {
+    /// Where the results are that are not in `read`.
+    kept: Option<Kept<R>>,
+    /// The next part.
+    next: usize,
+    read: std::vec::IntoIter<R>,
+    left: usize,
+    cache: Cache,
+    /// That of results that were in memory.
+    _credit: Credit,
+}
+
+impl<R: DeserializeOwned> Iterator for IntoIter<R> {
+    type Item = Result<R, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        while self.read.len() == 0 {
+            let read = match self.kept.as_mut()? {
+                Kept::Memory { .. } => return None,
+                Kept::Disk(file) => {
+                    file.read(self.next, &mut self.cache.reading).inspect(|_| file.give_back(self.next + 1))
+                }
+                Kept::Checkpoint(checkpoint) => checkpoint.read(self.next, &mut self.cache.contents),
+            };
+            match read {
+                Ok(values) => self.read = values.into_iter(),
+                Err(error) => {
+                    self.left = 0;
+                    return Some(Err(error));
+                }
+            }
+            self.next += 1;
+        }
+        self.left -= 1;
+        self.read.next().map(Ok)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.left > 0), Some(self.left))
+    }
+}
+
+impl<R: DeserializeOwned> FusedIterator for IntoIter<R> {}
+
+impl<R> fmt::Debug for Iter<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl<R> fmt::Debug for IntoIter<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoIter").field("left", &self.left).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,380 @@
+//! Results that [`Batched::spill`](crate::Batched::spill) has collected, in memory or on disk; or
+//! those that a checkpoint has, see [`Spilled::open`].
+
+mod checkpoint;
+mod directory;
+mod file;
+mod iter;
+mod runs;
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use self::checkpoint::Checkpoint;
+pub(crate) use self::directory::{directory, is_memory};
+pub(crate) use self::file::{Reading, SpillFile};
+use self::iter::Cache;
+pub use self::iter::{IntoIter, Iter};
+use crate::durable::StoredResult;
+use crate::error::{Error, ErrorKind};
+use crate::memory::credit::Credit;
+use crate::output::batch::{Batch, Indices};
+use crate::sink::write_error::WriteError;
+use crate::sink::{Pausing, Sink};
+use crate::store::{decode, encode};
+use crate::units::ByteSize;
+
+/// All results of a run, in input order: in memory where they fitted the run's budget, otherwise in
+/// temporary files or in the directory of a checkpoint; made by
+/// [`Batched::spill`](crate::Batched::spill), and by [`open`](Self::open).
+///
+/// The temporary files have no name, and end with the process, whatever that dies of. About a
+/// mebibyte of results is in memory at a time while they are read.
+///
+/// Results in memory go on holding their part of the run's budget: where the run was started within
+/// a call of another run, that one counts them until they are dropped.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::{ByteSize, batched};
+///
+/// #[batched(max_memory = "4MiB")]
+/// fn page(number: u32) -> String {
+///     number.to_string().repeat(100_000)
+/// }
+///
+/// let pages = page_batched(0..100).spill()?;
+/// assert!(pages.len() == 100 && pages.on_disk() > ByteSize::ZERO);
+/// // Again and again.
+/// for _ in 0..2 {
+///     let mut bytes = 0;
+///     for page in &pages {
+///         bytes += page?.len();
+///     }
+///     assert_eq!(bytes, 19_000_000);
+/// }
+/// assert!(pages.get(7).unwrap()?.starts_with("777"));
+/// # Ok::<(), amorsize::Error>(())
+/// ```
+pub struct Spilled<R> {
+    kept: Kept<R>,
+}
+
+enum Kept<R> {
+    Memory {
+        values: Vec<R>,
+        /// The first item, and where items were left out: a result's place, and the index of its
+        /// item.
+        first: usize,
+        jumps: Vec<(usize, usize)>,
+        /// Of the budget of the run that made them.
+        credit: Credit,
+    },
+    Disk(SpillFile),
+    Checkpoint(Box<Checkpoint<R>>),
+}
+
+impl<R> Spilled<R> {
+    pub(crate) fn in_memory(values: Vec<R>, first: usize, jumps: Vec<(usize, usize)>, credit: Credit) -> Self {
+        Self { kept: Kept::Memory { values, first, jumps, credit } }
+    }
+
+    pub(crate) fn on_the_disk(file: SpillFile) -> Self {
+        Self { kept: Kept::Disk(file) }
+    }
+
+    pub(crate) fn of_checkpoint(checkpoint: Checkpoint<R>) -> Self {
+        Self { kept: Kept::Checkpoint(Box::new(checkpoint)) }
+    }
+
+    /// The results that a [checkpoint](crate::Batched::checkpoint) has, in a later process or while
+    /// the run goes on: those that were on disk when this was called.
+    ///
+    /// No function is needed, and no input: it reads what is there, and leaves it as it is. A run
+    /// may use the directory meanwhile. Frames that are damaged are passed over;
+    /// [`is_complete`](Self::is_complete) tells whether anything is missing.
+    ///
+    /// # Errors
+    ///
+    /// When the directory is not that of a checkpoint or can't be read, or when its results are of
+    /// another type: see [`Error::is_changed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{Spilled, batched};
+    ///
+    /// #[batched]
+    /// fn words(text: &str) -> usize {
+    ///     text.split_whitespace().count()
+    /// }
+    ///
+    /// # let runs = std::env::temp_dir().join(format!("amorsize-open-{}", std::process::id()));
+    /// words_batched(["to be", "or not to be"]).checkpoint(&runs).for_each_batch(|_| ())?;
+    ///
+    /// // In another process:
+    /// let counts = Spilled::<usize>::open(&runs)?;
+    /// assert!(counts.is_complete());
+    /// assert_eq!(counts.iter().collect::<Result<Vec<_>, _>>()?, [2, 4]);
+    /// # std::fs::remove_dir_all(runs).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error>
+    where
+        R: StoredResult,
+    {
+        Checkpoint::open(directory.as_ref(), 0).map(Self::of_checkpoint)
+    }
+
+    /// True if these are all results: always, but for those of a checkpoint whose run did not come
+    /// to its end, or of which a part is damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// assert!(process_in_batches(|x: u32| x * x, 0..10).spill()?.is_complete());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match &self.kept {
+            Kept::Memory { .. } | Kept::Disk(_) => true,
+            Kept::Checkpoint(checkpoint) => checkpoint.is_complete(),
+        }
+    }
+
+    /// The number of results.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// assert_eq!(process_in_batches(|x: u32| x * x, 0..10).spill()?.len(), 10);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.kept {
+            Kept::Memory { values, .. } => values.len(),
+            Kept::Disk(file) => file.len(),
+            Kept::Checkpoint(checkpoint) => checkpoint.len(),
+        }
+    }
+
+    /// True if there are no results.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// assert!(process_in_batches(|x: u32| x * x, 0..0).spill()?.is_empty());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes on disk: none where the results fitted the budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::{ByteSize, process_in_batches};
+    /// assert_eq!(process_in_batches(|x: u32| x * x, 0..10).spill()?.on_disk(), ByteSize::ZERO);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_disk(&self) -> ByteSize {
+        match &self.kept {
+            Kept::Memory { .. } => ByteSize::ZERO,
+            Kept::Disk(file) => ByteSize::new(file.bytes()),
+            Kept::Checkpoint(checkpoint) => ByteSize::new(checkpoint.bytes()),
+        }
+    }
+
+    /// The index in the input of each result's item, in the order of the results.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::{on_error::Skip, process_in_batches};
+    ///
+    /// let numbers = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip).spill()?;
+    /// assert!(numbers.indices().eq([0, 2]));
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn indices(&self) -> Indices {
+        if let Kept::Memory { values, first, jumps, .. } = &self.kept {
+            return Indices::new(*first, values.len(), jumps.clone());
+        }
+        let (mut place, mut next, mut jumps) = (0, 0, Vec::new());
+        for (first, items) in (0..self.parts()).flat_map(|part| self.runs(part)) {
+            if first != next {
+                jumps.push((place, first));
+            }
+            (place, next) = (place + items, first + items);
+        }
+        Indices::new(0, place, jumps)
+    }
+
+    /// Parts of results that are read at once; of those in memory none.
+    fn parts(&self) -> usize {
+        match &self.kept {
+            Kept::Memory { .. } => 0,
+            Kept::Disk(file) => file.frames(),
+            Kept::Checkpoint(checkpoint) => checkpoint.parts(),
+        }
+    }
+
+    /// The runs of items of a part: the first item, and their number.
+    fn runs(&self, part: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (file, checkpoint) = match &self.kept {
+            Kept::Memory { .. } => (None, None),
+            Kept::Disk(file) => (Some(file.runs(part)), None),
+            Kept::Checkpoint(checkpoint) => (None, Some(checkpoint.run(part))),
+        };
+        file.into_iter().flatten().chain(checkpoint)
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> Spilled<R> {
+    /// The results in input order, read from the disk as they are asked for. Can be called again
+    /// and again, also while other iterators read.
+    ///
+    /// Each is made anew from its bytes, also where the results are in memory. After an error
+    /// nothing more comes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let squares = process_in_batches(|x: u32| x * x, 0..10).spill()?;
+    /// let sum: Result<u32, _> = squares.iter().sum();
+    /// assert_eq!(sum?, 285);
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn iter(&self) -> Iter<'_, R> {
+        Iter::new(self)
+    }
+
+    /// The result of the item with this index in the input; `None` where it has none.
+    ///
+    /// From the disk it takes about as long as to read a mebibyte.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let squares = process_in_batches(|x: u32| x * x, 0..10).spill()?;
+    /// assert_eq!(squares.get(9).unwrap()?, 81);
+    /// assert!(squares.get(10).is_none());
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn get(&self, index: usize) -> Option<Result<R, Error>> {
+        match &self.kept {
+            Kept::Memory { values, first, jumps, .. } => {
+                let at = jumps.partition_point(|(_, item)| *item <= index);
+                let (place, item) = at.checked_sub(1).map_or((0, *first), |at| jumps[at]);
+                let place = place + index.checked_sub(item)?;
+                let end = jumps.get(at).map_or(values.len(), |(place, _)| *place);
+                (place < end).then(|| copy(&values[place], &mut 0))
+            }
+            Kept::Disk(file) => file.get(index),
+            Kept::Checkpoint(checkpoint) => checkpoint.get(index),
+        }
+    }
+
+    /// Hands all results to a sink, in input order and batches of about a mebibyte.
+    ///
+    /// # Errors
+    ///
+    /// The sink's first error; or that the results can't be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use amorsize::process_in_batches;
+    /// use amorsize::sink::JsonLines;
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("amorsize-spilled-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory).unwrap();
+    /// # let path = directory.join("squares.jsonl");
+    /// process_in_batches(|x: u32| x * x, 0..3).spill()?.write_to(JsonLines::new(&path))?;
+    /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n1\n4\n");
+    /// # std::fs::remove_dir_all(directory).unwrap();
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub fn write_to<S: Sink<R, Error: WriteError<Error>>>(
+        &self,
+        sink: S,
+    ) -> Result<(), <S::Error as WriteError<Error>>::Failed> {
+        let of_run = <S::Error as WriteError<Error>>::of_run;
+        let mut sink = Pausing::begin(sink).map_err(WriteError::of_sink)?;
+        let is_restored = matches!(self.kept, Kept::Checkpoint(_));
+        let mut in_memory = self.indices();
+        let (mut next, mut cache) = (0, Cache::default());
+        loop {
+            let part = next;
+            let Some(values) = self.part(&mut next, &mut cache).map_err(of_run)? else { break };
+            let indices: Vec<_> = match &self.kept {
+                Kept::Memory { .. } => in_memory.by_ref().take(values.len()).collect(),
+                _ => self.runs(part).flat_map(|(first, items)| first..first + items).collect(),
+            };
+            sink.batch(Batch::of(values, &indices, is_restored)).map_err(WriteError::of_sink)?;
+        }
+        sink.finish().map_err(WriteError::of_sink)
+    }
+
+    /// The next part of the results, by its number; of those in memory by its first place.
+    fn part(&self, next: &mut usize, cache: &mut Cache) -> Result<Option<Vec<R>>, Error> {
+        let read = match &self.kept {
+            Kept::Memory { values, .. } => {
+                let (mut copies, mut bytes) = (Vec::new(), 0);
+                for value in values.get(*next..).unwrap_or_default() {
+                    copies.push(copy(value, &mut bytes)?);
+                    if bytes.max(copies.len() * size_of::<R>()) >= PART {
+                        break;
+                    }
+                }
+                *next += copies.len();
+                return Ok((!copies.is_empty()).then_some(copies));
+            }
+            _ if *next >= self.parts() => return Ok(None),
+            Kept::Disk(file) => file.read(*next, &mut cache.reading)?,
+            Kept::Checkpoint(checkpoint) => checkpoint.read(*next, &mut cache.contents)?,
+        };
+        // Not before: a panic of the results' own code leaves them the next ones.
+        *next += 1;
+        Ok(Some(read))
+    }
+}
+
+/// Bytes of results that are copied at once where they are in memory: as many as a frame has.
+const PART: usize = 1 << 20;
+
+/// A result from its bytes, as one that comes from the disk; adds their number.
+fn copy<R: Serialize + DeserializeOwned>(result: &R, bytes: &mut usize) -> Result<R, Error> {
+    let mut encoded = Vec::new();
+    let copied = encode(result, &mut encoded).and_then(|()| decode(&encoded).map(|(result, _)| result));
+    *bytes += encoded.len();
+    copied.map_err(|cause| Error::new(ErrorKind::Unwritable { path: "memory".into(), item: None, column: None, cause }))
+}
+
+impl<R> fmt::Debug for Spilled<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spilled").field("len", &self.len()).field("on_disk", &self.on_disk()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

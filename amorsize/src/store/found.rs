@@ -1,0 +1,291 @@
+//! What a directory of results has, found by reading it: with a lock, by a run, or without one.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::done::{Done, Frame};
+use super::encode::{decode, decode_some};
+use super::frame::Spot;
+use super::manifest;
+use super::scan::{Scan, content};
+use super::segment::{self, FORMAT};
+use super::shape::Shape;
+use crate::error::stored::storage;
+use crate::error::{Changed, Error, ErrorKind};
+
+/// What is done, and where its results are.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(super) directory: PathBuf,
+    begun: Arc<str>,
+    frames: Vec<Frame>,
+    /// By index in the input. None of it has a common item.
+    pub(crate) done: Vec<Done>,
+    /// Each segment's shape, where it has one, with where its first frame stands, unless that is
+    /// known to be damaged.
+    shapes: Vec<(Spot, Arc<Shape>)>,
+    pub(crate) damaged: usize,
+    pub(crate) bytes: u64,
+    pub(crate) end: Option<u64>,
+    pub(super) place: Option<u64>,
+}
+
+/// Why results could not be read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) error: Error,
+    /// The frame that is damaged, if that is why.
+    pub(super) damaged: Option<Spot>,
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self { error, damaged: None }
+    }
+}
+
+impl Found {
+    /// Finds the results of a checkpoint without its lock: a run may be using it, and what that has
+    /// not written yet is not found.
+    pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
+        let segments = segments(directory)?;
+        let begun = manifest::begun_with_results(directory)?;
+        Self::scan(directory, &segments, begun)
+    }
+
+    /// Reads the heads of frames, and all bytes of segments that no frame closes.
+    pub(super) fn scan(directory: &Path, segments: &[u32], begun: String) -> Result<Self, Error> {
+        let mut scan = Scan::default();
+        for &number in segments {
+            let path = directory.join(segment::name(number));
+            let format = scan.segment(&path, number).map_err(|error| storage(&path, "read", &error, None, None))?;
+            if format != FORMAT {
+                return Err(Error::new(ErrorKind::CheckpointChanged {
+                    directory: directory.to_owned(),
+                    what: Changed::Format,
+                    was: format.to_string(),
+                    is: FORMAT.to_string(),
+                    begun,
+                    same_version: None,
+                }));
+            }
+        }
+        let Scan { mut log, mut shapes, damaged, bytes } = scan;
+        shapes.retain(|(first, _)| !log.void.contains(first));
+        Ok(Self {
+            directory: directory.to_owned(),
+            begun: begun.into(),
+            done: log.done(),
+            end: log.end(),
+            place: log.place(),
+            damaged: damaged + log.void.len(),
+            frames: log.frames,
+            shapes,
+            bytes,
+        })
+    }
+
+    /// The first that is done of what ends behind this index.
+    pub(crate) fn next_done(&self, index: u64) -> Option<&Done> {
+        self.done.get(self.done.partition_point(|done| done.end() <= index))
+    }
+
+    /// See [`Store::check_results`](super::Store::check_results).
+    pub(crate) fn check_results<R>(&self, contents: &mut Contents) -> Result<(), Unread>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        for (spot, was) in &self.shapes {
+            let Ok(frame) = self.frames.binary_search_by_key(spot, |frame| frame.spot) else { continue };
+            let content = self.content(frame as u32, contents)?;
+            let origin = || self.origin(Some(Arc::clone(was)));
+            let is = match decode::<R>(&content) {
+                Ok((first, _)) => Shape::of(&first),
+                Err(cause) => return Err(origin().not_read(&cause).into()),
+            };
+            if !was.fits(&is) {
+                return Err(origin().changed(format!("`{is}`")).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The results of items that are done, not decoded yet.
+    pub(crate) fn read(&self, done: &Done, contents: &mut Contents) -> Result<Restored, Unread> {
+        let content = self.content(done.frame, contents)?;
+        let shape = self.frames.get(done.frame as usize).and_then(|frame| {
+            let segment = |at: &&(Spot, Arc<Shape>)| at.0.segment == frame.spot.segment;
+            self.shapes.iter().find(segment).map(|(_, shape)| Arc::clone(shape))
+        });
+        let origin = self.origin(shape);
+        let range = done.start as usize..(done.start + done.bytes) as usize;
+        Ok(Restored { content, range, items: done.items, origin })
+    }
+
+    fn origin(&self, was: Option<Arc<Shape>>) -> Origin {
+        Origin { directory: self.directory.clone(), begun: Arc::clone(&self.begun), was }
+    }
+
+    fn content(&self, number: u32, contents: &mut Contents) -> Result<Arc<Vec<u8>>, Unread> {
+        if let Some(content) = contents.get(number) {
+            return Ok(content);
+        }
+        let frame = &self.frames[number as usize];
+        let path = self.directory.join(segment::name(frame.spot.segment));
+        let cause = match contents.read(&path, frame) {
+            Ok(Ok(content)) => return Ok(contents.keep(number, content)),
+            Ok(Err(cause)) => cause.to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+            Err(error) => return Err(storage(&path, "read", &error, None, None).into()),
+        };
+        let error = Error::new(ErrorKind::Damaged { path, offset: frame.spot.offset, cause });
+        Err(Unread { error, damaged: Some(frame.spot) })
+    }
+}
+
+/// The numbers of a directory's segments, in order.
+pub(super) fn segments(directory: &Path) -> Result<Vec<u32>, Error> {
+    let listed = fs::read_dir(directory).and_then(|entries| {
+        let names = entries.map(|entry| entry.map(|entry| segment::of_name(&entry.file_name())));
+        names.filter_map(io::Result::transpose).collect::<io::Result<Vec<u32>>>()
+    });
+    let mut segments = listed.map_err(|error| storage(directory, "listed", &error, None, None))?;
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// Contents that were read, and may be needed again: calls that end in any order leave the results
+/// of neighbours in several frames.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    /// The last one that was used is the last.
+    kept: Vec<(u32, Arc<Vec<u8>>)>,
+    bytes: usize,
+    pub(super) most: usize,
+    file: Option<(u32, File)>,
+    /// What was read last, as it was stored.
+    stored: Vec<u8>,
+    /// The memory of a content that is no longer kept. The system takes longer to give new memory
+    /// than it takes to fill it.
+    spare: Vec<u8>,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        /// As many frames as results of neighbours are usually spread over.
+        const MOST: usize = 4 << 20;
+        Self { kept: Vec::new(), bytes: 0, most: MOST, file: None, stored: Vec::new(), spare: Vec::new() }
+    }
+}
+
+impl Contents {
+    fn get(&mut self, frame: u32) -> Option<Arc<Vec<u8>>> {
+        let at = self.kept.iter().position(|(number, _)| *number == frame)?;
+        let found = self.kept.remove(at);
+        let content = Arc::clone(&found.1);
+        self.kept.push(found);
+        Some(content)
+    }
+
+    fn keep(&mut self, frame: u32, content: Vec<u8>) -> Arc<Vec<u8>> {
+        self.bytes += content.len();
+        let content = Arc::new(content);
+        self.kept.push((frame, Arc::clone(&content)));
+        content
+    }
+
+    /// Reads the content of a frame. The text says what is wrong with it.
+    fn read(&mut self, path: &Path, frame: &Frame) -> io::Result<Result<Vec<u8>, &'static str>> {
+        let segment = frame.spot.segment;
+        let file = match self.file.take_if(|(open, _)| *open == segment) {
+            Some((_, file)) => file,
+            None => File::open(path)?,
+        };
+        let (_, file) = self.file.insert((segment, file));
+        content(file, frame.content, &frame.head, &mut self.stored)?;
+        self.make_room(frame.head.raw);
+        let mut content = std::mem::take(&mut self.spare);
+        Ok(frame.head.open(&mut self.stored, &mut content).map(|()| content))
+    }
+
+    /// Forgets contents until there is room for one more, if that can be. The memory of one is used
+    /// again.
+    fn make_room(&mut self, bytes: u64) {
+        while !self.kept.is_empty() && self.bytes as u64 + bytes > self.most as u64 {
+            let (_, content) = self.kept.remove(0);
+            self.bytes -= content.len();
+            if let Some(content) = Arc::into_inner(content) {
+                self.spare = content;
+            }
+        }
+    }
+}
+
+/// The results of items that are done, as they were stored.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    content: Arc<Vec<u8>>,
+    range: Range<usize>,
+    items: u32,
+    origin: Origin,
+}
+
+impl Restored {
+    /// Bytes of the results, not decoded.
+    pub(crate) fn bytes(&self) -> usize {
+        self.range.len()
+    }
+
+    /// True if all results were taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+
+    /// Takes the next results, in the order of their items: as many as `most` bytes have, and one at
+    /// least. Their bytes are as they were written, so that bytes that are no such results are those
+    /// of another type.
+    pub(crate) fn take<R: DeserializeOwned>(&mut self, most: usize) -> Result<Vec<R>, Error> {
+        let bytes = &self.content[self.range.clone()];
+        let (results, left) = decode_some(self.items, bytes, most).map_err(|cause| self.origin.not_read(&cause))?;
+        self.range.start = self.range.end - left.len();
+        self.items -= results.len() as u32;
+        Ok(results)
+    }
+
+    /// All results.
+    #[cfg(test)]
+    pub(crate) fn results<R: DeserializeOwned>(mut self) -> Result<Vec<R>, Error> {
+        self.take(usize::MAX)
+    }
+}
+
+/// For errors: what the results are of.
+#[derive(Debug)]
+struct Origin {
+    directory: PathBuf,
+    begun: Arc<str>,
+    was: Option<Arc<Shape>>,
+}
+
+impl Origin {
+    fn changed(&self, is: String) -> Error {
+        Error::new(ErrorKind::CheckpointChanged {
+            directory: self.directory.clone(),
+            what: Changed::Result,
+            was: self.was.as_ref().map_or_else(|| "another one".to_owned(), |shape| format!("`{shape}`")),
+            is,
+            begun: (*self.begun).to_owned(),
+            same_version: None,
+        })
+    }
+
+    fn not_read(&self, cause: &str) -> Error {
+        self.changed(format!("one that can't be read from its bytes ({cause})"))
+    }
+}

@@ -1,0 +1,235 @@
+//! `spill` with a checkpoint has no second copy, and `Spilled::open` reads a checkpoint in a later
+//! process, or while a run uses it.
+
+#[path = "common/folder.rs"]
+mod folder;
+
+use std::fs;
+use std::path::Path;
+
+use amorsize::on_error::{Collect, Each, Skip, Stop};
+use amorsize::sink::Sink;
+use amorsize::{Batch, Batched, ErrorKind, Spilled, batched, process_in_batches};
+use folder::Folder;
+use serde::{Deserialize, Serialize};
+
+const ITEMS: usize = 5_000;
+
+fn line(item: usize) -> String {
+    format!("{item}{}", "-".repeat(item % 500))
+}
+
+#[batched(max_memory = "256KiB")]
+fn text(item: usize) -> String {
+    line(item)
+}
+
+#[batched(max_memory = "256KiB")]
+fn most(item: usize) -> Result<String, String> {
+    if item % 7 == 3 { Err(item.to_string()) } else { Ok(line(item)) }
+}
+
+fn good() -> impl Iterator<Item = usize> {
+    (0..ITEMS).filter(|item| item % 7 != 3)
+}
+
+/// Bytes of the files of a directory.
+fn bytes(directory: &Path) -> u64 {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn with_a_checkpoint_it_reads_from_that_directory() {
+    let folder = Folder::new("with_a_checkpoint_it_reads");
+    let runs = folder.file("runs");
+    for _ in 0..2 {
+        let spilled = text_batched(0..ITEMS).checkpoint(&runs).spill_dir("/no/such/directory").spill().unwrap();
+        assert!(spilled.is_complete() && spilled.len() == ITEMS);
+        assert!(spilled.on_disk() > 0 && spilled.on_disk() <= bytes(&runs));
+        assert!(spilled.indices().eq(0..ITEMS));
+        for _ in 0..2 {
+            assert!(spilled.iter().map(Result::unwrap).eq((0..ITEMS).map(line)));
+        }
+        assert_eq!(spilled.get(4_321).unwrap().unwrap(), line(4_321));
+        assert!(spilled.get(ITEMS).is_none());
+        assert!(spilled.into_iter().map(Result::unwrap).eq((0..ITEMS).map(line)));
+    }
+}
+
+#[test]
+fn the_same_by_all_policies() {
+    let folder = Folder::new("the_same_by_all_policies");
+    let skip = most_batched(0..ITEMS).on_error(Skip).checkpoint(folder.file("skip")).spill().unwrap();
+    assert!(skip.indices().eq(good()) && skip.is_complete());
+    assert!(good().step_by(11).all(|item| skip.get(item).unwrap().unwrap() == line(item)));
+    assert!(skip.get(3).is_none());
+    assert!(skip.into_iter().map(Result::unwrap).eq(good().map(line)));
+
+    let collected = most_batched(0..ITEMS).on_error(Collect).checkpoint(folder.file("collect")).spill().unwrap();
+    let (values, failures) = collected.into_parts();
+    assert_eq!(failures.len() + values.len(), ITEMS);
+    assert!(values.into_iter().map(Result::unwrap).eq(good().map(line)));
+
+    let each: Spilled<Result<String, String>> = most_batched(0..ITEMS).checkpoint(folder.file("each")).spill().unwrap();
+    assert_eq!(each.iter().filter(|result| result.as_ref().unwrap().is_err()).count(), ITEMS - good().count());
+
+    // What comes behind an error is another terminal's, and that has it alone.
+    let mut run = most_batched(0..ITEMS).on_error(Stop).checkpoint(folder.file("stop"));
+    assert_eq!(run.spill().unwrap_err().into_item_error().unwrap(), "3");
+    let mut before = Vec::new();
+    run.collect_into(&mut before).unwrap_err();
+    assert_eq!(before, [4, 5, 6, 7, 8, 9].map(line)[..before.len()]);
+}
+
+#[test]
+fn what_an_earlier_terminal_gave_is_not_given_again() {
+    let folder = Folder::new("what_an_earlier_terminal_gave");
+    let mut iterator = text_batched(0..ITEMS).checkpoint(folder.file("runs")).into_iter();
+    assert!(iterator.by_ref().take(1234).eq((0..1234).map(line)));
+    let rest = iterator.into_run().spill().unwrap();
+    assert!(rest.indices().eq(1234..ITEMS) && rest.len() == ITEMS - 1234);
+    assert!(rest.get(1233).is_none() && rest.get(1234).unwrap().unwrap() == line(1234));
+    assert!(rest.into_iter().map(Result::unwrap).eq((1234..ITEMS).map(line)));
+}
+
+#[test]
+fn with_remove_when_done_the_directory_goes_with_the_results() {
+    let folder = Folder::new("with_remove_when_done");
+    let runs = folder.file("runs");
+    let spilled = text_batched(0..ITEMS).checkpoint(&runs).remove_when_done(true).spill().unwrap();
+    assert!(spilled.iter().map(Result::unwrap).eq((0..ITEMS).map(line)) && runs.exists());
+    let mut all = spilled.into_iter();
+    assert_eq!(all.next().unwrap().unwrap(), line(0));
+    assert!(runs.exists());
+    drop(all);
+    assert!(!runs.exists());
+}
+
+#[test]
+fn a_policy_behind_the_checkpoint_is_refused() {
+    let folder = Folder::new("a_policy_behind_the_checkpoint");
+    let mut run = most_batched(0..ITEMS).checkpoint(folder.file("runs")).on_error(Skip);
+    let error = run.spill().unwrap_err();
+    assert!(error.is_invalid_option() && error.to_string().starts_with("`on_error` can't be given behind"), "{error}");
+}
+
+#[test]
+fn a_journal_is_refused() {
+    let folder = Folder::new("spill_a_journal");
+    let error = text_batched(0..9).journal(folder.file("runs")).spill().unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::InvalidOption { option: "journal", .. }));
+}
+
+/// Takes results, and says of which items they are and whether they are restored.
+#[derive(Default)]
+struct Seen(Vec<usize>, bool);
+
+impl Sink<String> for Seen {
+    type Error = amorsize::Error;
+
+    fn batch(&mut self, batch: Batch<String>) -> Result<(), Self::Error> {
+        assert!(batch.indices().zip(batch.iter()).all(|(item, text)| *text == line(item)));
+        self.1 |= batch.is_restored();
+        self.0.extend(batch.indices());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_checkpoint_is_opened_finished_or_not_and_while_it_is_used() {
+    let folder = Folder::new("a_checkpoint_is_opened");
+    let runs = folder.file("runs");
+    let mut run = text_batched(0..ITEMS).checkpoint(&runs);
+    let mut halves = 0;
+    let stopped = run.try_for_each_batch(|batch| {
+        halves += batch.len();
+        if halves > ITEMS / 2 { Err(Box::<dyn std::error::Error>::from("half")) } else { Ok(()) }
+    });
+    stopped.unwrap_err();
+    // The run still has the directory. What it has not written yet is not there.
+    let some = Spilled::<String>::open(&runs).unwrap();
+    assert!(!some.is_complete() && some.len() < ITEMS);
+    assert!(some.indices().zip(&some).all(|(item, text)| text.unwrap() == line(item)));
+    run.for_each_batch(|_| ()).unwrap();
+    drop(run);
+
+    let all = Spilled::<String>::open(&runs).unwrap();
+    assert!(
+        all.is_complete()
+            && all.len() == ITEMS
+            && all.on_disk()
+                == amorsize::ByteSize::new(bytes(&runs) - fs::metadata(runs.join("manifest.json")).unwrap().len())
+    );
+    let mut seen = Seen::default();
+    all.write_to(&mut seen).unwrap();
+    assert!(seen.0.into_iter().eq(0..ITEMS) && seen.1);
+
+    // A longer input: it is not complete until its run has come to its end.
+    let mut longer = text_batched(0..2 * ITEMS).checkpoint(&runs).into_iter();
+    assert!(longer.by_ref().take(ITEMS + 500).eq((0..ITEMS + 500).map(line)));
+    drop(longer);
+    let some = Spilled::<String>::open(&runs).unwrap();
+    assert!(some.len() > ITEMS && !some.is_complete());
+}
+
+#[test]
+fn what_is_no_checkpoint_of_these_results_is_refused() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Named {
+        length: usize,
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Other {
+        width: usize,
+    }
+
+    let folder = Folder::new("what_is_no_checkpoint");
+    let runs = folder.file("runs");
+    let named: fn(usize) -> Named = |length| Named { length };
+    process_in_batches(named, 0..9).version(1).checkpoint(&runs).for_each_batch(|_| ()).unwrap();
+    assert_eq!(Spilled::<Named>::open(&runs).unwrap().get(8).unwrap().unwrap().length, 8);
+    let error = Spilled::<Other>::open(&runs).unwrap_err();
+    assert!(error.is_changed() && error.to_string().contains("width"), "{error}");
+    assert!(Spilled::<String>::open(&runs).unwrap_err().is_changed());
+
+    assert!(Spilled::<Named>::open(folder.file("missing")).unwrap_err().is_storage());
+    fs::create_dir(folder.file("empty")).unwrap();
+    assert!(Spilled::<Named>::open(folder.file("empty")).unwrap_err().is_storage());
+    process_in_batches(named, 0..9).version(1).journal(folder.file("journal")).for_each_batch(|_| ()).unwrap();
+    let error = Spilled::<Named>::open(folder.file("journal")).unwrap_err();
+    assert!(error.is_changed() && error.to_string().contains("which items are done"), "{error}");
+}
+
+#[test]
+fn damage_is_passed_over_when_it_is_opened_and_told_when_it_is_read() {
+    let folder = Folder::new("damage_is_passed_over");
+    let runs = folder.file("runs");
+    let mut run: Batched<_, _, _, Each> = text_batched(0..ITEMS).checkpoint(&runs);
+    run.for_each_batch(|_| ()).unwrap();
+    drop(run);
+    let segment = runs.join("000001.amz");
+    let whole = fs::read(&segment).unwrap();
+    let all: Vec<_> = (0..ITEMS).map(line).collect();
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x55;
+        fs::write(&segment, &damaged).unwrap();
+        let Ok(spilled) = Spilled::<String>::open(&runs) else { continue };
+        let mut passed = 0;
+        for (item, result) in spilled.indices().zip(&spilled) {
+            match result {
+                Ok(text) => assert_eq!(text, all[item]),
+                Err(error) => assert!(error.is_storage(), "{error}"),
+            }
+            passed += 1;
+        }
+        assert!(passed < ITEMS || !spilled.is_complete() || spilled.iter().all(|text| text.is_ok()));
+    }
+    fs::write(&segment, &whole).unwrap();
+    assert!(Spilled::<String>::open(&runs).unwrap().into_iter().map(Result::unwrap).eq(all));
+}

@@ -1,0 +1,75 @@
+//! Results of many times the memory are spilled and read inside a cgroup that would be killed: a
+//! real one, where the machine lets this test make one.
+//!
+//! `AMORSIZE_SPILL_MIB=2048` for 2 GiB.
+#![cfg(target_os = "linux")]
+
+#[path = "common/limited.rs"]
+mod limited;
+
+use std::sync::LazyLock;
+
+use amorsize::{ByteSize, batched};
+use limited::Limited;
+
+/// Tells the process that it is inside.
+const INSIDE: &str = "AMORSIZE_TEST_CGROUP";
+
+/// 256 KiB that no compression makes smaller, nor looks as far back as to find them again.
+static NOISE: LazyLock<String> = LazyLock::new(|| {
+    let mut state = 1_u64;
+    let letters = (0..1 << 18).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b' ' + (state >> 58) as u8)
+    });
+    letters.collect()
+});
+
+/// A text of 1 MiB.
+#[batched(max_memory = "64MiB")]
+fn noise(item: u64) -> String {
+    format!("{item}{0}{0}{0}{0}", *NOISE)
+}
+
+fn items() -> u64 {
+    std::env::var("AMORSIZE_SPILL_MIB").map_or(192, |mebibytes| mebibytes.parse().unwrap())
+}
+
+#[test]
+fn spill_fits_a_cgroup_of_twice_the_budget() {
+    let limited = match Limited::new(ByteSize::mib(128)) {
+        Ok(limited) => limited,
+        Err(reason) => {
+            println!("skipped, no cgroup for it: {reason}");
+            return;
+        }
+    };
+    let output = limited
+        .command(&std::env::current_exe().unwrap())
+        .args(["inside", "--exact", "--ignored", "--nocapture"])
+        .env(INSIDE, limited.folder())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && out.contains("1 passed"), "{}\n{out}\n{err}", output.status);
+}
+
+#[test]
+#[ignore = "is run inside a cgroup by the test above"]
+fn inside() {
+    if std::env::var_os(INSIDE).is_none() {
+        return;
+    }
+    let spilled = noise_batched(0..items()).spill().unwrap();
+    assert!(spilled.on_disk() >= ByteSize::mib(items()), "{}", spilled.on_disk());
+    assert!(spilled.get(items() as usize - 1).unwrap().unwrap() == noise(items() - 1));
+    let mut next = 0;
+    for found in spilled {
+        assert!(found.unwrap() == noise(next), "item {next}");
+        next += 1;
+    }
+    assert_eq!(next, items());
+}
