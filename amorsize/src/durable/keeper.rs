@@ -213,26 +213,45 @@ impl Keeper {
             lock(&self.held).grow(encoded.memory());
             writer.put(encoded);
         };
-        // User code encodes a result. The call's result is there whatever becomes of it.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut encoded = from(first);
-            for ((index, result), hash) in (first..).zip(results).zip(hashes) {
-                match hash.and_then(|hash| push(&mut encoded, hash, result)) {
-                    Some(Ok(())) => {}
-                    Some(Err(text)) => {
-                        put(encoded);
-                        return Err((index, text));
+        let mut encoded = from(first);
+        let mut rest = (first..).zip(results).zip(hashes);
+        let mut next = first;
+        let mut why = None;
+        // User code encodes a result. The call's result is there whatever becomes of it, and a panic
+        // costs the stored result of that item alone.
+        loop {
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                for ((index, result), hash) in &mut rest {
+                    next = index + 1;
+                    match hash.and_then(|hash| push(&mut encoded, hash, result)) {
+                        Some(Ok(())) => {}
+                        Some(Err(text)) => return Err((index, text)),
+                        None => put(std::mem::replace(&mut encoded, from(next))),
                     }
-                    None => put(std::mem::replace(&mut encoded, from(index + 1))),
+                }
+                Ok(())
+            }));
+            match outcome {
+                Ok(Ok(())) => break,
+                Ok(Err((index, cause))) => {
+                    why.get_or_insert_with(|| Why::Error(writer.not_serialized(index, cause)));
+                    break;
+                }
+                Err(payload) => {
+                    if why.is_none() {
+                        why = Some(Why::Panic(payload));
+                    } else {
+                        crate::error::failure::discard(payload);
+                    }
+                    encoded.undo();
+                    put(std::mem::replace(&mut encoded, from(next)));
                 }
             }
-            put(encoded);
-            Ok(())
-        }));
-        match outcome {
-            Ok(Ok(())) => writer.wait_for_room(),
-            Ok(Err((index, cause))) => self.fail(writer.not_serialized(index, cause)),
-            Err(payload) => self.stop(Why::Panic(payload)),
+        }
+        put(encoded);
+        match why {
+            None => writer.wait_for_room(),
+            Some(why) => self.stop(why),
         }
     }
 

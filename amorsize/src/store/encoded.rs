@@ -15,6 +15,8 @@ pub(crate) struct Encoded {
     hash: ItemsHash,
     pub(super) bytes: Vec<u8>,
     pub(super) shape: Shape,
+    /// Bytes of the results that are whole.
+    whole: usize,
     /// True if its items are to be found without those before.
     pub(super) is_apart: bool,
 }
@@ -23,7 +25,7 @@ impl Encoded {
     /// No results yet. The first will be that of the item with this index in the input.
     pub(crate) fn new(first: u64) -> Self {
         let (hash, shape) = (ItemsHash::default(), Shape::unknown());
-        Self { first, items: 0, hash, bytes: Vec::new(), shape, is_apart: false }
+        Self { first, items: 0, hash, bytes: Vec::new(), shape, whole: 0, is_apart: false }
     }
 
     /// The same, of items that may have come because of the results before them. A run that goes on
@@ -43,7 +45,13 @@ impl Encoded {
         }
         self.items += 1;
         self.hash.push(item);
+        self.whole = self.bytes.len();
         Ok(())
+    }
+
+    /// Takes the bytes back of a result that panicked while they were made.
+    pub(crate) fn undo(&mut self) {
+        self.bytes.truncate(self.whole);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
