@@ -1,4 +1,4 @@
-//! What is published is the code, its docs, the README and the licences.
+//! What is published, and what the forge is told to check, is what the repository says.
 
 use std::fs;
 use std::process::Command;
@@ -39,4 +39,34 @@ fn licences_are_whole() {
             assert!(own == root || own == format!("../{licence}").as_bytes(), "{package}/{licence} is another one");
         }
     }
+}
+
+#[test]
+fn the_forge_builds_with_the_stated_version_and_runs_the_gate() {
+    let workflow = fs::read_to_string(".github/workflows/ci.yml").unwrap();
+    let messages = fs::read_to_string("ui-tests/ui.rs").unwrap();
+    let compiler = messages.split("not(stable(").nth(1).and_then(|rest| rest.split(')').next()).unwrap();
+    let stated = env!("CARGO_PKG_RUST_VERSION").trim_end_matches(".0");
+    for line in [
+        "      - run: .ci/run".to_owned(),
+        format!("      - run: rustup default {compiler} && rustup component add rustfmt clippy"),
+        format!("      - run: rustup default {stated}"),
+    ] {
+        assert!(workflow.lines().any(|has| has == line), "the workflow has no line {line:?}");
+    }
+    // Each action by its major version.
+    for used in workflow.lines().filter_map(|line| line.split("uses: ").nth(1)) {
+        let version = used.split("@v").nth(1);
+        assert!(version.is_some_and(|version| version.parse::<u32>().is_ok()), "{used}");
+    }
+}
+
+/// A form asks for what the library can tell, by names that the library has.
+#[test]
+fn the_form_for_bugs_asks_for_the_report() {
+    let form = fs::read_to_string(".github/ISSUE_TEMPLATE/bug.yml").unwrap();
+    for id in ["happened", "report", "version", "system", "allocator", "rust"] {
+        assert!(form.contains(&format!("    id: {id}\n")), "the form does not ask for {id}");
+    }
+    assert!(form.contains("amorsize/guide/json/") && fs::exists("amorsize/src/guide/json.md").unwrap());
 }
