@@ -4,11 +4,13 @@
 
 use crate::adapt::learned::Learned;
 use crate::error::failure::Panics;
+use crate::report::extremes::Extremes;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) learned: Learned,
+    pub(crate) extremes: Extremes,
     /// Index behind the last item that was taken from the input to be run.
     pub(crate) next: usize,
     /// Items of these that a store has, or that are skipped: they are not run.

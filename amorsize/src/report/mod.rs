@@ -1,4 +1,5 @@
 pub(crate) mod bottleneck;
+pub(crate) mod extremes;
 #[cfg(feature = "durable")]
 mod kept;
 mod memory;
@@ -10,6 +11,7 @@ pub(crate) mod totals;
 
 use std::sync::Arc;
 
+use self::extremes::Extremes;
 use self::time_use::TimeUse;
 use self::timeline::Timeline;
 #[cfg(feature = "durable")]
@@ -497,10 +499,15 @@ impl Report {
         self.totals.unasked
     }
 
+    /// The slowest items, and those with the largest results.
+    pub(crate) fn extremes(&self) -> &Extremes {
+        &self.totals.extremes
+    }
+
     /// The course of the run over time.
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
-        static NOTHING: Timeline = Timeline { moments: Vec::new(), batches: Vec::new() };
+        static NOTHING: Timeline = Timeline { began: None, moments: Vec::new(), batches: Vec::new() };
         self.totals.timeline.as_deref().unwrap_or(&NOTHING)
     }
 
