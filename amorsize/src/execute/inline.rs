@@ -234,9 +234,8 @@ impl Engine {
         self.pace = least / stretch.items.max(1) as f64;
         // A slow input must not bring the decision forward.
         self.spent += if line.may_wait() { seconds - done.asked } else { seconds };
-        // A shorter run has nothing that stands out, and would feel it.
         if self.spent >= FIRST_DECISION {
-            self.books.extremes.note(first, &stretch);
+            self.books.extremes.get_or_insert_default().note(first, &stretch);
         }
         if let Some(payload) = done.panic {
             // If the result is there, the measurement panicked, and the result stays.

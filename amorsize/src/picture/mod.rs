@@ -123,7 +123,7 @@ impl Picture {
         place.push(("Version of amorsize", env!("CARGO_PKG_VERSION").to_owned()));
         // If all are equally large, the first ones are no larger than others.
         let mean = report.bytes_per_item().as_u64();
-        let largest = report.extremes().largest.entries().filter(|entry| entry.value > mean);
+        let largest = report.timeline().extremes.largest.entries().filter(|entry| entry.value > mean);
         Self {
             name: report.name(),
             items: report.items(),
@@ -145,7 +145,7 @@ impl Picture {
             bound_by: report.bottleneck().to_string(),
             moments: report.timeline().moments().to_vec(),
             bands: report.timeline().batches().to_vec(),
-            slowest: report.extremes().slowest.entries().copied().collect(),
+            slowest: report.timeline().extremes.slowest.entries().copied().collect(),
             largest: largest.copied().collect(),
             began: report.timeline().began,
             place,

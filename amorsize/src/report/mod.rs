@@ -9,9 +9,8 @@ pub(crate) mod time_use;
 pub(crate) mod timeline;
 pub(crate) mod totals;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use self::extremes::Extremes;
 use self::time_use::TimeUse;
 use self::timeline::Timeline;
 #[cfg(feature = "durable")]
@@ -499,15 +498,10 @@ impl Report {
         self.totals.unasked
     }
 
-    /// The slowest items, and those with the largest results.
-    pub(crate) fn extremes(&self) -> &Extremes {
-        &self.totals.extremes
-    }
-
     /// The course of the run over time.
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
-        static NOTHING: Timeline = Timeline { began: None, moments: Vec::new(), batches: Vec::new() };
+        static NOTHING: LazyLock<Timeline> = LazyLock::new(Timeline::default);
         self.totals.timeline.as_deref().unwrap_or(&NOTHING)
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::extremes::Extremes;
 use crate::memory::source::Source;
 use crate::units::ByteSize;
 
@@ -37,6 +38,7 @@ const STEP: Duration = Duration::from_millis(1);
 pub struct Timeline {
     /// The date on which the run, or its reported part, began.
     pub(crate) began: Option<SystemTime>,
+    pub(crate) extremes: Extremes,
     pub(crate) moments: Vec<Moment>,
     pub(crate) batches: Vec<BatchTime>,
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::extremes::Extremes;
 use super::time_use::TimeUse;
 use super::timeline::Timeline;
 use crate::adapt::learned::Learned;
@@ -49,8 +48,6 @@ pub(crate) struct Totals {
     pub(crate) input_seconds: f64,
     pub(crate) sink_seconds: f64,
     pub(crate) time_use: TimeUse,
-    /// Of a run that was over before its first decision there are none.
-    pub(crate) extremes: Extremes,
     /// The number of times that a thread found no credit for the next item.
     pub(crate) credit_waits: usize,
     /// The largest growth of resident memory.
