@@ -1,7 +1,8 @@
 //! The picture of a run, and the page around it.
 
+use std::ops::RangeInclusive;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amorsize::{Report, batched, on_error::Skip, process_in_batches};
 use roxmltree::{Document, ParsingOptions};
@@ -68,7 +69,7 @@ fn a_picture_is_well_formed_and_names_its_figures() {
         report.peak_bytes().to_string(),
         format!("held, peak {}", report.peak_bytes()),
         "a loop, on 2 threads".to_owned(),
-        "ByteSize by deep size: exact for results · 1 item failed".to_owned(),
+        "Bytes by deep size: exact for results · 1 item failed".to_owned(),
     ] {
         assert!(written.contains(&figure.as_str()), "{figure:?} is not in {written:?}");
     }
@@ -113,12 +114,69 @@ fn a_page_shows_figures_failures_and_what_there_is_to_say() {
         "Budget64.0 KiB".to_owned(),
         format!("Most held of it{}", report.peak_bytes()),
         "Items that failed1".to_owned(),
-        format!("ByteSize of all results{}", report.result_bytes()),
+        format!("Bytes of all results{}", report.result_bytes()),
     ] {
         assert!(rows.contains(&row), "{row:?} is not in {rows:?}");
     }
     assert_eq!(texts(&page, "li"), ["item 7 failed: <seven> & \u{fffd}[1mothers\u{fffd}[0m"]);
     assert_eq!(texts(&page, "pre"), [report.explain()]);
+}
+
+/// Item 30 takes by far the longest, and item 60 has the largest result.
+#[batched(max_memory = "1MiB", threads = 2)]
+fn uneven(item: u32) -> Vec<u8> {
+    thread::sleep(Duration::from_millis(if item == 30 { 400 } else { 2 }));
+    vec![0; if item == 60 { 20_000 } else { 1000 }]
+}
+
+/// The ranges of items that a section of the page names, such as `one of items 3 to 5`, with the text beside each.
+fn named(report: &Report, head: &str) -> Vec<(RangeInclusive<u32>, String)> {
+    let text = report.to_html();
+    let page = parse(&text);
+    let mut sections = page.descendants().filter(|node| node.has_tag_name("section"));
+    let section = sections.find(|section| section.descendants().any(|node| node.text() == Some(head)));
+    let rows = section.unwrap_or_else(|| panic!("no {head}")).descendants().filter(|node| node.has_tag_name("tr"));
+    let texts = rows.map(|row| row.children().filter_map(|cell| cell.text()).collect::<Vec<_>>());
+    let named = texts.map(|cells| {
+        let numbers: Vec<u32> = cells[0].split(' ').filter_map(|word| word.parse().ok()).collect();
+        (numbers[0]..=*numbers.last().unwrap(), cells[1].to_owned())
+    });
+    named.collect()
+}
+
+#[test]
+fn a_page_names_the_largest_result() {
+    let report = uneven_batched(0..100).for_each_batch(|_| ()).unwrap();
+    let largest = named(&report, "Largest results, by their items' indices");
+    assert!(largest[0].0.contains(&60) && largest[0].1.starts_with("19.6 KiB"), "{largest:?}");
+}
+
+#[test]
+fn a_page_names_the_slowest_items() {
+    let begun = Instant::now();
+    loop {
+        let report = uneven_batched(0..100).for_each_batch(|_| ()).unwrap();
+        let slowest = named(&report, "Slowest items, by their indices");
+        assert!((1..=3).contains(&slowest.len()), "{slowest:?}");
+        // On a busy machine other calls may take longer still.
+        if slowest.iter().any(|(items, _)| items.contains(&30)) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(600), "{slowest:?}");
+    }
+}
+
+#[test]
+fn a_page_tells_what_all_results_at_once_would_have_taken() {
+    let report = uneven_batched(0..100).for_each_batch(|_| ()).unwrap();
+    let text = report.to_html();
+    let page = parse(&text);
+    let rows = texts(&page, "tr");
+    assert!(rows.contains(&format!("Memory, at most{}{}", report.result_bytes(), report.peak_bytes())), "{rows:?}");
+    for start in ["Began20", "System", "Cores for the process", "Memory of the machine"] {
+        assert!(rows.iter().any(|row| row.starts_with(start)), "no {start} in {rows:?}");
+    }
+    assert!(rows.iter().any(|row| row.starts_with("Version of amorsize")), "{rows:?}");
 }
 
 #[test]

@@ -4,11 +4,14 @@
 
 use crate::adapt::learned::Learned;
 use crate::error::failure::Panics;
+use crate::report::extremes::Extremes;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) learned: Learned,
+    /// There once the run has gone on for `FIRST_DECISION`: a shorter one would feel it.
+    pub(crate) extremes: Option<Box<Extremes>>,
     /// Index behind the last item that was taken from the input to be run.
     pub(crate) next: usize,
     /// Items of these that a store has, or that are skipped: they are not run.

@@ -191,6 +191,7 @@ impl Engine {
         let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
         // The time of an input and a sink that wait for each other must not count as time of calls.
         let timed = count as f64 * self.pace > apart || line.asks_are_single();
+        let first = self.books.next;
         let (mut done, mut stretch, mut flow) = self.inline_part(line, count, timed, measured);
         let is_few = self.alone.is_faster() && alone::fills_memory(&self.books.learned);
         if is_few && measured.is_none() && self.resident.is_none() {
@@ -233,6 +234,9 @@ impl Engine {
         self.pace = least / stretch.items.max(1) as f64;
         // A slow input must not bring the decision forward.
         self.spent += if line.may_wait() { seconds - done.asked } else { seconds };
+        if self.spent >= FIRST_DECISION {
+            self.books.extremes.get_or_insert_default().note(first, &stretch);
+        }
         if let Some(payload) = done.panic {
             // If the result is there, the measurement panicked, and the result stays.
             let item = if done.is_lost { self.books.next } else { self.books.next.saturating_sub(1) };

@@ -273,6 +273,9 @@ impl Control {
         state.inputs -= input.bytes();
         drop(input);
         state.books.learned.add(outcome.stretch);
+        if let Some(extremes) = &mut state.books.extremes {
+            extremes.note(grant.start, &outcome.stretch);
+        }
         if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
             let queued = outcome.used.map_or(0.0, |used| used.queued);
             each.push((outcome.stretch.seconds / done as f64, queued / done as f64));

@@ -44,6 +44,8 @@ impl Engine {
             own: asked.is_none() && !pool::is_worker(),
         };
         self.books.learned.waits.begin_on_threads();
+        // Here, where no call's memory is counted.
+        self.books.extremes.get_or_insert_default();
         let ledger = self.ledger.clone();
         self.read_resident();
         self.start_watch()?;

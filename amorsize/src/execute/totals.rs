@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::engine::{Before, Engine};
 use super::workers::OnThreads;
 use crate::output::handover::HandedOver;
+use crate::report::extremes::Extremes;
 use crate::report::time_use::TimeUse;
 use crate::report::timeline::{Moment, Recorder, Timeline};
 use crate::units::ByteSize;
@@ -26,6 +27,9 @@ impl Engine {
         // lent.
         let (before, _panics) = self.with_books(|books| {
             books.learned.begin_part();
+            if let Some(extremes) = &mut books.extremes {
+                **extremes = Extremes::default();
+            }
             let (learned, chunks, panicked) = (books.learned.clone(), books.chunks, books.panics.count);
             (Before { learned, chunks, panicked, beside_calls, elapsed }, books.panics.take_kept())
         });
@@ -45,8 +49,15 @@ impl Engine {
     /// The facts of the run, or of its reported part. Takes the kept panics out.
     pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
         let HandedOver { sink_seconds, times, .. } = handed_over;
-        let (mut learned, mut chunks, mut panicked, panics) = self
-            .with_books(|books| (books.learned.clone(), books.chunks, books.panics.count, books.panics.take_kept()));
+        let (mut learned, extremes, mut chunks, mut panicked, panics) = self.with_books(|books| {
+            (
+                books.learned.clone(),
+                books.extremes.as_deref().copied(),
+                books.chunks,
+                books.panics.count,
+                books.panics.take_kept(),
+            )
+        });
         let mut beside_calls = self.beside_calls;
         if let Some(before) = &self.before {
             learned = learned.since(&before.learned);
@@ -79,7 +90,9 @@ impl Engine {
         let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(ByteSize::new);
         let last_held = moments.last().map_or(ByteSize::ZERO, Moment::held);
         let noted = !moments.is_empty() || !times.is_empty();
-        let timeline = noted.then(|| Arc::new(Timeline { moments, batches: times }));
+        let began = recorder.as_ref().map(|recorder| recorder.began);
+        let extremes = extremes.unwrap_or_default();
+        let timeline = noted.then(|| Arc::new(Timeline { began, extremes, moments, batches: times }));
         Totals {
             name: self.options.name(),
             sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },

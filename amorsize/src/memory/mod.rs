@@ -13,4 +13,4 @@ pub(crate) mod trim;
 pub(crate) mod watch;
 pub(crate) mod working;
 
-pub(crate) use available::{Started, most_threads};
+pub(crate) use available::{Started, installed, most_threads};

@@ -124,12 +124,17 @@ fn picture(kind: Kind, seconds: f64, moments: Vec<Moment>, bands: Vec<BatchTime>
         budget: kind.budget,
         peak_held: peak(|moment| moment.held).unwrap_or(kind.item_bytes),
         peak_resident: peak(|moment| moment.resident.unwrap_or(0)),
+        result_bytes: kind.items as u64 * kind.item_bytes,
         measured_by: "deep size".into(),
-        certainty: "exact for results".into(),
+        certainty: Certainty::Results,
         parts: time_use.parts(),
         bound_by: "the cores".into(),
         moments,
         bands,
+        slowest: Vec::new(),
+        largest: Vec::new(),
+        began: None,
+        place: vec![("Version of amorsize", "0.0.0".into())],
         figures: vec![("Chunks", "24".into())],
         account: "360 items in 24 batches\nmade up <for a test>".into(),
         failures: Vec::new(),
@@ -140,6 +145,10 @@ fn picture(kind: Kind, seconds: f64, moments: Vec<Moment>, bands: Vec<BatchTime>
 
 static RUNS: LazyLock<Vec<(&'static str, Picture)>> = LazyLock::new(|| {
     let photos = run(PHOTOS);
+    let mut photos = photos;
+    photos.slowest = vec![(7, 1, 0.61), (120, 8, 0.083)].into_iter().map(extreme).collect();
+    photos.largest = vec![(31, 1, 14 * MIB), (200, 4, 9 * MIB)].into_iter().map(extreme).collect();
+    photos.began = Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_767_225_599));
     let slow_sink = run(Kind { name: Some("extract_features"), sink_seconds: 0.03, ..PHOTOS });
     let tail = run(Kind { name: Some("parse"), threads: 8, items: 2000, call_seconds: 0.4, tail: 120, ..PHOTOS });
     let mut at_budget = run(Kind { sink_seconds: 0.0105, batch: 40, ..PHOTOS });
@@ -219,6 +228,10 @@ static RUNS: LazyLock<Vec<(&'static str, Picture)>> = LazyLock::new(|| {
     ]
 });
 
+fn extreme<V>((first, items, value): (usize, usize, V)) -> Extreme<V> {
+    Extreme { first, items, value }
+}
+
 fn join(bands: &[BatchTime]) -> BatchTime {
     let mut joined = bands[0];
     for band in &bands[1..] {
@@ -297,6 +310,8 @@ prop_compose! {
         bands in prop::collection::vec((any_seconds(), any_seconds(), any_seconds(), 0..usize::MAX / 1000, 0..usize::MAX / 1000), 0..40),
         measured_by in ".{0,80}",
         failures in prop::collection::vec(".{0,80}", 0..4),
+        extremes in prop::collection::vec((any::<usize>(), 1..usize::MAX, any_seconds(), any::<u64>()), 0..3),
+        began in prop::option::of(0..1u64 << 40),
     ) -> Picture {
         let moment = |(seconds, items, held, resident, running)| Moment { seconds, items, held, resident, running };
         let band = |(begun, ended, sink, items, batches)| BatchTime { first_index: items, items, batches, begun, ended, sink };
@@ -324,6 +339,10 @@ prop_compose! {
             budget: bytes[0],
             peak_held: bytes[1],
             peak_resident,
+            result_bytes: bytes[0].wrapping_mul(3),
+            slowest: extremes.iter().map(|&(first, items, seconds, _)| extreme((first, items, seconds))).collect(),
+            largest: extremes.iter().map(|&(first, items, _, bytes)| extreme((first, items, bytes))).collect(),
+            began: began.map(|seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)),
             moments: moments.into_iter().map(moment).collect(),
             bands: bands.into_iter().map(band).collect(),
             account: measured_by.clone(),
@@ -418,6 +437,57 @@ fn a_budget_far_above_is_named_and_not_drawn() {
     assert!(far.contains("budget 256 MiB, far above") && !far.contains("class=\"budget-line\""));
     let near = svg::draw(run_named("at-budget"), &svg::WIDE);
     assert!(near.contains(">budget 256 MiB<") && near.contains("class=\"budget-line\""));
+}
+
+#[test]
+fn a_page_tells_what_it_would_have_been_without() {
+    let picture = run_named("photos");
+    let page = page::write(picture);
+    let (held, seconds) = (scale::bytes(picture.peak_held), Seconds(picture.seconds));
+    assert!(page.contains(&format!("<th scope=\"row\">Memory, at most</th><td>2.11 GiB</td><td>{held}</td>")));
+    assert!(page.contains("<th scope=\"row\">Of the budget</th><td>8.44 ×</td>"));
+    let looped = Seconds(picture.seconds * picture.speedup);
+    assert!(page.contains(&format!("<th scope=\"row\">Time</th><td>{looped}</td><td>{seconds}</td>")));
+    for (certainty, says) in [(Certainty::Estimate, "about 2.11 GiB"), (Certainty::Unmeasured, "at least 2.11 GiB")] {
+        assert!(page::write(&Picture { certainty, ..picture.clone() }).contains(says));
+    }
+    // Nothing would have been different.
+    assert!(!page::write(run_named("empty")).contains("Without amorsize"));
+}
+
+#[test]
+fn a_page_names_what_stands_out_by_index() {
+    let page = page::write(run_named("photos"));
+    for row in [
+        "<th scope=\"row\">item 7</th><td>610.00 ms</td>",
+        "<th scope=\"row\">items 120 to 127</th><td>83.00 ms each</td>",
+        "<th scope=\"row\">item 31</th><td>14.0 MiB</td>",
+        "<th scope=\"row\">one of items 200 to 203</th><td>9.00 MiB</td>",
+    ] {
+        assert!(page.contains(row), "no {row}");
+    }
+    let page = page::write(run_named("many"));
+    assert!(!page.contains("Slowest items") && !page.contains("Largest results"));
+}
+
+#[test]
+fn a_page_tells_when_and_where() {
+    let page = page::write(run_named("photos"));
+    assert!(page.contains("<th scope=\"row\">Began</th><td>2025-12-31 23:59:59 UTC</td>"));
+    assert!(page.contains("<th scope=\"row\">Version of amorsize</th><td>0.0.0</td>"));
+    let page = page::write(run_named("short"));
+    assert!(page.contains("When and where") && !page.contains(">Began<"));
+}
+
+#[test]
+fn a_page_tells_from_when_on_memory_was_over_the_budget() {
+    for (name, picture) in &*RUNS {
+        let page = page::write(picture);
+        let rows = page.matches("<th scope=\"row\">Over the budget by</th>").count();
+        assert_eq!(rows, usize::from(picture.over_budget().is_some()), "{name}");
+        let from = picture.over_from().filter(|_| rows > 0).map(|seconds| format!(", from {}</td>", Seconds(seconds)));
+        assert!(from.is_none_or(|from| page.contains(&from)), "{name}");
+    }
 }
 
 #[test]

@@ -5,10 +5,17 @@ mod page;
 mod scale;
 mod svg;
 
+use std::env::consts::{ARCH, OS};
+use std::time::SystemTime;
+
+use crate::memory;
 use crate::progress::stage::StageReport;
 use crate::report::Report;
+use crate::report::extremes::Extreme;
 use crate::report::timeline::{BatchTime, Moment};
+use crate::system::cores;
 use crate::units::ByteSize;
+use crate::units::measured_by::Certainty;
 use crate::units::seconds::Seconds;
 
 /// The parts of a run that the picture shows.
@@ -29,14 +36,23 @@ struct Picture {
     budget: u64,
     peak_held: u64,
     peak_resident: Option<u64>,
+    /// Of all results, whenever they were there.
+    result_bytes: u64,
     measured_by: String,
-    certainty: String,
+    certainty: Certainty,
     /// The use of the threads' time in seconds, by name.
     parts: [(&'static str, f64); 6],
     /// The bottleneck of the run.
     bound_by: String,
     moments: Vec<Moment>,
     bands: Vec<BatchTime>,
+    /// The slowest items, with seconds, and those with the largest results, with bytes.
+    slowest: Vec<Extreme<f64>>,
+    largest: Vec<Extreme<u64>>,
+    /// The date on which it began; `None` for a run that was over at once.
+    began: Option<SystemTime>,
+    /// The machine and the crate, by name.
+    place: Vec<(&'static str, String)>,
     /// Further figures, for the page.
     figures: Vec<(&'static str, String)>,
     /// The report as a text.
@@ -92,8 +108,8 @@ impl Picture {
             ("Chunks", scale::count(report.chunks())),
             ("Items in a chunk, on average", scale::count(report.chunk_size())),
             ("Waits for room in the budget", scale::count(report.credit_waits())),
-            ("ByteSize of all results", report.result_bytes().to_string()),
-            ("ByteSize of a result, on average", report.bytes_per_item().to_string()),
+            ("Bytes of all results", report.result_bytes().to_string()),
+            ("Bytes of a result, on average", report.bytes_per_item().to_string()),
         ];
         if report.working_bytes().as_u64() > 0 {
             figures.push(("Most that a call needed beside its result", report.working_bytes().to_string()));
@@ -101,6 +117,13 @@ impl Picture {
         if let Some(kept) = report.allocator_bytes() {
             figures.push(("Resident memory still grown at the end", kept.to_string()));
         }
+        let mut place =
+            vec![("System", format!("{OS}, {ARCH}")), ("Cores for the process", scale::count(cores::usable()))];
+        place.extend(memory::installed().map(|bytes| ("Memory of the machine", bytes.to_string())));
+        place.push(("Version of amorsize", env!("CARGO_PKG_VERSION").to_owned()));
+        // If all are equally large, the first ones are no larger than others.
+        let mean = report.bytes_per_item().as_u64();
+        let largest = report.timeline().extremes.largest.entries().filter(|entry| entry.value > mean);
         Self {
             name: report.name(),
             items: report.items(),
@@ -115,12 +138,17 @@ impl Picture {
             budget: report.budget().as_u64(),
             peak_held: report.peak_bytes().as_u64(),
             peak_resident: report.peak_resident().map(ByteSize::as_u64),
+            result_bytes: report.result_bytes().as_u64(),
             measured_by: report.measured_by().to_string(),
-            certainty: report.measured_by().certainty().to_string(),
+            certainty: report.measured_by().certainty(),
             parts: report.time_use().parts(),
             bound_by: report.bottleneck().to_string(),
             moments: report.timeline().moments().to_vec(),
             bands: report.timeline().batches().to_vec(),
+            slowest: report.timeline().extremes.slowest.entries().copied().collect(),
+            largest: largest.copied().collect(),
+            began: report.timeline().began,
+            place,
             figures,
             account: report.explain(),
             failures: failures.chain(panics).collect(),
@@ -142,6 +170,11 @@ impl Picture {
     /// The bytes by which resident memory went over the budget.
     fn over_budget(&self) -> Option<u64> {
         self.peak_resident.and_then(|peak| peak.checked_sub(self.budget)).filter(|&over| over > 0)
+    }
+
+    /// Seconds until resident memory was first seen above the budget.
+    fn over_from(&self) -> Option<f64> {
+        self.moments.iter().find(|moment| moment.resident > Some(self.budget)).map(|moment| moment.seconds)
     }
 
     fn speedup(&self) -> String {
@@ -216,8 +249,9 @@ impl Report {
         svg::draw(&Picture::of(self), &svg::WIDE)
     }
 
-    /// A page that shows the run: the [picture](Self::to_svg), its figures as tables, and the
-    /// report as a text.
+    /// A page that shows the run: the [picture](Self::to_svg), its figures beside those of a loop
+    /// that collects all results, the slowest items and those with the largest results, the date
+    /// and the machine, and the report as a text.
     ///
     /// It is one file, without scripts, and loads nothing. It is readable in light and dark, on a
     /// narrow screen and on paper.

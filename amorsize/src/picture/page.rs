@@ -1,5 +1,7 @@
 //! The page around the picture.
 
+use crate::report::extremes::Extreme;
+use crate::units::measured_by::Certainty;
 use crate::units::seconds::Seconds;
 
 use super::markup::escape;
@@ -45,8 +47,8 @@ pub(super) fn write(picture: &Picture) -> String {
     let title = if title == UNNAMED { title } else { format!("{title}: {UNNAMED}") };
     let title = escape(&title);
     let (wide, narrow) = (svg::draw(picture, &svg::WIDE), svg::draw(picture, &svg::NARROW));
-    let whole = [account, failures, stages].map(|section| section(picture)).concat();
-    let tables = [totals, time_use, details].map(|section| section(picture)).concat();
+    let whole = [without, account, failures, stages].map(|section| section(picture)).concat();
+    let tables = [totals, time_use, slowest, largest, place, details].map(|section| section(picture)).concat();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{title}</title>\n\
@@ -77,6 +79,73 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     table + "</tbody>\n</table></div>\n"
 }
 
+fn seconds_of(seconds: f64) -> String {
+    Seconds(svg::sound(seconds)).to_string()
+}
+
+/// The run beside the loop that it stands for, which `par_iter` makes faster and no smaller.
+fn without(picture: &Picture) -> String {
+    if picture.items == 0 {
+        return String::new();
+    }
+    let how = match picture.certainty {
+        Certainty::Exact | Certainty::Results => "",
+        Certainty::Estimate => "about ",
+        Certainty::Unmeasured => "at least ",
+    };
+    let budget = picture.budget.max(1) as f64;
+    let of_budget = |bytes: u64| format!("{} ×", scale::number(bytes as f64 / budget));
+    let all = picture.result_bytes;
+    let rows = [
+        ["Memory, at most".to_owned(), format!("{how}{}", scale::bytes(all)), scale::bytes(picture.peak_held)],
+        ["Of the budget".to_owned(), of_budget(all), of_budget(picture.peak_held)],
+        ["Time".to_owned(), seconds_of(svg::sound(picture.seconds) * picture.speedup), seconds_of(picture.seconds)],
+    ];
+    let head = ["", "a loop that collects all results", "this run"];
+    section("", "Without amorsize", &table(&head, &rows.map(Vec::from)))
+}
+
+/// `item 7`, or `items 8 to 15`.
+fn named<V>(entry: &Extreme<V>) -> String {
+    match entry.items {
+        1 => format!("item {}", scale::count(entry.first)),
+        items => {
+            format!("items {} to {}", scale::count(entry.first), scale::count(entry.first.saturating_add(items - 1)))
+        }
+    }
+}
+
+fn slowest(picture: &Picture) -> String {
+    if picture.slowest.is_empty() {
+        return String::new();
+    }
+    let row = |entry: &Extreme<f64>| {
+        // Short calls are timed together.
+        let each = if entry.items == 1 { "" } else { " each" };
+        vec![named(entry), format!("{}{each}", seconds_of(entry.value))]
+    };
+    let rows: Vec<_> = picture.slowest.iter().map(row).collect();
+    section("", "Slowest items, by their indices", &table(&[], &rows))
+}
+
+fn largest(picture: &Picture) -> String {
+    if picture.largest.is_empty() {
+        return String::new();
+    }
+    let row = |entry: &Extreme<u64>| {
+        let of = if entry.items == 1 { "" } else { "one of " };
+        vec![format!("{of}{}", named(entry)), scale::bytes(entry.value)]
+    };
+    let rows: Vec<_> = picture.largest.iter().map(row).collect();
+    section("", "Largest results, by their items' indices", &table(&[], &rows))
+}
+
+fn place(picture: &Picture) -> String {
+    let mut rows: Vec<_> = picture.began.map(|began| ("Began", scale::date(began))).into_iter().collect();
+    rows.extend(picture.place.iter().cloned());
+    section("", "When and where", &figures(&rows))
+}
+
 fn totals(picture: &Picture) -> String {
     let mut rows = vec![
         ("Items", scale::count(picture.items)),
@@ -89,6 +158,10 @@ fn totals(picture: &Picture) -> String {
         ("Most held of it", scale::bytes(picture.peak_held)),
     ];
     rows.extend(picture.peak_resident.map(|bytes| ("Most that resident memory grew", scale::bytes(bytes))));
+    if let Some(over) = picture.over_budget() {
+        let from = picture.over_from().map_or_else(String::new, |seconds| format!(", from {}", seconds_of(seconds)));
+        rows.push(("Over the budget by", format!("{}{from}", scale::bytes(over))));
+    }
     for (what, count) in [
         ("Items that failed", picture.failed),
         ("Items that panicked", picture.panicked),
@@ -98,7 +171,7 @@ fn totals(picture: &Picture) -> String {
             rows.push((what, scale::count(count)));
         }
     }
-    rows.push(("ByteSize measured by", picture.measured_by.clone()));
+    rows.push(("Bytes measured by", picture.measured_by.clone()));
     section("", "Totals", &figures(&rows))
 }
 

@@ -1,5 +1,7 @@
 //! Axes: the places of values, the round numbers that mark them, and numbers as texts.
 
+use std::time::SystemTime;
+
 use crate::units::ByteSize;
 use crate::units::counted::Counted;
 
@@ -119,6 +121,31 @@ pub(super) fn number(value: f64) -> String {
     format!("{text}{unit}")
 }
 
+/// A date and a time of day, such as `2026-01-31 08:05:09 UTC`.
+pub(super) fn date(time: SystemTime) -> String {
+    // A clock that stands before 1970 is not set.
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (mut days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let days_of = |year| 365 + u64::from(is_leap(year));
+    let mut year = 1970;
+    // The last year has four digits, so that no clock makes this long.
+    while days >= days_of(year) && year < 9999 {
+        days -= days_of(year);
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", days + 1)
+}
+
 /// A count with its thousands set apart.
 pub(super) fn count(value: usize) -> String {
     let digits = value.to_string();
@@ -232,6 +259,22 @@ mod tests {
             (percent(1.0, 3.0), percent(0.0, 0.0), percent(1e-9, 1.0)),
             ("33.3 %".into(), "0 %".into(), "< 0.1 %".into())
         );
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let at = |seconds| date(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (951_868_799, "2000-02-29 23:59:59 UTC"),
+            (951_868_800, "2000-03-01 00:00:00 UTC"),
+            (1_767_225_599, "2025-12-31 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(at(seconds), expected);
+        }
+        assert_eq!(date(SystemTime::UNIX_EPOCH - std::time::Duration::from_secs(1)), at(0));
     }
 
     proptest! {

@@ -167,7 +167,7 @@ impl Drawing<'_> {
         let (picture, layout) = (self.picture, self.layout);
         let room = layout.width - 2.0 * layout.margin;
         self.svg.text("title", layout.margin, 40.0, &fit(&picture.title(), TITLE, room));
-        let mut said = format!("ByteSize by {}: {}", picture.measured_by, picture.certainty);
+        let mut said = format!("Bytes by {}: {}", picture.measured_by, picture.certainty);
         for (count, one, several, what) in [
             (picture.failed, "item", "items", "failed"),
             (picture.panicked, "item", "items", "panicked"),

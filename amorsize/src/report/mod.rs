@@ -1,4 +1,5 @@
 pub(crate) mod bottleneck;
+pub(crate) mod extremes;
 #[cfg(feature = "durable")]
 mod kept;
 mod memory;
@@ -8,7 +9,7 @@ pub(crate) mod time_use;
 pub(crate) mod timeline;
 pub(crate) mod totals;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use self::time_use::TimeUse;
 use self::timeline::Timeline;
@@ -517,7 +518,7 @@ impl Report {
     /// The course of the run over time.
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
-        static NOTHING: Timeline = Timeline { moments: Vec::new(), batches: Vec::new() };
+        static NOTHING: LazyLock<Timeline> = LazyLock::new(Timeline::default);
         self.totals.timeline.as_deref().unwrap_or(&NOTHING)
     }
 

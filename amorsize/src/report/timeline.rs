@@ -1,7 +1,8 @@
 //! The course of a run over time, for its report's picture.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::extremes::Extremes;
 use crate::memory::source::Source;
 use crate::units::ByteSize;
 
@@ -35,6 +36,9 @@ const STEP: Duration = Duration::from_millis(1);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
+    /// The date on which the run, or its reported part, began.
+    pub(crate) began: Option<SystemTime>,
+    pub(crate) extremes: Extremes,
     pub(crate) moments: Vec<Moment>,
     pub(crate) batches: Vec<BatchTime>,
 }
@@ -158,6 +162,7 @@ impl BatchTime {
 pub(crate) struct Recorder {
     /// The time from which seconds count.
     origin: Instant,
+    pub(crate) began: SystemTime,
     source: Source,
     /// Resident memory that does not belong to the run.
     base: Option<u64>,
@@ -177,6 +182,7 @@ impl Recorder {
         let base = source.resident().map(|resident| resident.as_u64().saturating_sub(held));
         Self {
             origin,
+            began: SystemTime::now(),
             source,
             base,
             step: STEP,

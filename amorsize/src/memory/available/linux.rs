@@ -24,6 +24,11 @@ pub(crate) fn available() -> Option<ByteSize> {
     kept().available()
 }
 
+/// The machine's memory, whatever the limits of the process.
+pub(crate) fn installed() -> Option<ByteSize> {
+    machine::total(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
 /// The total time in which a task of the process's cgroup, or else of the machine, waited for
 /// memory.
 pub(crate) fn stalled() -> Option<Duration> {

@@ -9,7 +9,16 @@ use crate::units::ByteSize;
 
 /// `MemAvailable`: the kernel's own estimate of the memory that can be taken without swapping.
 pub(super) fn available(meminfo: &str) -> Option<ByteSize> {
-    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"))?;
+    amount(meminfo, "MemAvailable:")
+}
+
+/// `MemTotal`: the memory that the kernel has to give.
+pub(super) fn total(meminfo: &str) -> Option<ByteSize> {
+    amount(meminfo, "MemTotal:")
+}
+
+fn amount(meminfo: &str, name: &str) -> Option<ByteSize> {
+    let kib = meminfo.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))?;
     kib.parse().ok().map(ByteSize::kib)
 }
 
@@ -115,6 +124,7 @@ mod tests {
     fn memory_that_is_available_is_not_what_is_free() {
         let meminfo = "MemTotal:       24000000 kB\nMemFree: 100 kB\nMemAvailable:   20000000 kB\n";
         assert_eq!(available(meminfo), Some(ByteSize::kib(20_000_000)));
+        assert_eq!(total(meminfo), Some(ByteSize::kib(24_000_000)));
         // Kernels before 3.14 have no estimate.
         assert_eq!(available("MemTotal:       24000000 kB\nMemFree: 100 kB\n"), None);
     }

@@ -20,9 +20,9 @@ mod other_systems;
 mod tasks;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{available, peak_resident, resident, stalled};
+pub(crate) use linux::{available, installed, peak_resident, resident, stalled};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other_systems::{available, most_threads, peak_resident, resident, stalled};
+pub(crate) use other_systems::{available, installed, most_threads, peak_resident, resident, stalled};
 #[cfg(target_os = "linux")]
 pub(crate) use tasks::most_threads;
 
@@ -44,6 +44,7 @@ mod tests {
     #[test]
     fn there_is_memory() {
         assert!(available().unwrap() > ByteSize::mib(1));
+        assert!(installed().unwrap() > ByteSize::mib(1));
     }
 
     #[test]

@@ -17,6 +17,13 @@ pub(crate) fn available() -> Option<ByteSize> {
     Some(ByteSize::new(system.available_memory())).filter(|&bytes| bytes > ByteSize::ZERO)
 }
 
+/// The machine's memory.
+pub(crate) fn installed() -> Option<ByteSize> {
+    let mut system = kept();
+    system.refresh_memory();
+    Some(ByteSize::new(system.total_memory())).filter(|&bytes| bytes > ByteSize::ZERO)
+}
+
 /// The process's resident memory; if that can't be read, the peak so far. A read takes tens of
 /// microseconds, so a run does not ask often.
 pub(crate) fn resident() -> Option<ByteSize> {

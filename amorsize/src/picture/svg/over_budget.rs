@@ -20,8 +20,8 @@ impl Drawing<'_> {
     pub(super) fn name_over_budget(&self, names: &mut Vec<(Look, f64, String)>) {
         let Some(over) = self.picture.over_budget() else { return };
         let budget = self.picture.budget;
-        let first = self.picture.moments.iter().find(|moment| moment.resident > Some(budget));
-        let from = first.map_or_else(String::new, |moment| format!(" from {}", Seconds(sound(moment.seconds))));
+        let from = self.picture.over_from();
+        let from = from.map_or_else(String::new, |seconds| format!(" from {}", Seconds(sound(seconds))));
         let text = format!("{} over{from}", scale::bytes(over));
         names.push((Look::Area("over-area", "over-line"), budget as f64 + over as f64 / 2.0, text));
     }
