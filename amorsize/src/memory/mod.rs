@@ -13,4 +13,6 @@ pub(crate) mod trim;
 pub(crate) mod watch;
 pub(crate) mod working;
 
-pub(crate) use available::{Started, installed, most_threads};
+#[cfg(feature = "picture")]
+pub(crate) use available::installed;
+pub(crate) use available::{Started, most_threads};

@@ -33,6 +33,7 @@ impl<V: Copy + PartialOrd> Highest<V> {
         }
     }
 
+    #[cfg(any(test, feature = "picture"))]
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Extreme<V>> {
         self.0.iter().filter(|entry| entry.items > 0)
     }

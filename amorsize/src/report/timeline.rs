@@ -37,7 +37,9 @@ const STEP: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     /// The date on which the run, or its reported part, began.
+    #[cfg_attr(not(feature = "picture"), expect(dead_code, reason = "the picture alone tells it"))]
     pub(crate) began: Option<SystemTime>,
+    #[cfg_attr(not(feature = "picture"), expect(dead_code, reason = "the picture alone tells it"))]
     pub(crate) extremes: Extremes,
     pub(crate) moments: Vec<Moment>,
     pub(crate) batches: Vec<BatchTime>,

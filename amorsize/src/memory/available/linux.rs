@@ -25,6 +25,7 @@ pub(crate) fn available() -> Option<ByteSize> {
 }
 
 /// The machine's memory, whatever the limits of the process.
+#[cfg(any(test, feature = "picture"))]
 pub(crate) fn installed() -> Option<ByteSize> {
     machine::total(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }

@@ -13,6 +13,7 @@ pub(super) fn available(meminfo: &str) -> Option<ByteSize> {
 }
 
 /// `MemTotal`: the memory that the kernel has to give.
+#[cfg(any(test, feature = "picture"))]
 pub(super) fn total(meminfo: &str) -> Option<ByteSize> {
     amount(meminfo, "MemTotal:")
 }

@@ -19,10 +19,14 @@ mod other_systems;
 #[cfg(target_os = "linux")]
 mod tasks;
 
+#[cfg(all(target_os = "linux", any(test, feature = "picture")))]
+pub(crate) use linux::installed;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{available, installed, peak_resident, resident, stalled};
+pub(crate) use linux::{available, peak_resident, resident, stalled};
+#[cfg(all(not(target_os = "linux"), any(test, feature = "picture")))]
+pub(crate) use other_systems::installed;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other_systems::{available, installed, most_threads, peak_resident, resident, stalled};
+pub(crate) use other_systems::{available, most_threads, peak_resident, resident, stalled};
 #[cfg(target_os = "linux")]
 pub(crate) use tasks::most_threads;
 

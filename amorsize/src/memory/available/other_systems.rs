@@ -18,6 +18,7 @@ pub(crate) fn available() -> Option<ByteSize> {
 }
 
 /// The machine's memory.
+#[cfg(any(test, feature = "picture"))]
 pub(crate) fn installed() -> Option<ByteSize> {
     let mut system = kept();
     system.refresh_memory();
