@@ -367,7 +367,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// calls end, and when it is over. It replaces another callback, and the bar that the attribute's `progress` shows.
     ///
     /// Any thread of the run may be the one to call it, one at a time, and it does so while it could do an item: so keep it short. The
-    /// feature `progress` has a bar for people, [`progress_bar`](crate::progress::bar()).
+    /// feature `progress` has a bar for people, [`progress_bar`](crate::progress_bar).
     ///
     /// # Panics
     ///

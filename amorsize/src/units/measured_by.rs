@@ -27,8 +27,8 @@ pub enum MeasuredBy {
     /// The program's allocator, [`Tracking`](crate::Tracking): the heap bytes that each call kept,
     /// and its working memory.
     Tracking,
-    /// The result's own [`DeepSize`]: the bytes that it owns on the heap, and its own. The feature
-    /// `get-size2` adds types with `GetSize`.
+    /// The result's own [`DeepSize`](crate::DeepSize): the bytes that it owns on the heap, and its
+    /// own. The feature `get-size2` adds types with `GetSize`.
     DeepSize,
     /// The process's resident memory, as it grew while results were held. It includes other work in
     /// the process.
