@@ -224,7 +224,10 @@ fn every_mistake_is_reported() {
 #[test]
 fn the_docs_of_the_attribute_have_every_option_and_no_other() {
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../amorsize/src/batched.md")).unwrap();
-    let tables = docs.split("| option | takes |").skip(1).flat_map(|rest| rest.lines().skip(2));
+    let tables = docs
+        .split("| option | takes |")
+        .skip(1)
+        .flat_map(|rest| rest.lines().skip(2).take_while(|line| line.starts_with('|')));
     let rows = tables.filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let mut documented: Vec<&str> = rows.collect();
     documented.sort_unstable();

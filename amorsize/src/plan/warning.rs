@@ -281,7 +281,7 @@ impl Warning {
 
     /// A warning for a run with results that nothing counts.
     pub(crate) fn unmeasured() -> Self {
-        let message = "what results own is not counted, as their type doesn't tell and the process's resident memory can't be                        read: derive or implement `DeepSize` for the result, or install `Tracking`";
+        let message = "what results own is not counted, as their type doesn't tell and the process's resident memory can't be read: derive or implement `DeepSize` for the result, or install `Tracking`";
         Self::new(Self::UNMEASURED, message.into())
     }
 
