@@ -1,8 +1,9 @@
-//! What became of an item that gave no result.
+//! Items that gave no result, and the reasons.
 //!
 //! # Panics in user code
 //!
-//! An item is lost if it was taken from its chunk and has no result there. No count is kept beside.
+//! An item is lost if it was taken from its chunk and the chunk has no result for it. Nothing else
+//! counts lost items.
 //!
 //! | code of the user's | where it runs | what a panic there does |
 //! | --- | --- | --- |
@@ -20,8 +21,8 @@
 //! | `Drop` of a payload | any thread, in [`discard`] | nothing |
 //! | the code that cancels a [`CancelToken`](crate::CancelToken) | their own thread | nothing: the token is a flag |
 //!
-//! Any other panic on a worker would be ours: `Started` in `chunk.rs` books its chunk as ended, and
-//! the run ends with it.
+//! Any other panic on a worker is a bug of this crate: `Started` in `chunk.rs` books its chunk as
+//! ended, and the run ends with the panic.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -33,28 +34,28 @@ use std::sync::{Mutex, PoisonError};
 use super::Error;
 use crate::units::by_index::ByIndex;
 
-/// What a panic carries.
+/// The payload of a panic.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Drops a payload that nobody wants. Its own `Drop` may panic, too: then that one is let go.
+/// Drops a payload that nobody wants. If its own `Drop` panics too, that second payload leaks.
 pub(crate) fn discard(payload: Payload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }
 }
 
-/// Items that panicked in a run that goes on without them: all are counted, and the first by input
-/// order are kept.
+/// The items that panicked in a run that goes on without them. All are counted, and the first ones
+/// by input order are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Panics {
-    /// How many are kept, where the run goes on.
+    /// The most panics that are kept, if the run goes on.
     most: Option<usize>,
     pub(crate) count: usize,
     kept: ByIndex<Payload>,
 }
 
 impl Panics {
-    /// Keeps up to `most` panics from now on; with `None` a run ends with one.
+    /// Keeps up to `most` panics from now on; with `None` a panic ends the run.
     pub(crate) fn keep(&mut self, most: Option<usize>) {
         self.most = most;
     }
@@ -64,8 +65,8 @@ impl Panics {
         self.most.is_some()
     }
 
-    /// Notes the panic of an item. Gives back the payload that is not kept, to be
-    /// [discarded](discard) where its `Drop` does no harm.
+    /// Notes the panic of an item. Gives back a payload that is not kept, for the caller to
+    /// [discard](discard) at a place where its `Drop` does no harm.
     #[must_use]
     pub(crate) fn add(&mut self, item: usize, payload: Payload) -> Option<Payload> {
         self.count += 1;
@@ -73,7 +74,7 @@ impl Panics {
         if self.kept.len() > self.most.unwrap_or(0) { self.kept.pop_last().map(|(_, payload)| payload) } else { None }
     }
 
-    /// Takes out those that are kept, in input order.
+    /// Takes out the kept panics, in input order.
     pub(crate) fn take_kept(&mut self) -> Vec<Failure> {
         let failure = |(item, payload)| Failure::new(item, Cause::Panic(Panicked::new(payload)));
         std::mem::take(&mut self.kept).into_iter().map(failure).collect()
@@ -94,7 +95,7 @@ impl Panics {
 /// ```
 pub struct Panicked {
     message: Option<Box<str>>,
-    /// A payload need not be `Sync`, and errors have to be.
+    /// A payload need not be `Sync`, but errors have to be.
     payload: Mutex<Payload>,
 }
 
@@ -105,8 +106,8 @@ impl Panicked {
         Self { message, payload: Mutex::new(payload) }
     }
 
-    /// The panic's message, where it has one: what `panic!` was given. A panic started with another
-    /// payload has none.
+    /// The panic's message, if it has one: the text given to `panic!`. A panic that was started
+    /// with another payload has none.
     ///
     /// # Examples
     ///
@@ -122,7 +123,7 @@ impl Panicked {
         self.message.as_deref()
     }
 
-    /// The payload, to go on with by [`std::panic::resume_unwind`] or to be looked into.
+    /// The payload, to look into or to go on with by [`std::panic::resume_unwind`].
     ///
     /// # Examples
     ///
@@ -143,14 +144,14 @@ impl Panicked {
 }
 
 impl Panicked {
-    /// The same message, without the payload: for those who are only told of the panic.
+    /// The same message without the payload, for code that only reports the panic.
     fn told(&self) -> Self {
         Self { message: self.message.clone(), payload: Mutex::new(Box::new(())) }
     }
 }
 
 impl Failure {
-    /// The same for those who are only told of it. A function that returns no `Result` can only
+    /// The same failure for code that only reports it. A function that returns no `Result` can only
     /// panic.
     pub(crate) fn told(&self) -> Self {
         let cause = match &self.cause {
@@ -160,7 +161,7 @@ impl Failure {
         Self { index: self.index, cause }
     }
 
-    /// The same failure among those of a function that can return errors, too.
+    /// The same failure, as one of a function that can also return errors.
     pub(crate) fn among_errors<E>(self) -> Failure<E> {
         let cause = match self.cause {
             Cause::Error(never) => match never {},
@@ -188,8 +189,9 @@ impl fmt::Debug for Panicked {
 /// An item that gave no result, and why: the function's own error, or a panic.
 ///
 /// `E` is the function's error type; a function that returns no `Result` can only panic. The text
-/// ends with the cause's, and [`source`](StdError::source) gives `None`: the cause itself is given
-/// by [`cause`](Self::cause), [`error`](Self::error) and [`into_parts`](Self::into_parts).
+/// ends with the text of the cause, and [`source`](StdError::source) gives `None`.
+/// [`cause`](Self::cause), [`error`](Self::error) and [`into_parts`](Self::into_parts) give the
+/// cause itself.
 ///
 /// # Examples
 ///
@@ -288,7 +290,7 @@ impl<E> Failure<E> {
         (self.index, self.cause)
     }
 
-    /// The function's own error, or `None` where it panicked.
+    /// The function's own error, or `None` if it panicked.
     ///
     /// # Examples
     ///
@@ -316,7 +318,7 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
     }
 }
 
-// The text holds the cause's already, so that a function may fail with a `String` too.
+// The text already has the cause's text, so that a function may also fail with a `String`.
 impl<E: fmt::Debug + fmt::Display> StdError for Failure<E> {}
 
 /// Why a run ended before its input did.
@@ -324,7 +326,7 @@ pub(crate) enum Ended {
     Error(Error),
     /// The function panicked for this item.
     Panic(usize, Payload),
-    /// Other code of the caller's panicked, such as the input.
+    /// Other code of the caller panicked, such as the input.
     Unwound(Payload),
 }
 

@@ -17,11 +17,11 @@ mod try_error;
 pub use stored::Changed;
 pub use try_error::TryError;
 
-/// Why a run could not be started or finished.
+/// The reason why a run could not be started or finished.
 ///
 /// [`kind`](Error::kind) gives the case with its numbers; the text says the same to a person, with
-/// the ways out. A panic of the function is no error: it reaches the caller as a panic, as rayon
-/// does it.
+/// the ways out. A panic of the function is no error: it reaches the caller as a panic, as with
+/// rayon.
 ///
 /// # Examples
 ///
@@ -64,40 +64,40 @@ pub struct Error {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An option was given a value that it does not take; nothing was called. Or a text is no
+    /// An option was given a value that it does not take, and no item was run; or a text is not a
     /// number of bytes.
     #[non_exhaustive]
     InvalidOption {
-        /// The option's name; `"bytes"` for a text that was parsed as [`ByteSize`].
+        /// The option's name; `"bytes"` for a text that was parsed as a [`ByteSize`].
         option: &'static str,
         /// The refused value as text.
         value: String,
-        /// What the option takes.
+        /// The values that the option takes.
         expected: &'static str,
     },
-    /// What is to be collected does not fit the budget.
+    /// The results to collect do not fit the budget.
     #[non_exhaustive]
     OverBudget {
         /// Index in the input of the first item that could not be started or kept.
         item: usize,
-        /// Items whose results were held when the run gave up.
+        /// The number of items with results that were held when the run gave up.
         items_done: usize,
-        /// Bytes that they held.
+        /// Bytes that these results held.
         held: ByteSize,
         /// Bytes that the next item was expected to need.
         needed: ByteSize,
         /// The budget of the run.
         budget: ByteSize,
-        /// The part of it that could be used when the run gave up: less than the budget where
-        /// others had taken memory.
+        /// The part of the budget that could be used when the run gave up: less than the budget if
+        /// memory was taken elsewhere.
         allowed: ByteSize,
-        /// Expected bytes of all results, where the input's length is known.
+        /// Expected bytes of all results, if the input's length is known.
         expected: Option<ByteSize>,
-        /// How bytes were measured; by resident memory they are an estimate.
+        /// The means by which bytes were measured; by resident memory they are an estimate.
         measured_by: MeasuredBy,
     },
-    /// An item is expected to need more than the whole budget, and `oversize` says that this is an
-    /// error. Everything before it was handed over.
+    /// An item is expected to need more than the whole budget, and by the option `oversize` this is
+    /// an error. Everything before it was handed over.
     #[non_exhaustive]
     Oversize {
         /// Index in the input of the item, which was not started.
@@ -106,91 +106,97 @@ pub enum ErrorKind {
         needed: ByteSize,
         /// The budget of the run.
         budget: ByteSize,
-        /// How bytes were measured; by resident memory they are an estimate.
+        /// The means by which bytes were measured; by resident memory they are an estimate.
         measured_by: MeasuredBy,
     },
-    /// The run's token was cancelled. Everything that was finished was handed over, or is the next terminal's.
+    /// The run's token was cancelled. Every finished result was handed over, or goes to the next
+    /// terminal.
     #[non_exhaustive]
     Cancelled {
-        /// Items that the run had computed, in all its parts. Fewer may have been handed over: what
-        /// is computed after an item that is missing waits for it.
+        /// The number of items that the run had computed, in all its parts. Fewer may have been
+        /// handed over: a result behind a missing item waits for it.
         items_done: usize,
     },
-    /// The run's deadline passed. Everything that was finished was handed over, or is the next terminal's.
+    /// The run's deadline passed. Every finished result was handed over, or goes to the next
+    /// terminal.
     #[non_exhaustive]
     TimedOut {
-        /// Items that the run had computed, in all its parts; fewer may have been handed over.
+        /// The number of items that the run had computed, in all its parts; fewer may have been
+        /// handed over.
         items_done: usize,
         /// Seconds from the start of the run.
         seconds: f64,
     },
-    /// The function panicked, and the panic was collected: made of a [`Failure`](crate::Failure).
+    /// The function panicked, and the panic was collected. Such an error is made from a
+    /// [`Failure`](crate::Failure).
     #[non_exhaustive]
     Panicked {
         /// Index of the item in the input.
         item: usize,
-        /// The panic's message, where it has one.
+        /// The panic's message, if it has one.
         message: Option<String>,
     },
-    /// No pool of the wanted number of threads could be started.
+    /// No pool with the wanted number of threads could be started.
     #[non_exhaustive]
     Threads {
-        /// Number of threads asked for.
+        /// The number of threads asked for.
         threads: usize,
-        /// What the operating system or rayon said.
+        /// The message of the operating system or of rayon.
         cause: String,
     },
-    /// Another run uses the directory, of this process or another one. Nothing was called.
+    /// Another run uses the directory, in this process or another one. No item was run.
     #[non_exhaustive]
     CheckpointBusy {
         /// The directory.
         directory: PathBuf,
     },
-    /// The directory has what is finished of another run. Nothing was called.
+    /// The directory has the finished items of another run. No item was run.
     #[non_exhaustive]
     CheckpointChanged {
         /// The directory.
         directory: PathBuf,
-        /// In which respect it is another run.
+        /// The difference from that run.
         what: Changed,
-        /// That of the run that began the directory.
+        /// The value for the run that began the directory.
         was: String,
-        /// That of this run.
+        /// The value for this run.
         is: String,
-        /// When the directory was begun, and by which version of amorsize.
+        /// The time when the directory was begun, and the version of amorsize that began it.
         begun: String,
-        /// The `version` that states that results are still the same, where the function's code
-        /// alone has changed.
+        /// The `version` that states that results are still the same, if only the function's code
+        /// has changed.
         same_version: Option<String>,
     },
-    /// The input is not the one that is done in part. Everything before was handed over.
+    /// The input is not the one that the finished items came from. Everything before the difference
+    /// was handed over.
     #[non_exhaustive]
     InputChanged {
         /// The directory.
         directory: PathBuf,
-        /// Index of the first item that may differ; where the input ended too early, the number of
-        /// its items.
+        /// Index of the first item that may differ; the number of items, if the input ended too
+        /// early.
         item: usize,
-        /// The number of items from there on: at least one of them differs, or all are missing.
+        /// The number of items from that index on: at least one of them differs, or all are
+        /// missing.
         items: usize,
-        /// True if the input ended before items that are done.
+        /// True if the input ended before some of the finished items.
         ended: bool,
     },
-    /// The system refused to read or write what a run keeps. What was written before is there, and
-    /// the same call goes on from it.
+    /// The system refused to read or write the files that a run keeps. What was written before is
+    /// still there, and the same call goes on from it.
     #[non_exhaustive]
     Storage {
         /// The file or directory.
         path: PathBuf,
-        /// What was to be done, as a participle: `"written"`, `"synced"`.
+        /// The failed operation, as a participle: `"written"`, `"synced"`.
         operation: &'static str,
         /// The kind of the system's error.
         kind: io::ErrorKind,
         /// The text of the system's error.
         cause: String,
-        /// Bytes that were to be written.
+        /// The number of bytes to be written.
         needed: Option<ByteSize>,
-        /// Bytes that the file system had, where it tells.
+        /// Free bytes of the file system, if it tells them.
         free: Option<ByteSize>,
     },
     /// A file of the directory is not as it was written.
@@ -198,9 +204,9 @@ pub enum ErrorKind {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where in the file, in bytes from its start.
+        /// The place in the file, in bytes from its start.
         offset: u64,
-        /// What is wrong there.
+        /// The damage found there.
         cause: String,
     },
     /// A result, or its type, can't be written in the format of a file.
@@ -208,11 +214,12 @@ pub enum ErrorKind {
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// Index in the input of the item of the result; `None` where it is the type.
+        /// Index in the input of the item that gave the result; `None` if the type can't be
+        /// written.
         item: Option<usize>,
         /// The column of a table, as the path of a field: `"camera.lens"`.
         column: Option<String>,
-        /// Why it can't be written, and the way out.
+        /// The reason, and the way out.
         cause: String,
     },
 }
@@ -314,7 +321,7 @@ impl Error {
         matches!(*self.kind, ErrorKind::CheckpointBusy { .. })
     }
 
-    /// True if what is kept in the directory belongs to another run, or to another input.
+    /// True if the directory's contents belong to another run, or to another input.
     ///
     /// # Examples
     ///
@@ -390,13 +397,13 @@ impl Error {
     }
 }
 
-/// Added where bytes are told from resident memory, which other threads change too.
+/// Added to the text if its bytes are from resident memory, which other threads change too.
 const IS_ESTIMATE: &str = "; the bytes are an estimate from resident memory, in which other threads of the program count \
                            too: derive `DeepSize` for the result's type, switch on amorsize's feature for its crate, or \
                            install `Tracking`";
 
 impl Error {
-    /// The option of a text that is no number of bytes, which was not given as one.
+    /// The name in `option` for a text that was parsed as bytes and was no option's value.
     pub(crate) const TEXT_OF_BYTES: &str = "bytes";
 }
 
@@ -412,10 +419,10 @@ impl fmt::Display for Error {
             ErrorKind::OverBudget { item, items_done, held, needed, budget, allowed, expected, measured_by } => {
                 f.write_str("the results don't fit the memory budget: ")?;
                 match expected {
-                    // However many were collected before somebody looked.
+                    // The text does not say how many results were collected: that number is chance.
                     Some(ByteSize::MAX) => write!(f, "the input has no end, and the budget is {budget}")?,
-                    // Refused before an item was too many: there is not even room for the results
-                    // themselves.
+                    // The run was refused before an item was too much: there is not even room for
+                    // the results themselves.
                     Some(expected) if *held + *needed <= *allowed && expected > budget => {
                         write!(f, "they are expected to take {expected}, and the budget is {budget}")?;
                     }
@@ -435,7 +442,7 @@ impl fmt::Display for Error {
                     "; take them batch by batch with `for_each_batch`, one by one by iterating, or from disk with `spill` \
                      (feature `durable`)",
                 )?;
-                // A larger budget would not give it what others have.
+                // A larger budget would free no memory that is taken elsewhere.
                 f.write_str(if allowed < budget { "" } else { ", or give the run a larger `max_memory`" })?;
                 f.write_str(if *measured_by == MeasuredBy::Resident { IS_ESTIMATE } else { "" })?;
                 f.write_str("; the run keeps what is finished: a terminal that is called again begins with it")
@@ -490,14 +497,14 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {}
 
-/// Lets a sink that writes files use `?` on both kinds of failure.
+/// Lets a sink that writes files use `?` on errors of both types.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         io::Error::other(error)
     }
 }
 
-/// The error's text, for callers whose error type is a `String`.
+/// The error's text, for callers that return a `String` as their error.
 impl From<Error> for String {
     fn from(error: Error) -> Self {
         error.to_string()

@@ -1,4 +1,4 @@
-//! Texts that are no number of bytes.
+//! Texts that do not parse as a number of bytes.
 
 use std::str::FromStr;
 

@@ -5,12 +5,11 @@ use std::fmt;
 use super::TryError;
 use super::failure::{Cause, Failure};
 
-/// The values of a run, and the items that gave none: from the terminals of a run that collects
-/// errors ([`Collect`](crate::on_error::Collect)).
+/// The values of a run, and the items that gave none. The terminals of a run that collects errors
+/// return it ([`Collect`](crate::on_error::Collect)).
 ///
 /// With `on_panic = "collect"` items that panicked are among the failures, even if the value is a
-/// report, which tells of them too. With `on_panic = "skip"` they are not: only a report counts
-/// them.
+/// report, which tells of them too. With `on_panic = "skip"` only a report counts them.
 ///
 /// # Examples
 ///
@@ -75,7 +74,7 @@ impl<V, E> Outcome<V, E> {
         &self.failures
     }
 
-    /// True if no item failed, so there are no [`failures`](Self::failures).
+    /// True if no item failed, so that there are no [`failures`](Self::failures).
     ///
     /// # Examples
     ///
@@ -154,7 +153,8 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// The most texts: enough to see the kinds of errors, in a report that still fits a screen.
+    /// The most texts that are kept: enough to see the kinds of errors, in a report that still fits
+    /// a screen.
     pub(crate) const MOST: usize = 16;
 
     pub(crate) const fn new() -> Self {
@@ -169,7 +169,7 @@ impl Failures {
         self.count += 1;
     }
 
-    /// Counts a failure whose error somebody else keeps.
+    /// Counts a failure, but keeps no text of it: the error itself is kept elsewhere.
     pub(crate) fn add_counted(&mut self) {
         self.count += 1;
     }

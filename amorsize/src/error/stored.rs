@@ -1,4 +1,4 @@
-//! The texts of errors about the directory in which a run keeps what is finished.
+//! The texts of errors about the directory in which a run keeps its finished items.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use super::ErrorKind;
 #[cfg(feature = "durable")]
 use crate::units::ByteSize;
 
-/// The respect in which a directory belongs to another run, in
+/// The difference between a run and the one that a directory belongs to, in
 /// [`ErrorKind::CheckpointChanged`](crate::ErrorKind::CheckpointChanged).
 ///
 /// # Examples
@@ -28,13 +28,13 @@ pub enum Changed {
     Version,
     /// A shared parameter, by its name.
     Shared(String),
-    /// The type of results, or the shape of a result that was stored.
+    /// The type of results, or the shape of a stored result.
     Result,
     /// The type of items.
     Item,
     /// The width of pointers, or the order of bytes.
     Platform,
-    /// The format of the files, or whether they have results or only which items are done.
+    /// The format of the files: with results, or only with the finished items.
     Format,
 }
 
@@ -52,12 +52,12 @@ impl fmt::Display for Changed {
     }
 }
 
-/// The file that says to what the results of a directory belong. Without it they are of no use.
+/// The file that says which run the results of a directory belong to. Without it they are useless.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
 const OTHER_DIRECTORY: &str = "go back to that, use another directory, or delete this one";
 
-/// Tells the kinds that this file is about. The others are told elsewhere.
+/// Writes the text of the kinds that this file is about. `mod.rs` writes the others.
 pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
         ErrorKind::CheckpointBusy { directory } => write!(

@@ -8,11 +8,12 @@ use std::io;
 use super::failure::Panicked;
 use super::{Error, ErrorKind};
 
-/// Why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's own first
-/// error by input order, or the run's.
+/// The reason why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's
+/// own first error by input order, or an error of the run.
 ///
-/// Its text ends with that of the function's error, and [`source`](StdError::source) gives `None`:
-/// the error itself is in [`Item`](Self::Item), the run's by [`run_error`](Self::run_error).
+/// Its text ends with the text of the function's error, and [`source`](StdError::source) gives
+/// `None`. [`Item`](Self::Item) has the function's error, and [`run_error`](Self::run_error) gives
+/// the run's.
 ///
 /// # Examples
 ///
@@ -40,16 +41,16 @@ pub enum TryError<E> {
     Item {
         /// Index of the item in the input.
         item: usize,
-        /// What the function returned.
+        /// The error that the function returned.
         error: E,
     },
-    /// The function panicked, and the panic was collected: made of a [`Failure`](crate::Failure)
-    /// alone, because a panic that is not collected goes on.
+    /// The function panicked, and the panic was collected. Only a [`Failure`](crate::Failure)
+    /// becomes this: a panic that is not collected goes on.
     #[non_exhaustive]
     Panic {
         /// Index of the item in the input.
         item: usize,
-        /// What the panic carried.
+        /// The panic, with its payload.
         panic: Panicked,
     },
     /// The run itself failed.
@@ -57,7 +58,7 @@ pub enum TryError<E> {
 }
 
 impl<E> TryError<E> {
-    /// The run's own error, or `None` where the function failed.
+    /// The run's own error, or `None` if the function failed.
     ///
     /// # Examples
     ///
@@ -138,7 +139,8 @@ impl<E> TryError<E> {
         }
     }
 
-    /// The function's own error, or one that `of_run` makes of the run's: for callers whose error type is the function's.
+    /// The function's own error, or one that `of_run` makes from the run's. For callers that return
+    /// the function's error type.
     ///
     /// # Examples
     ///
@@ -166,7 +168,7 @@ impl<E> TryError<E> {
         }
     }
 
-    /// The function's own error, or `None` where the run itself failed.
+    /// The function's own error, or `None` if the run itself failed.
     ///
     /// # Examples
     ///
@@ -190,7 +192,7 @@ impl Error {
     }
 }
 
-/// A function that can't fail leaves the run's own errors, and its panics.
+/// If a function can't fail, only the run's own errors and its panics are left.
 impl From<TryError<Infallible>> for Error {
     fn from(error: TryError<Infallible>) -> Self {
         match error {
@@ -211,9 +213,9 @@ impl<E: fmt::Display> fmt::Display for TryError<E> {
     }
 }
 
-// For every error that can be shown, so that a function may fail with a `String` too and its caller
-// still use `?`. The text holds the cause's already; it stands for a source, which only some of
-// these could be.
+// For every error that can be shown, so that a function may also fail with a `String` and its
+// caller can still use `?`. The text already has the cause's text, in place of a source, which only
+// some of these types could be.
 impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {}
 
 impl<E> From<Error> for TryError<E> {

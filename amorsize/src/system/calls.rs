@@ -31,8 +31,8 @@ pub(crate) fn voluntary_switches() -> Option<u64> {
     system::voluntary_switches()
 }
 
-/// How often another thread took the calling thread's core; takes 0.3 us. `None` where the system counts
-/// that for whole processes alone.
+/// The number of times that another thread took the calling thread's core; takes 0.3 us. `None` if
+/// the system counts that only for whole processes.
 pub(crate) fn involuntary_switches() -> Option<u64> {
     system::involuntary_switches()
 }

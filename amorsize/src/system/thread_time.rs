@@ -326,7 +326,7 @@ pub(crate) fn process_ran() -> Option<Duration> {
     if tells() { system::process_ran() } else { None }
 }
 
-/// How long the other threads of the process ran so far. Asking takes as long as
+/// The time for which the other threads of the process ran so far. Asking takes as long as
 /// [`process_ran`].
 pub(crate) fn others_ran() -> Option<Duration> {
     if tells() { system::others_ran() } else { None }

@@ -1,4 +1,4 @@
-//! How the bytes of results were measured, and how sure that is.
+//! The means by which the bytes of results were measured, and their certainty.
 
 use std::fmt;
 

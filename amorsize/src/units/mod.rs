@@ -1,4 +1,4 @@
-//! Small types that every part uses: quantities with their texts, and values by the index of an item.
+//! Small types that all parts use: quantities with their texts, and values by the index of an item.
 
 pub(crate) mod by_index;
 mod byte_size;

@@ -1,24 +1,24 @@
-//! Asks the system for the pages of memory before they are touched.
+//! Asks the system for pages of memory before they are touched.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// A request to the system for memory. Neither changes what is in it.
+/// A request to the system for memory. Neither request changes the contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Advice {
-    /// To back it with huge pages.
+    /// Back it with huge pages.
     Huge,
-    /// To back it now, as if it had been written to.
+    /// Back it now, as if it had been written to.
     Populate,
 }
 
-/// Bytes of a page, where the system can be asked for pages.
+/// Bytes of a page, if the system can be asked for pages.
 pub(crate) fn page_size() -> Option<usize> {
     system::page_size()
 }
 
-/// Gives the system an advice on the memory at these addresses. Says how long that took, or `None`
-/// where the system does not know such an advice. Memory that is not the process's own, or that
+/// Gives the system an advice on the memory at these addresses. Returns how long that took, or
+/// `None` if the system does not know the advice. Memory that is not the process's own, or that
 /// can't be written, stays as it is.
 pub(crate) fn advise(part: Range<usize>, advice: Advice) -> Option<Duration> {
     system::advise(part, advice)
@@ -44,9 +44,9 @@ mod system {
         };
         let start = ptr::without_provenance_mut(part.start);
         let begun = Instant::now();
-        // SAFETY: both advices change how memory is backed and never what is in it, whoever reads
-        // or writes it meanwhile. The system looks at the addresses and not through the pointer,
-        // and refuses those where it has mapped nothing.
+        // SAFETY: both advices change how memory is backed and never what is in it, even if other
+        // threads read or write it meanwhile. The system looks at the addresses and not through the
+        // pointer, and refuses those at which it has mapped nothing.
         let answer = unsafe { libc::madvise(start, part.len(), advice) };
         let took = begun.elapsed();
         (answer == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL)).then_some(took)
@@ -87,7 +87,7 @@ mod tests {
     fn memory_that_nobody_has_and_addresses_within_a_page_are_refused() {
         let page = page_size().unwrap();
         assert_eq!(advise(page / 2..page, Advice::Populate), None);
-        // The first page is nobody's. Systems that know the advice say so, others that they don't.
+        // The first page belongs to nobody. Some systems know the advice, others refuse it.
         _ = advise(0..page, Advice::Populate);
     }
 }
