@@ -1,111 +1,115 @@
-//! How an input is asked for items: many at a time, or one by one where it may wait.
+//! Asks an input for items: many at a time, or one by one if it may wait.
 //!
 //! The calling thread asks the input and hands results over. While it waits within `next()` it can
-//! hand over nothing, and the input may wait for just that: a channel on which another thread sends
-//! a question when it has the answer to the last one. Nobody can tell before if `next()` will wait.
+//! hand over nothing, and the input may wait for just that: for example a channel, if another
+//! thread sends the next question only after the answer to the last one. Nothing tells beforehand
+//! if `next()` will wait.
 //!
-//! An input that says it has items left is asked for many at a time. One that says nothing is open:
-//! it is asked one by one, and each result is handed over before the next ask, until something
-//! shows that its items don't depend on the results:
+//! An input that says it has items left is asked for many at a time. One that does not say so is
+//! open: it is asked one by one, and each result is handed over before the next ask, until
+//! something shows that its items don't depend on the results:
 //!
-//! - No other thread of the process ran between one ask and another, so none can have answered.
-//! - Items come at once after results of long calls. A thread that waited for such a result sleeps, and
-//!   takes longer to wake.
-//! - An item takes as long to come when the ask is put off for four times as long. The input makes it
-//!   by itself then; one that another thread sends would have come meanwhile.
-//! - For hundreds of items and some time nobody waited for any.
+//! - - No other thread of the process ran between one ask and another, so none can have answered.
+//! - - Items come at once after the results of long calls. A thread that waited for such a result
+//!   sleeps, and takes longer to wake.
+//! - - An item takes as long to come if the ask is put off for four times as long. The input makes
+//!   it by itself then; an item that another thread sends would have come meanwhile.
+//! - - For hundreds of items and some time, none had to be waited for.
 //!
-//! An input that was seen to wait is asked one by one again. Where the items in flight are bounded,
-//! an open input is asked one by one for good.
+//! An input that was seen to wait is asked one by one again. If the items in flight are bounded, an
+//! open input is asked one by one for good.
 
 use std::time::{Duration, Instant};
 
 use crate::system::sync::{now, wait_until};
 use crate::system::{calls, thread_time};
 
-/// How items are taken from an input.
+/// The way in which items are taken from an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// For the calling thread; the clock is read where that is a small part of the calls.
+    /// For the calling thread; the clock is read if that takes a small part of the calls' time.
     Inline { timed: bool },
     /// For a worker.
     Worker,
 }
-/// Asks that show together that an input does not wait now. With fewer, items that had come while
-/// the calling thread did something else would pass for an input that never waits.
+/// After this many asks without a wait, the input is believed not to wait now. With fewer, items
+/// that had come while the calling thread did something else would pass for an input that never
+/// waits.
 const SHOWN_BY: u32 = 16;
 /// Four asks after long calls show that no other thread ran: each answer takes 3 us of a core, six
-/// times as much as is looked for. With sixteen, calls of a second would be made one by one for 16
-/// s.
+/// times `ANSWER`. With sixteen, calls of a second would be made one by one for 16 s.
 const SHOWN_BY_LONG: u32 = 4;
-/// After an input was waited for it takes more of them: while the sink was busy some may have come,
-/// and then it may wait again. A sink that is slower than the input has more to catch up with.
+/// After an input was waited for, it takes this many: some items may have come while the sink was
+/// busy, and then the input may wait again. A sink that is slower than the input has more to catch
+/// up with.
 const SHOWN_AFTER_SLEEP: u32 = 64;
-/// An item that comes within this time was not waited for: a thread that sleeps takes 5 us to wake,
-/// and to read the next block of a file takes less.
+/// An item that comes within this time was not waited for: a sleeping thread takes 5 us to wake,
+/// and reading the next block of a file takes less than this.
 const QUICK: Duration = Duration::from_micros(2);
-/// Items that come later than expected by so much may have been waited for.
+/// Items that come later than expected by this time may have been waited for.
 const LATE: Duration = Duration::from_micros(20);
-/// Where the system can't say if a thread slept, an item that took so long was waited for.
+/// If the system can't say if a thread slept, an item that took this long was waited for.
 const SLEPT: Duration = Duration::from_micros(20);
-/// Items are taken for this long at a time: as long as a chunk is to run.
+/// Items are taken for this long at a time: the time that a chunk should take.
 const LONGEST: Duration = Duration::from_millis(1);
-/// An open input gives no more items than these between two looks at the clock. When it begins to
+/// An open input gives at most this many items between two looks at the clock. When it begins to
 /// wait, each of these items can be late by its own wait.
 const BETWEEN_LOOKS: usize = 16;
-/// One that knows it gives up to these, because most of those never wait.
+/// An input that knows it has items left gives up to this many, because most such inputs never
+/// wait.
 const BETWEEN_LOOKS_AT_MOST: usize = 4096;
-/// No longer than this is expected to pass between two looks, in seconds: a tenth of `LONGEST`.
+/// The longest time that is expected to pass between two looks, in seconds: a tenth of `LONGEST`.
 const SECONDS_BETWEEN_LOOKS: f64 = 1e-4;
-/// The input is asked for no longer than this, in seconds, while results wait to fill a batch. A
+/// While results wait to fill a batch, the input is asked for no longer than this, in seconds. A
 /// sink that takes a millisecond for each batch is then busy for a hundredth of the time.
 const HELD_SECONDS: f64 = 0.1;
-/// After calls that take this long, in seconds, a thread that waits for the result sleeps: it looks
-/// for it for some ten microseconds before.
+/// After calls that take this long, in seconds, a thread that waits for the result sleeps: before
+/// that it looks for the result for some ten microseconds.
 const LONG: f64 = 50e-6;
-/// One that takes this long, in seconds, counts for four: to make 16 such calls one after the other
-/// would take much longer than to make them at the same time.
+/// A call that takes this long, in seconds, counts for four: 16 such calls one after the other
+/// would take much longer than at the same time.
 const VERY_LONG: f64 = 20e-3;
-/// Beside calls that take this long, in seconds, it does not show that each ask is timed.
+/// If calls take this long, in seconds, the cost of timing each ask does not show.
 const CHEAP: f64 = 10e-6;
-/// A thread that answers takes at least this much of a core for each answer: 3 us with a sleep and
-/// a wake.
+/// A thread that answers takes at least this much time of a core for each answer: 3 us with a sleep
+/// and a wake.
 const ANSWER: Duration = Duration::from_nanos(500);
 /// A thread that answers without a sleep takes all of a core. If others ran for less than this part
 /// of the time, none did that.
 const BUSY_PART: u32 = 4;
 /// An ask is put off for this many times as long as the item before took to come.
 const PUT_OFF: u32 = 4;
-/// It is put off for this many times as long as a call takes, at most.
+/// It is put off for at most this many times as long as a call takes.
 const PUT_OFF_CALLS: f64 = 2.0;
-/// Asks that were put off and in a row took as long as others show that the input makes its items
+/// If this many asks in a row were put off and took as long as others, the input makes its items
 /// itself.
 const MADE_BY_ITSELF: u32 = 4;
-/// After that many others nothing is put off any longer: it delays those who wait for results.
+/// After this many asks that took less, nothing is put off any longer: it delays those who wait for
+/// results.
 const SENT_BY_OTHERS: u32 = 4;
-/// Asks that nobody waited for, of which nothing else is known, and the time that they take at
-/// least, before it is believed that nobody will. A thread that answers without a sleep is taken
-/// from its core some times in that time, and then it is waited for.
+/// After this many asks without a wait, and this time, an input that shows nothing else is believed
+/// not to wait for results. In that time a thread that answers without a sleep loses its core
+/// several times, and then the ask waits.
 const UNKNOWN: u32 = 256;
 const UNKNOWN_FOR: Duration = Duration::from_millis(20);
-/// While single asks are quick, one of these is timed: two looks at the clock take 46 ns, and an ask
-/// with all that follows 200.
+/// While single asks are quick, one in this many is timed: two looks at the clock take 46 ns, and
+/// an ask with all that follows takes 200.
 const TIMED_ONE_IN: u32 = 8;
 
-/// What is known of the asks of a run's input.
+/// The findings about the asks of a run's input.
 #[derive(Debug)]
 pub(crate) struct Asks {
-    /// The input says that it may have no further item.
+    /// True if the input says that it may have no further item.
     is_open: bool,
-    /// No more than some items may be in flight: the input may depend on the results of the others.
+    /// True if only some items may be in flight: the input may depend on the results of the others.
     is_bounded: bool,
-    /// An ask was timed.
+    /// True if an ask was timed.
     has_asked: bool,
-    /// Asks that are still made one by one.
+    /// Asks that are still to be made one by one.
     single: u32,
     /// True if results are handed over before the next ask.
     hands_over: bool,
-    /// True if it is looked at closely whether asks wait.
+    /// True if each ask is checked closely for a wait.
     closely: bool,
     /// Asks since one was timed.
     untimed: u32,
@@ -113,26 +117,28 @@ pub(crate) struct Asks {
     call: f64,
     /// Seconds that an item takes to come, of late.
     pace: f64,
-    /// When the last call of the calling thread ended.
+    /// The time at which the last call of the calling thread ended.
     call_ended: Option<Instant>,
     /// Seconds of asks since results were last handed over.
     held: f64,
-    /// Seconds of the last fill, where it was timed.
+    /// Seconds of the last fill, if it was timed.
     pub(crate) seconds: f64,
     fill: Option<Fill>,
     unknown: Unknown,
     delay: Delay,
-    /// How long other threads of the process ran so far, where the system tells.
+    /// The time for which other threads of the process ran so far, if the system tells.
     others_ran: fn() -> Option<Duration>,
 }
 
-/// Asks of which it is not known if somebody waited for the results.
+/// Asks that do not tell if the input waited for the results.
 #[derive(Debug, Default)]
 struct Unknown {
     asks: u32,
-    /// When the first of them began, and how often this thread had lost its core by then.
+    /// The time at which the first of them began, and the number of times that this thread had lost
+    /// its core by then.
     since: Option<(Instant, Option<u64>)>,
-    /// The last of them, and when they began, and how long others had run then.
+    /// The latest of them: their number, the time at which they began, and the time for which other
+    /// threads had run then.
     window: u32,
     window_began: Option<(Instant, Option<Duration>)>,
 }
@@ -140,13 +146,13 @@ struct Unknown {
 /// Asks that are put off.
 #[derive(Debug, Default)]
 struct Delay {
-    /// How long the item before took to come, where the next ask is to be put off.
+    /// The time that the item before took to come, if the next ask is to be put off.
     took: Option<Duration>,
-    /// The same, of the ask that is under way and was put off.
+    /// The same for the current ask, if it was put off.
     was: Option<Duration>,
     /// Asks in a row that took as long as others.
     same: u32,
-    /// Asks whose item came meanwhile.
+    /// Asks with an item that had come meanwhile.
     shorter: u32,
 }
 
@@ -173,7 +179,7 @@ impl Default for Asks {
     }
 }
 
-/// A fill that is under way, and timed.
+/// A timed fill that is under way.
 #[derive(Debug)]
 struct Fill {
     begun: Instant,
@@ -183,7 +189,7 @@ struct Fill {
 }
 
 impl Asks {
-    /// For an input that was asked before, and is asked at once for all that is wanted.
+    /// For an input that was asked before, and is asked for all wanted items at once.
     #[cfg(test)]
     pub(super) fn at_once() -> Self {
         Self { has_asked: true, ..Self::default() }
@@ -202,58 +208,58 @@ impl Asks {
         self.is_bounded = is_bounded;
     }
 
-    /// True if the calling thread asks for each item of its own by itself.
+    /// True if the calling thread asks for each of its items alone.
     pub(crate) fn are_single(&self) -> bool {
         self.single > 0 || self.is_each()
     }
 
     /// True if calls may be made while the input is asked. An item may come because of the last
-    /// result; then to ask for the next one before the call has ended is to wait for ever. A bound
-    /// says how many may be under way.
+    /// result; then asking for the next one before the call has ended would wait for ever. With a
+    /// bound on the items in flight, the caller has said how many may be under way.
     pub(crate) fn may_overlap(&self) -> bool {
         !self.is_open || self.is_bounded || self.single == 0
     }
 
-    /// Notes how many `seconds` a call took that the calling thread made.
+    /// Notes the `seconds` that a call of the calling thread took.
     pub(crate) fn note_call(&mut self, seconds: f64) {
         self.call = seconds;
     }
 
-    /// True if whatever is ready is to be handed over before the input is asked again. `inline` is
-    /// for a run that the calling thread makes by itself.
+    /// True if everything that is ready is to be handed over before the input is asked again.
+    /// `inline` is for a run on the calling thread alone.
     pub(crate) fn hand_over_first(&self, inline: bool) -> bool {
         (inline && self.is_each()) || self.hands_over || self.held >= HELD_SECONDS
     }
 
-    /// True if the input was seen to wait, or may, and is asked one by one for that. An input that
-    /// only computes for long is asked one by one, too, but nothing waits for it.
+    /// True if the input waits or may wait, and is asked one by one for that reason. An input that
+    /// only computes for long is asked one by one, too, but waits for nothing.
     pub(crate) fn may_wait(&self) -> bool {
         self.single > 0 && self.hands_over
     }
 
-    /// Seconds that an item takes to come, of late; 0 where that is not known.
+    /// Seconds that an item takes to come, of late; 0 if unknown.
     pub(crate) fn pace(&self) -> f64 {
         self.pace
     }
 
-    /// Notes that all results that were ready were handed over.
+    /// Notes that all ready results were handed over.
     pub(crate) fn handed_over(&mut self) {
         self.held = 0.0;
     }
 
-    /// Notes when the last call of the calling thread ended. What comes of it can be known from
-    /// then on.
+    /// Notes the time at which the last call of the calling thread ended. From then on other
+    /// threads can see its effects.
     #[inline]
     pub(crate) fn call_ended(&mut self, at: Instant) {
         self.call_ended = Some(at);
     }
 
-    /// True if one item is taken at a time, however quickly they come.
+    /// True if one item is taken at a time, even if items come quickly.
     fn is_each(&self) -> bool {
         self.is_open && self.is_bounded
     }
 
-    /// True if the next ask of those that are made one by one is to be timed.
+    /// True if the next single ask is to be timed.
     fn is_timed(&mut self) -> bool {
         if self.untimed + 1 < TIMED_ONE_IN {
             self.untimed += 1;
@@ -263,7 +269,8 @@ impl Asks {
         true
     }
 
-    /// Begins to ask for up to `most` items. Says after how many to [look](Self::look).
+    /// Begins to ask for up to `most` items. Returns the number of items after which to
+    /// [look](Self::look).
     #[inline]
     pub(super) fn begin(&mut self, most: usize, way: Way) -> usize {
         self.seconds = 0.0;
@@ -285,7 +292,7 @@ impl Asks {
             return 1;
         }
         self.put_off(way);
-        // Of cheap items, and of the first one, it would show.
+        // With cheap items, and with the first one, the cost would show.
         let is_cheap = self.single == 0 && matches!(way, Way::Inline { timed: false });
         let is_quick = (self.single > 0 || self.is_each()) && !self.closely;
         let switches = if is_cheap || is_quick { None } else { calls::voluntary_switches() };
@@ -294,7 +301,7 @@ impl Asks {
         1
     }
 
-    /// Waits for several times as long as the last item took to come, where that is to be tried.
+    /// Waits for several times as long as the last item took to come, if that is to be tried.
     fn put_off(&mut self, way: Way) {
         self.delay.was = None;
         let Some(took) = self.delay.took.take().filter(|_| self.is_in_question(way)) else { return };
@@ -302,13 +309,13 @@ impl Asks {
         wait_until(now() + PUT_OFF * took + LATE);
     }
 
-    /// True if it is not known of the input yet if it depends on results.
+    /// True if it is still unknown if the input depends on results.
     fn is_in_question(&self, way: Way) -> bool {
         self.is_open && !self.is_bounded && self.single > 0 && way != Way::Worker
     }
 
-    /// Looks at the clock after `taken` items. Says after how many to look again, or that it is
-    /// enough.
+    /// Looks at the clock after `taken` items. Returns the number of items after which to look
+    /// again, or `None` if they are enough.
     #[inline]
     pub(super) fn look(&mut self, taken: usize, most: usize, way: Way) -> Option<usize> {
         if self.fill.is_none() { None } else { self.look_at_clock(taken, most, way) }
@@ -356,7 +363,7 @@ impl Asks {
         self.pace += weight * (seconds - self.pace);
     }
 
-    /// Notes an ask that was made by itself.
+    /// Notes an ask for a single item.
     fn note_single(&mut self, took: Duration, slept: bool) {
         if slept {
             (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
@@ -371,7 +378,7 @@ impl Asks {
     /// then.
     fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
         if let Some(before) = self.delay.was.take() {
-            // On a busy machine an item that is there already takes some microseconds, too.
+            // On a busy machine, even an item that is there already takes some microseconds.
             if took >= before / 2 && took >= LATE {
                 self.delay.same += 1;
                 self.delay.took = Some(took);
@@ -392,7 +399,7 @@ impl Asks {
             self.unknown = Unknown::default();
             return;
         }
-        // To wake a thread that waits for a result takes the sink some microseconds, too.
+        // The sink, too, takes some microseconds to wake a thread that waits for a result.
         let is_prompt = self.call_ended.is_some_and(|at| (begun + took).saturating_duration_since(at) < QUICK);
         if is_prompt && self.call >= LONG {
             self.single = self.single.saturating_sub(if self.call >= VERY_LONG { 4 } else { 1 });
@@ -400,13 +407,13 @@ impl Asks {
         self.note_unknown(begun);
     }
 
-    /// Notes one more ask that nobody waited for.
+    /// Notes one more ask without a wait.
     fn note_unknown(&mut self, begun: Instant) {
         self.unknown.asks = self.unknown.asks.saturating_add(1);
         let (since, lost) = *self.unknown.since.get_or_insert_with(|| (begun, calls::involuntary_switches()));
         if self.unknown.asks >= UNKNOWN && begun - since >= UNKNOWN_FOR {
-            // On a single core a thread that answers gets it as soon as there is a result, and has
-            // answered before the input is asked.
+            // On a single core, a thread that answers gets the core as soon as there is a result,
+            // and has answered before the input is asked.
             let lost = calls::involuntary_switches().zip(lost).map_or(0, |(now, before)| now - before);
             if lost < u64::from(self.unknown.asks / 2) {
                 self.single = 0;
@@ -418,7 +425,7 @@ impl Asks {
             return;
         };
         self.unknown.window += 1;
-        // After a long call a thread that answers has to wake first, which takes longer and shows.
+        // After a long call, a thread that answers has to wake first; this takes longer, and shows.
         let shown_by = if self.call >= LONG { SHOWN_BY_LONG } else { SHOWN_BY };
         if self.unknown.window < shown_by {
             return;
@@ -431,7 +438,7 @@ impl Asks {
         (self.unknown.window, self.unknown.window_began) = (0, Some((begun, ran)));
     }
 
-    /// Ends a fill, whole or because the input ended.
+    /// Ends a fill, also if the input ended first.
     #[inline]
     pub(super) fn end(&mut self) {
         if let Some(fill) = self.fill.take() {
@@ -441,7 +448,7 @@ impl Asks {
     }
 }
 
-/// True if the thread has slept since it had done so `before` times.
+/// True if the thread has slept since its count of sleeps was `before`.
 fn slept_since(before: u64) -> bool {
     calls::voluntary_switches().is_none_or(|now| now > before)
 }

@@ -1,4 +1,4 @@
-//! Memory for values, and what is known of their type there.
+//! Memory for values, and the facts about their type that it needs.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
@@ -6,10 +6,10 @@ use std::mem::{ManuallyDrop, needs_drop};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The type of the values that bear a mark.
+/// The type of the values that carry a mark.
 ///
-/// Each key has a mark of its own, and a [`Kind`] gets its mark from a key. So what bears the mark
-/// of a key is of its type, with all lifetimes in it: `fn(V) -> V` lets none of them be changed.
+/// Each key has its own mark, and a [`Kind`] gets its mark from a key. So a value with the mark of
+/// a key is of the key's type, with all its lifetimes: `fn(V) -> V` allows none of them to change.
 pub(super) struct Key<V> {
     mark: u64,
     values: PhantomData<fn(V) -> V>,
@@ -23,11 +23,10 @@ impl<V> Clone for Key<V> {
 
 impl<V> Copy for Key<V> {}
 
-/// Two keys with marks that no others have. Values may be sent to other threads, because buffers
-/// are.
+/// Two keys with unique marks. Values may be sent to other threads, because buffers are.
 pub(super) fn keys<T: Send, R: Send>() -> (Key<T>, Key<R>) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    // 64 bits are not counted through in the lifetime of a process.
+    // A process does not live long enough to count through 64 bits.
     let mark = NEXT.fetch_add(2, Ordering::Relaxed);
     (Key { mark, values: PhantomData }, Key { mark: mark + 1, values: PhantomData })
 }
@@ -50,7 +49,7 @@ impl<V> Key<V> {
     }
 }
 
-/// The type of values for code that does not name it.
+/// The type of values, for code that does not name it.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
     mark: u64,
@@ -59,13 +58,13 @@ pub(super) struct Kind {
 
 struct Shape {
     size: usize,
-    /// The layout of no values.
+    /// The layout of zero values.
     none: Layout,
     drop: Option<DropValues>,
 }
 
-/// Drops the values in `count` places from the first on. They are of the kind, and nobody uses them
-/// any longer.
+/// Drops the values in the first `count` places. They are of the kind, and nothing uses them any
+/// longer.
 type DropValues = unsafe fn(first: *mut u8, count: usize);
 
 impl Kind {
@@ -80,14 +79,14 @@ impl Kind {
         self.shape.size
     }
 
-    /// Bytes of `count` values.
+    /// The bytes of `count` values.
     #[inline]
     pub(super) fn bytes(self, count: usize) -> usize {
         self.shape.size.saturating_mul(count)
     }
 
-    /// Places in memory for `capacity` values. Those of no size need no memory, and have any number
-    /// of places.
+    /// The places in memory for `capacity` values. Values of no size need no memory, and have any
+    /// number of places.
     #[inline]
     pub(super) fn places(self, capacity: usize) -> usize {
         if self.shape.size == 0 { usize::MAX } else { capacity }
@@ -101,9 +100,9 @@ impl Kind {
 
 /// # Safety
 ///
-/// The `count` places from `first` on hold values of `V`, which nobody uses any longer.
+/// The `count` places from `first` on hold values of `V`, which nothing uses any longer.
 unsafe fn drop_values<V>(first: *mut u8, count: usize) {
-    // SAFETY: promised by the caller.
+    // SAFETY: the caller promises it.
     unsafe { ptr::slice_from_raw_parts_mut(first.cast::<V>(), count).drop_in_place() }
 }
 
@@ -115,7 +114,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Memory for `capacity` values, or `None` where there is no such amount of it.
+    /// Memory for `capacity` values, or `None` if there is not that much.
     #[inline]
     pub(super) fn try_new(kind: Kind, capacity: usize) -> Option<Self> {
         let none = kind.shape.none;
@@ -140,7 +139,7 @@ impl Block {
     /// The memory of a `Vec`.
     pub(super) fn of_vec<V>(vec: Vec<V>) -> Self {
         let mut vec = ManuallyDrop::new(vec);
-        // Values of no size have no allocation, whatever number of places there is.
+        // Values of no size have no allocation, with any number of places.
         let places = if size_of::<V>() == 0 { 0 } else { vec.capacity() };
         let layout = Layout::array::<V>(places).expect("a `Vec` has this layout");
         Self { places: vec.as_mut_ptr().cast(), layout }
@@ -157,7 +156,7 @@ impl Block {
         self.places
     }
 
-    /// Leaves the memory to the caller: the first place, and bytes of all.
+    /// Leaves the memory to the caller: the first place, and the bytes of all.
     pub(super) fn leak(self) -> (*mut u8, usize) {
         let block = ManuallyDrop::new(self);
         (block.places, block.layout.size())

@@ -1,4 +1,4 @@
-//! Consecutive items with the results of those that are done.
+//! Consecutive items, with the results of those that have run.
 
 use super::Types;
 use super::block::Kind;
@@ -9,19 +9,19 @@ use crate::progress::stage::{Pace, StageCounts, Tally};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Consecutive items, and the results of those that are done.
+/// Consecutive items, and the results of those that have run.
 pub(crate) struct RawChunk {
     pub(super) items: Items,
     pub(crate) results: Results,
-    /// Bytes that each waiting item was seen to own, on average, where its type can't say it.
+    /// The mean bytes that a waiting item was seen to own, if its type can't tell them.
     pub(crate) item_heap: u64,
-    /// True if the type of an item panicked when it was asked what that owns.
+    /// True if the code that tells an item's bytes panicked.
     pub(crate) is_unmeasurable: bool,
-    /// Bytes that the results of a pipeline's last call own, and that they needed.
+    /// Bytes that the results of a pipeline's last call own, and bytes that the call needed.
     pub(crate) measured: Heap,
-    /// The time as a pipeline knows it that is a stage.
+    /// The time of the item, for a pipeline that is a stage.
     pub(crate) clock: Clock,
-    /// The places that a pipeline ran the last item in.
+    /// The buffers in which a pipeline ran the last item.
     pub(crate) scratch: Option<Box<Scratch>>,
 }
 
@@ -36,23 +36,24 @@ impl RawChunk {
         Self { items, results, item_heap: 0, is_unmeasurable: false, measured, clock, scratch: None }
     }
 
-    /// Items that wait.
+    /// The number of waiting items.
     pub(crate) fn items(&self) -> usize {
         self.items.len()
     }
 
-    /// Moves results that lie in a collection's allocation to one of their own, so that the
-    /// collection can end.
+    /// Moves results from a collection's allocation to one of their own, so that the collection can
+    /// end.
     pub(crate) fn leave_collection(&mut self) {
         self.results.leave_collection();
     }
 
-    /// Bytes of the buffer that items wait in.
+    /// The bytes of the buffer for waiting items.
     pub(crate) fn item_buffer(&self) -> usize {
         self.items.seq.bytes()
     }
 
-    /// Leaves the first `keep` of the waiting items here, and their results, and gives the others.
+    /// Leaves the first `keep` of the waiting items here, with their results, and returns the
+    /// others.
     pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
         let results = self.results.split_room(keep);
         let (item_heap, is_unmeasurable) = (self.item_heap, self.is_unmeasurable);
@@ -60,8 +61,8 @@ impl RawChunk {
     }
 }
 
-/// The next items of a chunk, as the annotated function's wrapper sees them. Running them consumes
-/// it, so that they run once.
+/// The next items of a chunk, for the wrapper of the annotated function. Running them consumes it,
+/// so they run once.
 pub struct Quota<'c, T, R> {
     pub(super) chunk: &'c mut RawChunk,
     pub(super) types: Types<T, R>,
@@ -77,7 +78,8 @@ impl<T, R> std::fmt::Debug for Quota<'_, T, R> {
 impl<T, R> Quota<'_, T, R> {
     /// Calls `function` for each item of the quota.
     ///
-    /// When it panics, its item is gone, the results before it and the items after it are kept.
+    /// If `function` panics, its item is gone; the results before it and the items after it are
+    /// kept.
     #[inline]
     pub fn run(self, function: impl FnMut(T) -> R) {
         let RawChunk { items, results, .. } = self.chunk;
@@ -109,8 +111,8 @@ pub(crate) enum Part {
 /// The buffers and counts with which a worker runs a pipeline's items one after the other. Each
 /// part has a chunk of one item, which is empty between two items.
 ///
-/// It stays with the chunk that is run, so that no item needs an allocation. A call that panics
-/// loses it, with its contents.
+/// They stay with the chunk, so that no item needs an allocation. A call that panics loses them,
+/// with their contents.
 pub(crate) struct Scratch {
     pub(crate) before: Box<RawChunk>,
     pub(crate) next: Box<RawChunk>,
@@ -118,7 +120,8 @@ pub(crate) struct Scratch {
     /// The part that runs an item now, if any does.
     pub(crate) at: Option<Part>,
     pub(crate) tallies: [Tally; 2],
-    /// Where the tallies go. A part that is itself a pipeline has none: its stages have them.
+    /// The counts that get the tallies. A part that is itself a pipeline has none: its stages have
+    /// them.
     counts: [Option<Arc<StageCounts>>; 2],
 }
 

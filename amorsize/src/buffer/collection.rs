@@ -5,11 +5,11 @@ use super::results::Results;
 use super::seq::Seq;
 use crate::memory::credit::Credit;
 
-/// Results that are to become one `Vec`, written into its allocation by the threads that make them.
+/// Results that will become one `Vec`: the threads that make them write them into its allocation.
 pub(crate) struct Collection {
-    /// All results that were added, in a block that gives places to regions.
+    /// All added results, in a block that gives places to regions.
     all: Seq,
-    /// True if there was room for all so far, so that results lie in place.
+    /// True if there was room for all results so far, so that they lie in place.
     in_place: bool,
     /// The credit of all results.
     credit: Credit,
@@ -20,33 +20,32 @@ pub(crate) struct Collection {
 pub(crate) struct Collector(pub(super) Kind);
 
 impl Collector {
-    /// Room for `capacity` results, or `None` where there is no such amount of memory.
+    /// Room for `capacity` results, or `None` if there is not that much memory.
     pub(crate) fn room_for(self, capacity: usize) -> Option<Collection> {
         Some(Collection { all: Seq::shared(self.0, capacity)?, in_place: true, credit: Credit::NONE })
     }
 }
 
 impl Collection {
-    /// The next `count` places, or none where fewer are left.
+    /// The next `count` places, or none if fewer are left.
     pub(crate) fn place(&mut self, count: usize) -> Results {
         let region = if self.in_place { self.all.region(count) } else { None };
-        // Where there is none nothing lies in place from here on, so that results can be added in
-        // order.
+        // Without a region, no later result lies in place, so that results can be added in order.
         self.in_place = region.is_some();
         region.map_or_else(|| Results::new(self.all.kind(), 0), Results::of)
     }
 
-    /// Lends no places, so that results from elsewhere can be added in order.
+    /// Lends no places, so that results from other memory can be added in order.
     pub(crate) fn lend_nothing(&mut self) {
         self.in_place = false;
     }
 
-    /// Takes back the places that were lent and not used, when all regions were added.
+    /// Takes back the unused places of regions, after all regions were added.
     pub(crate) fn reclaim(&mut self) {
         assert!(self.all.reclaim(), "a region is out");
     }
 
-    /// Adds the results next in order.
+    /// Adds the results that are next in order.
     pub(crate) fn add(&mut self, mut results: Results) {
         self.credit.join(results.credit.take_all());
         if results.seq.is_region() {
@@ -54,8 +53,7 @@ impl Collection {
         }
         let (len, count, room) = (self.len(), results.len(), self.all.room());
         if room < count && !self.all.extend(count - room) {
-            // At least twice as much, so that each result is moved once on average, as `Vec` does
-            // it.
+            // At least twice as much, so that each result is moved once on average, as in `Vec`.
             let mut grown = Seq::new(self.all.kind(), (len + count).max(2 * len));
             grown.append_last(&mut self.all, len);
             self.all = grown;
@@ -69,7 +67,7 @@ impl Collection {
         self.all.len()
     }
 
-    /// All results as a `Vec`, when all regions were added, with their credit.
+    /// All results as a `Vec`, with their credit. All regions were added before.
     pub(super) fn into_vec<R>(self, key: Key<R>) -> (Vec<R>, Credit) {
         (self.all.into_vec(key), self.credit)
     }

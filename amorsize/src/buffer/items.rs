@@ -1,11 +1,11 @@
-//! Items taken from the input, to be taken out again from the front.
+//! Items taken from the input, to be taken out from the front.
 
 use super::asks::{Asks, Way};
 use super::block::{Key, Kind};
 use super::seq::Seq;
 
-/// The first stretches of a run grow by steps; one allocation that a first-level cache holds
-/// several times saves those between them.
+/// The first stretches of a run grow by steps. One allocation that fits several times into a
+/// first-level cache saves the allocations between them.
 const AT_ONCE: usize = 8 << 10;
 
 pub(super) struct Items {
@@ -23,28 +23,28 @@ impl Items {
         self.seq.len()
     }
 
-    /// Puts an item where there is none, and room for one.
+    /// Puts an item into an empty buffer with room for one.
     pub(super) fn put_one<T>(&mut self, key: Key<T>, item: T) {
         self.seq.rewind();
         self.seq.push(key, item);
     }
 
-    /// Makes room for `most` items where there are none, or for the `upper` that can come.
+    /// Makes room in an empty buffer for `most` items, or for the `upper` ones that can come.
     fn prepare(&mut self, most: usize, upper: Option<usize>) -> usize {
         self.seq.rewind();
-        // An iterator that knows its end spares the allocation for what will not come. One that is
-        // wrong about it gives the rest when it is asked again.
+        // An iterator that knows its end needs no allocation for more items. If it is wrong, it
+        // gives the rest when it is asked again.
         let most = upper.map_or(most, |upper| upper.max(1).min(most));
         if self.seq.room() < most {
             let kind = self.seq.kind();
-            // An input that ends before is given what it needs.
+            // An input that ends earlier gets only the room that it needs.
             let at_once = (AT_ONCE / kind.size().max(1)).min(upper.unwrap_or(usize::MAX));
             self.seq = Seq::new(kind, most.max(at_once));
         }
         most
     }
 
-    /// Takes up to `most` items from `input` where there are none, as far as `asks` allows. Says if
+    /// Takes up to `most` items from `input` into an empty buffer, as far as `asks` allows. True if
     /// the input has ended.
     #[inline]
     pub(super) fn fill<T>(
@@ -68,7 +68,7 @@ impl Items {
         }
     }
 
-    /// Leaves the first `keep` items here and gives the others.
+    /// Leaves the first `keep` items here and returns the others.
     pub(super) fn split_off(&mut self, keep: usize) -> Self {
         Self { seq: self.seq.split_off(keep) }
     }

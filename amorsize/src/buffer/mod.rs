@@ -1,31 +1,31 @@
-//! Where items wait and results are put.
+//! The memory for waiting items and for results.
 //!
 //! # Why it is unsafe
 //!
-//! - Results of a `collect` are written by the workers straight into the collection's own
-//!   allocation, and item buffers are used again. With plain `Vec`s each item and each result would
-//!   be copied once more, which is what a run of very cheap calls spends most of its time on.
-//! - Buffers don't name the types of what they hold, so that all that handles them is compiled once
-//!   rather than for each annotated function: a hundred functions add seconds to a debug build
-//!   otherwise (`amorsize-macros/compile-time.sh`).
+//! - - The workers write the results of a `collect` straight into the collection's own allocation,
+//!   and item buffers are used again. With plain `Vec`s each item and each result would be copied
+//!   once more, and a run of very cheap calls spends most of its time on that.
+//! - - Buffers don't name the types of their values, so the code that handles buffers is compiled
+//!   once rather than for each annotated function: otherwise a hundred functions add seconds to a
+//!   debug build (`amorsize-macros/compile-time.sh`).
 //!
 //! # Why it is sound
 //!
-//! - *Values come out as the type that they went in as.* Every sequence bears the mark of the `Key`
-//!   that made it. Each key has a mark and a type of its own, and no value goes in or out without
-//!   the key that has the sequence's mark.
-//! - *Each place has one owner.* A `Seq` gets its places from its own block, or from a shared one
-//!   that gives each place once. It passes them on by value.
-//! - *A place that is read holds a value, and each value is read or dropped once.* A `Seq` knows
-//!   where its values begin and end. It alone moves these ends: behind a place before it reads it,
-//!   in front of one after it has written it.
-//! - *Only values that can be sent are sent.* There are keys for `Send` types alone.
-//! - *Values don't outlive what they borrow.* The owner of a buffer says what is in it by a
-//!   `PhantomData` of the types, and drops it with them.
+//! - - *Values come out as the type that they went in as.* Every sequence carries the mark of the
+//!   `Key` that made it. Each key has its own mark and its own type, and no value goes in or out
+//!   without the key that has the sequence's mark.
+//! - - *Each place has one owner.* A `Seq` gets its places from its own block, or from a shared one
+//!   that gives each place once. It passes places on by value.
+//! - - *A place that is read holds a value, and each value is read or dropped once.* A `Seq` knows
+//!   where its values begin and end. It alone moves these ends: past a place before it reads it,
+//!   and past one after it has written it.
+//! - - *Only values that can be sent are sent.* Only `Send` types have keys.
+//! - - *Values don't outlive what they borrow.* The owner of a buffer names the types of its values
+//!   in a `PhantomData`, and drops the buffer together with that.
 //!
-//! `block` has memory and keys, `seq` all that is done to memory. The other files have no unsafe
-//! code: `items`, `results` and `collection` are safe wrappers of a sequence, `chunk` has items and
-//! results together, `pages` says when the memory of a large collection is backed.
+//! `block` has memory and keys, `seq` everything that is done to memory. The other files have no
+//! unsafe code: `items`, `results` and `collection` are safe wrappers of a sequence, `chunk` has
+//! items and results together, `pages` says when the memory of a large collection is backed.
 #![expect(
     unsafe_code,
     reason = "values are kept without their types, and written into one allocation by several threads"
@@ -54,8 +54,8 @@ use crate::memory::credit::Credit;
 use block::{Key, keys};
 use seq::Seq;
 
-/// The types of a run's items and results, and the only way for values into its buffers and out of
-/// them.
+/// The types of a run's items and results. Values get into the run's buffers, and out of them, only
+/// by these.
 pub(crate) struct Types<T, R> {
     items: Key<T>,
     results: Key<R>,
@@ -70,7 +70,7 @@ impl<T, R> Clone for Types<T, R> {
 impl<T, R> Copy for Types<T, R> {}
 
 impl<T: Send, R: Send> Types<T, R> {
-    /// Types with buffers that no others take.
+    /// Types for buffers that no other `Types` accept.
     pub(crate) fn new() -> Self {
         let (items, results) = keys();
         Self { items, results }
@@ -83,18 +83,18 @@ impl<T, R> Types<T, R> {
         RawChunk::new((self.items.kind(), self.results.kind()), 0)
     }
 
-    /// A chunk without items that has room for one, and for its result.
+    /// A chunk without items, with room for one item and its result.
     pub(crate) fn place_of_one(self) -> Box<RawChunk> {
         RawChunk::new((self.items.kind(), self.results.kind()), 1)
     }
 
-    /// Puts an item into a chunk without items that has room for one.
+    /// Puts an item into an empty chunk with room for one.
     pub(crate) fn put_one(self, chunk: &mut RawChunk, item: T) {
         chunk.items.put_one(self.items, item);
     }
 
     /// Takes up to `most` items from `input` into a chunk without items, as far as `asks` allows.
-    /// Says if the input has ended: only `None` says that, whatever its `size_hint` does.
+    /// True if the input has ended: only `None` says that, not its `size_hint`.
     pub(crate) fn fill(
         self,
         chunk: &mut RawChunk,
@@ -115,7 +115,7 @@ impl<T, R> Types<T, R> {
         chunk.items.seq.pop_front(self.items)
     }
 
-    /// Puts an item back in the place of the last one that was taken out, to be the next.
+    /// Puts an item back in the place of the last one taken out, to be the next.
     pub(crate) fn put_back(self, chunk: &mut RawChunk, item: T) {
         chunk.items.seq.push_front(self.items, item);
     }
@@ -135,8 +135,8 @@ impl<T, R> Types<T, R> {
         results.seq.last(self.results, count)
     }
 
-    /// The next `count` items of a chunk, to be run: no more than wait and have room for their
-    /// results.
+    /// The next `count` items of a chunk, to be run: at most the waiting items, and those with room
+    /// for their results.
     #[inline]
     pub(crate) fn quota(self, chunk: &mut RawChunk, count: usize) -> Quota<'_, T, R> {
         Quota { chunk, types: self, count }
@@ -153,7 +153,7 @@ impl<T, R> Types<T, R> {
         self.results_of(buffer, Credit::NONE)
     }
 
-    /// Results that are in a `Vec`, without a copy, with their credit.
+    /// The results of a `Vec`, without a copy, with their credit.
     pub(crate) fn results_of(self, vec: Vec<R>, credit: Credit) -> Results {
         Results { seq: Seq::of_vec(self.results, vec), credit }
     }

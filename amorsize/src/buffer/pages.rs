@@ -1,13 +1,13 @@
-//! How the memory of a large collection gets its pages: just before it is filled, and huge ones as
-//! long as they are cheap.
+//! Gets the pages of a large collection's memory: just before it is filled, and as huge pages while
+//! these are cheap.
 //!
-//! A collection of cheap results spends most of its time on page faults, one for each 4 KiB. What
-//! helps depends on the machine and on the moment. A huge page is one fault for 2 MiB, and takes
-//! 0.2 to 0.3 ms, a quarter of what 512 faults take. But a virtual machine may have given its free
-//! memory back to its host, which backs it anew as it is touched, and then a huge page takes 2 to 4
-//! ms. So huge pages are asked for one after the other as the collection is filled, and no longer
-//! once one was dear. What is not in one is asked for by the region rather than missed by the page,
-//! which saves the faults' own cost.
+//! A collection of cheap results spends most of its time on page faults, one for each 4 KiB. The
+//! remedy depends on the machine and on the moment. A huge page is one fault for 2 MiB, and takes
+//! 0.2 to 0.3 ms, a quarter of the time of 512 faults. But a virtual machine may have given its
+//! free memory back to its host, which backs it anew as it is touched, and then a huge page takes 2
+//! to 4 ms. So huge pages are asked for one after the other as the collection is filled, and no
+//! longer once one was dear. Other memory is asked for region by region, which saves the cost of a
+//! fault for each page.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,29 +15,29 @@ use std::time::Duration;
 
 use crate::system::calls::madvise::Advice;
 
-/// The size of a huge page on nearly all machines; on others it is a number of bytes that are asked
-/// for together.
+/// The size of a huge page on nearly all machines; on others it is only a number of bytes that are
+/// asked for together.
 const HUGE: usize = 2 << 20;
-/// Below some huge pages the parts at both ends that can't be one outweigh those that can.
+/// In a smaller allocation, the parts at both ends that fill no huge page outweigh those that do.
 pub(super) const LARGE: usize = 4 * HUGE;
 /// A huge page that takes longer is dear: the 512 small pages in its place take 0.9 to 1 ms, a
 /// cheap huge one 0.2 to 0.3 ms.
 const DEAR: Duration = Duration::from_millis(1);
-/// Fewer pages than that are left to their faults: a call takes as long as one or two of these.
+/// Fewer pages than this are left to page faults: asking takes as long as one or two of these.
 const PAGES_AT_ONCE: usize = 4;
 
-/// The pages of an allocation: those that were asked for, and how dear they are.
+/// The pages of an allocation: which ones were asked for, and how dear they are.
 #[derive(Debug)]
 pub(super) struct Pages {
     /// Bytes of a small page.
     page: usize,
-    /// Addresses of the allocation.
+    /// The addresses of the allocation.
     whole: Range<usize>,
-    /// The first of the whole huge pages that nobody has asked for.
+    /// The first whole huge page that nothing has asked for.
     next: AtomicUsize,
     /// True if a huge page was dear.
     dear: AtomicBool,
-    /// True if the system can't populate: Linux does since 5.14.
+    /// True if the system can't populate memory: Linux can since 5.14.
     unknown: AtomicBool,
 }
 
@@ -47,9 +47,9 @@ impl Pages {
         Self { page, next, whole, dear: AtomicBool::new(false), unknown: AtomicBool::new(false) }
     }
 
-    /// Asks for the pages of a region that is about to be filled. `advise` asks the system for a
-    /// part of the allocation, and says how long that took, or `None` where the system does not
-    /// know such an advice.
+    /// Asks for the pages of a region before it is filled. `advise` asks the system for a part of
+    /// the allocation. It returns how long that took, or `None` if the system does not know the
+    /// advice.
     pub(super) fn prepare(&self, region: Range<usize>, advise: impl Fn(Range<usize>, Advice) -> Option<Duration>) {
         while let Some(huge) = self.claim(region.end) {
             advise(huge.clone(), Advice::Huge);
@@ -58,7 +58,7 @@ impl Pages {
                 self.dear.store(true, Ordering::Relaxed);
             }
         }
-        // Each page is the business of the region that it begins in.
+        // Each page belongs to the region in which it begins.
         let from = region.start.next_multiple_of(self.page);
         let to = region.end.next_multiple_of(self.page).min(self.whole.end / self.page * self.page);
         if from + PAGES_AT_ONCE * self.page <= to {
@@ -66,10 +66,11 @@ impl Pages {
         }
     }
 
-    /// The next huge page, unless it is further than the next one behind what is to be filled now.
+    /// The next huge page, unless it is further away than the first one behind the part to be
+    /// filled now.
     ///
-    /// It is asked for ahead: several threads fill one at a time, and each that touches it before
-    /// it is there has the system clear one of its own, and all but one are given back.
+    /// It is asked for ahead because several threads fill one at a time. If they touched it before
+    /// it is there, the system would clear a huge page for each thread and take back all but one.
     fn claim(&self, end: usize) -> Option<Range<usize>> {
         if self.dear.load(Ordering::Relaxed) {
             return None;
@@ -104,7 +105,7 @@ mod tests {
     const PAGE: usize = 4096;
     const CHEAP: Duration = Duration::from_micros(300);
 
-    /// A system that notes what it is asked, with its answer to populating a part.
+    /// A system that notes its requests, and the answer that it gives to populating a part.
     struct System {
         asked: RefCell<Vec<(Range<usize>, Advice)>>,
         answer: fn(Range<usize>) -> Option<Duration>,
@@ -142,7 +143,7 @@ mod tests {
         }
     }
 
-    /// Five huge pages and parts at both ends.
+    /// Five huge pages, and parts at both ends.
     fn pages() -> Pages {
         Pages::new(3 * HUGE - 5 * PAGE - 16..8 * HUGE + 3 * PAGE + 16, PAGE)
     }
@@ -153,12 +154,12 @@ mod tests {
         let start = pages.whole.start;
         system.prepare(&pages, start..3 * HUGE);
         assert!(system.huge().is_empty());
-        // The first one is filled already, by several threads maybe.
+        // Several threads may be filling the first one already.
         system.prepare(&pages, 3 * HUGE..3 * HUGE + 10);
         assert_eq!(system.huge(), [4]);
         system.prepare(&pages, 3 * HUGE + 10..3 * HUGE + 999);
         assert!(system.huge().is_empty());
-        // A region that runs before the one in front of it asks for what that would have asked for.
+        // A region that is filled before the one in front of it also asks for that one's pages.
         system.prepare(&pages, 5 * HUGE - 10..5 * HUGE + 1);
         assert_eq!(system.huge(), [5, 6]);
         system.prepare(&pages, 3 * HUGE + 999..5 * HUGE - 10);
@@ -194,7 +195,7 @@ mod tests {
             }
             from = to;
         }
-        // Few pages at the end are left to their faults.
+        // The few pages at the end are left to page faults.
         assert!(pages.whole.end - populated < (PAGES_AT_ONCE + 1) * PAGE);
         // So are regions that are smaller than a page, or empty.
         for region in [HUGE * 5 + 7..HUGE * 5 + 99, HUGE * 5..HUGE * 5 + 3 * PAGE, HUGE * 5 + 7..HUGE * 5 + 7] {

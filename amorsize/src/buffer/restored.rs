@@ -2,16 +2,16 @@
 
 use super::Results;
 
-/// Items that need not run, and the results that they have.
+/// Items that need not run, and their results.
 #[derive(Default)]
 pub(crate) struct Restored {
-    /// Items that were passed over. None may have been yet, where many are compared together.
+    /// The number of items that were passed over. It may be 0 if many are compared together.
     pub(crate) items: usize,
     /// A result for each of them, if there are results.
     pub(crate) results: Option<Results>,
-    /// Bytes that the results take where they are stored.
+    /// The bytes that the stored results take.
     pub(crate) bytes: u64,
     pub(crate) has_ended: bool,
-    /// True for items before the first one of the input.
+    /// True for items before the first item of the input.
     pub(crate) are_outside: bool,
 }

@@ -6,11 +6,11 @@ use super::block::Kind;
 use super::seq::Seq;
 use crate::memory::credit::Credit;
 
-/// Results in the order of their items: in an allocation of their own, or in a region of a
+/// Results in the order of their items: in their own allocation, or in a region of a
 /// [`Collection`](super::Collection)'s.
 pub(crate) struct Results {
     pub(super) seq: Seq,
-    /// The credit of the results, from when their chunk is booked.
+    /// The credit of the results, from the time when their chunk is booked.
     pub(crate) credit: Credit,
 }
 
@@ -29,8 +29,8 @@ impl Results {
         self.seq.len()
     }
 
-    /// Makes room for `count` results in memory of their own, unless there is room already, which
-    /// is prepared then.
+    /// Makes room for `count` results in memory of their own. If there is room already, it only
+    /// prepares that.
     #[inline]
     pub(crate) fn ensure(&mut self, count: usize) {
         self.seq.prepare(count);
@@ -40,14 +40,14 @@ impl Results {
         }
     }
 
-    /// Leaves the next `count` places of a region here and gives those behind to others. Without a
-    /// region these get none.
+    /// Leaves the next `count` places of a region here and returns those behind them. Without a
+    /// region there are none.
     pub(super) fn split_room(&mut self, count: usize) -> Self {
         Self::of(self.seq.split_room(self.len() + count))
     }
 
-    /// Moves results that lie in a collection's allocation to one of their own, and gives the rest
-    /// of their room up.
+    /// Moves results from a collection's allocation to one of their own, and gives up the rest of
+    /// their room.
     pub(super) fn leave_collection(&mut self) {
         if self.seq.is_region() {
             let count = self.len();
@@ -58,7 +58,7 @@ impl Results {
         }
     }
 
-    /// Takes the results out, leaving no room.
+    /// Takes the results out and leaves no room.
     pub(crate) fn take(&mut self) -> Self {
         let empty = Self::new(self.seq.kind(), 0);
         replace(self, empty)

@@ -1,4 +1,4 @@
-//! Values that follow each other in memory: all that buffers do to memory is done here.
+//! Values that follow each other in memory. Everything that buffers do to memory is done here.
 
 use std::mem::{MaybeUninit, replace, take};
 use std::slice;
@@ -9,16 +9,17 @@ use super::block::{Block, Key, Kind};
 use super::pages::{LARGE, Pages};
 use crate::system::calls::madvise::{advise, page_size};
 
-/// Values of one kind that follow each other, in places that are this sequence's alone.
+/// Values of one kind that follow each other, in places that belong to this sequence alone.
 ///
-/// The places are those of a block of its own, or a region of a block that several sequences share:
-/// of [`shared`](Self::shared), which has none at first. Each place of that is given once, by
-/// [`region`](Self::region) or [`extend`](Self::extend), and its sequence passes it on by value: by
-/// [`split_room`](Self::split_room), or to the sequence in front by [`join`](Self::join). Places
-/// that are lost come back when nobody else has any, by [`reclaim`](Self::reclaim).
+/// The places are those of its own block, or a region of a block that several sequences share.
+/// [`shared`](Self::shared) makes such a block; at first it has given no places. It gives each
+/// place once, by [`region`](Self::region) or [`extend`](Self::extend), and its sequence passes the
+/// place on by value: by [`split_room`](Self::split_room), or to the sequence in front by
+/// [`join`](Self::join). Lost places come back when no other sequence has any, by
+/// [`reclaim`](Self::reclaim).
 pub(super) struct Seq {
     kind: Kind,
-    /// The first place, and how many there are.
+    /// The first place, and the number of places.
     places: *mut u8,
     capacity: usize,
     /// The places `from..to` hold values of the kind, the others nothing.
@@ -27,7 +28,7 @@ pub(super) struct Seq {
     memory: Memory,
 }
 
-/// The memory that the places lie in.
+/// The memory that has the places.
 enum Memory {
     Own(Block),
     Region(Arc<Ground>),
@@ -46,10 +47,10 @@ enum Part {
     Behind,
 }
 
-// SAFETY: the places and the values in them are this sequence's alone. The values can be sent,
-// because there are keys for such types alone. Sequences on several threads that share a block ask
-// the system for its pages through atomics; whoever is the last to give up its share frees it, and
-// `Arc` has all that the others did happen before.
+// SAFETY: the places and the values in them belong to this sequence alone. The values can be sent,
+// because only such types have keys. Sequences on several threads that share a block ask the system
+// for its pages through atomics. The last one to give up its share frees the block, and `Arc` lets
+// all that the others did happen before.
 unsafe impl Send for Seq {}
 
 impl Seq {
@@ -68,8 +69,8 @@ impl Seq {
         Self { kind: key.kind(), places: block.places(), capacity, from: 0, to: len, memory: Memory::Own(block) }
     }
 
-    /// No values and no room, but a block with `capacity` places to be given to regions; `None`
-    /// where there is no such amount of memory.
+    /// No values and no room, but a block with `capacity` places for regions; `None` if there is
+    /// not that much memory.
     pub(super) fn shared(kind: Kind, capacity: usize) -> Option<Self> {
         let block = Block::try_new(kind, capacity)?;
         let places = block.places();
@@ -88,13 +89,13 @@ impl Seq {
         self.to - self.from
     }
 
-    /// Places behind the values.
+    /// The number of places behind the values.
     #[inline]
     pub(super) fn room(&self) -> usize {
         self.capacity - self.to
     }
 
-    /// Bytes of all places.
+    /// The bytes of all places.
     pub(super) fn bytes(&self) -> usize {
         self.kind.bytes(self.capacity)
     }
@@ -112,7 +113,7 @@ impl Seq {
         (self.from, self.to) = (0, 0);
     }
 
-    /// Sees to it that memory is behind the next up to `count` places of a region.
+    /// Makes sure that memory is behind the next places of a region, up to `count`.
     #[inline]
     pub(super) fn prepare(&self, count: usize) {
         if let Memory::Region(ground) = &self.memory {
@@ -140,12 +141,12 @@ impl Seq {
         assert!(count <= most, "there are such values, or places for them");
         let first = if matches!(part, Part::Before | Part::Last) { *end - count } else { *end };
         let first = self.places.cast::<MaybeUninit<V>>().wrapping_add(first);
-        // SAFETY: the places are there, for values of `V` as the key shows. They are this
-        // sequence's alone, which is borrowed. Whatever is in them is a `MaybeUninit`.
+        // SAFETY: the places exist, for values of `V` as the key shows. They belong to this
+        // sequence alone, which is borrowed. As a `MaybeUninit` they may hold anything.
         (unsafe { slice::from_raw_parts_mut(first, count) }, end)
     }
 
-    /// Adds a value behind the others, where there is a place.
+    /// Adds a value behind the others, if there is a place.
     #[inline]
     pub(super) fn push<V>(&mut self, key: Key<V>, value: V) {
         let (places, to) = self.part(key, Part::Behind, 1);
@@ -153,7 +154,7 @@ impl Seq {
         *to += 1;
     }
 
-    /// Adds a value in front of the others, where there is a place.
+    /// Adds a value in front of the others, if there is a place.
     #[inline]
     pub(super) fn push_front<V>(&mut self, key: Key<V>, value: V) {
         let (places, from) = self.part(key, Part::Before, 1);
@@ -192,8 +193,8 @@ impl Seq {
         unsafe { slice::from_raw_parts(first, count) }
     }
 
-    /// Adds the next up to `count` values of `input` behind the others, where there is room for
-    /// them. True if it has ended before.
+    /// Adds the next values of `input` behind the others, up to `count` and as far as there is
+    /// room. True if the input ended before.
     #[inline]
     pub(super) fn fill<V>(&mut self, key: Key<V>, input: &mut impl Iterator<Item = V>, count: usize) -> bool {
         let (places, to) = self.part(key, Part::Behind, count);
@@ -207,11 +208,11 @@ impl Seq {
         false
     }
 
-    /// Takes `count` values out from the front and adds what `function` makes of them to `others`,
-    /// which have room for that.
+    /// Takes `count` values out from the front, and adds the results of `function` for them to
+    /// `others`, which have room for that.
     ///
-    /// When it panics, its value is gone, those behind it are still here, and what was made before
-    /// is there.
+    /// If `function` panics, its value is gone. The values behind it are still here, and the
+    /// results before it are in `others`.
     #[inline]
     pub(super) fn pass<V, W>(
         &mut self,
@@ -224,7 +225,7 @@ impl Seq {
         let (places, to) = others.part(other_key, Part::Behind, count);
         let mut taken = Counted { count: *from, out: from };
         let mut added = Counted { count: *to, out: to };
-        // By index: both have `count` places, so that the compiler sees one condition and no more.
+        // By index: both have `count` places, so the compiler sees a single condition.
         for index in 0..count {
             // SAFETY: the place holds a value, and is counted as none from here on.
             let value = unsafe { values[index].assume_init_read() };
@@ -236,14 +237,13 @@ impl Seq {
 
     // ---- many values ----
 
-    /// Moves the last `count` values of `other` behind those that are here, where there is room for
-    /// them.
+    /// Moves the last `count` values of `other` behind the values here, which have room for them.
     pub(super) fn append_last(&mut self, other: &mut Self, count: usize) {
         self.kind.check(other.kind);
         assert!(count <= other.len() && count <= self.room(), "there are such values, and room for them");
         let from = other.place(other.to - count);
-        // SAFETY: the places from `from` on hold values, which `other` no longer counts; those
-        // behind `to` hold nothing and are others, because each sequence has its own.
+        // SAFETY: the places from `from` on hold values, which `other` no longer counts. The places
+        // behind `to` hold nothing, and are other places, because each sequence has its own.
         unsafe { from.copy_to_nonoverlapping(self.place(self.to), self.kind.bytes(count)) };
         other.to -= count;
         self.to += count;
@@ -258,7 +258,7 @@ impl Seq {
     }
 
     /// The values as a `Vec`, without a copy. They are the first ones of a block that no other
-    /// sequence has a share of.
+    /// sequence shares.
     pub(super) fn into_vec<V>(mut self, key: Key<V>) -> Vec<V> {
         key.check(self.kind);
         let has_all = match &mut self.memory {
@@ -276,15 +276,14 @@ impl Seq {
         let (places, bytes) = block.expect("it has all of the block").leak();
         let capacity = bytes.checked_div(size_of::<V>()).unwrap_or(len);
         // SAFETY: the memory was allocated with the layout of an array of `capacity` values of `V`,
-        // as the key shows, or not at all where that takes no bytes. Its first `len` places hold
+        // as the key shows, or not at all if that takes no bytes. Its first `len` places hold
         // values, which are no longer counted here.
         unsafe { Vec::from_raw_parts(places.cast(), len, capacity) }
     }
 
     // ---- regions ----
 
-    /// No values, and the next `count` places of the block that nobody was given, where there are
-    /// as many.
+    /// No values, and the next `count` free places of the block, if there are that many.
     pub(super) fn region(&self, count: usize) -> Option<Self> {
         let Memory::Region(ground) = &self.memory else { return None };
         let places = ground.give(None, self.kind.bytes(count))?;
@@ -292,8 +291,8 @@ impl Seq {
         Some(Self { kind: self.kind, places, capacity: count, from: 0, to: 0, memory })
     }
 
-    /// Takes the next `count` places of the block, if they are behind those of this region and
-    /// nobody was given them.
+    /// Takes the next `count` places of the block, if they follow those of this region and are
+    /// still free.
     pub(super) fn extend(&mut self, count: usize) -> bool {
         let Memory::Region(ground) = &self.memory else { return false };
         let is_given = ground.give(Some(self.place(self.capacity)), self.kind.bytes(count)).is_some();
@@ -301,8 +300,8 @@ impl Seq {
         is_given
     }
 
-    /// Leaves the first `capacity` places of a region here and gives the others. Without a region
-    /// these are none.
+    /// Leaves the first `capacity` places of a region here and returns the others. Without a region
+    /// there are none.
     pub(super) fn split_room(&mut self, capacity: usize) -> Self {
         assert!(self.to <= capacity, "values that are there stay");
         let Memory::Region(ground) = &self.memory else { return Self::new(self.kind, 0) };
@@ -312,8 +311,8 @@ impl Seq {
         Self { kind: self.kind, places: self.place(capacity), capacity: rest, from: 0, to: 0, memory }
     }
 
-    /// Takes the places of the `next` region in, and the values in them. They follow those of this
-    /// region, and all of these hold values.
+    /// Takes in the places of the `next` region, and the values in them. They follow the places of
+    /// this region, which all hold values.
     pub(super) fn join(&mut self, mut next: Self) {
         self.kind.check(next.kind);
         let is_same = match (&self.memory, &next.memory) {
@@ -326,8 +325,8 @@ impl Seq {
         self.to += take(&mut next.to);
     }
 
-    /// Has the places behind the values of this region given again. False if others have some of
-    /// them.
+    /// Gives the places behind the values of this region back to the block. False if other
+    /// sequences have some of them.
     pub(super) fn reclaim(&mut self) -> bool {
         let end = self.place(self.to);
         let Memory::Region(ground) = &mut self.memory else { return true };
@@ -352,13 +351,13 @@ impl Drop for Seq {
     }
 }
 
-/// A block that is given to sequences region by region, each place of it once.
+/// A block that is given to sequences region by region, each place once.
 struct Ground {
     block: Block,
-    /// Bytes that were given. Only a number that nobody else gets counts, so its order with other
-    /// memory does not matter.
+    /// The bytes that were given. Each region gets a range that no other gets, so the order with
+    /// other memory does not matter.
     given: AtomicUsize,
-    /// Its pages, where it is large and the system can be asked for them.
+    /// Its pages, if it is large and the system can be asked for them.
     pages: Option<Pages>,
 }
 
@@ -374,7 +373,7 @@ impl Ground {
         self.block.places().wrapping_add(self.given.load(Ordering::Relaxed)) == place
     }
 
-    /// Gives the next `bytes`, if there are as many and, where a place is named, begin `at` it.
+    /// Gives the next `bytes`, if there are that many and, if `at` names a place, begin there.
     fn give(&self, at: Option<*mut u8>, bytes: usize) -> Option<*mut u8> {
         let place = |given| self.block.places().wrapping_add(given);
         let next = |given: usize| {
@@ -384,13 +383,13 @@ impl Ground {
         self.given.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(place)
     }
 
-    /// Gives all places from this one on once more. Nobody has any: nobody else has the ground.
+    /// Gives all places from this one on again. No sequence has any: no other one has the ground.
     fn give_again_from(&mut self, place: *mut u8) {
         *self.given.get_mut() = place.addr() - self.block.places().addr();
     }
 
-    /// Sees to it that `bytes` from `first` on are backed, which is cheaper than to let each page
-    /// be missed.
+    /// Makes sure that `bytes` from `first` on are backed, which is cheaper than a page fault for
+    /// each page.
     fn prepare(&self, first: *mut u8, bytes: usize) {
         if let Some(pages) = &self.pages {
             let start = first.addr();
@@ -399,7 +398,7 @@ impl Ground {
     }
 }
 
-/// A count that reaches its place in a struct even when the code that counts panics.
+/// A count that is written to its place in a struct even if the code that counts panics.
 struct Counted<'a> {
     count: usize,
     out: &'a mut usize,

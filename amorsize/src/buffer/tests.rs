@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 
-/// However busy the machine is, a fill is not cut short.
+/// A fill is not cut short, even on a busy machine.
 const AT_ONCE: Way = Way::Inline { timed: false };
 
 type Value = Arc<u32>;
@@ -16,7 +16,7 @@ fn filled(types: Both, values: &[Value]) -> Box<RawChunk> {
     chunk
 }
 
-/// Runs `count` items of a chunk, in its own room or in that which it was given.
+/// Runs `count` items of a chunk, in its own room or in the room that it was given.
 fn run(types: Both, chunk: &mut RawChunk, count: usize) {
     chunk.results.ensure(count);
     types.quota(chunk, count).run(|item| item);
@@ -166,7 +166,7 @@ fn the_place_of_one_is_used_again_and_again_also_after_a_panic() {
             continue;
         }
         types.quota(&mut chunk, 1).run(|item| item);
-        // An item that is to be called again.
+        // An item for a second call.
         let result = types.take_result(&mut chunk);
         types.put_back(&mut chunk, result);
         types.quota(&mut chunk, 1).run(|item| item);
@@ -423,7 +423,7 @@ fn fill_together<R: Send + PartialEq>(count: usize, sizes: &[usize], result: fn(
     let fill = |(mut room, items): (Results, Range<usize>)| {
         let mut chunk = types.chunk();
         types.fill(&mut chunk, &mut items.clone(), items.len(), (&mut Asks::at_once(), AT_ONCE));
-        // As it is when a chunk's start is not its only one.
+        // As in a chunk that is started a second time.
         room.ensure(items.len() / 2);
         chunk.results = room;
         chunk.results.ensure(items.len());
@@ -448,15 +448,15 @@ fn fill_together<R: Send + PartialEq>(count: usize, sizes: &[usize], result: fn(
 
 #[test]
 fn a_collection_of_huge_pages_is_whole_whatever_regions_it_is_filled_from() {
-    // 16 MB and more: smaller than a page, about as large as a chunk of cheap calls, and larger
-    // than a huge page.
+    // 16 MB and more, in results of three sizes: smaller than a page, about as large as a chunk of
+    // cheap calls, and larger than a huge page.
     fill_together(2_000_003, &[16_384], |index| index);
     fill_together(2_000_003, &[100, 1, 20_000, 511, 600_000], |index| !index);
     // Results that lie across pages, and regions that begin and end within one.
     fill_together(1_000_001, &[5_000, 333, 70_000], |index| [index as u8; 17]);
     fill_together(9_000_000, &[131_072, 10, 3_000_000], |index| index as u8);
     fill_together(300, &[1, 7], |index| [index; 8_192]);
-    // These have no memory, however many there are.
+    // These have no memory, in any number.
     fill_together(9_000_000, &[131_072], |_| ());
 }
 

@@ -1,8 +1,8 @@
 //! Options that are one of a few: what happens to items that are too large, and to panics.
 
-/// What becomes of an item that is expected to need more than the whole budget.
+/// The handling of an item that is expected to need more than the whole budget.
 ///
-/// The attribute takes its name: `oversize = "alone"` or `"error"`.
+/// The attribute takes it by name: `oversize = "alone"` or `"error"`.
 ///
 /// # Examples
 ///
@@ -22,7 +22,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Oversize {
-    /// It runs while no other call does and nothing else is held.
+    /// The item runs while no other call does and no other result is held.
     #[default]
     Alone,
     /// The run ends before the item is started, with an error that names it.
@@ -51,7 +51,7 @@ impl<T: OversizeConstant> OversizeValue<T> {
 }
 
 impl OversizeValue<Oversize> {
-    /// Nothing is to be checked.
+    /// Returns the value: nothing is to be checked.
     #[must_use]
     #[track_caller]
     pub const fn checked(self) -> Oversize {
@@ -64,7 +64,7 @@ impl OversizeValue<&str> {
     ///
     /// # Panics
     ///
-    /// When it is refused, which the compiler reports at the expression.
+    /// If the text is refused, which the compiler reports at the expression.
     #[must_use]
     #[track_caller]
     pub const fn checked(self) -> Oversize {
@@ -73,9 +73,9 @@ impl OversizeValue<&str> {
     }
 }
 
-/// What becomes of a panic of the function.
+/// The handling of a panic of the function.
 ///
-/// The attribute takes its name: `on_panic = "propagate"`, `"skip"` or `"collect"`.
+/// The attribute takes it by name: `on_panic = "propagate"`, `"skip"` or `"collect"`.
 ///
 /// # Examples
 ///
@@ -91,13 +91,15 @@ impl OversizeValue<&str> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnPanic {
-    /// The first panic by input order ends the run and goes on to its caller, as with rayon. Everything before it was handed over.
+    /// The first panic by input order ends the run and goes on to the caller, as with rayon.
+    /// Everything before it was handed over.
     #[default]
     Propagate,
     /// The item has no result. The report counts it, and keeps the first sixteen panics.
     Skip,
-    /// The item has no result, and the report keeps every panic. With [`Collect`](crate::on_error::Collect) each is a
-    /// [`Failure`](crate::Failure) as well, among the errors.
+    /// The item has no result, and the report keeps every panic. With
+    /// [`Collect`](crate::on_error::Collect) each panic is also a [`Failure`](crate::Failure),
+    /// among the errors.
     Collect,
 }
 
@@ -124,7 +126,7 @@ impl<T: OnPanicConstant> OnPanicValue<T> {
 }
 
 impl OnPanicValue<OnPanic> {
-    /// Nothing is to be checked.
+    /// Returns the value: nothing is to be checked.
     #[must_use]
     #[track_caller]
     pub const fn checked(self) -> OnPanic {
@@ -137,7 +139,7 @@ impl OnPanicValue<&str> {
     ///
     /// # Panics
     ///
-    /// When it is refused, which the compiler reports at the expression.
+    /// If the text is refused, which the compiler reports at the expression.
     #[must_use]
     #[track_caller]
     pub const fn checked(self) -> OnPanic {
@@ -147,7 +149,7 @@ impl OnPanicValue<&str> {
         on_panic
     }
 }
-/// What a constant can be that is given as `oversize` in the attribute.
+/// The types of a constant that is given as `oversize` in the attribute.
 #[diagnostic::on_unimplemented(
     message = "`oversize` can't be of the type `{Self}`",
     label = "this is neither a text nor an `Oversize`",
@@ -159,7 +161,7 @@ impl OversizeConstant for Oversize {}
 
 impl OversizeConstant for &str {}
 
-/// What a constant can be that is given as `on_panic` in the attribute.
+/// The types of a constant that is given as `on_panic` in the attribute.
 #[diagnostic::on_unimplemented(
     message = "`on_panic` can't be of the type `{Self}`",
     label = "this is neither a text nor an `OnPanic`",

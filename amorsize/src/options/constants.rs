@@ -1,11 +1,11 @@
-//! Options whose constants have a type that is refused: the compiler says so at the constant.
+//! The types of constants that an option refuses: the compiler says so at the constant.
 
 use super::choices::{OnPanic, OnPanicValue, Oversize, OversizeValue};
 use super::retry::{Retry, RetryValue};
 use crate::memory::max_memory::{MaxMemory, MaxMemoryValue};
 
-/// For a type that is refused, a value that is never looked at: without it the missing method would
-/// be a second error.
+/// A method for a type that is refused. Nothing looks at its value; but without the method the
+/// compiler would report a second error.
 macro_rules! refused {
     ($($ty:ty)*) => {$(
         refused!($ty: MaxMemoryValue => MaxMemory);
@@ -14,7 +14,7 @@ macro_rules! refused {
     )*};
     ($ty:ty: $value:ident => $checked:ty) => {
         impl $value<$ty> {
-            /// Refused.
+            /// Refuses the constant.
             ///
             /// # Panics
             ///

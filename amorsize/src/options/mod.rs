@@ -14,17 +14,18 @@ use crate::progress::{Callback, Progress};
 
 /// Amorsize's default: five items are sampled.
 const DEFAULT_SAMPLE_SIZE: usize = 5;
-/// A mean of so many calls is off by a 256th of what they differ by, which is less than two runs do. An input without an end would
-/// be sampled until the budget is full.
+/// The mean of this many calls is off by a 256th of their standard deviation, which is less than
+/// two runs differ by. An input without an end would be sampled until the budget is full.
 const MOST_SAMPLE_SIZE: usize = 1 << 16;
-/// More threads than any machine has cores; a larger number is a mistake, and rayon would start every one of them.
+/// More threads than any machine has cores; a larger number is a mistake, and rayon would start
+/// every one of them.
 const MOST_THREADS: usize = 65_535;
 
-/// Judges a constant number of threads.
+/// Checks a constant number of threads.
 ///
 /// # Panics
 ///
-/// If no run takes it. The compiler reports this at the constant.
+/// If no run takes the number. The compiler reports this at the constant.
 #[track_caller]
 #[must_use]
 pub const fn threads(value: usize) -> usize {
@@ -33,19 +34,20 @@ pub const fn threads(value: usize) -> usize {
     value
 }
 
-/// Who is told of the run's progress.
+/// A receiver of the run's progress.
 #[derive(Clone, Copy, Debug)]
 enum Told {
     Function(fn(&Progress)),
-    /// By a pointer, so that only programs with a bar contain one.
+    /// A function that makes the bar, so that only programs with a bar contain its code.
     #[cfg(feature = "progress")]
     Bar(fn() -> Callback),
 }
 
-/// What the attribute and the builder methods set; `None` where the run decides for itself.
+/// The options that the attribute and the builder methods set; `None` if the run decides for
+/// itself.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The function's.
+    /// The function's name.
     name: Option<&'static str>,
     max_memory: Option<MaxMemory>,
     batch_size: Option<usize>,
@@ -53,17 +55,18 @@ pub struct Options {
     threads: Option<usize>,
     in_flight: Option<usize>,
     verbose: bool,
-    /// Makes what is told of the run's progress.
+    /// Makes the callback for the run's progress.
     progress: Option<Told>,
     oversize: Oversize,
     on_panic: OnPanic,
     retry: Option<Retry>,
-    /// Why a builder method did not take a value, for the terminal.
+    /// The reason why a builder method refused a value, for the terminal.
     refused: Option<ErrorKind>,
 }
 
 impl Options {
-    /// Nothing set but the memory budget. (A const fn could not replace an earlier one, because that may own a text.)
+    /// Sets nothing but the memory budget. (A const fn could not replace an earlier budget, because
+    /// that may own a text.)
     #[must_use]
     pub const fn new(max_memory: Option<MaxMemory>) -> Self {
         Self {
@@ -95,14 +98,14 @@ impl Options {
         self.name
     }
 
-    /// Sets the items per batch at most.
+    /// Sets the most items per batch.
     #[must_use]
     pub const fn batch_size(mut self, items: usize) -> Self {
         self.batch_size = Some(items);
         self
     }
 
-    /// Sets the items in the sample at most.
+    /// Sets the most items in the sample.
     #[must_use]
     pub const fn sample_size(mut self, items: usize) -> Self {
         self.sample_size = Some(items);
@@ -116,21 +119,21 @@ impl Options {
         self
     }
 
-    /// Sets the items between the input and the sink at most.
+    /// Sets the most items between the input and the sink.
     #[must_use]
     pub const fn in_flight(mut self, items: usize) -> Self {
         self.in_flight = Some(items);
         self
     }
 
-    /// Sets whether the run reports on stderr.
+    /// Sets if the run reports on stderr.
     #[must_use]
     pub const fn verbose(mut self, verbose: bool) -> Self {
         self.verbose = verbose;
         self
     }
 
-    /// Sets a function that is told of the run's progress.
+    /// Sets a function that gets the run's progress.
     #[must_use]
     pub const fn progress(mut self, function: fn(&Progress)) -> Self {
         self.progress = Some(Told::Function(function));
@@ -145,7 +148,7 @@ impl Options {
         self
     }
 
-    /// What is to be told of the run's progress.
+    /// The callback for the run's progress.
     pub(crate) fn callback(&self) -> Option<Callback> {
         self.progress.map(|told| match told {
             Told::Function(function) => Box::new(function) as Callback,
@@ -154,14 +157,14 @@ impl Options {
         })
     }
 
-    /// Sets what becomes of an item that is expected to need more than the budget.
+    /// Sets the handling of an item that is expected to need more than the budget.
     #[must_use]
     pub const fn oversize(mut self, oversize: Oversize) -> Self {
         self.oversize = oversize;
         self
     }
 
-    /// Sets what becomes of a panic of the function.
+    /// Sets the handling of a panic of the function.
     #[must_use]
     pub const fn on_panic(mut self, on_panic: OnPanic) -> Self {
         self.on_panic = on_panic;
@@ -172,7 +175,8 @@ impl Options {
         self.on_panic
     }
 
-    /// The options of a pipeline: of what is before, and of its next stage. How calls are made again is each stage's own.
+    /// The options of a pipeline: those so far, joined with those of its next stage. Each stage
+    /// keeps its own `retry`.
     pub(crate) fn join(self, next: Self) -> Self {
         let either = |before: Option<usize>, next: Option<usize>, both: fn(usize, usize) -> usize| match (before, next)
         {
@@ -195,7 +199,7 @@ impl Options {
             max_memory: None,
         };
         if let Some(error) = refused {
-            // Whatever is set after it, a stage was given what it does not take.
+            // An option that is set later can't make up for a value that a stage refused.
             joined.refuse(&error);
             return joined;
         }
@@ -215,7 +219,7 @@ impl Options {
         self.refused.get_or_insert_with(|| error.kind().clone());
     }
 
-    /// Lets the terminal fail because this can't be made a pipeline.
+    /// Lets the terminal fail because this run can't become a pipeline.
     pub(crate) fn refuse_pipeline(&mut self, why: &str) {
         self.refuse(&Error::new(ErrorKind::InvalidOption {
             option: "then",
@@ -224,7 +228,7 @@ impl Options {
         }));
     }
 
-    /// Lets the terminal fail because a stage was to keep what it finishes, by this option.
+    /// Lets the terminal fail because a stage was to keep its finished items, by this option.
     #[cfg(feature = "durable")]
     pub(crate) fn refuse_stage_that_keeps(&mut self, option: &'static str) {
         self.refuse(&Error::new(ErrorKind::InvalidOption {
@@ -242,7 +246,7 @@ impl Options {
         self.max_memory = Some(max_memory);
     }
 
-    /// Refuses what can't be run with.
+    /// Refuses values that no run can use.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Error> {
         let plain = matches!(
@@ -290,17 +294,17 @@ impl Options {
         self.max_memory.clone().unwrap_or_default()
     }
 
-    /// The items of a batch that are asked for: no more than can be in flight.
+    /// The items of a batch, if set: no more than can be in flight.
     pub(crate) fn batch_items(&self) -> Option<usize> {
         self.batch_size.map(|items| items.min(self.most_in_flight()))
     }
 
-    /// The items of the sample: it keeps its results, so that all of them are in flight.
+    /// The items of the sample: all of them are in flight, because the sample keeps its results.
     pub(crate) fn sample_items(&self) -> usize {
         self.sample_size.unwrap_or(DEFAULT_SAMPLE_SIZE).min(MOST_SAMPLE_SIZE).min(self.most_in_flight())
     }
 
-    /// The most items between the input and the sink, where there is a bound.
+    /// The most items between the input and the sink, if bounded.
     pub(crate) fn in_flight_items(&self) -> Option<usize> {
         self.in_flight
     }
@@ -331,7 +335,7 @@ mod tests {
 
     #[test]
     fn each_option_refuses_what_it_cant_use() {
-        // tests/messages.rs has the words.
+        // The messages are tested in tests/messages.rs.
         let options = Options::new(None);
         for (option, options) in [
             ("batch_size", options.clone().batch_size(0)),

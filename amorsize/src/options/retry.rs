@@ -1,17 +1,18 @@
-//! Calls that are made again after an error: how often, and how long to wait before each.
+//! Calls that are made again after an error: their number, and the waits before them.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a call that gave an error is made again, and how long its worker waits before each time.
+/// The number of times that a call is made again after an error, and the waits of its worker before
+/// each.
 ///
-/// The waits double from the first one up to the longest, and each is drawn at random between half of that and all of it, so that
-/// calls that failed together don't come back together: "equal jitter" in [Exponential Backoff and Jitter], AWS Architecture
-/// Blog.
+/// The waits double from the first one up to the longest. Each is drawn at random between half of
+/// that and all of it, so that calls that failed together are not made again together: "equal
+/// jitter" in [Exponential Backoff and Jitter], AWS Architecture Blog.
 ///
-/// Made from a number as well: `3` is `Retry::new(3)`.
+/// A number converts to it: `3` is `Retry::new(3)`.
 ///
 /// [Exponential Backoff and Jitter]: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 ///
@@ -42,15 +43,16 @@ pub struct Retry {
     longest: Duration,
 }
 
-/// About what a server or a disk that is overrun for a moment needs.
+/// About the time that a server or a disk needs if it is overloaded for a moment.
 const FIRST: Duration = Duration::from_millis(10);
-/// A worker that waits does nothing else.
+/// While it waits, a worker does nothing else.
 const LONGEST: Duration = Duration::from_secs(1);
-/// A run that ends waits no longer than this for those that wait to call again.
+/// A run that ends waits no longer than this for its calls that wait for their next try.
 const SLICE: Duration = Duration::from_millis(10);
 
 impl Retry {
-    /// Calls again at most `times` times, first after about 10 ms, and never after more than 1 s. A run refuses 0.
+    /// Makes a failed call again at most `times` times, first after about 10 ms, and never after
+    /// more than 1 s. A run refuses 0.
     ///
     /// # Examples
     ///
@@ -64,7 +66,8 @@ impl Retry {
         Self { times, first: FIRST, longest: LONGEST }
     }
 
-    /// Sets the first wait, before jitter; each wait after it is twice as long. Zero calls again at once.
+    /// Sets the first wait, before jitter; each wait after it is twice as long. With zero, calls
+    /// are made again at once.
     ///
     /// # Examples
     ///
@@ -100,7 +103,8 @@ impl Retry {
         self.times
     }
 
-    /// The wait after so many that there were, at a place in its span that is `random` in `0.0..1.0`.
+    /// The next wait after `waits` waits; `random`, in `0.0..1.0`, is its place between the
+    /// shortest and the longest.
     fn wait_after(self, waits: u32, random: f64) -> Duration {
         let mut most = self.first.min(self.longest);
         for _ in 0..waits {
@@ -113,8 +117,8 @@ impl Retry {
         least.saturating_add((most - least).mul_f64(random)).min(most)
     }
 
-    /// Waits before the next try, after so many waits that there were. Says whether there is to be one: a run that is over waits
-    /// no longer.
+    /// Waits before the next try, after `waits` earlier waits. True if there is to be a next try:
+    /// if the run is over, it stops waiting and returns false.
     pub(crate) fn wait(self, waits: u32, is_over: &dyn Fn() -> bool) -> bool {
         let wait = self.wait_after(waits, random());
         let begun = Instant::now();
@@ -131,7 +135,8 @@ impl Retry {
     }
 }
 
-/// A number in `0.0..1.0`. Each `RandomState` has other keys, and its hash of nothing is as random as they are.
+/// A random number in `0.0..1.0`. Each `RandomState` has other keys, and its hash of nothing is as
+/// random as they are.
 fn random() -> f64 {
     const BITS: u32 = f64::MANTISSA_DIGITS;
     (RandomState::new().build_hasher().finish() >> (u64::BITS - BITS)) as f64 / (1u64 << BITS) as f64
@@ -159,7 +164,7 @@ impl RetryValue<u32> {
     ///
     /// # Panics
     ///
-    /// When it is refused, which the compiler reports at the expression.
+    /// If the number is refused, which the compiler reports at the expression.
     #[track_caller]
     pub const fn checked(self) -> Retry {
         RetryValue(Retry::new(self.0)).checked()
@@ -171,7 +176,7 @@ impl RetryValue<Retry> {
     ///
     /// # Panics
     ///
-    /// When it is refused, which the compiler reports at the expression.
+    /// If the number is refused, which the compiler reports at the expression.
     #[track_caller]
     pub const fn checked(self) -> Retry {
         assert!(self.0.times >= 1, "`retry` must be at least 1");
@@ -179,7 +184,7 @@ impl RetryValue<Retry> {
     }
 }
 
-/// What a constant can be that is given as `retry` in the attribute.
+/// The types of a constant that is given as `retry` in the attribute.
 #[diagnostic::on_unimplemented(
     message = "`retry` can't be of the type `{Self}`",
     label = "this is neither a `u32` nor a `Retry`",
@@ -191,8 +196,8 @@ impl RetryConstant for u32 {}
 
 impl RetryConstant for Retry {}
 
-/// What can be an item of calls that are made again: a value that can be kept for the next one.
-/// References can.
+/// An item of calls that are made again: a value that can be kept for the next call. References
+/// can.
 #[diagnostic::on_unimplemented(
     message = "a call with `{Self}` cannot be made again: it cannot be cloned",
     label = "this item type is not `Clone`, as `retry` needs it",
@@ -209,7 +214,7 @@ pub trait RetryItem: Sized {
     fn for_the_next_call(&self) -> Self;
 }
 
-/// What tells whether a call is to be made again: a `Result`, under any name.
+/// A result that tells if a call is to be made again: a `Result`, under any name.
 #[diagnostic::on_unimplemented(
     message = "a function that returns `{Self}` cannot be retried: it returns no `Result`",
     label = "this return type is not a `Result`, as `retry` needs it",
@@ -257,7 +262,7 @@ mod tests {
     fn random_numbers_are_in_their_span_and_fill_it() {
         let numbers: Vec<f64> = (0..1_000).map(|_| random()).collect();
         assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
-        // Of 1000 fair ones about 100 fall in each tenth, with a deviation of 10.
+        // Of 1000 fair numbers about 100 fall in each tenth, with a deviation of 10.
         for tenth in 0..10 {
             let count = numbers.iter().filter(|&&number| (number * 10.0) as u32 == tenth).count();
             assert!((20..=180).contains(&count), "{count} numbers in tenth {tenth}");

@@ -9,7 +9,7 @@ macro_rules! policies {
 }
 
 policies! {
-    /// Results are handed over as they are, whatever they are: what a run does where nothing is said of errors.
+    /// Hands over all results as they are: a run without a policy for errors does this.
     ///
     /// # Examples
     ///
@@ -24,8 +24,9 @@ policies! {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     Each
-    /// The first error by input order ends the run, and is what the terminal fails with. The values of all items before it are
-    /// handed over first; nothing behind it is started once it is known.
+    /// Ends the run at the first error by input order, and the terminal fails with that error. The
+    /// values of all items before it are handed over first; no item behind it is started once it is
+    /// known.
     ///
     /// # Examples
     ///
@@ -38,7 +39,8 @@ policies! {
     /// assert_eq!((numbers, error.item()), (vec![1], Some(1)));
     /// ```
     Stop
-    /// Errors are left out. The report counts them, and keeps the first [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES).
+    /// Leaves errors out. The report counts them, and keeps the first
+    /// [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES).
     ///
     /// # Examples
     ///
@@ -50,12 +52,13 @@ policies! {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     Skip
-    /// Errors are gathered, each with the index of its item, beside the values: the terminal gives an
+    /// Gathers errors beside the values, each with the index of its item: the terminal gives an
     /// [`Outcome`](crate::Outcome).
     ///
-    /// With `on_panic = "collect"` panics are gathered with them.
+    /// With `on_panic = "collect"` it also gathers panics.
     ///
-    /// Errors are small beside results; those that `for_each_batch` gathers are not counted in the memory budget.
+    /// Errors are small beside results; the memory budget does not count those that
+    /// `for_each_batch` gathers.
     ///
     /// # Examples
     ///
@@ -68,8 +71,8 @@ policies! {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     Collect
-    /// `None` is left out, of a function that returns an `Option`: what [`flatten`](crate::Batched::flatten) sets. Nobody counts
-    /// it as a failure.
+    /// Leaves out the `None`s of a function that returns an `Option`:
+    /// [`flatten`](crate::Batched::flatten) sets it. They do not count as failures.
     ///
     /// # Examples
     ///

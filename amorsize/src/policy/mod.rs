@@ -1,4 +1,4 @@
-//! The one answer to "is this a failure, and what becomes of it".
+//! The only place that decides if a result is a failure, and what the run does with it.
 
 mod marks;
 pub mod on_error;
@@ -10,7 +10,7 @@ use crate::error::{Error, TryError};
 use std::convert::Infallible;
 use std::fmt;
 
-/// Nobody else can make a policy: what it decides is part of how a run works.
+/// No other crate can make a policy: its decisions are part of how a run works.
 #[expect(unnameable_types, reason = "so that nobody else implements it")]
 pub trait Sealed {}
 
@@ -25,14 +25,14 @@ pub trait Whole: Sealed {}
 
 impl Whole for Each {}
 
-/// A policy for errors: [`Each`], [`Stop`], [`Skip`] or [`Collect`]. It says which of a function's results `R` are failures, and
-/// what becomes of them.
+/// A policy for errors: [`Each`], [`Stop`], [`Skip`] or [`Collect`]. It says which of a function's
+/// results `R` are failures, and what a run does with them.
 ///
-/// The types that a terminal gives follow from it. The trait is sealed.
+/// It determines the types that a terminal gives. The trait is sealed.
 ///
 /// # Examples
 ///
-/// A function that takes any run, whatever becomes of its errors:
+/// A function that takes any run, with any policy for errors:
 ///
 /// ```
 /// use amorsize::on_error::{Policy, Skip};
@@ -54,7 +54,7 @@ impl Whole for Each {}
     note = "use `Stop`, `Skip` or `Collect` of `amorsize::on_error`: names in quotes, such as \"skip\", are for the attribute"
 )]
 pub trait Policy<R>: Sealed + Sized {
-    /// What an item gives that did not fail.
+    /// The value of an item that did not fail.
     ///
     /// # Examples
     ///
@@ -65,7 +65,7 @@ pub trait Policy<R>: Sealed + Sized {
     /// # assert_eq!(value, 7);
     /// ```
     type Value;
-    /// Why an item failed.
+    /// The reason why an item failed.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ pub trait Policy<R>: Sealed + Sized {
     /// # assert_eq!(error, "too dark");
     /// ```
     type Error;
-    /// Why a terminal failed.
+    /// The reason why a terminal failed.
     ///
     /// # Examples
     ///
@@ -89,7 +89,7 @@ pub trait Policy<R>: Sealed + Sized {
     /// assert_eq!(error.item(), Some(0));
     /// ```
     type Failed: From<Error>;
-    /// What a terminal gives that made a `V`.
+    /// The result of a terminal that made a `V`.
     ///
     /// # Examples
     ///
@@ -106,7 +106,7 @@ pub trait Policy<R>: Sealed + Sized {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     type Given<V>;
-    /// What an iterator gives for a `V`.
+    /// The next value of an iterator over `V`.
     ///
     /// # Examples
     ///
@@ -118,24 +118,24 @@ pub trait Policy<R>: Sealed + Sized {
     /// ```
     type Item<V>;
 
-    /// Whether the first failure ends the run.
+    /// True if the first failure ends the run.
     #[doc(hidden)]
     const STOPS: bool = false;
-    /// Whether failures are given to the caller, and panics that are collected with them.
+    /// True if the caller gets the failures, and the collected panics with them.
     #[doc(hidden)]
     const GATHERS: bool = false;
-    /// Whether an iterator gives something for each result.
+    /// True if an iterator gives something for each result.
     #[doc(hidden)]
     const GIVES_ALL: bool = false;
 
-    /// Whether a result is a failure.
+    /// True if a result is a failure.
     #[doc(hidden)]
     fn fails(result: &R) -> bool;
 
     #[doc(hidden)]
     fn split(result: R) -> Result<Self::Value, Self::Error>;
 
-    /// The results that gave values.
+    /// The results that have these values.
     #[doc(hidden)]
     fn unsplit(values: Vec<Self::Value>) -> Vec<R>;
 
@@ -143,48 +143,48 @@ pub trait Policy<R>: Sealed + Sized {
     #[doc(hidden)]
     fn value(result: &R) -> Option<&Self::Value>;
 
-    /// The results as values, where no result can be a failure: then none has to be looked at.
+    /// The results as values, if no result can be a failure: then none has to be looked at.
     #[doc(hidden)]
     fn whole(results: Vec<R>) -> Result<Vec<Self::Value>, Vec<R>> {
         Err(results)
     }
 
-    /// Notes a failure for a terminal. An error ends the run.
+    /// Notes a failure for a terminal. If it returns an error, the run ends.
     #[doc(hidden)]
     fn fail(seen: &mut Seen<R>, index: usize, failed: R) -> Result<(), Self::Failed>;
 
-    /// What a terminal gives that ended whole.
+    /// The result of a terminal that ended without an error.
     #[doc(hidden)]
     fn given<V>(value: V, seen: &mut Seen<R>) -> Self::Given<V>;
 
     #[doc(hidden)]
     fn value_item<V>(value: V) -> Self::Item<V>;
 
-    /// What an iterator gives for a failure; `None` leaves it out.
+    /// The next value of an iterator for a failure; `None` leaves the failure out.
     #[doc(hidden)]
     fn failed_item<V>(seen: &mut Seen<R>, index: usize, failed: R) -> Option<Self::Item<V>>;
 
-    /// What an iterator gives for a panic that is collected.
+    /// The next value of an iterator for a collected panic.
     #[doc(hidden)]
     fn panicked_item<V>(_panic: Failure) -> Option<Self::Item<V>> {
         None
     }
 
-    /// What an iterator gives for an error of the run; `Err` where it can't give one.
+    /// The next value of an iterator for an error of the run; `Err` if the iterator can't give one.
     #[doc(hidden)]
     fn last_item<V>(error: Error) -> Result<Self::Item<V>, Error> {
         Err(error)
     }
 }
 
-/// The failures that a run met and that nobody was given yet.
+/// The failures that a run met and has not yet given to the caller.
 #[derive(Debug)]
 pub struct Seen<R> {
-    /// Those of the part of the run that is under way, for its report.
+    /// The failures of the current part of the run, for its report.
     pub(crate) failures: Failures,
-    /// Those that are gathered, each with the index of its item.
+    /// The gathered failures, each with the index of its item.
     pub(crate) gathered: Vec<(usize, R)>,
-    /// Panics that are gathered with them.
+    /// The panics that are gathered with them.
     pub(crate) panicked: Vec<Failure>,
 }
 
@@ -193,7 +193,7 @@ impl<R> Seen<R> {
         Self { failures: Failures::new(), gathered: Vec::new(), panicked: Vec::new() }
     }
 
-    /// Takes out what was gathered, in input order.
+    /// Takes out the gathered failures, in input order.
     pub(crate) fn take_failures<P: Policy<R>>(&mut self) -> Vec<Failure<P::Error>> {
         let gathered = std::mem::take(&mut self.gathered);
         let errors = gathered
@@ -261,7 +261,7 @@ impl<R> Policy<R> for Each {
     }
 }
 
-/// Why an item has no value whose function returned `None`.
+/// The reason why an item has no value: its function returned `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absent;
 
@@ -307,7 +307,7 @@ impl<T> Policy<Option<T>> for Flatten {
     }
 }
 
-/// What all policies share that decide about errors.
+/// The part that all policies for `Result` share.
 macro_rules! of_results {
     () => {
         type Value = T;
@@ -333,7 +333,7 @@ macro_rules! of_results {
     };
 }
 
-/// The failure of an item as what ends a run.
+/// The failure of an item, as the error that ends a run.
 fn first<T, E>(item: usize, failed: Result<T, E>) -> Result<(), TryError<E>> {
     failed.map(drop).map_err(|error| TryError::Item { item, error })
 }
@@ -426,7 +426,7 @@ impl<T, E> Policy<Result<T, E>> for Collect {
     }
 }
 
-/// An error that a report can tell, which has to outlive the run.
+/// An error that a report can show as text, because the report outlives the run.
 #[diagnostic::on_unimplemented(
     message = "with the policy `Skip`, a report tells errors as texts, but `{Self}` has none",
     label = "the errors of this run are no texts",

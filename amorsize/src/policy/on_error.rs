@@ -1,7 +1,8 @@
-//! What becomes of the errors of a function that returns a `Result`: the policies that [`Batched::on_error`](crate::Batched::on_error)
-//! takes.
+//! Policies for the errors of a function that returns a `Result`, for
+//! [`Batched::on_error`](crate::Batched::on_error).
 //!
-//! A policy is the last type parameter of [`Batched`](crate::Batched), so that the result type of every terminal follows from it:
+//! The policy is the last type parameter of [`Batched`](crate::Batched), so it determines the
+//! result type of every terminal:
 //!
 //! | policy | as an option of the attribute | [`collect`](crate::Batched::collect) of a function that returns `Result<T, E>` |
 //! | --- | --- | --- |

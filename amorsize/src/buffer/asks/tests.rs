@@ -12,14 +12,15 @@ thread_local! {
     static OTHERS_RAN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Asks of an input that has `least` items at least, in a process whose other threads do nothing.
+/// Asks of an input that has `least` items at least, in a process with other threads that do
+/// nothing.
 fn asks(least: usize) -> Asks {
     let mut asks = Asks { others_ran: || Some(OTHERS_RAN.get()), ..Asks::default() };
     asks.begin_run(least);
     asks
 }
 
-/// The same, in a process whose other threads run.
+/// The same, in a process with other threads that run.
 fn asks_among_others(least: usize) -> Asks {
     let others_ran = || {
         OTHERS_RAN.set(OTHERS_RAN.get() + micros(100));
@@ -28,14 +29,14 @@ fn asks_among_others(least: usize) -> Asks {
     Asks { others_ran, ..asks(least) }
 }
 
-/// Asks for up to `most` items, each of which takes so long by a clock that is moved, while the
-/// thread does not sleep. Gives how many are taken.
+/// Asks for up to `most` items. Each takes `each` by a clock that the test moves, while the thread
+/// does not sleep. Gives the number of items taken.
 fn ask(asks: &mut Asks, clock: &Clock, most: usize, each: Duration) -> usize {
     asks.call_ended(now());
     ask_later(asks, clock, most, |_| each)
 }
 
-/// The same, when something else was done after results were handed over. What an item takes depends
+/// The same, if something else was done after results were handed over. The time of an item depends
 /// on how long ago that was.
 fn ask_later(asks: &mut Asks, clock: &Clock, most: usize, each: impl Fn(Duration) -> Duration) -> usize {
     let call_ended = asks.call_ended.unwrap();
@@ -60,12 +61,12 @@ fn an_open_input_is_asked_one_by_one_until_no_other_thread_can_have_answered() {
     let clock = Clock::standing();
     let _moved = clock.enter();
     let mut open = asks(0);
-    // The first one says nothing of others.
+    // The first one tells nothing about other threads.
     for _ in 0..=16 {
         assert!(open.may_wait() && open.hand_over_first(true) && !open.may_overlap());
         assert_eq!(ask(&mut open, &clock, 1_000, micros(1)), 1);
     }
-    // The results of the last of them are handed over, too.
+    // The results of the last item are handed over, too.
     assert!(!open.may_wait() && open.hand_over_first(true) && open.may_overlap());
     assert_eq!(ask(&mut open, &clock, 1_000, micros(1)), 1_000);
     assert!(!open.hand_over_first(true));
@@ -89,7 +90,7 @@ fn after_long_calls_fewer_asks_show_that_no_other_thread_can_have_answered() {
         assert!(!open.may_overlap());
         open.note_call(1.0);
         open.call_ended(now());
-        // The sink takes too long for an item that comes at once to tell anything.
+        // The sink takes so long that an item which comes at once tells nothing.
         clock.pass(micros(100));
         ask_later(&mut open, &clock, 1_000, |_| micros(1));
     }
@@ -113,7 +114,7 @@ fn an_item_that_is_late_has_the_next_ones_asked_for_one_by_one() {
     let mut closed = asks(1);
     ask(&mut closed, &clock, 1_000, micros(1));
     assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
-    // The thread did not sleep meanwhile: the input computes, and waits for nobody.
+    // The thread did not sleep meanwhile: the input computes, and waits for nothing.
     assert!(closed.are_single() && !closed.may_wait() && !closed.hand_over_first(true));
     for _ in 0..16 {
         assert_eq!(ask(&mut closed, &clock, 1_000, micros(500)), 1);
@@ -128,7 +129,7 @@ fn an_input_that_was_waited_for_has_results_handed_over_for_long() {
     let _moved = clock.enter();
     let mut closed = asks(1);
     (closed.single, closed.hands_over) = (1, true);
-    // Before it is looked at closely, an item that took so long was waited for.
+    // Before the close checks, an item that took this long counted as waited for.
     ask(&mut closed, &clock, 1, micros(50));
     for _ in 0..64 {
         assert!(closed.may_wait() && closed.hand_over_first(false));
@@ -168,7 +169,7 @@ fn an_answer_that_another_thread_takes_its_time_for_is_waited_for() {
             assert_eq!(ask_later(&mut open, &clock, 100, left), 1);
             clock.pass(micros(5));
             if open.unknown.asks > 200 {
-                // A thread that looks for the answer all the time is taken from its core meanwhile.
+                // A thread that spins for the answer loses its core meanwhile.
                 open.closely = false;
                 open.call_ended(now());
                 ask_later(&mut open, &clock, 1, |_| micros(4_000));
@@ -191,7 +192,7 @@ fn an_input_that_takes_its_time_whenever_it_is_asked_waits_for_nobody() {
         ask_later(&mut open, &clock, 1, |_| micros(200));
         asked += 1;
     }
-    // One to see how long it takes, and four that are put off.
+    // One to measure the time that it takes, and four that are put off.
     assert_eq!(asked, 5);
 }
 
