@@ -1,4 +1,4 @@
-//! How many threads a run has, and how large its chunks and batches are.
+//! The number of threads of a run, and the sizes of its chunks and batches.
 
 pub(crate) mod alone;
 pub(crate) mod climb;

@@ -61,7 +61,8 @@ impl Waits {
         }
     }
 
-    /// The time of these calls and of those of the next run, whose figures of late stay.
+    /// The time of these calls and of those of the next run. Figures of late stay those of the next
+    /// run.
     #[cfg(feature = "array")]
     pub(crate) fn and(&self, next: &Self) -> Self {
         Self {

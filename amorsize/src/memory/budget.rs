@@ -11,11 +11,11 @@ use crate::system::sync::Ordering::Relaxed;
 use crate::system::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, thread_local};
 use crate::units::ByteSize;
 
-/// A budget in bytes, and the figure that it is a fraction of.
+/// A budget in bytes, and the available bytes that it is a fraction of.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     pub(crate) bytes: ByteSize,
-    /// The bytes that were available, where the budget is a fraction of them.
+    /// The bytes that were available, if the budget is a fraction of them.
     pub(crate) available: Option<ByteSize>,
 }
 
@@ -38,8 +38,8 @@ impl Budget {
     }
 }
 
-/// The taken part of a budget: inputs held, calls in flight, and results not handed over. It is
-/// taken as [`Credit`](super::credit::Credit).
+/// The part of a budget that is taken: inputs held, calls in flight, and results not handed over.
+/// It is taken as [`Credit`](super::credit::Credit).
 ///
 /// A run that is started within a call of another run takes from both ledgers, because that call
 /// needs the bytes that the inner run holds.
@@ -61,7 +61,7 @@ struct Account {
     outer: Option<Ledger>,
     /// True if the free bytes of the outer run bound this one.
     heeds_outer: AtomicBool,
-    /// The `Arc`s that several results share, from the first one on that is seen.
+    /// The `Arc`s that several results share, from the first one on that was seen.
     shares: OnceLock<Shares>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// What came to it since it was `before`.
+    /// The difference since it was `before`.
     pub(crate) fn since(self, before: Self) -> Self {
         let results = self.results.saturating_sub(before.results);
         Self { results, bytes: self.bytes.saturating_sub(before.bytes) }

@@ -1,6 +1,6 @@
 //! Credit: bytes that a run took from its budget, as a guard that gives them back.
 //!
-//! Credit belongs to what needs the bytes, and travels with it:
+//! Credit belongs to the values that need the bytes, and travels with them:
 //!
 //! | of | is taken by | lies in | ends when |
 //! | --- | --- | --- | --- |
@@ -11,19 +11,20 @@
 //!
 //! A stretch on the calling thread takes credit for its results when it has made them.
 //!
-//! Nobody gives credit back by hand: whoever drops results, by an error or a panic too, drops their
-//! credit with them.
+//! No code gives credit back by hand: code that drops results, by an error or a panic too, drops
+//! their credit with them.
 
 use super::budget::Ledger;
 
-/// Bytes of a ledger, and the number of results that hold them, if they are results'. All of that
-/// is given back on drop.
+/// Bytes of a ledger, and the number of results that hold them, if results do. A drop gives all of
+/// it back.
 #[derive(Debug, Default)]
 #[must_use = "credit that is dropped is given back"]
 pub(crate) struct Credit {
     /// `None` for no credit.
     ledger: Option<Ledger>,
-    /// 0 if these are not results: of items and calls a run counts other things, too.
+    /// 0 if no results hold it. Credit for items and calls does not count their number, because a
+    /// run counts other things of them.
     results: usize,
     bytes: u64,
 }
@@ -82,7 +83,7 @@ impl Credit {
         grows
     }
 
-    /// Takes or gives back what is missing to `bytes`, or too much.
+    /// Changes the credit to `bytes`: takes more, or gives the rest back.
     pub(crate) fn resize(&mut self, bytes: u64) {
         let ledger = self.ledger();
         ledger.take(bytes.saturating_sub(self.bytes));
@@ -90,8 +91,7 @@ impl Credit {
         self.bytes = bytes;
     }
 
-    /// Makes the credit of calls that of their results, by the bytes that these were measured to
-    /// have.
+    /// Turns the credit of calls into that of their results, by the measured bytes of these.
     pub(crate) fn settle(mut self, results: usize, bytes: u64) -> Self {
         debug_assert_eq!(self.results, 0, "results were made already");
         if results == 0 {
@@ -113,7 +113,7 @@ impl Credit {
         }
     }
 
-    /// Takes in the part of `other` for this many results, with so many of its bytes. The last
+    /// Takes in the part of `other` for this many results, with `bytes` of its bytes. The last
     /// results have all bytes that are left.
     pub(crate) fn join_part(&mut self, other: &mut Self, results: usize, bytes: u64) {
         if other.ledger.is_none() || (results == 0 && bytes == 0) {
@@ -133,7 +133,7 @@ impl Credit {
         self.bytes += bytes;
     }
 
-    /// Splits off the part for this many results, with so many of the bytes. The last results have
+    /// Splits off the part for this many results, with `bytes` of the bytes. The last results have
     /// all bytes that are left.
     pub(crate) fn split(&mut self, results: usize, bytes: u64) -> Self {
         let mut part = Self::NONE;
@@ -165,9 +165,9 @@ fn give_back(ledger: &Ledger, results: usize, bytes: u64) {
 }
 
 /// Bytes that a ledger counts beside all credit: more if they are positive, fewer if they are
-/// negative. It counts credit alone again once this is dropped.
+/// negative. After a drop the ledger counts credit alone again.
 ///
-/// Bytes may be fewer only while the credit that they are fewer than is there.
+/// They may be negative only while there is as much credit to subtract them from.
 #[derive(Debug)]
 pub(crate) struct Correction {
     ledger: Ledger,

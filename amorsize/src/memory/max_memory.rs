@@ -1,14 +1,14 @@
-//! The option `max_memory`: how a budget is stated.
+//! The option `max_memory`, which states a budget.
 
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 use crate::units::{ByteSize, MOST_BYTES};
 
-/// How much memory a run may use: a fraction of what is available when it starts, or bytes.
+/// The memory that a run may use: a fraction of the available memory when it starts, or bytes.
 ///
-/// Made from an `f64` (`0 < x <= 1`), from [`ByteSize`], or from a text such as `"512MiB"`; what can't be either is refused by
-/// the run's terminal, with an error that names it.
+/// It converts from an `f64` (`0 < x <= 1`), from [`ByteSize`], or from a text such as `"512MiB"`.
+/// The run's terminal refuses any other number or text, with an error that names it.
 ///
 /// # Examples
 ///
@@ -29,24 +29,24 @@ pub struct MaxMemory(Limit);
 pub(crate) enum Limit {
     Fraction(f64),
     Bytes(ByteSize),
-    /// The least of the two, of which stages of a pipeline state one each.
+    /// The smaller of the two: one stage of a pipeline states a fraction, another one bytes.
     Both(f64, ByteSize),
-    /// A text that is no number of bytes; kept for the error.
+    /// A text that is not a number of bytes; kept for the error.
     Unreadable(String),
 }
 
 /// Amorsize's default: half of the available memory.
 pub(crate) const DEFAULT_FRACTION: f64 = 0.5;
 
-/// What is said of a number that is neither.
+/// The expected values, in the message about a number that is neither.
 const FRACTION_OR_BYTES: &str = "a fraction above 0 and up to 1 of the available memory, or bytes such as \"512MiB\"";
 
-/// What is said of a text, which may be a fraction that was put in quotes.
+/// The expected values, in the message about a text, which may be a fraction in quotes.
 const BYTES_OR_FRACTION: &str = "a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\", or a fraction of the available \
                                  memory as a number, such as 0.5";
 
 impl MaxMemory {
-    /// The limit as it was stated, be it right or not.
+    /// The limit as it was stated, valid or not.
     #[cfg(test)]
     pub(crate) fn stated(&self) -> &Limit {
         &self.0
@@ -76,7 +76,7 @@ impl MaxMemory {
         Self(Limit::Bytes(bytes))
     }
 
-    /// The least of what two stages of a pipeline state, each of which was found valid.
+    /// The smaller of the limits of two stages of a pipeline. Both were checked before.
     pub(crate) fn least(self, other: Self) -> Self {
         let parts = |limit| match limit {
             Limit::Fraction(fraction) => (Some(fraction), None),
@@ -157,7 +157,7 @@ impl From<String> for MaxMemory {
     }
 }
 
-/// A const expression given as `max_memory` in the attribute, whose type decides how it is checked.
+/// A const expression given as `max_memory` in the attribute; its type decides how it is checked.
 #[derive(Debug)]
 pub struct MaxMemoryValue<T>(T);
 
@@ -173,7 +173,7 @@ impl MaxMemoryValue<f64> {
     ///
     /// # Panics
     ///
-    /// When it is refused, which the compiler reports at the expression.
+    /// If the fraction is refused, which the compiler reports at the expression.
     #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0 > 0.0 && self.0 <= 1.0, "`max_memory` must be above 0 and at most 1");
@@ -186,7 +186,7 @@ impl MaxMemoryValue<ByteSize> {
     ///
     /// # Panics
     ///
-    /// When it is refused, which the compiler reports at the expression.
+    /// If the bytes are refused, which the compiler reports at the expression.
     #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         assert!(self.0.as_u64() > 0, "`max_memory` must be at least one byte");
@@ -199,7 +199,7 @@ impl MaxMemoryValue<&str> {
     ///
     /// # Panics
     ///
-    /// When it is refused, which the compiler reports at the expression.
+    /// If the text is refused, which the compiler reports at the expression.
     #[track_caller]
     pub const fn checked(self) -> MaxMemory {
         let Some(bytes) = ByteSize::parse_const(self.0) else {
@@ -208,7 +208,7 @@ impl MaxMemoryValue<&str> {
         MaxMemoryValue(bytes).checked()
     }
 }
-/// What a constant can be that is given as `max_memory` in the attribute.
+/// The types of a constant that is given as `max_memory` in the attribute.
 #[diagnostic::on_unimplemented(
     message = "`max_memory` can't be of the type `{Self}`",
     label = "this is neither a fraction nor a number of bytes",

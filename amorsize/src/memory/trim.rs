@@ -19,7 +19,7 @@ static HOOK: RwLock<Option<fn()>> = RwLock::new(None);
 ///
 /// # Examples
 ///
-/// With jemalloc and the crate `tikv-jemalloc-sys`:
+/// With jemalloc, by the crate `tikv-jemalloc-sys`:
 ///
 /// ```ignore
 /// use std::ptr::null_mut;

@@ -148,7 +148,7 @@ impl From<u32> for Retry {
     }
 }
 
-/// A const expression given as `retry` in the attribute, whose type decides how it is read.
+/// A const expression given as `retry` in the attribute; its type decides how it is read.
 #[derive(Debug)]
 pub struct RetryValue<T>(T);
 

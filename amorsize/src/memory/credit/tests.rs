@@ -160,7 +160,7 @@ fn a_correction_ends_with_itself() {
     assert_eq!(held(&ledger), 0);
 }
 
-/// What is done to some pieces of credit, with one or two of them and some numbers.
+/// A step with some pieces of credit: one or two of them, and some numbers.
 #[derive(Clone, Debug)]
 enum Step {
     Results(usize, u64),
@@ -255,7 +255,7 @@ fn gives_all_back(end: impl Fn(Run, &dyn Fn() -> bool)) {
 type Made = Result<Vec<u8>, usize>;
 type Run = crate::Batched<std::ops::Range<usize>, Made, fn(usize) -> Made>;
 
-/// Few enough that the first calls run on two threads, where there are two.
+/// Few enough that the first calls run on two threads, if there are two.
 const ITEMS: usize = 8;
 
 /// Results of 200 KiB, which don't all fit the budget. One of them is an error.
@@ -266,7 +266,7 @@ fn call(item: usize) -> Made {
 #[test]
 fn a_run_gives_all_its_credit_back_however_it_ends() {
     gives_all_back(|mut run, _| _ = run.for_each_batch(|batch| assert!(!batch.is_empty())).unwrap());
-    // Results that don't fit, those that were put back, and a rest that goes on.
+    // Results that don't fit, results that were put back, and a rest that goes on.
     gives_all_back(|mut run, holds| {
         assert!(run.collect::<Vec<_>>().unwrap_err().is_over_budget() && holds());
     });

@@ -9,7 +9,7 @@ use crate::units::measured_by::MeasuredBy;
 #[derive(Clone, Copy, Debug)]
 struct Feature {
     name: &'static str,
-    /// The crate's name as it stands in the names of its types.
+    /// The crate's name as it appears in the names of its types.
     krate: &'static str,
     /// The types that the feature counts, or parameters by which a counted type can be recognised.
     types: &'static [&'static str],

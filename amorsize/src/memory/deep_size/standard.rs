@@ -116,7 +116,7 @@ owns_nothing_generic!(
     [T: ?Sized] std::rc::Weak<T>, [T: ?Sized] std::sync::Weak<T>,
 );
 
-/// Makes, for each number of values, a function that takes them and, from one on, their tuple.
+/// Makes a function for each number of values. It takes the values and, from one on, their tuple.
 macro_rules! several {
     ($($name:ident $index:tt,)*) => {
         owns_nothing_generic!(

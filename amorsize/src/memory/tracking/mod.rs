@@ -128,8 +128,8 @@ impl<A> Tracking<A> {
     pub fn measure<R>(&self, call: impl FnOnce() -> R) -> (R, HeapUse) {
         let frame = Nested::begin();
         let result = call();
-        // Closed in place: a processor waits for a copy in pieces other than those that were
-        // written, 5 ns of a call as measured.
+        // Closed in place: the processor would wait for a copy of it in pieces other than those
+        // written, which took 5 ns of a call.
         let heap = frame.close();
         forget(frame);
         (result, heap)

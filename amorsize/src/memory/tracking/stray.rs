@@ -65,7 +65,8 @@ pub(super) fn add_settled(bytes: i64) {
 /// allocates.
 pub(super) struct Here {
     pub(super) net: Cell<i64>,
-    /// Takes stray bytes; `None` before the first ones and after the thread gave its slot back.
+    /// The slot that takes stray bytes; `None` before the first ones and after the thread gave its
+    /// slot back.
     slot: Cell<Option<&'static Slot>>,
     pub(super) peak: Cell<i64>,
     pub(super) open: Cell<bool>,
