@@ -9,12 +9,12 @@
 //! open: it is asked one by one, and each result is handed over before the next ask, until
 //! something shows that its items don't depend on the results:
 //!
-//! - - No other thread of the process ran between one ask and another, so none can have answered.
-//! - - Items come at once after the results of long calls. A thread that waited for such a result
+//! - No other thread of the process ran between one ask and another, so none can have answered.
+//! - Items come at once after the results of long calls. A thread that waited for such a result
 //!   sleeps, and takes longer to wake.
-//! - - An item takes as long to come if the ask is put off for four times as long. The input makes
+//! - An item takes as long to come if the ask is put off for four times as long. The input makes
 //!   it by itself then; an item that another thread sends would have come meanwhile.
-//! - - For hundreds of items and some time, none had to be waited for.
+//! - For hundreds of items and some time, none had to be waited for.
 //!
 //! An input that was seen to wait is asked one by one again. If the items in flight are bounded, an
 //! open input is asked one by one for good.
@@ -81,7 +81,7 @@ const BUSY_PART: u32 = 4;
 const PUT_OFF: u32 = 4;
 /// It is put off for at most this many times as long as a call takes.
 const PUT_OFF_CALLS: f64 = 2.0;
-/// If this many asks in a row were put off and took as long as others, the input makes its items
+/// If this many asks in a row were put off and took as long as usual, the input makes its items
 /// itself.
 const MADE_BY_ITSELF: u32 = 4;
 /// After this many asks that took less, nothing is put off any longer: it delays those who wait for
@@ -150,7 +150,7 @@ struct Delay {
     took: Option<Duration>,
     /// The same for the current ask, if it was put off.
     was: Option<Duration>,
-    /// Asks in a row that took as long as others.
+    /// Asks in a row that took as long as usual.
     same: u32,
     /// Asks with an item that had come meanwhile.
     shorter: u32,

@@ -2,26 +2,26 @@
 //!
 //! # Why it is unsafe
 //!
-//! - - The workers write the results of a `collect` straight into the collection's own allocation,
+//! - The workers write the results of a `collect` straight into the collection's own allocation,
 //!   and item buffers are used again. With plain `Vec`s each item and each result would be copied
 //!   once more, and a run of very cheap calls spends most of its time on that.
-//! - - Buffers don't name the types of their values, so the code that handles buffers is compiled
+//! - Buffers don't name the types of their values, so the code that handles buffers is compiled
 //!   once rather than for each annotated function: otherwise a hundred functions add seconds to a
 //!   debug build (`amorsize-macros/compile-time.sh`).
 //!
 //! # Why it is sound
 //!
-//! - - *Values come out as the type that they went in as.* Every sequence carries the mark of the
+//! - *Values come out as the type that they went in as.* Every sequence carries the mark of the
 //!   `Key` that made it. Each key has its own mark and its own type, and no value goes in or out
 //!   without the key that has the sequence's mark.
-//! - - *Each place has one owner.* A `Seq` gets its places from its own block, or from a shared one
+//! - *Each place has one owner.* A `Seq` gets its places from its own block, or from a shared one
 //!   that gives each place once. It passes places on by value.
-//! - - *A place that is read holds a value, and each value is read or dropped once.* A `Seq` knows
+//! - *A place that is read holds a value, and each value is read or dropped once.* A `Seq` knows
 //!   where its values begin and end. It alone moves these ends: past a place before it reads it,
 //!   and past one after it has written it.
-//! - - *Only values that can be sent are sent.* Only `Send` types have keys.
-//! - - *Values don't outlive what they borrow.* The owner of a buffer names the types of its values
-//!   in a `PhantomData`, and drops the buffer together with that.
+//! - *Only values that can be sent are sent.* Only `Send` types have keys.
+//! - *Values don't outlive what they borrow.* The owner of a buffer names the types of its values
+//!   in a `PhantomData`, and the buffer is dropped with its owner.
 //!
 //! `block` has memory and keys, `seq` everything that is done to memory. The other files have no
 //! unsafe code: `items`, `results` and `collection` are safe wrappers of a sequence, `chunk` has

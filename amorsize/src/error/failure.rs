@@ -186,7 +186,7 @@ impl fmt::Debug for Panicked {
     }
 }
 
-/// An item that gave no result, and why: the function's own error, or a panic.
+/// An item that gave no result, and the reason: the function's own error, or a panic.
 ///
 /// `E` is the function's error type; a function that returns no `Result` can only panic. The text
 /// ends with the text of the cause, and [`source`](StdError::source) gives `None`.
@@ -209,7 +209,7 @@ pub struct Failure<E = Infallible> {
     cause: Cause<E>,
 }
 
-/// Why an item gave no result.
+/// The reason why an item gave no result.
 ///
 /// # Examples
 ///
@@ -256,7 +256,7 @@ impl<E> Failure<E> {
         self.index
     }
 
-    /// Why it gave no result.
+    /// The reason why it gave no result.
     ///
     /// # Examples
     ///
@@ -271,7 +271,7 @@ impl<E> Failure<E> {
         &self.cause
     }
 
-    /// The index of the item, and why it gave no result.
+    /// The index of the item, and the reason why it gave no result.
     ///
     /// # Examples
     ///
@@ -321,7 +321,7 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
 // The text already has the cause's text, so that a function may also fail with a `String`.
 impl<E: fmt::Debug + fmt::Display> StdError for Failure<E> {}
 
-/// Why a run ended before its input did.
+/// The reason why a run ended before its input did.
 pub(crate) enum Ended {
     Error(Error),
     /// The function panicked for this item.

@@ -1,4 +1,4 @@
-//! The error of a run whose function fails: the function's own, or the run's.
+//! The error of a run with a function that fails: the function's own error, or the run's.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;

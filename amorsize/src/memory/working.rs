@@ -16,10 +16,10 @@
 //!
 //! # Items that can't be measured
 //!
-//! If an item owns something and its type does not tell how much, the items between the input and
-//! the end of their calls are learned of and bounded in the same way as calls: when a round of them
-//! has ended, twice as many may be taken. If results can't be measured, these are the items between
-//! the input and the sink.
+//! If an item owns something and its type does not tell how much, a run learns its bytes in the
+//! same way as those of calls. It bounds the number of such items between the input and the end of
+//! their calls: when a round of them has ended, twice as many may be taken. If results can't be
+//! measured, these are the items between the input and the sink.
 //!
 //! # Bytes that don't belong to the calls
 //!
@@ -361,7 +361,7 @@ impl Working {
                 None => excess > noise && handed_over >= excess / 2,
                 Some(part) => part * handed_over as f64 > self.budget as f64 * UNSEEN_PART,
             };
-            // Nothing tells how many bytes inputs explain that can't be measured.
+            // Inputs that can't be measured explain an unknown number of bytes.
             self.is_held = may_be_kept || (is_heavier && calls.items.is_none());
         }
         if !self.is_held {

@@ -1,4 +1,4 @@
-//! Options that are one of a few: what happens to items that are too large, and to panics.
+//! Options with a few named values: the handling of items that are too large, and of panics.
 
 /// The handling of an item that is expected to need more than the whole budget.
 ///

@@ -1,4 +1,5 @@
-//! The options of a run: what the builder methods and the attribute set, and what they refuse.
+//! The options of a run, as the builder methods and the attribute set them, and the values that
+//! they refuse.
 
 pub(crate) mod cancel;
 pub(crate) mod choices;

@@ -89,7 +89,7 @@ pub trait Policy<R>: Sealed + Sized {
     /// assert_eq!(error.item(), Some(0));
     /// ```
     type Failed: From<Error>;
-    /// The result of a terminal that made a `V`.
+    /// The value that a terminal gives for a `V`.
     ///
     /// # Examples
     ///
@@ -106,7 +106,7 @@ pub trait Policy<R>: Sealed + Sized {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     type Given<V>;
-    /// The next value of an iterator over `V`.
+    /// The value that an iterator gives for a `V`.
     ///
     /// # Examples
     ///

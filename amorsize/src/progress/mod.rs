@@ -247,7 +247,7 @@ impl Teller {
         self.tell(now, phase, counts);
     }
 
-    /// The last phase told.
+    /// The phase at the last call of the callback.
     pub(crate) fn phase(&self) -> Phase {
         self.progress.phase
     }

@@ -40,8 +40,8 @@ impl Cores {
         })
     }
 
-    /// The effective number of cores of `threads` busy threads, where the second thread of a core
-    /// counts `gain`.
+    /// The effective number of cores of `threads` busy threads, if the second thread of a core
+    /// counts as `gain` of a core.
     pub(crate) fn capacity(&self, threads: usize, gain: f64) -> f64 {
         let busy = threads.min(self.threads);
         // The system gives each thread a core of its own while there are some.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// Values by the index of an item, in order: what a run has of some items, from the first on.
+/// Values by the index of an item, in order, for some of a run's items.
 ///
 /// Items come and go nearly in order, so most values are put behind the last one and taken from the
 /// front. A `BTreeMap` does this no faster, and takes some thousand instructions more of a program

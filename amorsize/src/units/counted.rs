@@ -23,7 +23,7 @@ impl Counted {
         Self(count, "core", "cores")
     }
 
-    /// The name alone, where the number is written otherwise.
+    /// The name alone, for a number that is written in another way.
     pub(crate) fn name(self) -> &'static str {
         let Self(count, one, several) = self;
         if count == 1 { one } else { several }

@@ -9,8 +9,8 @@ use super::kept_file::{Buffer, KeptFile};
 use super::machine;
 use crate::units::ByteSize;
 
-/// Limits from here on, in bytes, are none: v1 writes the largest whole number of pages in 63 bits
-/// for "no limit", and no machine has a tenth of this.
+/// A limit of this many bytes or more is no limit: v1 writes the largest whole number of pages in
+/// 63 bits for "no limit", and no machine has a tenth of this.
 const NO_LIMIT: u64 = 1 << 60;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,8 +207,7 @@ fn mount(controller: &str, line: &str) -> Option<Mount> {
     Some(Mount { version, root: unescaped(root), point: unescaped(point) })
 }
 
-/// The mounts of hierarchies on nearly every system, for one where the process may not read its
-/// mounts.
+/// The mounts of hierarchies on nearly every system, for a process that may not read its mounts.
 fn usual_mounts(controller: &str, root: &Path) -> Vec<Mount> {
     let mount = |version, point: &str| Mount { version, root: "/".into(), point: point.into() };
     let mut mounts = vec![

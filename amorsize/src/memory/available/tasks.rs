@@ -345,7 +345,7 @@ mod tests {
             ],
         );
         assert_eq!(most(&tree, NONE), 20);
-        // Without mountinfo it is where nearly all have it.
+        // Without mountinfo, the usual place counts.
         fs::remove_file(tree.root().join("proc/self/mountinfo")).unwrap();
         assert_eq!(most(&tree, NONE), 20);
         fs::remove_file(tree.root().join("sys/fs/cgroup/pids/box/pids.current")).unwrap();
