@@ -50,7 +50,7 @@ const QUICK: Duration = Duration::from_micros(2);
 const LATE: Duration = Duration::from_micros(20);
 /// If the system can't say if a thread slept, an item that took this long was waited for.
 const SLEPT: Duration = Duration::from_micros(20);
-/// Items are taken for this long at a time: the time that a chunk should take.
+/// Items are taken for at most this long at a time.
 const LONGEST: Duration = Duration::from_millis(1);
 /// An open input gives at most this many items between two looks at the clock. When it begins to
 /// wait, each of these items can be late by its own wait.
