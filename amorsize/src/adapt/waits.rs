@@ -173,9 +173,9 @@ impl Waits {
         if self.are_long() { 1.0 + (self.share_of_late() / cores as f64).sqrt() } else { 1.0 }
     }
 
-    /// The number of threads that keep the cores busy, by lone calls. A call that other threads
-    /// work for, be they its own, a pool's or a child process's, begins with as many threads as
-    /// cores: on threads of that pool it may not wait at all.
+    /// The number of threads that keep the cores busy, by lone calls. If other threads work for a
+    /// call (its own, a pool's or a child process's), it begins with as many threads as cores: on
+    /// threads of that pool it may not wait at all.
     pub(crate) fn threads_if_alone(&self, cores: usize) -> f64 {
         if self.is_worked_for() { cores as f64 } else { self.threads(cores) }
     }
