@@ -1,4 +1,5 @@
-//! What a run writes while it runs: lines on standard error, and spans and events of `tracing`.
+//! The output of a run while it goes on: lines on standard error, and spans and events of
+//! `tracing`.
 
 pub(crate) mod trace;
 pub(crate) mod verbose;

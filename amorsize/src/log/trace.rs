@@ -121,7 +121,7 @@ mod without {
     #[derive(Debug, Default)]
     pub(crate) struct RunSpan(());
 
-    /// Takes the place of being in the span.
+    /// Stands for the guard of a span.
     pub(crate) struct Entered;
 
     impl RunSpan {

@@ -112,8 +112,7 @@ impl Verbose {
         }
     }
 
-    /// A batch's number, with the expected number of batches, which holds until memory closes one
-    /// early.
+    /// A batch's number, and the expected number of batches if memory closes none early.
     fn of(self, number: usize) -> String {
         match self.batches {
             Some(batches) => format!("{number}/{}", batches.max(number)),

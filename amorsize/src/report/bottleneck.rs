@@ -9,11 +9,11 @@ use crate::units::counted::Counted;
 use crate::units::measured_by::MeasuredBy;
 use crate::units::seconds::Seconds;
 
-/// The least loss that counts as a bottleneck, as a part of the threads' time: half of it comes and
-/// goes between two runs.
+/// The least loss that counts as a bottleneck, as a part of the threads' time. Two runs of the same
+/// work differ by half of it.
 const WORTH_NAMING: f64 = 0.05;
 
-/// From this part on, something takes most of a time.
+/// Something takes most of a time if it takes at least this part of it.
 const MOST: f64 = 0.5;
 
 /// The shortest item, in seconds, with a hand-over of less than a hundredth of it: a hand-over

@@ -13,7 +13,7 @@ pub(crate) struct Extreme<V> {
     pub(crate) value: V,
 }
 
-/// The entries with the highest values, the highest first. Those without items stand for none.
+/// The entries with the highest values, the highest first. An entry without items is empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Highest<V>([Extreme<V>; KEPT]);
 

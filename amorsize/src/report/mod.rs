@@ -51,7 +51,7 @@ pub struct Report {
     failures: Option<Arc<Failures>>,
     retries: usize,
     stages: Vec<StageReport>,
-    /// There for a run that keeps what it finishes.
+    /// Only for a run that keeps what it finishes.
     #[cfg(feature = "durable")]
     kept: Option<KeptFigures>,
 }
@@ -366,7 +366,7 @@ impl Report {
     #[must_use]
     pub fn speedup(&self) -> f64 {
         let learned = &self.totals.learned;
-        // Beyond that, other programs have the cores, from a loop as well.
+        // Beyond that, other programs take the cores, and would take them from a loop as well.
         let by_own_threads = (1.0 - cores::usable() as f64 / self.threads() as f64).max(0.0);
         self.loops_per_run(learned.seconds * (1.0 - learned.waits.queued_share().min(by_own_threads)))
     }

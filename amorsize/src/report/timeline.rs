@@ -224,7 +224,8 @@ impl Recorder {
                 place += 1;
                 place % 2 == 1
             });
-            // As far apart as the kept ones, which may be more than the step asks for.
+            // As far apart as those that are kept, which may be further apart than the step asks
+            // for.
             let elapsed = now.saturating_duration_since(self.origin);
             self.step = (self.step * 2).max(elapsed / (MOST_MOMENTS / 2) as u32);
         }

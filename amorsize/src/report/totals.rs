@@ -1,4 +1,4 @@
-//! The facts of a run, as its report is made from them.
+//! The facts from which a run's report is made.
 
 use std::sync::Arc;
 
@@ -74,7 +74,8 @@ pub(crate) struct KeptFigures {
 
 #[cfg(feature = "array")]
 impl Totals {
-    /// The facts of this run and of the next one. What is not a sum or a peak is that of the next.
+    /// The facts of this run and of the next one. Figures that are neither a sum nor a peak are
+    /// those of the next.
     pub(crate) fn and(self, next: Self) -> Self {
         Self {
             learned: self.learned.and(&next.learned),

@@ -1,63 +1,63 @@
-//! Which items are done, and where their results are, told by the frames in the order in which they
-//! were written.
+//! Finds the items that are done, and the place of their results, from frames in the order in which
+//! they were written.
 
 use super::frame::{END, Head, PLACE, Spot, VOID, number};
 
-/// Items next to each other that are done.
+/// Consecutive items that are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Done {
-    /// Index in the input of the first item.
+    /// The index in the input of the first item.
     pub(crate) first: u64,
     pub(crate) items: u32,
-    /// What the [`ItemsHash`](super::identity::ItemsHash) of the items must be.
+    /// The [`ItemsHash`](super::identity::ItemsHash) that the items must have.
     pub(crate) hash: u64,
-    /// The frame that has the results, and where in it.
+    /// The frame that has the results, and their place in it.
     pub(super) frame: u32,
     pub(super) start: u64,
     pub(super) bytes: u64,
 }
 
 impl Done {
-    /// Items that are done somewhere else than in a store, and not compared.
+    /// Items that are done, with results outside of a store. They are not compared.
     #[cfg(feature = "array")]
     pub(crate) fn elsewhere(first: u64, items: u32) -> Self {
         Self { first, items, hash: 0, frame: 0, start: 0, bytes: 0 }
     }
 
-    /// Index of the item behind the last one.
+    /// The index of the item behind the last one.
     pub(crate) fn end(&self) -> u64 {
         self.first + u64::from(self.items)
     }
 }
 
-/// A frame that was found, but for its runs.
+/// A frame that was found, without its runs.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) spot: Spot,
-    /// Where its content begins in the file.
+    /// The place in the file at which its content begins.
     pub(super) content: u64,
     pub(super) head: Head,
 }
 
-/// Collects what frames tell.
+/// Collects the contents of frames.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) frames: Vec<Frame>,
     done: Vec<Done>,
-    /// Where frames stand that are of no use.
+    /// The places of frames that are of no use.
     pub(super) void: Vec<Spot>,
     end: Option<u64>,
-    /// How far the sink had come, with how many of `done` there were then.
+    /// The places of the sink, each with the length of `done` when it was told.
     places: Vec<(u64, usize)>,
-    /// How many of `done` came before all places: a sink without places had these.
+    /// The length of `done` before the first place: a sink without places had these.
     unplaced: usize,
-    /// True after damage in a journal with places: the sink goes back to the place before it, so
-    /// what was done behind it is not in the sink then.
+    /// True after damage in a journal with places. The sink then goes back to the place before the
+    /// damage, and loses what was done behind that place.
     broken: bool,
 }
 
 impl Log {
-    /// Takes a frame. The note is the content of one without results.
+    /// Takes a frame. The note is the content of a frame without results.
     pub(super) fn frame(&mut self, spot: Spot, mut head: Head, note: &[u8]) -> Result<(), &'static str> {
         if head.is(VOID) {
             self.void.push(Spot::from_bytes(note).ok_or("a void frame names no frame")?);
@@ -99,7 +99,7 @@ impl Log {
         self.broken = true;
     }
 
-    /// A run went on from this place of its sink.
+    /// Notes that a run went on from this place of its sink.
     fn go_on_from(&mut self, place: u64) {
         if self.broken && place > self.place().unwrap_or(0) {
             return;
@@ -116,7 +116,7 @@ impl Log {
         self.places.push((place, done));
     }
 
-    /// How far the sink had come when the last frame was written that counts.
+    /// The place of the sink when the last frame that counts was written.
     pub(super) fn place(&self) -> Option<u64> {
         self.places.last().map(|&(place, _)| place)
     }
@@ -125,8 +125,8 @@ impl Log {
         self.end
     }
 
-    /// All that is done, by index. Items that are done twice, after damage that went away, count
-    /// once.
+    /// All items that are done, by index. Items that are done twice, because damage went away
+    /// later, count once.
     pub(super) fn done(&mut self) -> Vec<Done> {
         let mut done = std::mem::take(&mut self.done);
         done.retain(|done| !self.void.contains(&self.frames[done.frame as usize].spot));
@@ -142,7 +142,7 @@ impl Log {
     }
 }
 
-/// The number that is all of a content.
+/// The number that fills a content.
 fn one_number(content: &[u8]) -> Option<u64> {
     (content.len() == 8).then(|| number(content))
 }

@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::whole::Whole;
 
-/// Lets postcard write to the end of bytes that are there. It owns them meanwhile: so the compiler
-/// need not look up where they are for each byte, which takes a quarter more time for a `Vec<u8>`.
+/// Lets postcard write to the end of bytes that are there. It owns them meanwhile, so that the
+/// compiler need not look up their address for each byte; that would take a quarter more time for a
+/// `Vec<u8>`.
 struct To<'a> {
     bytes: Vec<u8>,
     home: &'a mut Vec<u8>,
@@ -59,8 +60,8 @@ pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Res
     })
 }
 
-/// Refuses a result that can't be read back from its bytes. One of more than 64 KiB is taken for
-/// good, as it would need its memory twice.
+/// Refuses a result that can't be read back from its bytes. A result of more than 64 KiB is
+/// accepted unread, as it would need its memory twice.
 pub(crate) fn read_back<R: Serialize + DeserializeOwned>(result: &R) -> Result<(), String> {
     let mut bytes = vec![0; 64 << 10];
     let Ok(bytes) = postcard::to_slice(result, &mut bytes) else { return Ok(()) };
@@ -82,15 +83,15 @@ pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<(R, &[u8]), St
     postcard::take_from_bytes(bytes).map_err(|error| error.to_string())
 }
 
-/// The first of so many results, which take all of the bytes, and the bytes of the others. They are
-/// as many as `most` bytes have, and one at least.
+/// The first of `items` results, which fill `bytes`, and the bytes of the others. It stops behind
+/// the result that brings it to `most` bytes.
 pub(crate) fn decode_some<R: DeserializeOwned>(
     items: u32,
     mut bytes: &[u8],
     most: usize,
 ) -> Result<(Vec<R>, &[u8]), String> {
     let behind = bytes.len().saturating_sub(most);
-    // A result may take no byte, and each takes memory: no more is asked for at once than there
+    // A result may take no byte, and each takes memory: so never ask for more at once than there
     // are bytes.
     let mut results = Vec::with_capacity((items as usize).min(bytes.len().min(most) + 1));
     for _ in 0..items {

@@ -7,7 +7,7 @@ use super::frame::Run;
 use super::identity::ItemsHash;
 use super::shape::Shape;
 
-/// Results of items next to each other, encoded by the worker that has them.
+/// The results of consecutive items, encoded by the worker that has them.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(super) first: u64,
@@ -15,29 +15,30 @@ pub(crate) struct Encoded {
     hash: ItemsHash,
     pub(super) bytes: Vec<u8>,
     pub(super) shape: Shape,
-    /// Bytes of the results that are whole.
+    /// The bytes of complete results.
     whole: usize,
-    /// True if its items are to be found without those before.
+    /// True if a later run must find its items without those before them.
     pub(super) is_apart: bool,
 }
 
 impl Encoded {
-    /// No results yet. The first will be that of the item with this index in the input.
+    /// Starts without results. The first will be the result of the item with this index in the
+    /// input.
     pub(crate) fn new(first: u64) -> Self {
         let (hash, shape) = (ItemsHash::default(), Shape::unknown());
         Self { first, items: 0, hash, bytes: Vec::new(), shape, whole: 0, is_apart: false }
     }
 
-    /// The same, of items that may have come because of the results before them. A run that goes on
-    /// is given them only when it has handed those over, so they are no part of one [`Done`].
+    /// Starts the same for items that may depend on the results before them. A later run gets them
+    /// only after it has handed those results over, so they are no part of one [`Done`].
     ///
     /// [`Done`]: super::Done
     pub(crate) fn apart(first: u64) -> Self {
         Self { is_apart: true, ..Self::new(first) }
     }
 
-    /// Adds the result of the next item, with the item's hash. After an error, of which this is
-    /// the text, what was added before is as it was.
+    /// Adds the result of the next item, with the item's hash. The text of an error is its cause;
+    /// what was added before stays.
     pub(crate) fn push<R: Serialize + ?Sized>(&mut self, item: u64, result: &R) -> Result<(), String> {
         encode(result, &mut self.bytes)?;
         if self.items == 0 {
@@ -49,7 +50,7 @@ impl Encoded {
         Ok(())
     }
 
-    /// Takes the bytes back of a result that panicked while they were made.
+    /// Removes the bytes of a result that panicked while it was encoded.
     pub(crate) fn undo(&mut self) {
         self.bytes.truncate(self.whole);
     }
@@ -62,7 +63,7 @@ impl Encoded {
         Run { first: self.first, items: self.items, bytes: self.bytes.len() as u64, hash: self.hash.0 }
     }
 
-    /// Bytes of memory.
+    /// The bytes of memory that this takes.
     pub(crate) fn memory(&self) -> u64 {
         (size_of::<Self>() + self.bytes.capacity()) as u64
     }

@@ -1,4 +1,5 @@
-//! What a directory of results has, found by reading it: with a lock, by a run, or without one.
+//! The contents of a directory of results, found by reading it: by a run with a lock, or without
+//! one.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,16 +20,16 @@ use super::shape::Shape;
 use crate::error::stored::storage;
 use crate::error::{Changed, Error, ErrorKind};
 
-/// What is done, and where its results are.
+/// The items that are done, and the places of their results.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(super) directory: PathBuf,
     begun: Arc<str>,
     frames: Vec<Frame>,
-    /// By index in the input. None of it has a common item.
+    /// By index in the input. No two of them have an item in common.
     pub(crate) done: Vec<Done>,
-    /// Each segment's shape, where it has one, with where its first frame stands, unless that is
-    /// known to be damaged.
+    /// The shape of each segment that has one, with the place of its first frame, unless that frame
+    /// is known to be damaged.
     shapes: Vec<(Spot, Arc<Shape>)>,
     pub(crate) damaged: usize,
     pub(crate) bytes: u64,
@@ -36,11 +37,11 @@ pub(crate) struct Found {
     pub(super) place: Option<u64>,
 }
 
-/// Why results could not be read.
+/// The reason why results could not be read.
 #[derive(Debug)]
 pub(crate) struct Unread {
     pub(crate) error: Error,
-    /// The frame that is damaged, if that is why.
+    /// The damaged frame, if that is the reason.
     pub(super) damaged: Option<Spot>,
 }
 
@@ -51,8 +52,8 @@ impl From<Error> for Unread {
 }
 
 impl Found {
-    /// Finds the results of a checkpoint without its lock: a run may be using it, and what that has
-    /// not written yet is not found.
+    /// Finds the results of a checkpoint without its lock. A run may be using it; results that it
+    /// has not written yet are not found.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
         let segments = segments(directory)?;
         let begun = manifest::begun_with_results(directory)?;
@@ -91,7 +92,7 @@ impl Found {
         })
     }
 
-    /// The first that is done of what ends behind this index.
+    /// The first of the done items that end behind this index.
     pub(crate) fn next_done(&self, index: u64) -> Option<&Done> {
         self.done.get(self.done.partition_point(|done| done.end() <= index))
     }
@@ -116,7 +117,7 @@ impl Found {
         Ok(())
     }
 
-    /// The results of items that are done, not decoded yet.
+    /// The results of items that are done, not yet decoded.
     pub(crate) fn read(&self, done: &Done, contents: &mut Contents) -> Result<Restored, Unread> {
         let content = self.content(done.frame, contents)?;
         let shape = self.frames.get(done.frame as usize).and_then(|frame| {
@@ -160,25 +161,25 @@ pub(super) fn segments(directory: &Path) -> Result<Vec<u32>, Error> {
     Ok(segments)
 }
 
-/// Contents that were read, and may be needed again: calls that end in any order leave the results
-/// of neighbours in several frames.
+/// Contents that were read and may be needed again: calls end in any order, so the results of
+/// neighbours are in several frames.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// The last one that was used is the last.
+    /// In order of use, the latest last.
     kept: Vec<(u32, Arc<Vec<u8>>)>,
     bytes: usize,
     pub(super) most: usize,
     file: Option<(u32, File)>,
-    /// What was read last, as it was stored.
+    /// The stored bytes that were read last.
     stored: Vec<u8>,
     /// The memory of a content that is no longer kept. The system takes longer to give new memory
-    /// than it takes to fill it.
+    /// than it takes to fill this one.
     spare: Vec<u8>,
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        /// As many frames as results of neighbours are usually spread over.
+        /// Room for the frames that the results of neighbours are usually spread over.
         const MOST: usize = 4 << 20;
         Self { kept: Vec::new(), bytes: 0, most: MOST, file: None, stored: Vec::new(), spare: Vec::new() }
     }
@@ -200,7 +201,7 @@ impl Contents {
         content
     }
 
-    /// Reads the content of a frame. The text says what is wrong with it.
+    /// Reads the content of a frame. The text of an error says what is wrong with it.
     fn read(&mut self, path: &Path, frame: &Frame) -> io::Result<Result<Vec<u8>, &'static str>> {
         let segment = frame.spot.segment;
         let file = match self.file.take_if(|(open, _)| *open == segment) {
@@ -214,7 +215,7 @@ impl Contents {
         Ok(frame.head.open(&mut self.stored, &mut content).map(|()| content))
     }
 
-    /// Forgets contents until there is room for one more, if that can be. The memory of one is used
+    /// Forgets contents until there is room for one more, if possible. The memory of one is used
     /// again.
     fn make_room(&mut self, bytes: u64) {
         while !self.kept.is_empty() && self.bytes as u64 + bytes > self.most as u64 {
@@ -227,7 +228,7 @@ impl Contents {
     }
 }
 
-/// The results of items that are done, as they were stored.
+/// The results of items that are done, in the form in which they were stored.
 #[derive(Debug)]
 pub(crate) struct Restored {
     content: Arc<Vec<u8>>,
@@ -237,7 +238,7 @@ pub(crate) struct Restored {
 }
 
 impl Restored {
-    /// Bytes of the results, not decoded.
+    /// The bytes of the results that are not decoded.
     pub(crate) fn bytes(&self) -> usize {
         self.range.len()
     }
@@ -247,8 +248,8 @@ impl Restored {
         self.items == 0
     }
 
-    /// Takes the next results, in the order of their items: as many as `most` bytes have, and one at
-    /// least. Their bytes are as they were written, so that bytes that are no such results are those
+    /// Takes the next results, in the order of their items, and stops behind the one that brings it
+    /// to `most` bytes. The bytes are as they were written, so if they can't be decoded, they are
     /// of another type.
     pub(crate) fn take<R: DeserializeOwned>(&mut self, most: usize) -> Result<Vec<R>, Error> {
         let bytes = &self.content[self.range.clone()];
@@ -265,7 +266,7 @@ impl Restored {
     }
 }
 
-/// For errors: what the results are of.
+/// The directory and type of the results, for errors.
 #[derive(Debug)]
 struct Origin {
     directory: PathBuf,

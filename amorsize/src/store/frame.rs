@@ -1,4 +1,4 @@
-//! Frames: what a file of results is made of. The page `format` of the guide says the bytes.
+//! Frames: the parts of a file of results. The page `format` of the guide describes their bytes.
 //!
 //! A frame's head is checked by a hash that knows the segment and the offset at which the frame
 //! stands. So a copy of a frame within a result, or a file under another name, is never taken for
@@ -10,27 +10,27 @@ use twox_hash::XxHash3_64;
 
 /// Begins each frame. The last byte is the format's version.
 pub(crate) const MAGIC: [u8; 4] = *b"amf\x01";
-/// Bytes of a head before its runs.
+/// The bytes of a head before its runs.
 pub(crate) const HEAD: usize = 44;
-/// Bytes of a run in a head.
+/// The bytes of a run in a head.
 pub(crate) const RUN: usize = 28;
-/// Where the hash of a head stands in it.
+/// The place of a head's hash in the head.
 const HEAD_HASH: std::ops::Range<usize> = 36..44;
 
 /// The stored bytes are a block of lz4.
 pub(crate) const LZ4: u32 = 1;
 /// All frames before are synced, and the segment ends here.
 pub(crate) const CLOSING: u32 = 2;
-/// The frame of which the content gives segment and offset, a `u64` each, is of no use.
+/// A frame is of no use; the content is its segment and its offset, a `u64` each.
 pub(crate) const VOID: u32 = 4;
 /// The input ended; the content is the number of its items, a `u64`.
 pub(crate) const END: u32 = 8;
-/// The runs are done by a sink, and the content is how far it had come then, a `u64`.
+/// A sink has these runs; the content is its place after them, a `u64`.
 pub(crate) const PLACE: u32 = 16;
-/// The runs are done by a sink, and there is no content.
+/// A sink has these runs; there is no content.
 pub(crate) const DONE: u32 = 32;
 
-/// Where a frame stands.
+/// The place of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Spot {
     pub(crate) segment: u32,
@@ -38,8 +38,8 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
-    /// What the hash of a head begins with. A segment would have to reach 4 TiB before two frames
-    /// of a directory had the same.
+    /// The seed of a head's hash. A segment would have to reach 4 TiB before two frames of a
+    /// directory had the same seed.
     fn seed(self) -> u64 {
         (u64::from(self.segment) << 42) ^ self.offset
     }
@@ -57,34 +57,34 @@ impl Spot {
     }
 }
 
-/// Items next to each other in the input, with results next to each other in a frame.
+/// Consecutive items, with consecutive results in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// Index in the input of the first item.
+    /// The index in the input of the first item.
     pub(crate) first: u64,
     pub(crate) items: u32,
-    /// Bytes of the results before they are compressed.
+    /// The bytes of the results before compression.
     pub(crate) bytes: u64,
     /// The hash of the items, see [`ItemsHash`](super::identity::ItemsHash).
     pub(crate) hash: u64,
 }
 
 impl Run {
-    /// Index of the item behind the last one.
+    /// The index of the item behind the last one.
     pub(crate) fn end(&self) -> u64 {
         self.first + u64::from(self.items)
     }
 }
 
-/// What a frame says of itself.
+/// The head of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) flags: u32,
-    /// Bytes of the content before it was compressed.
+    /// The bytes of the content before compression.
     pub(crate) raw: u64,
-    /// Bytes of the content in the file.
+    /// The bytes of the content in the file.
     pub(crate) stored: u64,
-    /// XXH3-64 of these.
+    /// The XXH3-64 of the bytes in the file.
     pub(crate) hash: u64,
     pub(crate) runs: Vec<Run>,
 }
@@ -95,12 +95,12 @@ impl Head {
         Self { flags, raw, stored: stored.len() as u64, hash: XxHash3_64::oneshot(stored), runs }
     }
 
-    /// Bytes of the head in the file.
+    /// The bytes of the head in the file.
     pub(crate) fn bytes(&self) -> u64 {
         (HEAD + RUN * self.runs.len()) as u64
     }
 
-    /// Bytes of the frame in the file.
+    /// The bytes of the frame in the file.
     pub(crate) fn total(&self) -> u64 {
         self.bytes() + self.stored
     }
@@ -109,7 +109,7 @@ impl Head {
         self.flags & flag != 0
     }
 
-    /// Appends the head of a frame that is to stand there.
+    /// Appends the head of a frame for this place.
     pub(crate) fn write(&self, spot: Spot, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
@@ -128,8 +128,8 @@ impl Head {
         out[start..][HEAD_HASH].copy_from_slice(&hash.to_le_bytes());
     }
 
-    /// The head that stands there in a file of so many bytes, or `None` where there is none that
-    /// is whole. The content may still be damaged, or end behind the file.
+    /// Reads the head at this place of a file with `file_bytes` bytes; `None` if there is no
+    /// complete one. The content may still be damaged, or end behind the file.
     pub(crate) fn read(file: &mut (impl Read + Seek), spot: Spot, file_bytes: u64) -> io::Result<Option<Self>> {
         let left = file_bytes.saturating_sub(spot.offset);
         if left < HEAD as u64 {
@@ -160,8 +160,8 @@ impl Head {
         head.makes_sense().then_some(head)
     }
 
-    /// True if the numbers fit each other. Those that were written do; this is for readers, who
-    /// may then add them without a look.
+    /// True if the numbers fit each other, as those that were written do. After this check readers
+    /// may add them without another one.
     fn makes_sense(&self) -> bool {
         let fits = |run: &Run| run.items > 0 && run.first.checked_add(run.items.into()).is_some();
         let in_runs = self.runs.iter().try_fold(0u64, |sum, run| sum.checked_add(run.bytes));
@@ -174,8 +174,8 @@ impl Head {
             && in_runs == Some(if has_results { self.raw } else { 0 })
     }
 
-    /// Makes the content of what is stored: checked, and decompressed. The text says what is wrong
-    /// with it. Both buffers are to be used again.
+    /// Checks and decompresses what is stored. The text of an error says what is wrong with it.
+    /// Both buffers can be used again.
     pub(crate) fn open(&self, stored: &mut Vec<u8>, content: &mut Vec<u8>) -> Result<(), &'static str> {
         if stored.len() as u64 != self.stored || XxHash3_64::oneshot(stored) != self.hash {
             return Err(OTHER_CHECKSUM);
@@ -210,21 +210,22 @@ pub(crate) fn number(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(eight)
 }
 
-/// Compresses contents that are worth it, in memory that is used again.
+/// Compresses contents if that pays, in memory that is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Press {
     block: Vec<u8>,
 }
 
 impl Press {
-    /// A look at so many bytes tells if the rest is worth it: photos are not, texts are.
+    /// The first bytes, up to this number, show if compressing the rest pays: it does for texts,
+    /// not for photos.
     const SAMPLE: usize = 64 << 10;
-    /// A block is compressed at once, with as much memory again. Larger contents are single results,
-    /// mostly of numbers or pixels.
+    /// Longer contents are not compressed: a block is compressed at once, with as much memory
+    /// again. Contents of that length are single results, mostly of numbers or pixels.
     const MOST: usize = 16 << 20;
 
-    /// The content as a block of lz4, if its first bytes shrink to 80 % or less: below that, reading
-    /// and writing fewer bytes takes less time than the compression.
+    /// The content as a block of lz4, if its first bytes shrink to 80 % or less. Then reading and
+    /// writing fewer bytes saves more time than the compression takes.
     pub(crate) fn shrink(&mut self, content: &[u8]) -> Option<&[u8]> {
         let sample = &content[..content.len().min(Self::SAMPLE)];
         if content.is_empty() || content.len() > Self::MOST {

@@ -1,14 +1,14 @@
-//! To what the results of a directory belong, and hashes that are the same in each process.
+//! The identity of a directory's results, and hashes that are the same in each process.
 
 use std::hash::{Hash, Hasher};
 
 use twox_hash::XxHash3_64;
 
-/// To what the results of a directory belong.
+/// The identity of a directory's results: all that they depend on.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) kind: Kind,
-    /// The function's path; that of the crate and the type's name for a closure.
+    /// The function's path; for a closure, the path of its crate and the name of its type.
     pub(crate) function: String,
     /// The hash of its tokens; 0 for a closure, which needs a version.
     pub(crate) tokens: u64,
@@ -21,12 +21,12 @@ pub(crate) struct Identity {
     pub(crate) shared: Vec<(String, u64)>,
 }
 
-/// What a directory keeps.
+/// The kind of a directory's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Results.
     Checkpoint,
-    /// Which items a sink has the results of.
+    /// The items that a sink has the results of.
     Journal,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct StableHasher {
 }
 
 impl StableHasher {
-    /// Above so many bytes copying them costs as much as hashing parts.
+    /// Copying more bytes than this costs as much as hashing parts.
     const SHORT: usize = 4096;
 
     /// The hash of a value. The hasher can be used again, which saves an allocation.
@@ -123,7 +123,7 @@ impl std::fmt::Debug for StableHasher {
     }
 }
 
-/// The hash of items in their order, from the hash of each. Those of two runs next to each other
+/// The hash of consecutive items, from the hash of each. The hashes of two neighbouring stretches
 /// give that of both, so that frames have few runs although calls end in any order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ItemsHash(pub(crate) u64);

@@ -1,5 +1,5 @@
-//! The lock of a directory: the kernel's, which ends with its holder, whatever that dies of. The
-//! file is no sign by existing.
+//! The lock of a directory. It is the kernel's, and ends with its holder's process, however that
+//! ends. The file alone is no sign that a directory is in use.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -21,8 +21,8 @@ impl Lock {
     pub(super) fn take_with(directory: &Path, mut opened: impl FnMut()) -> Result<Self, Error> {
         let path = directory.join("lock");
         let failed = |operation, error: &io::Error| storage(&path, operation, error, None, None);
-        // The directory may be replaced by another one between the two calls, and the lock would
-        // be that of a file which nobody else finds.
+        // Another directory may take this one's place between the two calls. Then the lock would be
+        // that of a file which nobody else finds.
         loop {
             let file = File::options().write(true).create(true).truncate(false).open(&path);
             let file = file.map_err(|error| failed("opened", &error))?;
@@ -44,11 +44,11 @@ impl Lock {
     }
 }
 
-/// Not left to the end of the file: a child that another thread of the process has just forked has
-/// the file too, until it runs its program.
+/// Unlocks at once, and doesn't leave it to the closing of the file: a child process that another
+/// thread has just forked has the file open too, until it runs its program.
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Without success the lock ends with the file.
+        // If this fails, the lock ends when the file is closed.
         self.0.unlock().ok();
     }
 }

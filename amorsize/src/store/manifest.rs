@@ -1,4 +1,4 @@
-//! `manifest.json`: to what the results of a directory belong. It is written once.
+//! `manifest.json`: the identity of a directory's results. It is written once.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
 
 /// Compares with the manifest that is there, or writes one in a directory without segments. Gives
-/// when the directory was begun, for messages.
+/// the date on which the directory was begun, for messages.
 pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segments: bool) -> Result<String, Error> {
     let path = directory.join(MANIFEST);
     let text = match fs::read_to_string(&path) {
@@ -41,7 +41,7 @@ pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segmen
     }
 }
 
-/// When a directory with results was begun, and by which version of amorsize.
+/// The date on which a directory with results was begun, and the version of amorsize that began it.
 pub(crate) fn begun_with_results(directory: &Path) -> Result<String, Error> {
     let path = directory.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
@@ -110,13 +110,13 @@ fn of(identity: &Identity, now: SystemTime) -> Value {
     })
 }
 
-/// When the directory was begun, and by which version of amorsize.
+/// The date on which the directory was begun, and the version of amorsize that began it.
 fn begun(manifest: &Value) -> String {
     let text = |key: &str| manifest[key].as_str().unwrap_or("unknown").to_owned();
     format!("{} with amorsize {}", text("begun"), text("amorsize"))
 }
 
-/// A power cut leaves no file or all of it.
+/// Writes the manifest, so that a power cut leaves no file or a complete one.
 fn write(directory: &Path, manifest: &Value) -> Result<(), Error> {
     let (new, path) = (directory.join("manifest.json.new"), directory.join(MANIFEST));
     let mut text = serde_json::to_string_pretty(manifest).expect("values are always JSON");
@@ -137,14 +137,14 @@ struct Difference {
     same_version: Option<String>,
 }
 
-/// A key that is not there, or not of its type.
+/// A key that is missing, or has a value of another type.
 struct Missing(&'static str);
 
 /// The first respect in which the manifest is of another run.
 ///
-/// Without a version, the hash of the function's tokens is the version: a run that states it as its
-/// version says that its results are still those. So a first version never makes old results those
-/// of a function that has changed.
+/// Without a version, the hash of the function's tokens is the version. A run that states this hash
+/// as its version says that its results are still the same. So a first version never makes old
+/// results those of a function that has changed.
 fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference>, Missing> {
     let text = |key: &'static str| manifest[key].as_str().ok_or(Missing(key));
     let quoted = |text: &str| format!("`{text}`");

@@ -1,7 +1,7 @@
-//! A directory that keeps what a run has done, so that the next one goes on where it was.
+//! A directory that keeps what a run has done, so that the next run goes on from there.
 //!
-//! It knows nothing of runs, policies or pools: the engine gives it what is done, and asks it what
-//! was. The page `format` of the guide says what the files are made of.
+//! It knows nothing of runs, policies or pools: the engine tells it what is done, and asks it what
+//! was done before. The page `format` of the guide describes the files.
 //!
 //! | step | call |
 //! | --- | --- |
@@ -10,35 +10,37 @@
 //! | the type is as it was | [`Store::check_results`], before anything is called |
 //! | start writing | [`Store::writer`] with [`Settings`]; a run that has nothing to do makes no file |
 //!
-//! **Items that are done.** [`Store::done`] has them by index as [`Done`], each a run of items that are
-//! next to each other and stand or fall together; there may be gaps. The engine pulls the items of a
-//! `Done`, pushes the hash of each to an [`ItemsHash`], and gives that to [`Store::check_items`]
-//! before it hands anything over. [`Store::read`] gives [`Restored`], the bytes of the results, which
-//! any thread may decode by [`Restored::results`]. [`Store::next_done`] finds where the next gap ends.
-//! Where the input ends, [`Store::check_end`] refuses one that has become shorter.
+//! **Items that are done.** [`Store::done`] has them by index as [`Done`]: each stands for
+//! consecutive items that are accepted or refused together. There may be gaps between them. The
+//! engine pulls the items of a `Done`, pushes the hash of each to an [`ItemsHash`], and gives that
+//! to [`Store::check_items`] before it hands anything over. [`Store::read`] gives [`Restored`], the
+//! bytes of the results; any thread may decode them by [`Restored::results`]. [`Store::next_done`]
+//! finds the end of the next gap. At the end of the input [`Store::check_end`] refuses one that has
+//! become shorter.
 //!
-//! **Items that are computed.** A worker makes an [`Encoded`] for the index of the first item of its
-//! chunk, adds results with the hashes of their items by [`Encoded::push`], and gives it to
+//! **Items that are computed.** A worker makes an [`Encoded`] for the index of the first item of
+//! its chunk, adds results with the hashes of their items by [`Encoded::push`], and gives it to
 //! [`Writer::put`], which takes no time. An item without a result (an error, a panic) ends an
-//! `Encoded`, and the next one begins behind it; one that can't be serialized ends the run, with
-//! [`Writer::not_serialized`]. Journals have [`Writer::done`] instead, after the
-//! sink has returned. Both take what is done in any order.
+//! `Encoded`, and the next one begins behind it. A result that can't be serialized ends the run,
+//! with [`Writer::not_serialized`]. Journals have [`Writer::done`] instead, after the sink has
+//! returned. Both take what is done in any order.
 //!
-//! **Memory.** [`Writer::held`] are bytes that are encoded and not written. The engine starts no call
-//! while [`Writer::has_room`] is false, and is told by [`Settings::on_given`] when bytes were given
-//! back; who may sleep calls [`Writer::wait_for_room`]. The writer itself has up to two frames
-//! beside that, each of 1 MiB or of one larger result; a store keeps contents that it has read, up
-//! to 8 MiB.
+//! **Memory.** [`Writer::held`] are bytes that are encoded and not written. The engine starts no
+//! call while [`Writer::has_room`] is false. [`Settings::on_given`] tells it when bytes were given
+//! back; a thread that may sleep calls [`Writer::wait_for_room`]. The writer itself has up to two
+//! frames beside that, each of 1 MiB or of one larger result. A store keeps contents that it has
+//! read, up to 8 MiB.
 //!
-//! **The end.** [`Writer::end_of_input`] where the input has ended and [`Store::end`] does not know it
-//! yet, then [`Writer::finish`]. A writer that is dropped does the same, without a word.
-//! [`Writer::failure`] says why the thread has stopped: it takes nothing more, and the run ends with
-//! that error. `on_given(0)` tells at once. [`Store::remove`] is for `remove_when_done`.
+//! **The end.** The engine calls [`Writer::end_of_input`] when the input has ended and
+//! [`Store::end`] does not know it yet, then [`Writer::finish`]. A writer that is dropped does the
+//! same silently. [`Writer::failure`] says why the thread has stopped: it takes nothing more, and
+//! the run ends with that error. `on_given(0)` tells at once. [`Store::remove`] is for
+//! `remove_when_done`.
 //!
-//! **Sinks with places.** A journal's run asks [`Store::place`] (none is 0), lets the sink go back to it,
-//! says so by [`Writer::go_on_from`], and gives each place with [`Writer::done`]. A sink that has not
-//! come so far, because its file is gone, must be refused. Damage takes all that was done behind it,
-//! since the sink loses that too.
+//! **Sinks with places.** A journal's run asks for [`Store::place`] (none is 0), lets the sink go
+//! back to it, says so by [`Writer::go_on_from`], and gives each place with [`Writer::done`]. A
+//! sink that has not come as far as the place, because its file is gone, must be refused. Damage
+//! takes all that was done behind it, since the sink loses that too.
 
 mod done;
 mod encode;

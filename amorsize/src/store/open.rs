@@ -1,4 +1,4 @@
-//! Opening a directory: what is done, and reading it.
+//! Opens a directory, finds what is done, and reads it.
 
 use std::fs;
 use std::io;
@@ -27,9 +27,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Locks a directory, which is made where it is missing, and finds what is done in it.
+    /// Locks a directory and finds what is done in it. A missing directory is made.
     ///
-    /// Reads the heads of frames, and all bytes of segments that no frame closes: their process
+    /// Reads the heads of frames. Reads all bytes of segments that no frame closes: their process
     /// was killed, and a power cut may have taken any part of them.
     pub(crate) fn open(directory: &Path, identity: &Identity) -> Result<Self, Error> {
         let failed = |path: &Path, operation, error: &io::Error| storage(path, operation, error, None, None);
@@ -43,12 +43,12 @@ impl Store {
         Ok(Self { found, supply: Directory::new(directory, next, lock), contents: Contents::default() })
     }
 
-    /// What is done, by index in the input. None of it has a common item.
+    /// The items that are done, by index in the input. No two of them have an item in common.
     pub(crate) fn done(&self) -> &[Done] {
         &self.found.done
     }
 
-    /// The first that is done of what ends behind this index.
+    /// The first of the done items that end behind this index.
     pub(crate) fn next_done(&self, index: u64) -> Option<&Done> {
         self.found.next_done(index)
     }
@@ -59,33 +59,33 @@ impl Store {
         self.found.done.iter().map(|done| u64::from(done.items)).sum()
     }
 
-    /// Frames that were found damaged, by this run or by one before. What a killed process was writing
-    /// is none.
+    /// The frames that were found damaged, by this run or by an earlier one. A frame that a killed
+    /// process was writing does not count.
     pub(crate) fn damaged(&self) -> usize {
         self.found.damaged
     }
 
-    /// Bytes of the directory's segments when it was opened.
+    /// The bytes of the directory's segments when it was opened.
     pub(crate) fn bytes(&self) -> u64 {
         self.found.bytes
     }
 
-    /// The number of items of the input, where a run came to its end.
+    /// The number of items of the input, if a run came to its end.
     pub(crate) fn end(&self) -> Option<u64> {
         self.found.end
     }
 
-    /// How far the sink had come, by the last frame that says so.
+    /// The place of the sink, by the last frame that says it.
     pub(crate) fn place(&self) -> Option<u64> {
         self.found.place
     }
 
-    /// Begins to write to segments of its own, with what is there counted for `max_disk`.
+    /// Begins to write to new segments. The bytes that are there count for `max_disk`.
     pub(crate) fn writer(&self, settings: Settings) -> Result<Writer, Error> {
         Writer::start(Box::new(self.supply.clone()), settings, self.found.bytes)
     }
 
-    /// Refuses an input of which these items have another hash than those that are done.
+    /// Refuses an input if the hash of these items is not that of the done ones.
     pub(crate) fn check_items(&self, done: &Done, hash: ItemsHash) -> Result<(), Error> {
         if done.hash == hash.0 {
             return Ok(());
@@ -93,7 +93,7 @@ impl Store {
         Err(self.input_changed(done.first, done.items.into(), false))
     }
 
-    /// Refuses an input that ended after so many items, if more are done.
+    /// Refuses an input that ended after `items` items, if more are done.
     pub(crate) fn check_end(&self, items: u64) -> Result<(), Error> {
         let known = self.done().last().map_or(0, Done::end).max(self.end().unwrap_or(0));
         if items >= known {
@@ -107,26 +107,27 @@ impl Store {
         Error::new(ErrorKind::InputChanged { directory: self.found.directory.clone(), item, items, ended })
     }
 
-    /// Refuses a type of results that is not the one of which there are results: of each segment
-    /// the first result is read as this type, and must have the shape that it had. Takes about a
+    /// Refuses a type of results if the stored results are of another type. The first result of
+    /// each segment is read as this type, and must have the shape that it had. Takes about a
     /// millisecond for each segment.
     ///
-    /// Where a segment's header or its first frame is damaged, there is nothing to compare, and
-    /// the other segments stand for it.
+    /// If a segment's header or its first frame is damaged, there is nothing to compare, and the
+    /// other segments are checked in its place.
     pub(crate) fn check_results<R: Serialize + DeserializeOwned>(&mut self) -> Result<(), Error> {
         let checked = self.found.check_results::<R>(&mut self.contents);
         checked.or_else(|unread| self.void_damaged(unread))
     }
 
-    /// The results of items that are done, not decoded yet.
+    /// The results of items that are done, not yet decoded.
     ///
-    /// Where their frame is damaged, a frame says so to later runs, which compute them anew.
+    /// If their frame is damaged, this writes a frame that says so to later runs, which compute the
+    /// items anew.
     pub(crate) fn read(&mut self, done: &Done) -> Result<Restored, Error> {
         let restored = self.found.read(done, &mut self.contents);
         restored.or_else(|unread| self.void_damaged(unread))
     }
 
-    /// Says to later runs that a frame is damaged, if that is why it could not be read.
+    /// Tells later runs that a frame is damaged, if that is why it could not be read.
     fn void_damaged<V>(&mut self, unread: Unread) -> Result<V, Error> {
         if let Some(spot) = unread.damaged {
             self.void(spot)?;
@@ -146,8 +147,8 @@ impl Store {
         self.supply.sync_names().map_err(|error| failed((self.found.directory.clone(), "synced", error)))
     }
 
-    /// Removes the directory, but for files that are not a run's. A kill in between leaves one that
-    /// can be opened.
+    /// Removes the directory, except for files that are not a run's. If the process is killed in
+    /// between, the rest can still be opened.
     pub(crate) fn remove(self) -> Result<(), Error> {
         let failed = |path: &Path, error: &io::Error| storage(path, "removed", error, None, None);
         let mut names = segments(&self.found.directory)?.into_iter().map(segment::name).collect::<Vec<_>>();
@@ -166,8 +167,8 @@ impl Store {
         }
     }
 
-    /// Lowers how many bytes of contents are kept, at most, for runs of other items in the same
-    /// frame. One content is kept however large it is.
+    /// Lowers the most bytes of contents that are kept for other items in the same frame. One
+    /// content is kept however large it is.
     pub(crate) fn keep_contents(&mut self, bytes: usize) {
         self.contents.most = self.contents.most.min(bytes);
     }

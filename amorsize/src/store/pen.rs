@@ -11,32 +11,33 @@ use crate::error::Error;
 use crate::error::stored::storage;
 use crate::units::ByteSize;
 
-/// A frame closes at so many bytes: fewer make reading slower, and more are lost by damage.
+/// A frame closes at this number of bytes. Smaller frames make reading slower; larger ones lose
+/// more by damage.
 pub(super) const FRAME: u64 = 1 << 20;
-/// A frame closes with so many runs, which then take as much as its results.
+/// A frame closes at this number of runs, which then take as many bytes as its results.
 pub(super) const RUNS: usize = FRAME as usize / RUN;
 
-/// What is to be written, in order.
+/// An entry of what is to be written, in order.
 pub(super) enum Entry<H> {
     /// Results, with a guard of the bytes that they take in memory.
     Results(Encoded, H),
-    /// A sink has these, and may have said how far it has come.
+    /// A sink has these, and may have told its place after them.
     Done(Run, Option<u64>),
     /// The sink went back to this place.
     GoOnFrom(u64),
-    /// The input has so many items.
+    /// The number of items of the input.
     End(u64),
 }
 
-/// Writes to segments of its own.
+/// Writes to new segments.
 pub(super) struct Pen<H> {
     supply: Box<dyn Supply>,
     segment: Option<Segment>,
-    /// True if the name of a segment was not synced yet.
+    /// True if the name of a segment is not synced yet.
     is_new: bool,
     segment_bytes: u64,
     max_disk: Option<u64>,
-    /// Bytes of all closed segments, those that were there before among them.
+    /// The bytes of all closed segments, with those of earlier runs.
     used: u64,
     results: Vec<(Encoded, H)>,
     done: Vec<Run>,
@@ -62,18 +63,18 @@ impl<H> Pen<H> {
         }
     }
 
-    /// Bytes on disk.
+    /// The bytes on disk.
     pub(super) fn bytes(&self) -> u64 {
         self.used + self.segment.as_ref().map_or(0, Segment::bytes)
     }
 
-    /// Writes all of these, as few frames as they fill.
+    /// Writes all of these, in as few frames as they fill.
     pub(super) fn write(&mut self, entries: Vec<Entry<H>>) -> Result<(), Error> {
         let mut bytes = 0;
         for entry in entries {
             match entry {
                 Entry::Results(encoded, held) => {
-                    // A frame for itself, which then need not be copied.
+                    // It gets a frame of its own, and need not be copied.
                     if encoded.bytes.len() as u64 >= FRAME {
                         self.close_results()?;
                         bytes = 0;
@@ -149,7 +150,7 @@ impl<H> Pen<H> {
         }
     }
 
-    /// Writes a frame. The shape is that of its first result.
+    /// Writes a frame. The shape is that of the frame's first result.
     fn frame(
         &mut self,
         flags: u32,
@@ -191,7 +192,7 @@ impl<H> Pen<H> {
         storage(path, operation, error, Some(needed), self.supply.free())
     }
 
-    /// True if a power cut would take something.
+    /// True if a power cut would lose something.
     pub(super) fn is_dirty(&self) -> bool {
         self.is_new || self.segment.as_ref().is_some_and(Segment::is_dirty)
     }
@@ -209,12 +210,12 @@ impl<H> Pen<H> {
         Ok(())
     }
 
-    /// Gives back what is held by results that could not be written.
+    /// Gives back the bytes of results that could not be written.
     pub(super) fn forget(&mut self) {
         self.results.clear();
     }
 
-    /// Syncs, and ends the segment.
+    /// Syncs and ends the segment.
     pub(super) fn close(&mut self) -> Result<(), Error> {
         self.sync()?;
         if let Some(segment) = self.segment.take() {
@@ -226,7 +227,7 @@ impl<H> Pen<H> {
     }
 }
 
-/// Runs in order, with neighbours as one unless the latter is apart.
+/// The runs in order. Neighbours become one unless the latter is apart.
 fn joined(runs: impl Iterator<Item = (Run, bool)>) -> Vec<Run> {
     let mut joined: Vec<Run> = Vec::new();
     for (run, is_apart) in runs {

@@ -1,4 +1,4 @@
-//! Reading all frames of a segment, with damage in it.
+//! Reads all frames of a segment, also of one with damage.
 
 use std::fs::File;
 use std::hash::Hasher;
@@ -13,18 +13,18 @@ use super::frame::{CLOSING, END, HEAD, Head, MAGIC, PLACE, Spot, VOID};
 use super::segment::{FORMAT, Header};
 use super::shape::Shape;
 
-/// What the segments of a directory say, read one after another.
+/// The contents of a directory's segments, read one after another.
 #[derive(Default)]
 pub(super) struct Scan {
     pub(super) log: Log,
-    /// Each segment's shape, where it has one, with where its first frame should be.
+    /// The shape of each segment that has one, with the place where its first frame should be.
     pub(super) shapes: Vec<(Spot, Arc<Shape>)>,
     pub(super) damaged: usize,
     pub(super) bytes: u64,
 }
 
 impl Scan {
-    /// Adds a segment, and gives its format. One of another format is not read.
+    /// Adds a segment, and gives its format. A segment of another format is not read.
     pub(super) fn segment(&mut self, path: &Path, number: u32) -> io::Result<u32> {
         let mut file = File::open(path)?;
         let len = file.metadata()?.len();
@@ -66,11 +66,11 @@ impl Scan {
 }
 
 enum Found {
-    /// A frame that is whole, with its content if that is a note.
+    /// A complete frame, with its content if that is a note.
     Frame(Spot, Head, Vec<u8>),
-    /// At least one frame that is not whole, with others behind it.
+    /// At least one damaged frame, with others behind it.
     Damage,
-    /// What a process was writing when it was killed.
+    /// The beginning of a frame that a process was writing when it was killed.
     Torn,
 }
 
@@ -84,7 +84,7 @@ struct Reader<'a> {
     file: &'a mut File,
     number: u32,
     len: u64,
-    /// Whether the contents are looked at, or only the heads and the notes.
+    /// True if contents are checked, and not only the heads and the notes.
     verify: bool,
 }
 
@@ -99,8 +99,8 @@ impl Reader<'_> {
                 at = next.unwrap_or(self.len);
                 continue;
             };
-            // What a head says is right, as its hash is. So a content that is not costs no other
-            // frame, whatever stands in it.
+            // The head's hash is right, so its numbers are. A damaged content therefore costs no
+            // other frame, whatever bytes it has.
             let (start, end) = (at + head.bytes(), at + head.total());
             at = end;
             if end > self.len {
@@ -126,7 +126,8 @@ impl Reader<'_> {
         Spot { segment: self.number, offset }
     }
 
-    /// The hash of so many bytes. Not read at once, as one frame may be as large as a result.
+    /// The hash of `bytes` bytes. They are not read at once, as one frame may be as large as a
+    /// result.
     fn hash(&mut self, at: u64, bytes: u64) -> io::Result<u64> {
         let mut hasher = XxHash3_64::new();
         self.file.seek(SeekFrom::Start(at))?;
@@ -141,7 +142,7 @@ impl Reader<'_> {
         Ok(hasher.finish())
     }
 
-    /// Where the next head stands that is whole.
+    /// The place of the next complete head.
     fn next_head(&mut self, mut at: u64) -> io::Result<Option<u64>> {
         let mut part = vec![0; PART];
         while at + HEAD as u64 <= self.len {
@@ -161,14 +162,14 @@ impl Reader<'_> {
     }
 }
 
-/// Bytes that are read at once: more take no less time.
+/// The number of bytes that are read at once; more would not be faster.
 const PART: usize = 64 << 10;
 
 /// Reads the bytes of a frame's content in the file.
 pub(crate) fn content(file: &mut File, at: u64, head: &Head, stored: &mut Vec<u8>) -> io::Result<()> {
     stored.clear();
     file.seek(SeekFrom::Start(at))?;
-    // Not asked for at once: the file may have become shorter.
+    // Not reserved at once: the file may have become shorter.
     file.take(head.stored).read_to_end(stored)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Segments: the files of a directory. Each is written by one process alone, and never again.
+//! Segments: the files of a directory. One process writes each, and no other writes to it later.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,12 +12,12 @@ use twox_hash::XxHash3_64;
 use super::frame::{CLOSING, Head, Spot, number};
 use super::lock::Lock;
 
-/// Begins each segment. The bytes that are no text, and the two ends of a line, show a file that
-/// was copied as text.
+/// Begins each segment. The bytes that are no text, and the two kinds of line end, reveal a file
+/// that was copied as text.
 const MAGIC: [u8; 8] = *b"\x93AMZ\r\n\x1a\n";
 /// The version of the format of segments and of `manifest.json`.
 pub(crate) const FORMAT: u32 = 1;
-/// Bytes of a header but for the shape.
+/// The bytes of a header without its shape.
 const HEADER: usize = 24;
 
 /// The name of a segment's file.
@@ -25,13 +25,13 @@ pub(crate) fn name(segment: u32) -> String {
     format!("{segment:06}.amz")
 }
 
-/// The segment of which this is the file's name.
+/// The segment with this file name.
 pub(crate) fn of_name(file: &OsStr) -> Option<u32> {
     let segment = file.to_str()?.strip_suffix(".amz")?.parse().ok()?;
     (file == OsStr::new(&name(segment))).then_some(segment)
 }
 
-/// What a segment's file begins with.
+/// The header of a segment's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) format: u32,
@@ -55,7 +55,7 @@ impl Header {
         bytes
     }
 
-    /// The header of a segment, or `None` where it is not whole.
+    /// Reads the header of a segment; `None` if it is not complete.
     pub(crate) fn read(file: &mut (impl Read + Seek), segment: u32, file_bytes: u64) -> io::Result<Option<Self>> {
         if file_bytes < HEADER as u64 {
             return Ok(None);
@@ -78,7 +78,7 @@ impl Header {
     }
 }
 
-/// What a segment is written to: a file, or what a test puts in its place.
+/// The target to which a segment is written: a file, or what a test puts in its place.
 pub(crate) trait Medium: Send {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
@@ -96,28 +96,28 @@ impl Medium for File {
     }
 }
 
-/// Where new segments come from.
+/// Makes new segments.
 pub(crate) trait Supply: Send {
-    /// A segment's number, its path, and what it is written to.
+    /// A segment's number, its path, and the target to write to.
     fn create(&mut self) -> io::Result<(u32, PathBuf, Box<dyn Medium>)>;
 
     /// Makes sure that a power cut does not take the names of the segments.
     fn sync_names(&mut self) -> io::Result<()>;
 
-    /// Fails where a segment is no longer found under its path: what is written to it then goes with
-    /// the process.
+    /// Fails if a segment is no longer found under its path: anything written to it is then lost
+    /// with the process.
     fn find(&self, _segment: &Path) -> io::Result<()> {
         Ok(())
     }
 
-    /// Bytes that there is room for, where the system tells.
+    /// The bytes that there is room for, if the system tells.
     fn free(&self) -> Option<u64>;
 
-    /// The path to name where no segment could be made.
+    /// The path to name if no segment could be made.
     fn path(&self) -> &Path;
 }
 
-/// Makes the segments of a directory. Its clones never give two the same number, and the directory
+/// Makes the segments of a directory. No two of its clones give the same number, and the directory
 /// is locked as long as one of them lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
@@ -161,11 +161,11 @@ impl Supply for Directory {
 
 /// Makes sure that a power cut does not take the names of a directory's new files.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    // Elsewhere a directory can't be opened, or need not be synced.
+    // Other systems can't open a directory, or need no sync of it.
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
-/// Bytes that an ordinary user may still write there, where the system tells.
+/// The bytes that an ordinary user may still write there, if the system tells.
 pub(crate) fn free(path: &Path) -> Option<u64> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     return rustix::fs::statvfs(path).ok().map(|told| told.f_bavail.saturating_mul(told.f_frsize));
@@ -185,7 +185,7 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// A new segment with its header. Where the header can't be written, the path comes with the
+    /// Makes a new segment with its header. If the header can't be written, the path comes with the
     /// error.
     pub(crate) fn begin(supply: &mut dyn Supply, shape: String) -> Result<Self, (PathBuf, io::Error)> {
         let created = supply.create();
@@ -204,12 +204,12 @@ impl Segment {
         &self.path
     }
 
-    /// Bytes of the file.
+    /// The bytes of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// True if results may be added: of those that are there the first has left its shape.
+    /// True if results may be added: the first of those that are there has left its shape.
     pub(crate) fn has_shape(&self) -> bool {
         self.has_shape
     }
@@ -219,7 +219,7 @@ impl Segment {
         self.dirty
     }
 
-    /// Where the next frame will stand.
+    /// The place of the next frame.
     pub(crate) fn spot(&self) -> Spot {
         Spot { segment: self.number, offset: self.bytes }
     }
@@ -229,7 +229,7 @@ impl Segment {
         self.head.clear();
         head.write(self.spot(), &mut self.head);
         self.dirty = true;
-        // One call for small frames, which a kill then can't part.
+        // Small frames take a single call, which a kill can't part.
         if stored.len() <= Self::SMALL {
             self.head.extend_from_slice(stored);
             self.medium.write(&self.head)?;
@@ -241,7 +241,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Copying so many bytes takes less time than a second call.
+    /// Copying this number of bytes takes less time than a second call.
     const SMALL: usize = 16 << 10;
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {
@@ -252,8 +252,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Syncs, and says so by a frame. If a power cut takes that frame, the next run reads the
-    /// segment's bytes once more.
+    /// Syncs, and writes a frame that says so. If a power cut takes that frame, the next run reads
+    /// the segment's bytes once more.
     pub(crate) fn close(mut self) -> Result<u64, (PathBuf, &'static str, io::Error)> {
         if let Err(error) = self.sync() {
             return Err((self.path, "synced", error));

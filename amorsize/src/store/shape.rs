@@ -1,21 +1,20 @@
 //! The shape of a result: the calls that its `Serialize` makes, without the values.
 //!
 //! postcard reads most changed types without an error: swapped fields, `String` for `Vec<u8>`,
-//! `u32` for `i32`. So each segment has the shape of its first result. That result is decoded as
-//! the type of today, and its shape must fit. It is the same value twice, so shapes that differ
-//! from one result to the next are no trouble: `None` here and `Some` there, one variant or another.
+//! `u32` for `i32`. So each segment has the shape of its first result. A later run decodes that
+//! result as the type of today, and its shape must fit. Both shapes are of one value, so shapes may
+//! differ from one result to the next: `None` here and `Some` there, one variant or another.
 //!
-//! Two things could still refuse a type that is as it was, and are no difference:
+//! Two causes could still make the shapes of an unchanged type differ, and are no difference:
 //!
 //! - A hash set or hash map of the decoded value may begin with another element. So `None` fits
-//!   everything, and two variants of an enum fit each other unless they are told apart wrongly: the
-//!   same number with another name, or the same name with another number. So does an empty
-//!   sequence fit any.
-//! - A shape is cut where it gets long: after the first element of a sequence, after
-//!   [`TUPLE`] elements of a tuple, at [`DEPTH`], and after [`NODES`] in all. Whatever is cut off
-//!   fits everything. A result of 1 MiB so takes no longer than one of 10 bytes.
+//!   everything. Two variants of an enum fit each other, except for the same number with another
+//!   name, or the same name with another number. An empty sequence fits any sequence.
+//! - A long shape is cut: after the first element of a sequence, after [`TUPLE`] elements of a
+//!   tuple, at [`DEPTH`], and after [`NODES`] in all. Whatever is cut off fits everything. So a
+//!   result of 1 MiB takes no longer than one of 10 bytes.
 //!
-//! Names of structs and newtypes are shown and not compared: bytes don't depend on them.
+//! Names of structs and newtypes are shown, but not compared: bytes don't depend on them.
 
 mod serializer;
 
@@ -24,15 +23,16 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Elements of a tuple or an array that are looked at; above that they are of one type.
+/// The elements of a tuple or an array that are looked at; longer ones mostly have elements of one
+/// type.
 const TUPLE: usize = 32;
-/// Values within each other that are looked at: a list of boxes may be long.
+/// The depth to which nested values are looked at: a list of boxes may be long.
 const DEPTH: usize = 32;
-/// Values that are looked at in all: trees are wide.
+/// The number of values that are looked at in all: trees are wide.
 const NODES: usize = 1000;
 
-/// The shape of a value. As JSON: a text for what has no parts, else an array that begins with
-/// its kind.
+/// The shape of a value. In JSON it is a text for a value without parts, else an array that begins
+/// with its kind.
 ///
 /// | | |
 /// | --- | --- |
@@ -47,17 +47,18 @@ const NODES: usize = 1000;
 pub(crate) struct Shape(String);
 
 impl Shape {
-    /// The shape of a value; takes about as long as to encode a small one, however large it is.
+    /// The shape of a value. This takes about as long as encoding a small value, however large this
+    /// one is.
     pub(crate) fn of<R: Serialize + ?Sized>(value: &R) -> Self {
         Self(serializer::shape(value))
     }
 
-    /// The shape of no result, which fits all.
+    /// The shape of no result, which fits every shape.
     pub(crate) fn unknown() -> Self {
         Self(String::new())
     }
 
-    /// What is stored, and empty if there is nothing to store.
+    /// The text to store, which is empty if there is nothing to store.
     pub(crate) fn json(&self) -> &str {
         &self.0
     }
@@ -78,12 +79,12 @@ impl Shape {
         self.value().get(0).is_some_and(|kind| kind == "struct")
     }
 
-    /// True if both may be of one value.
+    /// True if both may be shapes of one value.
     pub(crate) fn fits(&self, other: &Self) -> bool {
         fits(&self.value(), &other.value())
     }
 
-    /// As it can be looked into. What is no JSON is of no known type.
+    /// The JSON in parsed form. Anything that is no JSON is of no known type.
     fn value(&self) -> Value {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
@@ -97,7 +98,7 @@ fn fits(one: &Value, other: &Value) -> bool {
     let (Some(Value::String(kind)), true) = (one.first(), one.first() == other.first()) else { return false };
     let (one, other) = (&one[1..], &other[1..]);
     match kind.as_str() {
-        // The second one of an empty map is cut off by `zip`.
+        // `zip` cuts off the second one of an empty map.
         "option" | "seq" | "map" => all_fit(one, other),
         // The first is the number of elements.
         "tuple" => one.first() == other.first() && all_fit(one, other),
@@ -138,7 +139,7 @@ fn path_of(shape: &Value, kinds: &[&str]) -> Option<Vec<String>> {
     }
 }
 
-/// True for what fits everything.
+/// True for a shape that fits everything.
 fn is_open(shape: &Value) -> bool {
     shape.is_null() || shape == "?"
 }
@@ -151,10 +152,10 @@ fn field_fits(one: &Value, other: &Value) -> bool {
     one[0] == other[0] && fits(&one[1], &other[1])
 }
 
-/// As a person would write the type: `Thumb { path: str, size: (u32, u32), tags: [str] }`.
+/// The type as a person would write it: `Thumb { path: str, size: (u32, u32), tags: [str] }`.
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// A longer text helps nobody to find what differs.
+        /// A longer text doesn't help to find what differs.
         const MOST: usize = 400;
 
         let mut text = String::new();

@@ -1,5 +1,5 @@
-//! Values that are serialized whole: a field that is left out could not be read back, since the
-//! bytes don't say which fields they have.
+//! Refuses values that leave out a field: they could not be read back, since the bytes don't say
+//! which fields they have.
 
 use std::cell::Cell;
 
@@ -8,14 +8,15 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// A value that fails to be serialized if it leaves out a field, by `skip_serializing_if` for one.
+/// A value that fails to be serialized if it leaves out a field, for example by
+/// `skip_serializing_if`.
 pub(super) struct Whole<'a, T: ?Sized> {
     pub(super) value: &'a T,
     /// The name of that field.
     pub(super) skipped: &'a Cell<Option<&'static str>>,
 }
 
-/// Passes everything on to another serializer, but for fields that are left out.
+/// Passes everything on to another serializer, except for fields that are left out.
 struct Watching<'a, S> {
     inner: S,
     skipped: &'a Cell<Option<&'static str>>,

@@ -1,8 +1,8 @@
-//! Writing: one thread of the run's own, so that neither workers nor the sink wait for a disk.
+//! Writes on a thread of the run's own, so that neither workers nor the sink wait for a disk.
 //!
 //! Workers encode results and put them into a queue as their calls end, in any order. The thread
-//! takes what is queued when it fills a frame, or is old enough, and writes it. It never tries
-//! again what failed: after a failed sync nobody knows what is on the disk.
+//! writes what is queued when it fills a frame, or is old enough. It never repeats a write or a
+//! sync that failed: after a failed sync nobody knows what is on the disk.
 
 use super::encoded::Encoded;
 use std::fmt;
@@ -20,28 +20,28 @@ use crate::system::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ord
 
 /// A frame closes after this time, so that a kill loses little of functions that take long.
 const FRAME_TIME: Duration = Duration::from_millis(100);
-/// A sync takes a millisecond, and far more on a busy disk. A power cut may cost what is done in
-/// this time.
+/// The time between two syncs. A sync takes a millisecond, and far more on a busy disk. A power cut
+/// may lose what was done in this time.
 const SYNC_TIME: Duration = Duration::from_secs(1);
 
-/// How a run writes.
+/// The settings of a writer.
 pub(crate) struct Settings {
     /// There is room for more results while fewer bytes than this are encoded and not written.
     pub(crate) most_held: u64,
-    /// A segment closes before it has more bytes. A larger frame has one for itself.
+    /// A segment closes before it has more bytes. A larger frame has a segment of its own.
     pub(crate) segment_bytes: u64,
-    /// The most bytes of all segments.
+    /// The most bytes that all segments may have.
     pub(crate) max_disk: Option<u64>,
-    /// Called when so many bytes were given back, and with 0 when writing failed. It may be called by
-    /// any thread that uses the writer, and holds no lock of it.
+    /// Called with the number of bytes that were given back, and with 0 when writing failed. Any
+    /// thread that uses the writer may call it, and holds no lock of the writer then.
     pub(crate) on_given: Box<dyn Fn(u64) + Send + Sync>,
 }
 
 impl Settings {
-    /// A file may have 256 MiB: a damaged directory loses little with one, and 4,000 are a TiB.
+    /// A file of up to 256 MiB: damage to one file loses little, and 4,000 of them are a TiB.
     pub(crate) const SEGMENT: u64 = 256 << 20;
 
-    /// Nobody is told of bytes that were given back.
+    /// Settings that tell nobody of bytes that were given back.
     pub(crate) fn new(most_held: u64) -> Self {
         Self { most_held, segment_bytes: Self::SEGMENT, max_disk: None, on_given: Box::new(|_| ()) }
     }
@@ -62,7 +62,7 @@ pub(super) struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.shared.held.fetch_sub(self.bytes, Ordering::AcqRel);
-        // With the lock, so that a thread that just found no room is waiting already.
+        // With the lock: a thread that has just found no room then surely waits, and hears this.
         drop(self.shared.lock());
         self.shared.room.notify_all();
         (self.shared.settings.on_given)(self.bytes);
@@ -82,9 +82,9 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     entries: Vec<Entry<Held>>,
-    /// Bytes of results in them.
+    /// The bytes of the results in them.
     bytes: u64,
-    /// When the first of them came.
+    /// The time at which the first of them came.
     since: Option<Instant>,
     is_over: bool,
     failure: Option<Error>,
@@ -107,8 +107,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True if what is queued is to be written at once: it fills a frame, or all room, and who waits
-    /// for that must not wait for a clock.
+    /// True if the queue must be written at once: it fills a frame, or all room is taken, and
+    /// threads that wait for room must not wait for a clock.
     fn is_full(&self, queue: &Queue) -> bool {
         let room = self.held.load(Ordering::Acquire) < self.settings.most_held;
         queue.bytes >= FRAME || queue.entries.len() >= RUNS || !room && !queue.entries.is_empty()
@@ -119,7 +119,7 @@ impl Shared {
         let mut queue = self.lock();
         if queue.failure.is_some() {
             drop(queue);
-            // Gives back what it holds, which takes the lock.
+            // Gives back the bytes that it holds, which takes the lock.
             return drop(entry);
         }
         let was_empty = queue.entries.is_empty();
@@ -136,7 +136,7 @@ impl Shared {
     }
 }
 
-/// Writes what a run has done.
+/// Writes what a run has done, by a thread.
 pub(crate) struct Writer {
     path: PathBuf,
     shared: Arc<Shared>,
@@ -145,7 +145,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread. Nothing is made on disk before there is something to write. The segments
-    /// that are there have `used` bytes.
+    /// on disk have `used` bytes already.
     pub(crate) fn start(supply: Box<dyn Supply>, settings: Settings, used: u64) -> Result<Self, Error> {
         let path = supply.path().to_owned();
         let pen = Pen::new(supply, settings.segment_bytes, settings.max_disk, used);
@@ -181,23 +181,24 @@ impl Writer {
         Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause })
     }
 
-    /// Notes that a sink has the results of these items. The place is how far it has come then, so
-    /// far that a power cut takes nothing before it.
+    /// Notes that a sink has the results of these items. `place` is the sink's place after them, if
+    /// it has places; a power cut must take nothing before it.
     pub(crate) fn done(&self, first: u64, items: u32, hash: ItemsHash, place: Option<u64>) {
         self.shared.add(0, Entry::Done(Run { first, items, bytes: 0, hash: hash.0 }, place));
     }
 
-    /// Notes that the sink has gone back to a place. A run whose sink has places begins with it.
+    /// Notes that the sink has gone back to a place. A run with a sink that has places begins with
+    /// this.
     pub(crate) fn go_on_from(&self, place: u64) {
         self.shared.add(0, Entry::GoOnFrom(place));
     }
 
-    /// Notes that the input ended after so many items.
+    /// Notes that the input ended after `items` items.
     pub(crate) fn end_of_input(&self, items: u64) {
         self.shared.add(0, Entry::End(items));
     }
 
-    /// Bytes of memory that are encoded and not written.
+    /// The bytes in memory that are encoded and not written.
     pub(crate) fn held(&self) -> u64 {
         self.shared.held.load(Ordering::Acquire)
     }
@@ -214,7 +215,7 @@ impl Writer {
         }
     }
 
-    /// What stopped the thread. It takes nothing more then.
+    /// The error that stopped the thread. It takes nothing more then.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.shared.lock().failure.as_ref().map(|error| Error::new(error.kind().clone()))
     }
@@ -248,7 +249,7 @@ impl Writer {
     }
 }
 
-/// A run that ends by a panic keeps what it has done.
+/// Keeps what a run has done that ends by a panic.
 impl Drop for Writer {
     fn drop(&mut self) {
         self.end();
@@ -261,7 +262,7 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// What the thread does next.
+/// The next step of the thread.
 enum Next {
     Write(Vec<Entry<Held>>),
     Sync,
@@ -298,7 +299,7 @@ fn work(shared: &Shared, mut pen: Pen<Held>) -> Pen<Held> {
     }
 }
 
-/// Waits for something to do. What was written since `synced` is to be synced.
+/// Waits for something to do. Writes since `synced` still need a sync.
 fn next(shared: &Shared, synced: Option<Instant>) -> Next {
     let mut queue = shared.lock();
     loop {
@@ -322,7 +323,7 @@ fn next(shared: &Shared, synced: Option<Instant>) -> Next {
             shared.room.notify_all();
         }
         queue = match until {
-            // Who moves the clock wakes this thread.
+            // The thread that moves the clock wakes this one.
             Some(until) if !Clock::of_this_thread().is_moved() => {
                 let waited = shared.queued.wait_timeout(queue, until - now);
                 waited.unwrap_or_else(PoisonError::into_inner).0

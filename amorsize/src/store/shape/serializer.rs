@@ -1,5 +1,5 @@
-//! The serializer that notes the calls, as JSON. Where it has seen enough of a sequence it ends it by
-//! an error, which is caught one level up: no iteration over a long `Vec` goes on for nothing.
+//! The serializer that notes the calls, as JSON. When it has seen enough of a sequence, it ends it
+//! by an error, which is caught one level up. So it does not iterate over the rest of a long `Vec`.
 
 use std::fmt;
 
@@ -58,10 +58,10 @@ impl Json {
     }
 }
 
-/// The shape of what is not looked at.
+/// The shape of a value that is not looked at.
 const CUT: &str = "\"?\"";
 
-/// Ends the serialization of a value of which enough is known.
+/// Ends the serialization of a value when enough is known of it.
 #[derive(Debug)]
 struct Enough {
     is_unknown: bool,
@@ -75,7 +75,7 @@ impl fmt::Display for Enough {
 
 impl std::error::Error for Enough {}
 
-/// A `Serialize` that fails, or makes an error of its own of ours: nothing is known of its value.
+/// Made by a `Serialize` that fails, or that makes our error itself: nothing is known of its value.
 impl ser::Error for Enough {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self { is_unknown: true }
@@ -90,7 +90,7 @@ struct Shaper<'a> {
 }
 
 impl<'a> Shaper<'a> {
-    /// One value within brackets that are open.
+    /// A value within brackets that are already open.
     fn within<T: Serialize + ?Sized>(self, value: &T) -> Seen {
         self.to.see(value, self.depth + 1);
         self.to.text.push(']');
@@ -110,7 +110,7 @@ impl<'a> Shaper<'a> {
     fn fields(self, name: &str, closing: &'static str) -> Parts<'a> {
         self.to.text.push_str("[\"struct\",");
         self.to.add_text(name);
-        // As long as it was declared.
+        // As long as its declared type.
         self.parts(usize::MAX, closing)
     }
 }
@@ -120,7 +120,7 @@ struct Parts<'a> {
     to: &'a mut Json,
     depth: usize,
     seen: usize,
-    /// Parts after which enough is known.
+    /// The number of parts after which enough is known.
     most: usize,
     closing: &'static str,
 }
@@ -261,12 +261,12 @@ impl<'a> ser::Serializer for Shaper<'a> {
         Ok(self.fields("", "]]"))
     }
 
-    /// Not formatted, since the text is of no interest.
+    /// Does not format the text, which is not needed.
     fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Seen {
         self.serialize_str("")
     }
 
-    /// As for postcard: types may serialize otherwise for people.
+    /// False, as for postcard: types may serialize otherwise for people.
     fn is_human_readable(&self) -> bool {
         false
     }
