@@ -1,4 +1,4 @@
-//! `array.json`: to what the results of all tasks belong.
+//! `array.json`: the identity of the results of all tasks.
 
 use serde_json::{Map, Value, json};
 
@@ -6,13 +6,13 @@ use super::ArrayError;
 use super::directory::{Directory, read_once, write_once};
 use crate::store::{FORMAT, Identity, hex, platform};
 
-/// To what results belong, as this process knows it.
+/// The identity of an array's results, as this process knows it.
 #[derive(Clone, Debug)]
 pub(super) struct Described {
     pub(super) tasks: usize,
     pub(super) items: usize,
     pub(super) identity: Identity,
-    /// The text that stands for the input, or the hash of its items.
+    /// The text given as the input's name, or the hash of its items.
     pub(super) input: String,
 }
 
@@ -37,12 +37,12 @@ impl Described {
         })
     }
 
-    /// Refuses a directory with results that belong to something else. False if it has none.
+    /// Refuses a directory with results of another array. False if it has none.
     pub(super) fn compare(&self, directory: &Directory) -> Result<bool, ArrayError> {
         let path = directory.array();
         let mut was = read_once(&path, None)?;
         if was.is_none() && directory.has_tasks()? {
-            // Another process may have written both since.
+            // Another process may have written both in between.
             was = read_once(&path, None)?;
             if was.is_none() {
                 return Err(ArrayError::Damaged { path, offset: 0, task: None });
@@ -58,7 +58,7 @@ impl Described {
         }
     }
 
-    /// The same, and describes a directory that has none.
+    /// Does the same, and describes a directory that has no results.
     pub(super) fn compare_or_write(&self, directory: &Directory) -> Result<(), ArrayError> {
         if self.compare(directory)? {
             return Ok(());
@@ -86,8 +86,8 @@ fn difference(was: &Value, is: &Value) -> Option<(String, String, String, String
         (was != is).then(|| (what.to_owned(), told(was), told(is), way_out.to_owned()))
     };
     let plain = |key, what| differs(key, what, OTHER_DIRECTORY);
-    // Without a version, the hash of the function's tokens is its version: who states that as the
-    // version says that results are still the same.
+    // Without a version, the hash of the function's tokens is its version. A program that states
+    // this hash as its version says that results are still the same.
     let version = |array: &Value| match &array["version"] {
         Value::Null => array["tokens"].clone(),
         stated => stated.clone(),

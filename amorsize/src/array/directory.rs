@@ -12,14 +12,14 @@ use twox_hash::XxHash3_64;
 use super::ArrayError;
 use crate::store::sync_directory;
 
-/// The end of the names of files that are to be put in place. Who gathers removes those that are
-/// left.
+/// The end of the names of files that are not in place yet. The process that gathers removes those
+/// that are left.
 pub(super) const NEW: &str = ".new";
 /// The end of the names of files with results.
 pub(super) const PART: &str = ".part";
 /// The file that says which frames are a task's results.
 pub(super) const DONE: &str = "done";
-/// The file that says to what all results belong.
+/// The file with the identity of all results.
 const ARRAY: &str = "array.json";
 
 /// The directory of an array.
@@ -39,7 +39,7 @@ impl Directory {
         self.0.join(ARRAY)
     }
 
-    /// Where a task's results are.
+    /// The folder of a task's results.
     pub(super) fn task(&self, task: usize) -> PathBuf {
         self.0.join(format!("{task:05}"))
     }
@@ -48,7 +48,7 @@ impl Directory {
         self.task(task).join(DONE)
     }
 
-    /// Makes the directory of a task, such that a power cut leaves it.
+    /// Makes the directory of a task, so that it survives a power cut.
     pub(super) fn make_task(&self, task: usize) -> Result<PathBuf, ArrayError> {
         let path = self.task(task);
         fs::create_dir_all(&path).map_err(|error| ArrayError::io(&path, "made", error))?;
@@ -56,7 +56,7 @@ impl Directory {
         Ok(path)
     }
 
-    /// True if there are results of some task. Other programs name folders by numbers, too.
+    /// True if there are results of any task. Other programs name folders by numbers, too.
     pub(super) fn has_tasks(&self) -> Result<bool, ArrayError> {
         let is_number = |name: &&String| name.len() >= 5 && name.bytes().all(|byte| byte.is_ascii_digit());
         for name in names(&self.0)?.iter().filter(is_number) {
@@ -108,15 +108,15 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, ArrayError> {
     Ok(names)
 }
 
-/// 128 bits that no other process on any machine draws, as text: the standard library's hash maps
-/// have keys that the system drew.
+/// 128 random bits as text, which no other process on any machine draws: the standard library's
+/// hash maps have keys that the system drew.
 pub(super) fn random_name() -> String {
     let draw = || RandomState::new().hash_one(std::process::id());
     format!("{:016x}{:016x}", draw(), draw())
 }
 
-/// Writes a file with a checksum, such that all of it is there or nothing, and that it never
-/// replaces another one. False if another one was first, which then stands.
+/// Writes a file with a checksum, completely or not at all, and never replaces another one. False
+/// if another file has the name already, which then stays.
 pub(super) fn write_once(path: &Path, object: &Value) -> Result<bool, ArrayError> {
     let (directory, name) = (path.parent().unwrap_or(path), random_name());
     let new = directory.join(name + NEW);
@@ -130,7 +130,7 @@ pub(super) fn write_once(path: &Path, object: &Value) -> Result<bool, ArrayError
             put_in_place(&new, path, &|from, to| fs::hard_link(from, to))
                 .map_err(|error| ArrayError::io(path, "put in place", error))
         });
-    // One that stays is a leftover.
+    // A file that stays is a leftover.
     _ = fs::remove_file(&new);
     let was_first = put?;
     sync_directory(directory).map_err(|error| ArrayError::io(directory, "synced", error))?;
@@ -140,13 +140,13 @@ pub(super) fn write_once(path: &Path, object: &Value) -> Result<bool, ArrayError
 /// Gives a file its name, unless another one has it.
 fn put_in_place(new: &Path, path: &Path, link: &dyn Fn(&Path, &Path) -> io::Result<()>) -> io::Result<bool> {
     let Err(error) = link(new, path) else { return Ok(true) };
-    // By NFS the answer to a call that succeeded may be lost, and its repetition fails.
+    // With NFS the answer to a call that succeeded may be lost, and its repetition fails.
     if links(new) == Some(2) {
         return Ok(true);
     }
     match error.kind() {
         io::ErrorKind::AlreadyExists => Ok(false),
-        // Some file systems have no links. There the last one of two attempts stands.
+        // Some file systems have no links. There the later one of two attempts replaces the other.
         io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks => {
             if fs::metadata(path).is_ok() {
                 return Ok(false);
@@ -169,18 +169,18 @@ fn links(_path: &Path) -> Option<u64> {
     None
 }
 
-/// Between the other keys of a file and its checksum.
+/// The text between the other keys of a file and its checksum.
 const SEAL: &str = ",\n  \"checksum\": \"";
 
-/// An object as JSON, with the XXH3-64 of all that is before as its last key.
+/// An object as JSON; its last key is the XXH3-64 of everything before it.
 fn sealed(object: &Value) -> String {
     let text = serde_json::to_string_pretty(object).unwrap_or_default();
     let body = text.trim_end_matches(['}', '\n']);
     format!("{body}{SEAL}{:016x}\"\n}}\n", XxHash3_64::oneshot(body.as_bytes()))
 }
 
-/// Reads a file that [`write_once`] wrote; `None` where it is missing. A file that is not as it
-/// was written is damaged.
+/// Reads a file that [`write_once`] wrote; `None` if it is missing. A file that is not as it was
+/// written is damaged.
 pub(super) fn read_once(path: &Path, task: Option<usize>) -> Result<Option<Value>, ArrayError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -239,7 +239,7 @@ mod tests {
             Err(io::ErrorKind::AlreadyExists.into())
         });
         assert!(made.unwrap());
-        // Another one's is not ours.
+        // A file of another attempt is not ours.
         let other = folder.0.join("other");
         fs::write(&other, "ours, too").unwrap();
         let lost = put_in_place(&other, &path, &|_, _| Err(io::ErrorKind::AlreadyExists.into()));

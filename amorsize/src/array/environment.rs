@@ -1,12 +1,13 @@
-//! What an engine tells a process by the environment: its task, and what the task may use.
+//! The variables by which an engine tells a process its task, and the memory and threads of the
+//! task.
 
 use crate::units::ByteSize;
 
 use super::ArrayError;
 
-/// The variables of an engine. The table of the guide's page says the same.
+/// The variables of an engine. The table of the guide's page lists the same.
 struct Engine {
-    /// Has the index of the task.
+    /// The variable with the index of the task.
     index: &'static str,
     /// The index of the first task.
     first: usize,
@@ -23,7 +24,7 @@ const TASKS: &str = "AMORSIZE_TASKS";
 const MEMORY: &str = "AMORSIZE_MEMORY";
 const THREADS: &str = "AMORSIZE_THREADS";
 
-/// An engine whose tasks are in containers, of which the library reads the limits itself.
+/// An engine with tasks in containers. The library reads a container's limits itself.
 const fn container(index: &'static str) -> Engine {
     Engine { index, first: 0, none: None, memory: |_| Ok(None), threads: |_| None }
 }
@@ -75,16 +76,16 @@ fn slurm_memory(told: &Variables<'_>) -> Result<Option<ByteSize>, ArrayError> {
     Ok(all.filter(|&mebibytes| mebibytes > 0).map(|mebibytes| ByteSize::new(mebibytes.saturating_mul(1 << 20))))
 }
 
-/// Gives the value of a variable.
+/// Looks up the value of a variable.
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl Variables<'_> {
-    /// An empty variable is none: scripts unset variables so.
+    /// An empty variable counts as unset: that is how scripts unset variables.
     fn get(&self, name: &str) -> Option<String> {
         (self.0)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// A number above 0, if that is what is there.
+    /// A number above 0, if the variable has one.
     fn count(&self, name: &str) -> Option<usize> {
         self.get(name)?.parse().ok().filter(|&count| count > 0)
     }
@@ -108,16 +109,16 @@ pub(super) enum Role {
     Gather,
 }
 
-/// What the environment says.
+/// The contents of the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Environment {
     pub(super) role: Role,
     pub(super) tasks: usize,
-    /// The memory of the task, resident memory included, if that is told.
+    /// The memory of the task, resident memory included, if the engine tells it.
     pub(super) memory: Option<ByteSize>,
     /// The threads that the engine grants.
     pub(super) granted_threads: Option<usize>,
-    /// The threads that a person stated, which go before those in the code.
+    /// The threads that a person stated. They take precedence over those in the code.
     pub(super) stated_threads: Option<usize>,
 }
 
@@ -170,7 +171,7 @@ impl Environment {
     }
 }
 
-/// The task of which this is the index.
+/// The task with the index `text`, which is from the variable `name`.
 fn index(name: &str, first: usize, text: &str, tasks: usize) -> Result<Role, ArrayError> {
     let last = first + (tasks - 1);
     let Ok(index) = text.parse::<usize>() else {
@@ -235,7 +236,7 @@ mod tests {
         assert_eq!(role(&[("LSB_JOBINDEX", "0")]), Role::Gather);
         assert_eq!(role(&[("AMORSIZE_TASK", "all")]), Role::All);
         assert_eq!(role(&[("AMORSIZE_TASK", "")]), Role::Gather);
-        // The batch script of a gather has these.
+        // The batch script of a gathering process has these.
         assert_eq!(role(&[("SLURM_PROCID", "0"), ("SLURM_ARRAY_TASK_COUNT", "2")]), Role::Gather);
         assert!(of(16, &[("PARALLEL_SEQ", "0")]).unwrap_err().starts_with("PARALLEL_SEQ is 0, and the 16 tasks are 1"));
     }
@@ -286,7 +287,7 @@ mod tests {
         let by_cpu = [slurm, ("SLURM_MEM_PER_CPU", "50"), ("SLURM_CPUS_ON_NODE", "4")];
         assert_eq!(told(&by_cpu), (Some(ByteSize::mib(200)), Some(4)));
         assert_eq!(told(&[slurm, ("SLURM_CPUS_PER_TASK", "2"), ("SLURM_CPUS_ON_NODE", "4")]), (None, Some(2)));
-        // What a person states goes before.
+        // A stated value takes precedence.
         assert_eq!(told(&[slurm, ("SLURM_MEM_PER_NODE", "96"), ("AMORSIZE_MEMORY", "2GiB")]).0, Some(ByteSize::gib(2)));
         let stated = of(16, &[slurm, ("AMORSIZE_THREADS", "3"), ("SLURM_CPUS_ON_NODE", "4")]).unwrap();
         assert_eq!((stated.stated_threads, stated.granted_threads), (Some(3), Some(4)));

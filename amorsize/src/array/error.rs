@@ -1,4 +1,5 @@
-//! Why a task or the gathering of results ended, and what it tells the engine.
+//! The reasons why a task or the gathering of results ended, and the exit codes that tell an engine
+//! of them.
 
 use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::{fmt, io};
 
 use crate::error::ErrorKind;
 
-/// Why an array job's process could not do its part, with the way out.
+/// The reason why a process of an array job could not do its part, with the way out.
 ///
 /// # Examples
 ///
@@ -34,9 +35,9 @@ pub enum ArrayError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where in the file the damage was found, in bytes from its beginning.
+        /// The offset in the file at which the damage was found, in bytes.
         offset: u64,
-        /// The task whose results these are; `None` for the file that describes the whole array.
+        /// The task with these results; `None` for the file that describes the whole array.
         task: Option<usize>,
     },
     /// The run of a share ended early: by the function's first error, by the budget, by a token.
@@ -62,12 +63,13 @@ pub enum ArrayError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The past participle of what was tried: "written".
+        /// The failed operation as a past participle, such as "written".
         operation: &'static str,
         /// The system's error.
         error: io::Error,
     },
-    /// What this process was given does not fit what is there; nothing was written.
+    /// The input, the function, an option or a variable of this process is refused; nothing was
+    /// written.
     #[non_exhaustive]
     Refused {
         /// The two values that differ, and the way out.
@@ -77,7 +79,7 @@ pub enum ArrayError {
 
 impl ArrayError {
     /// The number of [`exit_code`](Self::exit_code): 65 for damage, 70 for the run's own error, 75
-    /// for what another try may mend, 78 for what it can't.
+    /// if another try may help, 78 if it can't.
     ///
     /// # Examples
     ///
@@ -127,7 +129,7 @@ impl ArrayError {
         Self::Io { path: path.to_owned(), operation, error }
     }
 
-    /// The error of a run whose results could not be kept, or of the run itself.
+    /// The error of a run that could not keep its results, or of the run itself.
     pub(crate) fn of_keeping(task: usize, error: crate::Error) -> Self {
         match error.kind() {
             ErrorKind::Storage { path, operation, kind, cause, .. } => {
@@ -149,7 +151,7 @@ impl fmt::Display for ArrayError {
                         let done = done.display();
                         write!(f, "{file} is damaged at byte {offset}: delete {done} and run task {task} again")
                     }
-                    // Nobody is told to delete what may be another program's.
+                    // Never tell anybody to delete what may be another program's.
                     None => {
                         write!(f, "{file} is missing, damaged or another program's: use another directory")
                     }
@@ -178,14 +180,14 @@ impl fmt::Display for ArrayError {
 impl StdError for ArrayError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            // Its own text is told already.
+            // Its own text is in the message already.
             Self::Run { error, .. } => error.source(),
             _ => None,
         }
     }
 }
 
-/// Numbers as Slurm takes them: `3,7-8`.
+/// Numbers in the form that Slurm takes: `3,7-8`.
 struct List<'a>(&'a [usize]);
 
 impl fmt::Display for List<'_> {

@@ -1,4 +1,4 @@
-//! The file `done` of a task: which frames of which parts, in order, are its results.
+//! The file `done` of a task. It lists the frames, in order, that are the task's results.
 
 use serde_json::{Value, json};
 
@@ -6,12 +6,12 @@ use super::ArrayError;
 use super::directory::{Directory, read_once, write_once};
 use super::parts::Piece;
 
-/// What a task's `done` says.
+/// The contents of a task's `done`.
 #[derive(Debug)]
 pub(super) struct Finished {
     /// The names of the parts.
     pub(super) parts: Vec<String>,
-    /// What is in them, in the order of the items.
+    /// The pieces of the parts, in the order of the items.
     pub(super) pieces: Vec<Piece>,
 }
 
@@ -20,7 +20,8 @@ impl Finished {
     pub(super) fn read(directory: &Directory, task: usize) -> Result<Option<Self>, ArrayError> {
         let path = directory.done(task);
         let Some(object) = read_once(&path, Some(task))? else { return Ok(None) };
-        // The bytes are those that were written, so nothing is missing but in a file of another task.
+        // The bytes are those that were written, so a key is missing only in a file of another
+        // task.
         let finished = Self::of_json(&object).filter(|_| object["task"] == json!(task));
         finished.map(Some).ok_or(ArrayError::Damaged { path, offset: 0, task: Some(task) })
     }

@@ -1,4 +1,4 @@
-//! The input of an array: its shares, and what tells it from another one.
+//! The input of an array: its shares, and the text or hash that identifies it.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ pub(super) fn share(items: usize, tasks: usize, task: usize) -> Range<usize> {
 pub(crate) enum Share<N: Iterator> {
     /// Items that were kept while the rest of the input was hashed.
     Kept(std::vec::IntoIter<N::Item>),
-    /// So many items of an iterator, which goes on behind them.
+    /// The next items of an iterator, up to this number. The iterator goes on behind them.
     Streamed(N, usize),
 }
 
@@ -48,14 +48,14 @@ impl<N: Iterator> Iterator for Share<N> {
     }
 }
 
-/// Hashes an item; the text says why it can't be.
+/// Hashes an item. The text of an error says why that fails.
 pub(crate) type HashItem<'h, T> = &'h mut dyn FnMut(&T) -> Result<u64, String>;
 
 /// The shares that are to be run, taken one after another.
 pub(crate) struct Shares<N: Iterator> {
     items: usize,
     tasks: usize,
-    /// What tells the input from another one.
+    /// The text or hash that identifies the input.
     pub(crate) input: String,
     rest: Rest<N>,
 }
@@ -68,13 +68,14 @@ enum Rest<N: Iterator> {
 }
 
 impl<N: ExactSizeIterator> Shares<N> {
-    /// An input that a text stands for.
+    /// An input with a name.
     pub(crate) fn named(iterator: N, tasks: usize, name: &str) -> Self {
         let items = iterator.len();
         Self { items, tasks, input: format!("id {name}"), rest: Rest::Streamed(Some(iterator), 0) }
     }
 
-    /// An input that its items stand for: all are hashed, and those of the wanted shares are kept.
+    /// An input without a name, which its items identify: all are hashed, and those of the wanted
+    /// shares are kept.
     pub(crate) fn hashed(
         iterator: N,
         tasks: usize,
@@ -125,7 +126,7 @@ impl<N: ExactSizeIterator> Shares<N> {
         self.items
     }
 
-    /// The items of a task that is wanted. Those of the tasks before it are gone: other processes
+    /// Takes the items of a wanted task. Those of the tasks before it are dropped: other processes
     /// may have done them since.
     pub(crate) fn take(&mut self, task: usize) -> Share<N> {
         let range = share(self.items, self.tasks, task);
@@ -143,7 +144,7 @@ impl<N: ExactSizeIterator> Shares<N> {
         }
     }
 
-    /// Takes back what a share is made of, so that the next one can be taken.
+    /// Takes back the rest of a share, so that the next one can be taken.
     pub(crate) fn give_back(&mut self, share: Share<N>) {
         if let (Rest::Streamed(iterator, _), Share::Streamed(mut rest, left)) = (&mut self.rest, share) {
             rest.by_ref().take(left).for_each(drop);
@@ -181,7 +182,7 @@ mod tests {
                 let mut given = shares.take(task);
                 let expected: Vec<_> = share(23, 7, task).collect();
                 assert_eq!(given.size_hint().0, expected.len());
-                // A run may leave some.
+                // A run may leave some items.
                 let taken: Vec<_> = given.by_ref().take(2).collect();
                 assert_eq!(taken, expected[..2]);
                 assert_eq!(given.next(), expected.get(2).copied());

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::memory::source::{self, MemorySource, Source};
 use crate::units::ByteSize;
 
-/// What the system has, but no more than the task is granted.
+/// The memory that the system has, but at most what the task is granted.
 #[derive(Debug)]
 pub(super) struct TaskMemory {
-    /// All memory of the task, that which is resident included.
+    /// All memory of the task, including what is resident already.
     granted: ByteSize,
     system: Source,
 }

@@ -1,5 +1,5 @@
-//! One run over many machines, as an array job of an engine that you have already: Slurm, Kubernetes,
-//! AWS Batch, HyperQueue, Grid Engine, GNU parallel.
+//! Runs one input on many machines, as an array job of an engine that you have already: Slurm,
+//! Kubernetes, AWS Batch, HyperQueue, Grid Engine, GNU parallel.
 //!
 //! [`Batched::array`](crate::Batched::array) is the terminal. The guide's page
 //! [`many_machines`](crate::guide::many_machines) says how to start it.
@@ -26,7 +26,7 @@ pub use self::results::Results;
 pub(crate) use self::task::{Job, Task, joined};
 use crate::report::Report;
 
-/// What a process of an array job has done or has to give.
+/// The outcome of a process of an array job: a task's report, or all results.
 ///
 /// # Examples
 ///
@@ -41,8 +41,8 @@ pub enum Array<R> {
     Results(Results<R>),
 }
 
-/// Runs the program of an array job, prints its error with the causes to stderr, and gives the exit
-/// code that tells the engine whether another try is of use.
+/// Runs the program of an array job, and gives the exit code that tells the engine if another try
+/// can help. It prints an error with its causes to stderr.
 ///
 /// The codes are those of [`ArrayError::code`]; a panic is 70, and any other error 1.
 ///
@@ -93,7 +93,7 @@ pub fn main(program: impl FnOnce() -> Result<(), Box<dyn StdError>>) -> ExitCode
     }
 }
 
-/// The exit code of the first error of a chain that has one.
+/// The exit code of the first error of a chain that has an exit code.
 fn exit_code(error: &(dyn StdError + 'static)) -> ExitCode {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,5 +1,5 @@
-//! What the attempts of a task have written: parts, each by one attempt alone, made of the store's
-//! frames.
+//! The parts that the attempts of a task have written. One attempt alone writes each part, in
+//! frames of the store.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,14 +15,14 @@ use crate::store::{
     Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, content, free, sync_directory,
 };
 
-/// Items next to each other with results next to each other in a frame.
+/// Consecutive items, with consecutive results in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// Its part, by the place in the list of parts.
+    /// The part, by its place in the list of parts.
     pub(super) part: usize,
-    /// Where the frame begins in the part.
+    /// The offset of the frame in the part.
     pub(super) offset: u64,
-    /// Index in the whole input of the first item.
+    /// The index in the whole input of the first item.
     pub(super) first: u64,
     pub(super) items: u32,
 }
@@ -33,10 +33,11 @@ impl Piece {
     }
 }
 
-/// Checks that a part's first results have the type that is read now: `Err` has the shape of that.
+/// Checks that a part's first results have the type that is read now. `Err` has the shape of this
+/// type.
 pub(super) type CheckType = fn(&Shape, &[u8]) -> Result<(), String>;
 
-/// What earlier attempts have of a task, and where a new one writes.
+/// The parts of a task that earlier attempts have written, and the directory for new ones.
 #[derive(Debug)]
 pub(crate) struct Attempts {
     directory: PathBuf,
@@ -48,8 +49,8 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Reads all that earlier attempts have of the items from `first` to `end`, each part up to its
-    /// first frame that is not whole.
+    /// Reads what earlier attempts have written of the items from `first` to `end`: each part up to
+    /// its first damaged frame.
     pub(super) fn read(directory: PathBuf, share: (u64, u64), check: CheckType) -> Result<Self, ArrayError> {
         let supply = NewParts { directory: directory.clone(), made: Arc::default() };
         let mut attempts =
@@ -62,9 +63,9 @@ impl Attempts {
         Ok(attempts)
     }
 
-    /// Adds what this attempt has written, and gives what is the task's results.
+    /// Adds what this attempt has written, and gives the parts and pieces of the task's results.
     pub(super) fn finish(mut self, share: (u64, u64)) -> Result<(Vec<String>, Vec<Piece>), ArrayError> {
-        // What an earlier attempt wrote may not be on the disk yet.
+        // Writes of an earlier attempt may not be on the disk yet.
         for name in &self.parts {
             let path = self.directory.join(name);
             File::open(&path)
@@ -79,7 +80,8 @@ impl Attempts {
         Ok((self.parts, self.pieces))
     }
 
-    /// Adds the frames of a part. Without `check`, this process has just written them.
+    /// Adds the frames of a part. There is no `check` for a part that this process has just
+    /// written.
     fn add(&mut self, name: String, share: (u64, u64), check: Option<CheckType>) -> Result<(), ArrayError> {
         let path = self.directory.join(&name);
         let failed = |error| ArrayError::io(&path, "read", error);
@@ -113,7 +115,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// Puts pieces in order, of which two with a common item leave one.
+    /// Sorts the pieces. Of two with a common item, one stays.
     fn sort(&mut self) {
         self.pieces.sort_by_key(|piece| (piece.first, piece.part));
         let mut end = 0;
@@ -124,12 +126,12 @@ impl Attempts {
         });
     }
 
-    /// The first of the items that are done and end behind this index.
+    /// The first of the done items that end behind this index.
     pub(crate) fn next_done(&self, index: u64) -> Option<&Done> {
         self.done.get(self.done.partition_point(|done| done.end() <= index))
     }
 
-    /// Bytes of the parts of earlier attempts.
+    /// The bytes of the parts of earlier attempts.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -138,7 +140,7 @@ impl Attempts {
         &self.directory
     }
 
-    /// Begins to write to parts of its own.
+    /// Begins to write to new parts.
     pub(crate) fn writer(&self, settings: Settings) -> Result<Writer, Error> {
         Writer::start(Box::new(self.supply.clone()), settings, self.bytes)
     }
@@ -153,7 +155,7 @@ pub(super) fn other_type(path: &Path, was: &Shape, is: &str) -> ArrayError {
     ))
 }
 
-/// The number by which the frames of a part know it, from its name.
+/// The number that stands for a part in the hashes of its frames, made from its name.
 fn number_of(name: &str) -> Option<u32> {
     if is_part(name) { u32::from_str_radix(name.get(..8)?, 16).ok() } else { None }
 }
@@ -194,13 +196,13 @@ pub(super) struct Part {
     number: u32,
     pub(super) shape: Shape,
     bytes: u64,
-    /// Where its first frame begins.
+    /// The offset of its first frame.
     pub(super) begins_at: u64,
     next: u64,
 }
 
 impl Part {
-    /// Opens a part; `None` where its beginning is damaged, or of another format.
+    /// Opens a part; `None` if its beginning is damaged or has another format.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(number) = number_of(name) else { return Ok(None) };
@@ -221,7 +223,7 @@ impl Part {
         self.content(self.begins_at, &head)
     }
 
-    /// The next frame, with where it begins; `None` at the first that is not whole.
+    /// The next frame and its offset; `None` at the first frame that is not complete.
     fn next_frame(&mut self, verify: bool) -> io::Result<Option<(u64, Head)>> {
         let offset = self.next;
         let Some(head) = self.head(offset)? else { return Ok(None) };
@@ -232,7 +234,7 @@ impl Part {
         Ok(Some((offset, head)))
     }
 
-    /// The head of the frame that begins there.
+    /// The head of the frame at an offset.
     pub(super) fn head(&mut self, offset: u64) -> io::Result<Option<Head>> {
         let spot = Spot { segment: self.number, offset };
         Head::read(&mut self.file, spot, self.bytes)
@@ -245,7 +247,8 @@ impl Part {
         Ok(head.open(&mut stored, &mut raw).ok().map(|()| raw))
     }
 
-    /// True if the content of a frame is as it was written. Not read at once: one result may be large.
+    /// True if the content of a frame is as it was written. It is not read at once: one result may
+    /// be large.
     fn is_whole(&mut self, offset: u64, head: &Head) -> io::Result<bool> {
         use std::hash::Hasher;
 

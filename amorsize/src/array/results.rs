@@ -17,8 +17,9 @@ use crate::store::{Shape, decode, decode_some};
 
 /// All results of an array, lazily and in input order: an iterator of `Result<R, ArrayError>`.
 ///
-/// It holds the results of one frame of a file, which is 1 MiB or one larger result, and those beside it that calls
-/// ended in another order than their items come in. After an error it gives nothing more.
+/// It holds the results of one frame of a file, which is 1 MiB or one larger result. It also holds
+/// frames that it needs again, because calls ended in another order than that of their items. After
+/// an error it gives nothing more.
 ///
 /// # Examples
 ///
@@ -37,7 +38,7 @@ pub struct Results<R> {
     gives: PhantomData<fn() -> R>,
 }
 
-/// A task whose results are read.
+/// A task with results that are being read.
 struct Reading {
     task: usize,
     finished: Finished,
@@ -46,17 +47,17 @@ struct Reading {
     /// The part that was read last.
     part: Option<(usize, Part)>,
     contents: Contents,
-    /// The parts that were found to have results of the right type.
+    /// The parts that are known to have results of the right type.
     checked: Vec<bool>,
 }
 
 /// The results of a piece that are not given yet.
 ///
-/// They are decoded together: bytes of another type, and those of a type that leaves out some of its
-/// fields, can be read as wrong results, and that shows at the end of the piece.
+/// They are decoded together: bytes of another type, or of a type that leaves out some of its
+/// fields, may decode to wrong results. That shows only at the end of the piece.
 struct Open<R> {
     results: std::vec::IntoIter<R>,
-    /// Index of the next one's item.
+    /// The index of the next one's item.
     index: usize,
 }
 
@@ -65,8 +66,8 @@ impl<R: Serialize + DeserializeOwned> Results<R> {
         Self { directory, tasks, items, next_task: 0, task: None, piece: None, has_failed: false, gives: PhantomData }
     }
 
-    /// The number of items of the input. There is a result for each but for those that a policy for
-    /// errors or panics left out.
+    /// The number of items of the input. Each has a result, except those that a policy for errors
+    /// or panics left out.
     ///
     /// # Examples
     ///
@@ -108,14 +109,14 @@ impl<R: Serialize + DeserializeOwned> Results<R> {
         std::iter::from_fn(move || self.next_indexed())
     }
 
-    /// Removes what attempts left that were killed or came second, and gives the number of files.
-    /// What the results are made of stays.
+    /// Removes the files that killed or late attempts left, and gives their number. The files of
+    /// the results stay.
     ///
     /// An attempt that still runs finds its task done, and ends well.
     ///
     /// # Errors
     ///
-    /// When the system refuses, or a file is damaged.
+    /// If the system refuses, or a file is damaged.
     ///
     /// # Examples
     ///
@@ -208,7 +209,7 @@ impl Reading {
         ArrayError::Damaged { path, offset: piece.offset, task: Some(self.task) }
     }
 
-    /// The next piece; `None` behind the last one.
+    /// Opens the next piece; `None` behind the last one.
     fn open_next<R: Serialize + DeserializeOwned>(
         &mut self,
         directory: &Directory,
@@ -244,7 +245,7 @@ impl Reading {
         };
         let (_, part) = self.part.insert((piece.part, part));
         let head = part.head(piece.offset)?.ok_or(Failed::Damaged)?;
-        // Where in the content the results are.
+        // The offset of the results in the content.
         let mut at = 0_u64;
         let run = head.runs.iter().find(|run| {
             let is_it = run.first == piece.first && run.items == piece.items;
@@ -272,9 +273,9 @@ impl Reading {
 enum Failed {
     Damaged,
     Io(io::Error),
-    /// The shape that results had, and the one that they have.
+    /// The shape of the stored results, and that of the type.
     Type(Shape, String),
-    /// Why bytes are no results of the type.
+    /// The reason why bytes are no results of the type.
     Unread(String),
 }
 
@@ -284,7 +285,8 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// Refuses a part whose first result is of another type. `Err` has the type that is read.
+/// Refuses a part with a first result of another type. `Err` has the shape of the type that is
+/// read.
 pub(super) fn check_type<R: Serialize + DeserializeOwned>(was: &Shape, content: &[u8]) -> Result<(), String> {
     match decode::<R>(content) {
         Ok((first, _)) => {
@@ -295,21 +297,21 @@ pub(super) fn check_type<R: Serialize + DeserializeOwned>(was: &Shape, content: 
     }
 }
 
-/// Contents of frames of which more pieces are to be read.
+/// Contents of frames that have more pieces to read.
 ///
-/// Calls that end in any order leave the results of neighbours in a few frames.
+/// Calls end in any order, so the results of neighbours are in several frames.
 struct Contents {
-    /// Each frame, sorted, and how many pieces of it are to come.
+    /// The frames, sorted, each with the number of its pieces that are not read yet.
     left: Vec<(Place, usize)>,
     kept: Vec<(Place, Arc<Vec<u8>>)>,
 }
 
-/// The part of a frame, by its place in the list of parts, and where the frame begins in it.
+/// A frame: its part's place in the list of parts, and the frame's offset in the part.
 type Place = (usize, u64);
 
 impl Contents {
-    /// More are never needed at once by a run that wrote them, but for items that take far longer
-    /// than others, whose frames are then read again.
+    /// A run that writes results needs no more at once to read them in order, except around items
+    /// that take far longer than others. Their frames are then read again.
     const MOST: usize = 2;
 
     fn of(finished: &Finished) -> Self {

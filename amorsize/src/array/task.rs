@@ -1,4 +1,4 @@
-//! An array job as one process sees it.
+//! An array job, from the view of one process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::store::Identity;
 use crate::system::cores;
 
-/// An array job as one process sees it.
+/// An array job, from the view of one process.
 pub(crate) struct Job {
     directory: Directory,
     environment: Environment,
@@ -29,10 +29,10 @@ pub(crate) struct Job {
 /// A task that is to be run.
 pub(crate) struct Task {
     pub(crate) task: usize,
-    /// Index of its first item.
+    /// The index of its first item.
     pub(crate) first: usize,
     share: (u64, u64),
-    /// What earlier attempts have of it.
+    /// The parts that earlier attempts have written.
     pub(crate) attempts: Arc<Attempts>,
 }
 
@@ -67,7 +67,7 @@ impl Job {
         }
     }
 
-    /// Calls `body`, whose runs have the memory of the task.
+    /// Calls `body`. The runs in it have the memory of the task.
     pub(crate) fn within<O>(&self, body: impl FnOnce() -> O) -> O {
         match self.environment.memory.filter(|_| !self.gathers()) {
             Some(granted) => with_memory_source(TaskMemory::new(granted), body),
@@ -75,13 +75,14 @@ impl Job {
         }
     }
 
-    /// The threads that a run is to have, if another number than it finds; `in_code` are stated.
+    /// The threads for a run, if it must not find them itself. `in_code` are the threads stated in
+    /// code.
     pub(crate) fn threads(&self, in_code: Option<usize>) -> Option<usize> {
         let granted = self.environment.granted_threads.filter(|&granted| granted < cores::usable());
         self.environment.stated_threads.or(in_code.map_or(granted, |_| None))
     }
 
-    /// Refuses a directory of another array, and describes one that has none.
+    /// Refuses a directory of another array, and describes one without results.
     pub(crate) fn describe(&self, identity: Identity, items: usize, input: String) -> Result<(), ArrayError> {
         let described = Described { tasks: self.tasks(), items, identity, input };
         if self.gathers() {
@@ -91,7 +92,7 @@ impl Job {
         }
     }
 
-    /// Begins a task with what earlier attempts have; `None` if it is done.
+    /// Begins a task with the results of earlier attempts; `None` if it is done.
     pub(crate) fn begin<R>(&self, task: usize, items: usize) -> Result<Option<Task>, ArrayError>
     where
         R: Serialize + DeserializeOwned,
@@ -106,7 +107,7 @@ impl Job {
         Ok(attempts.map(|attempts| Task { task, first: range.start, share: bounds, attempts: Arc::new(attempts) }))
     }
 
-    /// Says what the results of a task are, unless another attempt was first.
+    /// Writes the list of a task's results, unless another attempt was first.
     pub(crate) fn finish(&self, task: Task) -> Result<(), ArrayError> {
         // The run has ended, and its clone with it.
         let attempts = Arc::into_inner(task.attempts).unwrap_or_else(|| unreachable!("the run has ended"));
@@ -116,8 +117,8 @@ impl Job {
         }
     }
 
-    /// Takes an error for none if another attempt has finished the task since: `remove_leftovers`
-    /// may then have removed this one's files.
+    /// Drops an error if another attempt has finished the task since: `remove_leftovers` may then
+    /// have removed this attempt's files.
     fn unless_done<O>(&self, task: usize, outcome: Result<O, ArrayError>) -> Result<Option<O>, ArrayError> {
         match outcome {
             Ok(outcome) => Ok(Some(outcome)),

@@ -12,7 +12,7 @@ use crate::system::sync;
 pub(crate) enum Interrupt {
     Cancelled,
     DeadlinePassed,
-    /// What the run finishes can't be kept.
+    /// The run's results can't be kept.
     NotKept,
 }
 
@@ -51,7 +51,7 @@ impl Interrupts {
         (self.deadline, self.timeout) = (None, Some(timeout));
     }
 
-    /// Lets a run end whose results can't be kept.
+    /// Ends a run when its results can't be kept.
     #[cfg(feature = "durable")]
     pub(crate) fn set_keeper(&mut self, keeper: Handle) {
         self.keeper = keeper;
@@ -61,7 +61,7 @@ impl Interrupts {
         &self.keeper
     }
 
-    /// The error or the panic for which nothing can be kept.
+    /// The error or the panic because of which nothing can be kept.
     pub(crate) fn why_not_kept(&self) -> Option<Ended> {
         self.keeper.get()?.why()
     }
@@ -82,7 +82,7 @@ impl Interrupts {
         }
     }
 
-    /// The reason for which the run must end now, if any.
+    /// The reason why the run must end now, if there is one.
     #[inline]
     pub(crate) fn now(&self) -> Option<Interrupt> {
         if self.token.iter().chain(&self.further).any(CancelToken::is_cancelled) {
@@ -122,7 +122,7 @@ mod tests {
             let before = all.now();
             token.cancel();
             assert_eq!(all.now(), Some(Interrupt::Cancelled));
-            // The earlier ones are still cancelled.
+            // The tokens before it are still cancelled.
             assert_eq!(before.is_some(), !std::ptr::eq(token, &raw const tokens[0]));
             let mut anew = all;
             anew.set_token(CancelToken::new());

@@ -19,22 +19,22 @@ impl<T, R, C> Shared<T, R, C> {
         }
     }
 
-    /// The option that has the run keep what it finishes, if there is one.
+    /// The option that makes the run keep what it finishes, if there is one.
     pub(crate) fn keeps(&self) -> Option<&'static str> {
         self.durable.as_ref()?.keeps()
     }
 
-    /// To what the results belong that this run keeps; nothing where it keeps none. This hashes the
+    /// The identity of the results that this run keeps; `None` if it keeps none. This hashes the
     /// shared parameters.
     ///
     /// # Errors
     ///
-    /// When an option of a durable run was given a value that it does not take, or is missing.
+    /// If an option of a durable run has a value that it does not take, or is missing.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, Error> {
         self.durable.as_ref().map_or(Ok(None), |durable| durable.identity(|functions| self.tell(functions)))
     }
 
-    /// The same for results that are kept because of this option of the run, as a task of an array.
+    /// Does the same for results that the run keeps because of this option, as a task of an array.
     #[cfg(feature = "array")]
     pub(crate) fn identity_for(&self, option: &'static str, result: &str) -> Result<Identity, Error> {
         self.durable.as_ref().map_or(Ok(()), |durable| durable.check())?;
@@ -48,7 +48,7 @@ impl<T, R, C> Shared<T, R, C> {
     }
 
     /// Adds the result of the next item, with the item's hash, to those that go to the store;
-    /// `None` where a policy takes the result out, so that nothing is stored.
+    /// `None` if a policy takes the result out, so that nothing is stored.
     ///
     /// The text of an error says why the result could not become bytes.
     pub(crate) fn push(
@@ -58,7 +58,7 @@ impl<T, R, C> Shared<T, R, C> {
         item: u64,
         result: &R,
     ) -> Option<Result<(), String>> {
-        // The policy may have been set behind the codec's.
+        // The policy may have been set after the codec's.
         if (self.fails)(result) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Chunks: consecutive items that one worker takes at a time, and the function as that which runs them.
+//! Chunks: consecutive items that one worker takes at a time, and the function that runs them.
 
 pub(crate) mod interrupts;
 #[cfg(feature = "durable")]
@@ -21,46 +21,51 @@ use crate::units::measured_by::MeasuredBy;
 /// The function of a run, as a call over a chunk: one call through a pointer for many items.
 pub(crate) type Kernel<T, R, C> = fn(Quota<'_, T, R>, &C);
 
-/// A function with its shared parameters, as the part of the executor sees it that is compiled once.
+/// A function with its shared parameters, as the code that is compiled once for all functions sees
+/// it.
 pub(crate) trait Function: Sync {
     /// Allocates what stays with a chunk, so that it does not count as part of what a call needs.
     fn prepare(&self, chunk: &mut RawChunk);
 
-    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is made again.
+    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is
+    /// repeated.
     fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool);
 
-    /// What the last `count` results own beside their own size, as far as their type says it.
+    /// The bytes that the last `count` results own beside their own size, as far as their type
+    /// tells it.
     fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap;
 
-    /// Whether the type of results says what they own, where that can be anything.
+    /// True if the type of results tells what they own, in case they can own anything.
     fn knows_results(&self) -> bool;
 
-    /// Whether results can own anything.
+    /// True if results can own anything.
     fn results_own(&self) -> bool;
 
     /// True if items may own something that their type doesn't tell.
     fn items_are_opaque(&self) -> bool;
 
-    /// Bytes that the first `count` waiting items own beside their own size; `None` where their type does not say it.
+    /// The bytes that the first `count` waiting items own beside their own size; `None` if their
+    /// type does not tell it.
     fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64>;
-    /// Has results kept that calls gave for items from `first` on, if results are kept.
+    /// Keeps the results of the items from `first` on, if the run keeps results.
     fn keep(&self, keeper: &Keeper, first: usize, results: &Results);
-    /// Bytes that results own beside their own size, if they can be asked.
+    /// The bytes that results own beside their own size, if they can tell.
     fn heap_of(&self, results: &Results) -> Option<u64>;
 }
 
-/// The function of a run, its shared parameters, and its types: all that is compiled for each function.
+/// The function of a run, its shared parameters, and its types: all that is compiled for each
+/// function.
 pub(crate) struct Shared<T, R, C> {
     pub(crate) context: C,
     pub(crate) body: Body<T, R, C>,
     pub(crate) measure: (Measure<T>, Measure<R>),
     pub(crate) types: Types<T, R>,
     pub(crate) retrying: Option<Retrying<T, R, C>>,
-    /// Whether a result is an error of which a policy decides; set with the policy.
+    /// True for a result that is an error, which a policy decides about; set with the policy.
     pub(crate) fails: fn(&R) -> bool,
-    /// Tells the bytes that a result owns, where the run was told how.
+    /// Tells the bytes that a result owns, if the run was told how.
     pub(crate) weigh: Option<Weigh<R>>,
-    /// The function's code, where its attribute tells it.
+    /// The function's code, if its attribute tells it.
     #[cfg(feature = "durable")]
     pub(crate) code: Option<CodeOf<C>>,
     /// The settings of a durable run.
@@ -71,7 +76,7 @@ pub(crate) struct Shared<T, R, C> {
 /// Tells the bytes that a result owns beside its own size.
 pub(crate) type Weigh<R> = Box<dyn Fn(&R) -> usize + Send + Sync>;
 
-/// What is run for each item.
+/// The code that runs for each item.
 pub(crate) enum Body<T, R, C> {
     /// The user's function.
     Function(Kernel<T, R, C>),
@@ -79,15 +84,15 @@ pub(crate) enum Body<T, R, C> {
     Stages(Stages<T, R, C>),
 }
 
-/// What a pipeline can do that needs the types of its stages.
+/// The operations of a pipeline that need the types of its stages.
 pub(crate) struct Stages<T, R, C> {
-    /// Makes what a chunk needs for that, where it has not got it.
+    /// Makes what a chunk needs for them, unless it has that.
     pub(crate) prepare: fn(&C, &mut RawChunk),
-    /// Runs the next so many items, and measures their results.
+    /// Runs this number of next items, and measures their results.
     pub(crate) run: RunStages<T, R, C>,
     /// Calls that stages made again.
     pub(crate) retries: fn(&C) -> usize,
-    /// Whether a type says what it owns of what the stages return.
+    /// True if a type tells what results of the stages own.
     pub(crate) measures: bool,
     /// Tells the functions of the stages.
     #[cfg(feature = "durable")]
@@ -96,7 +101,7 @@ pub(crate) struct Stages<T, R, C> {
 
 pub(crate) type RunStages<T, R, C> = fn(&Shared<T, R, C>, &mut RawChunk, usize, &dyn Fn() -> bool);
 
-/// How calls that fail are made again: by a function that exists only for runs that do so.
+/// Repeats failed calls, by a function that exists only for runs that do so.
 pub(crate) struct Retrying<T, R, C> {
     retry: Retry,
     call: CallAgain<T, R, C>,
@@ -113,9 +118,10 @@ impl<T: RetryItem, R: RetryOutput, C> Retrying<T, R, C> {
 }
 
 impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
-    /// Calls the function for the next item of a chunk, and again while it fails and may be called again.
+    /// Calls the function for the next item of a chunk, and repeats a failed call while that is
+    /// allowed.
     ///
-    /// A panic, be it of the call, of `Clone` or of `Drop`, leaves neither the item nor a result of it.
+    /// A panic of the call, of `Clone` or of `Drop` leaves neither the item nor a result of it.
     fn call_again(&self, retrying: &Retrying<T, R, C>, chunk: &mut RawChunk, is_over: &dyn Fn() -> bool) {
         let types = self.types;
         for waits in 0..retrying.retry.times() {
@@ -125,7 +131,7 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             let measured = chunk.measured;
             self.call_body(chunk, 1, is_over);
             let failed = types.last_results_of(chunk, 1)[0].failed();
-            // Of a run that is over the error stays: a chunk has a result for each of its items.
+            // If the run is over, the error stays: a chunk has a result for each of its items.
             if !failed || !retrying.retry.wait(waits, is_over) {
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(again))) {
                     drop(types.take_result(chunk));
@@ -134,7 +140,7 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
                 return;
             }
             drop(types.take_result(chunk));
-            // What a failed call needed, it needed.
+            // The memory that a failed call needed counts, too.
             chunk.measured = Heap { working: chunk.measured.working, ..measured };
             types.put_back(chunk, again);
             retrying.retries.fetch_add(1, Ordering::Relaxed);
@@ -154,12 +160,12 @@ impl<T, R, C> Shared<T, R, C> {
         }
     }
 
-    /// Whether this is a pipeline, which tells the time and its results' bytes itself.
+    /// True for a pipeline, which tells the time and its results' bytes itself.
     pub(crate) fn is_pipeline(&self) -> bool {
         matches!(self.body, Body::Stages(_))
     }
 
-    /// Whether a type says what it owns of what is returned to the run, in stages too.
+    /// True if a type tells what the returned results own, in stages too.
     pub(crate) fn measures(&self) -> bool {
         self.weigh.is_some()
             || match &self.body {
@@ -168,14 +174,14 @@ impl<T, R, C> Shared<T, R, C> {
             }
     }
 
-    /// Makes what a chunk needs beside its items and results, where it has not got it.
+    /// Makes what a chunk needs beside its items and results, unless it has that.
     pub(crate) fn prepare_chunk(&self, chunk: &mut RawChunk) {
         if let Body::Stages(stages) = &self.body {
             (stages.prepare)(&self.context, chunk);
         }
     }
 
-    /// Calls what is called for each item.
+    /// Calls the function or the stages.
     #[inline]
     fn call_body(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
         match &self.body {
@@ -184,7 +190,8 @@ impl<T, R, C> Shared<T, R, C> {
         }
     }
 
-    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is made again.
+    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is
+    /// repeated.
     #[inline]
     pub(crate) fn call_for(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
         chunk.measured = Heap::default();
@@ -194,7 +201,7 @@ impl<T, R, C> Shared<T, R, C> {
         }
     }
 
-    /// What the last `count` results own, which were the last call's.
+    /// The bytes that the last `count` results own; they are those of the last call.
     #[inline]
     pub(crate) fn heap_of_last(&self, chunk: &RawChunk, count: usize) -> Heap {
         if let Some(weigh) = &self.weigh {
@@ -203,7 +210,7 @@ impl<T, R, C> Shared<T, R, C> {
         }
         match self.measure.1.heap {
             Some(heap) => heap(self.types.last_results_of(chunk, count)),
-            // Nothing of a function's, and what a pipeline measured itself.
+            // Nothing measured by a function; for a pipeline, its own measurement.
             None => chunk.measured,
         }
     }
@@ -263,8 +270,8 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
     }
 }
 
-/// Lends a function to other threads. Made where the types are known to allow that, and kept as a pointer, so that the terminals
-/// need no bounds.
+/// Lends a function to other threads. It is made where the types are known to allow that, and is
+/// kept as a pointer, so that the terminals need no bounds.
 pub(crate) type AsFunction<T, R, C> = for<'a> fn(&'a Shared<T, R, C>) -> &'a (dyn Function + 'a);
 
 pub(crate) fn as_function<T, R, C: Sync>(shared: &Shared<T, R, C>) -> &(dyn Function + '_) {

@@ -1,4 +1,4 @@
-//! The way of results to a store and back.
+//! Encodes results for a store, and decodes them.
 
 use std::any::type_name;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::policy::Policy;
 use crate::store::{Encoded, Restored, Store, read_back};
 
-/// A value that a checkpoint can store, and read again.
+/// A value that a checkpoint can store and read back.
 #[diagnostic::on_unimplemented(
     message = "a checkpoint can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
     label = "this can't be stored",
@@ -21,7 +21,7 @@ pub trait StoredResult: Serialize + DeserializeOwned {}
 
 #[diagnostic::do_not_recommend]
 impl<R: Serialize + DeserializeOwned> StoredResult for R {}
-/// The way of results to a store and back: functions for one type and one policy.
+/// Encodes results for a store and decodes them, by functions for one type and one policy.
 pub struct Codec<R> {
     /// The name of the type that is stored.
     result: &'static str,
@@ -48,7 +48,7 @@ impl<R> fmt::Debug for Codec<R> {
 }
 
 impl<R> Codec<R> {
-    /// Values are stored, as the policy finds them in results.
+    /// Stores values, which the policy finds in results.
     pub(crate) fn of<P: Policy<R, Value: StoredResult>>() -> Self {
         Self {
             result: type_name::<P::Value>(),
@@ -64,8 +64,7 @@ impl<R> Codec<R> {
         self.result
     }
 
-    /// Adds the result of the next item, with the item's hash; `None` where the policy takes it
-    /// out.
+    /// Adds the result of the next item, with the item's hash; `None` if the policy takes it out.
     pub(crate) fn push(&self, encoded: &mut Encoded, item: u64, result: &R) -> Option<Result<(), String>> {
         (self.push)(encoded, item, result)
     }
@@ -75,8 +74,8 @@ impl<R> Codec<R> {
         (self.check)(store)
     }
 
-    /// Takes the next results of items that are done: as many as `most` bytes have, and one at
-    /// least.
+    /// Takes the next results of items that are done, and stops behind the one that brings it to
+    /// `most` bytes.
     pub(crate) fn take(&self, restored: &mut Restored, most: usize) -> Result<Vec<R>, Error> {
         (self.take)(restored, most)
     }

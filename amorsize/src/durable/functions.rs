@@ -9,7 +9,7 @@ use crate::store::{Identity, Kind, StableHasher};
 
 pub(super) const NEW_VERSION: &str = "a number or a text, and another one when the results change";
 
-/// The code of a run's function, and what tells the values that its calls share.
+/// The code of a run's function, and a function that tells the values of its shared parameters.
 pub(crate) struct CodeOf<C> {
     code: &'static Code,
     tell: Tell<C>,
@@ -25,7 +25,7 @@ impl<C> CodeOf<C> {
 #[derive(Default)]
 pub(crate) struct Functions(Vec<Told>);
 
-/// A function, as far as it was told.
+/// A function, as far as it is known.
 struct Told {
     path: String,
     /// `None` for a closure.
@@ -57,7 +57,7 @@ impl Listener for Told {
 }
 
 impl Functions {
-    /// Adds a function that an attribute tells of. `version` goes before its own.
+    /// Adds a function with an attribute. `version` takes precedence over its own.
     pub(crate) fn add<C>(&mut self, code: &CodeOf<C>, context: &C, version: Option<&String>) {
         let CodeOf { code, tell } = code;
         let (path, version) =
@@ -77,12 +77,12 @@ impl Functions {
         });
     }
 
-    /// To what the results belong that these functions give for items of the type `T`, and that are
-    /// kept because of an option.
+    /// The identity of the results that these functions give for items of the type `T`, and that
+    /// are kept because of `option`.
     ///
     /// # Errors
     ///
-    /// When that can't be known.
+    /// If the identity can't be known.
     pub(crate) fn identity<T>(
         &self,
         option: &'static str,
@@ -115,7 +115,7 @@ impl Functions {
         })
     }
 
-    /// The first shared parameter without a hash, behind the name of its function.
+    /// The first shared parameter without a hash, with the name of its function before it.
     pub(super) fn unhashed(&self) -> Option<(&str, &'static str)> {
         self.0.iter().find_map(|told| {
             let (name, _) = told.shared.iter().find(|(_, hash)| hash.is_none())?;
@@ -129,7 +129,7 @@ impl Functions {
     }
 
     /// The hash of the tokens, and the version: that of the run, or those of all functions. `None`
-    /// where one has neither.
+    /// if a function has neither.
     pub(super) fn code(&self, version: Option<&String>) -> Option<(u64, Option<String>)> {
         let versions: Option<Vec<_>> = self.0.iter().map(|told| told.version.clone()).collect();
         let version = version.cloned().or(versions.map(|versions| versions.join(", ")));
@@ -148,7 +148,8 @@ impl Functions {
         Some((tokens, version))
     }
 
-    /// The shared parameters with their hashes; in a pipeline each behind the name of its function.
+    /// The shared parameters with their hashes. In a pipeline, each has the name of its function
+    /// before it.
     pub(super) fn shared(&self) -> Vec<(String, u64)> {
         let mut all = Vec::new();
         for told in &self.0 {

@@ -1,5 +1,5 @@
-//! The part of a durable run that all its threads share: it keeps what ends, and says why the run
-//! must stop.
+//! The part of a durable run that all its threads share. It keeps finished items, and says why the
+//! run must stop.
 
 use crate::report::totals::KeptFigures;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +18,7 @@ use crate::store::{Encoded, ItemsHash, Kind, Writer};
 #[derive(Debug)]
 pub(crate) struct Keeper {
     kind: Kind,
-    /// There from the first item that was not done, until the input has ended.
+    /// Exists from the first item that was not done until the end of the input.
     writer: Mutex<Option<Arc<Writer>>>,
     hashes: Mutex<Hashes>,
     /// True if the run must stop.
@@ -34,7 +34,7 @@ pub(crate) struct Keeper {
     held: Mutex<Credit>,
 }
 
-/// The keeper of a run that has one. Without the feature this is nothing, and is never asked.
+/// The keeper of a run, if it has one. Without the feature it is empty, and is never asked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Handle(Option<Arc<Keeper>>);
 
@@ -49,14 +49,14 @@ impl Handle {
     }
 }
 
-/// How far a sink has come.
+/// The places of a sink.
 #[derive(Debug, Default)]
 struct Places {
     /// True if the sink has places.
     are_told: bool,
     /// The place behind the last batch.
     now: Option<u64>,
-    /// Items that the sink has, and that no place was told for.
+    /// Items that the sink has, and that no place was told for yet.
     sunk: Vec<Range<usize>>,
 }
 
@@ -102,7 +102,7 @@ impl Keeper {
         *lock(&self.told)
     }
 
-    /// Lets the next report count items that are restored from now on.
+    /// Begins to count restored items for the next report.
     pub(crate) fn begin_part(&self) {
         lock(&self.told).restored = 0;
     }
@@ -140,7 +140,7 @@ impl Keeper {
         }
     }
 
-    /// Gives back bytes that were written. None tell that writing failed.
+    /// Gives back bytes that were written. 0 tells that writing failed.
     pub(super) fn given(&self, bytes: u64) {
         let mut held = lock(&self.held);
         let left = held.bytes().saturating_sub(bytes);
@@ -151,8 +151,8 @@ impl Keeper {
         }
     }
 
-    /// Why the run stops. A panic is given once; an error again and again, since nothing more can
-    /// be kept.
+    /// The reason why the run stops. A panic is given once; an error again and again, since nothing
+    /// more can be kept.
     pub(crate) fn why(&self) -> Option<Ended> {
         {
             let mut why = lock(&self.why);
@@ -192,14 +192,14 @@ impl Keeper {
         *lock(&self.writer) = Some(Arc::new(writer));
     }
 
-    /// Notes items that were pulled and are to be run. An item without a hash is not kept. They are
-    /// apart if they may have come because of the results before them.
+    /// Notes items that were pulled and will run. An item without a hash is not kept. `are_apart`
+    /// is true if they may depend on the results before them.
     pub(super) fn note_items(&self, first: usize, hashes: VecDeque<Option<u64>>, are_apart: bool) {
         lock(&self.hashes).0.insert(first, Noted { hashes, are_apart });
     }
 
-    /// Keeps results of items next to each other, where results are kept. It waits while more is
-    /// encoded than may be.
+    /// Keeps results of consecutive items, if the run keeps results. It waits while the bytes that
+    /// are encoded and not written exceed their limit.
     pub(crate) fn keep<R>(
         &self,
         push: impl Fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>,
@@ -217,8 +217,8 @@ impl Keeper {
         let mut rest = (first..).zip(results).zip(hashes);
         let mut next = first;
         let mut why = None;
-        // User code encodes a result. The call's result is there whatever becomes of it, and a panic
-        // costs the stored result of that item alone.
+        // User code encodes a result. The call's result stays whatever happens, and a panic loses
+        // only the stored result of that item.
         loop {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 for ((index, result), hash) in &mut rest {
@@ -295,20 +295,20 @@ impl Keeper {
         hashes.forget_before(end);
     }
 
-    /// Notes how far the sink has come with the batch that it has.
+    /// Notes the place of the sink behind the batch that it has.
     pub(crate) fn set_place(&self, place: Option<u64>) {
         let mut places = lock(&self.places);
         places.are_told |= place.is_some();
         places.now = place;
     }
 
-    /// Notes that the sink went back to a place, from which it goes on.
+    /// Notes the place to which the sink went back.
     pub(crate) fn go_on_from(&self, place: u64) {
         lock(&self.places).are_told = true;
         *lock(&self.begins_at) = Some(place);
     }
 
-    /// Writes everything, at the end of an input of so many items.
+    /// Writes everything, at the end of an input of `items` items.
     pub(crate) fn end(&self, items: usize, is_known: bool) -> Result<(), Error> {
         let Some(writer) = lock(&self.writer).take() else { return Ok(()) };
         if !is_known {
@@ -322,12 +322,12 @@ impl Keeper {
     }
 }
 
-/// The hashes of items that were pulled and are not kept yet, by the index of the first of items
-/// next to each other.
+/// The hashes of items that were pulled and are not kept yet. Each entry is for consecutive items,
+/// by the index of the first.
 #[derive(Debug, Default)]
 struct Hashes(BTreeMap<usize, Noted>);
 
-/// Items next to each other, by their hashes.
+/// Consecutive items, by their hashes.
 #[derive(Debug, Default)]
 struct Noted {
     hashes: VecDeque<Option<u64>>,
@@ -335,7 +335,7 @@ struct Noted {
 }
 
 impl Hashes {
-    /// Takes those of `items` items from `first` on, which were noted together.
+    /// Takes the hashes of `items` items from `first` on, which were noted together.
     fn take(&mut self, first: usize, items: usize) -> Noted {
         let Some((&start, _)) = self.0.range(..=first).next_back() else { return Noted::default() };
         let Some(mut all) = self.0.remove(&start) else { return Noted::default() };
@@ -358,7 +358,7 @@ impl Hashes {
         noted(rest)
     }
 
-    /// Forgets items before `index`: those that have no result.
+    /// Forgets items before `index`, which have no result.
     fn forget_before(&mut self, index: usize) {
         while let Some(first) = self.0.first_entry().filter(|first| first.key() + first.get().hashes.len() <= index) {
             first.remove();
@@ -366,7 +366,7 @@ impl Hashes {
     }
 }
 
-/// Indices that are next to each other, as ranges.
+/// Consecutive indices as ranges.
 fn ranges(indices: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<usize>> {
     let mut indices = indices.peekable();
     std::iter::from_fn(move || {
@@ -379,7 +379,7 @@ fn ranges(indices: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<us
     })
 }
 
-/// The parts of items next to each other that have hashes, each with the index of its first item.
+/// Splits consecutive items at those without a hash. Each part has the index of its first item.
 fn known(first: usize, hashes: VecDeque<Option<u64>>) -> Vec<(usize, Vec<u64>)> {
     let mut parts: Vec<(usize, Vec<u64>)> = Vec::new();
     let mut goes_on = false;

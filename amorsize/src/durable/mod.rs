@@ -1,5 +1,5 @@
-//! The typed part of a durable run: where it keeps what is finished, how it tells items apart, and
-//! how results go to a store and come back.
+//! The typed part of a durable run: the places where it keeps what is finished, the hashes of its
+//! items, and the encoding of its results.
 
 pub(crate) mod codec;
 pub(crate) mod functions;

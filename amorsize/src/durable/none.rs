@@ -1,5 +1,4 @@
-//! Stands for the part of a durable run that its threads share, in a build without the feature
-//! `durable`: no run has one.
+//! Stands for the keeper in a build without the feature `durable`: no run has one.
 
 use crate::error::Error;
 use crate::error::failure::Ended;
@@ -16,7 +15,7 @@ impl Handle {
     }
 }
 
-/// No value has this type, so what asks for it costs nothing.
+/// No value has this type, so code that asks for it costs nothing.
 #[derive(Debug)]
 pub(crate) enum Keeper {}
 

@@ -1,4 +1,4 @@
-//! The input of a durable run: it tells items apart, and passes over those that are done.
+//! The input of a durable run. It hashes items, and passes over those that are done.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -16,27 +16,27 @@ use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
 use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store, Writer};
 
-/// Items that are passed over between two looks around, which take 100 ns: a ten-thousandth of the
-/// time of a thousand cheap items.
+/// The number of items that are passed over between two checks of whether to go on. A check takes
+/// 100 ns: a ten-thousandth of the time of a thousand cheap items.
 const AT_ONCE: usize = 1024;
 
-/// Bytes of stored results that are read at once, before it is looked at what the budget has left. To
-/// hand them over takes a thousandth of the time that 64 KiB take to be read.
+/// The bytes of stored results that are read at once, before the rest of the budget is checked.
+/// Handing them over takes a thousandth of the time that reading 64 KiB takes.
 const READ: usize = 64 << 10;
 
 /// The state of a durable run's input. See the [module](self).
 pub(crate) struct Resume<T, R> {
     durable: Arc<Durable<T, R>>,
-    /// There where the run keeps what it finishes.
+    /// Only for a run that keeps what it finishes.
     kept: Option<Kept>,
-    /// Index of the next item of the input.
+    /// The index of the next item of the input.
     next: usize,
-    /// Index of the first item of the input. Those before it are not in it.
+    /// The index of the first item of the input. It does not have the items before that.
     begins_at: usize,
     hasher: StableHasher,
 }
 
-/// What was kept by earlier runs.
+/// The results of earlier runs.
 struct Kept {
     store: Known,
     keeper: Arc<Keeper>,
@@ -44,17 +44,17 @@ struct Kept {
     most_held: u64,
     place: Option<u64>,
     is_unplaced: bool,
-    /// Items that are done, pulled in part.
+    /// Items that are done, and of which some are pulled.
     begun: Option<(Done, u32, ItemsHash)>,
     /// Results of items that were pulled.
     pulled: Option<store::Restored>,
 }
 
-/// Where it is kept what is done.
+/// The items that are known to be done.
 #[cfg_attr(feature = "array", expect(clippy::large_enum_variant, reason = "a run has one"))]
 enum Known {
     Store(Store),
-    /// The results are not wanted here, and items are not compared.
+    /// Items are not compared, and nobody here wants their results.
     #[cfg(feature = "array")]
     Attempts(Arc<Attempts>),
 }
@@ -102,7 +102,7 @@ impl Known {
     }
 }
 
-/// An iterator that has each item looked at, until `look` wants no more.
+/// An iterator that calls `look` for each item, until `look` wants no more.
 struct Seen<'a, N, L> {
     iterator: &'a mut N,
     look: L,
@@ -127,12 +127,12 @@ impl<N: Iterator, L: FnMut(&N::Item) -> bool> Iterator for Seen<'_, N, L> {
 }
 
 impl<T, R> Resume<T, R> {
-    /// Begins an input of which nothing is kept.
+    /// Begins an input that nothing is kept of.
     pub(crate) fn skipping(durable: Arc<Durable<T, R>>) -> Self {
         Self { durable, kept: None, next: 0, begins_at: 0, hasher: StableHasher::default() }
     }
 
-    /// Begins an input of which a store has what is done.
+    /// Begins an input with the done items of a store.
     pub(crate) fn of_store(durable: Arc<Durable<T, R>>, store: Store, keeper: Arc<Keeper>, most_held: u64) -> Self {
         let place = store.place();
         let is_unplaced = place.is_none() && !store.done().is_empty();
@@ -141,7 +141,7 @@ impl<T, R> Resume<T, R> {
         Self { kept, ..Self::skipping(durable) }
     }
 
-    /// Begins an input whose first item has this index, and of which attempts have some results.
+    /// Begins an input at the item with this index. Attempts have some of its results.
     #[cfg(feature = "array")]
     pub(crate) fn of_attempts(
         durable: Arc<Durable<T, R>>,
@@ -188,13 +188,14 @@ impl<T, R> Resume<T, R> {
             kept.keeper.fail(error);
             return false;
         }
-        // One by one, an input is asked for a reason: an item may come because of the last result.
+        // An input that is asked for items one by one has a reason: an item may depend on the last
+        // result.
         let are_apart = how.0.are_single();
         let mut hashes = VecDeque::new();
         let mut panic: Option<Payload> = None;
         let (durable, hasher) = (&self.durable, &mut self.hasher);
-        // An item that can't be hashed is run all the same, but is not kept. The panic comes once
-        // the item is in the chunk, and no further item is taken before that.
+        // An item that can't be hashed runs, but is not kept. The panic goes on once the item is in
+        // the chunk, and no further item is taken before that.
         let hash = |item: &T| {
             let hash = catch_unwind(AssertUnwindSafe(|| durable.hash_item(item, hasher)));
             hashes.push_back(hash.map_err(|payload| panic = Some(payload)).ok());
@@ -227,7 +228,7 @@ impl<T, R> Resume<T, R> {
         true
     }
 
-    /// Passes over items that are done and come next, if there are any.
+    /// Passes over the next items, if they are done.
     pub(crate) fn restore(
         &mut self,
         types: Types<T, R>,
@@ -272,7 +273,8 @@ impl<T, R> Resume<T, R> {
                 }
                 return Some(Restored { has_ended: true, ..Restored::default() });
             };
-            // If the item's hash panics, the hash of all lacks it, and the items count as others.
+            // If the hash of an item panics, it is missing in the hash of all, and the items count
+            // as changed.
             *pulled += 1;
             hash.push(self.durable.hash_item(&item, &mut self.hasher));
         }
@@ -300,14 +302,14 @@ impl<T, R> Resume<T, R> {
         self.kept.take()?.store.into_store()
     }
 
-    /// The place of the sink at which the journal ends, the first time that it is asked for; and
-    /// whether items are done without one.
+    /// The place of the sink at which the journal ends, when it is first asked for; and true if
+    /// items are done without a place.
     pub(crate) fn take_place(&mut self) -> (Option<u64>, bool) {
         let Some(kept) = &mut self.kept else { return (None, false) };
         (kept.place.take(), kept.is_unplaced)
     }
 
-    /// The number of items taken so far, and whether the store knows that the input ends there.
+    /// The number of items taken so far, and true if the store knows that the input ends there.
     pub(crate) fn end(&self) -> (usize, bool) {
         let known = match self.kept.as_ref().map(|kept| &kept.store) {
             Some(Known::Store(store)) => store.end(),
@@ -339,8 +341,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Checks items that are done and were pulled, and reads their results. False where none are
-    /// kept.
+    /// Checks items that are done and were pulled, and reads their results. False if none are kept.
     fn read<T, R>(&mut self, done: &Done, hash: ItemsHash, durable: &Durable<T, R>) -> Result<bool, Error> {
         let Some(store) = self.store.as_store() else { return Ok(false) };
         store.check_items(done, hash)?;
@@ -355,7 +356,7 @@ impl Kept {
     fn take<T, R>(&mut self, durable: &Durable<T, R>, types: Types<T, R>, next: &mut usize) -> Option<Restored> {
         let (restored, (_, codec)) = self.pulled.as_mut().zip(durable.checkpoint.as_ref())?;
         let before = restored.bytes();
-        // If this panics in code of the user's, the same results come again.
+        // If the user's code panics here, the same results come again.
         let results = match codec.take(restored, READ) {
             Ok(results) => results,
             Err(error) => {
@@ -367,7 +368,7 @@ impl Kept {
         self.pulled.take_if(|restored| restored.is_empty());
         *next += items;
         self.keeper.count_restored(items);
-        // Whoever hands the results over takes credit for them.
+        // The code that hands the results over takes credit for them.
         let results = Some(types.results_of(results, Credit::NONE));
         Some(Restored { items, results, bytes, ..Restored::default() })
     }

@@ -1,4 +1,4 @@
-//! The settings of a durable run, and what they refuse.
+//! The settings of a durable run, and the checks that refuse some of them.
 
 use std::any::type_name;
 use std::hash::{Hash, Hasher};
@@ -14,33 +14,33 @@ use crate::units::{ByteSize, MOST_BYTES};
 
 /// The settings of a durable run.
 pub(crate) struct Durable<T, R> {
-    /// Where results are kept, and how they are read and written.
+    /// The directory of results, and the functions that read and write them.
     pub(crate) checkpoint: Option<(PathBuf, Codec<R>)>,
     /// True once a result was read back from its bytes.
     was_read_back: AtomicBool,
-    /// Where it is kept which items' results a sink has.
+    /// The directory that notes the items that a sink has.
     pub(crate) journal: Option<PathBuf>,
     pub(crate) version: Option<String>,
-    /// What stands for the items of an array job.
+    /// A name for the items of an array job.
     #[cfg(feature = "array")]
     pub(crate) input_id: Option<String>,
     /// Hashes items that are `Hash`.
     hash: Option<HashOf<T>>,
-    /// Hashes what tells items apart; it goes before `hash`.
+    /// Hashes an item's key; used instead of `hash`.
     key: Option<Key<T>>,
-    /// The most bytes on disk; the text where it can't be read.
+    /// The most bytes on disk; the text if it can't be parsed.
     max_disk: Option<Result<ByteSize, String>>,
     pub(crate) spill_dir: Option<PathBuf>,
-    /// True if the directory goes when a terminal has given everything.
+    /// True if the directory is removed when a terminal has given everything.
     pub(crate) remove_when_done: bool,
-    /// The items at the beginning of the input that are dropped.
+    /// The number of items at the beginning of the input that are dropped.
     pub(crate) skip_first: usize,
 }
 
-/// Hashes what tells items apart.
+/// Hashes an item's key.
 type Key<T> = Box<dyn Fn(&T, &mut StableHasher) -> u64 + Send + Sync>;
 
-/// A value, and what hashes it.
+/// A value, and the function that hashes it.
 struct Hashed<'t, T>(&'t T, HashOf<T>);
 
 impl<T> Hash for Hashed<'_, T> {
@@ -86,8 +86,8 @@ impl<T, R> Durable<T, R> {
         self.max_disk.as_ref()?.as_ref().ok().copied()
     }
 
-    /// Reads one of the run's first results back from its bytes. A type with which that fails would
-    /// be found out when all results are there.
+    /// Reads one of the run's first results back from its bytes. Otherwise a type that can't be
+    /// read back would show only after all results are computed.
     #[inline]
     pub(crate) fn read_back(&self, codec: &Codec<R>, result: &R) -> Result<(), String> {
         if self.was_read_back.load(Ordering::Relaxed) {
@@ -98,7 +98,7 @@ impl<T, R> Durable<T, R> {
         outcome
     }
 
-    /// The directory, and what it keeps; nothing where the run keeps nothing.
+    /// The directory, and the kind of its contents; `None` if the run keeps nothing.
     pub(crate) fn place(&self) -> Option<(&Path, Kind)> {
         match (&self.checkpoint, &self.journal) {
             (Some((directory, _)), _) => Some((directory.as_path(), Kind::Checkpoint)),
@@ -107,11 +107,11 @@ impl<T, R> Durable<T, R> {
         }
     }
 
-    /// The hash of an item: that of its key, if the run has one.
+    /// The hash of an item, or of its key if the run has keys.
     ///
     /// # Panics
     ///
-    /// If nothing hashes items, which [`identity`](Self::identity) refuses.
+    /// If there is neither a hash nor a key. [`identity`](Self::identity) refuses that.
     pub(crate) fn hash_item(&self, item: &T, hasher: &mut StableHasher) -> u64 {
         match (&self.key, self.hash) {
             (Some(key), _) => key(item, hasher),
@@ -120,18 +120,18 @@ impl<T, R> Durable<T, R> {
         }
     }
 
-    /// The option that asks to keep what is finished.
+    /// The option that makes the run keep what is finished.
     pub(crate) fn keeps(&self) -> Option<&'static str> {
         let (_, kind) = self.place()?;
         Some(name_of(kind))
     }
 
-    /// To what the results belong that are kept, by the functions of the run; nothing where none
-    /// are kept.
+    /// The identity of the results that are kept, by the functions of the run; `None` if none are
+    /// kept.
     ///
     /// # Errors
     ///
-    /// When an option was given a value that it does not take, or is missing.
+    /// If an option has a value that it does not take, or is missing.
     pub(crate) fn identity(&self, tell: impl FnOnce(&mut Functions)) -> Result<Option<Identity>, Error> {
         self.check()?;
         let Some((_, kind)) = self.place() else { return Ok(None) };
@@ -162,8 +162,9 @@ impl<T, R> Durable<T, R> {
         }))
     }
 
-    /// Takes out the settings of a pipeline: those of its input, and those of its files but for
-    /// their directory, in which a later stage goes before this one. Versions stay with the stages.
+    /// Takes the settings of a pipeline: those of its input, and those of its files without their
+    /// directory. A later stage's settings for files take precedence. Versions stay with the
+    /// stages.
     pub(crate) fn then<M, N, O>(&mut self, next: &mut Durable<M, N>) -> Durable<T, O> {
         Durable {
             #[cfg(feature = "array")]
@@ -178,27 +179,27 @@ impl<T, R> Durable<T, R> {
         }
     }
 
-    /// The settings of a run that keeps the results of a task in this directory, and that does not
-    /// tell items apart.
+    /// The settings of a run that keeps the results of a task in this directory, and does not
+    /// compare items.
     #[cfg(feature = "array")]
     pub(crate) fn of_task(&self, directory: PathBuf, codec: Codec<R>) -> Self {
         let max_disk = self.max_disk.clone();
         Self { checkpoint: Some((directory, codec)), hash: Some(|_, _| ()), max_disk, ..Self::default() }
     }
 
-    /// The option that has no meaning in an array job, if there is one.
+    /// The option that does not apply to an array job, if there is one.
     #[cfg(feature = "array")]
     pub(crate) fn not_for_arrays(&self) -> Option<&'static str> {
         (self.skip_first > 0).then_some("skip_first").or(self.remove_when_done.then_some("remove_when_done"))
     }
 
-    /// The key's hash of an item, if the run has a key.
+    /// The hash of an item's key, if the run has keys.
     #[cfg(feature = "array")]
     pub(crate) fn key_of(&self, item: &T, hasher: &mut StableHasher) -> Option<u64> {
         self.key.as_ref().map(|key| key(item, hasher))
     }
 
-    /// Refuses what can't be run with.
+    /// Refuses invalid settings.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |option, value: &str, expected| {
             Err(Error::new(ErrorKind::InvalidOption { option, value: value.into(), expected }))
@@ -225,7 +226,7 @@ impl<T, R> Durable<T, R> {
     }
 }
 
-/// The option that asks for it.
+/// The option for this kind of directory.
 fn name_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Checkpoint => "checkpoint",

@@ -15,7 +15,7 @@ use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::store::Settings;
 use crate::{Batched, batched, process_in_batches};
 
-/// The identity of a run, which keeps results somewhere.
+/// The identity of a run that keeps results somewhere.
 fn identity<I: IntoIterator, R, C, P>(run: &Batched<I, R, C, P>) -> Identity {
     run.shared().identity().unwrap().expect("the run keeps something")
 }
@@ -94,7 +94,7 @@ fn an_identity_has_the_function_its_types_and_what_it_shares() {
     assert_eq!((one.item.as_str(), one.result.as_str(), &one.version), ("u32", "u32", &None));
     let names: Vec<_> = one.shared.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["by", "_name"]);
-    // The hash is that of the value, wherever it lies.
+    // The hash is that of the value, at any address.
     let expected = [StableHasher::default().of(&[2_u32, 3][..]), StableHasher::default().of("a")];
     assert_eq!(one.shared.iter().map(|(_, hash)| *hash).collect::<Vec<_>>(), expected);
     let same = identity(&run(&[2, 3], "a"));
@@ -108,8 +108,8 @@ fn an_identity_has_the_function_its_types_and_what_it_shares() {
     assert_ne!(ignoring.tokens, one.tokens);
 }
 
-/// The same function as the compiler gives it to the attribute: plainly, laid out in another way,
-/// inserted by a macro, and with another body.
+/// The same function in four forms, as the compiler gives it to the attribute: plain, laid out in
+/// another way, inserted by a macro, and with another body.
 #[rustfmt::skip]
 mod layouts {
     use crate::batched;
@@ -166,7 +166,7 @@ mod layouts {
 fn the_compiler_s_tokens_have_the_hash_of_those_in_the_macros_own_tests() {
     let tokens = |run: Batched<_, _, _>| identity(&run.checkpoint("runs")).tokens;
     let plain = tokens(layouts::plain::f_batched([1], b"a"));
-    // That of amorsize-macros/src/code/tests.rs.
+    // As in amorsize-macros/src/code/tests.rs.
     assert_eq!(plain, 0x345F_3CEC_8E3F_43A7);
     assert_eq!(tokens(layouts::other_layout::f_batched([1], b"a")), plain);
     assert_eq!(tokens(layouts::inserted::f_batched([1], b"a")), plain);
@@ -178,7 +178,7 @@ fn a_method_has_the_path_of_its_type() {
     let one = identity(&Model { weight: 3_u32 }.predict_batched(0..3).checkpoint("runs"));
     assert_eq!(one.function, "amorsize::durable::tests::Model<u32>::predict");
     assert_eq!(one.shared, [("self".to_owned(), StableHasher::default().of(&3_u32))]);
-    // Given by the attribute.
+    // The attribute gives this one.
     let other = identity(&Model { weight: 3_u64 }.predict_batched(0..3));
     assert_eq!(other.function, "amorsize::durable::tests::Model<u64>::predict");
     assert_eq!((other.result.as_str(), other.shared.len()), ("u64", 0));
@@ -228,7 +228,7 @@ fn what_a_run_does_not_take_is_refused_before_any_call() {
         ),
     ] {
         assert_eq!(refusal(&run), says);
-        // So do terminals, and the plan.
+        // Terminals do the same, and so does the plan.
         assert_eq!(run.plan().unwrap_err().to_string(), says);
         assert_eq!(run.collect::<Vec<_>>().unwrap_err().to_string(), says);
         assert_eq!(run.for_each_batch(|_| ()).unwrap_err().to_string(), says);
@@ -269,7 +269,7 @@ fn a_pipeline_has_the_functions_of_all_stages() {
     let whole = identity(&run().checkpoint("runs"));
     assert_eq!(whole.function, "amorsize::durable::tests::scale then amorsize::durable::tests::halve");
     assert_eq!(whole.shared.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["scale::by", "scale::_name"]);
-    // One of the two has no version, and so its tokens count.
+    // One of the two has no version, so its tokens count.
     assert_eq!(whole.version, None);
     let scale = identity(&scale_batched(0..3, &by, "a".into()).checkpoint("runs"));
     assert_ne!(whole.tokens, scale.tokens);
@@ -313,7 +313,7 @@ fn a_pipeline_takes_over_what_is_about_its_input_and_its_files() {
     assert_eq!((durable.max_disk(), durable.skip_first, durable.remove_when_done), (Some(ByteSize::gib(3)), 1, true));
     assert_eq!(durable.spill_dir.as_deref(), Some(Path::new("there")));
 
-    // The key of a later stage is that of other items.
+    // The key of a later stage is for other items.
     let lost = halve_batched(0..3).then(|x| halve_batched(x).key(|x| *x)).version(1).journal("runs");
     assert_eq!(
         refusal(&lost),
@@ -358,7 +358,7 @@ fn a_key_tells_items_apart_before_and_behind_the_directory() {
     let durable = before.shared().durable.as_ref().unwrap();
     assert_eq!(durable.hash_item(&photo, &mut StableHasher::default()), hash(&|hasher| hasher.of(&7_u64)));
 
-    // An item that is `Hash` needs none, and its key goes before its hash.
+    // An item that is `Hash` needs no key; a key takes precedence over its hash.
     let by_hash = halve_batched(0..3).checkpoint("runs");
     let durable = by_hash.shared().durable.as_ref().unwrap();
     assert_eq!(durable.hash_item(&2, &mut StableHasher::default()), hash(&|hasher| hasher.of(&2_u32)));
@@ -388,7 +388,7 @@ fn the_attribute_sets_what_the_methods_set() {
     assert_eq!(durable.place(), Some((Path::new("runs"), Kind::Journal)));
     assert_eq!(durable.hash_item(&photos()[0], &mut StableHasher::default()), StableHasher::default().of(&7_u64));
 
-    // The methods go before it.
+    // The methods take precedence.
     let run = kept_batched(photos())
         .max_disk(ByteSize::gib(1))
         .remove_when_done(false)
@@ -441,7 +441,7 @@ fn thumb() -> Thumb {
     Thumb { name: "a".into(), size: (3, 4) }
 }
 
-/// A directory for a run, which goes with this.
+/// A directory for a run, which is removed when this is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -513,7 +513,7 @@ fn an_error_need_not_be_stored_where_a_policy_takes_it_out() {
         run.shared().durable.as_ref().unwrap().checkpoint.as_ref().unwrap().1.result(),
         "amorsize::durable::tests::Thumb"
     );
-    // Nothing is asked of what a journal's sink stores.
+    // The results of a journal's sink need no trait.
     let run = process_in_batches(|_: u8| -> io::Result<Opaque> { Ok(Opaque) }, 0..3).version(1).journal("runs");
     assert_eq!(identity(&run).result, type_name::<io::Result<Opaque>>());
 }
