@@ -1,5 +1,5 @@
-//! The code of an annotated function, as its attribute tells it: what decides whether results of
-//! an earlier run are still those of the function.
+//! The code of an annotated function, as its attribute tells it. It decides if results of an
+//! earlier run are still those of the function.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -24,7 +24,7 @@ impl Code {
         Self { path, tokens, version: None }
     }
 
-    /// States what the function computes.
+    /// States the author's version of the function.
     #[must_use]
     pub const fn version(mut self, version: Version) -> Self {
         self.version = Some(version);
@@ -32,7 +32,7 @@ impl Code {
     }
 }
 
-/// The author's word for what a function computes.
+/// A version that the author states for a function.
 #[derive(Clone, Copy, Debug)]
 pub enum Version {
     /// A number.
@@ -78,12 +78,12 @@ pub trait Listener {
     /// Takes the name of the type that a method belongs to.
     fn method_of(&mut self, name: &'static str);
 
-    /// Takes the name of a shared parameter, and what hashes it; `None` where its type is not
-    /// `Hash`.
+    /// Takes the name of a shared parameter, and a function that hashes it; `None` if its type is
+    /// not `Hash`.
     fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>);
 }
 
-/// Where the expansion tells the shared parameters of a function.
+/// Receives the shared parameters of a function from the expansion.
 pub struct Parameters<'l>(&'l mut dyn Listener);
 
 impl<'l> Parameters<'l> {
@@ -112,9 +112,9 @@ impl fmt::Debug for Parameters<'_> {
     }
 }
 
-/// Finds what hashes a type: `HashProbe::<T>::NEW.hash_fn()` is the method here if `T` is `Hash`,
-/// and that of [`UnhashedProbe`] otherwise. It works as [`Probe`](crate::memory::measure::Probe)
-/// does.
+/// Finds a hash function for a type: `HashProbe::<T>::NEW.hash_fn()` is the method here if `T` is
+/// `Hash`, and that of [`UnhashedProbe`] otherwise. It works as
+/// [`Probe`](crate::memory::measure::Probe) does.
 #[derive(Debug)]
 pub struct HashProbe<T>(PhantomData<fn() -> T>);
 
@@ -173,7 +173,7 @@ mod tests {
         assert!(HashProbe::<Opaque>::NEW.hash_fn().is_none());
         assert!(HashProbe::<&Opaque>::NEW.hash_fn().is_none());
         assert!(HashProbe::<f64>::NEW.hash_fn().is_none());
-        // A bound that the signature doesn't have isn't there.
+        // A bound that the signature doesn't have isn't known there.
         assert!(in_code_with_the_bound(&1) && !in_generic_code(&1));
     }
 }

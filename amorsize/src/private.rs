@@ -1,4 +1,5 @@
-//! What the expansion of `#[batched]` calls. Not part of the public interface: it changes with any release.
+//! The items that the expansion of `#[batched]` uses. They are not part of the public interface,
+//! and change with any release.
 
 // The bounds of the wrapper's type parameters.
 pub use std::clone::Clone;
@@ -29,9 +30,10 @@ use crate::run::keyed::Keyed;
 #[cfg(feature = "durable")]
 pub use crate::units::ByteSize as MaxDisk;
 
-/// One constructor for each number of shared parameters, with the bounds that a run rests on, and one more for an input that can
-/// fail. The expansion gives every type in the user's own words, and has asked for the same by the traits of `bounds` before, whose
-/// messages speak of the function: rustc leaves out what it has said of the same type at the same place.
+/// One constructor for each number of shared parameters, with the bounds that a run rests on, and
+/// one more for an input that can fail. The expansion gives every type in the user's own words.
+/// Before that it asks for the same bounds by the traits of `bounds`, which have messages that
+/// speak of the function: rustc does not repeat an error about the same type at the same place.
 macro_rules! constructors {
     ($name:ident $name_of_try:ident($($shared:ident),*)) => {
         /// A run of `kernel` over `items`.
@@ -47,7 +49,7 @@ macro_rules! constructors {
             Batched::new(items, shared, kernel, measure, options)
         }
 
-        /// The same where items are `Result`s.
+        /// The same if items are `Result`s.
         #[expect(clippy::allow_attributes, reason = "only some of the constructors have many parameters")]
         #[allow(clippy::type_complexity, reason = "the types are those of the user's function")]
         pub fn $name_of_try<T: Send, N: Send, R: Send, $($shared: Sync,)* I: IntoIterator<Item = Result<T, N>>>(
@@ -76,7 +78,7 @@ constructors!(new10 fallible_new10(A, B, C, D, E, F, G, H, J, K));
 constructors!(new11 fallible_new11(A, B, C, D, E, F, G, H, J, K, L));
 constructors!(new12 fallible_new12(A, B, C, D, E, F, G, H, J, K, L, M));
 
-/// Judges a constant that counts something.
+/// Checks a constant that counts something.
 ///
 /// # Panics
 ///
@@ -90,7 +92,7 @@ pub const fn count(value: usize, refusal: &str) -> usize {
     value
 }
 
-/// Judges a constant path.
+/// Checks a constant path.
 ///
 /// # Panics
 ///
@@ -104,8 +106,8 @@ pub const fn directory(path: &'static str, refusal: &str) -> &'static str {
     path
 }
 
-/// The run with the code of its function. (Without the feature `durable` nothing reads it. Cargo can
-/// still build the attribute with that feature, where a build script's amorsize has it.)
+/// The run with the code of its function. (Without the feature `durable` nothing reads it. Cargo
+/// can still build the attribute with that feature, if a build script's amorsize has it.)
 #[cfg_attr(not(feature = "durable"), expect(unused_variables, reason = "nothing reads the code"))]
 pub fn coded<I: IntoIterator, R, C>(run: Batched<I, R, C>, code: &'static Code, tell: Tell<C>) -> Batched<I, R, C> {
     #[cfg(feature = "durable")]
@@ -113,7 +115,7 @@ pub fn coded<I: IntoIterator, R, C>(run: Batched<I, R, C>, code: &'static Code, 
     run
 }
 
-/// A run that keeps results. `hash` hashes its items where it has no key.
+/// A run that keeps results. `hash` hashes its items if it has no key.
 #[cfg(feature = "durable")]
 pub fn checkpoint<I: IntoIterator, R, C, P>(
     run: Batched<I, R, C, P>,
@@ -124,7 +126,7 @@ pub fn checkpoint<I: IntoIterator, R, C, P>(
     run.keep_results(directory.into(), codec, hash)
 }
 
-/// A run that keeps which items' results a sink has.
+/// A run that notes the items that a sink has.
 #[cfg(feature = "durable")]
 pub fn journal<I: IntoIterator, R, C, P>(
     run: Batched<I, R, C, P>,
@@ -134,7 +136,7 @@ pub fn journal<I: IntoIterator, R, C, P>(
     run.keep_places(directory.into(), hash)
 }
 
-/// The key of an item, as that of what the input gives, which can be an error in its place.
+/// Makes the key for an input of `Result`s; an error has none.
 pub fn key_if_given<T, N, K>(
     key: impl Fn(&T) -> K + Send + Sync + 'static,
 ) -> impl Fn(&Result<T, N>) -> Option<K> + Send + Sync + 'static {
@@ -152,7 +154,7 @@ pub fn on_error<R: OnErrorOutput, P: Policy<R>, I: IntoIterator, C>(run: Batched
     run.with_policy(P::fails)
 }
 
-/// A run whose calls are made again.
+/// A run that repeats failed calls.
 pub fn retrying<T: RetryItem, R: RetryOutput, I: IntoIterator<Item = T>, C>(
     run: Batched<I, R, C>,
     retry: Retry,
@@ -160,7 +162,7 @@ pub fn retrying<T: RetryItem, R: RetryOutput, I: IntoIterator<Item = T>, C>(
     run.retry(retry)
 }
 
-/// The same where items are `Result`s.
+/// The same if items are `Result`s.
 pub fn fallible_retrying<T: RetryItem, N: Clone, R: RetryOutput, I: IntoIterator<Item = Result<T, N>>, C>(
     run: Batched<I, R, C>,
     retry: Retry,

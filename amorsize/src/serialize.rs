@@ -1,7 +1,7 @@
 //! Plans, reports and progress as JSON, or in any other format of `serde`. The page `guide::json`
 //! documents it.
 //!
-//! Written out rather than derived: the keys are a promise, and must not follow the names of
+//! Written by hand rather than derived: the keys are a promise, and must not follow the names of
 //! fields.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -17,7 +17,8 @@ use crate::report::timeline::{BatchTime, Moment, Timeline};
 use crate::units::ByteSize;
 use crate::units::measured_by::{Certainty, MeasuredBy};
 
-/// The version of the keys: raised when one goes or changes its meaning, but not when one is added.
+/// The version of the keys. It is raised if a key goes or changes its meaning, but not if one is
+/// added.
 const SCHEMA: u32 = 1;
 
 macro_rules! as_struct {

@@ -1,4 +1,4 @@
-//! The input of a run: it gives items to chunks, as many as it is asked for.
+//! The input of a run: it gives items to chunks, as many as are asked for.
 
 use std::any::type_name;
 
@@ -16,18 +16,18 @@ use crate::memory::credit::Credit;
 #[cfg(feature = "durable")]
 use crate::spill::{Reading, SpillFile};
 
-/// Where items come from.
+/// A source of items.
 pub(crate) trait Input {
-    /// Passes over the next items, if they need not run; over one where the input may wait.
+    /// Passes over the next items that need not run; over a single item if the input may wait.
     fn restore(&mut self, may_wait: bool) -> Option<Restored>;
-    /// The number of items taken so far, and whether earlier runs knew that the input ends there.
+    /// The number of items taken so far, and true if earlier runs knew that the input ends there.
     fn end(&self) -> (usize, bool);
-    /// Takes up to `most` items into a chunk without items, as far as `asks` allows, and says if the
-    /// input has ended.
+    /// Takes up to `most` items into an empty chunk, as far as `asks` allows, and says if the input
+    /// has ended.
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool;
-    /// True if the lengths that the input tells are the truth.
+    /// True if the lengths that the input tells are surely right.
     fn tells_the_truth(&mut self) -> bool;
-    /// Items that are left, at least and at most.
+    /// The number of items that are left, at least and at most.
     fn size_hint(&mut self) -> (usize, Option<usize>);
     /// A chunk without items.
     fn chunk(&self) -> Box<RawChunk>;
@@ -36,15 +36,15 @@ pub(crate) trait Input {
     fn read(&mut self, file: &SpillFile, frame: usize) -> Result<Vec<(Results, usize)>, Error>;
 }
 
-/// The input of a run: what it is made of, until it is first asked for items, and its iterator after that.
+/// The input of a run: first the collection, and its iterator once it was asked for items.
 pub(crate) struct Source<I: IntoIterator, R> {
     input: Option<I>,
     iterator: Option<I::IntoIter>,
     types: Types<I::Item, R>,
-    /// There where items can be done, or are skipped.
+    /// Only if items can be done, or are skipped.
     #[cfg(feature = "durable")]
     resume: Option<Box<Resume<I::Item, R>>>,
-    /// There where results are in files.
+    /// Only if results are in files.
     #[cfg(feature = "durable")]
     spilled: Option<Box<SpillReader<R>>>,
 }
@@ -83,7 +83,7 @@ impl<I: IntoIterator, R> Source<I, R> {
         self.resume.as_deref_mut()
     }
 
-    /// Has items passed over that need not run.
+    /// Passes over items that need not run.
     #[cfg(feature = "durable")]
     pub(crate) fn set_resume(&mut self, resume: Resume<I::Item, R>) {
         self.resume = Some(Box::new(resume));
@@ -103,7 +103,7 @@ impl<I: IntoIterator, R> Source<I, R> {
         self.spilled = Some(Box::new(SpillReader { read, reading: Reading::default() }));
     }
 
-    /// Whether items were asked for.
+    /// True if items were asked for.
     pub(crate) fn has_begun(&self) -> bool {
         self.input.is_none()
     }
@@ -132,7 +132,7 @@ fn begun<'a, I: IntoIterator>(input: &mut Option<I>, iterator: &'a mut Option<I:
     }
     match iterator {
         Some(iterator) => iterator,
-        // The one panic that can come between the two is that of `into_iter`.
+        // Only `into_iter` can panic between the two.
         None => panic!("an input whose `into_iter` panicked has no items"),
     }
 }
@@ -168,8 +168,8 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
     }
 
     fn tells_the_truth(&mut self) -> bool {
-        // The standard library's types tell their true lengths, and no other crate has these paths. If
-        // the paths change, such inputs are counted as they come, like all others.
+        // The standard library's types tell their true lengths, and no other crate has these paths.
+        // If the paths change, such inputs are counted as they come, like all others.
         let name = type_name::<I::IntoIter>();
         ["core::ops::range::Range<", "core::ops::range::RangeInclusive<", "core::slice::iter::Iter<"]
             .iter()

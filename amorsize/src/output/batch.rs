@@ -8,8 +8,9 @@ use std::sync::{Mutex, PoisonError, Weak};
 
 /// Results of consecutive items, in input order, handed to a sink together.
 ///
-/// It derefs to a slice, iterates by value, and knows the index of its first item. Of a run that goes on in spite of errors, the
-/// results are the values of the items that did not fail; [`indices`](Self::indices) tells which these are.
+/// It derefs to a slice, iterates by value, and knows the index of its first item. In a run that
+/// goes on in spite of errors, the results are the values of the items that did not fail;
+/// [`indices`](Self::indices) tells their items.
 ///
 /// # Examples
 ///
@@ -27,19 +28,22 @@ use std::sync::{Mutex, PoisonError, Weak};
 pub struct Batch<R> {
     pub(super) first_index: usize,
     pub(super) results: Vec<R>,
-    /// Where items were left out: a result's place in the batch, and the index of its item.
+    /// The places where items were left out: a result's place in the batch, and the index of its
+    /// item.
     pub(super) jumps: Vec<(usize, usize)>,
     #[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "no batch is restored"))]
     pub(super) is_restored: bool,
     pub(super) bin: Weak<Bin<R>>,
 }
 
-/// Empty buffers that sinks have left behind, to be filled again: allocating and freeing one for each batch would cost more
-/// than cheap calls themselves, because the system takes large ones back and clears them anew.
+/// Empty buffers that sinks have left behind, to be filled again. Allocating and freeing one for
+/// each batch would cost more than cheap calls themselves, because the system takes large ones back
+/// and clears them anew.
 pub(super) struct Bin<R>(Mutex<Buffers<R>>);
 
 struct Buffers<R> {
-    /// A run that stays on the calling thread seldom has a second one, and needs no list.
+    /// The buffer that was kept last. A run that stays on the calling thread seldom has a second
+    /// one, and needs no list.
     last: Option<Vec<R>>,
     more: Vec<Vec<R>>,
 }
@@ -49,7 +53,8 @@ impl<R> Bin<R> {
         Arc::new(Self(Mutex::new(Buffers { last: None, more: Vec::new() })))
     }
 
-    /// Keeps an empty buffer, if it is one. Once for each batch: a call of its own would be 4 % of what a batch takes.
+    /// Keeps a buffer, if it is empty. This runs once for each batch; as a separate call it would
+    /// be 4 % of a batch's time.
     #[inline(always)]
     pub(super) fn put(&self, buffer: Vec<R>) {
         if buffer.capacity() == 0 {
@@ -69,11 +74,11 @@ impl<R> Bin<R> {
     }
 }
 
-/// No more buffers are kept than a few threads fill at a time.
+/// The most buffers that are kept: as many as a few threads fill at a time.
 pub(super) const MOST_BUFFERS: usize = 16;
 
 impl<R> Batch<R> {
-    /// Index in the input of the item that made the first result.
+    /// The index in the input of the item that made the first result.
     ///
     /// # Examples
     ///
@@ -89,8 +94,9 @@ impl<R> Batch<R> {
         self.first_index
     }
 
-    /// Index in the input of each result's item, in the order of the results. They count up from [`first_index`](Self::first_index)
-    /// but where items failed in between, of a run that goes on in spite of errors.
+    /// The index in the input of each result's item, in the order of the results. They count up
+    /// from [`first_index`](Self::first_index), except where items failed in between in a run that
+    /// goes on in spite of errors.
     ///
     /// # Examples
     ///
@@ -116,8 +122,8 @@ impl<R> Batch<R> {
         Self { first_index, results, jumps: jumps.collect(), is_restored, bin: Weak::new() }
     }
 
-    /// True if the results come from a checkpoint that an earlier process made. A batch has
-    /// restored results alone, or new ones alone.
+    /// True if the results come from a checkpoint that an earlier process made. A batch has only
+    /// restored results, or only new ones.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Where results go: batches for a sink, one collection, or the buffer of an iterator.
+//! Hands the results of a run to a sink in batches.
 
 use super::batch::{Batch, Bin, Indices, MOST_BUFFERS};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
 use crate::policy::{Policy, Seen};
 
-/// How many results fill a batch.
+/// The number of results that fill a batch.
 #[derive(Clone, Copy, Debug)]
 struct BatchSize {
     asked: Option<usize>,
@@ -22,28 +22,29 @@ struct BatchSize {
 
 impl BatchSize {
     fn new(asked: Option<usize>) -> Self {
-        // Until there is a plan a batch is closed by memory or by the end alone.
+        // Without a plan, only memory or the end of the input closes a batch.
         Self { asked, items: asked.unwrap_or(usize::MAX) }
     }
 
-    /// Sets what the plan found, where nothing was asked for.
+    /// Sets the size that the plan found, unless the user stated one.
     fn set(&mut self, items: usize) {
         self.items = self.asked.unwrap_or(items).max(1);
     }
 
-    /// How many more results fill a batch that has so many.
+    /// The number of results that are missing in a batch of `open` results.
     fn wanted(self, open: usize) -> usize {
         self.items.saturating_sub(open)
     }
 
-    /// Whether a batch of so many results is closed when a chunk ends.
+    /// True if a batch of `open` results is closed when a chunk ends.
     fn is_full(self, open: usize) -> bool {
-        // Without a size asked for, what comes next would often not fit: a batch that is nearly full is closed.
+        // If no size is stated, a nearly full batch is closed: the next chunk's results would often
+        // not fit.
         open >= if self.asked.is_some() { self.items } else { self.items - self.items / 4 }
     }
 }
 
-/// Fills batches with the values of results and hands them to a sink that says whether to go on.
+/// Fills batches with the values of results, and hands them to a sink that says whether to go on.
 pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     types: Types<T, R>,
     seen: &'a mut Seen<R>,
@@ -53,30 +54,30 @@ pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     first_index: usize,
     /// The index that the next value has unless items in between have none.
     next_index: usize,
-    /// The credit of what is open, and of the failures that came with it.
+    /// The credit of the open batch, and of the failures that came with it.
     held: Credit,
     size: BatchSize,
     handover: Handover,
-    /// There where the run is durable.
+    /// The keeper, if the run is durable.
     keeper: Handle,
-    /// None until there is a batch that others follow.
+    /// `None` until there is a batch that others follow.
     bin: Option<Arc<Bin<P::Value>>>,
-    /// Emptied buffers of results, to be filled again, where values lie in others.
+    /// Emptied buffers of results, to be filled again, if values are moved to other buffers.
     spare: Vec<Vec<R>>,
-    /// Whether the sink or a failure ended the run.
+    /// True if the sink or a failure ended the run.
     stopped: bool,
-    /// The failure that did.
+    /// The failure that ended the run.
     failed: Option<P::Failed>,
     /// The panic of the sink.
     panic: Option<Payload>,
-    /// Results behind what ended it.
+    /// Results behind the one that ended the run.
     left: Option<Left>,
 }
 
 /// Results that were made and not handed over, with the index of the first one's item.
 pub(crate) type Left = (Results, usize);
 
-/// How a run ended that handed batches over.
+/// The end of a run that handed batches over.
 pub(crate) struct Ending<F> {
     pub(crate) handed_over: HandedOver,
     pub(crate) stopped: bool,
@@ -117,7 +118,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     pub(crate) fn finish(mut self) -> Ending<P::Failed> {
         let mut left: Vec<_> = self.left.take().into_iter().collect();
         if !self.open.is_empty() {
-            // Something else than the sink panicked.
+            // The sink did not panic; something else did.
             let values = std::mem::take(&mut self.open);
             let indices = Indices::new(self.first_index, values.len(), std::mem::take(&mut self.jumps));
             left.extend(parts(self.types, P::unsplit(values), indices, self.held.take_all()));
@@ -126,13 +127,14 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         Ending { handed_over: handover.finish(), stopped, failed, panic, left }
     }
 
-    /// Whether the run is so young that, as far as is known, the first batch is the only one, and stretches of items follow each
-    /// other on the calling thread: nobody asked for a size, and nothing was decided.
+    /// True if the run is so young that nothing was decided and the first batch may be the only
+    /// one: stretches of items still follow each other on the calling thread, and no size is
+    /// stated.
     fn is_first(&self) -> bool {
         self.size.asked.is_none() && !self.handover.is_timed()
     }
 
-    /// Adds values to those that are open, where there is room for both; leaves an empty buffer.
+    /// Adds values to the open batch if there is room for both; leaves an empty buffer.
     fn append(&mut self, values: &mut Vec<P::Value>) {
         let has_room = |buffer: &Vec<_>, for_those: &Vec<_>| buffer.capacity() - buffer.len() >= for_those.len();
         if has_room(values, &self.open) && !has_room(&self.open, values) {
@@ -143,9 +145,9 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         }
     }
 
-    /// Hands over the open batch, if anything is in it. Nothing is held after that.
+    /// Hands over the open batch, unless it is empty. Nothing is held after that.
     fn hand_over(&mut self) {
-        // Dropped when the sink has returned.
+        // The credit is dropped when the sink has returned.
         let held = self.held.take_all();
         if self.open.is_empty() {
             return;
@@ -178,14 +180,14 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if self.stopped { Flow::Stop } else { Flow::Continue }
     }
 
-    /// True if results from `start` on come from a store and those of the open batch don't, or the
-    /// other way round: no batch has both.
+    /// True if one of the open batch and the results from `start` on comes from a store, and the
+    /// other does not: no batch has both.
     fn is_of_another_kind(&self, start: usize) -> bool {
         let is_restored = |index| self.keeper.get().is_some_and(|keeper| keeper.is_restored(index));
         is_restored(start) != is_restored(self.first_index)
     }
 
-    /// Takes results none of which is a failure: nothing of them has to be looked at.
+    /// Takes results without failures, so that no result has to be looked at.
     fn accept_whole(&mut self, mut values: Vec<P::Value>, start: usize, credit: Credit) {
         if values.is_empty() {
             return;
@@ -194,7 +196,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             self.bin = Some(Bin::new());
         }
         if !self.open.is_empty() && (start != self.next_index || self.is_of_another_kind(start)) {
-            // Items in between have no results, and a batch is of consecutive items.
+            // Items in between have no results, and a batch has consecutive items.
             self.hand_over();
             if self.stopped {
                 self.left = Some((self.types.results_of(P::unsplit(values), credit), start));
@@ -223,10 +225,10 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         }
     }
 
-    /// True if a batch of results that come from a store has enough of them. They come so fast that
-    /// the time of a batch would make it of all that there are.
+    /// True if a batch of results from a store has enough of them. They come so fast that a batch
+    /// sized by time would take all of them.
     fn has_restored_enough(&self) -> bool {
-        /// New memory for more takes longer than the results take to be read.
+        /// Allocating memory for more takes longer than reading the results.
         const ENOUGH: u64 = 1 << 20;
         self.size.asked.is_none()
             && self.held.bytes() >= ENOUGH
@@ -238,13 +240,13 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         let (end, all) = (self.next_index, values.len());
         let mut values = values.into_iter();
         while values.len() > 0 && !self.stopped {
-            // A plan can have set a smaller size than what is open has already.
+            // A plan may have set a size that is smaller than the open batch.
             let taken = self.size.wanted(self.open.len()).min(values.len());
             self.open.extend(values.by_ref().take(taken));
             self.next_index = end - values.len();
             if values.len() == 0 {
-                // The last part has all bytes: nothing is known of the parts, and large results may
-                // lie in that one.
+                // The last part has all bytes: the bytes of the parts are unknown, and large
+                // results may be in that one.
                 drop(credit.split(all - taken, 0));
                 self.held.join(credit.take_all());
             }
@@ -259,7 +261,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         }
     }
 
-    /// Takes results one by one, and leaves the failures out.
+    /// Takes results one by one, and leaves out the failures.
     fn accept_each(&mut self, mut results: Vec<R>, start: usize, mut credit: Credit) {
         if self.bin.is_none() {
             self.bin = Some(Bin::new());
@@ -331,10 +333,11 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         self.next_index = index + 1;
     }
 
-    /// A buffer for results that become a batch as they lie.
+    /// A buffer for results that become a batch without a move.
     fn buffer_of_values(&mut self, count: usize) -> Option<Vec<P::Value>> {
         if self.is_first() && !self.open.is_empty() {
-            // Each stretch is much longer than all before it: what is open will move in front of it.
+            // Each stretch is much longer than all before it, so the open batch will move in front
+            // of it.
             Some(Vec::with_capacity(self.open.len() + count))
         } else {
             self.bin.as_ref().and_then(|bin| bin.take())
@@ -392,8 +395,8 @@ impl<T, R, P: Policy<R>> Outlet for Batches<'_, T, R, P> {
     }
 }
 
-/// Results in parts of consecutive items, the last part first, which has all bytes of their credit.
-/// Credit of others that are gone is given back.
+/// Splits results into parts of consecutive items, the last part first. The last part has all bytes
+/// of their credit. Credit of results that are gone is given back.
 pub(crate) fn parts<T, R>(types: Types<T, R>, mut results: Vec<R>, indices: Indices, mut credit: Credit) -> Vec<Left> {
     let Indices { next: first, jumps, .. } = indices;
     let mut parts = Vec::new();

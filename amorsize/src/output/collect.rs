@@ -9,27 +9,27 @@ pub(crate) type FindEnd<'a> = &'a dyn Fn(&Results) -> Option<usize>;
 /// Takes all results into one collection.
 pub(crate) struct Collecting<'a> {
     pub(crate) all: Collection,
-    /// After this many results it is to be asked whether more can be collected.
+    /// After this many results, the outlet is asked if more can be collected.
     pub(crate) enough: usize,
     pub(crate) places: Places,
-    /// Given where a result can end the run.
+    /// Finds the result that ends the run; `None` if none can.
     pub(crate) find_end: Option<FindEnd<'a>>,
-    /// The place of the result that ended it.
+    /// The place of the result that ended the run.
     pub(crate) ended_at: Option<usize>,
 }
 
-/// The indices of results that lie one behind another.
+/// The indices of results that are stored one behind another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     pub(crate) first: usize,
-    /// The index that follows unless items in between have no results.
+    /// The next index, unless items in between have no results.
     next: usize,
-    /// Where items were left out: a result's place, and the index of its item.
+    /// The places where items were left out: a result's place, and the index of its item.
     pub(crate) jumps: Vec<(usize, usize)>,
 }
 
 impl Places {
-    /// Notes the next results, behind the `place` that there are.
+    /// Notes the next results, behind `place` earlier ones.
     fn note(&mut self, place: usize, start: usize, count: usize) {
         if place == 0 {
             self.first = start;

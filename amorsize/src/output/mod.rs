@@ -1,4 +1,5 @@
-//! Where results go: batches for a sink, one collection, or the buffer of an iterator.
+//! Outlets, which take the results of a run: batches for a sink, one collection, or the buffer of
+//! an iterator.
 
 pub(crate) mod batch;
 pub(crate) mod batches;

@@ -1,9 +1,9 @@
-//! An outlet: where the results of a run go.
+//! The trait of outlets, which take the results of a run.
 
 use crate::buffer::Results;
 use std::time::Instant;
 
-/// Whether a run is to go on after results were handed over.
+/// The answer of an outlet that took results: go on, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     Continue,
@@ -13,36 +13,36 @@ pub(crate) enum Flow {
     Stop,
 }
 
-/// What takes the results of a run, with the credit that they hold. It keeps the credit as long as
-/// it has the results, and drops it when it has handed them over.
+/// Takes the results of a run, with the credit that they hold. It keeps the credit as long as it
+/// has the results, and drops it when it has handed them over.
 pub(crate) trait Outlet {
-    /// Where the results of the next `count` items in order are to lie, if the outlet cares.
+    /// The memory for the results of the next `count` items in order, if the outlet provides it.
     fn place(&mut self, _count: usize) -> Option<Results> {
         None
     }
 
-    /// Says that all places that were not used are free again.
+    /// Frees all places that were not used.
     fn reclaim(&mut self) {}
 
     /// Takes results; `start` is the index of the first one's item.
     fn accept(&mut self, results: Results, start: usize) -> Flow;
 
-    /// Hands over what is held back to fill a batch.
+    /// Hands over the results that are held back to fill a batch.
     fn flush(&mut self) -> Flow {
         Flow::Continue
     }
 
-    /// How many more results fill the batch.
+    /// The number of results that are missing in the batch.
     fn wanted(&self) -> usize {
         usize::MAX
     }
 
-    /// Whether results are held back that `flush` would hand over.
+    /// True if it holds results back that `flush` would hand over.
     fn holds(&self) -> bool {
         false
     }
 
-    /// Whether what it holds goes to a sink as soon as it is a batch.
+    /// True if the results go to a sink as soon as they are a batch.
     fn hands_over(&self) -> bool {
         false
     }
@@ -50,20 +50,20 @@ pub(crate) trait Outlet {
     /// Sets the items per batch that the plan found.
     fn set_batch_size(&mut self, _items: usize) {}
 
-    /// Begins to time what it hands over; seconds count from `origin`.
+    /// Begins to time hand-overs; seconds count from `origin`.
     fn begin_timing(&mut self, _origin: Instant) {}
 
-    /// Seconds that the sink took of what was timed.
+    /// The seconds that the sink took in timed hand-overs.
     fn sink_seconds(&self) -> f64 {
         0.0
     }
 
-    /// How many results it has, where it keeps them until the end, so that no credit comes back before.
+    /// The number of results, if they are kept until the end, so that no credit comes back before.
     fn collected(&self) -> Option<usize> {
         None
     }
 
-    /// Whether the results are kept until the end.
+    /// True if the results are kept until the end.
     fn collects(&self) -> bool {
         self.collected().is_some()
     }

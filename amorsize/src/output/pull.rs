@@ -7,13 +7,13 @@ use super::outlet::{Flow, Outlet};
 use crate::buffer::{Results, Types};
 use crate::memory::credit::Credit;
 
-/// What an iterator gives next.
+/// The results that an iterator gives next.
 pub(crate) struct Buffer<T, R> {
     types: Types<T, R>,
     parts: VecDeque<Part<R>>,
     items: usize,
     batch_size: usize,
-    /// Results that are wanted before there are enough for a batch.
+    /// True for results that are wanted before they fill a batch.
     at_once: Option<fn(&[R]) -> bool>,
 }
 
@@ -31,17 +31,18 @@ impl<T, R> Buffer<T, R> {
         Self { types, parts: VecDeque::new(), items: 0, batch_size: 1, at_once: None }
     }
 
-    /// Goes back to whoever iterates as soon as there are results of which `wanted` says that they are wanted.
+    /// Pauses the run as soon as there are results that `wanted` accepts.
     pub(crate) fn give_at_once(&mut self, wanted: fn(&[R]) -> bool) {
         self.at_once = Some(wanted);
     }
 
-    /// Takes out what was not given, in parts, the last one first.
+    /// Takes out the results that were not given, in parts, the last part first.
     pub(crate) fn into_left(self) -> Vec<Left> {
         let Self { types, parts, .. } = self;
         let parts = parts.into_iter().rev().filter(|part| part.results.len() > 0);
         let left = parts.map(|Part { index, results, mut credit }| {
-            // What is left has all bytes of its part: nothing is known of what was given.
+            // The results that are left hold all bytes of their part: the bytes of the given ones
+            // are unknown.
             let credit = credit.split(results.len(), credit.bytes());
             (types.results_of(results.collect(), credit), index)
         });
@@ -83,7 +84,7 @@ impl<T, R> Outlet for Buffer<T, R> {
     }
 
     fn flush(&mut self) -> Flow {
-        // What is there can only be taken out by going back to whoever iterates.
+        // The results can only be taken out while the run pauses.
         if self.items > 0 { Flow::Enough } else { Flow::Continue }
     }
 

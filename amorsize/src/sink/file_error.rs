@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use crate::error::{Error, TryError};
 
-/// Why a sink could not write its file: an [`Error`].
+/// The reason why a sink could not write its file: an [`Error`].
 ///
 /// [`write_to`](crate::Batched::write_to) gives it as an error of the run, which is an [`Error`]
 /// or, with [`Stop`](crate::on_error::Stop), a [`TryError`]. It has a type of its own so that it

@@ -9,10 +9,10 @@ use crate::output::batch::Batch;
 
 /// Writes each result as a line of JSON, in input order.
 ///
-/// The file appears under its name when the run has ended whole; until then it is `path.partial`.
-/// See the [module](crate::sink) for what becomes of files that are there.
+/// The file gets its name when the run has ended and all results are in it; until then it is
+/// `path.partial`. See the [module](crate::sink) for files that exist already.
 ///
-/// Results have to be `serde::Serialize`. A number that JSON has no text for, such as NaN, becomes
+/// Results have to be `serde::Serialize`. A number without a text in JSON, such as NaN, becomes
 /// `null`. Beside the results a sink holds 64 KiB and a line.
 ///
 /// # Examples
@@ -101,7 +101,7 @@ impl<R: Serialize> Sink<R> for JsonLines {
 
 impl JsonLines {
     fn write<R: Serialize>(&mut self, batch: &Batch<R>) -> Result<(), Error> {
-        // Where the disk is full all lines wait: the run goes on behind this batch.
+        // If the disk is full, all lines wait: the run goes on behind this batch.
         let mut outcome = Ok(());
         for (at, result) in batch.iter().enumerate() {
             let lines = self.file.waiting()?;

@@ -1,5 +1,5 @@
-//! What [`Batched::write_to`](crate::Batched::write_to) hands batches to: files that others read,
-//! and sinks of your own.
+//! Sinks for [`Batched::write_to`](crate::Batched::write_to): files for other programs, and sinks
+//! of your own.
 //!
 //! [`JsonLines`] writes one line of JSON for each result, and
 //! [`Parquet`](https://docs.rs/amorsize/latest/amorsize/sink/struct.Parquet.html), with the feature
@@ -7,21 +7,21 @@
 //!
 //! # A file appears whole or not at all
 //!
-//! A file is written under the name `path.partial`, and gets its own once all results are in it and
-//! on the disk. A file of that name that was there is replaced then, and not before. A run that
-//! ends early leaves `path.partial` as a file that can be read: for JSON Lines up to the last whole
-//! line, for Parquet up to the last whole batch. Only a process that is killed can leave half a
-//! line, or a Parquet file without an end.
+//! A file is written under the name `path.partial`. It gets its own name once all results are in it
+//! and on the disk; only then it replaces an existing file of that name. A run that ends early
+//! leaves `path.partial` as a file that can be read: for JSON Lines up to the last complete line,
+//! for Parquet up to the last complete batch. Only a process that is killed can leave half a line,
+//! or a Parquet file without an end.
 //!
-//! - **To go on after an early end**, lend the sink, and call
-//!   [`write_to`](crate::Batched::write_to) again with the same one: `run.write_to(&mut sink)`. A
+//! - **To go on after an early end**, lend the sink to the run, and call
+//!   [`write_to`](crate::Batched::write_to) again with the same sink: `run.write_to(&mut sink)`. A
 //!   new sink begins a new file.
-//! - A `path.partial` that is there when a sink begins is from a run that nobody goes on with: it
-//!   is overwritten.
-//! - While a sink has its file open, another one with the same path, in this process or another
-//!   one, is refused: see [`Error::is_busy`](crate::Error::is_busy).
-//! - A batch that could not be written because the disk is full stays with the sink, which writes
-//!   it first when it is called again.
+//! - A `path.partial` that exists when a sink begins is from a run that nobody goes on with, and is
+//!   overwritten.
+//! - While a sink has its file open, another sink with the same path is refused, in any process:
+//!   see [`Error::is_busy`](crate::Error::is_busy).
+//! - If the disk is full, the batch that could not be written stays with the sink, which writes it
+//!   first when it is called again.
 
 mod file_error;
 mod json_lines;
@@ -37,11 +37,11 @@ pub use parquet::{FromResults, FromType, Parquet, ParquetSchema};
 
 use crate::output::batch::Batch;
 
-/// Something that stores results batch by batch, in input order: what
-/// [`Batched::write_to`](crate::Batched::write_to) takes, by value or as `&mut sink`.
+/// Stores results batch by batch, in input order. [`Batched::write_to`](crate::Batched::write_to)
+/// takes a sink by value or as `&mut sink`.
 ///
-/// Two methods are to be written, [`batch`](Self::batch) and [`finish`](Self::finish). All methods
-/// are called on the thread that called the terminal.
+/// A sink has to implement [`batch`](Self::batch) and [`finish`](Self::finish). All methods are
+/// called on the thread that called the terminal.
 ///
 /// # Examples
 ///
@@ -131,7 +131,7 @@ use crate::output::batch::Batch;
             `for_each_batch` or `try_for_each_batch`; of a type of your own implement `amorsize::sink::Sink`"
 )]
 pub trait Sink<R> {
-    /// Why a batch could not be stored.
+    /// The reason why a batch could not be stored.
     ///
     /// An error of the run becomes one too: the type has to be `From<amorsize::Error>`, as
     /// `io::Error` and `Box<dyn Error>` are.
@@ -148,13 +148,13 @@ pub trait Sink<R> {
     /// ```
     type Error;
 
-    /// Stores the results of a batch. The run computes further ones meanwhile, as far as its budget
+    /// Stores the results of a batch. Meanwhile the run computes more results, as far as its budget
     /// allows.
     ///
     /// # Errors
     ///
-    /// An error ends the run. A terminal that is called again goes on behind this batch: a sink
-    /// that can still store it has to keep it.
+    /// An error ends the run. If a terminal is called again, the run goes on behind this batch: a
+    /// sink that can still store the batch has to keep it.
     ///
     /// # Examples
     ///
@@ -185,7 +185,7 @@ pub trait Sink<R> {
     ///
     /// # Errors
     ///
-    /// An error is what the terminal returns. It is called again if `write_to` is.
+    /// The terminal returns the error. If `write_to` is called again, so is this.
     ///
     /// # Examples
     ///
@@ -217,15 +217,15 @@ pub trait Sink<R> {
     /// ```
     fn finish(&mut self) -> Result<(), Self::Error>;
 
-    /// Called before the first batch, and before anything is computed: the time to find out that a
-    /// directory is missing. By default it does nothing.
+    /// Called before the first batch, and before anything is computed, so that a missing directory
+    /// is found early. By default it does nothing.
     ///
-    /// It is called again when a run goes on with the same sink, and then must keep what is there.
-    /// Where a sink is to go back to a place, [`go_back`](Self::go_back) is called instead.
+    /// It is called again when a run goes on with the same sink, and then must keep what the sink
+    /// has stored. If a sink must go back to a place, [`go_back`](Self::go_back) is called instead.
     ///
     /// # Errors
     ///
-    /// An error is what the terminal returns, and nothing is computed.
+    /// The terminal returns the error, and nothing is computed.
     ///
     /// # Examples
     ///
@@ -241,13 +241,13 @@ pub trait Sink<R> {
         Ok(())
     }
 
-    /// Called before [`begin`](Self::begin) or [`go_back`](Self::go_back) where the run has a
-    /// [`journal`](crate::Batched::journal): a sink refuses it if a later process can't go on with
+    /// Called before [`begin`](Self::begin) or [`go_back`](Self::go_back) if the run has a
+    /// [`journal`](crate::Batched::journal). A sink refuses it if a later process can't go on with
     /// what it stores. By default it does nothing.
     ///
     /// # Errors
     ///
-    /// An error is what the terminal returns, and nothing is computed.
+    /// The terminal returns the error, and nothing is computed.
     ///
     /// # Examples
     ///
@@ -261,12 +261,12 @@ pub trait Sink<R> {
         Ok(())
     }
 
-    /// Called instead of [`finish`](Self::finish) where the run ended early: leaves what was stored
-    /// readable. The run may go on. By default it does nothing.
+    /// Called instead of [`finish`](Self::finish) if the run ended early, to leave the stored
+    /// results readable. The run may go on. By default it does nothing.
     ///
     /// # Errors
     ///
-    /// An error is dropped: the terminal returns why the run ended.
+    /// An error is dropped: the terminal returns the reason why the run ended.
     ///
     /// # Examples
     ///
@@ -311,12 +311,12 @@ pub trait Sink<R> {
         Ok(())
     }
 
-    /// Makes sure that everything up to here survives a power cut, and says how far that is, in
-    /// numbers of the sink's own: a later process may have a sink [go back](Self::go_back) there.
-    /// `None`, as by default, if the sink has no places, or can't say now. Why it can't is for
-    /// [`batch`](Self::batch) or [`finish`](Self::finish) to return next.
+    /// Makes sure that everything stored so far survives a power cut, and returns the place behind
+    /// it: a number that the sink defines. A later process may let a sink [go back](Self::go_back)
+    /// there. `None`, as by default, if the sink has no places, or can't tell one now. The next
+    /// [`batch`](Self::batch) or [`finish`](Self::finish) then returns the reason.
     ///
-    /// With a [`journal`](crate::Batched::journal) it is asked behind each batch.
+    /// In a run with a [`journal`](crate::Batched::journal) it is called after each batch.
     ///
     /// # Examples
     ///
@@ -338,17 +338,17 @@ pub trait Sink<R> {
         None
     }
 
-    /// Goes back to a [place](Self::place): what was stored behind it is dropped, and the next
+    /// Goes back to a [place](Self::place): everything stored behind it is dropped, and the next
     /// batch follows it. Called instead of [`begin`](Self::begin), also on a sink of a later
     /// process.
     ///
     /// # Errors
     ///
-    /// When what is there does not reach as far.
+    /// If the stored data ends before the place.
     ///
     /// # Panics
     ///
-    /// By default: a sink that has places has to be able to go back to them.
+    /// By default: a sink that has places has to implement this.
     ///
     /// # Examples
     ///
@@ -406,10 +406,10 @@ impl<R, S: Sink<R> + ?Sized> Sink<R> for &mut S {
     }
 }
 
-/// A sink that is paused unless it is finished, even where the run ends by a panic.
+/// Pauses a sink unless it is finished, even if the run ends by a panic.
 pub(crate) struct Pausing<R, S: Sink<R>> {
     sink: S,
-    /// False while the sink's own code runs, which may panic, and once it is finished.
+    /// False while the sink's own code runs, which may panic, and once the sink is finished.
     is_to_pause: bool,
     results: std::marker::PhantomData<fn(R)>,
 }
@@ -420,7 +420,7 @@ impl<R, S: Sink<R>> Pausing<R, S> {
         Ok(Self { sink, is_to_pause: true, results: std::marker::PhantomData })
     }
 
-    /// Has the sink go back to a place instead.
+    /// Goes back to a place instead.
     pub(crate) fn go_back(mut sink: S, place: u64) -> Result<Self, S::Error> {
         sink.go_back(place)?;
         Ok(Self { sink, is_to_pause: true, results: std::marker::PhantomData })
@@ -449,7 +449,7 @@ impl<R, S: Sink<R>> Pausing<R, S> {
 impl<R, S: Sink<R>> Drop for Pausing<R, S> {
     fn drop(&mut self) {
         if self.is_to_pause {
-            // The terminal returns why the run ended, which comes before this.
+            // The terminal returns the reason why the run ended, rather than this error.
             let _ = self.sink.pause();
         }
     }

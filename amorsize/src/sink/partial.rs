@@ -1,4 +1,4 @@
-//! A file that has its name only once it is whole.
+//! A file that gets its name only once it is complete.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 
-/// Bytes that are kept together before they are written: a call of the system for each 100 bytes
-/// would take longer than to make them, and more than this brings nothing.
+/// Bytes are written together once there are this many. A system call for each 100 bytes would take
+/// longer than making them, and larger writes are no faster.
 const WRITTEN_AT: usize = 1 << 16;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Partial {
     path: PathBuf,
     partial: PathBuf,
     state: State,
-    /// Why nothing more may be written: something that should be in the file is not.
+    /// The reason why nothing more may be written: bytes that should be in the file are missing.
     broken: Option<ErrorKind>,
 }
 
@@ -33,17 +33,17 @@ struct Open {
     file: File,
     /// Bytes that were written and stay.
     len: u64,
-    /// Bytes that follow them. Where they could not be written they wait for the next call.
+    /// Bytes that follow them. If they could not be written, they wait for the next call.
     waiting: Vec<u8>,
     /// True if there are bytes behind `len` that don't stay.
     has_end: bool,
 }
 
-/// What makes a file readable.
+/// The end that makes a file readable.
 #[derive(Debug, Default)]
 pub(super) struct End {
     pub(super) bytes: Vec<u8>,
-    /// Where the last part of the file begins.
+    /// The offset of the last part of the file.
     pub(super) last_part: Option<u64>,
 }
 
@@ -58,7 +58,7 @@ impl Partial {
         &self.path
     }
 
-    /// Opens the file, or writes what still waits from the last time.
+    /// Opens the file, or writes the bytes that still wait from the last time.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
         self.open_new()?;
         self.write()
@@ -78,7 +78,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Cuts the file back to its first `place` bytes; opens it where that is another process's.
+    /// Cuts the file back to its first `place` bytes; opens it if another process wrote it.
     pub(super) fn go_back(&mut self, place: u64) -> Result<(), Error> {
         self.broken = None;
         if !matches!(self.state, State::Open(_)) {
@@ -87,7 +87,7 @@ impl Partial {
                 return self.begin();
             }
             let is_missing = !self.partial.try_exists().map_err(|error| self.failed("opened", &error))?;
-            // The last process ended when the file had its name already.
+            // The last process had already given the file its name.
             if is_missing && fs::metadata(&self.path).is_ok_and(|whole| whole.is_file() && whole.len() >= place) {
                 fs::rename(&self.path, &self.partial).map_err(|error| self.failed("renamed", &error))?;
             }
@@ -111,7 +111,7 @@ impl Partial {
         cut.map_err(|error| self.failed("cut", &error))
     }
 
-    /// Where bytes are put that are to be written by [`write`](Self::write).
+    /// The buffer for bytes that [`write`](Self::write) will write.
     pub(super) fn waiting(&mut self) -> Result<&mut Vec<u8>, Error> {
         self.open_new()?;
         match &mut self.state {
@@ -126,7 +126,7 @@ impl Partial {
         }
     }
 
-    /// Writes what is waiting, where that is much.
+    /// Writes the waiting bytes, if there are many.
     pub(super) fn write_if_much(&mut self) -> Result<(), Error> {
         match &self.state {
             State::Open(open) if open.waiting.len() >= WRITTEN_AT => self.write(),
@@ -134,7 +134,7 @@ impl Partial {
         }
     }
 
-    /// Writes what is waiting, all or nothing.
+    /// Writes all waiting bytes or none.
     pub(super) fn write(&mut self) -> Result<(), Error> {
         self.check()?;
         self.write_waiting()
@@ -146,11 +146,11 @@ impl Partial {
         open.write().map_err(|error| storage(&self.partial, "written", &error, Some(needed), None))
     }
 
-    /// Makes the file readable, also where something is missing in it: writes what is waiting, as
+    /// Makes the file readable, even if something is missing in it: writes the waiting bytes, as
     /// far as the disk has room, and an end, which the next bytes replace.
     ///
-    /// `end` gives that of a file of so many bytes, and where its last part begins. Where there is
-    /// no room for the end, that part is taken back and waits.
+    /// `end` gives the end for a file of a length, and the offset of its last part. If there is no
+    /// room for the end, that part is taken back and waits.
     pub(super) fn pause(&mut self, mut end: impl FnMut(u64) -> Result<End, Error>) -> Result<(), Error> {
         let mut outcome = self.write_waiting();
         loop {
@@ -165,7 +165,7 @@ impl Partial {
         }
     }
 
-    /// Writes what is waiting, and waits until the disk has it; gives the number of bytes.
+    /// Writes the waiting bytes, and waits until the disk has them; gives the length of the file.
     pub(super) fn place(&mut self) -> Result<u64, Error> {
         self.begin()?;
         match &self.state {
@@ -192,7 +192,7 @@ impl Partial {
         sync_directory(&self.path).map_err(|error| storage(&self.path, "synced", &error, None, None))
     }
 
-    /// Refuses everything from now on, because something that should be in the file is not.
+    /// Refuses everything from now on, because bytes that should be in the file are missing.
     pub(super) fn break_by(&mut self, kind: ErrorKind) -> Error {
         self.broken = Some(kind.clone());
         Error::new(kind)
@@ -206,13 +206,14 @@ impl Partial {
         storage(&self.partial, operation, error, None, None)
     }
 
-    /// A failed sync may have dropped what it should have written, and the next one succeeds.
+    /// Refuses everything after a failed sync. It may have dropped bytes, and the next sync would
+    /// succeed all the same.
     fn broken_by(&mut self, operation: &'static str, error: &io::Error) -> Error {
         let kind = self.failed(operation, error).kind().clone();
         self.break_by(kind)
     }
 
-    /// Opens the partial file and locks it, as it is.
+    /// Opens the partial file and locks it, without a change.
     fn open(&self, create: bool) -> Result<File, Error> {
         // Between the two calls another run may finish: then the file has another name.
         loop {
@@ -222,7 +223,7 @@ impl Partial {
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::new(ErrorKind::CheckpointBusy { directory: self.partial.clone() }));
                 }
-                // Where the file system has no locks there is nobody to ask.
+                // If the file system has no locks, nobody can be asked.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
             match is_at(&file, &self.partial) {
@@ -242,7 +243,7 @@ impl Open {
         }
         self.cut()?;
         if let Err(error) = self.file.write_all(&self.waiting) {
-            // Some of it may be there.
+            // Some of it may be in the file.
             self.has_end = true;
             let _ = self.cut();
             return Err(error);
@@ -258,7 +259,7 @@ impl Open {
         self.file.write_all(end)
     }
 
-    /// Lets what was written from `start` on wait again.
+    /// Takes the bytes from `start` on back, to be written later.
     fn take_back(&mut self, start: u64) -> io::Result<()> {
         let mut bytes = Vec::new();
         self.file.seek(SeekFrom::Start(start))?;
@@ -269,7 +270,7 @@ impl Open {
         self.cut()
     }
 
-    /// Takes off what is behind the bytes that stay.
+    /// Cuts off the bytes behind those that stay.
     fn cut(&mut self) -> io::Result<()> {
         if self.has_end {
             self.file.set_len(self.len)?;
@@ -288,18 +289,18 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         let (ours, there) = (file.metadata()?, fs::metadata(path)?);
         Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
     }
-    // Elsewhere the standard library does not tell.
+    // On other systems the standard library does not tell.
     #[cfg(not(unix))]
     return path.try_exists().and(file.metadata()).map(|_| true);
 }
 
-/// Makes a new name last through a power cut.
+/// Makes a new name survive a power cut.
 fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         match File::open(directory)?.sync_all() {
-            // Not every file system can.
+            // Some file systems can't do it.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             synced => synced,
         }

@@ -3,8 +3,8 @@
 use super::FileError;
 use crate::error::{Error, TryError};
 
-/// What can be the error of a sink of `write_to`: what an error `E` of the run can become; or that
-/// of amorsize's own sinks, which becomes an error of the run.
+/// An error of a sink of `write_to`: any error that an error `E` of the run can become, or the
+/// error of amorsize's own sinks, which becomes an error of the run.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the error of a sink: the run's own `{E}` can't become one",
     label = "the sink's error is not made from `{E}`",
@@ -12,7 +12,7 @@ use crate::error::{Error, TryError};
             `Box<dyn Error>` as the sink's `Error`"
 )]
 pub trait WriteError<E>: Sized {
-    /// What `write_to` fails with.
+    /// The error that `write_to` returns.
     type Failed;
 
     #[doc(hidden)]

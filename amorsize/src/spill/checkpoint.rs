@@ -13,9 +13,9 @@ use crate::store::{Contents, Done, Found, Store};
 #[derive(Debug)]
 pub(crate) struct Checkpoint<R> {
     found: Found,
-    /// Index of the first item.
+    /// The index of the first item.
     from: u64,
-    /// The first of `found.done` that has such items.
+    /// The first of `found.done` that has any of these items.
     first: usize,
     len: usize,
     /// Removed when these results are dropped.
@@ -24,7 +24,7 @@ pub(crate) struct Checkpoint<R> {
 }
 
 impl<R> Checkpoint<R> {
-    /// Finds the results of items from `from` on, which have to be of this type.
+    /// Finds the results of items from `from` on. They have to be of this type.
     pub(crate) fn open(directory: &Path, from: usize) -> Result<Self, Error>
     where
         R: Serialize + DeserializeOwned,
@@ -37,7 +37,7 @@ impl<R> Checkpoint<R> {
         Ok(Self { found, from, first, len, remove: None, results: PhantomData })
     }
 
-    /// Has the directory removed with these results.
+    /// Removes the directory when these results are dropped.
     pub(crate) fn set_remove(&mut self, store: Option<Store>) {
         self.remove = store;
     }
@@ -50,8 +50,8 @@ impl<R> Checkpoint<R> {
         self.found.bytes
     }
 
-    /// True if a run came to its end, and nothing of it was found damaged that was not computed
-    /// anew. A policy that leaves failures out leaves gaps, which are no damage.
+    /// True if a run came to its end, and every damaged part was computed anew. A policy that
+    /// leaves failures out leaves gaps, which are no damage.
     pub(crate) fn is_complete(&self) -> bool {
         let Some(end) = self.found.end else { return false };
         let items: u64 = self.found.done.iter().map(|done| u64::from(done.items)).sum();
@@ -59,7 +59,7 @@ impl<R> Checkpoint<R> {
         !goes_on && (self.found.damaged == 0 || items == end)
     }
 
-    /// Parts of the results: items next to each other that were computed together.
+    /// The number of parts of the results: consecutive items that were computed together.
     pub(crate) fn parts(&self) -> usize {
         self.found.done.len() - self.first
     }
@@ -108,7 +108,7 @@ impl<R> Checkpoint<R> {
 impl<R> Drop for Checkpoint<R> {
     fn drop(&mut self) {
         if let Some(store) = self.remove.take() {
-            // What can't be removed stays, and the next call finds everything done.
+            // A directory that can't be removed stays, and the next call finds everything done.
             _ = store.remove();
         }
     }

@@ -1,4 +1,4 @@
-//! Where results are spilled to.
+//! The directory for spilled results.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 
-/// The directory that was stated, or the one for large temporary files: `$TMPDIR`, else `/var/tmp`,
-/// which a restart of the system need not clear and which so is on a disk. One that is memory is
-/// refused unless it was stated: what is spilled there takes the memory that it should free.
+/// The stated directory, or the one for large temporary files: `$TMPDIR`, else `/var/tmp`. The
+/// latter need not be cleared at a restart of the system, and so is on a disk. A directory in
+/// memory is refused unless it was stated: results spilled to it take the memory that the spill
+/// should free.
 pub(crate) fn directory(stated: Option<&Path>) -> Result<PathBuf, Error> {
     let directory = match stated {
         Some(stated) => stated.to_owned(),
@@ -21,7 +22,7 @@ pub(crate) fn directory(stated: Option<&Path>) -> Result<PathBuf, Error> {
             expected: "a directory on a disk, or set the environment variable `TMPDIR` to one",
         }));
     }
-    // Found out now rather than when memory is full.
+    // Checked now rather than when memory is full.
     match directory.metadata() {
         Ok(found) if found.is_dir() => Ok(directory),
         Ok(_) => Err(storage(&directory, "used", &io::ErrorKind::NotADirectory.into(), None, None)),
@@ -37,13 +38,12 @@ fn by_default() -> PathBuf {
     }
 }
 
-/// True if the directory is on a file system that is kept in memory.
+/// True if the directory is on a file system in memory.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_memory(directory: &Path) -> bool {
-    /// linux/magic.h: tmpfs, and ramfs, which is not even limited.
+    /// From linux/magic.h: tmpfs, and ramfs, which is not even limited.
     const KINDS: [i128; 2] = [0x0102_1994, 0x8584_58f6];
-    // The type of the field is another one on each architecture; the kernel's constants have 32
-    // bits.
+    // The field has a different type on each architecture; the kernel's constants have 32 bits.
     rustix::fs::statfs(directory).is_ok_and(|told| KINDS.contains(&(i128::from(told.f_type) & 0xffff_ffff)))
 }
 
@@ -58,8 +58,8 @@ mod tests {
 
     #[test]
     fn memory_is_told_from_disks() {
-        // Linux has /dev/shm as tmpfs wherever it has it; the sources are on a disk or an overlay
-        // of one.
+        // On Linux, /dev/shm is a tmpfs if it exists; the sources are on a disk or an overlay of
+        // one.
         assert!(!Path::new("/dev/shm").is_dir() || is_memory(Path::new("/dev/shm")));
         assert!(!is_memory(Path::new(env!("CARGO_MANIFEST_DIR"))));
         assert!(!is_memory(Path::new("/no/such/directory")));

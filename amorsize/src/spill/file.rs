@@ -1,4 +1,4 @@
-//! Results in unnamed files, which the system frees with the process.
+//! Results in unnamed files, which the system removes with the process.
 
 use std::fs::File;
 use std::io;
@@ -17,21 +17,23 @@ use crate::memory::credit::Credit;
 use crate::store::{Head, LZ4, Press, decode, decode_some, encode, free};
 use crate::units::ByteSize;
 
-/// The part of the budget that a frame may have: it is in memory twice while it is compressed.
+/// A frame may have this part of the budget: it is in memory twice while it is compressed.
 const PART: u64 = 64;
-/// The most bytes of a frame: what is read at once, and what damage takes. More are read no faster.
+/// The most bytes of a frame. They are read at once, and lost at once by damage. Larger frames are
+/// read no faster.
 const FRAME: u64 = 1 << 20;
-/// The least of them, for small budgets: a frame takes 100 bytes of memory as long as it is there.
+/// The fewest bytes of a full frame, for small budgets: a frame takes 100 bytes of memory as long
+/// as it exists.
 const LEAST_FRAME: u64 = 16 << 10;
-/// Frames that the memory for what is not written has room for, when it is kept for the next one.
+/// Memory for this many frames is kept for the next results.
 const KEPT: usize = 4;
-/// After a frame that compression does not make smaller, only each of so many is tried: results of
-/// one run are mostly alike, and to try takes as long as to write.
+/// If compression did not make a frame smaller, it is tried only for each eighth frame from then
+/// on: results of one run are mostly alike, and trying takes as long as writing.
 const TRIED: usize = 8;
-/// A file ends at so many bytes: what is given back at once by who takes the results out.
+/// A file ends at this number of bytes. It is removed at once when all its results were taken out.
 const SEGMENT: u64 = 64 << 20;
-/// The part of all files that a file may have, where that is more: so a TiB is in some 200 files,
-/// and not in more than a process may have open.
+/// A file may have this part of the bytes of all files, if that is more: so a TiB is in some 200
+/// files, and not in more than a process may have open.
 const SEGMENTS: u64 = 32;
 
 /// Results that were written, and those that wait until they fill a frame.
@@ -39,18 +41,18 @@ const SEGMENTS: u64 = 32;
 pub(crate) struct SpillFile {
     directory: PathBuf,
     max_disk: Option<u64>,
-    /// Each is `None` when its results were taken out.
+    /// `None` for a segment with results that were taken out.
     segments: Vec<Option<Segment>>,
     frames: Vec<Frame>,
     len: usize,
     frame_bytes: usize,
-    /// Results that are not written yet, and of which items they are.
+    /// Results that are not written yet.
     pending: Vec<u8>,
     runs: Runs,
     press: Press,
-    /// Frames since compression was tried last, where that was in vain.
+    /// The number of frames since compression was last tried, if it did not pay then.
     untried: usize,
-    /// Bytes of the runs of all frames, which stay in memory.
+    /// The bytes of the runs of all frames, which stay in memory.
     index: usize,
     /// The credit of `pending` and of the runs.
     held: Credit,
@@ -62,7 +64,7 @@ struct Segment {
     len: u64,
 }
 
-/// Where some results lie, and of which items they are.
+/// The place of some results, and their items.
 #[derive(Debug)]
 struct Frame {
     segment: usize,
@@ -72,7 +74,7 @@ struct Frame {
     runs: Runs,
 }
 
-/// Memory in which frames are read, to be used again.
+/// Memory into which frames are read, to be used again.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     stored: Vec<u8>,
@@ -80,7 +82,7 @@ pub(crate) struct Reading {
 }
 
 impl SpillFile {
-    /// No file yet. What is not written holds credit of `ledger`.
+    /// Makes no file yet. Results that are not written hold credit of `ledger`.
     pub(crate) fn new(directory: PathBuf, budget: ByteSize, ledger: &Ledger) -> Self {
         let frame = (budget.as_u64() / PART).clamp(LEAST_FRAME, FRAME);
         Self {
@@ -99,45 +101,45 @@ impl SpillFile {
         }
     }
 
-    /// Sets where new files are made, and the most bytes that there may be of all.
+    /// Sets the directory for new files, and the most bytes of all files.
     pub(crate) fn set_place(&mut self, directory: PathBuf, max_disk: Option<ByteSize>) {
         (self.directory, self.max_disk) = (directory, max_disk.map(ByteSize::as_u64));
     }
 
-    /// Results that were added.
+    /// The number of results that were added.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Results from a frame on.
+    /// The number of results from a frame on.
     pub(crate) fn left(&self, frame: usize) -> usize {
         let frames = self.frames.get(frame..).unwrap_or_default();
         frames.iter().map(|frame| frame.runs.items()).sum::<usize>() + self.runs.items()
     }
 
-    /// Bytes on disk.
+    /// The bytes on disk.
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.iter().flatten().map(|segment| segment.len).sum()
     }
 
-    /// Frames, with that of the results that are not written as the last one.
+    /// The number of frames. The results that are not written count as the last one.
     pub(crate) fn frames(&self) -> usize {
         self.frames.len() + usize::from(self.runs.items() > 0)
     }
 
-    /// Bytes of a result as it is encoded, on average.
+    /// The mean size of an encoded result, in bytes.
     pub(crate) fn mean(&self) -> u64 {
         let frames: u64 = self.frames.iter().map(|frame| frame.head.raw).sum();
         (frames + self.pending.len() as u64) / self.len.max(1) as u64
     }
 
-    /// Bytes of a frame's results before they were compressed.
+    /// The bytes of a frame's results before compression.
     pub(crate) fn raw(&self, frame: usize) -> u64 {
         self.frames.get(frame).map_or(self.pending.len() as u64, |frame| frame.head.raw)
     }
 
-    /// Adds the result of an item behind all others. It is not written yet, and gone from here if
-    /// it can't be: by an error or a panic of its own.
+    /// Adds the result of an item behind all others, without writing it. It is removed again if it
+    /// can't be encoded, because of an error or a panic of its own.
     pub(crate) fn add<R>(&mut self, item: usize, result: &R) -> Result<(), Ended>
     where
         R: Serialize + DeserializeOwned,
@@ -146,7 +148,7 @@ impl SpillFile {
         let (pending, is_first) = (&mut self.pending, self.runs.items() == 0);
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             encode(result, pending)?;
-            // A type that can't be read back, such as an enum that is `untagged`, can never be.
+            // A type that can't be read back, such as an `untagged` enum, never can.
             if is_first { decode::<R>(pending).map(drop) } else { Ok(()) }
         }));
         match encoded {
@@ -174,15 +176,15 @@ impl SpillFile {
         }
     }
 
-    /// Writes what was added, if it fills a frame. Its results have `size` bytes each when they are
-    /// read, beside those that they own.
+    /// Writes the added results if they fill a frame. Decoded, each has `size` bytes, beside those
+    /// that it owns.
     pub(crate) fn write_if_full(&mut self, size: usize) -> Result<(), Error> {
         let bytes = self.pending.len() + self.runs.bytes();
         let read = size.max(1).saturating_mul(self.runs.items());
         if bytes.max(read) >= self.frame_bytes { self.write() } else { Ok(()) }
     }
 
-    /// Writes what was added. Where that fails it stays, and can be written later.
+    /// Writes the added results. If that fails they stay, and can be written later.
     pub(crate) fn write(&mut self) -> Result<(), Error> {
         if self.runs.items() == 0 {
             return Ok(());
@@ -210,14 +212,14 @@ impl SpillFile {
         self.frames.push(Frame { segment, offset, head, runs });
         self.untried = untried;
         self.pending.clear();
-        // Memory that is asked for anew takes longer than to fill it.
+        // Allocating memory anew takes longer than filling it.
         self.pending.shrink_to(KEPT * self.frame_bytes);
         self.press.rest();
         self.hold();
         Ok(())
     }
 
-    /// Ends writing, and gives back what memory that took.
+    /// Ends writing, and frees the memory for it.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         self.write()?;
         self.pending = Vec::new();
@@ -226,7 +228,7 @@ impl SpillFile {
         Ok(())
     }
 
-    /// The runs of items of a frame: the first item, and their number.
+    /// Consecutive items of a frame: the first item, and the number of items.
     pub(crate) fn runs(&self, frame: usize) -> impl Iterator<Item = (usize, usize)> {
         self.frames.get(frame).map_or(&self.runs, |frame| &frame.runs).iter()
     }
@@ -278,7 +280,7 @@ impl SpillFile {
         Ok(content)
     }
 
-    /// Gives the disk back what lies before a frame.
+    /// Frees the disk space before a frame.
     pub(crate) fn give_back(&mut self, frame: usize) {
         let first = self.frames.get(frame).map_or(self.segments.len(), |frame| frame.segment);
         self.segments[..first].iter_mut().for_each(|segment| *segment = None);
@@ -289,19 +291,19 @@ impl SpillFile {
         Error::new(ErrorKind::Damaged { path, offset, cause })
     }
 
-    /// For tests: the files.
+    /// The files, for tests.
     #[cfg(all(test, not(loom)))]
     pub(super) fn files(&self) -> Vec<&File> {
         self.segments.iter().flatten().map(|segment| &segment.file).collect()
     }
 }
 
-/// The most bytes of a file, with so many in all.
+/// The most bytes of one file, if all files have `used` bytes.
 pub(super) fn segment_bytes(used: u64) -> u64 {
     SEGMENT.max(used / SEGMENTS)
 }
 
-/// Writes to the last segment or to a new one, all or nothing; gives the place. A segment that has
+/// Writes to the last segment or to a new one, all or nothing; gives the place. A segment with
 /// `most` bytes takes no more.
 fn write(
     segments: &mut Vec<Option<Segment>>,
@@ -317,7 +319,7 @@ fn write(
     let number = segments.len() - 1;
     let Some(segment) = &mut segments[number] else { unreachable!("it has room") };
     if let Err(error) = write_at(&segment.file, bytes, segment.len) {
-        // Some of it may be there, and take room that others need.
+        // Some of it may be in the file, and take room that others need.
         let _ = segment.file.set_len(segment.len);
         return Err(("written", error));
     }
@@ -326,7 +328,7 @@ fn write(
     Ok((number, offset))
 }
 
-/// Reads without a place of the file's own, which all readers would share.
+/// Reads at an offset, without the file's own position, which all readers would share.
 fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);

@@ -12,7 +12,7 @@ use crate::memory::credit::Credit;
 use crate::spill::file::Reading;
 use crate::store::Contents;
 
-/// Memory in which parts are read, to be used again.
+/// Memory into which parts are read, to be used again.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     pub(super) reading: Reading,
@@ -86,8 +86,7 @@ impl<R: DeserializeOwned> IntoIterator for Spilled<R> {
     type Item = Result<R, Error>;
     type IntoIter = IntoIter<R>;
 
-    /// Takes the results out, and gives the disk its room back as it goes; that of a checkpoint
-    /// stays.
+    /// Takes the results out, and frees disk space on the way; the directory of a checkpoint stays.
     fn into_iter(self) -> IntoIter<R> {
         let left = self.len();
         let (kept, read, credit) = match self.kept {
@@ -111,14 +110,14 @@ impl<R: DeserializeOwned> IntoIterator for Spilled<R> {
 /// ```
 #[must_use = "an iterator does nothing until it is asked for results"]
 pub struct IntoIter<R> {
-    /// Where the results are that are not in `read`.
+    /// The results that are not in `read`.
     kept: Option<Kept<R>>,
     /// The next part.
     next: usize,
     read: std::vec::IntoIter<R>,
     left: usize,
     cache: Cache,
-    /// That of results that were in memory.
+    /// The credit of results that were in memory.
     _credit: Credit,
 }
 

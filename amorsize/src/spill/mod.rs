@@ -1,5 +1,5 @@
-//! Results that [`Batched::spill`](crate::Batched::spill) has collected, in memory or on disk; or
-//! those that a checkpoint has, see [`Spilled::open`].
+//! The results of [`Batched::spill`](crate::Batched::spill), in memory or on disk, and those of a
+//! checkpoint, see [`Spilled::open`].
 
 mod checkpoint;
 mod directory;
@@ -27,15 +27,15 @@ use crate::sink::{Pausing, Sink};
 use crate::store::{decode, encode};
 use crate::units::ByteSize;
 
-/// All results of a run, in input order: in memory where they fitted the run's budget, otherwise in
-/// temporary files or in the directory of a checkpoint; made by
-/// [`Batched::spill`](crate::Batched::spill), and by [`open`](Self::open).
+/// All results of a run, in input order: in memory if they fit the run's budget, otherwise in
+/// temporary files or in the directory of a checkpoint. Made by
+/// [`Batched::spill`](crate::Batched::spill) and by [`open`](Self::open).
 ///
-/// The temporary files have no name, and end with the process, whatever that dies of. About a
-/// mebibyte of results is in memory at a time while they are read.
+/// The temporary files have no name, and end with the process, however it ends. About a mebibyte of
+/// results is in memory at a time while they are read.
 ///
-/// Results in memory go on holding their part of the run's budget: where the run was started within
-/// a call of another run, that one counts them until they are dropped.
+/// Results in memory go on holding their part of the run's budget. If the run was started within a
+/// call of another run, that one counts them until they are dropped.
 ///
 /// # Examples
 ///
@@ -67,11 +67,11 @@ pub struct Spilled<R> {
 enum Kept<R> {
     Memory {
         values: Vec<R>,
-        /// The first item, and where items were left out: a result's place, and the index of its
-        /// item.
+        /// The first item, and the places where items were left out: a result's place, and the
+        /// index of its item.
         first: usize,
         jumps: Vec<(usize, usize)>,
-        /// Of the budget of the run that made them.
+        /// The credit of the run that made them.
         credit: Credit,
     },
     Disk(SpillFile),
@@ -91,16 +91,16 @@ impl<R> Spilled<R> {
         Self { kept: Kept::Checkpoint(Box::new(checkpoint)) }
     }
 
-    /// The results that a [checkpoint](crate::Batched::checkpoint) has, in a later process or while
-    /// the run goes on: those that were on disk when this was called.
+    /// Opens the results of a [checkpoint](crate::Batched::checkpoint), in a later process or while
+    /// the run goes on. It has the results that were on disk when this was called.
     ///
-    /// No function is needed, and no input: it reads what is there, and leaves it as it is. A run
-    /// may use the directory meanwhile. Frames that are damaged are passed over;
-    /// [`is_complete`](Self::is_complete) tells whether anything is missing.
+    /// It needs neither the function nor the input: it only reads, and changes nothing. A run may
+    /// use the directory meanwhile. Damaged frames are passed over;
+    /// [`is_complete`](Self::is_complete) tells if anything is missing.
     ///
     /// # Errors
     ///
-    /// When the directory is not that of a checkpoint or can't be read, or when its results are of
+    /// If the directory is not that of a checkpoint or can't be read, or if its results are of
     /// another type: see [`Error::is_changed`].
     ///
     /// # Examples
@@ -130,8 +130,8 @@ impl<R> Spilled<R> {
         Checkpoint::open(directory.as_ref(), 0).map(Self::of_checkpoint)
     }
 
-    /// True if these are all results: always, but for those of a checkpoint whose run did not come
-    /// to its end, or of which a part is damaged.
+    /// True if these are all results. Only for a checkpoint it can be false: if its run did not
+    /// come to its end, or if a part of it is damaged.
     ///
     /// # Examples
     ///
@@ -180,7 +180,7 @@ impl<R> Spilled<R> {
         self.len() == 0
     }
 
-    /// Bytes on disk: none where the results fitted the budget.
+    /// The bytes on disk; 0 if the results fit the budget.
     ///
     /// # Examples
     ///
@@ -223,7 +223,7 @@ impl<R> Spilled<R> {
         Indices::new(0, place, jumps)
     }
 
-    /// Parts of results that are read at once; of those in memory none.
+    /// The number of parts of results that are read at once; 0 for results in memory.
     fn parts(&self) -> usize {
         match &self.kept {
             Kept::Memory { .. } => 0,
@@ -232,7 +232,7 @@ impl<R> Spilled<R> {
         }
     }
 
-    /// The runs of items of a part: the first item, and their number.
+    /// Consecutive items of a part: the first item, and the number of items.
     fn runs(&self, part: usize) -> impl Iterator<Item = (usize, usize)> {
         let (file, checkpoint) = match &self.kept {
             Kept::Memory { .. } => (None, None),
@@ -244,10 +244,10 @@ impl<R> Spilled<R> {
 }
 
 impl<R: Serialize + DeserializeOwned> Spilled<R> {
-    /// The results in input order, read from the disk as they are asked for. Can be called again
-    /// and again, also while other iterators read.
+    /// Reads the results in input order, from the disk as they are asked for. It can be called
+    /// again and again, also while other iterators read.
     ///
-    /// Each is made anew from its bytes, also where the results are in memory. After an error
+    /// Each result is made anew from its bytes, even if the results are in memory. After an error
     /// nothing more comes.
     ///
     /// # Examples
@@ -263,13 +263,13 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
         Iter::new(self)
     }
 
-    /// The result of the item with this index in the input; `None` where it has none.
+    /// The result of the item with this index in the input; `None` if the item has none.
     ///
-    /// From the disk it takes about as long as to read a mebibyte.
+    /// From the disk this takes about as long as reading a mebibyte.
     ///
     /// # Errors
     ///
-    /// When it can't be read.
+    /// If the result can't be read.
     ///
     /// # Examples
     ///
@@ -298,7 +298,7 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
     ///
     /// # Errors
     ///
-    /// The sink's first error; or that the results can't be read.
+    /// The sink's first error, or an error of reading the results.
     ///
     /// # Examples
     ///
@@ -335,7 +335,8 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
         sink.finish().map_err(WriteError::of_sink)
     }
 
-    /// The next part of the results, by its number; of those in memory by its first place.
+    /// The next part of the results, by its number; for results in memory, by the place of its
+    /// first one.
     fn part(&self, next: &mut usize, cache: &mut Cache) -> Result<Option<Vec<R>>, Error> {
         let read = match &self.kept {
             Kept::Memory { values, .. } => {
@@ -353,16 +354,16 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
             Kept::Disk(file) => file.read(*next, &mut cache.reading)?,
             Kept::Checkpoint(checkpoint) => checkpoint.read(*next, &mut cache.contents)?,
         };
-        // Not before: a panic of the results' own code leaves them the next ones.
+        // Not before: if the results' own code panics, the next call still finds them.
         *next += 1;
         Ok(Some(read))
     }
 }
 
-/// Bytes of results that are copied at once where they are in memory: as many as a frame has.
+/// The number of bytes after which copying results in memory pauses: those of a frame.
 const PART: usize = 1 << 20;
 
-/// A result from its bytes, as one that comes from the disk; adds their number.
+/// A result made from its bytes, like one from the disk; adds their number.
 fn copy<R: Serialize + DeserializeOwned>(result: &R, bytes: &mut usize) -> Result<R, Error> {
     let mut encoded = Vec::new();
     let copied = encode(result, &mut encoded).and_then(|()| decode(&encoded).map(|(result, _)| result));

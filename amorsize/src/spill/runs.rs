@@ -1,6 +1,6 @@
-//! Which items results are of, in little memory.
+//! The indices of items with results, in little memory.
 
-/// Indices that count up, as runs of indices next to each other. Of each run the gap before it and
+/// Indices that count up, stored as runs of consecutive indices. Of each run the gap before it and
 /// its length are kept, as numbers of as few bytes as they need: mostly two bytes for both.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs {
@@ -39,7 +39,7 @@ impl Runs {
         self.end
     }
 
-    /// Bytes that they take beside their own size.
+    /// The bytes that they take beside their own size.
     pub(crate) fn bytes(&self) -> usize {
         self.closed.len()
     }
@@ -102,7 +102,7 @@ mod tests {
             let back: Vec<usize> = runs.iter().flat_map(|(first, items)| first..first + items).collect();
             prop_assert_eq!(&back, &indices);
             prop_assert_eq!((runs.items(), runs.end()), (indices.len(), indices.last().map_or(0, |last| last + 1)));
-            // Runs that could be one are one.
+            // Adjacent runs are joined.
             prop_assert!(runs.iter().zip(runs.iter().skip(1)).all(|((first, items), (next, _))| first + items < next));
         }
     }

@@ -1,4 +1,4 @@
-//! Results come back from files as they were put there, whatever they are; or an error does.
+//! Results come back from files as they were written, whatever they are; or an error comes.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -76,8 +76,7 @@ fn read(spilled: &Spilled<Vec<u16>>) -> (Vec<Vec<u16>>, Option<Error>) {
     (results, error)
 }
 
-/// Some results of several frames, of which lz4 makes some smaller; with their one file and its
-/// bytes.
+/// Results in several frames, some of which lz4 makes smaller, with their one file and its bytes.
 struct Sample {
     all: Vec<Vec<u16>>,
     spilled: Spilled<Vec<u16>>,
@@ -205,7 +204,7 @@ fn what_is_not_written_holds_credit() {
 
 #[test]
 fn the_number_of_files_grows_more_slowly_than_their_bytes() {
-    // Not written: what counts is where the next one begins.
+    // Results that are not written: only the end of the last file counts.
     let (mut used, mut files) = (0_u64, 0);
     while used < 1 << 40 {
         used += super::file::segment_bytes(used);

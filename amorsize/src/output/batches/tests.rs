@@ -1,4 +1,4 @@
-//! What outlets hold of the budget.
+//! Tests of the credit that outlets hold.
 
 use crate::durable::Handle;
 use proptest::prelude::*;
@@ -16,8 +16,8 @@ fn results(are_good: &[bool]) -> Vec<Number> {
     are_good.iter().map(|&is_good| if is_good { Ok(1) } else { Err("no number".into()) }).collect()
 }
 
-/// Hands chunks of results over in batches of `asked`, and has the sink end the run at a batch.
-/// Whatever becomes of the results, those that are there hold credit, and no others do.
+/// Hands chunks of results over in batches of `asked`, with a sink that ends the run at a batch. In
+/// all cases the results that exist hold credit, and no others do.
 fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_batch: usize) {
     let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();
@@ -52,7 +52,7 @@ fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_bat
     assert_eq!((ledger.held(), ledger.results().results), (ByteSize::ZERO, 0));
 }
 
-/// Has an iterator's buffer take chunks of results, and takes `given` of them out.
+/// Adds chunks of results to an iterator's buffer, and takes `given` of them out.
 fn check_buffer(chunks: &[Vec<bool>], given: usize) {
     let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();

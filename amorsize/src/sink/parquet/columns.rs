@@ -1,4 +1,4 @@
-//! The columns of a table, and how results become its rows.
+//! The columns of a table, and the conversion of results to its rows.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use serde_arrow::schema::{SchemaLike, Strategy, TracingOptions};
 use crate::error::{Error, ErrorKind};
 use crate::store::Shape;
 
-/// The columns of a [`Parquet`](super::Parquet) file come from the type of the results, as it is by
+/// Takes the columns of a [`Parquet`](super::Parquet) file from the type of the results; the
 /// default.
 ///
 /// # Examples
@@ -27,7 +27,7 @@ use crate::store::Shape;
 #[derive(Clone, Copy, Debug)]
 pub struct FromType;
 
-/// The columns of a [`Parquet`](super::Parquet) file come from the first batch; set by
+/// Takes the columns of a [`Parquet`](super::Parquet) file from the first batch; set by
 /// [`schema_from_results`](super::Parquet::schema_from_results).
 ///
 /// # Examples
@@ -41,7 +41,7 @@ pub struct FromType;
 #[derive(Clone, Copy, Debug)]
 pub struct FromResults;
 
-/// Where the columns of a [`Parquet`](super::Parquet) file come from: [`FromType`] or
+/// The source of the columns of a [`Parquet`](super::Parquet) file: [`FromType`] or
 /// [`FromResults`]. The trait is sealed.
 ///
 /// # Examples
@@ -95,7 +95,7 @@ impl<R> ParquetSchema<R> for FromResults {
     }
 }
 
-/// Why results can't be the rows of a table.
+/// The reason why results can't be the rows of a table.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) column: Option<String>,
@@ -112,7 +112,7 @@ impl Refused {
         Self { column: None, cause: error.to_string() }
     }
 
-    /// Takes the path out of the text of an error of serde_arrow, which gives it nowhere else.
+    /// Takes the path from the text of an error of serde_arrow, which gives it nowhere else.
     fn by_conversion(error: &serde_arrow::Error) -> Self {
         let text = error.to_string();
         let path = ["path: \"$", "field: \"$"].iter().find_map(|before| text.split_once(before)?.1.split('"').next());
@@ -155,7 +155,7 @@ impl<R: Serialize> Serialize for ValueOf<'_, R> {
 #[derive(Debug)]
 pub(super) struct Columns {
     fields: Vec<FieldRef>,
-    /// True if a result's fields are the columns, false if the result is the only one.
+    /// True if a result's fields are the columns, false if the result itself is the only column.
     is_struct: bool,
 }
 
@@ -177,7 +177,7 @@ impl Columns {
     /// The columns that results have.
     pub(super) fn of_results<R: Serialize>(results: &[R]) -> Result<Self, Refused> {
         let of = |options| Vec::<FieldRef>::from_samples(Values(results), options);
-        // The values of a map may be of several types, where it is a struct with `serde(flatten)`.
+        // The values of a map may be of several types, if it is a struct with `serde(flatten)`.
         let fields = of(options()).or_else(|error| of(options().map_as_struct(true)).map_err(|_| error));
         let fields = fields.map_err(|error| {
             let refused = large_number(results).unwrap_or_else(|| Refused::by_conversion(&error));
@@ -197,7 +197,7 @@ impl Columns {
         Ok(Self { fields: columns.fields.iter().map(nullable).collect(), ..columns })
     }
 
-    /// `without_type` is why a column has no type.
+    /// `without_type` is the reason why a column has no type.
     fn of_value(fields: &[FieldRef], without_type: &str) -> Result<Self, Refused> {
         let value = fields.first().ok_or_else(|| Refused { column: None, cause: "they have no type".into() })?;
         let is_tuple = value.metadata().values().any(|strategy| *strategy == Strategy::TupleAsStruct.to_string());
@@ -212,7 +212,7 @@ impl Columns {
         Ok(Self { fields, is_struct })
     }
 
-    /// The results as rows. The error is of the first result that can't be one, with its place.
+    /// The results as rows. The error is for the first result that can't be a row, with its place.
     pub(super) fn rows<R: Serialize>(&self, results: &[R]) -> Result<RecordBatch, (usize, Refused)> {
         let rows = |results: &[R]| {
             if self.is_struct {
@@ -239,7 +239,7 @@ fn options() -> TracingOptions {
     TracingOptions::default().map_as_struct(false).enums_without_data_as_strings(true).allow_null_fields(true)
 }
 
-/// Refuses what the writer would panic about, or fail at without saying where.
+/// Refuses fields at which the writer would panic, or fail without naming the field.
 fn refuse(field: &Field, path: &str, without_type: &str) -> Result<(), Refused> {
     let refused = |cause: &str| Err(Refused { column: Some(path.to_owned()), cause: cause.into() });
     let inside = |field: &Field| refuse(field, &format!("{path}.{}", field.name()), without_type);
@@ -265,7 +265,7 @@ fn refuse(field: &Field, path: &str, without_type: &str) -> Result<(), Refused> 
     }
 }
 
-/// The same field for values that may be missing: a few results don't tell that none is.
+/// The same field with nulls allowed: a few results don't show that no value is ever missing.
 fn nullable(field: &FieldRef) -> FieldRef {
     let data_type = match field.data_type() {
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(nullable).collect()),

@@ -21,15 +21,15 @@ use crate::output::batch::Batch;
 use columns::{Columns, Refused};
 pub use columns::{FromResults, FromType, ParquetSchema};
 
-/// A batch is converted in as many parts: so it is there twice only for one of them.
+/// The number of parts in which a batch is converted, so that only one of them is in memory twice.
 const PARTS: usize = 16;
 
 /// Writes results to a Parquet file: a column for each field of a struct, a row for each result in
 /// input order, a row group for each batch, compressed by Snappy. pyarrow, DuckDB and Polars read
 /// it.
 ///
-/// The file appears under its name when the run has ended whole; until then it is `path.partial`.
-/// See the [module](crate::sink) for what becomes of files that are there.
+/// The file gets its name when the run has ended and all results are in it; until then it is
+/// `path.partial`. See the [module](crate::sink) for files that exist already.
 ///
 /// # Columns
 ///
@@ -44,22 +44,22 @@ const PARTS: usize = 16;
 /// | a result that is no struct | one column, `value` |
 /// | an enum with data, `u128`, `i128`, a struct without fields | refused |
 ///
-/// What is refused is told by [`ErrorKind::Unwritable`], with the column.
+/// [`ErrorKind::Unwritable`] tells what is refused, with the column.
 ///
 /// The columns come from the type, before anything is computed; so a result has to be
-/// `serde::Serialize` and `DeserializeOwned`. Where the type does not tell, because it has an
-/// `IpAddr` or a `NonZero` in it, and with [`schema_from_results`](Self::schema_from_results), they
-/// come from the first batch: then an `Option` that is `None` in all of it is refused, as its type
-/// is unknown.
+/// `serde::Serialize` and `DeserializeOwned`. If the type does not tell its columns, because it has
+/// an `IpAddr` or a `NonZero` in it, and with [`schema_from_results`](Self::schema_from_results),
+/// they come from the first batch. Then an `Option` that is `None` in all of the batch is refused,
+/// as its type is unknown.
 ///
-/// Row groups of few rows make a file larger, and slower to read: where results are small, do not ask
+/// Row groups of few rows make a file larger, and slower to read: if results are small, do not ask
 /// for a small [`batch_size`](crate::Batched::batch_size).
 ///
 /// # Places
 ///
-/// A later process can't go on with a Parquet file, whose end says where everything is. So
-/// [`place`](Sink::place) is refused: instead of a `journal` use a `checkpoint`, which hands the
-/// results of earlier processes over again.
+/// A later process can't go on with a Parquet file, because the index of its contents is at its
+/// end. So [`place`](Sink::place) is refused: instead of a `journal` use a `checkpoint`, which
+/// hands the results of earlier processes over again.
 ///
 /// # Examples
 ///
@@ -96,7 +96,7 @@ struct Table {
     columns: Columns,
     schema: SchemaRef,
     writer: ArrowWriter<Vec<u8>>,
-    /// True if what is written has the file's end.
+    /// True if the file's end is written.
     is_whole: bool,
 }
 
@@ -115,7 +115,8 @@ impl Parquet {
         Self { file: Partial::new(path.into()), table: None, schema: PhantomData }
     }
 
-    /// Takes the columns from the results of the first batch, which then need no `Deserialize`.
+    /// Takes the columns from the results of the first batch. The results then need no
+    /// `Deserialize`.
     ///
     /// # Examples
     ///
@@ -172,14 +173,14 @@ impl<R: Serialize, S: ParquetSchema<R>> Sink<R> for Parquet<S> {
 
 impl<S> Parquet<S> {
     fn begin_file(&mut self, columns: Result<Option<Columns>, Refused>) -> Result<(), Error> {
-        // Before the file is opened, which overwrites what is there.
+        // Done before the file is opened, which overwrites an existing one.
         if self.table.is_none()
             && let Some(columns) = columns.map_err(|refused| self.refused(None, refused))?
         {
             self.make_table(columns)?;
         }
         if let Err(error) = self.file.begin() {
-            // To try again has taken the end off.
+            // Trying again has cut off the end.
             let _ = self.write_end();
             return Err(error);
         }
@@ -195,7 +196,7 @@ impl<S> Parquet<S> {
     }
 
     fn write<R: Serialize>(&mut self, batch: Batch<R>) -> Result<(), Error> {
-        // Refuses what may not be written any more.
+        // Refuses to go on with a file that must not be written any more.
         self.file.waiting()?;
         if self.table.is_none() {
             match Columns::of_results(&batch) {
@@ -266,21 +267,21 @@ impl<S> Parquet<S> {
 impl Table {
     fn new(columns: Columns) -> Result<Self, ParquetError> {
         let schema = Arc::new(Schema::new(columns.fields().to_vec()));
-        // A row group ends with its batch alone.
+        // Only the end of a batch ends a row group.
         let properties =
             WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(None);
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties.build()))?;
         Ok(Self { columns, schema, writer, is_whole: false })
     }
 
-    /// Moves what is encoded behind other bytes.
+    /// Moves the encoded bytes behind other bytes.
     fn take_encoded(&mut self, bytes: &mut Vec<u8>) {
-        // The writer keeps some of it to itself until then. To a `Vec` it can't fail.
+        // The writer keeps some bytes to itself until then. Writing to a `Vec` can't fail.
         let _ = self.writer.sync();
         bytes.append(self.writer.inner_mut());
     }
 
-    /// What ends a file of that length. The writer itself could not go on behind its end.
+    /// The end of a file of that length. The writer itself could not go on behind its end.
     fn end(&self, len: u64) -> Result<End, ParquetError> {
         let mut properties = WriterProperties::default();
         add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
