@@ -10,13 +10,13 @@ use crate::report::extremes::Extremes;
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) learned: Learned,
-    /// There once the run has gone on for `FIRST_DECISION`: a shorter one would feel it.
+    /// `None` before `FIRST_DECISION`: it would slow down a shorter run.
     pub(crate) extremes: Option<Box<Extremes>>,
-    /// Index behind the last item that was taken from the input to be run.
+    /// The index behind the last item that was taken from the input to be run.
     pub(crate) next: usize,
-    /// Items of these that a store has, or that are skipped: they are not run.
+    /// The number of these items that need not run, because a store has them or they are skipped.
     pub(crate) passed: usize,
-    /// Index of the first item of the input, which may be a part of another one.
+    /// The index of the first item of the input, which may be a part of another one.
     pub(crate) begins_at: usize,
     /// Chunks that ended, including stretches on the calling thread.
     pub(crate) chunks: usize,
@@ -42,7 +42,7 @@ impl Books {
         }
     }
 
-    /// Index behind the last item that was taken, if those that need not run are left out.
+    /// The index behind the last item that was taken, without counting items that need not run.
     pub(crate) fn next_to_run(&self) -> usize {
         self.next - self.passed - self.begins_at
     }

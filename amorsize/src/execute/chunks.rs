@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::words::ChunkId;
 use crate::buffer::RawChunk;
 
-/// The chunks of a run that wait, run, or are done, by name.
+/// The chunks of a run that wait, run or are done. Each has a name.
 pub(crate) struct Chunks(Mutex<Places>);
 
-/// The place of a chunk that a worker has is empty and still the chunk's.
+/// The place of a chunk stays reserved, and empty, while a worker has the chunk.
 struct Places {
     chunks: Vec<Option<Box<RawChunk>>>,
     free: Vec<ChunkId>,
@@ -43,7 +43,7 @@ impl Chunks {
         self.places().chunks[id] = Some(chunk);
     }
 
-    /// Lets a collection end that chunks were to put their results in.
+    /// Ends a collection that chunks were to put their results in.
     pub(crate) fn leave_collection(&self) {
         self.places().chunks.iter_mut().flatten().for_each(|chunk| chunk.leave_collection());
     }

@@ -39,7 +39,7 @@ impl HandedOver {
     }
 }
 
-/// Checks what holds for every report.
+/// Checks facts that hold for every report.
 fn check(report: &Report) {
     let time = report.time_use();
     let parts = [time.calls(), time.memory(), time.sink(), time.input(), time.ends(), time.handling()];
@@ -287,8 +287,8 @@ fn the_time_between_two_parts_of_a_run_is_none_of_its() {
     assert!(report.time_use().total() <= 0.24 + 1e-9, "{}", report.explain());
 }
 
-/// Keeps `threads` threads in calls while time passes: each call begins and ends with those of all
-/// others. A limit ends a hang.
+/// Keeps `threads` threads in calls while time passes: all calls begin and end together. A limit
+/// ends a hang.
 struct Together {
     threads: usize,
     arrived: Mutex<usize>,
@@ -311,7 +311,7 @@ impl Together {
     }
 }
 
-/// A process that does not tell its memory: calls run on all threads at the same time.
+/// A process that does not tell its memory, so that calls run on all threads at the same time.
 struct Untold;
 
 impl MemorySource for Untold {
@@ -324,8 +324,8 @@ impl MemorySource for Untold {
     }
 }
 
-/// Runs 20 calls on each of `threads` threads, and one before. All threads are in calls while
-/// `call` lets time pass.
+/// Runs one call alone, and then 20 calls on each of `threads` threads. All threads are in calls
+/// while `call` lets time pass.
 fn on_all(threads: usize, clock: &Clock, call: impl Fn() + Sync) -> Report {
     let (caller, together) = (thread::current().id(), Together::of(threads));
     let call = |_: usize| {

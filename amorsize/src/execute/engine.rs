@@ -51,7 +51,7 @@ pub(crate) struct Engine {
     pub(super) ordered: bool,
     /// Used while the run is on the calling thread.
     pub(super) books: Books,
-    /// There while the run is on threads.
+    /// `Some` while the run is on threads.
     pub(super) workers: Option<Box<Workers>>,
     pub(super) ledger: Ledger,
     pub(super) budget: Option<Budget>,
@@ -182,7 +182,7 @@ impl Engine {
         }
     }
 
-    /// Notes that what a result owns can be told.
+    /// Notes that results can tell what they own.
     pub(crate) fn know_results(&mut self) {
         self.measured_by = MeasuredBy::DeepSize;
         self.unasked.result = "";
@@ -201,7 +201,7 @@ impl Engine {
         self.with_books(|books| books.next)
     }
 
-    /// Items whose results are not handed over.
+    /// The number of items with results that are not handed over.
     pub(crate) fn items_held(&self) -> usize {
         self.ledger.results().results
     }

@@ -46,7 +46,7 @@ const PARTS: usize = 16;
 /// At first a stretch is this many times as long as the one before. One item says little of the
 /// next ones, and a second 16 that are much slower are still few.
 const GROWTH: usize = 16;
-/// The same after 16 items: then 1,000 more can be expected to take about the same time.
+/// The same after 16 items: then 1,000 more probably take about the same time.
 const GROWTH_AFTER_16: usize = 64;
 
 /// Limits items that can't be measured: a stretch of them may need no more than the budget divided

@@ -169,7 +169,7 @@ impl Control {
                 break;
             }
             if steps.is_interrupted() {
-                // No other job may take up the items that this one leaves.
+                // No other job may take up the items that this job leaves.
                 self.course.pause();
                 break;
             }
@@ -350,7 +350,8 @@ impl Control {
         self.end_job(true);
     }
 
-    /// Takes a job off and wakes the caller, which starts it for another thread where it `recruits`.
+    /// Takes a job off and wakes the caller. If `recruits` is set, the caller starts it for another
+    /// thread.
     fn end_job(&self, recruits: bool) {
         let now = now();
         let mut state = self.state();
@@ -361,7 +362,7 @@ impl Control {
         self.caller.notify_one();
     }
 
-    /// Books a chunk as ended that panicked outside of the user's function. Its items are lost, and
+    /// Books a chunk that panicked outside of the user's function as ended. Its items are lost, and
     /// the panic drops their credit.
     pub(super) fn lose(&self, grant: &Grant) {
         let now = now();

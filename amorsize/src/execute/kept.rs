@@ -7,7 +7,8 @@ use crate::output::outlet::{Flow, Outlet};
 #[cfg(feature = "durable")]
 use crate::spill::SpillFile;
 
-/// Results until a terminal takes them: those of the sample, and what a terminal that ended early left.
+/// The results that a terminal has yet to take: those of the sample, and what an earlier terminal
+/// left when it ended early.
 #[derive(Default)]
 pub(crate) struct Kept {
     parts: VecDeque<KeptPart>,
@@ -23,7 +24,7 @@ pub(crate) enum KeptPart {
 }
 
 impl Kept {
-    /// Results that are kept.
+    /// The number of results that are kept.
     pub(crate) fn len(&self) -> usize {
         let len = |part: &KeptPart| match part {
             KeptPart::Results(results, _) => results.len(),
@@ -38,7 +39,7 @@ impl Kept {
         self.parts.push_front(KeptPart::Results(results, start));
     }
 
-    /// Takes the next part.
+    /// Takes out the next part.
     pub(crate) fn next(&mut self) -> Option<KeptPart> {
         self.parts.pop_front()
     }
@@ -61,7 +62,7 @@ impl Kept {
         self.parts.push_front(KeptPart::OnDisk(file, 0));
     }
 
-    /// Takes the file out that has the next results, if none of these were taken.
+    /// Takes out the file with the next results, if none of these were taken.
     pub(crate) fn take_file(&mut self) -> Option<SpillFile> {
         match self.parts.pop_front()? {
             KeptPart::OnDisk(file, 0) => Some(file),
@@ -72,7 +73,7 @@ impl Kept {
         }
     }
 
-    /// Bytes of all results that are in files, as they were encoded.
+    /// The bytes of all results in files, in encoded form.
     pub(crate) fn on_disk(&self) -> Option<u64> {
         let files = self.parts.iter().filter_map(|part| match part {
             KeptPart::OnDisk(file, frame) => Some((*frame..file.frames()).map(|frame| file.raw(frame)).sum()),

@@ -1,4 +1,5 @@
-//! The two ends of a run, both on the calling thread: items come in from the input, results go out to whatever takes them.
+//! The two ends of a run, both on the calling thread: items come in from the input, and results go
+//! out to the outlet.
 
 use crate::buffer::asks::Way;
 use crate::buffer::restored::Restored;
@@ -17,18 +18,19 @@ use crate::memory::tracking::{self, Frame};
 use crate::system::sync::now;
 use crate::system::thread_time::{Measuring, Use};
 
-/// How far the input was taken, and the chunks that are not in use.
+/// The progress of the input, and the chunks that are not in use.
 #[derive(Default)]
 pub(crate) struct Stock {
     ended: bool,
     /// True if items can be done, or are skipped.
     pub(crate) resumes: bool,
     pub(crate) asks: Asks,
-    /// What the calling thread enters its calls with.
+    /// The ledger on which the calling thread enters its calls.
     ledger: Option<Ledger>,
     /// Items pulled for the calling thread itself that are not run yet.
     held: Option<Box<RawChunk>>,
-    /// The first of the spare ones: a run that stays on the calling thread has no other, and needs no list.
+    /// The first of the spare chunks. A run that stays on the calling thread has no other, and
+    /// needs no list.
     last: Option<Box<RawChunk>>,
     #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
     spare: Vec<Box<RawChunk>>,
@@ -39,7 +41,7 @@ impl Stock {
         self.held.as_ref().map_or(0, |chunk| chunk.items())
     }
 
-    /// Keeps the items of a chunk to be run next.
+    /// Keeps the items of a chunk to run them next.
     fn hold(&mut self, chunk: Box<RawChunk>) {
         if chunk.items() > 0 {
             self.held = Some(chunk);
@@ -49,7 +51,7 @@ impl Stock {
     }
 
     fn recycle(&mut self, chunk: Box<RawChunk>) {
-        // More than the chunks ahead of a few workers are never in use at a time.
+        // No more than the chunks ahead of a few workers are in use at a time.
         if self.last.is_none() {
             self.last = Some(chunk);
         } else if self.spare.len() < 64 {
@@ -57,12 +59,12 @@ impl Stock {
         }
     }
 
-    /// Lets a collection end that results were to be put in.
+    /// Ends a collection that results were to be put in.
     pub(crate) fn leave_collection(&mut self) {
         self.held.iter_mut().chain(&mut self.last).chain(&mut self.spare).for_each(|chunk| chunk.leave_collection());
     }
 
-    /// Items of an input that are left, at least and at most.
+    /// The number of items of an input that are left, at least and at most.
     pub(crate) fn left(&self, input: &mut dyn Input) -> (usize, Option<usize>) {
         let held = self.held_items();
         if self.ended {
@@ -72,40 +74,40 @@ impl Stock {
         (least.saturating_add(held), most.and_then(|most| most.checked_add(held)))
     }
 
-    /// Items of an input that are left, where it says so, which it may be wrong about. No input has as
-    /// many as there are addresses.
+    /// The number of items of an input that are left, if it tells one, which may be wrong. No input
+    /// has as many as there are addresses.
     pub(crate) fn left_exactly(&self, input: &mut dyn Input) -> Option<usize> {
         let (least, most) = self.left(input);
         most.filter(|&most| most == least && most <= isize::MAX as usize)
     }
 }
 
-/// What the calling thread did by itself.
+/// The results of a stretch on the calling thread, and measurements of it.
 pub(crate) struct Inlined {
     pub(crate) items: usize,
-    /// Bytes that the results own beside their own size.
+    /// The bytes that the results own beside their own size.
     pub(crate) heap: u64,
     pub(crate) largest: u64,
     /// The most that a call needed beside its result.
     pub(crate) working: u64,
-    /// Seconds in the function, where they were asked for.
+    /// Seconds in the function, if they are measured.
     pub(crate) seconds: Option<f64>,
-    /// What the calling thread did meanwhile, where that was asked for and can be told.
+    /// The use of the calling thread's time, if it is asked for and can be measured.
     pub(crate) used: Option<Use>,
-    /// Seconds that it took to find that out.
+    /// Seconds for that measurement.
     pub(crate) measuring: f64,
-    /// Seconds that the input took, where they were timed.
+    /// Seconds in the input, if they are measured.
     pub(crate) asked: f64,
     pub(crate) panic: Option<Payload>,
-    /// True if an item was taken by the call that panicked, and has no result.
+    /// True if the call that panicked has taken its item, which has no result.
     pub(crate) is_lost: bool,
 }
 
-/// What was pulled for the workers.
+/// A chunk that was pulled for the workers.
 pub(crate) struct Pulled {
     pub(crate) id: ChunkId,
     pub(crate) items: usize,
-    /// Bytes that the items own beside their own size.
+    /// The bytes that the items own beside their own size.
     pub(crate) heap: u64,
 }
 
@@ -128,10 +130,10 @@ impl Line<'_> {
         chunk.is_unmeasurable = false;
         if !self.stock.ended {
             match catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, way))) {
-                // An iterator that said `None` is not asked again: it need not be fused.
+                // An iterator that returned `None` is not asked again, as it need not be fused.
                 Ok(has_ended) => self.stock.ended = has_ended,
                 Err(payload) => {
-                    // The items before the panic are run where the caller goes on.
+                    // The items before the panic run if the caller goes on.
                     self.stock.hold(chunk);
                     resume_unwind(payload);
                 }
@@ -166,7 +168,7 @@ impl Line<'_> {
         Some(restored)
     }
 
-    /// A chunk with results that were there already.
+    /// A chunk with results that existed already.
     pub(crate) fn chunk_of(&mut self, results: Results) -> ChunkId {
         let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
@@ -180,8 +182,10 @@ impl Line<'_> {
         }
     }
 
-    /// Pulls up to `count` items and calls the function for them until the results own more than `allowance` bytes. With `timed`
-    /// it tells how long the calls alone took, and where `measured` what the thread did meanwhile, closely or not. The results are to be [`accept`](Outlet::accept)ed.
+    /// Pulls up to `count` items, and calls the function for them until the results own more than
+    /// `allowance` bytes. `timed` asks for the seconds of the calls alone. `measured` asks for the
+    /// use of the thread's time, closely or not. The caller has to [`accept`](Outlet::accept) the
+    /// results.
     pub(crate) fn inline(
         &mut self,
         count: usize,
@@ -245,14 +249,14 @@ impl Line<'_> {
         (done, results)
     }
 
-    /// Hands over what [`inline`](Self::inline) made.
+    /// Hands over the results of [`inline`](Self::inline).
     pub(crate) fn hand_over_inlined(&mut self, results: Results, start: usize) -> Flow {
         let flow = self.accept(results, start);
         self.outlet.reclaim();
         flow
     }
 
-    /// Hands over what is held back to fill a batch.
+    /// Hands over the results that are held back to fill a batch.
     pub(crate) fn flush(&mut self) -> Flow {
         let before = self.work.ledger.results_handed_over();
         let flow = self.outlet.flush();
@@ -267,31 +271,31 @@ impl Line<'_> {
         flow
     }
 
-    /// Notes if the outlet has handed results over since they were as many as `before`.
+    /// Notes if the outlet has handed results over since it had `before` of them.
     fn note(&mut self, before: usize) {
         if self.work.ledger.results_handed_over() != before {
             self.stock.asks.handed_over();
         }
     }
 
-    /// True if results are held back that are to be handed over before the input is asked again.
+    /// True if results are held back that must be handed over before the input is asked again.
     pub(crate) fn is_to_flush(&self, inline: bool) -> bool {
         self.stock.asks.hand_over_first(inline) && self.stock.held_items() == 0 && self.outlet.holds()
     }
 
-    /// True if the calling thread asks for each item of its own by itself.
+    /// True if the calling thread asks the input for one item at a time, for itself.
     pub(crate) fn asks_are_single(&self) -> bool {
         self.stock.asks.are_single()
     }
 
-    /// Notes how long calls took that the calling thread made.
+    /// Notes the time of calls on the calling thread.
     pub(crate) fn note_calls(&mut self, stretch: &Stretch) {
         if stretch.items > 0 {
             self.stock.asks.note_call(stretch.seconds / stretch.items as f64);
         }
     }
 
-    /// True if the input may wait when it is asked, so that nothing is to be left undone before.
+    /// True if the input may wait when it is asked, so that all other work must be done before.
     pub(crate) fn may_wait(&self) -> bool {
         self.stock.asks.may_wait()
     }
@@ -307,7 +311,7 @@ impl Line<'_> {
         let heap = match catch_unwind(AssertUnwindSafe(|| self.work.items_heap(&chunk))) {
             Ok(heap) => heap,
             Err(payload) => {
-                // Where the caller goes on, its items count as large as those before.
+                // If the caller goes on, the chunk's items count as large as those before.
                 chunk.is_unmeasurable = true;
                 self.stock.hold(chunk);
                 resume_unwind(payload);
@@ -326,18 +330,18 @@ impl Line<'_> {
         self.accept(results, finished.start)
     }
 
-    /// Items that are left, at least and at most.
+    /// The number of items that are left, at least and at most.
     pub(crate) fn left(&mut self) -> (usize, Option<usize>) {
         self.stock.left(self.input)
     }
 
-    /// Items that are left, where the input knows it.
+    /// The number of items that are left, if the input tells it.
     pub(crate) fn left_exactly(&mut self) -> Option<usize> {
         self.stock.left_exactly(self.input)
     }
 
-    /// True if there is no item left, as far as the input has said so. One that claims to have no more
-    /// is asked for another.
+    /// True if no item is left, as far as the input tells. An input that claims to have no more is
+    /// asked for another item.
     pub(crate) fn ended(&mut self) -> bool {
         if !self.stock.ended && self.left().1 == Some(0) {
             let chunk = self.take(1, Way::Inline { timed: false });

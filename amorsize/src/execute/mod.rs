@@ -1,5 +1,5 @@
-//! The executor: runs a function over the input within the budget. It begins on the calling thread
-//! and goes on threads if that pays.
+//! The executor: it runs a function over the input within the budget. It begins on the calling
+//! thread, and goes on threads if that pays.
 //!
 //! | part | files |
 //! | --- | --- |

@@ -20,11 +20,11 @@ pub(crate) struct Seen {
     pub(crate) running: usize,
 }
 
-/// Observes a run: watches memory, records its timeline and tells its progress.
+/// Observes a run: watches memory, records the run's timeline and tells its progress.
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
-    /// The watch over memory, from the first decision on. Boxed, because a run is moved a few times
-    /// before that.
+    /// The watch over memory, from the first decision on. It is boxed because a run is moved a few
+    /// times before that.
     pub(crate) watch: Option<Box<Watch>>,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) teller: Option<Teller>,

@@ -23,8 +23,8 @@ use crate::system::thread_time::IS_TOLD;
 use crate::system::{calls, cores};
 
 /// Limits the runs' own threads, over all runs of the process, unless it has more than 64 cores.
-/// Starting this number takes 9 ms. Each thread takes 5 KiB to begin with, and its stack of the
-/// address space. Tokio stops at 512 for calls that block.
+/// Starting this number takes 9 ms. Each thread takes 5 KiB to begin with, and address space for
+/// its stack. Tokio stops at 512 for calls that block.
 const MOST_OWN: usize = 256;
 /// With many cores the limit is this number for each: a function that waits three quarters of its
 /// time then keeps all of them busy.
@@ -83,8 +83,8 @@ impl Threads {
         }
     }
 
-    /// Threads of a smaller pool, because the system refused the global one a thread: half as many,
-    /// or half of that, but no fewer than two.
+    /// Threads of a smaller pool, because the system refused the global pool a thread: half as
+    /// many, or half of that, but at least two.
     fn fewer(known: &Known) -> Result<Pool, Error> {
         if let Some(refused) = known.refused.get() {
             return known.own(refused.given).map(Pool::Own);
@@ -251,7 +251,7 @@ pub(crate) fn at_most(threads: usize) -> usize {
     threads.min(rayon::max_num_threads())
 }
 
-/// The number of threads in the pool that a run would find, and if they have been started.
+/// The number of threads in the pool that a run would find, and true if they have been started.
 fn pool_threads() -> (usize, bool) {
     /// The number of threads that rayon gives by default.
     static DEFAULT: OnceLock<usize> = OnceLock::new();

@@ -48,7 +48,7 @@ impl Needed {
 }
 
 impl Engine {
-    /// Has the plan warn that results would be spilled to memory.
+    /// Makes the plan warn that results would be spilled to memory.
     #[cfg(feature = "durable")]
     pub(crate) fn warn_of_spill_dir(&mut self, directory: &std::path::Path) {
         if let Some(plan) = &mut self.plan {

@@ -97,7 +97,7 @@ pub(crate) struct State {
     pub(super) unforeseen: Correction,
     /// Bytes held when the run went on threads. Later growth does not contain them.
     pub(super) held_before: u64,
-    /// Credit that came back and counts as taken still, while the time before that is booked.
+    /// Credit that came back and still counts as taken, while the time before that is booked.
     pub(super) given_back: u64,
     /// The most chunks that ran at the same time since the last look at resident memory.
     pub(super) most_running: usize,
@@ -132,8 +132,8 @@ pub(crate) struct State {
     pub(crate) books: Books,
     pub(crate) situation: Situation,
     pub(super) chunk_size: usize,
-    /// The calling thread sleeps until this many items can be handed over, or it has something else
-    /// to do.
+    /// The calling thread sleeps until this many items can be handed over, or until it has
+    /// something else to do.
     pub(super) wanted_items: usize,
     /// True if the calling thread could give credit back by closing its batch early.
     pub(super) caller_holds: bool,
@@ -147,8 +147,8 @@ pub(crate) struct State {
     /// Panics that end the run, by item. Each ends it once everything before its item is handed
     /// over, so the first one in input order comes first.
     pub(super) ending: ByIndex<Ending>,
-    /// Items without a result that `ready_end` has not passed yet: the first of some next to each
-    /// other, and the one behind them.
+    /// Items without a result that `ready_end` has not passed yet, as ranges: the first item, and
+    /// the one behind the last.
     pub(super) holes: ByIndex<usize>,
     /// Net heap bytes of idle workers that no chunk answers for yet.
     pub(super) stray: i64,

@@ -27,7 +27,7 @@ impl Engine {
         self.with_observer(|observer, _| observer.teller = teller);
     }
 
-    /// Sets if the run prints nothing by itself.
+    /// Sets whether the run prints nothing by itself.
     pub(crate) fn set_quiet(&mut self, quiet: bool) {
         self.with_observer(|observer, _| {
             if let Some(teller) = &mut observer.teller {
@@ -57,7 +57,7 @@ impl Engine {
         }
     }
 
-    /// Lets the recorded times go on where the part before stopped.
+    /// Makes the recorded times go on where the part before stopped.
     pub(super) fn set_origin(&mut self, line: &mut Line<'_>) {
         let origin = self.origin();
         let noted = self.with_observer(|observer, _| {

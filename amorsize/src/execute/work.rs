@@ -14,11 +14,11 @@ use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
 use crate::memory::tracking::{self, Frame};
 
-/// What the threads of a run share, but for its function.
+/// The tools that the threads of a run share, without its function.
 pub(crate) struct Tools {
     pub(crate) chunks: Chunks,
     pub(crate) ledger: Ledger,
-    /// Whether the program's allocator tells what calls need.
+    /// True if the program's allocator tells what calls need.
     pub(crate) tracks: bool,
     pub(crate) interrupts: Interrupts,
     pub(crate) span: RunSpan,
@@ -35,31 +35,32 @@ impl Tools {
     }
 }
 
-/// What any thread needs to run chunks.
+/// Everything that a thread needs to run chunks.
 #[derive(Clone, Copy)]
 pub(crate) struct Work<'a> {
     pub(crate) function: &'a dyn Function,
     pub(crate) chunks: &'a Chunks,
     pub(crate) ledger: &'a Ledger,
-    /// Whether the program's allocator tells what calls need.
+    /// True if the program's allocator tells what calls need.
     pub(crate) tracks: bool,
     pub(crate) interrupts: &'a Interrupts,
     pub(crate) span: &'a RunSpan,
 }
 
 impl Work<'_> {
-    /// Whether results are measured one by one.
+    /// True if results are measured one by one.
     pub(crate) fn measures(&self) -> bool {
         self.function.knows_results() || (self.tracks && self.function.results_own())
     }
 
-    /// Whether there is something to look at before each call.
+    /// True if something must be checked before each call.
     pub(crate) fn one_by_one(&self) -> bool {
         self.measures() || self.interrupts.are_possible()
     }
 
-    /// Calls the function for the next `count` items of a chunk, and measures their results. `count` is 1 where results are
-    /// measured one by one. Once the run `is_over`, no call is made again.
+    /// Calls the function for the next `count` items of a chunk, and measures their results.
+    /// `count` is 1 if results are measured one by one. Once the run `is_over`, no call is
+    /// repeated.
     pub(crate) fn step(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) -> Heap {
         let is_over: &dyn Fn() -> bool = &|| is_over() || self.interrupts.now().is_some();
         if !self.tracks {
@@ -68,14 +69,16 @@ impl Work<'_> {
         }
         self.function.prepare(chunk);
         if !self.function.results_own() {
-            // Nothing that these calls allocate can be part of their results, so their peak is that of a single call.
+            // Nothing that these calls allocate can be part of their results, so their peak is that
+            // of a single call.
             let frame = Frame::begin();
             self.function.call(chunk, count, is_over);
             let used = frame.end();
             tracking::settle(used.retained());
             return Heap { working: used.peak(), ..Heap::default() };
         }
-        // What the item owns was there before the call: the call frees it, or the result owns it now.
+        // The memory that the item owns was allocated before the call. The call frees it, or the
+        // result owns it now.
         let known = if chunk.is_unmeasurable {
             Ok(None)
         } else {
@@ -88,14 +91,15 @@ impl Work<'_> {
         tracking::settle(used.retained());
         let mut kept = u64::try_from(used.retained().saturating_add_unsigned(owned)).unwrap_or(0);
         let deep = self.function.results_heap(chunk, count).sum;
-        // A result that owns far more than this thread kept was made on other threads, or of an item that was made before the run
-        // and can't tell how large it was. Deep sizes of trees are estimates, by up to 1.6 times too high.
+        // A result that owns far more than this thread kept was made on other threads, or from an
+        // item that existed before the run and can't tell its size. Deep sizes of trees are
+        // estimates, by up to 1.6 times too high.
         let elsewhere = kept < deep / 2;
         if elsewhere {
             kept = deep;
         }
         if let Err(payload) = known {
-            // The item could not be measured. It was run nevertheless, and its result is there.
+            // The item could not be measured. It ran nevertheless, and its result is in the chunk.
             resume_unwind(payload);
         }
         let grown = u64::try_from(used.retained()).unwrap_or(0);
@@ -107,14 +111,15 @@ impl Work<'_> {
         !self.tracks && self.function.items_are_opaque()
     }
 
-    /// Bytes that the waiting items of a chunk own beside their own size.
+    /// The bytes that the waiting items of a chunk own beside their own size.
     pub(crate) fn items_heap(&self, chunk: &RawChunk) -> u64 {
         let count = chunk.items();
         let known = if chunk.is_unmeasurable { None } else { self.function.items_heap(chunk, count) };
         known.unwrap_or(chunk.item_heap * count as u64)
     }
 
-    /// Runs the next chunk that there is credit for. Says whether there was one, and, to a job, whether there is more.
+    /// Runs the next chunk that has credit. Says if there was one, and, to a job, if there are
+    /// more.
     pub(crate) fn run_next(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
         if !self.tracks {
             return self.run_untracked(control, job, forced);
@@ -128,13 +133,13 @@ impl Work<'_> {
         more
     }
 
-    /// Bytes of results that were `stored` as so many, to count with. Their own size is `size`.
+    /// The bytes to count for results that were stored as `stored` bytes. Their own size is `size`.
     pub(crate) fn bytes_of(&self, results: &Results, stored: u64, size: usize) -> u64 {
         let heap = self.function.heap_of(results).unwrap_or(stored);
         ((size * results.len()) as u64).saturating_add(heap)
     }
 
-    /// Has results kept, and `lost` items behind them forgotten, if the run is durable.
+    /// If the run is durable, keeps the results, and forgets the `lost` items behind them.
     pub(crate) fn keep(&self, first: usize, results: &Results, lost: usize) {
         if let Some(keeper) = self.interrupts.keeper().get() {
             self.function.keep(keeper, first, results);
@@ -150,7 +155,7 @@ impl Work<'_> {
             self.chunks.add(rest)
         };
         let Some((grant, held)) = control.start_next(job, forced, &mut split) else { return false };
-        // Whatever panics from here on, the chunk is booked as ended.
+        // If anything panics from here on, the chunk is booked as ended.
         let started = Started { control, grant };
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
@@ -172,13 +177,13 @@ impl Work<'_> {
         } else {
             self.chunks.put(grant.id, chunk);
         }
-        // The results are where the run finds them.
+        // The results are now where the run finds them.
         std::mem::forget(started);
         control.finish(ran, rest, job) || job.is_none()
     }
 }
 
-/// A chunk that was started and is not booked.
+/// A chunk that was started and is not booked yet.
 struct Started<'a> {
     control: &'a Control,
     grant: Grant,
@@ -195,7 +200,7 @@ struct Running<'a> {
     work: Work<'a>,
     chunk: &'a mut RawChunk,
     control: &'a Control,
-    /// Index of the first item.
+    /// The index of the first item.
     start: usize,
 }
 

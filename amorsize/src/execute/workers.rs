@@ -1,4 +1,4 @@
-//! The threads of a run, and what they did.
+//! The threads of a run, and sums over their work.
 
 use super::control::Control;
 use super::pool::{self, Threads};

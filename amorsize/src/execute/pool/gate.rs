@@ -1,4 +1,4 @@
-//! Lends a job of a run to threads of a pool, which may reach it after the run has ended.
+//! Lends a job of a run to threads of a pool. They may reach it after the run has ended.
 //!
 //! Rayon's `scope` would not do. A thread that waits for its end takes up other work of the pool
 //! meanwhile. If that thread waits within a call, it may hold a lock, and the other work may ask
@@ -214,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// Borrowed for the time that it is lent.
+    /// A job that borrows, for the time that it is lent.
     struct Borrowed<'a>(&'a AtomicBool);
 
     impl Job for Borrowed<'_> {

@@ -1,5 +1,5 @@
-//! Facts about the pools of a process: which there are, if their threads are here, and how large
-//! their stacks are.
+//! Facts about the pools of a process: which pools exist, if their threads are in this process, and
+//! how large their stacks are.
 
 use std::error::Error as _;
 use std::sync::atomic::AtomicBool;
@@ -28,7 +28,7 @@ pub(super) struct Known {
     /// Pools of ours, the last used one at the end.
     kept: Mutex<Vec<Arc<OwnPool>>>,
     global: OnceLock<Global>,
-    /// True if a run has used the global pool, so that its threads are there.
+    /// True if a run has used the global pool, so that its threads exist.
     pub(super) is_warm: AtomicBool,
     /// The stand-in for the global pool, if the system refused that one a thread.
     pub(super) refused: OnceLock<Refused>,
@@ -90,7 +90,7 @@ impl Known {
         if self.global_so_far() == Some(Global::Theirs) { self.stack.get() } else { Ok(None) }
     }
 
-    /// The same without a wait. `None` stands for the standard library's, or unknown.
+    /// The same without a wait. `None` stands for the standard library's size, or an unknown one.
     pub(super) fn stack_so_far(&self) -> Option<usize> {
         self.stack.bytes.get().copied().flatten()
     }
@@ -121,7 +121,7 @@ impl Known {
 /// A pool of ours.
 #[derive(Debug)]
 pub(crate) struct OwnPool {
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     pool: Option<ThreadPool>,
     process: u32,
 }
