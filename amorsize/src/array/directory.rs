@@ -92,7 +92,7 @@ pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// The names in a directory in order; none where it is missing.
+/// The names in a directory in order; none if it is missing.
 pub(super) fn names(directory: &Path) -> Result<Vec<String>, ArrayError> {
     let failed = |error| ArrayError::io(directory, "listed", error);
     let entries = match fs::read_dir(directory) {

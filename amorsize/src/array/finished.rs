@@ -16,7 +16,7 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    /// Reads the file of a task that is done; `None` where it is not.
+    /// Reads the file of a task; `None` if the task is not done.
     pub(super) fn read(directory: &Directory, task: usize) -> Result<Option<Self>, ArrayError> {
         let path = directory.done(task);
         let Some(object) = read_once(&path, Some(task))? else { return Ok(None) };

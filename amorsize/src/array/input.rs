@@ -51,7 +51,7 @@ impl<N: Iterator> Iterator for Share<N> {
 /// Hashes an item. The text of an error says why that fails.
 pub(crate) type HashItem<'h, T> = &'h mut dyn FnMut(&T) -> Result<u64, String>;
 
-/// The shares that are to be run, taken one after another.
+/// The shares to run, taken one after another.
 pub(crate) struct Shares<N: Iterator> {
     items: usize,
     tasks: usize,

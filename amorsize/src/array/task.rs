@@ -26,7 +26,7 @@ pub(crate) struct Job {
     environment: Environment,
 }
 
-/// A task that is to be run.
+/// A task to run.
 pub(crate) struct Task {
     pub(crate) task: usize,
     /// The index of its first item.

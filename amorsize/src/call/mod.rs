@@ -35,7 +35,7 @@ pub(crate) trait Function: Sync {
     /// tells it.
     fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap;
 
-    /// True if the type of results tells what they own, in case they can own anything.
+    /// True if the type of results tells the bytes that they own, in case they can own anything.
     fn knows_results(&self) -> bool;
 
     /// True if results can own anything.
@@ -92,7 +92,7 @@ pub(crate) struct Stages<T, R, C> {
     pub(crate) run: RunStages<T, R, C>,
     /// Calls that stages made again.
     pub(crate) retries: fn(&C) -> usize,
-    /// True if a type tells what results of the stages own.
+    /// True if a type tells the bytes that results of the stages own.
     pub(crate) measures: bool,
     /// Tells the functions of the stages.
     #[cfg(feature = "durable")]
@@ -165,7 +165,7 @@ impl<T, R, C> Shared<T, R, C> {
         matches!(self.body, Body::Stages(_))
     }
 
-    /// True if a type tells what the returned results own, in stages too.
+    /// True if a type tells the bytes that the returned results own, in stages too.
     pub(crate) fn measures(&self) -> bool {
         self.weigh.is_some()
             || match &self.body {

@@ -31,7 +31,7 @@ struct Told {
     /// `None` for a closure.
     tokens: Option<u64>,
     version: Option<String>,
-    /// The name and the hash of each shared parameter; no hash where its type is not `Hash`.
+    /// The name and the hash of each shared parameter; no hash if its type is not `Hash`.
     shared: Vec<(&'static str, Option<u64>)>,
 }
 

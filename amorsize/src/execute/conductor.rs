@@ -231,8 +231,8 @@ impl Conductor<'_> {
                 }
             }
         };
-        // Fast workers take chunks as quickly as they are pulled. Their results must not wait for
-        // ever.
+        // Fast workers take chunks as quickly as they are pulled. Their results must not wait
+        // forever.
         let mut asked = 0.0;
         for _ in 0..most_pulls {
             let ended = line.ended() || self.slower.is_some();

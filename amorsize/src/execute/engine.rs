@@ -1,4 +1,4 @@
-//! The engine of a run: what it knows and decides, without the types of items and results.
+//! The engine of a run: its facts and decisions, without the types of items and results.
 
 use super::pool;
 use crate::adapt::learned::Learned;
@@ -28,8 +28,8 @@ use crate::system::sync;
 use crate::units::ByteSize;
 use crate::units::measured_by::{Certainty, MeasuredBy};
 
-/// Limits what may be held before a budget that is a fraction of the available memory is worked
-/// out. No machine has less to give.
+/// Limits the bytes that may be held before a budget that is a fraction of the available memory is
+/// worked out. No machine has less to give.
 const UNRESOLVED_BUDGET: ByteSize = ByteSize::mib(1);
 /// Limits the panics that are kept if they are only counted: enough to see what they have in
 /// common, few enough to read.
@@ -210,7 +210,7 @@ impl Engine {
         self.plan.as_ref()
     }
 
-    /// The budget. Works it out from what is available now, unless it is known.
+    /// The budget. Works it out from the memory that is available now, unless it is known.
     pub(crate) fn budget(&mut self) -> Result<&Budget, Error> {
         if self.budget.is_none() {
             let mut budget = Budget::resolve(&self.options.limit())?;
@@ -233,7 +233,8 @@ impl Engine {
         if let Some(watch) = &mut self.observer.watch {
             watch.rebase(self.ledger.held());
         }
-        // The baseline moves, so that what the caller keeps does not count as growth of the rest.
+        // The baseline moves, so that results kept by the caller do not count as growth of the
+        // rest.
         self.read_resident();
         self.resident_most = 0;
         if let Some(Workers { control, .. }) = self.workers.as_deref() {
@@ -241,7 +242,7 @@ impl Engine {
         }
     }
 
-    /// Holds no other bytes than those of credit, whatever resident memory told.
+    /// Holds only the bytes of credit, whatever resident memory told.
     pub(crate) fn hold_credit_alone(&self) {
         if let Some(workers) = &self.workers {
             workers.control.hold_credit_alone();
@@ -264,7 +265,7 @@ impl Engine {
         self.with_books(|books| books.panics.take_kept())
     }
 
-    /// Lets a panic come when the run goes on.
+    /// Makes a panic come when the run goes on.
     pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
         self.pending_panic = Some((item, payload));
     }

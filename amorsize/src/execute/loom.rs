@@ -328,7 +328,7 @@ impl Scene {
         self.shared.context.log.lock().unwrap().clone()
     }
 
-    /// Does what `Engine::run` does once the run is on threads.
+    /// Acts as `Engine::run` once the run is on threads.
     fn run(&self, input: &mut dyn Input, stock: &mut Stock, outlet: &mut Batched) -> Result<Flow, Ended> {
         let (control, work) = (&self.control, self.work());
         let mut line = Line { input, stock, work, outlet };

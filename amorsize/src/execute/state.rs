@@ -1,5 +1,5 @@
-//! The state of a run on threads: what waits, runs and is finished, and the decisions that follow
-//! from it.
+//! The state of a run on threads: chunks that wait, run or are finished, and the decisions that
+//! follow from them.
 
 use std::time::{Duration, Instant};
 

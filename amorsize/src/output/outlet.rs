@@ -42,7 +42,7 @@ pub(crate) trait Outlet {
         false
     }
 
-    /// True if the results go to a sink as soon as they are a batch.
+    /// True if the results go to a sink as soon as they fill a batch.
     fn hands_over(&self) -> bool {
         false
     }

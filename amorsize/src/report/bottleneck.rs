@@ -1,4 +1,4 @@
-//! Finds what kept a run from being faster, and what to do about it.
+//! Finds the cause that kept a run from being faster, and the way out.
 
 use std::fmt::{self, Write};
 

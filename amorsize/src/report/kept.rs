@@ -1,4 +1,4 @@
-//! The part of a report about what a run keeps on disk.
+//! The part of a report about a run's results on disk.
 
 use super::Report;
 use crate::units::ByteSize;

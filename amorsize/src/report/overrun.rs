@@ -1,4 +1,4 @@
-//! Resident memory that went over a run's budget: by how much, why, and what to do about it.
+//! Resident memory that went over a run's budget: the excess, its cause, and the way out.
 
 use std::fmt::Write;
 

@@ -1,7 +1,7 @@
-//! A directory that keeps what a run has done, so that the next run goes on from there.
+//! A directory that keeps the finished items of a run, so that the next run goes on from there.
 //!
-//! It knows nothing of runs, policies or pools: the engine tells it what is done, and asks it what
-//! was done before. The page `format` of the guide describes the files.
+//! It knows nothing of runs, policies or pools: the engine tells it the items that are done now,
+//! and asks it for those that were done before. The page `format` of the guide describes the files.
 //!
 //! | step | call |
 //! | --- | --- |

@@ -1,4 +1,4 @@
-//! Opens a directory, finds what is done, and reads it.
+//! Opens a directory, finds the items that are done, and reads their results.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Makes frames of what is done, and segments of frames.
+//! Makes frames of finished items, and segments of frames.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(super) const FRAME: u64 = 1 << 20;
 /// A frame closes at this number of runs, which then take as many bytes as its results.
 pub(super) const RUNS: usize = FRAME as usize / RUN;
 
-/// An entry of what is to be written, in order.
+/// An entry in the order of writing.
 pub(super) enum Entry<H> {
     /// Results, with a guard of the bytes that they take in memory.
     Results(Encoded, H),

@@ -35,7 +35,7 @@ pub(crate) fn of_name(file: &OsStr) -> Option<u32> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) format: u32,
-    /// The shape of the first result, as JSON; empty where there are no results.
+    /// The shape of the first result, as JSON; empty if there are no results.
     pub(crate) shape: String,
 }
 
@@ -209,7 +209,7 @@ impl Segment {
         self.bytes
     }
 
-    /// True if results may be added: the first of those that are there has left its shape.
+    /// True if results may be added: the first result of the segment has left its shape.
     pub(crate) fn has_shape(&self) -> bool {
         self.has_shape
     }

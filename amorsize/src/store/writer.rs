@@ -136,7 +136,7 @@ impl Shared {
     }
 }
 
-/// Writes what a run has done, by a thread.
+/// Writes the finished items of a run, by a thread.
 pub(crate) struct Writer {
     path: PathBuf,
     shared: Arc<Shared>,
@@ -249,7 +249,7 @@ impl Writer {
     }
 }
 
-/// Keeps what a run has done that ends by a panic.
+/// Keeps the finished items of a run that ends by a panic.
 impl Drop for Writer {
     fn drop(&mut self) {
         self.end();

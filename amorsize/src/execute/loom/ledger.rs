@@ -101,7 +101,7 @@ fn credit_that_the_calling_thread_drops_is_there_for_workers() {
         let before = ledger.handed_over();
         drop(results.split(1, 3));
         drop(results);
-        // The workers give no results back, so this is what the calling thread did.
+        // The workers give no results back, so the calling thread gave these.
         let gone = ledger.handed_over().since(before);
         assert_eq!((gone.results, gone.bytes), (3, 6));
         let made = workers.map(|worker| worker.join().unwrap());

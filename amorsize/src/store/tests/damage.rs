@@ -1,4 +1,5 @@
-//! Damage: right results or an error, never wrong ones, never a panic, and a flip costs one frame.
+//! Damage must give right results or an error, never wrong ones and never a panic, and a flip must
+//! cost one frame.
 
 use std::fs;
 use std::ops::Range;
@@ -9,7 +10,7 @@ use super::super::segment;
 use super::*;
 use crate::system::sync::Clock;
 
-/// Writes a frame of each of these.
+/// Writes a frame for each of these runs.
 fn frames(directory: &Path, runs: &[Range<u64>]) {
     let clock = Clock::standing();
     let _entered = clock.enter();
@@ -23,14 +24,14 @@ fn frames(directory: &Path, runs: &[Range<u64>]) {
     writer.finish().unwrap();
 }
 
-/// A directory of a few frames, and what is in its segment.
+/// A directory of a few frames, and the contents of its segment.
 struct Small {
     scratch: Scratch,
     path: PathBuf,
     bytes: Vec<u8>,
 }
 
-/// The items of a frame, at most.
+/// The most items of a frame.
 const MOST: u64 = 4;
 const ITEMS: u64 = 13;
 
@@ -46,8 +47,8 @@ impl Small {
         Self { scratch, path, bytes }
     }
 
-    /// What is read with these bytes in the segment: the items that are done, after one that ended
-    /// with an error where there is damage that was not seen at first.
+    /// The number of items that are read with these bytes in the segment. After an error from
+    /// damage that was not seen at first, they are read again.
     fn items(&self, bytes: &[u8]) -> u64 {
         fs::write(&self.path, bytes).unwrap();
         for _ in 0..10 {
@@ -55,7 +56,7 @@ impl Small {
             match read_all(&mut store) {
                 Ok(items) => {
                     drop(store);
-                    // Those that tell of damage.
+                    // The files that tell of damage.
                     for name in files(&self.scratch.run()).iter().filter(|name| name.ends_with(".amz")) {
                         if *name != segment::name(1) {
                             fs::remove_file(self.scratch.run().join(name)).unwrap();
@@ -165,7 +166,7 @@ fn damage_is_counted_and_the_next_run_repairs_it() {
 fn frames_within_results_are_none() {
     let small = Small::new(true);
     let outer = Scratch::new();
-    // With noise, so that it is not compressed.
+    // With noise, which is not compressed.
     let noise: Vec<u8> = (0..9000).map(|at| hash(at) as u8).collect();
     let mut encoded = Encoded::new(100);
     encoded.push(hash(100), &[&small.bytes[..], &noise].concat()).unwrap();
@@ -190,7 +191,7 @@ fn a_frame_that_says_that_another_is_void_is_believed_once() {
     let small = Small::new(true);
     let mut bytes = small.bytes.clone();
     let len = bytes.len();
-    // The last result, which is read when the heads are known.
+    // The last result, which is read once the heads are known.
     bytes[len - 45] ^= 1;
     fs::write(&small.path, &bytes).unwrap();
     let mut store = open(&small.scratch.run()).unwrap();
@@ -219,8 +220,8 @@ impl Dice {
     }
 }
 
-/// What a power cut leaves: all up to the last sync; of the pages behind it any, the others as
-/// zeros; any length.
+/// Leaves what a power cut may leave: everything up to the last sync; any of the pages behind it,
+/// and the others as zeros; any length.
 fn cut_power(bytes: &[u8], synced: usize, dice: &mut Dice) -> Vec<u8> {
     const PAGE: usize = 512;
     let len = synced + dice.roll((bytes.len() - synced) as u64 + 1) as usize;
@@ -233,7 +234,7 @@ fn cut_power(bytes: &[u8], synced: usize, dice: &mut Dice) -> Vec<u8> {
     left
 }
 
-/// Parts that are moved, doubled or taken out: mistakes of people and of file systems.
+/// Moves, doubles or takes out parts: mistakes of people and of file systems.
 #[test]
 fn bytes_that_are_moved_about_are_right_or_not_there() {
     let small = Small::new(true);
@@ -257,7 +258,7 @@ fn bytes_that_are_moved_about_are_right_or_not_there() {
     }
 }
 
-/// Where each frame of a segment ends.
+/// The ends of a segment's frames.
 fn ends(bytes: &[u8]) -> Vec<usize> {
     let mut file = std::io::Cursor::new(bytes);
     let header = segment::Header::read(&mut file, 1, bytes.len() as u64).unwrap().unwrap();
@@ -296,15 +297,15 @@ fn a_power_cut_takes_nothing_that_was_synced() {
     }
 }
 
-/// A journal whose sink has places, through power cuts and damage: what is done is what the sink has
-/// before its place, however often that happens.
+/// A journal with a sink that has places goes through power cuts and damage. The done items are
+/// those that the sink has before its place, however often that happens.
 #[test]
 fn a_journal_with_places_counts_what_its_sink_has() {
     let mut dice = Dice(1234567);
     for _ in 0..300 {
         let scratch = Scratch::new();
-        // The item at each place of the sink. Which items it has changes from run to run, as their
-        // calls end in any order.
+        // The item at each place of the sink. Its items differ from run to run, as calls end in
+        // any order.
         let mut sink: Vec<u64> = Vec::new();
         for segment in 1..8 {
             let clock = Clock::standing();
@@ -328,7 +329,7 @@ fn a_journal_with_places_counts_what_its_sink_has() {
                 }
             }
             writer.finish().unwrap();
-            // The last one mostly, and any.
+            // The last segment mostly, and any other.
             let hit = if dice.roll(3) == 0 { 1 + dice.roll(segment) } else { segment };
             let path = scratch.run().join(segment::name(hit as u32));
             let mut bytes = fs::read(&path).unwrap();

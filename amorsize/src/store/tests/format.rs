@@ -1,4 +1,4 @@
-//! The bytes that the page `format` of the guide says, and hashes that must stay what they are:
+//! The bytes must be those that the page `format` of the guide says, and hashes must not change:
 //! directories outlive versions of this crate and of the compiler.
 
 use std::collections::{BTreeMap, BTreeSet, LinkedList, VecDeque};
@@ -21,7 +21,7 @@ type Numbers = (u64, u32, u64, u64);
 /// Flags, runs, bytes before compression, content.
 type Parts<'a> = (u32, &'a [Numbers], u64, &'a [u8]);
 
-/// The bytes of a frame, by the words of the page.
+/// The bytes of a frame, according to the page.
 fn frame(offset: u64, flags: u32, runs: &[Numbers], raw: u64, content: &[u8]) -> Vec<u8> {
     let mut bytes = b"amf\x01".to_vec();
     bytes.extend((runs.len() as u32).to_le_bytes());
@@ -79,7 +79,7 @@ fn a_segment_of_results_has_the_bytes_that_the_page_says() {
         ],
     );
     assert_eq!(std::fs::read(scratch.run().join("000001.amz")).unwrap(), expected);
-    // So that the hashes can't change together.
+    // Catches a change of all hashes together.
     assert_eq!(XxHash3_64::oneshot(&expected), 0xd0f2_f604_1fc9_c1a6);
 }
 
@@ -141,10 +141,10 @@ fn content_is_compressed_where_it_shrinks() {
     let noise: Vec<u8> = (0..100_000u64).map(|at| hash(at) as u8).collect();
     assert_eq!(press.shrink(&noise), None);
     assert_eq!(press.shrink(&[]), None);
-    // Its first bytes don't shrink.
+    // The first bytes of the content don't shrink.
     assert_eq!(press.shrink(&[noise, text.clone().into_bytes()].concat()), None);
 
-    // And through a directory.
+    // The same through a directory.
     let scratch = Scratch::new();
     let store = open(&scratch.run()).unwrap();
     let writer = store.writer(Settings::new(1)).unwrap();
@@ -240,7 +240,7 @@ fn a_value_has_one_hash_in_parts_and_at_once() {
             assert_eq!(hasher.finish(), expected, "{len} in parts of {part}");
         }
     }
-    // A hasher forgets what it had before.
+    // A hasher forgets earlier values.
     let mut hasher = StableHasher::default();
     let first = hasher.of(&bytes);
     hasher.of("between");
@@ -278,13 +278,13 @@ proptest! {
         let len = bytes.len() as u64;
         let mut file = std::io::Cursor::new(bytes);
         prop_assert_eq!(Head::read(&mut file, spot, len).unwrap(), Some(head));
-        // Neither at another place nor in another segment.
+        // The head is valid neither at another place nor in another segment.
         let other = Spot { segment: segment ^ 1, ..spot };
         prop_assert_eq!(Head::read(&mut file, other, len).unwrap(), None);
         prop_assert_eq!(Head::read(&mut file, spot, len - 1).unwrap(), None);
     }
 
-    /// Whatever is there: heads that have the right hash, and numbers that don't fit.
+    /// Heads with the right hash, and numbers that don't fit each other.
     #[test]
     fn bytes_that_are_no_head_are_none(mut bytes in proptest::collection::vec(any::<u8>(), 44..200), runs in 0u32..9) {
         let len = bytes.len() as u64;

@@ -1,4 +1,4 @@
-//! A run that goes on: what is done, what must match, and what is refused.
+//! A run that goes on: the items that are done, the facts that must match, and refusals.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn what_was_done_in_any_order_is_there_by_index() {
     store(&scratch.run(), &[30..40, 12..20]);
     let mut store = open(&scratch.run()).unwrap();
     assert_eq!(done(&store), [0..41]);
-    // Neighbours of one frame are one run.
+    // Neighbours in a frame are one run.
     assert_eq!(store.done().iter().map(|done| done.first).collect::<Vec<_>>(), [0, 12, 20, 30, 40]);
     assert_eq!((read_all(&mut store).unwrap(), store.damaged()), (41, 0));
     assert_eq!(store.next_done(11).map(|done| done.first), Some(0));
@@ -96,7 +96,7 @@ fn the_end_of_the_input_is_kept() {
     let first = open(&scratch.run()).unwrap();
     assert_eq!(first.end(), None);
     let writer = first.writer(Settings::new(1)).unwrap();
-    // Before the results, which then have a segment with their shape.
+    // The end comes before the results, which then have a segment with their shape.
     writer.end_of_input(12);
     writer.put(encoded(0..10));
     writer.finish().unwrap();
@@ -129,7 +129,7 @@ fn an_input_with_another_item_is_refused_by_its_items() {
     assert!(matches!(error.kind(), ErrorKind::InputChanged { item: 4, items: 16, ended: true, .. }), "{error}");
 }
 
-/// What is refused, and with which was and is.
+/// The fact that is refused, with its old and new value.
 fn changed(directory: &Path, identity: &Identity) -> (Changed, String, String) {
     let error = Store::open(directory, identity).unwrap_err();
     match error.kind() {
@@ -180,7 +180,7 @@ fn each_difference_is_refused_by_its_name() {
     ] {
         assert_eq!(changed(&scratch.run(), &other), (what, was.to_owned(), is.to_owned()));
     }
-    // Nothing was written by those.
+    // None of these runs has written anything.
     assert_eq!(files(&scratch.run()), ["000001.amz", "lock", "manifest.json"]);
     assert_eq!(read_all(&mut open(&scratch.run()).unwrap()).unwrap(), 1);
 }
@@ -212,7 +212,7 @@ fn the_version_that_a_refusal_offers_goes_on() {
     let ErrorKind::CheckpointChanged { same_version: Some(version), .. } = error.kind() else { panic!("{error}") };
     let stated = Identity { version: Some(version.clone()), ..other };
     assert_eq!(Store::open(&scratch.run(), &stated).unwrap().items(), 4);
-    // A first version says nothing of results that were there before.
+    // A first version says nothing of results that exist already.
     let first = Identity { version: Some("1".into()), ..stated };
     assert_eq!(changed(&scratch.run(), &first).0, Changed::Version);
 }
@@ -292,7 +292,7 @@ fn a_second_process_is_refused_and_its_death_unlocks() {
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "held\n");
     assert!(open(&scratch.run()).unwrap_err().is_busy());
-    // `cat` ends, and with it the last that has the file.
+    // `cat` ends, which is the last process that has the file.
     drop(holder.stdin.take());
     holder.wait().unwrap();
     open(&scratch.run()).unwrap();
@@ -339,7 +339,7 @@ fn other_files_are_left_alone_and_numbers_go_on() {
     store(&scratch.run(), &[2..3]);
     assert!(files(&scratch.run()).contains(&"000008.amz".to_owned()));
     let mut store = open(&scratch.run()).unwrap();
-    // A copy under another name is none of ours.
+    // A copy under another name does not belong to the directory.
     assert_eq!((done(&store), store.damaged()), (vec![0..3], 0));
     read_all(&mut store).unwrap();
 }
@@ -357,7 +357,7 @@ fn a_directory_that_is_removed_leaves_what_is_not_ours() {
     assert_eq!(files(&scratch.run()), ["notes.txt"]);
 }
 
-/// A journal whose sink takes one place for each item.
+/// A journal with a sink that takes one place for each item.
 fn journal(directory: &Path, items: std::ops::Range<u64>) {
     let store = Store::open(directory, &identity(Kind::Journal)).unwrap();
     let writer = store.writer(Settings::new(1)).unwrap();
@@ -426,7 +426,8 @@ fn a_sink_that_gets_places_keeps_what_was_done_without() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Runs of runs, in any order, through segments of any size: all is there, once, and right.
+    /// Sessions of runs in any order, through segments of any size: everything is there, once and
+    /// right.
     #[test]
     fn what_is_written_is_read(
         sessions in proptest::collection::vec(proptest::collection::vec((0u64..400, 1u64..40), 0..12), 1..4),
@@ -440,7 +441,7 @@ proptest! {
             prop_assert_eq!(read_all(&mut store).unwrap(), all.len() as u64);
             let writer = store.writer(Settings { segment_bytes, ..Settings::new(100) }).unwrap();
             for (first, items) in runs {
-                // Only what is not done, as the engine does.
+                // Like the engine, only items that are not done.
                 let free = (first..first + items).take_while(|item| !all.contains(item)).count() as u64;
                 all.extend(first..first + free);
                 writer.wait_for_room();
@@ -488,6 +489,6 @@ fn results_are_taken_by_so_many_bytes() {
         taken.push(results.len());
     }
     assert_eq!(taken, [3, 3, 3, 1]);
-    // One at least.
+    // At least one.
     assert_eq!(store.read(&done).unwrap().take::<Vec<u8>>(1).unwrap().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! What the tests of this folder share: a directory that goes away, and results to keep.
+//! Helpers for the tests of this folder: a temporary directory, and results to keep.
 #![expect(clippy::single_range_in_vec_init, reason = "a list of ranges may have one")]
 
 mod damage;
@@ -14,21 +14,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::*;
 use crate::error::{Error, ErrorKind};
 
-/// A directory of its own, which goes with this.
+/// A temporary directory, which is removed when this is dropped.
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("amorsize-store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        // In memory where there is such a place: these tests sync a lot, and lose no power.
+        // In memory if possible: these tests sync a lot, and lose no power.
         let memory = PathBuf::from("/dev/shm");
         let path = if memory.is_dir() { memory } else { std::env::temp_dir() }.join(name);
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    /// The directory of a run, which is not there yet.
+    /// The directory of a run, which does not exist yet.
     pub(super) fn run(&self) -> PathBuf {
         self.0.join("run")
     }
@@ -80,7 +80,7 @@ pub(super) fn open(directory: &Path) -> Result<Store, Error> {
     Store::open(directory, &identity(Kind::Checkpoint))
 }
 
-/// A run that does these, in this order, and ends.
+/// A run that does these items, in this order, and ends.
 pub(super) fn store(directory: &Path, runs: &[std::ops::Range<u64>]) {
     let store = open(directory).unwrap();
     let writer = store.writer(Settings::new(u64::MAX)).unwrap();
@@ -88,7 +88,7 @@ pub(super) fn store(directory: &Path, runs: &[std::ops::Range<u64>]) {
     writer.finish().unwrap();
 }
 
-/// What is done, as ranges; neighbours are one.
+/// The done items as ranges; neighbours are one.
 pub(super) fn done(store: &Store) -> Vec<std::ops::Range<u64>> {
     let mut ranges: Vec<std::ops::Range<u64>> = Vec::new();
     for done in store.done() {
@@ -100,7 +100,7 @@ pub(super) fn done(store: &Store) -> Vec<std::ops::Range<u64>> {
     ranges
 }
 
-/// Reads all that is done, and asserts that it is right. Gives how many items it was.
+/// Reads all results, and asserts that they are right. Gives their number.
 pub(super) fn read_all(store: &mut Store) -> Result<u64, Error> {
     store.check_results::<String>()?;
     let all: Vec<Done> = store.done().to_vec();

@@ -1,5 +1,4 @@
-//! The shapes of results: which types are told apart, which values of one type are not, and what a
-//! shape costs.
+//! The shapes of results: they tell types apart, but not values of one type; and their cost.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
@@ -72,8 +71,8 @@ fn a_shape_survives_being_stored() {
     }
 }
 
-/// True if a directory with this result can be read as results of the other type: as the store does
-/// it, by its bytes.
+/// True if a directory with this result can be read as results of the other type. Goes by the
+/// result's bytes, as the store does.
 fn goes_on<Was: Serialize, Is: Serialize + DeserializeOwned + Debug>(was: &Was) -> bool {
     let mut bytes = Vec::new();
     encode(was, &mut bytes).unwrap();
@@ -134,7 +133,7 @@ fn values_of_one_type_are_not_told_apart() {
     fn again<R: Serialize + DeserializeOwned + Debug>(value: &R) {
         assert!(goes_on::<R, R>(value), "{value:?}");
     }
-    // Each has another order when it is decoded.
+    // Each collection has another order when it is decoded.
     for seed in 0..50u32 {
         let kinds = [Kind::Photo, Kind::Drawing(1), Kind::Scan { pages: 2 }, Kind::Two(1, String::new())];
         again(&kinds.iter().cloned().enumerate().map(|(at, kind)| (at as u32 + seed, kind)).collect::<HashMap<_, _>>());
@@ -170,7 +169,7 @@ fn a_long_value_is_looked_at_no_longer_than_a_short_one() {
     }
     let map = (0..1000).map(|key| (key, vec![Counts])).collect();
     let long = Long { first: many(), second: vec![many(), many()], map, last: 1 };
-    // What ends one sequence early does not end what it is in.
+    // The early end of one sequence does not end the value around it.
     assert_eq!(shape(&long), "Long { first: [u8], second: [[u8]], map: {u32: [u8]}, last: u8 }");
     assert_eq!(SEEN.get(), 3);
 }
@@ -246,7 +245,7 @@ fn results_of_another_type_are_refused_before_any_is_read() {
     assert_eq!(refused(error), (was.into(), "`(i32, Option<str>)`".into()));
     let error = store.check_results::<(u32, Option<char>, Vec<u64>, Vec<u64>)>().unwrap_err();
     assert!(refused(error).1.starts_with("one that can't be read from its bytes ("));
-    // The second is of no such type.
+    // The second result is not of that type.
     let done = store.done()[0];
     let error = store.read(&done).unwrap().results::<(u32, Option<u8>)>().unwrap_err();
     assert_eq!(refused(error).0, was);

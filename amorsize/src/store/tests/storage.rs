@@ -1,4 +1,5 @@
-//! Disks that fail: the error has a kind, all that was written is there, and nothing is tried again.
+//! Disks that fail: the error has a kind, everything written before is kept, and nothing is tried
+//! again.
 
 use std::io;
 use std::time::Duration;
@@ -15,7 +16,8 @@ fn refused(error: &Error) -> (String, &'static str, io::ErrorKind) {
     }
 }
 
-/// Puts until the thread has failed, and asserts that it then takes nothing and holds nothing.
+/// Puts results until the thread has failed, and asserts that it then takes nothing and holds
+/// nothing.
 fn until_it_fails(writer: Writer) -> Error {
     for item in 0.. {
         if writer.failure().is_some() {
@@ -37,7 +39,7 @@ fn until_it_fails(writer: Writer) -> Error {
 
 #[test]
 fn a_failed_write_ends_writing_and_is_not_tried_again() {
-    // No second passes, so that nothing is synced in between.
+    // The clock stands, so that nothing is synced in between.
     let _entered = Clock::standing().enter();
     for fails_at in 0..4 {
         let disk = Disk::default();
@@ -54,7 +56,7 @@ fn a_failed_write_ends_writing_and_is_not_tried_again() {
 
 #[test]
 fn a_failed_sync_ends_writing_and_is_not_tried_again() {
-    // No second passes, so that nothing is synced in between.
+    // The clock stands, so that nothing is synced in between.
     let _entered = Clock::standing().enter();
     let disk = Disk::default();
     disk.0.lock().unwrap().fails_at_sync = Some(0);
@@ -94,11 +96,11 @@ fn max_disk_is_kept_and_more_of_it_goes_on() {
     assert!(error.to_string().contains("all of the 19.5 KiB of `max_disk` are used"), "{error}");
 
     let mut store = open(&scratch.run()).unwrap();
-    // What a closing frame takes may come on top.
+    // The closing frame may come on top.
     assert!(store.bytes() > MOST / 2 && store.bytes() < MOST + 44 * 5, "{}", store.bytes());
     let kept = read_all(&mut store).unwrap();
     assert!(kept >= 100);
-    // What is there counts.
+    // The bytes on disk count.
     let second = store.writer(writer(MOST)).unwrap();
     second.put(encoded(kept..kept + 1000));
     assert_eq!(refused(&second.finish().unwrap_err()).2, io::ErrorKind::QuotaExceeded);
@@ -132,7 +134,7 @@ fn a_directory_that_is_removed_after_its_names_were_synced_is_an_error() {
     writer.put(encoded(0..10));
     writer.settle();
     clock.pass(Duration::from_secs(2));
-    // One look at the queue writes, the next one syncs.
+    // The thread's first look at the queue writes, the next one syncs.
     writer.settle();
     writer.settle();
     std::fs::remove_dir_all(scratch.run()).unwrap();
@@ -198,12 +200,12 @@ fn a_file_that_may_grow_no_more_is_an_error_and_what_fits_is_kept() {
     }
     let scratch = Scratch::new();
     let test = "store::tests::storage::a_file_that_may_grow_no_more_is_an_error_and_what_fits_is_kept";
-    // In units of 512 bytes. The system would end the process by a signal, unless it is ignored.
+    // In units of 512 bytes. The signal would end the process unless it is ignored.
     let output = in_a_process(test, "trap '' XFSZ; ulimit -f 64; exec \"$@\"", &scratch.run());
     assert!(output.status.success(), "{output:?}");
     let mut store = open(&scratch.run()).unwrap();
     let kept = read_all(&mut store).unwrap();
-    // Half a frame may be at the end, which is no damage.
+    // Half a frame may be at the end. It does not count as damage.
     assert!(kept >= 100 && store.bytes() == 64 * 512 && store.damaged() == 0, "{kept}, {}", store.bytes());
     let writer = store.writer(Settings::new(1)).unwrap();
     writer.put(encoded(kept..kept + 50));
@@ -230,7 +232,7 @@ fn a_directory_without_the_right_to_write_is_an_error() {
     std::fs::create_dir(scratch.run()).unwrap();
     std::fs::set_permissions(scratch.run(), PermissionsExt::from_mode(0o555)).unwrap();
     let test = "store::tests::storage::a_directory_without_the_right_to_write_is_an_error";
-    // No rights keep the first user from anything.
+    // Missing rights keep root from nothing, so another user runs the test.
     let other = "if [ $(id -u) = 0 ]; then exec setpriv --reuid=65534 --clear-groups \"$@\"; else exec \"$@\"; fi";
     let output = in_a_process(test, other, &scratch.run());
     if output.status.code() == Some(127) || String::from_utf8_lossy(&output.stderr).contains("setpriv: failed") {

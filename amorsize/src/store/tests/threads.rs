@@ -1,4 +1,5 @@
-//! When the writer's thread writes and syncs, by a clock that the tests move; and what is held.
+//! The times at which the writer's thread writes and syncs, by a clock that the tests move; and the
+//! bytes held.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use super::super::segment::{Medium, Supply};
 use super::*;
 use crate::system::sync::Clock;
 
-/// What a disk was asked for, and what it fails at.
+/// The calls that a disk got, and the calls that fail.
 #[derive(Clone, Default)]
 pub(super) struct Disk(pub(super) Arc<Mutex<Asked>>);
 
@@ -23,7 +24,7 @@ pub(super) struct Asked {
     pub(super) fails_at_write: Option<usize>,
     pub(super) fails_at_sync: Option<usize>,
     pub(super) fails_at_segment: Option<u32>,
-    /// What the next write waits for.
+    /// The next write waits for this lock.
     pub(super) gate: Option<Arc<Mutex<()>>>,
 }
 
@@ -109,10 +110,10 @@ fn a_frame_closes_after_a_tenth_of_a_second() {
     clock.pass(39 * MS);
     writer.settle();
     assert_eq!(disk.asked(), (0, 0));
-    // The time counts from the first that waits.
+    // The time counts from the first entry that waits.
     clock.pass(MS);
     writer.settle();
-    // The header of the segment, and one frame for all.
+    // The header of the segment, and one frame for all results.
     assert_eq!(disk.asked(), (2, 0));
     assert_eq!(writer.held(), 0);
     writer.finish().unwrap();
@@ -129,7 +130,7 @@ fn a_frame_closes_when_it_is_full_whatever_the_time() {
     assert_eq!(disk.asked(), (0, 0));
     writer.put(bytes(1, 600 << 10));
     writer.settle();
-    // The frame is large enough to be written in two calls.
+    // The frame is so large that it takes two calls.
     assert_eq!(disk.asked(), (3, 0));
     writer.finish().unwrap();
 }
@@ -146,7 +147,7 @@ fn what_is_written_is_synced_once_a_second_and_at_the_end() {
         writer.settle();
     }
     assert_eq!(disk.asked().1, 2);
-    // Nothing new is there to sync.
+    // Nothing new needs a sync.
     clock.pass(5000 * MS);
     writer.settle();
     clock.pass(5000 * MS);
@@ -164,7 +165,7 @@ fn each_segment_is_synced_with_its_name_before_the_next_begins() {
     let disk = Disk::default();
     let writer = disk.writer(Settings { segment_bytes: 3 << 20, ..Settings::new(1) });
     for item in 0..5 {
-        // The last has a segment for itself.
+        // The last result gets a segment of its own.
         writer.put(bytes(item, if item == 4 { 5 << 20 } else { 1 << 20 }));
     }
     let written = writer.finish().unwrap();
@@ -189,7 +190,7 @@ fn what_is_held_is_given_back_when_it_is_written() {
     writer.settle();
     assert_eq!((writer.held(), writer.has_room()), (held, true));
     assert!(given.lock().unwrap().is_empty());
-    // Written at once, as there is no room then: the clock stands still.
+    // Written at once, as there is no room then, although the clock stands still.
     writer.put(bytes(9, 100_000));
     writer.settle();
     assert_eq!((writer.held(), writer.has_room()), (0, true));
