@@ -1,11 +1,13 @@
-//! What a run on threads takes of the thread that calls it, for each item: how many threads that one can feed.
+//! The time that a run takes of the thread that calls it, for each item, and so the number of
+//! threads that this one can feed.
 //!
-//! The calling thread alone takes items from an input and hands results over. Its processor time in a run on two threads, divided by
-//! the items, bounds what any number of threads can do: with calls that take a hundred times as long it is a hundred threads. Each
-//! measurement is a fresh process, and the least counts.
+//! The calling thread alone takes items from an input and hands results over. Its processor time
+//! for each item in a run on two threads is a bound for any number of threads: if a call takes a
+//! hundred times as long, this thread can feed a hundred others. Each measurement is a fresh
+//! process, and the least counts.
 //!
-//! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write` writes
-//! the table into `amorsize/docs/performance.md`.
+//! `cargo bench -p amorsize --bench feeding` runs all rows, `-- --rounds N` changes the number of
+//! rounds, `-- --write` writes the table into `amorsize/docs/performance.md`.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -15,7 +17,8 @@ use std::{env, fs};
 use amorsize::{Batched, batched};
 use amorsize_bench::{Arguments, measure, work};
 
-/// Calls in rounds of work, and how many of them: so many that the begin of a run, a millisecond with that of its pool, is little of it.
+/// The rounds of work in a call, and the number of calls. A run and its pool take a millisecond to
+/// start; with this many calls that hardly counts.
 const CALLS: [(u32, usize); 4] = [(4, 40_000_000), (70, 8_000_000), (900, 1_500_000), (9_000, 250_000)];
 const TERMINALS: [&str; 2] = ["collect", "for_each_batch"];
 
@@ -72,12 +75,12 @@ fn nanoseconds(nanoseconds: f64) -> String {
     }
 }
 
-/// Nanoseconds that this thread ran, where the system tells.
+/// Nanoseconds of processor time of this thread, if the system tells them.
 fn processor_time() -> Option<u64> {
     fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }
 
-/// Prints picoseconds of the calling thread for each item, and of a call.
+/// Prints picoseconds: of the calling thread for each item, and of a call.
 fn child(arguments: &[String]) {
     let [terminal, rounds, items] = arguments else { panic!("a terminal, rounds and items") };
     let (rounds, items): (u32, u64) = (rounds.parse().expect("a number"), items.parse().expect("a number"));
@@ -90,7 +93,7 @@ fn child(arguments: &[String]) {
     println!("{} {}", spent * 1000 / items, call as u64);
 }
 
-/// Nanoseconds that this thread runs for the whole of a run.
+/// Nanoseconds of processor time that this thread spends on a run.
 fn spent<I: IntoIterator, C>(terminal: &str, mut run: Batched<I, u64, C>) -> u64 {
     let before = processor_time().expect("asked before");
     match terminal {

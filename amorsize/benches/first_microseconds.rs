@@ -1,10 +1,13 @@
-//! What a run costs that is over before threads would help: one of a single item, of a hundred and of a thousand trivial ones, what a
-//! batch costs in it, and the first run of a process.
+//! The cost of a run that is over before threads would help: a single item, and a hundred and a
+//! thousand trivial ones. Then the cost of a batch in such a run, and of the first run of a
+//! process.
 //!
-//! Each round is a fresh process. But for the first run of a process, a round's figure is the least of many: what a busy machine adds
-//! is not the run's. "over" is what it takes more than a plain loop over the same items, and "each" that for each batch.
+//! Each round is a fresh process. Its figure is the least of many runs, because a busy machine adds
+//! time that is not the run's; only the first run of a process stands alone. "over" is the time
+//! above that of a plain loop over the same items, and "each" is that time for each batch.
 //!
-//! `cargo bench --bench first_microseconds` runs all rows, `-- --rounds N` changes the number of rounds, of which the median is given.
+//! `cargo bench --bench first_microseconds` runs all rows and prints medians, `-- --rounds N`
+//! changes the number of rounds.
 
 use std::env;
 use std::hint::black_box;
@@ -21,11 +24,11 @@ fn trivial(x: u64) -> u64 {
 struct Row {
     what: &'static str,
     items: u64,
-    /// Whether a round is one run, the first of its process.
+    /// True if a round is one run, the first of its process.
     first: bool,
-    /// How many batches there are, where they are what is looked at.
+    /// The number of batches if the row measures them, otherwise 0.
     batches: u64,
-    /// Nanoseconds over a plain loop, or for each batch, that are to be reached.
+    /// The goal: nanoseconds above a plain loop, or for each batch.
     to_reach: f64,
     run: fn(u64),
 }
@@ -50,7 +53,7 @@ fn in_batches_of(size: usize, items: u64) {
     dropped(trivial_batched(0..black_box(items)).batch_size(size));
 }
 
-/// What most rows have in common.
+/// The values that most rows share.
 const SHORT: Row = Row { what: "", items: 1, first: false, batches: 0, to_reach: 1e3, run: collect };
 
 const ROWS: &[Row] = &[
@@ -85,7 +88,7 @@ const ROWS: &[Row] = &[
     Row { what: "100 items, first run of the process", items: 100, first: true, to_reach: 300e3, ..SHORT },
 ];
 
-/// Nanoseconds of one run: the least of many, or of the first.
+/// Nanoseconds of one run: the least of many, or those of the first.
 fn nanoseconds(row: &Row, run: fn(u64)) -> f64 {
     let runs = if row.first { 1 } else { 20_000 };
     let once = |_| {

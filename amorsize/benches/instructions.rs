@@ -1,14 +1,17 @@
-//! How many instructions and allocations the core's hot paths take, counted by callgrind and compared with `instructions.txt` beside
-//! this file: a regression guard that a busy machine does not disturb.
+//! The instructions and allocations of the core's hot paths, counted by callgrind and compared with
+//! `instructions.txt` beside this file: a regression guard that a busy machine does not disturb.
 //!
-//! Each path is a fresh process. What it counts is one call of [`counted`]; the same was done three times before, so that the first
-//! touch of anything is not in it. To make a run take the same way each time, this program's clock is its own: it stands still but
-//! for what a path's function adds to it, and for the nanoseconds that reading a clock takes.
+//! Each path is a fresh process. It counts one call of [`counted`], after three calls of the same
+//! path, so that nothing is touched for the first time. This program has its own clock, so that a
+//! run takes the same way each time: the clock moves only by what a path's function adds to it, and
+//! by the nanoseconds that reading a clock takes.
 //!
-//! `cargo bench --bench instructions` compares, `-- --write` writes the file anew, `-- PATH ..` takes some paths, of which a name's
-//! beginning is enough. The profile of each path is kept: `callgrind_annotate target/tmp/instructions/NAME.out`.
+//! `cargo bench --bench instructions` compares, `-- --write` writes the file anew, `-- PATH ..`
+//! takes some paths, each by its name or the beginning of it. The profile of each path is kept:
+//! `callgrind_annotate target/tmp/instructions/NAME.out`.
 //!
-//! Without valgrind, or with another compiler than the one in the file, instructions are not compared, allocations are.
+//! Without valgrind, or with another compiler than the one in the file, only allocations are
+//! compared.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
@@ -23,29 +26,32 @@ use std::sync::{OnceLock, mpsc};
 use amorsize::{ByteSize, DeepSize, Tracking, batched, with_memory_source};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
-/// In percent, for a path that is new in the file. Most paths count the same to the last instruction; processors choose among the C
-/// library's ways to copy memory, and where its allocator stands is worth some hundred instructions to a path with many allocations.
+/// The tolerance in percent for a path that is new in the file. Most paths give the same count to
+/// the last instruction. But the C library copies memory in different ways on different processors,
+/// and the state of its allocator adds some hundred instructions to a path with many allocations.
 const TOLERANCE: f64 = 3.0;
 
 // ---- a clock that stands still ----
 
-/// Nanoseconds.
+/// The time in nanoseconds.
 static CLOCK: AtomicU64 = AtomicU64::new(1_000_000_000_000);
-/// About what it takes to read a clock.
+/// Nanoseconds that reading a clock takes, roughly.
 const READING: u64 = 25;
 
-/// Stands in for the C library's, in this program alone.
+/// Replaces the C library's function, in this program alone.
 #[expect(unsafe_code, reason = "the standard library finds its clock by this name")]
-// SAFETY: it is the only definition of this name in this program, with the C library's signature and contract.
+// SAFETY: it is the only definition of this name in this program, with the C library's signature
+// and contract.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(_clock: i32, time: *mut [i64; 2]) -> i32 {
     let now = CLOCK.fetch_add(READING, Relaxed) + READING;
-    // SAFETY: the caller passes room for a `timespec`, which is two numbers of 64 bits on the systems that this is compiled for.
+    // SAFETY: the caller passes room for a `timespec`: two numbers of 64 bits on the systems that
+    // this is compiled for.
     unsafe { time.write([(now / 1_000_000_000) as i64, (now % 1_000_000_000) as i64]) };
     0
 }
 
-/// Lets a call take so many nanoseconds.
+/// Lets a call take that many nanoseconds.
 fn take(nanoseconds: u64) {
     CLOCK.fetch_add(nanoseconds, Relaxed);
 }
@@ -80,7 +86,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Gives always the same place, so that what `Tracking` adds is all there is.
+/// Always returns the same place, so that only what `Tracking` adds is counted.
 struct OnePlace;
 
 static PLACE: AtomicU64 = AtomicU64::new(0);
@@ -97,11 +103,11 @@ unsafe impl GlobalAlloc for OnePlace {
 
 static TRACKING: Tracking<OnePlace> = Tracking::new(OnePlace);
 
-/// Allocates so many times 64 bytes by way of `Tracking` and gives each back.
+/// Allocates 64 bytes by way of `Tracking` and frees them, `times` times.
 fn tracking(times: usize) {
     let layout = Layout::new::<[u8; 64]>();
     for _ in 0..times {
-        // SAFETY: the size is not zero, and what is given back was allocated with this layout.
+        // SAFETY: the size is not zero, and the place was allocated with this layout.
         #[expect(unsafe_code, reason = "an allocator can't be used without")]
         unsafe {
             TRACKING.dealloc(black_box(TRACKING.alloc(layout)), layout);
@@ -128,14 +134,14 @@ fn of_200_us(x: u64) -> u64 {
     x.wrapping_mul(3) ^ 7
 }
 
-/// Owns nothing, and has to be asked.
+/// Its results own nothing, but the run has to ask them.
 #[batched]
 fn text_of_10_ns(_: u64) -> String {
     take(10);
     String::new()
 }
 
-/// A path to count: its name, for how many times something it is counted and what that is, and the path.
+/// A path to count. The count is divided by `times`, the number of its `unit`s.
 struct Counted {
     name: &'static str,
     times: usize,
@@ -143,11 +149,12 @@ struct Counted {
     run: fn(),
 }
 
-/// So many items keep what a run itself costs, and its first decisions, below a hundredth of most paths' items.
+/// With this many items the cost of the run itself and of its first decisions is less than a
+/// hundredth of the items' cost, for most paths.
 const MANY: usize = 100_000;
-/// So many of 10 ns are several chunks and batches.
+/// This many calls of 10 ns make several chunks and batches.
 const MILLION: usize = 1_000_000;
-/// So many batches do the same for what a batch costs.
+/// With this many batches the cost of the run itself is small beside theirs.
 const BATCHES: usize = 1000;
 
 const PATHS: &[Counted] = &[
@@ -351,11 +358,11 @@ fn collected(results: Vec<u64>) {
     black_box(results);
 }
 
-/// What callgrind counts: everything from here to the return.
+/// The part that callgrind counts: everything from here to the return.
 #[inline(never)]
 fn counted(path: fn()) {
     path();
-    // Or the call would be a jump, and end here.
+    // Without this the call would become a jump, and the count would end here.
     black_box(());
 }
 
@@ -363,11 +370,11 @@ fn counted(path: fn()) {
 fn child(name: &str) {
     let path = PATHS.iter().find(|path| path.name == name).expect("a known path");
     let (done, wait) = mpsc::channel::<()>();
-    // The global pool's threads are all but this one busy with waiting: what is run on threads is run by one.
+    // One of the pool's two threads only waits, so that a single thread does the work of a run.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
     pool.spawn(move || _ = wait.recv());
     let allocations = pool.install(|| {
-        // What the system says is not the same each time.
+        // The system's own figures change from run to run.
         with_memory_source(ByteSize::gib(4), || {
             (0..3).for_each(|_| (path.run)());
             let before = ALLOCATIONS.load(Relaxed);
@@ -381,7 +388,7 @@ fn child(name: &str) {
 
 // ---- counting and comparing ----
 
-/// What was counted of a path in all.
+/// The counts of a whole path.
 #[derive(Clone, Copy)]
 struct Counts {
     instructions: Option<u64>,
@@ -398,7 +405,7 @@ fn count(name: &str, valgrind: bool, folder: &Path) -> Counts {
             .arg(format!("--callgrind-out-file={}", out.display()))
             .arg(&exe);
     }
-    // With an arena for each thread, which of them gets which would be left to chance.
+    // One arena. With one for each thread it would be chance which thread gets which.
     let output = command.env("MALLOC_ARENA_MAX", "1").args(["--child", name]).output().expect("a child process");
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     let allocations = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number of allocations");
@@ -410,12 +417,13 @@ fn count(name: &str, valgrind: bool, folder: &Path) -> Counts {
     Counts { instructions, allocations }
 }
 
-/// The least of three counts: where the allocator's memory ends is not the same each time, and then an allocation takes longer.
+/// The least of three counts. An allocation takes longer at the end of the allocator's memory, and
+/// that end is not always at the same place.
 fn least(name: &str, folder: &Path) -> Counts {
     (0..3).map(|_| count(name, true, folder)).min_by_key(|counts| counts.instructions).expect("three times")
 }
 
-/// What the file says of a path.
+/// The figures of a path in the file.
 struct Known {
     instructions: u64,
     tolerance: f64,
@@ -439,7 +447,7 @@ fn read_file() -> (String, BTreeMap<String, Known>) {
     (compiler, rows.collect())
 }
 
-/// The compiler, as far as it matters for what it makes.
+/// The version of the compiler, as far as it changes the code that it makes.
 fn compiler() -> String {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(rustc).arg("--version").output().map(|output| output.stdout).unwrap_or_default();

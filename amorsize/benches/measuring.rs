@@ -1,13 +1,15 @@
-//! What it costs to measure the bytes of results, by each means, on calls of 10 us.
+//! The cost of measuring the bytes of results, by each means, on calls of 10 us.
 //!
-//! Each measurement is a fresh process; the ways of a row take turns. A row gives each way's time as a ratio to rayon's
-//! `par_iter().map().collect()` of the same function, and to the same run with nothing to measure, whose results own nothing: the
-//! median of the ratios within a round.
+//! Each measurement is a fresh process, and the ways of a row take turns. A row divides each way's
+//! time by that of rayon's `par_iter().map().collect()` of the same function, and by that of the
+//! same run with results that own nothing, so that there is nothing to measure. It shows the
+//! medians of these ratios within a round.
 //!
-//! A program has one global allocator, so this one's asks a flag whether `Tracking` is to serve; all ways pay for that.
+//! A program has one global allocator. This one's asks a flag whether to use `Tracking`, and all
+//! ways pay for that.
 //!
-//! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds, `-- --write` writes the figures
-//! into `FIGURES.md`.
+//! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds,
+//! `-- --write` writes the figures into `FIGURES.md`.
 
 use std::env;
 use std::hint::black_box;
@@ -23,7 +25,7 @@ mod either;
 use either::TRACKED;
 
 const ITEMS: usize = 60_000;
-/// Bytes of a result, on the heap where it is measured.
+/// Bytes of a result, on the heap in the ways that measure them.
 const BYTES: usize = 256;
 const ROWS: [(&str, Heavy); 3] =
     [("even", Heavy::None), ("1 % heavy by 100", Heavy::Spread), ("the last 1 % heavy by 100", Heavy::Last)];
@@ -43,7 +45,7 @@ fn deep(index: usize, load: &Load) -> Vec<u8> {
     vec![bytes(index, load); BYTES]
 }
 
-/// Its bytes can't be told by its type.
+/// Its type can't tell its bytes.
 struct Opaque(#[expect(dead_code, reason = "it is what the result owns")] Vec<u8>);
 
 #[batched]

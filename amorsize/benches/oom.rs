@@ -1,7 +1,9 @@
-//! How the four ways of the example `oom` end, for `FIGURES.md`: the example itself runs, and its table is taken as it prints it.
+//! Runs the example `oom`, which shows how its four ways end, and takes its table as it prints it,
+//! for `FIGURES.md`.
 //!
-//! `cargo bench --bench oom` goes each way 20 times, `-- --rounds N` another number of times, `-- --write` writes the
-//! table there, and its summary into the README. It needs what the example needs: Linux, and the right to make a cgroup.
+//! `cargo bench --bench oom` goes each way 20 times, `-- --rounds N` another number of times,
+//! `-- --write` writes the table there, and its summary into the README. It has the needs of the
+//! example: Linux, and the right to make a cgroup.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -17,7 +19,7 @@ fn main() {
     arguments.write("oom", &format!("```text\n{table}\n```\n\n{}", wrap(&format!("{measured}."))));
 }
 
-/// What the example shows, which fails where a way ends in another manner than it should.
+/// The output of the example, which fails if a way does not end as it should.
 fn example(rounds: usize) -> String {
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -41,7 +43,7 @@ fn example(rounds: usize) -> String {
     shown
 }
 
-/// The table with its head, in lines that a page has room for.
+/// The table with its head, in lines that fit a page.
 fn table(shown: &str) -> String {
     let lines = shown.lines().skip_while(|line| !line.starts_with("way ")).take_while(|line| !line.is_empty());
     let table = lines.map(shortened).collect::<Vec<_>>().join("\n");

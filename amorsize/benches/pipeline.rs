@@ -1,9 +1,10 @@
-//! What it costs to write a pipeline of three functions rather than one function that calls all three: for stages of 10 us each, and
-//! for stages that do next to nothing.
+//! The cost of a pipeline of three functions beside that of one function that calls all three: with
+//! stages of 10 us each, and with stages that do next to nothing.
 //!
-//! Each measurement is a fresh process; the ways take turns, on 2 threads. The figures of a pipeline are its time as a ratio to that of
-//! the one function in the same round, and what it takes more for an item: the medians of them. Both are told by the clock and, on
-//! Linux, in processor time, which says the same where others use the machine.
+//! Each measurement is a fresh process; the ways take turns, on 2 threads. The figures of a
+//! pipeline are its time as a ratio to that of the one function in the same round, and the time
+//! that it adds for an item, each as the median of all rounds. Both come from the clock and, on
+//! Linux, from the processor time too, which says the same if others use the machine.
 //!
 //! `cargo bench --bench pipeline` runs all ways, `-- --rounds N` changes the number of rounds.
 
@@ -14,9 +15,9 @@ use std::{env, fs};
 use amorsize::batched;
 use amorsize_bench::{calibrate, measure, median, work};
 
-/// 0.3 s of the one function on 2 threads.
+/// Items that keep the one function busy for 0.3 s on 2 threads.
 const ITEMS: usize = 20_000;
-/// Enough for some 10 ms of calls that do next to nothing.
+/// Calls that do next to nothing: enough for some 10 ms.
 const TRIVIAL_ITEMS: u64 = 2_000_000;
 const THREADS: usize = 2;
 const WAYS: [(&str, &str); 6] = [
@@ -43,7 +44,7 @@ fn further(seed: u64, rounds: u32) -> u64 {
     work(seed, rounds)
 }
 
-/// Uses a buffer up and makes another, as a stage of images does.
+/// Consumes a buffer and returns another, as a stage of images does.
 fn remake(buffer: &[u64], rounds: u32) -> Vec<u64> {
     vec![work(buffer[0], rounds); 128]
 }
@@ -74,7 +75,7 @@ fn plus_one(x: u64) -> u64 {
 }
 
 fn child(way: usize, rounds: u32) {
-    // What the first run of a size costs is not the pipeline's.
+    // The first run of a size has costs that are not the pipeline's.
     one_batched(0..100_000, 100).for_each_batch(|_| ()).expect("nothing fails");
     let before = processor_nanos();
     let begun = Instant::now();
@@ -100,7 +101,7 @@ fn child(way: usize, rounds: u32) {
     println!("{nanos} {}", processor_nanos() - before);
 }
 
-/// Processor time of all threads of this process; zero where the system doesn't tell it.
+/// Processor time of all threads of this process; zero if the system doesn't tell it.
 fn processor_nanos() -> u64 {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let texts = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());

@@ -1,10 +1,10 @@
-//! What it costs to be prepared for failures, on calls of 10 us that don't fail.
+//! The cost of being prepared for failures, on calls of 10 us that don't fail.
 //!
-//! Each measurement is a fresh process; the ways take turns. A way's figure is its time as a ratio to the plain run's in the same
-//! round: the median of them.
+//! Each measurement is a fresh process; the ways take turns. A way's figure is its time divided by
+//! the plain run's in the same round, as the median of all rounds.
 //!
-//! `cargo bench --bench policies` runs all ways, `-- --rounds N` changes the number of rounds, `-- --write` writes the figures
-//! into `FIGURES.md`.
+//! `cargo bench --bench policies` runs all ways, `-- --rounds N` changes the number of rounds,
+//! `-- --write` writes the figures into `FIGURES.md`.
 
 use std::convert::Infallible;
 use std::env;

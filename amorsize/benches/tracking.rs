@@ -1,14 +1,14 @@
-//! What it costs to have `Tracking` as the global allocator, beside the system's allocator alone, on work that allocates all the
-//! time.
+//! The cost of `Tracking` as the global allocator, beside the system's allocator alone, on work
+//! that allocates all the time.
 //!
-//! Each measurement is a fresh process; the ways of a row take turns. A row gives each way's median time, and the median of the
-//! ratios to the system's in the same round.
+//! Each measurement is a fresh process; the ways of a row take turns. A row gives each way's median
+//! time, and the median of the ratios to the system's in the same round.
 //!
-//! A program has one global allocator, so this one's asks a flag which of the two is to serve. Both ways pay for that, a load and a
-//! branch that is always the same.
+//! A program has one global allocator. This one's asks a flag which of the two to use. Both ways
+//! pay for that: a load and a branch that is always the same.
 //!
-//! `cargo bench --bench tracking` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds;
-//! `-- --write` writes the figures into `FIGURES.md`.
+//! `cargo bench --bench tracking` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes
+//! the number of rounds; `-- --write` writes the figures into `FIGURES.md`.
 
 use std::collections::HashMap;
 use std::env;
@@ -30,9 +30,9 @@ struct Row {
     what: &'static str,
     threads: usize,
     work: fn(u64) -> usize,
-    /// How often the work is done in each part.
+    /// The number of times that each part does the work.
     repeats: u32,
-    /// Nanoseconds of a part that are one of the unit.
+    /// The nanoseconds of a part are divided by this number to give the unit.
     per: (f64, &'static str),
 }
 
@@ -72,10 +72,11 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// The allocator alone, counting outside of any call, and counting each call.
+/// The system's allocator alone, then `Tracking` outside of any call, and `Tracking` in a call.
 const WAYS: &[&str] = &["system", "stray", "measured"];
 
-/// Groups words, joins each group and sorts the texts: nearly all of its time is the allocator's and the hash function's.
+/// Groups words, joins each group and sorts the texts. The allocator and the hash function take
+/// nearly all of its time.
 fn map(seed: u64) -> usize {
     let mut groups: HashMap<String, Vec<String>> = HashMap::new();
     let mut state = seed | 1;
@@ -124,7 +125,7 @@ fn child(row: &str, way: &str) {
             .map(|thread| {
                 let (part, barrier) = (&part, &barrier);
                 scope.spawn(move || {
-                    // Fresh memory and cold caches are no part of it.
+                    // The first part has fresh memory and cold caches, so it does not count.
                     part(thread);
                     let mut fastest = Duration::MAX;
                     for seed in 1..=PARTS {
@@ -142,7 +143,8 @@ fn child(row: &str, way: &str) {
     println!("{} 0", fastest.expect("a thread").as_nanos());
 }
 
-/// Parts of some milliseconds that a process is timed by: among so many, some are not disturbed by other programs.
+/// Parts of some milliseconds each that a process measures. With this many, other programs leave
+/// some undisturbed.
 const PARTS: u64 = 40;
 
 fn main() {
@@ -154,7 +156,8 @@ fn main() {
     }
     let arguments = Arguments::of_process("tracking", 11);
     let rounds = arguments.rounds;
-    // What it adds to work that allocates all the time, in percent, and to a pair of an allocation and its end, in ns.
+    // The added time: in percent for work that allocates all the time, and in ns for a pair of an
+    // allocation and its release.
     let (mut added, mut per_pair) = (Vec::new(), Vec::new());
     println!("median of {rounds} rounds, each a fresh process\n");
     println!("| work | unit | system | tracked, outside of calls | ratio | tracked, in a call | ratio |");

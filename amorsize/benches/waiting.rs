@@ -1,11 +1,14 @@
-//! What a function that waits gains from the threads that a run finds for it by itself, against one thread per core.
+//! The gain of a function that waits, from the threads that a run finds by itself, against one
+//! thread per core.
 //!
-//! Each measurement is a fresh process; the two ways take turns. A row's ratio is that of its times with one thread per core to those with
-//! what the run finds, in the same round: the median of them. A row that computes is to have a ratio of 1, and no more threads than
-//! there are cores; on a busy machine that may be one step of the climb more.
+//! Each measurement is a fresh process; the two ways take turns. A row's ratio is its time with one
+//! thread per core divided by its time with the threads that the run finds, in the same round, as
+//! the median of all rounds. A row that computes should have a ratio of 1, and no more threads than
+//! there are cores; on a busy machine one step of the climb more is possible.
 //!
-//! `cargo bench --bench waiting` runs all rows, `-- --rounds N` changes the number of rounds, `-- ROW` runs one row alone. With
-//! `AMORSIZE_BENCH_BUSY=N` each measurement is beside N endless loops for each core.
+//! `cargo bench --bench waiting` runs all rows, `-- --rounds N` changes the number of rounds,
+//! `-- ROW` runs one row alone. With `AMORSIZE_BENCH_BUSY=N` each measurement runs beside N endless
+//! loops for each core.
 
 use std::env;
 use std::hint::black_box;
@@ -21,7 +24,7 @@ struct Row {
     name: &'static str,
     says: &'static str,
     items: usize,
-    /// A call, given the rounds of work that take 10 us.
+    /// A call: its arguments are the item and the rounds of work that take 10 us.
     call: fn(usize, u32) -> u64,
 }
 
@@ -88,7 +91,7 @@ const ROWS: [Row; 11] = [
 static DEVICE: Permits = Permits(Mutex::new(8), Condvar::new());
 static LOCK: Permits = Permits(Mutex::new(1), Condvar::new());
 
-/// Lets so many callers in at a time.
+/// Lets a limited number of callers in at a time.
 struct Permits(Mutex<usize>, Condvar);
 
 impl Permits {
@@ -107,7 +110,7 @@ fn sleep(microseconds: u64, item: usize) -> u64 {
     item as u64
 }
 
-/// Prints how long a row takes, and how many threads it used.
+/// Prints the time of a row, and the number of threads that it used.
 fn child(row: usize, found: bool, rounds: u32) {
     let Row { items, call, .. } = ROWS[row];
     rayon::broadcast(|_| ());

@@ -14,13 +14,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Scratch, cpu, measured, noise, this_program};
 
-/// Bytes of a row's results, about: a tenth of a second of plain writes.
+/// About the bytes of a row's results: a tenth of a second of plain writes.
 const BYTES: usize = 256 << 20;
-/// Bytes that plain writes and reads have at once, as a frame has.
+/// Bytes of each plain write and read: as many as a frame has.
 const AT_ONCE: usize = 1 << 20;
 
-/// A row: its name, what is told of it, and the least part of the plain throughput that it may have
-/// when it is written and when it is read. Nothing was demanded of files that others read.
+/// A row: its name, its description, and the least parts of the plain throughput that it may reach
+/// when it is written and when it is read. Files that others read have no such bounds.
 pub(crate) type Row = (&'static str, &'static str, Option<(f64, f64)>);
 
 pub(crate) const ROWS: &[Row] = &[
@@ -58,7 +58,7 @@ fn record(item: u64) -> Record {
     }
 }
 
-/// Bytes that are written at once.
+/// Bytes that are written in one piece.
 #[derive(Clone)]
 struct Blob(Vec<u8>);
 
@@ -88,10 +88,10 @@ impl<'de> Deserialize<'de> for Blob {
     }
 }
 
-/// Nanoseconds of processor time that it takes to write and to read, and the bytes of the file.
+/// Nanoseconds of processor time for writing and for reading, and the bytes of the file.
 type Times = [u64; 3];
 
-/// Those of so many bytes.
+/// The times of plain writes and reads of `bytes` bytes.
 fn plain(bytes: usize, path: &Path) -> Times {
     let content = noise(1, AT_ONCE);
     let begun = cpu();
@@ -105,7 +105,7 @@ fn plain(bytes: usize, path: &Path) -> Times {
     [written - begun, cpu() - written, (parts * AT_ONCE) as u64]
 }
 
-/// Those of results that are spilled, or only made.
+/// The times of results that are spilled, or only made.
 fn spilled<R, F>(make: F, items: usize, way: &str) -> Times
 where
     R: Send + Serialize + DeserializeOwned,
@@ -159,13 +159,14 @@ fn parquet(items: usize, way: &str, path: &Path) -> Times {
     [written - begun, cpu() - written, path.metadata().expect("the file").len()]
 }
 
-/// A measurement, in a process of its own.
+/// Makes one measurement, in a process of its own.
 pub(crate) fn child(row: &str, way: &str, directory: &Path) {
     let path = directory.join("results");
     let times = match (way.parse(), row) {
         (Ok(bytes), _) => plain(bytes, &path),
         (_, "spill-text") => {
-            // A result comes again so late that no compression finds it.
+            // The same results come again only after 3 MiB, too late for the compression to find
+            // them.
             let text: String = noise(1, 3 << 20).iter().map(|byte| char::from(b'0' + (byte >> 2))).collect();
             let make = |item: u64| text[(item as usize % (3 << 10)) << 10..][..1024].to_owned();
             spilled(make, BYTES / 1024, way)
@@ -190,8 +191,8 @@ pub(crate) fn child(row: &str, way: &str, directory: &Path) {
     println!("{} {} {}", times[0], times[1], times[2]);
 }
 
-/// The medians of a row: what making the results takes is left out, and plain writes and reads have
-/// as many bytes as the file.
+/// Prints the medians of a row. They leave out the time that making the results takes. Plain writes
+/// and reads have as many bytes as the file.
 pub(crate) fn throughput((name, told, least): &Row, rounds: usize) {
     let mut ratios = [Vec::new(), Vec::new()];
     let mut rates = [Vec::new(), Vec::new()];

@@ -1,7 +1,8 @@
-//! What it costs to keep what a run finishes, and how much of it a kill takes.
+//! The cost of keeping what a run finishes, and how much of it a kill takes.
 //!
-//! Each measurement is a fresh process; the ways of a row take turns. A figure is the processor time of the process as a ratio
-//! to that of the plain run in the same round: the median of them. So other programs on the machine matter little.
+//! Each measurement is a fresh process, and the ways of a row take turns. A figure is the processor
+//! time of the process divided by that of the plain run in the same round, as the median of all
+//! rounds. So other programs on the machine matter little.
 //!
 //! `cargo bench --bench durable` runs all rows, `-- --rounds N` changes the number of rounds, and
 //! names choose rows: `small`, `large`, `bytes`, `memory`, `files`, `syncs`, `kills`. `syncs` needs
@@ -21,20 +22,20 @@ use std::time::{Duration, Instant};
 use amorsize::{Report, process_in_batches};
 use amorsize_bench::{Arguments, Peak, calibrate, median, work};
 
-/// Calls of 10 us: 0.4 s of them, as in the runs that a later one passes over.
+/// Calls of 10 us, 0.4 s in all. The resumed runs pass over the same number.
 const ITEMS: u64 = 40_000;
 /// Results of 1 MiB: 128 MiB on disk.
 const LARGE_ITEMS: u64 = 128;
-/// Their calls take 300 us, about the time in which that many bytes are filled.
+/// The calls of `LARGE_ITEMS` take 300 us, about the time that filling 1 MiB takes.
 const LARGE_CALL: u32 = 30;
-/// Results whose memory is looked at: 64 times the part of the budget that may be held.
+/// Results of the runs that measure memory: 64 times the part of the budget that may be held.
 const MEMORY_ITEMS: u64 = 512 << 10;
 const BUDGET: &str = "64MiB";
 /// Calls of 10 us that take some seconds in all, so that syncs can be counted by the second.
 const SYNC_ITEMS: u64 = 600_000;
 const TRIALS: usize = 15;
 
-/// A row: its name, what is told of it, the ways, and the most that each may be.
+/// A row: its name, its description, and its ways, each with the largest ratio that it may have.
 type Row = (&'static str, &'static str, &'static [(&'static str, f64)]);
 
 const ROWS: [Row; 3] = [
@@ -47,7 +48,7 @@ const ROWS: [Row; 3] = [
     ("bytes", "calls of 300 us, results of 1 MiB as `Vec<u8>`", &[("plain", 1.0), ("checkpoint", 2.5)]),
 ];
 
-/// A directory that goes with its owner.
+/// A directory that is removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -90,7 +91,7 @@ fn large(seed: u64, rounds: u32) -> String {
     String::from_utf8(text).expect("ASCII")
 }
 
-/// Rounds of work that take as long as it takes to write a text of 1 KiB.
+/// Rounds of work that take as long as writing a text of 1 KiB.
 const WRITES_TEXT: u32 = 1_500;
 
 fn bytes(seed: u64, rounds: u32) -> Vec<u8> {
@@ -99,7 +100,7 @@ fn bytes(seed: u64, rounds: u32) -> Vec<u8> {
     bytes
 }
 
-/// Nanoseconds of processor time that this process took.
+/// Nanoseconds of processor time that this process has used.
 fn cpu() -> u64 {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     {
@@ -110,7 +111,7 @@ fn cpu() -> u64 {
     panic!("this system is not asked for the processor time of a process")
 }
 
-/// Runs a way of a row, and gives its report.
+/// Runs one way of a row, and returns its report.
 fn run_row<R, F>(call: F, items: u64, way: &str, directory: &Path) -> Report
 where
     R: Send + serde::Serialize + serde::de::DeserializeOwned,
@@ -185,7 +186,7 @@ fn ratios(row: &Row, rounds: usize, work_rounds: u32) {
     }
 }
 
-/// Resident memory with a checkpoint, above that without.
+/// Compares the resident memory with a checkpoint with that without one.
 fn memory(rounds: usize) {
     let (mut plain, mut kept) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -199,7 +200,7 @@ fn memory(rounds: usize) {
     );
 }
 
-/// Syncs in a second of a run with a checkpoint.
+/// Counts the syncs in a second of a run with a checkpoint.
 fn syncs(work_rounds: u32) {
     let scratch = Scratch::new("syncs");
     let (log, directory) = (scratch.0.join("log"), scratch.0.join("run"));
@@ -224,7 +225,7 @@ fn syncs(work_rounds: u32) {
 
 // ---- kills ----
 
-/// The work of the calls in a process that is killed.
+/// The kinds of calls in a process that is killed, with their items.
 const WORKS: [(&str, u64); 3] = [("even", 40_000), ("heavy tail", 40_000), ("waiting", 60_000)];
 
 fn spin(time: Duration) {
@@ -234,7 +235,7 @@ fn spin(time: Duration) {
     }
 }
 
-/// The process that is killed: a byte in a file for each call.
+/// Runs in the process that is killed. Each call writes a byte to a file.
 fn killed(kind: &str, items: u64, folder: &Path) {
     let calls = File::options().append(true).create(true).open(folder.join("calls")).expect("a file");
     let call = |x: u64| {
@@ -263,7 +264,8 @@ fn called(folder: &Path) -> u64 {
     fs::metadata(folder.join("calls")).map_or(0, |file| file.len())
 }
 
-/// How many calls the next process makes again after a kill: of each kind of calls, at random times.
+/// Counts the calls that the next process makes again after a kill at a random time, for each kind
+/// of calls.
 fn kills(trials: usize) {
     println!("\n| calls | kills | called before | called again, median | most | ms of calls, median | most |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
@@ -286,7 +288,7 @@ fn kills(trials: usize) {
             let [_, restored, _] = measured(&mut start(kind, items, &scratch.0));
             before.push(had);
             again.push(had - restored);
-            // The time that the process took for these calls.
+            // The time that the killed process spent on these calls.
             time.push((had - restored) / had * seconds * 1e3);
         }
         let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);

@@ -1,13 +1,15 @@
 //! `collect` and `for_each_batch` beside other ways to do the same work, in one run.
 //!
-//! Each measurement is a fresh process; the ways of a row take turns. A row gives each way's time as a ratio to rayon's
-//! `par_iter().map().collect()` within the same round, the peak of resident memory above what the process had before the work, and
-//! how near the time comes to what the machine allows at best: the time of a plain loop divided by the cores, or, where results are
-//! all that is made, the time in which all cores fill so many bytes.
+//! Each measurement is a fresh process, and the ways of a row take turns. A row has, for each way,
+//! its time as a ratio to rayon's `par_iter().map().collect()` within the same round, and the peak
+//! of resident memory above that of the process before the work. It also tells how near the time
+//! comes to the best that the machine allows: the time of a plain loop divided by the cores or, if
+//! making results is all of the work, the time in which all cores fill that many bytes.
 //!
-//! `cargo bench --bench peers` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the number of rounds;
-//! `-- --write` writes the figures into `amorsize/benches/FIGURES.md`, the README and `amorsize/benches/peers/FIGURES.md`. Where `python3` has joblib and Python's
-//! Amorsize, these are measured, too.
+//! `cargo bench --bench peers` runs all rows, `-- ROW ..` some of them, `-- --rounds N` changes the
+//! number of rounds; `-- --write` writes the figures into `amorsize/benches/FIGURES.md`, the README
+//! and `amorsize/benches/peers/FIGURES.md`. If `python3` has joblib and Python's Amorsize, these
+//! are measured, too.
 
 use std::env;
 

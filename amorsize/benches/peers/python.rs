@@ -1,11 +1,11 @@
-//! The same for Python: what a work of 10 us costs there beyond the work.
+//! The same for Python: the cost of a call of 10 us beyond its work.
 
 use std::env;
 use std::process::Command;
 
 pub(crate) const ITEMS: usize = 100_000;
 
-/// A way, the module that it needs, and the batches that it was told to make.
+/// A way, the module that it needs, and the number of batches that it is told to make.
 pub(crate) const WAYS: [(&str, Option<&str>, Option<usize>); 4] = [
     ("loop", None, None),
     ("amorsize", Some("amorsize"), None),
@@ -22,10 +22,10 @@ pub(crate) fn name(way: &str) -> &str {
     }
 }
 
-/// What the script prints; nothing where there is no Python, or not the module.
+/// The output of the script, or nothing if Python or the module is missing.
 pub(crate) fn ask(arguments: &[&str]) -> Option<String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers.py");
-    // In another folder, because this one has a folder `amorsize`, which Python would take for a module.
+    // In another folder, because Python would take the folder `amorsize` here for a module.
     let mut command = Command::new("python3");
     command.args(["-B", script]).args(arguments).current_dir(env::temp_dir());
     let output = command.output().ok().filter(|output| output.status.success())?;

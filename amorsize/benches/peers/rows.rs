@@ -1,4 +1,4 @@
-//! What is measured: kinds of work, and one way of one of them in a fresh process.
+//! The kinds of work, and the measurement of one way of one of them in a fresh process.
 
 use std::hint::black_box;
 use std::thread;
@@ -14,19 +14,20 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) work: Work,
     pub(crate) items: usize,
-    /// Items per chunk where chunks are cut by hand: some 20 to 50 us of work, fewer where items differ.
+    /// Items per chunk in the ways that cut chunks by hand: some 20 to 50 us of work, or fewer
+    /// items if they differ.
     grain: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Calls of so many nanoseconds on average; their results are numbers, and collected.
+    /// Calls that take `nanos` on average and return numbers, which are collected.
     Numbers { nanos: u32, heavy: Heavy },
-    /// Results of so many bytes, handed to a sink, after calls of so many nanoseconds each.
+    /// Calls that take `nanos` each and return `bytes` bytes, which go to a sink.
     Sink { bytes: usize, nanos: u32, sink_nanos: u32, budget: Option<ByteSize> },
-    /// Next to nothing, collected; many times in a process whose pools run.
+    /// Nearly no work, collected many times in a process with its pools already running.
     Trivial,
-    /// The same, once, as the first thing that a process does.
+    /// The same, once, as the first act of a process.
     First,
 }
 
@@ -107,19 +108,21 @@ impl Row {
 
     pub(crate) fn ways(&self) -> Vec<Way> {
         let is_sink = matches!(self.work, Work::Sink { .. });
-        // What is handed to a sink is not collected, and nobody cuts tasks by hand for rayon to collect all of them.
+        // Results for a sink are not collected; and nobody cuts tasks by hand to have rayon collect
+        // all.
         let fits = |way: &Way| !is_sink || !matches!(way, Way::Collect | Way::RayonChunks);
         Way::ALL.into_iter().filter(fits).collect()
     }
 
-    /// The items that a way gets: all, or fewer where all would not fit this machine's memory or would take a minute.
+    /// The number of items for a way: all, or fewer if all would not fit this machine's memory or
+    /// would take a minute.
     pub(crate) fn items_for(&self, way: Way, available: Option<u64>) -> usize {
         match self.work {
             Work::Sink { bytes, .. } if way.holds_all() => {
                 let fit = available.map_or(usize::MAX, |available| (available as usize / 2) / bytes);
                 self.items.min(fit)
             }
-            // Channels of single items: half a microsecond and more for each.
+            // The channels carry single items, which cost half a microsecond and more each.
             Work::Numbers { nanos: ..100, .. } if way == Way::Pariter => self.items / 10,
             _ => self.items,
         }
@@ -132,7 +135,7 @@ impl Row {
         }
     }
 
-    /// Bytes that all results have together, where that is what limits the row.
+    /// The bytes of all results together, if they are what limits the row.
     pub(crate) fn traffic(&self) -> Option<u64> {
         match self.work {
             Work::Sink { bytes, nanos: 0, .. } => Some(bytes as u64 * self.items as u64),
@@ -140,7 +143,7 @@ impl Row {
         }
     }
 
-    /// The part of the plain loop's time that can be on one thread only.
+    /// The part of the plain loop's time that only one thread can do.
     pub(crate) fn serial_part(&self) -> f64 {
         match self.work {
             Work::Sink { nanos, sink_nanos, .. } if sink_nanos > 0 => {
@@ -150,7 +153,7 @@ impl Row {
         }
     }
 
-    /// Whether nothing but the call itself takes time, so that more cores would not help.
+    /// True if a call does nearly nothing, so that more cores would not help.
     pub(crate) fn is_trivial(&self) -> bool {
         matches!(self.work, Work::Trivial | Work::First)
     }
@@ -161,7 +164,7 @@ fn number(index: usize, load: &Load) -> u64 {
     work(index as u64, load.rounds(index))
 }
 
-/// How long a call takes and how much it gives.
+/// The length of a call and the size of its result.
 struct Make {
     rounds: u32,
     bytes: usize,
@@ -177,7 +180,7 @@ fn trivial(index: usize) -> u64 {
     (index as u64).wrapping_mul(3) ^ 7
 }
 
-/// Runs one way of one row in this process; gives nanoseconds and peak bytes.
+/// Runs one way of one row in this process; returns nanoseconds and peak bytes.
 pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) -> (f64, u64) {
     let rounds = |nanos: u32| (u64::from(rounds_per_10_us) * u64::from(nanos) / 10_000) as u32;
     let even = !matches!(row.work, Work::Numbers { heavy: Heavy::Spread | Heavy::Last, .. } | Work::Sink { .. });
@@ -251,7 +254,7 @@ fn run_trivial(way: Way, shape: Shape) {
     }
 }
 
-/// The median of many runs, each of so many calls that it is more than one look at the clock.
+/// The median of many measurements. Each has enough calls for the clock to tell them.
 fn trivial_nanos(way: Way, shape: Shape) -> f64 {
     let time = |calls: u32| {
         let begun = Instant::now();
@@ -264,8 +267,8 @@ fn trivial_nanos(way: Way, shape: Shape) -> f64 {
     median(&mut (0..501).map(|_| time(calls)).collect::<Vec<_>>())
 }
 
-/// The time in which all cores together fill so many bytes, in buffers that are larger than caches and there already: what memory
-/// allows at best.
+/// The time in which all cores together fill that many bytes, in buffers that exist already and are
+/// larger than caches: the best that memory allows.
 pub(crate) fn fill(bytes: u64) -> f64 {
     let threads = rayon::current_num_threads();
     let mut buffers: Vec<Vec<u8>> = (0..threads).map(|_| vec![1; BUDGET.as_u64() as usize / threads]).collect();

@@ -1,4 +1,4 @@
-//! What was measured, as texts.
+//! The measurements as texts.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::ways::Way;
 pub(crate) struct Measured {
     pub(crate) row: &'static Row,
     pub(crate) ways: Vec<OfWay>,
-    /// What cores or memory allow at best, in each round, and which of them it is.
+    /// The best time that cores or memory allow, in each round; `limited_by` says which of them.
     pub(crate) limits: Vec<f64>,
     pub(crate) limited_by: &'static str,
 }
@@ -20,16 +20,16 @@ pub(crate) struct Measured {
 /// The rounds of one way of a row.
 pub(crate) struct OfWay {
     pub(crate) way: Way,
-    /// Nanoseconds of all items, in each round.
+    /// Nanoseconds for all items, in each round.
     pub(crate) nanos: Vec<f64>,
     pub(crate) peak: u64,
-    /// The items that it had, where these were not all.
+    /// The items that it had, if these were not all.
     pub(crate) items: usize,
-    /// Why there are no figures.
+    /// The reason why there are no figures.
     pub(crate) died: Option<String>,
 }
 
-/// What Python took, in seconds of each round.
+/// The times of a way of Python, one for each round.
 pub(crate) struct OfPython {
     pub(crate) way: &'static str,
     pub(crate) batches: Option<usize>,
@@ -64,7 +64,7 @@ impl Measured {
     }
 
     fn is_over(&self, of: &OfWay) -> bool {
-        // What an allocator needs beside a budget is no breach of it.
+        // The allocator's own memory beside a budget does not count as a breach of it.
         self.row.budget().is_some_and(|budget| of.peak as f64 > 1.05 * budget.as_u64() as f64)
     }
 
@@ -72,7 +72,7 @@ impl Measured {
         Some(median(&mut self.find(way)?.nanos.clone()))
     }
 
-    /// The fastest of the others that kept the budget.
+    /// The fastest of the others that stayed within the budget.
     fn best_peer(&self) -> Option<&OfWay> {
         let kept = self.ways.iter().filter(|of| !of.way.is_ours() && of.died.is_none() && !self.is_over(of));
         let ratio = |of: &OfWay| self.ratio(of).map_or(f64::INFINITY, |ratio| ratio.median);
@@ -91,7 +91,7 @@ fn mib(bytes: u64) -> String {
     format!("{:.0}", bytes as f64 / 1048576.0)
 }
 
-/// Three digits, whatever the size.
+/// Three digits, for a number of any size.
 fn number(value: f64) -> String {
     match value {
         100.0.. => format!("{value:.0}"),
@@ -111,7 +111,7 @@ fn time(nanos: f64) -> String {
     }
 }
 
-/// The crates that were measured beside, with their versions.
+/// The other crates that were measured, with their versions.
 pub(crate) fn versions() -> String {
     let crates = ["rayon", "orx-parallel", "pariter", "paralight", "crossbeam-channel"];
     crates.map(|name| format!("{name} {}", locked_version(name).unwrap_or_default())).join(", ")
@@ -152,7 +152,7 @@ pub(crate) fn summary(all: &[Measured]) -> String {
     text
 }
 
-/// What a run costs beyond the loop, where there is nothing to win.
+/// The cost of a run beyond the loop, for work that threads can't make faster.
 pub(crate) fn small_work(all: &[Measured]) -> Option<String> {
     let beyond = |name| {
         let measured = all.iter().find(|measured| measured.row.name == name)?;
@@ -207,7 +207,7 @@ pub(crate) fn details(measured: &Measured) -> String {
     text
 }
 
-/// What each way costs beyond the work itself, in Rust and in Python.
+/// The cost of each way beyond the work itself, in Rust and in Python.
 pub(crate) fn own_cost(medium: &Measured, tenths: &[f64], python: &[OfPython], cores: f64) -> Option<String> {
     let mut text = String::from(
         "| 10 us per item | beyond (serial time / cores), per item | per batch |\n| --- | ---: | ---: |\n",

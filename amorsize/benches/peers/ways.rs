@@ -1,7 +1,9 @@
-//! The ways to do the same work, each as its own documentation recommends, or as one writes it by hand.
+//! The ways to do the same work, each as its own documentation recommends, or as people write it by
+//! hand.
 //!
-//! All give results in input order. `collect` gives them all, `each` hands them one by one to a sink on the calling thread. What
-//! has no way to hand over before the end collects first: that is what its users do.
+//! All give results in input order. `collect` gives them all, `each` hands them one by one to a
+//! sink on the calling thread. A way that can't hand over results before the end collects them
+//! first, as its users do.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
-/// One way; `amorsize` itself is the last two, and `Tenths` to learn what a batch costs.
+/// One way. The last three are `amorsize` itself; `Tenths` shows the cost of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Loop,
@@ -27,7 +29,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// Those of a table, in its order.
+    /// The ways in a table, in its order.
     pub(crate) const ALL: [Self; 11] = [
         Self::Loop,
         Self::Rayon,
@@ -63,19 +65,19 @@ impl Way {
         matches!(self, Self::Collect | Self::ForEachBatch | Self::Tenths)
     }
 
-    /// Whether all results are there before the first is handed over.
+    /// True if all results are there before the first is handed over.
     pub(crate) fn holds_all(self) -> bool {
         matches!(self, Self::Rayon | Self::RayonChunks | Self::Orx | Self::Paralight | Self::Scope | Self::Collect)
     }
 }
 
-/// What a row tells those who set it up by hand.
+/// Facts about a row for the ways that are tuned by hand.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) items: usize,
-    /// Items that are handed to a thread at a time where that is written by hand.
+    /// Items that a thread takes at a time, in the ways that are written by hand.
     pub(crate) grain: usize,
-    /// Whether all items take about the same time.
+    /// True if all items take about the same time.
     pub(crate) even: bool,
 }
 
@@ -93,7 +95,7 @@ fn cores() -> usize {
     rayon::current_num_threads()
 }
 
-/// Starts the pool that a way keeps, if it keeps one, which is no part of most rows.
+/// Starts the pool of a way that keeps one. Most rows do not measure that start.
 pub(crate) fn warm_up(way: Way) {
     match way {
         Way::Loop | Way::Pariter | Way::Scope | Way::Crossbeam => {}
@@ -157,8 +159,8 @@ pub(crate) fn each<R: Send>(
     }
 }
 
-/// Its documentation recommends `Fixed` for items that take about the same time and `WorkStealing` for others, and keeps a pool for
-/// the whole program in a `Mutex` like this.
+/// Its documentation recommends `Fixed` for items that take about the same time and `WorkStealing`
+/// for others, and keeps one pool for the whole program in a `Mutex` like this.
 fn paralight<R: Send>(shape: Shape, f: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
     use paralight::prelude::*;
     use paralight::threads::ThreadPool;
@@ -175,7 +177,7 @@ fn paralight<R: Send>(shape: Shape, f: impl Fn(usize) -> R + Send + Sync) -> Vec
     (0..shape.items).into_par_iter().map(f).with_thread_pool(&mut *pool).collect()
 }
 
-/// Threads that take chunks by an atomic index, and keep what they made until the end.
+/// Threads that take chunks by an atomic index, and keep their results until the end.
 fn scope<R: Send>(shape: Shape, f: impl Fn(usize) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let mut parts: Vec<(usize, Vec<R>)> = thread::scope(|scope| {
@@ -200,8 +202,8 @@ fn scope<R: Send>(shape: Shape, f: impl Fn(usize) -> R + Sync) -> Vec<R> {
     all
 }
 
-/// Bounded channels of chunks to the workers and back. The calling thread feeds them, no further ahead than four chunks for each,
-/// and puts what comes back into order.
+/// Bounded channels of chunks to the workers and back. The calling thread sends at most four chunks
+/// ahead for each worker, and puts the chunks that come back into order.
 fn crossbeam<R: Send>(shape: Shape, f: impl Fn(usize) -> R + Sync, mut sink: impl FnMut(R)) {
     let ahead = 4 * cores();
     let (to_workers, todo) = crossbeam_channel::bounded::<usize>(ahead);

@@ -38,7 +38,7 @@ const TO_REACH: f64 = 0.2;
 const OTHERS: f64 = 0.1;
 const AGAIN: usize = 2;
 
-/// A device that answers after a while, with a thread for each client, as a server would have it.
+/// A device that answers after a while. Like a server, it has a thread for each client.
 struct Device {
     asks: PipeWriter,
     answers: PipeReader,
@@ -109,8 +109,8 @@ impl Load {
         let mean = self.row.call as f64;
         match self.row.shape {
             Shape::Even => mean,
-            // 99 light ones and one of a hundred times have this mean; five of them differ by
-            // chance.
+            // 99 light items and one that takes a hundred times as long have this mean; five of
+            // them differ by chance.
             Shape::Heavy => mean * if index % 100 == 37 { 100.0 } else { 1.0 } / 1.99,
             Shape::Bimodal => mean * if scattered(index) { 9.0 } else { 1.0 } / 5.0,
             Shape::Growing => mean * (0.1 + 1.8 * index as f64 / self.items as f64),
@@ -141,7 +141,7 @@ impl Load {
     }
 }
 
-/// For half of all numbers, in no order that a sample could be in step with.
+/// True for half of all numbers, in an order that no sample can be in step with.
 fn scattered(index: usize) -> bool {
     work(index as u64, 3) >> 63 == 1
 }

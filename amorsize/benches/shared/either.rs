@@ -1,5 +1,5 @@
-//! The system's allocator, or `Tracking` over it, as a flag says. A program has one global allocator, so both ways pay for the flag:
-//! a load and a branch that is always the same.
+//! The system's allocator, or `Tracking` over it: a flag says which. A program has one global
+//! allocator, so both ways pay for the flag: a load and a branch that is always the same.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,8 @@ pub(crate) static TRACKED: AtomicBool = AtomicBool::new(false);
 pub(crate) static TRACKING: Tracking = Tracking::new(System);
 
 #[expect(unsafe_code, reason = "an allocator can't be written without")]
-// SAFETY: every call is passed on as it is. Both ways are the system's allocator, so either takes back what the other gave.
+// SAFETY: every call is passed on as it is. Both ways are the system's allocator, so either takes
+// back what the other gave.
 unsafe impl GlobalAlloc for Either {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

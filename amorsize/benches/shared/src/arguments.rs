@@ -1,4 +1,4 @@
-//! What a bench is told on its command line.
+//! The command line of a bench.
 
 use std::env;
 use std::fs;
@@ -6,23 +6,26 @@ use std::path::{Path, PathBuf};
 
 use crate::{figures, machine, readme, today};
 
-/// The arguments of a bench: how many rounds, which rows, and whether its figures are written into `FIGURES.md`.
+/// The arguments of a bench: the number of rounds, the rows, and whether the figures go into
+/// `FIGURES.md`.
 ///
-/// `--rounds N` sets the number of rounds, `--write` writes the figures between the bench's markers,
-/// `--write-to FOLDER` into the files of the same names in another folder. Everything else is a row.
+/// `--rounds N` sets the number of rounds, `--write` writes the figures between the bench's
+/// markers, `--write-to FOLDER` into the files of the same names in another folder. Everything else
+/// is a row.
 #[derive(Debug)]
 pub struct Arguments {
-    /// Rounds; each measures every way of a row once.
+    /// The number of rounds; each measures every way of a row once.
     pub rounds: usize,
-    /// Rows that were asked for, none for all.
+    /// The rows to measure; all if there are none.
     pub rows: Vec<String>,
     folder: Option<PathBuf>,
     command: String,
-    /// How many threads of other programs ran on average in the minute before.
+    /// The number of other programs' threads that ran on average in the minute before.
     load: f64,
 }
 
-/// From this load on figures tell it: others then take a part of the time that is to be seen.
+/// With this load or more, figures tell the load: other programs then take a part of the time that
+/// is not small.
 const BUSY: f64 = 0.5;
 
 impl Arguments {
@@ -30,7 +33,8 @@ impl Arguments {
     ///
     /// # Panics
     ///
-    /// When they are none, or when figures of some rows only were to be written: a table would lose the others.
+    /// When they are not arguments of a bench, or ask to write the figures of some rows only: the
+    /// table would lose the others.
     #[must_use]
     pub fn of_process(bench: &str, rounds: usize) -> Self {
         let arguments = env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -75,7 +79,7 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// Whether a row was asked for, by its name.
+    /// True if the arguments ask for a row of this name.
     #[must_use]
     pub fn wants(&self, row: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == row)
@@ -92,8 +96,8 @@ impl Arguments {
         format!("`{}`, {}, {}{busy}", self.command, machine(), today())
     }
 
-    /// Writes figures between the markers of a name into `FIGURES.md` and what the README shows of
-    /// them, if that was asked for.
+    /// Writes figures between the markers of a name into `FIGURES.md`, and into the README those
+    /// that it shows, if the arguments ask for it.
     ///
     /// # Panics
     ///
@@ -104,7 +108,8 @@ impl Arguments {
         }
     }
 
-    /// Writes figures between the markers of a name into a file, by its path from the root, if that was asked for.
+    /// Writes figures between the markers of a name into a file, by its path from the root, if the
+    /// arguments ask for it.
     ///
     /// # Panics
     ///
@@ -117,7 +122,7 @@ impl Arguments {
 }
 
 /// Writes figures between the markers of a name into `FIGURES.md` of a folder like that of the
-/// workspace, and what the README there shows of them.
+/// workspace, and into the README there those that it shows.
 ///
 /// # Errors
 ///
@@ -138,7 +143,7 @@ fn replace_in(path: &Path, name: &str, figures: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What took minutes to measure is not lost.
+/// Panics if the figures were not written, and prints them, since they took minutes to measure.
 fn told(written: Result<(), String>, figures: &str) {
     if let Err(why) = written {
         panic!("{why}\n\n{figures}");

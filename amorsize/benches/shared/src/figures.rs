@@ -1,8 +1,8 @@
-//! Figures in a text, between markers that name the bench which writes them.
+//! Figures in a text, between markers with the name of the bench that writes them.
 
 use std::fmt;
 
-/// A text lacks the two markers of a name, in their order and once each.
+/// A text lacks the two markers of a name, or has them more than once or in the wrong order.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MissingMarker {
     marker: String,
@@ -21,11 +21,12 @@ impl fmt::Display for MissingMarker {
 
 impl std::error::Error for MissingMarker {}
 
-/// The text with what is between the lines `<!-- figures: begin NAME -->` and `<!-- figures: end NAME -->` replaced.
+/// Replaces the text between the lines `<!-- figures: begin NAME -->` and
+/// `<!-- figures: end NAME -->`.
 ///
 /// # Errors
 ///
-/// When a marker is not there, is there more than once, or the end comes before the beginning.
+/// When a marker is not there or is there more than once, or the end comes before the beginning.
 pub fn replace(text: &str, name: &str, figures: &str) -> Result<String, MissingMarker> {
     let (begin, end) = (format!("<!-- figures: begin {name} -->"), format!("<!-- figures: end {name} -->"));
     let place = |marker: &str| {
@@ -53,7 +54,8 @@ pub fn replace(text: &str, name: &str, figures: &str) -> Result<String, MissingM
     Ok(format!("{}\n{}\n\n{}", &text[..after_begin], figures.trim(), &text[before_end..]))
 }
 
-/// A paragraph in lines of at most 120 columns, as the figures have them; words are never cut.
+/// Breaks a paragraph into lines of at most 120 columns, as the figures have them; words are never
+/// cut.
 #[must_use]
 pub fn wrap(paragraph: &str) -> String {
     let (mut text, mut column) = (String::new(), 0);
@@ -110,7 +112,7 @@ mod tests {
         assert_eq!(message(&twice, "a"), "there are 2 lines `<!-- figures: end a -->`; one was expected");
         let reversed = "<!-- figures: end a -->\n<!-- figures: begin a -->\n";
         assert_eq!(message(reversed, "a"), "the line `<!-- figures: end a -->` comes before the beginning");
-        // A marker within a sentence is not one.
+        // A marker within a sentence does not count.
         assert!(replace("see <!-- figures: begin a --> here\n<!-- figures: end a -->", "a", "new").is_err());
     }
 

@@ -1,4 +1,5 @@
-//! What the benches share: work of a known length, fresh processes, medians, and the figures that they write.
+//! Helpers of the benches: work of a known length, fresh processes, medians, and the figures that
+//! they write.
 
 use std::env;
 use std::hint::black_box;
@@ -18,7 +19,7 @@ pub use load::{Heavy, Load};
 pub use machine::{available_bytes, locked_version, machine, today};
 pub use peak::Peak;
 
-/// Work of about `rounds` nanoseconds that no compiler sees through.
+/// Work that takes about `rounds` nanoseconds and that no compiler can remove.
 #[inline]
 #[must_use]
 pub fn work(seed: u64, rounds: u32) -> u64 {
@@ -29,7 +30,7 @@ pub fn work(seed: u64, rounds: u32) -> u64 {
     state
 }
 
-/// How many rounds of [`work`] take 10 us here.
+/// The number of rounds of [`work`] that take 10 us here.
 #[must_use]
 pub fn calibrate() -> u32 {
     let time = |rounds| {
@@ -42,7 +43,8 @@ pub fn calibrate() -> u32 {
     (f64::from(rounds) * Duration::from_micros(10).as_secs_f64() / best.as_secs_f64()) as u32
 }
 
-/// Runs this program anew with `--child` and some arguments; gives the two numbers that it prints, nanoseconds and bytes.
+/// Runs this program anew with `--child` and some arguments; returns the two numbers that it
+/// prints, nanoseconds and bytes.
 ///
 /// # Panics
 ///
@@ -52,11 +54,11 @@ pub fn measure(arguments: &[&str]) -> (f64, u64) {
     try_measure(arguments).unwrap_or_else(|why| panic!("{arguments:?}: {why}"))
 }
 
-/// [`measure`] for a child that may be killed for its memory.
+/// Does the same as [`measure`] for a child that may be killed for its memory.
 ///
 /// # Errors
 ///
-/// When the child fails: how, and what it wrote to stderr.
+/// When the child fails: how it ended, and what it wrote to stderr.
 ///
 /// # Panics
 ///
@@ -72,7 +74,7 @@ pub fn try_measure(arguments: &[&str]) -> Result<(f64, u64), String> {
     Ok((nanos.parse().expect("nanoseconds"), peak.parse().expect("bytes")))
 }
 
-/// The median; sorts them.
+/// The median of the values; sorts them.
 ///
 /// # Panics
 ///

@@ -1,17 +1,17 @@
 //! Calls of different lengths with a known mean.
 
-/// How the work of a row is spread over its items.
+/// The distribution of a row's work over its items.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// Rounds of [`work`](crate::work) per item on average.
     pub mean: u32,
     /// Items of the row.
     pub items: usize,
-    /// Which items take a hundred times as long as the others.
+    /// The items that take a hundred times as long as the others.
     pub heavy: Heavy,
 }
 
-/// Which items take a hundred times as long as the others.
+/// The items that take a hundred times as long as the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heavy {
     /// None of them.
@@ -23,7 +23,7 @@ pub enum Heavy {
 }
 
 impl Load {
-    /// Rounds of one item, so that the mean of all is `mean`.
+    /// The rounds of one item. The mean of all items is `mean`.
     #[inline]
     #[must_use]
     pub fn rounds(self, index: usize) -> u32 {
@@ -32,7 +32,7 @@ impl Load {
             Heavy::Spread => index % 100 == 37,
             Heavy::Last => index >= self.items - self.items / 100,
         };
-        // 99 light ones and one of a hundred times that have this mean.
+        // 99 light items and one that takes a hundred times as long have this mean.
         let light = self.mean * 100 / 199;
         if heavy { 100 * light } else { light }
     }

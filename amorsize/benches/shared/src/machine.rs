@@ -1,4 +1,4 @@
-//! Where and when figures were measured, and with what.
+//! The machine, the tools and the date of a measurement.
 
 use std::env::consts;
 use std::fs;
@@ -19,7 +19,7 @@ pub fn machine() -> String {
         Some(release) => format!("Linux {release}"),
         None => consts::OS.to_owned(),
     };
-    // Cargo runs a bench with the toolchain that built it, so this is the one that is asked.
+    // Cargo runs a bench with the toolchain that built it, so this asks that one.
     let compiler = Command::new("rustc").arg("--version").output();
     let compiler = compiler.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let compiler = compiler.split(' ').nth(1).unwrap_or("of an unknown version");
@@ -31,14 +31,14 @@ fn processor(cpuinfo: &str) -> Option<&str> {
     Some(name.trim())
 }
 
-/// The first two numbers of a release of Linux; what comes after them is a distribution's or a machine's own.
+/// The first two numbers of a release of Linux; the rest belongs to a distribution or a machine.
 fn short_release(release: &str) -> Option<&str> {
     let (major, rest) = release.trim().split_once('.')?;
     let minor = rest.split(|c: char| !c.is_ascii_digit()).next().filter(|minor| !minor.is_empty())?;
     Some(&release.trim()[..major.len() + 1 + minor.len()])
 }
 
-/// Today's date by the clock of the world, as in "25 November 2026".
+/// Today's date in UTC, as in "25 November 2026".
 #[must_use]
 pub fn today() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -77,7 +77,7 @@ fn date(days_since_1970: u64) -> String {
     unreachable!("the months of a year have all its days")
 }
 
-/// The version of a crate in `Cargo.lock`; the first, where there are several.
+/// The version of a crate in `Cargo.lock`; the first one if there are several.
 #[must_use]
 pub fn locked_version(name: &str) -> Option<String> {
     let text = fs::read_to_string(root().join("Cargo.lock")).ok()?;
@@ -90,7 +90,7 @@ fn version_in<'text>(lock: &'text str, name: &str) -> Option<&'text str> {
     lines.next()?.strip_prefix("version = \"")?.strip_suffix('"')
 }
 
-/// Bytes of memory that the machine has left, where it tells.
+/// Bytes of memory that are left on the machine, if it tells them.
 #[must_use]
 pub fn available_bytes() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(date(0), "1 January 1970");
         assert_eq!(date(364), "31 December 1970");
         assert_eq!(date(365), "1 January 1971");
-        // 1972 has a leap day, 2000 too.
+        // 1972 and 2000 have a leap day.
         assert_eq!(date(2 * 365 + 58), "28 February 1972");
         assert_eq!(date(2 * 365 + 59), "29 February 1972");
         assert_eq!(date(2 * 365 + 60), "1 March 1972");

@@ -1,23 +1,24 @@
-//! The most resident memory that a process had.
+//! The peak of a process's resident memory.
 
 use std::fs;
 
-/// The peak of this process's resident memory from [`Peak::start`] on, above what it had then.
+/// The peak of this process's resident memory from [`Peak::start`] on, above the amount at that
+/// moment.
 #[derive(Debug)]
 pub struct Peak {
     before: u64,
 }
 
 impl Peak {
-    /// Sets the peak back to what the process has now, where the system lets it.
+    /// Sets the peak back to the present resident memory, if the system allows it.
     #[must_use]
     pub fn start() -> Self {
-        // Where it can't be set back, what the process had at most before is what counts as its own.
+        // If the peak can't be set back, this takes the earlier peak as the amount before.
         let before = if fs::write("/proc/self/clear_refs", "5").is_ok() { status("VmRSS:") } else { status("VmHWM:") };
         Self { before }
     }
 
-    /// Bytes; 0 on systems without `/proc`.
+    /// The peak in bytes; 0 on systems without `/proc`.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         status("VmHWM:").saturating_sub(self.before)

@@ -1,9 +1,10 @@
-//! The table of figures in the README: a few of those in `FIGURES.md`, so that a bench writes both at once.
+//! The table of figures in the README: some of those in `FIGURES.md`, so that a bench writes both
+//! at once.
 
 /// The file with all figures, by its path from the root.
 pub(crate) const FIGURES: &str = "amorsize/benches/FIGURES.md";
 
-/// The README's table, or the figure that is missing.
+/// Returns the README's table, or names the figure that is missing.
 pub(crate) fn table(figures: &str) -> Result<String, String> {
     let line = |begin: &str| {
         figures.lines().find(|line| line.starts_with(begin)).ok_or_else(|| format!("{FIGURES} has no line `{begin}..`"))
@@ -13,7 +14,8 @@ pub(crate) fn table(figures: &str) -> Result<String, String> {
         Ok::<Vec<&str>, String>(cells.collect())
     };
     let missing = |row: &str| format!("{FIGURES} has fewer columns than expected in the row `{row}`");
-    // Columns of the example `oom` are two spaces apart or more, and words of a column one.
+    // In the table of the example `oom` at least two spaces stand between columns, and one between
+    // words.
     let [rayon, sink] = ["rayon  ", "sink  "].map(|way| columns(way, "  "));
     let (rayon, sink) = (rayon?, sink?);
     let [_, killed, ..] = rayon[..] else { return Err(missing("rayon")) };

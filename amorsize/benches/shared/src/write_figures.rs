@@ -1,6 +1,8 @@
-//! Writes what it reads into `FIGURES.md`, between the markers of a name: for figures that a script measures.
+//! Writes its input into `FIGURES.md`, between the markers of a name: for figures that a script
+//! measures.
 //!
-//! `write-figures NAME COMMAND < TEXT`; machine, date and the command are added, in brackets, at the end of the text.
+//! `write-figures NAME COMMAND < TEXT`; it adds machine, date and the command, in brackets, at the
+//! end of the text.
 
 use std::io::Read;
 use std::path::Path;
