@@ -1,7 +1,9 @@
-//! Features of 240 parts of photos, by one process, by GNU parallel on several processes or by Slurm on several machines: the same
-//! program, and the same line in it. Results go to `examples/output/array`, which all of them must see.
+//! Computes features of 240 parts of photos: by one process, by GNU parallel on several processes
+//! or by Slurm on several machines. The program is the same for all, and so is its one line for it.
+//! Results go to `examples/output/array`, which all processes must see.
 //!
-//! After `cargo build --release -p amorsize-examples --example array`, one of these, and then the program once more, which gives all results:
+//! After `cargo build --release -p amorsize-examples --example array`, run one of these, and then
+//! the program once more, which gives all results:
 //!
 //! ```text
 //! AMORSIZE_TASK=all target/release/examples/array
@@ -22,7 +24,8 @@ use image::imageops;
 use serde::{Deserialize, Serialize};
 use views::{View, views};
 
-/// What is kept of a picture: its mean colour, how often each brightness occurs, and a small picture in grey.
+/// The features of a picture: its mean colour, the number of points of each brightness, and a small
+/// picture in grey.
 #[derive(Serialize, Deserialize)]
 struct Features {
     colour: [f32; 3],
@@ -30,7 +33,8 @@ struct Features {
     small: Vec<u8>,
 }
 
-/// The features of one picture. The attribute adds `features_batched`, which has those of many.
+/// Computes the features of one picture. The attribute adds `features_batched`, which does it for
+/// many.
 #[batched(max_memory = 0.5, version = 1, on_error = "stop")]
 fn features(view: View) -> image::ImageResult<Features> {
     let picture = imageops::resize(&view.open()?, 1280, 720, imageops::FilterType::Triangle);
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/output/array");
-    // `View` is not `Serialize`: a key tells the items apart.
+    // `View` is not `Serialize`, so a key tells the items apart.
     match features_batched(views(240)?).key(|view: &View| format!("{view:?}")).array(out, 16)? {
         Array::Task(report) => println!("{report}"),
         Array::Results(all) => {

@@ -1,6 +1,8 @@
-//! A batch size worked out by hand, from the bytes of one result, beside what a run finds by itself.
+//! Compares a batch size worked out by hand, from the bytes of one result, with the one that a run
+//! finds by itself.
 //!
-//! `cargo run --release -p amorsize-examples --example estimate [DIRECTORY]` looks for the brightest of 36 parts of photos as numbers, 50 MB each.
+//! `cargo run --release -p amorsize-examples --example estimate [DIRECTORY]` looks for the
+//! brightest of 36 parts of photos as numbers, 50 MB each.
 
 #[path = "common/views.rs"]
 mod views;
@@ -19,7 +21,7 @@ static ALLOCATOR: Tracking = Tracking::new(System);
 
 const BUDGET: ByteSize = ByteSize::mib(512);
 
-/// Enlarges a part of a photo, and gives its colours as numbers from 0 to 1, to calculate with.
+/// Enlarges a part of a photo, and returns its colours as numbers from 0 to 1, to calculate with.
 #[batched(max_memory = BUDGET, on_error = "stop")]
 fn enlarge(view: View) -> ImageResult<Rgb32FImage> {
     let large = imageops::resize(&view.open()?, 2720, 1530, FilterType::Triangle);
@@ -35,8 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let estimate = estimate_safe_batch_size(bytes, BUDGET)?;
     println!("{estimate} results fit a budget of {BUDGET}\n");
 
-    // While a batch is with the sink the next ones are made, and the budget is for both, and for the calls. So the run hands batches
-    // over before they are as large as the estimate, where that would leave no room.
+    // The run makes the next batches while one is with the sink, and the budget is for all of them
+    // and for the calls. If a batch as large as the estimate leaves no room for that, the run hands
+    // it over earlier.
     let by_hand = enlarge_batched(views.clone()).batch_size(estimate);
     for (name, mut run) in [("by the estimate", by_hand), ("as the run finds it", enlarge_batched(views))] {
         let (mut largest, mut brightest) = (0, (0.0, 0));

@@ -1,7 +1,9 @@
-//! Images by batches of 100: each is decoded, scaled to 1280 x 720 and sharpened, and each batch becomes a page of an album.
+//! Images in batches of 100: decodes each, scales it to 1280 x 720 and sharpens it, and makes each
+//! batch a page of an album.
 //!
-//! `cargo run --release -p amorsize-examples --example images [DIRECTORY]` takes 300 parts of the photos of a directory, by default `examples/photos`,
-//! and writes the pages to `examples/output`. Where half of the available memory does not hold a batch, it is cut short.
+//! `cargo run --release -p amorsize-examples --example images [DIRECTORY]` takes 300 parts of the
+//! photos of a directory, by default `examples/photos`, and writes the pages to `examples/output`.
+//! If half of the available memory does not hold a batch, the batch ends early.
 
 #[path = "common/views.rs"]
 mod views;
@@ -17,7 +19,7 @@ use views::{View, views};
 
 const COLUMNS: u32 = 10;
 
-/// What is to be done with one image. The attribute adds `process_batched`, which does it with many.
+/// Processes one image. The attribute adds `process_batched`, which does it with many.
 #[batched(max_memory = 0.5, batch_size = 100, on_error = "stop")]
 fn process(view: View) -> ImageResult<RgbImage> {
     let scaled = imageops::resize(&view.open()?, 1280, 720, FilterType::Triangle);
@@ -28,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let output = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/output");
     fs::create_dir_all(&output)?;
 
-    // A batch is with the sink while the next ones are made, and its memory is free again when the sink is done with it.
+    // The run makes the next batches while one is with the sink, and frees a batch's memory when
+    // the sink is done with it.
     let report = process_batched(views(300)?).try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {
         let first = batch.first_index();
         let bytes = ByteSize::new(batch.iter().map(|image| image.len() as u64).sum());

@@ -1,8 +1,10 @@
-//! What happens to 4 GiB of results where there is 1 GiB of memory: the kernel kills rayon's `collect`, and Amorsize goes on.
+//! Makes 4 GiB of results with 1 GiB of memory: the kernel kills rayon's `collect`, and Amorsize
+//! goes on.
 //!
-//! `cargo run --release -p amorsize-examples --example oom [-- --runs N]` makes a cgroup with a limit of 1 GiB, starts itself inside once for each way
-//! below, and says how that ended. Linux alone has cgroups, and not everybody may make one; where that fails, `--inside WAY` goes one
-//! way in this process, which may then be started inside a container or a scope with a limit.
+//! `cargo run --release -p amorsize-examples --example oom [-- --runs N]` makes a cgroup with a
+//! limit of 1 GiB, starts itself inside once for each way below, and says how that ended. Only
+//! Linux has cgroups, and not every user may make one. If that fails, `--inside WAY` goes one way
+//! in this process, which you can start inside a container or a scope with a limit.
 
 #[path = "../tests/common/limited.rs"]
 mod limited;
@@ -23,7 +25,7 @@ const LIMIT: ByteSize = ByteSize::gib(1);
 const TILES: u32 = 4096;
 /// Tiles of the map from west to east.
 const ACROSS: u32 = 64;
-/// Points of a tile from one side to the other.
+/// Points along one side of a tile.
 const SIDE: u32 = 512;
 
 /// A square of a map: 1 MiB of heights.
@@ -70,7 +72,7 @@ fn collecting(seen: &mut Seen) -> Result<(), amorsize::Error> {
     Ok(())
 }
 
-/// Collects what fits, and sends the rest through a sink.
+/// Collects the results that fit, and sends the rest through a sink.
 fn collecting_a_part(seen: &mut Seen) -> Result<(), amorsize::Error> {
     let mut run = render_batched(0..TILES);
     let mut tiles = Vec::new();
@@ -85,7 +87,7 @@ fn collecting_a_part(seen: &mut Seen) -> Result<(), amorsize::Error> {
 
 type Way = fn(&mut Seen) -> Result<(), amorsize::Error>;
 
-/// Each with its name and with the start of what it ends with inside.
+/// Each way, with its name and the start of the line that tells its expected end.
 const WAYS: [(&str, Way, &str); 4] = [
     ("rayon", with_rayon, "killed by the kernel"),
     ("sink", through_a_sink, "finished"),
@@ -110,7 +112,8 @@ impl Seen {
 
 fn go_inside(name: &str) -> Result<(), Box<dyn Error>> {
     let (_, way, _) = WAYS.iter().find(|way| way.0 == name).ok_or(USAGE)?;
-    // If memory has to be made, by this process and no other. Only Linux has the file.
+    // If the kernel has to free memory, it should kill this process and no other. Only Linux has
+    // this file.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let mut seen = Seen { times: vec![0; TILES as usize], collected: 0 };
     let start = Instant::now();
@@ -131,7 +134,7 @@ fn go_inside(name: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A figure of a file of the kernel: what follows a word, or what stands alone.
+/// A figure in a file of the kernel: the one after a word, or the only one.
 fn figure(file: &Path, word: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(word))?;
@@ -140,15 +143,15 @@ fn figure(file: &Path, word: &str) -> Option<u64> {
 
 // ---- all ways, each in a process of its own inside a cgroup ----
 
-/// How a process ended.
+/// The end of a process.
 struct Outcome {
     ended: String,
     seconds: f64,
-    /// MiB of resident memory; of a process that was killed, what its cgroup held.
+    /// MiB of resident memory; for a process that was killed, the memory of its cgroup.
     peak: Option<u64>,
 }
 
-/// Starts this program inside, and waits for it.
+/// Starts this program inside the cgroup, and waits for it.
 fn outcome_inside(limited: &Limited, way: &str) -> Result<Outcome, Box<dyn Error>> {
     let start = Instant::now();
     let output = limited.command(&env::current_exe()?).args(["--inside", way]).output()?;
@@ -160,7 +163,7 @@ fn outcome_inside(limited: &Limited, way: &str) -> Result<Outcome, Box<dyn Error
         let peak = said("peak").and_then(|peak| peak.parse().ok());
         return Ok(Outcome { ended: said("ended").unwrap_or_default().to_owned(), seconds, peak });
     }
-    // v1 counts where the process was, v2 where the limit is.
+    // v1 counts in the cgroup of the process, v2 in the one with the limit.
     let inner = limited.inner();
     let counts = [inner.join("memory.oom_control"), limited.folder().join("memory.events")];
     let killed = counts.iter().find_map(|file| figure(file, "oom_kill ")).is_some_and(|kills| kills > 0);
@@ -176,7 +179,7 @@ fn show(runs: usize) -> Result<(), Box<dyn Error>> {
     let mut outcomes: Vec<(&str, &str, Vec<Outcome>)> = WAYS.map(|(name, _, end)| (name, end, Vec::new())).into();
     for run in 0..runs {
         for (name, _, outcomes) in &mut outcomes {
-            // A new one each time, whose figures are of that process alone.
+            // A new cgroup each time, so that its figures are of that process alone.
             let limited = match Limited::new(LIMIT) {
                 Ok(limited) => limited,
                 Err(reason) if run == 0 && outcomes.is_empty() && *name == WAYS[0].0 => {
@@ -198,7 +201,7 @@ fn show(runs: usize) -> Result<(), Box<dyn Error>> {
         let seconds = range(outcomes.iter().map(|outcome| outcome.seconds), 2);
         let peak = range(outcomes.iter().filter_map(|outcome| outcome.peak).map(|peak| peak as f64), 0);
         let as_expected = format!("{} of {}", good.len(), outcomes.len());
-        // The ways out that an error's text goes on with are left out, and of ends of one kind all but the first.
+        // Leaves out the ways out that an error suggests, and all expected ends but the first.
         let ends = good.iter().take(1).chain(&bad);
         let ends: Vec<&str> = ends.map(|outcome| outcome.ended.split(';').next().unwrap_or_default()).collect();
         println!("{name:<8} {as_expected:>12} {seconds:>12} {peak:>12}  {}", ends.join("\n").trim_end());
@@ -208,7 +211,7 @@ fn show(runs: usize) -> Result<(), Box<dyn Error>> {
     if unexpected > 0 { Err(format!("{unexpected} processes did not end as expected").into()) } else { Ok(()) }
 }
 
-/// The least and the greatest, where they differ.
+/// The least and the greatest value, if they differ.
 fn range(values: impl Iterator<Item = f64> + Clone, digits: usize) -> String {
     let text = |value: f64| format!("{value:.digits$}");
     let Some(least) = values.clone().reduce(f64::min).map(text) else { return "-".to_owned() };

@@ -1,9 +1,10 @@
 //! Some hundred large renderings of a few photos, over 2 GB in all, through a budget of 256 MiB.
 //!
-//! `cargo run --release -p amorsize-examples --example photos [DIRECTORY]` takes the photos of a directory (by default those in `examples/photos`),
-//! renders crops of each at 1920 x 1080, and writes a contact sheet of them to `examples/output/contact-sheet.jpg`. A photo
-//! that can't be read is reported and skipped. How the run went is shown by `photos.html` there, and by `photos.svg`, of which
-//! `amorsize/src/guide/run.svg` is a copy.
+//! `cargo run --release -p amorsize-examples --example photos [DIRECTORY]` takes the photos of a
+//! directory (by default those in `examples/photos`), renders crops of each at 1920 x 1080, and
+//! writes a contact sheet of them to `examples/output/contact-sheet.jpg`. It reports and skips a
+//! photo that can't be read. `photos.html` there shows how the run went, and so does `photos.svg`;
+//! `amorsize/src/guide/run.svg` is a copy of it.
 
 #[path = "common/views.rs"]
 mod views;
@@ -55,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     done += 1;
                 }
                 Err(error) => {
-                    // Once for each photo is enough.
+                    // One report for each photo is enough.
                     let photo = &views[index].photo;
                     if !failed.iter().any(|(known, _)| known == photo) {
                         failed.push((photo.clone(), error));
@@ -89,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if done == 0 { Err("no photo could be rendered".into()) } else { Ok(()) }
 }
 
-/// The most resident memory that the process ever had, where the system tells it.
+/// The most resident memory that the process ever had, if the system tells it.
 fn highest_memory() -> Option<ByteSize> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;

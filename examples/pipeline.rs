@@ -1,7 +1,8 @@
 //! Photos in 20 sizes each, by a pipeline of three functions: decode, resize, encode.
 //!
-//! `cargo run --release -p amorsize-examples --example pipeline` takes the photos in `examples/photos` and writes JPEG files to `examples/output/sizes`.
-//! The pixels that the stages hand to each other, 360 MiB in all, share a budget of 128 MiB.
+//! `cargo run --release -p amorsize-examples --example pipeline` takes the photos in
+//! `examples/photos` and writes JPEG files to `examples/output/sizes`. The pixels that the stages
+//! hand to each other, 360 MiB in all, share a budget of 128 MiB.
 
 use std::error::Error;
 use std::fs;
@@ -18,7 +19,7 @@ fn decode((photo, size): (&Path, u32)) -> ImageResult<(RgbImage, PathBuf, u32)> 
     Ok((image::open(photo)?.into_rgb8(), name, size))
 }
 
-/// Scales a photo, so that its longer side has so many pixels.
+/// Scales a photo, so that its longer side has `size` pixels.
 #[batched]
 fn resize((photo, name, size): (RgbImage, PathBuf, u32), filter: FilterType) -> (RgbImage, PathBuf) {
     let scale = f64::from(size) / f64::from(photo.width().max(photo.height()));

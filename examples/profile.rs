@@ -1,7 +1,8 @@
-//! Where the time of a run went, what its report advises, and what that changes: for a slow sink, and for a tight budget.
+//! Shows the time use of a run, the advice of its report, and the effect of that advice: for a slow
+//! sink, and for a tight budget.
 //!
-//! `cargo run --release -p amorsize-examples --example profile [DIRECTORY]` makes small PNG files of photos; pages with pictures of the two runs go to
-//! `examples/output`.
+//! `cargo run --release -p amorsize-examples --example profile [DIRECTORY]` makes small PNG files
+//! of photos, and writes pages with pictures of the two runs to `examples/output`.
 
 #[path = "common/views.rs"]
 mod views;
@@ -16,7 +17,7 @@ use views::{View, views};
 
 const OUTPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/output");
 
-/// Two threads, so that the shares of time below are alike on all machines with two cores or more.
+/// Two threads, so that all machines with two cores or more show similar shares of time below.
 #[batched(max_memory = "8MiB", threads = 2, on_error = "stop")]
 fn scale(view: View) -> ImageResult<RgbImage> {
     Ok(imageops::resize(&view.open()?, 640, 360, imageops::FilterType::Triangle))
@@ -29,7 +30,7 @@ fn compress(image: &RgbImage) -> ImageResult<Vec<u8>> {
     Ok(file)
 }
 
-/// A quicker sink has less to do: here the calls compress, two at a time.
+/// Leaves less work to the sink: here the calls compress, two at a time.
 #[batched(max_memory = "8MiB", threads = 2, on_error = "stop")]
 fn scale_and_compress(view: View) -> ImageResult<Vec<u8>> {
     compress(&scale(view)?)

@@ -1,7 +1,8 @@
-//! A run that tells how far it is, to a callback of the program's own.
+//! A run that reports its progress to a callback of the program.
 //!
-//! `cargo run --release -p amorsize-examples --example progress [DIRECTORY]` finds the average colour of 180 enlarged parts of photos, and prints a line
-//! at each change of phase and for each quarter that is done.
+//! `cargo run --release -p amorsize-examples --example progress [DIRECTORY]` finds the average
+//! colour of 180 enlarged parts of photos, and prints a line at each change of phase and for each
+//! quarter that is done.
 
 #[path = "common/views.rs"]
 mod views;
@@ -19,7 +20,7 @@ fn scale(view: View) -> ImageResult<RgbImage> {
     Ok(imageops::resize(&view.open()?, 1280, 720, FilterType::Triangle))
 }
 
-/// Gives what is to be called with a run's progress, which may be up to twenty times a second.
+/// Returns the callback for a run's progress. The run calls it up to twenty times a second.
 fn teller() -> impl FnMut(&Progress) {
     let mut told = None;
     move |progress| {

@@ -1,8 +1,10 @@
-//! Thumbnails of a directory's photos, in a run that goes on where it was when its process was killed.
+//! Thumbnails of a directory's photos, in a run that goes on where it was when its process was
+//! killed.
 //!
-//! `cargo run --release -p amorsize-examples --example thumbnails [-- PHOTOS [THUMBNAILS]]` takes the photos of a directory, by default those in
-//! `examples/photos`, and writes a thumbnail of each to another, by default `examples/output/thumbnails`. End it in any way, even
-//! by `kill -9` or the power switch, and start it again: what has a thumbnail is not done again.
+//! `cargo run --release -p amorsize-examples --example thumbnails [-- PHOTOS [THUMBNAILS]]` takes
+//! the photos of a directory, by default those in `examples/photos`, and writes a thumbnail of each
+//! to another, by default `examples/output/thumbnails`. End it in any way, even by `kill -9` or the
+//! power switch, and start it again: it does not repeat a photo that has a thumbnail.
 
 use std::error::Error;
 use std::fs;
@@ -29,13 +31,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             Some(entry?.path()).filter(|path| path.extension().is_some_and(|end| end == "jpg" || end == "png")),
         );
     }
-    // A directory has no order of its own, and the next start must find the same items in the same places.
+    // A directory has no order, and the next start must find the same items at the same indices.
     paths.sort();
 
     let report = resize_batched(paths).journal(output.join("journal")).try_for_each_batch(
         |batch| -> Result<(), Box<dyn Error>> {
             for (index, photo) in batch.indices().zip(batch) {
-                // A batch that was here when the process was killed comes again, and is written again.
+                // The batch that was here when the process was killed comes again, and is written
+                // again.
                 photo.save(output.join(format!("{index}.jpg")))?;
             }
             Ok(())

@@ -1,8 +1,9 @@
-//! A plan that is looked at before it is followed: where it warns that the results don't fit, they go by batches, otherwise into
-//! one `Vec`.
+//! Reads a plan before following it: if it warns that the results don't fit, takes them in batches,
+//! otherwise in one `Vec`.
 //!
-//! `cargo run --release -p amorsize-examples --example warnings [DIRECTORY]` looks for the most colourful of 120 parts of photos, 316 MiB in all, with a
-//! budget that is too small and with one that is not.
+//! `cargo run --release -p amorsize-examples --example warnings [DIRECTORY]` looks for the most
+//! colourful of 120 parts of photos, 316 MiB in all, with a budget that is too small and with one
+//! that is not.
 
 #[path = "common/views.rs"]
 mod views;
@@ -20,7 +21,7 @@ fn scale(view: View) -> ImageResult<RgbImage> {
     Ok(imageops::resize(&view.open()?, 1280, 720, FilterType::Triangle))
 }
 
-/// How far red and blue are apart, on average.
+/// The mean difference between red and blue.
 fn colour(image: &RgbImage) -> u64 {
     image.pixels().map(|pixel| u64::from(pixel[0].abs_diff(pixel[2]))).sum::<u64>() / u64::from(1280 * 720_u32)
 }
@@ -33,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let warnings = run.plan()?.warnings();
         let warning = warnings.iter().find(|warning| warning.code() == Warning::RESULTS_EXCEED_BUDGET);
 
-        // The sample that the plan rests on is part of the run, and not computed again.
+        // The plan's sample is part of the run, so its results are not computed again.
         let mut colours = Vec::with_capacity(views.len());
         let way = if let Some(warning) = warning {
             println!("warning: {warning}");

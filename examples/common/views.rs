@@ -1,4 +1,4 @@
-//! What the examples with images work on: parts of photos.
+//! Parts of photos: the input of the examples with images.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageResult, RgbImage, imageops};
 
-/// A part of a photo: from the whole of it to a third, wandering over it.
+/// A part of a photo, from the whole of it down to a third of its width, at changing places.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) photo: PathBuf,
@@ -17,11 +17,11 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Decodes the photo and cuts the part out, which is as wide to its height as 16 to 9.
+    /// Decodes the photo and cuts the part out, in the shape 16 to 9.
     pub(crate) fn open(&self) -> ImageResult<RgbImage> {
         let photo = image::open(&self.photo)?.into_rgb8();
         let (wide, high) = (f64::from(photo.width()), f64::from(photo.height()));
-        // The largest part of that shape, then zoomed in.
+        // The largest part of that shape, made smaller by the zoom.
         let width = wide.min(high * 16.0 / 9.0) / self.zoom;
         let height = width * 9.0 / 16.0;
         let (left, top) = ((wide - width) * self.across, (high - height) * self.down);
@@ -30,8 +30,8 @@ impl View {
     }
 }
 
-/// So many views, or a few more, shared out among the photos of the directory that the command line names; by default
-/// `examples/photos`.
+/// At least `count` views, shared out among the photos of the directory that the command line
+/// names; by default `examples/photos`.
 pub(crate) fn views(count: usize) -> Result<Vec<View>, Box<dyn Error>> {
     let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos");
     let directory = std::env::args_os().nth(1).map_or_else(ours, PathBuf::from);

@@ -1,6 +1,8 @@
-//! Records of a database with large results: how each earthquake lies to all of them, and an embedding of its place.
+//! Records of a database with large results: the distance of each earthquake to all of them in
+//! space, time and strength, and an embedding of its place.
 //!
-//! `cargo run --release -p amorsize-database --example database` works out 104 KiB for each of 1707 records, and stores what it wants to know.
+//! `cargo run --release -p amorsize-database --example database` works out 104 KiB for each of 1707
+//! records, and stores the part that it wants to know.
 
 mod quakes;
 
@@ -14,9 +16,10 @@ type Quake = (i64, String, f64, f64, f64, f64);
 
 #[derive(DeepSize)]
 struct Description {
-    /// Kilometres to each earthquake, the days until it, and how much stronger it was.
+    /// For each earthquake: the kilometres to it, the days until it, and how much stronger it was.
     features: Vec<[f64; 3]>,
-    /// How often two to four letters follow each other in the place, each at an index that their hash gives.
+    /// The number of times that each run of two to four letters is in the place, at an index from
+    /// the hash of the letters.
     embedding: Vec<f32>,
 }
 

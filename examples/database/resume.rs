@@ -1,9 +1,12 @@
-//! Rows of a SQLite database through a function that can fail: broken rows are told, and Ctrl-C loses nothing.
+//! Rows of a SQLite database through a function that can fail: it reports broken rows, and Ctrl-C
+//! loses nothing.
 //!
-//! `cargo run --release -p amorsize-database --example resume [-- [--slow] [FILE]]` puts a week of the world's earthquakes into a database, by default
-//! `examples/output/resume.sqlite`, and stores a map of how strongly the ground shook beside each. The data is real; after each
-//! hundredth row comes a copy of it in which one field is broken. Ctrl-C ends it early, and so does a kill; the next start goes on
-//! where it ended, since each transaction stores how many rows are done. `--slow` takes 10 ms more for each row, which leaves time.
+//! `cargo run --release -p amorsize-database --example resume [-- [--slow] [FILE]]` puts a week of
+//! the world's earthquakes into a database, by default `examples/output/resume.sqlite`, and stores
+//! beside each a map of how strongly the ground shook. The data is real, but each hundredth row is
+//! followed by a copy of it with one broken field. Ctrl-C ends it early, and so does a kill. The
+//! next start goes on from there, since each transaction stores the number of rows that are done.
+//! `--slow` adds 10 ms to each row, which leaves time to press Ctrl-C.
 
 mod quakes;
 
@@ -15,7 +18,7 @@ use std::time::Duration;
 use amorsize::{CancelToken, DeepSize, batched};
 use rusqlite::{Row, Transaction};
 
-/// Cells of a map from one side to the other, and the kilometres of a cell.
+/// Cells along one side of a map, and the kilometres of a cell.
 const SIDE: usize = 96;
 const CELL: f64 = 4.0;
 
@@ -27,7 +30,8 @@ struct Quake {
     place: Vec<u8>,
 }
 
-/// A row of the table `shaking`: 36 KiB of intensities around an epicentre, as the database stores them.
+/// A row of the table `shaking`: 36 KiB of intensities around an epicentre, as the database stores
+/// them.
 #[derive(DeepSize)]
 struct Shaking {
     id: i64,
@@ -36,7 +40,7 @@ struct Shaking {
     map: Vec<u8>,
 }
 
-/// A row that has no map, and why.
+/// A row that has no map, and the reason.
 #[derive(Debug, DeepSize)]
 struct Broken {
     /// Unknown where the database itself can't be read.
@@ -56,8 +60,9 @@ impl From<rusqlite::Error> for Broken {
     }
 }
 
-/// Works out how strongly an earthquake shook the ground around it, on the scale from 1 (not felt) to 12. The formula is that of
-/// Allen, Wald and Worden (2012), by the distance in kilometres to where the earthquake began, of which none counts as below 5.
+/// Works out how strongly an earthquake shook the ground around it, on the scale from 1 (not felt)
+/// to 12. The formula is that of Allen, Wald and Worden (2012), by the distance to where the
+/// earthquake began. Distances below 5 km count as 5 km.
 #[batched(max_memory = 0.3, batch_size = 64, fallible_input)]
 fn shaking(quake: Quake, pause: Duration) -> Result<Shaking, Broken> {
     thread::sleep(pause);
@@ -75,7 +80,7 @@ fn shaking(quake: Quake, pause: Duration) -> Result<Shaking, Broken> {
     Ok(Shaking { id: quake.id, place, strongest, map })
 }
 
-/// Reads a row. SQLite lets any column hold anything, so each field may be of another type than the one that is wanted.
+/// Reads a row. In SQLite a column can hold anything, so the type of each field may be wrong.
 fn read(row: &Row) -> Result<Quake, Broken> {
     let id = row.get("id")?;
     let number = |column| row.get(column).map_err(|error| Broken::new(id, error));
@@ -83,7 +88,7 @@ fn read(row: &Row) -> Result<Quake, Broken> {
     Ok(Quake { id, depth: number("depth")?, magnitude: number("magnitude")?, place })
 }
 
-/// Adds a copy of each hundredth row, right after it, in which a field is broken.
+/// Adds a copy of each hundredth row, right after it, with one broken field.
 fn break_a_copy(all: &Transaction, number: usize) -> rusqlite::Result<()> {
     if number.is_multiple_of(100) {
         let columns = "event, time, latitude, longitude, depth, magnitude, place";
@@ -120,11 +125,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let on_ctrl_c = token.clone();
     ctrlc::set_handler(move || on_ctrl_c.cancel())?;
 
-    // Rows are read as the run asks for them, on this thread: neither a connection nor a statement has to be `Send`. With `fallible_input`
-    // a row that can't be read is a failed item, and not the function's business.
+    // The run asks for rows, and this thread reads them: neither a connection nor a statement has
+    // to be `Send`. With `fallible_input` a row that can't be read is a failed item, and the
+    // function never sees it.
     let records = quakes::open(&file, table, break_a_copy)?;
     let mut query = records.prepare("SELECT * FROM quake ORDER BY id")?;
-    // Rows that are done are passed over.
+    // The run passes over the rows that are done.
     let mut run =
         shaking_batched(query.query_and_then([], read)?, pause).skip_first(before as usize).cancel_token(&token);
 
@@ -143,7 +149,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             }
         }
         drop(insert);
-        // In the same transaction: so each row is stored exactly once, whatever ends this process.
+        // In the same transaction, so that each row is stored exactly once, whatever ends this
+        // process.
         whole.execute("DELETE FROM place", [])?;
         whole.execute("INSERT INTO place VALUES (?)", [done])?;
         whole.commit()?;

@@ -1,9 +1,9 @@
-//! Records with large results into a Parquet file, and back by SQL: how each of 1707 earthquakes lies
-//! to all others.
+//! Records with large results into a Parquet file, and back by SQL: the distances of 1707
+//! earthquakes in space and time.
 //!
 //! `cargo run --release -p amorsize-records --example records` writes
-//! `examples/output/quakes.parquet`, 45 MiB of results through a budget of 16 MiB, and asks DuckDB for
-//! what `query.sql` says: the program `duckdb`, or that of the Python in `AMORSIZE_READERS`.
+//! `examples/output/quakes.parquet`, 45 MiB of results through a budget of 16 MiB, and has DuckDB
+//! run `query.sql`: the program `duckdb`, or the module of the Python in `AMORSIZE_READERS`.
 
 use std::error::Error;
 use std::path::Path;
@@ -13,7 +13,7 @@ use amorsize::sink::Parquet;
 use amorsize::{DeepSize, batched};
 use serde::{Deserialize, Serialize};
 
-/// What the U.S. Geological Survey recorded from 31 January to 7 February 2018.
+/// The earthquakes that the U.S. Geological Survey recorded from 31 January to 7 February 2018.
 const EARTHQUAKES: &str = include_str!("../database/earthquakes.csv");
 
 /// A row of the file: its fields are the columns.
@@ -23,14 +23,15 @@ struct Record {
     time: String,
     place: String,
     magnitude: f64,
-    /// To each earthquake, itself among them.
+    /// The distance to each earthquake, itself included.
     kilometres: Vec<f64>,
     days: Vec<f64>,
 }
 
-/// A line of the survey's: event, time, latitude and longitude in degrees, depth, magnitude, place.
+/// The fields of a line of the survey: event, time, latitude and longitude in degrees, depth,
+/// magnitude, place.
 fn fields(line: &str) -> Option<[&str; 7]> {
-    // The place comes last and may have commas.
+    // The place comes last and may contain commas.
     line.splitn(7, ',').collect::<Vec<_>>().try_into().ok()
 }
 

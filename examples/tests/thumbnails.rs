@@ -1,4 +1,4 @@
-//! The example `thumbnails` as its user runs it: killed in the middle, and started again.
+//! Runs the example `thumbnails` as its user does: killed in the middle, and started again.
 
 #![cfg(unix)]
 
@@ -16,7 +16,7 @@ use folder::Folder;
 use image::RgbImage;
 
 const PHOTOS: usize = 100;
-/// Longer than this takes on the busiest machine.
+/// More than this takes on the busiest machine.
 const HANGS: Duration = Duration::from_secs(600);
 
 fn example(folder: &Folder, output: &str) -> Command {
@@ -29,7 +29,7 @@ fn example(folder: &Folder, output: &str) -> Command {
     command
 }
 
-/// What the example prints: thumbnails made, those that were there, those that failed.
+/// The figures that the example prints: thumbnails made, those that were there, those that failed.
 fn figures(mut command: Command) -> [usize; 3] {
     let output = command.output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -51,7 +51,7 @@ fn a_run_that_was_killed_goes_on_and_leaves_the_same_thumbnails() {
         let pixels = RgbImage::from_fn(40, 30, |x, y| image::Rgb([x as u8 * 6, y as u8 * 8, photo as u8]));
         pixels.save(folder.file("photos").join(format!("{photo:03}.png"))).unwrap();
     }
-    // The last one can't be read. It is told, and tried again by the next start.
+    // The last one can't be read. The run reports it, and the next start tries it again.
     fs::write(folder.file("photos").join("zzz.jpg"), "no photo").unwrap();
     assert_eq!(figures(example(&folder, "whole")), [PHOTOS, 0, 1]);
     assert_eq!(figures(example(&folder, "whole")), [0, PHOTOS, 1]);
@@ -60,14 +60,14 @@ fn a_run_that_was_killed_goes_on_and_leaves_the_same_thumbnails() {
         let output = format!("killed-{round}");
         let mut child = example(&folder, &output).spawn().unwrap();
         let begun = Instant::now();
-        // Something is in the journal then.
+        // From then on the journal has an entry.
         while bytes(&folder.file(&output).join("journal/000001.amz")) < 100 && child.try_wait().unwrap().is_none() {
             assert!(begun.elapsed() < HANGS, "nothing is written");
             thread::sleep(Duration::from_millis(1));
         }
         child.kill().unwrap();
         let status = child.wait().unwrap();
-        // It may have ended by itself before.
+        // The process may have ended by itself before the kill.
         (!status.success()).then_some(output)
     };
     let output = (0..100).find_map(killed).expect("no kill came in time");

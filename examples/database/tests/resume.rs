@@ -1,4 +1,4 @@
-//! The example `resume` as its user runs it: to the end, and ended by Ctrl-C in the middle.
+//! Runs the example `resume` as its user does: to the end, and ended by Ctrl-C in the middle.
 
 use std::collections::HashMap;
 use std::env;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
-/// Rows that are made of the data, and how many of them are broken: a copy of each hundredth.
+/// The rows that are made of the data, and those of them that are broken: a copy of each hundredth.
 const ROWS: usize = 1707 + 17;
 const BROKEN: usize = 17;
 
@@ -57,7 +57,7 @@ impl Drop for Database {
     }
 }
 
-/// What a run printed: rows done, maps stored, broken rows.
+/// The figures that a run printed: rows done, maps stored, broken rows.
 fn figures(printed: &str) -> [usize; 3] {
     let line = printed.lines().find(|line| line.contains(" rows done, ")).unwrap_or_else(|| panic!("{printed}"));
     let numbers: Vec<usize> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
@@ -91,8 +91,8 @@ fn every_sound_row_gets_a_map_and_every_broken_one_is_told() {
     assert_eq!(database.rows_with_a_map(), database.sound_rows());
 }
 
-/// Starts the example slowly, waits until it has stored something, and ends it by a signal. Gives what
-/// it printed, unless it ended by itself.
+/// Starts the example slowly, waits until it has stored something, and sends it a signal. Returns
+/// its output, unless it ended by itself.
 #[cfg(unix)]
 fn interrupted(name: &str, signal: &str) -> Option<(Database, String)> {
     use std::io::{BufRead, BufReader, Read};
@@ -108,8 +108,8 @@ fn interrupted(name: &str, signal: &str) -> Option<(Database, String)> {
     let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     lines.read_to_string(&mut printed).unwrap();
     let code = child.wait().unwrap().code();
-    // A signal that comes when all is done says nothing. With 10 ms for each row it hardly does, but
-    // a busy machine may keep this process from sending it for so long.
+    // A signal that comes after the end tests nothing. With 10 ms for each row this is rare, but a
+    // busy machine may delay this process that long.
     let is_late = code == Some(0) && printed.contains("finished: ");
     let is_ended = code == if signal == "-INT" { Some(130) } else { None };
     assert!(is_late || (kill.success() && is_ended), "{printed}");
@@ -123,7 +123,7 @@ fn ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on() {
     let (database, printed) = ended.expect("no signal came in time");
     assert!(printed.contains("stopped by Ctrl-C"), "{printed}");
 
-    // All that is done has a map or is told, in the rows' order and none left out.
+    // Each row that is done has a map or was reported, in the rows' order and without gaps.
     let [done, stored, broken] = figures(&printed);
     assert_eq!((done, broken), (stored + broken, done / 101), "{printed}");
     assert!((1..ROWS - BROKEN).contains(&stored), "{printed}");
@@ -133,7 +133,7 @@ fn ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on() {
     let output = database.example().output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{printed}");
-    // No row is done again, and those that were told as broken before are told once more.
+    // No row is done again. The next start reports the broken rows of before once more.
     assert_eq!(figures(&printed), [ROWS - done, ROWS - BROKEN - stored, BROKEN - broken]);
     assert_lists_broken_rows(&printed);
     assert_eq!(database.rows_with_a_map(), sound);
@@ -153,6 +153,6 @@ fn a_kill_costs_no_row_and_stores_none_twice() {
     assert!(output.status.success(), "{printed}");
     assert_eq!(figures(&printed)[1], ROWS - BROKEN - stored.len());
     assert_lists_broken_rows(&printed);
-    // SQLite would have refused a second map of a row.
+    // SQLite would refuse a second map of a row.
     assert_eq!(database.rows_with_a_map(), database.sound_rows());
 }
