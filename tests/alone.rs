@@ -1,6 +1,6 @@
-//! Calls that do little but fill memory, of which a run goes back to the calling thread where that is faster: whichever way it
-//! takes, everything comes out as it is to. Which way that is, is tested by a clock that is moved, in
-//! `amorsize/src/execute/clocked.rs`.
+//! Calls that do little but fill memory. A run goes back to the calling thread if that is faster
+//! for them, and the results are right on either way. `amorsize/src/execute/clocked.rs` tests which
+//! way a run takes, with a clock that it moves.
 
 #[path = "common/serial.rs"]
 mod serial;
@@ -9,11 +9,13 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use amorsize::{CancelToken, OnPanic, batched, on_error, process_in_batches};
-// A run holds less where its process has grown by nearly the budget, and hands batches over before they are full where memory is short.
+// One test at a time: memory of the other tests would make a run hold less and hand batches over
+// before they are full.
 use serial::alone;
 
 const SIZES: [usize; 3] = [4 << 10, 64 << 10, 1 << 20];
-/// Enough for the pace to be taken on the calling thread, on threads, and on the calling thread again.
+/// Enough for the run to measure its pace on the calling thread, on threads, and on the calling
+/// thread again.
 const BYTES: usize = 1 << 30;
 
 #[batched(max_memory = "64MiB", threads = 2)]
@@ -40,8 +42,8 @@ fn batches_are_in_order_and_at_most_as_large_as_asked() {
                 .for_each_batch(|batch| {
                     assert_eq!(batch.first_index(), next);
                     let len = batch.len();
-                    // A batch is handed over early where the results behind it fill the budget,
-                    // while the thread with the next one gets no time.
+                    // A batch is handed over early if the results behind it fill the budget while
+                    // the thread with the next result gets no time.
                     assert!(
                         batch_size.is_none_or(|size| (1..=size).contains(&len)),
                         "{len} of {bytes} at {next} of {items}, {batch_size:?}"
@@ -104,7 +106,7 @@ fn what_is_left_of_a_run_that_was_cancelled_goes_on() {
             }
         };
         let mut run = process_in_batches(work, 0..items).threads(2).max_memory("64MiB").cancel_token(&token);
-        // What is made already when it is cancelled, is handed over, and that can be all.
+        // The results that are ready at the cancel are handed over, and these can be all.
         if run.for_each_batch(|batch| take(&batch, batch.first_index())).is_err() {
             let mut rest = run.cancel_token(&CancelToken::new());
             rest.for_each_batch(|batch| take(&batch, batch.first_index())).unwrap();

@@ -1,5 +1,5 @@
-//! A run works in the destructor of a thread-local, whatever else of the thread is gone by then. A panic there would end the process,
-//! so each test is a process of its own.
+//! A run works in the destructor of a thread-local, even if other thread-locals are gone by then. A
+//! panic there would end the process, so each test is a process of its own.
 
 #[path = "common/child.rs"]
 mod child;
@@ -21,7 +21,7 @@ use caught::caught;
 use child::{is_inside, run_inside};
 use terminals::add_one_by_each;
 
-/// Runs that came to their end.
+/// The number of runs that came to their end.
 static ENDED: AtomicUsize = AtomicUsize::new(0);
 const ITEMS: usize = 200;
 
@@ -32,7 +32,7 @@ fn slow(x: usize) -> usize {
 
 #[batched]
 fn shared(x: usize) -> Vec<Arc<String>> {
-    // Each owner of the text is asked for its part.
+    // Both owners of the text are asked for their part of it.
     let text = Arc::new(slow(x).to_string());
     vec![Arc::clone(&text), text]
 }
@@ -66,7 +66,7 @@ fn all_kinds_of_runs() {
     ENDED.fetch_add(1, Ordering::SeqCst);
 }
 
-/// A value whose destructor starts runs.
+/// A value with a destructor that starts runs.
 struct AtEnd(Cell<bool>);
 
 impl Drop for AtEnd {
@@ -82,8 +82,8 @@ thread_local! {
     static AFTER: AtEnd = const { AtEnd(Cell::new(false)) };
 }
 
-/// Has runs start before and after the thread-locals of a run are gone: destructors are called in an order that depends on when each
-/// was first used.
+/// Makes runs start both before and after the thread-locals of a run are gone. The order of
+/// destructors depends on the first use of each.
 fn arm() {
     BEFORE.with(|at_end| at_end.0.set(true));
     all_kinds_of_runs();
@@ -100,7 +100,7 @@ fn a_run_in_the_destructor_of_a_thread_local_works() {
 fn inside_a_thread_that_ends() {
     if is_inside() {
         thread::spawn(arm).join().unwrap();
-        // One that has used nothing of the library before.
+        // A thread that has used nothing of the library before.
         thread::spawn(|| AFTER.with(|at_end| at_end.0.set(true))).join().unwrap();
         assert_eq!(ENDED.load(Ordering::SeqCst), 4);
     }
@@ -118,7 +118,7 @@ fn inside_a_worker_that_ends() {
         let (told, ended) = std::sync::mpsc::channel();
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(2)
-            // Its end is waited for by joining the threads.
+            // Joining these threads waits for their end.
             .spawn_handler(|worker| {
                 let thread = thread::Builder::new().spawn(|| worker.run());
                 thread.map(|thread| told.send(thread).unwrap())

@@ -1,5 +1,5 @@
-//! The budget holds: counted by an allocator of this program's own, live bytes never exceed it by more than a call in flight on
-//! each thread. Here results are measured by their deep size.
+//! The budget holds. An allocator of this program counts live bytes, which never exceed the budget
+//! by more than a call in flight on each thread. Here results are measured by their deep size.
 
 #[path = "budget/cases.rs"]
 mod cases;

@@ -1,4 +1,5 @@
-//! The budget holds where `Tracking` measures each call, and what calls need while they run is part of it.
+//! The budget holds if `Tracking` measures each call, and it includes the memory that calls need
+//! while they run.
 
 #[path = "budget/cases.rs"]
 mod cases;
@@ -13,7 +14,7 @@ static ALLOCATOR: Tracking<Counting> = Tracking::new(Counting);
 
 const MEASURED_BY: MeasuredBy = MeasuredBy::Tracking;
 
-/// Nothing is known of the type, so that `Tracking` alone can tell.
+/// Nobody knows how to measure the type, so only `Tracking` can tell its bytes.
 #[derive(Debug)]
 struct Opaque(#[expect(dead_code, reason = "it is what the result owns")] Box<dyn std::any::Any + Send>);
 
@@ -75,7 +76,7 @@ fn items_that_were_there_before_the_run_are_known_by_their_type() {
     assert_eq!(report.bytes_per_item(), ByteSize::new(3_024));
 }
 
-/// Half of each result is made on another worker, where one is idle.
+/// Makes half of each result on another worker, if one is idle.
 #[batched(max_memory = "8MiB")]
 fn forked(index: usize) -> (Opaque, Opaque) {
     let make = |bytes| Opaque(Box::new(vec![index as u8; bytes]));
@@ -91,8 +92,8 @@ fn the_bytes_of_calls_that_fork_add_up() {
     let peak = peak_of(|| report = Some(forked_batched(0..items as usize).threads(4).for_each_batch(|_| ()).unwrap()));
     let report = report.unwrap();
     let (counted, expected) = (report.result_bytes().as_u64(), items * bytes);
-    // Parts that idle workers were still busy with, or had not yet freed, at the end. A worker that waits for a part takes up
-    // another call, and so may have several.
+    // The difference is parts that idle workers still made, or had not yet freed, at the end. A
+    // worker that waits for a part takes up another call, and so may have several.
     assert!(counted.abs_diff(expected) <= 4 * 4 * 20_024, "{counted} of {expected}");
     assert!(
         peak <= (8 << 20) + 2 * 4 * 40_080 + (512 << 10),
@@ -146,6 +147,6 @@ fn the_results_of_a_pipeline_are_counted_to_the_byte() {
     let second = |bytes: Vec<u8>| bytes[..100].to_vec();
     let run = process_in_batches(first, 0..300).then(|all| process_in_batches(second, all));
     let report = run.then(|all| process_in_batches(|bytes: Vec<u8>| bytes, all)).for_each_batch(|_| ()).unwrap();
-    // A `Vec` of 24 bytes with 100; and what the first stage made was there until the second ended.
+    // A `Vec` of 24 bytes with 100. The first stage's value was there until the second stage ended.
     assert_eq!((report.result_bytes(), report.working_bytes()), (ByteSize::new(300 * 124), ByteSize::new(1_000)));
 }

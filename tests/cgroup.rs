@@ -1,4 +1,5 @@
-//! A run inside a cgroup with a limit keeps to it: a real one, where the machine lets this test make one.
+//! A run inside a cgroup keeps to its limit. The cgroup is real, if the machine lets this test make
+//! one.
 #![cfg(target_os = "linux")]
 
 #[path = "common/limited.rs"]
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use amorsize::{ByteSize, batched};
 use limited::Limited;
 
-/// What the cgroup may hold. The test's own process needs a few MiB of it.
+/// The limit of the cgroup. The test's own process needs a few MiB of it.
 const LIMIT: ByteSize = ByteSize::mib(256);
 /// Tells the process inside which cgroup it is in.
 const INSIDE: &str = "AMORSIZE_TEST_CGROUP";
@@ -71,7 +72,7 @@ fn budget() -> ByteSize {
     make_batched(0..1).plan().unwrap().budget()
 }
 
-/// A figure of `memory.stat`, which v1 calls `total_..` where it is of all cgroups below.
+/// A figure of `memory.stat`; v1 has `total_..` for the sum over all cgroups below.
 fn stat(folder: &Path, name: &str) -> ByteSize {
     let stat = fs::read_to_string(folder.join("memory.stat")).unwrap();
     let figure = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
@@ -89,7 +90,7 @@ fn inside_the_budget_is_of_what_the_cgroup_leaves() {
     let budget = budget();
     println!("inside: budget {budget}, usage {}", usage.unwrap());
     assert!(budget <= ByteSize::mib(128), "{budget}");
-    // Half of what is left of 256 MiB beside a small process.
+    // Half of what a small process leaves of 256 MiB.
     assert!(budget > ByteSize::mib(96), "{budget}");
 }
 
@@ -111,7 +112,8 @@ fn inside_page_cache_leaves_the_budget_as_it_is() {
         return;
     }
     println!("inside: budget {before}, then {after} with {cache} of page cache");
-    // As usage the cache would take 75 MiB of the budget. A kernel may take all of it for active, of which half counts.
+    // If the cache counted as usage, it would take 75 MiB of the budget. A kernel may call all of
+    // it active, and half of active memory counts.
     assert!(after + ByteSize::mib(40) >= before, "{before} then {after}");
 }
 

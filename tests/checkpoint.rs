@@ -1,5 +1,5 @@
-//! A run with a checkpoint gives what it would have given without an interruption, and calls
-//! nothing twice that it has finished.
+//! A run with a checkpoint gives the same as it would without an interruption, and calls nothing
+//! again that it has finished.
 
 #[path = "common/caught.rs"]
 mod caught;
@@ -27,7 +27,7 @@ impl Calls {
         *self.0.lock().unwrap().entry(item).or_default() += 1;
     }
 
-    /// The items called since the last look.
+    /// Returns the items called since the last call of this, and forgets them.
     fn take(&self) -> Vec<u64> {
         std::mem::take(&mut *self.0.lock().unwrap()).into_keys().collect()
     }
@@ -201,7 +201,7 @@ fn first_items_can_be_skipped() {
     }
 }
 
-/// How a run is ended before its end.
+/// The ways to end a run early.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Cancelled,
@@ -288,7 +288,7 @@ proptest! {
         prop_assert_eq!(results, expected);
         let failed = outcome.failures().iter().map(|failure| failure.index() as u64);
         prop_assert!(failed.eq((0..items).filter(|&x| is_error(x))));
-        // A call that gave a result is never made again. One that panicked is.
+        // A call that returned a result is never made again. A call that panicked is.
         let panicked: Vec<_> = at.iter().filter(|end| matches!(end.1, End::Panics)).map(|end| end.0.min(items)).collect();
         for (x, calls) in calls.0.lock().unwrap().iter() {
             let is_again = is_error(*x) || panicked.contains(x);

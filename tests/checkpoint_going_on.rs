@@ -1,6 +1,6 @@
 //! A run with a checkpoint that ends early goes on in the same run and in a new one, and loses no
-//! result: cancelled, out of time, over its budget, by a pipeline too. Every item and every result is
-//! dropped exactly once.
+//! result. It ends by a cancel, a deadline or its budget, in a pipeline too. Every item and every
+//! result is dropped exactly once.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -54,7 +54,7 @@ fn a_cancelled_run_goes_on() {
         first.for_each_batch(|batch| seen.extend(batch)).unwrap();
         assert!(seen.drain(..).eq((0..ITEMS).map(result)));
         drop(first);
-        // In a new one there is nothing left to do.
+        // A new one has nothing left to do.
         let report = run(&directory, &calls).threads(threads).for_each_batch(|batch| seen.extend(batch)).unwrap();
         assert!(seen.into_iter().eq((0..ITEMS).map(result)));
         assert_eq!((report.restored() as u64, calls.into_inner() as u64), (ITEMS, ITEMS));
@@ -108,7 +108,7 @@ fn a_run_that_is_over_its_budget_has_kept_what_it_has_done() {
         drop(first);
         let collected: Vec<_> = run(&directory, &calls).threads(threads).collect().unwrap();
         assert!(collected.into_iter().eq((0..ITEMS).map(result)));
-        // What is there counts in the budget of `collect`, too.
+        // In `collect` the restored results count in the budget, too.
         let mut third = run(&directory, &calls).threads(threads).max_memory("256KiB");
         assert!(third.collect::<Vec<_>>().unwrap_err().is_over_budget());
         drop(third);
@@ -156,7 +156,7 @@ fn a_pipeline_keeps_its_last_results() {
         let report = run(1_500).for_each_batch(|batch| values.extend(batch)).unwrap();
         assert!(values.into_iter().eq(expected(1_500)));
         assert!(report.restored() >= 594, "{}", report.restored());
-        // No item whose result is there goes through any stage again; those that fail do.
+        // An item with a stored result goes through no stage again. An item that fails does.
         let told = TOLD.swap(0, Relaxed);
         assert_eq!(told, 1_500 - 15 - 594);
         let halved = HALVED.swap(0, Relaxed);
@@ -177,7 +177,7 @@ fn a_checkpoint_of_a_stage_is_refused() {
 
 // ---- drops ----
 
-/// Values that are there, and a lock for the tests that count them.
+/// The number of live values, and a lock for the tests that count them.
 static ALIVE: AtomicIsize = AtomicIsize::new(0);
 static COUNTS: Mutex<()> = Mutex::new(());
 

@@ -1,5 +1,5 @@
-//! Inputs of a run with a checkpoint: those that wait, those with items that can't be told apart, and
-//! those of which few may be in flight.
+//! Inputs of a run with a checkpoint: inputs that wait, inputs with equal items, and inputs that
+//! allow few items in flight.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -68,7 +68,7 @@ fn a_channel_that_is_filled_by_itself_goes_on() {
 
 type Square = fn((u64, u64)) -> u64;
 
-/// Items of which many have the same number, which is what tells them apart if it is the key.
+/// A run over items with one of three keys each, so that keys alone don't tell the items apart.
 fn keyed(
     directory: &Path,
     items: u64,
@@ -90,8 +90,8 @@ fn items_of_one_key_each_have_their_result() {
         assert!(values.into_iter().eq((0..items).map(|x| x * x)));
         assert_eq!(report.items(), items as usize);
     }
-    // Their order is all that tells them apart: a shorter input is refused, and one in which items of
-    // the same key are swapped is the same.
+    // Only their order tells them apart. So a shorter input is refused, and swapping items of the
+    // same key changes nothing.
     assert!(keyed(&folder.file("run"), 2_499).collect::<Vec<_>>().unwrap_err().is_changed());
 }
 
@@ -143,10 +143,10 @@ fn results_that_are_there_come_in_several_batches() {
         process_in_batches(call, 0..5_000).version(1).checkpoint(folder.file("run"))
     };
     run().for_each_batch(drop).unwrap();
-    // However fast they come, 5 MiB are not one batch.
+    // Although they come fast, 5 MiB are not one batch.
     let report = run().for_each_batch(|batch| assert!(batch.len() < 2_000 && batch.is_restored())).unwrap();
     assert_eq!((report.items(), report.restored()), (5_000, 5_000));
-    // What is asked for goes before that.
+    // A stated batch size takes precedence.
     let report = run().batch_size(4_000).for_each_batch(drop).unwrap();
     assert_eq!(report.batches(), 2);
 }

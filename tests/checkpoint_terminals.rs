@@ -1,5 +1,5 @@
-//! Every terminal by every policy gives with a checkpoint what it gives without one: the first time,
-//! when half of the results are there, and when all are.
+//! Every terminal with every policy gives the same with a checkpoint as without one: the first
+//! time, with half of the results stored, and with all.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -38,8 +38,8 @@ fn plain(items: u64, threads: usize, fails: bool, calls: &AtomicUsize) -> Run<'_
     process_in_batches(call, 0..items).version(1).threads(threads)
 }
 
-/// Runs a terminal without a checkpoint, and with one in three ways, which must give the same.
-/// `run` makes the run over so many items, in the directory if there is one.
+/// Runs a terminal without a checkpoint, and with one in three ways, and checks that all give the
+/// same. `run` makes the run over a number of items, in the directory if there is one.
 fn compare<V: Debug + PartialEq>(
     name: &str,
     threads: usize,
@@ -52,11 +52,11 @@ fn compare<V: Debug + PartialEq>(
     let expected = run(ITEMS, None);
     calls.store(0, Relaxed);
     assert_eq!(run(ITEMS, Some(&folder.file("whole"))), expected, "{name}, new");
-    // Where an error ends the run, nobody knows how many calls were made behind it.
+    // If an error ends the run, nobody knows the number of calls behind it.
     let calls_all = !name.contains("by stop,");
     assert!(!calls_all || calls.swap(0, Relaxed) == ITEMS as usize);
     assert_eq!(run(ITEMS, Some(&folder.file("whole"))), expected, "{name}, restored");
-    // Errors that a policy takes out are tried again, and nothing else is.
+    // Errors that a policy takes out are tried again, but nothing else.
     let again = calls.swap(0, Relaxed);
     assert!(!calls_all || again <= errors_below(ITEMS), "{name}: {again} calls are made again");
     first_half(&folder.file("half"));
@@ -67,7 +67,7 @@ fn compare<V: Debug + PartialEq>(
     assert!(!calls_all || called <= most, "{name}: {called} calls are made for one half");
 }
 
-/// All terminals that each policy has.
+/// All terminals of each policy.
 macro_rules! terminals {
     ($policy:literal, $fails:expr, $run:ident => $with:expr) => {
         for threads in 1..=4 {
@@ -195,7 +195,7 @@ fn the_first_error_of_a_run_that_has_no_policy() {
             let error = run(true).try_collect::<Vec<_>>().unwrap_err();
             assert_eq!(error.to_string(), "item 53 failed: 53 fails");
         }
-        // It is tried again.
+        // The item is tried again.
         assert_eq!(run(false).try_collect::<Vec<_>>().unwrap().len(), ITEMS as usize);
     }
 }
@@ -243,7 +243,7 @@ fn results_that_are_none_are_left_out() {
             let values: Vec<_> = run.flatten().checkpoint(folder.file("run")).collect().unwrap();
             assert!(values.into_iter().eq((0..ITEMS).filter(|x| x % 10 != 3)));
         }
-        // Nothing is stored of them, so their items are called again.
+        // Nothing of them is stored, so their items are called again.
         assert_eq!(calls.into_inner(), ITEMS as usize + 30);
     }
 }

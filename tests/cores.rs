@@ -1,5 +1,5 @@
-//! A run uses the cores that its process may use: by its affinity mask, its cgroup's quota, and `RAYON_NUM_THREADS`. A function that
-//! waits gets more threads all the same.
+//! A run uses the cores that its process may use: by its affinity mask, its cgroup's quota, and
+//! `RAYON_NUM_THREADS`. A function that waits still gets more threads.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use amorsize::process_in_batches;
 
-/// Tells the process inside how many threads it is to find.
+/// Tells the process inside the number of threads that it should find.
 const EXPECTED: &str = "AMORSIZE_TEST_CORES";
 
 fn cores() -> usize {
@@ -25,7 +25,7 @@ fn expect(threads: usize, mut command: Command) {
     assert!(output.status.success() && out.contains("1 passed"), "{}\n{out}\n{err}", output.status);
 }
 
-/// This program, to be run after `words`.
+/// This program, started by the command `words`.
 fn after(words: &[&str]) -> Command {
     let program = std::env::current_exe().unwrap();
     let inside = ["inside_a_run_finds_the_threads_that_there_are", "--exact", "--ignored", "--nocapture"];
@@ -53,11 +53,12 @@ fn inside_a_run_finds_the_threads_that_there_are() {
         now.fetch_sub(1, Ordering::SeqCst);
     };
     let wait = |_| call(&|| std::thread::sleep(Duration::from_millis(5)));
-    // In a call of another run there are no more threads than cores, even for a function that waits.
+    // In a call of another run there are no more threads than cores, even for a function that
+    // waits.
     let inner = |_| process_in_batches(wait, 0..1000).plan().unwrap().threads();
     assert_eq!(process_in_batches(inner, 0..1).collect::<Vec<_>>().unwrap(), [expected]);
 
-    // However long that takes on a busy machine.
+    // This may take long on a busy machine.
     let (begun, enough) = (Instant::now(), 2 * expected + 8);
     most.store(0, Ordering::SeqCst);
     let input = (0..).take_while(|_| {
@@ -88,11 +89,11 @@ fn those_that_rayon_is_told_but_no_more_than_there_are() {
     }
 }
 
-/// A cgroup with a quota, and one in it for a process; gone when it is dropped.
+/// A cgroup with a quota, and in it one for a process; both are removed when it is dropped.
 struct Quota(PathBuf);
 
 impl Quota {
-    /// One core's time, or says why that can't be set.
+    /// Makes one with the time of one core, or says why that is not possible.
     fn one_core() -> Result<Self, String> {
         let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         let path_of = |is: fn(&str) -> bool| {

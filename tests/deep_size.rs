@@ -1,4 +1,5 @@
-//! Results are counted by their deep size, whoever their type is of: seen in the plan of an annotated function.
+//! Results count by their deep size, with types of any crate. The plan of an annotated function
+//! shows it.
 
 use std::io;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use amorsize::{DeepSize, MeasuredBy, Plan, batched};
 /// Bytes of content in each result here.
 const BYTES: usize = 1 << 20;
 
-/// The plan says that the type itself told its bytes, and as many as there are.
+/// Checks that the plan measures by the type itself, and finds as many bytes as there are.
 #[track_caller]
 fn assert_counted(plan: Result<&Plan, amorsize::Error>, bytes: usize) {
     let plan = plan.unwrap();
@@ -58,7 +59,7 @@ mod standard {
         drop(others);
     }
 
-    /// Counted by their owners alone, 300 would be 5.3 times the bytes.
+    /// If only their owners counted them, 300 results would have 5.3 times the bytes.
     #[test]
     fn what_results_share_with_their_caller_counts_once_in_all_of_them() {
         let all: Arc<[u8]> = vec![0; BYTES].into();
@@ -77,14 +78,16 @@ mod standard {
         let report = kept_elsewhere_batched([1; 100], &all).threads(1).batch_size(10).for_each_batch(|batch| {
             held.push(batch.len());
         });
-        // Ten have 10/11 of it; those of the next ten are not counted for less because the first ten were.
+        // Ten of them have 10/11 of it. The next ten do not count for less because the first ten
+        // counted.
         let report = report.unwrap();
         let (counted, most) = (report.result_bytes().as_u64() as f64, report.peak_bytes().as_u64() as f64);
         assert!((0.85..1.2).contains(&(most / BYTES as f64)), "{most}");
         assert!(counted / BYTES as f64 > 0.8 * held.len() as f64, "{counted} in {}", held.len());
     }
 
-    /// Ten neighbours have a block together, which the first of them makes and a cache keeps for the others.
+    /// Ten neighbours share a block. The first of them makes it, and a cache keeps it for the
+    /// others.
     #[test]
     fn blocks_that_neighbours_share_count_once_each() {
         static CACHE: std::sync::Mutex<Option<(u32, Arc<Vec<u8>>)>> = std::sync::Mutex::new(None);
@@ -126,7 +129,7 @@ mod foreign {
     use smallvec::SmallVec;
     use uuid::Uuid;
 
-    /// For each function: what it returns, and how many bytes that is.
+    /// For each function: its return type, and the bytes of a result.
     macro_rules! counted {
         ($($name:ident, $wrapper:ident: $output:ty = $body:expr, $bytes:expr;)*) => {$(
             #[test]
@@ -335,7 +338,7 @@ mod bridged {
     }
 }
 
-/// Without a deep size of any kind.
+/// Has no deep size of any kind.
 #[derive(Debug)]
 struct Opaque(#[expect(dead_code, reason = "bytes to count")] Box<[u8]>);
 

@@ -1,4 +1,4 @@
-//! A sink of which the disk is full loses nothing: what is written stays, and what is not waits.
+//! A full disk makes a sink lose nothing: written results stay, and the others wait.
 
 #![cfg(unix)]
 
@@ -43,7 +43,7 @@ fn inside() {
         };
         assert_eq!((path, *kind), (&partial, io::ErrorKind::FileTooLarge));
         assert!(needed.as_u64() > 0 && error.to_string().contains("free space"), "{error}");
-        // What is there is whole lines from the first on.
+        // The file has whole lines from the first on.
         let written = fs::read_to_string(&partial).unwrap();
         assert!(written.len() as u64 <= limit);
         assert_eq!(written, (0..written.lines().count()).map(line).collect::<String>());

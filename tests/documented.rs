@@ -1,7 +1,7 @@
 //! Every public item of the crate has an example in its docs, methods and constants too.
 //!
-//! The docs have to be built for it, as data, which the stable compiler does only when it is asked to pass for another:
-//! `cargo test --test documented -- --ignored`.
+//! The test needs the docs as data, which the stable compiler writes only if it acts as a nightly
+//! one: `cargo test --test documented -- --ignored`.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,7 +16,7 @@ use serde_json::Value;
 fn every_public_item_has_an_example() {
     let output = Command::new(env!("CARGO"))
         .env("RUSTC_BOOTSTRAP", "1")
-        // A folder of its own: these docs would take the place of those that people read.
+        // A folder of its own: these docs would replace those that people read.
         .args(["rustdoc", "-p", "amorsize", "--all-features", "--locked", "--target-dir", "target/documented"])
         .args(["--", "-Z", "unstable-options", "--output-format", "json"])
         .output()
@@ -48,7 +48,7 @@ impl<'a> Items<'a> {
         let Some((kind, inner)) = item["inner"].as_object().and_then(|inner| inner.iter().next()) else { return };
         match kind.as_str() {
             "use" => return self.visit(&inner["id"], parent),
-            // Of another crate, or for the attribute alone.
+            // Items of another crate, and those for the attribute alone.
             _ if item["crate_id"] != 0 || item["name"] == "__private" => return,
             _ if !self.seen.insert(id.to_string()) => return,
             _ => {}

@@ -1,5 +1,5 @@
-//! A sink that goes back to its places has each result exactly once, however often its process is
-//! killed.
+//! A sink that goes back to its place has each result exactly once, even if its process is killed
+//! many times.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -22,7 +22,7 @@ fn text(item: usize) -> String {
     format!("{item}{}", ".".repeat(item * 37 % 11))
 }
 
-/// Keeps beside the file up to which item it has all results, and the place in it.
+/// Writes to another file, `beside`, its place and the item up to which it has all results.
 struct Remembering {
     lines: JsonLines,
     beside: PathBuf,
@@ -30,14 +30,14 @@ struct Remembering {
     start: usize,
 }
 
-/// The place, and the next item.
+/// Reads the place and the next item.
 fn remembered(beside: &Path) -> Option<(u64, usize)> {
     let text = fs::read_to_string(beside).ok()?;
     let (place, next) = text.split_once(' ').unwrap();
     Some((place.parse().unwrap(), next.parse().unwrap()))
 }
 
-/// Waits until the parent, which may kill this process instead, wants more.
+/// Waits until the parent wants more; the parent may kill this process instead.
 fn ask(what: &str) {
     println!("asks: {what}");
     io::stdout().flush().unwrap();
@@ -52,7 +52,7 @@ impl Sink<String> for Remembering {
         let next = self.start + batch.indices().last().unwrap() + 1;
         self.lines.batch(batch)?;
         let place = Sink::<String>::place(&mut self.lines).unwrap();
-        // As a whole or not at all.
+        // Replaces the file as a whole or not at all.
         let new = self.beside.with_extension("new");
         fs::write(&new, format!("{place} {next}")).unwrap();
         fs::rename(new, &self.beside).unwrap();
@@ -83,7 +83,8 @@ fn inside() {
     process_in_batches(text, start..ITEMS).batch_size(10).write_to(sink).unwrap();
 }
 
-/// Runs the child, and kills it when it has been answered so often. True if it ended by itself.
+/// Runs the child, and kills it after it has been answered `answers` times. Returns true if it
+/// ended by itself.
 fn run(folder: &Folder, answers: usize) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["inside", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
@@ -96,7 +97,7 @@ fn run(folder: &Folder, answers: usize) -> bool {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut left = answers;
     for line in lines {
-        // The harness has begun the line of its own.
+        // The line may begin with words of the test harness.
         if !line.unwrap().contains("asks: ") {
             continue;
         }
@@ -106,7 +107,7 @@ fn run(folder: &Folder, answers: usize) -> bool {
         left -= 1;
         stdin.write_all(b"\n").unwrap();
         if left == 0 {
-            // While it works on what it asked for.
+            // Kills it while it does what it asked for.
             break;
         }
     }
@@ -117,7 +118,7 @@ fn run(folder: &Folder, answers: usize) -> bool {
 #[test]
 fn after_any_number_of_kills() {
     let expected: Vec<_> = (0..ITEMS).map(|item| serde_json::to_string(&text(item)).unwrap()).collect();
-    // Without the end, none to three batches, and the end.
+    // The answers in each round: the child gets no further than some batches, or to the end.
     for rounds in [[1, 2, 3], [0, 1, 1], [2, 0, 2], [4, 3, 1]] {
         let folder = Folder::new("after_any_number_of_kills");
         for answers in rounds.into_iter().cycle().take(9) {
@@ -127,7 +128,7 @@ fn after_any_number_of_kills() {
         let written = || fs::read_to_string(folder.file("texts.jsonl")).unwrap();
         assert_eq!(written().lines().collect::<Vec<_>>(), expected);
         assert!(!folder.names().contains(&"texts.jsonl.partial".to_owned()));
-        // A process that finds nothing left to do leaves it as it is.
+        // A process that finds nothing left to do changes nothing.
         for answers in [0, 1, usize::MAX] {
             run(&folder, answers);
         }

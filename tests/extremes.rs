@@ -1,5 +1,5 @@
-//! Numbers as large and as small as they can be, in every option: an error that says so, or a run that works. Nothing overflows, which
-//! shows where debug assertions are on.
+//! The largest and the smallest numbers in every option: each gives an error that says so, or a run
+//! that works. Nothing overflows, as debug assertions would show.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn expected() -> Vec<String> {
 
 type Run = amorsize::Batched<std::ops::Range<usize>, String, ()>;
 
-/// Every terminal of a run with what `set` sets, on the calling thread and on others.
+/// Runs every terminal with the options of `set`, on the calling thread and on others.
 fn every_terminal(name: &str, set: impl Fn(Run) -> Run + Sync) {
     for threads in [None, Some(2)] {
         let run = || {
@@ -59,7 +59,7 @@ fn sizes_of_batches_and_samples_and_items_in_flight() {
         every_terminal(&format!("in_flight({items})"), |run| run.in_flight(items));
         every_terminal(&format!("all({items})"), |run| run.batch_size(items).sample_size(items).in_flight(items));
     }
-    // Batches that are always closed before they are full, and so could grow for ever.
+    // Batches that always close before they are full, and so could grow for ever.
     every_terminal("batch_size(usize::MAX).in_flight(2)", |run| run.batch_size(usize::MAX).in_flight(2));
 }
 
@@ -69,7 +69,7 @@ fn budgets() {
         every_terminal(&format!("max_memory({bytes})"), |run| run.max_memory(ByteSize::new(bytes)));
     }
     every_terminal("max_memory(1.0)", |run| run.max_memory(1.0));
-    // One byte is less than a single result: a collect can't keep any, and batches are of one item each.
+    // One byte is less than a single result: a collect can't keep any, and each batch has one item.
     for batch_size in [1, usize::MAX] {
         for threads in [1, 2] {
             let one_byte = text_batched(0..ITEMS).max_memory(ByteSize::new(1));
@@ -116,7 +116,7 @@ fn retries() {
             assert_eq!(run.on_error(Stop).collect::<Vec<_>>().unwrap().len(), 300);
         }
     }
-    // The longest wait that there can be is over when the run is.
+    // The longest possible wait ends when the run does.
     let token = amorsize::CancelToken::new();
     let fails = |x: u32| {
         token.cancel();
@@ -132,7 +132,7 @@ fn no_threads_are_refused() {
     assert!(text_batched(0..ITEMS).threads(0).collect::<Vec<_>>().is_err());
 }
 
-/// An input that says of its length what it is told to.
+/// An input that reports the length that it is given.
 struct Hints<I>(I, (usize, Option<usize>));
 
 impl<I: Iterator> Iterator for Hints<I> {
@@ -162,7 +162,7 @@ fn lengths_that_inputs_promise() {
                 .on_panic(OnPanic::Skip)
                 .progress(|progress| _ = (progress.fraction(), progress.remaining_seconds()));
             assert_eq!(ends.for_each_batch(drop).unwrap().items(), ITEMS, "{hint:?}");
-            // Whoever promises more than there is room for is refused.
+            // An input that promises more items than there is room for is refused.
             match run().collect::<Vec<_>>() {
                 Ok(results) => assert_eq!(results, expected(), "{hint:?}"),
                 Err(error) => assert!(error.is_over_budget() && hint.0 == usize::MAX, "{hint:?}: {error}"),

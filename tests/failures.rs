@@ -1,5 +1,5 @@
-//! Panics, cancels and deadlines at any item, in every terminal: what was finished is handed over, no value is lost or dropped
-//! twice, nothing hangs, and the rest of the run can go on.
+//! Panics, cancels and deadlines at any item, in every terminal. Finished results are handed over,
+//! no value is lost or dropped twice, nothing hangs, and the rest of the run can go on.
 
 #[path = "common/caught.rs"]
 mod caught;
@@ -35,7 +35,7 @@ fn watched<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// What happens in the calls.
+/// The events of one case, and the terminal.
 #[derive(Clone, Debug)]
 struct Story {
     items: usize,
@@ -51,7 +51,7 @@ struct Story {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Terminal {
     Collect,
-    /// The next ones go on with the run, as often as it takes.
+    /// The variants with `GoOn` go on with the run until it is finished.
     CollectAndGoOn,
     CollectIntoAndGoOn,
     ForEachBatch,
@@ -71,7 +71,7 @@ impl Terminal {
     }
 }
 
-/// How a run came to its end.
+/// The end of a run.
 #[derive(Debug)]
 enum End {
     Finished,
@@ -83,7 +83,7 @@ struct Stage {
     alive: AtomicIsize,
     calls: Vec<AtomicUsize>,
     token: CancelToken,
-    /// Calls that started although the token had been cancelled.
+    /// Calls that started although the token was already cancelled.
     late: AtomicUsize,
 }
 
@@ -115,15 +115,15 @@ impl Story {
         }
     }
 
-    /// Runs to the end, with what is left after an interrupt or a panic run by a second terminal where there is a rest. Gives how
-    /// the first one ended and the indices of all results.
+    /// Runs to the end. If a terminal leaves a rest after an interrupt or a panic, a second
+    /// terminal runs it. Returns the first one's end and the indices of all results.
     fn run(&self, stage: &Stage) -> (End, Vec<usize>) {
         let mut seen = Vec::new();
         let of = |items: Range<usize>| {
             let items = items.map(|index| Counted::new(&stage.alive, index));
             process_in_batches(|item: Counted<'_>| self.call(stage, item), items).threads(self.threads)
         };
-        // Stands where an iterator took the run.
+        // Takes the place of a run that an iterator took.
         let another = || of(0..0);
         let mut run = of(0..self.items).batch_size(7).cancel_token(&stage.token);
         if let Some(timeout) = self.timeout {
@@ -173,7 +173,7 @@ impl Story {
             run = iterated.into_run();
         }
         while self.terminal.goes_on() && !matches!(end, End::Finished) {
-            // The next ones may panic, too.
+            // The next calls may panic, too.
             run = run.cancel_token(&CancelToken::new()).timeout(Duration::from_secs(60));
             let sink = |batch: Batch<Counted<'_>>| seen.extend(batch.iter().map(|result| result.index));
             if caught(|| run.for_each_batch(sink).unwrap()).is_ok() {
@@ -199,7 +199,7 @@ impl Story {
         assert_eq!(stage.alive.load(Ordering::Relaxed), 0, "every value is dropped once");
         let late = stage.late.load(Ordering::Relaxed);
         let has_rest = self.terminal.goes_on();
-        // A call can have passed the last look when the token was cancelled.
+        // A call may have passed the last check just before the cancel.
         assert!(has_rest || late <= self.threads + 1, "{late} items started after the token was cancelled");
         if self.terminal == Terminal::Unordered {
             seen.sort_unstable();
@@ -277,7 +277,7 @@ fn story() -> impl Strategy<Value = Story> {
         })
 }
 
-/// Panics are the point here, so they are not printed.
+/// Prevents the printing of panics, since they are expected here.
 fn quiet() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -321,7 +321,7 @@ fn on_panic_counts_and_keeps() {
     assert_eq!(all.len(), 18);
 }
 
-/// A batch is of consecutive items, unless a policy for errors has its results tell their indices.
+/// A batch has consecutive items, unless a policy for errors makes its results tell their indices.
 #[test]
 fn a_panic_that_is_skipped_ends_its_batch_where_there_is_no_policy() {
     let call = |x: usize| if x == 5 { resume_unwind(Box::new("as planned")) } else { Ok::<_, String>(x) };
@@ -353,7 +353,7 @@ fn a_token_that_is_cancelled_from_outside_ends_waiting_workers_soon() {
                 std::thread::sleep(Duration::from_millis(1));
                 i
             };
-            // Without an end: it comes back because of the token alone.
+            // The input is endless, so only the token ends the run.
             let error =
                 process_in_batches(call, 0..).threads(3).cancel_token(&token).for_each_batch(|_| ()).unwrap_err();
             assert!(error.is_cancelled(), "{error}");
@@ -361,7 +361,7 @@ fn a_token_that_is_cancelled_from_outside_ends_waiting_workers_soon() {
     });
 }
 
-/// A value whose drop panics when it is told to.
+/// A value that panics in its drop if its flag is set.
 struct Bomb<'a>(&'a AtomicIsize, bool);
 
 impl Drop for Bomb<'_> {
@@ -378,7 +378,7 @@ fn a_drop_that_panics_neither_hangs_nor_loses_the_others() {
     quiet();
     for threads in 1..=3 {
         for at in [0, 5, 300] {
-            // The result's, in the sink.
+            // The result panics, in the sink.
             let alive = AtomicIsize::new(0);
             let outcome = watched(|| {
                 catch_unwind(AssertUnwindSafe(|| {
@@ -392,7 +392,7 @@ fn a_drop_that_panics_neither_hangs_nor_loses_the_others() {
                 .is_err()
             });
             assert_eq!((outcome, alive.load(Ordering::Relaxed)), (true, 0));
-            // The item's, in the call.
+            // The item panics, in the call.
             let alive = AtomicIsize::new(0);
             let outcome = watched(|| {
                 catch_unwind(AssertUnwindSafe(|| {

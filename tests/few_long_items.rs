@@ -1,5 +1,5 @@
-//! Few items, with the threads stated: calls that wait need not wait for the first one. A file of its
-//! own, because the process is to do nothing else.
+//! Few items, with a stated number of threads: calls that wait need not wait for the first one. It
+//! has a file of its own, because the process should do nothing else.
 
 use std::sync::{Barrier, mpsc};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use amorsize::process_in_batches;
 
-/// Longer than this takes on the busiest machine.
+/// More than this takes on the busiest machine.
 const HANGS: Duration = Duration::from_secs(60);
 
 #[test]

@@ -1,6 +1,8 @@
-//! A child that was made by `fork` runs as its parent does, though no thread of the parent's pools is there.
+//! A child that was made by `fork` runs as its parent does, although it has no thread of the
+//! parent's pools.
 //!
-//! What a process knows of pools holds to its end, so each test is a process of its own, and forks from there.
+//! A process keeps its pools to its end, so each test is a process of its own, and forks from
+//! there.
 #![cfg(any(target_os = "linux", target_vendor = "apple"))]
 #![expect(unsafe_code, reason = "`fork` is what is tested")]
 
@@ -19,7 +21,7 @@ use rayon::prelude::*;
 use terminals::add_one_by_each;
 
 const ITEMS: usize = 100;
-/// A child that hangs is ended after so many seconds, far more than any needs.
+/// The seconds after which a child that hangs is ended: far more than any child needs.
 const PATIENCE: u32 = 120;
 
 fn slow(x: usize) -> usize {
@@ -27,29 +29,30 @@ fn slow(x: usize) -> usize {
     x + 1
 }
 
-/// Runs on the pool that is found, and on pools of several sizes.
+/// Runs on the pool that a run finds, and on pools of several sizes.
 fn runs() {
     for threads in [None, Some(2), Some(3)] {
         _ = add_one_by_each(slow, ITEMS, threads);
     }
-    // One within a call of another, and calls that wait: threads of the run's own.
+    // A run within a call of another, and calls that wait, which run on the run's own threads.
     let outer = |x| process_in_batches(slow, 0..x).collect::<Vec<_>>().unwrap().len();
     assert_eq!(process_in_batches(outer, [50; 20]).collect::<Vec<_>>().unwrap(), [50; 20]);
     let wait = |x| thread::sleep(Duration::from_millis(x));
     assert_eq!(process_in_batches(wait, [5; 40]).for_each_batch(drop).unwrap().items(), 40);
 }
 
-/// Calls `body` in a child made by `fork`, and says whether it came to its end.
+/// Calls `body` in a child made by `fork`, and returns true if it came to its end.
 fn forked(body: impl FnOnce()) -> bool {
-    // SAFETY: the child goes on with this thread alone, and ends with `_exit` whatever it does. Other threads of the parent may hold
-    // locks, but the child takes none but those of the allocator, which are free after a `fork`, and those that are tested.
+    // SAFETY: the child goes on with this thread alone, and always ends with `_exit`. Other threads
+    // of the parent may hold locks, but the child takes only those of the allocator, which are free
+    // after a `fork`, and those that are tested.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "{}", std::io::Error::last_os_error());
     if child == 0 {
-        // SAFETY: it ends the process if it takes too long.
+        // SAFETY: this ends the process if it takes too long.
         unsafe { libc::alarm(PATIENCE) };
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
-        // SAFETY: nothing of this process is needed any longer.
+        // SAFETY: nobody needs anything of this process any longer.
         unsafe { libc::_exit(if ended { 0 } else { 1 }) };
     }
     let mut status = 0;
@@ -103,13 +106,14 @@ in_a_process_of_its_own! {
             assert!(forked(runs));
             runs();
         }));
-        // Its parent runs nothing.
+        // The parent of this one runs nothing.
         assert!(forked(|| assert!(forked(runs))));
     }
 
     fn a_child_that_a_worker_made_runs as inside_a_parent_that_forks_on_a_worker {
         runs();
-        // Of the global pool, of one of the program's, and within a call on each kind of thread.
+        // A worker of the global pool, one of the program's own pool, and a call on each kind of
+        // thread.
         assert!(rayon::broadcast(|worker| worker.index() > 0 || forked(runs)).into_iter().all(|ended| ended));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         assert!(pool.install(|| forked(runs)));
@@ -158,7 +162,7 @@ in_a_process_of_its_own! {
             assert!(forked(|| assert!(results.by_ref().eq(ITEMS + 1..=5 * ITEMS))));
             // The child had a copy.
             assert!(results.by_ref().eq(ITEMS + 1..=5 * ITEMS));
-            // Of a run that the child drops half way.
+            // The child drops this run half way.
             let mut dropped = Some(process_in_batches(slow, 0..5 * ITEMS).threads(threads).into_iter());
             assert_eq!(dropped.as_mut().unwrap().next(), Some(1));
             assert!(forked(|| {

@@ -1,4 +1,4 @@
-//! A run whose collect can't finish goes on: nothing is lost, and nothing is run twice.
+//! If the collect of a run can't finish, the run goes on: nothing is lost, and nothing is run twice.
 
 #[path = "common/alive.rs"]
 mod alive;
@@ -43,7 +43,7 @@ fn page(index: usize, book: &Book) -> Page<'_> {
     Page { index, text: vec![1; book.sizes[index]], _alive: Alive::new(&book.alive) }
 }
 
-/// How the rest of a run is finished.
+/// The ways to finish the rest of a run.
 #[derive(Clone, Copy, Debug)]
 enum Finish {
     Batches,
@@ -67,7 +67,7 @@ const WAYS: [Finish; 7] = [
 
 type Run<'a> = Batched<std::ops::Range<usize>, Page<'a>, (&'a Book,)>;
 
-/// Finishes the rest after the pages before `next`, and gives how many pages there were in all.
+/// Finishes the rest after the pages before `next`, and returns the number of all pages.
 fn finish(rest: Run<'_>, way: Finish, mut next: usize) -> Result<usize, Error> {
     let first = next;
     let mut in_order = |index| {
@@ -144,7 +144,8 @@ fn check(sizes: Vec<usize>, threads: usize, budget: u64, way: Finish) {
     }
 }
 
-/// What a `collect` has finished when it fails comes from the next terminal, whatever that is.
+/// If a `collect` fails, the next terminal gives its finished results; this tries each kind of
+/// terminal.
 fn check_kept(threads: usize, budget: u64, way: Finish, sizes: &[usize]) {
     let book = Book::new(sizes.to_vec());
     let items = book.sizes.len();
@@ -153,7 +154,7 @@ fn check_kept(threads: usize, budget: u64, way: Finish, sizes: &[usize]) {
         Ok(pages) => assert_eq!(pages.len(), items),
         Err(error) => {
             assert!(error.is_over_budget(), "{error}");
-            // It was not the memory alone that was too little.
+            // A second call fails in the same way.
             assert!(run.collect::<Vec<_>>().unwrap_err().is_over_budget());
             let next = finish(run, way, 0).unwrap();
             assert!(next == items || matches!(way, Finish::Drop));
@@ -244,7 +245,7 @@ fn an_input_that_panics_loses_nothing_either() {
             panics += 1;
         }
         assert_eq!(panics, 3, "{threads} {}", all.len());
-        // The items at which it panicked were never given.
+        // The items that panicked never gave a result.
         assert!(all.iter().map(|result| result[0]).eq((0..1_000).filter(|item| ![100, 500, 501].contains(item))));
     }
 }
@@ -254,7 +255,7 @@ fn every_way_to_finish_goes_on_where_it_ended() {
     for way in WAYS {
         for threads in 1..=4 {
             check(vec![10_000; 1_000], threads, 1 << 20, way);
-            // Not even the first fits.
+            // Not even the first page fits.
             check(vec![10_000; 20], threads, 1_000, way);
         }
     }
@@ -318,7 +319,8 @@ fn an_item_expected_to_exceed_the_budget_is_refused_where_that_is_asked_for() {
         let started = started.into_inner().unwrap();
         assert!(error.is_over_budget(), "{error}");
         let item = error.item().unwrap();
-        // Nobody could foresee the first one on each thread, and it is averaged with small ones before it; what is refused comes next.
+        // Nobody can foresee the first large one on each thread, and its size is averaged with the
+        // small ones before it. The run refuses the one after these.
         assert!((11..=11 + threads).contains(&item), "{error}");
         assert!(!started.contains(&item), "{error}");
         assert_eq!(seen.len(), item);

@@ -1,5 +1,5 @@
-//! A run whose function fails goes on: the first run and the runs of its rests together are the whole, each item
-//! is called once, and each failure is told once.
+//! A run with a function that fails goes on. The first run and the runs of its rests together are
+//! the whole: each item is called once, and each failure is reported once.
 
 #[path = "common/alive.rs"]
 mod alive;
@@ -38,7 +38,7 @@ fn make(index: usize, source: &Source) -> Result<Value<'_>, Value<'_>> {
 
 type Run<'a, P> = Batched<std::ops::Range<usize>, Result<Value<'a>, Value<'a>>, (&'a Source,), P>;
 
-/// What came of all runs together.
+/// The results of all runs together.
 #[derive(Debug, Default)]
 struct Seen {
     values: Vec<usize>,
@@ -91,7 +91,7 @@ fn collect(mut run: Run<'_, Collect>, collects: bool, seen: &mut Seen) {
             }
         };
         assert!(over.is_over_budget());
-        // Some are taken out, and the others come with the outcome.
+        // Takes some failures out, and leaves the others to the outcome.
         if seen.values.len().is_multiple_of(2) {
             seen.failed.extend(run.take_failures().iter().map(Failure::index));
         }

@@ -1,12 +1,12 @@
-//! Growth of the process that can't be the run's, as what a sanitizer keeps beside each allocation, is
-//! not taken for what its results hold.
+//! If a process grows by more than its run can have added, as with the memory that a sanitizer
+//! keeps beside each allocation, that growth does not count as held by the results.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use amorsize::{ByteSize, MemorySource, process_in_batches, with_memory_source};
 
-/// Grows by 20 GiB at once, after so many looks.
+/// Grows by 20 GiB at once, after `grows_after` looks.
 struct Sanitized {
     looks: AtomicUsize,
     grows_after: usize,

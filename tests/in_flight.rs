@@ -1,5 +1,5 @@
-//! `in_flight`: never more items between the input and the sink than that, at any moment, however the
-//! run goes; and it ends, with all results in order.
+//! `in_flight`: at no moment are more items than this between the input and the sink, on every way
+//! through a run. The run ends, with all results in order.
 
 #[path = "common/caught.rs"]
 mod caught;
@@ -13,7 +13,7 @@ use amorsize::{Batched, DeepSize, Failure, OnPanic, batched, process_in_batches}
 use caught::caught;
 use proptest::prelude::*;
 
-/// Counts the items that were taken from the input, of which nothing was handed over yet.
+/// Counts the items in flight: taken from the input, and not yet handed over.
 #[derive(Debug, Default)]
 struct Gauge {
     now: AtomicUsize,
@@ -30,7 +30,7 @@ impl Gauge {
         self.now.load(SeqCst)
     }
 
-    /// The most that there were since this was last asked.
+    /// The largest count since the last call of this.
     fn most(&self) -> usize {
         self.most.swap(self.now(), SeqCst)
     }
@@ -55,12 +55,12 @@ impl DeepSize for Token<'_> {
     }
 }
 
-/// What a case runs with.
+/// The settings of a case.
 #[derive(Clone, Debug)]
 struct Case {
     in_flight: usize,
     items: usize,
-    /// A length that the input tells only as it ends.
+    /// True if the input tells its length only as it ends.
     unknown_length: bool,
     threads: Option<usize>,
     batch_size: Option<usize>,
@@ -68,7 +68,7 @@ struct Case {
     planned: bool,
     /// Rounds of work per item: from nothing to some hundred microseconds.
     cost: u32,
-    /// One in this many items panics, or fails; none with 0.
+    /// One in this many items panics, or fails; 0 stands for none.
     panics_every: usize,
     fails_every: usize,
 }
@@ -117,12 +117,12 @@ impl Case {
             state = std::hint::black_box(state.wrapping_mul(31) ^ (state >> 7));
         }
         if is_one_of(token.index, self.panics_every) {
-            // Without a message on stderr.
+            // Panics without a message on stderr.
             resume_unwind(Box::new("no result"));
         }
     }
 
-    /// A run as the case has it.
+    /// Gives a run the settings of the case.
     fn set<I: IntoIterator, R, C, P>(&self, run: Batched<I, R, C, P>) -> Batched<I, R, C, P> {
         let mut run = run.in_flight(self.in_flight).on_panic(OnPanic::Skip);
         if let Some(threads) = self.threads {
@@ -146,7 +146,7 @@ impl Case {
         (0..self.items).filter(|&index| !is_one_of(index, self.panics_every) && !fails(index)).collect()
     }
 
-    /// Those of them that fail.
+    /// Indices of the items that fail.
     fn failing(&self) -> Vec<usize> {
         let fails = |&index: &usize| is_one_of(index, self.fails_every) && !is_one_of(index, self.panics_every);
         (0..self.items).filter(fails).collect()
@@ -159,7 +159,7 @@ fn pass<'a>(token: Token<'a>, case: &Case) -> Token<'a> {
     token
 }
 
-/// The token ends with the call: what a collection keeps is not in flight.
+/// The token ends with the call, since results that a collection keeps are not in flight.
 #[batched]
 fn index_of(token: Token<'_>, case: &Case) -> usize {
     case.call(&token);
@@ -178,7 +178,7 @@ fn try_index_of(token: Token<'_>, case: &Case) -> Result<usize, usize> {
     if is_one_of(token.index, case.fails_every) { Err(token.index) } else { Ok(token.index) }
 }
 
-/// Checks that no more were in flight than may be, and that none is now.
+/// Checks that the bound was kept, and that nothing is in flight now.
 fn check_gauge(case: &Case, gauge: &Gauge, terminal: &str) -> Result<(), TestCaseError> {
     let (most, now) = (gauge.most(), gauge.now());
     prop_assert!(most <= case.in_flight && now == 0, "{}: {} in flight, {} at the end", terminal, most, now);
@@ -273,8 +273,8 @@ fn check_policies(case: &Case) -> Result<(), TestCaseError> {
     prop_assert_eq!((&taken, &failed), (&expected, &failing));
     check_gauge(case, gauge, "collect_into")?;
 
-    // So does that of one whose calls panicked.
-    // No plan before it: the sample would go on without what panics.
+    // So does the rest of a run with calls that panicked. It has no plan before, since a plan's
+    // sample would go on without the items that panic.
     let unplanned = Case { planned: false, ..case.clone() };
     let run = unplanned.set(try_pass_batched(case.input(gauge), case)).on_error(Skip);
     let mut panicking = run.on_panic(OnPanic::Propagate);
@@ -336,7 +336,7 @@ fn a_batch_counts_until_its_sink_returns() {
         let case = Case { batch_size, ..plain(in_flight, threads, 2_000) };
         let mut items = 0;
         let report = case.set(pass_batched(case.input(gauge), &case)).for_each_batch(|batch| {
-            // Whatever goes on meanwhile, the sink has these.
+            // The sink keeps these until the end of its call.
             let tokens = batch.into_vec();
             std::thread::sleep(Duration::from_micros(10));
             items += tokens.len();
@@ -357,7 +357,7 @@ fn a_plan_samples_no_more_than_that() {
         let text = run.plan().unwrap().explain();
         let bound = if in_flight == 1 { "at most 1 item in flight" } else { "items in flight, as asked for" };
         assert!(text.contains(bound), "{text}");
-        // Set anew, it holds for what is taken from then on.
+        // A new bound applies to the items that are taken from then on.
         let taken: Vec<_> = run.in_flight(2).into_iter().map(|token| token.index).collect();
         assert!(taken.into_iter().eq(0..100));
         assert!(gauge.most() <= in_flight.max(2));
@@ -369,7 +369,8 @@ fn as_many_calls_run_at_a_time_as_it_allows() {
     for (in_flight, threads, at_once) in [(4, 4, 4), (3, 4, 3), (40, 4, 4)] {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let begun = Instant::now();
-        // From item 50 on a call waits until `at_once` run. Ten minutes pass only if that never happens.
+        // From item 50 on a call waits until `at_once` calls run. Ten minutes pass only if that
+        // never happens.
         let call = |item: usize| {
             most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
             std::thread::sleep(Duration::from_micros(300));
@@ -402,11 +403,11 @@ fn a_pipeline_has_the_least_of_its_stages() {
     }
 }
 
-/// Set where a test runs within few descriptors.
+/// Set in a process that runs a test with few descriptors.
 #[cfg(target_os = "linux")]
 const FEW_FILES: &str = "AMORSIZE_TEST_FEW_FILES";
 
-/// Items of an input that each have a descriptor.
+/// Each item of the input has a descriptor.
 #[cfg(target_os = "linux")]
 #[test]
 fn twenty_thousand_open_files_are_items_where_a_process_may_have_256() {
@@ -440,13 +441,13 @@ fn twenty_thousand_open_files_are_items_where_a_process_may_have_256() {
     assert_eq!(counted(run().collect().unwrap()), FILES);
     assert_eq!(counted(run().threads(4).into_iter().collect()), FILES);
 
-    // Results that still have them.
+    // Here the results still have the descriptors.
     let keep = |file: io::Result<File>| file.unwrap();
     let mut kept = 0;
     let mut run = process_in_batches(keep, files()).in_flight(64).threads(4);
     run.for_each_batch(|batch| kept += batch.iter().filter(|file| file.metadata().is_ok()).count()).unwrap();
     assert_eq!(kept, FILES);
-    // A bound above what there is shows that there is not more.
+    // A bound above the number of descriptors shows that there are no more.
     let failed = process_in_batches(|file: io::Result<File>| file, files()).in_flight(1_000).threads(4);
     assert!(failed.into_iter().any(|file| file.is_err()));
 }

@@ -1,5 +1,5 @@
-//! An input may wait: for another thread, a pipe, a socket. Whatever was taken is run, and whatever is
-//! ready is handed over, before the input is asked again.
+//! An input may wait: for another thread, a pipe, a socket. Before a run asks it for more, it calls
+//! the function for the items that it has, and hands over the results that are ready.
 
 #[path = "common/interview.rs"]
 mod interview;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use amorsize::{Batched, CancelToken, process_in_batches};
 use interview::interview;
 
-/// Longer than any of these runs takes on the busiest machine: a run that has not ended then hangs.
+/// More than any of these runs takes on the busiest machine: a run that has not ended then hangs.
 const HANGS: Duration = Duration::from_secs(20);
 
 fn next(question: u64) -> u64 {
@@ -47,7 +47,8 @@ fn with_one_in_flight_it_is_however_long_calls_take() {
     }
 }
 
-/// Answers questions by calls that take so many microseconds and `finish`, which hands results over.
+/// Answers questions by calls that take `micros` microseconds and `finish`, which hands results
+/// over.
 fn answered(micros: u64, count: u64, finish: fn(Batched<Receiver<u64>, u64, Call>, Sender<u64>)) -> u64 {
     interview(HANGS, count, move |questions, answers| {
         let call: Call = Box::new(move |question| {
@@ -126,7 +127,8 @@ fn so_is_it_where_errors_have_a_policy() {
 
 type Run = Batched<Receiver<u64>, u64, fn(u64) -> u64>;
 
-/// Sends items, `pause` after each, and none after them. Gives how many results `change`d runs hand over.
+/// Sends items, with `pause` after each, and then nothing. Returns the number of results that
+/// `change`d runs hand over.
 fn handed_over_before_silence(count: u64, pause: Duration, change: fn(Run) -> Run) -> u64 {
     let (send, items) = mpsc::channel();
     let (seen, results) = mpsc::channel();
@@ -158,7 +160,7 @@ fn results_do_not_wait_for_an_input_that_gives_nothing_more() {
 
 #[test]
 fn results_of_long_calls_do_not_wait_for_the_input_either() {
-    // They are on threads, and a call ends before the next item comes.
+    // They run on threads, and a call ends before the next item comes.
     let change: fn(Run) -> Run = |run| run.threads(2);
     let (send, items) = mpsc::channel();
     let (seen, results) = mpsc::channel();
@@ -180,7 +182,7 @@ fn results_of_long_calls_do_not_wait_for_the_input_either() {
     assert_eq!(handed_over_before_silence(5, Duration::ZERO, change), 5);
 }
 
-/// An input that sleeps before each item, and notes when it was asked.
+/// An input that sleeps before each item, and notes the times at which it was asked.
 fn slow<'a>(asked: &'a RefCell<Vec<Instant>>, pause: Duration) -> impl Iterator<Item = u64> + 'a {
     std::iter::from_fn(move || {
         asked.borrow_mut().push(Instant::now());
@@ -205,7 +207,8 @@ fn a_deadline_is_heeded_between_two_items() {
             }
             assert!(run.for_each_batch(|_| ()).unwrap_err().is_timed_out());
             let late = asked.borrow().iter().filter(|&&at| at > deadline).count();
-            // The system can take the thread from its core between the look at the clock and the ask.
+            // The system can take the thread from its core between its look at the clock and the
+            // request.
             assert!(late <= 1, "{late} items were asked for after the deadline");
         }
     }
@@ -263,8 +266,7 @@ fn a_plan_heeds_the_timeout() {
     let items = asked.borrow().len();
     let mut finished = Vec::new();
     assert!(run.collect_into(&mut finished).unwrap_err().is_timed_out());
-    // Those of the sample are not lost.
-    // The last one was asked for when it was too late to run it.
+    // The sample's items are not lost. The last item came too late to be run.
     assert!([items - 1, items].contains(&finished.len()), "{} of {items}", finished.len());
 }
 
@@ -289,12 +291,12 @@ fn a_token_is_heeded_while_a_slow_sink_has_what_was_made_before() {
             }
         });
         assert!(error.unwrap_err().is_cancelled());
-        // Of a sink that nothing is known of there may be as many as the first chunks have.
+        // If nothing is known of a sink, the first chunks have this many results at most.
         assert!(after <= 400, "{after} more batches of {batch_size} on {threads} threads");
     }
 }
 
-/// Pages to come, and how many were given and are not done.
+/// Pages to come, and the number of pages that are given and not done.
 #[derive(Default)]
 struct Frontier {
     pages: Mutex<(VecDeque<u64>, usize)>,
@@ -347,7 +349,8 @@ fn a_frontier_that_the_function_fills_is_crawled_to_its_end_whatever_calls_take(
 
 #[test]
 fn a_frontier_that_the_sink_fills_is_crawled_to_its_end() {
-    // With `in_flight(1)` a result is handed over before the next item is asked for, however quickly items come.
+    // With `in_flight(1)` a result is handed over before the next item is asked for, however
+    // quickly items come.
     let frontier = RefCell::new(VecDeque::from([1u64]));
     let mut seen = 0;
     let pages = std::iter::from_fn(|| frontier.borrow_mut().pop_front());
@@ -361,10 +364,10 @@ fn a_frontier_that_the_sink_fills_is_crawled_to_its_end() {
     assert_eq!(seen, 4_999);
 }
 
-/// What an iterator says of the items that are left.
+/// The length that an iterator reports, by the number of items that are left.
 type Hint = fn(usize) -> (usize, Option<usize>);
 
-/// An iterator that gives so many items, and says that it has other numbers of them.
+/// An iterator that gives `items` items, and reports other numbers.
 struct Wrong {
     given: usize,
     items: usize,
@@ -399,7 +402,7 @@ fn both_bounds_of_a_size_hint_are_hints() {
         |_| (usize::MAX / 2, Some(usize::MAX / 2)),
         |_| (1 << 40, Some(1 << 40)),
         |_| (0, Some(usize::MAX)),
-        // One that changes, and one whose bounds contradict each other.
+        // One that changes its report, and one with bounds that contradict each other.
         |left| if left % 2 == 0 { (0, Some(0)) } else { (left, None) },
         |left| (left + 5, Some(left / 2)),
     ];

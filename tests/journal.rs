@@ -1,5 +1,5 @@
-//! A run with a journal hands each result to a sink that has it not yet, and what a sink has in
-//! hand when the run ends is handed over again.
+//! A run with a journal hands over each result that its sink does not have yet. If a sink holds
+//! results when the run ends, these are handed over again.
 
 #[path = "common/caught.rs"]
 mod caught;
@@ -67,7 +67,7 @@ fn what_the_sink_has_in_hand_comes_again() {
         assert_eq!(outcome.is_ok_and(|outcome| outcome.is_ok()), ends == "none");
     }
     assert_eq!(seen.len(), 2_000);
-    // Of each run that ended early, the fifth batch was not taken: four behind those before it.
+    // In each run that ended early, the sink took four batches and did not finish the fifth.
     let again: Vec<u64> = seen.iter().filter(|(_, times)| **times > 1).map(|(x, _)| *x).collect();
     assert!(again.into_iter().eq((200..250).chain(400..450).chain(600..650)));
     assert!(seen.values().all(|&times| times <= 2));

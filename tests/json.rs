@@ -8,7 +8,7 @@ use std::time::Duration;
 use amorsize::{Progress, batched, on_error::Skip};
 use serde_json::Value;
 
-// So small that the plan warns of it.
+// A budget so small that the plan warns.
 #[batched(max_memory = "3KiB", batch_size = 10)]
 fn measure(item: u32) -> Result<Vec<u8>, String> {
     thread::sleep(Duration::from_micros(200));
@@ -37,7 +37,7 @@ fn keys(value: &Value, name: &str, all: &mut BTreeSet<String>) {
     }
 }
 
-/// The keys that the page on JSON lists under a heading, in its tables' first column.
+/// The keys that the page on JSON lists under a heading, in the first column of its tables.
 fn documented(heading: &str) -> BTreeSet<String> {
     let page = include_str!("../amorsize/src/guide/json.md");
     let section = page.split("\n## ").find(|section| section.starts_with(&format!("{heading}\n"))).expect(heading);
@@ -70,7 +70,7 @@ fn the_keys_are_those_that_are_documented() {
         assert_eq!(value["schema"], 1);
     }
 
-    // That of the process, which has grown by more than 3 KiB.
+    // The warning is about the process, which has grown by more than 3 KiB.
     assert_eq!(report_value["warnings"][0]["code"], "resident-over-budget");
     assert_eq!(
         (&report_value["items"], &report_value["failed"], &report_value["panicked"]),

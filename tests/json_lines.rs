@@ -1,4 +1,5 @@
-//! `sink::JsonLines`: the file appears whole or not at all, and each result is in it exactly once.
+//! `sink::JsonLines`: the file appears as a whole or not at all, and each result is in it exactly
+//! once.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -93,7 +94,7 @@ fn errors_go_where_the_policy_says() {
     assert_eq!(outcome.failures().len(), 2);
     assert_eq!(lines::<u32>(&path), [1, 3]);
 
-    // The error is the function's own, and not a text of it.
+    // The error is the function's own value, and not its text.
     let mut run = run().on_error(Stop);
     let mut sink = JsonLines::new(&path);
     let error: TryError<std::num::ParseIntError> = run.write_to(&mut sink).unwrap_err();
@@ -101,7 +102,7 @@ fn errors_go_where_the_policy_says() {
     assert_eq!(run.write_to(&mut sink).unwrap_err().item(), Some(3));
     run.write_to(&mut sink).unwrap();
     assert_eq!(lines::<u32>(&path), [1, 3]);
-    // And one of the file is one of the run.
+    // An error of the file is an error of the run.
     let nowhere = JsonLines::new(folder.file("no/such/folder"));
     let error = process_in_batches(str::parse::<u32>, ["1"]).on_error(Stop).write_to(nowhere).unwrap_err();
     assert!(matches!(error, TryError::Run(error) if error.is_storage()));
@@ -158,7 +159,7 @@ fn two_sinks_do_not_write_one_file() {
     let mut run = process_in_batches(|_: u32| -> u32 { unreachable!("not called") }, 0..3);
     let error = run.write_to(JsonLines::new(&path)).unwrap_err();
     assert!(error.is_busy(), "{error}");
-    // Neither when the first one is done with the file that the second one had opened.
+    // The second sink had opened the file, and is refused even after the first one is done with it.
     process_in_batches(|x: u32| x, 0..3).write_to(&mut first).unwrap();
     process_in_batches(|x: u32| x * x, 0..3).write_to(JsonLines::new(&path)).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n4\n");
@@ -179,7 +180,7 @@ fn a_place_is_where_a_later_sink_goes_on() {
     assert_eq!(Sink::<u32>::place(&mut sink), Some(10));
     write(&mut sink, 5..9).unwrap();
     drop(sink);
-    // As if the process had been killed within a line.
+    // This is the file of a process that was killed within a line.
     fs::write(&partial, [&fs::read(&partial).unwrap()[..], b"12"].concat()).unwrap();
 
     let mut sink = JsonLines::new(&path);
@@ -193,8 +194,7 @@ fn a_place_is_where_a_later_sink_goes_on() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n80\n");
     assert_eq!(Sink::<u32>::place(&mut sink), Some(7));
 
-    // A process that ended when the file had its name already, and what remembers its place had not
-    // heard of that.
+    // The process ended after it renamed the file, and before it stored the new place.
     for _ in 0..2 {
         let mut sink = JsonLines::new(&path);
         Sink::<u32>::go_back(&mut sink, 7).unwrap();
@@ -223,7 +223,7 @@ fn a_partial_file_that_is_shorter_than_the_place_is_an_error() {
     let shorter = go_back(6).unwrap_err();
     assert!(matches!(shorter.kind(), ErrorKind::Storage { kind: io::ErrorKind::UnexpectedEof, .. }), "{shorter}");
     assert!(shorter.to_string().contains("it has 4 bytes, and 6 were written to it before"), "{shorter}");
-    // Neither took anything away.
+    // Neither call removed anything.
     assert_eq!(fs::read_to_string(folder.file("numbers.jsonl.partial")).unwrap(), "0\n1\n");
     go_back(4).unwrap();
 }
@@ -244,7 +244,7 @@ fn a_path_that_can_t_be_written_is_refused_before_any_call() {
 fn a_result_that_has_no_json_is_named_and_the_file_is_never_whole() {
     let folder = Folder::new("a_result_that_has_no_json");
     let path = folder.file("maps.jsonl");
-    /// A key of JSON is a text, so the map has none.
+    /// A key of JSON is a text, so the map can't be written.
     #[derive(Serialize)]
     #[serde(untagged)]
     enum Entry {
@@ -260,7 +260,7 @@ fn a_result_that_has_no_json_is_named_and_the_file_is_never_whole() {
     assert_eq!(error.to_string(), format!("item 7 can't be written to `{}`: key must be a string", path.display()));
     let partial = folder.file("maps.jsonl.partial");
     assert!(fs::read_to_string(&partial).unwrap().starts_with("0\n1\n2\n3\n4\n"));
-    // To go on would leave a hole in the file.
+    // Going on would leave a hole in the file.
     let again = run.write_to(&mut sink).unwrap_err();
     assert_eq!(again.to_string(), error.to_string());
     assert_eq!(folder.names(), ["maps.jsonl.partial"]);

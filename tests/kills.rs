@@ -1,5 +1,5 @@
-//! Processes that are killed at a hundred points: the same call goes on, and what it gives in the
-//! end is what it gives without a kill, byte for byte.
+//! Processes that are killed at a hundred points. The same call goes on, and gives in the end the
+//! same as without a kill, byte for byte.
 
 #![cfg(unix)]
 
@@ -52,7 +52,7 @@ fn call(x: u64, work: &str, mut calls: &File) -> Result<String, String> {
     Ok(result(x))
 }
 
-/// The process that is killed.
+/// Runs in the process that is killed.
 #[test]
 #[ignore = "run by the other tests, in processes of their own"]
 fn inside() {
@@ -101,8 +101,8 @@ impl Numbers {
     }
 }
 
-/// Kills processes at `kills` points, starts each again until it has ended, and has what they leave
-/// checked.
+/// Kills processes at `kills` points, starts each again until it has ended, and passes what they
+/// leave to `check`.
 fn kill(work: &str, kills: usize, check: fn(&Path)) {
     let (mut numbers, mut hits, mut rounds) = (Numbers(work.len() as u64 * 977), 0, 0);
     while hits < kills {
@@ -112,7 +112,8 @@ fn kill(work: &str, kills: usize, check: fn(&Path)) {
         loop {
             let before = lines(folder.path(), "calls").len() as u64;
             let mut child = start(folder.path(), work);
-            // Every fifth kill comes while the process starts, all others after some calls more.
+            // Every fifth kill comes while the process starts, and the others after some more
+            // calls.
             let in_startup = hits % 5 == 0;
             let calls = before + 1 + numbers.below(ITEMS / 3);
             let pause = Duration::from_micros(numbers.below(4_000));
@@ -123,7 +124,7 @@ fn kill(work: &str, kills: usize, check: fn(&Path)) {
                 if hits < kills && (in_startup || lines(folder.path(), "calls").len() as u64 >= calls) {
                     thread::sleep(pause);
                     child.kill().unwrap();
-                    // It may have ended by itself before.
+                    // The process may have ended by itself before the kill.
                     break Some(child.wait().unwrap()).filter(|status| status.code().is_some());
                 }
                 thread::sleep(Duration::from_micros(200));
@@ -160,7 +161,7 @@ fn check_results(folder: &Path, work: &str) {
     assert!(fs::read_to_string(folder.join("result")).unwrap() == all);
 }
 
-/// Each result is there, in order but for batches that were in the sink when it was killed.
+/// Each result is there, in order except for the batches that the sink held at a kill.
 fn check_sunk(folder: &Path, work: &str) {
     let mut seen = BTreeMap::<u64, usize>::new();
     for line in lines(folder, "sunk") {

@@ -1,5 +1,5 @@
-//! One item that takes long holds nothing back: what is finished beside it is written meanwhile, and
-//! a kill costs the calls in flight alone.
+//! One item that takes long holds nothing back. Finished results of other items are written
+//! meanwhile, and a kill costs only the calls in flight.
 
 #![cfg(unix)]
 
@@ -23,15 +23,15 @@ const ITEMS: u64 = 100_000;
 const SLOW: u64 = 5_000;
 const FOLDER: &str = "AMORSIZE_TEST_SLOW_FOLDER";
 const THREADS: &str = "AMORSIZE_TEST_SLOW_THREADS";
-/// Longer than any of these runs takes on the busiest machine.
+/// More than any of these runs takes on the busiest machine.
 const HANGS: Duration = Duration::from_secs(600);
 
-/// Calls that may be beside the slow one in its chunk, which is as large as half a thousand of the
-/// others take: their results are where the chunk is until it ends.
+/// Other calls that may be in the slow one's chunk, which has the length of about five hundred
+/// others. Their results stay with the chunk until it ends.
 const BESIDE: u64 = 100;
 const BYTES: usize = 128;
 
-/// A result of so many bytes, which compression makes no smaller.
+/// A result of `BYTES` bytes, which compression makes no smaller.
 fn result(x: u64) -> (u64, Vec<u8>) {
     let mut seed = x + 1;
     let mut next = || {
@@ -60,7 +60,7 @@ fn run<'a>(folder: &Path, slow: impl Fn() + Sync + 'a) -> Batched<std::ops::Rang
     process_in_batches(call, 0..ITEMS).version(1).checkpoint(folder.join("run"))
 }
 
-/// The process that is killed. Its slow item ends with it.
+/// Runs in the process that is killed, and so ends its slow item.
 #[test]
 #[ignore = "run by the other tests, in a process of its own"]
 fn inside() {
@@ -73,8 +73,8 @@ fn bytes(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// Kills a process when all that it has called but for the slow item is written, and gives how many
-/// calls are made again.
+/// Kills a process when all results but the slow item's are written, and returns the number of
+/// calls that are made again.
 fn repeated(threads: usize) -> u64 {
     let folder = Folder::new(&format!("slow-{threads}"));
     let mut child = Command::new(env::current_exe().unwrap())
@@ -93,8 +93,8 @@ fn repeated(threads: usize) -> u64 {
             (called, since) = (now, Instant::now());
         }
         let stored = bytes(&folder.file("run").join("000001.amz")) / BYTES as u64;
-        // The other threads come to where they may go no further, and what they finish does not wait
-        // for the slow item. If they are only slow, this shows less.
+        // The other threads go on until they may go no further, and their results do not wait for
+        // the slow item. If they are only slow, this shows less.
         let have_come_far = called > SLOW && since.elapsed() > Duration::from_millis(500);
         if have_come_far && stored + BESIDE > called {
             break;
@@ -123,6 +123,6 @@ fn repeated(threads: usize) -> u64 {
 
 #[test]
 fn all_that_is_finished_beside_a_slow_item_is_written() {
-    // The slow one itself, and what may be beside it.
+    // The slow one itself, and its neighbours in the chunk.
     assert!(repeated(2) <= 1 + BESIDE);
 }

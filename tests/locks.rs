@@ -1,5 +1,5 @@
-//! A call may hold a lock while it waits for another run: the thread takes up no second call then that
-//! would ask for the same lock.
+//! A call may hold a lock while it waits for another run. Meanwhile its thread starts no second
+//! call, which would ask for the same lock.
 
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use amorsize::process_in_batches;
 use rayon::ThreadPoolBuilder;
 
-/// Longer than any of these runs takes on the busiest machine.
+/// More than any of these runs takes on the busiest machine.
 const HANGS: Duration = Duration::from_secs(120);
 
 fn within_time(run: impl FnOnce() + Send + 'static) {

@@ -1,8 +1,8 @@
-//! The expansion needs nothing from the place where it stands, and takes nothing there for its own.
+//! The expansion needs nothing from the place where it stands, and its names clash with none there.
 
 #![no_implicit_prelude]
 
-/// Names of the standard library, of amorsize and of the expansion that mean something else here.
+/// Names of the standard library, of amorsize and of the expansion, with other meanings here.
 mod shadowed {
     #![allow(non_camel_case_types, dead_code, unused_macros, reason = "that is the point")]
 
@@ -76,7 +76,7 @@ fn shadowed_names_do_no_harm() {
     ::std::assert_eq!(::amorsize::DeepSize::heap_size(&shadowed::Kind::None), 0);
 }
 
-/// Types in a signature that have the names that the expansion would choose.
+/// Types in a signature with the names that the expansion would choose.
 mod taken {
     use ::amorsize::batched;
 

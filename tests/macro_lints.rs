@@ -1,4 +1,5 @@
-//! The expansion triggers no lint in a crate that denies them all, and silences none for the original.
+//! The expansion triggers no lint in a crate that denies all of them, and silences none for the
+//! original.
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -197,9 +198,9 @@ where
 {
     /// Borrowed.
     pub text: Cow<'a, str>,
-    /// Of a parameter.
+    /// A parameter's own type.
     pub several: [T; 2],
-    /// Of a parameter's.
+    /// A type of a parameter's.
     pub item: Option<I::Item>,
     /// Going away.
     #[deprecated]
@@ -222,9 +223,9 @@ pub enum Kind {
     More(String),
     /// Nested.
     List {
-        /// Of itself.
+        /// The type itself.
         kinds: Vec<Self>,
-        /// In a name that is used inside.
+        /// A name that the expansion uses inside.
         field0: u8,
     },
     /// Going away.

@@ -21,7 +21,7 @@ macro_rules! accepted {
             }
 
             assert_eq!(double_batched(0..3).collect::<Vec<_>>().unwrap(), [0, 2, 4]);
-            // What the attribute sets, the run can set anew.
+            // The run can replace the values of the attribute.
             let mut run = double_batched(0..3).batch_size(1).max_memory("1GiB");
             assert_eq!(run.collect::<Vec<_>>().unwrap(), [0, 2, 4]);
         }
@@ -78,7 +78,7 @@ trait Sized {
 impl<const N: usize> Model<N> {
     const SIZE: usize = N;
 
-    // These can stand in no constant: one may not mention generic parameters.
+    // These values can't go into a constant, which may not mention generic parameters.
     #[batched(batch_size = Self::SIZE, threads = N, in_flight = N)]
     fn of_self(&self, x: u32) -> u32 {
         x

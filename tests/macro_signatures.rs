@@ -1,4 +1,5 @@
-//! The accepted forms, which are cases of the compile-time tests, with every compiler and in one build.
+//! The accepted forms. They are cases of the compile-time tests; here every compiler builds them,
+//! in one build.
 
 #[path = "../ui-tests/pass/free_functions.rs"]
 mod free_functions;

@@ -1,4 +1,5 @@
-//! What a run says when something goes wrong, word by word, provoked through the public interface.
+//! The messages of a run when something goes wrong, word by word, provoked through the public
+//! interface.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -23,7 +24,7 @@ fn run() -> Run {
     process_in_batches((|x| x + 1) as fn(u32) -> u32, 0..10)
 }
 
-/// The text with `#` for each number, for what a machine decides.
+/// The text with `#` for each number, since these depend on the machine.
 fn masked(text: impl Display) -> String {
     let text = text.to_string();
     let mut masked = String::new();
@@ -56,7 +57,7 @@ fn panic_of<T>(body: impl FnOnce() -> T) -> String {
         .expect("the payload is a text")
 }
 
-/// The source, so that what is added there can't be left out here.
+/// The source, so that the tests notice each addition to it.
 const ERRORS: &str =
     concat!(include_str!("../amorsize/src/error/mod.rs"), include_str!("../amorsize/src/error/try_error.rs"));
 const OPTIONS: &str = concat!(
@@ -65,7 +66,7 @@ const OPTIONS: &str = concat!(
     include_str!("../amorsize/src/run/functions.rs"),
 );
 
-/// The variants of an enum, by the source.
+/// The variants of an enum, read from the source.
 fn variants(name: &str) -> BTreeSet<&'static str> {
     let (_, body) = ERRORS.split_once(&format!("pub enum {name} {{")).expect("it is there");
     let (body, _) = body.split_once("\n}").expect("it ends");
@@ -99,11 +100,11 @@ fn no_kind_of_error_is_left_out() {
         panicked.into(),
     ];
     let mut provoked: BTreeSet<_> = provoked.iter().map(|error| variant(error.kind())).collect();
-    // By a process of its own: `threads_that_cant_be_started`.
+    // A test in a process of its own provokes this one: `threads_that_cant_be_started`.
     provoked.insert("Threads".to_owned());
-    // About directories of results, in `error/stored.rs`.
+    // The tests in `error/stored.rs` provoke these, about directories of results.
     provoked.extend(["CheckpointBusy", "CheckpointChanged", "InputChanged", "Storage", "Damaged"].map(String::from));
-    // By sinks, in `json_lines.rs`.
+    // The tests in `json_lines.rs` provoke this one.
     provoked.insert("Unwritable".to_owned());
     assert_eq!(provoked.iter().map(String::as_str).collect::<BTreeSet<_>>(), variants("ErrorKind"));
 
@@ -127,7 +128,7 @@ fn no_option_is_left_out() {
     assert!(refusing.iter().eq(&tested), "{refusing:?}");
 }
 
-/// A stage that comes too late.
+/// A stage that is added too late.
 #[test]
 fn pipelines() {
     let double = |items| process_in_batches(|x: u32| 2 * x, items);
@@ -220,7 +221,7 @@ fn options_by_each_terminal() {
         panic_of(|| fallible().on_error(Skip).unordered()),
         panic_of(|| fallible().on_error(Collect).into_iter()),
         panic_of(|| fallible().on_error(Collect).unordered()),
-        // What `fn main() -> Result<(), amorsize::Error>` prints.
+        // The text that `fn main() -> Result<(), amorsize::Error>` prints.
         format!("{:?}", run().collect::<Vec<_>>().err().unwrap()),
     ];
     for text in texts {
@@ -260,7 +261,7 @@ fn page(bytes: usize) -> Vec<u8> {
 
 const MIB: usize = 1 << 20;
 
-/// What is said of 40 pages of 1 MiB, with the way out that is last.
+/// The message for 40 pages of 1 MiB, with its last way out.
 fn dont_fit(last_way: &str) -> String {
     format!(
         "the results don't fit the memory budget: 7 items hold 7.00 MiB of 8.00 MiB, and item 7 needs 1.00 MiB more (40.0 MiB expected \
@@ -279,7 +280,7 @@ fn results_that_dont_fit() {
     );
     assert_eq!(error.item(), Some(7));
 
-    // Of an input whose length isn't known nothing is expected in all.
+    // If the length of an input isn't known, nobody expects a total.
     let error = page_batched(vec![5 * MIB; 4].into_iter().filter(|_| true)).collect::<Vec<_>>().err().unwrap();
     assert_eq!(
         error.to_string(),
@@ -290,7 +291,8 @@ fn results_that_dont_fit() {
     );
 }
 
-/// What a run may use of its budget is less where others have the memory; a larger budget would not help.
+/// If others have the memory, a run may use less than its budget, and a larger budget would not
+/// help.
 #[test]
 fn results_that_others_leave_no_room_for() {
     let error = with_memory_source(ByteSize::mib(64), || {
@@ -345,7 +347,7 @@ impl MemorySource for Process {
     }
 }
 
-/// By resident memory, which is not the run's alone.
+/// Measured by resident memory, which is not the run's alone.
 #[test]
 fn results_that_are_thought_not_to_fit() {
     const ESTIMATE: &str = "; the bytes are an estimate from resident memory, in which other threads of the program count too: derive \
@@ -419,7 +421,7 @@ fn a_run_that_was_cancelled() {
 
 #[test]
 fn a_run_that_took_too_long() {
-    // What the clock decides: the unit of the time, and whether an item was done.
+    // The clock decides the unit of the time, and whether an item was done.
     let text =
         |error: Error| ["# ns", "# us", "# ms"].iter().fold(masked(error), |text, unit| text.replace(unit, "# s"));
     let error = run().timeout(Duration::ZERO).collect::<Vec<_>>().err().unwrap();
@@ -437,7 +439,7 @@ fn a_run_that_took_too_long() {
     );
 }
 
-/// The text of a panic of the function, whatever it carried.
+/// The text of a panic of the function, for each kind of payload.
 #[test]
 fn panics_of_the_function() {
     fn of(panic: fn()) -> String {
@@ -454,7 +456,7 @@ fn panics_of_the_function() {
             run.on_error(Collect).on_panic(OnPanic::Collect).collect::<Vec<_>>().unwrap().into_result().unwrap_err();
         assert_eq!(failure.index(), 2);
         let text = failure.to_string();
-        // As an error of the run it says the same.
+        // The error of the run has the same text.
         assert_eq!(Error::from(TryError::from(failure)).to_string(), text);
         let report = process_in_batches(
             move |x: u32| {
@@ -494,7 +496,7 @@ fn errors_of_the_function() {
     let report = numbers().on_error(Skip).for_each_batch(|_| ()).unwrap();
     assert_eq!(report.failures()[0].to_string(), TEXT);
 
-    // Of a text, and on the way to an `io::Error` or a text.
+    // The error is a text, and becomes an `io::Error` or a text.
     let texts = |_: u32| Err::<(), _>(String::from("the line is busy"));
     let error = process_in_batches(texts, 0..1).try_collect::<Vec<_>>().err().unwrap();
     assert_eq!(String::from(error), "item 0 failed: the line is busy");
@@ -502,7 +504,7 @@ fn errors_of_the_function() {
     assert!(io_error.to_string().starts_with("`batch_size` can't be 0"));
 }
 
-/// Each thread is to have a stack so large that the address space holds few of them.
+/// Each thread asks for a stack so large that only a few fit the address space.
 #[cfg(target_os = "linux")]
 #[test]
 fn threads_that_cant_be_started() {
@@ -511,7 +513,7 @@ fn threads_that_cant_be_started() {
 
     const CHILD: &str = "AMORSIZE_TEST_WITHOUT_ROOM_FOR_THREADS";
     if env::var_os(CHILD).is_some() {
-        // Long enough for threads to be worth it.
+        // Long enough for threads to pay.
         let mut run = process_in_batches(|_: u32| sleep(Duration::from_millis(1)), 0..1000).threads(64);
         let error = run.collect::<Vec<_>>().err().unwrap();
         assert!(matches!(error.kind(), ErrorKind::Threads { threads: 64, .. }), "{error}");

@@ -296,14 +296,14 @@ fn words(line: String) -> io::Result<usize> {
 #[test]
 fn lines_of_a_file() {
     assert_eq!(words_batched(b"to be\nor\nnot to be"[..].lines()).collect::<Vec<_>>().unwrap(), [2, 1, 3]);
-    // Whichever comes first, the input's error or the function's.
+    // The first error counts, be it the input's or the function's.
     let error = words_batched(b"to be\n\xff\n\n"[..].lines()).collect::<Vec<_>>().unwrap_err();
     assert_eq!(error.to_string(), "item 1 failed: stream did not contain valid UTF-8");
     let error = words_batched(b"to be\n\n\xff\n"[..].lines()).collect::<Vec<_>>().unwrap_err();
     assert_eq!(error.to_string(), "item 1 failed: an empty line");
 }
 
-/// An error of a function, made of the input's.
+/// An error of a function that can also hold the input's.
 #[derive(Debug, PartialEq)]
 enum Mine {
     Input(&'static str),
@@ -452,7 +452,8 @@ fn cases() -> impl Strategy<Value = Case> {
     let places = || prop::collection::btree_set(0usize..600, 0..40);
     let all =
         prop_oneof![3 => places(), 1 => Just((0..600).filter(|i| i % 7 != 0).collect()), 1 => Just((0..600).collect())];
-    // Closures are measured by resident memory, in which the other tests of this process are, too: enough for all of them.
+    // Closures are measured by resident memory, which the other tests of this process add to: the
+    // larger budget is enough for all of them.
     let budget = prop_oneof![Just(ByteSize::kib(1)), Just(ByteSize::gib(8))];
     let cost = prop_oneof![Just(0u32), Just(20_000)];
     (
@@ -577,7 +578,7 @@ fn check(case: &Case) {
     drop(all);
     let errors = run(case, Stop).unordered().filter(Result::is_err).count();
     assert_eq!(errors, usize::from(first.is_some()));
-    // Left half way.
+    // An iterator that is left half way.
     _ = run(case, Skip).into_iter().take(3).count();
     nothing_lives();
 }

@@ -1,20 +1,21 @@
-//! Whatever the input's length, batch size, threads, cost and result size: the results are those of a plain loop, in its order.
+//! The results are those of a plain loop, in its order, for every length of the input, batch size,
+//! number of threads, cost and result size.
 
 use amorsize::{ByteSize, process_in_batches};
 use proptest::prelude::*;
 
-/// What a case runs with.
+/// The settings of a case.
 #[derive(Clone, Debug)]
 struct Case {
     items: usize,
-    /// A length that the input tells only as it ends.
+    /// True if the input tells its length only as it ends.
     unknown_length: bool,
     batch_size: Option<usize>,
     threads: Option<usize>,
     sample_size: usize,
     /// Rounds of work per item: from nothing to some hundred microseconds.
     cost: u32,
-    /// Every so many items one is a hundred times as heavy and as large.
+    /// One in this many items is a hundred times as heavy and as large.
     heavy_every: usize,
     result_len: usize,
     budget: ByteSize,

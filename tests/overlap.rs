@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use amorsize::{batched, process_in_batches};
 
-/// Waits until so many calls were made, which others have to do.
+/// Waits until other threads have made at least `least` calls.
 fn wait_for(calls: &AtomicUsize, least: usize) {
     let begun = Instant::now();
     while calls.load(Relaxed) < least {
@@ -49,7 +49,7 @@ fn the_budget_bounds_what_is_made_meanwhile() {
     let report = page_batched(0..100)
         .for_each_batch(|batch| {
             thread::sleep(Duration::from_millis(20));
-            // What was handed over before is no longer held.
+            // The earlier batches are no longer held.
             let (calls, first) = (CALLS.load(Relaxed), batch.first_index());
             assert!(calls <= first + 10, "{calls} calls at {first}");
         })

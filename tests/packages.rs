@@ -1,4 +1,4 @@
-//! What is published, and what the forge is told to check, is what the repository says.
+//! The published packages and the checks of the forge agree with the repository.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ fn files(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO")).args(arguments).output().expect("cargo starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let list = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
-    // Windows has other separators.
+    // Windows has another separator.
     list.lines().map(|line| line.replace('\\', "/")).collect()
 }
 
@@ -29,13 +29,13 @@ fn packages_have_their_readme_their_licences_and_their_code_alone() {
     }
 }
 
-/// The lists of the macro crate's licences are links, which a package follows.
+/// The licences of the macro crate are links, and a package has the files behind them.
 #[test]
 fn licences_are_whole() {
     for package in ["amorsize", "amorsize-macros"] {
         for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
             let (own, root) = (fs::read(format!("{package}/{licence}")).unwrap(), fs::read(licence).unwrap());
-            // A checkout without symbolic links has the path in its place.
+            // A checkout without symbolic links has a file with the path instead.
             assert!(own == root || own == format!("../{licence}").as_bytes(), "{package}/{licence} is another one");
         }
     }
@@ -54,14 +54,14 @@ fn the_forge_builds_with_the_stated_version_and_runs_the_gate() {
     ] {
         assert!(workflow.lines().any(|has| has == line), "the workflow has no line {line:?}");
     }
-    // Each action by its major version.
+    // Each action names its major version.
     for used in workflow.lines().filter_map(|line| line.split("uses: ").nth(1)) {
         let version = used.split("@v").nth(1);
         assert!(version.is_some_and(|version| version.parse::<u32>().is_ok()), "{used}");
     }
 }
 
-/// A form asks for what the library can tell, by names that the library has.
+/// A form asks for facts that the library can tell, under the library's names.
 #[test]
 fn the_form_for_bugs_asks_for_the_report() {
     let form = fs::read_to_string(".github/ISSUE_TEMPLATE/bug.yml").unwrap();

@@ -1,5 +1,5 @@
-//! What the pages for readers and contributors say of the repository is so: files are there, links lead somewhere, and the
-//! short pages stay short.
+//! The pages for readers and contributors are true of the repository: files are there, links lead
+//! somewhere, and the short pages stay short.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
 }
 
-/// The files of a folder and of those in it that have a name of a certain end.
+/// The files in a folder and the folders below it with names that end in `end`.
 fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -21,14 +21,14 @@ fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A first look at it takes two minutes.
+/// Two minutes are enough for a first reading.
 #[test]
 fn the_readme_has_at_most_900_words() {
     let words = read("README.md").split_whitespace().count();
     assert!(words <= 900, "{words} words");
 }
 
-/// Two screens.
+/// The page fits two screens.
 #[test]
 fn the_page_for_contributors_has_at_most_120_lines() {
     let lines = read("CONTRIBUTING.md").lines().count();
@@ -66,7 +66,7 @@ fn links_lead_to_what_is_there() {
     }
 }
 
-/// The picture of the folders, and every file that is named by its path.
+/// The picture of the folders, and every file that a page names by its path.
 #[test]
 fn files_that_contributors_are_told_of_are_there() {
     let text = read("CONTRIBUTING.md");
@@ -79,7 +79,7 @@ fn files_that_contributors_are_told_of_are_there() {
             continue;
         }
         folders.truncate(depth);
-        // What a line says of its names comes after two spaces.
+        // Two spaces separate a line's names from its description.
         let names = line.trim_start().split("  ").next().unwrap();
         let names: Vec<&str> = names.split(", ").map(|name| name.trim_end_matches(" ..")).collect();
         for name in &names {
@@ -94,13 +94,13 @@ fn files_that_contributors_are_told_of_are_there() {
         for path in named.filter(|path| {
             ["tests/", "ui-tests/", "examples/", "amorsize", ".ci/"].iter().any(|folder| path.starts_with(folder))
         }) {
-            // Made by an example, and not kept.
+            // An example makes this file, and it is not committed.
             assert!(path.starts_with("examples/output/") || root().join(path).exists(), "{page}: there is no {path}");
         }
     }
 }
 
-/// The lint is an error where nothing else is said; these say it, each with its reason.
+/// The lint is an error unless a module allows it; these do, each with its reason.
 #[test]
 fn unsafe_code_stands_in_few_modules() {
     let source = root().join("amorsize/src");

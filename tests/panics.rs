@@ -1,5 +1,5 @@
-//! A panic reaches the caller with its own payload, what was finished before it goes to the sink, every value is dropped once,
-//! and nothing hangs.
+//! A panic reaches the caller with its own payload. Results that were finished before it go to the
+//! sink, every value is dropped once, and nothing hangs.
 
 #[path = "common/counted.rs"]
 mod counted;
@@ -17,7 +17,7 @@ fn slow(micros: u64) {
     std::thread::sleep(Duration::from_micros(micros));
 }
 
-/// Places for the panic: in the first item, in the sample, inline, on threads, at the end.
+/// The places for the panic: in the first item, in the sample, inline, on threads, at the end.
 const PLACES: [usize; 6] = [0, 3, 7, 100, 555, 999];
 
 fn payload_of(outcome: std::thread::Result<()>) -> usize {
@@ -120,8 +120,8 @@ fn panics_of_sink_and_input_pass_through() {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let mut run = process_in_batches(call, 0..1_000).threads(threads).batch_size(10);
             run.for_each_batch(|batch| {
-                // Nobody knows what these results own. Where a busy machine has calls take longer,
-                // they may own more, and a batch closes early.
+                // Nobody knows the bytes of these results. If a busy machine makes calls take
+                // longer, the run assumes more bytes, and closes a batch early.
                 if batch.indices().any(|index| index == 500) {
                     std::panic::panic_any(MyPayload(500));
                 }
@@ -178,7 +178,8 @@ fn a_run_that_is_not_started_or_only_planned_drops_its_values() {
 
 #[test]
 fn a_plan_that_panics_twice_loses_nothing() {
-    // The last items of a plan's sample run at the same time, so that both may panic before either is told.
+    // The last items of a plan's sample run at the same time, so that both may panic before the run
+    // knows of either.
     let call = |item: usize| {
         let begun = std::time::Instant::now();
         while begun.elapsed() < Duration::from_micros(500) {

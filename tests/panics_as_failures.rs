@@ -1,5 +1,5 @@
-//! With `on_error = "collect"` and `on_panic = "collect"` each item that gives no value is among the failures, by its index: in every
-//! terminal, on one thread and on several.
+//! With `on_error = "collect"` and `on_panic = "collect"` each item without a value is among the
+//! failures, with its index: in every terminal, on one thread and on several.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -33,7 +33,7 @@ fn values(items: std::ops::Range<usize>) -> impl Iterator<Item = usize> {
     items.filter(|&x| is_value(x))
 }
 
-/// Every failure of the items, once, by input order, with the panic's own payload.
+/// Every failure of the items, once, in input order, with the panic's own payload.
 fn check(failures: Vec<Failure<&'static str>>, items: std::ops::Range<usize>) {
     assert!(failures.iter().map(Failure::index).eq(items.filter(|&x| !is_value(x))));
     for failure in failures {
@@ -92,7 +92,7 @@ fn an_outcome_with_a_report_is_not_complete_either() {
             let (panicked, failed) =
                 ((0..ITEMS).filter(|&x| panics(x)).count(), (0..ITEMS).filter(|&x| fails(x)).count());
             assert_eq!((report.panicked(), report.failed()), (panicked, failed));
-            // The report still tells of each.
+            // The report still lists each panic.
             assert_eq!(report.panics().len(), panicked);
             assert_eq!(report.panics()[0].to_string(), "item 3 panicked without a message");
             check(failures, 0..ITEMS);
@@ -104,7 +104,7 @@ fn an_outcome_with_a_report_is_not_complete_either() {
         .try_for_each_batch(|_| Ok::<(), amorsize::Error>(()))
         .unwrap();
     assert!(!outcome.is_complete());
-    // The report's words are the same as without a policy for errors.
+    // The report has the same words as without a policy for errors.
     assert_eq!(outcome.value().panics()[0].to_string(), "item 1 panicked: attempt to divide by zero");
 }
 
@@ -168,7 +168,7 @@ fn an_iterator_that_ends_early_gives_the_panics_before_its_end() {
     assert!(all.by_ref().map(|next| next.unwrap_err().index()).eq(0..20));
     assert!(all.next().is_none() && all.error().is_none());
 
-    // The input panics when it is asked for one more: no call's panic is lost by that.
+    // The input panics when the run asks for one more item. No call's panic is lost by that.
     let calls = AtomicUsize::new(0);
     let call = |x: u32| {
         calls.fetch_add(1, Ordering::Relaxed);
@@ -186,13 +186,13 @@ fn an_iterator_that_ends_early_gives_the_panics_before_its_end() {
     assert_eq!(payload.unwrap_err().downcast_ref(), Some(&"no more"));
     assert!(given > 0 && given == calls.load(Ordering::Relaxed));
 
-    // A token that is cancelled ends it in the same way.
+    // A cancelled token ends it in the same way.
     let token = CancelToken::new();
     let mut all = call_batched(0..usize::MAX).cancel_token(&token).into_iter();
     let first: Vec<_> = all.by_ref().take(10).map(|next| next.map_err(|failure| failure.index())).collect();
     assert_eq!(first[..4], [Ok(0), Ok(1), Err(2), Err(3)]);
     token.cancel();
-    // Panics of items ahead come behind the last value, and in order.
+    // Panics of items ahead come after the last value, and in order.
     let rest: Vec<_> = all.by_ref().map(|next| next.unwrap_or_else(|failure| failure.index())).collect();
     assert!(rest.first().is_none_or(|&item| item == 10) && rest.is_sorted());
     assert!(all.error().unwrap().is_cancelled());
@@ -200,7 +200,7 @@ fn an_iterator_that_ends_early_gives_the_panics_before_its_end() {
 
 type Run<I> = Batched<I, Result<usize, &'static str>, fn(usize) -> Result<usize, &'static str>, Collect>;
 
-/// Runs part by part, a token of its own for each, and gives all values and failures.
+/// Runs in parts, each with its own token, and returns all values and failures.
 fn in_parts<I: Iterator<Item = usize>>(mut run: Run<I>) -> (Vec<usize>, Vec<Failure<&'static str>>, usize) {
     let (mut taken, mut failures, mut told) = (Vec::new(), Vec::new(), 0);
     loop {

@@ -1,6 +1,6 @@
-//! A panic in code of the user's that a durable run calls beside the function: the `Hash` of an item,
-//! its `key`, the `Serialize` of a result. The caller gets it, no result is lost, nothing hangs, and
-//! the next call runs what could not be kept.
+//! A panic in the user's code that a durable run calls beside the function: the `Hash` of an item,
+//! its `key`, the `Serialize` of a result. The caller gets it, no result is lost, nothing hangs,
+//! and the next call runs the items that could not be kept.
 
 #[path = "common/caught.rs"]
 mod caught;
@@ -25,7 +25,7 @@ const NONE: u64 = u64::MAX;
 #[derive(Debug, PartialEq)]
 struct MyPayload(u64);
 
-/// An item that can't be hashed if its number is the one.
+/// An item that can't be hashed if `bad` is its number.
 struct Item<'a> {
     number: u64,
     bad: &'a AtomicU64,
@@ -40,17 +40,17 @@ impl Hash for Item<'_> {
     }
 }
 
-/// How a result refuses to become bytes.
+/// The ways in which a result refuses to become bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Refuses {
     Never,
     ByPanic,
     ByError,
-    /// When the bytes are read back.
+    /// It panics when the bytes are read back.
     Back,
 }
 
-/// A result that can't become bytes, or be read from them, if its number is the one.
+/// A result that refuses to become bytes, or to be read from them, as it is told.
 #[derive(Debug, PartialEq)]
 struct Value {
     number: u64,
@@ -86,7 +86,7 @@ impl Calls {
         *self.0.lock().unwrap().entry(item).or_default() += 1;
     }
 
-    /// The items called since the last look, none of them twice.
+    /// Returns the items called since the last call of this, each of them once.
     fn take(&self) -> Vec<u64> {
         let calls = std::mem::take(&mut *self.0.lock().unwrap());
         assert!(calls.values().all(|&calls| calls == 1), "called twice");
@@ -99,7 +99,8 @@ static NO_ITEM: AtomicU64 = AtomicU64::new(NONE);
 type Call<'a> = Box<dyn Fn(Item) -> Value + Sync + 'a>;
 type Run<'a> = Batched<Vec<Item<'a>>, Value, Call<'a>>;
 
-/// A run over items of which `bad` can't be hashed. The result of the item `at` refuses something.
+/// A run over items; the one with the number `bad` can't be hashed. The result of the item `at`
+/// refuses as `how` says.
 fn run<'a>(directory: &Path, bad: &'a AtomicU64, (at, how): (u64, Refuses), calls: &'a Calls) -> Run<'a> {
     let call: Call = Box::new(move |item| {
         calls.note(item.number);
@@ -109,7 +110,8 @@ fn run<'a>(directory: &Path, bad: &'a AtomicU64, (at, how): (u64, Refuses), call
     process_in_batches(call, items).version(1).checkpoint(directory)
 }
 
-/// The items that the same call runs in a later process, and that all results are right.
+/// Returns the items that the same call runs in a later process, and checks that all results are
+/// right.
 fn next_call(directory: &Path, threads: usize, calls: &Calls) -> Vec<u64> {
     let mut run = run(directory, &NO_ITEM, (NONE, Refuses::Never), calls).threads(threads);
     assert!(run.collect::<Vec<_>>().unwrap().iter().map(|value| value.number).eq(0..ITEMS));
@@ -126,7 +128,7 @@ fn an_item_that_cant_be_hashed_is_run_and_not_kept() {
         let mut seen = Vec::new();
         let panic = caught(|| run.for_each_batch(|batch| seen.extend(batch.into_iter().map(|value| value.number))));
         assert_eq!(panic.unwrap_err().downcast_ref(), Some(&MyPayload(bad)));
-        // The run is its own rest.
+        // The run goes on with its rest.
         run.for_each_batch(|batch| seen.extend(batch.into_iter().map(|value| value.number))).unwrap();
         drop(run);
         assert!(seen.into_iter().eq(0..ITEMS), "{threads} threads, {bad}");
@@ -147,7 +149,7 @@ fn a_done_item_that_cant_be_hashed_ends_the_run() {
         let mut run = run(&directory, &is_bad, (NONE, Refuses::Never), &calls).threads(threads);
         let panic = caught(|| run.collect::<Vec<_>>());
         assert_eq!(panic.unwrap_err().downcast_ref(), Some(&MyPayload(777)));
-        // Nobody can say any longer that the items are those whose results are there.
+        // Nobody knows any longer whether the items are those of the stored results.
         let error = run.collect::<Vec<_>>().unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::InputChanged { .. }), "{error}");
         drop(run);

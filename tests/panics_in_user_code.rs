@@ -1,5 +1,6 @@
-//! A panic in any code of the user's, not only in the function: no result under a wrong index, none
-//! missing, nothing hangs, and the payload reaches the caller. The table is in `amorsize/src/error/failure.rs`.
+//! A panic in any code of the user's, not only in the function: no result has a wrong index, none
+//! is missing, nothing hangs, and the payload reaches the caller. The table is in
+//! `amorsize/src/error/failure.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Arc;
@@ -16,14 +17,14 @@ fn payload_of<T>(outcome: std::thread::Result<T>) -> MyPayload {
     *payload.downcast().expect("the user's own payload")
 }
 
-/// A value that can't be measured if its number is the one.
+/// A value that can't be measured if `bad` is its number.
 #[derive(Debug, PartialEq)]
 struct Measured {
     number: u64,
     bad: u64,
 }
 
-/// What each owns, as far as it can be measured.
+/// The heap bytes of each value that can be measured.
 const HEAP: usize = 64;
 
 impl DeepSize for Measured {
@@ -45,7 +46,7 @@ fn measured(number: u64, bad: u64, rounds: u32) -> Measured {
     Measured { number, bad }
 }
 
-/// An item that can't be measured if its number is the one.
+/// An item that can't be measured if `bad` is its number.
 struct Item(Measured);
 
 impl DeepSize for Item {
@@ -85,7 +86,8 @@ proptest! {
                 results.extend(batch);
             }).unwrap();
             prop_assert_eq!((report.items() as u64, report.panicked()), (items, 0));
-            // It counts as much as the largest before it, unless threads began with it before there was one.
+            // It counts as much as the largest result before it, unless threads began with it
+            // before there was one.
             let unmeasured = items * (HEAP + size_of::<Measured>()) as u64 - report.result_bytes().as_u64();
             let has_one_before = bad > 0 && threads.is_none_or(|threads| threads == 1);
             prop_assert!(unmeasured == 0 || unmeasured == HEAP as u64 && !has_one_before, "{} B", unmeasured);
@@ -93,7 +95,8 @@ proptest! {
         };
         prop_assert!(results.iter().map(|result| result.number).eq(0..items));
 
-        // Where panics go on to the caller, what is there comes first: that result is among it.
+        // If panics go on to the caller, finished results come first, and that result is among
+        // them.
         let mut seen = 0;
         let mut run = measured_batched(0..items, bad, rounds).threads(threads.unwrap_or(2));
         let outcome = catch_unwind(AssertUnwindSafe(|| run.for_each_batch(|batch| {
@@ -111,7 +114,7 @@ proptest! {
     ) {
         let input = || (0..items).map(move |number| Item(Measured { number, bad }));
         let outcome = catch_unwind(|| number_of_batched(input()).threads(threads).collect::<Vec<_>>());
-        // A run that never comes to threads does not measure its items.
+        // A run that never uses threads does not measure its items.
         prop_assert!(outcome.is_err() || outcome.unwrap().unwrap().into_iter().eq(0..items));
         // The caller of `plan` can go on.
         let mut run = number_of_batched(input()).threads(threads);
@@ -196,7 +199,7 @@ fn a_payload_may_panic_when_it_is_dropped() {
         let mut run = process_in_batches(call, 0..3_000).threads(threads).on_panic(amorsize::OnPanic::Skip);
         let report = run.for_each_batch(|_| ()).unwrap();
         assert_eq!((report.items(), report.panicked()), (2_000, 1_000));
-        // Those that were kept would panic here.
+        // Dropping the report would drop the payloads that it kept, which panic.
         std::mem::forget(report);
     }
 }
@@ -223,7 +226,8 @@ fn an_input_that_panics_in_a_plan_loses_no_item() {
             }
             let all = catch_unwind(AssertUnwindSafe(|| run.try_collect::<Vec<u64>>()));
             if at < 5 {
-                // The item that `zip` or `take` had counted when the input panicked is theirs to lose.
+                // `zip` or `take` had already counted an item when the input panicked, and may lose
+                // that one.
                 let all = all.unwrap().unwrap();
                 assert!(all.len() >= 99 && all.iter().copied().eq(0..all.len() as u64), "{at}: {all:?}");
             } else {

@@ -30,7 +30,7 @@ fn parse(text: &str) -> Document<'_> {
     Document::parse_with_options(text, options).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// All texts of elements of a name, those within them included.
+/// All texts of elements with a name, including those of elements within them.
 fn texts(document: &Document<'_>, name: &str) -> Vec<String> {
     let elements = document.descendants().filter(|node| node.has_tag_name(name));
     elements
@@ -38,7 +38,7 @@ fn texts(document: &Document<'_>, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// How many elements have a class.
+/// The number of elements with a class.
 fn of_class(document: &Document<'_>, class: &str) -> usize {
     document.descendants().filter(|node| node.attribute("class") == Some(class)).count()
 }
@@ -73,11 +73,11 @@ fn a_picture_is_well_formed_and_names_its_figures() {
     ] {
         assert!(written.contains(&figure.as_str()), "{figure:?} is not in {written:?}");
     }
-    // Its line is in the picture if memory came near it, and resident memory may grow by more.
+    // The picture has the budget's line if memory came near it. Resident memory may grow by more.
     assert!(written.iter().any(|text| text.starts_with("budget 64.0 KiB")), "{written:?}");
     let bands = of_class(&svg, "band") + of_class(&svg, "band-too");
     assert_eq!(bands, report.timeline().batches().len());
-    // Of a run of 100 ms there are moments; the other line is the key beside its name.
+    // A run of 100 ms has several moments. The second line is the one beside its name in the key.
     assert!(report.timeline().moments().len() > 1);
     assert_eq!(of_class(&svg, "held-line"), 2);
 }
@@ -129,7 +129,8 @@ fn uneven(item: u32) -> Vec<u8> {
     vec![0; if item == 60 { 20_000 } else { 1000 }]
 }
 
-/// The ranges of items that a section of the page names, such as `one of items 3 to 5`, with the text beside each.
+/// The ranges of items that a section of the page names, such as `one of items 3 to 5`, each with
+/// the text beside it.
 fn named(report: &Report, head: &str) -> Vec<(RangeInclusive<u32>, String)> {
     let text = report.to_html();
     let page = parse(&text);

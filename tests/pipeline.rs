@@ -1,4 +1,4 @@
-//! Pipelines: `then` joins stages to one run, with one order, one budget and one report.
+//! Pipelines: `then` joins stages into one run, with one order, one budget and one report.
 //!
 //! `pipeline_loop.rs` compares them with a plain loop.
 
@@ -293,7 +293,7 @@ impl Calls {
         Self(std::array::from_fn(|_| (0..items).map(|_| AtomicUsize::new(0)).collect()))
     }
 
-    /// A stage that fails for each item as often as this, and gives the item.
+    /// A stage that fails `often` times for each item, and then returns the item.
     fn failing(&self, stage: usize, often: usize) -> impl Fn(usize) -> Result<usize, String> + Sync + '_ {
         move |item| match self.0[stage][item].fetch_add(1, Ordering::Relaxed) {
             call if call < often => Err(format!("stage {stage}, call {call}")),
@@ -340,7 +340,7 @@ fn a_retry_after_then_runs_all_stages_again() {
             .then(|x| process_in_batches(calls.failing(2, 0), x).on_error(Stop))
     };
     let report = run().retry(at_once(2)).for_each_batch(|_| ()).unwrap();
-    // The first stage once more at first, the whole twice more.
+    // First the first stage is called once more, then the whole twice more.
     assert_eq!((report.items(), report.retries()), (20, 60));
     assert_eq!((calls.of(0), calls.of(1), calls.of(2)), (vec![4; 20], vec![3; 20], vec![1; 20]));
     let stages: Vec<_> = report.stages().iter().map(|stage| (stage.items(), stage.failed())).collect();
@@ -430,7 +430,7 @@ fn a_run_that_was_planned_or_has_begun_takes_no_stage() {
     assert!(cancelled.collect::<Vec<_>>().unwrap_err().is_cancelled());
     let rest = cancelled.cancel_token(&CancelToken::new());
     refused(rest.then(sum_batched).collect::<Vec<_>>().unwrap_err(), "called on a run that was planned or has begun");
-    // A plan of the whole is one.
+    // The plan of the whole is one plan.
     let mut whole = repeat_batched(0..9).then(sum_batched);
     whole.plan().unwrap();
     assert_eq!(whole.collect::<Vec<_>>().unwrap(), (0..9).map(|x| 10 * x).collect::<Vec<_>>());
@@ -453,9 +453,9 @@ fn a_token_or_a_time_of_any_stage_ends_the_run() {
             .then(|x| process_in_batches(last, x).cancel_token(&tokens[2]));
         let mut finished = Vec::new();
         assert!(run.collect_into(&mut finished).unwrap_err().is_cancelled());
-        // A slow thread can hold back what others finished behind its items.
+        // A slow thread can hold back results of others, which come after its items.
         assert!((1..=done.load(Ordering::Relaxed)).contains(&finished.len()), "{}", finished.len());
-        // A new token is instead of all.
+        // One new token replaces all of them.
         let next = run.cancel_token(&CancelToken::new()).into_iter().next();
         assert_eq!(next, Some(finished.len() as u64));
     }
@@ -494,7 +494,7 @@ fn the_report_tells_of_each_stage() {
     assert_eq!((slow.items(), slow.failed(), slow.largest()), (20, 0, ByteSize::new(2_024)));
     assert_eq!((slow.bytes_per_item(), quick.bytes_per_item()), (ByteSize::new(1_524), ByteSize::new(1)));
     assert!(slow.seconds() >= 0.04 && slow.seconds_per_item() >= 0.002);
-    // A call had both at its end.
+    // A call held both values at its end.
     assert_eq!(report.working_bytes(), ByteSize::new(2_024));
     let text = report.to_string();
     let lines: Vec<_> = text.lines().collect();

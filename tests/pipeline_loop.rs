@@ -1,5 +1,5 @@
-//! A pipeline calls and returns the same as a plain loop over its stages, whatever they do, and drops
-//! each value once.
+//! A pipeline calls the same and returns the same as a plain loop over its stages, in every case,
+//! and drops each value once.
 
 #[path = "common/alive.rs"]
 mod alive;
@@ -12,12 +12,12 @@ use alive::Alive;
 use amorsize::{Cause, DeepSize, Retry, batched, process_in_batches};
 use proptest::prelude::*;
 
-/// What a stage does with an item.
+/// The behaviour of a stage for an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Does {
     Value,
     Error,
-    /// Once, and gives a value when it is called again.
+    /// Fails once, and gives a value when it is called again.
     ErrorOnce,
     Panic,
 }
@@ -117,7 +117,7 @@ proptest! {
             }
         }
 
-        // Errors and panics, by item.
+        // Errors and panics, in the order of their items.
         let mut all_failed: Vec<_> = errors.iter().map(|error| error.1).chain(panics.iter().copied()).collect();
         all_failed.sort_unstable();
         let mut run = first_batched(0..does.len(), &script)

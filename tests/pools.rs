@@ -1,4 +1,4 @@
-//! The run works wherever it is called, and never waits for a thread that waits for it.
+//! A run works on every thread, and never waits for a thread that waits for the run.
 
 use std::collections::HashSet;
 use std::sync::Mutex;

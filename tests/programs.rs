@@ -1,8 +1,9 @@
-//! Every program of the README, the guide and the attribute's page is a whole file: pasted into a new package that has
-//! the dependencies of the README, or of the program's own page beside them, it compiles without a warning.
+//! Every program of the README, the guide and the attribute's page is a whole file. Pasted into a
+//! new package with the dependencies of the README, or with those that the program's own page shows
+//! beside it, it compiles without a warning.
 //!
-//! A block of Rust is a program unless it is marked `ignore`, as the call in the middle of a sentence is, or
-//! `compile_fail`.
+//! A block of Rust is a program unless it is marked `ignore`, as a call in the middle of a sentence
+//! is, or `compile_fail`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +30,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README, and every file of the docs that has pages in it.
+/// The README, and every file of the docs with pages in it.
 fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md"), root().join("amorsize/src/lib.rs")];
     for folder in ["amorsize/src", "amorsize/src/guide"] {
@@ -44,7 +45,7 @@ fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
     for (number, line) in page.lines().enumerate() {
-        // In a file of Rust, the docs alone.
+        // In a file of Rust only the docs count.
         let line = line.strip_prefix("//! ").unwrap_or(line);
         match (line.strip_prefix("```"), &mut open) {
             (Some(language), None) => {
@@ -89,7 +90,7 @@ fn is_program(block: &Block, place: &str) -> bool {
     true
 }
 
-/// All programs, by what they depend on.
+/// All programs, by their dependencies.
 fn programs() -> Vec<(Dependencies, Vec<Program>)> {
     let readme = dependencies(&blocks(&fs::read_to_string(root().join("README.md")).unwrap()));
     assert!(readme.contains_key("amorsize"), "the README doesn't say how to install it");
@@ -113,7 +114,7 @@ fn programs() -> Vec<(Dependencies, Vec<Program>)> {
     packages
 }
 
-/// Leaves a file alone that is as it should be, so that cargo sees no change.
+/// Writes a file, unless it has that text already, so that cargo sees no change.
 fn write(path: &Path, text: &str) {
     if fs::read_to_string(path).ok().as_deref() != Some(text) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -121,7 +122,7 @@ fn write(path: &Path, text: &str) {
     }
 }
 
-/// Removes what another version of the docs has left in a folder.
+/// Removes the entries that another version of the docs has left in a folder.
 fn keep_only(folder: &Path, names: &[String]) {
     for entry in fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
         if !names.iter().any(|name| *name == entry.file_name().to_string_lossy()) {
@@ -155,14 +156,15 @@ fn every_program_of_the_docs_compiles_when_pasted() {
         members.push(member);
     }
     write(&folder.join("Cargo.toml"), &format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n"));
-    // Those versions of crates that are here already.
+    // Uses the versions of crates that are here already.
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let mut failed = String::new();
     for member in &members {
         // One by one: together, each would have the features of all.
         let output = Command::new(env!("CARGO"))
             .current_dir(&folder)
-            // A hundred small programs, each checked once: what is kept to check them again fills the disk.
+            // A hundred small programs, each checked once: the data for checking them again fills
+            // the disk.
             .env("CARGO_INCREMENTAL", "0")
             .args(["check", "--quiet", "--offline", "--keep-going", "--bins", "-p", member, "--target-dir", "target"])
             .output()

@@ -1,4 +1,4 @@
-//! What a run tells of itself while it goes on.
+//! The progress that a run reports while it goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{Batched, ByteSize, CancelToken, Phase, Progress, batched, process_in_batches};
 
-/// Only against a hang.
+/// For runs that hang, and no others.
 const HANG: Duration = Duration::from_secs(600);
 
 #[batched(max_memory = "64MiB")]
@@ -19,13 +19,13 @@ fn work(item: u32) -> Result<Vec<u8>, u32> {
     if item % 10 == 9 { Err(item) } else { Ok(vec![1; 10_000]) }
 }
 
-/// A run of many items on two threads, and what it tells.
+/// A run of many items on two threads, and the progress that it reports.
 fn listened<I: IntoIterator, R, C, P>(run: Batched<I, R, C, P>) -> (Batched<I, R, C, P>, Receiver<Progress>) {
     let (told, progress) = mpsc::channel();
     (run.threads(2).progress(move |progress| told.send(progress.clone()).unwrap()), progress)
 }
 
-/// Checks what was told in order, and gives the last.
+/// Checks the reports in order, and returns the last.
 fn checked(progress: &Receiver<Progress>, total: Option<usize>) -> Progress {
     let told: Vec<_> = progress.try_iter().collect();
     assert_eq!((told[0].phase(), told[0].done()), (Phase::Sampling, 0));
@@ -147,8 +147,8 @@ fn it_is_told_while_the_sink_takes_its_time() {
         }
     };
     let slow = |item: u32| {
-        // A call that ends while the sink has the first batch takes longer from then on than from one
-        // telling to the next, however slow this machine is.
+        // A call that ends while the sink has the first batch lasts, from then on, longer than the
+        // time between two reports, on slow machines too.
         if item > 1 && thread::current().id() != here {
             drop(begun.1.wait_timeout_while(begun.0.lock().unwrap(), HANG, |begun| !*begun).unwrap());
         }
@@ -156,7 +156,7 @@ fn it_is_told_while_the_sink_takes_its_time() {
         item
     };
     process_in_batches(slow, 0..32).threads(2).batch_size(2).progress(tell).for_each_batch(sink).unwrap();
-    // What is told need not know of the call yet whose thread tells it.
+    // A report need not know yet of the call on the thread that sends it.
     assert!(seen >= Some(1), "{seen:?}");
 }
 
@@ -195,7 +195,7 @@ fn quiet(item: u32) -> u32 {
 fn the_attribute_names_a_function_or_shows_a_bar() {
     assert_eq!(told_batched(0..77).collect::<Vec<_>>().unwrap().len(), 77);
     assert_eq!(TOLD.load(Relaxed), 77);
-    // The run's own takes its place.
+    // The run's own callback replaces it.
     told_batched(0..100).progress(|_| ()).for_each_batch(|_| ()).unwrap();
     assert_eq!(TOLD.load(Relaxed), 77);
     assert_eq!(shown_batched(0..77).verbose(false).collect::<Vec<_>>().unwrap().len(), 77);

@@ -1,5 +1,5 @@
-//! What a report measures, and what it makes of it. What it says of time is tested by a clock that is
-//! moved, in `amorsize/src/execute/clocked.rs`.
+//! The measurements of a report, and the conclusions that it draws. A clock that is moved tests
+//! what it says about time, in `amorsize/src/execute/clocked.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ fn milliseconds(count: u64) {
 #[derive(DeepSize)]
 struct Block(Vec<u8>);
 
-/// What takes so long and gives so much.
+/// A call that takes a stated time and returns a stated size.
 #[batched]
 fn make(kibibytes: usize, took: u64) -> Block {
     milliseconds(took);
@@ -28,7 +28,7 @@ fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
-/// What holds of every report.
+/// Checks that hold for every report.
 fn check(report: &Report) {
     let time = report.time_use();
     let parts = [time.calls(), time.memory(), time.sink(), time.input(), time.ends(), time.handling()];
@@ -89,7 +89,7 @@ fn what_a_report_says_fits_together() {
     assert_eq!((report.threads(), report.threads_seconds()), (1, 0.0));
 }
 
-/// A process with the resident memory that a test says.
+/// A process with the resident memory that a test states.
 struct Process(AtomicU64);
 
 impl MemorySource for Process {
@@ -102,7 +102,8 @@ impl MemorySource for Process {
     }
 }
 
-/// The report of 40 calls with a budget of 64 MiB, with resident memory grown by `bytes` at the end.
+/// The report of 40 calls with a budget of 64 MiB, with resident memory grown by `bytes` at the
+/// end.
 fn grown_by(bytes: ByteSize) -> Report {
     let process = Arc::new(Process(AtomicU64::new(100 << 20)));
     with_memory_source(process.clone(), || {

@@ -1,5 +1,6 @@
-//! A run that ended early tells what its part did that is over: what was handed over, left out, and how long it took. Its rest's
-//! report is of the rest alone, and both together are of the whole.
+//! A run that ended early reports the part that is over: the results that were handed over, the
+//! items that were left out, and the time. The report of its rest is about the rest alone, and both
+//! together are about the whole.
 
 #[path = "common/caught.rs"]
 mod caught;
@@ -11,7 +12,7 @@ use amorsize::{ByteSize, CancelToken, OnPanic, Report, process_in_batches};
 use caught::caught;
 
 const ITEMS: usize = 400;
-/// The item whose panic ends a run that doesn't go on without it.
+/// The item that panics, which ends a run that doesn't go on without it.
 const ENDS: usize = 150;
 
 /// Every fourth item fails.
@@ -42,7 +43,7 @@ fn count(items: std::ops::Range<usize>, kind: fn(usize) -> bool) -> usize {
     items.filter(|&x| kind(x)).count()
 }
 
-/// That it is a whole report, and of a part that took no longer than the test.
+/// Checks that the report is whole, and of a part that took no longer than the test.
 fn is_sound(report: &Report, begun: Instant) {
     assert!(report.seconds() <= begun.elapsed().as_secs_f64());
     assert!(!report.explain().is_empty() && !report.to_string().is_empty() && !report.to_html().is_empty());
@@ -84,7 +85,8 @@ fn what_was_skipped_before_the_end_is_told() {
         let rest = ended.for_each_batch(|_| ()).unwrap();
         assert_eq!((rest.items(), rest.failed()), (ITEMS - ENDS - 1 - after, after));
 
-        // Of a `collect` that failed nothing is done: all that it finished is the next one's.
+        // A `collect` that failed has done nothing: all results that it finished belong to the next
+        // terminal.
         let mut ended = run();
         assert!(caught(|| ended.collect::<Vec<_>>()).is_err());
         let report = ended.report().unwrap();
@@ -116,7 +118,7 @@ fn panics_that_were_skipped_are_told_once() {
         let mut run = run.cancel_token(&token);
         assert!(run.for_each_batch(|batch| taken += batch.len()).unwrap_err().is_cancelled());
         let report = run.report().unwrap().clone();
-        // Those between the items that were handed over are in it; threads may have met more.
+        // The panics between the items that were handed over are in it; threads may have met more.
         assert!(report.panicked() >= taken / 5, "{report}");
         assert_eq!(report.items(), taken);
         let kept = if on_panic == Skip { report.panicked().min(16) } else { report.panicked() };
@@ -152,7 +154,7 @@ fn a_collect_tells_of_panics_that_were_skipped() {
 #[test]
 fn each_other_policy_has_a_report_of_the_part() {
     for threads in 1..=3 {
-        // The error that ends it is the cause, not a failure that was left out.
+        // The error that ends the run is the cause, not a failure that was left out.
         let mut run = process_in_batches(failing, [0, 2, 3, 4, 5, 6]).on_error(Stop).threads(threads);
         assert_eq!(run.for_each_batch(|_| ()).unwrap_err().item(), Some(4));
         assert_eq!(run.report().map(|report| (report.items(), report.failed())), Some((4, 0)));
@@ -169,7 +171,7 @@ fn each_other_policy_has_a_report_of_the_part() {
         assert!(caught(|| ended.collect_into(&mut Vec::new())).is_err());
         assert_eq!(ended.report().map(|report| (report.items(), report.failed())), Some((ENDS - before, before)));
         assert_eq!(ended.take_failures().len(), before);
-        // They are told once.
+        // They are reported once.
         let outcome = ended.for_each_batch(|_| ()).unwrap();
         assert_eq!(outcome.failures().len(), count(ENDS + 1..ITEMS, fails));
 
@@ -219,7 +221,7 @@ fn the_rest_keeps_what_ended_the_run_until_it_is_given_another() {
     let long = Duration::from_secs(3600);
     assert_eq!(past.timeout(long).collect::<Vec<_>>().unwrap().len(), ITEMS);
 
-    // A timeout is not counted anew.
+    // A timeout does not start again.
     let mut late = run().timeout(Duration::ZERO);
     assert!(late.for_each_batch(|_| ()).unwrap_err().is_timed_out());
     assert!(late.for_each_batch(|_| ()).unwrap_err().is_timed_out());
@@ -242,7 +244,7 @@ fn the_rest_keeps_what_ended_the_run_until_it_is_given_another() {
 fn a_timeout_counts_from_the_plan_where_there_is_one() {
     let mut run = process_in_batches(|x: usize| x, 0..ITEMS).timeout(Duration::ZERO);
     assert!(run.plan().unwrap_err().is_timed_out());
-    // It is over for the terminal, too.
+    // The time is over for the terminal, too.
     assert!(run.collect::<Vec<_>>().unwrap_err().is_timed_out());
 
     let length = Duration::from_millis(40);

@@ -1,4 +1,4 @@
-//! The report of the rest of a run is of what the rest did, not of what was done before: every figure of it.
+//! The report of the rest of a run is about the rest, not about earlier parts: every figure of it.
 
 #[path = "common/caught.rs"]
 mod caught;
@@ -12,7 +12,7 @@ use amorsize::{ByteSize, CancelToken, ErrorKind, OnPanic, Report, batched, proce
 use caught::caught;
 
 const ITEMS: usize = 300;
-/// The item whose call ends the first part of a run.
+/// The item with a call that ends the first part of a run.
 const ENDS: usize = 120;
 /// The result of the first item, and those of the others.
 const LARGE: usize = 8 << 20;
@@ -22,7 +22,7 @@ fn slow() {
     thread::sleep(Duration::from_micros(200));
 }
 
-/// Counts calls that gave a result.
+/// Counts calls that returned a result.
 #[batched]
 fn text(x: usize, calls: &AtomicUsize) -> Vec<u8> {
     slow();
@@ -33,7 +33,7 @@ fn text(x: usize, calls: &AtomicUsize) -> Vec<u8> {
     vec![1; if x == 0 { LARGE } else { SMALL }]
 }
 
-/// What was seen from outside while the rest ran.
+/// The facts that were seen from outside while the rest ran.
 struct Seen {
     begun: Instant,
     calls_before: usize,
@@ -41,7 +41,8 @@ struct Seen {
     batches: usize,
 }
 
-/// Compares a report with what was seen. Every figure in seconds is bounded by the clock, with as many threads as there are.
+/// Compares a report with these facts. The clock bounds every figure in seconds, for as many
+/// threads as there are.
 fn is_of(report: &Report, seen: &Seen, calls: &AtomicUsize) {
     let elapsed = seen.begun.elapsed().as_secs_f64();
     let calls = calls.load(Ordering::Relaxed) - seen.calls_before;
@@ -102,7 +103,7 @@ fn so_is_what_was_collected() {
     for threads in 1..=3 {
         let calls = AtomicUsize::new(0);
         let mut run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
-        // A plan that was asked for before is of the first part.
+        // A plan that was made before belongs to the first part.
         run.plan().unwrap();
         let mut finished = Vec::new();
         assert!(caught(|| run.collect_into(&mut finished)).is_err());
@@ -137,7 +138,7 @@ fn each_rest_of_a_rest_is_reported_for_itself() {
             token.cancel();
         });
         assert!(cancelled.unwrap_err().is_cancelled());
-        // One that ends before it begins.
+        // A part that ends before it begins.
         run = run.cancel_token(&CancelToken::new());
     }
     let begun = Instant::now();
@@ -181,7 +182,7 @@ fn failures_panics_and_calls_that_were_made_again_count_where_they_were() {
     assert!((100..ITEMS).contains(&before));
     let mut values = 0;
     let report = rest.for_each_batch(|batch| values += batch.len()).unwrap();
-    // What failed behind the last value was told in the first part or is in this one.
+    // A failure after the last value was reported in the first part, or is in this one.
     let after = |kind: fn(usize) -> bool| (before..ITEMS).filter(|&x| kind(x)).count();
     assert_eq!(report.items(), values);
     assert_eq!(values, after(|x| x.is_multiple_of(2) && !x.is_multiple_of(10)));
@@ -192,7 +193,7 @@ fn failures_panics_and_calls_that_were_made_again_count_where_they_were() {
     assert_eq!(report.panics().len(), report.panicked().min(16));
     assert!(report.panics().iter().all(|panic| panic.index() >= before), "{report}");
 
-    // Failures that are gathered are in the outcome of the part in which they were met.
+    // Gathered failures are in the outcome of the part that met them.
     let token = CancelToken::new();
     token.cancel();
     let mut run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Collect).cancel_token(&token);
@@ -201,10 +202,10 @@ fn failures_panics_and_calls_that_were_made_again_count_where_they_were() {
     assert_eq!((outcome.value().items(), outcome.value().failed(), outcome.failures().len()), (2, 1, 1));
 }
 
-/// The item that is missing keeps what was computed after it from being handed over.
+/// The missing item prevents later results from being handed over.
 #[test]
 fn what_was_computed_and_what_was_handed_over_are_told_apart() {
-    // So few items that two threads begin with them at once. The first ends when another has a result.
+    // Two threads begin with this few items at once. The first call ends when another has a result.
     const FEW: usize = 8;
     let computed = AtomicUsize::new(0);
     let call = |x: usize| {
@@ -225,13 +226,13 @@ fn what_was_computed_and_what_was_handed_over_are_told_apart() {
     assert!(told.starts_with(&first), "{told}");
     assert!(part.explain().starts_with(&first), "{}", part.explain());
 
-    // In the rest they are handed over, and nothing is left.
+    // The rest hands them over, and nothing is left.
     let report = run.for_each_batch(|_| ()).unwrap();
     assert!(report.to_string().starts_with(&format!("{} items in ", FEW - 1)), "{report}");
     assert!(!report.to_string().contains("not handed over"), "{report}");
 }
 
-/// Each part of a run that does not fit tells what it held itself.
+/// Each part of a run that does not fit reports the bytes that it held itself.
 #[test]
 fn results_that_an_earlier_part_gave_back_hold_nothing() {
     #[batched(max_memory = "8MiB")]

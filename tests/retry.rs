@@ -1,4 +1,5 @@
-//! Calls that returned an error are made again: as often as was asked, with an equal item, counted, and every value is dropped once.
+//! A call that returns an error is made again: as often as the user asked, with an equal item, and
+//! counted. Every value is dropped once.
 
 use std::fmt::Debug;
 use std::io;
@@ -10,12 +11,12 @@ use std::time::Duration;
 use amorsize::{ErrorKind, Retry, TryError, batched, process_in_batches};
 use proptest::prelude::*;
 
-/// So many calls again, without waiting.
+/// That many further calls, without waiting.
 const fn at_once(times: u32) -> Retry {
     Retry::new(times).backoff(Duration::ZERO)
 }
 
-/// How often each item was called.
+/// The number of calls for each item.
 struct Calls(Vec<AtomicU32>);
 
 impl Calls {
@@ -23,7 +24,7 @@ impl Calls {
         Self((0..items).map(|_| AtomicU32::new(0)).collect())
     }
 
-    /// Counts one more, and says how many there were.
+    /// Counts one more, and returns the number of calls before it.
     fn count(&self, item: usize) -> u32 {
         self.0[item].fetch_add(1, Ordering::Relaxed)
     }
@@ -130,8 +131,8 @@ fn a_sink_that_fails_does_not_wait_for_calls_that_wait() {
         Err("never")
     };
     let run = process_in_batches(call, 0..10).threads(2).batch_size(1);
-    // The call after the last one that succeeds begins by itself on the other thread. Were the sink's
-    // error to wait for it, this would take an hour.
+    // The call after the last one that succeeds begins by itself on the other thread. If the sink's
+    // error waited for it, this would take an hour.
     let outcome = run.retry(Retry::new(1).backoff(hour).max_backoff(hour)).try_for_each_batch(|batch| {
         if batch.first_index() < 3 {
             return Ok(());
@@ -146,7 +147,7 @@ fn a_sink_that_fails_does_not_wait_for_calls_that_wait() {
 
 // ---- clones and drops ----
 
-/// What one item is to come to.
+/// The place where one item panics, if any.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Panic {
     Never,
@@ -158,9 +159,9 @@ enum Panic {
 
 #[derive(Debug)]
 struct Script {
-    /// So often each item fails before it succeeds.
+    /// The number of times that each item fails before it succeeds.
     failures: Vec<u32>,
-    /// The item whose code panics, and where.
+    /// The item with code that panics, and the place.
     panics: (usize, Panic),
     calls: Calls,
     clones: Calls,
@@ -260,7 +261,7 @@ fn a_clone_is_made_for_each_call_that_may_be_followed_by_another() {
     process_in_batches(|item: Item<'_>| script.call(&item), items()).retry(at_once(3)).for_each_batch(|_| ()).unwrap();
     assert_eq!(script.calls.all(), [1, 2, 3, 4, 4]);
     assert_eq!(script.clones.all(), [1, 2, 3, 3, 3]);
-    // Nothing is cloned where nothing is retried.
+    // Without `retry` nothing is cloned.
     process_in_batches(|item: Item<'_>| script.call(&item), items()).for_each_batch(|_| ()).unwrap();
     assert_eq!(script.clones.all(), [1, 2, 3, 3, 3]);
     // Nor are borrowed items.
@@ -392,7 +393,7 @@ fn the_attribute_retries() {
     let numbers = owned_batched(["1", "two", "3"].map(String::from), &calls).collect::<Vec<_>>().unwrap();
     assert!(numbers[1].is_err());
     assert_eq!((numbers[2].clone(), calls.swap(0, Ordering::Relaxed)), (Ok(3), 5));
-    // What the attribute sets, the run can set anew.
+    // The run can replace the values of the attribute.
     let report = owned_batched(["one".into()], &calls).retry(at_once(5)).for_each_batch(|_| ()).unwrap();
     assert_eq!((report.retries(), calls.swap(0, Ordering::Relaxed)), (5, 6));
 

@@ -1,5 +1,5 @@
-//! The library's folders are layers: each uses those below it alone, and no two files use each other. A reader can take
-//! them from the first to the last. CONTRIBUTING.md draws them.
+//! The library's folders are layers: each uses only those below it, and no two files use each
+//! other. So a reader can take them from the first to the last. CONTRIBUTING.md draws them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,7 +37,8 @@ const ROOMS: [&str; 28] = [
     "lib",
 ];
 
-/// The files below `folder`, by the names of their modules, with their code: without comments and without tests.
+/// The files below `folder`, by the names of their modules, with their code, without comments and
+/// tests.
 fn files(folder: &Path, found: &mut BTreeMap<Vec<String>, String>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = entry.file_stem().unwrap().to_str().unwrap();
@@ -100,7 +101,8 @@ fn a_folder_uses_only_those_below_it() {
 fn no_files_use_each_other() {
     let all = code();
     let mut left: BTreeMap<_, _> = all.iter().map(|(own, code)| (own.clone(), uses(own, code, &all))).collect();
-    // Files go that use none of those that are left. What stays is in a circle, or uses one.
+    // Removes each file that uses none of the files that are left. The others are in a circle, or
+    // use one.
     while let Some(free) =
         left.iter().find(|(_, used)| !used.iter().any(|used| left.contains_key(used))).map(|(own, _)| own.clone())
     {

@@ -1,4 +1,5 @@
-//! The Rust version that the manifest states is one that all dependencies take, on every system and with all features.
+//! All dependencies work with the Rust version that the manifest states, on every system and with
+//! all features.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `write_to` with sinks of the caller's own: what they are told and when, for all policies.
+//! `write_to` with the caller's own sinks: the calls that they get, and when, for all policies.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::sink::Sink;
 use amorsize::{Batch, CancelToken, Error, OnPanic, TryError, process_in_batches};
 
-/// Notes what it is told.
+/// Notes the calls that it gets.
 #[derive(Default)]
 struct Noting<R> {
     values: Vec<(usize, R)>,
@@ -76,7 +76,7 @@ impl<R> Sink<R> for Noting<R> {
     }
 }
 
-/// Of ten items the fourth and the eighth fail.
+/// Fails for the fourth and the eighth of ten items.
 fn call(x: usize) -> Result<usize, String> {
     if x % 4 == 3 { Err(format!("{x} is bad")) } else { Ok(x * x) }
 }
@@ -125,7 +125,7 @@ fn with_stop_the_run_goes_on_behind_each_error() {
     run.write_to(&mut sink).unwrap();
     assert_eq!(sink.values, squares(GOOD));
     assert_eq!(sink.told.last(), Some(&"finish"));
-    // A run that has ended whole gives nothing more, and a sink is told so again.
+    // A run that has ended as a whole gives nothing more, and tells a sink so again.
     run.write_to(&mut sink).unwrap();
     assert_eq!(sink.values.len(), 8);
 }
@@ -231,7 +231,7 @@ fn a_panic_of_the_function_pauses_the_sink() {
     assert_eq!((report.panicked(), sink.values.len()), (1, 9));
 }
 
-/// What it left behind may be half done: it is not to be asked for more.
+/// A sink that panicked may be half done, so the run asks it for nothing more.
 #[test]
 fn a_sink_that_panics_is_not_paused() {
     struct Panicking(Vec<&'static str>);
@@ -279,7 +279,7 @@ fn sinks_of_other_error_types() {
 
     let error = process_in_batches(|x: usize| x, 0..10).write_to(Full).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    // As a trait object, too: which sink it is may be decided as the program runs.
+    // As a trait object, too: a program may choose its sink as it runs.
     let sink: &mut dyn Sink<usize, Error = io::Error> = &mut Full;
     assert_eq!(process_in_batches(|x: usize| x, 0..10).write_to(sink).unwrap_err().kind(), io::ErrorKind::StorageFull);
 }

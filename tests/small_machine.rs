@@ -1,4 +1,4 @@
-//! A program on a machine with little memory, and beside others that take it while it runs.
+//! A program on a machine with little memory, beside others that take memory while it runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use amorsize::{ByteSize, MemorySource, Warning, batched, with_memory_source};
 
 #[batched]
 fn page(index: usize, bytes: usize) -> Vec<u8> {
-    // Long enough for the system to be looked at several times.
+    // Long enough for the run to look at the system several times.
     std::thread::sleep(Duration::from_micros(300));
     vec![index as u8; bytes]
 }
@@ -34,7 +34,7 @@ fn a_budget_in_bytes_is_no_more_than_there_is() {
         let mut finished = Vec::new();
         let text = run.collect_into(&mut finished).unwrap_err().to_string();
         assert!(text.contains("of 1.00 GiB (others left"), "{text}");
-        // A twentieth is left alone.
+        // The run leaves a twentieth alone.
         assert!((50..=61).contains(&finished.len()), "{text}");
         let count = finished.len();
         drop(finished);
@@ -43,10 +43,10 @@ fn a_budget_in_bytes_is_no_more_than_there_is() {
     });
 }
 
-/// A machine on which somebody else takes memory while a run goes on.
+/// A machine on which another program takes memory while a run goes on.
 struct Neighbour {
     left: AtomicU64,
-    /// How often a run has looked, and how often before the neighbour took something.
+    /// The number of times that a run has looked, in all and before the neighbour took something.
     looks: AtomicUsize,
     looks_before: AtomicUsize,
     caller: ThreadId,
@@ -70,8 +70,9 @@ impl Neighbour {
         self.looks_before.store(self.looks.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
-    /// Waits until the run knows what the neighbour took: it has looked twice since, the second time
-    /// after it went by the first. The calling thread, which looks, waits for nobody.
+    /// Waits until the run knows that the neighbour took memory: it has looked twice since then,
+    /// and used the first look before the second. The calling thread, which looks, waits for
+    /// nobody.
     fn wait_until_it_is_seen(&self) {
         let begun = Instant::now();
         while thread::current().id() != self.caller
@@ -101,7 +102,7 @@ fn a_neighbour_that_takes_memory_shrinks_the_run() {
                     machine.takes_all_but(ByteSize::mib(8));
                 } else {
                     late += 1;
-                    // What was made before is in the first two.
+                    // The first two have results that were made before.
                     if late > 2 {
                         most_late = most_late.max(batch.len());
                     }
@@ -110,7 +111,7 @@ fn a_neighbour_that_takes_memory_shrinks_the_run() {
             .unwrap();
         assert_eq!((report.items(), report.budget()), (3_000, ByteSize::mib(512)));
     });
-    // A batch of 2,000 would hold 190 MiB; there are 4 for the run now, beside what it holds.
+    // A batch of 2,000 would hold 190 MiB; the run may now use 4 MiB more than it holds.
     assert!((1..1_000).contains(&most_late), "{most_late}");
 }
 
@@ -167,7 +168,8 @@ fn inner(index: usize) -> Vec<u8> {
 
 #[batched]
 fn outer(index: usize) -> usize {
-    // Half of what is available, as for the outer run: three or four such budgets would be too many.
+    // Half of the available memory, as for the outer run: three or four such budgets would be too
+    // many.
     let report = inner_batched(0..200).for_each_batch(|batch| assert!(batch.len() <= 400)).unwrap();
     assert!(report.budget() <= ByteSize::mib(16), "{report}");
     index + report.items()
@@ -178,7 +180,7 @@ fn a_wrapper_within_a_wrapper_has_no_more_than_the_outer_one() {
     with_memory_source(ByteSize::mib(32), || {
         let report = outer_batched(0..40).threads(3).for_each_batch(|batch| assert!(batch[0] >= 200)).unwrap();
         assert_eq!(report.budget(), ByteSize::mib(16));
-        // What the inner runs hold counts for the outer one too.
+        // The bytes that the inner runs hold count for the outer one too.
         assert!(report.peak_bytes() >= ByteSize::kib(100), "{report}");
         assert!(report.peak_bytes() <= ByteSize::mib(16) + ByteSize::new(3 * 100_024), "{report}");
     });

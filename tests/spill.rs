@@ -1,4 +1,4 @@
-//! `spill`: a `collect` that always fits, and loses nothing when it ends early.
+//! `spill`: a `collect` that always fits, and that loses nothing when it ends early.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -26,26 +26,26 @@ fn line(item: usize) -> String {
     format!("{item}{}", ".".repeat(1000 + item % 1000))
 }
 
-/// The same, of which every hundredth fails.
+/// The same as `text`, but every hundredth call fails.
 #[batched(max_memory = "4MiB")]
 fn most(item: usize) -> Result<String, usize> {
     if item % 100 == 99 { Err(item) } else { Ok(line(item)) }
 }
 
-/// Results of 30 MB.
+/// Items with 30 MB of results.
 const ITEMS: usize = 20_000;
 
 fn good() -> impl Iterator<Item = usize> + Clone {
     (0..ITEMS).filter(|item| item % 100 != 99)
 }
 
-/// All results are there, in order, by each way to them.
+/// Checks that all results are there, in order, by each way to them.
 #[track_caller]
 fn check(spilled: Spilled<String>, items: impl Iterator<Item = usize> + Clone) {
     assert_eq!(spilled.len(), items.clone().count());
     assert_eq!(spilled.is_empty(), items.clone().next().is_none());
     assert!(spilled.indices().eq(items.clone()));
-    // Two at once.
+    // Two iterators at once.
     let mut other = spilled.iter().skip(spilled.len() / 2);
     for (found, item) in (&spilled).into_iter().zip(items.clone()) {
         assert_eq!(found.unwrap(), line(item));
@@ -71,12 +71,12 @@ fn what_fits_stays_in_memory() {
 #[test]
 fn what_does_not_fit_goes_to_the_disk() {
     let spilled = text_batched(0..ITEMS).spill().unwrap();
-    // Dots are easily compressed.
+    // Dots compress well.
     assert!(spilled.on_disk() > ByteSize::ZERO && spilled.on_disk() < ByteSize::mib(8), "{}", spilled.on_disk());
     check(spilled, 0..ITEMS);
 }
 
-/// The input does not say how long it is, or says so and it's known from the start that not all
+/// The input does not tell its length; or it does, and then it's known from the start that not all
 /// fit.
 #[test]
 fn whatever_the_input_says_of_its_length() {
@@ -120,7 +120,7 @@ fn with_stop_it_goes_on_behind_each_error() {
     check(run.spill().unwrap(), good());
 }
 
-/// What was spilled before the end comes first, whatever terminal goes on.
+/// Results that were spilled before the end come first, in every terminal that goes on.
 #[test]
 fn after_an_early_end_any_terminal_goes_on() {
     /// A run that has spilled two thirds.
@@ -155,7 +155,8 @@ fn after_an_early_end_any_terminal_goes_on() {
     assert!(run.collect::<Vec<_>>().unwrap_err().is_over_budget());
     check(run.spill().unwrap(), 0..ITEMS);
 
-    // Some by a sink that then fails, some by an iterator, the others by another spill.
+    // A sink that then fails takes some, an iterator takes some, and another spill takes the
+    // others.
     let mut run = ended!();
     let mut found = Vec::new();
     let failed = run.try_for_each_batch(|batch| {
@@ -187,7 +188,7 @@ fn it_goes_into_a_sink() {
     }
 }
 
-/// A type that can't be encoded: postcard has to know the length of a sequence before.
+/// A type that can't be encoded: postcard has to know the length of a sequence in advance.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Odd(Vec<usize>);
 
@@ -200,11 +201,12 @@ impl Serialize for Odd {
 #[test]
 fn a_result_that_can_t_be_stored_is_named_and_nothing_is_lost() {
     let odd = |item: usize| Odd(vec![item; 100]);
-    // In memory nothing has to be stored.
+    // In memory nothing is encoded.
     let all = process_in_batches(odd, 7_700..7_800).spill().unwrap();
     assert_eq!(all.len(), 100);
 
-    // Among the first that don't fit, and among those that follow.
+    // In the first input the odd one is among the first that don't fit, in the second among those
+    // that follow.
     for items in [7_770..9_000, 0..9_000] {
         let mut run = process_in_batches(odd, items.clone()).max_memory("256KiB");
         for _ in 0..2 {
@@ -219,7 +221,7 @@ fn a_result_that_can_t_be_stored_is_named_and_nothing_is_lost() {
     }
 }
 
-/// Tells a process that it is one of those.
+/// Tells a process that it is a child of a test.
 const INSIDE: &str = "AMORSIZE_TEST_INSIDE";
 
 /// Runs an ignored test of this file with another directory for temporary files.
@@ -287,7 +289,7 @@ fn inside_full() {
         let mut run = full();
         full::limit_files(u64::MAX);
         assert!(run.spill().unwrap().into_iter().map(Result::unwrap).eq(all()));
-        // There is not, and a sink takes them.
+        // There is no room, and a sink takes them.
         let mut found = Vec::new();
         full().for_each_batch(|batch| found.extend(batch)).unwrap();
         assert!(found.into_iter().eq(all()));

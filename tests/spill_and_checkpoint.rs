@@ -1,5 +1,5 @@
-//! `spill` with a checkpoint has no second copy, and `Spilled::open` reads a checkpoint in a later
-//! process, or while a run uses it.
+//! `spill` with a checkpoint makes no second copy, and `Spilled::open` reads a checkpoint in a
+//! later process, or while a run uses it.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -73,7 +73,7 @@ fn the_same_by_all_policies() {
     let each: Spilled<Result<String, String>> = most_batched(0..ITEMS).checkpoint(folder.file("each")).spill().unwrap();
     assert_eq!(each.iter().filter(|result| result.as_ref().unwrap().is_err()).count(), ITEMS - good().count());
 
-    // What comes behind an error is another terminal's, and that has it alone.
+    // The results after an error go to another terminal, and only once.
     let mut run = most_batched(0..ITEMS).on_error(Stop).checkpoint(folder.file("stop"));
     assert_eq!(run.spill().unwrap_err().into_item_error().unwrap(), "3");
     let mut before = Vec::new();
@@ -120,7 +120,7 @@ fn a_journal_is_refused() {
     assert!(matches!(error.kind(), ErrorKind::InvalidOption { option: "journal", .. }));
 }
 
-/// Takes results, and says of which items they are and whether they are restored.
+/// Takes results, and records their items and whether all of them are restored.
 #[derive(Default)]
 struct Seen(Vec<usize>, bool);
 
@@ -150,7 +150,7 @@ fn a_checkpoint_is_opened_finished_or_not_and_while_it_is_used() {
         if halves > ITEMS / 2 { Err(Box::<dyn std::error::Error>::from("half")) } else { Ok(()) }
     });
     stopped.unwrap_err();
-    // The run still has the directory. What it has not written yet is not there.
+    // The run still has the directory, which lacks the results that it has not written yet.
     let some = Spilled::<String>::open(&runs).unwrap();
     assert!(!some.is_complete() && some.len() < ITEMS);
     assert!(some.indices().zip(&some).all(|(item, text)| text.unwrap() == line(item)));
@@ -168,7 +168,7 @@ fn a_checkpoint_is_opened_finished_or_not_and_while_it_is_used() {
     all.write_to(&mut seen).unwrap();
     assert!(seen.0.into_iter().eq(0..ITEMS) && seen.1);
 
-    // A longer input: it is not complete until its run has come to its end.
+    // With a longer input the directory is not complete until its run has come to its end.
     let mut longer = text_batched(0..2 * ITEMS).checkpoint(&runs).into_iter();
     assert!(longer.by_ref().take(ITEMS + 500).eq((0..ITEMS + 500).map(line)));
     drop(longer);

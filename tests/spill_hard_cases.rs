@@ -1,4 +1,4 @@
-//! `spill` where something is against it: directories, sizes, panics, other runs.
+//! `spill` against obstacles: directories, sizes, panics, other runs.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -100,7 +100,7 @@ fn nothing_and_results_of_no_size() {
     assert!(units.indices().eq([99_999]) && units.get(99_999).is_some() && units.get(0).is_none());
 }
 
-/// Results that are larger than the budget run alone, and go to the disk.
+/// Results that are larger than the budget are made alone, and go to the disk.
 #[test]
 fn results_larger_than_the_budget() {
     let large = |item: usize| vec![item as u64; if item % 5 == 2 { 400_000 } else { 10 }];
@@ -111,7 +111,7 @@ fn results_larger_than_the_budget() {
     assert_eq!(spilled.get(12).unwrap().unwrap(), large(12));
     assert!(spilled.into_iter().map(Result::unwrap).eq((0..20).map(large)));
 
-    // Unless that is an error, and then nothing before it is lost.
+    // Or the policy makes them an error, and then nothing before it is lost.
     let large = |item: usize| vec![item as u64; 400_000];
     let mut run = process_in_batches(large, 0..20).max_memory("1MiB").oversize(Oversize::Error);
     let mut found = 0;
@@ -161,7 +161,7 @@ fn many_readers_at_once() {
     sent.join().unwrap();
 }
 
-/// Panics when the result of item 1000 is made from its bytes, once for each time that this is wanted.
+/// Panics when the result of item 1000 is made from its bytes, once each time that it is wanted.
 #[derive(Clone, Debug, PartialEq, DeepSize, Serialize, Deserialize)]
 #[serde(from = "Vec<u64>", into = "Vec<u64>")]
 struct Shy(Vec<u64>);
@@ -206,7 +206,7 @@ fn a_result_that_panics_when_it_is_read_hides_no_other() {
     let expected: Vec<_> = (0..ITEMS).map(shy).collect();
     assert!(all(spilled.iter()) == expected && all(spilled.into_iter()) == expected);
 
-    // So it is when a run reads what its spill has stored.
+    // The same happens when a run reads the results that its spill has stored.
     let token = CancelToken::new();
     let until = token.clone();
     let input = (0..ITEMS).inspect(move |item| {
@@ -225,7 +225,7 @@ fn a_result_that_panics_when_it_is_read_hides_no_other() {
     assert!(found == expected);
 }
 
-/// A run that has spilled most of its results and was cancelled then.
+/// A run that has spilled most of its results before it was cancelled.
 macro_rules! ended {
     () => {{
         let token = CancelToken::new();
@@ -246,7 +246,7 @@ fn with_more_memory_a_collect_reads_what_was_spilled() {
     let mut run = ended!().cancel_token(&CancelToken::new()).max_memory("64MiB");
     assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq((0..ITEMS).map(noise)));
 
-    // Or as much of it as fits.
+    // With too little memory, `collect_into` reads as many of them as fit.
     let mut run = ended!().cancel_token(&CancelToken::new());
     let mut found = Vec::new();
     let error = run.collect_into(&mut found).unwrap_err();
@@ -307,8 +307,8 @@ fn several_spills_stay_apart() {
     check(two);
 }
 
-/// The bytes don't say what they are of, so such types can't be read back. It is found out before
-/// anything is freed.
+/// The bytes don't tell their type, so such values can't be read back. The run finds that out
+/// before it frees anything.
 #[test]
 fn what_could_not_be_read_back_is_refused_and_nothing_is_lost() {
     #[derive(Debug, PartialEq, DeepSize, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
-//! Results of many times the memory are spilled and read inside a cgroup that would be killed: a
-//! real one, where the machine lets this test make one.
+//! Spills and reads results of many times the memory, inside a cgroup that would be killed
+//! otherwise. The cgroup is real, if the machine lets this test make one.
 //!
 //! `AMORSIZE_SPILL_MIB=2048` for 2 GiB.
 #![cfg(target_os = "linux")]
@@ -15,7 +15,8 @@ use limited::Limited;
 /// Tells the process that it is inside.
 const INSIDE: &str = "AMORSIZE_TEST_CGROUP";
 
-/// 256 KiB that no compression makes smaller, nor looks as far back as to find them again.
+/// 256 KiB that no compression makes smaller; and none looks back far enough to find their
+/// repetition.
 static NOISE: LazyLock<String> = LazyLock::new(|| {
     let mut state = 1_u64;
     let letters = (0..1 << 18).map(|_| {

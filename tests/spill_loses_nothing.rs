@@ -1,5 +1,5 @@
-//! Whatever ends a spill, and whatever terminals come after it: each item is run once, each result
-//! comes once and in order, and all are dropped.
+//! A spill that ends in any way, with any terminals after it: each item is run once, each result
+//! comes once and in order, and all results are dropped.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// Results that are alive. One test at a time looks at them.
 static ALIVE: AtomicIsize = AtomicIsize::new(0);
-/// True while the result of item 77 panics when it is stored, or made from what is stored.
+/// True while the result of item 77 panics as it is stored, or made from its stored bytes.
 static PANICS: AtomicBool = AtomicBool::new(false);
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -62,7 +62,7 @@ impl Drop for Page {
 }
 
 fn text(index: usize) -> String {
-    // Noise, so that it does not shrink.
+    // Noise, which compression makes no smaller.
     let mut state = index as u64 + 1;
     let mut letter = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -73,15 +73,15 @@ fn text(index: usize) -> String {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Cancelled when so many items were run.
+    /// Cancelled after that many items.
     Spill(usize),
-    /// With so few bytes on disk.
+    /// With a limit of that many bytes on disk.
     Full(u64),
     /// A result panics.
     Panics,
     Iterate(usize),
     CollectInto,
-    /// The sink fails behind so many results.
+    /// The sink fails after that many results.
     Batches(usize),
     Plan,
 }
@@ -99,7 +99,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..6)
 }
 
-/// Takes what is spilled, by one way or the other.
+/// Takes the spilled results, by one way or the other.
 fn take(spilled: Spilled<Page>, found: &mut Vec<usize>, by_iter: bool) {
     let mut add = |page: Page| {
         assert_eq!(page.text, text(page.index));
@@ -195,7 +195,7 @@ fn check(items: usize, budget: u64, threads: usize, steps: &[Step], last_by_iter
         }
     }
     let mut run = run.cancel_token(&CancelToken::new());
-    // After the end it gives nothing more.
+    // After its end the run gives nothing more.
     let rest = run.spill().unwrap();
     assert!(!ended || rest.is_empty());
     take(rest, &mut found, last_by_iter);
@@ -205,7 +205,7 @@ fn check(items: usize, budget: u64, threads: usize, steps: &[Step], last_by_iter
     assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
 }
 
-/// For the message: items that are missing, or not where they should be.
+/// Items that are missing, for the message.
 fn missing(found: &[usize], items: usize) -> Vec<usize> {
     let all: BTreeSet<_> = found.iter().copied().collect();
     (0..items).filter(|item| !all.contains(item)).take(5).collect()

@@ -1,5 +1,5 @@
-//! A run whose directory can't take what it has finished ends with an error that says so. All that
-//! was written is there, and the next call that has room ends right.
+//! A run with a directory that can't take its finished results ends with an error that says so. All
+//! results that were written stay there, and the next call with enough room ends right.
 
 #[path = "common/folder.rs"]
 mod folder;
@@ -38,7 +38,7 @@ fn result(x: u64) -> Vec<u64> {
 
 type Call<'a> = Box<dyn Fn(u64) -> Vec<u64> + Sync + 'a>;
 
-/// A run that may hold little which is not written, so that it does not end before a write fails.
+/// A run that may hold few unwritten results, so that it does not end before a write fails.
 fn run<'a>(directory: &Path, calls: &'a Calls) -> Batched<std::ops::Range<u64>, Vec<u64>, Call<'a>> {
     let call: Call<'a> = Box::new(|x| {
         calls.note(x);
@@ -47,7 +47,8 @@ fn run<'a>(directory: &Path, calls: &'a Calls) -> Batched<std::ops::Range<u64>, 
     process_in_batches(call, 0..ITEMS).version(1).max_memory("512KiB").checkpoint(directory)
 }
 
-/// The end of a run: what came to the sink, in order, and the error.
+/// Runs to the error, and returns the number of results that came to the sink, in order, with the
+/// error.
 fn until_it_fails(mut run: Batched<std::ops::Range<u64>, Vec<u64>, Call<'_>>) -> (u64, Error) {
     let mut next = 0;
     let outcome = run.for_each_batch(|batch| {
@@ -68,7 +69,7 @@ fn kind_of(error: &Error) -> io::ErrorKind {
     *kind
 }
 
-/// The next call ends right, and calls nothing again of which the result is there.
+/// Checks that the next call ends right, and calls nothing again that has a stored result.
 fn goes_on(directory: &Path, before: &Calls) -> usize {
     let calls = Calls::default();
     let mut next = 0;
@@ -98,7 +99,7 @@ fn a_bound_of_bytes_on_disk_is_kept() {
         assert!(error.to_string().contains("all of the 200 KiB of `max_disk` are used"), "{error}");
         assert!(seen < ITEMS && calls.0.lock().unwrap().len() < ITEMS as usize);
         assert!(size_of(&directory) <= 200 << 10);
-        // With the same bound nothing more fits, and no call is lost that was kept.
+        // With the same bound nothing more fits, and no stored result is lost.
         let again = Calls::default();
         let (_, error) = until_it_fails(run(&directory, &again).threads(threads).max_disk("200KiB"));
         assert_eq!(kind_of(&error), io::ErrorKind::QuotaExceeded);
@@ -117,7 +118,7 @@ fn a_directory_that_is_removed_before_the_first_write_is_an_error() {
     let (folder, calls) = (Folder::new("removed-before"), Calls::default());
     let directory = folder.file("run");
     let mut first = run(&directory, &calls);
-    // The directory is locked, and holds nothing but the manifest.
+    // The directory is locked, and contains only the manifest.
     first.plan().unwrap();
     fs::remove_dir_all(&directory).unwrap();
     let (_, error) = until_it_fails(first);
@@ -132,7 +133,7 @@ fn a_directory_that_is_removed_while_it_is_written_to_is_an_error() {
     let directory = folder.file("run");
     let remove = |x: u64| {
         if x == ITEMS / 2 {
-            // Some of the results before are written by then: no more are held.
+            // Some of the earlier results are written by then, because the run may not hold more.
             assert!(size_of(&directory) > 0);
             fs::remove_dir_all(&directory).unwrap();
         }
@@ -161,7 +162,8 @@ fn a_directory_that_cant_be_made_is_an_error_before_any_call() {
 
 const FOLDER: &str = "AMORSIZE_TEST_STORE_FOLDER";
 
-/// Runs an ignored test in a process that `sh` starts by the text. False if that was not possible.
+/// Runs an ignored test in a process that `sh` starts with the command `start`. Returns false if
+/// that was not possible.
 #[cfg(unix)]
 fn inside(start: &str, test: &str, folder: &Path) -> bool {
     let mut command = std::process::Command::new("sh");
@@ -186,9 +188,10 @@ fn folder_inside() -> Option<PathBuf> {
 #[cfg(unix)]
 fn a_full_disk_is_an_error() {
     let folder = Folder::new("full");
-    // In units of 512 bytes. The system would end the process by a signal, unless it is ignored.
+    // The limit counts units of 512 bytes. The system would end the process by a signal, unless the
+    // process ignores it.
     inside("trap '' XFSZ; ulimit -f 500; exec \"$@\"", "inside_files_may_grow_no_more", folder.path());
-    // Half a frame at the end, if there is one, is no damage, and costs no other.
+    // Half a frame at the end is no damage, and costs no other frame.
     let calls = Calls::default();
     (0..ITEMS).for_each(|x| calls.note(x));
     let restored = goes_on(&folder.file("run"), &calls);
@@ -215,7 +218,7 @@ fn a_directory_that_may_not_be_written_to_is_an_error_before_any_call() {
     let folder = Folder::new("read-only");
     fs::create_dir(folder.file("run")).unwrap();
     fs::set_permissions(folder.file("run"), PermissionsExt::from_mode(0o555)).unwrap();
-    // No rights keep the first user from anything.
+    // Missing rights do not stop root, so root becomes another user.
     let other = "if [ $(id -u) = 0 ]; then exec setpriv --reuid=65534 --clear-groups \"$@\"; else exec \"$@\"; fi";
     inside(other, "inside_nothing_may_be_written", folder.path());
     assert_eq!(fs::read_dir(folder.file("run")).unwrap().count(), 0);

@@ -1,4 +1,4 @@
-//! Each terminal gives what DESIGN promises, in the same words as a plain loop would.
+//! Each terminal does what DESIGN promises, by comparison with a plain loop.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -64,13 +64,13 @@ fn batches_are_as_large_as_asked_for_and_in_order() {
 
 #[test]
 fn a_run_that_is_soon_over_is_one_batch_in_order() {
-    // Around the ends of the stretches of 1, 16 and about a thousand items that it is made of.
+    // Around the ends of its stretches, which have 1, 16 and about a thousand items.
     for items in [1, 2, 3, 16, 17, 18, 100, 1_000] {
         let mut batches = Vec::new();
         let report = process_in_batches(|x: usize| x.to_string(), 0..items)
             .for_each_batch(|batch| batches.push(batch.into_vec()))
             .unwrap();
-        // Of a machine that is busy a second batch may come.
+        // On a busy machine there may be a second batch.
         assert_eq!(report.batches(), batches.len());
         assert!(batches.iter().flatten().map(String::as_str).eq((0..items).map(|x| x.to_string())), "{batches:?}");
     }
@@ -226,7 +226,7 @@ fn results_that_do_not_fit_are_an_error_and_not_a_kill() {
     let error = error.unwrap_err();
     let ErrorKind::OverBudget { item, items_done, held, budget, .. } = error.kind() else { panic!("{error}") };
     assert_eq!(*budget, ByteSize::mib(1));
-    // One item is taken from the input to see that there is one.
+    // One item is taken from the input to find out if there is one.
     let most = *budget + ByteSize::new(size_of::<u64>() as u64);
     assert!(*held <= most && *items_done == *item && (126..=128).contains(item), "{error:#?}");
     // An endless input can't be collected, and says so at once.
@@ -246,7 +246,7 @@ fn safe_batch_sizes() {
     assert!(safe(0, "64MiB").unwrap_err().is_invalid_option());
     assert!(amorsize::estimate_safe_batch_size(1, f64::NAN).unwrap_err().is_invalid_option());
     assert!(amorsize::estimate_safe_batch_size(50 * 1024 * 1024, 0.5).unwrap() >= 1);
-    // The size of a value as the standard library tells it, a literal and bytes are all taken.
+    // The size can be that of a value as the standard library tells it, a literal, or bytes.
     let result = [0_u64; 1000];
     assert_eq!(amorsize::estimate_safe_batch_size(size_of_val(&result), "80kB").unwrap(), 10);
     assert_eq!(amorsize::estimate_safe_batch_size(8_000, "80kB").unwrap(), 10);

@@ -1,8 +1,8 @@
-//! A run adds threads only where the limits of the process leave room for them, and goes on where
-//! it gets none. A function that waits for a child process that computes gets no threads beyond the
-//! cores.
+//! A run adds threads only if the limits of the process leave room for them, and goes on if it gets
+//! none. A function that waits for a child process that computes gets no threads beyond the cores.
 //!
-//! The limits are those of a child process: this program again, with one of the ignored tests below.
+//! The limits are those of a child process: this program again, with one of the ignored tests
+//! below.
 #![cfg(target_os = "linux")]
 
 #[path = "common/serial.rs"]
@@ -21,7 +21,7 @@ use serial::alone;
 
 /// Tells the child process that it is one, and which cgroup it is in, if any.
 const INSIDE: &str = "AMORSIZE_TEST_THREAD_LIMITS";
-/// Moves the shell itself into a cgroup, so that the program which it becomes is there from its
+/// Moves the shell itself into a cgroup, so that the program that it becomes is there from its
 /// start.
 const MOVE: &str = "echo $$ > \"$0\" && exec \"$@\"";
 /// A user who has no other process.
@@ -33,7 +33,8 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Runs an ignored test of this file in a child process, which `command` begins, if with anything.
+/// Runs an ignored test of this file in a child process; the words of `command`, if any, come
+/// first.
 fn run(mut command: Command, test: &str, inside: &Path) {
     let output = command
         .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
@@ -52,11 +53,11 @@ fn this_program() -> PathBuf {
     std::env::current_exe().unwrap()
 }
 
-/// A cgroup that limits tasks, gone with its owner.
+/// A cgroup that limits tasks, removed when it is dropped.
 struct Tasks(PathBuf);
 
 impl Tasks {
-    /// Makes one below the cgroup of this process, or says why that can't be done.
+    /// Makes one below the cgroup of this process, or says why that is not possible.
     fn new(name: &str) -> Result<Self, String> {
         let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
         let path_of = |is: fn(&str) -> bool| {
@@ -86,7 +87,7 @@ impl Tasks {
         Ok(tasks)
     }
 
-    /// Will run a program that is inside from its start.
+    /// Prepares a start of a program that is inside from its start.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", MOVE]).arg(self.0.join("cgroup.procs")).arg(program);
@@ -146,7 +147,7 @@ fn a_users_tasks_are_left_half() {
         command.args([USER, "--clear-groups"]);
         command
     };
-    // Root alone may become somebody else, and not everybody may read this program.
+    // Only root may become another user, and not every user may read this program.
     let can = other_user().arg(this_program()).arg("--list").output();
     if !can.is_ok_and(|output| output.status.success()) || prlimit("--nproc=10000:").is_err() {
         println!("skipped, no other user can run this program");
@@ -181,8 +182,8 @@ fn leave(folder: &Path, tasks: usize) {
     fs::write(folder.join("pids.max"), (now + tasks).to_string()).unwrap();
 }
 
-/// A run that would go to hundreds of threads, and something that its sink does meanwhile. The
-/// threads of the pool count as well until the run has left them.
+/// Makes a run that would use hundreds of threads, with a sink that does something meanwhile. The
+/// pool's threads count as well until the run has left them.
 fn wait_much(meanwhile: impl Fn()) -> Report {
     let wait = |item: usize| {
         thread::sleep(Duration::from_millis(3));
@@ -200,7 +201,7 @@ fn wait_much(meanwhile: impl Fn()) -> Report {
     report.unwrap()
 }
 
-/// Others still get some of what is left.
+/// Others still get some of the tasks that are left.
 fn starts_threads() {
     let start = || thread::Builder::new().spawn(|| ());
     (0..LEFT / 4).map(|_| start().unwrap()).collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
@@ -210,7 +211,7 @@ fn starts_threads() {
 #[ignore = "is run inside a cgroup by a test above"]
 fn inside_a_cgroup_half_of_the_tasks_are_left() {
     let Some(folder) = inside() else { return };
-    // The pool's threads are there.
+    // This starts the pool's threads.
     assert!(rayon::current_num_threads() >= 1);
     leave(&folder, LEFT);
     for _ in 0..3 {
@@ -237,7 +238,7 @@ fn inside_a_cgroup_that_refuses_threads_those_go_on_that_there_are() {
     let Some(folder) = inside() else { return };
     assert!(rayon::current_num_threads() >= 1);
     leave(&folder, 400);
-    // As soon as there is one, the limit that the run counts on is gone.
+    // The first own thread of the run removes the tasks that the run counts on.
     let lowered = AtomicBool::new(false);
     let wait = |item: usize| {
         let is_own = thread::current().name().is_some_and(|name| name.starts_with("amorsize-own-"));
@@ -263,17 +264,17 @@ fn inside_a_cgroup_without_any_tasks_the_caller_goes_on() {
     let mut planned = run();
     let plan = planned.plan().unwrap();
     assert_eq!(plan.threads(), 1);
-    // And it says so.
+    // The plan and the report say so.
     let is_told = |warnings: &[Warning]| {
         let told = warnings.iter().find(|warning| warning.code() == Warning::THREADS_REFUSED);
         told.is_some_and(|told| told.message().contains("the run is on the calling thread alone"))
     };
     assert!(is_told(plan.warnings()) && is_told(&report.warnings()), "{plan}\n{report}");
     assert!(report.explain().contains(Warning::THREADS_REFUSED), "{}", report.explain());
-    // A number that was asked for is not replaced by another.
+    // A stated number is not replaced by another.
     let error = run().threads(4).for_each_batch(|_| ()).unwrap_err().to_string();
     assert!(error.contains('4'), "{error}");
-    // Nor one that no system has.
+    // Nor is a number that no system allows.
     for threads in [usize::MAX, usize::MAX / 2, 1 << 40, 1 << 16] {
         let error = run().threads(threads).collect::<Vec<_>>().unwrap_err().to_string();
         assert!(error.contains("threads"), "{error}");
@@ -298,7 +299,8 @@ fn inside_half_of_the_address_space_is_left() {
             assert!(std::hint::black_box(others).capacity() > 0);
         });
         println!("inside: {} threads of 1 GiB", report.threads());
-        // Stacks and arenas of 66 MiB each; of stacks alone there would be 256.
+        // Stacks and arenas take 66 MiB for each thread. Counting stacks alone, there would be 256
+        // threads.
         assert!(report.threads() <= cores() + LEFT as usize / 2 / (66 << 20), "{report}");
     }
 }
@@ -324,7 +326,7 @@ fn child(script: &str) -> usize {
 #[test]
 fn a_function_that_waits_for_children_that_sleep_gets_more() {
     let _alone = alone();
-    // So long that whatever it takes on a core to start one is little.
+    // Long enough that the cost of starting one is small beside it.
     let mut run = process_in_batches(|_| child("sleep 0.5"), 0..200);
     let plan = run.plan().unwrap();
     assert!(plan.waiting_share().unwrap() > 0.5 && plan.threads() > cores(), "{plan}");

@@ -1,6 +1,7 @@
-//! Which threads a run has: how many stay when it has ended, and how deep a call may recurse on them.
+//! The threads of a run: the number that stays after its end, and the depth to which a call may
+//! recurse on them.
 //!
-//! Each test is a process of its own: pools and threads are the process's.
+//! Each test is a process of its own, because pools and threads belong to the process.
 
 #[path = "common/child.rs"]
 mod child;
@@ -18,7 +19,7 @@ fn wait(x: u64) -> u64 {
     x + 1
 }
 
-/// Runs on so many threads. Each item waits, so that a run of more than one thread goes there.
+/// Runs on `threads` threads. Each item waits, so that a run of more than one thread uses them.
 fn run_on(threads: usize) {
     let results = process_in_batches(wait, 0..2 * threads as u64 + 8).threads(threads).collect::<Vec<_>>().unwrap();
     assert!(results.into_iter().eq(1..2 * threads as u64 + 9));
@@ -30,10 +31,10 @@ mod count {
 
     use super::*;
 
-    /// Threads of this process whose name begins so.
+    /// The number of this process's threads with a name that begins so.
     fn threads(name: &str) -> usize {
         let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
-        // One that has ended meanwhile has no name.
+        // A thread that has just ended has no name.
         tasks.filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|own| own.starts_with(name))).count()
     }
 
@@ -60,7 +61,8 @@ mod count {
         for count in 1..=28 {
             run_on(count);
         }
-        // Those of the last pools, and of the run that has not ended. The others end by themselves, at some time.
+        // The threads of the last pools, and of the run that has not ended. The others end by
+        // themselves after a while.
         let expected = 29 + (25..=28).sum::<usize>();
         while threads("amorsize-") > expected {
             thread::yield_now();
@@ -84,7 +86,7 @@ mod count {
     }
 }
 
-/// Takes so many KiB of the stack, and waits at the bottom.
+/// Takes `kib` KiB of the stack, and waits at the bottom.
 fn deep(kib: usize) -> usize {
     let place = std::hint::black_box([1u8; 1024]);
     if kib == 0 {
@@ -108,14 +110,15 @@ fn inside_a_program_with_large_stacks() {
     }
     const STACK: usize = 64 << 20;
     rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global().unwrap();
-    // Also the thread that calls them, which runs the first calls.
+    // This covers the calling thread too, which runs the first calls.
     let runs = || {
         let names = Mutex::new(HashSet::new());
         let call = |kib| {
             names.lock().unwrap().insert(thread::current().name().unwrap_or_default().to_owned());
             deep(kib)
         };
-        // 16 MiB and as much again for what else is in a frame. Other programs that have the cores can keep a run from more threads.
+        // 16 MiB, and as much again for the rest of a frame. If other programs have the cores, a
+        // run may not come to more threads.
         for _ in 0..100 {
             let depths = process_in_batches(call, [16 << 10; 300]).collect::<Vec<_>>().unwrap();
             assert_eq!(depths, [16 << 10; 300]);

@@ -1,4 +1,4 @@
-//! Spans and events of runs, as somebody hears them who listens for the whole process.
+//! Spans and events of runs, as a subscriber for the whole process receives them.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -30,7 +30,7 @@ impl Visit for Reader<'_> {
     }
 }
 
-/// What was told: of each event its fields, and the spans around it, the outermost first.
+/// The events that were received: the fields of each, and the spans around it, the outermost first.
 static TOLD: Mutex<Vec<(Fields, Vec<String>)>> = Mutex::new(Vec::new());
 
 struct Listener;
@@ -59,7 +59,7 @@ fn number(fields: &Fields, name: &str) -> f64 {
     fields[name].parse().unwrap_or_else(|_| panic!("{name} of {fields:?}"))
 }
 
-// One test, because there is one listener.
+// There is one test, because there is one subscriber.
 #[test]
 fn a_run_tells_of_its_plan_its_batches_and_its_end() {
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Listener)).unwrap();
@@ -79,7 +79,7 @@ fn a_run_tells_of_its_plan_its_batches_and_its_end() {
         ])
     );
 
-    // What the function says is heard within the run, whatever thread says it.
+    // Events of the function are within the run, on every thread.
     assert_eq!(with("drawing").len(), 200);
     assert!(with("drawing").iter().all(|(_, around)| around.len() == 1 && around[0].starts_with("run ")));
 
@@ -91,7 +91,7 @@ fn a_run_tells_of_its_plan_its_batches_and_its_end() {
     let batches = with("handed over");
     assert_eq!(batches.len(), report.batches());
     assert_eq!(batches.iter().map(|(fields, _)| number(fields, "items")).sum::<f64>(), 200.0);
-    // The bytes of a chunk that is shared between batches go with the last of them.
+    // If batches share a chunk, its bytes count for the last of them.
     let bytes = batches.iter().map(|(fields, _)| number(fields, "bytes")).sum::<f64>();
     assert_eq!(bytes, report.result_bytes().as_u64() as f64);
     for (fields, around) in batches {
@@ -99,7 +99,7 @@ fn a_run_tells_of_its_plan_its_batches_and_its_end() {
         assert!(number(fields, "held") <= number(fields, "budget"));
         assert!(around[0] == run && around[1].starts_with("batch "));
     }
-    // So is what the sink says within its batch.
+    // Events of the sink are within its batch.
     let stored = with("storing");
     assert_eq!(stored.len(), report.batches());
     assert!(stored[0].1[1].starts_with("batch {\"bytes\": ") && stored[0].1[1].contains("\"first_index\": \"0\""));
@@ -109,13 +109,13 @@ fn a_run_tells_of_its_plan_its_batches_and_its_end() {
     assert_eq!(number(fields, "items"), 200.0);
     assert_eq!(number(fields, "peak_bytes"), report.peak_bytes().as_u64() as f64);
 
-    // A closure has no name; an iterator's run is heard as well.
+    // A closure has no name. Events in the run of an iterator are received as well.
     assert_eq!(process_in_batches(|x: u32| tracing::info!(x, "squaring"), 0..3).into_iter().count(), 3);
     let told = std::mem::take(&mut *TOLD.lock().unwrap());
     let squaring = told.iter().filter(|(fields, _)| fields["message"] == "squaring");
     let around: Vec<_> = squaring.map(|(_, around)| around[0].as_str()).collect();
     assert_eq!(around.len(), 3);
-    // The budget is told from the run's first decision on, which a slow listener can come to see.
+    // A slow subscriber may see the budget, which the span has from the run's first decision on.
     let is_named = |run: &&str| run.contains("\"function\": \"\\\"closure\\\"\", \"items\": \"3\"}");
     assert!(around.iter().all(|run| run.starts_with("run {") && is_named(run)), "{around:?}");
 }

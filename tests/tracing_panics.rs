@@ -1,5 +1,5 @@
-//! A subscriber of `tracing` that panics on a thread of the pool ends the run, rather than to leave it
-//! waiting.
+//! A subscriber of `tracing` that panics on a thread of the pool ends the run, and does not leave
+//! it waiting.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,7 +11,7 @@ use tracing::Subscriber;
 use tracing::span::Id;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// Panics after so many spans were entered, or left, by threads of a pool.
+/// Panics after threads of a pool have entered, or left, that many spans.
 struct Panicking {
     entered: AtomicUsize,
     left: AtomicUsize,
@@ -51,7 +51,7 @@ fn a_subscriber_that_panics_on_a_worker_ends_the_run() {
                 thread::sleep(Duration::from_micros(100));
                 item
             };
-            // With as many threads as no global pool has, the workers are the run's own.
+            // No global pool has this number of threads, so the workers are the run's own.
             let mut run = process_in_batches(slow, 0..2_000).threads(5);
             let mut seen = 0;
             let outcome = catch_unwind(AssertUnwindSafe(|| {

@@ -1,9 +1,9 @@
-//! Results that nothing can measure: where resident memory can't be read another figure serves, and
-//! where nothing does, the run says so.
+//! Results that nothing can measure. If resident memory can't be read, the run uses another figure,
+//! and if there is none, it says so.
 
 use amorsize::{ByteSize, Certainty, MeasuredBy, MemorySource, Warning, process_in_batches, with_memory_source};
 
-/// A system that tells nothing of the process.
+/// A system that tells nothing about the process.
 struct Silent;
 
 impl MemorySource for Silent {

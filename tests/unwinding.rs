@@ -1,4 +1,4 @@
-//! A run is the same whether its thread unwinds or not: a destructor may start one while a panic passes by.
+//! A run does the same while its thread unwinds. A destructor may start one while a panic passes.
 
 #[path = "common/caught.rs"]
 mod caught;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use amorsize::process_in_batches;
 use caught::caught;
 
-/// Long enough that a run of some hundred of them goes on threads.
+/// Long enough for a run of some hundred of them to use threads.
 fn slow(x: usize) -> usize {
     thread::sleep(Duration::from_micros(200));
     x + 1
@@ -19,7 +19,7 @@ fn slow(x: usize) -> usize {
 
 const ITEMS: usize = 400;
 
-/// Calls `body` in a destructor while the thread unwinds, and gives what it returned.
+/// Calls `body` in a destructor while the thread unwinds, and returns its value.
 fn while_unwinding<R>(body: impl FnOnce() -> R) -> R {
     struct AtDrop<F: FnOnce()>(Option<F>);
 
@@ -40,7 +40,8 @@ fn while_unwinding<R>(body: impl FnOnce() -> R) -> R {
     outcome.unwrap()
 }
 
-/// Every terminal gives the results of all items; those of `unordered` are put in order first.
+/// Checks that every terminal gives the results of all items; those of `unordered` are sorted
+/// first.
 fn all_terminals(threads: usize) -> Vec<(&'static str, Vec<usize>)> {
     let run = || process_in_batches(slow, 0..ITEMS).threads(threads);
     let mut batched = Vec::new();
@@ -98,7 +99,7 @@ fn a_panic_of_such_a_run_ends_it_and_can_be_caught() {
             run.for_each_batch(|batch| taken.extend(batch)).unwrap();
             assert_eq!(taken.len(), ITEMS - 1);
 
-            // In the sink and in the input: the run is stopped, and no call starts after it.
+            // In the sink and in the input: the run stops, and no call starts after it.
             let calls = Mutex::new(0);
             let counted = |x| {
                 *calls.lock().unwrap() += 1;

@@ -1,4 +1,4 @@
-//! What a verbose run prints: seen by a second process that runs the same test with `RUN` set.
+//! The output of a verbose run, seen by a second process that runs the same test with `RUN` set.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use amorsize::process_in_batches;
 
 const RUN: &str = "AMORSIZE_TEST_VERBOSE";
 
-/// What `body` prints to stderr, in a process of its own; `None` in that process.
+/// The output of `body` on stderr, in a process of its own; `None` in that process.
 fn stderr_of(test: &str, body: impl FnOnce()) -> Option<String> {
     if std::env::var_os(RUN).is_some() {
         body();

@@ -1,9 +1,9 @@
-//! A function that waits gets more threads than there are cores, as far as they pay.
+//! A function that waits gets more threads than there are cores, as long as they pay.
 //!
-//! Runs here go on until as many calls were in flight as are to be, however long that takes on a busy
-//! machine. What ends a climb, and that a function gets no further thread that computes, is tested by
-//! clocks that are moved, in `amorsize/src/adapt/climbing.rs` and `clocked.rs`, and measured by
-//! `cargo bench --bench waiting`.
+//! Runs here go on until the expected number of calls were in flight, however long that takes on a
+//! busy machine. Tests with clocks that they move, in `amorsize/src/adapt/climbing.rs` and
+//! `clocked.rs`, show what ends a climb, and that a function gets no further thread that computes.
+//! `cargo bench --bench waiting` measures it.
 
 #[path = "common/serial.rs"]
 mod serial;
@@ -17,17 +17,17 @@ use std::time::{Duration, Instant};
 
 use amorsize::{Batched, ByteSize, batched, process_in_batches};
 use rayon::prelude::*;
-// The process has only so many threads for waiting, and each test is to have its cores.
+// The process has a limited number of threads for waiting, and each test needs its cores.
 use serial::alone;
 
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Whether this system tells what a function waits.
+/// True if this system tells how long a function waits.
 const TOLD: bool = cfg!(any(target_os = "linux", target_vendor = "apple"));
 
-/// Calls in flight, now and at most.
+/// The number of calls in flight, now and at most.
 #[derive(Default)]
 struct Calls {
     now: AtomicUsize,
@@ -61,15 +61,15 @@ fn compute(rounds: u64) -> u64 {
     (0..rounds).fold(1, |state: u64, round| black_box((state ^ (state >> 31)).wrapping_mul(0x9E37_79B9) + round))
 }
 
-/// More threads than a run begins with: it has them only after steps that paid.
+/// More threads than a run begins with: it gets them only by steps that paid.
 fn many() -> usize {
     2 * cores() + 8
 }
 
-/// Only a run that hangs is given up: no machine takes so long for anything here.
+/// The limit for runs that hang: no machine takes this long for anything here.
 const HANG: Duration = Duration::from_secs(600);
 
-/// An input that goes on until something has come, however long that takes.
+/// An input that goes on until `has_come` is true, however long that takes.
 fn until(has_come: impl Fn() -> bool) -> impl Iterator<Item = usize> {
     let begun = Instant::now();
     (0..).take_while(move |items| {
@@ -124,8 +124,8 @@ fn an_iterators_batches_follow_its_threads() {
     if !TOLD {
         return;
     }
-    // Its threads pause after each batch. Between two pauses there are as many calls as a batch has: few
-    // with one for the cores alone.
+    // Its threads pause after each batch. Between two pauses there are as many calls as a batch
+    // has, which are few in a batch for the cores alone.
     let (calls, since, longest) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let call = |x: usize| {
         calls.fetch_add(1, Ordering::SeqCst);
@@ -152,7 +152,7 @@ fn page(number: usize, calls: &Calls) -> Vec<u8> {
 fn every_call_in_flight_has_credit() {
     let _alone = alone();
     let calls = Calls::default();
-    // More calls than a run begins with, where the budget has room for them.
+    // More calls than a run begins with, if the budget has room for them.
     let enough = if TOLD { (2 * cores()).clamp(1, 12) } else { 1 };
     let input = until(|| calls.most() >= enough);
     let report = page_batched(input, &calls).for_each_batch(|batch| drop(black_box(batch))).unwrap();
@@ -181,7 +181,7 @@ fn the_threads_that_are_asked_for_are_used_as_they_are() {
 #[test]
 fn the_plan_says_that_the_function_waits() {
     let _alone = alone();
-    // So long that whatever this takes on a core beside is little.
+    // Long enough that the other costs on a core are small beside it.
     let mut run = process_in_batches(|_: usize| thread::sleep(Duration::from_millis(50)), 0..1000);
     let plan = run.plan().unwrap();
     if TOLD {
@@ -204,7 +204,8 @@ fn in_a_pool_a_run_keeps_to_its_threads() {
             wait();
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        // In a pool that is larger than the cores a function that waits gets more of it than those.
+        // If a pool has more threads than there are cores, a function that waits gets more of them
+        // than cores.
         let enough = if threads == 8 && cores() < 8 && TOLD { cores() + 1 } else { 1 };
         pool.install(|| {
             process_in_batches(call, until(|| calls.most() >= enough)).for_each_batch(|_| ()).unwrap();
@@ -220,7 +221,8 @@ fn in_a_busy_pool_all_runs_together_keep_to_its_threads_and_so_do_those_in_them(
     let _alone = alone();
     let rounds = 100_000;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    // Threads in calls of the innermost runs, each counted once: a worker that waits may run another call meanwhile.
+    // The threads with calls of the innermost runs, each counted once: a worker that waits may run
+    // another call meanwhile.
     let threads = Mutex::new(HashSet::new());
     let inner = |_| {
         threads.lock().unwrap().insert(thread::current().id());
@@ -247,7 +249,7 @@ fn a_run_within_a_call_that_waits_does_not_multiply() {
     let outer = |_| process_in_batches(inner, 0..12).for_each_batch(|_| ()).unwrap().threads();
     let threads: Vec<usize> = process_in_batches(outer, 0..60).collect().unwrap();
     assert!(threads.iter().all(|&threads| threads <= cores()), "{threads:?}");
-    // Each outer call's thread, which begins inline, and the cores of the pool.
+    // The thread of each outer call, which begins inline, and the cores of the pool.
     assert!(most.most() <= 256.max(4 * cores()) + cores(), "{}", most.most());
 }
 

@@ -1,4 +1,5 @@
-//! What users of iterators look for: `batched` behind an iterator, `for_each`, `fold`, `reduce`, and functions that give an `Option`.
+//! Features that users of iterators look for: `batched` behind an iterator, `for_each`, `fold`,
+//! `reduce`, and functions that return an `Option`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,7 +86,7 @@ fn what_is_none_is_left_out_by_every_terminal() {
         assert!(run().into_iter().eq(halves()));
         let unordered: BTreeMap<_, _> = run().unordered().collect();
         assert!(unordered.into_values().eq(halves()));
-        // In a pipeline what is none goes no further.
+        // In a pipeline a `None` goes no further.
         let calls = AtomicUsize::new(0);
         let count = |x: u64| {
             calls.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +133,7 @@ fn results_that_cant_be_asked_are_weighed() {
         assert_eq!(report.result_bytes(), ByteSize::new(200 * ((64 << 10) + size_of::<Raster>() as u64)));
         assert!(run().max_memory(most).threads(threads).collect::<Vec<_>>().err().unwrap().is_over_budget());
     }
-    // One that panics is like a `heap_size` that does: the result stays.
+    // A weight that panics is like a `heap_size` that panics: the result stays.
     let broken = process_in_batches(make, [1; 50]).weigh(|raster| raster.0.len() / usize::from(raster.0[0] != 1));
     assert_eq!(broken.on_panic(OnPanic::Skip).collect::<Vec<_>>().unwrap().len(), 50);
 }

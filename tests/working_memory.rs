@@ -1,8 +1,8 @@
-//! Calls take credit for the memory that they need while they run, without any allocator of ours:
+//! Calls take credit for the memory that they need while they run, without an allocator of ours:
 //! the process's resident memory tells it.
 //!
-//! The tests have made-up memory: a call adds to a number, and a memory source tells it. A call ends
-//! only when the run has looked at that number, so nothing depends on the machine's speed.
+//! The tests have made-up memory: a call adds to a number, and a memory source tells it. A call
+//! ends only when the run has looked at that number, so nothing depends on the machine's speed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -14,7 +14,7 @@ use amorsize::{ByteSize, Certainty, MemorySource, Report, batched, process_in_ba
 const MIB: u64 = 1 << 20;
 const BUDGET: ByteSize = ByteSize::mib(256);
 
-/// Memory that calls take and give back, and how often a run has looked at it.
+/// Memory that calls take and give back, and the number of looks that a run has taken at it.
 #[derive(Default)]
 struct MadeUp {
     taken: AtomicU64,
@@ -35,7 +35,8 @@ impl MemorySource for MadeUp {
     }
 }
 
-/// Where calls take memory, and the thread that nobody looks beside.
+/// The memory of the calls, and the calling thread. Nobody looks at the memory while that thread
+/// runs a call.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     memory: &'a MadeUp,
@@ -50,7 +51,7 @@ fn take(mib: u64, place: &Place<'_>) -> u64 {
     memory.most.fetch_max(taken, SeqCst);
     let running = memory.running.fetch_add(1, SeqCst) + 1;
     memory.most_running.fetch_max(running, SeqCst);
-    // So long that it could be memory: 100 MB take 2.5 ms at the very least.
+    // Long enough for real memory: 100 MB take 2.5 ms at the very least.
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(5) {
         std::hint::spin_loop();
@@ -64,7 +65,8 @@ fn take(mib: u64, place: &Place<'_>) -> u64 {
     mib
 }
 
-/// Runs calls that need so much each, and gives the most that they had together, and at a time.
+/// Runs calls with these needs. Returns the most MiB that they had together, the most calls at a
+/// time, and the report.
 fn run(needs: impl IntoIterator<Item = u64>, threads: usize) -> (u64, u64, Report) {
     let memory = Arc::new(MadeUp::default());
     let report = with_memory_source(Arc::clone(&memory), || {
@@ -123,7 +125,7 @@ fn a_run_on_a_worker_goes_on_where_one_call_at_a_time_fits() {
     }
 }
 
-/// Owns something, and nobody can ask how much.
+/// Owns bytes that nobody can measure.
 struct Opaque(Vec<u8>);
 
 #[batched(max_memory = "256MiB", threads = 1)]

@@ -1,5 +1,5 @@
-//! A plan measures in its sample what a call needs beside its result. A program of its own, because
-//! other tests would change its resident memory meanwhile.
+//! A plan measures in its sample the bytes that a call needs beside its result. This is a program
+//! of its own, because other tests would change its resident memory meanwhile.
 #![cfg(target_os = "linux")]
 
 use amorsize::{ByteSize, Certainty, batched};

@@ -1,17 +1,18 @@
-//! What the compiler says about each mistake (`fail`, with the expected output beside it), and that each accepted form
-//! compiles and runs (`pass`).
+//! The compiler's messages for each mistake (`fail`, with the expected output beside it). And each
+//! accepted form compiles and runs (`pass`).
 
 use std::fs;
 use std::path::Path;
 
-// The output is that of one compiler; `rust-toolchain`-like pins would bind everybody who only wants to build.
+// The expected output is that of one compiler. A pin such as `rust-toolchain` would bind everybody
+// who only wants to build.
 #[rustversion::attr(not(stable(1.95)), ignore = "the expected output is that of stable Rust 1.95")]
 #[test]
 fn ui() {
     let cases = trybuild::TestCases::new();
     for (directory, expected) in [("fail", Expected::Errors), ("pass", Expected::Success)] {
         let directory = Path::new(directory);
-        // trybuild takes a pattern that matches nothing for a success.
+        // trybuild counts a pattern that matches nothing as a success.
         assert!(count(directory) > 0, "there are no cases in {}", directory.display());
         let pattern = directory.join("*.rs");
         match expected {

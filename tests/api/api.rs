@@ -1,4 +1,5 @@
-//! `amorsize.txt` lists every public item with its signature, so that a review sees each change of the API.
+//! `amorsize.txt` lists every public item with its signature, so that a review sees each change of
+//! the API.
 //!
 //! `AMORSIZE_API=overwrite cargo test -p amorsize-api` accepts changes that are meant.
 
@@ -12,15 +13,16 @@ use public_api::Builder;
 /// Traits that code can't name on a stable compiler.
 const UNSTABLE: [&str; 3] = ["core::marker::Freeze", "core::marker::StructuralPartialEq", "core::marker::UnsafeUnpin"];
 
-/// The trait of a line such as `impl<T> path::Trait<T> for Type`; none if it isn't one.
+/// The trait of a line such as `impl<T> path::Trait<T> for Type`; `None` if the line is not such a
+/// one.
 fn implemented(line: &str) -> Option<&str> {
     let (mut rest, _) = line.strip_prefix("impl")?.split_once(" for ")?;
-    // The parameters, which may hold others.
+    // The parameters, which may have parameters themselves.
     let mut depth = 0;
     for (at, char) in rest.char_indices() {
         match char {
             '<' => depth += 1,
-            // Not the end of an arrow.
+            // The `>` of an arrow does not count.
             '>' if !rest[..at].ends_with('-') => depth -= 1,
             ' ' if depth == 0 => {
                 rest = &rest[at + 1..];
@@ -32,7 +34,8 @@ fn implemented(line: &str) -> Option<&str> {
     rest.trim_start_matches(['!', '?']).split(['<', ' ']).next()
 }
 
-/// The path of a line's item, without its name: `amorsize::Type` of `pub fn amorsize::Type<T>::open(&self)`.
+/// The path to a line's item, without its name: `amorsize::Type` for
+/// `pub fn amorsize::Type<T>::open(&self)`.
 fn parent(line: &str) -> String {
     let (mut path, mut depth) = (String::new(), 0);
     for char in line[line.find("amorsize").unwrap_or(line.len())..].chars() {
@@ -47,8 +50,8 @@ fn parent(line: &str) -> String {
     path.trim_end_matches(':').rsplit_once("::").map_or(String::new(), |(parent, _)| parent.to_owned())
 }
 
-/// The lines without traits that nobody can name. Each implementation stands once, though it belongs to its type and its
-/// trait, and without the functions, which its trait has too.
+/// The lines without traits that nobody can name. Each implementation is listed once, though both
+/// its type and its trait have it, and without its functions, which the trait lists.
 fn nameable(all: &[String]) -> String {
     let named = |kind: &str| -> BTreeSet<&str> {
         let paths = all.iter().filter_map(|line| line.strip_prefix(kind));
@@ -80,9 +83,9 @@ fn the_public_api_is_the_one_that_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new(env!("CARGO"))
         .current_dir(&root)
-        // The stable compiler writes this data only if it is asked to pass for another.
+        // The stable compiler writes this data only if it acts as a nightly one.
         .env("RUSTC_BOOTSTRAP", "1")
-        // A folder of its own: these docs would take the place of those that people read.
+        // A folder of its own: these docs would replace those that people read.
         .args(["rustdoc", "-p", "amorsize", "--all-features", "--locked", "--target-dir", "target/documented"])
         .args(["--", "-Z", "unstable-options", "--output-format", "json"])
         .output()

@@ -1,5 +1,5 @@
-//! The budget holds, by whatever means results are measured: each program that tests one has its global allocator, and these
-//! tests as a module.
+//! The budget holds, by each means of measuring results. Each program that tests a means has its
+//! own global allocator, and these tests as a module.
 
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -12,14 +12,14 @@ use rayon::prelude::*;
 use super::MEASURED_BY;
 use super::counting::{alone, peak_of};
 
-/// Chunks, queues and buffers of a run itself.
+/// The chunks, queues and buffers of a run itself.
 const OWN_BYTES: usize = 512 << 10;
 
-/// What a call needs, and how it goes about it.
+/// The memory that a call needs, and the way in which it makes its result.
 #[derive(Clone, Copy, Debug)]
 struct Need {
     result: usize,
-    /// Bytes that it allocates, and frees before it returns.
+    /// Bytes that the call allocates, and frees before it returns.
     scratch: usize,
     how: How,
 }
@@ -29,9 +29,10 @@ enum How {
     Alone,
     /// Makes the two halves of its result by `rayon::join`.
     Forks,
-    /// Makes its result on another pool; while this one's worker waits, rayon lets it start other items.
+    /// Makes its result on another pool; while this one's worker waits, rayon lets it start other
+    /// items.
     OnAnotherPool,
-    /// Makes its result by a run of its own.
+    /// Makes its result in a run of its own.
     ByAnInnerRun,
 }
 
@@ -40,10 +41,10 @@ impl Need {
         Self { result, scratch: 0, how: How::Alone }
     }
 
-    /// The most that a call of it has at a time.
+    /// The most bytes that a call with this need has at a time.
     fn most(self) -> usize {
         let of_inner = match self.how {
-            // The run's buffers, and the parts beside the result that they are moved to.
+            // The inner run's buffers, and the result's parts, which are moved from there.
             How::ByAnInnerRun => OWN_BYTES + self.result,
             _ => 0,
         };
@@ -59,7 +60,7 @@ fn part(index: usize, bytes: usize) -> Vec<u8> {
     vec![index as u8; bytes]
 }
 
-/// The result is always a `Vec` of parts, so that it can be made by several threads.
+/// The result is always a `Vec` of parts, so that several threads can make it.
 #[batched(max_memory = "4MiB")]
 fn make(index: usize, needs: &[Need]) -> Vec<Vec<u8>> {
     let need = needs[index % needs.len()];
@@ -101,7 +102,7 @@ fn check(items: usize, threads: usize, budget: usize, needs: &[Need]) {
 }
 
 fn check_alone(items: usize, threads: usize, budget: usize, needs: &[Need]) {
-    // The pools' own memory is no part of the run's.
+    // The pools' own memory does not count as the run's.
     make_batched(0..10_000, &[Need::plain(1)]).threads(threads).for_each_batch(|_| ()).unwrap();
     OTHER_POOL.broadcast(|_| ());
     let run = || -> Run<'_> { make_batched(0..items, needs).threads(threads).max_memory(ByteSize::new(budget as u64)) };
@@ -177,7 +178,7 @@ fn a_collect_that_does_not_fit_stops_within_it() {
     assert!(peak <= (2 << 20) + 2 * 10_000 + OWN_BYTES, "{peak}");
 }
 
-/// What the stages of a pipeline make of an item: one after the other, each half as large as the one before.
+/// The first stage of a pipeline. Each stage's value is half as large as the one before.
 #[batched(max_memory = "4MiB")]
 fn decode(index: usize, sizes: &[usize]) -> Vec<u8> {
     std::thread::sleep(std::time::Duration::from_micros(200));
@@ -200,15 +201,16 @@ fn check_sum(bytes: Vec<u8>) -> u64 {
 fn what_stages_hand_to_each_other_counts() {
     let _alone = alone();
     let run = |sizes| decode_batched(0..300, sizes).then(halve_batched).then(check_sum_batched).threads(20);
-    // The pool's own memory is no part of the run's.
+    // The pool's own memory does not count as the run's.
     run(&[1]).for_each_batch(|_| ()).unwrap();
-    // The results are nothing beside it; without a budget twenty threads would have 30 MiB.
+    // Beside the stages' values the results are nothing. Without a budget twenty threads would have
+    // 30 MiB.
     let sizes = [1 << 20];
     let alive = (1 << 20) + (1 << 19);
     let peak = peak_of(|| {
         let report = run(&sizes).for_each_batch(|_| ()).unwrap();
         let working = report.working_bytes().as_u64();
-        // By their deep sizes it is that and three small values; a call may count another few.
+        // Their deep sizes add up to this and three small values; a call may count a few more.
         assert!((alive as u64..alive as u64 + 1024).contains(&working), "{report}");
         assert!(report.peak_bytes() <= report.budget(), "{report}");
         assert!(report.stages()[0].largest() >= ByteSize::mib(1), "{report}");
@@ -225,7 +227,7 @@ fn nor_do_stages_that_hand_over_much_after_a_sample_of_little() {
     let peak = peak_of(|| {
         run(&sizes).max_memory("2MiB").for_each_batch(|_| ()).unwrap();
     });
-    // A call in flight on each thread beside the budget, before the first of them is known.
+    // Beside the budget each thread has a call in flight before the size of the first is known.
     assert!(peak <= (2 << 20) + 4 * 1_050_000 + OWN_BYTES, "{peak}");
 }
 
@@ -234,7 +236,7 @@ fn of_a_pipeline_only_the_results_are_kept() {
     let _alone = alone();
     let run = |sizes| decode_batched(0..300, sizes).then(halve_batched).then(check_sum_batched).threads(4);
     run(&[1]).for_each_batch(|_| ()).unwrap();
-    // 150 MiB of intermediate values, one for each thread at a time.
+    // 150 MiB of intermediate values in all; each thread has one of them at a time.
     let sizes = [1 << 19];
     let peak = peak_of(|| {
         let all = run(&sizes).max_memory("64MiB").collect::<Vec<_>>().unwrap();
@@ -257,7 +259,7 @@ fn need() -> impl Strategy<Value = Need> {
 
 #[test]
 fn whatever_the_calls_need() {
-    // What is drawn takes megabytes too.
+    // The values that proptest draws take megabytes too.
     let _alone = alone();
     let mut runner = TestRunner::new(ProptestConfig { cases: 40, ..ProptestConfig::default() });
     let budget = prop_oneof![Just(200_000usize), Just(2 << 20)];

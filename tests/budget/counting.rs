@@ -1,4 +1,4 @@
-//! An allocator that counts the live bytes of the process, and the most that there were.
+//! An allocator that counts the live bytes of the process, and their peak.
 
 #[path = "../common/serial.rs"]
 mod serial;
@@ -15,7 +15,7 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 #[expect(unsafe_code, reason = "an allocator can't be written without")]
-// SAFETY: every call is passed on to the system's allocator as it is.
+// SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();

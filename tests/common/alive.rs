@@ -1,10 +1,10 @@
-//! A count of the values that are there, for tests that each is dropped exactly once.
+//! A count of live values, for tests that each is dropped exactly once.
 
 use std::sync::atomic::{AtomicIsize, Ordering};
 
 use amorsize::DeepSize;
 
-/// Counts the value that it is a part of while that lives.
+/// Counts the value that it is a part of, as long as that lives.
 #[derive(Debug)]
 pub(crate) struct Alive<'a>(&'a AtomicIsize);
 

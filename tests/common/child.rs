@@ -1,11 +1,11 @@
-//! Tests that run in a process of their own: this program again, with one of its ignored tests.
+//! Runs tests in a process of their own: this program again, with one of its ignored tests.
 
 use std::process::Command;
 
-/// Tells the process that it is one.
+/// Tells the process that it is a child.
 const INSIDE: &str = "AMORSIZE_TEST_INSIDE";
 
-/// Runs an ignored test in a child process, and shows what it printed where that failed.
+/// Runs an ignored test in a child process, and shows its output if it failed.
 pub(crate) fn run_inside(test: &str) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
@@ -18,7 +18,7 @@ pub(crate) fn run_inside(test: &str) {
     assert!(out.contains("1 passed"), "{test} did not run:\n{out}\n{err}");
 }
 
-/// Whether this process was started by [`run_inside`], rather than by somebody who runs ignored tests.
+/// True if [`run_inside`] started this process, and not somebody who runs ignored tests.
 pub(crate) fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }

@@ -1,14 +1,14 @@
-//! A folder of a test's own.
+//! A folder for one test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Empty at first, and gone with its owner.
+/// Empty at first, and removed when it is dropped.
 pub(crate) struct Folder(PathBuf);
 
 #[allow(dead_code, reason = "not all tests look at the names")]
 impl Folder {
-    /// Makes one, in the folder that cargo has for tests.
+    /// Makes a folder below the one that cargo has for tests.
     pub(crate) fn new(test: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
@@ -24,7 +24,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// The names of what is in it, in order.
+    /// The names of its entries, in order.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -4,8 +4,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-/// Has another thread send a question when it has the answer to the one before, and `run` answer
-/// them. Gives how many were answered, and fails where that takes longer than `hangs`.
+/// Sends each question from another thread, after the answer to the one before, and has `run`
+/// answer them. Returns the number of answers, and fails if that takes longer than `hangs`.
 pub(crate) fn interview(
     hangs: Duration,
     count: u64,

@@ -7,11 +7,12 @@ use std::process::{Child, Command, Stdio};
 
 use amorsize::{ByteSize, process_in_batches};
 
-/// Moves the shell itself into a cgroup, so that all of what it then becomes is charged to it.
+/// Moves the shell itself into a cgroup, so that the program that it then becomes is charged to it
+/// from the start.
 const MOVE: &str = "echo $$ > \"$0\"";
 
-/// Waits until the owner closes the pipe, by being dropped or by dying of whatever, and then until the cgroup is empty, which a
-/// process that was just killed may take a moment for.
+/// Waits until the owner closes the pipe, when it is dropped or dies in any way, and then until the
+/// cgroup is empty: a process that was just killed may take a moment to leave.
 const REMOVE: &str = r#"
     read -r _
     for _ in 0 1 2 3 4 5 6 7 8 9; do
@@ -23,14 +24,15 @@ const REMOVE: &str = r#"
     done
 "#;
 
-/// A memory cgroup with a limit, and one without a limit in it for processes; gone with their owner.
+/// A memory cgroup with a limit, and in it one without a limit for processes; both are removed when
+/// it is dropped.
 pub(crate) struct Limited {
     folder: PathBuf,
     remover: Child,
 }
 
 impl Limited {
-    /// Makes one below the cgroup of this process, or says why that can't be done.
+    /// Makes one below the cgroup of this process, or says why that is not possible.
     pub(crate) fn new(limit: ByteSize) -> Result<Self, String> {
         let available = process_in_batches(|_: u8| (), 0..1).max_memory(1.0).plan()?.budget();
         if available.as_u64() < 2 * limit.as_u64() {
@@ -42,7 +44,7 @@ impl Limited {
         let mut remover = Command::new("sh");
         remover.args(["-c", REMOVE]).arg(&folder);
         remover.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // So that Ctrl-C does not end it too.
+        // Ctrl-C should not end the remover too.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut remover, 0);
         let remover = remover.spawn().map_err(|error| {
@@ -56,7 +58,8 @@ impl Limited {
 
     fn set(&self, limit: ByteSize, v2: bool) -> io::Result<()> {
         let limit = limit.as_u64().to_string();
-        // Nothing may go to swap instead, and what doesn't fit is to be killed, not to wait for ever.
+        // Memory may not go to swap instead, and a process that exceeds the limit should be killed,
+        // not wait for ever.
         let (needed, others): (_, &[_]) = if v2 {
             ("memory.max", &[("memory.swap.max", "0"), ("memory.oom.group", "0")])
         } else {
@@ -66,7 +69,7 @@ impl Limited {
             )
         };
         fs::write(self.folder.join(needed), &limit)?;
-        // Not every kernel has all of these.
+        // Not every kernel has all these files.
         for (file, value) in others {
             let file = self.folder.join(file);
             if file.exists() {
@@ -74,7 +77,7 @@ impl Limited {
             }
         }
         fs::create_dir(self.inner())?;
-        // Not every kind of process may be moved by everybody.
+        // Not every process may move every kind of process.
         let moved = Command::new("sh").args(["-c", MOVE]).arg(self.inner().join("cgroup.procs")).status()?;
         moved.success().then_some(()).ok_or_else(|| io::Error::other("no process can be moved there"))
     }
@@ -89,7 +92,7 @@ impl Limited {
         self.folder.join("inner")
     }
 
-    /// Will run a program that is inside from its start.
+    /// Prepares a start of a program that is inside from its start.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{MOVE} && exec \"$@\"")]).arg(self.inner().join("cgroup.procs")).arg(program);
@@ -104,7 +107,7 @@ impl Drop for Limited {
     }
 }
 
-/// The cgroup to make one in, and whether it is of v2.
+/// The cgroup to make one in, and true if it is of v2.
 fn parent() -> Result<(PathBuf, bool), String> {
     let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
     let path_of = |is: fn(&str) -> bool| {
@@ -118,7 +121,7 @@ fn parent() -> Result<(PathBuf, bool), String> {
     }
     let path = path_of(str::is_empty).ok_or("no cgroup can limit memory")?;
     let own = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-    // Only where the controller is passed on to children can one of them have a limit.
+    // A child can have a limit only if its parent passes the controller on.
     let passes_on = |folder: &&Path| {
         let passed_on = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
         passed_on.split_whitespace().any(|name| name == "memory")

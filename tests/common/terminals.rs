@@ -2,8 +2,8 @@
 
 use amorsize::{Report, process_in_batches};
 
-/// Runs `call`, which adds one, over `0..items`, each item once by each of four terminals, on so many threads where that is stated.
-/// Gives the report of the one that has one.
+/// Runs `call`, which adds one, over `0..items`, each item once by each of four terminals, on
+/// `threads` threads if that is stated. Returns the report of the terminal that has one.
 pub(crate) fn add_one_by_each(call: fn(usize) -> usize, items: usize, threads: Option<usize>) -> Report {
     let expected: Vec<_> = (1..=items).collect();
     let run = || {

@@ -1,5 +1,5 @@
-//! What `Tracking` counts, whatever allocator it wraps: each program that tests one has it as its global allocator `ALLOCATOR`,
-//! and these tests as a module.
+//! The counts of `Tracking` around any allocator. Each program that tests one has it as its global
+//! allocator `ALLOCATOR`, and these tests as a module.
 
 #[path = "../common/serial.rs"]
 mod serial;
@@ -14,20 +14,21 @@ use std::thread;
 
 use amorsize::HeapUse;
 use rayon::prelude::*;
-// Stray bytes are the process's, so one test at a time allocates.
+// Stray bytes are those of the whole process, so only one test at a time allocates.
 use serial::alone;
 
 use super::ALLOCATOR;
 
-/// Retained and peak bytes of a call whose result is dropped outside.
+/// Retained and peak bytes of a call, with its result dropped outside.
 fn measure<R>(call: impl FnOnce() -> R) -> (i64, u64) {
     let (result, heap) = ALLOCATOR.measure(call);
     drop(black_box(result));
     (heap.retained(), heap.peak())
 }
 
-/// What the test harness may allocate meanwhile, on threads that start and end tests, and rayon for its queues. The figures of
-/// stray bytes here are far above it; to the byte they are compared in `memory/tracking/tests.rs`, where nobody else counts.
+/// The bytes that others may allocate meanwhile: the test harness, on threads that start and end
+/// tests, and rayon for its queues. The stray bytes in these tests are far above it.
+/// `memory/tracking/tests.rs` compares them to the byte, as nobody else counts there.
 const HARNESS: i64 = 64 << 10;
 
 fn assert_near(bytes: i64, expected: i64) {
@@ -70,7 +71,8 @@ fn every_way_to_allocate_is_counted() {
         let layout = Layout::from_size_align(300, align).unwrap();
         let sizes = measure(|| {
             #[expect(unsafe_code, reason = "the functions of an allocator are")]
-            // SAFETY: sizes are not zero, each place is given back once, with the layout that it has then.
+            // SAFETY: sizes are not zero, and each place is given back once, with its layout at
+            // that time.
             unsafe {
                 let plain = alloc(layout);
                 let zeroed = alloc_zeroed(layout);
@@ -102,7 +104,7 @@ fn an_item_that_the_call_drops_is_taken_off() {
     assert_eq!(measure(move || vec![item[0]; 2500]), (-2500, 2500));
     let item = vec![1u8; 5000];
     assert_eq!(measure(move || drop(item)), (-5000, 0));
-    // What is given on stays as it was.
+    // A value that is only passed on changes nothing.
     let item = vec![1u8; 5000];
     assert_eq!(measure(move || item), (0, 0));
     let mut item = Vec::<u8>::with_capacity(100);
@@ -139,14 +141,14 @@ fn a_panic_leaves_the_figures_around_it_exact() {
             ALLOCATOR.measure(|| {
                 *kept.borrow_mut() = vec![1u8; 1 << 20];
                 let _unwound = black_box(vec![1u8; 1 << 20]);
-                // Without a message and the panic hook's own allocations.
+                // Without a message and the allocations of the panic hook.
                 std::panic::resume_unwind(Box::new(()));
             })
         }));
         caught.is_err()
     });
     assert!(caught);
-    // The payload of a panic is boxed by the runtime, and gone again.
+    // The runtime boxes the payload of a panic, and frees it again.
     assert_eq!(heap.retained(), 1 << 20);
     assert_near(heap.peak() as i64, 2 << 20);
     assert_eq!(measure(|| vec![1u8; 9]), (9, 9));
@@ -185,7 +187,7 @@ fn what_a_thread_leaves_behind_stays_counted() {
             thread::spawn(move || if i % 2 == 0 { vec![1u8; SIZE] } else { ALLOCATOR.measure(|| vec![1u8; SIZE]).0 });
         handed_over.push(kept.join().unwrap());
         if i % 3 == 0 {
-            // Freed by a thread that never allocated it, and that ends in its turn.
+            // A thread that never allocated it frees it, and then ends.
             let dropped = handed_over.pop().unwrap();
             thread::spawn(move || drop(dropped)).join().unwrap();
         }
@@ -218,7 +220,7 @@ fn destructors_of_a_thread_are_counted() {
     assert_near(ALLOCATOR.stray() - before, 0);
 }
 
-/// A function that forks: its result has `2 * size` bytes, half of them by whoever is idle.
+/// A function that forks: its result has `2 * size` bytes, and an idle worker makes half of them.
 fn fork(size: usize) -> (Vec<u8>, Vec<u8>) {
     rayon::join(|| vec![1u8; size], || vec![2u8; size])
 }
@@ -232,7 +234,8 @@ fn calls_that_fork_are_exact_in_sum() {
     pool.install(|| (0..1000).into_par_iter().for_each(|_| drop(black_box(fork(SIZE)))));
     let before = ALLOCATOR.stray();
 
-    // One call after another, the halves of each on two threads where one is idle: what was not seen in the calls is stray.
+    // One call after another, each with its halves on two threads if one is idle. Bytes that the
+    // calls did not see are stray.
     let mut seen = 0;
     let mut results = Vec::with_capacity(CALLS);
     pool.install(|| {
@@ -248,7 +251,7 @@ fn calls_that_fork_are_exact_in_sum() {
     assert_near(stray, expected + (results.capacity() * size_of_val(&results[0])) as i64);
     drop(results);
 
-    // All at once, calls within calls that wait.
+    // All at once, with calls within calls that wait.
     let results: Vec<_> = pool.install(|| {
         let call = |_| ALLOCATOR.measure(|| (0..8).into_par_iter().map(|_| fork(SIZE / 8)).collect::<Vec<_>>()).0;
         (0..CALLS).into_par_iter().map(call).collect()
@@ -281,7 +284,7 @@ fn threads_that_exchange_allocations_are_exact_in_sum() {
                     let step = |own: &mut Vec<u8>| {
                         own.reserve_exact((state >> 16) as usize % 3000);
                         change = own.capacity() as i64;
-                        // The other one may be of another thread, and is freed, or grown here.
+                        // The other place may come from another thread, and is freed or grown here.
                         let mut place = shared[state as usize % 64].lock().unwrap();
                         if state >> 40 & 1 == 0 {
                             change -= place.capacity() as i64;

@@ -1,12 +1,15 @@
-//! How far resident memory goes above the budget: for several allocators, sizes of results, and sinks.
+//! The most that resident memory goes above the budget, for several allocators, sizes of results,
+//! and sinks.
 //!
-//! Each row is some runs in fresh processes, and gives the highest of them: the peak of resident memory above what the process had
-//! before the run, as a percentage of the budget; beside it the most that the run itself held, and the median time. A second table
-//! has the higher figure of both sinks, by results and allocator. Below it is the highest of all with smaller budgets, of which what
-//! an allocator keeps is a larger part.
+//! Each row is some runs in fresh processes, and shows the highest of them: the peak of resident
+//! memory above that before the run, as a percentage of the budget. Beside it are the most that the
+//! run itself held, and the median time. A second table has the higher figure of both sinks, by
+//! results and allocator. Below it is the highest figure of all with smaller budgets; the memory
+//! that an allocator keeps is a larger part of these.
 //!
-//! `cargo bench --bench peak_memory` makes the whole table, `-- --rounds N` changes the number of processes for each row, `-- TEXT ..`
-//! leaves rows out that contain none of the texts; `-- --write` writes the second table into `FIGURES.md`.
+//! `cargo bench --bench peak_memory` makes the whole table, `-- --rounds N` changes the number of
+//! processes for each row, `-- TEXT ..` makes only rows that contain one of the texts; `-- --write`
+//! writes the second table into `FIGURES.md`.
 
 #[path = "common/chosen.rs"]
 mod chosen;
@@ -18,12 +21,13 @@ use std::time::Instant;
 use amorsize::{ByteSize, batched};
 use amorsize_bench::{Arguments, Peak, wrap};
 
-/// All but the one that counts what the run itself is to find out.
+/// All but `Tracking`, which counts the bytes that the run itself should find out.
 const ALLOCATORS: &[&str] = chosen::ALLOCATORS.split_first().expect("there are some").1;
 const BUDGET: ByteSize = ByteSize::mib(256);
-/// From the least one that a run looks at resident memory for.
+/// The first is the least budget for which a run looks at resident memory.
 const SMALLER: [ByteSize; 3] = [ByteSize::mib(32), ByteSize::mib(64), ByteSize::mib(128)];
-/// So many budgets are the results of each run together, so that what an allocator keeps has time to pile up.
+/// The results of each run have this many times the bytes of the budget, so that an allocator has
+/// time to pile up memory.
 const TIMES: u64 = 12;
 
 /// The size of a result, by the index of its item.
@@ -54,7 +58,7 @@ fn make(index: u64, size: &Size) -> Vec<u8> {
     vec![index as u8 | 1; size(index) as usize]
 }
 
-/// Items of a row, so that their results are so many bytes together.
+/// The number of a row's items, so that their results have `total` bytes together.
 fn items(size: Size, total: u64) -> u64 {
     let mut bytes = 0;
     (0..)
@@ -69,7 +73,7 @@ fn child(size: &str, sink: &str, budget: u64) {
     let size = SIZES.iter().find(|(name, _)| *name == size).expect("a known size").1;
     let items = items(size, TIMES * budget);
     chosen::set_trim();
-    // The pool's own memory is no part of the run's.
+    // The pool's own memory does not count as the run's.
     rayon::broadcast(|_| ());
     let peak = Peak::start();
     let begun = Instant::now();
@@ -77,7 +81,8 @@ fn child(size: &str, sink: &str, budget: u64) {
     let report = make_batched(0..items, &size)
         .max_memory(ByteSize::new(budget))
         .for_each_batch(|batch| {
-            // A slow sink takes longer over the bytes than two threads take to make them, so that the budget is always full.
+            // A slow sink takes longer over the bytes than two threads take to make them, so that
+            // the budget is always full.
             let rounds = if sink == "slow" { 12 } else { 0 };
             for result in &batch {
                 for round in 0..rounds {
@@ -91,7 +96,8 @@ fn child(size: &str, sink: &str, budget: u64) {
     println!("{nanos} {} {}", peak.bytes(), report.peak_bytes().as_u64());
 }
 
-/// Nanoseconds, the peak of resident memory and that of what was held, of a run in a process of its own.
+/// Nanoseconds, the peak of resident memory and the peak of what was held, for a run in a process
+/// of its own.
 fn measure(allocator: &str, size: &str, sink: &str, budget: ByteSize) -> [u64; 3] {
     let arguments = ["--child", size, sink, &budget.as_u64().to_string()];
     chosen::numbers(allocator, &arguments).unwrap_or_else(|why| panic!("{why}"))

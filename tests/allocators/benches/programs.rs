@@ -2,17 +2,17 @@
 //! the same program with rayon or by hand.
 //!
 //! *resize* is the function of the README on photos of 24 megapixels, on 16 threads with a budget
-//! of 256 MiB; rayon drops each photo within its call. Allowed is the budget and what one call
-//! needs, which is measured in a process that makes one call.
+//! of 256 MiB; rayon drops each photo within its call. The allowed memory is the budget and the
+//! need of one call, which a process that makes one call measures.
 //!
 //! *compare* is like a program that compares images: a call makes one of 101 MB and blurs it with
 //! rayon; the sink keeps the first image and compares each other one with it. By hand that is two
-//! threads with bounded channels in order. Allowed is what it takes by hand.
+//! threads with bounded channels in order. The allowed memory is that of the program by hand.
 //!
 //! `cargo bench --bench programs` makes both with 12 photos and 12 images, in a fresh process for
-//! each row; `-- --rounds N` changes the number of processes, `-- TEXT ..` leaves rows out that
-//! contain none of the texts; `-- "48 photos"` makes rows that are left out otherwise. Photos are
-//! made once, into a temporary folder.
+//! each row; `-- --rounds N` changes the number of processes, `-- TEXT ..` makes only rows that
+//! contain one of the texts; `-- "48 photos"` adds rows that are otherwise left out. It makes the
+//! photos once, in a temporary folder.
 
 #[path = "common/chosen.rs"]
 mod chosen;
@@ -44,7 +44,8 @@ fn pool(threads: usize) -> ThreadPool {
 
 const RESIZE_BUDGET: ByteSize = ByteSize::mib(256);
 const RESIZE_THREADS: usize = 16;
-/// Files are used several times: what memory a call needs does not depend on who had the same one.
+/// Files are used several times: the memory that a call needs does not depend on earlier calls with
+/// the same file.
 const FILES: usize = 3;
 
 /// The README's function.
@@ -60,7 +61,7 @@ fn photos(count: usize) -> Vec<PathBuf> {
     let paths: Vec<_> = (0..FILES).map(|number| folder.join(format!("{number}.jpg"))).collect();
     for (number, path) in paths.iter().enumerate() {
         if !path.exists() {
-            // None that is half written stays behind, should this be stopped.
+            // So that no half-written photo stays behind if this is stopped.
             let unfinished = path.with_extension(std::process::id().to_string());
             write_photo(&unfinished, number as u32);
             fs::rename(&unfinished, path).expect("a photo gets its name");
@@ -69,7 +70,7 @@ fn photos(count: usize) -> Vec<PathBuf> {
     paths.into_iter().cycle().take(count).collect()
 }
 
-/// Waves with a little noise, which take as many bytes as a photo does.
+/// Writes waves with a little noise, which have as many bytes as a photo.
 fn write_photo(path: &Path, number: u32) {
     let wave = |at: u32, length: f32| 100.0 + 90.0 * (at as f32 / length).sin();
     let mut noise = number + 1;
@@ -102,7 +103,7 @@ fn resize_all(way: &str, count: usize) -> Option<Report> {
 
 const COMPARE_THREADS: usize = 2;
 const IMAGES: u32 = 12;
-/// Points of an image from one side to the other: three planes of `f32` are 101 MB.
+/// Points along one side of an image: three planes of `f32` are 101 MB.
 const SIDE: usize = 2900;
 
 #[derive(DeepSize)]
@@ -136,7 +137,7 @@ impl Image {
         }
     }
 
-    /// How far another image is from this one. The differences are an image, too.
+    /// The difference of another image from this one. The differences are an image, too.
     fn compare(&self, other: &Self) -> f64 {
         let mut differences = Self::new();
         let pairs = self.planes.iter().zip(&other.planes).zip(&mut differences.planes);
@@ -182,7 +183,7 @@ impl Comparison {
     }
 }
 
-/// Two threads make every second image each; a channel for each of them holds one that is finished.
+/// Makes images on two threads, which take turns; each has a channel that holds one finished image.
 fn compare_by_hand(comparison: &mut Comparison) {
     thread::scope(|scope| {
         let channels: Vec<_> = (0..COMPARE_THREADS as u32)
@@ -234,12 +235,13 @@ fn compare_all(way: &str, budget: &str) -> Option<Report> {
 const RAYON: &str = "rayon";
 const BY_HAND: &str = "by hand";
 const DEFAULT: &str = "default";
-/// What dssim was given.
+/// The budget that the program dssim used.
 const COMPARE_BUDGET: &str = "250MB";
 
 fn child(program: &str, way: &str, detail: &str) {
     chosen::set_trim();
-    // The pool's own memory is no part of the run's; nor are the photos, where they must be made.
+    // The pool's own memory does not count as the run's, nor do the photos, if this process makes
+    // them.
     rayon::broadcast(|_| ());
     photos(FILES);
     let peak = Peak::start();
@@ -277,7 +279,7 @@ impl Table<'_> {
         Some(most(1))
     }
 
-    /// True if a row was asked for. 48 photos take a minute, and say what 12 do.
+    /// True if the arguments ask for a row. 48 photos take a minute, and show the same as 12.
     fn wants(&self, head: &str) -> bool {
         let rows = &self.arguments.rows;
         rows.iter().any(|text| head.contains(text)) || rows.is_empty() && !head.contains("48 photos")

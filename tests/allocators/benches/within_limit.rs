@@ -1,11 +1,11 @@
-//! Runs with working memory inside a cgroup that has room for little more than their budget: how
-//! many of them finish.
+//! Runs with working memory inside a cgroup with a limit little above their budget, and the number
+//! of them that finish.
 //!
-//! The limit is 1.25 times the budget of 256 MiB, and what a process of this program has before it
-//! begins. Each run is a fresh process in a cgroup of its own. `cargo bench --bench within_limit`
-//! makes 10 runs for each row, `-- --rounds N` changes that, `-- TEXT ..` leaves rows out that
-//! contain none of the texts. Linux alone has cgroups, and it takes the right to make one; where
-//! that fails, it says so.
+//! The limit is 1.25 times the budget of 256 MiB, plus the memory of a process of this program
+//! before its run. Each run is a fresh process in a cgroup of its own.
+//! `cargo bench --bench within_limit` makes 10 runs for each row, `-- --rounds N` changes that,
+//! `-- TEXT ..` makes only rows that contain one of the texts. Only Linux has cgroups, and making
+//! one takes a right; if that fails, the bench says so.
 
 #[allow(dead_code, reason = "a part of it is for other benches")]
 #[path = "common/chosen.rs"]
@@ -25,14 +25,15 @@ use chosen::ALLOCATORS;
 use limited::Limited;
 use rows::{Measured, RAYON, Row};
 
-/// With as many threads as the run finds, and with more than the cores of most machines.
+/// The numbers of threads: those that the run finds, and more than the cores of most machines.
 const ROWS: [(&str, [usize; 2]); 3] = [
     ("32 MiB, 30 ms, returns 8 bytes", [0, 16]),
     ("8, 30, 90, 15 MiB in turn, returns 1 MiB", [0, 16]),
     ("72 MiB, 20 ms, returns 2 MiB", [0, 16]),
 ];
 
-/// MiB that the process and its cgroup held at most, and seconds; or how the process ended.
+/// The most MiB of the process and of its cgroup, and the seconds; or the way in which the process
+/// ended.
 struct Outcome {
     finished: Result<(u64, f64), String>,
     charged: Option<u64>,
@@ -56,7 +57,7 @@ fn outcome(limited: &Limited, row: &Row, allocator: &str, threads: usize) -> Out
     Outcome { finished, charged }
 }
 
-/// Resident memory of this process, which a child has before its run, too.
+/// Resident memory of this process. A child has as much before its run.
 fn resident() -> u64 {
     let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib =
@@ -87,7 +88,7 @@ fn main() {
                 }
                 let mut outcomes = Vec::new();
                 for _ in 0..arguments.rounds {
-                    // A new one each time, whose figures are of that process alone.
+                    // A new cgroup each time, so that its figures are of that process alone.
                     match Limited::new(limit) {
                         Ok(limited) => outcomes.push(outcome(&limited, row, allocator, threads)),
                         Err(reason) => {

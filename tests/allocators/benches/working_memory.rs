@@ -1,18 +1,18 @@
-//! Calls that need memory beside their results: how far resident memory goes above the budget, for
-//! several allocators and numbers of threads.
+//! Calls that need memory beside their results: the most that resident memory goes above the
+//! budget, for several allocators and numbers of threads.
 //!
-//! Each row is some runs in fresh processes, and gives the highest peak of resident memory above
-//! what the process had before. Allowed is the budget and what one call needs at most; `over` marks
-//! a row that exceeds it. Beside it is what the run says of itself: the most that it held, the
-//! working memory of a call, and its threads; then the median time, for glibc's allocator also as a
-//! multiple of that with `Tracking`. Rayon's `for_each` over the same calls, with glibc's
-//! allocator, shows the peak of a program that keeps no budget. A second table has what runs with
-//! opaque results believe of each.
+//! Each row is some runs in fresh processes, and shows the highest peak of resident memory above
+//! that before the run. The allowed memory is the budget and the most that one call needs; `over`
+//! marks a row that exceeds it. Beside it are the run's own figures: the most that it held, the
+//! working memory of a call, and its threads. The median time follows, for glibc's allocator also
+//! as a multiple of that with `Tracking`. Rayon's `for_each` over the same calls, with glibc's
+//! allocator, shows the peak of a program that keeps no budget. A second table has the bytes that
+//! runs with opaque results assume for each result.
 //!
-//! `cargo bench --bench working_memory` makes both tables, which takes ten minutes;
-//! `-- --rounds N` changes the number of processes for each row, `-- TEXT ..` leaves rows out that
-//! contain none of the texts. A row is a text such as `| 64 MiB, even | jemalloc | 16 |`, and
-//! rayon's have `rayon` for the allocator.
+//! `cargo bench --bench working_memory` makes both tables, which takes ten minutes; `-- --rounds N`
+//! changes the number of processes for each row, `-- TEXT ..` makes only rows that contain one of
+//! the texts. A row is a text such as `| 64 MiB, even | jemalloc | 16 |`, and rayon's have `rayon`
+//! for the allocator.
 
 #[path = "common/chosen.rs"]
 mod chosen;

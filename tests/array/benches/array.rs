@@ -1,4 +1,4 @@
-//! What an array costs, as ratios in alternating rounds, each in a fresh process:
+//! The cost of an array, as ratios in alternating rounds, each in a fresh process:
 //! `cargo bench -p amorsize-array-tests --bench array [-- ROUNDS]`.
 //!
 //! | ratio | target |
@@ -20,7 +20,7 @@ use amorsize::array::Array;
 use amorsize::batched;
 use amorsize_array_tests::Folder;
 
-/// 10 us each: two seconds on one core. The run has its usual sizes then.
+/// Calls of 10 us: two seconds on one core. The run then has its usual sizes.
 const ITEMS: usize = 200_000;
 const CALL: Duration = Duration::from_micros(10);
 
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The seconds that a process took for one way, without its start.
+/// The seconds of a process for one way, without its start.
 fn timed(way: &str, path: &str, task: Option<&str>) -> Result<f64, Box<dyn Error>> {
     let mut command = Command::new(env::current_exe()?);
     let output = command.args([way, path]).envs(task.map(|task| ("AMORSIZE_TASK", task))).output()?;

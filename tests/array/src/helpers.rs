@@ -1,16 +1,16 @@
-//! What the tests share.
+//! Helpers of the tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder of a test's own, gone with its owner.
+/// A folder for one test, removed when it is dropped.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes one that is empty.
+    /// Makes an empty one.
     ///
     /// # Panics
     ///
@@ -20,7 +20,7 @@ impl Folder {
         Self::within(&std::env::temp_dir())
     }
 
-    /// The same in memory where there is such a place, for tests that sync a lot.
+    /// Makes one in memory if there is such a place, for tests that sync a lot.
     ///
     /// # Panics
     ///
@@ -40,13 +40,13 @@ impl Folder {
         Self(path)
     }
 
-    /// Its path.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in it.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
@@ -81,13 +81,13 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// True for a file in which an attempt writes results.
+/// True for a file into which an attempt writes results.
 #[must_use]
 pub fn is_part(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "part")
 }
 
-/// The tested program without any variable of this process.
+/// Prepares a start of the tested program, without any variable of this process.
 #[must_use]
 pub fn tested(program: &str, way: &str, directory: &Path, tasks: usize, items: u64) -> Command {
     let mut command = Command::new(program);
@@ -108,7 +108,7 @@ pub fn told(output: &Output) -> (i32, String, String) {
     (code, text(&output.stdout), stderr.lines().last().unwrap_or_default().to_owned())
 }
 
-/// What the tested program prints with all results of the way `text`.
+/// The output of the tested program for all results of the way `text`.
 #[must_use]
 pub fn all(items: u64) -> String {
     (0..items).map(|x| format!("{x} {}\n", super::expected(x))).collect()

@@ -1,4 +1,4 @@
-//! The functions of the tested program, and what the tests share.
+//! The functions of the tested program, and the helpers of the tests.
 
 mod helpers;
 mod work;

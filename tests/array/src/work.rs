@@ -17,12 +17,13 @@ use crate::{files, is_part};
 
 /// A file to which each call appends the number of its item.
 pub const CALLS: &str = "AMORSIZE_TEST_CALLS";
-/// Items, and what happens within their calls. `0,text 1;49,parts 2,clean`: item 0 runs task 1 from begin to end, item 49
-/// waits until there are two parts with something in them, and then cleans, each in a process of its own.
+/// Items, and the events within their calls, each event in a process of its own. With
+/// `0,text 1;49,parts 2,clean`, item 0 runs the whole of task 1; item 49 waits until there are two
+/// parts that are not empty, and then cleans.
 pub const BESIDE: &str = "AMORSIZE_TEST_BESIDE";
-/// How long each call takes, in microseconds.
+/// The length of each call, in microseconds.
 pub const MICROS: &str = "AMORSIZE_TEST_MICROS";
-/// How many bytes each result of the way `large` has, and how many of it the sink takes in a millisecond.
+/// The bytes of each result of the way `large`; the sink takes this many in a millisecond.
 pub const BYTES: &str = "AMORSIZE_TEST_BYTES";
 /// The name of the field of the type that has one.
 pub const FIELD: &str = "AMORSIZE_TEST_FIELD";
@@ -31,7 +32,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Notes a call, and takes its time.
+/// Records a call, and takes its time.
 fn called(x: u64) {
     if let Ok(path) = std::env::var(CALLS) {
         let mut file = OpenOptions::new().append(true).create(true).open(path).expect("the file of calls opens");
@@ -81,7 +82,7 @@ pub fn text(x: u64) -> String {
     expected(x)
 }
 
-/// A value by its type.
+/// A value that its type alone determines.
 pub trait Made {
     /// The value for an item.
     fn made(x: u64) -> Self;
@@ -99,19 +100,19 @@ impl Made for String {
     }
 }
 
-/// A function with results of several types.
+/// A function that can return several types.
 #[batched]
 pub fn made<R: Made + Send>(x: u64, _shared: u64) -> R {
     R::made(x)
 }
 
-/// The same as another function.
+/// The same result from another function.
 #[batched(version = 1)]
 pub fn other(x: u64) -> String {
     text(x)
 }
 
-/// A value of a type whose field has another name in another process.
+/// A value of a type with a field that has another name in another process.
 #[derive(Debug)]
 pub struct Renamed(u64);
 
@@ -132,7 +133,7 @@ impl<'de> Deserialize<'de> for Renamed {
     }
 }
 
-/// Results with a name inside.
+/// Returns a value with the name of its field in its bytes.
 #[batched(version = 1)]
 pub fn renamed(x: u64) -> Renamed {
     Renamed(x)
@@ -165,17 +166,17 @@ pub fn panicking(x: u64) -> u64 {
     x
 }
 
-/// A value whose type is told by its data, which bytes without names can't do.
+/// A value with a type that only its data tells. Bytes without names can't store that.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Untagged {
-    /// One.
+    /// One of the two.
     Number(u64),
-    /// The other.
+    /// The other one.
     Text(String),
 }
 
-/// Results that can be written, and not be read.
+/// Returns a result that can be written but not read back.
 ///
 /// # Panics
 ///
@@ -194,7 +195,7 @@ pub struct Partial {
     one: u64,
 }
 
-/// Results of which the first can be read.
+/// Returns a value; only the first one can be read back.
 #[batched(version = 1)]
 pub fn partial(x: u64) -> Partial {
     Partial { note: x.is_multiple_of(3).then_some(x), one: 1 }
@@ -211,20 +212,20 @@ impl Large {
         for _ in 0..bytes / 8 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let mixed = (state >> 32) ^ state;
-            // Each byte is one of 64 in ASCII.
+            // Each byte is one of 64 ASCII characters.
             text.extend_from_slice(&((mixed & 0x3F3F_3F3F_3F3F_3F3F) | 0x4040_4040_4040_4040).to_le_bytes());
         }
         Self(String::from_utf8(text).expect("it is ASCII"))
     }
 
-    /// True for the result of this item with so many bytes.
+    /// True for the result of this item with `bytes` bytes.
     #[must_use]
     pub fn is_of(&self, x: u64, bytes: u64) -> bool {
         self.0 == Self::of(x, bytes).0
     }
 }
 
-/// A result of many bytes.
+/// Returns a large result.
 #[batched(version = 1, max_memory = 0.5)]
 pub fn large(x: u64) -> Large {
     called(x);
@@ -258,11 +259,11 @@ fn print<R: Serialize + serde::de::DeserializeOwned>(
 ///
 /// # Errors
 ///
-/// That of the array.
+/// The error of the array.
 ///
 /// # Panics
 ///
-/// When the arguments are others.
+/// When the arguments are wrong.
 pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [way, directory, tasks, items] = arguments else { panic!("WAY DIRECTORY TASKS ITEMS") };
     let (tasks, items): (usize, u64) = (tasks.parse()?, items.parse()?);
@@ -327,19 +328,20 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What one writes without this library: all results of a share in memory, and then to a file.
+/// The program that people write without this library: all results of a share in memory, and then
+/// to a file.
 fn naive(directory: &str, tasks: usize, items: u64) -> io::Result<()> {
     let task = number("SLURM_ARRAY_TASK_ID").expect("Slurm starts it");
     let share = items * task / tasks as u64..items * (task + 1) / tasks as u64;
     let all: Vec<_> = share.map(large).collect();
-    // A look once a second is to see the memory.
+    // Slurm looks at the memory once a second, so this stays long enough for a look.
     thread::sleep(Duration::from_secs(3));
     std::fs::create_dir_all(directory)?;
     let mut file = BufWriter::new(std::fs::File::create(format!("{directory}/{task}"))?);
     all.iter().try_for_each(|Large(text)| file.write_all(text.as_bytes()))
 }
 
-/// Counts large results, and prints the most memory that the process has had.
+/// Counts large results, and prints the peak of the process's memory.
 fn count(all: Results<Large>) -> Result<(), ArrayError> {
     let (mut count, mut bytes) = (0, 0);
     for result in all {
@@ -351,7 +353,7 @@ fn count(all: Results<Large>) -> Result<(), ArrayError> {
     Ok(())
 }
 
-/// The most resident memory of this process, in KiB.
+/// The peak of this process's resident memory, in KiB.
 fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

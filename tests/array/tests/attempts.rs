@@ -11,10 +11,10 @@ use amorsize_array_tests::{BESIDE, BYTES, CALLS, Folder, MICROS, all, files, is_
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 
-/// Kills of attempts that run side by side.
+/// The number of kills of attempts that run side by side.
 const KILLS: usize = 1000;
 
-/// Bytes of a result in these: a little more than fills a frame.
+/// Bytes of a result in these: a little more than a frame holds.
 const SIZE: u64 = 1_100_000;
 
 /// Numbers that look random, and are the same in each run of the test.
@@ -32,14 +32,15 @@ fn start(command: &mut Command) -> Child {
 }
 
 fn signal(child: &Child, signal: libc::c_int) {
-    // SAFETY: a system call on numbers; the child is not waited for yet, so that its id is its own.
+    // SAFETY: a system call on numbers. Nobody has waited for the child yet, so the id is still its
+    // own.
     #[expect(unsafe_code, reason = "the standard library sends SIGKILL alone")]
     unsafe {
         libc::kill(child.id() as libc::pid_t, signal);
     }
 }
 
-/// An attempt, and when something happens to it.
+/// An attempt, and the time of its next event.
 struct Attempt {
     child: Child,
     stop_at: Option<Instant>,
@@ -47,7 +48,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    /// True once it is over; a failure is told. Counts a kill.
+    /// Returns true once the attempt is over, and reports a failure. Counts a kill.
     fn look(&mut self, kills: &mut usize, succeeded: &mut bool) -> bool {
         if let Some(status) = self.child.try_wait().unwrap() {
             match status.code() {
@@ -66,7 +67,7 @@ impl Attempt {
         }
         if self.kill_at.is_some_and(|at| at <= now) {
             self.child.kill().unwrap();
-            // It may have ended by itself before.
+            // The process may have ended by itself before the kill.
             match self.child.wait().unwrap().code() {
                 Some(0) => *succeeded = true,
                 Some(code) => panic!("an attempt ended with {code}"),
@@ -175,8 +176,8 @@ fn a_restart_calls_no_more_than_what_was_in_flight_again() {
             *times.entry(line.parse().unwrap()).or_default() += 1;
         }
         assert_eq!(times.len() as u64, ITEMS);
-        // On one thread, whatever was called before the last frame of each attempt is kept. So an item
-        // is called again once for each kill at most, and only those behind a frame.
+        // On one thread, all calls before the last frame of each attempt are kept. So each kill
+        // repeats an item at most once, and only items behind a frame.
         let again: u64 = times.values().map(|times| times - 1).sum();
         assert!(again < kills * 140 && times.values().all(|&times| times <= kills + 1), "{again} after {kills} kills");
         assert!(kills == 0 || again < called() - ITEMS + 1);
@@ -191,7 +192,7 @@ fn leftovers_are_removed_and_results_stay() {
         told(&tested(PROGRAM, way, &out, 2, 50).envs(task.map(|task| ("AMORSIZE_TASK", task))).output().unwrap())
     };
     assert_eq!(task(Some("0"), "text").0, 0);
-    // As an attempt leaves it that came second.
+    // The same as the leftovers of an attempt that came second.
     let mine = files(&out).into_iter().find(|path| is_part(path)).unwrap();
     let other = mine.with_file_name(format!("{}.part", "5".repeat(32)));
     fs::copy(&mine, &other).unwrap();

@@ -1,5 +1,5 @@
-//! A small directory with each byte changed and each file cut at each length: an error or the results
-//! before it, never other results, never a panic.
+//! Changes each byte and cuts each file of a small directory at each length. The outcome is an
+//! error, perhaps after right results: never a wrong result, never a panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ fn done() -> Folder {
     folder
 }
 
-/// Reads what there is, and gives the error that ended it, behind results that are right.
+/// Reads the directory, and returns the error that ended the reading; the results before it must be
+/// right.
 fn read(out: &Path) -> Option<ArrayError> {
     let numbers = (0..ITEMS as usize).map(|x| x as u64);
     let all = match text_batched(numbers).array(out, 2) {
@@ -38,7 +39,7 @@ fn read(out: &Path) -> Option<ArrayError> {
     None
 }
 
-/// Changes each file in each way, and has the directory looked at. Puts the files back.
+/// Damages each file in each way, has `look` check the directory, and puts the file back.
 fn damage(folder: &Folder, step: usize, mut look: impl FnMut(&Path, &str)) {
     for file in files(folder.path()) {
         let whole = fs::read(&file).unwrap();
@@ -56,7 +57,7 @@ fn damage(folder: &Folder, step: usize, mut look: impl FnMut(&Path, &str)) {
     }
 }
 
-/// The name of the file, and the folder that it is in.
+/// The name of the file, and its folder.
 fn place(path: &Path) -> (String, PathBuf) {
     (path.file_name().unwrap().to_string_lossy().into_owned(), path.parent().unwrap().to_owned())
 }
@@ -73,7 +74,7 @@ fn a_damaged_directory_gives_an_error_or_the_results_before_it() {
             damaged += 1;
         }
         Some(error) => panic!("{what}: {error}"),
-        // The frame that closes a part is not read.
+        // Nobody reads the frame that closes a part.
         None => {
             assert!(place(file).0.ends_with(".part"), "{what}");
             harmless += 1;
@@ -130,7 +131,7 @@ fn what_other_programs_have_in_the_directory_stays_as_it_is() {
         fs::write(out.join(name), name).unwrap();
     }
     let run = |task: &str| told(&tested(PROGRAM, "text", &out, 2, ITEMS).env("AMORSIZE_TASK", task).output().unwrap());
-    // A file is where task 0 is to be.
+    // Puts a file in the place of task 0's folder.
     let (code, _, stderr) = run("0");
     assert!(code == 75 && stderr.starts_with(&format!("error: {} ", out.join("00000").display())), "{stderr}");
     fs::remove_file(out.join("00000")).unwrap();
@@ -153,7 +154,7 @@ fn an_attempt_goes_on_from_damaged_parts_and_is_right() {
     let out = folder.file("out");
     let (done, kept) = (out.join("00001/done"), files(&out.join("00001")));
     fs::remove_file(&done).unwrap();
-    // Few bytes, as each takes a process.
+    // Only some of the bytes, since each takes a process.
     damage(&folder, 29, |file, what| {
         if place(file).1 != out.join("00001") {
             return;

@@ -1,4 +1,4 @@
-//! A disk that is full, and results far larger than memory should hold.
+//! A full disk, and results far larger than memory should hold.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,11 +7,11 @@ use amorsize_array_tests::{BYTES, Folder, files, is_part, tested, told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 
-/// A file system in memory, gone with its owner.
+/// A file system in memory, removed when it is dropped.
 struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
-    /// Mounts one; `None` where this process may not.
+    /// Mounts one; `None` if this process may not.
     fn new(path: &'a Path, options: &str) -> Option<Self> {
         mount(path, options).then(|| Self(path))
     }
@@ -50,7 +50,7 @@ fn a_full_disk_is_told_and_what_was_written_is_kept() {
     );
     assert_eq!((code, stderr), (75, says));
 
-    // More room, and the task goes on from what is there.
+    // With more room the task goes on from what it has written.
     assert!(mount(folder.path(), "remount,size=64m"));
     let calls = folder.file("calls");
     let mut command = tested(PROGRAM, "large", &out, 1, 40);

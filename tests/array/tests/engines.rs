@@ -1,4 +1,4 @@
-//! Every engine, by the variables that it sets, in an environment that has nothing else.
+//! Each engine, known by the variables that it sets, in an environment with no others.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn each_engine_runs_all_tasks_and_without_one_the_results_are_given() {
             let (code, stdout, stderr) = text(&out, 4, &[(name, &index)]);
             assert_eq!((code, stdout.as_str()), (0, ""), "{name}: {stderr}");
         }
-        // As an engine without a task sets them.
+        // An engine sets these outside of a task.
         let (code, stdout, stderr) = text(&out, 4, &[("SGE_TASK_ID", "undefined"), ("LSB_JOBINDEX", "0")]);
         assert_eq!((code, stdout), (0, all(ITEMS)), "{name}: {stderr}");
     }
@@ -167,7 +167,7 @@ fn what_an_engine_grants_bounds_the_budget_and_the_threads() {
     };
     let (code, report) = run("slurm", &[("SLURM_ARRAY_TASK_ID", "0"), ("SLURM_MEM_PER_NODE", "96")]);
     assert_eq!(code, Some(0), "{report}");
-    // Half of 96 MiB less what is resident.
+    // Half of what 96 MiB leave beside resident memory.
     let budget: f64 = report.split("budget of ").nth(1).unwrap().split(" MiB").next().unwrap().parse().unwrap();
     assert!((30.0..48.0).contains(&budget), "{report}");
     let (code, report) =
@@ -194,7 +194,7 @@ fn a_task_that_another_process_finishes_meanwhile_is_left_out_of_all() {
     for (way, missing) in [("text", "1"), ("named", "1"), ("text", "3"), ("named", "2")] {
         let folder = Folder::new();
         let out = folder.file("out");
-        // Within the call of item 0, which is of task 0.
+        // Within the call of item 0, which belongs to task 0.
         let beside = format!("0,{way} {missing}");
         let mut command = tested(PROGRAM, way, &out, 4, ITEMS);
         let (code, _, stderr) = told(&command.env("AMORSIZE_TASK", "all").env(BESIDE, beside).output().unwrap());

@@ -1,6 +1,7 @@
 //! Real GNU parallel: tasks that are killed are tried again.
 //!
-//! `.ci/run` installs it and runs this; elsewhere: `cargo test -p amorsize-array-tests --test parallel -- --ignored`.
+//! `.ci/run` installs it and runs this; elsewhere:
+//! `cargo test -p amorsize-array-tests --test parallel -- --ignored`.
 
 #![cfg(unix)]
 
@@ -36,7 +37,7 @@ fn killed_tasks_are_tried_again_and_each_result_is_there_once() {
     let folder = Folder::new();
     let out = folder.file("out");
     let task = format!("{PROGRAM} sleeping {} 8 {ITEMS}", out.display());
-    // As the guide says: the tasks are numbered by parallel itself.
+    // As in the guide: parallel itself numbers the tasks.
     let mut parallel = Command::new("parallel")
         .args(["--jobs", "4", "--retries", "5", "--joblog"])
         .arg(folder.file("joblog"))
@@ -50,7 +51,7 @@ fn killed_tasks_are_tried_again_and_each_result_is_there_once() {
     while parallel.try_wait().unwrap().is_none() {
         let running = running(&out);
         if let Some(&pid) = running.get(kills % running.len().max(1)).filter(|_| kills < KILLS) {
-            // SAFETY: a system call on numbers. The process was just seen to be one of this test's.
+            // SAFETY: a system call on numbers. A moment ago the process was one of this test's.
             #[expect(unsafe_code, reason = "the standard library kills children alone")]
             unsafe {
                 libc::kill(pid as libc::pid_t, libc::SIGKILL);

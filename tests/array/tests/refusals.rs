@@ -1,4 +1,5 @@
-//! What does not fit what is there is refused, in whole sentences, before anything is written.
+//! A run that does not fit the results in a directory is refused, in whole sentences, before
+//! anything is written.
 
 use std::path::Path;
 
@@ -13,14 +14,14 @@ fn run(way: &str, out: &Path, (tasks, items): (usize, u64), variables: &[(&str, 
     (code, stderr)
 }
 
-/// A directory in which one task of a way is done.
+/// A directory with one finished task of a way.
 fn begun(way: &str) -> Folder {
     let folder = Folder::new();
     assert_eq!(run(way, &folder.file("out"), (4, 100), &[("AMORSIZE_TASK", "0")]).0, 0);
     folder
 }
 
-/// Has another process refused, as a task and as the one that gathers.
+/// Checks that another process is refused, both as a task and as the one that gathers.
 fn refuses(way: &str, other: &str, job: (usize, u64), says: &str) {
     let folder = begun(way);
     let out = folder.file("out");
@@ -108,7 +109,7 @@ fn another_input_is_refused() {
         (4, 100),
         &format!("has results of another array: its input was `id named` and is now `id named-anew`; {SAME}"),
     );
-    // Two items are swapped, behind the share that is done.
+    // Two items are swapped, behind the finished share.
     let folder = begun("text");
     let (code, stderr) = run("shuffled", &folder.file("out"), (4, 100), &[("AMORSIZE_TASK", "3")]);
     let start = format!("error: {} has results of another array: its input was `", folder.file("out").display());
@@ -127,7 +128,7 @@ fn a_type_that_changed_within_is_refused_when_its_results_are_read() {
         part.display()
     );
     assert_eq!(run("renamed", &out, (1, 10), &[(FIELD, "new")]), (78, says.clone()));
-    // An attempt that goes on from it is refused as well.
+    // An attempt that goes on from there is refused as well.
     std::fs::remove_file(out.join("00000/done")).unwrap();
     assert_eq!(run("renamed", &out, (1, 10), &[(FIELD, "new"), ("AMORSIZE_TASK", "0")]), (78, says));
     assert!(!out.join("00000/done").exists());

@@ -1,7 +1,8 @@
 //! Real Slurm: four nodes on this machine, started by `slurm-local.sh`, with tasks that are killed,
 //! nodes that are lost, a controller that dies, and limits of memory.
 //!
-//! `.ci/run` installs it and runs these; elsewhere: `cargo test -p amorsize-array-tests --test slurm -- --ignored`.
+//! `.ci/run` installs it and runs these; elsewhere:
+//! `cargo test -p amorsize-array-tests --test slurm -- --ignored`.
 
 #![cfg(target_os = "linux")]
 
@@ -17,11 +18,12 @@ use amorsize_array_tests::{BYTES, Folder, MICROS, all, tested, told};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slurm-local.sh");
 
-/// Kills of tasks, and losses of nodes: each is a few per task and per node.
+/// The number of kills of tasks, and of losses of nodes: a few for each task and each node.
 const TASK_KILLS: usize = 100;
 const NODE_LOSSES: usize = 20;
 
-/// A Slurm of its own, stopped with its owner. There is one at a time, as its ports are fixed.
+/// A Slurm for this test, stopped when it is dropped. Its ports are fixed, so there is one at a
+/// time.
 struct Slurm {
     folder: Folder,
     _alone: MutexGuard<'static, ()>,
@@ -56,14 +58,14 @@ impl Slurm {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The same of a controller that may be away.
+    /// The same for a controller that may be away.
     fn try_run(&self, program: &str, arguments: &[&str]) -> Option<String> {
         let conf = self.path().join("slurm.conf");
         let output = Command::new(program).args(arguments).env("SLURM_CONF", conf).output().unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
-    /// Submits all tasks, and gives the id of the job.
+    /// Submits all tasks, and returns the id of the job.
     fn submit(&self, tasks: usize, options: &[&str], command: &str) -> String {
         let array = format!("--array=0-{}", tasks - 1);
         let log = format!("--output={}", self.folder.file("log-%A-%a").display());
@@ -75,7 +77,7 @@ impl Slurm {
 
     /// True while tasks wait or run.
     fn is_busy(&self) -> bool {
-        // Of a controller that is away nothing is known.
+        // A controller that is away tells nothing.
         self.try_run("squeue", &["--noheader"]).is_none_or(|queue| !queue.trim().is_empty())
     }
 
@@ -148,7 +150,7 @@ fn look(pid: u32, out: &Path) -> Option<Running> {
 }
 
 fn kill(pid: u32) {
-    // SAFETY: a system call on numbers. The process was just seen to be one of this test's.
+    // SAFETY: a system call on numbers. A moment ago the process was one of this test's.
     #[expect(unsafe_code, reason = "the standard library kills children alone")]
     unsafe {
         libc::kill(pid as libc::pid_t, libc::SIGKILL);
@@ -179,8 +181,8 @@ fn each_result_is_there_once_however_tasks_and_nodes_and_the_controller_die() {
         assert!(begun.elapsed() < Duration::from_secs(600), "{}\n{}", slurm.run("squeue", &[]), slurm.logs());
         let now = running(&out);
         let Some(task) = now.get((kills * 7 + losses) % now.len().max(1)) else {
-            // Slurm gives what was lost to another node after half a minute. Who submits all again meanwhile
-            // has two attempts at once, and is right all the same.
+            // Slurm gives lost tasks to another node after half a minute. A user who submits all
+            // again meanwhile has two attempts at once, and still gets right results.
             if submitted.is_some_and(|at| at.elapsed() < Duration::from_secs(2)) {
                 thread::sleep(Duration::from_millis(50));
                 continue;
@@ -192,12 +194,12 @@ fn each_result_is_there_once_however_tasks_and_nodes_and_the_controller_die() {
                     if kills == TASK_KILLS && losses == NODE_LOSSES {
                         break;
                     }
-                    // All were done before all were killed: once more.
+                    // All tasks finished before all kills were made, so this starts again.
                     fs::remove_dir_all(&out).unwrap();
                 }
                 _ => assert_eq!(code, 75, "{stderr}\n{}", slurm.logs()),
             }
-            // Slurm takes no more tasks for a node on which it could not start or end one.
+            // Slurm gives no more tasks to a node that failed to start or end one.
             _ = slurm.try_run("scontrol", &["update", "nodename=n[1-4]", "state=resume"]);
             _ = slurm.try_run("scancel", &["--state=PENDING", "--me"]);
             submit();
@@ -211,7 +213,8 @@ fn each_result_is_there_once_however_tasks_and_nodes_and_the_controller_die() {
             thread::sleep(Duration::from_millis(200));
             slurm.script("controller", "");
         } else if losses < NODE_LOSSES && losses * TASK_KILLS <= kills * NODE_LOSSES {
-            // The daemon of the node and what watches the task; every other time the task goes on.
+            // Kills the node's daemon and the process that watches the task; the task itself only
+            // every other time.
             let daemon = format!("slurmd.{}.pid", task.node);
             slurm.pid(&daemon).into_iter().for_each(kill);
             if name_of(task.parent).starts_with("slurmstepd") {
@@ -221,8 +224,8 @@ fn each_result_is_there_once_however_tasks_and_nodes_and_the_controller_die() {
                 kill(task.pid);
             }
             losses += 1;
-            // What Slurm finds by itself after SlurmdTimeout: all tasks of the node go to others, those of them
-            // that still run as well.
+            // Does what Slurm does by itself after SlurmdTimeout: all tasks of the node, even those
+            // that still run, go to other nodes.
             let node = format!("nodename={}", task.node);
             _ = slurm.try_run("scontrol", &["update", &node, "state=down", "reason=lost"]);
             slurm.script("node", task.node.trim_start_matches('n'));
@@ -238,11 +241,12 @@ fn each_result_is_there_once_however_tasks_and_nodes_and_the_controller_die() {
     let seconds = begun.elapsed().as_secs();
     println!("{kills} kills of tasks, {losses} losses of nodes, {submissions} submissions, {seconds} s");
     assert!(controller_died);
-    // No attempt has seen anything that it should not.
+    // No attempt has met a state that should not be there.
     assert!(!slurm.logs().contains("error: "), "{}", slurm.logs());
 }
 
-/// 8 tasks of 160 MiB each in 96 MiB: all results in memory, and by this library.
+/// Runs 8 tasks of 160 MiB each with 96 MiB: once with all results in memory, and once by this
+/// library.
 fn memory(option: &str) {
     let slurm = Slurm::start(option);
     let states = |way: &str| {

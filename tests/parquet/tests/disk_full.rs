@@ -1,4 +1,4 @@
-//! A Parquet file of which the disk is full can be read, and goes on when there is room again.
+//! A Parquet file on a full disk can be read, and goes on when there is room again.
 
 #![cfg(unix)]
 
@@ -59,7 +59,7 @@ fn inside() {
         let error = run.write_to(&mut sink).unwrap_err();
         let ErrorKind::Storage { path, operation: "written", kind, .. } = error.kind() else { panic!("{error:#?}") };
         assert_eq!((path, *kind), (&partial, io::ErrorKind::FileTooLarge));
-        // It has an end, behind the last batch that there was room for.
+        // The file has an end, after the last batch that there was room for.
         let written = rows(&partial);
         assert!(written.len() >= before && written.iter().copied().eq((0..written.len() as u64).map(number)));
         before = written.len();

@@ -1,5 +1,5 @@
-//! `sink::Parquet`: a row for each result in input order, in a file that appears whole or not at
-//! all.
+//! `sink::Parquet`: a row for each result in input order, in a file that appears as a whole or not
+//! at all.
 
 #[path = "../../common/folder.rs"]
 mod folder;
@@ -62,7 +62,7 @@ fn photo(number: usize) -> Photo {
     }
 }
 
-/// What the crate's own reader finds: the rows of each row group, and the batches.
+/// The file as the crate's own reader sees it: the rows of each row group, and the batches.
 fn read(path: &Path) -> (Vec<usize>, Vec<RecordBatch>) {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let groups = reader.metadata().row_groups();
@@ -142,7 +142,7 @@ fn types_that_don_t_tell_their_columns_are_looked_at() {
     struct Client {
         address: IpAddr,
         visits: NonZeroU32,
-        /// `None` in a later batch alone.
+        /// It is `None` only in a later batch.
         name: Option<String>,
         pages: Vec<Option<u32>>,
     }
@@ -240,7 +240,7 @@ fn what_parquet_has_not_is_refused_by_its_column() {
         assert!(!folder.names().contains(&"x.parquet".to_owned()));
     }
 
-    // The type alone tells these: nothing is called.
+    // The type alone tells these, so the function is not called.
     let data = "it is an enum with data";
     refused::<Figure>(|_| unreachable!("not called"), Some("parts.shape"), data);
     refused::<Shape>(|_| unreachable!("not called"), Some("value"), data);
@@ -261,7 +261,7 @@ fn what_parquet_has_not_is_refused_by_its_column() {
 
 #[test]
 fn a_result_that_does_not_fit_the_columns_is_named() {
-    /// Of another type in one result.
+    /// One result has another type here.
     #[derive(Serialize)]
     #[serde(untagged)]
     enum Number {
@@ -282,7 +282,7 @@ fn a_result_that_does_not_fit_the_columns_is_named() {
     assert_eq!(error.item(), Some(77), "{error}");
     let ErrorKind::Unwritable { column: Some(column), .. } = error.kind() else { panic!("{error:#?}") };
     assert_eq!(column, "number");
-    // What came before is readable, and to go on would leave a hole.
+    // The rows before it are readable. Going on would leave a hole.
     assert_eq!(read(&folder.file("rows.parquet.partial")).0, [20, 20, 20]);
     assert_eq!(run.write_to(&mut sink).unwrap_err().to_string(), error.to_string());
     assert_eq!(folder.names(), ["rows.parquet.partial"]);

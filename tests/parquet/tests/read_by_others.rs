@@ -1,7 +1,7 @@
-//! pyarrow, DuckDB and Polars read the same from Parquet and JSON Lines as was written.
+//! pyarrow, DuckDB and Polars read from Parquet and JSON Lines the values that were written.
 //!
-//! They are in an environment of Python's, of which `AMORSIZE_READERS` names the interpreter;
-//! `.ci/run` makes it. Without it this test says that it was left out.
+//! They are in a Python environment. `AMORSIZE_READERS` names its interpreter, and `.ci/run` makes
+//! it. Without it this test says that it was left out.
 
 #[path = "../../common/folder.rs"]
 mod folder;
@@ -49,7 +49,7 @@ struct Photo {
 fn photo(item: u32) -> Photo {
     Photo {
         name: format!("\"{item}\"\n\u{1F4F7}.jpg"),
-        // Of JSON other readers take no larger ones.
+        // Other readers take no larger numbers from JSON.
         number: (1 << 53) - u64::from(item),
         below: -(item as i8),
         bright: f64::from(item) / 8.0,
@@ -69,14 +69,15 @@ const ITEMS: u32 = 100;
 #[test]
 fn by_pyarrow_duckdb_and_polars() {
     let Some(python) = std::env::var_os("AMORSIZE_READERS") else {
-        // Past the harness, which shows what a test prints only where it fails.
+        // Written past the test harness, which shows the output of failed tests only.
         let _ = io::stderr().write_all(b"left out: reading by pyarrow, DuckDB and Polars, without AMORSIZE_READERS\n");
         return;
     };
     let folder = Folder::new("by_pyarrow_duckdb_and_polars");
     let run = || process_in_batches(photo, 0..ITEMS).batch_size(30);
     run().write_to(JsonLines::new(folder.file("photos.jsonl"))).unwrap();
-    // A run that ended early leaves the partial file, and a whole one of that name may be beside it.
+    // A run that ended early leaves the partial file, and a whole one of the same name may be
+    // beside it.
     run().write_to(Parquet::new(folder.file("photos.parquet"))).unwrap();
     let ends = process_in_batches(|item| if item == 70 { Err(item) } else { Ok(photo(item)) }, 0..ITEMS);
     let early = ends.on_error(Stop).batch_size(30).write_to(Parquet::new(folder.file("photos.parquet"))).unwrap_err();

@@ -1,4 +1,4 @@
-//! The attribute in a crate of the 2015 edition: paths begin in the root, where `core` is not, and
+//! The attribute in a crate of the 2015 edition: paths begin in the root, which has no `core`, and
 //! later keywords are names.
 
 #![deny(warnings)]

@@ -1,4 +1,5 @@
-//! The attribute in a crate of the 2021 edition: its rules for what an `impl Trait` captures, for one.
+//! The attribute in a crate of the 2021 edition, with its rules for the lifetimes that an
+//! `impl Trait` captures, for one.
 
 #![deny(warnings)]
 #![cfg(test)]

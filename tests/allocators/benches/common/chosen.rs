@@ -1,5 +1,5 @@
-//! One program with several allocators: an environment variable tells a fresh process which one
-//! serves it.
+//! One program with several allocators: an environment variable tells a fresh process which one to
+//! use.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::env;
@@ -12,12 +12,12 @@ use amorsize::Tracking;
 use mimalloc::MiMalloc;
 use tikv_jemallocator::Jemalloc;
 
-/// A program has one global allocator; this one passes everything on to that which was chosen
+/// The program's one global allocator. It passes everything on to the allocator that was chosen
 /// before the first allocation.
 struct Chosen;
 
-/// The first one is glibc's with `Tracking` around; the library finds out by an allocation that the
-/// process has it. The last one is jemalloc again, which is asked to give back what it keeps.
+/// The first one is glibc's allocator within `Tracking`, which the library notices by an
+/// allocation. The last one is jemalloc again, asked to give back what it keeps.
 pub(crate) const ALLOCATORS: [&str; 5] = ["`Tracking`", "glibc", "mimalloc", "jemalloc", "jemalloc, `set_trim`"];
 const GLIBC: u8 = 1;
 const VARIABLE: &CStr = c"AMORSIZE_BENCH_ALLOCATOR";
@@ -57,7 +57,7 @@ macro_rules! pass_on {
 }
 
 #[expect(unsafe_code, reason = "an allocator can't be written without")]
-// SAFETY: every call is passed on to one and the same allocator as it is.
+// SAFETY: every call is passed on unchanged, always to the same allocator.
 unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         pass_on!(alloc(layout))
@@ -79,7 +79,7 @@ unsafe impl GlobalAlloc for Chosen {
 #[global_allocator]
 static ALLOCATOR: Chosen = Chosen;
 
-/// Tells the library how to have jemalloc give back what it keeps, if this process is to do so.
+/// Tells the library how to make jemalloc give back what it keeps, if this process should do so.
 pub(crate) fn set_trim() {
     let variable = VARIABLE.to_str().expect("plain letters");
     if env::var(variable).is_ok_and(|allocator| allocator.ends_with("`set_trim`")) {
@@ -96,13 +96,13 @@ fn purge() {
     assert_eq!(error, 0, "jemalloc purges when it is asked");
 }
 
-/// Has a process serve itself by an allocator.
+/// Makes a process use an allocator.
 pub(crate) fn serve(command: &mut Command, allocator: &str) {
     command.env(VARIABLE.to_str().expect("plain letters"), allocator);
 }
 
-/// The numbers that this program prints when it is started anew with an allocator and arguments; or
-/// how that failed, with what it wrote to stderr.
+/// Starts this program anew with an allocator and arguments, and returns the numbers that it
+/// prints; or tells how that failed, with its stderr.
 pub(crate) fn numbers<const N: usize>(allocator: &str, arguments: &[&str]) -> Result<[u64; N], String> {
     let mut command = Command::new(env::current_exe().expect("this program"));
     serve(command.args(arguments), allocator);

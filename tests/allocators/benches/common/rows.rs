@@ -20,7 +20,7 @@ const PAGE: usize = 4096;
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) budget: ByteSize,
-    /// 0 stands for as many as the run finds.
+    /// 0 stands for the number that the run finds.
     pub(crate) threads: &'static [usize],
     items: u64,
     kind: Kind,
@@ -42,7 +42,7 @@ enum Touched {
     Mixed(u64),
     /// From a tenth to all of it.
     Growing(u64),
-    /// The last tenth of the items 50 times as much.
+    /// The last tenth of the items touches 50 times as much.
     LastTenth(u64),
     InTurn(&'static [u64]),
     First(u64, u64, u64),
@@ -90,7 +90,7 @@ pub(crate) const ROWS: [Row; 22] = [
     working("8 MiB, even", 300, Touched::Even(8 * MIB)),
     working("8 MiB, mixed", 300, Touched::Mixed(8 * MIB)),
     working("8 MiB, growing", 500, Touched::Growing(8 * MIB)),
-    // No more of the large ones than a machine of 4 GiB has room for, should all run at a time.
+    // Few enough large ones for a machine of 4 GiB, even if all run at a time.
     working("8 MiB, the last tenth 400 MiB", 40, Touched::LastTenth(8 * MIB)),
     working("64 MiB, even", 30, Touched::Even(64 * MIB)),
     working("64 MiB, mixed", 30, Touched::Mixed(64 * MIB)),
@@ -100,7 +100,7 @@ pub(crate) const ROWS: [Row; 22] = [
     calls("8, 30, 90, 15 MiB in turn, returns 1 MiB", 60, TURN, 0, MIB),
     calls("12 times 8 MiB, then 60 MiB, returns 1 MiB", 60, Touched::First(12, 8 * MIB, 60 * MIB), 0, MIB),
     calls("32 MiB, 30 ms, returns 8 bytes", 40, Touched::Even(32 * MIB), 30, 8),
-    // As many threads as the run finds for calls that wait, and enough calls for it to find them.
+    // The run finds its threads itself, as the calls wait; there are enough calls for that.
     Row { threads: &[0], ..calls("32 MiB, 100 ms, returns 8 bytes", 200, Touched::Even(32 * MIB), 100, 8) },
     Row {
         name: "inputs of 1 MiB for a closure",
@@ -121,25 +121,26 @@ const fn opaque(name: &'static str, touched: u64, is_collected: bool) -> Row {
     Row { name, budget: ByteSize::gib(1), threads: THREADS, items: 300, kind: Kind::Opaque { touched, is_collected } }
 }
 
-/// The name says nothing of the size, and no trait does.
+/// Neither the name nor a trait tells its size.
 struct Opaque(Vec<u8>);
 
 const OPAQUE: u64 = 2 * MIB;
 
-/// Stands for an allocator where rayon makes the calls, without a budget.
+/// Stands in the place of an allocator if rayon makes the calls, without a budget.
 pub(crate) const RAYON: &str = "rayon";
 
-/// What was measured of one run.
+/// The measurements of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) nanos: u64,
-    /// The peak of resident memory above what the process had before.
+    /// The peak of resident memory above the amount before the run.
     pub(crate) peak: u64,
-    /// The rest is what the run says of itself, and 0 for rayon.
+    /// The run itself reports the rest, which is 0 for rayon.
     pub(crate) held: u64,
     pub(crate) working: u64,
     pub(crate) threads: u64,
-    /// Bytes that the plan expected of a result, and that the run counted in the end.
+    /// The bytes of a result: those that the plan expected, and those that the run counted in the
+    /// end.
     pub(crate) planned: u64,
     pub(crate) counted: u64,
 }
@@ -157,7 +158,7 @@ impl Measured {
 }
 
 /// True if this process was started with `--child`, a row's name, an allocator and a number of
-/// threads; then it has made those calls, and printed what was measured.
+/// threads. Then it has made those calls, and printed the measurements.
 pub(crate) fn was_child(set_trim: fn()) -> bool {
     let args: Vec<String> = env::args().skip(1).collect();
     let [flag, row, allocator, threads] = args.as_slice() else { return false };
@@ -186,7 +187,7 @@ impl Row {
         }
     }
 
-    /// Bytes of a result, where nothing but resident memory tells the run.
+    /// The bytes of a result, if the run knows them from resident memory alone.
     pub(crate) fn opaque(&self) -> Option<u64> {
         matches!(self.kind, Kind::Opaque { .. }).then_some(OPAQUE)
     }
@@ -207,7 +208,7 @@ impl Row {
     }
 
     fn with_amorsize(&'static self, threads: usize) -> Measured {
-        // The pool's own memory is no part of the run's.
+        // The pool's own memory does not count as the run's.
         rayon::broadcast(|_| ());
         let peak = Peak::start();
         let begun = Instant::now();
@@ -242,7 +243,7 @@ impl Row {
                 let all = match run.collect::<Vec<_>>() {
                     Ok(all) => all,
                     Err(error) => {
-                        // 600 MiB would have fitted.
+                        // 600 MiB would have fit.
                         eprintln!("{error}");
                         process::exit(1);
                     }
@@ -315,7 +316,7 @@ fn make_opaque(touched: u64) -> impl Fn(u64) -> Opaque + Sync {
     }
 }
 
-/// Memory of which the system has to give every page, until it is dropped.
+/// Memory with every page in use, until it is dropped.
 fn touch(bytes: u64) -> Vec<u8> {
     let mut working = vec![0u8; bytes as usize];
     working.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
