@@ -1,4 +1,4 @@
-//! A full disk makes a sink lose nothing: written results stay, and the others wait.
+//! A sink loses nothing on a full disk: written results stay, and the others wait.
 
 #![cfg(unix)]
 

@@ -1,4 +1,4 @@
-//! If the collect of a run can't finish, the run goes on: nothing is lost, and nothing is run twice.
+//! If a `collect` can't finish, the run goes on: nothing is lost, and nothing is run twice.
 
 #[path = "common/alive.rs"]
 mod alive;
@@ -245,7 +245,7 @@ fn an_input_that_panics_loses_nothing_either() {
             panics += 1;
         }
         assert_eq!(panics, 3, "{threads} {}", all.len());
-        // The items that panicked never gave a result.
+        // The input panicked instead of giving these items.
         assert!(all.iter().map(|result| result[0]).eq((0..1_000).filter(|item| ![100, 500, 501].contains(item))));
     }
 }

@@ -291,7 +291,8 @@ fn a_token_is_heeded_while_a_slow_sink_has_what_was_made_before() {
             }
         });
         assert!(error.unwrap_err().is_cancelled());
-        // If nothing is known of a sink, the first chunks have this many results at most.
+        // As long as nothing is known of the sink, there may be as many further batches as the
+        // first chunks have.
         assert!(after <= 400, "{after} more batches of {batch_size} on {threads} threads");
     }
 }

@@ -159,7 +159,7 @@ fn two_sinks_do_not_write_one_file() {
     let mut run = process_in_batches(|_: u32| -> u32 { unreachable!("not called") }, 0..3);
     let error = run.write_to(JsonLines::new(&path)).unwrap_err();
     assert!(error.is_busy(), "{error}");
-    // The second sink had opened the file, and is refused even after the first one is done with it.
+    // Nor do they when the first one is done with the file that the second one had opened.
     process_in_batches(|x: u32| x, 0..3).write_to(&mut first).unwrap();
     process_in_batches(|x: u32| x * x, 0..3).write_to(JsonLines::new(&path)).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n4\n");

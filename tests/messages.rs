@@ -280,7 +280,7 @@ fn results_that_dont_fit() {
     );
     assert_eq!(error.item(), Some(7));
 
-    // If the length of an input isn't known, nobody expects a total.
+    // If the length of an input isn't known, the message has no expected total.
     let error = page_batched(vec![5 * MIB; 4].into_iter().filter(|_| true)).collect::<Vec<_>>().err().unwrap();
     assert_eq!(
         error.to_string(),

@@ -50,7 +50,7 @@ enum Refuses {
     Back,
 }
 
-/// A result that refuses to become bytes, or to be read from them, as it is told.
+/// A result that can't become bytes, or be read from them, if `refuses` says so.
 #[derive(Debug, PartialEq)]
 struct Value {
     number: u64,

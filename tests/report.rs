@@ -1,5 +1,5 @@
-//! The measurements of a report, and the conclusions that it draws. A clock that is moved tests
-//! what it says about time, in `amorsize/src/execute/clocked.rs`.
+//! The measurements of a report, and the conclusions that it draws. Tests with a clock
+//! that they move, in `amorsize/src/execute/clocked.rs`, check what it says about time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

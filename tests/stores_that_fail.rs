@@ -191,7 +191,7 @@ fn a_full_disk_is_an_error() {
     // The limit counts units of 512 bytes. The system would end the process by a signal, unless the
     // process ignores it.
     inside("trap '' XFSZ; ulimit -f 500; exec \"$@\"", "inside_files_may_grow_no_more", folder.path());
-    // Half a frame at the end is no damage, and costs no other frame.
+    // Half a frame at the end, if there is one, is no damage, and costs no other frame.
     let calls = Calls::default();
     (0..ITEMS).for_each(|x| calls.note(x));
     let restored = goes_on(&folder.file("run"), &calls);

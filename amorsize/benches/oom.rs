@@ -2,8 +2,8 @@
 //! for `FIGURES.md`.
 //!
 //! `cargo bench --bench oom` goes each way 20 times, `-- --rounds N` another number of times,
-//! `-- --write` writes the table there, and its summary into the README. It has the needs of the
-//! example: Linux, and the right to make a cgroup.
+//! `-- --write` writes the table there, and its summary into the README. It needs what
+//! the example needs: Linux, and the right to make a cgroup.
 
 use std::env;
 use std::process::{Command, Stdio};

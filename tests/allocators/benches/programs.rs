@@ -11,8 +11,8 @@
 //!
 //! `cargo bench --bench programs` makes both with 12 photos and 12 images, in a fresh process for
 //! each row; `-- --rounds N` changes the number of processes, `-- TEXT ..` makes only rows that
-//! contain one of the texts; `-- "48 photos"` adds rows that are otherwise left out. It makes the
-//! photos once, in a temporary folder.
+//! contain one of the texts; `-- "48 photos"` makes rows that are otherwise left out. It makes
+//! the photos once, in a temporary folder.
 
 #[path = "common/chosen.rs"]
 mod chosen;

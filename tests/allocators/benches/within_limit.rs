@@ -4,8 +4,8 @@
 //! The limit is 1.25 times the budget of 256 MiB, plus the memory of a process of this program
 //! before its run. Each run is a fresh process in a cgroup of its own.
 //! `cargo bench --bench within_limit` makes 10 runs for each row, `-- --rounds N` changes that,
-//! `-- TEXT ..` makes only rows that contain one of the texts. Only Linux has cgroups, and making
-//! one takes a right; if that fails, the bench says so.
+//! `-- TEXT ..` makes only rows that contain one of the texts. Only Linux has cgroups, and not
+//! every process may make one; if that fails, the bench says so.
 
 #[allow(dead_code, reason = "a part of it is for other benches")]
 #[path = "common/chosen.rs"]

@@ -23,7 +23,7 @@ pub const CALLS: &str = "AMORSIZE_TEST_CALLS";
 pub const BESIDE: &str = "AMORSIZE_TEST_BESIDE";
 /// The length of each call, in microseconds.
 pub const MICROS: &str = "AMORSIZE_TEST_MICROS";
-/// The bytes of each result of the way `large`; the sink takes this many in a millisecond.
+/// The bytes of each result of the way `large`.
 pub const BYTES: &str = "AMORSIZE_TEST_BYTES";
 /// The name of the field of the type that has one.
 pub const FIELD: &str = "AMORSIZE_TEST_FIELD";
@@ -195,7 +195,7 @@ pub struct Partial {
     one: u64,
 }
 
-/// Returns a value; only the first one can be read back.
+/// Returns a value that can be read back for the first item, but not for each.
 #[batched(version = 1)]
 pub fn partial(x: u64) -> Partial {
     Partial { note: x.is_multiple_of(3).then_some(x), one: 1 }
@@ -334,7 +334,7 @@ fn naive(directory: &str, tasks: usize, items: u64) -> io::Result<()> {
     let task = number("SLURM_ARRAY_TASK_ID").expect("Slurm starts it");
     let share = items * task / tasks as u64..items * (task + 1) / tasks as u64;
     let all: Vec<_> = share.map(large).collect();
-    // Slurm looks at the memory once a second, so this stays long enough for a look.
+    // Slurm may look at the memory only once a second, so this waits for a look.
     thread::sleep(Duration::from_secs(3));
     std::fs::create_dir_all(directory)?;
     let mut file = BufWriter::new(std::fs::File::create(format!("{directory}/{task}"))?);
