@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Scratch, cpu, measured, noise, this_program};
 
-/// About the bytes of a row's results: a tenth of a second of plain writes.
+/// The bytes of a row's results, roughly: a tenth of a second of plain writes.
 const BYTES: usize = 256 << 20;
 /// Bytes of each plain write and read: as many as a frame has.
 const AT_ONCE: usize = 1 << 20;
