@@ -1,8 +1,8 @@
 //! Photos in 20 sizes each, by a pipeline of three functions: decode, resize, encode.
 //!
 //! `cargo run --release -p amorsize-examples --example pipeline` takes the photos in
-//! `examples/photos` and writes JPEG files to `examples/output/sizes`. The pixels that the stages
-//! hand to each other, 360 MiB in all, share a budget of 128 MiB.
+//! `examples/photos` and writes JPEG files to `examples/output/sizes`. The stages hand each other
+//! 360 MiB of pixels in all, with a budget of 128 MiB.
 
 use std::error::Error;
 use std::fs;

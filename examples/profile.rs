@@ -1,5 +1,4 @@
-//! Shows the time use of a run, the advice of its report, and the effect of that advice: for a slow
-//! sink, and for a tight budget.
+//! The time use of a run, its report's advice, and what that changes: slow sink and tight budget.
 //!
 //! `cargo run --release -p amorsize-examples --example profile [DIRECTORY]` makes small PNG files
 //! of photos, and writes pages with pictures of the two runs to `examples/output`.

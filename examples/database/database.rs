@@ -1,5 +1,4 @@
-//! Records of a database with large results: the distance of each earthquake to all of them in
-//! space, time and strength, and an embedding of its place.
+//! Large results for records of a database: each earthquake beside all others, and an embedding.
 //!
 //! `cargo run --release -p amorsize-database --example database` works out 104 KiB for each of 1707
 //! records, and stores the part that it wants to know.
@@ -18,8 +17,7 @@ type Quake = (i64, String, f64, f64, f64, f64);
 struct Description {
     /// For each earthquake: the kilometres to it, the days until it, and how much stronger it was.
     features: Vec<[f64; 3]>,
-    /// The number of times that each run of two to four letters is in the place, at an index from
-    /// the hash of the letters.
+    /// Counts of the place's runs of two to four letters, each at an index from its hash.
     embedding: Vec<f32>,
 }
 
