@@ -80,12 +80,13 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         })
     }
 
-    /// States by a text what tells the input of an [`array`](Self::array) from another one, so that its items need not be
-    /// `Serialize`, and are taken from the input as they are run.
+    /// Names the input of an [`array`](Self::array), so that its items need not be `Serialize`, and
+    /// are taken from the input only when they are run.
     ///
-    /// Without it all items are hashed in each process, by their bytes or their [`key`](Self::key), and those of the task's share
-    /// are held until that is done: for large items, and for those that take time to make, give a text. It is compared, and
-    /// nothing else of the input but its length: so it must change with the items.
+    /// Without it all items are hashed in each process, by their bytes or their [`key`](Self::key),
+    /// and those of the task's share are held until that is done: so name an input of items that
+    /// are large or take time to make. Only the name and the input's length are compared: so the
+    /// name must change with the items.
     ///
     /// # Examples
     ///
@@ -135,7 +136,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Ok(())
     }
 
-    /// Why results could not be kept, if that is what ended the run.
+    /// The reason why results could not be kept, if that ended the run.
     fn why_not_kept(&self) -> Option<Error> {
         match self.core.keeper().get().filter(|keeper| keeper.has_failed())?.why()? {
             Ended::Error(error) => Some(error),
@@ -169,12 +170,13 @@ struct Runs<T, R, C> {
     shared: Shared<T, R, C>,
     core: CoreParts,
     as_function: AsFunction<T, R, C>,
-    /// What was set of the whole.
+    /// The options of the whole array.
     durable: Arc<Durable<T, R>>,
 }
 
 impl<T, R, C> Runs<T, R, C> {
-    /// Runs the items of a share. Results are kept by the workers that have them, and go nowhere else.
+    /// Runs the items of a share. Each worker keeps the results that it makes; they go nowhere
+    /// else.
     fn run<N, P>(
         self,
         share: Share<N>,

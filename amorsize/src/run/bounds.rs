@@ -1,4 +1,4 @@
-//! What the types of a function must be able to do, as traits whose messages speak of the function.
+//! Traits that the types of a function must have, with messages that speak of the function.
 //!
 //! Each is implemented for all types that can do it and can't be implemented otherwise; a user
 //! meets them in messages only. Messages name them by their path, so this module can be reached
@@ -32,7 +32,7 @@ pub use crate::policy::{Absent, Seen, ToldAsText, Whole};
 pub use crate::sink::write_error::WriteError;
 use crate::units::ByteSize;
 
-/// What can be an item: a value that can be sent to a worker thread.
+/// A value that can be an item: one that can be sent to a worker thread.
 ///
 /// The expansion asks for `CHECKED` before it prepares the run: a message about a trait's constant
 /// ends with what the trait says, and one about a function's bound goes on with that function,
@@ -49,8 +49,8 @@ pub trait BatchItem {
 
 impl<T: Send> BatchItem for T {}
 
-/// The same of an item where what is at fault can be seen in the signature: the compiler speaks of
-/// the item, and not of how the standard library's types are made.
+/// The same for an item if the signature shows what is at fault: the compiler speaks of the item,
+/// and not of how the standard library's types are made.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an item of a `#[batched]` function: it cannot be sent between threads",
     label = "this item type is not `Send`",
@@ -65,7 +65,7 @@ pub trait SendItem {
 #[diagnostic::do_not_recommend]
 impl<T: Send> SendItem for T {}
 
-/// What can be a result: a value that can be sent back from a worker thread.
+/// A value that can be a result: one that can be sent back from a worker thread.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned from a `#[batched]` function: it cannot be sent between threads",
     label = "this return type is not `Send`",
@@ -75,8 +75,7 @@ pub trait BatchOutput: Sized {
     #[doc(hidden)]
     const CHECKED: () = ();
 
-    /// How it is measured where its type can't be written: not at all. So what the type comes to be
-    /// is checked.
+    /// The measure for a type that can't be written: none. The call has the inferred type checked.
     #[doc(hidden)]
     #[must_use]
     fn unmeasured() -> Measure<Self> {
@@ -86,8 +85,8 @@ pub trait BatchOutput: Sized {
 
 impl<T: Send> BatchOutput for T {}
 
-/// The same of a result where what is at fault can be seen in the signature, or stands behind an
-/// alias of `Result`: there it is nearly always the error.
+/// The same for a result if the signature shows what is at fault, or hides it behind an alias of
+/// `Result`: there it is nearly always the error.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned from a `#[batched]` function: it cannot be sent between threads",
     label = "this return type is not `Send`",
@@ -109,7 +108,7 @@ impl<T: Clone> RetryItem for T {
     }
 }
 
-/// What can be a shared parameter: all calls have a reference to it at once.
+/// A value that can be a shared parameter: all calls have a reference to it at once.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a shared parameter of a `#[batched]` function: it cannot be used from several threads at once",
     label = "this parameter is not `Sync`",
@@ -123,7 +122,7 @@ pub trait BatchShared {
 
 impl<T: Sync> BatchShared for T {}
 
-/// The same of a shared parameter where what is at fault can be seen in the signature.
+/// The same for a shared parameter if the signature shows what is at fault.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a shared parameter of a `#[batched]` function: it cannot be used from several threads at once",
     label = "this parameter is not `Sync`",
@@ -138,8 +137,7 @@ pub trait SyncShared {
 #[diagnostic::do_not_recommend]
 impl<T: Sync> SyncShared for T {}
 
-/// What can be a shared parameter that the function takes by value: it is kept once, and cloned for
-/// each call.
+/// A value that can be a shared parameter by value: it is kept once, and cloned for each call.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a shared parameter by value of a `#[batched]` function: it cannot be cloned",
     label = "this parameter is not `Clone`",
@@ -160,7 +158,7 @@ impl<T: Clone> BatchValue for T {
     }
 }
 
-/// What a function must return whose errors have a policy.
+/// The output of a function with a policy for its errors.
 #[diagnostic::on_unimplemented(
     message = "`on_error` needs a function that returns a `Result`",
     label = "`{Self}` is no `Result`",
@@ -173,7 +171,7 @@ pub trait OnErrorOutput: RetryOutput {
 
 impl<T, E> OnErrorOutput for Result<T, E> {}
 
-/// What a function must return whose input can fail.
+/// The output of a function with an input that can fail.
 #[diagnostic::on_unimplemented(
     message = "`fallible_input` needs a function that returns a `Result`",
     label = "`{Self}` is no `Result`",
@@ -186,15 +184,14 @@ pub trait FallibleInputOutput: RetryOutput {
 
 impl<T, E> FallibleInputOutput for Result<T, E> {}
 
-/// What can be an error of an input, where the function returns `R`: what the function's own error
-/// can be made of.
+/// An error of an input that can become the error of a function that returns `R`.
 #[diagnostic::on_unimplemented(
     message = "the input's error `{Self}` can't become the error of this `#[batched]` function",
     label = "an error of this input can't become an error of the function",
     note = "with `fallible_input` an error of the input becomes the function's by `Into`, on a worker thread: so it must be `Send` too"
 )]
 pub trait InputError<R>: Send {
-    /// What the item that is missing gives.
+    /// The result of the missing item.
     fn into_result(self) -> R;
 }
 
@@ -205,11 +202,11 @@ impl<T, E, N: Into<E> + Send> InputError<Result<T, E>> for N {
     }
 }
 
-/// The same where the value's type can't be written.
+/// The same for a value of a type that can't be written.
 ///
 /// # Errors
 ///
-/// Always: what is given is an error.
+/// Always: the argument is an error.
 #[inline]
 pub fn failed<T, E, N: InputError<Result<(), E>>>(error: N) -> Result<T, E> {
     match error.into_result() {
@@ -218,9 +215,10 @@ pub fn failed<T, E, N: InputError<Result<(), E>>>(error: N) -> Result<T, E> {
     }
 }
 
-/// What a sink of `for_each_batch` returns: nothing.
+/// The output of a sink of `for_each_batch`: nothing.
 ///
-/// A trait rather than `()` alone, so that a `Result` is told of the method that takes one.
+/// A trait rather than `()` alone, so that the message for a `Result` names the method that takes
+/// one.
 #[diagnostic::on_unimplemented(
     message = "a sink of `for_each_batch` returns nothing, but this one returns `{Self}`",
     label = "this sink returns `{Self}`",
@@ -237,7 +235,7 @@ impl SinkOutput for () {}
 #[diagnostic::do_not_recommend]
 impl SinkOutput for <fn() -> ! as Returns>::Output {}
 
-/// What a function pointer returns.
+/// The output of a function pointer.
 pub trait Returns {
     /// The type.
     type Output;
@@ -247,8 +245,7 @@ impl<T> Returns for fn() -> T {
     type Output = T;
 }
 
-/// What can be the error of a sink of `try_for_each_batch`: what an error `E` of the run can
-/// become.
+/// The error of a sink of `try_for_each_batch`, which an error `E` of the run can become.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the error of a sink: the run's own `{E}` can't become one",
     label = "the sink's error is not made from `{E}`",
@@ -266,10 +263,10 @@ impl<E, S: From<E>> SinkError<E> for S {
     }
 }
 
-/// What `estimate_safe_batch_size` takes for the bytes of a result.
+/// The bytes of a result, as `estimate_safe_batch_size` takes them.
 ///
-/// Of whole numbers it is `usize` alone, as `size_of_val` gives it: so a literal is one too, and is
-/// not taken for an `i32`.
+/// The only whole numbers are `usize`, which `size_of_val` gives: so a literal is one too, and not
+/// an `i32`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` isn't the bytes of a result",
     label = "neither a `usize` nor `ByteSize`",
@@ -292,7 +289,7 @@ impl ResultBytes for usize {
     }
 }
 
-/// Takes what the builder method `max_memory` is given.
+/// An argument of the builder method `max_memory`.
 #[diagnostic::on_unimplemented(
     message = "`max_memory` can't be of the type `{Self}`",
     label = "this is neither a fraction nor a number of bytes",
@@ -310,7 +307,7 @@ impl<V: Into<MaxMemory>> MaxMemoryOption for V {
     }
 }
 
-/// Takes what the builder method `retry` is given.
+/// An argument of the builder method `retry`.
 #[diagnostic::on_unimplemented(
     message = "`retry` can't be of the type `{Self}`",
     label = "this is neither a `u32` nor a `Retry`",

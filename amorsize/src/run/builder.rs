@@ -14,8 +14,9 @@ use crate::policy::{Policy, Whole};
 use crate::progress::Progress;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
-    /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or bytes as [`ByteSize`](crate::ByteSize) or as a
-    /// text such as `"512MiB"`: whatever becomes a [`MaxMemory`](crate::MaxMemory).
+    /// Sets the memory budget: a fraction of what is available (`0 < x <= 1`, 0.5 by default), or
+    /// bytes as [`ByteSize`](crate::ByteSize) or as a text such as `"512MiB"`: anything that
+    /// becomes a [`MaxMemory`](crate::MaxMemory).
     ///
     /// # Examples
     ///
@@ -36,8 +37,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the items per batch at most; a batch is smaller at the end of the input, or where the budget closes it early. By
-    /// default the plan finds it from memory and time.
+    /// Sets the most items in a batch. A batch is smaller at the end of the input, or if the budget
+    /// closes it early. By default the plan finds it from memory and time.
     ///
     /// # Examples
     ///
@@ -53,7 +54,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the items in the sample at most (5 by default).
+    /// Sets the most items in the sample (5 by default).
     ///
     /// # Examples
     ///
@@ -68,24 +69,28 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the number of workers: the run uses a pool of that size, if the one that it would find has another. The pools of the last
-    /// four numbers are kept for further runs, and others end when no run uses them. Calls are on no other threads then, but for the
-    /// first ones, which are on the calling thread.
+    /// Sets the number of workers: the run uses a pool of that size, if the one that it would find
+    /// has another. The pools of the last four numbers are kept for further runs, and others end
+    /// when no run uses them. All calls are on its threads then, except the first ones, which are
+    /// on the calling thread.
     ///
-    /// Few items, up to four for each thread, don't wait for the first call: two start together, and all threads have one as soon as
-    /// those are seen to do nothing but wait. Nothing is known of their memory then; a smaller number, or
-    /// [`in_flight`](Self::in_flight), bounds it.
+    /// Few items, up to four for each thread, don't wait for the first call: two start together,
+    /// and all threads have one as soon as those two are seen only to wait. Their memory is unknown
+    /// then; a smaller number, or [`in_flight`](Self::in_flight), bounds it.
     ///
-    /// By default the run uses the pool that it is called in, or rayon's global one, as far as the plan finds it worthwhile: no more
-    /// threads than can run at a time, which is the size of the pool, the cores that the process may use (by its affinity mask) or
-    /// its share of their time (by a quota of its cgroup), whichever is least.
+    /// By default the run uses the pool that it is called in, or rayon's global one, as far as the
+    /// plan finds it worthwhile: no more threads than can run at a time. That is the least of the
+    /// pool's size, the cores that the process may use (by its affinity mask), and its share of
+    /// their time (by a quota of its cgroup).
     ///
-    /// A function that waits, for a device, the network, a lock or a timer, gets more: threads that sleep need no core. The run finds
-    /// by itself how many pay, up to 256 or four for each core. They are [threads of the run's own](crate::guide::waiting) beside the
-    /// pool's, with a stack as large, end with it, and are not bounded by `RAYON_NUM_THREADS`, which says how many cores to use. They take no more
-    /// than half of what the limits of the process leave (address space, tasks of its user and its
-    /// cgroups), and none is added while memory is short. A run that is called on a pool's thread
-    /// keeps to that pool, and one within a call of another run to the cores.
+    /// A function that waits, for a device, the network, a lock or a timer, gets more: threads that
+    /// sleep need no core. The run finds by itself how many pay, up to 256 or four for each core.
+    /// They are [threads of the run's own](crate::guide::waiting) beside the pool's. They have a
+    /// stack as large, end with the run, and are not bounded by `RAYON_NUM_THREADS`, which says how
+    /// many cores to use. They take no more than half of what the limits of the process leave
+    /// (address space, tasks of its user and its cgroups), and none is added while memory is short.
+    /// A run that is called on a pool's thread keeps to that pool, and one within a call of another
+    /// run to the cores.
     ///
     /// # Examples
     ///
@@ -105,27 +110,27 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the items between the input and the sink at most: items that were taken from the input,
+    /// Sets the most items between the input and the sink: items that were taken from the input,
     /// items that are being run, and results that were not handed over. By default only the budget
     /// bounds them.
     ///
     /// It is for items and results that hold what a process has few of: file descriptors, child
-    /// processes, connections, contexts of a GPU. At no moment are there more than that, on whatever
-    /// threads the run is, and in the sample of a plan too:
+    /// processes, connections, contexts of a GPU. There are never more than that, on any threads,
+    /// and in the sample of a plan too:
     ///
     /// - a batch counts until the sink returns;
-    /// - what an iterator gave belongs to its caller and counts no longer; the run takes further items
-    ///   when it has given all that are ready;
+    /// - what an iterator gave belongs to its caller and counts no longer; the run takes further
+    ///   items when it has given all that are ready;
     /// - what a collection took counts no longer, because it is kept to the end: with `collect` the
     ///   bound is on items that were taken and on those that are being run;
-    /// - an item that panicked is gone, where the run goes on without it; one that failed, where a
-    ///   policy leaves it out, counts until the batch is handed over that it belongs to;
+    /// - an item that panicked no longer counts, if the run goes on without it; one that failed and
+    ///   that a policy leaves out counts until its batch is handed over;
     /// - a clone that [`retry`](Self::retry) keeps does not count.
     ///
-    /// No more calls run at a time than that, whatever [`threads`](Self::threads) says. A batch has no
-    /// more items than that, and by default about a quarter of it, so that calls go on while the sink
-    /// has one. With 1 the run takes an item, calls the function and hands the result over, and then
-    /// takes the next one.
+    /// No more calls run at a time than that, whatever [`threads`](Self::threads) says. A batch has
+    /// no more items than that, and by default about a quarter of it, so that calls go on while the
+    /// sink has one. With 1 the run takes an item, calls the function and hands the result over,
+    /// and then takes the next one.
     ///
     /// # Examples
     ///
@@ -151,8 +156,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets what becomes of an item that is expected to need more than the whole budget: [`Oversize`](crate::Oversize) or its
-    /// name. By default, `"alone"`, it runs while nothing else is held; with `"error"` the run ends before it is started.
+    /// Sets what becomes of an item that is expected to need more than the whole budget:
+    /// [`Oversize`](crate::Oversize) or its name. By default, `"alone"`, it runs while nothing else
+    /// is held; with `"error"` the run ends before it is started.
     ///
     /// # Examples
     ///
@@ -182,9 +188,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Reports tell of such items, and with [`OnPanic::Collect`] so do all terminals of a run with
     /// [`Collect`](crate::on_error::Collect). Other terminals leave them out and tell nothing.
     ///
-    /// An item that is left out ends its batch early, since a [`Batch`](crate::Batch) is of
+    /// An item that is left out ends its batch early, since a [`Batch`](crate::Batch) has
     /// consecutive items. With [`Skip`](crate::on_error::Skip) or
-    /// [`Collect`](crate::on_error::Collect) the batch goes on behind it, and
+    /// [`Collect`](crate::on_error::Collect) the batch goes on after it, and
     /// [`Batch::indices`](crate::Batch::indices) tells where.
     ///
     /// # Examples
@@ -200,10 +206,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is handed over, and the terminal
-    /// fails with an error that [is cancelled](crate::Error::is_cancelled).
+    /// Ends the run when `token` is cancelled: no item starts after it, what is finished by then is
+    /// handed over, and the terminal fails with an error that [is
+    /// cancelled](crate::Error::is_cancelled).
     ///
-    /// It replaces the token that was given before. A run that was cancelled keeps its token: to go on with it, give it another one.
+    /// It replaces the token that was given before. A run that was cancelled keeps its token: to go
+    /// on with it, give it another one.
     ///
     /// # Examples
     ///
@@ -220,10 +228,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Ends the run at this time: no item starts after it, what is finished by then is handed over, and the terminal fails with an
-    /// error that [is timed out](crate::Error::is_timed_out). It replaces a timeout.
+    /// Ends the run at this time: no item starts after it, what is finished by then is handed over,
+    /// and the terminal fails with an error that [is timed out](crate::Error::is_timed_out). It
+    /// replaces a timeout.
     ///
-    /// A run keeps a deadline that has passed: to go on with it, give it another one or a [`timeout`](Self::timeout).
+    /// A run keeps a deadline that has passed: to go on with it, give it another one or a
+    /// [`timeout`](Self::timeout).
     ///
     /// # Examples
     ///
@@ -239,10 +249,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Ends the run so long after its terminal or [`plan`](Self::plan) was called, whichever came first, as
-    /// [`deadline`](Self::deadline) does. It replaces a deadline.
+    /// Ends the run this long after its terminal or [`plan`](Self::plan) was called, whichever came
+    /// first, as [`deadline`](Self::deadline) does. It replaces a deadline.
     ///
-    /// The time isn't counted anew for the next terminal: to go on after it, give the run another timeout or a deadline.
+    /// The next terminal doesn't start the time again: to go on, give the run another timeout or a
+    /// deadline.
     ///
     /// # Examples
     ///
@@ -269,15 +280,18 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Makes a call that returned an error again, up to so many times: a number, or a
-    /// [`Retry`](crate::Retry) that also says how long to wait before each. The last error is the item's result. It is for functions that return a `Result`; a panic is not retried.
+    /// Repeats a call that returned an error, up to this many times: a number, or a
+    /// [`Retry`](crate::Retry) that also says how long to wait before each. The last error is the
+    /// item's result. It is for functions that return a `Result`; a panic is not retried.
     ///
-    /// The function uses up its item, so a clone is kept during each call that may be followed by another. Where items are
-    /// borrowed, that is a reference; a clone that owns memory is held beside the budget, unless
-    /// [`Tracking`](crate::Tracking) measures it as part of what a call needs.
+    /// The function uses up its item, so a clone is kept during each call that may be followed by
+    /// another. If items are borrowed, that is a reference; a clone that owns memory does not count
+    /// for the budget, unless [`Tracking`](crate::Tracking) measures it as part of what a call
+    /// needs.
     ///
-    /// A worker that waits does nothing else, and the seconds of an item, in the sample as in plan and report, include its waits.
-    /// A run that is over, as by an error of its sink, does not wait any longer.
+    /// A worker that waits does nothing else, and the seconds of an item, in sample, plan and
+    /// report, include its waits. A run that is over, for example by an error of its sink, waits no
+    /// longer.
     ///
     /// # Examples
     ///
@@ -320,12 +334,13 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Q::join(self, next(Stage::new()))
     }
 
-    /// Sets how many bytes a result owns beside its own size, for types that can't be asked: those of other crates, and all results
-    /// of a closure.
+    /// Sets how many bytes a result owns beside its own size, for types that can't be asked: those
+    /// of other crates, and all results of a closure.
     ///
-    /// Without it they are told by the process's resident memory, which other threads of the program change too. With
-    /// [`Tracking`](crate::Tracking) as the program's allocator it is not needed. It is called on the thread that made the result,
-    /// once for each, and so should be cheap.
+    /// Without it they are estimated from the process's resident memory, which other threads of the
+    /// program change too. With [`Tracking`](crate::Tracking) as the program's allocator it is not
+    /// needed. `weigh` is called once for each result, on the thread that made it, and so should be
+    /// cheap.
     ///
     /// # Examples
     ///
@@ -363,11 +378,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Calls `callback` with the run's [`Progress`]: when it begins, when its sample is done, about twenty times a second while
-    /// calls end, and when it is over. It replaces another callback, and the bar that the attribute's `progress` shows.
+    /// Calls `callback` with the run's [`Progress`]: when it begins, when its sample is done, about
+    /// twenty times a second while calls end, and when it is over. It replaces another callback,
+    /// and the bar that the attribute's `progress` shows.
     ///
-    /// Any thread of the run may be the one to call it, one at a time, and it does so while it could do an item: so keep it short. The
-    /// feature `progress` has a bar for people, [`progress_bar`](crate::progress_bar).
+    /// Any thread of the run may call it, one at a time, in place of running an item: so keep it
+    /// short. The feature `progress` has a bar for people, [`progress_bar`](crate::progress_bar).
     ///
     /// # Panics
     ///
@@ -393,8 +409,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 }
 
 impl<I: IntoIterator, T, C, P: Whole> Batched<I, Option<T>, C, P> {
-    /// Leaves out each item whose function returns `None`, and has the terminals give what is in the others' `Some`. It is what
-    /// `filter_map` is to a plain iterator.
+    /// Leaves out each item for which the function returns `None`; terminals give the values in the
+    /// other items' `Some`. It is like `filter_map` of a plain iterator.
     ///
     /// # Examples
     ///
@@ -416,8 +432,9 @@ impl<I: IntoIterator, T, C, P: Whole> Batched<I, Option<T>, C, P> {
 
 impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
     /// Sets what becomes of the function's errors: [`Stop`](crate::on_error::Stop),
-    /// [`Skip`](crate::on_error::Skip), [`Collect`](crate::on_error::Collect), or [`Each`](crate::on_error::Each) to have
-    /// every result as it is. From then on the terminals give values rather than results; see [`on_error`](crate::policy::on_error).
+    /// [`Skip`](crate::on_error::Skip), [`Collect`](crate::on_error::Collect), or
+    /// [`Each`](crate::on_error::Each) to get every result as it is. From then on the terminals
+    /// give values rather than results; see [`on_error`](crate::policy::on_error).
     ///
     /// The attribute has an option of the same name: `on_error = "skip"`.
     ///

@@ -37,24 +37,24 @@ use crate::report::Report;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 
-/// So many bytes of results fit any budget that was not stated in bytes.
+/// Results of up to this many bytes fit any budget that was not stated in bytes.
 const SMALL: usize = 1 << 20;
 
-/// An input that says it has no end is believed after so many items, which take some tenths of a
-/// second at least where calls are cheap: one that is wrong about it seldom has as many.
+/// An input that says it has no end is believed after this many items. They take some tenths of a
+/// second at least if calls are cheap; an input that is wrong about its end seldom has as many.
 const ENDLESS: usize = 1 << 24;
 
 /// The parts of a run that go into another one, as a stage of it.
 pub(crate) struct CoreParts {
     pub(crate) options: Options,
     pub(crate) interrupts: Interrupts,
-    /// Those of a pipeline; none of a run of a single function.
+    /// The stages of a pipeline; none for a run of a single function.
     pub(crate) stages: Vec<Arc<StageCounts>>,
     pub(crate) callback: Option<Callback>,
 }
 
 impl CoreParts {
-    /// The parts of a pipeline: of what is before, and of its next stage.
+    /// The parts of a pipeline, from those before and those of its next stage.
     pub(crate) fn join(self, next: Self) -> Self {
         Self {
             options: self.options.join(next.options),
@@ -71,7 +71,7 @@ impl CoreParts {
     }
 }
 
-/// What a run is made of that has not started, and is to be part of another one.
+/// The parts of a run that has not started and becomes part of another one.
 pub(crate) struct Parts<T, R, C> {
     pub(crate) shared: Shared<T, R, C>,
     /// With the run's own function as a stage, unless it is a pipeline.
@@ -80,7 +80,7 @@ pub(crate) struct Parts<T, R, C> {
     pub(crate) has_begun: bool,
 }
 
-/// What [`Batched`](crate::Batched) does but for the types of items and results.
+/// The part of [`Batched`](crate::Batched) without the types of items and results.
 pub(crate) struct Core {
     engine: Engine,
     stock: Stock,
@@ -88,34 +88,34 @@ pub(crate) struct Core {
     verbose: Verbose,
     result_size: usize,
     tools: Tools,
-    /// Who is to be told of the progress, until the run begins.
+    /// The callback for progress, until the run begins.
     callback: Option<Callback>,
     begun: bool,
-    /// Those of a pipeline; a run of a single function has none.
+    /// The stages of a pipeline; a run of a single function has none.
     stages: Vec<Arc<StageCounts>>,
-    /// What they had come to before the part of the run that is reported, and the calls that were
-    /// made again.
+    /// The figures of the stages before the part of the run that is reported, and the number of
+    /// repeated calls.
     stages_before: Vec<StageReport>,
     retries_before: usize,
-    /// Whether a terminal has ended, so that the next one begins a part of its own.
+    /// True if a terminal has ended, so that the next one begins a part of its own.
     part_ended: bool,
-    /// The report of the last terminal, where that ended early.
+    /// The report of the last terminal, if it ended early.
     report: Option<Box<Report>>,
-    /// Where results would be spilled, if that is memory.
+    /// The directory for spilled results, if it is memory.
     #[cfg(feature = "durable")]
     memory_spill: Option<PathBuf>,
 }
 
-/// How results are collected.
+/// The way to collect results.
 pub(crate) struct Collect<'a> {
     pub(crate) collector: Collector,
-    /// Given where a result can end the run.
+    /// `Some` if a result can end the run.
     pub(crate) find_end: Option<FindEnd<'a>>,
-    /// Whether every result is kept, so that their number alone may be too many.
+    /// True if every result is kept, so that their number alone may be too large.
     pub(crate) keeps_all: bool,
 }
 
-/// Has everything kept that the run has finished, once the input has ended.
+/// Stores everything that the run has finished, once the input has ended.
 fn end_keeping(keeper: Option<&Keeper>, input: &dyn Input) -> Result<(), Ended> {
     let Some(keeper) = keeper else { return Ok(()) };
     if keeper.has_failed()
@@ -128,7 +128,7 @@ fn end_keeping(keeper: Option<&Keeper>, input: &dyn Input) -> Result<(), Ended> 
 }
 
 impl Core {
-    /// `unasked` are the types that nobody can ask what they own.
+    /// `unasked` are the types that can't be asked what they own.
     pub(crate) fn new(
         options: Options,
         [item_size, result_size]: [usize; 2],
@@ -160,8 +160,8 @@ impl Core {
         }
     }
 
-    /// Begins a part of the run that is reported by itself, if a terminal has ended. `retries` counts the calls that were made
-    /// again before it.
+    /// Begins a part of the run that is reported by itself, if a terminal has ended. `retries`
+    /// counts the calls that were made again before it.
     pub(crate) fn begin_part(&mut self, retries: usize) {
         if !std::mem::take(&mut self.part_ended) {
             return;
@@ -188,12 +188,12 @@ impl Core {
         self.report = Some(Box::new(report));
     }
 
-    /// The report of the last terminal, where that ended early.
+    /// The report of the last terminal, if it ended early.
     pub(crate) fn early_report(&self) -> Option<&Report> {
         self.report.as_deref()
     }
 
-    /// Prepares what is told of the run, once.
+    /// Prepares progress and events of the run, once.
     fn begin(&mut self, input: &mut dyn Input) {
         if self.begun {
             return;
@@ -221,7 +221,7 @@ impl Core {
         &mut self.tools.interrupts
     }
 
-    /// Has `callback` told of the run's progress.
+    /// Sets the callback for the run's progress.
     pub(crate) fn set_progress(&mut self, callback: Callback) {
         if self.begun {
             let teller = Teller::new(callback, self.options().name(), self.stages.clone());
@@ -231,20 +231,20 @@ impl Core {
         }
     }
 
-    /// Notes that what a result owns can be told.
+    /// Notes that the run can ask what a result owns.
     pub(crate) fn know_results(&mut self) {
         if !self.tools.tracks {
             self.engine.know_results();
         }
     }
 
-    /// Gives the parts of it that go into another run, as a stage of it.
+    /// Gives the parts that go into another run, as one of its stages.
     pub(crate) fn into_parts(self) -> CoreParts {
         let Self { engine, tools, stages, callback, .. } = self;
         CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback }
     }
 
-    /// Of what other runs left that are parts of this one.
+    /// A core from the parts of other runs.
     pub(crate) fn of_parts(parts: CoreParts, sizes: [usize; 2], measured_by: MeasuredBy, unasked: Unasked) -> Self {
         let CoreParts { options, interrupts, stages, callback } = parts;
         let mut core = Self::new(options, sizes, measured_by, unasked);
@@ -252,14 +252,14 @@ impl Core {
         core
     }
 
-    /// Begins a run with results in any order. Nothing is started yet, but the time of a timeout
+    /// Begins a run with results in any order. No call is started yet, but the time of a timeout
     /// counts.
     pub(crate) fn begin_unordered(&mut self) {
         self.engine.set_unordered();
         self.tools.interrupts.begin();
     }
 
-    /// What hands batches of the wanted size over.
+    /// The wanted size of batches, and what hands them over.
     pub(crate) fn handover(&self) -> (Option<usize>, Handover, Handle) {
         let handover = Handover::new(self.verbose, &self.tools.ledger);
         (self.options().batch_items(), handover, self.tools.interrupts.keeper().clone())
@@ -293,13 +293,13 @@ impl Core {
         Ok(self.engine.plan().unwrap_or_else(|| unreachable!("it was made")))
     }
 
-    /// Notes that results would be spilled to this directory, which is memory.
+    /// Notes the directory for spilled results, which is memory.
     #[cfg(feature = "durable")]
     pub(crate) fn set_memory_spill(&mut self, directory: Option<PathBuf>) {
         self.memory_spill = directory;
     }
 
-    /// Refuses what can't be run with, and prints the plan where that is wanted.
+    /// Refuses invalid options, and prints the plan of a verbose run.
     pub(crate) fn start(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
         self.check()?;
         self.begin(input);
@@ -318,7 +318,8 @@ impl Core {
 
     /// Runs until the input ends or the outlet has enough. Results that are kept go first.
     ///
-    /// A panic of the caller's own code, as of the input, comes back as what ended the run, so that nothing is lost with it.
+    /// A panic of the caller's own code, such as the input, comes back as the reason for the end,
+    /// so that nothing is lost with it.
     pub(crate) fn drive(
         &mut self,
         input: &mut dyn Input,
@@ -389,7 +390,7 @@ impl Core {
         Ok(flow)
     }
 
-    /// Has a keeper keep what the run finishes. Without one, items are skipped alone.
+    /// Has a keeper keep what the run finishes. Without one, the run only skips items.
     #[cfg(feature = "durable")]
     pub(crate) fn resume(&mut self, keeper: Handle) {
         self.stock.resumes = true;
@@ -417,18 +418,19 @@ impl Core {
         self.engine.rebase();
     }
 
-    /// Keeps results that were made and not handed over, before all others: a terminal that is called again begins with them.
+    /// Keeps results that were made and not handed over, before all others: a terminal that is
+    /// called again begins with them.
     pub(crate) fn put_back(&mut self, results: Results, start: usize) {
         self.kept.put_back(results, start);
     }
 
-    /// Lets a panic of the function come when the run goes on.
+    /// Keeps a panic of the function for when the run goes on.
     pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
         self.engine.put_panic_back(item, payload);
     }
 
-    /// Runs everything into one collection. With what ended it early come the results before the first that is missing; the others
-    /// stay.
+    /// Runs everything into one collection. After an early end it has the results before the first
+    /// missing one; the others stay in the run.
     pub(crate) fn collect<'a>(
         &mut self,
         input: &mut dyn Input,
@@ -456,7 +458,7 @@ impl Core {
         }
         #[cfg(feature = "durable")]
         if let Some(on_disk) = self.kept.on_disk() {
-            // It is read for nothing if not all of it fits.
+            // Reading it is useless if not all of it fits.
             let budget = match self.engine.budget() {
                 Ok(budget) => budget.bytes,
                 Err(error) => return none(error),
@@ -496,8 +498,7 @@ impl Core {
         (Some(outlet), outcome.err())
     }
 
-    /// What is to be said of so many results that there is not even room for themselves, let alone
-    /// for what they own.
+    /// The error for results that don't fit even without what they own.
     fn too_many(&mut self, count: usize) -> Error {
         let (done, held) = (self.engine.items_done(), self.engine.items_held());
         let size = ByteSize::of_usize(self.result_size);
@@ -510,7 +511,7 @@ impl Core {
             budget,
             allowed: budget,
             expected: Some(size * count as u64),
-            // Of what they own nothing was asked.
+            // What they own was not asked.
             measured_by: MeasuredBy::SizeOf,
         })
     }
@@ -520,7 +521,7 @@ impl Core {
         self.engine.take_panics()
     }
 
-    /// The report, of a run that has made so many calls again.
+    /// The report of a run. `retries` counts the repeated calls.
     pub(crate) fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
         let items = handed_over.items;
         let report = self.report_of_part(handed_over, retries);
@@ -531,7 +532,7 @@ impl Core {
         report
     }
 
-    /// The same of a run that ended early: nobody is told that it is finished.
+    /// The same for a run that ended early: nobody is told that it is finished.
     pub(crate) fn report_of_part(&mut self, handed_over: HandedOver, retries: usize) -> Report {
         let (items, batches) = (handed_over.items, handed_over.batches);
         let totals = self.engine.totals(handed_over);

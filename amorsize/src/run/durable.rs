@@ -20,7 +20,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Keeps results in a directory. `hash` hashes items; a key goes before it.
+    /// Keeps results in a directory. `hash` hashes items, unless there is a key.
     pub(crate) fn keep_results(mut self, directory: PathBuf, codec: Codec<R>, hash: Option<HashOf<I::Item>>) -> Self {
         self.set_durable("checkpoint", |durable| {
             durable.set_hash(hash);
@@ -29,7 +29,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Keeps in a directory which items' results a sink has.
+    /// Records in a directory which items' results a sink has.
     pub(crate) fn keep_places(mut self, directory: PathBuf, hash: Option<HashOf<I::Item>>) -> Self {
         self.set_durable("journal", |durable| {
             durable.set_hash(hash);
@@ -43,8 +43,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         &self.shared
     }
 
-    /// Sets a part of what makes the run durable, or has the terminal refuse it for a run that has
-    /// begun.
+    /// Sets an option of a durable run, or has the terminal refuse it for a run that has begun.
     pub(super) fn set_durable(&mut self, option: &'static str, set: impl FnOnce(&mut Durable<I::Item, R>)) {
         match Arc::get_mut(self.shared.durable.get_or_insert_default()) {
             Some(durable) => set(durable),
@@ -59,14 +58,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
     }
 
-    /// Keeps results in a directory, which is made where it is missing: the same call, in a later
-    /// process too, goes on where this one ended, and calls the function for no item whose result
-    /// is there.
+    /// Keeps results in a directory, which is made if it is missing: the same call, in a later
+    /// process too, goes on where this one ended, and does not call the function for an item with a
+    /// stored result.
     ///
-    /// A result is written within about 100 ms of its call. What is younger is lost with the
-    /// process, and so are calls in flight: the next run makes them again, with their side effects;
-    /// a power cut may take what was written in the last second as well. Errors that a policy takes
-    /// out and panics are not kept: their items are run again.
+    /// A result is written within about 100 ms of its call. Younger results are lost with the
+    /// process, and so are calls in flight: the next run repeats them, with their side effects. A
+    /// power cut may also lose what was written in the last second. Errors that a policy takes out,
+    /// and panics, are not kept: their items are run again.
     ///
     /// The directory belongs to one function, its [`version`](Self::version) or code, the values of
     /// its shared parameters, and one input. Any other is refused, with an error that [is
@@ -75,11 +74,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// holds. The input must come in the same order; a directory or a hash map must be sorted
     /// first.
     ///
-    /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error), which
-    /// comes before this, the values in them, so that an `io::Error` need not be. They become bytes
-    /// without names: so types can't be stored that serde reads by names or by what it finds, with
-    /// `untagged`, `flatten` or `skip_serializing_if`, or with any JSON in them. Bytes as `Vec<u8>`
-    /// take long by serde: use `serde_bytes` for large ones.
+    /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error),
+    /// called before this, only the values in them, so an `io::Error` need not be. They become
+    /// bytes without names. So types that serde reads by names or by what it finds can't be stored:
+    /// with `untagged`, `flatten` or `skip_serializing_if`, or with any JSON in them. Serde is slow
+    /// with bytes as `Vec<u8>`: use `serde_bytes` for large ones.
     ///
     /// See the guide's page [`runs_that_survive`](crate::guide::runs_that_survive).
     ///
@@ -112,12 +111,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.keep_results(directory.into(), Codec::of::<P>(), P::hash())
     }
 
-    /// Keeps in a directory which items' results a sink has: the same call, in a later
-    /// process too, goes on behind them.
+    /// Records in a directory which items' results a sink has: the same call, in a later process
+    /// too, goes on after them.
     ///
     /// It is for sinks that store results themselves, so nothing is asked of the results' type. An
-    /// item is done when the sink has returned that had its batch; a batch that the sink had in
-    /// hand when the process was killed is handed over again. Terminals without a sink refuse it.
+    /// item is done when the sink has returned from its batch; a batch that the sink had when the
+    /// process was killed is handed over again. Terminals without a sink refuse it.
     ///
     /// The directory belongs to one run, and items are told apart, as with
     /// [`checkpoint`](Self::checkpoint).
@@ -158,16 +157,16 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.keep_places(directory.into(), P::hash())
     }
 
-    /// States what the function computes, as a number or a text: results that are kept stay those
-    /// of the function until it is given another one.
+    /// States the version of what the function computes, as a number or a text: kept results stay
+    /// valid until you state another one.
     ///
-    /// Without it they stay so while the tokens of the function's signature and body are the same.
-    /// Those see neither what the body calls nor a dependency in another version, and see a renamed
-    /// variable. A closure has none, and so needs a version, which covers what it captures too.
-    /// `env!("CARGO_PKG_VERSION")` is one.
+    /// Without it they stay valid while the tokens of the function's signature and body are the
+    /// same. Tokens don't show a change in what the body calls or in a dependency, and do show a
+    /// renamed variable. A closure has none, and so needs a version, which covers what it captures
+    /// too. `env!("CARGO_PKG_VERSION")` is one.
     ///
-    /// A version that is stated later begins with the hash that an error tells, where results are
-    /// still the same.
+    /// If the tokens have changed and results are still the same, state the hash in the error as
+    /// the first version.
     ///
     /// # Examples
     ///
@@ -192,12 +191,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// States what tells items apart: an identifier, a path, a part of the item. Without it that is
     /// the item's own `Hash`.
     ///
-    /// It is called once for each item, on the thread that takes it from the input. What it gives
-    /// is hashed, and owns what it is made of: a text is cloned. A key that leaves out what results
-    /// depend on has old results taken for new ones.
+    /// It is called once for each item, on the thread that takes it from the input. The key that it
+    /// returns is hashed, and owns its parts: a text is cloned. With a key that leaves out
+    /// something that results depend on, old results are taken for new ones.
     ///
-    /// For items that are not `Hash` it comes before [`checkpoint`](Self::checkpoint) or
-    /// [`journal`](Self::journal), and behind [`on_error`](Self::on_error).
+    /// For items that are not `Hash`, call it before [`checkpoint`](Self::checkpoint) or
+    /// [`journal`](Self::journal), and after [`on_error`](Self::on_error).
     ///
     /// # Examples
     ///
@@ -232,8 +231,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.with_policy(P::fails)
     }
 
-    /// Sets the most bytes that the run may have on disk, as [`ByteSize`](crate::ByteSize) or as a text
-    /// such as `"20GiB"`. By default it may have what the file system has.
+    /// Sets the most bytes that the run may have on disk, as [`ByteSize`](crate::ByteSize) or as a
+    /// text such as `"20GiB"`. By default the file system is the only limit.
     ///
     /// A run that would have more ends, with an error that [is about
     /// storage](crate::Error::is_storage).
@@ -300,8 +299,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Takes the first `items` items from the input and drops them, without a call. Indices count
-    /// on: those of the results are as they were with all items.
+    /// Takes the first `items` items from the input and drops them, without a call. Results have
+    /// the same indices as with all items.
     ///
     /// It is for a sink that keeps its place itself, such as in the transaction that stores a
     /// batch: then each result is stored exactly once.

@@ -11,8 +11,8 @@ use crate::units::ByteSize;
 
 /// A run of `function` over `items`, without the attribute. Amorsize's `process_in_batches`.
 ///
-/// Without the attribute nothing is known of the result's type, so its bytes are told by the
-/// process's resident memory, or by the size of the type where that owns nothing.
+/// Without the attribute nothing is known of the result's type, so its bytes are estimated from the
+/// process's resident memory, or are the size of a type that owns nothing.
 ///
 /// # Examples
 ///
@@ -34,7 +34,8 @@ where
     Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
 }
 
-/// Runs of whatever iterates: `items.batched(function)` is [`process_in_batches(function, items)`](process_in_batches).
+/// Adds `batched` to everything that iterates: `items.batched(function)` is
+/// [`process_in_batches(function, items)`](process_in_batches).
 ///
 /// # Examples
 ///
@@ -79,9 +80,9 @@ impl<I: IntoIterator> IntoBatched for I {}
 /// among the items is not given to the function, but becomes the error of that item. From there it
 /// is treated like the function's own errors.
 ///
-/// An input that goes on giving errors without an end, as [`lines`](std::io::BufRead::lines) of a
-/// directory does, makes a run without an end unless the run stops at the first: so use
-/// [`Stop`](crate::on_error::Stop), or `take` so many items.
+/// An input that gives errors without end, as [`lines`](std::io::BufRead::lines) of a directory
+/// does, makes an endless run unless that stops at the first: so use
+/// [`Stop`](crate::on_error::Stop), or `take` a number of items.
 ///
 /// # Examples
 ///
@@ -139,7 +140,7 @@ where
     F: Fn(I::Item) -> R + Sync,
 {
     let mut run = process_in_batches(function, items);
-    // The default options are valid, and whatever else may fail does so again when the plan is
+    // The default options are valid, and anything else that fails does so again when the plan is
     // asked for.
     let _ = run.plan();
     run
@@ -168,12 +169,13 @@ where
     process_in_batches(function, items).collect()
 }
 
-/// How many results of so many bytes fit the budget at once: at least 1. Amorsize's
+/// The number of results of `result_bytes` that fit the budget at once, at least 1. Amorsize's
 /// `estimate_safe_batch_size`.
 ///
-/// `result_bytes` is a `usize`, such as [`size_of_val`] gives it and a literal is, or [`ByteSize`].
-/// `size_of_val(&vec)` is the size of the `Vec` alone, 24 bytes on most machines, without what it
-/// owns: `size_of_val(&vec[..])` is that of its elements, and what those own counts beside.
+/// `result_bytes` is a `usize`, such as a literal or the value of [`size_of_val`], or a
+/// [`ByteSize`]. `size_of_val(&vec)` is the size of the `Vec` alone, 24 bytes on most machines,
+/// without what it owns: `size_of_val(&vec[..])` is that of its elements, to which you add what
+/// they own.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What the terminals have in common: how they run, and what they leave when they end early.
+//! The common parts of terminals: how they run, and what they leave when they end early.
 
 use super::Batched;
 use super::core::Collect;
@@ -34,7 +34,7 @@ impl<R> Found<R> {
     }
 }
 
-/// Why a terminal ended early. A panic goes on here.
+/// The reason why a terminal ended early. A panic is resumed here.
 pub(super) fn why<F: From<Error>>(failed: Option<F>, ended: Option<Ended>) -> F {
     match (failed, ended) {
         (Some(failed), _) => failed,
@@ -61,11 +61,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
         self.end_part();
         self.remove_kept();
-        // A `Vec` takes over the allocation of what it is collected from.
+        // A `Vec` takes over the allocation of the `Vec` that it is collected from.
         Ok(Q::given(V::from_iter(values), &mut self.seen))
     }
 
-    /// Keeps what was collected before something ended the run, and gives that.
+    /// Keeps what was collected before an early end, and gives the reason for that.
     pub(super) fn keep<Q: Policy<R>>(
         &mut self,
         mut found: Found<R>,
@@ -78,7 +78,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         why(failed, ended)
     }
 
-    /// Runs into one collection. With what ended it comes what there is before.
+    /// Runs into one collection. After an early end it has the results before that.
     pub(super) fn find_all<Q: Policy<R>>(&mut self) -> (Found<R>, Option<Ended>) {
         let nothing = Found { results: Vec::new(), places: Places::default(), credit: Credit::NONE, ended_at: None };
         if let Err(error) = self.refuse_journal().and_then(|()| self.start()) {
@@ -94,13 +94,13 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         (Found { results, places, credit, ended_at }, ended)
     }
 
-    /// Takes out the failure that ended the run, and puts back what is behind it.
+    /// Takes out the failure that ended the run, and puts back what comes after it.
     pub(super) fn cut<Q: Policy<R>>(&mut self, found: &mut Found<R>, ended: &mut Option<Ended>) -> Option<Q::Failed> {
         let place = found.ended_at?;
         let (behind, places) = (found.results.split_off(place + 1), found.places.split_off(place + 1));
         let indices = Indices::new(places.first, behind.len(), places.jumps);
         let failed = found.results.pop()?;
-        // Nothing is known of the parts: each has its share of the bytes.
+        // The bytes of the parts are unknown: each has its share.
         let all = &mut found.credit;
         let mut share = |part: usize| {
             let bytes = u128::from(all.bytes()) * part as u128 / all.results().max(1) as u128;
@@ -109,12 +109,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let credit = share(behind.len());
         drop(share(1));
         self.put_back(parts(self.shared.types, behind, indices, credit));
-        // It comes before whatever else ended the run.
+        // It comes before anything else that ended the run.
         self.delay(ended.take());
         Q::fail(&mut self.seen, found.places.index(place), failed).err()
     }
 
-    /// Lets what ended the run come when it goes on.
+    /// Keeps what ended the run for when it goes on.
     fn delay(&mut self, ended: Option<Ended>) {
         match ended {
             Some(Ended::Panic(item, payload)) => self.put_panic_back(item, payload),
@@ -157,7 +157,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         outcome.map_err(|failed| failed.unwrap_or_else(|| unreachable!("this sink does not end the run")))
     }
 
-    /// Hands batches to `sink` until it says that it wants no more, which is an error without a text.
+    /// Hands batches to `sink` until it returns `false`, which is an error without a text.
     pub(super) fn hand_over<Q: Policy<R>>(
         &mut self,
         sink: &mut dyn FnMut(Batch<Q::Value>) -> bool,
@@ -197,7 +197,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         report
     }
 
-    /// Notes what a terminal did that ended early.
+    /// Notes what a terminal did before its early end.
     #[cold]
     pub(super) fn end_early<Q: Policy<R>>(&mut self, handed_over: HandedOver, values: usize) {
         let mut report = self.core.report_of_part(handed_over, self.shared.retries());
@@ -205,7 +205,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.core.end_part_early(report);
     }
 
-    /// Tells a report the failures of its part. Panics that are gathered are taken out of it.
+    /// Adds the failures of its part to a report. Takes out panics that are gathered.
     fn tell<Q: Policy<R>>(&mut self, report: &mut Report, values: usize) {
         report.set_values(values, std::mem::take(&mut self.seen.failures));
         if Q::GATHERS && self.core.options().panics() == OnPanic::Collect {

@@ -13,10 +13,11 @@ use crate::units::by_index::ByIndex;
 
 /// The results of a run one by one, in input order; made by [`Batched::into_iter`].
 ///
-/// Items are run when the results are asked for: each time the buffer is empty, a batch of them is run on all threads. So
-/// nothing runs while the caller works on results, and a slow consumer never makes them pile up.
+/// Items are run when the results are asked for: each time the buffer is empty, a batch of them is
+/// run on all threads. So nothing runs while the caller works on results, and a slow consumer never
+/// makes them pile up.
 ///
-/// What it gives depends on what becomes of errors, `P`:
+/// Its items depend on the policy for errors, `P`:
 ///
 /// | policy | an item |
 /// | --- | --- |
@@ -40,9 +41,10 @@ pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
     stream: Stream<I, R, C, P>,
 }
 
-/// The results of a run as they are there, each with the index of its item; made by [`Batched::unordered`].
+/// The results of a run as soon as they are ready, each with the index of its item; made by
+/// [`Batched::unordered`].
 ///
-/// What it gives depends on what becomes of errors, `P`:
+/// Its items depend on the policy for errors, `P`:
 ///
 /// | policy | an item |
 /// | --- | --- |
@@ -71,19 +73,20 @@ pub struct Unordered<I: IntoIterator, R, C, P = Each> {
 struct Stream<I: IntoIterator, R, C, P> {
     run: Batched<I, R, C, P>,
     buffer: Buffer<I::Item, R>,
-    /// Whether the run gives no more.
+    /// True if the run gives no more.
     ended: bool,
-    /// Whether a failure was the last item.
+    /// True if a failure was the last item.
     stopped: bool,
-    /// A panic that comes when everything before it was given, and its item if it is the function's.
+    /// A panic that comes when everything before it was given, and its item if it is the
+    /// function's.
     panic: Option<(Option<usize>, Payload)>,
-    /// Why the run could not be started, or went no further.
+    /// The reason why the run could not be started, or went no further.
     error: Option<Error>,
     /// Panics that are given as failures, by their items.
     panicked: ByIndex<Failure>,
 }
 
-/// Whether an iterator just ends with an error: somebody wanted it to.
+/// True if an iterator just ends with this error: somebody asked for the end.
 fn is_quiet(error: &Error) -> bool {
     error.is_cancelled() || error.is_timed_out()
 }
@@ -100,7 +103,7 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
 
     /// Runs until the buffer has enough, or the run ends.
     fn fill(&mut self) {
-        // What was finished before a panic is given first; nothing behind the lost item follows.
+        // Results from before a panic are given first; nothing after the lost item follows.
         match self.run.drive(&mut self.buffer) {
             Ok(flow) => self.ended = flow != Flow::Enough,
             Err(ended) => {
@@ -116,11 +119,11 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
 }
 
 impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
-    /// One that could not be `started` gives that error as its only item, or panics where it can't.
+    /// A run that could not be `started` gives that error as its only item, or panics if it can't.
     fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
         let mut buffer = Buffer::new(run.types());
         if P::STOPS {
-            // The caller has a failure as soon as there is one.
+            // The caller gets a failure as soon as there is one.
             buffer.give_at_once(|results| results.iter().any(P::fails));
         }
         let error = started.err();
@@ -131,7 +134,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
         Self { run, buffer, ended, stopped: false, panic: None, error, panicked: ByIndex::new() }
     }
 
-    /// The next item, made of the value and the index of its item; by input order if it is `ordered`.
+    /// The next item, made of the value and the index of its item; by input order if it is
+    /// `ordered`.
     #[inline]
     fn next<V>(&mut self, ordered: bool, item: impl FnOnce(usize, P::Value) -> V) -> Option<P::Item<V>> {
         loop {
@@ -170,12 +174,13 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     /// The next panic, if no result comes before it.
     fn next_panic(&mut self, ordered: bool) -> Option<Failure> {
         let (item, _) = self.panicked.first()?;
-        // A panic behind all results that are there may have others before it that are not there yet.
+        // Before a panic that comes after all results at hand, there may be results that are not
+        // there yet.
         let is_due = !ordered || self.buffer.next_index().map_or(self.ended, |index| item < index);
         if is_due { self.panicked.pop_first().map(|(_, panic)| panic) } else { None }
     }
 
-    /// Tells of what ended the run.
+    /// Gives the error or the panic that ended the run.
     #[cold]
     fn last_item<V>(&mut self) -> Option<P::Item<V>> {
         if let Some((_, payload)) = self.panic.take() {
@@ -216,11 +221,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> IntoIter<I, R, C, P> {
         Self { stream: Stream::new(run, started) }
     }
 
-    /// The run, which goes on behind what the iterator gave: a terminal gives the rest.
+    /// Gives the run back: a terminal gives what the iterator did not.
     ///
     /// # Panics
     ///
-    /// With the panic of the input that the iterator had not come to.
+    /// If the input panicked and the iterator had not come to that panic.
     ///
     /// # Examples
     ///
@@ -247,8 +252,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Unordered<I, R, C, P> {
 macro_rules! told_so_far {
     ($iterator:ident, $made_by:literal) => {
         impl<I: IntoIterator, R, C, P> $iterator<I, R, C, P> {
-            /// Why the iterator ended before its input did: the run was cancelled, or its deadline passed. `None` before, and
-            /// where it ended with its input.
+            /// The reason for an end before that of the input: the run was cancelled, or its
+            /// deadline passed. `None` before, and if the iterator ended with its input.
             ///
             /// # Examples
             ///
@@ -283,8 +288,9 @@ macro_rules! told_so_far {
                 self.stream.run.left_out().count()
             }
 
-            /// The first failures that were left out so far, up to [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES), each
-            /// with the index of its item and its error as a text.
+            /// The first failures that were left out so far, up to
+            /// [`Report::MOST_FAILURES`](crate::Report::MOST_FAILURES), each with the index of its
+            /// item and its error as a text.
             ///
             /// # Examples
             ///
@@ -293,7 +299,8 @@ macro_rules! told_so_far {
             ///
             #[doc = concat!("let run = process_in_batches(str::parse::<u32>, [\"1\", \"two\", \"3\"]).on_error(Skip);\nlet mut numbers = run.", $made_by, "();")]
             /// assert_eq!(numbers.by_ref().count(), 2);
-            /// assert_eq!(numbers.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
+            /// assert_eq!(numbers.failures()[0].to_string(), "item 1 failed: invalid digit found in
+            /// string");
             /// ```
             #[must_use]
             pub fn failures(&self) -> &[Failure<String>] {

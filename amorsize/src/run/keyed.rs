@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::error::failure::Failure;
 use crate::policy::{Policy, Sealed, Seen, Whole};
 
-/// The policy `P` of a run that knows by [`key`](crate::Batched::key) what tells its items apart:
-/// so these need not be `Hash`.
+/// The policy `P` of a run that tells its items apart by a [`key`](crate::Batched::key), so that
+/// they need not be `Hash`.
 ///
-/// It stands in the place of the policy in a run's type, and all is as with `P`.
+/// It takes the place of the policy in a run's type, and does what `P` does.
 ///
 /// # Examples
 ///

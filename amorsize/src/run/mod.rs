@@ -1,6 +1,6 @@
 //! The run as its user sees it.
 
-// The docs list methods in the order of these files, so those come first that a newcomer calls.
+// The docs list methods in the order of these files: first those that a newcomer calls.
 mod terminals;
 
 #[cfg(feature = "array")]
@@ -42,13 +42,17 @@ use crate::progress::stage::StageCounts;
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
-/// An annotated function's wrapper gives one, and so does [`process_in_batches`](crate::process_in_batches). Builder methods set options, a
-/// [terminal](crate::guide::terminals) starts it: [`collect`](Self::collect), [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
+/// The wrapper of an annotated function returns one, and so does
+/// [`process_in_batches`](crate::process_in_batches). Builder methods set options; a
+/// [terminal](crate::guide::terminals) starts it: [`collect`](Self::collect),
+/// [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
 /// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
-/// [`plan`](Self::plan) runs the sample alone. [`then`](Self::then) adds a function that takes what this one returns.
+/// [`plan`](Self::plan) runs the sample alone. [`then`](Self::then) adds a function that takes what
+/// this one returns.
 ///
-/// `I` is the input, `R` what the function returns, `C` what all calls share, `P` what becomes of errors: results are handed over
-/// as they are unless [`on_error`](Self::on_error) says otherwise.
+/// `I` is the input, `R` the function's return type, `C` the values that all calls share, `P` the
+/// policy for errors: results are handed over as they are unless [`on_error`](Self::on_error) says
+/// otherwise.
 ///
 /// # Examples
 ///
@@ -65,14 +69,16 @@ use crate::progress::stage::StageCounts;
 ///
 /// # Panics
 ///
-/// A panic of the function, of the input's iterator or of the sink reaches the caller of the terminal with its own payload,
-/// after the calls in flight have ended. Results of the items before a panicking call still go to the sink.
+/// A panic of the function, of the input's iterator or of the sink reaches the caller of the
+/// terminal with its own payload, after the calls in flight have ended. Results of the items before
+/// a panicking call still go to the sink.
 ///
 /// # Going on
 ///
-/// A terminal that ends early, by an error, a panic that is caught, a token, a deadline or for want of memory, leaves the run as it
-/// stands. The next terminal begins behind what was handed over: no item is run twice, and no result is lost. The item that failed
-/// or panicked is left out. A run that has ended whole gives nothing more.
+/// A terminal that ends early, by an error, a caught panic, a token, a deadline or a lack of
+/// memory, leaves the run as it is. The next terminal begins after what was handed over: no item is
+/// run twice, and no result is lost. The item that failed or panicked is left out. A run that has
+/// ended whole gives nothing more.
 #[must_use = "a run does nothing until a terminal such as `collect` or `for_each_batch` starts it"]
 pub struct Batched<I: IntoIterator, R, C, P = Each> {
     source: Source<I, R>,
@@ -81,7 +87,7 @@ pub struct Batched<I: IntoIterator, R, C, P = Each> {
     core: Core,
     /// The core holds items and results without naming their types.
     owns: PhantomData<(I::Item, R)>,
-    /// Failures that nobody was given yet.
+    /// Failures that no terminal has given yet.
     seen: Seen<R>,
     policy: PhantomData<P>,
 }
@@ -137,7 +143,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Batched { source, shared: Shared { fails, ..shared }, as_function, core, owns, seen, policy: PhantomData }
     }
 
-    /// Takes a run apart that is to be part of another one.
+    /// Takes apart a run that becomes part of another one.
     pub(super) fn into_parts(self) -> (Source<I, R>, Parts<I::Item, R, C>) {
         let Self { source, shared, core, .. } = self;
         let has_begun = source.has_begun() || core.planned().is_some();
@@ -154,8 +160,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.seen.failures = Failures::new();
     }
 
-    /// Refuses a journal for a terminal that has no sink: nobody would have the results that it
-    /// takes for done.
+    /// Refuses a journal for a terminal without a sink: nobody would have the results that the
+    /// journal counts as done.
     #[inline]
     pub(crate) fn refuse_journal(&self) -> Result<(), Error> {
         #[cfg(feature = "durable")]
@@ -163,14 +169,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Ok(())
     }
 
-    /// Begins a part of the run, and refuses what can't be run with.
+    /// Begins a part of the run, and refuses invalid options.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         self.begin_part();
         self.open()?;
         self.core.start(&mut self.source, (self.as_function)(&self.shared))
     }
 
-    /// The same of a run with results in any order, of which nothing is started yet.
+    /// The same for a run with results in any order; no call is started yet.
     pub(crate) fn start_unordered(&mut self) -> Result<(), Error> {
         self.begin_part();
         self.open()?;
@@ -179,7 +185,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Ok(())
     }
 
-    /// Takes out the panics that were noted so far, where the run keeps all.
+    /// Takes out the panics noted so far, if the run keeps all.
     pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
         self.core.take_panics()
     }
@@ -198,7 +204,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
     }
 
-    /// Keeps results for the next terminal that this one did not hand over, the last part first.
+    /// Keeps the results that this terminal did not hand over, the last part first.
     pub(crate) fn put_back(&mut self, left: Vec<Left>) {
         self.core.give_away();
         for (results, start) in left {

@@ -10,7 +10,7 @@ use crate::sink::{Pausing, Sink};
 use crate::spill::is_memory;
 use crate::store::{Kind, Store};
 
-/// The part of the budget for results that are encoded and not written.
+/// The part of the budget, one in this many, for results that are encoded and not written.
 const HELD: u64 = 8;
 /// The least of it: a frame of the store.
 const LEAST_HELD: u64 = 64 << 10;
@@ -94,8 +94,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
     }
 
-    /// Lets a run with a journal end for good: its sink may have a batch of which it failed to
-    /// store a part, and nobody can tell whether that is done.
+    /// Ends a run with a journal for good: its sink may have stored only a part of a batch, and
+    /// nobody can tell whether that is done.
     pub(super) fn end_journal(&mut self) {
         if let Some(journal) = self.core.keeper().get().filter(|keeper| keeper.is_journal()) {
             journal.fail(Error::new(ErrorKind::InvalidOption {

@@ -1,5 +1,5 @@
-//! A terminal whose results always fit. Those that it has stored when it ends early stay with the
-//! run: whatever terminal comes next begins with them.
+//! A terminal with results that always fit. Those that it has stored before an early end stay with
+//! the run: the next terminal, of any kind, begins with them.
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -26,21 +26,22 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// The files are in [`spill_dir`](Self::spill_dir), by default in `$TMPDIR`, else in `/var/tmp`
     /// on Unix, else where the system has temporary files. They have no name, and the system frees
     /// them when the process ends. A directory that is itself memory (tmpfs) is refused before
-    /// anything is computed, unless `spill_dir` states it. [`max_disk`](Self::max_disk) bounds them.
+    /// anything is computed, unless `spill_dir` states it. [`max_disk`](Self::max_disk) bounds
+    /// them.
     ///
     /// With [`checkpoint`](Self::checkpoint) there is no second copy: the values are read from its
-    /// directory, which [`remove_when_done`](Self::remove_when_done) then removes with what this
-    /// gives.
+    /// directory, which [`remove_when_done`](Self::remove_when_done) then removes together with the
+    /// returned value.
     ///
-    /// Values are encoded by postcard; one that is `serde_bytes::ByteBuf` takes a small part of the
-    /// time that a `Vec<u8>` takes. The bytes don't say what they are of: a type that is `untagged`,
+    /// Values are encoded by postcard; a `serde_bytes::ByteBuf` takes a small part of the time that
+    /// a `Vec<u8>` takes. The bytes have no names of types or fields: a type that is `untagged`,
     /// has a field that is `flatten`, or leaves one out by `skip_serializing_if`, is refused.
     ///
     /// # Errors
     ///
-    /// As those of [`collect`](Self::collect), but that values don't fit the budget. When the disk
-    /// is full, or a value can't be encoded, nothing is lost: make room and call `spill` again, or
-    /// any other terminal, which begins with what is stored.
+    /// As those of [`collect`](Self::collect), except that values always fit the budget. When the
+    /// disk is full, or a value can't be encoded, nothing is lost: make room and call `spill`
+    /// again, or any other terminal, which begins with what is stored.
     ///
     /// # Examples
     ///
@@ -148,7 +149,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         Err(self.stop_spilling(file, failed))
     }
 
-    /// Keeps what is stored for the next terminal, and gives why. A panic goes on here.
+    /// Keeps what is stored for the next terminal, and gives the reason for the end. A panic is
+    /// resumed here.
     fn stop_spilling(&mut self, file: SpillFile, ended: Ended) -> P::Failed
     where
         P::Value: SpilledResult,
@@ -171,7 +173,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Credit for values that the run holds again: a batch gives its credit back when it is handed
-    /// over. Where a value can't tell what it owns, it counts as large as those in the file.
+    /// over. A value that can't tell what it owns counts as much as those in the file.
     fn credit_of(&self, values: &[P::Value], file: &SpillFile) -> Credit {
         let own = size_of::<R>().saturating_mul(values.len()) as u64;
         let bytes = own.saturating_add(file.mean().saturating_mul(values.len() as u64));
@@ -258,7 +260,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         refused.extend(results);
         let stored = count - refused.len();
-        // Nothing is known of the parts: each has its share of the bytes.
+        // The bytes of the parts are unknown: each has its share.
         let bytes = u128::from(credit.bytes()) * stored as u128 / count.max(1) as u128;
         drop(credit.split(stored, bytes as u64));
         if !refused.is_empty() {
@@ -270,7 +272,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 }
 
-/// The first of these indices, and where they don't count up: the place of an index, and the index.
+/// The first of these indices, and each index that doesn't follow the one before: its place, and
+/// the index.
 fn first_and_jumps(indices: &[usize]) -> (usize, Vec<(usize, usize)>) {
     let pairs = indices.windows(2).enumerate();
     let jumps = pairs.filter(|(_, pair)| pair[0] + 1 != pair[1]).map(|(place, pair)| (place + 1, pair[1]));

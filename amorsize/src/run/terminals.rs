@@ -1,7 +1,7 @@
-//! What starts a run: each terminal once, whatever becomes of errors.
+//! The terminals, which start a run: each once, for every policy for errors.
 //!
-//! A terminal that ends early leaves the run as it stands. What it had handed over is the caller's; all else that is finished is put
-//! back, and comes first from the next terminal.
+//! A terminal that ends early leaves the run as it is. What it had handed over is the caller's; all
+//! other results are put back, and the next terminal begins with them.
 
 use super::Batched;
 #[cfg(feature = "durable")]
@@ -23,15 +23,18 @@ use crate::sink::Sink;
 impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Runs everything and collects the values in input order; a `Vec` is filled in place.
     ///
-    /// With [`Collect`](crate::on_error::Collect) the failures come with them, as an [`Outcome`](crate::Outcome).
+    /// With [`Collect`](crate::on_error::Collect) the failures come with them, as an
+    /// [`Outcome`](crate::Outcome).
     ///
     /// # Errors
     ///
-    /// When an option was given a value that it does not take, when the results don't fit the memory budget, when the run was
-    /// cancelled or its deadline passed; with [`Stop`] the function's first error by input order, with the index of its item.
+    /// When an option was given a value that it does not take, when the results don't fit the
+    /// memory budget, when the run was cancelled or its deadline passed; with [`Stop`] the
+    /// function's first error by input order, with the index of its item.
     ///
-    /// Nothing that is finished is lost: it is given by the next terminal, be it [`collect_into`](Self::collect_into), `collect`
-    /// with more memory, or [`for_each_batch`](Self::for_each_batch).
+    /// Nothing that is finished is lost: the next terminal gives it, such as
+    /// [`collect_into`](Self::collect_into), `collect` with more memory, or
+    /// [`for_each_batch`](Self::for_each_batch).
     ///
     /// # Examples
     ///
@@ -68,17 +71,19 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         self.collect_by::<P, V>()
     }
 
-    /// Runs everything and hands the values to `sink` batch by batch, in input order. Work goes on while a batch is with the
-    /// sink, as far as the budget allows.
+    /// Runs everything and hands the values to `sink` batch by batch, in input order. Work goes on
+    /// while a batch is with the sink, as far as the budget allows.
     ///
-    /// With [`Skip`](crate::on_error::Skip) the report tells how many items failed; with [`Collect`](crate::on_error::Collect) the
-    /// failures come with it, as an [`Outcome`](crate::Outcome).
+    /// With [`Skip`](crate::on_error::Skip) the report tells how many items failed; with
+    /// [`Collect`](crate::on_error::Collect) the failures come with it, as an
+    /// [`Outcome`](crate::Outcome).
     ///
     /// # Errors
     ///
-    /// When an option was given a value that it does not take, when the run was cancelled or its deadline passed, or when an item
-    /// is too large; with [`Stop`] the function's first error by input order, with the index of its item. All values before it were
-    /// handed over, and the run goes on behind them when a terminal is called again.
+    /// When an option was given a value that it does not take, when the run was cancelled or its
+    /// deadline passed, or when an item is too large; with [`Stop`] the function's first error by
+    /// input order, with the index of its item. All values before it were handed over, and the next
+    /// terminal goes on after them.
     ///
     /// # Examples
     ///
@@ -118,9 +123,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     ///
     /// # Errors
     ///
-    /// The sink's first error, as it is; or what [`for_each_batch`](Self::for_each_batch) fails with, converted into the
-    /// sink's error type: the first by input order, of both. When a terminal is called again, the run goes on behind the batch that
-    /// the sink had.
+    /// The sink's first error, as it is; or what [`for_each_batch`](Self::for_each_batch) fails
+    /// with, converted into the sink's error type: the first by input order, of both. The next
+    /// terminal goes on after the batch that the sink had.
     ///
     /// # Examples
     ///
@@ -165,8 +170,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
 
     /// Runs everything and appends the values to `values`, in input order.
     ///
-    /// Where the run can't finish, the values before what ended it are in `values`, and the run goes on behind them when a terminal
-    /// is called again. An item that failed or panicked and so ended the run is not run again.
+    /// If the run ends early, `values` has the values before the end, and the next terminal goes on
+    /// after them. An item that ended the run because it failed or panicked is not run again.
     ///
     /// # Errors
     ///
@@ -218,11 +223,12 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     ///
     /// # Errors
     ///
-    /// As those of [`for_each_batch`](Self::for_each_batch), and so is what happens then.
+    /// As those of [`for_each_batch`](Self::for_each_batch), with the same effect on the run.
     ///
     /// # Panics
     ///
-    /// A panic of `sink` reaches the caller. A run that goes on after it does so behind the batch of which the value was.
+    /// A panic of `sink` reaches the caller. If the run goes on, it does so after the batch of that
+    /// value.
     ///
     /// # Examples
     ///
@@ -240,15 +246,16 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         self.for_each_batch(|mut batch| batch.drain().for_each(&mut sink))
     }
 
-    /// Folds the values into one, in input order, on the calling thread: none of them is held longer than that takes.
+    /// Folds the values into one, in input order, on the calling thread. No value is held longer
+    /// than that takes.
     ///
-    /// Work that can be done by threads belongs into the function; where folding is most of the work, let the function fold many
-    /// items, such as a chunk of a slice.
+    /// Put work that threads can do into the function. If folding is most of the work, let the
+    /// function fold many items, such as a chunk of a slice.
     ///
     /// # Errors
     ///
-    /// As those of [`for_each_batch`](Self::for_each_batch). The value of the fold is lost then: to keep it, fold into a variable by
-    /// [`for_each`](Self::for_each).
+    /// As those of [`for_each_batch`](Self::for_each_batch). The value of the fold is lost then: to
+    /// keep it, fold into a variable by [`for_each`](Self::for_each).
     ///
     /// # Examples
     ///
@@ -268,7 +275,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         Ok(P::given(folded, &mut self.seen))
     }
 
-    /// Joins the values to one, in input order, on the calling thread; `None` where there are none.
+    /// Joins the values to one, in input order, on the calling thread; `None` if there are none.
     ///
     /// # Errors
     ///
@@ -293,8 +300,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         })
     }
 
-    /// Runs everything and hands the values to a [`Sink`] batch by batch: to a file, or what you
-    /// have made a sink. Needs the feature `durable`.
+    /// Runs everything and hands the values to a [`Sink`] batch by batch: to a file, or a sink of
+    /// your own. Needs the feature `durable`.
     ///
     /// The sink is told when the run has ended whole, and when it ended early. To go on after an
     /// early end, lend the sink, `&mut sink`, and call `write_to` again with the same one.
@@ -354,11 +361,13 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
     }
 
-    /// Runs the items when the values are asked for, and gives each as soon as it is there, with the index of its item.
+    /// Runs the items when the values are asked for, and gives each as soon as it is ready, with
+    /// the index of its item.
     ///
     /// # Panics
     ///
-    /// When an option was given a value that it does not take, unless the policy is [`Stop`], with which the error is the only item.
+    /// If an option was given a value that it does not take. With the policy [`Stop`] that error is
+    /// the only item instead.
     ///
     /// # Examples
     ///
@@ -388,10 +397,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         Unordered::new(self, started)
     }
 
-    /// Takes out the failures that were gathered and that no terminal gave, in input order: with
-    /// [`Collect`](crate::on_error::Collect) alone, of a run that ended early.
+    /// Takes out the failures that were gathered and that no terminal gave, in input order. There
+    /// are some only with [`Collect`](crate::on_error::Collect), after an early end.
     ///
-    /// Without this call they come with the [`Outcome`](crate::Outcome) of the next terminal that ends whole.
+    /// Without this call they come with the [`Outcome`](crate::Outcome) of the next terminal that
+    /// ends whole.
     ///
     /// # Examples
     ///
@@ -411,13 +421,13 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
 }
 
 impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
-    /// Runs everything and collects the values of the function's results in input order, or gives its first error by input
-    /// order; nothing behind an error is started once it is known.
+    /// Runs everything and collects the values of the function's results in input order, or gives
+    /// its first error by input order; no item after an error is started once the error is known.
     ///
     /// # Errors
     ///
-    /// The function's first error with the index of its item, or what [`collect`](Self::collect) fails with. The values before it are
-    /// given by the next terminal, as results, and so is what follows.
+    /// The function's first error with the index of its item, or what [`collect`](Self::collect)
+    /// fails with. The next terminal gives the values before it, as results, and all that follow.
     ///
     /// # Examples
     ///
@@ -434,7 +444,7 @@ impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
     /// # Ok::<(), amorsize::TryError<std::num::ParseIntError>>(())
     /// ```
     pub fn try_collect<V: FromIterator<T>>(&mut self) -> Result<V, TryError<E>> {
-        // A pipeline's stages count by it what fails.
+        // A pipeline's stages count failures by it.
         let fails = std::mem::replace(&mut self.shared.fails, Stop::fails);
         let outcome = self.collect_by::<Stop, V>();
         self.shared.fails = fails;
@@ -446,20 +456,22 @@ impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
 ///
 /// # Panics
 ///
-/// `into_iter` panics when an option was given a value that it does not take, because an iterator could not return the error; with
-/// the policy [`Stop`] the error is the only item.
+/// `into_iter` panics when an option was given a value that it does not take, because an iterator
+/// could not return the error; with the policy [`Stop`] the error is the only item.
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
-    /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then running calls the function
-    /// once per item.
+    /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then
+    /// running calls the function once per item.
     ///
     /// # Errors
     ///
-    /// When an option was given a value that it does not take; when a token was cancelled or a deadline passed during the sample. A
-    /// `timeout` counts from here on. What was sampled stays in the run.
+    /// When an option was given a value that it does not take; when a token was cancelled or a
+    /// deadline passed during the sample. A `timeout` counts from here on. What was sampled stays
+    /// in the run.
     ///
     /// # Panics
     ///
-    /// With the panic of the function, of the input, or of a `heap_size`. The items that were taken before it stay in the run.
+    /// If the function, the input or a `heap_size` panics. The items that were taken before it stay
+    /// in the run.
     ///
     /// # Examples
     ///
@@ -477,12 +489,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.core.plan(&mut self.source, (self.as_function)(&self.shared))
     }
 
-    /// The report of the last terminal, where that ended early: what was handed over, the items that were left out, by
-    /// [`Skip`](crate::on_error::Skip) or `on_panic`, time and memory. `None` before, and where it ended whole.
+    /// The report of the last terminal, if it ended early: what was handed over, the items that
+    /// were left out by [`Skip`](crate::on_error::Skip) or `on_panic`, time and memory. `None`
+    /// before, and if it ended whole.
     ///
-    /// Each terminal reports its own part of the run. Values that [`collect_into`](Self::collect_into) appended count as items, and
-    /// no batches. The item that ended the run is not among the failures and panics that it counts. Panics are counted in the part
-    /// in which they were met: threads can have met some of items that come later.
+    /// Each terminal reports its own part of the run. Values that
+    /// [`collect_into`](Self::collect_into) appended count as items, not as batches. The failures
+    /// and panics that it counts leave out the item that ended the run. A panic counts in the part
+    /// in which it was met: threads may have met some of later items.
     ///
     /// # Examples
     ///

@@ -52,16 +52,18 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 }
 
-/// The input of a stage of a pipeline: what the stages before it return, where an input of its own would stand.
+/// The input of a pipeline's stage: it stands for the results of the stages before.
 ///
 /// [`then`](crate::Batched::then) makes one, for the wrapper of the next function or for
-/// [`process_in_batches`](crate::process_in_batches), whose items are then those `M`. It has none itself: there are some only when
-/// the whole pipeline runs.
+/// [`process_in_batches`](crate::process_in_batches), where items then have the type `M`. It holds
+/// no items itself: they exist only while the whole pipeline runs.
 ///
-/// Where the compiler expects `fn(Stage<M>) -> _` and found `fn(M) -> _`, `then` was given a function in place of its wrapper:
-/// `resize` for `resize_batched`. Where it expects a function that takes 1 argument, the wrapper has shared parameters and has to be
-/// called in a closure: `|photos| resize_batched(photos, width)` for `resize_batched`. Where it finds that `<Stage<M> as IntoIterator>::Item` is not what a wrapper takes, `M` is what the
-/// stages before return.
+/// If the compiler expects `fn(Stage<M>) -> _` and found `fn(M) -> _`, `then` was given a function
+/// in place of its wrapper: `resize` for `resize_batched`. If it expects a function that takes 1
+/// argument, the wrapper has shared parameters and has to be called in a closure:
+/// `|photos| resize_batched(photos, width)` for `resize_batched`. If it finds that
+/// `<Stage<M> as IntoIterator>::Item` is not what a wrapper takes, `M` is the type that the stages
+/// before return.
 ///
 /// # Examples
 ///
@@ -101,17 +103,17 @@ impl<M> fmt::Debug for Stage<M> {
     }
 }
 
-/// What the calls of a pipeline share: all that those of its stages do. It is the third parameter of a pipeline's [`Batched`](crate::Batched), and of
-/// use in the name of its type alone.
+/// The values that the calls of a pipeline share: those of all its stages. It is the third
+/// parameter of a pipeline's [`Batched`](crate::Batched), and is needed only to name that type.
 ///
-/// `T`, `R` and `C` are the items, the results and the context of what is before the stage that [`then`](crate::Batched::then) added; `M`,
-/// `N` and `D` are that stage's.
+/// `T`, `R` and `C` are the items, the results and the context of the stages before the one that
+/// [`then`](crate::Batched::then) added; `M`, `N` and `D` are those of that one.
 pub struct Then<T, R, C, M, N, D> {
     before: Shared<T, R, C>,
     next: Shared<M, N, D>,
-    /// Where the parts that are no pipelines themselves count.
+    /// The counts of the parts that are no pipelines themselves.
     counts: [Option<Arc<StageCounts>>; 2],
-    /// Functions in all.
+    /// The number of functions.
     stages: u32,
 }
 
@@ -121,9 +123,10 @@ impl<T, R, C, M, N, D> fmt::Debug for Then<T, R, C, M, N, D> {
     }
 }
 
-/// What makes the next stage of a pipeline: a function of a [`Stage`] alone, which returns a run of its items.
+/// A function that makes the next stage of a pipeline: it takes a [`Stage`] alone and returns a run
+/// of its items.
 ///
-/// Where it takes more, rustc counts the parameters and gives no word of ours but this name.
+/// If it takes more, rustc counts the parameters, and shows this name and no other text of ours.
 #[diagnostic::on_unimplemented(
     message = "this makes no stage of a pipeline: it can't be called with a `Stage<{M}>`",
     label = "no function that makes a run of a `Stage<{M}>`",
@@ -135,10 +138,11 @@ pub trait StageOfItemsAlone<M, N, D, Q>: FnOnce(Stage<M>) -> Batched<Stage<M>, N
 #[diagnostic::do_not_recommend]
 impl<M, N, D, Q, F: FnOnce(Stage<M>) -> Batched<Stage<M>, N, D, Q>> StageOfItemsAlone<M, N, D, Q> for F {}
 
-/// What a stage becomes with the policy that is the implementor, behind a run with the input `I` and the policy `P`.
+/// The pipeline of a run with the input `I` and the policy `P`, and a stage after it. The stage's
+/// policy implements this.
 ///
-/// The pipeline is named by this trait alone. So it has no type while that of the stage isn't known, and of a stage that is at fault
-/// nothing more is said.
+/// Only this trait names the pipeline. So it has no type until the stage's type is known, and rustc
+/// reports nothing more about a stage that is at fault.
 pub trait Pipes<I: IntoIterator, R, C, P, M, N, D>: Sized {
     /// The run of all stages.
     type Pipeline;
@@ -161,13 +165,14 @@ where
     }
 }
 
-/// How a stage that returns `N` with the policy `Q` follows stages that return `R` with the policy that is the implementor.
+/// Joins a stage that returns `N` with the policy `Q` to stages that return `R`. The policy of
+/// those stages implements this.
 pub trait Joins<R, N, Q>: Policy<R> {
-    /// What the pipeline returns.
+    /// The type that the pipeline returns.
     type Output;
     /// The policy for its errors.
     type Policy: Policy<Self::Output>;
-    /// What an error of the stages before becomes.
+    /// The type that an error of the stages before becomes.
     type Failure;
 
     #[doc(hidden)]
@@ -201,7 +206,8 @@ macro_rules! policies {
             }
         }
 
-        // Of the three, `Follows` lets one pass alone. All have an output, so that nothing else is said of one that is at fault.
+        // `Follows` accepts only one of the three. All have an output, so that rustc reports
+        // nothing else about the others.
         joins!($policy Stop $(: $bound)?);
         joins!($policy Skip $(: $bound)?);
         joins!($policy Collect $(: $bound)?);
@@ -264,7 +270,7 @@ impl<T, N> Joins<Option<T>, Option<N>, Flatten> for Flatten {
 impl Follows<Flatten> for Flatten {}
 impl Follows<Flatten> for Each {}
 
-/// What an error `E` of a stage can become in a pipeline: what the next stage's error is made of it, as by `?`.
+/// An error of the next stage that an error `E` of the stages before can become, as by `?`.
 #[diagnostic::on_unimplemented(
     message = "the error `{E}` of the stages before can't become `{Self}`, the error of the next stage",
     label = "the next stage's error is not made from `{E}`",
@@ -297,7 +303,7 @@ where
 {
     #[cfg(feature = "durable")]
     let (mut before, mut next) = (before, next);
-    // A pipeline has more than one stage, each of which counts for itself.
+    // A pipeline has several stages, and each counts for itself.
     let counts = [&before.core.stages, &next.core.stages].map(|stages| match stages.as_slice() {
         [own] => Some(Arc::clone(own)),
         _ => None,
@@ -329,7 +335,7 @@ where
             (before, next) => {
                 let before = Arc::get_mut(before.get_or_insert_default());
                 let next = Arc::get_mut(next.get_or_insert_default());
-                // A run that has begun is refused above, and no other has its settings twice.
+                // A run that has begun is refused above; no other run shares its settings.
                 before.zip(next).map(|(before, next)| Arc::new(before.then(next)))
             }
         }
@@ -380,7 +386,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
 {
     let then = &shared.context;
     let Then { before, next, stages, .. } = then;
-    // While it is used it is held here alone: so a panic drops it, with what the item came to.
+    // While in use it is held here alone: so a panic drops it, with the values of the item.
     let mut scratch = chunk.scratch.take().unwrap_or_else(|| then.scratch());
     let mut clock = chunk.clock;
     let mut measured = chunk.measured;
@@ -407,7 +413,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
                 } else {
                     scratch.tally(Part::Next).finish(last);
                 }
-                // What a stage took it may have to its end.
+                // A stage may hold what it took until it ends.
                 (output, heap, most.max(bytes + last + heap.working), done)
             }
             Err(error) => {
@@ -443,7 +449,8 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     chunk.scratch = Some(scratch);
 }
 
-/// Calls one part of a pipeline for an item. Gives its result, what that owns, and the time after it where there was one before.
+/// Calls one part of a pipeline for an item. Gives its result, what that owns, and the time after
+/// the call if it had one before.
 fn call<T, R, C>(
     part: &Shared<T, R, C>,
     scratch: &mut Scratch,

@@ -1,4 +1,4 @@
-//! What an array job asks of types.
+//! The traits that an array job asks of types.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,7 +7,7 @@ use twox_hash::XxHash3_64;
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::store::encode;
 
-/// What a task can leave for the process that gathers results.
+/// A result that a task can leave for the process that gathers them.
 #[diagnostic::on_unimplemented(
     message = "a task of an array can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
     label = "this can't be stored",
@@ -19,7 +19,7 @@ pub trait ArrayResult: Serialize + DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<R: Serialize + DeserializeOwned> ArrayResult for R {}
 
-/// The inputs of which the tasks of an array can have shares.
+/// The inputs that the tasks of an array can share.
 #[diagnostic::on_unimplemented(
     message = "an array can't share `{Self}` out: its length is not known",
     label = "this input does not tell its length",
@@ -31,7 +31,7 @@ pub trait KnownLength: IntoIterator<IntoIter: ExactSizeIterator> {}
 #[diagnostic::do_not_recommend]
 impl<I: IntoIterator<IntoIter: ExactSizeIterator>> KnownLength for I {}
 
-/// Hashes an item; the text says why it can't be.
+/// Hashes an item; the text says why it can't.
 pub type HashOfInput<T> = fn(&T, &mut Vec<u8>) -> Result<u64, String>;
 
 /// The policies of runs that can tell whether the input is the same in each process.

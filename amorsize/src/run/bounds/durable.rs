@@ -11,7 +11,7 @@ use crate::policy::Policy;
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::units::ByteSize;
 
-/// A value that `spill` can store, and read again.
+/// A value that `spill` can store and read back.
 #[diagnostic::on_unimplemented(
     message = "`spill` can't store `{Self}`: it is not both `Serialize` and `DeserializeOwned`",
     label = "this can't be stored",
@@ -54,8 +54,8 @@ pub trait HashedItem: Sized {
     #[doc(hidden)]
     fn hash() -> Option<HashOf<Self>>;
 
-    /// The function that hashes what an input gives that can fail: an item, or an error in its
-    /// place. No result is kept of an error, so all errors have one hash.
+    /// The function that hashes the items of an input that can fail: an item, or an error in its
+    /// place. No result of an error is kept, so all errors have one hash.
     #[doc(hidden)]
     fn hash_if_given<N>() -> Option<HashOf<Result<Self, N>>>;
 }
@@ -123,7 +123,7 @@ macro_rules! knows_items {
 
 knows_items!(Each Stop Skip Collect Flatten);
 
-/// Takes what the builder method `version` is given.
+/// An argument of the builder method `version`.
 #[diagnostic::on_unimplemented(
     message = "`version` can't be of the type `{Self}`",
     label = "this is neither a whole number nor a text",
@@ -146,7 +146,7 @@ macro_rules! versions {
 
 versions!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize &str &String String);
 
-/// Takes what the builder method `max_disk` is given.
+/// An argument of the builder method `max_disk`.
 #[diagnostic::on_unimplemented(
     message = "`max_disk` can't be of the type `{Self}`",
     label = "this is no number of bytes",
@@ -189,7 +189,7 @@ pub struct VersionValue<T>(T);
 pub trait VersionConstant {}
 
 impl<T: VersionConstant> VersionValue<T> {
-    /// Takes what is to be checked.
+    /// Takes the value to check.
     pub const fn of(value: T) -> Self {
         Self(value)
     }
@@ -216,7 +216,7 @@ macro_rules! version_constants {
         impl VersionConstant for $ty {}
 
         impl VersionValue<$ty> {
-            /// Nothing is to be checked.
+            /// Accepts every number.
             #[must_use]
             #[track_caller]
             pub const fn checked(self) -> Version {
@@ -244,7 +244,7 @@ impl MaxDiskConstant for ByteSize {}
 impl MaxDiskConstant for &str {}
 
 impl<T: MaxDiskConstant> MaxDiskValue<T> {
-    /// Takes what is to be checked.
+    /// Takes the value to check.
     pub const fn of(value: T) -> Self {
         Self(value)
     }

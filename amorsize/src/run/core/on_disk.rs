@@ -51,7 +51,7 @@ impl Core {
         Ok(())
     }
 
-    /// Why results in a file are not collected.
+    /// The error for results in a file that are too large to collect.
     pub(super) fn too_much_on_disk(&mut self, item: usize, needed: u64) -> Error {
         let ledger = &self.tools.ledger;
         Error::new(ErrorKind::OverBudget {
