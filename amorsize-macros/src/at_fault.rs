@@ -20,7 +20,7 @@ impl Auto {
         }
     }
 
-    /// Types of the standard library that don't implement it, whatever their arguments are.
+    /// Types of the standard library that don't implement it with any arguments.
     fn never(self) -> &'static [&'static str] {
         match self {
             Self::Send => &["Rc", "MutexGuard", "RwLockReadGuard", "RwLockWriteGuard", "NonNull", "Ref", "RefMut"],
@@ -85,7 +85,7 @@ pub(crate) fn arguments(segment: &PathSegment) -> impl Iterator<Item = &Type> {
     })
 }
 
-/// The end of a path, which says most of the type.
+/// The end of a path, which says most about the type.
 pub(crate) fn last_segment(ty: &Type) -> Option<&PathSegment> {
     match ty {
         Type::Paren(paren) => last_segment(&paren.elem),
@@ -95,7 +95,7 @@ pub(crate) fn last_segment(ty: &Type) -> Option<&PathSegment> {
     }
 }
 
-/// True if the type is seen to be at fault, whatever its parts are.
+/// True if the type is seen to be at fault, with any parts.
 pub(crate) fn is_itself(ty: &Type, auto: Auto) -> bool {
     match ty {
         Type::Paren(paren) => is_itself(&paren.elem, auto),

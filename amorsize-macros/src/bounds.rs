@@ -63,12 +63,12 @@ pub(crate) fn hashed<'n>(function: &'n Normalized, options: &Options) -> Vec<(us
     all.map(|(at, (name, ty))| (at, name, ty)).filter(|(_, name, _)| !ignored(name)).collect()
 }
 
-/// Adds the bounds that a run needs which keeps what it finishes.
+/// Adds the bounds that a run needs if it keeps what it finishes.
 fn of_durable(function: &Normalized, options: &Options, needed: &mut Needed) {
     if !options.has("key") {
         needed.walk(&function.item, Need::Other("Hash"));
     }
-    // `self` may be of a type without parameters, for which a bound would be said to be false.
+    // `self` may be of a type without parameters, and rustc would report a false bound on it.
     for (_, _, ty) in hashed(function, options).into_iter().filter(|(_, name, _)| name != "self") {
         needed.walk(ty, Need::Other("Hash"));
     }

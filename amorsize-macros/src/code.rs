@@ -1,10 +1,10 @@
-//! The hash of a function's tokens, which tells whether results of an earlier build are still its
-//! own.
+//! The hash of a function's tokens, which shows whether results of an earlier build are still
+//! valid.
 //!
 //! It is the same where the function is laid out, documented or published in another way: white
 //! space, comments, docs, lints, attributes of the function, visibility and trailing commas don't
-//! count. All else does. It must stay what it is in later versions of amorsize, because results of
-//! a night's work hang on it.
+//! count. All else does. It must stay the same in later versions of amorsize, because stored
+//! results depend on it.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
@@ -25,7 +25,7 @@ const BEGIN: [&str; 6] = ["const", "async", "safe", "unsafe", "extern", "fn"];
 /// Attributes that don't change what a function computes.
 const IDLE: [&str; 6] = ["doc", "allow", "expect", "warn", "deny", "forbid"];
 
-/// Words behind which parentheses hold a tuple rather than arguments.
+/// Words after which parentheses hold a tuple rather than arguments.
 const KEYWORDS: [&str; 18] = [
     "as", "await", "box", "break", "dyn", "else", "for", "if", "impl", "in", "let", "match", "move", "mut", "ref",
     "return", "where", "while",
@@ -105,8 +105,8 @@ fn is_braces(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
 
-/// True if parentheses behind this token hold the arguments of a call, and no tuple. Without a
-/// token before it they do neither, or hold a tuple.
+/// True if parentheses after this token hold the arguments of a call, and no tuple. Without a token
+/// they hold neither, or a tuple.
 fn holds_arguments(before: Option<&TokenTree>) -> bool {
     match before {
         Some(TokenTree::Ident(word)) => !KEYWORDS.iter().any(|keyword| word == keyword),

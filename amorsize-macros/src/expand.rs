@@ -163,9 +163,9 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
     quote!(#constants #checks #run)
 }
 
-/// The run with the options of one that goes on in a later process.
+/// The run with the options for going on in a later process.
 ///
-/// The calls that give what a store needs ask types for it, at the user's types: so rustc says once
+/// The calls that provide what a store needs check the types, at the user's own: so rustc says once
 /// what is missing.
 fn made_durable(
     run: TokenStream,

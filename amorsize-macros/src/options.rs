@@ -171,8 +171,8 @@ impl Options {
         Ok(())
     }
 
-    /// The path of amorsize. Whatever is wrong with it, rustc says in the same words at the same
-    /// place, and so once.
+    /// The path of amorsize. If it is wrong, rustc says so in the same words at the same place, and
+    /// so once.
     pub(crate) fn krate(&self, span: Span) -> TokenStream {
         self.krate.as_ref().map_or_else(|| quote_spanned!(span=> ::amorsize), ToTokens::to_token_stream)
     }
@@ -189,7 +189,8 @@ impl Options {
         quote_spanned!(span=> #krate::bounds)
     }
 
-    /// True if the run keeps what it finishes, and so must be able to tell whether it is the same.
+    /// True if the run keeps what it finishes, and so must be able to tell whether a later run is
+    /// the same.
     pub(crate) fn keeps(&self) -> bool {
         self.has("checkpoint") || self.has("journal")
     }
@@ -319,7 +320,7 @@ fn unknown(key: &Ident, name: &str) -> syn::Error {
     error(key, format!("unknown option `{name}`"), help)
 }
 
-/// The value behind the `=`, or `true` for an option that stands alone.
+/// The value after the `=`, or `true` for an option that stands alone.
 fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> syn::Result<Expr> {
     let help = format!("write `{key} = {example}`");
     let needs_a_value = format!("`{key}` needs a value");
@@ -342,7 +343,7 @@ fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> sy
     input.parse()
 }
 
-/// The names in the parentheses behind `ignore`.
+/// The names in the parentheses after `ignore`.
 fn parse_ignored(input: ParseStream, key: &Ident) -> syn::Result<Vec<Ident>> {
     let help = "name shared parameters that results don't depend on: `ignore(client, pool)`";
     let wrong = |token: &dyn ToTokens| error(token, "`ignore` takes names in parentheses", help);

@@ -1,10 +1,10 @@
-//! `par_iter().map(f).collect()` within a memory budget: one attribute on a function has it run
-//! over any number of items, on all cores, with results in input order, in no more memory than you
+//! `par_iter().map(f).collect()` within a memory budget: one attribute on a function runs it over
+//! any number of items, on all cores, with results in input order, in no more memory than you
 //! allow.
 //!
 //! The attribute [`#[batched]`](macro@batched) leaves the function as it is and adds another one
 //! beside it, `shrink_batched` for `shrink`. That takes an iterator over items and gives a run, a
-//! [`Batched`]. Nothing happens until you say what is to become of the results, as by
+//! [`Batched`]. Nothing happens until you say what to do with the results, as by
 //! [`collect`](Batched::collect) or [`try_for_each_batch`](Batched::try_for_each_batch). Memory
 //! decides how many calls run at a time; an error, a panic or a time limit loses nothing that is
 //! finished; results that don't fit are an error, and not a killed process.
@@ -79,7 +79,7 @@
 //!
 //! # How a run goes
 //!
-//! By [`Report::to_svg`]: the example `photos`, 2.1 GiB of pixels through 256 MiB.
+//! A picture by [`Report::to_svg`]: the example `photos`, 2.1 GiB of pixels through 256 MiB.
 //!
 #![doc = include_str!("guide/run.svg")]
 

@@ -80,7 +80,7 @@ fn white_space_counts_where_it_changes_the_meaning() {
 
 #[test]
 fn the_hash_is_that_of_other_versions() {
-    // Results of earlier versions hang on these numbers.
+    // Results of earlier versions depend on these numbers.
     assert_eq!(of("fn f() {}"), 0x5AEF_36E7_A2EE_E524);
     assert_eq!(of(PLAIN), 0x345F_3CEC_8E3F_43A7);
 }

@@ -36,7 +36,7 @@ struct Picture {
     budget: u64,
     peak_held: u64,
     peak_resident: Option<u64>,
-    /// Of all results, whenever they were there.
+    /// The bytes of all results, whenever they were there.
     result_bytes: u64,
     measured_by: String,
     certainty: Certainty,

@@ -1,4 +1,4 @@
-//! A run apart from its types: compiled once, whatever the function.
+//! A run apart from its types: compiled once for all functions.
 
 #[cfg(feature = "durable")]
 mod on_disk;

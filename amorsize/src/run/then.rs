@@ -417,7 +417,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
                 (output, heap, most.max(bytes + last + heap.working), done)
             }
             Err(error) => {
-                // It is counted, whatever its conversion does.
+                // It is counted even if its conversion panics.
                 scratch.at = None;
                 scratch.tally(Part::Before).failed += 1;
                 // Errors are small.
