@@ -95,7 +95,7 @@ pub(crate) fn last_segment(ty: &Type) -> Option<&PathSegment> {
     }
 }
 
-/// True if the type is seen to be at fault, with any parts.
+/// True if the type itself is seen to be at fault, with any arguments.
 pub(crate) fn is_itself(ty: &Type, auto: Auto) -> bool {
     match ty {
         Type::Paren(paren) => is_itself(&paren.elem, auto),

@@ -47,7 +47,8 @@ pub(crate) fn error(tokens: impl ToTokens, wrong: impl AsRef<str>, help: impl As
     syn::Error::new_spanned(tokens, format!("{}\nhelp: {}", wrong.as_ref(), help.as_ref()))
 }
 
-/// The candidate that is nearest to `word`, if it is near enough to be meant; or the only one that begins with it.
+/// The candidate that is nearest to `word`, if it is near enough to be meant; or the only one that
+/// begins with it.
 pub(crate) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let most = (word.chars().count() / 3).max(1);
     let (distance, candidate) = candidates.iter().map(|candidate| (distance(word, candidate), *candidate)).min()?;
