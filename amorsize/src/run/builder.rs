@@ -37,8 +37,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the most items in a batch. A batch is smaller at the end of the input, or if the budget
-    /// closes it early. By default the plan finds it from memory and time.
+    /// Sets the maximum number of items in a batch. A batch is smaller at the end of the input, or
+    /// if the budget closes it early. By default the plan finds it from memory and time.
     ///
     /// # Examples
     ///
@@ -54,7 +54,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the most items in the sample (5 by default).
+    /// Sets the maximum number of items in the sample (5 by default).
     ///
     /// # Examples
     ///
@@ -70,9 +70,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Sets the number of workers: the run uses a pool of that size, if the one that it would find
-    /// has another. The pools of the last four numbers are kept for further runs, and others end
-    /// when no run uses them. All calls are on its threads then, except the first ones, which are
-    /// on the calling thread.
+    /// has another. All calls are then on the threads of that pool, except the first ones, which
+    /// are on the calling thread. The pools of the last four numbers are kept for further runs, and
+    /// others end when no run uses them.
     ///
     /// Few items, up to four for each thread, don't wait for the first call: two start together,
     /// and all threads have one as soon as those two are seen only to wait. Their memory is unknown
@@ -110,9 +110,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the most items between the input and the sink: items that were taken from the input,
-    /// items that are being run, and results that were not handed over. By default only the budget
-    /// bounds them.
+    /// Sets the maximum number of items between the input and the sink: items that were taken from
+    /// the input, items that are being run, and results that were not handed over. By default only
+    /// the budget bounds them.
     ///
     /// It is for items and results that hold what a process has few of: file descriptors, child
     /// processes, connections, contexts of a GPU. There are never more than that, on any threads,

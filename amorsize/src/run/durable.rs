@@ -191,11 +191,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// States what tells items apart: an identifier, a path, a part of the item. Without it that is
     /// the item's own `Hash`.
     ///
-    /// It is called once for each item, on the thread that takes it from the input. The key that it
-    /// returns is hashed, and owns its parts: a text is cloned. With a key that leaves out
+    /// `key` is called once for each item, on the thread that takes it from the input. The value
+    /// that it returns is hashed, and owns its parts: a text is cloned. With a key that leaves out
     /// something that results depend on, old results are taken for new ones.
     ///
-    /// For items that are not `Hash`, call it before [`checkpoint`](Self::checkpoint) or
+    /// For items that are not `Hash`, call this before [`checkpoint`](Self::checkpoint) or
     /// [`journal`](Self::journal), and after [`on_error`](Self::on_error).
     ///
     /// # Examples
@@ -231,8 +231,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.with_policy(P::fails)
     }
 
-    /// Sets the most bytes that the run may have on disk, as [`ByteSize`](crate::ByteSize) or as a
-    /// text such as `"20GiB"`. By default the file system is the only limit.
+    /// Sets the maximum number of bytes that the run may have on disk, as
+    /// [`ByteSize`](crate::ByteSize) or as a text such as `"20GiB"`. By default the file system is
+    /// the only limit.
     ///
     /// A run that would have more ends, with an error that [is about
     /// storage](crate::Error::is_storage).
