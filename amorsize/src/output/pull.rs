@@ -1,8 +1,8 @@
 //! An outlet for a caller that pulls results one by one.
 
-use super::batches::Left;
 use std::collections::VecDeque;
 
+use super::batches::Left;
 use super::outlet::{Flow, Outlet};
 use crate::buffer::{Results, Types};
 use crate::memory::credit::Credit;
@@ -10,6 +10,9 @@ use crate::memory::credit::Credit;
 /// The results that an iterator gives next.
 pub(crate) struct Buffer<T, R> {
     types: Types<T, R>,
+    /// The part that results are taken from.
+    current: Option<Part<R>>,
+    /// The parts after it.
     parts: VecDeque<Part<R>>,
     items: usize,
     batch_size: usize,
@@ -28,7 +31,7 @@ struct Part<R> {
 
 impl<T, R> Buffer<T, R> {
     pub(crate) fn new(types: Types<T, R>) -> Self {
-        Self { types, parts: VecDeque::new(), items: 0, batch_size: 1, at_once: None }
+        Self { types, current: None, parts: VecDeque::new(), items: 0, batch_size: 1, at_once: None }
     }
 
     /// Pauses the run as soon as there are results that `wanted` accepts.
@@ -38,8 +41,8 @@ impl<T, R> Buffer<T, R> {
 
     /// Takes out the results that were not given, in parts, the last part first.
     pub(crate) fn into_left(self) -> Vec<Left> {
-        let Self { types, parts, .. } = self;
-        let parts = parts.into_iter().rev().filter(|part| part.results.len() > 0);
+        let Self { types, current, parts, .. } = self;
+        let parts = parts.into_iter().rev().chain(current).filter(|part| part.results.len() > 0);
         let left = parts.map(|Part { index, results, mut credit }| {
             // The results that are left hold all bytes of their part: the bytes of the given ones
             // are unknown.
@@ -51,22 +54,30 @@ impl<T, R> Buffer<T, R> {
 
     /// The index of the next result.
     pub(crate) fn next_index(&mut self) -> Option<usize> {
-        while self.parts.front().is_some_and(|part| part.results.len() == 0) {
-            self.parts.pop_front();
+        while self.current.as_ref().is_none_or(|part| part.results.len() == 0) {
+            self.go_on()?;
         }
-        self.parts.front().map(|part| part.index)
+        self.current.as_ref().map(|part| part.index)
     }
 
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<(usize, R)> {
         loop {
-            let part = self.parts.front_mut()?;
-            if let Some(result) = part.results.next() {
+            if let Some(part) = &mut self.current
+                && let Some(result) = part.results.next()
+            {
                 self.items -= 1;
                 part.index += 1;
                 return Some((part.index - 1, result));
             }
-            self.parts.pop_front();
+            self.go_on()?;
         }
+    }
+
+    /// Takes the next part. This gives back the credit of the one before.
+    fn go_on(&mut self) -> Option<()> {
+        self.current = self.parts.pop_front();
+        self.current.as_ref().map(|_| ())
     }
 
     pub(crate) fn len(&self) -> usize {
