@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/output/array");
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("output/array");
     // `View` is not `Serialize`, so a key tells the items apart.
     match features_batched(views(240)?).key(|view: &View| format!("{view:?}")).array(out, 16)? {
         Array::Task(report) => println!("{report}"),

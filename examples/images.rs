@@ -27,7 +27,7 @@ fn process(view: View) -> ImageResult<RgbImage> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let output = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/output");
+    let output = Path::new(env!("CARGO_MANIFEST_DIR")).join("output");
     fs::create_dir_all(&output)?;
 
     // The run makes the next batches while one is with the sink, and frees a batch's memory when

@@ -32,7 +32,7 @@ fn render(view: View) -> ImageResult<RgbImage> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR"));
     let views = views(RENDERINGS)?;
     let total = views.len();
     let photos = views.chunk_by(|a, b| a.photo == b.photo).count();

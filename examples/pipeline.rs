@@ -35,7 +35,7 @@ fn encode((photo, name): (RgbImage, PathBuf), quality: u8) -> ImageResult<(PathB
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = examples.join("output/sizes");
     fs::create_dir_all(&output)?;
     let files = fs::read_dir(examples.join("photos"))?.flatten().map(|entry| entry.path());

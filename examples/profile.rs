@@ -14,7 +14,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ImageResult, RgbImage, imageops};
 use views::{View, views};
 
-const OUTPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/output");
+const OUTPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/output");
 
 /// Two threads, so that all machines with two cores or more show similar shares of time below.
 #[batched(max_memory = "8MiB", threads = 2, on_error = "stop")]

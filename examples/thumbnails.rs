@@ -19,7 +19,7 @@ fn resize(path: PathBuf) -> ImageResult<RgbImage> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let photos = arguments.next().unwrap_or_else(|| examples.join("photos"));
     let output = arguments.next().unwrap_or_else(|| examples.join("output/thumbnails"));

@@ -33,7 +33,7 @@ impl View {
 /// At least `count` views, shared out among the photos of the directory that the command line
 /// names; by default `examples/photos`.
 pub(crate) fn views(count: usize) -> Result<Vec<View>, Box<dyn Error>> {
-    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos");
+    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("photos");
     let directory = std::env::args_os().nth(1).map_or_else(ours, PathBuf::from);
     let photos = photos_in(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     if photos.is_empty() {
