@@ -15,7 +15,7 @@ use amorsize::{Batched, CancelToken, process_in_batches};
 use interview::interview;
 
 /// More than any of these runs takes on the busiest machine: a run that has not ended then hangs.
-const HANGS: Duration = Duration::from_secs(20);
+const HANGS: Duration = Duration::from_secs(600);
 
 fn next(question: u64) -> u64 {
     question + 1
@@ -345,7 +345,7 @@ fn a_frontier_that_the_function_fills_is_crawled_to_its_end_whatever_calls_take(
         }
         done.send(()).unwrap();
     });
-    is_done.recv_timeout(3 * HANGS).expect("the frontier is crawled");
+    is_done.recv_timeout(HANGS).expect("the frontier is crawled");
 }
 
 #[test]
