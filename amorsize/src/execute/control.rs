@@ -75,6 +75,7 @@ use super::account::{Account, Stopwatch};
 use super::books::Books;
 use super::course::Course;
 use super::observer::{Observer, Seen};
+use super::opening::Opening;
 use super::state::{Ending, State, Waiting};
 use super::words::HANDED_SECONDS;
 use crate::adapt::climb::Climb;
@@ -131,7 +132,7 @@ impl Control {
     ) -> Self {
         let begun = now();
         let next = books.next;
-        let opening = (books.learned.items == 0).then(|| (begun, thread_time::process_ran()));
+        let opening = (books.learned.items == 0).then(|| Opening::new(begun, thread_time::others_ran));
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {

@@ -32,6 +32,7 @@ mod looking;
 #[cfg(all(loom, test))]
 mod loom;
 mod observer;
+mod opening;
 pub(crate) mod pool;
 mod refusals;
 mod resident;

@@ -1,14 +1,12 @@
 //! Resident memory as a bound of a run on threads: what the run tells the watch about its calls,
 //! and how it uses the answer.
 
-use std::time::Duration;
-
 use super::state::State;
 use crate::adapt::sizes::{LARGE_RESULT, chunk_seconds};
 use crate::memory::working::{Bounds, Calls, Items, bound};
 use crate::system::cores;
 use crate::system::sync::now;
-use crate::system::thread_time::{IS_TOLD, process_ran};
+use crate::system::thread_time::IS_TOLD;
 use crate::units::measured_by::MeasuredBy;
 
 /// Large results that are ready, in the sink or in progress take no more than this, or one for each
@@ -16,12 +14,6 @@ use crate::units::measured_by::MeasuredBy;
 /// more memory than a program with such a channel. For results of 4 MiB that is 16, more than
 /// threads make while the sink takes one.
 const AHEAD_BYTES: u64 = 64 << 20;
-
-/// Calls that have run this long and not ended are long: a chunk should last a fifth of this.
-const OPENING: Duration = Duration::from_millis(5);
-/// A process that runs for less than this part of the time only waits. The rest is left for
-/// starting the threads.
-const RUNS: f64 = 0.1;
 
 impl State {
     /// The calls in flight, for a look at resident memory.
@@ -59,16 +51,11 @@ impl State {
         }
     }
 
-    /// While no call has ended: true if the calls in flight only wait, because the process has
-    /// hardly run. `None` later.
-    fn only_wait(&self) -> Option<bool> {
-        let (begun, ran) = self.opening.filter(|_| self.books.learned.items == 0 && self.books.chunks == 0)?;
-        let elapsed = now().saturating_duration_since(begun);
-        if elapsed < OPENING || self.running == 0 {
-            return Some(false);
-        }
-        let ran = process_ran().zip(ran).map(|(now, before)| now.saturating_sub(before));
-        Some(ran.is_some_and(|ran| ran < elapsed.mul_f64(RUNS)))
+    /// While no call has ended: true if the calls in flight only wait. `None` later.
+    fn only_wait(&mut self) -> Option<bool> {
+        let is_first = self.books.learned.items == 0 && self.books.chunks == 0;
+        let opening = self.opening.as_mut().filter(|_| is_first)?;
+        Some(self.running > 0 && opening.only_wait(now()))
     }
 
     /// True if only resident memory tells how many bytes results own.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::account::{Account, Idle};
 use super::books::Books;
+use super::opening::Opening;
 use super::words::{ChunkId, Finished, Outcome, ThreadKind};
 use crate::adapt::climb::Climb;
 use crate::adapt::situation::Situation;
@@ -139,8 +140,8 @@ pub(crate) struct State {
     pub(super) caller_holds: bool,
     /// Results in the caller's collection. They are outstanding, but no longer in flight.
     pub(super) collected: usize,
-    /// The beginning of calls of an unknown kind, and the time that the process had run by then.
-    pub(super) opening: Option<(Instant, Option<Duration>)>,
+    /// `Some` if the first calls of the run, whose kind is unknown, run on threads.
+    pub(super) opening: Option<Opening>,
     /// True if the input is asked for one item at a time.
     pub(super) input_may_wait: bool,
     pub(super) input_ended: bool,

@@ -317,7 +317,7 @@ impl Working {
         let excess = peak.saturating_sub(floor.saturating_add(calls.known));
         let excess = if excess < NOISE { 0 } else { excess };
         if let Some(only_wait) = calls.only_wait {
-            return self.first_bounds(only_wait && excess < NOISE, calls);
+            return self.first_bounds(only_wait, excess, calls);
         }
         let mut found = self.look_at_calls(excess, resident.now, calls);
         if let Some(items) = calls.items.filter(|items| self.matter(items, calls)) {
@@ -326,11 +326,13 @@ impl Working {
         found
     }
 
-    /// The number of calls in flight while nothing is known. Calls that only wait have written
-    /// nothing.
-    fn first_bounds(&self, only_wait: bool, calls: &Calls) -> Bounds {
-        let presumed = usize::try_from(self.budget / PRESUMED).unwrap_or(usize::MAX);
-        let most = if only_wait { presumed.min(calls.threads) } else { 0 };
+    /// The number of calls in flight while nothing is known. If those only wait, more may start,
+    /// as many as fit the budget if each grows beyond all that the process has grown for it so far.
+    fn first_bounds(&self, only_wait: bool, excess: u64, calls: &Calls) -> Bounds {
+        let seen = Excess { bytes: excess, units: calls.running };
+        let each = PRESUMED.max((UNSURE * seen.per_unit()) as u64);
+        let fitting = usize::try_from(self.budget / each).unwrap_or(usize::MAX);
+        let most = if only_wait { fitting.min(calls.threads) } else { 0 };
         let items = calls.items.map_or(usize::MAX, |_| FIRST * calls.threads);
         Bounds { calls: most.max(FIRST), items, ..Bounds::NONE }
     }

@@ -208,8 +208,11 @@ fn before_a_call_has_ended_two_start_and_more_where_those_only_wait() {
         [most(BEFORE, Some(false)), most(BEFORE + MIB / 2, Some(true))],
         [2, 16.min((BUDGET / PRESUMED) as usize)]
     );
-    // A call that has written something may write more.
-    assert_eq!(most(BEFORE + 2 * MIB, Some(true)), 2);
+    // Code that is loaded, or stacks, keep no call from starting.
+    assert_eq!(most(BEFORE + 2 * MIB, Some(true)), 16.min((BUDGET / PRESUMED) as usize));
+    // A call that has written much may write more.
+    assert_eq!(most(BEFORE + BUDGET / 16, Some(true)), 6);
+    assert_eq!(most(BEFORE + BUDGET / 2, Some(true)), 2);
 }
 
 proptest! {
