@@ -7,4 +7,5 @@ mod climbing;
 pub(crate) mod learned;
 pub(crate) mod situation;
 pub(crate) mod sizes;
+pub(crate) mod tuner;
 pub(crate) mod waits;

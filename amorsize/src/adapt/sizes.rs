@@ -64,6 +64,33 @@ const IN_FLIGHT_PARTS: usize = 4;
 /// first-level cache and a bit. A larger chunk is handed over as it is.
 const BATCH_BUFFER: usize = 64 << 10;
 
+/// Limits the seconds in which the results of a stretch or chunk are handed over, as far as the
+/// sink's speed is known.
+pub(crate) const HANDED_SECONDS: f64 = 10e-3;
+
+/// The sizes of a run: its threads, and the items of a chunk and of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) threads: usize,
+    pub(crate) chunk_items: usize,
+    pub(crate) batch_items: usize,
+}
+
+impl Sizes {
+    /// The sizes for calls like those so far, on `threads` threads.
+    pub(crate) fn new(learned: &Learned, situation: &Situation, threads: usize) -> Self {
+        let chunk_items = chunk_items(learned, situation, threads);
+        let mut sizes = Self { threads, chunk_items, batch_items: 1 };
+        sizes.batch_items = sizes.batches(learned, situation);
+        sizes
+    }
+
+    /// The most items of a batch of such chunks.
+    pub(crate) fn batches(&self, learned: &Learned, situation: &Situation) -> usize {
+        batch_items(learned, situation, self.threads, self.chunk_items)
+    }
+}
+
 /// Seconds that a chunk should last on `threads` threads, while `cores` of them can run at a time.
 pub(crate) fn chunk_seconds(cores: usize, threads: usize) -> f64 {
     let for_each_core = if threads > cores { threads as f64 / cores as f64 } else { 0.0 };
@@ -104,7 +131,7 @@ pub(crate) fn handing_in_flight(situation: &Situation, threads: usize) -> f64 {
 }
 
 /// The most items of a batch.
-pub(crate) fn batch_items(learned: &Learned, situation: &Situation, threads: usize, chunk_size: usize) -> usize {
+fn batch_items(learned: &Learned, situation: &Situation, threads: usize, chunk_size: usize) -> usize {
     if let Some(asked) = situation.batch_items {
         return asked;
     }

@@ -68,7 +68,7 @@
 //! [`Credit`] gives itself back: that of a chunk's items when it has run them, that of its results
 //! when the outlet drops it.
 
-use super::words::{ChunkId, Finished, NO_ITEM, Stuck, ThreadKind, ThreadLimits};
+use super::words::{ChunkId, Finished, NO_ITEM, Stuck, ThreadKind};
 use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
@@ -77,10 +77,8 @@ use super::course::Course;
 use super::observer::{Observer, Seen};
 use super::opening::Opening;
 use super::state::{Ending, State, Waiting};
-use super::words::HANDED_SECONDS;
-use crate::adapt::climb::Climb;
 use crate::adapt::situation::Situation;
-use crate::adapt::sizes::chunk_items;
+use crate::adapt::tuner::{ThreadLimits, Tuner};
 use crate::error::failure::{Payload, discard};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
@@ -91,10 +89,6 @@ use crate::report::time_use::TimeUse;
 use crate::system::sync::{AtomicBool, AtomicI64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::system::thread_time;
 use crate::units::by_index::ByIndex;
-
-/// Limits the items of a chunk if batches are stated and the sink's speed is unknown. Handing a
-/// chunk to a thread takes a microsecond, which is 16 ns for each of these items.
-const UNKNOWN_BATCHES: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -119,14 +113,14 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Begins a run on threads. `batch_size` is the planned number of items per batch.
-    /// `first_batch` is that of the first one: a smaller batch lets the sink begin soon.
+    /// Begins a run on threads. `batches` are the planned number of items per batch, and that of
+    /// the first one.
     pub(crate) fn new(
         situation: Situation,
         threads: ThreadLimits,
         books: Books,
         ledger: Ledger,
-        (batch_size, first_batch): (usize, usize),
+        batches: (usize, usize),
         ordered: bool,
         observer: Option<Observer>,
     ) -> Self {
@@ -138,11 +132,6 @@ impl Control {
             state: Mutex::new(State {
                 waiting: ByIndex::new(),
                 queued: 0,
-                batch_size,
-                grown_batch: first_batch,
-                sink_seconds: None,
-                sink_pace: 0.0,
-                joins_in: false,
                 finished: ByIndex::new(),
                 ready_items: 0,
                 ready_end: next,
@@ -160,23 +149,18 @@ impl Control {
                 input_pace: 0.0,
                 bounds: Bounds::NONE,
                 jobs: 0,
-                threads: threads.level,
-                climb: Climb::new(threads.cores, threads.level, threads.most),
-                own_threads: threads.own,
+                // Only items that ran on the calling thread are known.
+                tuner: Tuner::new(threads, next, batches),
                 most_threads: threads.level.min(threads.cores),
                 recruits: false,
-                new_batch_size: None,
                 measure_at: None,
                 ordered,
                 books,
                 situation,
-                // As many items as ran on the calling thread: only those are known.
-                chunk_size: next.max(1),
                 wanted_items: 1,
                 caller_holds: false,
                 collected: 0,
                 opening,
-                input_may_wait: false,
                 input_ended: false,
                 ending: ByIndex::new(),
                 holes: ByIndex::new(),
@@ -216,18 +200,17 @@ impl Control {
 
     /// The number of items per batch now.
     pub(crate) fn batch_size(&self) -> usize {
-        self.state().batch_now()
+        self.state().tuner.batch_now()
     }
 
     /// The number of items per batch, if it has changed.
     pub(crate) fn new_batch_size(&self) -> Option<usize> {
-        self.state().new_batch_size.take()
+        self.state().tuner.take_new_batch()
     }
 
     /// True if the run may use threads of its own.
     pub(crate) fn has_own_threads(&self) -> bool {
-        let state = self.state();
-        state.own_threads && state.climb.is_possible()
+        self.state().tuner.may_use_own_threads()
     }
 
     /// Notes that `jobs` jobs found no thread, because only `threads` threads can be had.
@@ -236,15 +219,15 @@ impl Control {
         let mut state = self.state();
         self.book(&mut state, now);
         state.jobs -= jobs;
-        let threads = state.climb.limit(threads);
-        state.set_threads(threads);
+        let State { tuner, books, situation, .. } = &mut *state;
+        tuner.limit_threads(threads, &books.learned, situation);
+        state.recruits = true;
     }
 
     /// The most chunks to pull before results are looked at again.
     pub(crate) fn most_pulls(&self) -> usize {
         let state = self.state();
-        let items = state.items_meanwhile();
-        state.ahead() + items / state.chunk_size.max(1)
+        state.tuner.most_pulls(&state.situation, state.items_meanwhile())
     }
 
     /// Begins, or goes on.
@@ -253,7 +236,7 @@ impl Control {
         let now = now();
         let mut state = self.state();
         state.account.begin(now);
-        state.climb.resume(now, &thread_time::process_ran);
+        state.tuner.resume(now);
     }
 
     /// Notes that all threads have left the run. The pool may still reach some jobs: they do
@@ -264,7 +247,7 @@ impl Control {
         self.book(&mut state, now);
         state.jobs = 0;
         state.account.end();
-        state.climb.pause(now, &thread_time::process_ran);
+        state.tuner.pause(now);
     }
 
     /// Books the time of threads until now. Called before each change of what they can do.
@@ -285,15 +268,10 @@ impl Control {
         let given = self.ledger.handed_over().since(before);
         if given.results > 0 {
             let mut state = self.state();
-            let seconds = (ended - begun).as_secs_f64();
-            let before = state.sink_seconds.unwrap_or(seconds);
-            // If the sink's times are uneven, the longer ones count: results must be ready for
-            // those.
-            state.sink_seconds = Some(seconds.max(before + 0.25 * (seconds - before)));
-            let pace = seconds / given.results as f64;
-            let weight = if state.sink_pace > 0.0 { 0.25 } else { 1.0 };
-            state.sink_pace += weight * (pace - state.sink_pace);
-            state.grow_batches();
+            let ready = state.ready();
+            let State { tuner, books, .. } = &mut *state;
+            tuner.sink_took(given.results, ended - begun);
+            tuner.grow_batches(ready, &books.learned);
             // The results held their credit for all of that time.
             state.given_back = given.bytes;
             self.book(&mut state, ended);
@@ -334,23 +312,16 @@ impl Control {
     /// than keep the threads busy.
     pub(crate) fn items_wanted(&self, collected: Option<usize>, may_wait: bool) -> usize {
         let mut state = self.state();
-        state.input_may_wait = may_wait;
+        state.tuner.input_may_wait = may_wait;
         state.collected = collected.unwrap_or(0);
         let items = if may_wait { 0 } else { state.items_meanwhile() };
         if !state.wants_items(state.ahead() - 1, items, self.course.limit()) {
             return 0;
         }
-        let wanted = chunk_items(&state.books.learned, &state.situation, state.threads);
-        // A sample can mislead, so chunks grow by steps.
-        state.chunk_size = wanted.min(2 * state.chunk_size).max(1);
-        state.adapt_batches();
-        let handed_over = if state.sink_pace > 0.0 {
-            (HANDED_SECONDS / state.sink_pace) as usize
-        } else {
-            // The first batches show how long the sink takes for batches of the stated size.
-            state.situation.batch_items.map_or(usize::MAX, |items| items.max(UNKNOWN_BATCHES))
-        };
-        state.chunk_size.min(handed_over.max(1)).min(state.room()).min(state.in_flight_room())
+        let under_way = state.queued + state.outstanding();
+        let State { tuner, books, situation, .. } = &mut *state;
+        let items = tuner.next_chunk(&books.learned, situation, under_way);
+        items.min(state.room()).min(state.in_flight_room())
     }
 
     /// Notes that the input gave its last item.
@@ -411,7 +382,7 @@ impl Control {
         let mut state = self.state();
         let (limit, kind) = (self.course.limit(), state.thread_kind());
         state.recruits = false;
-        state.joins_in = others > 0;
+        state.tuner.caller_joins_in = others > 0;
         if !state.has_work(limit) || state.lacks_credit(limit) || self.course.is_pausing() {
             return (0, kind);
         }
@@ -450,8 +421,9 @@ impl Control {
     #[cfg(all(loom, test))]
     pub(crate) fn climb_to(&self, threads: usize) {
         let mut state = self.state();
-        state.climb = Climb::new(1, threads, threads);
-        state.set_threads(threads);
+        let State { tuner, books, situation, .. } = &mut *state;
+        tuner.climb_to(threads, &books.learned, situation);
+        state.recruits = true;
         drop(state);
         self.caller.notify_one();
     }

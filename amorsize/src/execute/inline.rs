@@ -1,7 +1,7 @@
 //! A run on the calling thread: in stretches that grow, until threads are expected to pay. A
 //! stretch is a number of items that run between two looks around.
 
-use super::words::{FIRST_DECISION, HANDED_SECONDS};
+use super::words::FIRST_DECISION;
 use std::time::Duration;
 
 use super::engine::Engine;
@@ -9,7 +9,7 @@ use super::line::{Inlined, Line};
 use super::refusals::oversize;
 use crate::adapt::alone::{self, Next};
 use crate::adapt::learned::Stretch;
-use crate::adapt::sizes::CHUNK_SECONDS;
+use crate::adapt::sizes::{CHUNK_SECONDS, HANDED_SECONDS};
 use crate::buffer::restored::Restored;
 use crate::error::Error;
 use crate::error::failure::{Ended, discard};

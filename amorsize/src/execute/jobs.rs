@@ -9,11 +9,10 @@ use super::control::Control;
 use super::state::{Ending, State, Waiting};
 use super::words::{ChunkId, Finished, Outcome, Steps, ThreadKind};
 use crate::adapt::learned::Stretch;
-use crate::adapt::sizes::{chunk_items, chunk_seconds};
 use crate::error::failure::{Payload, discard};
 use crate::memory::credit::Credit;
 use crate::system::sync::{Ordering, now};
-use crate::system::thread_time::{self, Measuring};
+use crate::system::thread_time::Measuring;
 use crate::units::measured_by::MeasuredBy;
 
 /// Limits the expected work between two looks for a stop of the run.
@@ -109,7 +108,7 @@ impl Control {
         let (start, chunk) = state.waiting.first()?;
         let expected = state.expected().max(1);
         // A chunk that was pulled when items seemed cheaper is cut to the right size of now.
-        let timely = 2 * chunk_items(&state.books.learned, &state.situation, state.threads);
+        let timely = state.tuner.timely_chunk(&state.books.learned, &state.situation);
         let items = if forced { 1 } else { chunk.items.min(state.affordable(start)).min(timely) };
         if items == 0 {
             return None;
@@ -151,9 +150,9 @@ impl Control {
     fn run(&self, grant: &Grant, credit: &mut Credit, steps: &mut dyn Steps) -> Outcome {
         let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
-            let foreseen = chunk_seconds(state.situation.threads, state.threads);
+            let foreseen = state.tuner.chunk_seconds(&state.situation);
             let Books { learned, .. } = &state.books;
-            (learned.recent_seconds().max(1e-10), state.threads > 1, foreseen, learned.largest)
+            (learned.recent_seconds().max(1e-10), state.tuner.threads() > 1, foreseen, learned.largest)
         };
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
@@ -284,12 +283,10 @@ impl Control {
             state.learn_waits(used);
         }
         let has_room = state.has_room_for_threads(self.course.limit());
-        let State { climb, books, .. } = &mut *state;
+        let State { tuner, books, situation, .. } = &mut *state;
         let ended = (done, outcome.stretch.seconds);
-        if let Some(threads) = climb.chunk_ended(now, ended, &books.learned.waits, has_room, &thread_time::process_ran)
-        {
-            state.set_threads(threads);
-        }
+        let climbs = tuner.chunk_ended(now, ended, has_room, &books.learned, situation);
+        state.recruits |= climbs;
         state.running -= 1;
         state.running_items -= grant.items;
         state.running_credit -= grant.credit;

@@ -67,7 +67,7 @@ impl Control {
     pub(crate) fn begin_part(&self) {
         let mut state = self.state();
         state.account = Account::new();
-        state.most_threads = state.threads.min(state.situation.threads);
+        state.most_threads = state.tuner.threads().min(state.situation.threads);
         self.sink.reset();
         self.input.reset();
     }

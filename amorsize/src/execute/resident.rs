@@ -2,7 +2,7 @@
 //! and how it uses the answer.
 
 use super::state::State;
-use crate::adapt::sizes::{LARGE_RESULT, chunk_seconds};
+use crate::adapt::sizes::LARGE_RESULT;
 use crate::memory::working::{Bounds, Calls, Items, bound};
 use crate::system::cores;
 use crate::system::sync::now;
@@ -27,8 +27,7 @@ impl State {
             + if have_results { self.ledger.results().bytes } else { 0 };
         let known = self.ledger.held().as_u64().saturating_sub(unknown);
         let now = self.opaque_items();
-        let by_time =
-            chunk_seconds(self.situation.threads, self.threads) / self.books.learned.recent_seconds().max(1e-10);
+        let by_time = self.tuner.chunk_seconds(&self.situation) / self.books.learned.recent_seconds().max(1e-10);
         let items = Items {
             now,
             most: std::mem::replace(&mut self.most_items, now),
@@ -45,7 +44,7 @@ impl State {
             ended: self.books.chunks,
             handed_over: self.books.learned.bytes.saturating_sub(known),
             seconds: self.books.learned.seconds_on_cores(self.situation.threads),
-            threads: self.threads,
+            threads: self.tuner.threads(),
             items: (opaque || have_results).then_some(items),
             only_wait: self.only_wait(),
         }
@@ -104,7 +103,7 @@ impl State {
     /// Threads that can have something to run. If the number of calls matters for memory, no more
     /// than the cores have time for.
     pub(super) fn useful_threads(&self) -> usize {
-        self.threads.min(self.busy_threads)
+        self.tuner.threads().min(self.busy_threads)
     }
 
     /// Credit for the working memory of one more call, beside `results`, with `free` bytes free. A
@@ -150,12 +149,12 @@ impl State {
             return usize::MAX;
         }
         let by_bytes = usize::try_from(AHEAD_BYTES / self.expected()).unwrap_or(usize::MAX);
-        let batch = self.situation.batch_items.unwrap_or(self.batch_now());
-        by_bytes.max(2 * self.threads).max(batch.saturating_add(self.threads))
+        let batch = self.situation.batch_items.unwrap_or(self.tuner.batch_now());
+        by_bytes.max(2 * self.tuner.threads()).max(batch.saturating_add(self.tuner.threads()))
     }
 
     /// True if memory has room for calls on more threads than there are.
     pub(super) fn has_room_for_threads(&self, limit: usize) -> bool {
-        !self.ledger.is_squeezed() && !self.lacks_credit(limit) && self.bounds.calls >= self.threads
+        !self.ledger.is_squeezed() && !self.lacks_credit(limit) && self.bounds.calls >= self.tuner.threads()
     }
 }

@@ -7,9 +7,8 @@ use super::account::{Account, Idle};
 use super::books::Books;
 use super::opening::Opening;
 use super::words::{ChunkId, Finished, Outcome, ThreadKind};
-use crate::adapt::climb::Climb;
 use crate::adapt::situation::Situation;
-use crate::adapt::sizes::{CHUNK_SECONDS, batch_in_flight, batch_items, chunk_items, chunk_seconds};
+use crate::adapt::tuner::Tuner;
 use crate::error::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
@@ -17,24 +16,6 @@ use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::system::thread_time::{IS_TOLD, Use};
 use crate::units::by_index::ByIndex;
-
-/// Batches to be made while the calling thread is in the sink for long: one that is ready when it
-/// comes back, and one more in case the sink is faster next time.
-const BATCHES_AHEAD: usize = 2;
-/// Chunks that wait for each worker, if a chunk takes about two milliseconds: a sleeping calling
-/// thread can be kept off its core for a scheduler's time slice of 3 ms. Longer chunks are fewer,
-/// so that they last as long.
-const AHEAD: f64 = 4.0;
-/// With a slow sink a batch has at most the remaining items divided by this. With the batch before
-/// it, and the one that waits, that makes half of them.
-const LAST_BATCHES: usize = 4;
-/// A sink that takes less than this part of the time in which its results are made keeps up with
-/// larger batches.
-const KEEPS_UP: f64 = 0.8;
-/// Limits the bytes of items that are pulled ahead for a batch while the sink's speed is unknown.
-/// If there were more, workers would get them from memory rather than from a cache, and cheap items
-/// would take twice as long.
-const UNKNOWN_SINK: usize = 1 << 20;
 
 /// One chunk per interval is measured for the waits of its calls. That takes 2 us, and 6 us once a
 /// call was seen off its core.
@@ -72,16 +53,6 @@ pub(crate) struct State {
     pub(super) waiting: ByIndex<Waiting>,
     /// Items in `waiting`.
     pub(super) queued: usize,
-    /// Items per batch, as planned.
-    pub(super) batch_size: usize,
-    /// Items per batch that batches have grown to so far.
-    pub(super) grown_batch: usize,
-    /// Expected seconds in the sink for one hand-over, once known.
-    pub(super) sink_seconds: Option<f64>,
-    /// Expected seconds in the sink for each item; 0 if unknown.
-    pub(super) sink_pace: f64,
-    /// True if the calling thread is one of the run's threads.
-    pub(super) joins_in: bool,
     /// Chunks that have results, by the index of their first item.
     pub(super) finished: ByIndex<Finished>,
     /// Items in `finished` that can be handed over, because they are next in order.
@@ -115,24 +86,17 @@ pub(crate) struct State {
     /// Bounds on calls in flight, by their working memory.
     pub(super) bounds: Bounds,
     pub(super) jobs: usize,
-    /// The number of threads now.
-    pub(crate) threads: usize,
-    pub(super) climb: Climb,
-    /// True if threads beyond the cores are the run's own.
-    pub(super) own_threads: bool,
+    pub(super) tuner: Tuner,
     /// The most chunks that ran at the same time, or the threads that the run began with.
     pub(crate) most_threads: usize,
     /// True if jobs should be started although no new work came.
     pub(super) recruits: bool,
-    /// The number of items per batch, if it has changed.
-    pub(super) new_batch_size: Option<usize>,
     /// The time from which on the next chunk is measured for the waits of its calls.
     pub(super) measure_at: Option<Instant>,
     pub(super) ordered: bool,
     pub(crate) ledger: Ledger,
     pub(crate) books: Books,
     pub(crate) situation: Situation,
-    pub(super) chunk_size: usize,
     /// The calling thread sleeps until this many items can be handed over, or until it has
     /// something else to do.
     pub(super) wanted_items: usize,
@@ -142,8 +106,6 @@ pub(crate) struct State {
     pub(super) collected: usize,
     /// `Some` if the first calls of the run, whose kind is unknown, run on threads.
     pub(super) opening: Option<Opening>,
-    /// True if the input is asked for one item at a time.
-    pub(super) input_may_wait: bool,
     pub(super) input_ended: bool,
     /// Panics that end the run, by item. Each ends it once everything before its item is handed
     /// over, so the first one in input order comes first.
@@ -224,7 +186,7 @@ impl State {
 
     /// The kind of thread that jobs run on now.
     pub(super) fn thread_kind(&self) -> ThreadKind {
-        if self.own_threads && self.climb.is_above_cores() { ThreadKind::Own } else { ThreadKind::Pool }
+        if self.tuner.uses_own_threads() { ThreadKind::Own } else { ThreadKind::Pool }
     }
 
     /// Says if the next chunk is measured for the waits of its calls; `Some(true)` means closely.
@@ -246,72 +208,9 @@ impl State {
         }
     }
 
-    /// Goes on with `threads` threads.
-    pub(super) fn set_threads(&mut self, threads: usize) {
-        self.threads = threads;
-        self.recruits = true;
-        let chunk_size = chunk_items(&self.books.learned, &self.situation, threads);
-        self.set_batch_size(batch_items(&self.books.learned, &self.situation, threads, chunk_size));
-    }
-
-    /// Lets batches grow towards their size, after the sink took one.
-    ///
-    /// Each batch is twice as large as the one before. But a sink that takes about as long as the
-    /// calls would wait for the second half of it each time, and all these waits would delay the
-    /// end. Such a sink gets no more than is ready when it comes back.
-    pub(super) fn grow_batches(&mut self) {
-        if self.grown_batch >= self.batch_size {
-            return;
-        }
-        let made = self.books.learned.recent_seconds() / self.workers() as f64;
-        let most = if self.sink_pace < KEEPS_UP * made { usize::MAX } else { self.ready().max(self.grown_batch) };
-        self.grown_batch = self.grown_batch.saturating_mul(2).min(most);
-        self.set_batch_size(self.batch_size);
-    }
-
-    pub(super) fn set_batch_size(&mut self, items: usize) {
-        self.batch_size = items;
-        self.new_batch_size = Some(self.batch_now());
-    }
-
-    /// The number of items per batch, as far as batches have grown.
-    pub(super) fn batch_now(&self) -> usize {
-        self.batch_size.min(self.grown_batch)
-    }
-
     /// The number of threads that should run chunks now.
-    ///
-    /// A calling thread with a slow sink competes with the threads for the cores. Take `n` threads
-    /// on `n` cores, calls that take `c` seconds of one core in total, and a sink that takes `s`.
-    /// The threads work as far ahead as they may, and wait. In the meantime the sink has a part
-    /// `n/(n+1)` of a core. So the run takes `s + c/n^2`. With one thread less, the sink has a core
-    /// of its own, and the run takes the longer of `s` and `c/(n-1)`.
     pub(super) fn workers(&self) -> usize {
-        let (calls, sink) = (self.books.learned.recent_seconds(), self.sink_pace);
-        let threads = self.threads as f64;
-        let is_less_better = calls / (threads - 1.0) < sink + calls / (threads * threads);
-        if self.threads > 1 && is_less_better && !self.joins_in && !self.climb.is_above_cores() {
-            self.threads - 1
-        } else {
-            self.threads
-        }
-    }
-
-    /// Adapts batches to what is known of the calls now, and to the end of the input.
-    pub(super) fn adapt_batches(&mut self) {
-        let mut items = batch_items(&self.books.learned, &self.situation, self.threads, self.chunk_size);
-        let is_asked = self.situation.batch_items.is_some();
-        if let Some(left) = self.situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
-            // After the last call ends, only the sink works on the results that are ready. So
-            // batches get smaller and smaller, as chunks do.
-            let left = left.saturating_add(self.queued + self.outstanding());
-            items = items.min(left / LAST_BATCHES).max(self.chunk_size);
-        }
-        // Small differences are left alone: a change costs a batch that does not fit the sink's
-        // rhythm, and the clock's readings of a chunk vary.
-        if items.saturating_mul(4) < self.batch_size.saturating_mul(3) || items > self.batch_size.saturating_mul(2) {
-            self.set_batch_size(items);
-        }
+        self.tuner.workers(&self.books.learned)
     }
 
     pub(super) fn add_ready(&mut self) {
@@ -380,13 +279,9 @@ impl State {
     }
 
     /// The number of results at which a calling thread is woken that wants `items`. If only few
-    /// items may be in flight, it is smaller: otherwise the threads would have nothing to do until
-    /// all of these results are there.
+    /// items may be in flight, it is smaller.
     pub(super) fn wanted(&self, items: usize) -> usize {
-        match self.most_in_flight() {
-            usize::MAX => items.max(1),
-            most => items.min(batch_in_flight(most, self.threads)).max(1),
-        }
+        self.tuner.wanted(items, self.most_in_flight())
     }
 
     /// True if at most `chunks` chunks wait, or fewer than `items` items, and there may be more.
@@ -400,28 +295,16 @@ impl State {
 
     /// The number of chunks that should wait for the workers.
     pub(super) fn ahead(&self) -> usize {
-        if self.input_may_wait {
-            return self.threads;
-        }
-        let seconds = chunk_seconds(self.situation.threads, self.threads);
-        (AHEAD * self.threads as f64 * CHUNK_SECONDS / seconds) as usize
+        self.tuner.chunks_ahead(&self.situation)
     }
 
-    /// Items that the threads run while the calling thread is in the sink, up to those of the
-    /// batches ahead.
+    /// Items that the threads run while the calling thread is in the sink.
     pub(super) fn items_meanwhile(&self) -> usize {
         // Items without room for their results would only lie there. Working memory is free again
         // when a call ends.
         let fitting = self.free_for(self.books.next) / self.expected().max(1);
         let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
-        let batch = self.situation.batch_items.unwrap_or(self.batch_size).min(fitting);
-        match self.sink_seconds {
-            None => batch.min(UNKNOWN_SINK / self.situation.item_size.max(1)),
-            Some(seconds) => {
-                let items = self.threads as f64 * seconds / self.books.learned.recent_seconds().max(1e-10);
-                BATCHES_AHEAD * (items as usize).min(batch)
-            }
-        }
+        self.tuner.items_meanwhile(&self.books.learned, &self.situation, fitting)
     }
 
     /// The number of threads that have nothing to run and no chunk waiting for them, and the
@@ -436,12 +319,12 @@ impl State {
         let why = if !has_work && (self.input_ended || limit != usize::MAX) { Idle::Ended } else { Idle::NoItems };
         // A thread that leaves its core to the sink waits for the sink, even if there is a chunk to
         // run.
-        let left_to_sink = (self.threads - self.workers()).min(idle);
+        let left_to_sink = (self.tuner.threads() - self.workers()).min(idle);
         (idle.saturating_sub(waiting).max(left_to_sink), why)
     }
 
     /// The number of results that can be handed over.
-    fn ready(&self) -> usize {
+    pub(super) fn ready(&self) -> usize {
         if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() }
     }
 
@@ -465,14 +348,14 @@ impl State {
 mod tests {
     use super::*;
     use crate::adapt::learned::{Learned, Stretch};
+    use crate::adapt::tuner::ThreadLimits;
     use crate::execute::control::Control;
-    use crate::execute::words::ThreadLimits;
     use crate::plan::tests::situation;
     use crate::units::ByteSize;
 
-    /// A run on two threads. Its calls take 10 us, its sink `sink` seconds for each result. 100
-    /// items are handed over, and `ready` more are ready.
-    fn run(sink: f64, ready: usize) -> Control {
+    /// A run on two threads with calls of 10 us. 100 items are handed over, and `ready` more are
+    /// ready.
+    fn run(ready: usize) -> Control {
         let mut learned = Learned::default();
         learned.add(Stretch { items: 1000, seconds: 10e-3, bytes: 8000, largest: 8, working: 0 });
         let situation = Situation { threads: 2, most: 2, budget: ByteSize::mib(1), result_size: 8, ..situation(None) };
@@ -480,31 +363,18 @@ mod tests {
         let ledger = Ledger::new(ByteSize::mib(1));
         let books = Books { learned, next: 100, chunks: 1, ..Books::default() };
         let control = Control::new(situation, limits, books, ledger, (2000, 100), true, None);
-        {
+        if ready > 0 {
             let mut state = control.state();
-            state.sink_pace = sink;
-            if ready > 0 {
-                let credit = Credit::of_results(&state.ledger, ready, 0, 0);
-                state.finished.insert(100, Finished { id: 0, start: 100, items: ready, credit });
-                state.add_ready();
-            }
+            let credit = Credit::of_results(&state.ledger, ready, 0, 0);
+            state.finished.insert(100, Finished { id: 0, start: 100, items: ready, credit });
+            state.add_ready();
         }
         control
     }
 
     #[test]
-    fn batches_follow_the_threads_where_no_sink_takes_them() {
-        let control = run(0.0, 0);
-        let mut state = control.state();
-        state.grown_batch = usize::MAX;
-        state.set_threads(64);
-        assert_eq!(state.new_batch_size, Some(state.batch_size));
-        assert!(state.batch_size >= 2 * 64);
-    }
-
-    #[test]
     fn no_more_items_are_wanted_than_may_be_in_flight() {
-        let control = run(0.0, 3);
+        let control = run(3);
         let bounded = |most| control.state().situation.in_flight = most;
         assert!(control.items_wanted(None, false) > 8);
         // Beside the ready ones, one in the caller's batch, and two that wait to be run.
@@ -524,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_closed_early_only_where_nothing_else_can_go_on() {
-        let control = run(0.0, 0);
+        let control = run(0);
         let mut state = control.state();
         let _held = Credit::of_results(&control.ledger, 4, 0, 0);
         assert!(!state.is_full(usize::MAX));
@@ -539,35 +409,5 @@ mod tests {
         state.input_ended = false;
         state.running = 1;
         assert!(!state.is_full(usize::MAX));
-    }
-
-    #[test]
-    fn a_caller_is_woken_before_all_that_may_be_in_flight_is_done() {
-        let control = run(0.0, 0);
-        let mut state = control.state();
-        assert_eq!(state.wanted(usize::MAX), usize::MAX);
-        state.situation.in_flight = Some(66);
-        assert_eq!([usize::MAX, 20, 3, 0].map(|items| state.wanted(items)), [16, 16, 3, 1]);
-    }
-
-    #[test]
-    fn batches_of_a_fast_sink_double() {
-        let control = run(1e-6, 0);
-        let mut state = control.state();
-        let sizes = [(); 6].map(|()| {
-            state.grow_batches();
-            state.new_batch_size.take()
-        });
-        assert_eq!(sizes, [Some(200), Some(400), Some(800), Some(1600), Some(2000), None]);
-    }
-
-    #[test]
-    fn a_sink_as_slow_as_the_calls_waits_for_no_larger_batch() {
-        for (ready, items) in [(0, 100), (90, 100), (150, 150), (500, 200)] {
-            let control = run(10e-6, ready);
-            let mut state = control.state();
-            state.grow_batches();
-            assert_eq!(state.grown_batch, items, "{ready} ready");
-        }
     }
 }

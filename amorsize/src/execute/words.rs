@@ -39,19 +39,6 @@ pub(crate) enum ThreadKind {
     Own,
 }
 
-/// The numbers of threads that a run may have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ThreadLimits {
-    /// Threads at the beginning.
-    pub(crate) level: usize,
-    /// Threads that can run at the same time.
-    pub(crate) cores: usize,
-    /// Threads that it may climb to.
-    pub(crate) most: usize,
-    /// True if threads beyond the cores are the run's own, rather than the pool's.
-    pub(crate) own: bool,
-}
-
 /// A chunk with results that wait to be handed over.
 #[derive(Debug)]
 pub(crate) struct Finished {
@@ -76,9 +63,6 @@ pub(crate) struct Stuck {
 /// starting the pool.
 pub(super) const FIRST_DECISION: f64 = 50e-6;
 
-/// Limits the seconds in which the results of a stretch or chunk are handed over, as far as the
-/// sink's speed is known.
-pub(super) const HANDED_SECONDS: f64 = 10e-3;
 /// The outcome of a chunk.
 #[derive(Debug)]
 pub(super) struct Outcome {

@@ -4,7 +4,7 @@ use super::Plan;
 use super::time::climb;
 use crate::adapt::learned::Learned;
 use crate::adapt::situation::Situation;
-use crate::adapt::sizes::{self, CROSSING_SECONDS, batch_items, chunk_items};
+use crate::adapt::sizes::{CROSSING_SECONDS, Sizes, handing_in_flight};
 use crate::units::ByteSize;
 
 /// Seconds to start rayon's pool: 237 to 296 us measured on two cores.
@@ -27,7 +27,7 @@ impl Plan {
         let inline = seconds + learned.handling;
         let wanted = wanted_threads(learned, situation);
         let most = wanted.min(situation.remaining.unwrap_or(usize::MAX)).max(1);
-        let crossing = learned.handling + CROSSING_SECONDS + sizes::handing_in_flight(situation, most);
+        let crossing = learned.handling + CROSSING_SECONDS + handing_in_flight(situation, most);
         let climbs = wanted > situation.threads;
         // Threads beyond the cores keep them busy and can't do more than that.
         let by_cores = if climbs { learned.waits.on_cores() * seconds / situation.threads as f64 } else { 0.0 };
@@ -49,9 +49,7 @@ impl Plan {
         let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
 
         let mut plan = Self {
-            threads,
-            chunk_size: chunk_items(learned, situation, threads),
-            batch_size: 1,
+            sizes: Sizes::new(learned, situation, threads),
             waiting_share: learned.waits.share_of_all(),
             speedup: if threads > 1 { speedup } else { 1.0 },
             seconds_per_item: learned.seconds_per_item(),
@@ -69,7 +67,6 @@ impl Plan {
             reasons: Vec::new(),
             warnings: Vec::new(),
         };
-        plan.batch_size = batch_items(learned, situation, threads, plan.chunk_size);
         if threads > 1 {
             plan.speedup /= learned.spread.slower_on(threads.min(situation.threads));
         }

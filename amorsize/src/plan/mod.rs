@@ -10,6 +10,7 @@ use std::fmt;
 
 pub use warning::Warning;
 
+use crate::adapt::sizes::Sizes;
 use crate::units::ByteSize;
 use crate::units::counted::Counted;
 use crate::units::measured_by::{Certainty, MeasuredBy};
@@ -42,9 +43,7 @@ use crate::units::seconds::Seconds;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Plan {
-    threads: usize,
-    chunk_size: usize,
-    batch_size: usize,
+    sizes: Sizes,
     speedup: f64,
     waiting_share: Option<f64>,
     seconds_per_item: f64,
@@ -78,7 +77,7 @@ impl Plan {
     /// ```
     #[must_use]
     pub fn threads(&self) -> usize {
-        self.threads
+        self.sizes.threads
     }
 
     /// The part of its time, from 0 to 1, that the function waited in the sample: for a device, the
@@ -118,7 +117,7 @@ impl Plan {
     /// ```
     #[must_use]
     pub fn chunk_size(&self) -> usize {
-        self.chunk_size
+        self.sizes.chunk_items
     }
 
     /// The most items in a batch.
@@ -138,7 +137,7 @@ impl Plan {
     /// ```
     #[must_use]
     pub fn batch_size(&self) -> usize {
-        self.batch_size
+        self.sizes.batch_items
     }
 
     /// The expected speed-up over a plain loop, as a factor.
@@ -429,7 +428,7 @@ impl fmt::Display for Plan {
         writeln!(
             f,
             "Recommended: threads={}, chunk_size={}, batch_size={}",
-            self.threads, self.chunk_size, self.batch_size
+            self.sizes.threads, self.sizes.chunk_items, self.sizes.batch_items
         )?;
         write!(f, "Budget: {}, {} per item by {}", self.budget, self.bytes_per_item, self.measured_by)?;
         write!(f, " ({})", self.measured_by.certainty())?;

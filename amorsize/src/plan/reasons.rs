@@ -24,27 +24,27 @@ impl Plan {
             format!("runs on the calling thread: {} thread is to be used", situation.threads)
         } else if situation.remaining == Some(0) {
             format!("runs on the calling thread: {}, so nothing is left for threads", self.sampled_all())
-        } else if self.threads == 1 && !scales {
+        } else if self.sizes.threads == 1 && !scales {
             format!("runs on the calling thread: at {cost} per item, handing items to threads costs more than it gains")
-        } else if self.threads == 1 {
+        } else if self.sizes.threads == 1 {
             format!(
                 "runs on the calling thread: the work that is left, at {cost} per item, ends before threads would help"
             )
         } else if situation.threads_asked {
-            format!("runs on {} threads, as asked for", self.threads)
-        } else if self.threads > situation.threads {
+            format!("runs on {} threads, as asked for", self.sizes.threads)
+        } else if self.sizes.threads > situation.threads {
             format!(
                 "the function waits {:.0} % of its time: up to {} threads on {}, as far as more of them pay, are expected to \
                  be {:.2} times as fast",
                 100.0 * self.waiting_share.unwrap_or(0.0),
-                self.threads,
+                self.sizes.threads,
                 Counted::cores(situation.threads),
                 self.speedup
             )
         } else {
             format!(
                 "runs on {} threads: at {cost} per item they are expected to be {:.2} times as fast",
-                self.threads, self.speedup
+                self.sizes.threads, self.speedup
             )
         });
     }
@@ -68,7 +68,7 @@ impl Plan {
             ));
         } else if let Some(share) = self.waiting_share
             && share >= MUCH_WAITING
-            && self.threads <= situation.threads
+            && self.sizes.threads <= situation.threads
         {
             self.reasons.push(if is_worked_for {
                 format!(
@@ -92,16 +92,16 @@ impl Plan {
         }
         self.reasons.push(format!(
             "chunks of {} take about {} and {}",
-            Counted::items(self.chunk_size),
-            Seconds(self.seconds_per_item * self.chunk_size as f64),
-            self.bytes_per_item * self.chunk_size as u64,
+            Counted::items(self.sizes.chunk_items),
+            Seconds(self.seconds_per_item * self.sizes.chunk_items as f64),
+            self.bytes_per_item * self.sizes.chunk_items as u64,
         ));
         self.reasons.push(match situation.batch_items {
-            Some(_) => format!("batches of {}, as asked for", Counted::items(self.batch_size)),
+            Some(_) => format!("batches of {}, as asked for", Counted::items(self.sizes.batch_items)),
             None => format!(
                 "batches of {} hold about {} of the budget",
-                Counted::items(self.batch_size),
-                self.bytes_per_item * self.batch_size as u64
+                Counted::items(self.sizes.batch_items),
+                self.bytes_per_item * self.sizes.batch_items as u64
             ),
         });
         if let Some(most) = situation.in_flight {
@@ -115,11 +115,11 @@ impl Plan {
 
     /// Explains what is expected to keep the run from being faster.
     pub(super) fn explain_bound(&mut self, situation: &Situation) {
-        if self.sampled == 0 || self.threads == 1 {
+        if self.sampled == 0 || self.sizes.threads == 1 {
             // A reason before has named the calling thread.
             return;
         }
-        let threads = self.threads;
+        let threads = self.sizes.threads;
         let needed = (self.bytes_per_item + self.working_bytes).max(ByteSize::new(1));
         let calls = self.budget.as_u64() / needed.as_u64();
         self.reasons.push(if calls < threads as u64 {
@@ -139,19 +139,19 @@ impl Plan {
     }
 
     pub(super) fn explain_time(&mut self, learned: &Learned, situation: &Situation) {
-        let cores = situation.cores.filter(|cores| cores.physical < cores.threads.min(self.threads));
+        let cores = situation.cores.filter(|cores| cores.physical < cores.threads.min(self.sizes.threads));
         if let Some(Cores { physical, .. }) = cores
             && self.seconds.is_some()
         {
             self.reasons.push(format!(
                 "{} threads share {}: the second thread of a core is expected to add {:.0} % of one, and may add nothing",
-                self.threads,
+                self.sizes.threads,
                 Counted::cores(physical),
                 100.0 * SIBLING
             ));
         }
         if self.seconds.is_some()
-            && self.threads > 1
+            && self.sizes.threads > 1
             && let Some((threads, times)) = learned.spread.together()
         {
             self.reasons.push(format!(
@@ -166,8 +166,8 @@ impl Plan {
             ));
         }
         let (Some(seconds), Some((least, most))) = (self.seconds, self.seconds_range) else { return };
-        let bears = if self.threads > situation.threads {
-            format!(" and what they wait for bears {} at a time", self.threads)
+        let bears = if self.sizes.threads > situation.threads {
+            format!(" and what they wait for bears {} at a time", self.sizes.threads)
         } else {
             String::new()
         };

@@ -36,7 +36,7 @@ impl Plan {
     pub(super) fn foretell(&mut self, learned: &Learned, situation: &Situation, start: f64) {
         let Some(remaining) = situation.remaining else { return };
         let spread = &learned.spread;
-        let slower = spread.slower_on(self.threads.min(situation.threads));
+        let slower = spread.slower_on(self.sizes.threads.min(situation.threads));
         let mean = slower * spread.mean().unwrap_or(learned.seconds_per_item());
         let rest = Rest::new(learned, situation, self, start, (remaining as f64, mean));
         let spent = learned.seconds - spread.at_once();
@@ -60,8 +60,11 @@ impl Plan {
             let busy = 1.0 / (1.0 - spread.queued().min(MOST_BUSY));
             // The last call may begin when all others end, and each step of a climb may wait for a
             // late one.
-            let late =
-                if self.threads > 1 && remaining > 0 { 1 + levels(situation.threads, self.threads).count() } else { 0 };
+            let late = if self.sizes.threads > 1 && remaining > 0 {
+                1 + levels(situation.threads, self.sizes.threads).count()
+            } else {
+                0
+            };
             let last = late as f64 * spread.most();
             (spent + shortest, spent + longest * busy + last)
         });
@@ -91,21 +94,21 @@ struct Rest {
 
 impl Rest {
     fn new(learned: &Learned, situation: &Situation, plan: &Plan, start: f64, (remaining, mean): (f64, f64)) -> Self {
-        let climbs = plan.threads > situation.threads;
+        let climbs = plan.sizes.threads > situation.threads;
         let handling = learned.spread.handling().unwrap_or(learned.handling);
-        let crossing = if plan.threads > 1 { handling + CROSSING_SECONDS } else { handling };
+        let crossing = if plan.sizes.threads > 1 { handling + CROSSING_SECONDS } else { handling };
         let climb =
-            if climbs { climb(mean + crossing, situation.threads, plan.threads, remaining) } else { (0.0, 0.0) };
+            if climbs { climb(mean + crossing, situation.threads, plan.sizes.threads, remaining) } else { (0.0, 0.0) };
         Self {
             start,
             remaining,
-            threads: plan.threads,
+            threads: plan.sizes.threads,
             mean: mean.max(1e-10),
             climb,
             cores: situation.cores,
             runs: learned.waits.on_cores(),
             crossing,
-            chunk_size: plan.chunk_size as f64,
+            chunk_size: plan.sizes.chunk_items as f64,
             chunk: if climbs { WAITING_CHUNK } else { 0.0 },
         }
     }

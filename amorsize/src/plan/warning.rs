@@ -406,14 +406,14 @@ impl Plan {
             );
         }
         let cost = Seconds(self.seconds_per_item);
-        if too_fast && self.threads == 1 {
+        if too_fast && self.sizes.threads == 1 {
             warn(
                 Warning::TOO_FAST,
                 format!(
                     "the function takes {cost} per item, too little to gain from threads: give each item more work"
                 ),
             );
-        } else if self.threads == 1 && situation.threads > 1 && situation.remaining.is_some() {
+        } else if self.sizes.threads == 1 && situation.threads > 1 && situation.remaining.is_some() {
             let message = if situation.remaining == Some(0) {
                 format!(
                     "{all}, so nothing is left for threads: where calls take long, a smaller `sample_size` leaves some"
