@@ -150,6 +150,26 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
     }
 }
 
+impl<T: Send, R: Send, C> Shared<T, R, C> {
+    /// A function without a policy: an error is a result like any other.
+    #[inline]
+    pub(crate) fn new(context: C, body: Body<T, R, C>, measure: (Measure<T>, Measure<R>)) -> Self {
+        Self {
+            context,
+            body,
+            measure,
+            types: Types::new(),
+            retrying: None,
+            fails: |_| false,
+            weigh: None,
+            #[cfg(feature = "durable")]
+            code: None,
+            #[cfg(feature = "durable")]
+            durable: None,
+        }
+    }
+}
+
 impl<T, R, C> Shared<T, R, C> {
     /// Calls that were made again.
     pub(crate) fn retries(&self) -> usize {

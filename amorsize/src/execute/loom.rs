@@ -289,24 +289,14 @@ impl Scene {
             control: Control::new(situation, limits, books, ledger.clone(), (1, 1), case.ordered, None),
             chunks: Chunks::new(),
             ledger,
-            shared: Shared {
-                context: Calls { case, log: Mutex::default() },
-                body: Body::Function(|quota: Quota<'_, usize, Value>, calls: &Calls| {
-                    quota.run(|item| calls.call(item))
-                }),
-                measure: (
+            shared: Shared::new(
+                Calls { case, log: Mutex::default() },
+                Body::Function(|quota: Quota<'_, usize, Value>, calls: &Calls| quota.run(|item| calls.call(item))),
+                (
                     Measure { heap: Some(|_| Heap::default()), by: MeasuredBy::DeepSize },
                     Measure { heap: Some(heap), by: MeasuredBy::DeepSize },
                 ),
-                types: Types::new(),
-                retrying: None,
-                fails: |_| false,
-                weigh: None,
-                #[cfg(feature = "durable")]
-                code: None,
-                #[cfg(feature = "durable")]
-                durable: None,
-            },
+            ),
             interrupts: [interrupts, Interrupts::default()],
             span: RunSpan::default(),
             part: AtomicUsize::new(0),

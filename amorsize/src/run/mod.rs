@@ -106,25 +106,13 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         R: Send,
         C: Sync,
     {
-        let types = Types::new();
+        let by = (measure.1.by, Unasked::of(&measure));
+        let shared = Shared::new(shared, Body::Function(kernel), measure);
         Self {
-            source: Source::new(items, types),
-            shared: Shared {
-                context: shared,
-                body: Body::Function(kernel),
-                measure,
-                types,
-                retrying: None,
-                // Until a policy is set, an error is a result like any other.
-                fails: |_| false,
-                weigh: None,
-                #[cfg(feature = "durable")]
-                code: None,
-                #[cfg(feature = "durable")]
-                durable: None,
-            },
+            source: Source::new(items, shared.types),
+            shared,
             as_function: as_function::<I::Item, R, C>,
-            core: Core::new(options, [size_of::<I::Item>(), size_of::<R>()], measure.1.by, Unasked::of(&measure)),
+            core: Core::new(options, [size_of::<I::Item>(), size_of::<R>()], by.0, by.1),
             owns: PhantomData,
             seen: Seen::new(),
             policy: PhantomData,

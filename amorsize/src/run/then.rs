@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::Batched;
 use super::core::Parts;
-use crate::buffer::{Clock, Part, RawChunk, Scratch, Types};
+use crate::buffer::{Clock, Part, RawChunk, Scratch};
 
 use crate::call::{Body, Shared, Stages};
 use crate::memory::measure::{Heap, Measure};
@@ -345,17 +345,10 @@ where
     let count = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
     let context = Then { before: before.shared, next: next.shared, counts, stages: count };
     let shared = Shared {
-        context,
-        body,
-        measure,
-        types: Types::new(),
-        retrying: None,
         fails: P::Policy::fails,
-        weigh: None,
-        #[cfg(feature = "durable")]
-        code: None,
         #[cfg(feature = "durable")]
         durable,
+        ..Shared::new(context, body, measure)
     };
     Parts { shared, core, has_begun: false }
 }
