@@ -397,12 +397,12 @@ fn refuse_ignored(
 /// of one.
 fn refuse_no_result(sig: &Signature, options: &Options, refusals: &mut Errors) {
     let (option, what_for) = match (&options.on_error, options.fallible_input) {
-        (Some(_), _) => ("on_error", "`on_error` then decides about"),
-        (None, true) => ("fallible_input", "an error of the input then becomes"),
+        (Some(_), _) => ("on_error", "`on_error` decides about its error"),
+        (None, true) => ("fallible_input", "an error of the input becomes its error"),
         (None, false) => return,
     };
     let what = format!("`{option}` needs a function that returns a `Result`");
-    let help = format!("return a `Result`, whose error {what_for}; or remove `{option}`");
+    let help = format!("return a `Result`: {what_for}; or remove `{option}`");
     match &sig.output {
         ReturnType::Default => refusals.at(&sig.ident, what, help),
         ReturnType::Type(_, ty) if is_no_result(ty) => refusals.at(ty, what, help),

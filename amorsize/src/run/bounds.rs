@@ -162,7 +162,7 @@ impl<T: Clone> BatchValue for T {
 #[diagnostic::on_unimplemented(
     message = "`on_error` needs a function that returns a `Result`",
     label = "`{Self}` is no `Result`",
-    note = "return a `Result`, whose error `on_error` then decides about; or remove `on_error`"
+    note = "return a `Result`: `on_error` decides about its error; or remove `on_error`"
 )]
 pub trait OnErrorOutput: RetryOutput {
     #[doc(hidden)]
@@ -175,7 +175,7 @@ impl<T, E> OnErrorOutput for Result<T, E> {}
 #[diagnostic::on_unimplemented(
     message = "`fallible_input` needs a function that returns a `Result`",
     label = "`{Self}` is no `Result`",
-    note = "return a `Result`, whose error an error of the input then becomes; or remove `fallible_input`"
+    note = "return a `Result`: an error of the input becomes its error; or remove `fallible_input`"
 )]
 pub trait FallibleInputOutput: RetryOutput {
     #[doc(hidden)]

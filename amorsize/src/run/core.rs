@@ -511,7 +511,7 @@ impl Core {
             budget,
             allowed: budget,
             expected: Some(size * count as u64),
-            // What they own was not asked.
+            // The run gives up before it measures any result, so this counts their own size alone.
             measured_by: MeasuredBy::SizeOf,
         })
     }
