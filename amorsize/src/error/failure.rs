@@ -191,7 +191,8 @@ impl fmt::Debug for Panicked {
 /// `E` is the function's error type; a function that returns no `Result` can only panic. The text
 /// ends with the text of the cause, and [`source`](StdError::source) gives `None`.
 /// [`cause`](Self::cause), [`error`](Self::error) and [`into_parts`](Self::into_parts) give the
-/// cause itself.
+/// cause itself. As a [`TryError`](crate::TryError) it can have the function's error
+/// [as its source](crate::TryError::with_source).
 ///
 /// # Examples
 ///
@@ -309,10 +310,16 @@ impl<E> Failure<E> {
     }
 }
 
+/// Writes that an item failed, and its error. With `#` an error that holds others, such as
+/// `anyhow::Error`, tells them too: where the text is shown, nothing else tells them.
+pub(super) fn write_failed(item: usize, error: &impl fmt::Display, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "item {item} failed: {error:#}")
+}
+
 impl<E: fmt::Display> fmt::Display for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Error(error) => write!(f, "item {} failed: {error}", self.index),
+            Cause::Error(error) => write_failed(self.index, error, f),
             Cause::Panic(panic) => write!(f, "item {} {panic}", self.index),
         }
     }

@@ -15,7 +15,7 @@ pub(crate) mod stored;
 mod try_error;
 
 pub use stored::Changed;
-pub use try_error::TryError;
+pub use try_error::{ErrorSource, Held, Itself, Shown, TryError};
 
 /// The reason why a run could not be started or finished.
 ///

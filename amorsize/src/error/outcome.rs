@@ -139,7 +139,7 @@ impl<V, E> Outcome<V, E> {
 impl<E> From<Failure<E>> for TryError<E> {
     fn from(failure: Failure<E>) -> Self {
         match failure.into_parts() {
-            (item, Cause::Error(error)) => Self::Item { item, error },
+            (item, Cause::Error(error)) => Self::of_item(item, error),
             (item, Cause::Panic(panic)) => Self::Panic { item, panic },
         }
     }

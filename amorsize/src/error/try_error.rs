@@ -4,16 +4,63 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::iter;
 
-use super::failure::Panicked;
+use super::failure::{Panicked, write_failed};
 use super::{Error, ErrorKind};
+
+/// A function's error that can be the source of another error: an [`Error`](StdError), or what
+/// dereferences to one, such as `Box<dyn Error + Send + Sync>` and the errors of anyhow and eyre.
+///
+/// No single bound has both. `By` tells them apart, so that each type has one implementation.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the source of an error",
+    label = "the function's error implements no `std::error::Error`",
+    note = "leave `with_source` out: the text of a `TryError` then ends with the text of this error"
+)]
+pub trait ErrorSource<By> {
+    #[doc(hidden)]
+    fn as_source(&self) -> &(dyn StdError + 'static);
+}
+
+/// The function's error is the source itself.
+#[derive(Debug)]
+pub enum Itself {}
+
+/// The function's error holds the source.
+#[derive(Debug)]
+pub enum Held {}
+
+#[diagnostic::do_not_recommend]
+impl<E: StdError + 'static> ErrorSource<Itself> for E {
+    fn as_source(&self) -> &(dyn StdError + 'static) {
+        self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: AsRef<dyn StdError + Send + Sync>> ErrorSource<Held> for E {
+    fn as_source(&self) -> &(dyn StdError + 'static) {
+        self.as_ref()
+    }
+}
+
+/// Shows the function's error as a source, if the caller has asked for that.
+pub struct Shown<E>(Option<fn(&E) -> &(dyn StdError + 'static)>);
+
+impl<E> fmt::Debug for Shown<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shown").field(&self.0.is_some()).finish()
+    }
+}
 
 /// The reason why [`try_collect`](crate::Batched::try_collect) gave no collection: the function's
 /// own first error by input order, or an error of the run.
 ///
 /// Its text ends with the text of the function's error, and [`source`](StdError::source) gives
-/// `None`. [`Item`](Self::Item) has the function's error, and [`run_error`](Self::run_error) gives
-/// the run's.
+/// `None`: so a function may also fail with a `String`. [`with_source`](Self::with_source) makes
+/// the function's error the source instead. [`Item`](Self::Item) has the function's error, and
+/// [`run_error`](Self::run_error) gives the run's.
 ///
 /// # Examples
 ///
@@ -33,7 +80,6 @@ use super::{Error, ErrorKind};
 ///     other => panic!("{other}"),
 /// }
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum TryError<E> {
     /// The function returned an error.
@@ -43,6 +89,8 @@ pub enum TryError<E> {
         item: usize,
         /// The error that the function returned.
         error: E,
+        #[doc(hidden)]
+        shown: Shown<E>,
     },
     /// The function panicked, and the panic was collected. Only a [`Failure`](crate::Failure)
     /// becomes this: a panic that is not collected goes on.
@@ -58,6 +106,48 @@ pub enum TryError<E> {
 }
 
 impl<E> TryError<E> {
+    pub(crate) fn of_item(item: usize, error: E) -> Self {
+        Self::Item { item, error, shown: Shown(None) }
+    }
+
+    /// The same error with the function's own as its [`source`](StdError::source), for code that
+    /// follows the chain of sources, as anyhow does.
+    ///
+    /// The text then names the item alone, so that no part of the chain has the text of another.
+    /// `{:#}` gives the whole chain in one line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use std::io;
+    ///
+    /// use amorsize::{TryError, batched};
+    ///
+    /// #[batched]
+    /// fn read(path: &str) -> io::Result<String> {
+    ///     std::fs::read_to_string(path)
+    /// }
+    ///
+    /// fn read_all(paths: &[&'static str]) -> Result<Vec<String>, Box<dyn Error>> {
+    ///     Ok(read_batched(paths.iter().copied()).try_collect().map_err(TryError::with_source)?)
+    /// }
+    /// let error = read_all(&["/no/such/file"]).unwrap_err();
+    /// assert_eq!(error.to_string(), "item 0 failed");
+    /// let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).unwrap();
+    /// assert_eq!(cause.kind(), io::ErrorKind::NotFound);
+    /// ```
+    #[must_use]
+    pub fn with_source<By>(self) -> Self
+    where
+        E: ErrorSource<By>,
+    {
+        match self {
+            Self::Item { item, error, .. } => Self::Item { item, error, shown: Shown(Some(E::as_source)) },
+            other => other,
+        }
+    }
+
     /// The run's own error, or `None` if the function failed.
     ///
     /// # Examples
@@ -203,10 +293,28 @@ impl From<TryError<Infallible>> for Error {
     }
 }
 
+impl<E: fmt::Debug> fmt::Debug for TryError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Item { item, error, .. } => f.debug_struct("Item").field("item", item).field("error", error).finish(),
+            Self::Panic { item, panic } => f.debug_struct("Panic").field("item", item).field("panic", panic).finish(),
+            Self::Run(error) => f.debug_tuple("Run").field(error).finish(),
+        }
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for TryError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Item { item, error } => write!(f, "item {item} failed: {error}"),
+            Self::Item { item, error, shown: Shown(None) } => write_failed(*item, error, f),
+            Self::Item { item, error, shown: Shown(Some(as_source)) } => {
+                write!(f, "item {item} failed")?;
+                if f.alternate() {
+                    iter::successors(Some(as_source(error)), |error| (*error).source())
+                        .try_for_each(|error| write!(f, ": {error}"))?;
+                }
+                Ok(())
+            }
             Self::Panic { item, panic } => write!(f, "item {item} {panic}"),
             Self::Run(error) => error.fmt(f),
         }
@@ -214,9 +322,15 @@ impl<E: fmt::Display> fmt::Display for TryError<E> {
 }
 
 // For every error that can be shown, so that a function may also fail with a `String` and its
-// caller can still use `?`. The text already has the cause's text, in place of a source, which only
-// some of these types could be.
-impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {}
+// caller can still use `?`. Only some of these types can be a source: see `with_source`.
+impl<E: fmt::Debug + fmt::Display> StdError for TryError<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Item { error, shown: Shown(Some(as_source)), .. } => Some(as_source(error)),
+            _ => None,
+        }
+    }
+}
 
 impl<E> From<Error> for TryError<E> {
     fn from(error: Error) -> Self {

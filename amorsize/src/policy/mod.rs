@@ -335,7 +335,7 @@ macro_rules! of_results {
 
 /// The failure of an item, as the error that ends a run.
 fn first<T, E>(item: usize, failed: Result<T, E>) -> Result<(), TryError<E>> {
-    failed.map(drop).map_err(|error| TryError::Item { item, error })
+    failed.map(drop).map_err(|error| TryError::of_item(item, error))
 }
 
 impl<T, E> Policy<Result<T, E>> for Stop {
