@@ -57,25 +57,44 @@
 //!
 //! | to | read |
 //! | --- | --- |
-//! | choose between `collect`, batches, a loop and others | [`terminals`](guide::terminals) |
+//! | choose between `collect`, batches, a loop and others | [`terminals`] |
 //! | see all options of the attribute | [`batched`](macro@batched) |
 //! | run a closure, without the attribute | [`IntoBatched`], [`process_in_batches`] |
 //! | run several functions as one | [`Batched::then`] |
-//! | choose a budget | [`choosing_a_budget`](guide::choosing_a_budget) |
-//! | deal with errors, panics, retries, time limits | [`when_things_go_wrong`](guide::when_things_go_wrong) |
-//! | know before what a run will do | [`reading_a_plan`](guide::reading_a_plan) |
-//! | watch it, and see where the time went | [`watching_a_run`](guide::watching_a_run) |
-//! | read a large text file line by line | [`large_text_file`](guide::large_text_file) |
-//! | use it from async code, or async code in it | [`async_code`](guide::async_code) |
-//! | read from a channel, a pipe, a crawler's frontier | [`inputs_that_wait`](guide::inputs_that_wait) |
-//! | call a network or a slow device | [`waiting`](guide::waiting) |
-//! | start programs, or use a GPU | [`processes_and_gpus`](guide::processes_and_gpus) |
-//! | go on after a kill | [`runs_that_survive`](guide::runs_that_survive) |
-//! | run on many machines | [`many_machines`](guide::many_machines) |
-//! | keep results that don't fit the memory | [`results_that_dont_fit`](guide::results_that_dont_fit) |
-//! | come from rayon, or from Python's Amorsize | [`from_rayon`](guide::from_rayon), [`from_python`](guide::from_python) |
-//! | find what is wrong | [`troubleshooting`](guide::troubleshooting) |
-//! | look up a word, a feature of the crate, all pages | [`glossary`](guide::glossary), [`features`](guide::features), [`guide`] |
+//! | choose a budget | [`choosing_a_budget`] |
+//! | deal with errors, panics, retries, time limits | [`when_things_go_wrong`] |
+//! | know before what a run will do | [`reading_a_plan`] |
+//! | watch it, and see where the time went | [`watching_a_run`] |
+//! | read a large text file line by line | [`large_text_file`] |
+//! | use it from async code, or async code in it | [`async_code`] |
+//! | read from a channel, a pipe, a crawler's frontier | [`inputs_that_wait`] |
+//! | call a network or a slow device | [`waiting`] |
+//! | start programs, or use a GPU | [`processes_and_gpus`] |
+//! | go on after a kill | [`runs_that_survive`] |
+//! | run on many machines | [`many_machines`] |
+//! | keep results that don't fit the memory | [`results_that_dont_fit`] |
+//! | come from rayon, or from Python's Amorsize | [`from_rayon`], [`from_python`] |
+//! | find what is wrong | [`troubleshooting`] |
+//! | look up a word, a feature, all pages | [`glossary`], [`features`], [`guide`] |
+//!
+//! [`terminals`]: guide::terminals
+//! [`choosing_a_budget`]: guide::choosing_a_budget
+//! [`when_things_go_wrong`]: guide::when_things_go_wrong
+//! [`reading_a_plan`]: guide::reading_a_plan
+//! [`watching_a_run`]: guide::watching_a_run
+//! [`large_text_file`]: guide::large_text_file
+//! [`async_code`]: guide::async_code
+//! [`inputs_that_wait`]: guide::inputs_that_wait
+//! [`waiting`]: guide::waiting
+//! [`processes_and_gpus`]: guide::processes_and_gpus
+//! [`runs_that_survive`]: guide::runs_that_survive
+//! [`many_machines`]: guide::many_machines
+//! [`results_that_dont_fit`]: guide::results_that_dont_fit
+//! [`from_rayon`]: guide::from_rayon
+//! [`from_python`]: guide::from_python
+//! [`troubleshooting`]: guide::troubleshooting
+//! [`glossary`]: guide::glossary
+//! [`features`]: guide::features
 //!
 //! # How a run goes
 //!
@@ -98,21 +117,21 @@ mod durable;
 #[cfg(not(feature = "durable"))]
 #[path = "durable/none.rs"]
 mod durable;
-mod error;
+pub mod error;
 mod execute;
 pub mod guide;
 mod input;
 mod log;
-mod memory;
-mod options;
+pub mod memory;
+pub mod options;
 mod output;
 #[cfg(feature = "picture")]
 mod picture;
 mod plan;
 mod policy;
 mod progress;
-mod report;
-mod run;
+pub mod report;
+pub mod run;
 #[cfg(feature = "serde")]
 mod serialize;
 #[cfg(feature = "durable")]
@@ -128,45 +147,46 @@ mod units;
 #[path = "private.rs"]
 pub mod __private;
 
+// The root shows the names that a first program needs. All others lie in the modules.
 #[doc = include_str!("derive_deep_size.md")]
 pub use amorsize_macros::DeepSize;
 #[doc = include_str!("batched.md")]
 #[cfg_attr(feature = "durable", doc = include_str!("batched_durable.md"))]
 pub use amorsize_macros::batched;
-pub use error::failure::{Cause, Failure, Panicked};
-pub use error::outcome::Outcome;
-pub use error::{Changed, Error, ErrorKind, TryError};
-pub use memory::deep_size::DeepSize;
-pub use memory::max_memory::MaxMemory;
-pub use memory::source::{MemorySource, with_memory_source};
-pub use memory::tracking::{HeapUse, Tracking};
-pub use memory::trim::set_trim;
-pub use options::cancel::CancelToken;
-pub use options::choices::{OnPanic, Oversize};
-pub use options::retry::Retry;
-pub use output::batch::{Batch, Indices};
-pub use plan::{Plan, Warning};
+#[doc(inline)]
+pub use error::Error;
+#[doc(inline)]
+pub use memory::{DeepSize, Tracking};
+pub use output::batch::Batch;
+pub use plan::Plan;
 pub use policy::on_error;
-#[cfg(feature = "progress")]
-pub use progress::bar::progress_bar;
-pub use progress::stage::StageReport;
-pub use progress::{Phase, Progress};
+#[doc(inline)]
 pub use report::Report;
-pub use report::bottleneck::Bottleneck;
-pub use report::time_use::TimeUse;
-pub use report::timeline::{BatchTime, Moment, Timeline};
-pub use run::Batched;
+#[doc(inline)]
+pub use run::{Batched, IntoBatched, process_in_batches};
+pub use units::ByteSize;
+
+// The names of the modules can be had from here, too: `amorsize::Retry` is `amorsize::options::Retry`.
+#[doc(hidden)]
+pub use error::{Cause, Changed, ErrorKind, Failure, Outcome, Panicked, TryError};
+#[doc(hidden)]
+pub use memory::{Certainty, HeapUse, MaxMemory, MeasuredBy, MemorySource, set_trim, with_memory_source};
+#[doc(hidden)]
+pub use options::{CancelToken, OnPanic, Oversize, Retry};
+#[doc(hidden)]
+#[cfg(feature = "progress")]
+pub use report::progress_bar;
+#[doc(hidden)]
+pub use report::{BatchTime, Bottleneck, Moment, Phase, Progress, StageReport, TimeUse, Timeline, Warning};
+#[doc(hidden)]
+#[cfg(feature = "durable")]
+pub use run::Keyed;
 #[doc(hidden)]
 pub use run::bounds;
-pub use run::functions::{
-    IntoBatched, estimate_safe_batch_size, execute, optimize, process_fallible_in_batches, process_in_batches,
+#[doc(hidden)]
+pub use run::{
+    Indices, IntoIter, Stage, Then, Unordered, estimate_safe_batch_size, execute, optimize, process_fallible_in_batches,
 };
-pub use run::iter::{IntoIter, Unordered};
+#[doc(hidden)]
 #[cfg(feature = "durable")]
-pub use run::keyed::Keyed;
-pub use run::then::{Stage, Then};
-#[cfg(feature = "durable")]
-#[doc(inline)]
 pub use spill::Spilled;
-pub use units::ByteSize;
-pub use units::measured_by::{Certainty, MeasuredBy};

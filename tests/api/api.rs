@@ -94,7 +94,7 @@ fn the_public_api_is_the_one_that_is_listed() {
     let docs = root.join("target/documented/doc/amorsize.json");
     let api = Builder::from_rustdoc_json(docs).omit_blanket_impls(true).build().unwrap();
     let now = nameable(&api.items().map(ToString::to_string).collect::<Vec<_>>());
-    assert!(now.contains("pub fn amorsize::Report::to_svg(&self) -> alloc::string::String\n"));
+    assert!(now.contains("pub fn amorsize::report::Report::to_svg(&self) -> alloc::string::String\n"));
 
     let file = root.join("tests/api/amorsize.txt");
     if env::var_os("AMORSIZE_API").is_some_and(|value| value == "overwrite") {

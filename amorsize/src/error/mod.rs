@@ -1,3 +1,7 @@
+//! Errors: those of a run, [`Error`], and those of its function, as [`TryError`], [`Failure`] and
+//! [`Outcome`]. The guide's page [`when_things_go_wrong`](crate::guide::when_things_go_wrong) says
+//! which of them comes when.
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -12,10 +16,12 @@ pub(crate) mod failure;
 mod of_text;
 pub(crate) mod outcome;
 pub(crate) mod stored;
-mod try_error;
+pub(crate) mod try_error;
 
+pub use failure::{Cause, Failure, Panicked};
+pub use outcome::Outcome;
 pub use stored::Changed;
-pub use try_error::{ErrorSource, Held, Itself, Shown, TryError};
+pub use try_error::TryError;
 
 /// The reason why a run could not be started or finished.
 ///
@@ -128,7 +134,7 @@ pub enum ErrorKind {
         seconds: f64,
     },
     /// The function panicked, and the panic was collected. Such an error is made from a
-    /// [`Failure`](crate::Failure).
+    /// [`Failure`].
     #[non_exhaustive]
     Panicked {
         /// Index of the item in the input.

@@ -4,7 +4,7 @@
 //! | part | files |
 //! | --- | --- |
 //! | what a run knows and decides, and its course | `engine`, `drive`, `books` |
-//! | both ends of a run, on the calling thread | `line`, `kept` (results that wait for a terminal) |
+//! | both ends of a run, on the calling thread | `line`; `kept` for results that wait |
 //! | a worker's side: take a chunk, run it, put it back | `work`, `chunks` |
 //! | a run on the calling thread | `inline` |
 //! | a run on threads | `threads`, `conductor`, `control`, `state`, `jobs`, `course`, `sleeping` |

@@ -6,10 +6,12 @@ pub(crate) mod choices;
 mod constants;
 pub(crate) mod retry;
 
-use crate::memory::max_memory::MaxMemory;
-use crate::options::choices::{OnPanic, Oversize};
+pub use cancel::CancelToken;
+pub use choices::{OnPanic, Oversize};
+pub use retry::Retry;
 
-use self::retry::Retry;
+use crate::memory::max_memory::MaxMemory;
+
 use crate::error::{Error, ErrorKind};
 use crate::progress::{Callback, Progress};
 
@@ -27,6 +29,7 @@ const MOST_THREADS: usize = 65_535;
 /// # Panics
 ///
 /// If no run takes the number. The compiler reports this at the constant.
+#[doc(hidden)]
 #[track_caller]
 #[must_use]
 pub const fn threads(value: usize) -> usize {
@@ -46,6 +49,7 @@ enum Told {
 
 /// The options that the attribute and the builder methods set; `None` if the run decides for
 /// itself.
+#[doc(hidden)]
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The function's name.

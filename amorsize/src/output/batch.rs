@@ -20,7 +20,8 @@ use std::sync::{Mutex, PoisonError, Weak};
 /// let mut lines = Vec::new();
 /// process_in_batches(|x: u32| x * x, 0..10).batch_size(4).for_each_batch(|batch| {
 ///     let first = batch.first_index();
-///     lines.extend(batch.into_iter().enumerate().map(|(i, square)| format!("{}: {square}", first + i)));
+///     let numbered = batch.into_iter().zip(first..);
+///     lines.extend(numbered.map(|(square, i)| format!("{i}: {square}")));
 /// })?;
 /// assert_eq!(lines[9], "9: 81");
 /// # Ok::<(), amorsize::Error>(())
@@ -85,7 +86,8 @@ impl<R> Batch<R> {
     /// ```
     /// # use amorsize::process_in_batches;
     /// let mut starts = Vec::new();
-    /// process_in_batches(|x: u32| x + 1, 0..10).batch_size(4).for_each_batch(|batch| starts.push(batch.first_index()))?;
+    /// let mut run = process_in_batches(|x: u32| x + 1, 0..10).batch_size(4);
+    /// run.for_each_batch(|batch| starts.push(batch.first_index()))?;
     /// assert_eq!(starts, [0, 4, 8]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -130,8 +132,10 @@ impl<R> Batch<R> {
     /// ```
     /// use amorsize::process_in_batches;
     ///
-    /// # let directory = std::env::temp_dir().join(format!("amorsize-is-restored-{}", std::process::id()));
-    /// let squares = || process_in_batches(|x: u64| x * x, 0..1000).version(1).checkpoint(&directory);
+    /// # let name = format!("amorsize-is-restored-{}", std::process::id());
+    /// # let directory = std::env::temp_dir().join(name);
+    /// let square = |x: u64| x * x;
+    /// let squares = || process_in_batches(square, 0..1000).version(1).checkpoint(&directory);
     /// squares().for_each_batch(|batch| assert!(!batch.is_restored()))?;
     /// // Another process, or this one later.
     /// squares().for_each_batch(|batch| assert!(batch.is_restored()))?;
@@ -156,7 +160,8 @@ impl<R> Batch<R> {
     /// ```
     /// # use amorsize::process_in_batches;
     /// let mut batches: Vec<Vec<u32>> = Vec::new();
-    /// process_in_batches(|x: u32| x + 1, 0..5).batch_size(3).for_each_batch(|batch| batches.push(batch.into_vec()))?;
+    /// let mut run = process_in_batches(|x: u32| x + 1, 0..5).batch_size(3);
+    /// run.for_each_batch(|batch| batches.push(batch.into_vec()))?;
     /// assert_eq!(batches, [vec![1, 2, 3], vec![4, 5]]);
     /// # Ok::<(), amorsize::Error>(())
     /// ```

@@ -4,12 +4,14 @@
 //! The policy is the last type parameter of [`Batched`](crate::Batched), so it determines the
 //! result type of every terminal:
 //!
-//! | policy | as an option of the attribute | [`collect`](crate::Batched::collect) of a function that returns `Result<T, E>` |
+//! | policy | as an option | [`collect`] of `Result<T, E>`s |
 //! | --- | --- | --- |
 //! | [`Each`] | left out | `Result<V, Error>`, `V` a collection of `Result<T, E>` |
 //! | [`Stop`] | `on_error = "stop"` | `Result<V, TryError<E>>`, `V` a collection of `T` |
 //! | [`Skip`] | `on_error = "skip"` | `Result<V, Error>`, `V` a collection of `T` |
-//! | [`Collect`] | `on_error = "collect"` | `Result<Outcome<V, E>, Error>`, `V` a collection of `T` |
+//! | [`Collect`] | `on_error = "collect"` | `Result<Outcome<V, E>, Error>`, `V` as above |
+//!
+//! [`collect`]: crate::Batched::collect
 //!
 //! # Examples
 //!

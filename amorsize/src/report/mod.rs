@@ -1,3 +1,6 @@
+//! Figures of a run: its [`Report`] when it has ended, and its [`Progress`] while it goes on. The
+//! guide's page [`watching_a_run`](crate::guide::watching_a_run) says how to read them.
+
 pub(crate) mod bottleneck;
 pub(crate) mod extremes;
 #[cfg(feature = "durable")]
@@ -9,17 +12,24 @@ pub(crate) mod time_use;
 pub(crate) mod timeline;
 pub(crate) mod totals;
 
+pub use bottleneck::Bottleneck;
+pub use time_use::TimeUse;
+pub use timeline::{BatchTime, Moment, Timeline};
+
+pub use crate::plan::Warning;
+#[cfg(feature = "progress")]
+pub use crate::progress::bar::progress_bar;
+pub use crate::progress::stage::StageReport;
+pub use crate::progress::{Phase, Progress};
+
 use std::sync::{Arc, LazyLock};
 
-use self::time_use::TimeUse;
-use self::timeline::Timeline;
 #[cfg(feature = "durable")]
 use self::totals::KeptFigures;
 use self::totals::Totals;
 use crate::error::failure::Failure;
 use crate::error::outcome::Failures;
 use crate::memory::deep_size::features::Unasked;
-use crate::progress::stage::StageReport;
 use crate::system::cores;
 use crate::system::refused::Refused;
 use crate::units::counted::Counted;

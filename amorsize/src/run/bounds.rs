@@ -20,7 +20,7 @@ pub use durable::{
 };
 
 pub use super::then::{Follows, Joins, Pipes, StageError, StageOfItemsAlone};
-pub use crate::error::{ErrorSource, Held, Itself, Shown};
+pub use crate::error::try_error::{ErrorSource, Held, Itself, Shown};
 pub use crate::memory::deep_size::of;
 use crate::memory::max_memory::MaxMemory;
 pub use crate::memory::max_memory::{MaxMemoryConstant, MaxMemoryValue};

@@ -157,8 +157,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Sets what becomes of an item that is expected to need more than the whole budget:
-    /// [`Oversize`](crate::Oversize) or its name. By default, `"alone"`, it runs while nothing else
-    /// is held; with `"error"` the run ends before it is started.
+    /// [`Oversize`] or its name. By default, `"alone"`, it runs while nothing else is held; with
+    /// `"error"` the run ends before it is started.
     ///
     /// # Examples
     ///

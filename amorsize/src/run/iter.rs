@@ -21,10 +21,16 @@ use crate::units::by_index::ByIndex;
 ///
 /// | policy | an item |
 /// | --- | --- |
-/// | [`Each`](crate::on_error::Each) | the result as it is |
-/// | [`Stop`](crate::on_error::Stop) | `Result<T, TryError<E>>`; the first error by input order is the last item |
-/// | [`Skip`](crate::on_error::Skip) | `T`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
-/// | [`Collect`](crate::on_error::Collect) | `Result<T, Failure<E>>`; with `on_panic = "collect"` panics are failures too, in their places |
+/// | [`Each`] | the result as it is |
+/// | [`Stop`] | `Result<T, TryError<E>>`; the first error by input order is the last item |
+/// | [`Skip`] | `T`; [`failed`] and [`failures`] tell what was left out so far |
+/// | [`Collect`] | `Result<T, Failure<E>>`; with `on_panic = "collect"` panics too, in their places |
+///
+/// [`Collect`]: crate::on_error::Collect
+/// [`Skip`]: crate::on_error::Skip
+/// [`Stop`]: crate::on_error::Stop
+/// [`failed`]: Self::failed
+/// [`failures`]: Self::failures
 ///
 /// # Examples
 ///
@@ -48,10 +54,16 @@ pub struct IntoIter<I: IntoIterator, R, C, P = Each> {
 ///
 /// | policy | an item |
 /// | --- | --- |
-/// | [`Each`](crate::on_error::Each) | `(usize, R)`, the result as it is |
-/// | [`Stop`](crate::on_error::Stop) | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
-/// | [`Skip`](crate::on_error::Skip) | `(usize, T)`; [`failed`](Self::failed) and [`failures`](Self::failures) tell what was left out so far |
-/// | [`Collect`](crate::on_error::Collect) | `Result<(usize, T), Failure<E>>`; with `on_panic = "collect"` panics are failures too |
+/// | [`Each`] | `(usize, R)`, the result as it is |
+/// | [`Stop`] | `Result<(usize, T), TryError<E>>`; the first error that is met is the last item |
+/// | [`Skip`] | `(usize, T)`; [`failed`] and [`failures`] tell what was left out so far |
+/// | [`Collect`] | `Result<(usize, T), Failure<E>>`; with `on_panic = "collect"` panics too |
+///
+/// [`Collect`]: crate::on_error::Collect
+/// [`Skip`]: crate::on_error::Skip
+/// [`Stop`]: crate::on_error::Stop
+/// [`failed`]: Self::failed
+/// [`failures`]: Self::failures
 ///
 /// # Examples
 ///

@@ -1,10 +1,13 @@
-//! The run as its user sees it.
+//! The run: [`Batched`], the functions that make one, and the iterators that it becomes. The guide's
+//! page [`terminals`](crate::guide::terminals) says which way out is for what.
 
 // The docs list methods in the order of these files: first those that a newcomer calls.
 mod terminals;
 
 #[cfg(feature = "array")]
 mod array;
+// For the docs alone: rustc's messages write the whole path of a name that is hidden.
+#[cfg_attr(doc, doc(hidden))]
 pub mod bounds;
 mod builder;
 mod core;
@@ -20,6 +23,16 @@ mod opening;
 #[cfg(feature = "durable")]
 mod spilling;
 pub(crate) mod then;
+
+pub use functions::{
+    IntoBatched, estimate_safe_batch_size, execute, optimize, process_fallible_in_batches, process_in_batches,
+};
+pub use iter::{IntoIter, Unordered};
+#[cfg(feature = "durable")]
+pub use keyed::Keyed;
+pub use then::{Stage, Then};
+
+pub use crate::output::batch::Indices;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -43,12 +56,11 @@ use crate::progress::stage::StageCounts;
 /// A run that has not started: a function, its input, and how to go about it.
 ///
 /// The wrapper of an annotated function returns one, and so does
-/// [`process_in_batches`](crate::process_in_batches). Builder methods set options; a
-/// [terminal](crate::guide::terminals) starts it: [`collect`](Self::collect),
-/// [`try_collect`](Self::try_collect), [`for_each_batch`](Self::for_each_batch),
-/// [`try_for_each_batch`](Self::try_for_each_batch), iterating, or [`unordered`](Self::unordered).
-/// [`plan`](Self::plan) runs the sample alone. [`then`](Self::then) adds a function that takes what
-/// this one returns.
+/// [`process_in_batches`]. Builder methods set options; a [terminal](crate::guide::terminals) starts
+/// it: [`collect`](Self::collect), [`try_collect`](Self::try_collect),
+/// [`for_each_batch`](Self::for_each_batch), [`try_for_each_batch`](Self::try_for_each_batch),
+/// iterating, or [`unordered`](Self::unordered). [`plan`](Self::plan) runs the sample alone.
+/// [`then`](Self::then) adds a function that takes what this one returns.
 ///
 /// `I` is the input, `R` the function's return type, `C` the values that all calls share, `P` the
 /// policy for errors: results are handed over as they are unless [`on_error`](Self::on_error) says

@@ -104,7 +104,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// use amorsize::{on_error::Stop, process_in_batches};
     ///
     /// let mut sum = 0;
-    /// let mut run = process_in_batches(str::parse::<u32>, ["1", "2", "three", "4"]).on_error(Stop);
+    /// let texts = ["1", "2", "three", "4"];
+    /// let mut run = process_in_batches(str::parse::<u32>, texts).on_error(Stop);
     /// let error = run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap_err();
     /// assert_eq!((sum, error.item()), (3, Some(2)));
     /// run.for_each_batch(|numbers| sum += numbers.iter().sum::<u32>()).unwrap();
@@ -238,7 +239,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// use amorsize::process_in_batches;
     ///
     /// let mut counts = BTreeMap::new();
-    /// process_in_batches(str::len, ["to", "be", "or", "not"]).for_each(|length| *counts.entry(length).or_insert(0) += 1)?;
+    /// process_in_batches(str::len, ["to", "be", "or", "not"])
+    ///     .for_each(|length| *counts.entry(length).or_insert(0) += 1)?;
     /// assert_eq!(counts, BTreeMap::from([(2, 3), (3, 1)]));
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -262,7 +264,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// ```
     /// use amorsize::process_in_batches;
     ///
-    /// let longest = process_in_batches(|n: usize| "ab".repeat(n), 0..100).fold(0, |most, text| most.max(text.len()))?;
+    /// let longest = process_in_batches(|n: usize| "ab".repeat(n), 0..100)
+    ///     .fold(0, |most, text| most.max(text.len()))?;
     /// assert_eq!(longest, 198);
     /// # Ok::<(), amorsize::Error>(())
     /// ```
@@ -318,7 +321,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// use amorsize::process_in_batches;
     /// use amorsize::sink::JsonLines;
     ///
-    /// # let directory = std::env::temp_dir().join(format!("amorsize-write-to-{}", std::process::id()));
+    /// # let name = format!("amorsize-write-to-{}", std::process::id());
+    /// # let directory = std::env::temp_dir().join(name);
     /// # std::fs::create_dir_all(&directory).unwrap();
     /// # let path = directory.join("squares.jsonl");
     /// let report = process_in_batches(|x: u64| x * x, 0..4).write_to(JsonLines::new(&path))?;
@@ -387,7 +391,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// use amorsize::{on_error::Skip, process_in_batches};
     ///
     /// let mut numbers = [None; 3];
-    /// for (index, number) in process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip).unordered() {
+    /// let run = process_in_batches(str::parse::<u32>, ["1", "two", "3"]).on_error(Skip);
+    /// for (index, number) in run.unordered() {
     ///     numbers[index] = Some(number);
     /// }
     /// assert_eq!(numbers, [Some(1), None, Some(3)]);
@@ -505,14 +510,16 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     ///
     /// let token = CancelToken::new();
     /// let texts = ["1", "two", "3", "four", "5"];
-    /// let mut run = process_in_batches(str::parse::<u32>, texts).on_error(Skip).batch_size(1).cancel_token(&token);
+    /// let run = process_in_batches(str::parse::<u32>, texts).on_error(Skip);
+    /// let mut run = run.batch_size(1).cancel_token(&token);
     /// let cancelled = run.for_each_batch(|batch| {
     ///     if *batch == [3] {
     ///         token.cancel();
     ///     }
     /// });
     /// let told = run.report().expect("it was cancelled");
-    /// println!("{} done, {} failed in {} s: {}", told.items(), told.failed(), told.seconds(), cancelled.unwrap_err());
+    /// let (done, failed, seconds) = (told.items(), told.failed(), told.seconds());
+    /// println!("{done} done, {failed} failed in {seconds} s: {}", cancelled.unwrap_err());
     /// assert_eq!(told.failures()[0].to_string(), "item 1 failed: invalid digit found in string");
     ///
     /// // Each failure is in one of the two reports.
