@@ -167,6 +167,14 @@ fn a_run_fails_with_the_programs_own_error() {
         assert!(matches!(read(1), Err(AppError::Parse { line: 2, .. })));
         assert!(matches!(read(0), Err(AppError::Run(error)) if error.is_invalid_option()));
     }
+    // A sink that looks at the results itself needs `From<amorsize::Error>` alone.
+    let mut sum = 0;
+    let mut run = own_batched(LINES).batch_size(1);
+    let failed = run.try_for_each_batch(|batch| -> Result<(), AppError> {
+        batch.into_iter().try_for_each(|number| Ok(sum += number?))
+    });
+    assert!(matches!(failed, Err(AppError::Parse { line: 2, .. })) && sum == 1);
+
     // An error of anyhow comes back as the function made it.
     let error = of_anyhow_batched(LINES).try_collect::<Vec<_>>().unwrap_err().into_error(Into::into);
     assert_eq!(format!("{error:#}"), CHAIN[1..].join(": "));

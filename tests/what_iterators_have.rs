@@ -2,6 +2,7 @@
 //! `reduce`, and functions that return an `Option`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use amorsize::on_error::{Collect, Skip, Stop};
@@ -151,6 +152,32 @@ fn items_may_be_borrowed_mutably() {
         .unwrap();
     assert!(texts.iter().map(String::len).eq(lengths));
     assert!(texts.iter().all(|text| text.ends_with('!')));
+}
+
+/// A wrapper takes items of its function's own type: what they are made of is converted on the way.
+#[test]
+fn items_are_lent_as_what_the_function_takes() {
+    #[batched]
+    fn first_word(text: &str) -> &str {
+        text.split(' ').next().unwrap_or_default()
+    }
+    #[batched]
+    fn depth(path: &Path) -> usize {
+        path.components().count()
+    }
+    let texts: Vec<String> = (0..ITEMS).map(|x| format!("{x} items")).collect();
+    let words: Vec<&str> = first_word_batched(texts.iter().map(String::as_str)).collect().unwrap();
+    assert!(words.iter().enumerate().all(|(index, word)| index.to_string() == *word));
+    // A type that can be lent as several is told by the function's parameter.
+    let same: Vec<&str> = first_word_batched(texts.iter().map(AsRef::as_ref)).collect().unwrap();
+    assert_eq!(words, same);
+    // A call in a closure converts by itself.
+    assert_eq!(texts.iter().batched(|text| first_word(text)).collect::<Vec<_>>().unwrap(), words);
+
+    let paths = ["a", "a/b", "a/b/c"].map(PathBuf::from);
+    assert_eq!(depth_batched(paths.iter().map(PathBuf::as_path)).collect::<Vec<_>>().unwrap(), [1, 2, 3]);
+    assert_eq!(paths.iter().batched(|path| depth(path)).collect::<Vec<_>>().unwrap(), [1, 2, 3]);
+    assert_eq!(paths.into_iter().batched(|path| depth(&path)).collect::<Vec<_>>().unwrap(), [1, 2, 3]);
 }
 
 #[test]
