@@ -154,6 +154,17 @@ fn items_may_be_borrowed_mutably() {
     assert!(texts.iter().all(|text| text.ends_with('!')));
 }
 
+/// The iterator's `collect` gives no `Result`: its caller keeps the values, and the run's budget
+/// counts only those that are on their way.
+#[test]
+fn an_iterator_collects_without_an_error() {
+    let page = |x: u64| vec![x; 1 << 10];
+    let run = || (0..500).batched(page).max_memory("1MiB");
+    assert!(run().collect::<Vec<_>>().unwrap_err().is_over_budget());
+    let pages: Vec<Vec<u64>> = run().into_iter().collect();
+    assert!(pages.iter().map(|page| page[0]).eq(0..500));
+}
+
 /// A wrapper takes items of its function's own type: what they are made of is converted on the way.
 #[test]
 fn items_are_lent_as_what_the_function_takes() {
