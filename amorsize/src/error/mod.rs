@@ -167,7 +167,8 @@ pub enum ErrorKind {
         was: String,
         /// The value for this run.
         is: String,
-        /// The time when the directory was begun, and the version of amorsize that began it.
+        /// The time when the directory was begun, and the versions of amorsize and of the compiler
+        /// that began it.
         begun: String,
         /// The `version` that states that results are still the same, if only the function's code
         /// has changed.

@@ -154,7 +154,8 @@ mod tests {
     }
 
     fn changed(what: Changed, was: &str, is: &str, same_version: Option<String>) -> Error {
-        let (directory, begun) = (PathBuf::from("runs/thumbs"), "2026-11-28 17:30 UTC with amorsize 0.1.0".into());
+        let (directory, begun) =
+            (PathBuf::from("runs/thumbs"), "2026-11-28 17:30 UTC with amorsize 0.1.0 and rustc 1.95.0".into());
         let (was, is) = (was.into(), is.into());
         Error::new(ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version })
     }
@@ -171,8 +172,8 @@ mod tests {
 
     #[test]
     fn what_changed_is_named_with_what_it_was_and_is() {
-        const BEGUN: &str =
-            "`runs/thumbs` belongs to another run, which began 2026-11-28 17:30 UTC with amorsize 0.1.0: its ";
+        const BEGUN: &str = "`runs/thumbs` belongs to another run, which began 2026-11-28 17:30 UTC with amorsize 0.1.0 and rustc \
+                             1.95.0: its ";
         const WAYS: &str = "; go back to that, use another directory, or delete this one";
         let shared = changed(Changed::Shared("width".into()), "hash 1", "hash 2", None);
         assert_eq!(shared.to_string(), format!("{BEGUN}shared parameter `width` was hash 1 and is now hash 2{WAYS}"));

@@ -13,7 +13,7 @@ use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
 
 /// Compares with the manifest that is there, or writes one in a directory without segments. Gives
-/// the date on which the directory was begun, for messages.
+/// the date and the versions with which the directory was begun, for messages.
 pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segments: bool) -> Result<String, Error> {
     let path = directory.join(MANIFEST);
     let text = match fs::read_to_string(&path) {
@@ -41,7 +41,8 @@ pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segmen
     }
 }
 
-/// The date on which a directory with results was begun, and the version of amorsize that began it.
+/// The date on which a directory with results was begun, and the versions of amorsize and of the
+/// compiler that began it.
 pub(crate) fn begun_with_results(directory: &Path) -> Result<String, Error> {
     let path = directory.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
@@ -106,14 +107,16 @@ fn of(identity: &Identity, now: SystemTime) -> Value {
         "shared": shared,
         "platform": platform(),
         "amorsize": env!("CARGO_PKG_VERSION"),
+        "rustc": env!("AMORSIZE_RUSTC"),
         "begun": date(now),
     })
 }
 
-/// The date on which the directory was begun, and the version of amorsize that began it.
+/// The date on which the directory was begun, and the versions of amorsize and of the compiler that
+/// began it.
 fn begun(manifest: &Value) -> String {
     let text = |key: &str| manifest[key].as_str().unwrap_or("unknown").to_owned();
-    format!("{} with amorsize {}", text("begun"), text("amorsize"))
+    format!("{} with amorsize {} and rustc {}", text("begun"), text("amorsize"), text("rustc"))
 }
 
 /// Writes the manifest, so that a power cut leaves no file or a complete one.

@@ -121,7 +121,9 @@ fn the_manifest_has_the_keys_that_the_page_says() {
     for key in &keys {
         assert!(page.contains(&format!("| `{key}` |")), "{key}");
     }
-    assert_eq!(keys.len(), 11);
+    assert_eq!(keys.len(), 12);
+    // A version, and not the text for an unknown one.
+    assert!(manifest["rustc"].as_str().unwrap().starts_with("1."), "{manifest}");
     assert!(!scratch.run().join("manifest.json.new").exists());
 }
 

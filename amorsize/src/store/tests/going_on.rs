@@ -134,7 +134,9 @@ fn changed(directory: &Path, identity: &Identity) -> (Changed, String, String) {
     let error = Store::open(directory, identity).unwrap_err();
     match error.kind() {
         ErrorKind::CheckpointChanged { what, was, is, begun, .. } => {
-            let begun = begun.strip_suffix(concat!(" UTC with amorsize ", env!("CARGO_PKG_VERSION"))).unwrap();
+            let versions = [env!("CARGO_PKG_VERSION"), env!("AMORSIZE_RUSTC")];
+            let end = format!(" UTC with amorsize {} and rustc {}", versions[0], versions[1]);
+            let begun = begun.strip_suffix(&end).unwrap_or_else(|| panic!("{begun}"));
             assert_eq!(begun.len(), "2026-11-28 17:30".len(), "{begun}");
             (what.clone(), was.clone(), is.clone())
         }
