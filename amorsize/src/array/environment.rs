@@ -208,18 +208,9 @@ mod tests {
     #[test]
     fn each_engine_names_its_task() {
         assert_eq!(role(&[]), Role::Gather);
-        for (name, first) in [
-            ("AMORSIZE_TASK", 0),
-            ("SLURM_ARRAY_TASK_ID", 0),
-            ("HQ_TASK_ID", 0),
-            ("JOB_COMPLETION_INDEX", 0),
-            ("AWS_BATCH_JOB_ARRAY_INDEX", 0),
-            ("BATCH_TASK_INDEX", 0),
-            ("PARALLEL_SEQ", 1),
-            ("SGE_TASK_ID", 1),
-            ("LSB_JOBINDEX", 1),
-            ("PBS_ARRAY_INDEX", 0),
-        ] {
+        // tests/array holds the names and numbers against the table of the guide's page.
+        let engines = ENGINES.iter().map(|engine| (engine.index, engine.first));
+        for (name, first) in engines.chain([(TASK, 0)]) {
             assert_eq!(role(&[(name, &first.to_string())]), Role::Task(0));
             assert_eq!(role(&[(name, &(first + 15).to_string())]), Role::Task(15), "{name}");
             let beyond = (first + 16).to_string();

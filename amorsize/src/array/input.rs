@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::ArrayError;
-use crate::store::{ItemsHash, hex};
+use crate::store::{ValuesHash, hex};
 
 /// The items of a task: shares differ by one item at most.
 pub(super) fn share(items: usize, tasks: usize, task: usize) -> Range<usize> {
@@ -48,8 +48,8 @@ impl<N: Iterator> Iterator for Share<N> {
     }
 }
 
-/// Hashes an item. The text of an error says why that fails.
-pub(crate) type HashItem<'h, T> = &'h mut dyn FnMut(&T) -> Result<u64, String>;
+/// Adds an item to the hash of all. The text of an error says why that fails.
+pub(crate) type AddItem<'h, T> = &'h mut dyn FnMut(&T, &mut ValuesHash) -> Result<(), String>;
 
 /// The shares to run, taken one after another.
 pub(crate) struct Shares<N: Iterator> {
@@ -80,21 +80,21 @@ impl<N: ExactSizeIterator> Shares<N> {
         iterator: N,
         tasks: usize,
         wanted: &[usize],
-        hash: HashItem<'_, N::Item>,
+        add: AddItem<'_, N::Item>,
     ) -> Result<Self, ArrayError> {
         let items = iterator.len();
-        let mut whole = ItemsHash::default();
+        let mut hash = ValuesHash::default();
         let mut kept: Vec<Vec<N::Item>> = Vec::new();
         let mut ranges = wanted.iter().map(|&task| share(items, tasks, task)).peekable();
         let mut ended_at = 0;
         for (index, item) in iterator.enumerate() {
             ended_at = index + 1;
-            whole.push(hash(&item).map_err(|cause| {
+            add(&item, &mut hash).map_err(|cause| {
                 ArrayError::refused(format!(
                     "item {index} can't be told from others, as it can't become bytes: {cause}; state by `input_id` what \
                      tells this input from others"
                 ))
-            })?);
+            })?;
             while ranges.next_if(|range| range.end <= index).is_some() {}
             if let Some(range) = ranges.peek().filter(|range| range.contains(&index)) {
                 if index == range.start {
@@ -119,7 +119,7 @@ impl<N: ExactSizeIterator> Shares<N> {
                 (task, if is_empty { Vec::new() } else { kept.next().unwrap_or_default() })
             })
             .collect();
-        Ok(Self { items, tasks, input: hex(whole.0), rest: Rest::Kept(kept.into_iter()) })
+        Ok(Self { items, tasks, input: hex(hash.finish()), rest: Rest::Kept(kept.into_iter()) })
     }
 
     pub(crate) fn items(&self) -> usize {
@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn wanted_shares_are_given_whether_kept_or_streamed() {
         let wanted = [0, 2, 3, 6];
-        let hash: HashItem<'_, usize> = &mut |item| Ok(*item as u64);
-        let hashed = Shares::hashed(0..23_usize, 7, &wanted, hash).map_err(drop).unwrap();
+        let add: AddItem<'_, usize> = &mut |item, hash| hash.push(item);
+        let hashed = Shares::hashed(0..23_usize, 7, &wanted, add).map_err(drop).unwrap();
         let named = Shares::named(0..23_usize, 7, "it");
         assert_eq!((named.input.as_str(), named.items()), ("id it", 23));
         for mut shares in [hashed, named] {
@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_share_that_is_not_taken_leaves_the_others_as_they_are() {
-        let hash: HashItem<'_, usize> = &mut |item| Ok(*item as u64);
-        let hashed = Shares::hashed(0..23_usize, 7, &[0, 2, 3, 6], hash).map_err(drop).unwrap();
+        let add: AddItem<'_, usize> = &mut |item, hash| hash.push(item);
+        let hashed = Shares::hashed(0..23_usize, 7, &[0, 2, 3, 6], add).map_err(drop).unwrap();
         for mut shares in [hashed, Shares::named(0..23_usize, 7, "it")] {
             for task in [2, 6] {
                 let mut given = shares.take(task);
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn empty_shares_have_no_items() {
         let mut shares =
-            Shares::hashed(0..2_usize, 5, &[0, 1, 2, 4], &mut |item| Ok(*item as u64)).map_err(drop).unwrap();
+            Shares::hashed(0..2_usize, 5, &[0, 1, 2, 4], &mut |item, hash| hash.push(item)).map_err(drop).unwrap();
         let all: Vec<Vec<_>> = [0, 1, 2, 4].map(|task| shares.take(task).collect()).into();
         assert_eq!(all, [vec![], vec![], vec![0], vec![1]]);
     }
@@ -231,7 +231,7 @@ mod tests {
         impl ExactSizeIterator for Says {}
 
         for (says, has) in [(3, 2), (2, 3)] {
-            let refused = Shares::hashed(Says(says, 0..has), 2, &[0], &mut |item| Ok(*item)).err().unwrap();
+            let refused = Shares::hashed(Says(says, 0..has), 2, &[0], &mut |item, hash| hash.push(item)).err().unwrap();
             assert_eq!(
                 refused.to_string(),
                 format!("the input said that it has {says} items, and has {has}: collect it into a `Vec` first")
@@ -242,12 +242,15 @@ mod tests {
     #[test]
     fn an_input_is_known_by_its_items_and_their_order() {
         let of = |items: &[u64]| {
-            Shares::hashed(items.iter().copied(), 2, &[], &mut |item| Ok(*item)).map_err(drop).unwrap().input
+            Shares::hashed(items.iter().copied(), 2, &[], &mut |item, hash| hash.push(item))
+                .map_err(drop)
+                .unwrap()
+                .input
         };
         assert_eq!(of(&[1, 2, 3]), of(&[1, 2, 3]));
         assert_ne!(of(&[1, 2, 3]), of(&[1, 3, 2]));
         assert_ne!(of(&[1, 2, 3]), of(&[1, 2, 4]));
-        let refused = Shares::hashed([1_u64].into_iter(), 2, &[], &mut |_| Err("no".into())).err().unwrap();
+        let refused = Shares::hashed([1_u64].into_iter(), 2, &[], &mut |_, _| Err("no".into())).err().unwrap();
         assert_eq!(
             refused.to_string(),
             "item 0 can't be told from others, as it can't become bytes: no; state by `input_id` what tells this input from \

@@ -58,10 +58,15 @@ impl Job {
         self.environment.role == Role::Gather
     }
 
-    /// The tasks of this process, in order.
+    /// The tasks that this process has to run, in order.
     pub(crate) fn wanted(&self) -> Result<Vec<usize>, ArrayError> {
         match self.environment.role {
-            Role::Task(task) => Ok(vec![task]),
+            // Nothing of a finished task is kept or run. A damaged list of its results is told later,
+            // once the directory is known to be this array's.
+            Role::Task(task) => {
+                let is_done = matches!(Finished::read(&self.directory, task), Ok(Some(_)));
+                Ok(if is_done { Vec::new() } else { vec![task] })
+            }
             Role::All => self.directory.missing(self.tasks()),
             Role::Gather => Ok(Vec::new()),
         }

@@ -19,7 +19,7 @@ use crate::report::totals::KeptFigures;
 use crate::run::bounds::{ArrayResult, KnownLength, KnowsInput};
 use crate::run::core::{Core, CoreParts};
 use crate::run::keyed::Keyed;
-use crate::store::{Kind, StableHasher};
+use crate::store::{Kind, StableHasher, ValuesHash};
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     #[doc = include_str!("../array/array.md")]
@@ -156,13 +156,16 @@ fn shares<I: KnownLength, R, P: KnowsInput<I::Item>>(
     if let Some(text) = &durable.input_id {
         return Ok(Shares::named(iterator, job.tasks(), text));
     }
-    let (mut bytes, mut hasher) = (Vec::new(), StableHasher::default());
-    let mut hash = |item: &I::Item| match (durable.key_of(item, &mut hasher), P::hash()) {
-        (Some(hash), _) => Ok(hash),
-        (None, Some(hash)) => hash(item, &mut bytes),
+    let mut hasher = StableHasher::default();
+    let mut add = |item: &I::Item, hash: &mut ValuesHash| match (durable.key_of(item, &mut hasher), P::hash()) {
+        (Some(key), _) => {
+            hash.push_number(key);
+            Ok(())
+        }
+        (None, Some(add)) => add(item, hash),
         (None, None) => Err("the `key` is that of a stage".to_owned()),
     };
-    Shares::hashed(iterator, job.tasks(), wanted, &mut hash)
+    Shares::hashed(iterator, job.tasks(), wanted, &mut add)
 }
 
 /// The runs of a process, one after another.

@@ -51,13 +51,18 @@ pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Res
     let written = postcard::serialize_with_flavor(&whole, To { bytes, home: &mut *to });
     written.map_err(|error| {
         to.truncate(before);
-        match skipped.take() {
-            Some(field) => {
-                format!("it leaves out its field `{field}`, as by `skip_serializing_if`, and so could not be read")
-            }
-            None => error.to_string(),
-        }
+        why(&error, &skipped)
     })
+}
+
+/// The reason why a value could not become bytes.
+pub(super) fn why(error: &postcard::Error, skipped: &Cell<Option<&'static str>>) -> String {
+    match skipped.take() {
+        Some(field) => {
+            format!("it leaves out its field `{field}`, as by `skip_serializing_if`, and so could not be read")
+        }
+        None => error.to_string(),
+    }
 }
 
 /// Refuses a result that can't be read back from its bytes. A result of more than 64 KiB is

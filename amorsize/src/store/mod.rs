@@ -57,6 +57,8 @@ mod segment;
 mod shape;
 #[cfg(all(test, not(loom)))]
 mod tests;
+#[cfg(feature = "array")]
+mod values_hash;
 mod whole;
 mod writer;
 
@@ -78,4 +80,6 @@ pub(crate) use segment::free;
 pub(crate) use segment::{FORMAT, Header, Medium, Supply, sync_directory};
 #[cfg(any(test, feature = "array", feature = "parquet"))]
 pub(crate) use shape::Shape;
+#[cfg(feature = "array")]
+pub use values_hash::ValuesHash;
 pub(crate) use writer::{Settings, Writer};

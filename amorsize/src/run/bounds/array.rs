@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use twox_hash::XxHash3_64;
 
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
-use crate::store::encode;
+pub use crate::store::ValuesHash;
 
 /// A result that a task can leave for the process that gathers them.
 #[diagnostic::on_unimplemented(
@@ -31,8 +30,8 @@ pub trait KnownLength: IntoIterator<IntoIter: ExactSizeIterator> {}
 #[diagnostic::do_not_recommend]
 impl<I: IntoIterator<IntoIter: ExactSizeIterator>> KnownLength for I {}
 
-/// Hashes an item; the text says why it can't.
-pub type HashOfInput<T> = fn(&T, &mut Vec<u8>) -> Result<u64, String>;
+/// Adds an item to the input's hash; the text says why it can't.
+pub type HashOfInput<T> = fn(&T, &mut ValuesHash) -> Result<(), String>;
 
 /// The policies of runs that can tell whether the input is the same in each process.
 #[diagnostic::on_unimplemented(
@@ -42,7 +41,7 @@ pub type HashOfInput<T> = fn(&T, &mut Vec<u8>) -> Result<u64, String>;
             `.input_id(\"photos of 2026\")`"
 )]
 pub trait KnowsInput<T> {
-    /// Hashes an item; `None` where a key or a text stands for it.
+    /// Adds an item to the hash; `None` where a key or a text stands for it.
     #[doc(hidden)]
     fn hash() -> Option<HashOfInput<T>>;
 }
@@ -52,11 +51,7 @@ macro_rules! knows_input {
         #[diagnostic::do_not_recommend]
         impl<T: Serialize> KnowsInput<T> for $policy {
             fn hash() -> Option<HashOfInput<T>> {
-                Some(|item, bytes| {
-                    bytes.clear();
-                    encode(item, bytes)?;
-                    Ok(XxHash3_64::oneshot(bytes))
-                })
+                Some(|item, hash| hash.push(item))
             }
         }
     )*};
