@@ -14,20 +14,25 @@ fn text(directory: &Path, tasks: usize, variables: &[(&str, &str)]) -> (i32, Str
     told(&command.envs(variables.iter().copied()).output().unwrap())
 }
 
+/// The engines as the guide's page tells them: the variable with the index of a task, and the index
+/// of the first one.
+fn engines() -> Vec<(&'static str, usize)> {
+    let page = include_str!("../../../amorsize/src/guide/many_machines.md");
+    let (_, table) = page.split_once("\n| engine | index").expect("the page has the table");
+    // Behind the head and the line below it.
+    let rows = table.lines().skip(2).take_while(|row| row.starts_with('|'));
+    let engine = |row: &'static str| {
+        let (name, rest) = row.split('|').nth(2)?.trim().strip_prefix('`')?.split_once("`, ")?;
+        Some((name, rest.get(..1)?.parse().ok()?))
+    };
+    rows.map(|row| engine(row).unwrap_or_else(|| panic!("{row}"))).collect()
+}
+
 #[test]
 fn each_engine_runs_all_tasks_and_without_one_the_results_are_given() {
-    for (name, first) in [
-        ("AMORSIZE_TASK", 0),
-        ("SLURM_ARRAY_TASK_ID", 0),
-        ("HQ_TASK_ID", 0),
-        ("JOB_COMPLETION_INDEX", 0),
-        ("AWS_BATCH_JOB_ARRAY_INDEX", 0),
-        ("BATCH_TASK_INDEX", 0),
-        ("PARALLEL_SEQ", 1),
-        ("SGE_TASK_ID", 1),
-        ("LSB_JOBINDEX", 1),
-        ("PBS_ARRAY_INDEX", 0),
-    ] {
+    let engines = engines();
+    assert_eq!(engines.len(), 10, "{engines:?}");
+    for (name, first) in engines {
         let folder = Folder::new();
         let out = folder.file("out");
         for task in (0..4).rev() {
