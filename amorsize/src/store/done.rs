@@ -54,6 +54,8 @@ pub(super) struct Log {
     /// True after damage in a journal with places. The sink then goes back to the place before the
     /// damage, and loses what was done behind that place.
     broken: bool,
+    /// True if any frame told a place, even one that does not count.
+    has_places: bool,
 }
 
 impl Log {
@@ -68,6 +70,7 @@ impl Log {
             self.end = Some(end.max(self.end.unwrap_or(0)));
             return Ok(());
         }
+        self.has_places |= head.is(PLACE);
         let content = spot.offset + head.bytes();
         let runs = std::mem::take(&mut head.runs);
         let place = if head.is(PLACE) { Some(one_number(note).ok_or("a place has no number")?) } else { None };
@@ -101,7 +104,9 @@ impl Log {
 
     /// Notes that a run went on from this place of its sink.
     fn go_on_from(&mut self, place: u64) {
-        if self.broken && place > self.place().unwrap_or(0) {
+        // The sink was there before, so the frame that told this place is lost.
+        if place > self.place().unwrap_or(0) {
+            self.broken = true;
             return;
         }
         self.broken = false;
@@ -116,9 +121,10 @@ impl Log {
         self.places.push((place, done));
     }
 
-    /// The place of the sink when the last frame that counts was written.
+    /// The place of the sink when the last frame that counts was written. A sink that has places
+    /// begins anew if none of them counts.
     pub(super) fn place(&self) -> Option<u64> {
-        self.places.last().map(|&(place, _)| place)
+        self.places.last().map(|&(place, _)| place).or(self.has_places.then_some(0))
     }
 
     pub(super) fn end(&self) -> Option<u64> {

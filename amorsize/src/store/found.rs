@@ -63,7 +63,11 @@ impl Found {
     /// Reads the heads of frames, and all bytes of segments that no frame closes.
     pub(super) fn scan(directory: &Path, segments: &[u32], begun: String) -> Result<Self, Error> {
         let mut scan = Scan::default();
-        for &number in segments {
+        for (at, &number) in segments.iter().enumerate() {
+            // Segments are numbered without gaps.
+            if number != at.checked_sub(1).map_or(1, |before| segments[before].saturating_add(1)) {
+                scan.lost();
+            }
             let path = directory.join(segment::name(number));
             let format = scan.segment(&path, number).map_err(|error| storage(&path, "read", &error, None, None))?;
             if format != FORMAT {

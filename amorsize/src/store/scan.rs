@@ -57,11 +57,16 @@ impl Scan {
                 }
             };
             if outcome.is_err() {
-                self.damaged += 1;
-                self.log.damage();
+                self.lost();
             }
         }
         Ok(FORMAT)
+    }
+
+    /// Notes that at least one frame is missing here.
+    pub(super) fn lost(&mut self) {
+        self.damaged += 1;
+        self.log.damage();
     }
 }
 

@@ -332,13 +332,19 @@ fn a_journal_with_places_counts_what_its_sink_has() {
             // The last segment mostly, and any other.
             let hit = if dice.roll(3) == 0 { 1 + dice.roll(segment) } else { segment };
             let path = scratch.run().join(segment::name(hit as u32));
-            let mut bytes = fs::read(&path).unwrap();
-            match dice.roll(3) {
+            // It may be removed already.
+            let Ok(mut bytes) = fs::read(&path) else { continue };
+            match dice.roll(5) {
                 0 => {
                     let at = dice.roll(bytes.len() as u64 + 1) as usize;
                     bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 0x40);
                 }
                 1 => bytes = cut_power(&bytes, bytes.len().min(24), &mut dice),
+                2 => bytes.clear(),
+                3 => {
+                    fs::remove_file(path).unwrap();
+                    continue;
+                }
                 _ => {}
             }
             fs::write(path, bytes).unwrap();

@@ -341,8 +341,9 @@ fn other_files_are_left_alone_and_numbers_go_on() {
     store(&scratch.run(), &[2..3]);
     assert!(files(&scratch.run()).contains(&"000008.amz".to_owned()));
     let mut store = open(&scratch.run()).unwrap();
-    // A copy under another name does not belong to the directory.
-    assert_eq!((done(&store), store.damaged()), (vec![0..3], 0));
+    // A copy under another name does not belong to the directory. The numbers before it count as one
+    // loss.
+    assert_eq!((done(&store), store.damaged()), (vec![0..3], 1));
     read_all(&mut store).unwrap();
 }
 
@@ -383,6 +384,33 @@ fn a_journal_knows_the_place_of_its_sink() {
     journal(&scratch.run(), 10..12);
     let store = open();
     assert_eq!((done(&store), store.place()), (vec![0..12], Some(12)));
+}
+
+#[test]
+fn a_segment_that_is_lost_takes_what_the_sink_had_behind_it() {
+    let scratch = Scratch::new();
+    let open = || Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
+    [0..10, 10..12, 12..15].into_iter().for_each(|items| journal(&scratch.run(), items));
+    let path = |number| scratch.run().join(super::super::segment::name(number));
+    let bytes = std::fs::read(path(2)).unwrap();
+    // Nothing of it is left, its header, or also the frame that says where it goes on.
+    for left in [0, 24, 24 + 44 + 8] {
+        std::fs::write(path(2), &bytes[..left]).unwrap();
+        let store = open();
+        assert_eq!((done(&store), store.place(), store.damaged()), (vec![0..10], Some(10), 0), "{left}");
+    }
+    std::fs::remove_file(path(2)).unwrap();
+    let store = open();
+    assert_eq!((done(&store), store.place(), store.damaged()), (vec![0..10], Some(10), 1));
+    drop(store);
+    std::fs::remove_file(path(1)).unwrap();
+    let store = open();
+    assert_eq!((done(&store), store.place(), store.damaged()), (vec![], Some(0), 1));
+    drop(store);
+    // The sink begins anew.
+    journal(&scratch.run(), 0..15);
+    let store = open();
+    assert_eq!((done(&store), store.place()), (vec![0..15], Some(15)));
 }
 
 #[test]
