@@ -176,6 +176,19 @@ fn a_checkpoint_is_opened_finished_or_not_and_while_it_is_used() {
     assert!(some.len() > ITEMS && !some.is_complete());
 }
 
+/// The bytes of such results don't tell one from the next.
+#[test]
+fn results_without_bytes_are_found_by_index() {
+    let folder = Folder::new("results_without_bytes");
+    let runs = folder.file("runs");
+    let run = || process_in_batches(|_: usize| (), 0..ITEMS).version(1);
+    run().checkpoint(&runs).for_each(drop).unwrap();
+    let spilled = Spilled::<()>::open(&runs).unwrap();
+    assert_eq!(spilled.iter().filter(Result::is_ok).count(), ITEMS);
+    assert!((0..ITEMS).all(|item| spilled.get(item).is_some_and(|result| result.is_ok())));
+    assert!(spilled.get(ITEMS).is_none());
+}
+
 #[test]
 fn what_is_no_checkpoint_of_these_results_is_refused() {
     #[derive(Debug, Serialize, Deserialize)]

@@ -89,19 +89,8 @@ impl<R> Checkpoint<R> {
     {
         let done = self.found.next_done(item as u64)?;
         let place = (item as u64).checked_sub(done.first).filter(|_| item as u64 >= self.from)?;
-        Some(self.nth(done, place as usize))
-    }
-
-    fn nth(&self, done: &Done, place: usize) -> Result<R, Error>
-    where
-        R: DeserializeOwned,
-    {
-        let mut restored = self.found.read(done, &mut Contents::default()).map_err(|unread| unread.error)?;
-        for _ in 0..place {
-            restored.take::<R>(1)?;
-        }
-        let mut results = restored.take(1)?;
-        Ok(results.swap_remove(0))
+        let restored = self.found.read(done, &mut Contents::default()).map_err(|unread| unread.error);
+        Some(restored.and_then(|restored| restored.nth(place as usize)))
     }
 }
 

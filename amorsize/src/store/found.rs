@@ -263,6 +263,16 @@ impl Restored {
         Ok(results)
     }
 
+    /// The result at a place of these.
+    pub(crate) fn nth<R: DeserializeOwned>(&self, place: usize) -> Result<R, Error> {
+        let mut bytes = &self.content[self.range.clone()];
+        let not_read = |cause: String| self.origin.not_read(&cause);
+        for _ in 0..place {
+            bytes = decode::<R>(bytes).map_err(not_read)?.1;
+        }
+        decode(bytes).map(|(result, _)| result).map_err(not_read)
+    }
+
     /// All results.
     #[cfg(test)]
     pub(crate) fn results<R: DeserializeOwned>(mut self) -> Result<Vec<R>, Error> {
