@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use amorsize::array::{Array, ArrayError, Results};
 use amorsize::on_error::{Collect, Skip, Stop};
+use amorsize::sink::JsonLines;
 use amorsize::{Keyed, OnPanic, batched};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -321,9 +323,39 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
             print(run.array(directory, tasks)?, |text| text)?;
         }
         "skip-first" => print(text_batched(numbers()).skip_first(1).array(directory, tasks)?, |text| text)?,
+        "kept" => {
+            text_batched(numbers()).threads(1).checkpoint(directory).for_each(drop)?;
+        }
+        "written" => {
+            let mut run = text_batched(numbers()).threads(1).journal(Path::new(directory).join("journal"));
+            run.write_to(JsonLines::new(Path::new(directory).join("lines")))?;
+        }
         "checkpoint" => print(text_batched(numbers()).checkpoint("kept").array(directory, tasks)?, |text| text)?,
         "error" => return Err("no array at all".into()),
         _ => panic!("there is no way {way}"),
+    }
+    Ok(())
+}
+
+/// Runs the program for each line of stdin, `WAY DIRECTORY TASKS ITEMS`, and answers each by a line:
+/// a code, and the error.
+///
+/// # Errors
+///
+/// If stdin or stdout is closed.
+pub fn serve() -> io::Result<()> {
+    for line in io::stdin().lines() {
+        let arguments: Vec<_> = line?.split(' ').map(str::to_owned).collect();
+        let answer = match catch_unwind(|| program(&arguments)) {
+            Ok(Ok(())) => "0".to_owned(),
+            Ok(Err(error)) => match error.downcast_ref::<ArrayError>() {
+                // In one line, whatever a damaged file says.
+                Some(error) => format!("{} {:?}", error.code(), error.to_string()),
+                None => format!("1 {:?}", error.to_string()),
+            },
+            Err(_) => "101 a panic".to_owned(),
+        };
+        println!("{answer}");
     }
     Ok(())
 }
