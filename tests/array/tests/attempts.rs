@@ -1,12 +1,13 @@
 //! Attempts of a task that are killed: alone, and two or three at once.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use amorsize_array_tests::format::{Frame, frames};
 use amorsize_array_tests::{BESIDE, BYTES, CALLS, Folder, MICROS, all, files, is_part, tested, told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
@@ -136,10 +137,19 @@ fn check_large(out: &Path, items: u64) {
     assert_eq!(next, items);
 }
 
+/// The items with results in the files of the only task.
+fn kept(out: &Path) -> BTreeSet<u64> {
+    let parts = if out.exists() { files(out) } else { Vec::new() };
+    let parts = parts.into_iter().filter(|path| is_part(path)).map(|path| frames(&fs::read(path).unwrap()));
+    parts.flatten().filter(Frame::has_results).flat_map(|frame| frame.runs).flatten().collect()
+}
+
+/// An attempt writes what is done as the calls end. What it had not written when it was killed was
+/// in flight, and it alone is called again.
 #[test]
 fn a_restart_calls_no_more_than_what_was_in_flight_again() {
     const ITEMS: u64 = 400;
-    let mut numbers = Numbers(3);
+    let (mut numbers, mut kills) = (Numbers(3), 0);
     for _ in 0..4 {
         let folder = Folder::new();
         let (out, calls) = (folder.file("out"), folder.file("calls"));
@@ -148,16 +158,21 @@ fn a_restart_calls_no_more_than_what_was_in_flight_again() {
             command.env("AMORSIZE_TASK", "0").env(CALLS, &calls).env(MICROS, "2000");
             command
         };
-        let called = || fs::read_to_string(&calls).unwrap_or_default().lines().count() as u64;
-        let mut kills = 0;
-        while kills < 4 {
+        let called = || -> Vec<u64> {
+            let lines = fs::read_to_string(&calls).unwrap_or_default();
+            lines.lines().map(|line| line.parse().unwrap()).collect()
+        };
+        // After each kill: the number of calls, and the items that need no other one.
+        let mut killed: Vec<(usize, BTreeSet<u64>)> = Vec::new();
+        while killed.len() < 4 {
+            let before = kept(&out).len();
             let mut child = start(&mut run());
-            let until = called() + 100 + numbers.below(40);
+            let until = called().len() + 100 + numbers.below(40) as usize;
             let ended = loop {
                 if child.try_wait().unwrap().is_some() {
                     break true;
                 }
-                if called() >= until {
+                if called().len() >= until && kept(&out).len() > before {
                     child.kill().unwrap();
                     break child.wait().unwrap().code().is_some();
                 }
@@ -166,22 +181,24 @@ fn a_restart_calls_no_more_than_what_was_in_flight_again() {
             if ended {
                 break;
             }
-            kills += 1;
+            killed.push((called().len(), kept(&out)));
         }
         assert!(run().status().unwrap().success());
         let (code, stdout, stderr) = told(&tested(PROGRAM, "sleeping", &out, 1, ITEMS).output().unwrap());
         assert_eq!((code, stdout), (0, all(ITEMS)), "{stderr}");
-        let mut times: BTreeMap<u64, u64> = BTreeMap::new();
-        for line in fs::read_to_string(&calls).unwrap().lines() {
-            *times.entry(line.parse().unwrap()).or_default() += 1;
+        let called = called();
+        for (calls, kept) in &killed {
+            let again = called[*calls..].iter().find(|item| kept.contains(item));
+            assert_eq!(again, None, "an item was called again although its result was written");
         }
-        assert_eq!(times.len() as u64, ITEMS);
-        // On one thread, all calls before the last frame of each attempt are kept. So each kill
-        // repeats an item at most once, and only items behind a frame.
-        let again: u64 = times.values().map(|times| times - 1).sum();
-        assert!(again < kills * 140 && times.values().all(|&times| times <= kills + 1), "{again} after {kills} kills");
-        assert!(kills == 0 || again < called() - ITEMS + 1);
+        let in_flight: usize = killed
+            .iter()
+            .map(|(calls, kept)| called[..*calls].iter().collect::<BTreeSet<_>>().len() - kept.len())
+            .sum();
+        assert!(called.len() <= ITEMS as usize + in_flight, "{} calls, {in_flight} were in flight", called.len());
+        kills += killed.len();
     }
+    assert!(kills > 0, "each attempt ended before it was killed");
 }
 
 #[test]
