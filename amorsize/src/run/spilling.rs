@@ -33,8 +33,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// directory, which [`remove_when_done`](Self::remove_when_done) then removes together with the
     /// returned value.
     ///
-    /// Values are encoded by postcard; a `serde_bytes::ByteBuf` takes a small part of the time that
-    /// a `Vec<u8>` takes. The bytes have no names of types or fields: a type that is `untagged`,
+    /// Values are encoded as postcard does; a `serde_bytes::ByteBuf` is read in a small part of the
+    /// time that a `Vec<u8>` takes. The bytes have no names of types or fields: a type that is `untagged`,
     /// has a field that is `flatten`, or leaves one out by `skip_serializing_if`, is refused.
     ///
     /// # Errors

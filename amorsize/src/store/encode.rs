@@ -1,68 +1,17 @@
-//! Results as bytes, by postcard, and back.
+//! Results as bytes, in the format of postcard, and back.
 
-use std::cell::Cell;
-
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::whole::Whole;
-
-/// Lets postcard write to the end of bytes that are there. It owns them meanwhile, so that the
-/// compiler need not look up their address for each byte; that would take a quarter more time for a
-/// `Vec<u8>`.
-struct To<'a> {
-    bytes: Vec<u8>,
-    home: &'a mut Vec<u8>,
-}
-
-impl Drop for To<'_> {
-    fn drop(&mut self) {
-        std::mem::swap(self.home, &mut self.bytes);
-    }
-}
-
-impl Flavor for To<'_> {
-    type Output = ();
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.bytes.push(byte);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
+use super::bytes;
 
 /// Appends a result. After an error the bytes are as before.
 pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Result<(), String> {
     let before = to.len();
-    let bytes = std::mem::take(to);
-    let skipped = Cell::new(None);
-    let whole = Whole { value: result, skipped: &skipped };
-    let written = postcard::serialize_with_flavor(&whole, To { bytes, home: &mut *to });
-    written.map_err(|error| {
+    bytes::write(result, to).map_err(|refused| {
         to.truncate(before);
-        why(&error, &skipped)
+        refused.into_text()
     })
-}
-
-/// The reason why a value could not become bytes.
-pub(super) fn why(error: &postcard::Error, skipped: &Cell<Option<&'static str>>) -> String {
-    match skipped.take() {
-        Some(field) => {
-            format!("it leaves out its field `{field}`, as by `skip_serializing_if`, and so could not be read")
-        }
-        None => error.to_string(),
-    }
 }
 
 /// Refuses a result that can't be read back from its bytes. A result of more than 64 KiB is
@@ -97,8 +46,10 @@ pub(crate) fn decode_some<R: DeserializeOwned>(
 ) -> Result<(Vec<R>, &[u8]), String> {
     let behind = bytes.len().saturating_sub(most);
     // A result may take no byte, and each takes memory: so never ask for more at once than there
-    // are bytes.
-    let mut results = Vec::with_capacity((items as usize).min(bytes.len().min(most) + 1));
+    // are bytes. Only a part of them is read if they have more than `most` bytes.
+    let part = u64::from(items).saturating_mul(most as u64) / bytes.len().max(1) as u64;
+    let expected = part.min(items.into()).min(bytes.len().min(most) as u64) as usize;
+    let mut results = Vec::with_capacity(expected + 1);
     for _ in 0..items {
         let (result, rest) = decode(bytes)?;
         results.push(result);

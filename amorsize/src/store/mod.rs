@@ -42,6 +42,7 @@
 //! sink that has not come as far as the place, because its file is gone, must be refused. Damage
 //! takes all that was done behind it, since the sink loses that too.
 
+mod bytes;
 mod done;
 mod encode;
 mod encoded;
@@ -59,7 +60,6 @@ mod shape;
 mod tests;
 #[cfg(feature = "array")]
 mod values_hash;
-mod whole;
 mod writer;
 
 pub(crate) use done::Done;

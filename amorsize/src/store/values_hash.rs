@@ -1,105 +1,55 @@
 //! The hash of an input's items.
 
-use std::cell::Cell;
 use std::fmt;
 use std::hash::Hasher;
 
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use twox_hash::XxHash3_64;
 
-use super::encode::why;
-use super::whole::Whole;
+use super::bytes;
+
+/// The bytes that are hashed at once. To hash each number of an input by itself takes several times
+/// as long.
+const BLOCK: usize = 4096;
 
 /// The hash of values, made from their bytes one after another.
+#[derive(Default)]
 pub struct ValuesHash {
-    serializer: postcard::Serializer<Blocks>,
-    skipped: Cell<Option<&'static str>>,
+    block: Vec<u8>,
+    hasher: XxHash3_64,
 }
 
 impl ValuesHash {
     /// Adds a value. After an error the hash is of no use.
     #[inline]
     pub(crate) fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), String> {
-        let whole = Whole { value, skipped: &self.skipped };
-        whole.serialize(&mut self.serializer).map_err(|error| why(&error, &self.skipped))
+        bytes::write(value, &mut self.block).map_err(bytes::Refused::into_text)?;
+        self.hash_if_full();
+        Ok(())
     }
 
     /// Adds a number that stands for a value.
     pub(crate) fn push_number(&mut self, number: u64) {
-        self.serializer.output.add(&number.to_le_bytes());
+        self.block.extend_from_slice(&number.to_le_bytes());
+        self.hash_if_full();
+    }
+
+    fn hash_if_full(&mut self) {
+        if self.block.len() >= BLOCK {
+            self.hasher.write(&self.block);
+            self.block.clear();
+        }
     }
 
     pub(crate) fn finish(mut self) -> u64 {
-        self.serializer.output.hash();
-        self.serializer.output.hasher.finish()
-    }
-}
-
-impl Default for ValuesHash {
-    fn default() -> Self {
-        let output = Blocks { block: Vec::with_capacity(BLOCK), hasher: XxHash3_64::new() };
-        Self { serializer: postcard::Serializer { output }, skipped: Cell::default() }
+        self.hasher.write(&self.block);
+        self.hasher.finish()
     }
 }
 
 impl fmt::Debug for ValuesHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ValuesHash").finish_non_exhaustive()
-    }
-}
-
-/// The bytes that are hashed at once. To hash each number of an input by itself takes several times
-/// as long.
-const BLOCK: usize = 4096;
-
-struct Blocks {
-    block: Vec<u8>,
-    hasher: XxHash3_64,
-}
-
-impl Blocks {
-    #[inline]
-    fn add(&mut self, bytes: &[u8]) {
-        if bytes.len() > BLOCK - self.block.len() {
-            return self.add_behind_a_block(bytes);
-        }
-        self.block.extend_from_slice(bytes);
-    }
-
-    #[cold]
-    fn add_behind_a_block(&mut self, bytes: &[u8]) {
-        self.hash();
-        if bytes.len() > BLOCK {
-            self.hasher.write(bytes);
-        } else {
-            self.block.extend_from_slice(bytes);
-        }
-    }
-
-    fn hash(&mut self) {
-        self.hasher.write(&self.block);
-        self.block.clear();
-    }
-}
-
-impl Flavor for Blocks {
-    type Output = ();
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.add(bytes);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.add(&[byte]);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Helpers for the tests of this folder: a temporary directory, and results to keep.
 #![expect(clippy::single_range_in_vec_init, reason = "a list of ranges may have one")]
 
+mod bytes;
 mod damage;
 mod format;
 mod going_on;
