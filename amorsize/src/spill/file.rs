@@ -30,6 +30,9 @@ const KEPT: usize = 4;
 /// If compression did not make a frame smaller, it is tried only for each eighth frame from then
 /// on: results of one run are mostly alike, and trying takes as long as writing.
 const TRIED: usize = 8;
+/// The first result of each frame is read back if it has at most this number of bytes: a larger one
+/// may fill a frame, and reading takes longer than writing.
+const READ: usize = 64 << 10;
 /// A file ends at this number of bytes. It is removed at once when all its results were taken out.
 const SEGMENT: u64 = 64 << 20;
 /// A file may have this part of the bytes of all files, if that is more: so a TiB is in some 200
@@ -145,11 +148,13 @@ impl SpillFile {
         R: Serialize + DeserializeOwned,
     {
         let before = self.pending.len();
-        let (pending, is_first) = (&mut self.pending, self.runs.items() == 0);
+        let (is_first, is_first_of_all) = (self.runs.items() == 0, self.len == 0);
+        let pending = &mut self.pending;
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             encode(result, pending)?;
             // A type that can't be read back, such as an `untagged` enum, never can.
-            if is_first { decode::<R>(pending).map(drop) } else { Ok(()) }
+            let is_read = is_first_of_all || is_first && pending.len() <= READ;
+            if is_read { decode::<R>(pending).map(drop) } else { Ok(()) }
         }));
         match encoded {
             Ok(Ok(())) => {}
@@ -169,6 +174,7 @@ impl SpillFile {
         Ok(())
     }
 
+    #[inline]
     fn hold(&mut self) {
         let bytes = self.pending.capacity() + self.index + self.runs.bytes();
         if self.held.bytes() != bytes as u64 {
@@ -178,6 +184,7 @@ impl SpillFile {
 
     /// Writes the added results if they fill a frame. Decoded, each has `size` bytes, beside those
     /// that it owns.
+    #[inline]
     pub(crate) fn write_if_full(&mut self, size: usize) -> Result<(), Error> {
         let bytes = self.pending.len() + self.runs.bytes();
         let read = size.max(1).saturating_mul(self.runs.items());

@@ -15,6 +15,7 @@ pub(crate) struct Runs {
 
 impl Runs {
     /// Adds an index above all others.
+    #[inline]
     pub(crate) fn push(&mut self, index: usize) {
         debug_assert!(self.items == 0 || index >= self.end, "indices count up");
         if self.items > 0 && index != self.end {
@@ -30,6 +31,7 @@ impl Runs {
     }
 
     /// The number of indices.
+    #[inline]
     pub(crate) fn items(&self) -> usize {
         self.items
     }
@@ -40,6 +42,7 @@ impl Runs {
     }
 
     /// The bytes that they take beside their own size.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.closed.len()
     }
