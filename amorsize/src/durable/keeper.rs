@@ -224,7 +224,7 @@ impl Keeper {
                 for ((index, result), hash) in &mut rest {
                     next = index + 1;
                     match hash.and_then(|hash| push(&mut encoded, hash, result)) {
-                        Some(Ok(())) => {}
+                        Some(Ok(())) => encoded.reserve(results.len()),
                         Some(Err(text)) => return Err((index, text)),
                         None => put(std::mem::replace(&mut encoded, from(next))),
                     }

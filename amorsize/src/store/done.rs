@@ -37,6 +37,7 @@ pub(super) struct Frame {
     /// The place in the file at which its content begins.
     pub(super) content: u64,
     pub(super) head: Head,
+    pub(super) runs: usize,
 }
 
 /// Collects the contents of frames.
@@ -87,12 +88,12 @@ impl Log {
             self.unplaced = self.done.len();
         }
         let frame = self.frames.len() as u32;
-        let mut start = 0;
+        let (mut start, count) = (0, runs.len());
         for run in runs {
             self.done.push(Done { first: run.first, items: run.items, hash: run.hash, frame, start, bytes: run.bytes });
             start += run.bytes;
         }
-        self.frames.push(Frame { spot, content, head });
+        self.frames.push(Frame { spot, content, head, runs: count });
         self.places.extend(place.map(|place| (place, self.done.len())));
         Ok(())
     }

@@ -124,6 +124,7 @@ impl Found {
     /// The results of items that are done, not yet decoded.
     pub(crate) fn read(&self, done: &Done, contents: &mut Contents) -> Result<Restored, Unread> {
         let content = self.content(done.frame, contents)?;
+        contents.pass(done.frame);
         let shape = self.frames.get(done.frame as usize).and_then(|frame| {
             let segment = |at: &&(Spot, Arc<Shape>)| at.0.segment == frame.spot.segment;
             self.shapes.iter().find(segment).map(|(_, shape)| Arc::clone(shape))
@@ -144,7 +145,7 @@ impl Found {
         let frame = &self.frames[number as usize];
         let path = self.directory.join(segment::name(frame.spot.segment));
         let cause = match contents.read(&path, frame) {
-            Ok(Ok(content)) => return Ok(contents.keep(number, content)),
+            Ok(Ok(content)) => return Ok(contents.keep(number, frame.runs, content)),
             Ok(Err(cause)) => cause.to_owned(),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
             Err(error) => return Err(storage(&path, "read", &error, None, None).into()),
@@ -170,7 +171,9 @@ pub(super) fn segments(directory: &Path) -> Result<Vec<u32>, Error> {
 #[derive(Debug)]
 pub(crate) struct Contents {
     /// In order of use, the latest last.
-    kept: Vec<(u32, Arc<Vec<u8>>)>,
+    kept: Vec<Kept>,
+    /// The content of which the last run is being read.
+    last: Option<Arc<Vec<u8>>>,
     bytes: usize,
     pub(super) most: usize,
     file: Option<(u32, File)>,
@@ -181,28 +184,50 @@ pub(crate) struct Contents {
     spare: Vec<u8>,
 }
 
+#[derive(Debug)]
+struct Kept {
+    frame: u32,
+    /// The number of its runs that were not read.
+    runs: usize,
+    content: Arc<Vec<u8>>,
+}
+
 impl Default for Contents {
     fn default() -> Self {
         /// Room for the frames that the results of neighbours are usually spread over.
         const MOST: usize = 4 << 20;
-        Self { kept: Vec::new(), bytes: 0, most: MOST, file: None, stored: Vec::new(), spare: Vec::new() }
+        let (stored, spare) = (Vec::new(), Vec::new());
+        Self { kept: Vec::new(), last: None, bytes: 0, most: MOST, file: None, stored, spare }
     }
 }
 
 impl Contents {
     fn get(&mut self, frame: u32) -> Option<Arc<Vec<u8>>> {
-        let at = self.kept.iter().position(|(number, _)| *number == frame)?;
+        let at = self.kept.iter().position(|kept| kept.frame == frame)?;
         let found = self.kept.remove(at);
-        let content = Arc::clone(&found.1);
+        let content = Arc::clone(&found.content);
         self.kept.push(found);
         Some(content)
     }
 
-    fn keep(&mut self, frame: u32, content: Vec<u8>) -> Arc<Vec<u8>> {
+    fn keep(&mut self, frame: u32, runs: usize, content: Vec<u8>) -> Arc<Vec<u8>> {
         self.bytes += content.len();
         let content = Arc::new(content);
-        self.kept.push((frame, Arc::clone(&content)));
+        self.kept.push(Kept { frame, runs, content: Arc::clone(&content) });
         content
+    }
+
+    /// Counts a run that is read. When it is the last one of its frame, the memory can be used again
+    /// for another frame.
+    fn pass(&mut self, frame: u32) {
+        let Some(kept) = self.kept.last_mut().filter(|kept| kept.frame == frame) else { return };
+        kept.runs = kept.runs.saturating_sub(1);
+        if kept.runs == 0
+            && let Some(kept) = self.kept.pop()
+        {
+            self.bytes -= kept.content.len();
+            self.last = Some(kept.content);
+        }
     }
 
     /// Reads the content of a frame. The text of an error says what is wrong with it.
@@ -213,6 +238,9 @@ impl Contents {
             None => File::open(path)?,
         };
         let (_, file) = self.file.insert((segment, file));
+        if let Some(last) = self.last.take().and_then(Arc::into_inner) {
+            self.spare = last;
+        }
         content(file, frame.content, &frame.head, &mut self.stored)?;
         self.make_room(frame.head.raw);
         let mut content = std::mem::take(&mut self.spare);
@@ -223,9 +251,9 @@ impl Contents {
     /// again.
     fn make_room(&mut self, bytes: u64) {
         while !self.kept.is_empty() && self.bytes as u64 + bytes > self.most as u64 {
-            let (_, content) = self.kept.remove(0);
-            self.bytes -= content.len();
-            if let Some(content) = Arc::into_inner(content) {
+            let kept = self.kept.remove(0);
+            self.bytes -= kept.content.len();
+            if let Some(content) = Arc::into_inner(kept.content) {
                 self.spare = content;
             }
         }

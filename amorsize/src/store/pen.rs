@@ -130,7 +130,7 @@ impl<H> Pen<H> {
             Some(shrunk) => (LZ4, shrunk),
             None => (0, raw),
         };
-        let outcome = self.frame(flags, runs, raw.len() as u64, stored, || first.shape.json().to_owned());
+        let outcome = self.frame(flags, runs, raw.len() as u64, stored, || first.shape().json().to_owned());
         press.rest();
         self.press = press;
         self.content = content;

@@ -173,8 +173,10 @@ const PART: usize = 64 << 10;
 /// Reads the bytes of a frame's content in the file.
 pub(crate) fn content(file: &mut File, at: u64, head: &Head, stored: &mut Vec<u8>) -> io::Result<()> {
     stored.clear();
+    // The file may have become shorter: so never ask for more memory than it has bytes.
+    let there = file.metadata()?.len().saturating_sub(at);
+    stored.reserve_exact(head.stored.min(there) as usize);
     file.seek(SeekFrom::Start(at))?;
-    // Not reserved at once: the file may have become shorter.
     file.take(head.stored).read_to_end(stored)?;
     Ok(())
 }

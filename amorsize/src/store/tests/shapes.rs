@@ -229,8 +229,8 @@ fn results_of_another_type_are_refused_before_any_is_read() {
     let store = open(&scratch.run()).unwrap();
     let writer = store.writer(Settings::new(1)).unwrap();
     let mut encoded = Encoded::new(0);
-    encoded.push(hash(0), &(1u32, Some("x"))).unwrap();
-    encoded.push(hash(1), &(2u32, None::<&str>)).unwrap();
+    encoded.push(hash(0), &(1u32, Some(String::from("x")))).unwrap();
+    encoded.push(hash(1), &(2u32, None::<String>)).unwrap();
     writer.put(encoded);
     writer.finish().unwrap();
     drop(store);
