@@ -219,6 +219,61 @@ fn what_is_no_checkpoint_of_these_results_is_refused() {
 }
 
 #[test]
+fn a_checkpoint_is_complete_again_once_its_damage_is_computed_anew() {
+    let folder = Folder::new("complete_again");
+    let runs = folder.file("runs");
+    // Items that fail leave gaps, which are no damage.
+    let odd = |x: usize| if x % 2 == 0 { Ok(line(x)) } else { Err(x) };
+    let run = |items: usize| {
+        process_in_batches(odd, 0..items).on_error(Skip).version(1).checkpoint(&runs).for_each_batch(|_| ())
+    };
+    let is_complete = || Spilled::<String>::open(&runs).unwrap().is_complete();
+    run(ITEMS).unwrap();
+    assert!(is_complete());
+    let segment = runs.join("000001.amz");
+    let whole = fs::read(&segment).unwrap();
+    let head = whole.windows(4).position(|bytes| bytes == b"amf\x01").unwrap();
+    // In the head of the first frame, which is found when the directory is opened, and in its
+    // content, which is found when its results are read.
+    for at in [head + 5, whole.len() / 2] {
+        let mut damaged = fs::read(&segment).unwrap();
+        damaged[at] ^= 0x55;
+        fs::write(&segment, &damaged).unwrap();
+        let mut calls = 0;
+        while let Err(error) = run(ITEMS) {
+            assert!(error.is_storage() && calls < 2, "{error}");
+            calls += 1;
+        }
+        let all = Spilled::<String>::open(&runs).unwrap();
+        assert!(all.is_complete());
+        assert!(all.iter().map(Result::unwrap).eq((0..ITEMS).step_by(2).map(line)));
+    }
+    // Damage that nobody has seen yet.
+    let mut damaged = fs::read(&segment).unwrap();
+    damaged[..20].fill(0);
+    fs::write(&segment, &damaged).unwrap();
+    assert!(!is_complete());
+    run(ITEMS).unwrap();
+    assert!(is_complete());
+}
+
+#[test]
+fn a_checkpoint_is_complete_once_a_run_came_to_its_end_with_nothing_to_compute() {
+    let folder = Folder::new("complete_with_nothing_to_compute");
+    let runs = folder.file("runs");
+    text_batched(0..ITEMS).checkpoint(&runs).for_each_batch(|_| ()).unwrap();
+    // Cuts off the end of the input and the segment's, as a kill does.
+    let segment = runs.join("000001.amz");
+    let file = fs::File::options().write(true).open(&segment).unwrap();
+    let whole = file.metadata().unwrap().len();
+    file.set_len(whole - 44 - 44 - 8).unwrap();
+    assert!(!Spilled::<String>::open(&runs).unwrap().is_complete());
+    let report = text_batched(0..ITEMS).checkpoint(&runs).for_each_batch(|_| ()).unwrap();
+    assert_eq!(report.restored(), ITEMS);
+    assert!(Spilled::<String>::open(&runs).unwrap().is_complete());
+}
+
+#[test]
 fn damage_is_passed_over_when_it_is_opened_and_told_when_it_is_read() {
     let folder = Folder::new("damage_is_passed_over");
     let runs = folder.file("runs");

@@ -142,7 +142,7 @@ impl Attempts {
 
     /// Begins to write to new parts.
     pub(crate) fn writer(&self, settings: Settings) -> Result<Writer, Error> {
-        Writer::start(Box::new(self.supply.clone()), settings, self.bytes)
+        Writer::start(Box::new(self.supply.clone()), settings, self.bytes, Vec::new())
     }
 }
 

@@ -309,15 +309,19 @@ impl<T, R> Resume<T, R> {
         (kept.place.take(), kept.is_unplaced)
     }
 
-    /// The number of items taken so far, and true if the store knows that the input ends there.
+    /// The number of items taken so far, and true if the store knows that the input ends there. If
+    /// it does not, there is a writer to tell it, also when there was nothing to run.
     pub(crate) fn end(&self) -> (usize, bool) {
-        let known = match self.kept.as_ref().map(|kept| &kept.store) {
-            Some(Known::Store(store)) => store.end(),
+        let Some(kept) = &self.kept else { return (self.next, true) };
+        let is_known = match &kept.store {
+            Known::Store(store) => store.end() == Some(self.next as u64) && !store.must_be_ended(),
             #[cfg(feature = "array")]
-            Some(Known::Attempts(_)) => return (self.next, true),
-            None => None,
+            Known::Attempts(_) => true,
         };
-        (self.next, known == Some(self.next as u64))
+        if !is_known && let Err(error) = kept.begin_writing(&self.durable) {
+            kept.keeper.fail(error);
+        }
+        (self.next, is_known)
     }
 }
 

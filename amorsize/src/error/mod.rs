@@ -206,10 +206,10 @@ pub enum ErrorKind {
         /// Free bytes of the file system, if it tells them.
         free: Option<ByteSize>,
     },
-    /// A file of the directory is not as it was written.
+    /// A file of results is not as it was written.
     #[non_exhaustive]
     Damaged {
-        /// The file.
+        /// The file; for one of `spill`, which has no name, its directory.
         path: PathBuf,
         /// The place in the file, in bytes from its start.
         offset: u64,

@@ -55,6 +55,9 @@ impl fmt::Display for Changed {
 /// The file that says which run the results of a directory belong to. Without it they are useless.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
+/// The extension of the files of results in a directory.
+pub(crate) const SEGMENT: &str = "amz";
+
 const OTHER_DIRECTORY: &str = "go back to that, use another directory, or delete this one";
 
 /// Writes the text of the kinds that this file is about. `mod.rs` writes the others.
@@ -102,12 +105,16 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             f.write_str(": the same call goes on from what is written")
         }
         ErrorKind::Damaged { path, offset, cause } => {
-            write!(f, "`{}` is damaged at byte {offset}: {cause}; ", path.display())?;
-            f.write_str(if path.file_name() == Some(MANIFEST.as_ref()) {
+            // The files of `spill` have no name, and are told by their directory.
+            let advice = if path.file_name() == Some(MANIFEST.as_ref()) {
                 "it says to which function the results belong: use another directory, or delete this one"
-            } else {
+            } else if path.extension() == Some(SEGMENT.as_ref()) {
                 "run it again: what was there is computed anew"
-            })
+            } else {
+                f.write_str("a file of `spill` in ")?;
+                "what was there is lost, and `get` still reads what is elsewhere: run it again with another `spill_dir`"
+            };
+            write!(f, "`{}` is damaged at byte {offset}: {cause}; {advice}", path.display())
         }
         ErrorKind::Unwritable { path, item, column, cause } => {
             match (item, column) {
@@ -262,6 +269,11 @@ mod tests {
             damaged("runs/thumbs/000001.amz"),
             "`runs/thumbs/000001.amz` is damaged at byte 4096: the checksum of a frame differs; run it again: what was there is \
              computed anew"
+        );
+        assert_eq!(
+            damaged("/var/tmp"),
+            "a file of `spill` in `/var/tmp` is damaged at byte 4096: the checksum of a frame differs; what was there is lost, \
+             and `get` still reads what is elsewhere: run it again with another `spill_dir`"
         );
         assert_eq!(
             damaged("runs/thumbs/manifest.json"),

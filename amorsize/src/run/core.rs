@@ -118,13 +118,15 @@ pub(crate) struct Collect<'a> {
 /// Stores everything that the run has finished, once the input has ended.
 fn end_keeping(keeper: Option<&Keeper>, input: &dyn Input) -> Result<(), Ended> {
     let Some(keeper) = keeper else { return Ok(()) };
-    if keeper.has_failed()
-        && let Some(why) = keeper.why()
-    {
+    let failure = || if keeper.has_failed() { keeper.why() } else { None };
+    if let Some(why) = failure() {
         return Err(why);
     }
     let (items, is_known) = input.end();
-    Ok(keeper.end(items, is_known)?)
+    match failure() {
+        Some(why) => Err(why),
+        None => Ok(keeper.end(items, is_known)?),
+    }
 }
 
 impl Core {

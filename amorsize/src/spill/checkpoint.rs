@@ -56,7 +56,7 @@ impl<R> Checkpoint<R> {
         let Some(end) = self.found.end else { return false };
         let items: u64 = self.found.done.iter().map(|done| u64::from(done.items)).sum();
         let goes_on = self.found.done.last().is_some_and(|last| last.end() > end);
-        !goes_on && (self.found.damaged == 0 || items == end)
+        !goes_on && (self.found.damaged == 0 || self.found.is_mended || items == end)
     }
 
     /// The number of parts of the results: consecutive items that were computed together.

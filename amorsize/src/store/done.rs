@@ -48,6 +48,8 @@ pub(super) struct Log {
     /// The places of frames that are of no use.
     pub(super) void: Vec<Spot>,
     end: Option<u64>,
+    /// True if a run came to its end after all of `void` was noted, and so computed it anew.
+    pub(super) is_mended: bool,
     /// The places of the sink, each with the length of `done` when it was told.
     places: Vec<(u64, usize)>,
     /// The length of `done` before the first place: a sink without places had these.
@@ -64,11 +66,13 @@ impl Log {
     pub(super) fn frame(&mut self, spot: Spot, mut head: Head, note: &[u8]) -> Result<(), &'static str> {
         if head.is(VOID) {
             self.void.push(Spot::from_bytes(note).ok_or("a void frame names no frame")?);
+            self.is_mended = false;
             return Ok(());
         }
         if head.is(END) {
             let end = one_number(note).ok_or("the end of the input has no number")?;
             self.end = Some(end.max(self.end.unwrap_or(0)));
+            self.is_mended = true;
             return Ok(());
         }
         self.has_places |= head.is(PLACE);

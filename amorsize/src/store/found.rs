@@ -32,6 +32,10 @@ pub(crate) struct Found {
     /// is known to be damaged.
     shapes: Vec<(Spot, Arc<Shape>)>,
     pub(crate) damaged: usize,
+    /// The damaged frames that no frame names as such.
+    pub(super) unnoted: Vec<Spot>,
+    /// True if all damage is noted, and a run came to its end after that.
+    pub(crate) is_mended: bool,
     pub(crate) bytes: u64,
     pub(crate) end: Option<u64>,
     pub(super) place: Option<u64>,
@@ -65,8 +69,9 @@ impl Found {
         let mut scan = Scan::default();
         for (at, &number) in segments.iter().enumerate() {
             // Segments are numbered without gaps.
-            if number != at.checked_sub(1).map_or(1, |before| segments[before].saturating_add(1)) {
-                scan.lost();
+            let expected = at.checked_sub(1).map_or(1, |before| segments[before].saturating_add(1));
+            if number != expected {
+                scan.lost(Spot { segment: expected, offset: 0 });
             }
             let path = directory.join(segment::name(number));
             let format = scan.segment(&path, number).map_err(|error| storage(&path, "read", &error, None, None))?;
@@ -81,15 +86,20 @@ impl Found {
                 }));
             }
         }
-        let Scan { mut log, mut shapes, damaged, bytes } = scan;
+        let Scan { mut log, mut shapes, damaged: mut unnoted, bytes } = scan;
         shapes.retain(|(first, _)| !log.void.contains(first));
+        unnoted.retain(|spot| !log.void.contains(spot));
+        log.void.sort_unstable();
+        log.void.dedup();
         Ok(Self {
             directory: directory.to_owned(),
             begun: begun.into(),
             done: log.done(),
             end: log.end(),
             place: log.place(),
-            damaged: damaged + log.void.len(),
+            damaged: unnoted.len() + log.void.len(),
+            is_mended: log.is_mended && unnoted.is_empty(),
+            unnoted,
             frames: log.frames,
             shapes,
             bytes,

@@ -75,6 +75,12 @@ impl Store {
         self.found.end
     }
 
+    /// True if a run has to write that it came to its end, although an earlier one did: what was
+    /// damaged is then known to be computed anew.
+    pub(crate) fn must_be_ended(&self) -> bool {
+        self.found.damaged > 0 && !self.found.is_mended
+    }
+
     /// The place of the sink, by the last frame that says it.
     pub(crate) fn place(&self) -> Option<u64> {
         self.found.place
@@ -82,7 +88,7 @@ impl Store {
 
     /// Begins to write to new segments. The bytes that are there count for `max_disk`.
     pub(crate) fn writer(&self, settings: Settings) -> Result<Writer, Error> {
-        Writer::start(Box::new(self.supply.clone()), settings, self.found.bytes)
+        Writer::start(Box::new(self.supply.clone()), settings, self.found.bytes, self.found.unnoted.clone())
     }
 
     /// Refuses an input if the hash of these items is not that of the done ones.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::encoded::Encoded;
-use super::frame::{DONE, END, Head, LZ4, PLACE, Press, RUN, Run};
+use super::frame::{DONE, END, Head, LZ4, PLACE, Press, RUN, Run, Spot, VOID};
 use super::identity::ItemsHash;
 use super::segment::{Segment, Supply};
 use crate::error::Error;
@@ -39,6 +39,8 @@ pub(super) struct Pen<H> {
     max_disk: Option<u64>,
     /// The bytes of all closed segments, with those of earlier runs.
     used: u64,
+    /// Damaged frames of earlier runs, to be noted when all of their items are done.
+    damaged: Vec<Spot>,
     results: Vec<(Encoded, H)>,
     done: Vec<Run>,
     place: Option<u64>,
@@ -47,7 +49,13 @@ pub(super) struct Pen<H> {
 }
 
 impl<H> Pen<H> {
-    pub(super) fn new(supply: Box<dyn Supply>, segment_bytes: u64, max_disk: Option<u64>, used: u64) -> Self {
+    pub(super) fn new(
+        supply: Box<dyn Supply>,
+        segment_bytes: u64,
+        max_disk: Option<u64>,
+        used: u64,
+        damaged: Vec<Spot>,
+    ) -> Self {
         Self {
             supply,
             segment: None,
@@ -55,6 +63,7 @@ impl<H> Pen<H> {
             segment_bytes,
             max_disk,
             used,
+            damaged,
             results: Vec::new(),
             done: Vec::new(),
             place: None,
@@ -99,6 +108,10 @@ impl<H> Pen<H> {
                 }
                 Entry::End(items) => {
                     self.close_frames()?;
+                    for spot in std::mem::take(&mut self.damaged) {
+                        let note = spot.to_bytes();
+                        self.frame(VOID, Vec::new(), note.len() as u64, &note, String::new)?;
+                    }
                     self.frame(END, Vec::new(), 8, &items.to_le_bytes(), String::new)?;
                 }
             }

@@ -19,7 +19,8 @@ pub(super) struct Scan {
     pub(super) log: Log,
     /// The shape of each segment that has one, with the place where its first frame should be.
     pub(super) shapes: Vec<(Spot, Arc<Shape>)>,
-    pub(super) damaged: usize,
+    /// The places at which frames should be.
+    pub(super) damaged: Vec<Spot>,
     pub(super) bytes: u64,
 }
 
@@ -47,25 +48,25 @@ impl Scan {
             found = reader.frames(start)?;
         }
         for found in found {
-            let outcome = match found {
-                Found::Frame(_, head, _) if head.is(CLOSING) => Ok(()),
-                Found::Frame(spot, head, note) => self.log.frame(spot, head, &note),
-                Found::Damage => Err("damage"),
+            let damaged = match found {
+                Found::Frame(_, head, _) if head.is(CLOSING) => None,
+                Found::Frame(spot, head, note) => self.log.frame(spot, head, &note).err().map(|_| spot),
+                Found::Damage(spot) => Some(spot),
                 Found::Torn => {
                     self.log.damage();
-                    Ok(())
+                    None
                 }
             };
-            if outcome.is_err() {
-                self.lost();
+            if let Some(spot) = damaged {
+                self.lost(spot);
             }
         }
         Ok(FORMAT)
     }
 
     /// Notes that at least one frame is missing here.
-    pub(super) fn lost(&mut self) {
-        self.damaged += 1;
+    pub(super) fn lost(&mut self, spot: Spot) {
+        self.damaged.push(spot);
         self.log.damage();
     }
 }
@@ -74,7 +75,7 @@ enum Found {
     /// A complete frame, with its content if that is a note.
     Frame(Spot, Head, Vec<u8>),
     /// At least one damaged frame, with others behind it.
-    Damage,
+    Damage(Spot),
     /// The beginning of a frame that a process was writing when it was killed.
     Torn,
 }
@@ -100,7 +101,7 @@ impl Reader<'_> {
             let spot = self.spot(at);
             let Some(head) = Head::read(self.file, spot, self.len)? else {
                 let next = self.next_head(at + 1)?;
-                found.push(if next.is_some() { Found::Damage } else { Found::Torn });
+                found.push(if next.is_some() { Found::Damage(spot) } else { Found::Torn });
                 at = next.unwrap_or(self.len);
                 continue;
             };
@@ -122,7 +123,7 @@ impl Reader<'_> {
             } else {
                 !self.verify || head.hash == self.hash(start, head.stored)?
             };
-            found.push(if is_whole { Found::Frame(spot, head, note) } else { Found::Damage });
+            found.push(if is_whole { Found::Frame(spot, head, note) } else { Found::Damage(spot) });
         }
         Ok(found)
     }

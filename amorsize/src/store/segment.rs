@@ -11,6 +11,7 @@ use twox_hash::XxHash3_64;
 
 use super::frame::{CLOSING, Head, Spot, number};
 use super::lock::Lock;
+use crate::error::stored::SEGMENT;
 
 /// Begins each segment. The bytes that are no text, and the two kinds of line end, reveal a file
 /// that was copied as text.
@@ -22,12 +23,12 @@ const HEADER: usize = 24;
 
 /// The name of a segment's file.
 pub(crate) fn name(segment: u32) -> String {
-    format!("{segment:06}.amz")
+    format!("{segment:06}.{SEGMENT}")
 }
 
 /// The segment with this file name.
 pub(crate) fn of_name(file: &OsStr) -> Option<u32> {
-    let segment = file.to_str()?.strip_suffix(".amz")?.parse().ok()?;
+    let segment = Path::new(file).file_stem()?.to_str()?.parse().ok()?;
     (file == OsStr::new(&name(segment))).then_some(segment)
 }
 

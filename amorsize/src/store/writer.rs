@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::frame::Run;
+use super::frame::{Run, Spot};
 use super::identity::ItemsHash;
 use super::pen::{Entry, FRAME, Pen, RUNS};
 use super::segment::Supply;
@@ -145,10 +145,15 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread. Nothing is made on disk before there is something to write. The segments
-    /// on disk have `used` bytes already.
-    pub(crate) fn start(supply: Box<dyn Supply>, settings: Settings, used: u64) -> Result<Self, Error> {
+    /// on disk have `used` bytes already. At the end of the input all that is `damaged` is noted.
+    pub(crate) fn start(
+        supply: Box<dyn Supply>,
+        settings: Settings,
+        used: u64,
+        damaged: Vec<Spot>,
+    ) -> Result<Self, Error> {
         let path = supply.path().to_owned();
-        let pen = Pen::new(supply, settings.segment_bytes, settings.max_disk, used);
+        let pen = Pen::new(supply, settings.segment_bytes, settings.max_disk, used, damaged);
         let shared = Arc::new(Shared {
             settings,
             held: AtomicU64::new(0),

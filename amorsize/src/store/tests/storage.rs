@@ -168,7 +168,7 @@ fn a_full_device_is_an_error() {
             Path::new("/dev")
         }
     }
-    let error = until_it_fails(Writer::start(Box::new(Full), Settings::new(1), 0).unwrap());
+    let error = until_it_fails(Writer::start(Box::new(Full), Settings::new(1), 0, Vec::new()).unwrap());
     assert_eq!(refused(&error), ("/dev/full".to_owned(), "made", io::ErrorKind::StorageFull));
 }
 

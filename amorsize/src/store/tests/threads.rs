@@ -79,7 +79,7 @@ impl Disk {
     }
 
     pub(super) fn writer(&self, settings: Settings) -> Writer {
-        Writer::start(Box::new(self.clone()), settings, 0).unwrap()
+        Writer::start(Box::new(self.clone()), settings, 0, Vec::new()).unwrap()
     }
 }
 
