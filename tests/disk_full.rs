@@ -1,4 +1,4 @@
-//! A sink loses nothing on a full disk: written results stay, and the others wait.
+//! A full disk loses nothing: what is written stays, and the same run goes on once there is room.
 
 #![cfg(unix)]
 
@@ -21,6 +21,11 @@ use full::limit_files;
 #[test]
 fn json_lines_go_on_when_there_is_room_again() {
     run_inside("inside");
+}
+
+#[test]
+fn a_checkpoint_goes_on_when_there_is_room_again() {
+    run_inside("a_checkpoint_inside");
 }
 
 #[test]
@@ -51,4 +56,49 @@ fn inside() {
     limit_files(u64::MAX);
     run.write_to(&mut sink).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), (0..10_000).map(line).collect::<String>());
+}
+
+#[test]
+#[ignore = "its limit is that of the whole process"]
+fn a_checkpoint_inside() {
+    if !is_inside() {
+        return;
+    }
+    let text = |item: usize| {
+        let mut seed = item as u64 + 1;
+        let mut next = || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed.to_string()
+        };
+        (0..60).map(|_| next()).collect::<String>()
+    };
+    for threads in [1, 2] {
+        let folder = Folder::new(&format!("a_checkpoint_goes_on_{threads}"));
+        let run = || {
+            let run = process_in_batches(text, 0..4_000).version(1).max_memory("1MiB");
+            run.threads(threads).checkpoint(folder.file("run"))
+        };
+        let mut all = Vec::new();
+        let mut first = run();
+        for limit in [100_000, 100_000, 300_000] {
+            // Each terminal begins a file, which may grow up to the limit.
+            limit_files(limit);
+            let Err(error) = first.for_each_batch(|batch| all.extend(batch)) else { break };
+            let ErrorKind::Storage { kind: io::ErrorKind::FileTooLarge, .. } = error.kind() else {
+                panic!("{error:#?}")
+            };
+            assert!(all.len() < 4_000, "the limit is too high to be met");
+        }
+        limit_files(u64::MAX);
+        first.for_each_batch(|batch| all.extend(batch)).unwrap();
+        assert!(all.iter().map(String::as_str).eq((0..4_000).map(text).collect::<Vec<_>>()));
+        drop(first);
+        // What could not be written then runs again. The rest comes from the files.
+        let mut again = run();
+        let spilled = again.spill().unwrap();
+        assert!(spilled.iter().map(Result::unwrap).eq((0..4_000).map(text)));
+        assert!(again.report().is_none_or(|report| report.restored() > 0));
+    }
 }

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::Error;
 use crate::error::failure::{Ended, Payload};
+use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::store::{Encoded, ItemsHash, Kind, Writer};
@@ -24,6 +24,8 @@ pub(crate) struct Keeper {
     /// True if the run must stop.
     has_failed: AtomicBool,
     why: Mutex<Option<Why>>,
+    /// Set once a writer failed. Results that it did not write are missing in the store.
+    lost: Mutex<Option<Lost>>,
     /// The items with results that come from the store, in order.
     restored: Box<[Range<usize>]>,
     places: Mutex<Places>,
@@ -60,6 +62,14 @@ struct Places {
     sunk: Vec<Range<usize>>,
 }
 
+/// The end of a writer that failed.
+#[derive(Debug)]
+struct Lost {
+    /// Bytes of all segments by then.
+    used: u64,
+    error: ErrorKind,
+}
+
 #[derive(Debug)]
 enum Why {
     Error(Error),
@@ -79,6 +89,7 @@ impl Keeper {
             hashes: Mutex::default(),
             has_failed: AtomicBool::new(false),
             why: Mutex::default(),
+            lost: Mutex::default(),
             restored,
             places: Mutex::default(),
             begins_at: Mutex::default(),
@@ -102,9 +113,41 @@ impl Keeper {
         *lock(&self.told)
     }
 
-    /// Begins to count restored items for the next report.
+    /// Begins the next terminal of the run: it counts restored items anew, and tries again to write
+    /// a checkpoint that could not be written.
+    ///
+    /// A journal is not tried again. Its sink has items of which it would not know.
     pub(crate) fn begin_part(&self) {
         lock(&self.told).restored = 0;
+        if self.is_journal() {
+            return;
+        }
+        let failed = lock(&self.writer).take_if(|writer| writer.failure().is_some());
+        // All other threads have left the run.
+        if let Some(writer) = failed.and_then(Arc::into_inner) {
+            let _told = self.stop_writer(writer);
+        }
+        if lock(&self.lost).is_some() && lock(&self.why).is_none() {
+            self.has_failed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends a writer. Gives the bytes of all segments.
+    fn stop_writer(&self, writer: Writer) -> Result<u64, Error> {
+        let (used, failure) = writer.stop();
+        let Some(error) = failure else { return Ok(used) };
+        *lock(&self.lost) = Some(Lost { used, error: error.kind().clone() });
+        Err(error)
+    }
+
+    /// The bytes of all segments, once a writer failed.
+    pub(super) fn used(&self) -> Option<u64> {
+        lock(&self.lost).as_ref().map(|lost| lost.used)
+    }
+
+    /// The error because of which finished results are missing in the store.
+    pub(crate) fn lost(&self) -> Option<Error> {
+        lock(&self.lost).as_ref().map(|lost| Error::new(lost.error.clone()))
     }
 
     pub(super) fn count_restored(&self, items: usize) {
@@ -151,8 +194,8 @@ impl Keeper {
         }
     }
 
-    /// The reason why the run stops. A panic is given once; an error again and again, since nothing
-    /// more can be kept.
+    /// The reason why the run stops. A panic is given once; an error again and again, until the next
+    /// terminal tries again.
     pub(crate) fn why(&self) -> Option<Ended> {
         {
             let mut why = lock(&self.why);
@@ -172,7 +215,8 @@ impl Keeper {
                 None => {}
             }
         }
-        Some(Ended::Error(self.writer()?.failure()?))
+        let of_writer = self.writer().and_then(|writer| writer.failure());
+        of_writer.or_else(|| self.lost()).map(Ended::Error)
     }
 
     // ---- keeping ----
@@ -316,8 +360,7 @@ impl Keeper {
         }
         // All other threads have left the run.
         let Some(writer) = Arc::into_inner(writer) else { return Ok(()) };
-        let bytes = writer.finish()?;
-        lock(&self.told).bytes = bytes;
+        lock(&self.told).bytes = self.stop_writer(writer)?;
         Ok(())
     }
 }

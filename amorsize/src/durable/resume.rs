@@ -334,6 +334,7 @@ impl Kept {
         let keeper = Arc::downgrade(&self.keeper);
         let settings = Settings {
             max_disk: durable.max_disk().map(crate::ByteSize::as_u64),
+            used: self.keeper.used(),
             on_given: Box::new(move |bytes| {
                 if let Some(keeper) = keeper.upgrade() {
                     keeper.given(bytes);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Batched;
 use super::inside::Found;
-use crate::durable::{Durable, Resume};
+use crate::durable::{Durable, Keeper, Resume};
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::credit::Credit;
@@ -41,7 +41,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     ///
     /// As those of [`collect`](Self::collect), except that values always fit the budget. When the
     /// disk is full, or a value can't be encoded, nothing is lost: make room and call `spill`
-    /// again, or any other terminal, which begins with what is stored.
+    /// again, or any other terminal, which begins with what is stored. With a checkpoint, make the
+    /// run anew: it goes on from what is written.
     ///
     /// # Examples
     ///
@@ -193,6 +194,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         // Those before went to an earlier terminal of this run.
         let mut checkpoint = Checkpoint::open(directory, first.unwrap_or(usize::MAX))?;
         if checkpoint.len() != count {
+            if let Some(error) = self.core.keeper().get().and_then(Keeper::lost) {
+                return Err(error.into());
+            }
             return Err(Error::new(ErrorKind::InvalidOption {
                 option: "key",
                 value: format!("one that panics: the checkpoint has {} of {count} results", checkpoint.len()),

@@ -139,8 +139,14 @@ impl Supply for Directory {
         let segment = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(name(segment));
         // Only new ones: nothing is ever overwritten.
-        let file = File::options().write(true).create_new(true).open(&path)?;
-        Ok((segment, path, Box::new(file)))
+        match File::options().write(true).create_new(true).open(&path) {
+            Ok(file) => Ok((segment, path, Box::new(file))),
+            Err(error) => {
+                // The next try takes the same number: a gap would count as damage.
+                let _ = self.next.compare_exchange(segment + 1, segment, Ordering::Relaxed, Ordering::Relaxed);
+                Err(error)
+            }
+        }
     }
 
     fn sync_names(&mut self) -> io::Result<()> {

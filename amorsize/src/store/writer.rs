@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) segment_bytes: u64,
     /// The most bytes that all segments may have.
     pub(crate) max_disk: Option<u64>,
+    /// The bytes of all segments, if a writer of this process told them.
+    pub(crate) used: Option<u64>,
     /// Called with the number of bytes that were given back, and with 0 when writing failed. Any
     /// thread that uses the writer may call it, and holds no lock of the writer then.
     pub(crate) on_given: Box<dyn Fn(u64) + Send + Sync>,
@@ -43,7 +45,7 @@ impl Settings {
 
     /// Settings that tell nobody of bytes that were given back.
     pub(crate) fn new(most_held: u64) -> Self {
-        Self { most_held, segment_bytes: Self::SEGMENT, max_disk: None, on_given: Box::new(|_| ()) }
+        Self { most_held, segment_bytes: Self::SEGMENT, max_disk: None, used: None, on_given: Box::new(|_| ()) }
     }
 }
 
@@ -226,13 +228,21 @@ impl Writer {
     }
 
     /// Writes all that is queued, syncs, closes the segment, and gives the bytes of all segments.
-    pub(crate) fn finish(mut self) -> Result<u64, Error> {
+    #[cfg(test)]
+    pub(crate) fn finish(self) -> Result<u64, Error> {
+        let (bytes, failure) = self.stop();
+        failure.map_or(Ok(bytes), Err)
+    }
+
+    /// Writes all that is queued, syncs and closes the segment, unless writing fails or has failed.
+    /// Gives the bytes of all segments, and the error.
+    pub(crate) fn stop(mut self) -> (u64, Option<Error>) {
         let bytes = match self.end() {
             Some(Ok(pen)) => pen.bytes(),
             Some(Err(panic)) => std::panic::resume_unwind(panic),
             None => 0,
         };
-        self.failure().map_or(Ok(bytes), Err)
+        (bytes, self.failure())
     }
 
     /// Lets the thread look at the clock and at the queue, and returns when it waits again or has
