@@ -201,6 +201,45 @@ fn first_items_can_be_skipped() {
     }
 }
 
+#[test]
+fn first_items_can_be_skipped_wherever_stored_ones_begin() {
+    for threads in [1, 2] {
+        let calls = AtomicUsize::new(0);
+        let folder = Folder::new(&format!("skipped-{threads}"));
+        let from = |first: u64, directory: &str, end: u64, skip| {
+            let run = process_in_batches(|x| tripled(x, &calls), first..end).threads(threads).version(1);
+            run.skip_first(skip).checkpoint(folder.file(directory))
+        };
+        let run = |directory: &str, end, skip| from(0, directory, end, skip);
+        for skip in 0..12 {
+            // 4 of 10 items are stored.
+            let directory = format!("{skip}");
+            run(&directory, 4, 0).collect::<Vec<_>>().unwrap();
+            calls.store(0, Relaxed);
+            for stored in [4, 10] {
+                let (mut found, mut rest) = (Vec::new(), run(&directory, 10, skip));
+                let report = rest.for_each_batch(|batch| found.extend(batch.indices().zip(batch))).unwrap();
+                let left = skip.min(10)..10;
+                assert!(found.into_iter().eq(left.map(|x| (x, 3 * x as u64))), "{skip} of 10, {stored} stored");
+                assert_eq!(report.restored(), stored.max(skip).min(10) - skip.min(10));
+                assert_eq!(calls.swap(0, Relaxed), 10_usize.saturating_sub(stored.max(skip)));
+                drop(rest);
+                // The skipped ones have no result yet.
+                run(&directory, 10, 0).collect::<Vec<_>>().unwrap();
+                calls.store(0, Relaxed);
+            }
+        }
+        // Items of another input are found before they are skipped.
+        let error = from(1, "0", 11, 2).collect::<Vec<_>>().unwrap_err();
+        assert!(error.to_string().contains("the input is not the one"), "{error}");
+    }
+}
+
+fn tripled(x: u64, calls: &AtomicUsize) -> u64 {
+    calls.fetch_add(1, Relaxed);
+    3 * x
+}
+
 /// The ways to end a run early.
 #[derive(Clone, Copy, Debug)]
 enum End {

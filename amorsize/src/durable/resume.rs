@@ -24,6 +24,9 @@ const AT_ONCE: usize = 1024;
 /// Handing them over takes a thousandth of the time that reading 64 KiB takes.
 const READ: usize = 64 << 10;
 
+/// The bytes that one result alone brings in: it is skipped, and the next one may not be.
+const ONE: usize = 0;
+
 /// The state of a durable run's input. See the [module](self).
 pub(crate) struct Resume<T, R> {
     durable: Arc<Durable<T, R>>,
@@ -241,11 +244,12 @@ impl<T, R> Resume<T, R> {
             return Some(Restored { items, are_outside: true, ..Restored::default() });
         }
         let at_once = if may_wait { 1 } else { AT_ONCE };
-        let skipped = self.durable.skip_first.saturating_sub(self.next).min(at_once);
+        let skipped = self.skipped().min(at_once);
         if skipped > 0 {
             let items = iterator.by_ref().take(skipped).map(drop).count();
             self.next += items;
-            return Some(Restored { items, has_ended: items < skipped, ..Restored::default() });
+            let has_ended = items < skipped && self.check_end();
+            return Some(Restored { items, has_ended, ..Restored::default() });
         }
         let kept = self.kept.as_mut()?;
         if kept.keeper.has_failed() {
@@ -286,8 +290,9 @@ impl<T, R> Resume<T, R> {
             Ok(true) => kept.take(&self.durable, types, &mut self.next),
             Ok(false) => {
                 let items = done.items as usize;
+                let skipped = self.durable.skip_first.saturating_sub(self.next).min(items);
                 self.next += items;
-                kept.keeper.count_restored(items);
+                kept.keeper.count_restored(items - skipped);
                 Some(Restored { items, ..Restored::default() })
             }
             Err(error) => {
@@ -295,6 +300,17 @@ impl<T, R> Resume<T, R> {
                 Some(Restored::default())
             }
         }
+    }
+
+    /// The next items to skip without a look at them. Items that are done are compared first, as the
+    /// hash of a whole run of them is.
+    fn skipped(&self) -> usize {
+        let until = match &self.kept {
+            Some(Kept { begun: Some(_), .. } | Kept { pulled: Some(_), .. }) => self.next,
+            Some(kept) => kept.store.next_done(self.next as u64).map_or(usize::MAX, |done| done.first as usize),
+            None => usize::MAX,
+        };
+        self.durable.skip_first.min(until).saturating_sub(self.next)
     }
 
     /// Takes the store of a run that has ended.
@@ -350,7 +366,7 @@ impl Kept {
     fn read<T, R>(&mut self, done: &Done, hash: ItemsHash, durable: &Durable<T, R>) -> Result<bool, Error> {
         let Some(store) = self.store.as_store() else { return Ok(false) };
         store.check_items(done, hash)?;
-        if durable.checkpoint.is_none() {
+        if durable.checkpoint.is_none() || done.end() <= durable.skip_first as u64 {
             return Ok(false);
         }
         self.pulled = Some(store.read(done)?);
@@ -361,8 +377,9 @@ impl Kept {
     fn take<T, R>(&mut self, durable: &Durable<T, R>, types: Types<T, R>, next: &mut usize) -> Option<Restored> {
         let (restored, (_, codec)) = self.pulled.as_mut().zip(durable.checkpoint.as_ref())?;
         let before = restored.bytes();
+        let is_skipped = *next < durable.skip_first;
         // If the user's code panics here, the same results come again.
-        let results = match codec.take(restored, READ) {
+        let results = match codec.take(restored, if is_skipped { ONE } else { READ }) {
             Ok(results) => results,
             Err(error) => {
                 self.keeper.fail(error);
@@ -372,6 +389,9 @@ impl Kept {
         let (items, bytes) = (results.len(), (before - restored.bytes()) as u64);
         self.pulled.take_if(|restored| restored.is_empty());
         *next += items;
+        if is_skipped {
+            return Some(Restored { items, ..Restored::default() });
+        }
         self.keeper.count_restored(items);
         // The code that hands the results over takes credit for them.
         let results = Some(types.results_of(results, Credit::NONE));
