@@ -240,6 +240,26 @@ fn tripled(x: u64, calls: &AtomicUsize) -> u64 {
     3 * x
 }
 
+#[test]
+fn an_iterator_panics_with_an_error_and_tells_it_afterwards() {
+    let folder = Folder::new("iterator-error");
+    let run = |items: Range<u64>| {
+        let run = process_in_batches(|x: u64| x, items).version(1);
+        run.checkpoint(folder.file("run"))
+    };
+    run(0..100).collect::<Vec<_>>().unwrap();
+    let mut other = run(1..101).into_iter();
+    let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.next())).unwrap_err();
+    let text = payload.downcast_ref::<String>().unwrap();
+    assert!(text.contains("the input is not the one"), "{text}");
+    assert!(other.error().unwrap().is_changed());
+    assert_eq!(other.next(), None);
+    drop(other);
+    let mut other = run(1..101).unordered();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.next())).unwrap_err();
+    assert!(other.error().unwrap().is_changed());
+}
+
 /// The ways to end a run early.
 #[derive(Clone, Copy, Debug)]
 enum End {

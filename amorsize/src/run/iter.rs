@@ -32,6 +32,15 @@ use crate::units::by_index::ByIndex;
 /// [`failed`]: Self::failed
 /// [`failures`]: Self::failures
 ///
+/// # Panics
+///
+/// An iterator can't return an error of the run, and a loop that just ended would look like one
+/// that is done. So [`into_iter`](IntoIterator::into_iter) and `next` panic with the text of the
+/// error: for an option with a value that it does not take, and where a run with a checkpoint finds
+/// another input, a damaged directory, one that is in use, or a full disk. With the policy [`Stop`]
+/// the error is the last item instead. A token and a deadline just end the loop, because somebody
+/// asked for that. [`error`](Self::error) tells in each case.
+///
 /// # Examples
 ///
 /// ```
@@ -201,7 +210,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
         if P::STOPS && self.error.is_some() {
             return self.error.take().and_then(|error| P::last_item(error).ok());
         }
-        if let Some(error) = self.error.take_if(|error| !is_quiet(error)) {
+        if let Some(error) = self.error.as_ref().filter(|error| !self.stopped && !is_quiet(error)) {
+            // Once: who catches it finds the error by `error`.
+            self.stopped = true;
             panic!("{error}");
         }
         if self.error.is_none() && !self.stopped {
@@ -264,8 +275,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Unordered<I, R, C, P> {
 macro_rules! told_so_far {
     ($iterator:ident, $made_by:literal) => {
         impl<I: IntoIterator, R, C, P> $iterator<I, R, C, P> {
-            /// The reason for an end before that of the input: the run was cancelled, or its
-            /// deadline passed. `None` before, and if the iterator ended with its input.
+            /// The reason for an end before that of the input: the run was cancelled, its deadline
+            /// passed, or an error for which `next` panicked. `None` before, and if the iterator
+            /// ended with its input.
             ///
             /// # Examples
             ///

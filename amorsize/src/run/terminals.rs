@@ -370,8 +370,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     ///
     /// # Panics
     ///
-    /// If an option was given a value that it does not take. With the policy [`Stop`] that error is
-    /// the only item instead.
+    /// At an error of the run, see [`IntoIter`].
     ///
     /// # Examples
     ///
@@ -457,12 +456,6 @@ impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
     }
 }
 
-/// Runs the items when the values are asked for, and gives them in input order.
-///
-/// # Panics
-///
-/// `into_iter` panics when an option was given a value that it does not take, because an iterator
-/// could not return the error; with the policy [`Stop`] the error is the only item.
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Runs the sample and plans the rest. The sample's results stay in the run: planning and then
     /// running calls the function once per item.
@@ -534,6 +527,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 }
 
+/// Runs the items when the values are asked for, and gives them in input order.
+///
+/// # Panics
+///
+/// At an error of the run, see [`IntoIter`].
 impl<I: IntoIterator, R, C, P: Policy<R>> IntoIterator for Batched<I, R, C, P> {
     type Item = P::Item<P::Value>;
     type IntoIter = IntoIter<I, R, C, P>;
