@@ -323,8 +323,8 @@ macro_rules! told_so_far {
             ///
             #[doc = concat!("let run = process_in_batches(str::parse::<u32>, [\"1\", \"two\", \"3\"]).on_error(Skip);\nlet mut numbers = run.", $made_by, "();")]
             /// assert_eq!(numbers.by_ref().count(), 2);
-            /// assert_eq!(numbers.failures()[0].to_string(), "item 1 failed: invalid digit found in
-            /// string");
+            /// let text = numbers.failures()[0].to_string();
+            /// assert_eq!(text, "item 1 failed: invalid digit found in string");
             /// ```
             #[must_use]
             pub fn failures(&self) -> &[Failure<String>] {
