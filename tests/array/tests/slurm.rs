@@ -271,7 +271,9 @@ fn memory(option: &str) {
     println!("naive {naive:?}, ours {ours:?}");
     let mut gather = tested(PROGRAM, "large", &slurm.folder.file("large"), 8, 320);
     let (code, stdout, stderr) = told(&gather.output().unwrap());
-    assert!(code == 0 && stdout.starts_with("320 results, 1342177280 bytes, "), "{stdout}{stderr}");
+    let controller = || fs::read_to_string(slurm.path().join("log/slurmctld")).unwrap_or_default();
+    let is_right = code == 0 && stdout.starts_with("320 results, 1342177280 bytes, ");
+    assert!(is_right, "{stdout}{stderr}\n{}\n{}", slurm.logs(), controller());
 }
 
 #[test]
