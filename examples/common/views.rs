@@ -33,8 +33,10 @@ impl View {
 /// At least `count` views, shared out among the photos of the directory that the command line
 /// names; by default `examples/photos`.
 pub(crate) fn views(count: usize) -> Result<Vec<View>, Box<dyn Error>> {
-    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("photos");
-    let directory = std::env::args_os().nth(1).map_or_else(ours, PathBuf::from);
+    // The examples in a folder of their own take the same ones.
+    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("photos"));
+    let directory = std::env::args_os().nth(1).map(PathBuf::from).or_else(|| ours().find(|photos| photos.is_dir()));
+    let directory = directory.ok_or("the folder examples/photos is gone")?;
     let photos = photos_in(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     if photos.is_empty() {
         return Err(format!("there is no .jpg or .png in {}", directory.display()).into());

@@ -1,7 +1,7 @@
 //! Thumbnails of a directory's photos, in a run that goes on where it was when its process was
 //! killed.
 //!
-//! `cargo run --release -p amorsize-examples --example thumbnails [-- PHOTOS [THUMBNAILS]]` takes
+//! `cargo run --release -p amorsize-durable-examples --example thumbnails [-- PHOTOS [THUMBNAILS]]` takes
 //! the photos of a directory, by default those in `examples/photos`, and writes a thumbnail of each
 //! to another, by default `examples/output/thumbnails`. End it in any way, even by `kill -9` or the
 //! power switch, and start it again: it does not repeat a photo that has a thumbnail.
@@ -19,10 +19,10 @@ fn resize(path: PathBuf) -> ImageResult<RgbImage> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let photos = arguments.next().unwrap_or_else(|| examples.join("photos"));
-    let output = arguments.next().unwrap_or_else(|| examples.join("output/thumbnails"));
+    let photos = arguments.next().unwrap_or_else(|| beside.with_file_name("photos"));
+    let output = arguments.next().unwrap_or_else(|| beside.with_file_name("output").join("thumbnails"));
     fs::create_dir_all(&output)?;
 
     let mut paths = Vec::new();

@@ -2,7 +2,7 @@
 //! or by Slurm on several machines. The program is the same for all, and so is its one line for it.
 //! Results go to `examples/output/array`, which all processes must see.
 //!
-//! After `cargo build --release -p amorsize-examples --example array`, run one of these, and then
+//! After `cargo build --release -p amorsize-durable-examples --example array`, run one of these, and then
 //! the program once more, which gives all results:
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //! sbatch --array=0-15 --mem=1G --wrap target/release/examples/array
 //! ```
 
-#[path = "common/views.rs"]
+#[path = "../common/views.rs"]
 mod views;
 
 use std::error::Error;
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("output/array");
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("output").join("array");
     // `View` is not `Serialize`, so a key tells the items apart.
     match features_batched(views(240)?).key(|view: &View| format!("{view:?}")).array(out, 16)? {
         Array::Task(report) => println!("{report}"),

@@ -2,7 +2,7 @@
 
 #![cfg(unix)]
 
-#[path = "../../tests/common/folder.rs"]
+#[path = "../../../tests/common/folder.rs"]
 mod folder;
 
 use std::env;
@@ -23,7 +23,11 @@ fn example(folder: &Folder, output: &str) -> Command {
     // Cargo builds a package's examples with its tests, beside the folder of the tests.
     let built = env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("examples");
     let program = built.join("thumbnails").with_extension(env::consts::EXE_EXTENSION);
-    assert!(program.exists(), "`cargo build -p amorsize-examples --example thumbnails` builds {}", program.display());
+    assert!(
+        program.exists(),
+        "`cargo build -p amorsize-durable-examples --example thumbnails` builds {}",
+        program.display()
+    );
     let mut command = Command::new(program);
     command.arg(folder.file("photos")).arg(folder.file(output)).stdout(Stdio::piped());
     command
