@@ -3,9 +3,9 @@
 //!
 //! `AMORSIZE_API=overwrite cargo test -p amorsize-api` accepts changes that are meant.
 
+mod docs;
+
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
 use std::{env, fs};
 
 use public_api::Builder;
@@ -80,23 +80,11 @@ fn nameable(all: &[String]) -> String {
 #[rustversion::attr(not(stable(1.95)), ignore = "the format of the docs' data is that of stable Rust 1.95")]
 #[test]
 fn the_public_api_is_the_one_that_is_listed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = Command::new(env!("CARGO"))
-        .current_dir(&root)
-        // The stable compiler writes this data only if it acts as a nightly one.
-        .env("RUSTC_BOOTSTRAP", "1")
-        // A folder of its own: these docs would replace those that people read.
-        .args(["rustdoc", "-p", "amorsize", "--all-features", "--locked", "--target-dir", "target/documented"])
-        .args(["--", "-Z", "unstable-options", "--output-format", "json"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let docs = root.join("target/documented/doc/amorsize.json");
-    let api = Builder::from_rustdoc_json(docs).omit_blanket_impls(true).build().unwrap();
+    let api = Builder::from_rustdoc_json(docs::data()).omit_blanket_impls(true).build().unwrap();
     let now = nameable(&api.items().map(ToString::to_string).collect::<Vec<_>>());
     assert!(now.contains("pub fn amorsize::report::Report::to_svg(&self) -> alloc::string::String\n"));
 
-    let file = root.join("tests/api/amorsize.txt");
+    let file = docs::root().join("tests/api/amorsize.txt");
     if env::var_os("AMORSIZE_API").is_some_and(|value| value == "overwrite") {
         fs::write(&file, &now).unwrap();
     }
