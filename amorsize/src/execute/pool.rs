@@ -7,7 +7,7 @@ mod own_threads;
 
 use self::job::Job;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use self::own_threads::{Allowance, Close, Count, OwnThreads};
 use super::words::ThreadKind;
 use crate::error::Error;
 use crate::memory::{Started, most_threads};
-use crate::system::process::once;
+use crate::system::process::Found;
 pub(crate) use crate::system::refused::Refused;
 use crate::system::thread_time::IS_TOLD;
 use crate::system::{calls, cores};
@@ -63,7 +63,7 @@ impl Threads {
 
     fn find_pool(known: &'static Known, is_child: bool, count: Option<usize>) -> Result<Pool, Error> {
         if is_stranded() {
-            return known.own(count.unwrap_or_else(rayon::current_num_threads)).map(Pool::Own);
+            return known.own(count.unwrap_or_else(rayon_core::current_num_threads)).map(Pool::Own);
         }
         // Looking at the global pool starts it, so do it only if it may be the right one.
         if let Some(count) = count.filter(|&count| count != pool_threads().0) {
@@ -78,7 +78,7 @@ impl Threads {
                 Ok(Pool::Current)
             }
             // The same number as the parent's pool had.
-            (Global::Gone, _) => known.own(rayon::current_num_threads()).map(Pool::Own),
+            (Global::Gone, _) => known.own(rayon_core::current_num_threads()).map(Pool::Own),
             (Global::Refused, _) => Self::fewer(known),
         }
     }
@@ -153,7 +153,7 @@ impl Threads {
             body(&|| {
                 let lent = Arc::clone(lent);
                 match &self.pool {
-                    Pool::Current => rayon::spawn(|| work(lent)),
+                    Pool::Current => rayon_core::spawn(|| work(lent)),
                     Pool::Own(pool) => pool.get().spawn(|| work(lent)),
                 }
             });
@@ -185,14 +185,14 @@ impl Threads {
 /// must be able to go back as soon as its wait ends.
 fn work(lent: Arc<Lent>) {
     if lent.run() {
-        rayon::spawn(|| work(lent));
+        rayon_core::spawn(|| work(lent));
     }
 }
 
 /// True if the calling thread belongs to a pool, so that it must not sleep while others may wait
 /// for it.
 pub(crate) fn is_worker() -> bool {
-    rayon::current_thread_index().is_some() && !is_stranded()
+    rayon_core::current_thread_index().is_some() && !is_stranded()
 }
 
 /// True if the calling thread was a worker of a pool that has no other threads here: it has called
@@ -202,13 +202,13 @@ pub(crate) fn is_worker() -> bool {
 /// built with `use_current_thread`. If nothing is known of a parent, the pool's threads are
 /// counted. A child that built such a pool gets a pool of ours instead.
 fn is_stranded() -> bool {
-    let is_first = rayon::current_thread_index().is_some() && calls::is_first_thread();
-    is_first && (known().1 || known::lacks_threads(rayon::current_num_threads()))
+    let is_first = rayon_core::current_thread_index().is_some() && calls::is_first_thread();
+    is_first && (known().1 || known::lacks_threads(rayon_core::current_num_threads()))
 }
 
 /// Lets a worker do other work of its pool. True if there was any.
 pub(crate) fn work_on_something_else() -> bool {
-    rayon::yield_now() == Some(rayon::Yield::Executed)
+    rayon_core::yield_now() == Some(rayon_core::Yield::Executed)
 }
 
 /// The threads that a run would find.
@@ -248,39 +248,39 @@ pub(crate) fn refused() -> Option<Refused> {
 
 /// `threads`, but no more than a pool can have: 65,535, and 255 on 32 bits.
 pub(crate) fn at_most(threads: usize) -> usize {
-    threads.min(rayon::max_num_threads())
+    threads.min(rayon_core::max_num_threads())
 }
 
 /// The number of threads in the pool that a run would find, and true if they have been started.
 fn pool_threads() -> (usize, bool) {
     /// The number of threads that rayon gives by default.
-    static DEFAULT: OnceLock<usize> = OnceLock::new();
+    static DEFAULT: Found = Found::new();
 
     let (known, _) = known();
     if is_worker() {
-        return (rayon::current_num_threads(), true);
+        return (rayon_core::current_num_threads(), true);
     }
     if let Some(refused) = known.refused.get() {
         return (refused.given, true);
     }
     if known.is_warm.load(Ordering::Relaxed) {
-        return (rayon::current_num_threads(), true);
+        return (rayon_core::current_num_threads(), true);
     }
     if known.global_so_far() == Some(Global::Gone) || is_stranded() {
-        let threads = rayon::current_num_threads();
+        let threads = rayon_core::current_num_threads();
         return (threads, known.keeps(threads));
     }
-    let threads = once(&DEFAULT, || {
+    let threads = DEFAULT.get(|| {
         let asked =
             std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
-        at_most(asked.unwrap_or_else(cores::usable))
+        at_most(asked.unwrap_or_else(cores::usable)) as u64
     });
-    (threads, false)
+    (threads as usize, false)
 }
 
 /// The number of threads in the pool that rayon would use, if it can be used.
 fn rayon_threads(global: Global) -> Option<usize> {
-    matches!(global, Global::Ours | Global::Theirs).then(rayon::current_num_threads)
+    matches!(global, Global::Ours | Global::Theirs).then(rayon_core::current_num_threads)
 }
 
 fn most_own() -> usize {

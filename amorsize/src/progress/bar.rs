@@ -1,14 +1,17 @@
 //! A progress bar for people.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, IsTerminal, Write};
 
 use super::{Phase, Progress};
+use crate::system::calls::terminal_columns;
 use crate::units::seconds::Seconds;
 
-/// The parts that fit a terminal of 80 columns beside the figures.
-const BAR: &str = "{prefix} {bar:16} {pos}/{len} {msg}";
-/// For an input that doesn't know its length.
-const COUNTER: &str = "{prefix} {spinner} {pos} {msg}";
+/// The bar's cells. With its name and figures it fits a terminal of 80 columns.
+const CELLS: usize = 16;
+/// Turns while items are done, for an input that doesn't know its length.
+const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+/// The columns of a terminal that doesn't tell them.
+const COLUMNS: usize = 80;
 
 /// A bar on stderr for [`Batched::progress`](crate::Batched::progress): finished items, their rate,
 /// the time left, the memory held of the budget, and the bytes of results so far. The attribute's
@@ -29,7 +32,7 @@ const COUNTER: &str = "{prefix} {spinner} {pos} {msg}";
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 ///
-/// The attribute shows `resize ━━━━━━━━━━╸━━━━━ 236/360 28/s 4.4 s left, holds 120 MiB of 256 MiB,
+/// The attribute shows `resize ━━━━━━━━━━╸───── 236/360 28/s 4.4 s left, holds 120 MiB of 256 MiB,
 /// made 1.37 GiB`:
 ///
 /// ```
@@ -44,41 +47,87 @@ const COUNTER: &str = "{prefix} {spinner} {pos} {msg}";
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 pub fn progress_bar() -> impl FnMut(&Progress) + Send + 'static {
-    let mut shown: Option<ProgressBar> = None;
+    let mut shown: Option<Shown> = None;
     move |progress: &Progress| {
-        if progress.is_quiet() {
+        if progress.is_quiet() || !takes_a_bar() {
             return;
         }
         if progress.phase() == Phase::Planned {
             // Output between the plan and the run must begin on a line of its own.
-            shown.take().inspect(ProgressBar::finish_and_clear);
+            shown = None;
             return;
         }
-        show(shown.get_or_insert_with(|| make(progress)), progress);
+        let shown = shown.get_or_insert_default();
+        shown.draw(progress);
+        if matches!(progress.phase(), Phase::Done | Phase::Stopped) {
+            shown.keep();
+        }
     }
 }
 
-fn make(progress: &Progress) -> ProgressBar {
-    let bar = match progress.total() {
-        Some(total) => ProgressBar::new(total as u64),
-        None => ProgressBar::no_length(),
-    };
-    let template = if progress.total().is_some() { BAR } else { COUNTER };
-    let style = ProgressStyle::with_template(template).expect("it was read by a test");
-    bar.set_style(style.progress_chars("━╸─"));
-    bar.set_prefix(progress.name().unwrap_or("items"));
-    bar
+/// True if stderr is a terminal where a line can be drawn again.
+fn takes_a_bar() -> bool {
+    let kind = std::env::var_os("TERM");
+    let can_return = if cfg!(unix) { kind.is_some_and(|kind| kind != "dumb") } else { true };
+    can_return && io::stderr().is_terminal()
 }
 
-fn show(bar: &ProgressBar, progress: &Progress) {
-    bar.set_message(figures(progress));
-    bar.set_position(progress.done() as u64);
-    if matches!(progress.phase(), Phase::Done | Phase::Stopped) {
-        // The final figures stay on the screen.
-        bar.abandon();
-    } else {
-        bar.tick();
+/// The line that is on the screen now. It goes when it is dropped.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The characters of the line.
+    width: usize,
+    drawn: usize,
+}
+
+impl Shown {
+    fn draw(&mut self, progress: &Progress) {
+        // The last column stays free: a character there makes some terminals begin a new line.
+        let columns = terminal_columns(&io::stderr()).unwrap_or(COLUMNS) - 1;
+        let line: String = line(progress, self.drawn).chars().take(columns).collect();
+        let width = line.chars().count();
+        // Spaces take away what is left of a longer line.
+        write(&format!("\r{line}{:1$}", "", self.width.saturating_sub(width)));
+        self.width = width;
+        self.drawn += 1;
     }
+
+    /// Leaves the line on the screen.
+    fn keep(&mut self) {
+        write("\n");
+        self.width = 0;
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if self.width > 0 {
+            write(&format!("\r{:1$}\r", "", self.width));
+        }
+    }
+}
+
+/// A bar that can't be written is no reason to end a run.
+fn write(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn line(progress: &Progress, drawn: usize) -> String {
+    let (name, done, figures) = (progress.name().unwrap_or("items"), progress.done(), figures(progress));
+    match progress.total() {
+        Some(total) => format!("{name} {} {done}/{total} {figures}", cells(done, total)),
+        None => format!("{name} {} {done} {figures}", SPINNER[drawn % SPINNER.len()]),
+    }
+}
+
+fn cells(done: usize, total: usize) -> String {
+    let full = if total == 0 { CELLS } else { (CELLS as f64 * done as f64 / total as f64) as usize };
+    let mut cells = "━".repeat(full.min(CELLS));
+    if full < CELLS {
+        cells.push(if done > 0 { '╸' } else { '─' });
+        cells.push_str(&"─".repeat(CELLS - full - 1));
+    }
+    cells
 }
 
 /// The figures beside the bar, the most wanted first: a narrow terminal cuts the line.
@@ -153,16 +202,19 @@ mod tests {
     }
 
     #[test]
-    fn both_styles_can_be_read() {
-        for total in [Some(360), None] {
-            let progress = told(total, Phase::Done);
-            let bar = make(&progress);
-            show(&bar, &progress);
-            assert_eq!(
-                (bar.position(), bar.length(), bar.prefix()),
-                (240, total.map(|total| total as u64), "resize".into())
-            );
-            assert!(bar.is_finished());
-        }
+    fn a_bar_has_the_part_that_is_done() {
+        assert_eq!(cells(0, 360), "────────────────");
+        assert_eq!(cells(1, 360), "╸───────────────");
+        assert_eq!(cells(236, 360), "━━━━━━━━━━╸─────");
+        assert_eq!(cells(359, 360), "━━━━━━━━━━━━━━━╸");
+        assert_eq!([cells(360, 360), cells(400, 360), cells(0, 0)], ["━━━━━━━━━━━━━━━━"; 3].map(String::from));
+    }
+
+    #[test]
+    fn a_line_has_a_bar_or_a_counter() {
+        let known = line(&told(Some(360), Phase::Done), 0);
+        assert_eq!(known, "resize ━━━━━━━━━━╸───── 240/360 done in 8.00 s, 30/s, made 3.00 GiB");
+        let counted = line(&told(None, Phase::Done), 12);
+        assert_eq!(counted, "resize ⠹ 240 done in 8.00 s, 30/s, made 3.00 GiB");
     }
 }

@@ -19,6 +19,18 @@ pub(crate) fn children_ran() -> Option<Duration> {
     system::children_ran()
 }
 
+/// The time for which the calling thread ran.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+pub(crate) fn thread_ran() -> Duration {
+    system::clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The time for which the process ran, over all its threads.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+pub(crate) fn process_ran() -> Duration {
+    system::clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
 /// The peak of the process's resident memory so far; takes 0.5 us. If a larger process started this
 /// one, it begins with that one's figure.
 pub(crate) fn max_resident() -> Option<ByteSize> {
@@ -35,6 +47,12 @@ pub(crate) fn voluntary_switches() -> Option<u64> {
 /// the system counts that only for whole processes.
 pub(crate) fn involuntary_switches() -> Option<u64> {
     system::involuntary_switches()
+}
+
+/// The columns of the terminal that a file is; `None` if it is none, or doesn't tell.
+#[cfg(feature = "progress")]
+pub(crate) fn terminal_columns(file: &std::io::Stderr) -> Option<usize> {
+    system::terminal_columns(file).filter(|&columns| columns > 0)
 }
 
 /// The size of the calling thread's stack when it was made, in bytes; `None` on systems that don't
@@ -68,6 +86,14 @@ mod system {
     /// macOS gives resident memory in bytes, Linux in KiB.
     const MAX_RESIDENT_UNIT: ByteSize = if cfg!(target_vendor = "apple") { ByteSize::new(1) } else { ByteSize::kib(1) };
 
+    /// The clock's time; 0 if the system has no such clock.
+    pub(super) fn clock(id: libc::clockid_t) -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the pointer leads to a time of this function, and the call writes nowhere else.
+        unsafe { libc::clock_gettime(id, &raw mut time) };
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    }
+
     pub(super) fn children_ran() -> Option<Duration> {
         let usage = usage(libc::RUSAGE_CHILDREN)?;
         Some(duration(usage.ru_utime) + duration(usage.ru_stime))
@@ -91,6 +117,15 @@ mod system {
         return u64::try_from(usage(libc::RUSAGE_THREAD)?.ru_nivcsw).ok();
         #[cfg(not(target_os = "linux"))]
         return None;
+    }
+
+    #[cfg(feature = "progress")]
+    pub(super) fn terminal_columns(file: &impl std::os::fd::AsRawFd) -> Option<usize> {
+        let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: this request writes a `winsize` and nothing else, and the pointer leads to one of
+        // this function. The file is open while it is borrowed.
+        let answer = unsafe { libc::ioctl(file.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+        (answer == 0).then_some(size.ws_col.into())
     }
 
     #[cfg(target_os = "linux")]
@@ -167,6 +202,11 @@ mod system {
         None
     }
 
+    #[cfg(feature = "progress")]
+    pub(super) fn terminal_columns(_: &std::io::Stderr) -> Option<usize> {
+        None
+    }
+
     pub(super) fn stack_size() -> Option<usize> {
         None
     }
@@ -194,6 +234,17 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_and_its_process_run_while_they_work_alone() {
+        let before = (thread_ran(), process_ran());
+        std::thread::sleep(Duration::from_millis(20));
+        // The system counts at once what a thread runs.
+        assert!(thread_ran() - before.0 < Duration::from_millis(10));
+        let until = thread_ran() + Duration::from_millis(10);
+        while thread_ran() < until {}
+        assert!(process_ran() - before.1 >= Duration::from_millis(10));
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn a_thread_that_sleeps_counts_it_and_others_do_not() {
         let before = voluntary_switches().unwrap();
@@ -204,6 +255,25 @@ mod tests {
         // A new thread's count begins anew.
         let fresh = std::thread::spawn(|| voluntary_switches().unwrap()).join().unwrap();
         assert!(fresh < 100, "{fresh}");
+    }
+
+    #[test]
+    #[cfg(feature = "progress")]
+    fn a_terminal_tells_its_columns_and_a_file_none() {
+        use std::os::fd::{FromRawFd, OwnedFd};
+
+        let size = libc::winsize { ws_row: 24, ws_col: 97, ws_xpixel: 0, ws_ypixel: 0 };
+        let mut files = [-1; 2];
+        let [leader, terminal] = &mut files;
+        // SAFETY: all pointers lead to values of this function or are null, which the call allows.
+        let answer = unsafe {
+            libc::openpty(leader, terminal, std::ptr::null_mut(), std::ptr::null_mut(), (&raw const size).cast_mut())
+        };
+        assert_eq!(answer, 0);
+        // SAFETY: the call opened both, and nothing else closes them.
+        let [_leader, terminal] = files.map(|file| unsafe { OwnedFd::from_raw_fd(file) });
+        assert_eq!(system::terminal_columns(&terminal), Some(97));
+        assert_eq!(system::terminal_columns(&std::fs::File::open("/dev/null").unwrap()), None);
     }
 
     #[test]

@@ -5,17 +5,15 @@
 //! which of them share a core; other systems are not asked, and each of their processors counts as
 //! a core.
 
-use std::sync::OnceLock;
-
-use super::process::once;
+use super::process::Found;
 
 /// The number of threads of this process that can run at a time, by its affinity mask and its
 /// cgroup's quota.
 pub(crate) fn usable() -> usize {
     /// Kept, because asking takes 26 us to read files in /proc and /sys.
-    static USABLE: OnceLock<usize> = OnceLock::new();
+    static USABLE: Found = Found::new();
 
-    once(&USABLE, || std::thread::available_parallelism().map_or(1, Into::into))
+    USABLE.get(|| std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64)) as usize
 }
 
 /// The processors that this process may use.
@@ -31,13 +29,11 @@ impl Cores {
     /// The cores of this process. The first call takes 33 us if no core is shared, otherwise 14 us
     /// and another 7 us for each core.
     pub(crate) fn of_this_process() -> Self {
-        static FOUND: OnceLock<Cores> = OnceLock::new();
+        static PHYSICAL: Found = Found::new();
 
-        once(&FOUND, || {
-            let threads = usable();
-            let physical = physical().map_or(threads, |cores| cores.min(threads));
-            Self { threads, physical }
-        })
+        let threads = usable();
+        let physical = PHYSICAL.get(|| physical().map_or(threads, |cores| cores.min(threads)) as u64);
+        Self { threads, physical: physical as usize }
     }
 
     /// The effective number of cores of `threads` busy threads, if the second thread of a core

@@ -84,7 +84,7 @@ pub(crate) use system::Faults;
 /// because another program got the core.
 #[cfg(target_os = "linux")]
 fn usual(seconds: &mut [f64], count: usize) -> Option<f64> {
-    seconds.sort_by(|a, b| b.total_cmp(a));
+    seconds.sort_unstable_by(|a, b| b.total_cmp(a));
     // With pages of 64 KiB there are two.
     let faults = seconds.get(..count).filter(|faults| faults.len() >= 2)?;
     let usual: Vec<f64> = faults.iter().copied().filter(|&fault| fault <= 5.0 * faults[count / 2]).collect();

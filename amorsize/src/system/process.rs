@@ -2,7 +2,10 @@
 //! its parent's memory, but with only one of its threads: locks that another thread held stay
 //! locked, pools have no threads, and open files of `/proc/self` are the parent's.
 
+use std::any::Any;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A value that each process makes for itself. A parent's value stays untouched: dropping it could
 /// wait for threads that don't exist.
@@ -11,51 +14,78 @@ use std::sync::OnceLock;
 /// process's number: 0.2 us.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T> {
-    own: OnceLock<Own<T>>,
+    own: OnceLock<Own>,
+    of: PhantomData<fn() -> T>,
 }
 
+/// Without the value's type, so that it is compiled once for all.
 #[derive(Debug)]
-struct Own<T> {
+struct Own {
     process: u32,
-    value: T,
+    value: Box<dyn Any + Send + Sync>,
     /// The value of a child, which leads to its own child's.
-    next: OnceLock<Box<Own<T>>>,
+    next: OnceLock<Box<Own>>,
 }
 
-impl<T> Own<T> {
-    fn new(make: fn() -> T) -> Self {
+type Make<'a> = &'a dyn Fn() -> Box<dyn Any + Send + Sync>;
+
+impl Own {
+    fn new(make: Make<'_>) -> Self {
         Self { process: std::process::id(), value: make(), next: OnceLock::new() }
     }
-}
 
-impl<T> PerProcess<T> {
-    pub(crate) const fn new() -> Self {
-        Self { own: OnceLock::new() }
-    }
-
-    /// This process's value, and true if a parent had one. `make` must be quick: a child that is
-    /// forked while it runs waits for it for ever.
-    pub(crate) fn get(&self, make: fn() -> T) -> (&T, bool) {
-        let mut own = self.own.get_or_init(|| Own::new(make));
+    fn find<'a>(first: &'a OnceLock<Self>, make: Make<'_>) -> (&'a Self, bool) {
+        let mut own = first.get_or_init(|| Self::new(make));
         let mut is_child = false;
         while let Some(next) = own.next.get() {
             (own, is_child) = (next, true);
         }
         // Only the last one is compared: a number can come again after its process has ended.
         if own.process != std::process::id() {
-            (own, is_child) = (own.next.get_or_init(|| Box::new(Own::new(make))), true);
+            (own, is_child) = (own.next.get_or_init(|| Box::new(Self::new(make))), true);
         }
-        (&own.value, is_child)
+        (own, is_child)
     }
 }
 
-/// The value of `find`, found once. Unlike `get_or_init` it holds no lock meanwhile that a child
-/// made by `fork` would wait for; so two threads may find it at the same time.
-pub(crate) fn once<T: Copy>(found: &OnceLock<T>, find: impl FnOnce() -> T) -> T {
-    found.get().copied().unwrap_or_else(|| {
-        let value = find();
-        *found.get_or_init(|| value)
-    })
+impl<T: Send + Sync + 'static> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        Self { own: OnceLock::new(), of: PhantomData }
+    }
+
+    /// This process's value, and true if a parent had one. `make` must be quick: a child that is
+    /// forked while it runs waits for it for ever.
+    pub(crate) fn get(&self, make: fn() -> T) -> (&T, bool) {
+        let (own, is_child) = Own::find(&self.own, &|| Box::new(make()));
+        (own.value.downcast_ref().expect("`make` made it"), is_child)
+    }
+}
+
+/// A number that is found once. Unlike `OnceLock` it holds no lock meanwhile that a child made by
+/// `fork` would wait for; so two threads may find it at the same time.
+#[derive(Debug)]
+pub(crate) struct Found(AtomicU64);
+
+impl Found {
+    /// The number before it is found. A number that is as large is found again each time.
+    const UNKNOWN: u64 = u64::MAX;
+
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(Self::UNKNOWN))
+    }
+
+    /// The value of `find`, by the first call.
+    pub(crate) fn get(&self, find: impl FnOnce() -> u64) -> u64 {
+        match self.0.load(Ordering::Relaxed) {
+            Self::UNKNOWN => {
+                let found = find();
+                // If another thread was first, its number stays.
+                let kept = self.0.compare_exchange(Self::UNKNOWN, found, Ordering::Relaxed, Ordering::Relaxed);
+                kept.err().unwrap_or(found)
+            }
+            found => found,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -76,15 +106,16 @@ mod tests {
     #[test]
     fn what_another_process_made_is_left() {
         let value = PerProcess::new();
-        value.own.get_or_init(|| Own { process: std::process::id() ^ 1, ..Own::new(|| vec![1]) });
+        let first = || Own { process: std::process::id() ^ 1, ..Own::new(&|| Box::new(vec![1])) };
+        value.own.get_or_init(first);
         assert_eq!(value.get(|| vec![2]), (&vec![2], true));
         assert_eq!(value.get(|| vec![3]), (&vec![2], true));
-        assert_eq!(value.own.get().unwrap().value, [1]);
+        assert_eq!(value.own.get().unwrap().value.downcast_ref(), Some(&vec![1]));
     }
 
     #[test]
     fn what_is_found_once_stays() {
-        let found = OnceLock::new();
-        assert_eq!((once(&found, || 1), once(&found, || 2)), (1, 1));
+        let found = Found::new();
+        assert_eq!((found.get(|| 1), found.get(|| 2)), (1, 1));
     }
 }

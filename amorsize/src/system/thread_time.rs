@@ -53,10 +53,8 @@ impl Use {
 mod system {
     use std::time::{Duration, Instant};
 
-    use rustix::time::{ClockId, clock_gettime};
-
     use super::{Queue, Use};
-    use crate::system::calls::children_ran;
+    use crate::system::calls::{self, children_ran, thread_ran};
 
     /// The shortest time, in seconds, that is judged: the measurement would be a tenth of it.
     const SHORTEST: f64 = 50e-6;
@@ -82,10 +80,6 @@ mod system {
         (seen, before)
     }
 
-    fn clock(id: ClockId) -> Duration {
-        Duration::try_from(clock_gettime(id)).unwrap_or_default()
-    }
-
     /// The time for which the process ran so far, over all its threads and the children that it
     /// waited for.
     pub(crate) fn process_ran() -> Option<Duration> {
@@ -93,21 +87,21 @@ mod system {
     }
 
     pub(crate) fn others_ran() -> Option<Duration> {
-        let own = clock(ClockId::ThreadCPUTime);
-        clock(ClockId::ProcessCPUTime).checked_sub(own)
+        let own = thread_ran();
+        calls::process_ran().checked_sub(own)
     }
 
     fn processes_ran() -> Duration {
-        clock(ClockId::ProcessCPUTime) + children_ran().unwrap_or_default()
+        calls::process_ran() + children_ran().unwrap_or_default()
     }
 
     /// Seconds that a thread runs to sleep and wake, on cores that have nothing else to do: takes
     /// three times 60 us.
     pub(crate) fn seconds_of_a_wake() -> Option<f64> {
         let once = |_| {
-            let begun = clock(ClockId::ThreadCPUTime);
+            let begun = thread_ran();
             std::thread::sleep(Duration::from_nanos(1));
-            clock(ClockId::ThreadCPUTime).saturating_sub(begun).as_secs_f64()
+            thread_ran().saturating_sub(begun).as_secs_f64()
         };
         (0..3).map(once).min_by(f64::total_cmp)
     }
@@ -127,7 +121,7 @@ mod system {
         // The slowest figure comes first here and last at the end, so its time is not measured.
         let ((queue, process_ran, ran), _) = at_one_moment(|| {
             let queue = closely.then(Queue::open).flatten();
-            (queue, processes_ran(), clock(ClockId::ThreadCPUTime))
+            (queue, processes_ran(), thread_ran())
         });
         Some(Begun { queue, process_ran, ran, at: Instant::now() })
     }
@@ -140,7 +134,7 @@ mod system {
                 return None;
             }
             let ((ran, process_ran, queued), at) = at_one_moment(|| {
-                let clocks = (clock(ClockId::ThreadCPUTime), processes_ran());
+                let clocks = (thread_ran(), processes_ran());
                 (clocks.0, clocks.1, self.queue.as_ref().and_then(Queue::so_far))
             });
             let seconds = (at - self.at).as_secs_f64();
@@ -371,11 +365,8 @@ mod tests {
 
     /// Runs on a core for `time`, however long that takes.
     fn run_for(time: Duration) {
-        let begun = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        let begun = Duration::try_from(begun).unwrap();
-        while Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)).unwrap() - begun
-            < time
-        {}
+        let begun = crate::system::calls::thread_ran();
+        while crate::system::calls::thread_ran() - begun < time {}
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::own_threads::Count;
 use crate::error::{Error, ErrorKind};
@@ -69,10 +69,10 @@ impl Known {
             Err(error) if error.source().is_some() => Global::Refused,
             // It was started before, perhaps in a parent. If that is not sure, a pool of ours does
             // as well.
-            Err(_) if is_child || lacks_threads(rayon::current_num_threads() + 1) => Global::Gone,
+            Err(_) if is_child || lacks_threads(rayon_core::current_num_threads() + 1) => Global::Gone,
             Err(_) => {
                 // The program may have set the stack size of its threads.
-                rayon::spawn_broadcast(|_| self.stack.tell());
+                rayon_core::spawn_broadcast(|_| self.stack.tell());
                 Global::Theirs
             }
         })
@@ -209,7 +209,7 @@ mod tests {
         (3..3 + KEPT).for_each(|count| _ = known.own(count).unwrap());
         assert!(!known.keeps(2));
         // A run that uses it still has it.
-        assert_eq!(first.get().install(rayon::current_num_threads), 2);
+        assert_eq!(first.get().install(rayon_core::current_num_threads), 2);
         assert!(!Arc::ptr_eq(&first, &known.own(2).unwrap()));
     }
 

@@ -15,7 +15,7 @@ use super::cgroup::Cgroups;
 use super::kept_file::{Buffer, KeptFile, read_long};
 use super::machine::{self, ResourceLimits};
 use crate::system::calls::max_resident;
-use crate::system::process::{PerProcess, once};
+use crate::system::process::{Found, PerProcess};
 use crate::units::ByteSize;
 
 /// The bytes that the process may still take: the least of those that the machine, each cgroup of
@@ -68,14 +68,14 @@ fn resident_now() -> Option<ByteSize> {
 pub(crate) fn peak_resident() -> Option<ByteSize> {
     /// The difference that two figures may have because they are read one after the other.
     const ALIKE: ByteSize = ByteSize::mib(1);
-    static IS_OWN: PerProcess<OnceLock<bool>> = PerProcess::new();
+    static IS_OWN: PerProcess<Found> = PerProcess::new();
     let read = || machine::peak_resident(&std::fs::read_to_string("/proc/self/status").ok()?);
     let told = max_resident();
-    let is_own = once(IS_OWN.get(OnceLock::new).0, || match (told, read()) {
-        (Some(told), Some(own)) => told <= own + ALIKE,
-        (told, _) => told.is_some(),
+    let is_own = IS_OWN.get(Found::new).0.get(|| match (told, read()) {
+        (Some(told), Some(own)) => (told <= own + ALIKE).into(),
+        (told, _) => told.is_some().into(),
     });
-    if is_own { told } else { read() }
+    if is_own > 0 { told } else { read() }
 }
 
 fn kept() -> MutexGuard<'static, SystemMemory> {

@@ -1,10 +1,9 @@
 //! Parses procfs's figures of the machine and of the process, from their text alone.
 
 use std::fs;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::system::process::once;
+use crate::system::process::Found;
 use crate::units::ByteSize;
 
 /// `MemAvailable`: the kernel's own estimate of the memory that can be taken without swapping.
@@ -101,14 +100,15 @@ pub(super) fn stalled(pressure: &str) -> Option<Duration> {
 /// (`AT_PAGESZ`), which the kernel shows as pairs of words.
 pub(super) fn page_size() -> Option<u64> {
     const AT_PAGESZ: usize = 6;
-    static PAGE: OnceLock<Option<u64>> = OnceLock::new();
-    once(&PAGE, || {
+    static PAGE: Found = Found::new();
+    let read = || {
         let vector = fs::read("/proc/self/auxv").ok()?;
         let (words, _) = vector.as_chunks::<{ size_of::<usize>() }>();
         let (pairs, _) = words.as_chunks::<2>();
         let page = pairs.iter().find(|[key, _]| usize::from_ne_bytes(*key) == AT_PAGESZ);
         page.map(|[_, size]| usize::from_ne_bytes(*size) as u64)
-    })
+    };
+    Some(PAGE.get(|| read().unwrap_or(0))).filter(|&bytes| bytes > 0)
 }
 
 #[cfg(test)]

@@ -13,13 +13,12 @@
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use super::kept_file::read_long;
 use super::machine::{self, ResourceLimits, soft};
 use super::{Started, cgroup};
 use crate::system::cores;
-use crate::system::process::once;
+use crate::system::process::Found;
 use crate::units::ByteSize;
 
 /// The address space that glibc reserves for each thread that allocates (an arena),
@@ -35,11 +34,11 @@ const CAP_SYS_RESOURCE: u64 = 1 << 24;
 /// The threads that may run at a time, over all runs of the process; `enough` if the limits allow
 /// more.
 pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
-    static MAPPED_BEFORE: OnceLock<ByteSize> = OnceLock::new();
+    static MAPPED_BEFORE: Found = Found::new();
 
     // Found before the first thread starts.
     let mapped = || fs::read_to_string("/proc/self/statm").ok().and_then(|statm| machine::mapped(&statm));
-    let mapped_before = once(&MAPPED_BEFORE, || mapped().unwrap_or(ByteSize::ZERO));
+    let mapped_before = ByteSize::new(MAPPED_BEFORE.get(|| mapped().unwrap_or(ByteSize::ZERO).as_u64()));
     let space = Space { mapped_before, ..Space::of_this_process() };
     let space = Space { stack: started.stack.map_or(space.stack, ByteSize::of_usize), ..space };
     most_under(Path::new("/"), &space, started, enough)
