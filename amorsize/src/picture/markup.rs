@@ -10,35 +10,42 @@ pub(super) struct Markup {
 
 impl Markup {
     /// Adds markup unchanged.
+    #[inline]
     pub(super) fn raw(&mut self, markup: &str) {
         self.text.push_str(markup);
     }
 
+    #[inline]
     pub(super) fn rect(&mut self, class: &str, x: f64, y: f64, width: f64, height: f64) {
         self.open_rect(class, x, y, width, height);
         self.raw("/>\n");
     }
 
     /// A rectangle with a text for the pointer.
+    #[inline]
     pub(super) fn rect_telling(&mut self, class: &str, [x, y, width, height]: [f64; 4], told: &str) {
         self.open_rect(class, x, y, width, height);
         self.put(format_args!("><title>{}</title></rect>\n", escape(told)));
     }
 
+    #[inline]
     fn open_rect(&mut self, class: &str, x: f64, y: f64, width: f64, height: f64) {
         let [x, y, width, height] = [x, y, width, height].map(place);
         self.put(format_args!(r#"<rect class="{class}" x="{x}" y="{y}" width="{width}" height="{height}""#));
     }
 
+    #[inline]
     pub(super) fn circle(&mut self, class: &str, x: f64, y: f64, radius: f64) {
         let [x, y, radius] = [x, y, radius].map(place);
         self.put(format_args!("<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"/>\n"));
     }
 
+    #[inline]
     pub(super) fn path(&mut self, class: &str, path: &Path) {
         self.put(format_args!("<path class=\"{class}\" d=\"{}\"/>\n", path.text));
     }
 
+    #[inline]
     pub(super) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let mut path = Path::default();
         path.begin(from.0, from.1);
@@ -46,11 +53,13 @@ impl Markup {
         self.path(class, &path);
     }
 
+    #[inline]
     pub(super) fn text(&mut self, class: &str, x: f64, y: f64, text: &str) {
         let ([x, y], text) = ([x, y].map(place), escape(text));
         self.put(format_args!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{text}</text>\n"));
     }
 
+    #[inline]
     fn put(&mut self, markup: std::fmt::Arguments<'_>) {
         // Writing to a string can't fail.
         let _ = self.text.write_fmt(markup);
@@ -64,18 +73,22 @@ pub(super) struct Path {
 }
 
 impl Path {
+    #[inline]
     pub(super) fn begin(&mut self, x: f64, y: f64) {
         let _ = write!(self.text, "M{} {}", place(x), place(y));
     }
 
+    #[inline]
     pub(super) fn go(&mut self, x: f64, y: f64) {
         let _ = write!(self.text, "L{} {}", place(x), place(y));
     }
 
+    #[inline]
     pub(super) fn close(&mut self) {
         self.text.push('Z');
     }
 
+    #[inline]
     pub(super) fn rect(&mut self, [x, y, width, height]: [f64; 4]) {
         let [x, y, width, height] = [x, y, width, height].map(place);
         let _ = write!(self.text, "M{x} {y}h{width}v{height}h-{width}Z");
@@ -83,6 +96,7 @@ impl Path {
 }
 
 /// A coordinate to a tenth: a unit is about a pixel.
+#[inline]
 fn place(coordinate: f64) -> f64 {
     let rounded = (coordinate * 10.0).round() / 10.0;
     // Adding zero removes the sign of a negative zero.
@@ -91,6 +105,7 @@ fn place(coordinate: f64) -> f64 {
 
 /// A text for an element or an attribute of XML and HTML; characters that XML can't have become
 /// U+FFFD.
+#[inline]
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
@@ -112,6 +127,7 @@ pub(super) fn escape(text: &str) -> String {
 
 /// The width of a text, rather too high: fonts differ, so this follows Verdana, the widest of the
 /// common ones.
+#[inline]
 pub(super) fn width(text: &str, size: f64) -> f64 {
     let of = |char| match char {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | 'I' | ' ' | '.' | ',' | ':' | ';' | '|' | '\'' | '(' | ')' | '!' => 0.42,
@@ -124,6 +140,7 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
 }
 
 /// The text, or as much of its beginning as fits.
+#[inline]
 pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
         return text.to_owned();
@@ -140,6 +157,7 @@ pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
 }
 
 /// The text in lines that fit, except for longer words.
+#[inline]
 pub(super) fn lines(text: &str, size: f64, room: f64) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

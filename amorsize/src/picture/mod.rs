@@ -1,4 +1,7 @@
 //! The picture of a run: SVG, and a page around it.
+//!
+//! All functions here are `#[inline]`, so that a program compiles them only if it draws: they are a
+//! sixth of the crate's code.
 
 mod markup;
 mod page;
@@ -76,6 +79,7 @@ struct Stage {
 }
 
 impl Stage {
+    #[inline]
     fn of(stage: &StageReport) -> Self {
         Self {
             name: stage.name(),
@@ -93,6 +97,7 @@ impl Stage {
 const UNNAMED: &str = "amorsize run";
 
 impl Picture {
+    #[inline]
     fn of(report: &Report) -> Self {
         let failures = report.failures().iter().map(ToString::to_string);
         let panics = report.panics().iter().map(ToString::to_string);
@@ -158,6 +163,7 @@ impl Picture {
     }
 
     /// The function's name, or those of the stages.
+    #[inline]
     fn title(&self) -> String {
         let stages: Vec<_> = self.stages.iter().map(|stage| stage.name).collect();
         match self.name {
@@ -168,25 +174,30 @@ impl Picture {
     }
 
     /// The bytes by which resident memory went over the budget.
+    #[inline]
     fn over_budget(&self) -> Option<u64> {
         self.peak_resident.and_then(|peak| peak.checked_sub(self.budget)).filter(|&over| over > 0)
     }
 
     /// Seconds until resident memory was first seen above the budget.
+    #[inline]
     fn over_from(&self) -> Option<f64> {
         self.moments.iter().find(|moment| moment.resident > Some(self.budget)).map(|moment| moment.seconds)
     }
 
+    #[inline]
     fn speedup(&self) -> String {
         format!("{} ×", scale::number(self.speedup))
     }
 
     /// All seconds of the threads.
+    #[inline]
     fn threads_time(&self) -> f64 {
         self.parts.iter().map(|(_, seconds)| seconds).sum()
     }
 
     /// The end of the time axis: nothing is shown after it.
+    #[inline]
     fn end(&self) -> f64 {
         let moments = self.moments.iter().map(|moment| moment.seconds);
         let bands = self.bands.iter().map(|band| band.ended);
@@ -194,6 +205,7 @@ impl Picture {
     }
 
     /// The run in a few sentences, for readers who can't see the picture.
+    #[inline]
     fn told(&self) -> String {
         let batches = scale::counted(self.batches, "batch", "batches");
         let (pace, per_second) = scale::pace(self.items_per_second);
@@ -245,6 +257,7 @@ impl Report {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn to_svg(&self) -> String {
         svg::draw(&Picture::of(self), &svg::WIDE)
     }
@@ -266,6 +279,7 @@ impl Report {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn to_html(&self) -> String {
         page::write(&Picture::of(self))
     }

@@ -42,6 +42,7 @@ ul{margin:0;padding-left:20px;overflow-wrap:anywhere}
 /// The most of a failure's text, in characters: errors may carry the data that they are about.
 const MOST_OF_A_FAILURE: usize = 500;
 
+#[inline]
 pub(super) fn write(picture: &Picture) -> String {
     let title = picture.title();
     let title = if title == UNNAMED { title } else { format!("{title}: {UNNAMED}") };
@@ -58,10 +59,12 @@ pub(super) fn write(picture: &Picture) -> String {
     )
 }
 
+#[inline]
 fn section(class: &str, head: &str, content: &str) -> String {
     format!("<section{class}>\n<h2>{}</h2>\n{content}</section>\n", escape(head))
 }
 
+#[inline]
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = String::from("<div class=\"scroll\"><table>\n");
     if !head.is_empty() {
@@ -79,11 +82,13 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     table + "</tbody>\n</table></div>\n"
 }
 
+#[inline]
 fn seconds_of(seconds: f64) -> String {
     Seconds(svg::sound(seconds)).to_string()
 }
 
 /// The run beside the loop that it stands for, which `par_iter` makes faster and no smaller.
+#[inline]
 fn without(picture: &Picture) -> String {
     if picture.items == 0 {
         return String::new();
@@ -106,6 +111,7 @@ fn without(picture: &Picture) -> String {
 }
 
 /// `item 7`, or `items 8 to 15`.
+#[inline]
 fn named<V>(entry: &Extreme<V>) -> String {
     match entry.items {
         1 => format!("item {}", scale::count(entry.first)),
@@ -115,6 +121,7 @@ fn named<V>(entry: &Extreme<V>) -> String {
     }
 }
 
+#[inline]
 fn slowest(picture: &Picture) -> String {
     if picture.slowest.is_empty() {
         return String::new();
@@ -128,6 +135,7 @@ fn slowest(picture: &Picture) -> String {
     section("", "Slowest items, by their indices", &table(&[], &rows))
 }
 
+#[inline]
 fn largest(picture: &Picture) -> String {
     if picture.largest.is_empty() {
         return String::new();
@@ -140,12 +148,14 @@ fn largest(picture: &Picture) -> String {
     section("", "Largest results, by their items' indices", &table(&[], &rows))
 }
 
+#[inline]
 fn place(picture: &Picture) -> String {
     let mut rows: Vec<_> = picture.began.map(|began| ("Began", scale::date(began))).into_iter().collect();
     rows.extend(picture.place.iter().cloned());
     section("", "When and where", &figures(&rows))
 }
 
+#[inline]
 fn totals(picture: &Picture) -> String {
     let mut rows = vec![
         ("Items", scale::count(picture.items)),
@@ -175,15 +185,18 @@ fn totals(picture: &Picture) -> String {
     section("", "Totals", &figures(&rows))
 }
 
+#[inline]
 fn details(picture: &Picture) -> String {
     section("", "In detail", &figures(&picture.figures))
 }
 
+#[inline]
 fn figures(figures: &[(&'static str, String)]) -> String {
     let rows: Vec<_> = figures.iter().map(|(what, figure)| vec![(*what).to_owned(), figure.clone()]).collect();
     table(&[], &rows)
 }
 
+#[inline]
 fn time_use(picture: &Picture) -> String {
     let whole = picture.threads_time();
     if whole <= 0.0 {
@@ -198,6 +211,7 @@ fn time_use(picture: &Picture) -> String {
     section("", "Where the threads' time went", &table(&["", "share", "time"], &rows))
 }
 
+#[inline]
 fn stages(picture: &Picture) -> String {
     if picture.stages.is_empty() {
         return String::new();
@@ -224,10 +238,12 @@ fn stages(picture: &Picture) -> String {
     section(" class=\"stages\"", "Stages", &table(&head, &rows))
 }
 
+#[inline]
 fn account(picture: &Picture) -> String {
     section("", "In words", &format!("<pre>{}</pre>\n", escape(&picture.account)))
 }
 
+#[inline]
 fn failures(picture: &Picture) -> String {
     if picture.failures.is_empty() {
         return String::new();

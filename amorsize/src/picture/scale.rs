@@ -6,6 +6,7 @@ use crate::units::ByteSize;
 use crate::units::counted::Counted;
 
 /// The part of a whole, from 0 to 1; 0 if either is not a number.
+#[inline]
 pub(super) fn share(part: f64, whole: f64) -> f64 {
     let share = part / whole;
     if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }
@@ -20,6 +21,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
+    #[inline]
     pub(super) fn at(&self, value: f64) -> f64 {
         self.from + (self.to - self.from) * share(value, self.top)
     }
@@ -33,6 +35,7 @@ pub(super) struct Tick {
 }
 
 /// The smallest step with at most `most` multiples up to `top`, or else the last one. `steps` rise.
+#[inline]
 fn step(steps: impl Iterator<Item = f64>, top: f64, most: usize) -> f64 {
     let mut last = 1.0;
     for step in steps {
@@ -44,6 +47,7 @@ fn step(steps: impl Iterator<Item = f64>, top: f64, most: usize) -> f64 {
     last
 }
 
+#[inline]
 fn ticks(step: f64, top: f64, label: impl Fn(f64) -> String) -> Vec<Tick> {
     // A little more, since rounding may put a top just below a multiple of the step. No axis has a
     // hundred marks.
@@ -52,6 +56,7 @@ fn ticks(step: f64, top: f64, label: impl Fn(f64) -> String) -> Vec<Tick> {
 }
 
 /// Bytes, marked at multiples of a power of two.
+#[inline]
 pub(super) fn of_bytes(top: f64, most: usize) -> Vec<Tick> {
     let step = step((0..63).map(|power| 2f64.powi(power)), top, most);
     // One unit for all marks: the largest that is not above the top.
@@ -65,6 +70,7 @@ pub(super) fn of_bytes(top: f64, most: usize) -> Vec<Tick> {
 }
 
 /// Seconds, marked as clocks are.
+#[inline]
 pub(super) fn of_seconds(top: f64, most: usize) -> Vec<Tick> {
     let below = (-9..1).flat_map(|power| [1, 2, 5].map(|digit| decimal(digit, power)));
     let clock = [10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 21_600, 43_200].map(f64::from);
@@ -83,6 +89,7 @@ pub(super) fn of_seconds(top: f64, most: usize) -> Vec<Tick> {
 }
 
 /// Numbers of things, marked at 1, 2 and 5 and their tenfold.
+#[inline]
 pub(super) fn of_numbers(top: f64, most: usize) -> Vec<Tick> {
     let steps = (-9..16).flat_map(|power| [1, 2, 5].map(|digit| decimal(digit, power)));
     ticks(step(steps, top, most), top, number)
@@ -90,18 +97,21 @@ pub(super) fn of_numbers(top: f64, most: usize) -> Vec<Tick> {
 
 /// A decimal power: 1e-3 is the nearest number to a thousandth, which 10 to the power of -3 may not
 /// be.
+#[inline]
 fn decimal(digit: i32, power: i32) -> f64 {
     let tenfold = 10f64.powi(power.abs());
     if power < 0 { f64::from(digit) / tenfold } else { f64::from(digit) * tenfold }
 }
 
 /// Up to three decimals, without zeros at the end.
+#[inline]
 fn plain(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A number to three digits.
+#[inline]
 pub(super) fn number(value: f64) -> String {
     let (value, unit) = match value {
         // Negative numbers and NaN too.
@@ -122,6 +132,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A date and a time of day, such as `2026-01-31 08:05:09 UTC`.
+#[inline]
 pub(super) fn date(time: SystemTime) -> String {
     // A clock that stands before 1970 is not set.
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -147,6 +158,7 @@ pub(super) fn date(time: SystemTime) -> String {
 }
 
 /// A count with its thousands set apart.
+#[inline]
 pub(super) fn count(value: usize) -> String {
     let digits = value.to_string();
     let mut text = String::new();
@@ -160,26 +172,31 @@ pub(super) fn count(value: usize) -> String {
 }
 
 /// A count for a small place.
+#[inline]
 pub(super) fn short_count(value: usize) -> String {
     if value < 10_000_000 { count(value) } else { number(value as f64) }
 }
 
 /// `1 batch`, `2 batches`.
+#[inline]
 pub(super) fn counted(value: usize, one: &'static str, several: &'static str) -> String {
     format!("{} {}", short_count(value), Counted(value, one, several).name())
 }
 
 /// A pace as a number, and what it counts: `1`, `item per second`.
+#[inline]
 pub(super) fn pace(items_per_second: f64) -> (String, &'static str) {
     let number = number(items_per_second);
     let name = if number == "1" { "item per second" } else { "items per second" };
     (number, name)
 }
 
+#[inline]
 pub(super) fn bytes(value: u64) -> String {
     ByteSize::new(value).to_string()
 }
 
+#[inline]
 pub(super) fn percent(part: f64, whole: f64) -> String {
     let percent = 100.0 * share(part, whole);
     match percent {

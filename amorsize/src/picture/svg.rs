@@ -120,6 +120,7 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto San
 .amorsize-run .handling{fill:var(--handling);stroke:var(--muted);stroke-width:.5}
 "#;
 
+#[inline]
 pub(super) fn draw(picture: &Picture, layout: &Layout) -> String {
     let end = picture.end();
     let time = Scale { top: end, from: layout.from, to: layout.to };
@@ -163,6 +164,7 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
+    #[inline]
     fn header(&mut self) {
         let (picture, layout) = (self.picture, self.layout);
         let room = layout.width - 2.0 * layout.margin;
@@ -213,6 +215,7 @@ impl Drawing<'_> {
     }
 
     /// Draws all plots with a time axis.
+    #[inline]
     fn over_time(&mut self) {
         let picture = self.picture;
         if picture.moments.is_empty() {
@@ -238,6 +241,7 @@ impl Drawing<'_> {
         }
     }
 
+    #[inline]
     fn memory(&mut self) {
         let picture = self.picture;
         let moments = &picture.moments;
@@ -290,6 +294,7 @@ impl Drawing<'_> {
 }
 
 /// Seconds that can be printed.
+#[inline]
 pub(super) fn sound(seconds: f64) -> f64 {
     // At most the age of the universe.
     if seconds.is_finite() { seconds.clamp(0.0, 1e18) } else { 0.0 }

@@ -418,7 +418,8 @@ impl Plan {
         ];
         lines.extend(self.reasons.iter().cloned());
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
-        lines.join("\n")
+        // `join` would be more code than the rest of this function.
+        lines.iter().skip(1).fold(lines[0].clone(), |text, line| text + "\n" + line)
     }
 }
 

@@ -26,10 +26,13 @@ impl<V: Copy + PartialOrd> Highest<V> {
     /// Rare, because each entry takes the place of a lower one.
     #[cold]
     fn insert(&mut self, entry: Extreme<V>) {
-        let place = self.0.iter().position(|kept| entry.value > kept.value);
-        if let Some(place) = place {
-            self.0[place..].rotate_right(1);
-            self.0[place] = entry;
+        if entry.value > self.least() {
+            self.0[KEPT - 1] = entry;
+            for place in (1..KEPT).rev() {
+                if self.0[place].value > self.0[place - 1].value {
+                    self.0.swap(place - 1, place);
+                }
+            }
         }
     }
 

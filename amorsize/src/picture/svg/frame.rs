@@ -15,6 +15,7 @@ struct Name {
 impl Drawing<'_> {
     /// Draws a heading, the grid, marks at the left and names; returns the plot's scale, with its
     /// top at the plot's.
+    #[inline]
     pub(super) fn plot(
         &mut self,
         title: &str,
@@ -50,6 +51,7 @@ impl Drawing<'_> {
     }
 
     /// Draws names beside the ends of their lines, moved apart if they would overlap.
+    #[inline]
     fn names_at_right(&mut self, mut names: Vec<Name>, scale: &Scale) {
         const APART: f64 = 17.0;
         names.sort_by(|one, other| one.y.total_cmp(&other.y));
@@ -76,6 +78,7 @@ impl Drawing<'_> {
 
     /// Draws names between the heading and the plot, from `x` on beside the heading; returns the
     /// place at which the plot may begin.
+    #[inline]
     fn names_above(&mut self, mut x: f64, names: &[(Look, f64, String)]) -> f64 {
         for (look, _, text) in names {
             let key = if matches!(look, Look::None) { 0.0 } else { 22.0 };
@@ -92,6 +95,7 @@ impl Drawing<'_> {
     }
 
     /// Draws a bit of a line or an area, as a key.
+    #[inline]
     fn look(&mut self, look: Look, x: f64, y: f64) {
         match look {
             Look::Area(area, line) => {
@@ -103,6 +107,7 @@ impl Drawing<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn area(&mut self, points: &[(f64, f64)], ground: f64, look: Look) {
         if let Look::Area(area, line) = look {
             self.fill(area, points, ground);
@@ -110,6 +115,7 @@ impl Drawing<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn fill(&mut self, class: &str, points: &[(f64, f64)], ground: f64) {
         if let [(first, _), .., (last, _)] = points {
             let mut path = Path::default();
@@ -121,6 +127,7 @@ impl Drawing<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn stroke(&mut self, class: &str, points: &[(f64, f64)]) {
         if let [(x, y), rest @ ..] = points {
             let mut path = Path::default();
@@ -130,6 +137,7 @@ impl Drawing<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn time_axis(&mut self) {
         self.y += 17.0;
         for mark in std::mem::take(&mut self.time_marks) {

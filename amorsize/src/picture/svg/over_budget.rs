@@ -5,6 +5,7 @@ use crate::picture::scale::{self, Scale};
 
 impl Drawing<'_> {
     /// Draws the run's warnings, below the heading.
+    #[inline]
     pub(super) fn warnings(&mut self) {
         let room = self.layout.width - 2.0 * self.layout.margin;
         for warning in &self.picture.warnings {
@@ -17,6 +18,7 @@ impl Drawing<'_> {
     }
 
     /// The name of the part above the budget, half way between it and the peak.
+    #[inline]
     pub(super) fn name_over_budget(&self, names: &mut Vec<(Look, f64, String)>) {
         let Some(over) = self.picture.over_budget() else { return };
         let budget = self.picture.budget;
@@ -27,6 +29,7 @@ impl Drawing<'_> {
     }
 
     /// Fills the parts of resident memory above the budget, and marks the first point there.
+    #[inline]
     pub(super) fn over_budget(&mut self, resident: &[(f64, f64)], scale: &Scale) {
         if self.picture.over_budget().is_none() {
             return;
@@ -44,6 +47,7 @@ impl Drawing<'_> {
 
 /// The parts of a line above a height, each from the point where it rises above it to the point
 /// where it falls below. Heights grow downwards.
+#[inline]
 fn stretches(line: &[(f64, f64)], height: f64) -> Vec<Vec<(f64, f64)>> {
     let mut stretches: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut before: Option<(f64, f64)> = None;

@@ -9,6 +9,7 @@ const PARTS: [&str; 6] = ["calls", "memory", "sink", "input", "ends", "handling"
 
 impl Drawing<'_> {
     /// Items per second, over stretches of equal length.
+    #[inline]
     pub(super) fn rate(&mut self) {
         let picture = self.picture;
         let rates = rates(picture);
@@ -28,6 +29,7 @@ impl Drawing<'_> {
         self.svg.line("mean-line", (self.layout.from, y), (self.layout.to, y));
     }
 
+    #[inline]
     pub(super) fn running(&mut self) {
         let picture = self.picture;
         let most = picture.moments.iter().map(|moment| moment.running).max().unwrap_or(0).max(picture.threads).max(1);
@@ -51,6 +53,7 @@ impl Drawing<'_> {
 
     /// Draws each batch as a band; if an entry stands for several, the band's height is the share
     /// of its time that the sink took.
+    #[inline]
     pub(super) fn sink(&mut self) {
         const HIGH: f64 = 24.0;
         let (picture, time) = (self.picture, self.time);
@@ -105,6 +108,7 @@ impl Drawing<'_> {
     }
 
     /// Draws the use of the threads' time.
+    #[inline]
     pub(super) fn time_use(&mut self) {
         const HIGH: f64 = 22.0;
         let (picture, layout) = (self.picture, self.layout);
@@ -157,6 +161,7 @@ impl Drawing<'_> {
     }
 
     /// Draws a line for each stage of a pipeline, as long as its share of their time.
+    #[inline]
     pub(super) fn stages(&mut self) {
         let (picture, layout) = (self.picture, self.layout);
         if picture.stages.is_empty() {
@@ -198,6 +203,7 @@ impl Drawing<'_> {
 
 /// Items per second over at most 80 stretches of equal length, each long enough that some items end
 /// in it.
+#[inline]
 fn rates(picture: &Picture) -> Vec<f64> {
     let end = picture.end();
     let done = picture.items as f64 + picture.failed as f64 + picture.panicked as f64;
