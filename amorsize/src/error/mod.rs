@@ -486,7 +486,11 @@ impl fmt::Display for Error {
                     Counted::threads(*threads)
                 )
             }
+            #[cfg(any(test, feature = "durable"))]
             stored => stored::tell(stored, f),
+            // Nothing makes an error of another kind.
+            #[cfg(not(any(test, feature = "durable")))]
+            _ => f.write_str("a directory of results can't be used"),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The texts of errors about the directory in which a run keeps its finished items.
 
 use std::fmt;
+#[cfg(any(test, feature = "durable"))]
 use std::io;
 #[cfg(feature = "durable")]
 use std::path::Path;
 
+#[cfg(any(test, feature = "durable"))]
 use super::ErrorKind;
 #[cfg(feature = "durable")]
 use crate::units::ByteSize;
@@ -53,14 +55,18 @@ impl fmt::Display for Changed {
 }
 
 /// The file that says which run the results of a directory belong to. Without it they are useless.
+#[cfg(any(test, feature = "durable"))]
 pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// The extension of the files of results in a directory.
+#[cfg(any(test, feature = "durable"))]
 pub(crate) const SEGMENT: &str = "amz";
 
+#[cfg(any(test, feature = "durable"))]
 const OTHER_DIRECTORY: &str = "go back to that, use another directory, or delete this one";
 
 /// Writes the text of the kinds that this file is about. `mod.rs` writes the others.
+#[cfg(any(test, feature = "durable"))]
 pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
         ErrorKind::CheckpointBusy { directory } => write!(

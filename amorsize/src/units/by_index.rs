@@ -97,13 +97,19 @@ impl<V> ByIndex<V> {
             (_, Some((last, _))) if *last >= index => {}
             _ => return Err(self.0.len()),
         }
-        let (mut from, mut to) = (0, self.0.len());
-        while from < to {
-            let middle = from.midpoint(to);
-            if self.0[middle].0 < index { from = middle + 1 } else { to = middle }
-        }
-        if self.0[from].0 == index { Ok(from) } else { Err(from) }
+        search(self.0.len(), &|place| self.0[place].0, index)
     }
+}
+
+/// Looks for an index among `len` ones in order; the last one is no lower. Rare, so it is compiled
+/// once for all types of values.
+fn search(len: usize, at: &dyn Fn(usize) -> usize, index: usize) -> Result<usize, usize> {
+    let (mut from, mut to) = (0, len);
+    while from < to {
+        let middle = from.midpoint(to);
+        if at(middle) < index { from = middle + 1 } else { to = middle }
+    }
+    if at(from) == index { Ok(from) } else { Err(from) }
 }
 
 #[cfg(test)]

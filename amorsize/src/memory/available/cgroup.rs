@@ -32,12 +32,10 @@ impl Cgroups {
     /// `root`. If both versions are mounted ("hybrid"), both count.
     pub(super) fn find(own: &str, mountinfo: Option<&str>, root: &Path) -> Self {
         let mut found = Self::default();
-        for (version, folders) in hierarchies("memory", own, mountinfo, root) {
-            let Some((own, ancestors)) = folders.split_first() else { continue };
-            found.levels.push(Level::new(version, own, true));
-            found.levels.extend(ancestors.iter().map(|ancestor| Level::new(version, ancestor, false)));
-            if version == Version::V2 {
-                found.pressure = Some(KeptFile::new(own.join("memory.pressure")));
+        for folder in folders("memory", own, mountinfo, root) {
+            found.levels.push(Level::new(&folder));
+            if folder.is_own && folder.version == Version::V2 {
+                found.pressure = Some(KeptFile::new(folder.path.join("memory.pressure")));
             }
         }
         found
@@ -57,7 +55,9 @@ impl Cgroups {
 #[derive(Debug)]
 struct Level {
     version: Version,
-    limits: Vec<KeptFile>,
+    limit: KeptFile,
+    /// A second limit, of v2.
+    high: Option<KeptFile>,
     usage: KeptFile,
     stat: KeptFile,
     /// True if a v1 cgroup binds those below it.
@@ -65,22 +65,25 @@ struct Level {
 }
 
 impl Level {
-    fn new(version: Version, folder: &Path, own: bool) -> Self {
-        let file = |name: &str| KeptFile::new(folder.join(name));
-        let (limits, usage): (&[&str], _) = match version {
-            Version::V1 => (&["memory.limit_in_bytes"], "memory.usage_in_bytes"),
+    fn new(folder: &Folder) -> Self {
+        let file = |name: &str| KeptFile::new(folder.path.join(name));
+        let (limit, high, usage) = match folder.version {
+            Version::V1 => ("memory.limit_in_bytes", None, "memory.usage_in_bytes"),
             // Above `memory.high` the kernel does not kill a process but slows it until it hardly
             // moves, which is no better.
-            Version::V2 => (&["memory.max", "memory.high"], "memory.current"),
+            Version::V2 => ("memory.max", Some(file("memory.high")), "memory.current"),
         };
-        let limits = limits.iter().map(|name| file(name)).collect();
-        let hierarchy = (version == Version::V1 && !own).then(|| file("memory.use_hierarchy"));
-        Self { version, limits, usage: file(usage), stat: file("memory.stat"), hierarchy }
+        let (limit, usage, stat) = (file(limit), file(usage), file("memory.stat"));
+        let may_bind = folder.version == Version::V1 && !folder.is_own;
+        let hierarchy = if may_bind { Some(file("memory.use_hierarchy")) } else { None };
+        Self { version: folder.version, limit, high, usage, stat, hierarchy }
     }
 
     fn left(&mut self, buffer: &mut Buffer) -> Option<ByteSize> {
         // Read each time, because a limit can be set while the process runs.
-        let limit = self.limits.iter_mut().filter_map(|file| limit(file.text(buffer)?)).min()?;
+        let most = self.limit.text(buffer).and_then(limit);
+        let high = self.high.as_mut().and_then(|file| limit(file.text(buffer)?));
+        let limit = most.map_or(high, |most| Some(most.min(high.unwrap_or(most))))?;
         // Before Linux 5.11 the usage of a v1 cgroup may leave out the cgroups below it, which it
         // does not bind then.
         if self.hierarchy.as_mut().and_then(|file| number(file.text(buffer)?)) == Some(0) {
@@ -119,43 +122,54 @@ fn limit(text: &str) -> Option<u64> {
 fn reclaimable(version: Version, stat: &str) -> u64 {
     let (inactive, active) = match version {
         // These figures include the cgroups below this one, as its usage does.
-        Version::V1 => ("total_inactive_file", "total_active_file"),
-        Version::V2 => ("inactive_file", "active_file"),
+        Version::V1 => ("total_inactive_file ", "total_active_file "),
+        Version::V2 => ("inactive_file ", "active_file "),
     };
-    let bytes = |name: &str| {
-        stat.lines().find_map(|line| number(line.strip_prefix(name)?.strip_prefix(' ')?)).unwrap_or_default()
-    };
+    let bytes = |name: &str| machine::after(stat, name).and_then(number).unwrap_or_default();
     bytes(inactive).saturating_add(bytes(active) / 2)
 }
 
 /// The number of tasks, which are threads, that the tightest cgroup of the process leaves, or
 /// `None` if none has a limit. `own` is the process's `/proc/self/cgroup`.
 pub(super) fn tasks_left(own: &str, mountinfo: Option<&str>, root: &Path) -> Option<u64> {
-    let left = |folder: PathBuf| {
-        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    let left = |folder: Folder| {
+        let read = |name: &str| fs::read_to_string(folder.path.join(name)).ok();
         // "max" is no number.
         let limit = number(&read("pids.max")?)?;
         Some(limit.saturating_sub(read("pids.current").as_deref().and_then(number).unwrap_or(0)))
     };
-    let folders = hierarchies("pids", own, mountinfo, root).into_iter().flat_map(|(_, folders)| folders);
-    folders.filter_map(left).min()
+    folders("pids", own, mountinfo, root).into_iter().filter_map(left).min()
 }
 
 // ---- where the files are ----
 
-/// The folders of the process's cgroups, its own first and the root last, in each hierarchy that
-/// may have a controller. The files of the system are under `root`.
-fn hierarchies(controller: &str, own: &str, mountinfo: Option<&str>, root: &Path) -> Vec<(Version, Vec<PathBuf>)> {
+/// The folder of a cgroup.
+struct Folder {
+    version: Version,
+    path: PathBuf,
+    /// True for the process's own cgroup, the lowest in its hierarchy.
+    is_own: bool,
+}
+
+/// The folders of the process's cgroups, in each hierarchy that may have a controller its own first
+/// and the root last. The files of the system are under `root`.
+fn folders(controller: &str, own: &str, mountinfo: Option<&str>, root: &Path) -> Vec<Folder> {
     let mounts = mountinfo.map_or_else(|| usual_mounts(controller, root), |mountinfo| mounts(controller, mountinfo));
-    let folders = |(version, path): (Version, &str)| {
-        let (own, mount) = place(version, path, &mounts)?;
+    let mut folders = Vec::new();
+    for (version, path) in memberships(controller, own) {
+        let Some((own, mount)) = place(version, path, &mounts) else { continue };
         let (own, mount) = (under(root, &own), under(root, mount));
-        let levels = own.ancestors().take_while(|folder| folder.starts_with(&mount));
-        // A container may see the host's path, and find its own cgroup or one above it at the
-        // host's root.
-        Some((version, levels.skip_while(|folder| !folder.is_dir()).map(Path::to_owned).collect()))
-    };
-    memberships(controller, own).filter_map(folders).collect()
+        let mut is_own = true;
+        for folder in own.ancestors().take_while(|folder| folder.starts_with(&mount)) {
+            // A container may see the host's path, and find its own cgroup or one above it at the
+            // host's root.
+            if !is_own || folder.is_dir() {
+                folders.push(Folder { version, path: folder.to_owned(), is_own });
+                is_own = false;
+            }
+        }
+    }
+    folders
 }
 
 /// The hierarchies in `/proc/self/cgroup` that may have a controller, and the process's path in

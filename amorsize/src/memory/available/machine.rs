@@ -17,9 +17,13 @@ pub(super) fn total(meminfo: &str) -> Option<ByteSize> {
     amount(meminfo, "MemTotal:")
 }
 
-fn amount(meminfo: &str, name: &str) -> Option<ByteSize> {
-    let kib = meminfo.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))?;
-    kib.parse().ok().map(ByteSize::kib)
+fn amount(text: &str, name: &str) -> Option<ByteSize> {
+    after(text, name)?.trim().strip_suffix(" kB")?.parse().ok().map(ByteSize::kib)
+}
+
+/// The rest of the first line that begins with this name.
+pub(super) fn after<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(name))
 }
 
 /// The limits that the process has.
@@ -59,7 +63,7 @@ impl ResourceLimits {
 
 /// The soft limit of this name in `/proc/self/limits`; "unlimited" is no number.
 pub(super) fn soft(limits: &str, name: &str) -> Option<u64> {
-    limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+    after(limits, name)?.split_whitespace().next()?.parse().ok()
 }
 
 fn left(limit: Option<u64>, statm: Option<&str>, field: usize) -> Option<ByteSize> {
@@ -80,8 +84,7 @@ pub(super) fn resident(statm: &str) -> Option<ByteSize> {
 
 /// The peak of the process's resident memory so far, from its file `status`.
 pub(super) fn peak_resident(status: &str) -> Option<ByteSize> {
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
-    kib.trim().parse().ok().map(ByteSize::kib)
+    amount(status, "VmHWM:")
 }
 
 fn pages(statm: &str, field: usize) -> Option<ByteSize> {
@@ -91,9 +94,8 @@ fn pages(statm: &str, field: usize) -> Option<ByteSize> {
 
 /// The total time in which at least one task waited for memory.
 pub(super) fn stalled(pressure: &str) -> Option<Duration> {
-    let some = pressure.lines().find_map(|line| line.strip_prefix("some "))?;
-    let total = some.split_whitespace().find_map(|word| word.strip_prefix("total="))?;
-    total.parse().ok().map(Duration::from_micros)
+    let (_, total) = after(pressure, "some ")?.split_once("total=")?;
+    total.split_whitespace().next()?.parse().ok().map(Duration::from_micros)
 }
 
 /// The size of a page: 4 KiB on most machines, 16 or 64 KiB on some. It is in the auxiliary vector

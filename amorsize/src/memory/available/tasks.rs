@@ -151,21 +151,21 @@ fn most_arenas(arena_max: Option<&str>, tunables: Option<&str>) -> Option<usize>
 
 // ---- a user's tasks ----
 
-/// A figure in a file `status`, the first one after its name.
+/// A figure in a file `status`, the first one after its name and colon.
 fn figure<'s>(status: &'s str, name: &str) -> Option<&'s str> {
-    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.split_whitespace().next()
+    machine::after(status, name)?.split_whitespace().next()
 }
 
 /// The user for whom the tasks of a process count.
 fn user(status: &str) -> Option<u64> {
-    figure(status, "Uid")?.parse().ok()
+    figure(status, "Uid:")?.parse().ok()
 }
 
 /// True if a user's limit does not bind the process, because it is root or has one of two
 /// capabilities. Neither counts within a user namespace, which shows in the map of its users.
 fn is_exempt(status: &str, uid_map: Option<&str>) -> bool {
     let is_everyone = |map: &str| map.split_whitespace().eq(["0", "0", "4294967295"]);
-    let capabilities = figure(status, "CapEff").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    let capabilities = figure(status, "CapEff:").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
     let is_privileged = user(status) == Some(0) || capabilities & (CAP_SYS_ADMIN | CAP_SYS_RESOURCE) != 0;
     // Kernels without user namespaces have no such file.
     is_privileged && uid_map.is_none_or(is_everyone)
@@ -186,7 +186,7 @@ fn tasks_of(root: &Path, user: u64) -> Option<u64> {
     // A process that has ended meanwhile has none.
     let tasks = |status: String| {
         let is_users = self::user(&status) == Some(user);
-        if is_users { figure(&status, "Threads").and_then(|threads| threads.parse().ok()) } else { None }
+        if is_users { figure(&status, "Threads:").and_then(|threads| threads.parse().ok()) } else { None }
     };
     let statuses = processes.filter_map(|process| fs::read_to_string(process.path().join("status")).ok());
     Some(statuses.filter_map(tasks).fold(0, u64::saturating_add))
@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn this_process_may_have_some() {
         let own = fs::read_to_string("/proc/self/status").unwrap();
-        let threads: u64 = figure(&own, "Threads").unwrap().parse().unwrap();
+        let threads: u64 = figure(&own, "Threads:").unwrap().parse().unwrap();
         let tasks = tasks_of(Path::new("/"), user(&own).unwrap()).unwrap();
         assert!(tasks >= threads.min(1), "{tasks} tasks, {threads} threads");
         assert!(most_threads(NONE, 4) <= 4);
@@ -399,7 +399,7 @@ mod tests {
         #[test]
         fn no_text_makes_a_parser_panic(text in any::<String>(), number: u64) {
             for text in [text.clone(), format!("Uid:\t{text}\nThreads:{number}\nCapEff:{text}"), format!("1 1 1 {text}/{number}")] {
-                let _ = (user(&text), figure(&text, "Threads"), all_tasks(&text), is_exempt(&text, Some(&text)));
+                let _ = (user(&text), figure(&text, "Threads:"), all_tasks(&text), is_exempt(&text, Some(&text)));
                 let _ = (most_arenas(Some(&text), Some(&text)), soft(&text, "Max"));
             }
         }
