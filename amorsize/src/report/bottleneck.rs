@@ -1,4 +1,7 @@
 //! Finds the cause that kept a run from being faster, and the way out.
+//!
+//! The texts are `#[inline]`, as is that of the report, so that only a program that asks for them
+//! compiles them.
 
 use std::fmt::{self, Write};
 
@@ -95,6 +98,7 @@ impl Report {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn explain(&self) -> String {
         explain(self)
     }
@@ -153,6 +157,7 @@ impl Found {
 }
 
 /// The report and its meaning, as a text of several lines.
+#[inline]
 fn explain(report: &Report) -> String {
     let mut text = String::new();
     let mut line = |line: fmt::Arguments<'_>| {
@@ -225,6 +230,7 @@ fn explain(report: &Report) -> String {
     text
 }
 
+#[inline]
 fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
     let threads = report.threads();
     let per_item = report.bytes_per_item() + report.working_bytes();

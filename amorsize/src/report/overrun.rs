@@ -163,6 +163,7 @@ fn warnings(report: &Report) -> Vec<Warning> {
 }
 
 /// The warnings, each with its way out, for [`Report::explain`].
+#[inline]
 pub(crate) fn explained(report: &Report) -> String {
     let mut text = String::new();
     for warning in report.warnings() {

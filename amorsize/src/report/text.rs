@@ -7,6 +7,7 @@ use crate::units::counted::Counted;
 use crate::units::seconds::Seconds;
 
 impl fmt::Display for Report {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, ", self.handed_over())?;
         if self.failed() > 0 {
