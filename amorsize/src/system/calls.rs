@@ -88,9 +88,12 @@ mod system {
 
     /// The clock's time; 0 if the system has no such clock.
     pub(super) fn clock(id: libc::clockid_t) -> Duration {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // On some systems it has private fields, too.
+        let mut time = MaybeUninit::<libc::timespec>::zeroed();
         // SAFETY: the pointer leads to a time of this function, and the call writes nowhere else.
-        unsafe { libc::clock_gettime(id, &raw mut time) };
+        unsafe { libc::clock_gettime(id, time.as_mut_ptr()) };
+        // SAFETY: it consists of integers, which are 0 unless the call wrote them.
+        let time = unsafe { time.assume_init() };
         Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
     }
 
