@@ -1,12 +1,13 @@
 use crate::policy::Policy;
 use crate::store::{Encoded, Identity, Kind, StableHasher, Store};
+use crate::system::paths::absolute;
 use crate::units::ByteSize;
 use std::any::type_name;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -311,7 +312,7 @@ fn a_pipeline_takes_over_what_is_about_its_input_and_its_files() {
     assert_eq!(identity(&run).item, "f64");
     assert_eq!(durable.hash_item(&1.5, &mut StableHasher::default()), StableHasher::default().of(&1.5_f64.to_bits()));
     assert_eq!((durable.max_disk(), durable.skip_first, durable.remove_when_done), (Some(ByteSize::gib(3)), 1, true));
-    assert_eq!(durable.spill_dir.as_deref(), Some(Path::new("there")));
+    assert_eq!(durable.spill_dir.as_deref(), Some(&*absolute("there")));
 
     // The key of a later stage is for other items.
     let lost = halve_batched(0..3).then(|x| halve_batched(x).key(|x| *x)).version(1).journal("runs");
@@ -376,16 +377,16 @@ fn the_attribute_sets_what_the_methods_set() {
     let photos = || vec![Photo { id: 7, exposure: 0.5 }];
     let run: Batched<_, Option<f64>, ()> = kept_batched(photos());
     let durable = run.shared().durable.as_ref().unwrap();
-    assert_eq!(durable.place(), Some((Path::new("runs/kept"), Kind::Checkpoint)));
+    assert_eq!(durable.place(), Some((&*absolute("runs/kept"), Kind::Checkpoint)));
     assert_eq!((durable.max_disk(), durable.remove_when_done), (Some(ByteSize::gib(5)), true));
-    assert_eq!(durable.spill_dir.as_deref(), Some(Path::new("there")));
+    assert_eq!(durable.spill_dir.as_deref(), Some(&*absolute("there")));
     let key = durable.hash_item(&photos()[0], &mut StableHasher::default());
     assert_eq!(key, StableHasher::default().of(&(7_u64, "b")));
     assert_eq!(identity(&run).version.as_deref(), Some("4"));
 
     let run = journaled_batched(photos());
     let durable = run.shared().durable.as_ref().unwrap();
-    assert_eq!(durable.place(), Some((Path::new("runs"), Kind::Journal)));
+    assert_eq!(durable.place(), Some((&*absolute("runs"), Kind::Journal)));
     assert_eq!(durable.hash_item(&photos()[0], &mut StableHasher::default()), StableHasher::default().of(&7_u64));
 
     // The methods take precedence.
@@ -396,7 +397,7 @@ fn the_attribute_sets_what_the_methods_set() {
         .key(id_of)
         .checkpoint("other");
     let durable = run.shared().durable.as_ref().unwrap();
-    assert_eq!(durable.place(), Some((Path::new("other"), Kind::Checkpoint)));
+    assert_eq!(durable.place(), Some((&*absolute("other"), Kind::Checkpoint)));
     assert_eq!((durable.max_disk(), durable.remove_when_done), (Some(ByteSize::gib(1)), false));
     assert_eq!(identity(&run).version.as_deref(), Some("5"));
     let key = durable.hash_item(&photos()[0], &mut StableHasher::default());

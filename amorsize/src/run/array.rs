@@ -20,6 +20,7 @@ use crate::run::bounds::{ArrayResult, KnownLength, KnowsInput};
 use crate::run::core::{Core, CoreParts};
 use crate::run::keyed::Keyed;
 use crate::store::{Kind, StableHasher, ValuesHash};
+use crate::system::paths::absolute;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     #[doc = include_str!("../array/array.md")]
@@ -30,7 +31,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         P::Value: ArrayResult,
         P::Failed: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let job = Job::read(directory.into(), tasks)?;
+        let job = Job::read(absolute(directory), tasks)?;
         let begun = self.source.has_begun() || self.core.planned().is_some();
         let other = self.shared.durable.as_ref().and_then(|durable| durable.not_for_arrays());
         if let Some(why) = self.shared.keeps().or(other).or(begun.then_some("plan")) {

@@ -12,6 +12,7 @@ use crate::code::{Code, HashOf, Tell};
 use crate::durable::{CodeOf, Codec, Durable, StoredResult};
 use crate::error::{Error, ErrorKind};
 use crate::policy::Policy;
+use crate::system::paths::absolute;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The same run with the code of its function.
@@ -24,7 +25,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub(crate) fn keep_results(mut self, directory: PathBuf, codec: Codec<R>, hash: Option<HashOf<I::Item>>) -> Self {
         self.set_durable("checkpoint", |durable| {
             durable.set_hash(hash);
-            durable.checkpoint = Some((directory, codec));
+            durable.checkpoint = Some((absolute(directory), codec));
         });
         self
     }
@@ -33,7 +34,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub(crate) fn keep_places(mut self, directory: PathBuf, hash: Option<HashOf<I::Item>>) -> Self {
         self.set_durable("journal", |durable| {
             durable.set_hash(hash);
-            durable.journal = Some(directory);
+            durable.journal = Some(absolute(directory));
         });
         self
     }
@@ -60,7 +61,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Keeps results in a directory, which is made if it is missing: the same call, in a later
     /// process too, goes on where this one ended, and does not call the function for an item with a
-    /// stored result.
+    /// stored result. A relative path starts at the directory that is current when this is called.
     ///
     /// A result is written within about 100 ms of its call. Younger results are lost with the
     /// process, and so are calls in flight: the next run repeats them, with their side effects. A
@@ -112,7 +113,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Records in a directory which items' results a sink has: the same call, in a later process
-    /// too, goes on after them.
+    /// too, goes on after them. A relative path starts at the directory that is current when this
+    /// is called.
     ///
     /// It is for sinks that store results themselves, so nothing is asked of the results' type. An
     /// item is done when the sink has returned from its batch; a batch that the sink had when the
@@ -271,7 +273,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn spill_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.set_durable("spill_dir", |durable| durable.spill_dir = Some(directory.into()));
+        self.set_durable("spill_dir", |durable| durable.spill_dir = Some(absolute(directory)));
         self
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
+use crate::system::paths::absolute;
 
 /// Bytes are written together once there are this many. A system call for each 100 bytes would take
 /// longer than making them, and larger writes are no faster.
@@ -49,6 +50,7 @@ pub(super) struct End {
 
 impl Partial {
     pub(super) fn new(path: PathBuf) -> Self {
+        let path = absolute(path);
         let mut partial = OsString::from(&path);
         partial.push(".partial");
         Self { path, partial: partial.into(), state: State::New, broken: None }
@@ -298,6 +300,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
+        // It has no parent if the current directory could not be read when the path was given.
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         match File::open(directory)?.sync_all() {
             // Some file systems can't do it.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
+use crate::system::paths::absolute;
 
 /// The stated directory, or the one for large temporary files: `$TMPDIR`, else `/var/tmp`. The
 /// latter need not be cleared at a restart of the system, and so is on a disk. A directory in
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) fn directory(stated: Option<&Path>) -> Result<PathBuf, Error> {
     let directory = match stated {
         Some(stated) => stated.to_owned(),
-        None => by_default(),
+        None => absolute(by_default()),
     };
     if stated.is_none() && is_memory(&directory) {
         return Err(Error::new(ErrorKind::InvalidOption {

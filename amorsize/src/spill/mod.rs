@@ -25,6 +25,7 @@ use crate::output::batch::{Batch, Indices};
 use crate::sink::write_error::WriteError;
 use crate::sink::{Pausing, Sink};
 use crate::store::{decode, encode};
+use crate::system::paths::absolute;
 use crate::units::ByteSize;
 
 /// All results of a run, in input order: in memory if they fit the run's budget, otherwise in
@@ -127,7 +128,7 @@ impl<R> Spilled<R> {
     where
         R: StoredResult,
     {
-        Checkpoint::open(directory.as_ref(), 0).map(Self::of_checkpoint)
+        Checkpoint::open(&absolute(directory.as_ref()), 0).map(Self::of_checkpoint)
     }
 
     /// True if these are all results. Only for a checkpoint it can be false: if its run did not

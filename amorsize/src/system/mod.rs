@@ -3,6 +3,8 @@
 pub(crate) mod calls;
 pub(crate) mod cores;
 pub(crate) mod page_faults;
+#[cfg(feature = "durable")]
+pub(crate) mod paths;
 pub(crate) mod process;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod recorded;

@@ -101,7 +101,8 @@ struct Table {
 }
 
 impl Parquet {
-    /// A sink that writes a file. Nothing is opened yet.
+    /// A sink that writes a file. Nothing is opened yet. A relative path starts at the directory that
+    /// is current now.
     ///
     /// # Examples
     ///
