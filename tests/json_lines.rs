@@ -198,9 +198,22 @@ fn a_place_is_where_a_later_sink_goes_on() {
     for _ in 0..2 {
         let mut sink = JsonLines::new(&path);
         Sink::<u32>::go_back(&mut sink, 7).unwrap();
-        assert_eq!(folder.names(), ["numbers.jsonl.partial"]);
+        assert_eq!(folder.names(), ["numbers.jsonl"]);
         Sink::<u32>::finish(&mut sink).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n80\n");
+    }
+
+    // The file stays as it is until the one with more, or with less, is complete.
+    for (place, add, expected) in [(7, 5..6, "0\n1\n80\n5\n"), (4, 6..7, "0\n1\n6\n"), (2, 0..0, "0\n")] {
+        let before = fs::read_to_string(&path).unwrap();
+        let mut sink = JsonLines::new(&path);
+        Sink::<u32>::go_back(&mut sink, place).unwrap();
+        assert_eq!(Sink::<u32>::place(&mut sink), Some(place));
+        write(&mut sink, add).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        Sink::<u32>::finish(&mut sink).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        assert_eq!(folder.names(), ["numbers.jsonl"]);
     }
 
     // The first place is the start, and an older file stays until it is replaced.
@@ -219,13 +232,131 @@ fn a_partial_file_that_is_shorter_than_the_place_is_an_error() {
 
     let gone = go_back(6).unwrap_err();
     assert!(matches!(gone.kind(), ErrorKind::Storage { kind: io::ErrorKind::NotFound, .. }), "{gone}");
+    let advice = "put the file back, or remove the journal's directory to begin anew";
+    assert!(gone.to_string().contains("it is gone, and so is") && gone.to_string().ends_with(advice), "{gone}");
+    fs::write(&path, "0\n1\n").unwrap();
+    let shorter = go_back(6).unwrap_err();
+    assert!(matches!(shorter.kind(), ErrorKind::Storage { kind: io::ErrorKind::UnexpectedEof, .. }), "{shorter}");
+    fs::remove_file(&path).unwrap();
     fs::write(folder.file("numbers.jsonl.partial"), "0\n1\n").unwrap();
     let shorter = go_back(6).unwrap_err();
     assert!(matches!(shorter.kind(), ErrorKind::Storage { kind: io::ErrorKind::UnexpectedEof, .. }), "{shorter}");
     assert!(shorter.to_string().contains("it has 4 bytes, and 6 were written to it before"), "{shorter}");
+    assert!(shorter.to_string().ends_with(advice), "{shorter}");
     // Neither call removed anything.
     assert_eq!(fs::read_to_string(folder.file("numbers.jsonl.partial")).unwrap(), "0\n1\n");
     go_back(4).unwrap();
+}
+
+#[test]
+fn a_finished_file_stays_while_a_run_with_a_journal_adds_to_it() {
+    let folder = Folder::new("a_finished_file_stays");
+    let (runs, path) = (folder.file("runs"), folder.file("numbers.jsonl"));
+    let seen = std::sync::atomic::AtomicUsize::new(0);
+    let look = |x: u32| {
+        let before = match x {
+            0..3 => return x,
+            3..6 => "0\n1\n2\n",
+            _ => "0\n1\n2\n3\n4\n5\n",
+        };
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        x
+    };
+    let run = |items: std::ops::Range<u32>| {
+        process_in_batches(&look, items).version(1).journal(&runs).batch_size(1).threads(1)
+    };
+    run(0..3).write_to(JsonLines::new(&path)).unwrap();
+    run(0..6).write_to(JsonLines::new(&path)).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n2\n3\n4\n5\n");
+    // A file that has everything is not touched, and nor is what else is there.
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    run(0..6).write_to(JsonLines::new(&path)).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+    assert_eq!(folder.names(), ["numbers.jsonl", "runs"]);
+    // A copy that a killed process began does no harm.
+    fs::write(folder.file("numbers.jsonl.partial.new"), "a longer beginning than the whole file has").unwrap();
+    run(0..7).write_to(JsonLines::new(&path)).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n2\n3\n4\n5\n6\n");
+    assert_eq!(folder.names(), ["numbers.jsonl", "runs"]);
+    // A file that was moved away is missed.
+    fs::rename(&path, folder.file("elsewhere")).unwrap();
+    let error = run(0..7).write_to(JsonLines::new(&path)).unwrap_err().to_string();
+    assert!(error.contains("numbers.jsonl` could not be continued: it is gone"), "{error}");
+    assert!(error.ends_with("or remove the journal's directory to begin anew"), "{error}");
+    fs::remove_dir_all(&runs).unwrap();
+    run(0..3).write_to(JsonLines::new(&path)).unwrap();
+    assert_eq!(seen.load(std::sync::atomic::Ordering::Relaxed), 4);
+}
+
+#[test]
+fn a_copy_that_fails_is_no_hole_in_the_file() {
+    let folder = Folder::new("a_copy_that_fails");
+    let path = folder.file("numbers.jsonl");
+    fs::write(&path, "0\n1\n").unwrap();
+    let write = |sink: &mut JsonLines, number: u32| {
+        process_in_batches(|x: u32| x, [number]).try_for_each_batch(|batch| Ok::<_, Error>(sink.batch(batch)?))
+    };
+    let mut sink = JsonLines::new(&path);
+    Sink::<u32>::go_back(&mut sink, 4).unwrap();
+    fs::create_dir(folder.file("numbers.jsonl.partial.new")).unwrap();
+    assert!(write(&mut sink, 2).unwrap_err().is_storage());
+    fs::remove_dir(folder.file("numbers.jsonl.partial.new")).unwrap();
+    // The sink does not have the line of 2.
+    write(&mut sink, 3).unwrap_err();
+    Sink::<u32>::finish(&mut sink).unwrap_err();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n");
+    // It goes on when it is told where.
+    Sink::<u32>::go_back(&mut sink, 4).unwrap();
+    write(&mut sink, 2).unwrap();
+    // Another one, which began meanwhile, keeps its file.
+    let mut other = JsonLines::new(&path);
+    assert!(Sink::<u32>::go_back(&mut other, 4).unwrap_err().is_busy());
+    Sink::<u32>::finish(&mut sink).unwrap();
+    Sink::<u32>::go_back(&mut other, 4).unwrap();
+    let mut third = JsonLines::new(&path);
+    Sink::<u32>::begin(&mut third).unwrap();
+    assert!(write(&mut other, 7).unwrap_err().is_busy());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n2\n");
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_no_regular_file_is_refused_and_stays() {
+    use std::os::unix::fs::symlink;
+
+    let folder = Folder::new("no_regular_file");
+    let (file, socket) = (folder.file("file"), folder.file("s"));
+    fs::write(&file, "kept\n").unwrap();
+    symlink("file", folder.file("link")).unwrap();
+    symlink("nothing", folder.file("broken")).unwrap();
+    symlink("file", folder.file("new.partial")).unwrap();
+    let mut paths = vec![folder.file("link"), folder.file("broken"), folder.file("new"), "/dev/null".into()];
+    // Its path may be too long for a socket.
+    paths.extend(std::os::unix::net::UnixListener::bind(&socket).is_ok().then_some(socket));
+    let before = folder.names();
+    for path in paths {
+        for journal in [false, true] {
+            let run = process_in_batches(|_: u32| -> u32 { unreachable!("not called") }, 0..3).version(1);
+            let mut run = if journal { run.journal(folder.file("runs")) } else { run };
+            let error = run.write_to(JsonLines::new(&path)).unwrap_err();
+            assert!(error.is_storage() && error.to_string().contains(&*path.to_string_lossy()), "{error}");
+            assert!(error.to_string().ends_with("give it the path of one, or of none yet"), "{error}");
+            let sink = &mut JsonLines::new(&path);
+            Sink::<u32>::go_back(sink, 2).unwrap_err();
+            drop(run);
+            _ = fs::remove_dir_all(folder.file("runs"));
+        }
+    }
+    assert_eq!(folder.names(), before);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "kept\n");
+}
+
+#[test]
+fn an_empty_path_is_refused_before_any_call() {
+    let mut run = process_in_batches(|_: u32| -> u32 { unreachable!("not called") }, 0..3);
+    let error = run.write_to(JsonLines::new("")).unwrap_err().to_string();
+    assert!(error.contains("the path is empty; "), "{error}");
 }
 
 #[test]

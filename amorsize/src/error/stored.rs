@@ -102,6 +102,10 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
                 (None, Some(bytes)) => write!(f, " ({bytes} free)")?,
                 (None, None) => {}
             }
+            // A cause with a semicolon says itself what can be done.
+            if cause.contains("; ") {
+                return Ok(());
+            }
             f.write_str(match kind {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                     "; free space, raise `max_disk` or use another directory"
@@ -135,7 +139,8 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
 }
 
-/// An error of the system about a file or a directory.
+/// An error of the system about a file or a directory. A cause of our own may end with a semicolon
+/// and what the user can do, which then stands in place of the general advice.
 #[cfg(feature = "durable")]
 pub(crate) fn storage(
     path: &Path,
@@ -243,6 +248,16 @@ mod tests {
                 "`runs/thumbs/000001.amz` could not be written: no space; see to that, or use another directory{GOES_ON}"
             )
         );
+        // A cause that says what to do stands alone.
+        let own = text(ErrorKind::Storage {
+            path: "out.jsonl".into(),
+            operation: "continued",
+            kind: io::ErrorKind::NotFound,
+            cause: "it is gone; put it back".into(),
+            needed: None,
+            free: None,
+        });
+        assert_eq!(own, "`out.jsonl` could not be continued: it is gone; put it back");
     }
 
     #[test]

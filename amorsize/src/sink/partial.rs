@@ -25,6 +25,8 @@ pub(super) struct Partial {
 #[derive(Debug)]
 enum State {
     New,
+    /// The finished file has the bytes before this place, and stays as it is until more is written.
+    Whole(u64),
     Open(Open),
     Finished,
 }
@@ -70,12 +72,36 @@ impl Partial {
     fn open_new(&mut self) -> Result<(), Error> {
         self.check()?;
         if matches!(self.state, State::New) {
-            if self.path.is_dir() {
-                return Err(storage(&self.path, "written", &io::ErrorKind::IsADirectory.into(), None, None));
-            }
-            let file = self.open(true)?;
+            self.check_paths()?;
+            let file = self.open(&self.partial, true)?;
             file.set_len(0).map_err(|error| self.failed("cleared", &error))?;
             self.state = State::Open(Open { file, len: 0, waiting: Vec::new(), has_end: false });
+        }
+        Ok(())
+    }
+
+    /// Refuses what is no regular file: the finished one would take its place, such as that of a
+    /// device.
+    fn check_paths(&self) -> Result<(), Error> {
+        const ADVICE: &str = "a sink writes regular files only: give it the path of one, or of none yet";
+        let refuse = |path: &Path, kind, what: &str| {
+            Err(storage(path, "written", &io::Error::new(kind, format!("{what}; {ADVICE}")), None, None))
+        };
+        if self.path.as_os_str().is_empty() {
+            return refuse(&self.path, io::ErrorKind::InvalidInput, "the path is empty");
+        }
+        for path in [&self.path, &self.partial] {
+            match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => return refuse(path, io::ErrorKind::IsADirectory, "it is a directory"),
+                Ok(found) if found.is_symlink() => {
+                    return refuse(path, io::ErrorKind::InvalidInput, "it is a symbolic link");
+                }
+                Ok(found) if !found.is_file() => {
+                    return refuse(path, io::ErrorKind::InvalidInput, "it is a device, a pipe or a socket");
+                }
+                // What can't be looked at can't be opened either, which tells why.
+                Ok(_) | Err(_) => {}
+            }
         }
         Ok(())
     }
@@ -88,20 +114,21 @@ impl Partial {
                 self.state = State::New;
                 return self.begin();
             }
-            let is_missing = !self.partial.try_exists().map_err(|error| self.failed("opened", &error))?;
+            self.check_paths()?;
             // The last process had already given the file its name.
-            if is_missing && fs::metadata(&self.path).is_ok_and(|whole| whole.is_file() && whole.len() >= place) {
-                fs::rename(&self.path, &self.partial).map_err(|error| self.failed("renamed", &error))?;
+            if !self.partial.try_exists().map_err(|error| self.failed("opened", &error))? {
+                self.check_whole(place)?;
+                self.state = State::Whole(place);
+                return Ok(());
             }
-            let file = self.open(false)?;
+            let file = self.open(&self.partial, false)?;
             self.state = State::Open(Open { file, len: place, waiting: Vec::new(), has_end: true });
         }
         let State::Open(open) = &mut self.state else { unreachable!("it was opened") };
         match open.file.metadata() {
             Ok(found) if found.len() >= place => {}
             Ok(found) => {
-                let cause = format!("it has {} bytes, and {place} were written to it before", found.len());
-                let cause = io::Error::new(io::ErrorKind::UnexpectedEof, cause);
+                let cause = too_short(found.len(), place);
                 self.state = State::New;
                 return Err(self.failed("continued", &cause));
             }
@@ -113,9 +140,59 @@ impl Partial {
         cut.map_err(|error| self.failed("cut", &error))
     }
 
+    /// Refuses a finished file that lacks bytes before `place`.
+    fn check_whole(&self, place: u64) -> Result<(), Error> {
+        let cause = match fs::metadata(&self.path) {
+            Ok(whole) if whole.len() >= place => return Ok(()),
+            Ok(whole) => too_short(whole.len(), place),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let cause = format!("it is gone, and so is `{}`; {LOST}", self.partial.display());
+                io::Error::new(io::ErrorKind::NotFound, cause)
+            }
+            Err(error) => error,
+        };
+        Err(storage(&self.path, "continued", &cause, None, None))
+    }
+
+    /// Opens a copy of the finished file, which itself stays until the copy replaces it.
+    fn open_whole(&mut self) -> Result<(), Error> {
+        let State::Whole(place) = self.state else { return Ok(()) };
+        match self.copy_whole(place) {
+            Ok(file) => {
+                self.state = State::Open(Open { file, len: place, waiting: Vec::new(), has_end: true });
+                Ok(())
+            }
+            // Nobody keeps what was to be written. The sink must not go on without it.
+            Err(error) => Err(self.break_by(error.kind().clone())),
+        }
+    }
+
+    fn copy_whole(&self, place: u64) -> Result<File, Error> {
+        let mut new = OsString::from(&self.partial);
+        new.push(".new");
+        let new = PathBuf::from(new);
+        let failed = |path: &Path, operation, error: &io::Error| storage(path, operation, error, None, None);
+        let mut file = self.open(&new, true)?;
+        let copied = File::open(&self.path)
+            .and_then(|whole| file.set_len(0).and_then(|()| io::copy(&mut whole.take(place), &mut file)))
+            .map_err(|error| failed(&self.path, "copied", &error))?;
+        if copied < place {
+            return Err(failed(&self.path, "continued", &too_short(copied, place)));
+        }
+        // Only a complete copy may have the name of the partial file, even after a power cut.
+        file.sync_data().map_err(|error| failed(&new, "synced", &error))?;
+        if self.partial.try_exists().map_err(|error| self.failed("opened", &error))? {
+            // Another sink has begun meanwhile.
+            return Err(Error::new(ErrorKind::CheckpointBusy { directory: self.partial.clone() }));
+        }
+        fs::rename(&new, &self.partial).map_err(|error| failed(&new, "renamed", &error))?;
+        Ok(file)
+    }
+
     /// The buffer for bytes that [`write`](Self::write) will write.
     pub(super) fn waiting(&mut self) -> Result<&mut Vec<u8>, Error> {
         self.open_new()?;
+        self.open_whole()?;
         match &mut self.state {
             State::Open(open) => Ok(&mut open.waiting),
             _ => Err(storage(
@@ -175,6 +252,7 @@ impl Partial {
                 Ok(()) => Ok(open.len),
                 Err(error) => Err(self.broken_by("synced", &error)),
             },
+            State::Whole(place) => Ok(*place),
             _ => fs::metadata(&self.path).map(|file| file.len()).map_err(|error| self.failed("opened", &error)),
         }
     }
@@ -182,6 +260,13 @@ impl Partial {
     /// Gives the file its name.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         self.begin()?;
+        if let State::Whole(place) = self.state {
+            if fs::metadata(&self.path).is_ok_and(|whole| whole.len() == place) {
+                self.state = State::Finished;
+                return self.sync_name();
+            }
+            self.open_whole()?;
+        }
         let State::Open(open) = &mut self.state else { return Ok(()) };
         if let Err(error) = open.cut() {
             return Err(self.failed("cut", &error));
@@ -191,6 +276,10 @@ impl Partial {
         }
         fs::rename(&self.partial, &self.path).map_err(|error| self.failed("renamed", &error))?;
         self.state = State::Finished;
+        self.sync_name()
+    }
+
+    fn sync_name(&self) -> Result<(), Error> {
         sync_directory(&self.path).map_err(|error| storage(&self.path, "synced", &error, None, None))
     }
 
@@ -215,12 +304,13 @@ impl Partial {
         self.break_by(kind)
     }
 
-    /// Opens the partial file and locks it, without a change.
-    fn open(&self, create: bool) -> Result<File, Error> {
+    /// Opens a file and locks it, without a change.
+    fn open(&self, path: &Path, create: bool) -> Result<File, Error> {
+        let failed = |error: &io::Error| storage(path, "opened", error, None, None);
         // Between the two calls another run may finish: then the file has another name.
         loop {
-            let file = File::options().read(true).write(true).create(create).truncate(false).open(&self.partial);
-            let file = file.map_err(|error| self.failed("opened", &error))?;
+            let file = File::options().read(true).write(true).create(create).truncate(false).open(path);
+            let file = file.map_err(|error| failed(&error))?;
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::new(ErrorKind::CheckpointBusy { directory: self.partial.clone() }));
@@ -228,14 +318,23 @@ impl Partial {
                 // If the file system has no locks, nobody can be asked.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
-            match is_at(&file, &self.partial) {
+            match is_at(&file, path) {
                 Ok(true) => return Ok(file),
                 Ok(false) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(self.failed("opened", &error)),
+                Err(error) => return Err(failed(&error)),
             }
         }
     }
+}
+
+/// The end of an error about a file that lacks what an earlier process wrote.
+const LOST: &str = "a run with a journal goes on from what was in it: put the file back, or remove the journal's directory to \
+                    begin anew";
+
+fn too_short(bytes: u64, place: u64) -> io::Error {
+    let cause = format!("it has {bytes} bytes, and {place} were written to it before; {LOST}");
+    io::Error::new(io::ErrorKind::UnexpectedEof, cause)
 }
 
 impl Open {
