@@ -210,9 +210,11 @@ fn what_is_no_checkpoint_of_these_results_is_refused() {
     assert!(error.is_changed() && error.to_string().contains("width"), "{error}");
     assert!(Spilled::<String>::open(&runs).unwrap_err().is_changed());
 
-    assert!(Spilled::<Named>::open(folder.file("missing")).unwrap_err().is_storage());
+    let error = Spilled::<Named>::open(folder.file("missing")).unwrap_err();
+    assert!(error.is_storage() && error.to_string().ends_with("; open that of a checkpoint"), "{error}");
     fs::create_dir(folder.file("empty")).unwrap();
-    assert!(Spilled::<Named>::open(folder.file("empty")).unwrap_err().is_storage());
+    let error = Spilled::<Named>::open(folder.file("empty")).unwrap_err();
+    assert!(error.is_storage() && error.to_string().ends_with("; open the directory of a checkpoint"), "{error}");
     process_in_batches(named, 0..9).version(1).journal(folder.file("journal")).for_each_batch(|_| ()).unwrap();
     let error = Spilled::<Named>::open(folder.file("journal")).unwrap_err();
     assert!(error.is_changed() && error.to_string().contains("which items are done"), "{error}");

@@ -244,3 +244,95 @@ fn inside_nothing_may_be_written() {
     }
     assert!(calls.0.into_inner().unwrap().is_empty());
 }
+
+#[test]
+#[cfg(unix)]
+fn results_that_may_only_be_read_are_opened_and_the_error_of_a_run_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (folder, calls) = (Folder::new("read-only-results"), Calls::default());
+    run(&folder.file("run"), &calls).for_each_batch(drop).unwrap();
+    for (name, mode) in [("run/lock", 0o444), ("run", 0o555)] {
+        fs::set_permissions(folder.file(name), PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let other = "if [ $(id -u) = 0 ]; then exec setpriv --reuid=65534 --clear-groups \"$@\"; else exec \"$@\"; fi";
+    inside(other, "inside_results_may_only_be_read", folder.path());
+    fs::set_permissions(folder.file("run"), PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[test]
+#[ignore = "run by the other tests, in a process of its own"]
+fn inside_results_may_only_be_read() {
+    let Some(folder) = folder_inside() else { return };
+    let error = run(&folder.join("run"), &Calls::default()).collect::<Vec<_>>().unwrap_err();
+    assert_eq!(kind_of(&error), io::ErrorKind::PermissionDenied);
+    let text = error.to_string();
+    assert!(text.contains("lock` could not be opened") && text.contains("`Spilled::open` reads"), "{text}");
+    let spilled = amorsize::Spilled::<Vec<u64>>::open(folder.join("run")).unwrap();
+    assert!(spilled.is_complete() && spilled.len() == ITEMS as usize);
+    assert!(spilled.into_iter().map(Result::unwrap).eq((0..ITEMS).map(result)));
+}
+
+#[test]
+fn a_file_with_the_name_of_the_next_segment_is_named() {
+    let (folder, calls) = (Folder::new("last-segment"), Calls::default());
+    run(&folder.file("run"), &calls).plan().unwrap();
+    let foreign = folder.file("run").join("4294967295.amz");
+    fs::write(&foreign, "not a segment").unwrap();
+    let (_, error) = until_it_fails(run(&folder.file("run"), &calls));
+    assert_eq!(kind_of(&error), io::ErrorKind::AlreadyExists);
+    assert!(error.to_string().contains("`4294967295.amz`, which exists"), "{error}");
+    assert!(error.to_string().ends_with("move it away"), "{error}");
+    fs::remove_file(foreign).unwrap();
+    goes_on(&folder.file("run"), &calls);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_leaves_a_directory_alone_that_has_taken_the_place_of_its_own() {
+    let folder = Folder::new("taken");
+    let directory = folder.file("run");
+    for ends in ["collect", "spill", "remove"] {
+        let others = || process_in_batches(|x: u64| x * x * x, 0..100).version("cubes").checkpoint(&directory);
+        let replace = |x: u64| {
+            if x == 50 {
+                fs::remove_dir_all(&directory).unwrap();
+                others().collect::<Vec<_>>().unwrap();
+            }
+            x * x
+        };
+        let mut run = process_in_batches(replace, 0..100).version("squares").checkpoint(&directory);
+        let error = match ends {
+            "spill" => run.spill().map(drop),
+            _ => run.remove_when_done(ends == "remove").collect::<Vec<_>>().map(drop),
+        };
+        let error = error.unwrap_err();
+        assert_eq!(kind_of(&error), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("another directory has taken its place"), "{error}");
+        // Nothing in it was computed by the other run, and nothing has to be computed anew.
+        let mut found = Vec::new();
+        let again = others().for_each_batch(|batch| found.extend(batch)).unwrap();
+        assert_eq!(found, (0..100).map(|x| x * x * x).collect::<Vec<_>>());
+        assert_eq!((again.restored(), again.damaged()), (100, 0));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}
+
+#[test]
+fn runs_that_remove_one_directory_find_it_free_or_in_use() {
+    let folder = Folder::new("removed-by-many");
+    let directory = folder.file("run");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    let run = process_in_batches(|x: u64| x + 1, 0..2).version(1).checkpoint(&directory);
+                    match run.threads(1).remove_when_done(true).collect::<Vec<_>>() {
+                        Ok(found) => assert_eq!(found, [1, 2]),
+                        Err(error) => assert!(error.is_busy(), "{error}"),
+                    }
+                }
+            });
+        }
+    });
+}

@@ -96,15 +96,15 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         }
         ErrorKind::Storage { path, operation, kind, cause, needed, free } => {
             write!(f, "`{}` could not be {operation}: {cause}", path.display())?;
+            // A cause with a semicolon says itself what can be done.
+            if cause.contains("; ") {
+                return Ok(());
+            }
             match (needed, free) {
                 (Some(needed), Some(free)) => write!(f, " ({needed} needed, {free} free)")?,
                 (Some(bytes), None) => write!(f, " ({bytes} needed)")?,
                 (None, Some(bytes)) => write!(f, " ({bytes} free)")?,
                 (None, None) => {}
-            }
-            // A cause with a semicolon says itself what can be done.
-            if cause.contains("; ") {
-                return Ok(());
             }
             f.write_str(match kind {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

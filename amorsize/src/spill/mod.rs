@@ -95,7 +95,8 @@ impl<R> Spilled<R> {
     /// Opens the results of a [checkpoint](crate::Batched::checkpoint), in a later process or while
     /// the run goes on. It has the results that were on disk when this was called.
     ///
-    /// It needs neither the function nor the input: it only reads, and changes nothing. A run may
+    /// It needs neither the function nor the input: it only reads, and changes nothing, so the
+    /// directory may be one that can't be written to. A run may
     /// use the directory meanwhile. Damaged frames are passed over;
     /// [`is_complete`](Self::is_complete) tells if anything is missing.
     ///

@@ -59,8 +59,14 @@ impl Found {
     /// Finds the results of a checkpoint without its lock. A run may be using it; results that it
     /// has not written yet are not found.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
-        let segments = segments(directory)?;
-        let begun = manifest::begun_with_results(directory)?;
+        let segments = segments(directory).map_err(|error| match error.kind() {
+            ErrorKind::Storage { kind: io::ErrorKind::NotFound, .. } => {
+                let cause = "there is no such directory; open that of a checkpoint";
+                storage(directory, "opened", &io::Error::new(io::ErrorKind::NotFound, cause), None, None)
+            }
+            _ => error,
+        })?;
+        let begun = manifest::begun_with_results(directory, !segments.is_empty())?;
         Self::scan(directory, &segments, begun)
     }
 

@@ -1,7 +1,7 @@
 //! The lock of a directory. It is the kernel's, and ends with its holder's process, however that
 //! ends. The file alone is no sign that a directory is in use.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -13,19 +13,36 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Lock(File);
 
 impl Lock {
+    /// Locks a directory. A missing one is made.
     pub(crate) fn take(directory: &Path) -> Result<Self, Error> {
         Self::take_with(directory, || ())
     }
 
     /// `opened` is called between opening the file and locking it, for tests.
     pub(super) fn take_with(directory: &Path, mut opened: impl FnMut()) -> Result<Self, Error> {
+        /// Each time another run has removed its directory between two calls. More than this is no
+        /// chance, but a path that leads to nowhere.
+        const TRIES: usize = 100;
         let path = directory.join("lock");
         let failed = |operation, error: &io::Error| storage(&path, operation, error, None, None);
+        let mut tries = 0;
+        let mut is_gone = |error: &io::Error| {
+            tries += 1;
+            tries < TRIES && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
+        };
         // Another directory may take this one's place between the two calls. Then the lock would be
         // that of a file which nobody else finds.
         loop {
-            let file = File::options().write(true).create(true).truncate(false).open(&path);
-            let file = file.map_err(|error| failed("opened", &error))?;
+            match fs::create_dir_all(directory) {
+                Ok(()) => {}
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(storage(directory, "made", &error, None, None)),
+            }
+            let file = match File::options().write(true).create(true).truncate(false).open(&path) {
+                Ok(file) => file,
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(failed("opened", &with_advice(error))),
+            };
             opened();
             match file.try_lock() {
                 Ok(()) => {}
@@ -41,6 +58,29 @@ impl Lock {
                 Err(error) => return Err(failed("locked", &error)),
             }
         }
+    }
+
+    /// Fails if the directory under this path is no longer the one that is locked.
+    pub(super) fn check(&self, directory: &Path) -> io::Result<()> {
+        if is_at(&self.0, &directory.join("lock"))? {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "another directory has taken its place; use one that no other run has",
+        ))
+    }
+}
+
+/// Tells how the results can be read where nothing may be written.
+fn with_advice(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            let advice =
+                "allow that or use another directory; `Spilled::open` reads a checkpoint's results and writes nothing";
+            io::Error::new(error.kind(), format!("{error}; a run has to write there: {advice}"))
+        }
+        _ => error,
     }
 }
 
@@ -58,7 +98,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let (ours, there) = (file.metadata()?, std::fs::metadata(path)?);
+        let (ours, there) = (file.metadata()?, fs::metadata(path)?);
         Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
     }
     // Elsewhere a file can't be replaced while it is open.

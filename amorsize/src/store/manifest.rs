@@ -24,7 +24,7 @@ pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segmen
             return Ok(begun(&manifest));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(damaged(&path, "it is missing, and there are results"));
+            return Err(damaged(&path, MISSING));
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(damaged(&path, "it is no text")),
         Err(error) => return Err(storage(&path, "read", &error, None, None)),
@@ -43,10 +43,16 @@ pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segmen
 
 /// The date on which a directory with results was begun, and the versions of amorsize and of the
 /// compiler that began it.
-pub(crate) fn begun_with_results(directory: &Path) -> Result<String, Error> {
+pub(crate) fn begun_with_results(directory: &Path, has_segments: bool) -> Result<String, Error> {
     let path = directory.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => damaged(&path, "it is no text"),
+        io::ErrorKind::NotFound if has_segments => damaged(&path, MISSING),
+        io::ErrorKind::NotFound => {
+            let cause =
+                format!("it has no `{MANIFEST}`, so no run has begun there; open the directory of a checkpoint");
+            storage(directory, "opened", &io::Error::new(error.kind(), cause), None, None)
+        }
         _ => storage(&path, "read", &error, None, None),
     })?;
     let manifest: Value = serde_json::from_str(&text).map_err(|error| damaged(&path, &error.to_string()))?;
@@ -72,6 +78,8 @@ pub(crate) fn begun_with_results(directory: &Path) -> Result<String, Error> {
     }
     Ok(begun)
 }
+
+const MISSING: &str = "it is missing, and there are results";
 
 fn damaged(path: &Path, cause: &str) -> Error {
     Error::new(ErrorKind::Damaged { path: path.to_owned(), offset: 0, cause: cause.to_owned() })

@@ -32,8 +32,6 @@ impl Store {
     /// Reads the heads of frames. Reads all bytes of segments that no frame closes: their process
     /// was killed, and a power cut may have taken any part of them.
     pub(crate) fn open(directory: &Path, identity: &Identity) -> Result<Self, Error> {
-        let failed = |path: &Path, operation, error: &io::Error| storage(path, operation, error, None, None);
-        fs::create_dir_all(directory).map_err(|error| failed(directory, "made", &error))?;
         let lock = Lock::take(directory)?;
         let segments = segments(directory)?;
         let begun = manifest::compare_or_write(directory, identity, !segments.is_empty())?;
@@ -155,9 +153,10 @@ impl Store {
     }
 
     /// Removes the directory, except for files that are not a run's. If the process is killed in
-    /// between, the rest can still be opened.
+    /// between, the rest can still be opened. Fails if another directory has taken its place.
     pub(crate) fn remove(self) -> Result<(), Error> {
         let failed = |path: &Path, error: &io::Error| storage(path, "removed", error, None, None);
+        self.supply.check().map_err(|error| failed(&self.found.directory, &error))?;
         let mut names = segments(&self.found.directory)?.into_iter().map(segment::name).collect::<Vec<_>>();
         // The manifest last, since segments without it are of no use.
         names.extend([MANIFEST.to_owned(), "lock".to_owned()]);

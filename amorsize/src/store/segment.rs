@@ -124,13 +124,18 @@ pub(crate) trait Supply: Send {
 pub(crate) struct Directory {
     path: PathBuf,
     next: Arc<AtomicU32>,
-    _lock: Arc<Lock>,
+    lock: Arc<Lock>,
 }
 
 impl Directory {
     /// Segments are numbered from `next` on.
     pub(crate) fn new(path: &Path, next: u32, lock: Lock) -> Self {
-        Self { path: path.to_owned(), next: Arc::new(AtomicU32::new(next)), _lock: Arc::new(lock) }
+        Self { path: path.to_owned(), next: Arc::new(AtomicU32::new(next)), lock: Arc::new(lock) }
+    }
+
+    /// Fails if another directory has taken this one's place: it may belong to another run.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.lock.check(&self.path)
     }
 }
 
@@ -139,11 +144,19 @@ impl Supply for Directory {
         let segment = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(name(segment));
         // Only new ones: nothing is ever overwritten.
-        match File::options().write(true).create_new(true).open(&path) {
+        match self.check().and_then(|()| File::options().write(true).create_new(true).open(&path)) {
             Ok(file) => Ok((segment, path, Box::new(file))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let cause = format!(
+                    "the next segment would be `{}`, which exists; no run of this directory made it: move it away",
+                    name(segment)
+                );
+                Err(io::Error::new(error.kind(), cause))
+            }
             Err(error) => {
                 // The next try takes the same number: a gap would count as damage.
-                let _ = self.next.compare_exchange(segment + 1, segment, Ordering::Relaxed, Ordering::Relaxed);
+                let next = segment.wrapping_add(1);
+                let _ = self.next.compare_exchange(next, segment, Ordering::Relaxed, Ordering::Relaxed);
                 Err(error)
             }
         }
@@ -154,6 +167,7 @@ impl Supply for Directory {
     }
 
     fn find(&self, segment: &Path) -> io::Result<()> {
+        self.check()?;
         segment.symlink_metadata().map(drop)
     }
 

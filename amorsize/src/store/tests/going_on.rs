@@ -324,6 +324,28 @@ fn a_directory_that_is_replaced_is_locked_where_it_is_now() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_directory_that_is_removed_before_it_is_locked_is_made_again() {
+    let scratch = Scratch::new();
+    let directory = scratch.run();
+    let mut opened = 0;
+    let lock = super::super::lock::Lock::take_with(&directory, || {
+        opened += 1;
+        if opened < 4 {
+            std::fs::remove_dir_all(&directory).unwrap();
+        }
+    });
+    let lock = lock.unwrap();
+    assert_eq!(opened, 4);
+    assert!(open(&directory).unwrap_err().is_busy());
+    drop(lock);
+    // A link to nowhere does not make it try for ever.
+    std::fs::remove_file(directory.join("lock")).unwrap();
+    std::os::unix::fs::symlink("no/such/directory", directory.join("lock")).unwrap();
+    assert!(open(&directory).unwrap_err().is_storage());
+}
+
+#[test]
 fn a_directory_that_a_file_stands_for_is_refused() {
     let scratch = Scratch::new();
     std::fs::write(scratch.run(), "").unwrap();
