@@ -271,6 +271,11 @@ impl VisitMut for Mentioned {
     fn visit_expr_mut(&mut self, _: &mut Expr) {}
 }
 
+/// True if a type mentions this type parameter.
+pub(crate) fn mentions(ty: &Type, parameter: &Ident) -> bool {
+    mentioned(ty).paths.contains(parameter)
+}
+
 /// The bounds that a reference in the item's type implies: the type behind it outlives it. A
 /// parameter implies them by itself, but the wrapper has the item's type behind `IntoIterator`.
 fn outlives(function: &Normalized, parameters: &Parameters) -> Vec<(TokenStream, Lifetime)> {

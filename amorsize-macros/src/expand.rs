@@ -3,7 +3,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
-use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, parse_quote_spanned};
+use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, TypeParam, parse_quote_spanned};
 
 use crate::at_fault::{self, Auto};
 use crate::bounds::{self, hashed};
@@ -222,7 +222,18 @@ fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Op
         let at = syn::Index::from(at);
         quote!(#told.shared(#name, #private::HashProbe::<#ty>::NEW.hash_fn(), &#shared.#at);)
     });
-    let tell = quote!(#method #(#parameters)*);
+    let generics = told_generics(function, options).map(|parameter| match parameter {
+        GenericParam::Const(parameter) => {
+            let name = &parameter.ident;
+            quote!(#told.generic_value(&#name);)
+        }
+        GenericParam::Type(parameter) => {
+            let name = &parameter.ident;
+            quote!(#told.generic_type::<#name>();)
+        }
+        GenericParam::Lifetime(_) => TokenStream::new(),
+    });
+    let tell = quote!(#method #(#generics)* #(#parameters)*);
     let tell = if tell.is_empty() { quote!(|_, _| {}) } else { quote!(|#shared, #told| { let _ = #shared; #tell }) };
     quote! {
         #private::coded(
@@ -231,6 +242,21 @@ fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Op
             #tell,
         )
     }
+}
+
+/// The generic parameters that results may depend on. The type of an `impl Trait` is in the hands
+/// of its parameter alone, so `ignore` leaves out both.
+fn told_generics<'n>(function: &'n Normalized, options: &Options) -> impl Iterator<Item = &'n GenericParam> {
+    let hashed: Vec<usize> = hashed(function, options).into_iter().map(|(at, ..)| at).collect();
+    let ignored: Vec<_> =
+        shared_types(function).into_iter().enumerate().filter(|(at, _)| !hashed.contains(at)).collect();
+    function.generics.params.iter().filter(move |parameter| match parameter {
+        GenericParam::Lifetime(_) => false,
+        GenericParam::Type(TypeParam { ident, .. }) => {
+            !(function.anonymous.contains(ident) && ignored.iter().any(|(_, ty)| bounds::mentions(ty, ident)))
+        }
+        GenericParam::Const(_) => true,
+    })
 }
 
 struct Checks {

@@ -339,6 +339,31 @@ fn a_run_knows_its_code_where_amorsize_has_a_use_for_it() {
 }
 
 #[test]
+fn a_run_knows_its_generic_arguments_but_for_ignored_ones() {
+    if !cfg!(feature = "durable") {
+        return;
+    }
+    let function = quote!(
+        fn f<'a, T, const N: usize>(x: &'a T, by: impl Ord, client: impl Get) {}
+    );
+    let text = expansion(quote!(ignore(client)), function);
+    assert_says(
+        &text,
+        quote! {
+            let _ = shared;
+            told.generic_type::<T>();
+            told.generic_value(&N);
+            told.generic_type::<By>();
+            told.shared(
+                "by",
+                ::amorsize::__private::HashProbe::<By>::NEW.hash_fn(),
+                &shared.0
+            );
+        },
+    );
+}
+
+#[test]
 fn the_wrapper_states_what_a_durable_run_needs() {
     if !cfg!(feature = "durable") {
         return;

@@ -64,7 +64,8 @@ impl fmt::Display for Version {
     }
 }
 
-/// Tells each shared parameter of a function, with its hash. It is called for durable runs alone.
+/// Tells the generic arguments of a function, and each shared parameter with its hash. It is called
+/// for durable runs alone.
 pub type Tell<C> = fn(&C, &mut Parameters<'_>);
 
 /// Hashes a value.
@@ -73,17 +74,20 @@ pub type HashOf<T> = fn(&T, &mut dyn Hasher);
 /// Hashes the value that it was made for.
 pub type HashesOne<'v> = &'v dyn Fn(&mut dyn Hasher);
 
-/// Takes the shared parameters of a function.
+/// Takes what a function's results depend on beside its code.
 pub trait Listener {
     /// Takes the name of the type that a method belongs to.
     fn method_of(&mut self, name: &'static str);
+
+    /// Takes the next generic argument of the function: the name of a type, or a constant's value.
+    fn generic(&mut self, argument: String);
 
     /// Takes the name of a shared parameter, and a function that hashes it; `None` if its type is
     /// not `Hash`.
     fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>);
 }
 
-/// Receives the shared parameters of a function from the expansion.
+/// Receives from the expansion what a function's results depend on beside its code.
 pub struct Parameters<'l>(&'l mut dyn Listener);
 
 impl<'l> Parameters<'l> {
@@ -95,6 +99,16 @@ impl<'l> Parameters<'l> {
     /// Tells the type that a method belongs to.
     pub fn method_of<T: ?Sized>(&mut self) {
         self.0.method_of(std::any::type_name::<T>());
+    }
+
+    /// Tells the type that stands for the function's next type parameter.
+    pub fn generic_type<T: ?Sized>(&mut self) {
+        self.0.generic(std::any::type_name::<T>().to_owned());
+    }
+
+    /// Tells the value of the function's next const parameter.
+    pub fn generic_value(&mut self, value: &dyn fmt::Debug) {
+        self.0.generic(format!("{value:?}"));
     }
 
     /// Tells a shared parameter.

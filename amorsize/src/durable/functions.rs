@@ -26,8 +26,11 @@ impl<C> CodeOf<C> {
 pub(crate) struct Functions(Vec<Told>);
 
 /// A function, as far as it is known.
+#[derive(Default)]
 struct Told {
     path: String,
+    /// Types and values of its generic parameters. Its code is the same for all of them.
+    generics: Vec<String>,
     /// `None` for a closure.
     tokens: Option<u64>,
     version: Option<String>,
@@ -39,11 +42,23 @@ impl Told {
     fn name(&self) -> &str {
         self.path.rsplit("::").next().unwrap_or_default()
     }
+
+    /// The path as a caller writes it: `app::predict::<app::Large, 3>`.
+    fn called(&self) -> String {
+        match self.generics.as_slice() {
+            [] => self.path.clone(),
+            generics => format!("{}::<{}>", self.path, generics.join(", ")),
+        }
+    }
 }
 
 impl Listener for Told {
     fn method_of(&mut self, name: &'static str) {
         self.path = format!("{name}::{}", self.name());
+    }
+
+    fn generic(&mut self, argument: String) {
+        self.generics.push(argument);
     }
 
     fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>) {
@@ -62,19 +77,14 @@ impl Functions {
         let CodeOf { code, tell } = code;
         let (path, version) =
             (code.path.to_owned(), version.cloned().or(code.version.map(|version| version.to_string())));
-        let mut told = Told { path, tokens: Some(code.tokens), version, shared: Vec::new() };
+        let mut told = Told { path, tokens: Some(code.tokens), version, ..Told::default() };
         tell(context, &mut Parameters::new(&mut told));
         self.0.push(told);
     }
 
     /// Adds a closure. Its type has the path of the function that it stands in.
     pub(crate) fn add_closure<F>(&mut self, version: Option<&String>) {
-        self.0.push(Told {
-            path: type_name::<F>().to_owned(),
-            tokens: None,
-            version: version.cloned(),
-            shared: Vec::new(),
-        });
+        self.0.push(Told { path: type_name::<F>().to_owned(), version: version.cloned(), ..Told::default() });
     }
 
     /// The identity of the results that these functions give for items of the type `T`, and that
@@ -124,7 +134,7 @@ impl Functions {
     }
 
     pub(super) fn path(&self) -> String {
-        let paths: Vec<_> = self.0.iter().map(|told| told.path.as_str()).collect();
+        let paths: Vec<_> = self.0.iter().map(Told::called).collect();
         paths.join(" then ")
     }
 
