@@ -165,6 +165,54 @@ impl<T> Deref for HashProbe<T> {
     }
 }
 
+/// A type for each lifetime.
+pub trait Borrowed<'l> {
+    /// The type for this lifetime.
+    type Type;
+}
+
+/// Does the same as [`HashProbe`] for types that borrow a trait object: they must be `Hash` for
+/// every lifetime. `impl Hash for dyn Trait` alone makes them so for `'static`, and the compiler
+/// would choose it for any lifetime, and then refuse the lifetime.
+#[derive(Debug)]
+pub struct BorrowedHashProbe<F: ?Sized>(PhantomData<fn(&F)>);
+
+/// Last choice: a type that can't be hashed for every lifetime.
+#[derive(Debug)]
+pub struct UnhashedBorrowedProbe<F: ?Sized>(PhantomData<fn(&F)>);
+
+impl<F: ?Sized> BorrowedHashProbe<F> {
+    /// The only value.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+impl<F: ?Sized + for<'l> Borrowed<'l>> BorrowedHashProbe<F>
+where
+    for<'l> <F as Borrowed<'l>>::Type: Hash,
+{
+    /// The function that hashes a value.
+    #[must_use]
+    pub const fn hash_fn<'l>(&self) -> Option<HashOf<<F as Borrowed<'l>>::Type>> {
+        Some(|value, mut hasher| value.hash(&mut hasher))
+    }
+}
+
+impl<F: ?Sized + for<'l> Borrowed<'l>> UnhashedBorrowedProbe<F> {
+    /// There is no such function.
+    #[must_use]
+    pub const fn hash_fn<'l>(&self) -> Option<HashOf<<F as Borrowed<'l>>::Type>> {
+        None
+    }
+}
+
+impl<F: ?Sized> Deref for BorrowedHashProbe<F> {
+    type Target = UnhashedBorrowedProbe<F>;
+
+    fn deref(&self) -> &UnhashedBorrowedProbe<F> {
+        const { &UnhashedBorrowedProbe(PhantomData) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

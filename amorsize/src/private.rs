@@ -10,7 +10,10 @@ pub use std::marker::{Send, Sync};
 pub use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::call::Quota;
-pub use crate::code::{Code, HashOf, HashProbe, HashesOne, Listener, Parameters, Tell, UnhashedProbe, Version};
+pub use crate::code::{
+    Borrowed, BorrowedHashProbe, Code, HashOf, HashProbe, HashesOne, Listener, Parameters, Tell, UnhashedBorrowedProbe,
+    UnhashedProbe, Version,
+};
 #[cfg(feature = "durable")]
 use crate::durable::Codec;
 pub use crate::memory::max_memory::MaxMemory;

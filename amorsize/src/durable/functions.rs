@@ -104,7 +104,7 @@ impl Functions {
         if let Some((function, parameter)) = self.unhashed() {
             return refuse(
                 format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
-                "a type that is `Hash`, or the attribute's `ignore(..)` where results don't depend on it",
+                "a type that is `Hash` (a trait object by `impl Hash for dyn Trait + '_`), or the attribute's `ignore(..)` where results don't depend on it",
             );
         }
         let Some((tokens, version)) = self.code(version) else {

@@ -259,7 +259,7 @@ fn a_shared_parameter_that_is_not_hash_is_refused_by_its_name() {
     assert_eq!(
         refusal(&run.checkpoint("runs")),
         "`checkpoint` can't be given with the shared parameter `opaque` of `with_opaque`, which is not `Hash`: use a type that is \
-         `Hash`, or the attribute's `ignore(..)` where results don't depend on it"
+         `Hash` (a trait object by `impl Hash for dyn Trait + '_`), or the attribute's `ignore(..)` where results don't depend on it"
     );
 }
 
