@@ -98,7 +98,7 @@ fn the_functions_error_is_found_in_the_chain() {
     assert!(matches!(found, Some(AppError::Parse { line: 2, .. })));
 
     let error = boxed_batched(LINES).try_collect::<Vec<_>>().map_err(TryError::with_source).unwrap_err();
-    assert!(error.source().is_some_and(|source| source.is::<AppError>()));
+    assert!(error.source().is_some_and(<dyn StdError>::is::<AppError>));
 
     let missing = |_: u32| Err::<u32, _>(io::Error::from(io::ErrorKind::NotFound));
     let run = || process_in_batches(missing, 0..2).try_collect::<Vec<_>>();
@@ -171,7 +171,10 @@ fn a_run_fails_with_the_programs_own_error() {
     let mut sum = 0;
     let mut run = own_batched(LINES).batch_size(1);
     let failed = run.try_for_each_batch(|batch| -> Result<(), AppError> {
-        batch.into_iter().try_for_each(|number| Ok(sum += number?))
+        batch.into_iter().try_for_each(|number| {
+            sum += number?;
+            Ok(())
+        })
     });
     assert!(matches!(failed, Err(AppError::Parse { line: 2, .. })) && sum == 1);
 
