@@ -17,6 +17,7 @@ use amorsize_bench::{Arguments, available_bytes, calibrate, try_measure, wrap};
 
 mod python;
 mod rows;
+mod small;
 mod tables;
 mod ways;
 use rows::{ROWS, Row};

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use amorsize::{ByteSize, batched};
 use amorsize_bench::{Heavy, Load, Peak, median, work};
+use serde_json::Value;
 
+use crate::small::{self, parse, parse_batched, words, words_batched};
 use crate::ways::{Shape, Way, collect, each, warm_up};
 
 pub(crate) struct Row {
@@ -25,6 +27,10 @@ pub(crate) enum Work {
     Numbers { nanos: u32, heavy: Heavy },
     /// Calls that take `nanos` each and return `bytes` bytes, which go to a sink.
     Sink { bytes: usize, nanos: u32, sink_nanos: u32, budget: Option<ByteSize> },
+    /// Documents that are parsed into many small allocations, which go to a sink.
+    Documents,
+    /// Lines that are split into words, which go to a sink.
+    Words,
     /// Nearly no work, collected many times in a process with its pools already running.
     Trivial,
     /// The same, once, as the first act of a process.
@@ -90,6 +96,20 @@ pub(crate) const ROWS: &[Row] = &[
         items: 30_000,
         grain: 4,
     },
+    Row {
+        name: "json",
+        what: "300,000 JSON documents of 2 KiB parsed, into a sink",
+        work: Work::Documents,
+        items: 300_000,
+        grain: 8,
+    },
+    Row {
+        name: "words",
+        what: "2,000,000 lines split into words, into a sink",
+        work: Work::Words,
+        items: 2_000_000,
+        grain: 64,
+    },
     Row { name: "trivial", what: "1,000 trivial items", work: Work::Trivial, items: 1000, grain: 1000 },
     Row {
         name: "first",
@@ -107,10 +127,15 @@ impl Row {
     }
 
     pub(crate) fn ways(&self) -> Vec<Way> {
-        let is_sink = matches!(self.work, Work::Sink { .. });
+        let (is_sink, is_small) = (matches!(self.work, Work::Sink { .. }), self.is_of_small_allocations());
         // Results for a sink are not collected; and nobody cuts tasks by hand to have rayon collect
-        // all.
-        let fits = |way: &Way| !is_sink || !matches!(way, Way::Collect | Way::RayonChunks);
+        // all. Where the allocator decides, so does the way in which results are handed over.
+        let fits = |way: &Way| match way {
+            Way::Collect => !is_sink,
+            Way::RayonChunks => !is_sink && !is_small,
+            Way::Iterate => is_small,
+            _ => true,
+        };
         Way::ALL.into_iter().filter(fits).collect()
     }
 
@@ -119,6 +144,12 @@ impl Row {
     pub(crate) fn items_for(&self, way: Way, available: Option<u64>) -> usize {
         match self.work {
             Work::Sink { bytes, .. } if way.holds_all() => {
+                let fit = available.map_or(usize::MAX, |available| (available as usize / 2) / bytes);
+                self.items.min(fit)
+            }
+            // As much as the results of either row take with glibc.
+            Work::Documents | Work::Words if way.holds_all() => {
+                let bytes = if self.work == Work::Documents { 10 << 10 } else { 640 };
                 let fit = available.map_or(usize::MAX, |available| (available as usize / 2) / bytes);
                 self.items.min(fit)
             }
@@ -151,6 +182,11 @@ impl Row {
             }
             _ => 0.0,
         }
+    }
+
+    /// True if results are many small allocations.
+    fn is_of_small_allocations(&self) -> bool {
+        matches!(self.work, Work::Documents | Work::Words)
     }
 
     /// True if a call does nearly nothing, so that more cores would not help.
@@ -219,6 +255,40 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
                     run.for_each_batch(|batch| batch.into_iter().for_each(&mut sink)).expect("a sink keeps any budget");
                 }
                 _ => each(way, shape, |index| buffer(index, make), &mut sink),
+            });
+            black_box(sum);
+            measured
+        }
+        Work::Documents => {
+            let (texts, mut sum) = (&small::documents()[..], 0);
+            let sink = |document: Value| sum += document["id"].as_u64().unwrap_or_default();
+            warm_up(way);
+            let measured = timed(|| match way {
+                Way::Collect => {
+                    parse_batched(0..items, texts).collect::<Vec<_>>().expect("it fits").into_iter().for_each(sink);
+                }
+                Way::ForEachBatch => {
+                    drop(parse_batched(0..items, texts).for_each(sink).expect("a sink keeps any budget"));
+                }
+                Way::Iterate => parse_batched(0..items, texts).into_iter().for_each(sink),
+                _ => each(way, shape, |index| parse(index, texts), sink),
+            });
+            black_box(sum);
+            measured
+        }
+        Work::Words => {
+            let (texts, mut sum) = (&small::lines()[..], 0);
+            let sink = |words: Vec<String>| sum += words.iter().map(String::len).sum::<usize>();
+            warm_up(way);
+            let measured = timed(|| match way {
+                Way::Collect => {
+                    words_batched(0..items, texts).collect::<Vec<_>>().expect("it fits").into_iter().for_each(sink);
+                }
+                Way::ForEachBatch => {
+                    drop(words_batched(0..items, texts).for_each(sink).expect("a sink keeps any budget"));
+                }
+                Way::Iterate => words_batched(0..items, texts).into_iter().for_each(sink),
+                _ => each(way, shape, |index| words(index, texts), sink),
             });
             black_box(sum);
             measured

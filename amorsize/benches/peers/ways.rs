@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
-/// One way. The last three are `amorsize` itself; `Tenths` shows the cost of a batch.
+/// One way. The last four are `amorsize` itself; `Tenths` shows the cost of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Loop,
@@ -25,12 +25,13 @@ pub(crate) enum Way {
     Crossbeam,
     Collect,
     ForEachBatch,
+    Iterate,
     Tenths,
 }
 
 impl Way {
     /// The ways in a table, in its order.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Loop,
         Self::Rayon,
         Self::RayonChunks,
@@ -42,6 +43,7 @@ impl Way {
         Self::Crossbeam,
         Self::Collect,
         Self::ForEachBatch,
+        Self::Iterate,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -57,12 +59,13 @@ impl Way {
             Self::Crossbeam => "crossbeam channels by hand",
             Self::Collect => "amorsize `collect`",
             Self::ForEachBatch => "amorsize `for_each_batch`",
+            Self::Iterate => "amorsize as an iterator",
             Self::Tenths => "amorsize `for_each_batch`, 10 batches",
         }
     }
 
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Collect | Self::ForEachBatch | Self::Tenths)
+        matches!(self, Self::Collect | Self::ForEachBatch | Self::Iterate | Self::Tenths)
     }
 
     /// True if all results are there before the first is handed over.
