@@ -17,8 +17,8 @@ pub(super) fn write<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) -> Done 
     value.serialize(&mut Bytes::of(to))
 }
 
-/// The cause for which a value can't be written. It is as small as a pointer, as it is returned for
-/// each part of a value.
+/// The cause for which a value can't be written.
+#[expect(clippy::box_collection, reason = "as small as a pointer, since it is returned for each part of a value")]
 pub(super) struct Refused(Box<String>);
 
 impl Refused {
