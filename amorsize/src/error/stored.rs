@@ -71,7 +71,8 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     match kind {
         ErrorKind::CheckpointBusy { directory } => write!(
             f,
-            "`{}` is in use by another run: wait until that has ended, or use another directory",
+            "`{}` is in use by another run: wait until that has ended, or use another directory; a run that this \
+             process has in a variable uses it until it is dropped",
             directory.display()
         ),
         ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version } => {
@@ -183,7 +184,8 @@ mod tests {
         let error = Error::new(ErrorKind::CheckpointBusy { directory: "runs/thumbs".into() });
         assert_eq!(
             error.to_string(),
-            "`runs/thumbs` is in use by another run: wait until that has ended, or use another directory"
+            "`runs/thumbs` is in use by another run: wait until that has ended, or use another directory; a run that this \
+             process has in a variable uses it until it is dropped"
         );
         assert!(error.is_busy() && !error.is_changed() && !error.is_storage());
     }
