@@ -44,6 +44,8 @@ pub(super) struct Pen<H> {
     results: Vec<(Encoded, H)>,
     done: Vec<Run>,
     place: Option<u64>,
+    /// The last place that is written.
+    told: Option<u64>,
     content: Vec<u8>,
     press: Press,
 }
@@ -67,6 +69,7 @@ impl<H> Pen<H> {
             results: Vec::new(),
             done: Vec::new(),
             place: None,
+            told: None,
             content: Vec::new(),
             press: Press::default(),
         }
@@ -104,7 +107,9 @@ impl<H> Pen<H> {
                 }
                 Entry::GoOnFrom(place) => {
                     self.close_frames()?;
+                    self.told = None;
                     self.frame(PLACE, Vec::new(), 8, &place.to_le_bytes(), String::new)?;
+                    self.told = Some(place);
                 }
                 Entry::End(items) => {
                     self.close_frames()?;
@@ -158,7 +163,11 @@ impl<H> Pen<H> {
         done.sort_by_key(|run| run.first);
         let runs = joined(done.into_iter().map(|run| (run, false)));
         match self.place.take() {
-            Some(place) => self.frame(PLACE, runs, 8, &place.to_le_bytes(), String::new),
+            Some(place) => {
+                self.frame(PLACE, runs, 8, &place.to_le_bytes(), String::new)?;
+                self.told = Some(place);
+                Ok(())
+            }
             None => self.frame(DONE, runs, 0, &[], String::new),
         }
     }
@@ -186,13 +195,20 @@ impl<H> Pen<H> {
             let cause = io::Error::new(io::ErrorKind::QuotaExceeded, cause);
             return Err(storage(self.supply.path(), "written", &cause, Some(head.total()), Some(left)));
         }
-        if self.segment.is_none() {
+        let is_first = self.segment.is_none();
+        if is_first {
             let begun = Segment::begin(&mut *self.supply, shape());
             self.segment = Some(begun.map_err(|(path, error)| self.failed(&path, "made", &error, head.total()))?);
             self.is_new = true;
         }
         let Some(segment) = &mut self.segment else { return Ok(()) };
-        match segment.write(&head, stored) {
+        let mut outcome = Ok(());
+        if let Some(place) = self.told.filter(|_| is_first) {
+            // If the segment before is lost, its place is unknown.
+            let place = place.to_le_bytes();
+            outcome = segment.write(&Head::new(PLACE, Vec::new(), 8, &place), &place);
+        }
+        match outcome.and_then(|()| segment.write(&head, stored)) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let path = segment.path().to_owned();

@@ -2,6 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::super::frame::Run;
+use super::super::lock::Lock;
+use super::super::pen::{Entry, Pen};
+use super::super::segment::Directory;
 use super::*;
 use crate::error::Changed;
 
@@ -394,6 +398,12 @@ fn journal(directory: &Path, items: std::ops::Range<u64>) {
     writer.finish().unwrap();
 }
 
+/// The items that are done, and the place of the sink.
+fn journal_state(directory: &Path) -> (Vec<std::ops::Range<u64>>, Option<u64>) {
+    let store = Store::open(directory, &identity(Kind::Journal)).unwrap();
+    (done(&store), store.place())
+}
+
 #[test]
 fn a_journal_knows_the_place_of_its_sink() {
     let scratch = Scratch::new();
@@ -434,6 +444,58 @@ fn a_segment_that_is_lost_takes_what_the_sink_had_behind_it() {
     journal(&scratch.run(), 0..15);
     let store = open();
     assert_eq!((done(&store), store.place()), (vec![0..15], Some(15)));
+}
+
+#[test]
+fn a_segment_that_is_emptied_takes_what_the_sink_had_behind_it_even_after_it_went_back() {
+    let scratch = Scratch::new();
+    let path = |number| scratch.run().join(super::super::segment::name(number));
+    let state = || journal_state(&scratch.run());
+    [0..5, 5..10].into_iter().for_each(|items| journal(&scratch.run(), items));
+    // The third run can't read the second one's file, so it goes back. Later the file is there again.
+    let second = std::fs::read(path(2)).unwrap();
+    std::fs::write(path(2), "").unwrap();
+    [5..8, 8..12].into_iter().for_each(|items| journal(&scratch.run(), items));
+    std::fs::write(path(2), second).unwrap();
+    assert_eq!(state(), (vec![0..12], Some(12)));
+    let third = std::fs::read(path(3)).unwrap();
+    // All but the closing frame.
+    for left in (0..third.len() - 44).step_by(4) {
+        std::fs::write(path(3), &third[..left]).unwrap();
+        let (done, place) = state();
+        assert!(place.unwrap() <= 10, "{left}");
+        assert_eq!(done, [0..place.unwrap()], "{left}");
+    }
+}
+
+#[test]
+fn a_segment_of_a_long_run_that_is_lost_takes_what_the_sink_had_behind_it() {
+    let scratch = Scratch::new();
+    let state = || journal_state(&scratch.run());
+    state();
+    let directory = Directory::new(&scratch.run(), 1, Lock::take(&scratch.run()).unwrap());
+    let mut pen = Pen::<()>::new(Box::new(directory), 300, None, 0);
+    for item in 0..20 {
+        let run = Run { first: item, items: 1, bytes: 0, hash: hash_of(item..item + 1).0 };
+        pen.write(vec![Entry::Done(run, Some(item + 1))]).unwrap();
+    }
+    pen.close().unwrap();
+    drop(pen);
+    assert_eq!(state(), (vec![0..20], Some(20)));
+    let segments = files(&scratch.run()).into_iter().filter(|name| name.ends_with(".amz")).count();
+    assert!(segments > 3);
+    for number in 1..segments as u32 {
+        let path = scratch.run().join(super::super::segment::name(number));
+        let whole = std::fs::read(&path).unwrap();
+        for left in (0..whole.len() - 44).step_by(4) {
+            std::fs::write(&path, &whole[..left]).unwrap();
+            let (done, place) = state();
+            let place = place.unwrap();
+            let had = if place == 0 { vec![] } else { vec![0..place] };
+            assert_eq!(done, had, "{number} {left}");
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
 }
 
 #[test]
