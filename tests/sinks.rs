@@ -1,5 +1,8 @@
 //! `write_to` with the caller's own sinks: the calls that they get, and when, for all policies.
 
+#[path = "common/folder.rs"]
+mod folder;
+
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::sink::Sink;
 use amorsize::{Batch, CancelToken, Error, OnPanic, TryError, process_in_batches};
+use folder::Folder;
 
 /// Notes the calls that it gets.
 #[derive(Default)]
@@ -259,6 +263,20 @@ fn a_sink_that_panics_is_not_paused() {
     let panic = catch_unwind(AssertUnwindSafe(|| run.write_to(&mut sink))).map(|_| ()).unwrap_err();
     assert_eq!(panic.downcast_ref(), Some(&"of the sink"));
     assert_eq!(sink.0, [""; 0]);
+
+    // It may have stored a part of the batch, which is not done.
+    let folder = Folder::new("a_sink_that_panics");
+    let run = || process_in_batches(|x: usize| x, 0..10).batch_size(2).version(1).journal(folder.file("run"));
+    let mut first = run();
+    assert!(catch_unwind(AssertUnwindSafe(|| first.write_to(&mut sink))).is_err());
+    let mut next = Noting::new();
+    let Err(Failed::Run(error)) = first.write_to(&mut next) else { panic!("it can't go on") };
+    assert_eq!(next.told, [""; 0]);
+    assert!(error.to_string().contains("gone on with after an error or a panic of the sink"), "{error}");
+    drop(first);
+    let mut sink = Noting::new();
+    run().write_to(&mut sink).unwrap();
+    assert_eq!(sink.values.len(), 10);
 }
 
 #[test]

@@ -194,6 +194,14 @@ impl Keeper {
         }
     }
 
+    /// The error that ended the run for good, if one did.
+    pub(crate) fn ended_by(&self) -> Option<Error> {
+        match &*lock(&self.why) {
+            Some(Why::Error(error)) => Some(Error::new(error.kind().clone())),
+            _ => None,
+        }
+    }
+
     /// The reason why the run stops. A panic is given once; an error again and again, until the next
     /// terminal tries again.
     pub(crate) fn why(&self) -> Option<Ended> {

@@ -10,6 +10,33 @@ use crate::sink::{Pausing, Sink};
 use crate::spill::is_memory;
 use crate::store::{Kind, Store};
 
+/// A batch that a sink has in hand. If it does not return, this ends a run with a journal for good:
+/// the sink may have stored only a part of the batch, and nobody can tell whether that is done.
+pub(super) struct InHand {
+    keeper: Handle,
+    pub(super) is_stored: bool,
+}
+
+impl InHand {
+    pub(super) fn new(keeper: Handle) -> Self {
+        Self { keeper, is_stored: true }
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        if !self.is_stored
+            && let Some(journal) = self.keeper.get().filter(|keeper| keeper.is_journal())
+        {
+            journal.fail(Error::new(ErrorKind::InvalidOption {
+                option: "journal",
+                value: "gone on with after an error or a panic of the sink".into(),
+                expected: "the same call anew, which hands over what the sink could not store",
+            }));
+        }
+    }
+}
+
 /// The part of the budget, one in this many, for results that are encoded and not written.
 const HELD: u64 = 8;
 /// The least of it: a frame of the store.
@@ -19,7 +46,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Opens the store of the run, if it has one and has not begun.
     pub(super) fn open(&mut self) -> Result<(), Error> {
         if self.source.resumes() {
-            return Ok(());
+            // Results that are left would go to the sink behind those that it lacks.
+            let journal = self.core.keeper().get().filter(|keeper| keeper.is_journal());
+            return journal.and_then(Keeper::ended_by).map_or(Ok(()), Err);
         }
         let Some(durable) = self.shared.durable.clone() else { return Ok(()) };
         self.core.set_memory_spill(durable.spill_dir.clone().filter(|directory| is_memory(directory)));
@@ -91,18 +120,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub(super) fn keep_place<V, S: Sink<V>>(keeper: &Handle, sink: &mut Pausing<V, S>) {
         if let Some(journal) = keeper.get().filter(|keeper| keeper.is_journal()) {
             journal.set_place(sink.place());
-        }
-    }
-
-    /// Ends a run with a journal for good: its sink may have stored only a part of a batch, and
-    /// nobody can tell whether that is done.
-    pub(super) fn end_journal(&mut self) {
-        if let Some(journal) = self.core.keeper().get().filter(|keeper| keeper.is_journal()) {
-            journal.fail(Error::new(ErrorKind::InvalidOption {
-                option: "journal",
-                value: "gone on with after an error of the sink".into(),
-                expected: "the same call anew, which hands over what the sink could not store",
-            }));
         }
     }
 

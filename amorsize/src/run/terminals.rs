@@ -9,6 +9,8 @@ use super::bounds::WriteError;
 use super::bounds::{SinkError, SinkOutput};
 use super::inside::why;
 use super::iter::{IntoIter, Unordered};
+#[cfg(feature = "durable")]
+use super::opening::InHand;
 use crate::error::failure::Failure;
 use crate::error::{Error, TryError};
 use crate::output::batch::Batch;
@@ -341,13 +343,16 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             Err(error) => <S::Error as WriteError<_>>::of_run(error.into()),
         })?;
         let keeper = self.core.keeper().clone();
+        let mut in_hand = InHand::new(keeper.clone());
         let mut failure = None;
         let outcome = self.hand_over::<P>(&mut |batch| {
+            in_hand.is_stored = false;
             failure = sink.batch(batch).err();
             if failure.is_none() {
                 Self::keep_place(&keeper, &mut sink);
+                in_hand.is_stored = true;
             }
-            failure.is_none()
+            in_hand.is_stored
         });
         match (outcome, failure) {
             (Ok(report), _) => {
@@ -356,10 +361,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
                 Ok(P::given(report, &mut self.seen))
             }
             // The sink had what comes before anything else that ended the run.
-            (Err(_), Some(error)) => {
-                self.end_journal();
-                Err(error.of_sink())
-            }
+            (Err(_), Some(error)) => Err(error.of_sink()),
             (Err(Some(failed)), None) => Err(<S::Error as WriteError<_>>::of_run(failed)),
             (Err(None), None) => unreachable!("the sink ends the run by an error"),
         }

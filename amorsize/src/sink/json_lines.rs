@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -107,14 +108,26 @@ impl JsonLines {
         for (at, result) in batch.iter().enumerate() {
             let lines = self.file.waiting()?;
             let start = lines.len();
-            if let Err(error) = serde_json::to_writer(&mut *lines, result) {
+            let written = catch_unwind(AssertUnwindSafe(|| serde_json::to_writer(&mut *lines, result)));
+            let (cause, panic) = match written {
+                Ok(Ok(())) => (None, None),
+                Ok(Err(error)) => (Some(error.to_string()), None),
+                Err(payload) => (Some("its `Serialize` panicked".into()), Some(payload)),
+            };
+            if let Some(cause) = cause {
                 lines.truncate(start);
-                return Err(self.file.break_by(ErrorKind::Unwritable {
+                let error = self.file.break_by(ErrorKind::Unwritable {
                     path: self.file.path().to_owned(),
                     item: batch.indices().nth(at),
                     column: None,
-                    cause: error.to_string(),
-                }));
+                    cause,
+                });
+                if let Some(payload) = panic {
+                    // Nobody pauses a sink that panics.
+                    let _ = self.file.pause(|_| Ok(End::default()));
+                    resume_unwind(payload);
+                }
+                return Err(error);
             }
             lines.push(b'\n');
             if outcome.is_ok() {

@@ -307,6 +307,49 @@ fn an_early_end_leaves_a_file_that_can_be_read_and_the_same_sink_goes_on() {
     assert_eq!(rows::<Photo>(&path), (0..300).filter(|x| x % 100 < 99).map(photo).collect::<Vec<_>>());
 }
 
+/// A result that panics when it is written, or when it is dropped.
+#[derive(Deserialize)]
+#[serde(from = "u64")]
+struct Panicking(u64);
+
+/// The item that panics when it is written, and the one when it is dropped.
+const PANICS: [u64; 2] = [50, 95];
+
+impl From<u64> for Panicking {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl Serialize for Panicking {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert_ne!(self.0, PANICS[0], "as planned");
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl Drop for Panicking {
+    fn drop(&mut self) {
+        assert!(self.0 != PANICS[1] || std::thread::panicking(), "as planned");
+    }
+}
+
+#[test]
+fn a_panic_of_a_result_ends_the_file_for_good() {
+    let folder = Folder::new("a_panic_of_a_result");
+    for (first, has) in [(0, 40), (60, 20)] {
+        let mut sink = Parquet::new(folder.file("numbers.parquet")).schema_from_results();
+        let mut run = process_in_batches(Panicking, first..200).threads(1).batch_size(20);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.write_to(&mut sink))).map(drop).unwrap_err();
+        // Whole batches, and an end.
+        let rows = rows::<u64>(&folder.file("numbers.parquet.partial"));
+        assert!(rows.into_iter().eq(first..first + has), "{first}");
+        let error = run.write_to(&mut sink).unwrap_err();
+        assert!(error.to_string().contains("`Serialize` or `Drop` of one of them panicked"), "{error}");
+        assert_eq!(folder.names(), ["numbers.parquet.partial"]);
+    }
+}
+
 #[test]
 fn all_policies() {
     let folder = Folder::new("all_policies");

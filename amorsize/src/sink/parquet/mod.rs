@@ -1,6 +1,7 @@
 mod columns;
 
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -148,7 +149,13 @@ impl<R: Serialize, S: ParquetSchema<R>> Sink<R> for Parquet<S> {
     type Error = FileError;
 
     fn batch(&mut self, batch: Batch<R>) -> Result<(), FileError> {
-        self.write(batch).map_err(FileError::new)
+        catch_unwind(AssertUnwindSafe(|| self.write(batch).map_err(FileError::new))).unwrap_or_else(|payload| {
+            // Some rows are missing, and nobody pauses a sink that panics.
+            let cause = "`Serialize` or `Drop` of one of them panicked".into();
+            let _ = self.broken(None, Refused { column: None, cause });
+            let _ = self.write_end();
+            resume_unwind(payload)
+        })
     }
 
     fn finish(&mut self) -> Result<(), FileError> {
