@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use amorsize::sink::JsonLines;
-use amorsize::{Error, process_in_batches};
+use amorsize::sink::{JsonLines, Sink};
+use amorsize::{Batch, Error, Warning, process_in_batches};
 use caught::caught;
 use folder::Folder;
 use serde::{Serialize, Serializer};
@@ -63,6 +63,83 @@ fn segments_that_are_cut_emptied_or_removed_repeat_no_line() {
         fs::remove_file(&path).unwrap();
         check(&format!("{segment} is removed"));
     }
+}
+
+#[test]
+fn a_removal_that_is_cut_short_repeats_no_line() {
+    let folder = Folder::new("cut_short");
+    let (whole, now) = (folder.file("whole"), folder.file("now"));
+    fs::create_dir_all(&whole).unwrap();
+    [5, 10, 15].into_iter().for_each(|items| drop(squares(&whole, items, false).unwrap()));
+    let runs = now.join("runs");
+    // Before the removal, behind its first step, and behind each segment.
+    for step in 0..5 {
+        copy(&whole, &now);
+        if step > 0 {
+            fs::rename(runs.join("manifest.json"), runs.join("manifest.json.removed")).unwrap();
+        }
+        (1..step).for_each(|segment| fs::remove_file(runs.join(format!("{segment:06}.amz"))).unwrap());
+        let report = squares(&now, 15, true).unwrap();
+        assert_eq!((report.restored(), report.damaged()), (if step == 0 { 15 } else { 0 }, 0), "{step}");
+        assert!(lines(&now).into_iter().eq((0..15).map(|x| x * x)), "{step}");
+        assert!(!runs.exists());
+    }
+}
+
+/// Puts directories in the way of a removal, once the run has its own open.
+struct InTheWay<'a>(JsonLines, &'a Path);
+
+impl Sink<u64> for InTheWay<'_> {
+    type Error = Error;
+
+    fn batch(&mut self, batch: Batch<u64>) -> Result<(), Error> {
+        Ok(self.0.batch(batch)?)
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        fs::create_dir(self.1).unwrap();
+        Ok(Sink::<u64>::begin(&mut self.0)?)
+    }
+
+    fn go_back(&mut self, place: u64) -> Result<(), Error> {
+        Ok(Sink::<u64>::go_back(&mut self.0, place)?)
+    }
+
+    fn place(&mut self) -> Option<u64> {
+        Sink::<u64>::place(&mut self.0)
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        Ok(Sink::<u64>::finish(&mut self.0)?)
+    }
+}
+
+#[test]
+fn a_removal_that_fails_is_told_and_the_next_call_is_right() {
+    let folder = Folder::new("not_removed");
+    let runs = folder.file("runs");
+    let run = |in_the_way: &str| {
+        let in_the_way = runs.join(in_the_way);
+        let sink = InTheWay(JsonLines::new(folder.file("out.jsonl")), &in_the_way);
+        let run = process_in_batches(square, 0..9).version(1).journal(&runs);
+        let report = run.remove_when_done(true).write_to(sink);
+        assert!(lines(folder.path()).into_iter().eq((0..9).map(|x| x * x)));
+        assert!(runs.exists());
+        fs::remove_dir(in_the_way).unwrap();
+        report
+    };
+    // All of it is still there.
+    let error = run("manifest.json.removed").unwrap_err();
+    assert!(error.is_storage(), "{error}");
+    assert_eq!(squares(folder.path(), 9, false).unwrap().restored(), 9);
+    fs::remove_dir_all(&runs).unwrap();
+    // Nothing of it counts.
+    let warnings = run("000009.amz").unwrap().warnings();
+    let left = warnings.iter().find(|warning| warning.code() == Warning::NOT_REMOVED).unwrap();
+    assert!(left.to_string().contains("000009.amz` could not be removed: "), "{left}");
+    assert_eq!(squares(folder.path(), 9, true).unwrap().restored(), 0);
+    assert!(!runs.exists());
+    assert!(lines(folder.path()).into_iter().eq((0..9).map(|x| x * x)));
 }
 
 thread_local! {

@@ -101,7 +101,14 @@ impl Verbose {
             // A missing feature was named before the run.
             let is_new =
                 |warning: &Warning| [Warning::RESIDENT_OVER_BUDGET, Warning::THREADS_REFUSED].contains(&warning.code());
-            report.warnings().into_iter().filter(is_new).for_each(|warning| eprintln!("Warning: {warning}"));
+            report.warnings().iter().filter(|&warning| is_new(warning)).for_each(|warning| self.warning(warning));
+        }
+    }
+
+    /// Prints a warning about the run.
+    pub(crate) fn warning(self, warning: &Warning) {
+        if self.on {
+            eprintln!("Warning: {warning}");
         }
     }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use super::Plan;
 use crate::adapt::learned::Learned;
 use crate::adapt::situation::Situation;
+#[cfg(feature = "durable")]
+use crate::error::ErrorKind;
 use crate::memory::deep_size::features::Unasked;
 use crate::system::refused::Refused;
 use crate::units::ByteSize;
@@ -275,6 +277,26 @@ impl Warning {
     /// ```
     pub const SPILL_DIR_IS_MEMORY: &'static str = "spill-dir-is-memory";
 
+    /// A run gave everything and was to remove its directory, and files of it could not be removed.
+    /// They no longer count, and the next run in that directory removes them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "durable")] {
+    /// # use amorsize::{Warning, process_in_batches};
+    /// # let runs = std::env::temp_dir().join(format!("amorsize-not-removed-{}", std::process::id()));
+    /// let run = process_in_batches(|x: u64| x + 1, 0..100).version(1).checkpoint(&runs);
+    /// let report = run.remove_when_done(true).for_each_batch(|_| ())?;
+    /// if let Some(left) = report.warnings().iter().find(|warning| warning.code() == Warning::NOT_REMOVED) {
+    ///     eprintln!("{left}");
+    /// }
+    /// # assert!(!runs.exists());
+    /// # }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
+    pub const NOT_REMOVED: &'static str = "not-removed";
+
     pub(crate) fn new(code: &'static str, message: String) -> Self {
         Self { code, message }
     }
@@ -283,6 +305,19 @@ impl Warning {
     pub(crate) fn unmeasured() -> Self {
         let message = "what results own is not counted, as their type doesn't tell and the process's resident memory can't be read: derive or implement `DeepSize` for the result, or install `Tracking`";
         Self::new(Self::UNMEASURED, message.into())
+    }
+
+    /// A warning for a run with files that could not be removed.
+    #[cfg(feature = "durable")]
+    pub(crate) fn not_removed(error: &crate::error::Error) -> Self {
+        let cause = match error.kind() {
+            ErrorKind::Storage { path, operation, cause, .. } => {
+                format!("`{}` could not be {operation}: {cause}", path.display())
+            }
+            _ => error.to_string(),
+        };
+        let message = format!("{cause}; it no longer counts, and the next run in that directory removes it");
+        Self::new(Self::NOT_REMOVED, message)
     }
 
     /// A warning for a run that has fewer threads than it asked for.

@@ -61,6 +61,8 @@ pub struct Report {
     failures: Option<Arc<Failures>>,
     retries: usize,
     stages: Vec<StageReport>,
+    /// Files of the run that it could not remove.
+    not_removed: Option<Warning>,
     /// Only for a run that keeps what it finishes.
     #[cfg(feature = "durable")]
     kept: Option<KeptFigures>,
@@ -75,6 +77,7 @@ impl Report {
             retries: 0,
             failures: None,
             stages: Vec::new(),
+            not_removed: None,
             #[cfg(feature = "durable")]
             kept: None,
         }
@@ -106,8 +109,13 @@ impl Report {
             // These count on from one run to the next.
             retries: next.retries,
             stages: next.stages,
+            not_removed: self.not_removed.or(next.not_removed),
             kept: [self.kept, next.kept].into_iter().flatten().reduce(KeptFigures::and),
         }
+    }
+
+    pub(crate) fn set_not_removed(&mut self, warning: Option<Warning>) {
+        self.not_removed = warning;
     }
 
     /// Makes it the report of a run that leaves errors out, and hands `items` values over.

@@ -129,7 +129,8 @@ impl Overrun {
 
 impl Report {
     /// The problems of the run: resident memory that grew by more than the budget, threads that the
-    /// system refused, and types that a feature would count. Each call finds them anew.
+    /// system refused, types that a feature would count, and files that could not be removed. Each
+    /// call finds them anew.
     ///
     /// # Examples
     ///
@@ -159,6 +160,7 @@ fn warnings(report: &Report) -> Vec<Warning> {
     }
     warnings.extend(report.refused().map(Warning::of_refused));
     warnings.extend(Warning::of_features(report.unasked()));
+    warnings.extend(report.not_removed.clone());
     warnings
 }
 

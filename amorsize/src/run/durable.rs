@@ -281,6 +281,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// is removed when a terminal has given everything. By default it stays, and the next call
     /// calls nothing.
     ///
+    /// A process that is killed meanwhile leaves a directory in which everything is done, or
+    /// nothing: then the next call begins anew. If the directory can't be removed, the terminal
+    /// returns an error that [`is_storage`](crate::Error::is_storage), and the next call finds
+    /// everything done. If only some of its files can't be removed, they no longer count, and the
+    /// report has [`Warning::NOT_REMOVED`](crate::Warning::NOT_REMOVED).
+    ///
     /// # Examples
     ///
     /// ```

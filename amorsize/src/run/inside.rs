@@ -60,7 +60,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             self.seen.panicked.extend(panics);
         }
         self.end_part();
-        self.remove_kept();
+        self.remove_kept()?;
         // A `Vec` takes over the allocation of the `Vec` that it is collected from.
         Ok(Q::given(V::from_iter(values), &mut self.seen))
     }

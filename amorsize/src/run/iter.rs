@@ -207,6 +207,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
         if let Some((_, payload)) = self.panic.take() {
             resume_unwind(payload);
         }
+        if self.error.is_none() && !self.stopped {
+            self.error = self.run.remove_kept().err();
+        }
         if P::STOPS && self.error.is_some() {
             return self.error.take().and_then(|error| P::last_item(error).ok());
         }
@@ -214,9 +217,6 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
             // Once: who catches it finds the error by `error`.
             self.stopped = true;
             panic!("{error}");
-        }
-        if self.error.is_none() && !self.stopped {
-            self.run.remove_kept();
         }
         None
     }

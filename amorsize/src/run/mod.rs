@@ -228,8 +228,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     #[cfg(not(feature = "durable"))]
-    #[expect(clippy::unused_self, reason = "no run is durable")]
-    pub(crate) fn remove_kept(&mut self) {}
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no run is durable")]
+    pub(crate) fn remove_kept(&mut self) -> Result<Option<crate::plan::Warning>, Error> {
+        Ok(None)
+    }
 }
 
 impl<I: IntoIterator, R, C, P> fmt::Debug for Batched<I, R, C, P> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Batched;
 use crate::durable::{Handle, Keeper, Resume};
 use crate::error::{Error, ErrorKind};
+use crate::plan::Warning;
 use crate::report::totals::KeptFigures;
 use crate::sink::{Pausing, Sink};
 use crate::spill::is_memory;
@@ -124,11 +125,13 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     }
 
     /// Removes what the run keeps, if that was asked for, after a terminal has given everything.
-    pub(crate) fn remove_kept(&mut self) {
+    /// After an error the next call finds everything done. A warning tells of files that are left.
+    pub(crate) fn remove_kept(&mut self) -> Result<Option<Warning>, Error> {
         let is_wanted = self.shared.durable.as_ref().is_some_and(|durable| durable.remove_when_done);
-        if is_wanted && let Some(store) = self.source.resume().and_then(Resume::take_store) {
-            // What can't be removed stays, and the next call finds everything done.
-            _ = store.remove();
-        }
+        let store = self.source.resume().filter(|_| is_wanted).and_then(Resume::take_store);
+        let Some(left) = store.map(Store::remove).transpose()?.flatten() else { return Ok(None) };
+        let warning = Warning::not_removed(&left);
+        self.core.verbose().warning(&warning);
+        Ok(Some(warning))
     }
 }

@@ -117,8 +117,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         &mut self,
         mut sink: F,
     ) -> Result<P::Given<Report>, P::Failed> {
-        let report = self.hand_over_all::<P>(&mut |batch| _ = sink(batch))?;
-        self.remove_kept();
+        let mut report = self.hand_over_all::<P>(&mut |batch| _ = sink(batch))?;
+        report.set_not_removed(self.remove_kept()?);
         Ok(P::given(report, &mut self.seen))
     }
 
@@ -160,8 +160,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             failure.is_none()
         });
         match (outcome, failure) {
-            (Ok(report), _) => {
-                self.remove_kept();
+            (Ok(mut report), _) => {
+                report.set_not_removed(self.remove_kept().map_err(|error| S::of_run(error.into()))?);
                 Ok(P::given(report, &mut self.seen))
             }
             // The sink had what comes before anything else that ended the run.
@@ -213,8 +213,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         let handed_over = HandedOver { items, ..HandedOver::default() };
         if failed.is_none() && ended.is_none() {
-            let report = self.end::<P>(handed_over, count);
-            self.remove_kept();
+            let mut report = self.end::<P>(handed_over, count);
+            report.set_not_removed(self.remove_kept()?);
             return Ok(P::given(report, &mut self.seen));
         }
         self.core.give_away();
@@ -275,7 +275,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         self.refuse_journal()?;
         let mut folded = Some(init);
         self.hand_over_all::<P>(&mut |mut batch| folded = folded.take().map(|all| batch.drain().fold(all, &mut fold)))?;
-        self.remove_kept();
+        self.remove_kept()?;
         let folded = folded.unwrap_or_else(|| unreachable!("a fold that panics ends the run"));
         Ok(P::given(folded, &mut self.seen))
     }
@@ -355,9 +355,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             in_hand.is_stored
         });
         match (outcome, failure) {
-            (Ok(report), _) => {
+            (Ok(mut report), _) => {
                 sink.finish().map_err(WriteError::of_sink)?;
-                self.remove_kept();
+                let not_removed = self.remove_kept();
+                report.set_not_removed(not_removed.map_err(|error| <S::Error as WriteError<_>>::of_run(error.into()))?);
                 Ok(P::given(report, &mut self.seen))
             }
             // The sink had what comes before anything else that ended the run.

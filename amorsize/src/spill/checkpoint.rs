@@ -97,7 +97,7 @@ impl<R> Checkpoint<R> {
 impl<R> Drop for Checkpoint<R> {
     fn drop(&mut self) {
         if let Some(store) = self.remove.take() {
-            // A directory that can't be removed stays, and the next call finds everything done.
+            // There is nobody to tell. The next call finds everything done, or removes the rest.
             _ = store.remove();
         }
     }

@@ -53,6 +53,7 @@ mod lock;
 mod manifest;
 mod open;
 mod pen;
+mod removal;
 mod scan;
 mod segment;
 mod shape;

@@ -1,6 +1,5 @@
 //! Opens a directory, finds the items that are done, and reads their results.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +12,10 @@ use super::frame::{Head, Spot, VOID};
 use super::identity::{Identity, ItemsHash};
 use super::lock::Lock;
 use super::manifest;
-use super::segment::{self, Directory, Segment, Supply};
+use super::removal;
+use super::segment::{Directory, Segment, Supply};
 use super::writer::{Settings, Writer};
-use crate::error::stored::{MANIFEST, storage};
+use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 
 /// A directory that a run uses, locked as long as this or its writer lives.
@@ -33,6 +33,7 @@ impl Store {
     /// was killed, and a power cut may have taken any part of them.
     pub(crate) fn open(directory: &Path, identity: &Identity) -> Result<Self, Error> {
         let lock = Lock::take(directory)?;
+        removal::finish(directory)?;
         let segments = segments(directory)?;
         let begun = manifest::compare_or_write(directory, identity, !segments.is_empty())?;
 
@@ -152,25 +153,15 @@ impl Store {
         self.supply.sync_names().map_err(|error| failed((self.found.directory.clone(), "synced", error)))
     }
 
-    /// Removes the directory, except for files that are not a run's. If the process is killed in
-    /// between, the rest can still be opened. Fails if another directory has taken its place.
-    pub(crate) fn remove(self) -> Result<(), Error> {
-        let failed = |path: &Path, error: &io::Error| storage(path, "removed", error, None, None);
-        self.supply.check().map_err(|error| failed(&self.found.directory, &error))?;
-        let mut names = segments(&self.found.directory)?.into_iter().map(segment::name).collect::<Vec<_>>();
-        // The manifest last, since segments without it are of no use.
-        names.extend([MANIFEST.to_owned(), "lock".to_owned()]);
-        for name in names {
-            let path = self.found.directory.join(name);
-            fs::remove_file(&path).map_err(|error| failed(&path, &error))?;
-        }
-        match fs::remove_dir(&self.found.directory) {
-            // Another run may have begun there.
-            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                Err(failed(&self.found.directory, &error))
-            }
-            _ => Ok(()),
-        }
+    /// Removes the directory, except for files that are not a run's. An error says that nothing is
+    /// removed. If files are left that no longer count, this gives the reason; the next run removes
+    /// them.
+    pub(crate) fn remove(self) -> Result<Option<Error>, Error> {
+        let failed = |error| storage(&self.found.directory, "removed", &error, None, None);
+        // Another directory may have taken its place.
+        self.supply.check().map_err(failed)?;
+        removal::begin(&self.found.directory)?;
+        Ok(removal::of_directory(&self.found.directory).err())
     }
 
     /// Lowers the most bytes of contents that are kept for other items in the same frame. One

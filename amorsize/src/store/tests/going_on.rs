@@ -374,19 +374,6 @@ fn other_files_are_left_alone_and_numbers_go_on() {
     read_all(&mut store).unwrap();
 }
 
-#[test]
-fn a_directory_that_is_removed_leaves_what_is_not_ours() {
-    let scratch = Scratch::new();
-    store(&scratch.run(), &[0..2]);
-    store(&scratch.run(), &[2..4]);
-    open(&scratch.run()).unwrap().remove().unwrap();
-    assert!(!scratch.run().exists());
-    store(&scratch.run(), &[0..2]);
-    std::fs::write(scratch.run().join("notes.txt"), "mine").unwrap();
-    open(&scratch.run()).unwrap().remove().unwrap();
-    assert_eq!(files(&scratch.run()), ["notes.txt"]);
-}
-
 /// A journal with a sink that takes one place for each item.
 fn journal(directory: &Path, items: std::ops::Range<u64>) {
     let store = Store::open(directory, &identity(Kind::Journal)).unwrap();
@@ -474,7 +461,7 @@ fn a_segment_of_a_long_run_that_is_lost_takes_what_the_sink_had_behind_it() {
     let state = || journal_state(&scratch.run());
     state();
     let directory = Directory::new(&scratch.run(), 1, Lock::take(&scratch.run()).unwrap());
-    let mut pen = Pen::<()>::new(Box::new(directory), 300, None, 0);
+    let mut pen = Pen::<()>::new(Box::new(directory), 300, None, 0, Vec::new());
     for item in 0..20 {
         let run = Run { first: item, items: 1, bytes: 0, hash: hash_of(item..item + 1).0 };
         pen.write(vec![Entry::Done(run, Some(item + 1))]).unwrap();
