@@ -225,7 +225,7 @@ fn a_checkpoint_is_complete_again_once_its_damage_is_computed_anew() {
     let folder = Folder::new("complete_again");
     let runs = folder.file("runs");
     // Items that fail leave gaps, which are no damage.
-    let odd = |x: usize| if x % 2 == 0 { Ok(line(x)) } else { Err(x) };
+    let odd = |x: usize| if x.is_multiple_of(2) { Ok(line(x)) } else { Err(x) };
     let run = |items: usize| {
         process_in_batches(odd, 0..items).on_error(Skip).version(1).checkpoint(&runs).for_each_batch(|_| ())
     };
