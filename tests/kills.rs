@@ -60,13 +60,25 @@ fn inside() {
     let (folder, work) = (Path::new(&folder), env::var(WORK).unwrap());
     let calls = log(folder, "calls");
     let (way, work) = work.split_once(' ').unwrap();
-    let run = process_in_batches(|x| call(x, work, &calls), 0..ITEMS).version(1).on_error(Skip);
+    let run_of = |items| process_in_batches(|x| call(x, work, &calls), 0..items).version(1).on_error(Skip);
+    let run = run_of(ITEMS);
     let mut out = String::new();
     let report = match way {
         "checkpoint" => run.checkpoint(folder.join("run")).for_each_batch(|batch| {
             batch.into_iter().for_each(|result| out += &format!("{result}\n"));
         }),
         "sink" => run.journal(folder.join("run")).batch_size(64).write_to(JsonLines::new(folder.join("lines"))),
+        "grown" => {
+            let write = |items| {
+                let mut run = run_of(items).journal(folder.join("run")).batch_size(64);
+                run.write_to(JsonLines::new(folder.join("lines")))
+            };
+            // The file of the first run stays until that of the second one takes its place.
+            if !folder.join("lines").exists() {
+                write(ITEMS / 2).unwrap();
+            }
+            write(ITEMS)
+        }
         _ => run.journal(folder.join("run")).batch_size(64).for_each_batch(|batch| {
             let lines: String = batch.indices().zip(&batch).map(|(index, line)| format!("{index} {line}\n")).collect();
             log(folder, "sunk").write_all(lines.as_bytes()).unwrap();
@@ -187,6 +199,11 @@ fn a_journal_and_a_sink_with_places() {
 #[test]
 fn a_journal_and_a_sink_with_places_of_calls_that_fail() {
     kill("sink failing", 14, |folder| check_lines(folder, "failing"));
+}
+
+#[test]
+fn a_journal_and_a_finished_file_that_grows() {
+    kill("grown even", 14, |folder| check_lines(folder, "even"));
 }
 
 #[test]
