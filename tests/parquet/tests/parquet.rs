@@ -291,6 +291,21 @@ fn a_result_that_does_not_fit_the_columns_is_named() {
 }
 
 #[test]
+#[cfg(unix)]
+fn what_is_no_regular_file_is_refused_and_stays() {
+    let folder = Folder::new("no_regular_file");
+    fs::write(folder.file("file"), "kept").unwrap();
+    std::os::unix::fs::symlink("file", folder.file("link")).unwrap();
+    for path in [folder.file("link"), "/dev/null".into(), "".into()] {
+        let mut run = process_in_batches(|_: u32| -> u32 { unreachable!("not called") }, 0..3);
+        let error = run.write_to(Parquet::new(path)).unwrap_err();
+        assert!(error.is_storage() && error.to_string().contains("a sink writes regular files only"), "{error}");
+    }
+    assert_eq!(folder.names(), ["file", "link"]);
+    assert_eq!(fs::read(folder.file("file")).unwrap(), b"kept");
+}
+
+#[test]
 fn an_early_end_leaves_a_file_that_can_be_read_and_the_same_sink_goes_on() {
     let folder = Folder::new("an_early_end");
     let path = folder.file("photos.parquet");
