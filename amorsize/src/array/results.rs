@@ -13,7 +13,7 @@ use super::ArrayError;
 use super::directory::{Directory, NEW, PART, is_missing, names};
 use super::finished::Finished;
 use super::parts::{Part, Piece, other_type};
-use crate::store::{Shape, decode, decode_some};
+use crate::store::{Shape, decode_some};
 
 /// All results of an array, lazily and in input order: an iterator of `Result<R, ArrayError>`.
 ///
@@ -257,11 +257,11 @@ impl Reading {
             .contents
             .get((piece.part, piece.offset), || part.content(piece.offset, &head)?.ok_or(Failed::Damaged))?;
         if !std::mem::replace(&mut self.checked[piece.part], true) {
-            // The shape is that of the part's first result.
+            // The shape is that of the part's first results.
             let first =
                 if piece.offset == part.begins_at { Some(Arc::clone(&content)) } else { part.first()?.map(Arc::new) };
             if let Some(first) = first {
-                check_type::<R>(&part.shape, &first).map_err(|is| Failed::Type(part.shape.clone(), is))?;
+                part.shape.check::<R>(&first).map_err(|is| Failed::Type(part.shape.clone(), is))?;
             }
         }
         let bytes = &content[at as usize..end as usize];
@@ -282,18 +282,6 @@ enum Failed {
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
-    }
-}
-
-/// Refuses a part with a first result of another type. `Err` has the shape of the type that is
-/// read.
-pub(super) fn check_type<R: Serialize + DeserializeOwned>(was: &Shape, content: &[u8]) -> Result<(), String> {
-    match decode::<R>(content) {
-        Ok((first, _)) => {
-            let is = Shape::of(&first);
-            if was.fits(&is) { Ok(()) } else { Err(format!("`{is}`")) }
-        }
-        Err(cause) => Err(format!("one that can't be read from its bytes ({cause})")),
     }
 }
 

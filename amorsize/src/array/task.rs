@@ -13,11 +13,11 @@ use super::finished::Finished;
 use super::input::share;
 use super::memory::TaskMemory;
 use super::parts::Attempts;
-use super::results::{Results, check_type};
+use super::results::Results;
 use super::{Array, ArrayError};
 use crate::memory::source::with_memory_source;
 use crate::report::Report;
-use crate::store::Identity;
+use crate::store::{Identity, Shape};
 use crate::system::cores;
 
 /// An array job, from the view of one process.
@@ -108,7 +108,7 @@ impl Job {
         let range = share(items, self.tasks(), task);
         let bounds = (range.start as u64, range.end as u64);
         let folder = self.directory.make_task(task)?;
-        let attempts = self.unless_done(task, Attempts::read(folder, bounds, check_type::<R>))?;
+        let attempts = self.unless_done(task, Attempts::read(folder, bounds, Shape::check::<R>))?;
         Ok(attempts.map(|attempts| Task { task, first: range.start, share: bounds, attempts: Arc::new(attempts) }))
     }
 

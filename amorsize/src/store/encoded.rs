@@ -1,6 +1,6 @@
 //! Results as bytes.
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::encode::{decode, encode};
 use super::frame::Run;
 use super::identity::ItemsHash;
-use super::shape::Shape;
+use super::shape::{Shape, Shapes};
 use crate::error::failure::discard;
 
 /// The results of consecutive items, encoded by the worker that has them.
@@ -18,31 +18,35 @@ pub(crate) struct Encoded {
     items: u32,
     hash: ItemsHash,
     pub(super) bytes: Vec<u8>,
-    first_shape: FirstShape,
+    first_shapes: FirstShapes,
     /// The bytes of complete results.
     whole: usize,
     /// True if a later run must find its items without those before them.
     pub(super) is_apart: bool,
 }
 
-/// The shape of the first result. Only a segment's first frame needs one.
+/// The shapes of the first results. Only a segment's first frame needs them.
 #[derive(Debug)]
-enum FirstShape {
-    Known(Shape),
-    /// Finds the shape of the first result in these bytes.
-    In(fn(&[u8]) -> Shape),
+enum FirstShapes {
+    Known(Shapes),
+    /// Finds the shapes of the first of this number of results in these bytes.
+    In(fn(&[u8], u32) -> Shapes),
 }
 
-/// The shape of a first result of more bytes is noted while the result is there: that takes little
-/// time beside encoding it, and reading it back would take its memory twice.
+/// The results that are looked at. A shape takes as long as encoding a small result, and calls of a
+/// millisecond together have up to thousands of those.
+const LOOKED_AT: u32 = 16;
+
+/// If the first result has more bytes, shapes are noted while the results are there: that takes
+/// little time beside encoding them, and reading them back would take their memory twice.
 const READ: usize = 4 << 10;
 
 impl Encoded {
     /// Starts without results. The first will be the result of the item with this index in the
     /// input.
     pub(crate) fn new(first: u64) -> Self {
-        let (hash, first_shape) = (ItemsHash::default(), FirstShape::Known(Shape::unknown()));
-        Self { first, items: 0, hash, bytes: Vec::new(), first_shape, whole: 0, is_apart: false }
+        let (hash, first_shapes) = (ItemsHash::default(), FirstShapes::Known(Shapes::default()));
+        Self { first, items: 0, hash, bytes: Vec::new(), first_shapes, whole: 0, is_apart: false }
     }
 
     /// Starts the same for items that may depend on the results before them. A later run gets them
@@ -60,12 +64,13 @@ impl Encoded {
         R: Serialize + DeserializeOwned,
     {
         encode(result, &mut self.bytes)?;
-        if self.items == 0 {
-            self.first_shape = if self.bytes.len() <= READ {
-                FirstShape::In(shape_of_first::<R>)
-            } else {
-                FirstShape::Known(Shape::of(result))
-            };
+        if self.items == 0 && self.bytes.len() <= READ {
+            self.first_shapes = FirstShapes::In(shapes_of_first::<R>);
+        }
+        if let FirstShapes::Known(shapes) = &mut self.first_shapes
+            && self.items < LOOKED_AT
+        {
+            shapes.see(result);
         }
         self.items += 1;
         self.hash.push(item);
@@ -85,11 +90,11 @@ impl Encoded {
         }
     }
 
-    /// The shape of the first result.
-    pub(super) fn shape(&self) -> Shape {
-        match &self.first_shape {
-            FirstShape::Known(shape) => shape.clone(),
-            FirstShape::In(of_first) => of_first(&self.bytes),
+    /// The shapes of the first results.
+    pub(super) fn shapes(&self) -> Shapes {
+        match &self.first_shapes {
+            FirstShapes::Known(shapes) => shapes.clone(),
+            FirstShapes::In(of_first) => of_first(&self.bytes, self.items),
         }
     }
 
@@ -102,6 +107,10 @@ impl Encoded {
         self.items == 0
     }
 
+    pub(super) fn items(&self) -> usize {
+        self.items as usize
+    }
+
     pub(super) fn run(&self) -> Run {
         Run { first: self.first, items: self.items, bytes: self.bytes.len() as u64, hash: self.hash.0 }
     }
@@ -112,15 +121,25 @@ impl Encoded {
     }
 }
 
-/// The shape of the first result in these bytes. If the user's code can't read it, it may have any.
-fn shape_of_first<R: Serialize + DeserializeOwned>(bytes: &[u8]) -> Shape {
-    let shape = catch_unwind(|| decode::<R>(bytes).map(|(first, _)| Shape::of(&first)));
-    match shape {
-        Ok(Ok(shape)) => shape,
-        Ok(Err(_)) => Shape::any(),
-        Err(payload) => {
-            discard(payload);
-            Shape::any()
+/// The shapes of the first results in these bytes. If the user's code can't read one, it may have
+/// any.
+fn shapes_of_first<R: Serialize + DeserializeOwned>(bytes: &[u8], items: u32) -> Shapes {
+    let (mut shapes, mut left) = (Shapes::default(), bytes);
+    for _ in 0..items.min(LOOKED_AT) {
+        match catch_unwind(AssertUnwindSafe(|| decode::<R>(left).map(|(result, rest)| (Shape::of(&result), rest)))) {
+            Ok(Ok((shape, rest))) => {
+                shapes.add(shape);
+                left = rest;
+            }
+            outcome => {
+                outcome.err().into_iter().for_each(discard);
+                shapes.add(Shape::any());
+                break;
+            }
+        }
+        if shapes.is_complete() {
+            break;
         }
     }
+    shapes
 }

@@ -125,14 +125,7 @@ impl Found {
         for (spot, was) in &self.shapes {
             let Ok(frame) = self.frames.binary_search_by_key(spot, |frame| frame.spot) else { continue };
             let content = self.content(frame as u32, contents)?;
-            let origin = || self.origin(Some(Arc::clone(was)));
-            let is = match decode::<R>(&content) {
-                Ok((first, _)) => Shape::of(&first),
-                Err(cause) => return Err(origin().not_read(&cause).into()),
-            };
-            if !was.fits(&is) {
-                return Err(origin().changed(format!("`{is}`")).into());
-            }
+            was.check::<R>(&content).map_err(|is| self.origin(Some(Arc::clone(was))).changed(is))?;
         }
         Ok(())
     }

@@ -113,9 +113,9 @@ impl Store {
         Error::new(ErrorKind::InputChanged { directory: self.found.directory.clone(), item, items, ended })
     }
 
-    /// Refuses a type of results if the stored results are of another type. The first result of
-    /// each segment is read as this type, and must have the shape that it had. Takes about a
-    /// millisecond for each segment.
+    /// Refuses a type of results if the stored results are of another type. The first results of
+    /// each segment are read as this type, and must have the shape that they had. Takes a few
+    /// milliseconds for each segment.
     ///
     /// If a segment's header or its first frame is damaged, there is nothing to compare, and the
     /// other segments are checked in its place.

@@ -7,6 +7,7 @@ use super::encoded::Encoded;
 use super::frame::{DONE, END, Head, LZ4, PLACE, Press, RUN, Run, Spot, VOID};
 use super::identity::ItemsHash;
 use super::segment::{Segment, Supply};
+use super::shape::{LOOKED_AT, Shape, Shapes};
 use crate::error::Error;
 use crate::error::stored::storage;
 use crate::units::ByteSize;
@@ -148,7 +149,17 @@ impl<H> Pen<H> {
             Some(shrunk) => (LZ4, shrunk),
             None => (0, raw),
         };
-        let outcome = self.frame(flags, runs, raw.len() as u64, stored, || first.shape().json().to_owned());
+        let shape = || {
+            let mut before = 0;
+            let looked_at = results.iter().take_while(|(encoded, _)| {
+                let is_first = before < LOOKED_AT;
+                before += encoded.items();
+                is_first
+            });
+            let shapes: Vec<_> = looked_at.map(|(encoded, _)| encoded.shapes()).collect();
+            Shape::joined(shapes.iter().flat_map(Shapes::iter)).json().to_owned()
+        };
+        let outcome = self.frame(flags, runs, raw.len() as u64, stored, shape);
         press.rest();
         self.press = press;
         self.content = content;
@@ -172,7 +183,7 @@ impl<H> Pen<H> {
         }
     }
 
-    /// Writes a frame. The shape is that of the frame's first result.
+    /// Writes a frame. The shape is that of the frame's first results.
     fn frame(
         &mut self,
         flags: u32,

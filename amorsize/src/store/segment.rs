@@ -36,7 +36,7 @@ pub(crate) fn of_name(file: &OsStr) -> Option<u32> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) format: u32,
-    /// The shape of the first result, as JSON; empty if there are no results.
+    /// The shape of the first results, as JSON; empty if there are no results.
     pub(crate) shape: String,
 }
 

@@ -1,9 +1,10 @@
 //! The shape of a result: the calls that its `Serialize` makes, without the values.
 //!
 //! postcard reads most changed types without an error: swapped fields, `String` for `Vec<u8>`,
-//! `u32` for `i32`. So each segment has the shape of its first result. A later run decodes that
-//! result as the type of today, and its shape must fit. Both shapes are of one value, so shapes may
-//! differ from one result to the next: `None` here and `Some` there, one variant or another.
+//! `u32` for `i32`. So each segment has the shape of its first results, joined into one. A later
+//! run decodes those results as the type of today, and their shape must fit. Both are of the same
+//! values, so shapes may differ from one result to the next: `None` here and `Some` there, one
+//! variant or another.
 //!
 //! Two causes could still make the shapes of an unchanged type differ, and are no difference:
 //!
@@ -17,11 +18,17 @@
 //! Names of structs and newtypes are shown, but not compared: bytes don't depend on them.
 
 mod serializer;
+mod several;
+
+pub(crate) use self::several::Shapes;
 
 use std::fmt::{self, Write};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use super::encode::decode;
 
 /// The elements of a tuple or an array that are looked at; longer ones mostly have elements of one
 /// type.
@@ -30,6 +37,12 @@ const TUPLE: usize = 32;
 const DEPTH: usize = 32;
 /// The number of values that are looked at in all: trees are wide.
 const NODES: usize = 1000;
+
+/// The results at the beginning of a segment that its shape is made of. All are of its first frame.
+pub(super) const LOOKED_AT: usize = 1000;
+
+/// What the values of one type that serialize as several have in common.
+const ANY: &str = "any";
 
 /// The shape of a value. In JSON it is a text for a value without parts, else an array that begins
 /// with its kind.
@@ -42,7 +55,7 @@ const NODES: usize = 1000;
 /// | `["map", key, value]`, `["map"]` | the first entry, if there is one |
 /// | `["tuple", elements, shape, ..]` | also arrays |
 /// | `["struct", name, [field, shape], ..]` | |
-/// | `["enum", name, number, variant, shape]` | with the shape of a unit, a tuple, a struct or one value |
+/// | `["enum", name, number, variant, shape]` | with the shape of a unit, a tuple, a struct or one value; number, variant and shape again for each variant of further results |
 #[derive(Clone, PartialEq)]
 pub(crate) struct Shape(String);
 
@@ -89,6 +102,36 @@ impl Shape {
         fits(&self.value(), &other.value())
     }
 
+    /// Compares the shape with that of the results in a segment's first frame, read as the type of
+    /// today. The text of an error says what they are.
+    pub(crate) fn check<R: Serialize + DeserializeOwned>(&self, content: &[u8]) -> Result<(), String> {
+        /// Large results are read later anyway, and then show a type that has changed.
+        const BYTES: usize = 1 << 20;
+
+        let (mut shapes, mut left, mut unread) = (Shapes::default(), content, None);
+        for _ in 0..LOOKED_AT {
+            match decode::<R>(left) {
+                Ok((result, rest)) => {
+                    shapes.see(&result);
+                    left = rest;
+                }
+                Err(cause) => {
+                    unread = Some(cause);
+                    break;
+                }
+            }
+            if left.is_empty() || shapes.is_complete() || content.len() - left.len() >= BYTES {
+                break;
+            }
+        }
+        let is = Self::joined(shapes.iter());
+        match unread {
+            _ if !self.fits(&is) => Err(format!("`{is}`")),
+            Some(cause) => Err(format!("one that can't be read from its bytes ({cause})")),
+            None => Ok(()),
+        }
+    }
+
     /// The JSON in parsed form. Anything that is no JSON is of no known type.
     fn value(&self) -> Value {
         serde_json::from_str(&self.0).unwrap_or_default()
@@ -111,15 +154,11 @@ fn fits(one: &Value, other: &Value) -> bool {
         "struct" => {
             one.len() == other.len() && one.iter().zip(other).skip(1).all(|(one, other)| field_fits(one, other))
         }
-        "enum" => match (one, other) {
-            ([_, number, name, one], [_, other_number, other_name, other]) => {
-                match (number == other_number, name == other_name) {
-                    (true, true) => fits(one, other),
-                    (same_number, same_name) => !same_number && !same_name,
-                }
-            }
-            _ => false,
-        },
+        "enum" => {
+            // These begin at the name.
+            let others = variants_in(other);
+            variants_in(one).iter().all(|one| others.iter().all(|other| variant_fits(one, other)))
+        }
         _ => false,
     }
 }
@@ -144,9 +183,25 @@ fn path_of(shape: &Value, kinds: &[&str]) -> Option<Vec<String>> {
     }
 }
 
+/// The number, name and shape of each variant of an enum.
+fn variants(shape: &[Value]) -> &[[Value; 3]] {
+    variants_in(shape.get(1..).unwrap_or_default())
+}
+
+fn variants_in(behind_kind: &[Value]) -> &[[Value; 3]] {
+    behind_kind.get(1..).unwrap_or_default().as_chunks().0
+}
+
+fn variant_fits([number, name, one]: &[Value; 3], [other_number, other_name, other]: &[Value; 3]) -> bool {
+    match (number == other_number, name == other_name) {
+        (true, true) => fits(one, other),
+        (same_number, same_name) => !same_number && !same_name,
+    }
+}
+
 /// True for a shape that fits everything.
 fn is_open(shape: &Value) -> bool {
-    shape.is_null() || shape == "?"
+    shape.is_null() || shape == "?" || shape == ANY
 }
 
 fn all_fit(one: &[Value], other: &[Value]) -> bool {
@@ -203,21 +258,31 @@ fn write(shape: &Value, out: &mut String) -> fmt::Result {
             write_fields(parts.get(2..).unwrap_or_default(), out)?;
         }
         "enum" => {
-            write!(out, "{}::{}", text(1), text(3))?;
-            match inner(4) {
-                Value::String(unit) if unit == "unit" => {}
-                Value::Array(tuple) if tuple.first().is_some_and(|kind| kind == "tuple") => write(inner(4), out)?,
-                Value::Array(fields) if fields.starts_with(&["struct".into(), "".into()]) => {
-                    write_fields(&fields[2..], out)?;
-                }
-                one => {
-                    out.push('(');
-                    write(one, out)?;
-                    out.push(')');
-                }
+            write!(out, "{}::", text(1))?;
+            let all = variants(parts);
+            out.push_str(if all.len() > 1 { "{" } else { "" });
+            for (at, [_, name, shape]) in all.iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                out.push_str(name.as_str().unwrap_or("?"));
+                write_variant(shape, out)?;
             }
+            out.push_str(if all.len() > 1 { "}" } else { "" });
         }
         _ => out.push('?'),
+    }
+    Ok(())
+}
+
+fn write_variant(shape: &Value, out: &mut String) -> fmt::Result {
+    match shape {
+        Value::String(unit) if unit == "unit" => {}
+        Value::Array(tuple) if tuple.first().is_some_and(|kind| kind == "tuple") => write(shape, out)?,
+        Value::Array(fields) if fields.starts_with(&["struct".into(), "".into()]) => write_fields(&fields[2..], out)?,
+        one => {
+            out.push('(');
+            write(one, out)?;
+            out.push(')');
+        }
     }
     Ok(())
 }

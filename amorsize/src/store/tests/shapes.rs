@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::super::encode::{decode, encode};
+use super::super::shape::Shapes;
 use super::*;
 
 fn shape(value: &impl Serialize) -> String {
@@ -249,4 +250,80 @@ fn results_of_another_type_are_refused_before_any_is_read() {
     let done = store.done()[0];
     let error = store.read(&done).unwrap().results::<(u32, Option<u8>)>().unwrap_err();
     assert_eq!(refused(error).0, was);
+}
+
+/// True if a directory with these results can be read as results of the other type.
+fn all_go_on<Was: Serialize, Is: Serialize + DeserializeOwned>(was: &[Was]) -> bool {
+    let (mut bytes, mut shapes) = (Vec::new(), Shapes::default());
+    for was in was {
+        encode(was, &mut bytes).unwrap();
+        shapes.see(was);
+    }
+    Shape::from_json(Shape::joined(shapes.iter()).json().to_owned()).check::<Is>(&bytes).is_ok()
+}
+
+#[test]
+fn what_the_first_result_hides_is_seen_in_later_ones() {
+    #[derive(Serialize, Deserialize)]
+    enum Was {
+        Good,
+        Bad,
+        Unknown(Option<u8>),
+    }
+    #[derive(Serialize, Deserialize)]
+    enum Sorted {
+        Bad,
+        Good,
+        Unknown(Option<u8>),
+    }
+    #[derive(Serialize, Deserialize)]
+    enum Longer {
+        Good,
+        Bad,
+        Unknown(Option<u8>),
+        New,
+    }
+    let all = || [Was::Unknown(None), Was::Good, Was::Unknown(Some(1)), Was::Bad];
+    assert!(all_go_on::<_, Was>(&all()) && all_go_on::<_, Longer>(&all()));
+    assert!(!all_go_on::<_, Sorted>(&all()));
+    assert!(all_go_on::<_, Vec<Vec<u8>>>(&[vec![], vec![vec![1_u8]]]));
+    assert!(!all_go_on::<_, Vec<Vec<u8>>>(&[vec![], vec![vec![1_i8]]]));
+    assert!(!all_go_on::<_, Option<i32>>(&[None, None, Some(10_u32)]));
+    let maps = [BTreeMap::new(), BTreeMap::from([(1_u8, 2_u32)])];
+    assert!(all_go_on::<_, BTreeMap<u8, u32>>(&maps) && !all_go_on::<_, BTreeMap<u8, i32>>(&maps));
+    // Each result hides another field.
+    let pairs = [(None, Some(1_u8)), (Some(2_u32), None)];
+    assert!(all_go_on::<_, (Option<u32>, Option<u8>)>(&pairs));
+    assert!(!all_go_on::<_, (Option<i32>, Option<u8>)>(&pairs) && !all_go_on::<_, (Option<u32>, Option<i8>)>(&pairs));
+
+    let mut shapes = Shapes::default();
+    all().iter().for_each(|result| shapes.see(result));
+    assert_eq!(Shape::joined(shapes.iter()).to_string(), "Was::{Unknown(Option<u8>), Good, Bad}");
+}
+
+#[test]
+fn a_type_that_serializes_as_several_fits_itself() {
+    /// The byte in the middle says if the last one is a number or a `bool`.
+    #[derive(Deserialize)]
+    struct Either(Option<u8>, u8, u8);
+    impl Serialize for Either {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let Self(hidden, kind, value) = self;
+            if *kind == 0 {
+                (hidden, kind, value).serialize(serializer)
+            } else {
+                (hidden, kind, *value == 1).serialize(serializer)
+            }
+        }
+    }
+    let all: Vec<_> = (0..9).map(|x| Either(None, x % 2, 1)).collect();
+    let mut bytes = Vec::new();
+    all.iter().for_each(|result| encode(result, &mut bytes).unwrap());
+    for looked_at in 1..4 {
+        let mut shapes = Shapes::default();
+        all[..looked_at].iter().for_each(|result| shapes.see(result));
+        let stored = Shape::joined(shapes.iter());
+        stored.check::<Either>(&bytes).unwrap();
+        assert_eq!(stored.json().contains("\"any\""), looked_at > 1);
+    }
 }
