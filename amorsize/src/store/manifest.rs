@@ -70,7 +70,7 @@ pub(crate) fn begun_with_results(directory: &Path, has_segments: bool) -> Result
     }
     let (was, is) = (text("keeps")?, keeps(Kind::Checkpoint));
     if was != is {
-        return changed(Changed::Format, format!("one that keeps {was}"), format!("one that keeps {is}"));
+        return changed(Changed::Format, kept(&was), kept(is));
     }
     let (was, is) = (text("platform")?, platform());
     if was != is {
@@ -98,6 +98,15 @@ fn keeps(kind: Kind) -> &'static str {
     match kind {
         Kind::Checkpoint => "results",
         Kind::Journal => "which items are done",
+    }
+}
+
+/// The format of a directory as a message calls it, by what it keeps.
+fn kept(keeps: &str) -> String {
+    match keeps {
+        "results" => "that of a checkpoint (it keeps results)".to_owned(),
+        "which items are done" => "that of a journal (it keeps which items are done)".to_owned(),
+        other => format!("one that keeps {other}"),
     }
 }
 
@@ -164,9 +173,8 @@ fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference
     };
 
     let was_format = manifest["format"].as_u64().ok_or(Missing("format"))?;
-    let format = |version: u64, keeps: &str| format!("{version}, which keeps {keeps},");
-    let format =
-        differs(Changed::Format, format(was_format, text("keeps")?), format(FORMAT.into(), keeps(identity.kind)));
+    let format = differs(Changed::Format, was_format.to_string(), FORMAT.to_string());
+    let format = format.or(differs(Changed::Format, kept(text("keeps")?), kept(keeps(identity.kind))));
 
     let was_version = match &manifest["version"] {
         Value::Null => None,

@@ -47,7 +47,8 @@ impl<R, P: Policy<R, Value: StoredResult>> StoredOutput<P> for R {
 #[diagnostic::on_unimplemented(
     message = "a run that goes on in a later process can't tell items of the type `{Self}` apart: they are not `Hash`",
     label = "this item type is not `Hash`",
-    note = "derive or implement `Hash` for it, or state by `key` what tells items apart: `key = |item: &{Self}| item.id`"
+    note = "derive or implement `Hash` for it, or state by `key` what tells items apart, as a value that is `Hash`: \
+            `key = |item: &{Self}| ..` gives a field such as an id, or the `to_bits()` of an `f64`"
 )]
 pub trait HashedItem: Sized {
     /// The function that hashes an item.
@@ -101,8 +102,8 @@ impl<T: Hash> HashedShared for T {}
 #[diagnostic::on_unimplemented(
     message = "a run that goes on in a later process can't tell items of the type `{T}` apart: they are not `Hash`",
     label = "the items of this run are not `Hash`",
-    note = "derive or implement `Hash` for `{T}`, or state what tells items apart before this call: `.key(|item| item.id)`, which \
-            comes behind `on_error`"
+    note = "derive or implement `Hash` for `{T}`, or state what tells items apart before this call, as a value that is `Hash`: \
+            `.key(|item| ..)` gives a field such as an id, or the `to_bits()` of an `f64`, and comes behind `on_error`"
 )]
 pub trait KnowsItems<T> {
     /// The function that hashes an item; `None` for the key to do it.

@@ -181,8 +181,8 @@ fn each_difference_is_refused_by_its_name() {
         (
             Identity { kind: Kind::Journal, ..ours() },
             Changed::Format,
-            "1, which keeps results,",
-            "1, which keeps which items are done,",
+            "that of a checkpoint (it keeps results)",
+            "that of a journal (it keeps which items are done)",
         ),
     ] {
         assert_eq!(changed(&scratch.run(), &other), (what, was.to_owned(), is.to_owned()));
