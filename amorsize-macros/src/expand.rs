@@ -3,14 +3,11 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
-use syn::{
-    CapturedParam, Expr, GenericParam, Generics, Lifetime, PreciseCapture, Type, TypeParam, parse_quote_spanned,
-};
+use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, TypeParam, parse_quote_spanned};
 
 use crate::at_fault::{self, Auto};
 use crate::bounds::{self, hashed};
-use crate::names::Names;
-use crate::normalize::{Normalized, Shared};
+use crate::normalize::{Normalized, Shared, in_every_lifetime};
 use crate::options::{Options, Setting, Takes};
 use crate::signature::inherited;
 use crate::spans::{after, before, here};
@@ -251,46 +248,6 @@ fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Op
             #tell,
         )
     }
-}
-
-/// A type that borrows a trait object, with one new lifetime in place of its own. Such an object can
-/// be `Hash` for `'static` alone, and rustc would take the own lifetime for that.
-fn in_every_lifetime(ty: &Type, mut names: Names) -> Option<(Lifetime, Type)> {
-    struct Replace {
-        by: Lifetime,
-        has_object: bool,
-        has_lifetime: bool,
-    }
-
-    impl VisitMut for Replace {
-        fn visit_type_mut(&mut self, ty: &mut Type) {
-            self.has_object |= matches!(ty, Type::TraitObject(_));
-            visit_mut::visit_type_mut(self, ty);
-        }
-
-        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
-            if lifetime.ident != "static" {
-                self.has_lifetime = true;
-                *lifetime = self.by.clone();
-            }
-        }
-
-        // These have lifetimes of their own.
-        fn visit_type_fn_ptr_mut(&mut self, _: &mut syn::TypeFnPtr) {}
-
-        fn visit_trait_bound_mut(&mut self, bound: &mut syn::TraitBound) {
-            if bound.lifetimes.is_none() {
-                visit_mut::visit_trait_bound_mut(self, bound);
-            }
-        }
-
-        fn visit_expr_mut(&mut self, _: &mut Expr) {}
-    }
-
-    let by = names.lifetime("any", Span::call_site());
-    let (mut replace, mut ty) = (Replace { by, has_object: false, has_lifetime: false }, ty.clone());
-    replace.visit_type_mut(&mut ty);
-    (replace.has_object && replace.has_lifetime).then_some((replace.by, ty))
 }
 
 /// The generic parameters that results may depend on. The type of an `impl Trait` is in the hands

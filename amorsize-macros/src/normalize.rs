@@ -362,3 +362,43 @@ impl VisitMut for ElidedOutput<'_> {
 
     fn visit_expr_mut(&mut self, _: &mut Expr) {}
 }
+
+/// A type that borrows a trait object, with one new lifetime in place of its own. Such an object can
+/// be `Hash` for `'static` alone, and rustc would take the own lifetime for that.
+pub(crate) fn in_every_lifetime(ty: &Type, mut names: Names) -> Option<(Lifetime, Type)> {
+    struct Replace {
+        by: Lifetime,
+        has_object: bool,
+        has_lifetime: bool,
+    }
+
+    impl VisitMut for Replace {
+        fn visit_type_mut(&mut self, ty: &mut Type) {
+            self.has_object |= matches!(ty, Type::TraitObject(_));
+            visit_mut::visit_type_mut(self, ty);
+        }
+
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            if lifetime.ident != "static" {
+                self.has_lifetime = true;
+                *lifetime = self.by.clone();
+            }
+        }
+
+        // These have lifetimes of their own.
+        fn visit_type_fn_ptr_mut(&mut self, _: &mut syn::TypeFnPtr) {}
+
+        fn visit_trait_bound_mut(&mut self, bound: &mut TraitBound) {
+            if bound.lifetimes.is_none() {
+                visit_mut::visit_trait_bound_mut(self, bound);
+            }
+        }
+
+        fn visit_expr_mut(&mut self, _: &mut Expr) {}
+    }
+
+    let by = names.lifetime("any", Span::call_site());
+    let (mut replace, mut ty) = (Replace { by, has_object: false, has_lifetime: false }, ty.clone());
+    replace.visit_type_mut(&mut ty);
+    (replace.has_object && replace.has_lifetime).then_some((replace.by, ty))
+}
