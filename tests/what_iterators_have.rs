@@ -158,9 +158,12 @@ fn items_may_be_borrowed_mutably() {
 /// counts only those that are on their way.
 #[test]
 fn an_iterator_collects_without_an_error() {
-    let page = |x: u64| vec![x; 1 << 10];
-    let run = || (0..500).batched(page).max_memory("1MiB");
-    assert!(run().collect::<Vec<_>>().unwrap_err().is_over_budget());
+    #[batched(max_memory = "1MiB")]
+    fn page(x: u64) -> Vec<u64> {
+        vec![x; 1 << 10]
+    }
+    let run = || page_batched(0..500);
+    assert!(run().collect::<Vec<_>>().is_err_and(|error| error.is_over_budget()));
     let pages: Vec<Vec<u64>> = run().into_iter().collect();
     assert!(pages.iter().map(|page| page[0]).eq(0..500));
 }

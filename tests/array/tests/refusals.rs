@@ -67,7 +67,8 @@ fn another_type_is_refused() {
         "strings",
         (4, 100),
         &format!(
-            "has results of another array: its type of results was `u64` and is now `alloc::string::String`; {BACK}"
+            "has results of another array: its function was `amorsize_array_tests::work::made::<u64>` and is now \
+             `amorsize_array_tests::work::made::<alloc::string::String>`; {BACK}"
         ),
     );
 }
