@@ -95,7 +95,7 @@ fn a_checkpoint_inside() {
         first.for_each_batch(|batch| all.extend(batch)).unwrap();
         assert!(all.iter().map(String::as_str).eq((0..4_000).map(text).collect::<Vec<_>>()));
         drop(first);
-        // What could not be written then runs again. The rest comes from the files.
+        // Results that could not be written are computed again. The others come from the files.
         let mut again = run();
         let spilled = again.spill().unwrap();
         assert!(spilled.iter().map(Result::unwrap).eq((0..4_000).map(text)));

@@ -125,7 +125,8 @@ impl Keeper {
         let failed = lock(&self.writer).take_if(|writer| writer.failure().is_some());
         // All other threads have left the run.
         if let Some(writer) = failed.and_then(Arc::into_inner) {
-            let _told = self.stop_writer(writer);
+            // `lost` keeps its error.
+            let _ = self.stop_writer(writer);
         }
         if lock(&self.lost).is_some() && lock(&self.why).is_none() {
             self.has_failed.store(false, Ordering::Relaxed);

@@ -99,7 +99,7 @@ impl Partial {
                 Ok(found) if !found.is_file() => {
                     return refuse(path, io::ErrorKind::InvalidInput, "it is a device, a pipe or a socket");
                 }
-                // What can't be looked at can't be opened either, which tells why.
+                // An error here comes again when the file is opened, and is told there.
                 Ok(_) | Err(_) => {}
             }
         }

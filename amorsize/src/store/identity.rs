@@ -8,7 +8,8 @@ use twox_hash::XxHash3_64;
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) kind: Kind,
-    /// The function's path with its generic arguments; for a closure, the path of its crate and the name of its type.
+    /// The function's path with its generic arguments. A closure has the path of its crate and the
+    /// name of its type.
     pub(crate) function: String,
     /// The hash of its tokens; 0 for a closure, which needs a version.
     pub(crate) tokens: u64,

@@ -87,8 +87,7 @@ impl Store {
 
     /// Begins to write to new segments. The bytes that are there count for `max_disk`.
     pub(crate) fn writer(&self, settings: Settings) -> Result<Writer, Error> {
-        let used = settings.used.unwrap_or(self.found.bytes);
-        Writer::start(Box::new(self.supply.clone()), settings, used, self.found.unnoted.clone())
+        Writer::start(Box::new(self.supply.clone()), settings, self.found.bytes, self.found.unnoted.clone())
     }
 
     /// Refuses an input if the hash of these items is not that of the done ones.

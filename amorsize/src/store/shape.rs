@@ -41,7 +41,7 @@ const NODES: usize = 1000;
 /// The results at the beginning of a segment that its shape is made of. All are of its first frame.
 pub(super) const LOOKED_AT: usize = 1000;
 
-/// What the values of one type that serialize as several have in common.
+/// The shape of a type with values that serialize in different ways.
 const ANY: &str = "any";
 
 /// The shape of a value. In JSON it is a text for a value without parts, else an array that begins

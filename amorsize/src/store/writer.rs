@@ -155,6 +155,7 @@ impl Writer {
         damaged: Vec<Spot>,
     ) -> Result<Self, Error> {
         let path = supply.path().to_owned();
+        let used = settings.used.unwrap_or(used);
         let pen = Pen::new(supply, settings.segment_bytes, settings.max_disk, used, damaged);
         let shared = Arc::new(Shared {
             settings,

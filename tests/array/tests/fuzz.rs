@@ -240,7 +240,7 @@ fn the_corpus_is_read_as_it_was_written() {
     for (name, files) in [("array", &ARRAY), ("checkpoint", &CHECKPOINT), ("journal", &JOURNAL)] {
         let frames: usize = files.values().map(|bytes| frames(bytes).len()).sum();
         assert!(frames > 4 && files.keys().filter(|path| has_frames(path)).count() > 1, "{name}: {frames} frames");
-        // What a process wrote has the checksums that the page `format` says.
+        // The files of a real process have the checksums that the page `format` names.
         let mut sealed = read(&corpus(name));
         sealed.iter_mut().for_each(|(path, bytes)| amorsize_array_tests::format::seal(path, bytes));
         assert!(sealed == **files, "{name} has other checksums");
