@@ -24,6 +24,9 @@ const ITEMS: u64 = 3_000;
 const FOLDER: &str = "AMORSIZE_TEST_KILLED_FOLDER";
 const WORK: &str = "AMORSIZE_TEST_KILLED_WORK";
 
+/// The end of a line that no kill has cut.
+const WHOLE: &str = " whole";
+
 /// A file to which threads and processes append whole lines.
 fn log(folder: &Path, name: &str) -> File {
     OpenOptions::new().append(true).create(true).open(folder.join(name)).unwrap()
@@ -41,7 +44,8 @@ fn result(x: u64) -> String {
 }
 
 fn call(x: u64, work: &str, mut calls: &File) -> Result<String, String> {
-    calls.write_all(format!("{x}\n").as_bytes()).unwrap();
+    // Lines of eight bytes: a kill cuts a write only between two pages, and so never such a line.
+    calls.write_all(format!("{x:07}\n").as_bytes()).unwrap();
     match work {
         "even" => spin(30),
         "heavy" => spin(if x % 500 == 77 { 5_000 } else { 10 }),
@@ -80,8 +84,10 @@ fn inside() {
             write(ITEMS)
         }
         _ => run.journal(folder.join("run")).batch_size(64).for_each_batch(|batch| {
-            let lines: String = batch.indices().zip(&batch).map(|(index, line)| format!("{index} {line}\n")).collect();
-            log(folder, "sunk").write_all(lines.as_bytes()).unwrap();
+            // The kernel may end a write between two pages at a kill, so each line has an end of its
+            // own, and the next batch never goes on with a line that was cut.
+            let lines = batch.indices().zip(&batch).map(|(index, line)| format!("{index} {line}{WHOLE}\n"));
+            log(folder, "sunk").write_all(format!("\n{}", lines.collect::<String>()).as_bytes()).unwrap();
         }),
     };
     report.unwrap();
@@ -177,6 +183,7 @@ fn check_results(folder: &Path, work: &str) {
 fn check_sunk(folder: &Path, work: &str) {
     let mut seen = BTreeMap::<u64, usize>::new();
     for line in lines(folder, "sunk") {
+        let Some(line) = line.strip_suffix(WHOLE) else { continue };
         let (index, line) = line.split_once(' ').unwrap();
         let index: u64 = index.parse().unwrap();
         assert_eq!(line, result(index));
