@@ -8,15 +8,19 @@
 
 #[path = "common/child.rs"]
 mod child;
+#[path = "common/folder.rs"]
+mod folder;
 #[path = "common/terminals.rs"]
 mod terminals;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use amorsize::process_in_batches;
 use child::{is_inside, run_inside};
+use folder::Folder;
 use rayon::prelude::*;
 use terminals::add_one_by_each;
 
@@ -185,5 +189,44 @@ in_a_process_of_its_own! {
                 assert!(threads.into_iter().all(|threads| threads == 3));
             });
         }));
+    }
+
+    fn a_child_leaves_the_checkpoint_to_its_parent as inside_a_parent_with_a_checkpoint {
+        let folder = Folder::new("fork-checkpoint");
+        let run = || process_in_batches(slow, 0..5 * ITEMS).version(1).checkpoint(folder.file("run"));
+        for threads in [1, 3] {
+            let mut results = run().threads(threads).batch_size(20).into_iter();
+            assert!(results.by_ref().take(ITEMS).eq(1..=ITEMS));
+            // The child goes on with the run, and another one drops it.
+            assert!(forked(|| {
+                let all = catch_unwind(AssertUnwindSafe(|| results.by_ref().for_each(drop)));
+                let payload = all.expect_err("the child can't write the results");
+                let says = payload.downcast_ref::<String>().expect("a message");
+                assert!(says.contains("a child that it forked; let the parent go on"), "{says}");
+            }));
+            let mut dropped = Some(results);
+            assert!(forked(|| drop(dropped.take())));
+            let mut results = dropped.take().unwrap();
+            // The lock is the parent's as before.
+            let busy = run().collect::<Vec<_>>().unwrap_err().to_string();
+            assert!(busy.contains("is in use by another run"), "{busy}");
+            assert!(results.by_ref().eq(ITEMS + 1..=5 * ITEMS));
+            drop(results);
+            let report = run().for_each_batch(drop).unwrap();
+            assert_eq!(report.restored(), 5 * ITEMS);
+            std::fs::remove_dir_all(folder.file("run")).unwrap();
+        }
+    }
+
+    fn a_child_that_drops_results_removes_none_of_its_parents as inside_a_parent_with_results {
+        let folder = Folder::new("fork-results");
+        let run = process_in_batches(slow, 0..ITEMS).version(1);
+        let spilled = run.checkpoint(folder.file("run")).remove_when_done(true).spill().unwrap();
+        let mut spilled = Some(spilled);
+        assert!(forked(|| drop(spilled.take())));
+        let spilled = spilled.unwrap();
+        assert!(spilled.iter().map(Result::unwrap).eq(1..=ITEMS));
+        drop(spilled);
+        assert!(!folder.file("run").exists());
     }
 }

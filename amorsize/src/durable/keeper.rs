@@ -260,6 +260,9 @@ impl Keeper {
         results: &[R],
     ) {
         let Some(writer) = self.writer().filter(|_| !results.is_empty()) else { return };
+        if let Err(error) = writer.check_process() {
+            return self.fail(error);
+        }
         let Noted { hashes, are_apart } = lock(&self.hashes).take(first, results.len());
         let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
         let put = |encoded: Encoded| {
@@ -318,6 +321,9 @@ impl Keeper {
     /// Notes that the sink has the results of these items, which are in order.
     pub(crate) fn sunk(&self, indices: impl Iterator<Item = usize>) {
         let Some(writer) = self.writer() else { return };
+        if let Err(error) = writer.check_process() {
+            return self.fail(error);
+        }
         let mut places = lock(&self.places);
         places.sunk.extend(ranges(indices));
         let place = places.now.take();

@@ -7,10 +7,14 @@ use std::path::Path;
 
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
+use crate::system::process::Maker;
 
 /// Held while a run uses a directory.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub(crate) struct Lock {
+    file: File,
+    maker: Maker,
+}
 
 impl Lock {
     /// Locks a directory. A missing one is made.
@@ -52,7 +56,7 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(failed("locked", &error)),
             }
             match is_at(&file, &path) {
-                Ok(true) => return Ok(Self(file)),
+                Ok(true) => return Ok(Self { file, maker: Maker::this_process() }),
                 Ok(false) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(failed("locked", &error)),
@@ -60,9 +64,11 @@ impl Lock {
         }
     }
 
-    /// Fails if the directory under this path is no longer the one that is locked.
+    /// Fails if the directory under this path is no longer the one that is locked, and in a child
+    /// made by `fork`.
     pub(super) fn check(&self, directory: &Path) -> io::Result<()> {
-        if is_at(&self.0, &directory.join("lock"))? {
+        self.maker.check()?;
+        if is_at(&self.file, &directory.join("lock"))? {
             return Ok(());
         }
         Err(io::Error::new(
@@ -88,8 +94,11 @@ fn with_advice(error: io::Error) -> io::Error {
 /// thread has just forked has the file open too, until it runs its program.
 impl Drop for Lock {
     fn drop(&mut self) {
-        // If this fails, the lock ends when the file is closed.
-        self.0.unlock().ok();
+        // A child made by `fork` would unlock it for its parent.
+        if self.maker.is_this_process() {
+            // If this fails, the lock ends when the file is closed.
+            self.file.unlock().ok();
+        }
     }
 }
 

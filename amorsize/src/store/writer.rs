@@ -16,6 +16,7 @@ use super::pen::{Entry, FRAME, Pen, RUNS};
 use super::segment::Supply;
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
+use crate::system::process::Maker;
 use crate::system::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 
 /// A frame closes after this time, so that a kill loses little of functions that take long.
@@ -63,6 +64,10 @@ pub(super) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        // A child made by `fork` may have copied a lock that is held.
+        if !self.shared.maker.is_this_process() {
+            return;
+        }
         self.shared.held.fetch_sub(self.bytes, Ordering::AcqRel);
         // With the lock: a thread that has just found no room then surely waits, and hears this.
         drop(self.shared.lock());
@@ -73,6 +78,8 @@ impl Drop for Held {
 
 struct Shared {
     settings: Settings,
+    /// The process with the thread.
+    maker: Maker,
     held: AtomicU64,
     queue: Mutex<Queue>,
     /// Wakes the thread.
@@ -118,6 +125,9 @@ impl Shared {
 
     /// Queues something, unless writing has failed.
     fn add(&self, bytes: u64, entry: Entry<Held>) {
+        if !self.maker.is_this_process() {
+            return drop(entry);
+        }
         let mut queue = self.lock();
         if queue.failure.is_some() {
             drop(queue);
@@ -159,6 +169,7 @@ impl Writer {
         let pen = Pen::new(supply, settings.segment_bytes, settings.max_disk, used, damaged);
         let shared = Arc::new(Shared {
             settings,
+            maker: Maker::this_process(),
             held: AtomicU64::new(0),
             queue: Mutex::default(),
             queued: Condvar::new(),
@@ -217,14 +228,25 @@ impl Writer {
 
     /// Returns when there is room, or writing has failed.
     pub(crate) fn wait_for_room(&self) {
+        if !self.shared.maker.is_this_process() {
+            return;
+        }
         let mut queue = self.shared.lock();
         while !self.has_room() && queue.failure.is_none() {
             queue = self.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
+    /// Fails in a child made by `fork`, which has no such thread.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        self.shared.maker.check().map_err(|error| storage(&self.path, "written to", &error, None, None))
+    }
+
     /// The error that stopped the thread. It takes nothing more then.
     pub(crate) fn failure(&self) -> Option<Error> {
+        if let Err(error) = self.check_process() {
+            return Some(error);
+        }
         self.shared.lock().failure.as_ref().map(|error| Error::new(error.kind().clone()))
     }
 
@@ -259,6 +281,11 @@ impl Writer {
     }
 
     fn end(&mut self) -> Option<std::thread::Result<Pen<Held>>> {
+        if !self.shared.maker.is_this_process() {
+            // Waiting for the parent's thread would never end.
+            std::mem::forget(self.thread.take());
+            return None;
+        }
         self.shared.lock().is_over = true;
         self.shared.queued.notify_one();
         self.thread.take().map(JoinHandle::join)

@@ -61,6 +61,35 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
     }
 }
 
+/// The process that made a value. A child made by `fork` has a copy of the value, which must leave
+/// alone what stands behind it: files, locks and threads of its parent.
+#[cfg(feature = "durable")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Maker(u32);
+
+#[cfg(feature = "durable")]
+impl Maker {
+    pub(crate) fn this_process() -> Self {
+        Self(std::process::id())
+    }
+
+    pub(crate) fn is_this_process(self) -> bool {
+        self.0 == std::process::id()
+    }
+
+    /// Fails in a child made by `fork`.
+    pub(crate) fn check(self) -> std::io::Result<()> {
+        if self.is_this_process() {
+            return Ok(());
+        }
+        Err(std::io::Error::other(format!(
+            "process {} has this run, and this process is a child that it forked; let the parent go on with the run, or \
+             begin one with another directory here",
+            self.0
+        )))
+    }
+}
+
 /// A number that is found once. Unlike `OnceLock` it holds no lock meanwhile that a child made by
 /// `fork` would wait for; so two threads may find it at the same time.
 #[derive(Debug)]
