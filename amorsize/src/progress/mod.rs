@@ -18,6 +18,10 @@ const STEP: Duration = Duration::from_millis(50);
 const RATE_SECONDS: f64 = 2.0;
 
 /// The present phase of a run.
+///
+/// # Examples
+///
+/// See [`Progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -67,6 +71,10 @@ impl fmt::Display for Phase {
 /// let last = told.last().unwrap();
 /// assert_eq!((last.phase(), last.done()), (Phase::Done, 1000));
 /// assert!(told.iter().all(|progress| progress.bytes() <= progress.budget()));
+/// assert_eq!((last.fraction(), last.result_bytes().as_u64()), (Some(1.0), 8000));
+/// assert_eq!((last.name(), last.stages().len()), (None, 0));
+/// println!("{:.0} items a second for {:.3} s", last.items_per_second(), last.seconds());
+/// println!("{:?} seconds left", last.remaining_seconds());
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Clone, Debug)]

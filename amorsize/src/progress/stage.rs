@@ -128,6 +128,8 @@ impl Tally {
 /// assert_eq!((read.name(), read.items(), sum.name(), sum.items()), ("read", 100, "sum", 100));
 /// // A `Vec` has 24 bytes and owns 1000; a number has 4.
 /// assert_eq!((read.bytes_per_item().as_u64(), sum.bytes_per_item().as_u64()), (1024, 4));
+/// assert_eq!((read.failed(), sum.largest().as_u64()), (0, 4));
+/// println!("{:.9} seconds in all, {:.9} for an item", read.seconds(), read.seconds_per_item());
 /// println!("{read}");
 /// # Ok::<(), amorsize::Error>(())
 /// ```

@@ -78,6 +78,10 @@ impl fmt::Display for Bottleneck {
 
 impl Report {
     /// The main cause that kept the run from being faster.
+    ///
+    /// # Examples
+    ///
+    /// See [`Bottleneck`].
     #[must_use]
     pub fn bottleneck(&self) -> Bottleneck {
         of(self)

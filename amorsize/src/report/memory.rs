@@ -50,6 +50,18 @@ impl Report {
 
     /// The most by which the process's resident memory grew during the run; `None` if the system
     /// doesn't tell, and for a run that ended at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use amorsize::process_in_batches;
+    /// let bytes = |x: u8| vec![x; 1 << 20];
+    /// let report = process_in_batches(bytes, 0..100).max_memory("64MiB").for_each_batch(|_| ())?;
+    /// if let (Some(peak), Some(kept)) = (report.peak_resident(), report.allocator_bytes()) {
+    ///     println!("{peak} at most, {kept} at the end");
+    /// }
+    /// # Ok::<(), amorsize::Error>(())
+    /// ```
     #[must_use]
     pub fn peak_resident(&self) -> Option<ByteSize> {
         self.totals.peak_resident
@@ -58,6 +70,10 @@ impl Report {
     /// The growth of resident memory that remained at the end, beside the bytes that the run still
     /// held: pages that the allocator keeps for later, and changes by the rest of the process.
     /// `None` like [`peak_resident`](Self::peak_resident).
+    ///
+    /// # Examples
+    ///
+    /// See [`peak_resident`](Self::peak_resident).
     #[must_use]
     pub fn allocator_bytes(&self) -> Option<ByteSize> {
         let held = self.totals.last_held.as_u64();

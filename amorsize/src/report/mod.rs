@@ -50,6 +50,12 @@ use crate::units::counted::Counted;
 /// let report = run.for_each_batch(|_| ())?;
 /// assert_eq!((report.items(), report.batches(), report.batch_size()), (1000, 10, 100));
 /// assert!(report.peak_bytes() <= report.budget());
+/// assert_eq!((report.name(), report.stages().len()), (None, 0));
+/// println!("{:.0} items and {:.0} bytes a second", report.items_per_second(), report.bytes_per_second());
+/// println!("{:.3} s alone, {:.3} s on threads", report.inline_seconds(), report.threads_seconds());
+/// println!("{:.3} s in the sink, {:.3} s for the input", report.sink_seconds(), report.input_seconds());
+/// println!("{:e} s in the sample, {} chunks", report.sampled_seconds_per_item(), report.chunks());
+/// println!("{:?}, {} waits, {:?}", report.time_use(), report.credit_waits(), report.timeline().batches());
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Clone, Debug)]

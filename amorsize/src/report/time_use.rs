@@ -25,6 +25,9 @@ use crate::units::seconds::Seconds;
 /// let time = report.time_use();
 /// assert!(time.calls() > 0.03);
 /// assert!(time.calls() <= time.total());
+/// println!("waits: {:.3} for memory, {:.3} for the sink", time.memory(), time.sink());
+/// println!("{:.3} for the input, {:.3} for the last items", time.input(), time.ends());
+/// println!("everything else: {:.3}", time.handling());
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -61,6 +61,23 @@ impl Timeline {
 }
 
 /// The state of a run at a moment: the items done and the bytes held.
+///
+/// # Examples
+///
+/// ```
+/// use std::{thread, time::Duration};
+///
+/// use amorsize::process_in_batches;
+///
+/// let work = |_| thread::sleep(Duration::from_millis(1));
+/// let report = process_in_batches(work, 0..40).threads(2).for_each_batch(|_| ())?;
+/// for moment in report.timeline().moments() {
+///     assert!(moment.seconds() <= report.seconds() && moment.items() <= 40);
+///     println!("{} running, {} held", moment.running(), moment.held());
+///     println!("{:?} resident", moment.resident());
+/// }
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moment {
     pub(crate) seconds: f64,
@@ -104,6 +121,25 @@ impl Moment {
 }
 
 /// The time at which the sink had a batch, or several consecutive batches.
+///
+/// # Examples
+///
+/// ```
+/// use std::{thread, time::Duration};
+///
+/// use amorsize::process_in_batches;
+///
+/// let work = |_| thread::sleep(Duration::from_millis(1));
+/// let report = process_in_batches(work, 0..40).batch_size(10).for_each_batch(|_| ())?;
+/// let batches = report.timeline().batches();
+/// assert_eq!(batches.iter().map(|batch| batch.batches()).sum::<usize>(), 4);
+/// for batch in batches {
+///     assert!(batch.begun() <= batch.ended());
+///     println!("{} items from {} on", batch.items(), batch.first_index());
+///     println!("{:.6} seconds in the sink", batch.sink_seconds());
+/// }
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchTime {
     pub(crate) first_index: usize,

@@ -108,6 +108,33 @@ impl<M> fmt::Debug for Stage<M> {
 ///
 /// `T`, `R` and `C` are the items, the results and the context of the stages before the one that
 /// [`then`](crate::Batched::then) added; `M`, `N` and `D` are those of that one.
+///
+/// # Examples
+///
+/// ```
+/// use amorsize::run::Then;
+/// use amorsize::{Batched, batched};
+///
+/// #[batched]
+/// fn length(word: &'static str) -> usize {
+///     word.len()
+/// }
+///
+/// #[batched]
+/// fn square(x: usize) -> usize {
+///     x * x
+/// }
+///
+/// // The contexts of attributed functions have no names.
+/// fn lengths<I: Iterator<Item = &'static str>>(
+///     words: I,
+/// ) -> Batched<I, usize, Then<&'static str, usize, impl Sync, usize, usize, impl Sync>> {
+///     length_batched(words).then(square_batched)
+/// }
+///
+/// assert_eq!(lengths(["to", "be"].into_iter()).collect::<Vec<_>>()?, [4, 4]);
+/// # Ok::<(), amorsize::Error>(())
+/// ```
 pub struct Then<T, R, C, M, N, D> {
     before: Shared<T, R, C>,
     next: Shared<M, N, D>,
