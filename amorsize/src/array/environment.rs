@@ -64,7 +64,11 @@ fn slurm_memory(told: &Variables<'_>) -> Result<Option<ByteSize>, ArrayError> {
     let mebibytes = |name: &'static str| {
         let Some(text) = told.get(name) else { return Ok(None) };
         let number = text.parse::<u64>();
-        number.map(Some).map_err(|_| ArrayError::refused(format!("{name} is {text:?}, which is no number of MiB")))
+        number.map(Some).map_err(|_| {
+            ArrayError::refused(format!(
+                "{name} is {text:?}, which is no number of MiB: unset it, or state the task's memory by {MEMORY}"
+            ))
+        })
     };
     let node = mebibytes("SLURM_MEM_PER_NODE")?;
     let all = match node {
@@ -261,7 +265,7 @@ mod tests {
         );
         assert_eq!(
             of(1, &[("SLURM_ARRAY_TASK_ID", "0"), ("SLURM_MEM_PER_NODE", "2G")]).unwrap_err(),
-            "SLURM_MEM_PER_NODE is \"2G\", which is no number of MiB"
+            "SLURM_MEM_PER_NODE is \"2G\", which is no number of MiB: unset it, or state the task's memory by AMORSIZE_MEMORY"
         );
         assert_eq!(of(16, &[("AMORSIZE_TASKS", "32"), ("AMORSIZE_TASK", "31")]).unwrap().role, Role::Task(31));
     }

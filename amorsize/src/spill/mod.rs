@@ -298,6 +298,9 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
 
     /// Hands all results to a sink, in input order and batches of about a mebibyte.
     ///
+    /// Each call begins with the first result. After an error give it a new sink: one that was lent
+    /// as `&mut sink` may have some of the results already.
+    ///
     /// # Errors
     ///
     /// The sink's first error, or an error of reading the results.
