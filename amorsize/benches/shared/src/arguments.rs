@@ -4,7 +4,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{figures, machine, readme, today};
+use crate::machine::{machine, root, today};
+use crate::{figures, readme};
 
 /// The arguments of a bench: the number of rounds, the rows, and whether the figures go into
 /// `FIGURES.md`.
@@ -148,11 +149,6 @@ fn told(written: Result<(), String>, figures: &str) {
     if let Err(why) = written {
         panic!("{why}\n\n{figures}");
     }
-}
-
-/// The folder of the workspace.
-pub(crate) fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_bench_that_writes_figures_finds_its_markers() {
-        let page = std::fs::read_to_string(crate::arguments::root().join(crate::readme::FIGURES)).unwrap();
+        let page = std::fs::read_to_string(crate::machine::root().join(crate::readme::FIGURES)).unwrap();
         for name in ["oom", "peak-memory", "peers", "measuring", "tracking", "policies", "compile-time", "prediction"] {
             let written = replace(&page, name, "new").unwrap_or_else(|why| panic!("{why}"));
             assert!(written.contains(&format!("begin {name} -->\n\nnew\n\n<!-- figures: end {name} -->\n")));

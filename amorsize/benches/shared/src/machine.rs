@@ -2,11 +2,15 @@
 
 use std::env::consts;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::arguments::root;
+/// The folder of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
+}
 
 /// Cores, processor, system and compiler, as in "2 cores (AMD EPYC), Linux 6.18, rustc 1.95.0".
 #[must_use]

@@ -42,8 +42,8 @@ pub(crate) fn table(figures: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arguments::root;
     use crate::figures::replace;
+    use crate::machine::root;
 
     fn read(path: &str) -> String {
         std::fs::read_to_string(root().join(path)).unwrap()
