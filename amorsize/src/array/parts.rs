@@ -101,8 +101,11 @@ impl Attempts {
                 break;
             }
             if let Some(check) = check.filter(|_| std::mem::take(&mut is_first)) {
-                let Some(first) = part.content(offset, &head).map_err(failed)? else { break };
-                check(&part.shape, &first).map_err(|is| other_type(&path, &part.shape, &is))?;
+                let mut first = Buffers::default();
+                if !part.content(offset, &head, &mut first).map_err(failed)? {
+                    break;
+                }
+                check(&part.shape, &first.content).map_err(|is| other_type(&path, &part.shape, &is))?;
             }
             let piece = |run: &Run| Piece { part: number, offset, first: run.first, items: run.items };
             pieces.extend(head.runs.iter().map(piece));
@@ -190,6 +193,13 @@ impl Supply for NewParts {
     }
 }
 
+/// The memory in which frames are read.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) stored: Vec<u8>,
+    pub(super) content: Vec<u8>,
+}
+
 /// A part that is read.
 pub(super) struct Part {
     file: File,
@@ -218,9 +228,10 @@ impl Part {
     }
 
     /// The content of the first frame, unless that is damaged.
-    pub(super) fn first(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn first<'a>(&mut self, buffers: &'a mut Buffers) -> io::Result<Option<&'a [u8]>> {
         let Some(head) = self.head(self.begins_at)? else { return Ok(None) };
-        self.content(self.begins_at, &head)
+        let is_whole = self.content(self.begins_at, &head, buffers)?;
+        Ok(is_whole.then_some(&buffers.content))
     }
 
     /// The next frame and its offset; `None` at the first frame that is not complete.
@@ -240,11 +251,10 @@ impl Part {
         Head::read(&mut self.file, spot, self.bytes)
     }
 
-    /// The content of a frame, unless that is damaged.
-    pub(super) fn content(&mut self, offset: u64, head: &Head) -> io::Result<Option<Vec<u8>>> {
-        let (mut stored, mut raw) = (Vec::new(), Vec::new());
-        content(&mut self.file, offset + head.bytes(), head, &mut stored)?;
-        Ok(head.open(&mut stored, &mut raw).ok().map(|()| raw))
+    /// Reads the content of a frame; false if it is damaged.
+    pub(super) fn content(&mut self, offset: u64, head: &Head, buffers: &mut Buffers) -> io::Result<bool> {
+        content(&mut self.file, offset + head.bytes(), head, &mut buffers.stored)?;
+        Ok(head.open(&mut buffers.stored, &mut buffers.content).is_ok())
     }
 
     /// True if the content of a frame is as it was written. It is not read at once: one result may

@@ -4,7 +4,6 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::ArrayError;
 use super::directory::{Directory, NEW, PART, is_missing, names};
 use super::finished::Finished;
-use super::parts::{Part, Piece, other_type};
+use super::parts::{Buffers, Part, Piece, other_type};
 use crate::store::{Shape, decode_some};
 
 /// All results of an array, lazily and in input order: an iterator of `Result<R, ArrayError>`.
@@ -253,19 +252,20 @@ impl Reading {
             is_it
         });
         let end = at + run.ok_or(Failed::Damaged)?.bytes;
-        let content = self
-            .contents
-            .get((piece.part, piece.offset), || part.content(piece.offset, &head)?.ok_or(Failed::Damaged))?;
+        let content = self.contents.get((piece.part, piece.offset), |buffers| {
+            if part.content(piece.offset, &head, buffers)? { Ok(()) } else { Err(Failed::Damaged) }
+        })?;
         if !std::mem::replace(&mut self.checked[piece.part], true) {
             // The shape is that of the part's first results.
-            let first =
-                if piece.offset == part.begins_at { Some(Arc::clone(&content)) } else { part.first()?.map(Arc::new) };
+            let mut first = Buffers::default();
+            let first = if piece.offset == part.begins_at { Some(content) } else { part.first(&mut first)? };
             if let Some(first) = first {
-                part.shape.check::<R>(&first).map_err(|is| Failed::Type(part.shape.clone(), is))?;
+                part.shape.check::<R>(first).map_err(|is| Failed::Type(part.shape.clone(), is))?;
             }
         }
         let bytes = &content[at as usize..end as usize];
         let (results, _) = decode_some::<R>(piece.items, bytes, usize::MAX).map_err(Failed::Unread)?;
+        self.contents.rest();
         Ok(Open { results: results.into_iter(), index: piece.first as usize })
     }
 }
@@ -285,13 +285,16 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// Contents of frames that have more pieces to read.
+/// Contents of frames that may have more pieces to read.
 ///
 /// Calls end in any order, so the results of neighbours are in several frames.
 struct Contents {
     /// The frames, sorted, each with the number of its pieces that are not read yet.
     left: Vec<(Place, usize)>,
-    kept: Vec<(Place, Arc<Vec<u8>>)>,
+    /// The frames with pieces to read come first, the one that was used last before the others.
+    kept: Vec<(Place, Vec<u8>)>,
+    /// The memory of the next content. New memory would be zeroed before it is filled.
+    buffers: Buffers,
 }
 
 /// A frame: its part's place in the list of parts, and the frame's offset in the part.
@@ -301,30 +304,45 @@ impl Contents {
     /// A run that writes results needs no more at once to read them in order, except around items
     /// that take far longer than others. Their frames are then read again.
     const MOST: usize = 2;
+    /// Frames of more than one result have up to 2 MiB. Larger memory is freed after each frame.
+    const LARGE: usize = 3 << 20;
 
     fn of(finished: &Finished) -> Self {
         let mut frames: Vec<_> = finished.pieces.iter().map(|piece| (piece.part, piece.offset)).collect();
         frames.sort_unstable();
         let left = frames.chunk_by(|one, other| one == other).map(|same| (same[0], same.len())).collect();
-        Self { left, kept: Vec::new() }
+        Self { left, kept: Vec::new(), buffers: Buffers::default() }
     }
 
-    fn get(&mut self, frame: Place, read: impl FnOnce() -> Result<Vec<u8>, Failed>) -> Result<Arc<Vec<u8>>, Failed> {
+    fn get(&mut self, frame: Place, read: impl FnOnce(&mut Buffers) -> Result<(), Failed>) -> Result<&[u8], Failed> {
         let known = self.kept.iter().position(|(known, _)| *known == frame).map(|at| self.kept.remove(at).1);
         let content = match known {
             Some(content) => content,
             None => {
-                self.kept.truncate(Self::MOST - 1);
-                Arc::new(read()?)
+                if self.kept.len() == Self::MOST
+                    && let Some((_, content)) = self.kept.pop()
+                {
+                    self.buffers.content = content;
+                }
+                read(&mut self.buffers)?;
+                std::mem::take(&mut self.buffers.content)
             }
         };
-        if let Ok(at) = self.left.binary_search_by_key(&frame, |(known, _)| *known) {
+        let left = self.left.binary_search_by_key(&frame, |(known, _)| *known).map_or(0, |at| {
             self.left[at].1 = self.left[at].1.saturating_sub(1);
-            if self.left[at].1 > 0 {
-                self.kept.insert(0, (frame, Arc::clone(&content)));
-            }
+            self.left[at].1
+        });
+        let at = if left == 0 { self.kept.len() } else { 0 };
+        self.kept.insert(at, (frame, content));
+        Ok(&self.kept[at].1)
+    }
+
+    /// Frees the memory of large results that were read.
+    fn rest(&mut self) {
+        self.kept.retain(|(_, content)| content.capacity() <= Self::LARGE);
+        if self.buffers.stored.capacity() > Self::LARGE {
+            self.buffers.stored = Vec::new();
         }
-        Ok(content)
     }
 }
 
