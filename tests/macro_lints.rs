@@ -82,6 +82,12 @@ pub fn complex<T: Clone + Send + Sync>(
     x.and_then(Result::ok).map(|f| f(y.clone()))
 }
 
+/// Needs parentheses around `impl`.
+#[batched]
+pub fn parenthesized(x: &(impl ToString + Sync), y: &(impl ToString + Sync)) -> String {
+    x.to_string() + &y.to_string()
+}
+
 /// Names that are not in snake case.
 #[batched]
 #[expect(non_snake_case, reason = "that is the point")]
@@ -270,6 +276,7 @@ fn everything_runs() {
     assert_eq!(parse_batched(["1"]).try_collect::<Vec<_>>().unwrap(), [1]);
     assert_eq!(many_batched([0], 1, 1, 1, 1, 1, 1, 1, 1, 1).collect::<Vec<_>>().unwrap(), [9]);
     assert_eq!(complex_batched([None], &1).collect::<Vec<_>>().unwrap(), [None]);
+    assert_eq!(parenthesized_batched(&[1], &2).collect::<Vec<_>>().unwrap(), ["12"]);
     assert_eq!(nonSnake_batched([1], 2).collect::<Vec<_>>().unwrap(), [3]);
     assert_eq!(Model::new(2).weigh_batched([1]).collect::<Vec<_>>().unwrap(), [2]);
     assert_eq!(Model::new_batched([1]).collect::<Vec<_>>().unwrap().len(), 1);

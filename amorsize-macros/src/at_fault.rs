@@ -4,28 +4,16 @@
 //! short and speaks of the whole type. Elsewhere, as with a field of a struct, rustc has to show
 //! it.
 
-use syn::{GenericArgument, PathArguments, PathSegment, Type, TypeParamBound};
+use syn::{PathSegment, Type, TypeParamBound};
 
-#[derive(Clone, Copy)]
-pub(crate) enum Auto {
-    Send,
-    Sync,
-}
+use crate::types::{arguments, bare, is_named, last_segment};
 
-impl Auto {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Send => "Send",
-            Self::Sync => "Sync",
-        }
-    }
-
-    /// Types of the standard library that don't implement it with any arguments.
-    fn never(self) -> &'static [&'static str] {
-        match self {
-            Self::Send => &["Rc", "MutexGuard", "RwLockReadGuard", "RwLockWriteGuard", "NonNull", "Ref", "RefMut"],
-            Self::Sync => &["Rc", "Cell", "RefCell", "OnceCell", "NonNull", "Ref", "RefMut"],
-        }
+/// Types of the standard library that don't implement the trait with any arguments.
+fn never(auto: &str) -> &'static [&'static str] {
+    match auto {
+        "Send" => &["Rc", "MutexGuard", "RwLockReadGuard", "RwLockWriteGuard", "NonNull", "Ref", "RefMut"],
+        "Sync" => &["Rc", "Cell", "RefCell", "OnceCell", "NonNull", "Ref", "RefMut"],
+        _ => &[],
     }
 }
 
@@ -38,17 +26,17 @@ const NO_RESULTS: [&str; 29] = [
 
 /// True if a part of the type is seen to be at fault. A type that is at fault itself doesn't count:
 /// rustc has nothing to explain there.
-pub(crate) fn within(ty: &Type, auto: Auto) -> bool {
+pub(crate) fn within(ty: &Type, auto: &str) -> bool {
     let part = |ty: &Type| is_itself(ty, auto) || within(ty, auto);
-    match ty {
-        Type::Reference(reference) => is_dyn(&reference.elem, auto) || within(&reference.elem, auto),
-        Type::Paren(paren) => within(&paren.elem, auto),
-        Type::Group(group) => within(&group.elem, auto),
+    match bare(ty) {
+        Type::Reference(reference) => match bare(&reference.elem) {
+            object @ Type::TraitObject(_) => is_itself(object, auto),
+            referent => within(referent, auto),
+        },
         Type::Tuple(tuple) => tuple.elems.iter().any(part),
         Type::Array(array) => part(&array.elem),
         Type::Slice(slice) => part(&slice.elem),
-        Type::Path(_) => last_segment(ty).is_some_and(|last| arguments(last).any(part)),
-        _ => false,
+        ty => last_segment(ty).is_some_and(|last| arguments(last).any(part)),
     }
 }
 
@@ -56,64 +44,26 @@ pub(crate) fn within(ty: &Type, auto: Auto) -> bool {
 /// `io::Result<u8>` hides its error, which is the part at fault nearly always.
 pub(crate) fn within_result(ty: &Type) -> bool {
     let hides_error = |last: &PathSegment| last.ident.to_string().ends_with("Result") && arguments(last).count() < 2;
-    within(ty, Auto::Send) || last_segment(ty).is_some_and(hides_error)
+    within(ty, "Send") || last_segment(ty).is_some_and(hides_error)
 }
 
 /// True if the type is seen to be no `Result`. Other names can be an alias of one.
 pub(crate) fn is_no_result(ty: &Type) -> bool {
-    match ty {
-        Type::Paren(paren) => is_no_result(&paren.elem),
-        Type::Group(group) => is_no_result(&group.elem),
-        Type::Path(path) => {
-            path.qself.is_none()
-                && last_segment(ty).is_some_and(|last| NO_RESULTS.iter().any(|name| last.ident == name))
-        }
+    match bare(ty) {
+        Type::Path(path) => path.qself.is_none() && is_named(ty, &NO_RESULTS),
         Type::Array(_) | Type::FnPtr(_) | Type::Ptr(_) | Type::Reference(_) | Type::Slice(_) | Type::Tuple(_) => true,
         _ => false,
     }
 }
 
-/// The types between the brackets of a segment.
-pub(crate) fn arguments(segment: &PathSegment) -> impl Iterator<Item = &Type> {
-    let arguments = match &segment.arguments {
-        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
-        _ => None,
-    };
-    arguments.into_iter().flatten().filter_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty),
-        _ => None,
-    })
-}
-
-/// The end of a path, which says most about the type.
-pub(crate) fn last_segment(ty: &Type) -> Option<&PathSegment> {
-    match ty {
-        Type::Paren(paren) => last_segment(&paren.elem),
-        Type::Group(group) => last_segment(&group.elem),
-        Type::Path(path) => path.path.segments.last(),
-        _ => None,
-    }
-}
-
 /// True if the type itself is seen to be at fault, with any arguments.
-pub(crate) fn is_itself(ty: &Type, auto: Auto) -> bool {
-    match ty {
-        Type::Paren(paren) => is_itself(&paren.elem, auto),
-        Type::Group(group) => is_itself(&group.elem, auto),
+pub(crate) fn is_itself(ty: &Type, auto: &str) -> bool {
+    match bare(ty) {
         Type::Ptr(_) => true,
-        Type::Path(_) => last_segment(ty).is_some_and(|last| auto.never().iter().any(|name| last.ident == name)),
-        ty => is_dyn(ty, auto),
-    }
-}
-
-fn is_dyn(ty: &Type, auto: Auto) -> bool {
-    match ty {
-        Type::Paren(paren) => is_dyn(&paren.elem, auto),
-        Type::Group(group) => is_dyn(&group.elem, auto),
         Type::TraitObject(object) => !object.bounds.iter().any(|bound| match bound {
-            TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == auto.name()),
+            TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == auto),
             _ => false,
         }),
-        _ => false,
+        ty => is_named(ty, never(auto)),
     }
 }

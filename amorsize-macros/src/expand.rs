@@ -2,83 +2,71 @@ use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::visit_mut::{self, VisitMut};
-use syn::{CapturedParam, Expr, GenericParam, Generics, PreciseCapture, Type, TypeParam, parse_quote_spanned};
+use syn::{
+    CapturedParam, ConstParam, Expr, GenericParam, Generics, Type, TypeParam, TypeParamBound, parse_quote,
+    parse_quote_spanned,
+};
 
-use crate::at_fault::{self, Auto};
-use crate::bounds::{self, hashed};
+use crate::at_fault;
+use crate::bounds;
 use crate::normalize::{Normalized, Shared, in_every_lifetime};
 use crate::options::{Options, Setting, Takes};
 use crate::signature::inherited;
 use crate::spans::{after, before, here};
+use crate::types::{each_type, paths, reference};
 use crate::values::Value;
 
 /// Writes the wrapper: a function that prepares a run of the original over many items.
-pub(crate) fn wrapper(function: &Normalized, options: &Options) -> TokenStream {
-    let signature = signature(function, options, bounds::stated(function, options));
-    let body = body(function, options);
+pub(crate) fn wrapper(function: &Normalized) -> TokenStream {
+    let mut generics = bounds::stated(function);
+    if let Some(input_error) = &function.input_error {
+        let traits = function.options.traits(Span::call_site());
+        // A bound can't hold an `impl Trait`, and this one needs the error alone.
+        let output = without_impl(&function.output, |span| parse_quote_spanned!(span=> ()));
+        let kept = function.options.retry().is_some().then(|| quote!(+ ::core::clone::Clone));
+        let bound = parse_quote!(#input_error: #traits::InputError<#output> #kept);
+        generics.make_where_clause().predicates.insert(0, bound);
+    }
+    let signature = signature(function, &generics, &captured(function));
+    let body = body(function);
     quote!(#signature { #body })
 }
 
-/// The wrapper without its body.
-fn signature(function: &Normalized, options: &Options, generics: Generics) -> TokenStream {
-    let Normalized { input_error, .. } = function;
-    let can_fail = input_error.iter().map(|input_error| {
-        let traits = options.traits(Span::call_site());
-        // A bound can't hold an `impl Trait`, and this one needs the error alone.
-        let output = without_impl(&function.output, |span| parse_quote_spanned!(span=> ()));
-        let kept = options.retry().is_some().then(|| quote!(+ ::core::clone::Clone));
-        quote!(#input_error: #traits::InputError<#output> #kept,)
-    });
-    let bound = quote!(#(#can_fail)*);
-    signature_with(function, options, generics, &captured(function).to_token_stream(), &bound)
+/// A function in the place of a wrapper that was refused: without it rustc would report its calls
+/// too. Where a policy needs a `Result` and there is none, it returns one, for the same reason.
+pub(crate) fn stub(function: &Normalized) -> TokenStream {
+    let mut output = captured(function);
+    if function.options.on_error.is_some() && at_fault::is_no_result(&output) {
+        output = parse_quote!(::core::result::Result<#output, ::core::convert::Infallible>);
+    }
+    let signature = signature(function, &function.generics, &output);
+    quote!(#signature { ::core::unreachable!() })
 }
 
-/// The same for a function that was refused. Where a policy needs a `Result` and there is none, it
-/// returns one, so that rustc doesn't report its calls too.
-pub(crate) fn stub_signature(function: &Normalized, options: &Options) -> TokenStream {
-    let output = captured(function);
-    let output = match options.on_error {
-        Some(_) if at_fault::is_no_result(&output) => {
-            quote!(::core::result::Result<#output, ::core::convert::Infallible>)
-        }
-        _ => output.to_token_stream(),
-    };
-    signature_with(function, options, function.generics.clone(), &output, &TokenStream::new())
-}
-
-fn signature_with(
-    function: &Normalized,
-    options: &Options,
-    generics: Generics,
-    output: &TokenStream,
-    bound_of_input_error: &TokenStream,
-) -> TokenStream {
-    let Normalized { wrapper, items_type, items, input_error, .. } = function;
-    let krate = options.krate(Span::call_site());
+fn signature(function: &Normalized, generics: &Generics, output: &Type) -> TokenStream {
+    let Normalized { wrapper, items_type, items, input_error, shared, .. } = function;
+    let krate = function.options.krate(Span::call_site());
     let item = taken(function);
-    let policy = policy(options);
+    let policy = policy(function.options).map(|policy| quote!(, #policy));
     let attrs = inherited(&function.function.attrs);
     // Any other `allow` would be an error in a crate that forbids the lint.
     let calls_deprecated = attrs.iter().any(|attr| attr.to_string().contains("deprecated"));
     let deprecated = calls_deprecated.then(|| quote!(#[allow(deprecated)]));
     let doc = doc(function);
-    let vis = function.vis();
+    let vis = &function.function.vis;
     let parameters_of_type = generics.params.iter();
-    let receiver = function.receiver.iter().map(|receiver| &receiver.tokens);
-    let parameters = function.shared.iter().map(|Shared { name, ty, .. }| quote!(#name: #ty));
-    let parameters = receiver.cloned().chain([quote!(#items: #items_type)]).chain(parameters);
-    let shared = shared_types(function);
+    let mut parameters: Vec<_> = shared.iter().map(|shared| shared.parameter.clone()).collect();
+    parameters.insert(function.place_of_item(), quote!(#items: #items_type));
+    let types = shared.iter().map(|shared| &shared.ty);
     let stated = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
     let input_error = input_error.iter();
     quote! {
         #(#attrs)*
         #[doc = #doc]
         #deprecated
-        #vis fn #wrapper<#(#parameters_of_type,)* #items_type #(, #input_error)*>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#shared,)*) #policy>
+        #vis fn #wrapper<#(#parameters_of_type,)* #items_type #(, #input_error)*>(#(#parameters),*) -> #krate::Batched<#items_type, #output, (#(#types,)*) #policy>
         where
             #items_type: ::core::iter::IntoIterator<Item = #item>,
-            #bound_of_input_error
             #(#stated,)*
     }
 }
@@ -92,10 +80,10 @@ fn taken(function: &Normalized) -> TokenStream {
     }
 }
 
-/// The last argument of the run's type, if it has a policy.
+/// The runtime's type of the policy for errors, if there is one.
 fn policy(options: &Options) -> Option<TokenStream> {
     let krate = options.krate(Span::call_site());
-    options.on_error.as_ref().map(|policy| quote!(, #krate::on_error::#policy))
+    options.on_error.as_ref().map(|policy| quote!(#krate::on_error::#policy))
 }
 
 fn doc(function: &Normalized) -> String {
@@ -109,57 +97,45 @@ fn doc(function: &Normalized) -> String {
     )
 }
 
-/// The types of the shared parameters.
-fn shared_types<'n>(function: &'n Normalized) -> Vec<&'n Type> {
-    let receiver = function.receiver.iter().map(|receiver| &receiver.ty);
-    receiver.chain(function.shared.iter().map(|shared| &shared.ty)).collect()
-}
-
-fn body(function: &Normalized, options: &Options) -> TokenStream {
-    let Normalized { items, items_type, .. } = function;
+fn body(function: &Normalized) -> TokenStream {
+    let Normalized { options, items, items_type, shared, .. } = function;
     let private = options.private(Span::call_site());
     let item = taken(function);
-    let shared_types = shared_types(function);
-    let receiver = function.receiver.iter().map(|_| quote!(self));
-    let shared = function.shared.iter().map(|Shared { name, .. }| name.to_token_stream());
-    let shared = receiver.chain(shared);
-    let (new, retrying) =
-        if options.fallible_input { ("fallible_new", "fallible_retrying") } else { ("new", "retrying") };
-    let new = Ident::new(&format!("{new}{}", shared_types.len()), Span::call_site());
-    let retrying = Ident::new(retrying, Span::call_site());
+    let (types, values) = (shared.iter().map(|shared| &shared.ty), shared.iter().map(|shared| &shared.value));
+    let fallible = if options.fallible_input { "fallible_" } else { "" };
+    let new = format_ident!("{fallible}new{}", shared.len());
     let (plain_item, input_error) = (&function.item, function.input_error.iter());
     let items_types = quote!(#plain_item #(, #input_error)*);
     let output = inferred(&function.output);
-    let Checks { checks, unmeasured } = checks(function, options, &output);
-    let measure_output = match unmeasured {
-        Some(unmeasured) => unmeasured.to_token_stream(),
-        None => measure(&output, &output, &private),
+    let checks = checks(function, &output);
+    let measure_output = if is_written_out(&output) {
+        quote!(#private::Probe::<#output>::NEW.measure())
+    } else {
+        unwritten_measure().into_token_stream()
     };
-    let measure = [measure(&function.item, &item, &private), measure_output];
-    let call = call(function, options);
-    let RunOptions { constants, options: run_options, retry, durable } = run_options(function, options, &private);
-    let run = quote! {
-        #private::#new::<#items_types, #output, #(#shared_types,)* #items_type>(
+    let call = call(function);
+    let settings = Settings::of(function);
+    let Settings { constants, run: run_options, .. } = &settings;
+    let mut run = quote! {
+        #private::#new::<#items_types, #output, #(#types,)* #items_type>(
             #items,
-            (#(#shared,)*),
+            (#(#values,)*),
             #call,
-            (#(#measure),*),
+            (#private::Probe::<#item>::NEW.measure(), #measure_output),
             #run_options,
         )
     };
-    let run = coded(run, function, options, durable.version.as_ref());
-    let run = match retry {
-        Some(retry) => quote!(#private::#retrying::<#items_types, #output, _, _>(#run, #retry)),
-        None => run,
-    };
-    let run = match &options.on_error {
-        Some(policy) => {
-            let krate = options.krate(Span::call_site());
-            quote!(#private::on_error::<#output, #krate::on_error::#policy, _, _>(#run))
-        }
-        None => run,
-    };
-    let run = made_durable(run, function, options, &output, &durable);
+    if cfg!(feature = "durable") {
+        run = coded(&run, function, settings.version.as_ref());
+    }
+    if let Some(retry) = &settings.retry {
+        let retrying = format_ident!("{fallible}retrying");
+        run = quote!(#private::#retrying::<#items_types, #output, _, _>(#run, #retry));
+    }
+    if let Some(policy) = policy(options) {
+        run = quote!(#private::on_error::<#output, #policy, _, _>(#run));
+    }
+    let run = made_durable(run, function, &output, &settings);
     quote!(#constants #checks #run)
 }
 
@@ -167,58 +143,42 @@ fn body(function: &Normalized, options: &Options) -> TokenStream {
 ///
 /// The calls that provide what a store needs check the types, at the user's own: so rustc says once
 /// what is missing.
-fn made_durable(
-    run: TokenStream,
-    function: &Normalized,
-    options: &Options,
-    output: &Type,
-    durable: &Durable,
-) -> TokenStream {
+fn made_durable(mut run: TokenStream, function: &Normalized, output: &Type, settings: &Settings) -> TokenStream {
+    let Normalized { options, item, input_error, .. } = function;
     let (private, traits) = (options.private(Span::call_site()), options.traits(Span::call_site()));
-    let krate = options.krate(Span::call_site());
-    let item = &function.item;
-    let run = match &durable.key {
-        Some((key, value)) => {
-            let value = match &function.input_error {
-                Some(input_error) => quote!(#private::key_if_given::<#item, #input_error, _>(#value)),
-                None => value.clone(),
-            };
-            quote!(#private::without_mark(#run.#key(#value)))
-        }
-        None => run,
-    };
-    let hash = match (&durable.key, &function.input_error) {
+    let hash = match (&settings.key, input_error) {
         (Some(_), _) => quote!(::core::option::Option::None),
         (None, Some(input_error)) => quote!(<#item as #traits::HashedItem>::hash_if_given::<#input_error>()),
         (None, None) => quote!(<#item as #traits::HashedItem>::hash()),
     };
-    let policy = options.on_error.as_ref().map_or_else(|| quote!(Each), Clone::clone);
-    let run = match &durable.checkpoint {
-        Some(directory) => {
-            let codec = quote!(<#output as #traits::StoredOutput<#krate::on_error::#policy>>::codec());
-            quote!(#private::checkpoint(#run, #directory, #hash, #codec))
-        }
-        None => run,
-    };
-    let run = match &durable.journal {
-        Some(directory) => quote!(#private::journal(#run, #directory, #hash)),
-        None => run,
-    };
-    let methods = &durable.methods;
+    if let Some((key, value)) = &settings.key {
+        let value = match input_error {
+            Some(input_error) => quote!(#private::key_if_given::<#item, #input_error, _>(#value)),
+            None => value.clone(),
+        };
+        run = quote!(#private::without_mark(#run.#key(#value)));
+    }
+    if let Some(directory) = &settings.checkpoint {
+        let krate = options.krate(Span::call_site());
+        let policy = policy(options).unwrap_or_else(|| quote!(#krate::on_error::Each));
+        let codec = quote!(<#output as #traits::StoredOutput<#policy>>::codec());
+        run = quote!(#private::checkpoint(#run, #directory, #hash, #codec));
+    }
+    if let Some(directory) = &settings.journal {
+        run = quote!(#private::journal(#run, #directory, #hash));
+    }
+    let methods = &settings.of_durable;
     quote!(#run #methods)
 }
 
-/// The run with the code of its function, where amorsize has a use for it.
-fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Option<&TokenStream>) -> TokenStream {
-    if !cfg!(feature = "durable") {
-        return run;
-    }
-    let private = options.private(Span::call_site());
+/// The run with the code of its function.
+fn coded(run: &TokenStream, function: &Normalized, version: Option<&TokenStream>) -> TokenStream {
+    let private = function.options.private(Span::call_site());
     let (name, tokens) = (function.function.sig.ident.unraw().to_string(), function.function.code);
     let version = version.map(|version| quote!(.version(#version)));
     let [shared, told] = ["shared", "told"].map(|name| Ident::new(name, Span::mixed_site()));
     let method = function.function.in_impl.then(|| quote!(#told.method_of::<Self>();));
-    let parameters = hashed(function, options).into_iter().map(|(at, name, ty)| {
+    let parameters = function.hashed().map(|(at, Shared { known_as, ty, .. })| {
         let at = syn::Index::from(at);
         let probe = match in_every_lifetime(ty, function.names.clone()) {
             Some((lifetime, ty)) => quote! {
@@ -226,18 +186,20 @@ fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Op
             },
             None => quote!(#private::HashProbe::<#ty>),
         };
-        quote!(#told.shared(#name, #probe::NEW.hash_fn(), &#shared.#at);)
+        quote!(#told.shared(#known_as, #probe::NEW.hash_fn(), &#shared.#at);)
     });
-    let generics = told_generics(function, options).map(|parameter| match parameter {
-        GenericParam::Const(parameter) => {
-            let name = &parameter.ident;
-            quote!(#told.generic_value(&#name);)
+    // The type of an `impl Trait` is in the hands of its parameter alone, so `ignore` leaves out
+    // both.
+    let ignored: Vec<_> =
+        function.shared.iter().filter(|shared| shared.ignored).flat_map(|shared| paths(&shared.ty)).collect();
+    let generics = function.generics.params.iter().map(|parameter| match parameter {
+        GenericParam::Const(ConstParam { ident, .. }) => quote!(#told.generic_value(&#ident);),
+        GenericParam::Type(TypeParam { ident, .. })
+            if !(function.anonymous.contains(ident) && ignored.contains(ident)) =>
+        {
+            quote!(#told.generic_type::<#ident>();)
         }
-        GenericParam::Type(parameter) => {
-            let name = &parameter.ident;
-            quote!(#told.generic_type::<#name>();)
-        }
-        GenericParam::Lifetime(_) => TokenStream::new(),
+        _ => TokenStream::new(),
     });
     let tell = quote!(#method #(#generics)* #(#parameters)*);
     let tell = if tell.is_empty() { quote!(|_, _| {}) } else { quote!(|#shared, #told| { let _ = #shared; #tell }) };
@@ -250,60 +212,36 @@ fn coded(run: TokenStream, function: &Normalized, options: &Options, version: Op
     }
 }
 
-/// The generic parameters that results may depend on. The type of an `impl Trait` is in the hands
-/// of its parameter alone, so `ignore` leaves out both.
-fn told_generics<'n>(function: &'n Normalized, options: &Options) -> impl Iterator<Item = &'n GenericParam> {
-    let hashed: Vec<usize> = hashed(function, options).into_iter().map(|(at, ..)| at).collect();
-    let ignored: Vec<_> =
-        shared_types(function).into_iter().enumerate().filter(|(at, _)| !hashed.contains(at)).collect();
-    function.generics.params.iter().filter(move |parameter| match parameter {
-        GenericParam::Lifetime(_) => false,
-        GenericParam::Type(TypeParam { ident, .. }) => {
-            !(function.anonymous.contains(ident) && ignored.iter().any(|(_, ty)| bounds::mentions(ty, ident)))
-        }
-        GenericParam::Const(_) => true,
-    })
-}
-
-struct Checks {
-    /// Statements that ask the function's types for the traits of `bounds`.
-    checks: TokenStream,
-    /// The variable that measures an output of a type that can't be written.
-    unmeasured: Option<Ident>,
-}
-
+/// Statements that ask the function's types for the traits of `bounds`.
+///
 /// Each type is asked by itself before it is used. So rustc reports once that it can't do
 /// something, at the place where the user wrote it, in words that speak of the function.
-fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
+fn checks(function: &Normalized, output: &Type) -> TokenStream {
+    let Normalized { options, item, shared, .. } = function;
     let traits = options.traits(Span::call_site());
-    let item = function.item.to_token_stream();
-    let check = |ty: &TokenStream, name: &str| {
+    let check = |ty: &Type, name: &str| {
         let name = Ident::new(name, Span::call_site());
         quote!(<#ty as #traits::#name>::CHECKED)
     };
-    let (of_items, of_output) = (at_fault::within(&function.item, Auto::Send), at_fault::within_result(output));
-    let mut checks = vec![check(&item, if of_items { "SendItem" } else { "BatchItem" })];
-    let mut unmeasured = None;
+    let written_out = is_written_out(output);
+    let mut checks = vec![check(item, if at_fault::within(item, "Send") { "SendItem" } else { "BatchItem" })];
     let mut ask = TokenStream::new();
-    if is_written_out(output) {
-        checks.push(check(&output.to_token_stream(), if of_output { "SendOutput" } else { "BatchOutput" }));
+    if written_out {
+        checks.push(check(output, if at_fault::within_result(output) { "SendOutput" } else { "BatchOutput" }));
     } else {
-        let measure = Ident::new("measure", Span::mixed_site());
+        let measure = unwritten_measure();
         ask = quote!(let #measure = <#output as #traits::BatchOutput>::unmeasured(););
-        unmeasured = Some(measure);
     }
-    for ty in shared_types(function) {
-        checks.push(check(
-            &ty.to_token_stream(),
-            if at_fault::within(ty, Auto::Sync) { "SyncShared" } else { "BatchShared" },
-        ));
-    }
+    checks.extend(
+        shared.iter().map(|Shared { ty, .. }| {
+            check(ty, if at_fault::within(ty, "Sync") { "SyncShared" } else { "BatchShared" })
+        }),
+    );
     if options.retry().is_some() {
-        checks.push(check(&item, "RetryItem"));
+        checks.push(check(item, "RetryItem"));
     }
     if options.keeps() {
-        let parameters = hashed(function, options);
-        checks.extend(parameters.iter().map(|(_, _, ty)| check(&ty.to_token_stream(), "HashedShared")));
+        checks.extend(function.hashed().map(|(_, shared)| check(&shared.ty, "HashedShared")));
     }
     // Several options need a `Result`; an output is asked once.
     let asks_for_result = match (&options.on_error, options.fallible_input, options.retry()) {
@@ -313,82 +251,64 @@ fn checks(function: &Normalized, options: &Options, output: &Type) -> Checks {
         (None, false, None) => None,
     };
     // For a type that can't be written, the option's own call asks.
-    let asks_for_result = asks_for_result.filter(|_| unmeasured.is_none());
-    checks.extend(asks_for_result.map(|name| check(&output.to_token_stream(), name)));
-    Checks { checks: quote!(#ask let _ = (#(#checks,)*);), unmeasured }
+    checks.extend(asks_for_result.filter(|_| written_out).map(|name| check(output, name)));
+    quote!(#ask let _ = (#(#checks,)*);)
+}
+
+/// The variable that measures an output of a type that can't be written.
+fn unwritten_measure() -> Ident {
+    Ident::new("measure", Span::mixed_site())
 }
 
 /// A function that captures nothing and calls the original for each item of a quota.
-fn call(function: &Normalized, options: &Options) -> TokenStream {
-    let (private, traits) = (options.private(Span::call_site()), options.traits(Span::call_site()));
+fn call(function: &Normalized) -> TokenStream {
+    let (private, traits) = (function.options.private(Span::call_site()), function.options.traits(Span::call_site()));
     let sig = &function.function.sig;
     // Hygiene keeps these variables apart from the user's names.
-    let [quota, shared, item] = ["quota", "shared", "item"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [quota, shared, item, error] =
+        ["quota", "shared", "item", "error"].map(|name| Ident::new(name, Span::mixed_site()));
     let original = &sig.ident;
     let path = if function.function.in_impl { quote!(Self::#original) } else { quote!(#original) };
     let generics = sig.generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Lifetime(_) => None,
-        GenericParam::Type(parameter) => Some(&parameter.ident),
-        GenericParam::Const(parameter) => Some(&parameter.ident),
+        GenericParam::Type(TypeParam { ident, .. }) | GenericParam::Const(ConstParam { ident, .. }) => Some(ident),
     });
     let generics: Vec<_> = generics.collect();
     let turbofish = (!generics.is_empty()).then(|| quote!(::<#(#generics),*>));
-    let receiver = function.receiver.iter().map(|_| None);
-    let by_value = function.shared.iter().map(|shared| (!shared.by_reference).then_some(&shared.ty));
-    let mut arguments: Vec<_> = receiver
-        .chain(by_value)
-        .enumerate()
-        .map(|(index, by_value)| {
-            let index = syn::Index::from(index);
-            let Some(ty) = by_value else { return quote!(#shared.#index) };
-            quote!(<#ty as #traits::BatchValue>::value(&#shared.#index))
-        })
-        .collect();
-    let pattern = if arguments.is_empty() { quote!(_) } else { shared.to_token_stream() };
-    arguments.insert(usize::from(function.receiver.is_some()), item.to_token_stream());
-    let call = quote!(#path #turbofish(#(#arguments),*));
-    let call = match &function.input_error {
-        Some(_) => {
-            let error = Ident::new("error", Span::mixed_site());
-            let fails = if is_written_out(&inferred(&function.output)) {
-                quote!(#traits::InputError::into_result)
-            } else {
-                quote!(#private::failed)
-            };
-            quote! {
-                match #item {
-                    ::core::result::Result::Ok(#item) => #call,
-                    ::core::result::Result::Err(#error) => #fails(#error),
-                }
-            }
+    let arguments = function.shared.iter().enumerate().map(|(at, Shared { ty, .. })| {
+        let at = syn::Index::from(at);
+        match reference(ty) {
+            Some(_) => quote!(#shared.#at),
+            None => quote!(<#ty as #traits::BatchValue>::value(&#shared.#at)),
         }
-        None => call,
-    };
+    });
+    let mut arguments: Vec<_> = arguments.collect();
+    let pattern = if arguments.is_empty() { quote!(_) } else { shared.to_token_stream() };
+    arguments.insert(function.place_of_item(), item.to_token_stream());
+    let mut call = quote!(#path #turbofish(#(#arguments),*));
+    if function.input_error.is_some() {
+        let fails = if is_written_out(&inferred(&function.output)) {
+            quote!(#traits::InputError::into_result)
+        } else {
+            quote!(#private::failed)
+        };
+        call = quote! {
+            match #item {
+                ::core::result::Result::Ok(#item) => #call,
+                ::core::result::Result::Err(#error) => #fails(#error),
+            }
+        };
+    }
     quote!(|#quota, #pattern| #quota.run(|#item| #call))
 }
 
-/// Chooses how values of `ty` are measured. A type that can't be written can't be asked.
-fn measure(written: &Type, ty: impl ToTokens, private: &TokenStream) -> TokenStream {
-    if is_written_out(written) {
-        quote!(#private::Probe::<#ty>::NEW.measure())
-    } else {
-        quote!(#private::Measure::unknown())
-    }
-}
-
 fn is_written_out(ty: &Type) -> bool {
-    struct Found(bool);
-    impl VisitMut for Found {
-        fn visit_type_mut(&mut self, ty: &mut Type) {
-            self.0 |= matches!(ty, Type::Infer(_));
-            visit_mut::visit_type_mut(self, ty);
-        }
-
-        fn visit_expr_mut(&mut self, _: &mut Expr) {}
-    }
-    let mut found = Found(false);
-    found.visit_type_mut(&mut ty.clone());
-    !found.0
+    let mut written_out = true;
+    each_type(&mut ty.clone(), |ty| {
+        written_out &= !matches!(ty, Type::Infer(_));
+        written_out
+    });
+    written_out
 }
 
 /// The output with `_` for each `impl Trait`, as it can stand in a function's body.
@@ -398,101 +318,90 @@ fn inferred(output: &Type) -> Type {
 
 /// The output with another type for each `impl Trait`.
 fn without_impl(output: &Type, instead: fn(Span) -> Type) -> Type {
-    struct Without(fn(Span) -> Type);
-    impl VisitMut for Without {
-        fn visit_type_mut(&mut self, ty: &mut Type) {
-            match ty {
-                Type::ImplTrait(impl_trait) => *ty = self.0(impl_trait.impl_token.span),
-                ty => visit_mut::visit_type_mut(self, ty),
-            }
-        }
-
-        fn visit_expr_mut(&mut self, _: &mut Expr) {}
-    }
     let mut output = output.clone();
-    Without(instead).visit_type_mut(&mut output);
+    each_type(&mut output, |ty| {
+        let Type::ImplTrait(impl_trait) = ty else { return true };
+        *ty = instead(impl_trait.impl_token.span);
+        false
+    });
     output
 }
 
 /// The output with the wrapper's own type parameters in each `use<..>`, which has to list them all.
 fn captured(function: &Normalized) -> Type {
-    struct Captured<'c>(Vec<&'c Ident>);
-    impl VisitMut for Captured<'_> {
-        fn visit_precise_capture_mut(&mut self, capture: &mut PreciseCapture) {
-            capture.params.extend(self.0.iter().map(|&ident| CapturedParam::Ident(ident.clone())));
-        }
-
-        fn visit_expr_mut(&mut self, _: &mut Expr) {}
-    }
+    let own = function.anonymous.iter().chain([&function.items_type]).chain(&function.input_error);
     let mut output = function.output.clone();
-    let own = function.anonymous.iter().chain([&function.items_type]).chain(&function.input_error).collect();
-    Captured(own).visit_type_mut(&mut output);
+    each_type(&mut output, |ty| {
+        let Type::ImplTrait(impl_trait) = ty else { return true };
+        for bound in &mut impl_trait.bounds {
+            if let TypeParamBound::PreciseCapture(capture) = bound {
+                capture.params.extend(own.clone().cloned().map(CapturedParam::Ident));
+            }
+        }
+        true
+    });
     output
 }
 
-struct RunOptions {
+/// The options, as tokens.
+#[derive(Default)]
+struct Settings {
     /// The constants in which the runtime judges values.
     constants: TokenStream,
-    /// The options of the run.
-    options: TokenStream,
-    /// The option `retry`, which is no part of them.
+    /// The options of any run.
+    run: TokenStream,
     retry: Option<TokenStream>,
-    durable: Durable,
-}
-
-/// The options of a durable run, as tokens.
-#[derive(Default)]
-struct Durable {
     version: Option<TokenStream>,
     checkpoint: Option<TokenStream>,
     journal: Option<TokenStream>,
     /// The option's name, and the function.
     key: Option<(Ident, TokenStream)>,
-    /// Calls of the run's methods for all others.
-    methods: TokenStream,
+    /// Calls of the run's methods for the other options of a durable run.
+    of_durable: TokenStream,
 }
 
-fn run_options(function: &Normalized, options: &Options, private: &TokenStream) -> RunOptions {
-    let mut names = function.names.clone();
-    let (mut constants, mut methods) = (TokenStream::new(), TokenStream::new());
-    let (mut max_memory, mut retry) = (quote!(::core::option::Option::None), None);
-    let mut durable = Durable::default();
-    for Setting { key, takes, value } in &options.settings {
-        let ty = takes.typed().map(|ty| Ident::new(ty, Span::call_site())).map(|ty| quote!(#private::#ty));
-        let value = match value {
-            Value::Known(value) => ty.map(|ty| quote!(#ty::#value)).unwrap_or_else(|| value.clone()),
-            // A closure is no constant.
-            Value::Constant(value) if matches!(takes, Takes::Key) => value.to_token_stream(),
-            Value::Constant(value) => {
-                let judged = judged(key, *takes, value, options);
-                if depends_on_generics(function, value) {
-                    judged
-                } else {
+impl Settings {
+    fn of(function: &Normalized) -> Self {
+        let private = function.options.private(Span::call_site());
+        let mut names = function.names.clone();
+        let (mut settings, mut methods) = (Self::default(), TokenStream::new());
+        let mut max_memory = quote!(::core::option::Option::None);
+        for Setting { key, takes, value } in &function.options.settings {
+            let ty = takes.typed().map(|ty| Ident::new(ty, Span::call_site())).map(|ty| quote!(#private::#ty));
+            let value = match value {
+                Value::Known(value) => ty.map_or_else(|| value.clone(), |ty| quote!(#ty::#value)),
+                // A closure is no constant.
+                Value::Constant(value) if matches!(takes, Takes::Key) => value.to_token_stream(),
+                Value::Constant(value) if depends_on_generics(function, value) => {
+                    judged(key, *takes, value, function.options)
+                }
+                Value::Constant(value) => {
                     // The compiler judges it at the definition, even if nothing calls the wrapper.
+                    let judged = judged(key, *takes, value, function.options);
                     let name = names.ident(&key.to_string().to_uppercase(), Span::call_site());
-                    let ty = ty.unwrap_or_else(|| type_of(*takes, options));
-                    constants.extend(quote!(const #name: #ty = #judged;));
+                    let ty = ty.unwrap_or_else(|| type_of(*takes, function.options));
+                    settings.constants.extend(quote!(const #name: #ty = #judged;));
                     name.into_token_stream()
                 }
+            };
+            let span = if takes.is_durable() { key.span() } else { Span::call_site() };
+            let key = Ident::new(&key.to_string(), span);
+            match takes {
+                Takes::Version => settings.version = Some(value),
+                Takes::Key => settings.key = Some((key, value)),
+                Takes::Directory if key == "checkpoint" => settings.checkpoint = Some(value),
+                Takes::Directory if key == "journal" => settings.journal = Some(value),
+                takes if takes.is_durable() => settings.of_durable.extend(quote!(.#key(#value))),
+                Takes::MaxMemory => max_memory = quote!(::core::option::Option::Some(#value)),
+                Takes::Retry => settings.retry = Some(quote!(const { #value })),
+                Takes::Bar => methods.extend(quote!(.bar())),
+                _ => methods.extend(quote!(.#key(#value))),
             }
-        };
-        let span = if takes.is_durable() { key.span() } else { Span::call_site() };
-        let key = Ident::new(&key.to_string(), span);
-        match takes {
-            Takes::Version => durable.version = Some(value),
-            Takes::Key => durable.key = Some((key, value)),
-            Takes::Directory if key == "checkpoint" => durable.checkpoint = Some(value),
-            Takes::Directory if key == "journal" => durable.journal = Some(value),
-            takes if takes.is_durable() => durable.methods.extend(quote!(.#key(#value))),
-            Takes::MaxMemory => max_memory = quote!(::core::option::Option::Some(#value)),
-            Takes::Retry => retry = Some(quote!(const { #value })),
-            Takes::Bar => methods.extend(quote!(.bar())),
-            _ => methods.extend(quote!(.#key(#value))),
         }
+        let name = function.function.sig.ident.unraw().to_string();
+        settings.run = quote!(const { #private::Options::new(#max_memory).named(#name) #methods });
+        settings
     }
-    let name = function.function.sig.ident.unraw().to_string();
-    let options = quote!(const { #private::Options::new(#max_memory).named(#name) #methods });
-    RunOptions { constants, options, retry, durable }
 }
 
 /// The type of an option that has none of the runtime.
@@ -522,20 +431,23 @@ fn judged(key: &Ident, takes: Takes, value: &Expr, options: &Options) -> TokenSt
         return quote_spanned!(end=> #traits::#judge::of(#value).#checked());
     }
     let private = options.private(start);
-    let refusal = format!("`{key}` must be at least 1");
     let given = Ident::new("value", here(end));
     let (colons, last) = (quote_spanned!(here(start)=> ::), here(end));
-    if let Takes::Directory = takes {
-        let refusal = format!("`{key}` must not be empty");
-        let judge = quote_spanned!(end=> #private::directory(#given, #refusal));
-        return quote_spanned!(last=> { let #given: &'static #colons core::primitive::str = #value; #judge });
-    }
-    let judge = match takes {
-        Takes::Count(_) => quote_spanned!(end=> #private::count(#given, #refusal)),
-        Takes::Threads => quote_spanned!(end=> #private::threads(#given)),
+    let number = quote_spanned!(last=> #colons core::primitive::usize);
+    let (ty, judge) = match takes {
+        Takes::Count(_) => {
+            let refusal = format!("`{key}` must be at least 1");
+            (number, quote_spanned!(end=> #private::count(#given, #refusal)))
+        }
+        Takes::Threads => (number, quote_spanned!(end=> #private::threads(#given))),
+        Takes::Directory => {
+            let refusal = format!("`{key}` must not be empty");
+            let text = quote_spanned!(last=> &'static #colons core::primitive::str);
+            (text, quote_spanned!(end=> #private::directory(#given, #refusal)))
+        }
         _ => return value.to_token_stream(),
     };
-    quote_spanned!(last=> { let #given: #colons core::primitive::usize = #value; #judge })
+    quote_spanned!(last=> { let #given: #ty = #value; #judge })
 }
 
 /// True if an expression needs the function's generic parameters, which a constant doesn't have.

@@ -1,8 +1,9 @@
 //! Types of other crates that amorsize counts only with a feature. They are found by how a field's
 //! type is written.
 
-use syn::visit_mut::{self, VisitMut};
-use syn::{Expr, Ident, Type, TypePath};
+use syn::Type;
+
+use crate::types::each_type;
 
 /// The modules of `amorsize::bounds::of`, each with its crate's name in a path, and names under
 /// which programs import its types. Names such as `HashMap` are left out: other crates have types
@@ -24,33 +25,22 @@ const FEATURES: &[(&str, &str, &[&str])] = &[
 
 /// The module of the `DeepSize` with a message that names the feature, if the type may need one.
 pub(crate) fn module_for(ty: &Type) -> Option<&'static str> {
-    let mut found = Found(None);
-    found.visit_type_mut(&mut ty.clone());
-    found.0
-}
-
-struct Found(Option<&'static str>);
-
-impl VisitMut for Found {
-    fn visit_type_path_mut(&mut self, path: &mut TypePath) {
-        let segments = &path.path.segments;
-        if path.qself.is_some() {
-            // The macro can't tell which type that is.
-            return;
-        }
-        if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
-            let is = |ident: &Ident, name: &str| *ident == name;
-            let feature = FEATURES.iter().find(|(_, krate, types)| match segments.len() {
-                1 => types.iter().any(|name| is(&last.ident, name)),
-                _ => is(&first.ident, krate),
-            });
-            self.0 = self.0.or(feature.map(|(module, ..)| *module));
-        }
-        visit_mut::visit_type_path_mut(self, path);
-    }
-
-    // The length of an array is no type.
-    fn visit_expr_mut(&mut self, _: &mut Expr) {}
+    let mut found = None;
+    each_type(&mut ty.clone(), |ty| {
+        let Type::Path(path) = ty else { return true };
+        // With a `Self` type in front the macro can't tell which type that is.
+        let segments = path.qself.is_none().then_some(&path.path.segments);
+        let feature = segments.and_then(|segments| {
+            let (first, last) = (segments.first()?, segments.last()?);
+            FEATURES.iter().find(|(_, krate, types)| match segments.len() {
+                1 => types.iter().any(|name| last.ident == name),
+                _ => first.ident == krate,
+            })
+        });
+        found = found.or(feature.map(|(module, ..)| *module));
+        segments.is_some()
+    });
+    found
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! The attribute, in the order of its work: `options` reads its options, `signature` reads the
 //! function and refuses it where it can't be batched, `normalize` names what its author left
-//! implicit, `expand` writes the wrapper, or `fallback` a stub. The derive is in `deep_size`.
+//! implicit, `expand` writes the wrapper or a stub. The derive is in `deep_size`.
 
 mod at_fault;
 mod bounds;
@@ -11,7 +11,6 @@ mod code;
 mod deep_size;
 mod errors;
 mod expand;
-mod fallback;
 mod features;
 mod max_memory;
 mod names;
@@ -21,6 +20,7 @@ mod signature;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod types;
 mod values;
 
 use errors::Errors;
@@ -51,7 +51,7 @@ fn annotate(options: TokenStream, original: TokenStream) -> TokenStream {
     let wrapper = function.as_ref().map(|function| {
         let normalized = Normalized::new(function, &options);
         let refused = !refusals.is_empty() || normalized.refused;
-        if refused { fallback::stub(&normalized, &options) } else { expand::wrapper(&normalized, &options) }
+        if refused { expand::stub(&normalized) } else { expand::wrapper(&normalized) }
     });
     if signature::is_closure(&original) {
         return quote!(#refusals);

@@ -37,30 +37,26 @@ impl Names {
     /// A lifetime for the references of the parameter `parameter`.
     pub(crate) fn lifetime(&mut self, parameter: &str, span: Span) -> Lifetime {
         let wanted = if self.in_impl { format!("{parameter}_ref") } else { parameter.to_owned() };
-        let mut lifetime = Lifetime::new(&format!("'{}", free(&mut self.lifetimes, wanted)), span);
-        // `new` gives the apostrophe the span of the call site, and a message would point there.
-        lifetime.set_span(span);
-        lifetime
+        Lifetime::new(&format!("'{}", free(&mut self.lifetimes, &wanted)), span)
     }
 
     /// A type parameter.
     pub(crate) fn type_parameter(&mut self, wanted: &str, span: Span) -> Ident {
         let wanted = if self.in_impl { format!("Batch{wanted}") } else { wanted.to_owned() };
-        Ident::new(&free(&mut self.idents, wanted), span)
+        Ident::new(&free(&mut self.idents, &wanted), span)
     }
 
     /// A variable, constant or module.
     pub(crate) fn ident(&mut self, wanted: &str, span: Span) -> Ident {
-        Ident::new(&free(&mut self.idents, wanted.to_owned()), span)
+        Ident::new(&free(&mut self.idents, wanted), span)
     }
 }
 
-fn free(taken: &mut HashSet<String>, wanted: String) -> String {
-    let name = (2..).map(|n| format!("{wanted}{n}"));
-    let name = std::iter::once(wanted.clone()).chain(name).find(|name| !taken.contains(name));
-    let name = name.expect("there are more numbers than names");
-    taken.insert(name.clone());
-    name
+/// The wanted name, with a number if it is taken.
+pub(crate) fn free(taken: &mut HashSet<String>, wanted: &str) -> String {
+    let numbered = (2..).map(|n| format!("{wanted}{n}"));
+    let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
+    names.find(|name| taken.insert(name.clone())).expect("there are more numbers than names")
 }
 
 #[cfg(test)]

@@ -416,6 +416,7 @@ fn an_input_that_can_fail_has_its_own_error() {
 
 /// The files of the crate: each uses only files before it. `lib.rs` joins them.
 const ORDER: [&str; 15] = [
+    "types",
     "errors",
     "values",
     "max_memory",
@@ -428,7 +429,6 @@ const ORDER: [&str; 15] = [
     "normalize",
     "bounds",
     "expand",
-    "fallback",
     "features",
     "deep_size",
 ];

@@ -2,7 +2,7 @@
 
 use amorsize::batched;
 
-/// What the wrapper gives is what the function gives, item by item.
+/// The wrapper gives the same as the function, item by item.
 macro_rules! same {
     ($run:expr, $expected:expr) => {
         assert_eq!($run.collect::<Vec<_>>().unwrap(), $expected)
@@ -44,11 +44,27 @@ whole! {
     }
 }
 
+struct Scale(u32);
+
+macro_rules! method {
+    ($this:ident) => {
+        impl Scale {
+            #[batched]
+            fn times(&$this, x: u32) -> u32 {
+                $this.0 * x
+            }
+        }
+    };
+}
+
+method!(self);
+
 fn they_work_the_same() {
     same!(sum_batched(["a"], &"b"), [2]);
     same!(larger_batched([[1, 2]], &[0, 0]), [Some([1, 2])]);
     same!(fixed_batched([1], &2), [3]);
     same!(whole_batched(&[1]), [&1]);
+    same!(Scale(3).times_batched([1, 2]), [3, 6]);
 }
 
 pub(crate) fn main() {

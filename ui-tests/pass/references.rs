@@ -10,11 +10,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::str::Chars;
 use std::sync::{Mutex, MutexGuard};
 
 use amorsize::batched;
 
-/// What the wrapper gives is what the function gives, item by item.
+/// The wrapper gives the same as the function, item by item.
 macro_rules! same {
     ($run:expr, $expected:expr) => {
         assert_eq!($run.collect::<Vec<_>>().unwrap(), $expected)
@@ -115,6 +116,22 @@ fn pointer(x: u32, f: fn(&u32) -> &u32, g: &(dyn for<'x> Fn(&'x u32) -> &'x u32 
     *f(&x) + *g(&x)
 }
 
+// Lifetimes that a part of a type declares, or leaves to its calls, are none of the function's.
+#[batched]
+fn higher_ranked<T: Display>(x: Box<dyn for<'x> Fn(&'x T) -> String + Send>, y: &T) -> String {
+    x(y)
+}
+
+#[batched]
+fn counter(x: &(dyn Fn(Chars<'_>) -> usize + Sync), text: &str) -> usize {
+    x(text.chars())
+}
+
+#[batched]
+fn pointer_item<'b>(x: &fn(&'b str) -> &'b str, y: &'b str) -> &'b str {
+    x(y)
+}
+
 #[batched]
 fn nested<'a, 'b: 'a>(x: &'a HashMap<&'b str, Vec<Option<&'b u32>>>, key: &str) -> Option<&'a u32> {
     x.get(key)?.first().copied().flatten()
@@ -164,6 +181,12 @@ fn items_and_results_borrow() {
     let shout: Box<dyn Fn(&str) -> String + Send> = Box::new(str::to_uppercase);
     same!(boxed_batched([shout], "a"), ["A"]);
     same!(pointer_batched([1], |x| x, &|x| x), [2]);
+    let text: Box<dyn for<'x> Fn(&'x u8) -> String + Send> = Box::new(u8::to_string);
+    same!(higher_ranked_batched([text], &1), ["1"]);
+    let count: &(dyn Fn(Chars<'_>) -> usize + Sync) = &|chars| chars.count();
+    same!(counter_batched([count], "ab"), [2]);
+    let trim: fn(&'static str) -> &'static str = str::trim;
+    same!(pointer_item_batched(&[trim], " a"), ["a"]);
     same!(row_batched([Row(&[1.0, 2.0])]), [3.0]);
     let map = HashMap::from([("a", vec![Some(&7)])]);
     same!(nested_batched([&map], &String::from("a")), [Some(&7)]);
