@@ -1,32 +1,31 @@
 use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::visit_mut::{self, VisitMut};
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, Generics, Member, Meta, Path, Token, Type};
 
 use crate::bounds::state;
 use crate::errors::{Errors, error, nearest};
 use crate::features;
-use crate::options::separated;
+use crate::options::{next, separated};
 use crate::spans::{after, before, here};
+use crate::types::{bare, each_type, paths};
 use crate::values;
 
 /// The impl of `DeepSize`, and the mistakes. With mistakes the impl counts less, but it is there,
 /// so that rustc reports nothing else.
 pub(crate) fn derive(input: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
     let input: DeriveInput = match syn::parse2(input) {
         Ok(input) => input,
         Err(error) => {
-            let mut errors = Errors::default();
             errors.push(error);
             return errors.into_token_stream();
         }
     };
-    let mut errors = Errors::default();
     let krate = Options::parse(&input.attrs, Place::Type, &mut errors).krate;
     let name = here(input.ident.span());
     let amorsize = krate.map_or_else(|| quote_spanned!(name=> ::amorsize), Path::into_token_stream);
@@ -53,34 +52,35 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     }
 }
 
-/// The fields that are counted.
-enum Counted {
-    Struct {
-        fields: Vec<Field>,
-        /// True if fields can't be borrowed, because they may not be aligned.
-        packed: bool,
-    },
-    Enum(Vec<(Ident, Vec<Field>)>),
-}
+/// The fields that are counted, of each variant. A struct has one, without a name.
+struct Counted(Vec<(Option<Ident>, Vec<Field>)>);
 
 struct Field {
     member: Member,
     ty: Type,
+    /// The expression that borrows it.
+    place: TokenStream,
 }
 
 impl Counted {
     fn of(input: &DeriveInput, errors: &mut Errors) -> Self {
         match &input.data {
             Data::Struct(data) => {
+                // Fields that may not be aligned can't be borrowed.
                 let packed = input.attrs.iter().any(is_packed);
-                Self::Struct { fields: counted_fields(&data.fields, errors), packed }
+                let place =
+                    |_: usize, member: &Member| if packed { quote!(&{ self.#member }) } else { quote!(&self.#member) };
+                Self(vec![(None, counted_fields(&data.fields, place, errors))])
             }
             Data::Enum(data) => {
                 let variants = data.variants.iter().map(|variant| {
                     Options::parse(&variant.attrs, Place::Variant, errors);
-                    (variant.ident.clone(), counted_fields(&variant.fields, errors))
+                    let place = |at: usize, _: &Member| {
+                        format_ident!("field{at}", span = Span::mixed_site()).into_token_stream()
+                    };
+                    (Some(variant.ident.clone()), counted_fields(&variant.fields, place, errors))
                 });
-                Self::Enum(variants.collect())
+                Self(variants.collect())
             }
             Data::Union(data) => {
                 errors.at(
@@ -88,17 +88,13 @@ impl Counted {
                     "`DeepSize` can't be derived for a union",
                     "implement it by hand: only you know which field is in use",
                 );
-                Self::Struct { fields: Vec::new(), packed: false }
+                Self(Vec::new())
             }
         }
     }
 
     fn fields(&self) -> impl Iterator<Item = &Field> {
-        let (of_struct, of_enum) = match self {
-            Self::Struct { fields, .. } => (fields.as_slice(), &[][..]),
-            Self::Enum(variants) => (&[][..], variants.as_slice()),
-        };
-        of_struct.iter().chain(of_enum.iter().flat_map(|(_, fields)| fields))
+        self.0.iter().flat_map(|(_, fields)| fields)
     }
 
     /// The expression that asks each field. It ends for a type that holds itself: the type does so
@@ -112,41 +108,31 @@ impl Counted {
     }
 
     fn heap_size(&self, amorsize: &TokenStream) -> TokenStream {
-        let zero = || quote!(0);
-        match self {
-            Self::Struct { fields, packed } => {
-                let all = fields.iter().map(|field| {
-                    let member = &field.member;
-                    let place = if *packed { quote!(&{ self.#member }) } else { quote!(&self.#member) };
-                    field.heap_size(&place, amorsize)
-                });
-                joined(all, &quote!(+)).unwrap_or_else(zero)
-            }
-            Self::Enum(variants) if variants.iter().all(|(_, fields)| fields.is_empty()) => zero(),
-            Self::Enum(variants) => {
-                let (nothing, something): (Vec<_>, Vec<_>) = variants.iter().partition(|(_, fields)| fields.is_empty());
-                let arms = something.into_iter().map(|(variant, fields)| {
-                    let names = (0..fields.len()).map(|index| Ident::new(&format!("field{index}"), Span::mixed_site()));
-                    let names: Vec<_> = names.collect();
+        let (mut arms, mut nothing) = (TokenStream::new(), Vec::new());
+        for (variant, fields) in &self.0 {
+            let all = fields.iter().map(|field| {
+                let (place, (asked, [_, owned])) = (&field.place, field.asked(amorsize));
+                quote_spanned!(ends(&field.ty).1=> #asked::#owned(#place))
+            });
+            match (variant, joined(all, &quote!(+))) {
+                (None, all) => return all.unwrap_or_else(|| quote!(0)),
+                (Some(variant), None) => nothing.push(quote!(Self::#variant { .. })),
+                (Some(variant), Some(all)) => {
                     let members = fields.iter().map(|field| &field.member);
-                    let all = fields.iter().zip(&names).map(|(field, name)| field.heap_size(&quote!(#name), amorsize));
-                    let all = joined(all, &quote!(+));
-                    quote!(Self::#variant { #(#members: #names,)* .. } => #all,)
-                });
-                let nothing = nothing.iter().map(|(variant, _)| quote!(Self::#variant { .. }));
-                let nothing = joined(nothing, &quote!(|)).map(|variants| quote!(#variants => 0,));
-                quote!(match self { #(#arms)* #nothing })
+                    let names = fields.iter().map(|field| &field.place);
+                    arms.extend(quote!(Self::#variant { #(#members: #names,)* .. } => #all,));
+                }
             }
         }
+        if arms.is_empty() {
+            return quote!(0);
+        }
+        let nothing = joined(nothing.into_iter(), &quote!(|)).map(|variants| quote!(#variants => 0,));
+        quote!(match self { #arms #nothing })
     }
 }
 
 impl Field {
-    fn heap_size(&self, place: &TokenStream, amorsize: &TokenStream) -> TokenStream {
-        let (asked, [_, owned]) = self.asked(amorsize);
-        quote_spanned!(ends(&self.ty).1=> #asked::#owned(#place))
-    }
-
     /// The type as one with a deep size, and the names of the trait's items. For a type that may
     /// need a feature it is a trait with a message that names the feature.
     fn asked(&self, amorsize: &TokenStream) -> (TokenStream, [Ident; 2]) {
@@ -163,13 +149,13 @@ impl Field {
     }
 }
 
-fn counted_fields(fields: &Fields, errors: &mut Errors) -> Vec<Field> {
-    let fields = fields.iter().zip(fields.members()).filter_map(|(field, member)| {
+fn counted_fields(fields: &Fields, place: impl Fn(usize, &Member) -> TokenStream, errors: &mut Errors) -> Vec<Field> {
+    let fields = fields.iter().zip(fields.members()).enumerate().filter_map(|(at, (field, member))| {
         let options = Options::parse(&field.attrs, Place::Field, errors);
         // The user may have meant to leave out a field with wrong options: rustc could report it
         // again.
         let counts = !options.skip && !options.refused && !owns_nothing(&field.ty);
-        counts.then(|| Field { member, ty: field.ty.clone() })
+        counts.then(|| Field { place: place(at, &member), member, ty: field.ty.clone() })
     });
     fields.collect()
 }
@@ -177,12 +163,7 @@ fn counted_fields(fields: &Fields, errors: &mut Errors) -> Vec<Field> {
 /// True for an address, which owns nothing. We can't implement a trait for all functions: those
 /// that take any lifetime are out of reach.
 fn owns_nothing(ty: &Type) -> bool {
-    match ty {
-        Type::Reference(_) | Type::Ptr(_) | Type::FnPtr(_) => true,
-        Type::Paren(paren) => owns_nothing(&paren.elem),
-        Type::Group(group) => owns_nothing(&group.elem),
-        _ => false,
-    }
+    matches!(bare(ty), Type::Reference(_) | Type::Ptr(_) | Type::FnPtr(_))
 }
 
 fn is_packed(attr: &Attribute) -> bool {
@@ -203,71 +184,39 @@ fn ends(ty: &Type) -> (Span, Span) {
     (here(before(first)), here(after(last)))
 }
 
-/// The generic parameters, with a bound on those in the types of counted fields.
+/// The generic parameters, with a bound on the parts of counted fields' types that need one: type
+/// parameters, and types that belong to one, such as `T::Item`.
+///
+/// A bound on the whole type would be more exact, but rustc would never end with a type that holds
+/// itself.
 fn bounded(generics: &Generics, counted: &Counted, amorsize: &TokenStream) -> Generics {
-    let parameters = generics.type_params().map(|parameter| parameter.ident.to_string()).collect();
-    let mut asked = Asked { parameters, found: Vec::new() };
+    let parameters: HashSet<&Ident> = generics.type_params().map(|parameter| &parameter.ident).collect();
+    let mut found = Vec::new();
     for field in counted.fields() {
-        asked.visit_type_mut(&mut field.ty.clone());
+        each_type(&mut field.ty.clone(), |ty| {
+            let Type::Path(path) = &*ty else {
+                // Objects have no deep size.
+                return !owns_nothing(ty) && !matches!(ty, Type::TraitObject(_) | Type::ImplTrait(_));
+            };
+            let segments = &path.path.segments;
+            let asked = match &path.qself {
+                Some(_) => paths(ty).iter().any(|ident| parameters.contains(ident)),
+                None => path.path.leading_colon.is_none() && parameters.contains(&segments[0].ident),
+            };
+            if asked {
+                found.push(path.to_token_stream());
+            }
+            !asked && path.qself.is_none() && segments.last().is_none_or(|last| last.ident != "PhantomData")
+        });
     }
     let mut generics = generics.clone();
     let mut stated = HashSet::new();
-    for subject in asked.found {
+    for subject in found {
         if stated.insert(subject.to_string()) {
             state(&mut generics, subject, quote!(#amorsize::DeepSize));
         }
     }
     generics
-}
-
-/// The parts of types that need a bound: type parameters, and types that belong to one, such as
-/// `T::Item`.
-///
-/// A bound on the whole type would be more exact, but rustc would never end with a type that holds
-/// itself.
-struct Asked {
-    parameters: HashSet<String>,
-    found: Vec<TokenStream>,
-}
-
-impl Asked {
-    fn is_parameter(&self, ident: &Ident) -> bool {
-        self.parameters.contains(&ident.to_string())
-    }
-
-    fn mentioned_in(&self, tokens: TokenStream) -> bool {
-        tokens.into_iter().any(|token| match token {
-            TokenTree::Ident(ident) => self.is_parameter(&ident),
-            TokenTree::Group(group) => self.mentioned_in(group.stream()),
-            _ => false,
-        })
-    }
-}
-
-impl VisitMut for Asked {
-    fn visit_type_mut(&mut self, ty: &mut Type) {
-        match ty {
-            ty if owns_nothing(ty) => {}
-            // These have no deep size.
-            Type::TraitObject(_) | Type::ImplTrait(_) => {}
-            Type::Path(path) => {
-                let segments = &path.path.segments;
-                let of_parameter = segments.first().is_some_and(|first| self.is_parameter(&first.ident));
-                let asked = match &path.qself {
-                    Some(_) => self.mentioned_in(path.to_token_stream()),
-                    None => of_parameter && path.path.leading_colon.is_none(),
-                };
-                if asked {
-                    self.found.push(path.to_token_stream());
-                } else if path.qself.is_none() && segments.last().is_none_or(|last| last.ident != "PhantomData") {
-                    visit_mut::visit_type_path_mut(self, path);
-                }
-            }
-            ty => visit_mut::visit_type_mut(self, ty),
-        }
-    }
-
-    fn visit_expr_mut(&mut self, _: &mut Expr) {}
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -286,8 +235,6 @@ struct Options {
     refused: bool,
 }
 
-const CRATE_EXAMPLE: &str = "crate = my_crate::amorsize";
-
 impl Options {
     fn parse(attrs: &[Attribute], place: Place, all_errors: &mut Errors) -> Self {
         let mut options = Self::default();
@@ -295,7 +242,7 @@ impl Options {
         let mut seen = Vec::new();
         for attr in attrs.iter().filter(|attr| attr.path().is_ident("deep_size")) {
             let Meta::List(list) = &attr.meta else {
-                let example = if place == Place::Type { CRATE_EXAMPLE } else { "skip" };
+                let example = if place == Place::Type { "crate = my_crate::amorsize" } else { "skip" };
                 let help = format!("write `#[deep_size({example})]`");
                 errors.at(&attr.meta, "`deep_size` takes its options in parentheses", help);
                 continue;
@@ -315,43 +262,39 @@ impl Options {
         seen: &mut Vec<String>,
         errors: &mut Errors,
     ) -> syn::Result<()> {
-        let keys: &[&str] = match place {
-            Place::Type => &["crate"],
-            Place::Variant => &[],
-            Place::Field => &["skip"],
-        };
         if !input.peek(Ident::peek_any) {
-            let token: TokenTree = input.fork().parse()?;
-            return Err(error(token, "expected the name of an option", "the options are `skip` and `crate`"));
+            return Err(error(next(input)?, "expected the name of an option", "the options are `skip` and `crate`"));
         }
         let key = input.call(Ident::parse_any)?;
         let name = key.to_string();
-        match name.as_str() {
-            _ if seen.contains(&name) => {
-                return Err(error(&key, format!("`{name}` is given twice"), "keep one of the two"));
+        match (name.as_str(), place) {
+            ("skip", Place::Field) | ("crate", Place::Type) => {}
+            ("skip", _) => {
+                let help = "write it on each field that is not to be counted";
+                return Err(error(&key, "`skip` stands on a field", help));
             }
-            name if keys.contains(&name) => {}
-            "skip" => {
-                return Err(error(
-                    &key,
-                    "`skip` stands on a field",
-                    "write it on each field that is not to be counted",
-                ));
+            ("crate", _) => {
+                let help = "write `#[deep_size(crate = my_crate::amorsize)]` there";
+                return Err(error(&key, "`crate` stands on the type", help));
             }
-            "crate" => {
-                return Err(error(
-                    &key,
-                    "`crate` stands on the type",
-                    format!("write `#[deep_size({CRATE_EXAMPLE})]` there"),
-                ));
-            }
-            name => return Err(unknown(&key, name, keys)),
+            (name, place) => return Err(unknown(&key, name, place)),
+        }
+        if seen.contains(&name) {
+            return Err(error(&key, format!("`{name}` is given twice"), "keep one of the two"));
         }
         seen.push(name);
         let equals: Option<Token![=]> = input.parse()?;
         match (place, equals) {
-            (Place::Type, Some(_)) if !input.is_empty() => self.krate = values::path(&input.parse()?, errors),
-            (Place::Type, _) => return Err(error(&key, "`crate` needs a value", format!("write `{CRATE_EXAMPLE}`"))),
+            (Place::Type, Some(_)) if !input.is_empty() => {
+                let value: Expr = input.parse()?;
+                match values::path(&value) {
+                    Ok(path) => self.krate = Some(path),
+                    Err((wrong, help)) => errors.at(value, wrong, help),
+                }
+            }
+            (Place::Type, _) => {
+                return Err(error(&key, "`crate` needs a value", "write `crate = my_crate::amorsize`"));
+            }
             (_, Some(equals)) => return Err(error(equals, "`skip` takes no value", "write it alone")),
             (_, None) => self.skip = true,
         }
@@ -359,11 +302,12 @@ impl Options {
     }
 }
 
-fn unknown(key: &Ident, name: &str, keys: &[&str]) -> syn::Error {
-    let help = match (nearest(name, &["skip", "crate"]), keys) {
+fn unknown(key: &Ident, name: &str, place: Place) -> syn::Error {
+    let help = match (nearest(name, &["skip", "crate"]), place) {
         (Some(name), _) => format!("did you mean `{name}`?"),
-        (None, [only]) => format!("the only option here is `{only}`"),
-        (None, _) => "the options are `skip` on a field and `crate` on the type".to_owned(),
+        (None, Place::Field) => "the only option here is `skip`".to_owned(),
+        (None, Place::Type) => "the only option here is `crate`".to_owned(),
+        (None, Place::Variant) => "the options are `skip` on a field and `crate` on the type".to_owned(),
     };
     error(key, format!("unknown option `{name}`"), help)
 }

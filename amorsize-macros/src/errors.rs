@@ -1,5 +1,14 @@
+use std::fmt::Display;
+
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
+
+/// A mistake in a value: what is wrong, and the way out.
+pub(crate) type Mistake = (String, String);
+
+pub(crate) fn mistake(wrong: impl Into<String>, help: impl Into<String>) -> Mistake {
+    (wrong.into(), help.into())
+}
 
 /// The mistakes found so far, so that all of them are reported at once.
 #[derive(Default)]
@@ -11,7 +20,7 @@ impl Errors {
     }
 
     /// Adds a mistake at `tokens`: it says what is wrong, and the way out.
-    pub(crate) fn at(&mut self, tokens: impl ToTokens, wrong: impl AsRef<str>, help: impl AsRef<str>) {
+    pub(crate) fn at(&mut self, tokens: impl ToTokens, wrong: impl Display, help: impl Display) {
         self.push(error(tokens, wrong, help));
     }
 
@@ -41,10 +50,10 @@ impl ToTokens for Errors {
 }
 
 /// A mistake at `tokens`: it says what is wrong, and the way out.
-pub(crate) fn error(tokens: impl ToTokens, wrong: impl AsRef<str>, help: impl AsRef<str>) -> syn::Error {
+pub(crate) fn error(tokens: impl ToTokens, wrong: impl Display, help: impl Display) -> syn::Error {
     // A stable macro can report the message of `compile_error!` alone. rustc indents the second
     // line of it under the first, where it reads like a help of rustc.
-    syn::Error::new_spanned(tokens, format!("{}\nhelp: {}", wrong.as_ref(), help.as_ref()))
+    syn::Error::new_spanned(tokens, format!("{wrong}\nhelp: {help}"))
 }
 
 /// The candidate that is nearest to `word`, if it is near enough to be meant; or the only one that

@@ -394,7 +394,6 @@ impl Settings {
                 takes if takes.is_durable() => settings.of_durable.extend(quote!(.#key(#value))),
                 Takes::MaxMemory => max_memory = quote!(::core::option::Option::Some(#value)),
                 Takes::Retry => settings.retry = Some(quote!(const { #value })),
-                Takes::Bar => methods.extend(quote!(.bar())),
                 _ => methods.extend(quote!(.#key(#value))),
             }
         }

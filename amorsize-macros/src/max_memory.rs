@@ -1,53 +1,48 @@
 //! The option `max_memory`: the values that it takes, and the help for those that it doesn't take.
 
+use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{BinOp, Expr, ExprLit, Lit};
+use syn::{BinOp, Expr, Lit};
 
-use crate::errors::Errors;
-use crate::values::{Form, Value, ungrouped};
+use crate::errors::{Mistake, mistake};
+use crate::values::{is_negative, literal, ungrouped};
 
 const HELP: &str =
     "use a fraction above 0 and up to 1 of the available memory, such as `0.5`, or bytes, such as `\"512MiB\"`";
 
-/// A budget: a fraction or a number of bytes.
-pub(crate) fn judge(value: Expr, errors: &mut Errors) -> Option<Value> {
-    let can_t_be = |what: &str| (format!("`max_memory` can't be {what}"), HELP.to_owned());
-    let without_unit = |number| {
-        let value = ungrouped(&value);
-        (format!("`max_memory = {value}` has no unit"), help_without_unit(number))
-    };
-    let (wrong, help) = match Form::of(&value) {
-        Form::Other => match whole_number(&value) {
+/// A budget: a fraction or a number of bytes. The runtime judges what comes back as `None`.
+pub(crate) fn judge(value: &Expr) -> Result<Option<TokenStream>, Mistake> {
+    let can_t_be = |what: &str| mistake(format!("`max_memory` can't be {what}"), HELP);
+    let without_unit =
+        |number| mistake(format!("`max_memory = {}` has no unit", ungrouped(value)), help_without_unit(number));
+    Err(match literal(value) {
+        None if is_negative(value) => can_t_be("negative"),
+        None => match whole_number(value) {
             Some(number) => without_unit(number),
-            None => return Some(Value::Constant(value)),
+            None => return Ok(None),
         },
-        Form::Negative => can_t_be("negative"),
-        Form::Literal(Lit::Float(float)) => match float.base10_parse::<f64>() {
+        Some(Lit::Float(float)) => match float.base10_parse::<f64>() {
             _ if !matches!(float.suffix(), "" | "f64") => {
-                ("`max_memory` is an `f64`".to_owned(), format!("write `{}`", float.base10_digits()))
+                mistake("`max_memory` is an `f64`", format!("write `{}`", float.base10_digits()))
             }
-            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => {
-                return Some(Value::Known(quote!(fraction(#float))));
-            }
+            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => return Ok(Some(quote!(fraction(#float)))),
             Ok(0.0) => can_t_be("0"),
             // A number such as `512e6` is never meant as a fraction.
             Ok(number) if number >= LEAST_BYTES as f64 && number < u64::MAX as f64 => without_unit(number as u64),
             _ => can_t_be("more than 1"),
         },
-        Form::Literal(Lit::Str(text)) => match help_of_text(&text.value()) {
-            Some(help) => (format!("{:?} is not a number of bytes", text.value()), help),
+        Some(Lit::Str(text)) => match help_of_text(&text.value()) {
+            Some(help) => mistake(format!("{:?} is not a number of bytes", text.value()), help),
             // The runtime reads numbers of bytes.
-            None => return Some(Value::Constant(value)),
+            None => return Ok(None),
         },
-        Form::Literal(Lit::Int(int)) => match int.base10_parse::<u64>() {
+        Some(Lit::Int(int)) => match int.base10_parse::<u64>() {
             Ok(0) => can_t_be("0"),
             Ok(number) => without_unit(number),
             Err(_) => can_t_be("more than 64 bits hold"),
         },
-        Form::Literal(_) => ("`max_memory` takes a fraction or a number of bytes".to_owned(), HELP.to_owned()),
-    };
-    errors.at(&value, wrong, help);
-    None
+        Some(_) => mistake("`max_memory` takes a fraction or a number of bytes", HELP),
+    })
 }
 
 /// The help for a number that stands where an option should, if it can be a budget in bytes.
@@ -129,7 +124,6 @@ fn whole_number(value: &Expr) -> Option<u64> {
     match value {
         Expr::Group(group) => whole_number(&group.expr),
         Expr::Paren(paren) => whole_number(&paren.expr),
-        Expr::Lit(ExprLit { lit: Lit::Int(int), .. }) => int.base10_parse().ok(),
         Expr::Binary(binary) => {
             let (left, right) = (whole_number(&binary.left)?, whole_number(&binary.right)?);
             match binary.op {
@@ -140,7 +134,10 @@ fn whole_number(value: &Expr) -> Option<u64> {
                 _ => None,
             }
         }
-        _ => None,
+        value => match literal(value)? {
+            Lit::Int(int) => int.base10_parse().ok(),
+            _ => None,
+        },
     }
 }
 
@@ -172,11 +169,8 @@ mod tests {
             (quote!(1.5), HELP),
             (quote!(340282366920938463463374607431768211455), HELP),
         ] {
-            let mut errors = Errors::default();
-            assert!(judge(syn::parse2(value.clone()).unwrap(), &mut errors).is_none());
-            let messages = errors.messages();
-            assert_eq!(messages.len(), 1, "{value}: {messages:?}");
-            assert!(messages[0].ends_with(&format!("\nhelp: {help}")), "{value}: {}", messages[0]);
+            let (_, given) = judge(&syn::parse2(value.clone()).unwrap()).unwrap_err();
+            assert_eq!(given, help, "{value}");
         }
     }
 
@@ -206,9 +200,7 @@ mod tests {
             quote!(1 / 2),
             quote!(MIB * 512),
         ]) {
-            let mut errors = Errors::default();
-            assert!(matches!(judge(syn::parse2(value).unwrap(), &mut errors), Some(Value::Constant(_))));
-            assert!(errors.is_empty());
+            assert!(matches!(judge(&syn::parse2(value).unwrap()), Ok(None)));
         }
     }
 }

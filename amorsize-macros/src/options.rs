@@ -1,12 +1,12 @@
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, Lit, Path, Token};
 
-use crate::errors::{Errors, error, nearest};
+use crate::errors::{Errors, Mistake, error, mistake, nearest};
 use crate::max_memory;
-use crate::values::{self, Form, Value};
+use crate::values::{self, Value};
 
 /// The options in the parentheses of the attribute, as far as they could be read.
 #[derive(Default)]
@@ -34,7 +34,7 @@ pub(crate) struct Setting {
     pub(crate) value: Value,
 }
 
-/// The values that an option of the run takes.
+/// The values that an option takes.
 #[derive(Clone, Copy)]
 pub(crate) enum Takes {
     MaxMemory,
@@ -48,8 +48,6 @@ pub(crate) enum Takes {
     Flag,
     /// A function, which the run calls, or a flag for a bar.
     Progress,
-    /// A progress bar, and no value.
-    Bar,
     /// The path of a directory, as a text.
     Directory,
     /// A number or a text.
@@ -60,11 +58,7 @@ pub(crate) enum Takes {
     Disk,
     /// A flag of a durable run.
     DurableFlag,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Run(Takes),
+    // All below are no options of the run.
     Name,
     Crate,
     InImpl,
@@ -73,43 +67,32 @@ enum Kind {
     Ignore,
 }
 
-impl Kind {
-    /// True for options that only amorsize's feature `durable` has.
-    fn is_durable(self) -> bool {
-        match self {
-            Self::Ignore => true,
-            Self::Run(takes) => takes.is_durable(),
-            _ => false,
-        }
-    }
-}
-
 const UNDECIDED: &str = " and let the run decide";
 /// The options, each with an example of its value.
-const OPTIONS: [(&str, &str, Kind); 23] = [
-    ("max_memory", "0.5", Kind::Run(Takes::MaxMemory)),
-    ("batch_size", "100", Kind::Run(Takes::Count(UNDECIDED))),
-    ("sample_size", "5", Kind::Run(Takes::Count(UNDECIDED))),
-    ("threads", "4", Kind::Run(Takes::Threads)),
-    ("in_flight", "64", Kind::Run(Takes::Count(" for no bound but the budget's"))),
-    ("oversize", "\"error\"", Kind::Run(Takes::Choice("Oversize", &[("alone", "Alone"), ("error", "Error")]))),
-    ("on_panic", "\"skip\"", Kind::Run(Takes::Choice("OnPanic", &PANICS))),
-    ("on_error", "\"skip\"", Kind::OnError),
-    ("fallible_input", "true", Kind::FallibleInput),
-    ("verbose", "true", Kind::Run(Takes::Flag)),
-    ("progress", "true", Kind::Run(Takes::Progress)),
-    ("retry", "3", Kind::Run(Takes::Retry)),
-    ("checkpoint", "\"runs/thumbs\"", Kind::Run(Takes::Directory)),
-    ("journal", "\"runs/thumbs\"", Kind::Run(Takes::Directory)),
-    ("version", "1", Kind::Run(Takes::Version)),
-    ("key", "id_of", Kind::Run(Takes::Key)),
-    ("ignore", "client", Kind::Ignore),
-    ("max_disk", "\"20GiB\"", Kind::Run(Takes::Disk)),
-    ("spill_dir", "\"/var/tmp\"", Kind::Run(Takes::Directory)),
-    ("remove_when_done", "true", Kind::Run(Takes::DurableFlag)),
-    ("name", "many", Kind::Name),
-    ("crate", "my_crate::amorsize", Kind::Crate),
-    ("in_impl", "true", Kind::InImpl),
+const OPTIONS: [(&str, &str, Takes); 23] = [
+    ("max_memory", "0.5", Takes::MaxMemory),
+    ("batch_size", "100", Takes::Count(UNDECIDED)),
+    ("sample_size", "5", Takes::Count(UNDECIDED)),
+    ("threads", "4", Takes::Threads),
+    ("in_flight", "64", Takes::Count(" for no bound but the budget's")),
+    ("oversize", "\"error\"", Takes::Choice("Oversize", &[("alone", "Alone"), ("error", "Error")])),
+    ("on_panic", "\"skip\"", Takes::Choice("OnPanic", &PANICS)),
+    ("on_error", "\"skip\"", Takes::OnError),
+    ("fallible_input", "true", Takes::FallibleInput),
+    ("verbose", "true", Takes::Flag),
+    ("progress", "true", Takes::Progress),
+    ("retry", "3", Takes::Retry),
+    ("checkpoint", "\"runs/thumbs\"", Takes::Directory),
+    ("journal", "\"runs/thumbs\"", Takes::Directory),
+    ("version", "1", Takes::Version),
+    ("key", "id_of", Takes::Key),
+    ("ignore", "client", Takes::Ignore),
+    ("max_disk", "\"20GiB\"", Takes::Disk),
+    ("spill_dir", "\"/var/tmp\"", Takes::Directory),
+    ("remove_when_done", "true", Takes::DurableFlag),
+    ("name", "many", Takes::Name),
+    ("crate", "my_crate::amorsize", Takes::Crate),
+    ("in_impl", "true", Takes::InImpl),
 ];
 const PANICS: [(&str, &str); 3] = [("propagate", "Propagate"), ("skip", "Skip"), ("collect", "Collect")];
 const ERRORS: [(&str, &str); 3] = [("stop", "Stop"), ("skip", "Skip"), ("collect", "Collect")];
@@ -128,46 +111,88 @@ impl Options {
         }
         let key = input.call(Ident::parse_any)?;
         let name = key.to_string();
-        let Some((_, example, kind)) = OPTIONS.into_iter().find(|(option, ..)| *option == name) else {
+        let Some((_, example, takes)) = OPTIONS.into_iter().find(|(option, ..)| *option == name) else {
             return Err(unknown(&key, &name));
         };
         if seen.contains(&name) {
             return Err(error(&key, format!("`{name}` is given twice"), "keep one of the two"));
         }
-        let other = match name.as_str() {
-            "checkpoint" => "journal",
-            "journal" => "checkpoint",
-            _ => "",
-        };
-        let beside = seen.iter().any(|seen| seen == other);
-        seen.push(name);
-        if kind.is_durable() && !cfg!(feature = "durable") {
+        let keeps = |name: &String| name == "checkpoint" || name == "journal";
+        if takes.is_durable() && !cfg!(feature = "durable") {
             errors.at(
                 &key,
                 format!("`{key}` needs amorsize's feature `durable`"),
                 "add it in Cargo.toml: `amorsize = { .., features = [\"durable\"] }`",
             );
-        } else if beside {
+        } else if let Some(other) = seen.iter().find(|other| keeps(other) && keeps(&name)) {
             errors.at(
                 &key,
                 format!("`{key}` can't be given beside `{other}`"),
                 "keep `checkpoint` to have results stored, or `journal` where the sink stores them",
             );
         }
-        if let Kind::Ignore = kind {
+        seen.push(name);
+        if let Takes::Ignore = takes {
             self.ignored = parse_ignored(input, &key)?;
             return Ok(());
         }
-        let value = parse_value(input, &key, kind, example)?;
-        match kind {
-            Kind::Run(takes) => self.settings.extend(takes.judge(key, value, errors)),
-            Kind::Name => self.name = values::name(&value, errors),
-            Kind::Crate => self.krate = values::path(&value, errors),
-            Kind::InImpl => self.in_impl = values::literal_flag(&key, &value, errors).map(|flag| (key, flag)),
-            Kind::OnError => self.on_error = judge_on_error(&key, value, errors),
-            Kind::FallibleInput => self.fallible_input = values::literal_flag(&key, &value, errors).unwrap_or(false),
-            Kind::Ignore => {}
+        let value = parse_value(input, &key, takes, example)?;
+        if let Err((wrong, help)) = self.take(takes, key, &value) {
+            errors.at(value, wrong, help);
         }
+        Ok(())
+    }
+
+    fn take(&mut self, takes: Takes, mut key: Ident, value: &Expr) -> Result<(), Mistake> {
+        let literal = values::literal(value);
+        let known = match takes {
+            Takes::Name => return values::name(value).map(|name| self.name = Some(name)),
+            Takes::Crate => return values::path(value).map(|path| self.krate = Some(path)),
+            Takes::InImpl => return values::literal_flag(&key, literal).map(|flag| self.in_impl = Some((key, flag))),
+            Takes::FallibleInput => return values::literal_flag(&key, literal).map(|flag| self.fallible_input = flag),
+            Takes::OnError if literal.is_none() && !values::is_negative(value) => {
+                return Err(mistake(
+                    "`on_error` takes a text, written as such: the type of the run follows from it",
+                    "use `\"stop\"`, `\"skip\"` or `\"collect\"`; the run's method `on_error` can choose anew",
+                ));
+            }
+            Takes::OnError => return values::choice(&key, literal, &ERRORS).map(|policy| self.on_error = Some(policy)),
+            Takes::MaxMemory => max_memory::judge(value)?,
+            _ if literal.is_none() && !values::is_negative(value) => None,
+            Takes::Count(left_out) => Some(values::count(&key, literal, left_out)?),
+            Takes::Threads => {
+                values::count(&key, literal, UNDECIDED)?;
+                None
+            }
+            Takes::Retry => {
+                let times = values::count(&key, literal, ", so that no call is made again")?;
+                Some(quote!(new(#times)))
+            }
+            Takes::Choice(_, choices) => Some(values::choice(&key, literal, choices)?),
+            Takes::Flag | Takes::DurableFlag => Some(values::flag(&key, literal)?),
+            Takes::Progress if values::bar(literal)? => {
+                key = Ident::new("bar", key.span());
+                Some(TokenStream::new())
+            }
+            // No bar; and names, which are read already.
+            Takes::Progress | Takes::Ignore => return Ok(()),
+            Takes::Directory => Some(values::directory(&key, literal)?),
+            Takes::Version => Some(values::version(literal)?),
+            // The runtime reads numbers of bytes.
+            Takes::Disk if matches!(literal, Some(Lit::Str(_))) => None,
+            Takes::Disk => {
+                return Err(mistake(
+                    "`max_disk` takes a number of bytes",
+                    "write bytes with a unit, such as `\"20GiB\"`",
+                ));
+            }
+            Takes::Key => {
+                let help = "write a closure or the path of a function: `key = |photo: &Photo| photo.id`";
+                return Err(mistake("`key` takes a function of the item", help));
+            }
+        };
+        let value = known.map_or_else(|| Value::Constant(value.clone()), Value::Known);
+        self.settings.push(Setting { key, takes, value });
         Ok(())
     }
 
@@ -233,39 +258,13 @@ fn expect_comma(input: ParseStream) -> syn::Result<()> {
     if input.is_empty() || input.peek(Token![,]) {
         return Ok(());
     }
-    let token: TokenTree = input.fork().parse()?;
-    Err(error(token, "expected a comma after the option", "separate the options by commas"))
+    Err(error(next(input)?, "expected a comma after the option", "separate the options by commas"))
 }
 
 impl Takes {
-    fn judge(self, key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
-        let value = match self {
-            Self::MaxMemory => max_memory::judge(value, errors),
-            Self::Count(left_out) => values::count(&key, value, left_out, errors),
-            Self::Threads => values::count(&key, value.clone(), UNDECIDED, errors).map(|_| Value::Constant(value)),
-            Self::Retry => {
-                let times = values::count(&key, value, ", so that no call is made again", errors);
-                times.map(|times| match times {
-                    Value::Known(times) => Value::Known(quote!(new(#times))),
-                    constant => constant,
-                })
-            }
-            Self::Choice(_, choices) => values::choice(&key, value, choices, errors),
-            Self::Flag => values::flag(&key, value, errors),
-            Self::Progress => return judge_progress(key, value, errors),
-            Self::Bar => None,
-            Self::Directory => values::directory(&key, value, errors),
-            Self::Version => values::version(value, errors),
-            Self::Key => values::key(value, errors),
-            Self::Disk => values::disk(value, errors),
-            Self::DurableFlag => values::flag(&key, value, errors),
-        };
-        value.map(|value| Setting { key, takes: self, value })
-    }
-
     /// True for options that only amorsize's feature `durable` has.
     pub(crate) fn is_durable(self) -> bool {
-        matches!(self, Self::Directory | Self::Version | Self::Key | Self::Disk | Self::DurableFlag)
+        matches!(self, Self::Directory | Self::Version | Self::Key | Self::Disk | Self::DurableFlag | Self::Ignore)
     }
 
     /// The runtime's type of the value, if it has one.
@@ -276,14 +275,18 @@ impl Takes {
             Self::Choice(ty, _) => Some(ty),
             Self::Version => Some("Version"),
             Self::Disk => Some("MaxDisk"),
-            Self::Count(_) | Self::Threads | Self::Flag | Self::Progress | Self::Bar => None,
-            Self::Directory | Self::Key | Self::DurableFlag => None,
+            _ => None,
         }
     }
 }
 
+/// The token that comes next, which stays unread.
+pub(crate) fn next(input: ParseStream) -> syn::Result<TokenTree> {
+    input.fork().parse()
+}
+
 fn not_an_option(input: ParseStream) -> syn::Result<syn::Error> {
-    let token: TokenTree = input.fork().parse()?;
+    let token = next(input)?;
     let help = match &token {
         TokenTree::Literal(literal) => match syn::parse2::<Lit>(literal.to_token_stream()) {
             Ok(Lit::Int(int)) => match int.base10_parse().ok().and_then(max_memory::help_of_budget) {
@@ -321,20 +324,19 @@ fn unknown(key: &Ident, name: &str) -> syn::Error {
 }
 
 /// The value after the `=`, or `true` for an option that stands alone.
-fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> syn::Result<Expr> {
+fn parse_value(input: ParseStream, key: &Ident, takes: Takes, example: &str) -> syn::Result<Expr> {
     let help = format!("write `{key} = {example}`");
     let needs_a_value = format!("`{key}` needs a value");
     if input.is_empty() || input.peek(Token![,]) {
-        return match kind {
-            Kind::Run(Takes::Flag | Takes::Progress | Takes::DurableFlag) | Kind::InImpl | Kind::FallibleInput => {
+        return match takes {
+            Takes::Flag | Takes::Progress | Takes::DurableFlag | Takes::InImpl | Takes::FallibleInput => {
                 Ok(values::switched_on(key.span()))
             }
             _ => Err(error(key, needs_a_value, help)),
         };
     }
     if !input.peek(Token![=]) || input.peek(Token![==]) {
-        let token: TokenTree = input.fork().parse()?;
-        return Err(error(token, format!("expected `=` after `{key}`"), help));
+        return Err(error(next(input)?, format!("expected `=` after `{key}`"), help));
     }
     let equals: Token![=] = input.parse()?;
     if input.is_empty() || input.peek(Token![,]) {
@@ -346,73 +348,20 @@ fn parse_value(input: ParseStream, key: &Ident, kind: Kind, example: &str) -> sy
 /// The names in the parentheses after `ignore`.
 fn parse_ignored(input: ParseStream, key: &Ident) -> syn::Result<Vec<Ident>> {
     let help = "name shared parameters that results don't depend on: `ignore(client, pool)`";
-    let wrong = |token: &dyn ToTokens| error(token, "`ignore` takes names in parentheses", help);
-    if !input.peek(syn::token::Paren) {
-        let token: Option<TokenTree> = input.fork().parse().ok();
-        return Err(match token {
-            Some(TokenTree::Punct(comma)) if comma.as_char() == ',' => wrong(key),
-            Some(token) => wrong(&token),
-            None => wrong(key),
-        });
-    }
-    let names;
-    syn::parenthesized!(names in input);
-    if names.is_empty() {
-        return Err(wrong(key));
-    }
-    let mut ignored = Vec::new();
-    while !names.is_empty() {
-        if !names.peek(Ident::peek_any) {
-            let token: TokenTree = names.parse()?;
-            names.parse::<TokenStream>()?;
-            return Err(wrong(&token));
-        }
-        ignored.push(names.call(Ident::parse_any)?);
-        if !names.is_empty() && names.parse::<Token![,]>().is_err() {
-            let token: TokenTree = names.parse()?;
-            names.parse::<TokenStream>()?;
-            return Err(wrong(&token));
-        }
-    }
-    Ok(ignored)
-}
-
-fn judge_progress(key: Ident, value: Expr, errors: &mut Errors) -> Option<Setting> {
-    let (place, wrong, help) = match Form::of(&value) {
-        Form::Other => return Some(Setting { key, takes: Takes::Progress, value: Value::Constant(value) }),
-        Form::Literal(Lit::Bool(bar)) if !bar.value => return None,
-        Form::Literal(Lit::Bool(_)) if cfg!(feature = "progress") => {
-            return Some(Setting { key, takes: Takes::Bar, value: Value::Known(TokenStream::new()) });
-        }
-        Form::Literal(Lit::Bool(_)) => (
-            key.into_token_stream(),
-            "a progress bar needs amorsize's feature `progress`",
-            "add it in Cargo.toml: `amorsize = { .., features = [\"progress\"] }`, or have a function told: \
-             `progress = tell`",
-        ),
-        Form::Literal(_) | Form::Negative => (
-            value.into_token_stream(),
-            "`progress` takes `true`, `false` or a function",
-            "write `progress` alone for a bar, or `progress = tell` to have a function \
-             `fn tell(progress: &Progress)` told",
-        ),
+    let wrong = |place: Span| error(quote_spanned!(place=> _), "`ignore` takes names in parentheses", help);
+    let names = match next(input) {
+        Ok(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => group.stream(),
+        Ok(TokenTree::Punct(comma)) if comma.as_char() == ',' => TokenStream::new(),
+        Ok(token) => return Err(wrong(token.span())),
+        Err(_) => TokenStream::new(),
     };
-    errors.at(place, wrong, help);
-    None
-}
-
-fn judge_on_error(key: &Ident, value: Expr, errors: &mut Errors) -> Option<TokenStream> {
-    match values::choice(key, value, &ERRORS, errors)? {
-        Value::Known(policy) => Some(policy),
-        Value::Constant(value) => {
-            errors.at(
-                value,
-                "`on_error` takes a text, written as such: the type of the run follows from it",
-                "use `\"stop\"`, `\"skip\"` or `\"collect\"`; the run's method `on_error` can choose anew",
-            );
-            None
-        }
+    if names.is_empty() {
+        return Err(wrong(key.span()));
     }
+    input.parse::<TokenTree>()?;
+    let parser = |names: ParseStream| names.parse_terminated(Ident::parse_any, Token![,]);
+    let names = parser.parse2(names).map_err(|error| wrong(error.span()))?;
+    Ok(names.into_iter().collect())
 }
 
 #[cfg(test)]
