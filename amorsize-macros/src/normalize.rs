@@ -58,7 +58,7 @@ impl<'f> Normalized<'f> {
     pub(crate) fn new(function: &'f Function, options: &'f Options) -> Self {
         let Function { sig, in_impl, .. } = function;
         let wrapper = match &options.name {
-            Some(name) if *name != sig.ident => name.clone(),
+            Some(name) if name.unraw() != sig.ident.unraw() => name.clone(),
             _ => format_ident!("{}_batched", sig.ident, span = sig.ident.span()),
         };
         let in_use = [sig.to_token_stream(), options.tokens.clone(), wrapper.to_token_stream()];
@@ -106,7 +106,7 @@ impl<'f> Normalized<'f> {
             shared.push(Shared { known_as, parameter: quote!(#name: #ty), value: name, ty, ignored: false });
         }
         for shared in &mut shared {
-            shared.ignored = options.ignored.iter().any(|ignored| ignored.unraw() == shared.known_as);
+            shared.ignored = options.ignored.iter().any(|ignored| *ignored == shared.known_as);
         }
         let items = Ident::new(&free(&mut variables, "items"), Span::mixed_site());
 

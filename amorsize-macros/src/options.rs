@@ -21,7 +21,7 @@ pub(crate) struct Options {
     pub(crate) on_error: Option<TokenStream>,
     /// True if the items are `Result`s.
     pub(crate) fallible_input: bool,
-    /// Shared parameters that results don't depend on.
+    /// Shared parameters that results don't depend on, without `r#`.
     pub(crate) ignored: Vec<Ident>,
     /// All tokens of the options, for the names in them.
     pub(crate) tokens: TokenStream,
@@ -361,7 +361,7 @@ fn parse_ignored(input: ParseStream, key: &Ident) -> syn::Result<Vec<Ident>> {
     input.parse::<TokenTree>()?;
     let parser = |names: ParseStream| names.parse_terminated(Ident::parse_any, Token![,]);
     let names = parser.parse2(names).map_err(|error| wrong(error.span()))?;
-    Ok(names.into_iter().collect())
+    Ok(names.iter().map(IdentExt::unraw).collect())
 }
 
 #[cfg(test)]

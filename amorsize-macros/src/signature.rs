@@ -1,5 +1,6 @@
 use proc_macro2::{Delimiter, Group, Ident, Spacing, TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{
@@ -11,6 +12,7 @@ use crate::at_fault::is_no_result;
 use crate::code;
 use crate::errors::{Errors, nearest};
 use crate::options::Options;
+use crate::types::{bare, reference, text};
 
 /// The annotated function, as the user wrote it. Its body stays unparsed: rustc reports its
 /// mistakes best.
@@ -76,7 +78,11 @@ impl Function {
 
         let in_impl = match options.in_impl {
             Some((_, in_impl)) => in_impl,
-            None => receiver.is_some() || says_self(sig.to_token_stream()) || says_self(body),
+            None => {
+                receiver.is_some()
+                    || says_self(sig.to_token_stream(), &[])
+                    || says_self(body, &["impl", "trait", "struct", "enum"])
+            }
         };
         // A foreign function has neither body nor receiver, and nothing may stand beside it. An
         // attribute that is applied twice writes the wrapper the second time. A parameter with a
@@ -151,55 +157,28 @@ pub(crate) fn is_closure(tokens: &TokenStream) -> bool {
     matches!(first, Some(TokenTree::Punct(punct)) if punct.as_char() == '|')
 }
 
-/// Names the function that takes closures. rustc reports before that attributes on expressions and
-/// on `let` are unstable.
-fn refuse_closure(tokens: &TokenStream, refusals: &mut Errors) -> bool {
-    let mut all = tokens.clone().into_iter();
-    let is_let = || matches!(tokens.clone().into_iter().next(), Some(TokenTree::Ident(first)) if first == "let");
-    let bar = all.find(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '|'));
-    let Some(bar) = bar.filter(|_| is_closure(tokens) || is_let()) else { return false };
-    refusals.at(
-        bar,
-        "`#[batched]` stands on functions only, and this is a closure",
-        "call `amorsize::process_in_batches(closure, items)`, which gives the same run",
-    );
-    true
-}
-
 fn refuse_unreadable(tokens: &TokenStream, error: syn::Error, refusals: &mut Errors) {
-    if refuse_closure(tokens, refusals) {
-        return;
-    }
-    const ITEMS: [&str; 13] = [
-        "struct",
-        "enum",
-        "union",
-        "trait",
-        "impl",
-        "mod",
-        "type",
-        "use",
-        "static",
-        "const",
-        "extern",
-        "macro_rules",
-        "let",
-    ];
     let words = tokens.clone().into_iter().filter_map(|token| match token {
         TokenTree::Ident(ident) => Some(ident),
         _ => None,
     });
     let words: Vec<Ident> = words.collect();
-    let is_one_of = |word: &Ident, words: &[&str]| words.iter().any(|other| word == other);
-    // No name stands between a qualifier of a function and the `fn`.
-    let qualifies = |at: usize| {
-        let next = words[at..].iter().find(|word| !is_one_of(word, &["const", "async", "unsafe", "extern"]));
-        next.is_some_and(|word| word == "fn")
-    };
-    let keyword = words.iter().enumerate().find(|(_, word)| is_one_of(word, &ITEMS));
-    let Some((_, keyword)) = keyword.filter(|(at, _)| !qualifies(*at)) else {
-        refusals.push(error);
-        return;
+    let mut all = tokens.clone().into_iter();
+    let bar = all.find(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '|'));
+    // rustc reports before that attributes on expressions and on `let` are unstable.
+    if let Some(bar) = bar.filter(|_| is_closure(tokens) || words.first().is_some_and(|first| first == "let")) {
+        return refusals.at(
+            bar,
+            "`#[batched]` stands on functions only, and this is a closure",
+            "call `amorsize::process_in_batches(closure, items)`, which gives the same run",
+        );
+    }
+    let is_one_of = |word: &Ident, all: &str| all.split(' ').any(|other| word == other);
+    let first = words.iter().find(|word| !is_one_of(word, "pub default const async safe unsafe extern"));
+    let items = "struct enum union trait impl mod type use static const extern macro_rules let";
+    let keyword = words.iter().find(|word| is_one_of(word, items));
+    let Some(keyword) = keyword.filter(|_| first.is_none_or(|first| first != "fn")) else {
+        return refusals.push(error);
     };
     let help = match keyword.to_string().as_str() {
         "impl" | "trait" => "annotate each method that is to be batched",
@@ -254,7 +233,7 @@ fn refuse_cfg(sig: &Signature, refusals: &mut Errors) -> bool {
         GenericParam::Const(parameter) => &parameter.attrs,
     });
     let mut conditional = false;
-    for attr in of_parameters.chain(of_generics).filter(|attr| attr.path().is_ident("cfg")) {
+    for attr in of_parameters.chain(of_generics).filter(|attr| is_condition(&attr.meta)) {
         conditional = true;
         refusals.at(
             attr,
@@ -265,13 +244,24 @@ fn refuse_cfg(sig: &Signature, refusals: &mut Errors) -> bool {
     conditional
 }
 
+fn is_condition(meta: &Meta) -> bool {
+    meta.path().is_ident("cfg")
+        || meta.path().is_ident("cfg_attr") && metas(meta).is_some_and(|metas| metas.iter().skip(1).any(is_condition))
+}
+
+/// The parts of a list such as `cfg_attr(unix, inline)`.
+fn metas(meta: &Meta) -> Option<Punctuated<Meta, Token![,]>> {
+    let Meta::List(list) = meta else { return None };
+    list.parse_args_with(Punctuated::parse_terminated).ok()
+}
+
 fn refuse_receiver(receiver: Option<&Receiver>, refusals: &mut Errors) {
     let Some(receiver) = receiver else { return };
     let by_value = match &receiver.kind {
         ReceiverKind::Reference(_, _, None) => return,
         ReceiverKind::Reference(_, _, Some(_)) => false,
         ReceiverKind::Typed(_, ty) => match reference(ty) {
-            Some(TypeReference { mutability: None, elem, .. }) if is_self(elem) => return,
+            Some(TypeReference { mutability: None, elem, .. }) if text(bare(elem)) == "Self" => return,
             Some(TypeReference { mutability: Some(_), .. }) => false,
             _ => true,
         },
@@ -297,7 +287,7 @@ fn refuse_receiver(receiver: Option<&Receiver>, refusals: &mut Errors) {
 fn refuse_parameters(sig: &Signature, item: Option<&PatType>, shared: &[PatType], refusals: &mut Errors) {
     match item {
         None if sig.variadic.is_none() => refusals.at(
-            parentheses(sig),
+            quote_spanned!(sig.paren_token.span.join()=> ()),
             "`#[batched]` needs a parameter for the item",
             "make the item the first parameter after `self`, if there is one",
         ),
@@ -324,12 +314,6 @@ fn refuse_parameters(sig: &Signature, item: Option<&PatType>, shared: &[PatType]
     }
 }
 
-fn parentheses(sig: &Signature) -> Group {
-    let mut parentheses = Group::new(Delimiter::Parenthesis, sig.inputs.to_token_stream());
-    parentheses.set_span(sig.paren_token.span.join());
-    parentheses
-}
-
 fn refuse_never(output: &ReturnType, refusals: &mut Errors) {
     if let ReturnType::Type(_, ty) = output
         && let Type::Never(_) = &**ty
@@ -344,7 +328,7 @@ fn refuse_never(output: &ReturnType, refusals: &mut Errors) {
 
 /// Refuses options that don't go with this function.
 fn refuse_options(ident: &Ident, receiver: Option<&Receiver>, options: &Options, refusals: &mut Errors) {
-    if let Some(name) = options.name.as_ref().filter(|name| *name == ident) {
+    if let Some(name) = options.name.as_ref().filter(|name| name.unraw() == ident.unraw()) {
         refusals.at(
             name,
             format!("`{name}` is the name of the function itself"),
@@ -368,14 +352,14 @@ fn refuse_ignored(
     options: &Options,
     refusals: &mut Errors,
 ) {
-    let names = shared.iter().filter_map(|shared| parameter_name(&shared.pat)).map(ToString::to_string);
+    let names = shared.iter().filter_map(|shared| parameter_name(&shared.pat)).map(|name| name.unraw().to_string());
     let names: Vec<String> = receiver.iter().map(|_| "self".to_owned()).chain(names).collect();
     let item = item.and_then(|item| parameter_name(&item.pat));
     for (at, ignored) in options.ignored.iter().enumerate() {
         let name = ignored.to_string();
         if options.ignored[..at].contains(ignored) {
             refusals.at(ignored, format!("`{name}` is ignored twice"), "keep one of the two");
-        } else if item == Some(ignored) {
+        } else if item.is_some_and(|item| item.unraw() == *ignored) {
             refusals.at(
                 ignored,
                 format!("`{name}` is the item, which can't be ignored"),
@@ -414,38 +398,19 @@ fn is_mutable_reference(ty: &Type) -> bool {
     reference(ty).is_some_and(|reference| reference.mutability.is_some())
 }
 
-/// The type as a reference, seen through parentheses and the groups of `macro_rules`.
-pub(crate) fn reference(ty: &Type) -> Option<&TypeReference> {
-    match ty {
-        Type::Reference(reference) => Some(reference),
-        Type::Paren(paren) => reference(&paren.elem),
-        Type::Group(group) => reference(&group.elem),
-        _ => None,
-    }
-}
-
-fn is_self(ty: &Type) -> bool {
-    match ty {
-        Type::Path(path) => path.qself.is_none() && path.path.is_ident("Self"),
-        Type::Paren(paren) => is_self(&paren.elem),
-        Type::Group(group) => is_self(&group.elem),
-        _ => false,
-    }
-}
-
-/// True if the tokens say `Self` outside of items of their own.
-fn says_self(tokens: TokenStream) -> bool {
+/// True if the tokens say `Self` outside of items, which begin with one of these words.
+fn says_self(tokens: TokenStream, items: &[&str]) -> bool {
     let mut in_item = false;
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) if ident == "Self" => !in_item,
         TokenTree::Ident(ident) => {
-            in_item |= ["impl", "trait", "struct", "enum", "union", "mod"].iter().any(|item| ident == item);
+            in_item |= items.iter().any(|item| ident == item);
             false
         }
         TokenTree::Group(group) => {
             let own = in_item;
             in_item &= group.delimiter() != Delimiter::Brace;
-            !own && says_self(group.stream())
+            !own && says_self(group.stream(), items)
         }
         TokenTree::Punct(punct) => {
             in_item &= punct.as_char() != ';';
@@ -457,35 +422,29 @@ fn says_self(tokens: TokenStream) -> bool {
 
 /// The attributes of the original that the wrapper needs too.
 pub(crate) fn inherited(attrs: &[Attribute]) -> Vec<TokenStream> {
-    attrs.iter().filter_map(|attr| inherited_meta(&attr.meta)).map(|meta| quote::quote!(#[#meta])).collect()
+    attrs.iter().filter_map(|attr| inherited_meta(&attr.meta)).map(|meta| quote!(#[#meta])).collect()
 }
 
 fn inherited_meta(meta: &Meta) -> Option<TokenStream> {
-    let path = meta.path();
-    if path.is_ident("cfg") || path.is_ident("deprecated") || path.is_ident("allow") {
+    let is = |name: &str| meta.path().is_ident(name);
+    if is("cfg") || is("deprecated") || is("allow") {
         return Some(meta.to_token_stream());
     }
-    let Meta::List(list) = meta else { return None };
-    let parse = Punctuated::<Meta, Token![,]>::parse_terminated;
-    if path.is_ident("doc") {
-        return (list.tokens.to_string() == "hidden").then(|| meta.to_token_stream());
+    let mut metas = metas(meta)?.into_iter();
+    if is("doc") {
+        return metas.any(|meta| meta.path().is_ident("hidden")).then(|| quote!(doc(hidden)));
     }
-    if path.is_ident("expect") {
+    if is("expect") {
         // The wrapper need not cause the lint that is expected of the original. To allow that it is
         // dead would keep the original alive, which breaks the expectation.
-        let kept = parse
-            .parse2(list.tokens.clone())
-            .ok()?
-            .into_iter()
-            .filter(|lint| !["dead_code", "unused"].iter().any(|dead| lint.path().is_ident(dead)));
-        let kept: Vec<_> = kept.collect();
-        return (!kept.is_empty()).then(|| quote::quote!(allow(#(#kept),*)));
+        let kept: Vec<_> =
+            metas.filter(|lint| !["dead_code", "unused"].iter().any(|dead| lint.path().is_ident(dead))).collect();
+        return (!kept.is_empty()).then(|| quote!(allow(#(#kept),*)));
     }
-    if path.is_ident("cfg_attr") {
-        let mut metas = parse.parse2(list.tokens.clone()).ok()?.into_iter();
+    if is("cfg_attr") {
         let condition = metas.next()?;
         let kept: Vec<_> = metas.filter_map(|meta| inherited_meta(&meta)).collect();
-        return (!kept.is_empty()).then(|| quote::quote!(cfg_attr(#condition, #(#kept),*)));
+        return (!kept.is_empty()).then(|| quote!(cfg_attr(#condition, #(#kept),*)));
     }
     None
 }

@@ -144,8 +144,24 @@ fn self_is_looked_for_in_the_function_itself() {
         ),
         (
             quote!(
+                fn f(x: u32) -> impl Iterator<Item = Self> {
+                    x
+                }
+            ),
+            true,
+        ),
+        (
+            quote!(
                 fn f(x: u32) {
                     vec![Self::new()];
+                }
+            ),
+            true,
+        ),
+        (
+            quote!(
+                fn f(x: u32) {
+                    x.union(y).map(Self::g);
                 }
             ),
             true,
@@ -217,6 +233,44 @@ fn self_is_looked_for_in_the_function_itself() {
 }
 
 #[test]
+fn a_mistake_in_a_function_is_rustcs() {
+    for function in [
+        quote!(fn f(x u32) -> impl Sized { x }),
+        quote!(
+            pub(crate) extern "C" fn f(x: u32) -> impl {
+                x
+            }
+        ),
+    ] {
+        let text = expansion(quote!(), function);
+        assert_eq!(text.matches("compile_error!").count(), 1, "{text}");
+        assert!(!text.contains("standsonfunctionsonly"), "{text}");
+    }
+}
+
+#[test]
+fn raw_names_are_the_same_names() {
+    let function = quote!(
+        fn f(x: u32, r#client: u8) {}
+    );
+    let text = expansion(quote!(name = r#f), function.clone());
+    assert!(text.contains("isthenameofthefunctionitself"), "{text}");
+    if cfg!(feature = "durable") {
+        let text = expansion(quote!(ignore(client)), function);
+        assert!(!text.contains("compile_error!") && !text.contains("told.shared"), "{text}");
+    }
+}
+
+#[test]
+fn a_condition_within_a_condition_is_one() {
+    let function = quote!(
+        fn f(x: u32, #[cfg_attr(unix, allow(unused), cfg(windows))] y: u8, #[cfg_attr(unix, allow(unused))] z: u8) {}
+    );
+    let text = expansion(quote!(), function);
+    assert_eq!(text.matches("compile_error!").count(), 1, "{text}");
+}
+
+#[test]
 fn each_expression_is_written_once() {
     let text = expansion(
         quote!(batch_size = MANY, max_memory = SHARE),
@@ -254,7 +308,7 @@ fn inherited_attributes() {
         quote!(),
         quote! {
             #[cfg(unix)]
-            #[doc(hidden)]
+            #[doc(hidden, alias = "g")]
             /// Text.
             #[must_use]
             #[expect(dead_code, clippy::ptr_arg)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use amorsize::batched;
 
-/// What the wrapper gives is what the function gives, item by item.
+/// The wrapper gives the same as the function, item by item.
 macro_rules! same {
     ($run:expr, $expected:expr) => {
         assert_eq!($run.collect::<Vec<_>>().unwrap(), $expected)

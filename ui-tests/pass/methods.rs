@@ -7,9 +7,11 @@
     reason = "every form is tried, also where another would be nicer"
 )]
 
+use std::collections::BTreeSet;
+
 use amorsize::batched;
 
-/// What the wrapper gives is what the function gives, item by item.
+/// The wrapper gives the same as the function, item by item.
 macro_rules! same {
     ($run:expr, $expected:expr) => {
         assert_eq!($run.collect::<Vec<_>>().unwrap(), $expected)
@@ -119,6 +121,19 @@ impl Concrete {
     }
 }
 
+// `Self` stands behind words with which an item could begin.
+impl RGB {
+    #[batched]
+    fn shades(x: u8) -> impl Iterator<Item = Self> {
+        (0..x).map(RGB)
+    }
+
+    #[batched]
+    fn united(x: u8, with: &BTreeSet<u8>) -> Vec<RGB> {
+        with.union(&BTreeSet::from([x])).copied().map(Self).collect()
+    }
+}
+
 trait WithDefault: Sync {
     #[batched]
     fn name(&self, x: u32) -> String {
@@ -155,6 +170,8 @@ fn of_generic_and_plain_types() {
     assert_eq!(rest, ["bc"]);
 
     same!(Concrete.color_batched([RGB(1)], &RGB(2)), [RGB(1)]);
+    assert_eq!(RGB::shades_batched([1, 2]).collect::<Vec<_>>().unwrap().into_iter().flatten().count(), 3);
+    same!(RGB::united_batched([2], &BTreeSet::from([1])), [vec![RGB(1), RGB(2)]]);
     same!(Concrete.name_batched([1]), ["c1"]);
     same!(Named(1).pair_batched([2]), [(1, 2)]);
 }

@@ -125,7 +125,7 @@ fn ignore_takes_names_in_parentheses() {
         assert_eq!(mistakes(quote!(#tokens, batch_size = 1)), [expected], "{tokens}");
     }
     let names = |tokens| parsed(tokens).ignored.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(names(quote!(ignore(client, r#type,), verbose)), ["client", "r#type"]);
+    assert_eq!(names(quote!(ignore(client, r#type,), verbose)), ["client", "type"]);
 }
 
 #[test]
