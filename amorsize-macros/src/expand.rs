@@ -146,11 +146,6 @@ fn body(function: &Normalized) -> TokenStream {
 fn made_durable(mut run: TokenStream, function: &Normalized, output: &Type, settings: &Settings) -> TokenStream {
     let Normalized { options, item, input_error, .. } = function;
     let (private, traits) = (options.private(Span::call_site()), options.traits(Span::call_site()));
-    let hash = match (&settings.key, input_error) {
-        (Some(_), _) => quote!(::core::option::Option::None),
-        (None, Some(input_error)) => quote!(<#item as #traits::HashedItem>::hash_if_given::<#input_error>()),
-        (None, None) => quote!(<#item as #traits::HashedItem>::hash()),
-    };
     if let Some((key, value)) = &settings.key {
         let value = match input_error {
             Some(input_error) => quote!(#private::key_if_given::<#item, #input_error, _>(#value)),
@@ -158,14 +153,18 @@ fn made_durable(mut run: TokenStream, function: &Normalized, output: &Type, sett
         };
         run = quote!(#private::without_mark(#run.#key(#value)));
     }
-    if let Some(directory) = &settings.checkpoint {
-        let krate = options.krate(Span::call_site());
-        let policy = policy(options).unwrap_or_else(|| quote!(#krate::on_error::Each));
-        let codec = quote!(<#output as #traits::StoredOutput<#policy>>::codec());
-        run = quote!(#private::checkpoint(#run, #directory, #hash, #codec));
-    }
-    if let Some(directory) = &settings.journal {
-        run = quote!(#private::journal(#run, #directory, #hash));
+    if let Some((kept, directory)) = &settings.keeps {
+        let hash = match (&settings.key, input_error) {
+            (Some(_), _) => quote!(::core::option::Option::None),
+            (None, Some(input_error)) => quote!(<#item as #traits::HashedItem>::hash_if_given::<#input_error>()),
+            (None, None) => quote!(<#item as #traits::HashedItem>::hash()),
+        };
+        let codec = (kept == "checkpoint").then(|| {
+            let krate = options.krate(Span::call_site());
+            let policy = policy(options).unwrap_or_else(|| quote!(#krate::on_error::Each));
+            quote!(, <#output as #traits::StoredOutput<#policy>>::codec())
+        });
+        run = quote!(#private::#kept(#run, #directory, #hash #codec));
     }
     let methods = &settings.of_durable;
     quote!(#run #methods)
@@ -352,8 +351,8 @@ struct Settings {
     run: TokenStream,
     retry: Option<TokenStream>,
     version: Option<TokenStream>,
-    checkpoint: Option<TokenStream>,
-    journal: Option<TokenStream>,
+    /// The name of the option that keeps something, and the directory.
+    keeps: Option<(Ident, TokenStream)>,
     /// The option's name, and the function.
     key: Option<(Ident, TokenStream)>,
     /// Calls of the run's methods for the other options of a durable run.
@@ -389,8 +388,9 @@ impl Settings {
             match takes {
                 Takes::Version => settings.version = Some(value),
                 Takes::Key => settings.key = Some((key, value)),
-                Takes::Directory if key == "checkpoint" => settings.checkpoint = Some(value),
-                Takes::Directory if key == "journal" => settings.journal = Some(value),
+                Takes::Directory if key != "spill_dir" => {
+                    settings.keeps = Some((Ident::new(&key.to_string(), Span::call_site()), value));
+                }
                 takes if takes.is_durable() => settings.of_durable.extend(quote!(.#key(#value))),
                 Takes::MaxMemory => max_memory = quote!(::core::option::Option::Some(#value)),
                 Takes::Retry => settings.retry = Some(quote!(const { #value })),

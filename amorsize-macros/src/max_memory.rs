@@ -5,7 +5,7 @@ use quote::quote;
 use syn::{BinOp, Expr, Lit};
 
 use crate::errors::{Mistake, mistake};
-use crate::values::{is_negative, literal, ungrouped};
+use crate::values::{bare, is_negative, literal, ungrouped};
 
 const HELP: &str =
     "use a fraction above 0 and up to 1 of the available memory, such as `0.5`, or bytes, such as `\"512MiB\"`";
@@ -121,9 +121,7 @@ fn help_of_text(text: &str) -> Option<String> {
 
 /// The value of an expression of whole numbers alone, such as `512 * 1024 * 1024` or `512 << 20`.
 fn whole_number(value: &Expr) -> Option<u64> {
-    match value {
-        Expr::Group(group) => whole_number(&group.expr),
-        Expr::Paren(paren) => whole_number(&paren.expr),
+    match bare(value) {
         Expr::Binary(binary) => {
             let (left, right) = (whole_number(&binary.left)?, whole_number(&binary.right)?);
             match binary.op {

@@ -137,13 +137,13 @@ impl Options {
             return Ok(());
         }
         let value = parse_value(input, &key, takes, example)?;
-        if let Err((wrong, help)) = self.take(takes, key, &value) {
+        if let Err((wrong, help)) = self.take(takes, key, &value, example) {
             errors.at(value, wrong, help);
         }
         Ok(())
     }
 
-    fn take(&mut self, takes: Takes, mut key: Ident, value: &Expr) -> Result<(), Mistake> {
+    fn take(&mut self, takes: Takes, mut key: Ident, value: &Expr, example: &str) -> Result<(), Mistake> {
         let literal = values::literal(value);
         let known = match takes {
             Takes::Name => return values::name(value).map(|name| self.name = Some(name)),
@@ -176,7 +176,7 @@ impl Options {
             }
             // No bar; and names, which are read already.
             Takes::Progress | Takes::Ignore => return Ok(()),
-            Takes::Directory => Some(values::directory(&key, literal)?),
+            Takes::Directory => Some(values::directory(&key, literal, example)?),
             Takes::Version => Some(values::version(literal)?),
             // The runtime reads numbers of bytes.
             Takes::Disk if matches!(literal, Some(Lit::Str(_))) => None,

@@ -257,31 +257,28 @@ fn metas(meta: &Meta) -> Option<Punctuated<Meta, Token![,]>> {
 
 fn refuse_receiver(receiver: Option<&Receiver>, refusals: &mut Errors) {
     let Some(receiver) = receiver else { return };
-    let by_value = match &receiver.kind {
-        ReceiverKind::Reference(_, _, None) => return,
-        ReceiverKind::Reference(_, _, Some(_)) => false,
+    let is_mutable = match &receiver.kind {
+        ReceiverKind::Reference(_, _, mutability) => Some(mutability.is_some()),
         ReceiverKind::Typed(_, ty) => match reference(ty) {
-            Some(TypeReference { mutability: None, elem, .. }) if text(bare(elem)) == "Self" => return,
-            Some(TypeReference { mutability: Some(_), .. }) => false,
-            _ => true,
+            Some(TypeReference { mutability: Some(_), .. }) => Some(true),
+            Some(TypeReference { elem, .. }) if text(bare(elem)) == "Self" => Some(false),
+            _ => None,
         },
-        _ => true,
+        _ => None,
     };
-    // The message doesn't mark the parameter's attributes.
-    let place = Receiver { attrs: Vec::new(), ..receiver.clone() };
-    if by_value {
-        refusals.at(
-            place,
-            "`#[batched]` can't take `self` by value: all calls use it at the same time",
-            "take `&self`; for an `Arc` or `Box`, `&self` is what it points to",
-        );
-    } else {
-        refusals.at(
-            place,
+    let (wrong, help) = match is_mutable {
+        Some(false) => return,
+        Some(true) => (
             "`#[batched]` can't take `&mut self`: all calls use it at the same time",
             "take `&self`, and keep what changes in a `Mutex` or an atomic",
-        );
-    }
+        ),
+        None => (
+            "`#[batched]` can't take `self` by value: all calls use it at the same time",
+            "take `&self`; for an `Arc` or `Box`, `&self` is what it points to",
+        ),
+    };
+    // The message doesn't mark the parameter's attributes.
+    refusals.at(Receiver { attrs: Vec::new(), ..receiver.clone() }, wrong, help);
 }
 
 fn refuse_parameters(sig: &Signature, item: Option<&PatType>, shared: &[PatType], refusals: &mut Errors) {

@@ -20,12 +20,18 @@ pub(crate) enum Value {
     Constant(Expr),
 }
 
+/// The value without parentheses and the groups that `macro_rules` wraps around what it inserts.
+pub(crate) fn bare(value: &Expr) -> &Expr {
+    match value {
+        Expr::Group(group) => bare(&group.expr),
+        Expr::Paren(paren) => bare(&paren.expr),
+        value => value,
+    }
+}
+
 /// The literal that a value is.
 pub(crate) fn literal(value: &Expr) -> Option<&Lit> {
-    match value {
-        // `macro_rules` wraps what it inserts.
-        Expr::Group(group) => literal(&group.expr),
-        Expr::Paren(paren) => literal(&paren.expr),
+    match bare(value) {
         Expr::Lit(ExprLit { lit, .. }) => Some(lit),
         _ => None,
     }
@@ -33,9 +39,7 @@ pub(crate) fn literal(value: &Expr) -> Option<&Lit> {
 
 /// True for a minus and a number.
 pub(crate) fn is_negative(value: &Expr) -> bool {
-    match value {
-        Expr::Group(group) => is_negative(&group.expr),
-        Expr::Paren(paren) => is_negative(&paren.expr),
+    match bare(value) {
         Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => {
             matches!(literal(expr), Some(Lit::Int(_) | Lit::Float(_)))
         }
@@ -144,14 +148,13 @@ pub(crate) fn bar(literal: Option<&Lit>) -> Result<bool, Mistake> {
 }
 
 /// The path of a directory.
-pub(crate) fn directory(key: &Ident, literal: Option<&Lit>) -> Result<TokenStream, Mistake> {
+pub(crate) fn directory(key: &Ident, literal: Option<&Lit>, example: &str) -> Result<TokenStream, Mistake> {
     let wrong = match literal {
         Some(Lit::Str(text)) if !text.value().is_empty() => return Ok(text.to_token_stream()),
         Some(Lit::Str(_)) => format!("`{key}` can't be empty"),
         _ => format!("`{key}` takes the path of a directory"),
     };
-    let example = if key == "spill_dir" { "/var/tmp" } else { "runs/thumbs" };
-    Err(mistake(wrong, format!("write the path as a text, such as `{key} = {example:?}`")))
+    Err(mistake(wrong, format!("write the path as a text, such as `{key} = {example}`")))
 }
 
 /// A number or a text.
