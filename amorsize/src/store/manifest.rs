@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,7 @@ use super::identity::{Identity, Kind};
 use super::segment::{FORMAT, sync_directory};
 use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
+use crate::units::date::minute_and_second;
 
 /// Compares with the manifest that is there, or writes one in a directory without segments. Gives
 /// the date and the versions with which the directory was begun, for messages.
@@ -125,7 +126,7 @@ fn of(identity: &Identity, now: SystemTime) -> Value {
         "platform": platform(),
         "amorsize": env!("CARGO_PKG_VERSION"),
         "rustc": env!("AMORSIZE_RUSTC"),
-        "begun": date(now),
+        "begun": format!("{} UTC", minute_and_second(now).0),
     })
 }
 
@@ -220,21 +221,4 @@ fn shared(was: &serde_json::Map<String, Value>, is: &[(String, u64)]) -> Option<
     let name = names.find(|name| before(name) != now(name))?;
     let (was, is) = (before(name), now(name));
     Some(Difference { what: Changed::Shared(name.clone()), was, is, same_version: None })
-}
-
-/// A date as people write it, in UTC.
-fn date(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // The year is taken to begin in March, so that a leap day is its last; 1 March 0000 is 719,468
-    // days before 1970, and 146,097 days are 400 years.
-    let day = days + 719_468;
-    let (era, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!("{:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC", era * 400 + year)
 }

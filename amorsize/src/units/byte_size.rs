@@ -128,7 +128,7 @@ impl ByteSize {
         self.0 as f64
     }
 
-    /// The nearest number of bytes, or zero for a negative number and NaN.
+    /// The number without its fraction, or zero for a negative number and NaN.
     pub(crate) fn from_f64(bytes: f64) -> Self {
         // A float cast saturates at both ends and turns NaN into zero.
         Self(bytes as u64)
@@ -154,15 +154,14 @@ impl ByteSize {
     ///
     /// Returns `None` for any other text, for a number without a unit, and for one beyond 64 bits.
     pub(crate) const fn parse_const(text: &str) -> Option<Self> {
-        let text = text.as_bytes();
-        let mut at = 0;
-        while at < text.len() && text[at] == b' ' {
-            at += 1;
+        let mut text = text.as_bytes();
+        while let [b' ', rest @ ..] | [rest @ .., b' '] = text {
+            text = rest;
         }
         // Digits before and after the point become one integer and a power of ten.
         let (mut digits, mut scale, mut seen, mut after_point) = (0u128, 1u128, 0, false);
-        while at < text.len() {
-            match text[at] {
+        while let [byte, rest @ ..] = text {
+            match *byte {
                 digit @ b'0'..=b'9' => {
                     // Twenty digits hold every 64-bit number; further digits after the point can't
                     // matter.
@@ -180,47 +179,31 @@ impl ByteSize {
                 b'.' if !after_point => after_point = true,
                 _ => break,
             }
-            at += 1;
+            text = rest;
         }
-        if seen == 0 {
-            return None;
+        while let [b' ', rest @ ..] = text {
+            text = rest;
         }
-        while at < text.len() && text[at] == b' ' {
-            at += 1;
-        }
-        let mut unit = [0u8; 3];
-        let mut length = 0;
-        while at < text.len() && text[at] != b' ' {
-            if length == unit.len() {
-                return None;
-            }
-            unit[length] = text[at].to_ascii_lowercase();
-            length += 1;
-            at += 1;
-        }
-        while at < text.len() {
-            if text[at] != b' ' {
-                return None;
-            }
-            at += 1;
-        }
-        let factor: u128 = match &unit {
-            b"b\0\0" => 1,
-            b"kb\0" => 1_000,
-            b"mb\0" => 1_000_000,
-            b"gb\0" => 1_000_000_000,
-            b"tb\0" => 1_000_000_000_000,
-            b"kib" => KIB as u128,
-            b"mib" => MIB as u128,
-            b"gib" => GIB as u128,
-            b"tib" => TIB as u128,
+        let (base, power) = match text {
+            [b'b' | b'B'] => (1u128, Some(0)),
+            [letter, b'b' | b'B'] => (1000, power(*letter)),
+            [letter, b'i' | b'I', b'b' | b'B'] => (1024, power(*letter)),
             _ => return None,
         };
-        let bytes = digits * factor / scale;
-        if bytes > u64::MAX as u128 {
-            return None;
-        }
-        Some(Self(bytes as u64))
+        let (Some(power), 1..) = (power, seen) else { return None };
+        let bytes = digits * base.pow(power) / scale;
+        if bytes > u64::MAX as u128 { None } else { Some(Self(bytes as u64)) }
+    }
+}
+
+/// The power of 1,000 or 1,024 for the letter of a unit.
+const fn power(letter: u8) -> Option<u32> {
+    match letter.to_ascii_lowercase() {
+        b'k' => Some(1),
+        b'm' => Some(2),
+        b'g' => Some(3),
+        b't' => Some(4),
+        _ => None,
     }
 }
 
@@ -246,12 +229,10 @@ impl fmt::Display for ByteSize {
             _ => return f.pad(&format!("{} B", self.0)),
         };
         let value = self.0 as f64 / unit as f64;
-        let decimals = if value < 10.0 {
-            2
-        } else if value < 100.0 {
-            1
-        } else {
-            0
+        let decimals = match value {
+            ..10.0 => 2,
+            ..100.0 => 1,
+            _ => 0,
         };
         f.pad(&format!("{value:.decimals$} {name}"))
     }
@@ -350,7 +331,20 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         let far_too_many_digits = "9".repeat(40) + "B";
-        for text in ["", "12", "12 bananas", "MiB", "-1MiB", "1..5MiB", "1 MiB x", "20000000TiB", "NaN", "1e3MB"] {
+        for text in [
+            "",
+            "12",
+            "12 bananas",
+            "MiB",
+            "-1MiB",
+            "1..5MiB",
+            "1 MiB x",
+            "20000000TiB",
+            "NaN",
+            "1e3MB",
+            "1 Mi B",
+            "1kb\0",
+        ] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
         assert!(far_too_many_digits.parse::<ByteSize>().is_err());

@@ -3,6 +3,8 @@
 pub(crate) mod by_index;
 mod byte_size;
 pub(crate) mod counted;
+#[cfg(any(feature = "durable", feature = "picture"))]
+pub(crate) mod date;
 pub(crate) mod measured_by;
 pub(crate) mod seconds;
 
