@@ -7,7 +7,7 @@ use std::num::ParseIntError;
 use std::{fmt, io, iter};
 
 use amorsize::on_error::{Collect, Stop};
-use amorsize::{Error, TryError, batched, process_in_batches};
+use amorsize::{Error, ErrorKind, OnPanic, TryError, batched, process_in_batches};
 use anyhow::Context;
 
 /// An error with another one behind it, as `thiserror` makes them.
@@ -181,4 +181,15 @@ fn a_run_fails_with_the_programs_own_error() {
     // An error of anyhow comes back as the function made it.
     let error = of_anyhow_batched(LINES).try_collect::<Vec<_>>().unwrap_err().into_error(Into::into);
     assert_eq!(format!("{error:#}"), CHAIN[1..].join(": "));
+}
+
+#[test]
+fn a_collected_panic_is_still_known_as_one_in_an_io_error() {
+    let call = |x: u32| if x == 1 { panic!("too dark") } else { Ok::<_, io::Error>(x) };
+    let mut run = process_in_batches(call, 0..3).on_error(Collect).on_panic(OnPanic::Collect);
+    let failure = run.collect::<Vec<_>>().unwrap().into_result().unwrap_err();
+    let error: io::Error = TryError::from(failure).into();
+    assert_eq!(error.to_string(), "item 1 panicked: too dark");
+    let of_run: &Error = error.get_ref().unwrap().downcast_ref().unwrap();
+    assert!(matches!(of_run.kind(), ErrorKind::Panicked { item: 1, .. }));
 }

@@ -388,7 +388,7 @@ fn a_run_knows_its_code_where_amorsize_has_a_use_for_it() {
     assert_says(&ignoring, quote!(<&'by_ref [u8] as ::amorsize::bounds::HashedShared>::CHECKED));
     assert!(!ignoring.contains("<Clientas::amorsize::bounds::HashedShared>"), "{ignoring}");
     assert_says(&ignoring, quote!(#tokens));
-    assert_says(&ignoring, quote!(.version(::amorsize::__private::Version::number(3u64))));
+    assert_says(&ignoring, quote!(.version(::amorsize::__private::Version::Number(3u64))));
     assert_says(&ignoring, quote!("runs", <u32 as ::amorsize::bounds::HashedItem>::hash()));
 }
 

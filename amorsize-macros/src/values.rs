@@ -162,9 +162,9 @@ pub(crate) fn version(literal: Option<&Lit>) -> Result<TokenStream, Mistake> {
     let (wrong, example) = match literal {
         Some(Lit::Int(int)) if let Ok(number) = int.base10_parse::<u64>() => {
             // A suffix would be another type than the runtime's.
-            return Ok(quote!(number(#number)));
+            return Ok(quote!(Number(#number)));
         }
-        Some(Lit::Str(text)) if !text.value().is_empty() => return Ok(quote!(text(#text))),
+        Some(Lit::Str(text)) if !text.value().is_empty() => return Ok(quote!(Text(#text))),
         Some(Lit::Str(_)) => ("`version` can't be empty", "use a number or a text, such as `version = 1`"),
         Some(Lit::Float(_)) => {
             ("`version` takes a whole number or a text", "write a text, such as `version = \"1.2\"`")

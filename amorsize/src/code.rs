@@ -41,20 +41,6 @@ pub enum Version {
     Text(&'static str),
 }
 
-impl Version {
-    /// A number.
-    #[must_use]
-    pub const fn number(number: u64) -> Self {
-        Self::Number(number)
-    }
-
-    /// A text.
-    #[must_use]
-    pub const fn text(text: &'static str) -> Self {
-        Self::Text(text)
-    }
-}
-
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,7 +52,7 @@ impl fmt::Display for Version {
 
 /// Tells the generic arguments of a function, and each shared parameter with its hash. It is called
 /// for durable runs alone.
-pub type Tell<C> = fn(&C, &mut Parameters<'_>);
+pub type Tell<C> = fn(&C, &mut dyn Listener);
 
 /// Hashes a value.
 pub type HashOf<T> = fn(&T, &mut dyn Hasher);
@@ -77,52 +63,39 @@ pub type HashesOne<'v> = &'v dyn Fn(&mut dyn Hasher);
 /// Takes what a function's results depend on beside its code.
 pub trait Listener {
     /// Takes the name of the type that a method belongs to.
-    fn method_of(&mut self, name: &'static str);
+    fn take_type(&mut self, name: &'static str);
 
     /// Takes the next generic argument of the function: the name of a type, or a constant's value.
-    fn generic(&mut self, argument: String);
+    fn take_generic(&mut self, argument: String);
 
     /// Takes the name of a shared parameter, and a function that hashes it; `None` if its type is
     /// not `Hash`.
-    fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>);
+    fn take_shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>);
 }
 
-/// Receives from the expansion what a function's results depend on beside its code.
-pub struct Parameters<'l>(&'l mut dyn Listener);
-
-impl<'l> Parameters<'l> {
-    #[cfg(feature = "durable")]
-    pub(crate) fn new(listener: &'l mut dyn Listener) -> Self {
-        Self(listener)
-    }
-
+/// The methods that the expansion calls.
+impl dyn Listener + '_ {
     /// Tells the type that a method belongs to.
     pub fn method_of<T: ?Sized>(&mut self) {
-        self.0.method_of(std::any::type_name::<T>());
+        self.take_type(std::any::type_name::<T>());
     }
 
     /// Tells the type that stands for the function's next type parameter.
     pub fn generic_type<T: ?Sized>(&mut self) {
-        self.0.generic(std::any::type_name::<T>().to_owned());
+        self.take_generic(std::any::type_name::<T>().to_owned());
     }
 
     /// Tells the value of the function's next const parameter.
     pub fn generic_value(&mut self, value: &dyn fmt::Debug) {
-        self.0.generic(format!("{value:?}"));
+        self.take_generic(format!("{value:?}"));
     }
 
     /// Tells a shared parameter.
     pub fn shared<T>(&mut self, name: &'static str, hash: Option<HashOf<T>>, value: &T) {
         match hash {
-            Some(hash) => self.0.shared(name, Some(&|hasher: &mut dyn Hasher| hash(value, hasher))),
-            None => self.0.shared(name, None),
+            Some(hash) => self.take_shared(name, Some(&|hasher: &mut dyn Hasher| hash(value, hasher))),
+            None => self.take_shared(name, None),
         }
-    }
-}
-
-impl fmt::Debug for Parameters<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parameters").finish_non_exhaustive()
     }
 }
 

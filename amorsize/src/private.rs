@@ -11,7 +11,7 @@ pub use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::call::Quota;
 pub use crate::code::{
-    Borrowed, BorrowedHashProbe, Code, HashOf, HashProbe, HashesOne, Listener, Parameters, Tell, UnhashedBorrowedProbe,
+    Borrowed, BorrowedHashProbe, Code, HashOf, HashProbe, HashesOne, Listener, Tell, UnhashedBorrowedProbe,
     UnhashedProbe, Version,
 };
 #[cfg(feature = "durable")]
@@ -89,9 +89,7 @@ constructors!(new12 fallible_new12(A, B, C, D, E, F, G, H, J, K, L, M));
 #[track_caller]
 #[must_use]
 pub const fn count(value: usize, refusal: &str) -> usize {
-    if value == 0 {
-        panic!("{}", refusal);
-    }
+    assert!(value > 0, "{}", refusal);
     value
 }
 
@@ -103,9 +101,7 @@ pub const fn count(value: usize, refusal: &str) -> usize {
 #[track_caller]
 #[must_use]
 pub const fn directory(path: &'static str, refusal: &str) -> &'static str {
-    if path.is_empty() {
-        panic!("{}", refusal);
-    }
+    assert!(!path.is_empty(), "{}", refusal);
     path
 }
 

@@ -6,7 +6,7 @@
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::error::failure::{Cause, Failure, Panicked};
+use crate::error::failure::{Cause, Failure};
 use crate::plan::{Plan, Warning};
 use crate::progress::stage::StageReport;
 use crate::progress::{Phase, Progress};
@@ -150,37 +150,15 @@ as_struct!(Timeline, |timeline| {
 
 impl<E: Serialize> Serialize for Failure<E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.cause() {
-            Cause::Error(error) => failure(serializer, self.index(), Some(error), None),
-            Cause::Panic(panic) => failure(serializer, self.index(), None::<()>, Some(panic)),
-        }
-    }
-}
-
-fn failure<S: Serializer>(
-    serializer: S,
-    item: usize,
-    error: Option<impl Serialize>,
-    panic: Option<&Panicked>,
-) -> Result<S::Ok, S::Error> {
-    let mut fields = serializer.serialize_struct("Failure", 3)?;
-    fields.serialize_field("item", &item)?;
-    fields.serialize_field("error", &error)?;
-    fields.serialize_field("panic", &panic.map(|panic| panic.message().unwrap_or("panicked")))?;
-    fields.end()
-}
-
-/// The panic of an item, with the keys of a failure.
-struct Panic<'a>(&'a Failure);
-
-impl Serialize for Panic<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // The error's type has no values.
-        let panic = match self.0.cause() {
-            Cause::Panic(panic) => panic,
-            Cause::Error(never) => match *never {},
+        let panic = match self.cause() {
+            Cause::Error(_) => None,
+            Cause::Panic(panic) => Some(panic.message().unwrap_or("panicked")),
         };
-        failure(serializer, self.0.index(), None::<()>, Some(panic))
+        let mut fields = serializer.serialize_struct("Failure", 3)?;
+        fields.serialize_field("item", &self.index())?;
+        fields.serialize_field("error", &self.error())?;
+        fields.serialize_field("panic", &panic)?;
+        fields.end()
     }
 }
 
@@ -234,6 +212,7 @@ as_struct!(Report, |report| {
     "warnings": report.warnings(),
     "stages": report.stages(),
     "failures": report.failures(),
-    "panics": report.panics().iter().map(Panic).collect::<Vec<_>>(),
+    // `serde` can't write the error of a function that returns none.
+    "panics": report.panics().iter().map(|panic| panic.told().among_errors::<()>()).collect::<Vec<_>>(),
     "timeline": report.timeline(),
 });

@@ -86,7 +86,7 @@ fn options_of_durable_runs_need_the_feature() {
     let given: Vec<_> = options.settings.iter().map(|setting| (setting.key.to_string(), known(setting))).collect();
     let expected = [
         ("checkpoint", Some("\"runs/thumbs\"")),
-        ("version", Some("number (3u64)")),
+        ("version", Some("Number (3u64)")),
         ("key", None),
         ("max_disk", None),
         ("spill_dir", None),

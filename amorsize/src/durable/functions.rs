@@ -3,7 +3,7 @@
 use std::any::type_name;
 use std::hash::Hasher;
 
-use crate::code::{Code, HashesOne, Listener, Parameters, Tell};
+use crate::code::{Code, HashesOne, Listener, Tell};
 use crate::error::{Error, ErrorKind};
 use crate::store::{Identity, Kind, StableHasher};
 
@@ -53,15 +53,15 @@ impl Told {
 }
 
 impl Listener for Told {
-    fn method_of(&mut self, name: &'static str) {
+    fn take_type(&mut self, name: &'static str) {
         self.path = format!("{name}::{}", self.name());
     }
 
-    fn generic(&mut self, argument: String) {
+    fn take_generic(&mut self, argument: String) {
         self.generics.push(argument);
     }
 
-    fn shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>) {
+    fn take_shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>) {
         let hash = hash.map(|hash| {
             let mut hasher = StableHasher::default();
             hash(&mut hasher);
@@ -78,7 +78,7 @@ impl Functions {
         let (path, version) =
             (code.path.to_owned(), version.cloned().or(code.version.map(|version| version.to_string())));
         let mut told = Told { path, tokens: Some(code.tokens), version, ..Told::default() };
-        tell(context, &mut Parameters::new(&mut told));
+        tell(context, &mut told);
         self.0.push(told);
     }
 

@@ -21,7 +21,7 @@
 //! | `Drop` of a payload | any thread, in [`discard`] | nothing |
 //! | the code that cancels a [`CancelToken`](crate::CancelToken) | their own thread | nothing: the token is a flag |
 //!
-//! Any other panic on a worker is a bug of this crate: `Started` in `chunk.rs` books its chunk as
+//! Any other panic on a worker is a bug of this crate: `Started` in `work.rs` books its chunk as
 //! ended, and the run ends with the panic.
 
 use std::any::Any;
@@ -141,9 +141,7 @@ impl Panicked {
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Panicked {
     /// The same message without the payload, for code that only reports the panic.
     fn told(&self) -> Self {
         Self { message: self.message.clone(), payload: Mutex::new(Box::new(())) }
@@ -163,11 +161,8 @@ impl Failure {
 
     /// The same failure, as one of a function that can also return errors.
     pub(crate) fn among_errors<E>(self) -> Failure<E> {
-        let cause = match self.cause {
-            Cause::Error(never) => match never {},
-            Cause::Panic(panic) => Cause::Panic(panic),
-        };
-        Failure { index: self.index, cause }
+        let Cause::Panic(panic) = self.cause;
+        Failure { index: self.index, cause: Cause::Panic(panic) }
     }
 }
 

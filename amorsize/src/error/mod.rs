@@ -232,10 +232,19 @@ pub enum ErrorKind {
 }
 
 impl Error {
+    /// The name in `option` for a text that was parsed as bytes and was no option's value.
+    pub(crate) const TEXT_OF_BYTES: &str = "bytes";
+
     #[cold]
     #[inline(never)]
     pub(crate) fn new(kind: ErrorKind) -> Self {
         Self { kind: Box::new(kind) }
+    }
+
+    /// The error of an option that does not take a value.
+    #[cold]
+    pub(crate) fn invalid_option(option: &'static str, value: impl Into<String>, expected: &'static str) -> Self {
+        Self::new(ErrorKind::InvalidOption { option, value: value.into(), expected })
     }
 
     /// The case and its numbers.
@@ -409,11 +418,6 @@ const IS_ESTIMATE: &str = "; the bytes are an estimate from resident memory, in 
                            too: derive `DeepSize` for the result's type, switch on amorsize's feature for its crate, or \
                            install `Tracking`";
 
-impl Error {
-    /// The name in `option` for a text that was parsed as bytes and was no option's value.
-    pub(crate) const TEXT_OF_BYTES: &str = "bytes";
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
@@ -434,8 +438,8 @@ impl fmt::Display for Error {
                         write!(f, "they are expected to take {expected}, and the budget is {budget}")?;
                     }
                     _ => {
-                        let hold = if *items_done == 1 { "holds" } else { "hold" };
-                        write!(f, "{} {hold} {held} of {budget}", Counted::items(*items_done))?;
+                        let items = Counted(*items_done, "item holds", "items hold");
+                        write!(f, "{items} {held} of {budget}")?;
                         if allowed < budget {
                             write!(f, " (others left {allowed} of it)")?;
                         }
@@ -486,11 +490,7 @@ impl fmt::Display for Error {
                     Counted::threads(*threads)
                 )
             }
-            #[cfg(any(test, feature = "durable"))]
             stored => stored::tell(stored, f),
-            // Nothing makes an error of another kind.
-            #[cfg(not(any(test, feature = "durable")))]
-            _ => f.write_str("a directory of results can't be used"),
         }
     }
 }

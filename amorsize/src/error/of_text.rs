@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Error, ErrorKind};
+use super::Error;
 use crate::units::{BYTES_SYNTAX, ByteSize, MOST_BYTES};
 
 impl FromStr for ByteSize {
@@ -11,7 +11,7 @@ impl FromStr for ByteSize {
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse_const(text).ok_or_else(|| {
             let expected = if Self::is_too_many(text) { MOST_BYTES } else { BYTES_SYNTAX };
-            Error::new(ErrorKind::InvalidOption { option: Error::TEXT_OF_BYTES, value: format!("{text:?}"), expected })
+            Error::invalid_option(Error::TEXT_OF_BYTES, format!("{text:?}"), expected)
         })
     }
 }

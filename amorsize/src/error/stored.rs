@@ -1,15 +1,9 @@
 //! The texts of errors about the directory in which a run keeps its finished items.
 
 use std::fmt;
-#[cfg(any(test, feature = "durable"))]
 use std::io;
-#[cfg(feature = "durable")]
-use std::path::Path;
 
-#[cfg(any(test, feature = "durable"))]
 use super::ErrorKind;
-#[cfg(feature = "durable")]
-use crate::units::ByteSize;
 
 /// The difference between a run and the one that a directory belongs to, in
 /// [`ErrorKind::CheckpointChanged`](crate::ErrorKind::CheckpointChanged).
@@ -55,18 +49,15 @@ impl fmt::Display for Changed {
 }
 
 /// The file that says which run the results of a directory belong to. Without it they are useless.
-#[cfg(any(test, feature = "durable"))]
 pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// The extension of the files of results in a directory.
-#[cfg(any(test, feature = "durable"))]
 pub(crate) const SEGMENT: &str = "amz";
 
-#[cfg(any(test, feature = "durable"))]
+/// The way out of a directory with results that can't be used.
 const OTHER_DIRECTORY: &str = "go back to that, use another directory, or delete this one";
 
 /// Writes the text of the kinds that this file is about. `mod.rs` writes the others.
-#[cfg(any(test, feature = "durable"))]
 pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
         ErrorKind::CheckpointBusy { directory } => write!(
@@ -144,7 +135,7 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
 /// and what the user can do, which then stands in place of the general advice.
 #[cfg(feature = "durable")]
 pub(crate) fn storage(
-    path: &Path,
+    path: &std::path::Path,
     operation: &'static str,
     cause: &io::Error,
     needed: Option<u64>,
@@ -155,8 +146,8 @@ pub(crate) fn storage(
         operation,
         kind: cause.kind(),
         cause: cause.to_string(),
-        needed: needed.map(ByteSize::new),
-        free: free.map(ByteSize::new),
+        needed: needed.map(Into::into),
+        free: free.map(Into::into),
     })
 }
 

@@ -288,7 +288,6 @@ impl From<TryError<Infallible>> for Error {
         match error {
             TryError::Run(error) => error,
             TryError::Panic { item, panic } => Self::of_panic(item, &panic),
-            TryError::Item { error, .. } => match error {},
         }
     }
 }
@@ -347,11 +346,7 @@ impl<E: PartialEq> PartialEq<E> for TryError<E> {
 
 impl From<TryError<io::Error>> for io::Error {
     fn from(error: TryError<io::Error>) -> Self {
-        match error {
-            TryError::Item { error, .. } => error,
-            TryError::Run(error) => error.into(),
-            other => io::Error::other(other.to_string()),
-        }
+        error.into_error(Self::from)
     }
 }
 

@@ -29,16 +29,6 @@ pub enum Oversize {
     Error,
 }
 
-impl Oversize {
-    const fn parse(text: &str) -> Option<Self> {
-        match text.as_bytes() {
-            b"alone" => Some(Self::Alone),
-            b"error" => Some(Self::Error),
-            _ => None,
-        }
-    }
-}
-
 /// A const expression given as `oversize` in the attribute.
 #[derive(Debug)]
 pub struct OversizeValue<T>(T);
@@ -68,8 +58,11 @@ impl OversizeValue<&str> {
     #[must_use]
     #[track_caller]
     pub const fn checked(self) -> Oversize {
-        let Some(oversize) = Oversize::parse(self.0) else { panic!("`oversize` must be \"alone\" or \"error\"") };
-        oversize
+        match self.0.as_bytes() {
+            b"alone" => Oversize::Alone,
+            b"error" => Oversize::Error,
+            _ => panic!("`oversize` must be \"alone\" or \"error\""),
+        }
     }
 }
 
@@ -103,17 +96,6 @@ pub enum OnPanic {
     Collect,
 }
 
-impl OnPanic {
-    const fn parse(text: &str) -> Option<Self> {
-        match text.as_bytes() {
-            b"propagate" => Some(Self::Propagate),
-            b"skip" => Some(Self::Skip),
-            b"collect" => Some(Self::Collect),
-            _ => None,
-        }
-    }
-}
-
 /// A const expression given as `on_panic` in the attribute.
 #[derive(Debug)]
 pub struct OnPanicValue<T>(T);
@@ -143,12 +125,15 @@ impl OnPanicValue<&str> {
     #[must_use]
     #[track_caller]
     pub const fn checked(self) -> OnPanic {
-        let Some(on_panic) = OnPanic::parse(self.0) else {
-            panic!("`on_panic` must be \"propagate\", \"skip\" or \"collect\"")
-        };
-        on_panic
+        match self.0.as_bytes() {
+            b"propagate" => OnPanic::Propagate,
+            b"skip" => OnPanic::Skip,
+            b"collect" => OnPanic::Collect,
+            _ => panic!("`on_panic` must be \"propagate\", \"skip\" or \"collect\""),
+        }
     }
 }
+
 /// The types of a constant that is given as `oversize` in the attribute.
 #[diagnostic::on_unimplemented(
     message = "`oversize` can't be of the type `{Self}`",

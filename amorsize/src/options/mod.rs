@@ -3,16 +3,15 @@
 
 pub(crate) mod cancel;
 pub(crate) mod choices;
-mod constants;
+pub(crate) mod constants;
 pub(crate) mod retry;
 
 pub use cancel::CancelToken;
 pub use choices::{OnPanic, Oversize};
 pub use retry::Retry;
 
-use crate::memory::max_memory::MaxMemory;
-
 use crate::error::{Error, ErrorKind};
+use crate::memory::max_memory::MaxMemory;
 use crate::progress::{Callback, Progress};
 
 /// Amorsize's default: five items are sampled.
@@ -226,21 +225,15 @@ impl Options {
 
     /// Lets the terminal fail because this run can't become a pipeline.
     pub(crate) fn refuse_pipeline(&mut self, why: &str) {
-        self.refuse(&Error::new(ErrorKind::InvalidOption {
-            option: "then",
-            value: why.to_owned(),
-            expected: "`then` for all stages first, and `plan` or a terminal on the whole",
-        }));
+        let expected = "`then` for all stages first, and `plan` or a terminal on the whole";
+        self.refuse(&Error::invalid_option("then", why, expected));
     }
 
     /// Lets the terminal fail because a stage was to keep its finished items, by this option.
     #[cfg(feature = "durable")]
     pub(crate) fn refuse_stage_that_keeps(&mut self, option: &'static str) {
-        self.refuse(&Error::new(ErrorKind::InvalidOption {
-            option,
-            value: "given to a stage of a pipeline".into(),
-            expected: "it on the whole, behind the last `then`",
-        }));
+        let expected = "it on the whole, behind the last `then`";
+        self.refuse(&Error::invalid_option(option, "given to a stage of a pipeline", expected));
     }
 
     pub(crate) fn refuses_oversize(&self) -> bool {
@@ -252,30 +245,12 @@ impl Options {
     }
 
     /// Refuses values that no run can use.
-    #[inline]
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let plain = matches!(
-            self,
-            Self {
-                batch_size: None,
-                sample_size: None,
-                threads: None,
-                in_flight: None,
-                max_memory: None,
-                retry: None,
-                refused: None,
-                ..
-            }
-        );
-        if plain { Ok(()) } else { self.check_each() }
-    }
-
-    fn check_each(&self) -> Result<(), Error> {
         if let Some(refused) = &self.refused {
             return Err(Error::new(refused.clone()));
         }
         let at_least_one = |option, value: Option<usize>, expected| match value {
-            Some(0) => Err(Error::new(ErrorKind::InvalidOption { option, value: "0".into(), expected })),
+            Some(0) => Err(Error::invalid_option(option, "0", expected)),
             _ => Ok(()),
         };
         let or_none = "1 or more, or leave it out and let the run decide";
@@ -286,11 +261,8 @@ impl Options {
         let tries = self.retry.map(|retry| retry.times() as usize);
         at_least_one("retry", tries, "1 or more, or leave it out, so that no call is made again")?;
         if let Some(threads) = self.threads.filter(|&threads| threads > MOST_THREADS) {
-            return Err(Error::new(ErrorKind::InvalidOption {
-                option: "threads",
-                value: threads.to_string(),
-                expected: "at most 65535, or leave it out to use all cores",
-            }));
+            let expected = "at most 65535, or leave it out to use all cores";
+            return Err(Error::invalid_option("threads", threads.to_string(), expected));
         }
         self.max_memory.as_ref().map_or(Ok(()), |max_memory| max_memory.limit().map(drop))
     }

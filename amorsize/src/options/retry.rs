@@ -233,6 +233,7 @@ impl<T, E> RetryOutput for Result<T, E> {
         self.is_err()
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

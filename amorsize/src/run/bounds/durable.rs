@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::code::{HashOf, HashProbe, Version};
 use crate::durable::{Codec, StoredResult};
+use crate::options::constants::refused;
 use crate::policy::Policy;
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::units::ByteSize;
@@ -279,23 +280,6 @@ impl MaxDiskValue<&str> {
         };
         MaxDiskValue(bytes).checked()
     }
-}
-
-/// For a type that is refused, a value that is never looked at: without it the missing method would
-/// be a second error.
-macro_rules! refused {
-    ($($value:ident: $($ty:ty)* => $checked:ty;)*) => {$($(
-        impl $value<$ty> {
-            /// Refused.
-            ///
-            /// # Panics
-            ///
-            /// Always.
-            pub const fn checked(self) -> $checked {
-                panic!("the constant's type is refused")
-            }
-        }
-    )*)*};
 }
 
 refused! {
