@@ -44,6 +44,18 @@ fn squares<'a>(directory: &Path, items: Range<u64>, calls: &'a Calls) -> Batched
 }
 
 #[test]
+fn the_text_of_a_report_counts_what_was_restored() {
+    let (folder, calls) = (Folder::new("told"), Calls::default());
+    for (items, told) in [(1, "\n1 item was restored from"), (2, "\n2 items were restored from")] {
+        let directory = folder.file(&items.to_string());
+        let report = || squares(&directory, 0..items, &calls).for_each_batch(|_| ()).unwrap().to_string();
+        assert!(!report().contains("restored"));
+        let again = report();
+        assert!(again.contains(told), "{again}");
+    }
+}
+
+#[test]
 fn the_same_call_calls_nothing_again() {
     let (folder, calls) = (Folder::new("again"), Calls::default());
     for threads in [1, 2] {

@@ -146,6 +146,26 @@ fn a_run_that_is_over_at_once_has_a_report_too() {
     }
 }
 
+/// A machine that has less memory left each time that it is asked.
+struct Shrinking(AtomicU64);
+
+impl MemorySource for Shrinking {
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::new(self.0.fetch_sub(1 << 20, Ordering::Relaxed)))
+    }
+}
+
+#[test]
+fn a_report_tells_one_budget_however_often_it_is_asked() {
+    with_memory_source(Shrinking(AtomicU64::new(1 << 30)), || {
+        // Too short for the run itself to need a budget.
+        let report = process_in_batches(|x: u64| x, 0..3).for_each_batch(|_| ()).unwrap();
+        let budget = report.budget();
+        assert_eq!((report.budget(), report.clone().budget()), (budget, budget));
+        assert!(report.explain().contains(&format!("of the budget of {budget} (")), "{}", report.explain());
+    });
+}
+
 #[test]
 fn what_goes_on_after_an_error_is_reported_for_itself() {
     let token = amorsize::CancelToken::new();

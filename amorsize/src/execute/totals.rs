@@ -1,7 +1,7 @@
 //! The facts of a run for its report.
 
 use crate::report::totals::Totals;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::engine::{Before, Engine};
@@ -72,7 +72,7 @@ impl Engine {
         let (threads, cores) = (on_threads.threads.max(1), on_threads.cores.max(1));
         let elapsed = self.elapsed_in_part();
         let seconds = elapsed.as_secs_f64();
-        let (budget, max_memory) = (self.budget.clone(), self.options.limit());
+        let budget = self.budget.as_ref().map_or_else(OnceLock::new, |budget| budget.bytes.into());
         // An empty `Arc` made from a `Vec` would be an allocation.
         let panics = if panics.is_empty() { Arc::default() } else { Arc::from(panics) };
         let measured_by = self.measured_by;
@@ -109,7 +109,7 @@ impl Engine {
             learned,
             peak: self.ledger.peak(),
             budget,
-            max_memory,
+            max_memory: self.options.limit(),
             seconds,
             threads,
             cores,

@@ -77,15 +77,11 @@ impl Verbose {
 
     pub(crate) fn batch_done(self, number: usize, done: usize) {
         if self.on {
-            match self.total {
-                Some(total) => {
-                    let items = Counted::items(total);
-                    eprintln!("  Completed batch {} ({done}/{items} processed)\n", self.of(number));
-                }
-                None => {
-                    eprintln!("  Completed batch {} ({} processed)\n", self.of(number), Counted::items(done));
-                }
-            }
+            let done = match self.total {
+                Some(total) => format!("{done}/{}", Counted::items(total)),
+                None => Counted::items(done).to_string(),
+            };
+            eprintln!("  Completed batch {} ({done} processed)\n", self.of(number));
         }
     }
 

@@ -81,10 +81,8 @@ impl fmt::Display for Phase {
 pub struct Progress {
     name: Option<&'static str>,
     phase: Phase,
-    done: usize,
+    counts: Counts,
     total: Option<usize>,
-    held: u64,
-    result_bytes: u64,
     budget: ByteSize,
     seconds: f64,
     rate: f64,
@@ -117,7 +115,7 @@ impl Progress {
     /// yet.
     #[must_use]
     pub fn done(&self) -> usize {
-        self.done
+        self.counts.done
     }
 
     /// The number of items in all, if the input knows it.
@@ -129,20 +127,21 @@ impl Progress {
     /// The part that is done, from 0 to 1, if the input knows its length.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {
-        self.total.map(|total| if total == 0 { 1.0 } else { self.done as f64 / total as f64 })
+        // An empty input is done: of NaN and 1, `min` takes 1.
+        self.total.map(|total| (self.counts.done as f64 / total as f64).min(1.0))
     }
 
     /// The bytes that the run holds of its budget now: inputs, calls in flight, and results not
     /// handed over.
     #[must_use]
     pub fn bytes(&self) -> ByteSize {
-        ByteSize::new(self.held)
+        ByteSize::new(self.counts.held)
     }
 
     /// The bytes of all results so far, handed over or not.
     #[must_use]
     pub fn result_bytes(&self) -> ByteSize {
-        ByteSize::new(self.result_bytes)
+        ByteSize::new(self.counts.result_bytes)
     }
 
     /// The memory budget of the run.
@@ -167,7 +166,7 @@ impl Progress {
     /// Seconds that the rest will take at the present rate, if the input knows its length.
     #[must_use]
     pub fn remaining_seconds(&self) -> Option<f64> {
-        let left = self.total?.saturating_sub(self.done);
+        let left = self.total?.saturating_sub(self.counts.done);
         match self.phase {
             Phase::Sampling | Phase::Planned | Phase::Running if left > 0 => {
                 (self.rate > 0.0).then(|| left as f64 / self.rate)
@@ -184,7 +183,7 @@ impl Progress {
 }
 
 /// The figures of a run at a moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) done: usize,
     pub(crate) held: u64,
@@ -221,10 +220,8 @@ impl Teller {
         let progress = Progress {
             name,
             phase: Phase::Sampling,
-            done: 0,
+            counts: Counts::default(),
             total: None,
-            held: 0,
-            result_bytes: 0,
             budget: ByteSize::ZERO,
             seconds: 0.0,
             rate: 0.0,
@@ -279,9 +276,7 @@ impl Teller {
             progress.rate += weight * (rate - progress.rate);
             self.last = (counts.done, now);
         }
-        progress.phase = phase;
-        (progress.done, progress.held, progress.result_bytes) = (counts.done, counts.held, counts.result_bytes);
-        progress.seconds = seconds;
+        (progress.phase, progress.counts, progress.seconds) = (phase, counts, seconds);
         progress.stages.clear();
         progress.stages.extend(self.stages.iter().map(|stage| stage.report()));
         self.next = now + STEP;
@@ -293,6 +288,18 @@ impl Teller {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn no_input_is_done_by_more_than_all_of_it() {
+        for (total, done, fraction) in [(4, 3, 0.75), (0, 0, 1.0), (2, 3, 1.0)] {
+            let (told, progress) = mpsc::channel();
+            let tell = move |progress: &Progress| told.send(progress.fraction()).unwrap();
+            let now = Instant::now();
+            let counts = Counts { done, ..Counts::default() };
+            Teller::new(Box::new(tell), None, Vec::new()).begin(now, now, Some(total), ByteSize::mib(1), counts);
+            assert_eq!(progress.recv().unwrap(), Some(fraction));
+        }
+    }
 
     #[test]
     fn the_rate_follows_and_tells_what_is_left() {

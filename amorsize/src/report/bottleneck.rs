@@ -84,7 +84,14 @@ impl Report {
     /// See [`Bottleneck`].
     #[must_use]
     pub fn bottleneck(&self) -> Bottleneck {
-        of(self)
+        Found {
+            time: *self.time_use(),
+            threads: self.threads(),
+            waits: self.waited_with_idle_cores(),
+            has_more_threads_than_cores: self.has_more_threads_than_cores(),
+            was_faster_alone: self.was_faster_alone(),
+        }
+        .bottleneck()
     }
 
     /// The measurements, the use of the threads' time, the bottleneck and the way out of it, as a
@@ -104,19 +111,102 @@ impl Report {
     #[must_use]
     #[inline]
     pub fn explain(&self) -> String {
-        explain(self)
+        let mut text = String::new();
+        let mut line = |line: fmt::Arguments<'_>| {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{line}");
+        };
+        let pace = Counted::items(self.items_per_second().round() as usize);
+        line(format_args!(
+            "{}, {}: {pace} and {} of results per second",
+            self.handed_over(),
+            Seconds(self.seconds()),
+            ByteSize::from_f64(self.bytes_per_second()),
+        ));
+        if self.threads() > 1 {
+            line(format_args!(
+                "{} on the calling thread, {} on {} threads, in {} of {}",
+                Seconds(self.inline_seconds()),
+                Seconds(self.threads_seconds()),
+                self.threads(),
+                Counted(self.chunks(), "chunk", "chunks"),
+                Counted::items(self.chunk_size()),
+            ));
+        } else {
+            line(format_args!("all of it on the calling thread"));
+        }
+        line(format_args!(
+            "{} per item, and {} in the sample: {:.2} times as fast as a plain loop with the same input and sink, {}",
+            Seconds(self.seconds_per_item()),
+            Seconds(self.sampled_seconds_per_item()),
+            self.speedup(),
+            match self.slower_sample() {
+                None => format!("{:.2} times by the sample", self.sampled_speedup()),
+                Some(times) => format!(
+                    "and the sample says nothing of that: its calls took {times:.0} times as long as all did, as a first one that loads \
+                     something does"
+                ),
+            },
+        ));
+        line(format_args!(
+            "held at most {} of the budget of {} ({:.0} %), by {}: {}",
+            self.peak_bytes(),
+            self.budget(),
+            100.0 * self.peak_bytes().as_f64() / self.budget().as_f64().max(1.0),
+            self.measured_by(),
+            self.measured_by().certainty(),
+        ));
+        if self.working_bytes() > ByteSize::ZERO {
+            line(format_args!(
+                "working memory of a call: {} at most ({})",
+                self.working_bytes(),
+                self.working_certainty()
+            ));
+        }
+        if let Some((peak, kept)) = self.peak_resident().zip(self.allocator_bytes()) {
+            line(format_args!("resident memory grew by at most {peak}; {kept} of it was still there at the end"));
+        }
+        line(format_args!("the threads' time, {} in all:", Seconds(self.time_use().total())));
+        for part in self.time_use().to_string().lines() {
+            line(format_args!("  {part}"));
+        }
+        let bottleneck = self.bottleneck();
+        line(format_args!("bound by {bottleneck}: {}", what_to_do(self, bottleneck)));
+        if self.measured_by() == MeasuredBy::Resident && bottleneck == Bottleneck::Memory {
+            line(format_args!(
+                "bytes are told from resident memory, which is unsure: derive or implement `DeepSize`, or install `Tracking`"
+            ));
+        }
+        text += &overrun::explained(self);
+        text.truncate(text.trim_end().len());
+        text
     }
-}
 
-fn of(report: &Report) -> Bottleneck {
-    Found {
-        time: *report.time_use(),
-        threads: report.threads(),
-        waits: report.waited_with_idle_cores(),
-        has_more_threads_than_cores: report.has_more_threads_than_cores(),
-        was_faster_alone: report.was_faster_alone(),
+    /// True if the function waited, on the run's threads, while cores had nothing to do.
+    fn waited_with_idle_cores(&self) -> bool {
+        let Some(share) = self.waiting_share() else { return false };
+        // Half: a core that is more idle than busy.
+        let busy = self.totals.time_use.calls / self.totals.seconds.max(f64::MIN_POSITIVE) * (1.0 - share);
+        share > 0.5 && busy < 0.5 * self.totals.cores as f64
     }
-    .bottleneck()
+
+    fn has_more_threads_than_cores(&self) -> bool {
+        self.threads() > self.totals.cores
+    }
+
+    /// The factor by which the sample's calls were slower than all calls, if it is far from 1.
+    fn slower_sample(&self) -> Option<f64> {
+        // Two samples of the same calls differ by less; a first call that loads something takes
+        // many times as long.
+        const UNLIKE: f64 = 2.0;
+        let times = self.sampled_seconds_per_item() / self.seconds_per_item().max(f64::MIN_POSITIVE);
+        (times > UNLIKE).then_some(times)
+    }
+
+    /// True if the calling thread alone did most of the run, because threads were slower.
+    fn was_faster_alone(&self) -> bool {
+        self.totals.went_back && self.inline_seconds() > 0.5 * self.seconds()
+    }
 }
 
 /// The figures of a run that decide about its bottleneck.
@@ -138,15 +228,14 @@ impl Found {
         let cheap = |seconds: f64| waits && seconds < MOST * time.total();
         let ends = if cheap(time.ends()) && self.has_more_threads_than_cores { 0.0 } else { time.ends() };
         let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };
-        let losses = [
-            (Bottleneck::Memory, time.memory()),
+        let memory = (Bottleneck::Memory, time.memory());
+        let others = [
             (Bottleneck::Sink, time.sink()),
             (Bottleneck::Input, time.input()),
             (Bottleneck::LastItems, ends),
             (Bottleneck::Handling, handling),
         ];
-        let [first, others @ ..] = losses;
-        let worst = others.into_iter().fold(first, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
+        let worst = others.into_iter().fold(memory, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
         let (bottleneck, seconds) = worst;
         match bottleneck {
             Bottleneck::Sink | Bottleneck::Handling if self.was_faster_alone => Bottleneck::CallingThread,
@@ -158,80 +247,6 @@ impl Found {
             _ => bottleneck,
         }
     }
-}
-
-/// The report and its meaning, as a text of several lines.
-#[inline]
-fn explain(report: &Report) -> String {
-    let mut text = String::new();
-    let mut line = |line: fmt::Arguments<'_>| {
-        // Writing to a string can't fail.
-        let _ = writeln!(text, "{line}");
-    };
-    let pace = Counted::items(report.items_per_second().round() as usize);
-    line(format_args!(
-        "{}, {}: {pace} and {} of results per second",
-        report.handed_over(),
-        Seconds(report.seconds()),
-        ByteSize::from_f64(report.bytes_per_second()),
-    ));
-    if report.threads() > 1 {
-        line(format_args!(
-            "{} on the calling thread, {} on {} threads, in {} of {}",
-            Seconds(report.inline_seconds()),
-            Seconds(report.threads_seconds()),
-            report.threads(),
-            Counted(report.chunks(), "chunk", "chunks"),
-            Counted::items(report.chunk_size()),
-        ));
-    } else {
-        line(format_args!("all of it on the calling thread"));
-    }
-    line(format_args!(
-        "{} per item, and {} in the sample: {:.2} times as fast as a plain loop with the same input and sink, {}",
-        Seconds(report.seconds_per_item()),
-        Seconds(report.sampled_seconds_per_item()),
-        report.speedup(),
-        match report.slower_sample() {
-            None => format!("{:.2} times by the sample", report.sampled_speedup()),
-            Some(times) => format!(
-                "and the sample says nothing of that: its calls took {times:.0} times as long as all did, as a first one that loads \
-                 something does"
-            ),
-        },
-    ));
-    line(format_args!(
-        "held at most {} of the budget of {} ({:.0} %), by {}: {}",
-        report.peak_bytes(),
-        report.budget(),
-        100.0 * report.peak_bytes().as_f64() / report.budget().as_f64().max(1.0),
-        report.measured_by(),
-        report.measured_by().certainty(),
-    ));
-    if report.working_bytes() > ByteSize::ZERO {
-        line(format_args!(
-            "working memory of a call: {} at most ({})",
-            report.working_bytes(),
-            report.working_certainty()
-        ));
-    }
-    if let Some((peak, kept)) = report.peak_resident().zip(report.allocator_bytes()) {
-        line(format_args!("resident memory grew by at most {peak}; {kept} of it was still there at the end"));
-    }
-    line(format_args!("the threads' time, {} in all:", Seconds(report.time_use().total())));
-    for part in report.time_use().to_string().lines() {
-        line(format_args!("  {part}"));
-    }
-    let bottleneck = report.bottleneck();
-    line(format_args!("bound by {bottleneck}: {}", what_to_do(report, bottleneck)));
-    if report.measured_by() == MeasuredBy::Resident && bottleneck == Bottleneck::Memory {
-        line(format_args!(
-            "bytes are told from resident memory, which is unsure: derive or implement `DeepSize`, or install `Tracking`"
-        ));
-    }
-    text += &overrun::explained(report);
-    text.truncate(text.trim_end().len());
-    text
 }
 
 #[inline]
@@ -283,10 +298,8 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
             Seconds(report.seconds_per_item()),
         ),
         Bottleneck::CallingThread if report.was_faster_alone() => {
-            "the calls do little but fill memory, and it did that \
-                                                                    faster than threads, having their results' memory \
-                                                                    back sooner; work done on a result within the \
-                                                                    function is spread over threads"
+            "the calls do little but fill memory, and it did that faster than threads, having their results' memory \
+             back sooner; work done on a result within the function is spread over threads"
                 .into()
         }
         Bottleneck::CallingThread => format!(

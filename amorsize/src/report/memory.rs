@@ -28,7 +28,8 @@ impl Report {
         self.totals.peak
     }
 
-    /// The memory budget of the run. If a run ended before it needed one, this call works it out.
+    /// The memory budget of the run. If a run ended before it needed one, the first call works it
+    /// out.
     ///
     /// # Examples
     ///
@@ -41,11 +42,10 @@ impl Report {
     /// ```
     #[must_use]
     pub fn budget(&self) -> ByteSize {
-        match &self.totals.budget {
-            Some(budget) => budget.bytes,
+        *self.totals.budget.get_or_init(|| {
             // The run would have failed with a limit that can't be resolved.
-            None => Budget::resolve(&self.totals.max_memory).map_or(ByteSize::ZERO, |budget| budget.bytes),
-        }
+            Budget::resolve(&self.totals.max_memory).map_or(ByteSize::ZERO, |budget| budget.bytes)
+        })
     }
 
     /// The most by which the process's resident memory grew during the run; `None` if the system

@@ -29,9 +29,7 @@ use self::totals::KeptFigures;
 use self::totals::Totals;
 use crate::error::failure::Failure;
 use crate::error::outcome::Failures;
-use crate::memory::deep_size::features::Unasked;
 use crate::system::cores;
-use crate::system::refused::Refused;
 use crate::units::counted::Counted;
 
 /// The measurements of a finished run.
@@ -60,18 +58,18 @@ use crate::units::counted::Counted;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Report {
-    totals: Totals,
+    pub(crate) totals: Totals,
     items: usize,
     batches: usize,
     /// Shared, because a report can be cloned; `None` if no item failed.
     failures: Option<Arc<Failures>>,
-    retries: usize,
-    stages: Vec<StageReport>,
+    pub(crate) retries: usize,
+    pub(crate) stages: Vec<StageReport>,
     /// Files of the run that it could not remove.
     not_removed: Option<Warning>,
     /// Only for a run that keeps what it finishes.
     #[cfg(feature = "durable")]
-    kept: Option<KeptFigures>,
+    pub(crate) kept: Option<KeptFigures>,
 }
 
 impl Report {
@@ -87,19 +85,6 @@ impl Report {
             #[cfg(feature = "durable")]
             kept: None,
         }
-    }
-
-    #[cfg(feature = "durable")]
-    pub(crate) fn with_kept(self, kept: Option<KeptFigures>) -> Self {
-        Self { kept, ..self }
-    }
-
-    pub(crate) fn with_retries(self, retries: usize) -> Self {
-        Self { retries, ..self }
-    }
-
-    pub(crate) fn with_stages(self, stages: Vec<StageReport>) -> Self {
-        Self { stages, ..self }
     }
 
     /// The report of this run and of the next one, which calls the same function for other items.
@@ -302,18 +287,6 @@ impl Report {
         self.totals.threads
     }
 
-    /// True if the function waited, on the run's threads, while cores had nothing to do.
-    pub(crate) fn waited_with_idle_cores(&self) -> bool {
-        let Some(share) = self.waiting_share() else { return false };
-        // Half: a core that is more idle than busy.
-        let busy = self.totals.time_use.calls / self.totals.seconds.max(f64::MIN_POSITIVE) * (1.0 - share);
-        share > 0.5 && busy < 0.5 * self.totals.cores as f64
-    }
-
-    pub(crate) fn has_more_threads_than_cores(&self) -> bool {
-        self.threads() > self.totals.cores
-    }
-
     /// The part of its time, from 0 to 1, that the function waited: for a device, the network, a
     /// lock or a timer. It is measured on a chunk every 10 ms; time in the queue for a core does
     /// not count. `None` if it is unknown: the run was too short, or the system doesn't tell.
@@ -448,15 +421,6 @@ impl Report {
         if self.totals.seconds > 0.0 { loop_seconds / self.totals.seconds } else { 1.0 }
     }
 
-    /// The factor by which the sample's calls were slower than all calls, if it is far from 1.
-    pub(crate) fn slower_sample(&self) -> Option<f64> {
-        // Two samples of the same calls differ by less; a first call that loads something takes
-        // many times as long.
-        const UNLIKE: f64 = 2.0;
-        let times = self.sampled_seconds_per_item() / self.seconds_per_item().max(f64::MIN_POSITIVE);
-        (times > UNLIKE).then_some(times)
-    }
-
     /// Seconds of the function for one item of the sample, on the calling thread alone.
     #[must_use]
     pub fn sampled_seconds_per_item(&self) -> f64 {
@@ -473,11 +437,6 @@ impl Report {
     #[must_use]
     pub fn bytes_per_second(&self) -> f64 {
         self.per_second(self.totals.learned.bytes as f64)
-    }
-
-    /// True if the calling thread alone did most of the run, because threads were slower.
-    pub(crate) fn was_faster_alone(&self) -> bool {
-        self.totals.went_back && self.inline_seconds() > 0.5 * self.seconds()
     }
 
     fn per_second(&self, amount: f64) -> f64 {
@@ -527,16 +486,6 @@ impl Report {
     #[must_use]
     pub fn credit_waits(&self) -> usize {
         self.totals.credit_waits
-    }
-
-    /// The threads that the system refused, if any.
-    pub(crate) fn refused(&self) -> Option<Refused> {
-        self.totals.refused
-    }
-
-    /// The run's types that can't tell what they own.
-    pub(crate) fn unasked(&self) -> Unasked {
-        self.totals.unasked
     }
 
     /// The course of the run over time.

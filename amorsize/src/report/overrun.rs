@@ -8,7 +8,7 @@ use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 
 /// A cause is named if it explains at least this part of the growth beyond the bytes that the run
-/// knew of.
+/// knew of: half, so that all others together explain no more.
 const MOST: f64 = 0.5;
 
 /// The lines that make every heap byte count, as in the guide.
@@ -145,23 +145,18 @@ impl Report {
     /// ```
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
-        warnings(self)
+        let mut warnings = Vec::new();
+        if self.measured_by() == MeasuredBy::Unmeasured {
+            warnings.push(Warning::unmeasured());
+        }
+        if let Some(overrun) = Overrun::of(self) {
+            warnings.push(Warning::new(Warning::RESIDENT_OVER_BUDGET, overrun.told()));
+        }
+        warnings.extend(self.totals.refused.map(Warning::of_refused));
+        warnings.extend(Warning::of_features(self.totals.unasked));
+        warnings.extend(self.not_removed.clone());
+        warnings
     }
-}
-
-/// The warnings of a report.
-fn warnings(report: &Report) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if report.measured_by() == MeasuredBy::Unmeasured {
-        warnings.push(Warning::unmeasured());
-    }
-    if let Some(overrun) = Overrun::of(report) {
-        warnings.push(Warning::new(Warning::RESIDENT_OVER_BUDGET, overrun.told()));
-    }
-    warnings.extend(report.refused().map(Warning::of_refused));
-    warnings.extend(Warning::of_features(report.unasked()));
-    warnings.extend(report.not_removed.clone());
-    warnings
 }
 
 /// The warnings, each with its way out, for [`Report::explain`].

@@ -16,11 +16,12 @@ impl fmt::Display for Report {
         writeln!(f, "{}", Seconds(self.seconds()))?;
         #[cfg(feature = "durable")]
         if self.restored() > 0 {
-            writeln!(f, "{} were restored from an earlier run", Counted::items(self.restored()))?;
+            let items = Counted(self.restored(), "item was", "items were");
+            writeln!(f, "{items} restored from an earlier run")?;
         }
         if self.panicked() > 0 {
-            let (items, have) = (Counted::items(self.panicked()), if self.panicked() == 1 { "has" } else { "have" });
-            writeln!(f, "{items} panicked and {have} no result")?;
+            let items = Counted(self.panicked(), "item panicked and has", "items panicked and have");
+            writeln!(f, "{items} no result")?;
         }
         writeln!(
             f,
@@ -44,10 +45,8 @@ impl fmt::Display for Report {
         for stage in self.stages() {
             write!(f, "\n{stage}")?;
         }
-        match self.retries {
-            0 => {}
-            1 => write!(f, "\n1 call was made again after an error")?,
-            retries => write!(f, "\n{retries} calls were made again after an error")?,
+        if self.retries > 0 {
+            write!(f, "\n{} made again after an error", Counted(self.retries, "call was", "calls were"))?;
         }
         for failure in self.failures() {
             write!(f, "\n{failure}")?;

@@ -1,12 +1,11 @@
 //! The facts from which a run's report is made.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::time_use::TimeUse;
 use super::timeline::Timeline;
 use crate::adapt::learned::Learned;
 use crate::error::failure::Failure;
-use crate::memory::budget::Budget;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::MaxMemory;
 use crate::system::refused::Refused;
@@ -19,8 +18,8 @@ pub(crate) struct Totals {
     pub(crate) name: Option<&'static str>,
     pub(crate) learned: Learned,
     pub(crate) peak: ByteSize,
-    /// The budget, if the run was long enough to need it.
-    pub(crate) budget: Option<Budget>,
+    /// The budget; a run that is too short to need one leaves it open.
+    pub(crate) budget: OnceLock<ByteSize>,
     pub(crate) max_memory: MaxMemory,
     pub(crate) seconds: f64,
     pub(crate) threads: usize,

@@ -540,11 +540,13 @@ impl Core {
         let totals = self.engine.totals(handed_over);
         let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
         stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
-        let report = Report::new(totals, items, batches)
-            .with_stages(stages)
-            .with_retries(retries.saturating_sub(self.retries_before));
+        let mut report = Report::new(totals, items, batches);
+        report.stages = stages;
+        report.retries = retries.saturating_sub(self.retries_before);
         #[cfg(feature = "durable")]
-        let report = report.with_kept(self.tools.interrupts.keeper().get().map(Keeper::told));
+        {
+            report.kept = self.tools.interrupts.keeper().get().map(Keeper::told);
+        }
         report
     }
 }
