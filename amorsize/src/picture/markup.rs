@@ -9,16 +9,10 @@ pub(super) struct Markup {
 }
 
 impl Markup {
-    /// Adds markup unchanged.
-    #[inline]
-    pub(super) fn raw(&mut self, markup: &str) {
-        self.text.push_str(markup);
-    }
-
     #[inline]
     pub(super) fn rect(&mut self, class: &str, x: f64, y: f64, width: f64, height: f64) {
         self.open_rect(class, x, y, width, height);
-        self.raw("/>\n");
+        self.text.push_str("/>\n");
     }
 
     /// A rectangle with a text for the pointer.
@@ -47,10 +41,7 @@ impl Markup {
 
     #[inline]
     pub(super) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
-        let mut path = Path::default();
-        path.begin(from.0, from.1);
-        path.go(to.0, to.1);
-        self.path(class, &path);
+        self.path(class, &Path::along([from, to]));
     }
 
     #[inline]
@@ -73,14 +64,15 @@ pub(super) struct Path {
 }
 
 impl Path {
+    /// A line from point to point.
     #[inline]
-    pub(super) fn begin(&mut self, x: f64, y: f64) {
-        let _ = write!(self.text, "M{} {}", place(x), place(y));
-    }
-
-    #[inline]
-    pub(super) fn go(&mut self, x: f64, y: f64) {
-        let _ = write!(self.text, "L{} {}", place(x), place(y));
+    pub(super) fn along(points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let mut text = String::new();
+        for (x, y) in points {
+            let step = if text.is_empty() { 'M' } else { 'L' };
+            let _ = write!(text, "{step}{} {}", place(x), place(y));
+        }
+        Self { text }
     }
 
     #[inline]

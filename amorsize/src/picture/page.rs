@@ -1,11 +1,17 @@
 //! The page around the picture.
 
+use std::env::consts::{ARCH, OS};
+
+use crate::memory;
+use crate::progress::stage::StageReport;
+use crate::report::Report;
 use crate::report::extremes::Extreme;
+use crate::system::cores;
+use crate::units::ByteSize;
 use crate::units::measured_by::Certainty;
-use crate::units::seconds::Seconds;
 
 use super::markup::escape;
-use super::{Picture, Stage, UNNAMED, scale, svg};
+use super::{UNNAMED, scale, svg};
 
 /// The picture's colours. Its texts would be too small below 720 pixels, so there is a narrow
 /// picture too; a screen or paper shows one of the two.
@@ -43,13 +49,13 @@ ul{margin:0;padding-left:20px;overflow-wrap:anywhere}
 const MOST_OF_A_FAILURE: usize = 500;
 
 #[inline]
-pub(super) fn write(picture: &Picture) -> String {
-    let title = picture.title();
+pub(super) fn write(report: &Report) -> String {
+    let title = report.title();
     let title = if title == UNNAMED { title } else { format!("{title}: {UNNAMED}") };
     let title = escape(&title);
-    let (wide, narrow) = (svg::draw(picture, &svg::WIDE), svg::draw(picture, &svg::NARROW));
-    let whole = [without, account, failures, stages].map(|section| section(picture)).concat();
-    let tables = [totals, time_use, slowest, largest, place, details].map(|section| section(picture)).concat();
+    let (wide, narrow) = (svg::draw(report, &svg::WIDE), svg::draw(report, &svg::NARROW));
+    let whole = [without, account, failures, stages].map(|section| section(report)).concat();
+    let tables = [totals, time_use, slowest, largest, place, details].map(|section| section(report)).concat();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{title}</title>\n\
@@ -64,11 +70,15 @@ fn section(class: &str, head: &str, content: &str) -> String {
     format!("<section{class}>\n<h2>{}</h2>\n{content}</section>\n", escape(head))
 }
 
+/// A section with a table; nothing if it has no rows.
 #[inline]
-fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+fn table(class: &str, head: &str, columns: &[&str], rows: &[Vec<String>]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
     let mut table = String::from("<div class=\"scroll\"><table>\n");
-    if !head.is_empty() {
-        let cells = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", escape(cell)));
+    if !columns.is_empty() {
+        let cells = columns.iter().map(|cell| format!("<th scope=\"col\">{}</th>", escape(cell)));
         table += &format!("<thead>\n<tr>{}</tr>\n</thead>\n", cells.collect::<String>());
     }
     table += "<tbody>\n";
@@ -79,35 +89,38 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         });
         table += &format!("<tr>{}</tr>\n", cells.collect::<String>());
     }
-    table + "</tbody>\n</table></div>\n"
+    section(class, head, &(table + "</tbody>\n</table></div>\n"))
 }
 
+/// A section with figures and their names.
 #[inline]
-fn seconds_of(seconds: f64) -> String {
-    Seconds(svg::sound(seconds)).to_string()
+fn figures(head: &str, figures: &[(&'static str, String)]) -> String {
+    let rows: Vec<_> = figures.iter().map(|(name, figure)| vec![(*name).to_owned(), figure.clone()]).collect();
+    table("", head, &[], &rows)
 }
 
 /// The run beside the loop that it stands for, which `par_iter` makes faster and no smaller.
 #[inline]
-fn without(picture: &Picture) -> String {
-    if picture.items == 0 {
+fn without(report: &Report) -> String {
+    if report.items() == 0 {
         return String::new();
     }
-    let how = match picture.certainty {
+    let how = match report.measured_by().certainty() {
         Certainty::Exact | Certainty::Results => "",
         Certainty::Estimate => "about ",
         Certainty::Unmeasured => "at least ",
     };
-    let budget = picture.budget.max(1) as f64;
-    let of_budget = |bytes: u64| format!("{} ×", scale::number(bytes as f64 / budget));
-    let all = picture.result_bytes;
+    let budget = report.budget().as_f64().max(1.0);
+    let of_budget = |bytes: ByteSize| format!("{} ×", scale::number(bytes.as_f64() / budget));
+    let (all, held) = (report.result_bytes(), report.peak_bytes());
+    let looped = scale::seconds(report.seconds() * report.speedup());
     let rows = [
-        ["Memory, at most".to_owned(), format!("{how}{}", scale::bytes(all)), scale::bytes(picture.peak_held)],
-        ["Of the budget".to_owned(), of_budget(all), of_budget(picture.peak_held)],
-        ["Time".to_owned(), seconds_of(svg::sound(picture.seconds) * picture.speedup), seconds_of(picture.seconds)],
+        ["Memory, at most".to_owned(), format!("{how}{all}"), held.to_string()],
+        ["Of the budget".to_owned(), of_budget(all), of_budget(held)],
+        ["Time".to_owned(), looped, scale::seconds(report.seconds())],
     ];
-    let head = ["", "a loop that collects all results", "this run"];
-    section("", "Without amorsize", &table(&head, &rows.map(Vec::from)))
+    let columns = ["", "a loop that collects all results", "this run"];
+    table("", "Without amorsize", &columns, &rows.map(Vec::from))
 }
 
 /// `item 7`, or `items 8 to 15`.
@@ -122,143 +135,146 @@ fn named<V>(entry: &Extreme<V>) -> String {
 }
 
 #[inline]
-fn slowest(picture: &Picture) -> String {
-    if picture.slowest.is_empty() {
-        return String::new();
-    }
+fn slowest(report: &Report) -> String {
     let row = |entry: &Extreme<f64>| {
         // Short calls are timed together.
         let each = if entry.items == 1 { "" } else { " each" };
-        vec![named(entry), format!("{}{each}", seconds_of(entry.value))]
+        vec![named(entry), format!("{}{each}", scale::seconds(entry.value))]
     };
-    let rows: Vec<_> = picture.slowest.iter().map(row).collect();
-    section("", "Slowest items, by their indices", &table(&[], &rows))
+    let rows: Vec<_> = report.timeline().extremes.slowest.entries().map(row).collect();
+    table("", "Slowest items, by their indices", &[], &rows)
 }
 
 #[inline]
-fn largest(picture: &Picture) -> String {
-    if picture.largest.is_empty() {
-        return String::new();
-    }
+fn largest(report: &Report) -> String {
     let row = |entry: &Extreme<u64>| {
         let of = if entry.items == 1 { "" } else { "one of " };
-        vec![format!("{of}{}", named(entry)), scale::bytes(entry.value)]
+        vec![format!("{of}{}", named(entry)), ByteSize::new(entry.value).to_string()]
     };
-    let rows: Vec<_> = picture.largest.iter().map(row).collect();
-    section("", "Largest results, by their items' indices", &table(&[], &rows))
+    // If all are equally large, the first ones are no larger than others.
+    let mean = report.bytes_per_item().as_u64();
+    let largest = report.timeline().extremes.largest.entries().filter(|entry| entry.value > mean);
+    let rows: Vec<_> = largest.map(row).collect();
+    table("", "Largest results, by their items' indices", &[], &rows)
 }
 
 #[inline]
-fn place(picture: &Picture) -> String {
-    let mut rows: Vec<_> = picture.began.map(|began| ("Began", scale::date(began))).into_iter().collect();
-    rows.extend(picture.place.iter().cloned());
-    section("", "When and where", &figures(&rows))
+fn place(report: &Report) -> String {
+    let mut rows = Vec::from_iter(report.timeline().began.map(|began| ("Began", scale::date(began))));
+    rows.push(("System", format!("{OS}, {ARCH}")));
+    rows.push(("Cores for the process", scale::count(cores::usable())));
+    rows.extend(memory::installed().map(|bytes| ("Memory of the machine", bytes.to_string())));
+    rows.push(("Version of amorsize", env!("CARGO_PKG_VERSION").to_owned()));
+    figures("When and where", &rows)
 }
 
 #[inline]
-fn totals(picture: &Picture) -> String {
+fn totals(report: &Report) -> String {
     let mut rows = vec![
-        ("Items", scale::count(picture.items)),
-        ("Batches", scale::count(picture.batches)),
-        ("Time from start to end", Seconds(svg::sound(picture.seconds)).to_string()),
-        ("Items per second", scale::number(picture.items_per_second)),
-        ("Threads", scale::count(picture.threads)),
-        ("Speed against a plain loop", picture.speedup()),
-        ("Budget", scale::bytes(picture.budget)),
-        ("Most held of it", scale::bytes(picture.peak_held)),
+        ("Items", scale::count(report.items())),
+        ("Batches", scale::count(report.batches())),
+        ("Time from start to end", scale::seconds(report.seconds())),
+        ("Items per second", scale::number(report.items_per_second())),
+        ("Threads", scale::count(report.threads())),
+        ("Speed against a plain loop", report.times_as_fast()),
+        ("Budget", report.budget().to_string()),
+        ("Most held of it", report.peak_bytes().to_string()),
     ];
-    rows.extend(picture.peak_resident.map(|bytes| ("Most that resident memory grew", scale::bytes(bytes))));
-    if let Some(over) = picture.over_budget() {
-        let from = picture.over_from().map_or_else(String::new, |seconds| format!(", from {}", seconds_of(seconds)));
-        rows.push(("Over the budget by", format!("{}{from}", scale::bytes(over))));
+    rows.extend(report.peak_resident().map(|bytes| ("Most that resident memory grew", bytes.to_string())));
+    if let Some(over) = report.over_budget() {
+        let from = report.over_from().map_or_else(String::new, |from| format!(", from {}", scale::seconds(from)));
+        rows.push(("Over the budget by", format!("{over}{from}")));
     }
-    for (what, count) in [
-        ("Items that failed", picture.failed),
-        ("Items that panicked", picture.panicked),
-        ("Calls made again", picture.retries),
-    ] {
-        if count > 0 {
-            rows.push((what, scale::count(count)));
-        }
+    let failures = [
+        ("Items that failed", report.failed()),
+        ("Items that panicked", report.panicked()),
+        ("Calls made again", report.retries()),
+    ];
+    rows.extend(failures.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name, scale::count(count))));
+    rows.push(("Bytes measured by", report.measured_by().to_string()));
+    figures("Totals", &rows)
+}
+
+#[inline]
+fn details(report: &Report) -> String {
+    let mut rows = vec![
+        ("Time of a call, on average", scale::seconds(report.seconds_per_item())),
+        ("Seconds on the calling thread alone", scale::seconds(report.inline_seconds())),
+        ("Seconds on threads", scale::seconds(report.threads_seconds())),
+        ("Seconds of the sink", scale::seconds(report.sink_seconds())),
+        ("Seconds of the input", scale::seconds(report.input_seconds())),
+        ("Speed against the sampled cost", format!("{:.2} ×", report.sampled_speedup())),
+        ("Items in a batch, on average", scale::count(report.batch_size())),
+        ("Chunks", scale::count(report.chunks())),
+        ("Items in a chunk, on average", scale::count(report.chunk_size())),
+        ("Waits for room in the budget", scale::count(report.credit_waits())),
+        ("Bytes of all results", report.result_bytes().to_string()),
+        ("Bytes of a result, on average", report.bytes_per_item().to_string()),
+    ];
+    if report.working_bytes() > ByteSize::ZERO {
+        rows.push(("Most that a call needed beside its result", report.working_bytes().to_string()));
     }
-    rows.push(("Bytes measured by", picture.measured_by.clone()));
-    section("", "Totals", &figures(&rows))
+    rows.extend(report.allocator_bytes().map(|kept| ("Resident memory still grown at the end", kept.to_string())));
+    figures("In detail", &rows)
 }
 
 #[inline]
-fn details(picture: &Picture) -> String {
-    section("", "In detail", &figures(&picture.figures))
-}
-
-#[inline]
-fn figures(figures: &[(&'static str, String)]) -> String {
-    let rows: Vec<_> = figures.iter().map(|(what, figure)| vec![(*what).to_owned(), figure.clone()]).collect();
-    table(&[], &rows)
-}
-
-#[inline]
-fn time_use(picture: &Picture) -> String {
-    let whole = picture.threads_time();
+fn time_use(report: &Report) -> String {
+    let whole = report.threads_time();
     if whole <= 0.0 {
         return String::new();
     }
-    let row = |what: &str, seconds: f64| {
-        let time = if seconds > 0.0 { Seconds(svg::sound(seconds)).to_string() } else { "0 s".to_owned() };
-        vec![what.to_owned(), scale::percent(seconds, whole), time]
+    let row = |name: &str, seconds: f64| {
+        let time = if seconds > 0.0 { scale::seconds(seconds) } else { "0 s".to_owned() };
+        vec![name.to_owned(), scale::percent(seconds, whole), time]
     };
-    let mut rows: Vec<_> = picture.parts.iter().map(|(what, seconds)| row(what, *seconds)).collect();
+    let mut rows: Vec<_> = report.time_use().parts().into_iter().map(|(name, seconds)| row(name, seconds)).collect();
     rows.push(row("all threads together", whole));
-    section("", "Where the threads' time went", &table(&["", "share", "time"], &rows))
+    table("", "Where the threads' time went", &["", "share", "time"], &rows)
 }
 
 #[inline]
-fn stages(picture: &Picture) -> String {
-    if picture.stages.is_empty() {
-        return String::new();
-    }
-    let some_failed = picture.stages.iter().any(|stage| stage.failed > 0);
-    let mut head = vec!["", "items", "time each", "bytes each", "largest"];
-    let row = |stage: &Stage| {
+fn stages(report: &Report) -> String {
+    let some_failed = report.stages().iter().any(|stage| stage.failed() > 0);
+    let row = |stage: &StageReport| {
         let mut row = vec![
-            stage.name.to_owned(),
-            scale::short_count(stage.items),
-            Seconds(svg::sound(stage.seconds_per_item)).to_string(),
-            scale::bytes(stage.bytes_per_item),
-            scale::bytes(stage.largest),
+            stage.name().to_owned(),
+            scale::short_count(stage.items()),
+            scale::seconds(stage.seconds_per_item()),
+            stage.bytes_per_item().to_string(),
+            stage.largest().to_string(),
         ];
-        if some_failed {
-            row.push(scale::short_count(stage.failed));
-        }
+        row.extend(some_failed.then(|| scale::short_count(stage.failed())));
         row
     };
-    if some_failed {
-        head.push("failed");
-    }
-    let rows: Vec<_> = picture.stages.iter().map(row).collect();
-    section(" class=\"stages\"", "Stages", &table(&head, &rows))
+    let rows: Vec<_> = report.stages().iter().map(row).collect();
+    let columns = ["", "items", "time each", "bytes each", "largest", "failed"];
+    let columns = if some_failed { &columns[..] } else { &columns[..5] };
+    table(" class=\"stages\"", "Stages", columns, &rows)
 }
 
 #[inline]
-fn account(picture: &Picture) -> String {
-    section("", "In words", &format!("<pre>{}</pre>\n", escape(&picture.account)))
+fn account(report: &Report) -> String {
+    section("", "In words", &format!("<pre>{}</pre>\n", escape(&report.explain())))
 }
 
 #[inline]
-fn failures(picture: &Picture) -> String {
-    if picture.failures.is_empty() {
+fn failures(report: &Report) -> String {
+    let failures = report.failures().iter().map(ToString::to_string);
+    let failures: Vec<_> = failures.chain(report.panics().iter().map(ToString::to_string)).collect();
+    if failures.is_empty() {
         return String::new();
     }
     let mut list = String::from("<ul>\n");
-    for failure in &picture.failures {
+    for failure in &failures {
         let mut text: String = failure.chars().take(MOST_OF_A_FAILURE).collect();
         if text.len() < failure.len() {
             text.push('…');
         }
         list += &format!("<li>{}</li>\n", escape(&text));
     }
-    let all = picture.failed + picture.panicked;
-    let head = match all {
-        all if all > picture.failures.len() => format!("The first {} of {all} failures", picture.failures.len()),
+    let head = match report.failed() + report.panicked() {
+        all if all > failures.len() => format!("The first {} of {all} failures", failures.len()),
         _ => "Failures".to_owned(),
     };
     section("", &head, &(list + "</ul>\n"))

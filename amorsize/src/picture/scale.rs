@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use crate::units::ByteSize;
 use crate::units::counted::Counted;
+use crate::units::date::minute_and_second;
+use crate::units::seconds::Seconds;
 
 /// The part of a whole, from 0 to 1; 0 if either is not a number.
 #[inline]
@@ -62,11 +63,7 @@ pub(super) fn of_bytes(top: f64, most: usize) -> Vec<Tick> {
     // One unit for all marks: the largest that is not above the top.
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
     let (name, power) = units.into_iter().find(|(_, power)| 2f64.powi(*power) <= top).unwrap_or(("B", 0));
-    ticks(
-        step,
-        top,
-        |value| if value == 0.0 { "0".to_owned() } else { format!("{} {name}", plain(value / 2f64.powi(power))) },
-    )
+    ticks(step, top, in_units(2f64.powi(power), name))
 }
 
 /// Seconds, marked as clocks are.
@@ -85,7 +82,13 @@ pub(super) fn of_seconds(top: f64, most: usize) -> Vec<Tick> {
         (_, ..86_400.0) => (3600.0, "h"),
         _ => (86_400.0, "d"),
     };
-    ticks(step, top, |value| if value == 0.0 { "0".to_owned() } else { format!("{} {name}", plain(value / unit)) })
+    ticks(step, top, in_units(unit, name))
+}
+
+/// Labels in units of this size.
+#[inline]
+fn in_units(unit: f64, name: &str) -> impl Fn(f64) -> String {
+    move |value| if value == 0.0 { "0".to_owned() } else { format!("{} {name}", plain(value / unit, 3)) }
 }
 
 /// Numbers of things, marked at 1, 2 and 5 and their tenfold.
@@ -103,11 +106,11 @@ fn decimal(digit: i32, power: i32) -> f64 {
     if power < 0 { f64::from(digit) / tenfold } else { f64::from(digit) * tenfold }
 }
 
-/// Up to three decimals, without zeros at the end.
+/// Up to this many decimals, without zeros at the end.
 #[inline]
-fn plain(value: f64) -> String {
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+fn plain(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    if decimals > 0 { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// A number to three digits.
@@ -126,49 +129,23 @@ pub(super) fn number(value: f64) -> String {
         return count(value.round() as usize);
     }
     let decimals = if value > 0.0 { (2 - value.log10().floor() as i32).clamp(0, 9) as usize } else { 0 };
-    let text = format!("{value:.decimals$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text}{unit}")
+    plain(value, decimals) + unit
 }
 
 /// A date and a time of day, such as `2026-01-31 08:05:09 UTC`.
 #[inline]
 pub(super) fn date(time: SystemTime) -> String {
-    // A clock that stands before 1970 is not set.
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (mut days, of_day) = (seconds / 86_400, seconds % 86_400);
-    let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    let days_of = |year| 365 + u64::from(is_leap(year));
-    let mut year = 1970;
-    // The last year has four digits, so that no clock makes this long.
-    while days >= days_of(year) && year < 9999 {
-        days -= days_of(year);
-        year += 1;
-    }
-    let mut month = 1;
-    for length in [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", days + 1)
+    let (minute, second) = minute_and_second(time);
+    format!("{minute}:{second:02} UTC")
 }
 
 /// A count with its thousands set apart.
 #[inline]
 pub(super) fn count(value: usize) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+    match value {
+        0..1000 => value.to_string(),
+        _ => format!("{},{:03}", count(value / 1000), value % 1000),
     }
-    text
 }
 
 /// A count for a small place.
@@ -179,8 +156,8 @@ pub(super) fn short_count(value: usize) -> String {
 
 /// `1 batch`, `2 batches`.
 #[inline]
-pub(super) fn counted(value: usize, one: &'static str, several: &'static str) -> String {
-    format!("{} {}", short_count(value), Counted(value, one, several).name())
+pub(super) fn counted(counted: Counted) -> String {
+    format!("{} {}", short_count(counted.0), counted.name())
 }
 
 /// A pace as a number, and what it counts: `1`, `item per second`.
@@ -192,8 +169,9 @@ pub(super) fn pace(items_per_second: f64) -> (String, &'static str) {
 }
 
 #[inline]
-pub(super) fn bytes(value: u64) -> String {
-    ByteSize::new(value).to_string()
+pub(super) fn seconds(value: f64) -> String {
+    // At most the age of the universe.
+    Seconds(if value.is_finite() { value.clamp(0.0, 1e18) } else { 0.0 }).to_string()
 }
 
 #[inline]
@@ -269,29 +247,13 @@ mod tests {
         assert_eq!([7, 1000, 1_234_567].map(count), ["7", "1,000", "1,234,567"]);
         assert_eq!(short_count(12_345_678), "12.3 M");
         assert_eq!(
-            (counted(1, "batch", "batches"), counted(0, "batch", "batches")),
+            (counted(Counted::batches(1)), counted(Counted::batches(0))),
             ("1 batch".into(), "0 batches".into())
         );
         assert_eq!(
             (percent(1.0, 3.0), percent(0.0, 0.0), percent(1e-9, 1.0)),
             ("33.3 %".into(), "0 %".into(), "< 0.1 %".into())
         );
-    }
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        let at = |seconds| date(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
-        for (seconds, expected) in [
-            (0, "1970-01-01 00:00:00 UTC"),
-            (951_782_400, "2000-02-29 00:00:00 UTC"),
-            (951_868_799, "2000-02-29 23:59:59 UTC"),
-            (951_868_800, "2000-03-01 00:00:00 UTC"),
-            (1_767_225_599, "2025-12-31 23:59:59 UTC"),
-            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
-        ] {
-            assert_eq!(at(seconds), expected);
-        }
-        assert_eq!(date(SystemTime::UNIX_EPOCH - std::time::Duration::from_secs(1)), at(0));
     }
 
     proptest! {

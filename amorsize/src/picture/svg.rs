@@ -4,10 +4,11 @@ mod frame;
 mod over_budget;
 mod rows;
 
+use crate::report::Report;
+use crate::report::timeline::Moment;
+use crate::units::ByteSize;
 use crate::units::counted::Counted;
-use crate::units::seconds::Seconds;
 
-use super::Picture;
 use super::markup::{Markup, escape, fit, lines};
 use super::scale::{self, Scale, Tick};
 
@@ -19,16 +20,14 @@ pub(super) struct Layout {
     /// The beginning and the end of the time axis.
     from: f64,
     to: f64,
-    /// True if lines are named at their right ends, not above.
-    names_at_right: bool,
+    /// True if there is room for names at the right of lines, and a pointer that asks batches for
+    /// their figures.
+    is_wide: bool,
     figures_in_row: usize,
     parts_in_row: usize,
-    /// The heights of the memory's plot and of that of items per second.
+    /// The height of the memory's plot.
     high: f64,
-    low: f64,
     time_marks: usize,
-    /// True if batches tell their figures to a pointer.
-    telling: bool,
 }
 
 /// For a page or a README.
@@ -37,13 +36,11 @@ pub(super) const WIDE: Layout = Layout {
     margin: 24.0,
     from: 88.0,
     to: 744.0,
-    names_at_right: true,
+    is_wide: true,
     figures_in_row: 6,
     parts_in_row: 3,
     high: 150.0,
-    low: 56.0,
     time_marks: 8,
-    telling: true,
 };
 
 /// For a phone, where the wide picture would be too small to read.
@@ -52,16 +49,14 @@ pub(super) const NARROW: Layout = Layout {
     margin: 16.0,
     from: 72.0,
     to: 400.0,
-    names_at_right: false,
+    is_wide: false,
     figures_in_row: 2,
     parts_in_row: 1,
     high: 130.0,
-    low: 56.0,
     time_marks: 4,
-    telling: false,
 };
 
-/// Sizes of texts.
+/// Sizes of texts, as the style has them.
 const TITLE: f64 = 22.0;
 const FIGURE: f64 = 20.0;
 const SMALL: f64 = 12.0;
@@ -121,11 +116,11 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto San
 "#;
 
 #[inline]
-pub(super) fn draw(picture: &Picture, layout: &Layout) -> String {
-    let end = picture.end();
+pub(super) fn draw(report: &Report, layout: &Layout) -> String {
+    let end = report.end();
     let time = Scale { top: end, from: layout.from, to: layout.to };
     let time_marks = scale::of_seconds(end, layout.time_marks);
-    let mut drawing = Drawing { picture, layout, time, time_marks, svg: Markup::default(), y: 0.0 };
+    let mut drawing = Drawing { report, layout, time, time_marks, svg: Markup::default(), y: 0.0 };
     drawing.header();
     drawing.over_time();
     drawing.time_use();
@@ -136,17 +131,17 @@ pub(super) fn draw(picture: &Picture, layout: &Layout) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"amorsize-run\" viewBox=\"0 0 {wide} {height}\" width=\"{wide}\" \
          height=\"{height}\" role=\"img\">\n<title>{}</title>\n<desc>{}</desc>\n<style>{STYLE}</style>\n\
          <rect class=\"paper\" x=\"0.5\" y=\"0.5\" width=\"{}\" height=\"{}\" rx=\"8\"/>\n{body}</svg>\n",
-        escape(&picture.title()),
-        escape(&picture.told()),
+        escape(&report.title()),
+        escape(&report.told()),
         wide - 1.0,
         height - 1.0,
     )
 }
 
-/// The look of a line or an area, for its name beside it.
+/// The look of a line or an area, for its name beside it: the beginning of its classes.
 #[derive(Clone, Copy, Debug)]
 enum Look {
-    Area(&'static str, &'static str),
+    Area(&'static str),
     Line(&'static str),
     /// Nothing to see, or not in the picture.
     None,
@@ -154,7 +149,7 @@ enum Look {
 
 #[derive(Debug)]
 struct Drawing<'a> {
-    picture: &'a Picture,
+    report: &'a Report,
     layout: &'a Layout,
     time: Scale,
     time_marks: Vec<Tick>,
@@ -166,17 +161,17 @@ struct Drawing<'a> {
 impl Drawing<'_> {
     #[inline]
     fn header(&mut self) {
-        let (picture, layout) = (self.picture, self.layout);
+        let (report, layout) = (self.report, self.layout);
         let room = layout.width - 2.0 * layout.margin;
-        self.svg.text("title", layout.margin, 40.0, &fit(&picture.title(), TITLE, room));
-        let mut said = format!("Bytes by {}: {}", picture.measured_by, picture.certainty);
-        for (count, one, several, what) in [
-            (picture.failed, "item", "items", "failed"),
-            (picture.panicked, "item", "items", "panicked"),
-            (picture.retries, "call", "calls", "made again"),
+        self.svg.text("title", layout.margin, 40.0, &fit(&report.title(), TITLE, room));
+        let mut said = format!("Bytes by {}: {}", report.measured_by(), report.measured_by().certainty());
+        for (count, what) in [
+            (Counted::items(report.failed()), "failed"),
+            (Counted::items(report.panicked()), "panicked"),
+            (Counted(report.retries(), "call", "calls"), "made again"),
         ] {
-            if count > 0 {
-                said += &format!(" · {} {what}", scale::counted(count, one, several));
+            if count.0 > 0 {
+                said += &format!(" · {} {what}", scale::counted(count));
             }
         }
         self.y = 40.0;
@@ -185,21 +180,15 @@ impl Drawing<'_> {
             self.svg.text("muted", layout.margin, self.y, &fit(&line, SMALL, room));
         }
         self.warnings();
-        let resident = picture.peak_resident.map_or_else(|| "not told".to_owned(), scale::bytes);
-        let (pace, per_second) = scale::pace(picture.items_per_second);
+        let resident = report.peak_resident().map_or_else(|| "not told".to_owned(), |bytes| bytes.to_string());
+        let (pace, per_second) = scale::pace(report.items_per_second());
+        let batches = scale::counted(Counted::batches(report.batches()));
         let figures = [
-            (
-                scale::short_count(picture.items),
-                format!(
-                    "{} in {}",
-                    Counted::items(picture.items).name(),
-                    scale::counted(picture.batches, "batch", "batches")
-                ),
-            ),
-            (Seconds(sound(picture.seconds)).to_string(), "from start to end".to_owned()),
+            (scale::short_count(report.items()), format!("{} in {batches}", Counted::items(report.items()).name())),
+            (scale::seconds(report.seconds()), "from start to end".to_owned()),
             (pace, per_second.to_owned()),
-            (picture.speedup(), format!("a loop, on {}", scale::counted(picture.threads, "thread", "threads"))),
-            (scale::bytes(picture.peak_held), format!("held, of {}", scale::bytes(picture.budget))),
+            (report.times_as_fast(), format!("a loop, on {}", scale::counted(Counted::threads(report.threads())))),
+            (report.peak_bytes().to_string(), format!("held, of {}", report.budget())),
             (resident, "resident growth".to_owned()),
         ];
         let each = room / layout.figures_in_row as f64;
@@ -217,8 +206,8 @@ impl Drawing<'_> {
     /// Draws all plots with a time axis.
     #[inline]
     fn over_time(&mut self) {
-        let picture = self.picture;
-        if picture.moments.is_empty() {
+        let timeline = self.report.timeline();
+        if timeline.moments.is_empty() {
             let room = self.layout.width - 2.0 * self.layout.margin;
             let lines = lines("The run was over before anything was noted: these are its totals.", SMALL, room - 28.0);
             self.svg.rect("track", self.layout.margin, self.y + 14.0, room, 20.0 + 18.0 * lines.len() as f64);
@@ -233,47 +222,44 @@ impl Drawing<'_> {
             self.rate();
             self.running();
         }
-        if !picture.bands.is_empty() {
+        if !timeline.batches.is_empty() {
             self.sink();
         }
-        if !picture.moments.is_empty() || !picture.bands.is_empty() {
+        if !timeline.moments.is_empty() || !timeline.batches.is_empty() {
             self.time_axis();
         }
     }
 
     #[inline]
     fn memory(&mut self) {
-        let picture = self.picture;
-        let moments = &picture.moments;
-        let resident = |moment: &crate::report::timeline::Moment| moment.resident.map(|bytes| bytes as f64);
-        let most_resident =
-            moments.iter().filter_map(resident).fold(picture.peak_resident.unwrap_or(0) as f64, f64::max);
-        let most_held = moments.iter().map(|moment| moment.held as f64).fold(picture.peak_held as f64, f64::max);
-        let (most, budget) = (most_resident.max(most_held), picture.budget as f64);
+        let report = self.report;
+        let moments = &report.timeline().moments;
+        let resident = |moment: &Moment| moment.resident.map(|bytes| bytes as f64);
+        let peak_resident = report.peak_resident().map_or(0.0, ByteSize::as_f64);
+        let most_resident = moments.iter().filter_map(resident).fold(peak_resident, f64::max);
+        let most_held = moments.iter().map(|moment| moment.held as f64).fold(report.peak_bytes().as_f64(), f64::max);
+        let (most, budget) = (most_resident.max(most_held), report.budget().as_f64());
         // A budget far above the memory used would press the rest to the ground.
         let in_sight = budget <= 3.0 * most;
         let top = if in_sight { most.max(budget) } else { most }.max(1.0) * 1.06;
         let has_resident = moments.iter().any(|moment| moment.resident.is_some());
 
-        let held_look = Look::Area("held-area", "held-line");
-        let mut names = vec![(held_look, most_held, format!("held, peak {}", scale::bytes(picture.peak_held)))];
+        let mut names = vec![(Look::Area("held"), most_held, format!("held, peak {}", report.peak_bytes()))];
         if has_resident {
-            let text = format!("resident, peak {}", scale::bytes(most_resident as u64));
-            names.push((Look::Line("resident-line"), most_resident, text));
+            let text = format!("resident, peak {}", ByteSize::from_f64(most_resident));
+            names.push((Look::Line("resident"), most_resident, text));
         }
-        if in_sight {
-            names.push((Look::Line("budget-line"), budget, format!("budget {}", scale::bytes(picture.budget))));
-        } else {
-            names.push((Look::None, top, format!("budget {}, far above", scale::bytes(picture.budget))));
-        }
+        let (look, at, far) =
+            if in_sight { (Look::Line("budget"), budget, "") } else { (Look::None, top, ", far above") };
+        names.push((look, at, format!("budget {}{far}", report.budget())));
         self.name_over_budget(&mut names);
         let marks = scale::of_bytes(top, 5);
-        let scale = self.plot("Memory", self.layout.high, top, &marks, &mut names);
+        let scale = self.plot("Memory", self.layout.high, top, &marks, names);
         let time = self.time;
 
         let points: Vec<_> =
             moments.iter().map(|moment| (time.at(moment.seconds), scale.at(moment.held as f64))).collect();
-        self.area(&points, scale.from, held_look);
+        self.area("held", &points, scale.from);
         let of_resident = moments.iter().filter_map(|moment| Some((moment.seconds, resident(moment)?)));
         let points: Vec<_> = of_resident.map(|(seconds, bytes)| (time.at(seconds), scale.at(bytes))).collect();
         self.over_budget(&points, &scale);
@@ -291,11 +277,4 @@ impl Drawing<'_> {
             self.svg.circle("held-dot", time.at(moment.seconds), scale.at(moment.held as f64), 4.0);
         }
     }
-}
-
-/// Seconds that can be printed.
-#[inline]
-pub(super) fn sound(seconds: f64) -> f64 {
-    // At most the age of the universe.
-    if seconds.is_finite() { seconds.clamp(0.0, 1e18) } else { 0.0 }
 }

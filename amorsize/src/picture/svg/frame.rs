@@ -4,32 +4,20 @@ use super::{BOLD, Drawing, Look, SMALL};
 use crate::picture::markup::{Path, fit, width};
 use crate::picture::scale::{Scale, Tick};
 
-/// The name of a line, and its place.
-#[derive(Debug)]
-struct Name {
-    look: Look,
-    y: f64,
-    text: String,
-}
+/// The name of a line or an area, at the value where that ends.
+pub(super) type Name = (Look, f64, String);
 
 impl Drawing<'_> {
     /// Draws a heading, the grid, marks at the left and names; returns the plot's scale, with its
     /// top at the plot's.
     #[inline]
-    pub(super) fn plot(
-        &mut self,
-        title: &str,
-        high: f64,
-        top: f64,
-        marks: &[Tick],
-        names: &mut Vec<(Look, f64, String)>,
-    ) -> Scale {
+    pub(super) fn plot(&mut self, title: &str, high: f64, top: f64, marks: &[Tick], names: Vec<Name>) -> Scale {
         let (from, to, margin) = (self.layout.from, self.layout.to, self.layout.margin);
         self.y += 26.0;
         self.svg.text("head", margin, self.y, title);
         let mut ceiling = self.y + 12.0;
-        if !self.layout.names_at_right {
-            ceiling = self.names_above(margin + width(title, SMALL) * BOLD + 14.0, names);
+        if !self.layout.is_wide {
+            ceiling = self.names_above(margin + width(title, SMALL) * BOLD + 14.0, &names);
         }
         let scale = Scale { top, from: ceiling + high, to: ceiling };
         for mark in &self.time_marks {
@@ -41,9 +29,8 @@ impl Drawing<'_> {
             self.svg.line("grid", (from, y), (to, y));
             self.svg.text("tick", from - 8.0, y + 4.0, &mark.label);
         }
-        if self.layout.names_at_right {
-            let names = names.drain(..).map(|(look, value, text)| Name { look, y: scale.at(value), text });
-            self.names_at_right(names.collect(), &scale);
+        if self.layout.is_wide {
+            self.names_at_right(names, &scale);
         }
         self.svg.line("base", (from, scale.from), (to, scale.from));
         self.y = scale.from;
@@ -53,9 +40,11 @@ impl Drawing<'_> {
     /// Draws names beside the ends of their lines, moved apart if they would overlap.
     #[inline]
     fn names_at_right(&mut self, mut names: Vec<Name>, scale: &Scale) {
+        // The height of a line of text.
         const APART: f64 = 17.0;
-        names.sort_by(|one, other| one.y.total_cmp(&other.y));
-        let mut places: Vec<f64> = names.iter().map(|name| name.y).collect();
+        names.iter_mut().for_each(|(_, y, _)| *y = scale.at(*y));
+        names.sort_by(|(_, one, _), (_, other, _)| one.total_cmp(other));
+        let mut places: Vec<f64> = names.iter().map(|(_, y, _)| *y).collect();
         for place in 1..places.len() {
             places[place] = places[place].max(places[place - 1] + APART);
         }
@@ -65,21 +54,21 @@ impl Drawing<'_> {
             lowest = *place - APART;
         }
         let to = self.layout.to;
-        for (name, y) in names.iter().zip(places) {
+        for ((look, line, text), y) in names.iter().zip(places) {
             let mut x = to + 14.0;
-            if !matches!(name.look, Look::None) {
-                self.svg.line("lead", (to + 2.0, name.y), (to + 12.0, y));
-                self.look(name.look, x, y);
+            if !matches!(look, Look::None) {
+                self.svg.line("lead", (to + 2.0, *line), (to + 12.0, y));
+                self.look(*look, x, y);
                 x += 24.0;
             }
-            self.svg.text("ink", x, y + 4.0, &fit(&name.text, SMALL, self.layout.width - x));
+            self.svg.text("ink", x, y + 4.0, &fit(text, SMALL, self.layout.width - x));
         }
     }
 
     /// Draws names between the heading and the plot, from `x` on beside the heading; returns the
     /// place at which the plot may begin.
     #[inline]
-    fn names_above(&mut self, mut x: f64, names: &[(Look, f64, String)]) -> f64 {
+    fn names_above(&mut self, mut x: f64, names: &[Name]) -> f64 {
         for (look, _, text) in names {
             let key = if matches!(look, Look::None) { 0.0 } else { 22.0 };
             let wide = key + width(text, SMALL);
@@ -98,30 +87,27 @@ impl Drawing<'_> {
     #[inline]
     fn look(&mut self, look: Look, x: f64, y: f64) {
         match look {
-            Look::Area(area, line) => {
-                self.svg.rect(area, x, y - 3.0, 18.0, 8.0);
-                self.svg.line(line, (x, y - 3.0), (x + 18.0, y - 3.0));
+            Look::Area(name) => {
+                self.svg.rect(&format!("{name}-area"), x, y - 3.0, 18.0, 8.0);
+                self.svg.line(&format!("{name}-line"), (x, y - 3.0), (x + 18.0, y - 3.0));
             }
-            Look::Line(line) => self.svg.line(line, (x, y), (x + 18.0, y)),
+            Look::Line(name) => self.svg.line(&format!("{name}-line"), (x, y), (x + 18.0, y)),
             Look::None => {}
         }
     }
 
+    /// Draws an area and the line above it.
     #[inline]
-    pub(super) fn area(&mut self, points: &[(f64, f64)], ground: f64, look: Look) {
-        if let Look::Area(area, line) = look {
-            self.fill(area, points, ground);
-            self.stroke(line, points);
-        }
+    pub(super) fn area(&mut self, name: &str, points: &[(f64, f64)], ground: f64) {
+        self.fill(&format!("{name}-area"), points, ground);
+        self.stroke(&format!("{name}-line"), points);
     }
 
     #[inline]
     pub(super) fn fill(&mut self, class: &str, points: &[(f64, f64)], ground: f64) {
-        if let [(first, _), .., (last, _)] = points {
-            let mut path = Path::default();
-            path.begin(*first, ground);
-            points.iter().for_each(|(x, y)| path.go(*x, *y));
-            path.go(*last, ground);
+        if let [(first, _), .., (last, _)] = *points {
+            let around = [(first, ground)].into_iter().chain(points.iter().copied()).chain([(last, ground)]);
+            let mut path = Path::along(around);
             path.close();
             self.svg.path(class, &path);
         }
@@ -129,11 +115,8 @@ impl Drawing<'_> {
 
     #[inline]
     pub(super) fn stroke(&mut self, class: &str, points: &[(f64, f64)]) {
-        if let [(x, y), rest @ ..] = points {
-            let mut path = Path::default();
-            path.begin(*x, *y);
-            rest.iter().for_each(|(x, y)| path.go(*x, *y));
-            self.svg.path(class, &path);
+        if !points.is_empty() {
+            self.svg.path(class, &Path::along(points.iter().copied()));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The parts of the picture about memory over the budget.
 
-use super::{Drawing, Look, SMALL, Seconds, fit, lines, sound};
+use super::frame::Name;
+use super::{Drawing, Look, SMALL, fit, lines};
 use crate::picture::scale::{self, Scale};
 
 impl Drawing<'_> {
@@ -8,7 +9,7 @@ impl Drawing<'_> {
     #[inline]
     pub(super) fn warnings(&mut self) {
         let room = self.layout.width - 2.0 * self.layout.margin;
-        for warning in &self.picture.warnings {
+        for warning in self.report.warnings() {
             self.y += 4.0;
             for line in lines(&format!("Warning: {warning}"), SMALL, room) {
                 self.y += 17.0;
@@ -19,25 +20,24 @@ impl Drawing<'_> {
 
     /// The name of the part above the budget, half way between it and the peak.
     #[inline]
-    pub(super) fn name_over_budget(&self, names: &mut Vec<(Look, f64, String)>) {
-        let Some(over) = self.picture.over_budget() else { return };
-        let budget = self.picture.budget;
-        let from = self.picture.over_from();
-        let from = from.map_or_else(String::new, |seconds| format!(" from {}", Seconds(sound(seconds))));
-        let text = format!("{} over{from}", scale::bytes(over));
-        names.push((Look::Area("over-area", "over-line"), budget as f64 + over as f64 / 2.0, text));
+    pub(super) fn name_over_budget(&self, names: &mut Vec<Name>) {
+        let Some(over) = self.report.over_budget() else { return };
+        let from = self.report.over_from();
+        let from = from.map_or_else(String::new, |seconds| format!(" from {}", scale::seconds(seconds)));
+        let middle = self.report.budget().as_f64() + over.as_f64() / 2.0;
+        names.push((Look::Area("over"), middle, format!("{over} over{from}")));
     }
 
     /// Fills the parts of resident memory above the budget, and marks the first point there.
     #[inline]
     pub(super) fn over_budget(&mut self, resident: &[(f64, f64)], scale: &Scale) {
-        if self.picture.over_budget().is_none() {
+        if self.report.over_budget().is_none() {
             return;
         }
-        let ground = scale.at(self.picture.budget as f64);
+        let ground = scale.at(self.report.budget().as_f64());
         let stretches = stretches(resident, ground);
         for stretch in &stretches {
-            self.area(stretch, ground, Look::Area("over-area", "over-line"));
+            self.area("over", stretch, ground);
         }
         if let Some(&(x, y)) = stretches.first().and_then(|stretch| stretch.first()) {
             self.svg.circle("over-dot", x, y.max(scale.to).min(ground), 4.0);
