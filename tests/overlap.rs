@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use amorsize::{batched, process_in_batches};
-use made::are_made;
+use made::Overlap;
 
 /// The run prepares as many calls as it expects to take as long as the sink. A busy machine can
 /// delay the calling thread so that the sink finds everything made and takes no time. The run then
@@ -16,7 +16,6 @@ use made::are_made;
 #[test]
 fn most_of_the_next_batch_is_made_while_the_sink_has_one() {
     const ITEMS: usize = 1000;
-    const STALLS: usize = 3;
     for batch_size in [20, 100, 300] {
         let calls = AtomicUsize::new(0);
         let work = |item: usize| {
@@ -24,20 +23,15 @@ fn most_of_the_next_batch_is_made_while_the_sink_has_one() {
             calls.fetch_add(1, Relaxed);
             item
         };
-        let (mut overlapped, mut stalls) = (0, 0);
+        let mut overlap = Overlap::default();
         let mut run = process_in_batches(work, 0..ITEMS).threads(2).batch_size(batch_size).max_memory("64MiB");
         run.for_each_batch(|batch| {
             let next = batch.first_index() + batch.len();
-            let patience = if stalls < STALLS { Duration::from_secs(5) } else { Duration::ZERO };
-            if are_made(&calls, (next + batch_size * 3 / 4).min(ITEMS), patience) {
-                overlapped += 1;
-            } else {
-                stalls += 1;
-            }
+            overlap.wait_for(&calls, (next + batch_size * 3 / 4).min(ITEMS));
         })
         .unwrap();
         assert_eq!(calls.into_inner(), ITEMS);
-        assert!(overlapped > 0, "no batch of {batch_size} was made meanwhile");
+        assert!(overlap.batches > 0, "no batch of {batch_size} was made meanwhile");
     }
 }
 

@@ -13,7 +13,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use amorsize::{ByteSize, Certainty, MemorySource, Report, batched, process_in_batches, with_memory_source};
-use made::are_made;
+use made::Overlap;
 
 const MIB: u64 = 1 << 20;
 const BUDGET: ByteSize = ByteSize::mib(256);
@@ -152,7 +152,7 @@ fn calls_go_on_while_the_sink_waits_whatever_resident_memory_says() {
     // Another part of the program takes more than the budget from the second call on.
     let memory = Arc::new(MadeUp::default());
     let (calls, place) = (AtomicUsize::new(0), Arc::clone(&memory));
-    let (mut overlapped, mut stalls) = (0, 0);
+    let mut overlap = Overlap::default();
     let call = |number: u64| {
         place.taken.store(900 * MIB, SeqCst);
         let begun = Instant::now();
@@ -166,16 +166,11 @@ fn calls_go_on_while_the_sink_waits_whatever_resident_memory_says() {
         let mut run = process_in_batches(call, 0..60).threads(2).batch_size(10).max_memory("64MiB");
         run.for_each_batch(|batch| {
             let next = (batch.first_index() + batch.len() + 5).min(60);
-            let patience = Duration::from_secs(if stalls < 3 { 5 } else { 0 });
-            if are_made(&calls, next, patience) {
-                overlapped += 1;
-            } else {
-                stalls += 1;
-            }
+            overlap.wait_for(&calls, next);
         })
         .unwrap();
     });
     assert_eq!(calls.into_inner(), 60);
     // See tests/overlap.rs for a sink that finds all calls made, and then no further ones.
-    assert!(overlapped > 0);
+    assert!(overlap.batches > 0);
 }
