@@ -22,7 +22,9 @@ pub use crate::progress::bar::progress_bar;
 pub use crate::progress::stage::StageReport;
 pub use crate::progress::{Phase, Progress};
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
 
 #[cfg(feature = "durable")]
 use self::totals::KeptFigures;
@@ -491,8 +493,12 @@ impl Report {
     /// The course of the run over time.
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
-        static NOTHING: LazyLock<Timeline> = LazyLock::new(Timeline::default);
-        self.totals.timeline.as_deref().unwrap_or(&NOTHING)
+        // By no lock, which a child made by `fork` would find held for ever.
+        static NOTHING: OnceBox<Timeline> = OnceBox::new();
+        match &self.totals.timeline {
+            Some(timeline) => timeline,
+            None => NOTHING.get_or_init(Box::default),
+        }
     }
 
     /// Mean seconds of the function for one item, with the calls that were made again and the waits

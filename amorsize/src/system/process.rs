@@ -4,17 +4,19 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use once_cell::race::OnceBox;
 
 /// A value that each process makes for itself. A parent's value stays untouched: dropping it could
 /// wait for threads that don't exist.
 ///
-/// Finding it takes no lock, since the parent may have held one. It takes as long as asking for the
-/// process's number: 0.2 us.
+/// Neither finding nor making it takes a lock, since another thread of the parent may have held one
+/// when it forked: two threads may make it at the same time, and one value is dropped. Finding it
+/// takes as long as asking for the process's number: 0.2 us.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T> {
-    own: OnceLock<Own>,
+    own: OnceBox<Own>,
     of: PhantomData<fn() -> T>,
 }
 
@@ -24,18 +26,18 @@ struct Own {
     process: u32,
     value: Box<dyn Any + Send + Sync>,
     /// The value of a child, which leads to its own child's.
-    next: OnceLock<Box<Own>>,
+    next: OnceBox<Self>,
 }
 
 type Make<'a> = &'a dyn Fn() -> Box<dyn Any + Send + Sync>;
 
 impl Own {
     fn new(make: Make<'_>) -> Self {
-        Self { process: std::process::id(), value: make(), next: OnceLock::new() }
+        Self { process: std::process::id(), value: make(), next: OnceBox::new() }
     }
 
-    fn find<'a>(first: &'a OnceLock<Self>, make: Make<'_>) -> (&'a Self, bool) {
-        let mut own = first.get_or_init(|| Self::new(make));
+    fn find<'a>(first: &'a OnceBox<Self>, make: Make<'_>) -> (&'a Self, bool) {
+        let mut own = first.get_or_init(|| Box::new(Self::new(make)));
         let mut is_child = false;
         while let Some(next) = own.next.get() {
             (own, is_child) = (next, true);
@@ -50,11 +52,10 @@ impl Own {
 
 impl<T: Send + Sync + 'static> PerProcess<T> {
     pub(crate) const fn new() -> Self {
-        Self { own: OnceLock::new(), of: PhantomData }
+        Self { own: OnceBox::new(), of: PhantomData }
     }
 
-    /// This process's value, and true if a parent had one. `make` must be quick: a child that is
-    /// forked while it runs waits for it for ever.
+    /// This process's value, and true if a parent had one.
     pub(crate) fn get(&self, make: fn() -> T) -> (&T, bool) {
         let (own, is_child) = Own::find(&self.own, &|| Box::new(make()));
         (own.value.downcast_ref().expect("`make` made it"), is_child)
@@ -119,7 +120,8 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::thread;
 
     use super::*;
 
@@ -133,10 +135,35 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_another_thread_makes_is_not_waited_for() {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        static GO_ON: AtomicBool = AtomicBool::new(false);
+
+        let value = PerProcess::new();
+        // A child of `fork` has a copy of this value, and no thread that will ever finish it.
+        let make_slowly = || {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            while !GO_ON.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            1
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| *value.get(make_slowly).0);
+            while MADE.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
+            assert_eq!(value.get(|| 2), (&2, false));
+            GO_ON.store(true, Ordering::Relaxed);
+            assert_eq!(first.join().unwrap(), 2);
+        });
+    }
+
+    #[test]
     fn what_another_process_made_is_left() {
         let value = PerProcess::new();
         let first = || Own { process: std::process::id() ^ 1, ..Own::new(&|| Box::new(vec![1])) };
-        value.own.get_or_init(first);
+        value.own.get_or_init(|| Box::new(first()));
         assert_eq!(value.get(|| vec![2]), (&vec![2], true));
         assert_eq!(value.get(|| vec![3]), (&vec![2], true));
         assert_eq!(value.own.get().unwrap().value.downcast_ref(), Some(&vec![1]));
