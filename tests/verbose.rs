@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use amorsize::process_in_batches;
+use amorsize::{batched, process_in_batches};
 
 const RUN: &str = "AMORSIZE_TEST_VERBOSE";
 
@@ -80,4 +80,19 @@ fn an_empty_input_and_a_quiet_run_say_little() {
         process_in_batches(|x: u32| x, 0..9).for_each_batch(|_| ()).unwrap();
     });
     assert!(printed.is_none_or(|printed| printed == "No items to process\n"));
+}
+
+#[batched(verbose, batch_size = 9)]
+fn loud(x: u32) -> u32 {
+    x
+}
+
+#[test]
+fn a_pipeline_is_verbose_if_a_stage_is() {
+    let printed = stderr_of("a_pipeline_is_verbose_if_a_stage_is", || {
+        loud_batched(0..9).verbose(false).for_each_batch(|_| ()).unwrap();
+        loud_batched(0..9).then(|xs| process_in_batches(|x| x, xs)).for_each_batch(|_| ()).unwrap();
+        process_in_batches(|x| x, 0..9).then(loud_batched).for_each_batch(|_| ()).unwrap();
+    });
+    assert!(printed.is_none_or(|printed| printed.matches("Processing 9 items in 1 batch\n").count() == 2));
 }

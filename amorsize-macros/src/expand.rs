@@ -139,7 +139,7 @@ fn body(function: &Normalized) -> TokenStream {
     quote!(#constants #checks #run)
 }
 
-/// The run with the options for going on in a later process.
+/// The run with the options that are methods of it, and those for going on in a later process.
 ///
 /// The calls that provide what a store needs check the types, at the user's own: so rustc says once
 /// what is missing.
@@ -166,7 +166,7 @@ fn made_durable(mut run: TokenStream, function: &Normalized, output: &Type, sett
         });
         run = quote!(#private::#kept(#run, #directory, #hash #codec));
     }
-    let methods = &settings.of_durable;
+    let methods = &settings.methods;
     quote!(#run #methods)
 }
 
@@ -355,15 +355,15 @@ struct Settings {
     keeps: Option<(Ident, TokenStream)>,
     /// The option's name, and the function.
     key: Option<(Ident, TokenStream)>,
-    /// Calls of the run's methods for the other options of a durable run.
-    of_durable: TokenStream,
+    /// Calls of the run's methods for all other options.
+    methods: TokenStream,
 }
 
 impl Settings {
     fn of(function: &Normalized) -> Self {
         let private = function.options.private(Span::call_site());
         let mut names = function.names.clone();
-        let (mut settings, mut methods) = (Self::default(), TokenStream::new());
+        let (mut settings, mut of_any) = (Self::default(), TokenStream::new());
         let mut max_memory = quote!(::core::option::Option::None);
         for Setting { key, takes, value } in &function.options.settings {
             let ty = takes.typed().map(|ty| Ident::new(ty, Span::call_site())).map(|ty| quote!(#private::#ty));
@@ -391,14 +391,16 @@ impl Settings {
                 Takes::Directory if key != "spill_dir" => {
                     settings.keeps = Some((Ident::new(&key.to_string(), Span::call_site()), value));
                 }
-                takes if takes.is_durable() => settings.of_durable.extend(quote!(.#key(#value))),
+                takes if takes.is_durable() || matches!(takes, Takes::Flag) => {
+                    settings.methods.extend(quote!(.#key(#value)));
+                }
                 Takes::MaxMemory => max_memory = quote!(::core::option::Option::Some(#value)),
                 Takes::Retry => settings.retry = Some(quote!(const { #value })),
-                _ => methods.extend(quote!(.#key(#value))),
+                _ => of_any.extend(quote!(.#key(#value))),
             }
         }
         let name = function.function.sig.ident.unraw().to_string();
-        settings.run = quote!(const { #private::Options::new(#max_memory).named(#name) #methods });
+        settings.run = quote!(const { #private::Options::new(#max_memory).named(#name) #of_any });
         settings
     }
 }

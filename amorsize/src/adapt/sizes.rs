@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn chunks_and_batches_of_large_results_fit_caches() {
         let plan = |seconds, bytes| {
-            let plan = Plan::new(&learned(seconds, bytes), &situation(Some(1_000_000)), true);
+            let plan = Plan::new(&learned(seconds, bytes), &situation(Some(1_000_000)));
             (plan.chunk_size(), plan.batch_size())
         };
         // 64 KiB in 5 us: 2 ms would be 25 MiB.
@@ -193,7 +193,7 @@ mod tests {
         // 5 us are worth a thread only if several are passed at a time.
         let threads = [8, 64].map(|most| {
             let situation = Situation { in_flight: Some(most), ..situation(Some(1_000_000)) };
-            Plan::new(&crate::plan::tests::learned(5e-6, 24), &situation, true).threads()
+            Plan::new(&crate::plan::tests::learned(5e-6, 24), &situation).threads()
         });
         assert_eq!(threads, [1, 4]);
         let asked = Situation { in_flight: Some(64), batch_items: Some(64), ..situation(None) };

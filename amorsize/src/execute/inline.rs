@@ -168,7 +168,7 @@ impl Engine {
         self.start_recorder(self.origin());
         line.outlet.begin_timing(self.origin());
         let situation = self.situation(line)?;
-        let plan = Plan::new(&self.books.learned, &situation, self.options.is_verbose());
+        let plan = Plan::new(&self.books.learned, &situation);
         line.work.span.planned(&plan);
         Ok(plan)
     }
@@ -363,7 +363,7 @@ impl Engine {
         }
         self.sampled_seconds = self.books.learned.seconds_per_item();
         let situation = self.situation(line)?;
-        let plan = Plan::new(&self.books.learned, &situation, self.options.is_verbose());
+        let plan = Plan::new(&self.books.learned, &situation);
         let at_once = alone::items_at_once(&self.books.learned);
         let is_filling = plan.threads() == 1 && alone::fills_memory(&self.books.learned);
         line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });

@@ -85,7 +85,7 @@ impl Engine {
             let mut situation = self.situation(line)?;
             situation.available_now = situation.available.is_none().then(|| source::current().available());
             situation.cores = Some(Cores::of_this_process());
-            let mut plan = Plan::new(&self.books.learned, &situation, true);
+            let mut plan = Plan::explained(&self.books.learned, &situation);
             plan.warn_of_refused(self.refused);
             plan.warn_of_features(self.unasked);
             line.work.span.planned(&plan);

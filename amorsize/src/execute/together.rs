@@ -51,7 +51,7 @@ impl Engine {
             return Ok(());
         }
         let situation = self.situation(line)?;
-        let plan = Plan::new(&self.books.learned, &situation, false);
+        let plan = Plan::new(&self.books.learned, &situation);
         // Each thread begins with fresh memory. The cost of filling it is not what we compare.
         let is_filling = alone::filling_part(&self.books.learned) > FILLING;
         let is_room =

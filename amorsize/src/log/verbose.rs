@@ -31,9 +31,6 @@ impl Verbose {
         share: &str,
         available: Option<ByteSize>,
     ) {
-        if !self.on {
-            return;
-        }
         (self.total, self.batches) = (total, total.map(|total| total.div_ceil(plan.batch_size())));
         if total == Some(0) {
             eprintln!("No items to process");

@@ -58,7 +58,6 @@ pub struct Options {
     sample_size: Option<usize>,
     threads: Option<usize>,
     in_flight: Option<usize>,
-    verbose: bool,
     /// Makes the callback for the run's progress.
     progress: Option<Told>,
     oversize: Oversize,
@@ -80,7 +79,6 @@ impl Options {
             sample_size: None,
             threads: None,
             in_flight: None,
-            verbose: false,
             progress: None,
             oversize: Oversize::Alone,
             on_panic: OnPanic::Propagate,
@@ -127,13 +125,6 @@ impl Options {
     #[must_use]
     pub const fn in_flight(mut self, items: usize) -> Self {
         self.in_flight = Some(items);
-        self
-    }
-
-    /// Sets if the run reports on stderr.
-    #[must_use]
-    pub const fn verbose(mut self, verbose: bool) -> Self {
-        self.verbose = verbose;
         self
     }
 
@@ -194,7 +185,6 @@ impl Options {
             sample_size: either(self.sample_size, next.sample_size, usize::max),
             threads: either(self.threads, next.threads, usize::min),
             in_flight: either(self.in_flight, next.in_flight, usize::min),
-            verbose: self.verbose || next.verbose,
             progress: next.progress.or(self.progress),
             oversize: if next.oversize == Oversize::default() { self.oversize } else { next.oversize },
             on_panic: if next.on_panic == OnPanic::default() { self.on_panic } else { next.on_panic },
@@ -294,10 +284,6 @@ impl Options {
     pub(crate) fn wanted_threads(&self) -> Option<usize> {
         self.threads
     }
-
-    pub(crate) fn is_verbose(&self) -> bool {
-        self.verbose
-    }
 }
 
 #[cfg(test)]
@@ -348,16 +334,16 @@ mod tests {
         assert_eq!(limit(both), Limit::Both(0.1, ByteSize::mib(1)));
         assert_eq!(limit(Options::new(None).join(Options::new(None))), Limit::Fraction(DEFAULT_FRACTION));
 
-        let first = Options::new(None).named("first").batch_size(7).sample_size(9).threads(2).verbose(true);
+        let first = Options::new(None).named("first").batch_size(7).sample_size(9).threads(2);
         let second = Options::new(None).named("second").batch_size(5).sample_size(3).threads(4);
         let first = first.on_panic(OnPanic::Skip).oversize(Oversize::Error);
         let joined = first.clone().join(second.clone().on_panic(OnPanic::Collect));
         assert_eq!((joined.batch_items(), joined.sample_items(), joined.wanted_threads()), (Some(5), 9, Some(2)));
-        assert_eq!((joined.panics(), joined.refuses_oversize(), joined.is_verbose()), (OnPanic::Collect, true, true));
+        assert_eq!((joined.panics(), joined.refuses_oversize()), (OnPanic::Collect, true));
         assert_eq!((joined.name(), first.name()), (None, Some("first")));
         let joined = second.join(first);
         assert_eq!((joined.batch_items(), joined.sample_items(), joined.wanted_threads()), (Some(7), 9, Some(2)));
-        assert_eq!((joined.panics(), joined.refuses_oversize(), joined.is_verbose()), (OnPanic::Skip, true, true));
+        assert_eq!((joined.panics(), joined.refuses_oversize()), (OnPanic::Skip, true));
     }
 
     #[test]

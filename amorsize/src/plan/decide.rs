@@ -13,9 +13,25 @@ const COLD_START_SECONDS: f64 = 300e-6;
 const WARM_START_SECONDS: f64 = 60e-6;
 
 impl Plan {
-    /// Makes the plan. It takes well under a microsecond if `explain` is false, which leaves out
-    /// reasons and warnings.
-    pub(crate) fn new(learned: &Learned, situation: &Situation, explain: bool) -> Self {
+    /// Makes the plan without reasons and warnings. It takes well under a microsecond.
+    pub(crate) fn new(learned: &Learned, situation: &Situation) -> Self {
+        Self::decide(learned, situation).0
+    }
+
+    /// Makes a plan that is asked for.
+    pub(crate) fn explained(learned: &Learned, situation: &Situation) -> Self {
+        let (mut plan, Weighed { start, most, scales }) = Self::decide(learned, situation);
+        plan.foretell(learned, situation, if plan.threads() > 1 { start } else { 0.0 });
+        plan.explain_threads(situation, scales);
+        plan.explain_waiting(situation, &learned.waits);
+        plan.explain_sizes(situation);
+        plan.explain_bound(situation);
+        plan.explain_time(learned, situation);
+        plan.warn(learned, situation, !scales && most > 1);
+        plan
+    }
+
+    fn decide(learned: &Learned, situation: &Situation) -> (Self, Weighed) {
         // If few items may be in flight, a stretch has a single one, which may have lost its core
         // for a moment. That is no reason for threads, so it counts as at most twice the mean.
         let unlike = if situation.in_flight.is_some() { 2.0 * learned.seconds_per_item() } else { f64::INFINITY };
@@ -70,17 +86,18 @@ impl Plan {
         if threads > 1 {
             plan.speedup /= learned.spread.slower_on(threads.min(situation.threads));
         }
-        if explain {
-            plan.foretell(learned, situation, if threads > 1 { start } else { 0.0 });
-            plan.explain_threads(situation, parallel <= inline);
-            plan.explain_waiting(situation, cores_of_a_call, learned.waits.is_worked_for());
-            plan.explain_sizes(situation);
-            plan.explain_bound(situation);
-            plan.explain_time(learned, situation);
-            plan.warn(learned, situation, parallel > inline && most > 1);
-        }
-        plan
+        (plan, Weighed { start, most, scales: parallel <= inline })
     }
+}
+
+/// The considerations behind a plan.
+struct Weighed {
+    /// Seconds to start threads.
+    start: f64,
+    /// The most threads.
+    most: usize,
+    /// True if an item takes less time on that many threads, once they run.
+    scales: bool,
 }
 
 /// The number of threads that keep the cores busy, within the allowed number.

@@ -4,6 +4,7 @@ use super::Plan;
 use super::time::SIBLING;
 use crate::adapt::learned::Learned;
 use crate::adapt::situation::Situation;
+use crate::adapt::waits::Waits;
 use crate::system::cores::Cores;
 use crate::units::ByteSize;
 use crate::units::counted::Counted;
@@ -58,8 +59,8 @@ impl Plan {
     }
 
     /// Explains what the function does beside running on its own thread.
-    pub(super) fn explain_waiting(&mut self, situation: &Situation, cores_of_a_call: Option<f64>, is_worked_for: bool) {
-        if let Some(busy) = cores_of_a_call {
+    pub(super) fn explain_waiting(&mut self, situation: &Situation, waits: &Waits) {
+        if let Some(busy) = waits.cores_of_a_call(situation.threads) {
             self.reasons.push(format!(
                 "a call keeps {busy:.1} cores busy alone, by threads or child processes of its own or because the program's other \
                  threads are at work: of {} more threads gain no more than {:.2} times",
@@ -70,7 +71,7 @@ impl Plan {
             && share >= MUCH_WAITING
             && self.sizes.threads <= situation.threads
         {
-            self.reasons.push(if is_worked_for {
+            self.reasons.push(if waits.is_worked_for() {
                 format!(
                     "the function waits {:.0} % of its time, while other threads of the program, or child processes, work",
                     100.0 * share

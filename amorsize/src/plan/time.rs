@@ -169,19 +169,19 @@ mod tests {
 
     #[test]
     fn the_time_is_that_of_the_calls_on_all_threads() {
-        let plan = Plan::new(&learned(1e-3, 1000), &situation(Some(10_000)), true);
+        let plan = Plan::explained(&learned(1e-3, 1000), &situation(Some(10_000)));
         // Five were sampled, 10,000 are left for four threads.
         assert!((plan.seconds().unwrap() - 2.505).abs() < 0.01, "{plan}");
         let (least, most) = plan.seconds_range().unwrap();
         assert!((least - 2.505 / 1.1).abs() < 0.01 && (most - 2.505 * 1.1).abs() < 0.01, "{plan}");
-        assert_eq!(Plan::new(&learned(1e-3, 1000), &situation(None), true).seconds(), None);
+        assert_eq!(Plan::explained(&learned(1e-3, 1000), &situation(None)).seconds(), None);
     }
 
     #[test]
     fn the_second_thread_of_a_core_is_no_core() {
         let of = |threads, physical| {
             let cores = Some(Cores { threads: 4, physical });
-            let plan = Plan::new(&learned(1e-3, 8), &Situation { cores, threads, ..situation(Some(10_000)) }, true);
+            let plan = Plan::explained(&learned(1e-3, 8), &Situation { cores, threads, ..situation(Some(10_000)) });
             (seconds(&plan), plan.to_string())
         };
         let ((least, expected, most), text) = of(4, 2);
@@ -203,14 +203,14 @@ mod tests {
     fn more_threads_than_cores_gain_nothing_for_calls_that_compute() {
         let cores = Some(Cores { threads: 2, physical: 2 });
         let asked = Situation { threads: 8, most: 8, threads_asked: true, cores, ..situation(Some(10_000)) };
-        assert!((Plan::new(&learned(1e-3, 8), &asked, true).seconds().unwrap() - 5.0).abs() < 0.02);
+        assert!((Plan::explained(&learned(1e-3, 8), &asked).seconds().unwrap() - 5.0).abs() < 0.02);
         // Calls that sleep need no core.
         let mut learned = learned(1e-3, 8);
         learned.waits.add(used(1e-3, 0.01e-3, 0.01e-3), true);
-        assert!((Plan::new(&learned, &asked, true).seconds().unwrap() - 1.25).abs() < 0.02);
+        assert!((Plan::explained(&learned, &asked).seconds().unwrap() - 1.25).abs() < 0.02);
         // Other threads take the cores to work for them.
         learned.waits.add(used(9e-3, 0.0, 9e-3), true);
-        assert!((Plan::new(&learned, &asked, true).seconds().unwrap() - 5.0 * 0.9).abs() < 0.1);
+        assert!((Plan::explained(&learned, &asked).seconds().unwrap() - 5.0 * 0.9).abs() < 0.1);
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         let waiting = Situation { threads: 2, cores, ..situation(Some(20_000)) };
         let mut learned = learned(5e-3, 8);
         learned.waits.add(used(5e-3, 10e-6, 10e-6), true);
-        let plan = Plan::new(&learned, &waiting, true);
+        let plan = Plan::explained(&learned, &waiting);
         // 20,000 by 256 are 78 times 5 ms; 8, 32 and 128 threads have two rounds of chunks each,
         // and threads are started.
         let long = chunk_seconds(2, 128);
@@ -232,14 +232,14 @@ mod tests {
         assert!(least < expected / 1.08 && expected * 1.08 < most, "{least} {most}");
         // Four calls may come late: one at the end, and one at the end of each step.
         assert_eq!([256, 2, 5].map(|threads| levels(2, threads).count()), [3, 0, 0]);
-        let few = Plan::new(&learned, &Situation { remaining: Some(200), ..waiting.clone() }, true);
+        let few = Plan::explained(&learned, &Situation { remaining: Some(200), ..waiting.clone() });
         let (_, expected, most) = seconds(&few);
         assert!((0.015..0.03).contains(&(most - expected)), "{expected} {most}");
         assert!(plan.to_string().contains("5 sampled and what they wait for bears 256 at a time: a kind"), "{plan}");
         // With short calls, the work around them keeps the cores busy.
         let mut learned = self::learned(1e-3, 8);
         learned.waits.add(used(1e-3, 16e-6, 16e-6), true);
-        let plan = Plan::new(&learned, &Situation { remaining: Some(1_000_000), ..waiting }, true);
+        let plan = Plan::explained(&learned, &Situation { remaining: Some(1_000_000), ..waiting });
         let around = 1e6 * (16e-6 + WAITING_CHUNK / plan.chunk_size() as f64) / 2.0;
         assert!((20..30).contains(&plan.chunk_size()), "{plan}");
         assert!((0.95 * around..1.05 * around).contains(&plan.seconds().unwrap()), "{}", plan.seconds().unwrap());
@@ -257,7 +257,7 @@ mod tests {
                     let ran = (1.0 - waits) * seconds;
                     learned.waits.add(used(seconds, ran, ran), true);
                     let situation = Situation { threads: 2, cores, ..situation(Some(remaining)) };
-                    let (least, expected, most) = self::seconds(&Plan::new(&learned, &situation, true));
+                    let (least, expected, most) = self::seconds(&Plan::explained(&learned, &situation));
                     assert!(
                         least <= expected && expected <= most,
                         "{least} {expected} {most} {seconds} {remaining} {waits}"
@@ -272,7 +272,7 @@ mod tests {
         let mut told = learned(240e-6, 256 << 10);
         told.spread = Default::default();
         (0..5).for_each(|_| told.spread.add(Sampled { fresh: 130e-6, ..sampled(240e-6) }));
-        let plan = Plan::new(&told, &situation(Some(10_000)), true);
+        let plan = Plan::explained(&told, &situation(Some(10_000)));
         let (least, expected, most) = seconds(&plan);
         assert!((expected - 10_000.0 * 110e-6 / 4.0).abs() < 0.01, "{expected}");
         // More threads don't help with it.
@@ -285,7 +285,7 @@ mod tests {
         let mut busy = learned(1e-3, 8);
         busy.spread = Default::default();
         (0..5).for_each(|_| busy.spread.add(Sampled { queued: 1e-3, ..sampled(2e-3) }));
-        let plan = Plan::new(&busy, &situation(Some(10_000)), true);
+        let plan = Plan::explained(&busy, &situation(Some(10_000)));
         let (_, expected, most) = seconds(&plan);
         assert!((expected - 2.505).abs() < 0.01 && (most - 2.0 * 2.5 * 1.1).abs() < 0.02, "{expected} {most}");
         let text = plan.to_string();
@@ -296,13 +296,13 @@ mod tests {
     #[test]
     fn calls_that_threads_take_one_by_one_come_in_rounds() {
         // Fifteen of 100 ms on four threads: the last round has three, and takes as long.
-        let plan = Plan::new(&learned(0.1, 8), &situation(Some(15)), true);
+        let plan = Plan::explained(&learned(0.1, 8), &situation(Some(15)));
         assert!((plan.seconds().unwrap() - (0.5 + 0.4)).abs() < 1e-3, "{}", plan.seconds().unwrap());
     }
 
     #[test]
     fn filling_memory_may_not_get_faster_by_threads() {
-        let plan = Plan::new(&learned(1e-3, 1 << 20), &situation(Some(10_000)), true);
+        let plan = Plan::explained(&learned(1e-3, 1 << 20), &situation(Some(10_000)));
         let (least, most) = plan.seconds_range().unwrap();
         // Filling 1 MiB takes 0.52 ms of each; four threads may share the rest, or all of it, or
         // need no fresh memory at all.
@@ -315,9 +315,9 @@ mod tests {
     fn a_sample_without_a_spread_says_that_the_time_is_unsure() {
         let mut learned = learned(1e-3, 8);
         learned.spread = Default::default();
-        let plan = Plan::new(&learned, &situation(Some(10_000)), true);
+        let plan = Plan::explained(&learned, &situation(Some(10_000)));
         assert_eq!((plan.seconds_range(), codes(&plan)), (None, vec![Warning::TIME_UNSURE]));
         // Too short for anyone to wait.
-        assert!(codes(&Plan::new(&learned, &situation(Some(100)), true)).is_empty());
+        assert!(codes(&Plan::explained(&learned, &situation(Some(100)))).is_empty());
     }
 }

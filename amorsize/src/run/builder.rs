@@ -374,7 +374,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn verbose(mut self, verbose: bool) -> Self {
-        self.core.change_options(|options| options.verbose(verbose));
+        self.core.set_verbose(verbose);
         self
     }
 

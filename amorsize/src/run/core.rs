@@ -51,7 +51,12 @@ pub(crate) struct CoreParts {
     /// The stages of a pipeline; none for a run of a single function.
     pub(crate) stages: Vec<Arc<StageCounts>>,
     pub(crate) callback: Option<Callback>,
+    print_plan: Option<PrintPlan>,
 }
+
+/// Prints the plan of a verbose run. As a function that `verbose` sets, it and the sample for it
+/// are only in programs that have a verbose run.
+type PrintPlan = fn(&mut Core, &mut dyn Input, &dyn Function) -> Result<(), Error>;
 
 impl CoreParts {
     /// The parts of a pipeline, from those before and those of its next stage.
@@ -67,6 +72,7 @@ impl CoreParts {
                 })),
                 (before, next) => before.or(next),
             },
+            print_plan: self.print_plan.or(next.print_plan),
         }
     }
 }
@@ -85,6 +91,8 @@ pub(crate) struct Core {
     engine: Engine,
     stock: Stock,
     kept: Kept,
+    /// `Some` if the run is verbose.
+    print_plan: Option<PrintPlan>,
     verbose: Verbose,
     result_size: usize,
     tools: Tools,
@@ -141,10 +149,10 @@ impl Core {
         // The program's allocator counts everything.
         let (measured_by, unasked) =
             if tracks { (MeasuredBy::Tracking, Unasked::default()) } else { (measured_by, unasked) };
-        let verbose = Verbose::new(options.is_verbose());
         let engine = Engine::new(options, [item_size, result_size], measured_by, unasked);
         Self {
-            verbose,
+            print_plan: None,
+            verbose: Verbose::new(false),
             tools: Tools::new(engine.ledger().clone(), tracks),
             callback: None,
             begun: false,
@@ -216,7 +224,16 @@ impl Core {
 
     pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
         self.engine.change_options(change);
-        self.verbose = Verbose::new(self.options().is_verbose());
+    }
+
+    /// Sets if the run prints its plan and its batches.
+    pub(crate) fn set_verbose(&mut self, verbose: bool) {
+        self.set_print_plan(verbose.then_some(Self::print_plan));
+    }
+
+    fn set_print_plan(&mut self, print_plan: Option<PrintPlan>) {
+        self.verbose = Verbose::new(print_plan.is_some());
+        self.print_plan = print_plan;
     }
 
     pub(crate) fn interrupts(&mut self) -> &mut Interrupts {
@@ -242,15 +259,16 @@ impl Core {
 
     /// Gives the parts that go into another run, as one of its stages.
     pub(crate) fn into_parts(self) -> CoreParts {
-        let Self { engine, tools, stages, callback, .. } = self;
-        CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback }
+        let Self { engine, tools, stages, callback, print_plan, .. } = self;
+        CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback, print_plan }
     }
 
     /// A core from the parts of other runs.
     pub(crate) fn of_parts(parts: CoreParts, sizes: [usize; 2], measured_by: MeasuredBy, unasked: Unasked) -> Self {
-        let CoreParts { options, interrupts, stages, callback } = parts;
+        let CoreParts { options, interrupts, stages, callback, print_plan } = parts;
         let mut core = Self::new(options, sizes, measured_by, unasked);
         (core.tools.interrupts, core.stages, core.callback) = (interrupts, stages, callback);
+        core.set_print_plan(print_plan);
         core
     }
 
@@ -307,9 +325,10 @@ impl Core {
         self.begin(input);
         self.tools.interrupts.begin();
         self.engine.set_quiet(self.verbose.is_on());
-        if !self.verbose.is_on() {
-            return Ok(());
-        }
+        self.print_plan.map_or(Ok(()), |print| print(self, input, function))
+    }
+
+    fn print_plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
         let total = self.stock.left_exactly(input).map(|left| left + self.engine.items_done());
         let available = self.engine.budget()?.available;
         let (asked, share) = (self.options().batch_items(), self.options().limit().to_string());
