@@ -269,11 +269,11 @@ impl Climb {
         // The process can be busy with more than the calls' own threads.
         let idle = self.cores as f64 / seen.busy;
         let by_process = if idle > 1.0 / ALL_CORES { level as f64 * idle * seen.spare } else { level as f64 };
-        let wanted = seen.wanted.ceil().clamp(self.cores as f64, self.most as f64);
-        if level > self.cores && wanted < TOO_MANY * level as f64 {
+        let wanted = (seen.wanted.ceil() as usize).clamp(self.cores, self.most);
+        if level > self.cores && (wanted as f64) < TOO_MANY * level as f64 {
             self.before = None;
             (self.ceiling, self.patience) = (usize::MAX, PATIENCE);
-            return wanted as usize;
+            return wanted;
         }
         if let Some(before) = self.before.take()
             && (!before.was_worth_it(&seen, level) || before.was_enough(&seen, self.cores))

@@ -495,14 +495,11 @@ impl fmt::Display for Error {
     }
 }
 
-// `fn main() -> Result<(), amorsize::Error>` prints this; it should read well.
+// `fn main() -> Result<(), amorsize::Error>` prints this; it should read well. `kind` shows the
+// case, without which a program has no code to show it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            f.debug_struct("Error").field("kind", &self.kind).finish()
-        } else {
-            fmt::Display::fmt(self, f)
-        }
+        fmt::Display::fmt(self, f)
     }
 }
 

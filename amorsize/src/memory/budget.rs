@@ -33,7 +33,7 @@ impl Budget {
                 let of_available = Self::resolve(&MaxMemory::fraction(*fraction))?;
                 Self { bytes: of_available.bytes.min(*bytes), ..of_available }
             }
-            Limit::Unreadable(_) => unreachable!("refused by `limit`"),
+            Limit::Refused(..) => unreachable!("refused by `limit`"),
         })
     }
 }

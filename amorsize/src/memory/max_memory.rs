@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::units::decimal::Decimal;
 use crate::units::{ByteSize, MOST_BYTES};
 
 /// The memory that a run may use: a fraction of the available memory when it starts, or bytes.
@@ -31,8 +32,8 @@ pub(crate) enum Limit {
     Bytes(ByteSize),
     /// The smaller of the two: one stage of a pipeline states a fraction, another one bytes.
     Both(f64, ByteSize),
-    /// A text that is not a number of bytes; kept for the error.
-    Unreadable(String),
+    /// A value that no run takes, as a text, and the expected values.
+    Refused(String, &'static str),
 }
 
 /// Amorsize's default: half of the available memory.
@@ -82,7 +83,7 @@ impl MaxMemory {
             Limit::Fraction(fraction) => (Some(fraction), None),
             Limit::Bytes(bytes) => (None, Some(bytes)),
             Limit::Both(fraction, bytes) => (Some(fraction), Some(bytes)),
-            Limit::Unreadable(_) => (None, None),
+            Limit::Refused(..) => (None, None),
         };
         let (own, others) = (parts(self.0), parts(other.0));
         let fraction = own.0.into_iter().chain(others.0).min_by(f64::total_cmp);
@@ -95,18 +96,21 @@ impl MaxMemory {
     }
 
     pub(crate) fn limit(&self) -> Result<&Limit, Error> {
-        let refuse = |value: String, expected| {
-            Err(Error::new(ErrorKind::InvalidOption { option: "max_memory", value, expected }))
-        };
         match &self.0 {
-            // The negation refuses NaN too.
-            Limit::Fraction(fraction) if !(*fraction > 0.0 && *fraction <= 1.0) => {
-                refuse(fraction.to_string(), FRACTION_OR_BYTES)
-            }
-            Limit::Bytes(ByteSize::ZERO) => refuse("0 B".into(), FRACTION_OR_BYTES),
-            Limit::Unreadable(text) if ByteSize::is_too_many(text) => refuse(format!("{text:?}"), MOST_BYTES),
-            Limit::Unreadable(text) => refuse(format!("{text:?}"), BYTES_OR_FRACTION),
+            Limit::Refused(value, expected) => Err(Error::invalid_option("max_memory", value, expected)),
             limit => Ok(limit),
+        }
+    }
+
+    /// The same, but refused if no run takes it. The compiler has judged the values of attributes.
+    pub(crate) fn judged(self) -> Self {
+        match self.0 {
+            // The negation refuses NaN too.
+            Limit::Fraction(fraction) if !(fraction > 0.0 && fraction <= 1.0) => {
+                Self(Limit::Refused(fraction.to_string(), FRACTION_OR_BYTES))
+            }
+            Limit::Bytes(ByteSize::ZERO) => Self(Limit::Refused("0 B".into(), FRACTION_OR_BYTES)),
+            _ => self,
         }
     }
 }
@@ -120,14 +124,18 @@ impl Default for MaxMemory {
 impl fmt::Display for MaxMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Limit::Fraction(fraction) => write!(f, "{:.0}% of the available memory", fraction * 100.0),
+            Limit::Fraction(fraction) => write!(f, "{}% of the available memory", percent(*fraction)),
             Limit::Bytes(bytes) => bytes.fmt(f),
             Limit::Both(fraction, bytes) => {
-                write!(f, "{:.0}% of the available memory or {bytes}, whichever is less", fraction * 100.0)
+                write!(f, "{}% of the available memory or {bytes}, whichever is less", percent(*fraction))
             }
-            Limit::Unreadable(text) => write!(f, "{text:?}"),
+            Limit::Refused(value, _) => f.write_str(value),
         }
     }
+}
+
+fn percent(fraction: f64) -> Decimal {
+    Decimal::of(fraction * 100.0, 0)
 }
 
 impl From<f64> for MaxMemory {
@@ -144,9 +152,10 @@ impl From<ByteSize> for MaxMemory {
 
 impl From<&str> for MaxMemory {
     fn from(text: &str) -> Self {
-        Self(match text.parse() {
-            Ok(bytes) => Limit::Bytes(bytes),
-            Err(_) => Limit::Unreadable(text.to_owned()),
+        let expected = || if ByteSize::is_too_many(text) { MOST_BYTES } else { BYTES_OR_FRACTION };
+        Self(match ByteSize::parse_const(text) {
+            Some(bytes) => Limit::Bytes(bytes),
+            None => Limit::Refused(format!("{text:?}"), expected()),
         })
     }
 }

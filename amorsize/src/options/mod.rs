@@ -296,6 +296,10 @@ mod tests {
         options.check().unwrap_err().to_string()
     }
 
+    fn stated(max_memory: impl Into<MaxMemory>) -> Options {
+        Options::new(Some(max_memory.into().judged()))
+    }
+
     #[test]
     fn each_option_refuses_what_it_cant_use() {
         // The messages are tested in tests/messages.rs.
@@ -310,10 +314,10 @@ mod tests {
             assert!(refused(&options).starts_with(&format!("`{option}` can't be")));
         }
         for fraction in [0.0, -0.5, 1.5, f64::NAN, f64::INFINITY] {
-            assert!(refused(&Options::new(Some(fraction.into()))).starts_with("`max_memory` can't be"));
+            assert!(refused(&stated(fraction)).starts_with("`max_memory` can't be"));
         }
-        assert!(refused(&Options::new(Some("12 bananas".into()))).contains("\"12 bananas\""));
-        assert!(refused(&Options::new(Some(ByteSize::ZERO.into()))).contains("can't be 0 B"));
+        assert!(refused(&stated("12 bananas")).contains("\"12 bananas\""));
+        assert!(refused(&stated(ByteSize::ZERO)).contains("can't be 0 B"));
         let mut options = Options::new(None);
         options.set_retry(Retry::new(0));
         assert!(refused(&options).starts_with("`retry` can't be 0"));
@@ -323,7 +327,6 @@ mod tests {
 
     #[test]
     fn what_stages_state_is_joined() {
-        let stated = |max_memory: MaxMemory| Options::new(Some(max_memory));
         let limit = |options: Options| options.limit().stated().clone();
         let (half, tenth) = (MaxMemory::fraction(0.5), MaxMemory::fraction(0.1));
         let (more, less) = (MaxMemory::bytes(ByteSize::mib(2)), MaxMemory::bytes(ByteSize::mib(1)));
@@ -350,14 +353,14 @@ mod tests {
     fn what_a_stage_does_not_take_is_refused_whatever_the_others_state() {
         let mut retries = Options::new(None);
         retries.set_retry(Retry::new(0));
-        let good = Options::new(Some(0.5.into())).threads(1).batch_size(1).sample_size(7).in_flight(9);
+        let good = stated(0.5).threads(1).batch_size(1).sample_size(7).in_flight(9);
         for (bad, says) in [
             (Options::new(None).threads(0), "`threads` can't be 0"),
             (Options::new(None).sample_size(0), "`sample_size` can't be 0"),
             (Options::new(None).batch_size(0), "`batch_size` can't be 0"),
             (Options::new(None).in_flight(0), "`in_flight` can't be 0"),
-            (Options::new(Some(1.5.into())), "`max_memory` can't be 1.5"),
-            (Options::new(Some("much".into())), "`max_memory` can't be \"much\""),
+            (stated(1.5), "`max_memory` can't be 1.5"),
+            (stated("much"), "`max_memory` can't be \"much\""),
             (retries, "`retry` can't be 0"),
         ] {
             let mut joined = bad.clone().join(good.clone()).threads(1);
@@ -370,7 +373,7 @@ mod tests {
     #[test]
     fn the_edges_are_taken() {
         for fraction in [f64::MIN_POSITIVE, 1.0] {
-            assert!(Options::new(Some(fraction.into())).check().is_ok());
+            assert!(stated(fraction).check().is_ok());
         }
         assert!(Options::new(None).batch_size(1).sample_size(1).threads(1).in_flight(1).check().is_ok());
     }

@@ -304,7 +304,7 @@ pub trait MaxMemoryOption {
 #[diagnostic::do_not_recommend]
 impl<V: Into<MaxMemory>> MaxMemoryOption for V {
     fn max_memory(self) -> MaxMemory {
-        self.into()
+        self.into().judged()
     }
 }
 

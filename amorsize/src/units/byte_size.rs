@@ -2,6 +2,8 @@ use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Mul, Sub};
 
+use super::decimal::Decimal;
+
 /// A number of bytes, which parses and prints with binary units.
 ///
 /// Arithmetic saturates: for a budget, a sum of sizes beyond 64 bits is as good as infinite.
@@ -221,20 +223,22 @@ impl ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 1023.5 of a unit are rounded to one of the next, and 9.995 to 10.0.
+        let rounds_to = |unit: u64| self.0 >= unit - unit / 2048;
         let (unit, name) = match self.0 {
-            TIB.. => (TIB, "TiB"),
-            GIB.. => (GIB, "GiB"),
-            MIB.. => (MIB, "MiB"),
+            _ if rounds_to(TIB) => (TIB, "TiB"),
+            _ if rounds_to(GIB) => (GIB, "GiB"),
+            _ if rounds_to(MIB) => (MIB, "MiB"),
             KIB.. => (KIB, "KiB"),
             _ => return f.pad(&format!("{} B", self.0)),
         };
         let value = self.0 as f64 / unit as f64;
         let decimals = match value {
-            ..10.0 => 2,
-            ..100.0 => 1,
+            ..9.995 => 2,
+            ..99.95 => 1,
             _ => 0,
         };
-        f.pad(&format!("{value:.decimals$} {name}"))
+        f.pad(&format!("{} {name}", Decimal::of(value, decimals)))
     }
 }
 
@@ -358,9 +362,43 @@ mod tests {
         );
     }
 
+    #[test]
+    fn rounding_takes_the_next_step_of_digits() {
+        for (bytes, text) in [
+            (1023, "1023 B"),
+            (10 * MIB - 1, "10.0 MiB"),
+            (100 * GIB - 1, "100 GiB"),
+            (MIB - 512, "1.00 MiB"),
+            (MIB - 513, "1023 KiB"),
+            (TIB - 1, "1.00 TiB"),
+            (u64::MAX, "16777216 TiB"),
+        ] {
+            assert_eq!(ByteSize::new(bytes).to_string(), text, "{bytes}");
+        }
+    }
+
+    /// Any number, and those just below a step of digits or a unit.
+    fn any_size() -> impl Strategy<Value = u64> {
+        let steps = (prop::sample::select(vec![KIB, MIB, GIB, TIB]), prop::sample::select(vec![1, 10, 100, 1024]));
+        let below = (steps, 0.99..=1.0).prop_map(|((unit, many), part)| ((unit * many) as f64 * part) as u64);
+        prop_oneof![any::<u64>(), below]
+    }
+
     proptest! {
         #[test]
-        fn what_is_printed_parses_to_nearly_the_same(bytes: u64) {
+        fn three_digits_are_printed(bytes in any_size()) {
+            let text = ByteSize::new(bytes).to_string();
+            let (number, unit) = text.split_once(' ').unwrap();
+            let whole = number.parse::<u64>();
+            prop_assert!(match (&whole, unit) {
+                (Ok(whole), "B") => *whole == bytes && bytes < KIB,
+                (Ok(whole), _) => *whole >= 100 && (*whole < 1024 || unit == "TiB"),
+                (Err(_), _) => number.len() == 4 && number.parse::<f64>().unwrap() >= 1.0,
+            }, "{text}");
+        }
+
+        #[test]
+        fn what_is_printed_parses_to_nearly_the_same(bytes in any_size()) {
             let back: ByteSize = ByteSize::new(bytes).to_string().parse().unwrap();
             // The text has three digits.
             prop_assert!((back.as_f64() - bytes as f64).abs() <= 0.006 * bytes as f64);

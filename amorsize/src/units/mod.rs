@@ -5,6 +5,7 @@ mod byte_size;
 pub(crate) mod counted;
 #[cfg(any(feature = "durable", feature = "picture"))]
 pub(crate) mod date;
+pub(crate) mod decimal;
 pub(crate) mod measured_by;
 pub(crate) mod seconds;
 
