@@ -490,7 +490,11 @@ impl fmt::Display for Error {
                     Counted::threads(*threads)
                 )
             }
+            #[cfg(feature = "durable")]
             stored => stored::tell(stored, f),
+            // Without the feature nothing makes the others.
+            #[cfg(not(feature = "durable"))]
+            _ => Ok(()),
         }
     }
 }

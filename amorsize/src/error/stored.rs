@@ -1,8 +1,10 @@
 //! The texts of errors about the directory in which a run keeps its finished items.
 
 use std::fmt;
+#[cfg(feature = "durable")]
 use std::io;
 
+#[cfg(feature = "durable")]
 use super::ErrorKind;
 
 /// The difference between a run and the one that a directory belongs to, in
@@ -49,15 +51,19 @@ impl fmt::Display for Changed {
 }
 
 /// The file that says which run the results of a directory belong to. Without it they are useless.
+#[cfg(feature = "durable")]
 pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// The extension of the files of results in a directory.
+#[cfg(feature = "durable")]
 pub(crate) const SEGMENT: &str = "amz";
 
 /// The way out of a directory with results that can't be used.
+#[cfg(feature = "durable")]
 const OTHER_DIRECTORY: &str = "go back to that, use another directory, or delete this one";
 
 /// Writes the text of the kinds that this file is about. `mod.rs` writes the others.
+#[cfg(feature = "durable")]
 pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
         ErrorKind::CheckpointBusy { directory } => write!(
@@ -151,7 +157,7 @@ pub(crate) fn storage(
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "durable"))]
 mod tests {
     use std::path::PathBuf;
 
