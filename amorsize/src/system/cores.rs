@@ -69,7 +69,7 @@ mod linux {
     pub(super) fn physical(root: &Path) -> Option<usize> {
         let system = root.join("sys/devices/system/cpu");
         // If no core is shared, this single file says so, without one for each processor.
-        if fs::read_to_string(system.join("smt/active")).is_ok_and(|active| active.trim() == "0") {
+        if fs::read_to_string(system.join("smt/active")).is_ok_and(|active| active.trim_ascii() == "0") {
             return None;
         }
         let status = fs::read_to_string(root.join("proc/self/status")).ok()?;
@@ -97,7 +97,7 @@ mod linux {
     /// The numbers of a list as the kernel writes it, such as `0-3,8`.
     fn list(text: &str) -> Option<Vec<usize>> {
         let mut numbers = Vec::new();
-        for part in text.trim().split(',') {
+        for part in text.trim_ascii().split(',') {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
             // No kernel has more processors; a longer list is not one of them.

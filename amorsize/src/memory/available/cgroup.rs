@@ -1,12 +1,11 @@
 //! The memory and the tasks that the cgroups of the process leave, v1 and v2, from its own up to
 //! the root.
 
-use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::kept_file::{Buffer, KeptFile};
-use super::machine;
+use super::machine::{self, number};
 use crate::units::ByteSize;
 
 /// A limit of this many bytes or more is no limit: v1 writes the largest whole number of pages in
@@ -100,10 +99,6 @@ fn left(limit: u64, usage: u64, reclaimable: u64) -> ByteSize {
     ByteSize::new(limit.saturating_sub(usage.saturating_sub(reclaimable)))
 }
 
-fn number(text: &str) -> Option<u64> {
-    text.trim().parse().ok()
-}
-
 /// A limit, or `None` for no limit; v2 writes "max" for that, which is no number.
 fn limit(text: &str) -> Option<u64> {
     number(text).filter(|&limit| limit < NO_LIMIT)
@@ -133,7 +128,7 @@ fn reclaimable(version: Version, stat: &str) -> u64 {
 /// `None` if none has a limit. `own` is the process's `/proc/self/cgroup`.
 pub(super) fn tasks_left(own: &str, mountinfo: Option<&str>, root: &Path) -> Option<u64> {
     let left = |folder: Folder| {
-        let read = |name: &str| fs::read_to_string(folder.path.join(name)).ok();
+        let read = |name: &str| machine::text(&folder.path, name);
         // "max" is no number.
         let limit = number(&read("pids.max")?)?;
         Some(limit.saturating_sub(read("pids.current").as_deref().and_then(number).unwrap_or(0)))
@@ -194,7 +189,7 @@ fn memberships<'o>(controller: &str, own: &'o str) -> impl Iterator<Item = (Vers
 struct Mount {
     version: Version,
     /// The cgroup that `point` shows.
-    root: PathBuf,
+    root: String,
     point: PathBuf,
 }
 
@@ -206,19 +201,19 @@ fn mounts(controller: &str, mountinfo: &str) -> Vec<Mount> {
 /// One line: `35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory`,
 /// with any number of fields before the dash.
 fn mount(controller: &str, line: &str) -> Option<Mount> {
-    let (place, kind) = line.split_once(" - cgroup")?;
-    let version = match kind.split_once(' ')? {
-        ("2", _) => Version::V2,
-        ("", rest) => {
-            let options = rest.split(' ').nth(1)?;
+    let mut fields = line.split(' ').skip(3);
+    let (root, point) = (fields.next()?, fields.next()?);
+    fields.find(|&field| field == "-")?;
+    let version = match fields.next()? {
+        "cgroup2" => Version::V2,
+        "cgroup" => {
+            let options = fields.nth(1)?;
             options.split(',').find(|&option| option == controller)?;
             Version::V1
         }
         _ => return None,
     };
-    let mut fields = place.split(' ').skip(3);
-    let (root, point) = (fields.next()?, fields.next()?);
-    Some(Mount { version, root: unescaped(root), point: unescaped(point) })
+    Some(Mount { version, root: unescaped(root), point: unescaped(point).into() })
 }
 
 /// The mounts of hierarchies on nearly every system, for a process that may not read its mounts.
@@ -244,12 +239,13 @@ fn place<'m>(version: Version, path: &str, mounts: &'m [Mount]) -> Option<(PathB
     // Last first: a later mount hides an earlier one at the same place.
     let mut mounts = mounts.iter().rev().filter(|mount| mount.version == version);
     let within = |mount: &Mount| -> Option<PathBuf> {
-        let path = Path::new(path).strip_prefix(&mount.root).ok()?;
-        path.components().all(|component| matches!(component, Component::Normal(_))).then(|| mount.point.join(path))
+        let below = path.strip_prefix(mount.root.trim_end_matches('/'))?;
+        let names = below.strip_prefix('/').or(below.is_empty().then_some(""))?;
+        (!names.split('/').any(|name| name == "..")).then(|| mount.point.join(names))
     };
     // The mount that shows most ancestors.
     let holding = mounts.clone().filter_map(|mount| Some((within(mount)?, mount)));
-    match holding.min_by_key(|(_, mount)| mount.root.components().count()) {
+    match holding.min_by_key(|(_, mount)| mount.root.len()) {
         Some((own, mount)) => Some((own, &mount.point)),
         None => mounts.next().map(|mount| (mount.point.clone(), &*mount.point)),
     }
@@ -257,7 +253,7 @@ fn place<'m>(version: Version, path: &str, mounts: &'m [Mount]) -> Option<(PathB
 
 /// Decodes a space, tab, line feed or backslash, which mountinfo writes as `\` and three octal
 /// digits.
-fn unescaped(field: &str) -> PathBuf {
+fn unescaped(field: &str) -> String {
     let mut parts = field.split('\\');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -273,7 +269,7 @@ fn unescaped(field: &str) -> PathBuf {
             }
         }
     }
-    text.into()
+    text
 }
 
 fn under(root: &Path, absolute: &Path) -> PathBuf {
@@ -313,7 +309,7 @@ mod tests {
     fn placed(path: &str, mounts: &[(&str, &str)]) -> (PathBuf, PathBuf) {
         let mounts: Vec<_> = mounts
             .iter()
-            .map(|(root, point)| Mount { version: Version::V2, root: root.into(), point: point.into() })
+            .map(|&(root, point)| Mount { version: Version::V2, root: root.into(), point: point.into() })
             .collect();
         let (own, mount) = place(Version::V2, path, &mounts).unwrap();
         (own, mount.to_owned())
@@ -389,7 +385,7 @@ mod tests {
         fn unescaping_undoes_what_the_kernel_escapes(name in "[a-z \t\n\\\\/]{0,20}") {
             let escape = |c: char| if " \t\n\\".contains(c) { format!("\\{:03o}", c as u32) } else { c.to_string() };
             let escaped: String = name.chars().map(escape).collect();
-            prop_assert_eq!(unescaped(&escaped), PathBuf::from(name));
+            prop_assert_eq!(unescaped(&escaped), name);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Parses procfs's figures of the machine and of the process, from their text alone.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::system::process::Found;
@@ -18,12 +19,31 @@ pub(super) fn total(meminfo: &str) -> Option<ByteSize> {
 }
 
 fn amount(text: &str, name: &str) -> Option<ByteSize> {
-    after(text, name)?.trim().strip_suffix(" kB")?.parse().ok().map(ByteSize::kib)
+    number(after(text, name)?.trim_ascii().strip_suffix(" kB")?).map(ByteSize::kib)
+}
+
+/// The text of a file of the system under `root`. (As some parsers it is not inlined: they are
+/// called at many places, and none of them often.)
+#[inline(never)]
+pub(super) fn text(root: &Path, path: &str) -> Option<String> {
+    fs::read_to_string(root.join(path)).ok()
 }
 
 /// The rest of the first line that begins with this name.
+#[inline(never)]
 pub(super) fn after<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(name))
+}
+
+/// A word of a text, by its place.
+#[inline(never)]
+pub(super) fn word(text: &str, place: usize) -> Option<&str> {
+    text.split_ascii_whitespace().nth(place)
+}
+
+#[inline(never)]
+pub(super) fn number(text: &str) -> Option<u64> {
+    text.trim_ascii().parse().ok()
 }
 
 /// The limits that the process has.
@@ -63,7 +83,7 @@ impl ResourceLimits {
 
 /// The soft limit of this name in `/proc/self/limits`; "unlimited" is no number.
 pub(super) fn soft(limits: &str, name: &str) -> Option<u64> {
-    after(limits, name)?.split_whitespace().next()?.parse().ok()
+    number(word(after(limits, name)?, 0)?)
 }
 
 fn left(limit: Option<u64>, statm: Option<&str>, field: usize) -> Option<ByteSize> {
@@ -88,14 +108,14 @@ pub(super) fn peak_resident(status: &str) -> Option<ByteSize> {
 }
 
 fn pages(statm: &str, field: usize) -> Option<ByteSize> {
-    let pages: u64 = statm.split_whitespace().nth(field)?.parse().ok()?;
+    let pages = number(word(statm, field)?)?;
     Some(ByteSize::new(page_size()?) * pages)
 }
 
 /// The total time in which at least one task waited for memory.
 pub(super) fn stalled(pressure: &str) -> Option<Duration> {
-    let (_, total) = after(pressure, "some ")?.split_once("total=")?;
-    total.split_whitespace().next()?.parse().ok().map(Duration::from_micros)
+    let total = after(pressure, "some ")?.split(' ').find_map(|figure| figure.strip_prefix("total="))?;
+    number(total).map(Duration::from_micros)
 }
 
 /// The size of a page: 4 KiB on most machines, 16 or 64 KiB on some. It is in the auxiliary vector

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use super::kept_file::read_long;
-use super::machine::{self, ResourceLimits, soft};
+use super::machine::{self, ResourceLimits, number, soft, text, word};
 use super::{Started, cgroup};
 use crate::system::cores;
 use crate::system::process::Found;
@@ -46,7 +46,7 @@ pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
 
 /// The same from the files under `root`.
 fn most_under(root: &Path, space: &Space, started: Started, enough: usize) -> usize {
-    let read = |path: &str| fs::read_to_string(root.join(path)).ok();
+    let read = |path: &str| text(root, path);
     let limits = read("proc/self/limits").unwrap_or_default();
     let by_space = most_by_space(ResourceLimits::parse(&limits), read("proc/self/statm").as_deref(), space, started);
     let by_cgroups = read("proc/self/cgroup").and_then(|own| {
@@ -143,7 +143,7 @@ fn most_by_space(limits: ResourceLimits, statm: Option<&str>, space: &Space, sta
 
 /// The arenas that a user allows glibc's allocator, by its two variables.
 fn most_arenas(arena_max: Option<&str>, tunables: Option<&str>) -> Option<usize> {
-    let number = |text: &str| text.trim().parse().ok().filter(|&arenas| arenas > 0);
+    let number = |text: &str| text.trim_ascii().parse().ok().filter(|&arenas| arenas > 0);
     let by_tunables = tunables
         .and_then(|tunables| tunables.split(':').find_map(|one| number(one.strip_prefix("glibc.malloc.arena_max=")?)));
     by_tunables.or_else(|| number(arena_max?))
@@ -153,18 +153,19 @@ fn most_arenas(arena_max: Option<&str>, tunables: Option<&str>) -> Option<usize>
 
 /// A figure in a file `status`, the first one after its name and colon.
 fn figure<'s>(status: &'s str, name: &str) -> Option<&'s str> {
-    machine::after(status, name)?.split_whitespace().next()
+    word(machine::after(status, name)?, 0)
 }
 
 /// The user for whom the tasks of a process count.
 fn user(status: &str) -> Option<u64> {
-    figure(status, "Uid:")?.parse().ok()
+    number(figure(status, "Uid:")?)
 }
 
 /// True if a user's limit does not bind the process, because it is root or has one of two
 /// capabilities. Neither counts within a user namespace, which shows in the map of its users.
 fn is_exempt(status: &str, uid_map: Option<&str>) -> bool {
-    let is_everyone = |map: &str| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    let is_everyone =
+        |map: &str| [0, 1, 2, 3].map(|place| word(map, place)) == [Some("0"), Some("0"), Some("4294967295"), None];
     let capabilities = figure(status, "CapEff:").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
     let is_privileged = user(status) == Some(0) || capabilities & (CAP_SYS_ADMIN | CAP_SYS_RESOURCE) != 0;
     // Kernels without user namespaces have no such file.
@@ -173,9 +174,9 @@ fn is_exempt(status: &str, uid_map: Option<&str>) -> bool {
 
 /// The tasks of the whole system, from `/proc/loadavg`: `0.20 0.18 0.12 1/80 11206`.
 fn all_tasks(loadavg: &str) -> Option<u64> {
-    let (_, all) = loadavg.split_whitespace().nth(3)?.split_once('/')?;
+    let (_, all) = word(loadavg, 3)?.split_once('/')?;
     // Sandboxes that count no tasks say 0, and this process is one.
-    all.parse().ok().filter(|&all| all > 0)
+    number(all).filter(|&all| all > 0)
 }
 
 /// The tasks of a user, as far as this process sees them: not those in other containers. It takes
@@ -186,9 +187,9 @@ fn tasks_of(root: &Path, user: u64) -> Option<u64> {
     // A process that has ended meanwhile has none.
     let tasks = |status: String| {
         let is_users = self::user(&status) == Some(user);
-        if is_users { figure(&status, "Threads:").and_then(|threads| threads.parse().ok()) } else { None }
+        if is_users { figure(&status, "Threads:").and_then(number) } else { None }
     };
-    let statuses = processes.filter_map(|process| fs::read_to_string(process.path().join("status")).ok());
+    let statuses = processes.filter_map(|process| text(&process.path(), "status"));
     Some(statuses.filter_map(tasks).fold(0, u64::saturating_add))
 }
 
