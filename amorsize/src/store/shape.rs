@@ -55,7 +55,9 @@ const ANY: &str = "any";
 /// | `["map", key, value]`, `["map"]` | the first entry, if there is one |
 /// | `["tuple", elements, shape, ..]` | also arrays |
 /// | `["struct", name, [field, shape], ..]` | |
-/// | `["enum", name, number, variant, shape]` | with the shape of a unit, a tuple, a struct or one value; number, variant and shape again for each variant of further results |
+/// | `["enum", name, number, variant, shape]` | number, variant and shape for each variant seen |
+///
+/// The shape of a variant is that of a unit, a tuple, a struct or one value.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Shape(String);
 
