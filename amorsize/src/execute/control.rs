@@ -80,7 +80,7 @@ use super::state::{Ending, State, Waiting};
 use crate::adapt::situation::Situation;
 use crate::adapt::tuner::{ThreadLimits, Tuner};
 use crate::error::failure::{Payload, discard};
-use crate::memory::budget::Ledger;
+use crate::memory::budget::{Counted, Ledger};
 use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
@@ -263,6 +263,11 @@ impl Control {
         let begun = now();
         self.sink.start(begun);
         let flow = hand_over();
+        self.sink_returned(before, begun);
+        flow
+    }
+
+    fn sink_returned(&self, before: Counted, begun: Instant) {
         let ended = now();
         self.sink.stop(ended);
         let given = self.ledger.handed_over().since(before);
@@ -277,7 +282,6 @@ impl Control {
             self.book(&mut state, ended);
             state.given_back = 0;
         }
-        flow
     }
 
     /// Calls `pull`, which takes items from the input. Gives the seconds that it took.

@@ -104,7 +104,7 @@ impl Engine {
                     observer.tell(now, ended, ledger, seen);
                 }
                 // An iterator's caller comes back soon and often, so tell only what is due.
-                None => _ = observer.look(now, ledger, false, || seen, Calls::default),
+                None => _ = observer.look(now, ledger, false, &|| seen, &Calls::default),
             }
         });
     }

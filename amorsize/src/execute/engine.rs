@@ -251,10 +251,8 @@ impl Engine {
 
     /// Gives `look` the books, here or with the threads.
     pub(super) fn with_books<R>(&mut self, look: impl FnOnce(&mut Books) -> R) -> R {
-        match &self.workers {
-            Some(workers) => look(&mut workers.control.state().books),
-            None => look(&mut self.books),
-        }
+        let mut lent = self.workers.as_ref().map(|workers| workers.control.state());
+        look(lent.as_mut().map_or(&mut self.books, |state| &mut state.books))
     }
 
     /// Takes out the panics noted so far, if all are kept.

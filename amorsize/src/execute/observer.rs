@@ -49,8 +49,8 @@ impl Observer {
         now: Instant,
         ledger: &Ledger,
         collects: bool,
-        seen: impl Fn() -> Seen,
-        calls: impl FnOnce() -> Calls,
+        seen: &dyn Fn() -> Seen,
+        calls: &dyn Fn() -> Calls,
     ) -> Option<Bounds> {
         let bounds = self.watch.as_mut().and_then(|watch| watch.look(now, ledger, collects, calls));
         if self.recorder.as_ref().is_some_and(|recorder| recorder.is_due(now)) {

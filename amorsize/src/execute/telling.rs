@@ -37,10 +37,8 @@ impl Engine {
     }
 
     pub(super) fn with_observer<R>(&mut self, body: impl FnOnce(&mut Observer, &Ledger) -> R) -> R {
-        match self.workers.as_ref().and_then(|workers| workers.control.observer()) {
-            Some(mut observer) => body(&mut observer, &self.ledger),
-            None => body(&mut self.observer, &self.ledger),
-        }
+        let mut lent = self.workers.as_ref().and_then(|workers| workers.control.observer());
+        body(lent.as_deref_mut().unwrap_or(&mut self.observer), &self.ledger)
     }
 
     pub(super) fn seen(&self) -> Seen {
@@ -105,7 +103,7 @@ impl Engine {
             items: None,
             only_wait: None,
         };
-        if let Some(bounds) = self.observer.look(now, &self.ledger, collects, || seen, calls) {
+        if let Some(bounds) = self.observer.look(now, &self.ledger, collects, &|| seen, &calls) {
             self.books.learned.expect_working(bounds.working, bounds.confirmed);
         }
     }

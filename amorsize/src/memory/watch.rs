@@ -142,7 +142,7 @@ impl Watch {
         now: Instant,
         ledger: &Ledger,
         collects: bool,
-        calls: impl FnOnce() -> Calls,
+        calls: &dyn Fn() -> Calls,
     ) -> Option<Bounds> {
         if now < self.next_look {
             return None;
@@ -325,7 +325,7 @@ mod tests {
             self.figures.resident.store((100 + grown) * MIB, Ordering::Relaxed);
             for _ in 0..millis {
                 self.now += LOOK;
-                self.watch.look(self.now, &self.ledger, self.collects, Calls::default);
+                self.watch.look(self.now, &self.ledger, self.collects, &Calls::default);
             }
             self.ledger.limit() / MIB
         }

@@ -67,17 +67,15 @@ mod system {
     /// queue. A thread that has computed for some time loses its core just here: Linux's lazy
     /// preemption takes it at the next system call.
     pub(super) fn at_one_moment<T>(mut look: impl FnMut() -> T) -> (T, Instant) {
-        let mut before = Instant::now();
-        let mut seen = look();
-        for _ in 1..LOOKS {
-            let after = Instant::now();
-            if after - before < UNDISTURBED {
-                break;
+        let mut looks = 0;
+        loop {
+            let before = Instant::now();
+            let seen = look();
+            looks += 1;
+            if looks == LOOKS || before.elapsed() < UNDISTURBED {
+                return (seen, before);
             }
-            before = after;
-            seen = look();
         }
-        (seen, before)
     }
 
     /// The time for which the process ran so far, over all its threads and the children that it
@@ -91,6 +89,8 @@ mod system {
         calls::process_ran().checked_sub(own)
     }
 
+    // Inlined into each look, this would be most of a measurement's code.
+    #[inline(never)]
     fn processes_ran() -> Duration {
         calls::process_ran() + children_ran().unwrap_or_default()
     }

@@ -26,13 +26,14 @@ impl<V> ByIndex<V> {
         match self.find(index) {
             Ok(place) => Some(std::mem::replace(&mut self.0[place].1, value)),
             Err(place) => {
-                if place < self.0.len() / 2 {
+                let from = if place < self.0.len() / 2 {
                     self.0.push_front((index, value));
-                    self.carry(0, place);
+                    0
                 } else {
                     self.0.push_back((index, value));
-                    self.carry(self.0.len() - 1, place);
-                }
+                    self.0.len() - 1
+                };
+                self.carry(from, place);
                 None
             }
         }
@@ -44,21 +45,20 @@ impl<V> ByIndex<V> {
 
     pub(crate) fn remove(&mut self, index: usize) -> Option<V> {
         let place = self.find(index).ok()?;
-        let removed = if place < self.0.len() / 2 {
-            self.carry(place, 0);
-            self.0.pop_front()
-        } else {
-            self.carry(place, self.0.len() - 1);
-            self.0.pop_back()
-        };
+        let is_near_front = place < self.0.len() / 2;
+        self.carry(place, if is_near_front { 0 } else { self.0.len() - 1 });
+        let removed = if is_near_front { self.0.pop_front() } else { self.0.pop_back() };
         removed.map(|(_, value)| value)
     }
 
     /// Moves an entry past others, mostly none. The `insert` and `remove` of `VecDeque` are ten
     /// times as much code, for each type of value.
-    fn carry(&mut self, from: usize, to: usize) {
-        (from..to).for_each(|at| self.0.swap(at, at + 1));
-        (to..from).rev().for_each(|at| self.0.swap(at, at + 1));
+    fn carry(&mut self, mut from: usize, to: usize) {
+        while from != to {
+            let next = if from < to { from + 1 } else { from - 1 };
+            self.0.swap(from, next);
+            from = next;
+        }
     }
 
     pub(crate) fn first(&self) -> Option<(usize, &V)> {
