@@ -66,9 +66,9 @@ impl Engine {
             if self.workers.is_none() {
                 match self.inline(line)? {
                     Inline::Done(flow) => return Ok(flow),
-                    Inline::GoParallel(plan) => {
+                    Inline::GoParallel(sizes) => {
                         self.end_sampling(sync::now());
-                        if !self.go_parallel(&plan, line)? {
+                        if !self.go_parallel(sizes, line)? {
                             self.plan = None;
                             continue;
                         }

@@ -9,7 +9,7 @@ use super::line::{Inlined, Line};
 use super::refusals::oversize;
 use crate::adapt::alone::{self, Next};
 use crate::adapt::learned::Stretch;
-use crate::adapt::sizes::{CHUNK_SECONDS, HANDED_SECONDS};
+use crate::adapt::sizes::{CHUNK_SECONDS, HANDED_SECONDS, Sizes};
 use crate::buffer::restored::Restored;
 use crate::error::Error;
 use crate::error::failure::{Ended, discard};
@@ -64,43 +64,41 @@ const FEW: usize = 4;
 /// The outcome of a part of a run on the calling thread.
 pub(super) enum Inline {
     Done(Flow),
-    GoParallel(Box<Plan>),
+    GoParallel(Sizes),
 }
 
 impl Engine {
     pub(super) fn inline(&mut self, line: &mut Line<'_>) -> Result<Inline, Ended> {
-        let mut planned = self.plan.take();
-        if planned.is_none() && self.opens_on_threads(line) {
-            planned = Some(self.first_plan(line)?);
+        if self.plan.is_none() && self.opens_on_threads(line) {
+            self.plan = Some(self.first_plan(line)?);
         }
         loop {
             self.look(line.outlet.collects());
             if line.ended() {
                 let flow = line.flush();
-                self.plan = planned;
                 return Ok(Inline::Done(if flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
             }
             if let Some(interrupt) = line.work.interrupts.now() {
-                self.plan = planned;
                 return Err(self.interrupted(line.work.interrupts, interrupt));
             }
             // Decide before a stretch rather than after it: an iterator's caller comes back for
             // each one.
-            if self.alone.is_at_it() && planned.is_none() {
+            if self.alone.is_at_it() && self.plan.is_none() {
                 if self.alone.after_stretch(self.done()) == Next::Threads {
-                    planned = self.decide(line)?;
+                    self.plan = self.decide(line)?;
                 }
-            } else if self.spent >= self.decide_at && planned.is_none() {
-                planned = self.decide(line)?;
+            } else if self.spent >= self.decide_at && self.plan.is_none() {
+                self.plan = self.decide(line)?;
             }
             let may_overlap = line.stock.asks.may_overlap();
-            if let Some(plan) = planned.take_if(|plan| may_overlap && plan.threads() > 1) {
+            if let Some(plan) = self.plan.take_if(|plan| may_overlap && plan.threads() > 1) {
                 let left = line.left_exactly();
                 let (threads, done) = (plan.threads(), self.done());
                 if line.outlet.collects() || self.alone.begin(&self.books.learned, threads, left, done) == Next::Threads
                 {
-                    self.plan = Some(plan.clone());
-                    return Ok(Inline::GoParallel(Box::new(plan)));
+                    let sizes = plan.sizes();
+                    self.plan = Some(plan);
+                    return Ok(Inline::GoParallel(sizes));
                 }
                 if self.options.batch_items().is_none() {
                     let flow = line.flush();
@@ -113,7 +111,6 @@ impl Engine {
             if line.is_to_flush(true) {
                 let flow = line.flush();
                 if flow != Flow::Continue {
-                    self.plan = planned;
                     return Ok(Inline::Done(flow));
                 }
             }
@@ -127,7 +124,6 @@ impl Engine {
                 let holds = line.outlet.holds();
                 let flow = line.flush();
                 if flow != Flow::Continue {
-                    self.plan = planned;
                     return Ok(Inline::Done(flow));
                 }
                 if holds {
@@ -135,11 +131,9 @@ impl Engine {
                 }
                 let is_full = self.needed() > self.ledger.free();
                 if line.outlet.collected() > Some(0) && is_full {
-                    self.plan = planned;
                     return Err(self.over_budget(self.books.next, self.needed(), line).into());
                 }
                 if self.options.refuses_oversize() && self.needed() > self.ledger.budget().as_u64() {
-                    self.plan = planned;
                     return Err(oversize(self.books.next, self.needed(), &self.ledger, self.measured_by).into());
                 }
                 // A call that alone needs more than the budget runs alone.
@@ -148,7 +142,6 @@ impl Engine {
             let measured = self.is_measured();
             let flow = self.inline_stretch(line, most, measured)?;
             if flow != Flow::Continue {
-                self.plan = planned;
                 return Ok(Inline::Done(flow));
             }
         }
@@ -192,19 +185,18 @@ impl Engine {
         // The time of an input and a sink that wait for each other must not count as time of calls.
         let timed = count as f64 * self.pace > apart || line.asks_are_single();
         let first = self.books.next;
-        let (mut done, mut stretch, mut flow) = self.inline_part(line, count, timed, measured);
         let is_few = self.alone.is_faster() && alone::fills_memory(&self.books.learned);
-        if is_few && measured.is_none() && self.resident.is_none() {
-            for _ in 1..PARTS {
-                let may_go_on = flow == Flow::Continue && done.panic.is_none() && done.items == count;
-                if !may_go_on || line.ended() || self.affordable().min(self.in_flight_room(line.outlet)) < count {
-                    break;
-                }
-                let part;
-                (done, part, flow) = self.inline_part(line, count, timed, None);
-                stretch = stretch.and(part);
+        let mut parts = if is_few && measured.is_none() && self.resident.is_none() { PARTS } else { 1 };
+        let mut stretch = Stretch::default();
+        let (done, flow) = loop {
+            let (done, part, flow) = self.inline_part(line, count, timed, measured);
+            stretch = stretch.and(part);
+            parts -= 1;
+            let may_go_on = parts > 0 && flow == Flow::Continue && done.panic.is_none() && done.items == count;
+            if !may_go_on || line.ended() || self.affordable().min(self.in_flight_room(line.outlet)) < count {
+                break (done, flow);
             }
-        }
+        };
         if let Some(used) = done.used {
             self.books.suspects |= used.is_suspect();
             if !used.is_suspect() {

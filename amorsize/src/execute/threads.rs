@@ -13,19 +13,20 @@ use super::pool::{self, Threads};
 use super::words::ThreadKind;
 use crate::adapt::alone;
 use crate::adapt::climb::Climb;
+use crate::adapt::sizes::Sizes;
 use crate::adapt::tuner::ThreadLimits;
 use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::memory::budget::Waits;
 use crate::memory::tracking;
 use crate::output::outlet::Flow;
-use crate::plan::Plan;
 use crate::system::sync;
 use crate::units::measured_by::MeasuredBy;
 
 impl Engine {
     /// Goes on threads. False if the system gives none.
-    pub(super) fn go_parallel(&mut self, plan: &Plan, line: &mut Line<'_>) -> Result<bool, Error> {
+    pub(super) fn go_parallel(&mut self, sizes: Sizes, line: &mut Line<'_>) -> Result<bool, Error> {
+        let Sizes { threads: most, chunk_items, batch_items } = sizes;
         let asked = self.options.wanted_threads().map(pool::at_most);
         let threads = match Threads::find(asked) {
             Ok(threads) => threads,
@@ -36,9 +37,9 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let situation = self.situation(line)?;
-        let cores = situation.threads.min(plan.threads());
+        let cores = situation.threads.min(most);
         let limits = ThreadLimits {
-            level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, plan.threads()) },
+            level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, most) },
             cores,
             most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
             // For a stated number of threads there is a pool of that size.
@@ -50,15 +51,14 @@ impl Engine {
         let ledger = self.ledger.clone();
         self.read_resident();
         self.start_watch()?;
-        let batch_size = plan.batch_size();
         // The first batch is small, so that the sink works while the first full batch is made: one
         // chunk, or one item for each thread if items are slow.
-        let first_batch = if line.outlet.hands_over() { plan.chunk_size().max(plan.threads()) } else { usize::MAX };
-        line.outlet.set_batch_size(first_batch.min(batch_size));
+        let first_batch = if line.outlet.hands_over() { chunk_items.max(most) } else { usize::MAX };
+        line.outlet.set_batch_size(first_batch.min(batch_items));
         let observer = Some(std::mem::take(&mut self.observer));
         self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
         let books = std::mem::take(&mut self.books);
-        let batches = (batch_size, first_batch);
+        let batches = (batch_items, first_batch);
         let control = Control::new(situation, limits, books, ledger, batches, self.ordered, observer);
         // The bounds on calls must be known before the first call starts.
         control.look_first(line.outlet.collects());

@@ -64,7 +64,7 @@ impl Engine {
         // calls.
         let waits = self.books.learned.waits;
         let begun = now();
-        if !self.go_parallel(&plan, line)? {
+        if !self.go_parallel(plan.sizes(), line)? {
             return Ok(());
         }
         let Some(Workers { control, threads }) = self.workers.as_deref() else { return Ok(()) };

@@ -61,6 +61,10 @@ pub struct Plan {
 }
 
 impl Plan {
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
     /// The number of workers that the run uses; 1 means that it runs on the calling thread.
     ///
     /// For a function that waits it is the most that the run is expected to reach: it begins with
