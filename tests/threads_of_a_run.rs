@@ -62,12 +62,11 @@ mod count {
             run_on(count);
         }
         // The threads of the last pools, and of the run that has not ended. The others end by
-        // themselves after a while.
+        // themselves after a while, and the last ones may have no name yet.
         let expected = 29 + (25..=28).sum::<usize>();
-        while threads("amorsize-") > expected {
+        while threads("amorsize-") != expected {
             thread::yield_now();
         }
-        assert_eq!(threads("amorsize-"), expected);
         assert!(kept.eq(next..=2000));
         while threads("amorsize-") > expected - 29 {
             thread::yield_now();
