@@ -45,7 +45,7 @@ impl<V> Key<V> {
     /// Panics unless values of this kind are of the key's type.
     #[inline]
     pub(super) fn check(self, kind: Kind) {
-        assert_eq!(kind.mark, self.mark, "a buffer of another run");
+        kind.check_mark(self.mark);
     }
 }
 
@@ -71,7 +71,12 @@ impl Kind {
     /// Panics unless values of both kinds are of the same type.
     #[inline]
     pub(super) fn check(self, other: Self) {
-        assert_eq!(other.mark, self.mark, "a buffer of another run");
+        self.check_mark(other.mark);
+    }
+
+    #[inline]
+    fn check_mark(self, mark: u64) {
+        assert_eq!(self.mark, mark, "a buffer of another run");
     }
 
     #[inline]
@@ -90,6 +95,11 @@ impl Kind {
     #[inline]
     pub(super) fn places(self, capacity: usize) -> usize {
         if self.shape.size == 0 { usize::MAX } else { capacity }
+    }
+
+    /// The places in memory of this many bytes.
+    pub(super) fn places_in(self, bytes: usize) -> usize {
+        bytes.checked_div(self.shape.size).unwrap_or(usize::MAX)
     }
 
     #[inline]

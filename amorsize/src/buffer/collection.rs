@@ -1,6 +1,6 @@
 //! The results of a `collect`, in one allocation.
 
-use super::block::{Key, Kind};
+use super::block::Kind;
 use super::results::Results;
 use super::seq::Seq;
 use crate::memory::credit::Credit;
@@ -23,6 +23,11 @@ impl Collector {
     /// Room for `capacity` results, or `None` if there is not that much memory.
     pub(crate) fn room_for(self, capacity: usize) -> Option<Collection> {
         Some(Collection { all: Seq::shared(self.0, capacity)?, in_place: true, credit: Credit::NONE })
+    }
+
+    /// No results.
+    pub(crate) fn nothing(self) -> Results {
+        Results::new(self.0, 0)
     }
 }
 
@@ -67,8 +72,8 @@ impl Collection {
         self.all.len()
     }
 
-    /// All results as a `Vec`, with their credit. All regions were added before.
-    pub(super) fn into_vec<R>(self, key: Key<R>) -> (Vec<R>, Credit) {
-        (self.all.into_vec(key), self.credit)
+    /// All results, with their credit. All regions were added before.
+    pub(crate) fn into_results(self) -> Results {
+        Results { seq: self.all.into_own(), credit: self.credit }
     }
 }

@@ -105,9 +105,9 @@ impl<T, R> Types<T, R> {
         chunk.items.fill(self.items, input, most, asks)
     }
 
-    /// The waiting items of a chunk.
-    pub(crate) fn items_of(self, chunk: &RawChunk) -> &[T] {
-        chunk.items.seq.last(self.items, chunk.items())
+    /// The first `count` waiting items of a chunk.
+    pub(crate) fn first_items_of(self, chunk: &RawChunk, count: usize) -> &[T] {
+        chunk.items.seq.first(self.items, count)
     }
 
     /// Takes the next waiting item out of a chunk.
@@ -122,7 +122,12 @@ impl<T, R> Types<T, R> {
 
     /// Takes the last result of a chunk out.
     pub(crate) fn take_result(self, chunk: &mut RawChunk) -> R {
-        chunk.results.seq.pop(self.results)
+        self.take_last(&mut chunk.results)
+    }
+
+    /// Takes the last result out.
+    pub(crate) fn take_last(self, results: &mut Results) -> R {
+        results.seq.pop(self.results)
     }
 
     /// The last `count` results of a chunk.
@@ -142,9 +147,9 @@ impl<T, R> Types<T, R> {
         Quota { chunk, types: self, count }
     }
 
-    /// The results as a `Vec`, without a copy, with their credit.
-    pub(crate) fn into_vec(self, results: Results) -> (Vec<R>, Credit) {
-        (results.seq.into_vec(self.results), results.credit)
+    /// The results as a `Vec`, without a copy. This gives their credit back.
+    pub(crate) fn into_vec(self, results: Results) -> Vec<R> {
+        results.seq.into_vec(self.results)
     }
 
     /// Room for results in a `Vec` that was used before.
@@ -161,10 +166,5 @@ impl<T, R> Types<T, R> {
     /// Makes a [`Collection`] of results.
     pub(crate) fn collector(self) -> Collector {
         Collector(self.results.kind())
-    }
-
-    /// All results of a collection, with their credit.
-    pub(crate) fn collected(self, all: Collection) -> (Vec<R>, Credit) {
-        all.into_vec(self.results)
     }
 }

@@ -58,6 +58,16 @@ impl Results {
         }
     }
 
+    /// Leaves the first `keep` results here and returns the others, with `bytes` of the credit.
+    pub(crate) fn split_off(&mut self, keep: usize, bytes: u64) -> Self {
+        if keep == 0 {
+            return self.take();
+        }
+        let seq = self.seq.split_off(keep);
+        let credit = self.credit.split(seq.len(), bytes);
+        Self { seq, credit }
+    }
+
     /// Takes the results out and leaves no room.
     pub(crate) fn take(&mut self) -> Self {
         let empty = Self::new(self.seq.kind(), 0);

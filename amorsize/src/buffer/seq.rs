@@ -128,10 +128,10 @@ impl Seq {
 
     // ---- single values ----
 
-    /// The `count` places of a part that are next to its end, and the index of that end.
+    /// The first of the `count` places of a part that are next to its end, and the index of that
+    /// end.
     #[inline]
-    fn part<V>(&mut self, key: Key<V>, part: Part, count: usize) -> (&mut [MaybeUninit<V>], &mut usize) {
-        key.check(self.kind);
+    fn first_of(&mut self, part: Part, count: usize) -> (usize, &mut usize) {
         let (most, end) = match part {
             Part::Before => (self.from, &mut self.from),
             Part::First => (self.to - self.from, &mut self.from),
@@ -139,11 +139,18 @@ impl Seq {
             Part::Behind => (self.capacity - self.to, &mut self.to),
         };
         assert!(count <= most, "there are such values, or places for them");
-        let first = if matches!(part, Part::Before | Part::Last) { *end - count } else { *end };
-        let first = self.places.cast::<MaybeUninit<V>>().wrapping_add(first);
+        (if matches!(part, Part::Before | Part::Last) { *end - count } else { *end }, end)
+    }
+
+    /// The `count` places of a part that are next to its end, and the index of that end.
+    #[inline]
+    fn part<V>(&mut self, key: Key<V>, part: Part, count: usize) -> (&mut [MaybeUninit<V>], &mut usize) {
+        key.check(self.kind);
+        let places = self.places.cast::<MaybeUninit<V>>();
+        let (first, end) = self.first_of(part, count);
         // SAFETY: the places exist, for values of `V` as the key shows. They belong to this
         // sequence alone, which is borrowed. As a `MaybeUninit` they may hold anything.
-        (unsafe { slice::from_raw_parts_mut(first, count) }, end)
+        (unsafe { slice::from_raw_parts_mut(places.wrapping_add(first), count) }, end)
     }
 
     /// Adds a value behind the others, if there is a place.
@@ -182,15 +189,30 @@ impl Seq {
         unsafe { places[0].assume_init_read() }
     }
 
+    /// The first `count` values.
+    #[inline]
+    pub(super) fn first<V>(&self, key: Key<V>, count: usize) -> &[V] {
+        self.values(key, self.from, count)
+    }
+
     /// The last `count` values.
     #[inline]
     pub(super) fn last<V>(&self, key: Key<V>, count: usize) -> &[V] {
+        self.values(key, self.to.wrapping_sub(count), count)
+    }
+
+    #[inline]
+    fn values<V>(&self, key: Key<V>, first: usize, count: usize) -> &[V] {
         key.check(self.kind);
-        assert!(count <= self.len(), "there are such values");
-        let first = self.places.cast::<V>().wrapping_add(self.to - count);
+        self.check_values(first, count);
         // SAFETY: these places hold values, of this type as the key shows, and the slice borrows
         // them.
-        unsafe { slice::from_raw_parts(first, count) }
+        unsafe { slice::from_raw_parts(self.places.cast::<V>().wrapping_add(first), count) }
+    }
+
+    #[inline]
+    fn check_values(&self, first: usize, count: usize) {
+        assert!((self.from..=self.to).contains(&first) && count <= self.to - first, "there are such values");
     }
 
     /// Adds the next values of `input` behind the others, up to `count` and as far as there is
@@ -223,15 +245,15 @@ impl Seq {
     ) {
         let (values, from) = self.part(key, Part::First, count);
         let (places, to) = others.part(other_key, Part::Behind, count);
-        let mut taken = Counted { count: *from, out: from };
-        let mut added = Counted { count: *to, out: to };
+        let mut passed = Passed { count: 0, results: 0, from, to };
         // By index: both have `count` places, so the compiler sees a single condition.
-        for index in 0..count {
+        while passed.count < count {
+            let index = passed.count;
             // SAFETY: the place holds a value, and is counted as none from here on.
             let value = unsafe { values[index].assume_init_read() };
-            taken.count += 1;
+            passed.count += 1;
             places[index].write(function(value));
-            added.count += 1;
+            passed.results += 1;
         }
     }
 
@@ -259,8 +281,29 @@ impl Seq {
 
     /// The values as a `Vec`, without a copy. They are the first ones of a block that no other
     /// sequence shares.
-    pub(super) fn into_vec<V>(mut self, key: Key<V>) -> Vec<V> {
+    pub(super) fn into_vec<V>(self, key: Key<V>) -> Vec<V> {
         key.check(self.kind);
+        let kind = self.kind;
+        let (block, len) = self.into_block();
+        let (places, bytes) = block.leak();
+        let capacity = kind.places_in(bytes);
+        // SAFETY: the memory was allocated with the layout of an array of `capacity` values of `V`,
+        // as the key shows, or not at all if that takes no bytes. Its first `len` places hold
+        // values, which are no longer counted here.
+        unsafe { Vec::from_raw_parts(places.cast(), len, capacity) }
+    }
+
+    /// The same values, without a copy, in a block that only this sequence has. They are the first
+    /// ones of a block that no other sequence shares.
+    pub(super) fn into_own(self) -> Self {
+        let kind = self.kind;
+        let (block, len) = self.into_block();
+        let (places, capacity) = (block.places(), kind.places_in(block.layout().size()));
+        Self { kind, places, capacity, from: 0, to: len, memory: Memory::Own(block) }
+    }
+
+    /// The block with the values, and their number. They are no longer counted here.
+    fn into_block(mut self) -> (Block, usize) {
         let has_all = match &mut self.memory {
             Memory::Own(_) => self.from == 0,
             Memory::Region(ground) => {
@@ -273,12 +316,7 @@ impl Seq {
             Memory::Own(block) => Some(block),
             Memory::Region(ground) => Arc::into_inner(ground).map(|ground| ground.block),
         };
-        let (places, bytes) = block.expect("it has all of the block").leak();
-        let capacity = bytes.checked_div(size_of::<V>()).unwrap_or(len);
-        // SAFETY: the memory was allocated with the layout of an array of `capacity` values of `V`,
-        // as the key shows, or not at all if that takes no bytes. Its first `len` places hold
-        // values, which are no longer counted here.
-        unsafe { Vec::from_raw_parts(places.cast(), len, capacity) }
+        (block.expect("it has all of the block"), len)
     }
 
     // ---- regions ----
@@ -407,5 +445,20 @@ struct Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         *self.out = self.count;
+    }
+}
+
+/// The same for values that become results: the ends of both sequences move.
+struct Passed<'a> {
+    count: usize,
+    results: usize,
+    from: &'a mut usize,
+    to: &'a mut usize,
+}
+
+impl Drop for Passed<'_> {
+    fn drop(&mut self) {
+        *self.from += self.count;
+        *self.to += self.results;
     }
 }

@@ -43,7 +43,10 @@ fn items_come_out_in_order_and_the_rest_is_dropped_once() {
     let mut chunk = filled(types, &mine);
     chunk.results.ensure(10);
     types.quota(&mut chunk, 4).run(|item| item);
-    assert_eq!((types.items_of(&chunk), types.last_results_of(&chunk, 4)), (&mine[4..], &mine[..4]));
+    assert_eq!(
+        (types.first_items_of(&chunk, chunk.items()), types.last_results_of(&chunk, 4)),
+        (&mine[4..], &mine[..4])
+    );
     drop(chunk);
     assert!(all_dropped_but_mine(&mine));
 }
@@ -56,7 +59,7 @@ fn a_buffer_is_filled_again() {
         types.fill(&mut chunk, &mut (0..100).map(|i| i + round), 5, (&mut Asks::at_once(), AT_ONCE));
         chunk.results.ensure(5);
         types.quota(&mut chunk, 5).run(|item| item);
-        assert_eq!(types.into_vec(chunk.results.take()).0, (round..round + 5).collect::<Vec<_>>());
+        assert_eq!(types.into_vec(chunk.results.take()), (round..round + 5).collect::<Vec<_>>());
     }
 }
 
@@ -67,7 +70,10 @@ fn splitting_moves_the_tail() {
     chunk.results.ensure(10);
     types.quota(&mut chunk, 3).run(|item| item);
     let rest = chunk.split_off(2);
-    assert_eq!((types.items_of(&chunk), types.items_of(&rest)), (&mine[3..5], &mine[5..]));
+    assert_eq!(
+        (types.first_items_of(&chunk, chunk.items()), types.first_items_of(&rest, rest.items())),
+        (&mine[3..5], &mine[5..])
+    );
     drop((chunk, rest));
     assert!(all_dropped_but_mine(&mine));
 }
@@ -83,7 +89,7 @@ fn places_are_not_taken_back_while_a_region_is_out() {
     all.reclaim();
     let room = all.place(3);
     all.add(run_in(types, room, &mine[3..]));
-    assert_eq!(types.collected(all).0, mine);
+    assert_eq!(types.into_vec(all.into_results()), mine);
     assert!(all_dropped_but_mine(&mine));
 }
 
@@ -113,9 +119,12 @@ fn an_item_is_put_back_where_one_was_taken_out() {
     types.put_back(&mut chunk, Arc::clone(&mine[3]));
     assert_eq!(types.take_item(&mut chunk), mine[3]);
     types.put_back(&mut chunk, Arc::clone(&mine[1]));
-    assert_eq!((types.last_results_of(&chunk, 1), types.items_of(&chunk)), (&mine[..1], &mine[1..]));
+    assert_eq!(
+        (types.last_results_of(&chunk, 1), types.first_items_of(&chunk, chunk.items())),
+        (&mine[..1], &mine[1..])
+    );
     types.quota(&mut chunk, 3).run(|item| item);
-    assert_eq!(types.into_vec(chunk.results.take()).0, mine);
+    assert_eq!(types.into_vec(chunk.results.take()), mine);
     let refused = catch_unwind(AssertUnwindSafe(|| types.take_item(&mut chunk)));
     assert!(refused.is_err(), "no item waits");
     drop(chunk);
@@ -131,7 +140,10 @@ fn what_was_split_off_has_no_place_to_put_an_item_back() {
     let mut rest = chunk.split_off(1);
     assert!(catch_unwind(AssertUnwindSafe(|| types.put_back(&mut rest, Arc::clone(&mine[0])))).is_err());
     types.put_back(&mut chunk, Arc::clone(&mine[0]));
-    assert_eq!((types.items_of(&chunk), types.items_of(&rest)), (&mine[..2], &mine[2..]));
+    assert_eq!(
+        (types.first_items_of(&chunk, chunk.items()), types.first_items_of(&rest, rest.items())),
+        (&mine[..2], &mine[2..])
+    );
     drop((chunk, rest));
     assert!(all_dropped_but_mine(&mine));
 }
@@ -221,13 +233,13 @@ fn a_buffer_of_other_types_is_refused() {
     let mut chunk = numbers.chunk();
     numbers.fill(&mut chunk, &mut (0..3), 3, (&mut Asks::at_once(), AT_ONCE));
     let refused = |body: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(body)).is_err());
-    refused(&mut || assert!(strings.items_of(&chunk)[0].is_empty()));
+    refused(&mut || assert!(strings.first_items_of(&chunk, chunk.items())[0].is_empty()));
     refused(&mut || drop(strings.into_vec(numbers.in_buffer(vec![1]))));
     refused(&mut || drop(strings.take_item(&mut chunk)));
     refused(&mut || drop(strings.take_result(&mut chunk)));
     assert_eq!(numbers.take_item(&mut chunk), 0);
     refused(&mut || strings.put_back(&mut chunk, String::new()));
-    refused(&mut || drop(strings.collected(numbers.collector().room_for(1).unwrap())));
+    refused(&mut || drop(strings.into_vec(numbers.collector().room_for(1).unwrap().into_results())));
     refused(&mut || {
         let asks = &mut Asks::at_once();
         strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1, (asks, AT_ONCE));
@@ -249,7 +261,7 @@ fn regions_fill_one_allocation() {
     all.add(chunk.results.take());
     all.add(rest.results.take());
     all.add(second);
-    let all = types.collected(all).0;
+    let all = types.into_vec(all.into_results());
     assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 12));
     drop((all, chunk, rest));
     assert!(all_dropped_but_mine(&mine));
@@ -262,7 +274,7 @@ fn what_was_made_before_is_moved_into_place() {
     all.add(run_in(types, types.in_buffer(Vec::new()), &mine[..2]));
     let room = all.place(4);
     all.add(run_in(types, room, &mine[2..]));
-    let all = types.collected(all).0;
+    let all = types.into_vec(all.into_results());
     assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 6));
     drop(all);
     assert!(all_dropped_but_mine(&mine));
@@ -277,7 +289,7 @@ fn what_does_not_fit_in_place_follows_in_order() {
         all.add(run_in(types, room, part));
     }
     assert_eq!(all.len(), 100);
-    assert_eq!(types.collected(all).0, mine);
+    assert_eq!(types.into_vec(all.into_results()), mine);
     assert!(all_dropped_but_mine(&mine));
 }
 
@@ -290,7 +302,7 @@ fn places_that_were_not_used_are_used_again() {
     all.reclaim();
     let room = all.place(4);
     all.add(run_in(types, room, &mine[2..]));
-    assert_eq!(types.collected(all).0, mine);
+    assert_eq!(types.into_vec(all.into_results()), mine);
 }
 
 #[test]
@@ -312,10 +324,10 @@ fn a_region_is_no_vec_while_others_have_places() {
     let mut all = types.collector().room_for(6).unwrap();
     let (first, second) = (all.place(3), all.place(3));
     let (first, second) = (run_in(types, first, &mine[..3]), run_in(types, second, &mine[3..]));
-    assert!(catch_unwind(AssertUnwindSafe(|| types.into_vec(first).0)).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| types.into_vec(first))).is_err());
     drop(all);
     // The last of its block, but not the first in it.
-    assert!(catch_unwind(AssertUnwindSafe(|| types.into_vec(second).0)).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| types.into_vec(second))).is_err());
     assert!(all_dropped_but_mine(&mine));
 }
 
@@ -345,7 +357,7 @@ fn a_region_that_holds_less_than_its_room_lets_none_be_added_behind() {
     all.add(run_in(types, types.in_buffer(Vec::new()), &mine[2..4]));
     let room = all.place(2);
     all.add(run_in(types, room, &mine[4..]));
-    let all = types.collected(all).0;
+    let all = types.into_vec(all.into_results());
     assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 6));
     drop(all);
     assert!(all_dropped_but_mine(&mine));
@@ -374,12 +386,15 @@ fn a_chunk_that_leaves_its_collection_keeps_its_results_and_items() {
     types.quota(&mut chunk, 2).run(|item| item);
     chunk.leave_collection();
     // All regions are gone, so the collection can become a `Vec`.
-    assert_eq!(types.collected(all).0, mine[..4]);
-    assert_eq!((types.last_results_of(&chunk, 2), types.items_of(&chunk)), (&mine[4..6], &mine[6..]));
-    let done = types.into_vec(chunk.results.take()).0;
+    assert_eq!(types.into_vec(all.into_results()), mine[..4]);
+    assert_eq!(
+        (types.last_results_of(&chunk, 2), types.first_items_of(&chunk, chunk.items())),
+        (&mine[4..6], &mine[6..])
+    );
+    let done = types.into_vec(chunk.results.take());
     assert_eq!(done, mine[4..6]);
     run(types, &mut chunk, 4);
-    assert_eq!(types.into_vec(chunk.results.take()).0, mine[6..]);
+    assert_eq!(types.into_vec(chunk.results.take()), mine[6..]);
     drop((chunk, done));
     assert!(all_dropped_but_mine(&mine));
 }
@@ -387,7 +402,7 @@ fn a_chunk_that_leaves_its_collection_keeps_its_results_and_items() {
 #[test]
 fn a_vec_is_used_again_and_comes_back_whole() {
     let (mine, types) = (values(3), Both::new());
-    let back = types.into_vec(run_in(types, types.in_buffer(mine.clone()), &mine)).0;
+    let back = types.into_vec(run_in(types, types.in_buffer(mine.clone()), &mine));
     assert_eq!((back.as_slice(), back.capacity()), (&mine[..], 3));
     drop(back);
     assert!(all_dropped_but_mine(&mine));
@@ -398,11 +413,11 @@ fn the_results_of_a_vec_come_back_or_are_dropped() {
     let (mine, types) = (values(5), Both::new());
     let results = types.results_of(mine.clone(), Credit::NONE);
     assert_eq!(results.len(), 5);
-    assert_eq!(types.into_vec(results).0, mine);
+    assert_eq!(types.into_vec(results), mine);
     drop(types.results_of(mine.clone(), Credit::NONE));
     assert!(all_dropped_but_mine(&mine));
     let none = Types::<(), ()>::new();
-    assert_eq!(none.into_vec(none.results_of(vec![(); 3], Credit::NONE)).0.len(), 3);
+    assert_eq!(none.into_vec(none.results_of(vec![(); 3], Credit::NONE)).len(), 3);
 }
 
 /// Fills a collection of `count` results from regions of `sizes` in turn, on two threads at once,
@@ -441,7 +456,7 @@ fn fill_together<R: Send + PartialEq>(count: usize, sizes: &[usize], result: fn(
         all.add(results);
         odd.next().into_iter().for_each(|results| all.add(results));
     }
-    let all = types.collected(all).0;
+    let all = types.into_vec(all.into_results());
     assert_eq!(all.len(), count);
     assert!(all.iter().enumerate().all(|(index, value)| *value == result(index)));
 }
@@ -473,7 +488,7 @@ fn a_large_collection_lies_in_one_allocation_of_its_size() {
         types.quota(&mut chunk, items.len()).run(|item| !item);
         all.add(chunk.results.take());
     }
-    let all = types.collected(all).0;
+    let all = types.into_vec(all.into_results());
     assert_eq!(all.capacity(), count);
     assert!(all.iter().zip(0..).all(|(&result, item): (_, u64)| result == !item));
 }
@@ -493,6 +508,6 @@ fn values_of_no_size_are_counted() {
     chunk.results = all.place(5);
     types.quota(&mut chunk, 5).run(|()| ());
     all.add(chunk.results.take());
-    assert_eq!(types.collected(all).0.len(), 5);
-    assert_eq!(types.into_vec(types.in_buffer(vec![(); 3])).0.len(), 0);
+    assert_eq!(types.into_vec(all.into_results()).len(), 5);
+    assert_eq!(types.into_vec(types.in_buffer(vec![(); 3])).len(), 0);
 }

@@ -59,7 +59,7 @@ impl<T, R, C> Shared<T, R, C> {
         result: &R,
     ) -> Option<Result<(), String>> {
         // The policy may have been set after the codec's.
-        if (self.fails)(result) {
+        if self.fails.is_some_and(|fails| fails(result)) {
             return None;
         }
         if let Some(Err(cause)) = self.durable.as_ref().map(|durable| durable.read_back(codec, result)) {

@@ -4,6 +4,7 @@ pub(crate) mod interrupts;
 #[cfg(feature = "durable")]
 mod keeping;
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 #[cfg(feature = "durable")]
 use std::sync::Arc;
@@ -61,8 +62,10 @@ pub(crate) struct Shared<T, R, C> {
     pub(crate) measure: (Measure<T>, Measure<R>),
     pub(crate) types: Types<T, R>,
     pub(crate) retrying: Option<Retrying<T, R, C>>,
+    /// Calls that were made again.
+    pub(crate) retries: AtomicUsize,
     /// True for a result that is an error, which a policy decides about; set with the policy.
-    pub(crate) fails: fn(&R) -> bool,
+    pub(crate) fails: Option<fn(&R) -> bool>,
     /// Tells the bytes that a result owns, if the run was told how.
     pub(crate) weigh: Option<Weigh<R>>,
     /// The function's code, if its attribute tells it.
@@ -73,8 +76,22 @@ pub(crate) struct Shared<T, R, C> {
     pub(crate) durable: Option<Arc<Durable<T, R>>>,
 }
 
-/// Tells the bytes that a result owns beside its own size.
-pub(crate) type Weigh<R> = Box<dyn Fn(&R) -> usize + Send + Sync>;
+/// Tells the bytes that results own beside their own size, by a function of the user. It is kept
+/// without its type, so that a run without one has no code for it.
+pub(crate) struct Weigh<R> {
+    weigh: Box<dyn Any + Send + Sync>,
+    heap: fn(&(dyn Any + Send + Sync), &[R]) -> Heap,
+}
+
+impl<R> Weigh<R> {
+    pub(crate) fn new<W: Fn(&R) -> usize + Send + Sync + 'static>(weigh: W) -> Self {
+        let heap = |weigh: &(dyn Any + Send + Sync), results: &[R]| {
+            let weigh = weigh.downcast_ref::<W>().unwrap_or_else(|| unreachable!("both were made here"));
+            Heap::of(results, weigh)
+        };
+        Self { weigh: Box::new(weigh), heap }
+    }
+}
 
 /// The code that runs for each item.
 pub(crate) enum Body<T, R, C> {
@@ -105,15 +122,13 @@ pub(crate) type RunStages<T, R, C> = fn(&Shared<T, R, C>, &mut RawChunk, usize, 
 pub(crate) struct Retrying<T, R, C> {
     retry: Retry,
     call: CallAgain<T, R, C>,
-    /// Calls that were made again.
-    retries: AtomicUsize,
 }
 
-type CallAgain<T, R, C> = fn(&Shared<T, R, C>, &Retrying<T, R, C>, &mut RawChunk, &dyn Fn() -> bool);
+type CallAgain<T, R, C> = fn(&Shared<T, R, C>, &Retry, &mut RawChunk, &dyn Fn() -> bool);
 
 impl<T: RetryItem, R: RetryOutput, C> Retrying<T, R, C> {
     pub(crate) fn new(retry: Retry) -> Self {
-        Self { retry, call: Shared::call_again, retries: AtomicUsize::new(0) }
+        Self { retry, call: Shared::call_again }
     }
 }
 
@@ -122,9 +137,9 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
     /// allowed.
     ///
     /// A panic of the call, of `Clone` or of `Drop` leaves neither the item nor a result of it.
-    fn call_again(&self, retrying: &Retrying<T, R, C>, chunk: &mut RawChunk, is_over: &dyn Fn() -> bool) {
+    fn call_again(&self, retry: &Retry, chunk: &mut RawChunk, is_over: &dyn Fn() -> bool) {
         let types = self.types;
-        for waits in 0..retrying.retry.times() {
+        for waits in 0..retry.times() {
             let item = types.take_item(chunk);
             let again = item.for_the_next_call();
             types.put_back(chunk, item);
@@ -132,7 +147,7 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             self.call_body(chunk, 1, is_over);
             let failed = types.last_results_of(chunk, 1)[0].failed();
             // If the run is over, the error stays: a chunk has a result for each of its items.
-            if !failed || !retrying.retry.wait(waits, is_over) {
+            if !failed || !retry.wait(waits, is_over) {
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(again))) {
                     drop(types.take_result(chunk));
                     resume_unwind(payload);
@@ -143,7 +158,7 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             // The memory that a failed call needed counts, too.
             chunk.measured = Heap { working: chunk.measured.working, ..measured };
             types.put_back(chunk, again);
-            retrying.retries.fetch_add(1, Ordering::Relaxed);
+            self.retries.fetch_add(1, Ordering::Relaxed);
         }
         // Nothing is kept for a call after the last one.
         self.call_body(chunk, 1, is_over);
@@ -160,7 +175,8 @@ impl<T: Send, R: Send, C> Shared<T, R, C> {
             measure,
             types: Types::new(),
             retrying: None,
-            fails: |_| false,
+            retries: AtomicUsize::new(0),
+            fails: None,
             weigh: None,
             #[cfg(feature = "durable")]
             code: None,
@@ -173,11 +189,11 @@ impl<T: Send, R: Send, C> Shared<T, R, C> {
 impl<T, R, C> Shared<T, R, C> {
     /// Calls that were made again.
     pub(crate) fn retries(&self) -> usize {
-        let own = self.retrying.as_ref().map_or(0, |retrying| retrying.retries.load(Ordering::Relaxed));
-        match &self.body {
-            Body::Function(_) => own,
-            Body::Stages(stages) => own + (stages.retries)(&self.context),
-        }
+        let of_stages = match &self.body {
+            Body::Function(_) => 0,
+            Body::Stages(stages) => (stages.retries)(&self.context),
+        };
+        self.retries.load(Ordering::Relaxed) + of_stages
     }
 
     /// True for a pipeline, which tells the time and its results' bytes itself.
@@ -217,21 +233,32 @@ impl<T, R, C> Shared<T, R, C> {
         chunk.measured = Heap::default();
         match &self.retrying {
             None => self.call_body(chunk, count, is_over),
-            Some(retrying) => (0..count).for_each(|_| (retrying.call)(self, retrying, chunk, is_over)),
+            Some(retrying) => {
+                for _ in 0..count {
+                    (retrying.call)(self, &retrying.retry, chunk, is_over);
+                }
+            }
         }
     }
 
     /// The bytes that the last `count` results own; they are those of the last call.
     #[inline]
     pub(crate) fn heap_of_last(&self, chunk: &RawChunk, count: usize) -> Heap {
-        if let Some(weigh) = &self.weigh {
-            let heap = Heap::of(self.types.last_results_of(chunk, count), weigh);
-            return Heap { working: chunk.measured.working, ..heap };
-        }
-        match self.measure.1.heap {
-            Some(heap) => heap(self.types.last_results_of(chunk, count)),
-            // Nothing measured by a function; for a pipeline, its own measurement.
+        let working = chunk.measured.working;
+        // Without a measure, a pipeline has measured its results as they were made.
+        match self.heap(&chunk.results, count) {
+            Some(heap) => Heap { working, ..heap },
             None => chunk.measured,
+        }
+    }
+
+    /// The bytes that the last `count` of `results` own, if they or the user can tell.
+    #[inline]
+    fn heap(&self, results: &Results, count: usize) -> Option<Heap> {
+        match (&self.weigh, self.measure.1.heap) {
+            (Some(Weigh { weigh, heap }), _) => Some(heap(&**weigh, self.types.last_of(results, count))),
+            (None, Some(heap)) => Some(heap(self.types.last_of(results, count))),
+            (None, None) => None,
         }
     }
 }
@@ -273,17 +300,12 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
     fn keep(&self, _keeper: &Keeper, _first: usize, _results: &Results) {}
 
     fn heap_of(&self, results: &Results) -> Option<u64> {
-        let results = self.types.last_of(results, results.len());
-        match (&self.weigh, self.measure.1.heap) {
-            (Some(weigh), _) => Some(Heap::of(results, weigh).sum),
-            (None, Some(heap)) => Some(heap(results).sum),
-            (None, None) => None,
-        }
+        Some(self.heap(results, results.len())?.sum)
     }
 
     fn items_heap(&self, chunk: &RawChunk, count: usize) -> Option<u64> {
         match self.measure.0.heap {
-            Some(heap) => Some(heap(&self.types.items_of(chunk)[..count]).sum),
+            Some(heap) => Some(heap(self.types.first_items_of(chunk, count)).sum),
             None if self.measure.0.by == MeasuredBy::Resident => None,
             None => Some(0),
         }

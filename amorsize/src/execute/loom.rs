@@ -215,8 +215,9 @@ struct Batched {
 }
 
 impl Outlet for Batched {
-    fn accept(&mut self, results: Results, start: usize) -> Flow {
-        let (results, credit) = self.types.into_vec(results);
+    fn accept(&mut self, mut results: Results, start: usize) -> Flow {
+        let credit = results.credit.take_all();
+        let results = self.types.into_vec(results);
         let items: Vec<_> = results.iter().map(|value| value.item).collect();
         assert_eq!((credit.results(), credit.bytes()), (items.len(), heap(&results).sum));
         assert!(items.iter().copied().eq(start..start + items.len()), "{items:?} at {start}");

@@ -137,6 +137,15 @@ fn begun<'a, I: IntoIterator>(input: &mut Option<I>, iterator: &'a mut Option<I:
     }
 }
 
+/// True for an iterator that surely tells its true length.
+fn tells_the_truth(iterator: &str) -> bool {
+    // The standard library's types do, and no other crate has these paths. If the paths change, such
+    // inputs are counted as they come, like all others.
+    ["core::ops::range::Range<", "core::ops::range::RangeInclusive<", "core::slice::iter::Iter<"]
+        .iter()
+        .any(|known| iterator.starts_with(known))
+}
+
 impl<I: IntoIterator, R> Input for Source<I, R> {
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool {
         let types = self.types;
@@ -168,12 +177,7 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
     }
 
     fn tells_the_truth(&mut self) -> bool {
-        // The standard library's types tell their true lengths, and no other crate has these paths.
-        // If the paths change, such inputs are counted as they come, like all others.
-        let name = type_name::<I::IntoIter>();
-        ["core::ops::range::Range<", "core::ops::range::RangeInclusive<", "core::slice::iter::Iter<"]
-            .iter()
-            .any(|known| name.starts_with(known))
+        tells_the_truth(type_name::<I::IntoIter>())
     }
 
     fn size_hint(&mut self) -> (usize, Option<usize>) {

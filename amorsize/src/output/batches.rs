@@ -121,7 +121,8 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             // The sink did not panic; something else did.
             let values = std::mem::take(&mut self.open);
             let indices = Indices::new(self.first_index, values.len(), std::mem::take(&mut self.jumps));
-            left.extend(parts(self.types, P::unsplit(values), indices, self.held.take_all()));
+            let results = self.types.results_of(P::unsplit(values), self.held.take_all());
+            left.extend(parts(results, indices));
         }
         let Self { handover, stopped, failed, panic, .. } = self;
         Ending { handed_over: handover.finish(), stopped, failed, panic, left }
@@ -354,8 +355,9 @@ impl<T, R, P: Policy<R>> Outlet for Batches<'_, T, R, P> {
         buffer.map(|buffer| self.types.in_buffer(buffer))
     }
 
-    fn accept(&mut self, results: Results, start: usize) -> Flow {
-        let (results, credit) = self.types.into_vec(results);
+    fn accept(&mut self, mut results: Results, start: usize) -> Flow {
+        let credit = results.credit.take_all();
+        let results = self.types.into_vec(results);
         match P::whole(results) {
             Ok(values) => self.accept_whole(values, start, credit),
             Err(results) => self.accept_each(results, start, credit),
@@ -397,14 +399,13 @@ impl<T, R, P: Policy<R>> Outlet for Batches<'_, T, R, P> {
 
 /// Splits results into parts of consecutive items, the last part first. The last part has all bytes
 /// of their credit. Credit of results that are gone is given back.
-pub(crate) fn parts<T, R>(types: Types<T, R>, mut results: Vec<R>, indices: Indices, mut credit: Credit) -> Vec<Left> {
+pub(crate) fn parts(mut results: Results, indices: Indices) -> Vec<Left> {
     let Indices { next: first, jumps, .. } = indices;
     let mut parts = Vec::new();
     for (place, index) in jumps.rev().chain([(0, first)]) {
-        let part = results.split_off(place);
-        if !part.is_empty() {
-            let of_part = credit.split(part.len(), credit.bytes());
-            parts.push((types.results_of(part, of_part), index));
+        let part = results.split_off(place, results.credit.bytes());
+        if part.len() > 0 {
+            parts.push((part, index));
         }
     }
     parts

@@ -1,7 +1,9 @@
 //! An outlet that puts results in one collection.
 
+use super::batch::Indices;
+use super::batches::{Left, parts};
 use super::outlet::{Flow, Outlet};
-use crate::buffer::{Collection, Results};
+use crate::buffer::{Collection, Collector, Results};
 
 /// Finds the first result that ends the run.
 pub(crate) type FindEnd<'a> = &'a dyn Fn(&Results) -> Option<usize>;
@@ -16,6 +18,58 @@ pub(crate) struct Collecting<'a> {
     pub(crate) find_end: Option<FindEnd<'a>>,
     /// The place of the result that ended the run.
     pub(crate) ended_at: Option<usize>,
+}
+
+/// Results that were collected, in input order.
+pub(crate) struct Found {
+    pub(crate) results: Results,
+    pub(crate) places: Places,
+    /// The place of the failure that ended the run.
+    ended_at: Option<usize>,
+}
+
+impl Found {
+    /// The results of a run that did not begin.
+    pub(crate) fn nothing(collector: Collector) -> Self {
+        Self { results: collector.nothing(), places: Places::default(), ended_at: None }
+    }
+
+    /// Takes out the failure that ended the run, with its index, and what comes after it.
+    pub(crate) fn cut(&mut self) -> Option<((usize, Results), Self)> {
+        let place = self.ended_at.take()?;
+        let behind = self.split_off(place + 1);
+        let failed = self.split_off(place);
+        Some(((failed.places.first, failed.results), behind))
+    }
+
+    /// Leaves the first `keep` results here and returns the others. The bytes of the parts are
+    /// unknown: each has its share.
+    pub(crate) fn split_off(&mut self, keep: usize) -> Self {
+        let credit = &self.results.credit;
+        let part = (self.results.len() - keep) as u128;
+        let bytes = u128::from(credit.bytes()) * part / credit.results().max(1) as u128;
+        let results = self.results.split_off(keep, bytes as u64);
+        Self { results, places: self.places.split_off(keep), ended_at: None }
+    }
+
+    /// The parts with consecutive items, the last part first.
+    pub(crate) fn into_parts(self) -> Vec<Left> {
+        let (results, indices) = self.with_indices();
+        parts(results, indices)
+    }
+
+    /// The results with their indices.
+    pub(crate) fn with_indices(self) -> (Results, Indices) {
+        let Self { results, places, .. } = self;
+        let indices = Indices::new(places.first, results.len(), places.jumps);
+        (results, indices)
+    }
+}
+
+impl Collecting<'_> {
+    pub(crate) fn found(self) -> Found {
+        Found { results: self.all.into_results(), places: self.places, ended_at: self.ended_at }
+    }
 }
 
 /// The indices of results that are stored one behind another.

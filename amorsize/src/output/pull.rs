@@ -86,8 +86,9 @@ impl<T, R> Buffer<T, R> {
 }
 
 impl<T, R> Outlet for Buffer<T, R> {
-    fn accept(&mut self, results: Results, start: usize) -> Flow {
-        let (results, credit) = self.types.into_vec(results);
+    fn accept(&mut self, mut results: Results, start: usize) -> Flow {
+        let credit = results.credit.take_all();
+        let results = self.types.into_vec(results);
         self.items += results.len();
         let at_once = self.at_once.is_some_and(|wanted| wanted(&results));
         self.parts.push_back(Part { index: start, results: results.into_iter(), credit });

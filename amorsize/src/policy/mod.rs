@@ -149,6 +149,20 @@ pub trait Policy<R>: Sealed + Sized {
         Err(results)
     }
 
+    /// The values of results, in order. Failures are noted; one that ends the run was taken out
+    /// before.
+    #[doc(hidden)]
+    fn values(results: Vec<R>, indices: &mut dyn Iterator<Item = usize>, seen: &mut Seen<R>) -> Vec<Self::Value> {
+        let value = |(result, index)| {
+            if Self::fails(&result) {
+                let _ = Self::fail(seen, index, result);
+                return None;
+            }
+            Self::split(result).ok()
+        };
+        results.into_iter().zip(indices).filter_map(value).collect()
+    }
+
     /// Notes a failure for a terminal. If it returns an error, the run ends.
     #[doc(hidden)]
     fn fail(seen: &mut Seen<R>, index: usize, failed: R) -> Result<(), Self::Failed>;
@@ -180,18 +194,27 @@ pub trait Policy<R>: Sealed + Sized {
 /// The failures that a run met and has not yet given to the caller.
 #[derive(Debug)]
 pub struct Seen<R> {
-    /// The failures of the current part of the run, for its report.
-    pub(crate) failures: Failures,
+    pub(crate) told: Told,
     /// The gathered failures, each with the index of its item.
     pub(crate) gathered: Vec<(usize, R)>,
-    /// The panics that are gathered with them.
+}
+
+/// The part of [`Seen`] without the type of results.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The failures of the current part of the run, for its report.
+    pub(crate) failures: Failures,
+    /// The panics that are gathered with failures.
     pub(crate) panicked: Vec<Failure>,
 }
 
+impl Told {
+    const NONE: Self = Self { failures: Failures::new(), panicked: Vec::new() };
+}
+
 impl<R> Seen<R> {
-    pub(crate) const fn new() -> Self {
-        Self { failures: Failures::new(), gathered: Vec::new(), panicked: Vec::new() }
-    }
+    /// A constant, so that a run of each function does not need code to make one.
+    pub(crate) const NONE: Self = Self { told: Told::NONE, gathered: Vec::new() };
 
     /// Takes out the gathered failures, in input order.
     pub(crate) fn take_failures<P: Policy<R>>(&mut self) -> Vec<Failure<P::Error>> {
@@ -200,8 +223,8 @@ impl<R> Seen<R> {
             .into_iter()
             .filter_map(|(index, result)| P::split(result).err().map(|error| Failure::new(index, Cause::Error(error))));
         let mut failures: Vec<_> = errors.collect();
-        if !self.panicked.is_empty() {
-            failures.extend(self.panicked.drain(..).map(Failure::among_errors));
+        if !self.told.panicked.is_empty() {
+            failures.extend(self.told.panicked.drain(..).map(Failure::among_errors));
             failures.sort_by_key(Failure::index);
         }
         failures
@@ -240,6 +263,11 @@ impl<R> Policy<R> for Each {
     #[inline]
     fn whole(results: Vec<R>) -> Result<Vec<R>, Vec<R>> {
         Ok(results)
+    }
+
+    #[inline]
+    fn values(results: Vec<R>, _: &mut dyn Iterator<Item = usize>, _: &mut Seen<R>) -> Vec<R> {
+        results
     }
 
     fn fail(_: &mut Seen<R>, _: usize, _: R) -> Result<(), Error> {
@@ -375,7 +403,7 @@ impl<T, E: ToldAsText> Policy<Result<T, E>> for Skip {
 
     fn fail(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), Error> {
         if let Err(error) = failed {
-            seen.failures.add(index, &error);
+            seen.told.failures.add(index, &error);
         }
         Ok(())
     }
@@ -404,7 +432,7 @@ impl<T, E> Policy<Result<T, E>> for Collect {
     const GIVES_ALL: bool = true;
 
     fn fail(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), Error> {
-        seen.failures.add_counted();
+        seen.told.failures.add_counted();
         seen.gathered.push((index, failed));
         Ok(())
     }

@@ -202,7 +202,7 @@ impl<T, R, C> Runs<T, R, C> {
             as_function,
             core,
             owns: std::marker::PhantomData,
-            seen: Seen::new(),
+            seen: Seen::NONE,
             policy: std::marker::PhantomData,
         };
         if let Some(task) = task {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Batched;
 use super::bounds::{MaxMemoryOption, RetryOption};
 use super::then::{Follows, Joins, Pipes, Stage, StageError, StageOfItemsAlone};
-use crate::call::Retrying;
+use crate::call::{Retrying, Weigh};
 use crate::options::cancel::CancelToken;
 use crate::options::choices::{OnPanic, Oversize};
 use crate::options::retry::{RetryItem, RetryOutput};
@@ -357,7 +357,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn weigh<W: Fn(&R) -> usize + Send + Sync + 'static>(mut self, weigh: W) -> Self {
-        self.shared.weigh = Some(Box::new(weigh));
+        self.shared.weigh = Some(Weigh::new(weigh));
         self.core.know_results();
         self
     }

@@ -1,5 +1,6 @@
 //! A run apart from its types: compiled once for all functions.
 
+mod ending;
 #[cfg(feature = "durable")]
 mod on_disk;
 
@@ -8,18 +9,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::buffer::{Collector, Results};
+pub(super) use self::ending::Figures;
+use crate::buffer::Collector;
 use crate::call::interrupts::Interrupts;
 use crate::call::{Function, Shared};
 use crate::durable::{Handle, Keeper};
-use crate::error::failure::{Ended, Failure, Payload};
+use crate::error::failure::Ended;
+use crate::error::outcome::Failures;
 use crate::error::{Error, ErrorKind};
 use crate::execute::Engine;
 use crate::execute::kept::{Kept, KeptPart};
 use crate::execute::line::{Line, Stock};
 use crate::execute::work::Tools;
 use crate::input::Input;
-use crate::log::trace;
 use crate::log::verbose::Verbose;
 #[cfg(feature = "durable")]
 use crate::memory::budget::Ledger;
@@ -27,10 +29,11 @@ use crate::memory::deep_size::features::Unasked;
 use crate::memory::tracking;
 use crate::options::Options;
 use crate::options::choices::OnPanic;
-use crate::output::collect::{Collecting, FindEnd, Places};
-use crate::output::handover::{HandedOver, Handover};
+use crate::output::collect::{Collecting, FindEnd, Found, Places};
+use crate::output::handover::Handover;
 use crate::output::outlet::{Flow, Outlet};
 use crate::plan::Plan;
+use crate::policy::Told;
 use crate::progress::stage::{StageCounts, StageReport};
 use crate::progress::{Callback, Teller};
 use crate::report::Report;
@@ -172,7 +175,8 @@ impl Core {
 
     /// Begins a part of the run that is reported by itself, if a terminal has ended. `retries`
     /// counts the calls that were made again before it.
-    pub(crate) fn begin_part(&mut self, retries: usize) {
+    pub(crate) fn begin_part(&mut self, retries: usize, told: &mut Told) {
+        told.failures = Failures::new();
         if !std::mem::take(&mut self.part_ended) {
             return;
         }
@@ -184,18 +188,6 @@ impl Core {
         if let Some(keeper) = self.tools.interrupts.keeper().get() {
             keeper.begin_part();
         }
-    }
-
-    /// Notes that a terminal has ended.
-    pub(crate) fn end_part(&mut self) {
-        self.part_ended = true;
-    }
-
-    /// Notes that a terminal has ended early, and what it did.
-    #[cold]
-    pub(crate) fn end_part_early(&mut self, report: Report) {
-        self.part_ended = true;
-        self.report = Some(Box::new(report));
     }
 
     /// The report of the last terminal, if it ended early.
@@ -285,6 +277,7 @@ impl Core {
         (self.options().batch_items(), handover, self.tools.interrupts.keeper().clone())
     }
 
+    #[cfg(feature = "durable")]
     pub(crate) fn verbose(&self) -> Verbose {
         self.verbose
     }
@@ -434,32 +427,20 @@ impl Core {
         &self.tools.ledger
     }
 
-    /// Notes that results belong to the caller now: they have given their credit back.
-    pub(crate) fn give_away(&mut self) {
-        self.engine.rebase();
-    }
-
-    /// Keeps results that were made and not handed over, before all others: a terminal that is
-    /// called again begins with them.
-    pub(crate) fn put_back(&mut self, results: Results, start: usize) {
-        self.kept.put_back(results, start);
-    }
-
-    /// Keeps a panic of the function for when the run goes on.
-    pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
-        self.engine.put_panic_back(item, payload);
-    }
-
     /// Runs everything into one collection. After an early end it has the results before the first
     /// missing one; the others stay in the run.
-    pub(crate) fn collect<'a>(
+    pub(crate) fn collect(
         &mut self,
+        started: Result<(), Error>,
         input: &mut dyn Input,
         function: &dyn Function,
-        collect: Collect<'a>,
-    ) -> (Option<Collecting<'a>>, Option<Ended>) {
+        collect: Collect<'_>,
+    ) -> (Found, Option<Ended>) {
         let Collect { collector, find_end, keeps_all } = collect;
-        let none = |error| (None, Some(Ended::Error(error)));
+        let none = |error| (Found::nothing(collector), Some(Ended::Error(error)));
+        if let Err(error) = started {
+            return none(error);
+        }
         let (least, _) = self.stock.left(input);
         let can_end_early = self.tools.interrupts.are_possible() || find_end.is_some();
         let mut count = least.saturating_add(self.kept.len());
@@ -516,7 +497,7 @@ impl Core {
             self.tools.chunks.leave_collection();
             self.stock.leave_collection();
         }
-        (Some(outlet), outcome.err())
+        (outlet.found(), outcome.err())
     }
 
     /// The error for results that don't fit even without what they own.
@@ -535,37 +516,5 @@ impl Core {
             // The run gives up before it measures any result, so this counts their own size alone.
             measured_by: MeasuredBy::SizeOf,
         })
-    }
-
-    /// Takes out the panics that were noted so far, where the run keeps all.
-    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
-        self.engine.take_panics()
-    }
-
-    /// The report of a run. `retries` counts the repeated calls.
-    pub(crate) fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
-        let items = handed_over.items;
-        let report = self.report_of_part(handed_over, retries);
-        self.verbose.end(items);
-        self.verbose.warn(&report);
-        let _entered = self.tools.span.enter();
-        trace::finished(&report);
-        report
-    }
-
-    /// The same for a run that ended early: nobody is told that it is finished.
-    pub(crate) fn report_of_part(&mut self, handed_over: HandedOver, retries: usize) -> Report {
-        let (items, batches) = (handed_over.items, handed_over.batches);
-        let totals = self.engine.totals(handed_over);
-        let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
-        stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
-        let mut report = Report::new(totals, items, batches);
-        report.stages = stages;
-        report.retries = retries.saturating_sub(self.retries_before);
-        #[cfg(feature = "durable")]
-        {
-            report.kept = self.tools.interrupts.keeper().get().map(Keeper::told);
-        }
-        report
     }
 }

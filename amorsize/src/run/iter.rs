@@ -227,10 +227,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
 
     fn into_run(self) -> Batched<I, R, C, P> {
         let Self { mut run, buffer, panic, panicked, .. } = self;
-        run.seen().panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
-        run.put_back(buffer.into_left());
+        run.seen().told.panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
+        run.core.put_back(buffer.into_left());
         match panic {
-            Some((Some(item), payload)) => run.put_panic_back(item, payload),
+            Some((Some(item), payload)) => run.core.delay(Some(Ended::Panic(item, payload))),
             Some((None, payload)) => resume_unwind(payload),
             None => {}
         }

@@ -75,6 +75,11 @@ impl<R, P: Policy<R>> Policy<R> for Keyed<P> {
         P::whole(results)
     }
 
+    #[inline]
+    fn values(results: Vec<R>, indices: &mut dyn Iterator<Item = usize>, seen: &mut Seen<R>) -> Vec<P::Value> {
+        P::values(results, indices, seen)
+    }
+
     fn fail(seen: &mut Seen<R>, index: usize, failed: R) -> Result<(), P::Failed> {
         P::fail(seen, index, failed)
     }

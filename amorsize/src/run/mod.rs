@@ -41,13 +41,12 @@ use self::core::{Core, Parts};
 use crate::buffer::Types;
 use crate::call::{AsFunction, Body, Kernel, Shared, as_function};
 use crate::error::Error;
-use crate::error::failure::{Ended, Failure, Payload};
+use crate::error::failure::{Ended, Failure};
 use crate::error::outcome::Failures;
 use crate::input::Source;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::Measure;
 use crate::options::Options;
-use crate::output::batches::Left;
 use crate::output::outlet::{Flow, Outlet};
 use crate::policy::Seen;
 use crate::policy::on_error::Each;
@@ -118,15 +117,17 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         R: Send,
         C: Sync,
     {
-        let by = (measure.1.by, Unasked::of(&measure));
+        // First what is the same for all functions: the less there is to drop if it panics.
+        let sizes = [size_of::<I::Item>(), size_of::<R>()];
+        let core = Core::new(options, sizes, measure.1.by, Unasked::of(&measure));
         let shared = Shared::new(shared, Body::Function(kernel), measure);
         Self {
             source: Source::new(items, shared.types),
             shared,
             as_function: as_function::<I::Item, R, C>,
-            core: Core::new(options, [size_of::<I::Item>(), size_of::<R>()], by.0, by.1),
+            core,
             owns: PhantomData,
-            seen: Seen::new(),
+            seen: Seen::NONE,
             policy: PhantomData,
         }
     }
@@ -140,7 +141,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The same run with another policy, which decides about results that `fail`.
     pub(crate) fn with_policy<Q>(self, fails: fn(&R) -> bool) -> Batched<I, R, C, Q> {
         let Self { source, shared, as_function, core, owns, seen, policy: _ } = self;
-        Batched { source, shared: Shared { fails, ..shared }, as_function, core, owns, seen, policy: PhantomData }
+        Batched {
+            source,
+            shared: Shared { fails: Some(fails), ..shared },
+            as_function,
+            core,
+            owns,
+            seen,
+            policy: PhantomData,
+        }
     }
 
     /// Takes apart a run that becomes part of another one.
@@ -156,8 +165,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Begins a part of the run that is reported by itself.
     fn begin_part(&mut self) {
-        self.core.begin_part(self.shared.retries());
-        self.seen.failures = Failures::new();
+        self.core.begin_part(self.shared.retries(), &mut self.seen.told);
     }
 
     /// Refuses a journal for a terminal without a sink: nobody would have the results that the
@@ -174,6 +182,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.begin_part();
         self.open()?;
         self.core.start(&mut self.source, (self.as_function)(&self.shared))
+    }
+
+    /// The same for a terminal without a sink.
+    pub(crate) fn start_without_sink(&mut self) -> Result<(), Error> {
+        self.refuse_journal()?;
+        self.start()
     }
 
     /// The same for a run with results in any order; no call is started yet.
@@ -196,24 +210,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// The failures that were left out so far.
     pub(crate) fn left_out(&self) -> &Failures {
-        &self.seen.failures
+        &self.seen.told.failures
     }
 
     /// Runs until the input ends or the outlet has enough. Results that are kept go first.
     pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
         self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
-    }
-
-    /// Keeps the results that this terminal did not hand over, the last part first.
-    pub(crate) fn put_back(&mut self, left: Vec<Left>) {
-        self.core.give_away();
-        for (results, start) in left {
-            self.core.put_back(results, start);
-        }
-    }
-
-    pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
-        self.core.put_panic_back(item, payload);
     }
 
     /// Notes that a terminal has given everything.

@@ -6,13 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
 use super::Batched;
-use super::inside::Found;
+use super::inside::why;
 use crate::durable::{Durable, Keeper, Resume};
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::credit::Credit;
 use crate::output::batch::Indices;
 use crate::output::batches::parts;
+use crate::output::collect::Found;
 use crate::output::handover::HandedOver;
 use crate::policy::Policy;
 use crate::run::bounds::SpilledResult;
@@ -95,7 +96,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             }
             let is_full = matches!(&ended, Some(Ended::Error(error)) if error.is_over_budget());
             if failed.is_some() || !is_full {
-                return Err(self.keep::<P>(found, failed, ended));
+                self.keep::<P>(found);
+                return Err(why(failed, ended));
             }
             if let Err(ended) = self.write_found(found, &mut file) {
                 self.end_early::<P>(HandedOver::default(), 0);
@@ -131,7 +133,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             let (first, jumps) = first_and_jumps(&indices);
             let credit = self.credit_of(&values, &file);
             let indices = Indices::new(first, indices.len(), jumps);
-            self.put_back(parts(self.shared.types, P::unsplit(values), indices, credit));
+            let results = self.shared.types.results_of(P::unsplit(values), credit);
+            self.core.put_back(parts(results, indices));
         }
         let failed = match (outcome, stopped) {
             // A value's own code panicked when it was dropped.
@@ -211,10 +214,12 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Everything fitted the budget.
-    fn give_in_memory(&mut self, found: Found<R>) -> P::Given<Spilled<P::Value>> {
-        let (results, places, mut credit) = found.into_parts();
+    fn give_in_memory(&mut self, found: Found) -> P::Given<Spilled<P::Value>> {
+        let places = found.places.clone();
+        let (mut results, indices) = found.with_indices();
+        let mut credit = results.credit.take_all();
+        let results = self.shared.types.into_vec(results);
         let (items, first) = (results.len(), places.first);
-        let indices = Indices::new(first, items, places.jumps.clone());
         let (values, first, jumps) = match P::whole(results) {
             Ok(values) => (values, first, places.jumps),
             Err(results) => {
@@ -239,13 +244,15 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Stores what was collected, and frees it. What can't be stored stays in the run.
-    fn write_found(&mut self, found: Found<R>, file: &mut SpillFile) -> Result<(), Ended>
+    fn write_found(&mut self, found: Found, file: &mut SpillFile) -> Result<(), Ended>
     where
         P::Value: SpilledResult,
     {
-        let (results, places, mut credit) = found.into_parts();
+        let mut places = found.places.clone();
+        let (mut results, mut indices) = found.with_indices();
+        let mut credit = results.credit.take_all();
+        let results = self.shared.types.into_vec(results);
         let count = results.len();
-        let mut indices = Indices::new(places.first, count, places.jumps.clone());
         let (mut results, mut refused, mut outcome) = (results.into_iter(), Vec::new(), Ok(()));
         while outcome.is_ok()
             && let Some((result, index)) = results.next().zip(indices.next())
@@ -268,9 +275,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let bytes = u128::from(credit.bytes()) * stored as u128 / count.max(1) as u128;
         drop(credit.split(stored, bytes as u64));
         if !refused.is_empty() {
-            let rest = places.clone().split_off(stored);
-            let indices = Indices::new(rest.first, refused.len(), rest.jumps);
-            self.put_back(parts(self.shared.types, refused, indices, credit));
+            let rest = places.split_off(stored);
+            let results = self.shared.types.results_of(refused, credit);
+            self.core.put_back(parts(results, Indices::new(rest.first, count - stored, rest.jumps)));
         }
         outcome
     }

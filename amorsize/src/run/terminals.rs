@@ -452,7 +452,7 @@ impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
     /// ```
     pub fn try_collect<V: FromIterator<T>>(&mut self) -> Result<V, TryError<E>> {
         // A pipeline's stages count failures by it.
-        let fails = std::mem::replace(&mut self.shared.fails, Stop::fails);
+        let fails = self.shared.fails.replace(Stop::fails);
         let outcome = self.collect_by::<Stop, V>();
         self.shared.fails = fails;
         outcome
@@ -540,7 +540,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> IntoIterator for Batched<I, R, C, P> {
     type IntoIter = IntoIter<I, R, C, P>;
 
     fn into_iter(mut self) -> IntoIter<I, R, C, P> {
-        let started = self.refuse_journal().and_then(|()| self.start());
+        let started = self.start_without_sink();
         IntoIter::new(self, started)
     }
 }

@@ -46,7 +46,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             shared,
             core,
             owns: PhantomData,
-            seen: Seen::new(),
+            seen: Seen::NONE,
             policy: PhantomData,
         }
     }
@@ -372,7 +372,7 @@ where
     let count = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
     let context = Then { before: before.shared, next: next.shared, counts, stages: count };
     let shared = Shared {
-        fails: P::Policy::fails,
+        fails: Some(P::Policy::fails),
         #[cfg(feature = "durable")]
         durable,
         ..Shared::new(context, body, measure)
@@ -428,7 +428,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
                 let (result, heap, done) = call(next, &mut scratch, Part::Next, value, passed, is_over);
                 let output = P::join(Ok(result));
                 let last = size_of::<N>() as u64 + heap.sum;
-                if (shared.fails)(&output) {
+                if shared.fails.is_some_and(|fails| fails(&output)) {
                     scratch.tally(Part::Next).failed += 1;
                 } else {
                     scratch.tally(Part::Next).finish(last);

@@ -54,18 +54,18 @@ pub(crate) struct Unasked {
 }
 
 impl Unasked {
-    pub(crate) fn of<T, R>(measure: &(Measure<T>, Measure<R>)) -> Self {
-        let (item, result) = measure;
-        Self {
-            item: if item.by == MeasuredBy::Resident { type_name::<T>() } else { "" },
-            result: if result.by == MeasuredBy::Resident { type_name::<R>() } else { "" },
-        }
+    pub(crate) fn of<T, R>((item, result): &(Measure<T>, Measure<R>)) -> Self {
+        Self { item: name(item.by, type_name::<T>()), result: name(result.by, type_name::<R>()) }
     }
 
     /// The features that are off and would count these types, each with the name of its crate.
     pub(crate) fn missing(self) -> Vec<(&'static str, &'static str)> {
         missing(FEATURES, &[self.result, self.item])
     }
+}
+
+fn name(measured_by: MeasuredBy, of_type: &'static str) -> &'static str {
+    if measured_by == MeasuredBy::Resident { of_type } else { "" }
 }
 
 fn missing(features: &'static [Feature], types: &[&str]) -> Vec<(&'static str, &'static str)> {

@@ -21,7 +21,7 @@ fn results(are_good: &[bool]) -> Vec<Number> {
 fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_batch: usize) {
     let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();
-    let (mut seen, mut batches) = (Seen::new(), 0);
+    let (mut seen, mut batches) = (Seen::NONE, 0);
     let mut sink = |_: Batch<P::Value>| {
         batches += 1;
         batches < last_batch
@@ -99,7 +99,7 @@ fn a_failure_behind_what_is_open_takes_no_credit_from_it() {
 fn a_sink_that_panics_gives_back_the_credit_of_its_batch() {
     let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();
-    let mut seen = Seen::new();
+    let mut seen = Seen::NONE;
     let mut sink = |_: Batch<Number>| -> bool { std::panic::resume_unwind(Box::new(())) };
     let handover = Handover::new(Verbose::new(false), &ledger);
     let mut outlet = Batches::<_, _, Each>::new(types, (Some(2), handover, Handle::default()), &mut seen, &mut sink);

@@ -1,0 +1,129 @@
+//! The end of a terminal: what it tells, and what it leaves to the next one.
+
+use super::Core;
+use crate::buffer::Results;
+use crate::error::failure::{Ended, Failure};
+use crate::log::trace;
+use crate::options::choices::OnPanic;
+use crate::output::batches::Left;
+use crate::output::collect::Found;
+use crate::output::handover::HandedOver;
+use crate::policy::Told;
+use crate::report::Report;
+
+/// The figures of a terminal that ended.
+pub(in crate::run) struct Figures {
+    pub(crate) handed_over: HandedOver,
+    /// The handed over values: results that did not fail.
+    pub(crate) values: usize,
+    /// The repeated calls.
+    pub(crate) retries: usize,
+    /// True if the caller gets the collected panics.
+    pub(crate) gathers: bool,
+}
+
+impl Core {
+    /// Notes that a terminal has ended.
+    pub(crate) fn end_part(&mut self) {
+        self.part_ended = true;
+    }
+
+    /// Notes that everything was collected.
+    pub(crate) fn end_collect(&mut self, items: usize, told: &mut Told, gathers: bool) {
+        self.verbose.end(items);
+        self.verbose.failed(told.failures.count());
+        if gathers {
+            told.panicked.extend(self.take_panics());
+        }
+        self.end_part();
+    }
+
+    /// The report of a terminal that ended whole.
+    pub(crate) fn end(&mut self, figures: Figures, told: &mut Told) -> Report {
+        let Figures { handed_over, values, retries, gathers } = figures;
+        let items = handed_over.items;
+        let mut report = self.report(handed_over, retries);
+        self.verbose.end(items);
+        self.verbose.warn(&report);
+        {
+            let _entered = self.tools.span.enter();
+            trace::finished(&report);
+        }
+        self.verbose.failed(items - values);
+        self.tell(&mut report, (values, gathers), told);
+        self.end_part();
+        report
+    }
+
+    /// Notes that a terminal has ended early, and what it did: nobody is told that the run is
+    /// finished.
+    #[cold]
+    pub(crate) fn end_early(&mut self, figures: Figures, told: &mut Told) {
+        let Figures { handed_over, values, retries, gathers } = figures;
+        let mut report = self.report(handed_over, retries);
+        self.tell(&mut report, (values, gathers), told);
+        self.end_part();
+        self.report = Some(Box::new(report));
+    }
+
+    fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
+        let (items, batches) = (handed_over.items, handed_over.batches);
+        let totals = self.engine.totals(handed_over);
+        let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
+        stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
+        let mut report = Report::new(totals, items, batches);
+        report.stages = stages;
+        report.retries = retries.saturating_sub(self.retries_before);
+        #[cfg(feature = "durable")]
+        {
+            report.kept = self.tools.interrupts.keeper().get().map(crate::durable::Keeper::told);
+        }
+        report
+    }
+
+    /// Adds the failures of its part to a report. Takes out panics that are gathered.
+    fn tell(&self, report: &mut Report, (values, gathers): (usize, bool), told: &mut Told) {
+        report.set_values(values, std::mem::take(&mut told.failures));
+        if gathers && self.options().panics() == OnPanic::Collect {
+            told.panicked.extend(report.take_panics());
+        }
+    }
+
+    /// Takes out the panics that were noted so far, where the run keeps all.
+    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
+        self.engine.take_panics()
+    }
+
+    /// Takes out the failure that ended the run, with its index, and puts back what comes after it.
+    pub(crate) fn cut(&mut self, found: &mut Found, ended: &mut Option<Ended>) -> Option<(usize, Results)> {
+        let (failed, behind) = found.cut()?;
+        self.put_back(behind.into_parts());
+        // It comes before anything else that ended the run.
+        self.delay(ended.take());
+        Some(failed)
+    }
+
+    /// Keeps what ended the run for when it goes on.
+    pub(crate) fn delay(&mut self, ended: Option<Ended>) {
+        match ended {
+            Some(Ended::Panic(item, payload)) => self.engine.put_panic_back(item, payload),
+            Some(ended @ Ended::Unwound(_)) => drop(ended.error_or_panic()),
+            // The same will be found again.
+            Some(Ended::Error(_)) | None => {}
+        }
+    }
+
+    /// Notes that results belong to the caller now: they have given their credit back.
+    pub(crate) fn give_away(&mut self) {
+        self.engine.rebase();
+    }
+
+    /// Keeps the results that a terminal did not hand over, the last part first, before all others:
+    /// the next terminal begins with them.
+    pub(crate) fn put_back(&mut self, left: Vec<Left>) {
+        self.give_away();
+        for (results, start) in left {
+            self.kept.put_back(results, start);
+        }
+    }
+}
