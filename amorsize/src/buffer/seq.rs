@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::block::{Block, Key, Kind};
 use super::pages::{LARGE, Pages};
-use crate::system::calls::madvise::{advise, page_size};
+use crate::system::calls::madvise::{page_size, populate};
 
 /// Values of one kind that follow each other, in places that belong to this sequence alone.
 ///
@@ -431,7 +431,7 @@ impl Ground {
     fn prepare(&self, first: *mut u8, bytes: usize) {
         if let Some(pages) = &self.pages {
             let start = first.addr();
-            pages.prepare(start..start + bytes, advise);
+            pages.prepare(start..start + bytes, populate);
         }
     }
 }

@@ -462,9 +462,9 @@ fn fill_together<R: Send + PartialEq>(count: usize, sizes: &[usize], result: fn(
 }
 
 #[test]
-fn a_collection_of_huge_pages_is_whole_whatever_regions_it_is_filled_from() {
+fn a_large_collection_is_whole_whatever_regions_it_is_filled_from() {
     // 16 MB and more, in regions that are smaller than a page, about as large as a chunk of cheap
-    // calls, and larger than a huge page.
+    // calls, and of several MB.
     fill_together(2_000_003, &[16_384], |index| index);
     fill_together(2_000_003, &[100, 1, 20_000, 511, 600_000], |index| !index);
     // Results that lie across pages, and regions that begin and end within one.
