@@ -61,8 +61,6 @@ pub(crate) struct Tuner {
     sink_seconds: Option<f64>,
     /// Expected seconds in the sink for each item; 0 if unknown.
     sink_pace: f64,
-    /// True if the calling thread is one of the run's threads.
-    pub(crate) caller_joins_in: bool,
     /// True if the input is asked for one item at a time.
     pub(crate) input_may_wait: bool,
 }
@@ -79,7 +77,6 @@ impl Tuner {
             new_batch: None,
             sink_seconds: None,
             sink_pace: 0.0,
-            caller_joins_in: false,
             input_may_wait: false,
         }
     }
@@ -163,7 +160,7 @@ impl Tuner {
         if self.grown_batch >= self.sizes.batch_items {
             return;
         }
-        let made = learned.recent_seconds() / self.workers(learned) as f64;
+        let made = learned.recent_seconds() / self.threads() as f64;
         let most = if self.sink_pace < KEEPS_UP * made { usize::MAX } else { ready.max(self.grown_batch) };
         self.grown_batch = self.grown_batch.saturating_mul(2).min(most);
         self.set_batch_items(self.sizes.batch_items);
@@ -182,24 +179,6 @@ impl Tuner {
     /// The number of items per batch, if it has changed since the last time.
     pub(crate) fn take_new_batch(&mut self) -> Option<usize> {
         self.new_batch.take()
-    }
-
-    /// The number of threads that should run chunks now.
-    ///
-    /// A calling thread with a slow sink competes with the threads for the cores. Take `n` threads
-    /// on `n` cores, calls that take `c` seconds of one core in total, and a sink that takes `s`.
-    /// The threads work as far ahead as they may, and wait. In the meantime the sink has a part
-    /// `n/(n+1)` of a core. So the run takes `s + c/n^2`. With one thread less, the sink has a core
-    /// of its own, and the run takes the longer of `s` and `c/(n-1)`.
-    pub(crate) fn workers(&self, learned: &Learned) -> usize {
-        let (calls, sink) = (learned.recent_seconds(), self.sink_pace);
-        let threads = self.threads() as f64;
-        let is_less_better = calls / (threads - 1.0) < sink + calls / (threads * threads);
-        if self.threads() > 1 && is_less_better && !self.caller_joins_in && !self.climb.is_above_cores() {
-            self.threads() - 1
-        } else {
-            self.threads()
-        }
     }
 
     /// The items of the next chunk, by what is known of the calls and the sink. Adapts batches to

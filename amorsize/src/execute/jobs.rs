@@ -304,7 +304,7 @@ impl Control {
             state.add_ready();
         }
         let mut go_on = job.is_some() && state.has_work(self.course.limit()) && !self.course.is_pausing();
-        if go_on && (job != Some(state.thread_kind()) || state.jobs > state.workers()) {
+        if go_on && (job != Some(state.thread_kind()) || state.jobs > state.tuner.threads()) {
             // This job ends. The calling thread starts another one on the right kind of thread, or
             // none.
             go_on = false;

@@ -208,11 +208,6 @@ impl State {
         }
     }
 
-    /// The number of threads that should run chunks now.
-    pub(super) fn workers(&self) -> usize {
-        self.tuner.workers(&self.books.learned)
-    }
-
     pub(super) fn add_ready(&mut self) {
         loop {
             if let Some(next) = self.finished.get(self.ready_end) {
@@ -317,10 +312,7 @@ impl State {
         let has_work = self.has_work(limit);
         let waiting = if has_work { self.waiting.len() } else { 0 };
         let why = if !has_work && (self.input_ended || limit != usize::MAX) { Idle::Ended } else { Idle::NoItems };
-        // A thread that leaves its core to the sink waits for the sink, even if there is a chunk to
-        // run.
-        let left_to_sink = (self.tuner.threads() - self.workers()).min(idle);
-        (idle.saturating_sub(waiting).max(left_to_sink), why)
+        (idle.saturating_sub(waiting), why)
     }
 
     /// The number of results that can be handed over.
