@@ -16,9 +16,6 @@ const BATCHES_AHEAD: usize = 2;
 /// thread can be kept off its core for a scheduler's time slice of 3 ms. Longer chunks are fewer,
 /// so that they last as long.
 const AHEAD: f64 = 4.0;
-/// With a slow sink a batch has at most the remaining items divided by this. With the batch before
-/// it, and the one that waits, that makes half of them.
-const LAST_BATCHES: usize = 4;
 /// A sink that takes less than this part of the time in which its results are made keeps up with
 /// larger batches.
 const KEEPS_UP: f64 = 0.8;
@@ -182,12 +179,12 @@ impl Tuner {
     }
 
     /// The items of the next chunk, by what is known of the calls and the sink. Adapts batches to
-    /// the same, and to the end of the input. `under_way` items are between the input and the sink.
-    pub(crate) fn next_chunk(&mut self, learned: &Learned, situation: &Situation, under_way: usize) -> usize {
-        let Sizes { chunk_items, .. } = Sizes::new(learned, situation, self.threads());
+    /// the same.
+    pub(crate) fn next_chunk(&mut self, learned: &Learned, situation: &Situation) -> usize {
+        let chunk_items = chunk_items(learned, situation, self.threads());
         // A sample can mislead, so chunks grow by steps.
         self.sizes.chunk_items = chunk_items.min(2 * self.sizes.chunk_items).max(1);
-        self.adapt_batches(learned, situation, under_way);
+        self.adapt_batches(learned, situation);
         let handed_over = if self.sink_pace > 0.0 {
             (HANDED_SECONDS / self.sink_pace) as usize
         } else {
@@ -197,14 +194,8 @@ impl Tuner {
         self.sizes.chunk_items.min(handed_over.max(1))
     }
 
-    fn adapt_batches(&mut self, learned: &Learned, situation: &Situation, under_way: usize) {
-        let mut items = self.sizes.batches(learned, situation);
-        let is_asked = situation.batch_items.is_some();
-        if let Some(left) = situation.remaining.filter(|_| !is_asked && self.sink_seconds > Some(CHUNK_SECONDS)) {
-            // After the last call ends, only the sink works on the results that are ready. So
-            // batches get smaller and smaller, as chunks do.
-            items = items.min(left.saturating_add(under_way) / LAST_BATCHES).max(self.sizes.chunk_items);
-        }
+    fn adapt_batches(&mut self, learned: &Learned, situation: &Situation) {
+        let items = self.sizes.batches(learned, situation);
         // Small differences are left alone: a change costs a batch that does not fit the sink's
         // rhythm, and the clock's readings of a chunk vary.
         let before = self.sizes.batch_items;

@@ -322,9 +322,8 @@ impl Control {
         if !state.wants_items(state.ahead() - 1, items, self.course.limit()) {
             return 0;
         }
-        let under_way = state.queued + state.outstanding();
         let State { tuner, books, situation, .. } = &mut *state;
-        let items = tuner.next_chunk(&books.learned, situation, under_way);
+        let items = tuner.next_chunk(&books.learned, situation);
         items.min(state.room()).min(state.in_flight_room())
     }
 
