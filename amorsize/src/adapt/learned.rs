@@ -21,19 +21,6 @@ pub(crate) struct Stretch {
     pub(crate) working: u64,
 }
 
-impl Stretch {
-    /// Joins two stretches that ran one after the other.
-    pub(crate) fn and(self, next: Self) -> Self {
-        Self {
-            items: self.items + next.items,
-            seconds: self.seconds + next.seconds,
-            bytes: self.bytes + next.bytes,
-            largest: self.largest.max(next.largest),
-            working: self.working.max(next.working),
-        }
-    }
-}
-
 /// The cost of a stretch of the sample, for each of its items.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sampled {

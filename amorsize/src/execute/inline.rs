@@ -39,10 +39,6 @@ const STRETCH_SECONDS: f64 = 100e-9;
 /// The run's own share of taking an item in and handing its result over: 50 to 170 ns measured.
 /// `Spread` tells the least. More than this is the time of the input or the sink.
 const HANDLING_SECONDS: f64 = 200e-9;
-/// Hand-overs per stretch when few results go out at a time, so that their memory is used again.
-/// They share the fixed cost of a stretch, 40 ns of 260 beside the call, and the run still checks
-/// for interrupts within a millisecond.
-const PARTS: usize = 16;
 /// At first a stretch is this many times as long as the one before. One item says little of the
 /// next ones, and a second 16 that are much slower are still few.
 const GROWTH: usize = 16;
@@ -185,18 +181,7 @@ impl Engine {
         // The time of an input and a sink that wait for each other must not count as time of calls.
         let timed = count as f64 * self.pace > apart || line.asks_are_single();
         let first = self.books.next;
-        let is_few = self.alone.is_faster() && alone::fills_memory(&self.books.learned);
-        let mut parts = if is_few && measured.is_none() && self.resident.is_none() { PARTS } else { 1 };
-        let mut stretch = Stretch::default();
-        let (done, flow) = loop {
-            let (done, part, flow) = self.inline_part(line, count, timed, measured);
-            stretch = stretch.and(part);
-            parts -= 1;
-            let may_go_on = parts > 0 && flow == Flow::Continue && done.panic.is_none() && done.items == count;
-            if !may_go_on || line.ended() || self.affordable().min(self.in_flight_room(line.outlet)) < count {
-                break (done, flow);
-            }
-        };
+        let (done, mut stretch, flow) = self.inline_part(line, count, timed, measured);
         if let Some(used) = done.used {
             self.books.suspects |= used.is_suspect();
             if !used.is_suspect() {
