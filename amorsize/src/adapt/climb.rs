@@ -426,13 +426,7 @@ mod tests {
     fn a_function_whose_child_processes_keep_the_cores_busy_gets_no_more() {
         // Each call waits for a child that computes for 5 ms.
         let mut waits = Waits::default();
-        let child = crate::system::thread_time::Use {
-            seconds: 5.5e-3,
-            ran: 0.3e-3,
-            queued: 0.0,
-            process_ran: 5.3e-3,
-            closely: true,
-        };
+        let child = crate::system::thread_time::Use { seconds: 5.5e-3, ran: 0.3e-3, queued: 0.0, process_ran: 5.3e-3 };
         waits.add(child, true);
         assert_eq!(waits.threads_if_alone(2), 2.0);
         let mut climb = Climb::new(2, 2, 256);
@@ -495,8 +489,7 @@ mod tests {
     #[test]
     fn a_pause_does_not_count() {
         let mut waits = Waits::default();
-        let used =
-            crate::system::thread_time::Use { seconds: 5e-3, ran: 0.0, queued: 0.0, process_ran: 0.0, closely: true };
+        let used = crate::system::thread_time::Use { seconds: 5e-3, ran: 0.0, queued: 0.0, process_ran: 0.0 };
         waits.add(used, false);
         let mut climb = Climb::new(2, 2, 8);
         let begun = Instant::now();
@@ -526,8 +519,7 @@ mod tests {
     #[test]
     fn a_window_leaves_out_what_was_under_way() {
         let mut waits = Waits::default();
-        let used =
-            crate::system::thread_time::Use { seconds: 5e-3, ran: 0.0, queued: 0.0, process_ran: 0.0, closely: true };
+        let used = crate::system::thread_time::Use { seconds: 5e-3, ran: 0.0, queued: 0.0, process_ran: 0.0 };
         waits.add(used, false);
         let mut climb = Climb::new(2, 2, 256);
         let begun = Instant::now();

@@ -36,7 +36,7 @@ struct Thread {
 
 impl Thread {
     fn new(call: Call) -> Self {
-        let used = Use { seconds: 0.0, ran: 0.0, queued: 0.0, process_ran: 0.0, closely: true };
+        let used = Use { seconds: 0.0, ran: 0.0, queued: 0.0, process_ran: 0.0 };
         Self { call, used, has_permit: false }
     }
 }

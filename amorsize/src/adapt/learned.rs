@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::waits::Waits;
 use crate::system::page_faults::{Faults, PAGE};
-use crate::system::thread_time::{self, Queue, TIMED_ALONE};
+use crate::system::thread_time::{self, Queue, SHORTEST, TIMED_ALONE};
 
 /// The cost of one stretch of consecutive items.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,16 +37,13 @@ pub(crate) struct Sampled {
 }
 
 impl Sampled {
-    /// The shortest stretch, in seconds, that can be corrected for its time in the queue. In a
-    /// shorter one, the switch to another thread and back, and refilling the caches, are a large
-    /// part.
-    const SHORT: f64 = 100e-6;
-
     /// Seconds of a call with a core for itself and memory that was used before; `None` if they
     /// can't be told.
     fn undisturbed(&self) -> Option<f64> {
         let own = self.seconds - self.queued;
-        let is_spoilt = self.queued > 0.0 && own * (self.items as f64) < Self::SHORT;
+        // The switch to another thread and back, and refilling the caches, are a large part of a
+        // short stretch.
+        let is_spoilt = self.queued > 0.0 && own * (self.items as f64) < SHORTEST;
         // However long its pages took, the call has written to them.
         (!is_spoilt).then(|| (own - self.fresh).max(LEAST_OF_FRESH * own))
     }

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn used(seconds: f64, ran: f64, queued: f64, process_ran: f64) -> Use {
-        Use { seconds, ran, queued, process_ran, closely: true }
+        Use { seconds, ran, queued, process_ran }
     }
 
     #[test]

@@ -22,8 +22,6 @@ pub(crate) struct Books {
     pub(crate) chunks: usize,
     /// Items that panicked, if the run goes on without them.
     pub(crate) panics: Panics,
-    /// True if some calls were seen to be off their core for part of their time.
-    pub(crate) suspects: bool,
 }
 
 impl Books {

@@ -1,7 +1,7 @@
 //! A run on the calling thread: in stretches that grow, until threads are expected to pay. A
 //! stretch is a number of items that run between two looks around.
 
-use super::words::FIRST_DECISION;
+use super::words::{FIRST_DECISION, MEASURED_EVERY};
 use std::time::Duration;
 
 use super::engine::Engine;
@@ -19,20 +19,12 @@ use crate::options::choices::OnPanic;
 use crate::output::outlet::Flow;
 use crate::plan::Plan;
 use crate::system::sync;
-use crate::system::thread_time::TIMED_ALONE;
+use crate::system::thread_time::{SHORTEST, TIMED_ALONE};
 use crate::units::measured_by::MeasuredBy;
 
 /// A stretch that is expected to take this long is timed apart from the handling of its items: two
 /// readings of the clock are then less than a hundredth of it.
 const TIMED_APART: f64 = 5e-6;
-/// Stretches that are expected to take this long are measured for the waits of their calls, which
-/// takes 2 us.
-pub(super) const MEASURED: f64 = 100e-6;
-/// Stretches that are expected to take this long are measured closely, which takes 6 us.
-const MEASURED_CLOSELY: f64 = 500e-6;
-/// One stretch per interval is measured, in seconds. On a single core a run stays on the calling
-/// thread until its calls begin to wait.
-const MEASURED_EVERY: f64 = 10e-3;
 /// The least cost of a stretch beyond its items. The first stretches are so short that this is most
 /// of their time.
 const STRETCH_SECONDS: f64 = 100e-9;
@@ -163,12 +155,7 @@ impl Engine {
     }
 
     /// Runs the next stretch of at most `most` items.
-    pub(super) fn inline_stretch(
-        &mut self,
-        line: &mut Line<'_>,
-        most: usize,
-        measured: Option<bool>,
-    ) -> Result<Flow, Ended> {
+    pub(super) fn inline_stretch(&mut self, line: &mut Line<'_>, most: usize, measured: bool) -> Result<Flow, Ended> {
         if line.stock.resumes
             && let Some(restored) = line.restore()
         {
@@ -183,11 +170,8 @@ impl Engine {
         let first = self.books.next;
         let (done, mut stretch, flow) = self.inline_part(line, count, timed, measured);
         if let Some(used) = done.used {
-            self.books.suspects |= used.is_suspect();
-            if !used.is_suspect() {
-                self.books.learned.waits.add(used, true);
-                self.measure_at = self.spent + MEASURED_EVERY;
-            }
+            self.books.learned.waits.add(used, true);
+            self.measure_at = self.spent + MEASURED_EVERY.as_secs_f64();
         }
         let now = sync::now();
         let seconds = self.now.map_or(Duration::ZERO, |before| now - before).as_secs_f64() - done.measuring;
@@ -252,7 +236,7 @@ impl Engine {
         line: &mut Line<'_>,
         count: usize,
         timed: bool,
-        measured: Option<bool>,
+        measured: bool,
     ) -> (Inlined, Stretch, Flow) {
         let (mut done, mut results) = line.inline(count, self.ledger.free(), timed, measured);
         line.work.keep(self.books.next, &results, done.is_lost.into());
@@ -288,12 +272,11 @@ impl Engine {
         (done, stretch, flow)
     }
 
-    /// Says if the waits of the next stretch's calls are measured; `Some(true)` means closely.
-    /// Never before the first decision.
-    pub(super) fn is_measured(&self) -> Option<bool> {
+    /// True if the waits of the next stretch's calls are measured. Never before the first decision.
+    /// On a single core a run stays on the calling thread until its calls begin to wait.
+    pub(super) fn is_measured(&self) -> bool {
         let expected = self.stretch as f64 * self.books.learned.recent_seconds();
-        let is_due = self.budget.is_some() && self.spent >= self.measure_at && expected >= MEASURED;
-        is_due.then_some(self.books.suspects || expected >= MEASURED_CLOSELY)
+        self.budget.is_some() && self.spent >= self.measure_at && expected >= SHORTEST
     }
 
     /// Items of the next stretch. They come one by one while the sample runs and they are long

@@ -33,8 +33,8 @@ pub(crate) struct Grant {
     pub(super) input_bytes: u64,
     /// Bytes that each result counts with, in addition to its measured bytes.
     pub(super) per_item: u64,
-    /// Says if the waits of its calls are measured; `Some(true)` means closely.
-    pub(super) measured: Option<bool>,
+    /// True if the waits of its calls are measured.
+    pub(super) measured: bool,
 }
 
 /// The credit of a chunk that runs.
@@ -141,7 +141,7 @@ impl Control {
         state.most_outstanding = state.most_outstanding.max(state.outstanding());
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
-        let measured = if state.each.is_some() { Some(true) } else { state.is_measured(now) };
+        let measured = state.each.is_some() || state.is_measured(now);
         let grant = Grant { id, start, items, credit, working, input_bytes, per_item, measured };
         Some((grant, Held { calls, input }))
     }
@@ -158,7 +158,7 @@ impl Control {
         let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let stretch = Stretch::default();
         let mut outcome = Outcome { stretch, elsewhere: false, panic: None, lost: 0, used: None };
-        let measuring = grant.measured.and_then(Measuring::begin);
+        let measuring = grant.measured.then(Measuring::begin).flatten();
         let stretch = &mut outcome.stretch;
         let begun = now();
         let mut next_clock = clock;
@@ -280,7 +280,7 @@ impl Control {
             each.push((outcome.stretch.seconds / done as f64, queued / done as f64));
         }
         if let Some(used) = outcome.used {
-            state.learn_waits(used);
+            state.books.learned.waits.add(used, false);
         }
         let has_room = state.has_room_for_threads(self.course.limit());
         let State { tuner, books, situation, .. } = &mut *state;

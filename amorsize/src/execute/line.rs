@@ -184,15 +184,8 @@ impl Line<'_> {
 
     /// Pulls up to `count` items, and calls the function for them until the results own more than
     /// `allowance` bytes. `timed` asks for the seconds of the calls alone. `measured` asks for the
-    /// use of the thread's time, closely or not. The caller has to [`accept`](Outlet::accept) the
-    /// results.
-    pub(crate) fn inline(
-        &mut self,
-        count: usize,
-        allowance: u64,
-        timed: bool,
-        measured: Option<bool>,
-    ) -> (Inlined, Results) {
+    /// use of the thread's time. The caller has to [`accept`](Outlet::accept) the results.
+    pub(crate) fn inline(&mut self, count: usize, allowance: u64, timed: bool, measured: bool) -> (Inlined, Results) {
         self.stock.asks.seconds = 0.0;
         let mut chunk = self.take(count, Way::Inline { timed });
         let count = chunk.items().min(count);
@@ -211,12 +204,12 @@ impl Line<'_> {
             is_lost: false,
         };
         let waiting = chunk.items();
-        let measuring = measured.and_then(|closely| {
+        let mut measuring = None;
+        if measured {
             let begun = now();
-            let measuring = Measuring::begin(closely);
+            measuring = Measuring::begin();
             done.measuring = (now() - begun).as_secs_f64();
-            measuring
-        });
+        }
         let begun = timed.then(now);
         let work = self.work;
         let at_once = if work.one_by_one() { 1 } else { count };

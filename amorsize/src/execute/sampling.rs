@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::engine::Engine;
-use super::inline::MEASURED;
 use super::line::Line;
 use crate::adapt::learned::Beside;
 use crate::adapt::waits::Waits;
@@ -14,6 +13,7 @@ use crate::plan::Plan;
 use crate::progress::Phase as Stage;
 use crate::system::cores::Cores;
 use crate::system::sync;
+use crate::system::thread_time::SHORTEST;
 use crate::units::ByteSize;
 
 /// Fast calls are timed in groups of this size: timed alone, each would seem several times as long,
@@ -107,7 +107,7 @@ impl Engine {
                 break;
             }
             // A user who asks for a plan is also told how the function waits.
-            let measured = self.books.learned.items == 0 || self.books.learned.recent_seconds() >= MEASURED;
+            let measured = self.books.learned.items == 0 || self.books.learned.recent_seconds() >= SHORTEST;
             let before = (self.books.learned.items, self.books.learned.bytes);
             // The first call is not typical: neither in its duration, nor in how it runs and waits.
             let waits = self.books.learned.waits;
@@ -125,7 +125,7 @@ impl Engine {
             let before = (before, if is_short { None } else { Needed::begin() });
             // The time of the measurement above is no part of the next item's time.
             self.now = Some(sync::now());
-            self.inline_stretch(line, count, measured.then_some(true))?;
+            self.inline_stretch(line, count, measured)?;
             if !self.books.learned.waits.is_known() {
                 self.books.learned.waits = waits;
             }

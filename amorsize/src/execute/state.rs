@@ -1,12 +1,12 @@
 //! The state of a run on threads: chunks that wait, run or are finished, and the decisions that
 //! follow from them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::account::{Account, Idle};
 use super::books::Books;
 use super::opening::Opening;
-use super::words::{ChunkId, Finished, Outcome, ThreadKind};
+use super::words::{ChunkId, Finished, MEASURED_EVERY, Outcome, ThreadKind};
 use crate::adapt::situation::Situation;
 use crate::adapt::tuner::Tuner;
 use crate::error::failure::Payload;
@@ -14,15 +14,9 @@ use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
-use crate::system::thread_time::{IS_TOLD, Use};
+use crate::system::thread_time::IS_TOLD;
 use crate::units::by_index::ByIndex;
 
-/// One chunk per interval is measured for the waits of its calls. That takes 2 us, and 6 us once a
-/// call was seen off its core.
-const MEASURED_EVERY: Duration = Duration::from_millis(10);
-/// Chunks with items of this many seconds are measured closely at once: 6 us are a two-hundredth of
-/// one.
-const CLOSELY: f64 = 1e-3;
 /// Idle workers that allocate or free fewer bytes than this do so for the pool itself, such as for
 /// its queues.
 const POOLS_OWN: i64 = 16 << 10;
@@ -189,23 +183,13 @@ impl State {
         if self.tuner.uses_own_threads() { ThreadKind::Own } else { ThreadKind::Pool }
     }
 
-    /// Says if the next chunk is measured for the waits of its calls; `Some(true)` means closely.
-    pub(super) fn is_measured(&mut self, now: Instant) -> Option<bool> {
-        if !IS_TOLD || self.measure_at.is_some_and(|at| now < at) {
-            return None;
+    /// True if the next chunk is measured for the waits of its calls.
+    pub(super) fn is_measured(&mut self, now: Instant) -> bool {
+        let is_due = IS_TOLD && self.measure_at.is_none_or(|at| now >= at);
+        if is_due {
+            self.measure_at = Some(now + MEASURED_EVERY);
         }
-        self.measure_at = Some(now + MEASURED_EVERY);
-        Some(self.books.suspects || self.books.learned.recent_seconds() >= CLOSELY)
-    }
-
-    /// Learns the waits of a chunk's calls.
-    pub(super) fn learn_waits(&mut self, used: Use) {
-        if used.is_suspect() {
-            self.books.suspects = true;
-            self.measure_at = None;
-        } else {
-            self.books.learned.waits.add(used, false);
-        }
+        is_due
     }
 
     pub(super) fn add_ready(&mut self) {

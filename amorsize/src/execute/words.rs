@@ -1,5 +1,7 @@
 //! Words that all parts of the executor use.
 
+use std::time::Duration;
+
 use crate::adapt::learned::Stretch;
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
@@ -62,6 +64,9 @@ pub(crate) struct Stuck {
 /// Seconds on the calling thread before anything is read from the system: a sixth of the cost of
 /// starting the pool.
 pub(super) const FIRST_DECISION: f64 = 50e-6;
+
+/// One stretch or chunk per interval is measured for the waits of its calls, which takes 6 us.
+pub(super) const MEASURED_EVERY: Duration = Duration::from_millis(10);
 
 /// The outcome of a chunk.
 #[derive(Debug)]

@@ -53,7 +53,7 @@ fn long_work_takes_all_threads() {
 }
 
 pub(crate) fn used(seconds: f64, ran: f64, process_ran: f64) -> crate::system::thread_time::Use {
-    crate::system::thread_time::Use { seconds, ran, queued: 0.0, process_ran, closely: true }
+    crate::system::thread_time::Use { seconds, ran, queued: 0.0, process_ran }
 }
 
 #[test]

@@ -18,6 +18,10 @@ use super::sync::Clock;
 /// twentieth of a shorter one.
 pub(crate) const TIMED_ALONE: Duration = Duration::from_micros(1);
 
+/// The shortest time, in seconds, for which the use of a thread's time is judged: measuring it takes
+/// a twentieth of this, and to lose the core and get it back as much again.
+pub(crate) const SHORTEST: f64 = 100e-6;
+
 /// True if this system tells how long a thread ran. A model's threads are no threads of the system.
 pub(crate) const IS_TOLD: bool = cfg!(all(any(target_os = "linux", target_vendor = "apple"), not(all(loom, test))));
 
@@ -33,8 +37,6 @@ pub(crate) struct Use {
     /// Seconds on cores, over all threads of the process and the child processes that it waited for
     /// meanwhile.
     pub(crate) process_ran: f64,
-    /// True if the measurement read the queue.
-    pub(crate) closely: bool,
 }
 
 impl Use {
@@ -42,41 +44,14 @@ impl Use {
     pub(crate) fn waited(&self) -> f64 {
         (self.seconds - self.ran - self.queued).max(0.0)
     }
-
-    /// True if only a close look can tell why the thread did not run.
-    pub(crate) fn is_suspect(&self) -> bool {
-        !self.closely && self.waited() > 0.1 * self.seconds
-    }
 }
 
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 mod system {
     use std::time::{Duration, Instant};
 
-    use super::{Queue, Use};
+    use super::{Queue, SHORTEST, Use};
     use crate::system::calls::{self, children_ran, thread_ran};
-
-    /// The shortest time, in seconds, that is judged: the measurement would be a tenth of it.
-    const SHORTEST: f64 = 50e-6;
-    /// A look takes 6 us, so a thread that needed this long was in the queue meanwhile.
-    const UNDISTURBED: Duration = Duration::from_micros(50);
-    /// The most looks, then: after these, another thread has had its turn.
-    const LOOKS: usize = 3;
-
-    /// Looks at the queue and at the clock, so that both agree on when this thread was in the
-    /// queue. A thread that has computed for some time loses its core just here: Linux's lazy
-    /// preemption takes it at the next system call.
-    pub(super) fn at_one_moment<T>(mut look: impl FnMut() -> T) -> (T, Instant) {
-        let mut looks = 0;
-        loop {
-            let before = Instant::now();
-            let seen = look();
-            looks += 1;
-            if looks == LOOKS || before.elapsed() < UNDISTURBED {
-                return (seen, before);
-            }
-        }
-    }
 
     /// The time for which the process ran so far, over all its threads and the children that it
     /// waited for.
@@ -115,34 +90,31 @@ mod system {
         at: Instant,
     }
 
-    /// Begins to measure the calling thread; `closely` also reads the queue.
+    /// Begins to measure the calling thread.
     #[inline(never)]
-    pub(crate) fn begin(closely: bool) -> Option<Begun> {
-        // The slowest figure comes first here and last at the end, so its time is not measured.
-        let ((queue, process_ran, ran), _) = at_one_moment(|| {
-            let queue = closely.then(Queue::open).flatten();
-            (queue, processes_ran(), thread_ran())
-        });
+    pub(crate) fn begin() -> Option<Begun> {
+        let queue = Queue::open();
+        let (process_ran, ran) = (processes_ran(), thread_ran());
         Some(Begun { queue, process_ran, ran, at: Instant::now() })
     }
 
     impl Begun {
         /// The use of the thread's time meanwhile, or `None` if it was too short to be judged.
         #[inline(never)]
-        pub(crate) fn end(self, closely: bool) -> Option<Use> {
+        pub(crate) fn end(self) -> Option<Use> {
             if self.at.elapsed().as_secs_f64() < SHORTEST {
                 return None;
             }
-            let ((ran, process_ran, queued), at) = at_one_moment(|| {
-                let clocks = (thread_ran(), processes_ran());
-                (clocks.0, clocks.1, self.queue.as_ref().and_then(Queue::so_far))
-            });
-            let seconds = (at - self.at).as_secs_f64();
-            let ran = ran.saturating_sub(self.ran).as_secs_f64();
-            let process_ran = process_ran.saturating_sub(self.process_ran).as_secs_f64();
-            let queued = queued.map_or(0.0, |(seconds, _)| seconds);
+            // Linux's lazy preemption takes the core of a thread that has computed for some time at
+            // its next system call. It is this one, so that all figures contain that time in the
+            // queue. The process's time ends last, and so contains the thread's.
+            let _ = thread_ran();
+            let queued = self.queue.as_ref().and_then(Queue::so_far).map_or(0.0, |(seconds, _)| seconds);
+            let ran = thread_ran().saturating_sub(self.ran).as_secs_f64();
+            let process_ran = processes_ran().saturating_sub(self.process_ran).as_secs_f64();
+            let seconds = self.at.elapsed().as_secs_f64();
             // Looking at the clocks takes time too.
-            Some(Use { seconds, ran: ran.min(seconds), queued, process_ran, closely })
+            Some(Use { seconds, ran: ran.min(seconds), queued, process_ran })
         }
     }
 }
@@ -168,12 +140,12 @@ mod system {
     #[derive(Debug)]
     pub(crate) struct Begun;
 
-    pub(crate) fn begin(_closely: bool) -> Option<Begun> {
+    pub(crate) fn begin() -> Option<Begun> {
         None
     }
 
     impl Begun {
-        pub(crate) fn end(self, _closely: bool) -> Option<Use> {
+        pub(crate) fn end(self) -> Option<Use> {
             None
         }
     }
@@ -245,38 +217,31 @@ pub(crate) fn queue() -> Option<Queue> {
 
 /// Measures the use of the calling thread's time from now on.
 #[derive(Debug)]
-pub(crate) struct Measuring {
-    begun: Begun,
-    closely: bool,
-}
-
-#[derive(Debug)]
-enum Begun {
+pub(crate) enum Measuring {
     System(system::Begun),
     #[cfg(all(test, not(loom)))]
     Moved(moved::Begun),
 }
 
 impl Measuring {
-    /// Begins, if the system tells these times. `closely` takes some 6 us in all rather than 2 us,
-    /// and tells time in the queue from waiting.
-    pub(crate) fn begin(closely: bool) -> Option<Self> {
+    /// Begins, if the system tells these times. This and the end take some 6 us.
+    pub(crate) fn begin() -> Option<Self> {
         #[cfg(all(test, not(loom)))]
         if Clock::of_this_thread().is_moved() {
-            return Some(Self { begun: Begun::Moved(moved::begin()), closely });
+            return Some(Self::Moved(moved::begin()));
         }
         if !tells() {
             return None;
         }
-        system::begin(closely).map(|begun| Self { begun: Begun::System(begun), closely })
+        system::begin().map(Self::System)
     }
 
     /// Ends, on the same thread; `None` if the time was too short to be judged.
     pub(crate) fn end(self) -> Option<Use> {
-        match self.begun {
-            Begun::System(begun) => begun.end(self.closely),
+        match self {
+            Self::System(begun) => begun.end(),
             #[cfg(all(test, not(loom)))]
-            Begun::Moved(begun) => Some(begun.end()),
+            Self::Moved(begun) => Some(begun.end()),
         }
     }
 }
@@ -290,7 +255,7 @@ mod moved {
     use crate::system::sync::{now, spent};
 
     #[derive(Debug)]
-    pub(super) struct Begun(Instant, (Duration, Duration));
+    pub(crate) struct Begun(Instant, (Duration, Duration));
 
     pub(super) fn begin() -> Begun {
         Begun(now(), spent())
@@ -302,7 +267,7 @@ mod moved {
             let (all, ran, waited) = (now() - self.0, ran - self.1.0, waited - self.1.1);
             let queued = all.saturating_sub(ran + waited).as_secs_f64();
             let (seconds, ran) = (all.as_secs_f64(), ran.as_secs_f64());
-            Use { seconds, ran, queued, process_ran: ran, closely: true }
+            Use { seconds, ran, queued, process_ran: ran }
         }
     }
 }
@@ -341,28 +306,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_thread_that_loses_its_core_while_it_looks_looks_again() {
-        let begun = Instant::now();
-        let mut looks = 0;
-        let (seen, at) = system::at_one_moment(|| {
-            looks += 1;
-            if looks == 1 {
-                thread::sleep(Duration::from_millis(2));
-            }
-            looks
-        });
-        // On a busy machine it can be more than two looks.
-        assert!(seen >= 2 && at - begun >= Duration::from_millis(2), "{seen} looks, {:?}", at - begun);
-        let mut looks = 0;
-        let (seen, _) = system::at_one_moment(|| {
-            looks += 1;
-            thread::sleep(Duration::from_millis(1));
-            looks
-        });
-        assert_eq!(seen, 3);
-    }
-
     /// Runs on a core for `time`, however long that takes.
     fn run_for(time: Duration) {
         let begun = crate::system::calls::thread_ran();
@@ -388,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_sleeps_waits() {
-        let measuring = Measuring::begin(true).unwrap();
+        let measuring = Measuring::begin().unwrap();
         thread::sleep(Duration::from_millis(20));
         let used = measuring.end().unwrap();
         // Its time in the queue after it woke depends on the machine's other work.
@@ -400,12 +343,9 @@ mod tests {
     #[test]
     fn a_thread_that_runs_does_not_wait_however_many_others_do() {
         // 50 ms on a core, and twice as long in the queue for it.
-        let used = Use { seconds: 0.15, ran: 0.05, queued: 0.1, process_ran: 0.15, closely: true };
-        assert!(used.waited() < 1e-9 && !used.is_suspect());
-        // Only a close look can tell that.
-        let used = Use { queued: 0.0, closely: false, ..used };
-        assert!(used.is_suspect());
-        let measuring = Measuring::begin(true).unwrap();
+        let used = Use { seconds: 0.15, ran: 0.05, queued: 0.1, process_ran: 0.15 };
+        assert!(used.waited() < 1e-9);
+        let measuring = Measuring::begin().unwrap();
         let begun = Instant::now();
         run_for(Duration::from_millis(50));
         let used = measuring.end().unwrap();
@@ -417,7 +357,7 @@ mod tests {
     fn a_clock_that_is_moved_tells_what_a_thread_does() {
         let clock = crate::system::sync::Clock::standing();
         let _moved = clock.enter();
-        let measuring = Measuring::begin(false).unwrap();
+        let measuring = Measuring::begin().unwrap();
         let millisecond = Duration::from_millis(1);
         clock.run(millisecond);
         clock.wait(2 * millisecond);
@@ -434,7 +374,7 @@ mod tests {
 
         use crate::system::calls::children_ran;
 
-        let measuring = Measuring::begin(true).unwrap();
+        let measuring = Measuring::begin().unwrap();
         let before = (process_ran().unwrap(), children_ran().unwrap());
         let counts = Command::new("sh").args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done"]).status();
         assert!(counts.unwrap().success());
@@ -448,6 +388,6 @@ mod tests {
 
     #[test]
     fn what_is_too_short_is_not_judged() {
-        assert_eq!(Measuring::begin(false).unwrap().end(), None);
+        assert_eq!(Measuring::begin().unwrap().end(), None);
     }
 }
