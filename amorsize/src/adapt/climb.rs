@@ -9,34 +9,24 @@
 
 use std::time::{Duration, Instant};
 
-use super::waits::Waits;
+use super::waits::{VARIES, WINDOW, Waits};
 
 /// A step multiplies the threads by this. From 2 threads to 256 it takes 7 steps of two, each as
 /// long as two calls, and 4 steps of four. A step that proves too large is followed by one of half
 /// its size.
 const STEP: usize = 4;
-/// A step that gains less than this factor is undone: the rate of the same calls varies by a tenth
-/// from window to window.
-const WORTH: f64 = 1.1;
-/// A step that gains less than this part of its possible gain is undone too: a smaller one would
+/// A step that gains less than this part of its possible gain is undone: a smaller one would
 /// do. With a fifth, a step of four times has to gain 1.6 times, and one of twice 1.2 times, so
 /// that at most a sixth of what a device can do is left.
 const WORTH_PART: f64 = 0.2;
-/// The smallest step worth trying, as a multiple of the current threads: not even the best use of
-/// the cores would make a smaller one pay.
-const LEAST_STEP: f64 = 1.2;
 /// A rate is taken over at least this many chunks, so that one slow chunk does not decide.
 const CHUNKS: usize = 8;
 /// After this time, one chunk for each thread is enough for a rate.
 const LONG: Duration = Duration::from_millis(50);
-/// A rate is taken over at least this time: a shorter one depends on a scheduler's time slice of 3
-/// ms.
-pub(crate) const SHORT: Duration = Duration::from_millis(5);
-/// Threads that had something to run for less than this part of the time are enough: items, credit
-/// or the sink limit the run.
-const OCCUPIED: f64 = 0.7;
-/// Threads are taken away if this part of them would keep the cores as busy.
-const TOO_MANY: f64 = 0.75;
+/// If this part of the threads would do, there are enough. Then threads that would keep the cores as
+/// busy are taken away, and threads without anything to run get no more: items, credit or the sink
+/// limit the run.
+const ENOUGH: f64 = 0.75;
 /// This part of the cores counts as all of them: running code always has some gaps.
 const ALL_CORES: f64 = 0.9;
 /// If other threads' time per item stays above this part after a step, they work for the calls.
@@ -45,8 +35,6 @@ const SAME: f64 = 0.6;
 /// Windows after which a step that did not pay is tried again, in case the device has changed. Each
 /// further try comes after twice as many.
 const PATIENCE: u32 = 16;
-/// The most windows between two such tries: the doubling ends here.
-const MOST_PATIENCE: u32 = 1024;
 
 /// The measurements of a window of time with the same number of threads.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +66,7 @@ impl Before {
     /// True if the step to `level` threads gained enough.
     fn was_worth_it(&self, now: &Measured, level: usize) -> bool {
         let most = level as f64 / self.level as f64;
-        now.rate >= self.seen.rate * WORTH.max(1.0 + WORTH_PART * (most - 1.0))
+        now.rate >= self.seen.rate * VARIES.max(1.0 + WORTH_PART * (most - 1.0))
     }
 
     /// True if the calls' own threads do the work, and wanted all cores before the step already.
@@ -236,7 +224,7 @@ impl Climb {
         let passed =
             window.passed + window.since.map_or(Duration::ZERO, |(since, _)| now.saturating_duration_since(since));
         let enough = window.chunks >= CHUNKS || passed >= LONG;
-        if !window.chunks.is_multiple_of(self.level) || !enough || passed < SHORT {
+        if !window.chunks.is_multiple_of(self.level) || !enough || passed < WINDOW {
             return None;
         }
         window.pause(now, process_ran);
@@ -270,7 +258,7 @@ impl Climb {
         let idle = self.cores as f64 / seen.busy;
         let by_process = if idle > 1.0 / ALL_CORES { level as f64 * idle * seen.spare } else { level as f64 };
         let wanted = (seen.wanted.ceil() as usize).clamp(self.cores, self.most);
-        if level > self.cores && (wanted as f64) < TOO_MANY * level as f64 {
+        if level > self.cores && (wanted as f64) < ENOUGH * level as f64 {
             self.before = None;
             (self.ceiling, self.patience) = (usize::MAX, PATIENCE);
             return wanted;
@@ -280,7 +268,7 @@ impl Climb {
         {
             self.ceiling = level;
             self.until_again = self.patience;
-            self.patience = (2 * self.patience).min(MOST_PATIENCE);
+            self.patience = self.patience.saturating_mul(2);
             return before.level;
         }
         if self.ceiling != usize::MAX {
@@ -294,7 +282,9 @@ impl Climb {
         // Half of the step that did not pay may pay.
         let step = if step < self.ceiling { step } else { STEP / 2 * level };
         let next = step.min(wanted.ceil() as usize);
-        if !has_room || seen.occupied < OCCUPIED || next >= self.ceiling || wanted < LEAST_STEP * level as f64 {
+        // Not even the best use of the cores would make a smaller step pay.
+        let is_too_small = wanted < VARIES * level as f64;
+        if !has_room || seen.occupied < ENOUGH || next >= self.ceiling || is_too_small {
             return level;
         }
         self.before = Some(Before { level, seen });
@@ -387,7 +377,7 @@ mod tests {
         assert!((4..40).contains(&above), "{above}");
         // A better device is noticed.
         let calls = Calls { ran: 10e-6, waited: 5e-3, permits: 200 };
-        (0..2 * MOST_PATIENCE).for_each(|_| climb.level = climb.step(calls.seen(2, climb.level), true));
+        (0..8000).for_each(|_| climb.level = climb.step(calls.seen(2, climb.level), true));
         assert!(climb.level >= 128, "{}", climb.level);
     }
 

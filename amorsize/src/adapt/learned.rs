@@ -3,9 +3,10 @@
 
 use std::time::Instant;
 
-use super::waits::Waits;
-use crate::system::page_faults::{Faults, PAGE};
+use super::waits::{VARIES, Waits};
+use crate::system::page_faults::{FAULT_SECONDS, Faults, PAGE};
 use crate::system::thread_time::{self, Queue, SHORTEST, TIMED_ALONE};
+use crate::units::mean::follow;
 
 /// The cost of one stretch of consecutive items.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,7 +120,7 @@ impl Beside {
         let faults = faults.map_or(0, |(now, then)| now.saturating_sub(then)).min(bytes / PAGE);
         let is_timed_alone = seconds >= TIMED_ALONE.as_secs_f64();
         let seconds = if is_timed_alone { seconds - self.clock * each } else { seconds };
-        let fresh = faults as f64 * each * self.seconds_of_faults(faults as f64 * each, seconds);
+        let fresh = if faults > 0 { faults as f64 * each * self.seconds_of_a_fault() } else { 0.0 };
         Sampled { items, seconds, queued: queued * each, fresh, handling }
     }
 
@@ -134,20 +135,12 @@ impl Beside {
         }
     }
 
-    /// Seconds of a page fault. They are measured if they could matter.
-    fn seconds_of_faults(&mut self, faults: f64, seconds: f64) -> f64 {
-        if faults * FAULT_SECONDS < MATTERS * seconds {
-            return self.fault_seconds.unwrap_or(FAULT_SECONDS);
-        }
+    /// Seconds of a page fault. They are measured once, which takes 60 us.
+    fn seconds_of_a_fault(&mut self) -> f64 {
         let tried = || self.faults.as_ref().and_then(Faults::seconds_of_one).unwrap_or(FAULT_SECONDS);
         *self.fault_seconds.get_or_insert_with(tried)
     }
 }
-
-/// Seconds of a page fault of 4 KiB if they can't be measured here: measured on a virtual machine.
-const FAULT_SECONDS: f64 = 2e-6;
-/// The least part of a call's time at which page faults are worth 60 us to measure their cost.
-const MATTERS: f64 = 0.02;
 
 /// Predicts the seconds of further items from those of the sampled ones.
 ///
@@ -220,8 +213,6 @@ impl Spread {
     /// Adds calls that ran at the same time, within `wall` seconds; `each` has a call's seconds and
     /// those of them in the queue.
     pub(crate) fn add_together(&mut self, each: &[(f64, f64)], wall: f64) {
-        // The same calls differ by this factor by chance.
-        const CHANCE: f64 = 1.1;
         let Some(alone) = self.mean() else { return };
         self.at_once += each.iter().map(|(seconds, _)| seconds).sum::<f64>() - wall;
         // Each result is in fresh memory too. Other programs slowed the fastest call least.
@@ -229,7 +220,7 @@ impl Spread {
         // Threads that just woke may share one core until the system finds another idle one.
         let own = |(seconds, queued): (f64, f64)| (seconds - queued - fresh).max(0.0);
         let times = each.iter().copied().map(own).fold(f64::INFINITY, f64::min) / alone.max(1e-10);
-        let times = if times > CHANCE { times } else { 1.0 };
+        let times = if times > VARIES { times } else { 1.0 };
         for &call in each {
             let seconds = (own(call) + fresh) / times;
             // Their own handling is unknown; it must not lower the least one.
@@ -393,17 +384,15 @@ impl Learned {
             (self.recent_seconds, self.expected_bytes, self.expected_working) = (seconds, bytes, working);
             (self.fastest, self.slowest) = (seconds, seconds);
         } else {
-            // A quarter of the new value and three quarters of the old follow a change within a few
-            // chunks and even out single outliers; joblib smooths its batch durations with a fifth.
-            self.recent_seconds += 0.25 * (seconds - self.recent_seconds);
+            follow(&mut self.recent_seconds, seconds);
             // Expecting too few bytes would start too many items, so growth counts at once and
             // shrinking slowly.
-            let follow = |expected: &mut f64, seen: f64| {
+            let believe = |expected: &mut f64, seen: f64| {
                 let weight = if seen > *expected { 1.0 } else { 0.125 };
                 *expected += weight * (seen - *expected);
             };
-            follow(&mut self.expected_bytes, bytes);
-            follow(&mut self.expected_working, working);
+            believe(&mut self.expected_bytes, bytes);
+            believe(&mut self.expected_working, working);
             self.fastest = self.fastest.min(seconds);
             self.slowest = self.slowest.max(seconds);
         }

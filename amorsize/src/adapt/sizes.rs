@@ -2,15 +2,15 @@
 
 use super::learned::Learned;
 use super::situation::Situation;
+use crate::system::page_faults::{FAULT_SECONDS, PAGE};
 
 /// Seconds to pass an item and its result from thread to thread, beside taking and giving them: two
 /// writes and two reads of memory that another core has in its cache. Measured as 0.5 to 1.5 ns for
 /// 8-byte values.
 pub(crate) const CROSSING_SECONDS: f64 = 1.5e-9;
-/// Seconds for each byte that is written for the first time: 2 us for a page of 4 KiB, mostly to
-/// clear it. A sample keeps its results, so all are in fresh pages; a run with a sink that drops
-/// them uses the same pages again and again.
-pub(crate) const FRESH_BYTE: f64 = 0.5e-9;
+/// Seconds for each byte that is written for the first time. A sample keeps its results, so all are
+/// in fresh pages; a run with a sink that drops them uses the same pages again and again.
+pub(crate) const FRESH_BYTE: f64 = FAULT_SECONDS / PAGE as f64;
 /// The time that a chunk should last. Passing chunks between threads costs up to 5 to 20 us of
 /// wake-ups each: with 1 ms a run of 10 us items took 1.2 % longer than rayon's, with 2 ms 0.3 %,
 /// and the last chunks of a run still end close together.
@@ -24,11 +24,9 @@ pub(crate) const WAITING_CHUNK: f64 = 12e-6;
 /// most were a chunk each; 0.50 to 0.69 s with a tenth; 0.35 to 0.49 s with this; and the same
 /// with half of it (`cargo bench -p amorsize --bench prediction -- sleep-1ms`).
 const WAITING_PART: f64 = 0.05;
-/// The most bytes of a chunk's items and results in its buffers. They stay in the second-level
-/// cache of one core (1 MiB or more on the processors of the last years) between the thread that
-/// fills and the one that reads.
-const CHUNK_BUFFER: usize = 256 << 10;
-/// The most bytes that the results of a chunk own: half of a second-level cache. The allocator
+/// The most bytes of a chunk's items and results, with what these own: half of the second-level
+/// cache of one core (1 MiB or more on the processors of the last years). They stay there between
+/// the thread that fills and the one that reads. The allocator
 /// hands out memory again that is still in a cache, and the system need not give new memory. Some
 /// chunks lie ready for each thread, so this also keeps the bytes in flight few. Results of 1 MiB
 /// (4 GiB on 2 busy cores) took 0.4 to 1.5 s with chunks of an eighth of the budget, and take 0.11
@@ -38,7 +36,7 @@ const CHUNK_BYTES: u64 = 512 << 10;
 /// The most bytes that the results of a batch own, for the same reason, unless the items are slow:
 /// some batches are under way at a time. With 4 MiB a run of 30,000 results of 1 KiB, with a sink
 /// as slow as the calls, took a twentieth longer and held 9 MiB instead of 2.
-const BATCH_BYTES: u64 = 1 << 20;
+pub(crate) const BATCH_BYTES: u64 = 1 << 20;
 /// The shortest time of a chunk at the end of the input: a shorter one costs more than it evens
 /// out.
 const SHORTEST_CHUNK_SECONDS: f64 = 50e-6;
@@ -49,16 +47,10 @@ pub(crate) const LARGE_RESULT: u64 = 4 << 20;
 /// four-thousandth of it, and a sink gets its first batch soon enough to work beside the calls.
 const BATCH_SECONDS: f64 = 20e-3;
 /// A batch holds at most 1/8 of the budget, because one batch is with the sink while the next ones
-/// are made.
-const BATCH_PART: u64 = 8;
-/// A thread's chunk holds at most 1/8 of the budget, for the same reason.
-const CHUNK_PART: u64 = 8;
-/// If only few items may be in flight, a chunk has at most 1/4 of them, divided by the threads:
-/// each thread runs a chunk while another waits for it, which is half of the items; the other half
-/// is in batches.
-const IN_FLIGHT_CHUNKS: usize = 4;
-/// A batch has at most 1/4 of the items that are left when each thread has one: one batch is with
-/// the sink, one is filled, and as much again waits for the threads.
+/// are made. So do the chunks of all threads.
+const PART: u64 = 8;
+/// If only few items may be in flight, a quarter of them is in the batch that is with the sink, a
+/// quarter in the one that is filled, a quarter runs, and a quarter waits for the threads.
 const IN_FLIGHT_PARTS: usize = 4;
 /// The most bytes that are moved from chunks into a batch, which costs little while they fit a
 /// first-level cache and a bit. A larger chunk is handed over as it is.
@@ -110,18 +102,17 @@ pub(crate) fn chunk_items(learned: &Learned, situation: &Situation, threads: usi
         let share = remaining as f64 / (2 * threads) as f64;
         items = items.min(share.max(SHORTEST_CHUNK_SECONDS / seconds));
     }
-    let in_buffers = (CHUNK_BUFFER / (situation.item_size + situation.result_size).max(1)).max(1);
     let bytes = learned.expected_bytes().max(situation.result_size as u64) + situation.item_bytes;
-    let share = (situation.budget.as_u64() / (CHUNK_PART * threads as u64)).saturating_sub(learned.expected_working())
-        / bytes.max(1);
+    let share =
+        (situation.budget.as_u64() / (PART * threads as u64)).saturating_sub(learned.expected_working()) / bytes.max(1);
     let share = share.min(CHUNK_BYTES / bytes.max(1));
     let in_flight = situation.in_flight.map_or(usize::MAX, |most| chunk_in_flight(most, threads));
-    (items as usize).min(in_buffers).min(usize::try_from(share).unwrap_or(usize::MAX)).min(in_flight).max(1)
+    (items as usize).min(usize::try_from(share).unwrap_or(usize::MAX)).min(in_flight).max(1)
 }
 
 /// The most items of a chunk if `most` may be in flight.
 fn chunk_in_flight(most: usize, threads: usize) -> usize {
-    (most / (IN_FLIGHT_CHUNKS * threads)).max(1)
+    (most / (IN_FLIGHT_PARTS * threads)).max(1)
 }
 
 /// Seconds per item for passing chunks, if the items in flight are bounded so that threads wait for
@@ -138,7 +129,7 @@ fn batch_items(learned: &Learned, situation: &Situation, threads: usize, chunk_s
     let seconds = learned.recent_seconds().max(1e-10) / threads as f64;
     let by_time = (BATCH_SECONDS / seconds) as usize;
     let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
-    let by_memory = situation.budget.as_u64() / BATCH_PART / bytes_per_item.max(1);
+    let by_memory = situation.budget.as_u64() / PART / bytes_per_item.max(1);
     let by_cache = usize::try_from(BATCH_BYTES / bytes_per_item.max(1)).unwrap_or(usize::MAX);
     let by_copying = BATCH_BUFFER / situation.result_size.max(1);
     let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);

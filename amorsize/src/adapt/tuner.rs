@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::climb::Climb;
 use super::learned::Learned;
 use super::situation::Situation;
-use super::sizes::{CHUNK_SECONDS, HANDED_SECONDS, Sizes, batch_in_flight, chunk_items, chunk_seconds};
+use super::sizes::{BATCH_BYTES, CHUNK_SECONDS, HANDED_SECONDS, Sizes, batch_in_flight, chunk_items, chunk_seconds};
 use crate::system::thread_time;
+use crate::units::mean::follow;
 
 /// Batches to be made while the calling thread is in the sink for long: one that is ready when it
 /// comes back, and one more in case the sink is faster next time.
@@ -16,18 +17,9 @@ const BATCHES_AHEAD: usize = 2;
 /// thread can be kept off its core for a scheduler's time slice of 3 ms. Longer chunks are fewer,
 /// so that they last as long.
 const AHEAD: f64 = 4.0;
-/// A sink that takes less than this part of the time in which its results are made keeps up with
-/// larger batches.
-const KEEPS_UP: f64 = 0.8;
-/// Limits the bytes of items that are pulled ahead for a batch while the sink's speed is unknown.
-/// If there were more, workers would get them from memory rather than from a cache, and cheap items
-/// would take twice as long.
-const UNKNOWN_SINK: usize = 1 << 20;
 /// Limits the items of a chunk if batches are stated and the sink's speed is unknown. Handing a
 /// chunk to a thread takes a microsecond, which is 16 ns for each of these items.
 const UNKNOWN_BATCHES: usize = 64;
-/// The weight of the newest reading in the means of the sink's times: four batches decide.
-const NEWEST: f64 = 0.25;
 
 /// The numbers of threads that a run may have.
 #[derive(Clone, Copy, Debug)]
@@ -140,11 +132,11 @@ impl Tuner {
     /// Notes that the sink took `results` results in `time`.
     pub(crate) fn sink_took(&mut self, results: usize, time: Duration) {
         let seconds = time.as_secs_f64();
-        let before = self.sink_seconds.unwrap_or(seconds);
+        let mut mean = self.sink_seconds.unwrap_or(0.0);
+        follow(&mut mean, seconds);
         // If the sink's times are uneven, the longer ones count: results must be ready for those.
-        self.sink_seconds = Some(seconds.max(before + NEWEST * (seconds - before)));
-        let weight = if self.sink_pace > 0.0 { NEWEST } else { 1.0 };
-        self.sink_pace += weight * (seconds / results as f64 - self.sink_pace);
+        self.sink_seconds = Some(seconds.max(mean));
+        follow(&mut self.sink_pace, seconds / results as f64);
     }
 
     /// Lets batches grow towards their size, after the sink took one. `ready` further results wait
@@ -158,7 +150,7 @@ impl Tuner {
             return;
         }
         let made = learned.recent_seconds() / self.threads() as f64;
-        let most = if self.sink_pace < KEEPS_UP * made { usize::MAX } else { ready.max(self.grown_batch) };
+        let most = if self.sink_pace < made { usize::MAX } else { ready.max(self.grown_batch) };
         self.grown_batch = self.grown_batch.saturating_mul(2).min(most);
         self.set_batch_items(self.sizes.batch_items);
     }
@@ -228,7 +220,9 @@ impl Tuner {
     pub(crate) fn items_meanwhile(&self, learned: &Learned, situation: &Situation, fitting: usize) -> usize {
         let batch = situation.batch_items.unwrap_or(self.sizes.batch_items).min(fitting);
         match self.sink_seconds {
-            None => batch.min(UNKNOWN_SINK / situation.item_size.max(1)),
+            // If there were more, workers would get them from memory rather than from a cache, and
+            // cheap items would take twice as long.
+            None => batch.min(BATCH_BYTES as usize / situation.item_size.max(1)),
             Some(seconds) => {
                 let items = self.threads() as f64 * seconds / learned.recent_seconds().max(1e-10);
                 BATCHES_AHEAD * (items as usize).min(batch)

@@ -1,11 +1,20 @@
 //! The time for which a function's calls wait, and the number of threads that then keep the cores
 //! busy.
 
+use std::time::Duration;
+
 use crate::system::thread_time::Use;
+
+/// The speed of the same calls varies by this factor from one time to the next: by other programs,
+/// the clock speed of the processor, and caches that threads share. A smaller gain or loss is none.
+pub(crate) const VARIES: f64 = 1.1;
+/// A rate is taken over at least this time: a shorter one depends on a scheduler's time slice of 3
+/// ms.
+pub(crate) const WINDOW: Duration = Duration::from_millis(5);
 
 /// A function counts as waiting from this part of its time on: below it at most a third can be
 /// gained, and the time that other machines take from a shared processor looks the same.
-const WAITS: f64 = 0.25;
+pub(crate) const WAITS: f64 = 0.25;
 /// The weight of the latest measurement. Measurements come every 10 ms, so the mean follows a
 /// change within a fifth of a second.
 const LATEST: f64 = 0.1;
@@ -13,8 +22,8 @@ const LATEST: f64 = 0.1;
 /// queue for long after each of its short stretches, which says little about other threads.
 const MOST_STRETCH: f64 = 8.0;
 /// Other threads and child processes may work for a call if they run for more than this part of its
-/// time: a program runs less than that beside.
-const OTHERS: f64 = 0.1;
+/// time: a program runs less than that beside, also to start the threads of a run.
+pub(crate) const OTHERS: f64 = 0.1;
 /// A lone call counts as working on several cores from this number on: less may be the program's
 /// other threads.
 const SEVERAL_CORES: f64 = 1.25;

@@ -89,6 +89,7 @@ use crate::report::time_use::TimeUse;
 use crate::system::sync::{AtomicBool, AtomicI64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::system::thread_time;
 use crate::units::by_index::ByIndex;
+use crate::units::mean::follow;
 
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -348,8 +349,7 @@ impl Control {
         let input = Credit::take(&state.ledger, input_bytes);
         state.waiting.insert(start, Waiting { id, items, input });
         state.queued += items;
-        let weight = if state.input_pace > 0.0 { 0.25 } else { 1.0 };
-        state.input_pace += weight * (seconds / items.max(1) as f64 - state.input_pace);
+        follow(&mut state.input_pace, seconds / items.max(1) as f64);
         state.inputs += input_bytes;
         state.most_items = state.most_items.max(state.opaque_items());
         state.situation.item_bytes = input_bytes.div_ceil(items.max(1) as u64);

@@ -80,10 +80,8 @@ impl Engine {
             }
             let may_overlap = line.stock.asks.may_overlap();
             if let Some(plan) = self.plan.take_if(|plan| may_overlap && plan.threads() > 1) {
-                let left = line.left_exactly();
                 let (threads, done) = (plan.threads(), self.done());
-                if line.outlet.collects() || self.alone.begin(&self.books.learned, threads, left, done) == Next::Threads
-                {
+                if line.outlet.collects() || self.alone.begin(&self.books.learned, threads, done) == Next::Threads {
                     let sizes = plan.sizes();
                     self.plan = Some(plan);
                     return Ok(Inline::GoParallel(sizes));

@@ -3,11 +3,7 @@
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-/// Calls that have run this long and not ended are long: a chunk should last a fifth of this.
-const WINDOW: Duration = Duration::from_millis(5);
-/// Calls only wait while the other threads of the process run for less than this part of the time.
-/// The rest is left for starting the threads.
-const RUNS: f64 = 0.1;
+use crate::adapt::waits::{OTHERS, WINDOW};
 
 /// Tells from the time that the other threads of the process run whether calls only wait. Judged
 /// anew for each window of time: calls may compute first and wait then.
@@ -45,7 +41,7 @@ impl Opening {
         let elapsed = now.saturating_duration_since(begun);
         if elapsed >= WINDOW {
             let ran = (self.others_ran)().map(|ran| ran.saturating_sub(before));
-            self.only_wait = ran.is_some_and(|ran| ran < elapsed.mul_f64(RUNS));
+            self.only_wait = ran.is_some_and(|ran| ran < elapsed.mul_f64(OTHERS));
             self.begin_window(now);
         }
         self.only_wait

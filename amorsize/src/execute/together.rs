@@ -8,7 +8,7 @@ use super::line::Line;
 use super::pool;
 use super::words::ThreadKind;
 use super::workers::Workers;
-use crate::adapt::alone;
+use crate::adapt::alone::{self, FILLING_PART};
 use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::memory::tracking;
@@ -20,8 +20,6 @@ use crate::system::sync::now;
 const ALONE: usize = 3;
 /// Shorter calls are not compared: they end before another thread is awake, which takes 60 us.
 const LEAST_SECONDS: f64 = 250e-6;
-/// Calls that spend more than this part of their time on filling fresh memory are not compared.
-const FILLING: f64 = 0.05;
 /// Memory that must be free, as a multiple of the expected need: the real need is not known yet.
 const ROOM: u64 = 2;
 
@@ -53,7 +51,7 @@ impl Engine {
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.books.learned, &situation);
         // Each thread begins with fresh memory. The cost of filling it is not what we compare.
-        let is_filling = alone::filling_part(&self.books.learned) > FILLING;
+        let is_filling = alone::filling_part(&self.books.learned) >= FILLING_PART;
         let is_room =
             self.ledger.free() >= ROOM * count as u64 * self.needed() && self.in_flight_room(line.outlet) >= count;
         let are_many = situation.remaining.is_none_or(|left| left > count) && !line.ended();

@@ -4,7 +4,7 @@ use super::Plan;
 use super::time::SIBLING;
 use crate::adapt::learned::Learned;
 use crate::adapt::situation::Situation;
-use crate::adapt::waits::Waits;
+use crate::adapt::waits::{WAITS, Waits};
 use crate::system::cores::Cores;
 use crate::units::ByteSize;
 use crate::units::counted::Counted;
@@ -13,8 +13,6 @@ use crate::units::seconds::Seconds;
 /// The plan says that other programs had the cores, if they had them for more than this part of the
 /// sample's time.
 const BUSY: f64 = 0.1;
-/// The plan says that a function waits from this part of its time on, even if that changes nothing.
-const MUCH_WAITING: f64 = 0.25;
 
 impl Plan {
     pub(super) fn explain_threads(&mut self, situation: &Situation, scales: bool) {
@@ -68,7 +66,7 @@ impl Plan {
                 (situation.threads as f64 / busy).max(1.0)
             ));
         } else if let Some(share) = self.waiting_share
-            && share >= MUCH_WAITING
+            && share >= WAITS
             && self.sizes.threads <= situation.threads
         {
             self.reasons.push(if waits.is_worked_for() {

@@ -4,19 +4,15 @@ use crate::adapt::sizes::FRESH_BYTE;
 use std::iter;
 
 use super::Plan;
-use crate::adapt::climb::{Climb, SHORT};
+use crate::adapt::climb::Climb;
 use crate::adapt::learned::Learned;
 use crate::adapt::situation::Situation;
 use crate::adapt::sizes::{CROSSING_SECONDS, WAITING_CHUNK, chunk_seconds};
+use crate::adapt::waits::{VARIES, WINDOW};
 use crate::system::cores::Cores;
 
 /// Seconds to start a thread of the run's own: 34 us measured for each of 256.
 const THREAD_SECONDS: f64 = 35e-6;
-/// The run may take this many times as long or as short as its sample. Meanwhile the clock speed
-/// changes, threads share caches, and timing calls one by one adds a little. On an idle machine
-/// even work took 0.88 to 1.04 of its sample's time (`cargo bench --bench prediction`), not
-/// counting results in fresh memory.
-const MACHINE_UNSURE: f64 = 1.1;
 /// The part of a core that its second thread (SMT) adds, for calls that compute. Intel promised 15
 /// to 30 % (Marr et al., "Hyper-Threading Technology Architecture and Microarchitecture", Intel
 /// Technology Journal 6(1), 2002), and processors have not become better at it since. This is the
@@ -42,20 +38,20 @@ impl Plan {
         let spent = learned.seconds - spread.at_once();
         self.seconds = Some(spent + rest.seconds(mean, SIBLING, 1.0));
         self.seconds_range = spread.ends(remaining as f64).map(|(least, most)| {
+            // On an idle machine even work took 0.88 to 1.04 of its sample's time (`cargo bench
+            // --bench prediction`), not counting results in fresh memory.
             let bytes = (self.bytes_per_item + self.working_bytes).as_f64();
             let filled = FRESH_BYTE * bytes;
             // The mean includes page faults, unless they are counted.
             let (fresh, known) = if spread.fresh() > 0.0 { (spread.fresh(), true) } else { (filled.min(mean), false) };
             let shortest = if known { mean - PRICE_UNSURE * fresh } else { mean - fresh };
-            let shortest = rest.seconds(shortest.max(0.0) * least / MACHINE_UNSURE, 1.0, 1.0 / AROUND_UNSURE);
+            let shortest = rest.seconds(shortest.max(0.0) * least / VARIES, 1.0, 1.0 / AROUND_UNSURE);
             // Results that are kept are in fresh memory, and threads may be no faster at filling
             // that than one.
             let (own, all) = if known { (mean, mean + fresh) } else { (mean - fresh, mean) };
-            let filling = |seconds: f64| {
-                rest.seconds(seconds, 0.0, AROUND_UNSURE) + remaining as f64 * fresh * most * MACHINE_UNSURE
-            };
-            let longest =
-                filling(own * most * MACHINE_UNSURE).max(rest.seconds(all * most * MACHINE_UNSURE, 0.0, AROUND_UNSURE));
+            let filling =
+                |seconds: f64| rest.seconds(seconds, 0.0, AROUND_UNSURE) + remaining as f64 * fresh * most * VARIES;
+            let longest = filling(own * most * VARIES).max(rest.seconds(all * most * VARIES, 0.0, AROUND_UNSURE));
             // Other programs may go on as in the sample.
             let busy = 1.0 / (1.0 - spread.queued().min(MOST_BUSY));
             // The last call may begin when all others end, and each step of a climb may wait for a
@@ -147,7 +143,7 @@ pub(super) fn climb(seconds: f64, cores: usize, threads: usize, remaining: f64) 
         }
         // One round that does not count, and those that do.
         let round = seconds.max(chunk_seconds(cores, level));
-        let counted = (SHORT.as_secs_f64() / round).ceil().max(1.0) * round;
+        let counted = (WINDOW.as_secs_f64() / round).ceil().max(1.0) * round;
         let items = ((round + counted) * level as f64 / seconds).min(remaining - done);
         spent += items * seconds / level as f64;
         done += items;
@@ -304,9 +300,9 @@ mod tests {
     fn filling_memory_may_not_get_faster_by_threads() {
         let plan = Plan::explained(&learned(1e-3, 1 << 20), &situation(Some(10_000)));
         let (least, most) = plan.seconds_range().unwrap();
-        // Filling 1 MiB takes 0.52 ms of each; four threads may share the rest, or all of it, or
+        // Filling 1 MiB takes 0.51 ms of each; four threads may share the rest, or all of it, or
         // need no fresh memory at all.
-        assert!((most - 7.08).abs() < 0.01 && (least - 1.09).abs() < 0.01, "{plan}");
+        assert!((most - 6.98).abs() < 0.01 && (least - 1.11).abs() < 0.01, "{plan}");
         // A larger sample would say no more.
         assert!(!codes(&plan).contains(&Warning::TIME_UNSURE));
     }

@@ -9,6 +9,9 @@
 
 /// The smallest size of a page, in bytes.
 pub(crate) const PAGE: u64 = 4 << 10;
+/// Seconds of a page fault where they can't be measured, mostly to clear the page: measured on a
+/// virtual machine.
+pub(crate) const FAULT_SECONDS: f64 = 2e-6;
 /// The number of pages that are touched to measure the cost: 60 us in all at 2 us each.
 #[cfg(target_os = "linux")]
 const TRIED: usize = 32;

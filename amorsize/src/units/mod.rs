@@ -6,6 +6,7 @@ pub(crate) mod counted;
 #[cfg(any(feature = "durable", feature = "picture"))]
 pub(crate) mod date;
 pub(crate) mod decimal;
+pub(crate) mod mean;
 pub(crate) mod measured_by;
 pub(crate) mod seconds;
 
