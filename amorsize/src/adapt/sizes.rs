@@ -2,6 +2,7 @@
 
 use super::learned::Learned;
 use super::situation::Situation;
+use crate::memory::working::BATCH_PART;
 use crate::system::page_faults::{FAULT_SECONDS, PAGE};
 
 /// Seconds to pass an item and its result from thread to thread, beside taking and giving them: two
@@ -26,12 +27,11 @@ pub(crate) const WAITING_CHUNK: f64 = 12e-6;
 const WAITING_PART: f64 = 0.05;
 /// The most bytes of a chunk's items and results, with what these own: half of the second-level
 /// cache of one core (1 MiB or more on the processors of the last years). They stay there between
-/// the thread that fills and the one that reads. The allocator
-/// hands out memory again that is still in a cache, and the system need not give new memory. Some
-/// chunks lie ready for each thread, so this also keeps the bytes in flight few. Results of 1 MiB
-/// (4 GiB on 2 busy cores) took 0.4 to 1.5 s with chunks of an eighth of the budget, and take 0.11
-/// to 0.24 s with a tenth of the page faults and a third of the peak (`cargo bench --bench peers --
-/// large`).
+/// the thread that fills and the one that reads. The allocator hands out memory again that is still
+/// in a cache, and the system need not give new memory. Some chunks lie ready for each thread, so
+/// this also keeps the bytes in flight few. Results of 1 MiB (4 GiB on 2 busy cores) took 0.4 to
+/// 1.5 s with chunks of an eighth of the budget, and take 0.11 to 0.24 s with a tenth of the page
+/// faults and a third of the peak (`cargo bench --bench peers -- large`).
 const CHUNK_BYTES: u64 = 512 << 10;
 /// The most bytes that the results of a batch own, for the same reason, unless the items are slow:
 /// some batches are under way at a time. With 4 MiB a run of 30,000 results of 1 KiB, with a sink
@@ -46,9 +46,6 @@ pub(crate) const LARGE_RESULT: u64 = 4 << 20;
 /// The time that a batch should last on the run's threads: its own cost, about 5 us, is a
 /// four-thousandth of it, and a sink gets its first batch soon enough to work beside the calls.
 const BATCH_SECONDS: f64 = 20e-3;
-/// A batch holds at most 1/8 of the budget, because one batch is with the sink while the next ones
-/// are made. So do the chunks of all threads.
-const PART: u64 = 8;
 /// If only few items may be in flight, a quarter of them is in the batch that is with the sink, a
 /// quarter in the one that is filled, a quarter runs, and a quarter waits for the threads.
 const IN_FLIGHT_PARTS: usize = 4;
@@ -103,8 +100,8 @@ pub(crate) fn chunk_items(learned: &Learned, situation: &Situation, threads: usi
         items = items.min(share.max(SHORTEST_CHUNK_SECONDS / seconds));
     }
     let bytes = learned.expected_bytes().max(situation.result_size as u64) + situation.item_bytes;
-    let share =
-        (situation.budget.as_u64() / (PART * threads as u64)).saturating_sub(learned.expected_working()) / bytes.max(1);
+    let share = (situation.budget.as_u64() / (BATCH_PART * threads as u64)).saturating_sub(learned.expected_working())
+        / bytes.max(1);
     let share = share.min(CHUNK_BYTES / bytes.max(1));
     let in_flight = situation.in_flight.map_or(usize::MAX, |most| chunk_in_flight(most, threads));
     (items as usize).min(usize::try_from(share).unwrap_or(usize::MAX)).min(in_flight).max(1)
@@ -129,7 +126,7 @@ fn batch_items(learned: &Learned, situation: &Situation, threads: usize, chunk_s
     let seconds = learned.recent_seconds().max(1e-10) / threads as f64;
     let by_time = (BATCH_SECONDS / seconds) as usize;
     let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
-    let by_memory = situation.budget.as_u64() / PART / bytes_per_item.max(1);
+    let by_memory = situation.budget.as_u64() / BATCH_PART / bytes_per_item.max(1);
     let by_cache = usize::try_from(BATCH_BYTES / bytes_per_item.max(1)).unwrap_or(usize::MAX);
     let by_copying = BATCH_BUFFER / situation.result_size.max(1);
     let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);

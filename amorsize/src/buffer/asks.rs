@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::system::sync::{now, wait_until};
 use crate::system::{calls, thread_time};
+use crate::units::mean::follow;
 
 /// The way in which items are taken from an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +47,9 @@ const SHOWN_AFTER_SLEEP: u32 = 64;
 /// An item that comes within this time was not waited for: a sleeping thread takes 5 us to wake,
 /// and reading the next block of a file takes less than this.
 const QUICK: Duration = Duration::from_micros(2);
-/// Items that come later than expected by this time may have been waited for.
+/// Items that come later than expected by this time may have been waited for. If the system can't
+/// say if a thread slept, they were.
 const LATE: Duration = Duration::from_micros(20);
-/// If the system can't say if a thread slept, an item that took this long was waited for.
-const SLEPT: Duration = Duration::from_micros(20);
 /// Items are taken for at most this long at a time.
 const LONGEST: Duration = Duration::from_millis(1);
 /// An open input gives at most this many items between two looks at the clock. When it begins to
@@ -58,8 +58,6 @@ const BETWEEN_LOOKS: usize = 16;
 /// An input that knows it has items left gives up to this many, because most such inputs never
 /// wait.
 const BETWEEN_LOOKS_AT_MOST: usize = 4096;
-/// The longest time that is expected to pass between two looks, in seconds: a tenth of `LONGEST`.
-const SECONDS_BETWEEN_LOOKS: f64 = 1e-4;
 /// While results wait to fill a batch, the input is asked for no longer than this, in seconds. A
 /// sink that takes a millisecond for each batch is then busy for a hundredth of the time.
 const HELD_SECONDS: f64 = 0.1;
@@ -69,8 +67,6 @@ const LONG: f64 = 50e-6;
 /// A call that takes this long, in seconds, counts for four: 16 such calls one after the other
 /// would take much longer than at the same time.
 const VERY_LONG: f64 = 20e-3;
-/// If calls take this long, in seconds, the cost of timing each ask does not show.
-const CHEAP: f64 = 10e-6;
 /// A thread that answers takes at least this much time of a core for each answer: 3 us with a sleep
 /// and a wake.
 const ANSWER: Duration = Duration::from_nanos(500);
@@ -82,19 +78,14 @@ const PUT_OFF: u32 = 4;
 /// It is put off for at most this many times as long as a call takes.
 const PUT_OFF_CALLS: f64 = 2.0;
 /// If this many asks in a row were put off and took as long as usual, the input makes its items
-/// itself.
-const MADE_BY_ITSELF: u32 = 4;
-/// After this many asks that took less, nothing is put off any longer: it delays those who wait for
-/// results.
-const SENT_BY_OTHERS: u32 = 4;
+/// itself. After as many that took less, nothing is put off any longer: it delays those who wait
+/// for results.
+const TRIES: u32 = 4;
 /// After this many asks without a wait, and this time, an input that shows nothing else is believed
 /// not to wait for results. In that time a thread that answers without a sleep loses its core
 /// several times, and then the ask waits.
 const UNKNOWN: u32 = 256;
 const UNKNOWN_FOR: Duration = Duration::from_millis(20);
-/// While single asks are quick, one in this many is timed: two looks at the clock take 46 ns, and
-/// an ask with all that follows takes 200.
-const TIMED_ONE_IN: u32 = 8;
 
 /// The findings about the asks of a run's input.
 #[derive(Debug)]
@@ -111,8 +102,6 @@ pub(crate) struct Asks {
     hands_over: bool,
     /// True if each ask is checked closely for a wait.
     closely: bool,
-    /// Asks since one was timed.
-    untimed: u32,
     /// Seconds of the last call.
     call: f64,
     /// Seconds that an item takes to come, of late.
@@ -165,7 +154,6 @@ impl Default for Asks {
             single: 0,
             hands_over: false,
             closely: false,
-            untimed: 0,
             call: 0.0,
             pace: 0.0,
             call_ended: None,
@@ -259,16 +247,6 @@ impl Asks {
         self.is_open && self.is_bounded
     }
 
-    /// True if the next single ask is to be timed.
-    fn is_timed(&mut self) -> bool {
-        if self.untimed + 1 < TIMED_ONE_IN {
-            self.untimed += 1;
-            return false;
-        }
-        self.untimed = 0;
-        true
-    }
-
     /// Begins to ask for up to `most` items. Returns the number of items after which to
     /// [look](Self::look).
     #[inline]
@@ -286,10 +264,6 @@ impl Asks {
         self.has_asked = true;
         if self.single == 0 {
             self.hands_over = false;
-        }
-        let is_quick = if self.single == 0 { self.is_each() } else { self.unknown.asks > UNKNOWN };
-        if is_quick && self.call < CHEAP && !self.is_timed() {
-            return 1;
         }
         self.put_off(way);
         // With cheap items, and with the first one, the cost would show.
@@ -330,7 +304,7 @@ impl Asks {
         let (begun, switches) = (fill.begun, fill.switches);
         let total = now - begun;
         if self.single > 0 || self.is_each() {
-            let slept = took >= QUICK && switches.map_or(!self.closely || took >= SLEPT, slept_since);
+            let slept = took >= QUICK && switches.map_or(!self.closely || took >= LATE, slept_since);
             if self.is_in_question(way) {
                 self.note_open(begun, took, slept);
             } else {
@@ -353,14 +327,13 @@ impl Asks {
             return None;
         }
         let (step, longest) = if self.is_open { (taken, BETWEEN_LOOKS) } else { (15 * taken, BETWEEN_LOOKS_AT_MOST) };
-        let in_time = (SECONDS_BETWEEN_LOOKS / self.pace.max(1e-10)) as usize;
+        let in_time = (LONGEST.as_secs_f64() / 10.0 / self.pace.max(1e-10)) as usize;
         Some((taken + step.min(longest).min(in_time).max(1)).min(most))
     }
 
     fn note_pace(&mut self, took: Duration, items: usize) {
         let seconds = took.as_secs_f64() / items.max(1) as f64;
-        let weight = if self.pace > 0.0 { 0.25 } else { 1.0 };
-        self.pace += weight * (seconds - self.pace);
+        follow(&mut self.pace, seconds);
     }
 
     /// Notes an ask for a single item.
@@ -382,7 +355,7 @@ impl Asks {
             if took >= before / 2 && took >= LATE {
                 self.delay.same += 1;
                 self.delay.took = Some(took);
-                if self.delay.same >= MADE_BY_ITSELF {
+                if self.delay.same >= TRIES {
                     self.single = 0;
                 }
             } else {
@@ -391,7 +364,7 @@ impl Asks {
             }
             return;
         }
-        let may_put_off = self.call >= LONG && self.delay.shorter < SENT_BY_OTHERS;
+        let may_put_off = self.call >= LONG && self.delay.shorter < TRIES;
         let is_short = f64::from(PUT_OFF) * took.as_secs_f64() <= PUT_OFF_CALLS * self.call;
         self.delay.took = Some(took).filter(|&took| may_put_off && is_short && took >= LATE);
         if slept {

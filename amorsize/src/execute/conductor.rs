@@ -24,8 +24,6 @@ use crate::units::ByteSize;
 
 /// Limits the sleep of the calling thread, which looks at resident memory after it.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
-/// Limits the nap of a worker that waits for others, after which it looks for work.
-const WORKER_NAP: Duration = Duration::from_micros(100);
 
 thread_local! {
     /// True if this thread declined a job since the last check.
@@ -340,7 +338,7 @@ impl Conductor<'_> {
             // Within a call of another run it only works for this run: that call may hold a lock.
             // The nap has an end, because a thread may wait for this very worker, and then nothing
             // would wake it. After a declined job the nap gives another thread the time to take it.
-            self.control.wait(wanted, holds, WORKER_NAP);
+            self.control.wait(wanted, holds, pool::NAP);
         }
     }
 }

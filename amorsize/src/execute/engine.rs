@@ -30,7 +30,7 @@ use crate::units::measured_by::{Certainty, MeasuredBy};
 
 /// Limits the bytes that may be held before a budget that is a fraction of the available memory is
 /// worked out. No machine has less to give.
-const UNRESOLVED_BUDGET: ByteSize = ByteSize::mib(1);
+pub(crate) const UNRESOLVED_BUDGET: ByteSize = ByteSize::mib(1);
 /// Limits the panics that are kept if they are only counted: enough to see what they have in
 /// common, few enough to read.
 const KEPT_PANICS: usize = 16;

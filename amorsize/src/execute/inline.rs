@@ -14,7 +14,7 @@ use crate::buffer::restored::Restored;
 use crate::error::Error;
 use crate::error::failure::{Ended, discard};
 use crate::memory::credit::Credit;
-use crate::memory::working::{NOISE, bound};
+use crate::memory::working::{INPUTS_PART, NOISE, bound};
 use crate::options::choices::OnPanic;
 use crate::output::outlet::Flow;
 use crate::plan::Plan;
@@ -22,9 +22,6 @@ use crate::system::sync;
 use crate::system::thread_time::{SHORTEST, TIMED_ALONE};
 use crate::units::measured_by::MeasuredBy;
 
-/// A stretch that is expected to take this long is timed apart from the handling of its items: two
-/// readings of the clock are then less than a hundredth of it.
-const TIMED_APART: f64 = 5e-6;
 /// The least cost of a stretch beyond its items. The first stretches are so short that this is most
 /// of their time.
 const STRETCH_SECONDS: f64 = 100e-9;
@@ -37,12 +34,10 @@ const GROWTH: usize = 16;
 /// The same after 16 items: then 1,000 more probably take about the same time.
 const GROWTH_AFTER_16: usize = 64;
 
-/// Limits items that can't be measured: a stretch of them may need no more than the budget divided
-/// by this, by the time that earlier ones took. They lie beside the results, which are counted.
-const INPUTS_PART: u64 = 4;
-/// Limits them to these bytes as well, so that the allocator reuses memory that is still in a
-/// cache: 6,000 items of 1 MiB took 4.6 s in stretches of seven. For items of 1 us this allows
-/// fifty, which share the 0.3 us that a stretch costs apart.
+/// Limits the bytes of items of a stretch that can't be measured, by the time that earlier ones
+/// took, so that the allocator reuses memory that is still in a cache: 6,000 items of 1 MiB took
+/// 4.6 s in stretches of seven. For items of 1 us this allows fifty, which share the 0.3 us that a
+/// stretch costs apart.
 const INPUTS_AT_ONCE: u64 = 2 << 20;
 
 /// With more items than this for each stated thread, the first call by itself takes less than a
@@ -160,11 +155,8 @@ impl Engine {
             return Ok(self.pass_over(line, restored));
         }
         let count = self.stretch.min(most);
-        // For the few items of a sample an accurate time matters more.
-        let is_sample = self.books.learned.items < self.options.sample_items();
-        let apart = if is_sample { TIMED_ALONE.as_secs_f64() } else { TIMED_APART };
         // The time of an input and a sink that wait for each other must not count as time of calls.
-        let timed = count as f64 * self.pace > apart || line.asks_are_single();
+        let timed = count as f64 * self.pace > TIMED_ALONE.as_secs_f64() || line.asks_are_single();
         let first = self.books.next;
         let (done, mut stretch, flow) = self.inline_part(line, count, timed, measured);
         if let Some(used) = done.used {
@@ -293,6 +285,7 @@ impl Engine {
         let in_time = until / seconds.max(1e-10);
         let most =
             if alone::fills_memory(&self.books.learned) { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
+        // They lie beside the results, which are counted.
         let inputs = INPUTS_AT_ONCE.min(self.ledger.budget().as_u64() / INPUTS_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(1));
         // All results of a stretch are handed over before the next check for an interrupt.

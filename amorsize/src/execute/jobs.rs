@@ -15,10 +15,9 @@ use crate::system::sync::{Ordering, now};
 use crate::system::thread_time::Measuring;
 use crate::units::measured_by::MeasuredBy;
 
-/// Limits the expected work between two looks for a stop of the run.
-const LOOK_SECONDS: f64 = 10e-6;
-/// Limits the expected work between two readings of the clock, which take 23 ns each.
-const CLOCK_SECONDS: f64 = 100e-6;
+/// Limits the expected work between two looks for a stop of the run, and between two readings of the
+/// clock, which take 23 ns each.
+const LOOK_SECONDS: f64 = 100e-6;
 
 /// A chunk that may start.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +154,7 @@ impl Control {
             (learned.recent_seconds().max(1e-10), state.tuner.threads() > 1, foreseen, learned.largest)
         };
         let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
-        let clock = ((CLOCK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
+        let clock = ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let stretch = Stretch::default();
         let mut outcome = Outcome { stretch, elsewhere: false, panic: None, lost: 0, used: None };
         let measuring = grant.measured.then(Measuring::begin).flatten();

@@ -47,4 +47,4 @@ pub(crate) mod words;
 pub(crate) mod work;
 mod workers;
 
-pub(crate) use self::engine::Engine;
+pub(crate) use self::engine::{Engine, UNRESOLVED_BUDGET};

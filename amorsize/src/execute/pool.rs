@@ -9,13 +9,15 @@ use self::job::Job;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::gate::Lent;
+pub(super) use self::gate::NAP;
 use self::known::{Global, Known, OwnPool, known};
 use self::own_threads::{Allowance, Close, Count, OwnThreads};
 use super::words::ThreadKind;
 use crate::error::Error;
+use crate::memory::watch::READ;
 use crate::memory::{Started, most_threads};
 use crate::system::process::Found;
 pub(crate) use crate::system::refused::Refused;
@@ -29,9 +31,6 @@ const MOST_OWN: usize = 256;
 /// With many cores the limit is this number for each: a function that waits three quarters of its
 /// time then keeps all of them busy.
 const OWN_PER_CORE: usize = 4;
-/// After this time the limits of the process are read again. Reading takes 150 us, a thousandth of
-/// it.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// Starts a job on a thread of the given kind. The error is the number of the run's own threads, if
 /// no more can be had.
@@ -292,7 +291,7 @@ fn room_for_own() -> usize {
     let (known, _) = known();
     let mut looked = known.room.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
-    if let Some((_, room)) = looked.filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_EVERY) {
+    if let Some((_, room)) = looked.filter(|(at, _)| now.saturating_duration_since(*at) < READ) {
         return room;
     }
     let Count { now: own, most } = &known.own_threads;

@@ -9,6 +9,7 @@ use crate::adapt::waits::Waits;
 use crate::error::failure::Ended;
 use crate::memory::source::{self, Source};
 use crate::memory::working::{NOISE, bound};
+use crate::options::DEFAULT_SAMPLE_SIZE;
 use crate::plan::Plan;
 use crate::progress::Phase as Stage;
 use crate::system::cores::Cores;
@@ -16,9 +17,6 @@ use crate::system::sync;
 use crate::system::thread_time::SHORTEST;
 use crate::units::ByteSize;
 
-/// Fast calls are timed in groups of this size: timed alone, each would seem several times as long,
-/// because reading the clock costs more than the call.
-const WHOLE_SAMPLE: usize = 5;
 /// Parts of a large sample. The first part counts for nothing; with the others the interval of a
 /// mean is 1.04 times as wide as with infinitely many.
 const SAMPLE_PARTS: usize = 32;
@@ -115,8 +113,9 @@ impl Engine {
                 self.books.learned.waits = Waits::default();
             }
             // A large sample of fast calls runs in parts. Their differences tell how certain the
-            // mean is.
-            let part = (self.options.sample_items() / SAMPLE_PARTS).max(WHOLE_SAMPLE);
+            // mean is. Timed alone, each call would seem several times as long, because reading the
+            // clock costs more than the call.
+            let part = (self.options.sample_items() / SAMPLE_PARTS).max(DEFAULT_SAMPLE_SIZE);
             let count = part.min(most - self.books.next_to_run()).min(room);
             beside.look(self.expected());
             // The need of short calls is below the noise.

@@ -13,7 +13,7 @@ use crate::error::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
-use crate::memory::working::Bounds;
+use crate::memory::working::{Bounds, INPUTS_PART};
 use crate::system::thread_time::IS_TOLD;
 use crate::units::by_index::ByIndex;
 
@@ -225,8 +225,7 @@ impl State {
 
     /// The number of further inputs that the budget has room for.
     pub(super) fn room(&self) -> usize {
-        // Inputs may take a quarter of the free bytes: their results need room too.
-        let room = self.ledger.free() / 4 / self.situation.item_bytes.max(1);
+        let room = self.ledger.free() / INPUTS_PART / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
         let by_number = self.bounds.items.saturating_sub(self.opaque_items());
         let ahead = self.most_ahead().saturating_sub(self.queued + self.outstanding());

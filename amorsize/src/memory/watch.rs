@@ -20,14 +20,15 @@ use std::time::{Duration, Instant};
 use super::budget::{Budget, Ledger};
 use super::source::Source;
 use super::trim::trim;
-use super::working::{Bounds, Calls, Resident, Working};
+use super::working::{BATCH_PART, Bounds, Calls, HEADROOM_PART, Resident, Working};
 use crate::units::ByteSize;
 
 /// The shortest time between two looks at resident memory; a look takes a microsecond.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 /// The shortest time between two reads of available memory, unless the run has grown meanwhile: a
-/// read takes some 30 us, and other programs need longer to take much.
-const READ: Duration = Duration::from_millis(50);
+/// read takes some 30 us, and other programs need longer to take much. The limits of the process
+/// take 150 us, and are read as often.
+pub(crate) const READ: Duration = Duration::from_millis(50);
 /// An early read comes when the run has taken 1/16 of the available memory, so a run can overlook
 /// no more than that.
 const READ_PART: u64 = 16;
@@ -38,12 +39,6 @@ const READ_PART: u64 = 16;
 const LEFT_ALONE: u64 = 20;
 /// The run holds less when tasks wait for memory for more than this part of the time.
 const PRESSURE: f64 = 0.1;
-/// Results leave 1/4 of a budget free, so that resident memory keeps the budget too. Allocators
-/// need 11 to 21 % more than they are asked for (mimalloc, results of 4 KiB to 1 MiB), and a third
-/// more while results grow, because gaps of the old sizes stay empty (`cargo bench --bench
-/// peak_memory`). More bytes in flight would only even out the pace of a sink, for which seven
-/// batches are enough.
-const HEADROOM_PART: u64 = 4;
 /// The run slows down once its growth is within 1/10 of the budget.
 const NEAR_PART: u64 = 10;
 /// The bytes that the run releases per byte of growth: freed memory can be used again only in part.
@@ -51,9 +46,6 @@ const GAIN: u64 = 8;
 /// A lowered limit rises by 1/512 of the budget with each look, which takes half a second for the
 /// whole budget. So a cause that lowers it has to come back often to matter.
 const RISE_PART: u64 = 512;
-/// A run may use 1/8 of its budget however much the process has grown: others may hold the bytes,
-/// such as a sink that keeps results.
-const LEAST_PART: u64 = 8;
 
 /// Below this budget, in bytes, other changes in the process outweigh the run's: code that is
 /// loaded, stacks, buffers of the executor.
@@ -227,8 +219,10 @@ impl Headroom {
         Self { budget, limit, base, resident: None, grown: None, lowered_at: 0, level: 0, next_trim: None }
     }
 
+    /// Lowers the limit. There is room for a batch however much the process has grown: others may
+    /// hold the bytes, such as a sink that keeps results.
     fn shrink(&mut self, limit: u64) {
-        self.limit = self.limit.min(limit.max(self.budget / LEAST_PART));
+        self.limit = self.limit.min(limit.max(self.budget / BATCH_PART));
     }
 
     fn follow(&mut self, now: Instant, held: u64, source: &Source) {

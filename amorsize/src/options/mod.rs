@@ -15,7 +15,7 @@ use crate::memory::max_memory::MaxMemory;
 use crate::progress::{Callback, Progress};
 
 /// Amorsize's default: five items are sampled.
-const DEFAULT_SAMPLE_SIZE: usize = 5;
+pub(crate) const DEFAULT_SAMPLE_SIZE: usize = 5;
 /// The mean of this many calls is off by a 256th of their standard deviation, which is less than
 /// two runs differ by. An input without an end would be sampled until the budget is full.
 const MOST_SAMPLE_SIZE: usize = 1 << 16;

@@ -17,10 +17,10 @@ use crate::durable::{Handle, Keeper};
 use crate::error::failure::Ended;
 use crate::error::outcome::Failures;
 use crate::error::{Error, ErrorKind};
-use crate::execute::Engine;
 use crate::execute::kept::{Kept, KeptPart};
 use crate::execute::line::{Line, Stock};
 use crate::execute::work::Tools;
+use crate::execute::{Engine, UNRESOLVED_BUDGET};
 use crate::input::Input;
 use crate::log::verbose::Verbose;
 #[cfg(feature = "durable")]
@@ -39,9 +39,6 @@ use crate::progress::{Callback, Teller};
 use crate::report::Report;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
-
-/// Results of up to this many bytes fit any budget that was not stated in bytes.
-const SMALL: usize = 1 << 20;
 
 /// An input that says it has no end is believed after this many items. They take some tenths of a
 /// second at least if calls are cheap; an input that is wrong about its end seldom has as many.
@@ -445,7 +442,7 @@ impl Core {
         let can_end_early = self.tools.interrupts.are_possible() || find_end.is_some();
         let mut count = least.saturating_add(self.kept.len());
         let bytes = count.saturating_mul(self.result_size);
-        if bytes > SMALL {
+        if ByteSize::of_usize(bytes) > UNRESOLVED_BUDGET {
             let budget = match self.engine.budget() {
                 Ok(budget) => budget.bytes,
                 Err(error) => return none(error),

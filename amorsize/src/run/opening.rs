@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Batched;
 use crate::durable::{Handle, Keeper, Resume};
 use crate::error::{Error, ErrorKind};
+use crate::memory::working::BATCH_PART;
 use crate::plan::Warning;
 use crate::report::totals::KeptFigures;
 use crate::sink::{Pausing, Sink};
@@ -38,9 +39,7 @@ impl Drop for InHand {
     }
 }
 
-/// The part of the budget, one in this many, for results that are encoded and not written.
-const HELD: u64 = 8;
-/// The least of it: a frame of the store.
+/// The least bytes for results that are encoded and not written: a frame of the store.
 const LEAST_HELD: u64 = 64 << 10;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
@@ -89,7 +88,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// The most bytes that may be encoded and not written.
     pub(super) fn most_held(&mut self) -> Result<u64, Error> {
-        Ok((self.core.budget()?.as_u64() / HELD).max(LEAST_HELD))
+        Ok((self.core.budget()?.as_u64() / BATCH_PART).max(LEAST_HELD))
     }
 
     /// Opens the store, and has a sink begin, or go back to the place at which the journal ends.

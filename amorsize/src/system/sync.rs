@@ -53,23 +53,13 @@ pub(crate) use types::*;
 
 /// Lets the calling thread wait until then. A clock that a test moves is moved.
 pub(crate) fn wait_until(then: std::time::Instant) {
-    /// The system wakes a thread up to this much later than it is asked to.
-    const LATE: std::time::Duration = std::time::Duration::from_micros(60);
-
-    loop {
-        let left = then.saturating_duration_since(now());
-        if left.is_zero() || cfg!(all(loom, test)) {
-            return;
-        }
-        #[cfg(all(test, not(loom)))]
-        if Clock::of_this_thread().is_moved() {
-            Clock::of_this_thread().pass(left);
-            continue;
-        }
-        match left.checked_sub(LATE) {
-            Some(left) => std::thread::sleep(left),
-            None => std::thread::yield_now(),
-        }
+    let left = then.saturating_duration_since(now());
+    #[cfg(all(test, not(loom)))]
+    if Clock::of_this_thread().is_moved() {
+        return Clock::of_this_thread().pass(left);
+    }
+    if !cfg!(all(loom, test)) {
+        std::thread::sleep(left);
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::super::working::NOISE;
 use super::cgroup::Cgroups;
 use super::kept_file::{Buffer, KeptFile, read_long};
 use super::machine::{self, ResourceLimits};
@@ -66,13 +67,11 @@ fn resident_now() -> Option<ByteSize> {
 /// `getrusage` takes 0.5 us. But a process that a larger one started, as cargo does, gets the
 /// larger one's figure. Then the peak comes from `/proc`, which takes 13 us.
 pub(crate) fn peak_resident() -> Option<ByteSize> {
-    /// The difference that two figures may have because they are read one after the other.
-    const ALIKE: ByteSize = ByteSize::mib(1);
     static IS_OWN: PerProcess<Found> = PerProcess::new();
     let read = || machine::peak_resident(&std::fs::read_to_string("/proc/self/status").ok()?);
     let told = max_resident();
     let is_own = IS_OWN.get(Found::new).0.get(|| match (told, read()) {
-        (Some(told), Some(own)) => (told <= own + ALIKE).into(),
+        (Some(told), Some(own)) => (told <= own + ByteSize::new(NOISE)).into(),
         (told, _) => told.is_some().into(),
     });
     if is_own > 0 { told } else { read() }
