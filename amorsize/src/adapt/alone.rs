@@ -14,7 +14,6 @@ use super::learned::Learned;
 use super::sizes::{CHUNK_SECONDS, FRESH_BYTE, LARGE_RESULT};
 use super::waits::{VARIES, WINDOW};
 use crate::system::page_faults::PAGE;
-use crate::system::thread_time::{self, Queue};
 
 /// Limits the bytes of results that the calling thread makes before it hands them over, unless it
 /// is a single one. From this size on (`M_TRIM_THRESHOLD`) glibc gives free memory at the end of
@@ -34,8 +33,6 @@ const SHARED_BYTE: f64 = 0.04e-9;
 /// Seconds that the calling thread goes on alone before threads are tried again, in case they
 /// became better. Then twice as long.
 const STAY_SECONDS: f64 = 0.2;
-/// Calls that became slower by this factor are not the calls that were compared.
-const CHANGED: f64 = 2.0;
 
 /// The work done up to a moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,10 +126,6 @@ enum Trial {
     /// Alone until the seconds spent reach `until`.
     Staying {
         until: f64,
-        window: PaceWindow,
-        /// Set since the last window was slow: the time of the calling thread in the queue for a
-        /// core, if the system tells it.
-        doubt: Option<Option<Queue>>,
     },
 }
 
@@ -191,7 +184,7 @@ impl Alone {
                 self.pace = Some(done.since(*before).pace()).filter(|pace| pace.is_finite());
                 let best_of_threads = SHARED_BYTE / *threads as f64;
                 if self.pace.is_some_and(|pace| VARIES * pace <= best_of_threads) {
-                    return self.stay(done, PaceWindow::new(1.0));
+                    return self.stay(done);
                 }
             }
             Trial::Comparing { threads, window } => {
@@ -199,21 +192,11 @@ impl Alone {
                 self.pace = Some(pace);
                 self.times += 1;
                 if VARIES * pace <= *threads {
-                    let window = *window;
-                    return self.stay(done, window);
+                    return self.stay(done);
                 }
             }
-            Trial::Staying { until, window, doubt } => {
-                let Some(passed) = window.passed(done) else { return Next::Alone };
-                let is_slow = |passed: Done| self.pace.is_none_or(|pace| passed.pace() > CHANGED * pace);
-                // Another program that uses this core doesn't change the calls. It would take its
-                // part of the threads' time, too.
-                let queued =
-                    |queue: &Option<Queue>| queue.as_ref().and_then(Queue::so_far).map_or(0.0, |(time, _)| time);
-                let own = doubt.as_ref().map(|queue| Done { seconds: passed.seconds - queued(queue), ..passed });
-                let changed = own.is_some_and(is_slow);
-                *doubt = is_slow(passed).then(thread_time::queue);
-                if done.seconds < *until && !changed {
+            Trial::Staying { until } => {
+                if done.seconds < *until {
                     return Next::Alone;
                 }
             }
@@ -222,11 +205,11 @@ impl Alone {
         Next::Threads
     }
 
-    /// Lets the calling thread go on for a while, and watches its pace.
-    fn stay(&mut self, done: Done, window: PaceWindow) -> Next {
+    /// Lets the calling thread go on for a while.
+    fn stay(&mut self, done: Done) -> Next {
         // Twice as long each time, so that trying threads again costs less and less of the run.
         let stay = STAY_SECONDS * f64::from(1u32 << self.times.saturating_sub(1).min(16));
-        self.trial = Trial::Staying { until: done.seconds + stay, window, doubt: None };
+        self.trial = Trial::Staying { until: done.seconds + stay };
         Next::Alone
     }
 
@@ -336,11 +319,6 @@ mod tests {
         let alone = caller.goes_on(12e-6, MIB, 1_000_000) as f64 * 12e-6;
         assert!((alone - 0.2).abs() < 5e-3, "{alone}");
         assert_eq!(caller.alone.watch().unwrap().window.longer, 1.0);
-        // A pace that becomes slower is left at once.
-        let mut caller = Caller::new();
-        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 2, caller.done), Next::Alone);
-        assert_eq!(caller.goes_on(12e-6, MIB, 1000), 1000);
-        assert!(caller.goes_on(60e-6, MIB, 1000) <= 300);
     }
 
     #[test]
@@ -378,19 +356,9 @@ mod tests {
     }
 
     #[test]
-    fn the_run_leaves_when_it_is_not_faster_or_no_longer() {
+    fn the_run_leaves_when_it_is_not_faster() {
         let mut caller = Caller::new();
         caller.alone.go_back(40e-6 / MIB as f64);
         assert_eq!(caller.goes_on(38e-6, MIB, 1000), ((2e-3_f64 / 38e-6).ceil() + (5e-3_f64 / 38e-6).ceil()) as usize);
-
-        let mut caller = Caller::new();
-        caller.alone.go_back(40e-6 / MIB as f64);
-        assert_eq!(caller.goes_on(20e-6, MIB, 1000), 1000);
-        assert!(caller.goes_on(100e-6, MIB, 1000) <= 150);
-
-        let mut caller = Caller::new();
-        caller.alone.go_back(40e-6 / MIB as f64);
-        assert_eq!(caller.goes_on(20e-6, MIB, 1000), 1000);
-        assert!(caller.goes_on(20e-6, 0, 1000) <= 750);
     }
 }
