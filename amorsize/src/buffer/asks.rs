@@ -37,9 +37,12 @@ pub(crate) enum Way {
 /// that had come while the calling thread did something else would pass for an input that never
 /// waits.
 const SHOWN_BY: u32 = 16;
-/// Four asks after long calls show that no other thread ran: each answer takes 3 us of a core, six
-/// times `ANSWER`. With sixteen, calls of a second would be made one by one for 16 s.
-const SHOWN_BY_LONG: u32 = 4;
+/// Asks that each take long are enough if they are this many: with sixteen, calls of a second would
+/// be made one by one for 16 s. After long calls they show if another thread ran, because each
+/// answer takes 3 us of a core, six times `ANSWER`. Asks that were put off show if an input makes
+/// its items itself: if so many in a row took as long as usual. After as many that took less,
+/// nothing is put off any longer: it delays those who wait for results.
+const FEW: u32 = 4;
 /// After an input was waited for, it takes this many: some items may have come while the sink was
 /// busy, and then the input may wait again. A sink that is slower than the input has more to catch
 /// up with.
@@ -58,9 +61,10 @@ const BETWEEN_LOOKS: usize = 16;
 /// An input that knows it has items left gives up to this many, because most such inputs never
 /// wait.
 const BETWEEN_LOOKS_AT_MOST: usize = 4096;
-/// While results wait to fill a batch, the input is asked for no longer than this, in seconds. A
-/// sink that takes a millisecond for each batch is then busy for a hundredth of the time.
-const HELD_SECONDS: f64 = 0.1;
+/// While results wait to fill a batch, the input is asked for no longer than this. A sink that takes
+/// a millisecond for each batch is then busy for a hundredth of the time. Nor does the input wait
+/// for longer until a result is there.
+pub(crate) const HELD: Duration = Duration::from_millis(100);
 /// After calls that take this long, in seconds, a thread that waits for the result sleeps: before
 /// that it looks for the result for some ten microseconds.
 const LONG: f64 = 50e-6;
@@ -73,14 +77,9 @@ const ANSWER: Duration = Duration::from_nanos(500);
 /// A thread that answers without a sleep takes all of a core. If others ran for less than this part
 /// of the time, none did that.
 const BUSY_PART: u32 = 4;
-/// An ask is put off for this many times as long as the item before took to come.
+/// An ask is put off for this many times as long as the item before took to come. Not if that was
+/// longer than a call: such an input gains little by calls beside it.
 const PUT_OFF: u32 = 4;
-/// It is put off for at most this many times as long as a call takes.
-const PUT_OFF_CALLS: f64 = 2.0;
-/// If this many asks in a row were put off and took as long as usual, the input makes its items
-/// itself. After as many that took less, nothing is put off any longer: it delays those who wait
-/// for results.
-const TRIES: u32 = 4;
 /// After this many asks without a wait, and this time, an input that shows nothing else is believed
 /// not to wait for results. In that time a thread that answers without a sleep loses its core
 /// several times, and then the ask waits.
@@ -216,7 +215,7 @@ impl Asks {
     /// True if everything that is ready is to be handed over before the input is asked again.
     /// `inline` is for a run on the calling thread alone.
     pub(crate) fn hand_over_first(&self, inline: bool) -> bool {
-        (inline && self.is_each()) || self.hands_over || self.held >= HELD_SECONDS
+        (inline && self.is_each()) || self.hands_over || self.held >= HELD.as_secs_f64()
     }
 
     /// True if the input waits or may wait, and is asked one by one for that reason. An input that
@@ -355,7 +354,7 @@ impl Asks {
             if took >= before / 2 && took >= LATE {
                 self.delay.same += 1;
                 self.delay.took = Some(took);
-                if self.delay.same >= TRIES {
+                if self.delay.same >= FEW {
                     self.single = 0;
                 }
             } else {
@@ -364,8 +363,8 @@ impl Asks {
             }
             return;
         }
-        let may_put_off = self.call >= LONG && self.delay.shorter < TRIES;
-        let is_short = f64::from(PUT_OFF) * took.as_secs_f64() <= PUT_OFF_CALLS * self.call;
+        let may_put_off = self.call >= LONG && self.delay.shorter < FEW;
+        let is_short = took.as_secs_f64() <= self.call;
         self.delay.took = Some(took).filter(|&took| may_put_off && is_short && took >= LATE);
         if slept {
             (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
@@ -375,7 +374,7 @@ impl Asks {
         // The sink, too, takes some microseconds to wake a thread that waits for a result.
         let is_prompt = self.call_ended.is_some_and(|at| (begun + took).saturating_duration_since(at) < QUICK);
         if is_prompt && self.call >= LONG {
-            self.single = self.single.saturating_sub(if self.call >= VERY_LONG { 4 } else { 1 });
+            self.single = self.single.saturating_sub(if self.call >= VERY_LONG { SHOWN_BY / FEW } else { 1 });
         }
         self.note_unknown(begun);
     }
@@ -399,7 +398,7 @@ impl Asks {
         };
         self.unknown.window += 1;
         // After a long call, a thread that answers has to wake first; this takes longer, and shows.
-        let shown_by = if self.call >= LONG { SHOWN_BY_LONG } else { SHOWN_BY };
+        let shown_by = if self.call >= LONG { FEW } else { SHOWN_BY };
         if self.unknown.window < shown_by {
             return;
         }

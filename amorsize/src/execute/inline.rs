@@ -9,7 +9,7 @@ use super::line::{Inlined, Line};
 use super::refusals::oversize;
 use crate::adapt::alone::{self, Next};
 use crate::adapt::learned::Stretch;
-use crate::adapt::sizes::{CHUNK_SECONDS, HANDED_SECONDS, Sizes};
+use crate::adapt::sizes::{BATCH_BYTES, CHUNK_SECONDS, HANDED_SECONDS, Sizes};
 use crate::buffer::restored::Restored;
 use crate::error::Error;
 use crate::error::failure::{Ended, discard};
@@ -33,12 +33,6 @@ const HANDLING_SECONDS: f64 = 200e-9;
 const GROWTH: usize = 16;
 /// The same after 16 items: then 1,000 more probably take about the same time.
 const GROWTH_AFTER_16: usize = 64;
-
-/// Limits the bytes of items of a stretch that can't be measured, by the time that earlier ones
-/// took, so that the allocator reuses memory that is still in a cache: 6,000 items of 1 MiB took
-/// 4.6 s in stretches of seven. For items of 1 us this allows fifty, which share the 0.3 us that a
-/// stretch costs apart.
-const INPUTS_AT_ONCE: u64 = 2 << 20;
 
 /// With more items than this for each stated thread, the first call by itself takes less than a
 /// fifth of the time.
@@ -285,8 +279,10 @@ impl Engine {
         let in_time = until / seconds.max(1e-10);
         let most =
             if alone::fills_memory(&self.books.learned) { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
-        // They lie beside the results, which are counted.
-        let inputs = INPUTS_AT_ONCE.min(self.ledger.budget().as_u64() / INPUTS_PART);
+        // Items that can't be measured, by the time that earlier ones took: the allocator should use
+        // memory again that is still in a cache. 6,000 items of 1 MiB took 4.6 s in stretches of
+        // seven. They lie beside the results, which are counted.
+        let inputs = BATCH_BYTES.min(self.ledger.budget().as_u64() / INPUTS_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(1));
         // All results of a stretch are handed over before the next check for an interrupt.
         let handed_over = (HANDED_SECONDS / self.books.learned.handling.max(1e-10)) as usize;

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use super::control::Control;
+use crate::buffer::asks::HELD;
 use crate::memory::watch::LOOK;
 use crate::system::sync::{PoisonError, now};
-
-/// Limits one wait for a result before the input is asked: the thread does not see an interrupt
-/// meanwhile.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 impl Control {
     /// Sleeps until the calling thread has something to do, or for `most`. `wanted_items` fill its
@@ -29,7 +26,7 @@ impl Control {
         let mut state = self.state();
         while state.jobs > 0 {
             state.wanted_items = usize::MAX;
-            state = self.caller.wait_timeout(state, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.caller.wait_timeout(state, HELD).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -40,8 +37,9 @@ impl Control {
         if state.books.learned.recent_seconds() >= pace {
             return state.has_ready();
         }
-        // A call that takes longer than usual must not keep us from asking the input.
-        let until = now() + Duration::from_secs_f64(pace).min(LONGEST_WAIT);
+        // A call that takes longer than usual must not keep us from asking the input, nor from an
+        // interrupt.
+        let until = now() + Duration::from_secs_f64(pace).min(HELD);
         while !state.has_ready() && state.queued + state.running_items > 0 {
             let left = until.saturating_duration_since(now());
             if left.is_zero() {

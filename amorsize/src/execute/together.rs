@@ -20,8 +20,6 @@ use crate::system::sync::now;
 const ALONE: usize = 3;
 /// Shorter calls are not compared: they end before another thread is awake, which takes 60 us.
 const LEAST_SECONDS: f64 = 250e-6;
-/// Memory that must be free, as a multiple of the expected need: the real need is not known yet.
-const ROOM: u64 = 2;
 
 impl Engine {
     /// The number of sample items to run at the same time.
@@ -52,8 +50,7 @@ impl Engine {
         let plan = Plan::new(&self.books.learned, &situation);
         // Each thread begins with fresh memory. The cost of filling it is not what we compare.
         let is_filling = alone::filling_part(&self.books.learned) >= FILLING_PART;
-        let is_room =
-            self.ledger.free() >= ROOM * count as u64 * self.needed() && self.in_flight_room(line.outlet) >= count;
+        let is_room = self.ledger.free() >= count as u64 * self.needed() && self.in_flight_room(line.outlet) >= count;
         let are_many = situation.remaining.is_none_or(|left| left > count) && !line.ended();
         if plan.threads() < 2 || plan.threads() > situation.threads || is_filling || !is_room || !are_many {
             return Ok(());

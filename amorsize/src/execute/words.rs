@@ -6,6 +6,7 @@ use crate::adapt::learned::Stretch;
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
 use crate::memory::measure::Heap;
+use crate::plan::COLD_START_SECONDS;
 use crate::system::thread_time::Use;
 
 /// Index of a chunk in the chunk store.
@@ -63,7 +64,7 @@ pub(crate) struct Stuck {
 
 /// Seconds on the calling thread before anything is read from the system: a sixth of the cost of
 /// starting the pool.
-pub(super) const FIRST_DECISION: f64 = 50e-6;
+pub(super) const FIRST_DECISION: f64 = COLD_START_SECONDS / 6.0;
 
 /// One stretch or chunk per interval is measured for the waits of its calls, which takes 6 us.
 pub(super) const MEASURED_EVERY: Duration = Duration::from_millis(10);

@@ -8,7 +8,7 @@ use crate::adapt::sizes::{CROSSING_SECONDS, Sizes, handing_in_flight};
 use crate::units::ByteSize;
 
 /// Seconds to start rayon's pool: 237 to 296 us measured on two cores.
-const COLD_START_SECONDS: f64 = 300e-6;
+pub(crate) const COLD_START_SECONDS: f64 = 300e-6;
 /// Seconds to wake an idle pool: 17 to 67 us measured.
 const WARM_START_SECONDS: f64 = 60e-6;
 

@@ -8,6 +8,7 @@ mod warning;
 
 use std::fmt;
 
+pub(crate) use decide::COLD_START_SECONDS;
 pub use warning::Warning;
 
 use crate::adapt::sizes::Sizes;
