@@ -29,9 +29,6 @@ const LONG: Duration = Duration::from_millis(50);
 const ENOUGH: f64 = 0.75;
 /// This part of the cores counts as all of them: running code always has some gaps.
 const ALL_CORES: f64 = 0.9;
-/// If other threads' time per item stays above this part after a step, they work for the calls.
-/// Other work would fall to a quarter, because four times as many items share it.
-const SAME: f64 = 0.6;
 /// Windows after which a step that did not pay is tried again, in case the device has changed. Each
 /// further try comes after twice as many.
 const PATIENCE: u32 = 16;
@@ -72,9 +69,11 @@ impl Before {
     /// True if the calls' own threads do the work, and wanted all cores before the step already.
     /// Then their time has grown with the items, unlike that of other work of the program. On a
     /// busy machine such a step gains all the same, at the expense of other programs.
-    fn was_enough(&self, now: &Measured, cores: usize) -> bool {
+    fn was_enough(&self, now: &Measured, level: usize, cores: usize) -> bool {
         let wanted = self.seen.others * self.seen.slowdown;
-        wanted >= ALL_CORES * cores as f64 && now.others / now.rate >= SAME * self.seen.others / self.seen.rate
+        // Other work would fall for each item, to a quarter if four times as many share it.
+        let between = (1.0 + self.level as f64 / level as f64) / 2.0;
+        wanted >= ALL_CORES * cores as f64 && now.others / now.rate >= between * self.seen.others / self.seen.rate
     }
 }
 
@@ -264,7 +263,7 @@ impl Climb {
             return wanted;
         }
         if let Some(before) = self.before.take()
-            && (!before.was_worth_it(&seen, level) || before.was_enough(&seen, self.cores))
+            && (!before.was_worth_it(&seen, level) || before.was_enough(&seen, level, self.cores))
         {
             self.ceiling = level;
             self.until_again = self.patience;
