@@ -165,8 +165,6 @@ pub(crate) fn child(row: &str, way: &str, directory: &Path) {
     let times = match (way.parse(), row) {
         (Ok(bytes), _) => plain(bytes, &path),
         (_, "spill-text") => {
-            // The same results come again only after 3 MiB, too late for the compression to find
-            // them.
             let text: String = noise(1, 3 << 20).iter().map(|byte| char::from(b'0' + (byte >> 2))).collect();
             let make = |item: u64| text[(item as usize % (3 << 10)) << 10..][..1024].to_owned();
             spilled(make, BYTES / 1024, way)

@@ -2,17 +2,16 @@
 //! frames of the store.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use twox_hash::XxHash3_64;
 
 use super::ArrayError;
 use super::directory::{PART, is_part, names, random_name};
 use crate::error::Error;
 use crate::store::{
-    Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, content, free, sync_directory,
+    Buffers, Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, free, hash,
+    sync_directory,
 };
 
 /// Consecutive items, with consecutive results in a frame.
@@ -90,8 +89,10 @@ impl Attempts {
             Ok(None) => return Ok(()),
             Err(error) => return Err(failed(error)),
         };
+        if let Some(check) = check {
+            part.check(check).map_err(failed)?.map_err(|is| other_type(&path, &part.shape, &is))?;
+        }
         let number = self.parts.len();
-        let mut is_first = check.is_some();
         let mut pieces = Vec::new();
         while let Some((offset, head)) = part.next_frame(check.is_some()).map_err(failed)? {
             if head.flags & !LZ4 != 0 {
@@ -99,13 +100,6 @@ impl Attempts {
             }
             if head.runs.iter().any(|run| run.first < share.0 || run.end() > share.1) {
                 break;
-            }
-            if let Some(check) = check.filter(|_| std::mem::take(&mut is_first)) {
-                let mut first = Buffers::default();
-                if !part.content(offset, &head, &mut first).map_err(failed)? {
-                    break;
-                }
-                check(&part.shape, &first.content).map_err(|is| other_type(&path, &part.shape, &is))?;
             }
             let piece = |run: &Run| Piece { part: number, offset, first: run.first, items: run.items };
             pieces.extend(head.runs.iter().map(piece));
@@ -193,21 +187,14 @@ impl Supply for NewParts {
     }
 }
 
-/// The memory in which frames are read.
-#[derive(Default)]
-pub(super) struct Buffers {
-    pub(super) stored: Vec<u8>,
-    pub(super) content: Vec<u8>,
-}
-
 /// A part that is read.
 pub(super) struct Part {
-    file: File,
+    pub(super) file: File,
     number: u32,
     pub(super) shape: Shape,
     bytes: u64,
     /// The offset of its first frame.
-    pub(super) begins_at: u64,
+    begins_at: u64,
     next: u64,
 }
 
@@ -227,51 +214,30 @@ impl Part {
         Ok(Some(Self { file, number, shape, bytes, begins_at, next: begins_at }))
     }
 
-    /// The content of the first frame, unless that is damaged.
-    pub(super) fn first<'a>(&mut self, buffers: &'a mut Buffers) -> io::Result<Option<&'a [u8]>> {
-        let Some(head) = self.head(self.begins_at)? else { return Ok(None) };
-        let is_whole = self.content(self.begins_at, &head, buffers)?;
-        Ok(is_whole.then_some(&buffers.content))
+    /// Compares the type of its first results, unless these are damaged.
+    pub(super) fn check(&mut self, check: CheckType) -> io::Result<Result<(), String>> {
+        let mut buffers = Buffers::default();
+        let Some(head) = self.head(self.begins_at)? else { return Ok(Ok(())) };
+        let first = buffers.read_undamaged(&self.file, self.begins_at + head.bytes(), &head)?;
+        Ok(first.map_or(Ok(()), |first| check(&self.shape, first)))
     }
 
     /// The next frame and its offset; `None` at the first frame that is not complete.
     fn next_frame(&mut self, verify: bool) -> io::Result<Option<(u64, Head)>> {
         let offset = self.next;
         let Some(head) = self.head(offset)? else { return Ok(None) };
-        if offset + head.total() > self.bytes || verify && !self.is_whole(offset, &head)? {
+        // Not read at once: one result may be large.
+        if verify && hash(&self.file, offset + head.bytes(), head.stored)? != head.hash {
             return Ok(None);
         }
         self.next = offset + head.total();
         Ok(Some((offset, head)))
     }
 
-    /// The head of the frame at an offset.
+    /// The head of the frame at an offset, if the file has all of the frame.
     pub(super) fn head(&mut self, offset: u64) -> io::Result<Option<Head>> {
         let spot = Spot { segment: self.number, offset };
-        Head::read(&mut self.file, spot, self.bytes)
-    }
-
-    /// Reads the content of a frame; false if it is damaged.
-    pub(super) fn content(&mut self, offset: u64, head: &Head, buffers: &mut Buffers) -> io::Result<bool> {
-        content(&mut self.file, offset + head.bytes(), head, &mut buffers.stored)?;
-        Ok(head.open(&mut buffers.stored, &mut buffers.content).is_ok())
-    }
-
-    /// True if the content of a frame is as it was written. It is not read at once: one result may
-    /// be large.
-    fn is_whole(&mut self, offset: u64, head: &Head) -> io::Result<bool> {
-        use std::hash::Hasher;
-
-        let mut hasher = XxHash3_64::new();
-        self.file.seek(SeekFrom::Start(offset + head.bytes()))?;
-        let mut buffer = vec![0; head.stored.min(64 << 10) as usize];
-        let mut left = head.stored;
-        while left > 0 {
-            let at_once = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.file.read_exact(&mut buffer[..at_once])?;
-            hasher.write(&buffer[..at_once]);
-            left -= at_once as u64;
-        }
-        Ok(hasher.finish() == head.hash)
+        let head = Head::read(&mut self.file, spot, self.bytes)?;
+        Ok(head.filter(|head| offset + head.total() <= self.bytes))
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::marker::PhantomData;
+use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,14 +12,14 @@ use serde::de::DeserializeOwned;
 use super::ArrayError;
 use super::directory::{Directory, NEW, PART, is_missing, names};
 use super::finished::Finished;
-use super::parts::{Buffers, Part, Piece, other_type};
-use crate::store::{Shape, decode_some};
+use super::parts::{Part, Piece, other_type};
+use crate::store::{Contents, Shape, Stored, Unreadable};
 
 /// All results of an array, lazily and in input order: an iterator of `Result<R, ArrayError>`.
 ///
-/// It holds the results of one frame of a file, which is 1 MiB or one larger result. It also holds
-/// frames that it needs again, because calls ended in another order than that of their items. After
-/// an error it gives nothing more.
+/// It holds one frame of a file, which is 1 MiB or one larger result. It also holds frames that it
+/// needs again, because calls ended in another order than that of their items. After an error it
+/// gives nothing more.
 ///
 /// # Examples
 ///
@@ -45,19 +46,19 @@ struct Reading {
     next: usize,
     /// The part that was read last.
     part: Option<(usize, Part)>,
-    contents: Contents,
+    /// By part, and by offset in it.
+    contents: Contents<(usize, u64)>,
     /// The parts that are known to have results of the right type.
     checked: Vec<bool>,
 }
 
 /// The results of a piece that are not given yet.
-///
-/// They are decoded together: bytes of another type, or of a type that leaves out some of its
-/// fields, may decode to wrong results. That shows only at the end of the piece.
 struct Open<R> {
     results: std::vec::IntoIter<R>,
     /// The index of the next one's item.
     index: usize,
+    /// Those behind `results`. Behind the last one the frame's memory is free.
+    rest: Option<Stored>,
 }
 
 impl<R: Serialize + DeserializeOwned> Results<R> {
@@ -174,10 +175,9 @@ impl<R: Serialize + DeserializeOwned> Results<R> {
                 open.index += 1;
                 return Ok(Some((open.index - 1, result)));
             }
-            // Freed before the next frame is read.
-            self.piece = None;
             if let Some(reading) = &mut self.task {
-                self.piece = reading.open_next::<R>(&self.directory)?;
+                let open = self.piece.take().and_then(|open| Some((open.rest?, open.index)));
+                self.piece = reading.go_on(&self.directory, open)?;
                 if self.piece.is_some() {
                     continue;
                 }
@@ -198,8 +198,7 @@ impl Reading {
             return Err(ArrayError::Missing { directory: directory.path().to_owned(), tasks, missing: vec![task] });
         };
         let checked = vec![false; finished.parts.len()];
-        let contents = Contents::of(&finished);
-        Ok(Self { task, finished, next: 0, part: None, contents, checked })
+        Ok(Self { task, finished, next: 0, part: None, contents: Contents::default(), checked })
     }
 
     /// The error of a part that is damaged at a frame.
@@ -208,19 +207,25 @@ impl Reading {
         ArrayError::Damaged { path, offset: piece.offset, task: Some(self.task) }
     }
 
-    /// Opens the next piece; `None` behind the last one.
-    fn open_next<R: Serialize + DeserializeOwned>(
+    /// Reads the next results: the rest of a piece, or those of the next piece. `None` behind the
+    /// last piece.
+    fn go_on<R: Serialize + DeserializeOwned>(
         &mut self,
         directory: &Directory,
+        rest: Option<(Stored, usize)>,
     ) -> Result<Option<Open<R>>, ArrayError> {
-        let Some(piece) = self.finished.pieces.get(self.next).copied() else { return Ok(None) };
-        self.next += 1;
+        let at = self.next - usize::from(rest.is_some());
+        let Some(piece) = self.finished.pieces.get(at).copied() else { return Ok(None) };
+        self.next = at + 1;
         let path = directory.task(self.task).join(&self.finished.parts[piece.part]);
-        let open = self.content::<R>(&path, &piece).map_err(|failed| match failed {
+        let rest = rest.map_or_else(|| Ok((self.open::<R>(&path, &piece)?, piece.first as usize)), Ok);
+        let results = rest.and_then(|(mut rest, index)| {
+            let results = rest.take(Stored::AT_ONCE).map_err(Failed::Unread)?.into_iter();
+            Ok(Open { results, index, rest: Some(rest).filter(|rest| !rest.is_empty()) })
+        });
+        results.map(Some).map_err(|failed| match failed {
             Failed::Damaged => self.damaged(directory, &piece),
-            Failed::Io(error) if is_missing(&error) || error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.damaged(directory, &piece)
-            }
+            Failed::Io(error) if is_missing(&error) => self.damaged(directory, &piece),
             Failed::Io(error) => ArrayError::io(&path, "read", error),
             Failed::Type(was, is) => other_type(&path, &was, &is),
             // The bytes are as they were written.
@@ -229,44 +234,37 @@ impl Reading {
                  had, or use another directory and raise `version`",
                 path.display()
             )),
-        })?;
-        Ok(Some(open))
+        })
     }
 
-    fn content<R: Serialize + DeserializeOwned>(
-        &mut self,
-        path: &std::path::Path,
-        piece: &Piece,
-    ) -> Result<Open<R>, Failed> {
+    fn open<R: Serialize + DeserializeOwned>(&mut self, path: &Path, piece: &Piece) -> Result<Stored, Failed> {
         let part = match self.part.take_if(|(number, _)| *number == piece.part) {
             Some((_, part)) => part,
             None => Part::open(path)?.ok_or(Failed::Damaged)?,
         };
         let (_, part) = self.part.insert((piece.part, part));
-        let head = part.head(piece.offset)?.ok_or(Failed::Damaged)?;
+        let frame = (piece.part, piece.offset);
+        let content = match self.contents.get(frame) {
+            Some(content) => content,
+            None => {
+                let head = part.head(piece.offset)?.ok_or(Failed::Damaged)?;
+                let runs = head.runs.len();
+                self.contents.read(frame, &part.file, piece.offset + head.bytes(), head, runs)?
+            }
+        };
+        self.contents.pass(frame);
+        if !std::mem::replace(&mut self.checked[piece.part], true) {
+            part.check(Shape::check::<R>)?.map_err(|is| Failed::Type(part.shape.clone(), is))?;
+        }
         // The offset of the results in the content.
         let mut at = 0_u64;
-        let run = head.runs.iter().find(|run| {
+        let run = content.head.runs.iter().find(|run| {
             let is_it = run.first == piece.first && run.items == piece.items;
             at += if is_it { 0 } else { run.bytes };
             is_it
         });
-        let end = at + run.ok_or(Failed::Damaged)?.bytes;
-        let content = self.contents.get((piece.part, piece.offset), |buffers| {
-            if part.content(piece.offset, &head, buffers)? { Ok(()) } else { Err(Failed::Damaged) }
-        })?;
-        if !std::mem::replace(&mut self.checked[piece.part], true) {
-            // The shape is that of the part's first results.
-            let mut first = Buffers::default();
-            let first = if piece.offset == part.begins_at { Some(content) } else { part.first(&mut first)? };
-            if let Some(first) = first {
-                part.shape.check::<R>(first).map_err(|is| Failed::Type(part.shape.clone(), is))?;
-            }
-        }
-        let bytes = &content[at as usize..end as usize];
-        let (results, _) = decode_some::<R>(piece.items, bytes, usize::MAX).map_err(Failed::Unread)?;
-        self.contents.rest();
-        Ok(Open { results: results.into_iter(), index: piece.first as usize })
+        let bytes = run.ok_or(Failed::Damaged)?.bytes;
+        Ok(Stored::new(content, at, bytes, piece.items))
     }
 }
 
@@ -281,67 +279,15 @@ enum Failed {
 
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        Unreadable::from(error).into()
     }
 }
 
-/// Contents of frames that may have more pieces to read.
-///
-/// Calls end in any order, so the results of neighbours are in several frames.
-struct Contents {
-    /// The frames, sorted, each with the number of its pieces that are not read yet.
-    left: Vec<(Place, usize)>,
-    /// The frames with pieces to read come first, the one that was used last before the others.
-    kept: Vec<(Place, Vec<u8>)>,
-    /// The memory of the next content. New memory would be zeroed before it is filled.
-    buffers: Buffers,
-}
-
-/// A frame: its part's place in the list of parts, and the frame's offset in the part.
-type Place = (usize, u64);
-
-impl Contents {
-    /// A run that writes results needs no more at once to read them in order, except around items
-    /// that take far longer than others. Their frames are then read again.
-    const MOST: usize = 2;
-    /// Frames of more than one result have up to 2 MiB. Larger memory is freed after each frame.
-    const LARGE: usize = 3 << 20;
-
-    fn of(finished: &Finished) -> Self {
-        let mut frames: Vec<_> = finished.pieces.iter().map(|piece| (piece.part, piece.offset)).collect();
-        frames.sort_unstable();
-        let left = frames.chunk_by(|one, other| one == other).map(|same| (same[0], same.len())).collect();
-        Self { left, kept: Vec::new(), buffers: Buffers::default() }
-    }
-
-    fn get(&mut self, frame: Place, read: impl FnOnce(&mut Buffers) -> Result<(), Failed>) -> Result<&[u8], Failed> {
-        let known = self.kept.iter().position(|(known, _)| *known == frame).map(|at| self.kept.remove(at).1);
-        let content = match known {
-            Some(content) => content,
-            None => {
-                if self.kept.len() == Self::MOST
-                    && let Some((_, content)) = self.kept.pop()
-                {
-                    self.buffers.content = content;
-                }
-                read(&mut self.buffers)?;
-                std::mem::take(&mut self.buffers.content)
-            }
-        };
-        let left = self.left.binary_search_by_key(&frame, |(known, _)| *known).map_or(0, |at| {
-            self.left[at].1 = self.left[at].1.saturating_sub(1);
-            self.left[at].1
-        });
-        let at = if left == 0 { self.kept.len() } else { 0 };
-        self.kept.insert(at, (frame, content));
-        Ok(&self.kept[at].1)
-    }
-
-    /// Frees the memory of large results that were read.
-    fn rest(&mut self) {
-        self.kept.retain(|(_, content)| content.capacity() <= Self::LARGE);
-        if self.buffers.stored.capacity() > Self::LARGE {
-            self.buffers.stored = Vec::new();
+impl From<Unreadable> for Failed {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Io(error) => Self::Io(error),
+            Unreadable::Damaged(_) => Self::Damaged,
         }
     }
 }

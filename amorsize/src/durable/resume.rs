@@ -14,15 +14,11 @@ use crate::buffer::{RawChunk, Types};
 use crate::error::Error;
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
-use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store, Writer};
+use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store, Stored, Writer};
 
 /// The number of items that are passed over between two checks of whether to go on. A check takes
 /// 100 ns: a ten-thousandth of the time of a thousand cheap items.
 const AT_ONCE: usize = 1024;
-
-/// The bytes of stored results that are read at once, before the rest of the budget is checked.
-/// Handing them over takes a thousandth of the time that reading 64 KiB takes.
-const READ: usize = 64 << 10;
 
 /// The bytes that one result alone brings in: it is skipped, and the next one may not be.
 const ONE: usize = 0;
@@ -376,18 +372,18 @@ impl Kept {
     /// The next results of items that were pulled, if there are any left.
     fn take<T, R>(&mut self, durable: &Durable<T, R>, types: Types<T, R>, next: &mut usize) -> Option<Restored> {
         let (restored, (_, codec)) = self.pulled.as_mut().zip(durable.checkpoint.as_ref())?;
-        let before = restored.bytes();
+        let before = restored.stored.bytes();
         let is_skipped = *next < durable.skip_first;
         // If the user's code panics here, the same results come again.
-        let results = match codec.take(restored, if is_skipped { ONE } else { READ }) {
+        let results = match codec.take(restored, if is_skipped { ONE } else { Stored::AT_ONCE }) {
             Ok(results) => results,
             Err(error) => {
                 self.keeper.fail(error);
                 return Some(Restored::default());
             }
         };
-        let (items, bytes) = (results.len(), (before - restored.bytes()) as u64);
-        self.pulled.take_if(|restored| restored.is_empty());
+        let (items, bytes) = (results.len(), (before - restored.stored.bytes()) as u64);
+        self.pulled.take_if(|restored| restored.stored.is_empty());
         *next += items;
         if is_skipped {
             return Some(Restored { items, ..Restored::default() });

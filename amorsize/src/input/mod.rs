@@ -14,7 +14,9 @@ use crate::error::Error;
 #[cfg(feature = "durable")]
 use crate::memory::credit::Credit;
 #[cfg(feature = "durable")]
-use crate::spill::{Reading, SpillFile};
+use crate::spill::SpillFile;
+#[cfg(feature = "durable")]
+use crate::store::Buffers;
 
 /// A source of items.
 pub(crate) trait Input {
@@ -53,11 +55,11 @@ pub(crate) struct Source<I: IntoIterator, R> {
 #[cfg(feature = "durable")]
 struct SpillReader<R> {
     read: ReadSpilled<R>,
-    reading: Reading,
+    buffers: Buffers,
 }
 
 #[cfg(feature = "durable")]
-pub(crate) type ReadSpilled<R> = fn(&SpillFile, usize, &mut Reading) -> Result<Vec<R>, Error>;
+pub(crate) type ReadSpilled<R> = fn(&SpillFile, usize, &mut Buffers) -> Result<Vec<R>, Error>;
 
 impl<I: IntoIterator, R> Source<I, R> {
     pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
@@ -100,7 +102,7 @@ impl<I: IntoIterator, R> Source<I, R> {
     /// Sets how results are read from files.
     #[cfg(feature = "durable")]
     pub(crate) fn set_spilled(&mut self, read: ReadSpilled<R>) {
-        self.spilled = Some(Box::new(SpillReader { read, reading: Reading::default() }));
+        self.spilled = Some(Box::new(SpillReader { read, buffers: Buffers::default() }));
     }
 
     /// True if items were asked for.
@@ -191,10 +193,10 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
     #[cfg(feature = "durable")]
     fn read(&mut self, file: &SpillFile, frame: usize) -> Result<Vec<(Results, usize)>, Error> {
         let types = self.types;
-        let Some(SpillReader { read, reading }) = self.spilled.as_deref_mut() else {
+        let Some(SpillReader { read, buffers }) = self.spilled.as_deref_mut() else {
             unreachable!("who put the file here has said how it is read")
         };
-        let mut results = read(file, frame, reading)?.into_iter();
+        let mut results = read(file, frame, buffers)?.into_iter();
         let part = |(first, items)| (types.results_of(results.by_ref().take(items).collect(), Credit::NONE), first);
         Ok(file.runs(frame).map(part).collect())
     }

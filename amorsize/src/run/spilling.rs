@@ -37,6 +37,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Values are encoded as postcard does; a `serde_bytes::ByteBuf` is read in a small part of the
     /// time that a `Vec<u8>` takes. The bytes have no names of types or fields: a type that is `untagged`,
     /// has a field that is `flatten`, or leaves one out by `skip_serializing_if`, is refused.
+    /// Files are not compressed.
     ///
     /// # Errors
     ///
@@ -171,7 +172,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         P::Value: SpilledResult,
     {
         if file.len() > 0 {
-            self.source.set_spilled(|file, frame, reading| file.read::<P::Value>(frame, reading).map(P::unsplit));
+            self.source.set_spilled(|file, frame, buffers| file.read::<P::Value>(frame, buffers).map(P::unsplit));
             self.core.put_file(file);
         }
     }

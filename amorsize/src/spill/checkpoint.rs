@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::store::{Contents, Done, Found, Store};
+use crate::store::{Done, Found, Reading, Store};
 
 /// The results of a checkpoint, from an item on.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl<R> Checkpoint<R> {
         R: Serialize + DeserializeOwned,
     {
         let (found, from) = (Found::open(directory)?, from as u64);
-        found.check_results::<R>(&mut Contents::default()).map_err(|unread| unread.error)?;
+        found.check_results::<R>(&mut Reading::default()).map_err(|unread| unread.error)?;
         let first = found.done.partition_point(|done| done.end() <= from);
         let items = |done: &Done| (done.end() - done.first.max(from)) as usize;
         let len = found.done[first..].iter().map(items).sum();
@@ -72,12 +72,12 @@ impl<R> Checkpoint<R> {
     }
 
     /// The results of a part.
-    pub(crate) fn read(&self, part: usize, contents: &mut Contents) -> Result<Vec<R>, Error>
+    pub(crate) fn read(&self, part: usize, reading: &mut Reading) -> Result<Vec<R>, Error>
     where
         R: DeserializeOwned,
     {
         let done = &self.found.done[self.first + part];
-        let mut results = self.found.read(done, contents).map_err(|unread| unread.error)?.take(usize::MAX)?;
+        let mut results = self.found.read(done, reading).map_err(|unread| unread.error)?.take(usize::MAX)?;
         results.drain(..self.from.saturating_sub(done.first) as usize);
         Ok(results)
     }
@@ -89,7 +89,7 @@ impl<R> Checkpoint<R> {
     {
         let done = self.found.next_done(item as u64)?;
         let place = (item as u64).checked_sub(done.first).filter(|_| item as u64 >= self.from)?;
-        let restored = self.found.read(done, &mut Contents::default()).map_err(|unread| unread.error);
+        let restored = self.found.read(done, &mut Reading::default()).map_err(|unread| unread.error);
         Some(restored.and_then(|restored| restored.nth(place as usize)))
     }
 }

@@ -14,10 +14,10 @@ use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
-use crate::store::{Head, LZ4, Press, decode, decode_some, encode, free};
+use crate::store::{Buffers, Head, decode, decode_nth, decode_some, encode, free};
 use crate::units::ByteSize;
 
-/// A frame may have this part of the budget: it is in memory twice while it is compressed.
+/// A frame may have this part of the budget, as it is in memory beside the results that wait.
 const PART: u64 = 64;
 /// The most bytes of a frame. They are read at once, and lost at once by damage. Larger frames are
 /// read no faster.
@@ -27,9 +27,6 @@ const FRAME: u64 = 1 << 20;
 const LEAST_FRAME: u64 = 16 << 10;
 /// Memory for this many frames is kept for the next results.
 const KEPT: usize = 4;
-/// If compression did not make a frame smaller, it is tried only for each eighth frame from then
-/// on: results of one run are mostly alike, and trying takes as long as writing.
-const TRIED: usize = 8;
 /// The first result of each frame is read back if it has at most this number of bytes: a larger one
 /// may fill a frame, and reading takes longer than writing.
 const READ: usize = 64 << 10;
@@ -52,9 +49,6 @@ pub(crate) struct SpillFile {
     /// Results that are not written yet.
     pending: Vec<u8>,
     runs: Runs,
-    press: Press,
-    /// The number of frames since compression was last tried, if it did not pay then.
-    untried: usize,
     /// The bytes of the runs of all frames, which stay in memory.
     index: usize,
     /// The credit of `pending` and of the runs.
@@ -77,13 +71,6 @@ struct Frame {
     runs: Runs,
 }
 
-/// Memory into which frames are read, to be used again.
-#[derive(Debug, Default)]
-pub(crate) struct Reading {
-    stored: Vec<u8>,
-    content: Vec<u8>,
-}
-
 impl SpillFile {
     /// Makes no file yet. Results that are not written hold credit of `ledger`.
     pub(crate) fn new(directory: PathBuf, budget: ByteSize, ledger: &Ledger) -> Self {
@@ -97,8 +84,6 @@ impl SpillFile {
             frame_bytes: frame as usize,
             pending: Vec::new(),
             runs: Runs::default(),
-            press: Press::default(),
-            untried: 0,
             index: 0,
             held: Credit::take(ledger, 0),
         }
@@ -196,13 +181,7 @@ impl SpillFile {
         if self.runs.items() == 0 {
             return Ok(());
         }
-        let shrunk = if self.untried == 0 { self.press.shrink(&self.pending) } else { None };
-        let untried = match shrunk {
-            Some(_) => 0,
-            None => (self.untried + 1) % TRIED,
-        };
-        let (flags, stored) = shrunk.map_or((0, &self.pending[..]), |shrunk| (LZ4, shrunk));
-        let (directory, needed) = (&self.directory, stored.len() as u64);
+        let (directory, needed) = (&self.directory, self.pending.len() as u64);
         let failed = |operation, error: &io::Error, free| storage(directory, operation, error, Some(needed), free);
         let used: u64 = self.segments.iter().flatten().map(|segment| segment.len).sum();
         if let Some(most) = self.max_disk.filter(|most| needed > most.saturating_sub(used)) {
@@ -211,17 +190,16 @@ impl SpillFile {
             return Err(failed("written", &full, Some(most.saturating_sub(used))));
         }
         let most = segment_bytes(used);
-        let written = write(&mut self.segments, directory, stored, most);
+        let written = write(&mut self.segments, directory, &self.pending, most);
         let (segment, offset) = written.map_err(|(operation, error)| failed(operation, &error, free(directory)))?;
-        let head = Head::new(flags, Vec::new(), self.pending.len() as u64, stored);
+        // Compression would take longer than writing what it saves.
+        let head = Head::new(0, Vec::new(), needed, &self.pending);
         let runs = std::mem::take(&mut self.runs).shrunk();
         self.index += runs.bytes() + size_of::<Frame>();
         self.frames.push(Frame { segment, offset, head, runs });
-        self.untried = untried;
         self.pending.clear();
         // Allocating memory anew takes longer than filling it.
         self.pending.shrink_to(KEPT * self.frame_bytes);
-        self.press.rest();
         self.hold();
         Ok(())
     }
@@ -230,7 +208,6 @@ impl SpillFile {
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         self.write()?;
         self.pending = Vec::new();
-        self.press = Press::default();
         self.hold();
         Ok(())
     }
@@ -241,9 +218,9 @@ impl SpillFile {
     }
 
     /// The results of a frame.
-    pub(crate) fn read<R: DeserializeOwned>(&self, frame: usize, reading: &mut Reading) -> Result<Vec<R>, Error> {
+    pub(crate) fn read<R: DeserializeOwned>(&self, frame: usize, buffers: &mut Buffers) -> Result<Vec<R>, Error> {
         let items = self.frames.get(frame).map_or(&self.runs, |frame| &frame.runs).items();
-        let read = decode_some(items as u32, self.content(frame, reading)?, usize::MAX);
+        let read = decode_some(items as u32, self.content(frame, buffers)?, usize::MAX);
         read.map(|(results, _)| results).map_err(|cause| self.damaged(frame, cause))
     }
 
@@ -261,30 +238,16 @@ impl SpillFile {
     }
 
     fn nth<R: DeserializeOwned>(&self, frame: usize, place: usize) -> Result<R, Error> {
-        let mut reading = Reading::default();
-        let mut bytes = self.content(frame, &mut reading)?;
-        for _ in 0..place {
-            bytes = decode::<R>(bytes).map_err(|cause| self.damaged(frame, cause))?.1;
-        }
-        decode(bytes).map(|(result, _)| result).map_err(|cause| self.damaged(frame, cause))
+        let mut buffers = Buffers::default();
+        decode_nth(self.content(frame, &mut buffers)?, place).map_err(|cause| self.damaged(frame, cause))
     }
 
-    fn content<'a>(&'a self, frame: usize, reading: &'a mut Reading) -> Result<&'a [u8], Error> {
+    fn content<'a>(&'a self, frame: usize, buffers: &'a mut Buffers) -> Result<&'a [u8], Error> {
         let Some(Frame { segment, offset, head, .. }) = self.frames.get(frame) else {
             return Ok(&self.pending);
         };
         let Some(Some(segment)) = self.segments.get(*segment) else { unreachable!("its results were taken out") };
-        let Reading { stored, content } = reading;
-        stored.resize(head.stored as usize, 0);
-        match read_at(&segment.file, stored, *offset) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(self.damaged(frame, "it ends too early".into()));
-            }
-            Err(error) => return Err(storage(&self.directory, "read", &error, None, None)),
-        }
-        head.open(stored, content).map_err(|cause| self.damaged(frame, cause.to_owned()))?;
-        Ok(content)
+        buffers.read(&segment.file, *offset, head).map_err(|unreadable| unreadable.at(&self.directory, *offset))
     }
 
     /// Frees the disk space before a frame.
@@ -333,21 +296,6 @@ fn write(
     let offset = segment.len;
     segment.len += bytes.len() as u64;
     Ok((number, offset))
-}
-
-/// Reads at an offset, without the file's own position, which all readers would share.
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);
-    #[cfg(not(unix))]
-    {
-        use std::io::{Read, Seek, SeekFrom};
-        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut file = file;
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(bytes)
-    }
 }
 
 fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {

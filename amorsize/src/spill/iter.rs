@@ -9,15 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Kept, Spilled};
 use crate::error::Error;
 use crate::memory::credit::Credit;
-use crate::spill::file::Reading;
-use crate::store::Contents;
-
-/// Memory into which parts are read, to be used again.
-#[derive(Debug, Default)]
-pub(super) struct Cache {
-    pub(super) reading: Reading,
-    pub(super) contents: Contents,
-}
+use crate::store::Reading;
 
 /// Reads the results again and again; made by [`Spilled::iter`].
 ///
@@ -37,12 +29,12 @@ pub struct Iter<'a, R> {
     next: usize,
     read: std::vec::IntoIter<R>,
     left: usize,
-    cache: Cache,
+    reading: Reading,
 }
 
 impl<'a, R> Iter<'a, R> {
     pub(super) fn new(spilled: &'a Spilled<R>) -> Self {
-        Self { spilled, next: 0, read: Vec::new().into_iter(), left: spilled.len(), cache: Cache::default() }
+        Self { spilled, next: 0, read: Vec::new().into_iter(), left: spilled.len(), reading: Reading::default() }
     }
 }
 
@@ -54,7 +46,7 @@ impl<R: Serialize + DeserializeOwned> Iterator for Iter<'_, R> {
             return None;
         }
         while self.read.len() == 0 {
-            match self.spilled.part(&mut self.next, &mut self.cache) {
+            match self.spilled.part(&mut self.next, &mut self.reading) {
                 Ok(values) => self.read = values?.into_iter(),
                 Err(error) => {
                     self.left = 0;
@@ -93,7 +85,7 @@ impl<R: DeserializeOwned> IntoIterator for Spilled<R> {
             Kept::Memory { values, credit, .. } => (None, values, credit),
             kept => (Some(kept), Vec::new(), Credit::NONE),
         };
-        IntoIter { kept, next: 0, read: read.into_iter(), left, cache: Cache::default(), _credit: credit }
+        IntoIter { kept, next: 0, read: read.into_iter(), left, reading: Reading::default(), _credit: credit }
     }
 }
 
@@ -116,7 +108,7 @@ pub struct IntoIter<R> {
     next: usize,
     read: std::vec::IntoIter<R>,
     left: usize,
-    cache: Cache,
+    reading: Reading,
     /// The credit of results that were in memory.
     _credit: Credit,
 }
@@ -132,9 +124,9 @@ impl<R: DeserializeOwned> Iterator for IntoIter<R> {
             let read = match self.kept.as_mut()? {
                 Kept::Memory { .. } => return None,
                 Kept::Disk(file) => {
-                    file.read(self.next, &mut self.cache.reading).inspect(|_| file.give_back(self.next + 1))
+                    file.read(self.next, self.reading.buffers()).inspect(|_| file.give_back(self.next + 1))
                 }
-                Kept::Checkpoint(checkpoint) => checkpoint.read(self.next, &mut self.cache.contents),
+                Kept::Checkpoint(checkpoint) => checkpoint.read(self.next, &mut self.reading),
             };
             match read {
                 Ok(values) => self.read = values.into_iter(),

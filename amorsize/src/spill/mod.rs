@@ -15,8 +15,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::checkpoint::Checkpoint;
 pub(crate) use self::directory::{directory, is_memory};
-pub(crate) use self::file::{Reading, SpillFile};
-use self::iter::Cache;
+pub(crate) use self::file::SpillFile;
 pub use self::iter::{IntoIter, Iter};
 use crate::durable::StoredResult;
 use crate::error::{Error, ErrorKind};
@@ -24,7 +23,7 @@ use crate::memory::credit::Credit;
 use crate::output::batch::{Batch, Indices};
 use crate::sink::write_error::WriteError;
 use crate::sink::{Pausing, Sink};
-use crate::store::{decode, encode};
+use crate::store::{Reading, decode, encode};
 use crate::system::paths::absolute;
 use crate::units::ByteSize;
 
@@ -327,10 +326,10 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
         let mut sink = Pausing::begin(sink).map_err(WriteError::of_sink)?;
         let is_restored = matches!(self.kept, Kept::Checkpoint(_));
         let mut in_memory = self.indices();
-        let (mut next, mut cache) = (0, Cache::default());
+        let (mut next, mut reading) = (0, Reading::default());
         loop {
             let part = next;
-            let Some(values) = self.part(&mut next, &mut cache).map_err(of_run)? else { break };
+            let Some(values) = self.part(&mut next, &mut reading).map_err(of_run)? else { break };
             let indices: Vec<_> = match &self.kept {
                 Kept::Memory { .. } => in_memory.by_ref().take(values.len()).collect(),
                 _ => self.runs(part).flat_map(|(first, items)| first..first + items).collect(),
@@ -342,7 +341,7 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
 
     /// The next part of the results, by its number; for results in memory, by the place of its
     /// first one.
-    fn part(&self, next: &mut usize, cache: &mut Cache) -> Result<Option<Vec<R>>, Error> {
+    fn part(&self, next: &mut usize, reading: &mut Reading) -> Result<Option<Vec<R>>, Error> {
         let read = match &self.kept {
             Kept::Memory { values, .. } => {
                 let (mut copies, mut bytes) = (Vec::new(), 0);
@@ -356,8 +355,8 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
                 return Ok((!copies.is_empty()).then_some(copies));
             }
             _ if *next >= self.parts() => return Ok(None),
-            Kept::Disk(file) => file.read(*next, &mut cache.reading)?,
-            Kept::Checkpoint(checkpoint) => checkpoint.read(*next, &mut cache.contents)?,
+            Kept::Disk(file) => file.read(*next, reading.buffers())?,
+            Kept::Checkpoint(checkpoint) => checkpoint.read(*next, reading)?,
         };
         // Not before: if the results' own code panics, the next call still finds them.
         *next += 1;

@@ -5,11 +5,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 
 use proptest::prelude::*;
 
-use super::file::{Reading, SpillFile};
+use super::file::SpillFile;
 use super::{Spilled, directory};
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
+use crate::store::Buffers;
 use crate::units::ByteSize;
 
 fn file(budget: ByteSize) -> SpillFile {
@@ -76,7 +77,7 @@ fn read(spilled: &Spilled<Vec<u16>>) -> (Vec<Vec<u16>>, Option<Error>) {
     (results, error)
 }
 
-/// Results in several frames, some of which lz4 makes smaller, with their one file and its bytes.
+/// Results in several frames, with their one file and its bytes.
 struct Sample {
     all: Vec<Vec<u16>>,
     spilled: Spilled<Vec<u16>>,
@@ -116,8 +117,8 @@ fn damage_is_an_error_and_costs_its_frame_alone() {
             let error = error.expect("a checksum differs");
             assert!(matches!(error.kind(), ErrorKind::Damaged { .. }) && error.is_storage(), "{error}");
             // All other frames can be read.
-            let mut reading = Reading::default();
-            let whole = (0..disk.frames()).filter(|&frame| disk.read::<Vec<u16>>(frame, &mut reading).is_ok());
+            let mut buffers = Buffers::default();
+            let whole = (0..disk.frames()).filter(|&frame| disk.read::<Vec<u16>>(frame, &mut buffers).is_ok());
             assert_eq!(whole.count(), disk.frames() - 1);
         }
         put(at, byte);

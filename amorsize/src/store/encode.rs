@@ -1,5 +1,6 @@
 //! Results as bytes, in the format of postcard, and back.
 
+use postcard::Deserializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -34,7 +35,22 @@ pub(crate) fn read_back<R: Serialize + DeserializeOwned>(result: &R) -> Result<(
 
 /// The first result, and the bytes behind it.
 pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<(R, &[u8]), String> {
-    postcard::take_from_bytes(bytes).map_err(|error| error.to_string())
+    let mut deserializer = Deserializer::from_bytes(bytes);
+    let result = R::deserialize(&mut deserializer).map_err(text)?;
+    Ok((result, deserializer.finalize().map_err(text)?))
+}
+
+#[cold]
+fn text(error: postcard::Error) -> String {
+    error.to_string()
+}
+
+/// The result at a place.
+pub(crate) fn decode_nth<R: DeserializeOwned>(mut bytes: &[u8], place: usize) -> Result<R, String> {
+    for _ in 0..place {
+        bytes = decode::<R>(bytes)?.1;
+    }
+    decode(bytes).map(|(result, _)| result)
 }
 
 /// The first of `items` results, which fill `bytes`, and the bytes of the others. It stops behind
@@ -51,9 +67,10 @@ pub(crate) fn decode_some<R: DeserializeOwned>(
     let expected = part.min(items.into()).min(bytes.len().min(most) as u64) as usize;
     let mut results = Vec::with_capacity(expected + 1);
     for _ in 0..items {
-        let (result, rest) = decode(bytes)?;
-        results.push(result);
-        bytes = rest;
+        // Not by `decode`: results would be moved twice more.
+        let mut deserializer = Deserializer::from_bytes(bytes);
+        results.push(R::deserialize(&mut deserializer).map_err(text)?);
+        bytes = deserializer.finalize().map_err(text)?;
         if behind > 0 && bytes.len() <= behind {
             break;
         }

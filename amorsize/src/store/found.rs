@@ -3,18 +3,17 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::contents::{Buffers, Content, Contents, Stored, Unreadable};
 use super::done::{Done, Frame};
-use super::encode::{decode, decode_some};
 use super::frame::Spot;
 use super::manifest;
-use super::scan::{Scan, content};
+use super::scan::Scan;
 use super::segment::{self, FORMAT};
 use super::shape::Shape;
 use crate::error::stored::storage;
@@ -39,6 +38,20 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
     pub(crate) end: Option<u64>,
     pub(super) place: Option<u64>,
+}
+
+/// The segment and the contents that were read last.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    pub(super) contents: Contents<u32>,
+    file: Option<(u32, File)>,
+}
+
+impl Reading {
+    /// Memory in which other frames can be read.
+    pub(crate) fn buffers(&mut self) -> &mut Buffers {
+        &mut self.contents.buffers
+    }
 }
 
 /// The reason why results could not be read.
@@ -118,49 +131,53 @@ impl Found {
     }
 
     /// See [`Store::check_results`](super::Store::check_results).
-    pub(crate) fn check_results<R>(&self, contents: &mut Contents) -> Result<(), Unread>
+    pub(crate) fn check_results<R>(&self, reading: &mut Reading) -> Result<(), Unread>
     where
         R: Serialize + DeserializeOwned,
     {
         for (spot, was) in &self.shapes {
             let Ok(frame) = self.frames.binary_search_by_key(spot, |frame| frame.spot) else { continue };
-            let content = self.content(frame as u32, contents)?;
-            was.check::<R>(&content).map_err(|is| self.origin(Some(Arc::clone(was))).changed(is))?;
+            let content = self.content(frame as u32, reading)?;
+            was.check::<R>(&content.bytes).map_err(|is| self.origin(Some(Arc::clone(was))).changed(is))?;
         }
         Ok(())
     }
 
     /// The results of items that are done, not yet decoded.
-    pub(crate) fn read(&self, done: &Done, contents: &mut Contents) -> Result<Restored, Unread> {
-        let content = self.content(done.frame, contents)?;
-        contents.pass(done.frame);
+    pub(crate) fn read(&self, done: &Done, reading: &mut Reading) -> Result<Restored, Unread> {
+        let content = self.content(done.frame, reading)?;
+        reading.contents.pass(done.frame);
         let shape = self.frames.get(done.frame as usize).and_then(|frame| {
             let segment = |at: &&(Spot, Arc<Shape>)| at.0.segment == frame.spot.segment;
             self.shapes.iter().find(segment).map(|(_, shape)| Arc::clone(shape))
         });
         let origin = self.origin(shape);
-        let range = done.start as usize..(done.start + done.bytes) as usize;
-        Ok(Restored { content, range, items: done.items, origin })
+        Ok(Restored { stored: Stored::new(content, done.start, done.bytes, done.items), origin })
     }
 
     fn origin(&self, was: Option<Arc<Shape>>) -> Origin {
         Origin { directory: self.directory.clone(), begun: Arc::clone(&self.begun), was }
     }
 
-    fn content(&self, number: u32, contents: &mut Contents) -> Result<Arc<Vec<u8>>, Unread> {
+    fn content(&self, number: u32, reading: &mut Reading) -> Result<Arc<Content>, Unread> {
+        let Reading { contents, file } = reading;
         if let Some(content) = contents.get(number) {
             return Ok(content);
         }
-        let frame = &self.frames[number as usize];
-        let path = self.directory.join(segment::name(frame.spot.segment));
-        let cause = match contents.read(&path, frame) {
-            Ok(Ok(content)) => return Ok(contents.keep(number, frame.runs, content)),
-            Ok(Err(cause)) => cause.to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
-            Err(error) => return Err(storage(&path, "read", &error, None, None).into()),
+        let Frame { spot, content, head, runs } = &self.frames[number as usize];
+        let path = self.directory.join(segment::name(spot.segment));
+        let mut read = || {
+            let open = match file.take_if(|(segment, _)| *segment == spot.segment) {
+                Some((_, file)) => file,
+                None => File::open(&path)?,
+            };
+            let (_, file) = file.insert((spot.segment, open));
+            contents.read(number, file, *content, head.clone(), *runs)
         };
-        let error = Error::new(ErrorKind::Damaged { path, offset: frame.spot.offset, cause });
-        Err(Unread { error, damaged: Some(frame.spot) })
+        read().map_err(|unreadable| {
+            let damaged = matches!(unreadable, Unreadable::Damaged(_)).then_some(*spot);
+            Unread { error: unreadable.at(&path, spot.offset), damaged }
+        })
     }
 }
 
@@ -175,139 +192,22 @@ pub(super) fn segments(directory: &Path) -> Result<Vec<u32>, Error> {
     Ok(segments)
 }
 
-/// Contents that were read and may be needed again: calls end in any order, so the results of
-/// neighbours are in several frames.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    /// In order of use, the latest last.
-    kept: Vec<Kept>,
-    /// The content of which the last run is being read.
-    last: Option<Arc<Vec<u8>>>,
-    bytes: usize,
-    pub(super) most: usize,
-    file: Option<(u32, File)>,
-    /// The stored bytes that were read last.
-    stored: Vec<u8>,
-    /// The memory of a content that is no longer kept. The system takes longer to give new memory
-    /// than it takes to fill this one.
-    spare: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    frame: u32,
-    /// The number of its runs that were not read.
-    runs: usize,
-    content: Arc<Vec<u8>>,
-}
-
-impl Default for Contents {
-    fn default() -> Self {
-        /// Room for the frames that the results of neighbours are usually spread over.
-        const MOST: usize = 4 << 20;
-        let (stored, spare) = (Vec::new(), Vec::new());
-        Self { kept: Vec::new(), last: None, bytes: 0, most: MOST, file: None, stored, spare }
-    }
-}
-
-impl Contents {
-    fn get(&mut self, frame: u32) -> Option<Arc<Vec<u8>>> {
-        let at = self.kept.iter().position(|kept| kept.frame == frame)?;
-        let found = self.kept.remove(at);
-        let content = Arc::clone(&found.content);
-        self.kept.push(found);
-        Some(content)
-    }
-
-    fn keep(&mut self, frame: u32, runs: usize, content: Vec<u8>) -> Arc<Vec<u8>> {
-        self.bytes += content.len();
-        let content = Arc::new(content);
-        self.kept.push(Kept { frame, runs, content: Arc::clone(&content) });
-        content
-    }
-
-    /// Counts a run that is read. When it is the last one of its frame, the memory can be used again
-    /// for another frame.
-    fn pass(&mut self, frame: u32) {
-        let Some(kept) = self.kept.last_mut().filter(|kept| kept.frame == frame) else { return };
-        kept.runs = kept.runs.saturating_sub(1);
-        if kept.runs == 0
-            && let Some(kept) = self.kept.pop()
-        {
-            self.bytes -= kept.content.len();
-            self.last = Some(kept.content);
-        }
-    }
-
-    /// Reads the content of a frame. The text of an error says what is wrong with it.
-    fn read(&mut self, path: &Path, frame: &Frame) -> io::Result<Result<Vec<u8>, &'static str>> {
-        let segment = frame.spot.segment;
-        let file = match self.file.take_if(|(open, _)| *open == segment) {
-            Some((_, file)) => file,
-            None => File::open(path)?,
-        };
-        let (_, file) = self.file.insert((segment, file));
-        if let Some(last) = self.last.take().and_then(Arc::into_inner) {
-            self.spare = last;
-        }
-        content(file, frame.content, &frame.head, &mut self.stored)?;
-        self.make_room(frame.head.raw);
-        let mut content = std::mem::take(&mut self.spare);
-        Ok(frame.head.open(&mut self.stored, &mut content).map(|()| content))
-    }
-
-    /// Forgets contents until there is room for one more, if possible. The memory of one is used
-    /// again.
-    fn make_room(&mut self, bytes: u64) {
-        while !self.kept.is_empty() && self.bytes as u64 + bytes > self.most as u64 {
-            let kept = self.kept.remove(0);
-            self.bytes -= kept.content.len();
-            if let Some(content) = Arc::into_inner(kept.content) {
-                self.spare = content;
-            }
-        }
-    }
-}
-
-/// The results of items that are done, in the form in which they were stored.
+/// The results of items that are done, not yet decoded.
 #[derive(Debug)]
 pub(crate) struct Restored {
-    content: Arc<Vec<u8>>,
-    range: Range<usize>,
-    items: u32,
+    pub(crate) stored: Stored,
     origin: Origin,
 }
 
 impl Restored {
-    /// The bytes of the results that are not decoded.
-    pub(crate) fn bytes(&self) -> usize {
-        self.range.len()
-    }
-
-    /// True if all results were taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items == 0
-    }
-
-    /// Takes the next results, in the order of their items, and stops behind the one that brings it
-    /// to `most` bytes. The bytes are as they were written, so if they can't be decoded, they are
-    /// of another type.
+    /// Takes the next results, see [`Stored::take`].
     pub(crate) fn take<R: DeserializeOwned>(&mut self, most: usize) -> Result<Vec<R>, Error> {
-        let bytes = &self.content[self.range.clone()];
-        let (results, left) = decode_some(self.items, bytes, most).map_err(|cause| self.origin.not_read(&cause))?;
-        self.range.start = self.range.end - left.len();
-        self.items -= results.len() as u32;
-        Ok(results)
+        self.stored.take(most).map_err(|cause| self.origin.not_read(&cause))
     }
 
     /// The result at a place of these.
     pub(crate) fn nth<R: DeserializeOwned>(&self, place: usize) -> Result<R, Error> {
-        let mut bytes = &self.content[self.range.clone()];
-        let not_read = |cause: String| self.origin.not_read(&cause);
-        for _ in 0..place {
-            bytes = decode::<R>(bytes).map_err(not_read)?.1;
-        }
-        decode(bytes).map(|(result, _)| result).map_err(not_read)
+        self.stored.nth(place).map_err(|cause| self.origin.not_read(&cause))
     }
 
     /// All results.

@@ -184,13 +184,25 @@ impl Head {
             std::mem::swap(stored, content);
             return Ok(());
         }
-        let raw = usize::try_from(self.raw).map_err(|_| "a frame is larger than this machine's memory")?;
-        content.resize(raw, 0);
+        resize(content, self.raw)?;
+        let raw = content.len();
         match lz4_flex::block::decompress_into(stored, content) {
             Ok(bytes) if bytes == raw => Ok(()),
             _ => Err("the results of a frame can't be decompressed"),
         }
     }
+}
+
+/// Gives the memory this length. New memory comes from the system with zeros, and is not filled with
+/// them once more.
+pub(super) fn resize(bytes: &mut Vec<u8>, len: u64) -> Result<(), &'static str> {
+    let len = usize::try_from(len).map_err(|_| "a frame is larger than this machine's memory")?;
+    if bytes.capacity() < len {
+        // The next frame may be a little larger.
+        *bytes = vec![0; len + len / 8];
+    }
+    bytes.resize(len, 0);
+    Ok(())
 }
 
 const OTHER_CHECKSUM: &str = "the checksum of a frame differs";

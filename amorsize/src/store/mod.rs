@@ -43,6 +43,7 @@
 //! takes all that was done behind it, since the sink loses that too.
 
 mod bytes;
+mod contents;
 mod done;
 mod encode;
 mod encoded;
@@ -63,19 +64,22 @@ mod tests;
 mod values_hash;
 mod writer;
 
-pub(crate) use done::Done;
-pub(crate) use encode::{decode, decode_some, encode, read_back};
-pub(crate) use encoded::Encoded;
-pub(crate) use found::{Contents, Found, Restored};
-pub(crate) use frame::{Head, LZ4, Press};
+pub(crate) use contents::{Buffers, Stored};
 #[cfg(feature = "array")]
-pub(crate) use frame::{Run, Spot};
+pub(crate) use contents::{Contents, Unreadable};
+pub(crate) use done::Done;
+pub(crate) use encode::{decode, decode_nth, decode_some, encode, read_back};
+pub(crate) use encoded::Encoded;
+pub(crate) use found::{Found, Reading, Restored};
+pub(crate) use frame::Head;
+#[cfg(feature = "array")]
+pub(crate) use frame::{LZ4, Run, Spot};
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
 #[cfg(feature = "array")]
 pub(crate) use manifest::{hex, platform};
 pub(crate) use open::Store;
 #[cfg(feature = "array")]
-pub(crate) use scan::content;
+pub(crate) use scan::hash;
 pub(crate) use segment::free;
 #[cfg(feature = "array")]
 pub(crate) use segment::{FORMAT, Header, Medium, Supply, sync_directory};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::done::Done;
-use super::found::{Contents, Found, Restored, Unread, segments};
+use super::found::{Found, Reading, Restored, Unread, segments};
 use super::frame::{Head, Spot, VOID};
 use super::identity::{Identity, ItemsHash};
 use super::lock::Lock;
@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Store {
     found: Found,
     supply: Directory,
-    contents: Contents,
+    reading: Reading,
 }
 
 impl Store {
@@ -39,7 +39,7 @@ impl Store {
 
         let next = segments.last().map_or(1, |last| last.saturating_add(1));
         let found = Found::scan(directory, &segments, begun)?;
-        Ok(Self { found, supply: Directory::new(directory, next, lock), contents: Contents::default() })
+        Ok(Self { found, supply: Directory::new(directory, next, lock), reading: Reading::default() })
     }
 
     /// The items that are done, by index in the input. No two of them have an item in common.
@@ -119,7 +119,7 @@ impl Store {
     /// If a segment's header or its first frame is damaged, there is nothing to compare, and the
     /// other segments are checked in its place.
     pub(crate) fn check_results<R: Serialize + DeserializeOwned>(&mut self) -> Result<(), Error> {
-        let checked = self.found.check_results::<R>(&mut self.contents);
+        let checked = self.found.check_results::<R>(&mut self.reading);
         checked.or_else(|unread| self.void_damaged(unread))
     }
 
@@ -128,7 +128,7 @@ impl Store {
     /// If their frame is damaged, this writes a frame that says so to later runs, which compute the
     /// items anew.
     pub(crate) fn read(&mut self, done: &Done) -> Result<Restored, Error> {
-        let restored = self.found.read(done, &mut self.contents);
+        let restored = self.found.read(done, &mut self.reading);
         restored.or_else(|unread| self.void_damaged(unread))
     }
 
@@ -166,6 +166,7 @@ impl Store {
     /// Lowers the most bytes of contents that are kept for other items in the same frame. One
     /// content is kept however large it is.
     pub(crate) fn keep_contents(&mut self, bytes: usize) {
-        self.contents.most = self.contents.most.min(bytes);
+        let most = &mut self.reading.contents.most;
+        *most = bytes.min(*most);
     }
 }

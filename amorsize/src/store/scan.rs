@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
+use super::contents::{Buffers, read_at};
 use super::done::Log;
 use super::frame::{CLOSING, END, HEAD, Head, MAGIC, PLACE, Spot, VOID};
 use super::segment::{FORMAT, Header};
@@ -113,39 +114,19 @@ impl Reader<'_> {
                 found.push(Found::Torn);
                 continue;
             }
-            let is_note = head.is(END | PLACE | VOID);
-            let mut note = Vec::new();
-            if is_note {
-                content(self.file, start, &head, &mut note)?;
-            }
-            let is_whole = if is_note {
-                head.hash == XxHash3_64::oneshot(&note)
+            let note = if head.is(END | PLACE | VOID) {
+                Buffers::default().read_undamaged(self.file, start, &head)?.map(<[u8]>::to_vec)
             } else {
-                !self.verify || head.hash == self.hash(start, head.stored)?
+                let is_whole = !self.verify || head.hash == hash(self.file, start, head.stored)?;
+                is_whole.then(Vec::new)
             };
-            found.push(if is_whole { Found::Frame(spot, head, note) } else { Found::Damage(spot) });
+            found.push(note.map_or(Found::Damage(spot), |note| Found::Frame(spot, head, note)));
         }
         Ok(found)
     }
 
     fn spot(&self, offset: u64) -> Spot {
         Spot { segment: self.number, offset }
-    }
-
-    /// The hash of `bytes` bytes. They are not read at once, as one frame may be as large as a
-    /// result.
-    fn hash(&mut self, at: u64, bytes: u64) -> io::Result<u64> {
-        let mut hasher = XxHash3_64::new();
-        self.file.seek(SeekFrom::Start(at))?;
-        let mut part = vec![0; bytes.min(PART as u64) as usize];
-        let mut left = bytes;
-        while left > 0 {
-            let part = &mut part[..left.min(PART as u64) as usize];
-            self.file.read_exact(part)?;
-            hasher.write(part);
-            left -= part.len() as u64;
-        }
-        Ok(hasher.finish())
     }
 
     /// The place of the next complete head.
@@ -171,13 +152,17 @@ impl Reader<'_> {
 /// The number of bytes that are read at once; more would not be faster.
 const PART: usize = 64 << 10;
 
-/// Reads the bytes of a frame's content in the file.
-pub(crate) fn content(file: &mut File, at: u64, head: &Head, stored: &mut Vec<u8>) -> io::Result<()> {
-    stored.clear();
-    // The file may have become shorter: so never ask for more memory than it has bytes.
-    let there = file.metadata()?.len().saturating_sub(at);
-    stored.reserve_exact(head.stored.min(there) as usize);
-    file.seek(SeekFrom::Start(at))?;
-    file.take(head.stored).read_to_end(stored)?;
-    Ok(())
+/// The hash of `bytes` bytes of a file. They are not read at once, as one frame may be as large as a
+/// result.
+pub(crate) fn hash(file: &File, mut at: u64, bytes: u64) -> io::Result<u64> {
+    let mut hasher = XxHash3_64::new();
+    let mut part = vec![0; bytes.min(PART as u64) as usize];
+    let end = at + bytes;
+    while at < end {
+        let part = &mut part[..(end - at).min(PART as u64) as usize];
+        read_at(file, part, at)?;
+        hasher.write(part);
+        at += part.len() as u64;
+    }
+    Ok(hasher.finish())
 }

@@ -61,7 +61,7 @@ fn results_that_take_no_bytes_are_done_too() {
     let mut store = open(&scratch.run()).unwrap();
     let [done] = *store.done() else { panic!("{:?}", store.done()) };
     let restored = store.read(&done).unwrap();
-    assert_eq!((restored.bytes(), restored.results::<()>().unwrap().len()), (0, 4));
+    assert_eq!((restored.stored.bytes(), restored.results::<()>().unwrap().len()), (0, 4));
 }
 
 #[test]
@@ -584,10 +584,10 @@ fn results_are_taken_by_so_many_bytes() {
     let done = store.done()[0];
     let mut restored = store.read(&done).unwrap();
     let mut taken = Vec::new();
-    while !restored.is_empty() {
-        let before = restored.bytes();
+    while !restored.stored.is_empty() {
+        let before = restored.stored.bytes();
         let results: Vec<Vec<u8>> = restored.take(250).unwrap();
-        assert!(before - restored.bytes() <= 250 + 101, "{}", restored.bytes());
+        assert!(before - restored.stored.bytes() <= 250 + 101, "{}", restored.stored.bytes());
         taken.push(results.len());
     }
     assert_eq!(taken, [3, 3, 3, 1]);
