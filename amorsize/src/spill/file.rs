@@ -193,7 +193,7 @@ impl SpillFile {
         let written = write(&mut self.segments, directory, &self.pending, most);
         let (segment, offset) = written.map_err(|(operation, error)| failed(operation, &error, free(directory)))?;
         // Compression would take longer than writing what it saves.
-        let head = Head::new(0, Vec::new(), needed, &self.pending);
+        let head = Head::new(0, Vec::new(), needed, &[&self.pending]);
         let runs = std::mem::take(&mut self.runs).shrunk();
         self.index += runs.bytes() + size_of::<Frame>();
         self.frames.push(Frame { segment, offset, head, runs });

@@ -73,7 +73,10 @@ impl Drop for Bytes<'_> {
 #[cold]
 #[inline(never)]
 fn with_room(mut bytes: Vec<u8>, more: usize) -> Vec<u8> {
-    bytes.reserve(more);
+    /// Of a small struct. Otherwise its first fields would each ask for more.
+    const LEAST: usize = 64;
+
+    bytes.reserve(more.max(LEAST));
     bytes
 }
 

@@ -81,8 +81,9 @@ impl Encoded {
     /// Makes room for this number of results in all, by the size of the first. Otherwise the bytes
     /// of most of them would be copied again and again.
     pub(crate) fn reserve(&mut self, results: usize) {
-        /// More is not reserved at once: the other results may be smaller, and budgets are small.
-        const MOST: usize = 64 << 10;
+        /// The results of a millisecond of cheap calls. More is not reserved at once: the other
+        /// results may be smaller, and budgets are small.
+        const MOST: usize = 256 << 10;
 
         if self.items == 1 {
             let more = self.bytes.len().saturating_mul(results.saturating_sub(1));

@@ -4,6 +4,7 @@
 //! stands. So a copy of a frame within a result, or a file under another name, is never taken for
 //! a frame when reading goes on behind damage.
 
+use std::hash::Hasher;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use twox_hash::XxHash3_64;
@@ -90,9 +91,11 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The head of a frame with this content.
-    pub(crate) fn new(flags: u32, runs: Vec<Run>, raw: u64, stored: &[u8]) -> Self {
-        Self { flags, raw, stored: stored.len() as u64, hash: XxHash3_64::oneshot(stored), runs }
+    /// The head of a frame with a content of these pieces.
+    pub(crate) fn new(flags: u32, runs: Vec<Run>, raw: u64, pieces: &[&[u8]]) -> Self {
+        let mut hasher = XxHash3_64::new();
+        pieces.iter().for_each(|piece| hasher.write(piece));
+        Self { flags, raw, stored: pieces.iter().map(|piece| piece.len() as u64).sum(), hash: hasher.finish(), runs }
     }
 
     /// The bytes of the head in the file.
@@ -225,47 +228,56 @@ pub(crate) fn number(bytes: &[u8]) -> u64 {
 /// Compresses contents if that pays, in memory that is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Press {
+    content: Vec<u8>,
     block: Vec<u8>,
+    /// The number of contents since one that did not shrink; 0 if the next one is tried.
+    untried: usize,
 }
 
 impl Press {
-    /// The first bytes, up to this number, show if compressing the rest pays: it does for texts,
-    /// not for photos.
-    const SAMPLE: usize = 64 << 10;
     /// Longer contents are not compressed: a block is compressed at once, with as much memory
     /// again. Contents of that length are single results, mostly of numbers or pixels.
     const MOST: usize = 16 << 20;
+    /// After a content that did not shrink only the eighth is tried again: the results of a run are
+    /// mostly alike.
+    const TRIED: usize = 8;
+    /// Frames of more than one result have up to 2 MiB, and a block may be a little larger.
+    const KEPT: usize = 3 << 20;
 
-    /// The content as a block of lz4, if its first bytes shrink to 80 % or less. Then reading and
-    /// writing fewer bytes saves more time than the compression takes.
-    pub(crate) fn shrink(&mut self, content: &[u8]) -> Option<&[u8]> {
-        let sample = &content[..content.len().min(Self::SAMPLE)];
-        if content.is_empty() || content.len() > Self::MOST {
+    /// The content that consists of these pieces, as a block of lz4 with 80 % of its bytes or less.
+    /// Then reading and writing fewer bytes saves more time than the compression takes.
+    pub(crate) fn shrink(&mut self, pieces: &[&[u8]]) -> Option<&[u8]> {
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        if len == 0 || len > Self::MOST {
             return None;
         }
-        let shrunk = self.press(sample)?;
-        if shrunk * 5 > sample.len() * 4 {
+        if self.untried > 0 {
+            self.untried = (self.untried + 1) % Self::TRIED;
             return None;
         }
-        let shrunk = if sample.len() == content.len() { shrunk } else { self.press(content)? };
-        Some(&self.block[..shrunk])
+        let content = if let [piece] = pieces {
+            piece
+        } else {
+            self.content.clear();
+            pieces.iter().for_each(|piece| self.content.extend_from_slice(piece));
+            &self.content[..]
+        };
+        let most = lz4_flex::block::get_maximum_output_size(len);
+        if self.block.len() < most {
+            self.block.resize(most, 0);
+        }
+        let shrunk = lz4_flex::block::compress_into(content, &mut self.block).ok()?;
+        let pays = shrunk * 5 <= len * 4;
+        self.untried = usize::from(!pays);
+        pays.then(|| &self.block[..shrunk])
     }
 
     /// Frees memory that only large contents need.
     pub(crate) fn rest(&mut self) {
-        if self.block.capacity() > Self::KEPT {
-            self.block = Vec::new();
+        for bytes in [&mut self.content, &mut self.block] {
+            if bytes.capacity() > Self::KEPT {
+                *bytes = Vec::new();
+            }
         }
-    }
-
-    /// Frames of more than one result have up to 2 MiB, and a block may be a little larger.
-    const KEPT: usize = 3 << 20;
-
-    fn press(&mut self, content: &[u8]) -> Option<usize> {
-        let most = lz4_flex::block::get_maximum_output_size(content.len());
-        if self.block.len() < most {
-            self.block.resize(most, 0);
-        }
-        lz4_flex::block::compress_into(content, &mut self.block).ok()
     }
 }

@@ -146,7 +146,7 @@ impl Store {
         let mut segment = Segment::begin(&mut self.supply, String::new())
             .map_err(|(path, error)| failed((path, "written", error)))?;
         let note = spot.to_bytes();
-        let written = segment.write(&Head::new(VOID, Vec::new(), note.len() as u64, &note), &note);
+        let written = segment.write(&Head::new(VOID, Vec::new(), note.len() as u64, &[&note]), &[&note]);
         written.map_err(|error| failed((segment.path().to_owned(), "written", error)))?;
         segment.close().map_err(failed)?;
         self.supply.sync_names().map_err(|error| failed((self.found.directory.clone(), "synced", error)))

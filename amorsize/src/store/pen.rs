@@ -47,7 +47,6 @@ pub(super) struct Pen<H> {
     place: Option<u64>,
     /// The last place that is written.
     told: Option<u64>,
-    content: Vec<u8>,
     press: Press,
 }
 
@@ -71,7 +70,6 @@ impl<H> Pen<H> {
             done: Vec::new(),
             place: None,
             told: None,
-            content: Vec::new(),
             press: Press::default(),
         }
     }
@@ -87,7 +85,7 @@ impl<H> Pen<H> {
         for entry in entries {
             match entry {
                 Entry::Results(encoded, held) => {
-                    // It gets a frame of its own, and need not be copied.
+                    // It gets a frame of its own.
                     if encoded.bytes.len() as u64 >= FRAME {
                         self.close_results()?;
                         bytes = 0;
@@ -109,16 +107,16 @@ impl<H> Pen<H> {
                 Entry::GoOnFrom(place) => {
                     self.close_frames()?;
                     self.told = None;
-                    self.frame(PLACE, Vec::new(), 8, &place.to_le_bytes(), String::new)?;
+                    self.frame(PLACE, Vec::new(), 8, &[&place.to_le_bytes()], String::new)?;
                     self.told = Some(place);
                 }
                 Entry::End(items) => {
                     self.close_frames()?;
                     for spot in std::mem::take(&mut self.damaged) {
                         let note = spot.to_bytes();
-                        self.frame(VOID, Vec::new(), note.len() as u64, &note, String::new)?;
+                        self.frame(VOID, Vec::new(), note.len() as u64, &[&note], String::new)?;
                     }
-                    self.frame(END, Vec::new(), 8, &items.to_le_bytes(), String::new)?;
+                    self.frame(END, Vec::new(), 8, &[&items.to_le_bytes()], String::new)?;
                 }
             }
         }
@@ -134,20 +132,17 @@ impl<H> Pen<H> {
         let mut results = std::mem::take(&mut self.results);
         // Neighbours become one run, and are found together.
         results.sort_by_key(|(encoded, _)| encoded.first);
-        let Some((first, _)) = results.first() else { return Ok(()) };
-        let mut content = std::mem::take(&mut self.content);
-        let raw: &[u8] = if results.len() == 1 {
-            &first.bytes
-        } else {
-            content.clear();
-            results.iter().for_each(|(encoded, _)| content.extend_from_slice(&encoded.bytes));
-            &content
-        };
+        if results.is_empty() {
+            return Ok(());
+        }
+        let pieces: Vec<&[u8]> = results.iter().map(|(encoded, _)| &encoded.bytes[..]).collect();
+        let raw = pieces.iter().map(|piece| piece.len() as u64).sum();
         let runs = joined(results.iter().map(|(encoded, _)| (encoded.run(), encoded.is_apart)));
         let mut press = std::mem::take(&mut self.press);
-        let (flags, stored) = match press.shrink(raw) {
-            Some(shrunk) => (LZ4, shrunk),
-            None => (0, raw),
+        let shrunk = press.shrink(&pieces);
+        let (flags, stored) = match &shrunk {
+            Some(shrunk) => (LZ4, std::slice::from_ref(shrunk)),
+            None => (0, &pieces[..]),
         };
         let shape = || {
             let mut before = 0;
@@ -159,10 +154,9 @@ impl<H> Pen<H> {
             let shapes: Vec<_> = looked_at.map(|(encoded, _)| encoded.shapes()).collect();
             Shape::joined(shapes.iter().flat_map(Shapes::iter)).json().to_owned()
         };
-        let outcome = self.frame(flags, runs, raw.len() as u64, stored, shape);
+        let outcome = self.frame(flags, runs, raw, stored, shape);
         press.rest();
         self.press = press;
-        self.content = content;
         outcome
     }
 
@@ -175,7 +169,7 @@ impl<H> Pen<H> {
         let runs = joined(done.into_iter().map(|run| (run, false)));
         match self.place.take() {
             Some(place) => {
-                self.frame(PLACE, runs, 8, &place.to_le_bytes(), String::new)?;
+                self.frame(PLACE, runs, 8, &[&place.to_le_bytes()], String::new)?;
                 self.told = Some(place);
                 Ok(())
             }
@@ -189,7 +183,7 @@ impl<H> Pen<H> {
         flags: u32,
         runs: Vec<Run>,
         raw: u64,
-        stored: &[u8],
+        stored: &[&[u8]],
         shape: impl FnOnce() -> String,
     ) -> Result<(), Error> {
         let head = Head::new(flags, runs, raw, stored);
@@ -217,7 +211,7 @@ impl<H> Pen<H> {
         if let Some(place) = self.told.filter(|_| is_first) {
             // If the segment before is lost, its place is unknown.
             let place = place.to_le_bytes();
-            outcome = segment.write(&Head::new(PLACE, Vec::new(), 8, &place), &place);
+            outcome = segment.write(&Head::new(PLACE, Vec::new(), 8, &[&place]), &[&place]);
         }
         match outcome.and_then(|()| segment.write(&head, stored)) {
             Ok(()) => Ok(()),

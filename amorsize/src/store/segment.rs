@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,15 +82,24 @@ impl Header {
 
 /// The target to which a segment is written: a file, or what a test puts in its place.
 pub(crate) trait Medium: Send {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Writes pieces one after another.
+    fn write(&mut self, pieces: &mut [IoSlice<'_>]) -> io::Result<()>;
 
     /// Returns when all that was written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
 }
 
 impl Medium for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+    fn write(&mut self, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+        while !pieces.is_empty() {
+            match self.write_vectored(pieces) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => IoSlice::advance_slices(&mut pieces, bytes),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -202,7 +212,6 @@ pub(crate) struct Segment {
     bytes: u64,
     dirty: bool,
     has_shape: bool,
-    head: Vec<u8>,
 }
 
 impl Segment {
@@ -214,8 +223,8 @@ impl Segment {
         let header = Header { format: FORMAT, shape };
         let has_shape = !header.shape.is_empty();
         let bytes = header.bytes();
-        let mut segment = Self { number, path, medium, bytes, dirty: true, has_shape, head: Vec::new() };
-        match segment.medium.write(&header.to_bytes(number)) {
+        let mut segment = Self { number, path, medium, bytes, dirty: true, has_shape };
+        match segment.medium.write(&mut [IoSlice::new(&header.to_bytes(number))]) {
             Ok(()) => Ok(segment),
             Err(error) => Err((segment.path, error)),
         }
@@ -245,25 +254,16 @@ impl Segment {
         Spot { segment: self.number, offset: self.bytes }
     }
 
-    /// Appends a frame.
-    pub(crate) fn write(&mut self, head: &Head, stored: &[u8]) -> io::Result<()> {
-        self.head.clear();
-        head.write(self.spot(), &mut self.head);
+    /// Appends a frame with a content of these pieces. If it is small, a kill can't part it.
+    pub(crate) fn write(&mut self, head: &Head, stored: &[&[u8]]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        head.write(self.spot(), &mut bytes);
         self.dirty = true;
-        // Small frames take a single call, which a kill can't part.
-        if stored.len() <= Self::SMALL {
-            self.head.extend_from_slice(stored);
-            self.medium.write(&self.head)?;
-        } else {
-            self.medium.write(&self.head)?;
-            self.medium.write(stored)?;
-        }
+        let mut pieces: Vec<_> = iter::once(&bytes[..]).chain(stored.iter().copied()).map(IoSlice::new).collect();
+        self.medium.write(&mut pieces)?;
         self.bytes += head.total();
         Ok(())
     }
-
-    /// Copying this number of bytes takes less time than a second call.
-    const SMALL: usize = 16 << 10;
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if self.dirty {

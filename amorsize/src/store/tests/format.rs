@@ -131,9 +131,9 @@ fn the_manifest_has_the_keys_that_the_page_says() {
 fn content_is_compressed_where_it_shrinks() {
     let mut press = Press::default();
     let text = "all work and no play ".repeat(10_000);
-    let shrunk = press.shrink(text.as_bytes()).unwrap().to_vec();
+    let shrunk = press.shrink(&[text.as_bytes()]).unwrap().to_vec();
     assert!(shrunk.len() < text.len() / 10);
-    let head = Head::new(LZ4, Vec::new(), text.len() as u64, &shrunk);
+    let head = Head::new(LZ4, Vec::new(), text.len() as u64, &[&shrunk]);
     let mut content = Vec::new();
     let mut opened =
         |head: &Head, shrunk: &[u8]| head.open(&mut shrunk.to_vec(), &mut content).map(|()| content.clone());
@@ -141,10 +141,16 @@ fn content_is_compressed_where_it_shrinks() {
     let other = Head { raw: head.raw + 1, ..head.clone() };
     assert!(opened(&other, &shrunk).is_err() && opened(&head, &shrunk[1..]).is_err());
     let noise: Vec<u8> = (0..100_000u64).map(|at| hash(at) as u8).collect();
-    assert_eq!(press.shrink(&noise), None);
+    // Pieces are compressed together.
+    let (begin, end) = text.as_bytes().split_at(70_001);
+    assert_eq!(Press::default().shrink(&[begin, &[], end]).unwrap(), shrunk);
+    assert_eq!(press.shrink(&[&noise]), None);
     assert_eq!(press.shrink(&[]), None);
-    // The first bytes of the content don't shrink.
-    assert_eq!(press.shrink(&[noise, text.clone().into_bytes()].concat()), None);
+    // After a content that did not shrink only the eighth is tried again.
+    assert!((1..8).all(|_| press.shrink(&[text.as_bytes()]).is_none()));
+    assert_eq!(press.shrink(&[text.as_bytes()]).unwrap(), shrunk);
+    // The whole has more than 80 % of its bytes.
+    assert_eq!(Press::default().shrink(&[&noise, &text.as_bytes()[..20_000]]), None);
 
     // The same through a directory.
     let scratch = Scratch::new();
@@ -273,7 +279,7 @@ proptest! {
         let run = |(first, items, bytes, hash)| Run { first, items, bytes: if has_results { bytes } else { 0 }, hash };
         let runs: Vec<_> = runs.into_iter().map(run).collect();
         let content = vec![7; runs.iter().map(|run| run.bytes).sum::<u64>() as usize];
-        let head = Head::new(flags, runs, content.len() as u64, &content);
+        let head = Head::new(flags, runs, content.len() as u64, &[&content]);
         let spot = Spot { segment, offset: offset as u64 };
         let mut bytes = vec![1; offset];
         head.write(spot, &mut bytes);
