@@ -53,6 +53,11 @@ impl Job {
         self.environment.tasks
     }
 
+    /// The task of this process, if it has one alone.
+    pub(crate) fn task(&self) -> Option<usize> {
+        if let Role::Task(task) = self.environment.role { Some(task) } else { None }
+    }
+
     /// True if the process gives results, and runs nothing.
     pub(crate) fn gathers(&self) -> bool {
         self.environment.role == Role::Gather

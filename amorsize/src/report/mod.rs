@@ -72,6 +72,9 @@ pub struct Report {
     /// Only for a run that keeps what it finishes.
     #[cfg(feature = "durable")]
     pub(crate) kept: Option<KeptFigures>,
+    /// The task of an array that was done before, so that nothing ran.
+    #[cfg(feature = "array")]
+    pub(crate) done_task: Option<usize>,
 }
 
 impl Report {
@@ -86,6 +89,8 @@ impl Report {
             not_removed: None,
             #[cfg(feature = "durable")]
             kept: None,
+            #[cfg(feature = "array")]
+            done_task: None,
         }
     }
 
@@ -104,6 +109,7 @@ impl Report {
             stages: next.stages,
             not_removed: self.not_removed.or(next.not_removed),
             kept: [self.kept, next.kept].into_iter().flatten().reduce(KeptFigures::and),
+            done_task: None,
         }
     }
 

@@ -9,6 +9,10 @@ use crate::units::seconds::Seconds;
 impl fmt::Display for Report {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(feature = "array")]
+        if let Some(task) = self.done_task {
+            writeln!(f, "task {task} was done before")?;
+        }
         write!(f, "{}, ", self.handed_over())?;
         if self.failed() > 0 {
             write!(f, "{} more failed, ", self.failed())?;

@@ -71,13 +71,16 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
                 }
                 report = Some(joined(report, next));
             }
-            match report {
-                Some(report) => Ok(Array::Task(report)),
+            let report = match report {
+                Some(report) => report,
                 // All were done before.
                 None => {
-                    runs.run::<I::IntoIter, P>(Share::empty(), None, &mut shares).map(|(_, report)| Array::Task(report))
+                    let (_, mut report) = runs.run::<I::IntoIter, P>(Share::empty(), None, &mut shares)?;
+                    report.done_task = job.task();
+                    report
                 }
-            }
+            };
+            Ok(Array::Task(report))
         })
     }
 

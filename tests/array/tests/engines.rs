@@ -59,6 +59,18 @@ fn a_task_that_is_done_calls_nothing() {
 }
 
 #[test]
+fn the_report_of_a_task_that_was_done_names_it() {
+    let folder = Folder::new();
+    let mut reports = (0..2).map(|_| {
+        let mut command = tested(PROGRAM, "numbers", &folder.file("out"), 4, ITEMS);
+        String::from_utf8(command.env("AMORSIZE_TASK", "3").output().unwrap().stderr).unwrap()
+    });
+    let [first, again] = [reports.next().unwrap(), reports.next().unwrap()];
+    assert!(first.starts_with("25 items in "), "{first}");
+    assert!(again.starts_with("task 3 was done before\n0 items in "), "{again}");
+}
+
+#[test]
 fn all_runs_what_is_missing_here() {
     let folder = Folder::new();
     let out = folder.file("out");
