@@ -241,11 +241,10 @@ impl ThreadsPace {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::adapt::learned::Stretch;
-    use crate::system::sync::{Clock, Entered};
 
     const MIB: u64 = 1 << 20;
 
@@ -256,17 +255,15 @@ mod tests {
         learned
     }
 
-    /// A calling thread with a fixed time per MiB. Its time in the queue for a core is the test's,
-    /// too: the system's depends on how busy the machine is.
+    /// A calling thread with a fixed time per MiB.
     struct Caller {
         alone: Alone,
         done: Done,
-        _clock: Entered,
     }
 
     impl Caller {
         fn new() -> Self {
-            Self { alone: Alone::default(), done: Done::default(), _clock: Clock::standing().enter() }
+            Self { alone: Alone::default(), done: Done::default() }
         }
 
         /// Makes results of `bytes` each until threads should be used or there are `most`. Gives

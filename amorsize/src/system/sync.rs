@@ -16,7 +16,7 @@ mod types {
     use std::time::Instant;
 
     #[cfg(test)]
-    pub(crate) use super::moved::{Clock, Entered, now, spent};
+    pub(crate) use super::moved::{Clock, now, spent};
 
     #[cfg(not(test))]
     #[inline]
