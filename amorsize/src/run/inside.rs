@@ -24,13 +24,10 @@ pub(super) fn why<F: From<Error>>(failed: Option<F>, ended: Option<Ended>) -> F 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub(super) fn collect_by<Q: Policy<R>, V: FromIterator<Q::Value>>(&mut self) -> Result<Q::Given<V>, Q::Failed> {
         let (mut found, mut ended) = self.find_all::<Q>();
-        if let Some(failed) = self.cut::<Q>(&mut found, &mut ended) {
+        let failed = self.cut::<Q>(&mut found, &mut ended);
+        if failed.is_some() || ended.is_some() {
             self.keep::<Q>(found);
-            return Err(failed);
-        }
-        if let Some(ended) = ended {
-            self.keep::<Q>(found);
-            return Err(ended.error_or_panic().into());
+            return Err(why(failed, ended));
         }
         let items = found.results.len();
         let values = self.values::<Q>(found);
