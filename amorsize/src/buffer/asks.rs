@@ -39,9 +39,9 @@ pub(crate) enum Way {
 const SHOWN_BY: u32 = 16;
 /// Asks that each take long are enough if they are this many: with sixteen, calls of a second would
 /// be made one by one for 16 s. After long calls they show if another thread ran, because each
-/// answer takes 3 us of a core, six times `ANSWER`. Asks that were put off show if an input makes
-/// its items itself: if so many in a row took as long as usual. After as many that took less,
-/// nothing is put off any longer: it delays those who wait for results.
+/// answer takes 3 us of a core, six times `ANSWER`. An input makes its items itself if this many
+/// asks in a row were put off and took as long as usual. After as many that took less, no ask is
+/// put off any longer: that delays those who wait for results.
 const FEW: u32 = 4;
 /// After an input was waited for, it takes this many: some items may have come while the sink was
 /// busy, and then the input may wait again. A sink that is slower than the input has more to catch
