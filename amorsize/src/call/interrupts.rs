@@ -61,7 +61,7 @@ impl Interrupts {
         &self.keeper
     }
 
-    /// The error or the panic because of which nothing can be kept.
+    /// The error or the panic that keeps results from being stored.
     pub(crate) fn why_not_kept(&self) -> Option<Ended> {
         self.keeper.get()?.why()
     }

@@ -116,7 +116,7 @@ impl Keeper {
     /// Begins the next terminal of the run: it counts restored items anew, and tries again to write
     /// a checkpoint that could not be written.
     ///
-    /// A journal is not tried again. Its sink has items of which it would not know.
+    /// A journal is not tried again: its sink has items that it would not know.
     pub(crate) fn begin_part(&self) {
         lock(&self.told).restored = 0;
         if self.is_journal() {
@@ -146,7 +146,7 @@ impl Keeper {
         lock(&self.lost).as_ref().map(|lost| lost.used)
     }
 
-    /// The error because of which finished results are missing in the store.
+    /// The error that kept finished results from the store.
     pub(crate) fn lost(&self) -> Option<Error> {
         lock(&self.lost).as_ref().map(|lost| Error::new(lost.error.clone()))
     }

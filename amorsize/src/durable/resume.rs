@@ -43,7 +43,7 @@ struct Kept {
     most_held: u64,
     place: Option<u64>,
     is_unplaced: bool,
-    /// Items that are done, and of which some are pulled.
+    /// Items that are done, some of them pulled already.
     begun: Option<(Done, u32, ItemsHash)>,
     /// Results of items that were pulled.
     pulled: Option<store::Restored>,

@@ -58,8 +58,8 @@ mod tests {
         static OTHERS: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     }
 
-    /// Says after each millisecond, of which the other threads ran the given microseconds, whether
-    /// calls only wait.
+    /// Says after each millisecond whether calls only wait. The other threads ran for the given
+    /// microseconds of each.
     fn after(ran: &[u64]) -> Vec<bool> {
         let begun = Instant::now();
         OTHERS.set(Duration::ZERO);

@@ -13,8 +13,8 @@
 //! 6. [`how_memory_is_kept`] - how a run keeps its budget, what it promises, and the limits.
 //! 7. [`allocators`] - how bytes are counted, how to have your own types counted exactly, what
 //!    allocators keep.
-//! 8. [`containers`] - cgroups, Kubernetes, Docker, systemd, `ulimit`: what of it is seen, and how
-//!    to test for a small machine.
+//! 8. [`containers`] - cgroups, Kubernetes, Docker, systemd, `ulimit`: which limits are seen, and
+//!    how to test for a small machine.
 //!
 //! For one kind of work:
 //!

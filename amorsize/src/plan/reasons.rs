@@ -172,7 +172,7 @@ impl Plan {
         };
         self.reasons.push(format!(
             "expected to take {} without the sink, {} to {} if all items are like the {} sampled{bears}: \
-             a kind of which there is less than 1 in {} may not be among them",
+             a kind rarer than 1 in {} may not be among them",
             Seconds(seconds),
             Seconds(least),
             Seconds(most),

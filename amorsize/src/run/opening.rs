@@ -61,7 +61,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return Err(Error::new(ErrorKind::InvalidOption {
                 option: self.shared.keeps().unwrap_or("skip_first"),
                 value: "given to a run that has begun".into(),
-                expected: "a run of which nothing was asked before",
+                expected: "a run that was asked for nothing yet",
             }));
         }
         let (Some(identity), Some((directory, kind))) = (identity, durable.place()) else {

@@ -98,7 +98,7 @@ pub(crate) struct Content {
 pub(crate) struct Contents<F> {
     /// In order of use, the latest last.
     kept: Vec<Kept<F>>,
-    /// The content of which the last run is being read.
+    /// The content with its last run being read.
     last: Option<Arc<Content>>,
     bytes: usize,
     pub(super) most: usize,
