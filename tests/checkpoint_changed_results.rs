@@ -50,8 +50,8 @@ mod is {
     }
 }
 
-/// Stores these results, or gives those that are there. A closure's identity has the function that it
-/// stands in, which is not generic here.
+/// Stores these results, or gives those that are there. A closure's identity has the function that
+/// it stands in, which is not generic here.
 macro_rules! stored {
     ($directory:expr, $results:expr, $threads:expr) => {{
         let results = $results;

@@ -84,8 +84,8 @@ fn inside() {
             write(ITEMS)
         }
         _ => run.journal(folder.join("run")).batch_size(64).for_each_batch(|batch| {
-            // The kernel may end a write between two pages at a kill, so each line has an end of its
-            // own, and the next batch never goes on with a line that was cut.
+            // The kernel may end a write between two pages at a kill, so each line has an end of
+            // its own, and the next batch never goes on with a line that was cut.
             let lines = batch.indices().zip(&batch).map(|(index, line)| format!("{index} {line}{WHOLE}\n"));
             log(folder, "sunk").write_all(format!("\n{}", lines.collect::<String>()).as_bytes()).unwrap();
         }),

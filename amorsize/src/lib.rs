@@ -166,7 +166,8 @@ pub use report::Report;
 pub use run::{Batched, IntoBatched, process_in_batches};
 pub use units::ByteSize;
 
-// The names of the modules can be had from here, too: `amorsize::Retry` is `amorsize::options::Retry`.
+// The names of the modules can be had from here, too: `amorsize::Retry` is
+// `amorsize::options::Retry`.
 #[doc(hidden)]
 pub use error::{Cause, Changed, ErrorKind, Failure, Outcome, Panicked, TryError};
 #[doc(hidden)]

@@ -2,8 +2,8 @@
 //! or by Slurm on several machines. The program is the same for all, and so is its one line for it.
 //! Results go to `examples/output/array`, which all processes must see.
 //!
-//! After `cargo build --release -p amorsize-durable-examples --example array`, run one of these, and then
-//! the program once more, which gives all results:
+//! After `cargo build --release -p amorsize-durable-examples --example array`, run one of these,
+//! and then the program once more, which gives all results:
 //!
 //! ```text
 //! AMORSIZE_TASK=all target/release/examples/array

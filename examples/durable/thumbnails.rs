@@ -1,10 +1,11 @@
 //! Thumbnails of a directory's photos, in a run that goes on where it was when its process was
 //! killed.
 //!
-//! `cargo run --release -p amorsize-durable-examples --example thumbnails [-- PHOTOS [THUMBNAILS]]` takes
-//! the photos of a directory, by default those in `examples/photos`, and writes a thumbnail of each
-//! to another, by default `examples/output/thumbnails`. End it in any way, even by `kill -9` or the
-//! power switch, and start it again: it does not repeat a photo that has a thumbnail.
+//! `cargo run --release -p amorsize-durable-examples --example thumbnails [-- PHOTOS [THUMBNAILS]]`
+//! takes the photos of a directory, by default those in `examples/photos`, and writes a thumbnail
+//! of each to another, by default `examples/output/thumbnails`. End it in any way, even by
+//! `kill -9` or the power switch, and start it again: it does not repeat a photo that has a
+//! thumbnail.
 
 use std::error::Error;
 use std::fs;

@@ -1,4 +1,5 @@
-//! A type of a crate for which amorsize has a feature, in a program without that feature. This package is built without any.
+//! A type of a crate for which amorsize has a feature, in a program without that feature. This
+//! package is built without any.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! The wrapper has the visibility of its function, the name that it is given, and is imported like any function.
+//! The wrapper has the visibility of its function, the name that it is given, and is imported like
+//! any function.
 
 mod inner {
     use amorsize::batched;

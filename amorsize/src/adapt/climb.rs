@@ -23,9 +23,9 @@ const WORTH_PART: f64 = 0.2;
 const CHUNKS: usize = 8;
 /// After this time, one chunk for each thread is enough for a rate.
 const LONG: Duration = Duration::from_millis(50);
-/// If this part of the threads would do, there are enough. Then threads that would keep the cores as
-/// busy are taken away, and threads without anything to run get no more: items, credit or the sink
-/// limit the run.
+/// If this part of the threads would do, there are enough. Then threads that would keep the cores
+/// as busy are taken away, and threads without anything to run get no more: items, credit or the
+/// sink limit the run.
 const ENOUGH: f64 = 0.75;
 /// This part of the cores counts as all of them: running code always has some gaps.
 const ALL_CORES: f64 = 0.9;

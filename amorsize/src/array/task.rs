@@ -66,8 +66,8 @@ impl Job {
     /// The tasks that this process has to run, in order.
     pub(crate) fn wanted(&self) -> Result<Vec<usize>, ArrayError> {
         match self.environment.role {
-            // Nothing of a finished task is kept or run. A damaged list of its results is told later,
-            // once the directory is known to be this array's.
+            // Nothing of a finished task is kept or run. A damaged list of its results is told
+            // later, once the directory is known to be this array's.
             Role::Task(task) => {
                 let is_done = matches!(Finished::read(&self.directory, task), Ok(Some(_)));
                 Ok(if is_done { Vec::new() } else { vec![task] })

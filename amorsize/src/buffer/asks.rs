@@ -61,9 +61,9 @@ const BETWEEN_LOOKS: usize = 16;
 /// An input that knows it has items left gives up to this many, because most such inputs never
 /// wait.
 const BETWEEN_LOOKS_AT_MOST: usize = 4096;
-/// While results wait to fill a batch, the input is asked for no longer than this. A sink that takes
-/// a millisecond for each batch is then busy for a hundredth of the time. Nor does the input wait
-/// for longer until a result is there.
+/// While results wait to fill a batch, the input is asked for no longer than this. A sink that
+/// takes a millisecond for each batch is then busy for a hundredth of the time. Nor does the input
+/// wait for longer until a result is there.
 pub(crate) const HELD: Duration = Duration::from_millis(100);
 /// After calls that take this long, in seconds, a thread that waits for the result sleeps: before
 /// that it looks for the result for some ten microseconds.

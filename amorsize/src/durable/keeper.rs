@@ -203,8 +203,8 @@ impl Keeper {
         }
     }
 
-    /// The reason why the run stops. A panic is given once; an error again and again, until the next
-    /// terminal tries again.
+    /// The reason why the run stops. A panic is given once; an error again and again, until the
+    /// next terminal tries again.
     pub(crate) fn why(&self) -> Option<Ended> {
         {
             let mut why = lock(&self.why);

@@ -298,8 +298,8 @@ impl<T, R> Resume<T, R> {
         }
     }
 
-    /// The next items to skip without a look at them. Items that are done are compared first, as the
-    /// hash of a whole run of them is.
+    /// The next items to skip without a look at them. Items that are done are compared first, as
+    /// the hash of a whole run of them is.
     fn skipped(&self) -> usize {
         let until = match &self.kept {
             Some(Kept { begun: Some(_), .. } | Kept { pulled: Some(_), .. }) => self.next,

@@ -279,9 +279,9 @@ impl Engine {
         let in_time = until / seconds.max(1e-10);
         let most =
             if alone::fills_memory(&self.books.learned) { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
-        // Items that can't be measured, by the time that earlier ones took: the allocator should use
-        // memory again that is still in a cache. 6,000 items of 1 MiB took 4.6 s in stretches of
-        // seven. They lie beside the results, which are counted.
+        // Items that can't be measured, by the time that earlier ones took: the allocator should
+        // use memory again that is still in a cache. 6,000 items of 1 MiB took 4.6 s in stretches
+        // of seven. They lie beside the results, which are counted.
         let inputs = BATCH_BYTES.min(self.ledger.budget().as_u64() / INPUTS_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(1));
         // All results of a stretch are handed over before the next check for an interrupt.

@@ -15,8 +15,8 @@ use crate::system::sync::{Ordering, now};
 use crate::system::thread_time::Measuring;
 use crate::units::measured_by::MeasuredBy;
 
-/// Limits the expected work between two looks for a stop of the run, and between two readings of the
-/// clock, which take 23 ns each.
+/// Limits the expected work between two looks for a stop of the run, and between two readings of
+/// the clock, which take 23 ns each.
 const LOOK_SECONDS: f64 = 100e-6;
 
 /// A chunk that may start.

@@ -141,8 +141,8 @@ fn begun<'a, I: IntoIterator>(input: &mut Option<I>, iterator: &'a mut Option<I:
 
 /// True for an iterator that surely tells its true length.
 fn tells_the_truth(iterator: &str) -> bool {
-    // The standard library's types do, and no other crate has these paths. If the paths change, such
-    // inputs are counted as they come, like all others.
+    // The standard library's types do, and no other crate has these paths. If the paths change,
+    // such inputs are counted as they come, like all others.
     ["core::ops::range::Range<", "core::ops::range::RangeInclusive<", "core::slice::iter::Iter<"]
         .iter()
         .any(|known| iterator.starts_with(known))

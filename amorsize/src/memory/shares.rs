@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::system::page_faults::PAGE;
 
-/// The smallest allocation, in bytes, that is noted: a page. Smaller ones are divided by their number
-/// of owners: a note takes 200 bytes that no credit covers, so this keeps notes below a twentieth of
-/// the bytes that they are about.
+/// The smallest allocation, in bytes, that is noted: a page. Smaller ones are divided by their
+/// number of owners: a note takes 200 bytes that no credit covers, so this keeps notes below a
+/// twentieth of the bytes that they are about.
 pub(crate) const LEAST: usize = PAGE as usize;
 /// The most entries for one allocation; above it they are joined in pairs. The first owners count
 /// nearly all of an allocation, so it matters little which of the later ones is gone.

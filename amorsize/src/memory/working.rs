@@ -44,11 +44,11 @@ const SMALL_PART: u64 = 32;
 pub(crate) const NOISE: u64 = 1 << 20;
 /// Calls count as heavier from this many times the bytes known of them.
 const USUAL: f64 = 1.25;
-/// Results, and calls that begin together, leave 1/4 of a budget free, so that resident memory keeps
-/// the budget too. Allocators need 11 to 21 % more than they are asked for (mimalloc, results of 4
-/// KiB to 1 MiB), and a third more while results grow, because gaps of the old sizes stay empty
-/// (`cargo bench --bench peak_memory`). More bytes in flight would only even out the pace of a sink,
-/// for which seven batches are enough.
+/// Results, and calls that begin together, leave 1/4 of a budget free, so that resident memory
+/// keeps the budget too. Allocators need 11 to 21 % more than they are asked for (mimalloc, results
+/// of 4 KiB to 1 MiB), and a third more while results grow, because gaps of the old sizes stay
+/// empty (`cargo bench --bench peak_memory`). More bytes in flight would only even out the pace of
+/// a sink, for which seven batches are enough.
 pub(super) const HEADROOM_PART: u64 = 4;
 /// Inputs may take 1/4 of the budget: their results need room too.
 pub(crate) const INPUTS_PART: u64 = 4;
@@ -374,8 +374,8 @@ impl Working {
             let handed_over = self.handed_since(calls);
             let may_be_kept = match self.kept_part {
                 None => excess > noise && handed_over >= excess / 2,
-                // Unchecked, the bytes that the sink is expected to keep could hide bytes that calls
-                // need.
+                // Unchecked, the bytes that the sink is expected to keep could hide bytes that
+                // calls need.
                 Some(part) => part * handed_over as f64 > (self.budget / HEADROOM_PART) as f64,
             };
             // Inputs that can't be measured explain an unknown number of bytes.

@@ -156,9 +156,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets what becomes of an item that is expected to need more than the whole budget. By default,
-    /// [`Oversize::Alone`], it runs while nothing else is held; with [`Oversize::Error`] the run ends
-    /// before it is started.
+    /// Sets what becomes of an item that is expected to need more than the whole budget. By
+    /// default, [`Oversize::Alone`], it runs while nothing else is held; with [`Oversize::Error`]
+    /// the run ends before it is started.
     ///
     /// # Examples
     ///

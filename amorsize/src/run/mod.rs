@@ -1,5 +1,5 @@
-//! The run: [`Batched`], the functions that make one, and the iterators that it becomes. The guide's
-//! page [`terminals`](crate::guide::terminals) says which way out is for what.
+//! The run: [`Batched`], the functions that make one, and the iterators that it becomes. The
+//! guide's page [`terminals`](crate::guide::terminals) says which way out is for what.
 
 // The docs list methods in the order of these files: first those that a newcomer calls.
 mod terminals;
@@ -54,9 +54,9 @@ use crate::progress::stage::StageCounts;
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
-/// The wrapper of an annotated function returns one, and so does
-/// [`process_in_batches`]. Builder methods set options; a [terminal](crate::guide::terminals) starts
-/// it: [`collect`](Self::collect), [`try_collect`](Self::try_collect),
+/// The wrapper of an annotated function returns one, and so does [`process_in_batches`]. Builder
+/// methods set options; a [terminal](crate::guide::terminals) starts it:
+/// [`collect`](Self::collect), [`try_collect`](Self::try_collect),
 /// [`for_each_batch`](Self::for_each_batch), [`try_for_each_batch`](Self::try_for_each_batch),
 /// iterating, or [`unordered`](Self::unordered). [`plan`](Self::plan) runs the sample alone.
 /// [`then`](Self::then) adds a function that takes what this one returns.

@@ -35,9 +35,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// returned value.
     ///
     /// Values are encoded as postcard does; a `serde_bytes::ByteBuf` is read in a small part of the
-    /// time that a `Vec<u8>` takes. The bytes have no names of types or fields: a type that is `untagged`,
-    /// has a field that is `flatten`, or leaves one out by `skip_serializing_if`, is refused.
-    /// Files are not compressed.
+    /// time that a `Vec<u8>` takes. The bytes have no names of types or fields: a type that is
+    /// `untagged`, has a field that is `flatten`, or leaves one out by `skip_serializing_if`, is
+    /// refused. Files are not compressed.
     ///
     /// # Errors
     ///

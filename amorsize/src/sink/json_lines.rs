@@ -55,8 +55,8 @@ pub struct JsonLines {
 }
 
 impl JsonLines {
-    /// A sink that writes a file. Nothing is opened yet. A relative path starts at the directory that
-    /// is current now.
+    /// A sink that writes a file. Nothing is opened yet. A relative path starts at the directory
+    /// that is current now.
     ///
     /// # Examples
     ///

@@ -18,8 +18,8 @@
 //!   new sink begins a new file.
 //! - A `path.partial` that exists when a sink begins is from a run that nobody goes on with, and is
 //!   overwritten.
-//! - What exists under the path and is no regular file, such as `/dev/stdout` or any symbolic link, is
-//!   refused before anything is computed: the finished file would replace it.
+//! - What exists under the path and is no regular file, such as `/dev/stdout` or any symbolic link,
+//!   is refused before anything is computed: the finished file would replace it.
 //! - With a [`journal`](crate::Batched::journal), a run that adds results to a finished file adds
 //!   them to a copy, and replaces the file at the end. So there must be room for both.
 //! - While a sink has its file open, another sink with the same path is refused, in any process:

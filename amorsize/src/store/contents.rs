@@ -150,8 +150,8 @@ impl<F: PartialEq> Contents<F> {
         Ok(content)
     }
 
-    /// Counts a run that is read. When it is the last one of its frame, the memory can be used again
-    /// for another frame.
+    /// Counts a run that is read. When it is the last one of its frame, the memory can be used
+    /// again for another frame.
     pub(crate) fn pass(&mut self, frame: F) {
         let Some(kept) = self.kept.last_mut().filter(|kept| kept.frame == frame) else { return };
         kept.runs = kept.runs.saturating_sub(1);

@@ -196,8 +196,8 @@ impl Head {
     }
 }
 
-/// Gives the memory this length. New memory comes from the system with zeros, and is not filled with
-/// them once more.
+/// Gives the memory this length. New memory comes from the system with zeros, and is not filled
+/// with them once more.
 pub(super) fn resize(bytes: &mut Vec<u8>, len: u64) -> Result<(), &'static str> {
     let len = usize::try_from(len).map_err(|_| "a frame is larger than this machine's memory")?;
     if bytes.capacity() < len {

@@ -152,8 +152,8 @@ impl Reader<'_> {
 /// The number of bytes that are read at once; more would not be faster.
 const PART: usize = 64 << 10;
 
-/// The hash of `bytes` bytes of a file. They are not read at once, as one frame may be as large as a
-/// result.
+/// The hash of `bytes` bytes of a file. They are not read at once, as one frame may be as large as
+/// a result.
 pub(crate) fn hash(file: &File, mut at: u64, bytes: u64) -> io::Result<u64> {
     let mut hasher = XxHash3_64::new();
     let mut part = vec![0; bytes.min(PART as u64) as usize];

@@ -18,8 +18,8 @@ use super::sync::Clock;
 /// twentieth of a shorter one.
 pub(crate) const TIMED_ALONE: Duration = Duration::from_micros(1);
 
-/// The shortest time, in seconds, for which the use of a thread's time is judged: measuring it takes
-/// a twentieth of this, and to lose the core and get it back as much again.
+/// The shortest time, in seconds, for which the use of a thread's time is judged: measuring it
+/// takes a twentieth of this, and to lose the core and get it back as much again.
 pub(crate) const SHORTEST: f64 = 100e-6;
 
 /// True if this system tells how long a thread ran. A model's threads are no threads of the system.

@@ -338,8 +338,8 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs the program for each line of stdin, `WAY DIRECTORY TASKS ITEMS`, and answers each by a line:
-/// a code, and the error.
+/// Runs the program for each line of stdin, `WAY DIRECTORY TASKS ITEMS`, and answers each by a
+/// line: a code, and the error.
 ///
 /// # Errors
 ///

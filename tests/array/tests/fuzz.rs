@@ -1,6 +1,6 @@
 //! Directories of results with any damage: files that are cut, mixed up, removed or changed in any
-//! place. The outcome is an error, perhaps after right results: never a wrong result, never a panic.
-//! With checksums that agree with the damage, results may be any, but still nothing panics.
+//! place. The outcome is an error, perhaps after right results: never a wrong result, never a
+//! panic. With checksums that agree with the damage, results may be any, but still nothing panics.
 //!
 //! Each test makes some hundred directories from those in `tests/array/corpus`. For as many as you
 //! like: `PROPTEST_CASES=100000 cargo test --release -p amorsize-array-tests --test fuzz`.
@@ -73,8 +73,8 @@ fn gather(out: &Path, is_sealed: bool) -> Result<(), ArrayError> {
     Ok(())
 }
 
-/// Runs what is missing, and does what the errors say, until all results are there. A directory that
-/// has lost its description can't be mended.
+/// Runs what is missing, and does what the errors say, until all results are there. A directory
+/// that has lost its description can't be mended.
 fn go_on_with_array(files: &Files, is_sealed: bool) {
     let folder = folder(files);
     let out = folder.path();

@@ -54,7 +54,7 @@ pub fn replace(text: &str, name: &str, figures: &str) -> Result<String, MissingM
     Ok(format!("{}\n{}\n\n{}", &text[..after_begin], figures.trim(), &text[before_end..]))
 }
 
-/// Breaks a paragraph into lines of at most 120 columns, as the figures have them; words are never
+/// Breaks a paragraph into lines of at most 100 columns, as all texts have them; words are never
 /// cut.
 #[must_use]
 pub fn wrap(paragraph: &str) -> String {
@@ -62,7 +62,7 @@ pub fn wrap(paragraph: &str) -> String {
     for word in paragraph.split_whitespace() {
         let width = word.chars().count();
         if column > 0 {
-            let fits = column + 1 + width <= 120;
+            let fits = column + 1 + width <= 100;
             text.push(if fits { ' ' } else { '\n' });
             column = if fits { column + 1 } else { 0 };
         }
@@ -126,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn paragraphs_are_wrapped_at_120_columns() {
+    fn paragraphs_are_wrapped_at_100_columns() {
         let text = "word ".repeat(100);
         let wrapped = wrap(&text);
-        assert!(wrapped.lines().all(|line| line.len() <= 120));
-        // 24 words and the spaces between them are 119 columns.
-        assert_eq!(wrapped.lines().next().unwrap().len(), 119);
+        assert!(wrapped.lines().all(|line| line.len() <= 100));
+        // 20 words and the spaces between them are 99 columns.
+        assert_eq!(wrapped.lines().next().unwrap().len(), 99);
         assert_eq!(wrapped.split_whitespace().count(), 100);
         let long = "x".repeat(130);
         assert_eq!(wrap(&format!("a {long} b")), format!("a\n{long}\nb"));

@@ -102,8 +102,8 @@ struct Table {
 }
 
 impl Parquet {
-    /// A sink that writes a file. Nothing is opened yet. A relative path starts at the directory that
-    /// is current now.
+    /// A sink that writes a file. Nothing is opened yet. A relative path starts at the directory
+    /// that is current now.
     ///
     /// # Examples
     ///

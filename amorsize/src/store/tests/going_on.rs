@@ -368,8 +368,8 @@ fn other_files_are_left_alone_and_numbers_go_on() {
     store(&scratch.run(), &[2..3]);
     assert!(files(&scratch.run()).contains(&"000008.amz".to_owned()));
     let mut store = open(&scratch.run()).unwrap();
-    // A copy under another name does not belong to the directory. The numbers before it count as one
-    // loss.
+    // A copy under another name does not belong to the directory. The numbers before it count as
+    // one loss.
     assert_eq!((done(&store), store.damaged()), (vec![0..3], 1));
     read_all(&mut store).unwrap();
 }
@@ -439,7 +439,8 @@ fn a_segment_that_is_emptied_takes_what_the_sink_had_behind_it_even_after_it_wen
     let path = |number| scratch.run().join(super::super::segment::name(number));
     let state = || journal_state(&scratch.run());
     [0..5, 5..10].into_iter().for_each(|items| journal(&scratch.run(), items));
-    // The third run can't read the second one's file, so it goes back. Later the file is there again.
+    // The third run can't read the second one's file, so it goes back. Later the file is there
+    // again.
     let second = std::fs::read(path(2)).unwrap();
     std::fs::write(path(2), "").unwrap();
     [5..8, 8..12].into_iter().for_each(|items| journal(&scratch.run(), items));
