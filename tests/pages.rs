@@ -66,6 +66,24 @@ fn links_lead_to_what_is_there() {
     }
 }
 
+/// Programs, tables and links may be wider.
+#[test]
+fn text_fits_100_columns() {
+    let folders = ["amorsize/benches", "amorsize/docs", "amorsize/src", "amorsize-macros", "tests"];
+    let in_folders = folders.iter().flat_map(|folder| files(&root().join(folder), ".md"));
+    let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/README.md"];
+    for page in pages.map(|page| root().join(page)).into_iter().chain(in_folders) {
+        let mut in_program = false;
+        for (number, line) in (1..).zip(fs::read_to_string(&page).unwrap().lines()) {
+            let ends = line.trim_start().starts_with("```");
+            in_program ^= ends;
+            let may_be_wide =
+                in_program || ends || line.starts_with('|') || line.contains("](") || line.contains("]: ");
+            assert!(may_be_wide || line.chars().count() <= 100, "{}:{number}: {line}", page.display());
+        }
+    }
+}
+
 /// The picture of the folders, and every file that a page names by its path.
 #[test]
 fn files_that_contributors_are_told_of_are_there() {
