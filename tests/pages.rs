@@ -75,10 +75,10 @@ fn text_fits_100_columns() {
     for page in pages.map(|page| root().join(page)).into_iter().chain(in_folders) {
         let mut in_program = false;
         for (number, line) in (1..).zip(fs::read_to_string(&page).unwrap().lines()) {
-            let ends = line.trim_start().starts_with("```");
-            in_program ^= ends;
+            let is_fence = line.trim_start().starts_with("```");
+            in_program ^= is_fence;
             let may_be_wide =
-                in_program || ends || line.starts_with('|') || line.contains("](") || line.contains("]: ");
+                in_program || is_fence || line.starts_with('|') || line.contains("](") || line.contains("]: ");
             assert!(may_be_wide || line.chars().count() <= 100, "{}:{number}: {line}", page.display());
         }
     }

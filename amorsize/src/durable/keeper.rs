@@ -116,7 +116,7 @@ impl Keeper {
     /// Begins the next terminal of the run: it counts restored items anew, and tries again to write
     /// a checkpoint that could not be written.
     ///
-    /// A journal is not tried again: its sink has items that it would not know.
+    /// A journal is not tried again: its sink has items that the journal would not know.
     pub(crate) fn begin_part(&self) {
         lock(&self.told).restored = 0;
         if self.is_journal() {

@@ -98,7 +98,7 @@ pub(crate) struct Content {
 pub(crate) struct Contents<F> {
     /// In order of use, the latest last.
     kept: Vec<Kept<F>>,
-    /// The content with its last run being read.
+    /// The content while its last run is read.
     last: Option<Arc<Content>>,
     bytes: usize,
     pub(super) most: usize,
