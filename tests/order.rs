@@ -32,8 +32,16 @@ fn cases() -> impl Strategy<Value = Case> {
     )
         .prop_map(|((items, unknown_length, batch_size, threads, sample_size), rest)| {
             let (cost, heavy_every, result_len, budget, planned) = rest;
-            // Expensive items come in small numbers, so that a case takes milliseconds.
-            let items = if cost > 1_000 { items.min(200) } else { items };
+            // Expensive items, and batches of one item each, come in small numbers, so that a case
+            // takes milliseconds.
+            let most = if cost > 1_000 {
+                200
+            } else if budget == ByteSize::kib(1) {
+                2_000
+            } else {
+                20_000
+            };
+            let items = items.min(most);
             Case {
                 items,
                 unknown_length,
