@@ -245,9 +245,12 @@ fn variable(given: Option<&Ident>, variables: &mut HashSet<String>) -> (Ident, S
     }
     let given = given.map(ToString::to_string).unwrap_or_default();
     let word = match given.trim_start_matches('_') {
-        "" => "shared",
-        word if word.starts_with(char::is_numeric) => "shared",
-        word => word,
+        // A keyword in the edition of this crate, but not in each caller's.
+        "gen" => "shared",
+        word if word == given && !word.is_empty() => word,
+        // Without the underscores it may be a keyword, a number or nothing.
+        word if syn::parse_str::<Ident>(word).is_ok() => word,
+        _ => "shared",
     };
     (Ident::new(&free(variables, word), span), word.to_owned())
 }

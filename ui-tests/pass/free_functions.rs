@@ -52,9 +52,15 @@ fn ignored(_: u32, _: &str, _unused: u8, _: u8) -> u8 {
     1
 }
 
+#[batched]
+fn keywords(x: u32, _type: &str, _self: &u8, _static: &u8, _crate: u8) -> u32 {
+    x
+}
+
 fn patterns() {
     same!(swap_batched([(1, 'a'), (2, 'b')], [10, 0], &100), [('a', 111), ('b', 112)]);
     same!(ignored_batched([1, 2], "", 0, 0), [1, 1]);
+    same!(keywords_batched([1, 2], "", &0, &0, 0), [1, 2]);
 }
 
 #[batched]
