@@ -114,7 +114,8 @@ impl Counted {
                 let (place, (asked, [_, owned])) = (&field.place, field.asked(amorsize));
                 quote_spanned!(ends(&field.ty).1=> #asked::#owned(#place))
             });
-            match (variant, joined(all, &quote!(+))) {
+            // A type may claim any number of bytes.
+            match (variant, all.reduce(|sum, field| quote!(#sum.saturating_add(#field)))) {
                 (None, all) => return all.unwrap_or_else(|| quote!(0)),
                 (Some(variant), None) => nothing.push(quote!(Self::#variant { .. })),
                 (Some(variant), Some(all)) => {
@@ -380,7 +381,8 @@ mod tests {
         let arms = quote! {
             match self {
                 Self::B { 0: field0, 1: field1, .. } =>
-                    <u8 as ::amorsize::DeepSize>::heap_size(field0) + <String as ::amorsize::DeepSize>::heap_size(field1),
+                    <u8 as ::amorsize::DeepSize>::heap_size(field0)
+                        .saturating_add(<String as ::amorsize::DeepSize>::heap_size(field1)),
                 Self::A { .. } | Self::C { .. } => 0,
             }
         };

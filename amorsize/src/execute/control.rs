@@ -342,15 +342,16 @@ impl Control {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
-        let heap = if state.situation.items_are_opaque { state.bounds.item * items as u64 } else { input_heap };
-        let input_bytes = (state.situation.item_size * items) as u64 + heap;
+        let heap =
+            if state.situation.items_are_opaque { state.bounds.item.saturating_mul(items as u64) } else { input_heap };
+        let input_bytes = ((state.situation.item_size * items) as u64).saturating_add(heap);
         let start = state.books.next;
         state.books.next += items;
         let input = Credit::take(&state.ledger, input_bytes);
         state.waiting.insert(start, Waiting { id, items, input });
         state.queued += items;
         follow(&mut state.input_pace, seconds / items.max(1) as f64);
-        state.inputs += input_bytes;
+        state.inputs = state.inputs.saturating_add(input_bytes);
         state.most_items = state.most_items.max(state.opaque_items());
         state.situation.item_bytes = input_bytes.div_ceil(items.max(1) as u64);
         if let Some(remaining) = &mut state.situation.remaining {

@@ -268,7 +268,7 @@ impl Control {
         let rest = rest.map(|id| Waiting { id, items: rest_items, input: input.split(0, rest_bytes) });
         // The bytes of the results stay taken until they are handed over.
         let credit = calls.settle(done, outcome.stretch.bytes);
-        state.inputs -= input.bytes();
+        state.inputs = state.inputs.saturating_sub(input.bytes());
         drop(input);
         state.books.learned.add(outcome.stretch);
         if let Some(extremes) = &mut state.books.extremes {
@@ -368,7 +368,7 @@ impl Control {
         state.running_items -= grant.items;
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
-        state.inputs -= grant.input_bytes;
+        state.inputs = state.inputs.saturating_sub(grant.input_bytes);
     }
 
     /// Ends the run with a panic outside of the user's function. `is_registered` says that the job

@@ -5,19 +5,19 @@ use super::{DeepSize, elements, hash_table, pairs};
 // A map's `allocation_size` would tell the same, but only if its keys can be hashed.
 impl<K: DeepSize, V: DeepSize, S> DeepSize for HashMap<K, V, S> {
     fn heap_size(&self) -> usize {
-        hash_table(self.capacity(), size_of::<(K, V)>()) + pairs(self)
+        hash_table(self.capacity(), size_of::<(K, V)>()).saturating_add(pairs(self))
     }
 }
 
 impl<T: DeepSize, S> DeepSize for HashSet<T, S> {
     fn heap_size(&self) -> usize {
-        hash_table(self.capacity(), size_of::<T>()) + elements(self)
+        hash_table(self.capacity(), size_of::<T>()).saturating_add(elements(self))
     }
 }
 
 impl<T: DeepSize> DeepSize for HashTable<T> {
     fn heap_size(&self) -> usize {
-        self.allocation_size() + elements(self)
+        self.allocation_size().saturating_add(elements(self))
     }
 }
 

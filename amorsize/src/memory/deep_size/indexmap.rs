@@ -4,13 +4,13 @@ use super::{DeepSize, elements, hash_table, pairs};
 
 impl<K: DeepSize, V: DeepSize, S> DeepSize for IndexMap<K, V, S> {
     fn heap_size(&self) -> usize {
-        table(self.capacity(), size_of::<(usize, K, V)>()) + pairs(self)
+        table(self.capacity(), size_of::<(usize, K, V)>()).saturating_add(pairs(self))
     }
 }
 
 impl<T: DeepSize, S> DeepSize for IndexSet<T, S> {
     fn heap_size(&self) -> usize {
-        table(self.capacity(), size_of::<(usize, T)>()) + elements(self)
+        table(self.capacity(), size_of::<(usize, T)>()).saturating_add(elements(self))
     }
 }
 

@@ -182,18 +182,25 @@ pub trait DeepSize {
     /// assert_eq!(vec![0_u8; 100].deep_size(), 100 + size_of::<Vec<u8>>());
     /// ```
     fn deep_size(&self) -> usize {
-        size_of_val(self) + self.heap_size()
+        size_of_val(self).saturating_add(self.heap_size())
     }
+}
+
+/// The sum of claims. Several claims of `usize::MAX`, of a type that can't tell, are huge after they
+/// have wrapped, too; a sum that stops at the largest number takes twice as long. Only claims of
+/// halves of all addresses may cancel out.
+fn sum(claims: impl Iterator<Item = usize>) -> usize {
+    claims.fold(0, usize::wrapping_add)
 }
 
 /// The bytes that the elements own, at no cost if they can't own any.
 fn elements<'a, T: DeepSize + 'a>(elements: impl IntoIterator<Item = &'a T>) -> usize {
-    if T::OWNS_HEAP { elements.into_iter().map(T::heap_size).sum() } else { 0 }
+    if T::OWNS_HEAP { sum(elements.into_iter().map(T::heap_size)) } else { 0 }
 }
 
 fn pairs<'a, K: DeepSize + 'a, V: DeepSize + 'a>(pairs: impl IntoIterator<Item = (&'a K, &'a V)>) -> usize {
     if K::OWNS_HEAP || V::OWNS_HEAP {
-        pairs.into_iter().map(|(key, value)| key.heap_size() + value.heap_size()).sum()
+        sum(pairs.into_iter().map(|(key, value)| key.heap_size().saturating_add(value.heap_size())))
     } else {
         0
     }

@@ -4,13 +4,13 @@ use super::{DeepSize, elements};
 
 impl<A: DeepSize, D: Dimension> DeepSize for Array<A, D> {
     fn heap_size(&self) -> usize {
-        extent(self) * size_of::<A>() + elements(self)
+        (extent(self) * size_of::<A>()).saturating_add(elements(self))
     }
 }
 
 impl<A: DeepSize, D: Dimension> DeepSize for CowArray<'_, A, D> {
     fn heap_size(&self) -> usize {
-        if self.is_owned() { extent(self) * size_of::<A>() + elements(self) } else { 0 }
+        if self.is_owned() { (extent(self) * size_of::<A>()).saturating_add(elements(self)) } else { 0 }
     }
 }
 

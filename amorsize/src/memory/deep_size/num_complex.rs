@@ -6,7 +6,7 @@ impl<T: DeepSize> DeepSize for Complex<T> {
     const OWNS_HEAP: bool = T::OWNS_HEAP;
 
     fn heap_size(&self) -> usize {
-        self.re.heap_size() + self.im.heap_size()
+        self.re.heap_size().saturating_add(self.im.heap_size())
     }
 }
 

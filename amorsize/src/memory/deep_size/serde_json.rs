@@ -1,6 +1,6 @@
 use serde_json::{Map, Number, Value};
 
-use super::{DeepSize, b_tree};
+use super::{DeepSize, b_tree, pairs};
 
 impl DeepSize for Value {
     fn heap_size(&self) -> usize {
@@ -18,7 +18,7 @@ impl DeepSize for Map<String, Value> {
         // With serde_json's feature `preserve_order` it is an index map, which this crate can't see
         // and which takes about as much.
         let nodes = b_tree(self.len(), size_of::<String>() + size_of::<Value>());
-        nodes + self.iter().map(|(key, value)| key.heap_size() + value.heap_size()).sum::<usize>()
+        nodes.saturating_add(pairs(self))
     }
 }
 

@@ -31,7 +31,7 @@ fn share<T: DeepSize + ?Sized>(value: &T, owners: impl Fn() -> usize) -> usize {
         0 | 1 => value.heap_size(),
         _ => asked_once(value),
     };
-    let all = counters + size_of_val(value) + heap;
+    let all = (counters + size_of_val(value)).saturating_add(heap);
     if all >= LEAST {
         let address = (&raw const *value).cast::<()>().addr();
         if let Some(part) = in_shares(|shares| shares.part_of_next(address, &owners)) {

@@ -5,7 +5,7 @@ use super::{DeepSize, elements};
 impl<A: Array<Item: DeepSize>> DeepSize for SmallVec<A> {
     fn heap_size(&self) -> usize {
         let buffer = if self.spilled() { self.capacity() * size_of::<A::Item>() } else { 0 };
-        buffer + elements(self)
+        buffer.saturating_add(elements(self))
     }
 }
 

@@ -131,7 +131,7 @@ macro_rules! several {
             const OWNS_HEAP: bool = $($name::OWNS_HEAP)||+;
 
             fn heap_size(&self) -> usize {
-                0 $(+ self.$index.heap_size())+
+                0_usize$(.saturating_add(self.$index.heap_size()))+
             }
         }
     };
@@ -169,26 +169,26 @@ impl<T: DeepSize, const N: usize> DeepSize for [T; N] {
 
 impl<T: DeepSize> DeepSize for Vec<T> {
     fn heap_size(&self) -> usize {
-        self.capacity() * size_of::<T>() + elements(self)
+        (self.capacity() * size_of::<T>()).saturating_add(elements(self))
     }
 }
 
 impl<T: DeepSize> DeepSize for VecDeque<T> {
     fn heap_size(&self) -> usize {
-        self.capacity() * size_of::<T>() + elements(self)
+        (self.capacity() * size_of::<T>()).saturating_add(elements(self))
     }
 }
 
 impl<T: DeepSize> DeepSize for BinaryHeap<T> {
     fn heap_size(&self) -> usize {
-        self.capacity() * size_of::<T>() + elements(self)
+        (self.capacity() * size_of::<T>()).saturating_add(elements(self))
     }
 }
 
 impl<T: DeepSize> DeepSize for LinkedList<T> {
     fn heap_size(&self) -> usize {
         // Each node holds two links beside the element.
-        self.len() * (size_of::<T>() + 2 * size_of::<usize>()) + elements(self)
+        (self.len() * (size_of::<T>() + 2 * size_of::<usize>())).saturating_add(elements(self))
     }
 }
 
@@ -265,9 +265,9 @@ around! {
         Poll::Ready(value) => value.heap_size(),
         Poll::Pending => 0,
     };
-    [T] Range<T>, |this| this.start.heap_size() + this.end.heap_size();
+    [T] Range<T>, |this| this.start.heap_size().saturating_add(this.end.heap_size());
     [T] RangeFrom<T>, |this| this.start.heap_size();
-    [T] RangeInclusive<T>, |this| this.start().heap_size() + this.end().heap_size();
+    [T] RangeInclusive<T>, |this| this.start().heap_size().saturating_add(this.end().heap_size());
     [T] RangeTo<T>, |this| this.end.heap_size();
     [T] RangeToInclusive<T>, |this| this.end.heap_size();
     [T] RefCell<T>, |this| this.try_borrow().map_or(0, |value| T::heap_size(&value));
@@ -330,25 +330,25 @@ impl DeepSize for VarError {
 
 impl<K: DeepSize, V: DeepSize, S> DeepSize for HashMap<K, V, S> {
     fn heap_size(&self) -> usize {
-        hash_table(self.capacity(), size_of::<(K, V)>()) + pairs(self)
+        hash_table(self.capacity(), size_of::<(K, V)>()).saturating_add(pairs(self))
     }
 }
 
 impl<T: DeepSize, S> DeepSize for HashSet<T, S> {
     fn heap_size(&self) -> usize {
-        hash_table(self.capacity(), size_of::<T>()) + elements(self)
+        hash_table(self.capacity(), size_of::<T>()).saturating_add(elements(self))
     }
 }
 
 impl<K: DeepSize, V: DeepSize> DeepSize for BTreeMap<K, V> {
     fn heap_size(&self) -> usize {
-        b_tree(self.len(), size_of::<K>() + size_of::<V>()) + pairs(self)
+        b_tree(self.len(), size_of::<K>() + size_of::<V>()).saturating_add(pairs(self))
     }
 }
 
 impl<T: DeepSize> DeepSize for BTreeSet<T> {
     fn heap_size(&self) -> usize {
-        b_tree(self.len(), size_of::<T>()) + elements(self)
+        b_tree(self.len(), size_of::<T>()).saturating_add(elements(self))
     }
 }
 
