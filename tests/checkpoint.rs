@@ -9,11 +9,11 @@ mod folder;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use amorsize::on_error::{Collect, Skip};
-use amorsize::{Batched, CancelToken, ErrorKind, OnPanic, process_in_batches};
+use amorsize::{Batched, CancelToken, ErrorKind, OnPanic, Progress, process_in_batches};
 use caught::caught;
 use folder::Folder;
 use proptest::prelude::*;
@@ -150,6 +150,47 @@ fn a_plan_samples_items_that_are_not_done() {
     let report = run.for_each_batch(|_| ()).unwrap();
     assert_eq!((report.items(), report.restored()), (200, 100));
     assert!(calls.take().into_iter().eq(103..200));
+}
+
+#[test]
+fn a_plan_keeps_no_more_results_that_are_done_than_the_bounds_allow() {
+    let (folder, calls) = (Folder::new("plan-bounds"), Calls::default());
+    let directory = folder.file("run");
+    // Without a bound it would read all of them.
+    let run = |items| {
+        let call = |x: u64| {
+            calls.note(x);
+            vec![x; 1 << 13]
+        };
+        process_in_batches(call, 0..items).version(1).checkpoint(&directory)
+    };
+    run(400).for_each_batch(|_| ()).unwrap();
+    calls.take();
+    let held = Arc::new(AtomicU64::new(0));
+    let most = Arc::clone(&held);
+    let note = move |at: &Progress| {
+        most.fetch_max(at.bytes().as_u64(), Relaxed);
+    };
+    let mut bounded = run(500).max_memory("4MiB").progress(note);
+    bounded.plan().unwrap();
+    assert!(calls.take().is_empty());
+    // The last one that is read may be more than there is room for.
+    assert!((4 << 20..6 << 20).contains(&held.load(Relaxed)), "{held:?}");
+    let mut next = 0;
+    let report = bounded.for_each_batch(|batch| next = check(batch, next)).unwrap();
+    assert_eq!((next, report.restored()), (500, 400));
+    drop(bounded);
+
+    let mut in_flight = run(600).in_flight(8);
+    in_flight.plan().unwrap();
+    assert_eq!(in_flight.for_each_batch(|_| ()).unwrap().items(), 600);
+}
+
+/// Checks a batch of the test above, and gives the index behind it.
+fn check(batch: amorsize::Batch<Vec<u64>>, next: usize) -> usize {
+    assert_eq!(batch.first_index(), next);
+    assert!(batch.iter().zip(next..).all(|(result, index)| result.len() == 1 << 13 && result[0] == index as u64));
+    next + batch.len()
 }
 
 #[test]

@@ -100,8 +100,10 @@ impl Engine {
         let is_inline = self.workers.is_none();
         while is_inline && self.books.next_to_run() < most && !line.ended() && line.work.interrupts.now().is_none() {
             // A sample that would exceed the budget, or the bound of items in flight, ends early.
+            // The results of items that were done before stay in memory as its own do.
             let room = self.in_flight_room(line.outlet);
-            if self.books.next_to_run() > 0 && self.affordable().min(room) == 0 {
+            let is_first = self.books.next_to_run() == 0 && self.items_held() == 0;
+            if !is_first && self.affordable().min(room) == 0 {
                 break;
             }
             // A user who asks for a plan is also told how the function waits.
