@@ -2,10 +2,13 @@
 //! is missing, nothing hangs, and the payload reaches the caller. The table is in
 //! `amorsize/src/error/failure.rs`.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use amorsize::on_error::Skip;
 use amorsize::{ByteSize, CancelToken, DeepSize, MemorySource, batched, process_in_batches, with_memory_source};
 use proptest::prelude::*;
 
@@ -143,7 +146,17 @@ fn claims_that_no_memory_has_are_an_error_at_most() {
         Huge
     }
 
+    #[derive(Debug, DeepSize)]
+    struct Several(Vec<Huge>, (Huge, BTreeMap<u8, Huge>), Box<Huge>);
+
+    #[batched(max_memory = "16MiB")]
+    fn several(_item: u64) -> Several {
+        let huge = || vec![Huge, Huge];
+        Several(huge(), (Huge, (0..).zip(huge()).collect()), Box::new(Huge))
+    }
+
     for threads in [1, 2] {
+        assert!(several_batched(0..500).threads(threads).collect::<Vec<_>>().unwrap_err().is_over_budget());
         let mut seen = 0;
         let report = huge_batched(0..500).threads(threads).for_each_batch(|batch| seen += batch.len()).unwrap();
         assert_eq!((report.items(), seen), (500, 500));
@@ -354,4 +367,43 @@ fn a_token_may_be_cancelled_by_a_call_that_panics() {
     };
     let mut run = process_in_batches(call, 0..2_000).threads(2).on_panic(amorsize::OnPanic::Skip).cancel_token(&token);
     assert!(run.for_each_batch(|_| ()).unwrap_err().is_cancelled());
+}
+
+/// An error that panics when it is told, or when it is dropped.
+struct Stubborn {
+    told: bool,
+    dropped: bool,
+}
+
+impl fmt::Display for Stubborn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert!(!self.told, "no text");
+        f.write_str("a text")
+    }
+}
+
+impl Drop for Stubborn {
+    fn drop(&mut self) {
+        // Within another panic this one would abort.
+        assert!(!self.dropped || std::thread::panicking(), "no end");
+    }
+}
+
+#[test]
+fn skipped_errors_that_panic_take_no_results_along() {
+    for (threads, told, dropped) in [(1, true, false), (1, false, true), (2, true, true), (4, false, true)] {
+        let call = |x: u32| if x % 40 == 3 { Err(Stubborn { told, dropped }) } else { Ok(x) };
+        let run = || process_in_batches(call, 0..2_000).threads(threads).on_error(Skip);
+        let all: Vec<u32> = (0..2_000).filter(|x| x % 40 != 3).collect();
+
+        let mut given = Vec::new();
+        let report = run().for_each_batch(|batch| given.extend(batch.indices().zip(batch))).unwrap();
+        assert!(given.into_iter().eq(all.iter().map(|&x| (x as usize, x))));
+        assert_eq!((report.failed(), report.failures().len()), (50, 16));
+        let expected = format!("item 3 failed: its error panicked: {}", if dropped { "no end" } else { "no text" });
+        assert_eq!(report.failures()[0].to_string(), expected);
+
+        assert_eq!(run().collect::<Vec<_>>().unwrap(), all);
+        assert_eq!(run().into_iter().collect::<Vec<_>>(), all);
+    }
 }

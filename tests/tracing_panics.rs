@@ -1,5 +1,5 @@
-//! A subscriber of `tracing` that panics on a thread of the pool ends the run, and does not leave
-//! it waiting.
+//! A subscriber of `tracing` that panics ends the run. On a thread of the pool it does not leave
+//! the run waiting, and beside a batch it takes no results along.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use amorsize::process_in_batches;
-use tracing::Subscriber;
-use tracing::span::Id;
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// Panics after threads of a pool have entered, or left, that many spans.
@@ -27,7 +27,22 @@ fn is_worker() -> bool {
     thread::current().name().is_some_and(|name| name.starts_with("amorsize"))
 }
 
+/// Spans and events of batches until the panic.
+static UNTIL_BATCH: AtomicUsize = AtomicUsize::new(NEVER);
+
 impl<S: Subscriber> Layer<S> for Forward {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _id: &Id, _context: Context<'_, S>) {
+        if attributes.metadata().name() == "batch" && UNTIL_BATCH.fetch_sub(1, Relaxed) == 1 {
+            panic_any("batch");
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        if *event.metadata().level() == Level::DEBUG && UNTIL_BATCH.fetch_sub(1, Relaxed) == 1 {
+            panic_any("batch");
+        }
+    }
+
     fn on_enter(&self, _id: &Id, _context: Context<'_, S>) {
         if is_worker() && LAYER.entered.fetch_sub(1, Relaxed) == 1 {
             panic_any("entered");
@@ -42,8 +57,37 @@ impl<S: Subscriber> Layer<S> for Forward {
 }
 
 #[test]
-fn a_subscriber_that_panics_on_a_worker_ends_the_run() {
+fn a_subscriber_that_panics_ends_the_run() {
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Forward)).unwrap();
+    // One after the other: the subscriber is that of the process.
+    a_panic_beside_a_batch_loses_no_result();
+    a_panic_on_a_worker_ends_the_run();
+}
+
+/// A panic before the sink has the batch, or after that.
+fn a_panic_beside_a_batch_loses_no_result() {
+    for (threads, until) in [1, 2, 4].into_iter().flat_map(|threads| (1..12).map(move |until| (threads, until))) {
+        let call = |x: u32| if x % 10 == 3 { None } else { Some(x) };
+        let mut run = process_in_batches(call, 0..200).threads(threads).batch_size(20).flatten();
+        let mut given = Vec::new();
+        UNTIL_BATCH.store(until, Relaxed);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            run.for_each_batch(|batch| {
+                // No batch comes behind the panic.
+                assert!(UNTIL_BATCH.load(Relaxed) < NEVER);
+                given.extend(batch.indices().zip(batch));
+            })
+        }));
+        UNTIL_BATCH.store(NEVER, Relaxed);
+        assert_eq!(outcome.unwrap_err().downcast_ref::<&str>(), Some(&"batch"));
+        let before = given.len();
+        let report = run.for_each_batch(|batch| given.extend(batch.indices().zip(batch))).unwrap();
+        assert!(given.iter().copied().eq((0..200).filter(|x| x % 10 != 3).map(|x| (x as usize, x))), "{given:?}");
+        assert_eq!(report.items(), 180 - before);
+    }
+}
+
+fn a_panic_on_a_worker_ends_the_run() {
     for at in 1..20 {
         for (which, counter) in [("entered", &LAYER.entered), ("left", &LAYER.left)] {
             counter.store(at, Relaxed);

@@ -96,3 +96,21 @@ fn a_pipeline_is_verbose_if_a_stage_is() {
     });
     assert!(printed.is_none_or(|printed| printed.matches("Processing 9 items in 1 batch\n").count() == 2));
 }
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_went_away_does_not_end_the_run() {
+    const TEST: &str = "a_reader_that_went_away_does_not_end_the_run";
+    if std::env::var_os(RUN).is_some() {
+        let mut run = process_in_batches(|x: u32| x, 0..100).threads(1).batch_size(40).verbose(true);
+        let mut items = 0;
+        run.for_each_batch(|batch| items += batch.len()).unwrap();
+        assert_eq!(items, 100);
+        return;
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let status = again.args(["--exact", TEST, "--nocapture"]).env(RUN, "1").stderr(writer).status().unwrap();
+    assert!(status.success());
+}

@@ -16,6 +16,7 @@ mod results;
 mod task;
 
 use std::error::Error as StdError;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -77,10 +78,12 @@ pub fn main(program: impl FnOnce() -> Result<(), Box<dyn StdError>>) -> ExitCode
     match catch_unwind(AssertUnwindSafe(program)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("error: {error}");
+            // Nobody may read this, and the engine is to get the exit code all the same.
+            let mut stderr = io::stderr();
+            let _ = writeln!(stderr, "error: {error}");
             let mut cause = error.source();
             while let Some(known) = cause {
-                eprintln!("caused by: {known}");
+                let _ = writeln!(stderr, "caused by: {known}");
                 cause = known.source();
             }
             exit_code(&*error)

@@ -1,9 +1,11 @@
 //! The results of a run that goes on in spite of errors.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use super::TryError;
-use super::failure::{Cause, Failure};
+use super::failure::{Cause, Failure, Panicked, discard};
 
 /// The values of a run, and the items that gave none. The terminals of a run that collects errors
 /// return it ([`Collect`](crate::on_error::Collect)).
@@ -161,12 +163,28 @@ impl Failures {
         Self { count: 0, kept: Vec::new() }
     }
 
-    /// Counts a failure, and keeps its text while there are few.
-    pub(crate) fn add(&mut self, item: usize, error: &dyn fmt::Display) {
-        if self.count < Self::MOST {
-            self.kept.push(Failure::new(item, Cause::Error(error.to_string())));
-        }
+    /// Counts a failure, and keeps its text while there are few. Telling and dropping the error are
+    /// user code. A panic there takes the place of the text: the item has failed anyway, and the
+    /// results of others must not be lost with it.
+    pub(crate) fn add<E: fmt::Display>(&mut self, item: usize, error: E) {
+        let text = (self.count < Self::MOST).then(|| catch_unwind(AssertUnwindSafe(|| error.to_string())));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(error)));
+        self.note(item, text, dropped);
+    }
+
+    fn note(&mut self, item: usize, text: Option<thread::Result<String>>, dropped: thread::Result<()>) {
         self.count += 1;
+        let panic = |payload| {
+            let panicked = Panicked::new(payload);
+            let text = format!("its error {panicked}");
+            discard(panicked.into_payload());
+            text
+        };
+        let dropped = dropped.map_err(panic).err();
+        if let Some(text) = text {
+            let text = text.unwrap_or_else(panic);
+            self.kept.push(Failure::new(item, Cause::Error(dropped.unwrap_or(text))));
+        }
     }
 
     /// Counts a failure, but keeps no text of it: the error itself is kept elsewhere.

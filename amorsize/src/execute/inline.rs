@@ -250,9 +250,11 @@ impl Engine {
         }
         let working = stretch.working;
         results.credit = Credit::of_results(&self.ledger, done.items, stretch.bytes, working);
-        let flow = line.hand_over_inlined(results, self.books.next);
+        let start = self.books.next;
+        // The books change before the results leave, as user code that takes them may panic.
         self.books.next += done.items;
         self.books.chunks += usize::from(done.items > 0 || done.panic.is_some());
+        let flow = line.hand_over_inlined(results, start);
         (done, stretch, flow)
     }
 

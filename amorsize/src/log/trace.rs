@@ -10,6 +10,8 @@ pub(crate) use without::*;
 
 #[cfg(feature = "tracing")]
 mod with {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread;
     use std::time::Instant;
 
     use tracing::span::Entered;
@@ -90,30 +92,34 @@ mod with {
             Self { ledger: ledger.clone() }
         }
 
-        /// Calls `sink` within a span of its batch.
+        /// Calls `sink` within a span of its batch. The error is a panic of the subscriber.
         pub(crate) fn batch(
             &self,
             first_index: usize,
             items: usize,
             bytes: u64,
-            sink: &mut dyn FnMut() -> bool,
-        ) -> bool {
-            if !enabled!(target: "amorsize", Level::DEBUG) {
-                return sink();
-            }
-            let span = debug_span!(target: "amorsize", "batch", first_index, items, bytes);
-            let _entered = span.enter();
-            let begun = Instant::now();
-            let go_on = sink();
-            let (held, budget) = (self.ledger.held().as_u64(), self.ledger.budget().as_u64());
-            debug!(target: "amorsize", items, bytes, seconds = begun.elapsed().as_secs_f64(), held, budget, "handed over");
-            go_on
+            sink: &mut dyn FnMut(),
+        ) -> thread::Result<()> {
+            catch_unwind(AssertUnwindSafe(|| {
+                if !enabled!(target: "amorsize", Level::DEBUG) {
+                    return sink();
+                }
+                let span = debug_span!(target: "amorsize", "batch", first_index, items, bytes);
+                let _entered = span.enter();
+                let begun = Instant::now();
+                sink();
+                let (held, budget) = (self.ledger.held().as_u64(), self.ledger.budget().as_u64());
+                let seconds = begun.elapsed().as_secs_f64();
+                debug!(target: "amorsize", items, bytes, seconds, held, budget, "handed over");
+            }))
         }
     }
 }
 
 #[cfg(not(feature = "tracing"))]
 mod without {
+    use std::thread;
+
     use crate::memory::budget::Ledger;
     use crate::plan::Plan;
     use crate::report::Report;
@@ -155,9 +161,10 @@ mod without {
             _first_index: usize,
             _items: usize,
             _bytes: u64,
-            sink: &mut dyn FnMut() -> bool,
-        ) -> bool {
-            sink()
+            sink: &mut dyn FnMut(),
+        ) -> thread::Result<()> {
+            sink();
+            Ok(())
         }
     }
 }

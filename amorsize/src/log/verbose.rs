@@ -1,9 +1,18 @@
 //! The output of a verbose run on stderr, in Amorsize's words.
 
+use std::io::{self, Write};
+
 use crate::plan::{Plan, Warning};
 use crate::report::Report;
 use crate::units::ByteSize;
 use crate::units::counted::Counted;
+
+/// Prints a line. A reader that went away, as `head` does, must not end the run.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(io::stderr(), $($text)*);
+    }};
+}
 
 /// Prints the output, if it is on.
 #[derive(Clone, Copy, Debug)]
@@ -33,28 +42,28 @@ impl Verbose {
     ) {
         (self.total, self.batches) = (total, total.map(|total| total.div_ceil(plan.batch_size())));
         if total == Some(0) {
-            eprintln!("No items to process");
+            say!("No items to process");
             return;
         }
         // The plan's other warnings are for callers that ask for a plan.
         for warning in plan.warnings().iter().filter(|warning| warning.code() == Warning::FEATURE_MISSING) {
-            eprintln!("Warning: {warning}");
+            say!("Warning: {warning}");
         }
         if asked.is_none() {
-            eprintln!("Auto-calculated batch_size: {}", Counted::items(plan.batch_size()));
+            say!("Auto-calculated batch_size: {}", Counted::items(plan.batch_size()));
             match available {
-                Some(available) => eprintln!("  (based on {share}, {available})"),
-                None => eprintln!("  (based on a budget of {share})"),
+                Some(available) => say!("  (based on {share}, {available})"),
+                None => say!("  (based on a budget of {share})"),
             }
         }
         match (total, self.batches) {
             (Some(total), Some(batches)) => {
-                eprintln!("\nProcessing {} in {}", Counted::items(total), Counted::batches(batches));
+                say!("\nProcessing {} in {}", Counted::items(total), Counted::batches(batches));
             }
-            _ => eprintln!("\nProcessing items until the input ends"),
+            _ => say!("\nProcessing items until the input ends"),
         }
-        eprintln!("Batch size: {}", Counted::items(plan.batch_size()));
-        eprintln!(
+        say!("Batch size: {}", Counted::items(plan.batch_size()));
+        say!(
             "  Optimization: threads={}, chunk_size={}, speedup={:.2}x\n",
             plan.threads(),
             plan.chunk_size(),
@@ -68,7 +77,7 @@ impl Verbose {
                 last if last == first_index => format!("index {first_index}"),
                 last => format!("indices {first_index}-{last}"),
             };
-            eprintln!("Batch {}: Processing {} ({indices})...", self.of(number), Counted::items(items));
+            say!("Batch {}: Processing {} ({indices})...", self.of(number), Counted::items(items));
         }
     }
 
@@ -78,13 +87,13 @@ impl Verbose {
                 Some(total) => format!("{done}/{}", Counted::items(total)),
                 None => Counted::items(done).to_string(),
             };
-            eprintln!("  Completed batch {} ({done} processed)\n", self.of(number));
+            say!("  Completed batch {} ({done} processed)\n", self.of(number));
         }
     }
 
     pub(crate) fn end(self, items: usize) {
         if self.on && self.total != Some(0) {
-            eprintln!("All batches complete. Processed {} total.", Counted::items(items));
+            say!("All batches complete. Processed {} total.", Counted::items(items));
         }
     }
 
@@ -101,14 +110,14 @@ impl Verbose {
     /// Prints a warning about the run.
     pub(crate) fn warning(self, warning: &Warning) {
         if self.on {
-            eprintln!("Warning: {warning}");
+            say!("Warning: {warning}");
         }
     }
 
     /// Prints the number of items with errors that did not end the run.
     pub(crate) fn failed(self, items: usize) {
         if self.on && items > 0 {
-            eprintln!("{items} of them failed.");
+            say!("{items} of them failed.");
         }
     }
 

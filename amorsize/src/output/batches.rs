@@ -1,6 +1,7 @@
 //! Hands the results of a run to a sink in batches.
 
 use super::batch::{Batch, Bin, Indices, MOST_BUFFERS};
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use super::handover::{HandedOver, Handover};
 use super::outlet::{Flow, Outlet};
 use crate::buffer::{Results, Types};
 use crate::durable::Handle;
-use crate::error::failure::Payload;
+use crate::error::failure::{Payload, discard};
 use crate::memory::credit::Credit;
 use crate::policy::{Policy, Seen};
 
@@ -118,9 +119,9 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     pub(crate) fn finish(mut self) -> Ending<P::Failed> {
         let mut left: Vec<_> = self.left.take().into_iter().collect();
         if !self.open.is_empty() {
-            // The sink did not panic; something else did.
-            let values = std::mem::take(&mut self.open);
-            let indices = Indices::new(self.first_index, values.len(), std::mem::take(&mut self.jumps));
+            // Something ended the run before the sink got this batch.
+            let values = take(&mut self.open);
+            let indices = Indices::new(self.first_index, values.len(), take(&mut self.jumps));
             let results = self.types.results_of(P::unsplit(values), self.held.take_all());
             left.extend(parts(results, indices));
         }
@@ -153,7 +154,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if self.open.is_empty() {
             return;
         }
-        let (results, jumps) = (std::mem::take(&mut self.open), std::mem::take(&mut self.jumps));
+        let (results, jumps) = (take(&mut self.open), take(&mut self.jumps));
         let (first_index, items) = (self.first_index, results.len());
         self.first_index = self.next_index;
         let bin = self.bin.as_ref().map_or_else(Weak::new, Arc::downgrade);
@@ -162,19 +163,39 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         let journal = keeper.filter(|keeper| keeper.is_journal());
         let indices = journal.map(|_| Indices::new(first_index, items, jumps.clone()));
         let mut batch = Some(Batch { first_index, results, jumps, is_restored, bin });
-        let (sink, panic) = (&mut self.sink, &mut self.panic);
-        let go_on = self.handover.batch(first_index, self.next_index, (items, held.bytes()), &mut || {
-            let Some(batch) = batch.take() else { return true };
+        let (sink, panic, mut go_on) = (&mut self.sink, &mut self.panic, false);
+        let told = self.handover.batch(first_index, self.next_index, (items, held.bytes()), &mut || {
+            let Some(batch) = batch.take() else { return };
             // The run can go on behind this batch, if its caller wants that.
-            catch_unwind(AssertUnwindSafe(|| sink(batch))).unwrap_or_else(|payload| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| sink(batch)));
+            go_on = outcome.unwrap_or_else(|payload| {
                 *panic = Some(payload);
                 false
-            })
+            });
         });
         if go_on && let (Some(journal), Some(indices)) = (journal, indices) {
             journal.sunk(indices);
         }
         self.stopped |= !go_on;
+        if let Err(payload) = told {
+            self.was_not_told(payload, batch, held);
+        }
+    }
+
+    /// Ends the run by a panic of a subscriber of `tracing`. A batch that the sink did not get
+    /// stays open.
+    #[cold]
+    fn was_not_told(&mut self, payload: Payload, batch: Option<Batch<P::Value>>, held: Credit) {
+        self.stopped = true;
+        match self.panic {
+            None => self.panic = Some(payload),
+            Some(_) => discard(payload),
+        }
+        if let Some(mut batch) = batch {
+            self.first_index = batch.first_index;
+            (self.open, self.jumps) = (take(&mut batch.results), take(&mut batch.jumps));
+            self.held = held;
+        }
     }
 
     fn flow(&self) -> Flow {
@@ -298,7 +319,9 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
                     self.held.join(credit.take_all());
                 }
                 self.hand_over();
-                gone = all - left;
+                if self.open.is_empty() {
+                    gone = all - left;
+                }
             }
             if self.stopped {
                 break;
@@ -314,7 +337,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if self.spare.len() < MOST_BUFFERS && results.capacity() > 0 {
             self.spare.push(results);
         }
-        if self.open.is_empty() || self.size.is_full(self.open.len()) {
+        if self.open.is_empty() || !self.stopped && self.size.is_full(self.open.len()) {
             self.hand_over();
         }
     }

@@ -1,5 +1,6 @@
 //! Hands batches to a sink, and records and tells their times.
 
+use std::thread;
 use std::time::Instant;
 
 use crate::log::trace::BatchTrace;
@@ -41,24 +42,26 @@ impl Handover {
     }
 
     /// Calls `sink` with a batch of `items` results and `bytes` bytes, for the items from
-    /// `first_index` to before `next_index`.
+    /// `first_index` to before `next_index`. The error is a panic of a subscriber of `tracing`,
+    /// before the call or after it. Only a call counts.
     pub(crate) fn batch(
         &mut self,
         first_index: usize,
         next_index: usize,
         (items, bytes): (usize, u64),
-        sink: &mut dyn FnMut() -> bool,
-    ) -> bool {
-        self.count += 1;
-        self.items += items;
-        self.verbose.batch(self.count, first_index, next_index - first_index);
-        let begun = self.times.as_ref().map(|_| now());
-        let go_on = self.trace.batch(first_index, items, bytes, sink);
-        if let Some((times, begun)) = self.times.as_mut().zip(begun) {
-            times.note(first_index, items, begun, now());
-        }
-        self.verbose.batch_done(self.count, next_index);
-        go_on
+        sink: &mut dyn FnMut(),
+    ) -> thread::Result<()> {
+        let Self { count, items: all, verbose, times, trace } = self;
+        trace.batch(first_index, items, bytes, &mut || {
+            (*count, *all) = (*count + 1, *all + items);
+            verbose.batch(*count, first_index, next_index - first_index);
+            let begun = times.as_ref().map(|_| now());
+            sink();
+            if let Some((times, begun)) = times.as_mut().zip(begun) {
+                times.note(first_index, items, begun, now());
+            }
+            verbose.batch_done(*count, next_index);
+        })
     }
 
     pub(crate) fn finish(self) -> HandedOver {

@@ -403,7 +403,7 @@ impl<T, E: ToldAsText> Policy<Result<T, E>> for Skip {
 
     fn fail(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), Error> {
         if let Err(error) = failed {
-            seen.told.failures.add(index, &error);
+            seen.told.failures.add(index, error);
         }
         Ok(())
     }
