@@ -369,6 +369,8 @@ impl Seq {
         let end = self.place(self.to);
         let Memory::Region(ground) = &mut self.memory else { return true };
         if ground.is_next(end) {
+            // Values without a size all have one place, so this may be so with room left.
+            self.capacity = self.to;
             return true;
         }
         let Some(ground) = Arc::get_mut(ground) else { return false };

@@ -319,6 +319,21 @@ fn a_region_that_is_not_added_drops_what_it_holds_even_after_the_collection() {
 }
 
 #[test]
+fn values_without_a_size_are_collected_behind_a_stretch_that_ended_early() {
+    let types = Types::<u32, ()>::new();
+    let mut all = types.collector().room_for(6).unwrap();
+    for count in [2, 4] {
+        let mut chunk = types.chunk();
+        types.fill(&mut chunk, &mut (0..4), 4, (&mut Asks::at_once(), AT_ONCE));
+        chunk.results = all.place(4);
+        types.quota(&mut chunk, count).run(|_| ());
+        all.add(chunk.results.take());
+        all.reclaim();
+    }
+    assert_eq!(all.len(), 6);
+}
+
+#[test]
 fn a_region_is_no_vec_while_others_have_places() {
     let (mine, types) = (values(6), Both::new());
     let mut all = types.collector().room_for(6).unwrap();
