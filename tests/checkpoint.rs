@@ -172,7 +172,9 @@ fn a_plan_keeps_no_more_results_that_are_done_than_the_bounds_allow() {
         most.fetch_max(at.bytes().as_u64(), Relaxed);
     };
     let mut bounded = run(500).max_memory("4MiB").progress(note);
-    bounded.plan().unwrap();
+    let plan = bounded.plan().unwrap();
+    assert!(plan.warnings().is_empty(), "{plan}");
+    assert!(plan.reasons()[0].starts_with("nothing was sampled: the results in memory leave no room"), "{plan}");
     assert!(calls.take().is_empty());
     // The last one that is read may be more than there is room for.
     assert!((4 << 20..6 << 20).contains(&held.load(Relaxed)), "{held:?}");

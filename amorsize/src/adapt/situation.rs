@@ -14,6 +14,8 @@ pub(crate) struct Situation {
     pub(crate) threads_asked: bool,
     /// True if the pool runs already.
     pub(crate) warm: bool,
+    /// Items that were taken from the input.
+    pub(crate) taken: usize,
     /// Items that are left, if the input knows it.
     pub(crate) remaining: Option<usize>,
     pub(crate) batch_items: Option<usize>,

@@ -331,6 +331,7 @@ impl Engine {
             most,
             threads_asked: self.options.wanted_threads().is_some(),
             warm,
+            taken: self.books.next,
             remaining,
             batch_items: self.options.batch_items(),
             in_flight: self.options.in_flight_items(),

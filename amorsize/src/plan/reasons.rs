@@ -17,8 +17,15 @@ const BUSY: f64 = 0.1;
 impl Plan {
     pub(super) fn explain_threads(&mut self, situation: &Situation, scales: bool) {
         let cost = Seconds(self.seconds_per_item);
-        self.reasons.push(if self.sampled == 0 {
+        self.reasons.push(if self.sampled == 0 && situation.taken == 0 {
             "nothing was sampled: the input is empty".into()
+        } else if self.sampled == 0 {
+            let why = match situation.remaining {
+                Some(0) => "no item is left",
+                Some(_) => "the results in memory leave no room for another one",
+                None => "no item is left, or the results in memory leave no room for another one",
+            };
+            format!("nothing was sampled: {why} behind {} that were done before or panicked", Counted::items(situation.taken))
         } else if situation.threads == 1 {
             format!("runs on the calling thread: {} thread is to be used", situation.threads)
         } else if situation.remaining == Some(0) {

@@ -21,6 +21,7 @@ pub(crate) fn situation(remaining: Option<usize>) -> Situation {
         most: 256,
         threads_asked: false,
         warm: true,
+        taken: 0,
         remaining,
         batch_items: None,
         in_flight: None,

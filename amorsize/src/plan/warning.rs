@@ -411,6 +411,9 @@ impl Plan {
     pub(super) fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool) {
         let all = self.sampled_all();
         let mut warn = |code, message| self.warnings.push(Warning { code, message });
+        if self.sampled == 0 && situation.taken > 0 {
+            return;
+        }
         if self.sampled == 0 {
             return warn(Warning::EMPTY_INPUT, "the input is empty, so there is nothing to measure".into());
         }
