@@ -116,9 +116,10 @@ impl Encoded {
         Run { first: self.first, items: self.items, bytes: self.bytes.len() as u64, hash: self.hash.0 }
     }
 
-    /// The bytes of memory that this takes.
+    /// The bytes of memory that this takes until it is written; 0 without results, as nothing then
+    /// waits to be written, and nothing would give the bytes back.
     pub(crate) fn memory(&self) -> u64 {
-        (size_of::<Self>() + self.bytes.capacity()) as u64
+        if self.is_empty() { 0 } else { (size_of::<Self>() + self.bytes.capacity()) as u64 }
     }
 }
 

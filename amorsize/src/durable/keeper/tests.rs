@@ -1,0 +1,111 @@
+//! What a keeper holds and writes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+use crate::store::{Identity, Settings, Store};
+use crate::system::sync::Clock;
+use crate::units::ByteSize;
+
+fn hashes(values: &[u64]) -> Noted {
+    Noted { hashes: values.iter().copied().map(Some).collect(), are_apart: false }
+}
+
+#[test]
+fn hashes_are_taken_in_any_order_and_in_parts() {
+    let mut all = Hashes::default();
+    all.0.insert(10, hashes(&[1, 2, 3, 4]));
+    all.0.insert(20, hashes(&[5, 6]));
+    assert_eq!(all.take(12, 1).hashes, [Some(3)]);
+    assert_eq!(all.take(20, 9).hashes, [Some(5), Some(6)]);
+    assert_eq!(all.take(10, 9).hashes, [Some(1), Some(2)]);
+    assert!([10, 9, 99].into_iter().all(|first| all.take(first, 1).hashes.is_empty()));
+    all.forget_before(13);
+    assert_eq!(all.take(13, 1).hashes, [Some(4)]);
+    assert!(all.0.is_empty());
+}
+
+#[test]
+fn items_without_results_are_forgotten_once_later_ones_are_handed_over() {
+    let mut all = Hashes::default();
+    all.0.insert(0, hashes(&[1, 2]));
+    all.0.insert(5, hashes(&[3]));
+    all.forget_before(1);
+    assert_eq!(all.0.len(), 2);
+    all.forget_before(5);
+    assert_eq!(all.0.len(), 1);
+}
+
+#[test]
+fn indices_become_ranges_and_unknown_items_part_them() {
+    let all: Vec<_> = ranges([3, 4, 5, 9, 11, 12].into_iter()).collect();
+    assert_eq!(all, [3..6, 9..10, 11..13]);
+    let parts = known(7, [None, Some(1), Some(2), None, None, Some(3)].into());
+    assert_eq!(parts, [(8, vec![1, 2]), (12, vec![3])]);
+}
+
+/// A directory with a store, which is removed when this is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("amorsize-keeper-{name}-{}", std::process::id())))
+    }
+
+    fn store(&self, kind: Kind) -> Store {
+        let identity = Identity {
+            kind,
+            function: "f".into(),
+            tokens: 7,
+            version: None,
+            item: "u64".into(),
+            result: "u64".into(),
+            shared: Vec::new(),
+        };
+        Store::open(&self.0, &identity).unwrap()
+    }
+
+    /// A keeper that writes to the store.
+    fn keeper(&self, kind: Kind, ledger: &Ledger) -> Arc<Keeper> {
+        let keeper = Arc::new(Keeper::new(kind, Box::default(), KeptFigures::default(), ledger));
+        let told = Arc::downgrade(&keeper);
+        let settings = Settings {
+            on_given: Box::new(move |bytes| {
+                if let Some(keeper) = told.upgrade() {
+                    keeper.given(bytes);
+                }
+            }),
+            ..Settings::new(u64::MAX)
+        };
+        keeper.set_writer(self.store(kind).writer(settings).unwrap());
+        keeper
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[test]
+fn results_that_a_policy_takes_out_hold_no_bytes() {
+    let (scratch, ledger) = (Scratch::new("taken_out"), Ledger::new(ByteSize::mib(1)));
+    // The writer writes nothing before the test lets it.
+    let clock = Clock::standing();
+    let _entered = clock.enter();
+    let keeper = scratch.keeper(Kind::Checkpoint, &ledger);
+    let push = |encoded: &mut Encoded, item: u64, result: &Option<u64>| Some(encoded.push(item, &(*result)?));
+    keeper.note_items(0, (0..1000).map(Some).collect(), false);
+    keeper.keep(push, 0, &[None; 1000]);
+    assert_eq!(ledger.held(), ByteSize::ZERO);
+    // Values between them do, until they are written.
+    keeper.note_items(1000, (1000..1003).map(Some).collect(), false);
+    keeper.keep(push, 1000, &[None, Some(7), None]);
+    assert!(ledger.held() > ByteSize::ZERO);
+    clock.pass(Duration::from_secs(1));
+    keeper.end(1003, false).unwrap();
+    assert_eq!(ledger.held(), ByteSize::ZERO);
+    assert!(scratch.store(Kind::Checkpoint).done().iter().map(|done| (done.first, done.items)).eq([(1001, 1)]));
+}
