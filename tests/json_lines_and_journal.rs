@@ -193,3 +193,32 @@ fn a_panic_of_a_result_leaves_no_hole_and_repeats_no_line() {
         }
     }
 }
+
+#[test]
+fn an_item_that_cant_be_hashed_leaves_no_hole_and_repeats_no_line() {
+    for bad in [0, 50, 99] {
+        let folder = Folder::new("an_item_that_cant_be_hashed");
+        let (runs, out) = (folder.file("runs"), folder.file("out.jsonl"));
+        let run = || {
+            let key = move |x: &u64| {
+                assert!(*x != bad || !panics(0), "as planned");
+                *x
+            };
+            let run = process_in_batches(square, 0..100).version(1).key(key).threads(1).batch_size(7);
+            run.journal(&runs)
+        };
+        let is_whole = || lines(folder.path()).into_iter().eq((0..100).map(|x| x * x));
+        let (mut sink, mut first) = (JsonLines::new(&out), run());
+        PANICS.with(|panics| panics[0].set(true));
+        assert!(caught(|| first.write_to(&mut sink)).is_err());
+        PANICS.with(|panics| panics[0].set(false));
+        first.write_to(&mut sink).unwrap();
+        assert!(is_whole());
+        drop((first, sink));
+        // The sink goes back to the last place before that item.
+        let report = run().write_to(JsonLines::new(&out)).unwrap();
+        assert!(is_whole() && report.restored() as u64 <= bad, "{bad}: {}", report.restored());
+        assert_eq!(run().write_to(JsonLines::new(&out)).unwrap().restored(), 100);
+        assert!(is_whole());
+    }
+}

@@ -56,6 +56,8 @@ impl Handle {
 struct Places {
     /// True if the sink has places.
     are_told: bool,
+    /// True once the sink has an item that can't be noted. No later place is noted either.
+    are_over: bool,
     /// The place behind the last batch.
     now: Option<u64>,
     /// Items that the sink has, and that no place was told for yet.
@@ -333,8 +335,8 @@ impl Keeper {
         }
         let sunk = std::mem::take(&mut places.sunk);
         drop(places);
+        let (mut runs, mut are_known, mut end) = (Vec::new(), true, 0);
         let mut hashes = lock(&self.hashes);
-        let mut end = 0;
         for range in sunk {
             end = range.end;
             let mut next = range.start;
@@ -344,14 +346,27 @@ impl Keeper {
                     break;
                 }
                 next += taken.len();
+                are_known &= taken.iter().all(Option::is_some);
                 for (first, hashes) in known(first, taken) {
                     let mut hash = ItemsHash::default();
                     hashes.iter().for_each(|&item| hash.push(item));
-                    writer.done(first as u64, hashes.len() as u32, hash, place);
+                    runs.push((first as u64, hashes.len() as u32, hash));
                 }
             }
         }
         hashes.forget_before(end);
+        drop(hashes);
+        if place.is_some() {
+            let mut places = lock(&self.places);
+            // The sink has the result of an item that is run again. So the next run must go back
+            // to a place before it, or the sink would get it twice.
+            places.are_over |= !are_known;
+            if places.are_over {
+                return;
+            }
+        }
+        // All at once: a place counts for all items before it.
+        writer.done(runs, place);
     }
 
     /// Notes the place of the sink behind the batch that it has.

@@ -22,8 +22,8 @@ pub(super) const RUNS: usize = FRAME as usize / RUN;
 pub(super) enum Entry<H> {
     /// Results, with a guard of the bytes that they take in memory.
     Results(Encoded, H),
-    /// A sink has these, and may have told its place after them.
-    Done(Run, Option<u64>),
+    /// A sink has these, and may have told its place after them. They are in one frame.
+    Done(Vec<Run>, Option<u64>),
     /// The sink went back to this place.
     GoOnFrom(u64),
     /// The number of items of the input.
@@ -97,10 +97,12 @@ impl<H> Pen<H> {
                         bytes = 0;
                     }
                 }
-                Entry::Done(run, place) => {
-                    self.done.push(run);
+                Entry::Done(runs, place) => {
+                    self.done.extend(runs);
                     self.place = place.or(self.place);
-                    if self.done.len() == RUNS {
+                    // The frame has all items of a batch, and may be larger for it: a reader takes
+                    // a place for that of the sink behind all of them.
+                    if self.done.len() >= RUNS {
                         self.close_done()?;
                     }
                 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::frame::{Run, Spot};
+use super::frame::{RUN, Run, Spot};
 use super::identity::ItemsHash;
 use super::pen::{Entry, FRAME, Pen, RUNS};
 use super::segment::Supply;
@@ -91,7 +91,7 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     entries: Vec<Entry<Held>>,
-    /// The bytes of the results in them.
+    /// The bytes of the results and of the runs of a journal in them.
     bytes: u64,
     /// The time at which the first of them came.
     since: Option<Instant>,
@@ -200,10 +200,19 @@ impl Writer {
         Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause })
     }
 
-    /// Notes that a sink has the results of these items. `place` is the sink's place after them, if
-    /// it has places; a power cut must take nothing before it.
-    pub(crate) fn done(&self, first: u64, items: u32, hash: ItemsHash, place: Option<u64>) {
-        self.shared.add(0, Entry::Done(Run { first, items, bytes: 0, hash: hash.0 }, place));
+    /// Notes that a sink has the results of these items: of each run the first, their number and
+    /// their hash. `place` is the sink's place after all of them, if it has places; a power cut
+    /// must take nothing before it.
+    ///
+    /// A place is found with all of its runs or not at all, so that a kill can't part them. Hence
+    /// one call gives all that the sink had got since the place before.
+    pub(crate) fn done(&self, runs: impl IntoIterator<Item = (u64, u32, ItemsHash)>, place: Option<u64>) {
+        let run = |(first, items, hash): (_, _, ItemsHash)| Run { first, items, bytes: 0, hash: hash.0 };
+        let runs: Vec<_> = runs.into_iter().map(run).collect();
+        // A frame with a place and without runs would say that the sink went back.
+        if !runs.is_empty() {
+            self.shared.add((RUN * runs.len()) as u64, Entry::Done(runs, place));
+        }
     }
 
     /// Notes that the sink has gone back to a place. A run with a sink that has places begins with

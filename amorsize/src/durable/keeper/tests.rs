@@ -1,4 +1,4 @@
-//! What a keeper holds and writes.
+//! What a keeper holds and writes, by directories that are cut where a kill could cut them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -89,6 +89,14 @@ impl Drop for Scratch {
     }
 }
 
+/// Notes items in chunks of two.
+fn note(keeper: &Keeper, items: usize) {
+    for first in (0..items).step_by(2) {
+        let hashes = (first..first + 2).map(|item| Some(item as u64)).collect();
+        keeper.note_items(first, hashes, false);
+    }
+}
+
 #[test]
 fn results_that_a_policy_takes_out_hold_no_bytes() {
     let (scratch, ledger) = (Scratch::new("taken_out"), Ledger::new(ByteSize::mib(1)));
@@ -108,4 +116,34 @@ fn results_that_a_policy_takes_out_hold_no_bytes() {
     keeper.end(1003, false).unwrap();
     assert_eq!(ledger.held(), ByteSize::ZERO);
     assert!(scratch.store(Kind::Checkpoint).done().iter().map(|done| (done.first, done.items)).eq([(1001, 1)]));
+}
+
+#[test]
+fn a_journal_that_is_cut_anywhere_has_a_place_and_all_items_before_it() {
+    /// More than the runs of a frame of usual size.
+    const RUNS: usize = 40_000;
+
+    let (scratch, ledger) = (Scratch::new("cut"), Ledger::new(ByteSize::mib(64)));
+    let keeper = scratch.keeper(Kind::Journal, &ledger);
+    // Items between those of the sink have no result.
+    note(&keeper, 2 * RUNS + 4);
+    keeper.set_place(Some(10));
+    keeper.sunk([0, 2].into_iter());
+    keeper.set_place(Some(5_000_000));
+    keeper.sunk((4..2 * RUNS + 4).step_by(2));
+    keeper.end(2 * RUNS + 4, false).unwrap();
+    let segment = scratch.0.join("000001.amz");
+    let whole = std::fs::read(&segment).unwrap();
+    let heads: Vec<_> = (0..whole.len()).filter(|&at| whole[at..].starts_with(b"amf\x01")).collect();
+    let mut found = Vec::new();
+    for &end in &heads {
+        std::fs::write(&segment, &whole[..end]).unwrap();
+        let store = scratch.store(Kind::Journal);
+        found.push((store.place(), store.done().len()));
+    }
+    found.dedup();
+    let all = (Some(5_000_000), RUNS + 2);
+    assert_eq!(found.last(), Some(&all));
+    let right = [(None, 0), (Some(10), 2), all];
+    assert!(found.iter().all(|state| right.contains(state)), "{found:?}");
 }

@@ -322,7 +322,7 @@ fn a_journal_with_places_counts_what_its_sink_has() {
                 let mut free = (0..60).filter(|item| !sink.contains(item));
                 let Some(item) = free.nth(dice.roll(5) as usize) else { break };
                 sink.push(item);
-                writer.done(item, 1, hash_of(item..item + 1), Some(sink.len() as u64));
+                writer.done([(item, 1, hash_of(item..item + 1))], Some(sink.len() as u64));
                 if dice.roll(2) == 0 {
                     clock.pass(Duration::from_millis(100));
                     writer.settle();

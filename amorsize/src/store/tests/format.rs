@@ -89,7 +89,7 @@ fn a_journal_has_the_bytes_that_the_page_says() {
     let store = Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
     let writer = store.writer(Settings::new(u64::MAX)).unwrap();
     writer.go_on_from(100);
-    writer.done(0, 3, ItemsHash(7), Some(120));
+    writer.done([(0, 3, ItemsHash(7))], Some(120));
     writer.finish().unwrap();
     let [from, to] = [100u64, 120].map(u64::to_le_bytes);
     let expected = segment("", &[(16, &[], 8, &from), (16, &[(0, 3, 0, 7)], 8, &to), (2, &[], 0, &[])]);

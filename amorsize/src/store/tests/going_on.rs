@@ -380,7 +380,7 @@ fn journal(directory: &Path, items: std::ops::Range<u64>) {
     let writer = store.writer(Settings::new(1)).unwrap();
     writer.go_on_from(items.start);
     for item in items {
-        writer.done(item, 1, hash_of(item..item + 1), Some(item + 1));
+        writer.done([(item, 1, hash_of(item..item + 1))], Some(item + 1));
     }
     writer.finish().unwrap();
 }
@@ -465,7 +465,7 @@ fn a_segment_of_a_long_run_that_is_lost_takes_what_the_sink_had_behind_it() {
     let mut pen = Pen::<()>::new(Box::new(directory), 300, None, 0, Vec::new());
     for item in 0..20 {
         let run = Run { first: item, items: 1, bytes: 0, hash: hash_of(item..item + 1).0 };
-        pen.write(vec![Entry::Done(run, Some(item + 1))]).unwrap();
+        pen.write(vec![Entry::Done(vec![run], Some(item + 1))]).unwrap();
     }
     pen.close().unwrap();
     drop(pen);
@@ -492,8 +492,8 @@ fn a_journal_without_places_has_gaps() {
     let open = || Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
     let store = open();
     let writer = store.writer(Settings::new(1)).unwrap();
-    writer.done(5, 3, hash_of(5..8), None);
-    writer.done(0, 2, hash_of(0..2), None);
+    writer.done([(5, 3, hash_of(5..8))], None);
+    writer.done([(0, 2, hash_of(0..2))], None);
     writer.finish().unwrap();
     drop(store);
     let store = open();
@@ -510,7 +510,7 @@ fn a_sink_that_gets_places_keeps_what_was_done_without() {
         if places {
             writer.go_on_from(store.place().unwrap_or(0));
         }
-        writer.done(items.start, 2, hash_of(items), places.then_some(50));
+        writer.done([(items.start, 2, hash_of(items))], places.then_some(50));
         writer.finish().unwrap();
     };
     run(0..2, false);

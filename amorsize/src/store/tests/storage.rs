@@ -28,7 +28,7 @@ fn until_it_fails(writer: Writer) -> Error {
     }
     let told = writer.failure().unwrap();
     writer.put(encoded(0..1));
-    writer.done(0, 1, ItemsHash::default(), None);
+    writer.done([(0, 1, ItemsHash::default())], None);
     writer.wait_for_room();
     assert_eq!(writer.held(), 0);
     let error = writer.finish().unwrap_err();
