@@ -13,7 +13,7 @@ use std::fs;
 use std::io;
 
 use amorsize::sink::JsonLines;
-use amorsize::{ErrorKind, process_in_batches};
+use amorsize::{ErrorKind, Spilled, process_in_batches};
 use child::{is_inside, run_inside};
 use folder::Folder;
 use full::limit_files;
@@ -95,10 +95,13 @@ fn a_checkpoint_inside() {
         first.for_each_batch(|batch| all.extend(batch)).unwrap();
         assert!(all.iter().map(String::as_str).eq((0..4_000).map(text).collect::<Vec<_>>()));
         drop(first);
+        let is_complete = || Spilled::<String>::open(folder.file("run")).unwrap().is_complete();
+        assert!(!is_complete());
         // Results that could not be written are computed again. The others come from the files.
         let mut again = run();
         let spilled = again.spill().unwrap();
         assert!(spilled.iter().map(Result::unwrap).eq((0..4_000).map(text)));
         assert!(again.report().is_none_or(|report| report.restored() > 0));
+        assert!(is_complete());
     }
 }

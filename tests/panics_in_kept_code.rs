@@ -14,9 +14,10 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use amorsize::{Batched, ErrorKind, process_in_batches};
+use amorsize::{Batched, ErrorKind, Spilled, process_in_batches};
 use caught::caught;
 use folder::Folder;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const ITEMS: u64 = 2_000;
@@ -118,6 +119,13 @@ fn next_call(directory: &Path, threads: usize, calls: &Calls) -> Vec<u64> {
     calls.take()
 }
 
+/// True if the directory says that it has the results of all items.
+fn is_complete<R: Serialize + DeserializeOwned>(directory: &Path) -> bool {
+    let spilled = Spilled::<R>::open(directory).unwrap();
+    assert!(!spilled.is_complete() || spilled.len() as u64 == ITEMS);
+    spilled.is_complete()
+}
+
 #[test]
 fn an_item_that_cant_be_hashed_is_run_and_not_kept() {
     for (threads, bad) in [(1, 0), (1, 777), (2, 0), (2, 1_500), (4, ITEMS - 1)] {
@@ -133,7 +141,9 @@ fn an_item_that_cant_be_hashed_is_run_and_not_kept() {
         drop(run);
         assert!(seen.into_iter().eq(0..ITEMS), "{threads} threads, {bad}");
         assert!(calls.take().into_iter().eq(0..ITEMS));
+        assert!(!is_complete::<Value>(&directory));
         assert_eq!(next_call(&directory, threads, &calls), [bad]);
+        assert!(is_complete::<Value>(&directory));
         assert!(next_call(&directory, threads, &calls).is_empty());
     }
 }
@@ -185,8 +195,10 @@ fn a_key_that_panics_has_its_item_run_and_not_kept() {
         assert!(seen.into_iter().eq(0..ITEMS));
         assert!(calls.take().into_iter().eq(0..ITEMS));
         BAD.store(NONE, Relaxed);
+        assert!(!is_complete::<u64>(&folder.file("run")));
         assert!(run().collect::<Vec<_>>().unwrap().into_iter().eq(0..ITEMS));
         assert_eq!(calls.take(), [1_234]);
+        assert!(is_complete::<u64>(&folder.file("run")));
     }
 }
 
@@ -203,8 +215,10 @@ fn a_result_that_panics_as_it_becomes_bytes_is_not_lost() {
         drop(run);
         assert!(seen.into_iter().eq(0..ITEMS), "{threads} threads, {bad}");
         assert!(calls.take().into_iter().eq(0..ITEMS));
+        assert!(!is_complete::<Value>(&directory));
         let again = next_call(&directory, threads, &calls);
         assert_eq!(again, [bad]);
+        assert!(is_complete::<Value>(&directory));
         assert!(next_call(&directory, threads, &calls).is_empty());
     }
 }

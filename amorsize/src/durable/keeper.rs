@@ -26,6 +26,9 @@ pub(crate) struct Keeper {
     why: Mutex<Option<Why>>,
     /// Set once a writer failed. Results that it did not write are missing in the store.
     lost: Mutex<Option<Lost>>,
+    /// True once the run has a result that the store does not get. The store must not say then that
+    /// it has all of them, although the run may go on to its end.
+    lacks_any: AtomicBool,
     /// The items with results that come from the store, in order.
     restored: Box<[Range<usize>]>,
     places: Mutex<Places>,
@@ -92,6 +95,7 @@ impl Keeper {
             has_failed: AtomicBool::new(false),
             why: Mutex::default(),
             lost: Mutex::default(),
+            lacks_any: AtomicBool::new(false),
             restored,
             places: Mutex::default(),
             begins_at: Mutex::default(),
@@ -139,6 +143,7 @@ impl Keeper {
     fn stop_writer(&self, writer: Writer) -> Result<u64, Error> {
         let (used, failure) = writer.stop();
         let Some(error) = failure else { return Ok(used) };
+        self.lack();
         *lock(&self.lost) = Some(Lost { used, error: error.kind().clone() });
         Err(error)
     }
@@ -155,6 +160,11 @@ impl Keeper {
 
     pub(super) fn count_restored(&self, items: usize) {
         lock(&self.told).restored += items;
+    }
+
+    /// Notes that the store does not get the result of some item, which the run has.
+    fn lack(&self) {
+        self.lacks_any.store(true, Ordering::Relaxed);
     }
 
     // ---- stopping ----
@@ -261,11 +271,18 @@ impl Keeper {
         first: usize,
         results: &[R],
     ) {
-        let Some(writer) = self.writer().filter(|_| !results.is_empty()) else { return };
+        if results.is_empty() {
+            return;
+        }
+        // The next items begin another writer, if this run may write.
+        let Some(writer) = self.writer() else { return self.lack() };
         if let Err(error) = writer.check_process() {
             return self.fail(error);
         }
         let Noted { hashes, are_apart } = lock(&self.hashes).take(first, results.len());
+        if hashes.len() < results.len() || hashes.contains(&None) {
+            self.lack();
+        }
         let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
         let put = |encoded: Encoded| {
             lock(&self.held).grow(encoded.memory());
@@ -309,7 +326,10 @@ impl Keeper {
         put(encoded);
         match why {
             None => writer.wait_for_room(),
-            Some(why) => self.stop(why),
+            Some(why) => {
+                self.lack();
+                self.stop(why);
+            }
         }
     }
 
@@ -382,10 +402,11 @@ impl Keeper {
         *lock(&self.begins_at) = Some(place);
     }
 
-    /// Writes everything, at the end of an input of `items` items.
+    /// Writes everything, at the end of an input of `items` items. The end itself is left out if
+    /// results are missing: the next run computes them and notes it.
     pub(crate) fn end(&self, items: usize, is_known: bool) -> Result<(), Error> {
         let Some(writer) = lock(&self.writer).take() else { return Ok(()) };
-        if !is_known {
+        if !is_known && !self.lacks_any.load(Ordering::Relaxed) {
             writer.end_of_input(items as u64);
         }
         // All other threads have left the run.

@@ -69,17 +69,22 @@ impl Scratch {
     /// A keeper that writes to the store.
     fn keeper(&self, kind: Kind, ledger: &Ledger) -> Arc<Keeper> {
         let keeper = Arc::new(Keeper::new(kind, Box::default(), KeptFigures::default(), ledger));
-        let told = Arc::downgrade(&keeper);
+        self.begin_writing(kind, &keeper, None);
+        keeper
+    }
+
+    fn begin_writing(&self, kind: Kind, keeper: &Arc<Keeper>, max_disk: Option<u64>) {
+        let told = Arc::downgrade(keeper);
         let settings = Settings {
             on_given: Box::new(move |bytes| {
                 if let Some(keeper) = told.upgrade() {
                     keeper.given(bytes);
                 }
             }),
+            max_disk,
             ..Settings::new(u64::MAX)
         };
         keeper.set_writer(self.store(kind).writer(settings).unwrap());
-        keeper
     }
 }
 
@@ -146,4 +151,33 @@ fn a_journal_that_is_cut_anywhere_has_a_place_and_all_items_before_it() {
     assert_eq!(found.last(), Some(&all));
     let right = [(None, 0), (Some(10), 2), all];
     assert!(found.iter().all(|state| right.contains(state)), "{found:?}");
+}
+
+#[test]
+fn the_end_of_the_input_is_left_out_while_results_are_missing() {
+    let (scratch, ledger) = (Scratch::new("missing"), Ledger::new(ByteSize::mib(1)));
+    let push = |encoded: &mut Encoded, item: u64, result: &u64| Some(encoded.push(item, result));
+    let keeper = || Arc::new(Keeper::new(Kind::Checkpoint, Box::default(), KeptFigures::default(), &ledger));
+    let state = || {
+        let store = scratch.store(Kind::Checkpoint);
+        (store.items(), store.end())
+    };
+    let first = keeper();
+    scratch.begin_writing(Kind::Checkpoint, &first, Some(1));
+    note(&first, 2);
+    first.keep(push, 0, &[1, 2]);
+    assert!(first.end(2, false).unwrap_err().is_storage());
+    // There is room again, and the same run goes on. Nothing is left of it but its end.
+    first.begin_part();
+    assert!(!first.has_failed());
+    scratch.begin_writing(Kind::Checkpoint, &first, None);
+    first.end(2, false).unwrap();
+    assert_eq!(state(), (0, None));
+    // The next run has the results.
+    let second = keeper();
+    scratch.begin_writing(Kind::Checkpoint, &second, None);
+    note(&second, 2);
+    second.keep(push, 0, &[1, 2]);
+    second.end(2, false).unwrap();
+    assert_eq!(state(), (2, Some(2)));
 }
