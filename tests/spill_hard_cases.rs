@@ -5,7 +5,7 @@ mod folder;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use amorsize::on_error::Skip;
@@ -223,6 +223,49 @@ fn a_result_that_panics_when_it_is_read_hides_no_other() {
     assert!(panicked.is_err() && found.len() < 1001);
     run.for_each_batch(|batch| found.extend(batch)).unwrap();
     assert!(found == expected);
+}
+
+/// The item whose value or error panics when it is dropped, once.
+static PANICS: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// A value or an error with a `Drop` of its own.
+#[derive(Debug, PartialEq, DeepSize, Serialize, Deserialize)]
+struct Fragile(usize, Vec<u64>);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        let is_it = PANICS.compare_exchange(self.0, usize::MAX, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        assert!(!is_it || thread::panicking(), "too fragile");
+    }
+}
+
+impl std::fmt::Display for Fragile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is fragile", self.0)
+    }
+}
+
+#[batched(max_memory = "1MiB", on_error = "skip")]
+fn fragile(item: usize) -> Result<Fragile, Fragile> {
+    let it = Fragile(item, noise(item));
+    if item % 7 == 3 { Err(it) } else { Ok(it) }
+}
+
+#[test]
+fn a_value_or_an_error_that_panics_when_it_is_dropped_takes_no_other_along() {
+    // Some of them are dropped when the memory is full, and some later, from a batch.
+    for bad in [0, 3, 25, 38, 101, 700, 703, ITEMS - 1] {
+        let mut run = fragile_batched(0..ITEMS).threads(2);
+        PANICS.store(bad, Ordering::Relaxed);
+        let first = catch_unwind(AssertUnwindSafe(|| run.spill().unwrap()));
+        assert_eq!(PANICS.load(Ordering::Relaxed), usize::MAX);
+        // The report tells the panic of a skipped error.
+        assert_eq!(first.is_ok(), bad % 7 == 3, "{bad}");
+        let spilled = first.unwrap_or_else(|_| run.spill().unwrap());
+        let values = || (0..ITEMS).filter(|item| item % 7 != 3);
+        assert!(spilled.indices().eq(values()), "{bad}: {} of {}", spilled.len(), values().count());
+        assert!(spilled.iter().map(Result::unwrap).eq(values().map(|item| Fragile(item, noise(item)))));
+    }
 }
 
 /// A run that has spilled most of its results before it was cancelled.

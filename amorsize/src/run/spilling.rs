@@ -116,16 +116,25 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let (mut stopped, mut left) = (None, Vec::new());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.hand_over::<P>(&mut |batch| {
-                for (index, value) in batch.indices().zip(batch) {
-                    if stopped.is_some() {
-                        left.push((index, value));
-                    } else if let Err(ended) = file.add(index, &value) {
-                        stopped = Some(ended);
-                        left.push((index, value));
-                    } else {
-                        stopped = file.write_if_full(size_of::<R>()).err().map(Ended::from);
+                let mut rest = batch.indices().zip(batch);
+                let added = catch_unwind(AssertUnwindSafe(|| {
+                    for (index, value) in &mut rest {
+                        if let Err(ended) = file.add(index, &value) {
+                            stopped = Some(ended);
+                            left.push((index, value));
+                            break;
+                        }
+                        if let Err(error) = file.write_if_full(size_of::<R>()) {
+                            stopped = Some(error.into());
+                            break;
+                        }
                     }
+                }));
+                if let Err(payload) = added {
+                    // A stored value's own code panicked when it was dropped.
+                    stopped = Some(Ended::Unwound(payload));
                 }
+                left.extend(rest);
                 stopped.is_none()
             })
         }));
@@ -138,7 +147,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             self.core.put_back(parts(results, indices));
         }
         let failed = match (outcome, stopped) {
-            // A value's own code panicked when it was dropped.
+            // A panic that no other place has caught.
             (Err(payload), _) => Ended::Unwound(payload),
             (Ok(_), Some(ended)) => ended,
             (Ok(Ok(_)), None) => match file.finish() {
@@ -255,20 +264,26 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let results = self.shared.types.into_vec(results);
         let count = results.len();
         let (mut results, mut refused, mut outcome) = (results.into_iter(), Vec::new(), Ok(()));
-        while outcome.is_ok()
-            && let Some((result, index)) = results.next().zip(indices.next())
-        {
-            if P::fails(&result) {
-                let _ = P::fail(&mut self.seen, index, result);
-            } else if let Ok(value) = P::split(result) {
-                outcome = match file.add(index, &value) {
-                    Ok(()) => file.write_if_full(size_of::<R>()).map_err(Ended::from),
-                    Err(ended) => {
-                        refused = P::unsplit(vec![value]);
-                        Err(ended)
-                    }
-                };
+        let added = catch_unwind(AssertUnwindSafe(|| {
+            while outcome.is_ok()
+                && let Some((result, index)) = results.next().zip(indices.next())
+            {
+                if P::fails(&result) {
+                    let _ = P::fail(&mut self.seen, index, result);
+                } else if let Ok(value) = P::split(result) {
+                    outcome = match file.add(index, &value) {
+                        Ok(()) => file.write_if_full(size_of::<R>()).map_err(Ended::from),
+                        Err(ended) => {
+                            refused = P::unsplit(vec![value]);
+                            Err(ended)
+                        }
+                    };
+                }
             }
+        }));
+        if let Err(payload) = added {
+            // A stored value panicked when it was dropped.
+            outcome = Err(Ended::Unwound(payload));
         }
         refused.extend(results);
         let stored = count - refused.len();
