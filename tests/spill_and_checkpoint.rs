@@ -289,7 +289,7 @@ fn damage_is_passed_over_when_it_is_opened_and_told_when_it_is_read() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x55;
         fs::write(&segment, &damaged).unwrap();
-        let Ok(spilled) = Spilled::<String>::open(&runs) else { continue };
+        let spilled = Spilled::<String>::open(&runs).unwrap();
         let mut passed = 0;
         for (item, result) in spilled.indices().zip(&spilled) {
             match result {
@@ -298,8 +298,60 @@ fn damage_is_passed_over_when_it_is_opened_and_told_when_it_is_read() {
             }
             passed += 1;
         }
-        assert!(passed < ITEMS || !spilled.is_complete() || spilled.iter().all(|text| text.is_ok()));
+        assert_eq!(passed, spilled.len());
+        assert!(!spilled.is_complete() || spilled.iter().filter(Result::is_ok).count() == ITEMS);
     }
     fs::write(&segment, &whole).unwrap();
     assert!(Spilled::<String>::open(&runs).unwrap().into_iter().map(Result::unwrap).eq(all));
+}
+
+#[test]
+fn a_damaged_frame_costs_no_other_result() {
+    /// The frames of a segment. Each has one result, which is as large as a frame.
+    const FRAMES: usize = 3;
+    let page = |item: usize| -> Vec<u64> {
+        (0..150_000_u64).map(|at| (at + item as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 << 63).collect()
+    };
+    let folder = Folder::new("a_damaged_frame");
+    let runs = folder.file("runs");
+    for items in [FRAMES, 2 * FRAMES] {
+        let run = process_in_batches(page, 0..items).version(1).threads(1).checkpoint(&runs);
+        { run }.for_each_batch(drop).unwrap();
+    }
+    let open = || Spilled::<Vec<u64>>::open(&runs).unwrap();
+    for item in 0..2 * FRAMES {
+        let segment = runs.join(format!("{:06}.amz", 1 + item / FRAMES));
+        let whole = fs::read(&segment).unwrap();
+        let mut damaged = whole.clone();
+        damaged[500_000 + item % FRAMES * (whole.len() / FRAMES)] ^= 1;
+        fs::write(&segment, &damaged).unwrap();
+        // The first frame of a segment is looked at when the directory is opened.
+        let is_first = item % FRAMES == 0;
+        let spilled = open();
+        assert_eq!((spilled.len(), spilled.is_complete()), (2 * FRAMES - usize::from(is_first), !is_first), "{item}");
+        let check = |results: Vec<Result<Vec<u64>, amorsize::Error>>| {
+            assert_eq!(results.len(), spilled.len());
+            for (index, result) in spilled.indices().zip(results) {
+                match result {
+                    Ok(found) => assert!(index != item && found == page(index)),
+                    Err(error) => {
+                        assert!(index == item && matches!(error.kind(), ErrorKind::Damaged { .. }), "{error}");
+                    }
+                }
+            }
+        };
+        check(spilled.iter().collect());
+        // Now the others are known as well.
+        assert!(!spilled.is_complete());
+        check(open().into_iter().collect());
+        let again = open();
+        match again.get(item) {
+            None => assert!(is_first),
+            Some(result) => assert!(!is_first && result.unwrap_err().is_storage()),
+        }
+        assert!(!again.is_complete());
+        assert_eq!(again.get((item + 1) % (2 * FRAMES)).unwrap().unwrap(), page((item + 1) % (2 * FRAMES)));
+        fs::write(&segment, &whole).unwrap();
+    }
+    assert!(open().is_complete());
 }

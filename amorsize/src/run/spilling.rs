@@ -205,7 +205,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             count += batch.len();
         })?;
         // Those before went to an earlier terminal of this run.
-        let mut checkpoint = Checkpoint::open(directory, first.unwrap_or(usize::MAX))?;
+        let mut checkpoint = Checkpoint::of_run(directory, first.unwrap_or(usize::MAX))?;
         if checkpoint.len() != count {
             if let Some(error) = self.core.keeper().get().and_then(Keeper::lost) {
                 return Err(error.into());

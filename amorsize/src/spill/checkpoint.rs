@@ -2,11 +2,12 @@
 
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::store::{Done, Found, Reading, Store};
 
 /// The results of a checkpoint, from an item on.
@@ -18,23 +19,40 @@ pub(crate) struct Checkpoint<R> {
     /// The first of `found.done` that has any of these items.
     first: usize,
     len: usize,
+    /// True once a result was found damaged as it was read.
+    is_damaged: AtomicBool,
     /// Removed when these results are dropped.
     remove: Option<Store>,
     results: PhantomData<fn() -> R>,
 }
 
 impl<R> Checkpoint<R> {
-    /// Finds the results of items from `from` on. They have to be of this type.
-    pub(crate) fn open(directory: &Path, from: usize) -> Result<Self, Error>
+    /// Finds the results that are whole. They have to be of this type.
+    pub(crate) fn open(directory: &Path) -> Result<Self, Error>
     where
         R: Serialize + DeserializeOwned,
     {
-        let (found, from) = (Found::open(directory)?, from as u64);
+        let mut found = Found::open(directory)?;
+        found.check_whole_results::<R>(&mut Reading::default())?;
+        Ok(Self::new(found, 0))
+    }
+
+    /// Finds the results that a run has just stored, of items from `from` on. They have to be of
+    /// this type. The run must not pass over damage.
+    pub(crate) fn of_run(directory: &Path, from: usize) -> Result<Self, Error>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let found = Found::open(directory)?;
         found.check_results::<R>(&mut Reading::default()).map_err(|unread| unread.error)?;
+        Ok(Self::new(found, from as u64))
+    }
+
+    fn new(found: Found, from: u64) -> Self {
         let first = found.done.partition_point(|done| done.end() <= from);
         let items = |done: &Done| (done.end() - done.first.max(from)) as usize;
         let len = found.done[first..].iter().map(items).sum();
-        Ok(Self { found, from, first, len, remove: None, results: PhantomData })
+        Self { found, from, first, len, is_damaged: AtomicBool::new(false), remove: None, results: PhantomData }
     }
 
     /// Removes the directory when these results are dropped.
@@ -50,13 +68,15 @@ impl<R> Checkpoint<R> {
         self.found.bytes
     }
 
-    /// True if a run came to its end, and every damaged part was computed anew. A policy that
-    /// leaves failures out leaves gaps, which are no damage.
+    /// True if a run came to its end, every damaged part was computed anew, and no other part is
+    /// known to be damaged. A policy that leaves failures out leaves gaps, which are no damage.
     pub(crate) fn is_complete(&self) -> bool {
         let Some(end) = self.found.end else { return false };
         let items: u64 = self.found.done.iter().map(|done| u64::from(done.items)).sum();
         let goes_on = self.found.done.last().is_some_and(|last| last.end() > end);
-        !goes_on && (self.found.damaged == 0 || self.found.is_mended || items == end)
+        !goes_on
+            && !self.is_damaged.load(Ordering::Relaxed)
+            && (self.found.damaged == 0 || self.found.is_mended || items == end)
     }
 
     /// The number of parts of the results: consecutive items that were computed together.
@@ -77,7 +97,8 @@ impl<R> Checkpoint<R> {
         R: DeserializeOwned,
     {
         let done = &self.found.done[self.first + part];
-        let mut results = self.found.read(done, reading).map_err(|unread| unread.error)?.take(usize::MAX)?;
+        let mut restored = self.found.read(done, reading).map_err(|unread| self.noted(unread.error))?;
+        let mut results = restored.take(usize::MAX)?;
         results.drain(..self.from.saturating_sub(done.first) as usize);
         Ok(results)
     }
@@ -89,8 +110,17 @@ impl<R> Checkpoint<R> {
     {
         let done = self.found.next_done(item as u64)?;
         let place = (item as u64).checked_sub(done.first).filter(|_| item as u64 >= self.from)?;
-        let restored = self.found.read(done, &mut Reading::default()).map_err(|unread| unread.error);
+        let restored = self.found.read(done, &mut Reading::default());
+        let restored = restored.map_err(|unread| self.noted(unread.error));
         Some(restored.and_then(|restored| restored.nth(place as usize)))
+    }
+
+    /// Remembers an error that says that results are damaged.
+    fn noted(&self, error: Error) -> Error {
+        if matches!(error.kind(), ErrorKind::Damaged { .. }) {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+        error
     }
 }
 

@@ -28,13 +28,15 @@ pub struct Iter<'a, R> {
     /// The next part.
     next: usize,
     read: std::vec::IntoIter<R>,
+    unread: Unread,
     left: usize,
     reading: Reading,
 }
 
 impl<'a, R> Iter<'a, R> {
     pub(super) fn new(spilled: &'a Spilled<R>) -> Self {
-        Self { spilled, next: 0, read: Vec::new().into_iter(), left: spilled.len(), reading: Reading::default() }
+        let (read, left) = (Vec::new().into_iter(), spilled.len());
+        Self { spilled, next: 0, read, unread: Unread::default(), left, reading: Reading::default() }
     }
 }
 
@@ -46,11 +48,19 @@ impl<R: Serialize + DeserializeOwned> Iterator for Iter<'_, R> {
             return None;
         }
         while self.read.len() == 0 {
+            if let Some(error) = self.unread.next() {
+                self.left -= 1;
+                return Some(Err(error));
+            }
             match self.spilled.part(&mut self.next, &mut self.reading) {
                 Ok(values) => self.read = values?.into_iter(),
-                Err(error) => {
+                Err(error) if matches!(self.spilled.kept, Kept::Memory { .. }) => {
                     self.left = 0;
                     return Some(Err(error));
+                }
+                Err(error) => {
+                    self.unread = Unread::new(error, self.spilled.runs(self.next));
+                    self.next += 1;
                 }
             }
         }
@@ -85,7 +95,27 @@ impl<R: DeserializeOwned> IntoIterator for Spilled<R> {
             Kept::Memory { values, credit, .. } => (None, values, credit),
             kept => (Some(kept), Vec::new(), Credit::NONE),
         };
-        IntoIter { kept, next: 0, read: read.into_iter(), left, reading: Reading::default(), _credit: credit }
+        let (read, unread) = (read.into_iter(), Unread::default());
+        IntoIter { kept, next: 0, read, unread, left, reading: Reading::default(), _credit: credit }
+    }
+}
+
+/// The results of a part that can't be read. Each is an error: so all others keep their places
+/// beside their [indices](Spilled::indices).
+#[derive(Default)]
+struct Unread {
+    error: Option<Error>,
+    results: usize,
+}
+
+impl Unread {
+    fn new(error: Error, runs: impl Iterator<Item = (usize, usize)>) -> Self {
+        Self { error: Some(error), results: runs.map(|(_, items)| items).sum() }
+    }
+
+    fn next(&mut self) -> Option<Error> {
+        self.results = self.results.checked_sub(1)?;
+        self.error.as_ref().map(|error| Error::new(error.kind().clone()))
     }
 }
 
@@ -107,6 +137,7 @@ pub struct IntoIter<R> {
     /// The next part.
     next: usize,
     read: std::vec::IntoIter<R>,
+    unread: Unread,
     left: usize,
     reading: Reading,
     /// The credit of results that were in memory.
@@ -121,7 +152,12 @@ impl<R: DeserializeOwned> Iterator for IntoIter<R> {
             return None;
         }
         while self.read.len() == 0 {
-            let read = match self.kept.as_mut()? {
+            if let Some(error) = self.unread.next() {
+                self.left -= 1;
+                return Some(Err(error));
+            }
+            let kept = self.kept.as_mut()?;
+            let read = match kept {
                 Kept::Memory { .. } => return None,
                 Kept::Disk(file) => {
                     file.read(self.next, self.reading.buffers()).inspect(|_| file.give_back(self.next + 1))
@@ -130,10 +166,7 @@ impl<R: DeserializeOwned> Iterator for IntoIter<R> {
             };
             match read {
                 Ok(values) => self.read = values.into_iter(),
-                Err(error) => {
-                    self.left = 0;
-                    return Some(Err(error));
-                }
+                Err(error) => self.unread = Unread::new(error, kept.runs(self.next)),
             }
             self.next += 1;
         }

@@ -95,9 +95,12 @@ impl<R> Spilled<R> {
     /// the run goes on. It has the results that were on disk when this was called.
     ///
     /// It needs neither the function nor the input: it only reads, and changes nothing, so the
-    /// directory may be one that can't be written to. A run may
-    /// use the directory meanwhile. Damaged frames are passed over;
-    /// [`is_complete`](Self::is_complete) tells if anything is missing.
+    /// directory may be one that can't be written to. A run may use the directory meanwhile.
+    ///
+    /// Damage hides no other results. What is found damaged here is passed over, and
+    /// [`is_complete`](Self::is_complete) is false. Most bytes are read later: a result that is
+    /// found damaged then is an error in its place, and `is_complete` is false from then on. The
+    /// same call of the run computes damaged results anew.
     ///
     /// # Errors
     ///
@@ -128,11 +131,12 @@ impl<R> Spilled<R> {
     where
         R: StoredResult,
     {
-        Checkpoint::open(&absolute(directory.as_ref()), 0).map(Self::of_checkpoint)
+        Checkpoint::open(&absolute(directory.as_ref())).map(Self::of_checkpoint)
     }
 
     /// True if these are all results. Only for a checkpoint it can be false: if its run did not
-    /// come to its end, or if a part of it is damaged.
+    /// come to its end, if it went on without a result that could not be stored, or if a part of it
+    /// is known to be damaged. Reading a damaged result makes it known.
     ///
     /// # Examples
     ///
@@ -233,12 +237,18 @@ impl<R> Spilled<R> {
         }
     }
 
+    fn runs(&self, part: usize) -> impl Iterator<Item = (usize, usize)> {
+        self.kept.runs(part)
+    }
+}
+
+impl<R> Kept<R> {
     /// Consecutive items of a part: the first item, and the number of items.
     fn runs(&self, part: usize) -> impl Iterator<Item = (usize, usize)> {
-        let (file, checkpoint) = match &self.kept {
-            Kept::Memory { .. } => (None, None),
-            Kept::Disk(file) => (Some(file.runs(part)), None),
-            Kept::Checkpoint(checkpoint) => (None, Some(checkpoint.run(part))),
+        let (file, checkpoint) = match self {
+            Self::Memory { .. } => (None, None),
+            Self::Disk(file) => (Some(file.runs(part)), None),
+            Self::Checkpoint(checkpoint) => (None, Some(checkpoint.run(part))),
         };
         file.into_iter().flatten().chain(checkpoint)
     }
@@ -248,8 +258,9 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
     /// Reads the results in input order, from the disk as they are asked for. It can be called
     /// again and again, also while other iterators read.
     ///
-    /// Each result is made anew from its bytes, even if the results are in memory. After an error
-    /// nothing more comes.
+    /// Each result is made anew from its bytes, even if the results are in memory. One that can't be
+    /// read is an error in its place, and the others come all the same. From memory nothing more
+    /// comes after an error.
     ///
     /// # Examples
     ///

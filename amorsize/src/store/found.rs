@@ -135,12 +135,42 @@ impl Found {
     where
         R: Serialize + DeserializeOwned,
     {
+        self.shapes.iter().try_for_each(|(spot, was)| self.check_first::<R>(*spot, was, reading))
+    }
+
+    /// Does the same for readers, who want all that is left: a segment whose first frame turns out
+    /// to be damaged is not checked, and that frame is passed over, as if it had been found damaged
+    /// before.
+    pub(crate) fn check_whole_results<R>(&mut self, reading: &mut Reading) -> Result<(), Error>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let mut damaged = Vec::new();
         for (spot, was) in &self.shapes {
-            let Ok(frame) = self.frames.binary_search_by_key(spot, |frame| frame.spot) else { continue };
-            let content = self.content(frame as u32, reading)?;
-            was.check::<R>(&content.bytes).map_err(|is| self.origin(Some(Arc::clone(was))).changed(is))?;
+            match self.check_first::<R>(*spot, was, reading) {
+                Ok(()) => {}
+                Err(Unread { damaged: Some(spot), .. }) => damaged.push(spot),
+                Err(Unread { error, damaged: None }) => return Err(error),
+            }
+        }
+        if !damaged.is_empty() {
+            let frames = &self.frames;
+            self.done.retain(|done| !damaged.contains(&frames[done.frame as usize].spot));
+            self.shapes.retain(|(first, _)| !damaged.contains(first));
+            self.damaged += damaged.len();
+            self.is_mended = false;
         }
         Ok(())
+    }
+
+    /// Checks the type of the results in a segment's first frame, if that was found.
+    fn check_first<R>(&self, spot: Spot, was: &Arc<Shape>, reading: &mut Reading) -> Result<(), Unread>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let Ok(frame) = self.frames.binary_search_by_key(&spot, |frame| frame.spot) else { return Ok(()) };
+        let content = self.content(frame as u32, reading)?;
+        Ok(was.check::<R>(&content.bytes).map_err(|is| self.origin(Some(Arc::clone(was))).changed(is))?)
     }
 
     /// The results of items that are done, not yet decoded.
