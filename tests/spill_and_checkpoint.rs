@@ -354,4 +354,12 @@ fn a_damaged_frame_costs_no_other_result() {
         fs::write(&segment, &whole).unwrap();
     }
     assert!(open().is_complete());
+    // With nothing left of what tells the type, another one is refused all the same.
+    for segment in ["000001.amz", "000002.amz"] {
+        let mut damaged = fs::read(runs.join(segment)).unwrap();
+        damaged[500_000] ^= 1;
+        fs::write(runs.join(segment), &damaged).unwrap();
+    }
+    assert!(Spilled::<Vec<i64>>::open(&runs).unwrap_err().is_changed());
+    assert!(open().indices().eq([1, 2, 4, 5]) && open().iter().all(|page| page.is_ok()));
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::contents::{Buffers, Content, Contents, Stored, Unreadable};
 use super::done::{Done, Frame};
-use super::frame::Spot;
+use super::frame::{LZ4, Spot};
 use super::manifest;
 use super::scan::Scan;
 use super::segment::{self, FORMAT};
@@ -135,40 +135,56 @@ impl Found {
     where
         R: Serialize + DeserializeOwned,
     {
-        self.shapes.iter().try_for_each(|(spot, was)| self.check_first::<R>(*spot, was, reading))
-    }
-
-    /// Does the same for readers, who want all that is left: a segment whose first frame turns out
-    /// to be damaged is not checked, and that frame is passed over, as if it had been found damaged
-    /// before.
-    pub(crate) fn check_whole_results<R>(&mut self, reading: &mut Reading) -> Result<(), Error>
-    where
-        R: Serialize + DeserializeOwned,
-    {
-        let mut damaged = Vec::new();
         for (spot, was) in &self.shapes {
-            match self.check_first::<R>(*spot, was, reading) {
-                Ok(()) => {}
-                Err(Unread { damaged: Some(spot), .. }) => damaged.push(spot),
-                Err(Unread { error, damaged: None }) => return Err(error),
+            if let Ok(frame) = self.frames.binary_search_by_key(spot, |frame| frame.spot) {
+                self.check_frame::<R>(frame, was, reading)?;
             }
-        }
-        if !damaged.is_empty() {
-            let frames = &self.frames;
-            self.done.retain(|done| !damaged.contains(&frames[done.frame as usize].spot));
-            self.shapes.retain(|(first, _)| !damaged.contains(first));
-            self.damaged += damaged.len();
-            self.is_mended = false;
         }
         Ok(())
     }
 
-    /// Checks the type of the results in a segment's first frame, if that was found.
-    fn check_first<R>(&self, spot: Spot, was: &Arc<Shape>, reading: &mut Reading) -> Result<(), Unread>
+    /// Does the same for readers, who want all that is left: frames that turn out to be damaged are
+    /// passed over, as if they had been found damaged before. If no segment has its first frame,
+    /// later ones have to do: no result may be taken for one of another type.
+    pub(crate) fn check_whole_results<R>(&mut self, reading: &mut Reading) -> Result<(), Error>
     where
         R: Serialize + DeserializeOwned,
     {
-        let Ok(frame) = self.frames.binary_search_by_key(&spot, |frame| frame.spot) else { return Ok(()) };
+        let (mut damaged, mut is_checked) = (Vec::new(), false);
+        let mut is_whole = |frame: usize, was| match self.check_frame::<R>(frame, was, reading) {
+            Ok(()) => Ok(true),
+            Err(Unread { damaged: Some(spot), .. }) => {
+                damaged.push(spot);
+                Ok(false)
+            }
+            Err(Unread { error, damaged: None }) => Err(error),
+        };
+        for (spot, was) in &self.shapes {
+            if let Ok(frame) = self.frames.binary_search_by_key(spot, |frame| frame.spot) {
+                is_checked |= is_whole(frame, was)?;
+            }
+        }
+        for (spot, was) in &self.shapes {
+            let later = self.frames.partition_point(|frame| frame.spot <= *spot)..self.frames.len();
+            let mut of_segment = later.take_while(|&frame| self.frames[frame].spot.segment == spot.segment);
+            while !is_checked && let Some(frame) = of_segment.next() {
+                // Frames with results have no other flag.
+                is_checked = self.frames[frame].head.flags & !LZ4 == 0 && is_whole(frame, was)?;
+            }
+        }
+        let frames = &self.frames;
+        self.done.retain(|done| !damaged.contains(&frames[done.frame as usize].spot));
+        self.shapes.retain(|(first, _)| !damaged.contains(first));
+        self.damaged += damaged.len();
+        self.is_mended &= damaged.is_empty();
+        Ok(())
+    }
+
+    /// Checks the type of the first results in a frame.
+    fn check_frame<R>(&self, frame: usize, was: &Arc<Shape>, reading: &mut Reading) -> Result<(), Unread>
+    where
+        R: Serialize + DeserializeOwned,
+    {
         let content = self.content(frame as u32, reading)?;
         Ok(was.check::<R>(&content.bytes).map_err(|is| self.origin(Some(Arc::clone(was))).changed(is))?)
     }
