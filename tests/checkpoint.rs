@@ -17,6 +17,7 @@ use amorsize::{Batched, CancelToken, ErrorKind, OnPanic, Progress, process_in_ba
 use caught::caught;
 use folder::Folder;
 use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Counts the calls for each item.
 #[derive(Default)]
@@ -287,6 +288,32 @@ fn first_items_can_be_skipped_wherever_stored_ones_begin() {
         // Items of another input are found before they are skipped.
         let error = from(1, "0", 11, 2).collect::<Vec<_>>().unwrap_err();
         assert!(error.to_string().contains("the input is not the one"), "{error}");
+    }
+}
+
+#[test]
+fn results_that_take_no_bytes_are_skipped_as_far_as_was_asked_for() {
+    const ITEMS: usize = 5_000;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    struct Unit;
+
+    for threads in [1, 2] {
+        let folder = Folder::new(&format!("no-bytes-{threads}"));
+        for skip in [0, 3, 777, ITEMS - 1, ITEMS] {
+            let mut found = Vec::new();
+            let mut run = process_in_batches(|_| Unit, 0..ITEMS).threads(threads).version(1);
+            run = run.skip_first(skip).checkpoint(folder.file("units"));
+            let report = run.for_each_batch(|batch| found.extend(batch.indices())).unwrap();
+            assert_eq!((report.items(), found), (ITEMS - skip, (skip..ITEMS).collect()));
+
+            let mut found = Vec::new();
+            let checked = |x: usize| if x == 1_234 { Err(x) } else { Ok(()) };
+            let mut run = process_in_batches(checked, 0..ITEMS).threads(threads).version(1);
+            run = run.skip_first(skip).checkpoint(folder.file("checked"));
+            run.on_error(Skip).for_each_batch(|batch| found.extend(batch.indices())).unwrap();
+            assert_eq!(found, (skip..ITEMS).filter(|&item| item != 1_234).collect::<Vec<_>>());
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl<R> Codec<R> {
             push: |encoded, item, result| Some(encoded.push(item, P::value(result)?)),
             read_back: |result| Some(read_back(P::value(result)?)),
             check: Store::check_results::<P::Value>,
-            take: |restored, most| Ok(P::unsplit(restored.take::<P::Value>(most)?)),
+            take: |restored, most| Ok(P::unsplit(restored.take::<P::Value>(of_values::<R, P::Value>(most))?)),
         }
     }
 
@@ -75,8 +75,15 @@ impl<R> Codec<R> {
     }
 
     /// Takes the next results of items that are done, and stops behind the one that brings it to
-    /// `most` bytes.
+    /// `most` bytes, encoded or in memory; 0 is for one result.
     pub(crate) fn take(&self, restored: &mut Restored, most: usize) -> Result<Vec<R>, Error> {
         (self.take)(restored, most)
     }
+}
+
+/// The bytes of values whose results have `most` bytes in memory. A result has room for an error
+/// too, and may take more than the value in it.
+fn of_values<R, V>(most: usize) -> usize {
+    let (value, result) = (size_of::<V>().max(1), size_of::<R>());
+    if result <= value { most } else { (most as u128 * value as u128).div_ceil(result as u128) as usize }
 }

@@ -20,7 +20,8 @@ use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store, Stored,
 /// 100 ns: a ten-thousandth of the time of a thousand cheap items.
 const AT_ONCE: usize = 1024;
 
-/// The bytes that one result alone brings in: it is skipped, and the next one may not be.
+/// The bytes that any one result reaches alone, also one that takes none: it is skipped, and the
+/// next one may not be.
 const ONE: usize = 0;
 
 /// The state of a durable run's input. See the [module](self).

@@ -1,3 +1,5 @@
+mod codec;
+
 use crate::policy::Policy;
 use crate::store::{Encoded, Identity, Kind, StableHasher, Store};
 use crate::system::paths::absolute;

@@ -188,9 +188,9 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// The number of bytes that are decoded at once: their results stay in the processor's cache,
-    /// and in memory that was just freed. Handing them over takes a thousandth of the time that
-    /// decoding takes.
+    /// The number of bytes that are decoded at once, as [`take`](Self::take) counts them: their
+    /// results stay in the processor's cache, and in memory that was just freed. Handing them over
+    /// takes a thousandth of the time that decoding takes.
     pub(crate) const AT_ONCE: usize = 64 << 10;
 
     /// `bytes` of a content from `start` on.
@@ -209,8 +209,8 @@ impl Stored {
     }
 
     /// Takes the next results, in the order of their items, and stops behind the one that brings it
-    /// to `most` bytes. The bytes are as they were written, so if they can't be decoded, they are
-    /// of another type.
+    /// to `most` bytes, encoded or in memory; 0 is for one result. The bytes are as they were
+    /// written, so if they can't be decoded, they are of another type.
     pub(crate) fn take<R: DeserializeOwned>(&mut self, most: usize) -> Result<Vec<R>, String> {
         let (results, left) = decode_some(self.items, &self.content.bytes[self.range.clone()], most)?;
         self.range.start = self.range.end - left.len();

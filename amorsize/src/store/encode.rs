@@ -54,7 +54,9 @@ pub(crate) fn decode_nth<R: DeserializeOwned>(mut bytes: &[u8], place: usize) ->
 }
 
 /// The first of `items` results, which fill `bytes`, and the bytes of the others. It stops behind
-/// the result that brings it to `most` bytes.
+/// the result that brings it to `most` bytes, encoded or in memory beside what results own: an
+/// `Option` may take one byte there and hundreds here. A result of no size counts as a byte, so if
+/// `most` is 0, it stops behind the first in any case.
 pub(crate) fn decode_some<R: DeserializeOwned>(
     items: u32,
     mut bytes: &[u8],
@@ -65,8 +67,9 @@ pub(crate) fn decode_some<R: DeserializeOwned>(
     // are bytes. Only a part of them is read if they have more than `most` bytes.
     let part = u64::from(items).saturating_mul(most as u64) / bytes.len().max(1) as u64;
     let expected = part.min(items.into()).min(bytes.len().min(most) as u64) as usize;
-    let mut results = Vec::with_capacity(expected + 1);
-    for _ in 0..items {
+    let fit = most.div_ceil(size_of::<R>().max(1)).max(1);
+    let mut results = Vec::with_capacity(fit.min(expected + 1));
+    for _ in 0..fit.min(items as usize) {
         // Not by `decode`: results would be moved twice more.
         let mut deserializer = Deserializer::from_bytes(bytes);
         results.push(R::deserialize(&mut deserializer).map_err(text)?);
@@ -77,4 +80,58 @@ pub(crate) fn decode_some<R: DeserializeOwned>(
     }
     let is_all = results.len() == items as usize;
     if is_all && !bytes.is_empty() { Err(format!("{} bytes are left over", bytes.len())) } else { Ok((results, bytes)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1 byte on disk, 264 in memory.
+    type Wide = Option<[u64; 32]>;
+
+    #[test]
+    fn results_are_decoded_up_to_a_number_of_bytes_on_disk_or_in_memory() {
+        let bytes = [0; 50_000];
+        let (wide, left) = decode_some::<Wide>(50_000, &bytes, 64 << 10).unwrap();
+        assert_eq!((wide.len(), left.len()), (249, 50_000 - 249));
+        assert!(wide.capacity() <= 250, "{}", wide.capacity());
+        // Large on disk, small in memory.
+        let texts: Vec<u8> = [&[100][..], &[b'x'; 100]].concat().repeat(500);
+        let (texts, left) = decode_some::<String>(500, &texts, 10_000).unwrap();
+        assert_eq!((texts.len(), left.len()), (100, 400 * 101));
+        // All that there are.
+        assert_eq!(decode_some::<Wide>(50_000, &bytes, usize::MAX).unwrap().0.len(), 50_000);
+        assert_eq!(decode_some::<Wide>(10, &bytes[..10], 64 << 10).unwrap().0.len(), 10);
+    }
+
+    #[test]
+    fn a_result_is_decoded_in_any_case_and_no_other_one_if_none_may() {
+        let bytes = [0; 100];
+        for most in [0, 1, 263, 264] {
+            assert_eq!(decode_some::<Wide>(100, &bytes, most).unwrap().0.len(), 1, "{most}");
+        }
+        assert_eq!(decode_some::<()>(100, &[], 0).unwrap().0.len(), 1);
+        assert_eq!(decode_some::<()>(100, &[], 64 << 10).unwrap().0.len(), 100);
+        assert_eq!(decode_some::<()>(100, &[], usize::MAX).unwrap().0.len(), 100);
+        assert_eq!(decode_some::<()>(0, &[], 0).unwrap().0.len(), 0);
+    }
+
+    #[test]
+    fn results_without_bytes_that_take_memory_are_decoded_in_parts() {
+        #[derive(serde::Deserialize)]
+        struct Cached {
+            #[serde(skip)]
+            cache: [u64; 32],
+        }
+
+        let (some, left) = decode_some::<Cached>(10_000, &[], 64 << 10).unwrap();
+        assert_eq!((some.len(), left.len()), (256, 0));
+        assert!(some.iter().all(|cached| cached.cache == [0; 32]));
+    }
+
+    #[test]
+    fn bytes_behind_the_last_result_are_refused() {
+        let refused = decode_some::<Wide>(3, &[0; 5], 64 << 10).unwrap_err();
+        assert_eq!(refused, "2 bytes are left over");
+    }
 }
