@@ -363,3 +363,42 @@ fn a_damaged_frame_costs_no_other_result() {
     assert!(Spilled::<Vec<i64>>::open(&runs).unwrap_err().is_changed());
     assert!(open().indices().eq([1, 2, 4, 5]) && open().iter().all(|page| page.is_ok()));
 }
+
+/// Notes the indices of each batch.
+struct Batches(Vec<Vec<usize>>);
+
+impl<R> Sink<R> for Batches {
+    type Error = amorsize::Error;
+
+    fn batch(&mut self, batch: Batch<R>) -> Result<(), amorsize::Error> {
+        self.0.push(batch.indices().collect());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), amorsize::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn results_with_few_bytes_on_disk_are_read_a_mebibyte_of_memory_at_a_time() {
+    // 1 byte on disk and 264 in memory, but for every thousandth.
+    type Wide = Option<[u64; 32]>;
+    const MOST: usize = (1 << 20) / size_of::<Wide>() + 1;
+    let wide = |item: usize| item.is_multiple_of(1_000).then_some([item as u64; 32]);
+    let folder = Folder::new("few_bytes_on_disk");
+    for skip in [0, 1, MOST, 30_001] {
+        let runs = folder.file("runs");
+        let run = || process_in_batches(wide, 0..40_000).version(1).checkpoint(&runs);
+        if skip == 0 {
+            run().for_each_batch(|_| ()).unwrap();
+        }
+        let spilled = run().skip_first(skip).spill().unwrap();
+        let mut batches = Batches(Vec::new());
+        spilled.write_to(&mut batches).unwrap();
+        assert!(batches.0.iter().all(|batch| (1..=MOST).contains(&batch.len())), "{skip}");
+        assert!(batches.0.concat().into_iter().eq(skip..40_000), "{skip}");
+        assert!(spilled.iter().map(Result::unwrap).eq((skip..40_000).map(wide)), "{skip}");
+        assert!(spilled.into_iter().map(Result::unwrap).eq((skip..40_000).map(wide)), "{skip}");
+    }
+}

@@ -8,7 +8,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
-use crate::store::{Done, Found, Reading, Store};
+use crate::store::{Done, Found, Reading, Restored, Store};
+
+/// The place of the next results of a checkpoint or of files, with the memory to read them.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The next part; for results in memory, the place of the next one.
+    pub(super) next: usize,
+    /// The results of that part that are not decoded, and the index of the first one's item.
+    rest: Option<(Restored, u64)>,
+    pub(super) reading: Reading,
+}
 
 /// The results of a checkpoint, from an item on.
 #[derive(Debug)]
@@ -91,16 +101,38 @@ impl<R> Checkpoint<R> {
         (first as usize, (done.end() - first) as usize)
     }
 
-    /// The results of a part.
-    pub(crate) fn read(&self, part: usize, reading: &mut Reading) -> Result<Vec<R>, Error>
+    /// The next results of a part, up to `most` bytes of them, encoded or in memory. If their own
+    /// code panics, the next call still finds them.
+    pub(super) fn read(&self, place: &mut Place, most: usize) -> Result<Vec<R>, Error>
     where
         R: DeserializeOwned,
     {
-        let done = &self.found.done[self.first + part];
-        let mut restored = self.found.read(done, reading).map_err(|unread| self.noted(unread.error))?;
-        let mut results = restored.take(usize::MAX)?;
-        results.drain(..self.from.saturating_sub(done.first) as usize);
+        let Place { next, rest, reading } = place;
+        let (restored, first) = match rest {
+            Some(rest) => rest,
+            None => {
+                let done = &self.found.done[self.first + *next];
+                let restored = self.found.read(done, reading).map_err(|unread| self.noted(unread.error))?;
+                rest.insert((restored, done.first))
+            }
+        };
+        let mut results = restored.take(most).map_err(|error| self.noted(error))?;
+        let before = self.from.saturating_sub(*first).min(results.len() as u64);
+        *first += results.len() as u64;
+        if restored.stored.is_empty() {
+            *rest = None;
+            *next += 1;
+        }
+        results.drain(..before as usize);
         Ok(results)
+    }
+
+    /// Leaves out the rest of a part, and gives the number of its results.
+    pub(super) fn skip(&self, place: &mut Place) -> usize {
+        let (first, items) = self.run(place.next);
+        let next = place.rest.take().map_or(first, |(_, next)| first.max(next as usize));
+        place.next += 1;
+        first + items - next
     }
 
     /// The result of an item, if it has one.

@@ -6,10 +6,10 @@ use std::iter::FusedIterator;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::checkpoint::Place;
 use super::{Kept, Spilled};
 use crate::error::Error;
 use crate::memory::credit::Credit;
-use crate::store::Reading;
 
 /// Reads the results again and again; made by [`Spilled::iter`].
 ///
@@ -25,18 +25,17 @@ use crate::store::Reading;
 #[must_use = "an iterator does nothing until it is asked for results"]
 pub struct Iter<'a, R> {
     spilled: &'a Spilled<R>,
-    /// The next part.
-    next: usize,
+    /// That of the results behind `read`.
+    place: Place,
     read: std::vec::IntoIter<R>,
     unread: Unread,
     left: usize,
-    reading: Reading,
 }
 
 impl<'a, R> Iter<'a, R> {
     pub(super) fn new(spilled: &'a Spilled<R>) -> Self {
         let (read, left) = (Vec::new().into_iter(), spilled.len());
-        Self { spilled, next: 0, read, unread: Unread::default(), left, reading: Reading::default() }
+        Self { spilled, place: Place::default(), read, unread: Unread::default(), left }
     }
 }
 
@@ -52,15 +51,15 @@ impl<R: Serialize + DeserializeOwned> Iterator for Iter<'_, R> {
                 self.left -= 1;
                 return Some(Err(error));
             }
-            match self.spilled.part(&mut self.next, &mut self.reading) {
+            match self.spilled.part(&mut self.place) {
                 Ok(values) => self.read = values?.into_iter(),
                 Err(error) if matches!(self.spilled.kept, Kept::Memory { .. }) => {
                     self.left = 0;
                     return Some(Err(error));
                 }
                 Err(error) => {
-                    self.unread = Unread::new(error, self.spilled.runs(self.next));
-                    self.next += 1;
+                    let results = self.spilled.kept.skip(&mut self.place);
+                    self.unread = Unread { error: Some(error), results };
                 }
             }
         }
@@ -96,7 +95,7 @@ impl<R: DeserializeOwned> IntoIterator for Spilled<R> {
             kept => (Some(kept), Vec::new(), Credit::NONE),
         };
         let (read, unread) = (read.into_iter(), Unread::default());
-        IntoIter { kept, next: 0, read, unread, left, reading: Reading::default(), _credit: credit }
+        IntoIter { kept, place: Place::default(), read, unread, left, _credit: credit }
     }
 }
 
@@ -109,10 +108,6 @@ struct Unread {
 }
 
 impl Unread {
-    fn new(error: Error, runs: impl Iterator<Item = (usize, usize)>) -> Self {
-        Self { error: Some(error), results: runs.map(|(_, items)| items).sum() }
-    }
-
     fn next(&mut self) -> Option<Error> {
         self.results = self.results.checked_sub(1)?;
         self.error.as_ref().map(|error| Error::new(error.kind().clone()))
@@ -134,12 +129,11 @@ impl Unread {
 pub struct IntoIter<R> {
     /// The results that are not in `read`.
     kept: Option<Kept<R>>,
-    /// The next part.
-    next: usize,
+    /// That of the results behind `read`.
+    place: Place,
     read: std::vec::IntoIter<R>,
     unread: Unread,
     left: usize,
-    reading: Reading,
     /// The credit of results that were in memory.
     _credit: Credit,
 }
@@ -157,18 +151,13 @@ impl<R: DeserializeOwned> Iterator for IntoIter<R> {
                 return Some(Err(error));
             }
             let kept = self.kept.as_mut()?;
-            let read = match kept {
-                Kept::Memory { .. } => return None,
-                Kept::Disk(file) => {
-                    file.read(self.next, self.reading.buffers()).inspect(|_| file.give_back(self.next + 1))
-                }
-                Kept::Checkpoint(checkpoint) => checkpoint.read(self.next, &mut self.reading),
-            };
-            match read {
-                Ok(values) => self.read = values.into_iter(),
-                Err(error) => self.unread = Unread::new(error, kept.runs(self.next)),
+            match kept.part(&mut self.place) {
+                Ok(values) => self.read = values?.into_iter(),
+                Err(error) => self.unread = Unread { error: Some(error), results: kept.skip(&mut self.place) },
             }
-            self.next += 1;
+            if let Kept::Disk(file) = kept {
+                file.give_back(self.place.next);
+            }
         }
         self.left -= 1;
         self.read.next().map(Ok)

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::checkpoint::Checkpoint;
+use self::checkpoint::Place;
 pub(crate) use self::directory::{directory, is_memory};
 pub(crate) use self::file::SpillFile;
 pub use self::iter::{IntoIter, Iter};
@@ -23,7 +24,7 @@ use crate::memory::credit::Credit;
 use crate::output::batch::{Batch, Indices};
 use crate::sink::write_error::WriteError;
 use crate::sink::{Pausing, Sink};
-use crate::store::{Reading, decode, encode};
+use crate::store::{decode, encode};
 use crate::system::paths::absolute;
 use crate::units::ByteSize;
 
@@ -252,6 +253,16 @@ impl<R> Kept<R> {
         };
         file.into_iter().flatten().chain(checkpoint)
     }
+
+    /// Leaves out the rest of a part on the disk, and gives the number of its results.
+    fn skip(&self, place: &mut Place) -> usize {
+        if let Self::Checkpoint(checkpoint) = self {
+            return checkpoint.skip(place);
+        }
+        let runs = self.runs(place.next);
+        place.next += 1;
+        runs.map(|(_, items)| items).sum()
+    }
 }
 
 impl<R: Serialize + DeserializeOwned> Spilled<R> {
@@ -336,46 +347,52 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
         let of_run = <S::Error as WriteError<Error>>::of_run;
         let mut sink = Pausing::begin(sink).map_err(WriteError::of_sink)?;
         let is_restored = matches!(self.kept, Kept::Checkpoint(_));
-        let mut in_memory = self.indices();
-        let (mut next, mut reading) = (0, Reading::default());
-        loop {
-            let part = next;
-            let Some(values) = self.part(&mut next, &mut reading).map_err(of_run)? else { break };
-            let indices: Vec<_> = match &self.kept {
-                Kept::Memory { .. } => in_memory.by_ref().take(values.len()).collect(),
-                _ => self.runs(part).flat_map(|(first, items)| first..first + items).collect(),
-            };
+        let (mut all, mut place) = (self.indices(), Place::default());
+        while let Some(values) = self.part(&mut place).map_err(of_run)? {
+            let indices: Vec<_> = all.by_ref().take(values.len()).collect();
             sink.batch(Batch::of(values, &indices, is_restored)).map_err(WriteError::of_sink)?;
         }
         sink.finish().map_err(WriteError::of_sink)
     }
 
-    /// The next part of the results, by its number; for results in memory, by the place of its
-    /// first one.
-    fn part(&self, next: &mut usize, reading: &mut Reading) -> Result<Option<Vec<R>>, Error> {
-        let read = match &self.kept {
-            Kept::Memory { values, .. } => {
-                let (mut copies, mut bytes) = (Vec::new(), 0);
-                for value in values.get(*next..).unwrap_or_default() {
-                    copies.push(copy(value, &mut bytes)?);
-                    if bytes.max(copies.len() * size_of::<R>()) >= PART {
-                        break;
-                    }
-                }
-                *next += copies.len();
-                return Ok((!copies.is_empty()).then_some(copies));
+    /// The next results, about a mebibyte of them; there is at least one.
+    fn part(&self, place: &mut Place) -> Result<Option<Vec<R>>, Error> {
+        let Kept::Memory { values, .. } = &self.kept else { return self.kept.part(place) };
+        let (mut copies, mut bytes) = (Vec::new(), 0);
+        for value in values.get(place.next..).unwrap_or_default() {
+            copies.push(copy(value, &mut bytes)?);
+            if bytes.max(copies.len() * size_of::<R>()) >= PART {
+                break;
             }
-            _ if *next >= self.parts() => return Ok(None),
-            Kept::Disk(file) => file.read(*next, reading.buffers())?,
-            Kept::Checkpoint(checkpoint) => checkpoint.read(*next, reading)?,
-        };
-        // Not before: if the results' own code panics, the next call still finds them.
-        *next += 1;
-        Ok(Some(read))
+        }
+        place.next += copies.len();
+        Ok((!copies.is_empty()).then_some(copies))
     }
 }
 
-/// The number of bytes after which copying results in memory pauses: those of a frame.
+impl<R: DeserializeOwned> Kept<R> {
+    /// The next results of those on disk; there is at least one.
+    fn part(&self, place: &mut Place) -> Result<Option<Vec<R>>, Error> {
+        loop {
+            let results = match self {
+                Self::Disk(file) if place.next < file.frames() => {
+                    let results = file.read(place.next, place.reading.buffers())?;
+                    // Not before: if the results' own code panics, the next call still finds them.
+                    place.next += 1;
+                    results
+                }
+                Self::Checkpoint(checkpoint) if place.next < checkpoint.parts() => checkpoint.read(place, PART)?,
+                _ => return Ok(None),
+            };
+            // All of them may be before the first item that is asked for.
+            if !results.is_empty() {
+                return Ok(Some(results));
+            }
+        }
+    }
+}
+
+/// The number of bytes of results that are read or copied at once: those of a frame.
 const PART: usize = 1 << 20;
 
 /// A result made from its bytes, like one from the disk; adds their number.
