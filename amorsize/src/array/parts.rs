@@ -10,7 +10,7 @@ use super::ArrayError;
 use super::directory::{PART, is_part, names, random_name};
 use crate::error::Error;
 use crate::store::{
-    Buffers, Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, free, hash,
+    Buffers, CLOSING, Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, free, hash,
     sync_directory,
 };
 
@@ -80,12 +80,14 @@ impl Attempts {
     }
 
     /// Adds the frames of a part. There is no `check` for a part that this process has just
-    /// written.
+    /// written. Such a part is refused unless it is whole: otherwise the task would be done for
+    /// good without some of its results, while the next attempt computes them.
     fn add(&mut self, name: String, share: (u64, u64), check: Option<CheckType>) -> Result<(), ArrayError> {
         let path = self.directory.join(&name);
         let failed = |error| ArrayError::io(&path, "read", error);
         let mut part = match Part::open(&path) {
             Ok(Some(part)) => part,
+            Ok(None) if check.is_none() => return Err(failed(not_as_written())),
             Ok(None) => return Ok(()),
             Err(error) => return Err(failed(error)),
         };
@@ -93,8 +95,9 @@ impl Attempts {
             part.check(check).map_err(failed)?.map_err(|is| other_type(&path, &part.shape, &is))?;
         }
         let number = self.parts.len();
-        let mut pieces = Vec::new();
+        let (mut pieces, mut is_whole) = (Vec::new(), false);
         while let Some((offset, head)) = part.next_frame(check.is_some()).map_err(failed)? {
+            is_whole = head.is(CLOSING) && part.next == part.bytes;
             if head.flags & !LZ4 != 0 {
                 continue;
             }
@@ -103,6 +106,9 @@ impl Attempts {
             }
             let piece = |run: &Run| Piece { part: number, offset, first: run.first, items: run.items };
             pieces.extend(head.runs.iter().map(piece));
+        }
+        if check.is_none() && !is_whole {
+            return Err(failed(not_as_written()));
         }
         if !pieces.is_empty() {
             self.pieces.append(&mut pieces);
@@ -141,6 +147,10 @@ impl Attempts {
     pub(crate) fn writer(&self, settings: Settings) -> Result<Writer, Error> {
         Writer::start(Box::new(self.supply.clone()), settings, self.bytes, Vec::new())
     }
+}
+
+fn not_as_written() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not as it was written")
 }
 
 /// Refuses results of another type.
@@ -239,5 +249,55 @@ impl Part {
         let spot = Spot { segment: self.number, offset };
         let head = Head::read(&mut self.file, spot, self.bytes)?;
         Ok(head.filter(|head| offset + head.total() <= self.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Encoded;
+
+    #[test]
+    fn a_part_of_this_attempt_that_is_not_whole_does_not_count_as_results() {
+        let folder = std::env::temp_dir().join(format!("amorsize-parts-{}", random_name()));
+        let attempt = |harm: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+            std::fs::create_dir(&folder).unwrap();
+            let attempts = Attempts::read(folder.clone(), (0, 9), Shape::check::<String>).unwrap();
+            let writer = attempts.writer(Settings::new(u64::MAX)).unwrap();
+            for item in 0..9 {
+                let mut encoded = Encoded::apart(item);
+                encoded.push(0, &item.to_string()).unwrap();
+                writer.put(encoded);
+            }
+            writer.finish().unwrap();
+            let path = folder.join(&names(&folder).unwrap()[0]);
+            let bytes = std::fs::read(&path).unwrap();
+            let len = bytes.len();
+            std::fs::write(&path, harm(bytes)).unwrap();
+            let finished = attempts.finish((0, 9));
+            std::fs::remove_dir_all(&folder).unwrap();
+            (finished.map(|(_, pieces)| pieces.iter().map(|piece| piece.items).sum::<u32>()), path, len)
+        };
+        let (whole, _, len) = attempt(&|bytes| bytes);
+        assert_eq!(whole.unwrap(), 9);
+        let cut = |at: usize| move |bytes: Vec<u8>| bytes[..at].to_vec();
+        let flip = |at: usize| {
+            move |mut bytes: Vec<u8>| {
+                bytes[at] ^= 1;
+                bytes
+            }
+        };
+        let longer = |bytes: Vec<u8>| [bytes, vec![0]].concat();
+        let harms: [&dyn Fn(Vec<u8>) -> Vec<u8>; 8] =
+            [&cut(0), &cut(10), &cut(len - 1), &cut(len - 44), &flip(0), &flip(20), &flip(len - 1), &longer];
+        for (at, harm) in harms.into_iter().enumerate() {
+            let (finished, path, _) = attempt(harm);
+            let error = finished.unwrap_err();
+            let says = format!(
+                "{} could not be read: it is not as it was written; what was written is kept, run it again",
+                path.display()
+            );
+            assert_eq!((error.code(), error.to_string()), (75, says), "{at}");
+        }
     }
 }

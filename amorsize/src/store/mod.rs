@@ -73,7 +73,7 @@ pub(crate) use encoded::Encoded;
 pub(crate) use found::{Found, Reading, Restored};
 pub(crate) use frame::Head;
 #[cfg(feature = "array")]
-pub(crate) use frame::{LZ4, Run, Spot};
+pub(crate) use frame::{CLOSING, LZ4, Run, Spot};
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
 #[cfg(feature = "array")]
 pub(crate) use manifest::{hex, platform};
