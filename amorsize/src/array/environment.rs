@@ -24,6 +24,10 @@ const TASKS: &str = "AMORSIZE_TASKS";
 const MEMORY: &str = "AMORSIZE_MEMORY";
 const THREADS: &str = "AMORSIZE_THREADS";
 
+/// The most tasks of an array. It is more than engines take (Slurm 4,000,001 at most), and few
+/// enough to look for the results of each: with a wrong number that would never end.
+const MOST_TASKS: usize = 4 << 20;
+
 /// An engine with tasks in containers. The library reads a container's limits itself.
 const fn container(index: &'static str) -> Engine {
     Engine { index, first: 0, none: None, memory: |_| Ok(None), threads: |_| None }
@@ -137,6 +141,11 @@ impl Environment {
         let tasks = told.stated(TASKS)?.unwrap_or(tasks);
         if tasks == 0 {
             return Err(ArrayError::refused("an array of 0 tasks has no results: give `array` a number above 0"));
+        }
+        if tasks > MOST_TASKS {
+            return Err(ArrayError::refused(format!(
+                "an array can't have {tasks} tasks: give `array` or {TASKS} at most {MOST_TASKS}"
+            )));
         }
         let indices: Vec<(&Engine, String)> = ENGINES
             .iter()
@@ -259,6 +268,12 @@ mod tests {
         );
         assert_eq!(of(16, &[("AMORSIZE_TASKS", "0")]).unwrap_err(), "AMORSIZE_TASKS is \"0\": use a number above 0");
         assert_eq!(of(0, &[]).unwrap_err(), "an array of 0 tasks has no results: give `array` a number above 0");
+        for tasks in [5_000_000, usize::MAX] {
+            let says = format!("an array can't have {tasks} tasks: give `array` or AMORSIZE_TASKS at most 4194304");
+            assert_eq!(of(tasks, &[]).unwrap_err(), says);
+            assert_eq!(of(1, &[("AMORSIZE_TASKS", &tasks.to_string())]).unwrap_err(), says);
+            assert_eq!(of(tasks, &[("AMORSIZE_TASKS", "4194304")]).unwrap().tasks, 4_194_304);
+        }
         assert_eq!(
             of(16, &[("AMORSIZE_MEMORY", "much")]).unwrap_err(),
             "AMORSIZE_MEMORY is \"much\": use bytes with a unit, such as \"2GiB\""

@@ -161,6 +161,11 @@ fn what_the_environment_says_wrongly_is_refused() {
     }
     let says = "error: an array of 0 tasks has no results: give `array` a number above 0";
     assert_eq!(run("text", &out, (0, 100), &[]), (78, says.to_owned()));
+    let says =
+        format!("error: an array can't have {} tasks: give `array` or AMORSIZE_TASKS at most 4194304", usize::MAX);
+    for task in [None, Some(("AMORSIZE_TASK", "all")), Some(("AMORSIZE_TASK", "0"))] {
+        assert_eq!(run("text", &out, (usize::MAX, 100), task.as_slice()), (78, says.clone()));
+    }
     assert!(!out.exists());
 }
 
