@@ -15,8 +15,19 @@ pub(super) fn share(items: usize, tasks: usize, task: usize) -> Range<usize> {
 pub(crate) enum Share<N: Iterator> {
     /// Items that were kept while the rest of the input was hashed.
     Kept(std::vec::IntoIter<N::Item>),
-    /// The next items of an iterator, up to this number. The iterator goes on behind them.
-    Streamed(N, usize),
+    /// The next items of an iterator, which goes on behind them.
+    Streamed(Streamed<N>),
+}
+
+/// The next items of an iterator.
+pub(crate) struct Streamed<N> {
+    iterator: N,
+    /// The items that are not taken.
+    left: usize,
+    /// The index of the item behind the last one.
+    end: usize,
+    /// The number of items of the iterator, if it ended before that.
+    ended_at: Option<usize>,
 }
 
 impl<N: Iterator> Share<N> {
@@ -32,19 +43,36 @@ impl<N: Iterator> Iterator for Share<N> {
     fn next(&mut self) -> Option<N::Item> {
         match self {
             Self::Kept(items) => items.next(),
-            Self::Streamed(_, 0) => None,
-            Self::Streamed(iterator, left) => {
-                *left -= 1;
-                iterator.next()
-            }
+            Self::Streamed(share) => share.next(),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match self {
             Self::Kept(items) => items.size_hint(),
-            Self::Streamed(_, left) => (*left, Some(*left)),
+            Self::Streamed(share) => share.size_hint(),
         }
+    }
+}
+
+impl<N: Iterator> Iterator for Streamed<N> {
+    type Item = N::Item;
+
+    fn next(&mut self) -> Option<N::Item> {
+        if self.left == 0 || self.ended_at.is_some() {
+            return None;
+        }
+        let item = self.iterator.next();
+        match item {
+            Some(_) => self.left -= 1,
+            None => self.ended_at = Some(self.end - self.left),
+        }
+        item
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = if self.ended_at.is_some() { 0 } else { self.left };
+        (left, Some(left))
     }
 }
 
@@ -106,9 +134,7 @@ impl<N: ExactSizeIterator> Shares<N> {
             }
         }
         if ended_at != items {
-            return Err(ArrayError::refused(format!(
-                "the input said that it has {items} items, and has {ended_at}: collect it into a `Vec` first"
-            )));
+            return Err(other_length(items, ended_at));
         }
         // An empty share has no first item.
         let mut kept = kept.into_iter();
@@ -137,20 +163,39 @@ impl<N: ExactSizeIterator> Shares<N> {
             }
             Rest::Streamed(iterator, next) => {
                 let Some(mut iterator) = iterator.take() else { return Share::empty() };
-                iterator.by_ref().take(range.start - *next).for_each(drop);
+                let before = range.start - *next;
+                let dropped = iterator.by_ref().take(before).count();
+                let ended_at = (dropped < before).then_some(*next + dropped);
                 *next = range.end;
-                Share::Streamed(iterator, range.len())
+                Share::Streamed(Streamed { iterator, left: range.len(), end: range.end, ended_at })
             }
         }
     }
 
     /// Takes back the rest of a share, so that the next one can be taken.
-    pub(crate) fn give_back(&mut self, share: Share<N>) {
-        if let (Rest::Streamed(iterator, _), Share::Streamed(mut rest, left)) = (&mut self.rest, share) {
-            rest.by_ref().take(left).for_each(drop);
-            *iterator = Some(rest);
+    ///
+    /// # Errors
+    ///
+    /// If the input has fewer or more items than it said: some would have no result.
+    pub(crate) fn give_back(&mut self, share: Share<N>) -> Result<(), ArrayError> {
+        let (Rest::Streamed(iterator, _), Share::Streamed(mut share)) = (&mut self.rest, share) else { return Ok(()) };
+        share.by_ref().for_each(drop);
+        if let Some(items) = share.ended_at {
+            return Err(other_length(self.items, items));
         }
+        if share.end == self.items && share.iterator.next().is_some() {
+            return Err(other_length(self.items, "more"));
+        }
+        *iterator = Some(share.iterator);
+        Ok(())
     }
+}
+
+/// Refuses an input with another number of items than it said.
+fn other_length(said: usize, has: impl std::fmt::Display) -> ArrayError {
+    ArrayError::refused(format!(
+        "the input said that it has {said} items, and has {has}: collect it into a `Vec` first"
+    ))
 }
 
 #[cfg(test)]
@@ -186,7 +231,7 @@ mod tests {
                 let taken: Vec<_> = given.by_ref().take(2).collect();
                 assert_eq!(taken, expected[..2]);
                 assert_eq!(given.next(), expected.get(2).copied());
-                shares.give_back(given);
+                shares.give_back(given).map_err(drop).unwrap();
             }
         }
     }
@@ -199,7 +244,7 @@ mod tests {
             for task in [2, 6] {
                 let mut given = shares.take(task);
                 assert!(given.by_ref().eq(share(23, 7, task)), "{task}");
-                shares.give_back(given);
+                shares.give_back(given).map_err(drop).unwrap();
             }
         }
     }

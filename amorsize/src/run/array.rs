@@ -220,7 +220,7 @@ impl<T, R, C> Runs<T, R, C> {
         run.core.end_part();
         let Batched { source, mut shared, core, .. } = run;
         shared.durable = None;
-        shares.give_back(source.into_rest());
+        shares.give_back(source.into_rest())?;
         Ok((Self { shared, core: core.into_parts(), as_function, durable }, report))
     }
 }

@@ -241,6 +241,23 @@ pub fn length(text: String) -> usize {
     text.len()
 }
 
+/// An input that says another length than it has.
+struct Says(usize, std::ops::Range<u64>);
+
+impl Iterator for Says {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.1.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.0, Some(self.0))
+    }
+}
+
+impl ExactSizeIterator for Says {}
+
 fn print<R: Serialize + serde::de::DeserializeOwned>(
     array: Array<R>,
     line: impl Fn(R) -> String,
@@ -286,6 +303,10 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
             let run = text_batched(numbers()).input_id(way);
             let run: amorsize::Batched<_, _, _, Keyed<_>> = run;
             print(run.array(directory, tasks)?, |text| text)?;
+        }
+        "short" | "long" => {
+            let has = if way == "short" { items / 2 } else { items + 1 };
+            print(text_batched(Says(items as usize, 0..has)).input_id(way).array(directory, tasks)?, |text| text)?;
         }
         "keyed" => print(text_batched(numbers()).key(|x| x + 1).array(directory, tasks)?, |text| text)?,
         "numbers" => print(made_batched::<u64, _>(numbers(), 1).array(directory, tasks)?, |x| x.to_string())?,

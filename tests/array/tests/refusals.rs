@@ -183,6 +183,26 @@ fn a_run_that_does_something_else_is_refused() {
 }
 
 #[test]
+fn an_input_of_another_length_than_it_said_is_refused_before_its_task_is_done() {
+    let folder = Folder::new();
+    for (way, has, wrong) in [("short", "50", &["2", "3", "all"][..]), ("long", "more", &["3", "all"])] {
+        let says = format!("error: the input said that it has 100 items, and has {has}: collect it into a `Vec` first");
+        for task in ["0", "1", "2", "3", "all"] {
+            let out = folder.file(&format!("{way}-{task}"));
+            let (code, stderr) = run(way, &out, (4, 100), &[("AMORSIZE_TASK", task)]);
+            if wrong.contains(&task) {
+                assert_eq!((code, stderr), (78, says.clone()), "{way} {task}");
+            } else {
+                assert_eq!(code, 0, "{way} {task}: {stderr}");
+            }
+            let last = if task == "all" { "3" } else { task };
+            let is_done = out.join(format!("0000{last}/done")).exists();
+            assert_eq!(is_done, code == 0, "{way} {task}");
+        }
+    }
+}
+
+#[test]
 fn a_type_that_cant_be_read_back_is_told_at_its_first_result() {
     let folder = Folder::new();
     let (out, calls) = (folder.file("out"), folder.file("calls"));
