@@ -14,7 +14,7 @@ use crate::store::sync_directory;
 
 /// The end of the names of files that are not in place yet. The process that gathers removes those
 /// that are left.
-pub(super) const NEW: &str = ".new";
+const NEW: &str = ".new";
 /// The end of the names of files with results.
 pub(super) const PART: &str = ".part";
 /// The file that says which frames are a task's results.
@@ -84,7 +84,17 @@ impl Directory {
 
 /// True for the name of a file with results.
 pub(super) fn is_part(name: &str) -> bool {
-    name.strip_suffix(PART).is_some_and(|name| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    name.strip_suffix(PART).is_some_and(is_random)
+}
+
+/// True for the name of a file that is not in place yet. Other files may have the same end.
+pub(super) fn is_new(name: &str) -> bool {
+    name.strip_suffix(NEW).is_some_and(is_random)
+}
+
+/// True for a text such as [`random_name`] draws.
+fn is_random(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// True if a file is not there.
@@ -146,11 +156,11 @@ fn put_in_place(new: &Path, path: &Path, link: &dyn Fn(&Path, &Path) -> io::Resu
     }
     match error.kind() {
         io::ErrorKind::AlreadyExists => Ok(false),
+        // Whatever the error is: the file that was first may have had this one removed, as a
+        // leftover.
+        _ if fs::metadata(path).is_ok() => Ok(false),
         // Some file systems have no links. There the later one of two attempts replaces the other.
         io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks => {
-            if fs::metadata(path).is_ok() {
-                return Ok(false);
-            }
             fs::rename(new, path).map(|()| true).map_err(|_| error)
         }
         _ => Err(error),
@@ -245,6 +255,24 @@ mod tests {
         let lost = put_in_place(&other, &path, &|_, _| Err(io::ErrorKind::AlreadyExists.into()));
         assert!(!lost.unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "ours");
+    }
+
+    #[test]
+    fn an_attempt_that_lost_its_file_to_one_that_was_first_ends_well() {
+        let folder = Scratch::new();
+        let (new, path) = (folder.0.join("new"), folder.0.join("done"));
+        fs::write(&new, "late").unwrap();
+        // Another one was first, and removed the leftovers.
+        let lost = put_in_place(&new, &path, &|from, to| {
+            fs::write(to, "first").unwrap();
+            fs::remove_file(from).unwrap();
+            fs::hard_link(from, to)
+        });
+        assert!(!lost.unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        fs::remove_file(&path).unwrap();
+        let gone = put_in_place(&new, &path, &|from, to| fs::hard_link(from, to));
+        assert_eq!(gone.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

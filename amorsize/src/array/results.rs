@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ArrayError;
-use super::directory::{Directory, NEW, PART, is_missing, names};
+use super::directory::{Directory, is_missing, is_new, is_part, names};
 use super::finished::Finished;
 use super::parts::{Part, Piece, other_type};
 use crate::store::{Contents, Shape, Stored, Unreadable};
@@ -110,7 +110,7 @@ impl<R: Serialize + DeserializeOwned> Results<R> {
     }
 
     /// Removes the files that killed or late attempts left, and gives their number. The files of
-    /// the results stay.
+    /// the results stay, and so does all that has another name than such files have.
     ///
     /// An attempt that still runs finds its task done, and ends well.
     ///
@@ -135,22 +135,23 @@ impl<R: Serialize + DeserializeOwned> Results<R> {
     /// ```
     pub fn remove_leftovers(&self) -> Result<usize, ArrayError> {
         let mut removed = 0;
-        let mut remove = |path: std::path::PathBuf| match fs::remove_file(&path) {
-            Ok(()) => {
-                removed += 1;
-                Ok(())
+        let mut remove = |path: std::path::PathBuf| {
+            let is_file = || fs::symlink_metadata(&path).map(|told| told.is_file());
+            match is_file().and_then(|is_file| if is_file { fs::remove_file(&path).map(|()| 1) } else { Ok(0) }) {
+                Ok(files) => removed += files,
+                Err(error) if is_missing(&error) => {}
+                Err(error) => return Err(ArrayError::io(&path, "removed", error)),
             }
-            Err(error) if is_missing(&error) => Ok(()),
-            Err(error) => Err(ArrayError::io(&path, "removed", error)),
+            Ok(())
         };
-        for name in names(self.directory.path())?.iter().filter(|name| name.ends_with(NEW)) {
+        for name in names(self.directory.path())?.iter().filter(|name| is_new(name)) {
             remove(self.directory.path().join(name))?;
         }
         for task in 0..self.tasks {
             let Some(finished) = Finished::read(&self.directory, task)? else { continue };
             let folder = self.directory.task(task);
             for name in names(&folder)? {
-                if name.ends_with(NEW) || name.ends_with(PART) && !finished.parts.contains(&name) {
+                if is_new(&name) || is_part(&name) && !finished.parts.contains(&name) {
                     remove(folder.join(name))?;
                 }
             }

@@ -122,7 +122,10 @@ impl Job {
         // The run has ended, and its clone with it.
         let attempts = Arc::into_inner(task.attempts).unwrap_or_else(|| unreachable!("the run has ended"));
         match self.unless_done(task.task, attempts.finish(task.share))? {
-            Some((parts, pieces)) => Finished { parts, pieces }.write(&self.directory, task.task),
+            Some((parts, pieces)) => {
+                let written = Finished { parts, pieces }.write(&self.directory, task.task);
+                self.unless_done(task.task, written).map(drop)
+            }
             None => Ok(()),
         }
     }

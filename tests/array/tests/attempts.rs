@@ -235,6 +235,33 @@ fn leftovers_are_removed_and_results_stay() {
 }
 
 #[test]
+fn what_others_keep_beside_the_results_is_no_leftover() {
+    let folder = Folder::new();
+    let out = folder.file("out");
+    let run = |task: &str, way| told(&tested(PROGRAM, way, &out, 2, 50).env("AMORSIZE_TASK", task).output().unwrap());
+    assert_eq!(run("all", "text").0, 0);
+    let name = |digit: &str, end: &str| format!("{}.{end}", digit.repeat(32));
+    let mut others = Vec::new();
+    for folder in [out.clone(), out.join("00001")] {
+        for other in ["config.new", "video.part", ".new", &format!("{}z.new", "1".repeat(31)), &name("1", "new.new")] {
+            others.push(folder.join(other));
+            fs::write(folder.join(other), "theirs").unwrap();
+        }
+        for other in ["folder.new", &name("2", "new"), &name("2", "part")] {
+            others.push(folder.join(other));
+            fs::create_dir(folder.join(other)).unwrap();
+        }
+        fs::write(folder.join(name("3", "new")), "half").unwrap();
+    }
+    // Only a task has parts.
+    others.push(out.join(name("4", "part")));
+    fs::write(out.join(name("4", "part")), "theirs").unwrap();
+    assert_eq!(run("", "clean"), (0, "2 removed\n".to_owned(), String::new()));
+    assert!(others.iter().all(|path| path.exists()));
+    assert_eq!(run("", "text").1, all(50));
+}
+
+#[test]
 fn an_attempt_ends_well_of_which_others_finished_the_task_and_removed_the_files() {
     let folder = Folder::new();
     let out = folder.file("out");
