@@ -168,17 +168,31 @@ impl Engine {
 
     /// Changes options. A plan made before no longer holds.
     pub(crate) fn change_options(&mut self, change: impl FnOnce(Options) -> Options) {
+        let limit = self.options.limit();
         self.options = change(std::mem::take(&mut self.options));
         self.plan = None;
+        if self.options.limit() != limit {
+            self.renew_budget();
+        }
+        self.keep_panics();
+        if let Some(Workers { control, .. }) = self.workers.as_deref() {
+            let situation = &mut control.state().situation;
+            (situation.budget, situation.batch_items) = (self.ledger.budget(), self.options.batch_items());
+            situation.in_flight = self.options.in_flight_items();
+        }
+    }
+
+    /// Takes the budget of changed options: the rest of a run that gave up may get a larger one.
+    fn renew_budget(&mut self) {
         let (budget, bytes) = stated_budget(&self.options);
         self.budget = budget;
         self.ledger.set_budget(bytes);
-        self.keep_panics();
-        if let Some(Workers { control, .. }) = self.workers.as_deref() {
-            // The rest of a run that gave up may get a larger budget.
-            let situation = &mut control.state().situation;
-            (situation.budget, situation.batch_items) = (bytes, self.options.batch_items());
-            situation.in_flight = self.options.in_flight_items();
+        // The watch holds the run to the former budget.
+        self.with_observer(|observer, _| observer.watch = None);
+        if self.workers.is_some() {
+            // A run on threads never asks for them again. A limit that is refused ends the next
+            // terminal when it checks the options.
+            let _ = self.budget().is_ok() && self.start_watch().is_ok();
         }
     }
 
@@ -365,7 +379,8 @@ impl Engine {
     /// Starts the watch over the system's memory, unless it runs. A run within a call of another
     /// run leaves that to the outer one.
     pub(super) fn start_watch(&mut self) -> Result<(), Error> {
-        if self.observer.watch.is_none() && self.ledger.outer_budget().is_none() {
+        let is_started = self.with_observer(|observer, _| observer.watch.is_some());
+        if !is_started && self.ledger.outer_budget().is_none() {
             let share = match self.options.limit().limit()? {
                 Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
                 _ => 1.0,
@@ -373,8 +388,10 @@ impl Engine {
             let now = self.now.unwrap_or_else(sync::now);
             let budget = self.budget()?.clone();
             let mut watch = Watch::start(source::current(), &budget, self.ledger.held(), share, now);
-            self.books.learned.resident_working().into_iter().for_each(|bytes| watch.sampled(bytes));
-            self.observer.watch = Some(Box::new(watch));
+            self.with_books(|books| books.learned.resident_working())
+                .into_iter()
+                .for_each(|bytes| watch.sampled(bytes));
+            self.with_observer(|observer, _| observer.watch = Some(Box::new(watch)));
         }
         Ok(())
     }

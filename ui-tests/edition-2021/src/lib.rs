@@ -38,8 +38,8 @@ fn gen(gen: &u32) -> u32 {
 }
 
 #[batched]
-fn plus(x: &u32, gen: &u32, _gen: u32) -> u32 {
-    x + gen + _gen
+fn plus(x: &u32, gen: &u32) -> u32 {
+    x + gen
 }
 
 struct Model<T>(T);
@@ -60,6 +60,6 @@ fn everything_works_in_2021_too() {
     let free = captures_no_lifetime_batched([text.as_str()]).collect::<Vec<_>>().unwrap();
     assert_eq!(free.into_iter().flatten().count(), 2);
     assert_eq!(gen_batched([&1]).collect::<Vec<_>>().unwrap(), [1]);
-    assert_eq!(plus_batched([&1], &2, 3).collect::<Vec<_>>().unwrap(), [6]);
+    assert_eq!(plus_batched([&1], &2).collect::<Vec<_>>().unwrap(), [3]);
     assert_eq!(Model("a").value_batched([&1]).collect::<Vec<_>>().unwrap(), ["a"]);
 }
