@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use alive::Alive;
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Batched, DeepSize, Failure, TryError, batched};
+use amorsize::{Batched, DeepSize, Failure, TryError, batched, process_in_batches};
 use caught::caught;
 use proptest::prelude::*;
 
@@ -147,4 +147,38 @@ fn what_is_skipped_stays_skipped_in_the_rest() {
     let mut rest = run.cancel_token(&amorsize::CancelToken::new());
     let report = rest.for_each_batch(|batch| assert!(batch.iter().all(|&number| number % 2 == 1))).unwrap();
     assert_eq!((report.items(), report.failed()), (2, 2));
+}
+
+#[test]
+fn an_input_that_panics_behind_an_error_takes_no_result_along() {
+    for into_run in [false, true] {
+        // On threads: while the call that fails takes its time, the input panics.
+        let call = |x: u32| {
+            std::thread::sleep(std::time::Duration::from_millis(if x == 20 { 200 } else { 1 }));
+            if x == 20 { Err("twenty") } else { Ok(x) }
+        };
+        let mut at = 0..100;
+        let input = std::iter::from_fn(move || {
+            let next = at.next();
+            assert!(next != Some(60), "the input");
+            next
+        });
+        let mut run = process_in_batches(call, input).threads(2).on_error(Stop);
+        if into_run {
+            let mut iterator = run.into_iter();
+            let first: Vec<u32> = iterator.by_ref().map_while(Result::ok).collect();
+            assert!(first.into_iter().eq(0..20));
+            run = iterator.into_run();
+        } else {
+            assert_eq!(run.collect::<Vec<_>>().unwrap_err().item(), Some(20));
+        }
+        // An item is passed over by the panic, as it is in a loop. All others come.
+        let mut all = Vec::new();
+        let mut panics = 0;
+        while caught(|| run.collect_into(&mut all)).is_err() {
+            panics += 1;
+        }
+        let left = if into_run { 21..100 } else { 0..100 };
+        assert_eq!((panics, all), (1, left.filter(|x| ![20, 60].contains(x)).collect()), "{into_run}");
+    }
 }

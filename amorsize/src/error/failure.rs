@@ -325,6 +325,7 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
 impl<E: fmt::Debug + fmt::Display> StdError for Failure<E> {}
 
 /// The reason why a run ended before its input did.
+#[derive(Debug)]
 pub(crate) enum Ended {
     Error(Error),
     /// The function panicked for this item.

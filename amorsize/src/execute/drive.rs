@@ -50,8 +50,8 @@ impl Engine {
     }
 
     fn run_to_its_end(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
-        if let Some((item, payload)) = self.pending_panic.take() {
-            return Err(Ended::Panic(item, payload));
+        if let Some(panic) = self.pending.take() {
+            return Err(panic);
         }
         if line.outlet.collects() {
             self.ledger.ignore_outer();

@@ -13,7 +13,7 @@ use super::workers::{OnThreads, Workers};
 use crate::adapt::alone::{Alone, Done};
 use crate::adapt::situation::Situation;
 use crate::error::Error;
-use crate::error::failure::{Failure, Payload};
+use crate::error::failure::{Ended, Failure};
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::Limit;
@@ -97,8 +97,8 @@ pub(crate) struct Engine {
     pub(super) begun: Option<Instant>,
     /// The facts up to the reported part. `None` for the first part.
     pub(super) before: Option<Box<Before>>,
-    /// A panic to return when the run goes on.
-    pub(super) pending_panic: Option<(usize, Payload)>,
+    /// A panic with which the run goes on.
+    pub(super) pending: Option<Ended>,
 }
 
 /// The budget if it is stated in bytes, and the bytes that may be held before a budget is worked
@@ -152,7 +152,7 @@ impl Engine {
             now: None,
             begun: None,
             before: None,
-            pending_panic: None,
+            pending: None,
         };
         engine.keep_panics();
         engine
@@ -278,8 +278,8 @@ impl Engine {
     }
 
     /// Makes a panic come when the run goes on.
-    pub(crate) fn put_panic_back(&mut self, item: usize, payload: Payload) {
-        self.pending_panic = Some((item, payload));
+    pub(crate) fn delay(&mut self, panic: Ended) {
+        self.pending = Some(panic);
     }
 
     /// Sets the number of panics that are kept, if the run goes on without their items.

@@ -229,11 +229,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
         let Self { mut run, buffer, panic, panicked, .. } = self;
         run.seen().told.panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
         run.core.put_back(buffer.into_left());
-        match panic {
-            Some((Some(item), payload)) => run.core.delay(Some(Ended::Panic(item, payload))),
-            Some((None, payload)) => resume_unwind(payload),
-            None => {}
-        }
+        run.core.delay(panic.map(|(item, payload)| match item {
+            Some(item) => Ended::Panic(item, payload),
+            None => Ended::Unwound(payload),
+        }));
         run.end_part();
         run
     }
@@ -244,11 +243,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> IntoIter<I, R, C, P> {
         Self { stream: Stream::new(run, started) }
     }
 
-    /// Gives the run back: a terminal gives what the iterator did not.
-    ///
-    /// # Panics
-    ///
-    /// If the input panicked and the iterator had not come to that panic.
+    /// Gives the run back: a terminal gives what the iterator did not. A panic that the iterator
+    /// had not come to is that of the next terminal.
     ///
     /// # Examples
     ///

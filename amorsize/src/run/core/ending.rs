@@ -106,8 +106,7 @@ impl Core {
     /// Keeps what ended the run for when it goes on.
     pub(crate) fn delay(&mut self, ended: Option<Ended>) {
         match ended {
-            Some(Ended::Panic(item, payload)) => self.engine.put_panic_back(item, payload),
-            Some(ended @ Ended::Unwound(_)) => drop(ended.error_or_panic()),
+            Some(panic @ (Ended::Panic(..) | Ended::Unwound(_))) => self.engine.delay(panic),
             // The same will be found again.
             Some(Ended::Error(_)) | None => {}
         }
