@@ -134,6 +134,11 @@ fn results_that_cant_be_asked_are_weighed() {
         assert_eq!(report.result_bytes(), ByteSize::new(200 * ((64 << 10) + size_of::<Raster>() as u64)));
         assert!(run().max_memory(most).threads(threads).collect::<Vec<_>>().err().unwrap().is_over_budget());
     }
+    // The results of a pipeline are those of its last stage.
+    let mut pipeline = process_in_batches(|x: usize| x, [64; 200])
+        .then(|sizes| process_in_batches(make, sizes).weigh(|raster| raster.0.len()));
+    let plan = pipeline.plan().unwrap();
+    assert_eq!(plan.measured_by(), MeasuredBy::DeepSize, "{plan}");
     // A weight that panics is like a `heap_size` that panics: the result stays.
     let broken = process_in_batches(make, [1; 50]).weigh(|raster| raster.0.len() / usize::from(raster.0[0] != 1));
     assert_eq!(broken.on_panic(OnPanic::Skip).collect::<Vec<_>>().unwrap().len(), 50);

@@ -21,6 +21,7 @@ use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::policy::{Absent, Policy, Sealed, ToldAsText};
 use crate::progress::stage::StageCounts;
 use crate::system::sync::now;
+use crate::units::measured_by::MeasuredBy;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The run of all stages, with one more.
@@ -368,7 +369,8 @@ where
         }
     };
     // The stages' results are measured as they are made.
-    let measure = (before.shared.measure.0, Measure { heap: None, by: next.shared.measure.1.by });
+    let by = if next.shared.weigh.is_some() { MeasuredBy::DeepSize } else { next.shared.measure.1.by };
+    let measure = (before.shared.measure.0, Measure { heap: None, by });
     let count = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
     let context = Then { before: before.shared, next: next.shared, counts, stages: count };
     let shared = Shared {
