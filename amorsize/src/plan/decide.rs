@@ -20,14 +20,14 @@ impl Plan {
 
     /// Makes a plan that is asked for.
     pub(crate) fn explained(learned: &Learned, situation: &Situation) -> Self {
-        let (mut plan, Weighed { start, most, scales }) = Self::decide(learned, situation);
+        let (mut plan, Weighed { start, most, scales, by_memory }) = Self::decide(learned, situation);
         plan.foretell(learned, situation, if plan.threads() > 1 { start } else { 0.0 });
-        plan.explain_threads(situation, scales);
+        plan.explain_threads(situation, scales, by_memory);
         plan.explain_waiting(situation, &learned.waits);
         plan.explain_sizes(situation);
         plan.explain_bound(situation);
         plan.explain_time(learned, situation);
-        plan.warn(learned, situation, !scales && most > 1);
+        plan.warn(learned, situation, !scales && most > 1, by_memory);
         plan
     }
 
@@ -57,7 +57,9 @@ impl Plan {
         let speedup = cores_of_a_call.map_or(speedup, |cores| speedup.min((situation.threads as f64 / cores).max(1.0)));
         // The budget bounds the number of calls at a time.
         let each = learned.expected_bytes().max(situation.result_size as u64) + learned.expected_working();
-        let speedup = speedup.min((situation.budget.as_f64() / each.max(1) as f64).max(1.0));
+        let fitting = (situation.budget.as_f64() / each.max(1) as f64).max(1.0);
+        let by_memory = speedup > 1.0 && fitting == 1.0;
+        let speedup = speedup.min(fitting);
         let asked = situation.threads_asked && situation.threads > 1;
         // A call that keeps all cores busy leaves some idle at times.
         let pays = speedup > 1.0 || cores_of_a_call.is_some();
@@ -86,7 +88,7 @@ impl Plan {
         if threads > 1 {
             plan.speedup /= learned.spread.slower_on(threads.min(situation.threads));
         }
-        (plan, Weighed { start, most, scales: parallel <= inline })
+        (plan, Weighed { start, most, scales: parallel <= inline, by_memory })
     }
 }
 
@@ -98,6 +100,8 @@ struct Weighed {
     most: usize,
     /// True if an item takes less time on that many threads, once they run.
     scales: bool,
+    /// True if threads would pay, and the budget has room for one call at a time.
+    by_memory: bool,
 }
 
 /// The number of threads that keep the cores busy, within the allowed number.

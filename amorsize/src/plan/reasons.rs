@@ -15,7 +15,7 @@ use crate::units::seconds::Seconds;
 const BUSY: f64 = 0.1;
 
 impl Plan {
-    pub(super) fn explain_threads(&mut self, situation: &Situation, scales: bool) {
+    pub(super) fn explain_threads(&mut self, situation: &Situation, scales: bool, by_memory: bool) {
         let cost = Seconds(self.seconds_per_item);
         self.reasons.push(if self.sampled == 0 && situation.taken == 0 {
             "nothing was sampled: the input is empty".into()
@@ -30,6 +30,12 @@ impl Plan {
             format!("runs on the calling thread: {} thread is to be used", situation.threads)
         } else if situation.remaining == Some(0) {
             format!("runs on the calling thread: {}, so nothing is left for threads", self.sampled_all())
+        } else if self.sizes.threads == 1 && by_memory {
+            format!(
+                "runs on the calling thread: a call takes about {}, and the budget of {} has room for one at a time",
+                self.bytes_per_item + self.working_bytes,
+                self.budget
+            )
         } else if self.sizes.threads == 1 && !scales {
             format!("runs on the calling thread: at {cost} per item, handing items to threads costs more than it gains")
         } else if self.sizes.threads == 1 {

@@ -89,6 +89,18 @@ fn one_core_is_enough_to_wait_on_many_threads() {
 }
 
 #[test]
+fn a_budget_for_one_call_is_named_as_the_reason_for_one_thread() {
+    let learned = learned(1.5, 70 << 20);
+    let budget = ByteSize::mib(64);
+    let plan = Plan::explained(&learned, &Situation { budget, ..situation(Some(1_000)) });
+    let says = "runs on the calling thread: a call takes about 70.0 MiB, and the budget of 64.0 MiB has room for one at a time";
+    assert_eq!((plan.threads(), &*plan.reasons()[0]), (1, says));
+    assert!(!codes(&plan).contains(&Warning::TOO_LITTLE_WORK), "{plan}");
+    let few = Plan::explained(&learned, &Situation { budget, ..situation(Some(0)) });
+    assert!(codes(&few).contains(&Warning::TOO_LITTLE_WORK), "{few}");
+}
+
+#[test]
 fn a_function_that_keeps_the_cores_busy_itself_is_not_multiplied() {
     let mut learned = learned(10e-3, 24);
     // Its thread waits for others, which keep three of the four cores busy.

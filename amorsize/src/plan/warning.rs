@@ -408,7 +408,7 @@ impl Plan {
         self.warnings.push(Warning::new(Warning::SPILL_DIR_IS_MEMORY, message));
     }
 
-    pub(super) fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool) {
+    pub(super) fn warn(&mut self, learned: &Learned, situation: &Situation, too_fast: bool, by_memory: bool) {
         let all = self.sampled_all();
         let mut warn = |code, message| self.warnings.push(Warning { code, message });
         if self.sampled == 0 && situation.taken > 0 {
@@ -451,7 +451,7 @@ impl Plan {
                     "the function takes {cost} per item, too little to gain from threads: give each item more work"
                 ),
             );
-        } else if self.sizes.threads == 1 && situation.threads > 1 && situation.remaining.is_some() {
+        } else if self.sizes.threads == 1 && situation.threads > 1 && situation.remaining.is_some() && !by_memory {
             let message = if situation.remaining == Some(0) {
                 format!(
                     "{all}, so nothing is left for threads: where calls take long, a smaller `sample_size` leaves some"

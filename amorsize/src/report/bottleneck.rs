@@ -302,6 +302,12 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
              back sooner; work done on a result within the function is spread over threads"
                 .into()
         }
+        Bottleneck::CallingThread if report.items() > 1 && per_item >= report.budget() => format!(
+            "a call takes about {per_item}, and the budget of {} has room for one at a time; unless one thread was asked \
+             for, or all of it was in the sample of a plan, a larger `max_memory`, or calls that need less, let others \
+             work",
+            report.budget()
+        ),
         Bottleneck::CallingThread => format!(
             "{} of {} {} too little work for other threads to pay, unless one thread was asked for, or all of it was \
              in the sample of a plan",
