@@ -37,6 +37,8 @@ pub(crate) struct Keeper {
     told: Mutex<KeptFigures>,
     /// The credit of results that are encoded and not written.
     held: Mutex<Credit>,
+    /// The credit of `hashes`. A journal keeps them until the sink has the results.
+    noted: Mutex<Credit>,
 }
 
 /// The keeper of a run, if it has one. Without the feature it is empty, and is never asked.
@@ -101,6 +103,7 @@ impl Keeper {
             begins_at: Mutex::default(),
             told: Mutex::new(told),
             held: Mutex::new(Credit::take(ledger, 0)),
+            noted: Mutex::new(Credit::take(ledger, 0)),
         }
     }
 
@@ -259,8 +262,17 @@ impl Keeper {
 
     /// Notes items that were pulled and will run. An item without a hash is not kept. `are_apart`
     /// is true if they may depend on the results before them.
-    pub(super) fn note_items(&self, first: usize, hashes: VecDeque<Option<u64>>, are_apart: bool) {
-        lock(&self.hashes).0.insert(first, Noted { hashes, are_apart });
+    pub(super) fn note_items(&self, first: usize, mut hashes: VecDeque<Option<u64>>, are_apart: bool) {
+        hashes.shrink_to_fit();
+        self.with_hashes(|all| all.note(first, Noted { hashes, are_apart }));
+    }
+
+    /// Changes the hashes, and counts the bytes that they take then.
+    fn with_hashes<V>(&self, change: impl FnOnce(&mut Hashes) -> V) -> V {
+        let mut hashes = lock(&self.hashes);
+        let value = change(&mut hashes);
+        lock(&self.noted).resize(hashes.bytes());
+        value
     }
 
     /// Keeps results of consecutive items, if the run keeps results. It waits while the bytes that
@@ -274,12 +286,13 @@ impl Keeper {
         if results.is_empty() {
             return;
         }
+        let Noted { hashes, are_apart } = self.with_hashes(|all| all.take(first, results.len()));
         // The next items begin another writer, if this run may write.
         let Some(writer) = self.writer() else { return self.lack() };
         if let Err(error) = writer.check_process() {
+            self.lack();
             return self.fail(error);
         }
-        let Noted { hashes, are_apart } = lock(&self.hashes).take(first, results.len());
         if hashes.len() < results.len() || hashes.contains(&None) {
             self.lack();
         }
@@ -336,7 +349,7 @@ impl Keeper {
     /// Forgets items that have no result.
     pub(crate) fn forget(&self, first: usize, items: usize) {
         if items > 0 {
-            lock(&self.hashes).take(first, items);
+            self.with_hashes(|all| all.take(first, items));
         }
     }
 
@@ -356,26 +369,26 @@ impl Keeper {
         let sunk = std::mem::take(&mut places.sunk);
         drop(places);
         let (mut runs, mut are_known, mut end) = (Vec::new(), true, 0);
-        let mut hashes = lock(&self.hashes);
-        for range in sunk {
-            end = range.end;
-            let mut next = range.start;
-            while next < range.end {
-                let (first, taken) = (next, hashes.take(next, range.end - next).hashes);
-                if taken.is_empty() {
-                    break;
-                }
-                next += taken.len();
-                are_known &= taken.iter().all(Option::is_some);
-                for (first, hashes) in known(first, taken) {
-                    let mut hash = ItemsHash::default();
-                    hashes.iter().for_each(|&item| hash.push(item));
-                    runs.push((first as u64, hashes.len() as u32, hash));
+        self.with_hashes(|hashes| {
+            for range in sunk {
+                end = range.end;
+                let mut next = range.start;
+                while next < range.end {
+                    let (first, taken) = (next, hashes.take(next, range.end - next).hashes);
+                    if taken.is_empty() {
+                        break;
+                    }
+                    next += taken.len();
+                    are_known &= taken.iter().all(Option::is_some);
+                    for (first, hashes) in known(first, taken) {
+                        let mut hash = ItemsHash::default();
+                        hashes.iter().for_each(|&item| hash.push(item));
+                        runs.push((first as u64, hashes.len() as u32, hash));
+                    }
                 }
             }
-        }
-        hashes.forget_before(end);
-        drop(hashes);
+            hashes.forget_before(end);
+        });
         if place.is_some() {
             let mut places = lock(&self.places);
             // The sink has the result of an item that is run again. So the next run must go back
@@ -385,7 +398,7 @@ impl Keeper {
                 return;
             }
         }
-        // All at once: a place counts for all items before it.
+        // One call gives them all, as a place counts for all items before it.
         writer.done(runs, place);
     }
 
@@ -419,7 +432,11 @@ impl Keeper {
 /// The hashes of items that were pulled and are not kept yet. Each entry is for consecutive items,
 /// by the index of the first.
 #[derive(Debug, Default)]
-struct Hashes(BTreeMap<usize, Noted>);
+struct Hashes {
+    noted: BTreeMap<usize, Noted>,
+    /// The number of items.
+    items: usize,
+}
 
 /// Consecutive items, by their hashes.
 #[derive(Debug, Default)]
@@ -429,33 +446,47 @@ struct Noted {
 }
 
 impl Hashes {
+    /// The bytes of memory that they take.
+    fn bytes(&self) -> u64 {
+        let entries = self.noted.len() * size_of::<(usize, Noted)>();
+        (entries + self.items * size_of::<Option<u64>>()) as u64
+    }
+
+    /// Adds consecutive items from `first` on.
+    fn note(&mut self, first: usize, noted: Noted) {
+        self.items += noted.hashes.len();
+        self.noted.insert(first, noted);
+    }
+
     /// Takes the hashes of `items` items from `first` on, which were noted together.
     fn take(&mut self, first: usize, items: usize) -> Noted {
-        let Some((&start, _)) = self.0.range(..=first).next_back() else { return Noted::default() };
-        let Some(mut all) = self.0.remove(&start) else { return Noted::default() };
+        let Some((&start, _)) = self.noted.range(..=first).next_back() else { return Noted::default() };
+        let Some(mut all) = self.noted.remove(&start) else { return Noted::default() };
+        self.items -= all.hashes.len();
         let are_apart = all.are_apart;
         let noted = |hashes| Noted { hashes, are_apart };
         let before = first - start;
         if before >= all.hashes.len() {
-            self.0.insert(start, all);
+            self.note(start, all);
             return Noted::default();
         }
         let mut rest = all.hashes.split_off(before);
         if !all.hashes.is_empty() {
-            self.0.insert(start, all);
+            self.note(start, all);
         }
         if rest.len() <= items {
             return noted(rest);
         }
         let behind = rest.split_off(items);
-        self.0.insert(first + items, noted(behind));
+        self.note(first + items, noted(behind));
         noted(rest)
     }
 
     /// Forgets items before `index`, which have no result.
     fn forget_before(&mut self, index: usize) {
-        while let Some(first) = self.0.first_entry().filter(|first| first.key() + first.get().hashes.len() <= index) {
-            first.remove();
+        while let Some(first) = self.noted.first_entry().filter(|first| first.key() + first.get().hashes.len() <= index)
+        {
+            self.items -= first.remove().hashes.len();
         }
     }
 }

@@ -15,26 +15,26 @@ fn hashes(values: &[u64]) -> Noted {
 #[test]
 fn hashes_are_taken_in_any_order_and_in_parts() {
     let mut all = Hashes::default();
-    all.0.insert(10, hashes(&[1, 2, 3, 4]));
-    all.0.insert(20, hashes(&[5, 6]));
+    all.note(10, hashes(&[1, 2, 3, 4]));
+    all.note(20, hashes(&[5, 6]));
     assert_eq!(all.take(12, 1).hashes, [Some(3)]);
     assert_eq!(all.take(20, 9).hashes, [Some(5), Some(6)]);
     assert_eq!(all.take(10, 9).hashes, [Some(1), Some(2)]);
     assert!([10, 9, 99].into_iter().all(|first| all.take(first, 1).hashes.is_empty()));
     all.forget_before(13);
     assert_eq!(all.take(13, 1).hashes, [Some(4)]);
-    assert!(all.0.is_empty());
+    assert!(all.noted.is_empty());
 }
 
 #[test]
 fn items_without_results_are_forgotten_once_later_ones_are_handed_over() {
     let mut all = Hashes::default();
-    all.0.insert(0, hashes(&[1, 2]));
-    all.0.insert(5, hashes(&[3]));
+    all.note(0, hashes(&[1, 2]));
+    all.note(5, hashes(&[3]));
     all.forget_before(1);
-    assert_eq!(all.0.len(), 2);
+    assert_eq!(all.noted.len(), 2);
     all.forget_before(5);
-    assert_eq!(all.0.len(), 1);
+    assert_eq!(all.noted.len(), 1);
 }
 
 #[test]
@@ -121,6 +121,20 @@ fn results_that_a_policy_takes_out_hold_no_bytes() {
     keeper.end(1003, false).unwrap();
     assert_eq!(ledger.held(), ByteSize::ZERO);
     assert!(scratch.store(Kind::Checkpoint).done().iter().map(|done| (done.first, done.items)).eq([(1001, 1)]));
+}
+
+#[test]
+fn hashes_that_wait_for_the_sink_are_held() {
+    let (scratch, ledger) = (Scratch::new("hashes"), Ledger::new(ByteSize::mib(1)));
+    let keeper = scratch.keeper(Kind::Journal, &ledger);
+    note(&keeper, 2_000);
+    let all = ledger.held().as_u64();
+    assert!(all >= 2_000 * 16, "{all}");
+    keeper.forget(1_998, 2);
+    keeper.sunk(0..1_000);
+    assert_eq!(ledger.held().as_u64(), all / 1_000 * 499);
+    keeper.sunk(1_500..1_998);
+    assert_eq!(ledger.held(), ByteSize::ZERO);
 }
 
 #[test]
