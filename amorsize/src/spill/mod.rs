@@ -269,9 +269,10 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
     /// Reads the results in input order, from the disk as they are asked for. It can be called
     /// again and again, also while other iterators read.
     ///
-    /// Each result is made anew from its bytes, even if the results are in memory. One that can't
-    /// be read is an error in its place, and the others come all the same. From memory nothing more
-    /// comes after an error.
+    /// Each result is made anew from its bytes, even if the results are in memory. Where damage, or
+    /// a result's own code, prevents reading it, each result of the same part is an error in its
+    /// place, and the results of other parts come all the same. From memory nothing more comes
+    /// after an error.
     ///
     /// # Examples
     ///
