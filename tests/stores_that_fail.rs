@@ -308,7 +308,9 @@ fn a_run_leaves_a_directory_alone_that_has_taken_the_place_of_its_own() {
         };
         let error = error.unwrap_err();
         assert_eq!(kind_of(&error), io::ErrorKind::NotFound);
-        assert!(error.to_string().contains("another directory has taken its place"), "{error}");
+        // Where the replacement takes long, the run's writer finds no directory in between.
+        let says = ["another directory has taken its place", "could not be made"];
+        assert!(says.iter().any(|says| error.to_string().contains(says)), "{error}");
         // Nothing in it was computed by the other run, and nothing has to be computed anew.
         let mut found = Vec::new();
         let again = others().for_each_batch(|batch| found.extend(batch)).unwrap();
