@@ -31,7 +31,7 @@ const STEP: Duration = Duration::from_millis(1);
 /// let report = process_in_batches(work, 0..40).batch_size(10).threads(2).for_each_batch(|_| ())?;
 /// let timeline = report.timeline();
 /// assert!(timeline.moments().iter().all(|moment| moment.held() <= report.budget()));
-/// assert_eq!(timeline.batches().iter().map(|batch| batch.items()).sum::<usize>(), 40);
+/// assert!(timeline.batches().iter().all(|batch| batch.items() <= 10));
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
