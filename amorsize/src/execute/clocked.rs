@@ -360,8 +360,8 @@ fn a_timeout_hands_over_what_was_made_by_then() {
     assert!(run().collect_into(&mut finished).unwrap_err().is_timed_out());
     assert!(finished.iter().copied().eq(0..50), "{finished:?}");
 
-    // On threads, too, no call begins after the deadline. Two that had begun may end. If a thread is
-    // held up before its call, the results behind that item are not next in order.
+    // On threads, too, no call begins after the deadline. Two that had begun may end. If a thread
+    // is held up before its call, the results behind that item are not next in order.
     let calls = AtomicUsize::new(0);
     let counted = |item| {
         calls.fetch_add(1, Relaxed);

@@ -220,7 +220,7 @@ impl<R> Spilled<R> {
             return Indices::new(*first, values.len(), jumps.clone());
         }
         let (mut place, mut next, mut jumps) = (0, 0, Vec::new());
-        for (first, items) in (0..self.parts()).flat_map(|part| self.runs(part)) {
+        for (first, items) in (0..self.parts()).flat_map(|part| self.kept.runs(part)) {
             if first != next {
                 jumps.push((place, first));
             }
@@ -236,10 +236,6 @@ impl<R> Spilled<R> {
             Kept::Disk(file) => file.frames(),
             Kept::Checkpoint(checkpoint) => checkpoint.parts(),
         }
-    }
-
-    fn runs(&self, part: usize) -> impl Iterator<Item = (usize, usize)> {
-        self.kept.runs(part)
     }
 }
 
