@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use amorsize::on_error::Skip;
-use amorsize::{Batched, CancelToken, DeepSize, ErrorKind, batched, process_in_batches};
+use amorsize::{Batched, ByteSize, CancelToken, DeepSize, ErrorKind, batched, process_in_batches};
 use folder::Folder;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,26 @@ fn a_run_that_is_over_its_budget_has_kept_what_it_has_done() {
         let mut third = run(&directory, &calls).threads(threads).max_memory("256KiB");
         assert!(third.collect::<Vec<_>>().unwrap_err().is_over_budget());
         drop(third);
+        assert_eq!(calls.into_inner() as u64, ITEMS);
+    }
+}
+
+/// One piece of the file has results that take four times its bytes in memory.
+#[test]
+fn a_collection_of_restored_results_is_over_its_budget_after_a_part_of_it() {
+    for threads in 1..=3 {
+        let (folder, calls) = (Folder::new("restored-over-budget"), AtomicUsize::new(0));
+        let directory = folder.file("run");
+        run(&directory, &calls).batch_size(ITEMS as usize).for_each_batch(drop).unwrap();
+        for budget in [64 << 10, 128 << 10, 256 << 10] {
+            let mut again = run(&directory, &calls).threads(threads).max_memory(ByteSize::new(budget));
+            let error = again.collect::<Vec<_>>().unwrap_err();
+            let ErrorKind::OverBudget { held, .. } = error.kind() else { panic!("{error}") };
+            assert!(held.as_u64() < budget * 3 / 2, "{budget}: {error}");
+            let mut seen = (0..ITEMS).map(result);
+            again.for_each(|value| assert_eq!(Some(value), seen.next())).unwrap();
+            assert_eq!(seen.next(), None);
+        }
         assert_eq!(calls.into_inner() as u64, ITEMS);
     }
 }

@@ -228,12 +228,14 @@ impl<T, R> Resume<T, R> {
         true
     }
 
-    /// Passes over the next items, if they are done.
+    /// Passes over the next items, if they are done, and reads up to `most` bytes of results: or
+    /// one, if it has more.
     pub(crate) fn restore(
         &mut self,
         types: Types<T, R>,
         iterator: &mut impl Iterator<Item = T>,
         may_wait: bool,
+        most: usize,
     ) -> Option<Restored> {
         if self.next < self.begins_at {
             let items = self.begins_at - self.next;
@@ -252,7 +254,7 @@ impl<T, R> Resume<T, R> {
         if kept.keeper.has_failed() {
             return None;
         }
-        if let Some(restored) = kept.take(&self.durable, types, &mut self.next) {
+        if let Some(restored) = kept.take(&self.durable, types, &mut self.next, most) {
             return Some(restored);
         }
         if kept.begun.is_none() {
@@ -284,7 +286,7 @@ impl<T, R> Resume<T, R> {
         }
         let (done, _, hash) = kept.begun.take()?;
         match kept.read(&done, hash, &self.durable) {
-            Ok(true) => kept.take(&self.durable, types, &mut self.next),
+            Ok(true) => kept.take(&self.durable, types, &mut self.next, most),
             Ok(false) => {
                 let items = done.items as usize;
                 let skipped = self.durable.skip_first.saturating_sub(self.next).min(items);
@@ -371,12 +373,18 @@ impl Kept {
     }
 
     /// The next results of items that were pulled, if there are any left.
-    fn take<T, R>(&mut self, durable: &Durable<T, R>, types: Types<T, R>, next: &mut usize) -> Option<Restored> {
+    fn take<T, R>(
+        &mut self,
+        durable: &Durable<T, R>,
+        types: Types<T, R>,
+        next: &mut usize,
+        most: usize,
+    ) -> Option<Restored> {
         let (restored, (_, codec)) = self.pulled.as_mut().zip(durable.checkpoint.as_ref())?;
         let before = restored.stored.bytes();
         let is_skipped = *next < durable.skip_first;
         // If the user's code panics here, the same results come again.
-        let results = match codec.take(restored, if is_skipped { ONE } else { Stored::AT_ONCE }) {
+        let results = match codec.take(restored, if is_skipped { ONE } else { most.min(Stored::AT_ONCE) }) {
             Ok(results) => results,
             Err(error) => {
                 self.keeper.fail(error);

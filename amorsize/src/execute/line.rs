@@ -18,6 +18,10 @@ use crate::memory::tracking::{self, Frame};
 use crate::system::sync::now;
 use crate::system::thread_time::{Measuring, Use};
 
+/// The free bytes of the budget for each byte of stored results that is read at once. A number that
+/// takes one byte on disk may take eight in memory.
+const IN_MEMORY: u64 = 8;
+
 /// The progress of the input, and the chunks that are not in use.
 #[derive(Default)]
 pub(crate) struct Stock {
@@ -163,7 +167,9 @@ impl Line<'_> {
             return None;
         }
         // An input that may wait is asked for one item at a time.
-        let restored = self.input.restore(self.stock.asks.may_wait())?;
+        let may_wait = self.stock.asks.may_wait();
+        let most = usize::try_from(self.work.ledger.free() / IN_MEMORY).unwrap_or(usize::MAX);
+        let restored = self.input.restore(may_wait, most)?;
         self.stock.ended |= restored.has_ended;
         Some(restored)
     }

@@ -21,7 +21,8 @@ use crate::store::Buffers;
 /// A source of items.
 pub(crate) trait Input {
     /// Passes over the next items that need not run; over a single item if the input may wait.
-    fn restore(&mut self, may_wait: bool) -> Option<Restored>;
+    /// `most` is for the bytes of their stored results, of which one is read in any case.
+    fn restore(&mut self, may_wait: bool, most: usize) -> Option<Restored>;
     /// The number of items taken so far, and true if earlier runs knew that the input ends there.
     fn end(&self) -> (usize, bool);
     /// Takes up to `most` items into an empty chunk, as far as `asks` allows, and says if the input
@@ -159,12 +160,12 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
     }
 
     #[cfg(feature = "durable")]
-    fn restore(&mut self, may_wait: bool) -> Option<Restored> {
-        self.resume.as_mut()?.restore(self.types, begun(&mut self.input, &mut self.iterator), may_wait)
+    fn restore(&mut self, may_wait: bool, most: usize) -> Option<Restored> {
+        self.resume.as_mut()?.restore(self.types, begun(&mut self.input, &mut self.iterator), may_wait, most)
     }
 
     #[cfg(not(feature = "durable"))]
-    fn restore(&mut self, _may_wait: bool) -> Option<Restored> {
+    fn restore(&mut self, _may_wait: bool, _most: usize) -> Option<Restored> {
         None
     }
 
