@@ -28,18 +28,23 @@ fn a_fraction_is_of_what_there_is() {
 #[test]
 fn a_budget_in_bytes_is_no_more_than_there_is() {
     with_memory_source(ByteSize::mib(64), || {
-        let mut run = page_batched(0..300, 1 << 20).max_memory("1GiB");
-        let warnings = run.plan().unwrap().warnings();
-        assert!(warnings.iter().any(|warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE), "{warnings:?}");
-        let mut finished = Vec::new();
-        let text = run.collect_into(&mut finished).unwrap_err().to_string();
-        assert!(text.contains("of 1.00 GiB (others left"), "{text}");
-        // The run leaves a twentieth alone.
-        assert!((50..=61).contains(&finished.len()), "{text}");
-        let count = finished.len();
-        drop(finished);
-        let rest = run.for_each_batch(|_| ()).unwrap();
-        assert_eq!(rest.items(), 300 - count);
+        for (threads, is_planned) in [(2, true), (1, true), (2, false), (1, false)] {
+            let mut run = page_batched(0..300, 1 << 20).threads(threads).max_memory("1GiB");
+            if is_planned {
+                let warnings = run.plan().unwrap().warnings();
+                let is_told = |warning: &Warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE;
+                assert!(warnings.iter().any(is_told), "{warnings:?}");
+            }
+            let mut finished = Vec::new();
+            let text = run.collect_into(&mut finished).unwrap_err().to_string();
+            assert!(text.contains("of 1.00 GiB (others left"), "{text}");
+            // The run leaves a twentieth alone.
+            assert!((50..=61).contains(&finished.len()), "{threads}: {text}");
+            let count = finished.len();
+            drop(finished);
+            let rest = run.for_each_batch(|_| ()).unwrap();
+            assert_eq!(rest.items(), 300 - count);
+        }
     });
 }
 
@@ -170,7 +175,7 @@ fn inner(index: usize) -> Vec<u8> {
 fn outer(index: usize) -> usize {
     // Half of the available memory, as for the outer run: three or four such budgets would be too
     // many.
-    let report = inner_batched(0..200).for_each_batch(|batch| assert!(batch.len() <= 400)).unwrap();
+    let report = inner_batched(0..200).for_each_batch(drop).unwrap();
     assert!(report.budget() <= ByteSize::mib(16), "{report}");
     index + report.items()
 }

@@ -22,7 +22,7 @@ impl Engine {
         self.set_origin(line);
         let outcome = self.run_phases(line);
         self.end_of_part(&outcome);
-        // A run that stayed on the calling thread needs no clock reading of its own here.
+        // A run that stayed on the calling thread has read the clock after its last result.
         let now = self.now.take().filter(|_| self.workers.is_none());
         self.elapsed += now.unwrap_or_else(sync::now) - begun;
         outcome
@@ -45,6 +45,7 @@ impl Engine {
         if outcome.is_err() {
             // Finished results are handed over in spite of the error.
             line.flush();
+            self.now = Some(sync::now());
         }
         outcome
     }

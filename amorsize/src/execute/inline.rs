@@ -52,7 +52,7 @@ impl Engine {
         loop {
             self.look(line.outlet.collects());
             if line.ended() {
-                let flow = line.flush();
+                let flow = self.flush(line);
                 return Ok(Inline::Done(if flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
             }
             if let Some(interrupt) = line.work.interrupts.now() {
@@ -60,14 +60,19 @@ impl Engine {
             }
             // Decide before a stretch rather than after it: an iterator's caller comes back for
             // each one.
-            if self.alone.is_at_it() && self.plan.is_none() {
-                if self.alone.after_stretch(self.done()) == Next::Threads {
-                    self.plan = self.decide(line)?;
-                }
-            } else if self.spent >= self.decide_at && self.plan.is_none() {
-                self.plan = self.decide(line)?;
-            }
             let may_overlap = line.stock.asks.may_overlap();
+            // A plan that keeps the run here may be one that the user asked for. Calls change, and
+            // the system's memory has to be watched.
+            if self.plan.as_ref().is_none_or(|plan| plan.threads() == 1 || !may_overlap) {
+                let is_due = if self.alone.is_at_it() {
+                    self.alone.after_stretch(self.done()) == Next::Threads
+                } else {
+                    self.spent >= self.decide_at
+                };
+                if is_due && let Some(plan) = self.decide(line)? {
+                    self.plan = Some(plan);
+                }
+            }
             if let Some(plan) = self.plan.take_if(|plan| may_overlap && plan.threads() > 1) {
                 let (threads, done) = (plan.threads(), self.done());
                 if line.outlet.collects() || self.alone.begin(&self.books.learned, threads, done) == Next::Threads {
@@ -76,7 +81,7 @@ impl Engine {
                     return Ok(Inline::GoParallel(sizes));
                 }
                 if self.options.batch_items().is_none() {
-                    let flow = line.flush();
+                    let flow = self.flush(line);
                     if flow != Flow::Continue {
                         return Ok(Inline::Done(flow));
                     }
@@ -84,7 +89,7 @@ impl Engine {
                 line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
             }
             if line.is_to_flush(true) {
-                let flow = line.flush();
+                let flow = self.flush(line);
                 if flow != Flow::Continue {
                     return Ok(Inline::Done(flow));
                 }
@@ -97,7 +102,7 @@ impl Engine {
                     continue;
                 }
                 let holds = line.outlet.holds();
-                let flow = line.flush();
+                let flow = self.flush(line);
                 if flow != Flow::Continue {
                     return Ok(Inline::Done(flow));
                 }
@@ -120,6 +125,17 @@ impl Engine {
                 return Ok(Inline::Done(flow));
             }
         }
+    }
+
+    /// Hands over the results that the outlet holds. If they are the last ones, the sink's time with
+    /// them is the run's.
+    fn flush(&mut self, line: &mut Line<'_>) -> Flow {
+        let holds = line.outlet.holds();
+        let flow = line.flush();
+        if holds && (line.ended() || flow != Flow::Continue) {
+            self.now = Some(sync::now());
+        }
+        flow
     }
 
     /// True if the first calls should run at the same time: the threads are stated, and there are
@@ -310,7 +326,10 @@ impl Engine {
             self.start_recorder(self.origin());
             line.outlet.begin_timing(self.origin());
         }
-        self.sampled_seconds = self.books.learned.seconds_per_item();
+        // The plan that the user asked for has told them.
+        if self.plan.is_none() {
+            self.sampled_seconds = self.books.learned.seconds_per_item();
+        }
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.books.learned, &situation);
         let at_once = alone::items_at_once(&self.books.learned);
