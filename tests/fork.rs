@@ -19,14 +19,14 @@ use std::thread;
 use std::time::Duration;
 
 use amorsize::process_in_batches;
-use child::{is_inside, run_inside};
+use child::{is_inside, run_inside, run_inside_with};
 use folder::Folder;
 use rayon::prelude::*;
 use terminals::add_one_by_each;
 
 const ITEMS: usize = 100;
 /// The seconds after which a child that hangs is ended: far more than any child needs.
-const PATIENCE: u32 = 120;
+const PATIENCE: u32 = 600;
 
 fn slow(x: usize) -> usize {
     thread::sleep(Duration::from_micros(200));
@@ -229,4 +229,33 @@ in_a_process_of_its_own! {
         drop(spilled);
         assert!(!folder.file("run").exists());
     }
+}
+
+/// The threads of the global pool in the next test. Starting them takes some milliseconds.
+#[cfg(target_os = "linux")]
+const MANY: usize = 200;
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_child_runs_that_is_made_while_the_global_pool_starts() {
+    run_inside_with("inside_a_parent_that_starts_the_global_pool", &[("RAYON_NUM_THREADS", &MANY.to_string())]);
+}
+
+#[test]
+#[ignore = "another test starts it in a process of its own"]
+#[cfg(target_os = "linux")]
+fn inside_a_parent_that_starts_the_global_pool() {
+    if !is_inside() {
+        return;
+    }
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    thread::scope(|scope| {
+        let run = || process_in_batches(slow, 0..ITEMS).threads(MANY).for_each_batch(drop).unwrap();
+        scope.spawn(run);
+        while threads() < before + 10 {
+            std::hint::spin_loop();
+        }
+        assert!(forked(runs));
+    });
 }

@@ -2,7 +2,7 @@
 //! how large their stacks are.
 
 use std::error::Error as _;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::own_threads::Count;
 use crate::error::{Error, ErrorKind};
-use crate::system::calls;
-use crate::system::process::PerProcess;
+use crate::system::process::{Found, PerProcess};
 use crate::system::refused::Refused;
+use crate::system::{calls, cores};
 
 /// Limits the pools that are kept for further runs with the same number of `threads`. A program has
 /// one such number, or one for each kind of work: computing, the network, a disk. Making a pool
@@ -46,8 +46,8 @@ pub(super) enum Global {
     Ours,
     /// The program started it.
     Theirs,
-    /// A parent of this process started it: its threads are not here.
-    Gone,
+    /// A parent of this process started it, with this number of threads, which are not here.
+    Gone { threads: usize },
     /// The system refused it a thread.
     Refused,
 }
@@ -64,17 +64,32 @@ impl Known {
     ///
     /// Rayon would start it by itself, and panic if the system refuses it a thread.
     pub(super) fn global(&'static self, is_child: bool) -> Global {
-        *self.global.get_or_init(|| match ThreadPoolBuilder::new().build_global() {
-            Ok(()) => Global::Ours,
-            Err(error) if error.source().is_some() => Global::Refused,
+        /// The process in which a run is starting it, or 0.
+        static STARTS_IN: AtomicU32 = AtomicU32::new(0);
+
+        *self.global.get_or_init(|| {
+            let own = std::process::id();
+            if ![0, own].contains(&STARTS_IN.load(Ordering::SeqCst)) {
+                // Another thread of the parent was starting it when it forked. Rayon would wait for
+                // that thread, which is not here.
+                return Global::Gone { threads: default_threads() };
+            }
+            STARTS_IN.store(own, Ordering::SeqCst);
+            let built = ThreadPoolBuilder::new().build_global();
+            STARTS_IN.store(0, Ordering::SeqCst);
+            let Err(error) = built else { return Global::Ours };
+            if error.source().is_some() {
+                return Global::Refused;
+            }
             // It was started before, perhaps in a parent. If that is not sure, a pool of ours does
             // as well.
-            Err(_) if is_child || lacks_threads(rayon_core::current_num_threads() + 1) => Global::Gone,
-            Err(_) => {
-                // The program may have set the stack size of its threads.
-                rayon_core::spawn_broadcast(|_| self.stack.tell());
-                Global::Theirs
+            let threads = rayon_core::current_num_threads();
+            if is_child || lacks_threads(threads + 1) {
+                return Global::Gone { threads };
             }
+            // The program may have set the stack size of its threads.
+            rayon_core::spawn_broadcast(|_| self.stack.tell());
+            Global::Theirs
         })
     }
 
@@ -184,6 +199,23 @@ impl WorkerStack {
         }
         self.bytes.get().copied().ok_or(Untold)
     }
+}
+
+/// The number of threads that rayon gives by default.
+pub(super) fn default_threads() -> usize {
+    static FOUND: Found = Found::new();
+
+    let found = FOUND.get(|| {
+        let asked =
+            std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
+        at_most(asked.unwrap_or_else(cores::usable)) as u64
+    });
+    found as usize
+}
+
+/// `threads`, but no more than a pool can have: 65,535, and 255 on 32 bits.
+pub(crate) fn at_most(threads: usize) -> usize {
+    threads.min(rayon_core::max_num_threads())
 }
 
 /// True if the process has fewer than `count` threads, because it is a child of one that had them.
