@@ -20,6 +20,7 @@ use crate::memory::working::{NOISE, bound};
 use crate::memory::{source, tracking};
 use crate::output::outlet::Flow;
 use crate::system::sync::now;
+use crate::system::thread_time::process_ran;
 use crate::units::ByteSize;
 
 /// Limits the sleep of the calling thread, which looks at resident memory after it.
@@ -63,11 +64,13 @@ impl Job for WorkerJob<'_> {
 }
 
 /// The growth of resident memory: `base` is its start, moved by growth that can't be the run's,
-/// `most` the largest reading, and `looked` the time of the last one.
+/// `most` the largest reading, `looked` the time of the last one, and `ran` the time that the process
+/// had run for until then, if the system tells.
 pub(super) struct Grown<'a> {
     pub(super) base: &'a mut u64,
     pub(super) most: &'a mut u64,
     pub(super) looked: Instant,
+    pub(super) ran: Option<Duration>,
 }
 
 /// The calling thread of a run on threads.
@@ -306,13 +309,19 @@ impl Conductor<'_> {
 
     /// Learns from resident memory, if results are measured by it. Gives its growth.
     fn look_at_resident(&mut self) -> ByteSize {
-        let Some(Grown { base, most, looked }) = &mut self.resident else { return ByteSize::ZERO };
+        let Some(Grown { base, most, looked, ran }) = &mut self.resident else { return ByteSize::ZERO };
         let resident = source::current().resident().map_or(0, ByteSize::as_u64);
         let since = now().saturating_duration_since(*looked);
         *looked += since;
         let more = resident.saturating_sub((**most).max(**base));
         let cores = self.control.state().situation.threads;
-        if more > NOISE.max(bound(since.as_secs_f64() * (cores + 1) as f64)) {
+        let mut seconds = since.as_secs_f64() * (cores + 1) as f64;
+        // A process that other programs kept from the cores could not write.
+        if let Some(now) = process_ran() {
+            let since = ran.replace(now).map(|before| now.saturating_sub(before));
+            seconds = since.map_or(seconds, |since| seconds.min(since.as_secs_f64()));
+        }
+        if more > NOISE.max(bound(seconds)) {
             // No call can write as much in this time: another part of the program did, or the
             // allocator.
             **base += more;

@@ -21,6 +21,7 @@ use crate::memory::budget::Waits;
 use crate::memory::tracking;
 use crate::output::outlet::Flow;
 use crate::system::sync;
+use crate::system::thread_time::process_ran;
 use crate::units::measured_by::MeasuredBy;
 
 impl Engine {
@@ -80,7 +81,12 @@ impl Engine {
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
             refuses_oversize: self.options.refuses_oversize(),
-            resident: base.map(|base| Grown { base, most: &mut self.resident_most, looked: sync::now() }),
+            resident: base.map(|base| Grown {
+                base,
+                most: &mut self.resident_most,
+                looked: sync::now(),
+                ran: process_ran(),
+            }),
             pace: if line.outlet.collects() { None } else { self.alone.watch() },
             slower: &mut self.slower,
         };

@@ -79,7 +79,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Begins. Available memory was just read if `budget` is a part of it.
     pub(crate) fn start(source: Source, budget: &Budget, held: ByteSize, share: f64, now: Instant) -> Self {
-        let headroom = Headroom::new(budget.bytes.as_u64(), source.resident());
+        let headroom = Headroom::new(budget.bytes.as_u64(), source.resident(), held.as_u64());
         let reads_resident = headroom.base.is_some() || source.resident().is_some();
         let working = headroom.base.map(|base| Working::new(headroom.budget, base, held.as_u64()));
         let stalled = source.stalled().map(|stalled| (now, stalled));
@@ -104,7 +104,7 @@ impl Watch {
     /// Begins anew from the process's present memory: all results but `held` bytes belong to the
     /// caller now.
     pub(crate) fn rebase(&mut self, held: ByteSize) {
-        self.headroom = Headroom::new(self.headroom.budget, self.source.resident());
+        self.headroom = Headroom::new(self.headroom.budget, self.source.resident(), held.as_u64());
         if let (Some(working), Some(base)) = (&mut self.working, self.headroom.base) {
             working.rebase(base, held.as_u64());
         }
@@ -168,8 +168,9 @@ impl Watch {
 
     fn read(&mut self, now: Instant, budget: u64, held: u64) {
         let available = self.source.available().as_u64();
-        // The resident bytes that the run holds are not available to others.
-        let own = self.headroom.grown.map_or(held, |grown| grown.min(held));
+        // The resident bytes that the run holds are not available to others. Those that it held
+        // before the watch began are no part of the growth since then, which may be others'.
+        let own = self.headroom.grown.map_or(held, |grown| grown.min(held.saturating_sub(self.headroom.held_at_base)));
         // Never more than at first: a test's source may say the same however much the run holds.
         let without_it = available.saturating_add(own).min(*self.at_first.get_or_insert(available.saturating_add(own)));
         self.there_is = without_it - without_it / LEFT_ALONE;
@@ -202,6 +203,8 @@ struct Headroom {
     limit: u64,
     /// Resident memory at the start of the run; `None` if the budget is too small to heed it.
     base: Option<u64>,
+    /// The bytes that the run held then.
+    held_at_base: u64,
     /// Resident memory as last read.
     resident: Option<u64>,
     /// The growth since the start, and the growth at which the limit was last lowered.
@@ -213,10 +216,20 @@ struct Headroom {
 }
 
 impl Headroom {
-    fn new(budget: u64, base: Option<ByteSize>) -> Self {
+    fn new(budget: u64, base: Option<ByteSize>, held_at_base: u64) -> Self {
         let base = base.map(ByteSize::as_u64).filter(|_| budget >= SMALL);
         let limit = if base.is_some() { budget - budget / HEADROOM_PART } else { budget };
-        Self { budget, limit, base, resident: None, grown: None, lowered_at: 0, level: 0, next_trim: None }
+        Self {
+            budget,
+            limit,
+            base,
+            held_at_base,
+            resident: None,
+            grown: None,
+            lowered_at: 0,
+            level: 0,
+            next_trim: None,
+        }
     }
 
     /// Lowers the limit. There is room for a batch however much the process has grown: others may
@@ -349,6 +362,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_held_before_the_watch_is_no_part_of_the_growth_since_then() {
+        let mut scene = Scene::new(1.0, 200 * MIB);
+        scene.watch.rebase(ByteSize::mib(40));
+        // Others grow by 20 MiB.
+        assert_eq!(scene.after(1, 40, 20), 190);
+        assert_eq!(scene.after(1, 60, 20), 190);
+    }
+
+    #[test]
     fn what_is_available_is_read_again_early_when_the_run_has_grown() {
         let mut scene = Scene::new(1.0, 400 * MIB);
         assert_eq!(scene.after(1, 0, 0), 380);
@@ -407,7 +429,7 @@ mod tests {
     fn a_small_budget_is_not_bound_by_what_else_the_process_does() {
         let mut scene = Scene::new(0.5, 4096 * MIB);
         scene.ledger.set_budget(ByteSize::mib(8));
-        scene.watch.headroom = Headroom::new(8 * MIB, Some(ByteSize::mib(100)));
+        scene.watch.headroom = Headroom::new(8 * MIB, Some(ByteSize::mib(100)), 0);
         assert_eq!(scene.after(100, 7, 27), 8);
     }
 }
