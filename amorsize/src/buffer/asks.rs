@@ -316,7 +316,9 @@ impl Asks {
         let expected = Duration::from_secs_f64((self.pace * items as f64).min(LONGEST.as_secs_f64()));
         let is_late = took > expected + LATE;
         if is_late {
-            let slept = switches.map_or(took >= LONGEST, slept_since);
+            // The first ask has no count. An input that tells its length is looked at closely from
+            // then on, before results are handed over one by one because of a busy machine.
+            let slept = switches.map_or(self.is_open && took >= LONGEST, slept_since);
             self.single = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
             (self.closely, self.hands_over) = (true, slept);
             self.unknown = Unknown::default();

@@ -26,7 +26,7 @@ impl Plan {
                 None => "no item is left, or the results in memory leave no room for another one",
             };
             format!("nothing was sampled: {why} behind {} that were done before or panicked", Counted::items(situation.taken))
-        } else if situation.threads == 1 {
+        } else if situation.threads == 1 && self.sizes.threads == 1 {
             format!("runs on the calling thread: {} thread is to be used", situation.threads)
         } else if situation.remaining == Some(0) {
             format!("runs on the calling thread: {}, so nothing is left for threads", self.sampled_all())

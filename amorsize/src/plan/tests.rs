@@ -85,7 +85,10 @@ fn one_core_is_enough_to_wait_on_many_threads() {
     let alone = Situation { threads: 1, ..situation(Some(10_000)) };
     assert_eq!(Plan::explained(&learned, &alone).threads(), 1);
     learned.waits.add(used(5e-3, 5e-6, 5e-6), true);
-    assert_eq!(Plan::explained(&learned, &alone).threads(), 256);
+    let plan = Plan::explained(&learned, &alone);
+    assert_eq!(plan.threads(), 256);
+    let says = "the function waits 100 % of its time: up to 256 threads on 1 core, as far as more of them pay";
+    assert!(plan.reasons()[0].starts_with(says), "{plan}");
 }
 
 #[test]
