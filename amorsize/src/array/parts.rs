@@ -256,10 +256,13 @@ impl Part {
 mod tests {
     use super::*;
     use crate::store::Encoded;
+    use crate::system::sync::Clock;
 
     #[test]
     fn a_part_of_this_attempt_that_is_not_whole_does_not_count_as_results() {
         let folder = std::env::temp_dir().join(format!("amorsize-parts-{}", random_name()));
+        // The clock stands, so that all results are in one frame.
+        let _entered = Clock::standing().enter();
         let attempt = |harm: &dyn Fn(Vec<u8>) -> Vec<u8>| {
             std::fs::create_dir(&folder).unwrap();
             let attempts = Attempts::read(folder.clone(), (0, 9), Shape::check::<String>).unwrap();

@@ -449,7 +449,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("amorsize-durable-{name}-{}", std::process::id())))
+        let path = std::env::temp_dir().join(format!("amorsize-durable-{name}-{}", std::process::id()));
+        // A process that was killed and had the same number may have left one.
+        std::fs::remove_dir_all(&path).ok();
+        Self(path)
     }
 }
 

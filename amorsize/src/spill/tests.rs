@@ -14,7 +14,7 @@ use crate::store::Buffers;
 use crate::units::ByteSize;
 
 fn file(budget: ByteSize) -> SpillFile {
-    SpillFile::new(directory(None).unwrap(), budget, &Ledger::new(budget))
+    SpillFile::new(directory(Some(&std::env::temp_dir())).unwrap(), budget, &Ledger::new(budget))
 }
 
 /// The results of these items.
@@ -201,7 +201,7 @@ fn a_result_that_panics_leaves_nothing() {
 #[test]
 fn what_is_not_written_holds_credit() {
     let ledger = Ledger::new(ByteSize::mib(64));
-    let mut file = SpillFile::new(directory(None).unwrap(), ledger.budget(), &ledger);
+    let mut file = SpillFile::new(directory(Some(&std::env::temp_dir())).unwrap(), ledger.budget(), &ledger);
     assert!(file.add(0, &vec![1_u8; 100_000]).is_ok());
     assert!(ledger.held() >= ByteSize::new(100_000));
     file.finish().unwrap();

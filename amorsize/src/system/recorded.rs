@@ -12,6 +12,8 @@ impl Recorded {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("amorsize-recorded-{}-{number}", std::process::id()));
+        // A process that was killed and had the same number may have left one.
+        let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).unwrap();
         Self(root)
     }

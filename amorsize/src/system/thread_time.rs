@@ -349,7 +349,8 @@ mod tests {
         let begun = Instant::now();
         run_for(Duration::from_millis(50));
         let used = measuring.end().unwrap();
-        assert!(used.ran >= 0.05 && used.process_ran >= used.ran, "{used:?}");
+        // The system's clock may be made faster or slower meanwhile, by less than a hundredth.
+        assert!(used.ran >= 0.0495 && used.process_ran >= used.ran, "{used:?}");
         assert!(used.seconds <= begun.elapsed().as_secs_f64(), "{used:?}");
     }
 
@@ -388,6 +389,7 @@ mod tests {
 
     #[test]
     fn what_is_too_short_is_not_judged() {
-        assert_eq!(Measuring::begin().unwrap().end(), None);
+        // The thread may lose its core in between.
+        assert!((0..100).any(|_| Measuring::begin().unwrap().end().is_none()));
     }
 }

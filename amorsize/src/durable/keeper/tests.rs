@@ -50,7 +50,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("amorsize-keeper-{name}-{}", std::process::id())))
+        let path = std::env::temp_dir().join(format!("amorsize-keeper-{name}-{}", std::process::id()));
+        // A process that was killed and had the same number may have left one.
+        std::fs::remove_dir_all(&path).ok();
+        Self(path)
     }
 
     fn store(&self, kind: Kind) -> Store {

@@ -53,10 +53,15 @@ mod tests {
 
     #[test]
     fn resident_memory_follows_what_is_touched() {
-        let before = resident().unwrap();
-        let touched = std::hint::black_box(vec![1u8; 64 << 20]);
-        let after = resident().unwrap();
-        assert!(after.saturating_sub(before) > ByteSize::mib(48), "{before} then {after}");
-        drop(touched);
+        let touch = || {
+            let before = resident().unwrap();
+            let touched = std::hint::black_box(vec![1u8; 64 << 20]);
+            let after = resident().unwrap();
+            drop(touched);
+            (before, after)
+        };
+        // Other tests of this process may free memory meanwhile.
+        let grows = |&(before, after): &(ByteSize, ByteSize)| after.saturating_sub(before) > ByteSize::mib(48);
+        assert!((0..100).map(|_| touch()).any(|found| grows(&found)));
     }
 }

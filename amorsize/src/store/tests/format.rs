@@ -57,6 +57,8 @@ fn segment(shape: &str, frames: &[Parts<'_>]) -> Vec<u8> {
 
 #[test]
 fn a_segment_of_results_has_the_bytes_that_the_page_says() {
+    // The clock stands, so that they are in one frame.
+    let _entered = Clock::standing().enter();
     let scratch = Scratch::new();
     let store = open(&scratch.run()).unwrap();
     let writer = store.writer(Settings::new(u64::MAX)).unwrap();
@@ -85,6 +87,7 @@ fn a_segment_of_results_has_the_bytes_that_the_page_says() {
 
 #[test]
 fn a_journal_has_the_bytes_that_the_page_says() {
+    let _entered = Clock::standing().enter();
     let scratch = Scratch::new();
     let store = Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
     let writer = store.writer(Settings::new(u64::MAX)).unwrap();

@@ -376,6 +376,8 @@ fn other_files_are_left_alone_and_numbers_go_on() {
 
 /// A journal with a sink that takes one place for each item.
 fn journal(directory: &Path, items: std::ops::Range<u64>) {
+    // The clock stands, so that they are in one frame.
+    let _entered = Clock::standing().enter();
     let store = Store::open(directory, &identity(Kind::Journal)).unwrap();
     let writer = store.writer(Settings::new(1)).unwrap();
     writer.go_on_from(items.start);

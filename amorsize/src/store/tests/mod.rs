@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::error::{Error, ErrorKind};
+use crate::system::sync::Clock;
 
 /// A temporary directory, which is removed when this is dropped.
 pub(super) struct Scratch(PathBuf);
@@ -26,6 +27,8 @@ impl Scratch {
         // In memory if possible: these tests sync a lot, and lose no power.
         let memory = PathBuf::from("/dev/shm");
         let path = if memory.is_dir() { memory } else { std::env::temp_dir() }.join(name);
+        // A process that was killed and had the same number may have left one.
+        std::fs::remove_dir_all(&path).ok();
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -84,6 +87,8 @@ pub(super) fn open(directory: &Path) -> Result<Store, Error> {
 
 /// A run that does these items, in this order, and ends.
 pub(super) fn store(directory: &Path, runs: &[std::ops::Range<u64>]) {
+    // The clock stands, so that they are in one frame.
+    let _entered = Clock::standing().enter();
     let store = open(directory).unwrap();
     let writer = store.writer(Settings::new(u64::MAX)).unwrap();
     runs.iter().for_each(|items| writer.put(encoded(items.clone())));
