@@ -96,7 +96,7 @@ fn results_that_are_another_variant_now_are_refused() {
     let folder = Folder::new("changed-variants");
     for threads in [1, 2] {
         let verdicts = [was::Verdict::Unknown, was::Verdict::Good, was::Verdict::Bad, was::Verdict::Bad];
-        let runs = stored_at_once!(folder, verdicts, threads, ["Good", "Bad"]);
+        let runs = stored_at_once!(folder, verdicts, threads, ["Unknown", "Good", "Bad"]);
         let text = refused(stored!(runs, [is::Verdict::Bad; 0], 1));
         assert!(text.contains("Verdict::{Unknown, Good, Bad}` and is now `Verdict::{Unknown, Bad, Good}"), "{text}");
     }

@@ -128,8 +128,14 @@ impl Quota {
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(self.0.join("inner"));
-        let _ = fs::remove_dir(&self.0);
+        // A process that has ended may leave it a moment later.
+        for _ in 0..1_000 {
+            let _ = fs::remove_dir(self.0.join("inner"));
+            if fs::remove_dir(&self.0).is_ok() || !self.0.exists() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 }
 

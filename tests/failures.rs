@@ -3,6 +3,9 @@
 
 #[path = "common/caught.rs"]
 mod caught;
+#[cfg(target_os = "linux")]
+#[path = "common/child.rs"]
+mod child;
 #[path = "common/counted.rs"]
 mod counted;
 
@@ -419,6 +422,16 @@ fn a_drop_that_panics_neither_hangs_nor_loses_the_others() {
 #[test]
 #[cfg(target_os = "linux")]
 fn no_thread_is_left_behind() {
+    child::run_inside("inside_a_process_of_cancelled_runs");
+}
+
+#[test]
+#[ignore = "the test above starts it in a process of its own"]
+#[cfg(target_os = "linux")]
+fn inside_a_process_of_cancelled_runs() {
+    if !child::is_inside() {
+        return;
+    }
     quiet();
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let run = || {
@@ -437,6 +450,6 @@ fn no_thread_is_left_behind() {
     for _ in 0..20 {
         run();
     }
-    // Other tests of this program start and end pools meanwhile.
-    assert!(threads() <= before + 20, "{} after {before}", threads());
+    // The pool is the same one, and the last run's watcher may not have ended.
+    assert!(threads() <= before + 2, "{} after {before}", threads());
 }

@@ -203,10 +203,10 @@ fn a_deadline_is_heeded_between_two_items() {
     for threads in [None, Some(2)] {
         for known in [false, true] {
             let asked = RefCell::default();
-            let input = slow(&asked, Duration::from_millis(30));
+            let mut input = slow(&asked, Duration::from_millis(30));
             // Some inputs know how many items they have.
             let input: Box<dyn Iterator<Item = u64>> =
-                if known { Box::new((0..10_000).zip(input).map(|(_, item)| item)) } else { Box::new(input) };
+                if known { Box::new((0..10_000).map(move |_| input.next().unwrap())) } else { Box::new(input) };
             let deadline = Instant::now() + Duration::from_millis(200);
             let mut run = process_in_batches(next, input).deadline(deadline);
             if let Some(threads) = threads {
@@ -274,7 +274,7 @@ fn a_plan_heeds_the_timeout() {
     let mut finished = Vec::new();
     assert!(run.collect_into(&mut finished).unwrap_err().is_timed_out());
     // The sample's items are not lost. The last item came too late to be run.
-    assert!([items - 1, items].contains(&finished.len()), "{} of {items}", finished.len());
+    assert!((items.saturating_sub(1)..=items).contains(&finished.len()), "{} of {items}", finished.len());
 }
 
 #[test]

@@ -235,6 +235,7 @@ fn a_refused_option_is_an_error_of_the_run() {
 fn a_report_says_what_failed() {
     let report = process_in_batches(|x: u32| if x.is_multiple_of(2) { Ok(x) } else { Err("odd") }, 0..100)
         .on_error(Skip)
+        .batch_size(20)
         .for_each_batch(|_| ())
         .unwrap();
     assert_eq!((report.items(), report.failed(), report.failures().len()), (50, 50, Report::MOST_FAILURES));

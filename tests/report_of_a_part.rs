@@ -123,7 +123,8 @@ fn panics_that_were_skipped_are_told_once() {
         assert_eq!(report.items(), taken);
         let kept = if on_panic == Skip { report.panicked().min(16) } else { report.panicked() };
         assert_eq!(report.panics().len(), kept);
-        assert_eq!(report.panics()[0].index(), 2);
+        // The thread with item 2 may have come to no call before the cancel.
+        assert_eq!(report.panics()[0].index() % 5, 2);
         is_sound(&report, begun);
         let rest = run.cancel_token(&CancelToken::new()).for_each_batch(|_| ()).unwrap();
         assert_eq!(report.panicked() + rest.panicked(), count(0..ITEMS, |x| x % 5 == 2));

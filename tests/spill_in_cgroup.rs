@@ -51,6 +51,7 @@ fn spill_fits_a_cgroup_of_twice_the_budget() {
         .command(&std::env::current_exe().unwrap())
         .args(["inside", "--exact", "--ignored", "--nocapture"])
         .env(INSIDE, limited.folder())
+        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();

@@ -95,8 +95,8 @@ fn a_panic_on_a_worker_ends_the_run() {
                 thread::sleep(Duration::from_micros(100));
                 item
             };
-            // No global pool has this number of threads, so the workers are the run's own.
-            let mut run = process_in_batches(slow, 0..2_000).threads(5);
+            // The global pool has fewer, so the workers are of a pool that the library names.
+            let mut run = process_in_batches(slow, 0..2_000).threads(rayon::current_num_threads() + 3);
             let mut seen = 0;
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 run.for_each_batch(|batch| {

@@ -14,7 +14,7 @@ fn stderr_of(test: &str, body: impl FnOnce()) -> Option<String> {
     }
     let mut again = Command::new(std::env::current_exe().unwrap());
     let output = again.args(["--exact", test, "--nocapture"]).env(RUN, "1").output().unwrap();
-    assert!(output.status.success());
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"));
     Some(String::from_utf8(output.stderr).unwrap())
 }
 
@@ -111,6 +111,6 @@ fn a_reader_that_went_away_does_not_end_the_run() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut again = Command::new(std::env::current_exe().unwrap());
-    let status = again.args(["--exact", TEST, "--nocapture"]).env(RUN, "1").stderr(writer).status().unwrap();
-    assert!(status.success());
+    let output = again.args(["--exact", TEST, "--nocapture"]).env(RUN, "1").stderr(writer).output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"));
 }

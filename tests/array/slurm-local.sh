@@ -70,7 +70,7 @@ trap stop ERR
 munged --force --key-file="$dir/key" --socket="$dir/munge/socket" --pid-file="$dir/run/munged.pid" --log-file="$dir/log/munged" --seed-file="$dir/run/seed"
 slurmctld -f "$SLURM_CONF"
 for ((i = 1; i <= nodes; i++)); do mkdir "$dir/spool/n$i"; slurmd -f "$SLURM_CONF" -N "n$i"; done
-for ((i = 0; i < 100; i++)); do
+for ((i = 0; i < 1200; i++)); do
     [ "$(sinfo -h -N -o %t | grep -c idle)" = $nodes ] && { echo "export SLURM_CONF=$SLURM_CONF"; exit; }
     sleep 0.1
 done

@@ -94,8 +94,8 @@ fn the_text_says_what_to_delete_and_that_mends_it() {
     fs::write(&part, bytes).unwrap();
     let gather = || told(&tested(PROGRAM, "text", &out, 2, ITEMS).output().unwrap());
     let (code, stdout, stderr) = gather();
-    // Task 0 comes first.
-    assert!(code == 65 && all(ITEMS).starts_with(&stdout) && stdout.lines().count() == 6, "{stdout}");
+    // Task 0 comes first. If task 1 has two frames, the first of them may be whole.
+    assert!(code == 65 && all(ITEMS).starts_with(&stdout) && stdout.lines().count() >= 6, "{stdout}");
     let start = format!("error: {} is damaged at byte ", part.display());
     let end = format!(": delete {} and run task 1 again", out.join("00001/done").display());
     assert!(stderr.starts_with(&start) && stderr.ends_with(&end), "{stderr}");

