@@ -10,10 +10,12 @@ pub(crate) fn root() -> PathBuf {
 
 /// Builds the docs, with all features, and gives the file with their data.
 pub(crate) fn data() -> PathBuf {
+    // What the docs are built from is there already, where `cargo doc` puts it.
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let output = Command::new(env!("CARGO"))
         .current_dir(root())
-        // The stable compiler writes this data only if it acts as a nightly one.
-        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_BUILD_BUILD_DIR", built)
+        .env("RUSTDOC", root().join("tests/api/rustdoc.sh"))
         // A folder of its own: these docs would replace those that people read.
         .args(["rustdoc", "-p", "amorsize", "--all-features", "--locked", "--target-dir", "target/documented"])
         .args(["--", "-Z", "unstable-options", "--output-format", "json"])
