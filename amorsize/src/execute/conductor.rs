@@ -64,8 +64,8 @@ impl Job for WorkerJob<'_> {
 }
 
 /// The growth of resident memory: `base` is its start, moved by growth that can't be the run's,
-/// `most` the largest reading, `looked` the time of the last one, and `ran` the time that the process
-/// had run for until then, if the system tells.
+/// `most` the largest reading, `looked` the time of the last one, and `ran` the time for which the
+/// process had run until then, if the system tells.
 pub(super) struct Grown<'a> {
     pub(super) base: &'a mut u64,
     pub(super) most: &'a mut u64,

@@ -127,8 +127,8 @@ impl Engine {
         }
     }
 
-    /// Hands over the results that the outlet holds. If they are the last ones, the sink's time with
-    /// them is the run's.
+    /// Hands over the results that the outlet holds. If they are the last ones, the sink's time
+    /// with them is the run's.
     fn flush(&mut self, line: &mut Line<'_>) -> Flow {
         let holds = line.outlet.holds();
         let flow = line.flush();

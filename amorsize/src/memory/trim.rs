@@ -10,9 +10,8 @@ static HOOK: RwLock<Option<fn()>> = RwLock::new(None);
 /// it when the process has grown beyond their budget. It replaces a function that was set before.
 ///
 /// glibc's allocator doesn't need it, because runs ask it directly; nor does mimalloc, which gives
-/// memory back by itself. jemalloc keeps freed memory for seconds: with results of 64 KiB and a
-/// slow sink a process grew to 1.2 to 1.3 of the budget, and with this hook it does not (`cargo
-/// bench --bench peak_memory`).
+/// memory back by itself. jemalloc keeps freed memory for seconds; `cargo bench --bench peak_memory`
+/// shows with which results the hook helps.
 ///
 /// The calling thread of a run or one of its workers calls the function, for at most a twentieth of
 /// their time.

@@ -340,8 +340,9 @@ impl Plan {
     /// seconds in all, the lower end is at least `s`, and `s` is added to the upper one.
     ///
     /// `None` if the input's length is unknown, or fewer than two calls were timed beside the
-    /// first: the plan then has the warning [`time-unsure`](Warning::TIME_UNSURE), as it has for a
-    /// range that is too wide to say much.
+    /// first. In the second case the plan has the warning [`time-unsure`](Warning::TIME_UNSURE), as
+    /// it has for a range that is too wide to say much; but not for a run of less than a tenth of a
+    /// second.
     ///
     /// A sample says nothing about items that are not in it. If a kind makes up one item in a
     /// hundred, 300 must be sampled to contain one in 19 of 20 cases; and nothing at the beginning

@@ -259,7 +259,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// # Errors
     ///
     /// As those of [`for_each_batch`](Self::for_each_batch). The value of the fold is lost then: to
-    /// keep it, fold into a variable by [`for_each`](Self::for_each).
+    /// keep it, fold into a variable by [`for_each`](Self::for_each). A run with a `journal` is
+    /// refused: its results belong to a sink.
     ///
     /// # Examples
     ///

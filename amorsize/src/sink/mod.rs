@@ -138,7 +138,8 @@ pub trait Sink<R> {
     /// The reason why a batch could not be stored.
     ///
     /// An error of the run becomes one too: the type has to be `From<amorsize::Error>`, as
-    /// `io::Error` and `Box<dyn Error>` are.
+    /// `io::Error` and `Box<dyn Error>` are, or `From<TryError<E>>` if the policy stops the run with
+    /// an error `E` of the function.
     ///
     /// # Examples
     ///
@@ -321,8 +322,8 @@ pub trait Sink<R> {
     /// [`batch`](Self::batch) or [`finish`](Self::finish) then returns the reason.
     ///
     /// In a run with a [`journal`](crate::Batched::journal) it is called after each batch. The run
-    /// keeps 16 bytes, within its budget, for each item since the last place: a sink that tells none
-    /// for long leaves less room for results.
+    /// keeps 16 bytes, within its budget, for each item since the last place: a sink that tells
+    /// none for long leaves less room for results.
     ///
     /// # Examples
     ///

@@ -186,8 +186,8 @@ pub trait DeepSize {
     }
 }
 
-/// The sum of claims. Several claims of `usize::MAX`, of a type that can't tell, are huge after they
-/// have wrapped, too; a sum that stops at the largest number takes twice as long. Only claims of
+/// The sum of claims. Several claims of `usize::MAX`, of a type that can't tell, are huge after
+/// they have wrapped, too; a sum that stops at the largest number takes twice as long. Only claims of
 /// halves of all addresses may cancel out.
 fn sum(claims: impl Iterator<Item = usize>) -> usize {
     claims.fold(0, usize::wrapping_add)

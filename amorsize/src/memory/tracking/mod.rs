@@ -85,9 +85,8 @@ pub(crate) use stray::{mark_worker, workers_stray};
 ///
 /// # Cost
 ///
-/// About 0.7 ns for each allocation and each deallocation, 3 ns for each call, and no atomic
-/// read-modify-write: 2 to 4 % of a program that does little else than allocate, on one thread and
-/// on two. `cargo bench --bench tracking` measures it on your machine.
+/// 1 to 2 % of a program that does little else than allocate, on one thread and on two, and no
+/// atomic read-modify-write. `cargo bench --bench tracking` measures it on your machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracking<A = System>(A);
 
