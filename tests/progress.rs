@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{Batched, ByteSize, CancelToken, Phase, Progress, batched, process_in_batches};
@@ -200,4 +200,17 @@ fn the_attribute_names_a_function_or_shows_a_bar() {
     assert_eq!(TOLD.load(Relaxed), 77);
     assert_eq!(shown_batched(0..77).verbose(false).collect::<Vec<_>>().unwrap().len(), 77);
     assert_eq!(quiet_batched(0..77).collect::<Vec<_>>().unwrap().len(), 77);
+}
+
+#[test]
+fn an_iterator_tells_it_no_more_often_than_other_terminals() {
+    let (told, progress) = mpsc::channel();
+    let begun = Instant::now();
+    let run = process_in_batches(|x: u64| x + 1, 0..2_000).batch_size(1).sample_size(1);
+    let results = run.progress(move |progress| told.send(progress.clone()).unwrap()).into_iter();
+    assert!(results.eq(1..=2_000));
+    let most = 5 + (begun.elapsed().as_secs_f64() * 25.0) as usize;
+    let told: Vec<_> = progress.try_iter().collect();
+    assert!(told.len() <= most, "{} times, {most} at most", told.len());
+    assert_eq!((told[0].phase(), told.last().unwrap().phase()), (Phase::Sampling, Phase::Done));
 }

@@ -244,8 +244,18 @@ impl Teller {
         budget: ByteSize,
         counts: Counts,
     ) {
+        let pause = origin.saturating_duration_since(self.origin);
         self.origin = origin;
         (self.progress.total, self.progress.budget) = (total, budget);
+        if self.begun && self.progress.phase == Phase::Running {
+            // An iterator comes back for its next results. The time in between is its caller's.
+            self.last.1 += pause;
+            self.next += pause;
+            if self.is_due(now) {
+                self.tell(now, Phase::Running, counts);
+            }
+            return;
+        }
         self.last = (counts.done, now);
         let phase = if self.begun { Phase::Running } else { Phase::Sampling };
         self.begun = true;
