@@ -241,6 +241,9 @@ impl Conductor<'_> {
             if count == 0 {
                 break;
             }
+            if line.stock.resumes && !self.control.may_restore() {
+                break;
+            }
             if line.stock.resumes
                 && let (Some(restored), _) = self.control.in_input(|| line.restore())
             {

@@ -137,6 +137,7 @@ impl Control {
                 ready_items: 0,
                 ready_end: next,
                 running: 0,
+                restored_wait: false,
                 running_credit: 0,
                 running_working: 0,
                 unforeseen: Correction::new(&ledger),
@@ -319,6 +320,7 @@ impl Control {
         let mut state = self.state();
         state.tuner.input_may_wait = may_wait;
         state.collected = collected.unwrap_or(0);
+        state.restored_wait = false;
         let items = if may_wait { 0 } else { state.items_meanwhile() };
         if !state.wants_items(state.ahead() - 1, items, self.course.limit()) {
             return 0;
@@ -335,6 +337,17 @@ impl Control {
             self.book(&mut state, now());
             state.input_ended = true;
         }
+    }
+
+    /// Goes on with another number of threads, as asked for. No call may be running.
+    pub(crate) fn set_threads(&self, threads: usize) {
+        let mut state = self.state();
+        let (next, batch_items) = (state.books.next, state.tuner.batch_now());
+        let limits = ThreadLimits { level: threads, cores: threads, most: threads, own: false };
+        state.tuner = Tuner::new(limits, next, (batch_items, batch_items));
+        state.most_threads = threads;
+        let situation = &mut state.situation;
+        (situation.threads, situation.most, situation.threads_asked) = (threads, threads, true);
     }
 
     /// Adds a chunk that was pulled.
@@ -357,6 +370,13 @@ impl Control {
         if let Some(remaining) = &mut state.situation.remaining {
             *remaining = remaining.saturating_sub(items);
         }
+    }
+
+    /// True if stored results may be read. One may if the run holds none.
+    pub(crate) fn may_restore(&self) -> bool {
+        let mut state = self.state();
+        state.restored_wait = !state.has_room_for_a_result() && state.outstanding() > 0;
+        !state.restored_wait
     }
 
     /// Adds items that need not run. `results` are the chunk with their results, and its bytes.
@@ -439,12 +459,12 @@ impl Control {
         nothing && (state.running, state.jobs, state.outstanding()) == (0, 0, 0)
     }
 
-    /// Two answers. First: the calling thread should close its batch early, because a chunk waits
-    /// for credit or no further item may be in flight. Second: a chunk waits for credit, and
-    /// nothing that runs or is ready can give any back.
+    /// Two answers. First: the calling thread should close its batch early, because a chunk or a
+    /// stored result waits for credit, or no further item may be in flight. Second: one waits for
+    /// credit, and nothing that runs or is ready can give any back.
     pub(crate) fn shortage(&self) -> (bool, bool) {
         let state = self.state();
-        let short = state.lacks_credit(self.course.limit());
+        let short = state.restored_wait || state.lacks_credit(self.course.limit());
         // Results that finished since the last hand-over can give credit back.
         (short || state.is_full(self.course.limit()), short && state.running == 0 && !state.has_ready())
     }

@@ -54,9 +54,7 @@ impl Engine {
         if let Some(panic) = self.pending.take() {
             return Err(panic);
         }
-        if line.outlet.collects() {
-            self.ledger.ignore_outer();
-        }
+        self.ledger.set_heeds_outer(!line.outlet.collects());
         // An iterator's run comes back for each batch. By then it knows more than its plan did.
         match (&self.workers, &self.plan) {
             (Some(workers), _) => line.outlet.set_batch_size(workers.control.batch_size()),

@@ -105,7 +105,7 @@ pub(crate) struct Engine {
 /// out.
 fn stated_budget(options: &Options) -> (Option<Budget>, ByteSize) {
     match options.limit().limit() {
-        Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None }), *bytes),
+        Ok(Limit::Bytes(bytes)) => (Some(Budget { bytes: *bytes, available: None, at_first: None }), *bytes),
         Ok(Limit::Both(_, bytes)) => (None, UNRESOLVED_BUDGET.min(*bytes)),
         _ => (None, UNRESOLVED_BUDGET),
     }
@@ -187,12 +187,17 @@ impl Engine {
         let (budget, bytes) = stated_budget(&self.options);
         self.budget = budget;
         self.ledger.set_budget(bytes);
+        let held = self.ledger.held();
+        if self.budget.is_none() && held > ByteSize::ZERO {
+            // A limit that is refused ends the next terminal when it checks the options.
+            let _ = self.resolve_budget(held);
+        }
         // The watch holds the run to the former budget.
         self.with_observer(|observer, _| observer.watch = None);
         if self.workers.is_some() {
             // A run on threads never asks for them again. A limit that is refused ends the next
             // terminal when it checks the options.
-            let _ = self.budget().is_ok() && self.start_watch().is_ok();
+            let _ = self.budget().is_ok() && self.start_watch(false).is_ok();
         }
     }
 
@@ -209,6 +214,9 @@ impl Engine {
     /// Lets results come in any order.
     pub(crate) fn set_unordered(&mut self) {
         self.ordered = false;
+        if let Some(workers) = &self.workers {
+            workers.control.state().ordered = false;
+        }
     }
 
     pub(crate) fn items_done(&mut self) -> usize {
@@ -224,15 +232,22 @@ impl Engine {
         self.plan.as_ref()
     }
 
+    /// Works out the budget from the memory that is available now, beside the bytes that the run has
+    /// `held` for long.
+    fn resolve_budget(&mut self, held: ByteSize) -> Result<(), Error> {
+        let mut budget = Budget::resolve(&self.options.limit(), held)?;
+        if let Some(outer) = self.ledger.outer_budget() {
+            budget.bytes = budget.bytes.min(outer);
+        }
+        self.ledger.set_budget(budget.bytes);
+        self.budget = Some(budget);
+        Ok(())
+    }
+
     /// The budget. Works it out from the memory that is available now, unless it is known.
     pub(crate) fn budget(&mut self) -> Result<&Budget, Error> {
         if self.budget.is_none() {
-            let mut budget = Budget::resolve(&self.options.limit())?;
-            if let Some(outer) = self.ledger.outer_budget() {
-                budget.bytes = budget.bytes.min(outer);
-            }
-            self.ledger.set_budget(budget.bytes);
-            self.budget = Some(budget);
+            self.resolve_budget(ByteSize::ZERO)?;
         }
         Ok(self.budget.as_ref().expect("set above"))
     }
@@ -280,6 +295,11 @@ impl Engine {
     /// Makes a panic come when the run goes on.
     pub(crate) fn delay(&mut self, panic: Ended) {
         self.pending = Some(panic);
+    }
+
+    /// True if the run ends when it goes on.
+    pub(crate) fn is_delayed(&self) -> bool {
+        self.pending.is_some()
     }
 
     /// Sets the number of panics that are kept, if the run goes on without their items.
@@ -377,17 +397,19 @@ impl Engine {
     }
 
     /// Starts the watch over the system's memory, unless it runs. A run within a call of another
-    /// run leaves that to the outer one.
-    pub(super) fn start_watch(&mut self) -> Result<(), Error> {
+    /// run leaves that to the outer one, unless it collects: the outer one can't bound that.
+    pub(super) fn start_watch(&mut self, collects: bool) -> Result<(), Error> {
         let is_started = self.with_observer(|observer, _| observer.watch.is_some());
-        if !is_started && self.ledger.outer_budget().is_none() {
+        let is_nested = self.ledger.outer_budget().is_some();
+        if !is_started && (collects || !is_nested) {
             let share = match self.options.limit().limit()? {
                 Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
                 _ => 1.0,
             };
             let now = self.now.unwrap_or_else(sync::now);
             let budget = self.budget()?.clone();
-            let mut watch = Watch::start(source::current(), &budget, self.ledger.held(), share, now);
+            let (source, held) = (source::current(), self.ledger.held());
+            let mut watch = Watch::start(source, &budget, held, share, now, is_nested);
             self.with_books(|books| books.learned.resident_working())
                 .into_iter()
                 .for_each(|bytes| watch.sampled(bytes));

@@ -5,9 +5,12 @@ use std::time::Instant;
 use super::engine::Engine;
 use super::line::Line;
 use crate::adapt::learned::Beside;
+use crate::adapt::situation::Situation;
 use crate::adapt::waits::Waits;
+use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::memory::source::{self, Source};
+use crate::memory::watch::there_is;
 use crate::memory::working::{NOISE, bound};
 use crate::options::DEFAULT_SAMPLE_SIZE;
 use crate::plan::Plan;
@@ -54,12 +57,16 @@ impl Engine {
         }
     }
 
-    /// Runs the sample, up to its size, and makes a plan. The results go to the outlet of `line`,
-    /// like any others.
-    pub(crate) fn make_plan(&mut self, line: &mut Line<'_>) -> Result<&Plan, Ended> {
-        if self.plan.is_none() {
+    /// Runs a sample of at most `most` items, and makes a plan, unless there is one with its
+    /// reasons. The results go to the outlet of `line`, like any others.
+    pub(crate) fn make_plan(&mut self, line: &mut Line<'_>, most: usize) -> Result<&Plan, Ended> {
+        if self.plan.as_ref().is_some_and(|plan| !plan.reasons().is_empty()) {
+            // It holds.
+        } else if self.workers.is_some() {
+            self.plan = Some(self.plan_of_the_rest(line)?);
+        } else {
             let begun = sync::now();
-            self.budget()?;
+            self.bound_sample()?;
             self.read_resident();
             self.start_recorder(begun);
             self.begin_telling(begun, line)?;
@@ -68,9 +75,9 @@ impl Engine {
             // The first item tells if calls are long enough to run at the same time.
             self.sample_alone(line, &mut beside, 1)?;
             let together = self.items_together(line)?;
-            self.sample_alone(line, &mut beside, self.options.sample_items() - together)?;
+            self.sample_alone(line, &mut beside, most.saturating_sub(together))?;
             self.sample_together(line, together)?;
-            self.sample_alone(line, &mut beside, self.options.sample_items())?;
+            self.sample_alone(line, &mut beside, most)?;
             if let Some(interrupt) = line.work.interrupts.now() {
                 let ended = self.interrupted(line.work.interrupts, interrupt);
                 self.begun = None;
@@ -93,6 +100,31 @@ impl Engine {
             self.elapsed += sync::now() - begun;
         }
         Ok(self.plan.as_ref().expect("set above"))
+    }
+
+    /// A plan for a run that is on threads already: no further items are sampled.
+    fn plan_of_the_rest(&mut self, line: &mut Line<'_>) -> Result<Plan, Error> {
+        let (learned, taken) = self.with_books(|books| (books.learned.clone(), books.next));
+        let situation = Situation { taken, cores: Some(Cores::of_this_process()), ..self.situation(line)? };
+        let mut plan = Plan::explained(&learned, &situation);
+        plan.warn_of_refused(self.refused);
+        plan.warn_of_features(self.unasked);
+        Ok(plan)
+    }
+
+    /// Lets the sample hold no more than there is, where a budget in bytes says more. Nothing
+    /// watches the system's memory before the run itself has begun.
+    fn bound_sample(&mut self) -> Result<(), Error> {
+        let (held, is_nested) = (self.ledger.held(), self.ledger.outer_budget().is_some());
+        if self.budget()?.available.is_some() || is_nested {
+            return Ok(());
+        }
+        let without_it = source::current().available() + held;
+        self.ledger.set_limit(there_is(without_it.as_u64()));
+        if let Some(budget) = &mut self.budget {
+            budget.at_first = Some(without_it);
+        }
+        Ok(())
     }
 
     /// Runs sample items on the calling thread until `most` have run.

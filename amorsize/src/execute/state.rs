@@ -54,6 +54,8 @@ pub(crate) struct State {
     /// Index behind the last of these items.
     pub(super) ready_end: usize,
     pub(super) running: usize,
+    /// True if stored results wait for room.
+    pub(super) restored_wait: bool,
     /// The credit that running chunks took at their start.
     pub(super) running_credit: u64,
     /// The part of `running_credit` for working memory.

@@ -51,7 +51,7 @@ impl Engine {
         self.books.extremes.get_or_insert_default();
         let ledger = self.ledger.clone();
         self.read_resident();
-        self.start_watch()?;
+        self.start_watch(line.outlet.collects())?;
         // The first batch is small, so that the sink works while the first full batch is made: one
         // chunk, or one item for each thread if items are slow.
         let first_batch = if line.outlet.hands_over() { chunk_items.max(most) } else { usize::MAX };
@@ -63,7 +63,7 @@ impl Engine {
         let control = Control::new(situation, limits, books, ledger, batches, self.ordered, observer);
         // The bounds on calls must be known before the first call starts.
         control.look_first(line.outlet.collects());
-        self.workers = Some(Box::new(Workers { control, threads }));
+        self.workers = Some(Box::new(Workers { control, threads, asked }));
         Ok(true)
     }
 
@@ -72,7 +72,7 @@ impl Engine {
     pub(super) fn on_threads(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let Some(workers) = &mut self.workers else { return Ok(Flow::Continue) };
         workers.find_again(&self.options)?;
-        let Workers { control, threads } = &**workers;
+        let Workers { control, threads, .. } = &**workers;
         let base = self.resident.as_mut().filter(|_| self.measured_by == MeasuredBy::Resident);
         let mut conductor = Conductor {
             control,

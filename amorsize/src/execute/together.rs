@@ -62,7 +62,7 @@ impl Engine {
         if !self.go_parallel(plan.sizes(), line)? {
             return Ok(());
         }
-        let Some(Workers { control, threads }) = self.workers.as_deref() else { return Ok(()) };
+        let Some(Workers { control, threads, .. }) = self.workers.as_deref() else { return Ok(()) };
         let work = line.work;
         control.begin();
         control.state().each = Some(Vec::new());

@@ -12,14 +12,22 @@ use std::time::Duration;
 pub(super) struct Workers {
     pub(super) control: Control,
     pub(super) threads: Threads,
+    /// The number of threads that was asked for when they were found.
+    pub(super) asked: Option<usize>,
 }
 
 impl Workers {
-    /// Finds threads again if this process is a child of the one that began the run: a child does
-    /// not have its parent's threads.
+    /// Finds threads again if another number is asked for now, or if this process is a child of the
+    /// one that began the run: a child does not have its parent's threads.
     pub(super) fn find_again(&mut self, options: &Options) -> Result<(), Error> {
-        if !self.threads.are_here() {
-            self.threads = Threads::find(options.wanted_threads().map(pool::at_most))?;
+        let asked = options.wanted_threads().map(pool::at_most);
+        let another = asked.filter(|_| asked != self.asked);
+        if another.is_some() || !self.threads.are_here() {
+            self.threads = Threads::find(asked)?;
+            self.asked = asked;
+        }
+        if let Some(threads) = another {
+            self.control.set_threads(threads.min(options.most_in_flight()));
         }
         Ok(())
     }

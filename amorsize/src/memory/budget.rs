@@ -17,20 +17,23 @@ pub(crate) struct Budget {
     pub(crate) bytes: ByteSize,
     /// The bytes that were available, if the budget is a fraction of them.
     pub(crate) available: Option<ByteSize>,
+    /// The bytes that were available when that was first read for a budget in bytes.
+    pub(crate) at_first: Option<ByteSize>,
 }
 
 impl Budget {
-    pub(crate) fn resolve(max_memory: &MaxMemory) -> Result<Self, Error> {
+    /// Works it out from the memory that is available now, and that the run has `held` already.
+    pub(crate) fn resolve(max_memory: &MaxMemory, held: ByteSize) -> Result<Self, Error> {
         Ok(match max_memory.limit()? {
             Limit::Fraction(fraction) => {
-                let available = source::current().available();
+                let available = source::current().available() + held;
                 // A budget of zero bytes could not even hold the credit of one item.
                 let bytes = ByteSize::from_f64(available.as_f64() * fraction).max(ByteSize::new(1));
-                Self { bytes, available: Some(available) }
+                Self { bytes, available: Some(available), at_first: None }
             }
-            Limit::Bytes(bytes) => Self { bytes: *bytes, available: None },
+            Limit::Bytes(bytes) => Self { bytes: *bytes, available: None, at_first: None },
             Limit::Both(fraction, bytes) => {
-                let of_available = Self::resolve(&MaxMemory::fraction(*fraction))?;
+                let of_available = Self::resolve(&MaxMemory::fraction(*fraction), held)?;
                 Self { bytes: of_available.bytes.min(*bytes), ..of_available }
             }
             Limit::Refused(..) => unreachable!("refused by `limit`"),
@@ -276,10 +279,10 @@ impl Ledger {
         self.0.peak.store(self.0.held.load(Relaxed), Relaxed);
     }
 
-    /// Bounds this run by its own budget alone. A run that keeps its results to the end needs this:
-    /// the outer run's results come and go, and must not make it fail.
-    pub(crate) fn ignore_outer(&self) {
-        self.0.heeds_outer.store(false, Relaxed);
+    /// Says if the outer run bounds this one too. It does not if this one keeps its results to the
+    /// end: the outer run's results come and go, and must not make it fail.
+    pub(crate) fn set_heeds_outer(&self, heeds: bool) {
+        self.0.heeds_outer.store(heeds, Relaxed);
     }
 
     fn heeded(&self) -> Option<&Ledger> {
@@ -361,17 +364,17 @@ mod tests {
 
     #[test]
     fn a_fraction_is_of_what_is_available() {
-        let budget = Budget::resolve(&MaxMemory::fraction(0.25)).unwrap();
+        let budget = Budget::resolve(&MaxMemory::fraction(0.25), ByteSize::ZERO).unwrap();
         assert_eq!(budget.bytes, ByteSize::from_f64(budget.available.unwrap().as_f64() * 0.25));
     }
 
     #[test]
     fn of_a_fraction_and_bytes_the_least_counts() {
         let least = |bytes: ByteSize| Options::new(Some(0.1.into())).join(Options::new(Some(bytes.into()))).limit();
-        let budget = Budget::resolve(&least(ByteSize::new(100))).unwrap();
+        let budget = Budget::resolve(&least(ByteSize::new(100)), ByteSize::ZERO).unwrap();
         assert_eq!(budget.bytes, ByteSize::new(100));
         assert!(budget.available.is_some());
-        let budget = Budget::resolve(&least(ByteSize::new(u64::MAX))).unwrap();
+        let budget = Budget::resolve(&least(ByteSize::new(u64::MAX)), ByteSize::ZERO).unwrap();
         assert_eq!(budget.bytes, ByteSize::from_f64(budget.available.unwrap().as_f64() * 0.1));
     }
 
@@ -391,7 +394,7 @@ mod tests {
             ledger.set_limit(budget);
         }
         outer.set_limit(0);
-        inner.ignore_outer();
+        inner.set_heeds_outer(false);
         assert!(!inner.is_squeezed());
     }
 
@@ -409,7 +412,7 @@ mod tests {
         assert!(outer.try_take(15));
         assert_eq!(inner.free(), 5);
         assert!(!inner.try_take(10));
-        inner.ignore_outer();
+        inner.set_heeds_outer(false);
         assert_eq!(inner.free(), 10);
         assert!(inner.try_take(10));
         inner.give(20);

@@ -51,6 +51,11 @@ const RISE_PART: u64 = 512;
 /// loaded, stacks, buffers of the executor.
 const SMALL: u64 = 32 << 20;
 
+/// The bytes that a run may hold of what would be `available` without it.
+pub(crate) fn there_is(available: u64) -> u64 {
+    available - available / LEFT_ALONE
+}
+
 /// The state of the system's memory during a run.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -64,6 +69,7 @@ pub(crate) struct Watch {
     read_at_held: u64,
     /// The available bytes at the first read, without those of the run.
     at_first: Option<u64>,
+    is_nested: bool,
     /// The bytes that any run may hold at most, by available memory.
     there_is: u64,
     /// The bytes that a run may hold, if it is one that can hold less.
@@ -78,8 +84,19 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Begins. Available memory was just read if `budget` is a part of it.
-    pub(crate) fn start(source: Source, budget: &Budget, held: ByteSize, share: f64, now: Instant) -> Self {
-        let headroom = Headroom::new(budget.bytes.as_u64(), source.resident(), held.as_u64());
+    ///
+    /// A run that is nested in a call of another one is bounded by available memory alone, and only
+    /// while it collects: what else the process does is watched by the outer run.
+    pub(crate) fn start(
+        source: Source,
+        budget: &Budget,
+        held: ByteSize,
+        share: f64,
+        now: Instant,
+        is_nested: bool,
+    ) -> Self {
+        let base = source.resident().filter(|_| !is_nested);
+        let headroom = Headroom::new(budget.bytes.as_u64(), base, held.as_u64());
         let reads_resident = headroom.base.is_some() || source.resident().is_some();
         let working = headroom.base.map(|base| Working::new(headroom.budget, base, held.as_u64()));
         let stalled = source.stalled().map(|stalled| (now, stalled));
@@ -91,7 +108,8 @@ impl Watch {
             next_look: now,
             next_read,
             read_at_held,
-            at_first: budget.available.map(ByteSize::as_u64),
+            at_first: budget.available.or(budget.at_first).map(ByteSize::as_u64),
+            is_nested,
             there_is: u64::MAX,
             shared: u64::MAX,
             stalled,
@@ -104,7 +122,8 @@ impl Watch {
     /// Begins anew from the process's present memory: all results but `held` bytes belong to the
     /// caller now.
     pub(crate) fn rebase(&mut self, held: ByteSize) {
-        self.headroom = Headroom::new(self.headroom.budget, self.source.resident(), held.as_u64());
+        let base = self.source.resident().filter(|_| !self.is_nested);
+        self.headroom = Headroom::new(self.headroom.budget, base, held.as_u64());
         if let (Some(working), Some(base)) = (&mut self.working, self.headroom.base) {
             working.rebase(base, held.as_u64());
         }
@@ -139,6 +158,10 @@ impl Watch {
         if now < self.next_look {
             return None;
         }
+        if self.is_nested && !collects {
+            ledger.set_limit(u64::MAX);
+            return None;
+        }
         let held = ledger.held().as_u64();
         self.headroom.follow(now, held, &self.source);
         if now >= self.next_read || held >= self.read_at_held {
@@ -168,12 +191,15 @@ impl Watch {
 
     fn read(&mut self, now: Instant, budget: u64, held: u64) {
         let available = self.source.available().as_u64();
-        // The resident bytes that the run holds are not available to others. Those that it held
-        // before the watch began are no part of the growth since then, which may be others'.
-        let own = self.headroom.grown.map_or(held, |grown| grown.min(held.saturating_sub(self.headroom.held_at_base)));
-        // Never more than at first: a test's source may say the same however much the run holds.
-        let without_it = available.saturating_add(own).min(*self.at_first.get_or_insert(available.saturating_add(own)));
-        self.there_is = without_it - without_it / LEFT_ALONE;
+        // The resident bytes that the run holds are not available to others: those that it held when
+        // the watch began, and the growth since then.
+        let Headroom { grown, held_at_base, .. } = self.headroom;
+        let own = grown.map_or(held, |grown| held.min(held_at_base.saturating_add(grown)));
+        // Never more than at first, unless others gave memory back: a test's source may say the same
+        // however much the run holds.
+        let without_it = available.saturating_add(own);
+        let without_it = without_it.min((*self.at_first.get_or_insert(without_it)).max(available));
+        self.there_is = there_is(without_it);
         self.shared = self.there_is.min(ByteSize::from_f64(without_it as f64 * self.share).as_u64());
         if self.is_pressing(now) {
             self.headroom.shrink(held - held / 4);
@@ -318,9 +344,9 @@ mod tests {
             figures.available.store(available, Ordering::Relaxed);
             figures.resident.store(100 * MIB, Ordering::Relaxed);
             let now = Instant::now();
-            let budget = Budget { bytes: ByteSize::new(BUDGET), available: None };
+            let budget = Budget { bytes: ByteSize::new(BUDGET), available: None, at_first: None };
             let source = with_memory_source(Arc::clone(&figures), current);
-            let watch = Watch::start(source, &budget, ByteSize::ZERO, share, now);
+            let watch = Watch::start(source, &budget, ByteSize::ZERO, share, now, false);
             Self { figures, ledger: Ledger::new(budget.bytes), watch, now, collects: false }
         }
 
@@ -362,12 +388,25 @@ mod tests {
     }
 
     #[test]
-    fn what_was_held_before_the_watch_is_no_part_of_the_growth_since_then() {
+    fn what_was_held_before_the_watch_is_the_runs() {
         let mut scene = Scene::new(1.0, 200 * MIB);
         scene.watch.rebase(ByteSize::mib(40));
         // Others grow by 20 MiB.
-        assert_eq!(scene.after(1, 40, 20), 190);
-        assert_eq!(scene.after(1, 60, 20), 190);
+        assert_eq!(scene.after(1, 40, 20), 228);
+        assert_eq!(scene.after(1, 60, 20), 228);
+        // Others give memory back.
+        scene.available(400);
+        assert_eq!(scene.after(60, 40, 20), 380);
+    }
+
+    #[test]
+    fn a_nested_run_is_bounded_by_what_there_is_while_it_collects() {
+        let mut scene = Scene::new(0.5, 200 * MIB);
+        (scene.watch.is_nested, scene.collects) = (true, true);
+        scene.watch.rebase(ByteSize::ZERO);
+        assert_eq!(scene.after(1, 0, 300), 190);
+        scene.collects = false;
+        assert_eq!(scene.after(1, 0, 600), 512);
     }
 
     #[test]

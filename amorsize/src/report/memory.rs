@@ -44,7 +44,7 @@ impl Report {
     pub fn budget(&self) -> ByteSize {
         *self.totals.budget.get_or_init(|| {
             // The run would have failed with a limit that can't be resolved.
-            Budget::resolve(&self.totals.max_memory).map_or(ByteSize::ZERO, |budget| budget.bytes)
+            Budget::resolve(&self.totals.max_memory, ByteSize::ZERO).map_or(ByteSize::ZERO, |budget| budget.bytes)
         })
     }
 

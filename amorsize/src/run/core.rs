@@ -292,10 +292,16 @@ impl Core {
         self.check()?;
         self.begin(input);
         self.tools.interrupts.begin();
+        let most = self.options().sample_items();
+        self.make_plan(input, function, most).map_err(Ended::error_or_panic)
+    }
+
+    /// Runs a sample of at most `most` items, unless there is a plan.
+    fn make_plan(&mut self, input: &mut dyn Input, function: &dyn Function, most: usize) -> Result<&Plan, Ended> {
         let _entered = self.tools.span.enter();
         let work = self.tools.work(function);
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
-        self.engine.make_plan(&mut line).map_err(Ended::error_or_panic)?;
+        self.engine.make_plan(&mut line, most)?;
         #[cfg(feature = "durable")]
         if let Some(directory) = &self.memory_spill {
             self.engine.warn_of_spill_dir(directory);
@@ -318,12 +324,27 @@ impl Core {
         self.print_plan.map_or(Ok(()), |print| print(self, input, function))
     }
 
+    /// Prints the plan of a verbose run. Apart from that, the run is the same as a quiet one: it
+    /// ends for the same reasons, after it has handed over the same results.
     fn print_plan(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
         let total = self.stock.left_exactly(input).map(|left| left + self.engine.items_done());
         let available = self.engine.budget()?.available;
         let (asked, share) = (self.options().batch_items(), self.options().limit().to_string());
-        let plan = self.plan(input, function)?.clone();
-        self.verbose.plan(&plan, total, asked, &share, available);
+        // The run has to end first for a reason that waits already.
+        if self.engine.is_delayed() {
+            return Ok(());
+        }
+        // An input that may wait for a result gets the first one before it is asked again.
+        let most = if self.stock.asks.may_wait() { 1 } else { self.options().sample_items() };
+        let planned = catch_unwind(AssertUnwindSafe(|| self.make_plan(input, function, most).cloned()));
+        match planned {
+            Ok(Ok(plan)) => self.verbose.plan(&plan, total, asked, &share, available),
+            // The terminal meets it again.
+            Ok(Err(Ended::Error(error))) if error.is_cancelled() || error.is_timed_out() => {}
+            Ok(Err(Ended::Error(error))) => return Err(error),
+            Ok(Err(ended)) => self.engine.delay(ended),
+            Err(payload) => self.engine.delay(Ended::Unwound(payload)),
+        }
         Ok(())
     }
 

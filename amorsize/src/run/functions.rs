@@ -207,6 +207,6 @@ pub fn estimate_safe_batch_size(
             expected: "the bytes of one result, at least 1",
         }));
     }
-    let budget = Budget::resolve(&max_memory.max_memory())?.bytes;
+    let budget = Budget::resolve(&max_memory.max_memory(), ByteSize::ZERO)?.bytes;
     Ok(usize::try_from(budget.as_u64() / result_bytes.as_u64()).unwrap_or(usize::MAX).max(1))
 }
