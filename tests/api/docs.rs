@@ -10,7 +10,7 @@ pub(crate) fn root() -> PathBuf {
 
 /// Builds the docs, with all features, and gives the file with their data.
 pub(crate) fn data() -> PathBuf {
-    // What the docs are built from is there already, where `cargo doc` puts it.
+    // `cargo doc` and the tests have built the dependencies there.
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let output = Command::new(env!("CARGO"))
         .current_dir(root())

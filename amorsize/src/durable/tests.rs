@@ -445,10 +445,10 @@ fn thumb() -> Thumb {
 }
 
 /// A directory for a run, which is removed when this is dropped.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("amorsize-durable-{name}-{}", std::process::id()));
         // A process that was killed and had the same number may have left one.
         std::fs::remove_dir_all(&path).ok();

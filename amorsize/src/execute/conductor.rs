@@ -241,19 +241,19 @@ impl Conductor<'_> {
             if count == 0 {
                 break;
             }
-            if line.stock.resumes && !self.control.may_restore() {
-                break;
-            }
-            if line.stock.resumes
-                && let (Some(restored), _) = self.control.in_input(|| line.restore())
-            {
-                // The next item may come because of these results.
-                let hands_over = restored.results.is_some() && line.asks_are_single();
-                self.pass_over(line, restored);
-                if hands_over || self.work.interrupts.now().is_some() {
+            if line.stock.resumes {
+                if !self.control.may_restore() {
                     break;
                 }
-                continue;
+                if let (Some(restored), _) = self.control.in_input(|| line.restore()) {
+                    // The next item may come because of these results.
+                    let hands_over = restored.results.is_some() && line.asks_are_single();
+                    self.pass_over(line, restored);
+                    if hands_over || self.work.interrupts.now().is_some() {
+                        break;
+                    }
+                    continue;
+                }
             }
             let (pulled, seconds) = self.control.in_input(|| line.pull(count));
             if let Some(pulled) = pulled {

@@ -1,9 +1,9 @@
 //! What a keeper holds and writes, by directories that are cut where a kill could cut them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::durable::tests::Scratch;
 use crate::store::{Identity, Settings, Store};
 use crate::system::sync::Clock;
 use crate::units::ByteSize;
@@ -45,17 +45,7 @@ fn indices_become_ranges_and_unknown_items_part_them() {
     assert_eq!(parts, [(8, vec![1, 2]), (12, vec![3])]);
 }
 
-/// A directory with a store, which is removed when this is dropped.
-struct Scratch(PathBuf);
-
 impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("amorsize-keeper-{name}-{}", std::process::id()));
-        // A process that was killed and had the same number may have left one.
-        std::fs::remove_dir_all(&path).ok();
-        Self(path)
-    }
-
     fn store(&self, kind: Kind) -> Store {
         let identity = Identity {
             kind,
@@ -88,12 +78,6 @@ impl Scratch {
             ..Settings::new(u64::MAX)
         };
         keeper.set_writer(self.store(kind).writer(settings).unwrap());
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
     }
 }
 
