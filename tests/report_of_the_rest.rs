@@ -8,15 +8,32 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip};
-use amorsize::{ByteSize, CancelToken, ErrorKind, OnPanic, Report, batched, process_in_batches};
+use amorsize::{
+    ByteSize, CancelToken, ErrorKind, MemorySource, OnPanic, Report, batched, process_in_batches, with_memory_source,
+};
 use caught::caught;
 
-const ITEMS: usize = 300;
-/// The item with a call that ends the first part of a run.
-const ENDS: usize = 120;
+const ITEMS: usize = 600;
+/// The item with a call that ends the first part of a run. Batches of 7 make some sixty stretches of
+/// the items before it, and each takes an eighth off what the large result lets the run expect.
+const ENDS: usize = 420;
 /// The result of the first item, and those of the others.
 const LARGE: usize = 8 << 20;
 const SMALL: usize = 1000;
+
+/// A system that does not tell the process's memory. If a run looks at it while a thread has just
+/// made the large result, it expects other calls to need as much.
+struct Silent;
+
+impl MemorySource for Silent {
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::gib(4))
+    }
+
+    fn resident(&self) -> Option<ByteSize> {
+        None
+    }
+}
 
 fn slow() {
     thread::sleep(Duration::from_micros(200));
@@ -75,49 +92,53 @@ fn is_of(report: &Report, seen: &Seen, calls: &AtomicUsize) {
 
 #[test]
 fn what_was_handed_over_and_measured_before_is_left_out() {
-    for threads in 1..=3 {
-        let calls = AtomicUsize::new(0);
-        let mut run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
-        let mut before = 0;
-        let panicked = caught(|| {
-            run.for_each_batch(|batch| {
-                thread::sleep(Duration::from_millis(3));
-                before += batch.len();
-            })
-        });
-        assert!(panicked.is_err());
-        assert_eq!(before, ENDS);
-        let mut seen =
-            Seen { begun: Instant::now(), calls_before: calls.load(Ordering::Relaxed), items: 0, batches: 0 };
-        let report = run.for_each_batch(|batch| {
-            seen.items += batch.len();
-            seen.batches += 1;
-        });
-        assert_eq!(seen.items, ITEMS - ENDS - 1);
-        is_of(&report.unwrap(), &seen, &calls);
-    }
+    with_memory_source(Silent, || {
+        for threads in 1..=3 {
+            let calls = AtomicUsize::new(0);
+            let mut run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
+            let mut before = 0;
+            let panicked = caught(|| {
+                run.for_each_batch(|batch| {
+                    thread::sleep(Duration::from_millis(3));
+                    before += batch.len();
+                })
+            });
+            assert!(panicked.is_err());
+            assert_eq!(before, ENDS);
+            let mut seen =
+                Seen { begun: Instant::now(), calls_before: calls.load(Ordering::Relaxed), items: 0, batches: 0 };
+            let report = run.for_each_batch(|batch| {
+                seen.items += batch.len();
+                seen.batches += 1;
+            });
+            assert_eq!(seen.items, ITEMS - ENDS - 1);
+            is_of(&report.unwrap(), &seen, &calls);
+        }
+    });
 }
 
 #[test]
 fn so_is_what_was_collected() {
-    for threads in 1..=3 {
-        let calls = AtomicUsize::new(0);
-        let mut run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
-        // A plan that was made before belongs to the first part.
-        run.plan().unwrap();
-        let mut finished = Vec::new();
-        assert!(caught(|| run.collect_into(&mut finished)).is_err());
-        assert_eq!(finished.len(), ENDS);
-        drop(finished);
-        let mut seen =
-            Seen { begun: Instant::now(), calls_before: calls.load(Ordering::Relaxed), items: 0, batches: 0 };
-        run.plan().unwrap();
-        let report = run.for_each_batch(|batch| {
-            seen.items += batch.len();
-            seen.batches += 1;
-        });
-        is_of(&report.unwrap(), &seen, &calls);
-    }
+    with_memory_source(Silent, || {
+        for threads in 1..=3 {
+            let calls = AtomicUsize::new(0);
+            let mut run = text_batched(0..ITEMS, &calls).threads(threads).batch_size(7);
+            // A plan that was made before belongs to the first part.
+            run.plan().unwrap();
+            let mut finished = Vec::new();
+            assert!(caught(|| run.collect_into(&mut finished)).is_err());
+            assert_eq!(finished.len(), ENDS);
+            drop(finished);
+            let mut seen =
+                Seen { begun: Instant::now(), calls_before: calls.load(Ordering::Relaxed), items: 0, batches: 0 };
+            run.plan().unwrap();
+            let report = run.for_each_batch(|batch| {
+                seen.items += batch.len();
+                seen.batches += 1;
+            });
+            is_of(&report.unwrap(), &seen, &calls);
+        }
+    });
 }
 
 #[test]

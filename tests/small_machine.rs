@@ -25,11 +25,35 @@ fn a_fraction_is_of_what_there_is() {
     });
 }
 
+/// A machine whose memory is taken by the results that a run makes, at the moment at which it makes
+/// them.
+struct Small {
+    left: AtomicU64,
+}
+
+impl MemorySource for Small {
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::new(self.left.load(Ordering::SeqCst)))
+    }
+
+    fn resident(&self) -> Option<ByteSize> {
+        Some(ByteSize::mib(64) - self.available()?)
+    }
+}
+
+#[batched]
+fn page_of(index: usize, machine: &Small) -> Vec<u8> {
+    let page = page(index, 1 << 20);
+    machine.left.fetch_sub(1 << 20, Ordering::SeqCst);
+    page
+}
+
 #[test]
 fn a_budget_in_bytes_is_no_more_than_there_is() {
-    with_memory_source(ByteSize::mib(64), || {
+    let machine = Arc::new(Small { left: AtomicU64::new(64 << 20) });
+    with_memory_source(Arc::clone(&machine), || {
         for (threads, is_planned) in [(2, true), (1, true), (2, false), (1, false)] {
-            let mut run = page_batched(0..300, 1 << 20).threads(threads).max_memory("1GiB");
+            let mut run = page_of_batched(0..300, &machine).threads(threads).max_memory("1GiB");
             if is_planned {
                 let warnings = run.plan().unwrap().warnings();
                 let is_told = |warning: &Warning| warning.code() == Warning::BUDGET_EXCEEDS_AVAILABLE;
@@ -42,7 +66,13 @@ fn a_budget_in_bytes_is_no_more_than_there_is() {
             assert!((50..=61).contains(&finished.len()), "{threads}: {text}");
             let count = finished.len();
             drop(finished);
-            let rest = run.for_each_batch(|_| ()).unwrap();
+            machine.left.fetch_add((count as u64) << 20, Ordering::SeqCst);
+            let give_back = |batch: amorsize::Batch<Vec<u8>>| {
+                let bytes = (batch.len() as u64) << 20;
+                drop(batch);
+                machine.left.fetch_add(bytes, Ordering::SeqCst);
+            };
+            let rest = run.for_each_batch(give_back).unwrap();
             assert_eq!(rest.items(), 300 - count);
         }
     });
