@@ -77,8 +77,9 @@ pub(super) struct Grown<'a> {
 pub(super) struct Conductor<'a> {
     pub(super) control: &'a Control,
     pub(super) work: Work<'a>,
-    /// The beginning of this part of the run.
+    /// The beginning of this part of the run, and the time of all parts before it.
     pub(super) begun: Instant,
+    pub(super) before: Duration,
     /// True if the calling thread belongs to a pool, and so must not sleep.
     pub(super) worker: bool,
     /// True if the calling thread is one of the run's threads, and so runs chunks itself.
@@ -147,7 +148,8 @@ impl Conductor<'_> {
             if let Some(interrupt) = self.work.interrupts.now() {
                 self.control.course.pause();
                 let items_done = self.control.state().books.learned.items;
-                return Err(interrupted(self.work.interrupts, interrupt, items_done, now() - self.begun));
+                let elapsed = self.before + (now() - self.begun);
+                return Err(interrupted(self.work.interrupts, interrupt, items_done, elapsed));
             }
             if line.is_to_flush(false)
                 && let Some(flow) = self.turn(self.control.in_sink(|| line.flush()))

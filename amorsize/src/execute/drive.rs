@@ -1,5 +1,8 @@
 //! Drives a run to its end: on the calling thread, on threads, and back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
 use super::engine::Engine;
 use super::inline::Inline;
 use super::line::Line;
@@ -16,16 +19,26 @@ impl Engine {
     /// Runs until the input ends or the outlet has enough. After an error of the run, finished
     /// results stay where they are.
     pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
+        self.timed(|engine, begun| {
+            engine.begin_telling(begun, line)?;
+            engine.set_origin(line);
+            let outcome = engine.run_phases(line);
+            engine.end_of_part(&outcome);
+            outcome
+        })
+    }
+
+    /// Makes a `part` of the run, and adds its time to the run's. It is given the instant of its
+    /// beginning. Other code of the caller may panic in it, and the run may go on after that.
+    pub(super) fn timed<R>(&mut self, part: impl FnOnce(&mut Self, Instant) -> Result<R, Ended>) -> Result<R, Ended> {
         let begun = sync::now();
         (self.now, self.begun) = (Some(begun), Some(begun));
-        self.begin_telling(begun, line)?;
-        self.set_origin(line);
-        let outcome = self.run_phases(line);
-        self.end_of_part(&outcome);
-        // A run that stayed on the calling thread has read the clock after its last result.
-        let now = self.now.take().filter(|_| self.workers.is_none());
+        let outcome = catch_unwind(AssertUnwindSafe(|| part(self, begun)));
+        // A part that stayed on the calling thread has read the clock after its last result.
+        let now = self.now.take().filter(|_| self.workers.is_none() && outcome.is_ok());
         self.elapsed += now.unwrap_or_else(sync::now) - begun;
-        outcome
+        self.begun = None;
+        outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
     }
 
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {

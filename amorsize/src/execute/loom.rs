@@ -14,7 +14,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::loom::model::Builder;
 use ::loom::thread;
@@ -328,6 +328,7 @@ impl Scene {
             control,
             work,
             begun: sync::now(),
+            before: Duration::ZERO,
             worker: false,
             joins_in: self.case.joins_in,
             refuses_oversize: false,

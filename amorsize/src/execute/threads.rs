@@ -78,6 +78,7 @@ impl Engine {
             control,
             work: line.work,
             begun: self.begun.unwrap_or_else(sync::now),
+            before: self.elapsed,
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
             refuses_oversize: self.options.refuses_oversize(),
