@@ -144,7 +144,7 @@ impl Conductor<'_> {
                 }
                 self.look_whether_slower();
             }
-            self.control.look_for(line.outlet.collects());
+            self.control.look();
             if let Some(interrupt) = self.work.interrupts.now() {
                 self.control.course.pause();
                 let items_done = self.control.state().books.learned.items;

@@ -51,7 +51,6 @@
 //! | --- | --- | --- | --- |
 //! | `course` | see [`Course`] | | all threads, before each step of a chunk |
 //! | `kept` | job | its chunk ended | calling thread, which sets it to zero |
-//! | `collects` | calling thread | before it looks | any thread that looks |
 //! | `forks` | job | it saw help of idle workers | jobs, before each further item |
 //! | `sink`, `input` | calling thread | around a hand-over, a pull | all threads that book time |
 //! | `observer` | any thread | it looks; not if another does | the same |
@@ -101,8 +100,6 @@ pub(crate) struct Control {
     kept: AtomicI64,
     pub(super) observer: Option<Mutex<Observer>>,
     pub(super) ledger: Ledger,
-    /// True if results are kept until the end.
-    pub(super) collects: AtomicBool,
     /// True if idle workers were seen to help with calls.
     pub(super) forks: AtomicBool,
     /// The time of the calling thread in the sink.
@@ -170,7 +167,6 @@ impl Control {
                 stray: 0,
                 stray_credit: Credit::take(&ledger, 0),
                 each: None,
-                forks: false,
                 stray_read: tracking::workers_stray(),
                 account: Account::new(),
                 ledger,
@@ -179,7 +175,6 @@ impl Control {
             course: Course::new(),
             kept: AtomicI64::new(0),
             observer: observer.map(Mutex::new),
-            collects: AtomicBool::new(false),
             forks: AtomicBool::new(false),
             sink: Stopwatch::new(begun),
             input: Stopwatch::new(begun),
@@ -488,11 +483,10 @@ impl Control {
     /// of the growth, even if less was expected when their calls began.
     pub(crate) fn learn_resident(&self, grown: u64) {
         let mut state = self.state();
-        let collects = self.collects.load(Ordering::Relaxed);
-        if let Some(bytes) = state.bytes_of_a_result(grown, collects) {
+        if let Some(bytes) = state.bytes_of_a_result(grown) {
             state.books.learned.expect_bytes(bytes);
         }
-        if collects {
+        if self.ledger.collects() {
             state.believe_growth(grown);
         }
     }

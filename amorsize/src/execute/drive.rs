@@ -67,7 +67,6 @@ impl Engine {
         if let Some(panic) = self.pending.take() {
             return Err(panic);
         }
-        self.ledger.set_heeds_outer(!line.outlet.collects());
         // An iterator's run comes back for each batch. By then it knows more than its plan did.
         match (&self.workers, &self.plan) {
             (Some(workers), _) => line.outlet.set_batch_size(workers.control.batch_size()),
@@ -116,8 +115,29 @@ impl Engine {
                     observer.tell(now, ended, ledger, seen);
                 }
                 // An iterator's caller comes back soon and often, so tell only what is due.
-                None => _ = observer.look(now, ledger, false, &|| seen, &Calls::default),
+                None => _ = observer.look(now, ledger, &|| seen, &Calls::default),
             }
         });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::memory::deep_size::features::Unasked;
+    use crate::memory::source::with_memory_source;
+    use crate::options::Options;
+    use crate::units::ByteSize;
+    use crate::units::measured_by::MeasuredBy;
+
+    #[test]
+    fn a_collection_that_pauses_may_go_on_holding_its_whole_budget() {
+        let options = Options::new(Some(ByteSize::mib(512).into()));
+        let mut engine = Engine::new(options, [8, 8], MeasuredBy::DeepSize, Unasked::default());
+        engine.ledger.set_collects(true);
+        with_memory_source(ByteSize::gib(1), || engine.start_watch()).unwrap();
+        engine.start_recorder(sync::now());
+        engine.end_of_part(&Ok(Flow::Enough));
+        assert_eq!(engine.ledger.limit(), 512 << 20);
     }
 }

@@ -197,7 +197,7 @@ impl Engine {
         if self.workers.is_some() {
             // A run on threads never asks for them again. A limit that is refused ends the next
             // terminal when it checks the options.
-            let _ = self.budget().is_ok() && self.start_watch(false).is_ok();
+            let _ = self.budget().is_ok() && self.start_watch().is_ok();
         }
     }
 
@@ -398,10 +398,10 @@ impl Engine {
 
     /// Starts the watch over the system's memory, unless it runs. A run within a call of another
     /// run leaves that to the outer one, unless it collects: the outer one can't bound that.
-    pub(super) fn start_watch(&mut self, collects: bool) -> Result<(), Error> {
+    pub(super) fn start_watch(&mut self) -> Result<(), Error> {
         let is_started = self.with_observer(|observer, _| observer.watch.is_some());
         let is_nested = self.ledger.outer_budget().is_some();
-        if !is_started && (collects || !is_nested) {
+        if !is_started && (self.ledger.collects() || !is_nested) {
             let share = match self.options.limit().limit()? {
                 Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
                 _ => 1.0,

@@ -50,7 +50,7 @@ impl Engine {
             self.plan = Some(self.first_plan(line)?);
         }
         loop {
-            self.look(line.outlet.collects());
+            self.look();
             if line.ended() {
                 let flow = self.flush(line);
                 return Ok(Inline::Done(if flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
@@ -76,7 +76,7 @@ impl Engine {
             if let Some(plan) = self.plan.take_if(|plan| may_overlap && plan.threads() > 1) {
                 let (threads, done) = (plan.threads(), self.done());
                 // The run may stay here for long, to find out if threads are faster.
-                self.start_watch(line.outlet.collects())?;
+                self.start_watch()?;
                 if line.outlet.collects() || self.alone.begin(&self.books.learned, threads, done) == Next::Threads {
                     let sizes = plan.sizes();
                     self.plan = Some(plan);
@@ -323,7 +323,7 @@ impl Engine {
                 return Ok(None);
             }
         }
-        self.start_watch(line.outlet.collects())?;
+        self.start_watch()?;
         if self.observer.recorder.is_none() {
             self.start_recorder(self.origin());
             line.outlet.begin_timing(self.origin());

@@ -257,10 +257,7 @@ impl Control {
         let mut state = self.state();
         self.book(&mut state, now);
         if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
-            state.settle_stray(&mut outcome, grant.credit);
-            if state.forks {
-                self.forks.store(true, Ordering::Relaxed);
-            }
+            state.settle_stray(&mut outcome, grant.credit, &self.forks);
         }
         let lost = outcome.lost;
         let rest_items = grant.items - done - lost;

@@ -171,7 +171,7 @@ impl Engine {
             let stretch = beside.sampled(items, bytes, self.pace, self.books.learned.handling);
             self.books.learned.spread.add(stretch);
             if self.books.next_to_run() < self.options.sample_items() {
-                self.look(line.outlet.collects());
+                self.look();
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
 use crate::memory::working::{Bounds, INPUTS_PART};
+use crate::system::sync::{AtomicBool, Ordering};
 use crate::system::thread_time::IS_TOLD;
 use crate::units::by_index::ByIndex;
 
@@ -118,8 +119,6 @@ pub(crate) struct State {
     /// For each chunk: the seconds per item, and the part of them spent in the queue for a core.
     /// Only while `Some`.
     pub(crate) each: Option<Vec<(f64, f64)>>,
-    /// True if idle workers were seen to help.
-    pub(super) forks: bool,
     pub(super) account: Account,
     /// The most items outstanding since the baseline of resident memory was last set.
     pub(super) most_outstanding: usize,
@@ -159,14 +158,18 @@ impl State {
     /// are there, plus whatever the credit of running chunks doesn't cover. The rest stays held for
     /// the running chunks: if it were given back with this chunk's results, theirs would still own
     /// it.
-    pub(super) fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64) {
+    ///
+    /// Sets `forks` once idle workers were seen to help.
+    pub(super) fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64, forks: &AtomicBool) {
         self.look_at_stray();
         if outcome.elsewhere {
             self.stray = 0;
         }
         let of_jobs = JOBS_OWN.saturating_mul(self.books.chunks as i64);
-        self.forks |= self.stray.abs() >= POOLS_OWN.saturating_add(of_jobs);
-        if self.forks {
+        if self.stray.abs() >= POOLS_OWN.saturating_add(of_jobs) {
+            forks.store(true, Ordering::Relaxed);
+        }
+        if forks.load(Ordering::Relaxed) {
             let stretch = &mut outcome.stretch;
             let there = stretch.bytes.saturating_add_signed(self.stray);
             let (items, all_items) = (stretch.items as u128, (self.books.learned.items + stretch.items) as u128);

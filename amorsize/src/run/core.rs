@@ -300,6 +300,7 @@ impl Core {
     fn make_plan(&mut self, input: &mut dyn Input, function: &dyn Function, most: usize) -> Result<&Plan, Ended> {
         let _entered = self.tools.span.enter();
         let work = self.tools.work(function);
+        self.tools.ledger.set_collects(false);
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
         self.engine.make_plan(&mut line, most)?;
         #[cfg(feature = "durable")]
@@ -372,6 +373,7 @@ impl Core {
     ) -> Result<Flow, Ended> {
         self.begin(input);
         self.tools.interrupts.begin();
+        self.tools.ledger.set_collects(outlet.collects());
         let options = self.engine.options();
         self.stock.asks.set_bounded(options.in_flight_items().is_some());
         if let Some(plan) = self.engine.plan() {
