@@ -7,8 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::books::Books;
 use super::control::Control;
 use super::state::{Ending, State, Waiting};
-use super::words::{ChunkId, Finished, Outcome, Steps, ThreadKind};
+use super::words::{ChunkId, Finished, Outcome, ThreadKind};
+use super::work::Work;
 use crate::adapt::learned::Stretch;
+use crate::buffer::RawChunk;
 use crate::error::failure::{Payload, discard};
 use crate::memory::credit::Credit;
 use crate::system::sync::{Ordering, now};
@@ -146,14 +148,14 @@ impl Control {
     }
 
     /// Runs a chunk as far as its credit, its time and the run's end allow, and catches a panic.
-    fn run(&self, grant: &Grant, credit: &mut Credit, steps: &mut dyn Steps) -> Outcome {
+    fn run(&self, grant: &Grant, credit: &mut Credit, work: Work<'_>, chunk: &mut RawChunk) -> Outcome {
         let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
             let foreseen = state.tuner.chunk_seconds(&state.situation);
             let Books { learned, .. } = &state.books;
             (learned.recent_seconds().max(1e-10), state.tuner.threads() > 1, foreseen, learned.largest)
         };
-        let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
+        let look = if work.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let stretch = Stretch::default();
         let mut outcome = Outcome { stretch, elsewhere: false, panic: None, lost: 0, used: None };
@@ -163,17 +165,19 @@ impl Control {
         let mut next_clock = clock;
         let mut heap_bytes = 0u64;
         while stretch.items < grant.items {
-            if !self.course.may_start(grant.start + stretch.items) {
+            let next = grant.start + stretch.items;
+            if !self.course.may_start(next) {
                 break;
             }
-            if steps.is_interrupted() {
+            if work.interrupts.now().is_some() {
                 // No other job may take up the items that this job leaves.
                 self.course.pause();
                 break;
             }
             let count = look.min(grant.items - stretch.items);
-            let stepped = catch_unwind(AssertUnwindSafe(|| steps.step(count)));
-            stretch.items = steps.done();
+            let is_over = || self.course.gives_up(next);
+            let stepped = catch_unwind(AssertUnwindSafe(|| work.step(chunk, count, &is_over)));
+            stretch.items = chunk.results.len();
             match stepped {
                 Ok(heap) => {
                     let seen = stretch.bytes.saturating_add(heap.working).saturating_add(heap.sum);
@@ -189,7 +193,7 @@ impl Control {
                 // If results are measured, a step is one item, so no other result is unmeasured. A
                 // result that could not be measured counts as large as the largest before it.
                 Err(payload) => {
-                    outcome.lost = grant.items - steps.left() - stretch.items;
+                    outcome.lost = grant.items - chunk.items() - stretch.items;
                     if outcome.lost == 0 {
                         let largest = stretch.largest.max(largest_before);
                         heap_bytes = heap_bytes.saturating_add(largest.saturating_sub(grant.per_item));
@@ -201,7 +205,7 @@ impl Control {
             if outcome.panic.is_some() {
                 break;
             }
-            if steps.measures() && stretch.items < grant.items && !self.covers_next(credit, grant.working, stretch) {
+            if work.measures() && stretch.items < grant.items && !self.covers_next(credit, grant.working, stretch) {
                 break;
             }
             if contended && stretch.items >= next_clock {
@@ -242,8 +246,8 @@ impl Control {
     }
 
     /// Runs the chunk. [`finish`](Self::finish) books it.
-    pub(crate) fn run_chunk(&self, grant: Grant, mut held: Held, steps: &mut dyn Steps) -> Ran {
-        let outcome = self.run(&grant, &mut held.calls, steps);
+    pub(crate) fn run_chunk(&self, grant: Grant, mut held: Held, work: Work<'_>, chunk: &mut RawChunk) -> Ran {
+        let outcome = self.run(&grant, &mut held.calls, work, chunk);
         Ran { grant, held, outcome }
     }
 

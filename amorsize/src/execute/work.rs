@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::chunks::Chunks;
 use super::control::Control;
 use super::jobs::Grant;
-use super::words::{Steps, ThreadKind};
+use super::words::ThreadKind;
 use crate::buffer::{RawChunk, Results};
 use crate::call::Function;
 use crate::call::interrupts::Interrupts;
@@ -160,8 +160,7 @@ impl Work<'_> {
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
         let entered = self.ledger.enter();
-        let mut running = Running { work: *self, chunk: &mut chunk, control, start: grant.start };
-        let ran = control.run_chunk(grant, held, &mut running);
+        let ran = control.run_chunk(grant, held, *self, &mut chunk);
         drop(entered);
         self.keep(grant.start, &chunk.results, ran.lost());
         let rest = if !ran.leaves_items() {
@@ -192,41 +191,5 @@ struct Started<'a> {
 impl Drop for Started<'_> {
     fn drop(&mut self) {
         self.control.lose(&self.grant);
-    }
-}
-
-/// A chunk in the hands of a worker.
-struct Running<'a> {
-    work: Work<'a>,
-    chunk: &'a mut RawChunk,
-    control: &'a Control,
-    /// The index of the first item.
-    start: usize,
-}
-
-impl Steps for Running<'_> {
-    fn step(&mut self, count: usize) -> Heap {
-        let next = self.start + self.chunk.results.len();
-        self.work.step(self.chunk, count, &|| self.control.course.gives_up(next))
-    }
-
-    fn done(&self) -> usize {
-        self.chunk.results.len()
-    }
-
-    fn left(&self) -> usize {
-        self.chunk.items()
-    }
-
-    fn measures(&self) -> bool {
-        self.work.measures()
-    }
-
-    fn one_by_one(&self) -> bool {
-        self.work.one_by_one()
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.work.interrupts.now().is_some()
     }
 }
