@@ -25,9 +25,9 @@
 //! | `settle` | calling thread | all threads have left | `jobs` | |
 //! | `take_panic` | calling thread | after `settle` | `ending`, `holes` | |
 //! | `start_next` | job | it begins, or goes on | `waiting`, `running`; takes credit | see below |
-//! | `run_chunk` | job | results exceed their credit | takes credit | |
+//! | `run` | job | results exceed their credit | takes credit | |
 //! | `finish` | job | its chunk ended | `finished`, `books`, `running` | see below |
-//! | `decline` | job | its thread may not run it | `jobs`, `recruits` | calling thread |
+//! | `end_job` | job | its thread may not run it | `jobs`, `recruits` | calling thread |
 //! | `lose` | job | other code panicked | `running`; gives credit back | |
 //! | `end_job_with` | job | after `lose` | `ending`, `jobs` | calling thread |
 //! | `look` | any thread | a look is due | `bounds`, `recruits` | |
@@ -35,7 +35,7 @@
 //! `finish` wakes the calling thread if that is needed ([`State::caller_is_needed`]): to hand over
 //! the results that it waits for, to pull, to start jobs, to close its batch early, or because
 //! nothing runs. `start_next` does so if it finds no chunk that may start. A job ends with such a
-//! `start_next`, a `finish` that leaves no chunk for it, `decline` or `end_job_with`.
+//! `start_next`, a `finish` that leaves no chunk for it, `end_job` or `end_job_with`.
 //!
 //! No wake-up is lost. The calling thread checks under the lock that it is not needed, and frees
 //! the lock only by sleeping. A job writes under the lock before it wakes the calling thread.
@@ -193,16 +193,6 @@ impl Control {
         // The code that runs with the lock held does not panic, so even a poisoned lock has a whole
         // state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The number of items per batch now.
-    pub(crate) fn batch_size(&self) -> usize {
-        self.state().tuner.batch_now()
-    }
-
-    /// The number of items per batch, if it has changed.
-    pub(crate) fn new_batch_size(&self) -> Option<usize> {
-        self.state().tuner.take_new_batch()
     }
 
     /// True if the run may use threads of its own.
@@ -462,11 +452,6 @@ impl Control {
         let short = state.restored_wait || state.lacks_credit(self.course.limit());
         // Results that finished since the last hand-over can give credit back.
         (short || state.is_full(self.course.limit()), short && state.running == 0 && !state.has_ready())
-    }
-
-    /// True if one more kept result fits the budget.
-    pub(crate) fn has_room_for_a_result(&self) -> bool {
-        self.state().has_room_for_a_result()
     }
 
     /// The item that can't start because it lacks credit.

@@ -168,7 +168,7 @@ impl Engine {
         }
         let count = self.stretch.min(most);
         // The time of an input and a sink that wait for each other must not count as time of calls.
-        let timed = count as f64 * self.pace > TIMED_ALONE.as_secs_f64() || line.asks_are_single();
+        let timed = count as f64 * self.pace > TIMED_ALONE.as_secs_f64() || line.stock.asks.are_single();
         let first = self.books.next;
         let (done, mut stretch, flow) = self.inline_part(line, count, timed, measured);
         if let Some(used) = done.used {
@@ -196,7 +196,7 @@ impl Engine {
         let least = if timed { stretch.seconds } else { (stretch.seconds - STRETCH_SECONDS).max(0.0) };
         self.pace = least / stretch.items.max(1) as f64;
         // A slow input must not bring the decision forward.
-        self.spent += if line.may_wait() { seconds - done.asked } else { seconds };
+        self.spent += if line.stock.asks.may_wait() { seconds - done.asked } else { seconds };
         if self.spent >= FIRST_DECISION {
             self.books.extremes.get_or_insert_default().note(first, &stretch);
         }
@@ -214,7 +214,7 @@ impl Engine {
                 _ => discard(payload),
             }
         }
-        self.stretch = if line.asks_are_single() { 1 } else { self.next_stretch() };
+        self.stretch = if line.stock.asks.are_single() { 1 } else { self.next_stretch() };
         Ok(flow)
     }
 

@@ -148,7 +148,9 @@ impl Control {
     }
 
     /// Runs a chunk as far as its credit, its time and the run's end allow, and catches a panic.
-    fn run(&self, grant: &Grant, credit: &mut Credit, work: Work<'_>, chunk: &mut RawChunk) -> Outcome {
+    /// [`finish`](Self::finish) books it.
+    pub(super) fn run(&self, grant: Grant, mut held: Held, work: Work<'_>, chunk: &mut RawChunk) -> Ran {
+        let credit = &mut held.calls;
         let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
             let foreseen = state.tuner.chunk_seconds(&state.situation);
@@ -218,7 +220,7 @@ impl Control {
         }
         stretch.seconds = (now() - begun).as_secs_f64();
         outcome.used = measuring.and_then(Measuring::end);
-        outcome
+        Ran { grant, held, outcome }
     }
 
     /// True if the chunk's credit covers its results and one more call. Takes missing credit if it
@@ -243,12 +245,6 @@ impl Control {
         // These results exist, even if they do not fit.
         credit.grow(stretch.bytes.saturating_sub(credit.bytes()));
         credit.try_grow(stretch.bytes + next - credit.bytes())
-    }
-
-    /// Runs the chunk. [`finish`](Self::finish) books it.
-    pub(crate) fn run_chunk(&self, grant: Grant, mut held: Held, work: Work<'_>, chunk: &mut RawChunk) -> Ran {
-        let outcome = self.run(&grant, &mut held.calls, work, chunk);
-        Ran { grant, held, outcome }
     }
 
     /// Books a chunk that ran. `rest` is the chunk of the items that did not run and should run
@@ -341,15 +337,9 @@ impl Control {
         unwanted
     }
 
-    /// Ends a job that its thread may not run. The calling thread starts it again for another
-    /// thread.
-    pub(super) fn decline(&self) {
-        self.end_job(true);
-    }
-
     /// Takes a job off and wakes the caller. If `recruits` is set, the caller starts it for another
     /// thread.
-    fn end_job(&self, recruits: bool) {
+    pub(super) fn end_job(&self, recruits: bool) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);

@@ -282,21 +282,11 @@ impl Line<'_> {
         self.stock.asks.hand_over_first(inline) && self.stock.held_items() == 0 && self.outlet.holds()
     }
 
-    /// True if the calling thread asks the input for one item at a time, for itself.
-    pub(crate) fn asks_are_single(&self) -> bool {
-        self.stock.asks.are_single()
-    }
-
     /// Notes the time of calls on the calling thread.
     pub(crate) fn note_calls(&mut self, stretch: &Stretch) {
         if stretch.items > 0 {
             self.stock.asks.note_call(stretch.seconds / stretch.items as f64);
         }
-    }
-
-    /// True if the input may wait when it is asked, so that all other work must be done before.
-    pub(crate) fn may_wait(&self) -> bool {
-        self.stock.asks.may_wait()
     }
 
     /// Pulls up to `count` items for a worker, if there are any.
@@ -329,11 +319,6 @@ impl Line<'_> {
         self.accept(results, finished.start)
     }
 
-    /// The number of items that are left, at least and at most.
-    pub(crate) fn left(&mut self) -> (usize, Option<usize>) {
-        self.stock.left(self.input)
-    }
-
     /// The number of items that are left, if the input tells it.
     pub(crate) fn left_exactly(&mut self) -> Option<usize> {
         self.stock.left_exactly(self.input)
@@ -342,7 +327,7 @@ impl Line<'_> {
     /// True if no item is left, as far as the input tells. An input that claims to have no more is
     /// asked for another item.
     pub(crate) fn ended(&mut self) -> bool {
-        if !self.stock.ended && self.left().1 == Some(0) {
+        if !self.stock.ended && self.stock.left(self.input).1 == Some(0) {
             let chunk = self.take(1, Way::Inline { timed: false });
             self.stock.hold(chunk);
         }

@@ -30,7 +30,7 @@ impl Engine {
         // If a second panic is pending, the run stays on threads.
         let is_inline = self.workers.is_none();
         // A slow input is not asked again before the items that it gave are run.
-        if line.may_wait()
+        if line.stock.asks.may_wait()
             || !is_inline
             || most < 2
             || self.books.learned.recent_seconds() < LEAST_SECONDS

@@ -160,7 +160,7 @@ impl Work<'_> {
         let mut chunk = self.chunks.take(grant.id);
         chunk.results.ensure(grant.items);
         let entered = self.ledger.enter();
-        let ran = control.run_chunk(grant, held, *self, &mut chunk);
+        let ran = control.run(grant, held, *self, &mut chunk);
         drop(entered);
         self.keep(grant.start, &chunk.results, ran.lost());
         let rest = if !ran.leaves_items() {
