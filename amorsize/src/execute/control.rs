@@ -168,7 +168,7 @@ impl Control {
                 stray_credit: Credit::take(&ledger, 0),
                 each: None,
                 stray_read: tracking::workers_stray(),
-                account: Account::new(),
+                account: Account::default(),
                 ledger,
             }),
             caller: Condvar::new(),

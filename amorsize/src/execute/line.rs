@@ -86,16 +86,12 @@ impl Stock {
     }
 }
 
-/// The results of a stretch on the calling thread, and measurements of it.
+/// Measurements of a stretch on the calling thread.
+#[derive(Default)]
 pub(crate) struct Inlined {
-    pub(crate) items: usize,
-    /// The bytes that the results own beside their own size.
-    pub(crate) heap: u64,
-    pub(crate) largest: u64,
-    /// The most that a call needed beside its result.
-    pub(crate) working: u64,
-    /// Seconds in the function, if they are measured.
-    pub(crate) seconds: Option<f64>,
+    /// Its bytes are those that the results own beside their own size, and its seconds are 0 unless
+    /// the calls are timed.
+    pub(crate) stretch: Stretch,
     /// The use of the calling thread's time, if it is asked for and can be measured.
     pub(crate) used: Option<Use>,
     /// Seconds for that measurement.
@@ -197,18 +193,7 @@ impl Line<'_> {
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
-        let mut done = Inlined {
-            items: 0,
-            heap: 0,
-            largest: 0,
-            working: 0,
-            seconds: None,
-            used: None,
-            measuring: 0.0,
-            asked: self.stock.asks.seconds,
-            panic: None,
-            is_lost: false,
-        };
+        let mut done = Inlined { asked: self.stock.asks.seconds, ..Inlined::default() };
         let waiting = chunk.items();
         let mut measuring = None;
         if measured {
@@ -221,19 +206,20 @@ impl Line<'_> {
         let at_once = if work.one_by_one() { 1 } else { count };
         let entered = self.stock.ledger.take().unwrap_or_else(|| work.ledger.clone()).entered();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            while done.items < count && done.heap <= allowance && work.interrupts.now().is_none() {
+            let stretch = &mut done.stretch;
+            while stretch.items < count && stretch.bytes <= allowance && work.interrupts.now().is_none() {
                 let heap = work.step(&mut chunk, at_once, &|| false);
-                done.items += at_once;
-                done.heap = done.heap.saturating_add(heap.sum);
-                done.largest = done.largest.max(heap.largest);
-                done.working = done.working.max(heap.working);
+                stretch.items += at_once;
+                stretch.bytes = stretch.bytes.saturating_add(heap.sum);
+                stretch.largest = stretch.largest.max(heap.largest);
+                stretch.working = stretch.working.max(heap.working);
             }
         }));
         self.stock.ledger = entered.leave();
         done.panic = outcome.err();
         if let Some(begun) = begun {
             let ended = now();
-            done.seconds = Some((ended - begun).as_secs_f64());
+            done.stretch.seconds = (ended - begun).as_secs_f64();
             self.stock.asks.call_ended(ended);
         }
         if let Some(measuring) = measuring {
@@ -242,8 +228,8 @@ impl Line<'_> {
             done.measuring += (now() - ended).as_secs_f64();
         }
         let results = chunk.results.take();
-        done.items = results.len();
-        done.is_lost = waiting - chunk.items() > done.items;
+        done.stretch.items = results.len();
+        done.is_lost = waiting - chunk.items() > results.len();
         self.stock.hold(chunk);
         (done, results)
     }

@@ -53,7 +53,7 @@ impl Control {
     /// Makes the report cover only work from now on. No call may be running.
     pub(crate) fn begin_part(&self) {
         let mut state = self.state();
-        state.account = Account::new();
+        state.account = Account::default();
         state.most_threads = state.tuner.threads().min(state.situation.threads);
         self.sink.reset();
         self.input.reset();
