@@ -260,8 +260,8 @@ impl Conductor<'_> {
                 }
             }
             let (pulled, seconds) = self.control.in_input(|| line.pull(count));
-            if let Some(pulled) = pulled {
-                self.control.enqueue(pulled.id, pulled.items, pulled.heap, seconds);
+            if let Some((chunk, heap)) = pulled {
+                self.control.enqueue(chunk, heap, seconds);
             }
             start_jobs();
             asked += seconds;

@@ -67,7 +67,7 @@
 //! [`Credit`] gives itself back: that of a chunk's items when it has run them, that of its results
 //! when the outlet drops it.
 
-use super::words::{ChunkId, Finished, NO_ITEM, Stuck, ThreadKind};
+use super::words::{NO_ITEM, Stuck, ThreadKind};
 use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
@@ -78,6 +78,7 @@ use super::opening::Opening;
 use super::state::{Ending, State, Waiting};
 use crate::adapt::situation::Situation;
 use crate::adapt::tuner::{ThreadLimits, Tuner};
+use crate::buffer::RawChunk;
 use crate::error::failure::{Payload, discard};
 use crate::memory::budget::{Counted, Ledger};
 use crate::memory::credit::{Correction, Credit};
@@ -90,7 +91,6 @@ use crate::system::thread_time;
 use crate::units::by_index::ByIndex;
 use crate::units::mean::follow;
 
-#[derive(Debug)]
 pub(crate) struct Control {
     state: Mutex<State>,
     /// Notified when the calling thread has something to do.
@@ -336,8 +336,8 @@ impl Control {
     }
 
     /// Adds a chunk that was pulled.
-    pub(crate) fn enqueue(&self, id: ChunkId, items: usize, input_heap: u64, seconds: f64) {
-        let now = now();
+    pub(crate) fn enqueue(&self, chunk: Box<RawChunk>, input_heap: u64, seconds: f64) {
+        let (now, items) = (now(), chunk.items());
         let mut state = self.state();
         self.book(&mut state, now);
         let heap =
@@ -346,7 +346,7 @@ impl Control {
         let start = state.books.next;
         state.books.next += items;
         let input = Credit::take(&state.ledger, input_bytes);
-        state.waiting.insert(start, Waiting { id, items, input });
+        state.waiting.insert(start, Waiting { chunk, input });
         state.queued += items;
         follow(&mut state.input_pace, seconds / items.max(1) as f64);
         state.inputs = state.inputs.saturating_add(input_bytes);
@@ -365,7 +365,7 @@ impl Control {
     }
 
     /// Adds items that need not run. `results` are the chunk with their results, and its bytes.
-    pub(crate) fn add_restored(&self, items: usize, are_outside: bool, results: Option<(ChunkId, u64)>) {
+    pub(crate) fn add_restored(&self, items: usize, are_outside: bool, results: Option<(Box<RawChunk>, u64)>) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
@@ -375,9 +375,9 @@ impl Control {
             *remaining = remaining.saturating_sub(items);
         }
         match results {
-            Some((id, bytes)) => {
-                let credit = Credit::of_results(&self.ledger, items, bytes, 0);
-                state.finished.insert(start, Finished { id, start, items, credit });
+            Some((mut chunk, bytes)) => {
+                chunk.results.credit = Credit::of_results(&self.ledger, items, bytes, 0);
+                state.finished.insert(start, chunk);
             }
             None if items > 0 => _ = state.holes.insert(start, start + items),
             None => {}
@@ -404,18 +404,17 @@ impl Control {
         (new, kind)
     }
 
-    /// The next chunk to hand over.
-    pub(crate) fn take_ready(&self) -> Option<Finished> {
+    /// The next chunk to hand over, and the index of its first item.
+    pub(crate) fn take_ready(&self) -> Option<(usize, Box<RawChunk>)> {
         let mut state = self.state();
-        if !state.ordered {
-            return state.finished.pop_first().map(|(_, chunk)| chunk);
-        }
-        if state.ready_items == 0 {
+        if !state.has_ready() {
             return None;
         }
-        let (_, chunk) = state.finished.pop_first()?;
-        state.ready_items -= chunk.items;
-        Some(chunk)
+        let (start, chunk) = state.finished.pop_first()?;
+        if state.ordered {
+            state.ready_items -= chunk.results.len();
+        }
+        Some((start, chunk))
     }
 
     /// True if every item that was pulled and may run has run and was handed over.

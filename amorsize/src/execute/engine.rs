@@ -8,6 +8,7 @@ use super::books::Books;
 use super::line::Line;
 use super::observer::Observer;
 use super::pool::Expected;
+use super::state::State;
 use super::words::FIRST_DECISION;
 use super::workers::{OnThreads, Workers};
 use crate::adapt::alone::{Alone, Done};
@@ -45,7 +46,6 @@ pub(super) struct Before {
     pub(super) elapsed: Duration,
 }
 /// A run without the types of its items and results.
-#[derive(Debug)]
 pub(crate) struct Engine {
     pub(super) options: Options,
     pub(super) ordered: bool,
@@ -276,6 +276,15 @@ impl Engine {
         if let Some(workers) = &self.workers {
             workers.control.hold_credit_alone();
         }
+    }
+
+    /// Ends a collection that chunks on threads were to put their results in.
+    pub(crate) fn leave_collection(&self) {
+        let Some(workers) = &self.workers else { return };
+        let mut state = workers.control.state();
+        let State { waiting, finished, .. } = &mut *state;
+        let waiting = waiting.values_mut().map(|waiting| &mut waiting.chunk);
+        waiting.chain(finished.values_mut()).for_each(|chunk| chunk.leave_collection());
     }
 
     /// Gives `look` the books, here or with the threads.

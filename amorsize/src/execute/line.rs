@@ -7,7 +7,6 @@ use crate::input::Input;
 use crate::output::outlet::{Flow, Outlet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::words::{ChunkId, Finished};
 use super::work::Work;
 use crate::adapt::learned::Stretch;
 use crate::buffer::asks::Asks;
@@ -103,14 +102,6 @@ pub(crate) struct Inlined {
     pub(crate) is_lost: bool,
 }
 
-/// A chunk that was pulled for the workers.
-pub(crate) struct Pulled {
-    pub(crate) id: ChunkId,
-    pub(crate) items: usize,
-    /// The bytes that the items own beside their own size.
-    pub(crate) heap: u64,
-}
-
 /// Input, function and outlet of a run.
 pub(crate) struct Line<'a> {
     pub(crate) input: &'a mut dyn Input,
@@ -171,11 +162,11 @@ impl Line<'_> {
     }
 
     /// A chunk with results that existed already.
-    pub(crate) fn chunk_of(&mut self, results: Results) -> ChunkId {
+    pub(crate) fn chunk_of(&mut self, results: Results) -> Box<RawChunk> {
         let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
         chunk.results = results;
-        self.work.chunks.add(chunk)
+        chunk
     }
 
     fn place(&mut self, chunk: &mut RawChunk, count: usize) {
@@ -275,8 +266,9 @@ impl Line<'_> {
         }
     }
 
-    /// Pulls up to `count` items for a worker, if there are any.
-    pub(crate) fn pull(&mut self, count: usize) -> Option<Pulled> {
+    /// Pulls up to `count` items for a worker, if there are any. Gives the bytes that they own
+    /// beside their own size, too.
+    pub(crate) fn pull(&mut self, count: usize) -> Option<(Box<RawChunk>, u64)> {
         let mut chunk = self.take(count, Way::Worker);
         let items = chunk.items();
         if items == 0 {
@@ -293,16 +285,14 @@ impl Line<'_> {
             }
         };
         self.place(&mut chunk, items);
-        Some(Pulled { id: self.work.chunks.add(chunk), items, heap })
+        Some((chunk, heap))
     }
 
-    /// Hands over a chunk's results.
-    pub(crate) fn hand_over(&mut self, finished: Finished) -> Flow {
-        let mut chunk = self.work.chunks.remove(finished.id);
-        let mut results = chunk.results.take();
-        results.credit = finished.credit;
+    /// Hands over the results of a chunk; `start` is the index of the first one's item.
+    pub(crate) fn hand_over(&mut self, (start, mut chunk): (usize, Box<RawChunk>)) -> Flow {
+        let results = chunk.results.take();
         self.stock.recycle(chunk);
-        self.accept(results, finished.start)
+        self.accept(results, start)
     }
 
     /// The number of items that are left, if the input tells it.

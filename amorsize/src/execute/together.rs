@@ -71,8 +71,8 @@ impl Engine {
         let ran = catch_unwind(AssertUnwindSafe(|| {
             threads.scope(&WorkerJob { kind: ThreadKind::Pool, control, work }, None, false, &mut |start| {
                 for _ in 0..count {
-                    if let Some(pulled) = line.pull(1) {
-                        control.enqueue(pulled.id, pulled.items, pulled.heap, 0.0);
+                    if let Some((chunk, heap)) = line.pull(1) {
+                        control.enqueue(chunk, heap, 0.0);
                     }
                 }
                 let (jobs, kind) = control.jobs_to_start(0);

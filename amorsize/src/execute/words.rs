@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use crate::adapt::learned::Stretch;
 use crate::error::failure::Payload;
-use crate::memory::credit::Credit;
 use crate::plan::COLD_START_SECONDS;
 use crate::system::thread_time::Use;
-
-/// Index of a chunk in the chunk store.
-pub(crate) type ChunkId = usize;
 
 /// Stands for the item of a panic that no call made.
 pub(super) const NO_ITEM: usize = usize::MAX;
@@ -22,15 +18,6 @@ pub(crate) enum ThreadKind {
     /// A thread of the run's own: the run makes more calls at the same time than the pool has
     /// threads.
     Own,
-}
-
-/// A chunk with results that wait to be handed over.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) id: ChunkId,
-    pub(crate) start: usize,
-    pub(crate) items: usize,
-    pub(crate) credit: Credit,
 }
 
 /// A run that can't go on because it lacks credit.

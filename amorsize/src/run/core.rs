@@ -515,7 +515,7 @@ impl Core {
             }
         }
         if outcome.is_err() || outlet.ended_at.is_some() {
-            self.tools.chunks.leave_collection();
+            self.engine.leave_collection();
             self.stock.leave_collection();
         }
         (outlet.found(), outcome.err())
