@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use amorsize::{Batched, ByteSize, DeepSize, ErrorKind, MemorySource, batched, process_in_batches, with_memory_source};
+use amorsize::{
+    Batched, ByteSize, CancelToken, DeepSize, ErrorKind, MemorySource, batched, process_in_batches, with_memory_source,
+};
 use folder::Folder;
 
 const MIB: u64 = 1 << 20;
@@ -98,6 +100,22 @@ fn a_collection_within_a_call_takes_no_more_than_there_is() {
         // The memory is seen to be short once some results are there, which this machine leaves out.
         assert!(done.iter().all(|done| (50..=70).contains(done)), "{done:?}");
     });
+}
+
+#[test]
+fn a_sample_after_a_collection_within_a_call_keeps_the_outer_budget() {
+    let inner = |_: u8| {
+        let token = CancelToken::new();
+        token.cancel();
+        let mut run = page_batched(0..100).threads(1).sample_size(64).max_memory("64MiB").cancel_token(&token);
+        assert!(run.collect::<Vec<_>>().unwrap_err().is_cancelled());
+        let mut run = run.cancel_token(&CancelToken::new());
+        run.plan().unwrap();
+        run.for_each_batch(drop).unwrap().items()
+    };
+    let mut run = process_in_batches(inner, 0..2).threads(1).max_memory("16MiB");
+    let report = run.for_each_batch(|batch| assert!(batch.iter().all(|&items| items == 100))).unwrap();
+    assert!(report.peak_bytes() <= ByteSize::mib(18), "{report}");
 }
 
 /// The first items of a run with a checkpoint have no results yet. All others do.

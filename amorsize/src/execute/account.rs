@@ -69,7 +69,7 @@ impl Stopwatch {
 }
 
 /// The waits of threads so far, in seconds over all threads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Account {
     /// The instant up to which time is booked, while the run is on threads.
     at: Option<Instant>,
@@ -81,11 +81,6 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn new() -> Self {
-        let waited = TimeUse::default();
-        Self { at: None, sink: Duration::ZERO, input: Duration::ZERO, waited, credit_waits: 0 }
-    }
-
     /// Begins, or goes on after a pause.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.at = Some(now);
@@ -145,7 +140,7 @@ mod tests {
         let begun = Instant::now();
         let at = |milliseconds| begun + Duration::from_millis(milliseconds);
         let (sink, input) = (Stopwatch::new(begun), Stopwatch::new(begun));
-        let mut account = Account::new();
+        let mut account = Account::default();
         account.begin(begun);
         let mut book = |milliseconds, idle, why| account.book(at(milliseconds), (idle, 2), why, &sink, &input);
 
@@ -173,7 +168,7 @@ mod tests {
     fn a_change_that_was_seen_late_books_nothing_twice() {
         let begun = Instant::now();
         let (sink, input) = (Stopwatch::new(begun), Stopwatch::new(begun));
-        let mut account = Account::new();
+        let mut account = Account::default();
         let later = begun + Duration::from_millis(2);
         account.book(later, (1, 1), Idle::Ended, &sink, &input);
         assert_eq!(account.waited.total, 0.0);

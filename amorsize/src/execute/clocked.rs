@@ -4,6 +4,7 @@
 //! One clock serves all threads, so the times of calls that run together add up. In tests that
 //! depend on which threads run while time passes, a call or a sink waits until nothing else runs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex};
 use std::thread::{self, ThreadId};
@@ -11,10 +12,10 @@ use std::time::Duration;
 
 use crate::on_error::Stop;
 use crate::system::cores;
-use crate::system::sync::Clock;
+use crate::system::sync::{Clock, now};
 use crate::{
-    BatchTime, Bottleneck, ByteSize, CancelToken, DeepSize, MemorySource, Report, batched, process_in_batches,
-    with_memory_source,
+    BatchTime, Bottleneck, ByteSize, CancelToken, DeepSize, Error, ErrorKind, MemorySource, Report, batched,
+    process_in_batches, with_memory_source,
 };
 
 const fn milliseconds(count: u64) -> Duration {
@@ -303,6 +304,76 @@ fn the_time_between_two_parts_of_a_run_is_none_of_its() {
     // All calls of the whole run take the same time.
     assert!(report.seconds() <= 0.12 + 1e-9, "{}", report.explain());
     assert!(report.time_use().total() <= 0.24 + 1e-9, "{}", report.explain());
+}
+
+/// The seconds that the error of a passed deadline tells.
+fn seconds_of(error: &Error) -> f64 {
+    let ErrorKind::TimedOut { seconds, .. } = error.kind() else { panic!("{error}") };
+    *seconds
+}
+
+#[test]
+fn a_timeout_of_an_iterator_tells_the_time_of_all_its_parts() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    for threads in [1, 2] {
+        let run = process_in_batches(|_: u32| clock.wait(milliseconds(1)), 0..).threads(threads);
+        let mut results = run.batch_size(5).timeout(milliseconds(50)).into_iter();
+        assert!(results.by_ref().count() <= 52);
+        let seconds = seconds_of(results.error().unwrap());
+        assert!((0.05 - 1e-9..0.053).contains(&seconds), "{threads}: {seconds}");
+    }
+}
+
+#[cfg(feature = "durable")]
+#[test]
+fn a_deadline_tells_no_time_between_two_terminals() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let token = CancelToken::new();
+    let make = |item: u8| {
+        clock.wait(milliseconds(100));
+        if item == 99 {
+            token.cancel();
+        }
+        vec![item; 1 << 10]
+    };
+    let run = process_in_batches(make, 0..200).weigh(Vec::capacity).threads(1).max_memory("16KiB");
+    let mut run = run.spill_dir(std::env::temp_dir()).cancel_token(&token);
+    assert!(run.spill().unwrap_err().is_cancelled());
+    clock.pass(Duration::from_secs(60));
+    // The first results of the next terminal are those that the spill has stored.
+    let mut run = run.cancel_token(&CancelToken::new()).deadline(now());
+    assert_seconds(seconds_of(&run.for_each_batch(drop).unwrap_err()), 10.0);
+}
+
+#[test]
+fn the_time_before_a_panic_is_the_runs() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let call = |item: u32| {
+        clock.run(milliseconds(if item < 4 { 1000 } else { 1 }));
+        if item == 3 {
+            resume_unwind(Box::new("as planned"));
+        }
+    };
+    let mut run = process_in_batches(call, 0..20).threads(1);
+    catch_unwind(AssertUnwindSafe(|| run.plan().is_ok())).unwrap_err();
+    let report = run.for_each_batch(drop).unwrap();
+    check(&report);
+    assert_seconds(report.seconds(), 4.016);
+
+    let input = (0..20).inspect(|&item| {
+        clock.pass(milliseconds(1));
+        if item == 10 {
+            resume_unwind(Box::new("as planned"));
+        }
+    });
+    let mut run = process_in_batches(|_: u32| clock.run(milliseconds(1)), input).threads(1);
+    catch_unwind(AssertUnwindSafe(|| run.for_each_batch(drop).is_ok())).unwrap_err();
+    let report = run.report().unwrap();
+    check(report);
+    assert_seconds(report.seconds(), 0.021);
 }
 
 /// Keeps `threads` threads in calls while time passes: all calls begin and end together. A limit

@@ -42,7 +42,7 @@ impl Job for WorkerJob<'_> {
     fn run(&self) -> bool {
         if !self.work.ledger.may_run_here() {
             DECLINED.set(true);
-            self.control.decline();
+            self.control.end_job(true);
             return false;
         }
         let _clock = self.control.clock.enter();
@@ -77,8 +77,9 @@ pub(super) struct Grown<'a> {
 pub(super) struct Conductor<'a> {
     pub(super) control: &'a Control,
     pub(super) work: Work<'a>,
-    /// The beginning of this part of the run.
+    /// The beginning of this part of the run, and the time of all parts before it.
     pub(super) begun: Instant,
+    pub(super) before: Duration,
     /// True if the calling thread belongs to a pool, and so must not sleep.
     pub(super) worker: bool,
     /// True if the calling thread is one of the run's threads, and so runs chunks itself.
@@ -126,7 +127,7 @@ impl Conductor<'_> {
                 // are handed over, or results would pile up. If the input panics, these results are
                 // handed over first.
                 let fed = catch_unwind(AssertUnwindSafe(|| {
-                    if !line.may_wait() {
+                    if !line.stock.asks.may_wait() {
                         self.feed(line, 1, start_job);
                     }
                 }));
@@ -143,18 +144,19 @@ impl Conductor<'_> {
                 }
                 self.look_whether_slower();
             }
-            self.control.look_for(line.outlet.collects());
+            self.control.look();
             if let Some(interrupt) = self.work.interrupts.now() {
                 self.control.course.pause();
                 let items_done = self.control.state().books.learned.items;
-                return Err(interrupted(self.work.interrupts, interrupt, items_done, now() - self.begun));
+                let elapsed = self.before + (now() - self.begun);
+                return Err(interrupted(self.work.interrupts, interrupt, items_done, elapsed));
             }
             if line.is_to_flush(false)
                 && let Some(flow) = self.turn(self.control.in_sink(|| line.flush()))
             {
                 return Ok(flow);
             }
-            if line.may_wait() && !self.worker && self.control.wait_for_result(line.stock.asks.pace()) {
+            if line.stock.asks.may_wait() && !self.worker && self.control.wait_for_result(line.stock.asks.pace()) {
                 continue;
             }
             self.feed(line, self.control.most_pulls(), start_job);
@@ -183,7 +185,7 @@ impl Conductor<'_> {
                     continue;
                 }
                 if stuck {
-                    if line.outlet.collected() > Some(0) && !self.control.has_room_for_a_result() {
+                    if line.outlet.collected() > Some(0) && !self.control.state().has_room_for_a_result() {
                         return Err(self.give_up(grown, line).into());
                     }
                     let Stuck { item, needed, .. } = self.control.stuck();
@@ -219,7 +221,8 @@ impl Conductor<'_> {
     }
 
     fn feed(&self, line: &mut Line<'_>, most_pulls: usize, start_job: Start<'_>) {
-        if let Some(items) = self.control.new_batch_size() {
+        let new_batch = self.control.state().tuner.take_new_batch();
+        if let Some(items) = new_batch {
             line.outlet.set_batch_size(items);
         }
         let start_jobs = || {
@@ -237,7 +240,8 @@ impl Conductor<'_> {
         let mut asked = 0.0;
         for _ in 0..most_pulls {
             let ended = line.ended() || self.slower.is_some();
-            let count = if ended { 0 } else { self.control.items_wanted(line.outlet.collected(), line.may_wait()) };
+            let count =
+                if ended { 0 } else { self.control.items_wanted(line.outlet.collected(), line.stock.asks.may_wait()) };
             if count == 0 {
                 break;
             }
@@ -247,7 +251,7 @@ impl Conductor<'_> {
                 }
                 if let (Some(restored), _) = self.control.in_input(|| line.restore()) {
                     // The next item may come because of these results.
-                    let hands_over = restored.results.is_some() && line.asks_are_single();
+                    let hands_over = restored.results.is_some() && line.stock.asks.are_single();
                     self.pass_over(line, restored);
                     if hands_over || self.work.interrupts.now().is_some() {
                         break;
@@ -256,14 +260,14 @@ impl Conductor<'_> {
                 }
             }
             let (pulled, seconds) = self.control.in_input(|| line.pull(count));
-            if let Some(pulled) = pulled {
-                self.control.enqueue(pulled.id, pulled.items, pulled.heap, seconds);
+            if let Some((chunk, heap)) = pulled {
+                self.control.enqueue(chunk, heap, seconds);
             }
             start_jobs();
             asked += seconds;
             // Before the input is asked again, finished results are handed over and interrupts
             // checked.
-            if line.may_wait() || asked >= CHUNK_SECONDS {
+            if line.stock.asks.may_wait() || asked >= CHUNK_SECONDS {
                 break;
             }
         }
@@ -286,18 +290,14 @@ impl Conductor<'_> {
 
     /// Takes no further items if the calling thread alone would be faster.
     fn look_whether_slower(&mut self) {
-        if self.slower.is_none() && self.is_slower() {
+        let Some(pace) = self.pace.as_mut().filter(|_| self.slower.is_none()) else { return };
+        let state = self.control.state();
+        let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.books.learned.bytes };
+        *self.slower = pace.is_slower(done, &state.books.learned);
+        drop(state);
+        if self.slower.is_some() {
             self.control.end_input();
         }
-    }
-
-    fn is_slower(&mut self) -> bool {
-        if let Some(pace) = &mut self.pace {
-            let state = self.control.state();
-            let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.books.learned.bytes };
-            *self.slower = pace.is_slower(done, &state.books.learned);
-        }
-        self.slower.is_some()
     }
 
     /// Stops a run with results that can't be kept. If memory has `grown` by more than the ledger

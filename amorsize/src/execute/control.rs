@@ -25,9 +25,9 @@
 //! | `settle` | calling thread | all threads have left | `jobs` | |
 //! | `take_panic` | calling thread | after `settle` | `ending`, `holes` | |
 //! | `start_next` | job | it begins, or goes on | `waiting`, `running`; takes credit | see below |
-//! | `run_chunk` | job | results exceed their credit | takes credit | |
+//! | `run` | job | results exceed their credit | takes credit | |
 //! | `finish` | job | its chunk ended | `finished`, `books`, `running` | see below |
-//! | `decline` | job | its thread may not run it | `jobs`, `recruits` | calling thread |
+//! | `end_job` | job | its thread may not run it | `jobs`, `recruits` | calling thread |
 //! | `lose` | job | other code panicked | `running`; gives credit back | |
 //! | `end_job_with` | job | after `lose` | `ending`, `jobs` | calling thread |
 //! | `look` | any thread | a look is due | `bounds`, `recruits` | |
@@ -35,7 +35,7 @@
 //! `finish` wakes the calling thread if that is needed ([`State::caller_is_needed`]): to hand over
 //! the results that it waits for, to pull, to start jobs, to close its batch early, or because
 //! nothing runs. `start_next` does so if it finds no chunk that may start. A job ends with such a
-//! `start_next`, a `finish` that leaves no chunk for it, `decline` or `end_job_with`.
+//! `start_next`, a `finish` that leaves no chunk for it, `end_job` or `end_job_with`.
 //!
 //! No wake-up is lost. The calling thread checks under the lock that it is not needed, and frees
 //! the lock only by sleeping. A job writes under the lock before it wakes the calling thread.
@@ -51,7 +51,6 @@
 //! | --- | --- | --- | --- |
 //! | `course` | see [`Course`] | | all threads, before each step of a chunk |
 //! | `kept` | job | its chunk ended | calling thread, which sets it to zero |
-//! | `collects` | calling thread | before it looks | any thread that looks |
 //! | `forks` | job | it saw help of idle workers | jobs, before each further item |
 //! | `sink`, `input` | calling thread | around a hand-over, a pull | all threads that book time |
 //! | `observer` | any thread | it looks; not if another does | the same |
@@ -68,7 +67,7 @@
 //! [`Credit`] gives itself back: that of a chunk's items when it has run them, that of its results
 //! when the outlet drops it.
 
-use super::words::{ChunkId, Finished, NO_ITEM, Stuck, ThreadKind};
+use super::words::{NO_ITEM, Stuck, ThreadKind};
 use std::time::Instant;
 
 use super::account::{Account, Stopwatch};
@@ -79,6 +78,7 @@ use super::opening::Opening;
 use super::state::{Ending, State, Waiting};
 use crate::adapt::situation::Situation;
 use crate::adapt::tuner::{ThreadLimits, Tuner};
+use crate::buffer::RawChunk;
 use crate::error::failure::{Payload, discard};
 use crate::memory::budget::{Counted, Ledger};
 use crate::memory::credit::{Correction, Credit};
@@ -91,7 +91,6 @@ use crate::system::thread_time;
 use crate::units::by_index::ByIndex;
 use crate::units::mean::follow;
 
-#[derive(Debug)]
 pub(crate) struct Control {
     state: Mutex<State>,
     /// Notified when the calling thread has something to do.
@@ -101,8 +100,6 @@ pub(crate) struct Control {
     kept: AtomicI64,
     pub(super) observer: Option<Mutex<Observer>>,
     pub(super) ledger: Ledger,
-    /// True if results are kept until the end.
-    pub(super) collects: AtomicBool,
     /// True if idle workers were seen to help with calls.
     pub(super) forks: AtomicBool,
     /// The time of the calling thread in the sink.
@@ -170,16 +167,14 @@ impl Control {
                 stray: 0,
                 stray_credit: Credit::take(&ledger, 0),
                 each: None,
-                forks: false,
                 stray_read: tracking::workers_stray(),
-                account: Account::new(),
+                account: Account::default(),
                 ledger,
             }),
             caller: Condvar::new(),
             course: Course::new(),
             kept: AtomicI64::new(0),
             observer: observer.map(Mutex::new),
-            collects: AtomicBool::new(false),
             forks: AtomicBool::new(false),
             sink: Stopwatch::new(begun),
             input: Stopwatch::new(begun),
@@ -198,16 +193,6 @@ impl Control {
         // The code that runs with the lock held does not panic, so even a poisoned lock has a whole
         // state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The number of items per batch now.
-    pub(crate) fn batch_size(&self) -> usize {
-        self.state().tuner.batch_now()
-    }
-
-    /// The number of items per batch, if it has changed.
-    pub(crate) fn new_batch_size(&self) -> Option<usize> {
-        self.state().tuner.take_new_batch()
     }
 
     /// True if the run may use threads of its own.
@@ -351,8 +336,8 @@ impl Control {
     }
 
     /// Adds a chunk that was pulled.
-    pub(crate) fn enqueue(&self, id: ChunkId, items: usize, input_heap: u64, seconds: f64) {
-        let now = now();
+    pub(crate) fn enqueue(&self, chunk: Box<RawChunk>, input_heap: u64, seconds: f64) {
+        let (now, items) = (now(), chunk.items());
         let mut state = self.state();
         self.book(&mut state, now);
         let heap =
@@ -361,7 +346,7 @@ impl Control {
         let start = state.books.next;
         state.books.next += items;
         let input = Credit::take(&state.ledger, input_bytes);
-        state.waiting.insert(start, Waiting { id, items, input });
+        state.waiting.insert(start, Waiting { chunk, input });
         state.queued += items;
         follow(&mut state.input_pace, seconds / items.max(1) as f64);
         state.inputs = state.inputs.saturating_add(input_bytes);
@@ -380,7 +365,7 @@ impl Control {
     }
 
     /// Adds items that need not run. `results` are the chunk with their results, and its bytes.
-    pub(crate) fn add_restored(&self, items: usize, are_outside: bool, results: Option<(ChunkId, u64)>) {
+    pub(crate) fn add_restored(&self, items: usize, are_outside: bool, results: Option<(Box<RawChunk>, u64)>) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
@@ -390,9 +375,9 @@ impl Control {
             *remaining = remaining.saturating_sub(items);
         }
         match results {
-            Some((id, bytes)) => {
-                let credit = Credit::of_results(&self.ledger, items, bytes, 0);
-                state.finished.insert(start, Finished { id, start, items, credit });
+            Some((mut chunk, bytes)) => {
+                chunk.results.credit = Credit::of_results(&self.ledger, items, bytes, 0);
+                state.finished.insert(start, chunk);
             }
             None if items > 0 => _ = state.holes.insert(start, start + items),
             None => {}
@@ -419,18 +404,17 @@ impl Control {
         (new, kind)
     }
 
-    /// The next chunk to hand over.
-    pub(crate) fn take_ready(&self) -> Option<Finished> {
+    /// The next chunk to hand over, and the index of its first item.
+    pub(crate) fn take_ready(&self) -> Option<(usize, Box<RawChunk>)> {
         let mut state = self.state();
-        if !state.ordered {
-            return state.finished.pop_first().map(|(_, chunk)| chunk);
-        }
-        if state.ready_items == 0 {
+        if !state.has_ready() {
             return None;
         }
-        let (_, chunk) = state.finished.pop_first()?;
-        state.ready_items -= chunk.items;
-        Some(chunk)
+        let (start, chunk) = state.finished.pop_first()?;
+        if state.ordered {
+            state.ready_items -= chunk.results.len();
+        }
+        Some((start, chunk))
     }
 
     /// True if every item that was pulled and may run has run and was handed over.
@@ -469,11 +453,6 @@ impl Control {
         (short || state.is_full(self.course.limit()), short && state.running == 0 && !state.has_ready())
     }
 
-    /// True if one more kept result fits the budget.
-    pub(crate) fn has_room_for_a_result(&self) -> bool {
-        self.state().has_room_for_a_result()
-    }
-
     /// The item that can't start because it lacks credit.
     pub(crate) fn stuck(&self) -> Stuck {
         let state = self.state();
@@ -488,11 +467,10 @@ impl Control {
     /// of the growth, even if less was expected when their calls began.
     pub(crate) fn learn_resident(&self, grown: u64) {
         let mut state = self.state();
-        let collects = self.collects.load(Ordering::Relaxed);
-        if let Some(bytes) = state.bytes_of_a_result(grown, collects) {
+        if let Some(bytes) = state.bytes_of_a_result(grown) {
             state.books.learned.expect_bytes(bytes);
         }
-        if collects {
+        if self.ledger.collects() {
             state.believe_growth(grown);
         }
     }

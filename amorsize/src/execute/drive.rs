@@ -1,5 +1,8 @@
 //! Drives a run to its end: on the calling thread, on threads, and back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
 use super::engine::Engine;
 use super::inline::Inline;
 use super::line::Line;
@@ -16,16 +19,26 @@ impl Engine {
     /// Runs until the input ends or the outlet has enough. After an error of the run, finished
     /// results stay where they are.
     pub(crate) fn run(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
+        self.timed(|engine, begun| {
+            engine.begin_telling(begun, line)?;
+            engine.set_origin(line);
+            let outcome = engine.run_phases(line);
+            engine.end_of_part(&outcome);
+            outcome
+        })
+    }
+
+    /// Makes a `part` of the run, and adds its time to the run's. It is given the instant of its
+    /// beginning. Other code of the caller may panic in it, and the run may go on after that.
+    pub(super) fn timed<R>(&mut self, part: impl FnOnce(&mut Self, Instant) -> Result<R, Ended>) -> Result<R, Ended> {
         let begun = sync::now();
         (self.now, self.begun) = (Some(begun), Some(begun));
-        self.begin_telling(begun, line)?;
-        self.set_origin(line);
-        let outcome = self.run_phases(line);
-        self.end_of_part(&outcome);
-        // A run that stayed on the calling thread has read the clock after its last result.
-        let now = self.now.take().filter(|_| self.workers.is_none());
+        let outcome = catch_unwind(AssertUnwindSafe(|| part(self, begun)));
+        // A part that stayed on the calling thread has read the clock after its last result.
+        let now = self.now.take().filter(|_| self.workers.is_none() && outcome.is_ok());
         self.elapsed += now.unwrap_or_else(sync::now) - begun;
-        outcome
+        self.begun = None;
+        outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
     }
 
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
@@ -54,10 +67,9 @@ impl Engine {
         if let Some(panic) = self.pending.take() {
             return Err(panic);
         }
-        self.ledger.set_heeds_outer(!line.outlet.collects());
         // An iterator's run comes back for each batch. By then it knows more than its plan did.
         match (&self.workers, &self.plan) {
-            (Some(workers), _) => line.outlet.set_batch_size(workers.control.batch_size()),
+            (Some(workers), _) => line.outlet.set_batch_size(workers.control.state().tuner.batch_now()),
             (None, Some(plan)) => line.outlet.set_batch_size(plan.batch_size()),
             (None, None) => {}
         }
@@ -103,8 +115,29 @@ impl Engine {
                     observer.tell(now, ended, ledger, seen);
                 }
                 // An iterator's caller comes back soon and often, so tell only what is due.
-                None => _ = observer.look(now, ledger, false, &|| seen, &Calls::default),
+                None => _ = observer.look(now, ledger, &|| seen, &Calls::default),
             }
         });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::memory::deep_size::features::Unasked;
+    use crate::memory::source::with_memory_source;
+    use crate::options::Options;
+    use crate::units::ByteSize;
+    use crate::units::measured_by::MeasuredBy;
+
+    #[test]
+    fn a_collection_that_pauses_may_go_on_holding_its_whole_budget() {
+        let options = Options::new(Some(ByteSize::mib(512).into()));
+        let mut engine = Engine::new(options, [8, 8], MeasuredBy::DeepSize, Unasked::default());
+        engine.ledger.set_collects(true);
+        with_memory_source(ByteSize::gib(1), || engine.start_watch()).unwrap();
+        engine.start_recorder(sync::now());
+        engine.end_of_part(&Ok(Flow::Enough));
+        assert_eq!(engine.ledger.limit(), 512 << 20);
     }
 }

@@ -8,6 +8,7 @@ use super::books::Books;
 use super::line::Line;
 use super::observer::Observer;
 use super::pool::Expected;
+use super::state::State;
 use super::words::FIRST_DECISION;
 use super::workers::{OnThreads, Workers};
 use crate::adapt::alone::{Alone, Done};
@@ -45,7 +46,6 @@ pub(super) struct Before {
     pub(super) elapsed: Duration,
 }
 /// A run without the types of its items and results.
-#[derive(Debug)]
 pub(crate) struct Engine {
     pub(super) options: Options,
     pub(super) ordered: bool,
@@ -197,7 +197,7 @@ impl Engine {
         if self.workers.is_some() {
             // A run on threads never asks for them again. A limit that is refused ends the next
             // terminal when it checks the options.
-            let _ = self.budget().is_ok() && self.start_watch(false).is_ok();
+            let _ = self.budget().is_ok() && self.start_watch().is_ok();
         }
     }
 
@@ -276,6 +276,15 @@ impl Engine {
         if let Some(workers) = &self.workers {
             workers.control.hold_credit_alone();
         }
+    }
+
+    /// Ends a collection that chunks on threads were to put their results in.
+    pub(crate) fn leave_collection(&self) {
+        let Some(workers) = &self.workers else { return };
+        let mut state = workers.control.state();
+        let State { waiting, finished, .. } = &mut *state;
+        let waiting = waiting.values_mut().map(|waiting| &mut waiting.chunk);
+        waiting.chain(finished.values_mut()).for_each(|chunk| chunk.leave_collection());
     }
 
     /// Gives `look` the books, here or with the threads.
@@ -398,10 +407,10 @@ impl Engine {
 
     /// Starts the watch over the system's memory, unless it runs. A run within a call of another
     /// run leaves that to the outer one, unless it collects: the outer one can't bound that.
-    pub(super) fn start_watch(&mut self, collects: bool) -> Result<(), Error> {
+    pub(super) fn start_watch(&mut self) -> Result<(), Error> {
         let is_started = self.with_observer(|observer, _| observer.watch.is_some());
         let is_nested = self.ledger.outer_budget().is_some();
-        if !is_started && (collects || !is_nested) {
+        if !is_started && (self.ledger.collects() || !is_nested) {
             let share = match self.options.limit().limit()? {
                 Limit::Fraction(fraction) | Limit::Both(fraction, _) => *fraction,
                 _ => 1.0,

@@ -8,7 +8,6 @@ use super::engine::Engine;
 use super::line::{Inlined, Line};
 use super::refusals::oversize;
 use crate::adapt::alone::{self, Next};
-use crate::adapt::learned::Stretch;
 use crate::adapt::sizes::{BATCH_BYTES, CHUNK_SECONDS, HANDED_SECONDS, Sizes};
 use crate::buffer::restored::Restored;
 use crate::error::Error;
@@ -50,7 +49,7 @@ impl Engine {
             self.plan = Some(self.first_plan(line)?);
         }
         loop {
-            self.look(line.outlet.collects());
+            self.look();
             if line.ended() {
                 let flow = self.flush(line);
                 return Ok(Inline::Done(if flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
@@ -76,7 +75,7 @@ impl Engine {
             if let Some(plan) = self.plan.take_if(|plan| may_overlap && plan.threads() > 1) {
                 let (threads, done) = (plan.threads(), self.done());
                 // The run may stay here for long, to find out if threads are faster.
-                self.start_watch(line.outlet.collects())?;
+                self.start_watch()?;
                 if line.outlet.collects() || self.alone.begin(&self.books.learned, threads, done) == Next::Threads {
                     let sizes = plan.sizes();
                     self.plan = Some(plan);
@@ -168,9 +167,10 @@ impl Engine {
         }
         let count = self.stretch.min(most);
         // The time of an input and a sink that wait for each other must not count as time of calls.
-        let timed = count as f64 * self.pace > TIMED_ALONE.as_secs_f64() || line.asks_are_single();
+        let timed = count as f64 * self.pace > TIMED_ALONE.as_secs_f64() || line.stock.asks.are_single();
         let first = self.books.next;
-        let (done, mut stretch, flow) = self.inline_part(line, count, timed, measured);
+        let (done, flow) = self.inline_part(line, count, timed, measured);
+        let mut stretch = done.stretch;
         if let Some(used) = done.used {
             self.books.learned.waits.add(used, true);
             self.measure_at = self.spent + MEASURED_EVERY.as_secs_f64();
@@ -196,7 +196,7 @@ impl Engine {
         let least = if timed { stretch.seconds } else { (stretch.seconds - STRETCH_SECONDS).max(0.0) };
         self.pace = least / stretch.items.max(1) as f64;
         // A slow input must not bring the decision forward.
-        self.spent += if line.may_wait() { seconds - done.asked } else { seconds };
+        self.spent += if line.stock.asks.may_wait() { seconds - done.asked } else { seconds };
         if self.spent >= FIRST_DECISION {
             self.books.extremes.get_or_insert_default().note(first, &stretch);
         }
@@ -214,7 +214,7 @@ impl Engine {
                 _ => discard(payload),
             }
         }
-        self.stretch = if line.asks_are_single() { 1 } else { self.next_stretch() };
+        self.stretch = if line.stock.asks.are_single() { 1 } else { self.next_stretch() };
         Ok(flow)
     }
 
@@ -233,28 +233,18 @@ impl Engine {
     /// Runs the next `count` items and hands over their results. Inlined, because returning all
     /// these values takes 100 of a stretch's 1,300 instructions.
     #[inline(always)]
-    fn inline_part(
-        &mut self,
-        line: &mut Line<'_>,
-        count: usize,
-        timed: bool,
-        measured: bool,
-    ) -> (Inlined, Stretch, Flow) {
+    fn inline_part(&mut self, line: &mut Line<'_>, count: usize, timed: bool, measured: bool) -> (Inlined, Flow) {
         let (mut done, mut results) = line.inline(count, self.ledger.free(), timed, measured);
         line.work.keep(self.books.next, &results, done.is_lost.into());
         let result_bytes = self.result_size as u64;
-        if done.panic.is_some() && !done.is_lost && done.items > 0 {
+        let stretch = &mut done.stretch;
+        if done.panic.is_some() && !done.is_lost && stretch.items > 0 {
             // The last result could not be measured, and counts as large as the largest before it.
-            let largest = done.largest.max(self.books.learned.largest.saturating_sub(result_bytes));
-            done.heap = done.heap.saturating_add(largest);
+            let largest = stretch.largest.max(self.books.learned.largest.saturating_sub(result_bytes));
+            stretch.bytes = stretch.bytes.saturating_add(largest);
         }
-        let mut stretch = Stretch {
-            items: done.items,
-            seconds: done.seconds.unwrap_or(0.0),
-            bytes: (result_bytes * done.items as u64).saturating_add(done.heap),
-            largest: result_bytes.saturating_add(done.largest),
-            working: done.working,
-        };
+        stretch.bytes = stretch.bytes.saturating_add(result_bytes * stretch.items as u64);
+        stretch.largest = stretch.largest.saturating_add(result_bytes);
         if self.resident.is_some() {
             let before = self.resident;
             self.read_resident();
@@ -263,17 +253,16 @@ impl Engine {
             let seconds = self.now.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
             let grown = if grown > NOISE.max(bound(seconds)) { 0 } else { grown };
             stretch.bytes = stretch.bytes.max(grown);
-            stretch.largest = stretch.largest.max(grown / done.items.max(1) as u64);
+            stretch.largest = stretch.largest.max(grown / stretch.items.max(1) as u64);
             self.resident_measured = true;
         }
-        let working = stretch.working;
-        results.credit = Credit::of_results(&self.ledger, done.items, stretch.bytes, working);
+        results.credit = Credit::of_results(&self.ledger, stretch.items, stretch.bytes, stretch.working);
         let start = self.books.next;
         // The books change before the results leave, as user code that takes them may panic.
-        self.books.next += done.items;
-        self.books.chunks += usize::from(done.items > 0 || done.panic.is_some());
+        self.books.next += stretch.items;
+        self.books.chunks += usize::from(stretch.items > 0 || done.panic.is_some());
         let flow = line.hand_over_inlined(results, start);
-        (done, stretch, flow)
+        (done, flow)
     }
 
     /// True if the waits of the next stretch's calls are measured. Never before the first decision.
@@ -323,7 +312,7 @@ impl Engine {
                 return Ok(None);
             }
         }
-        self.start_watch(line.outlet.collects())?;
+        self.start_watch()?;
         if self.observer.recorder.is_none() {
             self.start_recorder(self.origin());
             line.outlet.begin_timing(self.origin());

@@ -1,14 +1,15 @@
 //! The steps of a job, or of a calling thread that runs chunks: take a chunk with credit, run it,
 //! book it.
 
-use std::mem::replace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::books::Books;
 use super::control::Control;
 use super::state::{Ending, State, Waiting};
-use super::words::{ChunkId, Finished, Outcome, Steps, ThreadKind};
+use super::words::{Outcome, ThreadKind};
+use super::work::Work;
 use crate::adapt::learned::Stretch;
+use crate::buffer::RawChunk;
 use crate::error::failure::{Payload, discard};
 use crate::memory::credit::Credit;
 use crate::system::sync::{Ordering, now};
@@ -22,7 +23,6 @@ const LOOK_SECONDS: f64 = 100e-6;
 /// A chunk that may start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant {
-    pub(crate) id: ChunkId,
     pub(crate) start: usize,
     pub(crate) items: usize,
     /// The credit that it took at its start.
@@ -58,30 +58,19 @@ impl Ran {
     pub(crate) fn lost(&self) -> usize {
         self.outcome.lost
     }
-
-    /// True if items are left to run later.
-    pub(crate) fn leaves_items(&self) -> bool {
-        self.outcome.stretch.items + self.outcome.lost < self.grant.items
-    }
 }
 
 impl Control {
-    /// Takes the next chunk, with credit for it. `split` keeps the given number of items in a chunk
-    /// and puts the others into a new one. `forced` starts a single item even without credit.
-    pub(crate) fn start_next(
-        &self,
-        job: Option<ThreadKind>,
-        forced: bool,
-        split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
-    ) -> Option<(Grant, Held)> {
+    /// Takes the next chunk, with credit for it. `forced` starts a single item even without credit.
+    pub(crate) fn start_next(&self, job: Option<ThreadKind>, forced: bool) -> Option<(Grant, Held, Box<RawChunk>)> {
         let mut state = self.state();
         if state.is_at_rest() {
             drop(state);
             self.look_now();
             state = self.state();
         }
-        let grant = self.grant(&mut state, forced, split);
-        if grant.is_none() && job.is_some() {
+        let started = self.grant(&mut state, forced);
+        if started.is_none() && job.is_some() {
             state.account.credit_waits += usize::from(state.lacks_memory(self.course.limit()));
             state.jobs -= 1;
             if state.caller_is_needed(self.course.limit()) {
@@ -89,26 +78,22 @@ impl Control {
                 self.caller.notify_one();
             }
         }
-        grant
+        started
     }
 
-    fn grant(
-        &self,
-        state: &mut State,
-        forced: bool,
-        split: &mut dyn FnMut(ChunkId, usize) -> ChunkId,
-    ) -> Option<(Grant, Held)> {
+    fn grant(&self, state: &mut State, forced: bool) -> Option<(Grant, Held, Box<RawChunk>)> {
         if self.course.is_pausing() || !state.has_work(self.course.limit()) {
             return None;
         }
         if !forced && !state.bounds.allows(state.running) {
             return None;
         }
-        let (start, chunk) = state.waiting.first()?;
+        let (start, Waiting { chunk, .. }) = state.waiting.first()?;
+        let all = chunk.items();
         let expected = state.expected().max(1);
         // A chunk that was pulled when items seemed cheaper is cut to the right size of now.
         let timely = state.tuner.timely_chunk(&state.books.learned, &state.situation);
-        let items = if forced { 1 } else { chunk.items.min(state.affordable(start)).min(timely) };
+        let items = if forced { 1 } else { all.min(state.affordable(start)).min(timely) };
         if items == 0 {
             return None;
         }
@@ -122,13 +107,13 @@ impl Control {
         };
         let now = now();
         self.book(state, now);
-        let (_, Waiting { id, items: all, mut input }) = state.waiting.pop_first()?;
+        let (_, Waiting { mut chunk, mut input }) = state.waiting.pop_first()?;
         state.queued -= items;
         if items < all {
             let bytes = (input.bytes() as f64 * items as f64 / all as f64) as u64;
             let own = input.split(0, bytes);
-            let rest = Waiting { id: split(id, items), items: all - items, input: replace(&mut input, own) };
-            state.waiting.insert(start + items, rest);
+            state.waiting.insert(start + items, Waiting { chunk: chunk.split_off(items), input });
+            input = own;
         }
         let input_bytes = input.bytes();
         state.running += 1;
@@ -141,19 +126,21 @@ impl Control {
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
         let measured = state.each.is_some() || state.is_measured(now);
-        let grant = Grant { id, start, items, credit, working, input_bytes, per_item, measured };
-        Some((grant, Held { calls, input }))
+        let grant = Grant { start, items, credit, working, input_bytes, per_item, measured };
+        Some((grant, Held { calls, input }, chunk))
     }
 
     /// Runs a chunk as far as its credit, its time and the run's end allow, and catches a panic.
-    fn run(&self, grant: &Grant, credit: &mut Credit, steps: &mut dyn Steps) -> Outcome {
+    /// [`finish`](Self::finish) books it.
+    pub(super) fn run(&self, grant: Grant, mut held: Held, work: Work<'_>, chunk: &mut RawChunk) -> Ran {
+        let credit = &mut held.calls;
         let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
             let foreseen = state.tuner.chunk_seconds(&state.situation);
             let Books { learned, .. } = &state.books;
             (learned.recent_seconds().max(1e-10), state.tuner.threads() > 1, foreseen, learned.largest)
         };
-        let look = if steps.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
+        let look = if work.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
         let clock = ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
         let stretch = Stretch::default();
         let mut outcome = Outcome { stretch, elsewhere: false, panic: None, lost: 0, used: None };
@@ -163,17 +150,19 @@ impl Control {
         let mut next_clock = clock;
         let mut heap_bytes = 0u64;
         while stretch.items < grant.items {
-            if !self.course.may_start(grant.start + stretch.items) {
+            let next = grant.start + stretch.items;
+            if !self.course.may_start(next) {
                 break;
             }
-            if steps.is_interrupted() {
+            if work.interrupts.now().is_some() {
                 // No other job may take up the items that this job leaves.
                 self.course.pause();
                 break;
             }
             let count = look.min(grant.items - stretch.items);
-            let stepped = catch_unwind(AssertUnwindSafe(|| steps.step(count)));
-            stretch.items = steps.done();
+            let is_over = || self.course.gives_up(next);
+            let stepped = catch_unwind(AssertUnwindSafe(|| work.step(chunk, count, &is_over)));
+            stretch.items = chunk.results.len();
             match stepped {
                 Ok(heap) => {
                     let seen = stretch.bytes.saturating_add(heap.working).saturating_add(heap.sum);
@@ -189,7 +178,7 @@ impl Control {
                 // If results are measured, a step is one item, so no other result is unmeasured. A
                 // result that could not be measured counts as large as the largest before it.
                 Err(payload) => {
-                    outcome.lost = grant.items - steps.left() - stretch.items;
+                    outcome.lost = grant.items - chunk.items() - stretch.items;
                     if outcome.lost == 0 {
                         let largest = stretch.largest.max(largest_before);
                         heap_bytes = heap_bytes.saturating_add(largest.saturating_sub(grant.per_item));
@@ -201,7 +190,7 @@ impl Control {
             if outcome.panic.is_some() {
                 break;
             }
-            if steps.measures() && stretch.items < grant.items && !self.covers_next(credit, grant.working, stretch) {
+            if work.measures() && stretch.items < grant.items && !self.covers_next(credit, grant.working, stretch) {
                 break;
             }
             if contended && stretch.items >= next_clock {
@@ -214,7 +203,7 @@ impl Control {
         }
         stretch.seconds = (now() - begun).as_secs_f64();
         outcome.used = measuring.and_then(Measuring::end);
-        outcome
+        Ran { grant, held, outcome }
     }
 
     /// True if the chunk's credit covers its results and one more call. Takes missing credit if it
@@ -241,15 +230,9 @@ impl Control {
         credit.try_grow(stretch.bytes + next - credit.bytes())
     }
 
-    /// Runs the chunk. [`finish`](Self::finish) books it.
-    pub(crate) fn run_chunk(&self, grant: Grant, mut held: Held, steps: &mut dyn Steps) -> Ran {
-        let outcome = self.run(&grant, &mut held.calls, steps);
-        Ran { grant, held, outcome }
-    }
-
-    /// Books a chunk that ran. `rest` is the chunk of the items that did not run and should run
-    /// later. Says if the job should go on with another chunk.
-    pub(crate) fn finish(&self, ran: Ran, rest: Option<ChunkId>, job: Option<ThreadKind>) -> bool {
+    /// Books a chunk that ran. Its items that did not run wait again. Says if the job should go on
+    /// with another chunk.
+    pub(crate) fn finish(&self, ran: Ran, mut chunk: Box<RawChunk>, job: Option<ThreadKind>) -> bool {
         self.look();
         let Ran { grant, held: Held { calls, mut input }, mut outcome } = ran;
         let done = outcome.stretch.items;
@@ -257,17 +240,14 @@ impl Control {
         let mut state = self.state();
         self.book(&mut state, now);
         if state.situation.measured_by == MeasuredBy::Tracking && done > 0 {
-            state.settle_stray(&mut outcome, grant.credit);
-            if state.forks {
-                self.forks.store(true, Ordering::Relaxed);
-            }
+            state.settle_stray(&mut outcome, grant.credit, &self.forks);
         }
         let lost = outcome.lost;
-        let rest_items = grant.items - done - lost;
+        let rest_items = chunk.items();
         let rest_bytes = (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64;
-        let rest = rest.map(|id| Waiting { id, items: rest_items, input: input.split(0, rest_bytes) });
+        let rest_input = input.split(0, rest_bytes);
         // The bytes of the results stay taken until they are handed over.
-        let credit = calls.settle(done, outcome.stretch.bytes);
+        chunk.results.credit = calls.settle(done, outcome.stretch.bytes);
         state.inputs = state.inputs.saturating_sub(input.bytes());
         drop(input);
         state.books.learned.add(outcome.stretch);
@@ -291,16 +271,18 @@ impl Control {
         state.running_credit -= grant.credit;
         state.running_working -= grant.working;
         state.books.chunks += 1;
-        if let Some(rest) = rest {
-            state.waiting.insert(grant.start + done + lost, rest);
-            state.queued += rest_items;
-        }
         let unwanted =
             outcome.panic.and_then(|payload| self.note_panic(&mut state, grant.start + done, lost > 0, payload));
+        state.queued += rest_items;
         if done > 0 {
-            let chunk = Finished { id: grant.id, start: grant.start, items: done, credit };
+            if rest_items > 0 {
+                let rest = Waiting { chunk: chunk.split_off(0), input: rest_input };
+                state.waiting.insert(grant.start + done + lost, rest);
+            }
             state.finished.insert(grant.start, chunk);
             state.add_ready();
+        } else if rest_items > 0 {
+            state.waiting.insert(grant.start + lost, Waiting { chunk, input: rest_input });
         }
         let mut go_on = job.is_some() && state.has_work(self.course.limit()) && !self.course.is_pausing();
         if go_on && (job != Some(state.thread_kind()) || state.jobs > state.tuner.threads()) {
@@ -340,15 +322,9 @@ impl Control {
         unwanted
     }
 
-    /// Ends a job that its thread may not run. The calling thread starts it again for another
-    /// thread.
-    pub(super) fn decline(&self) {
-        self.end_job(true);
-    }
-
     /// Takes a job off and wakes the caller. If `recruits` is set, the caller starts it for another
     /// thread.
-    fn end_job(&self, recruits: bool) {
+    pub(super) fn end_job(&self, recruits: bool) {
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);

@@ -7,7 +7,6 @@ use crate::input::Input;
 use crate::output::outlet::{Flow, Outlet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::words::{ChunkId, Finished};
 use super::work::Work;
 use crate::adapt::learned::Stretch;
 use crate::buffer::asks::Asks;
@@ -86,16 +85,12 @@ impl Stock {
     }
 }
 
-/// The results of a stretch on the calling thread, and measurements of it.
+/// Measurements of a stretch on the calling thread.
+#[derive(Default)]
 pub(crate) struct Inlined {
-    pub(crate) items: usize,
-    /// The bytes that the results own beside their own size.
-    pub(crate) heap: u64,
-    pub(crate) largest: u64,
-    /// The most that a call needed beside its result.
-    pub(crate) working: u64,
-    /// Seconds in the function, if they are measured.
-    pub(crate) seconds: Option<f64>,
+    /// Its bytes are those that the results own beside their own size, and its seconds are 0 unless
+    /// the calls are timed.
+    pub(crate) stretch: Stretch,
     /// The use of the calling thread's time, if it is asked for and can be measured.
     pub(crate) used: Option<Use>,
     /// Seconds for that measurement.
@@ -105,14 +100,6 @@ pub(crate) struct Inlined {
     pub(crate) panic: Option<Payload>,
     /// True if the call that panicked has taken its item, which has no result.
     pub(crate) is_lost: bool,
-}
-
-/// A chunk that was pulled for the workers.
-pub(crate) struct Pulled {
-    pub(crate) id: ChunkId,
-    pub(crate) items: usize,
-    /// The bytes that the items own beside their own size.
-    pub(crate) heap: u64,
 }
 
 /// Input, function and outlet of a run.
@@ -175,11 +162,11 @@ impl Line<'_> {
     }
 
     /// A chunk with results that existed already.
-    pub(crate) fn chunk_of(&mut self, results: Results) -> ChunkId {
+    pub(crate) fn chunk_of(&mut self, results: Results) -> Box<RawChunk> {
         let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
         chunk.results = results;
-        self.work.chunks.add(chunk)
+        chunk
     }
 
     fn place(&mut self, chunk: &mut RawChunk, count: usize) {
@@ -197,18 +184,7 @@ impl Line<'_> {
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
-        let mut done = Inlined {
-            items: 0,
-            heap: 0,
-            largest: 0,
-            working: 0,
-            seconds: None,
-            used: None,
-            measuring: 0.0,
-            asked: self.stock.asks.seconds,
-            panic: None,
-            is_lost: false,
-        };
+        let mut done = Inlined { asked: self.stock.asks.seconds, ..Inlined::default() };
         let waiting = chunk.items();
         let mut measuring = None;
         if measured {
@@ -221,19 +197,20 @@ impl Line<'_> {
         let at_once = if work.one_by_one() { 1 } else { count };
         let entered = self.stock.ledger.take().unwrap_or_else(|| work.ledger.clone()).entered();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            while done.items < count && done.heap <= allowance && work.interrupts.now().is_none() {
+            let stretch = &mut done.stretch;
+            while stretch.items < count && stretch.bytes <= allowance && work.interrupts.now().is_none() {
                 let heap = work.step(&mut chunk, at_once, &|| false);
-                done.items += at_once;
-                done.heap = done.heap.saturating_add(heap.sum);
-                done.largest = done.largest.max(heap.largest);
-                done.working = done.working.max(heap.working);
+                stretch.items += at_once;
+                stretch.bytes = stretch.bytes.saturating_add(heap.sum);
+                stretch.largest = stretch.largest.max(heap.largest);
+                stretch.working = stretch.working.max(heap.working);
             }
         }));
         self.stock.ledger = entered.leave();
         done.panic = outcome.err();
         if let Some(begun) = begun {
             let ended = now();
-            done.seconds = Some((ended - begun).as_secs_f64());
+            done.stretch.seconds = (ended - begun).as_secs_f64();
             self.stock.asks.call_ended(ended);
         }
         if let Some(measuring) = measuring {
@@ -242,8 +219,8 @@ impl Line<'_> {
             done.measuring += (now() - ended).as_secs_f64();
         }
         let results = chunk.results.take();
-        done.items = results.len();
-        done.is_lost = waiting - chunk.items() > done.items;
+        done.stretch.items = results.len();
+        done.is_lost = waiting - chunk.items() > results.len();
         self.stock.hold(chunk);
         (done, results)
     }
@@ -282,11 +259,6 @@ impl Line<'_> {
         self.stock.asks.hand_over_first(inline) && self.stock.held_items() == 0 && self.outlet.holds()
     }
 
-    /// True if the calling thread asks the input for one item at a time, for itself.
-    pub(crate) fn asks_are_single(&self) -> bool {
-        self.stock.asks.are_single()
-    }
-
     /// Notes the time of calls on the calling thread.
     pub(crate) fn note_calls(&mut self, stretch: &Stretch) {
         if stretch.items > 0 {
@@ -294,13 +266,9 @@ impl Line<'_> {
         }
     }
 
-    /// True if the input may wait when it is asked, so that all other work must be done before.
-    pub(crate) fn may_wait(&self) -> bool {
-        self.stock.asks.may_wait()
-    }
-
-    /// Pulls up to `count` items for a worker, if there are any.
-    pub(crate) fn pull(&mut self, count: usize) -> Option<Pulled> {
+    /// Pulls up to `count` items for a worker, if there are any. Gives the bytes that they own
+    /// beside their own size, too.
+    pub(crate) fn pull(&mut self, count: usize) -> Option<(Box<RawChunk>, u64)> {
         let mut chunk = self.take(count, Way::Worker);
         let items = chunk.items();
         if items == 0 {
@@ -317,21 +285,14 @@ impl Line<'_> {
             }
         };
         self.place(&mut chunk, items);
-        Some(Pulled { id: self.work.chunks.add(chunk), items, heap })
+        Some((chunk, heap))
     }
 
-    /// Hands over a chunk's results.
-    pub(crate) fn hand_over(&mut self, finished: Finished) -> Flow {
-        let mut chunk = self.work.chunks.remove(finished.id);
-        let mut results = chunk.results.take();
-        results.credit = finished.credit;
+    /// Hands over the results of a chunk; `start` is the index of the first one's item.
+    pub(crate) fn hand_over(&mut self, (start, mut chunk): (usize, Box<RawChunk>)) -> Flow {
+        let results = chunk.results.take();
         self.stock.recycle(chunk);
-        self.accept(results, finished.start)
-    }
-
-    /// The number of items that are left, at least and at most.
-    pub(crate) fn left(&mut self) -> (usize, Option<usize>) {
-        self.stock.left(self.input)
+        self.accept(results, start)
     }
 
     /// The number of items that are left, if the input tells it.
@@ -342,7 +303,7 @@ impl Line<'_> {
     /// True if no item is left, as far as the input tells. An input that claims to have no more is
     /// asked for another item.
     pub(crate) fn ended(&mut self) -> bool {
-        if !self.stock.ended && self.left().1 == Some(0) {
+        if !self.stock.ended && self.stock.left(self.input).1 == Some(0) {
             let chunk = self.take(1, Way::Inline { timed: false });
             self.stock.hold(chunk);
         }

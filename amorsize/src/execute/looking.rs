@@ -5,27 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::account::Account;
 use super::control::Control;
 use super::observer::Observer;
-use crate::system::sync::{Mutex, MutexGuard, Ordering, now};
+use crate::system::sync::{Mutex, MutexGuard, now};
 
 impl Control {
-    /// Looks if a look is due. `collects` says that the outlet keeps all results.
-    pub(crate) fn look_for(&self, collects: bool) {
-        self.collects.store(collects, Ordering::Relaxed);
-        self.look();
-    }
-
     /// Looks at the system's memory and at the run if a look is due. Any thread may call this: the
     /// calling thread can be in the sink for long.
     pub(super) fn look(&self) {
         // If the lock is taken, another thread is looking already.
         let Some(Ok(observer)) = self.observer.as_ref().map(Mutex::try_lock) else { return };
         self.look_with(observer);
-    }
-
-    /// Looks before the first call. `collects` says that the outlet keeps all results.
-    pub(super) fn look_first(&self, collects: bool) {
-        self.collects.store(collects, Ordering::Relaxed);
-        self.look_now();
     }
 
     /// Looks even if no look is due.
@@ -37,8 +25,7 @@ impl Control {
     }
 
     fn look_with(&self, mut observer: MutexGuard<'_, Observer>) {
-        let collects = self.collects.load(Ordering::Relaxed);
-        let look = || observer.look(now(), &self.ledger, collects, &|| self.seen(), &|| self.state().calls());
+        let look = || observer.look(now(), &self.ledger, &|| self.seen(), &|| self.state().calls());
         // A look calls a memory source, a trim hook and a progress callback: all of them can be
         // user code.
         match catch_unwind(AssertUnwindSafe(look)) {
@@ -66,7 +53,7 @@ impl Control {
     /// Makes the report cover only work from now on. No call may be running.
     pub(crate) fn begin_part(&self) {
         let mut state = self.state();
-        state.account = Account::new();
+        state.account = Account::default();
         state.most_threads = state.tuner.threads().min(state.situation.threads);
         self.sink.reset();
         self.input.reset();

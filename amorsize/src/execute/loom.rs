@@ -14,13 +14,12 @@ use std::panic::resume_unwind;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::loom::model::Builder;
 use ::loom::thread;
 
 use super::books::Books;
-use super::chunks::Chunks;
 use super::conductor::{Conductor, WorkerJob};
 use super::control::Control;
 use super::line::{Line, Stock};
@@ -244,7 +243,6 @@ impl Outlet for Batched {
 struct Scene {
     case: Case,
     control: Control,
-    chunks: Chunks,
     ledger: Ledger,
     shared: Shared<usize, Value, Calls>,
     /// The interrupts of the first part of the run, and of the rest.
@@ -288,7 +286,6 @@ impl Scene {
         Self {
             case,
             control: Control::new(situation, limits, books, ledger.clone(), (1, 1), case.ordered, None),
-            chunks: Chunks::new(),
             ledger,
             shared: Shared::new(
                 Calls { case, log: Mutex::default() },
@@ -308,7 +305,6 @@ impl Scene {
     fn work(&self) -> Work<'_> {
         Work {
             function: &self.shared as &dyn Function,
-            chunks: &self.chunks,
             ledger: &self.ledger,
             tracks: false,
             interrupts: &self.interrupts[self.part.load(Relaxed)],
@@ -328,6 +324,7 @@ impl Scene {
             control,
             work,
             begun: sync::now(),
+            before: Duration::ZERO,
             worker: false,
             joins_in: self.case.joins_in,
             refuses_oversize: false,

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | what a run knows and decides, and its course | `engine`, `drive`, `books` |
 //! | both ends of a run, on the calling thread | `line`; `kept` for results that wait |
-//! | a worker's side: take a chunk, run it, put it back | `work`, `chunks` |
+//! | a worker's side: take a chunk, run it, put it back | `work` |
 //! | a run on the calling thread | `inline` |
 //! | a run on threads | `threads`, `conductor`, `control`, `state`, `jobs`, `course`, `sleeping` |
 //! | the threads | `pool`, `workers` |
@@ -16,7 +16,6 @@
 
 mod account;
 mod books;
-mod chunks;
 #[cfg(all(test, not(loom)))]
 mod clocked;
 mod conductor;

@@ -48,11 +48,10 @@ impl Observer {
         &mut self,
         now: Instant,
         ledger: &Ledger,
-        collects: bool,
         seen: &dyn Fn() -> Seen,
         calls: &dyn Fn() -> Calls,
     ) -> Option<Bounds> {
-        let bounds = self.watch.as_mut().and_then(|watch| watch.look(now, ledger, collects, calls));
+        let bounds = self.watch.as_mut().and_then(|watch| watch.look(now, ledger, calls));
         if self.recorder.as_ref().is_some_and(|recorder| recorder.is_due(now)) {
             self.note(now, ledger, seen());
         }

@@ -125,8 +125,8 @@ impl State {
 
     /// Bytes of a result that only the process's growth tells. Never more than a call can write in
     /// its time.
-    pub(super) fn bytes_of_a_result(&self, grown: u64, collects: bool) -> Option<f64> {
-        let bytes = if self.bounds.items != usize::MAX && !collects {
+    pub(super) fn bytes_of_a_result(&self, grown: u64) -> Option<f64> {
+        let bytes = if self.bounds.items != usize::MAX && !self.ledger.collects() {
             self.bounds.item
         } else {
             grown.checked_div(self.most_outstanding as u64)?

@@ -65,41 +65,40 @@ impl Engine {
         } else if self.workers.is_some() {
             self.plan = Some(self.plan_of_the_rest(line)?);
         } else {
-            let begun = sync::now();
-            self.bound_sample()?;
-            self.read_resident();
-            self.start_recorder(begun);
-            self.begin_telling(begun, line)?;
-            self.begun = Some(begun);
-            let mut beside = Beside::begin();
-            // The first item tells if calls are long enough to run at the same time.
-            self.sample_alone(line, &mut beside, 1)?;
-            let together = self.items_together(line)?;
-            self.sample_alone(line, &mut beside, most.saturating_sub(together))?;
-            self.sample_together(line, together)?;
-            self.sample_alone(line, &mut beside, most)?;
-            if let Some(interrupt) = line.work.interrupts.now() {
-                let ended = self.interrupted(line.work.interrupts, interrupt);
-                self.begun = None;
-                self.elapsed += begun.elapsed();
-                return Err(ended);
-            }
-            self.begun = None;
-            self.sampled_seconds = self.books.learned.seconds_per_item();
-            beside.settle(&mut self.books.learned.waits);
-            let mut situation = self.situation(line)?;
-            situation.available_now = situation.available.is_none().then(|| source::current().available());
-            situation.cores = Some(Cores::of_this_process());
-            let mut plan = Plan::explained(&self.books.learned, &situation);
-            plan.warn_of_refused(self.refused);
-            plan.warn_of_features(self.unasked);
-            line.work.span.planned(&plan);
-            self.plan = Some(plan);
-            let seen = self.seen();
-            self.observer.tell(sync::now(), Stage::Planned, &self.ledger, seen);
-            self.elapsed += sync::now() - begun;
+            self.timed(|engine, begun| engine.sample_and_plan(line, most, begun))?;
         }
         Ok(self.plan.as_ref().expect("set above"))
+    }
+
+    fn sample_and_plan(&mut self, line: &mut Line<'_>, most: usize, begun: Instant) -> Result<(), Ended> {
+        self.bound_sample()?;
+        self.read_resident();
+        self.start_recorder(begun);
+        self.begin_telling(begun, line)?;
+        let mut beside = Beside::begin();
+        // The first item tells if calls are long enough to run at the same time.
+        self.sample_alone(line, &mut beside, 1)?;
+        let together = self.items_together(line)?;
+        self.sample_alone(line, &mut beside, most.saturating_sub(together))?;
+        self.sample_together(line, together)?;
+        self.sample_alone(line, &mut beside, most)?;
+        if let Some(interrupt) = line.work.interrupts.now() {
+            return Err(self.interrupted(line.work.interrupts, interrupt));
+        }
+        self.sampled_seconds = self.books.learned.seconds_per_item();
+        beside.settle(&mut self.books.learned.waits);
+        let mut situation = self.situation(line)?;
+        situation.available_now = situation.available.is_none().then(|| source::current().available());
+        situation.cores = Some(Cores::of_this_process());
+        let mut plan = Plan::explained(&self.books.learned, &situation);
+        plan.warn_of_refused(self.refused);
+        plan.warn_of_features(self.unasked);
+        line.work.span.planned(&plan);
+        self.plan = Some(plan);
+        let seen = self.seen();
+        self.observer.tell(sync::now(), Stage::Planned, &self.ledger, seen);
+        self.now = Some(sync::now());
+        Ok(())
     }
 
     /// A plan for a run that is on threads already: no further items are sampled.
@@ -172,7 +171,7 @@ impl Engine {
             let stretch = beside.sampled(items, bytes, self.pace, self.books.learned.handling);
             self.books.learned.spread.add(stretch);
             if self.books.next_to_run() < self.options.sample_items() {
-                self.look(line.outlet.collects());
+                self.look();
             }
         }
         Ok(())

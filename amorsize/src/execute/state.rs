@@ -6,14 +6,16 @@ use std::time::Instant;
 use super::account::{Account, Idle};
 use super::books::Books;
 use super::opening::Opening;
-use super::words::{ChunkId, Finished, MEASURED_EVERY, Outcome, ThreadKind};
+use super::words::{MEASURED_EVERY, Outcome, ThreadKind};
 use crate::adapt::situation::Situation;
 use crate::adapt::tuner::Tuner;
+use crate::buffer::RawChunk;
 use crate::error::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
 use crate::memory::working::{Bounds, INPUTS_PART};
+use crate::system::sync::{AtomicBool, Ordering};
 use crate::system::thread_time::IS_TOLD;
 use crate::units::by_index::ByIndex;
 
@@ -25,10 +27,8 @@ const POOLS_OWN: i64 = 16 << 10;
 const JOBS_OWN: i64 = 64;
 
 /// A chunk that waits for a worker.
-#[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) id: ChunkId,
-    pub(super) items: usize,
+    pub(super) chunk: Box<RawChunk>,
     /// The credit of the items.
     pub(super) input: Credit,
 }
@@ -41,14 +41,13 @@ pub(super) struct Ending {
     pub(super) is_lost: bool,
 }
 
-#[derive(Debug)]
 pub(crate) struct State {
     /// Chunks that wait for a worker, by the index of their first item.
     pub(super) waiting: ByIndex<Waiting>,
     /// Items in `waiting`.
     pub(super) queued: usize,
     /// Chunks that have results, by the index of their first item.
-    pub(super) finished: ByIndex<Finished>,
+    pub(super) finished: ByIndex<Box<RawChunk>>,
     /// Items in `finished` that can be handed over, because they are next in order.
     pub(super) ready_items: usize,
     /// Index behind the last of these items.
@@ -118,8 +117,6 @@ pub(crate) struct State {
     /// For each chunk: the seconds per item, and the part of them spent in the queue for a core.
     /// Only while `Some`.
     pub(crate) each: Option<Vec<(f64, f64)>>,
-    /// True if idle workers were seen to help.
-    pub(super) forks: bool,
     pub(super) account: Account,
     /// The most items outstanding since the baseline of resident memory was last set.
     pub(super) most_outstanding: usize,
@@ -159,14 +156,18 @@ impl State {
     /// are there, plus whatever the credit of running chunks doesn't cover. The rest stays held for
     /// the running chunks: if it were given back with this chunk's results, theirs would still own
     /// it.
-    pub(super) fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64) {
+    ///
+    /// Sets `forks` once idle workers were seen to help.
+    pub(super) fn settle_stray(&mut self, outcome: &mut Outcome, credit: u64, forks: &AtomicBool) {
         self.look_at_stray();
         if outcome.elsewhere {
             self.stray = 0;
         }
         let of_jobs = JOBS_OWN.saturating_mul(self.books.chunks as i64);
-        self.forks |= self.stray.abs() >= POOLS_OWN.saturating_add(of_jobs);
-        if self.forks {
+        if self.stray.abs() >= POOLS_OWN.saturating_add(of_jobs) {
+            forks.store(true, Ordering::Relaxed);
+        }
+        if forks.load(Ordering::Relaxed) {
             let stretch = &mut outcome.stretch;
             let there = stretch.bytes.saturating_add_signed(self.stray);
             let (items, all_items) = (stretch.items as u128, (self.books.learned.items + stretch.items) as u128);
@@ -197,8 +198,8 @@ impl State {
     pub(super) fn add_ready(&mut self) {
         loop {
             if let Some(next) = self.finished.get(self.ready_end) {
-                self.ready_items += next.items;
-                self.ready_end += next.items;
+                self.ready_items += next.results.len();
+                self.ready_end += next.results.len();
             } else if let Some(end) = self.holes.remove(self.ready_end) {
                 self.ready_end = end;
             } else {
@@ -302,7 +303,7 @@ impl State {
 
     /// The number of results that can be handed over.
     pub(super) fn ready(&self) -> usize {
-        if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.items).sum() }
+        if self.ordered { self.ready_items } else { self.finished.values().map(|chunk| chunk.results.len()).sum() }
     }
 
     /// True if there are results to hand over.
@@ -326,6 +327,7 @@ mod tests {
     use super::*;
     use crate::adapt::learned::{Learned, Stretch};
     use crate::adapt::tuner::ThreadLimits;
+    use crate::buffer::Types;
     use crate::execute::control::Control;
     use crate::plan::tests::situation;
     use crate::units::ByteSize;
@@ -341,9 +343,11 @@ mod tests {
         let books = Books { learned, next: 100, chunks: 1, ..Books::default() };
         let control = Control::new(situation, limits, books, ledger, (2000, 100), true, None);
         if ready > 0 {
+            let types = Types::<u64, u64>::new();
+            let mut chunk = types.chunk();
             let mut state = control.state();
-            let credit = Credit::of_results(&state.ledger, ready, 0, 0);
-            state.finished.insert(100, Finished { id: 0, start: 100, items: ready, credit });
+            chunk.results = types.results_of(vec![0; ready], Credit::of_results(&state.ledger, ready, 0, 0));
+            state.finished.insert(100, chunk);
             state.add_ready();
         }
         control

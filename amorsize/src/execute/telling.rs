@@ -83,7 +83,7 @@ impl Engine {
     }
 
     /// Looks, on the calling thread.
-    pub(super) fn look(&mut self, collects: bool) {
+    pub(super) fn look(&mut self) {
         let Some(now) = self.now.filter(|_| self.observer.is_active()) else { return };
         let seen = self.seen();
         if self.books.next_to_run() >= self.options.sample_items() {
@@ -103,7 +103,7 @@ impl Engine {
             items: None,
             only_wait: None,
         };
-        if let Some(bounds) = self.observer.look(now, &self.ledger, collects, &|| seen, &calls) {
+        if let Some(bounds) = self.observer.look(now, &self.ledger, &|| seen, &calls) {
             self.books.learned.expect_working(bounds.working, bounds.confirmed);
         }
     }

@@ -51,7 +51,7 @@ impl Engine {
         self.books.extremes.get_or_insert_default();
         let ledger = self.ledger.clone();
         self.read_resident();
-        self.start_watch(line.outlet.collects())?;
+        self.start_watch()?;
         // The first batch is small, so that the sink works while the first full batch is made: one
         // chunk, or one item for each thread if items are slow.
         let first_batch = if line.outlet.hands_over() { chunk_items.max(most) } else { usize::MAX };
@@ -62,7 +62,7 @@ impl Engine {
         let batches = (batch_items, first_batch);
         let control = Control::new(situation, limits, books, ledger, batches, self.ordered, observer);
         // The bounds on calls must be known before the first call starts.
-        control.look_first(line.outlet.collects());
+        control.look_now();
         self.workers = Some(Box::new(Workers { control, threads, asked }));
         Ok(true)
     }
@@ -78,6 +78,7 @@ impl Engine {
             control,
             work: line.work,
             begun: self.begun.unwrap_or_else(sync::now),
+            before: self.elapsed,
             worker: pool::is_worker(),
             joins_in: threads.include_caller(),
             refuses_oversize: self.options.refuses_oversize(),

@@ -2,6 +2,8 @@
 //! such as memory bandwidth or a lock, take longer on several threads than alone. Only running them
 //! together shows how much longer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::conductor::WorkerJob;
 use super::engine::Engine;
 use super::line::Line;
@@ -28,7 +30,7 @@ impl Engine {
         // If a second panic is pending, the run stays on threads.
         let is_inline = self.workers.is_none();
         // A slow input is not asked again before the items that it gave are run.
-        if line.may_wait()
+        if line.stock.asks.may_wait()
             || !is_inline
             || most < 2
             || self.books.learned.recent_seconds() < LEAST_SECONDS
@@ -66,24 +68,29 @@ impl Engine {
         let work = line.work;
         control.begin();
         control.state().each = Some(Vec::new());
-        threads.scope(&WorkerJob { kind: ThreadKind::Pool, control, work }, None, false, &mut |start| {
-            for _ in 0..count {
-                if let Some(pulled) = line.pull(1) {
-                    control.enqueue(pulled.id, pulled.items, pulled.heap, 0.0);
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            threads.scope(&WorkerJob { kind: ThreadKind::Pool, control, work }, None, false, &mut |start| {
+                for _ in 0..count {
+                    if let Some((chunk, heap)) = line.pull(1) {
+                        control.enqueue(chunk, heap, 0.0);
+                    }
                 }
-            }
-            let (jobs, kind) = control.jobs_to_start(0);
-            // A pool thread can always be had.
-            (0..jobs).for_each(|_| _ = start(kind));
-            control.wait_for_jobs();
-        });
-        let wall = (now() - begun).as_secs_f64();
-        // Items that found no credit run alone, unless the run is interrupted.
-        while work.run_next(control, None, true) {}
+                let (jobs, kind) = control.jobs_to_start(0);
+                // A pool thread can always be had.
+                (0..jobs).for_each(|_| _ = start(kind));
+                control.wait_for_jobs();
+            });
+            let wall = (now() - begun).as_secs_f64();
+            // Items that found no credit run alone, unless the run is interrupted.
+            while work.run_next(control, None, true) {}
+            wall
+        }));
         control.settle();
         tracking::settle(control.take_kept());
         // Stop recording chunks, however the run ends.
         let each = control.state().each.take().unwrap_or_default();
+        // The items that were taken by then run when the run goes on.
+        let wall = ran.map_err(Ended::Unwound)?;
         let panic = control.take_panic();
         while let Some(finished) = control.take_ready() {
             line.hand_over(finished);
@@ -100,5 +107,57 @@ impl Engine {
             Some((item, payload)) => Err(Ended::Panic(item, payload)),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::resume_unwind;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::call::{Body, Function, Quota, Shared};
+    use crate::execute::kept::Kept;
+    use crate::execute::line::Stock;
+    use crate::execute::work::Tools;
+    use crate::input::Source;
+    use crate::memory::deep_size::features::Unasked;
+    use crate::memory::measure::{Heap, Measure};
+    use crate::options::Options;
+    use crate::system::sync::Clock;
+    use crate::units::ByteSize;
+    use crate::units::measured_by::MeasuredBy;
+
+    #[test]
+    fn chunks_are_not_recorded_after_an_input_that_panicked() {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let options = Options::new(Some(ByteSize::mib(64).into())).threads(2);
+        let mut engine = Engine::new(options, [8, 8], MeasuredBy::DeepSize, Unasked::default());
+        let tools = Tools::new(engine.ledger().clone(), false);
+        let owns_nothing = Measure { heap: Some(|_: &[usize]| Heap::default()), by: MeasuredBy::DeepSize };
+        let shared = Shared::new(
+            clock.clone(),
+            Body::Function(|quota: Quota<'_, usize, usize>, clock: &Clock| {
+                quota.run(|item| {
+                    clock.run(Duration::from_millis(1));
+                    item
+                });
+            }),
+            (owns_nothing, owns_nothing),
+        );
+        // Three items run alone first.
+        let input = (0..100).inspect(|&item| {
+            if item == 4 {
+                resume_unwind(Box::new("as planned"));
+            }
+        });
+        let (mut input, mut stock, mut outlet) = (Source::new(input, shared.types), Stock::default(), Kept::default());
+        let work = tools.work(&shared as &dyn Function);
+        let mut line = Line { input: &mut input, stock: &mut stock, work, outlet: &mut outlet };
+        assert!(matches!(engine.make_plan(&mut line, 5), Err(Ended::Unwound(_))));
+        let workers = engine.workers.as_ref().expect("the sample went on threads");
+        assert!(workers.control.state().each.is_none());
+        assert!(engine.run(&mut line).is_ok());
     }
 }

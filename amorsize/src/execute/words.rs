@@ -4,33 +4,11 @@ use std::time::Duration;
 
 use crate::adapt::learned::Stretch;
 use crate::error::failure::Payload;
-use crate::memory::credit::Credit;
-use crate::memory::measure::Heap;
 use crate::plan::COLD_START_SECONDS;
 use crate::system::thread_time::Use;
 
-/// Index of a chunk in the chunk store.
-pub(crate) type ChunkId = usize;
-
 /// Stands for the item of a panic that no call made.
 pub(super) const NO_ITEM: usize = usize::MAX;
-
-/// A chunk that is run, without its types.
-pub(crate) trait Steps {
-    /// Calls the function for the next `count` items. Gives the bytes that the results own beyond
-    /// their own size.
-    fn step(&mut self, count: usize) -> Heap;
-    /// The number of results so far.
-    fn done(&self) -> usize;
-    /// The number of items that still wait.
-    fn left(&self) -> usize;
-    /// True if results are measured one by one.
-    fn measures(&self) -> bool;
-    /// True if something must be checked before each call.
-    fn one_by_one(&self) -> bool;
-    /// True if no further item may start.
-    fn is_interrupted(&self) -> bool;
-}
 
 /// The kind of thread that a job runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +18,6 @@ pub(crate) enum ThreadKind {
     /// A thread of the run's own: the run makes more calls at the same time than the pool has
     /// threads.
     Own,
-}
-
-/// A chunk with results that wait to be handed over.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) id: ChunkId,
-    pub(crate) start: usize,
-    pub(crate) items: usize,
-    pub(crate) credit: Credit,
 }
 
 /// A run that can't go on because it lacks credit.

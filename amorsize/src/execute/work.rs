@@ -2,10 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::chunks::Chunks;
 use super::control::Control;
 use super::jobs::Grant;
-use super::words::{Steps, ThreadKind};
+use super::words::ThreadKind;
 use crate::buffer::{RawChunk, Results};
 use crate::call::Function;
 use crate::call::interrupts::Interrupts;
@@ -16,7 +15,6 @@ use crate::memory::tracking::{self, Frame};
 
 /// The tools that the threads of a run share, without its function.
 pub(crate) struct Tools {
-    pub(crate) chunks: Chunks,
     pub(crate) ledger: Ledger,
     /// True if the program's allocator tells what calls need.
     pub(crate) tracks: bool,
@@ -26,12 +24,12 @@ pub(crate) struct Tools {
 
 impl Tools {
     pub(crate) fn new(ledger: Ledger, tracks: bool) -> Self {
-        Self { chunks: Chunks::new(), ledger, tracks, interrupts: Interrupts::default(), span: RunSpan::default() }
+        Self { ledger, tracks, interrupts: Interrupts::default(), span: RunSpan::default() }
     }
 
     pub(crate) fn work<'a>(&'a self, function: &'a dyn Function) -> Work<'a> {
-        let Self { chunks, ledger, tracks, interrupts, span } = self;
-        Work { function, chunks, ledger, tracks: *tracks, interrupts, span }
+        let Self { ledger, tracks, interrupts, span } = self;
+        Work { function, ledger, tracks: *tracks, interrupts, span }
     }
 }
 
@@ -39,7 +37,6 @@ impl Tools {
 #[derive(Clone, Copy)]
 pub(crate) struct Work<'a> {
     pub(crate) function: &'a dyn Function,
-    pub(crate) chunks: &'a Chunks,
     pub(crate) ledger: &'a Ledger,
     /// True if the program's allocator tells what calls need.
     pub(crate) tracks: bool,
@@ -148,38 +145,18 @@ impl Work<'_> {
     }
 
     fn run_untracked(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
-        let mut split = |id, keep| {
-            let mut chunk = self.chunks.take(id);
-            let rest = chunk.split_off(keep);
-            self.chunks.put(id, chunk);
-            self.chunks.add(rest)
-        };
-        let Some((grant, held)) = control.start_next(job, forced, &mut split) else { return false };
-        // If anything panics from here on, the chunk is booked as ended.
+        let Some((grant, held, chunk)) = control.start_next(job, forced) else { return false };
+        // If anything panics from here on, the chunk is dropped, and booked as ended.
         let started = Started { control, grant };
-        let mut chunk = self.chunks.take(grant.id);
+        let mut chunk = chunk;
         chunk.results.ensure(grant.items);
         let entered = self.ledger.enter();
-        let mut running = Running { work: *self, chunk: &mut chunk, control, start: grant.start };
-        let ran = control.run_chunk(grant, held, &mut running);
+        let ran = control.run(grant, held, *self, &mut chunk);
         drop(entered);
         self.keep(grant.start, &chunk.results, ran.lost());
-        let rest = if !ran.leaves_items() {
-            None
-        } else if chunk.results.len() == 0 {
-            Some(grant.id)
-        } else {
-            Some(self.chunks.add(chunk.split_off(0)))
-        };
-        if rest.is_none() && chunk.results.len() == 0 {
-            // Its only item panicked.
-            self.chunks.forget(grant.id);
-        } else {
-            self.chunks.put(grant.id, chunk);
-        }
-        // The results are now where the run finds them.
+        // The run has the results from here on.
         std::mem::forget(started);
-        control.finish(ran, rest, job) || job.is_none()
+        control.finish(ran, chunk, job) || job.is_none()
     }
 }
 
@@ -192,41 +169,5 @@ struct Started<'a> {
 impl Drop for Started<'_> {
     fn drop(&mut self) {
         self.control.lose(&self.grant);
-    }
-}
-
-/// A chunk in the hands of a worker.
-struct Running<'a> {
-    work: Work<'a>,
-    chunk: &'a mut RawChunk,
-    control: &'a Control,
-    /// The index of the first item.
-    start: usize,
-}
-
-impl Steps for Running<'_> {
-    fn step(&mut self, count: usize) -> Heap {
-        let next = self.start + self.chunk.results.len();
-        self.work.step(self.chunk, count, &|| self.control.course.gives_up(next))
-    }
-
-    fn done(&self) -> usize {
-        self.chunk.results.len()
-    }
-
-    fn left(&self) -> usize {
-        self.chunk.items()
-    }
-
-    fn measures(&self) -> bool {
-        self.work.measures()
-    }
-
-    fn one_by_one(&self) -> bool {
-        self.work.one_by_one()
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.work.interrupts.now().is_some()
     }
 }

@@ -8,7 +8,6 @@ use crate::report::time_use::TimeUse;
 use std::time::Duration;
 
 /// The threads of a run, and the state that they share.
-#[derive(Debug)]
 pub(super) struct Workers {
     pub(super) control: Control,
     pub(super) threads: Threads,

@@ -62,8 +62,8 @@ struct Account {
     made: Tally,
     gone: Tally,
     outer: Option<Ledger>,
-    /// True if the free bytes of the outer run bound this one.
-    heeds_outer: AtomicBool,
+    /// True if the run keeps its results to the end.
+    collects: AtomicBool,
     /// The `Arc`s that several results share, from the first one on that was seen.
     shares: OnceLock<Shares>,
 }
@@ -181,7 +181,7 @@ impl Ledger {
             made: Tally::new(),
             gone: Tally::new(),
             outer: current(),
-            heeds_outer: true.into(),
+            collects: false.into(),
             shares: OnceLock::new(),
         }))
     }
@@ -279,14 +279,19 @@ impl Ledger {
         self.0.peak.store(self.0.held.load(Relaxed), Relaxed);
     }
 
-    /// Says if the outer run bounds this one too. It does not if this one keeps its results to the
-    /// end: the outer run's results come and go, and must not make it fail.
-    pub(crate) fn set_heeds_outer(&self, heeds: bool) {
-        self.0.heeds_outer.store(heeds, Relaxed);
+    /// Says if the run keeps its results to the end.
+    pub(crate) fn set_collects(&self, collects: bool) {
+        self.0.collects.store(collects, Relaxed);
     }
 
+    pub(crate) fn collects(&self) -> bool {
+        self.0.collects.load(Relaxed)
+    }
+
+    /// The outer run, if its free bytes bound this one too. They do not if this one collects: the
+    /// outer run's results come and go, and must not make it fail.
     fn heeded(&self) -> Option<&Ledger> {
-        self.0.outer.as_ref().filter(|_| self.0.heeds_outer.load(Relaxed))
+        self.0.outer.as_ref().filter(|_| !self.collects())
     }
 
     /// The bytes that can still be taken.
@@ -394,7 +399,7 @@ mod tests {
             ledger.set_limit(budget);
         }
         outer.set_limit(0);
-        inner.set_heeds_outer(false);
+        inner.set_collects(true);
         assert!(!inner.is_squeezed());
     }
 
@@ -412,7 +417,7 @@ mod tests {
         assert!(outer.try_take(15));
         assert_eq!(inner.free(), 5);
         assert!(!inner.try_take(10));
-        inner.set_heeds_outer(false);
+        inner.set_collects(true);
         assert_eq!(inner.free(), 10);
         assert!(inner.try_take(10));
         inner.give(20);

@@ -6,7 +6,7 @@
 //! | --- | --- | --- | --- |
 //! | items that wait for a worker | `Control::enqueue` | `Waiting`, then `Held` | their chunk ended |
 //! | the calls of a chunk | `Control::start_next`, by expectation | `Held` | it is settled |
-//! | results | settled, by measurement | `Finished`, then `Results` | they are handed over |
+//! | results | settled, by measurement | `Results` | they are handed over |
 //! | what idle workers allocated | `State::look_at_stray` | `State` | chunks answer for it |
 //!
 //! A stretch on the calling thread takes credit for its results when it has made them.

@@ -148,17 +148,11 @@ impl Watch {
 
     /// Looks if it is time to, and sets the limit of `ledger`. Returns the number of calls that may
     /// be in flight, if it looked.
-    pub(crate) fn look(
-        &mut self,
-        now: Instant,
-        ledger: &Ledger,
-        collects: bool,
-        calls: &dyn Fn() -> Calls,
-    ) -> Option<Bounds> {
+    pub(crate) fn look(&mut self, now: Instant, ledger: &Ledger, calls: &dyn Fn() -> Calls) -> Option<Bounds> {
         if now < self.next_look {
             return None;
         }
-        if self.is_nested && !collects {
+        if self.is_nested && !ledger.collects() {
             ledger.set_limit(u64::MAX);
             return None;
         }
@@ -167,7 +161,7 @@ impl Watch {
         if now >= self.next_read || held >= self.read_at_held {
             self.read(now, ledger.budget().as_u64(), held);
         }
-        let limit = if collects { self.there_is } else { self.shared.min(self.headroom.limit) };
+        let limit = if ledger.collects() { self.there_is } else { self.shared.min(self.headroom.limit) };
         ledger.set_limit(limit);
         self.next_look = now + LOOK;
         self.look_at_calls(&calls())
@@ -335,7 +329,6 @@ mod tests {
         ledger: Ledger,
         watch: Watch,
         now: Instant,
-        collects: bool,
     }
 
     impl Scene {
@@ -347,7 +340,7 @@ mod tests {
             let budget = Budget { bytes: ByteSize::new(BUDGET), available: None, at_first: None };
             let source = with_memory_source(Arc::clone(&figures), current);
             let watch = Watch::start(source, &budget, ByteSize::ZERO, share, now, false);
-            Self { figures, ledger: Ledger::new(budget.bytes), watch, now, collects: false }
+            Self { figures, ledger: Ledger::new(budget.bytes), watch, now }
         }
 
         /// The limit after `millis` ms in which the run holds `held` MiB and the process has grown
@@ -358,7 +351,7 @@ mod tests {
             self.figures.resident.store((100 + grown) * MIB, Ordering::Relaxed);
             for _ in 0..millis {
                 self.now += LOOK;
-                self.watch.look(self.now, &self.ledger, self.collects, &Calls::default);
+                self.watch.look(self.now, &self.ledger, &Calls::default);
             }
             self.ledger.limit() / MIB
         }
@@ -402,10 +395,11 @@ mod tests {
     #[test]
     fn a_nested_run_is_bounded_by_what_there_is_while_it_collects() {
         let mut scene = Scene::new(0.5, 200 * MIB);
-        (scene.watch.is_nested, scene.collects) = (true, true);
+        scene.watch.is_nested = true;
+        scene.ledger.set_collects(true);
         scene.watch.rebase(ByteSize::ZERO);
         assert_eq!(scene.after(1, 0, 300), 190);
-        scene.collects = false;
+        scene.ledger.set_collects(false);
         assert_eq!(scene.after(1, 0, 600), 512);
     }
 
@@ -456,7 +450,7 @@ mod tests {
     #[test]
     fn a_run_that_collects_is_bounded_by_what_there_is_alone() {
         let mut scene = Scene::new(0.5, 1024 * MIB);
-        scene.collects = true;
+        scene.ledger.set_collects(true);
         assert_eq!(scene.after(60, 500, 600), 512);
         scene.figures.stalled_ms.store(1000, Ordering::Relaxed);
         assert_eq!(scene.after(60, 500, 600), 512);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::mem::replace;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError, Weak};
@@ -27,14 +28,67 @@ use std::sync::{Mutex, PoisonError, Weak};
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 pub struct Batch<R> {
-    pub(super) first_index: usize,
     pub(super) results: Vec<R>,
-    /// The places where items were left out: a result's place in the batch, and the index of its
-    /// item.
-    pub(super) jumps: Vec<(usize, usize)>,
+    pub(super) places: Places,
     #[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "no batch is restored"))]
     pub(super) is_restored: bool,
     pub(super) bin: Weak<Bin<R>>,
+}
+
+/// The indices of results that lie one behind another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) first: usize,
+    /// The next index, unless items in between have no results.
+    pub(super) next: usize,
+    /// The places where items were left out: a result's place, and the index of its item.
+    pub(crate) jumps: Vec<(usize, usize)>,
+}
+
+impl Places {
+    #[cfg(feature = "durable")]
+    pub(crate) fn of(indices: &[usize]) -> Self {
+        let mut places = Self::default();
+        for (place, &index) in indices.iter().enumerate() {
+            places.note(place, index, 1);
+        }
+        places
+    }
+
+    /// Notes the next results, behind `place` earlier ones.
+    pub(super) fn note(&mut self, place: usize, start: usize, count: usize) {
+        if place == 0 {
+            self.first = start;
+        } else if start != self.next {
+            self.jumps.push((place, start));
+        }
+        self.next = start + count;
+    }
+
+    /// Takes the indices out. Others follow them.
+    pub(super) fn take(&mut self) -> Self {
+        let behind = Self { first: self.next, next: self.next, jumps: Vec::new() };
+        replace(self, behind)
+    }
+
+    /// The index of the result at a place.
+    fn index(&self, place: usize) -> usize {
+        let before = self.jumps.iter().rev().find(|&&(jump, _)| jump <= place);
+        before.map_or(self.first + place, |&(jump, index)| index + (place - jump))
+    }
+
+    /// The indices from a place on.
+    pub(crate) fn split_off(&mut self, place: usize) -> Self {
+        let first = self.index(place);
+        let kept = self.jumps.partition_point(|&(jump, _)| jump < place);
+        let jumps = self.jumps.split_off(kept).into_iter().filter(|&(jump, _)| jump > place);
+        Self { first, next: self.next, jumps: jumps.map(|(jump, index)| (jump - place, index)).collect() }
+    }
+
+    /// The indices of `len` results.
+    pub(crate) fn into_indices(self, len: usize) -> Indices {
+        Indices::new(self.first, len, self.jumps)
+    }
 }
 
 /// Empty buffers that sinks have left behind, to be filled again. Allocating and freeing one for
@@ -93,7 +147,7 @@ impl<R> Batch<R> {
     /// ```
     #[must_use]
     pub fn first_index(&self) -> usize {
-        self.first_index
+        self.places.first
     }
 
     /// The index in the input of each result's item, in the order of the results. They count up
@@ -112,16 +166,13 @@ impl<R> Batch<R> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn indices(&self) -> Indices {
-        Indices::new(self.first_index, self.results.len(), self.jumps.clone())
+        self.places.clone().into_indices(self.results.len())
     }
 
     /// A batch of results with the indices of their items.
     #[cfg(feature = "durable")]
     pub(crate) fn of(results: Vec<R>, indices: &[usize], is_restored: bool) -> Self {
-        let first_index = indices.first().copied().unwrap_or_default();
-        let places = indices.windows(2).enumerate();
-        let jumps = places.filter(|(_, pair)| pair[0] + 1 != pair[1]).map(|(place, pair)| (place + 1, pair[1]));
-        Self { first_index, results, jumps: jumps.collect(), is_restored, bin: Weak::new() }
+        Self { results, places: Places::of(indices), is_restored, bin: Weak::new() }
     }
 
     /// True if the results come from a checkpoint that an earlier process made. A batch has only
@@ -224,7 +275,7 @@ impl<'a, R> IntoIterator for &'a mut Batch<R> {
 
 impl<R: fmt::Debug> fmt::Debug for Batch<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("first_index", &self.first_index).field("results", &self.results).finish()
+        f.debug_struct("Batch").field("first_index", &self.places.first).field("results", &self.results).finish()
     }
 }
 

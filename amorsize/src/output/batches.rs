@@ -1,6 +1,6 @@
 //! Hands the results of a run to a sink in batches.
 
-use super::batch::{Batch, Bin, Indices, MOST_BUFFERS};
+use super::batch::{Batch, Bin, Indices, MOST_BUFFERS, Places};
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -51,10 +51,8 @@ pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     seen: &'a mut Seen<R>,
     sink: &'a mut dyn FnMut(Batch<P::Value>) -> bool,
     open: Vec<P::Value>,
-    jumps: Vec<(usize, usize)>,
-    first_index: usize,
-    /// The index that the next value has unless items in between have none.
-    next_index: usize,
+    /// The indices of the open batch.
+    places: Places,
     /// The credit of the open batch, and of the failures that came with it.
     held: Credit,
     size: BatchSize,
@@ -100,9 +98,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             seen,
             sink,
             open: Vec::new(),
-            jumps: Vec::new(),
-            first_index: 0,
-            next_index: 0,
+            places: Places::default(),
             held: Credit::NONE,
             size: BatchSize::new(asked),
             handover,
@@ -121,7 +117,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if !self.open.is_empty() {
             // Something ended the run before the sink got this batch.
             let values = take(&mut self.open);
-            let indices = Indices::new(self.first_index, values.len(), take(&mut self.jumps));
+            let indices = self.places.take().into_indices(values.len());
             let results = self.types.results_of(P::unsplit(values), self.held.take_all());
             left.extend(parts(results, indices));
         }
@@ -154,17 +150,16 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if self.open.is_empty() {
             return;
         }
-        let (results, jumps) = (take(&mut self.open), take(&mut self.jumps));
-        let (first_index, items) = (self.first_index, results.len());
-        self.first_index = self.next_index;
+        let (results, places) = (take(&mut self.open), self.places.take());
+        let (first_index, items) = (places.first, results.len());
         let bin = self.bin.as_ref().map_or_else(Weak::new, Arc::downgrade);
         let keeper = self.keeper.get();
         let is_restored = keeper.is_some_and(|keeper| keeper.is_restored(first_index));
         let journal = keeper.filter(|keeper| keeper.is_journal());
-        let indices = journal.map(|_| Indices::new(first_index, items, jumps.clone()));
-        let mut batch = Some(Batch { first_index, results, jumps, is_restored, bin });
+        let indices = journal.map(|_| places.clone().into_indices(items));
+        let mut batch = Some(Batch { results, places, is_restored, bin });
         let (sink, panic, mut go_on) = (&mut self.sink, &mut self.panic, false);
-        let told = self.handover.batch(first_index, self.next_index, (items, held.bytes()), &mut || {
+        let told = self.handover.batch(first_index, self.places.next, (items, held.bytes()), &mut || {
             let Some(batch) = batch.take() else { return };
             // The run can go on behind this batch, if its caller wants that.
             let outcome = catch_unwind(AssertUnwindSafe(|| sink(batch)));
@@ -192,8 +187,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             Some(_) => discard(payload),
         }
         if let Some(mut batch) = batch {
-            self.first_index = batch.first_index;
-            (self.open, self.jumps) = (take(&mut batch.results), take(&mut batch.jumps));
+            (self.open, self.places) = (take(&mut batch.results), batch.places.take());
             self.held = held;
         }
     }
@@ -206,7 +200,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     /// other does not: no batch has both.
     fn is_of_another_kind(&self, start: usize) -> bool {
         let is_restored = |index| self.keeper.get().is_some_and(|keeper| keeper.is_restored(index));
-        is_restored(start) != is_restored(self.first_index)
+        is_restored(start) != is_restored(self.places.first)
     }
 
     /// Takes results without failures, so that no result has to be looked at.
@@ -217,7 +211,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if self.bin.is_none() && !self.is_first() {
             self.bin = Some(Bin::new());
         }
-        if !self.open.is_empty() && (start != self.next_index || self.is_of_another_kind(start)) {
+        if !self.open.is_empty() && (start != self.places.next || self.is_of_another_kind(start)) {
             // Items in between have no results, and a batch has consecutive items.
             self.hand_over();
             if self.stopped {
@@ -226,10 +220,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             }
         }
         let count = values.len();
-        if self.open.is_empty() {
-            self.first_index = start;
-        }
-        self.next_index = start + count;
+        self.places.note(self.open.len(), start, count);
         if self.open.is_empty() && count <= self.size.items {
             // The usual case for cheap items: a chunk is a batch, and nothing is copied.
             self.open = values;
@@ -254,18 +245,18 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         const ENOUGH: u64 = 1 << 20;
         self.size.asked.is_none()
             && self.held.bytes() >= ENOUGH
-            && self.keeper.get().is_some_and(|keeper| keeper.is_restored(self.first_index))
+            && self.keeper.get().is_some_and(|keeper| keeper.is_restored(self.places.first))
     }
 
     /// Takes values that fill more than the open batch.
     fn accept_in_parts(&mut self, values: Vec<P::Value>, mut credit: Credit) {
-        let (end, all) = (self.next_index, values.len());
+        let (end, all) = (self.places.next, values.len());
         let mut values = values.into_iter();
         while values.len() > 0 && !self.stopped {
             // A plan may have set a size that is smaller than the open batch.
             let taken = self.size.wanted(self.open.len()).min(values.len());
             self.open.extend(values.by_ref().take(taken));
-            self.next_index = end - values.len();
+            self.places.next = end - values.len();
             if values.len() == 0 {
                 // The last part has all bytes: the bytes of the parts are unknown, and large
                 // results may be in that one.
@@ -279,7 +270,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         if values.len() > 0 {
             drop(credit.split(all - values.len(), 0));
             let left = P::unsplit(values.collect());
-            self.left = Some((self.types.results_of(left, credit), self.next_index));
+            self.left = Some((self.types.results_of(left, credit), self.places.next));
         }
     }
 
@@ -343,18 +334,13 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     }
 
     fn add(&mut self, index: usize, value: P::Value) {
-        if self.open.is_empty() {
-            self.first_index = index;
-            if self.open.capacity() == 0
-                && let Some(buffer) = self.bin.as_ref().and_then(|bin| bin.take())
-            {
-                self.open = buffer;
-            }
-        } else if index != self.next_index {
-            self.jumps.push((self.open.len(), index));
+        if self.open.capacity() == 0
+            && let Some(buffer) = self.bin.as_ref().and_then(|bin| bin.take())
+        {
+            self.open = buffer;
         }
+        self.places.note(self.open.len(), index, 1);
         self.open.push(value);
-        self.next_index = index + 1;
     }
 
     /// A buffer for results that become a batch without a move.

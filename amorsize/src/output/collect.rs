@@ -1,6 +1,6 @@
 //! An outlet that puts results in one collection.
 
-use super::batch::Indices;
+use super::batch::{Indices, Places};
 use super::batches::{Left, parts};
 use super::outlet::{Flow, Outlet};
 use crate::buffer::{Collection, Collector, Results};
@@ -60,51 +60,14 @@ impl Found {
 
     /// The results with their indices.
     pub(crate) fn with_indices(self) -> (Results, Indices) {
-        let Self { results, places, .. } = self;
-        let indices = Indices::new(places.first, results.len(), places.jumps);
-        (results, indices)
+        let indices = self.places.into_indices(self.results.len());
+        (self.results, indices)
     }
 }
 
 impl Collecting<'_> {
     pub(crate) fn found(self) -> Found {
         Found { results: self.all.into_results(), places: self.places, ended_at: self.ended_at }
-    }
-}
-
-/// The indices of results that are stored one behind another.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
-    pub(crate) first: usize,
-    /// The next index, unless items in between have no results.
-    next: usize,
-    /// The places where items were left out: a result's place, and the index of its item.
-    pub(crate) jumps: Vec<(usize, usize)>,
-}
-
-impl Places {
-    /// Notes the next results, behind `place` earlier ones.
-    fn note(&mut self, place: usize, start: usize, count: usize) {
-        if place == 0 {
-            self.first = start;
-        } else if start != self.next {
-            self.jumps.push((place, start));
-        }
-        self.next = start + count;
-    }
-
-    /// The index of the result at a place.
-    pub(crate) fn index(&self, place: usize) -> usize {
-        let before = self.jumps.iter().rev().find(|&&(jump, _)| jump <= place);
-        before.map_or(self.first + place, |&(jump, index)| index + (place - jump))
-    }
-
-    /// The indices from a place on.
-    pub(crate) fn split_off(&mut self, place: usize) -> Self {
-        let first = self.index(place);
-        let kept = self.jumps.partition_point(|&(jump, _)| jump < place);
-        let jumps = self.jumps.split_off(kept).into_iter().filter(|&(jump, _)| jump > place);
-        Self { first, next: self.next, jumps: jumps.map(|(jump, index)| (jump - place, index)).collect() }
     }
 }
 

@@ -29,7 +29,8 @@ use crate::memory::deep_size::features::Unasked;
 use crate::memory::tracking;
 use crate::options::Options;
 use crate::options::choices::OnPanic;
-use crate::output::collect::{Collecting, FindEnd, Found, Places};
+use crate::output::batch::Places;
+use crate::output::collect::{Collecting, FindEnd, Found};
 use crate::output::handover::Handover;
 use crate::output::outlet::{Flow, Outlet};
 use crate::plan::Plan;
@@ -300,6 +301,7 @@ impl Core {
     fn make_plan(&mut self, input: &mut dyn Input, function: &dyn Function, most: usize) -> Result<&Plan, Ended> {
         let _entered = self.tools.span.enter();
         let work = self.tools.work(function);
+        self.tools.ledger.set_collects(false);
         let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
         self.engine.make_plan(&mut line, most)?;
         #[cfg(feature = "durable")]
@@ -372,6 +374,7 @@ impl Core {
     ) -> Result<Flow, Ended> {
         self.begin(input);
         self.tools.interrupts.begin();
+        self.tools.ledger.set_collects(outlet.collects());
         let options = self.engine.options();
         self.stock.asks.set_bounded(options.in_flight_items().is_some());
         if let Some(plan) = self.engine.plan() {
@@ -512,7 +515,7 @@ impl Core {
             }
         }
         if outcome.is_err() || outlet.ended_at.is_some() {
-            self.tools.chunks.leave_collection();
+            self.engine.leave_collection();
             self.stock.leave_collection();
         }
         (outlet.found(), outcome.err())

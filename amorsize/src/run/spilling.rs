@@ -11,7 +11,7 @@ use crate::durable::{Durable, Keeper, Resume};
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::credit::Credit;
-use crate::output::batch::Indices;
+use crate::output::batch::Places;
 use crate::output::batches::parts;
 use crate::output::collect::Found;
 use crate::output::handover::HandedOver;
@@ -140,9 +140,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }));
         if !left.is_empty() {
             let (indices, values): (Vec<_>, Vec<_>) = left.into_iter().unzip();
-            let (first, jumps) = first_and_jumps(&indices);
             let credit = self.credit_of(&values, &file);
-            let indices = Indices::new(first, indices.len(), jumps);
+            let indices = Places::of(&indices).into_indices(values.len());
             let results = self.shared.types.results_of(P::unsplit(values), credit);
             self.core.put_back(parts(results, indices));
         }
@@ -229,9 +228,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let (mut results, indices) = found.with_indices();
         let mut credit = results.credit.take_all();
         let results = self.shared.types.into_vec(results);
-        let (items, first) = (results.len(), places.first);
-        let (values, first, jumps) = match P::whole(results) {
-            Ok(values) => (values, first, places.jumps),
+        let items = results.len();
+        let (values, places) = match P::whole(results) {
+            Ok(values) => (values, places),
             Err(results) => {
                 let (mut values, mut of_values) = (Vec::new(), Vec::new());
                 for (result, index) in results.into_iter().zip(indices) {
@@ -243,14 +242,13 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
                         of_values.push(index);
                     }
                 }
-                let (first, jumps) = first_and_jumps(&of_values);
-                (values, first, jumps)
+                (values, Places::of(&of_values))
             }
         };
         drop(credit.split(items - values.len(), 0));
         let handed_over = HandedOver { items, ..HandedOver::default() };
         let _ = self.end::<P>(handed_over, values.len());
-        P::given(Spilled::in_memory(values, first, jumps, credit), &mut self.seen)
+        P::given(Spilled::in_memory(values, places.first, places.jumps, credit), &mut self.seen)
     }
 
     /// Stores what was collected, and frees it. What can't be stored stays in the run.
@@ -293,16 +291,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         if !refused.is_empty() {
             let rest = places.split_off(stored);
             let results = self.shared.types.results_of(refused, credit);
-            self.core.put_back(parts(results, Indices::new(rest.first, count - stored, rest.jumps)));
+            self.core.put_back(parts(results, rest.into_indices(count - stored)));
         }
         outcome
     }
-}
-
-/// The first of these indices, and each index that doesn't follow the one before: its place, and
-/// the index.
-fn first_and_jumps(indices: &[usize]) -> (usize, Vec<(usize, usize)>) {
-    let pairs = indices.windows(2).enumerate();
-    let jumps = pairs.filter(|(_, pair)| pair[0] + 1 != pair[1]).map(|(place, pair)| (place + 1, pair[1]));
-    (indices.first().copied().unwrap_or_default(), jumps.collect())
 }

@@ -85,6 +85,10 @@ impl<V> ByIndex<V> {
         self.0.iter().map(|(_, value)| value)
     }
 
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     /// All values with their indices, in order.
     pub(crate) fn into_iter(self) -> impl Iterator<Item = (usize, V)> {
         self.0.into_iter()

@@ -57,9 +57,7 @@ pub(super) fn lend<'env>(job: &'env (dyn Job + 'env), help: Option<fn() -> bool>
     let close = Close(&lent);
     // Catch a panic here, because other work of the pool must not run while this thread unwinds.
     let outcome = catch_unwind(AssertUnwindSafe(|| body(&lent)));
-    if let Some(help) = help {
-        close.help(help);
-    }
+    close.wait(help);
     drop(close);
     let panic = lent.inside().panic.take();
     if let Err(payload) = outcome {
@@ -75,12 +73,16 @@ pub(super) fn lend<'env>(job: &'env (dyn Job + 'env), help: Option<fn() -> bool>
 struct Close<'a>(&'a Lent);
 
 impl Close<'_> {
-    /// Does other work until no thread is inside. A thread inside may wait for work that only this
-    /// one can do.
-    fn help(&self, help: fn() -> bool) {
+    /// Waits, and calls `help`, if given, meanwhile. A thread inside may wait for work that only
+    /// this one can do.
+    fn wait(&self, help: Option<fn() -> bool>) {
         let mut inside = self.0.inside();
         inside.is_open = false;
         while inside.threads > 0 {
+            let Some(help) = help else {
+                inside = self.0.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
             drop(inside);
             let has_done = help();
             inside = self.0.inside();
@@ -93,11 +95,7 @@ impl Close<'_> {
 
 impl Drop for Close<'_> {
     fn drop(&mut self) {
-        let mut inside = self.0.inside();
-        inside.is_open = false;
-        while inside.threads > 0 {
-            inside = self.0.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.wait(None);
     }
 }
 
