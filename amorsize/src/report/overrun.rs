@@ -7,8 +7,8 @@ use crate::plan::Warning;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 
-/// A cause is named if it explains at least this part of the growth beyond the bytes that the run
-/// knew of: half, so that all others together explain no more.
+/// A cause is named if it explains at least this part of the excess, or of the growth beyond the
+/// bytes that the run knew of: half, so that all others together explain no more.
 const MOST: f64 = 0.5;
 
 /// The lines that make every heap byte count, as in the guide.
@@ -21,6 +21,8 @@ const CURE: [&str; 3] = [
 /// The most likely cause, by the run's figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Cause {
+    /// The run knew that it held more than its budget.
+    Held,
     /// The known working memory of calls in flight.
     Working,
     /// Results or calls need more than resident memory told.
@@ -67,6 +69,10 @@ impl Overrun {
     }
 
     fn cause(&self) -> Cause {
+        // Here nothing may be unknown, and nothing explains that.
+        if (self.held - self.budget).as_f64() >= MOST * (self.peak - self.budget).as_f64() {
+            return Cause::Held;
+        }
         let unknown = self.peak - self.held;
         let explains = |bytes: ByteSize| bytes.as_f64() >= MOST * unknown.as_f64();
         let is_kept = explains(self.kept);
@@ -81,11 +87,20 @@ impl Overrun {
         }
     }
 
+    /// True if more would be known with `Tracking`.
+    fn is_unsure(&self) -> bool {
+        self.measured_by != MeasuredBy::Tracking && self.cause() != Cause::Held
+    }
+
     /// The cause, in a sentence.
     fn why(&self) -> String {
         let Self { peak, threads, held, working, kept, result_bytes, .. } = *self;
         let on_threads = if threads == 1 { "the one thread".to_owned() } else { format!("each of {threads} threads") };
         match self.cause() {
+            Cause::Held => format!(
+                "the run itself held {held} at most, since a call needed more than the budget, or more than was expected \
+                 of it; a larger `max_memory` has room for that"
+            ),
             Cause::Working => format!(
                 "most likely that is what calls need while they run, {working} beside the result for each that is in flight"
             ),
@@ -112,16 +127,16 @@ impl Overrun {
 
     /// The excess and its cause, for a list of warnings.
     fn told(&self) -> String {
-        let Self { peak, budget, measured_by, .. } = *self;
+        let Self { peak, budget, .. } = *self;
         let over = peak - budget;
         format!(
             "resident memory grew by {peak}, {over} ({:.0} %) more than the budget of {budget}: {}{}",
             100.0 * over.as_f64() / budget.as_f64().max(1.0),
             self.why(),
-            if measured_by == MeasuredBy::Tracking {
-                ""
-            } else {
+            if self.is_unsure() {
                 "; with `Tracking` as its allocator the program has every heap byte of the calls counted"
+            } else {
+                ""
             }
         )
     }
@@ -166,7 +181,8 @@ pub(crate) fn explained(report: &Report) -> String {
     for warning in report.warnings() {
         // Writing to a string can't fail.
         let _ = writeln!(text, "warning: {warning}");
-        if warning.code() == Warning::RESIDENT_OVER_BUDGET && report.measured_by() != MeasuredBy::Tracking {
+        let is_unsure = || Overrun::of(report).is_some_and(|overrun| overrun.is_unsure());
+        if warning.code() == Warning::RESIDENT_OVER_BUDGET && is_unsure() {
             let _ = writeln!(text, "these three lines do that:");
             for line in CURE {
                 let _ = writeln!(text, "    {line}");
@@ -242,6 +258,29 @@ mod tests {
         assert_eq!(Overrun { kept: ByteSize::mib(900), ..tracked }.told(), format!("{TOLD}{}", kept.why()));
         let alone = Overrun { threads: 1, ..CALLS };
         assert!(alone.why().ends_with("about 908 MiB for the one thread"), "{}", alone.why());
+    }
+
+    /// An item of 400 MiB that ran alone.
+    #[test]
+    fn what_the_run_held_itself_is_no_other_memory() {
+        for measured_by in [MeasuredBy::DeepSize, MeasuredBy::Tracking] {
+            for (peak, kept) in [(400, 0), (400, 400), (500, 0), (546, 546)] {
+                let (peak, kept) = (ByteSize::mib(peak), ByteSize::mib(kept));
+                let alone = Overrun { peak, kept, held: ByteSize::mib(401), measured_by, ..CALLS };
+                assert_eq!(alone.cause(), Cause::Held, "{alone:?}");
+                assert!(
+                    alone.told().ends_with(
+                        " more than the budget of 256 MiB: the run itself held 401 MiB at most, since a call needed more \
+                         than the budget, or more than was expected of it; a larger `max_memory` has room for that"
+                    ),
+                    "{}",
+                    alone.told()
+                );
+            }
+        }
+        // What the run knew of is the lesser part of the excess.
+        let more = Overrun { peak: ByteSize::mib(547), held: ByteSize::mib(401), ..CALLS };
+        assert_eq!(more.cause(), Cause::Calls);
     }
 
     /// The guide's example is run as a test.
