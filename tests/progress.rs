@@ -118,6 +118,26 @@ fn a_run_that_ends_early_tells_that_it_stopped() {
 }
 
 #[test]
+fn a_callback_that_a_run_gets_later_is_told_of_no_sample() {
+    for threads in [1, 2] {
+        let mut run = work_batched(0..300).threads(threads).batch_size(10);
+        let mut batches = 0;
+        let sink = |_| {
+            batches += 1;
+            if batches == 10 { Err(std::io::Error::other("enough")) } else { Ok(()) }
+        };
+        let _ = run.try_for_each_batch(sink).err().unwrap();
+        let (told, progress) = mpsc::channel();
+        let mut run = run.progress(move |progress| told.send((progress.phase(), progress.done())).unwrap());
+        run.for_each_batch(|_| ()).unwrap();
+        let told: Vec<_> = progress.try_iter().collect();
+        assert!(told[0].0 == Phase::Running && told[0].1 >= 100, "{told:?}");
+        assert!(!told.iter().any(|(phase, _)| *phase == Phase::Sampling), "{told:?}");
+        assert_eq!(told.last(), Some(&(Phase::Done, 300)));
+    }
+}
+
+#[test]
 fn a_run_too_short_for_threads_tells_all_the_same() {
     for items in [0, 1, 3, 100] {
         let (told, progress) = mpsc::channel();

@@ -72,11 +72,13 @@ impl Engine {
         }
         let (budget, seen) = (self.budget()?.bytes, self.seen());
         let next = self.items_done();
+        let has_sampled =
+            self.workers.is_some() || self.plan.is_some() || self.books.next_to_run() >= self.options.sample_items();
         let total = line.left_exactly().map(|left| left.saturating_add(next));
         let origin = now.checked_sub(self.elapsed).unwrap_or(now);
         self.with_observer(|observer, ledger| {
             if let Some(teller) = &mut observer.teller {
-                teller.begin(origin, now, total, budget, observer::counts(ledger, seen));
+                teller.begin(origin, now, total, budget, observer::counts(ledger, seen), has_sampled);
             }
         });
         Ok(())

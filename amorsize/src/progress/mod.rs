@@ -235,7 +235,8 @@ impl Teller {
         self.progress.quiet = quiet;
     }
 
-    /// Begins, or goes on. `origin` is the time at which the run would have begun without pauses.
+    /// Begins, or goes on. `origin` is the time at which the run would have begun without pauses. A
+    /// run can get another teller when it `has_sampled` already.
     pub(crate) fn begin(
         &mut self,
         origin: Instant,
@@ -243,6 +244,7 @@ impl Teller {
         total: Option<usize>,
         budget: ByteSize,
         counts: Counts,
+        has_sampled: bool,
     ) {
         let pause = origin.saturating_duration_since(self.origin);
         self.origin = origin;
@@ -257,7 +259,7 @@ impl Teller {
             return;
         }
         self.last = (counts.done, now);
-        let phase = if self.begun { Phase::Running } else { Phase::Sampling };
+        let phase = if self.begun || has_sampled { Phase::Running } else { Phase::Sampling };
         self.begun = true;
         self.tell(now, phase, counts);
     }
@@ -306,7 +308,7 @@ mod tests {
             let tell = move |progress: &Progress| told.send(progress.fraction()).unwrap();
             let now = Instant::now();
             let counts = Counts { done, ..Counts::default() };
-            Teller::new(Box::new(tell), None, Vec::new()).begin(now, now, Some(total), ByteSize::mib(1), counts);
+            Teller::new(Box::new(tell), None, Vec::new()).begin(now, now, Some(total), ByteSize::mib(1), counts, false);
             assert_eq!(progress.recv().unwrap(), Some(fraction));
         }
     }
@@ -318,7 +320,7 @@ mod tests {
             Teller::new(Box::new(move |progress| told.send(progress.clone()).unwrap()), Some("f"), Vec::new());
         let begun = Instant::now();
         let counts = |done| Counts { done, held: 0, result_bytes: 0 };
-        teller.begin(begun, begun, Some(1000), ByteSize::mib(1), counts(0));
+        teller.begin(begun, begun, Some(1000), ByteSize::mib(1), counts(0), false);
         assert!(!teller.is_due(begun + STEP / 2) && teller.is_due(begun + STEP));
         for step in 1..=100 {
             teller.tell(begun + step * STEP, Phase::Running, counts(step as usize));
