@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Before, Engine};
 use super::workers::OnThreads;
+use crate::memory::source;
 use crate::output::handover::HandedOver;
 use crate::report::extremes::Extremes;
 use crate::report::time_use::TimeUse;
@@ -85,7 +86,9 @@ impl Engine {
             sink: sink_inline + waited.sink,
             ..waited
         };
-        let recorder = self.with_observer(|observer, _| observer.recorder.clone());
+        let (recorder, is_read) = self.with_observer(|observer, _| {
+            (observer.recorder.clone(), observer.watch.as_ref().map(|watch| watch.reads_resident()))
+        });
         let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
         let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(ByteSize::new);
         let last_held = moments.last().map_or(ByteSize::ZERO, Moment::held);
@@ -110,6 +113,8 @@ impl Engine {
             peak: self.ledger.peak(),
             budget,
             max_memory: self.options.limit(),
+            source: source::current(),
+            reads_resident: is_read.map_or_else(OnceLock::new, OnceLock::from),
             seconds,
             threads,
             cores,

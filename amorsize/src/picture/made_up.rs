@@ -1,7 +1,7 @@
 //! Pictures of made-up runs, and the properties that all pictures have.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
@@ -11,6 +11,7 @@ use crate::adapt::learned::{Learned, Stretch};
 use crate::error::outcome::Failures;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::MaxMemory;
+use crate::memory::source;
 use crate::progress::stage::StageCounts;
 use crate::report::extremes::Extremes;
 use crate::report::time_use::TimeUse;
@@ -130,6 +131,8 @@ fn report(kind: Kind, seconds: f64, moments: Vec<Moment>, bands: Vec<BatchTime>,
         peak: peak(|moment| moment.held).unwrap_or(ByteSize::new(kind.item_bytes)),
         budget: ByteSize::new(kind.budget).into(),
         max_memory: MaxMemory::default(),
+        source: source::current(),
+        reads_resident: OnceLock::new(),
         seconds,
         threads: kind.threads,
         cores: kind.threads,

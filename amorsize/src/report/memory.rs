@@ -1,8 +1,8 @@
 //! A report's figures of bytes.
 
 use super::Report;
+use super::totals::Totals;
 use crate::memory::budget::Budget;
-use crate::memory::source;
 use crate::units::ByteSize;
 use crate::units::measured_by::{Certainty, MeasuredBy};
 
@@ -44,7 +44,8 @@ impl Report {
     pub fn budget(&self) -> ByteSize {
         *self.totals.budget.get_or_init(|| {
             // The run would have failed with a limit that can't be resolved.
-            Budget::resolve(&self.totals.max_memory, ByteSize::ZERO).map_or(ByteSize::ZERO, |budget| budget.bytes)
+            Budget::resolve(&self.totals.max_memory, &self.totals.source, ByteSize::ZERO)
+                .map_or(ByteSize::ZERO, |budget| budget.bytes)
         })
     }
 
@@ -131,7 +132,8 @@ impl Report {
     /// ```
     #[must_use]
     pub fn working_certainty(&self) -> Certainty {
-        Certainty::of_working(self.totals.measured_by, || source::current().resident().is_some())
+        let Totals { measured_by, reads_resident, source, .. } = &self.totals;
+        Certainty::of_working(*measured_by, || *reads_resident.get_or_init(|| source.resident().is_some()))
     }
 
     /// The bytes of all results together.

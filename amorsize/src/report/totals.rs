@@ -8,6 +8,7 @@ use crate::adapt::learned::Learned;
 use crate::error::failure::Failure;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::MaxMemory;
+use crate::memory::source::Source;
 use crate::system::refused::Refused;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
@@ -21,6 +22,10 @@ pub(crate) struct Totals {
     /// The budget; a run that is too short to need one leaves it open.
     pub(crate) budget: OnceLock<ByteSize>,
     pub(crate) max_memory: MaxMemory,
+    /// Tells what the run leaves open, whoever reads the report.
+    pub(crate) source: Source,
+    /// True if resident memory could be read; a run that did not look leaves it open.
+    pub(crate) reads_resident: OnceLock<bool>,
     pub(crate) seconds: f64,
     pub(crate) threads: usize,
     /// Threads that could run at the same time.
