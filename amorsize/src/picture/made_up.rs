@@ -1,6 +1,5 @@
 //! Pictures of made-up runs, and the properties that all pictures have.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,7 +11,7 @@ use crate::error::outcome::Failures;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::MaxMemory;
 use crate::memory::source;
-use crate::progress::stage::StageCounts;
+use crate::progress::stage::Tally;
 use crate::report::extremes::Extremes;
 use crate::report::time_use::TimeUse;
 use crate::report::timeline::{BatchTime, Moment, Timeline};
@@ -264,8 +263,7 @@ static RUNS: LazyLock<Vec<(&'static str, Report)>> = LazyLock::new(|| {
 });
 
 fn stage(name: &'static str, [finished, failed, nanoseconds]: [u64; 3], [bytes, largest]: [u64; 2]) -> StageReport {
-    let [finished, failed, nanoseconds] = [finished, failed, nanoseconds].map(AtomicU64::new);
-    StageCounts { name, finished, failed, nanoseconds, bytes: bytes.into(), largest: largest.into() }.report()
+    StageReport { name, tally: Tally { finished, failed, nanoseconds, bytes, largest } }
 }
 
 fn join(bands: &[BatchTime]) -> BatchTime {
