@@ -290,7 +290,7 @@ impl Teller {
         }
         (progress.phase, progress.counts, progress.seconds) = (phase, counts, seconds);
         progress.stages.clear();
-        progress.stages.extend(self.stages.iter().map(|stage| stage.report()));
+        progress.stages.extend(self.stages.iter().map(|stage| stage.so_far()));
         self.next = now + STEP;
         (self.callback)(&self.progress);
     }

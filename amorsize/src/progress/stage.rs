@@ -44,13 +44,14 @@ impl Tally {
 /// The figures of one stage so far. Workers add theirs after each call of a pipeline's chunk, so
 /// they can be read while the run goes on.
 ///
-/// They have a cache line of their own (64 bytes on most machines), so workers that count for one
+/// They have cache lines of their own (64 bytes on most machines), so workers that count for one
 /// stage don't hinder those of another.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct StageCounts {
-    pub(crate) name: &'static str,
-    tally: Mutex<Tally>,
+    name: &'static str,
+    /// The figures before the part of the run that is reported, and those of the part.
+    tallies: Mutex<[Tally; 2]>,
 }
 
 impl StageCounts {
@@ -58,28 +59,33 @@ impl StageCounts {
     const NAMELESS: &'static str = "closure";
 
     pub(crate) fn new(name: Option<&'static str>) -> Arc<Self> {
-        Arc::new(Self { name: name.unwrap_or(Self::NAMELESS), tally: Mutex::default() })
+        Arc::new(Self { name: name.unwrap_or(Self::NAMELESS), tallies: Mutex::default() })
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tallies(&self) -> MutexGuard<'_, [Tally; 2]> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add(&self, tally: Tally) {
-        self.tally().add(tally);
+        self.tallies()[1].add(tally);
     }
 
-    /// The figures before a part of the run with a report of its own. The largest result counts
-    /// anew.
-    pub(crate) fn begin_part(&self) -> StageReport {
-        let before = self.report();
-        self.tally().largest = 0;
-        before
+    /// Begins a part of the run with a report of its own.
+    pub(crate) fn begin_part(&self) {
+        let [before, part] = &mut *self.tallies();
+        before.add(std::mem::take(part));
     }
 
-    /// The figures so far.
+    /// The figures of the part of the run that is reported.
     pub(crate) fn report(&self) -> StageReport {
-        StageReport { name: self.name, tally: *self.tally() }
+        StageReport { name: self.name, tally: self.tallies()[1] }
+    }
+
+    /// The figures of the run so far.
+    pub(crate) fn so_far(&self) -> StageReport {
+        let [mut tally, part] = *self.tallies();
+        tally.add(part);
+        StageReport { name: self.name, tally }
     }
 }
 
@@ -122,14 +128,6 @@ impl StageReport {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
-    }
-
-    /// Subtracts earlier figures.
-    pub(crate) fn leave_out(&mut self, before: &Self) {
-        self.tally.finished -= before.tally.finished;
-        self.tally.failed -= before.tally.failed;
-        self.tally.nanoseconds -= before.tally.nanoseconds;
-        self.tally.bytes -= before.tally.bytes;
     }
 
     /// The number of items with a result of the stage, without those that [`failed`](Self::failed)

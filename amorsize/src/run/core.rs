@@ -34,7 +34,7 @@ use crate::output::handover::Handover;
 use crate::output::outlet::{Flow, Outlet};
 use crate::plan::Plan;
 use crate::policy::Told;
-use crate::progress::stage::{StageCounts, StageReport};
+use crate::progress::stage::StageCounts;
 use crate::progress::{Callback, Teller};
 use crate::report::Report;
 use crate::units::ByteSize;
@@ -101,9 +101,7 @@ pub(crate) struct Core {
     begun: bool,
     /// The stages of a pipeline; a run of a single function has none.
     stages: Vec<Arc<StageCounts>>,
-    /// The figures of the stages before the part of the run that is reported, and the number of
-    /// repeated calls.
-    stages_before: Vec<StageReport>,
+    /// The number of repeated calls before the part of the run that is reported.
     retries_before: usize,
     /// True if a terminal has ended, so that the next one begins a part of its own.
     part_ended: bool,
@@ -161,7 +159,6 @@ impl Core {
             kept: Kept::default(),
             result_size,
             stages: Vec::new(),
-            stages_before: Vec::new(),
             retries_before: 0,
             part_ended: false,
             report: None,
@@ -179,7 +176,7 @@ impl Core {
         }
         self.report = None;
         self.engine.begin_part();
-        self.stages_before = self.stages.iter().map(|stage| stage.begin_part()).collect();
+        self.stages.iter().for_each(|stage| stage.begin_part());
         self.retries_before = retries;
         #[cfg(feature = "durable")]
         if let Some(keeper) = self.tools.interrupts.keeper().get() {

@@ -69,10 +69,8 @@ impl Core {
     fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
         let (items, batches) = (handed_over.items, handed_over.batches);
         let totals = self.engine.totals(handed_over);
-        let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
-        stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
         let mut report = Report::new(totals, items, batches);
-        report.stages = stages;
+        report.stages = self.stages.iter().map(|stage| stage.report()).collect();
         report.retries = retries.saturating_sub(self.retries_before);
         #[cfg(feature = "durable")]
         {
