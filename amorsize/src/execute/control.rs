@@ -507,8 +507,8 @@ impl Control {
         self.kept.swap(0, Ordering::Relaxed)
     }
 
-    /// Takes out the panic that ended the run, and its item. The run can go on without the item.
-    pub(crate) fn take_panic(&self) -> Option<(usize, Payload)> {
+    /// Takes out the panic that ended the run. The run can go on without its item.
+    pub(crate) fn take_panic(&self) -> Option<Payload> {
         let mut state = self.state();
         let (item, Ending { payload, is_lost }) = state.ending.pop_first()?;
         let next = state.ending.first().map_or(usize::MAX, |(item, _)| item);
@@ -517,7 +517,7 @@ impl Control {
             state.holes.insert(item, item + 1);
             state.add_ready();
         }
-        Some((item, payload))
+        Some(payload)
     }
 
     /// Ends the run with a panic that no call made. A panic of a call comes first.

@@ -340,7 +340,7 @@ impl Core {
             Ok(Err(Ended::Error(error))) if error.is_cancelled() || error.is_timed_out() => {}
             Ok(Err(Ended::Error(error))) => return Err(error),
             Ok(Err(ended)) => self.engine.delay(ended),
-            Err(payload) => self.engine.delay(Ended::Unwound(payload)),
+            Err(payload) => self.engine.delay(Ended::Panic(payload)),
         }
         Ok(())
     }
@@ -358,7 +358,7 @@ impl Core {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.drive_to_its_end(input, function, outlet)));
         // What was collected may be dropped from here on.
         self.engine.hold_credit_alone();
-        outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
+        outcome.unwrap_or_else(|payload| Err(Ended::Panic(payload)))
     }
 
     fn drive_to_its_end(

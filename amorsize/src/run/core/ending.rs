@@ -103,10 +103,9 @@ impl Core {
 
     /// Keeps what ended the run for when it goes on.
     pub(crate) fn delay(&mut self, ended: Option<Ended>) {
-        match ended {
-            Some(panic @ (Ended::Panic(..) | Ended::Unwound(_))) => self.engine.delay(panic),
-            // The same will be found again.
-            Some(Ended::Error(_)) | None => {}
+        // An error will be found again.
+        if let Some(panic @ Ended::Panic(_)) = ended {
+            self.engine.delay(panic);
         }
     }
 
