@@ -38,7 +38,7 @@ impl Control {
 
     fn look_with(&self, mut observer: MutexGuard<'_, Observer>) {
         let collects = self.collects.load(Ordering::Relaxed);
-        let look = || observer.look(now(), &self.ledger, collects, &|| self.seen(), &|| self.state().calls());
+        let look = || observer.look(now(), &self.ledger, collects, &|| self.counts(), &|| self.state().calls());
         // A look calls a memory source, a trim hook and a progress callback: all of them can be
         // user code.
         match catch_unwind(AssertUnwindSafe(look)) {

@@ -202,7 +202,7 @@ mod tests {
         let tell = move |progress: &Progress| told.send(progress.clone()).unwrap();
         let mut teller = Teller::new(Box::new(tell), Some("resize"), Vec::new());
         let begun = Instant::now();
-        let counts = |done| Counts { done, held: 120 << 20, result_bytes: 3 << 30 };
+        let counts = |done| Counts { done, running: 2, held: 120 << 20, result_bytes: 3 << 30 };
         teller.begin(begun, begun, total, ByteSize::mib(256), counts(0), false);
         teller.tell(begun + Duration::from_secs(8), phase, counts(240));
         progress.try_iter().last().unwrap()

@@ -185,8 +185,13 @@ impl Progress {
 /// The figures of a run at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
+    /// Items with calls that have ended.
     pub(crate) done: usize,
+    /// Threads that run items.
+    pub(crate) running: usize,
+    /// Bytes of the budget that are held.
     pub(crate) held: u64,
+    /// Bytes of all results so far.
     pub(crate) result_bytes: u64,
 }
 
@@ -319,7 +324,7 @@ mod tests {
         let mut teller =
             Teller::new(Box::new(move |progress| told.send(progress.clone()).unwrap()), Some("f"), Vec::new());
         let begun = Instant::now();
-        let counts = |done| Counts { done, held: 0, result_bytes: 0 };
+        let counts = |done| Counts { done, ..Counts::default() };
         teller.begin(begun, begun, Some(1000), ByteSize::mib(1), counts(0), false);
         assert!(!teller.is_due(begun + STEP / 2) && teller.is_due(begun + STEP));
         for step in 1..=100 {

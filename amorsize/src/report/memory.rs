@@ -77,8 +77,8 @@ impl Report {
     /// See [`peak_resident`](Self::peak_resident).
     #[must_use]
     pub fn allocator_bytes(&self) -> Option<ByteSize> {
-        let held = self.totals.last_held.as_u64();
-        self.totals.last_resident.map(|resident| ByteSize::new(resident.as_u64().saturating_sub(held)))
+        let last = self.totals.last?;
+        last.resident().map(|resident| resident - last.held())
     }
 
     /// Mean bytes of a result.

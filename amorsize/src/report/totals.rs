@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::time_use::TimeUse;
-use super::timeline::Timeline;
+use super::timeline::{Moment, Timeline};
 use crate::adapt::learned::Learned;
 use crate::error::failure::Failure;
 use crate::memory::deep_size::features::Unasked;
@@ -56,10 +56,8 @@ pub(crate) struct Totals {
     pub(crate) credit_waits: usize,
     /// The largest growth of resident memory.
     pub(crate) peak_resident: Option<ByteSize>,
-    /// The growth of resident memory at the end.
-    pub(crate) last_resident: Option<ByteSize>,
-    /// Bytes that the run held when resident memory was last read.
-    pub(crate) last_held: ByteSize,
+    /// The last moment that was recorded.
+    pub(crate) last: Option<Moment>,
     /// `None` for a run that was over before the first record.
     pub(crate) timeline: Option<Arc<Timeline>>,
 }
