@@ -74,6 +74,42 @@ pub(crate) struct KeptFigures {
     pub(crate) bytes: u64,
 }
 
+#[cfg(test)]
+impl Totals {
+    /// The facts of a run of nothing on one thread, for tests that state others.
+    pub(crate) fn example() -> Self {
+        Self {
+            name: None,
+            learned: Learned::default(),
+            peak: ByteSize::ZERO,
+            budget: OnceLock::new(),
+            max_memory: MaxMemory::default(),
+            source: crate::memory::source::current(),
+            reads_resident: OnceLock::new(),
+            seconds: 0.0,
+            threads: 1,
+            cores: 1,
+            chunks: 0,
+            went_back: false,
+            measured_by: MeasuredBy::DeepSize,
+            unasked: Unasked::default(),
+            refused: None,
+            panicked: 0,
+            panics: Arc::default(),
+            sampled_seconds: 0.0,
+            beside_calls: 0.0,
+            inline_seconds: 0.0,
+            input_seconds: 0.0,
+            sink_seconds: 0.0,
+            time_use: TimeUse::default(),
+            credit_waits: 0,
+            peak_resident: None,
+            last: None,
+            timeline: None,
+        }
+    }
+}
+
 #[cfg(feature = "array")]
 impl Totals {
     /// The facts of this run and of the next one. Figures that are neither a sum nor a peak are
