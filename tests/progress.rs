@@ -118,6 +118,55 @@ fn a_run_that_ends_early_tells_that_it_stopped() {
 }
 
 #[test]
+fn a_callback_that_a_run_gets_later_is_told_of_no_sample() {
+    for threads in [1, 2] {
+        let mut run = work_batched(0..300).threads(threads).batch_size(10);
+        let mut batches = 0;
+        let sink = |_| {
+            batches += 1;
+            if batches == 10 { Err(std::io::Error::other("enough")) } else { Ok(()) }
+        };
+        let _ = run.try_for_each_batch(sink).err().unwrap();
+        let (told, progress) = mpsc::channel();
+        let mut run = run.progress(move |progress| told.send((progress.phase(), progress.done())).unwrap());
+        run.for_each_batch(|_| ()).unwrap();
+        let told: Vec<_> = progress.try_iter().collect();
+        assert!(told[0].0 == Phase::Running && told[0].1 >= 100, "{told:?}");
+        assert!(!told.iter().any(|(phase, _)| *phase == Phase::Sampling), "{told:?}");
+        assert_eq!(told.last(), Some(&(Phase::Done, 300)));
+    }
+}
+
+#[batched]
+fn letters(count: usize) -> String {
+    "a".repeat(count)
+}
+
+#[batched]
+fn length(text: String) -> usize {
+    text.len()
+}
+
+#[test]
+fn stages_tell_their_figures_so_far_when_a_run_goes_on() {
+    let (told, progress) = mpsc::channel();
+    let counts = std::iter::once(1000).chain(1..100);
+    let run = letters_batched(counts).then(length_batched).batch_size(10);
+    let mut run = run.progress(move |progress| told.send(progress.stages()[0].clone()).unwrap());
+    let _ = run.try_for_each_batch(|_| Err(std::io::Error::other("enough"))).err().unwrap();
+    let rest = run.for_each_batch(|_| ()).unwrap();
+    let told: Vec<_> = progress.try_iter().collect();
+    for pair in told.windows(2) {
+        assert!(pair[0].items() <= pair[1].items() && pair[0].largest() <= pair[1].largest(), "{told:?}");
+    }
+    let last = told.last().unwrap();
+    assert!(last.items() == 100 && last.largest() >= 1000, "{last}");
+    // The report is of the rest alone.
+    let rest = &rest.stages()[0];
+    assert!(rest.items() < 100 && rest.largest() < 1000, "{rest}");
+}
+
+#[test]
 fn a_run_too_short_for_threads_tells_all_the_same() {
     for items in [0, 1, 3, 100] {
         let (told, progress) = mpsc::channel();

@@ -137,6 +137,30 @@ fn memory_that_went_over_the_budget_is_told_with_the_way_out() {
     assert!(report.to_svg().contains("80.0 MiB at most, 16.0 MiB more than the budget."), "{}", report.to_svg());
 }
 
+/// A call that lets the process grow by its result.
+#[batched(threads = 1, max_memory = "1MiB")]
+fn grow(kibibytes: usize, process: &Process) -> Block {
+    process.0.fetch_add((kibibytes as u64) << 10, Ordering::Relaxed);
+    make(kibibytes, 2)
+}
+
+#[test]
+fn an_item_that_was_larger_than_the_budget_is_named_as_the_cause() {
+    let process = Arc::new(Process(AtomicU64::new(100 << 20)));
+    let items = (0..20).map(|item| if item == 15 { 4096 } else { 0 });
+    let run = || grow_batched(items, &process).for_each_batch(|_| ()).unwrap();
+    let report = with_memory_source(process.clone(), run);
+    let warning = &report.warnings()[0];
+    assert_eq!(warning.code(), Warning::RESIDENT_OVER_BUDGET);
+    let told = format!(
+        "resident memory grew by 4.00 MiB, 3.00 MiB (300 %) more than the budget of 1.00 MiB: the run itself held {} at most, ",
+        report.peak_bytes()
+    );
+    assert!(warning.message().starts_with(&told), "{warning}");
+    // The bytes were counted, which needs no other allocator.
+    assert!(!report.explain().contains("Tracking"), "{}", report.explain());
+}
+
 #[test]
 fn a_run_that_is_over_at_once_has_a_report_too() {
     for items in [0, 1, 3] {

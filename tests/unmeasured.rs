@@ -43,6 +43,22 @@ fn plan_and_report_say_that_nothing_was_measured() {
     });
 }
 
+/// A report is often read where another source is set, or none.
+#[test]
+fn a_report_tells_of_its_run_wherever_it_is_read() {
+    for items in [1, 20] {
+        let report = with_memory_source(Silent, || process_in_batches(text, 0..items).for_each_batch(drop).unwrap());
+        assert_eq!(report.working_certainty(), Certainty::Unmeasured);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["working_certainty"], "unmeasured");
+        let report = process_in_batches(text, 0..items).for_each_batch(drop).unwrap();
+        with_memory_source(Silent, || assert_eq!(report.working_certainty(), Certainty::Estimate));
+    }
+    // Too short for the run itself to need a budget.
+    let report = with_memory_source(ByteSize::mib(64), || process_in_batches(drop::<u8>, 0..3).for_each_batch(drop));
+    assert_eq!(report.unwrap().budget(), ByteSize::mib(32));
+}
+
 #[cfg(target_os = "linux")]
 mod hidden {
     use std::path::Path;

@@ -148,7 +148,7 @@ impl Scratch {
     fn add_own(&mut self) {
         for (tally, counts) in self.tallies.iter_mut().zip(&self.counts) {
             if let Some(counts) = counts {
-                tally.add_to(counts);
+                counts.add(std::mem::take(tally));
             }
         }
     }

@@ -229,7 +229,7 @@ impl Keeper {
                     if self.writer().is_none_or(|writer| writer.failure().is_none()) {
                         self.has_failed.store(false, Ordering::Relaxed);
                     }
-                    return Some(Ended::Unwound(payload));
+                    return Some(Ended::Panic(payload));
                 }
                 Some(Why::Error(error)) => {
                     let again = Error::new(error.kind().clone());

@@ -328,10 +328,8 @@ impl<E: fmt::Debug + fmt::Display> StdError for Failure<E> {}
 #[derive(Debug)]
 pub(crate) enum Ended {
     Error(Error),
-    /// The function panicked for this item.
-    Panic(usize, Payload),
-    /// Other code of the caller panicked, such as the input.
-    Unwound(Payload),
+    /// The function panicked, or other code of the caller, such as the input.
+    Panic(Payload),
 }
 
 impl Ended {
@@ -339,7 +337,7 @@ impl Ended {
     pub(crate) fn error_or_panic(self) -> Error {
         match self {
             Self::Error(error) => error,
-            Self::Panic(_, payload) | Self::Unwound(payload) => resume_unwind(payload),
+            Self::Panic(payload) => resume_unwind(payload),
         }
     }
 }

@@ -73,7 +73,7 @@ use std::time::Instant;
 use super::account::{Account, Stopwatch};
 use super::books::Books;
 use super::course::Course;
-use super::observer::{Observer, Seen};
+use super::observer::Observer;
 use super::opening::Opening;
 use super::state::{Ending, State, Waiting};
 use crate::adapt::situation::Situation;
@@ -85,6 +85,7 @@ use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
 use crate::memory::working::Bounds;
 use crate::output::outlet::Flow;
+use crate::progress::Counts;
 use crate::report::time_use::TimeUse;
 use crate::system::sync::{AtomicBool, AtomicI64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::system::thread_time;
@@ -287,9 +288,11 @@ impl Control {
         (self.input.read(now()).as_secs_f64(), state.account.waited, state.account.credit_waits)
     }
 
-    pub(crate) fn seen(&self) -> Seen {
+    /// The run's figures now.
+    pub(crate) fn counts(&self) -> Counts {
+        let held = self.ledger.held().as_u64();
         let state = self.state();
-        Seen { items: state.books.ended(), result_bytes: state.books.learned.bytes, running: state.running }
+        Counts { done: state.books.ended(), running: state.running, held, result_bytes: state.books.learned.bytes }
     }
 
     /// The observer of the run.
@@ -485,8 +488,8 @@ impl Control {
         self.kept.swap(0, Ordering::Relaxed)
     }
 
-    /// Takes out the panic that ended the run, and its item. The run can go on without the item.
-    pub(crate) fn take_panic(&self) -> Option<(usize, Payload)> {
+    /// Takes out the panic that ended the run. The run can go on without its item.
+    pub(crate) fn take_panic(&self) -> Option<Payload> {
         let mut state = self.state();
         let (item, Ending { payload, is_lost }) = state.ending.pop_first()?;
         let next = state.ending.first().map_or(usize::MAX, |(item, _)| item);
@@ -495,7 +498,7 @@ impl Control {
             state.holes.insert(item, item + 1);
             state.add_ready();
         }
-        Some((item, payload))
+        Some(payload)
     }
 
     /// Ends the run with a panic that no call made. A panic of a call comes first.

@@ -6,13 +6,12 @@ use std::time::Instant;
 use super::engine::Engine;
 use super::inline::Inline;
 use super::line::Line;
-use super::observer::Seen;
 use super::pool;
 use crate::error::failure::Ended;
 use crate::memory::tracking::{self, Frame};
 use crate::memory::working::Calls;
 use crate::output::outlet::Flow;
-use crate::progress::Phase;
+use crate::progress::{Counts, Phase};
 use crate::system::sync;
 
 impl Engine {
@@ -102,7 +101,7 @@ impl Engine {
         if !self.with_observer(|observer, _| observer.is_recorded_or_told()) {
             return;
         }
-        let (now, seen) = (sync::now(), Seen { running: 0, ..self.seen() });
+        let (now, counts) = (sync::now(), Counts { running: 0, ..self.counts() });
         let ended = match outcome {
             Ok(Flow::Enough) => None,
             Ok(Flow::Continue) => Some(Phase::Done),
@@ -111,11 +110,11 @@ impl Engine {
         self.with_observer(|observer, ledger| {
             match ended {
                 Some(ended) => {
-                    observer.note(now, ledger, seen);
-                    observer.tell(now, ended, ledger, seen);
+                    observer.note(now, counts);
+                    observer.tell(now, ended, counts);
                 }
                 // An iterator's caller comes back soon and often, so tell only what is due.
-                None => _ = observer.look(now, ledger, &|| seen, &Calls::default),
+                None => _ = observer.look(now, ledger, &|| counts, &Calls::default),
             }
         });
     }

@@ -235,7 +235,7 @@ impl Engine {
     /// Works out the budget from the memory that is available now, beside the bytes that the run has
     /// `held` for long.
     fn resolve_budget(&mut self, held: ByteSize) -> Result<(), Error> {
-        let mut budget = Budget::resolve(&self.options.limit(), held)?;
+        let mut budget = Budget::resolve(&self.options.limit(), &source::current(), held)?;
         if let Some(outer) = self.ledger.outer_budget() {
             budget.bytes = budget.bytes.min(outer);
         }
@@ -400,8 +400,8 @@ impl Engine {
     }
 
     /// The certainty of what calls need beside their results.
-    pub(super) fn working_certainty(&self) -> Certainty {
-        let is_read = self.observer.watch.as_ref().map(|watch| watch.reads_resident());
+    pub(super) fn working_certainty(&mut self) -> Certainty {
+        let is_read = self.with_observer(|observer, _| observer.watch.as_ref().map(|watch| watch.reads_resident()));
         Certainty::of_working(self.measured_by, || is_read.unwrap_or_else(|| source::current().resident().is_some()))
     }
 

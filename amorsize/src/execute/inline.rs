@@ -206,8 +206,8 @@ impl Engine {
             self.books.next += usize::from(done.is_lost);
             match self.options.panics() {
                 // The stop comes before the panic, with which the rest of the run begins.
-                OnPanic::Propagate if flow == Flow::Stop => self.pending = Some(Ended::Panic(item, payload)),
-                OnPanic::Propagate => return Err(Ended::Panic(item, payload)),
+                OnPanic::Propagate if flow == Flow::Stop => self.pending = Some(Ended::Panic(payload)),
+                OnPanic::Propagate => return Err(Ended::Panic(payload)),
                 _ if done.is_lost => {
                     self.books.panics.add(item, payload).into_iter().for_each(discard);
                 }

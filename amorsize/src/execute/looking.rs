@@ -25,7 +25,7 @@ impl Control {
     }
 
     fn look_with(&self, mut observer: MutexGuard<'_, Observer>) {
-        let look = || observer.look(now(), &self.ledger, &|| self.seen(), &|| self.state().calls());
+        let look = || observer.look(now(), &self.ledger, &|| self.counts(), &|| self.state().calls());
         // A look calls a memory source, a trim hook and a progress callback: all of them can be
         // user code.
         match catch_unwind(AssertUnwindSafe(look)) {

@@ -349,9 +349,9 @@ impl Scene {
             line.outlet.flush();
         }
         if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
-            && let Some((item, payload)) = control.take_panic()
+            && let Some(payload) = control.take_panic()
         {
-            return Err(Ended::Panic(item, payload));
+            return Err(Ended::Panic(payload));
         }
         Ok(outcome?)
     }
@@ -383,13 +383,12 @@ fn run_to_the_end(case: Case) {
         match scene.run(&mut source, &mut stock, &mut outlet) {
             Ok(Flow::Continue) => break,
             Ok(_) => outlet.enough = usize::MAX,
-            Err(Ended::Panic(item, payload)) => {
-                assert_eq!(payload.downcast_ref(), Some(&item));
+            Err(Ended::Panic(payload)) => {
+                let Some(&item) = payload.downcast_ref::<usize>() else { resume_unwind(payload) };
                 assert!(outlet.seen.iter().all(|&seen| seen < item), "{:?} before {item}", outlet.seen);
                 panicked.push(item);
             }
             Err(Ended::Error(error)) => assert!(case.cancelled && error.is_cancelled(), "{error}"),
-            Err(ended @ Ended::Unwound(_)) => drop(ended.error_or_panic()),
         }
         scene.part.store(1, Relaxed);
     }

@@ -7,18 +7,7 @@ use crate::memory::budget::Ledger;
 use crate::memory::watch::Watch;
 use crate::memory::working::{Bounds, Calls};
 use crate::progress::{Counts, Phase, Teller};
-use crate::report::timeline::{Moment, Recorder};
-
-/// Progress of a run, as its observer sees it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
-    /// Items that have run.
-    pub(crate) items: usize,
-    /// Bytes of all results so far.
-    pub(crate) result_bytes: u64,
-    /// Threads that run items.
-    pub(crate) running: usize,
-}
+use crate::report::timeline::Recorder;
 
 /// Observes a run: watches memory, records the run's timeline and tells its progress.
 #[derive(Debug, Default)]
@@ -42,42 +31,37 @@ impl Observer {
         self.recorder.is_some() || self.teller.is_some()
     }
 
-    /// Looks if a look is due; `seen` and `calls` are called only then. Gives new bounds for the
+    /// Looks if a look is due; `counts` and `calls` are called only then. Gives new bounds for the
     /// calls in flight if memory was looked at.
     pub(crate) fn look(
         &mut self,
         now: Instant,
         ledger: &Ledger,
-        seen: &dyn Fn() -> Seen,
+        counts: &dyn Fn() -> Counts,
         calls: &dyn Fn() -> Calls,
     ) -> Option<Bounds> {
         let bounds = self.watch.as_mut().and_then(|watch| watch.look(now, ledger, calls));
         if self.recorder.as_ref().is_some_and(|recorder| recorder.is_due(now)) {
-            self.note(now, ledger, seen());
+            self.note(now, counts());
         }
         if let Some(teller) = self.teller.as_mut().filter(|teller| teller.is_due(now)) {
             let phase = teller.phase();
-            teller.tell(now, phase, counts(ledger, seen()));
+            teller.tell(now, phase, counts());
         }
         bounds
     }
 
     /// Records the progress, due or not.
-    pub(crate) fn note(&mut self, now: Instant, ledger: &Ledger, seen: Seen) {
+    pub(crate) fn note(&mut self, now: Instant, counts: Counts) {
         if let Some(recorder) = &mut self.recorder {
-            let Seen { items, running, .. } = seen;
-            recorder.note(now, Moment { items, running, held: ledger.held().as_u64(), ..Moment::default() });
+            recorder.note(now, counts);
         }
     }
 
     /// Tells the progress, due or not.
-    pub(crate) fn tell(&mut self, now: Instant, phase: Phase, ledger: &Ledger, seen: Seen) {
+    pub(crate) fn tell(&mut self, now: Instant, phase: Phase, counts: Counts) {
         if let Some(teller) = &mut self.teller {
-            teller.tell(now, phase, counts(ledger, seen));
+            teller.tell(now, phase, counts);
         }
     }
-}
-
-pub(crate) fn counts(ledger: &Ledger, seen: Seen) -> Counts {
-    Counts { done: seen.items, held: ledger.held().as_u64(), result_bytes: seen.result_bytes }
 }

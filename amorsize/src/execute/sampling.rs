@@ -95,8 +95,7 @@ impl Engine {
         plan.warn_of_features(self.unasked);
         line.work.span.planned(&plan);
         self.plan = Some(plan);
-        let seen = self.seen();
-        self.observer.tell(sync::now(), Stage::Planned, &self.ledger, seen);
+        self.observer.tell(sync::now(), Stage::Planned, self.counts());
         self.now = Some(sync::now());
         Ok(())
     }
@@ -180,8 +179,7 @@ impl Engine {
     /// Tells once that the sample is done.
     pub(super) fn end_sampling(&mut self, now: Instant) {
         if self.observer.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
-            let seen = self.seen();
-            self.observer.tell(now, Stage::Running, &self.ledger, seen);
+            self.observer.tell(now, Stage::Running, self.counts());
         }
     }
 }

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use super::engine::Engine;
 use super::line::Line;
-use super::observer::{self, Observer, Seen};
+use super::observer::Observer;
 use super::pool;
 use crate::error::Error;
 use crate::memory::budget::Ledger;
 use crate::memory::source;
 use crate::memory::working::Calls;
-use crate::progress::Teller;
+use crate::progress::{Counts, Teller};
 use crate::report::timeline::Recorder;
 use crate::system::{cores, sync};
 
@@ -41,10 +41,12 @@ impl Engine {
         body(lent.as_deref_mut().unwrap_or(&mut self.observer), &self.ledger)
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    /// The run's figures now.
+    pub(super) fn counts(&self) -> Counts {
+        let (books, held) = (&self.books, self.ledger.held().as_u64());
         match &self.workers {
-            Some(workers) => workers.control.seen(),
-            None => Seen { items: self.books.ended(), result_bytes: self.books.learned.bytes, running: 1 },
+            Some(workers) => workers.control.counts(),
+            None => Counts { done: books.ended(), running: 1, held, result_bytes: books.learned.bytes },
         }
     }
 
@@ -70,13 +72,15 @@ impl Engine {
         if !self.with_observer(|observer, _| observer.teller.is_some()) {
             return Ok(());
         }
-        let (budget, seen) = (self.budget()?.bytes, self.seen());
+        let (budget, counts) = (self.budget()?.bytes, self.counts());
         let next = self.items_done();
+        let has_sampled =
+            self.workers.is_some() || self.plan.is_some() || self.books.next_to_run() >= self.options.sample_items();
         let total = line.left_exactly().map(|left| left.saturating_add(next));
         let origin = now.checked_sub(self.elapsed).unwrap_or(now);
-        self.with_observer(|observer, ledger| {
+        self.with_observer(|observer, _| {
             if let Some(teller) = &mut observer.teller {
-                teller.begin(origin, now, total, budget, observer::counts(ledger, seen));
+                teller.begin(origin, now, total, budget, counts, has_sampled);
             }
         });
         Ok(())
@@ -85,11 +89,11 @@ impl Engine {
     /// Looks, on the calling thread.
     pub(super) fn look(&mut self) {
         let Some(now) = self.now.filter(|_| self.observer.is_active()) else { return };
-        let seen = self.seen();
+        let counts = self.counts();
         if self.books.next_to_run() >= self.options.sample_items() {
             self.end_sampling(now);
         }
-        let (held, learned) = (self.ledger.held().as_u64(), &self.books.learned);
+        let (held, learned) = (counts.held, &self.books.learned);
         let threads = self.options.wanted_threads().map_or_else(cores::usable, pool::at_most);
         let calls = || Calls {
             running: 0,
@@ -103,7 +107,7 @@ impl Engine {
             items: None,
             only_wait: None,
         };
-        if let Some(bounds) = self.observer.look(now, &self.ledger, &|| seen, &calls) {
+        if let Some(bounds) = self.observer.look(now, &self.ledger, &|| counts, &calls) {
             self.books.learned.expect_working(bounds.working, bounds.confirmed);
         }
     }

@@ -103,7 +103,7 @@ impl Engine {
             let conducted = catch_unwind(AssertUnwindSafe(|| conductor.conduct(line, start)));
             outcome = match conducted {
                 Ok(outcome) => outcome,
-                Err(payload) => Err(Ended::Unwound(payload)),
+                Err(payload) => Err(Ended::Panic(payload)),
             };
         });
         drop(waits);
@@ -119,9 +119,9 @@ impl Engine {
             }
         }
         if outcome.as_ref().is_ok_and(|&flow| flow == Flow::Continue)
-            && let Some((item, payload)) = control.take_panic()
+            && let Some(payload) = control.take_panic()
         {
-            return Err(Ended::Panic(item, payload));
+            return Err(Ended::Panic(payload));
         }
         outcome
     }

@@ -104,7 +104,7 @@ impl Engine {
             }
         }
         match panic {
-            Some((item, payload)) => Err(Ended::Panic(item, payload)),
+            Some(payload) => Err(Ended::Panic(payload)),
             None => Ok(()),
         }
     }

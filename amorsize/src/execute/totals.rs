@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Before, Engine};
 use super::workers::OnThreads;
+use crate::memory::source;
 use crate::output::handover::HandedOver;
 use crate::report::extremes::Extremes;
 use crate::report::time_use::TimeUse;
-use crate::report::timeline::{Moment, Recorder, Timeline};
+use crate::report::timeline::{Recorder, Timeline};
 use crate::units::ByteSize;
 
 impl Engine {
@@ -37,16 +38,17 @@ impl Engine {
             workers.control.begin_part();
             self.parted = Some((elapsed, 0.0));
         }
-        let seen = self.seen();
-        self.with_observer(|observer, ledger| {
+        let counts = self.counts();
+        self.with_observer(|observer, _| {
             if let Some(recorder) = &mut observer.recorder {
-                recorder.begin_part(Instant::now(), seen.items, ledger.held().as_u64());
+                recorder.begin_part(Instant::now(), counts);
             }
         });
         self.before = Some(Box::new(before));
     }
 
-    /// The facts of the run, or of its reported part. Takes the kept panics out.
+    /// The facts of the run, or of its reported part. Takes out the kept panics and what was
+    /// recorded.
     pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
         let HandedOver { sink_seconds, times, .. } = handed_over;
         let (mut learned, extremes, mut chunks, mut panicked, panics) = self.with_books(|books| {
@@ -85,14 +87,15 @@ impl Engine {
             sink: sink_inline + waited.sink,
             ..waited
         };
-        let recorder = self.with_observer(|observer, _| observer.recorder.clone());
-        let moments = recorder.as_ref().map_or_else(Vec::new, |recorder| recorder.moments().to_vec());
-        let resident = |of: fn(&Recorder) -> Option<u64>| recorder.as_ref().and_then(of).map(ByteSize::new);
-        let last_held = moments.last().map_or(ByteSize::ZERO, Moment::held);
-        let noted = !moments.is_empty() || !times.is_empty();
-        let began = recorder.as_ref().map(|recorder| recorder.began);
+        let (recorded, peak_resident, is_read) = self.with_observer(|observer, _| {
+            let recorder = observer.recorder.as_mut();
+            let peak_resident = recorder.as_ref().and_then(|recorder| recorder.peak_resident);
+            let is_read = observer.watch.as_ref().map(|watch| watch.reads_resident());
+            (recorder.map_or_else(Timeline::default, Recorder::take_timeline), peak_resident, is_read)
+        });
         let extremes = extremes.unwrap_or_default();
-        let timeline = noted.then(|| Arc::new(Timeline { began, extremes, moments, batches: times }));
+        let timeline = Timeline { extremes, batches: times, ..recorded };
+        let was_noted = !timeline.moments.is_empty() || !timeline.batches.is_empty();
         Totals {
             name: self.options.name(),
             sampled_seconds: if self.sampled_seconds > 0.0 { self.sampled_seconds } else { learned.seconds_per_item() },
@@ -102,14 +105,15 @@ impl Engine {
             sink_seconds,
             time_use,
             credit_waits,
-            peak_resident: resident(|recorder| recorder.peak_resident),
-            last_resident: resident(|recorder| recorder.last_resident),
-            last_held,
-            timeline,
+            peak_resident: peak_resident.map(ByteSize::new),
+            last: timeline.moments.last().copied(),
+            timeline: was_noted.then(|| Arc::new(timeline)),
             learned,
             peak: self.ledger.peak(),
             budget,
             max_memory: self.options.limit(),
+            source: source::current(),
+            reads_resident: is_read.map_or_else(OnceLock::new, OnceLock::from),
             seconds,
             threads,
             cores,

@@ -81,38 +81,25 @@ mod with {
         }
     }
 
-    /// Tells of batches.
-    #[derive(Debug)]
-    pub(crate) struct BatchTrace {
-        ledger: Ledger,
-    }
-
-    impl BatchTrace {
-        pub(crate) fn new(ledger: &Ledger) -> Self {
-            Self { ledger: ledger.clone() }
-        }
-
-        /// Calls `sink` within a span of its batch. The error is a panic of the subscriber.
-        pub(crate) fn batch(
-            &self,
-            first_index: usize,
-            items: usize,
-            bytes: u64,
-            sink: &mut dyn FnMut(),
-        ) -> thread::Result<()> {
-            catch_unwind(AssertUnwindSafe(|| {
-                if !enabled!(target: "amorsize", Level::DEBUG) {
-                    return sink();
-                }
-                let span = debug_span!(target: "amorsize", "batch", first_index, items, bytes);
-                let _entered = span.enter();
-                let begun = Instant::now();
-                sink();
-                let (held, budget) = (self.ledger.held().as_u64(), self.ledger.budget().as_u64());
-                let seconds = begun.elapsed().as_secs_f64();
-                debug!(target: "amorsize", items, bytes, seconds, held, budget, "handed over");
-            }))
-        }
+    /// Calls `sink` within a span of its batch. The error is a panic of the subscriber.
+    pub(crate) fn batch(
+        ledger: &Ledger,
+        first_index: usize,
+        (items, bytes): (usize, u64),
+        sink: &mut dyn FnMut(),
+    ) -> thread::Result<()> {
+        catch_unwind(AssertUnwindSafe(|| {
+            if !enabled!(target: "amorsize", Level::DEBUG) {
+                return sink();
+            }
+            let span = debug_span!(target: "amorsize", "batch", first_index, items, bytes);
+            let _entered = span.enter();
+            let begun = Instant::now();
+            sink();
+            let (held, budget) = (ledger.held().as_u64(), ledger.budget().as_u64());
+            let seconds = begun.elapsed().as_secs_f64();
+            debug!(target: "amorsize", items, bytes, seconds, held, budget, "handed over");
+        }))
     }
 }
 
@@ -146,25 +133,14 @@ mod without {
     #[inline]
     pub(crate) fn finished(_report: &Report) {}
 
-    #[derive(Debug)]
-    pub(crate) struct BatchTrace;
-
-    impl BatchTrace {
-        #[inline]
-        pub(crate) fn new(_ledger: &Ledger) -> Self {
-            Self
-        }
-
-        #[inline]
-        pub(crate) fn batch(
-            &self,
-            _first_index: usize,
-            _items: usize,
-            _bytes: u64,
-            sink: &mut dyn FnMut(),
-        ) -> thread::Result<()> {
-            sink();
-            Ok(())
-        }
+    #[inline]
+    pub(crate) fn batch(
+        _ledger: &Ledger,
+        _first_index: usize,
+        _items_and_bytes: (usize, u64),
+        sink: &mut dyn FnMut(),
+    ) -> thread::Result<()> {
+        sink();
+        Ok(())
     }
 }

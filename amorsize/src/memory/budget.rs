@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::max_memory::{Limit, MaxMemory};
 use super::shares::Shares;
-use super::source;
+use super::source::Source;
 use crate::error::Error;
 use crate::system::sync::Ordering::Relaxed;
 use crate::system::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, thread_local};
@@ -23,17 +23,17 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// Works it out from the memory that is available now, and that the run has `held` already.
-    pub(crate) fn resolve(max_memory: &MaxMemory, held: ByteSize) -> Result<Self, Error> {
+    pub(crate) fn resolve(max_memory: &MaxMemory, source: &Source, held: ByteSize) -> Result<Self, Error> {
         Ok(match max_memory.limit()? {
             Limit::Fraction(fraction) => {
-                let available = source::current().available() + held;
+                let available = source.available() + held;
                 // A budget of zero bytes could not even hold the credit of one item.
                 let bytes = ByteSize::from_f64(available.as_f64() * fraction).max(ByteSize::new(1));
                 Self { bytes, available: Some(available), at_first: None }
             }
             Limit::Bytes(bytes) => Self { bytes: *bytes, available: None, at_first: None },
             Limit::Both(fraction, bytes) => {
-                let of_available = Self::resolve(&MaxMemory::fraction(*fraction), held)?;
+                let of_available = Self::resolve(&MaxMemory::fraction(*fraction), source, held)?;
                 Self { bytes: of_available.bytes.min(*bytes), ..of_available }
             }
             Limit::Refused(..) => unreachable!("refused by `limit`"),
@@ -364,22 +364,23 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::source::current as system;
     use crate::options::Options;
     use proptest::prelude::*;
 
     #[test]
     fn a_fraction_is_of_what_is_available() {
-        let budget = Budget::resolve(&MaxMemory::fraction(0.25), ByteSize::ZERO).unwrap();
+        let budget = Budget::resolve(&MaxMemory::fraction(0.25), &system(), ByteSize::ZERO).unwrap();
         assert_eq!(budget.bytes, ByteSize::from_f64(budget.available.unwrap().as_f64() * 0.25));
     }
 
     #[test]
     fn of_a_fraction_and_bytes_the_least_counts() {
         let least = |bytes: ByteSize| Options::new(Some(0.1.into())).join(Options::new(Some(bytes.into()))).limit();
-        let budget = Budget::resolve(&least(ByteSize::new(100)), ByteSize::ZERO).unwrap();
+        let budget = Budget::resolve(&least(ByteSize::new(100)), &system(), ByteSize::ZERO).unwrap();
         assert_eq!(budget.bytes, ByteSize::new(100));
         assert!(budget.available.is_some());
-        let budget = Budget::resolve(&least(ByteSize::new(u64::MAX)), ByteSize::ZERO).unwrap();
+        let budget = Budget::resolve(&least(ByteSize::new(u64::MAX)), &system(), ByteSize::ZERO).unwrap();
         assert_eq!(budget.bytes, ByteSize::from_f64(budget.available.unwrap().as_f64() * 0.1));
     }
 

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -221,6 +222,11 @@ impl Source {
         }
     }
 }
+
+// A report has one, and goes through `catch_unwind`: it is only asked, so a panic leaves nothing
+// half done here.
+impl UnwindSafe for Source {}
+impl RefUnwindSafe for Source {}
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

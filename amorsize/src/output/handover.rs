@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Instant;
 
-use crate::log::trace::BatchTrace;
+use crate::log::trace;
 use crate::log::verbose::Verbose;
 use crate::memory::budget::Ledger;
 use crate::report::timeline::{BatchTime, BatchTimes};
@@ -18,12 +18,12 @@ pub(crate) struct Handover {
     verbose: Verbose,
     /// `None` until the run's first decision: a run that ends before it must not pay for it.
     times: Option<BatchTimes>,
-    trace: BatchTrace,
+    ledger: Ledger,
 }
 
 impl Handover {
     pub(crate) fn new(verbose: Verbose, ledger: &Ledger) -> Self {
-        Self { count: 0, items: 0, verbose, times: None, trace: BatchTrace::new(ledger) }
+        Self { count: 0, items: 0, verbose, times: None, ledger: ledger.clone() }
     }
 
     /// Begins to time; seconds count from `origin`.
@@ -51,8 +51,8 @@ impl Handover {
         (items, bytes): (usize, u64),
         sink: &mut dyn FnMut(),
     ) -> thread::Result<()> {
-        let Self { count, items: all, verbose, times, trace } = self;
-        trace.batch(first_index, items, bytes, &mut || {
+        let Self { count, items: all, verbose, times, ledger } = self;
+        trace::batch(ledger, first_index, (items, bytes), &mut || {
             (*count, *all) = (*count + 1, *all + items);
             verbose.batch(*count, first_index, next_index - first_index);
             let begun = times.as_ref().map(|_| now());

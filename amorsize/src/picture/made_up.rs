@@ -1,6 +1,5 @@
 //! Pictures of made-up runs, and the properties that all pictures have.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,13 +8,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::adapt::learned::{Learned, Stretch};
 use crate::error::outcome::Failures;
-use crate::memory::deep_size::features::Unasked;
-use crate::memory::max_memory::MaxMemory;
-use crate::progress::stage::StageCounts;
+use crate::progress::stage::Tally;
 use crate::report::extremes::Extremes;
 use crate::report::time_use::TimeUse;
 use crate::report::timeline::{BatchTime, Moment, Timeline};
 use crate::report::totals::Totals;
+use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 use crate::units::seconds::Seconds;
 
@@ -125,39 +123,26 @@ fn report(kind: Kind, seconds: f64, moments: Vec<Moment>, bands: Vec<BatchTime>,
     let mut learned = Learned::default();
     (learned.items, learned.seconds) = (kind.items, time_use.calls);
     learned.bytes = kind.items as u64 * kind.item_bytes;
+    let peak_resident = peak(|moment| moment.resident.unwrap_or(0));
+    let peak = peak(|moment| moment.held).unwrap_or(ByteSize::new(kind.item_bytes));
+    let timeline = Timeline { began: None, extremes: Extremes::default(), moments, batches: bands };
+    let batches = timeline.batches.iter().map(|band| band.batches).sum();
     let totals = Totals {
         name: kind.name,
-        peak: peak(|moment| moment.held).unwrap_or(ByteSize::new(kind.item_bytes)),
+        learned,
+        peak,
         budget: ByteSize::new(kind.budget).into(),
-        max_memory: MaxMemory::default(),
         seconds,
         threads: kind.threads,
         cores: kind.threads,
         chunks: 24,
-        went_back: false,
-        measured_by: MeasuredBy::DeepSize,
-        unasked: Unasked::default(),
-        refused: None,
-        panicked: 0,
-        panics: Arc::default(),
         sampled_seconds: kind.call_seconds,
-        beside_calls: 0.0,
-        inline_seconds: 0.0,
-        input_seconds: 0.0,
-        sink_seconds: 0.0,
         time_use,
-        credit_waits: 0,
-        peak_resident: peak(|moment| moment.resident.unwrap_or(0)),
-        last_resident: None,
-        last_held: ByteSize::ZERO,
-        learned,
-        timeline: None,
+        peak_resident,
+        timeline: Some(Arc::new(timeline)),
+        ..Totals::example()
     };
-    let batches = bands.iter().map(|band| band.batches).sum();
-    let mut report = Report::new(totals, kind.items, batches);
-    let timeline = Timeline { began: None, extremes: Extremes::default(), moments, batches: bands };
-    report.totals.timeline = Some(Arc::new(timeline));
-    report
+    Report::new(totals, kind.items, batches)
 }
 
 fn timeline(report: &mut Report) -> &mut Timeline {
@@ -261,8 +246,7 @@ static RUNS: LazyLock<Vec<(&'static str, Report)>> = LazyLock::new(|| {
 });
 
 fn stage(name: &'static str, [finished, failed, nanoseconds]: [u64; 3], [bytes, largest]: [u64; 2]) -> StageReport {
-    let [finished, failed, nanoseconds] = [finished, failed, nanoseconds].map(AtomicU64::new);
-    StageCounts { name, finished, failed, nanoseconds, bytes: bytes.into(), largest: largest.into() }.report()
+    StageReport { name, tally: Tally { finished, failed, nanoseconds, bytes, largest } }
 }
 
 fn join(bands: &[BatchTime]) -> BatchTime {

@@ -9,7 +9,6 @@ mod svg;
 
 use crate::progress::stage::StageReport;
 use crate::report::Report;
-use crate::units::ByteSize;
 use crate::units::counted::Counted;
 
 /// The title if the function has no name.
@@ -26,12 +25,6 @@ impl Report {
             Some(name) => name.to_owned(),
             None => UNNAMED.to_owned(),
         }
-    }
-
-    /// The bytes by which resident memory went over the budget.
-    #[inline]
-    fn over_budget(&self) -> Option<ByteSize> {
-        self.peak_resident().map(|peak| peak - self.budget()).filter(|&over| over > ByteSize::ZERO)
     }
 
     /// Seconds until resident memory was first seen above the budget.

@@ -75,7 +75,7 @@ fn takes_a_bar() -> bool {
 /// The line that is on the screen now. It goes when it is dropped.
 #[derive(Debug, Default)]
 struct Shown {
-    /// The characters of the line.
+    /// The columns of the line.
     width: usize,
     drawn: usize,
 }
@@ -84,8 +84,8 @@ impl Shown {
     fn draw(&mut self, progress: &Progress) {
         // The last column stays free: a character there makes some terminals begin a new line.
         let columns = terminal_columns(&io::stderr()).unwrap_or(COLUMNS) - 1;
-        let line: String = line(progress, self.drawn).chars().take(columns).collect();
-        let width = line.chars().count();
+        let line = line(progress, self.drawn);
+        let (line, width) = fit(&line, columns);
         // Spaces take away what is left of a longer line.
         write(&format!("\r{line}{:1$}", "", self.width.saturating_sub(width)));
         self.width = width;
@@ -110,6 +110,28 @@ impl Drop for Shown {
 /// A bar that can't be written is no reason to end a run.
 fn write(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// As much of a line's beginning as `room` columns have room for, and the columns that it takes.
+fn fit(line: &str, room: usize) -> (&str, usize) {
+    let mut width = 0;
+    for (at, char) in line.char_indices() {
+        let wider = width + columns_of(char);
+        if wider > room {
+            return (&line[..at], width);
+        }
+        width = wider;
+    }
+    (line, width)
+}
+
+/// The columns of a character, rather too many: too few, and the terminal would break the line.
+fn columns_of(char: char) -> usize {
+    match char {
+        // Hangul's letters, then all that East Asian scripts write; names can have both.
+        '\u{1100}'..='\u{11ff}' | '\u{2e80}'.. => 2,
+        _ => 1,
+    }
 }
 
 fn line(progress: &Progress, drawn: usize) -> String {
@@ -180,8 +202,8 @@ mod tests {
         let tell = move |progress: &Progress| told.send(progress.clone()).unwrap();
         let mut teller = Teller::new(Box::new(tell), Some("resize"), Vec::new());
         let begun = Instant::now();
-        let counts = |done| Counts { done, held: 120 << 20, result_bytes: 3 << 30 };
-        teller.begin(begun, begun, total, ByteSize::mib(256), counts(0));
+        let counts = |done| Counts { done, running: 2, held: 120 << 20, result_bytes: 3 << 30 };
+        teller.begin(begun, begun, total, ByteSize::mib(256), counts(0), false);
         teller.tell(begun + Duration::from_secs(8), phase, counts(240));
         progress.try_iter().last().unwrap()
     }
@@ -208,6 +230,17 @@ mod tests {
         assert_eq!(cells(236, 360), "━━━━━━━━━━╸─────");
         assert_eq!(cells(359, 360), "━━━━━━━━━━━━━━━╸");
         assert_eq!([cells(360, 360), cells(400, 360), cells(0, 0)], ["━━━━━━━━━━━━━━━━"; 3].map(String::from));
+    }
+
+    #[test]
+    fn a_line_is_cut_by_the_columns_that_it_takes() {
+        assert_eq!(fit("図形を縮小する ━━╸─ ⠹ 240", 80), ("図形を縮小する ━━╸─ ⠹ 240", 25));
+        assert_eq!(fit("図形を縮小する 240", 79), ("図形を縮小する 240", 18));
+        assert_eq!(fit("図形を縮小する 240", 7), ("図形を", 6));
+        assert_eq!(fit("축소 240", 5), ("축소 ", 5));
+        // Letters that a terminal would put together.
+        assert_eq!(fit("\u{110e}\u{116e}\u{11a8}", 5), ("\u{110e}\u{116e}", 4));
+        assert_eq!([fit("größe", 5), fit("größe", 4), fit("", 0)], [("größe", 5), ("größ", 4), ("", 0)]);
     }
 
     #[test]

@@ -185,8 +185,13 @@ impl Progress {
 /// The figures of a run at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
+    /// Items with calls that have ended.
     pub(crate) done: usize,
+    /// Threads that run items.
+    pub(crate) running: usize,
+    /// Bytes of the budget that are held.
     pub(crate) held: u64,
+    /// Bytes of all results so far.
     pub(crate) result_bytes: u64,
 }
 
@@ -235,7 +240,8 @@ impl Teller {
         self.progress.quiet = quiet;
     }
 
-    /// Begins, or goes on. `origin` is the time at which the run would have begun without pauses.
+    /// Begins, or goes on. `origin` is the time at which the run would have begun without pauses. A
+    /// run can get another teller when it `has_sampled` already.
     pub(crate) fn begin(
         &mut self,
         origin: Instant,
@@ -243,6 +249,7 @@ impl Teller {
         total: Option<usize>,
         budget: ByteSize,
         counts: Counts,
+        has_sampled: bool,
     ) {
         let pause = origin.saturating_duration_since(self.origin);
         self.origin = origin;
@@ -257,7 +264,7 @@ impl Teller {
             return;
         }
         self.last = (counts.done, now);
-        let phase = if self.begun { Phase::Running } else { Phase::Sampling };
+        let phase = if self.begun || has_sampled { Phase::Running } else { Phase::Sampling };
         self.begun = true;
         self.tell(now, phase, counts);
     }
@@ -288,7 +295,7 @@ impl Teller {
         }
         (progress.phase, progress.counts, progress.seconds) = (phase, counts, seconds);
         progress.stages.clear();
-        progress.stages.extend(self.stages.iter().map(|stage| stage.report()));
+        progress.stages.extend(self.stages.iter().map(|stage| stage.so_far()));
         self.next = now + STEP;
         (self.callback)(&self.progress);
     }
@@ -306,7 +313,7 @@ mod tests {
             let tell = move |progress: &Progress| told.send(progress.fraction()).unwrap();
             let now = Instant::now();
             let counts = Counts { done, ..Counts::default() };
-            Teller::new(Box::new(tell), None, Vec::new()).begin(now, now, Some(total), ByteSize::mib(1), counts);
+            Teller::new(Box::new(tell), None, Vec::new()).begin(now, now, Some(total), ByteSize::mib(1), counts, false);
             assert_eq!(progress.recv().unwrap(), Some(fraction));
         }
     }
@@ -317,8 +324,8 @@ mod tests {
         let mut teller =
             Teller::new(Box::new(move |progress| told.send(progress.clone()).unwrap()), Some("f"), Vec::new());
         let begun = Instant::now();
-        let counts = |done| Counts { done, held: 0, result_bytes: 0 };
-        teller.begin(begun, begun, Some(1000), ByteSize::mib(1), counts(0));
+        let counts = |done| Counts { done, ..Counts::default() };
+        teller.begin(begun, begun, Some(1000), ByteSize::mib(1), counts(0), false);
         assert!(!teller.is_due(begun + STEP / 2) && teller.is_due(begun + STEP));
         for step in 1..=100 {
             teller.tell(begun + step * STEP, Phase::Running, counts(step as usize));

@@ -1,9 +1,7 @@
 //! The figures of a pipeline's stages: counted while the pipeline runs, reported when it has ended.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::system::thread_time::TIMED_ALONE;
@@ -11,69 +9,17 @@ use crate::units::ByteSize;
 use crate::units::counted::Counted;
 use crate::units::seconds::Seconds;
 
-/// The figures of one stage so far. Workers add to them after each call of a pipeline's chunk, so
-/// they can be read while the run goes on.
-///
-/// They have a cache line of their own (64 bytes on most machines), so workers that count for one
-/// stage don't hinder those of another.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct StageCounts {
-    pub(crate) name: &'static str,
-    /// Items with a result of the stage that is no error.
-    pub(crate) finished: AtomicU64,
-    /// Items that ended in the stage, by an error or a panic.
-    pub(crate) failed: AtomicU64,
-    pub(crate) nanoseconds: AtomicU64,
-    /// Bytes of the stage's results.
-    pub(crate) bytes: AtomicU64,
-    /// Bytes of the largest result.
-    pub(crate) largest: AtomicU64,
-}
-
-impl StageCounts {
-    /// The name of a stage without a named function.
-    const NAMELESS: &'static str = "closure";
-
-    pub(crate) fn new(name: Option<&'static str>) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.unwrap_or(Self::NAMELESS),
-            finished: 0.into(),
-            failed: 0.into(),
-            nanoseconds: 0.into(),
-            bytes: 0.into(),
-            largest: 0.into(),
-        })
-    }
-
-    /// The figures before a part of the run with a report of its own. The largest result counts
-    /// anew.
-    pub(crate) fn begin_part(&self) -> StageReport {
-        let before = self.report();
-        self.largest.store(0, Relaxed);
-        before
-    }
-
-    /// The figures so far.
-    pub(crate) fn report(&self) -> StageReport {
-        StageReport {
-            name: self.name,
-            items: self.finished.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-            nanoseconds: self.nanoseconds.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            largest: self.largest.load(Relaxed),
-        }
-    }
-}
-
-/// The figures that one worker has counted for a stage and not yet added to the [`StageCounts`].
-#[derive(Debug, Default)]
+/// The figures of one stage: of a worker's chunk, or of all workers.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
+    /// Items with a result of the stage that is no error.
     pub(crate) finished: u64,
+    /// Items that ended in the stage, by an error or a panic.
     pub(crate) failed: u64,
     pub(crate) nanoseconds: u64,
+    /// Bytes of the stage's results.
     pub(crate) bytes: u64,
+    /// Bytes of the largest result.
     pub(crate) largest: u64,
 }
 
@@ -86,22 +32,60 @@ impl Tally {
         self.largest = self.largest.max(bytes);
     }
 
-    /// Adds the figures to the stage's, and begins anew.
-    pub(crate) fn add_to(&mut self, counts: &StageCounts) {
-        let Self { finished, failed, nanoseconds, bytes, largest } = std::mem::take(self);
-        for (place, more) in [
-            (&counts.finished, finished),
-            (&counts.failed, failed),
-            (&counts.nanoseconds, nanoseconds),
-            (&counts.bytes, bytes),
-        ] {
-            if more > 0 {
-                place.fetch_add(more, Relaxed);
-            }
-        }
-        if largest > counts.largest.load(Relaxed) {
-            counts.largest.fetch_max(largest, Relaxed);
-        }
+    fn add(&mut self, more: Self) {
+        self.finished += more.finished;
+        self.failed += more.failed;
+        self.nanoseconds += more.nanoseconds;
+        self.bytes = self.bytes.saturating_add(more.bytes);
+        self.largest = self.largest.max(more.largest);
+    }
+}
+
+/// The figures of one stage so far. Workers add theirs after each call of a pipeline's chunk, so
+/// they can be read while the run goes on.
+///
+/// They have cache lines of their own (64 bytes on most machines), so workers that count for one
+/// stage don't hinder those of another.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct StageCounts {
+    name: &'static str,
+    /// The figures before the part of the run that is reported, and those of the part.
+    tallies: Mutex<[Tally; 2]>,
+}
+
+impl StageCounts {
+    /// The name of a stage without a named function.
+    const NAMELESS: &'static str = "closure";
+
+    pub(crate) fn new(name: Option<&'static str>) -> Arc<Self> {
+        Arc::new(Self { name: name.unwrap_or(Self::NAMELESS), tallies: Mutex::default() })
+    }
+
+    fn tallies(&self) -> MutexGuard<'_, [Tally; 2]> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, tally: Tally) {
+        self.tallies()[1].add(tally);
+    }
+
+    /// Begins a part of the run with a report of its own.
+    pub(crate) fn begin_part(&self) {
+        let [before, part] = &mut *self.tallies();
+        before.add(std::mem::take(part));
+    }
+
+    /// The figures of the part of the run that is reported.
+    pub(crate) fn report(&self) -> StageReport {
+        StageReport { name: self.name, tally: self.tallies()[1] }
+    }
+
+    /// The figures of the run so far.
+    pub(crate) fn so_far(&self) -> StageReport {
+        let [mut tally, part] = *self.tallies();
+        tally.add(part);
+        StageReport { name: self.name, tally }
     }
 }
 
@@ -135,12 +119,8 @@ impl Tally {
 /// ```
 #[derive(Clone, Debug)]
 pub struct StageReport {
-    name: &'static str,
-    items: u64,
-    failed: u64,
-    nanoseconds: u64,
-    bytes: u64,
-    largest: u64,
+    pub(crate) name: &'static str,
+    pub(crate) tally: Tally,
 }
 
 impl StageReport {
@@ -150,20 +130,12 @@ impl StageReport {
         self.name
     }
 
-    /// Subtracts earlier figures.
-    pub(crate) fn leave_out(&mut self, before: &Self) {
-        self.items -= before.items;
-        self.failed -= before.failed;
-        self.nanoseconds -= before.nanoseconds;
-        self.bytes -= before.bytes;
-    }
-
     /// The number of items with a result of the stage, without those that [`failed`](Self::failed)
     /// in it. An item counts again each time that a [`retry`](crate::Batched::retry) of the whole
     /// pipeline runs it again.
     #[must_use]
     pub fn items(&self) -> usize {
-        self.items as usize
+        self.tally.finished as usize
     }
 
     /// The number of items that ended in this stage: by a panic, or by an error if the run has a
@@ -171,7 +143,7 @@ impl StageReport {
     /// like any other. Items that ended in an earlier stage are not counted.
     #[must_use]
     pub fn failed(&self) -> usize {
-        self.failed as usize
+        self.tally.failed as usize
     }
 
     /// Seconds in the stage, summed over all threads, with the calls that its own `retry` made
@@ -181,26 +153,26 @@ impl StageReport {
     /// No stage appears to take less than reading the clock does, some 30 ns.
     #[must_use]
     pub fn seconds(&self) -> f64 {
-        self.nanoseconds as f64 / 1e9
+        self.tally.nanoseconds as f64 / 1e9
     }
 
     /// Mean seconds of the stage for one item, failed ones included.
     #[must_use]
     pub fn seconds_per_item(&self) -> f64 {
-        self.seconds() / (self.items + self.failed).max(1) as f64
+        self.seconds() / (self.tally.finished + self.tally.failed).max(1) as f64
     }
 
     /// Mean bytes of the stage's result for one item: its deep size if the type tells it, otherwise
     /// the size of the type.
     #[must_use]
     pub fn bytes_per_item(&self) -> ByteSize {
-        ByteSize::new(self.bytes / self.items.max(1))
+        ByteSize::new(self.tally.bytes / self.tally.finished.max(1))
     }
 
     /// Bytes of the stage's largest result, measured in the same way.
     #[must_use]
     pub fn largest(&self) -> ByteSize {
-        ByteSize::new(self.largest)
+        ByteSize::new(self.tally.largest)
     }
 }
 
@@ -216,8 +188,8 @@ impl fmt::Display for StageReport {
             self.bytes_per_item(),
             self.largest()
         )?;
-        if self.failed > 0 {
-            write!(f, "; {} failed", self.failed)?;
+        if self.failed() > 0 {
+            write!(f, "; {} failed", self.failed())?;
         }
         Ok(())
     }
@@ -270,15 +242,14 @@ mod tests {
                         let mut tally = Tally { failed: 1, nanoseconds: 10, ..Tally::default() };
                         tally.finish(worker);
                         tally.finish(100 * worker);
-                        tally.add_to(counts);
-                        tally.add_to(counts);
+                        counts.add(tally);
                     }
                 });
             }
         });
         let report = counts.report();
         assert_eq!((report.items(), report.failed(), report.largest()), (8000, 4000, ByteSize::new(400)));
-        assert_eq!((report.bytes, report.nanoseconds), (1000 * 1010, 40_000));
+        assert_eq!((report.tally.bytes, report.tally.nanoseconds), (1000 * 1010, 40_000));
         assert_eq!(report.to_string(), "decode: 8000 items, 3.3 ns and 126 B per item, at most 400 B; 4000 failed");
     }
 

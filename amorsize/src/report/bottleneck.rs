@@ -5,7 +5,6 @@
 
 use std::fmt::{self, Write};
 
-use super::time_use::TimeUse;
 use super::{Report, overrun};
 use crate::units::ByteSize;
 use crate::units::counted::Counted;
@@ -84,14 +83,30 @@ impl Report {
     /// See [`Bottleneck`].
     #[must_use]
     pub fn bottleneck(&self) -> Bottleneck {
-        Found {
-            time: *self.time_use(),
-            threads: self.threads(),
-            waits: self.waited_with_idle_cores(),
-            has_more_threads_than_cores: self.has_more_threads_than_cores(),
-            was_faster_alone: self.was_faster_alone(),
+        let (time, threads, waits) = (self.time_use(), self.threads(), self.waited_with_idle_cores());
+        // A late start or a pause costs little beside calls that wait, unless it takes most of the
+        // time. But a run without more threads than cores has none to spare at the end.
+        let cheap = |seconds: f64| waits && seconds < MOST * time.total();
+        let ends = if cheap(time.ends()) && self.has_more_threads_than_cores() { 0.0 } else { time.ends() };
+        let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };
+        let memory = (Bottleneck::Memory, time.memory());
+        let others = [
+            (Bottleneck::Sink, time.sink()),
+            (Bottleneck::Input, time.input()),
+            (Bottleneck::LastItems, ends),
+            (Bottleneck::Handling, handling),
+        ];
+        let worst = others.into_iter().fold(memory, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
+        let (bottleneck, seconds) = worst;
+        match bottleneck {
+            Bottleneck::Sink | Bottleneck::Handling if self.was_faster_alone() => Bottleneck::CallingThread,
+            _ if waits && seconds <= WORTH_NAMING * time.total() && threads > 1 => Bottleneck::Waiting,
+            // A sink on the only thread takes its time, whatever the function does.
+            _ if seconds <= WORTH_NAMING * time.total() && threads > 1 => Bottleneck::Cores,
+            Bottleneck::Sink if threads == 1 && time.sink() > time.calls() => Bottleneck::Sink,
+            _ if threads == 1 => Bottleneck::CallingThread,
+            _ => bottleneck,
         }
-        .bottleneck()
     }
 
     /// The measurements, the use of the threads' time, the bottleneck and the way out of it, as a
@@ -209,46 +224,6 @@ impl Report {
     }
 }
 
-/// The figures of a run that decide about its bottleneck.
-#[derive(Clone, Copy)]
-struct Found {
-    time: TimeUse,
-    threads: usize,
-    /// True if the function waited while cores had nothing to do.
-    waits: bool,
-    has_more_threads_than_cores: bool,
-    was_faster_alone: bool,
-}
-
-impl Found {
-    fn bottleneck(self) -> Bottleneck {
-        let Self { time, threads, waits, .. } = self;
-        // A late start or a pause costs little beside calls that wait, unless it takes most of the
-        // time. But a run without more threads than cores has none to spare at the end.
-        let cheap = |seconds: f64| waits && seconds < MOST * time.total();
-        let ends = if cheap(time.ends()) && self.has_more_threads_than_cores { 0.0 } else { time.ends() };
-        let handling = if cheap(time.handling()) { 0.0 } else { time.handling() };
-        let memory = (Bottleneck::Memory, time.memory());
-        let others = [
-            (Bottleneck::Sink, time.sink()),
-            (Bottleneck::Input, time.input()),
-            (Bottleneck::LastItems, ends),
-            (Bottleneck::Handling, handling),
-        ];
-        let worst = others.into_iter().fold(memory, |worst, loss| if loss.1 > worst.1 { loss } else { worst });
-        let (bottleneck, seconds) = worst;
-        match bottleneck {
-            Bottleneck::Sink | Bottleneck::Handling if self.was_faster_alone => Bottleneck::CallingThread,
-            _ if waits && seconds <= WORTH_NAMING * time.total() && threads > 1 => Bottleneck::Waiting,
-            // A sink on the only thread takes its time, whatever the function does.
-            _ if seconds <= WORTH_NAMING * time.total() && threads > 1 => Bottleneck::Cores,
-            Bottleneck::Sink if threads == 1 && time.sink() > time.calls() => Bottleneck::Sink,
-            _ if threads == 1 => Bottleneck::CallingThread,
-            _ => bottleneck,
-        }
-    }
-}
-
 #[inline]
 fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
     let threads = report.threads();
@@ -321,18 +296,16 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::time_use::TimeUse;
+    use crate::report::totals::Totals;
+    use crate::system::thread_time::Use;
 
     #[test]
     fn it_is_what_threads_waited_for_longest() {
         // Eight of ten seconds were in calls.
         let time = TimeUse { total: 10.0, calls: 8.0, memory: 0.0, sink: 0.0, input: 0.0, ends: 0.0 };
-        let found = |time, threads| Found {
-            time,
-            threads,
-            waits: false,
-            has_more_threads_than_cores: false,
-            was_faster_alone: false,
-        };
+        let run = |time_use, threads| Totals { time_use, threads, cores: 2, seconds: 5.0, ..Totals::example() };
+        let found = |totals| Report::new(totals, 100, 1).bottleneck();
         let losses = [
             (Bottleneck::Memory, TimeUse { memory: 2.0, ..time }),
             (Bottleneck::Sink, TimeUse { sink: 2.0, ..time }),
@@ -343,14 +316,15 @@ mod tests {
             (Bottleneck::Cores, TimeUse { calls: 10.0, ..time }),
         ];
         for (bottleneck, time) in losses {
-            assert_eq!(found(time, 2).bottleneck(), bottleneck, "{time:?}");
+            assert_eq!(found(run(time, 2)), bottleneck, "{time:?}");
             // On one thread calls take most of the time, whatever else happens.
-            assert_eq!(found(time, 1).bottleneck(), Bottleneck::CallingThread, "{time:?}");
+            assert_eq!(found(run(time, 1)), Bottleneck::CallingThread, "{time:?}");
         }
-        assert_eq!(found(TimeUse { calls: 4.0, sink: 6.0, ..time }, 1).bottleneck(), Bottleneck::Sink);
-        let waited = Found { waits: true, ..found(TimeUse { calls: 10.0, ..time }, 2) };
-        assert_eq!(waited.bottleneck(), Bottleneck::Waiting);
-        let alone = Found { was_faster_alone: true, ..found(time, 2) };
-        assert_eq!(alone.bottleneck(), Bottleneck::CallingThread);
+        assert_eq!(found(run(TimeUse { calls: 4.0, sink: 6.0, ..time }, 1)), Bottleneck::Sink);
+        let mut waited = run(TimeUse { calls: 10.0, ..time }, 2);
+        waited.learned.waits.add(Use { seconds: 1.0, ran: 0.1, queued: 0.0, process_ran: 0.1 }, false);
+        assert_eq!(found(waited), Bottleneck::Waiting);
+        let alone = Totals { went_back: true, inline_seconds: 4.0, ..run(time, 2) };
+        assert_eq!(found(alone), Bottleneck::CallingThread);
     }
 }

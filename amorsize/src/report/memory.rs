@@ -1,8 +1,8 @@
 //! A report's figures of bytes.
 
 use super::Report;
+use super::totals::Totals;
 use crate::memory::budget::Budget;
-use crate::memory::source;
 use crate::units::ByteSize;
 use crate::units::measured_by::{Certainty, MeasuredBy};
 
@@ -44,7 +44,8 @@ impl Report {
     pub fn budget(&self) -> ByteSize {
         *self.totals.budget.get_or_init(|| {
             // The run would have failed with a limit that can't be resolved.
-            Budget::resolve(&self.totals.max_memory, ByteSize::ZERO).map_or(ByteSize::ZERO, |budget| budget.bytes)
+            Budget::resolve(&self.totals.max_memory, &self.totals.source, ByteSize::ZERO)
+                .map_or(ByteSize::ZERO, |budget| budget.bytes)
         })
     }
 
@@ -76,8 +77,8 @@ impl Report {
     /// See [`peak_resident`](Self::peak_resident).
     #[must_use]
     pub fn allocator_bytes(&self) -> Option<ByteSize> {
-        let held = self.totals.last_held.as_u64();
-        self.totals.last_resident.map(|resident| ByteSize::new(resident.as_u64().saturating_sub(held)))
+        let last = self.totals.last?;
+        last.resident().map(|resident| resident - last.held())
     }
 
     /// Mean bytes of a result.
@@ -131,7 +132,8 @@ impl Report {
     /// ```
     #[must_use]
     pub fn working_certainty(&self) -> Certainty {
-        Certainty::of_working(self.totals.measured_by, || source::current().resident().is_some())
+        let Totals { measured_by, reads_resident, source, .. } = &self.totals;
+        Certainty::of_working(*measured_by, || *reads_resident.get_or_init(|| source.resident().is_some()))
     }
 
     /// The bytes of all results together.

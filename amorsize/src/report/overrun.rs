@@ -7,8 +7,8 @@ use crate::plan::Warning;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 
-/// A cause is named if it explains at least this part of the growth beyond the bytes that the run
-/// knew of: half, so that all others together explain no more.
+/// A cause is named if it explains at least this part of the excess, or of the growth beyond the
+/// bytes that the run knew of: half, so that all others together explain no more.
 const MOST: f64 = 0.5;
 
 /// The lines that make every heap byte count, as in the guide.
@@ -21,6 +21,8 @@ const CURE: [&str; 3] = [
 /// The most likely cause, by the run's figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Cause {
+    /// The run knew that it held more than its budget.
+    Held,
     /// The known working memory of calls in flight.
     Working,
     /// Results or calls need more than resident memory told.
@@ -33,75 +35,70 @@ enum Cause {
     Others,
 }
 
-/// Resident memory that grew by more than the budget, with what the run knows of it.
-#[derive(Clone, Copy, Debug)]
-struct Overrun {
-    peak: ByteSize,
-    budget: ByteSize,
-    threads: usize,
-    measured_by: MeasuredBy,
-    /// The most bytes that the run knew to hold.
-    held: ByteSize,
-    /// The most working memory of a call.
-    working: ByteSize,
-    /// Growth of resident memory that remained at the end.
-    kept: ByteSize,
-    /// Bytes of all results.
-    result_bytes: ByteSize,
-}
-
-impl Overrun {
-    /// `None` if resident memory stayed within the budget, or is unknown.
-    fn of(report: &Report) -> Option<Self> {
-        let overrun = Self {
-            peak: report.peak_resident()?,
-            budget: report.budget(),
-            threads: report.threads(),
-            measured_by: report.measured_by(),
-            held: report.peak_bytes(),
-            working: report.working_bytes(),
-            kept: report.allocator_bytes().unwrap_or(ByteSize::ZERO),
-            result_bytes: report.result_bytes(),
-        };
-        (overrun.peak > overrun.budget).then_some(overrun)
+impl Report {
+    /// The bytes by which resident memory went over the budget.
+    #[inline]
+    pub(crate) fn over_budget(&self) -> Option<ByteSize> {
+        self.peak_resident().map(|peak| peak - self.budget()).filter(|&over| over > ByteSize::ZERO)
     }
 
-    fn cause(&self) -> Cause {
-        let unknown = self.peak - self.held;
+    /// The most likely cause for which resident memory went over the budget; `None` if it did not.
+    fn cause(&self) -> Option<Cause> {
+        let (peak, over) = self.peak_resident().zip(self.over_budget())?;
+        // Here nothing may be unknown, and nothing explains that.
+        if (self.peak_bytes() - self.budget()).as_f64() >= MOST * over.as_f64() {
+            return Some(Cause::Held);
+        }
+        let unknown = peak - self.peak_bytes();
         let explains = |bytes: ByteSize| bytes.as_f64() >= MOST * unknown.as_f64();
-        let is_kept = explains(self.kept);
-        match self.measured_by {
+        let is_kept = explains(self.allocator_bytes().unwrap_or_default());
+        Some(match self.measured_by() {
             MeasuredBy::Tracking if is_kept => Cause::Kept,
             MeasuredBy::Tracking => Cause::Others,
-            _ if explains(self.working * self.threads as u64) => Cause::Working,
-            _ if is_kept && explains(self.result_bytes) => Cause::Kept,
+            _ if explains(self.working_bytes() * self.threads() as u64) => Cause::Working,
+            _ if is_kept && explains(self.result_bytes()) => Cause::Kept,
             MeasuredBy::Resident => Cause::Results,
             _ if is_kept => Cause::Kept,
             _ => Cause::Calls,
-        }
+        })
+    }
+
+    /// True if more would be known of the cause with `Tracking`.
+    fn is_unsure(&self, cause: Cause) -> bool {
+        self.measured_by() != MeasuredBy::Tracking && cause != Cause::Held
     }
 
     /// The cause, in a sentence.
-    fn why(&self) -> String {
-        let Self { peak, threads, held, working, kept, result_bytes, .. } = *self;
+    fn why(&self, cause: Cause) -> String {
+        let (held, threads) = (self.peak_bytes(), self.threads());
         let on_threads = if threads == 1 { "the one thread".to_owned() } else { format!("each of {threads} threads") };
-        match self.cause() {
+        match cause {
+            Cause::Held => format!(
+                "the run itself held {held} at most, since a call needed more than the budget, or more than was expected \
+                 of it; a larger `max_memory` has room for that"
+            ),
             Cause::Working => format!(
-                "most likely that is what calls need while they run, {working} beside the result for each that is in flight"
+                "most likely that is what calls need while they run, {} beside the result for each that is in flight",
+                self.working_bytes()
             ),
             Cause::Results => format!(
                 "most likely results own more, or calls need more while they run, than the {held} that resident memory told of them"
             ),
             Cause::Kept => format!(
-                "{kept} were still there at the end: what the sink keeps of the {} that it was given, what other threads of the \
+                "{} were still there at the end: what the sink keeps of the {} that it was given, what other threads of the \
                  program take, or pages that the allocator does not give back",
+                self.allocator_bytes().unwrap_or_default(),
                 // An estimate for each result gives no sum.
-                if self.measured_by == MeasuredBy::Resident { "results".to_owned() } else { result_bytes.to_string() }
+                if self.measured_by() == MeasuredBy::Resident {
+                    "results".to_owned()
+                } else {
+                    self.result_bytes().to_string()
+                }
             ),
             Cause::Calls => format!(
                 "most of it was gone at the end, so most likely that is what calls need while they run, which was not \
                  measured: about {} for {on_threads}",
-                ByteSize::new((peak - held).as_u64() / threads.max(1) as u64)
+                ByteSize::new((self.peak_resident().unwrap_or_default() - held).as_u64() / threads.max(1) as u64)
             ),
             Cause::Others => format!(
                 "calls and results took {held} at most, counted to the byte, so that is what other threads of the program take, \
@@ -111,23 +108,21 @@ impl Overrun {
     }
 
     /// The excess and its cause, for a list of warnings.
-    fn told(&self) -> String {
-        let Self { peak, budget, measured_by, .. } = *self;
-        let over = peak - budget;
-        format!(
-            "resident memory grew by {peak}, {over} ({:.0} %) more than the budget of {budget}: {}{}",
-            100.0 * over.as_f64() / budget.as_f64().max(1.0),
-            self.why(),
-            if measured_by == MeasuredBy::Tracking {
-                ""
-            } else {
+    fn overrun(&self) -> Option<String> {
+        let ((peak, over), cause) = self.peak_resident().zip(self.over_budget()).zip(self.cause())?;
+        Some(format!(
+            "resident memory grew by {peak}, {over} ({:.0} %) more than the budget of {}: {}{}",
+            100.0 * over.as_f64() / self.budget().as_f64().max(1.0),
+            self.budget(),
+            self.why(cause),
+            if self.is_unsure(cause) {
                 "; with `Tracking` as its allocator the program has every heap byte of the calls counted"
+            } else {
+                ""
             }
-        )
+        ))
     }
-}
 
-impl Report {
     /// The problems of the run: resident memory that grew by more than the budget, threads that the
     /// system refused, types that a feature would count, and files that could not be removed. Each
     /// call finds them anew.
@@ -149,9 +144,7 @@ impl Report {
         if self.measured_by() == MeasuredBy::Unmeasured {
             warnings.push(Warning::unmeasured());
         }
-        if let Some(overrun) = Overrun::of(self) {
-            warnings.push(Warning::new(Warning::RESIDENT_OVER_BUDGET, overrun.told()));
-        }
+        warnings.extend(self.overrun().map(|told| Warning::new(Warning::RESIDENT_OVER_BUDGET, told)));
         warnings.extend(self.totals.refused.map(Warning::of_refused));
         warnings.extend(Warning::of_features(self.totals.unasked));
         warnings.extend(self.not_removed.clone());
@@ -166,7 +159,8 @@ pub(crate) fn explained(report: &Report) -> String {
     for warning in report.warnings() {
         // Writing to a string can't fail.
         let _ = writeln!(text, "warning: {warning}");
-        if warning.code() == Warning::RESIDENT_OVER_BUDGET && report.measured_by() != MeasuredBy::Tracking {
+        let is_unsure = || report.cause().is_some_and(|cause| report.is_unsure(cause));
+        if warning.code() == Warning::RESIDENT_OVER_BUDGET && is_unsure() {
             let _ = writeln!(text, "these three lines do that:");
             for line in CURE {
                 let _ = writeln!(text, "    {line}");
@@ -179,32 +173,56 @@ pub(crate) fn explained(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapt::learned::Stretch;
+    use crate::report::timeline::Moment;
+    use crate::report::totals::Totals;
 
     /// Calls that touch 72 MiB and return 2 MiB, on 16 threads.
-    const CALLS: Overrun = Overrun {
-        peak: ByteSize::mib(988),
-        budget: ByteSize::mib(256),
-        threads: 16,
-        measured_by: MeasuredBy::DeepSize,
-        held: ByteSize::mib(80),
-        working: ByteSize::ZERO,
-        kept: ByteSize::mib(20),
-        result_bytes: ByteSize::mib(800),
-    };
+    fn calls() -> Totals {
+        let mut totals = Totals {
+            peak: ByteSize::mib(80),
+            budget: ByteSize::mib(256).into(),
+            threads: 16,
+            peak_resident: Some(ByteSize::mib(988)),
+            last: last(20),
+            ..Totals::example()
+        };
+        totals.learned.bytes = 800 << 20;
+        totals
+    }
+
+    /// A last moment at which resident memory had grown by so many MiB.
+    fn last(mebibytes: u64) -> Option<Moment> {
+        Some(Moment { resident: Some(mebibytes << 20), ..Moment::default() })
+    }
+
+    /// The cause that a report names, and the text of its warning.
+    fn told(totals: Totals) -> (Cause, String) {
+        let report = Report::new(totals, 400, 1);
+        let warnings = report.warnings();
+        assert_eq!(warnings.iter().map(Warning::code).collect::<Vec<_>>(), [Warning::RESIDENT_OVER_BUDGET]);
+        (report.cause().unwrap(), warnings[0].message().to_owned())
+    }
 
     const TOLD: &str = "resident memory grew by 988 MiB, 732 MiB (286 %) more than the budget of 256 MiB: ";
     const CURED: &str = "; with `Tracking` as its allocator the program has every heap byte of the calls counted";
+    const KEPT: &str = "900 MiB were still there at the end: what the sink keeps of the 800 MiB that it was given, what other \
+                        threads of the program take, or pages that the allocator does not give back";
+    const RESULTS: &str = "most likely results own more, or calls need more while they run, than the 80.0 MiB that resident \
+                           memory told of them";
 
     #[test]
     fn the_cause_follows_from_the_figures() {
-        let working = Overrun { working: ByteSize::mib(72), ..CALLS };
-        let kept = Overrun { kept: ByteSize::mib(900), ..CALLS };
-        let results = Overrun { measured_by: MeasuredBy::Resident, ..CALLS };
-        let kept_results = Overrun { kept: ByteSize::mib(900), ..results };
-        let tracked = Overrun { measured_by: MeasuredBy::Tracking, ..CALLS };
-        for (overrun, cause, why) in [
+        let mut working = calls();
+        working.learned.add(Stretch { items: 1, working: 72 << 20, ..Stretch::default() });
+        let kept = Totals { last: last(900), ..calls() };
+        let results = Totals { measured_by: MeasuredBy::Resident, ..calls() };
+        let kept_results = Totals { last: last(900), ..results.clone() };
+        let mut few_results = kept_results.clone();
+        few_results.learned.bytes = 9 << 20;
+        for (totals, cause, why) in [
             (
-                CALLS,
+                calls(),
                 Cause::Calls,
                 "most of it was gone at the end, so most likely that is what calls need while they run, which was not measured: \
                  about 56.8 MiB for each of 16 threads",
@@ -214,34 +232,39 @@ mod tests {
                 Cause::Working,
                 "most likely that is what calls need while they run, 72.0 MiB beside the result for each that is in flight",
             ),
-            (
-                kept,
-                Cause::Kept,
-                "900 MiB were still there at the end: what the sink keeps of the 800 MiB that it was given, what other threads of \
-                 the program take, or pages that the allocator does not give back",
-            ),
-            (
-                results,
-                Cause::Results,
-                "most likely results own more, or calls need more while they run, than the 80.0 MiB that resident memory told of \
-                 them",
-            ),
-            (kept_results, Cause::Kept, &kept.why().replace("800 MiB", "results")),
-            (Overrun { result_bytes: ByteSize::mib(9), ..kept_results }, Cause::Results, &results.why()),
+            (kept.clone(), Cause::Kept, KEPT),
+            (results, Cause::Results, RESULTS),
+            (kept_results, Cause::Kept, &KEPT.replace("800 MiB", "results")),
+            (few_results, Cause::Results, RESULTS),
         ] {
-            assert_eq!((overrun.cause(), overrun.told()), (cause, format!("{TOLD}{why}{CURED}")));
+            assert_eq!(told(totals), (cause, format!("{TOLD}{why}{CURED}")));
         }
-        assert_eq!(tracked.cause(), Cause::Others);
-        assert_eq!(
-            tracked.told(),
-            format!(
-                "{TOLD}calls and results took 80.0 MiB at most, counted to the byte, so that is what other threads of the \
-                 program take, or pages that the allocator does not give back"
-            )
-        );
-        assert_eq!(Overrun { kept: ByteSize::mib(900), ..tracked }.told(), format!("{TOLD}{}", kept.why()));
-        let alone = Overrun { threads: 1, ..CALLS };
-        assert!(alone.why().ends_with("about 908 MiB for the one thread"), "{}", alone.why());
+        let tracked = |totals| told(Totals { measured_by: MeasuredBy::Tracking, ..totals });
+        let others = "calls and results took 80.0 MiB at most, counted to the byte, so that is what other threads of the \
+                      program take, or pages that the allocator does not give back";
+        assert_eq!(tracked(calls()), (Cause::Others, format!("{TOLD}{others}")));
+        assert_eq!(tracked(kept), (Cause::Kept, format!("{TOLD}{KEPT}")));
+        let (_, alone) = told(Totals { threads: 1, ..calls() });
+        assert!(alone.contains("about 908 MiB for the one thread;"), "{alone}");
+    }
+
+    /// An item of 400 MiB that ran alone.
+    #[test]
+    fn what_the_run_held_itself_is_no_other_memory() {
+        let held = |peak, kept| {
+            let peak_resident = Some(ByteSize::mib(peak));
+            Totals { peak: ByteSize::mib(401), peak_resident, last: last(kept), ..calls() }
+        };
+        for measured_by in [MeasuredBy::DeepSize, MeasuredBy::Tracking] {
+            for (peak, kept) in [(400, 0), (400, 400), (500, 0), (546, 546)] {
+                let (cause, told) = told(Totals { measured_by, ..held(peak, kept) });
+                let why = ": the run itself held 401 MiB at most, since a call needed more than the budget, or more than \
+                           was expected of it; a larger `max_memory` has room for that";
+                assert!(cause == Cause::Held && told.ends_with(why), "{told}");
+            }
+        }
+        // What the run knew of is the lesser part of the excess.
+        assert_eq!(told(held(547, 20)).0, Cause::Calls);
     }
 
     /// The guide's example is run as a test.

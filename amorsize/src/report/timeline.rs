@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::extremes::Extremes;
 use crate::memory::source::Source;
+use crate::progress::Counts;
 use crate::units::ByteSize;
 
 /// The most moments of a timeline: a screen has about twice as many columns.
@@ -197,11 +198,11 @@ impl BatchTime {
 }
 
 /// Records moments of a run while it goes on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Recorder {
     /// The time from which seconds count.
     origin: Instant,
-    pub(crate) began: SystemTime,
+    began: SystemTime,
     source: Source,
     /// Resident memory that does not belong to the run.
     base: Option<u64>,
@@ -210,9 +211,8 @@ pub(crate) struct Recorder {
     moments: Vec<Moment>,
     /// Items with calls that had ended before this part of the run.
     items_before: usize,
-    /// The growth of resident memory, at most and at the end.
+    /// The largest growth of resident memory.
     pub(crate) peak_resident: Option<u64>,
-    pub(crate) last_resident: Option<u64>,
 }
 
 impl Recorder {
@@ -229,13 +229,12 @@ impl Recorder {
             moments: Vec::new(),
             items_before: 0,
             peak_resident: None,
-            last_resident: None,
         }
     }
 
-    /// Forgets all moments, and begins at `now`, after `items` items and with `held` bytes held.
-    pub(crate) fn begin_part(&mut self, now: Instant, items: usize, held: u64) {
-        *self = Self { items_before: items, ..Self::start(self.source.clone(), now, now, held) };
+    /// Forgets all moments, and begins at `now`, when `counts` are the run's figures.
+    pub(crate) fn begin_part(&mut self, now: Instant, counts: Counts) {
+        *self = Self { items_before: counts.done, ..Self::start(self.source.clone(), now, now, counts.held) };
     }
 
     /// Makes seconds count from another time, so that a pause is left out.
@@ -250,11 +249,10 @@ impl Recorder {
     }
 
     /// Records a moment, with its seconds and its resident memory.
-    pub(crate) fn note(&mut self, now: Instant, moment: Moment) {
+    pub(crate) fn note(&mut self, now: Instant, counts: Counts) {
         let resident = self.source.resident().zip(self.base);
         let resident = resident.map(|(resident, base)| resident.as_u64().saturating_sub(base));
         self.peak_resident = self.peak_resident.max(resident);
-        self.last_resident = resident;
         if self.moments.len() == MOST_MOMENTS {
             // In place, since another list would be allocated while the run goes on.
             let mut place = 0;
@@ -268,13 +266,15 @@ impl Recorder {
             self.step = (self.step * 2).max(elapsed / (MOST_MOMENTS / 2) as u32);
         }
         let seconds = now.saturating_duration_since(self.origin).as_secs_f64();
-        let items = moment.items.saturating_sub(self.items_before);
-        self.moments.push(Moment { seconds, resident, items, ..moment });
+        let items = counts.done.saturating_sub(self.items_before);
+        self.moments.push(Moment { seconds, items, held: counts.held, resident, running: counts.running });
         self.next = now + self.step;
     }
 
-    pub(crate) fn moments(&self) -> &[Moment] {
-        &self.moments
+    /// Takes out what was recorded, for the report of a part that has ended.
+    pub(crate) fn take_timeline(&mut self) -> Timeline {
+        let moments = std::mem::take(&mut self.moments);
+        Timeline { began: Some(self.began), moments, ..Timeline::default() }
     }
 }
 
@@ -335,11 +335,11 @@ mod tests {
         for millisecond in 0..10_000 {
             let now = begun + Duration::from_millis(millisecond);
             if recorder.is_due(now) {
-                recorder.note(now, Moment { items: millisecond as usize, ..Moment::default() });
+                recorder.note(now, Counts { done: millisecond as usize, ..Counts::default() });
                 noted += 1;
             }
         }
-        let moments = recorder.moments();
+        let moments = recorder.moments;
         assert!((MOST_MOMENTS / 2..=MOST_MOMENTS).contains(&moments.len()) && noted > moments.len());
         assert!(moments.windows(2).all(|pair| pair[0].seconds < pair[1].seconds));
         assert!(moments.iter().all(|moment| (moment.seconds * 1e3).round() as usize == moment.items));
@@ -353,10 +353,10 @@ mod tests {
         for tick in 0..3000 {
             let now = begun + Duration::from_millis(100 * tick);
             if recorder.is_due(now) {
-                recorder.note(now, Moment::default());
+                recorder.note(now, Counts::default());
             }
         }
-        let moments = recorder.moments();
+        let moments = recorder.moments;
         let apart = |at: usize| moments[at + 1].seconds - moments[at].seconds;
         assert!(moments.len() > MOST_MOMENTS / 2);
         assert!(apart(0) <= 2.0 * apart(moments.len() - 2), "{} and {}", apart(0), apart(moments.len() - 2));
@@ -391,10 +391,10 @@ mod tests {
         let begun = Instant::now();
         let at = |millisecond| begun + Duration::from_millis(millisecond);
         let mut recorder = Recorder::start(source::current(), begun, begun, 0);
-        recorder.note(at(3), Moment::default());
+        recorder.note(at(3), Counts::default());
         recorder.set_origin(at(1000));
         assert!(!recorder.is_due(at(1003)) && recorder.is_due(at(1004)));
-        recorder.note(at(1004), Moment::default());
-        assert!((recorder.moments()[1].seconds - 4e-3).abs() < 1e-9);
+        recorder.note(at(1004), Counts::default());
+        assert!((recorder.moments[1].seconds - 4e-3).abs() < 1e-9);
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use super::time_use::TimeUse;
-use super::timeline::Timeline;
+use super::timeline::{Moment, Timeline};
 use crate::adapt::learned::Learned;
 use crate::error::failure::Failure;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::MaxMemory;
+use crate::memory::source::Source;
 use crate::system::refused::Refused;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
@@ -21,6 +22,10 @@ pub(crate) struct Totals {
     /// The budget; a run that is too short to need one leaves it open.
     pub(crate) budget: OnceLock<ByteSize>,
     pub(crate) max_memory: MaxMemory,
+    /// Tells what the run leaves open, whoever reads the report.
+    pub(crate) source: Source,
+    /// True if resident memory could be read; a run that did not look leaves it open.
+    pub(crate) reads_resident: OnceLock<bool>,
     pub(crate) seconds: f64,
     pub(crate) threads: usize,
     /// Threads that could run at the same time.
@@ -51,10 +56,8 @@ pub(crate) struct Totals {
     pub(crate) credit_waits: usize,
     /// The largest growth of resident memory.
     pub(crate) peak_resident: Option<ByteSize>,
-    /// The growth of resident memory at the end.
-    pub(crate) last_resident: Option<ByteSize>,
-    /// Bytes that the run held when resident memory was last read.
-    pub(crate) last_held: ByteSize,
+    /// The last moment that was recorded.
+    pub(crate) last: Option<Moment>,
     /// `None` for a run that was over before the first record.
     pub(crate) timeline: Option<Arc<Timeline>>,
 }
@@ -69,6 +72,42 @@ pub(crate) struct KeptFigures {
     pub(crate) damaged: usize,
     /// Bytes of all segments.
     pub(crate) bytes: u64,
+}
+
+#[cfg(test)]
+impl Totals {
+    /// The facts of a run of nothing on one thread, for tests that state others.
+    pub(crate) fn example() -> Self {
+        Self {
+            name: None,
+            learned: Learned::default(),
+            peak: ByteSize::ZERO,
+            budget: OnceLock::new(),
+            max_memory: MaxMemory::default(),
+            source: crate::memory::source::current(),
+            reads_resident: OnceLock::new(),
+            seconds: 0.0,
+            threads: 1,
+            cores: 1,
+            chunks: 0,
+            went_back: false,
+            measured_by: MeasuredBy::DeepSize,
+            unasked: Unasked::default(),
+            refused: None,
+            panicked: 0,
+            panics: Arc::default(),
+            sampled_seconds: 0.0,
+            beside_calls: 0.0,
+            inline_seconds: 0.0,
+            input_seconds: 0.0,
+            sink_seconds: 0.0,
+            time_use: TimeUse::default(),
+            credit_waits: 0,
+            peak_resident: None,
+            last: None,
+            timeline: None,
+        }
+    }
 }
 
 #[cfg(feature = "array")]

@@ -35,7 +35,7 @@ use crate::output::handover::Handover;
 use crate::output::outlet::{Flow, Outlet};
 use crate::plan::Plan;
 use crate::policy::Told;
-use crate::progress::stage::{StageCounts, StageReport};
+use crate::progress::stage::StageCounts;
 use crate::progress::{Callback, Teller};
 use crate::report::Report;
 use crate::units::ByteSize;
@@ -102,9 +102,7 @@ pub(crate) struct Core {
     begun: bool,
     /// The stages of a pipeline; a run of a single function has none.
     stages: Vec<Arc<StageCounts>>,
-    /// The figures of the stages before the part of the run that is reported, and the number of
-    /// repeated calls.
-    stages_before: Vec<StageReport>,
+    /// The number of repeated calls before the part of the run that is reported.
     retries_before: usize,
     /// True if a terminal has ended, so that the next one begins a part of its own.
     part_ended: bool,
@@ -162,7 +160,6 @@ impl Core {
             kept: Kept::default(),
             result_size,
             stages: Vec::new(),
-            stages_before: Vec::new(),
             retries_before: 0,
             part_ended: false,
             report: None,
@@ -180,7 +177,7 @@ impl Core {
         }
         self.report = None;
         self.engine.begin_part();
-        self.stages_before = self.stages.iter().map(|stage| stage.begin_part()).collect();
+        self.stages.iter().for_each(|stage| stage.begin_part());
         self.retries_before = retries;
         #[cfg(feature = "durable")]
         if let Some(keeper) = self.tools.interrupts.keeper().get() {
@@ -345,7 +342,7 @@ impl Core {
             Ok(Err(Ended::Error(error))) if error.is_cancelled() || error.is_timed_out() => {}
             Ok(Err(Ended::Error(error))) => return Err(error),
             Ok(Err(ended)) => self.engine.delay(ended),
-            Err(payload) => self.engine.delay(Ended::Unwound(payload)),
+            Err(payload) => self.engine.delay(Ended::Panic(payload)),
         }
         Ok(())
     }
@@ -363,7 +360,7 @@ impl Core {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.drive_to_its_end(input, function, outlet)));
         // What was collected may be dropped from here on.
         self.engine.hold_credit_alone();
-        outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
+        outcome.unwrap_or_else(|payload| Err(Ended::Panic(payload)))
     }
 
     fn drive_to_its_end(

@@ -6,6 +6,7 @@ use crate::call::Quota;
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Budget;
 use crate::memory::measure::Measure;
+use crate::memory::source;
 use crate::options::Options;
 use crate::units::ByteSize;
 
@@ -207,6 +208,6 @@ pub fn estimate_safe_batch_size(
             expected: "the bytes of one result, at least 1",
         }));
     }
-    let budget = Budget::resolve(&max_memory.max_memory(), ByteSize::ZERO)?.bytes;
+    let budget = Budget::resolve(&max_memory.max_memory(), &source::current(), ByteSize::ZERO)?.bytes;
     Ok(usize::try_from(budget.as_u64() / result_bytes.as_u64()).unwrap_or(usize::MAX).max(1))
 }

@@ -98,9 +98,8 @@ struct Stream<I: IntoIterator, R, C, P> {
     ended: bool,
     /// True if a failure was the last item.
     stopped: bool,
-    /// A panic that comes when everything before it was given, and its item if it is the
-    /// function's.
-    panic: Option<(Option<usize>, Payload)>,
+    /// A panic that comes when everything before it was given.
+    panic: Option<Payload>,
     /// The reason why the run could not be started, or went no further.
     error: Option<Error>,
     /// Panics that are given as failures, by their items.
@@ -131,8 +130,7 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
                 self.ended = true;
                 match ended {
                     Ended::Error(error) => self.error = Some(error),
-                    Ended::Panic(item, payload) => self.panic = Some((Some(item), payload)),
-                    Ended::Unwound(payload) => self.panic = Some((None, payload)),
+                    Ended::Panic(payload) => self.panic = Some(payload),
                 }
             }
         }
@@ -204,7 +202,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     /// Gives the error or the panic that ended the run.
     #[cold]
     fn last_item<V>(&mut self) -> Option<P::Item<V>> {
-        if let Some((_, payload)) = self.panic.take() {
+        if let Some(payload) = self.panic.take() {
             resume_unwind(payload);
         }
         if self.error.is_none() && !self.stopped {
@@ -229,10 +227,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
         let Self { mut run, buffer, panic, panicked, .. } = self;
         run.seen().told.panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
         run.core.put_back(buffer.into_left());
-        run.core.delay(panic.map(|(item, payload)| match item {
-            Some(item) => Ended::Panic(item, payload),
-            None => Ended::Unwound(payload),
-        }));
+        run.core.delay(panic.map(Ended::Panic));
         run.end_part();
         run
     }

@@ -132,7 +132,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
                 }));
                 if let Err(payload) = added {
                     // A stored value's own code panicked when it was dropped.
-                    stopped = Some(Ended::Unwound(payload));
+                    stopped = Some(Ended::Panic(payload));
                 }
                 left.extend(rest);
                 stopped.is_none()
@@ -147,7 +147,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         let failed = match (outcome, stopped) {
             // A panic that no other place has caught.
-            (Err(payload), _) => Ended::Unwound(payload),
+            (Err(payload), _) => Ended::Panic(payload),
             (Ok(_), Some(ended)) => ended,
             (Ok(Ok(_)), None) => match file.finish() {
                 Ok(()) => return Ok(P::given(Spilled::on_the_disk(file), &mut self.seen)),
@@ -171,7 +171,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         self.keep_file(file);
         match ended {
             Ended::Error(error) => error.into(),
-            Ended::Panic(_, payload) | Ended::Unwound(payload) => resume_unwind(payload),
+            Ended::Panic(payload) => resume_unwind(payload),
         }
     }
 
@@ -281,7 +281,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }));
         if let Err(payload) = added {
             // A stored value panicked when it was dropped.
-            outcome = Err(Ended::Unwound(payload));
+            outcome = Err(Ended::Panic(payload));
         }
         refused.extend(results);
         let stored = count - refused.len();

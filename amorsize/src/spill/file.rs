@@ -150,7 +150,7 @@ impl SpillFile {
             }
             Err(payload) => {
                 self.pending.truncate(before);
-                return Err(Ended::Unwound(payload));
+                return Err(Ended::Panic(payload));
             }
         }
         self.runs.push(item);

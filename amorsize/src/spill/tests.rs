@@ -190,7 +190,7 @@ impl serde::Serialize for Panics {
 fn a_result_that_panics_leaves_nothing() {
     let mut file = file(ByteSize::mib(1));
     assert!(file.add(0, &1_u16).is_ok());
-    assert!(matches!(file.add(1, &Panics), Err(Ended::Unwound(_))));
+    assert!(matches!(file.add(1, &Panics), Err(Ended::Panic(_))));
     assert!(file.add(2, &3_u16).is_ok());
     file.finish().unwrap();
     let spilled: Spilled<u16> = Spilled::on_the_disk(file);

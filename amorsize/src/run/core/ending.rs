@@ -69,10 +69,8 @@ impl Core {
     fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
         let (items, batches) = (handed_over.items, handed_over.batches);
         let totals = self.engine.totals(handed_over);
-        let mut stages: Vec<_> = self.stages.iter().map(|stage| stage.report()).collect();
-        stages.iter_mut().zip(&self.stages_before).for_each(|(stage, before)| stage.leave_out(before));
         let mut report = Report::new(totals, items, batches);
-        report.stages = stages;
+        report.stages = self.stages.iter().map(|stage| stage.report()).collect();
         report.retries = retries.saturating_sub(self.retries_before);
         #[cfg(feature = "durable")]
         {
@@ -105,10 +103,9 @@ impl Core {
 
     /// Keeps what ended the run for when it goes on.
     pub(crate) fn delay(&mut self, ended: Option<Ended>) {
-        match ended {
-            Some(panic @ (Ended::Panic(..) | Ended::Unwound(_))) => self.engine.delay(panic),
-            // The same will be found again.
-            Some(Ended::Error(_)) | None => {}
+        // An error will be found again.
+        if let Some(panic @ Ended::Panic(_)) = ended {
+            self.engine.delay(panic);
         }
     }
 
