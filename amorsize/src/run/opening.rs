@@ -99,10 +99,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return Pausing::begin(sink).map_err(Ok);
         };
         sink.begin_with_journal().map_err(Ok)?;
-        let (place, is_unplaced) = resume.take_place();
+        let (place, is_unplaced) = resume.place();
         if let Some(place) = place {
             let sink = Pausing::go_back(sink, place).map_err(Ok)?;
             journal.go_on_from(place);
+            // Not before: a sink that could not go back has to do so at the next call.
+            resume.forget_place();
             return Ok(sink);
         }
         let mut sink = Pausing::begin(sink).map_err(Ok)?;
