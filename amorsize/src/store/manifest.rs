@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::identity::{Identity, Kind};
-use super::segment::{FORMAT, sync_directory};
+use super::segment::FORMAT;
 use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
+use crate::system::paths::sync_directory;
 use crate::units::date::minute_and_second;
 
 /// Compares with the manifest that is there, or writes one in a directory without segments. Gives

@@ -82,7 +82,7 @@ pub(crate) use open::Store;
 pub(crate) use scan::hash;
 pub(crate) use segment::free;
 #[cfg(feature = "array")]
-pub(crate) use segment::{FORMAT, Header, Medium, Supply, sync_directory};
+pub(crate) use segment::{FORMAT, Header, Medium, Supply};
 #[cfg(any(test, feature = "array", feature = "parquet"))]
 pub(crate) use shape::Shape;
 #[cfg(feature = "array")]

@@ -13,6 +13,7 @@ use twox_hash::XxHash3_64;
 use super::frame::{CLOSING, Head, Spot, number};
 use super::lock::Lock;
 use crate::error::stored::SEGMENT;
+use crate::system::paths::sync_directory;
 
 /// Begins each segment. The bytes that are no text, and the two kinds of line end, reveal a file
 /// that was copied as text.
@@ -188,12 +189,6 @@ impl Supply for Directory {
     fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// Makes sure that a power cut does not take the names of a directory's new files.
-pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    // Other systems can't open a directory, or need no sync of it.
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
 /// The bytes that an ordinary user may still write there, if the system tells.

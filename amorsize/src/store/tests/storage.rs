@@ -112,6 +112,34 @@ fn max_disk_is_kept_and_more_of_it_goes_on() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_file_system_that_syncs_no_directory_is_no_error() {
+    use super::super::lock::Lock;
+    use super::super::segment::{Directory, Supply};
+
+    let scratch = Scratch::new();
+    // A sync of it is an invalid argument, as on some file systems that several machines share.
+    Directory::new(Path::new("/proc"), 1, Lock::take(&scratch.run()).unwrap()).sync_names().unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_is_another_one_each_time_is_not_tried_for_ever() {
+    let scratch = Scratch::new();
+    let lock = scratch.run().join("lock");
+    let mut opened = 0;
+    let taken = super::super::lock::Lock::take_with(&scratch.run(), || {
+        opened += 1;
+        assert!(opened < 10_000, "it would never end");
+        std::fs::write(lock.with_extension("new"), "").unwrap();
+        std::fs::rename(lock.with_extension("new"), &lock).unwrap();
+    });
+    let error = taken.unwrap_err();
+    assert_eq!(refused(&error), (lock.display().to_string(), "locked", io::ErrorKind::Other));
+    assert!(error.to_string().contains("use a path on another file system"), "{error}");
+}
+
+#[test]
 fn a_directory_that_is_removed_meanwhile_is_an_error() {
     let scratch = Scratch::new();
     store(&scratch.run(), &[0..10]);
