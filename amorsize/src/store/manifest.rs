@@ -175,8 +175,11 @@ fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference
     };
 
     let was_format = manifest["format"].as_u64().ok_or(Missing("format"))?;
-    let format = differs(Changed::Format, was_format.to_string(), FORMAT.to_string());
-    let format = format.or(differs(Changed::Format, kept(text("keeps")?), kept(keeps(identity.kind))));
+    if let Some(format) = differs(Changed::Format, was_format.to_string(), FORMAT.to_string()) {
+        // It may have other keys.
+        return Ok(Some(format));
+    }
+    let format = differs(Changed::Format, kept(text("keeps")?), kept(keeps(identity.kind)));
 
     let was_version = match &manifest["version"] {
         Value::Null => None,
