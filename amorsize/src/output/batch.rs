@@ -115,13 +115,11 @@ impl<R> Batch<R> {
         Indices::new(self.first_index, self.results.len(), self.jumps.clone())
     }
 
-    /// A batch of results with the indices of their items.
+    /// A batch of results with the indices of their items, which are the next of these.
     #[cfg(feature = "durable")]
-    pub(crate) fn of(results: Vec<R>, indices: &[usize], is_restored: bool) -> Self {
-        let first_index = indices.first().copied().unwrap_or_default();
-        let places = indices.windows(2).enumerate();
-        let jumps = places.filter(|(_, pair)| pair[0] + 1 != pair[1]).map(|(place, pair)| (place + 1, pair[1]));
-        Self { first_index, results, jumps: jumps.collect(), is_restored, bin: Weak::new() }
+    pub(crate) fn of(results: Vec<R>, indices: &mut impl Iterator<Item = usize>, is_restored: bool) -> Self {
+        let (first_index, jumps) = first_and_jumps(indices.take(results.len()));
+        Self { first_index, results, jumps, is_restored, bin: Weak::new() }
     }
 
     /// True if the results come from a checkpoint that an earlier process made. A batch has only
@@ -226,6 +224,19 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("first_index", &self.first_index).field("results", &self.results).finish()
     }
+}
+
+/// The first of these indices, and each that does not follow the one before: its place, and the
+/// index.
+#[cfg(feature = "durable")]
+pub(crate) fn first_and_jumps(mut indices: impl Iterator<Item = usize>) -> (usize, Vec<(usize, usize)>) {
+    let first = indices.next().unwrap_or_default();
+    let mut last = first;
+    let jumps = indices.enumerate().filter_map(|(place, index)| {
+        let before = std::mem::replace(&mut last, index);
+        (before + 1 != index).then_some((place + 1, index))
+    });
+    (first, jumps.collect())
 }
 
 /// The indices of the items of a [`Batch`]; made by [`Batch::indices`].

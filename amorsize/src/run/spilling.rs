@@ -11,7 +11,7 @@ use crate::durable::{Durable, Keeper, Resume};
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::credit::Credit;
-use crate::output::batch::Indices;
+use crate::output::batch::{Indices, first_and_jumps};
 use crate::output::batches::parts;
 use crate::output::collect::Found;
 use crate::output::handover::HandedOver;
@@ -140,7 +140,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }));
         if !left.is_empty() {
             let (indices, values): (Vec<_>, Vec<_>) = left.into_iter().unzip();
-            let (first, jumps) = first_and_jumps(&indices);
+            let (first, jumps) = first_and_jumps(indices.iter().copied());
             let credit = self.credit_of(&values, &file);
             let indices = Indices::new(first, indices.len(), jumps);
             let results = self.shared.types.results_of(P::unsplit(values), credit);
@@ -243,7 +243,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
                         of_values.push(index);
                     }
                 }
-                let (first, jumps) = first_and_jumps(&of_values);
+                let (first, jumps) = first_and_jumps(of_values.into_iter());
                 (values, first, jumps)
             }
         };
@@ -297,12 +297,4 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         outcome
     }
-}
-
-/// The first of these indices, and each index that doesn't follow the one before: its place, and
-/// the index.
-fn first_and_jumps(indices: &[usize]) -> (usize, Vec<(usize, usize)>) {
-    let pairs = indices.windows(2).enumerate();
-    let jumps = pairs.filter(|(_, pair)| pair[0] + 1 != pair[1]).map(|(place, pair)| (place + 1, pair[1]));
-    (indices.first().copied().unwrap_or_default(), jumps.collect())
 }
