@@ -62,13 +62,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             let mut runs = Runs { shared, core, as_function, durable };
             let mut report = None;
             for task in wanted {
-                let task = job.begin::<P::Value>(task, items)?;
-                let share = task.as_ref().map_or_else(Share::empty, |task| shares.take(task.task));
+                // Another process may have done it meanwhile. The figures of a run of nothing would
+                // stand for those of all runs.
+                let Some(task) = job.begin::<P::Value>(task, items)? else { continue };
                 let next;
-                (runs, next) = runs.run::<I::IntoIter, P>(share, task.as_ref(), &mut shares)?;
-                if let Some(task) = task {
-                    job.finish(task)?;
-                }
+                (runs, next) = runs.run::<I::IntoIter, P>(shares.take(task.task), Some(&task), &mut shares)?;
+                job.finish(task)?;
                 report = Some(joined(report, next));
             }
             let report = match report {
