@@ -7,7 +7,7 @@ use super::encoded::Encoded;
 use super::frame::{DONE, END, Head, LZ4, PLACE, Press, RUN, Run, Spot, VOID};
 use super::identity::ItemsHash;
 use super::segment::{Header, Segment, Supply};
-use super::shape::{LOOKED_AT, Shape, Shapes};
+use super::shape::{LOOKED_AT, Shape};
 use crate::error::Error;
 use crate::error::stored::storage;
 use crate::units::ByteSize;
@@ -153,8 +153,7 @@ impl<H> Pen<H> {
                 before += encoded.items();
                 is_first
             });
-            let shapes: Vec<_> = looked_at.map(|(encoded, _)| encoded.shapes()).collect();
-            Shape::joined(shapes.iter().flat_map(Shapes::iter)).json().to_owned()
+            Shape::joined(looked_at.flat_map(|(encoded, _)| encoded.shapes.iter())).json().to_owned()
         };
         let outcome = self.frame(flags, runs, raw, stored, shape);
         press.rest();

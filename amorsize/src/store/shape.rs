@@ -73,11 +73,6 @@ impl Shape {
         Self(String::new())
     }
 
-    /// The shape of a result that is not looked at, which fits every shape too.
-    pub(crate) fn any() -> Self {
-        Self("\"?\"".into())
-    }
-
     /// The text to store, which is empty if there is nothing to store.
     pub(crate) fn json(&self) -> &str {
         &self.0

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{ANY, Shape, variants};
 
 /// The shapes of some results.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Shapes {
     /// No two are equal.
     seen: Vec<Shape>,
@@ -24,13 +24,10 @@ impl Shapes {
 
     /// Looks at a result, unless enough is known.
     pub(crate) fn see<R: Serialize + ?Sized>(&mut self, result: &R) {
-        if !self.is_complete() {
-            self.add(Shape::of(result));
+        if self.is_complete() {
+            return;
         }
-    }
-
-    /// Adds the shape of a result.
-    pub(crate) fn add(&mut self, shape: Shape) {
+        let shape = Shape::of(result);
         if !self.seen.contains(&shape) {
             self.is_complete = shape.is_complete();
             self.bytes += shape.0.len();
@@ -40,6 +37,12 @@ impl Shapes {
 
     pub(crate) fn is_complete(&self) -> bool {
         self.is_complete || self.bytes > Self::MOST
+    }
+
+    /// The bytes that they own.
+    pub(crate) fn memory(&self) -> usize {
+        let texts: usize = self.seen.iter().map(|shape| shape.0.capacity()).sum();
+        self.seen.capacity() * size_of::<Shape>() + texts
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Shape> {
