@@ -269,6 +269,12 @@ fn a_value_has_one_hash_in_parts_and_at_once() {
             let mut hasher = StableHasher::default();
             bytes[..len].chunks(part).for_each(|part| hasher.write(part));
             assert_eq!(hasher.finish(), expected, "{len} in parts of {part}");
+            #[cfg(feature = "array")]
+            {
+                let mut hasher = StableHasher::default();
+                bytes[..len].chunks(part).for_each(|part| hasher.gather(|all| all.extend_from_slice(part)));
+                assert_eq!(hasher.finish(), expected, "{len} gathered in parts of {part}");
+            }
         }
     }
     // A hasher forgets earlier values.
