@@ -90,8 +90,8 @@ pub(crate) struct Shares<N: Iterator> {
 }
 
 enum Rest<N: Iterator> {
-    /// The items of each share, with its task.
-    Kept(std::vec::IntoIter<(usize, Vec<N::Item>)>),
+    /// The items of each share, with its range.
+    Kept(std::vec::IntoIter<(Range<usize>, Vec<N::Item>)>),
     /// The iterator, and the index of its next item. It is away while a share is run.
     Streamed(Option<N>, usize),
 }
@@ -113,9 +113,9 @@ impl<N: ExactSizeIterator> Shares<N> {
     ) -> Result<Self, ArrayError> {
         let items = iterator.len();
         let mut hash = StableHasher::default();
-        let mut kept: Vec<Vec<N::Item>> = Vec::new();
-        let mut ranges = wanted.iter().map(|&task| share(items, tasks, task)).peekable();
-        let mut ended_at = 0;
+        let mut kept: Vec<(Range<usize>, Vec<N::Item>)> =
+            wanted.iter().map(|&task| (share(items, tasks, task), Vec::new())).collect();
+        let (mut at, mut ended_at) = (0, 0);
         for (index, item) in iterator.enumerate() {
             ended_at = index + 1;
             hash.gather(|bytes| add(&item, bytes)).map_err(|cause| {
@@ -124,28 +124,19 @@ impl<N: ExactSizeIterator> Shares<N> {
                      tells this input from others"
                 ))
             })?;
-            while ranges.next_if(|range| range.end <= index).is_some() {}
-            if let Some(range) = ranges.peek().filter(|range| range.contains(&index)) {
-                if index == range.start {
-                    kept.push(Vec::with_capacity(range.len()));
+            while kept.get(at).is_some_and(|(range, _)| range.end <= index) {
+                at += 1;
+            }
+            if let Some((range, items)) = kept.get_mut(at).filter(|(range, _)| range.contains(&index)) {
+                if items.is_empty() {
+                    items.reserve_exact(range.len());
                 }
-                if let Some(items) = kept.last_mut() {
-                    items.push(item);
-                }
+                items.push(item);
             }
         }
         if ended_at != items {
             return Err(other_length(items, ended_at));
         }
-        // An empty share has no first item.
-        let mut kept = kept.into_iter();
-        let kept: Vec<_> = wanted
-            .iter()
-            .map(|&task| {
-                let is_empty = share(items, tasks, task).is_empty();
-                (task, if is_empty { Vec::new() } else { kept.next().unwrap_or_default() })
-            })
-            .collect();
         Ok(Self { items, tasks, input: hex(hash.finish()), rest: Rest::Kept(kept.into_iter()) })
     }
 
@@ -159,7 +150,7 @@ impl<N: ExactSizeIterator> Shares<N> {
         let range = share(self.items, self.tasks, task);
         match &mut self.rest {
             Rest::Kept(shares) => {
-                let (_, items) = shares.find(|(known, _)| *known == task).unwrap_or_default();
+                let (_, items) = shares.find(|(known, _)| *known == range).unwrap_or_default();
                 Share::Kept(items.into_iter())
             }
             Rest::Streamed(iterator, next) => {
