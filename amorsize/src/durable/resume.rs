@@ -390,7 +390,7 @@ impl Kept {
         let before = restored.stored.bytes();
         let is_skipped = *next < durable.skip_first;
         // If the user's code panics here, the same results come again.
-        let results = match codec.take(restored, if is_skipped { ONE } else { most.min(Stored::AT_ONCE) }) {
+        let results = match (codec.take)(restored, if is_skipped { ONE } else { most.min(Stored::AT_ONCE) }) {
             Ok(results) => results,
             Err(error) => {
                 self.keeper.fail(error);

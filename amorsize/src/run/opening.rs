@@ -71,7 +71,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         };
         let mut store = Store::open(directory, &identity)?;
         if let Some((_, codec)) = &durable.checkpoint {
-            codec.check(&mut store)?;
+            (codec.check)(&mut store)?;
         }
         let told = KeptFigures { restored: 0, damaged: store.damaged(), bytes: store.bytes() };
         let restored = match kind {

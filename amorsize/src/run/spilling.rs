@@ -71,7 +71,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         self.refuse_journal()?;
         let durable = self.shared.durable.as_deref();
         if let Some((directory, codec)) = durable.and_then(|durable| durable.checkpoint.as_ref()) {
-            if codec.result() != type_name::<P::Value>() {
+            if codec.result != type_name::<P::Value>() {
                 return Err(Error::new(ErrorKind::InvalidOption {
                     option: "on_error",
                     value: "given behind `checkpoint` to a run that is spilled".into(),
