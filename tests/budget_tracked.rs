@@ -6,7 +6,11 @@ mod cases;
 #[path = "budget/counting.rs"]
 mod counting;
 
-use amorsize::{ByteSize, MeasuredBy, Tracking, batched, process_in_batches};
+use std::io;
+
+use amorsize::on_error::Skip;
+use amorsize::sink::Sink;
+use amorsize::{Batch, ByteSize, MeasuredBy, Tracking, batched, process_in_batches};
 use counting::{Counting, alone, peak_of};
 
 #[global_allocator]
@@ -149,4 +153,38 @@ fn the_results_of_a_pipeline_are_counted_to_the_byte() {
     let report = run.then(|all| process_in_batches(|bytes: Vec<u8>| bytes, all)).for_each_batch(|_| ()).unwrap();
     // A `Vec` of 24 bytes with 100. The first stage's value was there until the second stage ended.
     assert_eq!((report.result_bytes(), report.working_bytes()), (ByteSize::new(300 * 124), ByteSize::new(1_000)));
+}
+
+/// Expects all odd numbers in order.
+struct Odd(u64);
+
+impl Sink<u64> for Odd {
+    type Error = io::Error;
+
+    fn batch(&mut self, batch: Batch<u64>) -> io::Result<()> {
+        for (index, number) in batch.indices().zip(batch) {
+            assert_eq!((index as u64, number), (self.0, self.0));
+            self.0 += 2;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn spilled_results_with_gaps_go_to_a_sink_in_little_memory() {
+    const ITEMS: u64 = 400_000;
+
+    let _alone = alone();
+    let odd = |item: u64| if item.is_multiple_of(2) { Err(item) } else { Ok(item) };
+    let spilled = process_in_batches(odd, 0..ITEMS).max_memory("1MiB").on_error(Skip).spill().unwrap();
+    assert!(spilled.on_disk() > 0 && spilled.len() as u64 == ITEMS / 2);
+    let mut sink = Odd(1);
+    let peak = peak_of(|| spilled.write_to(&mut sink).unwrap());
+    assert_eq!(sink.0, ITEMS + 1);
+    // The places of all gaps at once would take 3 MiB.
+    assert!(peak < 1 << 20, "{peak} bytes");
 }

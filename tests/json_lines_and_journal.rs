@@ -86,6 +86,43 @@ fn a_removal_that_is_cut_short_repeats_no_line() {
     }
 }
 
+#[test]
+fn a_sink_that_could_not_go_back_goes_back_at_the_next_call() {
+    /// Gets the file out of the sink's reach until the guard is dropped.
+    type Hide = fn(&Path) -> Box<dyn FnOnce()>;
+
+    let moved: Hide = |out| {
+        let (out, away) = (out.to_owned(), out.with_extension("away"));
+        fs::rename(&out, &away).unwrap();
+        Box::new(move || fs::rename(away, out).unwrap())
+    };
+    let busy: Hide = |out| {
+        let partial = out.with_extension("jsonl.partial");
+        fs::rename(out, &partial).unwrap();
+        let file = fs::File::options().write(true).open(partial).unwrap();
+        file.lock().unwrap();
+        Box::new(move || file.unlock().unwrap())
+    };
+    for (hide, is_new) in [(moved, false), (moved, true), (busy, false), (busy, true)] {
+        let folder = Folder::new("could_not_go_back");
+        let out = folder.file("out.jsonl");
+        squares(folder.path(), 10, false).unwrap();
+        let mut run = process_in_batches(square, 0..15).version(1).journal(folder.file("runs"));
+        let mut sink = JsonLines::new(&out);
+        let show = hide(&out);
+        for _ in 0..2 {
+            let error = run.write_to(&mut sink).unwrap_err();
+            assert!(error.is_storage() || error.is_busy(), "{error}");
+        }
+        show();
+        if is_new {
+            sink = JsonLines::new(&out);
+        }
+        assert_eq!(run.write_to(&mut sink).unwrap().restored(), 10);
+        assert!(lines(folder.path()).into_iter().eq((0..15).map(|x| x * x)));
+    }
+}
+
 /// Puts directories in the way of a removal, once the run has its own open.
 struct InTheWay<'a>(JsonLines, &'a Path);
 

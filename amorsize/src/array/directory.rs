@@ -10,7 +10,7 @@ use serde_json::Value;
 use twox_hash::XxHash3_64;
 
 use super::ArrayError;
-use crate::store::sync_directory;
+use crate::system::paths::sync_directory;
 
 /// The end of the names of files that are not in place yet. The process that gathers removes those
 /// that are left.

@@ -28,40 +28,38 @@ const THREADS: &str = "AMORSIZE_THREADS";
 /// enough to look for the results of each: with a wrong number that would never end.
 const MOST_TASKS: usize = 4 << 20;
 
-/// An engine with tasks in containers. The library reads a container's limits itself.
-const fn container(index: &'static str) -> Engine {
-    Engine { index, first: 0, none: None, memory: |_| Ok(None), threads: |_| None }
-}
-
-/// An engine that tells threads in a variable.
-const fn grid(
-    index: &'static str,
-    first: usize,
-    none: Option<&'static str>,
-    threads: fn(&Variables<'_>) -> Option<usize>,
-) -> Engine {
-    Engine { index, first, none, memory: |_| Ok(None), threads }
-}
+/// An engine that counts tasks from 0, and tells neither memory nor threads.
+const PLAIN: Engine = Engine { index: "", first: 0, none: None, memory: |_| Ok(None), threads: |_| None };
 
 const ENGINES: [Engine; 9] = [
     Engine {
         index: "SLURM_ARRAY_TASK_ID",
-        first: 0,
-        none: None,
         memory: slurm_memory,
         threads: |told| told.count("SLURM_CPUS_PER_TASK").or_else(|| told.count("SLURM_CPUS_ON_NODE")),
+        ..PLAIN
     },
-    grid("HQ_TASK_ID", 0, None, |told| {
-        let cpus = told.get("HQ_CPUS")?;
-        Some(cpus.split(',').filter(|cpu| !cpu.trim().is_empty()).count()).filter(|&cpus| cpus > 0)
-    }),
-    container("JOB_COMPLETION_INDEX"),
-    container("AWS_BATCH_JOB_ARRAY_INDEX"),
-    container("BATCH_TASK_INDEX"),
-    grid("PARALLEL_SEQ", 1, None, |_| None),
-    grid("SGE_TASK_ID", 1, Some("undefined"), |told| told.count("NSLOTS")),
-    grid("LSB_JOBINDEX", 1, Some("0"), |told| told.count("LSB_DJOB_NUMPROC")),
-    grid("PBS_ARRAY_INDEX", 0, None, |told| told.count("NCPUS")),
+    Engine {
+        index: "HQ_TASK_ID",
+        threads: |told| {
+            let cpus = told.get("HQ_CPUS")?;
+            Some(cpus.split(',').filter(|cpu| !cpu.trim().is_empty()).count()).filter(|&cpus| cpus > 0)
+        },
+        ..PLAIN
+    },
+    // These have tasks in containers, and the library reads a container's limits itself.
+    Engine { index: "JOB_COMPLETION_INDEX", ..PLAIN },
+    Engine { index: "AWS_BATCH_JOB_ARRAY_INDEX", ..PLAIN },
+    Engine { index: "BATCH_TASK_INDEX", ..PLAIN },
+    Engine { index: "PARALLEL_SEQ", first: 1, ..PLAIN },
+    Engine { index: "SGE_TASK_ID", first: 1, none: Some("undefined"), threads: |told| told.count("NSLOTS"), ..PLAIN },
+    Engine {
+        index: "LSB_JOBINDEX",
+        first: 1,
+        none: Some("0"),
+        threads: |told| told.count("LSB_DJOB_NUMPROC"),
+        ..PLAIN
+    },
+    Engine { index: "PBS_ARRAY_INDEX", threads: |told| told.count("NCPUS"), ..PLAIN },
 ];
 
 fn slurm_memory(told: &Variables<'_>) -> Result<Option<ByteSize>, ArrayError> {

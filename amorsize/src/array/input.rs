@@ -1,9 +1,10 @@
 //! The input of an array: its shares, and the text or hash that identifies it.
 
+use std::hash::Hasher;
 use std::ops::Range;
 
 use super::ArrayError;
-use crate::store::{ValuesHash, hex};
+use crate::store::{StableHasher, hex};
 
 /// The items of a task: shares differ by one item at most.
 pub(super) fn share(items: usize, tasks: usize, task: usize) -> Range<usize> {
@@ -76,8 +77,8 @@ impl<N: Iterator> Iterator for Streamed<N> {
     }
 }
 
-/// Adds an item to the hash of all. The text of an error says why that fails.
-pub(crate) type AddItem<'h, T> = &'h mut dyn FnMut(&T, &mut ValuesHash) -> Result<(), String>;
+/// Appends the bytes that tell an item from others. The text of an error says why that fails.
+pub(crate) type AddItem<'h, T> = &'h mut dyn FnMut(&T, &mut Vec<u8>) -> Result<(), String>;
 
 /// The shares to run, taken one after another.
 pub(crate) struct Shares<N: Iterator> {
@@ -89,8 +90,8 @@ pub(crate) struct Shares<N: Iterator> {
 }
 
 enum Rest<N: Iterator> {
-    /// The items of each share, with its task.
-    Kept(std::vec::IntoIter<(usize, Vec<N::Item>)>),
+    /// The items of each share, with its range.
+    Kept(std::vec::IntoIter<(Range<usize>, Vec<N::Item>)>),
     /// The iterator, and the index of its next item. It is away while a share is run.
     Streamed(Option<N>, usize),
 }
@@ -111,40 +112,31 @@ impl<N: ExactSizeIterator> Shares<N> {
         add: AddItem<'_, N::Item>,
     ) -> Result<Self, ArrayError> {
         let items = iterator.len();
-        let mut hash = ValuesHash::default();
-        let mut kept: Vec<Vec<N::Item>> = Vec::new();
-        let mut ranges = wanted.iter().map(|&task| share(items, tasks, task)).peekable();
-        let mut ended_at = 0;
+        let mut hash = StableHasher::default();
+        let mut kept: Vec<(Range<usize>, Vec<N::Item>)> =
+            wanted.iter().map(|&task| (share(items, tasks, task), Vec::new())).collect();
+        let (mut at, mut ended_at) = (0, 0);
         for (index, item) in iterator.enumerate() {
             ended_at = index + 1;
-            add(&item, &mut hash).map_err(|cause| {
+            hash.gather(|bytes| add(&item, bytes)).map_err(|cause| {
                 ArrayError::refused(format!(
                     "item {index} can't be told from others, as it can't become bytes: {cause}; state by `input_id` what \
                      tells this input from others"
                 ))
             })?;
-            while ranges.next_if(|range| range.end <= index).is_some() {}
-            if let Some(range) = ranges.peek().filter(|range| range.contains(&index)) {
-                if index == range.start {
-                    kept.push(Vec::with_capacity(range.len()));
+            while kept.get(at).is_some_and(|(range, _)| range.end <= index) {
+                at += 1;
+            }
+            if let Some((range, items)) = kept.get_mut(at).filter(|(range, _)| range.contains(&index)) {
+                if items.is_empty() {
+                    items.reserve_exact(range.len());
                 }
-                if let Some(items) = kept.last_mut() {
-                    items.push(item);
-                }
+                items.push(item);
             }
         }
         if ended_at != items {
             return Err(other_length(items, ended_at));
         }
-        // An empty share has no first item.
-        let mut kept = kept.into_iter();
-        let kept: Vec<_> = wanted
-            .iter()
-            .map(|&task| {
-                let is_empty = share(items, tasks, task).is_empty();
-                (task, if is_empty { Vec::new() } else { kept.next().unwrap_or_default() })
-            })
-            .collect();
         Ok(Self { items, tasks, input: hex(hash.finish()), rest: Rest::Kept(kept.into_iter()) })
     }
 
@@ -158,7 +150,7 @@ impl<N: ExactSizeIterator> Shares<N> {
         let range = share(self.items, self.tasks, task);
         match &mut self.rest {
             Rest::Kept(shares) => {
-                let (_, items) = shares.find(|(known, _)| *known == task).unwrap_or_default();
+                let (_, items) = shares.find(|(known, _)| *known == range).unwrap_or_default();
                 Share::Kept(items.into_iter())
             }
             Rest::Streamed(iterator, next) => {
@@ -201,6 +193,7 @@ fn other_length(said: usize, has: impl std::fmt::Display) -> ArrayError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::encode;
 
     #[test]
     fn shares_cover_the_input_and_differ_by_one_item() {
@@ -218,7 +211,7 @@ mod tests {
     #[test]
     fn wanted_shares_are_given_whether_kept_or_streamed() {
         let wanted = [0, 2, 3, 6];
-        let add: AddItem<'_, usize> = &mut |item, hash| hash.push(item);
+        let add: AddItem<'_, usize> = &mut encode;
         let hashed = Shares::hashed(0..23_usize, 7, &wanted, add).map_err(drop).unwrap();
         let named = Shares::named(0..23_usize, 7, "it");
         assert_eq!((named.input.as_str(), named.items()), ("id it", 23));
@@ -238,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_share_that_is_not_taken_leaves_the_others_as_they_are() {
-        let add: AddItem<'_, usize> = &mut |item, hash| hash.push(item);
+        let add: AddItem<'_, usize> = &mut encode;
         let hashed = Shares::hashed(0..23_usize, 7, &[0, 2, 3, 6], add).map_err(drop).unwrap();
         for mut shares in [hashed, Shares::named(0..23_usize, 7, "it")] {
             for task in [2, 6] {
@@ -251,8 +244,7 @@ mod tests {
 
     #[test]
     fn empty_shares_have_no_items() {
-        let mut shares =
-            Shares::hashed(0..2_usize, 5, &[0, 1, 2, 4], &mut |item, hash| hash.push(item)).map_err(drop).unwrap();
+        let mut shares = Shares::hashed(0..2_usize, 5, &[0, 1, 2, 4], &mut encode).map_err(drop).unwrap();
         let all: Vec<Vec<_>> = [0, 1, 2, 4].map(|task| shares.take(task).collect()).into();
         assert_eq!(all, [vec![], vec![], vec![0], vec![1]]);
     }
@@ -276,7 +268,7 @@ mod tests {
         impl ExactSizeIterator for Says {}
 
         for (says, has) in [(3, 2), (2, 3)] {
-            let refused = Shares::hashed(Says(says, 0..has), 2, &[0], &mut |item, hash| hash.push(item)).err().unwrap();
+            let refused = Shares::hashed(Says(says, 0..has), 2, &[0], &mut encode).err().unwrap();
             assert_eq!(
                 refused.to_string(),
                 format!("the input said that it has {says} items, and has {has}: collect it into a `Vec` first")
@@ -286,12 +278,8 @@ mod tests {
 
     #[test]
     fn an_input_is_known_by_its_items_and_their_order() {
-        let of = |items: &[u64]| {
-            Shares::hashed(items.iter().copied(), 2, &[], &mut |item, hash| hash.push(item))
-                .map_err(drop)
-                .unwrap()
-                .input
-        };
+        let of =
+            |items: &[u64]| Shares::hashed(items.iter().copied(), 2, &[], &mut encode).map_err(drop).unwrap().input;
         assert_eq!(of(&[1, 2, 3]), of(&[1, 2, 3]));
         assert_ne!(of(&[1, 2, 3]), of(&[1, 3, 2]));
         assert_ne!(of(&[1, 2, 3]), of(&[1, 2, 4]));

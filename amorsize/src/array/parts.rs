@@ -11,8 +11,8 @@ use super::directory::{PART, is_part, names, random_name};
 use crate::error::Error;
 use crate::store::{
     Buffers, CLOSING, Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, free, hash,
-    sync_directory,
 };
+use crate::system::paths::sync_directory;
 
 /// Consecutive items, with consecutive results in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

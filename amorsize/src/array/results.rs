@@ -202,12 +202,6 @@ impl Reading {
         Ok(Self { task, finished, next: 0, part: None, contents: Contents::default(), checked })
     }
 
-    /// The error of a part that is damaged at a frame.
-    fn damaged(&self, directory: &Directory, piece: &Piece) -> ArrayError {
-        let path = directory.task(self.task).join(&self.finished.parts[piece.part]);
-        ArrayError::Damaged { path, offset: piece.offset, task: Some(self.task) }
-    }
-
     /// Reads the next results: the rest of a piece, or those of the next piece. `None` behind the
     /// last piece.
     fn go_on<R: Serialize + DeserializeOwned>(
@@ -219,43 +213,49 @@ impl Reading {
         let Some(piece) = self.finished.pieces.get(at).copied() else { return Ok(None) };
         self.next = at + 1;
         let path = directory.task(self.task).join(&self.finished.parts[piece.part]);
-        let rest = rest.map_or_else(|| Ok((self.open::<R>(&path, &piece)?, piece.first as usize)), Ok);
-        let results = rest.and_then(|(mut rest, index)| {
-            let results = rest.take(Stored::AT_ONCE).map_err(Failed::Unread)?.into_iter();
-            Ok(Open { results, index, rest: Some(rest).filter(|rest| !rest.is_empty()) })
-        });
-        results.map(Some).map_err(|failed| match failed {
-            Failed::Damaged => self.damaged(directory, &piece),
-            Failed::Io(error) if is_missing(&error) => self.damaged(directory, &piece),
-            Failed::Io(error) => ArrayError::io(&path, "read", error),
-            Failed::Type(was, is) => other_type(&path, &was, &is),
-            // The bytes are as they were written.
-            Failed::Unread(cause) => ArrayError::refused(format!(
+        let (mut rest, index) = match rest {
+            Some(rest) => rest,
+            None => (self.open::<R>(&path, &piece)?, piece.first as usize),
+        };
+        // The bytes are as they were written.
+        let results = rest.take(Stored::AT_ONCE).map_err(|cause| {
+            ArrayError::refused(format!(
                 "{} has results that can't be read as the type that they have now ({cause}); go back to the type that they \
                  had, or use another directory and raise `version`",
                 path.display()
-            )),
-        })
+            ))
+        })?;
+        let results = results.into_iter();
+        Ok(Some(Open { results, index, rest: Some(rest).filter(|rest| !rest.is_empty()) }))
     }
 
-    fn open<R: Serialize + DeserializeOwned>(&mut self, path: &Path, piece: &Piece) -> Result<Stored, Failed> {
+    /// Finds the results of a piece of the part with this path.
+    fn open<R: Serialize + DeserializeOwned>(&mut self, path: &Path, piece: &Piece) -> Result<Stored, ArrayError> {
+        let (offset, task) = (piece.offset, Some(self.task));
+        let damaged = || ArrayError::Damaged { path: path.to_owned(), offset, task };
+        let unread = |unreadable| match unreadable {
+            Unreadable::Io(error) if !is_missing(&error) => ArrayError::io(path, "read", error),
+            _ => damaged(),
+        };
+        let failed = |error: io::Error| unread(error.into());
         let part = match self.part.take_if(|(number, _)| *number == piece.part) {
             Some((_, part)) => part,
-            None => Part::open(path)?.ok_or(Failed::Damaged)?,
+            None => Part::open(path).map_err(failed)?.ok_or_else(damaged)?,
         };
         let (_, part) = self.part.insert((piece.part, part));
-        let frame = (piece.part, piece.offset);
+        let frame = (piece.part, offset);
         let content = match self.contents.get(frame) {
             Some(content) => content,
             None => {
-                let head = part.head(piece.offset)?.ok_or(Failed::Damaged)?;
+                let head = part.head(offset).map_err(failed)?.ok_or_else(damaged)?;
                 let runs = head.runs.len();
-                self.contents.read(frame, &part.file, piece.offset + head.bytes(), head, runs)?
+                self.contents.read(frame, &part.file, offset + head.bytes(), head, runs).map_err(unread)?
             }
         };
         self.contents.pass(frame);
         if !std::mem::replace(&mut self.checked[piece.part], true) {
-            part.check(Shape::check::<R>)?.map_err(|is| Failed::Type(part.shape.clone(), is))?;
+            let checked = part.check(Shape::check::<R>).map_err(failed)?;
+            checked.map_err(|is| other_type(path, &part.shape, &is))?;
         }
         // The offset of the results in the content.
         let mut at = 0_u64;
@@ -264,32 +264,8 @@ impl Reading {
             at += if is_it { 0 } else { run.bytes };
             is_it
         });
-        let bytes = run.ok_or(Failed::Damaged)?.bytes;
+        let bytes = run.ok_or_else(damaged)?.bytes;
         Ok(Stored::new(content, at, bytes, piece.items))
-    }
-}
-
-enum Failed {
-    Damaged,
-    Io(io::Error),
-    /// The shape of the stored results, and that of the type.
-    Type(Shape, String),
-    /// The reason why bytes are no results of the type.
-    Unread(String),
-}
-
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Self {
-        Unreadable::from(error).into()
-    }
-}
-
-impl From<Unreadable> for Failed {
-    fn from(unreadable: Unreadable) -> Self {
-        match unreadable {
-            Unreadable::Io(error) => Self::Io(error),
-            Unreadable::Damaged(_) => Self::Damaged,
-        }
     }
 }
 

@@ -65,6 +65,6 @@ impl<T, R, C> Shared<T, R, C> {
         if let Some(Err(cause)) = self.durable.as_ref().map(|durable| durable.read_back(codec, result)) {
             return Some(Err(cause));
         }
-        codec.push(encoded, item, result)
+        (codec.push)(encoded, item, result)
     }
 }

@@ -21,14 +21,19 @@ pub trait StoredResult: Serialize + DeserializeOwned {}
 
 #[diagnostic::do_not_recommend]
 impl<R: Serialize + DeserializeOwned> StoredResult for R {}
+
 /// Encodes results for a store and decodes them, by functions for one type and one policy.
 pub struct Codec<R> {
     /// The name of the type that is stored.
-    result: &'static str,
-    push: Push<R>,
+    pub(crate) result: &'static str,
+    /// Adds the result of the next item, with the item's hash; `None` if the policy takes it out.
+    pub(crate) push: Push<R>,
     pub(super) read_back: fn(&R) -> Option<Result<(), String>>,
-    check: fn(&mut Store) -> Result<(), Error>,
-    take: fn(&mut Restored, usize) -> Result<Vec<R>, Error>,
+    /// Refuses a directory with results of another type.
+    pub(crate) check: fn(&mut Store) -> Result<(), Error>,
+    /// Takes the next results of items that are done, and stops behind the one that brings it to
+    /// this number of bytes, encoded or in memory; 0 is for one result.
+    pub(crate) take: fn(&mut Restored, usize) -> Result<Vec<R>, Error>,
 }
 
 type Push<R> = fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>;
@@ -58,30 +63,9 @@ impl<R> Codec<R> {
             take: |restored, most| Ok(P::unsplit(restored.take::<P::Value>(of_values::<R, P::Value>(most))?)),
         }
     }
-
-    /// The name of the type that is stored.
-    pub(crate) fn result(&self) -> &'static str {
-        self.result
-    }
-
-    /// Adds the result of the next item, with the item's hash; `None` if the policy takes it out.
-    pub(crate) fn push(&self, encoded: &mut Encoded, item: u64, result: &R) -> Option<Result<(), String>> {
-        (self.push)(encoded, item, result)
-    }
-
-    /// Refuses a directory with results of another type.
-    pub(crate) fn check(&self, store: &mut Store) -> Result<(), Error> {
-        (self.check)(store)
-    }
-
-    /// Takes the next results of items that are done, and stops behind the one that brings it to
-    /// `most` bytes, encoded or in memory; 0 is for one result.
-    pub(crate) fn take(&self, restored: &mut Restored, most: usize) -> Result<Vec<R>, Error> {
-        (self.take)(restored, most)
-    }
 }
 
-/// The bytes of values whose results have `most` bytes in memory. A result has room for an error
+/// The bytes of values if their results have `most` bytes in memory. A result has room for an error
 /// too, and may take more than the value in it.
 fn of_values<R, V>(most: usize) -> usize {
     let (value, result) = (size_of::<V>().max(1), size_of::<R>());

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::failure::{Ended, Payload};
+use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
@@ -20,10 +20,11 @@ pub(crate) struct Keeper {
     kind: Kind,
     /// Exists from the first item that was not done until the end of the input.
     writer: Mutex<Option<Arc<Writer>>>,
-    hashes: Mutex<Hashes>,
+    /// The hashes of items, with their credit. A journal keeps them until the sink has the results.
+    hashes: Mutex<(Hashes, Credit)>,
     /// True if the run must stop.
     has_failed: AtomicBool,
-    why: Mutex<Option<Why>>,
+    why: Mutex<Option<Ended>>,
     /// Set once a writer failed. Results that it did not write are missing in the store.
     lost: Mutex<Option<Lost>>,
     /// True once the run has a result that the store does not get. The store must not say then that
@@ -32,13 +33,9 @@ pub(crate) struct Keeper {
     /// The items with results that come from the store, in order.
     restored: Box<[Range<usize>]>,
     places: Mutex<Places>,
-    /// The place from which the sink goes on, until there is a writer.
-    begins_at: Mutex<Option<u64>>,
     told: Mutex<KeptFigures>,
     /// The credit of results that are encoded and not written.
     held: Mutex<Credit>,
-    /// The credit of `hashes`. A journal keeps them until the sink has the results.
-    noted: Mutex<Credit>,
 }
 
 /// The keeper of a run, if it has one. Without the feature it is empty, and is never asked.
@@ -59,6 +56,8 @@ impl Handle {
 /// The places of a sink.
 #[derive(Debug, Default)]
 struct Places {
+    /// The place from which the sink goes on, until there is a writer.
+    begins_at: Option<u64>,
     /// True if the sink has places.
     are_told: bool,
     /// True once the sink has an item that can't be noted. No later place is noted either.
@@ -77,12 +76,6 @@ struct Lost {
     error: ErrorKind,
 }
 
-#[derive(Debug)]
-enum Why {
-    Error(Error),
-    Panic(Payload),
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code of the user runs with one of these locked, so even a poisoned one has a whole value.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,17 +86,15 @@ impl Keeper {
         Self {
             kind,
             writer: Mutex::default(),
-            hashes: Mutex::default(),
+            hashes: Mutex::new((Hashes::default(), Credit::take(ledger, 0))),
             has_failed: AtomicBool::new(false),
             why: Mutex::default(),
             lost: Mutex::default(),
             lacks_any: AtomicBool::new(false),
             restored,
             places: Mutex::default(),
-            begins_at: Mutex::default(),
             told: Mutex::new(told),
             held: Mutex::new(Credit::take(ledger, 0)),
-            noted: Mutex::new(Credit::take(ledger, 0)),
         }
     }
 
@@ -180,10 +171,10 @@ impl Keeper {
 
     /// Stops the run with an error, unless it stops for another one.
     pub(crate) fn fail(&self, error: Error) {
-        self.stop(Why::Error(error));
+        self.stop(error.into());
     }
 
-    fn stop(&self, why: Why) {
+    fn stop(&self, why: Ended) {
         let unwanted = {
             let mut first = lock(&self.why);
             if first.is_none() {
@@ -194,7 +185,7 @@ impl Keeper {
             }
         };
         self.has_failed.store(true, Ordering::Relaxed);
-        if let Some(Why::Panic(payload)) = unwanted {
+        if let Some(Ended::Unwound(payload)) = unwanted {
             crate::error::failure::discard(payload);
         }
     }
@@ -213,7 +204,7 @@ impl Keeper {
     /// The error that ended the run for good, if one did.
     pub(crate) fn ended_by(&self) -> Option<Error> {
         match &*lock(&self.why) {
-            Some(Why::Error(error)) => Some(Error::new(error.kind().clone())),
+            Some(Ended::Error(error)) => Some(Error::new(error.kind().clone())),
             _ => None,
         }
     }
@@ -221,23 +212,20 @@ impl Keeper {
     /// The reason why the run stops. A panic is given once; an error again and again, until the
     /// next terminal tries again.
     pub(crate) fn why(&self) -> Option<Ended> {
-        {
-            let mut why = lock(&self.why);
-            match why.take() {
-                Some(Why::Panic(payload)) => {
-                    drop(why);
-                    if self.writer().is_none_or(|writer| writer.failure().is_none()) {
-                        self.has_failed.store(false, Ordering::Relaxed);
-                    }
-                    return Some(Ended::Panic(payload));
-                }
-                Some(Why::Error(error)) => {
-                    let again = Error::new(error.kind().clone());
-                    *why = Some(Why::Error(again));
-                    return Some(Ended::Error(error));
-                }
-                None => {}
+        let mut why = lock(&self.why);
+        match why.take() {
+            Some(Ended::Error(error)) => {
+                *why = Some(Error::new(error.kind().clone()).into());
+                return Some(error.into());
             }
+            Some(panic) => {
+                drop(why);
+                if self.writer().is_none_or(|writer| writer.failure().is_none()) {
+                    self.has_failed.store(false, Ordering::Relaxed);
+                }
+                return Some(panic);
+            }
+            None => drop(why),
         }
         let of_writer = self.writer().and_then(|writer| writer.failure());
         of_writer.or_else(|| self.lost()).map(Ended::Error)
@@ -254,7 +242,7 @@ impl Keeper {
     }
 
     pub(super) fn set_writer(&self, writer: Writer) {
-        if let Some(place) = lock(&self.begins_at).take() {
+        if let Some(place) = lock(&self.places).begins_at.take() {
             writer.go_on_from(place);
         }
         *lock(&self.writer) = Some(Arc::new(writer));
@@ -269,9 +257,9 @@ impl Keeper {
 
     /// Changes the hashes, and counts the bytes that they take then.
     fn with_hashes<V>(&self, change: impl FnOnce(&mut Hashes) -> V) -> V {
-        let mut hashes = lock(&self.hashes);
-        let value = change(&mut hashes);
-        lock(&self.noted).resize(hashes.bytes());
+        let (hashes, held) = &mut *lock(&self.hashes);
+        let value = change(hashes);
+        held.resize(hashes.bytes());
         value
     }
 
@@ -322,12 +310,12 @@ impl Keeper {
             match outcome {
                 Ok(Ok(())) => break,
                 Ok(Err((index, cause))) => {
-                    why.get_or_insert_with(|| Why::Error(writer.not_serialized(index, cause)));
+                    why.get_or_insert_with(|| writer.not_serialized(index, cause).into());
                     break;
                 }
                 Err(payload) => {
                     if why.is_none() {
-                        why = Some(Why::Panic(payload));
+                        why = Some(Ended::Unwound(payload));
                     } else {
                         crate::error::failure::discard(payload);
                     }
@@ -411,8 +399,8 @@ impl Keeper {
 
     /// Notes the place to which the sink went back.
     pub(crate) fn go_on_from(&self, place: u64) {
-        lock(&self.places).are_told = true;
-        *lock(&self.begins_at) = Some(place);
+        let mut places = lock(&self.places);
+        (places.are_told, places.begins_at) = (true, Some(place));
     }
 
     /// Writes everything, at the end of an input of `items` items. The end itself is left out if

@@ -317,11 +317,17 @@ impl<T, R> Resume<T, R> {
         self.kept.take()?.store.into_store()
     }
 
-    /// The place of the sink at which the journal ends, when it is first asked for; and true if
-    /// items are done without a place.
-    pub(crate) fn take_place(&mut self) -> (Option<u64>, bool) {
-        let Some(kept) = &mut self.kept else { return (None, false) };
-        (kept.place.take(), kept.is_unplaced)
+    /// The place at which the journal ends, until a sink has gone back to it; and true if items are
+    /// done without a place.
+    pub(crate) fn place(&self) -> (Option<u64>, bool) {
+        self.kept.as_ref().map_or((None, false), |kept| (kept.place, kept.is_unplaced))
+    }
+
+    /// Notes that the sink has gone back to its place.
+    pub(crate) fn forget_place(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.place = None;
+        }
     }
 
     /// The number of items taken so far, and true if the store knows that the input ends there. If
@@ -384,7 +390,7 @@ impl Kept {
         let before = restored.stored.bytes();
         let is_skipped = *next < durable.skip_first;
         // If the user's code panics here, the same results come again.
-        let results = match codec.take(restored, if is_skipped { ONE } else { most.min(Stored::AT_ONCE) }) {
+        let results = match (codec.take)(restored, if is_skipped { ONE } else { most.min(Stored::AT_ONCE) }) {
             Ok(results) => results,
             Err(error) => {
                 self.keeper.fail(error);

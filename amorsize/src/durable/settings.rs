@@ -145,7 +145,7 @@ impl<T, R> Durable<T, R> {
         }
         let mut functions = Functions::default();
         tell(&mut functions);
-        let result = self.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result());
+        let result = self.checkpoint.as_ref().map_or(type_name::<R>(), |(_, codec)| codec.result);
         functions.identity::<T>(option, kind, self.version.as_ref(), result).map(Some)
     }
 

@@ -47,11 +47,9 @@ pub(crate) struct Places {
 
 impl Places {
     #[cfg(feature = "durable")]
-    pub(crate) fn of(indices: &[usize]) -> Self {
+    pub(crate) fn of(indices: impl Iterator<Item = usize>) -> Self {
         let mut places = Self::default();
-        for (place, &index) in indices.iter().enumerate() {
-            places.note(place, index, 1);
-        }
+        indices.enumerate().for_each(|(place, index)| places.note(place, index, 1));
         places
     }
 
@@ -169,10 +167,11 @@ impl<R> Batch<R> {
         self.places.clone().into_indices(self.results.len())
     }
 
-    /// A batch of results with the indices of their items.
+    /// A batch of results with the indices of their items, which are the next of these.
     #[cfg(feature = "durable")]
-    pub(crate) fn of(results: Vec<R>, indices: &[usize], is_restored: bool) -> Self {
-        Self { results, places: Places::of(indices), is_restored, bin: Weak::new() }
+    pub(crate) fn of(results: Vec<R>, indices: &mut impl Iterator<Item = usize>, is_restored: bool) -> Self {
+        let places = Places::of(indices.take(results.len()));
+        Self { results, places, is_restored, bin: Weak::new() }
     }
 
     /// True if the results come from a checkpoint that an earlier process made. A batch has only
@@ -277,6 +276,19 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("first_index", &self.places.first).field("results", &self.results).finish()
     }
+}
+
+/// The first of these indices, and each that does not follow the one before: its place, and the
+/// index.
+#[cfg(feature = "durable")]
+pub(crate) fn first_and_jumps(mut indices: impl Iterator<Item = usize>) -> (usize, Vec<(usize, usize)>) {
+    let first = indices.next().unwrap_or_default();
+    let mut last = first;
+    let jumps = indices.enumerate().filter_map(|(place, index)| {
+        let before = std::mem::replace(&mut last, index);
+        (before + 1 != index).then_some((place + 1, index))
+    });
+    (first, jumps.collect())
 }
 
 /// The indices of the items of a [`Batch`]; made by [`Batch::indices`].

@@ -19,7 +19,7 @@ use crate::report::totals::KeptFigures;
 use crate::run::bounds::{ArrayResult, KnownLength, KnowsInput};
 use crate::run::core::{Core, CoreParts};
 use crate::run::keyed::Keyed;
-use crate::store::{Kind, StableHasher, ValuesHash};
+use crate::store::{Kind, StableHasher};
 use crate::system::paths::absolute;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
@@ -62,13 +62,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             let mut runs = Runs { shared, core, as_function, durable };
             let mut report = None;
             for task in wanted {
-                let task = job.begin::<P::Value>(task, items)?;
-                let share = task.as_ref().map_or_else(Share::empty, |task| shares.take(task.task));
+                // Another process may have done it meanwhile. The figures of a run of nothing would
+                // stand for those of all runs.
+                let Some(task) = job.begin::<P::Value>(task, items)? else { continue };
                 let next;
-                (runs, next) = runs.run::<I::IntoIter, P>(share, task.as_ref(), &mut shares)?;
-                if let Some(task) = task {
-                    job.finish(task)?;
-                }
+                (runs, next) = runs.run::<I::IntoIter, P>(shares.take(task.task), Some(&task), &mut shares)?;
+                job.finish(task)?;
                 report = Some(joined(report, next));
             }
             let report = match report {
@@ -161,12 +160,12 @@ fn shares<I: KnownLength, R, P: KnowsInput<I::Item>>(
         return Ok(Shares::named(iterator, job.tasks(), text));
     }
     let mut hasher = StableHasher::default();
-    let mut add = |item: &I::Item, hash: &mut ValuesHash| match (durable.key_of(item, &mut hasher), P::hash()) {
+    let mut add = |item: &I::Item, bytes: &mut Vec<u8>| match (durable.key_of(item, &mut hasher), P::encode()) {
         (Some(key), _) => {
-            hash.push_number(key);
+            bytes.extend_from_slice(&key.to_le_bytes());
             Ok(())
         }
-        (None, Some(add)) => add(item, hash),
+        (None, Some(encode)) => encode(item, bytes),
         (None, None) => Err("the `key` is that of a stage".to_owned()),
     };
     Shares::hashed(iterator, job.tasks(), wanted, &mut add)

@@ -12,7 +12,7 @@ mod durable;
 #[cfg(feature = "durable")]
 pub use crate::durable::{Codec, StoredResult};
 #[cfg(feature = "array")]
-pub use array::{ArrayResult, HashOfInput, KnownLength, KnowsInput, ValuesHash};
+pub use array::{ArrayResult, EncodeItem, KnownLength, KnowsInput};
 #[cfg(feature = "durable")]
 pub use durable::{
     DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, SpilledResult,

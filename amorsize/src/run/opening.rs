@@ -71,7 +71,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         };
         let mut store = Store::open(directory, &identity)?;
         if let Some((_, codec)) = &durable.checkpoint {
-            codec.check(&mut store)?;
+            (codec.check)(&mut store)?;
         }
         let told = KeptFigures { restored: 0, damaged: store.damaged(), bytes: store.bytes() };
         let restored = match kind {
@@ -99,10 +99,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return Pausing::begin(sink).map_err(Ok);
         };
         sink.begin_with_journal().map_err(Ok)?;
-        let (place, is_unplaced) = resume.take_place();
+        let (place, is_unplaced) = resume.place();
         if let Some(place) = place {
             let sink = Pausing::go_back(sink, place).map_err(Ok)?;
             journal.go_on_from(place);
+            // Not before: a sink that could not go back has to do so at the next call.
+            resume.forget_place();
             return Ok(sink);
         }
         let mut sink = Pausing::begin(sink).map_err(Ok)?;

@@ -71,7 +71,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         self.refuse_journal()?;
         let durable = self.shared.durable.as_deref();
         if let Some((directory, codec)) = durable.and_then(|durable| durable.checkpoint.as_ref()) {
-            if codec.result() != type_name::<P::Value>() {
+            if codec.result != type_name::<P::Value>() {
                 return Err(Error::new(ErrorKind::InvalidOption {
                     option: "on_error",
                     value: "given behind `checkpoint` to a run that is spilled".into(),
@@ -141,7 +141,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         if !left.is_empty() {
             let (indices, values): (Vec<_>, Vec<_>) = left.into_iter().unzip();
             let credit = self.credit_of(&values, &file);
-            let indices = Places::of(&indices).into_indices(values.len());
+            let indices = Places::of(indices.into_iter()).into_indices(values.len());
             let results = self.shared.types.results_of(P::unsplit(values), credit);
             self.core.put_back(parts(results, indices));
         }
@@ -242,7 +242,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
                         of_values.push(index);
                     }
                 }
-                (values, Places::of(&of_values))
+                (values, Places::of(of_values.into_iter()))
             }
         };
         drop(credit.split(items - values.len(), 0));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
-use crate::system::paths::absolute;
+use crate::system::paths::{Tries, absolute, sync_directory};
 
 /// Bytes are written together once there are this many. A system call for each 100 bytes would take
 /// longer than making them, and larger writes are no faster.
@@ -280,7 +280,8 @@ impl Partial {
     }
 
     fn sync_name(&self) -> Result<(), Error> {
-        sync_directory(&self.path).map_err(|error| storage(&self.path, "synced", &error, None, None))
+        let synced = self.path.parent().map_or(Ok(()), sync_directory);
+        synced.map_err(|error| storage(&self.path, "synced", &error, None, None))
     }
 
     /// Refuses everything from now on, because bytes that should be in the file are missing.
@@ -307,6 +308,7 @@ impl Partial {
     /// Opens a file and locks it, without a change.
     fn open(&self, path: &Path, create: bool) -> Result<File, Error> {
         let failed = |error: &io::Error| storage(path, "opened", error, None, None);
+        let mut tries = Tries::default();
         // Between the two calls another run may finish: then the file has another name.
         loop {
             let file = File::options().read(true).write(true).create(create).truncate(false).open(path);
@@ -318,11 +320,8 @@ impl Partial {
                 // If the file system has no locks, nobody can be asked.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
-            match is_at(&file, path) {
-                Ok(true) => return Ok(file),
-                Ok(false) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(&error)),
+            if tries.is_at(&file, path).map_err(|error| failed(&error))? {
+                return Ok(file);
             }
         }
     }
@@ -378,38 +377,6 @@ impl Open {
             self.file.seek(SeekFrom::Start(self.len))?;
             self.has_end = false;
         }
-        Ok(())
-    }
-}
-
-/// True if the path leads to this file.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let (ours, there) = (file.metadata()?, fs::metadata(path)?);
-        Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
-    }
-    // On other systems the standard library does not tell.
-    #[cfg(not(unix))]
-    return path.try_exists().and(file.metadata()).map(|_| true);
-}
-
-/// Makes a new name survive a power cut.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        // It has no parent if the current directory could not be read when the path was given.
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        match File::open(directory)?.sync_all() {
-            // Some file systems can't do it.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            synced => synced,
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
         Ok(())
     }
 }

@@ -204,7 +204,8 @@ impl<R> Spilled<R> {
         }
     }
 
-    /// The index in the input of each result's item, in the order of the results.
+    /// The index in the input of each result's item, in the order of the results. The iterator has
+    /// 16 bytes for each place where items were left out.
     ///
     /// # Examples
     ///
@@ -216,11 +217,8 @@ impl<R> Spilled<R> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn indices(&self) -> Indices {
-        if let Kept::Memory { values, first, jumps, .. } = &self.kept {
-            return Indices::new(*first, values.len(), jumps.clone());
-        }
         let (mut place, mut next, mut jumps) = (0, 0, Vec::new());
-        for (first, items) in (0..self.parts()).flat_map(|part| self.kept.runs(part)) {
+        for (first, items) in self.kept.all_runs() {
             if first != next {
                 jumps.push((place, first));
             }
@@ -228,26 +226,31 @@ impl<R> Spilled<R> {
         }
         Indices::new(0, place, jumps)
     }
-
-    /// The number of parts of results that are read at once; 0 for results in memory.
-    fn parts(&self) -> usize {
-        match &self.kept {
-            Kept::Memory { .. } => 0,
-            Kept::Disk(file) => file.frames(),
-            Kept::Checkpoint(checkpoint) => checkpoint.parts(),
-        }
-    }
 }
 
 impl<R> Kept<R> {
+    /// Consecutive items of all parts, see [`runs`](Self::runs).
+    fn all_runs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let parts = match self {
+            Self::Memory { .. } => 1,
+            Self::Disk(file) => file.frames(),
+            Self::Checkpoint(checkpoint) => checkpoint.parts(),
+        };
+        (0..parts).flat_map(move |part| self.runs(part))
+    }
+
     /// Consecutive items of a part: the first item, and the number of items.
     fn runs(&self, part: usize) -> impl Iterator<Item = (usize, usize)> {
-        let (file, checkpoint) = match self {
-            Self::Memory { .. } => (None, None),
-            Self::Disk(file) => (Some(file.runs(part)), None),
-            Self::Checkpoint(checkpoint) => (None, Some(checkpoint.run(part))),
+        let (memory, file, checkpoint) = match self {
+            Self::Memory { values, first, jumps, .. } => {
+                let begins = [(0, *first)].into_iter().chain(jumps.iter().copied());
+                let ends = jumps.iter().map(|(place, _)| *place).chain([values.len()]);
+                (Some(begins.zip(ends).map(|((place, item), end)| (item, end - place))), None, None)
+            }
+            Self::Disk(file) => (None, Some(file.runs(part)), None),
+            Self::Checkpoint(checkpoint) => (None, None, Some(checkpoint.run(part))),
         };
-        file.into_iter().flatten().chain(checkpoint)
+        memory.into_iter().flatten().chain(file.into_iter().flatten()).chain(checkpoint)
     }
 
     /// Leaves out the rest of a part on the disk, and gives the number of its results.
@@ -344,10 +347,11 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
         let of_run = <S::Error as WriteError<Error>>::of_run;
         let mut sink = Pausing::begin(sink).map_err(WriteError::of_sink)?;
         let is_restored = matches!(self.kept, Kept::Checkpoint(_));
-        let (mut all, mut place) = (self.indices(), Place::default());
+        // As they are needed: all gaps at once may take more memory than there is.
+        let mut indices = self.kept.all_runs().flat_map(|(first, items)| first..first + items);
+        let mut place = Place::default();
         while let Some(values) = self.part(&mut place).map_err(of_run)? {
-            let indices: Vec<_> = all.by_ref().take(values.len()).collect();
-            sink.batch(Batch::of(values, &indices, is_restored)).map_err(WriteError::of_sink)?;
+            sink.batch(Batch::of(values, &mut indices, is_restored)).map_err(WriteError::of_sink)?;
         }
         sink.finish().map_err(WriteError::of_sink)
     }

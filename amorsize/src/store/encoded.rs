@@ -1,15 +1,11 @@
 //! Results as bytes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::encode::{decode, encode};
+use super::encode::encode;
 use super::frame::Run;
 use super::identity::ItemsHash;
-use super::shape::{Shape, Shapes};
-use crate::error::failure::discard;
+use super::shape::Shapes;
 
 /// The results of consecutive items, encoded by the worker that has them.
 #[derive(Debug)]
@@ -18,35 +14,24 @@ pub(crate) struct Encoded {
     items: u32,
     hash: ItemsHash,
     pub(super) bytes: Vec<u8>,
-    first_shapes: FirstShapes,
+    /// Those of the first results. Only a segment's first frame needs them.
+    pub(super) shapes: Shapes,
     /// The bytes of complete results.
     whole: usize,
     /// True if a later run must find its items without those before them.
     pub(super) is_apart: bool,
 }
 
-/// The shapes of the first results. Only a segment's first frame needs them.
-#[derive(Debug)]
-enum FirstShapes {
-    Known(Shapes),
-    /// Finds the shapes of the first of this number of results in these bytes.
-    In(fn(&[u8], u32) -> Shapes),
-}
-
 /// The results that are looked at. A shape takes as long as encoding a small result, and calls of a
 /// millisecond together have up to thousands of those.
 const LOOKED_AT: u32 = 16;
-
-/// If the first result has more bytes, shapes are noted while the results are there: that takes
-/// little time beside encoding them, and reading them back would take their memory twice.
-const READ: usize = 4 << 10;
 
 impl Encoded {
     /// Starts without results. The first will be the result of the item with this index in the
     /// input.
     pub(crate) fn new(first: u64) -> Self {
-        let (hash, first_shapes) = (ItemsHash::default(), FirstShapes::Known(Shapes::default()));
-        Self { first, items: 0, hash, bytes: Vec::new(), first_shapes, whole: 0, is_apart: false }
+        let (hash, shapes) = (ItemsHash::default(), Shapes::default());
+        Self { first, items: 0, hash, bytes: Vec::new(), shapes, whole: 0, is_apart: false }
     }
 
     /// Starts the same for items that may depend on the results before them. A later run gets them
@@ -59,18 +44,10 @@ impl Encoded {
 
     /// Adds the result of the next item, with the item's hash. The text of an error is its cause;
     /// what was added before stays.
-    pub(crate) fn push<R>(&mut self, item: u64, result: &R) -> Result<(), String>
-    where
-        R: Serialize + DeserializeOwned,
-    {
+    pub(crate) fn push<R: Serialize>(&mut self, item: u64, result: &R) -> Result<(), String> {
         encode(result, &mut self.bytes)?;
-        if self.items == 0 && self.bytes.len() <= READ {
-            self.first_shapes = FirstShapes::In(shapes_of_first::<R>);
-        }
-        if let FirstShapes::Known(shapes) = &mut self.first_shapes
-            && self.items < LOOKED_AT
-        {
-            shapes.see(result);
+        if self.items < LOOKED_AT {
+            self.shapes.see(result);
         }
         self.items += 1;
         self.hash.push(item);
@@ -88,14 +65,6 @@ impl Encoded {
         if self.items == 1 {
             let more = self.bytes.len().saturating_mul(results.saturating_sub(1));
             self.bytes.reserve_exact(more.min(MOST));
-        }
-    }
-
-    /// The shapes of the first results.
-    pub(super) fn shapes(&self) -> Shapes {
-        match &self.first_shapes {
-            FirstShapes::Known(shapes) => shapes.clone(),
-            FirstShapes::In(of_first) => of_first(&self.bytes, self.items),
         }
     }
 
@@ -119,29 +88,6 @@ impl Encoded {
     /// The bytes of memory that this takes until it is written; 0 without results, as nothing then
     /// waits to be written, and nothing would give the bytes back.
     pub(crate) fn memory(&self) -> u64 {
-        if self.is_empty() { 0 } else { (size_of::<Self>() + self.bytes.capacity()) as u64 }
+        if self.is_empty() { 0 } else { (size_of::<Self>() + self.bytes.capacity() + self.shapes.memory()) as u64 }
     }
-}
-
-/// The shapes of the first results in these bytes. If the user's code can't read one, it may have
-/// any.
-fn shapes_of_first<R: Serialize + DeserializeOwned>(bytes: &[u8], items: u32) -> Shapes {
-    let (mut shapes, mut left) = (Shapes::default(), bytes);
-    for _ in 0..items.min(LOOKED_AT) {
-        match catch_unwind(AssertUnwindSafe(|| decode::<R>(left).map(|(result, rest)| (Shape::of(&result), rest)))) {
-            Ok(Ok((shape, rest))) => {
-                shapes.add(shape);
-                left = rest;
-            }
-            outcome => {
-                outcome.err().into_iter().for_each(discard);
-                shapes.add(Shape::any());
-                break;
-            }
-        }
-        if shapes.is_complete() {
-            break;
-        }
-    }
-    shapes
 }

@@ -35,9 +35,10 @@ pub(crate) enum Kind {
 /// width and its order of bytes.
 ///
 /// XXH3-64 over what `Hash` writes, integers in little-endian order and `usize` as `u64`. Short
-/// values are gathered first: that takes 2 ns for a `u64`, and hashing each part as it comes 9 ns.
+/// parts are gathered first: that takes 2 ns for a `u64`, and hashing each part as it comes 9 ns.
 #[derive(Clone, Default)]
 pub(crate) struct StableHasher {
+    /// The last bytes, which are not hashed yet.
     short: Vec<u8>,
     long: Option<Box<XxHash3_64>>,
 }
@@ -53,28 +54,40 @@ impl StableHasher {
         value.hash(self);
         self.finish()
     }
+
+    /// Adds the bytes that `push` appends.
+    #[cfg(feature = "array")]
+    pub(crate) fn gather<V>(&mut self, push: impl FnOnce(&mut Vec<u8>) -> V) -> V {
+        let pushed = push(&mut self.short);
+        if self.short.len() > Self::SHORT {
+            self.hash_short();
+        }
+        pushed
+    }
+
+    fn hash_short(&mut self) -> &mut XxHash3_64 {
+        let long = self.long.get_or_insert_default();
+        long.write(&self.short);
+        self.short.clear();
+        long
+    }
 }
 
 impl Hasher for StableHasher {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        if self.long.is_none() && self.short.len() + bytes.len() <= Self::SHORT {
+        if self.short.len() + bytes.len() > Self::SHORT {
+            self.hash_short().write(bytes);
+        } else {
             self.short.extend_from_slice(bytes);
-            return;
         }
-        let long = self.long.get_or_insert_with(|| {
-            let mut long = Box::new(XxHash3_64::new());
-            long.write(&self.short);
-            long
-        });
-        long.write(bytes);
     }
 
     fn finish(&self) -> u64 {
-        match &self.long {
-            Some(long) => long.finish(),
-            None => XxHash3_64::oneshot(&self.short),
-        }
+        let Some(long) = &self.long else { return XxHash3_64::oneshot(&self.short) };
+        let mut long = long.clone();
+        long.write(&self.short);
+        long.finish()
     }
 
     fn write_u16(&mut self, number: u16) {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
+use crate::system::paths::{Tries, is_at};
 use crate::system::process::Maker;
 
 /// Held while a run uses a directory.
@@ -24,27 +25,20 @@ impl Lock {
 
     /// `opened` is called between opening the file and locking it, for tests.
     pub(super) fn take_with(directory: &Path, mut opened: impl FnMut()) -> Result<Self, Error> {
-        /// Each time another run has removed its directory between two calls. More than this is no
-        /// chance, but a path that leads to nowhere.
-        const TRIES: usize = 100;
         let path = directory.join("lock");
         let failed = |operation, error: &io::Error| storage(&path, operation, error, None, None);
-        let mut tries = 0;
-        let mut is_gone = |error: &io::Error| {
-            tries += 1;
-            tries < TRIES && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
-        };
+        let mut tries = Tries::default();
         // Another directory may take this one's place between the two calls. Then the lock would be
         // that of a file which nobody else finds.
         loop {
             match fs::create_dir_all(directory) {
                 Ok(()) => {}
-                Err(error) if is_gone(&error) => continue,
+                Err(error) if tries.is_gone(&error) => continue,
                 Err(error) => return Err(storage(directory, "made", &error, None, None)),
             }
             let file = match File::options().write(true).create(true).truncate(false).open(&path) {
                 Ok(file) => file,
-                Err(error) if is_gone(&error) => continue,
+                Err(error) if tries.is_gone(&error) => continue,
                 Err(error) => return Err(failed("opened", &with_advice(error))),
             };
             opened();
@@ -55,11 +49,8 @@ impl Lock {
                 }
                 Err(TryLockError::Error(error)) => return Err(failed("locked", &error)),
             }
-            match is_at(&file, &path) {
-                Ok(true) => return Ok(Self { file, maker: Maker::this_process() }),
-                Ok(false) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("locked", &error)),
+            if tries.is_at(&file, &path).map_err(|error| failed("locked", &error))? {
+                return Ok(Self { file, maker: Maker::this_process() });
             }
         }
     }
@@ -100,17 +91,4 @@ impl Drop for Lock {
             self.file.unlock().ok();
         }
     }
-}
-
-/// True if the path leads to this file.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let (ours, there) = (file.metadata()?, fs::metadata(path)?);
-        Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
-    }
-    // Elsewhere a file can't be replaced while it is open.
-    #[cfg(not(unix))]
-    return path.try_exists().and(file.metadata()).map(|_| true);
 }

@@ -8,76 +8,61 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::identity::{Identity, Kind};
-use super::segment::{FORMAT, sync_directory};
+use super::segment::FORMAT;
 use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
+use crate::system::paths::sync_directory;
 use crate::units::date::minute_and_second;
 
 /// Compares with the manifest that is there, or writes one in a directory without segments. Gives
 /// the date and the versions with which the directory was begun, for messages.
 pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segments: bool) -> Result<String, Error> {
-    let path = directory.join(MANIFEST);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !has_segments => {
-            let manifest = of(identity, SystemTime::now());
-            write(directory, &manifest)?;
-            return Ok(begun(&manifest));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(damaged(&path, MISSING));
-        }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(damaged(&path, "it is no text")),
-        Err(error) => return Err(storage(&path, "read", &error, None, None)),
-    };
-    let was: Value = serde_json::from_str(&text).map_err(|error| damaged(&path, &error.to_string()))?;
-    match difference(&was, identity) {
-        Ok(None) => Ok(begun(&was)),
-        Ok(Some(Difference { what, was: before, is, same_version })) => {
-            let begun = begun(&was);
-            let directory = directory.to_owned();
-            Err(Error::new(ErrorKind::CheckpointChanged { directory, what, was: before, is, begun, same_version }))
-        }
-        Err(Missing(key)) => Err(damaged(&path, &format!("it has no `{key}`"))),
+    if let Some(was) = read(directory, has_segments)? {
+        return unless_changed(directory, &was, difference(&was, identity));
     }
+    let manifest = of(identity, SystemTime::now());
+    write(directory, &manifest)?;
+    Ok(begun(&manifest))
 }
 
 /// The date on which a directory with results was begun, and the versions of amorsize and of the
 /// compiler that began it.
 pub(crate) fn begun_with_results(directory: &Path, has_segments: bool) -> Result<String, Error> {
+    let Some(was) = read(directory, has_segments)? else {
+        let cause = format!("it has no `{MANIFEST}`, so no run has begun there; open the directory of a checkpoint");
+        return Err(storage(directory, "opened", &io::Error::new(io::ErrorKind::NotFound, cause), None, None));
+    };
+    unless_changed(directory, &was, unreadable(&was, Kind::Checkpoint))
+}
+
+/// The manifest; `None` if the directory has neither one nor segments.
+fn read(directory: &Path, has_segments: bool) -> Result<Option<Value>, Error> {
     let path = directory.join(MANIFEST);
-    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => damaged(&path, "it is no text"),
-        io::ErrorKind::NotFound if has_segments => damaged(&path, MISSING),
-        io::ErrorKind::NotFound => {
-            let cause =
-                format!("it has no `{MANIFEST}`, so no run has begun there; open the directory of a checkpoint");
-            storage(directory, "opened", &io::Error::new(error.kind(), cause), None, None)
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !has_segments => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(&path, MISSING)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(damaged(&path, "it is no text")),
+        Err(error) => return Err(storage(&path, "read", &error, None, None)),
+    };
+    serde_json::from_str(&text).map(Some).map_err(|error| damaged(&path, &error.to_string()))
+}
+
+/// The date and the versions with which a directory was begun, unless it is of another run.
+fn unless_changed(
+    directory: &Path,
+    manifest: &Value,
+    difference: Result<Option<Difference>, Missing>,
+) -> Result<String, Error> {
+    let begun = begun(manifest);
+    match difference {
+        Ok(None) => Ok(begun),
+        Ok(Some(Difference { what, was, is, same_version })) => {
+            let directory = directory.to_owned();
+            Err(Error::new(ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version }))
         }
-        _ => storage(&path, "read", &error, None, None),
-    })?;
-    let manifest: Value = serde_json::from_str(&text).map_err(|error| damaged(&path, &error.to_string()))?;
-    let text = |key: &'static str| {
-        manifest[key].as_str().map(str::to_owned).ok_or_else(|| damaged(&path, &format!("it has no `{key}`")))
-    };
-    let begun = begun(&manifest);
-    let changed = |what, was, is| {
-        let (directory, begun) = (directory.to_owned(), begun.clone());
-        Err(Error::new(ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version: None }))
-    };
-    let (was, is) = (manifest["format"].to_string(), FORMAT.to_string());
-    if was != is {
-        return changed(Changed::Format, was, is);
+        Err(Missing(key)) => Err(damaged(&directory.join(MANIFEST), &format!("it has no `{key}`"))),
     }
-    let (was, is) = (text("keeps")?, keeps(Kind::Checkpoint));
-    if was != is {
-        return changed(Changed::Format, kept(&was), kept(is));
-    }
-    let (was, is) = (text("platform")?, platform());
-    if was != is {
-        return changed(Changed::Platform, was, is);
-    }
-    Ok(begun)
 }
 
 const MISSING: &str = "it is missing, and there are results";
@@ -161,21 +146,36 @@ struct Difference {
 /// A key that is missing, or has a value of another type.
 struct Missing(&'static str);
 
+fn text<'m>(manifest: &'m Value, key: &'static str) -> Result<&'m str, Missing> {
+    manifest[key].as_str().ok_or(Missing(key))
+}
+
+fn differs(what: Changed, was: String, is: String) -> Option<Difference> {
+    (was != is).then_some(Difference { what, was, is, same_version: None })
+}
+
+/// The first reason why the results can't be read, whichever run has them.
+fn unreadable(manifest: &Value, kind: Kind) -> Result<Option<Difference>, Missing> {
+    let was = manifest["format"].as_u64().ok_or(Missing("format"))?;
+    if let Some(format) = differs(Changed::Format, was.to_string(), FORMAT.to_string()) {
+        // It may have other keys.
+        return Ok(Some(format));
+    }
+    let keeps = differs(Changed::Format, kept(text(manifest, "keeps")?), kept(keeps(kind)));
+    Ok(keeps.or(differs(Changed::Platform, text(manifest, "platform")?.to_owned(), platform())))
+}
+
 /// The first respect in which the manifest is of another run.
 ///
 /// Without a version, the hash of the function's tokens is the version. A run that states this hash
 /// as its version says that its results are still the same. So a first version never makes old
 /// results those of a function that has changed.
 fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference>, Missing> {
-    let text = |key: &'static str| manifest[key].as_str().ok_or(Missing(key));
+    if let Some(reason) = unreadable(manifest, identity.kind)? {
+        return Ok(Some(reason));
+    }
+    let text = |key| text(manifest, key);
     let quoted = |text: &str| format!("`{text}`");
-    let differs = |what: Changed, was: String, is: String| {
-        (was != is).then_some(Difference { what, was, is, same_version: None })
-    };
-
-    let was_format = manifest["format"].as_u64().ok_or(Missing("format"))?;
-    let format = differs(Changed::Format, was_format.to_string(), FORMAT.to_string());
-    let format = format.or(differs(Changed::Format, kept(text("keeps")?), kept(keeps(identity.kind))));
 
     let was_version = match &manifest["version"] {
         Value::Null => None,
@@ -199,7 +199,6 @@ fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference
     };
 
     let function = differs(Changed::Function, quoted(text("function")?), quoted(&identity.function));
-    let platform = differs(Changed::Platform, text("platform")?.to_owned(), platform());
     let (was_item, was_result) = (quoted(text("item")?), quoted(text("result")?));
     let types = || {
         differs(Changed::Item, was_item, quoted(&identity.item))
@@ -207,7 +206,7 @@ fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference
     };
     let types = if was_version.is_none() && is_version.is_none() { types() } else { None };
     let was_shared = manifest["shared"].as_object().ok_or(Missing("shared"))?;
-    Ok(format.or(platform).or(function).or(code).or(types).or_else(|| shared(was_shared, &identity.shared)))
+    Ok(function.or(code).or(types).or_else(|| shared(was_shared, &identity.shared)))
 }
 
 fn shared(was: &serde_json::Map<String, Value>, is: &[(String, u64)]) -> Option<Difference> {

@@ -60,8 +60,6 @@ mod segment;
 mod shape;
 #[cfg(all(test, not(loom)))]
 mod tests;
-#[cfg(feature = "array")]
-mod values_hash;
 mod writer;
 
 pub(crate) use contents::{Buffers, Stored};
@@ -82,9 +80,7 @@ pub(crate) use open::Store;
 pub(crate) use scan::hash;
 pub(crate) use segment::free;
 #[cfg(feature = "array")]
-pub(crate) use segment::{FORMAT, Header, Medium, Supply, sync_directory};
+pub(crate) use segment::{FORMAT, Header, Medium, Supply};
 #[cfg(any(test, feature = "array", feature = "parquet"))]
 pub(crate) use shape::Shape;
-#[cfg(feature = "array")]
-pub use values_hash::ValuesHash;
 pub(crate) use writer::{Settings, Writer};

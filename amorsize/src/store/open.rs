@@ -13,7 +13,7 @@ use super::identity::{Identity, ItemsHash};
 use super::lock::Lock;
 use super::manifest;
 use super::removal;
-use super::segment::{Directory, Segment, Supply};
+use super::segment::{Directory, Header, Segment, Supply};
 use super::writer::{Settings, Writer};
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
@@ -143,7 +143,7 @@ impl Store {
     /// Lets later runs compute the items of a frame anew.
     fn void(&mut self, spot: Spot) -> Result<(), Error> {
         let failed = |(path, operation, error): (PathBuf, _, io::Error)| storage(&path, operation, &error, None, None);
-        let mut segment = Segment::begin(&mut self.supply, String::new())
+        let mut segment = Segment::begin(&mut self.supply, &Header::new(String::new()))
             .map_err(|(path, error)| failed((path, "written", error)))?;
         let note = spot.to_bytes();
         let written = segment.write(&Head::new(VOID, Vec::new(), note.len() as u64, &[&note]), &[&note]);

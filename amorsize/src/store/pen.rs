@@ -6,8 +6,8 @@ use std::path::Path;
 use super::encoded::Encoded;
 use super::frame::{DONE, END, Head, LZ4, PLACE, Press, RUN, Run, Spot, VOID};
 use super::identity::ItemsHash;
-use super::segment::{Segment, Supply};
-use super::shape::{LOOKED_AT, Shape, Shapes};
+use super::segment::{Header, Segment, Supply};
+use super::shape::{LOOKED_AT, Shape};
 use crate::error::Error;
 use crate::error::stored::storage;
 use crate::units::ByteSize;
@@ -153,8 +153,7 @@ impl<H> Pen<H> {
                 before += encoded.items();
                 is_first
             });
-            let shapes: Vec<_> = looked_at.map(|(encoded, _)| encoded.shapes()).collect();
-            Shape::joined(shapes.iter().flat_map(Shapes::iter)).json().to_owned()
+            Shape::joined(looked_at.flat_map(|(encoded, _)| encoded.shapes.iter())).json().to_owned()
         };
         let outcome = self.frame(flags, runs, raw, stored, shape);
         press.rest();
@@ -196,30 +195,33 @@ impl<H> Pen<H> {
         if !self.segment.as_ref().is_some_and(fits) {
             self.close()?;
         }
+        let header = self.segment.is_none().then(|| Header::new(shape()));
+        // If the segment before is lost, its place is unknown.
+        let told = self.told.filter(|_| header.is_some()).map(u64::to_le_bytes);
+        let again = told.as_ref().map(|place| Head::new(PLACE, Vec::new(), 8, &[place]));
+        let begins = header.as_ref().map_or(0, Header::bytes) + again.as_ref().map_or(0, Head::total);
+        let needed = begins + head.total() + Segment::CLOSED_BY;
         let left = self.max_disk.map(|most| most.saturating_sub(self.bytes()));
-        if let Some((most, left)) = self.max_disk.zip(left).filter(|&(_, left)| left < head.total()) {
+        if let Some((most, left)) = self.max_disk.zip(left).filter(|&(_, left)| left < needed) {
             let cause = format!("all of the {} of `max_disk` are used", ByteSize::new(most));
             let cause = io::Error::new(io::ErrorKind::QuotaExceeded, cause);
-            return Err(storage(self.supply.path(), "written", &cause, Some(head.total()), Some(left)));
+            return Err(storage(self.supply.path(), "written", &cause, Some(needed), Some(left)));
         }
-        let is_first = self.segment.is_none();
-        if is_first {
-            let begun = Segment::begin(&mut *self.supply, shape());
-            self.segment = Some(begun.map_err(|(path, error)| self.failed(&path, "made", &error, head.total()))?);
+        if let Some(header) = &header {
+            let begun = Segment::begin(&mut *self.supply, header);
+            self.segment = Some(begun.map_err(|(path, error)| self.failed(&path, "made", &error, needed))?);
             self.is_new = true;
         }
         let Some(segment) = &mut self.segment else { return Ok(()) };
-        let mut outcome = Ok(());
-        if let Some(place) = self.told.filter(|_| is_first) {
-            // If the segment before is lost, its place is unknown.
-            let place = place.to_le_bytes();
-            outcome = segment.write(&Head::new(PLACE, Vec::new(), 8, &[&place]), &[&place]);
-        }
+        let outcome = match (&again, &told) {
+            (Some(again), Some(place)) => segment.write(again, &[place]),
+            _ => Ok(()),
+        };
         match outcome.and_then(|()| segment.write(&head, stored)) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let path = segment.path().to_owned();
-                Err(self.failed(&path, "written", &error, head.total()))
+                Err(self.failed(&path, "written", &error, needed))
             }
         }
     }

@@ -9,9 +9,10 @@ use std::io;
 use std::path::Path;
 
 use super::found::segments;
-use super::segment::{self, sync_directory};
+use super::segment;
 use crate::error::Error;
 use crate::error::stored::{MANIFEST, storage};
+use crate::system::paths::sync_directory;
 
 /// The name of a manifest whose directory is being removed.
 pub(super) const REMOVED: &str = "manifest.json.removed";

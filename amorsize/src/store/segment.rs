@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use twox_hash::XxHash3_64;
 
-use super::frame::{CLOSING, Head, Spot, number};
+use super::frame::{CLOSING, HEAD, Head, Spot, number};
 use super::lock::Lock;
 use crate::error::stored::SEGMENT;
+use crate::system::paths::sync_directory;
 
 /// Begins each segment. The bytes that are no text, and the two kinds of line end, reveal a file
 /// that was copied as text.
@@ -42,6 +43,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// The header of a new segment.
+    pub(crate) fn new(shape: String) -> Self {
+        Self { format: FORMAT, shape }
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         (HEADER + self.shape.len()) as u64
     }
@@ -190,12 +196,6 @@ impl Supply for Directory {
     }
 }
 
-/// Makes sure that a power cut does not take the names of a directory's new files.
-pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    // Other systems can't open a directory, or need no sync of it.
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
-}
-
 /// The bytes that an ordinary user may still write there, if the system tells.
 pub(crate) fn free(path: &Path) -> Option<u64> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
@@ -215,12 +215,14 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// The bytes of the frame that closes a segment.
+    pub(crate) const CLOSED_BY: u64 = HEAD as u64;
+
     /// Makes a new segment with its header. If the header can't be written, the path comes with the
     /// error.
-    pub(crate) fn begin(supply: &mut dyn Supply, shape: String) -> Result<Self, (PathBuf, io::Error)> {
+    pub(crate) fn begin(supply: &mut dyn Supply, header: &Header) -> Result<Self, (PathBuf, io::Error)> {
         let created = supply.create();
         let (number, path, medium) = created.map_err(|error| (supply.path().to_owned(), error))?;
-        let header = Header { format: FORMAT, shape };
         let has_shape = !header.shape.is_empty();
         let bytes = header.bytes();
         let mut segment = Self { number, path, medium, bytes, dirty: true, has_shape };

@@ -73,11 +73,6 @@ impl Shape {
         Self(String::new())
     }
 
-    /// The shape of a result that is not looked at, which fits every shape too.
-    pub(crate) fn any() -> Self {
-        Self("\"?\"".into())
-    }
-
     /// The text to store, which is empty if there is nothing to store.
     pub(crate) fn json(&self) -> &str {
         &self.0
@@ -101,7 +96,7 @@ impl Shape {
 
     /// True if both may be shapes of one value.
     pub(crate) fn fits(&self, other: &Self) -> bool {
-        fits(&self.value(), &other.value())
+        several::fit(self.value(), other.value())
     }
 
     /// Compares the shape with that of the results in a segment's first frame, read as the type of
@@ -140,31 +135,6 @@ impl Shape {
     }
 }
 
-fn fits(one: &Value, other: &Value) -> bool {
-    if is_open(one) || is_open(other) || one == other {
-        return true;
-    }
-    let (Value::Array(one), Value::Array(other)) = (one, other) else { return false };
-    let (Some(Value::String(kind)), true) = (one.first(), one.first() == other.first()) else { return false };
-    let (one, other) = (&one[1..], &other[1..]);
-    match kind.as_str() {
-        // `zip` cuts off the second one of an empty map.
-        "option" | "seq" | "map" => all_fit(one, other),
-        // The first is the number of elements.
-        "tuple" => one.first() == other.first() && all_fit(one, other),
-        // The first is the name.
-        "struct" => {
-            one.len() == other.len() && one.iter().zip(other).skip(1).all(|(one, other)| field_fits(one, other))
-        }
-        "enum" => {
-            // These begin at the name.
-            let others = variants_in(other);
-            variants_in(one).iter().all(|one| others.iter().all(|other| variant_fits(one, other)))
-        }
-        _ => false,
-    }
-}
-
 #[cfg(feature = "parquet")]
 fn path_of(shape: &Value, kinds: &[&str]) -> Option<Vec<String>> {
     let below = |name: &str, shape: &Value| {
@@ -187,31 +157,7 @@ fn path_of(shape: &Value, kinds: &[&str]) -> Option<Vec<String>> {
 
 /// The number, name and shape of each variant of an enum.
 fn variants(shape: &[Value]) -> &[[Value; 3]] {
-    variants_in(shape.get(1..).unwrap_or_default())
-}
-
-fn variants_in(behind_kind: &[Value]) -> &[[Value; 3]] {
-    behind_kind.get(1..).unwrap_or_default().as_chunks().0
-}
-
-fn variant_fits([number, name, one]: &[Value; 3], [other_number, other_name, other]: &[Value; 3]) -> bool {
-    match (number == other_number, name == other_name) {
-        (true, true) => fits(one, other),
-        (same_number, same_name) => !same_number && !same_name,
-    }
-}
-
-/// True for a shape that fits everything.
-fn is_open(shape: &Value) -> bool {
-    shape.is_null() || shape == "?" || shape == ANY
-}
-
-fn all_fit(one: &[Value], other: &[Value]) -> bool {
-    one.iter().zip(other).all(|(one, other)| fits(one, other))
-}
-
-fn field_fits(one: &Value, other: &Value) -> bool {
-    one[0] == other[0] && fits(&one[1], &other[1])
+    shape.get(2..).unwrap_or_default().as_chunks().0
 }
 
 /// The type as a person would write it: `Thumb { path: str, size: (u32, u32), tags: [str] }`.

@@ -31,7 +31,7 @@ pub(crate) struct Settings {
     pub(crate) most_held: u64,
     /// A segment closes before it has more bytes. A larger frame has a segment of its own.
     pub(crate) segment_bytes: u64,
-    /// The most bytes that all segments may have.
+    /// The most bytes that all segments may have, with their headers and their ends.
     pub(crate) max_disk: Option<u64>,
     /// The bytes of all segments, if a writer of this process told them.
     pub(crate) used: Option<u64>,

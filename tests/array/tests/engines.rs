@@ -222,6 +222,21 @@ fn a_task_that_another_process_finishes_meanwhile_is_left_out_of_all() {
 }
 
 #[test]
+fn the_report_of_all_is_that_of_the_tasks_that_it_has_run() {
+    let folder = Folder::new();
+    let mut command = tested(PROGRAM, "large", &folder.file("out"), 2, 16);
+    // Another process runs the last task.
+    let variables = [("AMORSIZE_TASK", "all"), ("AMORSIZE_MEMORY", "64MiB"), (BESIDE, "0,large 1")];
+    let output = command.envs(variables).output().unwrap();
+    let report = String::from_utf8(output.stderr).unwrap();
+    // Behind that of the other process, of what the engine grants, and not of the machine's memory.
+    let budget = report.rsplit("budget of ").next().unwrap().split(" MiB").next().unwrap();
+    let budget: f64 = budget.parse().unwrap_or_else(|_| panic!("{report}"));
+    assert_eq!(report.matches("8 items in ").count(), 2, "{report}");
+    assert!(budget < 32.0, "{report}");
+}
+
+#[test]
 fn the_report_of_all_is_that_of_all_tasks_together() {
     let folder = Folder::new();
     let mut command = tested(PROGRAM, "numbers", &folder.file("out"), 4, ITEMS);

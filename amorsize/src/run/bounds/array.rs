@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
-pub use crate::store::ValuesHash;
+use crate::store::encode;
 
 /// A result that a task can leave for the process that gathers them.
 #[diagnostic::on_unimplemented(
@@ -30,8 +30,8 @@ pub trait KnownLength: IntoIterator<IntoIter: ExactSizeIterator> {}
 #[diagnostic::do_not_recommend]
 impl<I: IntoIterator<IntoIter: ExactSizeIterator>> KnownLength for I {}
 
-/// Adds an item to the input's hash; the text says why it can't.
-pub type HashOfInput<T> = fn(&T, &mut ValuesHash) -> Result<(), String>;
+/// Appends the bytes of an item, by which the input is known; the text says why it can't.
+pub type EncodeItem<T> = fn(&T, &mut Vec<u8>) -> Result<(), String>;
 
 /// The policies of runs that can tell whether the input is the same in each process.
 #[diagnostic::on_unimplemented(
@@ -41,17 +41,17 @@ pub type HashOfInput<T> = fn(&T, &mut ValuesHash) -> Result<(), String>;
             `.input_id(\"photos of 2026\")`"
 )]
 pub trait KnowsInput<T> {
-    /// Adds an item to the hash; `None` where a key or a text stands for it.
+    /// Appends the bytes of an item; `None` where a key or a text stands for it.
     #[doc(hidden)]
-    fn hash() -> Option<HashOfInput<T>>;
+    fn encode() -> Option<EncodeItem<T>>;
 }
 
 macro_rules! knows_input {
     ($($policy:ident)*) => {$(
         #[diagnostic::do_not_recommend]
         impl<T: Serialize> KnowsInput<T> for $policy {
-            fn hash() -> Option<HashOfInput<T>> {
-                Some(|item, hash| hash.push(item))
+            fn encode() -> Option<EncodeItem<T>> {
+                Some(encode)
             }
         }
     )*};
@@ -61,7 +61,7 @@ knows_input!(Each Stop Skip Collect Flatten);
 
 #[diagnostic::do_not_recommend]
 impl<T, P> KnowsInput<T> for crate::Keyed<P> {
-    fn hash() -> Option<HashOfInput<T>> {
+    fn encode() -> Option<EncodeItem<T>> {
         None
     }
 }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, FieldRef};
 use serde::de::DeserializeOwned;
-use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_arrow::schema::{SchemaLike, Strategy, TracingOptions};
 
@@ -121,34 +120,18 @@ impl Refused {
     }
 }
 
-/// The column of results that have no fields.
-const VALUE: &str = "value";
-
-/// A result, as the only field of a struct.
-#[derive(Deserialize)]
+/// A result, as the only field of a struct. Its name is that of the column.
+#[derive(Deserialize, Serialize)]
 struct Value<R> {
-    #[expect(dead_code, reason = "it is never made, only asked for its fields")]
     value: R,
 }
 
 /// Results, each as the only field of a struct.
 struct Values<'a, R>(&'a [R]);
 
-struct ValueOf<'a, R>(&'a R);
-
 impl<R: Serialize> Serialize for Values<'_, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut all = serializer.serialize_seq(Some(self.0.len()))?;
-        self.0.iter().try_for_each(|result| all.serialize_element(&ValueOf(result)))?;
-        all.end()
-    }
-}
-
-impl<R: Serialize> Serialize for ValueOf<'_, R> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut one = serializer.serialize_struct("Value", 1)?;
-        one.serialize_field(VALUE, self.0)?;
-        one.end()
+        serializer.collect_seq(self.0.iter().map(|value| Value { value }))
     }
 }
 
@@ -230,7 +213,7 @@ impl Columns {
 
 /// The column of numbers of 128 bits: serde_arrow names the struct around it.
 fn large_number<R: Serialize>(results: &[R]) -> Option<Refused> {
-    let column = results.iter().find_map(|result| Shape::of(&ValueOf(result)).path_of(&["i128", "u128"]))?;
+    let column = results.iter().find_map(|result| Shape::of(&Value { value: result }).path_of(&["i128", "u128"]))?;
     let cause = "it is a `u128` or an `i128`, which Parquet has not: use 64 bits, a text, or `sink::JsonLines`";
     Some(Refused { column: Some(column), cause: cause.into() })
 }

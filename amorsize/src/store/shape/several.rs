@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ANY, Shape, is_open, variants};
+use super::{ANY, Shape, variants};
 
 /// The shapes of some results.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Shapes {
     /// No two are equal.
     seen: Vec<Shape>,
@@ -24,13 +24,10 @@ impl Shapes {
 
     /// Looks at a result, unless enough is known.
     pub(crate) fn see<R: Serialize + ?Sized>(&mut self, result: &R) {
-        if !self.is_complete() {
-            self.add(Shape::of(result));
+        if self.is_complete() {
+            return;
         }
-    }
-
-    /// Adds the shape of a result.
-    pub(crate) fn add(&mut self, shape: Shape) {
+        let shape = Shape::of(result);
         if !self.seen.contains(&shape) {
             self.is_complete = shape.is_complete();
             self.bytes += shape.0.len();
@@ -40,6 +37,12 @@ impl Shapes {
 
     pub(crate) fn is_complete(&self) -> bool {
         self.is_complete || self.bytes > Self::MOST
+    }
+
+    /// The bytes that they own.
+    pub(crate) fn memory(&self) -> usize {
+        let texts: usize = self.seen.iter().map(|shape| shape.0.capacity()).sum();
+        self.seen.capacity() * size_of::<Shape>() + texts
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Shape> {
@@ -58,8 +61,8 @@ impl Shape {
         });
         let Some(first) = distinct.next() else { return Self::unknown() };
         let Some(second) = distinct.next() else { return first.clone() };
-        let both = join(first.value(), second.value());
-        Self(distinct.fold(both, |joined, shape| join(joined, shape.value())).to_string())
+        let join = |one, other: &Self| join(one, other.value(), &mut false);
+        Self(distinct.fold(join(first.value(), second), join).to_string())
     }
 
     /// True if no other value of the type says more.
@@ -69,38 +72,56 @@ impl Shape {
     }
 }
 
-fn join(one: Value, other: Value) -> Value {
-    if one == other || is_open(&other) && other != ANY {
+/// True if both may be shapes of one value: then no part of one is at odds with that of the other.
+pub(super) fn fit(one: Value, other: Value) -> bool {
+    let mut differ = false;
+    join(one, other, &mut differ);
+    !differ
+}
+
+/// True for a shape that fits everything.
+fn is_open(shape: &Value) -> bool {
+    shape.is_null() || shape == "?" || shape == ANY
+}
+
+/// Joins two shapes. Where no derived type has both, the joined one is [`ANY`], and `differ` true.
+fn join(one: Value, other: Value, differ: &mut bool) -> Value {
+    if one == other || one == ANY || is_open(&other) && other != ANY {
         return one;
     }
-    if is_open(&one) && one != ANY {
+    if other == ANY || is_open(&one) {
         return other;
     }
-    match (one, other) {
-        (Value::Array(one), Value::Array(other)) => join_parts(one, other).map_or_else(|| ANY.into(), Value::Array),
+    let joined = match (one, other) {
+        (Value::Array(one), Value::Array(other)) => join_parts(one, other, differ),
         // Values of one type that serialize as several; what fits one of them may be any.
-        _ => ANY.into(),
-    }
+        _ => None,
+    };
+    *differ |= joined.is_none();
+    joined.map_or_else(|| ANY.into(), Value::Array)
 }
 
 /// `None` if no derived type has values of both shapes.
-fn join_parts(one: Vec<Value>, other: Vec<Value>) -> Option<Vec<Value>> {
+fn join_parts(one: Vec<Value>, other: Vec<Value>, differ: &mut bool) -> Option<Vec<Value>> {
     if one.first() != other.first() {
         return None;
     }
     match one.first()?.as_str()? {
-        "option" | "seq" | "map" => Some(join_each(one, other)),
-        "tuple" => (one.get(1) == other.get(1)).then(|| join_each(one, other)),
+        "option" | "seq" | "map" => Some(join_each(one, other, differ)),
+        "tuple" => (one.get(1) == other.get(1)).then(|| join_each(one, other, differ)),
         "struct" => {
             let name = |field: &Value| field.get(0).cloned();
-            let are_same = one.len() == other.len() && one.iter().zip(&other).skip(2).all(|(a, b)| name(a) == name(b));
-            let join_field = |(at, (mut one, mut other)): (usize, (Value, Value))| {
-                if at > 1 {
-                    one[1] = join(one[1].take(), other[1].take());
+            let mut fields = one;
+            let pairs = || fields.iter().zip(&other).skip(2);
+            if fields.len() != other.len() || pairs().any(|(one, other)| name(one) != name(other)) {
+                return None;
+            }
+            for (field, mut other) in fields.iter_mut().zip(other).skip(2) {
+                if let (Some(one), Some(other)) = (field.get_mut(1), other.get_mut(1)) {
+                    *one = join(one.take(), other.take(), differ);
                 }
-                one
-            };
-            are_same.then(|| one.into_iter().zip(other).enumerate().map(join_field).collect())
+            }
+            Some(fields)
         }
         "enum" => {
             let mut all = one;
@@ -113,7 +134,7 @@ fn join_parts(one: Vec<Value>, other: Vec<Value>) -> Option<Vec<Value>> {
                         if &known[0] != number || &known[1] != name {
                             return None;
                         }
-                        known[2] = join(known[2].take(), shape.clone());
+                        known[2] = join(known[2].take(), shape.clone(), differ);
                     }
                 }
             }
@@ -124,10 +145,10 @@ fn join_parts(one: Vec<Value>, other: Vec<Value>) -> Option<Vec<Value>> {
 }
 
 /// Joins the parts in pairs; the longer list has the rest.
-fn join_each(one: Vec<Value>, other: Vec<Value>) -> Vec<Value> {
+fn join_each(one: Vec<Value>, other: Vec<Value>, differ: &mut bool) -> Vec<Value> {
     let (mut long, short) = if one.len() >= other.len() { (one, other) } else { (other, one) };
     for (part, other) in long.iter_mut().zip(short) {
-        *part = join(part.take(), other);
+        *part = join(part.take(), other, differ);
     }
     long
 }

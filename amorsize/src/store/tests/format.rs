@@ -114,6 +114,26 @@ fn a_segment_of_another_format_is_refused() {
 }
 
 #[test]
+fn a_manifest_of_another_format_may_have_any_keys() {
+    let scratch = Scratch::new();
+    store(&scratch.run(), &[0..1]);
+    let path = scratch.run().join("manifest.json");
+    let told = || {
+        let of_reader = Found::open(&scratch.run()).unwrap_err();
+        [open(&scratch.run()).unwrap_err(), of_reader].map(|error| match error.kind() {
+            ErrorKind::CheckpointChanged { what: crate::error::Changed::Format, was, is, .. } => {
+                (was.clone(), is.clone())
+            }
+            other => panic!("{other:?}"),
+        })
+    };
+    for text in ["{\"format\": 2}", "{\"format\": 2, \"keeps\": [], \"version\": 1, \"tokens\": 7}"] {
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(told(), [("2".into(), "1".into()), ("2".into(), "1".into())]);
+    }
+}
+
+#[test]
 fn the_manifest_has_the_keys_that_the_page_says() {
     let scratch = Scratch::new();
     drop(open(&scratch.run()).unwrap());
@@ -249,6 +269,12 @@ fn a_value_has_one_hash_in_parts_and_at_once() {
             let mut hasher = StableHasher::default();
             bytes[..len].chunks(part).for_each(|part| hasher.write(part));
             assert_eq!(hasher.finish(), expected, "{len} in parts of {part}");
+            #[cfg(feature = "array")]
+            {
+                let mut hasher = StableHasher::default();
+                bytes[..len].chunks(part).for_each(|part| hasher.gather(|all| all.extend_from_slice(part)));
+                assert_eq!(hasher.finish(), expected, "{len} gathered in parts of {part}");
+            }
         }
     }
     // A hasher forgets earlier values.
