@@ -329,7 +329,7 @@ impl<E: fmt::Debug + fmt::Display> StdError for Failure<E> {}
 pub(crate) enum Ended {
     Error(Error),
     /// The function panicked for this item.
-    Panic(usize, Payload),
+    Panic(#[allow(dead_code, reason = "the models of threads read it")] usize, Payload),
     /// Other code of the caller panicked, such as the input.
     Unwound(Payload),
 }

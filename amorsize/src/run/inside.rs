@@ -32,10 +32,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let items = found.results.len();
         let values = self.values::<Q>(found);
         self.core.end_collect(items, &mut self.seen.told, Q::GATHERS);
+        // A `Vec` takes over the allocation of the `Vec` that it is collected from.
+        let values = V::from_iter(values);
+        // A collection may panic. Then the values are only in what the run keeps.
         #[cfg(feature = "durable")]
         self.remove_kept()?;
-        // A `Vec` takes over the allocation of the `Vec` that it is collected from.
-        Ok(Q::given(V::from_iter(values), &mut self.seen))
+        Ok(Q::given(values, &mut self.seen))
     }
 
     /// Keeps what was collected before an early end.
