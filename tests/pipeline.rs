@@ -187,6 +187,15 @@ fn without_a_policy_an_error_is_a_value() {
 }
 
 #[test]
+fn behind_a_panic_of_try_collect_errors_are_results_again() {
+    let call = |x: u64| if x == 0 { panic_any("zero") } else { even(x) };
+    let mut run = process_in_batches(|x: u64| x, 0..9).threads(1).then(|x| process_in_batches(call, x));
+    assert_eq!(caught(|| run.try_collect::<Vec<_>>()).unwrap_err().downcast_ref(), Some(&"zero"));
+    let report = run.for_each_batch(drop).unwrap();
+    assert_eq!((report.stages()[1].items(), report.stages()[1].failed()), (8, 0));
+}
+
+#[test]
 fn a_policy_that_is_set_later_counts_for_the_last_stage() {
     let run = process_in_batches(|x: u64| x, 0..10)
         .then(|numbers| process_in_batches(|x: u64| x.checked_sub(5).ok_or("small"), numbers));
