@@ -151,6 +151,10 @@ impl Options {
         self
     }
 
+    pub(crate) fn states_progress(&self) -> bool {
+        self.progress.is_some()
+    }
+
     /// The callback for the run's progress.
     pub(crate) fn callback(&self) -> Option<Callback> {
         self.progress.map(|told| match told {

@@ -61,17 +61,13 @@ type PrintPlan = fn(&mut Core, &mut dyn Input, &dyn Function) -> Result<(), Erro
 impl CoreParts {
     /// The parts of a pipeline, from those before and those of its next stage.
     pub(crate) fn join(self, next: Self) -> Self {
+        // What the options state is told only where no stage's builder has set a callback.
+        let callback = next.callback.or(self.callback.filter(|_| !next.options.states_progress()));
         Self {
             options: self.options.join(next.options),
             interrupts: self.interrupts.join(next.interrupts),
             stages: self.stages.into_iter().chain(next.stages).collect(),
-            callback: match (self.callback, next.callback) {
-                (Some(mut before), Some(mut next)) => Some(Box::new(move |progress| {
-                    before(progress);
-                    next(progress);
-                })),
-                (before, next) => before.or(next),
-            },
+            callback,
             print_plan: self.print_plan.or(next.print_plan),
         }
     }
