@@ -193,14 +193,16 @@ impl Core {
         if self.begun {
             return;
         }
-        self.begun = true;
-        let (least, _) = input.size_hint();
-        self.stock.asks.begin_run(least);
         let name = self.options().name();
+        // The code of the input and of a subscriber comes first. If it panics, the next terminal
+        // begins the run.
+        let (least, _) = input.size_hint();
+        self.tools.span.begin(name, || self.stock.left_exactly(input));
+        self.begun = true;
+        self.stock.asks.begin_run(least);
         if let Some(callback) = self.callback.take().or_else(|| self.options().callback()) {
             self.engine.set_teller(Some(Teller::new(callback, name, self.stages.clone())));
         }
-        self.tools.span.begin(name, || self.stock.left_exactly(input));
     }
 
     pub(crate) fn options(&self) -> &Options {
