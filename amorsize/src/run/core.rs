@@ -86,10 +86,10 @@ pub(crate) struct Parts<T, R, C> {
 pub(crate) struct Core {
     engine: Engine,
     stock: Stock,
-    kept: Kept,
+    pub(super) kept: Kept,
     /// `Some` if the run is verbose.
     print_plan: Option<PrintPlan>,
-    verbose: Verbose,
+    pub(super) verbose: Verbose,
     result_size: usize,
     tools: Tools,
     /// The callback for progress, until the run begins.
@@ -104,7 +104,7 @@ pub(crate) struct Core {
     /// True if a terminal has ended, so that the next one begins a part of its own.
     part_ended: bool,
     /// The report of the last terminal, if it ended early.
-    report: Option<Box<Report>>,
+    pub(super) report: Option<Box<Report>>,
     /// The directory for spilled results, if it is memory.
     #[cfg(feature = "durable")]
     memory_spill: Option<PathBuf>,
@@ -181,11 +181,6 @@ impl Core {
         if let Some(keeper) = self.tools.interrupts.keeper().get() {
             keeper.begin_part();
         }
-    }
-
-    /// The report of the last terminal, if it ended early.
-    pub(crate) fn early_report(&self) -> Option<&Report> {
-        self.report.as_deref()
     }
 
     /// Prepares progress and events of the run, once.
@@ -270,11 +265,6 @@ impl Core {
     pub(crate) fn handover(&self) -> (Option<usize>, Handover, Handle) {
         let handover = Handover::new(self.verbose, &self.tools.ledger);
         (self.options().batch_items(), handover, self.tools.interrupts.keeper().clone())
-    }
-
-    #[cfg(feature = "durable")]
-    pub(crate) fn verbose(&self) -> Verbose {
-        self.verbose
     }
 
     pub(crate) fn planned(&self) -> Option<&Plan> {

@@ -136,7 +136,7 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
 impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     /// A run that could not be `started` gives that error as its only item, or panics if it can't.
     fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
-        let mut buffer = Buffer::new(run.types());
+        let mut buffer = Buffer::new(run.shared.types);
         if P::STOPS {
             // The caller gets a failure as soon as there is one.
             buffer.give_at_once(|results| results.iter().any(P::fails));
@@ -168,8 +168,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
                 }
                 self.fill();
                 if P::GATHERS {
-                    let panics = self.run.take_panics();
-                    for panic in panics {
+                    for panic in self.run.core.take_panics() {
                         self.panicked.insert(panic.index(), panic);
                     }
                 }
@@ -177,7 +176,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
             };
             if P::fails(&result) {
                 self.stopped = P::STOPS;
-                if let Some(failed) = P::failed_item(self.run.seen(), index, result) {
+                if let Some(failed) = P::failed_item(&mut self.run.seen, index, result) {
                     return Some(failed);
                 }
             } else if let Ok(value) = P::split(result) {
@@ -220,10 +219,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
 
     fn into_run(self) -> Batched<I, R, C, P> {
         let Self { mut run, buffer, why, panicked, .. } = self;
-        run.seen().told.panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
+        run.seen.told.panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
         run.core.put_back(buffer.into_left());
         run.core.delay(why);
-        run.end_part();
+        run.core.end_part();
         run
     }
 }
@@ -295,7 +294,7 @@ macro_rules! told_so_far {
             /// ```
             #[must_use]
             pub fn failed(&self) -> usize {
-                self.stream.run.left_out().count()
+                self.stream.run.seen.told.failures.count()
             }
 
             /// The first failures that were left out so far, up to
@@ -314,7 +313,7 @@ macro_rules! told_so_far {
             /// ```
             #[must_use]
             pub fn failures(&self) -> &[Failure<String>] {
-                self.stream.run.left_out().kept()
+                self.stream.run.seen.told.failures.kept()
             }
         }
 

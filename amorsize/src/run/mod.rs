@@ -38,11 +38,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use self::core::{Core, Parts};
-use crate::buffer::Types;
 use crate::call::{AsFunction, Body, Kernel, Shared, as_function};
 use crate::error::Error;
-use crate::error::failure::{Ended, Failure};
-use crate::error::outcome::Failures;
+use crate::error::failure::Ended;
 use crate::input::Source;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::Measure;
@@ -134,10 +132,6 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
 }
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
-    pub(crate) fn types(&self) -> Types<I::Item, R> {
-        self.shared.types
-    }
-
     /// The same run with another policy, which decides about results that `fail`.
     pub(crate) fn with_policy<Q>(self, fails: fn(&R) -> bool) -> Batched<I, R, C, Q> {
         let Self { source, shared, as_function, core, owns, seen, policy: _ } = self;
@@ -199,28 +193,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Ok(())
     }
 
-    /// Takes out the panics noted so far, if the run keeps all.
-    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
-        self.core.take_panics()
-    }
-
-    pub(crate) fn seen(&mut self) -> &mut Seen<R> {
-        &mut self.seen
-    }
-
-    /// The failures that were left out so far.
-    pub(crate) fn left_out(&self) -> &Failures {
-        &self.seen.told.failures
-    }
-
     /// Runs until the input ends or the outlet has enough. Results that are kept go first.
     pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
         self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
-    }
-
-    /// Notes that a terminal has given everything.
-    pub(crate) fn end_part(&mut self) {
-        self.core.end_part();
     }
 
     #[cfg(not(feature = "durable"))]

@@ -84,12 +84,12 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         let max_disk = durable.and_then(Durable::max_disk);
         let directory = directory(durable.and_then(|durable| durable.spill_dir.as_deref()))?;
-        let mut file = match self.core.take_file() {
+        let mut file = match self.core.kept.take_file() {
             Some(file) => file,
             None => SpillFile::new(directory.clone(), self.core.budget()?, self.core.ledger()),
         };
         file.set_place(directory, max_disk);
-        if file.len() == 0 && !self.core.has_file() {
+        if file.len() == 0 && self.core.kept.on_disk().is_none() {
             let (mut found, mut ended) = self.find_all::<P>();
             let failed = self.cut::<P>(&mut found, &mut ended);
             if failed.is_none() && ended.is_none() {
@@ -182,7 +182,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     {
         if file.len() > 0 {
             self.source.set_spilled(|file, frame, buffers| file.read::<P::Value>(frame, buffers).map(P::unsplit));
-            self.core.put_file(file);
+            self.core.kept.put_file(file);
         }
     }
 

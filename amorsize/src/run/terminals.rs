@@ -543,7 +543,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// ```
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
-        self.core.early_report()
+        self.core.report.as_deref()
     }
 }
 
