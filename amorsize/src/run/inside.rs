@@ -62,13 +62,18 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return None;
         }
         let (index, mut failed) = self.core.cut(found, ended)?;
-        Q::fail(&mut self.seen, index, self.shared.types.take_last(&mut failed)).err()
+        let error = Q::split(self.shared.types.take_last(&mut failed)).err()?;
+        Q::fail(&mut self.seen, index, error).err()
     }
 
     /// The values of results that are the caller's from now on.
     pub(super) fn values<Q: Policy<R>>(&mut self, found: Found) -> Vec<Q::Value> {
-        let (results, mut indices) = found.with_indices();
-        Q::values(self.shared.types.into_vec(results), &mut indices, &mut self.seen)
+        let (results, indices) = found.with_indices();
+        Q::whole(self.shared.types.into_vec(results)).unwrap_or_else(|results| {
+            let taken =
+                results.into_iter().zip(indices).filter_map(|(result, index)| Q::take(result, index, &mut self.seen));
+            taken.collect()
+        })
     }
 
     /// Hands all batches to `sink`.

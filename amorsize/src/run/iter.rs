@@ -152,7 +152,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     /// The next item, made of the value and the index of its item; by input order if it is
     /// `ordered`.
     #[inline]
-    fn next<V>(&mut self, ordered: bool, item: impl FnOnce(usize, P::Value) -> V) -> Option<P::Item<V>> {
+    fn next<V>(&mut self, ordered: bool, item: impl Fn(usize, P::Value) -> V) -> Option<P::Item<V>> {
         loop {
             if self.stopped {
                 return None;
@@ -174,13 +174,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
                 }
                 continue;
             };
-            if P::fails(&result) {
-                self.stopped = P::STOPS;
-                if let Some(failed) = P::failed_item(&mut self.run.seen, index, result) {
-                    return Some(failed);
-                }
-            } else if let Ok(value) = P::split(result) {
-                return Some(P::value_item(item(index, value)));
+            let value = P::split(result).map(|value| item(index, value)).map_err(|error| (index, error));
+            self.stopped = P::STOPS && value.is_err();
+            if let Some(item) = P::item(value, &mut self.run.seen) {
+                return Some(item);
             }
         }
     }

@@ -233,16 +233,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let (values, first, jumps) = match P::whole(results) {
             Ok(values) => (values, first, places.jumps),
             Err(results) => {
-                let (mut values, mut of_values) = (Vec::new(), Vec::new());
-                for (result, index) in results.into_iter().zip(indices) {
-                    if P::fails(&result) {
-                        // A failure that ends the run was taken out before.
-                        let _ = P::fail(&mut self.seen, index, result);
-                    } else if let Ok(value) = P::split(result) {
-                        values.push(value);
-                        of_values.push(index);
-                    }
-                }
+                let taken = results.into_iter().zip(indices);
+                let taken = taken.filter_map(|(result, index)| Some((P::take(result, index, &mut self.seen)?, index)));
+                let (values, of_values): (_, Vec<_>) = taken.unzip();
                 let (first, jumps) = first_and_jumps(&of_values);
                 (values, first, jumps)
             }
@@ -268,9 +261,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             while outcome.is_ok()
                 && let Some((result, index)) = results.next().zip(indices.next())
             {
-                if P::fails(&result) {
-                    let _ = P::fail(&mut self.seen, index, result);
-                } else if let Ok(value) = P::split(result) {
+                if let Some(value) = P::take(result, index, &mut self.seen) {
                     outcome = match file.add(index, &value) {
                         Ok(()) => file.write_if_full(size_of::<R>()).map_err(Ended::from),
                         Err(ended) => {
