@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 pub(super) use self::ending::Figures;
 use crate::buffer::Collector;
+use crate::call::Function;
 use crate::call::interrupts::Interrupts;
-use crate::call::{Function, Shared};
 use crate::durable::{Handle, Keeper};
 use crate::error::failure::Ended;
 use crate::error::outcome::Failures;
@@ -50,7 +50,7 @@ pub(crate) struct CoreParts {
     pub(crate) interrupts: Interrupts,
     /// The stages of a pipeline; none for a run of a single function.
     pub(crate) stages: Vec<Arc<StageCounts>>,
-    pub(crate) callback: Option<Callback>,
+    callback: Option<Callback>,
     print_plan: Option<PrintPlan>,
 }
 
@@ -59,6 +59,14 @@ pub(crate) struct CoreParts {
 type PrintPlan = fn(&mut Core, &mut dyn Input, &dyn Function) -> Result<(), Error>;
 
 impl CoreParts {
+    /// The counts of the run's own function, which becomes a stage; `None` for a pipeline, which has
+    /// several stages that count for themselves.
+    pub(crate) fn own_stage(&mut self) -> Option<Arc<StageCounts>> {
+        let own = self.stages.is_empty().then(|| StageCounts::new(self.options.name()));
+        self.stages.extend(own.clone());
+        own
+    }
+
     /// The parts of a pipeline, from those before and those of its next stage.
     pub(crate) fn join(self, next: Self) -> Self {
         // What the options state is told only where no stage's builder has set a callback.
@@ -71,15 +79,6 @@ impl CoreParts {
             print_plan: self.print_plan.or(next.print_plan),
         }
     }
-}
-
-/// The parts of a run that has not started and becomes part of another one.
-pub(crate) struct Parts<T, R, C> {
-    pub(crate) shared: Shared<T, R, C>,
-    /// With the run's own function as a stage, unless it is a pipeline.
-    pub(crate) core: CoreParts,
-    /// True if there are items or results of it already.
-    pub(crate) has_begun: bool,
 }
 
 /// The part of [`Batched`](crate::Batched) without the types of items and results.

@@ -37,7 +37,7 @@ pub use crate::output::batch::Indices;
 use std::fmt;
 use std::marker::PhantomData;
 
-use self::core::{Core, Parts};
+use self::core::{Core, CoreParts};
 use crate::call::{AsFunction, Body, Kernel, Shared, as_function};
 use crate::error::Error;
 use crate::error::failure::Ended;
@@ -48,7 +48,6 @@ use crate::options::Options;
 use crate::output::outlet::{Flow, Outlet};
 use crate::policy::Seen;
 use crate::policy::on_error::Each;
-use crate::progress::stage::StageCounts;
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
@@ -146,15 +145,21 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
     }
 
-    /// Takes apart a run that becomes part of another one.
-    pub(super) fn into_parts(self) -> (Source<I, R>, Parts<I::Item, R, C>) {
-        let Self { source, shared, core, .. } = self;
-        let has_begun = source.has_begun() || core.planned().is_some();
-        let mut core = core.into_parts();
-        if core.stages.is_empty() {
-            core.stages.push(StageCounts::new(core.options.name()));
-        }
-        (source, Parts { shared, core, has_begun })
+    /// A run that is made from parts of other runs.
+    pub(super) fn of_parts(
+        source: Source<I, R>,
+        shared: Shared<I::Item, R, C>,
+        as_function: AsFunction<I::Item, R, C>,
+        core: CoreParts,
+    ) -> Self {
+        let sizes = [size_of::<I::Item>(), size_of::<R>()];
+        let core = Core::of_parts(core, sizes, shared.measure.1.by, Unasked::of(&shared.measure));
+        Self { source, shared, as_function, core, owns: PhantomData, seen: Seen::NONE, policy: PhantomData }
+    }
+
+    /// True if there are items or results of it already.
+    fn has_begun(&self) -> bool {
+        self.source.has_begun() || self.core.planned().is_some()
     }
 
     /// Begins a part of the run that is reported by itself.
