@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::Batched;
 use crate::buffer::{Clock, Part, RawChunk, Scratch};
-use crate::call::{Body, Shared, Stages, as_function};
+use crate::call::{Body, Function, Shared, Stages, as_function};
 use crate::memory::measure::{Heap, Measure};
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::policy::{Absent, Policy, Sealed, ToldAsText};
@@ -168,7 +168,7 @@ where
             prepare: prepare_chunk::<I::Item, R, C, M, N, D>,
             run: run_stages::<I::Item, R, C, M, N, D, P, Q>,
             retries: |then: &Then<I::Item, R, C, M, N, D>| then.before.retries() + then.next.retries(),
-            measures: before.measures() || next.measures(),
+            measures: before.knows_results() || next.knows_results(),
             #[cfg(feature = "durable")]
             tell: |then: &Then<I::Item, R, C, M, N, D>, functions| {
                 then.before.tell(functions);
@@ -338,10 +338,10 @@ impl<T, R, C, M, N, D> Then<T, R, C, M, N, D> {
     }
 }
 
-fn prepare_chunk<T, R, C, M, N, D>(then: &Then<T, R, C, M, N, D>, chunk: &mut RawChunk) {
+fn prepare_chunk<T, R, C: Sync, M, N, D: Sync>(then: &Then<T, R, C, M, N, D>, chunk: &mut RawChunk) {
     let scratch = chunk.scratch.get_or_insert_with(|| then.scratch());
-    then.before.prepare_chunk(&mut scratch.before);
-    then.next.prepare_chunk(&mut scratch.next);
+    then.before.prepare(&mut scratch.before);
+    then.next.prepare(&mut scratch.next);
 }
 
 /// Runs the stages of a pipeline for the next `count` items of a chunk, one item after the other.
@@ -354,6 +354,8 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
 ) where
     P: Policy<R, Value = M> + Joins<R, N, Q>,
     P::Failure: StageError<<P as Policy<R>>::Error>,
+    C: Sync,
+    D: Sync,
 {
     let then = &shared.context;
     let Then { before, next, stages, .. } = then;
@@ -422,7 +424,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
 
 /// Calls one part of a pipeline for an item. Gives its result, what that owns, and the time after
 /// the call if it had one before.
-fn call<T, R, C>(
+fn call<T, R, C: Sync>(
     part: &Shared<T, R, C>,
     scratch: &mut Scratch,
     which: Part,
@@ -437,8 +439,8 @@ fn call<T, R, C>(
     };
     part.types.put_one(chunk, item);
     chunk.clock = begun.map_or(Clock::Untimed, |(begun, weight)| Clock::At(begun, weight));
-    part.call_for(chunk, 1, is_over);
-    let heap = part.heap_of_last(chunk, 1);
+    part.call(chunk, 1, is_over);
+    let heap = part.results_heap(chunk, 1);
     let result = part.types.take_result(chunk);
     let ended = match chunk.clock {
         Clock::At(ended, weight) if part.is_pipeline() => Some((ended, weight)),
