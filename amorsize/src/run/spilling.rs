@@ -107,12 +107,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         self.spill_rest(file)
     }
+}
 
+impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C, P> {
     /// Adds the rest of the run to a file, batch by batch.
-    fn spill_rest(&mut self, mut file: SpillFile) -> Result<P::Given<Spilled<P::Value>>, P::Failed>
-    where
-        P::Value: SpilledResult,
-    {
+    fn spill_rest(&mut self, mut file: SpillFile) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
         let (mut stopped, mut left) = (None, Vec::new());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.hand_over::<P>(&mut |batch| {
@@ -165,10 +164,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
 
     /// Keeps what is stored for the next terminal, and gives the reason for the end. A panic is
     /// resumed here.
-    fn stop_spilling(&mut self, file: SpillFile, ended: Ended) -> P::Failed
-    where
-        P::Value: SpilledResult,
-    {
+    fn stop_spilling(&mut self, file: SpillFile, ended: Ended) -> P::Failed {
         self.keep_file(file);
         match ended {
             Ended::Error(error) => error.into(),
@@ -176,10 +172,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
     }
 
-    fn keep_file(&mut self, file: SpillFile)
-    where
-        P::Value: SpilledResult,
-    {
+    fn keep_file(&mut self, file: SpillFile) {
         if file.len() > 0 {
             self.source.set_spilled(|file, frame, buffers| file.read::<P::Value>(frame, buffers).map(P::unsplit));
             self.core.kept.put_file(file);
@@ -195,10 +188,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Runs everything into the checkpoint, and has its results read from there.
-    fn spill_checkpoint(&mut self, directory: &Path) -> Result<P::Given<Spilled<P::Value>>, P::Failed>
-    where
-        P::Value: SpilledResult,
-    {
+    fn spill_checkpoint(&mut self, directory: &Path) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
         let (mut first, mut count) = (None, 0);
         self.hand_over_all::<P>(&mut |batch| {
             first = first.or_else(|| batch.indices().next());
@@ -247,10 +237,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Stores what was collected, and frees it. What can't be stored stays in the run.
-    fn write_found(&mut self, found: Found, file: &mut SpillFile) -> Result<(), Ended>
-    where
-        P::Value: SpilledResult,
-    {
+    fn write_found(&mut self, found: Found, file: &mut SpillFile) -> Result<(), Ended> {
         let mut places = found.places.clone();
         let (mut results, mut indices) = found.with_indices();
         let mut credit = results.credit.take_all();
